@@ -1,0 +1,58 @@
+# Everything sets itself up into .venv from the lock files; only Python 3.11+, make and git are needed.
+PYTHON ?= python3
+BIN := .venv/bin
+PHOTOS ?=
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --quiet --require-hashes --only-binary :all:
+
+.PHONY: help setup try test check fix bench clean
+
+help:
+	@echo "make try [PHOTOS=~/Pictures]   index your photos (or a small sample) and search them"
+	@echo "make test                      every check and test"
+	@echo "make check                     linting, types, layers;  make fix: format"
+	@echo "make bench                     the measurements behind docs/numbers.md"
+
+.venv/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Lookalike needs Python 3.11 or newer; say which with make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@touch $@
+
+.venv/run: .venv/made requirements/run.lock requirements/build.lock pyproject.toml
+	@echo "Installing into .venv ..."
+	@$(INSTALL) -r requirements/run.lock -r requirements/build.lock
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/dev: .venv/run requirements/dev.lock
+	@$(INSTALL) -r requirements/dev.lock
+	@touch $@
+
+.venv/bench: .venv/dev requirements/bench.lock
+	@$(INSTALL) -r requirements/bench.lock
+	@touch $@
+
+setup: .venv/dev
+
+try: .venv/run
+	@$(BIN)/lookalike try $(if $(PHOTOS),"$(PHOTOS)")
+
+check: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+fix: .venv/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: check
+	$(BIN)/pytest
+
+bench: .venv/bench
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv

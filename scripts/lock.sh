@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Writes requirements/*.lock anew from pyproject.toml: every version pinned, every file hashed, for any platform.
+# Needs uv (pip install uv). Give --upgrade to move to newer versions.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+compile() { uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 "$@"; }
+compile pyproject.toml -o requirements/run.lock "$@"
+compile requirements/build.in -o requirements/build.lock "$@"
+compile pyproject.toml --group dev -o requirements/dev.lock -c requirements/run.lock "$@"
+compile pyproject.toml --group dev --group bench --extra int8 -o requirements/bench.lock "$@"

@@ -1,0 +1,84 @@
+"""The two protocols of the system: what turns pictures into features, and what finds the nearest features."""
+
+from typing import Protocol
+
+from lookalike.types import Encoded, EncodedViews, Features, FeatureSpec, Ids, InputSpec, Matches, Pixels, Rows, Where
+
+
+class Encoder(Protocol):
+    """Turns prepared pictures into features. Safe to call from several threads."""
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """What the rows are."""
+        ...
+
+    @property
+    def input(self) -> InputSpec:
+        """The picture it wants."""
+        ...
+
+    def encode(self, images: Pixels) -> Encoded:
+        """Encode a batch, `(n, height, width[, 3])` uint8 in the shape that `input` names."""
+        ...
+
+    def encode_views(self, images: Pixels) -> EncodedViews:
+        """Encode a batch of queries, each in the views whose best match counts (at least one view)."""
+        ...
+
+
+class Index(Protocol):
+    """Finds the nearest rows. Reads may run in several threads beside one writing thread.
+
+    The catalog is the truth: an index need not survive a crash by itself. After reopening, whatever it had not
+    flushed is replayed by its owner from `sequence` on; upsert and delete are therefore idempotent.
+    """
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """What the rows are."""
+        ...
+
+    @property
+    def sequence(self) -> int:
+        """The catalog's sequence number of the last durable flush; 0 for an index that was never flushed."""
+        ...
+
+    def upsert(self, rows: Rows) -> None:
+        """Insert rows, or replace those whose ids are there. All rows or none; the caller's arrays are not kept.
+
+        Raises FeatureMismatch for a wrong width or dtype, BadInput for NaN, ids below 1 or repeated ids.
+        """
+        ...
+
+    def delete(self, ids: Ids) -> None:
+        """Forget these ids; unknown ones are passed over."""
+        ...
+
+    def search(
+        self,
+        queries: Features,
+        k: int,
+        *,
+        tenant: int | None = None,
+        where: Where | None = None,
+        max_distance: float | None = None,
+    ) -> Matches:
+        """The k nearest rows of each query, `(n, width)`, within `max_distance` (raw, inclusive)."""
+        ...
+
+    def count(self, tenant: int | None = None) -> int:
+        """How many rows there are."""
+        ...
+
+    def flush(self, sequence: int) -> None:
+        """Make everything so far durable, and remember `sequence` with it."""
+        ...
+
+    def clear(self) -> None:
+        """Forget every row, durably, and set `sequence` to 0."""
+        ...
+
+    def close(self) -> None:
+        """Release files and memory; closing twice is harmless."""
+        ...

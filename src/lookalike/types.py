@@ -1,0 +1,240 @@
+"""The values that travel between the layers: pictures, features, matches, records, hits."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Metric = Literal["hamming", "cosine"]
+Evidence = Literal["exact", "copy", "similar"]
+OutcomeKind = Literal["added", "unchanged", "updated", "duplicate", "rejected"]
+
+Ids = NDArray[np.int64]
+"""Catalog ids, 1 and up; -1 stands for "no row" inside `Matches` and never leaves the service."""
+Pixels = NDArray[np.uint8]
+"""Pictures: `(height, width, 3)` RGB or `(height, width)` grey, one or a batch of them."""
+Features = NDArray[Any]
+"""`(n, width)`: uint8 packed bits under `hamming`, float32 unit rows under `cosine`."""
+Scalar = str | int | float | bool | None
+Attributes = Mapping[str, Any]
+"""What the business keeps with a picture: a JSON object."""
+
+EVERYTHING = math.inf
+"""`exact_within` of an index that misses nothing, at any distance."""
+NOTHING = -1.0
+"""`exact_within` of an approximate index: it promises nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSpec:
+    """What a row of features is; stored with every index, a mismatch is an error on opening.
+
+    `width` counts columns of the stored row: bytes for `hamming`, floats for `cosine`. `fingerprint` covers weights
+    and preprocessing, so that an index or a threshold is never used with another encoder.
+    """
+
+    name: str
+    metric: Metric
+    width: int
+    fingerprint: str
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint8 for packed bits, float32 for vectors."""
+        return np.dtype(np.uint8 if self.metric == "hamming" else np.float32)
+
+    @property
+    def scale(self) -> float:
+        """The raw distance that counts as 1.0: the number of bits for `hamming`, 1 for `cosine`."""
+        return float(self.width * 8) if self.metric == "hamming" else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """The picture an encoder wants: `(height, width, 3)` uint8 for RGB, `(height, width)` for L.
+
+    `full_decode` asks for every pixel of the file; otherwise a JPEG may be decoded at a reduced scale that keeps at
+    least `oversample` times the wanted width and height.
+    """
+
+    width: int
+    height: int
+    mode: Literal["RGB", "L"] = "RGB"
+    resample: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] = "nearest"
+    oversample: float = 1.0
+    full_decode: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Features of a batch: `features` (n, width); `quality` (n,) float32 in 0..1; `usable` (n,) bool.
+
+    A row that is not usable (a flat picture's hash) means nothing: it is neither stored nor searched for.
+    """
+
+    features: Features
+    quality: NDArray[np.float32]
+    usable: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedViews:
+    """Features of a batch of queries, each in several views: `features` (n, views, width); `usable` (n,) bool."""
+
+    features: Features
+    usable: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Border:
+    """Pixels cut from each side of a picture, in its own full-size pixels."""
+
+    left: int = 0
+    top: int = 0
+    right: int = 0
+    bottom: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.left or self.top or self.right or self.bottom)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A picture read, decoded, cleaned and resized: what encoders and the catalog need of it, and no more.
+
+    `sha256` digests the bytes; `pixels` the shape and RGB values of the whole decoded picture, None where it was
+    decoded at a reduced scale. `width` and `height` are those a viewer shows. `inputs` follow the order of the
+    `InputSpec`s asked for.
+    """
+
+    sha256: bytes
+    pixels: bytes | None
+    nbytes: int
+    width: int
+    height: int
+    format: str
+    border: Border
+    inputs: tuple[Pixels, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows for an index: `ids` (n,) unique, `features` (n, width), `tenants` (n,) int64, `attributes` n or none.
+
+    Embedded indexes ignore the attributes (a filter reaches them as ids); engines with filters of their own keep them.
+    """
+
+    ids: Ids
+    features: Features
+    tenants: Ids
+    attributes: Sequence[Attributes] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition on one attribute; `in` takes a tuple, `exists` a bool."""
+
+    attribute: str
+    op: Literal["eq", "ne", "lt", "lte", "gt", "gte", "in", "exists"]
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A filter: the conditions, all of which must hold, and the ids that satisfy them, worked out when asked for.
+
+    An index that filters by itself translates `conditions`; any other calls `ids()`, which gives a sorted array.
+    """
+
+    conditions: tuple[Condition, ...]
+    ids: Callable[[], Ids]
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """Nearest rows of a batch of queries, nearest first, ties by id: `ids` and `distances` (queries, k).
+
+    Places beyond the last match hold id -1 and an infinite distance. Distances are raw: bits, or 1 - cosine.
+    `exact_within` is the raw distance up to which nothing was missed in this very search.
+    """
+
+    ids: Ids
+    distances: NDArray[np.float32]
+    exact_within: float
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A picture to add: its business key, and where its bytes are (a path, or the bytes themselves)."""
+
+    key: str
+    source: Path | bytes
+    attributes: Attributes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one item; `reason` explains a rejection, or names the picture it is a duplicate of."""
+
+    key: str
+    path: str | None
+    outcome: OutcomeKind
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A picture as the catalog knows it. Times are seconds since 1970, UTC."""
+
+    id: int
+    tenant: str
+    key: str
+    path: str | None
+    sha256: bytes
+    pixels: bytes | None
+    nbytes: int
+    width: int
+    height: int
+    format: str
+    border: Border
+    attributes: Attributes
+    created: float
+    updated: float
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One answer: which picture, and why we believe it.
+
+    `distance` is in 0..1, smaller is more similar, as measured by `pipeline` ("sha256" or "pixels" for an exact hit).
+    """
+
+    key: str
+    path: str | None
+    evidence: Evidence
+    distance: float
+    pipeline: str
+    attributes: Attributes
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to one query.
+
+    `exact_within` says, by pipeline, the distance (0..1) up to which no picture was missed (-1: no promise).
+    `took_ms` is by stage. `sequence` is the last change of the catalog that the answer has seen.
+    """
+
+    hits: tuple[Hit, ...]
+    page: int
+    page_size: int
+    more: bool
+    exact_within: Mapping[str, float]
+    sequence: int
+    took_ms: Mapping[str, float] = field(default_factory=dict)
