@@ -1,0 +1,1 @@
+"""Indexes that run inside the process, and what they share."""
