@@ -1,0 +1,184 @@
+"""From any of Pillow's modes to the RGB that a viewer shows: palettes, alpha, 16 bits and floats, ICC profiles."""
+
+import io
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, ImageFile
+
+from lookalike.types import Pixels
+
+STRIP_PIXELS = 4_000_000
+"""Colours are worked out in strips of about so many pixels, so that a huge picture is not held several times over."""
+
+MAX_PROFILE_BYTES = 8 * 1024 * 1024
+"""A larger ICC profile is ignored; those of printing presses have one to three megabytes."""
+
+SAME_COLOUR = 2
+"""A profile that moves no tested colour by more than this many levels of 255 is taken for sRGB itself."""
+
+_WIDE_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
+_PROFILED_MODES = frozenset({"L", "RGB", "CMYK"})
+_SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+
+
+def mend_transparency(image: ImageFile.ImageFile) -> None:
+    """Bring a PNG's transparent colour (tRNS) to the 8 bits that Pillow scales its pixels to; before loading only."""
+    key = image.info.get("transparency")
+    raw = image.tile[0][3] if image.tile else None
+    if key is None or not isinstance(raw, str):
+        return
+    if raw == "RGB;16B":
+        image.info["transparency"] = tuple(value >> 8 for value in key)
+    elif raw == "L;2":
+        image.info["transparency"] = key * 85
+    elif raw == "L;4":
+        image.info["transparency"] = key * 17
+
+
+def to_pixels(image: Image.Image, *, grey: bool = False) -> Pixels:
+    """The pixels of a loaded picture as a viewer shows them: `(height, width, 3)` uint8 sRGB, or `(height, width)`.
+
+    Alpha, in whatever form, is laid over white. An embedded ICC profile that Little CMS can use is applied, any other
+    is ignored. 16-bit values are scaled from 0..65535; see `_wide_range` for 32-bit integers and floats. `grey` gives
+    luma by ITU-R 601, as Pillow's mode L does.
+    """
+    mode = "L" if grey else "RGB"
+    if image.mode == mode and not image.has_transparency_data and not image.info.get("icc_profile"):
+        return np.asarray(image)
+    scale = _wide_scale(image) if image.mode in _WIDE_MODES else None
+    strips = list(_strips(image.size))
+    if len(strips) == 1:
+        return np.asarray(_flatten(image, scale).convert(mode))
+    out = np.empty((image.height, image.width) if grey else (image.height, image.width, 3), np.uint8)
+    for top, bottom in strips:
+        strip = image.crop((0, top, image.width, bottom))
+        out[top:bottom] = np.asarray(_flatten(strip, scale).convert(mode))
+    return out
+
+
+def _strips(size: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    rows = max(1, STRIP_PIXELS // size[0])
+    for top in range(0, size[1], rows):
+        yield top, min(top + rows, size[1])
+
+
+def _flatten(image: Image.Image, scale: Callable[[Image.Image], Image.Image] | None) -> Image.Image:
+    """An opaque sRGB (or plain grey) picture of any picture."""
+    profile = image.info.get("icc_profile")
+    alpha: Image.Image | None = None
+    if scale is not None:
+        colours = scale(image)
+        alpha = _key_alpha(image)
+    elif image.mode == "LA":
+        colours, alpha = image.getchannel("L"), image.getchannel("A")
+    elif image.has_transparency_data:
+        whole = image.convert("RGBA")
+        alpha = whole.getchannel("A")
+        colours = whole.convert("RGB")
+    elif image.mode in _PROFILED_MODES:
+        colours = image
+    else:
+        colours = image.convert("L" if image.mode == "1" else "RGB")
+    colours = _to_srgb(colours, profile)
+    if alpha is None or alpha.getextrema() == (255, 255):
+        return colours
+    paper = Image.new(colours.mode, colours.size, "white")
+    paper.paste(colours, mask=alpha)
+    return paper
+
+
+def _key_alpha(image: Image.Image) -> Image.Image | None:
+    """The alpha of a 16-bit grey picture with one transparent value."""
+    key = image.info.get("transparency")
+    if not isinstance(key, int):
+        return None
+    return Image.fromarray(np.where(np.asarray(image) == key, 0, 255).astype(np.uint8))
+
+
+def _wide_scale(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
+    """How to bring a picture of 16-bit or 32-bit grey values down to 8 bits: linearly, the same for each strip."""
+    low, high = _wide_range(image)
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(262) == 0:  # TIFF 6.0, PhotometricInterpretation: 0 is white; Pillow minds it up to 8 bits only
+        low, high = high, low
+
+    def scale(strip: Image.Image) -> Image.Image:
+        values = _finite(strip)
+        values -= low
+        values *= 255.0 / (high - low)
+        return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+
+    return scale
+
+
+def _finite(image: Image.Image) -> NDArray[np.float64]:
+    """The values as floats; those that are not numbers become 0."""
+    return np.nan_to_num(np.asarray(image).astype(np.float64), copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _wide_range(image: Image.Image) -> tuple[float, float]:
+    """The values shown as black and as white.
+
+    16-bit values, 12-bit ones of a TIFF and 32-bit integers and floats have a fixed range where theirs is evident:
+    0..1 for floats within it, else 0..255 or 0..65535. Anything beyond is spread between its least and its greatest.
+    """
+    if image.mode.startswith("I;16"):
+        bits = getattr(image, "tag_v2", {}).get(258, (16,))
+        return 0.0, 4095.0 if bits == (12,) else 65535.0
+    low, high = np.inf, -np.inf
+    for top, bottom in _strips(image.size):
+        values = _finite(image.crop((0, top, image.width, bottom)))
+        low, high = min(low, float(values.min())), max(high, float(values.max()))
+    if low >= 0.0:
+        for limit in (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0):
+            if high <= limit:
+                return 0.0, limit
+    return low, high if high > low else low + 1.0
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """The picture in sRGB, by its ICC profile where that is usable; without one, Pillow's plain conversion."""
+    if profile and image.mode in _PROFILED_MODES:
+        transform = _transform(bytes(profile), image.mode)
+        if transform is not None:
+            return transform.apply(image)
+    return image if image.mode == "L" else image.convert("RGB")
+
+
+def moves_colours(profile: bytes | None, mode: str) -> bool:
+    """Whether this ICC profile is usable for this mode and shows colours other than sRGB's."""
+    return bool(profile) and mode in _PROFILED_MODES and _transform(bytes(profile or b""), mode) is not None
+
+
+@lru_cache(maxsize=32)
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """From this profile to sRGB, None where the profile is unusable, or is plainly sRGB.
+
+    Cameras and editors write the same few profiles into their files, hence the cache. Perceptual is the intent that
+    viewers use for photos. Whether it is sRGB is found by trying a grid of colours: a name may lie.
+    """
+    if len(profile) > MAX_PROFILE_BYTES:
+        return None
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        transform = ImageCms.ImageCmsTransform(source, _SRGB, mode, "RGB", ImageCms.Intent.PERCEPTUAL)
+        if mode != "CMYK":
+            probe = _probe(mode)
+            moved = np.asarray(transform.apply(probe)).astype(int) - np.asarray(probe.convert("RGB"))
+            if np.abs(moved).max() <= SAME_COLOUR:
+                return None
+    except (OSError, ValueError, TypeError, ImageCms.PyCMSError):
+        return None  # a viewer shows a picture with a broken or foreign profile as if it had none
+    return transform
+
+
+def _probe(mode: str) -> Image.Image:
+    """Colours to try a profile on: all greys, or a cube of 9 x 9 x 9."""
+    if mode == "L":
+        return Image.fromarray(np.arange(256, dtype=np.uint8)[None, :])
+    steps = np.linspace(0, 255, 9).astype(np.uint8)
+    cube = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1)
+    return Image.fromarray(cube.reshape(1, -1, 3))

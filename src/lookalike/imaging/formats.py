@@ -1,0 +1,228 @@
+"""Which file format some bytes are in, judged by the bytes alone, and what its structure tells before decoding."""
+
+import io
+import struct
+from collections.abc import Callable
+from typing import Final
+
+from PIL import ImageFile
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+from pillow_heif import HeifImageFile
+
+from lookalike.errors import ImageRejected
+
+READERS: Final[dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]]] = {
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "WEBP": WebPImageFile,
+    "GIF": GifImageFile,
+    "BMP": BmpImageFile,
+    "TIFF": TiffImageFile,
+    "AVIF": AvifImageFile,
+    "HEIF": HeifImageFile,
+}
+"""The readers that may see a file, by Pillow's name of the format.
+
+They are called directly, not through `Image.open`: no other format can be reached, nothing is registered with or
+changed in Pillow for the program around us, and its own limit on pixels, a global with a warning, stays out of ours.
+A JPEG file with further pictures behind the first (MPO) is read as the JPEG it starts with.
+"""
+
+ACCEPTED: Final = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC"
+
+_SIGNATURES: Final = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),
+    (b"MM\0+", "TIFF"),
+    (b"BM", "BMP"),
+)
+_OTHER_PICTURES: Final = (
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"8BPS", "Photoshop"),
+    (b"\0\0\1\0", "icon (ICO)"),
+    (b"\x76\x2f\x31\x01", "OpenEXR"),
+    (b"#?RADIANCE", "Radiance HDR"),
+    (b"qoif", "QOI"),
+    (b"DDS ", "DirectDraw surface"),
+    (b"II\xbc", "JPEG XR"),
+    (b"IIU\0", "camera raw"),
+    (b"FUJIFILMCCD-RAW", "camera raw"),
+    (b"%!PS", "PostScript"),
+    (b"P4\n", "portable bitmap"),
+    (b"P5\n", "portable greymap"),
+    (b"P6\n", "portable pixmap"),
+)
+_NO_PICTURES: Final = (
+    (b"%PDF", "a PDF document"),
+    (b"PK\3\4", "a ZIP archive or an office document"),
+    (b"PK\5\6", "an empty ZIP archive"),
+    (b"\x1f\x8b", "gzip-compressed data"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"\x7fELF", "a program"),
+    (b"MZ", "a program"),
+    (b"OggS", "sound or video"),
+    (b"ID3", "sound"),
+    (b"\x1aE\xdf\xa3", "a video"),
+    (b"SQLite format 3\0", "a database"),
+)
+_HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
+_AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
+_IMAGE_BRANDS: Final = frozenset({b"mif1", b"mif2", b"msf1", b"miaf"})
+_TEXT: Final = frozenset(b"\t\n\f\r") | frozenset(range(0x20, 0x100)) - {0x7F}
+
+
+def identify(data: bytes) -> str:
+    """Pillow's name of the format of these bytes, by their signature; a file's name and extension never count.
+
+    Raises ImageRejected: "unsupported" for a picture of a format that is not read here, "not_an_image" otherwise.
+    """
+    for signature, name in _SIGNATURES:
+        if data.startswith(signature):
+            return name
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data[4:8] == b"ftyp":
+        return _by_brand(data)
+    for signature, name in _OTHER_PICTURES:
+        if data.startswith(signature):
+            raise _unsupported(f"a {name} file")
+    for signature, name in _NO_PICTURES:
+        if data.startswith(signature):
+            raise ImageRejected("not_an_image", f"This is {name}, not a picture: hand in {ACCEPTED}.")
+    raise _by_text(data[:1024])
+
+
+def _by_brand(data: bytes) -> str:
+    """The format of an ISO base media file (ISO/IEC 14496-12): AVIF or HEIF by its brands, else rejected."""
+    end = min(int.from_bytes(data[:4]), len(data), 1024)
+    brands = {data[at : at + 4] for at in (8, *range(16, end - 3, 4))}
+    if brands & _AVIF_BRANDS:
+        return "AVIF"
+    if brands & _HEIC_BRANDS:
+        return "HEIF"
+    if brands & _IMAGE_BRANDS:
+        raise _unsupported("a HEIF file with neither HEVC nor AV1 in it")
+    raise ImageRejected("not_an_image", f"This is a video or sound file (MP4 or its kin): hand in {ACCEPTED}.")
+
+
+def _unsupported(what: str) -> ImageRejected:
+    return ImageRejected("unsupported", f"This is {what}, a format not read here: save it as {ACCEPTED}.")
+
+
+def _by_text(head: bytes) -> ImageRejected:
+    """The rejection of bytes without any known signature, which names text as text."""
+    lower = head.lower()
+    if b"<svg" in lower:
+        return _unsupported("a drawing (SVG)")
+    if b"<html" in lower or b"<!doctype html" in lower:
+        return ImageRejected("not_an_image", f"This is a web page, not a picture: hand in {ACCEPTED}.")
+    what = "This is text" if _TEXT.issuperset(head) else "The first bytes are of no known picture format"
+    return ImageRejected("not_an_image", f"{what}: hand in {ACCEPTED}.")
+
+
+def webp_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height of a WebP file by its header (RFC 9649), None where that is damaged.
+
+    Needed before the reader is made, since that already sets aside two canvases.
+    """
+    kind = data[12:16]
+    if kind == b"VP8X" and len(data) >= 30:
+        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
+    if kind == b"VP8L" and len(data) >= 25:
+        bits = int.from_bytes(data[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 " and len(data) >= 30:
+        width, height = struct.unpack_from("<HH", data, 26)
+        return width & 0x3FFF, height & 0x3FFF
+    return None
+
+
+def count_frames(image: ImageFile.ImageFile, kind: str, data: bytes, stop: int) -> int:
+    """How many frames or pages the file has, at most `stop`; nothing is decoded to find out."""
+    if kind == "GIF":
+        return _gif_frames(data, stop)
+    if kind == "TIFF":
+        return _tiff_pages(data, stop)
+    return min(int(getattr(image, "n_frames", 1)), stop)
+
+
+def _gif_frames(data: bytes, stop: int) -> int:
+    """Count the image descriptors of a GIF (GIF89a specification, section 20), skipping over their data."""
+    at = 13 + (3 << ((data[10] & 7) + 1) if data[10] & 0x80 else 0)
+    frames, size = 0, len(data)
+    while frames < stop and at < size:
+        if data[at] == 0x21:
+            at += 2
+        elif data[at] == 0x2C and at + 10 <= size:
+            frames += 1
+            at += 11 + (3 << ((data[at + 9] & 7) + 1) if data[at + 9] & 0x80 else 0)
+        else:
+            break
+        while at < size and data[at]:
+            at += 1 + data[at]
+        at += 1
+    return max(frames, 1)
+
+
+def _tiff_pages(data: bytes, stop: int) -> int:
+    """Count the directories of a TIFF (TIFF 6.0, section 2; BigTIFF) along their chain, once around at most."""
+    order = "<" if data[:2] == b"II" else ">"
+    big = struct.unpack_from(order + "H", data, 2)[0] == 43
+    at_first, count, entry, link = (8, "Q", 20, "Q") if big else (4, "H", 12, "L")
+    at = struct.unpack_from(order + link, data, at_first)[0]
+    seen: set[int] = set()
+    while at and at not in seen and len(seen) < stop:
+        seen.add(at)
+        after = at + struct.calcsize("=" + count)
+        if after > len(data):
+            break
+        after += entry * struct.unpack_from(order + count, data, at)[0]
+        if after + struct.calcsize("=" + link) > len(data):
+            break
+        at = struct.unpack_from(order + link, data, after)[0]
+    return max(len(seen), 1)
+
+
+def ends_early(data: bytes, kind: str) -> bool:
+    """Whether the file's own sizes or end marks say that its end is missing; asked only about files that failed."""
+    if kind == "JPEG":
+        return b"\xff\xd9" not in data[-64:]
+    if kind == "PNG":
+        return b"IEND" not in data[-64:]
+    if kind == "GIF":
+        return not data.rstrip(b"\0").endswith(b";")
+    if kind == "WEBP":
+        return int.from_bytes(data[4:8], "little") + 8 > len(data)
+    if kind == "BMP":
+        return int.from_bytes(data[2:6], "little") > len(data)
+    if kind in ("AVIF", "HEIF"):
+        return _boxes_end_early(data)
+    return False
+
+
+def _boxes_end_early(data: bytes) -> bool:
+    """Whether the last top-level box of an ISO base media file says that it goes on beyond the end."""
+    at = 0
+    while at + 8 <= len(data):
+        length = int.from_bytes(data[at : at + 4])
+        if length == 1:
+            length = int.from_bytes(data[at + 8 : at + 16])
+        if length == 0:
+            return False
+        at += max(length, 8)
+    return at != len(data)

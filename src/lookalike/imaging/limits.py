@@ -1,0 +1,79 @@
+"""How much of a machine one picture may take: bytes, pixels, frames, seconds and memory."""
+
+from dataclasses import dataclass, fields
+from time import monotonic
+
+from lookalike.errors import BadSetting, ImageRejected
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a picture may ask for before it is rejected; raises BadSetting for a limit that is not positive.
+
+    `max_bytes` is the size of the file. `max_pixels` is width times height, read from the header before any pixel is
+    decoded. `max_frames` counts the frames or pages, of which only the first is ever decoded. `min_side` is the
+    smallest width and height, in pixels. `seconds` is wall-clock time per picture: `decode` looks at the clock between
+    its stages, only a pool of processes can stop a decoder that hangs. `max_memory` is in bytes, for such a process:
+    a picture of `max_pixels` needs about 8 bytes per pixel at its peak.
+    """
+
+    max_bytes: int = 200 * MIB
+    max_pixels: int = 200_000_000
+    max_frames: int = 10_000
+    min_side: int = 1
+    seconds: float = 30.0
+    max_memory: int = 4096 * MIB
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if not getattr(self, field.name) > 0:
+                raise BadSetting(f"The limit {field.name} must be greater than 0, not {getattr(self, field.name)}.")
+
+    def check_bytes(self, nbytes: int) -> None:
+        """Raise ImageRejected ("empty", "too_many_bytes") for a file of so many bytes."""
+        if nbytes == 0:
+            raise ImageRejected("empty", "The file is empty (0 bytes): copy or download it again.")
+        if nbytes > self.max_bytes:
+            raise ImageRejected(
+                "too_many_bytes",
+                f"The file has {nbytes:,} bytes, more than the limit of {self.max_bytes:,}: "
+                "save it smaller, or raise max_bytes.",
+            )
+
+    def check_size(self, width: int, height: int) -> None:
+        """Raise ImageRejected ("too_many_pixels", "too_small") for a picture of this size."""
+        if width * height > self.max_pixels:
+            raise ImageRejected(
+                "too_many_pixels",
+                f"The header says {width:,} x {height:,} pixels, {width * height:,} in all, more than the limit of "
+                f"{self.max_pixels:,}: save the picture smaller, or raise max_pixels.",
+            )
+        if min(width, height) < self.min_side:
+            raise ImageRejected(
+                "too_small",
+                f"The picture is {width} x {height} pixels, and the smaller side must have at least {self.min_side}: "
+                "use a larger picture, or lower min_side.",
+            )
+
+    def check_frames(self, frames: int) -> None:
+        """Raise ImageRejected ("too_many_frames"); `frames` may be a count that stopped one past the limit."""
+        if frames > self.max_frames:
+            raise ImageRejected(
+                "too_many_frames",
+                f"The file has more than {self.max_frames:,} frames or pages: save its first one as a picture, "
+                "or raise max_frames.",
+            )
+
+    def check_time(self, started: float) -> None:
+        """Raise ImageRejected ("timeout") when more than `seconds` have passed since `started` (time.monotonic)."""
+        if monotonic() - started > self.seconds:
+            raise ImageRejected(
+                "timeout",
+                f"Decoding took longer than the limit of {self.seconds:g} seconds: save the picture smaller or in a "
+                "plainer format, or raise seconds.",
+            )
+
+
+DEFAULT_LIMITS = Limits()
