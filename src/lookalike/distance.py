@@ -1,0 +1,220 @@
+"""Exact distances and exact nearest rows, worked out block by block: no table of all queries against all rows.
+
+Hamming distances count differing bits: XOR, then `numpy.bitwise_count`. Cosine distances are 1 - cosine, on rows of
+unit length, where 1 - cosine = |a - b|^2 / 2.
+
+Matrix products round differently for other batch and block sizes, which would shuffle ties. So a product only finds
+the candidates (with room for its rounding error); their distances are then worked out pair by pair in double precision.
+Thus a distance depends on the two rows alone: equal rows tie exactly, a row is at 0 from itself, and the answer is the
+same whatever the batch. Ties are ordered by id.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.types import EVERYTHING, Features, Ids, Matches, Metric
+
+Distances = NDArray[np.float32]
+RowNumbers = NDArray[np.intp]
+
+WORK = 1 << 18
+"""Elements of the largest work array: bounds the memory of a search to a few times 2 MB, and stays near the cache."""
+QUERIES = 64
+"""Queries compared with a block of rows at a time."""
+
+
+def normalise(rows: NDArray[Any]) -> Distances:
+    """Rows `(n, width)` scaled to unit length, float32; rows of zeros stay zeros.
+
+    The length is taken in double precision, so that a unit row comes out as it went in, give or take one rounding.
+    """
+    wide: NDArray[np.float64] = np.asarray(rows, np.float64)
+    length = np.sqrt(np.einsum("ij,ij->i", wide, wide))[:, None]
+    unit: NDArray[np.float64] = np.divide(wide, length, out=np.zeros_like(wide), where=length > 0)
+    return unit.astype(np.float32, copy=False)
+
+
+def paired(metric: Metric, a: Features, b: Features) -> Distances:
+    """The distance of each row of `a` from the same row of `b`: `(n, width)` twice gives `(n,)` float32."""
+    if metric == "hamming":
+        return _count_bits(_words(a) ^ _words(b))
+    out = np.empty(len(a), np.float32)
+    step = max(1, WORK // max(1, a.shape[1]))
+    for start in range(0, len(a), step):
+        part = slice(start, start + step)
+        difference = a[part].astype(np.float64) - b[part]
+        out[part] = np.einsum("ij,ij->i", difference, difference) / 2
+    return out
+
+
+def pairwise(metric: Metric, a: Features, b: Features) -> Distances:
+    """Every row of `a` against every row of `b`: `(n, width)` and `(m, width)` give `(n, m)` float32."""
+    out = np.empty((len(a), len(b)), np.float32)
+    for row, query in enumerate(a):
+        out[row] = paired(metric, np.broadcast_to(query, b.shape), b)
+    return out
+
+
+def nearest(
+    metric: Metric,
+    queries: Features,
+    rows: Features,
+    ids: Ids,
+    k: int,
+    *,
+    keep: RowNumbers | None = None,
+    max_distance: float | None = None,
+) -> Matches:
+    """The `k` nearest rows of each query, exactly: `(n, width)` against `(m, width)` with ids `(m,)`.
+
+    `keep` names the only rows to compare with (their numbers); `max_distance` is inclusive. Matches are padded to `k`
+    places. Under cosine, both sides must have unit length (see `normalise`).
+    """
+    count = len(rows) if keep is None else len(keep)
+    places = min(k, count) if max_distance is None or max_distance >= 0 else 0
+    found = Matches(np.full((len(queries), k), -1), np.full((len(queries), k), np.inf, np.float32), EVERYTHING)
+    for start in range(0, len(queries) if places else 0, QUERIES):
+        part = slice(start, start + QUERIES)
+        best = _nearest_of_block(metric, queries[part], rows, ids, places, keep, max_distance)
+        found.ids[part, :places], found.distances[part, :places] = best
+    return found
+
+
+def top_k(query: RowNumbers, ids: Ids, distances: Distances, queries: int, k: int) -> tuple[Ids, Distances]:
+    """The k best of candidates in any order: `query[i]` is the query that candidate `i` belongs to.
+
+    Returns ids and distances `(queries, k)`, nearest first, ties by id, padded with -1 and infinity.
+    """
+    order = np.lexsort((ids, distances, query))
+    owner = query[order]
+    place = np.arange(len(order)) - np.searchsorted(owner, owner)
+    first = place < k
+    owner, place, order = owner[first], place[first], order[first]
+    best_ids = np.full((queries, k), -1, np.int64)
+    best = np.full((queries, k), np.inf, np.float32)
+    best_ids[owner, place] = ids[order]
+    best[owner, place] = distances[order]
+    return best_ids, best
+
+
+def merge(a: Matches, b: Matches, k: int) -> Matches:
+    """The k best of two answers to the same queries; it promises what both promise."""
+    ids = np.concatenate([a.ids, b.ids], axis=1)
+    distances = np.concatenate([a.distances, b.distances], axis=1)
+    order = np.lexsort((ids, distances), axis=1)[:, :k]
+    best_ids, best = np.take_along_axis(ids, order, axis=1), np.take_along_axis(distances, order, axis=1)
+    return Matches(best_ids, best, min(a.exact_within, b.exact_within))
+
+
+def _nearest_of_block(
+    metric: Metric,
+    queries: Features,
+    rows: Features,
+    ids: Ids,
+    k: int,
+    keep: RowNumbers | None,
+    max_distance: float | None,
+) -> tuple[Ids, Distances]:
+    """`nearest` for as many queries as fit into the work memory; `k` is at most the number of rows."""
+    count = len(queries)
+    best_ids = np.full((count, k), -1, np.int64)
+    best = np.full((count, k), np.inf, np.float32)
+    slack = _slack(metric, queries.shape[1])
+    ceiling = np.float32(np.inf if max_distance is None else max_distance)
+    for numbers, block in _blocks(rows, keep, count):
+        coarse = _coarse(metric, queries, block)
+        limit = np.minimum(best[:, -1], ceiling) + np.float32(slack)
+        query, row = _candidates(coarse, limit, k, slack)
+        if metric == "hamming":
+            distances = coarse[query, row].astype(np.float32)
+        else:
+            distances = _paired_at(metric, queries, query, block, row)
+        near = distances <= ceiling
+        query, distances, found = query[near], distances[near], ids[numbers][row[near]]
+        if len(query):
+            old, place = np.nonzero(best_ids >= 0)
+            best_ids, best = top_k(
+                np.concatenate([query, old]),
+                np.concatenate([found, best_ids[old, place]]),
+                np.concatenate([distances, best[old, place]]),
+                count,
+                k,
+            )
+    return best_ids, best
+
+
+def _blocks(rows: Features, keep: RowNumbers | None, queries: int) -> Iterator[tuple[Any, Features]]:
+    """The rows, in blocks that fit into the work memory, each with its row numbers (or their slice)."""
+    width = rows.shape[1] // 8 if rows.dtype == np.uint8 else rows.shape[1] // 16
+    if keep is None:
+        step = max(1, WORK // max(queries, 1))
+        for start in range(0, len(rows), step):
+            yield slice(start, start + step), rows[start : start + step]
+    else:
+        step = max(1, WORK // max(queries, width, 1))  # these are copied: a few MB at a time
+        for start in range(0, len(keep), step):
+            numbers = keep[start : start + step]
+            yield numbers, rows[numbers]
+
+
+def _coarse(metric: Metric, queries: Features, rows: Features) -> NDArray[Any]:
+    """Distances of all pairs: exact for Hamming, within `_slack` for cosine."""
+    if metric == "cosine":
+        product: Distances = queries @ rows.T
+        np.subtract(1, product, out=product)
+        return product
+    left, right = _words(queries), _words(rows)
+    total: NDArray[Any] = np.bitwise_count(left[:, :1] ^ right[:, 0]).astype(
+        np.uint8 if queries.shape[1] < 32 else np.uint32
+    )
+    for word in range(1, left.shape[1]):
+        total += np.bitwise_count(left[:, word, None] ^ right[:, word])
+    return total
+
+
+def _candidates(coarse: NDArray[Any], limit: NDArray[Any], k: int, slack: float) -> tuple[RowNumbers, RowNumbers]:
+    """Pairs (query, row) that may belong to the k best: within `limit`, and within reach of the block's own k best."""
+    if coarse.dtype != np.float32:  # bits: compare as integers, without a float copy of the whole table
+        limit = np.minimum(limit.astype(np.float64), np.iinfo(coarse.dtype).max).astype(coarse.dtype)
+    near = coarse <= limit[:, None]
+    if np.count_nonzero(near) > 4 * k * len(coarse) and coarse.shape[1] > k:
+        kth = np.partition(coarse, k - 1, axis=1)[:, k - 1]
+        reach = kth + np.float32(2 * slack) if slack else kth
+        near = coarse <= np.minimum(limit, reach)[:, None]
+    query, row = np.nonzero(near)
+    return query, row
+
+
+def _paired_at(metric: Metric, queries: Features, query: RowNumbers, rows: Features, row: RowNumbers) -> Distances:
+    """`paired` of chosen pairs, without gathering them all at once."""
+    out = np.empty(len(query), np.float32)
+    step = max(1, WORK // rows.shape[1])
+    for start in range(0, len(query), step):
+        part = slice(start, start + step)
+        out[part] = paired(metric, queries[query[part]], rows[row[part]])
+    return out
+
+
+def _slack(metric: Metric, width: int) -> float:
+    """How far a float32 product of unit rows, and their lengths, may be from the distance in double precision.
+
+    A sum of n products errs by at most n units of rounding (Higham, Accuracy and Stability, section 3.1); twice that
+    leaves room for the lengths.
+    """
+    return 0.0 if metric == "hamming" else 2.0 * (width + 2) * 2.0**-24
+
+
+def _words(rows: Features) -> NDArray[np.uint64]:
+    """Packed bits as 64-bit words `(n, ceil(width / 8))`, padded with zero bits."""
+    width = rows.shape[1]
+    if width % 8:
+        rows = np.pad(rows, ((0, 0), (0, -width % 8)))
+    return np.ascontiguousarray(rows).view(np.uint64)
+
+
+def _count_bits(words: NDArray[np.uint64]) -> Distances:
+    total: Distances = np.bitwise_count(words).sum(axis=1, dtype=np.float32)
+    return total
