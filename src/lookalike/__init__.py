@@ -1,3 +1,40 @@
-"""Search by image: hand in a picture, get back the original and everything that looks like it."""
+"""Search by image: hand in a picture, get back the original and everything that looks like it.
+
+import lookalike
+
+gallery = lookalike.open("gallery")
+gallery.add("~/Pictures")
+for hit in gallery.search("copy.jpg").hits:
+    print(hit.evidence, hit.distance, hit.key)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lookalike.errors import LookalikeError
+    from lookalike.service import SearchService
+    from lookalike.types import Answer, Hit, Item, Outcome, Record
+    from lookalike.wiring import open_gallery as open  # noqa: A004 - the name that the library is called by
 
 __version__ = "0.1.0"
+
+# Loaded on first use: decoding processes import this package too, and must start quickly.
+_HOMES = {
+    "LookalikeError": "errors",
+    "SearchService": "service",
+    "Answer": "types",
+    "Hit": "types",
+    "Item": "types",
+    "Outcome": "types",
+    "Record": "types",
+    "open": "wiring",
+}
+__all__ = ["Answer", "Hit", "Item", "LookalikeError", "Outcome", "Record", "SearchService", "open"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = import_module(f"{__name__}.{_HOMES[name]}")
+    return getattr(home, "open_gallery" if name == "open" else name)

@@ -1,0 +1,143 @@
+"""Settings: what the environment and a gallery's own file say. The only reader of the environment."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from platformdirs import user_cache_path, user_data_path
+
+from lookalike.errors import BadSetting, NotFound
+from lookalike.imaging import Limits
+
+GALLERY_FILE = "gallery.toml"
+DEFAULT_PIPELINES = ("phash", "vgg16")
+DEFAULT_INDEX = {"hamming": "mih", "cosine": "hnsw"}
+Precision = Literal["auto", "fp32", "bf16", "int8"]
+PRECISIONS = ("auto", "fp32", "bf16", "int8")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What holds for a whole process: where things are kept, and what it may use.
+
+    `cache` keeps model weights; `models` is a file of further encoders; `workers` decoding processes (None: one a
+    core); `precision` of networks.
+    """
+
+    gallery: Path
+    cache: Path
+    models: Path | None = None
+    workers: int | None = None
+    precision: Precision = "auto"
+    limits: Limits = field(default_factory=Limits)
+
+
+def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of LOOKALIKE_GALLERY, _CACHE, _MODELS, _WORKERS, _PRECISION, else their defaults.
+
+    Raises BadSetting, naming the variable, for a value that makes no sense.
+    """
+    env = os.environ if environment is None else environment
+    workers = env.get("LOOKALIKE_WORKERS")
+    if workers is not None and not (workers.isdecimal() and int(workers) > 0):
+        raise BadSetting(f"LOOKALIKE_WORKERS is a number of processes from 1 up, not {workers!r}")
+    models = env.get("LOOKALIKE_MODELS")
+    return Settings(
+        gallery=_path(env, "LOOKALIKE_GALLERY") or user_data_path("lookalike") / "gallery",
+        cache=_path(env, "LOOKALIKE_CACHE") or user_cache_path("lookalike"),
+        models=Path(models).expanduser() if models else None,
+        workers=int(workers) if workers else None,
+        precision=_precision(env.get("LOOKALIKE_PRECISION", "auto"), "LOOKALIKE_PRECISION"),
+    )
+
+
+def _path(env: Mapping[str, str], name: str) -> Path | None:
+    return Path(env[name]).expanduser() if env.get(name) else None
+
+
+def _precision(value: object, where: str) -> Precision:
+    if value not in PRECISIONS:
+        raise BadSetting(f"{where}: the precision is one of {', '.join(PRECISIONS)}, not {value!r}")
+    return cast(Precision, value)
+
+
+@dataclass(frozen=True, slots=True)
+class GallerySettings:
+    """What a gallery was made with; kept in its `gallery.toml`, to be edited by hand.
+
+    `pipelines` in order of precedence, the last ranks what is merely similar; `index` and `thresholds` by pipeline,
+    where they are not the default ones; `precision` of its networks (int8 has features of its own, so it belongs to
+    the gallery).
+    """
+
+    pipelines: tuple[str, ...] = DEFAULT_PIPELINES
+    index: Mapping[str, str] = field(default_factory=dict)
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    precision: Precision | None = None
+
+
+def read_gallery(folder: Path) -> GallerySettings:
+    """A gallery's settings; raises NotFound where there is no gallery, BadSetting naming file and field."""
+    path = folder / GALLERY_FILE
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        raise NotFound(f"no gallery at {folder}; make one with: lookalike add PATH... (or lookalike init)") from None
+    except OSError as error:
+        raise BadSetting(f"cannot read {path}: {error.strerror}") from error
+    try:
+        return _gallery(tomllib.loads(text))
+    except (tomllib.TOMLDecodeError, BadSetting) as error:
+        raise BadSetting(f"{path}: {error}") from error
+
+
+def _gallery(table: dict[str, Any]) -> GallerySettings:
+    known = {f.name for f in fields(GallerySettings)} | {"version"}
+    if unknown := sorted(table.keys() - known):
+        raise BadSetting(f"unknown setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
+    if table.get("version", 1) != 1:
+        raise BadSetting(f"version {table['version']!r} is of a newer Lookalike; install that one")
+    pipelines = table.get("pipelines", list(DEFAULT_PIPELINES))
+    if not (isinstance(pipelines, list) and pipelines and all(isinstance(p, str) for p in pipelines)):
+        raise BadSetting("pipelines is a list of one or more names")
+    if len(set(pipelines)) != len(pipelines):
+        raise BadSetting("pipelines names one of them twice")
+    for part in ("index", "thresholds"):
+        if extra := sorted(table.get(part, {}).keys() - set(pipelines)):
+            raise BadSetting(f"[{part}] names {extra[0]!r}, which is none of the gallery's pipelines")
+    for name, threshold in table.get("thresholds", {}).items():
+        if not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+            raise BadSetting(f"the threshold of {name} lies in 0..1, not {threshold!r}")
+    precision = table.get("precision")
+    return GallerySettings(
+        tuple(pipelines),
+        table.get("index", {}),
+        table.get("thresholds", {}),
+        None if precision is None else _precision(precision, "precision"),
+    )
+
+
+def write_gallery(folder: Path, settings: GallerySettings) -> None:
+    """Write a new gallery's file; the folder is made if need be, an existing file is never overwritten."""
+    lines = ["# A Lookalike gallery. Settings may be edited; see docs/cli.md.", "version = 1"]
+    lines.append(f"pipelines = [{', '.join(_quoted(p) for p in settings.pipelines)}]")
+    if settings.precision is not None:
+        lines.append(f"precision = {_quoted(settings.precision)}")
+    lines += ["", "[index]", *(f"{_quoted(name)} = {_quoted(engine)}" for name, engine in settings.index.items())]
+    lines += ["", "[thresholds]", *(f"{_quoted(name)} = {value}" for name, value in settings.thresholds.items())]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / GALLERY_FILE).open("x") as file:
+            file.write("\n".join(lines) + "\n")
+    except FileExistsError as error:
+        raise BadSetting(f"{folder} is a gallery already") from error
+    except OSError as error:
+        raise BadSetting(f"cannot make a gallery at {folder}: {error.strerror}") from error
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,146 @@
+"""A pipeline: an encoder, the index that holds its features, and what its distances are worth."""
+
+from bisect import bisect_left
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.errors import BadSetting, FeatureMismatch
+from lookalike.ports import Encoder, Index
+from lookalike.types import EVERYTHING, NOTHING, FeatureSpec, Ids, InputSpec, Matches, Pixels, Where
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What a pipeline's distances are worth, measured on pairs of unrelated pictures ("strangers").
+
+    `anchors` are pairs (distance in 0..1, log10 of the share of strangers that come this close), rising in both.
+    `threshold` is the distance up to which a match counts as a copy.
+    """
+
+    anchors: tuple[tuple[float, float], ...]
+    threshold: float
+
+    def __post_init__(self) -> None:
+        if len(self.anchors) < 2:
+            raise BadSetting("a calibration needs at least two anchors (distance, log10 rate)")
+        for (d0, r0), (d1, r1) in zip(self.anchors, self.anchors[1:], strict=False):
+            if not (d0 < d1 and r0 < r1):
+                raise BadSetting(f"calibration anchors must rise in both columns: {(d0, r0)} then {(d1, r1)}")
+        if not 0 <= self.threshold <= 1:
+            raise BadSetting(f"a copy threshold lies in 0..1, not {self.threshold}")
+
+    def rarity(self, distance: float) -> float:
+        """Log10 of the share of strangers that come this close: the lower, the stronger the evidence.
+
+        Linear between the anchors and beyond them (the outermost slopes go on), so that distances of
+        different pipelines are put on one scale and keep their own order.
+        """
+        at = min(max(bisect_left(self.anchors, (distance, -np.inf)), 1), len(self.anchors) - 1)
+        (d0, r0), (d1, r1) = self.anchors[at - 1], self.anchors[at]
+        return r0 + (distance - d0) * (r1 - r0) / (d1 - d0)
+
+    def distance_at(self, rarity: float) -> float:
+        """The distance, in 0..1, that this share of strangers (log10) undercuts; the inverse of `rarity`."""
+        at = min(max(bisect_left([r for _, r in self.anchors], rarity), 1), len(self.anchors) - 1)
+        (d0, r0), (d1, r1) = self.anchors[at - 1], self.anchors[at]
+        return min(max(d0 + (rarity - r0) * (d1 - d0) / (r1 - r0), 0.0), 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One query's matches in one pipeline: `ids` and `distances` (0..1), nearest first, ties by id."""
+
+    ids: Ids
+    distances: NDArray[np.float32]
+    exact_within: float
+
+
+class Pipeline:
+    """An encoder and the index of its features, with distances brought to 0..1 (smaller is more similar)."""
+
+    def __init__(self, encoder: Encoder, index: Index, calibration: Calibration) -> None:
+        if encoder.spec != index.spec:
+            raise FeatureMismatch(f"the index holds {index.spec}, the encoder gives {encoder.spec}")
+        self.encoder = encoder
+        self.index = index
+        self.calibration = calibration
+
+    @property
+    def name(self) -> str:
+        """The encoder's name, by which settings and hits call the pipeline."""
+        return self.encoder.spec.name
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """What its features are."""
+        return self.encoder.spec
+
+    @property
+    def input(self) -> InputSpec:
+        """The picture that its encoder wants."""
+        return self.encoder.input
+
+    def search(
+        self,
+        images: Pixels,
+        k: int,
+        *,
+        tenant: int | None = None,
+        where: Where | None = None,
+        max_distance: float | None = None,
+        views: bool = True,
+    ) -> list[Ranked]:
+        """The k nearest rows of each picture within `max_distance` (0..1), over the best of its views.
+
+        A picture whose feature means nothing (a flat one's hash) has no matches here.
+        """
+        if views:
+            encoded_views = self.encoder.encode_views(images)
+            features, usable = encoded_views.features, encoded_views.usable
+        else:
+            encoded = self.encoder.encode(images)
+            features, usable = encoded.features[:, None, :], encoded.usable
+        matches: list[Ranked] = [Ranked(np.empty(0, np.int64), np.empty(0, np.float32), 1.0) for _ in usable]
+        if usable.any():
+            found = self.search_features(features[usable], k, tenant=tenant, where=where, max_distance=max_distance)
+            for place, ranked in zip(np.flatnonzero(usable), found, strict=True):
+                matches[int(place)] = ranked
+        return matches
+
+    def search_features(
+        self,
+        features: NDArray[np.generic],
+        k: int,
+        *,
+        tenant: int | None = None,
+        where: Where | None = None,
+        max_distance: float | None = None,
+    ) -> list[Ranked]:
+        """Like `search`, for encoded queries: `features` (n, views, width)."""
+        n, views, width = features.shape
+        raw = None if max_distance is None else max_distance * self.spec.scale
+        flat = np.ascontiguousarray(features.reshape(n * views, width))
+        found = self.index.search(flat, k, tenant=tenant, where=where, max_distance=raw)
+        exact = self._exact_within(found, max_distance)
+        ids = found.ids.reshape(n, -1)
+        distances = np.minimum(found.distances.reshape(n, -1) / self.spec.scale, 1.0).astype(np.float32)
+        return [_best(i, d, k, exact) for i, d in zip(ids, distances, strict=True)]
+
+    def _exact_within(self, found: Matches, max_distance: float | None) -> float:
+        if found.exact_within == NOTHING:
+            return NOTHING
+        exact = 1.0 if found.exact_within == EVERYTHING else min(found.exact_within / self.spec.scale, 1.0)
+        return exact if max_distance is None else min(exact, max_distance)
+
+
+def _best(ids: Ids, distances: NDArray[np.float32], k: int, exact: float) -> Ranked:
+    """Keep the best distance of each id, drop empty places, and order by distance, then id."""
+    there = ids >= 0
+    ids, distances = ids[there], distances[there]
+    order = np.lexsort((ids, distances))
+    ids, distances = ids[order], distances[order]
+    _, first = np.unique(ids, return_index=True)
+    first.sort()
+    return Ranked(ids[first[:k]], distances[first[:k]], exact)

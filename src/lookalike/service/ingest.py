@@ -1,0 +1,207 @@
+"""Adding pictures: reading and decoding in processes beside us, encoding in batches, writing durably."""
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from lookalike.catalog import Catalog, Entry, Known, at_storage_precision
+from lookalike.errors import ImageRejected
+from lookalike.imaging import DecodePool, Source, Unchanged, stack_inputs
+from lookalike.pipeline import Pipeline
+from lookalike.types import Features, FeatureSpec, Item, Outcome, OutcomeKind, Prepared
+
+LOOKAHEAD = 512
+"""Items whose catalog rows are looked up with one query."""
+ENCODE_BATCH = 64
+"""Pictures encoded and written at once where a network encodes them; hashes alone go by `HASH_BATCH`."""
+HASH_BATCH = 512
+PATIENCE = 2.0
+"""Seconds after which a batch is written although it is not full, so that progress becomes durable."""
+SETTLED = 4096
+"""Items in a row that needed no decoding after which their outcomes are passed on before going further."""
+
+Row = Features | None
+
+
+@dataclass(slots=True)
+class Job:
+    """One item that must be read: how it stands in the catalog, and how its file looked before it was read."""
+
+    item: Item
+    known: Known | None
+    nbytes: int | None = None
+    mtime_ns: int | None = None
+
+    @property
+    def path(self) -> str | None:
+        """The path as the catalog keeps it; none for bytes."""
+        return str(self.item.source) if isinstance(self.item.source, Path) else None
+
+    def outcome(self, kind: OutcomeKind, reason: str | None = None) -> Outcome:
+        """This job's outcome."""
+        return Outcome(self.item.key, self.path, kind, reason)
+
+
+class Ingest:
+    """One run of adding: `run(items)` yields one outcome an item, each only once it is durable."""
+
+    def __init__(self, catalog: Catalog, pipelines: Sequence[Pipeline], pool: DecodePool, tenant: int) -> None:
+        self._catalog = catalog
+        self._pipelines = pipelines
+        self._pool = pool
+        self._tenant = tenant
+        self._specs = frozenset(p.spec for p in pipelines)
+        self._batch = HASH_BATCH if all(p.spec.metric == "hamming" for p in pipelines) else ENCODE_BATCH
+
+    def run(self, items: Iterable[Item | Outcome]) -> Iterator[Outcome]:
+        """Add items; memory stays bounded however many there are."""
+        jobs = self._jobs(items)
+        for job in jobs:
+            if isinstance(job, Outcome):
+                yield job
+            else:
+                yield from self._run_from(job, jobs)
+
+    def _run_from(self, first: Job, jobs: Iterator[Job | Outcome]) -> Iterator[Outcome]:
+        """Keep the pool busy with `first` and what follows, until a long row of items needs no decoding."""
+        decoding: deque[Job] = deque()
+        settled: list[Outcome] = []
+        ready: list[tuple[Job, Prepared]] = []
+        since = time.monotonic()
+
+        def sources() -> Iterator[Source]:
+            job: Job | Outcome | None = first
+            while job is not None and len(settled) < SETTLED:
+                if isinstance(job, Outcome):
+                    settled.append(job)
+                else:
+                    decoding.append(job)
+                    yield self._source(job)
+                job = next(jobs, None)
+            if isinstance(job, Outcome):
+                settled.append(job)
+            elif job is not None:
+                decoding.append(job)
+                yield self._source(job)
+
+        for result in self._pool.map(sources()):
+            job = decoding.popleft()
+            if isinstance(result, Prepared):
+                ready.append((job, result))
+            elif isinstance(result, ImageRejected):
+                settled.append(job.outcome("rejected", f"{result.reason}: {result}"))
+            else:
+                settled.append(self._unchanged(job, result))
+            if len(ready) >= self._batch or (ready and time.monotonic() - since > PATIENCE):
+                settled += self._write(ready)
+                ready, since = [], time.monotonic()
+            yield from _drain(settled)
+        settled += self._write(ready)
+        yield from settled
+
+    def _jobs(self, items: Iterable[Item | Outcome]) -> Iterator[Job | Outcome]:
+        """Look items up in the catalog by the hundred; a file that was not touched since needs no reading."""
+        rest = iter(items)
+        while chunk := list(islice(rest, LOOKAHEAD)):
+            known = self._catalog.known(self._tenant, [i.key for i in chunk if isinstance(i, Item)])
+            for item in chunk:
+                yield item if isinstance(item, Outcome) else self._job(item, known.get(item.key))
+
+    def _job(self, item: Item, known: Known | None) -> Job | Outcome:
+        job = Job(item, known)
+        if isinstance(item.source, Path):
+            try:
+                stat = item.source.stat()
+            except OSError:
+                return job  # the reader meets the same error and says so
+            job.nbytes, job.mtime_ns = stat.st_size, stat.st_mtime_ns
+            if known is not None and self._complete(known) and _same_attributes(item, known):
+                before = (known.path, known.nbytes, known.mtime_ns)
+                if before == (job.path, job.nbytes, job.mtime_ns):
+                    return job.outcome("unchanged")
+        return job
+
+    def _complete(self, known: Known) -> bool:
+        return self._specs <= known.specs
+
+    def _source(self, job: Job) -> Source:
+        digest = job.known.sha256 if job.known is not None and self._complete(job.known) else None
+        if isinstance(job.item.source, Path):
+            return Source(path=job.item.source, known=digest)
+        # without a file to look at later, the digest of the pixels must be taken now
+        return Source(data=job.item.source, known=digest, want_pixels=True)
+
+    def _unchanged(self, job: Job, result: Unchanged) -> Outcome:
+        """The bytes are those we have; the file may have moved, its attributes may be new."""
+        assert job.known is not None
+        self._catalog.touch(job.known.id, path=job.path or job.known.path, mtime_ns=job.mtime_ns)
+        if _same_attributes(job.item, job.known):
+            return job.outcome("unchanged")
+        self._catalog.set_attributes(self._tenant, job.item.key, job.item.attributes or {}, merge=False)
+        return job.outcome("updated", "attributes")
+
+    def _write(self, ready: list[tuple[Job, Prepared]]) -> list[Outcome]:
+        """Encode a batch and make it durable in one transaction."""
+        if not ready:
+            return []
+        twins = self._catalog.twins(self._tenant, [prepared.sha256 for _, prepared in ready])
+        firsts: dict[bytes, int] = {}
+        for at, (_, prepared) in enumerate(ready):
+            firsts.setdefault(prepared.sha256, at)
+        rows = self._encode([ready[at][1] for at in firsts.values()])
+        features = dict(zip(firsts, rows, strict=True))
+        self._catalog.put([self._entry(job, p, features[p.sha256]) for job, p in ready])
+        outcomes = []
+        for at, (job, prepared) in enumerate(ready):
+            twin = twins.get(prepared.sha256)
+            key = twin.key if twin is not None else None
+            if key is None and firsts[prepared.sha256] != at:
+                key = ready[firsts[prepared.sha256]][0].item.key
+            outcomes.append(_written(job, key if key != job.item.key else None))
+        return outcomes
+
+    def _encode(self, pictures: Sequence[Prepared]) -> list[dict[FeatureSpec, Row]]:
+        """Each picture's row in each pipeline; none where its feature means nothing."""
+        rows: list[dict[FeatureSpec, Row]] = [{} for _ in pictures]
+        for at, pipeline in enumerate(self._pipelines):
+            encoded = pipeline.encoder.encode(stack_inputs(pictures, at))
+            features = at_storage_precision(pipeline.spec, encoded.features)
+            for row, feature, usable in zip(rows, features, encoded.usable, strict=True):
+                row[pipeline.spec] = feature if usable else None
+        return rows
+
+    def _entry(self, job: Job, prepared: Prepared, features: dict[FeatureSpec, Row]) -> Entry:
+        return Entry(
+            tenant_id=self._tenant,
+            key=job.item.key,
+            path=job.path,
+            sha256=prepared.sha256,
+            pixels=prepared.pixels,
+            nbytes=prepared.nbytes,
+            mtime_ns=job.mtime_ns,
+            width=prepared.width,
+            height=prepared.height,
+            format=prepared.format,
+            border=prepared.border,
+            attributes=job.item.attributes,
+            features=features,
+        )
+
+
+def _written(job: Job, twin: str | None) -> Outcome:
+    reason = None if twin is None else f"same bytes as {twin}"
+    if job.known is not None:
+        return job.outcome("updated", reason)
+    return job.outcome("added" if twin is None else "duplicate", reason)
+
+
+def _same_attributes(item: Item, known: Known) -> bool:
+    return item.attributes is None or dict(item.attributes) == dict(known.attributes)
+
+
+def _drain(settled: list[Outcome]) -> Iterator[Outcome]:
+    yield from settled
+    settled.clear()

@@ -1,0 +1,338 @@
+"""The search service: one gallery, its catalog and its pipelines, behind one set of methods."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypedDict, Unpack
+
+from lookalike.catalog import Catalog
+from lookalike.errors import ImageRejected, LookalikeError, NotFound, UnsupportedQuery
+from lookalike.imaging import DecodePool, Limits, Source, prepare
+from lookalike.pipeline import Pipeline
+from lookalike.service.compare import Comparison, compare_prepared
+from lookalike.service.duplicates import Cluster, clusters
+from lookalike.service.filters import Filter, conditions_of, where_of
+from lookalike.service.follow import Follower
+from lookalike.service.ingest import Ingest
+from lookalike.service.lock import WriterLock
+from lookalike.service.search import Queried, Request, Searcher, Stages
+from lookalike.service.sources import items_from
+from lookalike.service.status import RepairReport, Status, rebuild, status_of
+from lookalike.types import Answer, Attributes, InputSpec, Item, Outcome, Prepared, Record
+
+Query = str | Path | bytes
+"""A query: the path of a picture, or its bytes."""
+DEFAULT_TENANT = "default"
+NOBODY = -1
+"""The id of a tenant that has nothing."""
+QUERY_BATCH = 64
+"""Queries prepared, encoded and searched together."""
+IN_PROCESS = 4
+"""Up to so many queries are decoded right here; starting processes for them would take longer."""
+FOLLOW_EVERY = 4096
+"""Added pictures after which the indexes catch up, so that the end of a long run is not one long wait."""
+
+
+class SearchOptions(TypedDict, total=False):
+    """How to search; every option may be left out.
+
+    `k` hits a page (10), `page` from 1; `tenant` ("default"), None for all tenants; `where` a filter on attributes;
+    `threshold` drops hits farther than this (0..1); `pipelines` names the generations to ask (all of the gallery's);
+    `orientations` (True) finds turned and mirrored copies by their hash.
+    """
+
+    k: int
+    page: int
+    tenant: str | None
+    where: Filter | None
+    threshold: float | None
+    pipelines: Sequence[str] | None
+    orientations: bool
+
+
+@dataclass(slots=True)
+class _Open:
+    pipeline: Pipeline
+    follower: Follower
+    writable: bool
+
+
+class SearchService:
+    """One gallery. Methods are safe to call from several threads; one process writes, any number read.
+
+    `names` are the gallery's pipelines in order of precedence; `build` opens one by name when it is first needed.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        names: Sequence[str],
+        build: Callable[[str], Pipeline],
+        lock: WriterLock,
+        *,
+        limits: Limits | None = None,
+        workers: int | None = None,
+    ) -> None:
+        self._catalog = catalog
+        self._names = tuple(names)
+        self._build = build
+        self._lock = lock
+        self._limits = limits or Limits()
+        self._workers = workers
+        self._opened: dict[str, _Open] = {}
+        self._opening = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def pipelines(self) -> tuple[str, ...]:
+        """The names of the gallery's pipelines, in order of precedence."""
+        return self._names
+
+    def close(self) -> None:
+        """Save what is worth saving, and release files and the right to write."""
+        for opened in self._opened.values():
+            if self._lock.held:
+                opened.follower.save()
+            opened.pipeline.index.close()
+        self._opened.clear()
+        self._catalog.close()
+        self._lock.close()
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        what: str | Path | Iterable[str | Path | Item],
+        *,
+        key: str | None = None,
+        attributes: Attributes | None = None,
+        tenant: str = DEFAULT_TENANT,
+    ) -> list[Outcome]:
+        """Add files, folders or items, and give each one's outcome, in a list; see `add_iter` for large folders."""
+        return list(self.add_iter(what, key=key, attributes=attributes, tenant=tenant))
+
+    def add_iter(
+        self,
+        what: str | Path | Iterable[str | Path | Item | Outcome],
+        *,
+        key: str | None = None,
+        attributes: Attributes | None = None,
+        tenant: str = DEFAULT_TENANT,
+    ) -> Iterator[Outcome]:
+        """Add files, folders or items, and give each one's outcome as soon as it is durable.
+
+        Adding the same again changes nothing: a picture is known by tenant and key, an unchanged one is recognised
+        by its file's size and time or its digest, without decoding. A picture that cannot be read is rejected with
+        the reason and stops nothing. Raises GalleryBusy while another process writes.
+        """
+        items = _items(what, key, attributes)
+        with self._lock:
+            tenant_id = self._catalog.tenant_id(tenant, create=True)
+            assert tenant_id is not None
+            opened = self._open(self._names)
+            specs = [o.pipeline.input for o in opened]
+            with DecodePool(specs, limits=self._limits, workers=self._workers) as pool:
+                run = Ingest(self._catalog, [o.pipeline for o in opened], pool, tenant_id)
+                for count, outcome in enumerate(run.run(items), 1):
+                    if count % FOLLOW_EVERY == 0:
+                        self._follow(opened)
+                    yield outcome
+            self._follow(opened)
+            for o in opened:
+                o.follower.save()
+
+    def remove(self, keys: str | Iterable[str], *, tenant: str = DEFAULT_TENANT) -> list[str]:
+        """Forget pictures; gives the keys that were there. Durable when it returns; files are never touched."""
+        wanted = [keys] if isinstance(keys, str) else list(keys)
+        with self._lock:
+            tenant_id = self._catalog.tenant_id(tenant)
+            if tenant_id is None:
+                return []
+            return [key for key, _ in self._catalog.delete(tenant_id, wanted)]
+
+    def set_attributes(
+        self, key: str, attributes: Attributes, *, merge: bool = True, tenant: str = DEFAULT_TENANT
+    ) -> Record:
+        """Change what is kept with a picture: merged into the old attributes, or instead of them."""
+        with self._lock:
+            self._catalog.set_attributes(self._tenant(tenant, key), key, attributes, merge=merge)
+        return self.get(key, tenant=tenant)
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def search(self, query: Query, **options: Unpack[SearchOptions]) -> Answer:
+        """The pictures most like the query, best first: the same bytes or pixels, then copies, then similar ones.
+
+        For the options see `SearchOptions`. Raises ImageRejected for what is no picture, UnsupportedQuery for what
+        cannot be answered as asked.
+        """
+        [(_, answer)] = self.search_many([query], **options)
+        if isinstance(answer, LookalikeError):
+            raise answer
+        return answer
+
+    def search_many(
+        self, queries: Iterable[Query], **options: Unpack[SearchOptions]
+    ) -> Iterator[tuple[Query, Answer | ImageRejected]]:
+        """Like `search`, for many queries in batches: each with its answer, or with what is wrong with it."""
+        opened = self._open(self._chosen(options.get("pipelines")))
+        request = self._request(options)
+        request.check()
+        searcher = Searcher(self._catalog, [o.pipeline for o in opened])
+        return self._answers(iter(queries), opened, searcher, request)
+
+    def _answers(
+        self, queries: Iterator[Query], opened: Sequence[_Open], searcher: Searcher, request: Request
+    ) -> Iterator[tuple[Query, Answer | ImageRejected]]:
+        inputs = [o.pipeline.input for o in opened]
+        with DecodePool(inputs, limits=self._limits, workers=self._workers) as pool:
+            while batch := list(islice(queries, QUERY_BATCH)):
+                stages = Stages()
+                prepared = self._prepare(batch, inputs, pool)
+                stages.mark("decode")
+                sequence = self._follow(opened)
+                stages.mark("follow")
+                good = [Queried(p, _source(q)) for q, p in zip(batch, prepared, strict=True) if isinstance(p, Prepared)]
+                answers = iter(searcher.answer(good, request, sequence, stages) if good else [])
+                for query, picture in zip(batch, prepared, strict=True):
+                    yield query, next(answers) if isinstance(picture, Prepared) else picture
+
+    def _request(self, options: SearchOptions) -> Request:
+        tenant = options.get("tenant", DEFAULT_TENANT)
+        tenant_id = None if tenant is None else self._catalog.tenant_id(tenant)
+        if tenant is not None and tenant_id is None:
+            tenant_id = NOBODY
+        return Request(
+            k=options.get("k", 10),
+            page=options.get("page", 1),
+            tenant=tenant_id,
+            where=where_of(self._catalog, tenant_id, options.get("where")),
+            threshold=options.get("threshold"),
+            orientations=options.get("orientations", True),
+        )
+
+    def compare(self, a: Query, b: Query) -> Comparison:
+        """What each pipeline says of two pictures, neither of which need be in the gallery."""
+        opened = self._open(self._names)
+        inputs = [o.pipeline.input for o in opened]
+        first, second = (
+            prepare(_bytes(q, self._limits), inputs, limits=self._limits, want_pixels=True) for q in (a, b)
+        )
+        return compare_prepared(first, second, [o.pipeline for o in opened])
+
+    def duplicates(self, *, tenant: str = DEFAULT_TENANT, pipelines: Sequence[str] | None = None) -> Iterator[Cluster]:
+        """Clusters of pictures that are copies of one another, as they are found; never all pairs."""
+        tenant_id = self._catalog.tenant_id(tenant)
+        if tenant_id is None:
+            return iter(())
+        opened = self._open(self._chosen(pipelines))
+        self._follow(opened)
+        return clusters(self._catalog, [o.pipeline for o in opened], tenant_id)
+
+    def get(self, key: str, *, tenant: str = DEFAULT_TENANT) -> Record:
+        """The record of a picture; raises NotFound."""
+        return self._catalog.get(self._tenant(tenant, key), key)
+
+    def list(
+        self, *, tenant: str = DEFAULT_TENANT, after: str | None = None, limit: int = 100, where: Filter | None = None
+    ) -> list[Record]:
+        """Records in the order of their keys, `limit` at a time, those after the key `after`."""
+        tenant_id = self._catalog.tenant_id(tenant)
+        if tenant_id is None:
+            return []
+        return self._catalog.list(tenant_id, after=after, limit=limit, conditions=conditions_of(where or {}))
+
+    def status(self) -> Status:
+        """How many pictures there are, and how each pipeline stands to the catalog."""
+        return status_of(self._catalog, {name: self._try_open(name) for name in self._names})
+
+    def repair(self) -> RepairReport:
+        """Check the catalog, and build every index anew from it; raises Damaged where the catalog itself is."""
+        with self._lock:
+            return rebuild(self._catalog, {o.pipeline.name: o.follower for o in self._open(self._names)})
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _tenant(self, tenant: str, key: str) -> int:
+        tenant_id = self._catalog.tenant_id(tenant)
+        if tenant_id is None:
+            raise NotFound(f"no picture {key!r} in tenant {tenant!r}")
+        return tenant_id
+
+    def _chosen(self, names: Sequence[str] | None) -> Sequence[str]:
+        unknown = [name for name in names or () if name not in self._names]
+        if unknown:
+            raise UnsupportedQuery(f"this gallery has no pipeline {unknown[0]!r}; it has {', '.join(self._names)}")
+        return [name for name in self._names if not names or name in names]
+
+    def _open(self, names: Sequence[str]) -> list[_Open]:
+        with self._opening:
+            for name in names:
+                opened = self._opened.get(name)
+                if opened is None or (self._lock.held and not opened.writable):
+                    # a reader's index is left to the searches that still use it
+                    pipeline = self._build(name)
+                    self._opened[name] = _Open(pipeline, Follower(self._catalog, pipeline), self._lock.held)
+            return [self._opened[name] for name in names]
+
+    def _try_open(self, name: str) -> tuple[Pipeline, Follower] | LookalikeError:
+        """A pipeline that cannot be opened (weights not fetched yet) is reported by the status, not raised."""
+        try:
+            [opened] = self._open([name])
+        except LookalikeError as error:
+            return error
+        return opened.pipeline, opened.follower
+
+    def _follow(self, opened: Sequence[_Open]) -> int:
+        return min(o.follower.catch_up() for o in opened)
+
+    def _prepare(
+        self, queries: Sequence[Query], inputs: Sequence[InputSpec], pool: DecodePool
+    ) -> list[Prepared | ImageRejected]:
+        if len(queries) > IN_PROCESS:
+            sources = (_as_source(q) for q in queries)
+            return [p for p in pool.map(sources) if isinstance(p, Prepared | ImageRejected)]
+        prepared: list[Prepared | ImageRejected] = []
+        for query in queries:
+            try:
+                prepared.append(prepare(_bytes(query, self._limits), inputs, limits=self._limits))
+            except ImageRejected as error:
+                prepared.append(error)
+        return prepared
+
+
+def _items(
+    what: str | Path | Iterable[str | Path | Item | Outcome], key: str | None, attributes: Attributes | None
+) -> Iterator[Item | Outcome]:
+    """Paths become items, all paths together, so that two of them cannot take one key unseen."""
+    given = [what] if isinstance(what, str | Path) else what
+    if isinstance(given, list | tuple) and all(isinstance(one, str | Path) for one in given):
+        yield from items_from(
+            [Path(one) for one in given if isinstance(one, str | Path)], key=key, attributes=attributes
+        )
+        return
+    for one in given:
+        if isinstance(one, str | Path):
+            yield from items_from([one], key=key, attributes=attributes)
+        else:
+            yield one
+
+
+def _source(query: Query) -> Path | bytes:
+    return Path(query) if isinstance(query, str) else query
+
+
+def _as_source(query: Query) -> Source:
+    return Source(data=query) if isinstance(query, bytes) else Source(path=Path(query))
+
+
+def _bytes(query: Query, limits: Limits) -> bytes:
+    return query if isinstance(query, bytes) else read_file(Path(query), limits)

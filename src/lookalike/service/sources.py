@@ -1,0 +1,92 @@
+"""From what a person names (files, folders) to items with business keys."""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from lookalike.errors import BadInput, NotFound
+from lookalike.types import Attributes, Item, Outcome
+
+EXTENSIONS = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .dib .tif .tiff .avif .avifs .heic .heif .hif .mpo".split()
+)
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+
+def looks_like_picture(path: Path) -> bool:
+    """Whether a file found in a folder is meant to be a picture: by its name, else by its first bytes.
+
+    Only spares a folder's notes and films from being reported as broken pictures; decoding decides for itself.
+    """
+    if path.suffix.lower() in EXTENSIONS:
+        return True
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except OSError:
+        return False
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return True
+    return head.startswith(_MAGIC) or (head[4:8] == b"ftyp" and head[8:12] in _BRANDS)
+
+
+def items_from(
+    paths: Iterable[str | Path], *, key: str | None = None, attributes: Attributes | None = None
+) -> Iterator[Item | Outcome]:
+    """The items of files and folders, in name order; what cannot be one comes out as a rejected outcome at once.
+
+    A file's key is its name, a picture's below a folder its path relative to that folder with forward slashes;
+    `key` names a single file otherwise. Hidden names, linked folders and other galleries are passed over. Of two
+    pictures that would get the same key in one call the second is rejected, for it would replace the first.
+    Raises NotFound for a path that is not there, before anything is read.
+    """
+    roots = [Path(path).expanduser().absolute() for path in paths]
+    for root in roots:
+        if not root.exists():
+            raise NotFound(f"no such file or folder: {root}")
+    if key is not None and (len(roots) != 1 or roots[0].is_dir()):
+        raise BadInput("a key can be given for exactly one file")
+    return _named(roots, key, attributes)
+
+
+def _named(roots: list[Path], key: str | None, attributes: Attributes | None) -> Iterator[Item | Outcome]:
+    seen: dict[str, Path] | None = {} if len(roots) > 1 else None  # one root alone cannot repeat a key
+    for root in roots:
+        for path in _files_below(root) if root.is_dir() else [root]:
+            if isinstance(path, Outcome):
+                yield path
+                continue
+            name = key or (path.relative_to(root).as_posix() if root.is_dir() else path.name)
+            if not _is_text(str(path)):
+                shown = os.fsencode(path).decode(errors="replace")
+                yield Outcome(shown, shown, "rejected", "the name is not valid UTF-8; rename the file")
+            elif seen is not None and seen.setdefault(name, path) != path:
+                reason = f"{seen[name]} has the same key; give the folder that holds both, or use another gallery"
+                yield Outcome(name, str(path), "rejected", reason)
+            else:
+                yield Item(name, path, attributes)
+
+
+def _files_below(folder: Path) -> Iterator[Path | Outcome]:
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
+    except OSError as error:
+        yield Outcome(str(folder), str(folder), "rejected", f"cannot read the folder: {error.strerror}")
+        return
+    for entry in found:
+        path = folder / entry.name
+        if entry.is_dir(follow_symlinks=False):
+            if not (path / "gallery.toml").is_file():  # a gallery's own files are not pictures to add
+                yield from _files_below(path)
+        elif not entry.is_dir() and looks_like_picture(path):
+            yield path
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,71 @@
+"""How a gallery stands, and mending it from its catalog."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lookalike.catalog import Catalog
+from lookalike.errors import LookalikeError
+from lookalike.pipeline import Pipeline
+from lookalike.service.follow import Follower
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineStatus:
+    """One pipeline: its index's rows and how many changes it is behind on disk, or why it cannot be opened."""
+
+    name: str
+    fingerprint: str | None
+    metric: str | None
+    rows: int
+    saved_at: int
+    behind: int
+    threshold: float | None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A gallery at a glance: pictures and bytes of their files by tenant, last change, pipelines."""
+
+    pictures: int
+    nbytes: int
+    tenants: Mapping[str, int]
+    formats: Mapping[str, int]
+    sequence: int
+    pipelines: tuple[PipelineStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RepairReport:
+    """What a repair did: pictures in the catalog, and the rows of each index built from it."""
+
+    pictures: int
+    rebuilt: Mapping[str, int]
+
+
+def status_of(catalog: Catalog, opened: Mapping[str, tuple[Pipeline, Follower] | LookalikeError]) -> Status:
+    """The gallery's status; a pipeline that cannot be opened tells why."""
+    totals = catalog.totals()
+    sequence = catalog.sequence()
+    pipelines = tuple(_pipeline_status(name, found, sequence) for name, found in opened.items())
+    return Status(totals.pictures, totals.nbytes, totals.tenants, totals.formats, sequence, pipelines)
+
+
+def _pipeline_status(name: str, found: tuple[Pipeline, Follower] | LookalikeError, sequence: int) -> PipelineStatus:
+    if isinstance(found, LookalikeError):
+        return PipelineStatus(name, None, None, 0, 0, sequence, None, str(found))
+    pipeline, follower = found
+    follower.catch_up()
+    saved = pipeline.index.sequence
+    threshold = pipeline.calibration.threshold
+    spec = pipeline.spec
+    return PipelineStatus(
+        name, spec.fingerprint, spec.metric, pipeline.index.count(), saved, max(sequence - saved, 0), threshold
+    )
+
+
+def rebuild(catalog: Catalog, followers: Mapping[str, Follower]) -> RepairReport:
+    """Check the catalog, raising Damaged, and build every index anew from it."""
+    catalog.check()
+    rebuilt = {name: follower.rebuild() for name, follower in followers.items()}
+    return RepairReport(catalog.count(None), rebuilt)
