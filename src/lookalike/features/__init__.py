@@ -1,0 +1,17 @@
+"""Encoders: perceptual hashes, and networks run by OpenVINO with weights that are fetched, checked and cached."""
+
+from lookalike.features.entries import ModelEntry, Precision, model_entries
+from lookalike.features.models import ModelInfo, find_entry, info, is_pulled, load_encoder, pull, verify
+
+__all__ = [
+    "ModelEntry",
+    "ModelInfo",
+    "Precision",
+    "find_entry",
+    "info",
+    "is_pulled",
+    "load_encoder",
+    "model_entries",
+    "pull",
+    "verify",
+]
