@@ -1,0 +1,19 @@
+"""The catalog, the truth of the system: what pictures there are, their features, and every change in order."""
+
+from lookalike.catalog.catalog import Catalog
+from lookalike.catalog.values import Changes, Deleted, Entry, Known, Put, Seen, Stored, Totals, Twin
+from lookalike.catalog.vectors import at_storage_precision
+
+__all__ = [
+    "Catalog",
+    "Changes",
+    "Deleted",
+    "Entry",
+    "Known",
+    "Put",
+    "Seen",
+    "Stored",
+    "Totals",
+    "Twin",
+    "at_storage_precision",
+]

@@ -1,0 +1,193 @@
+"""Everything that differs between SQLite and PostgreSQL, except how filters read JSON."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+
+from lookalike.errors import BadSetting, Damaged, GalleryBusy, LookalikeError, NotFound, Unavailable
+
+WRITING = "lookalike_writing"
+"""The execution option of a transaction that will write."""
+BARE = "lookalike_bare"
+"""The execution option of a statement that must run outside any transaction."""
+
+REMEDY = "restore it from a backup, or move it away and add the pictures again"
+
+_PRAGMAS = (
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA cache_size = -65536",  # KiB a connection
+    "PRAGMA mmap_size = 1073741824",  # replaying a catalog of 1 GB reads through the page cache without copying
+    "PRAGMA temp_store = MEMORY",
+)
+_WRITER_PRAGMAS = (
+    "PRAGMA synchronous = FULL",  # a commit that returned is on the disk
+    "PRAGMA wal_autocheckpoint = 8192",  # pages; digests land all over their index, so let rewrites of a page add up
+    "PRAGMA journal_size_limit = 67108864",
+)
+
+
+def connect(target: str | Path, *, create: bool, read_only: bool, busy_seconds: float) -> Engine:
+    """An engine for a path or URL; nothing is opened yet, except that a missing SQLite file raises NotFound."""
+    url = _url(target)
+    if url.get_backend_name() == "sqlite":
+        return _sqlite(url, create=create, read_only=read_only, busy_seconds=busy_seconds)
+    if url.get_backend_name() == "postgresql":
+        return _postgresql(url, read_only=read_only)
+    raise BadSetting(f"a catalog is a file, sqlite:///... or postgresql://..., not {url.get_backend_name()!r}")
+
+
+def shown(target: str | Path) -> str:
+    """The target as messages may show it: without a password."""
+    url = _url(target)
+    return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+
+
+def _url(target: str | Path) -> URL:
+    if isinstance(target, Path) or "://" not in target:
+        return URL.create("sqlite", database=str(target))
+    try:
+        return make_url(target)
+    except ArgumentError:
+        raise BadSetting("the URL of the catalog cannot be read; write postgresql://user@host/name") from None
+
+
+def _dumps(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _sqlite(url: URL, *, create: bool, read_only: bool, busy_seconds: float) -> Engine:
+    if not url.database or url.database == ":memory:":
+        raise BadSetting("the catalog needs a file; name one")
+    path = Path(url.database).absolute()
+    if not create and not path.is_file():
+        raise NotFound(f"there is no catalog at {path}; create one first (`lookalike init`)")
+    if create:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    uri = f"{path.as_uri()}?mode={'ro' if read_only else 'rwc' if create else 'rw'}"
+
+    def open_file() -> sqlite3.Connection:
+        return sqlite3.connect(uri, uri=True, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
+
+    engine = create_engine(
+        "sqlite+pysqlite://",
+        creator=open_file,
+        json_serializer=_dumps,
+        poolclass=QueuePool,
+        pool_size=4,
+        max_overflow=-1,  # a thread never waits for a connection
+    )
+
+    @event.listens_for(engine, "connect")
+    def set_up(dbapi: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        cursor = dbapi.cursor()
+        for pragma in _PRAGMAS:
+            cursor.execute(pragma)
+        if not read_only:
+            cursor.execute("PRAGMA journal_mode")
+            if cursor.fetchone() != ("wal",):
+                cursor.execute("PRAGMA journal_mode = WAL")
+            for pragma in _WRITER_PRAGMAS:
+                cursor.execute(pragma)
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(conn: Connection) -> None:
+        options = conn.get_execution_options()
+        if options.get(BARE):
+            return
+        # A writer takes its lock at once: to ask for it after reading could fail without any waiting.
+        conn.exec_driver_sql("BEGIN IMMEDIATE" if options.get(WRITING) else "BEGIN")
+
+    return engine
+
+
+def _postgresql(url: URL, *, read_only: bool) -> Engine:
+    options = "-c default_transaction_read_only=on" if read_only else ""
+    try:
+        return create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            json_serializer=_dumps,
+            pool_pre_ping=True,
+            connect_args={"options": options} if options else {},
+        )
+    except (ModuleNotFoundError, NoSuchModuleError):
+        raise BadSetting("a catalog in PostgreSQL needs psycopg 3: pip install 'psycopg[binary]'") from None
+
+
+def reading(engine: Engine) -> Engine:
+    """The engine for transactions that read: all their statements see the same moment."""
+    if engine.dialect.name == "postgresql":
+        return engine.execution_options(isolation_level="REPEATABLE READ")
+    return engine  # a SQLite transaction always does
+
+
+def writing(engine: Engine) -> Engine:
+    """The engine for transactions that write."""
+    return engine.execution_options(**{WRITING: True})
+
+
+@contextmanager
+def translated(where: str) -> Iterator[None]:
+    """Turn the database's own errors about its state into ours; programming errors pass as they are."""
+    try:
+        yield
+    except (DBAPIError, sqlite3.Error) as error:  # the second while a connection is being set up
+        ours = _translate(error, where)
+        if ours is None:
+            raise
+        raise ours from error
+
+
+def _translate(error: DBAPIError | sqlite3.Error, where: str) -> LookalikeError | None:
+    cause = error if isinstance(error, sqlite3.Error) else error.orig
+    if isinstance(cause, sqlite3.Error):
+        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the low byte is the primary code
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return GalleryBusy(f"another process is writing to {where}; try again when it is done")
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return Damaged(f"the catalog {where} is damaged ({cause}); {REMEDY}")
+        if code == sqlite3.SQLITE_FULL:
+            return Unavailable(f"no space is left for the catalog {where}; free some and try again")
+        if code == sqlite3.SQLITE_READONLY:
+            return BadSetting(f"the catalog {where} cannot be written to; check the permissions of file and folder")
+        if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+            return Unavailable(f"the catalog {where} cannot be read or written: {cause}")
+        return None
+    if type(cause).__name__ in ("OperationalError", "SerializationFailure"):
+        return Unavailable(f"the catalog {where} does not answer: {cause}")
+    return None
+
+
+def integrity_problems(conn: Connection) -> list[str]:
+    """What the database itself finds wrong with its files; PostgreSQL checks its pages as it reads them."""
+    if conn.dialect.name != "sqlite":
+        return []
+    found = [str(row[0]) for row in conn.exec_driver_sql("PRAGMA integrity_check")]
+    problems = [] if found == ["ok"] else found
+    return problems + [
+        f"{row[0]} row {row[1]} lost its {row[2]}" for row in conn.exec_driver_sql("PRAGMA foreign_key_check")
+    ]
+
+
+def checkpoint(engine: Engine) -> None:
+    """Move the write-ahead log into the file and empty it; PostgreSQL does so by itself."""
+    if engine.dialect.name == "sqlite":
+        _outside_transaction(engine, "PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def vacuum(engine: Engine) -> None:
+    """Give the room of deleted rows back to the disk."""
+    _outside_transaction(engine, "VACUUM")
+
+
+def _outside_transaction(engine: Engine, statement: str) -> None:
+    level = {"isolation_level": "AUTOCOMMIT"} if engine.dialect.name == "postgresql" else {}
+    with engine.connect().execution_options(**{BARE: True}, **level) as conn:
+        conn.exec_driver_sql(statement)

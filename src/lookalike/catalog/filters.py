@@ -1,0 +1,151 @@
+"""Conditions on attributes as SQL.
+
+What they mean, the same in every database:
+
+- An attribute is a top-level name of the JSON object; a dot is a character like any other.
+- Types count: 1 equals 1.0, but neither "1" nor true. Lists and objects equal nothing; they only `exist`.
+- `lt`, `lte`, `gt`, `gte` compare numbers with numbers and strings with strings, by code point.
+- A missing attribute matches nothing, except `exists: false` and `ne`: `ne` is exactly the opposite of `eq`, and so
+  also matches where the attribute is missing. An explicit null exists, and equals null.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from sqlalchemy import ColumnElement, Text, and_, case, cast, false, func, literal, not_, or_, type_coerce
+from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION, JSONB
+
+from lookalike.catalog.schema import images
+from lookalike.catalog.values import check_text
+from lookalike.errors import BadInput
+from lookalike.types import Condition
+
+MAX_VALUES = 10_000
+"""The most values of one `in`: databases take some 30,000 parameters a statement."""
+_ORDERINGS = ("lt", "lte", "gt", "gte")
+_FORBIDDEN = set('"\\') | {chr(code) for code in range(32)}
+
+
+class _Attribute(Protocol):
+    """One attribute as SQL; `text` and `number` are NULL where it is of another type."""
+
+    exists: ColumnElement[bool]
+    null: ColumnElement[bool]
+    text: ColumnElement[Any]
+    number: ColumnElement[Any]
+
+    def equals_bool(self, value: bool) -> ColumnElement[bool]: ...
+
+
+class _InSqlite:
+    def __init__(self, name: str) -> None:
+        path = f'$."{name}"'  # travels as a parameter; the quotes make dots and brackets plain characters
+        kind = func.json_type(images.c.attributes, path)
+        value: ColumnElement[Any] = func.json_extract(images.c.attributes, path)
+        self._kind = kind
+        self.exists: ColumnElement[bool] = kind.is_not(None)
+        self.null: ColumnElement[bool] = kind == "null"
+        self.text: ColumnElement[Any] = case((kind == "text", value))
+        self.number: ColumnElement[Any] = case((kind.in_(("integer", "real")), value))
+
+    def equals_bool(self, value: bool) -> ColumnElement[bool]:
+        return self._kind == ("true" if value else "false")
+
+
+class _InPostgresql:
+    def __init__(self, name: str) -> None:
+        attributes: ColumnElement[Any] = type_coerce(images.c.attributes, JSONB())
+        value: ColumnElement[Any] = attributes.op("->>", return_type=Text())(name)
+        kind = func.jsonb_typeof(attributes.op("->", return_type=JSONB())(name))
+        self._boolean = case((kind == "boolean", value))
+        self.exists: ColumnElement[bool] = kind.is_not(None)
+        self.null: ColumnElement[bool] = kind == "null"
+        self.text: ColumnElement[Any] = case((kind == "string", value)).collate("C")
+        self.number: ColumnElement[Any] = case((kind == "number", cast(value, DOUBLE_PRECISION)))
+
+    def equals_bool(self, value: bool) -> ColumnElement[bool]:
+        return self._boolean == ("true" if value else "false")
+
+
+def to_sql(conditions: Sequence[Condition], dialect: str) -> ColumnElement[bool]:
+    """All conditions together, over `images`; raises BadInput for a condition that makes no sense."""
+    clauses = [_one(condition, dialect) for condition in conditions]
+    return and_(*clauses) if clauses else literal(1) == 1
+
+
+def _one(condition: Condition, dialect: str) -> ColumnElement[bool]:
+    name, op, value = condition.attribute, condition.op, condition.value
+    if not name or not _FORBIDDEN.isdisjoint(name):
+        raise BadInput(f"a filter on attribute {name!r} is not possible: no quotes, backslashes or control characters")
+    check_text("attribute", name)
+    attribute: _Attribute = _InPostgresql(name) if dialect == "postgresql" else _InSqlite(name)
+    if op == "exists":
+        if not isinstance(value, bool):
+            raise BadInput(f"exists takes true or false, not {value!r} (attribute {name!r})")
+        return attribute.exists if value else not_(attribute.exists)
+    if op == "eq":
+        return _equals(attribute, name, [value])
+    if op == "ne":
+        return not_(func.coalesce(_equals(attribute, name, [value]), false()))
+    if op == "in":
+        if not isinstance(value, (tuple, list, set, frozenset)):
+            raise BadInput(f"in takes a list of values, not {value!r} (attribute {name!r})")
+        if len(value) > MAX_VALUES:
+            raise BadInput(f"in takes at most {MAX_VALUES} values, not {len(value)} (attribute {name!r})")
+        return _equals(attribute, name, list(value))
+    if op in _ORDERINGS:
+        return _compares(attribute, name, op, value)
+    raise BadInput(f"there is no condition {op!r} (attribute {name!r}); eq, ne, lt, lte, gt, gte, in, exists are known")
+
+
+def _equals(attribute: _Attribute, name: str, values: list[Any]) -> ColumnElement[bool]:
+    clauses: list[ColumnElement[bool]] = []
+    texts = [value for value in values if isinstance(value, str)]
+    for text in texts:
+        check_text(f"the value of {name!r}", text)
+    numbers = [_check_number(name, value) for value in values if _is_number(value)]
+    if texts:
+        clauses.append(attribute.text.in_(texts) if len(texts) > 1 else attribute.text == texts[0])
+    if numbers:
+        clauses.append(attribute.number.in_(numbers) if len(numbers) > 1 else attribute.number == numbers[0])
+    for value in values:
+        if value is None:
+            clauses.append(attribute.null)
+        elif isinstance(value, bool):
+            clauses.append(attribute.equals_bool(value))
+        elif not isinstance(value, str) and not _is_number(value):
+            raise BadInput(
+                f"{value!r} cannot be compared with (attribute {name!r}); give a string, number, bool or null"
+            )
+    return or_(*clauses) if clauses else false()
+
+
+def _compares(attribute: _Attribute, name: str, op: str, value: Any) -> ColumnElement[bool]:
+    side: ColumnElement[Any]
+    if isinstance(value, str):
+        check_text(f"the value of {name!r}", value)
+        side, other = attribute.text, literal(value, Text())
+    elif _is_number(value):
+        side, other = attribute.number, literal(_check_number(name, value))
+    else:
+        raise BadInput(f"{op} compares strings or numbers, not {value!r} (attribute {name!r})")
+    if op == "lt":
+        return side < other
+    if op == "lte":
+        return side <= other
+    if op == "gt":
+        return side > other
+    return side >= other
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _check_number(name: str, value: float) -> float:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadInput(f"{value!r} is no JSON number (attribute {name!r})")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise BadInput(f"{value!r} is beyond 64 bits (attribute {name!r})")
+    return value

@@ -1,0 +1,38 @@
+"""Whether a catalog is sound: what the database checks by itself, and what only we can know."""
+
+from sqlalchemy import Connection, func, or_, select
+
+from lookalike.catalog.dialect import REMEDY, integrity_problems
+from lookalike.catalog.reading import specs
+from lookalike.catalog.schema import deletions, features_table, images, state
+from lookalike.catalog.vectors import row_bytes
+from lookalike.errors import Damaged
+
+
+def check(conn: Connection, where: str) -> None:
+    """Raise Damaged, naming the first few problems and the remedy."""
+    # The database first: on damaged pages our own queries would not tell the truth.
+    problems = integrity_problems(conn) or _broken_promises(conn)
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise Damaged(f"the catalog {where} is damaged ({'; '.join(problems[:3])}{more}); {REMEDY}")
+
+
+def _broken_promises(conn: Connection) -> list[str]:
+    problems: list[str] = []
+    now = conn.execute(select(state)).one()
+    ahead = select(func.count()).select_from(images).where(or_(images.c.seq > now.sequence, images.c.id > now.last_id))
+    if number := conn.execute(ahead).scalar_one():
+        problems.append(f"{number} pictures are ahead of the counters")
+    doubled = select(images.c.seq).group_by(images.c.seq).having(func.count() > 1).limit(1)
+    if (seq := conn.execute(doubled).scalar_one_or_none()) is not None:
+        problems.append(f"two pictures share the sequence number {seq}")
+    revived = select(func.count()).select_from(deletions).join(images, images.c.id == deletions.c.image_id)
+    if number := conn.execute(revived).scalar_one():
+        problems.append(f"{number} deleted pictures are still there")
+    for spec, fingerprint_id in specs(conn).items():
+        table = features_table(fingerprint_id)
+        wrong = select(func.count()).select_from(table).where(func.length(table.c.vector) != row_bytes(spec))
+        if number := conn.execute(wrong).scalar_one():
+            problems.append(f"{number} features of {spec.name} have a wrong size")
+    return problems

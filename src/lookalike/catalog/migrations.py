@@ -1,0 +1,56 @@
+"""Brings a catalog of an older schema up to date, one numbered step after the other."""
+
+from collections.abc import Callable, Mapping
+
+from sqlalchemy import Connection, insert, inspect, select, update
+
+from lookalike.catalog.schema import VERSION, meta, metadata, state
+from lookalike.errors import BadInput, Damaged, NotFound
+
+Migration = Callable[[Connection], None]
+
+MIGRATIONS: Mapping[int, Migration] = {}
+"""By the version that each step leads to; a step names its tables itself, for `schema` moves on."""
+
+
+def version_of(conn: Connection) -> int | None:
+    """The schema of this database, None where it is empty; raises BadInput for somebody else's database."""
+    names = inspect(conn).get_table_names()
+    if meta.name not in names:
+        if names:
+            raise BadInput(f"this database holds other tables ({', '.join(sorted(names)[:3])}...) and no catalog")
+        return None
+    found = conn.execute(select(meta.c.value).where(meta.c.key == "schema")).scalar_one_or_none()
+    if not isinstance(found, int):
+        raise Damaged("the catalog does not say which schema it has; restore it from a backup")
+    return found
+
+
+def check_version(found: int | None, version: int = VERSION) -> None:
+    """Raise for a catalog that this code cannot read as it is."""
+    if found is None:
+        raise NotFound("there is no catalog yet; create one first (`lookalike init`)")
+    if found > version:
+        raise BadInput(
+            f"the catalog has schema {found}, and this version of Lookalike knows schemas up to {version}; upgrade it"
+        )
+    if found < version:
+        raise BadInput(f"the catalog has schema {found}; open it once for writing to bring it to schema {version}")
+
+
+def create(conn: Connection) -> None:
+    """Make the tables in an empty database."""
+    metadata.create_all(conn)
+    conn.execute(insert(meta).values(key="schema", value=VERSION))
+    conn.execute(insert(state).values(one=1, sequence=0, last_id=0, pruned=0))
+
+
+def migrate(
+    conn: Connection, found: int, *, version: int = VERSION, migrations: Mapping[int, Migration] = MIGRATIONS
+) -> None:
+    """Apply every step after `found`, inside the caller's transaction: all of them or none."""
+    if found > version:
+        check_version(found, version)
+    for step in range(found + 1, version + 1):
+        migrations[step](conn)
+        conn.execute(update(meta).where(meta.c.key == "schema").values(value=step))

@@ -1,0 +1,177 @@
+"""Looking things up: every function works inside a transaction that its caller has opened."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from sqlalchemy import ColumnElement, Connection, Select, func, literal, select
+
+from lookalike.catalog.filters import to_sql
+from lookalike.catalog.schema import features_table, fingerprints, images, tenants
+from lookalike.catalog.values import Known, Stored, Totals, Twin, storable
+from lookalike.catalog.vectors import unpack
+from lookalike.types import Border, Condition, FeatureSpec, Ids, Record
+
+T = TypeVar("T")
+BATCH = 512
+"""Values a statement: SQLite takes 32,766 parameters, and longer lists bring no more speed."""
+
+_RECORD = select(
+    images.c.id,
+    tenants.c.name,
+    images.c.key,
+    images.c.path,
+    images.c.sha256,
+    images.c.pixels,
+    images.c.nbytes,
+    images.c.width,
+    images.c.height,
+    images.c.format,
+    images.c.border,
+    images.c.attributes,
+    images.c.created,
+    images.c.updated,
+    images.c.seq,
+).join(tenants, tenants.c.id == images.c.tenant_id)
+
+
+def batches(values: Iterable[T]) -> Iterator[list[T]]:
+    """The values in lists that fit a statement."""
+    everything = list(values)
+    for start in range(0, len(everything), BATCH):
+        yield everything[start : start + BATCH]
+
+
+def specs(conn: Connection) -> dict[FeatureSpec, int]:
+    """The specs that the catalog holds features of, with their ids."""
+    f = fingerprints.c
+    found = conn.execute(select(f.name, f.metric, f.width, f.fingerprint, f.id).order_by(f.id))
+    return {FeatureSpec(name, metric, width, fingerprint): id_ for name, metric, width, fingerprint, id_ in found}
+
+
+def known(conn: Connection, tenant_id: int, keys: Iterable[str]) -> dict[str, Known]:
+    """What is known of these keys, by key; the unknown ones are left out."""
+    of = specs(conn)
+    i = images.c
+    query: Any = select(i.key, i.id, i.sha256, i.nbytes, i.mtime_ns, i.path, i.attributes)
+    query = query.select_from(images)
+    for fingerprint_id in of.values():
+        table = features_table(fingerprint_id)
+        query = query.add_columns(table.c.image_id).outerjoin(table, table.c.image_id == i.id)
+    found: dict[str, Known] = {}
+    row: Any  # its length depends on the number of specs
+    for some in batches(filter(storable, dict.fromkeys(keys))):
+        for row in conn.execute(query.where(i.tenant_id == tenant_id, i.key.in_(some))):
+            encoded = frozenset(spec for spec, image_id in zip(of, row[7:], strict=True) if image_id is not None)
+            found[row[0]] = Known(row.id, row.sha256, row.nbytes, row.mtime_ns, row.path, row.attributes, encoded)
+    return found
+
+
+def twins(conn: Connection, tenant_id: int, sha256s: Iterable[bytes]) -> dict[bytes, Twin]:
+    """The picture of the lowest id with these bytes, by digest."""
+    i = images.c
+    found: dict[bytes, Twin] = {}
+    for some in batches(dict.fromkeys(sha256s)):
+        first = select(func.min(i.id)).where(i.sha256.in_(some), i.tenant_id == tenant_id).group_by(i.sha256)
+        query = select(i.sha256, i.id, i.key).where(i.id.in_(first))
+        found.update({sha256: Twin(id_, key) for sha256, id_, key in conn.execute(query)})
+    return found
+
+
+def _to_record(row: Any) -> Record:
+    id_, tenant, key, path, sha256, pixels, nbytes, width, height, kind, border, attributes, *rest = row
+    cut = Border(*border) if border else Border()
+    return Record(id_, tenant, key, path, sha256, pixels, nbytes, width, height, kind, cut, attributes, *rest)
+
+
+def record(conn: Connection, tenant_id: int, key: str) -> Record | None:
+    """The picture of this key."""
+    if not storable(key):
+        return None
+    row = conn.execute(_RECORD.where(images.c.tenant_id == tenant_id, images.c.key == key)).one_or_none()
+    return _to_record(row) if row is not None else None
+
+
+def records(conn: Connection, ids: Iterable[int]) -> dict[int, Record]:
+    """The pictures of these ids, by id; ids that are gone are left out."""
+    found: dict[int, Record] = {}
+    for some in batches(dict.fromkeys(map(int, ids))):
+        found.update((row[0], _to_record(row)) for row in conn.execute(_RECORD.where(images.c.id.in_(some))))
+    return found
+
+
+def by_digest(
+    conn: Connection, column: ColumnElement[bytes], digests: Iterable[bytes], tenant_id: int | None
+) -> dict[bytes, list[Record]]:
+    """The pictures with these digests, by digest, ordered by id."""
+    found: dict[bytes, list[Record]] = {}
+    for some in batches(dict.fromkeys(digests)):
+        query = _RECORD.add_columns(column).where(column.in_(some)).order_by(images.c.id)
+        for row in conn.execute(_in_tenant(query, tenant_id)):
+            found.setdefault(row[-1], []).append(_to_record(row[:-1]))
+    return found
+
+
+def ids_where(conn: Connection, tenant_id: int | None, conditions: Sequence[Condition]) -> Ids:
+    """The ids of the pictures that satisfy every condition, ascending."""
+    query = select(images.c.id).where(to_sql(conditions, conn.dialect.name)).order_by(images.c.id)
+    return id_array(conn.execute(_in_tenant(query, tenant_id)).scalars())
+
+
+def browse(
+    conn: Connection, tenant_id: int, after: str | None, limit: int, conditions: Sequence[Condition]
+) -> list[Record]:
+    """Up to `limit` pictures with keys beyond `after`, by key."""
+    query = _RECORD.where(images.c.tenant_id == tenant_id, to_sql(conditions, conn.dialect.name))
+    if after is not None:
+        query = query.where(images.c.key > after)
+    return [_to_record(row) for row in conn.execute(query.order_by(images.c.key).limit(limit))]
+
+
+def count(conn: Connection, tenant_id: int | None) -> int:
+    """How many pictures there are."""
+    return int(conn.execute(_in_tenant(select(func.count()).select_from(images), tenant_id)).scalar_one())
+
+
+def totals(conn: Connection, tenant_id: int | None) -> Totals:
+    """Pictures and bytes, in all and by format."""
+    query = select(images.c.format, func.count(), func.sum(images.c.nbytes)).group_by(images.c.format)
+    found = conn.execute(_in_tenant(query.order_by(func.count().desc(), images.c.format), tenant_id)).all()
+    by_format = {str(kind): int(number) for kind, number, _ in found}
+    return Totals(sum(by_format.values()), sum(int(nbytes) for _, _, nbytes in found), by_format)
+
+
+def features_of(conn: Connection, spec: FeatureSpec, ids: Iterable[int]) -> Stored:
+    """The stored features of these pictures; pictures without a row of this spec are left out."""
+    fingerprint_id = specs(conn).get(spec)
+    rows: list[tuple[int, bytes | None]] = []
+    if fingerprint_id is not None:
+        table = features_table(fingerprint_id)
+        for some in batches(sorted({int(id_) for id_ in ids})):
+            query = select(table.c.image_id, table.c.vector).where(table.c.image_id.in_(some))
+            rows.extend((id_, vector) for id_, vector in conn.execute(query.order_by(table.c.image_id)))
+    full = [(id_, vector) for id_, vector in rows if vector is not None]
+    return Stored(
+        ids=id_array(id_ for id_, _ in full),
+        features=unpack(spec, [vector for _, vector in full]),
+        empty=id_array(id_ for id_, vector in rows if vector is None),
+    )
+
+
+def missing(conn: Connection, spec: FeatureSpec, after_id: int, limit: int) -> list[Record]:
+    """Up to `limit` pictures beyond `after_id` with no row of this spec, not even an empty one, by id."""
+    query = _RECORD.where(images.c.id > after_id)
+    fingerprint_id = specs(conn).get(spec)
+    if fingerprint_id is not None:
+        table = features_table(fingerprint_id)
+        query = query.where(~select(literal(1)).where(table.c.image_id == images.c.id).exists())
+    return [_to_record(row) for row in conn.execute(query.order_by(images.c.id).limit(limit))]
+
+
+def _in_tenant(query: Select[Any], tenant_id: int | None) -> Select[Any]:
+    return query if tenant_id is None else query.where(images.c.tenant_id == tenant_id)
+
+
+def id_array(ids: Iterable[int]) -> Ids:
+    """Ids as an array of int64."""
+    return np.fromiter(ids, dtype=np.int64)

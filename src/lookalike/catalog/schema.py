@@ -1,0 +1,121 @@
+"""The tables of the catalog, written once for SQLite and PostgreSQL."""
+
+from functools import cache
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+VERSION = 1
+"""The schema that this code writes; a catalog of a higher one is refused, a lower one is migrated."""
+
+Id = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER PRIMARY KEY is SQLite's own row number
+Ordered = Text().with_variant(Text(collation="C"), "postgresql")  # by code point, as SQLite and Python sort
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+metadata = MetaData()
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Json, nullable=False),
+)
+
+# The one row that every writer locks first: sequence numbers and ids are handed out under that lock, so they become
+# visible in the order of the commits, and an id is never given twice, even after its picture is gone.
+state = Table(
+    "state",
+    metadata,
+    Column("one", Integer, CheckConstraint("one = 1"), primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("last_id", BigInteger, nullable=False),
+    Column("pruned", BigInteger, nullable=False),
+)
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Ordered, nullable=False, unique=True),
+)
+
+images = Table(
+    "images",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),
+    Column("key", Ordered, nullable=False),
+    Column("path", Text),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("pixels", LargeBinary),
+    Column("nbytes", BigInteger, nullable=False),
+    Column("mtime_ns", BigInteger),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("format", Text, nullable=False),
+    Column("border", Json),  # [left, top, right, bottom], NULL where nothing was cut
+    Column("attributes", Json, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("updated", Double, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    UniqueConstraint("tenant_id", "key"),
+)
+
+# The digest leads, so that one index serves a look-up in one tenant and in all of them.
+Index("images_sha256", images.c.sha256, images.c.tenant_id)
+Index(
+    "images_pixels",
+    images.c.pixels,
+    images.c.tenant_id,
+    sqlite_where=images.c.pixels.is_not(None),
+    postgresql_where=images.c.pixels.is_not(None),
+)
+# Covers the replay of changes, which then never touches the wide rows.
+Index("images_seq", images.c.seq, images.c.tenant_id, postgresql_include=["id"])
+
+fingerprints = Table(
+    "fingerprints",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("metric", Text, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    UniqueConstraint("name", "metric", "width", "fingerprint"),
+)
+
+deletions = Table(
+    "deletions",
+    metadata,
+    Column("seq", Id, primary_key=True, autoincrement=False),
+    Column("image_id", BigInteger, nullable=False),
+)
+
+
+@cache
+def features_table(fingerprint_id: int) -> Table:
+    """The features of one fingerprint: `vector` bytes by image, NULL where the picture has no meaningful feature.
+
+    A table each keeps the few bytes of a hash apart from the kilobyte of a vector: replaying hashes reads hashes only,
+    and a pipeline leaves without touching the others.
+    """
+    return Table(
+        f"features_{fingerprint_id}",
+        MetaData(),  # not created with the others, but when its fingerprint is first stored
+        Column("image_id", Id, ForeignKey(images.c.id, ondelete="CASCADE"), primary_key=True, autoincrement=False),
+        Column("vector", LargeBinary),
+    )

@@ -1,0 +1,166 @@
+"""What goes into the catalog and what comes out, beyond the shared types."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from lookalike.errors import BadInput
+from lookalike.types import Attributes, Border, Features, FeatureSpec, Ids, Rows
+
+DIGEST_BYTES = 32
+UNCUT = Border()
+
+
+def check_text(what: str, text: str) -> None:
+    """Raise BadInput for text that no database stores faithfully: broken Unicode, or a NUL character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadInput(f"{what} {text!r} is not valid Unicode; give another name") from None
+    if "\0" in text:
+        raise BadInput(f"{what} {text!r} contains a NUL character, which is not allowed")
+
+
+def storable(text: str) -> bool:
+    """Whether a key can be in a catalog at all; one that cannot is simply not there when it is looked up."""
+    try:
+        check_text("key", text)
+    except BadInput:
+        return False
+    return True
+
+
+def check_attributes(attributes: Attributes) -> None:
+    """Raise BadInput for attributes that are not a JSON object (NaN and infinity are not JSON)."""
+    try:
+        text = json.dumps(dict(attributes), ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadInput(f"attributes must be a JSON object: {error}") from None
+    if "\\u0000" in text:
+        raise BadInput("attributes contain a NUL character, which is not allowed")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A picture to put in, in place of any other with its tenant and key.
+
+    `attributes` None keeps those that are there. `features` holds a row by spec, as the encoder gave it: `(width,)` in
+    the spec's dtype, or None for "encoded, and nothing meaningful found". Instead, `copy_of` names a stored picture
+    with the same bytes, whose features are taken over exactly. Raises BadInput at once for what cannot be stored, so
+    that one bad picture does not fail its batch.
+    """
+
+    tenant_id: int
+    key: str
+    path: str | None
+    sha256: bytes
+    nbytes: int
+    width: int
+    height: int
+    format: str
+    pixels: bytes | None = None
+    mtime_ns: int | None = None
+    border: Border = UNCUT
+    attributes: Attributes | None = None
+    features: Mapping[FeatureSpec, NDArray[Any] | None] = field(default_factory=dict)
+    copy_of: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.key:
+            raise BadInput("a picture needs a key that is not empty")
+        check_text("key", self.key)
+        if self.path is not None:
+            check_text("path", self.path)
+        if self.attributes:
+            check_attributes(self.attributes)
+        for digest in (self.sha256, self.pixels):
+            if digest is not None and len(digest) != DIGEST_BYTES:
+                raise BadInput(f"the digest of {self.key!r} has {len(digest)} bytes instead of {DIGEST_BYTES}")
+        if self.copy_of is not None and self.features:
+            raise BadInput(f"{self.key!r} brings features and names a picture to copy them from; give one of the two")
+        for spec, row in self.features.items():
+            if row is not None and (row.shape != (spec.width,) or row.dtype != spec.dtype):
+                wanted = f"({spec.width},) {spec.dtype}"
+                raise BadInput(f"the {spec.name} row of {self.key!r} is {row.shape} {row.dtype}, not {wanted}")
+
+
+class Put(NamedTuple):
+    """What became of an entry; `copied` is False only where the picture named by `copy_of` was gone or had changed."""
+
+    id: int
+    seq: int
+    created: bool
+    copied: bool = True
+
+
+class Seen(NamedTuple):
+    """A file met again with the same content: where it is now, and its time stamp."""
+
+    id: int
+    path: str | None
+    mtime_ns: int | None
+
+
+class Deleted(NamedTuple):
+    """A picture that is gone, and the sequence number of its going."""
+
+    key: str
+    id: int
+    seq: int
+
+
+class Twin(NamedTuple):
+    """The first stored picture with certain bytes."""
+
+    id: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What tells whether a file has changed; `encoded` are the specs that need no encoding any more."""
+
+    id: int
+    sha256: bytes
+    nbytes: int
+    mtime_ns: int | None
+    path: str | None
+    attributes: Attributes
+    encoded: frozenset[FeatureSpec]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What an index must apply after a sequence number: first `deletes`, then `upserts`; no id is in both.
+
+    `sequence` is the last change covered, `more` says that there are later ones. Deletions up to `pruned` are
+    forgotten: an index whose own sequence is below it, and not 0, must be cleared and replayed from 0.
+    """
+
+    sequence: int
+    upserts: Rows
+    deletes: Ids
+    more: bool
+    pruned: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Features by picture: `ids` (n,) ascending, `features` (n, width); `empty` are ids with no meaningful feature."""
+
+    ids: Ids
+    features: Features
+    empty: Ids
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """How much there is: pictures, bytes of their files, and pictures by format."""
+
+    images: int
+    nbytes: int
+    by_format: Mapping[str, int]
