@@ -10,7 +10,7 @@ from typing import Final
 from PIL import Image, ImageFile
 
 from lookalike.errors import ImageRejected
-from lookalike.imaging import colour, formats
+from lookalike.imaging import colour, formats, structure
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
 from lookalike.types import Pixels
 
@@ -31,7 +31,14 @@ _UPRIGHT_ALREADY: Final = frozenset({"TIFF", "HEIF"})
 """Formats whose readers turn the picture themselves."""
 
 _TOO_LARGE: Final = ("decompression bomb", "security limit", "memory", "too large", "max_text_")
-_CUT_SHORT: Final = ("truncated", "end of file", "unexpected end", "not enough", "buffer is not large enough")
+_CUT_SHORT: Final = (
+    "truncated",
+    "end of file",
+    "unexpected end",
+    "too small",
+    "buffer is not large enough",
+    "no more images",
+)
 _NOT_READ_HERE: Final = ("unknown pixel mode", "unknown data organization", "unsupported", "not supported", "not yet")
 
 
@@ -67,7 +74,7 @@ def decode(
     started = monotonic()
     limits.check_bytes(len(data))
     kind = formats.identify(data)
-    if kind == "WEBP" and (size := formats.webp_size(data)):
+    if kind == "WEBP" and (size := structure.webp_size(data)):
         limits.check_size(*size)
     try:
         with _quiet:
@@ -81,7 +88,7 @@ def decode(
 def _decode(data: bytes, kind: str, limits: Limits, started: float, box: tuple[int, int] | None, grey: bool) -> Decoded:
     file = formats.READERS[kind](io.BytesIO(data))
     limits.check_size(*file.size)
-    frames = formats.count_frames(file, kind, data, limits.max_frames + 1)
+    frames = structure.count_frames(file, kind, data, limits.max_frames + 1)
     limits.check_frames(frames)
     limits.check_time(started)
     turn = None
@@ -146,7 +153,7 @@ def _rejection(error: Exception, data: bytes, kind: str) -> ImageRejected:
             "too_many_pixels",
             f"This {name} file unpacks to more than its reader allows ({detail}): save it smaller, without metadata.",
         )
-    if any(hint in lower for hint in _CUT_SHORT) or formats.ends_early(data, kind):
+    if any(hint in lower for hint in _CUT_SHORT) or structure.ends_early(data, kind):
         return ImageRejected(
             "truncated", f"This {name} file ends before the picture does ({detail}): copy or download it again."
         )

@@ -1,7 +1,6 @@
-"""Which file format some bytes are in, judged by the bytes alone, and what its structure tells before decoding."""
+"""Which file format some bytes are in, judged by the bytes alone, and the reader for each that is accepted."""
 
 import io
-import struct
 from collections.abc import Callable
 from typing import Final
 
@@ -133,96 +132,3 @@ def _by_text(head: bytes) -> ImageRejected:
         return ImageRejected("not_an_image", f"This is a web page, not a picture: hand in {ACCEPTED}.")
     what = "This is text" if _TEXT.issuperset(head) else "The first bytes are of no known picture format"
     return ImageRejected("not_an_image", f"{what}: hand in {ACCEPTED}.")
-
-
-def webp_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height of a WebP file by its header (RFC 9649), None where that is damaged.
-
-    Needed before the reader is made, since that already sets aside two canvases.
-    """
-    kind = data[12:16]
-    if kind == b"VP8X" and len(data) >= 30:
-        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
-    if kind == b"VP8L" and len(data) >= 25:
-        bits = int.from_bytes(data[21:25], "little")
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    if kind == b"VP8 " and len(data) >= 30:
-        width, height = struct.unpack_from("<HH", data, 26)
-        return width & 0x3FFF, height & 0x3FFF
-    return None
-
-
-def count_frames(image: ImageFile.ImageFile, kind: str, data: bytes, stop: int) -> int:
-    """How many frames or pages the file has, at most `stop`; nothing is decoded to find out."""
-    if kind == "GIF":
-        return _gif_frames(data, stop)
-    if kind == "TIFF":
-        return _tiff_pages(data, stop)
-    return min(int(getattr(image, "n_frames", 1)), stop)
-
-
-def _gif_frames(data: bytes, stop: int) -> int:
-    """Count the image descriptors of a GIF (GIF89a specification, section 20), skipping over their data."""
-    at = 13 + (3 << ((data[10] & 7) + 1) if data[10] & 0x80 else 0)
-    frames, size = 0, len(data)
-    while frames < stop and at < size:
-        if data[at] == 0x21:
-            at += 2
-        elif data[at] == 0x2C and at + 10 <= size:
-            frames += 1
-            at += 11 + (3 << ((data[at + 9] & 7) + 1) if data[at + 9] & 0x80 else 0)
-        else:
-            break
-        while at < size and data[at]:
-            at += 1 + data[at]
-        at += 1
-    return max(frames, 1)
-
-
-def _tiff_pages(data: bytes, stop: int) -> int:
-    """Count the directories of a TIFF (TIFF 6.0, section 2; BigTIFF) along their chain, once around at most."""
-    order = "<" if data[:2] == b"II" else ">"
-    big = struct.unpack_from(order + "H", data, 2)[0] == 43
-    at_first, count, entry, link = (8, "Q", 20, "Q") if big else (4, "H", 12, "L")
-    at = struct.unpack_from(order + link, data, at_first)[0]
-    seen: set[int] = set()
-    while at and at not in seen and len(seen) < stop:
-        seen.add(at)
-        after = at + struct.calcsize("=" + count)
-        if after > len(data):
-            break
-        after += entry * struct.unpack_from(order + count, data, at)[0]
-        if after + struct.calcsize("=" + link) > len(data):
-            break
-        at = struct.unpack_from(order + link, data, after)[0]
-    return max(len(seen), 1)
-
-
-def ends_early(data: bytes, kind: str) -> bool:
-    """Whether the file's own sizes or end marks say that its end is missing; asked only about files that failed."""
-    if kind == "JPEG":
-        return b"\xff\xd9" not in data[-64:]
-    if kind == "PNG":
-        return b"IEND" not in data[-64:]
-    if kind == "GIF":
-        return not data.rstrip(b"\0").endswith(b";")
-    if kind == "WEBP":
-        return int.from_bytes(data[4:8], "little") + 8 > len(data)
-    if kind == "BMP":
-        return int.from_bytes(data[2:6], "little") > len(data)
-    if kind in ("AVIF", "HEIF"):
-        return _boxes_end_early(data)
-    return False
-
-
-def _boxes_end_early(data: bytes) -> bool:
-    """Whether the last top-level box of an ISO base media file says that it goes on beyond the end."""
-    at = 0
-    while at + 8 <= len(data):
-        length = int.from_bytes(data[at : at + 4])
-        if length == 1:
-            length = int.from_bytes(data[at + 8 : at + 16])
-        if length == 0:
-            return False
-        at += max(length, 8)
-    return at != len(data)

@@ -1,0 +1,164 @@
+"""What a file's own structure tells without decoding: a WebP's size, the number of frames, a missing end."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from PIL import ImageFile
+
+_STRIPS: Final = {273: 279, 324: 325}
+"""TIFF 6.0: the tags of where strips and tiles are, and for each the tag of their sizes."""
+
+_PLACES: Final = frozenset(_STRIPS) | frozenset(_STRIPS.values())
+_MOST_STRIPS: Final = 1 << 18
+"""More strips or tiles than that are not followed: a hostile file could keep us busy."""
+
+_TYPE_BYTES: Final = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}
+"""TIFF 6.0 and BigTIFF: bytes per value of each field type."""
+
+
+def webp_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height of a WebP file by its header (RFC 9649), None where that is damaged.
+
+    Needed before the reader is made, since that already sets aside two canvases.
+    """
+    kind = data[12:16]
+    if kind == b"VP8X" and len(data) >= 30:
+        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
+    if kind == b"VP8L" and len(data) >= 25:
+        bits = int.from_bytes(data[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 " and len(data) >= 30:
+        return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
+    return None
+
+
+def count_frames(image: ImageFile.ImageFile, kind: str, data: bytes, stop: int) -> int:
+    """How many frames or pages the file has, at most `stop`; nothing is decoded to find out."""
+    if kind == "GIF":
+        return _gif_frames(data, stop)
+    if kind == "TIFF":
+        return _tiff_pages(data, stop)
+    return min(int(getattr(image, "n_frames", 1)), stop)
+
+
+def _gif_frames(data: bytes, stop: int) -> int:
+    """Count the image descriptors of a GIF (GIF89a specification, section 20), skipping over their data."""
+    at = 13 + (3 << ((data[10] & 7) + 1) if data[10] & 0x80 else 0)
+    frames, size = 0, len(data)
+    while frames < stop and at < size:
+        if data[at] == 0x21:
+            at += 2
+        elif data[at] == 0x2C and at + 10 <= size:
+            frames += 1
+            at += 11 + (3 << ((data[at + 9] & 7) + 1) if data[at + 9] & 0x80 else 0)
+        else:
+            break
+        while at < size and data[at]:
+            at += 1 + data[at]
+        at += 1
+    return max(frames, 1)
+
+
+def _tiff_pages(data: bytes, stop: int) -> int:
+    """Count the directories of a TIFF (TIFF 6.0, section 2; BigTIFF) along their chain, once around at most."""
+    tiff = _Tiff.of(data)
+    at = tiff.number(data, tiff.first, tiff.word)
+    seen: set[int] = set()
+    while at and at not in seen and len(seen) < stop:
+        seen.add(at)
+        entries = tiff.number(data, at, tiff.count)
+        at = tiff.number(data, at + tiff.count + entries * tiff.entry, tiff.word)
+    return max(len(seen), 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tiff:
+    """How a TIFF or BigTIFF writes its numbers: byte order, and bytes of an offset, of a count, of a whole entry."""
+
+    order: Literal["little", "big"]
+    first: int
+    word: int
+    count: int
+    entry: int
+
+    @classmethod
+    def of(cls, data: bytes) -> "_Tiff":
+        order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
+        return cls(order, 8, 8, 8, 20) if 43 in data[2:4] else cls(order, 4, 4, 2, 12)
+
+    def number(self, data: bytes, at: int, size: int) -> int:
+        """An unsigned number; what lies beyond the end of the file counts as 0."""
+        return int.from_bytes(data[at : at + size], self.order)
+
+    def missing(self, data: bytes) -> bool:
+        """Whether the first directory, or anything that it points to, lies beyond the end of the file."""
+        at = self.number(data, self.first, self.word)
+        entries = self.number(data, at, self.count)
+        start = at + self.count
+        if at == 0 or start + entries * self.entry + self.word > len(data):
+            return True
+        values: dict[int, list[int]] = {}
+        for place in range(start, start + entries * self.entry, self.entry):
+            tag, kind = self.number(data, place, 2), self.number(data, place + 2, 2)
+            amount, width = self.number(data, place + 4, self.word), _TYPE_BYTES.get(kind, 1)
+            value = place + 4 + self.word
+            if amount * width > self.word:
+                value = self.number(data, value, self.word)
+            if value + amount * width > len(data):
+                return True
+            if tag in _PLACES and tag not in values and amount <= _MOST_STRIPS:
+                values[tag] = [self.number(data, value + i * width, width) for i in range(amount)]
+        return any(
+            start + size > len(data)
+            for offsets, sizes in _STRIPS.items()
+            for start, size in zip(values.get(offsets, ()), values.get(sizes, ()), strict=False)
+        )
+
+
+def ends_early(data: bytes, kind: str) -> bool:
+    """Whether the file's own sizes or end marks say that its end is missing; asked only about files that failed."""
+    match kind:
+        case "JPEG":
+            return data.rfind(b"\xff\xd9") < max(data.rfind(b"\xff\xda"), 0)
+        case "PNG":
+            return b"IEND" not in data[-64:]
+        case "GIF":
+            return not data.rstrip(b"\0").endswith(b";")
+        case "WEBP":
+            return int.from_bytes(data[4:8], "little") + 8 > len(data)
+        case "BMP":
+            return int.from_bytes(data[2:6], "little") > len(data)
+        case "TIFF":
+            return _Tiff.of(data).missing(data)
+        case _:
+            return _boxes_end_early(data)
+
+
+def _boxes_end_early(data: bytes) -> bool:
+    """Whether the last top-level box of an ISO base media file (AVIF, HEIC) goes on beyond the end."""
+    at = 0
+    while at + 8 <= len(data):
+        length = int.from_bytes(data[at : at + 4])
+        if length == 1:
+            length = int.from_bytes(data[at + 8 : at + 16])
+        if length == 0:
+            return False
+        at += max(length, 8)
+    return at != len(data)
