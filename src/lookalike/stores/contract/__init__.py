@@ -1,0 +1,30 @@
+"""What every index must do, as tests that any index can inherit. Needs pytest; nothing else imports this package.
+
+    from lookalike.stores.contract import IndexContract
+
+    class TestMyIndex(IndexContract):
+        spec = FeatureSpec("vector", "cosine", 32, "v1")
+        exact = True
+
+        @pytest.fixture
+        def make_index(self):
+            return MyIndex                     # make_index(spec, folder) opens what was flushed to the folder
+
+An index that keeps its data elsewhere takes the folder as the name of a gallery.
+"""
+
+import pytest
+
+pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in ("truth", "base", "writing", "searching", "keeping")))
+
+from lookalike.stores.contract.base import MakeIndex  # noqa: E402 - after the line above, or asserts say nothing
+from lookalike.stores.contract.keeping import Keeping  # noqa: E402
+from lookalike.stores.contract.searching import Searching  # noqa: E402
+from lookalike.stores.contract.truth import Model, chosen, draw, measure  # noqa: E402
+from lookalike.stores.contract.writing import Writing  # noqa: E402
+
+__all__ = ["IndexContract", "MakeIndex", "Model", "chosen", "draw", "measure"]
+
+
+class IndexContract(Writing, Searching, Keeping):
+    """Inherit, set `spec` and `exact`, and give the fixture `make_index`."""

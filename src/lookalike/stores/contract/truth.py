@@ -1,0 +1,100 @@
+"""The measure of an index: a dict and a brute force that share no code with any index, and rows to try it with."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.types import Features, FeatureSpec, Matches, Rows, Where
+
+
+def draw(spec: FeatureSpec, rng: np.random.Generator, n: int) -> Features:
+    """Rows like real ones: codes around some centres; vectors of few causes, never negative, of low contrast."""
+    if spec.metric == "hamming":
+        centres = np.random.default_rng(0).integers(0, 256, (50, spec.width), dtype=np.uint8)
+        noise = rng.random((n, spec.width, 8)) < rng.choice([0.03, 0.12, 0.5], (n, 1, 1))
+        return centres[rng.integers(0, 50, n)] ^ np.packbits(noise, axis=2)[:, :, 0]
+    mixing = np.random.default_rng(0).normal(size=(8, spec.width))
+    vectors = np.maximum(rng.normal(size=(n, 8)) @ mixing + 0.5 + 0.5 * rng.normal(size=(n, spec.width)), 0) + 1e-3
+    unit: Features = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return unit
+
+
+def measure(spec: FeatureSpec, query: NDArray[Any], rows: Features) -> NDArray[np.float64]:
+    """Distances of one query from rows, the plain way."""
+    if spec.metric == "hamming":
+        differing: NDArray[np.uint8] = np.bitwise_xor(query, rows)
+        return np.unpackbits(differing, axis=1).sum(axis=1, dtype=np.float64)
+    distances: NDArray[np.float64] = 1 - rows.astype(np.float64) @ query.astype(np.float64)
+    return np.maximum(distances, 0.0)
+
+
+def chosen(ids: Iterable[int]) -> Where:
+    """A filter that these ids pass."""
+    array = np.array(sorted(ids), np.int64)
+    return Where((), lambda: array)
+
+
+class Model:
+    """The truth: a dict of id -> (tenant, features)."""
+
+    def __init__(self, spec: FeatureSpec) -> None:
+        self.spec = spec
+        self.rows: dict[int, tuple[int, NDArray[Any]]] = {}
+
+    def upsert(self, rows: Rows) -> None:
+        for id_, feature, tenant in zip(rows.ids.tolist(), rows.features, rows.tenants.tolist(), strict=True):
+            self.rows[id_] = (tenant, feature.copy())
+
+    def delete(self, ids: Iterable[int]) -> None:
+        for id_ in ids:
+            self.rows.pop(int(id_), None)
+
+    def count(self, tenant: int | None = None) -> int:
+        return sum(tenant in (None, owner) for owner, _ in self.rows.values())
+
+    def check(
+        self,
+        found: Matches,
+        queries: Features,
+        k: int,
+        *,
+        tenant: int | None = None,
+        ids: Iterable[int] | None = None,
+        max_distance: float | None = None,
+    ) -> float:
+        """Assert all that any index owes, and return the recall, ties and last digits forgiven."""
+        pool = set(self.rows) if ids is None else set(ids) & set(self.rows)
+        allowed = np.array(sorted(i for i in pool if tenant in (None, self.rows[i][0])), np.int64)
+        features = np.array([self.rows[i][1] for i in allowed.tolist()], self.spec.dtype).reshape(-1, self.spec.width)
+        assert found.ids.shape == found.distances.shape == (len(queries), k)
+        assert found.ids.dtype == np.dtype(np.int64)
+        assert found.distances.dtype == np.dtype(np.float32)
+        slack = 1e-5 if self.spec.metric == "cosine" else 0.0
+        hits = wanted = 0
+        for query, got_ids, got in zip(queries, found.ids, found.distances, strict=True):
+            truth = measure(self.spec, query, features)
+            within = truth if max_distance is None else truth[truth <= max_distance + slack]
+            best = np.sort(within)[:k]
+            real = got_ids >= 0
+            n = int(np.count_nonzero(real))
+            assert real[:n].all()
+            assert np.isinf(got[n:]).all()
+            assert (got_ids[n:] == -1).all()
+            assert len(set(got_ids[:n].tolist())) == n
+            place = np.searchsorted(allowed, got_ids[:n])
+            assert (
+                allowed[place % max(1, len(allowed))] == got_ids[:n]
+            ).all()  # else: gone, filtered, another tenant's
+            np.testing.assert_allclose(got[:n], truth[place], atol=slack, rtol=0)
+            pairs = list(zip(got[:n].tolist(), got_ids[:n].tolist(), strict=True))
+            assert pairs == sorted(pairs)  # nearest first, ties by id
+            assert max_distance is None or (got[:n] <= np.float32(max_distance)).all()
+            if max_distance is None:
+                assert n == len(best)
+            hits += int(np.count_nonzero(got[:n] <= best[:n] + slack))
+            wanted += len(best)
+            sure = best[best <= found.exact_within]
+            assert (got[: len(sure)] <= sure + slack).all()  # what it promises
+        return hits / wanted if wanted else 1.0

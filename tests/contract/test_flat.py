@@ -1,0 +1,24 @@
+"""The flat index keeps the contract, under both metrics."""
+
+import pytest
+
+from lookalike.stores.contract import IndexContract, MakeIndex
+from lookalike.stores.flat import FlatIndex
+from lookalike.types import FeatureSpec
+
+
+class TestCodes(IndexContract):
+    spec = FeatureSpec("code", "hamming", 8, "v1")
+    exact = True
+
+    @pytest.fixture
+    def make_index(self) -> MakeIndex:
+        return FlatIndex
+
+
+class TestLongCodes(TestCodes):
+    spec = FeatureSpec("code", "hamming", 33, "v1")
+
+
+class TestVectors(TestCodes):
+    spec = FeatureSpec("vector", "cosine", 48, "v1")
