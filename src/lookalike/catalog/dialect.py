@@ -2,11 +2,12 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import JSON, URL, Connection, Engine, Table, create_engine, event, insert, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
@@ -58,8 +59,28 @@ def _url(target: str | Path) -> URL:
         raise BadSetting("the URL of the catalog cannot be read; write postgresql://user@host/name") from None
 
 
-def _dumps(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+def insert_rows(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows that all name the same columns in the same order.
+
+    On SQLite past the compiler, whose work for each row would cost more than the database's own (measured: half of the
+    time of a batch).
+    """
+    if not rows:
+        return
+    if conn.dialect.name != "sqlite":
+        conn.execute(insert(table), rows)
+        return
+    names = list(rows[0])
+    values = [list(row.values()) for row in rows]
+    for place, name in enumerate(names):
+        if isinstance(table.c[name].type, JSON):
+            for row in values:
+                row[place] = None if row[place] is None else _dumps(row[place])
+    places = ", ".join("?" * len(names))
+    conn.exec_driver_sql(f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({places})", [tuple(v) for v in values])
 
 
 def _sqlite(url: URL, *, create: bool, read_only: bool, busy_seconds: float) -> Engine:

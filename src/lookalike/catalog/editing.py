@@ -3,8 +3,9 @@
 import time
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, select, update
 
+from lookalike.catalog.dialect import insert_rows
 from lookalike.catalog.reading import batches, ids_where
 from lookalike.catalog.schema import deletions, images, state
 from lookalike.catalog.values import Deleted, Seen, check_attributes, check_text, storable
@@ -66,7 +67,7 @@ def _delete(conn: Connection, counters: Counters, found: Sequence[tuple[str, int
     gone = [Deleted(key, id_, counters.next_seq()) for key, id_ in found]
     for some in batches(gone):
         conn.execute(delete(images).where(images.c.id.in_([one.id for one in some])))  # the features go along
-    conn.execute(insert(deletions), [{"seq": one.seq, "image_id": one.id} for one in gone])
+    insert_rows(conn, deletions, [{"seq": one.seq, "image_id": one.id} for one in gone])
     save(conn, counters)
     return gone
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, Select, func, literal, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, literal, select
 
 from lookalike.catalog.filters import to_sql
 from lookalike.catalog.schema import features_table, fingerprints, images, tenants
@@ -33,6 +33,10 @@ _RECORD = select(
     images.c.updated,
     images.c.seq,
 ).join(tenants, tenants.c.id == images.c.tenant_id)
+
+# Built once: on the way of every search, building a statement would cost more than running it.
+_BY_KEY = _RECORD.where(images.c.tenant_id == bindparam("tenant"), images.c.key == bindparam("key"))
+_BY_ID = _RECORD.where(images.c.id.in_(bindparam("ids", expanding=True)))
 
 
 def batches(values: Iterable[T]) -> Iterator[list[T]]:
@@ -88,7 +92,7 @@ def record(conn: Connection, tenant_id: int, key: str) -> Record | None:
     """The picture of this key."""
     if not storable(key):
         return None
-    row = conn.execute(_RECORD.where(images.c.tenant_id == tenant_id, images.c.key == key)).one_or_none()
+    row = conn.execute(_BY_KEY, {"tenant": tenant_id, "key": key}).one_or_none()
     return _to_record(row) if row is not None else None
 
 
@@ -96,7 +100,7 @@ def records(conn: Connection, ids: Iterable[int]) -> dict[int, Record]:
     """The pictures of these ids, by id; ids that are gone are left out."""
     found: dict[int, Record] = {}
     for some in batches(dict.fromkeys(map(int, ids))):
-        found.update((row[0], _to_record(row)) for row in conn.execute(_RECORD.where(images.c.id.in_(some))))
+        found.update((row[0], _to_record(row)) for row in conn.execute(_BY_ID, {"ids": some}))
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
+from lookalike.catalog.dialect import insert_rows
 from lookalike.catalog.reading import batches, specs
 from lookalike.catalog.schema import features_table, fingerprints, images, state, tenants
 from lookalike.catalog.values import Entry, Put, check_text
@@ -110,8 +111,7 @@ def _put_distinct(
         replaced.append({**values, "the_id": id_})
         if old[1] != entry.sha256:
             stale.append(id_)  # features of the old bytes, also of pipelines that this entry knows nothing of
-    if new:
-        conn.execute(insert(images), new)
+    insert_rows(conn, images, new)
     update_images(conn, [row for row in replaced if "attributes" in row])
     update_images(conn, [row for row in replaced if "attributes" not in row])
     _forget_features(conn, of.values(), stale)
@@ -187,8 +187,7 @@ def _insert_features(
 ) -> None:
     blobs = iter(pack(spec, [row for _, row in rows if row is not None]))
     values = [{"image_id": id_, "vector": None if row is None else next(blobs)} for id_, row in rows]
-    if values:
-        conn.execute(insert(features_table(fingerprint_id)), values)
+    insert_rows(conn, features_table(fingerprint_id), values)
 
 
 def _copy_features(

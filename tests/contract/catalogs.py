@@ -1,0 +1,78 @@
+"""The databases that the catalog's suites run on, and small pictures to put in.
+
+A database joins by a function that yields the URL of a fresh, empty one. PostgreSQL does where
+LOOKALIKE_POSTGRESQL_URL names a server on which databases may be made.
+"""
+
+import hashlib
+import os
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import create_engine, make_url
+
+from lookalike.catalog import Catalog, Entry
+from lookalike.types import FeatureSpec
+
+HASH = FeatureSpec("phash", "hamming", 8, "one")
+VECTOR = FeatureSpec("vgg16", "cosine", 64, "two")
+
+
+@contextmanager
+def sqlite() -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield str(Path(folder) / "catalog.sqlite")
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
+    url = make_url(os.environ["LOOKALIKE_POSTGRESQL_URL"]).set(drivername="postgresql+psycopg")
+    server = create_engine(url, isolation_level="AUTOCOMMIT")
+    name = f"lookalike_{uuid.uuid4().hex}"
+    with server.connect() as conn:
+        conn.exec_driver_sql(f"CREATE DATABASE {name}")
+    try:
+        yield url.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+    finally:
+        with server.connect() as conn:
+            conn.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+        server.dispose()
+
+
+BACKENDS: dict[str, Callable[[], AbstractContextManager[str]]] = {"sqlite": sqlite}
+if "LOOKALIKE_POSTGRESQL_URL" in os.environ:
+    BACKENDS["postgresql"] = postgresql
+
+
+@contextmanager
+def fresh(backend: str) -> Iterator[Catalog]:
+    """A new catalog, checked for soundness at the end."""
+    with BACKENDS[backend]() as url, Catalog.open(url, create=True) as catalog:
+        yield catalog
+        catalog.check()
+
+
+def digest(content: object) -> bytes:
+    return hashlib.sha256(repr(content).encode()).digest()
+
+
+def hash_row(content: object) -> np.ndarray[Any, Any]:
+    return np.frombuffer(digest(content)[:8], dtype=np.uint8)
+
+
+def vector_row(content: object) -> np.ndarray[Any, Any]:
+    row = np.frombuffer(digest(content) * 2, dtype=np.uint8).astype(np.float32) - 127.5
+    return row / np.linalg.norm(row)
+
+
+def entry(tenant: int, key: str, content: object = 0, **more: Any) -> Entry:
+    """A picture whose digest and features follow from `content`, unless `more` says otherwise."""
+    if "copy_of" not in more:
+        more.setdefault("features", {HASH: hash_row(content), VECTOR: vector_row(content)})
+    settings = {"path": f"/photos/{key}", "sha256": digest(content), "nbytes": 1000, "width": 40, "height": 30}
+    return Entry(tenant, key, **{**settings, "format": "JPEG", **more})

@@ -1,0 +1,258 @@
+"""What every database behind the catalog must do."""
+
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from lookalike.catalog import Catalog, Put, Seen, at_storage_precision
+from lookalike.errors import BadInput, NotFound
+from lookalike.types import Border, Condition, FeatureSpec
+from tests.contract.catalogs import BACKENDS, HASH, VECTOR, digest, entry, fresh, hash_row, vector_row
+
+
+@pytest.fixture(params=BACKENDS)
+def catalog(request: pytest.FixtureRequest) -> Iterator[Catalog]:
+    with fresh(request.param) as made:
+        yield made
+
+
+@pytest.fixture
+def tenant(catalog: Catalog) -> int:
+    return catalog.tenant_id("default", create=True)
+
+
+def test_tenants_are_made_once_and_listed(catalog: Catalog) -> None:
+    assert catalog.tenant_id("anna") is None
+    anna = catalog.tenant_id("anna", create=True)
+    bert = catalog.tenant_id("bert", create=True)
+    assert catalog.tenant_id("anna", create=True) == anna == catalog.tenant_id("anna")
+    assert catalog.tenants() == {"anna": anna, "bert": bert}
+
+
+def test_a_record_comes_back_as_it_was_put(catalog: Catalog, tenant: int) -> None:
+    border = Border(1, 2, 3, 4)
+    more = {"pixels": digest("pixels"), "border": border, "mtime_ns": 1_700_000_000_123_456_789}
+    attributes = {"title": "Größe „5“", "n": 3, "deep": {"a": [1, None, True, 2.5]}}
+    (put,) = catalog.put([entry(tenant, "a/b.jpg", 1, attributes=attributes, **more)])
+    record = catalog.get(tenant, "a/b.jpg")
+    assert (record.id, record.seq, record.tenant, record.key) == (put.id, put.seq, "default", "a/b.jpg")
+    assert (record.sha256, record.pixels, record.border) == (digest(1), digest("pixels"), border)
+    assert (record.nbytes, record.width, record.height, record.format) == (1000, 40, 30, "JPEG")
+    assert record.path == "/photos/a/b.jpg"
+    assert record.attributes == attributes
+    assert record.created == record.updated > 1_600_000_000
+    assert catalog.records([put.id, 99]) == {put.id: record}
+    known = catalog.known(tenant, ["a/b.jpg", "none"])
+    assert known.keys() == {"a/b.jpg"}
+    assert known["a/b.jpg"].encoded == {HASH, VECTOR}
+    assert known["a/b.jpg"].mtime_ns == 1_700_000_000_123_456_789
+
+
+def test_replacing_keeps_the_id_and_drops_features_of_old_bytes(catalog: Catalog, tenant: int) -> None:
+    (first,) = catalog.put([entry(tenant, "a", 1, attributes={"n": 1})])
+    (second,) = catalog.put([entry(tenant, "a", 2, features={HASH: hash_row(2)})])
+    assert second == Put(first.id, first.seq + 1, created=False)
+    record = catalog.get(tenant, "a")
+    assert record.attributes == {"n": 1}
+    assert record.created <= record.updated
+    assert catalog.known(tenant, ["a"])["a"].encoded == {HASH}
+    assert [missing.key for missing in catalog.missing(VECTOR)] == ["a"]
+    catalog.put([entry(tenant, "a", 2, features={VECTOR: None}, attributes={})])
+    assert catalog.known(tenant, ["a"])["a"].encoded == {HASH, VECTOR}
+    assert catalog.get(tenant, "a").attributes == {}
+    assert catalog.features_of(VECTOR, [first.id]).empty.tolist() == [first.id]
+
+
+def test_the_same_key_twice_in_a_batch_ends_as_the_later(catalog: Catalog, tenant: int) -> None:
+    puts = catalog.put([entry(tenant, "a", 1), entry(tenant, "b", 2), entry(tenant, "a", 3)])
+    assert [put.created for put in puts] == [True, True, False]
+    assert puts[0].id == puts[2].id
+    assert catalog.get(tenant, "a").sha256 == digest(3)
+    assert catalog.count() == 2
+
+
+def test_a_batch_is_all_or_nothing(catalog: Catalog, tenant: int) -> None:
+    before = catalog.sequence()
+    unusable = np.full(64, np.nan, np.float32)
+    with pytest.raises(BadInput, match="vgg16"):
+        catalog.put([entry(tenant, "a"), entry(tenant, "b", features={VECTOR: unusable})])
+    with pytest.raises(NotFound, match="tenant"):
+        catalog.put([entry(tenant, "a"), entry(tenant + 99, "b")])
+    assert (catalog.count(), catalog.sequence()) == (0, before)
+    assert catalog.put([]) == []
+
+
+def test_ids_are_never_used_again(catalog: Catalog, tenant: int) -> None:
+    (first,) = catalog.put([entry(tenant, "a")])
+    catalog.delete(tenant, ["a"])
+    (second,) = catalog.put([entry(tenant, "a")])
+    assert second.id > first.id
+    assert second.created
+
+
+def test_twins_and_digests(catalog: Catalog, tenant: int) -> None:
+    other = catalog.tenant_id("other", create=True)
+    pixels = digest("pixels")
+    entries = [entry(other, "o", 1), entry(tenant, "b", 1, pixels=pixels), entry(tenant, "a", 1), entry(tenant, "c", 2)]
+    ids = [put.id for put in catalog.put(entries)]
+    assert catalog.twins(tenant, [digest(1), digest(9)]) == {digest(1): (ids[1], "b")}
+    assert [r.key for r in catalog.by_sha256(tenant, [digest(1)])[digest(1)]] == ["b", "a"]
+    assert [r.key for r in catalog.by_sha256(None, [digest(1)])[digest(1)]] == ["o", "b", "a"]
+    assert [r.key for r in catalog.by_pixels(tenant, [pixels])[pixels]] == ["b"]
+    assert catalog.by_pixels(other, [pixels]) == {}
+
+
+def test_a_duplicate_takes_over_its_twins_features(catalog: Catalog, tenant: int) -> None:
+    (source, empty) = catalog.put([entry(tenant, "a", 1), entry(tenant, "e", 2, features={HASH: None})])
+    copies = [entry(tenant, "b", 1, copy_of=source.id), entry(tenant, "f", 2, copy_of=empty.id)]
+    copies += [entry(tenant, "wrong", 3, copy_of=source.id), entry(tenant, "gone", 1, copy_of=99)]
+    b, f, wrong, gone = catalog.put(copies)
+    assert [b.copied, f.copied, wrong.copied, gone.copied] == [True, True, False, False]
+    for spec in (HASH, VECTOR):
+        stored = catalog.features_of(spec, [source.id, b.id])
+        np.testing.assert_array_equal(stored.features[0], stored.features[1])
+    assert catalog.features_of(HASH, [f.id]).empty.tolist() == [f.id]
+    assert [record.key for record in catalog.missing(HASH)] == ["wrong", "gone"]
+    (again,) = catalog.put([entry(tenant, "a", 1, copy_of=source.id)])
+    assert again.copied
+    assert catalog.features_of(HASH, [source.id]).ids.tolist() == [source.id]
+
+
+def test_features_come_back_at_storage_precision(catalog: Catalog, tenant: int) -> None:
+    (put,) = catalog.put([entry(tenant, "a", 1)])
+    np.testing.assert_array_equal(catalog.features_of(HASH, [put.id]).features, [hash_row(1)])
+    expected = at_storage_precision(VECTOR, vector_row(1)[None])
+    np.testing.assert_array_equal(catalog.features_of(VECTOR, [put.id]).features, expected)
+    np.testing.assert_array_equal(catalog.changes(VECTOR, 0, 10).upserts.features, expected)
+
+
+def test_a_later_pipeline_fills_what_is_missing(catalog: Catalog, tenant: int) -> None:
+    catalog.put([entry(tenant, name, name, features={HASH: hash_row(name)}) for name in "abcd"])
+    later = FeatureSpec("later", "hamming", 4, "x")
+    first = catalog.missing(later, limit=3)
+    rest = catalog.missing(later, after_id=first[-1].id)
+    assert [record.key for record in first + rest] == list("abcd")
+    catalog.delete(tenant, ["b"])
+    catalog.put([entry(tenant, "c", "changed", features={})])
+    before = catalog.sequence()
+    rows = [np.full(4, 7, np.uint8), np.full(4, 8, np.uint8), np.full(4, 9, np.uint8), None]
+    records = first + rest
+    written = catalog.put_features(later, [r.id for r in records], [r.sha256 for r in records], rows)
+    assert written == [records[0].id, records[3].id]
+    assert [record.key for record in catalog.missing(later)] == ["c"]
+    changes = catalog.changes(later, before, 10)
+    assert changes.upserts.ids.tolist() == [records[0].id]
+    assert changes.upserts.features.tolist() == [[7] * 4]
+    assert changes.deletes.tolist() == [records[3].id]
+
+
+def test_touching_moves_no_sequence(catalog: Catalog, tenant: int) -> None:
+    (put,) = catalog.put([entry(tenant, "a")])
+    catalog.touch([Seen(put.id, "/elsewhere/a", 5), Seen(99, None, None)])
+    assert catalog.sequence() == put.seq
+    known = catalog.known(tenant, ["a"])["a"]
+    assert (known.path, known.mtime_ns) == ("/elsewhere/a", 5)
+
+
+def test_attributes_are_replaced_or_merged(catalog: Catalog, tenant: int) -> None:
+    (put,) = catalog.put([entry(tenant, "a", attributes={"x": 1, "y": {"z": 1}})])
+    assert catalog.set_attributes(tenant, "a", {"y": 2, "w": None}, merge=True) == put.seq + 1
+    assert catalog.get(tenant, "a").attributes == {"x": 1, "y": 2, "w": None}
+    catalog.set_attributes(tenant, "a", {"only": True})
+    assert catalog.get(tenant, "a").attributes == {"only": True}
+    changes = catalog.changes(HASH, put.seq, 10, attributes=True)
+    assert changes.upserts.attributes == ({"only": True},)
+    with pytest.raises(NotFound):
+        catalog.set_attributes(tenant, "none", {})
+    with pytest.raises(BadInput):
+        catalog.set_attributes(tenant, "a", {"x": float("nan")})
+
+
+def test_deleting(catalog: Catalog, tenant: int) -> None:
+    other = catalog.tenant_id("other", create=True)
+    puts = catalog.put([entry(tenant, name, attributes={"n": n}) for n, name in enumerate("abcde")])
+    catalog.put([entry(other, "a", attributes={"n": 4})])
+    before = catalog.sequence()
+    gone = catalog.delete(tenant, ["c", "none", "a", "c"])
+    assert gone == [("c", puts[2].id, before + 1), ("a", puts[0].id, before + 2)]
+    assert [one.key for one in catalog.delete_where(tenant, [Condition("n", "gte", 4)])] == ["e"]
+    assert [record.key for record in catalog.browse(tenant)] == ["b", "d"]
+    assert catalog.count(other) == 1
+    assert catalog.delete(tenant, ["none"]) == []
+    with pytest.raises(NotFound):
+        catalog.get(tenant, "a")
+    with pytest.raises(BadInput, match="condition"):
+        catalog.delete_where(tenant, [])
+
+
+def test_browsing_in_key_order_and_totals(catalog: Catalog, tenant: int) -> None:
+    keys = ["B", "a", "Ä", "z", "b/1", "b.1", "é", "\U0001f408", "\uffff"]
+    catalog.put([entry(tenant, key, format="PNG" if key == "z" else "JPEG", attributes={"k": key}) for key in keys])
+    seen: list[str] = []
+    while page := catalog.browse(tenant, after=seen[-1] if seen else None, limit=2):
+        seen += [record.key for record in page]
+    assert seen == sorted(keys)
+    assert [r.key for r in catalog.browse(tenant, conditions=[Condition("k", "in", ("z", "a"))])] == ["a", "z"]
+    totals = catalog.totals(tenant)
+    assert (totals.images, totals.nbytes, totals.by_format) == (9, 9000, {"JPEG": 8, "PNG": 1})
+    assert catalog.count(tenant) == 9
+    assert catalog.totals(tenant + 1).images == 0
+
+
+def test_thousands_of_keys_at_once(catalog: Catalog, tenant: int) -> None:
+    keys = [f"k{n:05d}" for n in range(3000)]
+    puts = catalog.put([entry(tenant, key, n, features={}) for n, key in enumerate(keys)])
+    assert [put.id for put in puts] == list(range(puts[0].id, puts[0].id + 3000))
+    assert len(catalog.known(tenant, keys + [f"x{n}" for n in range(40_000)])) == 3000
+    assert len(catalog.twins(tenant, [digest(n) for n in range(4000)])) == 3000
+    assert len(catalog.records(put.id for put in puts)) == 3000
+    assert len(catalog.delete(tenant, keys)) == 3000
+    assert catalog.count() == 0
+
+
+def test_text_that_cannot_be_stored_is_refused_early(catalog: Catalog, tenant: int) -> None:
+    for key in ("", "\udce9.jpg", "a\0b"):
+        with pytest.raises(BadInput):
+            entry(tenant, key)
+        assert catalog.known(tenant, [key]) == {}
+        with pytest.raises(NotFound):
+            catalog.get(tenant, key)
+    for attributes in ({"a": float("inf")}, {"a": b""}, {"a": "\udce9"}, {"a": "\0"}):
+        with pytest.raises(BadInput, match="attributes"):
+            entry(tenant, "a", attributes=attributes)
+
+
+def test_pruned_deletions_are_said(catalog: Catalog, tenant: int) -> None:
+    catalog.put([entry(tenant, "a"), entry(tenant, "b")])
+    (gone,) = catalog.delete(tenant, ["a"])
+    assert catalog.changes(HASH, gone.seq - 1, 10).deletes.tolist() == [gone.id]
+    catalog.prune_deletions(gone.seq)
+    catalog.prune_deletions(gone.seq - 1)
+    assert catalog.pruned() == gone.seq
+    changes = catalog.changes(HASH, gone.seq - 1, 10)
+    assert (changes.deletes.tolist(), changes.sequence, changes.pruned) == ([], gone.seq, gone.seq)
+
+
+def test_threads_write_and_read_at_once(catalog: Catalog, tenant: int) -> None:
+    failures: list[BaseException] = []
+
+    def work(name: str) -> None:
+        try:
+            for n in range(15):
+                catalog.put([entry(tenant, f"{name}{n}", (name, n))])
+                assert catalog.get(tenant, f"{name}{n}").sha256 == digest((name, n))
+        except BaseException as error:
+            failures.append(error)
+            raise
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    rows = catalog.changes(HASH, 0, 1000).upserts
+    assert len(rows.ids) == 60
+    assert catalog.sequence() == 60
