@@ -4,6 +4,7 @@ import io
 import struct
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -344,6 +345,64 @@ def test_srgb_is_recognised_by_its_colours() -> None:
     assert not colour.moves_colours(None, "RGB")
 
 
+def icc(space: bytes, pcs: bytes, tags: dict[bytes, bytes]) -> bytes:
+    """A minimal profile (ICC.1:2001-04): a header, the table of its tags, and their data."""
+    header = bytearray(128)
+    struct.pack_into(">I", header, 8, 0x02400000)
+    header[12:24] = b"prtr" + space + pcs
+    header[36:40] = b"acsp"
+    struct.pack_into(">III", header, 68, 0xF6D6, 0x10000, 0xD32D)
+    table, data, at = struct.pack(">I", len(tags)), b"", 132 + 12 * len(tags)
+    for name, body in tags.items():
+        padded = body + bytes(-len(body) % 4)
+        table += name + struct.pack(">II", at + len(data), len(body))
+        data += padded
+    struct.pack_into(">I", header, 0, at + len(data))
+    return bytes(header) + table + data
+
+
+def test_a_grey_profile_is_applied() -> None:
+    linear = icc(b"GRAY", b"XYZ ", {b"kTRC": b"curv" + bytes(4) + struct.pack(">IH", 1, 1 << 8)})
+    grey = Image.fromarray(np.tile(np.arange(256, dtype=np.uint8), (8, 1)))
+    result = decode(saved(grey, "PNG", icc_profile=linear))
+    light = np.arange(256) / 255
+    srgb = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055) * 255  # IEC 61966-2-1
+    assert np.abs(result.rgb[0, 10:, 0] - srgb[10:]).max() < 2  # Little CMS interpolates, coarsely so near black
+
+
+def test_a_press_profile_is_applied_to_cmyk() -> None:
+    """A press whose cyan ink is as black as its black, and whose other inks leave no trace."""
+    light = [0 if cyan or black else 255 for cyan in (0, 1) for _ in range(4) for black in (0, 1)]
+    identity = bytes(range(256))
+    lut = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + struct.pack(">9i", *(0x10000 * (i % 4 == 0) for i in range(9)))
+    lut += identity * 4 + b"".join(bytes([value, 128, 128]) for value in light) + identity * 3
+    press = icc(b"CMYK", b"Lab ", {b"A2B0": lut})
+    inks = np.zeros((32, 64, 4), np.uint8)
+    inks[:, :16, 0], inks[:, 16:32, 1], inks[:, 32:48, 3] = 255, 255, 255
+    for kind in ("JPEG", "TIFF"):
+        result = decode(saved(Image.fromarray(inks, "CMYK"), kind, icc_profile=press))
+        assert result.rgb[16, [8, 24, 40, 56]].max(axis=1).tolist() == pytest.approx([0, 255, 0, 255], abs=3)
+
+
+def test_an_interlaced_png() -> None:
+    pixels = np.asarray(drawn(21, 13))
+    rows = b""
+    for x, y, dx, dy in (
+        (0, 0, 8, 8),
+        (4, 0, 8, 8),
+        (0, 4, 4, 8),
+        (2, 0, 4, 4),
+        (0, 2, 2, 4),
+        (1, 0, 2, 2),
+        (0, 1, 1, 2),
+    ):
+        rows += b"".join(b"\0" + row.tobytes() for row in pixels[y::dy, x::dx])  # Adam7
+    data = bytearray(png(21, 13, 8, 2, rows))
+    data[28] = 1
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    assert np.array_equal(decode(bytes(data)).rgb, pixels)
+
+
 # --- orientation -----------------------------------------------------------------------------------------------------
 
 TURNS = {
@@ -443,3 +502,13 @@ def test_warnings_stay_inside() -> None:
             decode(data[:-40])
         assert warnings.filters == filters
     assert caught == []
+
+
+def test_threads_may_decode_at_once() -> None:
+    files = [saved(drawn(), kind) for kind in ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "AVIF", "HEIF")] * 20
+    alone = [decode(data).rgb for data in files]
+    filters = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda data: decode(data).rgb, files))
+    assert warnings.filters == filters
+    assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))

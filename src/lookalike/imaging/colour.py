@@ -46,17 +46,23 @@ def to_pixels(image: Image.Image, *, grey: bool = False) -> Pixels:
     luma by ITU-R 601, as Pillow's mode L does.
     """
     mode = "L" if grey else "RGB"
-    if image.mode == mode and not image.has_transparency_data and not image.info.get("icc_profile"):
-        return np.asarray(image)
+    plain = image.mode == mode and not image.has_transparency_data and not image.info.get("icc_profile")
     scale = _wide_scale(image) if image.mode in _WIDE_MODES else None
+
+    def finished(part: Image.Image) -> Pixels:
+        return np.asarray(part if plain else _in_mode(_flatten(part, scale), mode))
+
     strips = list(_strips(image.size))
     if len(strips) == 1:
-        return np.asarray(_flatten(image, scale).convert(mode))
+        return finished(image)
     out = np.empty((image.height, image.width) if grey else (image.height, image.width, 3), np.uint8)
     for top, bottom in strips:
-        strip = image.crop((0, top, image.width, bottom))
-        out[top:bottom] = np.asarray(_flatten(strip, scale).convert(mode))
+        out[top:bottom] = finished(image.crop((0, top, image.width, bottom)))
     return out
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    return image if image.mode == mode else image.convert(mode)  # `convert` alone would copy
 
 
 def _strips(size: tuple[int, int]) -> Iterator[tuple[int, int]]:
@@ -145,7 +151,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         transform = _transform(bytes(profile), image.mode)
         if transform is not None:
             return transform.apply(image)
-    return image if image.mode == "L" else image.convert("RGB")
+    return image if image.mode == "L" else _in_mode(image, "RGB")
 
 
 def moves_colours(profile: bytes | None, mode: str) -> bool:

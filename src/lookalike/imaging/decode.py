@@ -30,7 +30,8 @@ _SIDEWAYS: Final = frozenset(
 _UPRIGHT_ALREADY: Final = frozenset({"TIFF", "HEIF"})
 """Formats whose readers turn the picture themselves."""
 
-_TOO_LARGE: Final = ("decompression bomb", "security limit", "memory", "too large", "max_text_")
+_TOO_LARGE: Final = ("decompression bomb", "security limit", "memory allocation", "too large")
+_PACKED_METADATA: Final = ("max_text_chunk", "max_text_memory")
 _CUT_SHORT: Final = (
     "truncated",
     "end of file",
@@ -107,7 +108,10 @@ def _decode(data: bytes, kind: str, limits: Limits, started: float, box: tuple[i
         width, height = file.size  # a HEIC may change its size while loading
         limits.check_size(width, height)
     limits.check_time(started)
-    image: Image.Image = file if turn is None else file.transpose(turn)
+    image: Image.Image = file
+    if turn is not None:
+        image = file.transpose(turn)
+        file.close()  # frees the pixels as they lay in the file
     if turn in _SIDEWAYS:
         width, height = height, width
     rgb = colour.to_pixels(image, grey=grey)
@@ -130,16 +134,16 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 
 def _draft(file: ImageFile.ImageFile, box: tuple[int, int] | None, turn: Image.Transpose | None, grey: bool) -> int:
     """Ask libjpeg for a reduced scale that still covers the box, and for luma alone; gives the scale."""
-    luma = grey and not colour.moves_colours(file.info.get("icc_profile"), file.mode)
-    if box is None and not luma:
+    luma = grey and file.mode == "RGB" and not colour.moves_colours(file.info.get("icc_profile"), "RGB")
+    if luma:
+        file.info.pop("icc_profile", None)
+    elif box is None:
         return 1
-    if box is None:
-        wanted = file.size
-    else:
-        wanted = (box[1], box[0]) if turn in _SIDEWAYS else box
-        wanted = (max(wanted[0], 1), max(wanted[1], 1))
+    wanted = box or file.size
+    if turn in _SIDEWAYS and box is not None:
+        wanted = (box[1], box[0])
     full = file.width
-    drafted = file.draft("L" if luma else None, wanted)
+    drafted = file.draft("L" if luma else None, (max(wanted[0], 1), max(wanted[1], 1)))
     return 1 if drafted is None else round(full / drafted[1][2])
 
 
@@ -148,10 +152,14 @@ def _rejection(error: Exception, data: bytes, kind: str) -> ImageRejected:
     name = "HEIC" if kind == "HEIF" else kind
     detail = str(error).strip() or type(error).__name__
     lower = detail.lower()
+    if any(hint in lower for hint in _PACKED_METADATA):
+        return ImageRejected(
+            "damaged", f"The metadata of this {name} file unpacks to a huge size ({detail}): save it without metadata."
+        )
     if isinstance(error, MemoryError | Image.DecompressionBombError) or any(hint in lower for hint in _TOO_LARGE):
         return ImageRejected(
             "too_many_pixels",
-            f"This {name} file unpacks to more than its reader allows ({detail}): save it smaller, without metadata.",
+            f"This {name} file unpacks to more than its reader allows ({detail}): save it smaller.",
         )
     if any(hint in lower for hint in _CUT_SHORT) or structure.ends_early(data, kind):
         return ImageRejected(

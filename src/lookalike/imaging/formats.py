@@ -82,7 +82,7 @@ _NO_PICTURES: Final = (
 _HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
 _IMAGE_BRANDS: Final = frozenset({b"mif1", b"mif2", b"msf1", b"miaf"})
-_TEXT: Final = frozenset(b"\t\n\f\r") | frozenset(range(0x20, 0x100)) - {0x7F}
+_CONTROL: Final = frozenset(range(0x20)) - frozenset(b"\t\n\f\r")
 
 
 def identify(data: bytes) -> str:
@@ -130,5 +130,7 @@ def _by_text(head: bytes) -> ImageRejected:
         return _unsupported("a drawing (SVG)")
     if b"<html" in lower or b"<!doctype html" in lower:
         return ImageRejected("not_an_image", f"This is a web page, not a picture: hand in {ACCEPTED}.")
-    what = "This is text" if _TEXT.issuperset(head) else "The first bytes are of no known picture format"
+    readable = len(head.decode(errors="ignore").encode()) > len(head) - 4  # the last character may be cut
+    text = len(head) > 3 and readable and _CONTROL.isdisjoint(head)
+    what = "This is text" if text else "The first bytes are of no known picture format"
     return ImageRejected("not_an_image", f"{what}: hand in {ACCEPTED}.")
