@@ -203,7 +203,7 @@ def is_valid(result: Decoded | ImageRejected) -> bool:
 
 
 def decode_all(seed: int, count: int) -> None:
-    """Decode every mutant in this process, print the counts as JSON; standard error says which one is at work."""
+    """Decode every mutant in this process, print the counts as JSON; the file $CURRENT says which one is at work."""
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     results: Counter[str] = Counter()
     formats: Counter[str] = Counter()

@@ -40,7 +40,13 @@ _CUT_SHORT: Final = (
     "buffer is not large enough",
     "no more images",
 )
-_NOT_READ_HERE: Final = ("unknown pixel mode", "unknown data organization", "unsupported", "not supported", "not yet")
+_NOT_READ_HERE: Final = (
+    "unknown pixel mode",
+    "unknown data organization",
+    "unsupported",
+    "not supported",
+    "not installed",
+)
 
 
 @dataclass(frozen=True, slots=True)

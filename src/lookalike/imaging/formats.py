@@ -28,8 +28,9 @@ READERS: Final[dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]]] = {
 }
 """The readers that may see a file, by Pillow's name of the format.
 
-They are called directly, not through `Image.open`: no other format can be reached, nothing is registered with or
-changed in Pillow for the program around us, and its own limit on pixels, a global with a warning, stays out of ours.
+They are called directly, not through `Image.open`: no other format can be reached, and nothing is registered with or
+changed in Pillow for the program around us. Pillow's own limit on pixels, a global, then counts only where its readers
+ask for it themselves: TIFF, WebP and GIF beyond twice `Image.MAX_IMAGE_PIXELS` (about 179 million) are rejected too.
 A JPEG file with further pictures behind the first (MPO) is read as the JPEG it starts with.
 """
 
