@@ -1,0 +1,93 @@
+"""`add`: pictures into the gallery, each reported once it is durable."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import get_args
+
+from lookalike.cli.failures import ExitCode
+from lookalike.cli.options import Session, pairs
+from lookalike.cli.output import counted, emit, note, say, shown
+from lookalike.cli.progress import Counting
+from lookalike.cli.shapes import outcome_object
+from lookalike.errors import Reason
+from lookalike.features import is_pulled, pull
+from lookalike.service import items_from, parse_value
+from lookalike.types import Outcome
+
+EXAMPLES = 3
+"""Rejected pictures that are named for each reason."""
+KINDS = ("added", "updated", "unchanged", "duplicate", "rejected")
+
+
+def add(session: Session, paths: Sequence[str], key: str | None, attr: Sequence[str] | None) -> int:
+    """Add files and folders; gives 1 where any picture was rejected."""
+    attributes = {name: parse_value(value) for name, value in pairs(attr, "--attr").items()} or None
+    items = items_from(paths, key=key, attributes=attributes)
+    tally = Tally()
+    with session.open(create=True) as gallery:
+        fetch_weights(session, gallery.pipelines)
+        try:
+            with Counting("Adding", lambda: items_from(paths, key=key), quiet=session.json) as counting:
+                for outcome in gallery.add_iter(items, tenant=session.tenant):
+                    if session.json:
+                        emit(outcome_object(outcome))
+                    tally.count(outcome)
+                    counting.advance()
+        except KeyboardInterrupt:
+            note(f"interrupted; {tally.so_far()}. Run the same command again to go on from there")
+            raise
+    if not session.json:
+        tally.tell(str(session.folder))
+    return ExitCode.PARTLY if tally.kinds["rejected"] else ExitCode.FINE
+
+
+def fetch_weights(session: Session, pipelines: Sequence[str]) -> None:
+    """Fetch what is missing before the work starts, with a progress bar of its own."""
+    settings = session.settings
+    for name in pipelines:
+        if not is_pulled(name, settings.cache, user_file=settings.models):
+            note(f"fetching the weights of {name}, this once")
+            pull(name, settings.cache, user_file=settings.models)
+
+
+class Tally:
+    """Outcomes by kind, and why pictures were rejected, with a few examples of each reason."""
+
+    def __init__(self) -> None:
+        self.kinds: Counter[str] = Counter()
+        self._reasons: Counter[str] = Counter()
+        self._examples: dict[str, list[Outcome]] = {}
+        self._started = time.monotonic()
+
+    def count(self, outcome: Outcome) -> None:
+        """Count one."""
+        self.kinds[outcome.outcome] += 1
+        if outcome.outcome == "rejected":
+            word = (outcome.reason or "").partition(":")[0]
+            word = word.replace("_", " ") if word in get_args(Reason) else "other"
+            self._reasons[word] += 1
+            examples = self._examples.setdefault(word, [])
+            if len(examples) < EXAMPLES:
+                examples.append(outcome)
+
+    def so_far(self) -> str:
+        """`1,200 added, 3 rejected`."""
+        return ", ".join(f"{self.kinds[kind]:,} {kind}" for kind in KINDS if self.kinds[kind]) or "nothing was added"
+
+    def tell(self, gallery: str) -> None:
+        """The summary for people."""
+        total = self.kinds.total()
+        if not total:
+            say("No pictures found.")
+            return
+        seconds = time.monotonic() - self._started
+        say(f"{counted(total, 'picture')}: {self.so_far()}   ({seconds:.1f} s, {total / seconds:,.0f}/s)")
+        say(f"Gallery: {shown(gallery)}")
+        for word, n in self._reasons.most_common():
+            say(f"Rejected, {word} ({n:,}):")
+            for outcome in self._examples[word]:
+                why = (outcome.reason or "").removeprefix(word.replace(" ", "_") + ": ")
+                say(f"  {shown(outcome.key)}: {shown(why)}")
+            if n > EXAMPLES:
+                say(f"  and {n - EXAMPLES:,} more; add --json names them all")

@@ -1,0 +1,64 @@
+"""`duplicates` and `compare`: copies within the gallery, and two files side by side."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from lookalike.cli.failures import ExitCode
+from lookalike.cli.options import Session
+from lookalike.cli.output import counted, emit, out, say, shown, size
+from lookalike.cli.shapes import cluster_object, comparison_object
+from lookalike.service import Comparison
+
+VERDICTS = {
+    "exact": "They are the same picture.",
+    "copy": "One is a copy of the other, edited.",
+    "similar": "They are different pictures.",
+}
+
+
+def duplicates(session: Session, pipelines: Sequence[str] | None) -> int:
+    """Tell each cluster as soon as it is found."""
+    clusters = pictures = 0
+    with session.open() as gallery:
+        for cluster in gallery.duplicates(tenant=session.tenant, pipelines=pipelines or None):
+            clusters, pictures = clusters + 1, pictures + len(cluster.pictures)
+            if session.json:
+                emit(cluster_object(cluster))
+                continue
+            how = "the same picture" if cluster.evidence == "exact" else f"copies, at most {cluster.distance:.3f} apart"
+            say(f"{counted(len(cluster.pictures), 'picture')}, {how}:")
+            for picture in cluster.pictures:
+                dimensions = f"{picture.width}x{picture.height}"
+                say(f"  {dimensions:>11}  {size(picture.nbytes):>8}  {shown(picture.key)}")
+    if not session.json:
+        say(f"{counted(clusters, 'cluster')} of copies, {counted(pictures, 'picture')} in all")
+    return ExitCode.FINE
+
+
+def compare(session: Session, a: str, b: str) -> int:
+    """Compare two files; raises ImageRejected for one that is no picture."""
+    with session.open() as gallery:
+        found = gallery.compare(a, b)
+    if session.json:
+        emit(comparison_object(a, b, found))
+    else:
+        say(VERDICTS[found.evidence])
+        out().print(_table(found))
+    return ExitCode.FINE
+
+
+def _table(found: Comparison) -> Table:
+    table = Table(box=None, padding=(0, 2), header_style="dim")
+    for name in ("asked", "answer", "distance", "copies are within", "unrelated pictures this close"):
+        table.add_column(name)
+    table.add_row("bytes", "the same" if found.same_bytes else "different")
+    table.add_row("pixels", "the same" if found.same_pixels else "different")
+    for measured in found.measured:
+        if measured.distance is None or measured.rarity is None:
+            table.add_row(measured.pipeline, "cannot tell: too flat")
+            continue
+        answer = "a copy" if measured.is_copy else "not a copy"
+        rare = "1 in " + (f"{10**-measured.rarity:,.0f}" if measured.rarity > -9 else "a billion or fewer")
+        table.add_row(measured.pipeline, answer, f"{measured.distance:.3f}", f"{measured.threshold:.3f}", rare)
+    return table

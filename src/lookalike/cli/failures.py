@@ -1,0 +1,68 @@
+"""What a failure of a command means to the shell: one table from the error tree to exit codes."""
+
+import sys
+from enum import IntEnum
+
+from lookalike.cli.output import emit, note, shown
+from lookalike.errors import (
+    BadInput,
+    Damaged,
+    FeatureMismatch,
+    ImageRejected,
+    LookalikeError,
+    NotFound,
+    Unavailable,
+)
+
+
+class ExitCode(IntEnum):
+    """The exit codes of every command; docs/cli.md tells people."""
+
+    FINE = 0
+    PARTLY = 1
+    USAGE = 2
+    RETRY = 3
+    ABSENT = 4
+    DAMAGED = 5
+    BUG = 70
+    INTERRUPTED = 130
+    PIPE_CLOSED = 141
+
+
+EXIT_CODES: tuple[tuple[type[LookalikeError], ExitCode], ...] = (
+    (ImageRejected, ExitCode.PARTLY),
+    (BadInput, ExitCode.USAGE),
+    (NotFound, ExitCode.ABSENT),
+    (FeatureMismatch, ExitCode.DAMAGED),
+    (Damaged, ExitCode.DAMAGED),
+    (Unavailable, ExitCode.RETRY),
+)
+"""The first kind that fits decides."""
+
+
+def exit_code(error: LookalikeError) -> ExitCode:
+    """The exit code of a command that failed with this error."""
+    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), ExitCode.BUG)
+
+
+def error_object(error: LookalikeError) -> dict[str, str]:
+    """`{"type", "message"}`, and `reason` where the error has one."""
+    told = {"type": type(error).__name__, "message": str(error)}
+    return told | {"reason": error.reason} if isinstance(error, ImageRejected) else told
+
+
+def report(error: LookalikeError, *, json: bool) -> int:
+    """Tell of a command's failure, on standard error and with `--json` also as a line; gives the exit code."""
+    if json:
+        emit({"error": error_object(error)})
+    note(str(error))
+    return exit_code(error)
+
+
+def report_usage(message: str, command: str, *, json: bool) -> int:
+    """The same for a command line that cannot be understood."""
+    if json:
+        emit({"error": {"type": "UsageError", "message": message}})
+    note(message)
+    print(f"Try: {shown(command)} --help", file=sys.stderr)
+    return ExitCode.USAGE

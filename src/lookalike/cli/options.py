@@ -1,0 +1,148 @@
+"""The options that commands share, and what holds for one run of the program."""
+
+import functools
+import inspect
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lookalike.errors import BadSetting
+
+if TYPE_CHECKING:
+    from lookalike.config import Settings
+    from lookalike.service import SearchService
+
+COMMON = "Common options"
+Gallery = Annotated[
+    str | None,
+    typer.Option(
+        "--gallery",
+        "-g",
+        metavar="DIR",
+        show_default=False,
+        rich_help_panel=COMMON,
+        help="The gallery's folder; else LOOKALIKE_GALLERY, else one in your data folder.",
+    ),
+]
+Tenant = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        show_default=False,
+        rich_help_panel=COMMON,
+        help="Whose pictures: each tenant has keys of its own and sees no other's. [default: default]",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", rich_help_panel=COMMON, help="One JSON object a line, for programs.")]
+
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        metavar="CONDITION",
+        show_default=False,
+        help="Only pictures with this attribute: album=Alps, year>=2019, tag!=old. Repeat it: all must hold.",
+    ),
+]
+Null = Annotated[
+    bool, typer.Option("-0", "--null", help="The list on standard input is separated by NUL bytes, not by lines.")
+]
+PipelineNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pipeline", metavar="NAME", show_default=False, help="Ask this generation alone: phash or vgg16. Repeatable."
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What the common options say."""
+
+    gallery: str | None = None
+    tenant: str = "default"
+    json: bool = False
+
+    @property
+    def settings(self) -> "Settings":
+        """The settings of the environment."""
+        from lookalike.config import from_environment  # noqa: PLC0415 - loads numpy and Pillow: 0.2 s that --help spares
+
+        return from_environment()
+
+    @property
+    def folder(self) -> Path:
+        """Where the gallery is."""
+        return Path(self.gallery).expanduser().absolute() if self.gallery else self.settings.gallery.absolute()
+
+    def open(self, *, create: bool = False) -> "SearchService":
+        """Open the gallery; raises NotFound where there is none and `create` is False."""
+        from lookalike.wiring import open_gallery  # noqa: PLC0415 - loads SQLAlchemy: 0.3 s that --help spares
+
+        return open_gallery(self.folder, create=create)
+
+
+def command(app: typer.Typer, name: str | None = None, **settings: Any) -> Callable[[Callable[..., int]], None]:
+    """Register `action(session, ...)` as a command that also takes the common options, after its name or before it.
+
+    The action gives the exit code.
+    """
+
+    def register(action: Callable[..., int]) -> None:
+        @functools.wraps(action, assigned=("__module__", "__name__", "__qualname__", "__doc__"))
+        def run(
+            ctx: typer.Context,
+            *,
+            gallery: Gallery = None,
+            tenant: Tenant = None,
+            json: Json = False,
+            **given: Any,
+        ) -> int:
+            before: Session = ctx.obj
+            session = replace(
+                before, gallery=gallery or before.gallery, tenant=tenant or before.tenant, json=json or before.json
+            )
+            return action(session, **given)
+
+        common = list(inspect.signature(run, follow_wrapped=False).parameters.values())[:-1]
+        own = list(inspect.signature(action).parameters.values())[1:]
+        own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+        parameters = [common[0], *own, *common[1:]]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        app.command(name or action.__name__, **settings)(run)
+
+    return register
+
+
+def pairs(written: Iterable[str] | None, option: str) -> dict[str, str]:
+    """`NAME=VALUE` texts as a mapping; raises BadSetting naming the option."""
+    found = {}
+    for text in written or ():
+        name, equals, value = text.partition("=")
+        if not (name.strip() and equals):
+            raise BadSetting(f"{option} is written NAME=VALUE, not {text!r}")
+        found[name.strip()] = value
+    return found
+
+
+def listed(stream: Iterable[bytes], *, null: bool) -> Iterator[str]:
+    """The entries of a list on standard input, as they come; empty ones are passed over.
+
+    Bytes that are not UTF-8 become lone surrogates, as in the names of files that Python gives.
+    """
+    for entry in _split_at_nul(stream) if null else (line.removesuffix(b"\n") for line in stream):
+        if entry:
+            yield os.fsdecode(entry)
+
+
+def _split_at_nul(stream: Iterable[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for chunk in stream:
+        *whole, rest = (rest + chunk).split(b"\0")
+        yield from whole
+    yield rest

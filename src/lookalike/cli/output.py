@@ -1,0 +1,78 @@
+"""Where output goes: JSON lines or text on standard output, everything else on standard error."""
+
+import json
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+
+UNLIMITED = 10_000
+"""The width of tables that no terminal shows: lines for a program are never wrapped or cut."""
+
+
+def emit(line: Mapping[str, Any], *, flush: bool = True) -> None:
+    """One JSON object as a line of UTF-8 on standard output.
+
+    The bytes of a file name that is not UTF-8 stand as lone surrogates, which are written as JSON escapes
+    (`\\udcff`): the line stays valid, and `os.fsencode` gives the name back.
+    """
+    text = json.dumps(line, ensure_ascii=False, allow_nan=False, separators=(", ", ": "))
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace") + b"\n")
+    if flush:
+        sys.stdout.buffer.flush()
+
+
+def say(text: str = "") -> None:
+    """A line for people on standard output."""
+    print(text)
+
+
+def note(text: str) -> None:
+    """A message about the command itself, on standard error."""
+    print("lookalike:", shown(text, keep="\n"), file=sys.stderr, flush=True)
+
+
+def shown(text: str, *, keep: str = "") -> str:
+    """The text with what would disturb a terminal (control characters, bytes that are no text) written as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
+
+
+def out() -> Console:
+    """The console for tables: as wide as the terminal, or as wide as it takes where there is none."""
+    console = Console(highlight=False, emoji=False, markup=False)
+    return console if console.is_terminal else Console(highlight=False, emoji=False, markup=False, width=UNLIMITED)
+
+
+def err() -> Console:
+    """The console for progress."""
+    return Console(stderr=True, highlight=False, emoji=False, markup=False)
+
+
+def when(seconds: float) -> str:
+    """ISO 8601 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def day(seconds: float) -> str:
+    """The local date and minute, for people."""
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def size(nbytes: int) -> str:
+    """Bytes for people: 1.4 MB."""
+    value = float(nbytes)
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if value < 999.5 or unit == "TB":
+            break
+        value /= 1000
+    return f"{value:.0f} {unit}" if unit == "B" or value >= 99.5 else f"{value:.1f} {unit}"
+
+
+def counted(n: int, one: str, many: str | None = None) -> str:
+    """`1 picture`, `2,000 pictures`."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"

@@ -1,0 +1,85 @@
+"""`show`, `ls` and `rm`: the pictures of the gallery by key."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
+
+from rich.table import Table
+
+from lookalike.cli.failures import ExitCode
+from lookalike.cli.options import Session, listed
+from lookalike.cli.output import day, emit, note, out, say, shown, size
+from lookalike.cli.preview import can_preview, preview_of
+from lookalike.cli.shapes import record_object
+from lookalike.service import SearchService, parse_filter
+from lookalike.types import Record
+
+PAGE = 1000
+"""Records read, or pictures removed, at once."""
+
+
+def show(session: Session, key: str, *, preview: bool) -> int:
+    """Show one record; raises NotFound."""
+    with session.open() as gallery:
+        record = gallery.get(key, tenant=session.tenant)
+    if session.json:
+        emit(record_object(record))
+        return ExitCode.FINE
+    console = out()
+    if preview and record.path and can_preview(console) and (picture := preview_of(record.path, 40, 12)):
+        console.print(picture)
+    table = Table.grid(padding=(0, 2))
+    for name, value in record_object(record).items():
+        match name, value:
+            case "border", _:
+                value = ", ".join(f"{side} {n}" for side, n in value.items() if n) or "none"
+            case "attributes", _:
+                value = ", ".join(f"{attribute}={given}" for attribute, given in value.items()) or "none"
+            case "bytes", int():
+                value = f"{value:,} ({size(value)})"
+            case "path", None:
+                value = "none: it was added as bytes"
+        table.add_row(name, shown(str(value)))
+    console.print(table)
+    return ExitCode.FINE
+
+
+def ls(session: Session, where: Sequence[str] | None, limit: int | None) -> int:
+    """List records in the order of their keys, page by page."""
+    with session.open() as gallery:
+        for record in islice(_records(gallery, session, where), limit):
+            if session.json:
+                emit(record_object(record), flush=False)
+            else:
+                dimensions = f"{record.width}x{record.height}"
+                about = f"{dimensions:>11}  {record.format:<5} {size(record.nbytes):>8}  {day(record.updated)}"
+                say(f"{about}  {shown(record.key)}")
+    return ExitCode.FINE
+
+
+def _records(gallery: SearchService, session: Session, where: Sequence[str] | None) -> Iterator[Record]:
+    conditions = parse_filter(where or ())
+    after: str | None = None
+    while page := gallery.ls(tenant=session.tenant, after=after, limit=PAGE, where=conditions):
+        yield from page
+        after = page[-1].key
+
+
+def rm(session: Session, keys: Sequence[str], *, null: bool) -> int:
+    """Forget pictures; gives 1 where any key was not there."""
+    given = chain.from_iterable(listed(sys.stdin.buffer, null=null) if key == "-" else [key] for key in keys)
+    removed = missing = 0
+    with session.open() as gallery:
+        while batch := list(islice(given, PAGE)):
+            there = set(gallery.remove(batch, tenant=session.tenant))
+            for key in batch:
+                found = key in there
+                there.discard(key)  # named twice, it is missing the second time
+                removed, missing = removed + found, missing + (not found)
+                if session.json:
+                    emit({"key": key, "outcome": "removed" if found else "missing"})
+                elif not found:
+                    note(f"no picture {key!r}")
+    if not session.json:
+        say(f"{removed:,} removed" + (f", {missing:,} not found" if missing else ""))
+    return ExitCode.PARTLY if missing else ExitCode.FINE

@@ -1,0 +1,39 @@
+"""Small pictures in a terminal: two pixels a character, an upper half block over a background."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.text import Text
+
+from lookalike.errors import ImageRejected
+from lookalike.imaging import decode
+
+COLUMNS, LINES = 16, 5
+"""The room that a preview takes, in characters; each is one pixel wide and two high."""
+
+
+def can_preview(console: Console) -> bool:
+    """Whether this is a terminal with enough colours."""
+    return console.is_terminal and console.color_system in ("256", "truecolor")
+
+
+def preview_of(path: str, columns: int = COLUMNS, lines: int = LINES) -> Text | None:
+    """The picture at this path, at most so large; none where it cannot be read any more."""
+    try:
+        rgb = decode(Path(path).read_bytes(), box=(columns * 2, lines * 4)).rgb
+    except (OSError, ImageRejected):
+        return None
+    picture = Image.fromarray(rgb)
+    scale = min(columns / picture.width, 2 * lines / picture.height)
+    width = max(round(picture.width * scale), 1)
+    height = max(2 * round(picture.height * scale / 2), 2)
+    small = np.asarray(picture.resize((width, height), Image.Resampling.BOX))
+    text = Text(no_wrap=True)
+    for upper, lower in zip(small[::2], small[1::2], strict=True):
+        for above, below in zip(upper.tolist(), lower.tolist(), strict=True):
+            text.append("▀", f"rgb({','.join(map(str, above))}) on rgb({','.join(map(str, below))})")
+        text.append("\n")
+    text.right_crop(1)
+    return text

@@ -1,0 +1,89 @@
+"""`init`, `status` and `repair`: the gallery as a whole."""
+
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+from rich.table import Table
+
+from lookalike.cli.failures import ExitCode
+from lookalike.cli.options import Session, pairs
+from lookalike.cli.output import counted, emit, out, say, shown, size
+from lookalike.cli.shapes import repair_object, status_object
+from lookalike.config import DEFAULT_PIPELINES, PRECISIONS, GallerySettings, Precision
+from lookalike.errors import BadSetting
+from lookalike.service import PipelineStatus, Status
+from lookalike.wiring import create_gallery
+
+
+def init(session: Session, pipelines: Sequence[str] | None, index: Sequence[str] | None, precision: str | None) -> int:
+    """Make an empty gallery; raises BadSetting where there is one already."""
+    names = _names(pipelines or ()) or DEFAULT_PIPELINES
+    engines = pairs(index, "--index")
+    made_with = GallerySettings(names, engines, precision=_precision(precision))
+    create_gallery(session.folder, made_with, session.settings)
+    if session.json:
+        emit({"gallery": str(session.folder), "pipelines": names, "index": engines, "precision": precision})
+    else:
+        say(f"Made a gallery in {shown(str(session.folder))} with the pipelines {', '.join(names)}.")
+    return ExitCode.FINE
+
+
+def _names(written: Iterable[str]) -> tuple[str, ...]:
+    return tuple(name.strip() for text in written for name in text.split(",") if name.strip())
+
+
+def _precision(given: str | None) -> Precision | None:
+    if given is not None and given not in PRECISIONS:
+        raise BadSetting(f"--precision is one of {', '.join(PRECISIONS)}, not {given!r}")
+    return cast(Precision | None, given)
+
+
+def status(session: Session) -> int:
+    """Tell how the gallery stands."""
+    with session.open() as gallery:
+        found = gallery.status()
+    if session.json:
+        emit(status_object(str(session.folder), found))
+        return ExitCode.FINE
+    say(f"Gallery   {shown(str(session.folder))}")
+    say(f"Pictures  {found.pictures:,} ({size(found.nbytes)}){_breakdown(found)}")
+    say(f"Changes   {found.sequence:,}")
+    say()
+    out().print(_pipelines(found.pipelines, found.pictures))
+    return ExitCode.FINE
+
+
+def _breakdown(found: Status) -> str:
+    parts = [f"{n:,} {name}" for name, n in sorted(found.formats.items(), key=lambda item: -item[1])]
+    if len(found.tenants) > 1:
+        parts.append(counted(len(found.tenants), "tenant"))
+    return ": " + ", ".join(parts) if parts else ""
+
+
+def _pipelines(pipelines: Sequence[PipelineStatus], pictures: int) -> Table:
+    table = Table(box=None, padding=(0, 2), header_style="dim")
+    for name, justify in (("pipeline", "left"), ("distance", "left"), ("indexed", "right"), ("copies within", "right")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    table.add_column("index")
+    for pipeline in pipelines:
+        if pipeline.error is not None:
+            table.add_row(pipeline.name, "", "", "", f"cannot be opened: {shown(pipeline.error)}")
+            continue
+        threshold = "" if pipeline.threshold is None else f"{pipeline.threshold:.3f}"
+        behind = f"{counted(pipeline.behind, 'change')} not saved yet, replayed at opening"
+        index = behind if pipeline.behind else "saved"
+        table.add_row(pipeline.name, pipeline.metric, f"{pipeline.rows:,} of {pictures:,}", threshold, index)
+    return table
+
+
+def repair(session: Session) -> int:
+    """Check the catalog and build the indexes anew; raises Damaged where the catalog itself is damaged."""
+    with session.open() as gallery:
+        report = gallery.repair()
+    if session.json:
+        emit(repair_object(report))
+    else:
+        say(f"The catalog is sound: {counted(report.pictures, 'picture')}.")
+        for name, rows in report.rebuilt.items():
+            say(f"Index of {name} built anew: {counted(rows, 'row')}.")
+    return ExitCode.FINE
