@@ -1,0 +1,127 @@
+"""The catalog under SIGKILL: what was acknowledged stays, what was deleted stays gone."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+from lookalike.catalog import Catalog
+from tests.contract.catalogs import HASH, VECTOR, digest
+
+KILLS = 20
+
+# Mixes batches of inserts, replacements and deletions, and tells what it is about to do and that it is done.
+WRITER = textwrap.dedent(
+    """
+    import json, random, sys
+    from lookalike.catalog import Catalog
+    from tests.contract.catalogs import entry
+
+    path, seed, keys = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    dice = random.Random(seed)
+
+    def say(*words):
+        print(json.dumps(words), flush=True)
+
+    with Catalog.open(path, create=True) as catalog:
+        tenant = catalog.tenant_id("default", create=True)
+        say("ready")
+        for step in range(1_000_000):
+            some = [f"k{dice.randrange(keys)}" for _ in range(dice.randrange(1, 40))]
+            if dice.random() < 0.3:
+                say("deleting", {key: None for key in some})
+                gone = catalog.delete(tenant, some)
+                say("done", [one.seq for one in gone])
+            else:
+                contents = {key: f"{seed}-{step}-{n}" for n, key in enumerate(some)}
+                say("putting", contents)
+                puts = catalog.put([entry(tenant, key, content) for key, content in contents.items()])
+                say("done", [put.seq for put in puts])
+    """
+)
+
+
+class Witness:
+    """What the catalog must hold, from what its writers said: the state, and what the last batch was about."""
+
+    def __init__(self) -> None:
+        self.sure: dict[str, str | None] = {}
+        self.unsure: dict[str, str | None] = {}
+        self.seqs: list[int] = []
+        self.batches = 0
+
+    def hear(self, line: str) -> None:
+        word, *rest = json.loads(line)
+        if word in ("putting", "deleting"):
+            self.unsure = rest[0]
+        elif word == "done":
+            self.sure.update(self.unsure)
+            self.unsure = {}
+            self.seqs += rest[0]
+            self.batches += 1
+
+    def settle(self, there: dict[str, str]) -> None:
+        """Compare; a batch under way when the writer died is there as a whole, or not at all."""
+        before = {key: content for key, content in self.sure.items() if content is not None}
+        after = {key: content for key, content in {**self.sure, **self.unsure}.items() if content is not None}
+        assert there in (before, after)
+        self.sure.update(there if there == after else {})
+        for key in self.sure.keys() - there.keys():
+            self.sure[key] = None
+        self.unsure = {}
+
+
+def contents(catalog: Catalog, witness: Witness) -> dict[str, str]:
+    """Content by key, told from the digests of everything ever said."""
+    said = {**witness.sure, **witness.unsure}
+    tenant = catalog.tenant_id("default")
+    if tenant is None:
+        return {}
+    found: dict[str, str] = {}
+    for record in catalog.browse(tenant, limit=10_000):
+        options = {
+            digest(content): content for content in (said.get(record.key), witness.sure.get(record.key)) if content
+        }
+        assert record.sha256 in options, f"{record.key} holds what no writer has acknowledged last"
+        found[record.key] = options[record.sha256]
+    return found
+
+
+def write_and_die(path: Path, seed: int, dice: random.Random, witness: Witness) -> None:
+    """Let a writer live for a random while after its first word, kill it, and hear everything it said."""
+    command = [sys.executable, "-c", WRITER, str(path), str(seed), "150"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as writer:
+        assert writer.stdout is not None
+        assert json.loads(writer.stdout.readline()) == ["ready"]
+        time.sleep(dice.uniform(0.0, 0.25))
+        writer.send_signal(signal.SIGKILL)
+        for line in writer.stdout:
+            if line.endswith("\n"):
+                witness.hear(line)
+
+
+def test_no_kill_loses_or_revives_anything(tmp_path: Path) -> None:
+    dice = random.Random(7)
+    path = tmp_path / "catalog.sqlite"
+    witness = Witness()
+    for seed in range(KILLS):
+        write_and_die(path, seed, dice, witness)
+        with Catalog.open(path) as catalog:
+            there = contents(catalog, witness)
+            witness.settle(there)
+            catalog.check()
+            assert catalog.sequence() >= max(witness.seqs, default=0)
+            for spec in (HASH, VECTOR):
+                changes = catalog.changes(spec, 0, 1_000_000)
+                assert len(changes.upserts.ids) == len(there), "a picture lost its features"
+    assert witness.seqs == sorted(set(witness.seqs)), "sequence numbers must increase"
+    assert witness.batches > KILLS
+    print(
+        f"{KILLS} kills, {witness.batches} acknowledged batches, {len(witness.seqs)} changes: none lost, none revived"
+    )
