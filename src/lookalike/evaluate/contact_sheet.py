@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from lookalike.errors import ImageRejected
 from lookalike.evaluate.contact_drawing import draw
 from lookalike.evaluate.contact_rows import Row, Shown, clean, verdict
-from lookalike.imaging.decode import decode
+from lookalike.imaging import decode
 
 __all__ = ["Row", "Shown", "write_html", "write_png"]
 
