@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lookalike.distance import RowNumbers
 from lookalike.errors import BadInput
 from lookalike.stores import snapshot
 from lookalike.stores.rows import RowTable, View, check_query, check_rows
@@ -29,7 +28,7 @@ class FlatIndex:
         self._stored: set[str] = set()  # what the current snapshot holds just as it is in memory
         self._sequence = 0
         self._table = RowTable(spec)
-        loaded = snapshot.load(folder, spec, files=self._file_readers()) if folder else None
+        loaded = snapshot.load(folder, spec, files=self._file_readers()) if folder is not None else None
         if loaded:
             self._table = RowTable(spec, loaded.arrays)
             self._sequence = loaded.sequence
@@ -54,6 +53,7 @@ class FlatIndex:
             if len(ids):
                 self._table.put(ids, features, tenants)
                 self._changed("ids", "tenants", "alive", "tail")
+                self._grown()
 
     def delete(self, ids: Ids) -> None:
         """Forget these ids; unknown ones are passed over."""
@@ -74,8 +74,7 @@ class FlatIndex:
         """The k nearest rows of each query; see `check_query` for the errors."""
         queries = check_query(self._spec, queries, k, max_distance)
         self._check_open()
-        view = self._table.view
-        return self._search(view, queries, k, view.allowed(tenant, where.ids() if where else None), max_distance)
+        return self._search(self._table.view, queries, k, tenant, where.ids() if where else None, max_distance)
 
     def count(self, tenant: int | None = None) -> int:
         """How many rows there are."""
@@ -88,7 +87,7 @@ class FlatIndex:
         with self._lock:
             self._check_open(write=True)
             self._settle()
-            if self._folder:
+            if self._folder is not None:
                 arrays, files = self._table.arrays(), self._file_writers()
                 snapshot.save(
                     self._folder,
@@ -99,6 +98,7 @@ class FlatIndex:
                     keep=[name for name in (*arrays, *files) if name in self._stored],
                     extra=self._extra(),
                 )
+                self._written({*arrays, *files} - self._stored)
                 self._stored = {*arrays, *files}
             self._sequence = sequence
 
@@ -106,7 +106,7 @@ class FlatIndex:
         """Forget every row, durably."""
         with self._lock:
             self._check_open(write=True)
-            if self._folder:
+            if self._folder is not None:
                 snapshot.wipe(self._folder)
             self._table = RowTable(self._spec)
             self._stored = set()
@@ -119,9 +119,9 @@ class FlatIndex:
             self._table = RowTable(self._spec)
 
     def _search(
-        self, view: View, queries: Features, k: int, keep: RowNumbers | None, max_distance: float | None
+        self, view: View, queries: Features, k: int, tenant: int | None, ids: Ids | None, max_distance: float | None
     ) -> Matches:
-        return view.nearest(self._spec.metric, queries, k, keep, max_distance)
+        return view.nearest(self._spec.metric, queries, k, view.allowed(tenant, ids), max_distance)
 
     def _settle(self) -> None:
         """Tidy up before a flush: drop rows once most are gone, and fold the tail in before it outgrows its base."""
@@ -132,6 +132,12 @@ class FlatIndex:
         elif len(view.tail) > len(view.base) // 2:
             self._table.settle(drop=False)
             self._changed("base", "tail")
+
+    def _grown(self) -> None:
+        """Called after rows were written."""
+
+    def _written(self, names: set[str]) -> None:
+        """Called after a snapshot, with what was not taken over from the one before."""
 
     def _restore(self, loaded: snapshot.Loaded) -> None:
         """Take over what a snapshot holds beyond the rows."""

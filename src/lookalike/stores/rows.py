@@ -113,6 +113,8 @@ class View:
     tail: Features
     lookup: Lookup
     count: int
+    numbering: object
+    """Changes when rows get other numbers."""
 
     @property
     def size(self) -> int:
@@ -195,7 +197,7 @@ class RowTable:
         base, tail = stored.get("base", nothing), np.array(stored.get("tail", nothing))
         self._ids, self._tenants, self._alive, self._tail = ids, tenants, alive, tail
         count = int(np.count_nonzero(alive))
-        loose = View(ids, tenants, alive, base, tail, Lookup(ids[:0], ids[:0], tenants, 0), count)
+        loose = View(ids, tenants, alive, base, tail, Lookup(ids[:0], ids[:0], tenants, 0), count, object())
         self.view = replace(loose, lookup=_look_up(loose))
 
     def put(self, ids: Ids, features: Features, tenants: Ids) -> None:
@@ -217,6 +219,7 @@ class RowTable:
             self._tail[: size - len(view.base)],
             view.lookup,
             view.count + len(ids) - len(gone),
+            view.numbering,
         )
         if size - new.lookup.size > max(LOOSE_ROWS, size // 16):
             new = replace(new, lookup=_look_up(new))
@@ -237,14 +240,15 @@ class RowTable:
         view = self.view
         if drop and view.count < view.size:
             rows = np.flatnonzero(view.alive)
-            ids, tenants, base = view.ids[rows], view.tenants[rows], view.features(rows)
+            ids, tenants, base, numbering = view.ids[rows], view.tenants[rows], view.features(rows), object()
         else:
-            ids, tenants = view.ids, view.tenants
+            ids, tenants, numbering = view.ids, view.tenants, view.numbering
             base = np.concatenate([view.base, view.tail]) if len(view.base) else view.tail.copy()
         self._ids, self._tenants, self._tail = ids.copy(), tenants.copy(), base[:0].copy()
         self._alive = np.ones(len(ids), np.bool_) if drop else view.alive.copy()
         new = replace(view, ids=self._ids, tenants=self._tenants, alive=self._alive, base=base, tail=self._tail)
-        self.view = replace(new, lookup=_look_up(replace(new, lookup=Lookup(ids[:0], ids[:0], tenants, 0))))
+        new = replace(new, lookup=Lookup(ids[:0], ids[:0], self._tenants, 0), numbering=numbering)
+        self.view = replace(new, lookup=_look_up(new))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What to store, for the constructor."""

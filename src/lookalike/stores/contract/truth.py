@@ -25,7 +25,8 @@ def measure(spec: FeatureSpec, query: NDArray[Any], rows: Features) -> NDArray[n
     """Distances of one query from rows, the plain way."""
     if spec.metric == "hamming":
         differing: NDArray[np.uint8] = np.bitwise_xor(query, rows)
-        return np.unpackbits(differing, axis=1).sum(axis=1, dtype=np.float64)
+        bits: NDArray[np.float64] = np.unpackbits(differing, axis=1).sum(axis=1, dtype=np.float64)
+        return bits
     distances: NDArray[np.float64] = 1 - rows.astype(np.float64) @ query.astype(np.float64)
     return np.maximum(distances, 0.0)
 

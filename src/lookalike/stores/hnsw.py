@@ -1,0 +1,198 @@
+"""The vector index for galleries too large to scan: a graph of near neighbours, exact wherever scanning is cheaper."""
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lookalike import distance
+from lookalike.distance import RowNumbers
+from lookalike.errors import BadSetting, Damaged
+from lookalike.stores import snapshot
+from lookalike.stores.flat import FlatIndex
+from lookalike.stores.hnsw_graph import Graph, Selection
+from lookalike.stores.rows import View
+from lookalike.types import EVERYTHING, NOTHING, Features, FeatureSpec, Ids, Matches
+
+GRAPH = "graph.faiss"
+STEP = 12
+"""Rows scanned in the time that a graph search takes for each of its `ef` candidates (512 floats, 2 cores)."""
+MORE = 10
+"""Rows proposed beyond k, as half precision may swap the last ones."""
+BUILD = 1 << 16
+"""Rows handed to a new graph at a time."""
+DEAD = 0.4
+"""The share of rows that are gone at which the graph is built anew."""
+
+
+class HnswIndex(FlatIndex):
+    """A flat index with a graph over its first rows; the rows behind them are few, and scanned.
+
+    A search scans (and misses nothing) while there are fewer than `exact_below` rows, for a small tenant, for a filter
+    that keeps little; otherwise it walks the graph, keeping `ef` candidates and `4 k` more, the more the fewer rows
+    pass the filter. Where that finds too little of what passes, it scans after all. Distances are always exact:
+    the graph only proposes. `m` and `ef_construction` shape graphs built from now on. Up to `loose` new rows wait
+    outside the graph. Raises BadSetting for a metric other than cosine; else as FlatIndex.
+    """
+
+    def __init__(
+        self,
+        spec: FeatureSpec,
+        folder: Path | None,
+        *,
+        writable: bool = True,
+        m: int = 24,
+        ef_construction: int = 150,
+        ef: int = 160,
+        exact_below: int = 4000,
+        loose: int = 1000,
+    ) -> None:
+        if spec.metric != "cosine":
+            raise BadSetting(f"an hnsw index is for vectors under cosine, not for {spec.name} ({spec.metric}): use mih")
+        if min(m, ef_construction, ef, loose) < 1 or m < 2:
+            raise BadSetting("m (2 and up), ef_construction, ef and loose must be positive")
+        self._m, self._ef_construction, self._ef = m, ef_construction, ef
+        self._exact_below, self._loose = exact_below, loose
+        self._graph: Graph | None = None
+        self._graph_stored = 0  # rows of the graph in the snapshot
+        self._living: tuple[View, Selection] | None = None
+        super().__init__(spec, folder, writable=writable)
+
+    def clear(self) -> None:
+        """Forget every row, durably."""
+        with self._lock:
+            super().clear()
+            self._graph, self._living, self._graph_stored = None, None, 0
+
+    def close(self) -> None:
+        """Release files and memory; what was not flushed is forgotten."""
+        with self._lock:
+            super().close()
+            self._graph, self._living = None, None
+
+    def _search(
+        self, view: View, queries: Features, k: int, tenant: int | None, ids: Ids | None, max_distance: float | None
+    ) -> Matches:
+        graph = self._graph
+        if graph is None or graph.numbering is not view.numbering or view.count < self._exact_below:
+            return super()._search(view, queries, k, tenant, ids, max_distance)
+        keep = None if tenant is None and ids is None else view.allowed(tenant, ids)
+        kept = view.count if keep is None else len(keep)
+        ef = self._ef + 4 * k
+        if kept < max(self._exact_below, math.sqrt(STEP * ef * view.size)):
+            every = view.allowed(None, None) if keep is None else keep
+            return view.nearest("cosine", queries, k, every, max_distance)
+        return self._walk(graph, view, queries, k, ef, keep, max_distance)
+
+    def _walk(
+        self,
+        graph: Graph,
+        view: View,
+        queries: Features,
+        k: int,
+        ef: int,
+        keep: RowNumbers | None,
+        max_distance: float | None,
+    ) -> Matches:
+        """Search the graph, scan the loose rows, and scan everything for queries that the graph failed."""
+        selection = self._select(graph, view, keep)
+        share = (view.count if keep is None else len(keep)) / view.size
+        wanted = k + MORE if selection is None else ef
+        rows, size = graph.search(queries, wanted, math.ceil(ef / share), selection)
+        rows[rows >= view.size] = -1  # written since this search began
+        found = self._rank(view, queries, rows[:, : k + MORE], k, max_distance)
+        if view.size > size:
+            loose = np.arange(size, view.size) if keep is None else keep[np.searchsorted(keep, size) :]
+            loose = loose[view.alive[loose]]
+            found = distance.merge(found, view.nearest("cosine", queries, k, loose, max_distance), k)
+        failed = np.flatnonzero(np.count_nonzero(rows >= 0, axis=1) < (k if selection is None else max(k, ef // 4)))
+        if len(failed):
+            every = view.allowed(None, None) if keep is None else keep
+            again = view.nearest("cosine", queries[failed], k, every, max_distance)
+            found.ids[failed], found.distances[failed] = again.ids, again.distances
+        return Matches(found.ids, found.distances, EVERYTHING if len(failed) == len(queries) else NOTHING)
+
+    def _select(self, graph: Graph, view: View, keep: RowNumbers | None) -> Selection | None:
+        """The rows that may be found; None where all may."""
+        if keep is not None:
+            allowed = np.zeros(view.size, np.bool_)
+            allowed[keep] = True
+            return Selection(allowed)
+        if view.count == view.size and graph.size <= view.size:
+            return None
+        living = self._living
+        if living is None or living[0] is not view:
+            living = self._living = (view, Selection(view.alive))
+        return living[1]
+
+    def _rank(self, view: View, queries: Features, rows: RowNumbers, k: int, max_distance: float | None) -> Matches:
+        """The k nearest of the rows that the graph proposes, by exact distance."""
+        query, place = np.nonzero(rows >= 0)
+        numbers = rows[query, place]
+        distances = distance.paired("cosine", queries[query], view.features(numbers))
+        if max_distance is not None:
+            near = distances <= max_distance
+            query, numbers, distances = query[near], numbers[near], distances[near]
+        return Matches(*distance.top_k(query, view.ids[numbers], distances, len(queries), k), NOTHING)
+
+    def _grown(self) -> None:
+        self._connect(self._loose)
+
+    def _settle(self) -> None:
+        view = self._table.view
+        if view.count < self._exact_below:
+            self._graph, self._graph_stored = None, 0
+        if self._graph is None:
+            super()._settle()
+        elif len(view.tail) > len(view.base) // 2:
+            self._table.settle(drop=False)
+            self._changed("base", "tail")
+        self._connect(0)
+
+    def _connect(self, loose: int) -> None:
+        """Bring rows into the graph once more than `loose` wait, and build it anew once too many are gone."""
+        view, graph = self._table.view, self._graph
+        if view.count < self._exact_below:
+            return
+        if graph is None or view.size - view.count > DEAD * view.size:
+            graph = self._build()
+        elif view.size - graph.size > loose:
+            graph.add(view.features(np.arange(graph.size, view.size)))
+        if graph.size - self._graph_stored > max(self._loose, graph.size // 100) or not self._graph_stored:
+            self._changed(GRAPH)  # a graph on disk may be a little behind: what it lacks is loose on opening
+
+    def _build(self) -> Graph:
+        """A new graph of the living rows; readers use the old one until it is there."""
+        view = self._table.view
+        graph = Graph.empty(self._spec.width, self._m, self._ef_construction)
+        rows = np.flatnonzero(view.alive)
+        for start in range(0, len(rows), BUILD):
+            graph.add_alone(view.features(rows[start : start + BUILD]))
+        if view.count < view.size:
+            self._table.settle(drop=True)
+            self._stored = set()
+        graph.numbering = self._table.view.numbering
+        self._graph, self._graph_stored = graph, 0
+        return graph
+
+    def _written(self, names: set[str]) -> None:
+        if self._graph is not None and GRAPH in names:
+            self._graph_stored = self._graph.size
+
+    def _restore(self, loaded: snapshot.Loaded) -> None:
+        graph = loaded.files.get(GRAPH)
+        if graph is None:
+            return
+        view = self._table.view
+        if graph.size > view.size or graph.width != self._spec.width:
+            raise Damaged(f"the graph in {self._folder} does not fit its rows; {snapshot.REMEDY}")
+        graph.numbering = view.numbering
+        self._graph, self._graph_stored = graph, graph.size
+
+    def _file_readers(self) -> Mapping[str, Callable[[Path], Any]]:
+        return {GRAPH: Graph.read}
+
+    def _file_writers(self) -> Mapping[str, Callable[[Path], None]]:
+        return {} if self._graph is None else {GRAPH: self._graph.write}

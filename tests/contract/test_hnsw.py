@@ -1,0 +1,29 @@
+"""The graph index keeps the contract: approximate with a recall floor, and exact where it scans."""
+
+from functools import partial
+
+import pytest
+
+from lookalike.stores.contract import IndexContract, MakeIndex
+from lookalike.stores.hnsw import HnswIndex
+from lookalike.types import FeatureSpec
+
+
+class TestGraph(IndexContract):
+    spec = FeatureSpec("vector", "cosine", 48, "v1")
+    exact = False
+
+    @pytest.fixture
+    def make_index(self) -> MakeIndex:
+        return partial(HnswIndex, exact_below=150, loose=100, ef_construction=80)
+
+
+class TestScanning(IndexContract):
+    """As it comes: the contract's galleries are small enough to scan, all but one."""
+
+    spec = FeatureSpec("vector", "cosine", 48, "v1")
+    exact = True
+
+    @pytest.fixture
+    def make_index(self) -> MakeIndex:
+        return partial(HnswIndex, exact_below=20_000)
