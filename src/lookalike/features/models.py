@@ -18,8 +18,7 @@ from lookalike.types import FeatureSpec
 AcceptLicence = bool | Callable[[ModelEntry, str], bool]
 """Yes or no beforehand, or a question: called with the entry and the licence texts, True where they are accepted."""
 
-HASHES = {"phash": "lookalike.features.phash:PHash"}
-"""Encoders that need no weights."""
+_HASH = "lookalike.features.phash"
 _KINDS = {"vgg16": "lookalike.features.vgg16", "onnx": "lookalike.features.onnx"}
 _RUNTIME = "lookalike.features.openvino_runtime"
 _INT8 = "lookalike.features.int8"
@@ -31,8 +30,9 @@ _ACCEPTED = "licence-accepted.txt"
 class ModelInfo:
     """What is known of one model on this machine.
 
-    `precision` is what "auto" takes here; `fingerprint` goes with it, None before the model is pulled. `nbytes` and
-    `sha256` are those of the file in use, `int8` tells whether a calibrated 8-bit form is there.
+    `precision` is what "auto" takes here; `fingerprint` is that of fp32 and, where the model allows it, bf16. `path`,
+    `nbytes` and `sha256` are those of the file in use; they and the fingerprint are None before the model is pulled,
+    path and precision for a hash. `int8` tells whether a calibrated 8-bit form is there.
     """
 
     name: str
@@ -40,28 +40,26 @@ class ModelInfo:
     licence: str
     source: str
     pulled: bool
-    path: Path
-    nbytes: int | None
-    sha256: str | None
-    fingerprint: str | None
-    precision: Precision
-    int8: bool
+    path: Path | None = None
+    nbytes: int | None = None
+    sha256: str | None = None
+    fingerprint: str | None = None
+    precision: Precision | None = None
+    int8: bool = False
 
 
 def find_entry(name: str, user_file: Path | None = None) -> ModelEntry:
     """The entry of this name; raises NotFound naming those there are."""
     entries = model_entries(user_file)
     if name not in entries:
-        raise NotFound(f"no model named {name!r}; there are: {', '.join([*HASHES, *entries])}")
+        raise NotFound(f"no model named {name!r}; there are: {', '.join(entries)}")
     return entries[name]
 
 
 def is_pulled(name: str, cache: Path, *, user_file: Path | None = None) -> bool:
     """Whether the model can be used without fetching anything: its file is here and its licence accepted."""
-    if name in HASHES:
-        return True
     entry = find_entry(name, user_file)
-    return _file(entry, cache).is_file() and _accepted(entry, cache)
+    return entry.network == "phash" or (_file(entry, cache).is_file() and _accepted(entry, cache))
 
 
 def pull(
@@ -82,9 +80,9 @@ def pull(
     (the message says what to bring by hand), Damaged for a file that is not the pinned one, BadSetting where the
     licence is not accepted, and for int8 without pictures.
     """
-    if name in HASHES:
-        raise BadSetting(f"{name} needs no weights: there is nothing to pull")
     entry = find_entry(name, user_file)
+    if entry.network == "phash":
+        raise BadSetting(f"{name} needs no weights: there is nothing to pull")
     if precision == "int8" and calibrate is None:
         raise BadSetting(f"8-bit {name} is calibrated on pictures of yours: name a folder with --calibrate FOLDER")
     with locked(cache, name) as folder:
@@ -183,10 +181,9 @@ def load_encoder(
     Precision "auto" is bf16 where processor and model have it, else fp32; "int8" needs a calibrated form (see `pull`)
     and has a fingerprint of its own. `threads` bounds the cores it takes. Raises what `pull` raises.
     """
-    if name in HASHES:
-        module, _, cls = HASHES[name].partition(":")
-        return cast(Encoder, getattr(importlib.import_module(module), cls)(exact=exact_phash))
     entry = find_entry(name, user_file)
+    if entry.network == "phash":
+        return cast(Encoder, importlib.import_module(_HASH).PHash(exact=exact_phash))
     runtime: Any = importlib.import_module(_RUNTIME)
     chosen: Precision = runtime.choose_precision(precision, bf16_agrees=entry.bf16)
     if not is_pulled(name, cache, user_file=user_file):
@@ -204,31 +201,49 @@ def load_encoder(
     spec = FeatureSpec(name, entry.metric, width, fingerprint)
     return cast(
         Encoder,
-        runtime.OpenVinoEncoder(network, spec, entry.input_spec, chosen, normalise=entry.normalise, threads=threads),
+        runtime.OpenVinoEncoder(
+            network,
+            spec,
+            entry.input_spec,
+            chosen,
+            normalise=entry.normalise,
+            as_written=entry.as_written,
+            threads=threads,
+        ),
     )
 
 
 def info(name: str, cache: Path, *, user_file: Path | None = None) -> ModelInfo:
     """What is known of a model on this machine; opens its file where it is here."""
     entry = find_entry(name, user_file)
+    about: dict[str, Any] = {"name": name, "title": entry.title, "licence": entry.licence, "source": entry.source}
+    if entry.network == "phash":
+        return ModelInfo(**about, pulled=True, fingerprint=load_encoder(name, cache).spec.fingerprint)
     runtime: Any = importlib.import_module(_RUNTIME)
-    path, fingerprint, digest, nbytes = _file(entry, cache), None, None, None
-    pulled = is_pulled(name, cache, user_file=user_file)
-    if pulled:
-        data = read_file(path, entry)
-        digest, nbytes = hashlib.sha256(data).hexdigest(), len(data)
-        fingerprint = _fingerprint(entry, _open(entry, path))
     precision = runtime.choose_precision("auto", bf16_agrees=entry.bf16)
-    int8 = (model_folder(cache, name) / "int8" / "model.xml").is_file()
+    int8 = (model_folder(cache, name) / "int8" / "about.json").is_file()
+    path = _file(entry, cache)
+    if not is_pulled(name, cache, user_file=user_file):
+        return ModelInfo(**about, pulled=False, path=path, precision=precision, int8=int8)
+    data = read_file(path, entry)
     return ModelInfo(
-        name, entry.title, entry.licence, entry.source, pulled, path, nbytes, digest, fingerprint, precision, int8
+        **about,
+        pulled=True,
+        path=path,
+        nbytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        fingerprint=_fingerprint(entry, _open(entry, path)),
+        precision=precision,
+        int8=int8,
     )
 
 
 def verify(name: str, cache: Path, *, user_file: Path | None = None) -> str | None:
-    """None where the model's file is whole and right, else what is wrong with it."""
+    """None where the model's file is whole and right, else what is wrong with it; opens the file."""
+    entry = find_entry(name, user_file)
+    if entry.network == "phash":
+        return None
     try:
-        entry = find_entry(name, user_file)
         _open(entry, _file(entry, cache))
     except LookalikeError as error:
         return str(error)

@@ -35,7 +35,7 @@ def open_network(path: Path, entry: ModelEntry) -> Network:
     _keep_one_output(model, entry)
     batch = _fix_shape(model, entry)
     model = _pixels_in(model, entry)
-    steps = (entry.layout, entry.dtype, entry.colour, entry.scale, entry.mean, entry.std)
+    steps = (entry.as_written, entry.layout, entry.dtype, entry.colour, entry.scale, entry.mean, entry.std)
     architecture = f"onnx {entry.input} {steps} {entry.output} {entry.pooling} {entry.normalise} {entry.metric}"
     return Network(model, hashlib.sha256(data).hexdigest(), architecture, batch)
 

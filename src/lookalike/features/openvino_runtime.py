@@ -58,17 +58,20 @@ class OpenVinoEncoder:
         precision: Precision,
         *,
         normalise: bool = True,
+        as_written: bool = False,
         threads: int | None = None,
-        extra: Mapping[str, Any] | None = None,
     ) -> None:
-        """Compile the network; `threads` bounds the cores taken (None: all), `extra` are OpenVINO's own settings."""
+        """Compile the network; `threads` bounds the cores taken (None: all); for `as_written` see `ModelEntry`."""
         self._spec, self._input, self._precision = spec, wants, precision
         self._normalise, self._batch = normalise, network.batch or BATCH
-        # LATENCY gives every core to one batch. Compiling takes 0.1 s, so nothing is gained by caching its result.
+        # LATENCY gives every core to one batch. Any batch, so that compiling takes 0.1 s and
+        # a cache of compiled networks would gain nothing.
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _HINT[precision]}
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = threads
-        self._compiled = ov.Core().compile_model(network.model, "CPU", settings | dict(extra or {}))
+        if as_written:
+            settings["LP_TRANSFORMS_MODE"] = False
+        self._compiled = ov.Core().compile_model(network.model, "CPU", settings)
         self._idle: deque[Any] = deque()
         self._making = threading.Lock()
 
