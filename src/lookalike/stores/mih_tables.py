@@ -32,9 +32,9 @@ Bits = NDArray[np.uint8]
 # What the parts of a search cost, in nanoseconds; measured by `python -m benchmarks.mih --costs`, only ratios matter.
 SCAN = 1.0
 """A row of a scan."""
-CANDIDATE = 1.6
+CANDIDATE = 2.0
 """A row of a bucket that is looked into."""
-PROBE = 300.0
+PROBE = 450.0
 """A bucket that is looked into, with the cache misses that come with it."""
 _CHEAP = 60_000.0  # a plan below this is not worth improving: the improvement costs as much
 
