@@ -121,17 +121,22 @@ def _gallery(table: dict[str, Any]) -> GallerySettings:
 
 
 def write_gallery(folder: Path, settings: GallerySettings) -> None:
-    """Write a new gallery's file; the folder is made if need be, an existing file is never overwritten."""
+    """Write a new gallery's file; the folder is made if need be, an existing file is never overwritten.
+
+    Raises BadSetting for settings that make no sense together.
+    """
     lines = ["# A Lookalike gallery. Settings may be edited; see docs/cli.md.", "version = 1"]
     lines.append(f"pipelines = [{', '.join(_quoted(p) for p in settings.pipelines)}]")
     if settings.precision is not None:
         lines.append(f"precision = {_quoted(settings.precision)}")
     lines += ["", "[index]", *(f"{_quoted(name)} = {_quoted(engine)}" for name, engine in settings.index.items())]
     lines += ["", "[thresholds]", *(f"{_quoted(name)} = {value}" for name, value in settings.thresholds.items())]
+    text = "\n".join(lines) + "\n"
+    _gallery(tomllib.loads(text))  # settings that could not be read again are refused now
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / GALLERY_FILE).open("x") as file:
-            file.write("\n".join(lines) + "\n")
+            file.write(text)
     except FileExistsError as error:
         raise BadSetting(f"{folder} is a gallery already") from error
     except OSError as error:

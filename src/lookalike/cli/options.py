@@ -3,6 +3,7 @@
 import functools
 import inspect
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lookalike.cli.failures import ExitCode
 from lookalike.errors import BadSetting
 
 if TYPE_CHECKING:
@@ -106,7 +108,14 @@ def command(app: typer.Typer, name: str | None = None, **settings: Any) -> Calla
             session = replace(
                 before, gallery=gallery or before.gallery, tenant=tenant or before.tenant, json=json or before.json
             )
-            return action(session, **given)
+            try:
+                code = action(session, **given)
+                sys.stdout.flush()
+            except BrokenPipeError:
+                # whoever read our output has gone, as `head` does: nothing to say, and nothing more to flush at exit
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return ExitCode.PIPE_CLOSED
+            return code
 
         common = list(inspect.signature(run, follow_wrapped=False).parameters.values())[:-1]
         own = list(inspect.signature(action).parameters.values())[1:]

@@ -1,6 +1,5 @@
 """Running the program: parse, act, and turn whatever goes wrong into a message and an exit code."""
 
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -28,10 +27,6 @@ def run(arguments: Sequence[str]) -> int:
         return _run(arguments, json=json)
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # whoever read our output has gone, as `head` does: nothing to say, and nothing more to flush at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.PIPE_CLOSED
     except Exception:  # noqa: BLE001 - the last frame of the program
         traceback.print_exc()
         return ExitCode.BUG
@@ -40,7 +35,6 @@ def run(arguments: Sequence[str]) -> int:
 def _run(arguments: Sequence[str], *, json: bool) -> int:
     try:
         code = app(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
-        sys.stdout.flush()  # here, where a closed pipe can still be answered
     except LookalikeError as error:
         return report(error, json=json)
     except typer.TyperException as error:

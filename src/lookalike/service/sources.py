@@ -53,7 +53,7 @@ def items_from(
 def _named(roots: list[Path], key: str | None, attributes: Attributes | None) -> Iterator[Item | Outcome]:
     seen: dict[str, Path] | None = {} if len(roots) > 1 else None  # one root alone cannot repeat a key
     for root in roots:
-        for path in _files_below(root) if root.is_dir() else [root]:
+        for path in files_below(root) if root.is_dir() else [root]:
             if isinstance(path, Outcome):
                 yield path
                 continue
@@ -68,7 +68,8 @@ def _named(roots: list[Path], key: str | None, attributes: Attributes | None) ->
                 yield Item(name, path, attributes)
 
 
-def _files_below(folder: Path) -> Iterator[Path | Outcome]:
+def files_below(folder: Path) -> Iterator[Path | Outcome]:
+    """The pictures of a folder, in name order; a folder that cannot be read comes out as a rejected outcome."""
     try:
         with os.scandir(folder) as entries:
             found = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
@@ -79,7 +80,7 @@ def _files_below(folder: Path) -> Iterator[Path | Outcome]:
         path = folder / entry.name
         if entry.is_dir(follow_symlinks=False):
             if not (path / "gallery.toml").is_file():  # a gallery's own files are not pictures to add
-                yield from _files_below(path)
+                yield from files_below(path)
         elif not entry.is_dir() and looks_like_picture(path):
             yield path
 

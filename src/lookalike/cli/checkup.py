@@ -1,0 +1,41 @@
+"""`doctor`: what this machine has, what is missing, and how to mend it."""
+
+from dataclasses import asdict
+
+from rich.table import Table
+from rich.text import Text
+
+from lookalike.cli.options import Session
+from lookalike.cli.output import emit, out, say, shown
+from lookalike.config import DEFAULT_PIPELINES, read_gallery
+from lookalike.doctor import diagnose, exit_code
+from lookalike.errors import NotFound
+from lookalike.features import model_entries
+
+MARKS = {"ok": ("ok", "green"), "warn": ("note", "yellow"), "fail": ("FAIL", "bold red")}
+
+
+def doctor(session: Session) -> int:
+    """Check the machine for the gallery's pipelines, or for the default ones; gives 1 where anything failed."""
+    settings = session.settings
+    try:
+        wanted = read_gallery(session.folder).pipelines
+    except NotFound:
+        wanted = DEFAULT_PIPELINES
+    models = [name for name in wanted if name in model_entries(settings.models)]
+    checks = diagnose(settings.cache, session.folder, models=models, user_file=settings.models)
+    if session.json:
+        for check in checks:
+            emit(asdict(check))
+        return exit_code(checks)
+    table = Table(box=None, padding=(0, 2), show_header=False, pad_edge=False)
+    for check in checks:
+        word, style = MARKS[check.status]
+        told = Text(shown(check.found))
+        if check.remedy:
+            told.append(f"\n{shown(check.remedy)}", "bold")
+        table.add_row(Text(word, style), check.name, told)
+    out().print(table)
+    failed = sum(check.status == "fail" for check in checks)
+    say(f"\n{failed} of {len(checks)} checks failed." if failed else "\nAll that is needed is here.")
+    return exit_code(checks)
