@@ -23,7 +23,7 @@ MOST_OF_A_SIDE: Final = 0.45
 """At most this share of the height (or width) is taken from one side in one round; a wider flat part is content."""
 ROUNDS: Final = 16
 """Frames inside one another that are cut at most."""
-EDGE_RANGE: Final = 64
+EDGE_RANGE: Final = 40
 """Levels between the darkest and the brightest value of an outermost line, above which there is no frame."""
 QUIET: Final = 8
 """Levels that a value of a frame may be away from the frame's colour where no content is near."""
@@ -123,13 +123,13 @@ def _edge_colour(line: Pixels) -> NDArray[np.int16] | None:
 def _quiet_lines(lines: Pixels, colour: NDArray[np.int16]) -> int:
     """How many lines from the edge on are of the colour, counted up to `MOST_OF_A_SIDE`."""
     most = int(len(lines) * MOST_OF_A_SIDE)
-    low = np.clip(colour - QUIET, 0, 255).astype(np.uint8)
-    high = np.clip(colour + QUIET, 0, 255).astype(np.uint8)
+    low = np.maximum(colour - QUIET, 0).astype(np.uint8)
+    span = np.minimum(colour + QUIET, 255).astype(np.uint8) - low  # below `low`, uint8 wraps round to beyond it
     specks = lines.shape[1] * lines.shape[2] * SPECKS
-    start, step = 0, 2
+    start, step = 0, 8
     while start < most:
         block = lines[start : min(start + step, most)]
-        loud = np.flatnonzero(((block < low) | (block > high)).sum(axis=(1, 2)) > specks)
+        loud = np.flatnonzero(((block - low) > span).sum(axis=(1, 2)) > specks)
         if loud.size:
             return start + int(loud[0])
         start, step = start + step, min(step * 2, 64)
@@ -141,7 +141,7 @@ def _inner_edge(lines: Pixels, colour: NDArray[np.int16], quiet: int) -> _Edge:
     first = max(quiet - 2, 0)
     zone = min(RINGING, len(lines) // 16) + quiet - first
     window = np.abs(lines[first : first + zone + 5].astype(np.int16) - colour)
-    loud = window.mean(axis=(1, 2), dtype=np.float32) + FLOOR
+    loud = window.sum(axis=(1, 2)) / (window.shape[1] * window.shape[2]) + FLOOR
     disturbed = np.flatnonzero(loud[:-1] > FLOOR + DISTURBED)
     reach = min(zone, int(disturbed[0]) if disturbed.size else len(loud) - 2) + 1
     at = int((loud[1 : reach + 1] / loud[:reach]).argmax()) + 1  # the first line of content, or a mixture
