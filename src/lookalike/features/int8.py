@@ -1,10 +1,12 @@
 """The 8-bit form of a network: calibrated once by NNCF on pictures of the user's own, kept, run without NNCF."""
 
+import contextlib
 import hashlib
 import importlib
 import json
 import logging
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,9 +41,10 @@ def calibrate(network: Network, entry: ModelEntry, fingerprint: str, folder: Pat
     batches = [picture[None] for picture in _pictures(pictures, entry)]
     if len(batches) < LEAST:
         raise BadSetting(f"calibrating {entry.name} needs at least {LEAST} pictures; {pictures} has {len(batches)}")
-    logging.getLogger("nncf").setLevel(logging.WARNING)
+    nncf.set_log_level(logging.WARNING)
     preset = nncf.QuantizationPreset.PERFORMANCE
-    quantised = nncf.quantize(network.model, nncf.Dataset(batches), subset_size=len(batches), preset=preset)
+    with contextlib.redirect_stdout(sys.stderr):  # its progress bars; standard output belongs to the answer
+        quantised = nncf.quantize(network.model, nncf.Dataset(batches), subset_size=len(batches), preset=preset)
     return _keep(quantised, fingerprint, len(batches), folder)
 
 
