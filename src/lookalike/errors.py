@@ -1,15 +1,15 @@
 """The error tree. Every failure a caller can meet is one of these; `None` or `""` never means failure.
 
-    LookalikeError
-    ├── BadInput               the caller can mend it by calling differently
-    │   ├── ImageRejected      bytes that are not a picture we accept; `.reason` says why in one word
-    │   ├── UnsupportedQuery   a search that cannot be answered as asked (page beyond the limit, unknown pipeline)
-    │   └── BadSetting         a setting, argument or model entry that makes no sense
-    ├── NotFound               no such picture, gallery, model
-    ├── FeatureMismatch        features or an index of another encoder, or of another version of it
-    ├── Damaged                stored data that fails its own checks
-    └── Unavailable            it may work later (`.retryable`): an engine that is down, weights not fetched yet
-        └── GalleryBusy        another process is writing to this gallery
+LookalikeError
+├── BadInput               the caller can mend it by calling differently
+│   ├── ImageRejected      bytes that are not a picture we accept; `.reason` says why in one word
+│   ├── UnsupportedQuery   a search that cannot be answered as asked (page beyond the limit, unknown pipeline)
+│   └── BadSetting         a setting, argument or model entry that makes no sense
+├── NotFound               no such picture, gallery, model
+├── FeatureMismatch        features or an index of another encoder, or of another version of it
+├── Damaged                stored data that fails its own checks
+└── Unavailable            it may work later (`.retryable`): an engine that is down, weights not fetched yet
+    └── GalleryBusy        another process is writing to this gallery
 """
 
 from typing import Literal

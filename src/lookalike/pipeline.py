@@ -10,6 +10,8 @@ from lookalike.errors import BadSetting, FeatureMismatch
 from lookalike.ports import Encoder, Index
 from lookalike.types import EVERYTHING, NOTHING, FeatureSpec, Ids, InputSpec, Matches, Pixels, Where
 
+STEADY = 1.5
+
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
@@ -34,18 +36,28 @@ class Calibration:
     def rarity(self, distance: float) -> float:
         """Log10 of the share of strangers that come this close: the lower, the stronger the evidence.
 
-        Linear between the anchors and beyond them (the outermost slopes go on), so that distances of
-        different pipelines are put on one scale and keep their own order.
+        Linear between the anchors and beyond them, so that distances of different pipelines are put on one scale and
+        keep their own order. Below the first anchor that is an estimate, not a measurement.
         """
-        at = min(max(bisect_left(self.anchors, (distance, -np.inf)), 1), len(self.anchors) - 1)
-        (d0, r0), (d1, r1) = self.anchors[at - 1], self.anchors[at]
+        (d0, r0), (d1, r1) = self._segment(bisect_left(self.anchors, (distance, -np.inf)))
         return r0 + (distance - d0) * (r1 - r0) / (d1 - d0)
 
     def distance_at(self, rarity: float) -> float:
         """The distance, in 0..1, that this share of strangers (log10) undercuts; the inverse of `rarity`."""
-        at = min(max(bisect_left([r for _, r in self.anchors], rarity), 1), len(self.anchors) - 1)
-        (d0, r0), (d1, r1) = self.anchors[at - 1], self.anchors[at]
+        (d0, r0), (d1, r1) = self._segment(bisect_left([r for _, r in self.anchors], rarity))
         return min(max(d0 + (rarity - r0) * (d1 - d0) / (r1 - r0), 0.0), 1.0)
+
+    def _segment(self, at: int) -> tuple[tuple[float, float], tuple[float, float]]:
+        """The two anchors whose line holds before anchor `at`.
+
+        Below the first it is the line to the last anchor within `STEADY` powers of ten: longer than the first step,
+        and so less shaken by chance.
+        """
+        if at == 0:
+            far = max([1, *(n for n, (_, r) in enumerate(self.anchors) if r <= self.anchors[0][1] + STEADY)])
+            return self.anchors[0], self.anchors[far]
+        at = min(at, len(self.anchors) - 1)
+        return self.anchors[at - 1], self.anchors[at]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 Metric = Literal["hamming", "cosine"]
 Evidence = Literal["exact", "copy", "similar"]
+Op = Literal["eq", "ne", "lt", "lte", "gt", "gte", "in", "exists"]
 OutcomeKind = Literal["added", "unchanged", "updated", "duplicate", "rejected"]
 
 Ids = NDArray[np.int64]
@@ -139,7 +140,7 @@ class Condition:
     """One condition on one attribute; `in` takes a tuple, `exists` a bool."""
 
     attribute: str
-    op: Literal["eq", "ne", "lt", "lte", "gt", "gte", "in", "exists"]
+    op: Op
     value: Any
 
 

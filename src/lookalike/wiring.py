@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from lookalike.config import (
     read_gallery,
     write_gallery,
 )
-from lookalike.errors import BadSetting, Damaged, FeatureMismatch, NotFound
+from lookalike.errors import BadSetting, Damaged, FeatureMismatch
 from lookalike.features import calibration_of, load_encoder, model_entries
 from lookalike.pipeline import Pipeline
 from lookalike.ports import Encoder, Index

@@ -219,7 +219,12 @@ def test_rows_survive_reopening_and_unchanged_runs_are_not_written_again(tmp_pat
         Matches(wanted.ids[1:], wanted.distances[1:], EVERYTHING),
     )
     with pytest.raises(BadInput, match="reading only"):
-        again.delete(ids)
+        again.flush(3)
+    again.delete(np.array([60_000]))  # in memory alone, as the catalog says
+    again.upsert(Rows(np.array([90_000]), codes[:1], np.array([2])))
+    assert again.search(codes[:1], 1).ids[0, 0] == 90_000
+    again.clear()
+    assert MihIndex(SPEC, tmp_path).count() == 50_000 - 99 + 1
 
 
 def test_deleting_most_rows_shrinks_the_runs() -> None:

@@ -1,5 +1,6 @@
 """Encoders: perceptual hashes, and networks run by OpenVINO with weights that are fetched, checked and cached."""
 
+from lookalike.features.calibration import calibration_of
 from lookalike.features.entries import ModelEntry, Precision, model_entries
 from lookalike.features.models import ModelInfo, find_entry, info, is_pulled, load_encoder, pull, verify
 
@@ -7,6 +8,7 @@ __all__ = [
     "ModelEntry",
     "ModelInfo",
     "Precision",
+    "calibration_of",
     "find_entry",
     "info",
     "is_pulled",

@@ -12,7 +12,7 @@ from lookalike.types import Evidence, Prepared
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One pipeline's distance (0..1) between the two, its copy threshold, and log10 of how often strangers come so close.
+    """One pipeline's distance (0..1) between the two, its threshold, and log10 of how often strangers come so close.
 
     `distance` is None where a picture's feature means nothing, as a flat picture's hash.
     """

@@ -46,13 +46,13 @@ class _Links:
         links: dict[int, dict[int, float]] = {i: {} for i in ids}
         self._same_bytes(links)
         for pipeline in self._pipelines:
-            stored, rows = self._catalog.features_of(ids, pipeline.spec)
-            if not len(stored):
+            stored = self._catalog.features_of(pipeline.spec, ids)
+            if not len(stored.ids):
                 continue
             found = pipeline.search_features(
-                rows[:, None, :], NEIGHBOURS, tenant=self._tenant, max_distance=self._limits[pipeline.name]
+                stored.features[:, None, :], NEIGHBOURS, tenant=self._tenant, max_distance=self._limits[pipeline.name]
             )
-            for i, ranked in zip(stored.tolist(), found, strict=True):
+            for i, ranked in zip(stored.ids.tolist(), found, strict=True):
                 for other, distance in zip(ranked.ids.tolist(), ranked.distances.tolist(), strict=True):
                     links[i][other] = min(distance, links[i].get(other, 1.0))
         for i, others in links.items():
@@ -61,7 +61,7 @@ class _Links:
 
     def _same_bytes(self, links: dict[int, dict[int, float]]) -> None:
         records = self._catalog.records(list(links))
-        same = self._catalog.by_digest(self._tenant, sha256=[r.sha256 for r in records.values()])
+        same = self._catalog.by_sha256(self._tenant, [r.sha256 for r in records.values()])
         for i, record in records.items():
             for other in same.get(record.sha256, ()):
                 links[i][other.id] = 0.0
@@ -72,7 +72,7 @@ def clusters(catalog: Catalog, pipelines: Sequence[Pipeline], tenant: int) -> It
     links = _Links(catalog, pipelines, tenant)
     seen: set[int] = set()
     after: str | None = None
-    while records := catalog.list(tenant, after=after, limit=SEEDS):
+    while records := catalog.browse(tenant, after=after, limit=SEEDS):
         after = records[-1].key
         seeds = [r.id for r in records if r.id not in seen]
         first = links.of(seeds) if seeds else {}

@@ -4,13 +4,13 @@ import functools
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from lookalike.catalog import Catalog
 from lookalike.errors import UnsupportedQuery
-from lookalike.types import Condition, Where
+from lookalike.types import Condition, Op, Where
 
-OPS = ("eq", "ne", "lt", "lte", "gt", "gte", "in", "exists")
+OPS: tuple[Op, ...] = get_args(Op)
 _SYMBOLS = {"!=": "ne", "<=": "lte", ">=": "gte", "=": "eq", "<": "lt", ">": "gt"}
 _WRITTEN = re.compile(r"^\s*([\w.:-]+)\s*(!=|<=|>=|=|<|>)\s*(.*?)\s*$", re.DOTALL)
 

@@ -39,7 +39,7 @@ class Follower:
         if self._applied == self._catalog.sequence():
             return self._applied
         with self._lock:
-            if self._applied > self._catalog.sequence() or self._applied < self._catalog.pruned():
+            if self._applied > self._catalog.sequence() or 0 < self._applied < self._catalog.pruned():
                 self._pipeline.index.clear()
                 self._applied = 0
             more = True

@@ -2,14 +2,16 @@
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from lookalike.catalog import Catalog, Entry, Known, at_storage_precision
-from lookalike.errors import ImageRejected
-from lookalike.imaging import DecodePool, Source, Unchanged, stack_inputs
+import numpy as np
+
+from lookalike.catalog import Catalog, Entry, Known, Seen, Twin
+from lookalike.errors import BadInput, ImageRejected
+from lookalike.imaging import DecodePool, Source, Unchanged
 from lookalike.pipeline import Pipeline
 from lookalike.types import Features, FeatureSpec, Item, Outcome, OutcomeKind, Prepared
 
@@ -53,6 +55,7 @@ class Ingest:
         self._pipelines = pipelines
         self._pool = pool
         self._tenant = tenant
+        self._seen: list[Seen] = []
         self._specs = frozenset(p.spec for p in pipelines)
         self._batch = HASH_BATCH if all(p.spec.metric == "hamming" for p in pipelines) else ENCODE_BATCH
 
@@ -100,6 +103,7 @@ class Ingest:
                 ready, since = [], time.monotonic()
             yield from _drain(settled)
         settled += self._write(ready)
+        self._note_seen()
         yield from settled
 
     def _jobs(self, items: Iterable[Item | Outcome]) -> Iterator[Job | Outcome]:
@@ -125,7 +129,7 @@ class Ingest:
         return job
 
     def _complete(self, known: Known) -> bool:
-        return self._specs <= known.specs
+        return self._specs <= known.encoded
 
     def _source(self, job: Job) -> Source:
         digest = job.known.sha256 if job.known is not None and self._complete(job.known) else None
@@ -137,43 +141,58 @@ class Ingest:
     def _unchanged(self, job: Job, result: Unchanged) -> Outcome:
         """The bytes are those we have; the file may have moved, its attributes may be new."""
         assert job.known is not None
-        self._catalog.touch(job.known.id, path=job.path or job.known.path, mtime_ns=job.mtime_ns)
+        self._seen.append(Seen(job.known.id, job.path or job.known.path, job.mtime_ns))
         if _same_attributes(job.item, job.known):
             return job.outcome("unchanged")
         self._catalog.set_attributes(self._tenant, job.item.key, job.item.attributes or {}, merge=False)
         return job.outcome("updated", "attributes")
 
+    def _note_seen(self) -> None:
+        """Where unchanged files are now; only spares reading them again, so it can wait for the end of the batch."""
+        if self._seen:
+            self._catalog.touch(self._seen)
+            self._seen = []
+
     def _write(self, ready: list[tuple[Job, Prepared]]) -> list[Outcome]:
-        """Encode a batch and make it durable in one transaction."""
+        """Encode a batch and make it durable in one transaction; what is there already under another key is not encoded."""
         if not ready:
             return []
-        twins = self._catalog.twins(self._tenant, [prepared.sha256 for _, prepared in ready])
-        firsts: dict[bytes, int] = {}
-        for at, (_, prepared) in enumerate(ready):
-            firsts.setdefault(prepared.sha256, at)
-        rows = self._encode([ready[at][1] for at in firsts.values()])
-        features = dict(zip(firsts, rows, strict=True))
-        self._catalog.put([self._entry(job, p, features[p.sha256]) for job, p in ready])
-        outcomes = []
-        for at, (job, prepared) in enumerate(ready):
-            twin = twins.get(prepared.sha256)
-            key = twin.key if twin is not None else None
-            if key is None and firsts[prepared.sha256] != at:
-                key = ready[firsts[prepared.sha256]][0].item.key
-            outcomes.append(_written(job, key if key != job.item.key else None))
+        twins = self._twins(ready)
+        new: dict[bytes, Prepared] = {p.sha256: p for _, p in ready if p.sha256 not in twins}
+        features = dict(zip(new, self._encode(list(new.values())), strict=True))
+        firsts: dict[bytes, str] = {digest: twin.key for digest, twin in twins.items()}
+        entries, outcomes = [], []
+        for job, prepared in ready:
+            try:
+                entry = self._entry(job, prepared, features.get(prepared.sha256), twins.get(prepared.sha256))
+            except BadInput as error:
+                outcomes.append(job.outcome("rejected", str(error)))
+                continue
+            first = firsts.setdefault(prepared.sha256, job.item.key)
+            entries.append(entry)
+            outcomes.append(_written(job, first if first != job.item.key else None))
+        self._catalog.put(entries)
         return outcomes
+
+    def _twins(self, ready: Sequence[tuple[Job, Prepared]]) -> Mapping[bytes, Twin]:
+        """Stored pictures with the same bytes whose features can be copied."""
+        again = {p.sha256 for job, p in ready if job.known is not None and job.known.sha256 == p.sha256}
+        found = self._catalog.twins(self._tenant, {p.sha256 for _, p in ready} - again)
+        known = self._catalog.known(self._tenant, [twin.key for twin in found.values()]) if found else {}
+        return {d: twin for d, twin in found.items() if twin.key in known and self._complete(known[twin.key])}
 
     def _encode(self, pictures: Sequence[Prepared]) -> list[dict[FeatureSpec, Row]]:
         """Each picture's row in each pipeline; none where its feature means nothing."""
         rows: list[dict[FeatureSpec, Row]] = [{} for _ in pictures]
+        if not pictures:
+            return rows
         for at, pipeline in enumerate(self._pipelines):
-            encoded = pipeline.encoder.encode(stack_inputs(pictures, at))
-            features = at_storage_precision(pipeline.spec, encoded.features)
-            for row, feature, usable in zip(rows, features, encoded.usable, strict=True):
+            encoded = pipeline.encoder.encode(np.stack([picture.inputs[at] for picture in pictures]))
+            for row, feature, usable in zip(rows, encoded.features, encoded.usable, strict=True):
                 row[pipeline.spec] = feature if usable else None
         return rows
 
-    def _entry(self, job: Job, prepared: Prepared, features: dict[FeatureSpec, Row]) -> Entry:
+    def _entry(self, job: Job, prepared: Prepared, features: dict[FeatureSpec, Row] | None, twin: Twin | None) -> Entry:
         return Entry(
             tenant_id=self._tenant,
             key=job.item.key,
@@ -187,7 +206,8 @@ class Ingest:
             format=prepared.format,
             border=prepared.border,
             attributes=job.item.attributes,
-            features=features,
+            features=features or {},
+            copy_of=twin.id if twin is not None else None,
         )
 
 

@@ -125,10 +125,11 @@ class Searcher:
     def _digests(self, queries: Sequence[Queried], request: Request, found: list[dict[int, Found]]) -> None:
         """The same bytes, or the same pixels, by equality in the catalog."""
         allowed = None if request.where is None else request.where.ids()
-        for name in ("pixels", "sha256"):  # the stronger one last, so that it is the one named
+        look_ups = {"pixels": self._catalog.by_pixels, "sha256": self._catalog.by_sha256}
+        for name, look_up in look_ups.items():  # the stronger one last, so that it is the one named
             digests = [getattr(query.prepared, name) for query in queries]
             wanted = [digest for digest in digests if digest is not None]
-            same = self._catalog.by_digest(request.tenant, **{name: wanted}) if wanted else {}
+            same = look_up(request.tenant, wanted)
             for digest, of_query in zip(digests, found, strict=True):
                 for record in same.get(digest, ()) if digest is not None else ():
                     if allowed is None or _contains(allowed, record.id):

@@ -10,7 +10,7 @@ from typing import Self, TypedDict, Unpack
 
 from lookalike.catalog import Catalog
 from lookalike.errors import ImageRejected, LookalikeError, NotFound, UnsupportedQuery
-from lookalike.imaging import DecodePool, Limits, Source, prepare
+from lookalike.imaging import DecodePool, Limits, Source, prepare, read_bytes
 from lookalike.pipeline import Pipeline
 from lookalike.service.compare import Comparison, compare_prepared
 from lookalike.service.duplicates import Cluster, clusters
@@ -136,7 +136,6 @@ class SearchService:
         items = _items(what, key, attributes)
         with self._lock:
             tenant_id = self._catalog.tenant_id(tenant, create=True)
-            assert tenant_id is not None
             opened = self._open(self._names)
             specs = [o.pipeline.input for o in opened]
             with DecodePool(specs, limits=self._limits, workers=self._workers) as pool:
@@ -156,7 +155,7 @@ class SearchService:
             tenant_id = self._catalog.tenant_id(tenant)
             if tenant_id is None:
                 return []
-            return [key for key, _ in self._catalog.delete(tenant_id, wanted)]
+            return [gone.key for gone in self._catalog.delete(tenant_id, wanted)]
 
     def set_attributes(
         self, key: str, attributes: Attributes, *, merge: bool = True, tenant: str = DEFAULT_TENANT
@@ -241,14 +240,14 @@ class SearchService:
         """The record of a picture; raises NotFound."""
         return self._catalog.get(self._tenant(tenant, key), key)
 
-    def list(
+    def ls(
         self, *, tenant: str = DEFAULT_TENANT, after: str | None = None, limit: int = 100, where: Filter | None = None
     ) -> list[Record]:
         """Records in the order of their keys, `limit` at a time, those after the key `after`."""
         tenant_id = self._catalog.tenant_id(tenant)
         if tenant_id is None:
             return []
-        return self._catalog.list(tenant_id, after=after, limit=limit, conditions=conditions_of(where or {}))
+        return self._catalog.browse(tenant_id, after=after, limit=limit, conditions=conditions_of(where or {}))
 
     def status(self) -> Status:
         """How many pictures there are, and how each pipeline stands to the catalog."""
@@ -335,4 +334,4 @@ def _as_source(query: Query) -> Source:
 
 
 def _bytes(query: Query, limits: Limits) -> bytes:
-    return query if isinstance(query, bytes) else read_file(Path(query), limits)
+    return query if isinstance(query, bytes) else read_bytes(Path(query), limits)

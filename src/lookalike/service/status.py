@@ -1,6 +1,6 @@
 """How a gallery stands, and mending it from its catalog."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lookalike.catalog import Catalog
@@ -46,9 +46,10 @@ class RepairReport:
 def status_of(catalog: Catalog, opened: Mapping[str, tuple[Pipeline, Follower] | LookalikeError]) -> Status:
     """The gallery's status; a pipeline that cannot be opened tells why."""
     totals = catalog.totals()
+    tenants = {name: catalog.count(tenant_id) for name, tenant_id in catalog.tenants().items()}
     sequence = catalog.sequence()
     pipelines = tuple(_pipeline_status(name, found, sequence) for name, found in opened.items())
-    return Status(totals.pictures, totals.nbytes, totals.tenants, totals.formats, sequence, pipelines)
+    return Status(totals.images, totals.nbytes, tenants, totals.by_format, sequence, pipelines)
 
 
 def _pipeline_status(name: str, found: tuple[Pipeline, Follower] | LookalikeError, sequence: int) -> PipelineStatus:

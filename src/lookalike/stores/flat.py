@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from lookalike.errors import BadInput
 from lookalike.stores import snapshot
 from lookalike.stores.rows import RowTable, View, check_query, check_rows
@@ -49,7 +51,7 @@ class FlatIndex:
         """Insert or replace rows: all of them or none; see `check_rows` for the errors."""
         ids, features, tenants = check_rows(self._spec, rows)
         with self._lock:
-            self._check_open(write=True)
+            self._check_open()
             if len(ids):
                 self._table.put(ids, features, tenants)
                 self._changed("ids", "tenants", "alive", "tail")
@@ -58,7 +60,7 @@ class FlatIndex:
     def delete(self, ids: Ids) -> None:
         """Forget these ids; unknown ones are passed over."""
         with self._lock:
-            self._check_open(write=True)
+            self._check_open()
             if self._table.remove(ids):
                 self._changed("alive")
 
@@ -85,10 +87,10 @@ class FlatIndex:
     def flush(self, sequence: int) -> None:
         """Write a snapshot; parts that did not change since the last one are not written again."""
         with self._lock:
-            self._check_open(write=True)
+            self._check_open(flush=True)
             self._settle()
             if self._folder is not None:
-                arrays, files = self._table.arrays(), self._file_writers()
+                arrays, files = self._arrays(), self._file_writers()
                 snapshot.save(
                     self._folder,
                     self._spec,
@@ -96,17 +98,16 @@ class FlatIndex:
                     {name: array for name, array in arrays.items() if name not in self._stored},
                     files={name: write for name, write in files.items() if name not in self._stored},
                     keep=[name for name in (*arrays, *files) if name in self._stored],
-                    extra=self._extra(),
                 )
                 self._written({*arrays, *files} - self._stored)
                 self._stored = {*arrays, *files}
             self._sequence = sequence
 
     def clear(self) -> None:
-        """Forget every row, durably."""
+        """Forget every row; durably, if the index is writable."""
         with self._lock:
-            self._check_open(write=True)
-            if self._folder is not None:
+            self._check_open()
+            if self._folder is not None and self._writable:
                 snapshot.wipe(self._folder)
             self._table = RowTable(self._spec)
             self._stored = set()
@@ -142,20 +143,20 @@ class FlatIndex:
     def _restore(self, loaded: snapshot.Loaded) -> None:
         """Take over what a snapshot holds beyond the rows."""
 
+    def _arrays(self) -> Mapping[str, NDArray[Any]]:
+        return self._table.arrays()
+
     def _file_readers(self) -> Mapping[str, Callable[[Path], Any]]:
         return {}
 
     def _file_writers(self) -> Mapping[str, Callable[[Path], None]]:
         return {}
 
-    def _extra(self) -> Mapping[str, Any]:
-        return {}
-
     def _changed(self, *names: str) -> None:
         self._stored.difference_update(names)
 
-    def _check_open(self, *, write: bool = False) -> None:
+    def _check_open(self, *, flush: bool = False) -> None:
         if self._closed:
             raise BadInput(f"the {self._spec.name} index is closed")
-        if write and not self._writable:
-            raise BadInput(f"the {self._spec.name} index was opened for reading only")
+        if flush and not self._writable:
+            raise BadInput(f"the {self._spec.name} index was opened for reading only: it cannot be flushed")

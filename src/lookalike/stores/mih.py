@@ -25,6 +25,8 @@ BITS = 64
 BYTES = 8
 RADII = (7, 11, 15, 19)
 """The steps of a search: all tables within 1, 2, 3, 4 bits. Each costs about 8 times the one before."""
+_CROWDED_RADII = (0, 3, *RADII)
+_CROWDED = 200_000.0  # where the first step costs so many nanoseconds, many rows are near: the k may be nearer still
 _SCANNED = 60_000.0  # a run that scans in so many nanoseconds is not worth probing
 
 
@@ -87,13 +89,13 @@ class MihIndex:
         """Insert or replace rows: all of them or none; see `check_rows` for the errors."""
         ids, features, tenants = check_rows(self._spec, rows)
         with self._lock:
-            self._check_open(write=True)
+            self._check_open()
             self._state = self._state.without(np.sort(ids)).with_rows(ids, _codes(features), tenants)
 
     def delete(self, ids: Ids) -> None:
         """Forget these ids; unknown ones are passed over."""
         with self._lock:
-            self._check_open(write=True)
+            self._check_open()
             self._state = self._state.without(np.unique(np.asarray(ids, np.int64)))
 
     def search(
@@ -131,17 +133,17 @@ class MihIndex:
     def flush(self, sequence: int) -> None:
         """Write a snapshot; runs that are in the last one are not written again."""
         with self._lock:
-            self._check_open(write=True)
+            self._check_open(flush=True)
             if self._folder:
                 self._state = mih_files.save(self._folder, self._spec, sequence, self._state, self._stored)
                 self._stored = frozenset(run.number for run in self._state.runs)
             self._sequence = sequence
 
     def clear(self) -> None:
-        """Forget every row, durably."""
+        """Forget every row; durably, if the index is writable."""
         with self._lock:
-            self._check_open(write=True)
-            if self._folder:
+            self._check_open()
+            if self._folder and self._writable:
                 snapshot.wipe(self._folder)
             self._state = State.empty(self._state.next_run)
             self._stored = frozenset()
@@ -153,11 +155,11 @@ class MihIndex:
             self._closed = True
             self._state = State.empty()
 
-    def _check_open(self, *, write: bool = False) -> None:
+    def _check_open(self, *, flush: bool = False) -> None:
         if self._closed:
             raise BadInput(f"the {self._spec.name} index is closed")
-        if write and not self._writable:
-            raise BadInput(f"the {self._spec.name} index was opened for reading only")
+        if flush and not self._writable:
+            raise BadInput(f"the {self._spec.name} index was opened for reading only: it cannot be flushed")
 
 
 def _codes(features: Features) -> Codes:
@@ -195,18 +197,43 @@ def _probe(
 ) -> Nearest | None:
     """Widen the radius until k rows are found within it, or all; None once scanning is cheaper."""
     number = int(code)
-    for step in RADII:
-        radius = min(step, nearest.radius)
-        plans = [_plan(run, number, radius, budgets[run.number], scope) for run in runs]
-        trial = nearest.copy()
-        for run, plan in zip(runs, plans, strict=True):
-            if plan is None:
-                return None
-            run.probe(plan, code, trial, nearest.radius if scope.equal_bytes else radius, scope)
-        trial.settle()
-        if scope.equal_bytes or trial.radius <= radius:
+    radius = min(RADII[0], nearest.radius)
+    plans = _plans(runs, budgets, number, radius, scope)
+    if scope.equal_bytes:
+        return _continued(nearest, runs, plans, code, nearest.radius, scope) if plans else None
+    crowded = plans is None or sum(plan.cost for plan in plans) > _CROWDED
+    for step in _CROWDED_RADII if crowded else RADII:
+        if step != radius or plans is None:
+            radius = min(step, nearest.radius)
+            plans = _plans(runs, budgets, number, radius, scope)
+        if plans is None:
+            return None
+        trial = _continued(nearest, runs, plans, code, radius, scope)
+        if trial.radius <= radius:
             return trial
     return None
+
+
+def _continued(
+    nearest: Nearest, runs: Sequence[Run], plans: Sequence[Plan], code: np.uint64, radius: int, scope: Scope
+) -> Nearest:
+    """What is nearest, with what the plans find."""
+    trial = nearest.copy()
+    for run, plan in zip(runs, plans, strict=True):
+        run.probe(plan, code, trial, radius, scope)
+    trial.settle()
+    return trial
+
+
+def _plans(runs: Sequence[Run], budgets: dict[int, float], code: int, radius: int, scope: Scope) -> list[Plan] | None:
+    """A plan for each run; None if one of them had better be scanned."""
+    plans = []
+    for run in runs:
+        plan = _plan(run, code, radius, budgets[run.number], scope)
+        if plan is None:
+            return None
+        plans.append(plan)
+    return plans
 
 
 def _plan(run: Run, code: int, radius: int, budget: float, scope: Scope) -> Plan | None:

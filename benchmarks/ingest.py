@@ -1,0 +1,147 @@
+"""How fast pictures are added, durably, beside what bounds it.
+
+    python -m benchmarks.ingest [--files 10000] [--both 400]
+
+Hash-only: JPEG files into a new gallery, against bare decoding at 1/8 scale on all cores, and against
+`imagehash.phash` on one core. Both generations: against the bare encoder fed from memory. Taken in turns.
+"""
+
+import argparse
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import cycle, islice
+from pathlib import Path
+
+import imagehash
+import numpy as np
+from PIL import Image
+
+from benchmarks.machine import describe, write_rows
+from benchmarks.photos import photos
+from lookalike.config import GallerySettings, Settings, from_environment
+from lookalike.features import load_encoder
+from lookalike.imaging import prepare
+from lookalike.wiring import create_gallery, open_gallery
+
+BARE = """
+import sys
+from PIL import Image
+for path in sys.stdin.read().split("\\0"):
+    with Image.open(path) as image:
+        image.draft("RGB", (image.width // 8, image.height // 8))
+        image.load()
+"""
+
+
+def make_files(folder: Path, n: int) -> list[Path]:
+    """n different JPEG files of about 500 x 375, quality 90, made of real photos."""
+    chosen = [
+        p for p in photos() if p.path.suffix.lower() in (".jpg", ".jpeg") and p.kind in ("distractor", "original")
+    ]
+    paths = []
+    for number, photo in enumerate(islice(cycle(chosen), n)):
+        path = folder / f"{number:05}.jpg"
+        with Image.open(photo.path) as image:
+            turned = image.convert("RGB").resize((500, 375))
+        turned.putpixel((0, 0), (number % 256, number // 256, 0))  # so that no two files have the same bytes
+        turned.save(path, quality=90)
+        paths.append(path)
+    return paths
+
+
+def bare(paths: list[Path]) -> float:
+    """Pictures a second: read and decode at 1/8 scale, a process a core, nothing else."""
+    cores = int(describe()["cores"])
+    parts = [paths[n::cores] for n in range(cores)]
+    started = time.perf_counter()
+    children = [subprocess.Popen([sys.executable, "-c", BARE], stdin=subprocess.PIPE) for _ in parts]
+    for child, part in zip(children, parts, strict=True):
+        assert child.stdin is not None
+        child.stdin.write("\0".join(map(str, part)).encode())
+        child.stdin.close()
+    if any(child.wait() for child in children):
+        sys.exit("the bare decoder failed")
+    return len(paths) / (time.perf_counter() - started)
+
+
+def peer(paths: list[Path]) -> float:
+    """Pictures a second: imagehash on one core."""
+    started = time.perf_counter()
+    for path in paths:
+        with Image.open(path) as image:
+            imagehash.phash(image)
+    return len(paths) / (time.perf_counter() - started)
+
+
+def ours(paths: list[Path], pipelines: tuple[str, ...], settings: Settings) -> float:
+    """Pictures a second into a new gallery, every one durable and indexed at the end."""
+    folder = Path(tempfile.mkdtemp(dir=paths[0].parent))
+    create_gallery(folder / "gallery", GallerySettings(pipelines), settings)
+    with open_gallery(folder / "gallery", settings=settings) as gallery:
+        started = time.perf_counter()
+        added = sum(outcome.outcome == "added" for outcome in gallery.add_iter(paths))
+        took = time.perf_counter() - started
+    shutil.rmtree(folder)
+    if added != len(paths):
+        sys.exit(f"only {added} of {len(paths)} were added")
+    return len(paths) / took
+
+
+def encoder_alone(paths: list[Path], settings: Settings) -> float:
+    """Pictures a second: VGG16 on inputs that lie in memory, in the batches that adding uses."""
+    encoder = load_encoder("vgg16", settings.cache)
+    inputs = np.stack([prepare(path.read_bytes(), [encoder.input]).inputs[0] for path in paths])
+    encoder.encode(inputs[:8])
+    started = time.perf_counter()
+    for at in range(0, len(inputs), 64):
+        encoder.encode(inputs[at : at + 64])
+    return len(paths) / (time.perf_counter() - started)
+
+
+def compare(title: str, runs: dict[str, Callable[[], float]], turns: int) -> list[dict[str, object]]:
+    """Take each in turn, `turns` times; print medians and what they are of the first."""
+    rows: list[dict[str, object]] = []
+    for turn in range(turns):
+        rows += [{"question": title, "what": name, "turn": turn, "per_second": run()} for name, run in runs.items()]
+    print(title)
+    medians = {name: statistics.median(float(str(r["per_second"])) for r in rows if r["what"] == name) for name in runs}
+    reference = next(iter(medians.values()))
+    for name, median in medians.items():
+        print(f"  {name:40}{median:10.1f}/s{median / reference:8.2f} x")
+    return rows
+
+
+def main() -> None:
+    """Make files, measure, print, keep the rows."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", type=int, default=10_000)
+    parser.add_argument("--both", type=int, default=400)
+    parser.add_argument("--turns", type=int, default=3)
+    arguments = parser.parse_args()
+    settings = from_environment()
+    with tempfile.TemporaryDirectory() as temporary:
+        paths = make_files(Path(temporary), arguments.files)
+        few = paths[:: max(1, len(paths) // 1000)]
+        hashes = {
+            "bare decoding at 1/8, all cores": lambda: bare(paths),
+            "adding, hashes only": lambda: ours(paths, ("phash",), settings),
+            "imagehash, one core": lambda: peer(few),
+        }
+        rows = compare(f"{len(paths)} JPEG files of 500 x 375", hashes, arguments.turns)
+        both = paths[: arguments.both]
+        if both:
+            generations = {
+                "VGG16 alone": lambda: encoder_alone(both, settings),
+                "adding, both generations": lambda: ours(both, ("phash", "vgg16"), settings),
+            }
+            rows += compare(f"{len(both)} files, both generations", generations, arguments.turns)
+    write_rows("ingest", rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Fifty kills: no acknowledged picture is lost, no deleted one revived, and every index equals its catalog after."""
+
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from lookalike.types import Item
+from lookalike.wiring import open_gallery
+from tests.pictures import drawn, encoded
+
+KILLS = 50
+KEYS = 60
+PICTURES = 12
+"""Different pictures that the keys take in turn; few, for drawing them takes time."""
+GONE = "-"
+
+State = dict[str, set[str]]
+"""By key, what it may hold: the number of a picture, or `GONE`."""
+
+
+def work(folder: str, seed: int) -> None:
+    """Change a gallery until killed. Says `try KEY PICTURE` before each change and `done KEY PICTURE` once it is told."""
+    rng = random.Random(seed)
+    pictures = [encoded(drawn(n, (48, 36))) for n in range(PICTURES)]
+    with open_gallery(folder) as gallery:
+        print("ready", flush=True)
+        while True:
+            batch = {str(rng.randrange(KEYS)): rng.randrange(PICTURES) for _ in range(6)}
+            say("try", batch)
+            for outcome in gallery.add_iter([Item(key, pictures[n]) for key, n in batch.items()]):
+                say("done", {outcome.key: batch[outcome.key]})
+            gone = {str(rng.randrange(KEYS)): GONE for _ in range(3)}
+            say("try", gone)
+            gallery.remove(gone)
+            say("done", gone)
+            if rng.random() < 0.3:
+                gallery.repair()  # so that kills meet the writing of snapshots too
+
+
+def say(word: str, changes: dict[str, int] | dict[str, str]) -> None:
+    """One line a change, out at once."""
+    sys.stdout.write("".join(f"{word} {key} {now}\n" for key, now in changes.items()))
+    sys.stdout.flush()
+
+
+def killed_run(folder: Path, seed: int) -> list[list[str]]:
+    """Let a child work for a random while, kill it, and give what it said, whole lines only."""
+    command = [sys.executable, "-m", "tests.failure.test_kill", str(folder), str(seed)]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    time.sleep(random.Random(seed).uniform(0.0, 0.4))
+    child.kill()
+    said = child.stdout.read()
+    child.wait()
+    return [line.split() for line in said.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def believe(said: list[list[str]], state: State) -> int:
+    """Work out what each key may hold after a run; gives the number of acknowledged changes."""
+    for word, key, now in said:
+        if word == "done":
+            state[key] = {now}
+        else:
+            state.setdefault(key, {GONE}).add(now)
+    return sum(word == "done" for word, *_ in said)
+
+
+def held(folder: Path, pictures: list[bytes]) -> dict[str, str]:
+    """What each key holds, as searching finds it; catalog and index must agree."""
+    with open_gallery(folder) as gallery:
+        keys = {record.key for record in gallery.ls(limit=KEYS + 1)}
+        holds: dict[str, str] = {}
+        for n, picture in enumerate(pictures):
+            for hit in gallery.search(picture, k=KEYS).hits:
+                if hit.evidence == "exact":
+                    holds[hit.key] = str(n)
+        assert set(holds) == keys
+        assert gallery.status().pipelines[0].rows == len(keys)
+    return holds
+
+
+def test_fifty_kills_lose_and_revive_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "gallery"
+    open_gallery(folder, pipelines=["phash"]).close()
+    pictures = [encoded(drawn(n, (48, 36))) for n in range(PICTURES)]
+    acknowledged = lost = revived = 0
+    state: State = {}
+    for seed in range(KILLS):
+        acknowledged += believe(killed_run(folder, seed), state)
+        holds = held(folder, pictures)
+        for key, may_be in state.items():
+            now = holds.get(key, GONE)
+            lost += now == GONE and now not in may_be
+            revived += now != GONE and now not in may_be
+        state = {key: {holds.get(key, GONE)} for key in {*state, *holds}}
+    print(f"{KILLS} kills, {acknowledged} acknowledged changes, {lost} lost, {revived} revived or wrong")
+    assert acknowledged > KILLS
+    assert (lost, revived) == (0, 0)
+
+
+if __name__ == "__main__":
+    work(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,20 @@
+"""Pictures that tests draw: textured, each seed another one, so that hashes and networks have something to see."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+
+def drawn(seed: int, size: tuple[int, int] = (160, 120)) -> Image.Image:
+    """A smooth random picture, (width, height): coarse noise scaled up, so that it survives recompression and scaling."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (7, 9, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+
+
+def encoded(image: Image.Image, format: str = "PNG", **options: object) -> bytes:  # noqa: A002 - Pillow's own word
+    """The bytes of a file."""
+    out = io.BytesIO()
+    image.save(out, format, **options)
+    return out.getvalue()
