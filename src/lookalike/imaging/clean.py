@@ -35,6 +35,8 @@ DISTURBED: Final = 20.0
 """Levels of mean deviation that JPEG of quality 30 leaves in such a line, but for the one next to the content."""
 FLOOR: Final = 4.0
 """Levels of mean deviation that count as noise: added to both lines before they are compared."""
+RINGING_FLOOR: Final = 8.0
+"""Levels added to that where the edge is looked for, so that the onset of ringing is not taken for it."""
 SHARP: Final = 2.0
 """How many times the mean deviation must grow over the edge, from frame to content."""
 STRAIGHT: Final = 0.9
@@ -139,12 +141,12 @@ def _quiet_lines(lines: Pixels, colour: NDArray[np.int16]) -> int:
 def _inner_edge(lines: Pixels, colour: NDArray[np.int16], quiet: int) -> _Edge:
     """The sharpest change near the end of the quiet lines, within the reach of JPEG's ringing."""
     first = max(quiet - 2, 0)
-    zone = min(RINGING, len(lines) // 16) + quiet - first
+    zone = min(RINGING, len(lines) // 12) + quiet - first
     window = np.abs(lines[first : first + zone + 5].astype(np.int16) - colour)
     loud = window.sum(axis=(1, 2)) / (window.shape[1] * window.shape[2]) + FLOOR
     disturbed = np.flatnonzero(loud[:-1] > FLOOR + DISTURBED)
     reach = min(zone, int(disturbed[0]) if disturbed.size else len(loud) - 2) + 1
-    at = int((loud[1 : reach + 1] / loud[:reach]).argmax()) + 1  # the first line of content, or a mixture
+    at = int(((loud[1 : reach + 1] + RINGING_FLOOR) / (loud[:reach] + RINGING_FLOOR)).argmax()) + 1
     before = loud[max(at - 2, 0)]
     while at + 1 < len(loud) and loud[at] < BLEND * loud[at + 1]:
         at += 1
