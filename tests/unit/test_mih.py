@@ -68,10 +68,12 @@ def codes(request: pytest.FixtureRequest) -> Bits:
     return random_codes(rng, 60_000) if request.param == "random" else crowded(rng, 60_000)
 
 
-@pytest.fixture(params=["as priced", "always probing"])
+@pytest.fixture(params=["as priced", "always probing", "step by step"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "always probing":
+    if request.param != "as priced":
         planned_to_probe(monkeypatch)
+    if request.param == "step by step":
+        monkeypatch.setattr(mih, "_CROWDED", 0.0)
     monkeypatch.setattr(mih, "_SCANNED", -1.0)
     return str(request.param)
 
@@ -84,7 +86,7 @@ def test_every_radius_equals_comparing_with_every_row(
     queries = np.concatenate([near(rng, codes[::6000], 9), random_codes(rng, 3)])
     ids = np.arange(1, len(codes) + 1)
     index = filled(codes)
-    if way == "always probing" and max_distance is not None and max_distance <= LARGEST_RADIUS:
+    if way != "as priced" and max_distance is not None and max_distance <= LARGEST_RADIUS:
         monkeypatch.setattr(Run, "scan", lambda *_: pytest.fail("it scans"))
     for k in (1, 10, 300):
         wanted = nearest("hamming", queries, codes, ids, k, max_distance=max_distance)
@@ -120,6 +122,7 @@ def test_it_equals_flat_after_anything(
         if probing:
             planned_to_probe(patch)
             patch.setattr(mih, "_SCANNED", -1.0)
+            patch.setattr(mih, "_CROWDED", float(rng.choice([0, 1e5])))
         flat, index = FlatIndex(SPEC, None), MihIndex(SPEC, None)
         pool = kind(rng, 3000)  # type: ignore[operator]
         for _ in range(int(rng.integers(1, 6))):

@@ -254,7 +254,7 @@ def compare(codes: Codes, code: np.uint64, radius: int, equal_bytes: int) -> tup
     """Which codes lie within the radius (and have so many equal bytes), and their distances."""
     differing = codes ^ code
     bits = np.bitwise_count(differing)
-    near = np.flatnonzero(bits <= radius)
+    near = (bits <= radius).nonzero()[0]
     if equal_bytes and len(near):
         near = near[count_equal_bytes(differing[near]) >= equal_bytes]
     return near, bits[near]
