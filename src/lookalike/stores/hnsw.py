@@ -6,17 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lookalike import distance
 from lookalike.distance import RowNumbers
 from lookalike.errors import BadSetting, Damaged
 from lookalike.stores import snapshot
 from lookalike.stores.flat import FlatIndex
-from lookalike.stores.hnsw_graph import Graph, Selection
+from lookalike.stores.hnsw_graph import Graph, Proposal, Selection, read_graph
 from lookalike.stores.rows import View
 from lookalike.types import EVERYTHING, NOTHING, Features, FeatureSpec, Ids, Matches
 
 GRAPH = "graph.faiss"
+GRAPH_PARTS = (GRAPH, "nodes", "keys")
 STEP = 12
 """Rows scanned in the time that a graph search takes for each of its `ef` candidates (512 floats, 2 cores)."""
 MORE = 10
@@ -45,7 +47,7 @@ class HnswIndex(FlatIndex):
         writable: bool = True,
         m: int = 24,
         ef_construction: int = 150,
-        ef: int = 160,
+        ef: int = 100,
         exact_below: int = 4000,
         loose: int = 1000,
     ) -> None:
@@ -57,7 +59,7 @@ class HnswIndex(FlatIndex):
         self._exact_below, self._loose = exact_below, loose
         self._graph: Graph | None = None
         self._graph_stored = 0  # rows of the graph in the snapshot
-        self._living: tuple[View, Selection] | None = None
+        self._living: tuple[View, int, Selection] | None = None
         super().__init__(spec, folder, writable=writable)
 
     def clear(self) -> None:
@@ -98,16 +100,24 @@ class HnswIndex(FlatIndex):
     ) -> Matches:
         """Search the graph, scan the loose rows, and scan everything for queries that the graph failed."""
         selection = self._select(graph, view, keep)
-        share = (view.count if keep is None else len(keep)) / view.size
-        wanted = k + MORE if selection is None else ef
-        rows, size = graph.search(queries, wanted, math.ceil(ef / share), selection)
-        rows[rows >= view.size] = -1  # written since this search began
-        found = self._rank(view, queries, rows[:, : k + MORE], k, max_distance)
-        if view.size > size:
-            loose = np.arange(size, view.size) if keep is None else keep[np.searchsorted(keep, size) :]
+        near = k + MORE
+        if selection is None:
+            wanted, enough, wide = near, k, ef
+        else:
+            wanted, enough = ef, min(ef // 4, selection.count)
+            wide = math.ceil(ef / max(selection.share, 1e-6))
+        proposal = graph.search(queries, wanted, wide, near, selection, view.ids)
+        found = self._rank(view, queries, proposal, k, max_distance)
+        kept = view.count if keep is None else len(keep)
+        if view.size > proposal.size:
+            loose = (
+                np.arange(proposal.size, view.size) if keep is None else keep[np.searchsorted(keep, proposal.size) :]
+            )
             loose = loose[view.alive[loose]]
+            kept -= len(loose)
             found = distance.merge(found, view.nearest("cosine", queries, k, loose, max_distance), k)
-        failed = np.flatnonzero(np.count_nonzero(rows >= 0, axis=1) < (k if selection is None else max(k, ef // 4)))
+        got = np.bincount(proposal.query, minlength=len(queries))
+        failed = np.flatnonzero((got < min(k, kept)) | ((proposal.reached < enough) & (got < near)))
         if len(failed):
             every = view.allowed(None, None) if keep is None else keep
             again = view.nearest("cosine", queries[failed], k, every, max_distance)
@@ -119,23 +129,22 @@ class HnswIndex(FlatIndex):
         if keep is not None:
             allowed = np.zeros(view.size, np.bool_)
             allowed[keep] = True
-            return Selection(allowed)
+            return graph.select(allowed)
         if view.count == view.size and graph.size <= view.size:
             return None
         living = self._living
-        if living is None or living[0] is not view:
-            living = self._living = (view, Selection(view.alive))
-        return living[1]
+        if living is None or living[0] is not view or living[1] != graph.size:
+            living = self._living = (view, graph.size, graph.select(view.alive))
+        return living[2]
 
-    def _rank(self, view: View, queries: Features, rows: RowNumbers, k: int, max_distance: float | None) -> Matches:
+    def _rank(self, view: View, queries: Features, proposal: Proposal, k: int, max_distance: float | None) -> Matches:
         """The k nearest of the rows that the graph proposes, by exact distance."""
-        query, place = np.nonzero(rows >= 0)
-        numbers = rows[query, place]
-        distances = distance.paired("cosine", queries[query], view.features(numbers))
+        query, row = proposal.query, proposal.row
+        distances = distance.paired("cosine", queries[query], view.features(row))
         if max_distance is not None:
             near = distances <= max_distance
-            query, numbers, distances = query[near], numbers[near], distances[near]
-        return Matches(*distance.top_k(query, view.ids[numbers], distances, len(queries), k), NOTHING)
+            query, row, distances = query[near], row[near], distances[near]
+        return Matches(*distance.top_k(query, view.ids[row], distances, len(queries), k), NOTHING)
 
     def _grown(self) -> None:
         self._connect(self._loose)
@@ -161,7 +170,7 @@ class HnswIndex(FlatIndex):
         elif view.size - graph.size > loose:
             graph.add(view.features(np.arange(graph.size, view.size)))
         if graph.size - self._graph_stored > max(self._loose, graph.size // 100) or not self._graph_stored:
-            self._changed(GRAPH)  # a graph on disk may be a little behind: what it lacks is loose on opening
+            self._changed(*GRAPH_PARTS)  # a graph on disk may be a little behind: what it lacks is loose on opening
 
     def _build(self) -> Graph:
         """A new graph of the living rows; readers use the old one until it is there."""
@@ -169,7 +178,7 @@ class HnswIndex(FlatIndex):
         graph = Graph.empty(self._spec.width, self._m, self._ef_construction)
         rows = np.flatnonzero(view.alive)
         for start in range(0, len(rows), BUILD):
-            graph.add_alone(view.features(rows[start : start + BUILD]))
+            graph.add_at_once(view.features(rows[start : start + BUILD]))
         if view.count < view.size:
             self._table.settle(drop=True)
             self._stored = set()
@@ -182,17 +191,23 @@ class HnswIndex(FlatIndex):
             self._graph_stored = self._graph.size
 
     def _restore(self, loaded: snapshot.Loaded) -> None:
-        graph = loaded.files.get(GRAPH)
-        if graph is None:
+        if GRAPH not in loaded.files:
             return
         view = self._table.view
-        if graph.size > view.size or graph.width != self._spec.width:
-            raise Damaged(f"the graph in {self._folder} does not fit its rows; {snapshot.REMEDY}")
+        try:
+            graph = Graph.restore(loaded.files[GRAPH], loaded.arrays, self._spec)
+        except (KeyError, ValueError) as error:
+            raise Damaged(f"the index in {self._folder} contradicts itself: {error}; {snapshot.REMEDY}") from error
+        if graph.size > view.size:
+            raise Damaged(f"the graph in {self._folder} has more rows than the index; {snapshot.REMEDY}")
         graph.numbering = view.numbering
         self._graph, self._graph_stored = graph, graph.size
 
+    def _arrays(self) -> Mapping[str, NDArray[Any]]:
+        return {**super()._arrays(), **(self._graph.arrays() if self._graph else {})}
+
     def _file_readers(self) -> Mapping[str, Callable[[Path], Any]]:
-        return {GRAPH: Graph.read}
+        return {GRAPH: read_graph}
 
     def _file_writers(self) -> Mapping[str, Callable[[Path], None]]:
         return {} if self._graph is None else {GRAPH: self._graph.write}

@@ -6,19 +6,21 @@ and in the index: rows that are gone are left out by a selector, and readers wai
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import faiss as typed_faiss
+import faiss as _typed
 import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.distance import RowNumbers
-from lookalike.types import Features
+from lookalike.stores.hnsw_nodes import Nodes
+from lookalike.types import Features, FeatureSpec, Ids
 
-faiss: Any = typed_faiss  # its stubs describe the C++ side, not the Python one
+faiss: Any = _typed  # its stubs describe the C++ side, not the Python one
 BATCH = 256
 """Rows added while readers wait (or a 4,000th of the graph, as each batch costs some time for every row there is)."""
 
@@ -65,68 +67,97 @@ class Shared:
 
 
 class Selection:
-    """The rows that a search may return, as Faiss wants them: one bit a row."""
+    """The rows that a search may return, and their nodes as Faiss wants them: one bit a node."""
 
-    def __init__(self, allowed: NDArray[np.bool_]) -> None:
-        self._bits = np.packbits(allowed, bitorder="little")  # Faiss keeps a pointer to it
+    def __init__(self, rows: NDArray[np.bool_], nodes: NDArray[np.bool_]) -> None:
+        self.rows = rows
+        self.count = int(np.count_nonzero(nodes))
+        self.share = self.count / max(1, len(nodes))
+        self._bits = np.packbits(nodes, bitorder="little")  # Faiss keeps a pointer to it
         self.selector = faiss.IDSelectorBitmap(self._bits)
 
 
-class Graph:
-    """Rows `0 .. size` of the view whose numbering it shares."""
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Pairs of query and row that may be near; how many nodes each query reached; rows from `size` on were not seen."""
 
-    def __init__(self, index: Any) -> None:
+    query: RowNumbers
+    row: RowNumbers
+    reached: NDArray[np.intp]
+    size: int
+
+
+class Graph:
+    """A graph over rows `0 .. size` of the view whose numbering it shares; one writer, many readers."""
+
+    def __init__(self, index: Any, nodes: Nodes) -> None:
         self.numbering: object = None
         self._index = index
+        self._nodes = nodes
         self._lock = Shared()
 
     @classmethod
     def empty(cls, width: int, m: int, ef_construction: int) -> "Graph":
-        """A graph without rows: `m` neighbours a row (twice as many at the bottom)."""
+        """A graph without rows: `m` neighbours a node (twice as many at the bottom)."""
         index = faiss.IndexHNSWSQ(width, faiss.ScalarQuantizer.QT_fp16, m, faiss.METRIC_INNER_PRODUCT)
         index.hnsw.efConstruction = ef_construction
         index.is_trained = True  # half precision has nothing to learn
-        return cls(index)
+        return cls(index, Nodes(np.zeros(0, np.int32), np.zeros(0, np.uint64)))
 
     @classmethod
-    def read(cls, path: Path) -> "Graph":
-        """Read a file; raises RuntimeError for one that Faiss cannot read."""
-        return cls(faiss.read_index(str(path)))
+    def restore(cls, index: Any, arrays: Mapping[str, NDArray[Any]], spec: FeatureSpec) -> "Graph":
+        """A graph from what `write` and `arrays` stored; raises ValueError where they do not fit together."""
+        of_row, keys = np.array(arrays["nodes"]), np.array(arrays["keys"])
+        if index.ntotal != len(keys) or index.d != spec.width or (len(of_row) and of_row.max() >= len(keys)):
+            raise ValueError("the graph does not fit its rows")
+        return cls(index, Nodes(of_row, keys))
 
     def write(self, path: Path) -> None:
-        """Write a file; raises OSError."""
+        """Write the links and vectors to a file; raises OSError."""
         try:
             faiss.write_index(self._index, str(path))
         except RuntimeError as error:
             raise OSError(f"the graph cannot be written to {path}: {error}") from error
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What else to store."""
+        return {"nodes": self._nodes.of_row, "keys": self._nodes.keys}
+
     @property
     def size(self) -> int:
         """How many rows it holds."""
-        return int(self._index.ntotal)
-
-    @property
-    def width(self) -> int:
-        """Numbers in a vector."""
-        return int(self._index.d)
+        return self._nodes.rows
 
     def add(self, vectors: Features) -> None:
         """Append rows, in batches between which readers get their turn; all cores work on a batch."""
         done = 0
         while done < len(vectors):
-            batch = np.ascontiguousarray(vectors[done : done + max(BATCH, self.size // 4000)])
-            with self._lock.writing():
-                self._index.add(batch)
+            batch = vectors[done : done + max(BATCH, self.size // 4000)]
+            self.add_at_once(batch)
             done += len(batch)
 
-    def add_alone(self, vectors: Features) -> None:
-        """Append rows at full speed to a graph that no reader knows yet."""
-        self._index.add(vectors)
+    def add_at_once(self, vectors: Features) -> None:
+        """Append rows while readers wait."""
+        of_row, keys, first = self._nodes.plan(vectors)
+        with self._lock.writing():
+            self._index.add(np.ascontiguousarray(vectors[first]))
+            self._nodes.extend(of_row, keys, first)
 
-    def search(self, queries: Features, k: int, ef: int, selection: Selection | None) -> tuple[RowNumbers, int]:
-        """Row numbers `(n, k)` of about the nearest, -1 where none was found, and the graph's size at that moment."""
+    def select(self, rows: NDArray[np.bool_]) -> Selection:
+        """What to search where only some rows may be found."""
+        with self._lock.reading():
+            return Selection(rows, self._nodes.allowed(rows))
+
+    def search(self, queries: Features, k: int, ef: int, limit: int, selection: Selection | None, ids: Ids) -> Proposal:
+        """At least `limit` rows for each query, if `k` nodes hold as many; `ids` are those of the rows to be given."""
         selector = selection.selector if selection else None
         parameters = faiss.SearchParametersHNSW(efSearch=ef, sel=selector)
         with self._lock.reading():
-            size = self.size
-            return self._index.search(queries, k, params=parameters)[1], size
+            found = self._index.search(queries, k, params=parameters)[1]
+            query, row = self._nodes.expand(found, ids, selection.rows if selection else None, limit)
+            return Proposal(query, row, np.count_nonzero(found >= 0, axis=1), self.size)
+
+
+def read_graph(path: Path) -> Any:
+    """Read what `Graph.write` wrote; raises RuntimeError for a file that Faiss cannot read."""
+    return faiss.read_index(str(path))
