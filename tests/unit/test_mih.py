@@ -78,7 +78,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(request.param)
 
 
-@pytest.mark.parametrize("max_distance", [0, 1, 2, 3, 4, 5, 6, 7, 8, 9.5, 11, 12, 15, 17, 19, 20, 33, 64, 1000, None])
+@pytest.mark.parametrize("max_distance", [0, 2, 3, 4, 7, 8, 9.5, 11, 15, 17, 19, 20, 64, None])
 def test_every_radius_equals_comparing_with_every_row(
     codes: Bits, way: str, max_distance: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

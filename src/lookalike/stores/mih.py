@@ -39,10 +39,12 @@ class MihIndex:
     look into four buckets; fewer have to scan.
 
     Opening a folder maps its last snapshot (`folder` None: memory only). `verify` compares checksums, reading every
-    byte once: about half a second for 10 million codes in the file cache. A code takes 64 bytes, 72 where there are several
-    tenants, and as much again while runs are merged. Raises BadSetting for another metric or width, FeatureMismatch
-    for a snapshot of other features, Damaged for one that fails its checks. One object, of one process, may write to a
-    folder at a time; its readers see each write wholly or not at all.
+    byte once: about half a second for 10 million codes in the file cache. A code takes 64 bytes, 72 where there are
+    several tenants, and as much again while runs are merged. One object, of one process, may write to a folder at a
+    time; its readers see each write wholly or not at all.
+
+    Raises BadSetting for another metric or width, FeatureMismatch for a snapshot of other features, Damaged for one
+    that fails its checks.
     """
 
     def __init__(
