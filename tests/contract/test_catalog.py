@@ -1,6 +1,7 @@
 """What every database behind the catalog must do."""
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -260,7 +261,8 @@ def test_a_follower_misses_nothing_of_several_writers(backend: str) -> None:
             thread.start()
         ids: set[int] = set()
         since = 0
-        while since < 3 * (20 + 7) and not failures:
+        deadline = time.monotonic() + 60
+        while since < 3 * (20 + 7) and not failures and time.monotonic() < deadline:
             changes = reader.changes(HASH, since, 5)
             ids -= set(changes.deletes.tolist())
             ids |= set(changes.upserts.ids.tolist())

@@ -28,7 +28,7 @@ _PRAGMAS = (
 )
 _WRITER_PRAGMAS = (
     "PRAGMA synchronous = FULL",  # a commit that returned is on the disk
-    "PRAGMA wal_autocheckpoint = 8192",  # pages; digests land all over their index: a fifth fewer bytes written than at 1000
+    "PRAGMA wal_autocheckpoint = 8192",  # pages; digests land all over their index: writes a fifth less than 1000 does
     "PRAGMA journal_size_limit = 67108864",
 )
 
