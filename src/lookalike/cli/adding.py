@@ -17,7 +17,14 @@ from lookalike.types import Outcome
 
 EXAMPLES = 3
 """Rejected pictures that are named for each reason."""
-KINDS = ("added", "updated", "unchanged", "duplicate", "rejected")
+KINDS = {
+    "added": "added",
+    "duplicate": "added as duplicates of others",
+    "updated": "updated",
+    "unchanged": "unchanged",
+    "rejected": "rejected",
+}
+"""Outcomes in the order and the words in which people are told of them."""
 
 
 def add(session: Session, paths: Sequence[str], key: str | None, attr: Sequence[str] | None) -> int:
@@ -73,7 +80,8 @@ class Tally:
 
     def so_far(self) -> str:
         """`1,200 added, 3 rejected`."""
-        return ", ".join(f"{self.kinds[kind]:,} {kind}" for kind in KINDS if self.kinds[kind]) or "nothing was added"
+        told = [f"{self.kinds[kind]:,} {word}" for kind, word in KINDS.items() if self.kinds[kind]]
+        return ", ".join(told) or "nothing was added"
 
     def tell(self, gallery: str) -> None:
         """The summary for people."""

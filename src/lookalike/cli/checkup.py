@@ -22,7 +22,8 @@ def doctor(session: Session) -> int:
         wanted = read_gallery(session.folder).pipelines
     except NotFound:
         wanted = DEFAULT_PIPELINES
-    models = [name for name in wanted if name in model_entries(settings.models)]
+    entries = model_entries(settings.models)
+    models = [name for name in wanted if name in entries and entries[name].network != "phash"]
     checks = diagnose(settings.cache, session.folder, models=models, user_file=settings.models)
     if session.json:
         for check in checks:

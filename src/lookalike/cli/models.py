@@ -28,7 +28,6 @@ def list_models(session: Session) -> int:
         table.add_row(name, "yes" if here else "no", shown(entry.title), shown(entry.licence))
     if not session.json:
         out().print(table)
-        say("phash needs no weights and is always here.")
     return ExitCode.FINE
 
 
@@ -79,5 +78,5 @@ def pull_model(
 def _info(session: Session, name: str) -> dict[str, Any]:
     settings = session.settings
     told = asdict(info(name, settings.cache, user_file=settings.models))
-    told["path"] = str(told["path"])
+    told["path"] = None if told["path"] is None else str(told["path"])
     return {("bytes" if field == "nbytes" else field): value for field, value in told.items()}

@@ -2,31 +2,61 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
 from lookalike.cli.output import err, note
 
 EVERY = 10.0
 """Seconds between lines where there is no terminal."""
+WINDOW = 30.0
+"""Seconds over which the rate is taken."""
 
 
-class _Done(ProgressColumn):
-    """`1,200 of 1,710`, with a plus while files are still being counted."""
+class Pace:
+    """How fast it goes, over the last half minute: outcomes come in bursts, a batch at a time."""
+
+    def __init__(self) -> None:
+        self.done = 0
+        self._marks = deque([(time.monotonic(), 0)])
+
+    def advance(self) -> None:
+        """One more is done."""
+        self.done += 1
+        now = time.monotonic()
+        if now - self._marks[-1][0] > 1:
+            self._marks.append((now, self.done))
+            while now - self._marks[1][0] > WINDOW:  # one mark from before stays, to measure from
+                self._marks.popleft()
+
+    def rate(self) -> float:
+        """Pictures a second."""
+        since, before = self._marks[0]
+        return (self.done - before) / max(time.monotonic() - since, 1e-6)
+
+    def told(self, total: float | None) -> str:
+        """`1,200 of 1,710 pictures  84/s  0:00:06 left`."""
+        of = f" of {total:,.0f}" if total is not None else ""
+        rate = self.rate()
+        line = f"{self.done:,}{of} pictures  {rate:,.0f}/s" if self.done else f"{self.done:,}{of} pictures"
+        if total is None or self.done == 0 or rate <= 0:
+            return line
+        return f"{line}  {timedelta(seconds=round(max(total - self.done, 0) / rate))} left"
+
+
+class _PaceColumn(ProgressColumn):
+    def __init__(self, pace: Pace) -> None:
+        super().__init__()
+        self._pace = pace
 
     def render(self, task: Task) -> Text:
-        of = f" of {int(task.total):,}" if task.total is not None else ""
-        return Text(f"{int(task.completed):,}{of} pictures")
-
-
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f}/s" if speed else "", style="dim")
+        return Text(self._pace.told(task.total))
 
 
 class Counting:
@@ -34,14 +64,13 @@ class Counting:
 
     def __init__(self, what: str, total: Callable[[], Iterable[object]], *, quiet: bool) -> None:
         console = err()
+        self._pace = Pace()
         self._shown = console.is_terminal and not quiet
         self._quiet = quiet or self._shown
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            _Done(),
-            _Rate(),
-            TimeRemainingColumn(elapsed_when_finished=True),
+            _PaceColumn(self._pace),
             console=console,
             disable=not self._shown,
             transient=True,
@@ -49,8 +78,7 @@ class Counting:
         self._task = self._bar.add_task(what, total=None)
         self._total = total
         self._stop = threading.Event()
-        self._started = self._told = time.monotonic()
-        self._done = 0
+        self._told = time.monotonic()
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -64,12 +92,12 @@ class Counting:
 
     def advance(self) -> None:
         """One more."""
-        self._done += 1
+        self._pace.advance()
         self._bar.advance(self._task)
         now = time.monotonic()
         if not self._quiet and now - self._told > EVERY:
             self._told = now
-            note(f"{self._done:,} pictures so far ({self._done / (now - self._started):,.0f}/s)")
+            note(self._pace.told(None))
 
     def _count(self) -> None:
         count = 0

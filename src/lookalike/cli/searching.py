@@ -122,10 +122,10 @@ class _Told:
 
 
 def _footer(answer: Answer) -> str:
-    sure = [f"{distance:.3f} ({name})" for name, distance in answer.exact_within.items() if distance >= 0]
     told = [f"{total_ms(answer):.0f} ms"]
-    if sure:
-        told.append(f"nothing missed within {', '.join(sure)}")
+    for name, distance in answer.exact_within.items():
+        if distance >= 0:
+            told.append(f"{name} missed nothing" + (f" within {distance:.3f}" if distance < 1 else ""))
     if answer.more:
         told.append(f"more: --page {answer.page + 1}")
     return "; ".join(told)
