@@ -279,7 +279,7 @@ class Catalog:
     # Health
 
     def check(self) -> None:
-        """Read everything and verify it; raises Damaged with what was found. Takes about a second per gigabyte."""
+        """Read everything and verify it; raises Damaged with what was found. Reads the whole file: takes a while."""
         with self._read() as conn:
             health.check(conn, self._where)
 
