@@ -34,6 +34,7 @@ def see(folder: Path, name: str) -> Seen:
     rgb = decode(data).rgb
     border = find_border(rgb)
     of_whole = str(imagehash.phash(Image.fromarray(rgb)))
+    fast = prepare(data, [FAST.input])
     with Image.open(folder / name) as file:
         plain = file.mode in ("RGB", "L") and not file.info.get("icc_profile") and not file.getexif()
         of_file = str(imagehash.phash(file)) if plain and "transparency" not in file.info else None
@@ -41,11 +42,11 @@ def see(folder: Path, name: str) -> Seen:
         name=name,
         whole=resize_to(rgb, EXACT.input),
         exact=prepare(data, [EXACT.input]).inputs[0],
-        fast=prepare(data, [FAST.input]).inputs[0],
+        fast=fast.inputs[0],
         of_whole=of_whole,
         of_cut=str(imagehash.phash(Image.fromarray(cut(rgb, border)))) if border else of_whole,
         of_file=of_file,
-        bordered=bool(border),
+        bordered=bool(border or fast.border),
     )
 
 
@@ -76,6 +77,7 @@ def test_exact_equals_imagehash_of_the_plain_files_themselves(seen: list[Seen]) 
 
 
 def test_the_fast_mode_stays_near_the_exact_one(seen: list[Seen]) -> None:
+    # where a border is cut, how much of it depends on the scale: that is not the hash's doing
     reduced = [s for s in seen if s.name.lower().endswith((".jpg", ".jpeg")) and not s.bordered]
     assert len(reduced) > 1400
     bits = np.bitwise_count(hashes([s.exact for s in reduced]) ^ hashes([s.fast for s in reduced])).sum(axis=1)
