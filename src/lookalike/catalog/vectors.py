@@ -18,8 +18,8 @@ HALF = np.dtype("<f2")
 def at_storage_precision(spec: FeatureSpec, rows: Features) -> Features:
     """The rows, `(n, width)`, as the catalog will give them back: cosine rows rounded and of unit length again.
 
-    An index must be fed with these, so that it answers the same after it was rebuilt from the catalog. The catalog itself
-    takes the encoder's rows: rounding twice can differ in the last bit where few numbers carry the vector.
+    An index must be fed with these, so that it answers the same after it was rebuilt from the catalog. The catalog
+    itself takes the encoder's rows: rounding twice can differ in the last bit where few numbers carry the vector.
     """
     _check(spec, rows)
     if spec.metric == "hamming":
