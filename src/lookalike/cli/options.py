@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from lookalike.service import SearchService
 
 COMMON = "Common options"
+FLAG = " "
+"""The metavar of options without a value: Typer would show a type, as if one had to be given."""
 Gallery = Annotated[
     str | None,
     typer.Option(
@@ -39,7 +41,9 @@ Tenant = Annotated[
         help="Whose pictures: each tenant has keys of its own and sees no other's. [default: default]",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", rich_help_panel=COMMON, help="One JSON object a line, for programs.")]
+Json = Annotated[
+    bool, typer.Option("--json", metavar=FLAG, rich_help_panel=COMMON, help="One JSON object a line, for programs.")
+]
 
 Where = Annotated[
     list[str] | None,
@@ -51,7 +55,10 @@ Where = Annotated[
     ),
 ]
 Null = Annotated[
-    bool, typer.Option("-0", "--null", help="The list on standard input is separated by NUL bytes, not by lines.")
+    bool,
+    typer.Option(
+        "-0", "--null", metavar=FLAG, help="The list on standard input is separated by NUL bytes, not by lines."
+    ),
 ]
 PipelineNames = Annotated[
     list[str] | None,
