@@ -100,7 +100,7 @@ class DecodePool:
         self._waiting: list[_Task] = []
         self._closed = False
         self._pace = CHUNK_SECONDS  # seconds a picture; the first chunks are single pictures
-        self._finalizer = weakref.finalize(self, _end, self._processes)
+        self._finalizer = weakref.finalize(self, _end, self._tasks, self._processes)
 
     def __enter__(self) -> Self:
         return self
@@ -142,8 +142,6 @@ class DecodePool:
         with self._lock:
             self._closed = True
             minders = list(self._minders)
-        for _ in minders:
-            self._tasks.put(None)
         self._finalizer()
         for minder in minders:
             minder.join()
@@ -210,6 +208,7 @@ def _mind(tasks: "queue.SimpleQueue[_Task | None]", process: WorkerProcess) -> N
                 task.error = error
         task.done.set()
         del task  # else its replies would live until the next one
+    process.close()
 
 
 def _complete(process: WorkerProcess, requests: list[Request]) -> tuple[list[Reply], float]:
@@ -229,9 +228,11 @@ def _complete(process: WorkerProcess, requests: list[Request]) -> tuple[list[Rep
     return [rejected[place] for place in range(len(requests))], seconds
 
 
-def _end(processes: list[WorkerProcess]) -> None:
+def _end(tasks: "queue.SimpleQueue[_Task | None]", processes: list[WorkerProcess]) -> None:
+    """End all processes and the threads that mind them."""
     for process in tuple(processes):
         process.end()
+        tasks.put(None)
 
 
 def usable_cores() -> int:

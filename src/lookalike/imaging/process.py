@@ -49,7 +49,7 @@ class Died(Exception):
 class WorkerProcess:
     """A process that answers chunks of requests, started when first needed and again after it has died.
 
-    `work` belongs to one thread; `kill_if_overdue` and `end` may be called from any other.
+    `work` and `close` belong to one thread; `kill_if_overdue` and `end` may be called from any other.
     """
 
     def __init__(self, inputs: tuple[InputSpec, ...], limits: Limits) -> None:
@@ -106,6 +106,12 @@ class WorkerProcess:
         with self._lock:
             self._ended = True
         self._kill()
+
+    def close(self) -> None:
+        """End the process and release its pipes; for the thread that `work` belongs to."""
+        self.end()
+        if self._process is not None:
+            self._reap()
 
     def _started(self) -> tuple["subprocess.Popen[bytes]", mmap.mmap]:
         if self._process is not None and self._progress is not None:
