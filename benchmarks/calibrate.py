@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write features/calibration.toml")
     arguments = parser.parse_args()
     text = [
-        f"# What distances are worth, by encoder. Written by benchmarks/calibrate.py on {describe()['date']}; see there.",
+        f"# What distances are worth, by encoder. Written by benchmarks/calibrate.py on {describe()['date']}.",
         "# Anchors: distance (0..1), log10 of the share of unrelated pictures that are at most so far.",
     ]
     for name in arguments.names:

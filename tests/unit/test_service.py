@@ -74,6 +74,14 @@ def test_two_same_pictures_in_one_batch(gallery: lookalike.SearchService) -> Non
     assert [(h.key, h.evidence) for h in gallery.search(data, k=2).hits] == [("a", "exact"), ("b", "exact")]
 
 
+def test_a_copy_of_what_the_same_batch_replaces_keeps_its_features(gallery: lookalike.SearchService) -> None:
+    a, b = encoded(drawn(1)), encoded(drawn(2))
+    gallery.add([Item("x", a)])
+    gallery.add([Item("x", b), Item("y", a)])
+    assert gallery.status().pipelines[0].rows == 2
+    assert gallery.search(encoded(drawn(1), "JPEG", quality=40)).hits[0].key == "y"
+
+
 def test_a_repeated_key_in_one_run_ends_with_the_last(gallery: lookalike.SearchService) -> None:
     gallery.add([Item("a", encoded(drawn(1))), Item("a", encoded(drawn(2)))])
     assert gallery.status().pictures == 1

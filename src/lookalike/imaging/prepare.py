@@ -91,7 +91,7 @@ def prepare(
     Raises ImageRejected as `decode` does.
     """
     box = None if want_pixels else _box(inputs)
-    grey = not want_pixels and data.startswith(_JPEG) and all(spec.mode == "L" for spec in inputs)
+    grey = box is not None and data.startswith(_JPEG) and all(spec.mode == "L" for spec in inputs)
     decoded = decode(data, limits=limits, box=box, grey=grey)
     border = find_border(decoded.rgb)
     if border and box is not None:

@@ -11,13 +11,14 @@ import numpy as np
 
 from lookalike.catalog import Catalog, Entry, Known, Seen, Twin
 from lookalike.errors import BadInput, ImageRejected
-from lookalike.imaging import DecodePool, Source, Unchanged
+from lookalike.imaging import Source, Unchanged
 from lookalike.pipeline import Pipeline
+from lookalike.service.decoding import Decoder
 from lookalike.types import Features, FeatureSpec, Item, Outcome, OutcomeKind, Prepared
 
 LOOKAHEAD = 512
 """Items whose catalog rows are looked up with one query."""
-ENCODE_BATCH = 64
+ENCODE_BATCH = 32
 """Pictures encoded and written at once where a network encodes them; hashes alone go by `HASH_BATCH`."""
 HASH_BATCH = 512
 PATIENCE = 2.0
@@ -50,10 +51,10 @@ class Job:
 class Ingest:
     """One run of adding: `run(items)` yields one outcome an item, each only once it is durable."""
 
-    def __init__(self, catalog: Catalog, pipelines: Sequence[Pipeline], pool: DecodePool, tenant: int) -> None:
+    def __init__(self, catalog: Catalog, pipelines: Sequence[Pipeline], decoder: Decoder, tenant: int) -> None:
         self._catalog = catalog
         self._pipelines = pipelines
-        self._pool = pool
+        self._decoder = decoder
         self._tenant = tenant
         self._seen: list[Seen] = []
         self._specs = frozenset(p.spec for p in pipelines)
@@ -90,7 +91,7 @@ class Ingest:
                 decoding.append(job)
                 yield self._source(job)
 
-        for result in self._pool.map(sources()):
+        for result in self._decoder.map(sources()):
             job = decoding.popleft()
             if isinstance(result, Prepared):
                 ready.append((job, result))
@@ -154,7 +155,7 @@ class Ingest:
             self._seen = []
 
     def _write(self, ready: list[tuple[Job, Prepared]]) -> list[Outcome]:
-        """Encode a batch and make it durable in one transaction; what is there already under another key is not encoded."""
+        """Encode a batch and write it in one transaction; what another key holds already is not encoded again."""
         if not ready:
             return []
         twins = self._twins(ready)
@@ -175,10 +176,10 @@ class Ingest:
         return outcomes
 
     def _twins(self, ready: Sequence[tuple[Job, Prepared]]) -> Mapping[bytes, Twin]:
-        """Stored pictures with the same bytes whose features can be copied."""
-        again = {p.sha256 for job, p in ready if job.known is not None and job.known.sha256 == p.sha256}
-        found = self._catalog.twins(self._tenant, {p.sha256 for _, p in ready} - again)
-        known = self._catalog.known(self._tenant, [twin.key for twin in found.values()]) if found else {}
+        """Stored pictures with the same bytes whose features can be copied; those this batch replaces are none."""
+        found = self._catalog.twins(self._tenant, {p.sha256 for _, p in ready})
+        replaced = {job.item.key for job, _ in ready}
+        known = self._catalog.known(self._tenant, {twin.key for twin in found.values()} - replaced) if found else {}
         return {d: twin for d, twin in found.items() if twin.key in known and self._complete(known[twin.key])}
 
     def _encode(self, pictures: Sequence[Prepared]) -> list[dict[FeatureSpec, Row]]:

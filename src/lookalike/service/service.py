@@ -1,6 +1,7 @@
 """The search service: one gallery, its catalog and its pipelines, behind one set of methods."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -10,9 +11,10 @@ from typing import Self, TypedDict, Unpack
 
 from lookalike.catalog import Catalog
 from lookalike.errors import ImageRejected, LookalikeError, NotFound, UnsupportedQuery
-from lookalike.imaging import DecodePool, Limits, Source, prepare, read_bytes
+from lookalike.imaging import Limits, Source, prepare, read_bytes
 from lookalike.pipeline import Pipeline
 from lookalike.service.compare import Comparison, compare_prepared
+from lookalike.service.decoding import Decoder
 from lookalike.service.duplicates import Cluster, clusters
 from lookalike.service.filters import Filter, conditions_of, where_of
 from lookalike.service.follow import Follower
@@ -30,8 +32,6 @@ NOBODY = -1
 """The id of a tenant that has nothing."""
 QUERY_BATCH = 64
 """Queries prepared, encoded and searched together."""
-IN_PROCESS = 4
-"""Up to so many queries are decoded right here; starting processes for them would take longer."""
 FOLLOW_EVERY = 4096
 """Added pictures after which the indexes catch up, so that the end of a long run is not one long wait."""
 
@@ -83,6 +83,7 @@ class SearchService:
         self._limits = limits or Limits()
         self._workers = workers
         self._opened: dict[str, _Open] = {}
+        self._decoders: dict[tuple[InputSpec, ...], Decoder] = {}
         self._opening = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -103,6 +104,9 @@ class SearchService:
                 opened.follower.save()
             opened.pipeline.index.close()
         self._opened.clear()
+        for decoder in self._decoders.values():
+            decoder.close()
+        self._decoders.clear()
         self._catalog.close()
         self._lock.close()
 
@@ -137,13 +141,11 @@ class SearchService:
         with self._lock:
             tenant_id = self._catalog.tenant_id(tenant, create=True)
             opened = self._open(self._names)
-            specs = [o.pipeline.input for o in opened]
-            with DecodePool(specs, limits=self._limits, workers=self._workers) as pool:
-                run = Ingest(self._catalog, [o.pipeline for o in opened], pool, tenant_id)
-                for count, outcome in enumerate(run.run(items), 1):
-                    if count % FOLLOW_EVERY == 0:
-                        self._follow(opened)
-                    yield outcome
+            run = Ingest(self._catalog, [o.pipeline for o in opened], self._decoder(opened), tenant_id)
+            for count, outcome in enumerate(run.run(items), 1):
+                if count % FOLLOW_EVERY == 0:
+                    self._follow(opened)
+                yield outcome
             self._follow(opened)
             for o in opened:
                 o.follower.save()
@@ -191,18 +193,28 @@ class SearchService:
     def _answers(
         self, queries: Iterator[Query], opened: Sequence[_Open], searcher: Searcher, request: Request
     ) -> Iterator[tuple[Query, Answer | ImageRejected]]:
-        inputs = [o.pipeline.input for o in opened]
-        with DecodePool(inputs, limits=self._limits, workers=self._workers) as pool:
-            while batch := list(islice(queries, QUERY_BATCH)):
-                stages = Stages()
-                prepared = self._prepare(batch, inputs, pool)
-                stages.mark("decode")
-                sequence = self._follow(opened)
-                stages.mark("follow")
-                good = [Queried(p, _source(q)) for q, p in zip(batch, prepared, strict=True) if isinstance(p, Prepared)]
-                answers = iter(searcher.answer(good, request, sequence, stages) if good else [])
-                for query, picture in zip(batch, prepared, strict=True):
-                    yield query, next(answers) if isinstance(picture, Prepared) else picture
+        asked: deque[Query] = deque()
+
+        def sources() -> Iterator[Source]:
+            for query in queries:
+                asked.append(query)
+                yield Source(data=query) if isinstance(query, bytes) else Source(path=Path(query))
+
+        stages = Stages()
+        prepared = self._decoder(opened).map(sources())
+        while batch := list(islice(prepared, QUERY_BATCH)):
+            stages.mark("decode")
+            sequence = self._follow(opened)
+            stages.mark("follow")
+            pairs = [(asked.popleft(), picture) for picture in batch]
+            good = [Queried(p, q if isinstance(q, bytes) else Path(q)) for q, p in pairs if isinstance(p, Prepared)]
+            answers = iter(searcher.answer(good, request, sequence, stages) if good else [])
+            for query, picture in pairs:
+                if isinstance(picture, Prepared):
+                    yield query, next(answers)
+                elif isinstance(picture, ImageRejected):
+                    yield query, picture
+            stages = Stages()
 
     def _request(self, options: SearchOptions) -> Request:
         tenant = options.get("tenant", DEFAULT_TENANT)
@@ -282,6 +294,13 @@ class SearchService:
                     self._opened[name] = _Open(pipeline, Follower(self._catalog, pipeline), self._lock.held)
             return [self._opened[name] for name in names]
 
+    def _decoder(self, opened: Sequence[_Open]) -> Decoder:
+        inputs = tuple(o.pipeline.input for o in opened)
+        with self._opening:
+            if inputs not in self._decoders:
+                self._decoders[inputs] = Decoder(inputs, self._limits, self._workers)
+            return self._decoders[inputs]
+
     def _try_open(self, name: str) -> tuple[Pipeline, Follower] | LookalikeError:
         """A pipeline that cannot be opened (weights not fetched yet) is reported by the status, not raised."""
         try:
@@ -292,20 +311,6 @@ class SearchService:
 
     def _follow(self, opened: Sequence[_Open]) -> int:
         return min(o.follower.catch_up() for o in opened)
-
-    def _prepare(
-        self, queries: Sequence[Query], inputs: Sequence[InputSpec], pool: DecodePool
-    ) -> list[Prepared | ImageRejected]:
-        if len(queries) > IN_PROCESS:
-            sources = (_as_source(q) for q in queries)
-            return [p for p in pool.map(sources) if isinstance(p, Prepared | ImageRejected)]
-        prepared: list[Prepared | ImageRejected] = []
-        for query in queries:
-            try:
-                prepared.append(prepare(_bytes(query, self._limits), inputs, limits=self._limits))
-            except ImageRejected as error:
-                prepared.append(error)
-        return prepared
 
 
 def _items(
@@ -323,14 +328,6 @@ def _items(
             yield from items_from([one], key=key, attributes=attributes)
         else:
             yield one
-
-
-def _source(query: Query) -> Path | bytes:
-    return Path(query) if isinstance(query, str) else query
-
-
-def _as_source(query: Query) -> Source:
-    return Source(data=query) if isinstance(query, bytes) else Source(path=Path(query))
 
 
 def _bytes(query: Query, limits: Limits) -> bytes:
