@@ -7,7 +7,7 @@ from PIL import Image
 
 
 def drawn(seed: int, size: tuple[int, int] = (160, 120)) -> Image.Image:
-    """A smooth random picture, (width, height): coarse noise scaled up, so that it survives recompression and scaling."""
+    """A smooth random picture, (width, height): coarse noise scaled up, which survives recompression and scaling."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (7, 9, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)

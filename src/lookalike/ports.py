@@ -31,8 +31,8 @@ class Index(Protocol):
     """Finds the nearest rows. Reads may run in several threads beside one writing thread.
 
     The catalog is the truth: an index need not survive a crash by itself. After reopening, whatever it had not
-    flushed is replayed by its owner from `sequence` on; upsert and delete are therefore idempotent. A reader's index
-    follows the catalog in the same way, in memory alone: it cannot be flushed, and clearing it leaves the disk as it is.
+    flushed is replayed by its owner from `sequence` on; upsert and delete are therefore idempotent. A reader's
+    index follows the catalog in the same way, in memory alone: it cannot be flushed, and `clear` leaves the disk alone.
     """
 
     @property

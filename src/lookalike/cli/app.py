@@ -274,6 +274,20 @@ def models_pull(
     return pull_model(session, name, from_file, precision, calibrate, accept_licence=accept_licence)
 
 
+@command(app, "try", rich_help_panel=MACHINE)
+def try_(
+    session: Session,
+    photos: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PHOTOS...]", show_default=False, help="Pictures, and folders of them."),
+    ] = None,
+) -> int:
+    """Index your photos, or a small sample, make edited copies of some, and show what is found."""
+    from lookalike.cli.trial import trial
+
+    return trial(session, photos or [])
+
+
 @command(app, rich_help_panel=MACHINE)
 def doctor(session: Session) -> int:
     """Say what this machine has, what is missing, and how to mend it."""

@@ -8,7 +8,7 @@ _FOLDER = Path(__file__).parent / "pictures"
 def sample_paths() -> list[Path]:
     """The pictures, JPEG files of some 300 to 720 pixels, sorted by name.
 
-    56 photographs and paintings: people, animals, landscapes, cities, things, space; some dark, some grey. No two
+    39 photographs and paintings: people, animals, landscapes, cities, things, space; some dark, some grey. No two
     show the same scene.
     """
     return sorted(_FOLDER.glob("*.jpg"))

@@ -41,7 +41,7 @@ def items_from(
     pictures that would get the same key in one call the second is rejected, for it would replace the first.
     Raises NotFound for a path that is not there, before anything is read.
     """
-    roots = [Path(os.path.abspath(Path(path).expanduser())) for path in paths]  # without `..`, links as they are
+    roots = [Path(os.path.abspath(Path(path).expanduser())) for path in paths]  # noqa: PTH100 - links as they are
     for root in roots:
         if not root.exists():
             raise NotFound(f"no such file or folder: {root}")
