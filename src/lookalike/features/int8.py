@@ -24,7 +24,7 @@ from lookalike.types import Pixels
 LEAST = 32
 """Fewer pictures than this do not show the range of what comes out of each layer."""
 MOST = 128
-"""More add little: VGG16's features agree with fp32 to a mean cosine of 0.9994 with 48 of them already."""
+"""More add little: VGG16's features agree with fp32 to a mean cosine of 0.9994 with 40 of them already."""
 FOLDER = "int8"
 
 
@@ -42,9 +42,17 @@ def calibrate(network: Network, entry: ModelEntry, fingerprint: str, folder: Pat
     if len(batches) < LEAST:
         raise BadSetting(f"calibrating {entry.name} needs at least {LEAST} pictures; {pictures} has {len(batches)}")
     nncf.set_log_level(logging.WARNING)
-    preset = nncf.QuantizationPreset.PERFORMANCE
+    # The widest range seen, where NNCF's default takes the mean of each picture's: a maximum over all places lives by
+    # its peaks. VGG16, 40 pictures of another source than the 32 compared: mean cosine 0.9994 (least 0.995), not 0.9976.
+    ranges = nncf.quantization.range_estimator.RangeEstimatorParametersSet.MINMAX
     with contextlib.redirect_stdout(sys.stderr):  # its progress bars; standard output belongs to the answer
-        quantised = nncf.quantize(network.model, nncf.Dataset(batches), subset_size=len(batches), preset=preset)
+        quantised = nncf.quantize(
+            network.model,
+            nncf.Dataset(batches),
+            subset_size=len(batches),
+            preset=nncf.QuantizationPreset.PERFORMANCE,
+            advanced_parameters=nncf.AdvancedQuantizationParameters(activations_range_estimator_params=ranges),
+        )
     return _keep(quantised, fingerprint, len(batches), folder)
 
 
