@@ -2,9 +2,9 @@
 
     python -m benchmarks.decode_pool [--pictures 10000] [--rounds 3] [--photos FOLDER]
 
-In one run, alternating: (a) bare Pillow, JPEG decoded at 1/8 scale, in one plain process a core; (b) `DecodePool.map`
-with the input of a hash; (c) `imagehash.phash` in one process, on a tenth of the files. The files are photos of the
-folder (or drawn ones) brought to 500 x 375 and saved anew. Rows go to benchmarks/out/decode_pool.jsonl.
+In one run, alternating: (a) bare Pillow, reading and decoding at the same reduced scale, one plain process a core;
+(b) `DecodePool.map` with the input of a hash; (c) `imagehash.phash` in one process, on a tenth of the files. The files
+are photos of the folder (or drawn ones) brought to 500 x 375 and saved anew; rows go to benchmarks/out.
 """
 
 import argparse
@@ -35,7 +35,7 @@ print(flush=True)
 for path in sys.stdin.read().split("\\n"):
     with open(path, "rb") as file:
         image = Image.open(io.BytesIO(file.read()))
-    image.draft(None, (32, 32))
+    image.draft(None, (int(sys.argv[1]), int(sys.argv[1])))
     image.load()
 """
 
@@ -68,10 +68,12 @@ def make_files(folder: Path, photos: Path | None, count: int) -> list[Path]:
     return paths
 
 
-def bare(paths: list[Path], cores: int) -> float:
-    """Seconds that plain processes take, one a core, counted from when all have started."""
+def bare(paths: list[Path], cores: int, box: int) -> float:
+    """Seconds that plain processes take, one a core, counted from when all have started; they keep `box` pixels."""
     processes = [
-        subprocess.Popen([sys.executable, "-c", BARE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", BARE, str(box)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         for _ in range(cores)
     ]
     for process in processes:
@@ -120,7 +122,7 @@ def main() -> None:
         some = paths[:: max(1, len(paths) // 1000)]
         pooled(some, pool)
         runs: dict[str, tuple[Callable[[], float], int]] = {
-            "bare": (lambda: bare(paths, cores), len(paths)),
+            "bare": (lambda: bare(paths, cores, int(32 * given.oversample)), len(paths)),
             "pool": (lambda: pooled(paths, pool), len(paths)),
             "imagehash, one core": (lambda: peer(some), len(some)),
         }

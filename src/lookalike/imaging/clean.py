@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lookalike.types import Border, Pixels
 
@@ -56,7 +55,7 @@ class _Edge:
     lines: int
     growth: float
     straight: float
-    colour: NDArray[np.int16]
+    colour: list[int]
 
 
 def find_border(rgb: Pixels) -> Border:
@@ -110,56 +109,66 @@ def _one_round(rgb: Pixels) -> Border:
     return Border(**{name: edge.lines for name, edge in edges.items() if _ends_frame(edge, edges.get(_OPPOSITE[name]))})
 
 
-def _edge_colour(line: Pixels) -> NDArray[np.int16] | None:
+def _edge_colour(line: Pixels) -> list[int] | None:
     """The colour of an outermost line (n, channels), or None where it is not nearly of one colour."""
-    some = line[:: len(line) // SMALLEST_SIDE, 0].tolist()  # most pictures end here: plain Python is the quickest
-    if max(some) - min(some) > EDGE_RANGE:
+    step = max(len(line) // SMALLEST_SIDE, 1)  # most pictures end here: plain Python is quicker than numpy
+    few = line[::step, 0].tolist()
+    if max(few) - min(few) > EDGE_RANGE:
         return None
-    line = np.ascontiguousarray(line.T)
-    if (line.max(axis=1).astype(np.int16) - line.min(axis=1)).max() > EDGE_RANGE:
-        return None
-    middle = line.shape[1] // 2
-    return np.partition(line, middle, axis=1)[:, middle].astype(np.int16)
+    colour = []
+    for channel in range(line.shape[1]):
+        values = sorted(line[:: max(step // 8, 1), channel].tolist())
+        if values[-1] - values[0] > EDGE_RANGE:
+            return None
+        colour.append(values[len(values) // 2])
+    return colour
 
 
-def _quiet_lines(lines: Pixels, colour: NDArray[np.int16]) -> int:
+def _quiet_lines(lines: Pixels, colour: list[int]) -> int:
     """How many lines from the edge on are of the colour, counted up to `MOST_OF_A_SIDE`."""
     most = int(len(lines) * MOST_OF_A_SIDE)
-    low = np.maximum(colour - QUIET, 0).astype(np.uint8)
-    span = np.minimum(colour + QUIET, 255).astype(np.uint8) - low  # below `low`, uint8 wraps round to beyond it
+    low = np.array([max(value - QUIET, 0) for value in colour], np.uint8)
+    span = np.array([min(value + QUIET, 255) for value in colour], np.uint8) - low
     specks = lines.shape[1] * lines.shape[2] * SPECKS
     start, step = 0, 8
     while start < most:
         block = lines[start : min(start + step, most)]
-        loud = np.flatnonzero(((block - low) > span).sum(axis=(1, 2)) > specks)
-        if loud.size:
-            return start + int(loud[0])
+        outside = ((block - low) > span).sum(axis=(1, 2))  # values below `low` wrap round to beyond the span
+        for line, count in enumerate(outside.tolist(), start):
+            if count > specks:
+                return line
         start, step = start + step, min(step * 2, 64)
     return most
 
 
-def _inner_edge(lines: Pixels, colour: NDArray[np.int16], quiet: int) -> _Edge:
+def _inner_edge(lines: Pixels, colour: list[int], quiet: int) -> _Edge:
     """The sharpest change near the end of the quiet lines, within the reach of JPEG's ringing."""
     first = max(quiet - 2, 0)
     zone = min(RINGING, len(lines) // 12) + quiet - first
-    window = np.abs(lines[first : first + zone + 5].astype(np.int16) - colour)
-    loud = window.sum(axis=(1, 2)) / (window.shape[1] * window.shape[2]) + FLOOR
-    disturbed = np.flatnonzero(loud[:-1] > FLOOR + DISTURBED)
-    reach = min(zone, int(disturbed[0]) if disturbed.size else len(loud) - 2) + 1
-    at = int(((loud[1 : reach + 1] + RINGING_FLOOR) / (loud[:reach] + RINGING_FLOOR)).argmax()) + 1
+    window = np.abs(lines[first : first + zone + 5].astype(np.int16) - np.array(colour, np.int16))
+    values = window.shape[1] * window.shape[2]
+    loud = [total / values + FLOOR for total in window.sum(axis=(1, 2)).tolist()]
+    at, steepest = 0, 0.0
+    for place in range(1, min(zone + 1, len(loud) - 1) + 1):
+        steep = (loud[place] + RINGING_FLOOR) / (loud[place - 1] + RINGING_FLOOR)
+        if steep > steepest:
+            at, steepest = place, steep  # the first line of content, or a mixture
+        if loud[place - 1] > FLOOR + DISTURBED:
+            break
     before = loud[max(at - 2, 0)]
     while at + 1 < len(loud) and loud[at] < BLEND * loud[at + 1]:
         at += 1
-    if first + at > int(len(lines) * MOST_OF_A_SIDE):
+    growth = loud[at] / before
+    if growth < SHARP or first + at > int(len(lines) * MOST_OF_A_SIDE):
         return _Edge(0, 0.0, 0.0, colour)
-    straight = float((window[at : at + 2].max(axis=2) > 2 * QUIET).mean())
-    return _Edge(first + at, float(loud[at] / before), straight, colour)
+    straight = np.count_nonzero(window[at : at + 2].max(axis=2) > 2 * QUIET) / (2 * window.shape[1])
+    return _Edge(first + at, growth, straight, colour)
 
 
 def _ends_frame(edge: _Edge, opposite: _Edge | None) -> bool:
     """Whether a sharp edge is a frame's: straight along the whole picture, or matched by the opposite side."""
     if edge.straight >= STRAIGHT:
         return True
-    if opposite is None or np.abs(edge.colour - opposite.colour).max() > QUIET:
+    if opposite is None or any(abs(a - b) > QUIET for a, b in zip(edge.colour, opposite.colour, strict=True)):
         return False
     return opposite.straight >= STRAIGHT or abs(edge.lines - opposite.lines) <= 2

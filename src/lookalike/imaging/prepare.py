@@ -134,7 +134,8 @@ def _box(inputs: Sequence[InputSpec]) -> tuple[int, int] | None:
 def _measure(
     data: bytes, decoded: Decoded, border: Border, box: tuple[int, int], limits: Limits
 ) -> tuple[Decoded, Border]:
-    """Decode again, in colour, until the border is measured well and what it leaves is as large as the inputs want."""
+    """Decode again until the border is measured well, and what it leaves is as large as the inputs want it."""
+    grey = decoded.rgb.ndim == 2
     while border and not _serves(decoded, border, box):
         before = decoded
         height, width = cut(decoded.rgb, border).shape[:2]
@@ -145,6 +146,7 @@ def _measure(
                 max(PRECISE, ceil(box[0] * decoded.rgb.shape[1] / width)),
                 max(PRECISE, ceil(box[1] * decoded.rgb.shape[0] / height)),
             ),
+            grey=grey,
         )
         border = find_border(decoded.rgb)
         if decoded.scale in (1, before.scale):
@@ -153,10 +155,10 @@ def _measure(
 
 
 def _serves(decoded: Decoded, border: Border, box: tuple[int, int]) -> bool:
-    if decoded.rgb.ndim == 2 or (decoded.scale > 1 and min(decoded.rgb.shape[:2]) < PRECISE):
-        return False
+    if decoded.scale == 1:
+        return True
     height, width = cut(decoded.rgb, border).shape[:2]
-    return decoded.scale == 1 or (width >= box[0] and height >= box[1])
+    return bool(min(decoded.rgb.shape[:2]) >= PRECISE and width >= box[0] and height >= box[1])
 
 
 def _full_size(border: Border, decoded: Decoded) -> Border:

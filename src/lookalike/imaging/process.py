@@ -11,7 +11,7 @@ from typing import IO, Any, BinaryIO, Final
 
 from lookalike.errors import ImageRejected, Unavailable
 from lookalike.imaging.limits import Limits
-from lookalike.imaging.worker import PROGRESS, SHARED_BYTES, Chunk, Reply, Request, Setup, receive, send
+from lookalike.imaging.worker import PROGRESS, SHARED_BYTES, Chunk, Reply, Request, Setup, receive, send, unpack
 from lookalike.types import InputSpec
 
 GRACE: Final = 1.0
@@ -74,7 +74,7 @@ class WorkerProcess:
             self._busy_since = begun = time.monotonic()
             try:
                 send(_pipe(process.stdin), Chunk(self._number, tuple(requests)))
-                replies: list[Reply] = receive(_pipe(process.stdout))
+                replies = unpack(receive(_pipe(process.stdout)))
             except (OSError, EOFError):
                 self._busy_since = None
                 number, place, _ = PROGRESS.unpack_from(progress)

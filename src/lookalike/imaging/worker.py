@@ -16,14 +16,18 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
+from operator import attrgetter
 from typing import IO, Any, BinaryIO, Final
+
+import numpy as np
 
 from lookalike.errors import ImageRejected
 from lookalike.imaging.limits import Limits
 from lookalike.imaging.prepare import prepare, read_bytes
-from lookalike.types import InputSpec, Prepared
+from lookalike.types import InputSpec, Pixels, Prepared
 
 LENGTH: Final = struct.Struct("<Q")
 PROGRESS: Final = struct.Struct("<qqd")
@@ -36,6 +40,9 @@ Request = tuple[str | None, bytes | None, bytes | None, bool]
 """Path, data, known digest, whether the digest of the pixels is wanted."""
 Reply = Prepared | tuple[bytes, int] | ImageRejected
 """A picture; digest and size of one that is known already; or why it was rejected."""
+Packed = tuple[list[Any], list[Pixels]]
+"""Replies fit for a pipe: a picture is the tuple of its plain values, its inputs are rows of one array each."""
+_PLAIN: Final = attrgetter("sha256", "pixels", "nbytes", "width", "height", "format", "border")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,29 @@ def receive(pipe: IO[bytes]) -> Any:
     if len(body) < length:
         raise EOFError
     return pickle.loads(body)
+
+
+def pack(replies: Sequence[Reply]) -> Packed:
+    """Replies of one chunk as a message: pickling each picture by itself would cost more than sending it."""
+    good = [reply for reply in replies if isinstance(reply, Prepared)]
+    arrays = [np.stack(rows) for rows in zip(*(reply.inputs for reply in good), strict=True)]
+    return [_PLAIN(reply) if isinstance(reply, Prepared) else reply for reply in replies], arrays
+
+
+def unpack(packed: Packed) -> list[Reply]:
+    """The replies again; their inputs are views of the chunk's arrays."""
+    values, arrays = packed
+    inputs = zip(*arrays, strict=True) if arrays else repeat(())
+    return [_unpack(value, inputs) for value in values]
+
+
+def _unpack(value: Any, inputs: Iterator[tuple[Pixels, ...]]) -> Reply:
+    if isinstance(value, ImageRejected):
+        return value
+    if len(value) == 2:
+        return value[0], value[1]
+    sha256, pixels, nbytes, width, height, kind, border = value
+    return Prepared(sha256, pixels, nbytes, width, height, kind, border, next(inputs))
 
 
 def answer(request: Request, inputs: Sequence[InputSpec], limits: Limits) -> Reply:
@@ -113,7 +143,7 @@ def main() -> None:
             PROGRESS.pack_into(progress, 0, chunk.number, place, time.monotonic())
             results.append(answer(request, setup.inputs, setup.limits))
         try:
-            send(replies, results)
+            send(replies, pack(results))
         except OSError:
             return
 
