@@ -3,7 +3,7 @@
 # Needs uv (pip install uv). Give --upgrade to move to newer versions.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-compile() { uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 "$@"; }
+compile() { uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -c requirements/constraints.in "$@"; }
 compile pyproject.toml -o requirements/run.lock "$@"
 compile requirements/build.in -o requirements/build.lock "$@"
 compile pyproject.toml --group dev -o requirements/dev.lock -c requirements/run.lock "$@"
