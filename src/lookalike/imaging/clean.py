@@ -22,7 +22,7 @@ MOST_OF_A_SIDE: Final = 0.45
 """At most this share of the height (or width) is taken from one side in one round; a wider flat part is content."""
 ROUNDS: Final = 16
 """Frames inside one another that are cut at most."""
-EDGE_RANGE: Final = 40
+EDGE_RANGE: Final = 16
 """Levels between the darkest and the brightest value of an outermost line, above which there is no frame."""
 QUIET: Final = 8
 """Levels that a value of a frame may be away from the frame's colour where no content is near."""
