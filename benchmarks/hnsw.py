@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from benchmarks.machine import describe, write_rows
 from lookalike.distance import nearest, normalise
-from lookalike.stores.hnsw import HnswIndex
+from lookalike.stores.hnsw import SPARE, HnswIndex
 from lookalike.types import FeatureSpec, Ids, Rows, Where
 
 faiss: Any = _typed  # its stubs describe the C++ side, not the Python one
@@ -83,7 +83,7 @@ def questions(index: HnswIndex, bare: Any, rows: int, ef: int, one_in: int) -> t
         mask[kept - 1] = True
         bits = np.packbits(mask, bitorder="little")
         selector = faiss.IDSelectorBitmap(bits)
-        wide = faiss.SearchParametersHNSW(efSearch=(ef + 4 * K) * one_in, sel=selector)
+        wide = faiss.SearchParametersHNSW(efSearch=max(ef + 4 * K, SPARE * K * one_in), sel=selector)
         found: Ids = bare.search(queries, K, params=wide)[1] + 1
         return found
 
@@ -91,24 +91,28 @@ def questions(index: HnswIndex, bare: Any, rows: int, ef: int, one_in: int) -> t
 
 
 def compare(asks: tuple[Ask, Ask], queries: Vectors, batch: int) -> tuple[list[float], list[Ids]]:
-    """Median seconds a query, and the answers of both, which take turns."""
+    """Median seconds a query, and the answers of both, which take turns; queries beyond whole batches are not asked."""
     spent: tuple[list[float], list[float]] = ([], [])
-    answers: tuple[list[Ids], list[Ids]] = ([], [])
+    answers = [np.full((len(queries), K), -1) for _ in asks]
     for warm in (True, False):
-        for start in range(0, len(queries) - batch + 1, batch):
-            part = queries[start : start + batch]
+        starts = range(0, len(queries) - batch + 1, batch)
+        for turn in range(len(starts)):
             for who, ask in enumerate(asks):
+                # half a round apart, or the second would find in the cache what the first has fetched
+                start = starts[(turn + who * (len(starts) // 2)) % len(starts)]
+                part = queries[start : start + batch]
                 started = time.perf_counter()
                 found = ask(part)
                 if not warm:
                     spent[who].append((time.perf_counter() - started) / batch)
-                    answers[who].append(found)
-    return [float(np.median(times)) for times in spent], [np.concatenate(found) for found in answers]
+                    answers[who][start : start + batch] = found
+    return [float(np.median(times)) for times in spent], answers
 
 
 def recall(found: Ids, truth: Ids) -> float:
     """The share of the true nearest that was found."""
-    pairs = zip(found, truth, strict=False)
+    asked = (found >= 0).any(axis=1)
+    pairs = zip(found[asked], truth[asked], strict=True)
     return float(np.mean([len(set(a.tolist()) & set(b.tolist()) - {-1}) / max(1, (b >= 0).sum()) for a, b in pairs]))
 
 

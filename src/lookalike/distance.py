@@ -163,7 +163,9 @@ def _blocks(rows: Features, keep: RowNumbers | None, queries: int) -> Iterator[t
 def _coarse(metric: Metric, queries: Features, rows: Features) -> NDArray[Any]:
     """Distances of all pairs: exact for Hamming, within `_slack` for cosine."""
     if metric == "cosine":
-        product: Distances = queries @ rows.T
+        # One query: row by row on this core. A library's threaded product waits for a second core, which under load
+        # took 20 ms instead of 0.1 ms for 3,000 rows of 512; alone on the machine it gains nothing either.
+        product: Distances = np.vecdot(rows, queries[0])[None] if len(queries) == 1 else queries @ rows.T
         np.subtract(1, product, out=product)
         return product
     left, right = _words(queries), _words(rows)

@@ -12,10 +12,11 @@ from lookalike.types import FeatureSpec
 class TestGraph(IndexContract):
     spec = FeatureSpec("vector", "cosine", 48, "v1")
     exact = False
+    size = 5000
 
     @pytest.fixture
     def make_index(self) -> MakeIndex:
-        return partial(HnswIndex, exact_below=150, loose=100, ef_construction=80)
+        return partial(HnswIndex, exact_below=150, loose=100, ef_construction=80, ef=40)
 
 
 class TestScanning(IndexContract):

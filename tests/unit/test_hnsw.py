@@ -18,7 +18,7 @@ SPEC = FeatureSpec("vector", "cosine", 48, "v1")
 
 
 def open_index(folder: Path | None = None, **settings: Any) -> HnswIndex:
-    return HnswIndex(SPEC, folder, **{"exact_below": 300, "loose": 100, "ef_construction": 80, **settings})
+    return HnswIndex(SPEC, folder, **{"exact_below": 300, "loose": 100, "ef_construction": 80, "ef": 60, **settings})
 
 
 def fill(index: FlatIndex, features: Features, *, first: int = 1, tenants: Any = 1) -> Model:
@@ -52,14 +52,15 @@ def test_recall_with_any_k(k: int) -> None:
     assert model.check(index.search(queries, k), queries, k) >= 0.98
 
 
-def test_a_tenant_unlike_the_query_is_found_all_the_same() -> None:
+@pytest.mark.parametrize("unlike", [1e-3, 0.3, 0.7])
+def test_a_tenant_unlike_the_query_is_found_all_the_same(unlike: float) -> None:
     """A third of the rows, all far from the query: nothing near the query passes the filter."""
     other = some(3000, 2)
-    other[:, :24] = 1e-3
+    other[:, :24] *= unlike
     index = open_index(exact_below=50)
     model = fill(index, np.concatenate([some(6000), distance.normalise(other)]), tenants=np.arange(9000) // 6000)
     queries = some(30, 3)
-    queries[:, 24:] = 1e-3
+    queries[:, 24:] *= unlike
     queries = distance.normalise(queries)
     assert model.check(index.search(queries, 10, tenant=1), queries, 10, tenant=1) >= 0.98
 
@@ -102,17 +103,17 @@ def test_new_rows_are_found_at_once_and_dead_ones_never(tmp_path: Path) -> None:
 
 def test_a_graph_on_disk_may_lag_behind_its_rows(tmp_path: Path) -> None:
     index = open_index(tmp_path)
-    model = fill(index, some(2000))
+    model = fill(index, some(4000))
     index.flush(1)
     graph = next(tmp_path.glob("snapshot-*/graph.faiss")).stat().st_ino
-    model.rows.update(fill(index, some(60, 2), first=5001).rows)
+    model.rows.update(fill(index, some(60, 2), first=6001).rows)
     index.flush(2)
     assert next(tmp_path.glob("snapshot-*/graph.faiss")).stat().st_ino == graph  # not written again
     queries = some(30, 3)
     for opened in (index, open_index(tmp_path), open_index(tmp_path, writable=False)):
         assert model.check(opened.search(queries, 10), queries, 10) >= 0.98
-        assert opened.count() == 2060
-    model.rows.update(fill(index, some(600, 4), first=6001).rows)
+        assert opened.count() == 4060
+    model.rows.update(fill(index, some(600, 4), first=7001).rows)
     index.flush(3)
     assert next(tmp_path.glob("snapshot-*/graph.faiss")).stat().st_ino != graph
     opened = open_index(tmp_path, writable=False)
@@ -121,32 +122,32 @@ def test_a_graph_on_disk_may_lag_behind_its_rows(tmp_path: Path) -> None:
 
 def test_a_reader_keeps_its_snapshot_while_the_writer_goes_on(tmp_path: Path) -> None:
     writer = open_index(tmp_path)
-    model = fill(writer, some(1500))
+    model = fill(writer, some(3500))
     writer.flush(1)
     reader = open_index(tmp_path, writable=False)
     for step in range(2, 5):
-        fill(writer, some(1500, step), first=1000 * step)
-        writer.delete(np.arange(1, 1000))
+        fill(writer, some(1500, step), first=1500 * step)
+        writer.delete(np.arange(1, 1500))
         writer.flush(step)
     assert model.check(reader.search(some(20, 9), 10), some(20, 9), 10) >= 0.98
     with pytest.raises(BadInput, match="reading only"):
         reader.flush(9)
     reader.delete(np.array([1500]))  # in memory alone, as the catalog says
     fill(reader, some(5, 11), first=9001)
-    assert reader.count() == 1500 - 1 + 5
+    assert reader.count() == 3500 - 1 + 5
     reader.clear()
     assert open_index(tmp_path).count() == writer.count()
 
 
 def test_it_reads_a_flat_snapshot_and_shrinks_back(tmp_path: Path) -> None:
     flat = FlatIndex(SPEC, tmp_path)
-    model = fill(flat, some(2000))
+    model = fill(flat, some(4000))
     flat.flush(1)
     index = open_index(tmp_path)
     assert index.search(some(2), 3).exact_within == EVERYTHING
     index.flush(2)  # builds the graph
     assert index.search(some(2), 3).exact_within == NOTHING
-    gone = np.arange(1, 1901)
+    gone = np.arange(1, 3901)
     index.delete(gone)
     model.delete(gone)
     index.flush(3)

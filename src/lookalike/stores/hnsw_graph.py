@@ -2,7 +2,7 @@
 
 Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using Hierarchical Navigable Small World
 graphs", 2018. Faiss can neither remove from such a graph nor search it while rows are added; both are dealt with here
-and in the index: rows that are gone are left out by a selector, and readers wait while a small batch is added.
+and in the index: rows that are gone are left out of what is found, and readers wait while a small batch is added.
 """
 
 import threading
@@ -66,24 +66,12 @@ class Shared:
                 self._condition.notify_all()
 
 
-class Selection:
-    """The rows that a search may return, and their nodes as Faiss wants them: one bit a node."""
-
-    def __init__(self, rows: NDArray[np.bool_], nodes: NDArray[np.bool_]) -> None:
-        self.rows = rows
-        self.count = int(np.count_nonzero(nodes))
-        self.share = self.count / max(1, len(nodes))
-        self._bits = np.packbits(nodes, bitorder="little")  # Faiss keeps a pointer to it
-        self.selector = faiss.IDSelectorBitmap(self._bits)
-
-
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Pairs of query and row that may be near; how many nodes each query reached; rows from `size` on were not seen."""
+    """Pairs of query and row that may be near; rows from `size` on were not looked at."""
 
     query: RowNumbers
     row: RowNumbers
-    reached: NDArray[np.intp]
     size: int
 
 
@@ -143,19 +131,16 @@ class Graph:
             self._index.add(np.ascontiguousarray(vectors[first]))
             self._nodes.extend(of_row, keys, first)
 
-    def select(self, rows: NDArray[np.bool_]) -> Selection:
-        """What to search where only some rows may be found."""
-        with self._lock.reading():
-            return Selection(rows, self._nodes.allowed(rows))
+    def search(self, queries: Features, ef: int, limit: int, ids: Ids, allowed: NDArray[np.bool_] | None) -> Proposal:
+        """At most `limit` rows for each query: the nearest allowed ones among about the nearest `ef` nodes of all.
 
-    def search(self, queries: Features, k: int, ef: int, limit: int, selection: Selection | None, ids: Ids) -> Proposal:
-        """At least `limit` rows for each query, if `k` nodes hold as many; `ids` are those of the rows to be given."""
-        selector = selection.selector if selection else None
-        parameters = faiss.SearchParametersHNSW(efSearch=ef, sel=selector)
+        `ids` are those of the rows that may be given.
+        """
+        parameters = faiss.SearchParametersHNSW(efSearch=ef)
         with self._lock.reading():
-            found = self._index.search(queries, k, params=parameters)[1]
-            query, row = self._nodes.expand(found, ids, selection.rows if selection else None, limit)
-            return Proposal(query, row, np.count_nonzero(found >= 0, axis=1), self.size)
+            nodes = self._index.search(queries, limit if allowed is None else ef, params=parameters)[1]
+            query, row = self._nodes.expand(nodes, ids, allowed, limit)
+            return Proposal(query, row, self.size)
 
 
 def read_graph(path: Path) -> Any:

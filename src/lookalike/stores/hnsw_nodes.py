@@ -80,15 +80,6 @@ class Nodes:
         self.of_row = np.concatenate([self.of_row, of_row])
         self._set_twins()
 
-    def allowed(self, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Which nodes have a row that is allowed; `rows` may know fewer rows, or more."""
-        known = rows[: self.rows]
-        if not self.twins:
-            return known
-        nodes = np.zeros(len(self.keys), np.bool_)
-        nodes[self.of_row[: len(known)][known]] = True
-        return nodes
-
     def expand(
         self, found: NDArray[Any], ids: Ids, allowed: NDArray[np.bool_] | None, limit: int
     ) -> tuple[RowNumbers, RowNumbers]:
@@ -99,10 +90,11 @@ class Nodes:
         query, place = np.nonzero(found >= 0)
         node = found[query, place]
         row = self._first[node]
+        twins = False
         if self.twins:
             start = np.searchsorted(self._twin_nodes, node, "left")
             more = np.searchsorted(self._twin_nodes, node, "right") - start
-            if more.any():
+            if twins := bool(more.any()):
                 offset = np.arange(more.sum()) - np.repeat(np.cumsum(more) - more, more)
                 row = np.concatenate([row, self._twins[np.repeat(start, more) + offset]])
                 query = np.concatenate([query, np.repeat(query, more)])
@@ -112,8 +104,9 @@ class Nodes:
             good[good] = allowed[row[good]]
         if not good.all():
             query, place, row = query[good], place[good], row[good]
-        order = np.lexsort((ids[row], place, query))
-        query, row = query[order], row[order]
+        if twins:
+            order = np.lexsort((ids[row], place, query))
+            query, row = query[order], row[order]
         first = np.arange(len(query)) - np.searchsorted(query, query) < limit
         return query[first], row[first]
 

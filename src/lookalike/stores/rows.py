@@ -94,10 +94,25 @@ class Lookup:
         first, last = np.searchsorted(tenants, tenant, "left"), np.searchsorted(tenants, tenant, "right")
         return rows[first:last]
 
+    @cached_property
+    def _by_id(self) -> NDArray[np.int32] | None:
+        """Row numbers in one table by id, where few ids below the highest are missing."""
+        if self.ids[-1] > 4 * len(self.ids) + LOOSE_ROWS or self.size > np.iinfo(np.int32).max:
+            return None
+        table = np.full(self.ids[-1] + 1, -1, np.int32)
+        table[self.ids] = self.rows
+        return table
+
     def find(self, ids: Ids) -> RowNumbers:
         """The row of each id, -1 where there is none."""
         if not len(self.ids):
             return np.full(len(ids), -1)
+        table = self._by_id
+        if table is not None:
+            if len(ids) and (ids.min() < 0 or ids.max() >= len(table)):
+                inside = (ids >= 0) & (ids < len(table))
+                return np.where(inside, table[np.where(inside, ids, 0)], -1).astype(np.intp)
+            return table[ids].astype(np.intp)
         place = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
         return np.where(self.ids[place] == ids, self.rows[place], -1)
 
@@ -124,8 +139,9 @@ class View:
     def find(self, ids: Ids) -> RowNumbers:
         """The living row of each id, -1 where there is none."""
         rows = self.lookup.find(ids)
-        known = np.flatnonzero(rows >= 0)
-        rows[known[~self.alive[rows[known]]]] = -1
+        if self.count < self.size:
+            known = np.flatnonzero(rows >= 0)
+            rows[known[~self.alive[rows[known]]]] = -1
         lost = np.flatnonzero(rows < 0)
         loose = self.lookup.size + np.flatnonzero(self.alive[self.lookup.size :])
         if len(lost) and len(loose):
@@ -253,13 +269,8 @@ class RowTable:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What to store, for the constructor."""
         view = self.view
-        return {
-            "ids": view.ids,
-            "tenants": view.tenants,
-            "alive": view.alive,
-            "base": view.base,
-            "tail": view.tail,
-        }
+        names = ("ids", "tenants", "alive", "base", "tail")
+        return {name: getattr(view, name) for name in names}
 
     def _mark(self, rows: RowNumbers) -> None:
         if len(rows):

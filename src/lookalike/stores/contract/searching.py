@@ -144,7 +144,7 @@ class Searching(Contract):
         readers = [threading.Thread(target=read) for _ in range(2)]
         for reader in readers:
             reader.start()
-        for step in range(30):
+        for step in range(20):
             index.upsert(second if step % 2 else first)
             index.upsert(self.rows(step, range(1000 + 50 * step, 1050 + 50 * step)))
             index.delete(np.arange(1000 + 50 * step, 1025 + 50 * step))
