@@ -3,7 +3,11 @@
 import os
 from pathlib import Path
 
+import platformdirs
 import pytest
+
+from lookalike.errors import Unavailable
+from lookalike.features import pull
 
 REQUIRED = os.environ.get("REQUIRE_ENGINES") == "1"
 
@@ -22,4 +26,15 @@ def photos() -> Path:
     folder = Path(named) if named else Path(__file__).parents[2] / "shared" / "photos"
     if not (folder / "manifest.tsv").is_file():
         absent(f"no real photos at {folder} (set LOOKALIKE_PHOTOS to a folder with a manifest.tsv)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cache() -> Path:
+    """The user's own cache with VGG16's weights in it, so that they are fetched once a machine."""
+    folder = Path(platformdirs.user_cache_dir("lookalike"))
+    try:
+        pull("vgg16", folder)
+    except Unavailable as error:
+        absent(f"no weights: {error}")
     return folder

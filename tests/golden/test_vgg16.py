@@ -7,12 +7,10 @@ beside the photos and fetched by pip.
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from lookalike.errors import Unavailable
 from lookalike.features import Precision, load_encoder, pull
 from lookalike.features.openvino_runtime import OpenVinoEncoder, has_bf16
 from tests.conftest import absent
@@ -29,17 +27,6 @@ def golden(photos: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArra
     # as Keras' load_img does it: Pillow's RGB, nearest pixel
     pictures = [Image.open(photos / name).convert("RGB").resize((224, 224), Image.Resampling.NEAREST) for name in names]
     return np.stack([np.asarray(picture) for picture in pictures]), raw, unit
-
-
-@pytest.fixture(scope="module")
-def cache() -> Path:
-    """The user's own cache, so that the weights are fetched once."""
-    folder = Path(platformdirs.user_cache_dir("lookalike"))
-    try:
-        pull("vgg16", folder)
-    except Unavailable as error:
-        absent(f"no weights: {error}")
-    return folder
 
 
 def encoder(cache: Path, precision: Precision) -> OpenVinoEncoder:

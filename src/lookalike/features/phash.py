@@ -26,6 +26,12 @@ Over 1,588 JPEG photos of about 500 x 375, bits that differ from the exact hash,
 core: 1: 2.3 bits, 1130/s; 2: 1.0 bits (99%: 6, most 12), 1080/s; 3: 0.46 bits (2, 12), 950/s; 4: 0.33 bits (2, 4),
 870/s; exact: 470/s. Photos of 800 pixels and more decode at 1/8 with 3 as with 1.
 """
+REDUCING_GAP = 2.0
+"""How much larger the picture is left by the whole-numbered reduction that goes before Lanczos in the fast mode.
+
+On 250 photos of about 500 x 375 it moved 0.06 bits on average and saved a quarter of the time from file to hash; a
+picture of many megapixels that is not a JPEG gains most.
+"""
 MARGIN = 2.0
 """A bit counts as sure where its coefficient is this far from the median: noise of this many grey levels a pixel."""
 USABLE = 0.5
@@ -58,9 +64,16 @@ class PHash:
 
     def __init__(self, exact: bool = False) -> None:
         self.input = InputSpec(
-            SIDE, SIDE, mode="L", resample="lanczos", oversample=1.0 if exact else OVERSAMPLE, full_decode=exact
+            SIDE,
+            SIDE,
+            mode="L",
+            resample="lanczos",
+            oversample=1.0 if exact else OVERSAMPLE,
+            full_decode=exact,
+            reducing_gap=None if exact else REDUCING_GAP,
         )
-        decoding = "every pixel" if exact else f"reduced scale, at least {OVERSAMPLE:g} times as large"
+        reduced = f"reduced scale, at least {OVERSAMPLE:g} times as large, box-reduced to {REDUCING_GAP:g} times"
+        decoding = "every pixel" if exact else reduced
         recipe = f"phash 1: {decoding}; L; lanczos to {SIDE} x {SIDE}; dct-ii, lowest 8 x 8, above their median"
         self.spec = FeatureSpec("phash", "hamming", _LOW, hashlib.sha256(recipe.encode()).hexdigest())
 

@@ -118,7 +118,8 @@ def resize_to(rgb: Pixels, spec: InputSpec) -> Pixels:
     image = Image.fromarray(rgb)
     if image.mode != spec.mode:
         image = image.convert(spec.mode)
-    return np.asarray(image.resize((spec.width, spec.height), _RESAMPLE[spec.resample]))
+    size = (spec.width, spec.height)
+    return np.asarray(image.resize(size, _RESAMPLE[spec.resample], reducing_gap=spec.reducing_gap))
 
 
 def _box(inputs: Sequence[InputSpec]) -> tuple[int, int] | None:
