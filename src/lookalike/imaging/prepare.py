@@ -18,7 +18,7 @@ from lookalike.imaging.decode import Decoded, decode
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
 from lookalike.types import Border, InputSpec, Pixels, Prepared
 
-PRECISE: Final = 128
+PRECISE: Final = 90
 """Pixels of the smaller side from which on a reduced picture tells its frame well enough."""
 
 _RESAMPLE: Final = {
@@ -59,9 +59,10 @@ def read_bytes(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> bytes:
 
 
 def _read_all(file: int, size: int, limits: Limits) -> bytes:
-    data = os.read(file, size + 1)
-    if len(data) == size:
-        return data
+    data = os.read(file, size)
+    if len(data) == size and not os.read(file, 1):
+        return data  # in one piece: a buffer larger than the file would be copied
+    os.lseek(file, len(data), os.SEEK_SET)
     parts = [data]
     total = len(data)
     while part := os.read(file, 1 << 20):  # one read may give less than it was asked for; the file may have grown

@@ -1,5 +1,6 @@
 """Adding pictures: reading and decoding in processes beside us, encoding in batches, writing durably."""
 
+import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,17 +32,16 @@ Row = Features | None
 
 @dataclass(slots=True)
 class Job:
-    """One item that must be read: how it stands in the catalog, and how its file looked before it was read."""
+    """One item that must be read: how it stands in the catalog, and how its file looked before it was read.
+
+    `path` is as the catalog keeps it, None for bytes.
+    """
 
     item: Item
     known: Known | None
+    path: str | None
     nbytes: int | None = None
     mtime_ns: int | None = None
-
-    @property
-    def path(self) -> str | None:
-        """The path as the catalog keeps it; none for bytes."""
-        return str(self.item.source) if isinstance(self.item.source, Path) else None
 
     def outcome(self, kind: OutcomeKind, reason: str | None = None) -> Outcome:
         """This job's outcome."""
@@ -116,10 +116,10 @@ class Ingest:
                 yield item if isinstance(item, Outcome) else self._job(item, known.get(item.key))
 
     def _job(self, item: Item, known: Known | None) -> Job | Outcome:
-        job = Job(item, known)
-        if isinstance(item.source, Path):
+        job = Job(item, known, str(item.source) if isinstance(item.source, Path) else None)
+        if job.path is not None:
             try:
-                stat = item.source.stat()
+                stat = os.stat(job.path)  # noqa: PTH116 - a third of the time of Path.stat, for every file of a folder
             except OSError:
                 return job  # the reader meets the same error and says so
             job.nbytes, job.mtime_ns = stat.st_size, stat.st_mtime_ns

@@ -52,20 +52,33 @@ def items_from(
 
 def _named(roots: list[Path], key: str | None, attributes: Attributes | None) -> Iterator[Item | Outcome]:
     seen: dict[str, Path] | None = {} if len(roots) > 1 else None  # one root alone cannot repeat a key
+    for root, path in _files_of(roots):
+        if isinstance(path, Outcome):
+            yield path
+            continue
+        whole = str(path)
+        name = key or (path.name if path is root else _below(root, whole))
+        if not _is_text(whole):
+            shown = os.fsencode(path).decode(errors="replace")
+            yield Outcome(shown, shown, "rejected", "the name is not valid UTF-8; rename the file")
+        elif seen is not None and seen.setdefault(name, path) != path:
+            reason = f"{seen[name]} has the same key; give the folder that holds both, or use another gallery"
+            yield Outcome(name, whole, "rejected", reason)
+        else:
+            yield Item(name, path, attributes)
+
+
+def _files_of(roots: list[Path]) -> Iterator[tuple[Path, Path | Outcome]]:
     for root in roots:
-        for path in files_below(root) if root.is_dir() else [root]:
-            if isinstance(path, Outcome):
-                yield path
-                continue
-            name = key or (path.relative_to(root).as_posix() if root.is_dir() else path.name)
-            if not _is_text(str(path)):
-                shown = os.fsencode(path).decode(errors="replace")
-                yield Outcome(shown, shown, "rejected", "the name is not valid UTF-8; rename the file")
-            elif seen is not None and seen.setdefault(name, path) != path:
-                reason = f"{seen[name]} has the same key; give the folder that holds both, or use another gallery"
-                yield Outcome(name, str(path), "rejected", reason)
-            else:
-                yield Item(name, path, attributes)
+        if root.is_dir():
+            yield from ((root, path) for path in files_below(root))
+        else:
+            yield root, root
+
+
+def _below(root: Path, path: str) -> str:
+    """The path relative to its root, with forward slashes; a tenth of the time of `Path.relative_to`."""
+    return path[len(str(root)) :].lstrip(os.sep).replace(os.sep, "/")
 
 
 def files_below(folder: Path) -> Iterator[Path | Outcome]:
@@ -77,7 +90,7 @@ def files_below(folder: Path) -> Iterator[Path | Outcome]:
         yield Outcome(str(folder), str(folder), "rejected", f"cannot read the folder: {error.strerror}")
         return
     for entry in found:
-        path = folder / entry.name
+        path = Path(entry.path)
         if entry.is_dir(follow_symlinks=False):
             if not (path / "gallery.toml").is_file():  # a gallery's own files are not pictures to add
                 yield from files_below(path)
