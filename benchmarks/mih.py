@@ -32,7 +32,7 @@ from lookalike.types import FeatureSpec, Rows
 
 SPEC = FeatureSpec("phash", "hamming", 8, "benchmark")
 RADIUS, K = 7, 10
-TURN = 50
+TURN = 500
 Bits = NDArray[np.uint8]
 Distances = NDArray[np.float32]
 Search = Callable[[Bits], Distances]

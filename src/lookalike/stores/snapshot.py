@@ -17,6 +17,7 @@ import shutil
 import zlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
+from mmap import PAGESIZE
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,9 @@ def _load(
     for name, entry in manifest["files"].items():
         _check_file(path / name, entry, verify)
         if name.endswith(".npy"):
-            arrays[name.removesuffix(".npy")] = _read_array(path / name, mmap)
+            arrays[name.removesuffix(".npy")] = array = _read_array(path / name, mmap)
+            if verify and isinstance(array, np.memmap):
+                _touch(array)
         elif name in readers:
             try:
                 files[name] = readers[name](path / name)
@@ -221,6 +224,11 @@ def _read_array(path: Path, mmap: bool) -> NDArray[Any]:
         raise Damaged(f"{path} is not an array: {error}; {REMEDY}") from error
     array.setflags(write=False)
     return array
+
+
+def _touch(array: NDArray[Any]) -> None:
+    """Look at every page of a mapped array that was just read, so that searches do not wait for the page table."""
+    array.reshape(-1).view(np.uint8)[::PAGESIZE].max(initial=0)
 
 
 def _keep_files(folder: Path, new: Path, keep: Collection[str]) -> dict[str, dict[str, int]]:
