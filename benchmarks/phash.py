@@ -3,7 +3,7 @@
     python -m benchmarks.phash [--photos 600]
 
 One process, one thread. First the hash alone, of 32 x 32 grey pictures in memory; then from the bytes of JPEG photos
-in memory, in turns of 50: `imagehash`, our exact mode, and reduced-scale decoding that keeps at least 1, 1.5, 2, 3 or 4
+in memory, in turns of 50: `imagehash`, our exact mode, and reduced-scale decoding that keeps at least 1, 1.25, 1.5, 2 or 3
 times the 32 x 32. The distance is in bits of 64, from the exact hash of the same picture.
 """
 
@@ -28,7 +28,7 @@ from lookalike.imaging import prepare
 from lookalike.types import InputSpec
 
 TURN = 50
-OVERSAMPLES = (1.0, 1.5, 2.0, 3.0, 4.0)
+OVERSAMPLES = (1.0, 1.25, 1.5, 2.0, 3.0)
 Hashes = NDArray[np.uint8]
 
 

@@ -69,14 +69,15 @@ class GallerySettings:
     """What a gallery was made with; kept in its `gallery.toml`, to be edited by hand.
 
     `pipelines` in order of precedence, the last ranks what is merely similar; `index` and `thresholds` by pipeline,
-    where they are not the default ones; `precision` of its networks (int8 has features of its own, so it belongs to
-    the gallery).
+    where they are not the default ones; `exact_phash` hashes from every pixel, as imagehash does; `precision` of its
+    networks (int8 has features of its own, so it belongs to the gallery).
     """
 
     pipelines: tuple[str, ...] = DEFAULT_PIPELINES
     index: Mapping[str, str] = field(default_factory=dict)
     thresholds: Mapping[str, float] = field(default_factory=dict)
     precision: Precision | None = None
+    exact_phash: bool = False
 
 
 def read_gallery(folder: Path) -> GallerySettings:
@@ -117,7 +118,15 @@ def _gallery(table: dict[str, Any]) -> GallerySettings:
         table.get("index", {}),
         table.get("thresholds", {}),
         None if precision is None else _precision(precision, "precision"),
+        _flag(table, "exact_phash"),
     )
+
+
+def _flag(table: dict[str, Any], name: str) -> bool:
+    value = table.get(name, False)
+    if not isinstance(value, bool):
+        raise BadSetting(f"{name} is true or false, not {value!r}")
+    return value
 
 
 def write_gallery(folder: Path, settings: GallerySettings) -> None:
@@ -129,6 +138,8 @@ def write_gallery(folder: Path, settings: GallerySettings) -> None:
     lines.append(f"pipelines = [{', '.join(_quoted(p) for p in settings.pipelines)}]")
     if settings.precision is not None:
         lines.append(f"precision = {_quoted(settings.precision)}")
+    if settings.exact_phash:
+        lines.append("exact_phash = true")
     lines += ["", "[index]", *(f"{_quoted(name)} = {_quoted(engine)}" for name, engine in settings.index.items())]
     lines += ["", "[thresholds]", *(f"{_quoted(name)} = {value}" for name, value in settings.thresholds.items())]
     text = "\n".join(lines) + "\n"

@@ -82,7 +82,13 @@ def _builder(
 
     @functools.cache  # opened again for writing, a pipeline keeps its encoder
     def encoder_of(name: str) -> Encoder:
-        return load_encoder(name, settings.cache, precision=precision, user_file=settings.models)
+        return load_encoder(
+            name,
+            settings.cache,
+            precision=precision,
+            exact_phash=made_with.exact_phash,
+            user_file=settings.models,
+        )
 
     def build(name: str) -> Pipeline:
         encoder = encoder_of(name)

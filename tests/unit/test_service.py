@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import lookalike
+from lookalike.config import GallerySettings, from_environment
 from lookalike.errors import BadSetting, GalleryBusy, ImageRejected, NotFound, UnsupportedQuery
 from lookalike.types import Item
-from lookalike.wiring import open_gallery
+from lookalike.wiring import create_gallery, open_gallery
 from tests.pictures import drawn, encoded
 
 HASHES = ("phash",)
@@ -298,3 +299,13 @@ def test_answers_can_be_written_as_json(many: lookalike.SearchService) -> None:
     assert json.dumps([h.distance for h in answer.hits])
     assert answer.exact_within == {"phash": 1.0}
     assert set(answer.took_ms) >= {"decode", "digest", "phash", "merge"}
+
+
+def test_a_gallery_of_exact_hashes(folder: Path, tmp_path: Path) -> None:
+    create_gallery(tmp_path / "exact", GallerySettings(HASHES, exact_phash=True), from_environment())
+    with open_gallery(tmp_path / "exact") as exact, open_gallery(tmp_path / "fast", pipelines=HASHES) as fast:
+        exact.add(folder)
+        fast.add(folder)
+        assert exact.search(folder / "2.png").hits[0].key == "2.png"
+        fingerprints = {g.status().pipelines[0].fingerprint for g in (exact, fast)}
+        assert len(fingerprints) == 2

@@ -208,11 +208,15 @@ def init(
         str | None,
         typer.Option(metavar="NAME", show_default=False, help="How networks calculate: auto, fp32, bf16 or int8."),
     ] = None,
+    exact_phash: Annotated[
+        bool,
+        typer.Option("--exact-phash", metavar=FLAG, help="Hash from every pixel, as imagehash does: slower."),
+    ] = False,
 ) -> int:
     """Make an empty gallery with settings of its own (add makes the default one by itself)."""
     from lookalike.cli.upkeep import init
 
-    return init(session, pipelines, index, precision)
+    return init(session, pipelines, index, precision, exact_phash=exact_phash)
 
 
 @command(app, rich_help_panel=UPKEEP)

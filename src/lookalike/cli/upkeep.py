@@ -15,14 +15,29 @@ from lookalike.service import PipelineStatus, Status
 from lookalike.wiring import create_gallery
 
 
-def init(session: Session, pipelines: Sequence[str] | None, index: Sequence[str] | None, precision: str | None) -> int:
+def init(
+    session: Session,
+    pipelines: Sequence[str] | None,
+    index: Sequence[str] | None,
+    precision: str | None,
+    *,
+    exact_phash: bool,
+) -> int:
     """Make an empty gallery; raises BadSetting where there is one already."""
     names = _names(pipelines or ()) or DEFAULT_PIPELINES
     engines = pairs(index, "--index")
-    made_with = GallerySettings(names, engines, precision=_precision(precision))
+    made_with = GallerySettings(names, engines, precision=_precision(precision), exact_phash=exact_phash)
     create_gallery(session.folder, made_with, session.settings)
     if session.json:
-        emit({"gallery": str(session.folder), "pipelines": names, "index": engines, "precision": precision})
+        emit(
+            {
+                "gallery": str(session.folder),
+                "pipelines": names,
+                "index": engines,
+                "precision": precision,
+                "exact_phash": exact_phash,
+            }
+        )
     else:
         say(f"Made a gallery in {shown(str(session.folder))} with the pipelines {', '.join(names)}.")
     return ExitCode.FINE
