@@ -3,8 +3,8 @@
     python -m benchmarks.phash [--photos 600]
 
 One process, one thread. First the hash alone, of 32 x 32 grey pictures in memory; then from the bytes of JPEG photos
-in memory, in turns of 50: `imagehash`, our exact mode, and reduced-scale decoding that keeps at least 1, 1.25, 1.5, 2 or 3
-times the 32 x 32. The distance is in bits of 64, from the exact hash of the same picture.
+in memory, in turns of 50: `imagehash`, our exact mode, and reduced-scale decoding that keeps at least 1, 1.25, 1.5, 2
+or 3 times the 32 x 32. The distance is in bits of 64, from the exact hash of the same picture.
 """
 
 import argparse
