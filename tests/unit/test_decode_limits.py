@@ -18,7 +18,7 @@ from PIL import Image
 from pillow_heif import from_pillow
 
 from lookalike.errors import BadSetting, ImageRejected
-from lookalike.imaging import decode as decode_module
+from lookalike.imaging import formats
 from lookalike.imaging.decode import decode
 from lookalike.imaging.limits import Limits
 
@@ -339,7 +339,7 @@ def test_whatever_a_reader_raises_becomes_a_rejection(monkeypatch: pytest.Monkey
         def broken(*_: Any, error: Exception = error) -> Any:
             raise error
 
-        monkeypatch.setitem(decode_module.formats.READERS, "JPEG", broken)
+        monkeypatch.setitem(formats.READERS, "JPEG", broken)
         result = rejected(WHOLE["JPEG"])
         assert result.reason == reason
         assert result.__cause__ is error

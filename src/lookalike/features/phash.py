@@ -19,7 +19,7 @@ from lookalike.types import Encoded, EncodedViews, Features, FeatureSpec, InputS
 
 SIDE = 32
 """Width and height of the grey picture that is hashed."""
-OVERSAMPLE = 1.25
+OVERSAMPLE = 3.0
 """How much larger than 32 x 32 a reduced-scale decode must be in the fast mode.
 
 Over 1,588 JPEG photos of about 500 x 375, bits that differ from the exact hash, and hashes a second with decoding, one

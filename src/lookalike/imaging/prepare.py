@@ -18,7 +18,7 @@ from lookalike.imaging.decode import Decoded, decode
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
 from lookalike.types import Border, InputSpec, Pixels, Prepared
 
-PRECISE: Final = 90
+PRECISE: Final = 128
 """Pixels of the smaller side from which on a reduced picture tells its frame well enough."""
 
 _RESAMPLE: Final = {
