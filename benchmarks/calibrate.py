@@ -43,9 +43,8 @@ def measured(name: str) -> tuple[int, Calibration]:
     found = stranger_distances(encoder.spec.metric, stored.features[kept], groups, views=views[kept])
     anchors = tuple((round(min(d, 1.0), 5), round(r, 3)) for d, r in found.anchors(RATES))
     threshold = Calibration(anchors, 0.0).distance_at(np.log10(COPY_RATE))
-    if encoder.spec.metric == "hamming":
-        threshold = np.floor(threshold * encoder.spec.scale) / encoder.spec.scale
-    return found.pairs, Calibration(anchors, round(threshold, 3))
+    steps = encoder.spec.scale if encoder.spec.metric == "hamming" else 1000
+    return found.pairs, Calibration(anchors, float(np.floor(threshold * steps) / steps))
 
 
 def main() -> None:
