@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -309,3 +310,15 @@ def test_a_gallery_of_exact_hashes(folder: Path, tmp_path: Path) -> None:
         assert exact.search(folder / "2.png").hits[0].key == "2.png"
         fingerprints = {g.status().pipelines[0].fingerprint for g in (exact, fast)}
         assert len(fingerprints) == 2
+
+
+def test_a_reader_that_becomes_the_writer_closes_cleanly(tmp_path: Path) -> None:
+    """Its index was opened for reading; what it has to save by then is left to the next opening."""
+    with open_gallery(tmp_path / "gallery", pipelines=HASHES) as first:
+        first.add([Item(str(n), encoded(drawn(n, (40, 30)))) for n in range(12)])
+    with open_gallery(tmp_path / "gallery") as gallery, mock.patch("lookalike.service.follow.PENDING_ROWS", 0):
+        gallery.search(encoded(drawn(1)))
+        gallery.remove([str(n) for n in range(6)])
+        gallery.search(encoded(drawn(1)))
+    with open_gallery(tmp_path / "gallery") as again:
+        assert again.status().pipelines[0].rows == 6

@@ -15,6 +15,9 @@ VERDICTS = {
     "copy": "One is a copy of the other, edited.",
     "similar": "They are different pictures.",
 }
+ALIKE = "They look alike, but not enough to call one a copy of the other."
+ALIKE_FROM = -3.0
+"""Log10 of how rarely strangers come so close, from which two pictures are said to look alike."""
 
 
 def duplicates(session: Session, pipelines: Sequence[str] | None) -> int:
@@ -43,7 +46,7 @@ def compare(session: Session, a: str, b: str) -> int:
     if session.json:
         emit(comparison_object(a, b, found))
     else:
-        say(VERDICTS[found.evidence])
+        say(_verdict(found))
         out().print(_table(found))
     return ExitCode.FINE
 
@@ -62,3 +65,10 @@ def _table(found: Comparison) -> Table:
         rare = "1 in " + (f"{10**-measured.rarity:,.0f}" if measured.rarity > -9 else "a billion or fewer")
         table.add_row(measured.pipeline, answer, f"{measured.distance:.3f}", f"{measured.threshold:.3f}", rare)
     return table
+
+
+def _verdict(comparison: Comparison) -> str:
+    rarest = min((m.rarity for m in comparison.measured if m.rarity is not None), default=0.0)
+    if comparison.evidence == "similar" and rarest <= ALIKE_FROM:
+        return ALIKE
+    return VERDICTS[comparison.evidence]

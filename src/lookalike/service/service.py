@@ -1,29 +1,26 @@
 """The search service: one gallery, its catalog and its pipelines, behind one set of methods."""
 
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypedDict, Unpack
 
 from lookalike.catalog import Catalog
-from lookalike.errors import ImageRejected, LookalikeError, NotFound, UnsupportedQuery
+from lookalike.errors import ImageRejected, LookalikeError, NotFound
 from lookalike.imaging import Limits, Source, prepare, read_bytes
 from lookalike.pipeline import Pipeline
 from lookalike.service.compare import Comparison, compare_prepared
-from lookalike.service.decoding import Decoder
 from lookalike.service.duplicates import Cluster, clusters
 from lookalike.service.filters import Filter, conditions_of, where_of
-from lookalike.service.follow import Follower
 from lookalike.service.ingest import Ingest
 from lookalike.service.lock import WriterLock
+from lookalike.service.opened import Opened, Pipelines, follow
 from lookalike.service.search import Queried, Request, Searcher, Stages
-from lookalike.service.sources import items_from
+from lookalike.service.sources import items_of
 from lookalike.service.status import RepairReport, Status, rebuild, status_of
-from lookalike.types import Answer, Attributes, InputSpec, Item, Outcome, Prepared, Record
+from lookalike.types import Answer, Attributes, Item, Outcome, Prepared, Record
 
 Query = str | Path | bytes
 """A query: the path of a picture, or its bytes."""
@@ -53,13 +50,6 @@ class SearchOptions(TypedDict, total=False):
     orientations: bool
 
 
-@dataclass(slots=True)
-class _Open:
-    pipeline: Pipeline
-    follower: Follower
-    writable: bool
-
-
 class SearchService:
     """One gallery. Methods are safe to call from several threads; one process writes, any number read.
 
@@ -77,14 +67,9 @@ class SearchService:
         workers: int | None = None,
     ) -> None:
         self._catalog = catalog
-        self._names = tuple(names)
-        self._build = build
         self._lock = lock
         self._limits = limits or Limits()
-        self._workers = workers
-        self._opened: dict[str, _Open] = {}
-        self._decoders: dict[tuple[InputSpec, ...], Decoder] = {}
-        self._opening = threading.Lock()
+        self._pipelines = Pipelines(names, build, catalog, lock, self._limits, workers)
 
     def __enter__(self) -> Self:
         return self
@@ -95,18 +80,11 @@ class SearchService:
     @property
     def pipelines(self) -> tuple[str, ...]:
         """The names of the gallery's pipelines, in order of precedence."""
-        return self._names
+        return self._pipelines.names
 
     def close(self) -> None:
         """Save what is worth saving, and release files and the right to write."""
-        for opened in self._opened.values():
-            if self._lock.held:
-                opened.follower.save()
-            opened.pipeline.index.close()
-        self._opened.clear()
-        for decoder in self._decoders.values():
-            decoder.close()
-        self._decoders.clear()
+        self._pipelines.close()
         self._catalog.close()
         self._lock.close()
 
@@ -137,16 +115,16 @@ class SearchService:
         by its file's size and time or its digest, without decoding. A picture that cannot be read is rejected with
         the reason and stops nothing. Raises GalleryBusy while another process writes.
         """
-        items = _items(what, key, attributes)
+        items = items_of(what, key, attributes)
         with self._lock:
             tenant_id = self._catalog.tenant_id(tenant, create=True)
-            opened = self._open(self._names)
-            run = Ingest(self._catalog, [o.pipeline for o in opened], self._decoder(opened), tenant_id)
+            opened = self._pipelines.open()
+            run = Ingest(self._catalog, [o.pipeline for o in opened], self._pipelines.decoder(opened), tenant_id)
             for count, outcome in enumerate(run.run(items), 1):
                 if count % FOLLOW_EVERY == 0:
-                    self._follow(opened)
+                    follow(opened)
                 yield outcome
-            self._follow(opened)
+            follow(opened)
             for o in opened:
                 o.follower.save()
 
@@ -184,14 +162,14 @@ class SearchService:
         self, queries: Iterable[Query], **options: Unpack[SearchOptions]
     ) -> Iterator[tuple[Query, Answer | ImageRejected]]:
         """Like `search`, for many queries in batches: each with its answer, or with what is wrong with it."""
-        opened = self._open(self._chosen(options.get("pipelines")))
+        opened = self._pipelines.open(options.get("pipelines"))
         request = self._request(options)
         request.check()
         searcher = Searcher(self._catalog, [o.pipeline for o in opened])
         return self._answers(iter(queries), opened, searcher, request)
 
     def _answers(
-        self, queries: Iterator[Query], opened: Sequence[_Open], searcher: Searcher, request: Request
+        self, queries: Iterator[Query], opened: Sequence[Opened], searcher: Searcher, request: Request
     ) -> Iterator[tuple[Query, Answer | ImageRejected]]:
         asked: deque[Query] = deque()
 
@@ -201,10 +179,10 @@ class SearchService:
                 yield Source(data=query) if isinstance(query, bytes) else Source(path=Path(query))
 
         stages = Stages()
-        prepared = self._decoder(opened).map(sources())
+        prepared = self._pipelines.decoder(opened).map(sources())
         while batch := list(islice(prepared, QUERY_BATCH)):
             stages.mark("decode")
-            sequence = self._follow(opened)
+            sequence = follow(opened)
             stages.mark("follow")
             pairs = [(asked.popleft(), picture) for picture in batch]
             good = [Queried(p, q if isinstance(q, bytes) else Path(q)) for q, p in pairs if isinstance(p, Prepared)]
@@ -232,7 +210,7 @@ class SearchService:
 
     def compare(self, a: Query, b: Query) -> Comparison:
         """What each pipeline says of two pictures, neither of which need be in the gallery."""
-        opened = self._open(self._names)
+        opened = self._pipelines.open()
         inputs = [o.pipeline.input for o in opened]
         first, second = (
             prepare(_bytes(q, self._limits), inputs, limits=self._limits, want_pixels=True) for q in (a, b)
@@ -244,8 +222,8 @@ class SearchService:
         tenant_id = self._catalog.tenant_id(tenant)
         if tenant_id is None:
             return iter(())
-        opened = self._open(self._chosen(pipelines))
-        self._follow(opened)
+        opened = self._pipelines.open(pipelines)
+        follow(opened)
         return clusters(self._catalog, [o.pipeline for o in opened], tenant_id)
 
     def get(self, key: str, *, tenant: str = DEFAULT_TENANT) -> Record:
@@ -263,12 +241,12 @@ class SearchService:
 
     def status(self) -> Status:
         """How many pictures there are, and how each pipeline stands to the catalog."""
-        return status_of(self._catalog, {name: self._try_open(name) for name in self._names})
+        return status_of(self._catalog, {name: self._pipelines.try_open(name) for name in self.pipelines})
 
     def repair(self) -> RepairReport:
         """Check the catalog, and build every index anew from it; raises Damaged where the catalog itself is."""
         with self._lock:
-            return rebuild(self._catalog, {o.pipeline.name: o.follower for o in self._open(self._names)})
+            return rebuild(self._catalog, {o.pipeline.name: o.follower for o in self._pipelines.open()})
 
     # -- inside -------------------------------------------------------------------------------------------------
 
@@ -277,57 +255,6 @@ class SearchService:
         if tenant_id is None:
             raise NotFound(f"no picture {key!r} in tenant {tenant!r}")
         return tenant_id
-
-    def _chosen(self, names: Sequence[str] | None) -> Sequence[str]:
-        unknown = [name for name in names or () if name not in self._names]
-        if unknown:
-            raise UnsupportedQuery(f"this gallery has no pipeline {unknown[0]!r}; it has {', '.join(self._names)}")
-        return [name for name in self._names if not names or name in names]
-
-    def _open(self, names: Sequence[str]) -> list[_Open]:
-        with self._opening:
-            for name in names:
-                opened = self._opened.get(name)
-                if opened is None or (self._lock.held and not opened.writable):
-                    # a reader's index is left to the searches that still use it
-                    pipeline = self._build(name)
-                    self._opened[name] = _Open(pipeline, Follower(self._catalog, pipeline), self._lock.held)
-            return [self._opened[name] for name in names]
-
-    def _decoder(self, opened: Sequence[_Open]) -> Decoder:
-        inputs = tuple(o.pipeline.input for o in opened)
-        with self._opening:
-            if inputs not in self._decoders:
-                self._decoders[inputs] = Decoder(inputs, self._limits, self._workers)
-            return self._decoders[inputs]
-
-    def _try_open(self, name: str) -> tuple[Pipeline, Follower] | LookalikeError:
-        """A pipeline that cannot be opened (weights not fetched yet) is reported by the status, not raised."""
-        try:
-            [opened] = self._open([name])
-        except LookalikeError as error:
-            return error
-        return opened.pipeline, opened.follower
-
-    def _follow(self, opened: Sequence[_Open]) -> int:
-        return min(o.follower.catch_up() for o in opened)
-
-
-def _items(
-    what: str | Path | Iterable[str | Path | Item | Outcome], key: str | None, attributes: Attributes | None
-) -> Iterator[Item | Outcome]:
-    """Paths become items, all paths together, so that two of them cannot take one key unseen."""
-    given = [what] if isinstance(what, str | Path) else what
-    if isinstance(given, list | tuple) and all(isinstance(one, str | Path) for one in given):
-        yield from items_from(
-            [Path(one) for one in given if isinstance(one, str | Path)], key=key, attributes=attributes
-        )
-        return
-    for one in given:
-        if isinstance(one, str | Path):
-            yield from items_from([one], key=key, attributes=attributes)
-        else:
-            yield one
 
 
 def _bytes(query: Query, limits: Limits) -> bytes:

@@ -31,6 +31,23 @@ def looks_like_picture(path: Path) -> bool:
     return head.startswith(_MAGIC) or (head[4:8] == b"ftyp" and head[8:12] in _BRANDS)
 
 
+def items_of(
+    what: str | Path | Iterable[str | Path | Item | Outcome], key: str | None, attributes: Attributes | None
+) -> Iterator[Item | Outcome]:
+    """Files, folders and items as they come; paths given in a list are seen together, so that no two take one key."""
+    given = [what] if isinstance(what, str | Path) else what
+    if isinstance(given, list | tuple) and all(isinstance(one, str | Path) for one in given):
+        yield from items_from(
+            [Path(one) for one in given if isinstance(one, str | Path)], key=key, attributes=attributes
+        )
+        return
+    for one in given:
+        if isinstance(one, str | Path):
+            yield from items_from([one], key=key, attributes=attributes)
+        else:
+            yield one
+
+
 def items_from(
     paths: Iterable[str | Path], *, key: str | None = None, attributes: Attributes | None = None
 ) -> Iterator[Item | Outcome]:
