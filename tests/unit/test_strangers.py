@@ -1,16 +1,13 @@
 """Distances between strangers: counted as a plain double loop counts them, and read off anchors without steps back."""
 
-import math
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from lookalike.distance import normalise
 from lookalike.errors import BadInput
-from lookalike.evaluate.strangers import log_rate, stranger_distances, stranger_quantiles
+from lookalike.evaluate.strangers import stranger_distances
 
 
 def codes(count: int, seed: int = 0) -> np.ndarray:
@@ -72,7 +69,6 @@ def test_anchors_rise_and_are_honest(metric, rows) -> None:
     found = stranger_distances(metric, rows, labels)
     anchors = found.anchors()
     assert len(anchors) >= 4
-    assert anchors == stranger_quantiles(metric, rows, labels)
     assert all(low[0] < high[0] and low[1] < high[1] for low, high in pairwise(anchors))
     for distance, rate in anchors:
         assert found.rate(distance) == pytest.approx(10**rate)
@@ -97,22 +93,3 @@ def test_strangers_need_two_groups_and_as_many_labels_as_rows() -> None:
         stranger_distances("hamming", codes(0), [])
     with pytest.raises(BadInput, match="3 features"):
         stranger_distances("hamming", codes(3), ["a", "b"])
-
-
-ANCHORS = [(0.2, -5.0), (0.25, -4.0), (0.3, -3.0), (0.5, -0.5)]
-
-
-def test_a_rate_is_read_between_the_anchors_and_beyond() -> None:
-    assert log_rate(ANCHORS, 0.225) == pytest.approx(-4.5)
-    assert log_rate(ANCHORS, 0.1) == pytest.approx(-7.0)
-    assert log_rate(ANCHORS, 1.0) == 0.0
-    assert log_rate(ANCHORS, 1.7) == 0.0
-    with pytest.raises(BadInput, match="two anchors"):
-        log_rate(ANCHORS[:1], 0.1)
-
-
-@given(st.floats(0, 2), st.floats(0, 2))
-def test_a_rate_never_falls_as_the_distance_grows(a: float, b: float) -> None:
-    low, high = sorted((a, b))
-    assert log_rate(ANCHORS, low) <= log_rate(ANCHORS, high) + 1e-12
-    assert math.isfinite(log_rate(ANCHORS, low))

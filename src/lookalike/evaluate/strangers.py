@@ -100,36 +100,6 @@ def stranger_distances(
     return Strangers(edges, counts, int(counts.sum()))
 
 
-def stranger_quantiles(
-    metric: Metric,
-    features: Features,
-    groups: Sequence[str],
-    *,
-    views: Features | None = None,
-    rates: Sequence[float] = RATES,
-) -> list[Anchor]:
-    """Anchors (distance, log10 rate) of the distances between unrelated pictures: see `stranger_distances`."""
-    return stranger_distances(metric, features, groups, views=views).anchors(rates)
-
-
-def log_rate(anchors: Sequence[Anchor], distance: float) -> float:
-    """log10 of the share of unrelated pictures expected within this distance, read off the anchors; at most 0.
-
-    Between anchors, and below the first, it follows straight lines: below, the line through the first and the last
-    anchor at most 1.5 powers of ten above it, which is longer, and so steadier, than the first step. That part is an
-    estimate and not a measurement. It never falls as the distance grows. Raises BadInput for fewer than two anchors.
-    """
-    if len(anchors) < 2:
-        raise BadInput("A rate can't be read off fewer than two anchors.")
-    places, rates = zip(*anchors, strict=True)
-    if distance >= places[0]:
-        high = (max(1.0, places[-1] + 1e-9), 0.0)
-        return min(0.0, float(np.interp(distance, (*places, high[0]), (*rates, high[1]))))
-    far = max([1, *(number for number, rate in enumerate(rates) if rate <= rates[0] + 1.5)])
-    slope = (rates[far] - rates[0]) / (places[far] - places[0])
-    return float(rates[0] + slope * (distance - places[0]))
-
-
 def _nearest_view(metric: Metric, asked: Features, rows: Features) -> NDArray[np.float64]:
     """The distance of each query's nearest view from each row: `(q, v, width)` and `(n, width)` give `(q, n)`."""
     count, views, width = asked.shape
