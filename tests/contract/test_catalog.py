@@ -100,10 +100,12 @@ def test_twins_and_digests(catalog: Catalog, tenant: int) -> None:
     entries = [entry(other, "o", 1), entry(tenant, "b", 1, pixels=pixels), entry(tenant, "a", 1), entry(tenant, "c", 2)]
     ids = [put.id for put in catalog.put(entries)]
     assert catalog.twins(tenant, [digest(1), digest(9)]) == {digest(1): (ids[1], "b")}
-    assert [r.key for r in catalog.by_sha256(tenant, [digest(1)])[digest(1)]] == ["b", "a"]
-    assert [r.key for r in catalog.by_sha256(None, [digest(1)])[digest(1)]] == ["o", "b", "a"]
-    assert [r.key for r in catalog.by_pixels(tenant, [pixels])[pixels]] == ["b"]
-    assert catalog.by_pixels(other, [pixels]) == {}
+    assert [r.key for r in catalog.by_digest("sha256", tenant, [digest(1)])[digest(1)]] == ["b", "a"]
+    assert [r.key for r in catalog.by_digest("sha256", None, [digest(1)])[digest(1)]] == ["o", "b", "a"]
+    assert [r.key for r in catalog.by_digest("pixels", tenant, [pixels])[pixels]] == ["b"]
+    assert catalog.by_digest("pixels", other, [pixels]) == {}
+    assert [r.key for r in catalog.by_digest("sha256", None, [digest(1)], limit=2)[digest(1)]] == ["o", "b"]
+    assert catalog.by_digest("sha256", tenant, [digest(1)], conditions=[Condition("no", "eq", 1)]) == {}
 
 
 def test_a_duplicate_takes_over_its_twins_features(catalog: Catalog, tenant: int) -> None:

@@ -205,15 +205,21 @@ class Catalog:
         with self._read() as conn:
             return reading.records(conn, ids)
 
-    def by_sha256(self, tenant_id: int | None, digests: Iterable[bytes]) -> dict[bytes, list[Record]]:
-        """Pictures with these bytes, by digest, each list by id; tenant None searches all."""
-        with self._read() as conn:
-            return reading.by_digest(conn, images.c.sha256, digests, tenant_id)
+    def by_digest(
+        self,
+        kind: Literal["sha256", "pixels"],
+        tenant_id: int | None,
+        digests: Iterable[bytes],
+        *,
+        conditions: Sequence[Condition] = (),
+        limit: int | None = None,
+    ) -> dict[bytes, list[Record]]:
+        """Pictures with these bytes or pixels that satisfy every condition, by digest; tenant None searches all.
 
-    def by_pixels(self, tenant_id: int | None, digests: Iterable[bytes]) -> dict[bytes, list[Record]]:
-        """Pictures with these pixels, by digest, each list by id; tenant None searches all."""
+        Each list is by id and no longer than `limit`: one picture may be in a catalog a million times.
+        """
         with self._read() as conn:
-            return reading.by_digest(conn, images.c.pixels, digests, tenant_id)
+            return reading.by_digest(conn, images.c[kind], digests, tenant_id, conditions, limit)
 
     def ids_where(self, tenant_id: int | None, conditions: Sequence[Condition]) -> Ids:
         """The ids, ascending, of pictures that satisfy every condition; `catalog.filters` says what they mean."""

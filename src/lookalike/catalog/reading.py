@@ -105,13 +105,25 @@ def records(conn: Connection, ids: Iterable[int]) -> dict[int, Record]:
 
 
 def by_digest(
-    conn: Connection, column: ColumnElement[bytes], digests: Iterable[bytes], tenant_id: int | None
+    conn: Connection,
+    column: ColumnElement[bytes],
+    digests: Iterable[bytes],
+    tenant_id: int | None,
+    conditions: Sequence[Condition],
+    limit: int | None,
 ) -> dict[bytes, list[Record]]:
-    """The pictures with these digests, by digest, ordered by id."""
+    """The pictures with these digests, by digest, ordered by id, at most `limit` of each."""
     found: dict[bytes, list[Record]] = {}
+    place = func.row_number().over(partition_by=column, order_by=images.c.id).label("place")
     for some in batches(dict.fromkeys(digests)):
-        query = _RECORD.add_columns(column).where(column.in_(some)).order_by(images.c.id)
-        for row in conn.execute(_in_tenant(query, tenant_id)):
+        same = _in_tenant(select(images.c.id, place).where(column.in_(some)), tenant_id)
+        if conditions:
+            same = same.where(to_sql(conditions, conn.dialect.name))
+        numbered = same.subquery()
+        query = _RECORD.add_columns(column).join(numbered, numbered.c.id == images.c.id).order_by(images.c.id)
+        if limit is not None:
+            query = query.where(numbered.c.place <= limit)
+        for row in conn.execute(query):
             found.setdefault(row[-1], []).append(_to_record(row[:-1]))
     return found
 

@@ -61,7 +61,7 @@ class _Links:
 
     def _same_bytes(self, links: dict[int, dict[int, float]]) -> None:
         records = self._catalog.records(list(links))
-        same = self._catalog.by_sha256(self._tenant, [r.sha256 for r in records.values()])
+        same = self._catalog.by_digest("sha256", self._tenant, [r.sha256 for r in records.values()])
         for i, record in records.items():
             for other in same.get(record.sha256, ()):
                 links[i][other.id] = 0.0

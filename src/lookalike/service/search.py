@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -124,16 +125,17 @@ class Searcher:
 
     def _digests(self, queries: Sequence[Queried], request: Request, found: list[dict[int, Found]]) -> None:
         """The same bytes, or the same pixels, by equality in the catalog."""
-        allowed = None if request.where is None else request.where.ids()
-        look_ups = {"pixels": self._catalog.by_pixels, "sha256": self._catalog.by_sha256}
-        for name, look_up in look_ups.items():  # the stronger one last, so that it is the one named
-            digests = [getattr(query.prepared, name) for query in queries]
+        conditions = () if request.where is None else request.where.conditions
+        kinds: tuple[Literal["pixels", "sha256"], ...] = ("pixels", "sha256")
+        for kind in kinds:  # the stronger one last, so that it is the one named
+            digests = [getattr(query.prepared, kind) for query in queries]
             wanted = [digest for digest in digests if digest is not None]
-            same = look_up(request.tenant, wanted)
+            same = self._catalog.by_digest(
+                kind, request.tenant, wanted, conditions=conditions, limit=request.candidates
+            )
             for digest, of_query in zip(digests, found, strict=True):
-                for record in same.get(digest, ()) if digest is not None else ():
-                    if allowed is None or _contains(allowed, record.id):
-                        of_query[record.id] = Found((0, 0.0), "exact", 0.0, name)
+                for record in same.get(digest, ()):
+                    of_query[record.id] = Found((0, 0.0), "exact", 0.0, kind)
 
     def _ranked(
         self, queries: Sequence[Queried], request: Request, found: list[dict[int, Found]], stages: Stages
@@ -213,11 +215,6 @@ def _hit(found: Found, record: Record) -> Hit:
 
 def _with_times(answer: Answer, took: Mapping[str, float]) -> Answer:
     return Answer(answer.hits, answer.page, answer.page_size, answer.more, answer.exact_within, answer.sequence, took)
-
-
-def _contains(ids: np.ndarray[tuple[int], np.dtype[np.int64]], wanted: int) -> bool:
-    at = int(np.searchsorted(ids, wanted))
-    return at < len(ids) and int(ids[at]) == wanted
 
 
 def _pixels_of(source: Path | bytes, sha256: bytes | None = None) -> bytes | None:
