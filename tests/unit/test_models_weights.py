@@ -2,8 +2,10 @@
 
 import hashlib
 import io
+import shutil
 import subprocess
 import sys
+import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 
 from lookalike.errors import BadInput, BadSetting, Damaged, NotFound, Unavailable
 from lookalike.features import info, is_pulled, load_encoder, pull, verify, vgg16
-from lookalike.features.weights import write_atomically
+from lookalike.features.weights import _bytes_in, write_atomically
 from tests import onnx_file as o
 
 Weights = dict[str, NDArray[np.float32]]
@@ -233,3 +235,23 @@ def test_int8_that_was_never_calibrated_names_the_remedy(own: bytes, tmp_path: P
     pull("vgg16", cache, from_file=file)
     with pytest.raises(Unavailable, match="--calibrate FOLDER"):
         load_encoder("vgg16", cache, precision="int8")
+
+
+def test_progress_survives_folders_that_vanish(tmp_path: Path) -> None:
+    """pip makes and removes folders of its own while we look how much it has written."""
+    done = threading.Event()
+
+    def churn() -> None:
+        while not done.is_set():
+            deep = tmp_path / "a" / "b" / "c"
+            deep.mkdir(parents=True)
+            (deep / "file").write_bytes(bytes(10))
+            shutil.rmtree(tmp_path / "a")
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        assert {_bytes_in(tmp_path) for _ in range(3000)} <= {0, 10}
+    finally:
+        done.set()
+        thread.join()

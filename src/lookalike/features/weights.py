@@ -141,11 +141,12 @@ def _watch(command: list[str], folder: Path, log: Path, entry: ModelEntry, progr
 
 
 def _bytes_in(folder: Path) -> int:
-    """Bytes of the largest file below `folder`; files may vanish while we look."""
+    """Bytes of the largest file below `folder`; files and folders may vanish while we look."""
     largest = 0
-    for path in folder.rglob("*"):
-        try:
-            largest = max(largest, path.stat().st_size)
-        except OSError:
-            continue
+    for below, _, names in os.walk(folder):  # passes over folders that vanish, where Path.rglob would fail
+        for name in names:
+            try:
+                largest = max(largest, Path(below, name).stat().st_size)
+            except OSError:
+                continue
     return largest
