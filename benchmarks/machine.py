@@ -2,11 +2,12 @@
 
 import datetime
 import json
-import os
 import platform
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from lookalike.imaging.pool import usable_cores
 
 
 def describe() -> dict[str, Any]:
@@ -19,7 +20,7 @@ def describe() -> dict[str, Any]:
     return {
         "date": datetime.date.today().isoformat(),
         "cpu": model,
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": usable_cores(),
         "python": platform.python_version(),
     }
 

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -77,19 +77,14 @@ class Ingest:
         since = time.monotonic()
 
         def sources() -> Iterator[Source]:
-            job: Job | Outcome | None = first
-            while job is not None and len(settled) < SETTLED:
+            for job in chain((first,), jobs):
                 if isinstance(job, Outcome):
                     settled.append(job)
                 else:
                     decoding.append(job)
                     yield self._source(job)
-                job = next(jobs, None)
-            if isinstance(job, Outcome):
-                settled.append(job)
-            elif job is not None:
-                decoding.append(job)
-                yield self._source(job)
+                if len(settled) >= SETTLED:
+                    return
 
         for result in self._decoder.map(sources()):
             job = decoding.popleft()

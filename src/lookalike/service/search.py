@@ -104,8 +104,7 @@ class Searcher:
         self._pipelines = pipelines
 
     def answer(self, queries: Sequence[Queried], request: Request, sequence: int, stages: Stages) -> list[Answer]:
-        """One answer a query; `sequence` is the change that the indexes have reached."""
-        request.check()
+        """One answer a query, for a request already checked; `sequence` is the change that the indexes have reached."""
         found: list[dict[int, Found]] = [{} for _ in queries]
         self._digests(queries, request, found)
         stages.mark("digest")
@@ -113,15 +112,14 @@ class Searcher:
         records = self._catalog.records(_wanted(found, request))
         for query, of_query in zip(queries, found, strict=True):
             self._confirm(query, of_query, records)
-        answers = []
-        for of_query in found:
-            hits = _in_order(of_query, records, request)
-            first = request.depth - request.k
-            page, more = hits[first : request.depth], len(hits) > request.depth
-            answers.append(Answer(tuple(page), request.page, request.k, more, exact_within, sequence))
+        ranked = [_in_order(of_query, records, request) for of_query in found]
         stages.mark("merge")
         took = stages.each(len(queries))
-        return [_with_times(answer, took) for answer in answers]
+        first, end = request.depth - request.k, request.depth
+        return [
+            Answer(tuple(hits[first:end]), request.page, request.k, len(hits) > end, exact_within, sequence, took)
+            for hits in ranked
+        ]
 
     def _digests(self, queries: Sequence[Queried], request: Request, found: list[dict[int, Found]]) -> None:
         """The same bytes, or the same pixels, by equality in the catalog."""
@@ -211,10 +209,6 @@ def _hit(found: Found, record: Record) -> Hit:
         attributes=record.attributes,
         id=record.id,
     )
-
-
-def _with_times(answer: Answer, took: Mapping[str, float]) -> Answer:
-    return Answer(answer.hits, answer.page, answer.page_size, answer.more, answer.exact_within, answer.sequence, took)
 
 
 def _pixels_of(source: Path | bytes, sha256: bytes | None = None) -> bytes | None:

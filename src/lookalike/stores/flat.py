@@ -1,19 +1,18 @@
 """The flat index: compares a query with every row. Exact under both metrics, and the measure of all other indexes."""
 
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from lookalike.errors import BadInput
 from lookalike.stores import snapshot
+from lookalike.stores.embedded import Embedded
 from lookalike.stores.rows import RowTable, View, check_query, check_rows
 from lookalike.types import Features, FeatureSpec, Ids, Matches, Rows, Where
 
 
-class FlatIndex:
+class FlatIndex(Embedded):
     """An `Index` that scans; in memory, with snapshots in `folder` (None: memory only).
 
     Opening a folder loads its last snapshot, the features mapped rather than read. Raises FeatureMismatch for other
@@ -22,13 +21,8 @@ class FlatIndex:
     """
 
     def __init__(self, spec: FeatureSpec, folder: Path | None, *, writable: bool = True) -> None:
-        self._spec = spec
-        self._folder = folder
-        self._writable = writable
-        self._closed = False
-        self._lock = threading.RLock()
+        super().__init__(spec, folder, writable=writable)
         self._stored: set[str] = set()  # what the current snapshot holds just as it is in memory
-        self._sequence = 0
         self._table = RowTable(spec)
         loaded = snapshot.load(folder, spec, files=self._file_readers()) if folder is not None else None
         if loaded:
@@ -36,16 +30,6 @@ class FlatIndex:
             self._sequence = loaded.sequence
             self._stored = {*loaded.arrays, *loaded.files}
             self._restore(loaded)
-
-    @property
-    def spec(self) -> FeatureSpec:
-        """What the rows are."""
-        return self._spec
-
-    @property
-    def sequence(self) -> int:
-        """The catalog's sequence number of the last durable flush."""
-        return self._sequence
 
     def upsert(self, rows: Rows) -> None:
         """Insert or replace rows: all of them or none; see `check_rows` for the errors."""
@@ -154,9 +138,3 @@ class FlatIndex:
 
     def _changed(self, *names: str) -> None:
         self._stored.difference_update(names)
-
-    def _check_open(self, *, flush: bool = False) -> None:
-        if self._closed:
-            raise BadInput(f"the {self._spec.name} index is closed")
-        if flush and not self._writable:
-            raise BadInput(f"the {self._spec.name} index was opened for reading only: it cannot be flushed")

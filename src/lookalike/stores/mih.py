@@ -5,14 +5,14 @@ run by run (`mih_runs`); without a radius it widens step by step until it has k 
 """
 
 import math
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from lookalike.errors import BadInput, BadSetting
+from lookalike.errors import BadSetting
 from lookalike.stores import mih_files, snapshot
+from lookalike.stores.embedded import Embedded
 from lookalike.stores.mih_nearest import Nearest, Scope
 from lookalike.stores.mih_probes import TABLES
 from lookalike.stores.mih_runs import Run
@@ -30,7 +30,7 @@ _CROWDED = 200_000.0  # where the first step costs so many nanoseconds, many row
 _SCANNED = 60_000.0  # a run that scans in so many nanoseconds is not worth probing
 
 
-class MihIndex:
+class MihIndex(Embedded):
     """An `Index` of 64-bit codes under Hamming distance that misses nothing at any distance.
 
     With `equal_bytes` it follows the article's rule instead: a row is found if at least so many of the 8 bytes of its
@@ -63,29 +63,14 @@ class MihIndex:
             )
         if not 0 <= equal_bytes <= BYTES:
             raise BadSetting(f"equal_bytes is 0 (any row) to {BYTES} (the same hash), not {equal_bytes}")
-        self._spec = spec
-        self._folder = folder
-        self._writable = writable
+        super().__init__(spec, folder, writable=writable)
         self._equal_bytes = equal_bytes
-        self._closed = False
-        self._lock = threading.RLock()
-        self._sequence = 0
         self._state = State.empty()
         self._stored: frozenset[int] = frozenset()
         loaded = mih_files.load(folder, spec, verify=verify) if folder else None
         if loaded:
             self._sequence, self._state = loaded
             self._stored = frozenset(run.number for run in self._state.runs)
-
-    @property
-    def spec(self) -> FeatureSpec:
-        """What the rows are."""
-        return self._spec
-
-    @property
-    def sequence(self) -> int:
-        """The catalog's sequence number of the last durable flush."""
-        return self._sequence
 
     def upsert(self, rows: Rows) -> None:
         """Insert or replace rows: all of them or none; see `check_rows` for the errors."""
@@ -156,12 +141,6 @@ class MihIndex:
         with self._lock:
             self._closed = True
             self._state = State.empty()
-
-    def _check_open(self, *, flush: bool = False) -> None:
-        if self._closed:
-            raise BadInput(f"the {self._spec.name} index is closed")
-        if flush and not self._writable:
-            raise BadInput(f"the {self._spec.name} index was opened for reading only: it cannot be flushed")
 
 
 def _codes(features: Features) -> Codes:
