@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 from PIL import Image
+from pillow_heif import from_pillow
 
 
 def drawn(seed: int, size: tuple[int, int] = (160, 120)) -> Image.Image:
@@ -16,5 +17,8 @@ def drawn(seed: int, size: tuple[int, int] = (160, 120)) -> Image.Image:
 def encoded(image: Image.Image, format: str = "PNG", **options: object) -> bytes:  # noqa: A002 - Pillow's own word
     """The bytes of a file."""
     out = io.BytesIO()
-    image.save(out, format, **options)
+    if format == "HEIF":
+        from_pillow(image).save(out, format="HEIF", **options)
+    else:
+        image.save(out, format, **options)
     return out.getvalue()

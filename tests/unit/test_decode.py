@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageDraw
-from pillow_heif import from_pillow
 
 from lookalike.errors import ImageRejected
 from lookalike.imaging import colour
 from lookalike.imaging.decode import Decoded, decode
+from tests.pictures import encoded as saved
 
 Array = NDArray[Any]
 
@@ -27,15 +27,6 @@ def drawn(width: int = 96, height: int = 64) -> Image.Image:
     image = Image.fromarray(pixels)
     ImageDraw.Draw(image).rectangle((width // 8, height // 8, width // 3, height // 2), fill=(220, 40, 30))
     return image
-
-
-def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
-    out = io.BytesIO()
-    if kind == "HEIF":
-        from_pillow(image).save(out, format="HEIF", **options)
-    else:
-        image.save(out, kind, **options)
-    return out.getvalue()
 
 
 def difference(a: Array, b: Array) -> float:

@@ -15,26 +15,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from pillow_heif import from_pillow
 
 from lookalike.errors import BadSetting, ImageRejected
 from lookalike.imaging import formats
 from lookalike.imaging.decode import decode
 from lookalike.imaging.limits import Limits
+from tests.pictures import encoded as saved
 
 
 def drawn(width: int = 90, height: int = 70) -> Image.Image:
     y, x = np.mgrid[:height, :width]
     return Image.fromarray(np.stack([x * 255 // width, y * 255 // height, x * y % 256], axis=-1).astype(np.uint8))
-
-
-def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
-    out = io.BytesIO()
-    if kind == "HEIF":
-        from_pillow(image).save(out, format="HEIF", **options)
-    else:
-        image.save(out, kind, **options)
-    return out.getvalue()
 
 
 def chunk(name: bytes, body: bytes) -> bytes:
