@@ -6,5 +6,6 @@ cd "$(dirname "$0")/.."
 compile() { uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -c requirements/constraints.in "$@"; }
 compile pyproject.toml -o requirements/run.lock "$@"
 compile requirements/build.in -o requirements/build.lock "$@"
-compile pyproject.toml --group dev -o requirements/dev.lock -c requirements/run.lock "$@"
-compile pyproject.toml --group dev --group bench --extra int8 -o requirements/bench.lock "$@"
+engines="--extra elasticsearch --extra milvus --extra postgresql"
+compile pyproject.toml --group dev $engines -o requirements/dev.lock -c requirements/run.lock "$@"
+compile pyproject.toml --group dev --group bench $engines --extra int8 -o requirements/bench.lock "$@"

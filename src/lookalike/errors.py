@@ -75,9 +75,16 @@ class Damaged(LookalikeError):
 
 
 class Unavailable(LookalikeError):
-    """It may work later: an engine that is down, weights that were not fetched yet."""
+    """It may work later: an engine that is down, weights that were not fetched yet.
+
+    `retry_after` is the number of seconds after which trying again makes sense, where that is known.
+    """
 
     retryable = True
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class GalleryBusy(Unavailable):

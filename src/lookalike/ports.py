@@ -1,5 +1,6 @@
 """The two protocols of the system: what turns pictures into features, and what finds the nearest features."""
 
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from lookalike.types import Encoded, EncodedViews, Features, FeatureSpec, Ids, InputSpec, Matches, Pixels, Rows, Where
@@ -33,7 +34,16 @@ class Index(Protocol):
     The catalog is the truth: an index need not survive a crash by itself. After reopening, whatever it had not
     flushed is replayed by its owner from `sequence` on; upsert and delete are therefore idempotent. A reader's
     index follows the catalog in the same way, in memory alone: it cannot be flushed, and `clear` leaves the disk alone.
+
+    An index on a server is `shared`: all processes see the same rows, one at a time applies the changes, and what is
+    flushed is seen by searches that ask for it with `fresh`. It raises Unavailable (bounded in time) where the server
+    does not answer.
     """
+
+    @property
+    def shared(self) -> bool:
+        """Whether the rows live on a server, the same for all processes."""
+        ...
 
     @property
     def spec(self) -> FeatureSpec:
@@ -64,8 +74,12 @@ class Index(Protocol):
         tenant: int | None = None,
         where: Where | None = None,
         max_distance: float | None = None,
+        fresh: bool = False,
     ) -> Matches:
-        """The k nearest rows of each query, `(n, width)`, within `max_distance` (raw, inclusive)."""
+        """The k nearest rows of each query, `(n, width)`, within `max_distance` (raw, inclusive).
+
+        `fresh` asks that everything flushed is seen, also by copies of the data that lag behind a little.
+        """
         ...
 
     def count(self, tenant: int | None = None) -> int:
@@ -78,6 +92,13 @@ class Index(Protocol):
 
     def clear(self) -> None:
         """Forget every row, durably, and set `sequence` to 0."""
+        ...
+
+    def rebuilding(self) -> "AbstractContextManager[Index]":
+        """An empty index to fill, which takes this one's place when the block ends without an error.
+
+        On a server searches go on in the old one meanwhile; an embedded index is emptied at once.
+        """
         ...
 
     def close(self) -> None:

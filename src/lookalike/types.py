@@ -151,10 +151,13 @@ class Where:
     """A filter: the conditions, all of which must hold, and the ids that satisfy them, worked out when asked for.
 
     An index that filters by itself translates `conditions`; any other calls `ids()`, which gives a sorted array.
+    `native` is a further filter in an engine's own words, by the engine's name; an index of another engine must refuse
+    it with UnsupportedQuery.
     """
 
     conditions: tuple[Condition, ...]
     ids: Callable[[], Ids]
+    native: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +234,8 @@ class Answer:
     """The answer to one query.
 
     `exact_within` says, by pipeline, the distance (0..1) up to which no picture was missed (-1: no promise).
-    `took_ms` is by stage. `sequence` is the last change of the catalog that the answer has seen.
+    `took_ms` is by stage. `sequence` is the last change of the catalog that the answer has seen. `failed` says, by
+    pipeline, why one could not be asked (its engine is down): such an answer is right but may lack hits.
     """
 
     hits: tuple[Hit, ...]
@@ -241,3 +245,4 @@ class Answer:
     exact_within: Mapping[str, float]
     sequence: int
     took_ms: Mapping[str, float] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)

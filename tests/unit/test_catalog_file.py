@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, create_engine, text
@@ -36,6 +37,11 @@ def raw(path: Path, *statements: str) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for statement in statements:
             connection.execute(statement)
+
+
+def queried(path: Path, query: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(query).fetchall()
 
 
 def test_nothing_is_made_unasked(path: Path) -> None:
@@ -139,6 +145,23 @@ def test_an_older_schema_is_migrated_or_refused_for_reading(path: Path, catalog:
         Catalog.open(path, read_only=True)
 
 
+def test_a_catalog_of_the_first_schema_is_brought_up_to_date(path: Path, catalog: Catalog) -> None:
+    pictures, sequence = catalog.count(), catalog.sequence()
+    catalog.close()
+    later = "followers thumbnails not_matches access_keys jobs".split()
+    raw(path, *(f"DROP TABLE {table}" for table in later), "DELETE FROM meta WHERE key = 'gallery'")
+    raw(path, "UPDATE meta SET value = '1' WHERE key = 'schema'")
+    with pytest.raises(BadInput, match="for writing"):
+        Catalog.open(path, read_only=True)
+    with Catalog.open(path) as now:
+        assert (now.count(), now.sequence()) == (pictures, sequence)
+        name = now.gallery()
+        assert len(name) == 12
+        assert set(later) <= {row[0] for row in queried(path, "SELECT name FROM sqlite_master")}
+    with Catalog.open(path, read_only=True) as now:
+        assert now.gallery() == name
+
+
 def test_migrations_run_in_order_or_not_at_all(path: Path, catalog: Catalog) -> None:
     catalog.close()
     done: list[int] = []
@@ -154,18 +177,19 @@ def test_migrations_run_in_order_or_not_at_all(path: Path, catalog: Catalog) -> 
         conn.execute(text("CREATE TABLE half (id INTEGER)"))
         raise RuntimeError
 
+    next_one = VERSION + 1
     engine = create_engine(f"sqlite:///{path}")
     with engine.begin() as conn:
-        migrate(conn, 1, version=3, migrations={2: second, 3: third})
+        migrate(conn, VERSION, version=VERSION + 2, migrations={next_one: second, VERSION + 2: third})
     assert done == [2, 3]
     with engine.connect() as conn:
-        assert version_of(conn) == 3
+        assert version_of(conn) == VERSION + 2
         assert conn.execute(text("SELECT count(*) FROM second")).scalar_one() == 0
     with Catalog.open(path.with_name("other.sqlite"), create=True) as other:
         with pytest.raises(RuntimeError), other._write() as conn:
-            migrate(conn, 1, version=2, migrations={2: broken})
+            migrate(conn, VERSION, version=next_one, migrations={next_one: broken})
         with other._read() as conn:
-            assert version_of(conn) == 1
+            assert version_of(conn) == VERSION
             assert not conn.dialect.has_table(conn, "half")
     engine.dispose()
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, select
 
 from lookalike.catalog import dialect, editing, health, migrations, reading, replay, writing
-from lookalike.catalog.schema import VERSION, images, state, tenants
+from lookalike.catalog.schema import VERSION, images, meta, state, tenants
 from lookalike.catalog.values import Changes, Deleted, Entry, Known, Put, Seen, Stored, Totals, Twin, storable
 from lookalike.errors import BadInput, NotFound
 from lookalike.types import Attributes, Condition, FeatureSpec, Ids, Record
@@ -105,7 +105,12 @@ class Catalog:
         if self._closed:
             raise BadInput(f"the catalog {self._where} is closed")
 
-    # Tenants and specs
+    # Gallery, tenants and specs
+
+    def gallery(self) -> str:
+        """The gallery's own name for indexes on servers: 12 hexadecimal digits, the same on every host."""
+        with self._read() as conn:
+            return str(conn.execute(select(meta.c.value).where(meta.c.key == "gallery")).scalar_one())
 
     @overload
     def tenant_id(self, name: str, *, create: Literal[True]) -> int: ...

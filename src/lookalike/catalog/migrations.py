@@ -1,15 +1,27 @@
 """Brings a catalog of an older schema up to date, one numbered step after the other."""
 
+import uuid
 from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection, insert, inspect, select, update
 
-from lookalike.catalog.schema import VERSION, meta, metadata, state
+from lookalike.catalog.schema import ADDED_IN_2, VERSION, meta, metadata, state
 from lookalike.errors import BadInput, Damaged, NotFound
 
 Migration = Callable[[Connection], None]
 
-MIGRATIONS: Mapping[int, Migration] = {}
+
+def name_gallery(conn: Connection) -> None:
+    """Give the gallery the name by which its indexes on servers are known: 12 hexadecimal digits."""
+    conn.execute(insert(meta).values(key="gallery", value=uuid.uuid4().hex[:12]))
+
+
+def _to_2(conn: Connection) -> None:
+    metadata.create_all(conn, tables=ADDED_IN_2)
+    name_gallery(conn)
+
+
+MIGRATIONS: Mapping[int, Migration] = {2: _to_2}
 """By the version that each step leads to; a step names its tables itself, for `schema` moves on."""
 
 
@@ -43,6 +55,7 @@ def create(conn: Connection) -> None:
     metadata.create_all(conn)
     conn.execute(insert(meta).values(key="schema", value=VERSION))
     conn.execute(insert(state).values(one=1, sequence=0, last_id=0, pruned=0))
+    name_gallery(conn)
 
 
 def migrate(

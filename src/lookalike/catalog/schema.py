@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-VERSION = 1
+VERSION = 2
 """The schema that this code writes; a catalog of a higher one is refused, a lower one is migrated."""
 
 Id = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER PRIMARY KEY is SQLite's own row number
@@ -104,6 +104,68 @@ deletions = Table(
     Column("seq", Id, primary_key=True, autoincrement=False),
     Column("image_id", BigInteger, nullable=False),
 )
+
+# Version 2: what a service and shared engines need.
+
+# How far each index that lives on a server has been brought, and by whom; whoever applies changes claims its row.
+followers = Table(
+    "followers",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("applied", BigInteger, nullable=False),
+    Column("worker", Text),
+    Column("at", Double),
+)
+
+# Small pictures of those that came as bytes; they leave with their picture.
+thumbnails = Table(
+    "thumbnails",
+    metadata,
+    Column("image_id", Id, ForeignKey(images.c.id, ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
+# Pairs of pictures that a person said are no copies of each other, by digest (the smaller one first), so that a picture
+# added again is not asked about again.
+not_matches = Table(
+    "not_matches",
+    metadata,
+    Column("tenant_id", Id, ForeignKey("tenants.id"), primary_key=True, autoincrement=False),
+    Column("first", LargeBinary, primary_key=True),
+    Column("second", LargeBinary, primary_key=True),
+    Column("at", Double, nullable=False),
+)
+
+# Access keys: a public name and the digest of the secret; tenant NULL is any tenant.
+access_keys = Table(
+    "access_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("tenant", Text),
+    Column("scopes", Json, nullable=False),
+    Column("limits", Json, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("revoked", Double),
+)
+
+# Long work: claimed by one server process, seen by all.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("request", Json, nullable=False),
+    Column("progress", Json, nullable=False),
+    Column("worker", Text),
+    Column("created", Double, nullable=False),
+    Column("updated", Double, nullable=False),
+)
+
+ADDED_IN_2 = (followers, thumbnails, not_matches, access_keys, jobs)
 
 
 @cache

@@ -1,13 +1,17 @@
 """What every index that lives in this process has: its spec, its folder, its lock, and whether it may be written."""
 
 import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
-from lookalike.errors import BadInput
-from lookalike.types import FeatureSpec
+from lookalike.errors import BadInput, UnsupportedQuery
+from lookalike.types import FeatureSpec, Ids, Where
 
 
-class Embedded:
+class Embedded(ABC):
     """The common part of embedded indexes; `folder` None keeps everything in memory."""
 
     def __init__(self, spec: FeatureSpec, folder: Path | None, *, writable: bool) -> None:
@@ -17,6 +21,11 @@ class Embedded:
         self._closed = False
         self._lock = threading.RLock()
         self._sequence = 0
+
+    @property
+    def shared(self) -> bool:
+        """Every process has its own."""
+        return False
 
     @property
     def spec(self) -> FeatureSpec:
@@ -33,3 +42,22 @@ class Embedded:
             raise BadInput(f"the {self._spec.name} index is closed")
         if flush and not self._writable:
             raise BadInput(f"the {self._spec.name} index was opened for reading only: it cannot be flushed")
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Forget every row; durably, if the index is writable."""
+
+    @contextmanager
+    def rebuilding(self) -> Iterator[Self]:
+        """This index, emptied."""
+        self.clear()
+        yield self
+
+
+def ids_of(where: Where | None) -> Ids | None:
+    """The ids that pass a filter; raises UnsupportedQuery for one in the words of an engine."""
+    if where is None:
+        return None
+    if where.native:
+        raise UnsupportedQuery(f"only {' and '.join(where.native)} can filter in its own words; this index is embedded")
+    return where.ids()

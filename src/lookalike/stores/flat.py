@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lookalike.stores import snapshot
-from lookalike.stores.embedded import Embedded
+from lookalike.stores.embedded import Embedded, ids_of
 from lookalike.stores.rows import RowTable, View, check_query, check_rows
 from lookalike.types import Features, FeatureSpec, Ids, Matches, Rows, Where
 
@@ -56,11 +56,12 @@ class FlatIndex(Embedded):
         tenant: int | None = None,
         where: Where | None = None,
         max_distance: float | None = None,
+        fresh: bool = False,
     ) -> Matches:
         """The k nearest rows of each query; see `check_query` for the errors."""
         queries = check_query(self._spec, queries, k, max_distance)
         self._check_open()
-        return self._search(self._table.view, queries, k, tenant, where.ids() if where else None, max_distance)
+        return self._search(self._table.view, queries, k, tenant, ids_of(where), max_distance)
 
     def count(self, tenant: int | None = None) -> int:
         """How many rows there are."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from lookalike.errors import BadSetting
 from lookalike.stores import mih_files, snapshot
-from lookalike.stores.embedded import Embedded
+from lookalike.stores.embedded import Embedded, ids_of
 from lookalike.stores.mih_nearest import Nearest, Scope
 from lookalike.stores.mih_probes import TABLES
 from lookalike.stores.mih_runs import Run
@@ -93,11 +93,12 @@ class MihIndex(Embedded):
         tenant: int | None = None,
         where: Where | None = None,
         max_distance: float | None = None,
+        fresh: bool = False,
     ) -> Matches:
         """The k nearest rows of each query; see `check_query` for the errors."""
         codes = _codes(check_query(self._spec, queries, k, max_distance))
         self._check_open()
-        scope = Scope(tenant, where.ids() if where else None, self._equal_bytes)
+        scope = Scope(tenant, ids_of(where), self._equal_bytes)
         radius = BITS if max_distance is None else math.floor(min(max_distance, BITS))
         promised = EVERYTHING
         if scope.equal_bytes:

@@ -1,0 +1,94 @@
+"""Where an engine is, and how it is to be used: a URL with options, read strictly."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from lookalike.errors import BadSetting
+
+_FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """`scheme://user:password@host:port/path?option=value`, taken apart.
+
+    An embedded engine is a bare name with options, such as `mih?equal_bytes=5`: it has no host and no path.
+    """
+
+    scheme: str
+    host: str
+    port: int | None
+    user: str | None
+    password: str | None = field(repr=False)
+    path: str
+    options: Mapping[str, str]
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """Take a URL, or a name with options, apart; raises BadSetting, never showing a password."""
+        written, _, query = text.strip().partition("?")
+        try:
+            parts = urlsplit(written if "://" in written else f"{written}://")
+            port = parts.port
+        except ValueError as error:
+            raise BadSetting(f"cannot read the address {without_password(text)!r}: {error}") from None
+        if not parts.scheme:
+            raise BadSetting(f"cannot read the address {without_password(text)!r}; write NAME or scheme://host:port")
+        pairs = parse_qsl(query, keep_blank_values=True)
+        if len(dict(pairs)) != len(pairs):
+            raise BadSetting(f"an option is given twice in {without_password(text)!r}")
+        user, password = (None if part is None else unquote(part) for part in (parts.username, parts.password))
+        return cls(parts.scheme, parts.hostname or "", port, user, password, unquote(parts.path), dict(pairs))
+
+    def text(self, name: str, default: str, *, among: tuple[str, ...] = ()) -> str:
+        """An option, one of a few words if `among` is given; raises BadSetting."""
+        value = self.options.get(name, default)
+        if among and value not in among:
+            raise BadSetting(f"{name} of {self} is one of {', '.join(among)}, not {value!r}")
+        return value
+
+    def number(self, name: str, default: int, *, least: int = 1, most: int = 1 << 31) -> int:
+        """An option that is a whole number; raises BadSetting."""
+        value = self.options.get(name, str(default))
+        if not re.fullmatch(r"-?\d{1,12}", value) or not least <= int(value) <= most:
+            raise BadSetting(f"{name} of {self} is a number from {least} to {most}, not {value!r}")
+        return int(value)
+
+    def share(self, name: str, default: float, *, least: float = 0.0, most: float = 1.0) -> float:
+        """An option that is a fraction; raises BadSetting."""
+        value = self.options.get(name, str(default))
+        try:
+            number = float(value)
+        except ValueError:
+            number = -1.0
+        if not least <= number <= most:
+            raise BadSetting(f"{name} of {self} lies in {least}..{most}, not {value!r}")
+        return number
+
+    def flag(self, name: str, default: bool) -> bool:
+        """An option that is true or false; raises BadSetting."""
+        value = self.options.get(name, str(default)).lower()
+        if value not in _FLAGS:
+            raise BadSetting(f"{name} of {self} is true or false, not {value!r}")
+        return _FLAGS[value]
+
+    def only(self, *names: str) -> None:
+        """Refuse options that nobody reads."""
+        if unknown := sorted(self.options.keys() - set(names)):
+            known = f"there are {', '.join(names)}" if names else "there are none"
+            raise BadSetting(f"{self} has no option {unknown[0]!r}; {known}")
+
+    def __str__(self) -> str:
+        """As messages may show it: without password and options."""
+        if not (self.host or self.path):
+            return self.scheme
+        at = f"{quote(self.user)}@" if self.user else ""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{at}{host}{f':{self.port}' if self.port else ''}{self.path}"
+
+
+def without_password(text: str) -> str:
+    """A URL as messages may show it, also one that cannot be read."""
+    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
