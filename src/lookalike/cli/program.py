@@ -6,11 +6,14 @@ from collections.abc import Sequence
 
 import typer
 
+from lookalike.cli import commands_gallery, commands_machine
 from lookalike.cli.app import app
 from lookalike.cli.failures import ExitCode, report, report_usage
 from lookalike.errors import LookalikeError
 
 PROGRAM = "lookalike"
+GRAMMAR = (app, commands_gallery, commands_machine)
+"""Importing these registers the commands, in this order."""
 
 
 def main() -> None:

