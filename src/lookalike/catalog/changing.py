@@ -1,0 +1,63 @@
+"""The room of the catalog where pictures are put in, changed and deleted."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from lookalike.catalog import editing, writing
+from lookalike.catalog.connected import Connected
+from lookalike.catalog.values import Deleted, Entry, Put, Seen
+from lookalike.errors import BadInput
+from lookalike.types import Attributes, Condition, FeatureSpec
+
+
+class Changing(Connected):
+    """Putting in, changing, deleting: each method returns when its change is durable."""
+
+    def put(self, entries: Sequence[Entry]) -> list[Put]:
+        """Insert pictures, or replace those of the same tenant and key; all of them or none.
+
+        A replaced picture keeps its id and its creation time. Its features are kept where the bytes are the same and
+        the entry brings none of that spec, and forgotten where the bytes have changed. Raises NotFound for a tenant
+        that does not exist, BadInput for cosine rows that are not finite and of unit length.
+        """
+        if not entries:
+            return []
+        with self._write() as conn:
+            return writing.put(conn, entries)
+
+    def put_features(
+        self, spec: FeatureSpec, ids: Sequence[int], sha256s: Sequence[bytes], rows: Sequence[NDArray[Any] | None]
+    ) -> list[int]:
+        """Add the rows of a pipeline that came later; returns the ids written.
+
+        A picture that is gone by now, or whose digest is no longer the one encoded, is passed over.
+        """
+        if not len(ids) == len(sha256s) == len(rows):
+            raise BadInput(f"{len(ids)} ids, {len(sha256s)} digests and {len(rows)} rows do not go together")
+        with self._write() as conn:
+            return writing.put_features(conn, spec, ids, sha256s, rows)
+
+    def touch(self, seen: Sequence[Seen]) -> None:
+        """Note where unchanged files are now; this is no change to any index, and has no sequence number."""
+        with self._write() as conn:
+            editing.touch(conn, seen)
+
+    def set_attributes(self, tenant_id: int, key: str, attributes: Attributes, *, merge: bool = False) -> int:
+        """Replace a picture's attributes, or with `merge` only those named; returns the sequence number.
+
+        Raises NotFound for an unknown key, BadInput for what is no JSON object.
+        """
+        with self._write() as conn:
+            return editing.set_attributes(conn, tenant_id, key, attributes, merge=merge)
+
+    def delete(self, tenant_id: int, keys: Iterable[str]) -> list[Deleted]:
+        """Delete pictures for good, in the order of the keys; unknown keys are passed over."""
+        with self._write() as conn:
+            return editing.delete_keys(conn, tenant_id, keys)
+
+    def delete_where(self, tenant_id: int, conditions: Sequence[Condition]) -> list[Deleted]:
+        """Delete the pictures of a tenant that satisfy every condition; raises BadInput where none is given."""
+        with self._write() as conn:
+            return editing.delete_where(conn, tenant_id, conditions)

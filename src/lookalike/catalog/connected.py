@@ -1,0 +1,107 @@
+"""The connection to a catalog's database: opened, migrated, pooled, its errors translated; every room builds on it."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Connection, Engine
+
+from lookalike.catalog import dialect, migrations
+from lookalike.catalog.schema import VERSION
+from lookalike.errors import BadInput
+
+
+class Connected:
+    """A database that holds a catalog. The rooms of `Catalog` are subclasses that add methods by subject.
+
+    A method opens exactly one transaction, `with self._read() as conn` or `with self._write() as conn`, and calls
+    functions that take the connection.
+    """
+
+    def __init__(self, engine: Engine, where: str, *, read_only: bool) -> None:
+        self._engine = engine
+        self._reads = dialect.reading(engine)
+        self._writes = dialect.writing(engine)
+        self._where = where
+        self._read_only = read_only
+        self._closed = False
+        self._one_writer = threading.Lock()  # threads queue here, more fairly than the database's busy waiting
+
+    @classmethod
+    def open(
+        cls, target: str | Path, *, create: bool = False, read_only: bool = False, busy_seconds: float = 10.0
+    ) -> Self:
+        """Open a file or URL; `create` makes the catalog where there is none, an older schema is migrated.
+
+        Raises NotFound where there is none, BadInput for another database or a newer schema, BadSetting for a URL
+        that makes no sense, Damaged for a broken file.
+        """
+        if create and read_only:
+            raise BadInput("a catalog is created or opened read-only, not both")
+        engine = dialect.connect(target, create=create, read_only=read_only, busy_seconds=busy_seconds)
+        where = dialect.shown(target)
+        catalog = cls(engine, where, read_only=read_only)
+        try:
+            catalog._set_up(create=create)
+        except BaseException:
+            engine.dispose()
+            raise
+        return catalog
+
+    def _set_up(self, *, create: bool) -> None:
+        with self._read() as conn:
+            found = migrations.version_of(conn)
+        if found == VERSION:
+            return
+        if self._read_only or (not create and found is None):
+            migrations.check_version(found)
+        else:
+            with self._write() as conn:
+                found = migrations.version_of(conn)  # another process may have been faster
+                if found is None:
+                    migrations.create(conn)
+                else:
+                    migrations.migrate(conn, found)
+
+    def close(self) -> None:
+        """Release the file; closing twice is harmless."""
+        self._closed = True
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Catalog({self._where!r})"
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        self._check_open()
+        with dialect.translated(self._where), self._reads.connect() as conn:
+            yield conn
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        self._check_open()
+        if self._read_only:
+            raise BadInput(f"the catalog {self._where} was opened read-only")
+        with self._one_writer, dialect.translated(self._where), self._writes.begin() as conn:
+            yield conn
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise BadInput(f"the catalog {self._where} is closed")
+
+
+def check_limit(limit: int) -> None:
+    """Raise BadInput for a page without room."""
+    if limit < 1:
+        raise BadInput(f"a limit of {limit} makes no sense; 1 is the least")

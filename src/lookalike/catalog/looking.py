@@ -1,0 +1,108 @@
+"""The room of the catalog where pictures are looked up."""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, overload
+
+from sqlalchemy import select
+
+from lookalike.catalog import reading, writing
+from lookalike.catalog.connected import Connected, check_limit
+from lookalike.catalog.schema import images, meta, tenants
+from lookalike.catalog.values import Known, Totals, Twin, storable
+from lookalike.errors import NotFound
+from lookalike.types import Condition, FeatureSpec, Ids, Record
+
+
+class Looking(Connected):
+    """Tenants, specs and pictures; readers see a moment of the past and never wait for a writer."""
+
+    def gallery(self) -> str:
+        """The gallery's own name for indexes on servers: 12 hexadecimal digits, the same on every host."""
+        with self._read() as conn:
+            return str(conn.execute(select(meta.c.value).where(meta.c.key == "gallery")).scalar_one())
+
+    @overload
+    def tenant_id(self, name: str, *, create: Literal[True]) -> int: ...
+    @overload
+    def tenant_id(self, name: str, *, create: bool = False) -> int | None: ...
+    def tenant_id(self, name: str, *, create: bool = False) -> int | None:
+        """The id of a tenant; None where there is none and none is to be made."""
+        with self._read() as conn:
+            query = select(tenants.c.id).where(tenants.c.name == name)
+            found = conn.execute(query).scalar_one_or_none() if storable(name) else None
+        if found is not None or not create:
+            return None if found is None else int(found)
+        with self._write() as conn:
+            return writing.register_tenant(conn, name)
+
+    def tenants(self) -> dict[str, int]:
+        """Every tenant's id, by name."""
+        with self._read() as conn:
+            return {row[0]: row[1] for row in conn.execute(select(tenants.c.name, tenants.c.id)).all()}
+
+    def specs(self) -> list[FeatureSpec]:
+        """The specs that features were ever stored for, oldest first."""
+        with self._read() as conn:
+            return list(reading.specs(conn))
+
+    def known(self, tenant_id: int, keys: Iterable[str]) -> dict[str, Known]:
+        """What tells whether files have changed, by key; unknown keys are left out."""
+        with self._read() as conn:
+            return reading.known(conn, tenant_id, keys)
+
+    def twins(self, tenant_id: int, sha256s: Iterable[bytes]) -> dict[bytes, Twin]:
+        """By digest, the tenant's picture of the lowest id with these bytes."""
+        with self._read() as conn:
+            return reading.twins(conn, tenant_id, sha256s)
+
+    def get(self, tenant_id: int, key: str) -> Record:
+        """The picture of a key; raises NotFound."""
+        with self._read() as conn:
+            found = reading.record(conn, tenant_id, key)
+        if found is None:
+            raise NotFound(f"there is no picture {key!r}")
+        return found
+
+    def records(self, ids: Iterable[int]) -> dict[int, Record]:
+        """Pictures by id; ids that are gone are left out."""
+        with self._read() as conn:
+            return reading.records(conn, ids)
+
+    def by_digest(
+        self,
+        kind: Literal["sha256", "pixels"],
+        tenant_id: int | None,
+        digests: Iterable[bytes],
+        *,
+        conditions: Sequence[Condition] = (),
+        limit: int | None = None,
+    ) -> dict[bytes, list[Record]]:
+        """Pictures with these bytes or pixels that satisfy every condition, by digest; tenant None searches all.
+
+        Each list is by id and no longer than `limit`: one picture may be in a catalog a million times.
+        """
+        with self._read() as conn:
+            return reading.by_digest(conn, images.c[kind], digests, tenant_id, conditions, limit)
+
+    def ids_where(self, tenant_id: int | None, conditions: Sequence[Condition]) -> Ids:
+        """The ids, ascending, of pictures that satisfy every condition; `catalog.filters` says what they mean."""
+        with self._read() as conn:
+            return reading.ids_where(conn, tenant_id, conditions)
+
+    def browse(
+        self, tenant_id: int, *, after: str | None = None, limit: int = 1000, conditions: Sequence[Condition] = ()
+    ) -> list[Record]:
+        """Up to `limit` pictures by key (code point order); the last key is the next call's `after`."""
+        check_limit(limit)
+        with self._read() as conn:
+            return reading.browse(conn, tenant_id, after, limit, conditions)
+
+    def count(self, tenant_id: int | None = None) -> int:
+        """How many pictures there are."""
+        with self._read() as conn:
+            return reading.count(conn, tenant_id)
+
+    def totals(self, tenant_id: int | None = None) -> Totals:
+        """Pictures and bytes, in all and by format."""
+        with self._read() as conn:
+            return reading.totals(conn, tenant_id)
