@@ -4,12 +4,15 @@ LookalikeError
 ├── BadInput               the caller can mend it by calling differently
 │   ├── ImageRejected      bytes that are not a picture we accept; `.reason` says why in one word
 │   ├── UnsupportedQuery   a search that cannot be answered as asked (page beyond the limit, unknown pipeline)
-│   └── BadSetting         a setting, argument or model entry that makes no sense
+│   ├── BadSetting         a setting, argument or model entry that makes no sense
+│   ├── Conflict           the picture has changed meanwhile: it is not at the sequence number that was expected
+│   └── AccessDenied       a service that wants a key, or a key that may not do this
 ├── NotFound               no such picture, gallery, model
 ├── FeatureMismatch        features or an index of another encoder, or of another version of it
 ├── Damaged                stored data that fails its own checks
 └── Unavailable            it may work later (`.retryable`): an engine that is down, weights not fetched yet
-    └── GalleryBusy        another process is writing to this gallery
+    ├── GalleryBusy        another process is writing to this gallery
+    └── TooManyRequests    more requests than a key is allowed, or than a service can take at once
 """
 
 from typing import Literal
@@ -62,6 +65,22 @@ class BadSetting(BadInput):
     """A setting, argument or model entry that makes no sense."""
 
 
+class Conflict(BadInput):
+    """The picture has changed meanwhile; `sequence` is where it stands now, None where there is none."""
+
+    def __init__(self, message: str, *, sequence: int | None = None) -> None:
+        super().__init__(message)
+        self.sequence = sequence
+
+
+class AccessDenied(BadInput):
+    """A service that wants a key (`authenticated` is False then), or a key that may not do this."""
+
+    def __init__(self, message: str, *, authenticated: bool = False) -> None:
+        super().__init__(message)
+        self.authenticated = authenticated
+
+
 class NotFound(LookalikeError):
     """No such picture, gallery or model."""
 
@@ -89,3 +108,7 @@ class Unavailable(LookalikeError):
 
 class GalleryBusy(Unavailable):
     """Another process is writing to this gallery."""
+
+
+class TooManyRequests(Unavailable):
+    """More requests than a key is allowed, or than a service can take at once."""
