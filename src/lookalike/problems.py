@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from lookalike.errors import (
     AccessDenied,
@@ -88,7 +88,7 @@ def error_of(status: int, problem: Mapping[str, Any], *, retry_after: float | No
     message = str(problem.get("detail") or problem.get("title") or f"the service answered with status {status}")
     if kind is ImageRejected:
         reason = problem.get("reason")
-        return ImageRejected(reason if reason in get_args(Reason) else "unreadable", message)
+        return ImageRejected(cast(Reason, reason) if reason in get_args(Reason) else "unreadable", message)
     if kind is Conflict:
         sequence = problem.get("sequence")
         return Conflict(message, sequence=sequence if isinstance(sequence, int) else None)
