@@ -111,7 +111,7 @@ class Prepared:
 
     `sha256` digests the bytes; `pixels` the shape and RGB values of the whole decoded picture, None where it was
     decoded at a reduced scale. `width` and `height` are those a viewer shows. `inputs` follow the order of the
-    `InputSpec`s asked for.
+    `InputSpec`s asked for. `thumbnail` is a small JPEG, where one was asked for.
     """
 
     sha256: bytes
@@ -122,6 +122,7 @@ class Prepared:
     format: str
     border: Border
     inputs: tuple[Pixels, ...]
+    thumbnail: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from lookalike.imaging.decode import Decoded, decode
 from lookalike.imaging.limits import Limits
 from lookalike.imaging.pool import DecodePool, Source, Unchanged
 from lookalike.imaging.prepare import prepare, read_bytes, resize_to
+from lookalike.imaging.thumbnail import make_thumbnail, thumbnail_of
 
 __all__ = [
     "DecodePool",
@@ -15,7 +16,9 @@ __all__ = [
     "cut",
     "decode",
     "find_border",
+    "make_thumbnail",
     "prepare",
     "read_bytes",
     "resize_to",
+    "thumbnail_of",
 ]

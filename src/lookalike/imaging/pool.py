@@ -41,13 +41,15 @@ LOOK: Final = 0.1
 class Source:
     """A picture to read: its path, or its bytes. `known` is the SHA-256 that we have already, if we have.
 
-    Bytes of that digest are not decoded. `want_pixels` has the pixels digested too, as in `prepare`.
+    Bytes of that digest are not decoded. `want_pixels` has the pixels digested too, `want_thumbnail` a small picture
+    made, as in `prepare`.
     """
 
     path: Path | None = None
     data: bytes | None = None
     known: bytes | None = None
     want_pixels: bool = False
+    want_thumbnail: bool = False
 
     def __post_init__(self) -> None:
         if (self.path is None) == (self.data is None):
@@ -166,7 +168,8 @@ class DecodePool:
         size = self._chunk_size()
         for source in sources:
             path = None if source.path is None else os.fspath(source.path)
-            requests.append((path, source.data, source.known, source.want_pixels or want_pixels))
+            pixels = source.want_pixels or want_pixels
+            requests.append((path, source.data, source.known, pixels, source.want_thumbnail))
             nbytes += len(source.data) if source.data is not None else 0
             if len(requests) >= size or nbytes >= CHUNK_BYTES:
                 break

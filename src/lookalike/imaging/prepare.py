@@ -16,6 +16,7 @@ from lookalike.errors import ImageRejected
 from lookalike.imaging.clean import cut, find_border
 from lookalike.imaging.decode import Decoded, decode
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
+from lookalike.imaging.thumbnail import SIDE, thumbnail_of
 from lookalike.types import Border, InputSpec, Pixels, Prepared
 
 PRECISE: Final = 128
@@ -80,7 +81,12 @@ def _unreadable(path: Path | str, error: OSError | ValueError) -> ImageRejected:
 
 
 def prepare(
-    data: bytes, inputs: Sequence[InputSpec], *, limits: Limits = DEFAULT_LIMITS, want_pixels: bool = False
+    data: bytes,
+    inputs: Sequence[InputSpec],
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    want_pixels: bool = False,
+    want_thumbnail: bool = False,
 ) -> Prepared:
     """Decode a picture once, cut its border, and resize it to every input.
 
@@ -88,11 +94,14 @@ def prepare(
     decoded again, large enough to measure the border and to keep what the inputs need of the rest; the Border is in
     full-size pixels, exact to the scale of that decode. `want_pixels` has every pixel decoded, for the digest of the
     pixels: SHA-256 over width and height (little-endian uint32) and the RGB values, before anything is cut.
+    `want_thumbnail` makes a small picture of the same decoding, before anything is cut; a JPEG is then decoded in
+    colour, and large enough for it.
 
     Raises ImageRejected as `decode` does.
     """
-    box = None if want_pixels else _box(inputs)
-    grey = box is not None and data.startswith(_JPEG) and all(spec.mode == "L" for spec in inputs)
+    box = None if want_pixels else _box(inputs, SIDE if want_thumbnail else 1)
+    colourless = not want_thumbnail and all(spec.mode == "L" for spec in inputs)
+    grey = box is not None and data.startswith(_JPEG) and colourless
     decoded = decode(data, limits=limits, box=box, grey=grey)
     border = find_border(decoded.rgb)
     if border and box is not None:
@@ -107,6 +116,7 @@ def prepare(
         format=decoded.format,
         border=_full_size(border, decoded),
         inputs=tuple(resize_to(rest, spec) for spec in inputs),
+        thumbnail=thumbnail_of(decoded.rgb) if want_thumbnail else None,
     )
 
 
@@ -123,12 +133,12 @@ def resize_to(rgb: Pixels, spec: InputSpec) -> Pixels:
     return np.asarray(image.resize(size, _RESAMPLE[spec.resample], reducing_gap=spec.reducing_gap))
 
 
-def _box(inputs: Sequence[InputSpec]) -> tuple[int, int] | None:
+def _box(inputs: Sequence[InputSpec], least_width: int) -> tuple[int, int] | None:
     """The least width and height that serve every input; None where one wants every pixel."""
     if any(spec.full_decode for spec in inputs):
         return None
     return (
-        max((ceil(spec.width * spec.oversample) for spec in inputs), default=1),
+        max([least_width, *(ceil(spec.width * spec.oversample) for spec in inputs)]),
         max((ceil(spec.height * spec.oversample) for spec in inputs), default=1),
     )
 

@@ -36,13 +36,13 @@ SHARED_BYTES: Final = 4096
 ORPHAN_CHECK: Final = 1.0
 """Seconds between two looks at whether the parent still lives."""
 
-Request = tuple[str | None, bytes | None, bytes | None, bool]
-"""Path, data, known digest, whether the digest of the pixels is wanted."""
+Request = tuple[str | None, bytes | None, bytes | None, bool, bool]
+"""Path, data, known digest, whether the digest of the pixels is wanted, whether a thumbnail is."""
 Reply = Prepared | tuple[bytes, int] | ImageRejected
 """A picture; digest and size of one that is known already; or why it was rejected."""
 Packed = tuple[list[Any], list[Pixels]]
 """Replies fit for a pipe: a picture is the tuple of its plain values, its inputs are rows of one array each."""
-_PLAIN: Final = attrgetter("sha256", "pixels", "nbytes", "width", "height", "format", "border")
+_PLAIN: Final = attrgetter("sha256", "pixels", "nbytes", "width", "height", "format", "border", "thumbnail")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,19 +101,19 @@ def _unpack(value: Any, inputs: Iterator[tuple[Pixels, ...]]) -> Reply:
         return value
     if len(value) == 2:
         return value[0], value[1]
-    sha256, pixels, nbytes, width, height, kind, border = value
-    return Prepared(sha256, pixels, nbytes, width, height, kind, border, next(inputs))
+    sha256, pixels, nbytes, width, height, kind, border, thumbnail = value
+    return Prepared(sha256, pixels, nbytes, width, height, kind, border, next(inputs), thumbnail)
 
 
 def answer(request: Request, inputs: Sequence[InputSpec], limits: Limits) -> Reply:
     """Read and prepare one picture; one that is known is only digested."""
-    path, data, known, want_pixels = request
+    path, data, known, want_pixels, want_thumbnail = request
     try:
         if data is None:
             data = read_bytes(path or "", limits)
         if known is not None and hashlib.sha256(data).digest() == known:
             return known, len(data)
-        return prepare(data, inputs, limits=limits, want_pixels=want_pixels)
+        return prepare(data, inputs, limits=limits, want_pixels=want_pixels, want_thumbnail=want_thumbnail)
     except ImageRejected as error:
         return error
     except MemoryError:

@@ -44,5 +44,6 @@ class Decoder:
 
     def _here(self, source: Source) -> Prepared | Unchanged | ImageRejected:
         path = None if source.path is None else str(source.path)
-        reply = answer((path, source.data, source.known, source.want_pixels), self._inputs, self._limits)
+        request = (path, source.data, source.known, source.want_pixels, source.want_thumbnail)
+        reply = answer(request, self._inputs, self._limits)
         return Unchanged(*reply) if isinstance(reply, tuple) else reply
