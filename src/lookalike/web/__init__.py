@@ -1,0 +1,1 @@
+"""The service over HTTP: who may call it, what it answers, and its page."""
