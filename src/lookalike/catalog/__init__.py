@@ -1,6 +1,7 @@
 """The catalog, the truth of the system: what pictures there are, their features, and every change in order."""
 
 from lookalike.catalog.catalog import Catalog
+from lookalike.catalog.jobs import Job, JobState
 from lookalike.catalog.values import Changes, Deleted, Entry, Known, Put, Seen, Stored, Totals, Twin
 from lookalike.catalog.vectors import at_storage_precision
 
@@ -9,6 +10,8 @@ __all__ = [
     "Changes",
     "Deleted",
     "Entry",
+    "Job",
+    "JobState",
     "Known",
     "Put",
     "Seen",
