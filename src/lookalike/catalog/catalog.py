@@ -4,11 +4,13 @@ from lookalike.catalog import dialect, health
 from lookalike.catalog.changing import Changing
 from lookalike.catalog.following import Following
 from lookalike.catalog.jobs import Jobs
+from lookalike.catalog.judgements import Judgements
 from lookalike.catalog.keys import Keys
 from lookalike.catalog.looking import Looking
+from lookalike.catalog.thumbnails import Thumbnails
 
 
-class Catalog(Changing, Looking, Following, Keys, Jobs):
+class Catalog(Changing, Looking, Following, Keys, Jobs, Thumbnails, Judgements):
     """The truth of a gallery: pictures, digests, attributes, features, and every change in order.
 
     Every method is one transaction; one that changes something returns when the change is durable. Readers see a

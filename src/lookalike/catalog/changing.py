@@ -20,7 +20,8 @@ class Changing(Connected):
 
         A replaced picture keeps its id and its creation time. Its features are kept where the bytes are the same and
         the entry brings none of that spec, and forgotten where the bytes have changed. Raises NotFound for a tenant
-        that does not exist, BadInput for cosine rows that are not finite and of unit length.
+        that does not exist, BadInput for cosine rows that are not finite and of unit length, Conflict for an entry
+        whose picture does not stand where it is `expected`.
         """
         if not entries:
             return []
@@ -44,18 +45,24 @@ class Changing(Connected):
         with self._write() as conn:
             editing.touch(conn, seen)
 
-    def set_attributes(self, tenant_id: int, key: str, attributes: Attributes, *, merge: bool = False) -> int:
+    def set_attributes(
+        self, tenant_id: int, key: str, attributes: Attributes, *, merge: bool = False, expected: int | None = None
+    ) -> int:
         """Replace a picture's attributes, or with `merge` only those named; returns the sequence number.
 
-        Raises NotFound for an unknown key, BadInput for what is no JSON object.
+        Raises NotFound for an unknown key, BadInput for what is no JSON object, Conflict where the picture does not
+        stand at the `expected` sequence number.
         """
         with self._write() as conn:
-            return editing.set_attributes(conn, tenant_id, key, attributes, merge=merge)
+            return editing.set_attributes(conn, tenant_id, key, attributes, merge=merge, expected=expected)
 
-    def delete(self, tenant_id: int, keys: Iterable[str]) -> list[Deleted]:
-        """Delete pictures for good, in the order of the keys; unknown keys are passed over."""
+    def delete(self, tenant_id: int, keys: Iterable[str], *, expected: int | None = None) -> list[Deleted]:
+        """Delete pictures for good, in the order of the keys; unknown keys are passed over.
+
+        Raises Conflict, and deletes none, where one does not stand at the `expected` sequence number.
+        """
         with self._write() as conn:
-            return editing.delete_keys(conn, tenant_id, keys)
+            return editing.delete_keys(conn, tenant_id, keys, expected)
 
     def delete_where(self, tenant_id: int, conditions: Sequence[Condition]) -> list[Deleted]:
         """Delete the pictures of a tenant that satisfy every condition; raises BadInput where none is given."""

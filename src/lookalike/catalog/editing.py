@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, select, update
 from lookalike.catalog.dialect import insert_rows
 from lookalike.catalog.reading import batches, ids_where
 from lookalike.catalog.schema import deletions, images, state
-from lookalike.catalog.values import Deleted, Seen, check_attributes, check_text, storable
+from lookalike.catalog.values import Deleted, Seen, check_attributes, check_expected, check_text, storable
 from lookalike.catalog.writing import Counters, lock, save, update_images
 from lookalike.errors import BadInput, NotFound
 from lookalike.types import Attributes, Condition
@@ -22,14 +22,18 @@ def touch(conn: Connection, seen: Sequence[Seen]) -> None:
     update_images(conn, [{"the_id": one.id, "path": one.path, "mtime_ns": one.mtime_ns} for one in seen])
 
 
-def set_attributes(conn: Connection, tenant_id: int, key: str, attributes: Attributes, *, merge: bool) -> int:
+def set_attributes(
+    conn: Connection, tenant_id: int, key: str, attributes: Attributes, *, merge: bool, expected: int | None
+) -> int:
     """Replace the attributes, or merge into them by top-level name; returns the sequence number."""
     check_attributes(attributes)
     counters = lock(conn)
-    query = select(images.c.id, images.c.attributes).where(images.c.tenant_id == tenant_id, images.c.key == key)
+    query = select(images.c.id, images.c.seq, images.c.attributes)
+    query = query.where(images.c.tenant_id == tenant_id, images.c.key == key)
     row = conn.execute(query).one_or_none()
     if row is None:
         raise NotFound(f"there is no picture {key!r}")
+    check_expected(key, expected, row.seq)
     values = {**row.attributes, **attributes} if merge else dict(attributes)
     seq = counters.next_seq()
     update_images(conn, [{"the_id": row.id, "attributes": values, "updated": time.time(), "seq": seq}])
@@ -37,14 +41,16 @@ def set_attributes(conn: Connection, tenant_id: int, key: str, attributes: Attri
     return seq
 
 
-def delete_keys(conn: Connection, tenant_id: int, keys: Iterable[str]) -> list[Deleted]:
-    """Delete pictures by key, unknown keys passed over."""
+def delete_keys(conn: Connection, tenant_id: int, keys: Iterable[str], expected: int | None) -> list[Deleted]:
+    """Delete pictures by key, unknown keys passed over; each must stand at the expected sequence number, if any."""
     counters = lock(conn)
     found: dict[str, int] = {}
     wanted = [key for key in dict.fromkeys(keys) if storable(key)]
     for some in batches(wanted):
-        query = select(images.c.key, images.c.id).where(images.c.tenant_id == tenant_id, images.c.key.in_(some))
-        found.update((key, id_) for key, id_ in conn.execute(query))
+        query = select(images.c.key, images.c.id, images.c.seq)
+        for key, id_, seq in conn.execute(query.where(images.c.tenant_id == tenant_id, images.c.key.in_(some))):
+            check_expected(key, expected, seq)
+            found[key] = id_
     return _delete(conn, counters, [(key, found[key]) for key in wanted if key in found])
 
 

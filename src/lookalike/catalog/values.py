@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from lookalike.errors import BadInput
+from lookalike.errors import BadInput, Conflict
 from lookalike.types import Attributes, Border, Features, FeatureSpec, Ids, Rows
 
 DIGEST_BYTES = 32
@@ -44,14 +44,25 @@ def check_attributes(attributes: Attributes) -> None:
         raise BadInput("attributes contain a NUL character, which is not allowed")
 
 
+def check_expected(key: str, expected: int | None, found: int | None) -> None:
+    """Raise Conflict where a picture does not stand at the sequence number expected (0: must not be there)."""
+    if expected is None or expected == (found or 0):
+        return
+    if found is None:
+        raise Conflict(f"the picture {key!r} is gone; it was expected at change {expected}")
+    wanted = f"it was expected at change {expected}" if expected else "it was expected not to be there"
+    raise Conflict(f"the picture {key!r} has changed: {wanted}, and is at {found}", sequence=found)
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A picture to put in, in place of any other with its tenant and key.
 
     `attributes` None keeps those that are there. `features` holds a row by spec, as the encoder gave it: `(width,)` in
     the spec's dtype, or None for "encoded, and nothing meaningful found". Instead, `copy_of` names a stored picture
-    with the same bytes, whose features are taken over exactly. Raises BadInput at once for what cannot be stored, so
-    that one bad picture does not fail its batch.
+    with the same bytes, whose features are taken over exactly. `thumbnail` is a small picture to keep. `expected` is
+    the sequence number at which the picture must stand, 0 for one that must not be there yet. Raises BadInput at once
+    for what cannot be stored, so that one bad picture does not fail its batch.
     """
 
     tenant_id: int
@@ -68,6 +79,8 @@ class Entry:
     attributes: Attributes | None = None
     features: Mapping[FeatureSpec, NDArray[Any] | None] = field(default_factory=dict)
     copy_of: int | None = None
+    thumbnail: bytes | None = None
+    expected: int | None = None
 
     def __post_init__(self) -> None:
         if not self.key:

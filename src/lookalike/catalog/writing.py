@@ -11,7 +11,8 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from lookalike.catalog.dialect import insert_rows
 from lookalike.catalog.reading import batches, specs
 from lookalike.catalog.schema import features_table, fingerprints, images, state, tenants
-from lookalike.catalog.values import Entry, Put, check_text
+from lookalike.catalog.thumbnails import replace
+from lookalike.catalog.values import Entry, Put, check_expected, check_text
 from lookalike.catalog.vectors import pack
 from lookalike.errors import NotFound
 from lookalike.types import FeatureSpec
@@ -100,6 +101,7 @@ def _put_distinct(
     stale: list[int] = []
     for entry in entries:
         old = there.get((entry.tenant_id, entry.key))
+        check_expected(entry.key, entry.expected, None if old is None else old[2])
         id_ = counters.next_id() if old is None else old[0]
         values = _values(entry, counters.next_seq(), now)
         done.append(Put(id_, values["seq"], created=old is None))
@@ -115,24 +117,25 @@ def _put_distinct(
     update_images(conn, [row for row in replaced if "attributes" in row])
     update_images(conn, [row for row in replaced if "attributes" not in row])
     _forget_features(conn, of.values(), stale)
+    replace(conn, stale, [(p.id, e.thumbnail) for e, p in zip(entries, done, strict=True) if e.thumbnail is not None])
     _write_features(conn, entries, done, of)
     return _copy_features(conn, entries, done, of.values())
 
 
-def _existing(conn: Connection, entries: Sequence[Entry]) -> dict[tuple[int, str], tuple[int, bytes]]:
-    """Id and digest by tenant and key."""
+def _existing(conn: Connection, entries: Sequence[Entry]) -> dict[tuple[int, str], tuple[int, bytes, int]]:
+    """Id, digest and sequence number by tenant and key."""
     keys: dict[int, list[str]] = {}
     for entry in entries:
         keys.setdefault(entry.tenant_id, []).append(entry.key)
     known_tenants = set(conn.execute(select(tenants.c.id).where(tenants.c.id.in_(keys))).scalars())
     if unknown := keys.keys() - known_tenants:
         raise NotFound(f"there is no tenant {min(unknown)}; make it with tenant_id(name, create=True)")
-    found: dict[tuple[int, str], tuple[int, bytes]] = {}
+    found: dict[tuple[int, str], tuple[int, bytes, int]] = {}
     for tenant_id, mine in keys.items():
         for some in batches(mine):
-            query = select(images.c.key, images.c.id, images.c.sha256)
-            for key, id_, sha256 in conn.execute(query.where(images.c.tenant_id == tenant_id, images.c.key.in_(some))):
-                found[tenant_id, key] = (id_, sha256)
+            query = select(images.c.key, images.c.id, images.c.sha256, images.c.seq)
+            for key, *row in conn.execute(query.where(images.c.tenant_id == tenant_id, images.c.key.in_(some))):
+                found[tenant_id, key] = (row[0], row[1], row[2])
     return found
 
 

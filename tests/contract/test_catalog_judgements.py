@@ -1,0 +1,86 @@
+"""What people said of pairs of pictures: on every database."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from lookalike.catalog import Catalog
+from lookalike.catalog.judgements import MOST_KEYS
+from lookalike.errors import BadInput, NotFound
+from tests.contract.catalogs import BACKENDS, entry, fresh
+
+
+@pytest.fixture(params=BACKENDS)
+def catalog(request: pytest.FixtureRequest) -> Iterator[Catalog]:
+    with fresh(request.param) as made:
+        yield made
+
+
+@pytest.fixture
+def tenant(catalog: Catalog) -> int:
+    """Five pictures a to e; d and e have the same bytes."""
+    tenant_id = catalog.tenant_id("ann", create=True)
+    catalog.put([entry(tenant_id, key, "d" if key == "e" else key) for key in "abcde"])
+    return tenant_id
+
+
+def marked(catalog: Catalog, tenant: int, keys: str = "abcde") -> set[str]:
+    """The pairs that are marked, of all there are, as "ab"."""
+    ids = {catalog.get(tenant, key).id: key for key in keys}
+    found = catalog.not_matches(tenant, {one: [other for other in ids if other != one] for one in ids})
+    assert {(b, a) for a, b in found} == found
+    return {"".join(sorted(ids[one] + ids[other])) for one, other in found}
+
+
+def test_marks_are_of_pairs_and_can_be_taken_back(catalog: Catalog, tenant: int) -> None:
+    assert marked(catalog, tenant) == set()
+    catalog.mark_not_matches(tenant, ["c", "a", "b"])
+    catalog.mark_not_matches(tenant, ["a", "b"])  # once more
+    assert marked(catalog, tenant) == {"ab", "ac", "bc"}
+    catalog.unmark_not_matches(tenant, ["b", "c", "d"])
+    assert marked(catalog, tenant) == {"ab", "ac"}
+
+
+def test_marks_are_of_bytes(catalog: Catalog, tenant: int) -> None:
+    catalog.mark_not_matches(tenant, ["a", "d"])
+    assert marked(catalog, tenant) == {"ad", "ae"}
+    catalog.mark_not_matches(tenant, ["d", "e"])  # twins that are kept on purpose
+    assert marked(catalog, tenant) == {"ad", "ae", "de"}
+    catalog.delete(tenant, ["a"])
+    catalog.put([entry(tenant, "again", "a")])
+    ids = [catalog.get(tenant, key).id for key in ("again", "d")]
+    assert catalog.not_matches(tenant, {ids[0]: [ids[1], 999]}) == {(ids[0], ids[1])}
+    catalog.put([entry(tenant, "d", "other bytes")])
+    assert catalog.not_matches(tenant, {ids[0]: [ids[1]]}) == set()
+
+
+def test_marks_are_a_tenant_s_own(catalog: Catalog, tenant: int) -> None:
+    other = catalog.tenant_id("bob", create=True)
+    catalog.put([entry(other, key, key) for key in "abc"])
+    catalog.mark_not_matches(other, ["a", "b"])
+    assert marked(catalog, tenant) == set()
+    assert marked(catalog, other, "abc") == {"ab"}
+    with pytest.raises(NotFound):
+        catalog.mark_not_matches(other, ["a", "d"])
+
+
+def test_what_cannot_be_judged(catalog: Catalog, tenant: int) -> None:
+    with pytest.raises(BadInput):
+        catalog.mark_not_matches(tenant, ["a", "a"])
+    with pytest.raises(NotFound, match="nobody"):
+        catalog.mark_not_matches(tenant, ["a", "nobody"])
+    with pytest.raises(NotFound):
+        catalog.unmark_not_matches(tenant, ["a", "nul\0"])
+    with pytest.raises(BadInput, match=str(MOST_KEYS)):
+        catalog.mark_not_matches(tenant, [str(n) for n in range(MOST_KEYS + 1)])
+    assert marked(catalog, tenant) == set()
+
+
+def test_the_most_at_once(catalog: Catalog, tenant: int) -> None:
+    keys = [f"k{n}" for n in range(MOST_KEYS)]
+    catalog.put([entry(tenant, key, key) for key in keys])
+    catalog.mark_not_matches(tenant, keys)
+    ids = [catalog.get(tenant, key).id for key in keys]
+    assert len(catalog.not_matches(tenant, dict.fromkeys(ids, ids))) == MOST_KEYS * (MOST_KEYS - 1)
+    catalog.unmark_not_matches(tenant, keys)
+    assert catalog.not_matches(tenant, dict.fromkeys(ids, ids)) == set()
