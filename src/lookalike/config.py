@@ -1,9 +1,10 @@
 """Settings: what the environment and a gallery's own file say. The only reader of the environment."""
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -15,6 +16,7 @@ from lookalike.imaging import Limits
 GALLERY_FILE = "gallery.toml"
 DEFAULT_PIPELINES = ("phash", "vgg16")
 DEFAULT_INDEX = {"hamming": "mih", "cosine": "hnsw"}
+INDEX = "LOOKALIKE_INDEX_"
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 PRECISIONS = ("auto", "fp32", "bf16", "int8")
 
@@ -24,7 +26,8 @@ class Settings:
     """What holds for a whole process: where things are kept, and what it may use.
 
     `cache` keeps model weights; `models` is a file of further encoders; `workers` decoding processes (None: one a
-    core); `precision` of networks.
+    core); `precision` of networks. `catalog` and `index` (by pipeline) are addresses that stand in for those in a
+    gallery's file, so that passwords need not be kept there. `server` and `key` name a service to use instead.
     """
 
     gallery: Path
@@ -33,12 +36,17 @@ class Settings:
     workers: int | None = None
     precision: Precision = "auto"
     limits: Limits = field(default_factory=Limits)
+    catalog: str | None = field(default=None, repr=False)
+    index: Mapping[str, str] = field(default_factory=dict, repr=False)
+    server: str | None = None
+    key: str | None = field(default=None, repr=False)
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
-    """The settings of LOOKALIKE_GALLERY, _CACHE, _MODELS, _WORKERS, _PRECISION, else their defaults.
+    """The settings of LOOKALIKE_GALLERY, _CACHE, _MODELS, _WORKERS, _PRECISION, _CATALOG, _SERVER, _KEY, else defaults.
 
-    Raises BadSetting, naming the variable, for a value that makes no sense.
+    LOOKALIKE_INDEX_NAME is the index of the pipeline of that name, in capitals, other signs than letters and digits
+    written as _. Raises BadSetting, naming the variable, for a value that makes no sense.
     """
     env = os.environ if environment is None else environment
     workers = env.get("LOOKALIKE_WORKERS")
@@ -51,6 +59,10 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         models=Path(models).expanduser() if models else None,
         workers=int(workers) if workers else None,
         precision=_precision(env.get("LOOKALIKE_PRECISION", "auto"), "LOOKALIKE_PRECISION"),
+        catalog=env.get("LOOKALIKE_CATALOG") or None,
+        index={name.removeprefix(INDEX): address for name, address in env.items() if name.startswith(INDEX)},
+        server=env.get("LOOKALIKE_SERVER") or None,
+        key=env.get("LOOKALIKE_KEY") or None,
     )
 
 
@@ -69,8 +81,9 @@ class GallerySettings:
     """What a gallery was made with; kept in its `gallery.toml`, to be edited by hand.
 
     `pipelines` in order of precedence, the last ranks what is merely similar; `index` and `thresholds` by pipeline,
-    where they are not the default ones; `exact_phash` hashes from every pixel, as imagehash does; `precision` of its
-    networks (int8 has features of its own, so it belongs to the gallery).
+    where they are not the default ones: an index is a name with options (`mih?m=5`) or the URL of an engine. `catalog`
+    is a URL, or none for a file in the gallery's folder. `exact_phash` hashes from every pixel, as imagehash does;
+    `precision` of its networks (int8 has features of its own, so it belongs to the gallery).
     """
 
     pipelines: tuple[str, ...] = DEFAULT_PIPELINES
@@ -78,6 +91,13 @@ class GallerySettings:
     thresholds: Mapping[str, float] = field(default_factory=dict)
     precision: Precision | None = None
     exact_phash: bool = False
+    catalog: str | None = field(default=None, repr=False)
+
+    def with_environment(self, settings: Settings) -> "GallerySettings":
+        """These settings with the addresses of the environment in place of the gallery's own."""
+        named = {name: re.sub(r"[^A-Z0-9]", "_", name.upper()) for name in self.pipelines}
+        given = {name: settings.index[upper] for name, upper in named.items() if upper in settings.index}
+        return replace(self, catalog=settings.catalog or self.catalog, index={**self.index, **given})
 
 
 def read_gallery(folder: Path) -> GallerySettings:
@@ -107,11 +127,16 @@ def _gallery(table: dict[str, Any]) -> GallerySettings:
     if len(set(pipelines)) != len(pipelines):
         raise BadSetting("pipelines names one of them twice")
     for part in ("index", "thresholds"):
+        if not isinstance(table.get(part, {}), dict):
+            raise BadSetting(f"[{part}] is a table of values by pipeline")
         if extra := sorted(table.get(part, {}).keys() - set(pipelines)):
             raise BadSetting(f"[{part}] names {extra[0]!r}, which is none of the gallery's pipelines")
     for name, threshold in table.get("thresholds", {}).items():
         if not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
             raise BadSetting(f"the threshold of {name} lies in 0..1, not {threshold!r}")
+    for name, address in table.get("index", {}).items():
+        if not isinstance(address, str):
+            raise BadSetting(f"the index of {name} is a name or a URL, not {address!r}")
     precision = table.get("precision")
     return GallerySettings(
         tuple(pipelines),
@@ -119,6 +144,7 @@ def _gallery(table: dict[str, Any]) -> GallerySettings:
         table.get("thresholds", {}),
         None if precision is None else _precision(precision, "precision"),
         _flag(table, "exact_phash"),
+        _text(table, "catalog"),
     )
 
 
@@ -129,6 +155,13 @@ def _flag(table: dict[str, Any], name: str) -> bool:
     return value
 
 
+def _text(table: dict[str, Any], name: str) -> str | None:
+    value = table.get(name)
+    if value is not None and not (isinstance(value, str) and value):
+        raise BadSetting(f"{name} is a text, not {value!r}")
+    return value
+
+
 def write_gallery(folder: Path, settings: GallerySettings) -> None:
     """Write a new gallery's file; the folder is made if need be, an existing file is never overwritten.
 
@@ -136,6 +169,8 @@ def write_gallery(folder: Path, settings: GallerySettings) -> None:
     """
     lines = ["# A Lookalike gallery. Settings may be edited; see docs/cli.md.", "version = 1"]
     lines.append(f"pipelines = [{', '.join(_quoted(p) for p in settings.pipelines)}]")
+    if settings.catalog is not None:
+        lines.append(f"catalog = {_quoted(settings.catalog)}")
     if settings.precision is not None:
         lines.append(f"precision = {_quoted(settings.precision)}")
     if settings.exact_phash:
@@ -146,7 +181,8 @@ def write_gallery(folder: Path, settings: GallerySettings) -> None:
     _gallery(tomllib.loads(text))  # settings that could not be read again are refused now
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / GALLERY_FILE).open("x") as file:
+        private = os.open(folder / GALLERY_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # it may hold passwords
+        with os.fdopen(private, "w") as file:
             file.write(text)
     except FileExistsError as error:
         raise BadSetting(f"{folder} is a gallery already") from error

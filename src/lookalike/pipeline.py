@@ -70,14 +70,18 @@ class Ranked:
 
 
 class Pipeline:
-    """An encoder and the index of its features, with distances brought to 0..1 (smaller is more similar)."""
+    """An encoder and the index of its features, with distances brought to 0..1 (smaller is more similar).
 
-    def __init__(self, encoder: Encoder, index: Index, calibration: Calibration) -> None:
+    `engine` names what the index runs on, as people may see it.
+    """
+
+    def __init__(self, encoder: Encoder, index: Index, calibration: Calibration, *, engine: str = "") -> None:
         if encoder.spec != index.spec:
             raise FeatureMismatch(f"the index holds {index.spec}, the encoder gives {encoder.spec}")
         self.encoder = encoder
         self.index = index
         self.calibration = calibration
+        self.engine = engine
 
     @property
     def name(self) -> str:
@@ -103,6 +107,7 @@ class Pipeline:
         where: Where | None = None,
         max_distance: float | None = None,
         views: bool = True,
+        fresh: bool = False,
     ) -> list[Ranked]:
         """The k nearest rows of each picture within `max_distance` (0..1), over the best of its views.
 
@@ -116,7 +121,9 @@ class Pipeline:
             features, usable = encoded.features[:, None, :], encoded.usable
         matches: list[Ranked] = [Ranked(np.empty(0, np.int64), np.empty(0, np.float32), 1.0) for _ in usable]
         if usable.any():
-            found = self.search_features(features[usable], k, tenant=tenant, where=where, max_distance=max_distance)
+            found = self.search_features(
+                features[usable], k, tenant=tenant, where=where, max_distance=max_distance, fresh=fresh
+            )
             for place, ranked in zip(np.flatnonzero(usable), found, strict=True):
                 matches[int(place)] = ranked
         return matches
@@ -129,12 +136,13 @@ class Pipeline:
         tenant: int | None = None,
         where: Where | None = None,
         max_distance: float | None = None,
+        fresh: bool = False,
     ) -> list[Ranked]:
         """Like `search`, for encoded queries: `features` (n, views, width)."""
         n, views, width = features.shape
         raw = None if max_distance is None else max_distance * self.spec.scale
         flat = np.ascontiguousarray(features.reshape(n * views, width))
-        found = self.index.search(flat, k, tenant=tenant, where=where, max_distance=raw)
+        found = self.index.search(flat, k, tenant=tenant, where=where, max_distance=raw, fresh=fresh)
         exact = self._exact_within(found, max_distance)
         ids = found.ids.reshape(n, -1)
         distances = np.minimum(found.distances.reshape(n, -1) / self.spec.scale, 1.0).astype(np.float32)

@@ -3,7 +3,8 @@
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
@@ -24,15 +25,40 @@ from lookalike.pipeline import Pipeline
 from lookalike.ports import Encoder, Index
 from lookalike.service import SearchService
 from lookalike.service.lock import WriterLock
+from lookalike.stores.address import Address
+from lookalike.stores.lazy import LazyIndex
 from lookalike.stores.snapshot import wipe
 from lookalike.types import FeatureSpec
 
-INDEXES = {
-    "flat": "lookalike.stores.flat:FlatIndex",
-    "mih": "lookalike.stores.mih:MihIndex",
-    "hnsw": "lookalike.stores.hnsw:HnswIndex",
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """An index engine of this process, made as `engine(spec, folder, writable=..., **options)`."""
+
+    home: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    """The argument that each option of an address sets, all of them whole numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """An index engine on a server, opened by `home(spec, address, gallery)`; `extra` installs its client."""
+
+    home: str
+    extra: str
+
+
+INDEXES: Mapping[str, Embedded | Served] = {
+    "flat": Embedded("lookalike.stores.flat:FlatIndex"),
+    "mih": Embedded("lookalike.stores.mih:MihIndex", {"m": "equal_bytes"}),
+    "hnsw": Embedded("lookalike.stores.hnsw:HnswIndex", {name: name for name in ("m", "ef_construction", "ef")}),
+    "elasticsearch": Served("lookalike.stores.elastic:open_index", "elasticsearch"),
+    "milvus": Served("lookalike.stores.milvus:open_index", "milvus"),
+    "milvus-lite": Served("lookalike.stores.milvus:open_index", "milvus"),
 }
-"""Index engines by the name that settings use; each is made as `engine(spec, folder, writable=...)`."""
+"""Index engines by the name, or the scheme of a URL, that settings use."""
+
+CATALOG_FILE = "catalog.sqlite"
 
 log = logging.getLogger("lookalike")
 
@@ -53,12 +79,12 @@ def open_gallery(
     at = Path(folder).expanduser().absolute() if folder is not None else settings.gallery.absolute()
     if not (at / GALLERY_FILE).is_file() and create:
         create_gallery(at, GallerySettings(tuple(pipelines or DEFAULT_PIPELINES)), settings)
-    made_with = read_gallery(at)
+    made_with = read_gallery(at).with_environment(settings)
     if pipelines is not None and tuple(pipelines) != made_with.pipelines:
         raise BadSetting(f"the gallery {at} has the pipelines {', '.join(made_with.pipelines)}; they cannot be changed")
-    catalog = Catalog.open(at / "catalog.sqlite", create=True)
-    lock = WriterLock(at)
-    build = _builder(at, made_with, settings, lock)
+    catalog = Catalog.open(made_with.catalog or at / CATALOG_FILE, create=True)
+    lock = WriterLock(at, shared=made_with.catalog is not None)
+    build = _builder(at, made_with, settings, catalog, lock)
     return SearchService(catalog, made_with.pipelines, build, lock, limits=settings.limits, workers=settings.workers)
 
 
@@ -68,17 +94,21 @@ def create_gallery(folder: Path, made_with: GallerySettings, settings: Settings)
     for name in made_with.pipelines:
         if name not in entries:
             raise BadSetting(f"no encoder is called {name!r}; there are {', '.join(sorted(entries))}")
-    for name, engine in made_with.index.items():
-        if engine not in INDEXES:
-            raise BadSetting(f"no index engine is called {engine!r} (for {name}); there are {', '.join(INDEXES)}")
+    for name, address in made_with.index.items():
+        _engine(address, name)
+    server = made_with.with_environment(settings).catalog
+    if server is not None:  # before anything is written here, for it may be down, or the password wrong
+        Catalog.open(server, create=True).close()
     write_gallery(folder, made_with)
-    Catalog.open(folder / "catalog.sqlite", create=True).close()
+    Catalog.open(server or folder / CATALOG_FILE, create=True).close()
 
 
 def _builder(
-    folder: Path, made_with: GallerySettings, settings: Settings, lock: WriterLock
+    folder: Path, made_with: GallerySettings, settings: Settings, catalog: Catalog, lock: WriterLock
 ) -> Callable[[str], Pipeline]:
     precision = made_with.precision or settings.precision
+    # A folder whose settings name another catalog now must not take the old one's rows for its own.
+    indexes = folder / "indexes" / catalog.gallery() if made_with.catalog else folder / "indexes"
 
     @functools.cache  # opened again for writing, a pipeline keeps its encoder
     def encoder_of(name: str) -> Encoder:
@@ -95,32 +125,61 @@ def _builder(
         calibration = calibration_of(name, user_file=settings.models)
         if name in made_with.thresholds:
             calibration = dataclasses.replace(calibration, threshold=made_with.thresholds[name])
-        engine = made_with.index.get(name) or DEFAULT_INDEX[encoder.spec.metric]
-        at = folder / "indexes" / f"{name}-{encoder.spec.fingerprint[:12]}-{engine}"
-        return Pipeline(encoder, open_index(engine, encoder.spec, at, lock), calibration)
+        address = made_with.index.get(name) or DEFAULT_INDEX[encoder.spec.metric]
+        engine = _engine(address, name)
+        at = Address.parse(address)
+        if isinstance(engine, Served):
+            index = _served(engine, encoder.spec, address, catalog.gallery())
+        else:
+            place = indexes / f"{name}-{encoder.spec.fingerprint[:12]}-{at.scheme}"
+            index = _embedded(engine, encoder.spec, at, place, lock)
+        return Pipeline(encoder, index, calibration, engine=str(at))
 
     return build
 
 
-def open_index(engine: str, spec: FeatureSpec, folder: Path, lock: WriterLock) -> Index:
+def _engine(address: str, pipeline: str) -> Embedded | Served:
+    """The engine of an address; raises BadSetting for an unknown one, or embedded options that make no sense."""
+    at = Address.parse(address)
+    engine = INDEXES.get(at.scheme)
+    if engine is None:
+        raise BadSetting(f"no index engine is called {at.scheme!r} (for {pipeline}); there are {', '.join(INDEXES)}")
+    if isinstance(engine, Embedded):
+        if at.host or at.path:
+            raise BadSetting(f"{at.scheme} (for {pipeline}) runs in this process: write {at.scheme}, not {at}")
+        at.only(*engine.options)
+        for option in at.options:
+            at.number(option, 1)
+    return engine
+
+
+def _embedded(engine: Embedded, spec: FeatureSpec, at: Address, folder: Path, lock: WriterLock) -> Index:
     """Open an index; a damaged one, or one of other features, is begun anew, for the catalog refills it.
 
     A process that does not write leaves the folder alone and works in memory.
     """
-    make = _engine(engine)
+    options = {engine.options[option]: at.number(option, 1) for option in at.options}
+    make = _loaded(engine.home)
     try:
-        return make(spec, folder, writable=lock.held)
+        return make(spec, folder, writable=lock.held, **options)
     except (Damaged, FeatureMismatch) as error:
         log.warning("the index of %s is built anew from the catalog: %s", spec.name, error)
     if not lock.held:
-        return make(spec, None)
+        return make(spec, None, **options)
     wipe(folder)
-    return make(spec, folder, writable=True)
+    return make(spec, folder, writable=True, **options)
 
 
-def _engine(name: str) -> Callable[..., Index]:
-    if name not in INDEXES:
-        raise BadSetting(f"no index engine is called {name!r}; there are {', '.join(INDEXES)}")
-    module, _, attribute = INDEXES[name].partition(":")
+def _served(engine: Served, spec: FeatureSpec, address: str, gallery: str) -> Index:
+    try:
+        connect = _loaded(engine.home)
+    except ModuleNotFoundError as error:
+        at = Address.parse(address)
+        raise BadSetting(f"{at} needs the package {error.name}: pip install 'lookalike[{engine.extra}]'") from error
+    return LazyIndex(spec, str(Address.parse(address)), lambda: connect(spec, address, gallery))
+
+
+def _loaded(home: str) -> Callable[..., Index]:
+    module, _, attribute = home.partition(":")
     made: Callable[..., Index] = getattr(import_module(module), attribute)
     return made

@@ -55,7 +55,7 @@ def test_init_says_what_it_made(tmp_path: Path) -> None:
     where = tmp_path / "made"
     ran = lookalike("init", "--pipelines", "phash", "--index", "phash=flat", "-g", where, "--json")
     assert ran.code == 0
-    rest = {"precision": None, "exact_phash": False}
+    rest = {"catalog": None, "precision": None, "exact_phash": False}
     assert ran.line == {"gallery": str(where), "pipelines": ["phash"], "index": {"phash": "flat"}, **rest}
     again = lookalike("init", "-g", where, "--json")
     assert (again.code, again.line["error"]["type"]) == (2, "BadSetting")

@@ -97,6 +97,14 @@ def search(
     all_tenants: Annotated[
         bool, typer.Option("--all-tenants", metavar=FLAG, help="Search the pictures of every tenant.")
     ] = False,
+    engine_filter: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENGINE=FILTER",
+            show_default=False,
+            help='A further filter in the engine\'s own words: elasticsearch={"match": {"title": "Alps"}}.',
+        ),
+    ] = None,
     null: Null = False,
     preview: Annotated[
         bool, typer.Option("--preview/--no-preview", metavar=FLAG, help="Small pictures, in a terminal.")
@@ -112,7 +120,7 @@ def search(
     return search(
         session,
         images,
-        Wanted(k, page, threshold, where, pipeline, orientations, all_tenants),
+        Wanted(k, page, threshold, where, pipeline, orientations, all_tenants, engine_filter),
         null=null,
         preview=preview,
     )

@@ -27,7 +27,17 @@ def init(
             "--index",
             metavar="NAME=ENGINE",
             show_default=False,
-            help="Another index for a pipeline: flat, mih (hashes), hnsw (vectors). Repeatable.",
+            help="Another index for a pipeline: flat, mih (hashes), hnsw (vectors), or the URL of an engine: "
+            "elasticsearch://host:9200, milvus://host:19530, milvus-lite:///file. Repeatable.",
+        ),
+    ] = None,
+    catalog: Annotated[
+        str | None,
+        typer.Option(
+            "--catalog",
+            metavar="URL",
+            show_default=False,
+            help="Keep the records in postgresql://user@host/name. [default: a file in the gallery's folder]",
         ),
     ] = None,
     precision: Annotated[
@@ -42,7 +52,7 @@ def init(
     """Make an empty gallery with settings of its own (add makes the default one by itself)."""
     from lookalike.cli.upkeep import init
 
-    return init(session, pipelines, index, precision, exact_phash=exact_phash)
+    return init(session, pipelines, index, catalog, precision, exact_phash=exact_phash)
 
 
 @command(app, rich_help_panel=UPKEEP)

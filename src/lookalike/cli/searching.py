@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -16,8 +17,8 @@ from lookalike.cli.options import Session, listed
 from lookalike.cli.output import emit, note, out, shown
 from lookalike.cli.preview import can_preview, preview_of
 from lookalike.cli.shapes import query_object, total_ms
-from lookalike.errors import ImageRejected
-from lookalike.service import SearchOptions, SearchService, files_below, parse_filter
+from lookalike.errors import BadSetting, ImageRejected
+from lookalike.service import SearchOptions, SearchService, files_below, parse_filter, parse_value
 from lookalike.types import Answer, Hit, Outcome
 
 CHUNK = 4096
@@ -36,6 +37,7 @@ class Wanted:
     pipelines: Sequence[str] | None = None
     orientations: bool = True
     all_tenants: bool = False
+    engine_filter: str | None = None
 
     def options(self, session: Session) -> SearchOptions:
         """The same for the service."""
@@ -47,7 +49,17 @@ class Wanted:
             "pipelines": self.pipelines or None,
             "orientations": self.orientations,
             "tenant": None if self.all_tenants else session.tenant,
+            "engine_filter": _engine_filter(self.engine_filter),
         }
+
+
+def _engine_filter(written: str | None) -> dict[str, Any] | None:
+    if written is None:
+        return None
+    engine, equals, text = written.partition("=")
+    if not equals:
+        raise BadSetting(f"--engine-filter is written ENGINE=FILTER, such as elasticsearch={{...}}, not {written!r}")
+    return {engine.strip(): parse_value(text)}
 
 
 def search(session: Session, images: Sequence[str], wanted: Wanted, *, null: bool, preview: bool) -> int:
@@ -126,6 +138,8 @@ def _footer(answer: Answer) -> str:
     for name, distance in answer.exact_within.items():
         if distance >= 0:
             told.append(f"{name} missed nothing" + (f" within {distance:.3f}" if distance < 1 else ""))
+    for name, why in answer.failed.items():
+        told.append(f"{name} could not be asked, so hits may be missing: {shown(why)}")
     if answer.more:
         told.append(f"more: --page {answer.page + 1}")
     return "; ".join(told)

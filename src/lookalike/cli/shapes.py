@@ -31,6 +31,7 @@ def query_object(query: str, answer: Answer | ImageRejected) -> Object:
         "more": answer.more,
         "sequence": answer.sequence,
         "stages_ms": dict(answer.took_ms),
+        "failed": dict(answer.failed),
     }
 
 

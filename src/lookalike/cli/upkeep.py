@@ -12,6 +12,7 @@ from lookalike.cli.shapes import repair_object, status_object
 from lookalike.config import DEFAULT_PIPELINES, PRECISIONS, GallerySettings, Precision
 from lookalike.errors import BadSetting
 from lookalike.service import PipelineStatus, Status
+from lookalike.stores.address import without_password
 from lookalike.wiring import create_gallery
 
 
@@ -19,6 +20,7 @@ def init(
     session: Session,
     pipelines: Sequence[str] | None,
     index: Sequence[str] | None,
+    catalog: str | None,
     precision: str | None,
     *,
     exact_phash: bool,
@@ -26,14 +28,17 @@ def init(
     """Make an empty gallery; raises BadSetting where there is one already."""
     names = _names(pipelines or ()) or DEFAULT_PIPELINES
     engines = pairs(index, "--index")
-    made_with = GallerySettings(names, engines, precision=_precision(precision), exact_phash=exact_phash)
+    made_with = GallerySettings(
+        names, engines, precision=_precision(precision), exact_phash=exact_phash, catalog=catalog
+    )
     create_gallery(session.folder, made_with, session.settings)
     if session.json:
         emit(
             {
                 "gallery": str(session.folder),
                 "pipelines": names,
-                "index": engines,
+                "index": {name: without_password(engine) for name, engine in engines.items()},
+                "catalog": without_password(catalog) if catalog else None,
                 "precision": precision,
                 "exact_phash": exact_phash,
             }
@@ -82,11 +87,12 @@ def _pipelines(pipelines: Sequence[PipelineStatus], pictures: int) -> Table:
     table.add_column("index")
     for pipeline in pipelines:
         if pipeline.error is not None:
-            table.add_row(pipeline.name, "", "", "", f"cannot be opened: {shown(pipeline.error)}")
+            table.add_row(pipeline.name, "", "", "", f"cannot be used now: {shown(pipeline.error)}")
             continue
         threshold = "" if pipeline.threshold is None else f"{pipeline.threshold:.3f}"
-        behind = f"{counted(pipeline.behind, 'change')} not saved yet, replayed at opening"
-        index = behind if pipeline.behind else "saved"
+        later = "to be applied" if pipeline.shared else "not saved yet, replayed at opening"
+        stands = f"{counted(pipeline.behind, 'change')} {later}" if pipeline.behind else "up to date"
+        index = f"{pipeline.engine}: {stands}"
         table.add_row(pipeline.name, pipeline.metric, f"{pipeline.rows:,} of {pictures:,}", threshold, index)
     return table
 

@@ -52,9 +52,14 @@ def parse_value(text: str) -> Any:
         return text
 
 
-def where_of(catalog: Catalog, tenant: int | None, where: Filter | None) -> Where | None:
-    """The filter for an index; its ids are worked out by the catalog once, when first asked for."""
-    if not where:
+def where_of(
+    catalog: Catalog, tenant: int | None, where: Filter | None, native: Mapping[str, Any] | None = None
+) -> Where | None:
+    """The filter for an index; its ids are worked out by the catalog once, when first asked for.
+
+    `native` are further filters in engines' own words, by the engine's name.
+    """
+    if not where and not native:
         return None
-    conditions = conditions_of(where)
-    return Where(conditions, functools.cache(lambda: catalog.ids_where(tenant, conditions)))
+    conditions = conditions_of(where or {})
+    return Where(conditions, functools.cache(lambda: catalog.ids_where(tenant, conditions)), native or {})

@@ -1,9 +1,16 @@
 """Keeping indexes in step with the catalog, which is the truth."""
 
 import threading
+import time
+from typing import TYPE_CHECKING, Protocol
 
 from lookalike.catalog import Catalog
+from lookalike.errors import GalleryBusy
 from lookalike.pipeline import Pipeline
+from lookalike.ports import Index
+
+if TYPE_CHECKING:
+    from lookalike.catalog import Claim
 
 CHANGES = 8192
 """Changes applied to an index at once."""
@@ -12,10 +19,38 @@ PENDING_SHARE = 0.05
 """An index is written to disk once its unsaved changes exceed both; until then they are replayed at each opening."""
 
 
-class Follower:
-    """Brings one pipeline's index up to the catalog, and saves it when that is worth the writing.
+class Follower(Protocol):
+    """Brings one pipeline's index up to the catalog. Safe to use from several threads."""
 
-    A process that only reads follows in memory alone; what it applied is forgotten with it.
+    @property
+    def applied(self) -> int:
+        """The last change that searches of this process see."""
+        ...
+
+    def catch_up(self, until: float | None = None) -> int:
+        """Apply what the catalog has beyond the index, and give the sequence number reached.
+
+        After `until` (of the monotonic clock) it stops at the next pause, wherever it is.
+        """
+        ...
+
+    def keep_pace(self) -> int:
+        """What a search does: see that the index is in step, without long waiting; gives the number reached."""
+        ...
+
+    def save(self, *, always: bool = False) -> None:
+        """Make durable what is worth it, or `always` whatever has changed."""
+        ...
+
+    def rebuild(self) -> int:
+        """Build the index anew from the catalog; gives the number of its rows."""
+        ...
+
+
+class LocalFollower:
+    """Follows with an index of this process, and saves it when that is worth the writing.
+
+    A process that may not write the gallery's folder follows in memory alone; what it applied is forgotten with it.
     """
 
     def __init__(self, catalog: Catalog, pipeline: Pipeline) -> None:
@@ -30,7 +65,7 @@ class Follower:
         """The last change that searches of this process see."""
         return self._applied
 
-    def catch_up(self) -> int:
+    def catch_up(self, until: float | None = None) -> int:
         """Apply what the catalog has beyond the index; gives the sequence number reached.
 
         An index that is ahead of the catalog (an older catalog was restored), or so far behind that deletions were
@@ -39,19 +74,18 @@ class Follower:
         if self._applied == self._catalog.sequence():
             return self._applied
         with self._lock:
-            if self._applied > self._catalog.sequence() or 0 < self._applied < self._catalog.pruned():
+            if is_lost(self._catalog, self._applied):
                 self._pipeline.index.clear()
                 self._applied = 0
             more = True
-            while more:
-                changes = self._catalog.changes(self._pipeline.spec, self._applied, CHANGES)
-                if len(changes.deletes):
-                    self._pipeline.index.delete(changes.deletes)
-                if len(changes.upserts.ids):
-                    self._pipeline.index.upsert(changes.upserts)
-                self._unsaved += len(changes.deletes) + len(changes.upserts.ids)
-                self._applied, more = changes.sequence, changes.more
+            while more and not _late(until):
+                self._applied, changed, more = _apply(self._catalog, self._pipeline.index, self._applied)
+                self._unsaved += changed
             return self._applied
+
+    def keep_pace(self) -> int:
+        """The same, for applying takes no longer than asking would."""
+        return self.catch_up()
 
     def save(self, *, always: bool = False) -> None:
         """Write the index to disk if enough changed since the last time, or `always` if anything did."""
@@ -69,3 +103,109 @@ class Follower:
         self.catch_up()
         self.save(always=True)
         return self._pipeline.index.count()
+
+
+LOOK_EVERY = 1.0
+"""Seconds for which searches take an index on a server to be as they last saw it: how stale an answer may be."""
+FLUSH_EVERY = 8
+"""Portions of changes after which they are made visible; a flush costs an engine up to a fifth of a second."""
+
+
+class SharedFollower:
+    """Follows with an index on a server, which one process at a time brings up to date: the one that has the claim.
+
+    Whoever has written catches up; a search looks once in `LOOK_EVERY` seconds whether that was done, and does a
+    portion of it if nobody does. Raises Unavailable where the engine does not answer: the catalog keeps the changes.
+    """
+
+    def __init__(self, catalog: Catalog, pipeline: Pipeline) -> None:
+        self._catalog = catalog
+        self._pipeline = pipeline
+        self._name = f"{pipeline.name}-{pipeline.spec.fingerprint[:12]}"
+        self._applied = 0
+        self._looked = float("-inf")
+        self._lock = threading.Lock()
+
+    @property
+    def applied(self) -> int:
+        """The last change that searches of this process see, as far as it knows."""
+        return self._applied
+
+    def catch_up(self, until: float | None = None) -> int:
+        """Apply what the catalog has beyond the index, or see how far the process that has the claim has come."""
+        if self._applied == self._catalog.sequence():
+            return self._applied
+        with self._lock, self._catalog.claim(self._name) as claim:
+            index = self._pipeline.index
+            applied = index.sequence
+            if claim is not None:
+                if is_lost(self._catalog, applied):
+                    self._renew(claim)
+                    applied = index.sequence
+                applied = self._replay(index, applied, claim, until)
+            self._applied = applied
+            return applied
+
+    def keep_pace(self) -> int:
+        """Look whether the index is in step, at most once in `LOOK_EVERY` seconds, and do one portion if it is not."""
+        now = time.monotonic()
+        if now >= self._looked + LOOK_EVERY and not self._lock.locked():
+            self._looked = now
+            self.catch_up(until=now)
+        return self._applied
+
+    def save(self, *, always: bool = False) -> None:
+        """Nothing to do: what was applied is on the server."""
+
+    def rebuild(self) -> int:
+        """Build the index anew beside the old one, in which searches go on; raises GalleryBusy if another applies."""
+        with self._lock, self._catalog.claim(self._name) as claim:
+            if claim is None:
+                raise GalleryBusy(f"another process is bringing the index {self._name} up to date; try again later")
+            self._applied = self._renew(claim)
+        self.catch_up()  # what came meanwhile
+        return self._pipeline.index.count()
+
+    def _renew(self, claim: "Claim") -> int:
+        with self._pipeline.index.rebuilding() as fresh:
+            return self._replay(fresh, 0, claim, None)
+
+    def _replay(self, index: Index, applied: int, claim: "Claim", until: float | None) -> int:
+        """Apply changes from `applied` on; every so often they are flushed, and the claim's progress noted."""
+        flushed, portions, more = applied, 0, True
+        while more and (portions == 0 or not _late(until)):
+            applied, _, more = _apply(self._catalog, index, applied, attributes=True)
+            portions += 1
+            if portions % FLUSH_EVERY == 0:
+                index.flush(applied)
+                flushed = applied
+            claim.note(flushed)  # raises if the claim was lost meanwhile
+        if applied > flushed:
+            index.flush(applied)
+            claim.note(applied)
+        return applied
+
+
+def follower_of(catalog: Catalog, pipeline: Pipeline) -> Follower:
+    """What keeps this pipeline's index in step."""
+    return SharedFollower(catalog, pipeline) if pipeline.index.shared else LocalFollower(catalog, pipeline)
+
+
+def is_lost(catalog: Catalog, applied: int) -> bool:
+    """Whether changes cannot bring an index from here to the catalog: it is of another time, or too far behind."""
+    return applied > catalog.sequence() or 0 < applied < catalog.pruned()
+
+
+def _apply(catalog: Catalog, index: Index, since: int, *, attributes: bool = False) -> tuple[int, int, bool]:
+    """Apply one portion; gives the sequence number reached, the number of changes, and whether there are more."""
+    changes = catalog.changes(index.spec, since, CHANGES, attributes=attributes)
+    if len(changes.deletes):
+        index.delete(changes.deletes)
+    if len(changes.upserts.ids):
+        index.upsert(changes.upserts)
+    changed = len(changes.deletes) + len(changes.upserts.ids)
+    return changes.sequence, changed, changes.more
+
+
+def _late(until: float | None) -> bool:
+    return until is not None and time.monotonic() >= until

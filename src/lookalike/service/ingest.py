@@ -4,14 +4,14 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
 
 from lookalike.catalog import Catalog, Entry, Known, Seen, Twin
-from lookalike.errors import BadInput, ImageRejected
+from lookalike.errors import BadInput, ImageRejected, NotFound
 from lookalike.imaging import Source, Unchanged
 from lookalike.pipeline import Pipeline
 from lookalike.service.decoding import Decoder
@@ -140,7 +140,10 @@ class Ingest:
         self._seen.append(Seen(job.known.id, job.path or job.known.path, job.mtime_ns))
         if _same_attributes(job.item, job.known):
             return job.outcome("unchanged")
-        self._catalog.set_attributes(self._tenant, job.item.key, job.item.attributes or {}, merge=False)
+        try:
+            self._catalog.set_attributes(self._tenant, job.item.key, job.item.attributes or {}, merge=False)
+        except NotFound:
+            return job.outcome("rejected", "it was removed by another writer at this moment; add it again")
         return job.outcome("updated", "attributes")
 
     def _note_seen(self) -> None:
@@ -167,8 +170,16 @@ class Ingest:
             first = firsts.setdefault(prepared.sha256, job.item.key)
             entries.append(entry)
             outcomes.append(_written(job, first if first != job.item.key else None))
-        self._catalog.put(entries)
+        self._put(entries, {prepared.sha256: prepared for _, prepared in ready})
         return outcomes
+
+    def _put(self, entries: Sequence[Entry], pictures: Mapping[bytes, Prepared]) -> None:
+        """Write entries; those whose twin another writer removed meanwhile are encoded after all and written again."""
+        done = self._catalog.put(entries)
+        orphans = [entry for entry, put in zip(entries, done, strict=True) if not put.copied]
+        rows = self._encode([pictures[entry.sha256] for entry in orphans])
+        if orphans:
+            self._catalog.put([replace(e, copy_of=None, features=r) for e, r in zip(orphans, rows, strict=True)])
 
     def _twins(self, ready: Sequence[tuple[Job, Prepared]]) -> Mapping[bytes, Twin]:
         """Stored pictures with the same bytes whose features can be copied; those this batch replaces are none."""

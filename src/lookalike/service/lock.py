@@ -1,4 +1,4 @@
-"""One writing process a gallery; any number of readers."""
+"""Who may write what: one process a gallery, except where the catalog is a server, which takes any number."""
 
 import os
 import threading
@@ -11,31 +11,32 @@ from lookalike.errors import GalleryBusy
 
 
 class WriterLock:
-    """Taken at the first write and held until closed; the operating system frees it if the process dies.
+    """`with lock:` brackets every writing operation; taken at the first, held until closed.
 
-    Within the process it is also a lock between threads: `with lock:` brackets one writing operation.
+    It is the right to write the gallery's folder: its catalog, if that is a file, and the snapshots of its embedded
+    indexes. With a catalog on a server (`shared`) any number of processes write; the first on each folder saves
+    snapshots, the others keep their indexes in memory. The operating system frees it if the process dies. Threads of
+    one process write side by side.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, shared: bool = False) -> None:
         self._folder = folder
-        self._file = FileLock(folder / "writer.lock")
+        self._shared = shared
+        self._file = FileLock(folder / "writer.lock", thread_local=False)
         self._note = folder / "writer.pid"
-        self._threads = threading.RLock()
+        self._taking = threading.Lock()
 
     def __enter__(self) -> None:
-        self._threads.acquire()
-        try:
-            self._take()
-        except BaseException:
-            self._threads.release()
-            raise
+        with self._taking:
+            if not self._file.is_locked:
+                self._take()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._threads.release()
+        """Nothing ends here: the right is kept until closed."""
 
     @property
     def held(self) -> bool:
-        """Whether this process is the gallery's writer."""
+        """Whether this process may write the gallery's folder."""
         return self._file.is_locked
 
     def close(self) -> None:
@@ -45,11 +46,11 @@ class WriterLock:
             self._file.release()
 
     def _take(self) -> None:
-        if self._file.is_locked:
-            return
         try:
             self._file.acquire(timeout=0)
         except Timeout as error:
+            if self._shared:
+                return
             raise GalleryBusy(
                 f"process {self._writer()} is writing to the gallery {self._folder}: wait until it is done, or end it. "
                 "Searching goes on meanwhile"

@@ -1,17 +1,26 @@
 """The pipelines of a gallery, opened when they are first needed, and the decoding that goes with them."""
 
+import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lookalike.catalog import Catalog
-from lookalike.errors import LookalikeError, UnsupportedQuery
+from lookalike.errors import LookalikeError, Unavailable, UnsupportedQuery
 from lookalike.imaging import Limits
 from lookalike.pipeline import Pipeline
 from lookalike.service.decoding import Decoder
-from lookalike.service.follow import Follower
+from lookalike.service.follow import Follower, follower_of
 from lookalike.service.lock import WriterLock
 from lookalike.types import InputSpec
+
+PATIENCE = 10.0
+"""Seconds that a search waits for the change that it asks for."""
+PAUSE = 0.05
+"""Seconds between two looks at an index that another process brings up to date."""
+
+log = logging.getLogger("lookalike")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +30,11 @@ class Opened:
     pipeline: Pipeline
     follower: Follower
     writable: bool
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing would change if this process began to write the gallery's folder."""
+        return self.writable or self.pipeline.index.shared
 
 
 class Pipelines:
@@ -58,10 +72,15 @@ class Pipelines:
         with self._opening:
             for name in chosen:
                 opened = self._opened.get(name)
-                if opened is None or (self._lock.held and not opened.writable):
+                if opened is None or (self._lock.held and not opened.settled):
                     pipeline = self._build(name)
-                    self._opened[name] = Opened(pipeline, Follower(self._catalog, pipeline), self._lock.held)
+                    self._opened[name] = Opened(pipeline, follower_of(self._catalog, pipeline), self._lock.held)
             return [self._opened[name] for name in chosen]
+
+    def now_open(self) -> list[Opened]:
+        """The pipelines that were needed so far, in order of precedence."""
+        with self._opening:
+            return [self._opened[name] for name in self.names if name in self._opened]
 
     def try_open(self, name: str) -> tuple[Pipeline, Follower] | LookalikeError:
         """A pipeline, or why it cannot be opened (weights that were not fetched yet)."""
@@ -91,6 +110,41 @@ class Pipelines:
         self._decoders.clear()
 
 
-def follow(opened: Sequence[Opened]) -> int:
-    """Bring the indexes up to the catalog; gives the sequence number that all of them have reached."""
-    return min(o.follower.catch_up() for o in opened)
+def catch_up(opened: Sequence[Opened], *, save: bool = False) -> None:
+    """Bring all indexes up to the catalog, and save what is worth it.
+
+    One whose engine does not answer stays behind and catches up later: the catalog keeps what it lacks.
+    """
+    for one in opened:
+        try:
+            one.follower.catch_up()
+        except Unavailable as error:
+            if not one.pipeline.index.shared:
+                raise
+            log.warning("the index of %s will catch up later: %s", one.pipeline.name, error)
+        if save and one.writable:
+            one.follower.save()
+
+
+def keep_pace(opened: Sequence[Opened], at_least: int | None = None) -> int:
+    """Before a search: see that the indexes are in step; gives the sequence number that all of them have reached.
+
+    Waits up to `PATIENCE` seconds for `at_least`; raises Unavailable where it is not reached by then.
+    """
+    for one in opened:
+        try:
+            one.follower.keep_pace()
+        except Unavailable:
+            if not one.pipeline.index.shared:
+                raise  # the catalog itself; of an engine the search will tell
+    until = time.monotonic() + PATIENCE
+    while (reached := min(o.follower.applied for o in opened)) < (at_least or 0):
+        behind = min(opened, key=lambda o: o.follower.applied)
+        if time.monotonic() > until:
+            raise Unavailable(
+                f"the index of {behind.pipeline.name} has reached change {reached} and not yet {at_least}; try again",
+                retry_after=1.0,
+            )
+        if behind.follower.catch_up(until) < (at_least or 0):
+            time.sleep(PAUSE)  # another process is at it
+    return reached

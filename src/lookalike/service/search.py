@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 
 from lookalike.catalog import Catalog
-from lookalike.errors import ImageRejected, UnsupportedQuery
+from lookalike.errors import ImageRejected, Unavailable, UnsupportedQuery
 from lookalike.imaging import prepare
 from lookalike.pipeline import Pipeline, Ranked
-from lookalike.types import Answer, Evidence, Hit, Prepared, Record, Where
+from lookalike.types import NOTHING, Answer, Evidence, Hit, Prepared, Record, Where
 
 MAX_RESULTS = 10_000
 """The deepest result that can be asked for: page x page size."""
@@ -22,7 +22,10 @@ CONFIRM = 4
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of every query of a batch; `threshold` drops hits farther than this (0..1)."""
+    """What is asked of every query of a batch.
+
+    `threshold` drops hits farther than this (0..1); `fresh` has all that was flushed seen, also by lagging copies.
+    """
 
     k: int = 10
     page: int = 1
@@ -30,6 +33,7 @@ class Request:
     where: Where | None = None
     threshold: float | None = None
     orientations: bool = True
+    fresh: bool = False
 
     @property
     def depth(self) -> int:
@@ -105,24 +109,37 @@ class Searcher:
 
     def answer(self, queries: Sequence[Queried], request: Request, sequence: int, stages: Stages) -> list[Answer]:
         """One answer a query, for a request already checked; `sequence` is the change that the indexes have reached."""
-        found: list[dict[int, Found]] = [{} for _ in queries]
-        self._digests(queries, request, found)
+        exact = self._digests(queries, request)
         stages.mark("digest")
-        exact_within = self._ranked(queries, request, found, stages)
+        found: list[dict[int, Found]] = [{} for _ in queries]
+        exact_within, failed = self._ranked(queries, request, found, stages)
+        engine_filter = request.where is not None and request.where.native
+        for of_query, same in zip(found, exact, strict=True):
+            # a filter in an engine's own words is known to the engine alone: what it did not find may not pass it
+            of_query.update({i: one for i, one in same.items() if not engine_filter or i in of_query})
         records = self._catalog.records(_wanted(found, request))
         for query, of_query in zip(queries, found, strict=True):
             self._confirm(query, of_query, records)
         ranked = [_in_order(of_query, records, request) for of_query in found]
         stages.mark("merge")
-        took = stages.each(len(queries))
         first, end = request.depth - request.k, request.depth
         return [
-            Answer(tuple(hits[first:end]), request.page, request.k, len(hits) > end, exact_within, sequence, took)
+            Answer(
+                hits=tuple(hits[first:end]),
+                page=request.page,
+                page_size=request.k,
+                more=len(hits) > end,
+                exact_within=exact_within,
+                sequence=sequence,
+                took_ms=stages.each(len(queries)),
+                failed=failed,
+            )
             for hits in ranked
         ]
 
-    def _digests(self, queries: Sequence[Queried], request: Request, found: list[dict[int, Found]]) -> None:
+    def _digests(self, queries: Sequence[Queried], request: Request) -> list[dict[int, Found]]:
         """The same bytes, or the same pixels, by equality in the catalog."""
+        found: list[dict[int, Found]] = [{} for _ in queries]
         conditions = () if request.where is None else request.where.conditions
         kinds: tuple[Literal["pixels", "sha256"], ...] = ("pixels", "sha256")
         for kind in kinds:  # the stronger one last, so that it is the one named
@@ -134,29 +151,42 @@ class Searcher:
             for digest, of_query in zip(digests, found, strict=True):
                 for record in same.get(digest, ()):
                     of_query[record.id] = Found((0, 0.0), "exact", 0.0, kind)
+        return found
 
     def _ranked(
         self, queries: Sequence[Queried], request: Request, found: list[dict[int, Found]], stages: Stages
-    ) -> dict[str, float]:
-        """Ask every pipeline, and keep for each picture what speaks best for it."""
+    ) -> tuple[dict[str, float], dict[str, str]]:
+        """Ask every pipeline, and keep for each picture what speaks best for it.
+
+        Gives how far each is exact, and why some could not be asked; raises Unavailable where none could.
+        """
         exact_within: dict[str, float] = {}
+        failed: dict[str, Unavailable] = {}
         for at, pipeline in enumerate(self._pipelines):
             limits = [request.threshold] if request.threshold is not None else []
             if pipeline is not self._pipelines[-1]:
                 limits.append(pipeline.calibration.threshold)
-            ranked = pipeline.search(
-                np.stack([query.prepared.inputs[at] for query in queries]),
-                request.candidates,
-                tenant=request.tenant,
-                where=request.where,
-                max_distance=min(limits, default=None),
-                views=request.orientations,
-            )
+            try:
+                ranked = pipeline.search(
+                    np.stack([query.prepared.inputs[at] for query in queries]),
+                    request.candidates,
+                    tenant=request.tenant,
+                    where=request.where,
+                    max_distance=min(limits, default=None),
+                    views=request.orientations,
+                    fresh=request.fresh,
+                )
+            except Unavailable as error:
+                failed[pipeline.name], exact_within[pipeline.name] = error, NOTHING
+                stages.mark(pipeline.name)
+                continue
             exact_within[pipeline.name] = min((r.exact_within for r in ranked), default=1.0)
             for of_query, matches in zip(found, ranked, strict=True):
                 _merge(of_query, pipeline, matches)
             stages.mark(pipeline.name)
-        return exact_within
+        if len(failed) == len(self._pipelines):
+            raise next(iter(failed.values()))
+        return exact_within, {name: str(error) for name, error in failed.items()}
 
     def _confirm(self, query: Queried, found: dict[int, Found], records: Mapping[int, Record]) -> None:
         """Copies of the query's size may be it pixel for pixel; where no digest can tell, their files are decoded."""

@@ -1,14 +1,14 @@
 """The search service: one gallery, its catalog and its pipelines, behind one set of methods."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypedDict, Unpack
+from typing import Any, Self, TypedDict, Unpack
 
 from lookalike.catalog import Catalog
-from lookalike.errors import ImageRejected, LookalikeError, NotFound
+from lookalike.errors import ImageRejected, LookalikeError, NotFound, UnsupportedQuery
 from lookalike.imaging import Limits, Source, prepare, read_bytes
 from lookalike.pipeline import Pipeline
 from lookalike.service.compare import Comparison, compare_prepared
@@ -16,7 +16,7 @@ from lookalike.service.duplicates import Cluster, clusters
 from lookalike.service.filters import Filter, conditions_of, where_of
 from lookalike.service.ingest import Ingest
 from lookalike.service.lock import WriterLock
-from lookalike.service.opened import Opened, Pipelines, follow
+from lookalike.service.opened import Opened, Pipelines, catch_up, keep_pace
 from lookalike.service.search import Queried, Request, Searcher, Stages
 from lookalike.service.sources import items_of
 from lookalike.service.status import RepairReport, Status, rebuild, status_of
@@ -38,7 +38,9 @@ class SearchOptions(TypedDict, total=False):
 
     `k` hits a page (10), `page` from 1; `tenant` ("default"), None for all tenants; `where` a filter on attributes;
     `threshold` drops hits farther than this (0..1); `pipelines` names the generations to ask (all of the gallery's);
-    `orientations` (True) finds turned and mirrored copies by their hash.
+    `orientations` (True) finds turned and mirrored copies by their hash. `min_sequence` has the answer see at least
+    that change (as `Answer.sequence` and writes give it): read your own writes. `engine_filter` is a further filter
+    in an engine's own words, by its name: `{"elasticsearch": {"match": {"title": "Alps"}}}`.
     """
 
     k: int
@@ -48,10 +50,14 @@ class SearchOptions(TypedDict, total=False):
     threshold: float | None
     pipelines: Sequence[str] | None
     orientations: bool
+    min_sequence: int | None
+    engine_filter: Mapping[str, Any] | None
 
 
 class SearchService:
     """One gallery. Methods are safe to call from several threads; one process writes, any number read.
+
+    With a catalog on a server any number of processes write, and see one another's pictures.
 
     `names` are the gallery's pipelines in order of precedence; `build` opens one by name when it is first needed.
     """
@@ -81,6 +87,16 @@ class SearchService:
     def pipelines(self) -> tuple[str, ...]:
         """The names of the gallery's pipelines, in order of precedence."""
         return self._pipelines.names
+
+    @property
+    def catalog(self) -> Catalog:
+        """The truth beneath; for jobs and access keys, which are no business of searches."""
+        return self._catalog
+
+    @property
+    def limits(self) -> Limits:
+        """What a picture may take."""
+        return self._limits
 
     def close(self) -> None:
         """Save what is worth saving, and release files and the right to write."""
@@ -122,11 +138,9 @@ class SearchService:
             run = Ingest(self._catalog, [o.pipeline for o in opened], self._pipelines.decoder(opened), tenant_id)
             for count, outcome in enumerate(run.run(items), 1):
                 if count % FOLLOW_EVERY == 0:
-                    follow(opened)
+                    catch_up(opened)
                 yield outcome
-            follow(opened)
-            for o in opened:
-                o.follower.save()
+            catch_up(opened, save=True)
 
     def remove(self, keys: str | Iterable[str], *, tenant: str = DEFAULT_TENANT) -> list[str]:
         """Forget pictures; gives the keys that were there. Durable when it returns; files are never touched."""
@@ -165,11 +179,13 @@ class SearchService:
         opened = self._pipelines.open(options.get("pipelines"))
         request = self._request(options)
         request.check()
-        searcher = Searcher(self._catalog, [o.pipeline for o in opened])
-        return self._answers(iter(queries), opened, searcher, request)
+        at_least = options.get("min_sequence")
+        if at_least is not None and at_least > (now := self._catalog.sequence()):
+            raise UnsupportedQuery(f"min_sequence {at_least} is in the future: the last change is {now}")
+        return self._answers(iter(queries), opened, request, at_least)
 
     def _answers(
-        self, queries: Iterator[Query], opened: Sequence[Opened], searcher: Searcher, request: Request
+        self, queries: Iterator[Query], opened: Sequence[Opened], request: Request, at_least: int | None
     ) -> Iterator[tuple[Query, Answer | ImageRejected]]:
         asked: deque[Query] = deque()
 
@@ -178,11 +194,12 @@ class SearchService:
                 asked.append(query)
                 yield Source(data=query) if isinstance(query, bytes) else Source(path=Path(query))
 
+        searcher = Searcher(self._catalog, [o.pipeline for o in opened])
         stages = Stages()
         prepared = self._pipelines.decoder(opened).map(sources())
         while batch := list(islice(prepared, QUERY_BATCH)):
             stages.mark("decode")
-            sequence = follow(opened)
+            sequence = keep_pace(opened, at_least)
             stages.mark("follow")
             pairs = [(asked.popleft(), picture) for picture in batch]
             good = [Queried(p, q if isinstance(q, bytes) else Path(q)) for q, p in pairs if isinstance(p, Prepared)]
@@ -203,9 +220,10 @@ class SearchService:
             k=options.get("k", 10),
             page=options.get("page", 1),
             tenant=tenant_id,
-            where=where_of(self._catalog, tenant_id, options.get("where")),
+            where=where_of(self._catalog, tenant_id, options.get("where"), options.get("engine_filter")),
             threshold=options.get("threshold"),
             orientations=options.get("orientations", True),
+            fresh=options.get("min_sequence") is not None,
         )
 
     def compare(self, a: Query, b: Query) -> Comparison:
@@ -223,7 +241,7 @@ class SearchService:
         if tenant_id is None:
             return iter(())
         opened = self._pipelines.open(pipelines)
-        follow(opened)
+        keep_pace(opened)
         return clusters(self._catalog, [o.pipeline for o in opened], tenant_id)
 
     def get(self, key: str, *, tenant: str = DEFAULT_TENANT) -> Record:
@@ -247,6 +265,15 @@ class SearchService:
         """Check the catalog, and build every index anew from it; raises Damaged where the catalog itself is."""
         with self._lock:
             return rebuild(self._catalog, {o.pipeline.name: o.follower for o in self._pipelines.open()})
+
+    def keep_up(self) -> int:
+        """Bring every index that is open up to the catalog and save what is worth it; gives the change all reached.
+
+        A service calls it every now and then, so that no search has to.
+        """
+        opened = self._pipelines.now_open()
+        catch_up(opened, save=self._lock.held)
+        return min((o.follower.applied for o in opened), default=0)
 
     # -- inside -------------------------------------------------------------------------------------------------
 

@@ -4,14 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lookalike.catalog import Catalog
-from lookalike.errors import LookalikeError
+from lookalike.errors import LookalikeError, Unavailable
 from lookalike.pipeline import Pipeline
 from lookalike.service.follow import Follower
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineStatus:
-    """One pipeline: its index's rows and how many changes it is behind on disk, or why it cannot be opened."""
+    """One pipeline: its index's rows and how many changes it is behind (on disk, or on its server).
+
+    `engine` is what its index runs on, `shared` where that is a server; `error` says why it cannot be opened,
+    or does not answer.
+    """
 
     name: str
     fingerprint: str | None
@@ -20,6 +24,8 @@ class PipelineStatus:
     saved_at: int
     behind: int
     threshold: float | None
+    engine: str = ""
+    shared: bool = False
     error: str | None = None
 
 
@@ -54,14 +60,28 @@ def status_of(catalog: Catalog, opened: Mapping[str, tuple[Pipeline, Follower] |
 
 def _pipeline_status(name: str, found: tuple[Pipeline, Follower] | LookalikeError, sequence: int) -> PipelineStatus:
     if isinstance(found, LookalikeError):
-        return PipelineStatus(name, None, None, 0, 0, sequence, None, str(found))
+        return PipelineStatus(name, None, None, 0, 0, sequence, None, error=str(found))
     pipeline, follower = found
-    follower.catch_up()
-    saved = pipeline.index.sequence
-    threshold = pipeline.calibration.threshold
-    spec = pipeline.spec
+    spec, index = pipeline.spec, pipeline.index
+    rows, saved, error = 0, 0, None
+    try:
+        follower.keep_pace()
+        rows, saved = index.count(), index.sequence
+    except Unavailable as unavailable:
+        if not index.shared:
+            raise
+        error = str(unavailable)
     return PipelineStatus(
-        name, spec.fingerprint, spec.metric, pipeline.index.count(), saved, max(sequence - saved, 0), threshold
+        name,
+        spec.fingerprint,
+        spec.metric,
+        rows,
+        saved,
+        max(sequence - saved, 0),
+        pipeline.calibration.threshold,
+        pipeline.engine,
+        index.shared,
+        error,
     )
 
 
