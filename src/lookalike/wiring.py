@@ -20,7 +20,7 @@ from lookalike.config import (
     write_gallery,
 )
 from lookalike.errors import BadSetting, Damaged, FeatureMismatch
-from lookalike.features import calibration_of, load_encoder, model_entries
+from lookalike.features import BatchingEncoder, calibration_of, load_encoder, model_entries
 from lookalike.pipeline import Pipeline
 from lookalike.ports import Encoder, Index
 from lookalike.service import SearchService
@@ -68,11 +68,13 @@ def open_gallery(
     *,
     pipelines: Sequence[str] | None = None,
     create: bool = True,
+    batching: bool = False,
     settings: Settings | None = None,
 ) -> SearchService:
     """Open the gallery in a folder (the user's own by default), made with `pipelines` where there is none yet.
 
-    Pipelines are opened, and weights fetched, when they are first needed. Raises NotFound where there is no gallery
+    Pipelines are opened, and weights fetched, when they are first needed; `batching` has networks encode the pictures of
+    several threads together, as a service wants it. Raises NotFound where there is no gallery
     and `create` is False, BadSetting where there is one with other pipelines than those asked for.
     """
     settings = settings or from_environment()
@@ -84,7 +86,7 @@ def open_gallery(
         raise BadSetting(f"the gallery {at} has the pipelines {', '.join(made_with.pipelines)}; they cannot be changed")
     catalog = Catalog.open(made_with.catalog or at / CATALOG_FILE, create=True)
     lock = WriterLock(at, shared=made_with.catalog is not None)
-    build = _builder(at, made_with, settings, catalog, lock)
+    build = _builder(at, made_with, settings, catalog, lock, batching=batching)
     return SearchService(catalog, made_with.pipelines, build, lock, limits=settings.limits, workers=settings.workers)
 
 
@@ -104,7 +106,13 @@ def create_gallery(folder: Path, made_with: GallerySettings, settings: Settings)
 
 
 def _builder(
-    folder: Path, made_with: GallerySettings, settings: Settings, catalog: Catalog, lock: WriterLock
+    folder: Path,
+    made_with: GallerySettings,
+    settings: Settings,
+    catalog: Catalog,
+    lock: WriterLock,
+    *,
+    batching: bool,
 ) -> Callable[[str], Pipeline]:
     precision = made_with.precision or settings.precision
     # A folder whose settings name another catalog now must not take the old one's rows for its own.
@@ -112,13 +120,15 @@ def _builder(
 
     @functools.cache  # opened again for writing, a pipeline keeps its encoder
     def encoder_of(name: str) -> Encoder:
-        return load_encoder(
+        encoder = load_encoder(
             name,
             settings.cache,
             precision=precision,
             exact_phash=made_with.exact_phash,
             user_file=settings.models,
         )
+        network = encoder.spec.metric == "cosine"
+        return BatchingEncoder(encoder) if batching and network else encoder
 
     def build(name: str) -> Pipeline:
         encoder = encoder_of(name)

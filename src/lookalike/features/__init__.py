@@ -1,10 +1,12 @@
 """Encoders: perceptual hashes, and networks run by OpenVINO with weights that are fetched, checked and cached."""
 
+from lookalike.features.batching import BatchingEncoder
 from lookalike.features.calibration import calibration_of
 from lookalike.features.entries import ModelEntry, Precision, model_entries
 from lookalike.features.models import ModelInfo, find_entry, info, is_pulled, load_encoder, pull, verify
 
 __all__ = [
+    "BatchingEncoder",
     "ModelEntry",
     "ModelInfo",
     "Precision",
