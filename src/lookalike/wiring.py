@@ -73,9 +73,9 @@ def open_gallery(
 ) -> SearchService:
     """Open the gallery in a folder (the user's own by default), made with `pipelines` where there is none yet.
 
-    Pipelines are opened, and weights fetched, when they are first needed; `batching` has networks encode the pictures of
-    several threads together, as a service wants it. Raises NotFound where there is no gallery
-    and `create` is False, BadSetting where there is one with other pipelines than those asked for.
+    Pipelines are opened, and weights fetched, when they are first needed; `batching` has networks encode the pictures
+    of several threads together, as a service wants it. Raises NotFound where there is no gallery and `create` is
+    False, BadSetting where there is one with other pipelines than those asked for.
     """
     settings = settings or from_environment()
     at = Path(folder).expanduser().absolute() if folder is not None else settings.gallery.absolute()
