@@ -20,7 +20,7 @@ Scope = Literal["read", "write", "admin"]
 SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
 """What a key may do; each includes those before it."""
 MOST_KEYS = 10_000
-"""A server keeps all live keys in memory, so that a wrong key costs no question to the database."""
+"""Revoked ones count. A server keeps all in memory, so that a wrong key costs no question to the database."""
 LONGEST_NAME = 200
 """Characters of a label and of a tenant's name."""
 
@@ -152,9 +152,11 @@ class Keys(Connected):
 
 
 def _check_room(conn: Connection) -> None:
-    live = conn.execute(select(func.count()).where(access_keys.c.revoked.is_(None))).scalar_one()
-    if live >= MOST_KEYS:
-        raise BadSetting(f"there are {live:,} keys, which is the most; revoke some first (`lookalike keys revoke`)")
+    there = conn.execute(select(func.count()).select_from(access_keys)).scalar_one()
+    if there >= MOST_KEYS:
+        raise BadSetting(
+            f"there are {there:,} keys, which is the most; make room by `lookalike keys revoke --forget ID...`"
+        )
 
 
 def _key_of(conn: Connection, public: str) -> AccessKey:

@@ -100,7 +100,7 @@ class Fetcher:
             raise BadInput("a picture is fetched by http:// or https://, and by nothing else")
         if at.userinfo:
             raise BadInput("a URL with a name or password in it is not fetched")
-        port = at.port or DEFAULT_PORTS[at.scheme]
+        port = DEFAULT_PORTS[at.scheme] if at.port is None else at.port
         if port not in self._ports:
             raise BadInput(f"port {port} is not one that pictures are fetched from")
         host = at.raw_host.decode("ascii")

@@ -1,6 +1,6 @@
 """Who calls: the value that every route gets, and the dependency that asks for a scope."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -17,7 +17,7 @@ _HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls, and what for: made by `AccessMiddleware` before anything of the body is read.
+    """Who calls, and what for: made by `admission` before anything of the body is read.
 
     `tenant` is whose pictures the call is about. `key_id` is None for a caller on loopback while no key exists, who
     may do everything. `any_tenant` callers chose the tenant themselves. `limits` are the key's, or the server's where
@@ -47,7 +47,7 @@ def caller_of(request: Request) -> Caller | None:
     return found if isinstance(found, Caller) else None
 
 
-def caller_with(scope: Scope) -> Callable[..., Caller]:
+def caller_with(scope: Scope) -> Callable[..., Awaitable[Caller]]:
     """A FastAPI dependency that gives the `Caller`, if it has this scope; raises AccessDenied otherwise."""
     if scope not in SCOPES:
         raise ValueError(f"no scope is called {scope!r}")
@@ -64,4 +64,4 @@ def caller_with(scope: Scope) -> Callable[..., Caller]:
             raise AccessDenied(f"this key may not {scope}; use one with the scope {scope}", authenticated=True)
         return caller
 
-    return allowed  # type: ignore[return-value]
+    return allowed

@@ -1,0 +1,78 @@
+"""Connections that nobody can hold for nothing: what uvicorn lacks against clients that send or read too slowly.
+
+The edge bounds a body's time; before a request's header has ended there is no request, and no layer above can act.
+"""
+
+import asyncio
+import logging
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+HEADER_SECONDS = 10.0
+"""From the connection, or the first byte of a further request, to the end of the header."""
+STALL_SECONDS = 60.0
+"""So long a client may leave an answer unread before the connection is cut."""
+UVICORN: dict[str, Any] = {
+    "ws": "none",
+    "proxy_headers": False,  # who the client is decides what it may do: nobody else is believed about that
+    "server_header": False,
+    "timeout_keep_alive": 5,
+    "h11_max_incomplete_event_size": 32 * 1024,  # the longest header
+    "limit_concurrency": 1000,  # connections, idle ones too; more are answered with 503
+}
+"""The settings of `uvicorn.Config` that go with it, besides `http=PatientProtocol`."""
+log = logging.getLogger("lookalike.connections")
+
+
+class PatientProtocol(H11Protocol):
+    """uvicorn's own protocol, with an end to patience."""
+
+    header_seconds = HEADER_SECONDS
+    stall_seconds = STALL_SECONDS
+    _header_timer: asyncio.TimerHandle | None = None
+    _stall_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait_for_header()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is None or self.cycle.response_complete:
+            self._wait_for_header()
+        else:
+            self._end_waiting()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_waiting()
+        self._end_stall()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._end_stall()
+        self._stall_timer = self.loop.call_later(self.stall_seconds, self._cut, "left its answer unread")
+
+    def resume_writing(self) -> None:
+        self._end_stall()
+        super().resume_writing()
+
+    def _wait_for_header(self) -> None:
+        if self._header_timer is None:
+            self._header_timer = self.loop.call_later(self.header_seconds, self._cut, "did not end its header")
+
+    def _end_waiting(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+
+    def _end_stall(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+
+    def _cut(self, why: str) -> None:
+        if not self.transport.is_closing() or self.transport.get_write_buffer_size():
+            log.info("cut a connection that %s", why)
+            self.transport.abort()
