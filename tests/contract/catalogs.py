@@ -1,23 +1,20 @@
 """The databases that the catalog's suites run on, and small pictures to put in.
 
-A database joins by a function that yields the URL of a fresh, empty one. PostgreSQL does where
-LOOKALIKE_POSTGRESQL_URL names a server on which databases may be made.
+A database joins by a function that yields the URL of a fresh, empty one.
 """
 
 import hashlib
-import os
 import tempfile
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import create_engine, make_url
 
 from lookalike.catalog import Catalog, Entry
 from lookalike.types import FeatureSpec
+from tests.engines import postgresql
 
 HASH = FeatureSpec("phash", "hamming", 8, "one")
 VECTOR = FeatureSpec("vgg16", "cosine", 64, "two")
@@ -29,24 +26,10 @@ def sqlite() -> Iterator[str]:
         yield str(Path(folder) / "catalog.sqlite")
 
 
-@contextmanager
-def postgresql() -> Iterator[str]:
-    url = make_url(os.environ["LOOKALIKE_POSTGRESQL_URL"]).set(drivername="postgresql+psycopg")
-    server = create_engine(url, isolation_level="AUTOCOMMIT")
-    name = f"lookalike_{uuid.uuid4().hex}"
-    with server.connect() as conn:
-        conn.exec_driver_sql(f"CREATE DATABASE {name}")
-    try:
-        yield url.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
-    finally:
-        with server.connect() as conn:
-            conn.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-        server.dispose()
-
-
-BACKENDS: dict[str, Callable[[], AbstractContextManager[str]]] = {"sqlite": sqlite}
-if "LOOKALIKE_POSTGRESQL_URL" in os.environ:
-    BACKENDS["postgresql"] = postgresql
+BACKENDS: dict[str, Callable[[], AbstractContextManager[str]]] = {
+    "sqlite": sqlite,
+    "postgresql": postgresql.database,
+}
 
 
 @contextmanager

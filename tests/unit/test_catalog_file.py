@@ -148,7 +148,7 @@ def test_an_older_schema_is_migrated_or_refused_for_reading(path: Path, catalog:
 def test_a_catalog_of_the_first_schema_is_brought_up_to_date(path: Path, catalog: Catalog) -> None:
     pictures, sequence = catalog.count(), catalog.sequence()
     catalog.close()
-    later = "followers thumbnails not_matches access_keys jobs".split()
+    later = "followers claims thumbnails not_matches access_keys jobs".split()
     raw(path, *(f"DROP TABLE {table}" for table in later), "DELETE FROM meta WHERE key = 'gallery'")
     raw(path, "UPDATE meta SET value = '1' WHERE key = 'schema'")
     with pytest.raises(BadInput, match="for writing"):

@@ -1,6 +1,7 @@
 """The catalog, the truth of the system: what pictures there are, their features, and every change in order."""
 
 from lookalike.catalog.catalog import Catalog
+from lookalike.catalog.claims import Claim, Progress
 from lookalike.catalog.jobs import Job, JobState
 from lookalike.catalog.values import Changes, Deleted, Entry, Known, Put, Seen, Stored, Totals, Twin
 from lookalike.catalog.vectors import at_storage_precision
@@ -8,11 +9,13 @@ from lookalike.catalog.vectors import at_storage_precision
 __all__ = [
     "Catalog",
     "Changes",
+    "Claim",
     "Deleted",
     "Entry",
     "Job",
     "JobState",
     "Known",
+    "Progress",
     "Put",
     "Seen",
     "Stored",

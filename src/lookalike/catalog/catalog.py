@@ -2,6 +2,8 @@
 
 from lookalike.catalog import dialect, health
 from lookalike.catalog.changing import Changing
+from lookalike.catalog.claims import Claims
+from lookalike.catalog.failures import translated
 from lookalike.catalog.following import Following
 from lookalike.catalog.jobs import Jobs
 from lookalike.catalog.judgements import Judgements
@@ -10,7 +12,7 @@ from lookalike.catalog.looking import Looking
 from lookalike.catalog.thumbnails import Thumbnails
 
 
-class Catalog(Changing, Looking, Following, Keys, Jobs, Thumbnails, Judgements):
+class Catalog(Changing, Looking, Following, Claims, Keys, Jobs, Thumbnails, Judgements):
     """The truth of a gallery: pictures, digests, attributes, features, and every change in order.
 
     Every method is one transaction; one that changes something returns when the change is durable. Readers see a
@@ -27,11 +29,11 @@ class Catalog(Changing, Looking, Following, Keys, Jobs, Thumbnails, Judgements):
     def checkpoint(self) -> None:
         """Empty the write-ahead log into the file, so that the file alone can be copied."""
         self._check_open()
-        with self._one_writer, dialect.translated(self._where):
+        with self._one_writer, translated(self._where):
             dialect.checkpoint(self._engine)
 
     def vacuum(self) -> None:
         """Give the room of deleted pictures back to the disk; rewrites the file."""
         self._check_open()
-        with self._one_writer, dialect.translated(self._where):
+        with self._one_writer, translated(self._where):
             dialect.vacuum(self._engine)

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,6 +10,7 @@ from typing import Self
 from sqlalchemy import Connection, Engine
 
 from lookalike.catalog import dialect, migrations
+from lookalike.catalog.failures import translated
 from lookalike.catalog.schema import VERSION
 from lookalike.errors import BadInput
 
@@ -28,7 +29,7 @@ class Connected:
         self._where = where
         self._read_only = read_only
         self._closed = False
-        self._one_writer = threading.Lock()  # threads queue here, more fairly than the database's busy waiting
+        self._one_writer = threading.Lock()
 
     @classmethod
     def open(
@@ -85,7 +86,7 @@ class Connected:
     @contextmanager
     def _read(self) -> Iterator[Connection]:
         self._check_open()
-        with dialect.translated(self._where), self._reads.connect() as conn:
+        with translated(self._where), self._reads.connect() as conn:
             yield conn
 
     @contextmanager
@@ -93,8 +94,12 @@ class Connected:
         self._check_open()
         if self._read_only:
             raise BadInput(f"the catalog {self._where} was opened read-only")
-        with self._one_writer, dialect.translated(self._where), self._writes.begin() as conn:
+        # Threads queue for the file, more fairly than the database's busy waiting; a server orders writers itself.
+        queue = self._one_writer if self._engine.dialect.name == "sqlite" else nullcontext()
+        with queue, translated(self._where), self._writes.connect() as conn, conn.begin() as transaction:
             yield conn
+            with translated(self._where, committing=True):
+                transaction.commit()
 
     def _check_open(self) -> None:
         if self._closed:

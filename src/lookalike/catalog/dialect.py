@@ -1,25 +1,23 @@
 """Everything that differs between SQLite and PostgreSQL, except how filters read JSON."""
 
+import importlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import JSON, URL, Connection, Engine, Table, create_engine, event, insert, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
-from lookalike.errors import BadSetting, Damaged, GalleryBusy, LookalikeError, NotFound, Unavailable
+from lookalike.errors import BadSetting, NotFound
 
 WRITING = "lookalike_writing"
 """The execution option of a transaction that will write."""
 BARE = "lookalike_bare"
 """The execution option of a statement that must run outside any transaction."""
-
-REMEDY = "restore it from a backup, or move it away and add the pictures again"
 
 _PRAGMAS = (
     "PRAGMA foreign_keys = ON",
@@ -39,14 +37,16 @@ def connect(target: str | Path, *, create: bool, read_only: bool, busy_seconds: 
     if url.get_backend_name() == "sqlite":
         return _sqlite(url, create=create, read_only=read_only, busy_seconds=busy_seconds)
     if url.get_backend_name() == "postgresql":
-        return _postgresql(url, read_only=read_only)
+        return _postgresql(url, read_only=read_only, busy_seconds=busy_seconds)
     raise BadSetting(f"a catalog is a file, sqlite:///... or postgresql://..., not {url.get_backend_name()!r}")
 
 
 def shown(target: str | Path) -> str:
     """The target as messages may show it: without a password."""
     url = _url(target)
-    return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    return url.set(query={}).render_as_string(hide_password=True)  # options may hold secrets too
 
 
 def _url(target: str | Path) -> URL:
@@ -58,7 +58,7 @@ def _url(target: str | Path) -> URL:
         raise BadSetting("the URL of the catalog cannot be read; write postgresql://user@host/name") from None
 
 
-_dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def insert_rows(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -77,7 +77,7 @@ def insert_rows(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]
     for place, name in enumerate(names):
         if isinstance(table.c[name].type, JSON):
             for row in values:
-                row[place] = None if row[place] is None else _dumps(row[place])
+                row[place] = None if row[place] is None else dumps(row[place])
     places = ", ".join("?" * len(names))
     conn.exec_driver_sql(f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({places})", [tuple(v) for v in values])
 
@@ -98,7 +98,7 @@ def _sqlite(url: URL, *, create: bool, read_only: bool, busy_seconds: float) -> 
     engine = create_engine(
         "sqlite+pysqlite://",
         creator=open_file,
-        json_serializer=_dumps,
+        json_serializer=dumps,
         poolclass=QueuePool,
         pool_size=4,
         max_overflow=-1,  # a thread never waits for a connection
@@ -128,17 +128,13 @@ def _sqlite(url: URL, *, create: bool, read_only: bool, busy_seconds: float) -> 
     return engine
 
 
-def _postgresql(url: URL, *, read_only: bool) -> Engine:
-    options = "-c default_transaction_read_only=on" if read_only else ""
+def _postgresql(url: URL, *, read_only: bool, busy_seconds: float) -> Engine:
     try:
-        return create_engine(
-            url.set(drivername="postgresql+psycopg"),
-            json_serializer=_dumps,
-            pool_pre_ping=True,
-            connect_args={"options": options} if options else {},
-        )
-    except (ModuleNotFoundError, NoSuchModuleError):
+        driver = importlib.import_module("lookalike.catalog.postgres")  # the driver is not installed everywhere
+    except ImportError:
         raise BadSetting("a catalog in PostgreSQL needs psycopg 3: pip install 'psycopg[binary]'") from None
+    made: Engine = driver.engine(url, read_only=read_only, busy_seconds=busy_seconds)
+    return made
 
 
 def reading(engine: Engine) -> Engine:
@@ -151,38 +147,6 @@ def reading(engine: Engine) -> Engine:
 def writing(engine: Engine) -> Engine:
     """The engine for transactions that write."""
     return engine.execution_options(**{WRITING: True})
-
-
-@contextmanager
-def translated(where: str) -> Iterator[None]:
-    """Turn the database's own errors about its state into ours; programming errors pass as they are."""
-    try:
-        yield
-    except (DBAPIError, sqlite3.Error) as error:  # the second while a connection is being set up
-        ours = _translate(error, where)
-        if ours is None:
-            raise
-        raise ours from error
-
-
-def _translate(error: DBAPIError | sqlite3.Error, where: str) -> LookalikeError | None:
-    cause = error if isinstance(error, sqlite3.Error) else error.orig
-    if isinstance(cause, sqlite3.Error):
-        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the low byte is the primary code
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return GalleryBusy(f"another process is writing to {where}; try again when it is done")
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            return Damaged(f"the catalog {where} is damaged ({cause}); {REMEDY}")
-        if code == sqlite3.SQLITE_FULL:
-            return Unavailable(f"no space is left for the catalog {where}; free some and try again")
-        if code == sqlite3.SQLITE_READONLY:
-            return BadSetting(f"the catalog {where} cannot be written to; check the permissions of file and folder")
-        if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-            return Unavailable(f"the catalog {where} cannot be read or written: {cause}")
-        return None
-    if type(cause).__name__ in ("OperationalError", "SerializationFailure"):
-        return Unavailable(f"the catalog {where} does not answer: {cause}")
-    return None
 
 
 def integrity_problems(conn: Connection) -> list[str]:

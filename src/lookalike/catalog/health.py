@@ -2,7 +2,8 @@
 
 from sqlalchemy import Connection, func, or_, select
 
-from lookalike.catalog.dialect import REMEDY, integrity_problems
+from lookalike.catalog.dialect import integrity_problems
+from lookalike.catalog.failures import REMEDY
 from lookalike.catalog.reading import specs
 from lookalike.catalog.schema import deletions, features_table, images, state
 from lookalike.catalog.vectors import row_bytes

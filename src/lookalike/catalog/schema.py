@@ -107,7 +107,7 @@ deletions = Table(
 
 # Version 2: what a service and shared engines need.
 
-# How far each index that lives on a server has been brought, and by whom; whoever applies changes claims its row.
+# How far each index that lives on a server has been brought, and by whom.
 followers = Table(
     "followers",
     metadata,
@@ -116,6 +116,10 @@ followers = Table(
     Column("worker", Text),
     Column("at", Double),
 )
+
+# A row for each index on a server; who applies changes to it has the row locked. Apart from `followers`, whose rows
+# change, and are seen, while the claim is held.
+claims = Table("claims", metadata, Column("name", Text, primary_key=True))
 
 # Small pictures of those that came as bytes; they leave with their picture.
 thumbnails = Table(
@@ -165,7 +169,7 @@ jobs = Table(
     Column("updated", Double, nullable=False),
 )
 
-ADDED_IN_2 = (followers, thumbnails, not_matches, access_keys, jobs)
+ADDED_IN_2 = (followers, claims, thumbnails, not_matches, access_keys, jobs)
 
 
 @cache

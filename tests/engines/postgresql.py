@@ -1,0 +1,87 @@
+"""A real PostgreSQL for the suites: one cluster a test run, started when first asked for, gone at the end.
+
+LOOKALIKE_POSTGRESQL_URL names another server to use, on which the suites may make databases.
+"""
+
+import atexit
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, make_url
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "postgresql.py"
+REQUIRED = os.environ.get("REQUIRE_ENGINES") == "1"
+
+
+def script(*words: str, check: bool = True) -> str:
+    """Run the script that installs, starts and stops servers; gives what it printed."""
+    done = subprocess.run([sys.executable, str(SCRIPT), *words], capture_output=True, text=True, check=False)
+    if check and done.returncode:
+        raise RuntimeError(done.stderr.strip()[-2000:])
+    return done.stdout.strip()
+
+
+@contextmanager
+def cluster(*, fast: bool, parent: Path | None = None) -> Iterator[tuple[Path, str]]:
+    """The folder and the URL of a server of one's own; stopped, and its folder deleted, in the end."""
+    folder = Path(tempfile.mkdtemp(prefix="lookalike-postgresql-", dir=parent))
+    folder.chmod(0o755)  # the server is not run by root
+    try:
+        yield folder, script("start", str(folder), *(["--fast"] if fast else []))
+    finally:
+        script("stop", str(folder), check=False)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@cache
+def _started() -> str | None:
+    """The URL of this run's server, None where none can be had; `_why_not` says why."""
+    if named := os.environ.get("LOOKALIKE_POSTGRESQL_URL"):
+        return named
+    shared = cluster(fast=True)
+    try:
+        _, url = shared.__enter__()
+    except RuntimeError as error:
+        _why_not.append(str(error))
+        return None
+    atexit.register(shared.__exit__, None, None, None)
+    return url
+
+
+_why_not: list[str] = []
+
+
+def server() -> str:
+    """The URL of this run's server; skips the test where there is none, or fails it where all are required."""
+    url = _started()
+    if url is None:
+        why = f"no PostgreSQL: {''.join(_why_not)}"
+        if REQUIRED:
+            pytest.fail(f"{why}, and REQUIRE_ENGINES=1 forbids skipping")
+        pytest.skip(why)
+    return url
+
+
+@contextmanager
+def database(url: str | None = None) -> Iterator[str]:
+    """The URL of a fresh, empty database, dropped in the end."""
+    there = make_url(url or server()).set(drivername="postgresql+psycopg")
+    engine = create_engine(there, isolation_level="AUTOCOMMIT")
+    name = f"lookalike_{uuid.uuid4().hex}"
+    with engine.connect() as conn:
+        conn.exec_driver_sql(f"CREATE DATABASE {name}")
+    try:
+        yield there.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+    finally:
+        with engine.connect() as conn:
+            conn.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+        engine.dispose()
