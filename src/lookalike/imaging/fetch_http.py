@@ -12,7 +12,8 @@ from lookalike.errors import BadInput, BadSetting, ImageRejected, Unavailable
 from lookalike.imaging.fetch_address import Address
 
 MIB = 1024 * 1024
-AT_ONCE = 64 * 1024
+AT_ONCE = 16 * 1024
+"""Bytes read at once; a header that comes whole may be longer than its limit by so much."""
 MOST_ADDRESSES = 4
 """Addresses of one host that are tried."""
 MOST_INTERIM = 4

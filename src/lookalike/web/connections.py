@@ -17,6 +17,7 @@ UVICORN: dict[str, Any] = {
     "ws": "none",
     "proxy_headers": False,  # who the client is decides what it may do: nobody else is believed about that
     "server_header": False,
+    "access_log": False,  # it would show queries, and the page's link among them; the edge logs
     "timeout_keep_alive": 5,
     "h11_max_incomplete_event_size": 32 * 1024,  # the longest header
     "limit_concurrency": 1000,  # connections, idle ones too; more are answered with 503

@@ -58,12 +58,11 @@ def session_router(access: Access, link: FirstLink | None = None) -> APIRouter:
     @router.post("/session")
     async def begin(request: Request) -> Response:
         """Take the key of the Authorization header into the page's cookie."""
-        if "authorization" not in request.headers and "x-api-key" not in request.headers:
-            raise AccessDenied("send the access key as `Authorization: Bearer lk_...`")
         _count(access, request)
-        await access.caller(request.headers, _address(request))
         token = token_in(request.headers)
-        assert token is not None
+        if token is None:
+            raise AccessDenied("send the access key as `Authorization: Bearer lk_...`")
+        await access.caller(request.headers, _address(request))
         return _with_cookie(Response(status_code=204), token, request)
 
     @router.delete("/session")
