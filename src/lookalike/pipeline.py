@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lookalike.errors import BadSetting, FeatureMismatch
 from lookalike.ports import Encoder, Index
-from lookalike.types import EVERYTHING, NOTHING, FeatureSpec, Ids, InputSpec, Matches, Pixels, Where
+from lookalike.types import EVERYTHING, NOTHING, EncodedViews, FeatureSpec, Ids, InputSpec, Matches, Pixels, Where
 
 STEADY = 1.5
 
@@ -113,12 +113,28 @@ class Pipeline:
 
         A picture whose feature means nothing (a flat one's hash) has no matches here.
         """
+        encoded = self.encode_views(images, views=views)
+        return self.search_views(encoded, k, tenant=tenant, where=where, max_distance=max_distance, fresh=fresh)
+
+    def encode_views(self, images: Pixels, *, views: bool = True) -> EncodedViews:
+        """Encode a batch of queries, in all views or in the one that is stored."""
         if views:
-            encoded_views = self.encoder.encode_views(images)
-            features, usable = encoded_views.features, encoded_views.usable
-        else:
-            encoded = self.encoder.encode(images)
-            features, usable = encoded.features[:, None, :], encoded.usable
+            return self.encoder.encode_views(images)
+        encoded = self.encoder.encode(images)
+        return EncodedViews(encoded.features[:, None, :], encoded.usable)
+
+    def search_views(
+        self,
+        encoded: EncodedViews,
+        k: int,
+        *,
+        tenant: int | None = None,
+        where: Where | None = None,
+        max_distance: float | None = None,
+        fresh: bool = False,
+    ) -> list[Ranked]:
+        """Like `search`, for queries that are encoded, of which some may mean nothing."""
+        features, usable = encoded.features, encoded.usable
         matches: list[Ranked] = [Ranked(np.empty(0, np.int64), np.empty(0, np.float32), 1.0) for _ in usable]
         if usable.any():
             found = self.search_features(

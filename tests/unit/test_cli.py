@@ -87,7 +87,7 @@ def test_init_refuses_settings_that_make_no_sense(tmp_path: Path, wrong: list[st
 def test_add_tells_of_each_picture(gallery: Path, folder: Path) -> None:
     ran = lookalike("add", folder, "-g", gallery, "--json")
     assert ran.code == 1
-    assert all(set(line) == {"key", "path", "outcome", "reason"} for line in ran.lines)
+    assert all(set(line) == {"key", "path", "outcome", "reason", "sequence"} for line in ran.lines)
     told = {line["key"]: line for line in ran.lines}
     assert set(told) == {"a.png", "b c.png", "grüße 🌄.png", "[bold]x.png", "sub/d.png", "broken.jpg"}
     assert told["sub/d.png"] == {
@@ -95,8 +95,9 @@ def test_add_tells_of_each_picture(gallery: Path, folder: Path) -> None:
         "path": str(folder / "sub/d.png"),
         "outcome": "added",
         "reason": None,
+        "sequence": 5,
     }
-    assert told["broken.jpg"]["outcome"] == "rejected"
+    assert (told["broken.jpg"]["outcome"], told["broken.jpg"]["sequence"]) == ("rejected", None)
     assert "grüße 🌄.png".encode() in ran.out  # as it stands, not in escapes
     again = lookalike("add", folder, "-g", gallery, "--json")
     assert {line["outcome"] for line in again.lines} == {"unchanged", "rejected"}

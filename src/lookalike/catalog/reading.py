@@ -57,7 +57,7 @@ def known(conn: Connection, tenant_id: int, keys: Iterable[str]) -> dict[str, Kn
     """What is known of these keys, by key; the unknown ones are left out."""
     of = specs(conn)
     i = images.c
-    query: Any = select(i.key, i.id, i.sha256, i.nbytes, i.mtime_ns, i.path, i.attributes)
+    query: Any = select(i.key, i.id, i.sha256, i.nbytes, i.mtime_ns, i.path, i.attributes, i.seq)
     query = query.select_from(images)
     for fingerprint_id in of.values():
         table = features_table(fingerprint_id)
@@ -66,8 +66,9 @@ def known(conn: Connection, tenant_id: int, keys: Iterable[str]) -> dict[str, Kn
     row: Any  # its length depends on the number of specs
     for some in batches(filter(storable, dict.fromkeys(keys))):
         for row in conn.execute(query.where(i.tenant_id == tenant_id, i.key.in_(some))):
-            encoded = frozenset(spec for spec, image_id in zip(of, row[7:], strict=True) if image_id is not None)
-            found[row[0]] = Known(row.id, row.sha256, row.nbytes, row.mtime_ns, row.path, row.attributes, encoded)
+            encoded = frozenset(spec for spec, image_id in zip(of, row[8:], strict=True) if image_id is not None)
+            there = (row.id, row.sha256, row.nbytes, row.mtime_ns, row.path, row.attributes)
+            found[row[0]] = Known(*there, encoded, row.seq)
     return found
 
 

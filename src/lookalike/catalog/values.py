@@ -135,7 +135,10 @@ class Twin(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What tells whether a file has changed; `encoded` are the specs that need no encoding any more."""
+    """What tells whether a file has changed; `encoded` are the specs that need no encoding any more.
+
+    `seq` is the change at which the picture stands.
+    """
 
     id: int
     sha256: bytes
@@ -144,6 +147,7 @@ class Known:
     path: str | None
     attributes: Attributes
     encoded: frozenset[FeatureSpec]
+    seq: int
 
 
 @dataclass(frozen=True, slots=True)

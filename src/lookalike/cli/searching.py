@@ -17,7 +17,7 @@ from lookalike.cli.options import Session, listed
 from lookalike.cli.output import emit, note, out, shown
 from lookalike.cli.preview import can_preview, preview_of
 from lookalike.cli.shapes import query_object, total_ms
-from lookalike.errors import BadSetting, ImageRejected
+from lookalike.errors import BadSetting
 from lookalike.service import SearchOptions, SearchService, files_below, parse_filter, parse_value
 from lookalike.types import Answer, Hit, Outcome
 
@@ -87,12 +87,12 @@ class _Told:
     def all_of(self, gallery: SearchService, queries: Iterator[str], options: SearchOptions) -> int:
         """Search for these, and tell each answer as soon as it is known."""
         for query, answer in gallery.search_many(queries, **options):
-            path = os.fspath(query) if not isinstance(query, bytes) else ""
-            if isinstance(answer, ImageRejected):
+            path = os.fspath(query) if isinstance(query, str | Path) else ""
+            if not isinstance(answer, Answer):
                 self.code = ExitCode.PARTLY
             if self._json:
                 emit(query_object(path, answer))
-            elif isinstance(answer, ImageRejected):
+            elif not isinstance(answer, Answer):
                 note(f"{path}: {answer}")
             else:
                 self._show(path, answer)

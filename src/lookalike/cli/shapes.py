@@ -6,8 +6,7 @@ from typing import Any
 
 from lookalike.cli.failures import error_object
 from lookalike.cli.output import when
-from lookalike.errors import ImageRejected
-from lookalike.service import Cluster, Comparison, RepairReport, Status
+from lookalike.service import Cluster, Comparison, Failure, RepairReport, Status
 from lookalike.types import Answer, Hit, Outcome, Record
 
 Object = Mapping[str, Any]
@@ -15,12 +14,12 @@ Object = Mapping[str, Any]
 
 def outcome_object(outcome: Outcome) -> Object:
     """What became of one picture."""
-    return {"key": outcome.key, "path": outcome.path, "outcome": outcome.outcome, "reason": outcome.reason}
+    return asdict(outcome)
 
 
-def query_object(query: str, answer: Answer | ImageRejected) -> Object:
+def query_object(query: str, answer: Answer | Failure) -> Object:
     """The answer to one query, or what is wrong with it."""
-    if isinstance(answer, ImageRejected):
+    if not isinstance(answer, Answer):
         return {"query": query, "error": error_object(answer)}
     return {
         "query": query,

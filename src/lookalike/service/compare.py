@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from lookalike.distance import pairwise
 from lookalike.pipeline import Pipeline
-from lookalike.types import Evidence, Prepared
+from lookalike.service.search import pixels_of
+from lookalike.service.stored import Queried, encoded
+from lookalike.types import Evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +38,34 @@ class Comparison:
     measured: tuple[Measured, ...]
 
 
-def compare_prepared(a: Prepared, b: Prepared, pipelines: Sequence[Pipeline]) -> Comparison:
-    """Compare two pictures that were prepared for these pipelines, in the same views as a search would."""
+def compare_queried(a: Queried, b: Queried, pipelines: Sequence[Pipeline]) -> Comparison:
+    """Compare two pictures in these pipelines, in the same views as a search would; two stored ones as they lie."""
     measured = tuple(_measure(a, b, at, pipeline) for at, pipeline in enumerate(pipelines))
-    same_bytes = a.sha256 == b.sha256
-    same_pixels = same_bytes or (a.pixels is not None and a.pixels == b.pixels)
-    evidence: Evidence = "copy" if any(m.is_copy for m in measured) else "similar"
+    same_bytes = a.prepared.sha256 == b.prepared.sha256
+    copy = any(m.is_copy for m in measured)
+    same_pixels = same_bytes or _same_pixels(a, b, copy=copy)
+    evidence: Evidence = "copy" if copy else "similar"
     return Comparison(same_bytes, same_pixels, "exact" if same_pixels else evidence, measured)
 
 
-def _measure(a: Prepared, b: Prepared, at: int, pipeline: Pipeline) -> Measured:
-    query = pipeline.encoder.encode_views(np.stack([a.inputs[at]]))
-    stored = pipeline.encoder.encode(np.stack([b.inputs[at]]))
+def _same_pixels(a: Queried, b: Queried, *, copy: bool) -> bool:
+    """By digest; of a stored picture without one the file is decoded where the two could be the same."""
+    if (a.prepared.width, a.prepared.height) != (b.prepared.width, b.prepared.height):
+        return False
+    if not copy and None in (a.prepared.pixels, b.prepared.pixels):
+        return False
+    digests = [side.prepared.pixels or pixels_of(side.source, side.prepared.sha256) for side in (a, b)]
+    return digests[0] is not None and digests[0] == digests[1]
+
+
+def _measure(a: Queried, b: Queried, at: int, pipeline: Pipeline) -> Measured:
+    if a.rows is not None:
+        a, b = b, a  # the distance is the same, and what is stored has one view
+    query = encoded([a], at, pipeline, orientations=True)
+    stored = encoded([b], at, pipeline, orientations=False)
     calibration = pipeline.calibration
     if not (query.usable[0] and stored.usable[0]):
         return Measured(pipeline.name, None, calibration.threshold, None)
-    raw = float(pairwise(pipeline.spec.metric, query.features[0], stored.features).min())
+    raw = float(pairwise(pipeline.spec.metric, query.features[0], stored.features[0]).min())
     distance = round(min(raw / pipeline.spec.scale, 1.0), 6)
     return Measured(pipeline.name, distance, calibration.threshold, calibration.rarity(distance))

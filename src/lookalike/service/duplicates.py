@@ -1,8 +1,16 @@
-"""Clusters of copies within a gallery, found by searching for each picture, never by comparing all pairs."""
+"""Clusters of copies within a gallery, found by searching for each picture, never by comparing all pairs.
 
+Two pictures are linked where their bytes are the same or a pipeline takes one for a copy of the other; a cluster is all
+that links lead to. A pair that a person said is no match has no link, whatever says so. Where other links still join
+the two, over a third picture that looks like both, they stay in one cluster: the judgement is about the pair. Two sides
+part for good where every pair of them was marked.
+"""
+
+import hashlib
 import math
+import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +37,30 @@ class Cluster:
     pictures: tuple[Record, ...]
     evidence: Evidence
     distance: float
+
+    @property
+    def id(self) -> str:
+        """16 hexadecimal digits that stay the same as long as the same keys with the same bytes belong to it."""
+        digest = hashlib.sha256()
+        for picture in sorted(self.pictures, key=lambda p: p.key):
+            digest.update(hashlib.sha256(picture.key.encode()).digest() + picture.sha256)
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterPage:
+    """Some clusters, and the key `after` which to go on; None where all were found."""
+
+    clusters: tuple[Cluster, ...]
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A cluster, or none: all that can be found from keys up to `key` were given."""
+
+    key: str
+    cluster: Cluster | None = None
 
 
 class _Links:
@@ -57,6 +89,8 @@ class _Links:
                     links[i][other] = min(distance, links[i].get(other, 1.0))
         for i, others in links.items():
             others.pop(i, None)
+        for i, other in self._catalog.not_matches(self._tenant, links):
+            del links[i][other]
         return links
 
     def _same_bytes(self, links: dict[int, dict[int, float]]) -> None:
@@ -67,46 +101,80 @@ class _Links:
                 links[i][other.id] = 0.0
 
 
-def clusters(catalog: Catalog, pipelines: Sequence[Pipeline], tenant: int) -> Iterator[Cluster]:
-    """Every cluster of two or more, each as soon as it is complete; memory holds the ids seen, not the pictures."""
+def clusters(
+    catalog: Catalog, pipelines: Sequence[Pipeline], tenant: int, *, after: str | None = None
+) -> Iterator[Cluster]:
+    """Every cluster of two or more, each as soon as it is complete; memory holds the ids seen, not the pictures.
+
+    They come in the order of their lowest keys, those beyond the key `after`. Going on remembers nothing: a cluster
+    with a link from `after` or a key before it was found there already. Where an approximate index shows a link from
+    one side only, the rest of such a cluster may be found twice.
+    """
+    for step in _walk(catalog, pipelines, tenant, after):
+        if step.cluster is not None:
+            yield step.cluster
+
+
+def clusters_page(
+    catalog: Catalog, pipelines: Sequence[Pipeline], tenant: int, *, after: str | None, limit: int, seconds: float
+) -> ClusterPage:
+    """The next clusters: at most `limit`, and those found in about so many seconds, which may be none.
+
+    A look at `SEEDS` pictures is completed in any case, so that going on comes to an end.
+    """
+    started = time.monotonic()
+    page: list[Cluster] = []
+    for step in _walk(catalog, pipelines, tenant, after):
+        if step.cluster is not None:
+            page.append(step.cluster)
+        if len(page) == limit or (step.cluster is None and time.monotonic() - started > seconds):
+            return ClusterPage(tuple(page), step.key)
+    return ClusterPage(tuple(page), None)
+
+
+def _walk(catalog: Catalog, pipelines: Sequence[Pipeline], tenant: int, after: str | None) -> Iterator[_Step]:
     links = _Links(catalog, pipelines, tenant)
     seen: set[int] = set()
-    after: str | None = None
-    while records := catalog.browse(tenant, after=after, limit=SEEDS):
-        after = records[-1].key
-        seeds = [r.id for r in records if r.id not in seen]
-        first = links.of(seeds) if seeds else {}
-        for seed in seeds:
+    place = after
+    while records := catalog.browse(tenant, after=place, limit=SEEDS):
+        place = records[-1].key
+        seeds = {r.id: r.key for r in records if r.id not in seen}
+        first = links.of(list(seeds)) if seeds else {}
+        for seed, key in seeds.items():
             if seed in seen or not first[seed]:
                 continue
             members, farthest = _grow(seed, first[seed], links)
             seen.update(members)
-            cluster = _cluster(catalog, members, farthest)
+            cluster = _cluster(catalog, members, farthest, after)
             if cluster is not None:
-                yield cluster
+                yield _Step(key, cluster)
         seen.update(seeds)
+        yield _Step(place)
 
 
-def _grow(seed: int, first: dict[int, float], links: _Links) -> tuple[list[int], float]:
-    """Follow links from picture to picture until no new one comes."""
-    members = {seed: None, **dict.fromkeys(first)}  # in the order in which they were found
+def _grow(seed: int, first: dict[int, float], links: _Links) -> tuple[dict[int, bool], float]:
+    """Follow links from picture to picture until no new one comes; tells of each member whether links lead from it."""
+    members = {seed: True, **dict.fromkeys(first, False)}  # in the order in which they were found
     farthest = max(first.values())
     front = deque(first)
     while front:
         batch = [front.popleft() for _ in range(min(len(front), SEEDS))]
-        for others in links.of(batch).values():
+        for one, others in links.of(batch).items():
+            members[one] = bool(others)
             for other, distance in others.items():
                 farthest = max(farthest, distance)
                 if other not in members:
-                    members[other] = None
+                    members[other] = False
                     front.append(other)
-    return list(members), farthest
+    return members, farthest
 
 
-def _cluster(catalog: Catalog, members: Sequence[int], farthest: float) -> Cluster | None:
+def _cluster(catalog: Catalog, members: Mapping[int, bool], farthest: float, after: str | None) -> Cluster | None:
     records = catalog.records(members)
     pictures = tuple(records[i] for i in members if i in records)
     if len(pictures) < 2:
         return None  # the others were removed meanwhile
+    if after is not None and any(members[p.id] and p.key <= after for p in pictures):
+        return None  # it was found from there
     same = len({p.sha256 for p in pictures}) == 1 or len({p.pixels or p.sha256 for p in pictures}) == 1
     return Cluster(pictures, "exact" if same else "copy", round(float(np.float32(farthest)), 6))

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lookalike.catalog import Catalog, Entry, Known, Seen, Twin
+from lookalike.catalog import Catalog, Entry, Known, Put, Seen, Twin
+from lookalike.catalog.values import check_expected
 from lookalike.errors import BadInput, ImageRejected, NotFound
 from lookalike.imaging import Source, Unchanged
 from lookalike.pipeline import Pipeline
@@ -43,9 +44,9 @@ class Job:
     nbytes: int | None = None
     mtime_ns: int | None = None
 
-    def outcome(self, kind: OutcomeKind, reason: str | None = None) -> Outcome:
+    def outcome(self, kind: OutcomeKind, reason: str | None = None, sequence: int | None = None) -> Outcome:
         """This job's outcome."""
-        return Outcome(self.item.key, self.path, kind, reason)
+        return Outcome(self.item.key, self.path, kind, reason, sequence)
 
 
 class Ingest:
@@ -68,6 +69,28 @@ class Ingest:
                 yield job
             else:
                 yield from self._run_from(job, jobs)
+
+    def put(self, item: Item, expected: int | None) -> Outcome:
+        """Add one item where its picture stands at change `expected` (0: where there is none; None: in any case).
+
+        Raises ImageRejected, Conflict, and BadInput for what cannot be stored.
+        """
+        known = self._catalog.known(self._tenant, [item.key]).get(item.key)
+        check_expected(item.key, expected, None if known is None else known.seq)  # spares the decoding
+        job = self._job(item, known)
+        if isinstance(job, Outcome):
+            return job
+        [result] = self._decoder.map([self._source(job)])
+        if isinstance(result, ImageRejected):
+            raise result
+        if isinstance(result, Prepared):
+            [outcome] = self._write([(job, result)], expected)
+        else:
+            outcome = self._unchanged(job, result, expected)
+            self._note_seen()
+        if outcome.outcome == "rejected":
+            raise BadInput(outcome.reason or "")
+        return outcome
 
     def _run_from(self, first: Job, jobs: Iterator[Job | Outcome]) -> Iterator[Outcome]:
         """Keep the pool busy with `first` and what follows, until a long row of items needs no decoding."""
@@ -121,7 +144,7 @@ class Ingest:
             if known is not None and self._complete(known) and _same_attributes(item, known):
                 before = (known.path, known.nbytes, known.mtime_ns)
                 if before == (job.path, job.nbytes, job.mtime_ns):
-                    return job.outcome("unchanged")
+                    return job.outcome("unchanged", sequence=known.seq)
         return job
 
     def _complete(self, known: Known) -> bool:
@@ -131,20 +154,21 @@ class Ingest:
         digest = job.known.sha256 if job.known is not None and self._complete(job.known) else None
         if isinstance(job.item.source, Path):
             return Source(path=job.item.source, known=digest)
-        # without a file to look at later, the digest of the pixels must be taken now
-        return Source(data=job.item.source, known=digest, want_pixels=True)
+        # without a file to look at later, the digest of the pixels and a small picture must be taken now
+        return Source(data=job.item.source, known=digest, want_pixels=True, want_thumbnail=True)
 
-    def _unchanged(self, job: Job, result: Unchanged) -> Outcome:
+    def _unchanged(self, job: Job, result: Unchanged, expected: int | None = None) -> Outcome:
         """The bytes are those we have; the file may have moved, its attributes may be new."""
         assert job.known is not None
         self._seen.append(Seen(job.known.id, job.path or job.known.path, job.mtime_ns))
         if _same_attributes(job.item, job.known):
-            return job.outcome("unchanged")
+            return job.outcome("unchanged", sequence=job.known.seq)
+        key, attributes = job.item.key, job.item.attributes or {}
         try:
-            self._catalog.set_attributes(self._tenant, job.item.key, job.item.attributes or {}, merge=False)
+            seq = self._catalog.set_attributes(self._tenant, key, attributes, merge=False, expected=expected)
         except NotFound:
             return job.outcome("rejected", "it was removed by another writer at this moment; add it again")
-        return job.outcome("updated", "attributes")
+        return job.outcome("updated", "attributes", seq)
 
     def _note_seen(self) -> None:
         """Where unchanged files are now; only spares reading them again, so it can wait for the end of the batch."""
@@ -152,7 +176,7 @@ class Ingest:
             self._catalog.touch(self._seen)
             self._seen = []
 
-    def _write(self, ready: list[tuple[Job, Prepared]]) -> list[Outcome]:
+    def _write(self, ready: list[tuple[Job, Prepared]], expected: int | None = None) -> list[Outcome]:
         """Encode a batch and write it in one transaction; what another key holds already is not encoded again."""
         if not ready:
             return []
@@ -160,26 +184,32 @@ class Ingest:
         new: dict[bytes, Prepared] = {p.sha256: p for _, p in ready if p.sha256 not in twins}
         features = dict(zip(new, self._encode(list(new.values())), strict=True))
         firsts: dict[bytes, str] = {digest: twin.key for digest, twin in twins.items()}
-        entries, outcomes = [], []
+        entries: list[Entry] = []
+        outcomes: list[Outcome] = []
+        written: list[Job] = []
         for job, prepared in ready:
             try:
                 entry = self._entry(job, prepared, features.get(prepared.sha256), twins.get(prepared.sha256))
             except BadInput as error:
                 outcomes.append(job.outcome("rejected", str(error)))
                 continue
-            first = firsts.setdefault(prepared.sha256, job.item.key)
-            entries.append(entry)
-            outcomes.append(_written(job, first if first != job.item.key else None))
-        self._put(entries, {prepared.sha256: prepared for _, prepared in ready})
+            entries.append(replace(entry, expected=expected))
+            written.append(job)
+        done = self._put(entries, {prepared.sha256: prepared for _, prepared in ready})
+        for job, entry, put in zip(written, entries, done, strict=True):
+            first = firsts.setdefault(entry.sha256, job.item.key)
+            outcomes.append(_written(job, first if first != job.item.key else None, put.seq))
         return outcomes
 
-    def _put(self, entries: Sequence[Entry], pictures: Mapping[bytes, Prepared]) -> None:
-        """Write entries; those whose twin another writer removed meanwhile are encoded after all and written again."""
+    def _put(self, entries: Sequence[Entry], pictures: Mapping[bytes, Prepared]) -> list[Put]:
+        """Write entries; those whose twin another writer removed meanwhile are encoded after all."""
         done = self._catalog.put(entries)
-        orphans = [entry for entry, put in zip(entries, done, strict=True) if not put.copied]
-        rows = self._encode([pictures[entry.sha256] for entry in orphans])
-        if orphans:
-            self._catalog.put([replace(e, copy_of=None, features=r) for e, r in zip(orphans, rows, strict=True)])
+        orphans = [(entry, put) for entry, put in zip(entries, done, strict=True) if not put.copied]
+        rows = self._encode([pictures[entry.sha256] for entry, _ in orphans])
+        for spec in self._specs if orphans else ():
+            ids, digests = [put.id for _, put in orphans], [entry.sha256 for entry, _ in orphans]
+            self._catalog.put_features(spec, ids, digests, [row[spec] for row in rows])
+        return done
 
     def _twins(self, ready: Sequence[tuple[Job, Prepared]]) -> Mapping[bytes, Twin]:
         """Stored pictures with the same bytes whose features can be copied; those this batch replaces are none."""
@@ -215,14 +245,15 @@ class Ingest:
             attributes=job.item.attributes,
             features=features or {},
             copy_of=twin.id if twin is not None else None,
+            thumbnail=prepared.thumbnail,
         )
 
 
-def _written(job: Job, twin: str | None) -> Outcome:
+def _written(job: Job, twin: str | None, seq: int) -> Outcome:
     reason = None if twin is None else f"same bytes as {twin}"
     if job.known is not None:
-        return job.outcome("updated", reason)
-    return job.outcome("added" if twin is None else "duplicate", reason)
+        return job.outcome("updated", reason, seq)
+    return job.outcome("added" if twin is None else "duplicate", reason, seq)
 
 
 def _same_attributes(item: Item, known: Known) -> bool:

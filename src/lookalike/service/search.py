@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from lookalike.catalog import Catalog
 from lookalike.errors import ImageRejected, Unavailable, UnsupportedQuery
 from lookalike.imaging import prepare
 from lookalike.pipeline import Pipeline, Ranked
-from lookalike.types import NOTHING, Answer, Evidence, Hit, Prepared, Record, Where
+from lookalike.service.stored import Queried, encoded
+from lookalike.types import NOTHING, Answer, Evidence, Hit, Record, Where
 
 MAX_RESULTS = 10_000
 """The deepest result that can be asked for: page x page size."""
@@ -56,14 +55,6 @@ class Request:
             )
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise UnsupportedQuery(f"a threshold lies in 0..1, not {self.threshold}")
-
-
-@dataclass(frozen=True, slots=True)
-class Queried:
-    """A prepared query; `source` is where its bytes can be had again."""
-
-    prepared: Prepared
-    source: Path | bytes
 
 
 @dataclass(slots=True)
@@ -167,13 +158,12 @@ class Searcher:
             if pipeline is not self._pipelines[-1]:
                 limits.append(pipeline.calibration.threshold)
             try:
-                ranked = pipeline.search(
-                    np.stack([query.prepared.inputs[at] for query in queries]),
+                ranked = pipeline.search_views(
+                    encoded(queries, at, pipeline, orientations=request.orientations),
                     request.candidates,
                     tenant=request.tenant,
                     where=request.where,
                     max_distance=min(limits, default=None),
-                    views=request.orientations,
                     fresh=request.fresh,
                 )
             except Unavailable as error:
@@ -200,7 +190,7 @@ class Searcher:
             stored = record.pixels or _pixels_of_file(record)
             if stored is None:
                 continue
-            pixels = pixels or _pixels_of(query.source)
+            pixels = pixels or pixels_of(query.source, query.prepared.sha256)
             if stored == pixels:
                 found[i] = Found((0, 0.0), "exact", 0.0, "pixels")
 
@@ -241,16 +231,18 @@ def _hit(found: Found, record: Record) -> Hit:
     )
 
 
-def _pixels_of(source: Path | bytes, sha256: bytes | None = None) -> bytes | None:
+def pixels_of(source: Path | bytes | None, sha256: bytes) -> bytes | None:
     """The digest of a picture's pixels; none where it can no longer be read, or is not `sha256` any more."""
+    if source is None:
+        return None
     try:
         data = source if isinstance(source, bytes) else source.read_bytes()
         whole = prepare(data, (), want_pixels=True)
     except (OSError, ImageRejected):
         return None
-    return whole.pixels if sha256 in (None, whole.sha256) else None
+    return whole.pixels if whole.sha256 == sha256 else None
 
 
 def _pixels_of_file(record: Record) -> bytes | None:
     """The same of a stored picture, from its file if that is still the one we know."""
-    return None if record.path is None else _pixels_of(Path(record.path), record.sha256)
+    return None if record.path is None else pixels_of(Path(record.path), record.sha256)

@@ -1,0 +1,109 @@
+"""Queries as they are asked: pictures prepared for the pipelines, or stored ones by key, whose features are there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lookalike.catalog import Catalog
+from lookalike.errors import NotFound, UnsupportedQuery
+from lookalike.pipeline import Pipeline
+from lookalike.types import EncodedViews, Features, Prepared, Record
+
+DEFAULT_TENANT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A query by key: a picture of the gallery, asked by its stored features; its file is not needed.
+
+    `tenant` is whose picture it is; None for the tenant that is searched. It is itself among the hits, as `exact`. It
+    is asked as it lies: turned and mirrored copies cannot be had from a stored hash, for their bits depend on the
+    sizes of its coefficients, and of these it keeps the signs alone. Networks find such copies where they are alike.
+    """
+
+    key: str
+    tenant: str | None = None
+
+
+Query = str | Path | bytes | Stored
+"""A query: the path of a picture, its bytes, or the key of a stored one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queried:
+    """A query that can be asked; `source` is where its bytes can be had again, if they can.
+
+    `rows` are the stored features by pipeline, each `(width,)` or None where it means nothing; where `rows` is None,
+    features come of the prepared inputs.
+    """
+
+    prepared: Prepared
+    source: Path | bytes | None
+    rows: tuple[Features | None, ...] | None = None
+
+
+def encoded(queries: Sequence[Queried], at: int, pipeline: Pipeline, *, orientations: bool) -> EncodedViews:
+    """The features of queries, all prepared or all stored, in pipeline number `at`."""
+    rows = [query.rows[at] for query in queries if query.rows is not None]
+    if not rows:
+        return pipeline.encode_views(np.stack([query.prepared.inputs[at] for query in queries]), views=orientations)
+    features = np.zeros((len(rows), 1, pipeline.spec.width), pipeline.spec.dtype)
+    for place, row in enumerate(rows):
+        if row is not None:
+            features[place, 0] = row
+    return EncodedViews(features, np.array([row is not None for row in rows]))
+
+
+def look_up(
+    catalog: Catalog, pipelines: Sequence[Pipeline], tenant: str | None, queries: Sequence[Stored]
+) -> list[Queried | NotFound | UnsupportedQuery]:
+    """Each stored picture with its features, or why it cannot be asked."""
+    found: list[Record | NotFound] = [_record(catalog, query, tenant) for query in queries]
+    ids = [record.id for record in found if isinstance(record, Record)]
+    columns = [_features(catalog, pipeline, ids) for pipeline in pipelines]
+    answers: list[Queried | NotFound | UnsupportedQuery] = []
+    for one in found:
+        if isinstance(one, NotFound):
+            answers.append(one)
+            continue
+        missing = [p.name for p, column in zip(pipelines, columns, strict=True) if one.id not in column]
+        if missing:
+            why = f"the picture {one.key!r} was never encoded for {missing[0]} as it is now; add it again"
+            answers.append(UnsupportedQuery(why))
+            continue
+        rows = tuple(column[one.id] for column in columns)
+        answers.append(Queried(_prepared(one), None if one.path is None else Path(one.path), rows))
+    return answers
+
+
+def _record(catalog: Catalog, query: Stored, tenant: str | None) -> Record | NotFound:
+    name = query.tenant or tenant or DEFAULT_TENANT
+    tenant_id = catalog.tenant_id(name)
+    try:
+        if tenant_id is not None:
+            return catalog.get(tenant_id, query.key)
+    except NotFound as error:
+        return error
+    return NotFound(f"there is no picture {query.key!r}")
+
+
+def _features(catalog: Catalog, pipeline: Pipeline, ids: Sequence[int]) -> dict[int, Features | None]:
+    stored = catalog.features_of(pipeline.spec, ids)
+    found: dict[int, Features | None] = dict.fromkeys(stored.empty.tolist())
+    found.update(zip(stored.ids.tolist(), stored.features, strict=True))
+    return found
+
+
+def _prepared(record: Record) -> Prepared:
+    return Prepared(
+        sha256=record.sha256,
+        pixels=record.pixels,
+        nbytes=record.nbytes,
+        width=record.width,
+        height=record.height,
+        format=record.format,
+        border=record.border,
+        inputs=(),
+    )
