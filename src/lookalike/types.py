@@ -185,12 +185,16 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one item; `reason` explains a rejection, or names the picture it is a duplicate of."""
+    """What became of one item; `reason` explains a rejection, or names the picture it is a duplicate of.
+
+    `sequence` is the change at which the picture stands now, None for a rejected one.
+    """
 
     key: str
     path: str | None
     outcome: OutcomeKind
     reason: str | None = None
+    sequence: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
