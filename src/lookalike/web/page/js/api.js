@@ -1,0 +1,136 @@
+// The HTTP API: one request function, errors as Problem, the key in sessionStorage.
+
+const KEY = "lookalike.key";
+const TENANT = "lookalike.tenant";
+const PATIENCE_MS = 120_000;
+
+/** What the server (or the network) says went wrong; `status` 0 means that no answer came. */
+export class Problem extends Error {
+  constructor({ status, title, detail, reason, type, retryAfter, instance }) {
+    super(detail || title || `The server answered ${status}.`);
+    Object.assign(this, { status, title, reason, type, retryAfter, instance });
+  }
+
+  get passing() {
+    return this.status === 0 || this.status === 429 || this.status === 503;
+  }
+}
+
+export const access = {
+  get key() {
+    return sessionStorage.getItem(KEY) ?? "";
+  },
+  set key(value) {
+    keep(KEY, value);
+  },
+  get tenant() {
+    return sessionStorage.getItem(TENANT) ?? "";
+  },
+  set tenant(value) {
+    keep(TENANT, value);
+  },
+  /** Set by keys.js: asks the person for a key, and answers whether one was given. */
+  ask: async () => false,
+  headers() {
+    const headers = {};
+    if (this.key) headers.Authorization = `Bearer ${this.key}`;
+    if (this.tenant) headers["X-Tenant"] = this.tenant;
+    return headers;
+  },
+};
+
+function keep(name, value) {
+  if (value) sessionStorage.setItem(name, value);
+  else sessionStorage.removeItem(name);
+}
+
+export async function problemOf(response) {
+  let said = {};
+  try {
+    if ((response.headers.get("Content-Type") ?? "").includes("json")) said = await response.json();
+  } catch {
+    said = {};
+  }
+  const after = Number.parseFloat(response.headers.get("Retry-After") ?? "");
+  const detail = typeof said.detail === "string" ? said.detail : "";
+  return new Problem({ ...said, detail, status: response.status, retryAfter: Number.isFinite(after) ? after : null });
+}
+
+/** Sends a request and gives the Response; asks for a key once on 401; throws Problem, or AbortError when aborted. */
+export async function send(path, { method = "GET", json, body, headers = {}, signal, keepalive, query } = {}) {
+  const url = new URL(path, location.href);
+  for (const [name, value] of Object.entries(query ?? {})) {
+    if (value !== undefined && value !== null && value !== "") url.searchParams.set(name, value);
+  }
+  const content = json === undefined ? {} : { "Content-Type": "application/json" };
+  const attempt = async () => {
+    const limit = AbortSignal.timeout(PATIENCE_MS);
+    const both = signal ? AbortSignal.any([signal, limit]) : limit;
+    const options = { method, body: json === undefined ? body : JSON.stringify(json), keepalive, signal: both };
+    try {
+      return await fetch(url, { ...options, headers: { ...content, ...headers, ...access.headers() } });
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      const late = error.name === "TimeoutError";
+      throw new Problem({ status: 0, title: late ? "No answer in time" : "The server cannot be reached", detail: late ? "The server took longer than two minutes." : "It may have stopped, or the network is down." });
+    }
+  };
+  const used = access.key;
+  let response = await attempt();
+  if (response.status === 401 && !keepalive && (access.key !== used || (await access.ask(await problemOf(response.clone()))))) {
+    response = await attempt();
+  }
+  if (!response.ok && response.status !== 304) throw await problemOf(response);
+  return response;
+}
+
+async function read(path, options) {
+  return (await send(path, options)).json();
+}
+
+export const imagePath = (key) => `/v1/images/${encodeURIComponent(key)}`;
+export const thumbnailOf = (key) => `${imagePath(key)}/thumbnail`;
+const filterText = (filter) => (filter && Object.keys(filter).length ? JSON.stringify(filter) : undefined);
+
+export const status = (options) => read("/v1/status", options);
+export const image = (key, options) => read(imagePath(key), options);
+export const images = ({ limit, cursor, filter, signal }) => read("/v1/images", { query: { limit, cursor, filter: filterText(filter) }, signal });
+export const removeImages = (keys, options) => read("/v1/images:delete", { method: "POST", json: { keys }, ...options });
+export const duplicates = ({ limit, cursor, signal }) => read("/v1/duplicates", { query: { limit, cursor }, signal });
+
+export function notAMatch(keys, undo = false) {
+  return send("/v1/duplicates:not-a-match", { method: undo ? "DELETE" : "POST", json: { keys } });
+}
+
+/** One page of answers to a query (see query.js). */
+export function search(query, { k, cursor, filter, signal }) {
+  if (query.blob) {
+    const headers = { "Content-Type": query.blob.type || "application/octet-stream" };
+    const options = { k, cursor, filter: filterText(filter) };
+    return read("/v1/search", { method: "POST", body: query.blob, headers, query: options, signal });
+  }
+  const json = { image: query.key ? { key: query.key } : { url: query.url }, k };
+  if (cursor) json.cursor = cursor;
+  if (filterText(filter)) json.filter = filter;
+  return read("/v1/search", { method: "POST", json, signal });
+}
+
+async function side(picture) {
+  if (picture.key) return { key: picture.key };
+  if (picture.url) return { url: picture.url };
+  return { base64: await base64(picture.blob) };
+}
+
+function base64(blob) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(String(reader.result).replace(/^[^,]*,/, ""));
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(blob);
+  });
+}
+
+/** What each pipeline says of two pictures, each `{key}`, `{url}` or `{blob}`. */
+export async function compare(a, b, { signal } = {}) {
+  return read("/v1/compare", { method: "POST", json: { a: await side(a), b: await side(b) }, signal });
+}

@@ -1,0 +1,66 @@
+// One cluster of duplicates: which picture is best, and what becomes of the others.
+import { button, h, icon, uniqueId } from "./dom.js";
+import { thumbnail } from "./thumbnail.js";
+import { bytes, count, distance, nameOf, pictures, plural } from "./words.js";
+
+/** Most pixels first, then most bytes (less compressed), then the oldest. */
+export function bestOf(images) {
+  return [...images].sort((a, b) => b.width * b.height - a.width * a.height || b.bytes - a.bytes || a.created.localeCompare(b.created))[0];
+}
+
+function member(image, best, group, { keep, look, exclude, many }) {
+  const { folder, name } = nameOf(image.key);
+  const radio = h("input", { type: "radio", name: group, value: image.key, onchange: () => keep(image), "data-main": "" });
+  const card = h("li.card.member", { data: { frame: "", key: image.key } },
+    h("button.member-picture", { type: "button", "aria-label": `Compare ${name} with the best`, onclick: () => look(image) }, thumbnail(image.thumbnail, { size: 384 })),
+    h("div.member-words", {},
+      h("p.cut", { title: image.key }, name),
+      h("p.small.quiet.numbers.cut", {}, `${count(image.width)} × ${count(image.height)} · ${bytes(image.bytes)} · ${image.format}`),
+      folder ? h("p.small.quiet.cut", { title: folder }, folder) : null),
+    h("label.member-keep", {}, radio, h("span", {}, "Keep")),
+    many ? button("Not a match", { look: "little plain", "aria-label": `${name} is not a match`, "data-tip": "This picture does not belong here; it is never proposed with the others again", onclick: () => exclude(image) }) : null);
+  radio.checked = image === best;
+  return card;
+}
+
+/**
+ * The card of a cluster. `removeOthers(cluster, best)`, `notAMatch(cluster, keysToPart)` and `compare(best, other)` do what they
+ * are called.
+ */
+export function clusterCard(cluster, { removeOthers, notAMatch, compare }) {
+  const group = uniqueId("best");
+  let best = bestOf(cluster.images);
+  const suggested = best;
+  const others = cluster.images.length - 1;
+  const act = button("", { look: "danger", symbol: "trash", onclick: () => removeOthers(cluster, best) });
+  const members = h("ul.members");
+  const title = h("h2", {}, pictures(cluster.images.length), cluster.evidence === "exact" ? " with the same pixels" : "");
+  function show() {
+    for (const card of members.children) {
+      const kept = card.dataset.key === best.key;
+      card.classList.toggle("kept", kept);
+      card.querySelector(".member-flag")?.remove();
+      if (card.dataset.key === suggested.key) card.append(h("span.member-flag.small", {}, icon("star"), "Largest"));
+    }
+    act.lastChild.textContent = others === 1 ? "Delete the other" : `Delete the other ${count(others)}`;
+    const saved = cluster.images.reduce((sum, image) => sum + (image === best ? 0 : image.bytes), 0);
+    note.textContent = `${typeof cluster.distance === "number" ? `At most ${distance(cluster.distance)} apart. ` : ""}Deleting ${plural(others, "picture")} forgets ${bytes(saved)} of files; the files themselves stay.`;
+  }
+  const note = h("p.small.quiet.numbers");
+  const card = h("li.cluster", { data: { id: cluster.id } },
+    h("header.cluster-head", {}, h("div", {}, title, note), h("div.cluster-actions", {},
+      button("Not a match", { symbol: "unequal", "data-tip": "None of these are copies of one another; they are never proposed together again", onclick: () => notAMatch(cluster, null) }), act)),
+    h("fieldset", {}, h("legend.visually-hidden", {}, "Which one to keep"), members));
+  act.append(document.createTextNode(""));
+  members.append(...cluster.images.map((image) => member(image, best, group, {
+    many: cluster.images.length > 2,
+    keep: (one) => {
+      best = one;
+      show();
+    },
+    look: (one) => compare(one === best ? cluster.images.find((other) => other !== best) : one, best),
+    exclude: (one) => notAMatch(cluster, one),
+  })));
+  show();
+  return card;
+}

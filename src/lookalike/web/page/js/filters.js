@@ -1,0 +1,112 @@
+// Filters on attributes, as chips: {"year": {"gte": 2019}, "tag": {"in": ["a", "b"]}}; all must hold.
+import { say } from "./announce.js";
+import { button, h, iconButton, uniqueId } from "./dom.js";
+
+const OPS = [["eq", "is"], ["ne", "is not"], ["gt", "is more than"], ["gte", "is at least"], ["lt", "is less than"], ["lte", "is at most"], ["in", "is one of"], ["exists", "exists"]];
+const SIGNS = { eq: "=", ne: "≠", gt: ">", gte: "≥", lt: "<", lte: "≤", in: "in", exists: "exists" };
+
+const seen = new Map();
+
+/** Attributes met in answers are offered when a filter is written. */
+export function noteAttributes(attributes) {
+  for (const [name, value] of Object.entries(attributes ?? {})) {
+    if (!seen.has(name)) seen.set(name, new Set());
+    const values = seen.get(name);
+    if (values.size < 50 && value !== null && typeof value !== "object") values.add(String(value));
+  }
+}
+
+/** A JSON value where the text is one, else the text. */
+export function valueOf(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+function read(op, text) {
+  if (op === "exists") return text.trim().toLowerCase() !== "no" && text.trim().toLowerCase() !== "false";
+  if (op === "in") return text.split(",").map((part) => valueOf(part.trim()));
+  return valueOf(text.trim());
+}
+
+function written(op, value) {
+  if (op === "exists") return value ? "" : "not";
+  return Array.isArray(value) ? value.join(", ") : String(value);
+}
+
+function options(list, values) {
+  list.replaceChildren(...values.map((value) => h("option", { value })));
+}
+
+/** `element` and `value`; `changed(value)` is called for every change by the person. */
+export function filterBar(changed) {
+  let value = {};
+  const chips = h("ul.chips", { "aria-label": "Filters in use" });
+  const names = h("datalist", { id: uniqueId("names") });
+  const values = h("datalist", { id: uniqueId("values") });
+  const name = h("input.input.little", { "aria-label": "Attribute", placeholder: "attribute", list: names.id, required: true, autocomplete: "off", spellcheck: false });
+  const op = h("select.input.little", { "aria-label": "Comparison" }, OPS.map(([id, words]) => h("option", { value: id }, words)));
+  const text = h("input.input.little", { "aria-label": "Value", placeholder: "value", list: values.id, autocomplete: "off", spellcheck: false });
+  const form = h("form.filter-form", { hidden: true, onsubmit: submit }, name, op, text, button("Add filter", { type: "submit", look: "little primary" }), names, values);
+  const opener = button("Filter", { look: "little", symbol: "filter", "aria-expanded": "false", onclick: () => open(form.hidden) });
+  const element = h("div.filters", {}, h("div.filters-line", {}, opener, chips), form);
+
+  function open(on) {
+    form.hidden = !on;
+    opener.setAttribute("aria-expanded", String(on));
+    if (!on) return;
+    options(names, [...seen.keys()].sort());
+    name.focus();
+  }
+  name.addEventListener("input", () => options(values, [...(seen.get(name.value) ?? [])].sort()));
+  op.addEventListener("change", () => (text.placeholder = { in: "a, b, c", exists: "yes or no" }[op.value] ?? "value"));
+  form.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    open(false);
+    opener.focus();
+  });
+  function submit(event) {
+    event.preventDefault();
+    const attribute = name.value.trim();
+    if (!attribute) return;
+    change({ ...value, [attribute]: { ...value[attribute], [op.value]: read(op.value, text.value) } }, `Filter added: ${attribute}.`);
+    name.value = "";
+    text.value = "";
+    open(false);
+    opener.focus();
+  }
+  function change(next, words) {
+    value = next;
+    draw();
+    say(words);
+    changed(value);
+  }
+  function drop(attribute, wanted) {
+    const { [wanted]: _, ...rest } = value[attribute];
+    const { [attribute]: __, ...others } = value;
+    change(Object.keys(rest).length ? { ...others, [attribute]: rest } : others, `Filter removed: ${attribute}.`);
+    opener.focus();
+  }
+  function draw() {
+    const made = Object.entries(value).flatMap(([attribute, ops]) => Object.entries(ops).map(([id, wanted]) => {
+      const words = `${attribute} ${SIGNS[id]} ${written(id, wanted)}`.trim();
+      return h("li.chip", {}, h("span.cut", {}, words), iconButton(`Remove the filter ${words}`, "close", { look: "little", onclick: () => drop(attribute, id) }));
+    }));
+    chips.replaceChildren(...made);
+    chips.hidden = made.length === 0;
+  }
+  draw();
+  return {
+    element,
+    get value() {
+      return value;
+    },
+    set value(next) {
+      value = next;
+      draw();
+    },
+    clear: () => change({}, "All filters removed."),
+  };
+}

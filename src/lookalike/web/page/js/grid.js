@@ -1,0 +1,77 @@
+// Arrow keys in grids of cards: one card is in the tab order, arrows go to its neighbours on screen, and Tab goes
+// through the buttons of that card, then on.
+
+const PARTS = "a[href], button, input";
+
+function parts(card) {
+  return card.querySelectorAll(PARTS);
+}
+
+function setTabs(card, on) {
+  for (const part of parts(card)) part.tabIndex = on ? 0 : -1;
+}
+
+/** Nearest card in the next or previous row, by the middle of its box. */
+function vertical(cards, from, down) {
+  const here = from.getBoundingClientRect();
+  const middle = here.left + here.width / 2;
+  const order = down ? cards.slice(cards.indexOf(from) + 1) : cards.slice(0, cards.indexOf(from)).reverse();
+  let best = null;
+  let row = null;
+  for (const card of order) {
+    const box = card.getBoundingClientRect();
+    const other = down ? box.top > here.top + 4 : box.top < here.top - 4;
+    if (!other) continue;
+    row ??= box.top;
+    if (Math.abs(box.top - row) > 4) break;
+    const away = Math.abs(box.left + box.width / 2 - middle);
+    if (!best || away < best.away) best = { card, away };
+  }
+  return best?.card ?? null;
+}
+
+function target(key, cards, card) {
+  const at = cards.indexOf(card);
+  if (key === "ArrowRight") return cards[at + 1];
+  if (key === "ArrowLeft") return cards[at - 1];
+  if (key === "ArrowDown") return vertical(cards, card, true);
+  if (key === "ArrowUp") return vertical(cards, card, false);
+  if (key === "Home") return cards[0];
+  if (key === "End") return cards[cards.length - 1];
+  return null;
+}
+
+/** Makes the children of `root` that match `.card` one grid; call the result after adding or removing cards. */
+export function rovingGrid(root) {
+  let active = null;
+  const all = () => [...root.querySelectorAll(".card")].filter((card) => card.getClientRects().length);
+  const activate = (card) => {
+    if (active === card) return;
+    if (active) setTabs(active, false);
+    active = card;
+    if (active) setTabs(active, true);
+  };
+  root.addEventListener("focusin", (event) => {
+    const card = event.target.closest(".card");
+    if (card) activate(card);
+  });
+  root.addEventListener("keydown", (event) => {
+    const card = event.target.closest?.(".card");
+    if (!card || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (event.target.matches("input[type=radio]") && event.key.startsWith("Arrow")) return; // a radio group's own keys
+    const next = target(event.key, all(), card);
+    if (!next) return;
+    event.preventDefault();
+    activate(next);
+    (next.querySelector("[data-main]") ?? parts(next)[0])?.focus({ preventScroll: true });
+    next.scrollIntoView({ block: "nearest" });
+  });
+  return function refresh() {
+    const cards = all();
+    for (const card of cards) if (card !== active) setTabs(card, false);
+    if (!active?.isConnected || !cards.includes(active)) {
+      active = null;
+      if (cards[0]) activate(cards[0]);
+    }
+  };
+}

@@ -1,0 +1,62 @@
+// The beginning: a place to drop a picture, and every other way to hand one in.
+import { images } from "./api.js";
+import { takePhoto } from "./camera.js";
+import { button, h, icon } from "./dom.js";
+import { chooseFiles, pasteFromClipboard } from "./intake.js";
+import { fromBlob, fromKey, fromUrl } from "./query.js";
+import { thumbnail } from "./thumbnail.js";
+import { nameOf, pictures } from "./words.js";
+
+const SHOWN = 12;
+
+function urlForm(search) {
+  const field = h("input.input", { type: "url", name: "url", placeholder: "https://… address of a picture", "aria-label": "Address of a picture", required: true, autocomplete: "off", pattern: "https?://.+" });
+  return h("form.url-form", {
+    onsubmit: (event) => {
+      event.preventDefault();
+      search(fromUrl(field.value.trim()));
+    },
+  }, icon("link"), field, button("Search", { type: "submit" }));
+}
+
+async function strip(search) {
+  const box = h("div.hero-strip");
+  const { images: some } = await images({ limit: SHOWN });
+  if (!some.length) return null;
+  box.append(h("h2.small.quiet", {}, "Or begin with one of the gallery"),
+    h("ul.strip", {}, some.map((image) => h("li", { data: { frame: "" } }, h("button.strip-picture", { type: "button", "aria-label": `Search with ${nameOf(image.key).name}`, onclick: () => search(fromKey(image.key)) }, thumbnail(image.thumbnail, { size: 384 }))))));
+  return box;
+}
+
+/** `search(query)` begins a search; `status` is that of the gallery, or null while it is not known. */
+export function hero(status, search) {
+  const choose = async () => {
+    const [file] = await chooseFiles();
+    if (file) search(fromBlob(file, file.name));
+  };
+  const photo = async () => {
+    const taken = await takePhoto();
+    if (taken) search(fromBlob(taken, "Photo"));
+  };
+  const paste = async () => {
+    const pasted = await pasteFromClipboard();
+    if (pasted) search(fromBlob(pasted, "Pasted picture"));
+  };
+  const empty = status?.pictures === 0;
+  const zone = h("div.drop-zone", {},
+    h("div.drop-art", {}, h("span.drop-card.back"), h("span.drop-card.front", {}, icon("image"))),
+    h("p.drop-title", {}, "Drop a picture here"),
+    h("div.hero-actions", {},
+      button("Choose a picture", { look: "primary", symbol: "upload", onclick: choose }),
+      button("Take a photo", { symbol: "camera", onclick: photo }),
+      button("Paste", { symbol: "paste", onclick: paste })),
+    urlForm(search));
+  const intro = status ? `Among ${pictures(status.pictures)}, the original is found, and everything that looks like it: cropped, captioned, mirrored, recompressed.` : "The original is found, and everything that looks like it.";
+  const page = h("div.hero", {},
+    h("h1", {}, "Where does this picture come from?"),
+    h("p.hero-lead.quiet", {}, empty ? "The gallery is still empty. Add some pictures first; then any copy of them is found here." : intro),
+    empty ? h("div.hero-actions", {}, h("a.button.primary", { href: "#/gallery" }, icon("plus"), "Add pictures")) : null,
+    zone);
+  if (!empty) strip(search).then((box) => box && page.append(box)).catch(() => null); // a nicety: the search itself reports errors
+  return page;
+}

@@ -1,0 +1,71 @@
+// What is searched for: a picture of the person's own (a Blob), one of the gallery (a key), or one on the web (a URL).
+import { thumbnailBlob, thumbnail } from "./thumbnail.js";
+import { thumbnailOf } from "./api.js";
+import { h, icon } from "./dom.js";
+import { nameOf } from "./words.js";
+
+const KEPT = 20;
+const LARGE = 1024;
+const mine = new Map();
+let serial = 0;
+
+/** A picture the person has handed in. `parent` is the query it was cut from. */
+export function fromBlob(blob, name, parent = null) {
+  serial += 1;
+  const query = { id: String(serial), blob, name, parent, preview: URL.createObjectURL(blob), route: `#/search/${serial}` };
+  mine.set(query.id, query);
+  for (const [id, old] of mine) {
+    if (mine.size <= KEPT || old === parent) break;
+    URL.revokeObjectURL(old.preview);
+    mine.delete(id);
+  }
+  return query;
+}
+
+export function fromKey(key) {
+  return { key, name: nameOf(key).name, route: `#/like/${encodeURIComponent(key)}` };
+}
+
+export function fromUrl(url) {
+  return { url, name: hostAndFile(url), route: `#/url/${encodeURIComponent(url)}` };
+}
+
+/** The query of a route, or null for one that this tab no longer has. */
+export function fromRoute(kind, value) {
+  if (kind === "like") return fromKey(value);
+  if (kind === "url") return fromUrl(value);
+  return mine.get(value) ?? null;
+}
+
+function hostAndFile(url) {
+  try {
+    const { host, pathname } = new URL(url);
+    return `${host} … ${nameOf(pathname).name}`;
+  } catch {
+    return url;
+  }
+}
+
+/** The query's picture as an element. A browser cannot show every kind (HEIC, TIFF), and never one from elsewhere. */
+export function queryPicture(query, alt) {
+  if (query.key) return thumbnail(thumbnailOf(query.key), { size: LARGE, alt, eager: true });
+  if (query.url) return noPreview("link", "A picture on the web; this page shows nothing from other hosts.");
+  const img = h("img", { src: query.preview, alt, draggable: false });
+  img.addEventListener("error", () => img.replaceWith(noPreview("image", "This browser cannot show this kind of picture; searching works all the same.")));
+  return img;
+}
+
+function noPreview(symbol, text) {
+  return h("div.no-picture", {}, icon(symbol), h("p.small", {}, text));
+}
+
+/** The picture's pixels, for cutting a part out; null where this browser cannot have them. */
+export async function pixelsOf(query) {
+  if (query.url) return null;
+  try {
+    const blob = query.blob ?? (await thumbnailBlob(thumbnailOf(query.key), LARGE));
+    return await createImageBitmap(blob, { imageOrientation: "from-image" });
+  } catch {
+    return null;
+  }
+}

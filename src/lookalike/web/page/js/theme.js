@@ -1,0 +1,44 @@
+// Light, dark, or as the system says; the choice is kept.
+import { icon } from "./dom.js";
+import { say } from "./announce.js";
+
+const NAME = "lookalike.theme";
+const ORDER = ["auto", "light", "dark"];
+const SYMBOL = { auto: "auto", light: "sun", dark: "moon" };
+const WORDS = { auto: "as the system", light: "light", dark: "dark" };
+
+function chosen() {
+  try {
+    return localStorage.getItem(NAME) ?? "auto";
+  } catch {
+    return "auto";
+  }
+}
+
+function apply(theme) {
+  if (theme === "auto") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme;
+}
+
+export function initTheme(toggle) {
+  const show = () => {
+    const theme = chosen();
+    const label = `Theme: ${WORDS[theme]}`;
+    toggle.replaceChildren(icon(SYMBOL[theme] ?? "auto"));
+    toggle.setAttribute("aria-label", label);
+    toggle.dataset.tip = label;
+  };
+  toggle.addEventListener("click", () => {
+    const theme = ORDER[(ORDER.indexOf(chosen()) + 1) % ORDER.length];
+    try {
+      if (theme === "auto") localStorage.removeItem(NAME);
+      else localStorage.setItem(NAME, theme);
+    } catch {
+      say("This browser keeps no settings for the page.");
+    }
+    apply(theme);
+    show();
+    say(toggle.getAttribute("aria-label"));
+  });
+  show();
+}

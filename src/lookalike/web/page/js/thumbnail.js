@@ -1,0 +1,81 @@
+// Pictures of the gallery. Without a key the browser loads them by itself; with one they are fetched, as an <img> cannot
+// send it, and shown as blobs.
+import { access, send } from "./api.js";
+import { h } from "./dom.js";
+
+const AT_ONCE = 6;
+const TRIES = 3;
+const waiting = [];
+let running = 0;
+
+const near = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) {
+    if (!isIntersecting) continue;
+    near.unobserve(target);
+    waiting.push(target);
+  }
+  pump();
+}, { rootMargin: "600px" });
+
+function pump() {
+  while (running < AT_ONCE && waiting.length) {
+    const img = waiting.pop(); // the newest: what was scrolled to last is looked at now
+    if (!img.isConnected) continue;
+    running += 1;
+    fetchInto(img).finally(() => {
+      running -= 1;
+      pump();
+    });
+  }
+}
+
+async function fetchInto(img) {
+  try {
+    const response = await send(img.dataset.source);
+    img.src = URL.createObjectURL(await response.blob());
+  } catch (problem) {
+    if (problem.passing && again(img)) setTimeout(() => {
+      waiting.push(img);
+      pump();
+    }, (problem.retryAfter ?? 2) * 1000);
+    else broken(img);
+  }
+}
+
+function again(img) {
+  const tries = Number(img.dataset.tries ?? 0) + 1;
+  img.dataset.tries = tries;
+  return tries < TRIES;
+}
+
+function broken(img) {
+  img.classList.add("broken");
+  img.closest("[data-frame]")?.classList.add("no-preview");
+}
+
+/** An <img> of a gallery picture, at most `size` pixels wide and high; `eager` for the one that is waited for. */
+export function thumbnail(path, { size = 320, alt = "", eager = false } = {}) {
+  const source = `${path}?size=${size}`;
+  const img = h("img", { alt, decoding: "async", draggable: false });
+  img.addEventListener("load", () => {
+    img.classList.add("loaded");
+    if (img.src.startsWith("blob:")) URL.revokeObjectURL(img.src);
+  });
+  if (access.key || access.tenant) {
+    img.dataset.source = source;
+    near.observe(img);
+    return img;
+  }
+  img.loading = eager ? "eager" : "lazy";
+  img.addEventListener("error", () => {
+    if (!again(img)) return broken(img);
+    return setTimeout(() => (img.src = source), 1500 * Number(img.dataset.tries));
+  });
+  img.src = source;
+  return img;
+}
+
+/** The picture itself as a Blob, as large as the server gives it. */
+export async function thumbnailBlob(path, size) {
+  return (await send(path, { query: { size } })).blob();
+}

@@ -1,0 +1,75 @@
+// One picture of the gallery, as a tile in a row; and the dialog that shows it large.
+import { button, h, iconButton } from "./dom.js";
+import { openDialog } from "./dialog.js";
+import { thumbnail } from "./thumbnail.js";
+import { bytes, count, date, nameOf } from "./words.js";
+
+const LARGE = 1024;
+
+/** `open(image)` shows it, `pick(image, on, range)` selects it (`range` with Shift), `like(image)` searches with it. */
+export function tile(image, { open, pick, like }) {
+  const { name } = nameOf(image.key);
+  let shift = false;
+  const box = h("input.tile-pick", {
+    type: "checkbox", "aria-label": `Select ${name}`,
+    onclick: (event) => (shift = event.shiftKey),
+    onchange: () => pick(image, box.checked, shift),
+  });
+  const card = h("li.card.tile", { data: { frame: "", key: image.key } },
+    h("button.tile-picture", { type: "button", "data-main": "", "aria-label": `${name}, ${image.width} by ${image.height}`, onclick: () => open(image) }, thumbnail(image.thumbnail, { size: 384 })),
+    box,
+    h("div.tile-foot", {}, h("span.tile-name.small.cut", { "aria-hidden": "true" }, name), iconButton("Search with this one", "like", { look: "little", "aria-label": `Search with this one: ${name}`, onclick: () => like(image) })));
+  card.style.setProperty("--ratio", String(Math.min(3, Math.max(0.5, image.width / image.height || 1))));
+  return card;
+}
+
+function facts(image) {
+  const { folder } = nameOf(image.key);
+  const rows = [["Size", `${count(image.width)} × ${count(image.height)}, ${bytes(image.bytes)}`], ["Format", image.format], folder && ["Folder", folder], ["Added", date(image.created)],
+    ...Object.entries(image.attributes ?? {}).map(([name, value]) => [name, typeof value === "object" ? JSON.stringify(value) : String(value)]), ["SHA-256", h("span.mono.wrap", {}, image.sha256)]];
+  return h("dl.facts", {}, rows.filter(Boolean).map(([name, value]) => [h("dt", {}, name), h("dd.wrap", {}, value)]));
+}
+
+/** The picture large, with what is known about it, and its neighbours. `images()` gives the list as it is now. */
+export function openPicture(start, { images, like, remove, chosen }) {
+  let image = start;
+  const frame = h("div.picture-large", { "data-frame": "" });
+  const side = h("div.compare-side");
+  const place = h("span.small.quiet.numbers");
+  const body = h("div.compare.single", {}, frame, side);
+  const turn = (by) => {
+    const all = images();
+    const at = all.indexOf(image);
+    image = all[(at + by + all.length) % all.length];
+    show();
+  };
+  const dialog = openDialog({
+    title: "Picture", look: "full", body,
+    actions: [iconButton("Previous picture", "previous", { onclick: () => turn(-1) }), place, iconButton("Next picture", "next", { onclick: () => turn(1) })],
+    closed: () => chosen(image)?.focus(),
+  });
+  const heading = dialog.querySelector("h2");
+  dialog.addEventListener("keydown", (event) => {
+    if (event.key === "ArrowLeft") turn(-1);
+    if (event.key === "ArrowRight") turn(1);
+  });
+  function show() {
+    const { name } = nameOf(image.key);
+    const all = images();
+    heading.textContent = name;
+    place.textContent = `${all.indexOf(image) + 1} of ${count(all.length)}`;
+    frame.classList.remove("no-preview");
+    frame.replaceChildren(thumbnail(image.thumbnail, { size: LARGE, alt: name, eager: true }));
+    side.replaceChildren(facts(image), h("div.side-actions", {},
+      button("Search with this one", { look: "primary", symbol: "like", onclick: () => {
+        dialog.close("");
+        like(image);
+      } }),
+      button("Delete", { symbol: "trash", onclick: () => {
+        dialog.close("");
+        remove([image.key]);
+      } })));
+  }
+  show();
+  return dialog;
+}

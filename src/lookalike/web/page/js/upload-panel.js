@@ -1,0 +1,112 @@
+// The list of uploads: how far each is, what became of it, and what can be done where it failed.
+import { say } from "./announce.js";
+import { button, eachFrame, h, icon, iconButton } from "./dom.js";
+import { mayBePicture } from "./intake.js";
+import { OPEN, UploadQueue } from "./upload-queue.js";
+import { bytes, count, pictures, plural, told } from "./words.js";
+
+const STATES = {
+  waiting: "Waiting", sending: "Sending", working: "Being read", added: "Added", updated: "Replaced", unchanged: "Already there",
+  duplicate: "Already there", exists: "Another picture has this name", failed: "Failed", cancelled: "Cancelled",
+};
+const SYMBOLS = { added: "check", updated: "check", unchanged: "check", duplicate: "copies", exists: "alert", failed: "alert", cancelled: "close" };
+
+function freeName(key, taken) {
+  const dot = key.lastIndexOf(".");
+  const [stem, end] = dot > key.lastIndexOf("/") + 1 ? [key.slice(0, dot), key.slice(dot)] : [key, ""];
+  for (let n = 2; ; n += 1) if (!taken.has(`${stem} (${n})${end}`)) return `${stem} (${n})${end}`;
+}
+
+/** `finished(added)` is called when all is done, with how many pictures were added or replaced since. */
+export function uploadPanel(finished) {
+  const rows = new Map();
+  const dirty = new Set();
+  let news = 0;
+  const queue = new UploadQueue({
+    changed: (upload) => {
+      if (upload.state === "added" || upload.state === "updated") news += 1;
+      dirty.add(upload);
+      redraw();
+    },
+    idle: () => {
+      say(summary());
+      finished(news);
+      news = 0;
+    },
+  });
+  const heading = h("h2.cut", {}, "Uploads");
+  const bar = h("span");
+  const stop = button("Stop", { look: "little", symbol: "close", onclick: () => queue.cancelOpen() });
+  const again = button("Try failed ones again", { look: "little", symbol: "retry", onclick: () => queue.all.filter((one) => one.state === "failed").forEach((one) => queue.retry(one)) });
+  const close = iconButton("Close the list of uploads", "close", { onclick: () => {
+    queue.forgetDone();
+    rows.clear();
+    list.replaceChildren();
+    element.hidden = true;
+  } });
+  const left = h("p.small.quiet", { hidden: true });
+  const list = h("ul.uploads", { "aria-label": "Uploads", tabIndex: 0 });
+  const element = h("section.upload-panel", { hidden: true, "aria-label": "Uploads" }, h("header.upload-head", {}, heading, again, stop, close), h("div.progress", { "aria-hidden": "true" }, bar), left, list);
+
+  function summary() {
+    const n = (...states) => queue.all.filter((one) => states.includes(one.state)).length;
+    const parts = [[n("added", "updated"), "added"], [n("unchanged", "duplicate"), "already there"], [n("exists"), "with a name that is taken"], [n("failed"), "failed"], [n("cancelled"), "cancelled"]];
+    return parts.filter(([many]) => many).map(([many, words]) => `${count(many)} ${words}`).join(", ") || "Uploads";
+  }
+  function actions(upload) {
+    if (upload.state === "failed" || upload.state === "cancelled") return [iconButton(`Try again: ${upload.key}`, "retry", { look: "little", onclick: () => queue.retry(upload) })];
+    if (upload.state !== "exists") return [];
+    return [
+      button("Replace", { look: "little", "aria-label": `Replace ${upload.key}`, onclick: () => queue.retry(upload, { replace: true }) }),
+      button("Keep both", { look: "little", "aria-label": `Keep both: ${upload.key}`, onclick: () => queue.retry(upload, { key: freeName(upload.key, new Set(queue.all.map((one) => one.key))) }) }),
+    ];
+  }
+  function draw(upload) {
+    let row = rows.get(upload);
+    if (!row) {
+      const thumb = h("span.progress", { "aria-hidden": "true" }, h("span"));
+      row = { note: h("p.small"), thumb, mark: h("span.upload-mark"), acts: h("span.upload-acts"), name: h("p.cut"), state: null };
+      row.element = h("li.upload", {}, row.mark, h("div.upload-words", {}, row.name, row.note, thumb), row.acts);
+      rows.set(upload, row);
+      list.append(row.element);
+    }
+    row.thumb.firstChild.style.setProperty("--done", String(upload.progress));
+    if (row.state === upload.state && row.key === upload.key) return;
+    Object.assign(row, { state: upload.state, key: upload.key });
+    const why = upload.problem ? `${told(upload.problem).title}: ${told(upload.problem).detail}` : (upload.reason ?? "");
+    row.element.dataset.state = upload.state;
+    row.name.textContent = upload.key;
+    row.name.title = upload.key;
+    row.note.textContent = [STATES[upload.state] ?? upload.state, why, OPEN.has(upload.state) ? bytes(upload.file.size) : ""].filter(Boolean).join(" · ");
+    row.thumb.hidden = !OPEN.has(upload.state);
+    row.mark.replaceChildren(icon(SYMBOLS[upload.state] ?? "image"));
+    row.acts.replaceChildren(...actions(upload));
+  }
+  const redraw = eachFrame(() => {
+    for (const upload of dirty) draw(upload);
+    dirty.clear();
+    const open = queue.open;
+    const part = queue.all.reduce((sum, one) => sum + (OPEN.has(one.state) ? one.progress * 0.9 : 1), 0);
+    bar.style.setProperty("--done", String(queue.all.length ? part / queue.all.length : 0));
+    heading.textContent = open ? `Adding ${pictures(queue.all.length)}: ${count(queue.all.length - open)} done` : summary();
+    stop.hidden = open === 0;
+    close.hidden = open > 0;
+    again.hidden = !queue.all.some((one) => one.state === "failed");
+  });
+  addEventListener("beforeunload", (event) => queue.open && event.preventDefault());
+
+  return {
+    element,
+    /** `[{file, path}]`; what is no picture by its kind and name is left out, and said. */
+    add(files) {
+      const good = files.filter(({ file }) => mayBePicture(file));
+      const others = files.length - good.length;
+      left.hidden = others === 0;
+      left.textContent = `${plural(others, "file")} left out: not pictures by their names.`;
+      element.hidden = false;
+      if (good.length) say(`Adding ${pictures(good.length)}.`);
+      else heading.textContent = "Nothing to add";
+      queue.add(good);
+    },
+  };
+}

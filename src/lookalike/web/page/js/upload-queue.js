@@ -1,0 +1,121 @@
+// Uploads: a few at once, each with progress, a reason where it fails, and another try. Nothing is replaced unasked.
+import { access, image, imagePath, Problem } from "./api.js";
+
+const AT_ONCE = 3;
+const TRIES = 4;
+export const OPEN = new Set(["waiting", "sending", "working"]);
+
+/** Sends one file; XMLHttpRequest, because fetch tells nothing about how much has been sent. */
+function put(upload, progress) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    upload.request = request;
+    request.open("PUT", imagePath(upload.key));
+    request.responseType = "json";
+    const headers = { "Content-Type": upload.file.type || "application/octet-stream", ...access.headers() };
+    if (!upload.replace) headers["If-None-Match"] = "*";
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
+    request.upload.onprogress = (event) => event.lengthComputable && progress(event.loaded / event.total);
+    request.onload = () => {
+      if (request.status < 300) return resolve(request.response ?? {});
+      const said = request.response ?? {};
+      const after = Number.parseFloat(request.getResponseHeader("Retry-After") ?? "");
+      return reject(new Problem({ ...said, status: request.status, retryAfter: Number.isFinite(after) ? after : null }));
+    };
+    request.onerror = () => reject(new Problem({ status: 0, title: "The server cannot be reached", detail: "It may have stopped, or the network is down." }));
+    request.onabort = () => reject(new DOMException("cancelled", "AbortError"));
+    request.send(upload.file);
+  });
+}
+
+/** Whether the gallery's picture of this key has the very bytes of the file; undefined where that cannot be told. */
+async function sameThere(upload) {
+  if (!crypto.subtle || upload.file.size > 64_000_000) return undefined;
+  const [there, digest] = await Promise.all([image(upload.key), upload.file.arrayBuffer().then((data) => crypto.subtle.digest("SHA-256", data))]);
+  const hex = [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex === there.sha256;
+}
+
+const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+
+export class UploadQueue {
+  /** `changed(upload)` is called for every change of one upload, `idle()` when nothing is left to do. */
+  constructor({ changed, idle }) {
+    Object.assign(this, { changed, idle, all: [], running: 0 });
+  }
+
+  get open() {
+    return this.all.filter((upload) => OPEN.has(upload.state)).length;
+  }
+
+  /** `[{file, path}]`: the path becomes the key. */
+  add(files) {
+    const made = files.map(({ file, path }) => ({ file, key: path, state: "waiting", progress: 0, tries: 0, replace: false }));
+    this.all.push(...made);
+    for (const upload of made) this.changed(upload);
+    this.#pump();
+  }
+
+  retry(upload, { replace = false, key = upload.key } = {}) {
+    Object.assign(upload, { state: "waiting", progress: 0, tries: 0, problem: null, reason: null, replace, key });
+    this.changed(upload);
+    this.#pump();
+  }
+
+  cancelOpen() {
+    for (const upload of this.all) {
+      if (!OPEN.has(upload.state)) continue;
+      if (upload.state === "waiting") this.#set(upload, "cancelled");
+      else upload.request?.abort();
+    }
+  }
+
+  forgetDone() {
+    this.all = this.all.filter((upload) => OPEN.has(upload.state));
+  }
+
+  #set(upload, state, more = {}) {
+    Object.assign(upload, more, { state });
+    this.changed(upload);
+  }
+
+  #pump() {
+    while (this.running < AT_ONCE) {
+      const upload = this.all.find((one) => one.state === "waiting");
+      if (!upload) break;
+      this.running += 1;
+      this.#one(upload).finally(() => {
+        this.running -= 1;
+        this.#pump();
+        if (!this.running && !this.open) this.idle();
+      });
+    }
+  }
+
+  async #one(upload) {
+    const used = access.key;
+    this.#set(upload, "sending");
+    try {
+      const answer = await put(upload, (part) => this.#set(upload, part >= 1 ? "working" : "sending", { progress: part }));
+      if (answer.outcome === "rejected") this.#set(upload, "failed", { problem: new Problem({ status: 422, detail: answer.reason }) });
+      else this.#set(upload, answer.outcome ?? "added", { progress: 1, reason: answer.reason });
+    } catch (problem) {
+      await this.#failed(upload, problem, used);
+    }
+  }
+
+  async #failed(upload, problem, used) {
+    if (problem.name === "AbortError") return this.#set(upload, "cancelled");
+    upload.tries += 1;
+    if (problem.status === 412 && !upload.replace) {
+      const same = await sameThere(upload).catch(() => undefined);
+      return this.#set(upload, same ? "unchanged" : "exists", { progress: 1 });
+    }
+    if (upload.tries < TRIES && problem.status === 401 && (access.key !== used || (await access.ask(problem)))) return this.#one(upload);
+    if (upload.tries < TRIES && (problem.status === 429 || problem.status === 503)) {
+      await pause(problem.retryAfter ?? 2 ** upload.tries);
+      return upload.state === "cancelled" ? null : this.#one(upload);
+    }
+    return this.#set(upload, "failed", { problem });
+  }
+}
