@@ -90,6 +90,12 @@ def open_gallery(
     return SearchService(catalog, made_with.pipelines, build, lock, limits=settings.limits, workers=settings.workers)
 
 
+def open_catalog(folder: Path, settings: Settings) -> Catalog:
+    """The catalog of a gallery alone, for what needs no pipeline; raises NotFound where there is no gallery."""
+    made_with = read_gallery(folder).with_environment(settings)
+    return Catalog.open(made_with.catalog or folder / CATALOG_FILE)
+
+
 def create_gallery(folder: Path, made_with: GallerySettings, settings: Settings) -> None:
     """Make an empty gallery; raises BadSetting for unknown pipelines or engines, or where there is one already."""
     entries = model_entries(settings.models)
