@@ -1,0 +1,296 @@
+"""An index in Milvus: generation 2 as published, for galleries that outgrow one machine.
+
+`milvus://[user:password@]host:port[/database]?index=auto&tenants=key&recall=0.98`, or Milvus Lite in a file,
+`milvus-lite:///folder/name.db`. Rows are durable when Milvus has taken them (its log comes before its answer), so
+nothing is flushed for that. Every request and every wait is bounded.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from lookalike.errors import BadInput, BadSetting, LookalikeError, Unavailable, UnsupportedQuery
+from lookalike.stores import milvus_filters as filters
+from lookalike.stores.milvus_collection import LOAD_SECONDS, Collection, Shelf
+from lookalike.stores.milvus_errors import Gone
+from lookalike.stores.milvus_search import MOST, Search
+from lookalike.stores.milvus_server import BOUNDED, STRONG, Server
+from lookalike.stores.milvus_settings import Settings
+from lookalike.stores.milvus_tuning import Tuning, tune
+from lookalike.stores.milvus_writing import Writer
+from lookalike.stores.rows import check_query, check_rows
+from lookalike.types import EVERYTHING, NOTHING, Features, FeatureSpec, Ids, Matches, Rows, Where
+
+REFRESH = 5.0
+"""Seconds after which a process asks again which collection counts, and how it is searched best."""
+BARRIER_SECONDS = 120.0
+"""Waiting until searches see all that was written: mostly 0.2 s, more behind a bulk load."""
+INDEX_ROWS = 2000
+"""Rows from which a new collection is indexed before it takes over; the server scans smaller segments anyway."""
+INDEX_SECONDS = 600.0
+"""Indexing a new collection: at least this, and a second more for every 200 rows."""
+
+log = logging.getLogger("lookalike")
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A Milvus that answers: its address (without password), version, and the time of one question."""
+
+    server: str
+    version: str
+    milliseconds: float
+
+
+def probe(url: str) -> Reached:
+    """Ask a Milvus for its version; raises BadSetting for a wrong address or password, Unavailable if it is down."""
+    server = Server(Settings.read(url).place)
+    try:
+        server.collections()  # connects, and shows that user and password are right
+        start = time.perf_counter()
+        version = server.version()
+        return Reached(server.place.name, version, (time.perf_counter() - start) * 1000)
+    finally:
+        server.close()
+
+
+def open_index(spec: FeatureSpec, url: str, gallery: str) -> "MilvusIndex":
+    """Open the index of a gallery's pipeline, made if it is not there yet.
+
+    Raises BadSetting for a wrong address, Unavailable where the server is down, FeatureMismatch where the collection of
+    that name holds other features.
+    """
+    settings = Settings.read(url)
+    if spec.metric != "cosine":
+        raise BadSetting(f"Milvus is for vectors under cosine, not for {spec.name} ({spec.metric}): use elasticsearch")
+    shelf = Shelf(Server(settings.place), settings, spec, gallery)
+    try:
+        return MilvusIndex(shelf, shelf.open())
+    except LookalikeError:
+        shelf.server.close()
+        raise
+
+
+def drop_index(spec: FeatureSpec, url: str, gallery: str) -> None:
+    """Forget the index of a gallery's pipeline, whatever features it holds."""
+    settings = Settings.read(url)
+    shelf = Shelf(Server(settings.place), settings, spec, gallery)
+    try:
+        if shelf.server.behind(shelf.alias) is not None:
+            shelf.server.unpoint(shelf.alias)
+        shelf.sweep()
+    finally:
+        shelf.server.close()
+
+
+class MilvusIndex:
+    """Rows in a collection behind an alias; see `ports.Index`.
+
+    FLAT misses nothing; the others promise nothing, and are tuned to a recall. Searches may miss what was written in
+    the last seconds, unless `fresh`. At most 16,384 matches a query.
+    """
+
+    def __init__(self, shelf: Shelf, collection: Collection, *, filling: bool = False) -> None:
+        self._shelf = shelf
+        self._server = shelf.server
+        self._collection = collection
+        self._filling = filling  # not behind the alias yet
+        self._asked = time.monotonic()
+        self._lock = threading.RLock()
+        self._writer = Writer(shelf.server, shelf.spec)
+        self._closed = False
+        wished = shelf.settings.index
+        if wished not in ("auto", collection.kind) or shelf.settings.tenants != collection.tenants:
+            log.warning(
+                "%s is indexed as %s with tenants=%s; what the address wishes for comes with the next rebuilding",
+                collection.name,
+                collection.kind,
+                collection.tenants,
+            )
+
+    @property
+    def shared(self) -> bool:
+        """The rows are on a server, or in one file."""
+        return True
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """What the rows are."""
+        return self._shelf.spec
+
+    @property
+    def sequence(self) -> int:
+        """The catalog's sequence number of the last flush, as the server has it."""
+        return self._run(lambda collection: collection.sequence, fresh=True)
+
+    @property
+    def collection(self) -> Collection:
+        """The collection in use, for whoever wants to know more of it."""
+        return self._collection
+
+    def upsert(self, rows: Rows) -> None:
+        """Insert rows, or replace those with the same ids."""
+        ids, features, tenants = check_rows(self.spec, rows)
+        attributes: Sequence[Any] = rows.attributes if rows.attributes is not None else [{}] * len(ids)
+        if len(attributes) != len(ids):
+            raise BadInput(f"{len(ids)} ids and {len(attributes)} attributes: give one of each, or no attributes")
+        kept = [filters.encode(one) for one in attributes]
+        with self._lock:
+            if None in kept and not self._collection.oversized:
+                self._collection = self._run(lambda at: self._shelf.remember(at, oversized="True"), fresh=True)
+            self._run(lambda at: self._writer.upsert(at, ids, features, tenants, [one or {} for one in kept]))
+
+    def delete(self, ids: Ids) -> None:
+        """Forget these ids; unknown ones are passed over."""
+        wanted = np.unique(np.asarray(ids, np.int64)).tolist()
+        with self._lock:
+            self._run(lambda collection: self._writer.delete(collection, wanted))
+
+    def search(
+        self,
+        queries: Features,
+        k: int,
+        *,
+        tenant: int | None = None,
+        where: Where | None = None,
+        max_distance: float | None = None,
+        fresh: bool = False,
+    ) -> Matches:
+        """The k nearest rows of each query; raises UnsupportedQuery for k above 16,384 and filters it cannot read."""
+        queries = check_query(self.spec, queries, k, max_distance)
+        if k > MOST:
+            raise UnsupportedQuery(f"Milvus gives at most {MOST} matches a query, not {k}; ask for fewer pages")
+        found = self._run(lambda at: self._search(at, queries, k, tenant, where, fresh), fresh=fresh)
+        if max_distance is not None:
+            far = ~(found.distances <= np.float32(max_distance))
+            found.ids[far], found.distances[far] = -1, np.inf
+        return found
+
+    def count(self, tenant: int | None = None) -> int:
+        """How many rows there are, what was written last included."""
+        return self._run(lambda collection: self._writer.count(collection, tenant))
+
+    def flush(self, sequence: int) -> None:
+        """Wait until every search that asks for it sees what was written, then keep `sequence` on the server.
+
+        A crash in between leaves an older sequence, never one that claims too much. Milvus' own flush, which closes
+        segments, is not meant for small batches and not needed: what it has taken is in its log.
+        """
+
+        def act(collection: Collection) -> Collection:
+            self._server.query(collection.name, "id == 0", ["id"], level=STRONG, seconds=BARRIER_SECONDS)
+            return self._shelf.remember(collection, sequence=str(sequence))
+
+        with self._lock:
+            self._collection = self._run(act)
+
+    def clear(self) -> None:
+        """Forget every row, durably, and set `sequence` to 0: an empty collection takes the place of this one."""
+        with self.rebuilding():
+            pass
+
+    @contextmanager
+    def rebuilding(self) -> Iterator["MilvusIndex"]:
+        """An empty index to fill; searches go on in this one until it is full, indexed, tuned, and takes the place."""
+        with self._lock:
+            old = self._current(fresh=True)
+            self._shelf.sweep()
+            new = self._shelf.create(self.count())
+            filling = MilvusIndex(self._shelf, new, filling=True)
+            try:
+                yield filling
+                filling._settle()
+                self._shelf.exchange(filling._collection)
+            except BaseException:
+                self._drop(new)
+                raise
+            self._collection, self._asked = filling._collection, time.monotonic()
+            self._drop(old)
+
+    def tune(self, recall: float | None = None) -> Tuning | None:
+        """Measure how widely to search for a recall (the address's, if none is given), and keep that on the server.
+
+        Worth repeating when the gallery has grown a few times. None where there is nothing to tune: a FLAT index.
+        """
+
+        def act(collection: Collection) -> Tuning | None:
+            tuning = tune(self._server, collection, self.spec, recall or self._shelf.settings.recall)
+            if tuning is not None:
+                self._collection = self._shelf.remember(collection, knob=str(tuning.value))
+                log.info(
+                    "%s: %s %d gives a recall of %.3f",
+                    collection.name,
+                    *(tuning.parameter, tuning.value),
+                    tuning.recall,
+                )
+            return tuning
+
+        with self._lock:
+            return self._run(act, fresh=True)
+
+    def close(self) -> None:
+        """Let the connection go; closing twice is harmless."""
+        self._closed = True
+        if not self._filling:
+            self._server.close()
+
+    def _search(
+        self, collection: Collection, queries: Features, k: int, tenant: int | None, where: Where | None, fresh: bool
+    ) -> Matches:
+        partitions = self._writer.partitions_of(collection, tenant)
+        expressions = [] if partitions == [] else filters.expressions(where, oversized=collection.oversized)
+        mine = "" if tenant is None else f"tenant == {tenant}"
+        if not len(queries) or not expressions:
+            promise = EVERYTHING if collection.kind == "FLAT" or not expressions else NOTHING
+            return Matches(np.full((len(queries), k), -1), np.full((len(queries), k), np.inf, np.float32), promise)
+        search = Search(self._server, collection, STRONG if fresh else BOUNDED, partitions)
+        return search.nearest(queries, k, [filters.both(mine, one) for one in expressions])
+
+    def _settle(self) -> None:
+        """Close, index, load and tune what was filled, so that it can take over."""
+        rows = self.count()
+        name, kind, server = self._collection.name, self._collection.kind, self._server
+        if kind == "FLAT" or rows < INDEX_ROWS:
+            return
+        seconds = INDEX_SECONDS + rows / 200
+        server.seal(name, seconds=seconds)
+        server.wait(lambda: _indexed(server.index_of(name)), f"indexing {name}", seconds)
+        if not server.place.lite:  # what grew in memory is let go; what is loaded is indexed
+            server.release(name)
+            server.load(name, replicas=self._shelf.settings.replicas, seconds=LOAD_SECONDS + rows / 10_000)
+        self.tune()
+
+    def _drop(self, collection: Collection) -> None:
+        try:
+            self._server.drop(collection.name)
+        except (Unavailable, Gone) as error:
+            log.warning("%s is left behind until the next rebuilding: %s", collection.name, error)
+
+    def _current(self, *, fresh: bool) -> Collection:
+        if self._closed:
+            raise BadInput(f"the {self.spec.name} index is closed")
+        if not self._filling and (fresh or time.monotonic() - self._asked > REFRESH):
+            self._collection = self._shelf.current() or self._shelf.open()
+            self._asked = time.monotonic()
+        return self._collection
+
+    def _run(self, act: Callable[[Collection], Answer], *, fresh: bool = False) -> Answer:
+        """Do something with the collection that counts; once more where another process has exchanged it meanwhile."""
+        try:
+            return act(self._current(fresh=fresh))
+        except Gone:
+            try:
+                return act(self._current(fresh=True))
+            except Gone as error:
+                raise Unavailable(f"{error}; was it dropped by hand?") from error
+
+
+def _indexed(state: Any) -> bool:
+    return state.get("state") == "Finished" and not int(state.get("pending_index_rows") or 0)
