@@ -1,11 +1,11 @@
 """The room of the catalog where pictures are put in, changed and deleted."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
-from lookalike.catalog import editing, writing
+from lookalike.catalog import editing, reading, writing
 from lookalike.catalog.connected import Connected
 from lookalike.catalog.values import Deleted, Entry, Put, Seen
 from lookalike.errors import BadInput
@@ -25,8 +25,8 @@ class Changing(Connected):
         """
         if not entries:
             return []
-        with self._write() as conn:
-            return writing.put(conn, entries)
+        self._register({spec for entry in entries for spec in entry.features})
+        return self._change(lambda conn: writing.put(conn, entries))
 
     def put_features(
         self, spec: FeatureSpec, ids: Sequence[int], sha256s: Sequence[bytes], rows: Sequence[NDArray[Any] | None]
@@ -37,13 +37,19 @@ class Changing(Connected):
         """
         if not len(ids) == len(sha256s) == len(rows):
             raise BadInput(f"{len(ids)} ids, {len(sha256s)} digests and {len(rows)} rows do not go together")
-        with self._write() as conn:
-            return writing.put_features(conn, spec, ids, sha256s, rows)
+        self._register([spec])
+        return self._change(lambda conn: writing.put_features(conn, spec, ids, sha256s, rows))
+
+    def _register(self, wanted: Collection[FeatureSpec]) -> None:
+        with self._read() as conn:
+            known = reading.specs(conn)
+        if any(spec not in known for spec in wanted):
+            with self._write() as conn:
+                writing.register_specs(conn, wanted)
 
     def touch(self, seen: Sequence[Seen]) -> None:
         """Note where unchanged files are now; this is no change to any index, and has no sequence number."""
-        with self._write() as conn:
-            editing.touch(conn, seen)
+        self._change(lambda conn: editing.touch(conn, seen))
 
     def set_attributes(
         self, tenant_id: int, key: str, attributes: Attributes, *, merge: bool = False, expected: int | None = None
@@ -53,18 +59,18 @@ class Changing(Connected):
         Raises NotFound for an unknown key, BadInput for what is no JSON object, Conflict where the picture does not
         stand at the `expected` sequence number.
         """
-        with self._write() as conn:
-            return editing.set_attributes(conn, tenant_id, key, attributes, merge=merge, expected=expected)
+        return self._change(
+            lambda conn: editing.set_attributes(conn, tenant_id, key, attributes, merge=merge, expected=expected)
+        )
 
     def delete(self, tenant_id: int, keys: Iterable[str], *, expected: int | None = None) -> list[Deleted]:
         """Delete pictures for good, in the order of the keys; unknown keys are passed over.
 
         Raises Conflict, and deletes none, where one does not stand at the `expected` sequence number.
         """
-        with self._write() as conn:
-            return editing.delete_keys(conn, tenant_id, keys, expected)
+        wanted = list(keys)
+        return self._change(lambda conn: editing.delete_keys(conn, tenant_id, wanted, expected))
 
     def delete_where(self, tenant_id: int, conditions: Sequence[Condition]) -> list[Deleted]:
         """Delete the pictures of a tenant that satisfy every condition; raises BadInput where none is given."""
-        with self._write() as conn:
-            return editing.delete_where(conn, tenant_id, conditions)
+        return self._change(lambda conn: editing.delete_where(conn, tenant_id, conditions))

@@ -1,18 +1,24 @@
 """The connection to a catalog's database: opened, migrated, pooled, its errors translated; every room builds on it."""
 
+import random
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from sqlalchemy import Connection, Engine
 
 from lookalike.catalog import dialect, migrations
-from lookalike.catalog.failures import translated
+from lookalike.catalog.failures import Overtaken, translated
 from lookalike.catalog.schema import VERSION
 from lookalike.errors import BadInput
+
+T = TypeVar("T")
+ATTEMPTS = 10
+"""How often a change is tried where other writers get in its way; each time one of them has got on."""
 
 
 class Connected:
@@ -100,6 +106,17 @@ class Connected:
             yield conn
             with translated(self._where, committing=True):
                 transaction.commit()
+
+    def _change(self, work: Callable[[Connection], T]) -> T:
+        """Do this in a transaction that writes; again where another writer got in its way."""
+        for attempt in range(1, ATTEMPTS):
+            try:
+                with self._write() as conn:
+                    return work(conn)
+            except Overtaken:
+                time.sleep(random.uniform(0, 0.01 * attempt))
+        with self._write() as conn:
+            return work(conn)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -1,4 +1,7 @@
-"""Changing and deleting pictures: every function works inside one transaction opened for writing."""
+"""Changing and deleting pictures: every function works inside one transaction opened for writing.
+
+Rows are locked by id, then the counter of sequence numbers, as `writing` tells.
+"""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -6,10 +9,11 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Connection, delete, select, update
 
 from lookalike.catalog.dialect import insert_rows
-from lookalike.catalog.reading import batches, ids_where
+from lookalike.catalog.filters import to_sql
+from lookalike.catalog.reading import batches, ids_where, specs
 from lookalike.catalog.schema import deletions, images, state
 from lookalike.catalog.values import Deleted, Seen, check_attributes, check_expected, check_text, storable
-from lookalike.catalog.writing import Counters, lock, save, update_images
+from lookalike.catalog.writing import Row, forget_features, lock_rows, take_sequence, update_images
 from lookalike.errors import BadInput, NotFound
 from lookalike.types import Attributes, Condition
 
@@ -19,7 +23,9 @@ def touch(conn: Connection, seen: Sequence[Seen]) -> None:
     for one in seen:
         if one.path is not None:
             check_text("path", one.path)
-    update_images(conn, [{"the_id": one.id, "path": one.path, "mtime_ns": one.mtime_ns} for one in seen])
+    # By id, in which order all writers lock rows; of two for the same picture, the later one stays the later.
+    rows = [{"the_id": one.id, "path": one.path, "mtime_ns": one.mtime_ns} for one in sorted(seen, key=lambda s: s.id)]
+    update_images(conn, rows)
 
 
 def set_attributes(
@@ -27,54 +33,55 @@ def set_attributes(
 ) -> int:
     """Replace the attributes, or merge into them by top-level name; returns the sequence number."""
     check_attributes(attributes)
-    counters = lock(conn)
     query = select(images.c.id, images.c.seq, images.c.attributes)
-    query = query.where(images.c.tenant_id == tenant_id, images.c.key == key)
-    row = conn.execute(query).one_or_none()
+    query = query.where(images.c.tenant_id == tenant_id, images.c.key == key).with_for_update(key_share=True)
+    row = conn.execute(query).one_or_none() if storable(key) else None
     if row is None:
         raise NotFound(f"there is no picture {key!r}")
     check_expected(key, expected, row.seq)
     values = {**row.attributes, **attributes} if merge else dict(attributes)
-    seq = counters.next_seq()
+    (seq,) = take_sequence(conn, 1)
     update_images(conn, [{"the_id": row.id, "attributes": values, "updated": time.time(), "seq": seq}])
-    save(conn, counters)
     return seq
 
 
 def delete_keys(conn: Connection, tenant_id: int, keys: Iterable[str], expected: int | None) -> list[Deleted]:
     """Delete pictures by key, unknown keys passed over; each must stand at the expected sequence number, if any."""
-    counters = lock(conn)
     found: dict[str, int] = {}
     wanted = [key for key in dict.fromkeys(keys) if storable(key)]
     for some in batches(wanted):
-        query = select(images.c.key, images.c.id, images.c.seq)
-        for key, id_, seq in conn.execute(query.where(images.c.tenant_id == tenant_id, images.c.key.in_(some))):
-            check_expected(key, expected, seq)
-            found[key] = id_
-    return _delete(conn, counters, [(key, found[key]) for key in wanted if key in found])
+        query = select(images.c.key, images.c.id).where(images.c.tenant_id == tenant_id, images.c.key.in_(some))
+        found.update((key, id_) for key, id_ in conn.execute(query))
+    locked = lock_rows(conn, found.values(), deleting=True)
+    rows = [locked[found[key]] for key in wanted if found.get(key) in locked]
+    for row in rows:
+        check_expected(row.key, expected, row.seq)
+    return _delete(conn, rows)
 
 
 def delete_where(conn: Connection, tenant_id: int, conditions: Sequence[Condition]) -> list[Deleted]:
     """Delete the pictures that satisfy every condition, at least one of which must be given."""
     if not conditions:
         raise BadInput("a deletion by filter needs a condition; to empty a gallery, delete its keys")
-    counters = lock(conn)
-    ids = ids_where(conn, tenant_id, conditions)
-    found: list[tuple[str, int]] = []
-    for some in batches(ids.tolist()):
-        query = select(images.c.key, images.c.id).where(images.c.id.in_(some)).order_by(images.c.id)
-        found.extend((key, id_) for key, id_ in conn.execute(query))
-    return _delete(conn, counters, found)
+    locked = lock_rows(conn, ids_where(conn, tenant_id, conditions).tolist(), deleting=True)
+    if conn.dialect.name != "sqlite":  # until they were locked, they may have been changed
+        still: set[int] = set()
+        for some in batches(locked):
+            query = select(images.c.id).where(images.c.id.in_(some), to_sql(conditions, conn.dialect.name))
+            still.update(conn.execute(query).scalars())
+        locked = {id_: row for id_, row in locked.items() if id_ in still}
+    return _delete(conn, list(locked.values()))
 
 
-def _delete(conn: Connection, counters: Counters, found: Sequence[tuple[str, int]]) -> list[Deleted]:
+def _delete(conn: Connection, found: Sequence[Row]) -> list[Deleted]:
     if not found:
         return []
-    gone = [Deleted(key, id_, counters.next_seq()) for key, id_ in found]
-    for some in batches(gone):
-        conn.execute(delete(images).where(images.c.id.in_([one.id for one in some])))  # the features go along
+    ids = [row.id for row in found]
+    forget_features(conn, specs(conn).values(), ids)
+    for some in batches(ids):
+        conn.execute(delete(images).where(images.c.id.in_(some)))  # the thumbnails go along
+    gone = [Deleted(row.key, row.id, seq) for row, seq in zip(found, take_sequence(conn, len(found)), strict=True)]
     insert_rows(conn, deletions, [{"seq": one.seq, "image_id": one.id} for one in gone])
-    save(conn, counters)
     return gone
 
 

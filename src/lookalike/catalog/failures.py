@@ -22,8 +22,10 @@ _SETTINGS = {
     "42501": "the user lacks a right; let it own the database",
     "25006": "the server is a read-only standby; name the primary",
 }
-_BUSY = frozenset({"55P03", "40P01", "40001"})
-"""A lock that was not to be had in time, a deadlock, a transaction overtaken: nothing was changed."""
+
+
+class Overtaken(GalleryBusy):
+    """A transaction was undone for the sake of another writer's; the catalog tries it again by itself."""
 
 
 @contextmanager
@@ -60,11 +62,6 @@ def _of_sqlite(cause: sqlite3.Error, where: str) -> LookalikeError | None:
     return None
 
 
-def overtaken(error: BaseException) -> bool:
-    """Whether PostgreSQL undid a transaction for another's sake, so that trying again at once makes sense."""
-    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in ("40P01", "40001")
-
-
 def _of_postgresql(cause: BaseException | None, where: str, committing: bool) -> LookalikeError | None:
     # By name: psycopg is not there where no catalog is in PostgreSQL.
     kinds = {kind.__name__ for kind in type(cause).__mro__}
@@ -74,7 +71,9 @@ def _of_postgresql(cause: BaseException | None, where: str, committing: bool) ->
         return BadSetting(f"the catalog {where} cannot be used: {_SETTINGS[state]} ({said})")
     if state in ("XX001", "XX002"):
         return Damaged(f"the catalog {where} is damaged ({said}); {REMEDY}")
-    if state in _BUSY:
+    if state in ("40P01", "40001"):
+        return Overtaken(f"another process is writing to {where} ({said}); nothing was changed, try again")
+    if state == "55P03":
         return GalleryBusy(f"another process is writing to {where} ({said}); nothing was changed, try again")
     if state == "53100":
         return Unavailable(f"no space is left for the catalog {where}; nothing was changed, free some and try again")

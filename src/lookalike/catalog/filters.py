@@ -11,10 +11,26 @@ What they mean, the same in every database:
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, Text, and_, case, cast, false, func, literal, not_, or_, type_coerce
-from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION, JSONB
+from sqlalchemy import (
+    ColumnElement,
+    Numeric,
+    Text,
+    and_,
+    any_,
+    case,
+    cast,
+    false,
+    func,
+    literal,
+    literal_column,
+    not_,
+    or_,
+    type_coerce,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from lookalike.catalog.schema import images
 from lookalike.catalog.values import check_text
@@ -23,6 +39,8 @@ from lookalike.types import Condition
 
 MAX_VALUES = 10_000
 """The most values of one `in`: databases take some 30,000 parameters a statement."""
+MOST_CONTAINED = 100
+"""Up to so many values PostgreSQL looks into its index one by one; more it compares with each picture's."""
 _ORDERINGS = ("lt", "lte", "gt", "gte")
 _FORBIDDEN = set('"\\') | {chr(code) for code in range(32)}
 
@@ -36,6 +54,9 @@ class _Attribute(Protocol):
     number: ColumnElement[Any]
 
     def equals_bool(self, value: bool) -> ColumnElement[bool]: ...
+    def as_number(self, value: float) -> Any: ...
+    def contains(self, values: list[Any]) -> ColumnElement[bool] | None:
+        """That the attribute is one of these values, by an index made for it; None where there is none."""
 
 
 class _InSqlite:
@@ -52,20 +73,41 @@ class _InSqlite:
     def equals_bool(self, value: bool) -> ColumnElement[bool]:
         return self._kind == ("true" if value else "false")
 
+    def as_number(self, value: float) -> Any:
+        return value
+
+    def contains(self, values: list[Any]) -> ColumnElement[bool] | None:
+        return None
+
 
 class _InPostgresql:
     def __init__(self, name: str) -> None:
         attributes: ColumnElement[Any] = type_coerce(images.c.attributes, JSONB())
         value: ColumnElement[Any] = attributes.op("->>", return_type=Text())(name)
         kind = func.jsonb_typeof(attributes.op("->", return_type=JSONB())(name))
+        self._name = name
+        self._attributes = attributes
         self._boolean = case((kind == "boolean", value))
-        self.exists: ColumnElement[bool] = kind.is_not(None)
+        # Word for word as the index has it.
+        names: ColumnElement[Any] = literal_column("jsonb_path_query_array(attributes, '$.keyvalue().key')", JSONB())
+        self.exists: ColumnElement[bool] = names.contains([name])
         self.null: ColumnElement[bool] = kind == "null"
         self.text: ColumnElement[Any] = case((kind == "string", value)).collate("C")
-        self.number: ColumnElement[Any] = case((kind == "number", cast(value, DOUBLE_PRECISION)))
+        self.number: ColumnElement[Any] = case((kind == "number", cast(value, Numeric)))
 
     def equals_bool(self, value: bool) -> ColumnElement[bool]:
         return self._boolean == ("true" if value else "false")
+
+    def as_number(self, value: float) -> Any:
+        return Decimal(repr(value))  # as JSON writes it, and as the database compares it
+
+    def contains(self, values: list[Any]) -> ColumnElement[bool] | None:
+        if not 0 < len(values) <= MOST_CONTAINED:
+            return None
+        wanted = [{self._name: value} for value in values]
+        if len(wanted) == 1:
+            return self._attributes.contains(wanted[0])
+        return self._attributes.op("@>", is_comparison=True)(any_(literal(wanted, ARRAY(JSONB()))))
 
 
 def to_sql(conditions: Sequence[Condition], dialect: str) -> ColumnElement[bool]:
@@ -100,11 +142,13 @@ def _one(condition: Condition, dialect: str) -> ColumnElement[bool]:
 
 
 def _equals(attribute: _Attribute, name: str, values: list[Any]) -> ColumnElement[bool]:
+    _check_values(name, values)
+    contained = attribute.contains(values)
+    if contained is not None:
+        return contained
     clauses: list[ColumnElement[bool]] = []
     texts = [value for value in values if isinstance(value, str)]
-    for text in texts:
-        check_text(f"the value of {name!r}", text)
-    numbers = [_check_number(name, value) for value in values if _is_number(value)]
+    numbers = [attribute.as_number(value) for value in values if _is_number(value)]
     if texts:
         clauses.append(attribute.text.in_(texts) if len(texts) > 1 else attribute.text == texts[0])
     if numbers:
@@ -114,11 +158,19 @@ def _equals(attribute: _Attribute, name: str, values: list[Any]) -> ColumnElemen
             clauses.append(attribute.null)
         elif isinstance(value, bool):
             clauses.append(attribute.equals_bool(value))
-        elif not isinstance(value, str) and not _is_number(value):
+    return or_(*clauses) if clauses else false()
+
+
+def _check_values(name: str, values: list[Any]) -> None:
+    for value in values:
+        if isinstance(value, str):
+            check_text(f"the value of {name!r}", value)
+        elif _is_number(value):
+            _check_number(name, value)
+        elif value is not None and not isinstance(value, bool):
             raise BadInput(
                 f"{value!r} cannot be compared with (attribute {name!r}); give a string, number, bool or null"
             )
-    return or_(*clauses) if clauses else false()
 
 
 def _compares(attribute: _Attribute, name: str, op: str, value: Any) -> ColumnElement[bool]:
@@ -127,7 +179,7 @@ def _compares(attribute: _Attribute, name: str, op: str, value: Any) -> ColumnEl
         check_text(f"the value of {name!r}", value)
         side, other = attribute.text, literal(value, Text())
     elif _is_number(value):
-        side, other = attribute.number, literal(_check_number(name, value))
+        side, other = attribute.number, literal(attribute.as_number(_check_number(name, value)))
     else:
         raise BadInput(f"{op} compares strings or numbers, not {value!r} (attribute {name!r})")
     if op == "lt":

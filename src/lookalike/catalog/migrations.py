@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection, insert, inspect, select, update
 
+from lookalike.catalog.layout import create_tables
 from lookalike.catalog.schema import ADDED_IN_2, VERSION, meta, metadata, state
 from lookalike.errors import BadInput, Damaged, NotFound
 
@@ -17,6 +18,8 @@ def name_gallery(conn: Connection) -> None:
 
 
 def _to_2(conn: Connection) -> None:
+    if conn.dialect.name != "sqlite":
+        raise BadInput("this catalog was made before PostgreSQL was supported; make a new one and add the pictures")
     metadata.create_all(conn, tables=ADDED_IN_2)
     name_gallery(conn)
 
@@ -50,9 +53,9 @@ def check_version(found: int | None, version: int = VERSION) -> None:
         raise BadInput(f"the catalog has schema {found}; open it once for writing to bring it to schema {version}")
 
 
-def create(conn: Connection) -> None:
+def create(conn: Connection, partitions: int = 0) -> None:
     """Make the tables in an empty database."""
-    metadata.create_all(conn)
+    create_tables(conn, partitions)
     conn.execute(insert(meta).values(key="schema", value=VERSION))
     conn.execute(insert(state).values(one=1, sequence=0, last_id=0, pruned=0))
     name_gallery(conn)

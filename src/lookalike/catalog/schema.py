@@ -9,6 +9,7 @@ from sqlalchemy import (
     Column,
     Double,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -21,6 +22,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 VERSION = 2
 """The schema that this code writes; a catalog of a higher one is refused, a lower one is migrated."""
+
+KEPT = b""
+"""The stored feature of a picture whose feature was left to the engine, as `catalog.releasing` tells."""
 
 Id = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER PRIMARY KEY is SQLite's own row number
 Ordered = Text().with_variant(Text(collation="C"), "postgresql")  # by code point, as SQLite and Python sort
@@ -35,8 +39,9 @@ meta = Table(
     Column("value", Json, nullable=False),
 )
 
-# The one row that every writer locks first: sequence numbers and ids are handed out under that lock, so they become
-# visible in the order of the commits, and an id is never given twice, even after its picture is gone.
+# The one row that every writer of pictures locks, and on PostgreSQL locks last: sequence numbers are handed out under
+# that lock, so they become visible in the order of the commits. `last_id` is SQLite's; PostgreSQL has a sequence. An id
+# is never given twice, even after its picture is gone.
 state = Table(
     "state",
     metadata,
@@ -72,7 +77,7 @@ images = Table(
     Column("created", Double, nullable=False),
     Column("updated", Double, nullable=False),
     Column("seq", BigInteger, nullable=False),
-    UniqueConstraint("tenant_id", "key"),
+    UniqueConstraint("tenant_id", "key").ddl_if(dialect="sqlite"),  # on PostgreSQL see `layout`
 )
 
 # The digest leads, so that one index serves a look-up in one tenant and in all of them.
@@ -125,7 +130,14 @@ claims = Table("claims", metadata, Column("name", Text, primary_key=True))
 thumbnails = Table(
     "thumbnails",
     metadata,
-    Column("image_id", Id, ForeignKey(images.c.id, ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column(
+        "image_id",
+        Id,
+        # Deferred, because large rows are written before the short time in which sequence numbers are handed out.
+        ForeignKey(images.c.id, ondelete="CASCADE", deferrable=True, initially="DEFERRED"),
+        primary_key=True,
+        autoincrement=False,
+    ),
     Column("data", LargeBinary, nullable=False),
 )
 
@@ -174,14 +186,19 @@ ADDED_IN_2 = (followers, claims, thumbnails, not_matches, access_keys, jobs)
 
 @cache
 def features_table(fingerprint_id: int) -> Table:
-    """The features of one fingerprint: `vector` bytes by image, NULL where the picture has no meaningful feature.
+    """The features of one fingerprint: `vector` bytes by image.
 
-    A table each keeps the few bytes of a hash apart from the kilobyte of a vector: replaying hashes reads hashes only,
-    and a pipeline leaves without touching the others.
+    NULL where the picture has no meaningful feature, no bytes (`KEPT`) where only the engine has kept it. A table each
+    keeps the few bytes of a hash apart from the kilobyte of a vector: replaying hashes reads hashes only, and a
+    pipeline leaves without touching the others. Only SQLite checks the reference to the picture, at the commit; on
+    PostgreSQL that would cost more than the insertion.
     """
     return Table(
         f"features_{fingerprint_id}",
         MetaData(),  # not created with the others, but when its fingerprint is first stored
-        Column("image_id", Id, ForeignKey(images.c.id, ondelete="CASCADE"), primary_key=True, autoincrement=False),
+        Column("image_id", Id, primary_key=True, autoincrement=False),
         Column("vector", LargeBinary),
+        ForeignKeyConstraint(
+            ["image_id"], [images.c.id], ondelete="CASCADE", deferrable=True, initially="DEFERRED"
+        ).ddl_if(dialect="sqlite"),
     )

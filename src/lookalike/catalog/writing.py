@@ -1,16 +1,24 @@
-"""Putting pictures in: every function works inside one transaction that its caller has opened for writing."""
+"""Putting pictures in: every function works inside one transaction that its caller has opened for writing.
+
+On PostgreSQL, where writers work at the same time, each goes the same way, so that none waits for another in a circle:
+first the rows of stored pictures are locked, by id, then everything large is written, and last, for as short as can be,
+the counter of sequence numbers is locked: until the commit, so that numbers become visible in order. On SQLite the
+transaction had the one lock from its beginning.
+"""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from lookalike.catalog.dialect import insert_rows
+from lookalike.catalog.dialect import insert_rows, take_ids
+from lookalike.catalog.failures import Overtaken
+from lookalike.catalog.layout import create_features
 from lookalike.catalog.reading import batches, specs
-from lookalike.catalog.schema import features_table, fingerprints, images, state, tenants
+from lookalike.catalog.schema import KEPT, features_table, fingerprints, images, state, tenants
 from lookalike.catalog.thumbnails import replace
 from lookalike.catalog.values import Entry, Put, check_expected, check_text
 from lookalike.catalog.vectors import pack
@@ -18,35 +26,41 @@ from lookalike.errors import NotFound
 from lookalike.types import FeatureSpec
 
 Vector = NDArray[Any] | None
+Place = tuple[int, str]
+"""Where a picture is: its tenant's id, and its key."""
 
 
-@dataclass(slots=True)
-class Counters:
-    """The sequence number and the id given out last; locked until the transaction ends."""
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A stored picture whose row this transaction has locked."""
 
-    sequence: int
-    last_id: int
-
-    def next_seq(self) -> int:
-        """A new sequence number."""
-        self.sequence += 1
-        return self.sequence
-
-    def next_id(self) -> int:
-        """A new id, never given before."""
-        self.last_id += 1
-        return self.last_id
+    id: int
+    tenant_id: int
+    key: str
+    sha256: bytes
+    seq: int
 
 
-def lock(conn: Connection) -> Counters:
-    """Take the one lock of all writers (SQLite has taken its own when the transaction began)."""
-    sequence, last_id = conn.execute(select(state.c.sequence, state.c.last_id).with_for_update()).one()
-    return Counters(int(sequence), int(last_id))
+def take_sequence(conn: Connection, number: int) -> Iterator[int]:
+    """The next sequence numbers; no other writer gets any until this transaction ends."""
+    query = update(state).values(sequence=state.c.sequence + number).returning(state.c.sequence)
+    last = int(conn.execute(query).scalar_one())
+    return iter(range(last - number + 1, last + 1))
 
 
-def save(conn: Connection, counters: Counters) -> None:
-    """Write the counters back."""
-    conn.execute(update(state).values(sequence=counters.sequence, last_id=counters.last_id))
+def lock(conn: Connection) -> None:
+    """Take the lock of all writers for something rare (SQLite has taken its own when the transaction began)."""
+    conn.execute(select(state.c.one).with_for_update()).one()
+
+
+def lock_rows(conn: Connection, ids: Iterable[int], *, deleting: bool = False) -> dict[int, Row]:
+    """Lock stored pictures in the order of their ids, in which all writers do; by id, those that are gone left out."""
+    i = images.c
+    query = select(i.id, i.tenant_id, i.key, i.sha256, i.seq).order_by(i.id).with_for_update(key_share=not deleting)
+    found: dict[int, Row] = {}
+    for some in batches(sorted(set(ids))):
+        found.update((row.id, Row(*row)) for row in conn.execute(query.where(i.id.in_(some))))
+    return found
 
 
 def register_tenant(conn: Connection, name: str) -> int:
@@ -59,84 +73,121 @@ def register_tenant(conn: Connection, name: str) -> int:
     return int(found)
 
 
-def register_specs(conn: Connection, wanted: Iterable[FeatureSpec]) -> dict[FeatureSpec, int]:
-    """The ids of all specs, those made that are not there yet, with their tables."""
+def register_specs(conn: Connection, wanted: Iterable[FeatureSpec]) -> None:
+    """Make the specs that are not there yet, with their tables."""
+    lock(conn)
     there = specs(conn)
     for spec in wanted:
         if spec not in there:
             row = insert(fingerprints).values(
                 name=spec.name, metric=spec.metric, width=spec.width, fingerprint=spec.fingerprint
             )
-            there[spec] = int(conn.execute(row.returning(fingerprints.c.id)).scalar_one())
-            features_table(there[spec]).create(conn)
-    return there
+            create_features(conn, int(conn.execute(row.returning(fingerprints.c.id)).scalar_one()))
 
 
 def put(conn: Connection, entries: Sequence[Entry]) -> list[Put]:
-    """Insert or replace; where a tenant and key come twice, the later one replaces the earlier."""
-    counters = lock(conn)
-    of = register_specs(conn, {spec for entry in entries for spec in entry.features})
+    """Insert or replace; where a tenant and key come twice, the later one replaces the earlier.
+
+    The specs must be registered. Raises Overtaken where another writer has changed the same pictures meanwhile.
+    """
+    of_id = _lock_places(conn, entries)
+    there = {(row.tenant_id, row.key): row for row in of_id.values()}
+    of = specs(conn)  # after the locks: nobody adds features of another spec to these pictures any more
     done: list[Put] = []
     start = 0
     while start < len(entries):
-        seen: set[tuple[int, str]] = set()
+        seen: set[Place] = set()
         end = start
         while end < len(entries) and (place := (entries[end].tenant_id, entries[end].key)) not in seen:
             seen.add(place)
             end += 1
-        done.extend(_put_distinct(conn, entries[start:end], counters, of))
+        done.extend(_put_distinct(conn, entries[start:end], there, of_id, of))
         start = end
-    save(conn, counters)
     return done
 
 
-def _put_distinct(
-    conn: Connection, entries: Sequence[Entry], counters: Counters, of: dict[FeatureSpec, int]
-) -> list[Put]:
-    there = _existing(conn, entries)
-    now = time.time()
-    done: list[Put] = []
-    new: list[dict[str, Any]] = []
-    replaced: list[dict[str, Any]] = []
-    stale: list[int] = []
-    for entry in entries:
-        old = there.get((entry.tenant_id, entry.key))
-        check_expected(entry.key, entry.expected, None if old is None else old[2])
-        id_ = counters.next_id() if old is None else old[0]
-        values = _values(entry, counters.next_seq(), now)
-        done.append(Put(id_, values["seq"], created=old is None))
-        if old is None:
-            new.append({**values, "id": id_, "created": now, "attributes": dict(entry.attributes or {})})
-            continue
-        if entry.attributes is not None:
-            values["attributes"] = dict(entry.attributes)
-        replaced.append({**values, "the_id": id_})
-        if old[1] != entry.sha256:
-            stale.append(id_)  # features of the old bytes, also of pipelines that this entry knows nothing of
-    insert_rows(conn, images, new)
-    update_images(conn, [row for row in replaced if "attributes" in row])
-    update_images(conn, [row for row in replaced if "attributes" not in row])
-    _forget_features(conn, of.values(), stale)
-    replace(conn, stale, [(p.id, e.thumbnail) for e, p in zip(entries, done, strict=True) if e.thumbnail is not None])
-    _write_features(conn, entries, done, of)
-    return _copy_features(conn, entries, done, of.values())
-
-
-def _existing(conn: Connection, entries: Sequence[Entry]) -> dict[tuple[int, str], tuple[int, bytes, int]]:
-    """Id, digest and sequence number by tenant and key."""
+def _lock_places(conn: Connection, entries: Sequence[Entry]) -> dict[int, Row]:
+    """Lock the pictures at the places of these entries, and those they are copies of."""
     keys: dict[int, list[str]] = {}
     for entry in entries:
         keys.setdefault(entry.tenant_id, []).append(entry.key)
     known_tenants = set(conn.execute(select(tenants.c.id).where(tenants.c.id.in_(keys))).scalars())
     if unknown := keys.keys() - known_tenants:
         raise NotFound(f"there is no tenant {min(unknown)}; make it with tenant_id(name, create=True)")
-    found: dict[tuple[int, str], tuple[int, bytes, int]] = {}
+    found: set[int] = set()
     for tenant_id, mine in keys.items():
         for some in batches(mine):
-            query = select(images.c.key, images.c.id, images.c.sha256, images.c.seq)
-            for key, *row in conn.execute(query.where(images.c.tenant_id == tenant_id, images.c.key.in_(some))):
-                found[tenant_id, key] = (row[0], row[1], row[2])
-    return found
+            query = select(images.c.id).where(images.c.tenant_id == tenant_id, images.c.key.in_(some))
+            found.update(conn.execute(query).scalars())
+    locked = lock_rows(conn, found | {entry.copy_of for entry in entries if entry.copy_of is not None})
+    if not found <= locked.keys():
+        raise Overtaken("another writer deleted one of these pictures")
+    return locked
+
+
+def _put_distinct(
+    conn: Connection,
+    entries: Sequence[Entry],
+    there: dict[Place, Row],
+    of_id: dict[int, Row],
+    of: dict[FeatureSpec, int],
+) -> list[Put]:
+    """Put entries of distinct places in; `there` and `of_id` are brought up to date."""
+    old = [there.get((entry.tenant_id, entry.key)) for entry in entries]
+    for entry, row in zip(entries, old, strict=True):
+        check_expected(entry.key, entry.expected, None if row is None else row.seq)
+    fresh = iter(take_ids(conn, old.count(None)))
+    ids = [next(fresh) if row is None else row.id for row in old]
+    # Features of the old bytes go, also those of pipelines that the entry knows nothing of.
+    stale = [row.id for entry, row in zip(entries, old, strict=True) if row and row.sha256 != entry.sha256]
+    forget_features(conn, of.values(), stale)
+    small = [(id_, entry.thumbnail) for id_, entry in zip(ids, entries, strict=True) if entry.thumbnail is not None]
+    replace(conn, stale, small)
+    _write_features(conn, entries, ids, {row.id for row in old if row}, of)
+    not_copied = _copy_features(conn, entries, ids, of_id, of)
+
+    sequence = take_sequence(conn, len(entries))
+    _check_new(conn, [entry for entry, row in zip(entries, old, strict=True) if row is None])
+    done = [
+        Put(id_, seq, created=row is None, copied=id_ not in not_copied)
+        for id_, seq, row in zip(ids, sequence, old, strict=True)
+    ]
+    _write_images(conn, entries, done)
+    for entry, put_ in zip(entries, done, strict=True):
+        row = Row(put_.id, entry.tenant_id, entry.key, entry.sha256, put_.seq)
+        there[entry.tenant_id, entry.key] = of_id[put_.id] = row
+    return done
+
+
+def _check_new(conn: Connection, entries: Sequence[Entry]) -> None:
+    """Raise Overtaken where a place that was free is taken by now; nobody takes one while the counter is locked."""
+    if conn.dialect.name == "sqlite":
+        return
+    keys: dict[int, list[str]] = {}
+    for entry in entries:
+        keys.setdefault(entry.tenant_id, []).append(entry.key)
+    for tenant_id, mine in keys.items():
+        for some in batches(mine):
+            query = select(images.c.id).where(images.c.tenant_id == tenant_id, images.c.key.in_(some)).limit(1)
+            if conn.execute(query).one_or_none() is not None:
+                raise Overtaken("another writer put one of these pictures in")
+
+
+def _write_images(conn: Connection, entries: Sequence[Entry], done: Sequence[Put]) -> None:
+    now = time.time()
+    new: list[dict[str, Any]] = []
+    replaced: list[dict[str, Any]] = []
+    for entry, place in zip(entries, done, strict=True):
+        values = _values(entry, place.seq, now)
+        if place.created:
+            new.append({**values, "id": place.id, "created": now, "attributes": dict(entry.attributes or {})})
+            continue
+        if entry.attributes is not None:
+            values["attributes"] = dict(entry.attributes)
+        replaced.append({**values, "the_id": place.id})
+    insert_rows(conn, images, new)
+    update_images(conn, [row for row in replaced if "attributes" in row])
+    update_images(conn, [row for row in replaced if "attributes" not in row])
 
 
 def _values(entry: Entry, seq: int, now: float) -> dict[str, Any]:
@@ -165,7 +216,8 @@ def update_images(conn: Connection, rows: list[dict[str, Any]]) -> None:
         conn.execute(update(images).where(images.c.id == bindparam("the_id")).values(columns), rows)
 
 
-def _forget_features(conn: Connection, fingerprint_ids: Iterable[int], ids: Sequence[int]) -> None:
+def forget_features(conn: Connection, fingerprint_ids: Iterable[int], ids: Sequence[int]) -> None:
+    """Delete the features of pictures."""
     for fingerprint_id in fingerprint_ids:
         table = features_table(fingerprint_id)
         for some in batches(ids):
@@ -173,15 +225,14 @@ def _forget_features(conn: Connection, fingerprint_ids: Iterable[int], ids: Sequ
 
 
 def _write_features(
-    conn: Connection, entries: Sequence[Entry], places: Sequence[Put], of: dict[FeatureSpec, int]
+    conn: Connection, entries: Sequence[Entry], ids: Sequence[int], old: set[int], of: dict[FeatureSpec, int]
 ) -> None:
     columns: dict[FeatureSpec, list[tuple[int, Vector]]] = {}
-    for entry, place in zip(entries, places, strict=True):
+    for entry, id_ in zip(entries, ids, strict=True):
         for spec, row in entry.features.items():
-            columns.setdefault(spec, []).append((place.id, row))
-    old = {place.id for place in places if not place.created}
+            columns.setdefault(spec, []).append((id_, row))
     for spec, rows in columns.items():
-        _forget_features(conn, [of[spec]], [id_ for id_, _ in rows if id_ in old])
+        forget_features(conn, [of[spec]], [id_ for id_, _ in rows if id_ in old])
         _insert_features(conn, spec, of[spec], rows)
 
 
@@ -194,46 +245,55 @@ def _insert_features(
 
 
 def _copy_features(
-    conn: Connection, entries: Sequence[Entry], places: list[Put], fingerprint_ids: Iterable[int]
-) -> list[Put]:
-    """Take features over from pictures with the same bytes, exactly as they are stored."""
-    wanted = [(number, entry) for number, entry in enumerate(entries) if entry.copy_of is not None]
+    conn: Connection, entries: Sequence[Entry], ids: Sequence[int], of_id: dict[int, Row], of: dict[FeatureSpec, int]
+) -> set[int]:
+    """Take features over from pictures with the same bytes, exactly as stored; gives the ids where that cannot be."""
+    wanted = [(id_, entry) for id_, entry in zip(ids, entries, strict=True) if entry.copy_of is not None]
     if not wanted:
-        return places
-    digests: dict[int, bytes] = {}
-    for some in batches({entry.copy_of for _, entry in wanted}):
-        found = conn.execute(select(images.c.id, images.c.sha256).where(images.c.id.in_(some)))
-        digests.update((id_, sha256) for id_, sha256 in found)
-    pairs: list[dict[str, Any]] = []
-    for number, entry in wanted:
-        place = places[number]
-        if digests.get(entry.copy_of or 0) != entry.sha256:
-            places[number] = place._replace(copied=False)
-        elif entry.copy_of != place.id:
-            pairs.append({"to": place.id, "source": entry.copy_of})
+        return set()
+    refused: set[int] = set()
+    pairs: dict[int, int] = {}
+    kept = _kept_by_engine(conn, {entry.copy_of for _, entry in wanted if entry.copy_of}, of)
+    for id_, entry in wanted:
+        source = of_id.get(entry.copy_of or 0)
+        if source is None or source.sha256 != entry.sha256 or source.id in kept:
+            refused.add(id_)
+        elif source.id != id_:
+            pairs[id_] = source.id
     if pairs:
-        _forget_features(conn, fingerprint_ids, [pair["to"] for pair in pairs])
-        for fingerprint_id in fingerprint_ids:
+        forget_features(conn, of.values(), list(pairs))
+        for fingerprint_id in of.values():
             table = features_table(fingerprint_id)
             rows = select(bindparam("to"), table.c.vector).where(table.c.image_id == bindparam("source"))
-            conn.execute(insert(table).from_select(["image_id", "vector"], rows), pairs)
-    return places
+            values = [{"to": to, "source": source} for to, source in pairs.items()]
+            conn.execute(insert(table).from_select(["image_id", "vector"], rows), values)
+    return refused
+
+
+def _kept_by_engine(conn: Connection, ids: Iterable[int], of: dict[FeatureSpec, int]) -> set[int]:
+    found: set[int] = set()
+    for fingerprint_id in of.values():
+        table = features_table(fingerprint_id)
+        for some in batches(ids):
+            query = select(table.c.image_id).where(table.c.image_id.in_(some), table.c.vector == KEPT)
+            found.update(conn.execute(query).scalars())
+    return found
 
 
 def put_features(
     conn: Connection, spec: FeatureSpec, ids: Sequence[int], sha256s: Sequence[bytes], rows: Sequence[Vector]
 ) -> list[int]:
     """Add the rows of a pipeline to stored pictures; passes over those gone or changed, returns the ids written."""
-    counters = lock(conn)
-    fingerprint_id = register_specs(conn, [spec])[spec]
-    same: set[tuple[int, bytes]] = set()
-    for some in batches(ids):
-        found = conn.execute(select(images.c.id, images.c.sha256).where(images.c.id.in_(some)))
-        same.update((id_, sha256) for id_, sha256 in found)
-    kept = {id_: row for id_, sha256, row in zip(ids, sha256s, rows, strict=True) if (id_, sha256) in same}
+    there = lock_rows(conn, ids)
+    kept = {
+        id_: row
+        for id_, sha256, row in zip(ids, sha256s, rows, strict=True)
+        if id_ in there and there[id_].sha256 == sha256
+    }
     if kept:
-        _forget_features(conn, [fingerprint_id], list(kept))
+        fingerprint_id = specs(conn)[spec]
+        forget_features(conn, [fingerprint_id], list(kept))
         _insert_features(conn, spec, fingerprint_id, list(kept.items()))
-        update_images(conn, [{"the_id": id_, "seq": counters.next_seq()} for id_ in kept])
-        save(conn, counters)
+        sequence = take_sequence(conn, len(kept))
+        update_images(conn, [{"the_id": id_, "seq": seq} for id_, seq in zip(kept, sequence, strict=True)])
     return list(kept)
