@@ -1,0 +1,78 @@
+"""The application: routes, and the layers around them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+
+from lookalike import __version__
+from lookalike.imaging.fetch import Fetcher
+from lookalike.service import SearchService
+from lookalike.web import (
+    batch,
+    comparing,
+    duplicates,
+    images,
+    jobs,
+    listing,
+    openapi,
+    operations,
+    problems,
+    search,
+    thumbnails,
+)
+from lookalike.web.admission import Access, Admission
+from lookalike.web.context import Context, ServeSettings
+from lookalike.web.edge import Edge
+from lookalike.web.guard import Guard, Hosts, SecurityHeaders
+
+ROUTERS = (batch, listing, images, thumbnails, search, comparing, duplicates, jobs, operations)
+
+
+def create_app(
+    service: SearchService,
+    access: Access,
+    hosts: Hosts,
+    *,
+    settings: ServeSettings | None = None,
+    fetcher: Fetcher | None = None,
+    routers: Sequence[APIRouter] = (),
+) -> FastAPI:
+    """The application over an open gallery, which its maker closes; `routers` are further ones, as the page's.
+
+    It is started and stopped by the lifespan protocol; stopping waits for what is under way.
+    """
+    context = Context(service, settings or ServeSettings(), fetcher or Fetcher())
+    operations.count(context)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        context.start()
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(context.close)
+
+    app = FastAPI(
+        title="Lookalike",
+        version=__version__,
+        lifespan=lifespan,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,  # they would load their scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.context = context
+    app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
+    for module in ROUTERS:
+        app.include_router(module.router)
+    for router in routers:
+        app.include_router(router)
+    problems.install(app)
+    # From the inside to the outside.
+    app.add_middleware(Admission, access=access)
+    app.add_middleware(Guard, hosts=hosts)
+    app.add_middleware(Edge, metrics=context.metrics)
+    app.add_middleware(SecurityHeaders)
+    return app

@@ -1,0 +1,59 @@
+"""The description of the API (OpenAPI 3.1), with the models of bodies that the routes read by themselves."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from lookalike.web.batch import BatchItem, BatchLine
+from lookalike.web.comparing import CompareRequest
+from lookalike.web.duplicates import NotAMatch
+from lookalike.web.images import PatchJson, PutJson
+from lookalike.web.jobs import JobRequest
+from lookalike.web.listing import DeleteJson
+from lookalike.web.schemas import Problem
+from lookalike.web.search import SearchRequest
+
+READ_BY_HAND: tuple[type[BaseModel], ...] = (
+    BatchItem,
+    BatchLine,
+    CompareRequest,
+    DeleteJson,
+    JobRequest,
+    NotAMatch,
+    PatchJson,
+    Problem,
+    PutJson,
+    SearchRequest,
+)
+ABOUT = (
+    "Search by image: hand in a picture, get back the original and everything that looks like it.\n\n"
+    "Errors are problems (RFC 9457). Every answer has an `X-Request-Id`. Keys in paths are percent-encoded, a slash as "
+    "%2F. Callers whose key is bound to no tenant may name one in `X-Tenant`."
+)
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """The description of an application, made once."""
+    if app.openapi_schema is None:
+        made = get_openapi(title=app.title, version=app.version, description=ABOUT, routes=app.routes)
+        _, found = models_json_schema(
+            [(model, "validation") for model in READ_BY_HAND], ref_template="#/components/schemas/{model}"
+        )
+        schemas = made.setdefault("components", {}).setdefault("schemas", {})
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        schemas.update(found["$defs"])
+        for path in made["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("422", None) if _is_framework(operation) else None
+        app.openapi_schema = made
+    return app.openapi_schema
+
+
+def _is_framework(operation: dict[str, Any]) -> bool:
+    """Whether the 422 of an operation is the one that the framework adds: ours tells faults as 400."""
+    content = operation["responses"].get("422", {}).get("content", {})
+    return "application/json" in content

@@ -1,0 +1,106 @@
+"""Every error as a problem (RFC 9457): ours by the table in `lookalike.problems`, and all others."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from lookalike.errors import AccessDenied, ImageRejected, LookalikeError, Unavailable
+from lookalike.problems import MEDIA_TYPE, PREFIX, problem_of, retry_after, status_of
+
+MOST_TOLD = 10
+"""Faults of one request that are named."""
+NO_ROUTE = "There is nothing at this path (within a key, a slash is written %2F)."
+log = logging.getLogger("lookalike.web")
+
+
+class HttpError(Exception):
+    """An error that only HTTP knows (a body that came too slowly, a media type); `status` and what to tell."""
+
+    def __init__(self, status: HTTPStatus, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+def request_id_of(request: Request) -> str:
+    """The id of a request, as `Edge` gave it."""
+    return str(request.scope.get("state", {}).get("request_id", ""))
+
+
+def problem_response(problem: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    """A problem as an answer."""
+    content = json.dumps(problem, ensure_ascii=False).encode(errors="backslashreplace")
+    return Response(content, int(problem["status"]), headers, MEDIA_TYPE)
+
+
+def answer_to(error: Exception, request_id: str) -> Response:
+    """The answer to any exception; an unexpected one is logged, and its inside is not shown."""
+    if isinstance(error, LookalikeError):
+        return _ours(error, request_id)
+    if isinstance(error, HttpError):
+        return problem_response(http_problem(error.status, str(error), request_id))
+    if isinstance(error, HTTPException):
+        detail = NO_ROUTE if error.detail == HTTPStatus.NOT_FOUND.phrase else str(error.detail)
+        problem = http_problem(HTTPStatus(error.status_code), detail, request_id)
+        return problem_response(problem, error.headers)
+    if isinstance(error, RequestValidationError):
+        return problem_response(http_problem(HTTPStatus.BAD_REQUEST, told(error.errors()), request_id))
+    log.error("request %s failed unexpectedly", request_id, exc_info=error)
+    detail = f"The service met an error that it did not expect; its log tells more about request {request_id}."
+    return problem_response(_problem("lookalike-error", "The service failed", 500, detail, request_id))
+
+
+def _ours(error: LookalikeError, request_id: str) -> Response:
+    status = status_of(error)
+    headers: dict[str, str] = {}
+    if isinstance(error, Unavailable):
+        headers["Retry-After"] = str(retry_after(error))
+    if isinstance(error, AccessDenied) and status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.warning("request %s: %s: %s", request_id, type(error).__name__, error)
+    return problem_response(problem_of(error, instance=request_id), headers)
+
+
+def http_problem(status: HTTPStatus, detail: str, request_id: str) -> dict[str, Any]:
+    """A problem that only HTTP knows, typed so that a client raises the error that comes nearest."""
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        kind = "unavailable" if status == HTTPStatus.SERVICE_UNAVAILABLE else "lookalike-error"
+    else:
+        kind = "not-found" if status == HTTPStatus.NOT_FOUND else "bad-input"
+    return _problem(kind, status.phrase, status, detail, request_id)
+
+
+def _problem(kind: str, title: str, status: int, detail: str, request_id: str) -> dict[str, Any]:
+    return {"type": PREFIX + kind, "title": title, "status": int(status), "detail": detail, "instance": request_id}
+
+
+def told(faults: Sequence[Any]) -> str:
+    """What is wrong with a request, each fault with its place; what was sent is not repeated."""
+    named = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in faults[:MOST_TOLD]]
+    more = f"; and {len(faults) - MOST_TOLD} more" if len(faults) > MOST_TOLD else ""
+    return "; ".join(named) + more
+
+
+def reason_of(error: Exception) -> str:
+    """The word under which a refusal is counted."""
+    if isinstance(error, ImageRejected):
+        return error.reason
+    return problem_of(error)["type"].removeprefix(PREFIX) if isinstance(error, LookalikeError) else "http"
+
+
+def install(app: FastAPI) -> None:
+    """Have the framework answer with problems, too."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        metrics = request.app.state.context.metrics
+        metrics.rejected(reason_of(error))
+        return answer_to(error, request_id_of(request))
+
+    for kind in (LookalikeError, HttpError, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, answer)

@@ -1,0 +1,147 @@
+"""Blocking work off the event loop: so many threads, so many waiting, so many bytes, and a quick refusal beyond."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from lookalike.errors import Unavailable
+
+T = TypeVar("T")
+
+
+class Work:
+    """A bounded pool of threads with a bounded queue before it. Its methods belong to the event loop's thread.
+
+    A request that would wait behind `queue` others, or has waited for `patience` seconds, gets Unavailable: it is
+    better told at once to come again than answered when nobody waits for it any more.
+    """
+
+    def __init__(self, name: str, *, threads: int, queue: int, patience: float) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"lookalike-{name}")
+        self._free = asyncio.Semaphore(threads)
+        self._threads = threads
+        self._queue = queue
+        self._patience = patience
+        self._waiting = 0
+        self._working = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a thread."""
+        return self._waiting
+
+    @property
+    def working(self) -> int:
+        """How many threads are at work."""
+        return self._working
+
+    def admit(self) -> None:
+        """Raise Unavailable where there is no room; asked before a body is read, too."""
+        if self._waiting >= self._queue:
+            raise Unavailable(
+                f"the service is busy: {self._working} requests are under way and {self._waiting} wait", retry_after=1.0
+            )
+
+    async def run(self, do: Callable[[], T], *, patience: float | None = None) -> T:
+        """What `do` gives, called in a thread; raises Unavailable where none is free in time.
+
+        `patience` (seconds) is for what goes on in the background of an answer that has begun: it waits longer, and
+        however many wait.
+        """
+        if self._free.locked():
+            if patience is None:
+                self.admit()
+            await self._turn(self._patience if patience is None else patience)
+        else:
+            await self._free.acquire()
+        return await asyncio.wrap_future(self._start(do))
+
+    async def _turn(self, patience: float) -> None:
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(patience):
+                await self._free.acquire()
+        except TimeoutError:
+            message = f"the service is busy: no thread was free for {patience:g} seconds"
+            raise Unavailable(message, retry_after=2.0) from None
+        finally:
+            self._waiting -= 1
+
+    def close(self) -> None:
+        """Wait until the threads are done; blocks."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _start(self, do: Callable[[], T]) -> "Future[T]":
+        loop = asyncio.get_running_loop()
+        self._working += 1
+
+        def free() -> None:
+            self._working -= 1
+            self._free.release()
+
+        def done(_: "Future[T]") -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(free)  # also where the caller has gone: the thread is busy until now
+
+        try:
+            future = self._pool.submit(do)
+        except RuntimeError as error:
+            free()
+            raise Unavailable("the service is stopping", retry_after=5.0) from error
+        future.add_done_callback(done)
+        return future
+
+
+class Memory:
+    """The bytes that request bodies take together; belongs to the event loop's thread."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken = 0
+
+    @property
+    def taken(self) -> int:
+        """Bytes held now."""
+        return self._taken
+
+    @asynccontextmanager
+    async def account(self) -> AsyncIterator["Account"]:
+        """What one request holds, given back at its end."""
+        account = Account(self)
+        try:
+            yield account
+        finally:
+            account.give_back()
+
+    def take(self, nbytes: int) -> None:
+        """Count bytes; raises Unavailable where there would be too many."""
+        if self._taken + nbytes > self._most:
+            raise Unavailable(
+                f"the service is busy: requests under way hold {self._taken:,} of {self._most:,} bytes", retry_after=1.0
+            )
+        self._taken += nbytes
+
+    def free(self, nbytes: int) -> None:
+        """Count them off."""
+        self._taken -= nbytes
+
+
+class Account:
+    """The bytes that one request holds."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._held = 0
+
+    def take(self, nbytes: int) -> None:
+        """Hold so many more; raises Unavailable."""
+        self._memory.take(nbytes)
+        self._held += nbytes
+
+    def give_back(self, nbytes: int | None = None) -> None:
+        """Hold so many less, or none any more."""
+        freed = self._held if nbytes is None else min(nbytes, self._held)
+        self._memory.free(freed)
+        self._held -= freed
