@@ -1,0 +1,82 @@
+"""A real Elasticsearch for the suites: one node a test run, started when first asked for, gone at the end.
+
+LOOKALIKE_ELASTICSEARCH_URL (elasticsearch://HOST:PORT) names another server to use, on which the suites make indexes
+whose names begin with `test-`.
+"""
+
+import atexit
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from urllib.parse import urlsplit
+
+import pytest
+from elasticsearch import Elasticsearch
+
+from scripts.elasticsearch import Missing, Node, running
+from tests.conftest import absent
+
+
+@cache
+def _started() -> str:
+    """The URL of this run's server, or why there is none."""
+    if named := os.environ.get("LOOKALIKE_ELASTICSEARCH_URL"):
+        return named
+    one = running()
+    try:
+        nodes = one.__enter__()
+    except Missing as problem:
+        return f"no Elasticsearch: {problem}"
+    atexit.register(one.__exit__, None, None, None)
+    return url_of(nodes[0])
+
+
+def server() -> str:
+    """The URL of this run's server; skips the test where there is none, or fails it where all are required."""
+    url = _started()
+    if not url.startswith("elasticsearch://"):
+        absent(url)
+    return url
+
+
+def url_of(node: Node) -> str:
+    """As settings name it."""
+    return f"elasticsearch://127.0.0.1:{node.port}"
+
+
+@contextmanager
+def nodes(count: int = 1, **how: object) -> Iterator[list[Node]]:
+    """Servers of a suite's own, to be killed and frozen."""
+    own = running(count, **how)  # type: ignore[arg-type]
+    try:
+        started = own.__enter__()
+    except Missing as problem:
+        absent(f"no Elasticsearch: {problem}")
+        raise
+    try:
+        yield started
+    finally:
+        own.__exit__(None, None, None)
+
+
+def raw(url: str) -> Elasticsearch:
+    """The official client, as others would use it."""
+    return Elasticsearch(f"http://{urlsplit(url).netloc}", request_timeout=60)
+
+
+@pytest.fixture
+def name() -> Iterator[str]:
+    """A name of one's own, and nothing left under it afterwards."""
+    own = f"test-{uuid.uuid4().hex[:12]}"
+    yield own
+    sweep(own)
+
+
+def sweep(first: str) -> None:
+    """Delete the indexes whose names begin so."""
+    with raw(server()) as client:
+        found = list(client.indices.get_alias(index=f"{first}*", expand_wildcards="all"))
+        if found:
+            client.indices.delete(index=",".join(found))
