@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import typer
 
-from lookalike.cli import commands_gallery, commands_keys, commands_machine
+from lookalike.cli import commands_gallery, commands_keys, commands_machine, commands_serve
 from lookalike.cli.app import app
 from lookalike.cli.failures import ExitCode, report, report_usage
 from lookalike.errors import LookalikeError
 
 PROGRAM = "lookalike"
-GRAMMAR = (app, commands_gallery, commands_keys, commands_machine)
+GRAMMAR = (app, commands_gallery, commands_keys, commands_serve, commands_machine)
 """Importing these registers the commands, in this order."""
 
 

@@ -1,7 +1,6 @@
 """The outermost layer: request ids, routing by the raw path, a log line and a count each; no error gets past it."""
 
 import asyncio
-import json
 import logging
 import re
 import time
@@ -81,7 +80,7 @@ class Edge:
     async def _answer(self, exchange: Exchange, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
         answer = answer_to(error, exchange.id)
         if exchange.started:  # left unfinished, the server closes the connection: nobody takes it for whole
-            log.warning(json.dumps({"id": exchange.id, "broken_off": type(error).__name__}))
+            log.warning("an answer broke off", extra={"told": {"id": exchange.id, "error": type(error).__name__}})
             return
         await answer(scope, receive, send)
 
@@ -127,7 +126,7 @@ class Edge:
             "received": exchange.received,
             "sent": exchange.sent,
         }
-        log.info(json.dumps(line))
+        log.info("request", extra={"told": line})
 
 
 def routed_path(raw: bytes) -> str:

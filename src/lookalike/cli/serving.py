@@ -1,0 +1,48 @@
+"""`serve`: the page and the API over a gallery."""
+
+import sys
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+
+from lookalike.cli.failures import ExitCode
+from lookalike.cli.options import Session
+from lookalike.cli.output import emit, note, say, shown
+from lookalike.web.context import ServeSettings
+from lookalike.web.logs import set_up
+from lookalike.web.server import Where, run
+from lookalike.wiring import open_gallery
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the options of `serve` say; `log` None logs requests unless a person would see it."""
+
+    host: str
+    port: int
+    allowed_hosts: tuple[str, ...]
+    import_from: tuple[str, ...]
+    threads: int
+    log: bool | None
+    open_page: bool
+
+
+def serve(session: Session, wanted: Wanted) -> int:
+    """Serve until a signal comes."""
+    set_up(requests=not sys.stderr.isatty() if wanted.log is None else wanted.log)
+    folders = tuple(Path(folder).expanduser().absolute() for folder in wanted.import_from)
+    settings = ServeSettings(threads=wanted.threads, import_from=folders)
+    where = Where(wanted.host, wanted.port, wanted.allowed_hosts)
+
+    def up(url: str) -> None:
+        if session.json:
+            emit({"url": url, "gallery": str(session.folder)})
+        else:
+            say(f"Serving {shown(str(session.folder))} at {url} (Ctrl-C stops it)")
+            sys.stdout.flush()
+        if wanted.open_page and not webbrowser.open(url):
+            note("no browser could be opened; open the address above")
+
+    with open_gallery(session.folder, batching=True, settings=session.settings) as gallery:
+        run(gallery, where, settings=settings, up=up)
+    return ExitCode.FINE
