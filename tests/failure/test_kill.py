@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+from lookalike.service import SearchService
 from lookalike.types import Item
 from lookalike.wiring import open_gallery
 from tests.pictures import drawn, encoded
@@ -20,8 +21,8 @@ State = dict[str, set[str]]
 """By key, what it may hold: the number of a picture, or `GONE`."""
 
 
-def work(folder: str, seed: int) -> None:
-    """Change a gallery until killed; say `try KEY PICTURE` before each change, `done KEY PICTURE` after it."""
+def work(folder: str, seed: int, tenant: str = "default") -> None:
+    """Change a tenant's pictures until killed; say `try KEY PICTURE` before a change, `done KEY PICTURE` after it."""
     rng = random.Random(seed)
     pictures = [encoded(drawn(n, (48, 36))) for n in range(PICTURES)]
     with open_gallery(folder) as gallery:
@@ -30,11 +31,11 @@ def work(folder: str, seed: int) -> None:
         while True:
             batch = {str(rng.randrange(KEYS)): rng.randrange(PICTURES) for _ in range(rng.choice((1, 4)))}
             say("try", batch)
-            for outcome in gallery.add_iter([Item(key, pictures[n]) for key, n in batch.items()]):
+            for outcome in gallery.add_iter([Item(key, pictures[n]) for key, n in batch.items()], tenant=tenant):
                 say("done", {outcome.key: batch[outcome.key]})
             gone = {str(rng.randrange(KEYS)): GONE for _ in range(3)}
             say("try", gone)
-            gallery.remove(gone)
+            gallery.remove(gone, tenant=tenant)
             say("done", gone)
             if rng.random() < 0.3:
                 gallery.repair()  # so that kills meet the writing of snapshots too
@@ -46,17 +47,29 @@ def say(word: str, changes: dict[str, int] | dict[str, str]) -> None:
     sys.stdout.flush()
 
 
-def killed_run(folder: Path, seed: int) -> list[list[str]]:
-    """Let a child work for a random while, kill it, and give what it said, whole lines only."""
-    command = [sys.executable, "-m", "tests.failure.test_kill", str(folder), str(seed)]
+def begun(folder: Path, seed: int, tenant: str = "default") -> "subprocess.Popen[str]":
+    """A child that has begun to work."""
+    command = [sys.executable, "-m", "tests.failure.test_kill", str(folder), str(seed), tenant]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
     assert child.stdout is not None
     assert child.stdout.readline() == "ready\n"
-    time.sleep(random.Random(seed).uniform(0.0, 0.4))
+    return child
+
+
+def killed(child: "subprocess.Popen[str]") -> list[list[str]]:
+    """Kill a child, and give what it said, whole lines only."""
+    assert child.stdout is not None
     child.kill()
     said = child.stdout.read()
     child.wait()
     return [line.split() for line in said.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def killed_run(folder: Path, seed: int) -> list[list[str]]:
+    """Let a child work for a random while, kill it, and give what it said."""
+    child = begun(folder, seed)
+    time.sleep(random.Random(seed).uniform(0.0, 0.4))
+    return killed(child)
 
 
 def believe(said: list[list[str]], state: State) -> int:
@@ -69,18 +82,25 @@ def believe(said: list[list[str]], state: State) -> int:
     return sum(word == "done" for word, *_ in said)
 
 
-def held(folder: Path, pictures: list[bytes]) -> dict[str, str]:
+def held(gallery: SearchService, pictures: list[bytes], tenant: str = "default") -> dict[str, str]:
     """What each key holds, as searching finds it; catalog and index must agree."""
-    with open_gallery(folder) as gallery:
-        keys = {record.key for record in gallery.ls(limit=KEYS + 1)}
-        holds: dict[str, str] = {}
-        for n, picture in enumerate(pictures):
-            for hit in gallery.search(picture, k=KEYS).hits:
-                if hit.evidence == "exact":
-                    holds[hit.key] = str(n)
-        assert set(holds) == keys
-        assert gallery.status().pipelines[0].rows == len(keys)
+    keys = {record.key for record in gallery.ls(limit=KEYS + 1, tenant=tenant)}
+    holds: dict[str, str] = {}
+    for n, picture in enumerate(pictures):
+        for hit in gallery.search(picture, k=KEYS, tenant=tenant).hits:
+            if hit.evidence == "exact":
+                holds[hit.key] = str(n)
+    assert set(holds) == keys
     return holds
+
+
+def compared(state: State, holds: dict[str, str]) -> tuple[int, int]:
+    """How many acknowledged changes are lost, and how many keys hold what they may not; `state` is what holds now."""
+    now = {key: holds.get(key, GONE) for key in {*state, *holds}}
+    wrong = [key for key, may_be in state.items() if now[key] not in may_be]
+    lost = sum(now[key] == GONE for key in wrong)
+    state.update({key: {what} for key, what in now.items()})
+    return lost, len(wrong) - lost
 
 
 def test_fifty_kills_lose_and_revive_nothing(tmp_path: Path) -> None:
@@ -91,16 +111,15 @@ def test_fifty_kills_lose_and_revive_nothing(tmp_path: Path) -> None:
     state: State = {}
     for seed in range(KILLS):
         acknowledged += believe(killed_run(folder, seed), state)
-        holds = held(folder, pictures)
-        for key, may_be in state.items():
-            now = holds.get(key, GONE)
-            lost += now == GONE and now not in may_be
-            revived += now != GONE and now not in may_be
-        state = {key: {holds.get(key, GONE)} for key in {*state, *holds}}
+        with open_gallery(folder) as gallery:
+            holds = held(gallery, pictures)
+            assert gallery.status().pipelines[0].rows == len(holds)
+        gone, wrong = compared(state, holds)
+        lost, revived = lost + gone, revived + wrong
     print(f"{KILLS} kills, {acknowledged} acknowledged changes, {lost} lost, {revived} revived or wrong")
     assert acknowledged > KILLS
     assert (lost, revived) == (0, 0)
 
 
 if __name__ == "__main__":
-    work(sys.argv[1], int(sys.argv[2]))
+    work(sys.argv[1], int(sys.argv[2]), sys.argv[3])

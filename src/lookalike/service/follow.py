@@ -2,15 +2,12 @@
 
 import threading
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from lookalike.catalog import Catalog
+from lookalike.catalog import Catalog, Claim
 from lookalike.errors import GalleryBusy
 from lookalike.pipeline import Pipeline
 from lookalike.ports import Index
-
-if TYPE_CHECKING:
-    from lookalike.catalog import Claim
 
 CHANGES = 8192
 """Changes applied to an index at once."""
@@ -50,12 +47,14 @@ class Follower(Protocol):
 class LocalFollower:
     """Follows with an index of this process, and saves it when that is worth the writing.
 
-    A process that may not write the gallery's folder follows in memory alone; what it applied is forgotten with it.
+    A process that may not write the gallery's folder (`writable`) follows in memory alone; what it applied is forgotten
+    with it.
     """
 
-    def __init__(self, catalog: Catalog, pipeline: Pipeline) -> None:
+    def __init__(self, catalog: Catalog, pipeline: Pipeline, *, writable: bool) -> None:
         self._catalog = catalog
         self._pipeline = pipeline
+        self._writable = writable
         self._applied = pipeline.index.sequence
         self._unsaved = 0
         self._lock = threading.Lock()
@@ -89,6 +88,8 @@ class LocalFollower:
 
     def save(self, *, always: bool = False) -> None:
         """Write the index to disk if enough changed since the last time, or `always` if anything did."""
+        if not self._writable:
+            return
         with self._lock:
             worth = max(PENDING_ROWS, PENDING_SHARE * self._pipeline.index.count())
             if self._unsaved > (0 if always else worth):
@@ -166,11 +167,11 @@ class SharedFollower:
         self.catch_up()  # what came meanwhile
         return self._pipeline.index.count()
 
-    def _renew(self, claim: "Claim") -> int:
+    def _renew(self, claim: Claim) -> int:
         with self._pipeline.index.rebuilding() as fresh:
             return self._replay(fresh, 0, claim, None)
 
-    def _replay(self, index: Index, applied: int, claim: "Claim", until: float | None) -> int:
+    def _replay(self, index: Index, applied: int, claim: Claim, until: float | None) -> int:
         """Apply changes from `applied` on; every so often they are flushed, and the claim's progress noted."""
         flushed, portions, more = applied, 0, True
         while more and (portions == 0 or not _late(until)):
@@ -186,9 +187,11 @@ class SharedFollower:
         return applied
 
 
-def follower_of(catalog: Catalog, pipeline: Pipeline) -> Follower:
-    """What keeps this pipeline's index in step."""
-    return SharedFollower(catalog, pipeline) if pipeline.index.shared else LocalFollower(catalog, pipeline)
+def follower_of(catalog: Catalog, pipeline: Pipeline, *, writable: bool) -> Follower:
+    """What keeps this pipeline's index in step; `writable` where this process may write the gallery's folder."""
+    if pipeline.index.shared:
+        return SharedFollower(catalog, pipeline)
+    return LocalFollower(catalog, pipeline, writable=writable)
 
 
 def is_lost(catalog: Catalog, applied: int) -> bool:

@@ -73,8 +73,10 @@ class Pipelines:
             for name in chosen:
                 opened = self._opened.get(name)
                 if opened is None or (self._lock.held and not opened.settled):
+                    writable = self._lock.held  # before building: taken meanwhile, it is built anew the next time
                     pipeline = self._build(name)
-                    self._opened[name] = Opened(pipeline, follower_of(self._catalog, pipeline), self._lock.held)
+                    follower = follower_of(self._catalog, pipeline, writable=writable)
+                    self._opened[name] = Opened(pipeline, follower, writable)
             return [self._opened[name] for name in chosen]
 
     def now_open(self) -> list[Opened]:
@@ -101,8 +103,7 @@ class Pipelines:
     def close(self) -> None:
         """Save what is worth saving, and release files and processes."""
         for opened in self._opened.values():
-            if opened.writable:
-                opened.follower.save()
+            opened.follower.save()
             opened.pipeline.index.close()
         self._opened.clear()
         for decoder in self._decoders.values():
@@ -122,7 +123,7 @@ def catch_up(opened: Sequence[Opened], *, save: bool = False) -> None:
             if not one.pipeline.index.shared:
                 raise
             log.warning("the index of %s will catch up later: %s", one.pipeline.name, error)
-        if save and one.writable:
+        if save:
             one.follower.save()
 
 

@@ -89,5 +89,5 @@ class SearchService(Changing, Asking):
         A service calls it every now and then, so that no search has to.
         """
         opened = self._pipelines.now_open()
-        catch_up(opened, save=self._lock.held)
+        catch_up(opened, save=True)
         return min((o.follower.applied for o in opened), default=0)
