@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from lookalike.catalog.keys import SCOPES, AccessKey, KeyLimits, check_name
 from lookalike.errors import AccessDenied, BadInput
 from lookalike.web.access import Caller
-from lookalike.web.body import Body, check_length
+from lookalike.web.body import PATIENCE, Body, check_length
 from lookalike.web.keyring import KeyRing
 from lookalike.web.limits import KEYLESS_LIMITS, SERVER_LIMITS, Limiter
 
@@ -28,7 +28,8 @@ class Access:
     """Who may do what on this server.
 
     `keyless` allows callers on loopback to do everything while no key was ever made; a server that listens beyond
-    loopback must not. `defaults` are the limits of keys that have none of their own.
+    loopback must not. `defaults` are the limits of keys that have none of their own. `patience` is how
+    many seconds a body may keep the server waiting.
     """
 
     def __init__(
@@ -38,9 +39,11 @@ class Access:
         keyless: bool,
         limiter: Limiter | None = None,
         defaults: KeyLimits = SERVER_LIMITS,
+        patience: float = PATIENCE,
     ) -> None:
         self.ring = ring
         self.limiter = limiter or Limiter()
+        self.patience = patience
         self._keyless = keyless
         self._defaults = defaults
 
@@ -101,7 +104,9 @@ class Admission:
             await self._pass(scope, receive, send, caller.limits.body_bytes)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send, max_bytes: int | None) -> None:
-        body = Body(receive, send, max_bytes)
+        headers = Headers(scope=scope)
+        empty = "transfer-encoding" not in headers and headers.get("content-length", "0") == "0"
+        body = Body(receive, send, max_bytes, patience=self._access.patience, empty=empty)
         await self._app(scope, body.receive, body.send)
 
     async def _recognised(self, headers: Headers, address: str | None) -> Caller:

@@ -1,6 +1,6 @@
 """Connections that nobody can hold for nothing: what uvicorn lacks against clients that send or read too slowly.
 
-The edge bounds a body's time; before a request's header has ended there is no request, and no layer above can act.
+`body` bounds a body's time; before a request's header has ended there is no request, and no layer above can act.
 """
 
 import asyncio

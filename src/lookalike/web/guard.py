@@ -133,7 +133,8 @@ def guarded(app: ASGIApp, access: Access, hosts: Hosts) -> ASGIApp:
 def host_in(authority: str) -> str:
     """The host of `host:port`, in lower case, without brackets; raises BadInput where there is none."""
     try:
-        host = urlsplit(f"//{authority}").hostname
+        parts = urlsplit(f"//{authority}")
+        host = parts.hostname if parts.port is None or parts.port else None
     except ValueError:
         host = None
     if not host or "@" in authority or "/" in authority:
