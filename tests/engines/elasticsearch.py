@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from elasticsearch import Elasticsearch
-
 from scripts.elasticsearch import Missing, Node, running
+
 from tests.conftest import absent
 
 

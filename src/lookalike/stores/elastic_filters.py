@@ -14,8 +14,11 @@ from typing import Any
 from lookalike.catalog.filters import to_sql
 from lookalike.types import Attributes, Condition
 
-LONGEST = 8000
-"""Bytes of a name or text that a term holds as they are; a term of Lucene's ends at 32,766."""
+LONGEST = 512
+"""Bytes of a text that a term holds as they are. Both bounds of a range must stay below 1,000 (Lucene makes automata of
+them, byte by byte); a term could have 32,766."""
+LONGEST_NAME = 256
+"""Bytes of a name, likewise."""
 _TEXT, _NUMBER = "s", "n"
 _SIGN = 1 << 63
 
@@ -65,7 +68,7 @@ def _not(clause: JSON) -> JSON:
 
 
 def _name(name: str) -> str:
-    if len(name.encode()) <= LONGEST:
+    if len(name.encode()) <= LONGEST_NAME:
         return name
     return f"\1{hashlib.sha256(name.encode()).hexdigest()}"
 

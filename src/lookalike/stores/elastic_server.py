@@ -1,6 +1,7 @@
 """One Elasticsearch server or cluster: requests through a circuit, and its failures as errors of our tree."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from elastic_transport import ConnectionError as NoConnection
@@ -117,6 +118,8 @@ def _client(connection: Connection) -> Elasticsearch:
     scheme = "https" if connection.tls else "http"
     several = len(connection.nodes) > 1
     how: dict[str, Any] = {}
+    if connection.ca and not Path(connection.ca).is_file():
+        raise BadSetting(f"{connection.name}: there is no certificate {connection.ca}; ca=FILE names a PEM file")
     if connection.tls:
         how |= {"ca_certs": connection.ca} if connection.ca else {}
         how |= {"ssl_assert_fingerprint": connection.fingerprint} if connection.fingerprint else {}

@@ -13,6 +13,8 @@ Mode = Literal["published", "guaranteed", "exact"]
 Routing = Literal["tenant", "id"]
 
 PORT = 9200
+LARGEST_RADIUS = 31
+"""Half of the bits is what unrelated codes differ by: up to there, segments let nearly every row through."""
 _MODES = ("published", "guaranteed", "exact")
 _OPTIONS = (
     *("mode", "m", "radius", "rows", "shards", "replicas", "routing", "name", "timeout", "bulk_timeout"),
@@ -94,7 +96,7 @@ def _plan(address: Address, mode: Mode, rows: int) -> Plan:
         raise BadSetting(f"{unread} of {address} means nothing in the mode {mode}")
     if mode == "published":
         return published(address.number("m", 5, most=8))
-    radius = address.number("radius", 7, least=0, most=63)
+    radius = address.number("radius", 7, least=0, most=LARGEST_RADIUS)
     plan = best_plan(radius, rows)
     if plan is None:
         raise BadSetting(
