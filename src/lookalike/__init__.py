@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lookalike.client import Client
     from lookalike.errors import LookalikeError
     from lookalike.service import SearchService
     from lookalike.types import Answer, Hit, Item, Outcome, Record
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 
 # Loaded on first use: decoding processes import this package too, and must start quickly.
 _HOMES = {
+    "Client": "client",
     "LookalikeError": "errors",
     "SearchService": "service",
     "Answer": "types",
@@ -30,7 +32,7 @@ _HOMES = {
     "Record": "types",
     "open": "wiring",
 }
-__all__ = ["Answer", "Hit", "Item", "LookalikeError", "Outcome", "Record", "SearchService", "open"]
+__all__ = ["Answer", "Client", "Hit", "Item", "LookalikeError", "Outcome", "Record", "SearchService", "open"]
 
 
 def __getattr__(name: str) -> Any:

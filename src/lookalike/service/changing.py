@@ -21,10 +21,11 @@ Expected = int | Literal["absent"] | None
 
 
 class Removed(NamedTuple):
-    """The keys that are gone, and the last change that this made; 0 where there was nothing to remove."""
+    """The keys that are gone, the last change that this made (0 where there was nothing to remove), and how many."""
 
     keys: list[str]
     sequence: int
+    total: int
 
 
 class Changing(Room):
@@ -110,7 +111,7 @@ class Changing(Room):
         with self._lock:
             tenant_id = self._catalog.tenant_id(tenant)
             gone: Sequence[Deleted] = [] if tenant_id is None else self._catalog.delete_where(tenant_id, conditions)
-        return Removed([one.key for one in gone], max((one.seq for one in gone), default=0))
+        return Removed([one.key for one in gone], max((one.seq for one in gone), default=0), len(gone))
 
     def set_attributes(
         self,
