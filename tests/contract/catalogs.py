@@ -26,9 +26,16 @@ def sqlite() -> Iterator[str]:
         yield str(Path(folder) / "catalog.sqlite")
 
 
+@contextmanager
+def partitioned() -> Iterator[str]:
+    with postgresql.database() as url:
+        yield f"{url}?partitions=3"
+
+
 BACKENDS: dict[str, Callable[[], AbstractContextManager[str]]] = {
     "sqlite": sqlite,
     "postgresql": postgresql.database,
+    "partitioned": partitioned,
 }
 
 

@@ -9,10 +9,11 @@ from lookalike.catalog.jobs import Jobs
 from lookalike.catalog.judgements import Judgements
 from lookalike.catalog.keys import Keys
 from lookalike.catalog.looking import Looking
+from lookalike.catalog.releasing import Releasing
 from lookalike.catalog.thumbnails import Thumbnails
 
 
-class Catalog(Changing, Looking, Following, Claims, Keys, Jobs, Thumbnails, Judgements):
+class Catalog(Changing, Looking, Following, Releasing, Claims, Keys, Jobs, Thumbnails, Judgements):
     """The truth of a gallery: pictures, digests, attributes, features, and every change in order.
 
     Every method is one transaction; one that changes something returns when the change is durable. Readers see a
@@ -23,7 +24,7 @@ class Catalog(Changing, Looking, Following, Claims, Keys, Jobs, Thumbnails, Judg
 
     def check(self) -> None:
         """Read everything and verify it; raises Damaged with what was found. Reads the whole file: takes a while."""
-        with self._read() as conn:
+        with self._read() as conn, dialect.patiently(conn):
             health.check(conn, self._where)
 
     def checkpoint(self) -> None:

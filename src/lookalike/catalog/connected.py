@@ -11,8 +11,9 @@ from typing import Self, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from lookalike.catalog import dialect, migrations
+from lookalike.catalog import dialect, migrations, options
 from lookalike.catalog.failures import Overtaken, translated
+from lookalike.catalog.options import Options
 from lookalike.catalog.schema import VERSION
 from lookalike.errors import BadInput
 
@@ -43,6 +44,8 @@ class Connected:
     ) -> Self:
         """Open a file or URL; `create` makes the catalog where there is none, an older schema is migrated.
 
+        A URL may say how a catalog is to be made, or was: `?partitions=16`, `?features=engine` (see `options`).
+
         Raises NotFound where there is none, BadInput for another database or a newer schema, BadSetting for a URL
         that makes no sense, Damaged for a broken file.
         """
@@ -52,26 +55,29 @@ class Connected:
         where = dialect.shown(target)
         catalog = cls(engine, where, read_only=read_only)
         try:
-            catalog._set_up(create=create)
+            catalog._set_up(dialect.options_of(target), create=create)
         except BaseException:
             engine.dispose()
             raise
         return catalog
 
-    def _set_up(self, *, create: bool) -> None:
+    def _set_up(self, asked: Options, *, create: bool) -> None:
         with self._read() as conn:
             found = migrations.version_of(conn)
-        if found == VERSION:
-            return
+            if found == VERSION:
+                options.check(conn, asked)
+                return
         if self._read_only or (not create and found is None):
             migrations.check_version(found)
-        else:
-            with self._write() as conn:
-                found = migrations.version_of(conn)  # another process may have been faster
-                if found is None:
-                    migrations.create(conn)
-                else:
-                    migrations.migrate(conn, found)
+            return
+        with self._write() as conn:
+            dialect.lock_schema(conn)
+            found = migrations.version_of(conn)  # another process may have been faster
+            if found is None:
+                migrations.create(conn, asked)
+            else:
+                migrations.migrate(conn, found)
+            options.check(conn, asked)
 
     def close(self) -> None:
         """Release the file; closing twice is harmless."""

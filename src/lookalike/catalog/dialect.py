@@ -3,7 +3,8 @@
 import importlib
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from lookalike.catalog.layout import IDS
+from lookalike.catalog.options import Options, taken_from
 from lookalike.catalog.schema import state
 from lookalike.errors import BadSetting, NotFound
 
@@ -20,6 +22,10 @@ WRITING = "lookalike_writing"
 """The execution option of a transaction that will write."""
 BARE = "lookalike_bare"
 """The execution option of a statement that must run outside any transaction."""
+
+DAY_SECONDS = 86400
+OLDEST = 14
+"""The oldest PostgreSQL that its makers still care for."""
 
 _PRAGMAS = (
     "PRAGMA foreign_keys = ON",
@@ -35,12 +41,17 @@ _WRITER_PRAGMAS = (
 
 def connect(target: str | Path, *, create: bool, read_only: bool, busy_seconds: float) -> Engine:
     """An engine for a path or URL; nothing is opened yet, except that a missing SQLite file raises NotFound."""
-    url = _url(target)
+    url, _ = taken_from(_url(target))
     if url.get_backend_name() == "sqlite":
         return _sqlite(url, create=create, read_only=read_only, busy_seconds=busy_seconds)
     if url.get_backend_name() == "postgresql":
         return _postgresql(url, read_only=read_only, busy_seconds=busy_seconds)
     raise BadSetting(f"a catalog is a file, sqlite:///... or postgresql://..., not {url.get_backend_name()!r}")
+
+
+def options_of(target: str | Path) -> Options:
+    """What the URL says about how the catalog is to be made, or was."""
+    return taken_from(_url(target))[1]
 
 
 def shown(target: str | Path) -> str:
@@ -181,6 +192,23 @@ def writing(engine: Engine) -> Engine:
     return engine.execution_options(**{WRITING: True})
 
 
+def lock_schema(conn: Connection) -> None:
+    """Let one process at a time make or migrate tables; raises BadSetting for a server that cannot hold a catalog.
+
+    SQLite has taken its lock when the transaction began.
+    """
+    if conn.dialect.name == "sqlite":
+        return
+    conn.exec_driver_sql("SELECT pg_advisory_xact_lock(7029384)")
+    encoding, version = conn.exec_driver_sql(
+        "SELECT current_setting('server_encoding'), current_setting('server_version_num')::int"
+    ).one()
+    if encoding != "UTF8":
+        raise BadSetting(f"the catalog's database has the encoding {encoding}; make it with ENCODING 'UTF8'")
+    if version < OLDEST * 10_000:
+        raise BadSetting(f"a catalog needs PostgreSQL {OLDEST} or newer, this is {version // 10_000}")
+
+
 def integrity_problems(conn: Connection) -> list[str]:
     """What the database itself finds wrong with its files; PostgreSQL checks its pages as it reads them."""
     if conn.dialect.name != "sqlite":
@@ -205,5 +233,22 @@ def vacuum(engine: Engine) -> None:
 
 def _outside_transaction(engine: Engine, statement: str) -> None:
     level = {"isolation_level": "AUTOCOMMIT"} if engine.dialect.name == "postgresql" else {}
-    with engine.connect().execution_options(**{BARE: True}, **level) as conn:
+    with engine.connect().execution_options(**{BARE: True}, **level) as conn, patiently(conn):
         conn.exec_driver_sql(statement)
+
+
+@contextmanager
+def patiently(conn: Connection) -> Iterator[None]:
+    """For what reads or rewrites everything: a server's statements may take a day each."""
+    if conn.dialect.name == "sqlite":
+        yield
+        return
+    driver: Any = conn.connection.driver_connection
+    usual = driver.patience
+    driver.patience = 2.0 * DAY_SECONDS
+    conn.exec_driver_sql(f"SET statement_timeout = {DAY_SECONDS * 1000}")
+    try:
+        yield
+    finally:
+        driver.patience = usual
+        conn.invalidate()  # a fresh connection has the usual limits

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from sqlalchemy import Connection, insert, inspect, select, update
 
 from lookalike.catalog.layout import create_tables
+from lookalike.catalog.options import Options, keep
 from lookalike.catalog.schema import ADDED_IN_2, VERSION, meta, metadata, state
 from lookalike.errors import BadInput, Damaged, NotFound
 
+NO_OPTIONS = Options()
 Migration = Callable[[Connection], None]
 
 
@@ -53,9 +55,10 @@ def check_version(found: int | None, version: int = VERSION) -> None:
         raise BadInput(f"the catalog has schema {found}; open it once for writing to bring it to schema {version}")
 
 
-def create(conn: Connection, partitions: int = 0) -> None:
+def create(conn: Connection, options: Options = NO_OPTIONS) -> None:
     """Make the tables in an empty database."""
-    create_tables(conn, partitions)
+    create_tables(conn, options.partitions or 0)
+    keep(conn, options)
     conn.execute(insert(meta).values(key="schema", value=VERSION))
     conn.execute(insert(state).values(one=1, sequence=0, last_id=0, pruned=0))
     name_gallery(conn)

@@ -16,7 +16,7 @@ from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
-from lookalike.catalog.dialect import dumps
+from lookalike.catalog.dialect import DAY_SECONDS, dumps
 from lookalike.errors import BadSetting
 
 POOL = 8
@@ -29,8 +29,6 @@ IDLE_SECONDS = 30
 """How long a transaction may be open without saying anything."""
 GRACE_SECONDS = 5.0
 """How much longer than the server's own limit the client waits for it."""
-DAY_SECONDS = 86400
-"""The limit of what reads or rewrites everything: checks, migrations, clearing up."""
 
 _TCP = {
     "keepalives": "1",
@@ -119,5 +117,6 @@ def _settings(read_only: bool, busy_seconds: float, statement_seconds: int) -> M
         "tcp_keepalives_interval": 5,
         "tcp_keepalives_count": 3,
         "default_transaction_read_only": "on" if read_only else "off",
+        "plan_cache_mode": "force_custom_plan",  # a plan for any number of changes would read all of them
         "jit": "off",  # the catalog's statements are short; compiling them would take longer than running them
     }

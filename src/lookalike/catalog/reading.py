@@ -7,7 +7,7 @@ import numpy as np
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, literal, select
 
 from lookalike.catalog.filters import to_sql
-from lookalike.catalog.schema import features_table, fingerprints, images, tenants
+from lookalike.catalog.schema import KEPT, features_table, fingerprints, images, tenants
 from lookalike.catalog.values import Known, Stored, Totals, Twin, storable
 from lookalike.catalog.vectors import unpack
 from lookalike.types import Border, Condition, FeatureSpec, Ids, Record
@@ -167,11 +167,12 @@ def features_of(conn: Connection, spec: FeatureSpec, ids: Iterable[int]) -> Stor
         for some in batches(sorted({int(id_) for id_ in ids})):
             query = select(table.c.image_id, table.c.vector).where(table.c.image_id.in_(some))
             rows.extend((id_, vector) for id_, vector in conn.execute(query.order_by(table.c.image_id)))
-    full = [(id_, vector) for id_, vector in rows if vector is not None]
+    full = [(id_, vector) for id_, vector in rows if vector]
     return Stored(
         ids=id_array(id_ for id_, _ in full),
         features=unpack(spec, [vector for _, vector in full]),
         empty=id_array(id_ for id_, vector in rows if vector is None),
+        kept=id_array(id_ for id_, vector in rows if vector == KEPT),
     )
 
 

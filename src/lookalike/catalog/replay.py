@@ -6,7 +6,7 @@ import numpy as np
 from sqlalchemy import Connection, null, select
 
 from lookalike.catalog.reading import id_array, specs
-from lookalike.catalog.schema import deletions, features_table, images, state
+from lookalike.catalog.schema import KEPT, deletions, features_table, images, state
 from lookalike.catalog.values import Changes
 from lookalike.catalog.vectors import unpack
 from lookalike.types import FeatureSpec, Rows
@@ -28,7 +28,7 @@ def changes(conn: Connection, spec: FeatureSpec, since: int, limit: int, *, attr
         sequence = sorted([row[0] for row in changed] + [row[0] for row in gone])[limit - 1]
         changed = [row for row in changed if row[0] <= sequence]
         gone = [row for row in gone if row[0] <= sequence]
-    full = [row for row in changed if row[3] is not None]
+    full = [row for row in changed if row[3]]
     _, ids, tenants, vectors, *kept = zip(*full, strict=True) if full else ((), (), (), ())
     rows = Rows(
         ids=id_array(ids),
@@ -38,7 +38,8 @@ def changes(conn: Connection, spec: FeatureSpec, since: int, limit: int, *, attr
     )
     empty = [row[1] for row in changed if row[3] is None]
     deletes = np.unique(id_array([row[1] for row in gone] + empty))
-    return Changes(sequence=int(sequence), upserts=rows, deletes=deletes, more=more, pruned=int(pruned))
+    kept_ids = id_array(row[1] for row in changed if row[3] == KEPT)
+    return Changes(int(sequence), upserts=rows, deletes=deletes, more=more, pruned=int(pruned), kept=kept_ids)
 
 
 def _changed(conn: Connection, spec: FeatureSpec, since: int, limit: int, *, attributes: bool) -> list[Any]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import BadInput, Conflict
@@ -150,10 +151,16 @@ class Known:
     seq: int
 
 
+def no_ids() -> Ids:
+    """An empty array of ids."""
+    return np.empty(0, np.int64)
+
+
 @dataclass(frozen=True, slots=True)
 class Changes:
     """What an index must apply after a sequence number: first `deletes`, then `upserts`; no id is in both.
 
+    `kept` are pictures changed in other ways whose features the engine alone keeps; an index leaves their rows alone.
     `sequence` is the last change covered, `more` says that there are later ones. Deletions up to `pruned` are
     forgotten: an index whose own sequence is below it, and not 0, must be cleared and replayed from 0.
     """
@@ -163,15 +170,20 @@ class Changes:
     deletes: Ids
     more: bool
     pruned: int
+    kept: Ids = field(default_factory=no_ids)
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Features by picture: `ids` (n,) ascending, `features` (n, width); `empty` are ids with no meaningful feature."""
+    """Features by picture: `ids` (n,) ascending, `features` (n, width); `empty` are ids with no meaningful feature.
+
+    `kept` are ids whose features the engine alone keeps.
+    """
 
     ids: Ids
     features: Features
     empty: Ids
+    kept: Ids = field(default_factory=no_ids)
 
 
 @dataclass(frozen=True, slots=True)
