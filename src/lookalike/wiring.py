@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from lookalike.catalog import Catalog
 from lookalike.config import (
@@ -19,13 +20,13 @@ from lookalike.config import (
     read_gallery,
     write_gallery,
 )
-from lookalike.errors import BadSetting, Damaged, FeatureMismatch
+from lookalike.errors import BadSetting, Damaged, FeatureMismatch, NotFound
 from lookalike.features import BatchingEncoder, calibration_of, load_encoder, model_entries
 from lookalike.pipeline import Pipeline
 from lookalike.ports import Encoder, Index
 from lookalike.service import SearchService
 from lookalike.service.lock import WriterLock
-from lookalike.stores.address import Address
+from lookalike.stores.address import Address, without_password
 from lookalike.stores.lazy import LazyIndex
 from lookalike.stores.snapshot import wipe
 from lookalike.types import FeatureSpec
@@ -42,9 +43,13 @@ class Embedded:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """An index engine on a server, opened by `home(spec, address, gallery)`; `extra` installs its client."""
+    """An index engine on a server, opened by `open_index(spec, address, gallery)` in the module `home`.
+
+    `probe(address)` in the module `check` tells whether it can be used; `extra` installs its client.
+    """
 
     home: str
+    check: str
     extra: str
 
 
@@ -52,9 +57,9 @@ INDEXES: Mapping[str, Embedded | Served] = {
     "flat": Embedded("lookalike.stores.flat:FlatIndex"),
     "mih": Embedded("lookalike.stores.mih:MihIndex", {"m": "equal_bytes"}),
     "hnsw": Embedded("lookalike.stores.hnsw:HnswIndex", {name: name for name in ("m", "ef_construction", "ef")}),
-    "elasticsearch": Served("lookalike.stores.elastic:open_index", "elasticsearch"),
-    "milvus": Served("lookalike.stores.milvus:open_index", "milvus"),
-    "milvus-lite": Served("lookalike.stores.milvus:open_index", "milvus"),
+    "elasticsearch": Served("lookalike.stores.elastic", "lookalike.stores.elastic_check", "elasticsearch"),
+    "milvus": Served("lookalike.stores.milvus", "lookalike.stores.milvus", "milvus"),
+    "milvus-lite": Served("lookalike.stores.milvus", "lookalike.stores.milvus", "milvus"),
 }
 """Index engines by the name, or the scheme of a URL, that settings use."""
 
@@ -175,7 +180,7 @@ def _embedded(engine: Embedded, spec: FeatureSpec, at: Address, folder: Path, lo
     A process that does not write leaves the folder alone and works in memory.
     """
     options = {engine.options[option]: at.number(option, 1) for option in at.options}
-    make = _loaded(engine.home)
+    make: Callable[..., Index] = _loaded(engine.home)
     try:
         return make(spec, folder, writable=lock.held, **options)
     except (Damaged, FeatureMismatch) as error:
@@ -187,15 +192,49 @@ def _embedded(engine: Embedded, spec: FeatureSpec, at: Address, folder: Path, lo
 
 
 def _served(engine: Served, spec: FeatureSpec, address: str, gallery: str) -> Index:
-    try:
-        connect = _loaded(engine.home)
-    except ModuleNotFoundError as error:
-        at = Address.parse(address)
-        raise BadSetting(f"{at} needs the package {error.name}: pip install 'lookalike[{engine.extra}]'") from error
+    connect = _client(engine, f"{engine.home}:open_index", address)
     return LazyIndex(spec, str(Address.parse(address)), lambda: connect(spec, address, gallery))
 
 
-def _loaded(home: str) -> Callable[..., Index]:
+def _client(engine: Served, home: str, address: str) -> Callable[..., Any]:
+    """Something of an engine's adapter; raises BadSetting where its client is not installed."""
+    try:
+        return _loaded(home)
+    except ModuleNotFoundError as error:
+        at = Address.parse(address)
+        raise BadSetting(f"{at} needs the package {error.name}: pip install 'lookalike[{engine.extra}]'") from error
+
+
+def _loaded(home: str) -> Callable[..., Any]:
     module, _, attribute = home.partition(":")
-    made: Callable[..., Index] = getattr(import_module(module), attribute)
+    made: Callable[..., Any] = getattr(import_module(module), attribute)
     return made
+
+
+def probes(made_with: GallerySettings) -> dict[str, Callable[[], str]]:
+    """By address, as people may see it, what asks each server of a gallery how it is.
+
+    Each gives a few words, and raises BadSetting or Unavailable where the server cannot be used.
+    """
+    found: dict[str, Callable[[], str]] = {}
+    if made_with.catalog is not None:
+        found[without_password(made_with.catalog)] = functools.partial(_probe_catalog, made_with.catalog)
+    for name, address in made_with.index.items():
+        engine = _engine(address, name)
+        if isinstance(engine, Served):
+            found[str(Address.parse(address))] = functools.partial(_probe_engine, engine, address)
+    return found
+
+
+def _probe_catalog(url: str) -> str:
+    try:
+        with Catalog.open(url, read_only=True) as catalog:
+            return f"answers; {catalog.count():,} pictures"
+    except NotFound:
+        return "answers; no catalog in it yet"
+
+
+def _probe_engine(engine: Served, address: str) -> str:
+    told = _client(engine, f"{engine.check}:probe", address)(address)
+    facts: Mapping[str, Any] = told if isinstance(told, Mapping) else dataclasses.asdict(told)
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items())

@@ -1,5 +1,7 @@
 """`doctor`: what this machine has, what is missing, and how to mend it."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import asdict
 
 from rich.table import Table
@@ -7,10 +9,11 @@ from rich.text import Text
 
 from lookalike.cli.options import Session
 from lookalike.cli.output import emit, out, say, shown
-from lookalike.config import DEFAULT_PIPELINES, read_gallery
-from lookalike.doctor import diagnose, exit_code
-from lookalike.errors import NotFound
+from lookalike.config import GallerySettings, read_gallery
+from lookalike.doctor import Check, diagnose, exit_code
+from lookalike.errors import BadInput, LookalikeError, NotFound
 from lookalike.features import model_entries
+from lookalike.wiring import probes
 
 MARKS = {"ok": ("ok", "green"), "warn": ("note", "yellow"), "fail": ("FAIL", "bold red")}
 
@@ -19,12 +22,15 @@ def doctor(session: Session) -> int:
     """Check the machine for the gallery's pipelines, or for the default ones; gives 1 where anything failed."""
     settings = session.settings
     try:
-        wanted = read_gallery(session.folder).pipelines
+        made_with = read_gallery(session.folder)
     except NotFound:
-        wanted = DEFAULT_PIPELINES
+        made_with = GallerySettings()
+    made_with = made_with.with_environment(settings)
+    wanted = made_with.pipelines
     entries = model_entries(settings.models)
     models = [name for name in wanted if name in entries and entries[name].network != "phash"]
-    checks = diagnose(settings.cache, session.folder, models=models, user_file=settings.models)
+    engines = [functools.partial(_server, name, ask) for name, ask in probes(made_with).items()]
+    checks = diagnose(settings.cache, session.folder, models=models, user_file=settings.models, engines=engines)
     if session.json:
         for check in checks:
             emit(asdict(check))
@@ -40,3 +46,12 @@ def doctor(session: Session) -> int:
     failed = sum(check.status == "fail" for check in checks)
     say(f"\n{failed} of {len(checks)} checks failed." if failed else "\nAll that is needed is here.")
     return exit_code(checks)
+
+
+def _server(name: str, ask: Callable[[], str]) -> Check:
+    try:
+        return Check(name, "ok", ask())
+    except LookalikeError as error:
+        return Check(
+            name, "fail", str(error), "" if isinstance(error, BadInput) else "start it, or correct its address"
+        )
