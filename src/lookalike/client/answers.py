@@ -26,7 +26,7 @@ def understood(read: Callable[[Object], T], told: Object) -> T:
 
 
 def record_of(told: Object, tenant: str) -> Record:
-    """A picture. Where its file is, and what was cut from it, a service does not tell."""
+    """A picture. Where its file is, a service does not tell."""
     return Record(
         id=NO_ID,
         tenant=tenant,
@@ -38,7 +38,7 @@ def record_of(told: Object, tenant: str) -> Record:
         width=told["width"],
         height=told["height"],
         format=told["format"],
-        border=Border(**told.get("border", {})),
+        border=Border(**told["border"]),
         attributes=told["attributes"],
         created=_seconds(told["created"]),
         updated=_seconds(told["updated"]),
@@ -92,11 +92,11 @@ def comparison_of(told: Object) -> Comparison:
 
 
 def status_of(told: Object) -> Status:
-    """How the gallery stands, as far as the key may see it."""
+    """How the gallery stands for one tenant; a key that is bound to one is not told the rows of all (0)."""
     return Status(
         pictures=told["pictures"],
         nbytes=told["bytes"],
-        tenants=told["tenants"],
+        tenants={told["tenant"]: told["pictures"]},
         formats=told["formats"],
         sequence=told["sequence"],
         pipelines=tuple(_pipeline(one) for one in told["pipelines"]),
@@ -108,7 +108,7 @@ def _pipeline(told: Object) -> PipelineStatus:
         name=told["name"],
         fingerprint=told["fingerprint"],
         metric=told["metric"],
-        rows=told["rows"],
+        rows=told["rows"] or 0,
         saved_at=told["saved_at"],
         behind=told["behind"],
         threshold=told["threshold"],

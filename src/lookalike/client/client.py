@@ -13,7 +13,7 @@ class Client(Changing, Asking):
     """A gallery at `url`, with an access `key` where the service wants one. Safe to use from several threads.
 
     The methods, their results and their errors are those of `SearchService`, with these differences: what the service
-    does not tell (paths of its files, ids, cut borders) is missing; a `tenant` of "default" is the key's own; and every
+    does not tell (paths of its files, ids) is missing; a `tenant` of "default" is the key's own; and every
     method may raise Unavailable where the service does not answer, AccessDenied where the key is missing or may not.
     Requests that change nothing more when they are repeated are made up to four times.
     """

@@ -9,11 +9,11 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import ConfigDict, Field
 
 from lookalike import __version__
+from lookalike.catalog import Totals
 from lookalike.errors import LookalikeError
 from lookalike.service import MAX_RESULTS, PipelineStatus
 from lookalike.web.access import Caller, caller_with
 from lookalike.web.context import Context, Here
-from lookalike.web.listing import count_of
 from lookalike.web.metrics import Gauged
 from lookalike.web.schemas import Json, Told, answer, problems
 
@@ -37,10 +37,14 @@ class PipelineModel(Told):
     """A pipeline and its index."""
 
     name: str
+    fingerprint: str | None = Field(description="Of its features: weights and preprocessing.")
     metric: str | None
     threshold: float | None = Field(description="The distance up to which a match counts as a copy.")
     rows: int | None = Field(description="Rows of its index, of all tenants; told to callers bound to none.")
+    saved_at: int = Field(description="The change up to which its index is saved.")
     behind: int = Field(description="Changes that its saved index lacks yet; searches see them nevertheless.")
+    engine: str = Field(description="What its index runs on.")
+    shared: bool = Field(description="Whether that is a server.")
     error: str | None = Field(description="Why it cannot be asked.")
 
 
@@ -52,15 +56,21 @@ class StatusModel(Told):
             "examples": [
                 {
                     "pictures": 1710,
+                    "bytes": 3419211776,
+                    "formats": {"JPEG": 1700, "PNG": 10},
                     "tenant": "default",
                     "sequence": 1822,
                     "pipelines": [
                         {
                             "name": "phash",
+                            "fingerprint": "1f6d3a90c2",
                             "metric": "hamming",
                             "threshold": 0.125,
                             "rows": 1710,
+                            "saved_at": 1822,
                             "behind": 0,
+                            "engine": "mih",
+                            "shared": False,
                             "error": None,
                         }
                     ],
@@ -74,6 +84,8 @@ class StatusModel(Told):
     )
 
     pictures: int = Field(description="The caller's.")
+    bytes: int = Field(description="Of their files.")
+    formats: dict[str, int] = Field(description="Pictures by format.")
     tenant: str
     sequence: int = Field(description="The catalog's last change.")
     pipelines: list[PipelineModel]
@@ -120,8 +132,12 @@ async def status(here: Here, caller: Annotated[Caller, Depends(caller_with("read
 
     def asked() -> StatusModel:
         found = here.status()
+        tenant_id = here.service.catalog.tenant_id(caller.tenant)
+        own = Totals(0, 0, {}) if tenant_id is None else here.service.catalog.totals(tenant_id)
         return StatusModel(
-            pictures=count_of(here, caller.tenant),
+            pictures=own.images,
+            bytes=own.nbytes,
+            formats=dict(own.by_format),
             tenant=caller.tenant,
             sequence=found.sequence,
             pipelines=[_pipeline(one, told=caller.any_tenant) for one in found.pipelines],
@@ -149,10 +165,14 @@ async def metrics(here: Here, _: Annotated[Caller, Depends(caller_with("admin"))
 def _pipeline(one: PipelineStatus, *, told: bool) -> PipelineModel:
     return PipelineModel(
         name=one.name,
+        fingerprint=one.fingerprint,
         metric=one.metric,
         threshold=one.threshold,
         rows=one.rows if told else None,
+        saved_at=one.saved_at,
         behind=one.behind,
+        engine=one.engine if told else one.engine.partition(":")[0],
+        shared=one.shared,
         error=one.error,
     )
 

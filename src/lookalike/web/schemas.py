@@ -1,6 +1,7 @@
 """What several parts of the API speak of: pictures, where a picture comes from, problems, and how they are written."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self, get_args
 from urllib.parse import quote
@@ -72,6 +73,7 @@ class Image(Told):
                     "format": "JPEG",
                     "bytes": 2481937,
                     "sha256": SHA,
+                    "border": {"left": 0, "top": 0, "right": 0, "bottom": 0},
                     "attributes": {"album": "Alps", "year": 2019},
                     "created": "2026-01-31T09:30:00.250000Z",
                     "updated": "2026-01-31T09:30:00.250000Z",
@@ -88,6 +90,9 @@ class Image(Told):
     format: str
     bytes: int
     sha256: str
+    border: dict[str, int] = Field(
+        description="Pixels cut from each side before looking at it: left, top, right, bottom."
+    )
     attributes: Json
     created: str = Field(description="RFC 3339, UTC.")
     updated: str
@@ -104,6 +109,7 @@ class Image(Told):
             format=record.format,
             bytes=record.nbytes,
             sha256=record.sha256.hex(),
+            border=asdict(record.border),
             attributes=dict(record.attributes),
             created=rfc3339(record.created),
             updated=rfc3339(record.updated),
