@@ -250,7 +250,8 @@ class MilvusIndex:
         if not len(queries) or not expressions:
             promise = EVERYTHING if collection.kind == "FLAT" or not expressions else NOTHING
             return Matches(np.full((len(queries), k), -1), np.full((len(queries), k), np.inf, np.float32), promise)
-        search = Search(self._server, collection, STRONG if fresh else BOUNDED, partitions)
+        level = STRONG if fresh or self._shelf.settings.strong else BOUNDED
+        search = Search(self._server, collection, level, partitions)
         return search.nearest(queries, k, [filters.both(mine, one) for one in expressions])
 
     def _settle(self) -> None:

@@ -10,7 +10,7 @@ FAILURES: tuple[type[Exception], ...] = (MilvusException, grpc.RpcError, grpc.Fu
 """All that the client raises where a request fails."""
 _UNKNOWN = ("not found", "not exist", "can't find")
 _DENIED = ("auth check failure", "unauthenticated", "permission deny", "permission denied", "invalid token")
-_MISREAD = ("cannot parse expression", "failed to create query plan", "invalid expression", "example: ")
+_MISREAD = ("cannot parse expression", "failed to create query plan", "invalid expression", "at column ")
 
 
 class Gone(LookalikeError):

@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -32,6 +33,7 @@ PREFIX = "lookalike."
 PARTITION_KEY_UPSERT = (2, 3, 10)
 """Servers before it put upserted rows into the bucket of another key (milvus-io/milvus pull request 30773)."""
 _POLL = 0.05
+_ONE_AT_A_TIME = threading.RLock()  # Milvus Lite starts, and changes its aliases, in one thread at a time only
 
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs every error, with a traceback, before raising it
 Answer = TypeVar("Answer")
@@ -52,6 +54,7 @@ class Server:
     def __init__(self, place: Place) -> None:
         self.place = place
         self._circuit = Circuit(place.name)
+        self._turn = _ONE_AT_A_TIME if place.lite else nullcontext()
         self._lock = threading.Lock()
         self._client: Any = None
 
@@ -230,10 +233,11 @@ class Server:
         with self._lock:
             client, self._client = self._client, None
         if client is not None:
-            client.close()
+            with self._turn:
+                client.close()
 
     def _ask(self, what: str, request: Callable[[Any, float], Answer], *, seconds: float = 0.0) -> Answer:
-        with self._circuit:
+        with self._circuit, self._turn:
             try:
                 return request(self._connect(), seconds or self.place.timeout)
             except FAILURES as error:
@@ -243,14 +247,9 @@ class Server:
         with self._lock:
             if self._client is None:
                 at = self.place
-                self._client = MilvusClient(
-                    uri=at.uri,
-                    user=at.user,
-                    password=at.password,
-                    token=at.token,
-                    db_name=at.database,
-                    timeout=at.timeout,
-                )
+                how = {"user": at.user, "password": at.password, "token": at.token, "db_name": at.database}
+                with self._turn:
+                    self._client = MilvusClient(uri=at.uri, timeout=at.timeout, **how)
             return self._client
 
 

@@ -13,7 +13,7 @@ LITE_INDEXES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW")
 """Milvus Lite takes others too, and silently scans instead."""
 TENANTS = ("key", "partitions")
 OPTIONS = (
-    "index tenants recall replicas shards buckets rows memory timeout tls token".split()
+    "index tenants recall consistency replicas shards buckets rows memory timeout tls token".split()
 )  # all that an address may hold
 
 FLAT_ROWS = 20_000
@@ -52,7 +52,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The wishes of an address; `rows` (expected) and `memory` (GB of the query nodes) steer `index=auto`."""
+    """The wishes of an address; `rows` (expected) and `memory` (GB of the query nodes) steer `index=auto`.
+
+    With `strong`, every search sees all that was written before it, and waits for it as a `fresh` one does.
+    """
 
     place: Place
     index: str
@@ -63,6 +66,7 @@ class Settings:
     buckets: int | None
     rows: int
     memory: int
+    strong: bool
 
     @classmethod
     def read(cls, url: str) -> "Settings":
@@ -93,6 +97,7 @@ class Settings:
             buckets,
             address.number("rows", 20_000 if lite else 1_000_000),
             address.number("memory", 16, most=1 << 20),
+            address.text("consistency", "bounded", among=("bounded", "strong")) == "strong",
         )
 
     def kind(self, spec: FeatureSpec, rows: int) -> str:

@@ -1,0 +1,101 @@
+"""Milvus keeps the contract: a real server, and Milvus Lite in a file."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from lookalike.ports import Index
+from lookalike.stores.contract import IndexContract, MakeIndex
+from lookalike.stores.milvus import drop_index, open_index
+from lookalike.types import FeatureSpec
+from tests.engines.milvus import milvus_url, new_gallery
+
+SPEC = FeatureSpec("vector", "cosine", 48, "v1")
+AHEAD = 4
+
+
+class Galleries:
+    """Galleries made while other tests run: a server takes 2 s to load a new collection, mostly waiting."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._workers = ThreadPoolExecutor(AHEAD)
+        self._made: deque[Future[str]] = deque()
+
+    def take(self) -> str:
+        """The name of an empty gallery."""
+        while len(self._made) < AHEAD:
+            self._made.append(self._workers.submit(self._make))
+        return self._made.popleft().result()
+
+    def give_back(self, gallery: str) -> None:
+        self._workers.submit(drop_index, SPEC, self.url, gallery)
+
+    def close(self) -> None:
+        for made in self._made:
+            self.give_back(made.result())
+        self._workers.shutdown()
+
+    def _make(self) -> str:
+        gallery = new_gallery()
+        open_index(SPEC, self.url, gallery).close()
+        return gallery
+
+
+@pytest.fixture(scope="module")
+def on_server() -> Iterator[Galleries]:
+    """Scanned, so exact; strongly consistent, as the contract searches at once for what it wrote."""
+    galleries = Galleries(f"{milvus_url()}?index=FLAT&consistency=strong&rows=1000")
+    yield galleries
+    galleries.close()
+
+
+@pytest.fixture(scope="module")
+def in_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Galleries]:
+    """One file for all tests, as one process holds it until it ends."""
+    galleries = Galleries(f"milvus-lite://{tmp_path_factory.mktemp('lite') / 'gallery.db'}")
+    yield galleries
+    galleries.close()
+
+
+def maker(galleries: Galleries) -> Iterator[MakeIndex]:
+    """Opens one gallery for each folder that a test names."""
+    names: dict[Path, str] = {}
+
+    def make(spec: FeatureSpec, folder: Path) -> Index:
+        if folder not in names:
+            names[folder] = galleries.take()
+        return open_index(spec, galleries.url, names[folder])
+
+    yield make
+    for gallery in names.values():
+        galleries.give_back(gallery)
+
+
+class TestServer(IndexContract):
+    """A real server."""
+
+    spec = SPEC
+    exact = True
+    snapshots = False
+    size = 2000
+
+    @pytest.fixture
+    def make_index(self, on_server: Galleries) -> Iterator[MakeIndex]:
+        yield from maker(on_server)
+
+
+class TestLite(IndexContract):
+    """Milvus Lite, which is slow: fewer rows."""
+
+    spec = SPEC
+    exact = True
+    snapshots = False
+    size = 1000
+
+    @pytest.fixture
+    def make_index(self, in_file: Galleries) -> Iterator[MakeIndex]:
+        yield from maker(in_file)

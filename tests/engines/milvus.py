@@ -1,0 +1,70 @@
+"""A real Milvus for the suites: one server a test run, started when first asked for, gone with its data at the end.
+
+LOOKALIKE_MILVUS_URL (milvus://HOST:PORT) names another server to use, on which the suites make collections whose names
+begin with `lookalike_test`.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from scripts.milvus import QUICK, CannotStart, MilvusServer
+
+from tests.conftest import absent
+
+
+@cache
+def _started() -> str:
+    """The address of this run's server, or why there is none."""
+    if named := os.environ.get("LOOKALIKE_MILVUS_URL"):
+        return named
+    own = own_server()
+    try:
+        server = own.__enter__()
+    except CannotStart as problem:
+        return f"no Milvus server: {problem}"
+    atexit.register(own.__exit__, None, None, None)
+    return server.url
+
+
+def milvus_url() -> str:
+    """The address of this run's server; skips the test where there is none, or fails it where all are required."""
+    url = _started()
+    if not url.startswith("milvus://"):
+        absent(url)
+    return url
+
+
+@contextmanager
+def own_server(*, password: bool = False) -> Iterator[MilvusServer]:
+    """A server of a suite's own, to be killed and frozen; raises CannotStart."""
+    folder = Path(tempfile.mkdtemp(prefix="milvus-"))
+    try:
+        server = MilvusServer(folder, settings=QUICK, password=password)
+        try:
+            yield server.start()
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def server_of_its_own(*, password: bool = False) -> Iterator[MilvusServer]:
+    """`own_server`, skipping the test where there is none."""
+    try:
+        with own_server(password=password) as server:
+            yield server
+    except CannotStart as problem:
+        absent(f"no Milvus server: {problem}")
+
+
+def new_gallery() -> str:
+    """A name that no other test has."""
+    return f"test{uuid.uuid4().hex[:8]}"
