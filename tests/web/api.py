@@ -1,0 +1,81 @@
+"""The whole application over a real gallery, and a client of it."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from fastapi.testclient import TestClient
+from httpx import Response
+
+from lookalike.config import from_environment
+from lookalike.imaging import Limits
+from lookalike.imaging.fetch import Fetcher
+from lookalike.service import SearchService
+from lookalike.web.admission import Access
+from lookalike.web.app import create_app
+from lookalike.web.context import ServeSettings
+from lookalike.web.guard import Hosts
+from lookalike.web.keyring import KeyRing
+from lookalike.wiring import open_gallery
+from tests.pictures import drawn, encoded
+
+JPEG = {"Content-Type": "image/jpeg"}
+NDJSON = {"Content-Type": "application/x-ndjson"}
+
+
+def application(gallery: SearchService, settings: ServeSettings | None = None, fetcher: Fetcher | None = None) -> Any:
+    """The application as `serve` makes it, on loopback."""
+    ring = KeyRing(gallery.catalog.access_keys, seconds=0.0)
+    access = Access(ring, keyless=True)
+    return create_app(gallery, access, Hosts("127.0.0.1"), settings=settings, fetcher=fetcher)
+
+
+@contextmanager
+def serving(
+    folder: Path,
+    settings: ServeSettings | None = None,
+    fetcher: Fetcher | None = None,
+    limits: Limits | None = None,
+) -> Iterator[tuple[TestClient, SearchService]]:
+    """A client of a fresh gallery of hashes in this folder."""
+    own = replace(from_environment({}), limits=limits or Limits())
+    with open_gallery(folder, pipelines=["phash"], batching=True, settings=own) as gallery:
+        app = application(gallery, settings, fetcher)
+        with TestClient(app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 50_000)) as client:
+            yield client, gallery
+
+
+def at(key: str) -> str:
+    """The path of a picture."""
+    return f"/v1/images/{quote(key, safe='')}"
+
+
+def put(client: TestClient, key: str, seed: int, **attributes: Any) -> Response:
+    """Put a drawn picture."""
+    params = {"attributes": json.dumps(attributes)} if attributes else {}
+    answer = client.put(at(key), content=encoded(drawn(seed)), params=params)
+    assert answer.status_code in (200, 201), answer.text
+    return answer
+
+
+def problem(answer: Response, status: int, kind: str) -> dict[str, Any]:
+    """The problem in an answer, which must be one of this status and kind."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    told: dict[str, Any] = answer.json()
+    assert told["type"] == f"urn:lookalike:error:{kind}", told
+    assert told["status"] == status
+    assert told["instance"] == answer.headers["x-request-id"]
+    assert told["title"]
+    assert told["detail"]
+    return told
+
+
+def lines(answer: Response) -> list[dict[str, Any]]:
+    """The lines of an answer in NDJSON."""
+    assert answer.headers["content-type"].startswith("application/x-ndjson")
+    return [json.loads(line) for line in answer.text.splitlines()]
