@@ -9,10 +9,11 @@ from lookalike.cli.failures import ExitCode
 from lookalike.cli.options import Session, pairs
 from lookalike.cli.output import counted, emit, note, say, shown
 from lookalike.cli.progress import Counting
+from lookalike.cli.remote import name_of, opened
 from lookalike.cli.shapes import outcome_object
 from lookalike.errors import Reason
 from lookalike.features import is_pulled, pull
-from lookalike.service import items_from, parse_value
+from lookalike.service import SearchService, items_from, parse_value
 from lookalike.types import Outcome
 
 EXAMPLES = 3
@@ -32,8 +33,9 @@ def add(session: Session, paths: Sequence[str], key: str | None, attr: Sequence[
     attributes = {name: parse_value(value) for name, value in pairs(attr, "--attr").items()} or None
     items = items_from(paths, key=key, attributes=attributes)
     tally = Tally()
-    with session.open(create=True) as gallery:
-        fetch_weights(session, gallery.pipelines)
+    with opened(session, create=True) as gallery:
+        if isinstance(gallery, SearchService):
+            fetch_weights(session, gallery.pipelines)
         try:
             with Counting("Adding", lambda: items_from(paths, key=key), quiet=session.json) as counting:
                 for outcome in gallery.add_iter(items, tenant=session.tenant):
@@ -45,7 +47,7 @@ def add(session: Session, paths: Sequence[str], key: str | None, attr: Sequence[
             note(f"interrupted; {tally.so_far()}. Run the same command again to go on from there")
             raise
     if not session.json:
-        tally.tell(str(session.folder))
+        tally.tell(name_of(session))
     return ExitCode.PARTLY if tally.kinds["rejected"] else ExitCode.FINE
 
 

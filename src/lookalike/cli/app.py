@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from lookalike import __version__
-from lookalike.cli.options import FLAG, Gallery, Json, Null, PipelineNames, Session, Tenant, Where, command
+from lookalike.cli.options import FLAG, Gallery, Json, Null, PipelineNames, Server, Session, Tenant, Where, command
 from lookalike.cli.output import emit, say
 
 app = typer.Typer(
@@ -31,10 +31,11 @@ def program(
     gallery: Gallery = None,
     tenant: Tenant = None,
     json: Json = False,
+    server: Server = None,
     version: Annotated[bool, typer.Option("--version", metavar=FLAG, help="Show the version, and stop.")] = False,
 ) -> None:
     """Options that every command takes may stand before it as well."""
-    ctx.obj = Session(gallery, tenant or "default", json)
+    ctx.obj = Session(gallery, tenant or "default", json, server)
     if version:
         if json:
             emit({"version": __version__})
@@ -45,7 +46,7 @@ def program(
         ctx.fail("Missing command.")
 
 
-@command(app, rich_help_panel=PICTURES)
+@command(app, served=True, rich_help_panel=PICTURES)
 def add(
     session: Session,
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Pictures, and folders of them.")],
@@ -73,7 +74,7 @@ def add(
     return add(session, paths, key, attr)
 
 
-@command(app, rich_help_panel=PICTURES)
+@command(app, served=True, rich_help_panel=PICTURES)
 def search(
     session: Session,
     images: Annotated[
@@ -126,7 +127,7 @@ def search(
     )
 
 
-@command(app, rich_help_panel=PICTURES)
+@command(app, served=True, rich_help_panel=PICTURES)
 def show(
     session: Session,
     key: Annotated[str, typer.Argument(metavar="KEY")],
@@ -140,7 +141,7 @@ def show(
     return show(session, key, preview=preview)
 
 
-@command(app, rich_help_panel=PICTURES)
+@command(app, served=True, rich_help_panel=PICTURES)
 def rm(
     session: Session,
     keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Keys, or - for a list on standard input.")],
@@ -152,7 +153,7 @@ def rm(
     return rm(session, keys, null=null)
 
 
-@command(app, rich_help_panel=PICTURES)
+@command(app, served=True, rich_help_panel=PICTURES)
 def ls(
     session: Session,
     where: Where = None,
@@ -166,7 +167,7 @@ def ls(
     return ls(session, where, limit)
 
 
-@command(app, rich_help_panel=PICTURES)
+@command(app, served=True, rich_help_panel=PICTURES)
 def duplicates(session: Session, pipeline: PipelineNames = None) -> int:
     """Find the pictures of the gallery that are copies of one another."""
     from lookalike.cli.copies import duplicates
@@ -174,7 +175,7 @@ def duplicates(session: Session, pipeline: PipelineNames = None) -> int:
     return duplicates(session, pipeline)
 
 
-@command(app, rich_help_panel=PICTURES)
+@command(app, served=True, rich_help_panel=PICTURES)
 def compare(
     session: Session,
     a: Annotated[str, typer.Argument(metavar="A", help="A picture, in the gallery or not.")],

@@ -55,7 +55,7 @@ def init(
     return init(session, pipelines, index, catalog, precision, exact_phash=exact_phash)
 
 
-@command(app, rich_help_panel=UPKEEP)
+@command(app, served=True, rich_help_panel=UPKEEP)
 def status(session: Session) -> int:
     """Say how the gallery stands."""
     from lookalike.cli.upkeep import status
@@ -63,7 +63,7 @@ def status(session: Session) -> int:
     return status(session)
 
 
-@command(app, rich_help_panel=UPKEEP)
+@command(app, served=True, rich_help_panel=UPKEEP)
 def repair(session: Session) -> int:
     """Check the catalog, and build every index anew from it. No picture is read again."""
     from lookalike.cli.upkeep import repair

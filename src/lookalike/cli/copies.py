@@ -7,6 +7,7 @@ from rich.table import Table
 from lookalike.cli.failures import ExitCode
 from lookalike.cli.options import Session
 from lookalike.cli.output import counted, emit, out, say, shown, size
+from lookalike.cli.remote import opened
 from lookalike.cli.shapes import cluster_object, comparison_object
 from lookalike.service import Comparison
 
@@ -23,7 +24,7 @@ ALIKE_FROM = -3.0
 def duplicates(session: Session, pipelines: Sequence[str] | None) -> int:
     """Tell each cluster as soon as it is found."""
     clusters = pictures = 0
-    with session.open() as gallery:
+    with opened(session) as gallery:
         for cluster in gallery.duplicates(tenant=session.tenant, pipelines=pipelines or None):
             clusters, pictures = clusters + 1, pictures + len(cluster.pictures)
             if session.json:
@@ -41,7 +42,7 @@ def duplicates(session: Session, pipelines: Sequence[str] | None) -> int:
 
 def compare(session: Session, a: str, b: str) -> int:
     """Compare two files; raises ImageRejected for one that is no picture."""
-    with session.open() as gallery:
+    with opened(session) as gallery:
         found = gallery.compare(a, b)
     if session.json:
         emit(comparison_object(a, b, found))

@@ -5,7 +5,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,6 +39,16 @@ Tenant = Annotated[
         show_default=False,
         rich_help_panel=COMMON,
         help="Whose pictures: each tenant has keys of its own and sees no other's. [default: default]",
+    ),
+]
+Server = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        metavar="URL",
+        show_default=False,
+        rich_help_panel=COMMON,
+        help="Use the gallery of this service, with the key in LOOKALIKE_KEY; else LOOKALIKE_SERVER, if set.",
     ),
 ]
 Json = Annotated[
@@ -75,6 +85,7 @@ class Session:
     gallery: str | None = None
     tenant: str = "default"
     json: bool = False
+    server: str | None = None
 
     @property
     def settings(self) -> "Settings":
@@ -95,10 +106,12 @@ class Session:
         return open_gallery(self.folder, create=create)
 
 
-def command(app: typer.Typer, name: str | None = None, **settings: Any) -> Callable[[Callable[..., int]], None]:
+def command(
+    app: typer.Typer, name: str | None = None, *, served: bool = False, **settings: Any
+) -> Callable[[Callable[..., int]], None]:
     """Register `action(session, ...)` as a command that also takes the common options, after its name or before it.
 
-    The action gives the exit code.
+    The action gives the exit code. `served` commands work on a service's gallery, too.
     """
 
     def register(action: Callable[..., int]) -> None:
@@ -109,12 +122,15 @@ def command(app: typer.Typer, name: str | None = None, **settings: Any) -> Calla
             gallery: Gallery = None,
             tenant: Tenant = None,
             json: Json = False,
+            server: Server = None,
             **given: Any,
         ) -> int:
             before: Session = ctx.obj
-            session = replace(
-                before, gallery=gallery or before.gallery, tenant=tenant or before.tenant, json=json or before.json
+            session = Session(
+                gallery or before.gallery, tenant or before.tenant, json or before.json, server or before.server
             )
+            if session.server is not None and not served:
+                raise BadSetting("this command works on this machine; leave out --server")
             try:
                 code = action(session, **given)
                 sys.stdout.flush()
@@ -124,7 +140,7 @@ def command(app: typer.Typer, name: str | None = None, **settings: Any) -> Calla
                 return ExitCode.PIPE_CLOSED
             return code
 
-        common = list(inspect.signature(run, follow_wrapped=False).parameters.values())[:-1]
+        common = list(inspect.signature(run, follow_wrapped=False).parameters.values())[: -1 if served else -2]
         own = list(inspect.signature(action).parameters.values())[1:]
         own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
         parameters = [common[0], *own, *common[1:]]

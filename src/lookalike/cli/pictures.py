@@ -10,8 +10,9 @@ from lookalike.cli.failures import ExitCode
 from lookalike.cli.options import Session, listed
 from lookalike.cli.output import day, emit, note, out, say, shown, size
 from lookalike.cli.preview import can_preview, preview_of
+from lookalike.cli.remote import Opened, opened
 from lookalike.cli.shapes import record_object
-from lookalike.service import SearchService, parse_filter
+from lookalike.service import parse_filter
 from lookalike.types import Record
 
 PAGE = 1000
@@ -20,7 +21,7 @@ PAGE = 1000
 
 def show(session: Session, key: str, *, preview: bool) -> int:
     """Show one record; raises NotFound."""
-    with session.open() as gallery:
+    with opened(session) as gallery:
         record = gallery.get(key, tenant=session.tenant)
     if session.json:
         emit(record_object(record))
@@ -38,7 +39,7 @@ def show(session: Session, key: str, *, preview: bool) -> int:
             case "bytes", int():
                 value = f"{value:,} ({size(value)})"
             case "path", None:
-                value = "none: it was added as bytes"
+                value = "none is known here: it was added as bytes, or is a service's"
         table.add_row(name, shown(str(value)))
     console.print(table)
     return ExitCode.FINE
@@ -46,7 +47,7 @@ def show(session: Session, key: str, *, preview: bool) -> int:
 
 def ls(session: Session, where: Sequence[str] | None, limit: int | None) -> int:
     """List records in the order of their keys, page by page."""
-    with session.open() as gallery:
+    with opened(session) as gallery:
         for record in islice(_records(gallery, session, where), limit):
             if session.json:
                 emit(record_object(record), flush=False)
@@ -57,7 +58,7 @@ def ls(session: Session, where: Sequence[str] | None, limit: int | None) -> int:
     return ExitCode.FINE
 
 
-def _records(gallery: SearchService, session: Session, where: Sequence[str] | None) -> Iterator[Record]:
+def _records(gallery: Opened, session: Session, where: Sequence[str] | None) -> Iterator[Record]:
     conditions = parse_filter(where or ())
     after: str | None = None
     while page := gallery.ls(tenant=session.tenant, after=after, limit=PAGE, where=conditions):
@@ -69,7 +70,7 @@ def rm(session: Session, keys: Sequence[str], *, null: bool) -> int:
     """Forget pictures; gives 1 where any key was not there."""
     given = chain.from_iterable(listed(sys.stdin.buffer, null=null) if key == "-" else [key] for key in keys)
     removed = missing = 0
-    with session.open() as gallery:
+    with opened(session) as gallery:
         while batch := list(islice(given, PAGE)):
             there = set(gallery.remove(batch, tenant=session.tenant))
             for key in batch:

@@ -16,9 +16,10 @@ from lookalike.cli.failures import ExitCode
 from lookalike.cli.options import Session, listed
 from lookalike.cli.output import emit, note, out, shown
 from lookalike.cli.preview import can_preview, preview_of
+from lookalike.cli.remote import Opened, opened
 from lookalike.cli.shapes import query_object, total_ms
 from lookalike.errors import BadSetting
-from lookalike.service import SearchOptions, SearchService, files_below, parse_filter, parse_value
+from lookalike.service import SearchOptions, files_below, parse_filter, parse_value
 from lookalike.types import Answer, Hit, Outcome
 
 CHUNK = 4096
@@ -66,7 +67,7 @@ def search(session: Session, images: Sequence[str], wanted: Wanted, *, null: boo
     """Answer every query; gives 1 where any could not be answered."""
     options = wanted.options(session)
     told = _Told(session, preview=preview)
-    with session.open() as gallery:
+    with opened(session) as gallery:
         queries = _queries(images, null=null)
         if "-" not in images:
             return told.all_of(gallery, queries, options)
@@ -84,7 +85,7 @@ class _Told:
         self._preview = preview and not self._json and can_preview(self._console)
         self.code = ExitCode.FINE
 
-    def all_of(self, gallery: SearchService, queries: Iterator[str], options: SearchOptions) -> int:
+    def all_of(self, gallery: Opened, queries: Iterator[str], options: SearchOptions) -> int:
         """Search for these, and tell each answer as soon as it is known."""
         for query, answer in gallery.search_many(queries, **options):
             path = os.fspath(query) if isinstance(query, str | Path) else ""

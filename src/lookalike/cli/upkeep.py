@@ -8,6 +8,7 @@ from rich.table import Table
 from lookalike.cli.failures import ExitCode
 from lookalike.cli.options import Session, pairs
 from lookalike.cli.output import counted, emit, out, say, shown, size
+from lookalike.cli.remote import name_of, opened
 from lookalike.cli.shapes import repair_object, status_object
 from lookalike.config import DEFAULT_PIPELINES, PRECISIONS, GallerySettings, Precision
 from lookalike.errors import BadSetting
@@ -60,12 +61,12 @@ def _precision(given: str | None) -> Precision | None:
 
 def status(session: Session) -> int:
     """Tell how the gallery stands."""
-    with session.open() as gallery:
+    with opened(session) as gallery:
         found = gallery.status()
     if session.json:
-        emit(status_object(str(session.folder), found))
+        emit(status_object(name_of(session), found))
         return ExitCode.FINE
-    say(f"Gallery   {shown(str(session.folder))}")
+    say(f"Gallery   {shown(name_of(session))}")
     say(f"Pictures  {found.pictures:,} ({size(found.nbytes)}){_breakdown(found)}")
     say(f"Changes   {found.sequence:,}")
     say()
@@ -99,7 +100,7 @@ def _pipelines(pipelines: Sequence[PipelineStatus], pictures: int) -> Table:
 
 def repair(session: Session) -> int:
     """Check the catalog and build the indexes anew; raises Damaged where the catalog itself is damaged."""
-    with session.open() as gallery:
+    with opened(session) as gallery:
         report = gallery.repair()
     if session.json:
         emit(repair_object(report))

@@ -1,0 +1,45 @@
+"""A real server on a free port of loopback, in threads of the test's process."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from lookalike.service import SearchService
+from lookalike.web.connections import UVICORN, PatientProtocol
+from lookalike.web.context import ServeSettings
+from lookalike.wiring import open_gallery
+from tests.web.api import application
+
+
+@contextmanager
+def served(folder: Path, settings: ServeSettings | None = None) -> Iterator[tuple[str, SearchService]]:
+    """The URL of a service over a gallery of hashes in this folder, and that gallery."""
+    with open_gallery(folder, pipelines=["phash"], batching=True) as gallery, listening(
+        application(gallery, settings)
+    ) as url:
+        yield url, gallery
+
+
+@contextmanager
+def listening(app: Any) -> Iterator[str]:
+    """The URL of an application that is served while the block runs."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, http=PatientProtocol, log_config=None, **UVICORN)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, name="server", daemon=True)
+    thread.start()
+    until = time.monotonic() + 30
+    while not server.started:
+        assert thread.is_alive() and time.monotonic() < until, "the server did not start"
+        time.sleep(0.01)
+    try:
+        [host] = server.servers
+        yield f"http://127.0.0.1:{host.sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(60)
+        assert not thread.is_alive()
