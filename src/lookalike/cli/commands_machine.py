@@ -78,3 +78,58 @@ def doctor(session: Session) -> int:
     from lookalike.cli.checkup import doctor
 
     return doctor(session)
+
+
+@command(app, rich_help_panel=MACHINE)
+def plan(
+    session: Session,
+    pictures: Annotated[str, typer.Option(metavar="N", help="How many pictures: 50000, 50k, 2.5M, 10B.")],
+    tenants: Annotated[str, typer.Option(metavar="N", help="Of how many tenants.")] = "1",
+    qps: Annotated[float, typer.Option(metavar="N", help="Pictures searched for a second, each within a tenant.")] = 1,
+    pipelines: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME,...",
+            show_default=False,
+            help="The generations; NAME:DIMENSIONS for a model of your own. [default: phash,vgg16]",
+        ),
+    ] = None,
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]ENGINE",
+            show_default=False,
+            help="flat, mih, hnsw, elasticsearch, milvus, or an index type of Milvus: FLAT, IVF_FLAT, IVF_SQ8, HNSW, "
+            "DISKANN. Repeatable. [default: chosen by size]",
+        ),
+    ] = None,
+    replicas: Annotated[
+        int | None,
+        typer.Option(metavar="N", show_default=False, help="Further copies of indexes on servers. [default: 1]"),
+    ] = None,
+    memory: Annotated[str, typer.Option(metavar="SIZE", help="Memory of a machine.")] = "64GB",
+    cores: Annotated[int, typer.Option(metavar="N", help="Cores of a machine.")] = 8,
+    machines: Annotated[int, typer.Option(metavar="N", help="Machines that add pictures.")] = 1,
+    precision: Annotated[str, typer.Option(metavar="NAME", help="How networks calculate: fp32, bf16, int8.")] = "bf16",
+    catalog: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", show_default=False, help="sqlite or postgresql. [default: chosen by size]"),
+    ] = None,
+    features: Annotated[
+        str, typer.Option(metavar="WHERE", help="Who keeps the features: catalog, or engine (servers alone).")
+    ] = "catalog",
+    thumbnails: Annotated[
+        float, typer.Option(metavar="0..1", help="The share of pictures that come as bytes: small ones are kept.")
+    ] = 0,
+    sources: Annotated[
+        bool, typer.Option("--sources", metavar=FLAG, help="Show every constant, and where it was measured.")
+    ] = False,
+) -> int:
+    """Say what a gallery takes: memory, disk, cores, days of adding, and how its engines are set up."""
+    from lookalike.cli.planning import Asked, plan
+
+    asked = Asked(
+        pictures, pipelines, engine, tenants, qps, replicas, machines, cores, memory, precision, catalog, features,
+        thumbnails,
+    )  # fmt: skip
+    return plan(session, asked, sources=sources)

@@ -1,0 +1,225 @@
+"""Whether `lookalike plan` tells the truth: galleries of synthetic features, built here, against what it says.
+
+    python -m benchmarks.plan_check [--sizes 50000 100000] [--engines flat mih hnsw sqlite]
+    python -m benchmarks.plan_check --sizes 300000 1000000 --engines flat mih sqlite
+
+Each gallery is built in a process of its own, fed as a gallery feeds its indexes (batches of 8,192 changes, a snapshot
+whenever a twentieth is new), and opened in another; memory is what these processes hold beyond an empty index, disk
+the sizes of the files. Memory counts mapped files too: a machine that lacks room for them reads them from its disk at
+every search.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from benchmarks.machine import describe, write_rows
+from lookalike.catalog import Catalog
+from lookalike.catalog.values import Entry
+from lookalike.distance import normalise
+from lookalike.plan import PHASH, VGG16, Wish, make_plan
+from lookalike.stores.flat import FlatIndex
+from lookalike.stores.hnsw import HnswIndex
+from lookalike.stores.mih import MihIndex
+from lookalike.types import Features, FeatureSpec, Rows
+
+HASH = FeatureSpec("phash", "hamming", 8, "benchmark")
+VECTOR = FeatureSpec("vgg16", "cosine", 512, "benchmark")
+BATCH = 8192
+SAVED_SHARE = 0.05
+QUERIES = 200
+KEY, PATH, ATTRIBUTES = 24, 60, 30
+"""Bytes of the texts of a picture, as the plan assumes them."""
+Open = Callable[[Path, bool], FlatIndex | MihIndex]
+ENGINES: dict[str, tuple[FeatureSpec, Open]] = {
+    "mih": (HASH, lambda folder, writable: MihIndex(HASH, folder, writable=writable)),
+    "flat": (VECTOR, lambda folder, writable: FlatIndex(VECTOR, folder, writable=writable)),
+    "hnsw": (VECTOR, lambda folder, writable: HnswIndex(VECTOR, folder, writable=writable)),
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Bytes of one gallery of `rows`: on disk, held while searching, and at the highest while adding."""
+
+    engine: str
+    rows: int
+    disk: int
+    searching: int
+    adding: int
+
+
+def draw(spec: FeatureSpec, count: int, seed: int) -> Features:
+    """Rows of a kind: uniform hashes, or clustered unit vectors."""
+    rng = np.random.default_rng(seed)
+    if spec.metric == "hamming":
+        return rng.integers(0, 256, (count, spec.width), np.uint8)
+    centres = np.random.default_rng(0).standard_normal((500, spec.width), np.float32)
+    out = np.empty((count, spec.width), np.float32)
+    for start in range(0, count, 512):  # in pieces, whose room does not count
+        some = out[start : start + 512]
+        noise = rng.standard_normal(some.shape, np.float32)
+        some[:] = normalise(centres[rng.integers(0, len(centres), len(some))] + np.float32(0.7) * noise)
+    return out
+
+
+def held() -> int:
+    """Bytes of memory that this process holds now, mapped files included."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def highest() -> int:
+    """The most it ever held."""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+
+
+def build(engine: str, rows: int, folder: Path) -> int:
+    """Fill an index; gives the bytes held at the highest, beyond those of an empty one."""
+    spec, open_index = ENGINES[engine]
+    index = open_index(folder, True)
+    index.upsert(Rows(np.array([1]), draw(spec, 1, 0), np.array([1])))
+    index.search(draw(spec, 1, 0), 1)
+    before = held()
+    unsaved = 0
+    for start in range(0, rows, BATCH):
+        ids = np.arange(start + 1, min(start + BATCH, rows) + 1)
+        index.upsert(Rows(ids, draw(spec, len(ids), start + 1), np.ones_like(ids)))
+        unsaved += len(ids)
+        if unsaved > max(1000, SAVED_SHARE * index.count()):
+            index.flush(int(ids[-1]))
+            unsaved = 0
+    index.flush(rows)
+    index.close()
+    return highest() - before
+
+
+def search(engine: str, folder: Path) -> int:
+    """Open a snapshot and search it; gives the bytes held, beyond those of an empty index."""
+    spec, open_index = ENGINES[engine]
+    with tempfile.TemporaryDirectory() as empty:
+        small = open_index(Path(empty), True)
+        small.upsert(Rows(np.array([1]), draw(spec, 1, 0), np.array([1])))
+        small.search(draw(spec, 1, 0), 1)
+        small.close()
+    before = held()
+    index = open_index(folder, False)
+    for query in draw(spec, QUERIES, 7):
+        index.search(query[None], 10, tenant=1)
+    after = held()
+    index.close()
+    return after - before
+
+
+def catalog(rows: int, folder: Path) -> int:
+    """Fill a catalog with pictures of both generations, keys and paths as below; gives the size of its file."""
+    with Catalog.open(folder / "catalog.sqlite", create=True) as made:
+        tenant = made.tenant_id("default", create=True)
+        for start in range(0, rows, 1000):
+            count = min(1000, rows - start)
+            hashes, vectors = draw(HASH, count, start), draw(VECTOR, count, start)
+            made.put([entry(tenant, start + n, hashes[n], vectors[n]) for n in range(count)])
+        made.checkpoint()
+    return (folder / "catalog.sqlite").stat().st_size
+
+
+def entry(tenant: int, number: int, code: Features, vector: Features) -> Entry:
+    """A picture with texts as long as the plan assumes."""
+    key = f"2026/{number // 500:06d}/{number:09d}.jpg"[:KEY]
+    return Entry(
+        tenant,
+        key,
+        f"/srv/pictures/library-of-a-photographer/{key}".rjust(PATH, "/")[-PATH:],
+        sha256=os.urandom(32),
+        nbytes=75_000 + number % 1000,
+        width=4000,
+        height=3000,
+        format="JPEG",
+        mtime_ns=1_790_000_000_000_000_000 + number,
+        attributes={"album": f"{number % 1000:04d}", "year": 2026},
+        features={HASH: code, VECTOR: vector},
+    )
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def apart(*arguments: str) -> int:
+    """Run one step in a process of its own; gives the number that it prints."""
+    command = [sys.executable, "-m", "benchmarks.plan_check", "--step", *arguments]
+    patient = {**os.environ, "OMP_WAIT_POLICY": "passive"}  # threads that wait for each other leave the cores to others
+    done = subprocess.run(
+        command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1], env=patient
+    )
+    return int(done.stdout)
+
+
+def measure(engine: str, rows: int) -> Measured:
+    """Build one gallery, and weigh it."""
+    with tempfile.TemporaryDirectory() as folder:
+        if engine == "sqlite":
+            return Measured(engine, rows, apart("sqlite", str(rows), folder), 0, 0)
+        adding = apart("build", engine, str(rows), folder)
+        searching = apart("search", engine, folder)
+        return Measured(engine, rows, size_of(Path(folder)), searching, adding)
+
+
+def planned(engine: str, rows: int) -> Measured:
+    """What the plan says of the same gallery."""
+    if engine == "sqlite":
+        kept = make_plan(Wish(rows, key=KEY, path=PATH, attributes=ATTRIBUTES, catalog="sqlite")).catalog
+        return Measured(engine, rows, kept.disk, 0, 0)
+    pipeline = PHASH if ENGINES[engine][0] is HASH else VGG16
+    part = make_plan(Wish(rows, (pipeline,), {pipeline.name: engine})).parts[0]
+    return Measured(engine, rows, part.disk, part.memory, part.adding)
+
+
+def step(name: str, *arguments: str) -> int:
+    """One step, in this process."""
+    if name == "sqlite":
+        return catalog(int(arguments[0]), Path(arguments[1]))
+    if name == "build":
+        return build(arguments[0], int(arguments[1]), Path(arguments[2]))
+    return search(arguments[0], Path(arguments[1]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[50_000, 100_000])
+    parser.add_argument("--engines", nargs="+", default=[*ENGINES, "sqlite"])
+    parser.add_argument("--step", nargs="+", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.step:
+        print(step(*arguments.step))
+        return
+    print(json.dumps(describe()))
+    print(f"{'engine':<8} {'rows':>9}  {'':<10} {'measured':>10} {'planned':>10}  planned / measured")
+    raw = []
+    for engine in arguments.engines:
+        for rows in arguments.sizes:
+            found, said = measure(engine, rows), planned(engine, rows)
+            raw.append({**asdict(found), "planned": asdict(said)})
+            for what in ("disk", "searching", "adding"):
+                a, b = getattr(found, what), getattr(said, what)
+                if a:
+                    most = ", at the most" if what == "adding" else ""
+                    print(
+                        f"{engine:<8} {rows:>9,}  {what:<10} {a / 1e6:>7.1f} MB {b / 1e6:>7.1f} MB  {b / a:.2f}{most}",
+                        flush=True,
+                    )
+    write_rows("plan_check", raw)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,257 @@
+"""`plan`: what a gallery of a certain size takes, and how its engines are set up."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from lookalike.cli.failures import ExitCode
+from lookalike.cli.options import Session, pairs
+from lookalike.cli.output import counted, emit, out, say, size
+from lookalike.errors import BadSetting
+from lookalike.features import model_entries
+from lookalike.plan import ENGINES, Part, PipelineWish, Plan, Wish, count_of, make_plan, size_of
+from lookalike.plan.wishes import DATABASES
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The options of `plan`, as they were written."""
+
+    pictures: str
+    pipelines: Sequence[str] | None
+    engine: Sequence[str] | None
+    tenants: str
+    qps: float
+    replicas: int | None
+    machines: int
+    cores: int
+    memory: str
+    precision: str
+    catalog: str | None
+    features: str
+    thumbnails: float
+
+
+def plan(session: Session, asked: Asked, *, sources: bool) -> int:
+    """Work the plan out and show it; raises BadSetting for one that cannot be."""
+    made = make_plan(_wish(session, asked))
+    if session.json:
+        emit(plan_object(made))
+        return ExitCode.FINE
+    _show(made)
+    if sources:
+        _show_sources(made)
+    return ExitCode.FINE
+
+
+def _wish(session: Session, asked: Asked) -> Wish:
+    if asked.catalog is not None and asked.catalog not in DATABASES:
+        raise BadSetting(f"--catalog is one of {', '.join(DATABASES)}, not {asked.catalog!r}")
+    if asked.features not in ("catalog", "engine"):
+        raise BadSetting(f"--features are kept by catalog or engine, not by {asked.features!r}")
+    pipelines = tuple(_pipelines(session, asked.pipelines or ("phash,vgg16",)))
+    return Wish(
+        count_of(asked.pictures, "--pictures"),
+        pipelines,
+        _engines(asked.engine or (), pipelines),
+        tenants=count_of(asked.tenants, "--tenants"),
+        searches=asked.qps,
+        replicas=asked.replicas,
+        machines=asked.machines,
+        cores=asked.cores,
+        memory=size_of(asked.memory, "--memory"),
+        precision=asked.precision,
+        catalog=asked.catalog,
+        features="engine" if asked.features == "engine" else "catalog",
+        thumbnails=asked.thumbnails,
+    )
+
+
+def _pipelines(session: Session, written: Iterable[str]) -> Iterable[PipelineWish]:
+    """`NAME`, as the models know it, or `NAME:DIMENSIONS` for vectors of a model that is none of them."""
+    known = model_entries(session.settings.models)
+    for text in (part.strip() for line in written for part in line.split(",") if part.strip()):
+        name, colon, dimensions = text.partition(":")
+        if colon:
+            yield PipelineWish(name, "cosine", count_of(dimensions, f"the dimensions of {name}"))
+        elif name in known:
+            yield PipelineWish(name, known[name].metric, known[name].dimensions)
+        else:
+            raise BadSetting(
+                f"no encoder is called {name!r}; give its dimensions ({name}:768), or one of {', '.join(known)}"
+            )
+
+
+def _engines(written: Iterable[str], pipelines: Sequence[PipelineWish]) -> dict[str, str]:
+    """`NAME=ENGINE`, or an engine alone for every pipeline that it can hold."""
+    engines: dict[str, str] = {}
+    for text in written:
+        if "=" in text:
+            engines |= pairs([text], "--engine")
+            continue
+        if text.removeprefix("milvus:") not in ENGINES:
+            raise BadSetting(f"no engine is called {text!r}; there are {', '.join(ENGINES)}")
+        metrics = {"flat": ("hamming", "cosine"), "mih": ("hamming",), "elasticsearch": ("hamming",)}.get(
+            text, ("cosine",)
+        )
+        fitting = [pipeline.name for pipeline in pipelines if pipeline.metric in metrics]
+        if not fitting:
+            held = "hashes" if metrics == ("hamming",) else "vectors"
+            raise BadSetting(f"{text} holds {held}, and none of the pipelines has any; see --pipelines")
+        engines |= dict.fromkeys(fitting, text)
+    return engines
+
+
+def plan_object(made: Plan) -> dict[str, Any]:
+    """The plan as docs/cli.md describes it."""
+    wish = made.wish
+    asked = {key: value for key, value in asdict(wish).items() if key not in ("pipelines", "engines")}
+    return {
+        **asked,
+        "pipelines": [
+            _pipeline_object(pipeline, part) for pipeline, part in zip(wish.pipelines, made.parts, strict=True)
+        ],
+        "catalog": {key: value for key, value in asdict(made.catalog).items() if key != "used"},
+        "serving": {key: value for key, value in asdict(made.serving).items() if key != "used"},
+        "adding": {key: value for key, value in asdict(made.adding).items() if key != "used"},
+        "total": {"memory": _memory(made), "disk": _disk(made), "cores": _cores(made)},
+        "leaving": [asdict(end) for end in made.leaving],
+        "notes": list(made.notes),
+        "constants": [asdict(constant) for constant in made.used],
+    }
+
+
+def _pipeline_object(pipeline: PipelineWish, part: Part) -> dict[str, Any]:
+    told = {key: value for key, value in asdict(part).items() if key not in ("pipeline", "used")}
+    raw = {"metric": pipeline.metric, "dimensions": pipeline.dimensions, "feature_bytes": pipeline.raw}
+    return {"name": pipeline.name, **raw, **told, "embedded": part.embedded}
+
+
+def _memory(made: Plan) -> int:
+    """Bytes while searching, of everything; embedded indexes count once for each process, as if each had a machine."""
+    inside = sum(part.memory for part in made.parts if part.embedded)
+    outside = sum(part.memory for part in made.parts if not part.embedded)
+    return outside + made.serving.processes * (inside + made.serving.memory)
+
+
+def _disk(made: Plan) -> int:
+    inside = sum(part.disk for part in made.parts if part.embedded) * made.serving.processes
+    return made.catalog.disk + inside + sum(part.disk for part in made.parts if not part.embedded)
+
+
+def _cores(made: Plan) -> float | None:
+    if made.serving.cores is None:
+        return None
+    return made.serving.cores + sum(part.cores for part in made.parts)
+
+
+def _show(made: Plan) -> None:
+    wish = made.wish
+    say(
+        f"{counted(wish.pictures, 'picture')} of {counted(wish.tenants, 'tenant')}, "
+        f"{wish.searches:,g} searches a second; "
+        f"machines with {wish.memory / 1e9:,g} GB and {counted(wish.cores, 'core')}"
+    )
+    for pipeline in wish.pipelines:
+        if pipeline.metric == "cosine":
+            each = f"{pipeline.dimensions:,} floats of 4 bytes are {pipeline.raw:,} bytes a picture"
+            say(f"{pipeline.name}: {each}, {size(pipeline.raw * wish.pictures)} in all.")
+    say()
+    out().print(_table(made))
+    say()
+    _show_words(made)
+
+
+def _table(made: Plan) -> Table:
+    table = Table(box=None, padding=(0, 2), header_style="dim", pad_edge=False)
+    table.add_column("")
+    table.add_column("where", overflow="fold")
+    for name in ("memory", "while adding", "disk", "cores"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for part in made.parts:
+        held = size(part.adding) if part.adding else ""
+        table.add_row(part.pipeline, _where(part), size(part.memory), held, size(part.disk), _number(part.cores))
+    table.add_row("catalog", _catalog_where(made), "", "", size(made.catalog.disk), "")
+    serving = made.serving
+    where = f"{counted(serving.processes, 'process', 'processes')} that answer"
+    table.add_row("queries", where, size(serving.processes * serving.memory), "", "", _number(serving.cores))
+    table.add_section()
+    table.add_row("all", "", size(_memory(made)), "", size(_disk(made)), _number(_cores(made)), style="bold")
+    return table
+
+
+def _where(part: Part) -> str:
+    name = f"Milvus {part.index_type}" if part.engine == "milvus" else part.engine
+    if part.embedded:
+        return f"{name}, embedded"
+    name = name if part.engine == "milvus" else "Elasticsearch"
+    copies = f"{part.copies} copies on " if part.copies > 1 else ""
+    return f"{name}, {copies}{counted(part.machines, 'machine')}"
+
+
+def _catalog_where(made: Plan) -> str:
+    name = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[made.catalog.database]
+    extra = []
+    if made.catalog.features:
+        extra.append(f"features {size(made.catalog.features)}")
+    if made.catalog.thumbnails:
+        extra.append(f"small pictures {size(made.catalog.thumbnails)}")
+    return f"{name} ({', '.join(extra)})" if extra else name
+
+
+def _number(cores: float | None) -> str:
+    if cores is None:
+        return "?"
+    return "< 0.1" if cores < 0.05 else f"{cores:,.1f}" if cores < 10 else f"{cores:,.0f}"
+
+
+def _days(days: float) -> str:
+    for unit, length in (("days", 1.0), ("hours", 24.0), ("minutes", 1440.0)):
+        if days * length >= 1.95 or unit == "minutes":
+            return f"{days * length:,.1f} {unit}" if days * length < 10 else f"{days * length:,.0f} {unit}"
+    return ""
+
+
+def _show_words(made: Plan) -> None:
+    grid = Table(box=None, padding=(0, 2), show_header=False, pad_edge=False)
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
+    adding, wish = made.adding, made.wish
+    by = f"{counted(wish.machines, 'machine')} of {counted(wish.cores, 'core')}"
+    if adding.days is None or adding.rate is None:
+        grid.add_row("adding", f"by {by}: not known")
+    else:
+        building = f", {_days(adding.building)} of them for building the graph" if adding.building else ""
+        grid.add_row("adding", f"{_days(adding.days)} by {by}, {adding.rate:,.0f} pictures/s{building}")
+    for part in made.parts:
+        grid.add_row(part.pipeline, Text(f"{_where(part).split(',')[0]}: {part.why}"))
+        if not part.embedded:
+            grid.add_row("", Text(", ".join(f"{name} {_setting(value)}" for name, value in part.settings.items())))
+            grid.add_row("", Text(f'[index] {part.pipeline} = "{part.url}"'))
+        for text in part.notes:
+            grid.add_row("", Text(text))
+    grid.add_row("catalog", Text(f"{_catalog_where(made).split(' ')[0]}: {made.catalog.why}"))
+    for text in (*made.catalog.notes, *made.notes):
+        grid.add_row("note", Text(text))
+    for end in made.leaving:
+        grid.add_row("until", Text(f"{end.pictures:,} pictures for {end.pipeline}, then {end.to}: {end.because}"))
+    out().print(grid)
+
+
+def _setting(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:,}" if value >= 10_000 else f"{value:g}"
+
+
+def _show_sources(made: Plan) -> None:
+    say()
+    table = Table(box=None, padding=(0, 2), header_style="dim", pad_edge=False)
+    table.add_column("constant")
+    table.add_column("value", justify="right", no_wrap=True)
+    table.add_column("unit")
+    table.add_column("from", overflow="fold")
+    for constant in made.used:
+        table.add_row(constant.name, f"{constant.value:,.4g}", Text(constant.unit), Text(constant.source))
+    out().print(table)

@@ -1,0 +1,217 @@
+"""Capacity planning: the article's arithmetic, what is chosen when, and what is refused."""
+
+import math
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lookalike.errors import BadSetting
+from lookalike.plan import ENGINES, PHASH, VGG16, PipelineWish, Wish, constants, count_of, make_plan, size_of
+from lookalike.plan.catalog import POSTGRESQL, SQLITE
+from lookalike.stores.elastic_settings import read_settings
+from lookalike.stores.milvus_settings import BUILD, FLAT_ROWS, SERVER_INDEXES, UNTUNED
+from lookalike.stores.milvus_settings import Settings as MilvusSettings
+
+GB = 10**9
+SIZES = (1, 1000, 50_000, 10**6, 10**7, 10**8, 10**9, 10**10)
+
+
+@pytest.mark.parametrize(("pictures", "size"), [(1, 2048), (10**6, 2 * GB), (10**9, 2000 * GB)])
+def test_the_articles_arithmetic(pictures: int, size: int) -> None:
+    assert VGG16.raw == 512 * 4
+    assert pictures * VGG16.raw == pytest.approx(size, rel=0.03)
+
+
+def test_a_scan_holds_the_vectors_and_little_more() -> None:
+    [part] = make_plan(Wish(10**6, (VGG16,), {"vgg16": "flat"})).parts
+    assert 2.048 * GB < part.disk < 2.1 * GB
+    assert part.disk < part.memory < 1.1 * part.disk
+
+
+COUNTS = {
+    "50000": 50_000,
+    "50_000": 50_000,
+    "50,000": 50_000,
+    "50k": 50_000,
+    "2.5M": 2_500_000,
+    "10B": 10**10,
+    " 7 ": 7,
+}
+
+
+@pytest.mark.parametrize(("text", "number"), COUNTS.items())
+def test_counts_are_read_as_people_write_them(text: str, number: int) -> None:
+    assert count_of(text, "--pictures") == number
+
+
+@pytest.mark.parametrize("text", ["", "many", "-5", "1.5", "1e9", "50 M M", "0x10", "k"])
+def test_what_is_no_count_is_refused(text: str) -> None:
+    with pytest.raises(BadSetting, match="--pictures is a whole number"):
+        count_of(text, "--pictures")
+
+
+def test_sizes_are_read_as_people_write_them() -> None:
+    assert size_of("64GB", "--memory") == size_of("64g", "--memory") == 64 * GB
+    assert size_of("1.5TB", "--memory") == 1500 * GB
+    assert size_of("1GiB", "--memory") == 1 << 30
+    for text in ("64", "GB", "-1GB", "64 parrots"):
+        with pytest.raises(BadSetting, match="--memory is a size"):
+            size_of(text, "--memory")
+
+
+def test_small_galleries_stay_embedded_and_large_ones_leave() -> None:
+    small = make_plan(Wish(50_000))
+    assert [part.engine for part in small.parts] == ["mih", "hnsw"]
+    assert small.catalog.database == "sqlite"
+    large = make_plan(Wish(10**9, tenants=10**6))
+    assert [part.engine for part in large.parts] == ["elasticsearch", "milvus"]
+    assert large.catalog.database == "postgresql"
+    assert "GB in one process" in large.parts[1].why
+
+
+def test_the_end_of_an_embedded_index_is_where_the_choice_turns() -> None:
+    until = {end.pipeline: end.pictures for end in make_plan(Wish(50_000)).leaving}
+    for place, name, engine in ((0, "phash", "mih"), (1, "vgg16", "hnsw")):
+        assert make_plan(Wish(until[name])).parts[place].engine == engine
+        assert make_plan(Wish(until[name] + 1)).parts[place].engine != engine
+
+
+def test_many_searches_are_a_reason_to_leave_too() -> None:
+    part = make_plan(Wish(10**6, searches=10_000)).parts[1]
+    assert part.engine == "milvus"
+    assert "cores busy" in part.why
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_more_pictures_never_take_less(engine: str) -> None:
+    pipeline = PHASH if engine in ("mih", "elasticsearch") else VGG16
+    most = 10**9 if engine in ("mih", "hnsw") else 10**10
+    plans = [make_plan(Wish(n, (pipeline,), {pipeline.name: engine})) for n in SIZES if n <= most]
+    for before, after in pairwise(plans):
+        assert before.parts[0].memory <= after.parts[0].memory or engine == "milvus"
+        assert before.parts[0].disk < after.parts[0].disk
+        assert before.catalog.disk < after.catalog.disk
+
+
+def test_memory_falls_and_the_disk_grows_from_type_to_type() -> None:
+    parts = [
+        make_plan(Wish(10**8, (VGG16,), {"vgg16": name})).parts[0] for name in ("HNSW", "FLAT", "IVF_SQ8", "DISKANN")
+    ]
+    assert all(more.memory > less.memory for more, less in pairwise(parts))
+    assert parts[-1].disk == max(part.disk for part in parts)
+    assert [part.index_type for part in parts] == ["HNSW", "FLAT", "IVF_SQ8", "DISKANN"]
+
+
+@given(
+    st.integers(1, 10**12),
+    st.integers(1, 10**6),
+    st.integers(64, 4096),
+    st.sampled_from([None, 0, 1, 2]),
+    st.sampled_from([4, 16, 64, 512, 4096]),
+)
+def test_every_plan_is_made_of_sensible_numbers(
+    pictures: int, tenants: int, dimensions: int, replicas: int | None, memory: int
+) -> None:
+    pipelines = (PHASH, PipelineWish("own", "cosine", dimensions))
+    made = make_plan(Wish(pictures, pipelines, tenants=min(tenants, pictures), replicas=replicas, memory=memory * GB))
+    for part in made.parts:
+        assert 0 < part.disk < math.inf
+        assert 0 < part.memory < math.inf
+        assert part.machines >= 1
+        if part.engine == "milvus":
+            assert part.settings.get("num_partitions", part.settings.get("partitions", 1)) <= 1024  # type: ignore[operator]
+    assert made.adding.days is None, "the speed of a model of one's own was not measured"
+    assert len(set(made.used)) == len(made.used)
+
+
+@pytest.mark.parametrize("tenants", [1, 10, 10**6])
+def test_the_addresses_are_understood_by_the_engines(tenants: int) -> None:
+    made = make_plan(Wish(10**9, tenants=tenants))
+    elastic = read_settings(made.parts[0].url)
+    assert elastic.shards == made.parts[0].settings["number_of_shards"]
+    assert elastic.replicas == made.parts[0].settings["number_of_replicas"] == 1
+    assert elastic.routing == ("id" if tenants == 1 else "tenant")
+    milvus = MilvusSettings.read(made.parts[1].url)
+    assert milvus.index == made.parts[1].index_type
+    assert milvus.replicas == made.parts[1].settings["replica_number"] == 2
+    assert (milvus.tenants, milvus.buckets) == (
+        "partitions" if tenants == 10 else "key",
+        1024 if tenants > 10 else None,
+    )
+
+
+def test_the_settings_are_those_of_the_adapter() -> None:
+    assert constants.MILVUS_SCANNED.value == FLAT_ROWS
+    for name in SERVER_INDEXES:
+        [part] = make_plan(Wish(10**6, (VGG16,), {"vgg16": name})).parts
+        for key, value in BUILD[name].items():
+            assert part.settings[key] == value
+    assert constants.IVF_PROBES.value == UNTUNED["IVF_SQ8"]
+
+
+def test_days_shrink_with_machines_and_grow_with_precision() -> None:
+    one = make_plan(Wish(10**8, precision="bf16")).adding.days
+    ten = make_plan(Wish(10**8, machines=10, precision="bf16")).adding.days
+    slow = make_plan(Wish(10**8, precision="fp32")).adding.days
+    hashes = make_plan(Wish(10**8, (PHASH,))).adding.days
+    assert one is not None
+    assert ten is not None
+    assert slow is not None
+    assert hashes is not None
+    assert one == pytest.approx(10 * ten)
+    assert slow > 2 * one > 50 * hashes
+
+
+def test_features_can_be_left_to_the_engines() -> None:
+    with_them = make_plan(Wish(10**9))
+    without = make_plan(Wish(10**9, features="engine"))
+    assert without.catalog.disk < 0.3 * with_them.catalog.disk
+    assert "reading pictures again" in without.catalog.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("wish", "remedy"),
+    [
+        ({"pictures": 0}, "pictures: from 1"),
+        ({"pictures": 10, "tenants": 11}, "tenants: from 1 to 10"),
+        ({"pictures": 10**13}, "pictures: from 1 to 1,000,000,000,000"),
+        ({"pictures": 10, "replicas": 99}, "replicas: from 0 to 10"),
+        ({"pictures": 10, "memory": GB}, "give --memory"),
+        ({"pictures": 10, "precision": "fp64"}, "one of fp32, bf16, int8"),
+        ({"pictures": 10, "thumbnails": 2.0}, "a share"),
+        ({"pictures": 10, "pipelines": ()}, "name one or more pipelines"),
+        ({"pictures": 10, "engines": {"sscd": "flat"}}, "none of the pipelines"),
+        ({"pictures": 10, "engines": {"vgg16": "mih"}}, "choose hnsw or flat"),
+        ({"pictures": 10, "engines": {"phash": "hnsw"}}, "choose mih or flat"),
+        ({"pictures": 10, "engines": {"phash": "HNSW"}}, "choose elasticsearch, mih or flat"),
+        ({"pictures": 10, "engines": {"vgg16": "elasticsearch"}}, "choose milvus or hnsw"),
+        ({"pictures": 10, "engines": {"vgg16": "annoy"}}, "no engine is called 'annoy'"),
+        ({"pictures": 10**10, "engines": {"phash": "mih"}}, "4,294,967,296 rows at the most"),
+        ({"pictures": 10**10, "engines": {"vgg16": "hnsw"}}, "choose milvus"),
+        ({"pictures": 10, "engines": {"vgg16": "hnsw"}, "replicas": 1}, "leave out --replicas, or choose milvus"),
+        ({"pictures": 10, "features": "engine"}, "leave out --features"),
+        ({"pictures": 10**9, "catalog": "sqlite"}, "choose --catalog postgresql"),
+    ],
+)
+def test_impossible_wishes_are_refused_with_a_remedy(wish: dict[str, object], remedy: str) -> None:
+    with pytest.raises(BadSetting, match=remedy):
+        make_plan(Wish(**wish))  # type: ignore[arg-type]
+
+
+def test_every_constant_says_where_it_comes_from() -> None:
+    found = [value for value in vars(constants).values() if isinstance(value, constants.Constant)]
+    assert len(found) > 50
+    assert all(len(constant.source) >= 10 and constant.value > 0 and constant.unit for constant in found)
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "sqlite", "postgresql"),
+    [(256, 588, 609), (512, 1369, 1194), (1024, 4106, 2867)],
+)
+def test_rows_of_vectors_lie_in_pages_as_measured(dimensions: int, sqlite: float, postgresql: float) -> None:
+    """Bytes a row with its keys: `dbstat` of SQLite, `pg_relation_size` of PostgreSQL 15."""
+    pipeline = PipelineWish("own", "cosine", dimensions)
+    assert SQLITE.feature(pipeline) == pytest.approx(sqlite, rel=0.03)
+    assert POSTGRESQL.feature(pipeline) == pytest.approx(postgresql, rel=0.03)
