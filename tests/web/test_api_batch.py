@@ -215,7 +215,7 @@ def test_pictures_by_url(tmp_path: Path, pictures: str) -> None:
         assert (hits[0]["key"], hits[0]["evidence"]) == ("one", "exact")
         body = [json.dumps({"key": f"u{n}", "image": {"url": f"{pictures}/{n}"}}) for n in ("2", "x")]
         told = lines(client.post("/v1/images:batch", content="\n".join(body).encode(), headers=NDJSON))
-        assert [one["outcome"] for one in told] == ["added", "rejected"]
+        assert {one["key"]: one["outcome"] for one in told} == {"u2": "added", "ux": "rejected"}
         urls = [f"{pictures}/{n}" for n in range(5)] + [f"{pictures}/x"]
         told = ended(client, client.post("/v1/jobs", json={"kind": "import", "urls": urls}).json())
         assert told["progress"]["done"] == told["progress"]["total"] == 6

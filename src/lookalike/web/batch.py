@@ -191,8 +191,8 @@ async def put_images(
 ) -> Response:
     """A form of files, each under its file name, or lines of JSON (`BatchItem`).
 
-    The answer is NDJSON, a line (`BatchLine`) a picture as it becomes durable; what is no picture is rejected in its
-    line and stops nothing. At most 10,000 pictures a request.
+    The answer is NDJSON, a line (`BatchLine`) a picture as it becomes durable, in that order; what is no picture is
+    rejected in its line and stops nothing. At most 10,000 pictures a request.
     """
     here.work.admit()
     if media_type(request) not in ("multipart/form-data", NDJSON, "application/jsonl"):

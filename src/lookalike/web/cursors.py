@@ -77,9 +77,12 @@ def place_in(cursor: str | None) -> Any:
     if cursor is None:
         return None
     try:
-        return json.loads(_read(cursor))
+        place = json.loads(_read(cursor))
     except (ValueError, RecursionError):
         raise _unreadable() from None
+    if place is None:
+        raise _unreadable()
+    return place
 
 
 def key_in(cursor: str | None) -> str | None:

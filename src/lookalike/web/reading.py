@@ -114,13 +114,14 @@ def _no_constant(name: str) -> Any:
 def _inspect(value: Any, *, texts: bool) -> None:
     """Raise BadInput for a value that is too deep or, where asked for, holds text that no database keeps."""
     level = [value]
-    for _ in range(DEEPEST_JSON + 1):
+    for depth in range(DEEPEST_JSON + 1):
         if texts and not all(storable(v) for v in level if isinstance(v, str)):
             raise BadInput("the JSON holds a NUL character, or half of a surrogate pair, which is not allowed")
-        level = [inner for v in level for inner in _members(v)]
+        level, above = [inner for v in level for inner in _members(v)], level
+        if depth == DEEPEST_JSON and any(isinstance(v, dict | list) for v in above):
+            raise BadInput(f"the JSON has objects or lists more than {DEEPEST_JSON} deep")
         if not level:
             return
-    raise BadInput(f"the JSON has objects or lists more than {DEEPEST_JSON} deep")
 
 
 def _members(value: Any) -> Iterable[Any]:

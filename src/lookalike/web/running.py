@@ -5,7 +5,8 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ POLL_SECONDS = 2.0
 """How often the catalog is asked for jobs that other processes queued."""
 BEAT_SECONDS = 1.0
 """How often a running job's progress is written."""
+FETCHES = 4
+"""URLs fetched at the same time, the more so as requests fetch some, too."""
+GROUP = 16
+"""Fetched pictures that are written together."""
 TOLD_REJECTED = 100
 TOLD_CLUSTERS = 1000
 """Rejected pictures and clusters that a job's result names."""
@@ -29,11 +34,15 @@ log = logging.getLogger("lookalike.jobs")
 
 @dataclass(slots=True)
 class Progress:
-    """How a job stands; written by the job's thread, read by the one that tells of it."""
+    """How a job stands; written by the job's thread, read by the one that tells of it.
+
+    `lost` is set once the job is no longer this process's: it was cancelled, or taken up by another.
+    """
 
     attempts: int
     done: int = 0
     total: int | None = None
+    lost: threading.Event = field(default_factory=threading.Event)
     counts: dict[str, int] = field(default_factory=dict)
     result: dict[str, list[Any]] = field(default_factory=dict)
 
@@ -87,6 +96,9 @@ class JobRunner:
                 raise BadInput(f"{named!r} is not below a folder given by `lookalike serve --import-from DIR`")
         return found
 
+    def _halts(self, progress: Progress) -> bool:
+        return progress.lost.is_set() or self._stop.is_set()
+
     def _loop(self) -> None:
         while not self._stop.is_set():
             try:
@@ -103,14 +115,14 @@ class JobRunner:
     def _run(self, job: Job) -> None:
         log.info("job %s (%s) begins, attempt %d", job.id, job.kind, job.attempts)
         progress = Progress(job.attempts)
-        over, lost = threading.Event(), threading.Event()
-        beating = threading.Thread(target=self._beat, args=(job, progress, over, lost), name="lookalike-job-beat")
+        over = threading.Event()
+        beating = threading.Thread(target=self._beat, args=(job, progress, over), name="lookalike-job-beat")
         beating.start()
         state: JobState = "done"
         told: dict[str, Any] = {}
         try:
             for _ in STEPS[job.kind](self, job, progress):
-                if lost.is_set() or self._stop.is_set():
+                if self._halts(progress):
                     break
         except LookalikeError as error:
             state, told = "failed", {"error": problem_of(error)}
@@ -123,7 +135,7 @@ class JobRunner:
         finally:
             over.set()
             beating.join()
-        self._end(job, state, {**progress.told(), **told}, lost=lost.is_set())
+        self._end(job, state, {**progress.told(), **told}, lost=progress.lost.is_set())
 
     def _end(self, job: Job, state: JobState, progress: Mapping[str, Any], *, lost: bool) -> None:
         stopped = self._stop.is_set() and state == "done"
@@ -136,12 +148,12 @@ class JobRunner:
             log.warning("cannot write how job %s ended; it will be begun again: %s", job.id, error)
         log.info("job %s: %s", job.id, "put back" if stopped else "lost or cancelled" if lost else state)
 
-    def _beat(self, job: Job, progress: Progress, over: threading.Event, lost: threading.Event) -> None:
+    def _beat(self, job: Job, progress: Progress, over: threading.Event) -> None:
         """Write the progress now and then, which also shows that this process lives, and learn of cancelling."""
         while not over.wait(BEAT_SECONDS):
             try:
                 if not self._service.catalog.update_job(job.id, self._worker, progress.told()):
-                    lost.set()
+                    progress.lost.set()
                     return
             except LookalikeError as error:
                 log.warning("cannot write how job %s stands: %s", job.id, error)
@@ -151,27 +163,39 @@ class JobRunner:
     def _import(self, job: Job, progress: Progress) -> Iterator[None]:
         attributes = job.request.get("attributes")
         if "paths" in job.request:
-            paths = self.check_paths(job.request["paths"])
-            items: Iterator[Item | Outcome] = items_from(paths, attributes=attributes)
+            groups: Iterable[Iterable[Item | Outcome]] = [
+                items_from(self.check_paths(job.request["paths"]), attributes=attributes)
+            ]
         else:
             progress.total = len(job.request["urls"])
-            items = (self._fetched(url, attributes) for url in job.request["urls"])
-        for outcome in self._service.add_iter(items, tenant=job.tenant):
-            progress.done += 1
-            progress.count(outcome.outcome)
-            rejected = progress.result.setdefault("rejected", [])
-            if outcome.outcome == "rejected" and len(rejected) < TOLD_REJECTED:
-                rejected.append({"key": outcome.key, "reason": outcome.reason})
-            yield
+            groups = self._fetched(job.request["urls"], attributes, progress)
+        for group in groups:
+            for outcome in self._service.add_iter(group, tenant=job.tenant):
+                progress.done += 1
+                progress.count(outcome.outcome)
+                rejected = progress.result.setdefault("rejected", [])
+                if outcome.outcome == "rejected" and len(rejected) < TOLD_REJECTED:
+                    rejected.append({"key": outcome.key, "reason": outcome.reason})
+                yield
 
-    def _fetched(self, url: str, attributes: Mapping[str, Any] | None) -> Item | Outcome:
-        if self._stop.is_set():
-            return Outcome(url, None, "rejected", "unreadable: the server is stopping")
-        try:
-            return Item(url, self._fetcher.fetch(url), attributes)
-        except (BadInput, NotFound, Unavailable) as error:
-            word = error.reason if isinstance(error, ImageRejected) else "unreadable"
-            return Outcome(url, None, "rejected", f"{word}: {error}")
+    def _fetched(
+        self, urls: Sequence[str], attributes: Mapping[str, Any] | None, progress: Progress
+    ) -> Iterator[list[Item | Outcome]]:
+        def fetch(url: str) -> Item | Outcome:
+            if self._halts(progress):
+                return Outcome(url, None, "rejected", "unreadable: the job was stopped")
+            try:
+                return Item(url, self._fetcher.fetch(url), attributes)
+            except (BadInput, NotFound, Unavailable) as error:
+                word = error.reason if isinstance(error, ImageRejected) else "unreadable"
+                return Outcome(url, None, "rejected", f"{word}: {error}")
+
+        with ThreadPoolExecutor(FETCHES, thread_name_prefix="lookalike-job-fetch") as pool:
+            for start in range(0, len(urls), GROUP):
+                group = list(pool.map(fetch, urls[start : start + GROUP]))
+                if self._halts(progress):
+                    return
+                yield group
 
     def _repair(self, job: Job, progress: Progress) -> Iterator[None]:
         report = self._service.repair()
