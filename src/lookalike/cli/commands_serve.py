@@ -35,6 +35,26 @@ def serve(
             help="Answer to this name, too, as a proxy before the server sends it. Repeatable.",
         ),
     ] = None,
+    fetch_allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fetch-allow",
+            metavar="NETWORK",
+            show_default=False,
+            help="Fetch pictures by URL from this network, too, though it is not public: 10.1.0.0/16. Repeatable.",
+        ),
+    ] = None,
+    fetch_port: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--fetch-port",
+            metavar="N",
+            min=1,
+            max=65535,
+            show_default=False,
+            help="And from this port, besides 80 and 443. Repeatable.",
+        ),
+    ] = None,
     threads: Annotated[int, typer.Option(metavar="N", min=1, max=512, help="Requests worked on at once.")] = 16,
     log: Annotated[
         bool | None,
@@ -49,5 +69,15 @@ def serve(
     """Serve the gallery: a page for people and an HTTP API for programs. Stop it with Ctrl-C."""
     from lookalike.cli.serving import Wanted, serve
 
-    wanted = Wanted(host, port, tuple(allow_host or ()), tuple(import_from or ()), threads, log, open_page=open_page)
+    wanted = Wanted(
+        host,
+        port,
+        tuple(allow_host or ()),
+        tuple(import_from or ()),
+        threads,
+        log,
+        open_page=open_page,
+        fetch_allow=tuple(fetch_allow or ()),
+        fetch_ports=tuple(fetch_port or ()),
+    )
     return serve(session, wanted)

@@ -8,6 +8,7 @@ from pathlib import Path
 from lookalike.cli.failures import ExitCode
 from lookalike.cli.options import Session
 from lookalike.cli.output import emit, note, say, shown
+from lookalike.imaging.fetch import Fetcher, parse_networks
 from lookalike.web.context import ServeSettings
 from lookalike.web.logs import set_up
 from lookalike.web.server import Where, run
@@ -25,6 +26,8 @@ class Wanted:
     threads: int
     log: bool | None
     open_page: bool
+    fetch_allow: tuple[str, ...] = ()
+    fetch_ports: tuple[int, ...] = ()
 
 
 def serve(session: Session, wanted: Wanted) -> int:
@@ -32,6 +35,7 @@ def serve(session: Session, wanted: Wanted) -> int:
     set_up(requests=not sys.stderr.isatty() if wanted.log is None else wanted.log)
     folders = tuple(Path(folder).expanduser().absolute() for folder in wanted.import_from)
     settings = ServeSettings(threads=wanted.threads, import_from=folders)
+    fetcher = Fetcher(allow=parse_networks(wanted.fetch_allow), ports=wanted.fetch_ports)
     where = Where(wanted.host, wanted.port, wanted.allowed_hosts)
 
     def up(url: str) -> None:
@@ -44,5 +48,5 @@ def serve(session: Session, wanted: Wanted) -> int:
             note("no browser could be opened; open the address above")
 
     with open_gallery(session.folder, batching=True, settings=session.settings) as gallery:
-        run(gallery, where, settings=settings, up=up)
+        run(gallery, where, settings=settings, fetcher=fetcher, up=up)
     return ExitCode.FINE

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from fastapi import Request, Security
+from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 
 from lookalike.catalog.keys import SCOPES, KeyLimits, Scope
@@ -65,3 +65,10 @@ def caller_with(scope: Scope) -> Callable[..., Awaitable[Caller]]:
         return caller
 
     return allowed
+
+
+async def admin_of_all(caller: Annotated[Caller, Depends(caller_with("admin"))]) -> Caller:
+    """A FastAPI dependency for what concerns all tenants together; raises AccessDenied for an admin of one."""
+    if not caller.any_tenant:
+        raise AccessDenied("this needs an admin's key that is bound to no tenant", authenticated=True)
+    return caller

@@ -45,12 +45,16 @@ def check_binding(host: str | None, allowed_hosts: Collection[str], *, keys: boo
     `host` is where it will listen, None for a socket in the file system; `allowed_hosts` are names it is to be known
     by, which means a proxy before it.
     """
-    if keys:
+    if keys or may_be_keyless(host, allowed_hosts):
         return
     if host is not None and not is_loopback(host):
         raise BadSetting(f"without an access key the service listens on loopback only, not on {host}; {REMEDY}")
-    if allowed_hosts:
-        raise BadSetting(f"without an access key the service answers to the names of loopback only; {REMEDY}")
+    raise BadSetting(f"without an access key the service answers to the names of loopback only; {REMEDY}")
+
+
+def may_be_keyless(host: str | None, allowed_hosts: Collection[str]) -> bool:
+    """Whether a server so bound may serve callers without a key, as long as none was ever made."""
+    return (host is None or is_loopback(host)) and not allowed_hosts
 
 
 class Hosts:

@@ -12,7 +12,7 @@ from lookalike import __version__
 from lookalike.catalog import Totals
 from lookalike.errors import LookalikeError
 from lookalike.service import MAX_RESULTS, PipelineStatus
-from lookalike.web.access import Caller, caller_with
+from lookalike.web.access import Caller, admin_of_all, caller_with
 from lookalike.web.context import Context, Here
 from lookalike.web.metrics import Gauged
 from lookalike.web.schemas import Json, Told, answer, problems
@@ -157,7 +157,7 @@ async def status(here: Here, caller: Annotated[Caller, Depends(caller_with("read
     response_class=Response,
     responses=problems(also={200: {"description": "Prometheus' text format.", "content": {"text/plain": {}}}}),
 )
-async def metrics(here: Here, _: Annotated[Caller, Depends(caller_with("admin"))]) -> Response:
+async def metrics(here: Here, _: Annotated[Caller, Depends(admin_of_all)]) -> Response:
     """Requests, stages, queue, index size and lag, refusals by reason."""
     return Response(await here.probe(here.metrics.text), media_type=CONTENT_TYPE_LATEST)
 

@@ -17,7 +17,7 @@ from lookalike.web.admission import Access
 from lookalike.web.app import create_app
 from lookalike.web.connections import UVICORN, PatientProtocol
 from lookalike.web.context import ServeSettings
-from lookalike.web.guard import Hosts, check_binding, is_loopback
+from lookalike.web.guard import Hosts, check_binding, is_loopback, may_be_keyless
 from lookalike.web.keyring import KeyRing
 from lookalike.web.sessions import FirstLink, session_router
 from lookalike.web.static import page_router
@@ -64,8 +64,8 @@ def run(
     keys = bool(service.catalog.access_keys())
     check_binding(where.host, where.allowed_hosts, keys=keys)
     ring = KeyRing(service.catalog.access_keys)
-    access = Access(ring, keyless=is_loopback(where.host))
-    link = FirstLink(ring) if keys else None
+    access = Access(ring, keyless=may_be_keyless(where.host, where.allowed_hosts))
+    link = FirstLink(ring) if keys and is_loopback(where.host) else None  # elsewhere, logs would carry it about
     routers = [page_router, session_router(access, link)]
     hosts = Hosts(where.host, where.allowed_hosts)
     with _stopping(), closing(_listening(where)) as listening:
