@@ -1,6 +1,7 @@
-// The HTTP API: one request function, errors as Problem, the key in sessionStorage.
+// The HTTP API: one request function, errors as Problem. The access key is handed in once and then lives in a cookie that
+// no script can read; so pictures load by plain links.
 
-const KEY = "lookalike.key";
+const SIGNED_IN = "lookalike.signed-in";
 const TENANT = "lookalike.tenant";
 const PATIENCE_MS = 120_000;
 
@@ -17,11 +18,10 @@ export class Problem extends Error {
 }
 
 export const access = {
-  get key() {
-    return sessionStorage.getItem(KEY) ?? "";
-  },
-  set key(value) {
-    keep(KEY, value);
+  /** Rises whenever another key is used: a request refused before that may be tried again. */
+  turn: 0,
+  get signedIn() {
+    return sessionStorage.getItem(SIGNED_IN) === "yes";
   },
   get tenant() {
     return sessionStorage.getItem(TENANT) ?? "";
@@ -29,13 +29,22 @@ export const access = {
   set tenant(value) {
     keep(TENANT, value);
   },
-  /** Set by keys.js: asks the person for a key, and answers whether one was given. */
+  /** Set by keys.js: asks the person for a key, and answers whether one was taken. */
   ask: async () => false,
+  /** Begins a session with a key; throws Problem where the server refuses it. */
+  async signIn(key) {
+    const response = await attempt("/session", { method: "POST", headers: { Authorization: `Bearer ${key}` } });
+    if (!response.ok) throw await problemOf(response);
+    this.turn += 1;
+    keep(SIGNED_IN, "yes");
+  },
+  async signOut() {
+    const response = await attempt("/session", { method: "DELETE" });
+    if (!response.ok) throw await problemOf(response);
+    keep(SIGNED_IN, "");
+  },
   headers() {
-    const headers = {};
-    if (this.key) headers.Authorization = `Bearer ${this.key}`;
-    if (this.tenant) headers["X-Tenant"] = this.tenant;
-    return headers;
+    return this.tenant ? { "X-Tenant": encodeURIComponent(this.tenant) } : {};
   },
 };
 
@@ -56,31 +65,32 @@ export async function problemOf(response) {
   return new Problem({ ...said, detail, status: response.status, retryAfter: Number.isFinite(after) ? after : null });
 }
 
+/** One try: gives whatever the server answers; throws Problem where no answer comes, AbortError when aborted. */
+async function attempt(path, { method = "GET", body, headers = {}, signal, keepalive }) {
+  const limit = AbortSignal.timeout(PATIENCE_MS);
+  const both = signal ? AbortSignal.any([signal, limit]) : limit;
+  try {
+    return await fetch(path, { method, body, keepalive, signal: both, headers: { ...headers, ...access.headers() } });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    if (error.name === "TimeoutError") throw new Problem({ status: 0, title: "No answer in time", detail: "The server took longer than two minutes." });
+    throw unreachable();
+  }
+}
+
+export const unreachable = () => new Problem({ status: 0, title: "The server cannot be reached", detail: "It may have stopped, or the network is down." });
+
 /** Sends a request and gives the Response; asks for a key once on 401; throws Problem, or AbortError when aborted. */
-export async function send(path, { method = "GET", json, body, headers = {}, signal, keepalive, query } = {}) {
+export async function send(path, { json, query, ...options } = {}) {
   const url = new URL(path, location.href);
   for (const [name, value] of Object.entries(query ?? {})) {
     if (value !== undefined && value !== null && value !== "") url.searchParams.set(name, value);
   }
-  const content = json === undefined ? {} : { "Content-Type": "application/json" };
-  const attempt = async () => {
-    const limit = AbortSignal.timeout(PATIENCE_MS);
-    const both = signal ? AbortSignal.any([signal, limit]) : limit;
-    const options = { method, body: json === undefined ? body : JSON.stringify(json), keepalive, signal: both };
-    try {
-      return await fetch(url, { ...options, headers: { ...content, ...headers, ...access.headers() } });
-    } catch (error) {
-      if (signal?.aborted) throw error;
-      const late = error.name === "TimeoutError";
-      throw new Problem({ status: 0, title: late ? "No answer in time" : "The server cannot be reached", detail: late ? "The server took longer than two minutes." : "It may have stopped, or the network is down." });
-    }
-  };
-  const used = access.key;
-  let response = await attempt();
-  if (response.status === 401 && !keepalive && (access.key !== used || (await access.ask(await problemOf(response.clone()))))) {
-    response = await attempt();
-  }
-  if (!response.ok && response.status !== 304) throw await problemOf(response);
+  const made = json === undefined ? options : { ...options, body: JSON.stringify(json), headers: { "Content-Type": "application/json", ...options.headers } };
+  const turn = access.turn;
+  let response = await attempt(url, made);
+  if (response.status === 401 && (access.turn !== turn || (await access.ask(await problemOf(response.clone()))))) response = await attempt(url, made);
+  if (!response.ok) throw await problemOf(response);
   return response;
 }
 

@@ -1,7 +1,7 @@
 // One cluster of duplicates: which picture is best, and what becomes of the others.
 import { button, h, icon, uniqueId } from "./dom.js";
 import { thumbnail } from "./thumbnail.js";
-import { bytes, count, distance, nameOf, pictures, plural } from "./words.js";
+import { bytes, count, distance, nameOf, pictures } from "./words.js";
 
 /** Most pixels first, then most bytes (less compressed), then the oldest. */
 export function bestOf(images) {
@@ -17,8 +17,8 @@ function member(image, best, group, { keep, look, exclude, many }) {
       h("p.cut", { title: image.key }, name),
       h("p.small.quiet.numbers.cut", {}, `${count(image.width)} × ${count(image.height)} · ${bytes(image.bytes)} · ${image.format}`),
       folder ? h("p.small.quiet.cut", { title: folder }, folder) : null),
-    h("label.member-keep", {}, radio, h("span", {}, "Keep")),
-    many ? button("Not a match", { look: "little plain", "aria-label": `${name} is not a match`, "data-tip": "This picture does not belong here; it is never proposed with the others again", onclick: () => exclude(image) }) : null);
+    h("label.member-keep.needs-write", {}, radio, h("span", {}, "Keep")),
+    many ? button("Not a match", { look: "little plain needs-write", "aria-label": `${name} is not a match`, "data-tip": "This picture does not belong here; it is never proposed with the others again", onclick: () => exclude(image) }) : null);
   radio.checked = image === best;
   return card;
 }
@@ -32,7 +32,7 @@ export function clusterCard(cluster, { removeOthers, notAMatch, compare }) {
   let best = bestOf(cluster.images);
   const suggested = best;
   const others = cluster.images.length - 1;
-  const act = button("", { look: "danger", symbol: "trash", onclick: () => removeOthers(cluster, best) });
+  const act = button("", { look: "danger-quiet", symbol: "trash", onclick: () => removeOthers(cluster, best) });
   const members = h("ul.members");
   const title = h("h2", {}, pictures(cluster.images.length), cluster.evidence === "exact" ? " with the same pixels" : "");
   function show() {
@@ -44,11 +44,11 @@ export function clusterCard(cluster, { removeOthers, notAMatch, compare }) {
     }
     act.lastChild.textContent = others === 1 ? "Delete the other" : `Delete the other ${count(others)}`;
     const saved = cluster.images.reduce((sum, image) => sum + (image === best ? 0 : image.bytes), 0);
-    note.textContent = `${typeof cluster.distance === "number" ? `At most ${distance(cluster.distance)} apart. ` : ""}Deleting ${plural(others, "picture")} forgets ${bytes(saved)} of files; the files themselves stay.`;
+    note.textContent = `${typeof cluster.distance === "number" ? `${distance(cluster.distance)} apart at most · ` : ""}${bytes(saved)} in the other${others === 1 ? "" : "s"}`;
   }
   const note = h("p.small.quiet.numbers");
   const card = h("li.cluster", { data: { id: cluster.id } },
-    h("header.cluster-head", {}, h("div", {}, title, note), h("div.cluster-actions", {},
+    h("header.cluster-head", {}, h("div", {}, title, note), h("div.cluster-actions.needs-write", {},
       button("Not a match", { symbol: "unequal", "data-tip": "None of these are copies of one another; they are never proposed together again", onclick: () => notAMatch(cluster, null) }), act)),
     h("fieldset", {}, h("legend.visually-hidden", {}, "Which one to keep"), members));
   act.append(document.createTextNode(""));

@@ -22,7 +22,8 @@ export function duplicatesView(root, { go, changed }) {
   const state = h("div");
   const list = h("ul.clusters", { "aria-label": "Clusters of duplicates" });
   const end = endless(more, "Show more clusters");
-  root.append(h("header.view-head", {}, h("div", {}, title, note)), state, list, end.element);
+  root.append(h("header.view-head", {}, h("div", {}, title, note),
+  h("p.small.quiet.view-hint", {}, "Keep the best of each cluster, and delete the others; or say that they are no match, and they are not proposed again. Files outside the gallery are never touched.")), state, list, end.element);
 
   async function start() {
     control.abort();

@@ -15,7 +15,7 @@ import { uploadPanel } from "./upload-panel.js";
 import { count, pictures } from "./words.js";
 
 /** `changed()` is called when pictures were added or deleted. */
-export function galleryView(root, { go, statusNow, changed }) {
+export function galleryView(root, { go, statusNow, mayWrite, changed }) {
   let list = null;
   let tiles = new Map();
   const picked = new Set();
@@ -37,13 +37,13 @@ export function galleryView(root, { go, statusNow, changed }) {
   });
   const title = h("h1", { tabIndex: -1 }, "Gallery");
   const note = h("p.small.quiet.numbers");
-  const head = h("header.view-head", {}, h("div", {}, title, note), h("div.view-actions", {},
+  const head = h("header.view-head", {}, h("div", {}, title, note), h("div.view-actions.needs-write", {},
     button("Add pictures", { look: "primary", symbol: "plus", onclick: addFiles }),
     button("Add a folder", { symbol: "folder", onclick: addFolder })));
   const finder = h("div.finder", { role: "search" }, h("div.find-field", {}, icon("search"), words), filters.element);
   const pickedWords = h("span.numbers");
-  const bar = h("div.pick-bar", { hidden: true, role: "toolbar", "aria-label": "What to do with the selected pictures" }, pickedWords,
-    button("Select all shown", { look: "little plain", onclick: () => pickAll() }),
+  const bar = h("div.pick-bar.needs-write", { hidden: true, role: "toolbar", "aria-label": "What to do with the selected pictures" }, pickedWords,
+    button("All", { look: "little plain", "aria-label": "Select all shown", onclick: () => pickAll() }),
     button("Clear", { look: "little plain", onclick: () => clearPicks() }),
     button("Delete", { look: "little danger", symbol: "trash", onclick: () => remove([...picked]) }));
   const grid = h("ul.tiles", { "aria-label": "Pictures" });
@@ -56,6 +56,7 @@ export function galleryView(root, { go, statusNow, changed }) {
     if ((event.key !== "Delete" && event.key !== "Backspace") || isTyping(event.target)) return;
     const key = event.target.closest(".tile")?.dataset.key;
     event.preventDefault();
+    if (!mayWrite()) return;
     remove(picked.size ? [...picked] : key === undefined ? [] : [key]);
   });
 
@@ -117,7 +118,8 @@ export function galleryView(root, { go, statusNow, changed }) {
         start();
       } })] });
     }
-    return stateBox({ symbol: "images", title: "No pictures yet", text: "Drop files or folders here, or choose some. They stay on this server.", look: "empty", actions: [
+    const text = mayWrite() ? "Drop files or folders here, or choose some. They stay on this server." : "This key may look at pictures, and not add any.";
+    return stateBox({ symbol: "images", title: "No pictures yet", text, look: "empty", actions: !mayWrite() ? [] : [
       button("Add pictures", { look: "primary", symbol: "plus", onclick: addFiles }), button("Add a folder", { symbol: "folder", onclick: addFolder })] });
   }
 
@@ -184,7 +186,7 @@ export function galleryView(root, { go, statusNow, changed }) {
   }
 
   return {
-    target: { title: "Drop to add to the gallery", files: (files) => uploads.add(files) },
+    target: { title: "Drop to add to the gallery", files: (files) => mayWrite() && uploads.add(files) },
     show() {
       if (!list) start();
       else draw();

@@ -28,8 +28,14 @@ async function strip(search) {
   return box;
 }
 
-/** `search(query)` begins a search; `status` is that of the gallery, or null while it is not known. */
-export function hero(status, search) {
+function lead(status) {
+  if (status?.pictures === 0) return "The gallery is still empty. Add some pictures first; then any copy of them is found here.";
+  const among = status ? `Among ${pictures(status.pictures)}, the` : "The";
+  return `${among} original is found, and everything that looks like it: cropped, captioned, mirrored, recompressed.`;
+}
+
+/** `search(query)` begins a search; call `know(status)` with the gallery's status, null while it is not known. */
+export function hero(search) {
   const choose = async () => {
     const [file] = await chooseFiles();
     if (file) search(fromBlob(file, file.name));
@@ -42,7 +48,6 @@ export function hero(status, search) {
     const pasted = await pasteFromClipboard();
     if (pasted) search(fromBlob(pasted, "Pasted picture"));
   };
-  const empty = status?.pictures === 0;
   const zone = h("div.drop-zone", {},
     h("div.drop-art", {}, h("span.drop-card.back"), h("span.drop-card.front", {}, icon("image"))),
     h("p.drop-title", {}, "Drop a picture here"),
@@ -51,12 +56,23 @@ export function hero(status, search) {
       button("Take a photo", { symbol: "camera", onclick: photo }),
       button("Paste", { symbol: "paste", onclick: paste })),
     urlForm(search));
-  const intro = status ? `Among ${pictures(status.pictures)}, the original is found, and everything that looks like it: cropped, captioned, mirrored, recompressed.` : "The original is found, and everything that looks like it.";
-  const page = h("div.hero", {},
-    h("h1", {}, "Where does this picture come from?"),
-    h("p.hero-lead.quiet", {}, empty ? "The gallery is still empty. Add some pictures first; then any copy of them is found here." : intro),
-    empty ? h("div.hero-actions", {}, h("a.button.primary", { href: "#/gallery" }, icon("plus"), "Add pictures")) : null,
-    zone);
-  if (!empty) strip(search).then((box) => box && page.append(box)).catch(() => null); // a nicety: the search itself reports errors
-  return page;
+  const words = h("p.hero-lead.quiet");
+  const adding = h("div.hero-actions.needs-write", { hidden: true }, h("a.button.primary", { href: "#/gallery" }, icon("plus"), "Add pictures"));
+  const element = h("div.hero", {}, h("h1", { tabIndex: -1 }, "Where does this picture come from?"), words, adding, zone);
+  let known = null;
+  return {
+    element,
+    know(status) {
+      words.textContent = lead(status);
+      adding.hidden = status?.pictures !== 0;
+      if (!status?.pictures || known === status.pictures) return;
+      known = status.pictures;
+      strip(search)
+        .then((box) => {
+          element.querySelector(".hero-strip")?.remove();
+          if (box) element.append(box);
+        })
+        .catch(() => null); // a nicety: the search itself reports errors
+    },
+  };
 }

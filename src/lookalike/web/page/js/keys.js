@@ -1,9 +1,9 @@
-// The key prompt, and the settings: the key and the tenant are kept for this tab only.
+// The key prompt, and the settings.
 import { access } from "./api.js";
-import { say } from "./announce.js";
+import { alarm, say } from "./announce.js";
 import { button, h } from "./dom.js";
 import { openDialog } from "./dialog.js";
-import { capital, count, distance, measuredBy, pipelines } from "./words.js";
+import { capital, count, distance, measuredBy, pipelines, told } from "./words.js";
 
 let asking = null;
 
@@ -20,17 +20,25 @@ function keyField() {
 function prompt(problem) {
   return new Promise((resolve) => {
     const field = keyField();
-    const wrong = access.key ? "The key was refused. " : "";
+    const wrong = h("p.notice", { hidden: true });
     const form = h("form.stack", {
-      onsubmit: (event) => {
+      onsubmit: async (event) => {
         event.preventDefault();
-        access.key = field.value.trim();
-        dialog.close("given");
+        try {
+          await access.signIn(field.value.trim());
+          dialog.close("given");
+        } catch (refused) {
+          wrong.textContent = `${told(refused).title}. ${told(refused).detail}`;
+          wrong.hidden = false;
+          alarm(wrong.textContent);
+          field.select();
+        }
       },
     },
-    h("p.quiet", {}, `${wrong}${problem?.message || "This server wants an access key."}`),
+    h("p.quiet.wrap", {}, problem?.message || "This server wants an access key."),
     h("label.field", {}, "Access key", field),
-    h("p.small.quiet", {}, "Kept for this tab only, and sent to this server only. An administrator makes keys with “lookalike keys create”."),
+    wrong,
+    h("p.small.quiet", {}, "It is kept in a cookie until the browser is closed, where no script can read it. “lookalike keys create” makes keys."),
     h("div.dialog-foot", {}, button("Use this key", { type: "submit", look: "primary", symbol: "key" })));
     const dialog = openDialog({ title: "A key, please", look: "narrow", body: form, closed: (value) => resolve(value === "given") });
     field.focus();
@@ -54,23 +62,34 @@ function facts(status) {
 function openSettings(status, changed) {
   const key = keyField();
   key.required = false;
-  key.placeholder = access.key ? "A key is in use; type another to change it" : "None needed so far";
+  key.placeholder = access.signedIn ? "A key is in use; another takes its place" : "For servers that want one";
   const tenant = h("input.input", { name: "tenant", autocomplete: "off", value: access.tenant, placeholder: "default", spellcheck: false });
+  const wrong = h("p.notice", { hidden: true });
+  const attempt = async (work) => {
+    try {
+      await work();
+      dialog.close("changed");
+    } catch (problem) {
+      wrong.textContent = `${told(problem).title}. ${told(problem).detail}`;
+      wrong.hidden = false;
+      alarm(wrong.textContent);
+    }
+  };
+  const apply = async () => {
+    if (key.value.trim()) await access.signIn(key.value.trim());
+    access.tenant = tenant.value.trim();
+  };
   const form = h("form.stack", {
     onsubmit: (event) => {
       event.preventDefault();
-      if (key.value.trim()) access.key = key.value.trim();
-      access.tenant = tenant.value.trim();
-      dialog.close("changed");
+      attempt(apply);
     },
   },
   h("label.field", {}, "Access key", key),
   h("label.field", {}, "Tenant, where the key may choose", tenant),
+  wrong,
   h("div.dialog-foot", {},
-    access.key ? button("Forget the key", { onclick: () => {
-      access.key = "";
-      dialog.close("changed");
-    } }) : null,
+    access.signedIn ? button("Forget the key", { onclick: () => attempt(() => access.signOut()) }) : null,
     button("Apply", { type: "submit", look: "primary" })));
   const dialog = openDialog({
     title: "Settings", look: "narrow", body: [form, facts(status)],

@@ -15,12 +15,17 @@ const FIRST_MS = 500; // so long the first view waits for the gallery's numbers
 let status = null;
 let shown = null;
 
-const shared = { go, statusNow: () => status, changed: () => learn() };
+const shared = { go, mayWrite, statusNow: () => status, changed: () => learn() };
 const views = {
   search: searchView(document.getElementById("search"), shared),
   gallery: galleryView(document.getElementById("gallery"), shared),
   duplicates: duplicatesView(document.getElementById("duplicates"), shared),
 };
+
+/** Whether the key in use may change anything; the page then shows no way to. */
+function mayWrite() {
+  return status?.scopes?.includes("write") ?? true;
+}
 
 function go(route) {
   location.hash = route;
@@ -67,6 +72,7 @@ async function learn() {
     return; // the view that is shown meets the same trouble, and tells it
   }
   knowPipelines(status.pipelines);
+  document.documentElement.classList.toggle("read-only", !mayWrite());
   document.getElementById("count").textContent = pictures(status.pictures);
   for (const view of Object.values(views)) view.statusChanged();
 }

@@ -77,7 +77,7 @@ async function finish(keys, back, gone) {
   }
 }
 
-/** On leaving the page: what waits is sent now. A beacon could not carry the key, so this is a request kept alive. */
+/** On leaving the page: what waits is sent now. A beacon could not name the tenant, so this is a request kept alive. */
 function flush() {
   for (const [id, { keys, toast: notice }] of waiting) {
     waiting.delete(id);

@@ -25,6 +25,7 @@ export function searchView(root, { go, statusNow }) {
     if (location.hash === query.route) open(query);
     else go(query.route);
   };
+  const beginning = hero(begin);
   const panel = queryPanel(begin);
   const threshold = thresholdControl(() => arrange());
   const filters = filterBar(() => start(run.query));
@@ -121,7 +122,7 @@ export function searchView(root, { go, statusNow }) {
     put(similar, beyondShown ? sides[1] : []);
     matches.hidden = sides[0].length === 0;
     beyondHead.hidden = sides[1].length === 0;
-    beyondHead.children[1].textContent = `${count(sides[1].length)}${run.more ? "+" : ""} beyond the threshold`;
+    beyondHead.children[1].textContent = `${count(sides[1].length)}${run.more ? " so far" : ""}, beyond the threshold`;
     toggle.textContent = beyondShown ? "Hide" : "Show";
     toggle.setAttribute("aria-expanded", String(beyondShown));
     none.hidden = sides[0].length > 0 || hits.length === 0;
@@ -178,11 +179,12 @@ export function searchView(root, { go, statusNow }) {
       run?.stop();
       run = null;
       if (kind) go("#/");
-      root.replaceChildren(hero(statusNow(), begin));
+      beginning.know(statusNow());
+      root.replaceChildren(beginning.element);
     },
     /** The gallery's status has become known or has changed. */
     statusChanged() {
-      if (!run && !root.hidden) root.replaceChildren(hero(statusNow(), begin));
+      beginning.know(statusNow());
     },
     hide() {},
   };

@@ -1,5 +1,5 @@
-// Pictures of the gallery. Without a key the browser loads them by itself; with one they are fetched, as an <img> cannot
-// send it, and shown as blobs.
+// Pictures of the gallery. The browser loads them by itself; only where a tenant was chosen, which an <img> cannot tell,
+// they are fetched and shown as blobs.
 import { access, send } from "./api.js";
 import { h } from "./dom.js";
 
@@ -61,7 +61,7 @@ export function thumbnail(path, { size = 320, alt = "", eager = false } = {}) {
     img.classList.add("loaded");
     if (img.src.startsWith("blob:")) URL.revokeObjectURL(img.src);
   });
-  if (access.key || access.tenant) {
+  if (access.tenant) {
     img.dataset.source = source;
     near.observe(img);
     return img;

@@ -10,7 +10,7 @@ const LARGE = 1024;
 export function tile(image, { open, pick, like }) {
   const { name } = nameOf(image.key);
   let shift = false;
-  const box = h("input.tile-pick", {
+  const box = h("input.tile-pick.needs-write", {
     type: "checkbox", "aria-label": `Select ${name}`,
     onclick: (event) => (shift = event.shiftKey),
     onchange: () => pick(image, box.checked, shift),
@@ -65,7 +65,7 @@ export function openPicture(start, { images, like, remove, chosen }) {
         dialog.close("");
         like(image);
       } }),
-      button("Delete", { symbol: "trash", onclick: () => {
+      button("Delete", { look: "needs-write", symbol: "trash", onclick: () => {
         dialog.close("");
         remove([image.key]);
       } })));

@@ -1,5 +1,5 @@
 // Uploads: a few at once, each with progress, a reason where it fails, and another try. Nothing is replaced unasked.
-import { access, image, imagePath, Problem } from "./api.js";
+import { access, image, imagePath, Problem, unreachable } from "./api.js";
 
 const AT_ONCE = 3;
 const TRIES = 4;
@@ -22,7 +22,7 @@ function put(upload, progress) {
       const after = Number.parseFloat(request.getResponseHeader("Retry-After") ?? "");
       return reject(new Problem({ ...said, status: request.status, retryAfter: Number.isFinite(after) ? after : null }));
     };
-    request.onerror = () => reject(new Problem({ status: 0, title: "The server cannot be reached", detail: "It may have stopped, or the network is down." }));
+    request.onerror = () => reject(unreachable());
     request.onabort = () => reject(new DOMException("cancelled", "AbortError"));
     request.send(upload.file);
   });
@@ -93,25 +93,25 @@ export class UploadQueue {
   }
 
   async #one(upload) {
-    const used = access.key;
+    const turn = access.turn;
     this.#set(upload, "sending");
     try {
       const answer = await put(upload, (part) => this.#set(upload, part >= 1 ? "working" : "sending", { progress: part }));
       if (answer.outcome === "rejected") this.#set(upload, "failed", { problem: new Problem({ status: 422, detail: answer.reason }) });
       else this.#set(upload, answer.outcome ?? "added", { progress: 1, reason: answer.reason });
     } catch (problem) {
-      await this.#failed(upload, problem, used);
+      await this.#failed(upload, problem, turn);
     }
   }
 
-  async #failed(upload, problem, used) {
+  async #failed(upload, problem, turn) {
     if (problem.name === "AbortError") return this.#set(upload, "cancelled");
     upload.tries += 1;
     if (problem.status === 412 && !upload.replace) {
       const same = await sameThere(upload).catch(() => undefined);
       return this.#set(upload, same ? "unchanged" : "exists", { progress: 1 });
     }
-    if (upload.tries < TRIES && problem.status === 401 && (access.key !== used || (await access.ask(problem)))) return this.#one(upload);
+    if (upload.tries < TRIES && problem.status === 401 && (access.turn !== turn || (await access.ask(problem)))) return this.#one(upload);
     if (upload.tries < TRIES && (problem.status === 429 || problem.status === 503)) {
       await pause(problem.retryAfter ?? 2 ** upload.tries);
       return upload.state === "cancelled" ? null : this.#one(upload);

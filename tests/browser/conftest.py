@@ -1,0 +1,135 @@
+"""A browser, the galleries that are served to it, and pages whose errors fail the test."""
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.browser.serving import fill, fill_with_many, init, serve
+from tests.conftest import absent
+
+CHROMIUM = Path(os.environ.get("LOOKALIKE_CHROMIUM", "/usr/bin/chromium"))
+OUT = Path(__file__).parent / "out"
+WIDTHS = {360: 740, 820: 1100, 1440: 900}
+MANY = 1100
+PATIENCE_MS = 20_000
+expect.set_options(timeout=PATIENCE_MS)
+OpenPage = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.is_file():
+        absent(f"no Chromium at {CHROMIUM} (scripts/chromium.sh installs Debian's; LOOKALIKE_CHROMIUM names another)")
+    arguments = ["--use-fake-device-for-media-stream", "--disable-gpu"]
+    if os.geteuid() == 0:
+        arguments.append("--no-sandbox")  # Chromium's own sandbox refuses to run as root
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield launched
+        launched.close()
+
+
+class Watch:
+    """What a page complained of; each complaint must be expected by the test."""
+
+    def __init__(self) -> None:
+        self.complaints: list[str] = []
+        self._expected: list[str] = []
+
+    def expect(self, pattern: str) -> None:
+        """Let complaints pass that this is found in."""
+        self._expected.append(pattern)
+
+    def on(self, page: Page) -> None:
+        """Listen to a page: errors of scripts and of the console (the security policy too), requests to elsewhere."""
+        own = re.compile(r"^(blob|data|about):")
+        page.on("pageerror", lambda error: self.complaints.append(f"script: {error}"))
+        page.on(
+            "console", lambda said: self.complaints.append(f"console: {said.text}") if said.type == "error" else None
+        )
+        page.on(
+            "request",
+            lambda asked: (
+                self.complaints.append(f"another host: {asked.url}")
+                if not own.match(asked.url) and "//127.0.0.1:" not in asked.url
+                else None
+            ),
+        )
+
+    def check(self) -> None:
+        """Fail for what was not expected."""
+        left = [one for one in self.complaints if not any(re.search(p, one) for p in self._expected)]
+        assert not left, left
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    made = Watch()
+    yield made
+    made.check()
+
+
+@pytest.fixture
+def open_page(browser: Browser, watch: Watch) -> Iterator[OpenPage]:
+    """Opens the page of a server: `open_page(url, "#/gallery", width=360, theme="dark", **context)`."""
+    contexts = []
+
+    def opened(url: str, route: str = "", *, width: int = 1440, theme: str = "light", **options: object) -> Page:
+        size = {"width": width, "height": WIDTHS[width]}
+        settings = {"viewport": size, "color_scheme": theme, "reduced_motion": "reduce"} | options
+        context = browser.new_context(**settings)  # type: ignore[arg-type]
+        contexts.append(context)
+        context.set_default_timeout(PATIENCE_MS)
+        page = context.new_page()
+        watch.on(page)
+        page.goto(f"{url}/{route}")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="session")
+def shot() -> Callable[[Page, str], None]:
+    """Keeps a picture of the page as an artefact."""
+    OUT.mkdir(exist_ok=True)
+
+    def taken(page: Page, name: str) -> None:
+        page.screenshot(path=OUT / f"{name}.png")
+
+    return taken
+
+
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gallery of the samples and some copies of them; copied where a test changes it."""
+    return fill(init(tmp_path_factory.mktemp("filled") / "gallery"))
+
+
+@pytest.fixture(scope="session")
+def library(filled: Path, browser: Browser) -> Iterator[str]:
+    """The URL of a server whose gallery no test changes."""
+    with serve(filled) as served:
+        yield served.url
+
+
+@pytest.fixture(scope="module")
+def workshop(filled: Path, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a server whose gallery the tests of one module may change."""
+    folder = tmp_path_factory.mktemp("workshop") / "gallery"
+    shutil.copytree(filled, folder)
+    with serve(folder) as served:
+        yield served.url
+
+
+@pytest.fixture(scope="session")
+def crowd(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a server with more than a thousand pictures."""
+    with serve(fill_with_many(init(tmp_path_factory.mktemp("crowd") / "gallery"), MANY)) as served:
+        yield served.url

@@ -1,0 +1,16 @@
+"""A server of the real service that may fetch pictures from this machine: `GALLERY PORT`, the port of a test's host."""
+
+import ipaddress
+import json
+import sys
+from pathlib import Path
+
+import lookalike
+from lookalike.imaging.fetch import Fetcher
+from lookalike.web.server import Where, run
+
+if __name__ == "__main__":
+    gallery, port = Path(sys.argv[1]), int(sys.argv[2])
+    fetcher = Fetcher(allow=[ipaddress.ip_network("127.0.0.0/8")], ports=[port])
+    with lookalike.open(gallery) as service:
+        run(service, Where(port=0), fetcher=fetcher, up=lambda url: print(json.dumps({"url": url}), flush=True))

@@ -1,0 +1,236 @@
+"""The gallery: adding, finding, looking, deleting with an undo that is honest."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import OpenPage, Watch
+from tests.browser.doing import choose, drop, found, said, sample
+from tests.browser.serving import init, serve
+from tests.pictures import drawn, encoded
+
+Shot = Callable[[Page, str], None]
+
+
+def there(url: str, key: str) -> bool:
+    """Whether the service has a picture of this key."""
+    return httpx.get(f"{url}/v1/images/{key.replace('/', '%2F')}").status_code == 200
+
+
+def opened(open_page: OpenPage, url: str, **options: object) -> Page:
+    """The gallery, its first pictures shown."""
+    page = open_page(url, "#/gallery", **options)
+    page.wait_for_selector(".tile img.loaded")
+    return page
+
+
+def pictures(folder: Path, *seeds: int) -> Path:
+    """A folder with drawn pictures, one of them in a folder within, and a file that is none."""
+    inner = folder / "within"
+    inner.mkdir(parents=True)
+    for seed in seeds[:-1]:
+        (folder / f"{seed}.png").write_bytes(encoded(drawn(seed)))
+    (inner / f"{seeds[-1]}.png").write_bytes(encoded(drawn(seeds[-1])))
+    (folder / "readme.txt").write_text("no picture")
+    return folder
+
+
+def test_many_files_are_added_and_what_fails_says_why(
+    workshop: str, open_page: OpenPage, watch: Watch, shot: Shot
+) -> None:
+    watch.expect("status of 422")
+    page = opened(open_page, workshop)
+    good = [{"name": f"new-{n}.png", "mimeType": "image/png", "buffer": encoded(drawn(900 + n))} for n in range(5)]
+    bad = {"name": "broken.jpg", "mimeType": "image/jpeg", "buffer": sample("wine").read_bytes()[:900]}
+    choose(page, "Add pictures", *good, bad)
+    panel = page.get_by_role("region", name="Uploads")
+    expect(panel.get_by_role("heading")).to_have_text("5 added, 1 failed")
+    failed = panel.locator('.upload[data-state="failed"]')
+    expect(failed).to_contain_text("broken.jpg")
+    expect(failed).to_contain_text(re.compile("cut off|damaged|cannot be read"))
+    said(page, "5 added, 1 failed")
+    shot(page, "uploads")
+    failed.get_by_role("button", name="Try again: broken.jpg").click()
+    expect(panel.get_by_role("heading")).to_have_text("5 added, 1 failed")
+    assert all(there(workshop, f"new-{n}.png") for n in range(5))
+    expect(page.locator('.tile[data-key="new-3.png"]')).to_be_visible()
+    panel.get_by_role("button", name="Close the list of uploads").click()
+    expect(panel).to_be_hidden()
+
+
+def test_progress_is_shown_and_what_waits_can_be_stopped(workshop: str, open_page: OpenPage) -> None:
+    page = opened(open_page, workshop)
+    client = page.context.new_cdp_session(page)
+    slow = {"offline": False, "latency": 50, "downloadThroughput": -1, "uploadThroughput": 60_000}
+    client.send("Network.emulateNetworkConditions", slow)
+    files = {n: encoded(drawn(950 + n, (500, 400))) for n in range(8)}
+    noise = [{"name": f"slow-{n}.png", "mimeType": "image/png", "buffer": data} for n, data in files.items()]
+    choose(page, "Add pictures", *noise)
+    page.wait_for_function(
+        """() => [...document.querySelectorAll('.upload .progress > span')]
+            .some((bar) => Number(bar.style.getPropertyValue('--done')) > 0)"""
+    )
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator('.upload[data-state="cancelled"]').first).to_be_visible()
+    expect(page.get_by_role("region", name="Uploads").get_by_role("heading")).to_contain_text("cancelled")
+
+
+def test_a_folder_is_added_with_its_paths(workshop: str, open_page: OpenPage, tmp_path: Path) -> None:
+    page = opened(open_page, workshop)
+    chosen, dropped = pictures(tmp_path / "chosen", 701, 702, 703), pictures(tmp_path / "dropped", 711, 712)
+    choose(page, "Add a folder", chosen)
+    heading = page.get_by_role("region", name="Uploads").get_by_role("heading")
+    expect(heading).to_have_text("3 added")
+    expect(page.get_by_role("region", name="Uploads")).to_contain_text("1 file left out")
+    assert there(workshop, "chosen/within/703.png")
+    drop(page, [dropped])
+    expect(heading).to_have_text("5 added")
+    assert there(workshop, "dropped/711.png")
+    assert there(workshop, "dropped/within/712.png")
+
+
+def test_a_name_that_is_taken_replaces_nothing_unasked(
+    workshop: str, open_page: OpenPage, watch: Watch, shot: Shot
+) -> None:
+    watch.expect("status of 412")
+    page = opened(open_page, workshop)
+    first, second = encoded(drawn(801)), encoded(drawn(802))
+    panel = page.get_by_role("region", name="Uploads")
+    for data in (first, first, second):
+        choose(page, "Add pictures", {"name": "taken.png", "mimeType": "image/png", "buffer": data})
+        expect(panel.locator(".upload").last).to_have_attribute("data-state", re.compile("added|unchanged|exists"))
+    assert panel.locator(".upload").evaluate_all("rows => rows.map((row) => row.dataset.state)") == [
+        "added",
+        "unchanged",
+        "exists",
+    ]
+    shot(page, "name-taken")
+    panel.get_by_role("button", name="Keep both: taken.png").click()
+    expect(panel.locator(".upload").last).to_have_attribute("data-state", "added")
+    assert there(workshop, "taken%20(2).png")
+
+
+def test_deleting_can_be_undone_and_is_real_in_the_end(workshop: str, open_page: OpenPage, shot: Shot) -> None:
+    page = opened(open_page, workshop)
+    key = "photos/mars.jpg"
+    card = page.locator(f'.tile[data-key="{key}"]')
+    card.locator("[data-main]").focus()
+    page.keyboard.press("Delete")
+    expect(card).to_have_count(0)
+    said(page, "1 picture deleted")
+    shot(page, "undo")
+    assert there(workshop, key), "nothing is sent while there is an undo"
+    page.get_by_role("button", name="Undo").click()
+    expect(card).to_have_count(1)
+    card.locator("[data-main]").focus()
+    page.keyboard.press("Delete")
+    with page.expect_response("**/v1/images:delete") as answered:
+        page.get_by_role("button", name="Dismiss").first.click()
+    assert answered.value.ok
+    assert not there(workshop, key)
+    page.reload()
+    page.wait_for_selector(".tile")
+    expect(card).to_have_count(0)
+
+
+def test_leaving_the_page_deletes_what_waits(workshop: str, open_page: OpenPage) -> None:
+    page = opened(open_page, workshop)
+    key = "photos/retina.jpg"
+    card = page.locator(f'.tile[data-key="{key}"]')
+    card.hover()
+    card.get_by_role("checkbox").check()
+    page.get_by_role("toolbar").get_by_role("button", name="Delete").click()
+    expect(card).to_have_count(0)
+    assert there(workshop, key)
+    page.goto("about:blank")
+    for _ in range(50):
+        if not there(workshop, key):
+            break
+        page.wait_for_timeout(100)
+    assert not there(workshop, key)
+
+
+def test_what_could_not_be_deleted_comes_back(workshop: str, open_page: OpenPage, watch: Watch) -> None:
+    watch.expect("ERR_INTERNET_DISCONNECTED")
+    page = opened(open_page, workshop)
+    card = page.locator('.tile[data-key="photos/gravel.jpg"]')
+    card.locator("[data-main]").focus()
+    page.keyboard.press("Delete")
+    expect(card).to_have_count(0)
+    page.context.set_offline(True)
+    page.get_by_role("button", name="Dismiss").first.click()
+    expect(page.locator(".toast")).to_contain_text("Not deleted: The server cannot be reached")
+    expect(card).to_have_count(1)
+    page.context.set_offline(False)
+    assert there(workshop, "photos/gravel.jpg")
+
+
+def test_several_are_selected_at_once(library: str, open_page: OpenPage, shot: Shot) -> None:
+    page = opened(open_page, library)
+    boxes = page.get_by_role("checkbox")
+    page.locator(".tile").nth(1).hover()
+    boxes.nth(1).check()
+    page.locator(".tile").nth(4).hover()
+    boxes.nth(4).click(modifiers=["Shift"])
+    expect(page.get_by_role("toolbar")).to_contain_text("4 selected")
+    shot(page, "selected")
+    page.get_by_role("button", name="Clear").click()
+    expect(page.get_by_role("toolbar")).to_have_count(0)
+
+
+def test_pictures_are_found_by_name_and_by_filter(library: str, open_page: OpenPage) -> None:
+    page = opened(open_page, library)
+    view = page.locator("#gallery")
+    view.get_by_label("Find by name").fill("rocket")
+    expect(page.locator(".tile")).to_have_count(3)
+    view.get_by_label("Find by name").fill("photos/wine.jpg")
+    expect(page.locator(".tile")).to_have_count(1)
+    view.get_by_label("Find by name").fill("nothing of this name")
+    expect(view.locator(".state h2")).to_have_text("No such picture")
+    view.get_by_role("button", name="Show all").click()
+    page.wait_for_selector(".tile")
+    view.get_by_role("button", name="Filter", exact=True).click()
+    view.get_by_label("Attribute").fill("kind")
+    view.get_by_label("Value", exact=True).fill("painting")
+    page.keyboard.press("Enter")
+    expect(page.locator(".tile")).to_have_count(4)
+    view.get_by_role("button", name="Remove the filter kind = painting").click()
+    expect(page.locator(".tile")).to_have_count(43)
+
+
+def test_a_picture_is_looked_at_and_searched_with(library: str, open_page: OpenPage, shot: Shot) -> None:
+    page = opened(open_page, library)
+    page.locator('.tile[data-key="photos/cat.jpg"] [data-main]').click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator(".facts")).to_contain_text("SHA-256")
+    page.wait_for_selector("dialog img.loaded")
+    shot(page, "picture")
+    page.keyboard.press("ArrowRight")
+    expect(dialog.get_by_role("heading")).to_have_text("coffee.jpg")
+    page.keyboard.press("ArrowLeft")
+    dialog.get_by_role("button", name="Search with this one").click()
+    found(page)
+    expect(page.locator(".matches .hit").first).to_have_attribute("data-key", "photos/cat.jpg")
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+def test_an_empty_gallery_says_what_to_do(
+    browser: object, open_page: OpenPage, tmp_path: Path, shot: Shot, width: int
+) -> None:
+    with serve(init(tmp_path / "empty")) as served:
+        page = open_page(served.url, width=width)
+        expect(page.locator(".hero-lead")).to_contain_text("still empty")
+        shot(page, f"empty-search-{width}")
+        page.get_by_role("link", name="Add pictures").click()
+        expect(page.locator("#gallery .state h2")).to_have_text("No pictures yet")
+        shot(page, f"empty-gallery-{width}")
+        page.goto(f"{served.url}/#/duplicates")
+        expect(page.locator("#duplicates .state h2")).to_have_text("No duplicates")
+        page.goto(f"{served.url}/#/gallery")
+        choose(page, "Add pictures", sample("cat"))
+        page.wait_for_selector(".tile img.loaded")
+        expect(page.locator("#gallery .view-head")).to_contain_text("1 picture")

@@ -1,0 +1,310 @@
+"""Searching: every way to hand in a picture, and what is done with the answer."""
+
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+import lookalike
+from lookalike.types import Item
+from tests.browser.conftest import OpenPage, Watch
+from tests.browser.doing import choose, copy_to_clipboard, drop, found, hit, said, sample, search_with
+from tests.browser.serving import copy_of, init, running, serve
+from tests.pictures import encoded
+
+Shot = Callable[[Page, str], None]
+
+
+def test_a_chosen_copy_finds_its_original(library: str, open_page: OpenPage, tmp_path: Path) -> None:
+    copy = tmp_path / "mirrored.jpg"
+    copy.write_bytes(copy_of("wine", "mirror"))
+    page = open_page(library)
+    search_with(page, copy)
+    first = page.locator(".matches .hit").first
+    expect(first).to_have_attribute("data-key", "photos/wine.jpg")
+    expect(first.locator(".badge")).to_have_text("Copy")
+    expect(first.locator(".hit-where")).to_contain_text(re.compile(r"0\.\d{3} · photos"))
+    expect(page.locator(".found-title")).to_contain_text("Found: ")
+    said(page, "Found: ")
+    expect(page.locator(".query-name")).to_have_text("mirrored.jpg")
+
+
+def test_the_same_file_is_exact(library: str, open_page: OpenPage) -> None:
+    page = open_page(library)
+    search_with(page, sample("cat"))
+    expect(page.locator(".matches .hit").first.locator(".badge")).to_have_text("Exact")
+    expect(page.locator(".found-title")).to_have_text("Found: the same picture and 2 copies")
+
+
+def test_a_dropped_picture_is_searched_for(library: str, open_page: OpenPage) -> None:
+    page = open_page(library)
+    page.wait_for_selector(".drop-zone")
+    drop(page, [sample("dogs")])
+    found(page)
+    expect(page.locator(".matches .hit").first).to_have_attribute("data-key", "photos/dogs.jpg")
+
+
+def test_a_pasted_picture_is_searched_for(library: str, open_page: OpenPage) -> None:
+    page = open_page(library, permissions=["clipboard-read", "clipboard-write"])
+    with Image.open(sample("fig")) as image:
+        copy_to_clipboard(page, encoded(image))
+    page.locator("#main").focus()
+    page.keyboard.press("Control+V")
+    found(page)
+    expect(page.locator(".matches .hit").first).to_have_attribute("data-key", "photos/fig.jpg")
+    page.goto(f"{library}/#/")
+    page.get_by_role("button", name="Paste").click()
+    found(page)
+    expect(page.locator(".query-name")).to_have_text("Pasted picture")
+
+
+def test_a_photo_is_taken_with_the_camera(library: str, open_page: OpenPage, shot: Shot) -> None:
+    page = open_page(library, permissions=["camera"])
+    page.get_by_role("button", name="Take a photo").click()
+    take = page.get_by_role("dialog").get_by_role("button", name="Take the photo")
+    expect(take).to_be_enabled()
+    shot(page, "camera")
+    take.click()
+    expect(page.locator(".query-name")).to_have_text("Photo")
+    found(page)
+
+
+def test_without_a_camera_the_phones_own_is_asked(library: str, open_page: OpenPage) -> None:
+    page = open_page(library, permissions=[])
+    page.evaluate(
+        "() => { navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotFoundError')); }"
+    )
+    with page.expect_file_chooser() as opening:
+        page.get_by_role("button", name="Take a photo").click()
+    assert opening.value.element.get_attribute("capture") == "environment"
+    opening.value.set_files(sample("wine"))
+    found(page)
+
+
+@pytest.fixture(scope="module")
+def web_host() -> Iterator[int]:
+    """The port of a host on the web that has the samples."""
+    folder = str(sample("cat").parent)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=folder)) as host:
+        threading.Thread(target=host.serve_forever, daemon=True).start()
+        yield host.server_port
+        host.shutdown()
+
+
+def test_a_picture_on_the_web_is_searched_for(
+    filled: Path, web_host: int, open_page: OpenPage, browser: object
+) -> None:
+    with running([sys.executable, "-m", "tests.browser.serve_with_urls", str(filled), str(web_host)]) as served:
+        page = open_page(served.url)
+        page.get_by_label("Address of a picture").fill(f"http://127.0.0.1:{web_host}/soldier.jpg")
+        page.locator(".url-form").get_by_role("button", name="Search").click()
+        found(page)
+        expect(page.locator(".matches .hit").first).to_have_attribute("data-key", "photos/soldier.jpg")
+        expect(page.get_by_role("button", name="Crop")).to_be_hidden()
+        page.reload()
+        found(page)
+
+
+def test_an_address_that_may_not_be_fetched_is_refused_in_words(
+    library: str, open_page: OpenPage, watch: Watch
+) -> None:
+    watch.expect("status of 400")
+    page = open_page(library)
+    page.get_by_label("Address of a picture").fill("http://127.0.0.1/private.jpg")
+    page.keyboard.press("Enter")
+    expect(page.locator(".state.error")).to_contain_text("public")
+
+
+def test_what_is_no_picture_is_refused_in_words(library: str, open_page: OpenPage, watch: Watch, shot: Shot) -> None:
+    watch.expect("status of 422")
+    page = open_page(library)
+    choose(page, "Choose a picture", {"name": "notes.jpg", "mimeType": "image/jpeg", "buffer": b"not a picture at all"})
+    expect(page.locator(".state.error h2")).to_have_text("This is not a picture")
+    said(page, "This is not a picture")
+    shot(page, "refused")
+
+
+def test_the_threshold_filters_at_once(library: str, open_page: OpenPage, shot: Shot) -> None:
+    page = open_page(library)
+    search_with(page, sample("cat"))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/v1/search" in request.url else None)
+    assert page.locator(".matches .hit").count() == 3
+    slider = page.get_by_role("slider", name="Threshold")
+    slider.fill("0")
+    expect(page.locator(".found-title")).to_contain_text("within the threshold")
+    assert set(page.locator(".matches .hit-where .numbers").all_inner_texts()) == {"0.000"}
+    slider.fill("0.6")
+    expect(page.locator(".matches .hit")).to_have_count(page.locator(".hit").count())
+    slider.fill("0.4")
+    slider.press("ArrowLeft")
+    expect(slider).to_have_attribute("aria-valuetext", re.compile(r"0\.395, \d+ of \d+ within"))
+    distances = [float(d) for d in page.locator(".beyond .hit-where .numbers").all_inner_texts()]
+    assert distances
+    assert min(distances) > 0.395
+    shot(page, "threshold")
+    page.get_by_role("button", name="Automatic").click()
+    expect(page.locator(".matches .hit")).to_have_count(3)
+    page.get_by_role("button", name="Hide").click()
+    expect(page.locator(".beyond .hit")).to_have_count(0)
+    assert asked == []
+
+
+def test_a_badge_explains_itself_on_hover_and_focus(library: str, open_page: OpenPage, shot: Shot) -> None:
+    page = open_page(library)
+    search_with(page, sample("cat"))
+    tip = page.get_by_role("tooltip")
+    page.locator(".matches .badge.copy").first.hover()
+    expect(tip).to_contain_text("Unrelated pictures hardly ever come so close")
+    shot(page, "badge")
+    page.keyboard.press("Escape")
+    expect(tip).to_be_hidden()
+    page.mouse.move(0, 0)
+    page.locator(".hit [data-main]").first.focus()
+    page.keyboard.press("Tab")
+    expect(page.locator(".badge.exact").first).to_be_focused()
+    expect(tip).to_contain_text("byte for byte")
+
+
+def test_filters_narrow_the_search(library: str, open_page: OpenPage, shot: Shot) -> None:
+    page = open_page(library)
+    search_with(page, sample("cat"))
+    view = page.locator("#search")
+    view.get_by_role("button", name="Filter", exact=True).click()
+    view.get_by_label("Attribute").fill("kind")
+    view.get_by_label("Value", exact=True).fill("copy")
+    view.get_by_role("button", name="Add filter").click()
+    expect(page.locator(".chip")).to_have_text("kind = copy")
+    expect(page.locator(".hit").first).to_have_attribute("data-key", re.compile("^copies/"))
+    expect(page.locator('.hit[data-key^="photos/"]')).to_have_count(0)
+    view.get_by_role("button", name="Filter", exact=True).click()
+    view.get_by_label("Attribute").fill("number")
+    view.get_by_label("Comparison").select_option("gte")
+    view.get_by_label("Value", exact=True).fill("1000")
+    page.keyboard.press("Enter")
+    expect(page.locator(".state h2")).to_have_text("Nothing looks like it")
+    shot(page, "no-hits")
+    page.get_by_role("button", name="Remove the filters").click()
+    found(page)
+    expect(page.locator(".chip")).to_have_count(0)
+    expect(hit(page, "photos/cat.jpg")).to_be_visible()  # type: ignore[arg-type]
+
+
+def test_a_part_is_cut_out_and_searched_for(library: str, open_page: OpenPage, shot: Shot) -> None:
+    page = open_page(library)
+    search_with(page, sample("wine"))
+    page.get_by_role("button", name="Crop").click()
+    frame = page.get_by_role("slider", name="The part to search for")
+    expect(frame).to_be_focused()
+    before = frame.get_attribute("aria-valuetext")
+    for key in ("ArrowLeft", "Shift+ArrowRight", "Shift+ArrowDown", "ArrowUp"):
+        page.keyboard.press(key)
+    expect(frame).not_to_have_attribute("aria-valuetext", before or "")
+    stage = page.locator(".crop-stage").bounding_box()
+    assert stage is not None
+    at = lambda x, y: (stage["x"] + stage["width"] * x, stage["y"] + stage["height"] * y)  # noqa: E731
+    page.mouse.move(*at(0.02, 0.02))
+    page.mouse.down()
+    page.mouse.move(*at(0.5, 0.5), steps=4)
+    page.mouse.up()
+    with Image.open(sample("wine")) as image:
+        half = round(image.width * 0.48)
+    expect(frame).to_have_attribute(
+        "aria-valuetext", re.compile(rf"^({half - 2}|{half - 1}|{half}|{half + 1}|{half + 2}) by ")
+    )
+    shot(page, "crop")
+    with page.expect_request("**/v1/search**") as asking:
+        page.get_by_role("button", name="Search by this part").click()
+    assert asking.value.headers["content-type"] == "image/png"
+    expect(page.locator(".query-name")).to_have_text("Part of wine.jpg")
+    found(page)
+    page.get_by_role("button", name="Whole picture").click()
+    expect(page.locator(".matches .hit").first).to_have_attribute("data-key", "photos/wine.jpg")
+
+
+def test_a_hit_is_searched_with_and_back_leads_back(library: str, open_page: OpenPage) -> None:
+    page = open_page(library)
+    search_with(page, sample("dogs"))
+    other = page.locator(".beyond .hit").first
+    key = other.get_attribute("data-key") or ""
+    other.get_by_role("button", name=re.compile("Search with this one")).click()
+    expect(page.locator(".query-name")).to_have_text(key.split("/")[-1])
+    expect(page.locator(".matches .hit").first).to_have_attribute("data-key", key)
+    page.reload()
+    found(page)
+    expect(page.locator(".matches .hit").first).to_have_attribute("data-key", key)
+    page.go_back()
+    expect(page.locator(".drop-zone, .query-name").first).to_be_visible()
+
+
+def test_two_pictures_are_compared(library: str, open_page: OpenPage, shot: Shot) -> None:
+    page = open_page(library)
+    search_with(page, sample("cat"))
+    first = page.locator(".hit [data-main]").first
+    first.focus()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator(".verdict")).to_have_text("The same file, byte for byte.")
+    swipe = dialog.get_by_role("slider")
+    expect(swipe).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(swipe).to_have_value("51")
+    box = swipe.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + box["height"] / 2)
+    assert 23 <= int(swipe.input_value()) <= 27
+    wiped = dialog.locator(".stage-yours").evaluate("(e) => getComputedStyle(e).clipPath")
+    assert re.match(r"inset\(0px calc\(7\d%|inset\(0px 7\d", wiped.replace("100% - 2", "7")), wiped
+    shot(page, "compare-swipe")
+    dialog.get_by_role("button", name="Next picture").click()
+    expect(dialog.locator(".verdict")).to_contain_text("A copy")
+    dialog.get_by_role("button", name="Side by side").click()
+    boxes = [dialog.locator(f".stage-{side}").bounding_box() for side in ("yours", "found")]
+    assert boxes[0] and boxes[1] and boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"] + 1  # noqa: PT018
+    shot(page, "compare-sides")
+    dialog.get_by_role("button", name="Difference").click()
+    expect(dialog.locator(".stage-yours")).to_have_css("mix-blend-mode", "difference")
+    dialog.get_by_role("button", name="Swipe").click()
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(page.locator(".hit [data-main]").nth(1)).to_be_focused()
+
+
+def test_arrow_keys_go_through_the_hits(library: str, open_page: OpenPage) -> None:
+    page = open_page(library)
+    search_with(page, sample("cat"))
+    cards = page.locator(".hit [data-main]")
+    cards.first.focus()
+    page.keyboard.press("ArrowRight")
+    expect(cards.nth(1)).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(".beyond .hit [data-main]:focus")).to_have_count(1)
+    page.keyboard.press("End")
+    expect(cards.last).to_be_focused()
+    page.keyboard.press("Home")
+    expect(cards.first).to_be_focused()
+    inside = page.evaluate("[...document.querySelectorAll('.hit button')].filter((b) => b.tabIndex === 0).length")
+    assert inside == 3, "one card alone is in the tab order: its picture, its badge, its search"
+
+
+def test_the_network_finds_a_crop(cache: Path, open_page: OpenPage, tmp_path: Path, browser: object) -> None:
+    folder = init(tmp_path / "gallery", "phash,vgg16")
+    names = ("cat", "wine", "dogs", "fig", "soldier", "mars")
+    with lookalike.open(folder) as gallery:
+        gallery.add([Item(f"{name}.jpg", sample(name)) for name in names])
+    copy = tmp_path / "captioned.jpg"
+    copy.write_bytes(copy_of("wine", "caption"))
+    with serve(folder) as served:
+        page = open_page(served.url)
+        search_with(page, copy)
+        expect(page.locator(".hit").first).to_have_attribute("data-key", "wine.jpg")
+        page.locator(".hit [data-main]").first.click()
+        expect(page.locator(".measure")).to_have_count(2)
+        expect(page.locator(".measures")).to_contain_text("The network (vgg16)")
