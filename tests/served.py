@@ -4,11 +4,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
+from lookalike.config import from_environment
+from lookalike.imaging import Limits
 from lookalike.service import SearchService
 from lookalike.web.connections import UVICORN, PatientProtocol
 from lookalike.web.context import ServeSettings
@@ -17,11 +20,15 @@ from tests.web.api import application
 
 
 @contextmanager
-def served(folder: Path, settings: ServeSettings | None = None) -> Iterator[tuple[str, SearchService]]:
+def served(
+    folder: Path, settings: ServeSettings | None = None, limits: Limits | None = None
+) -> Iterator[tuple[str, SearchService]]:
     """The URL of a service over a gallery of hashes in this folder, and that gallery."""
-    with open_gallery(folder, pipelines=["phash"], batching=True) as gallery, listening(
-        application(gallery, settings)
-    ) as url:
+    own = replace(from_environment(), limits=limits or Limits())
+    with (
+        open_gallery(folder, pipelines=["phash"], batching=True, settings=own) as gallery,
+        listening(application(gallery, settings)) as url,
+    ):
         yield url, gallery
 
 
@@ -34,7 +41,8 @@ def listening(app: Any) -> Iterator[str]:
     thread.start()
     until = time.monotonic() + 30
     while not server.started:
-        assert thread.is_alive() and time.monotonic() < until, "the server did not start"
+        assert thread.is_alive(), "the server did not start"
+        assert time.monotonic() < until, "the server takes too long to start"
         time.sleep(0.01)
     try:
         [host] = server.servers

@@ -19,6 +19,9 @@ BACKOFF = 0.25
 LONGEST_WAIT = 30.0
 """Seconds that `Retry-After` may ask for; beyond it the error is the caller's."""
 
+UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+"""Failures before anything was sent."""
+
 Object = dict[str, Any]
 Params = Mapping[str, str | int] | Sequence[tuple[str, str | int]]
 Repeat = Literal["always", "refused", "unsent"]
@@ -105,15 +108,11 @@ class Transport:
         return prefix + call.path.encode("ascii") + (b"?" + query.encode("ascii") if query else b"")
 
     def _broken(self, error: httpx.HTTPError) -> Unavailable:
-        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
-            return _Unsent(f"no service answers at {self.url}: {error or type(error).__name__}")
+        if isinstance(error, UNSENT):
+            return Unavailable(f"no service answers at {self.url}: {error or type(error).__name__}")
         if isinstance(error, httpx.TimeoutException):
             return Unavailable(f"{self.url} did not go on for {self._timeout:g} seconds")
         return Unavailable(f"the connection to {self.url} broke off: {error or type(error).__name__}")
-
-
-class _Unsent(Unavailable):
-    """The request never reached a service."""
 
 
 def pause_after(error: LookalikeError, repeat: Repeat, attempt: int) -> float | None:
@@ -121,7 +120,7 @@ def pause_after(error: LookalikeError, repeat: Repeat, attempt: int) -> float | 
     if not isinstance(error, Unavailable) or attempt >= ATTEMPTS:
         return None
     # 429 is answered before anything is done, 503 may be answered by whoever stands between
-    done_nothing = isinstance(error, _Unsent | TooManyRequests)
+    done_nothing = isinstance(error, TooManyRequests) or isinstance(error.__cause__, UNSENT)
     if not done_nothing and repeat != "always" and (repeat == "unsent" or error.retry_after is None):
         return None
     backoff: float = BACKOFF * 2 ** (attempt - 1) * random.uniform(1.0, 1.5)
