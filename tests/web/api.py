@@ -1,13 +1,16 @@
 """The whole application over a real gallery, and a client of it."""
 
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.parse import quote
 
+import uvicorn
 from fastapi.testclient import TestClient
 from httpx import Response
 
@@ -17,6 +20,7 @@ from lookalike.imaging.fetch import Fetcher
 from lookalike.service import SearchService
 from lookalike.web.admission import Access
 from lookalike.web.app import create_app
+from lookalike.web.connections import UVICORN, PatientProtocol
 from lookalike.web.context import ServeSettings
 from lookalike.web.guard import Hosts
 from lookalike.web.keyring import KeyRing
@@ -79,3 +83,22 @@ def lines(answer: Response) -> list[dict[str, Any]]:
     """The lines of an answer in NDJSON."""
     assert answer.headers["content-type"].startswith("application/x-ndjson")
     return [json.loads(line) for line in answer.text.splitlines()]
+
+
+@contextmanager
+def live(folder: Path, settings: ServeSettings | None = None) -> Iterator[tuple[str, SearchService]]:
+    """The URL of a server on a real socket, in a thread of this process, over a fresh gallery of hashes."""
+    with open_gallery(folder, pipelines=["phash"], batching=True) as gallery:
+        listening = socket.create_server(("127.0.0.1", 0), backlog=256)
+        config = uvicorn.Config(
+            application(gallery, settings), http=PatientProtocol, lifespan="on", log_config=None, **UVICORN
+        )
+        server = uvicorn.Server(config)
+        thread = Thread(target=server.run, args=([listening],))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}", gallery
+        finally:
+            server.should_exit = True
+            thread.join(60)
+            listening.close()
