@@ -30,6 +30,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 VERSION = "8.19.21"
 ARTIFACT = f"org.elasticsearch.distribution.integ-test-zip:elasticsearch:{VERSION}:zip"
@@ -98,7 +99,10 @@ def free_port() -> int:
 
 @dataclass
 class Node:
-    """One server process and its folder. `settings` are further lines of elasticsearch.yml."""
+    """One server process and its folder. `settings` are further lines of elasticsearch.yml, `files` further files.
+
+    `quick` compiles little: it starts and warms up sooner, and is slower in the end; for tests, not for measuring.
+    """
 
     home: Path
     folder: Path
@@ -106,8 +110,10 @@ class Node:
     port: int = field(default_factory=free_port)
     transport: int = field(default_factory=free_port)
     settings: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
     password: str | None = field(default=None, repr=False)
     heap_mb: int = 512
+    quick: bool = False
     scheme: str = "http"
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
@@ -116,7 +122,9 @@ class Node:
         conf = self.folder / "config"
         shutil.copytree(self.home / "config", conf, dirs_exist_ok=True)
         (conf / "jvm.options.d").mkdir(exist_ok=True)
-        (conf / "jvm.options.d" / "heap.options").write_text(f"-Xms{self.heap_mb}m\n-Xmx{self.heap_mb}m\n")
+        (conf / "jvm.options.d" / "heap.options").write_text(
+            f"-Xms{self.heap_mb}m\n-Xmx{self.heap_mb}m\n" + ("-XX:TieredStopAtLevel=1\n" if self.quick else "")
+        )
         lines = {
             "cluster.name": "lookalike-test",
             "node.name": self.name,
@@ -133,6 +141,8 @@ class Node:
         if "cluster.initial_master_nodes" not in lines:
             lines["discovery.type"] = "single-node"
         (conf / "elasticsearch.yml").write_text("".join(f"{name}: {value}\n" for name, value in lines.items()))
+        for name, content in self.files.items():
+            (conf / name).write_bytes(content)
         self._give_away()
         if self.password:
             self._keystore("create")
@@ -259,18 +269,18 @@ def cluster_settings(nodes: int) -> list[tuple[str, int, dict[str, str]]]:
 
 
 @contextlib.contextmanager
-def running(nodes: int = 1, *, password: str | None = None, heap_mb: int = 512) -> Iterator[list[Node]]:
-    """Servers that answer, in a folder that goes with them. Raises Missing."""
+def running(nodes: int = 1, *, settings: Mapping[str, str] | None = None, **more: Any) -> Iterator[list[Node]]:
+    """Servers that answer, in a folder that goes with them; `more` is what `Node` takes. Raises Missing."""
     home = install()
     with tempfile.TemporaryDirectory(prefix="lookalike-elasticsearch-") as scratch:
         Path(scratch).chmod(0o755)
         started: list[Node] = []
         try:
-            for name, transport, settings in cluster_settings(nodes):
+            for name, transport, together in cluster_settings(nodes):
                 folder = Path(scratch) / name
                 folder.mkdir()
-                more = settings if nodes > 1 else {}
-                node = Node(home, folder, name, transport=transport, settings=more, password=password, heap_mb=heap_mb)
+                lines = {**(settings or {}), **(together if nodes > 1 else {})}
+                node = Node(home, folder, name, transport=transport, settings=lines, **more)
                 node.prepare()
                 started.append(node.start(wait=False))
             for node in started:

@@ -24,7 +24,7 @@ def _started() -> str:
     """The URL of this run's server, or why there is none."""
     if named := os.environ.get("LOOKALIKE_ELASTICSEARCH_URL"):
         return named
-    one = running()
+    one = running(quick=True)
     try:
         nodes = one.__enter__()
     except Missing as problem:
@@ -49,7 +49,7 @@ def url_of(node: Node) -> str:
 @contextmanager
 def nodes(count: int = 1, **how: object) -> Iterator[list[Node]]:
     """Servers of a suite's own, to be killed and frozen."""
-    own = running(count, **how)  # type: ignore[arg-type]
+    own = running(count, quick=True, **how)  # type: ignore[arg-type]
     try:
         started = own.__enter__()
     except Missing as problem:

@@ -69,7 +69,7 @@ def _settle(server: Server, index: str, operations: Sequence[Operation], *, alia
         for at, failure in failures:
             if failure.status == 404 and failure.kind == "document_missing_exception":
                 missing.append(waiting[at])
-            elif failure.status in (*OVERLOADED, _CONFLICT):
+            elif failure.status in (*OVERLOADED, _CONFLICT) and failure.kind != "cluster_block_exception":
                 again.append(waiting[at])
                 busy = f"{failure.kind} {failure.reason}"
             else:

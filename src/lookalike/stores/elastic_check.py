@@ -22,7 +22,7 @@ def probe(url: str) -> Mapping[str, str | int | float]:
         started = time.perf_counter()
         health = server.ask(lambda client: client.cluster.health())
         took = (time.perf_counter() - started) * 1e3
-        nodes = server.ask(lambda client: client.nodes.info(metric="_none", filter_path="nodes.*.version"))
+        nodes = server.ask(lambda client: client.nodes.info(metric="process", filter_path="nodes.*.version"))
     finally:
         server.close()
     versions = sorted({node["version"] for node in nodes["nodes"].values()}, key=_numbers)

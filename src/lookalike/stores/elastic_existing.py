@@ -219,15 +219,17 @@ class ExistingIndex:
 
     def _meta(self) -> dict[str, str] | None:
         """What the mappings of our fields say; None where they are not there yet."""
-        names = (self.fields["hash"], self.fields["id"])
         found = self.server.ask(lambda client: client.indices.get_mapping(index=self.table.index))
         properties = next(iter(found.values()))["mappings"].get("properties", {})
-        if not any(name in properties for name in names):
-            return None
+        ours = {name: properties[name] for name in self.fields.mapping() if name in properties}
         joined: dict[str, str] = {}
-        for name in names:
-            joined |= properties.get(name, {}).get("meta", {})
-        return joined
+        for mapping in ours.values():
+            joined |= mapping.get("meta", {})
+        if ours and "fingerprint" not in joined:
+            raise BadSetting(
+                f"{self.table.index} has fields {', '.join(ours)} that are not ours; choose another prefix"
+            )
+        return joined or None
 
     def _store(self, sequence: int, *, state: str = "") -> None:
         """Write our fields' mappings, which adds them where they are missing."""

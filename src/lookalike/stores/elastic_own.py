@@ -266,7 +266,7 @@ def index_name(settings: Settings, spec: FeatureSpec, gallery: str) -> str:
     parts = [settings.first_name, gallery, spec.name, spec.fingerprint[:12]]
     if segmentation != Segmentation(8):
         parts.append(segmentation.name)
-    return "-".join(re.sub(r"[^a-z0-9_.]+", "_", part.lower()) for part in parts)
+    return "-".join(re.sub(r"[^a-z0-9_.-]+", "_", part.lower()) for part in parts)
 
 
 def _deletion(id_: int, tenant: object) -> Operation:

@@ -22,13 +22,13 @@ SEGMENTATIONS = (2, 3, 4, 5, 6, 8, 11, 16)
 MOST_TERMS = 8192
 """Terms of one search; beyond it a request is larger and slower than reading every row of most galleries."""
 
-# What the parts of a search cost the server and us, in microseconds; measured by `python -m benchmarks.elastic --costs`
+# What the parts of a search cost the server and us, in microseconds; measured by `python -m benchmarks.elastic_costs`
 # on one shard. Only ratios matter.
-TERM = 4.0
+TERM = 2.5
 """A value that is looked up."""
-POSTING = 0.008
+POSTING = 0.1
 """A row in the list of a value, whether it comes out or not."""
-CANDIDATE = 6.0
+CANDIDATE = 8.0
 """A row that comes out: sorted, sent, parsed and compared."""
 
 Codes = NDArray[np.uint64]
@@ -99,12 +99,15 @@ class Plan:
             hits = np.convolve(hits, [1 - chance, chance])
         return rows * float(hits[self.at_least :].sum())
 
-    def cost(self, rows: int) -> float:
-        """Microseconds for one query in an index of so many rows."""
-        postings = sum(
+    def postings(self, rows: int) -> float:
+        """How many rows are in the lists of its terms."""
+        return sum(
             rows * count / 2.0**width for count, width in zip(self._counts(), self.segmentation.widths, strict=True)
         )
-        return TERM * self.terms + POSTING * postings + CANDIDATE * self.candidates(rows)
+
+    def cost(self, rows: int) -> float:
+        """Microseconds for one query in an index of so many rows, beyond what any request takes."""
+        return TERM * self.terms + POSTING * self.postings(rows) + CANDIDATE * self.candidates(rows)
 
     def _counts(self) -> list[int]:
         return [within(width, share - 1) for width, share in zip(self.segmentation.widths, self.shares, strict=True)]

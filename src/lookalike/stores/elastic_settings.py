@@ -7,7 +7,7 @@ from typing import Literal, cast
 
 from lookalike.errors import BadSetting
 from lookalike.stores.address import Address
-from lookalike.stores.elastic_segments import MOST_TERMS, Plan, best_plan, published
+from lookalike.stores.elastic_segments import MOST_TERMS, Plan, Segmentation, best_plan, published
 
 Mode = Literal["published", "guaranteed", "exact"]
 Routing = Literal["tenant", "id"]
@@ -17,7 +17,7 @@ LARGEST_RADIUS = 31
 """Half of the bits is what unrelated codes differ by: up to there, segments let nearly every row through."""
 _MODES = ("published", "guaranteed", "exact")
 _OPTIONS = (
-    *("mode", "m", "radius", "rows", "shards", "replicas", "routing", "name", "timeout", "bulk_timeout"),
+    *("mode", "m", "radius", "rows", "segments", "shards", "replicas", "routing", "name", "timeout", "bulk_timeout"),
     *("tls", "ca", "fingerprint", "api_key", "nodes"),
     *("index", "id_attribute", "id_field", "prefix"),
 )
@@ -91,13 +91,15 @@ def read_settings(url: str) -> Settings:
 
 
 def _plan(address: Address, mode: Mode, rows: int) -> Plan:
-    unread = "radius" if mode == "published" else "m"
-    if unread in address.options:
+    for unread in ("radius", "rows", "segments") if mode == "published" else ("m",):
+        if unread not in address.options:
+            continue
         raise BadSetting(f"{unread} of {address} means nothing in the mode {mode}")
     if mode == "published":
         return published(address.number("m", 5, most=8))
     radius = address.number("radius", 7, least=0, most=LARGEST_RADIUS)
-    plan = best_plan(radius, rows)
+    segments = address.number("segments", 4, least=2, most=16) if "segments" in address.options else None
+    plan = best_plan(radius, rows, None if segments is None else Segmentation(segments))
     if plan is None:
         raise BadSetting(
             f"a radius of {radius} bits would take more than {MOST_TERMS} terms a search; choose a smaller one"

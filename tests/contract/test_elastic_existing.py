@@ -1,0 +1,157 @@
+"""An index of somebody else's: our fields come and go, everything else of theirs stays as it was."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from elasticsearch import Elasticsearch
+
+from lookalike.errors import BadSetting, FeatureMismatch
+from lookalike.ports import Index
+from lookalike.stores.contract import draw
+from lookalike.stores.elastic import open_index
+from lookalike.stores.flat import FlatIndex
+from lookalike.types import Condition, FeatureSpec, Rows, Where
+from tests.engines.elasticsearch import name, raw, server
+
+__all__ = ["name"]
+
+SPEC = FeatureSpec("phash", "hamming", 8, "0123456789abcdef" * 4)
+WORDS = ("lake at dawn", "mountain lake", "city at night", "a dog on a beach")
+OURS = {f"lookalike_{field}" for field in ("id", "tenant", "hash", "segments", "attributes")}
+COUNT = 200
+
+
+@pytest.fixture
+def theirs(name: str) -> Iterator[Elasticsearch]:
+    """An index for full-text search that knows nothing of us: strict, on two shards, with a routing of its own."""
+    with raw(server()) as client:
+        client.indices.create(
+            index=name,
+            settings={"number_of_shards": 2, "number_of_replicas": 0},
+            mappings={
+                "dynamic": "strict",
+                "_meta": {"owner": "search team"},
+                "properties": {"caption": {"type": "text"}, "sku": {"type": "keyword"}, "likes": {"type": "integer"}},
+            },
+        )
+        operations: list[dict[str, Any]] = []
+        for n in range(COUNT):
+            operations.append({"index": {"_id": f"doc-{n}", "routing": f"r{n % 5}"}})
+            operations.append({"caption": WORDS[n % 4], "sku": f"S{n}", "likes": n})
+        client.bulk(index=name, operations=operations, refresh=True)
+        yield client
+
+
+def pictures(count: int, key: str, first: int = 0) -> Rows:
+    """Picture n + 1 belongs to document n."""
+    attributes = [
+        {key: f"doc-{n}" if key == "doc" else f"S{n}", "odd": bool(n % 2)} for n in range(first, first + count)
+    ]
+    features = draw(SPEC, np.random.default_rng(3 + first), count)
+    return Rows(np.arange(count) + first + 1, features, np.where(np.arange(count) % 3, 1, 2), attributes)
+
+
+def opened(name: str, how: str = "id_attribute=doc", spec: FeatureSpec = SPEC) -> Index:
+    return open_index(spec, f"{server()}?mode=exact&index={name}&{how}", "gallery")
+
+
+def their_side(client: Elasticsearch, name: str) -> dict[str, Any]:
+    """Their documents and mapping without what is ours."""
+    client.indices.refresh(index=name)
+    hits = client.search(index=name, size=1000)["hits"]["hits"]
+    mapping = client.indices.get_mapping(index=name)[name]["mappings"]
+    fields = {field: kind for field, kind in mapping["properties"].items() if field not in OURS}
+    assert set(mapping["properties"]) - set(fields) in (OURS, set())
+    documents = {
+        hit["_id"]: (hit["_routing"], {k: v for k, v in hit["_source"].items() if k not in OURS}) for hit in hits
+    }
+    return {"documents": documents, "mapping": {**mapping, "properties": fields}}
+
+
+@pytest.mark.parametrize("how", ["id_attribute=doc", "id_attribute=sku&id_field=sku"])
+def test_nothing_of_theirs_changes(theirs: Elasticsearch, name: str, how: str) -> None:
+    """Through adding, moving, deleting, reopening and clearing."""
+    before = their_side(theirs, name)
+    key = "doc" if how.endswith("doc") else "sku"
+    index = opened(name, how)
+    stored = pictures(120, key)
+    index.upsert(stored)
+    index.flush(5)
+    assert (index.count(), index.count(2), index.sequence) == (120, 40, 5)
+    flat = FlatIndex(SPEC, None)
+    flat.upsert(stored)
+    for tenant in (None, 2):
+        expected, found = (each.search(stored.features[:20], 15, tenant=tenant) for each in (flat, index))
+        np.testing.assert_array_equal(found.ids, expected.ids)
+    assert their_side(theirs, name) == before
+    index.delete(np.arange(1, 31))
+    moved = Rows(np.array([31]), stored.features[30:31], np.array([1]), [{key: "doc-0" if key == "doc" else "S0"}])
+    index.upsert(moved)
+    assert index.count() == 90
+    index.close()
+    index = opened(name, how)
+    assert (index.count(), index.sequence) == (90, 5)
+    assert theirs.get(index=name, id="doc-0", routing="r0")["_source"]["lookalike_id"] == 31
+    assert theirs.get(index=name, id="doc-30", routing="r0")["_source"]["lookalike_id"] is None
+    index.clear()
+    assert (index.count(), index.sequence) == (0, 0)
+    index.close()
+    assert their_side(theirs, name) == before
+
+
+def test_full_text_joins_a_search(theirs: Elasticsearch, name: str) -> None:
+    """Among their documents about lakes with at least 100 likes, the pictures that look alike."""
+    index = opened(name)
+    stored = pictures(COUNT, "doc")
+    index.upsert(stored)
+    native = {"bool": {"must": [{"match": {"caption": "lake"}}], "filter": [{"range": {"likes": {"gte": 100}}}]}}
+    about = {n for n in range(100, COUNT) if "lake" in WORDS[n % 4]}
+    where = Where((), list, {"elasticsearch": native})  # type: ignore[arg-type]
+    found = index.search(stored.features[100:101], COUNT, where=where)
+    assert {int(id_) - 1 for id_ in found.ids[0] if id_ >= 0} == about
+    odd = Where((Condition("odd", "eq", True),), list, {"elasticsearch": native})  # type: ignore[arg-type]
+    found = index.search(stored.features[100:101], COUNT, where=odd)
+    assert {int(id_) - 1 for id_ in found.ids[0] if id_ >= 0} == {n for n in about if n % 2}
+    index.close()
+
+
+def test_documents_that_are_not_there_are_named_not_made(
+    theirs: Elasticsearch, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    index = opened(name)
+    with caplog.at_level(logging.WARNING, "lookalike"):
+        index.upsert(pictures(10, "doc", first=COUNT - 5))
+        index.upsert(Rows(np.array([900]), np.zeros((1, 8), np.uint8), np.array([1])))
+    assert index.count() == 5
+    assert "5 pictures have no document" in caplog.text
+    assert "doc-200" in caplog.text
+    assert theirs.count(index=name)["count"] == COUNT
+    index.close()
+
+
+def test_a_crash_while_clearing_is_made_good(theirs: Elasticsearch, name: str) -> None:
+    index = opened(name)
+    index.upsert(pictures(20, "doc"))
+    index.flush(3)
+    index._place._store(0, state="clearing")  # type: ignore[attr-defined]
+    index.close()
+    index = opened(name)
+    assert (index.count(), index.sequence) == (0, 0)
+    index.close()
+
+
+def test_what_does_not_fit_is_refused(theirs: Elasticsearch, name: str) -> None:
+    theirs.indices.put_mapping(index=name, properties={"taken_hash": {"type": "text"}})
+    with pytest.raises(BadSetting, match="another prefix"):
+        opened(name, "id_attribute=doc&prefix=taken_")
+    opened(name).close()
+    with pytest.raises(FeatureMismatch, match="another prefix"):
+        opened(name, spec=FeatureSpec("phash", "hamming", 8, "another"))
+    opened(name, "id_attribute=doc&prefix=second_", FeatureSpec("phash", "hamming", 8, "another")).close()
+    with pytest.raises(BadSetting, match="no index"):
+        opened("test-nobody")
+    with raw(server()) as client:
+        assert not client.indices.exists(index="test-nobody")

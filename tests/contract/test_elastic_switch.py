@@ -1,0 +1,153 @@
+"""Building anew beside the old index: searches go on, the switch is at once, and nothing is left behind."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from lookalike.errors import BadInput, BadSetting, Damaged
+from lookalike.ports import Index
+from lookalike.stores.contract import draw
+from lookalike.stores.elastic import open_index
+from lookalike.stores.elastic_check import probe
+from lookalike.types import FeatureSpec, Rows
+from tests.engines.elasticsearch import name, raw, server
+
+__all__ = ["name"]
+
+SPEC = FeatureSpec("phash", "hamming", 8, "switch 1")
+
+
+def rows(count: int, seed: int = 1) -> Rows:
+    return Rows(np.arange(count) + 1, draw(SPEC, np.random.default_rng(seed), count), np.ones(count, np.int64))
+
+
+def opened(name: str) -> Index:
+    return open_index(SPEC, f"{server()}?name={name}", "switch")
+
+
+def indexes(name: str) -> list[str]:
+    with raw(server()) as client:
+        return sorted(client.indices.get_alias(index=f"{name}*", expand_wildcards="all"))
+
+
+def test_searches_go_on_while_another_index_is_built(name: str) -> None:
+    """Row 1 is in the old and the new one: a search finds it at every moment, in this process and in another."""
+    index, other = opened(name), opened(name)
+    old, new = rows(500), rows(900)
+    new.features[:500] = old.features
+    index.upsert(old)
+    index.flush(3)
+    stop, answers, problems = threading.Event(), [0], list[BaseException]()
+
+    def read(reader: Index) -> None:
+        try:
+            while not stop.is_set():
+                assert reader.search(old.features[:1], 1).distances[0, 0] == 0
+                answers[0] += 1
+        except BaseException as error:  # noqa: BLE001 - handed to the test below
+            problems.append(error)
+
+    readers = [threading.Thread(target=read, args=(each,)) for each in (index, other)]
+    for reader in readers:
+        reader.start()
+    for turn in range(4):
+        with index.rebuilding() as fresh:
+            fresh.upsert(new)
+            assert (fresh.count(), fresh.sequence) == (900, 0)
+            assert other.count() == (900 if turn else 500)
+            fresh.flush(10 + turn)
+        assert (index.count(), other.count(), other.sequence) == (900, 900, 10 + turn)
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert problems == []
+    print(f"{answers[0]} searches during 4 switches, none failed")
+    assert len(indexes(name)) == 1
+    index.close()
+    other.close()
+
+
+def test_a_failed_building_leaves_the_old_one_alone(name: str) -> None:
+    index = opened(name)
+    index.upsert(rows(50))
+    index.flush(3)
+    with pytest.raises(BadInput, match="twice"), index.rebuilding() as fresh:
+        fresh.upsert(Rows(np.array([5, 5]), rows(2).features, np.array([1, 1])))
+    assert (index.count(), index.sequence, len(indexes(name))) == (50, 3, 1)
+    index.close()
+
+
+def test_what_a_crash_left_half_built_goes_with_the_next_building(name: str) -> None:
+    index = opened(name)
+    index.upsert(rows(50))
+    index.flush(3)
+    unfinished = index.rebuilding()
+    unfinished.__enter__().upsert(rows(10))  # and the process dies here
+    assert len(indexes(name)) == 2
+    index.close()
+    index = opened(name)
+    assert index.count() == 50
+    with index.rebuilding() as fresh:
+        fresh.upsert(rows(20))
+    assert (index.count(), len(indexes(name))) == (20, 1)
+    index.close()
+
+
+def test_an_index_that_is_gone_is_damage_and_is_not_made_by_writing(name: str) -> None:
+    index = opened(name)
+    index.upsert(rows(50))
+    with raw(server()) as client:
+        client.indices.delete(index=indexes(name))
+    for use in (lambda: index.upsert(rows(5)), lambda: index.delete(np.array([1])), lambda: index.count()):
+        with pytest.raises(Damaged, match="repair"):
+            use()
+    with pytest.raises(Damaged, match="repair"):
+        index.search(rows(1).features, 1)
+    assert indexes(name) == []
+    index.close()
+    index = opened(name)
+    assert (index.count(), index.sequence) == (0, 0)
+    index.close()
+
+
+def test_a_strangers_index_is_not_taken(name: str) -> None:
+    with raw(server()) as client:
+        client.indices.create(index=name, mappings={"_meta": {"owner": "somebody"}})
+        with pytest.raises(BadSetting, match="not an index of ours"):
+            opened(name)
+        assert client.count(index=name)["count"] == 0
+
+
+def test_the_name_says_what_is_in_it() -> None:
+    first = "test-named"
+    spec = FeatureSpec("phash", "hamming", 8, "0123456789abcdef0123")
+    try:
+        for options, end in (("", ""), ("?mode=guaranteed&radius=11&rows=100000000", "-4x16")):
+            open_index(spec, f"{server()}/{first}{options}", "ab12cd34ef56").close()
+            assert f"{first}-ab12cd34ef56-phash-0123456789ab{end}-000001" in indexes(first)
+    finally:
+        with raw(server()) as client:
+            client.indices.delete(index=indexes(first))
+
+
+def test_two_processes_that_open_at_once_share_one_index(name: str) -> None:
+    made = list[Index]()
+    openers = [threading.Thread(target=lambda: made.append(opened(name))) for _ in range(4)]
+    for opener in openers:
+        opener.start()
+    for opener in openers:
+        opener.join()
+    assert len(made) == 4
+    assert len(indexes(name)) == 1
+    made[0].upsert(rows(3))
+    assert [index.count() for index in made[:1]] == [3]
+    for index in made:
+        index.close()
+
+
+def test_what_the_doctor_is_told() -> None:
+    found = probe(server())
+    assert str(found["version"]).startswith("8.")
+    assert found["health"] in ("green", "yellow")
+    assert found["nodes"] == 1

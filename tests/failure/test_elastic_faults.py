@@ -1,0 +1,206 @@
+"""One Elasticsearch that is killed, frozen, overloaded and full: nothing acknowledged is lost, and no call hangs."""
+
+import random
+import signal
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from scripts.elasticsearch import Node, free_port
+
+from lookalike.errors import Unavailable
+from lookalike.ports import Index
+from lookalike.stores import circuit
+from lookalike.stores.contract import draw
+from lookalike.stores.elastic import open_index
+from lookalike.stores.elastic_check import probe
+from lookalike.types import FeatureSpec, Rows
+from tests.engines.elasticsearch import nodes, raw, url_of
+
+SPEC = FeatureSpec("phash", "hamming", 8, "faults 1")
+KILLS = 2
+BATCH = 400
+ENOUGH = 7
+"""Batches after which the server is killed, in the middle of further ones."""
+PATIENCE = 2
+"""Seconds of the option `timeout` here."""
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Node]:
+    """A server with one thread for writing and next to no queue, so that it soon has too much to do."""
+    settings = {"node.processors": "1", "thread_pool.write.queue_size": "1"}
+    with nodes(settings=settings, heap_mb=384) as started:
+        yield started[0]
+
+
+def opened(node: Node, name: str) -> Index:
+    return open_index(SPEC, f"{url_of(node)}?name={name}&timeout={PATIENCE}&bulk_timeout=40&replicas=0", "faults")
+
+
+def batch(number: int) -> Rows:
+    """Rows of batch n: the ids n * BATCH + 1 and on."""
+    ids = np.arange(BATCH) + number * BATCH + 1
+    return Rows(ids, draw(SPEC, np.random.default_rng(number), BATCH), np.ones(BATCH, np.int64))
+
+
+def write_until_killed(index: Index, first: int, node: Node) -> tuple[list[int], int, int]:
+    """Write batches, delete a tenth of each, flush now and then, until the server is killed while more is written.
+
+    Gives the batches that were acknowledged whole, the sequence number of the last flush, and of the last one tried.
+    """
+    done, flushed, tried = list[int](), -1, -1
+    for number in range(first, first + 100_000):
+        try:
+            index.upsert(batch(number))
+            index.delete(batch(number).ids[::10])
+            done.append(number)
+            if number % 3 == 0:
+                tried = number
+                index.flush(number)
+                flushed = number
+            if len(done) == ENOUGH:
+                threading.Timer(random.Random(first).uniform(0.0, 0.2), node.kill).start()
+        except Unavailable:
+            return done, flushed, tried
+    raise AssertionError("it was never killed")
+
+
+def test_kills_lose_nothing_that_was_acknowledged(node: Node) -> None:
+    index = opened(node, "kills")
+    acknowledged = lost = revived = first = 0
+    flushed = 0
+    for _ in range(KILLS):
+        done, now_flushed, tried = write_until_killed(index, first, node)
+        started = time.monotonic()
+        with pytest.raises(Unavailable):
+            index.search(batch(0).features[:1], 1)
+        assert time.monotonic() - started < PATIENCE + 1
+        index.close()
+        node.start()
+        index = opened(node, "kills")
+        flushed = max(flushed, now_flushed)
+        assert flushed <= index.sequence <= max(flushed, tried)
+        index.flush(index.sequence)
+        for number in done:
+            rows = batch(number)
+            gone = rows.ids[::10]
+            kept = np.setdiff1d(rows.ids, gone)
+            found = index.search(rows.features, 50)
+            here = {int(id_) for id_ in found.ids.ravel() if id_ > 0}
+            lost += len(set(kept.tolist()) - here)
+            revived += len(set(gone.tolist()) & here)
+            acknowledged += BATCH + len(gone)
+        first = done[-1] + 1
+        index.upsert(batch(first))  # what was cut short is replayed
+        index.delete(batch(first).ids[::10])
+        first += 1
+        assert index.count() == first * BATCH * 9 // 10
+    index.close()
+    print(f"{KILLS} kills, {acknowledged} acknowledged changes, {lost} lost, {revived} revived")
+    assert acknowledged > KILLS * BATCH
+    assert (lost, revived) == (0, 0)
+
+
+def test_a_frozen_server_is_given_up_in_time_and_found_again(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(circuit.Circuit.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
+    index = opened(node, "frozen")
+    index.upsert(batch(0))
+    index.flush(1)
+    asked = batch(0).features[:1]
+    node.freeze()
+    try:
+        slow, quick = list[float](), list[float]()
+        for turn in range(circuit.FAILURES + 5):
+            started = time.monotonic()
+            with pytest.raises(
+                Unavailable, match="did not answer" if turn < circuit.FAILURES else "left alone"
+            ) as caught:
+                index.search(asked, 1)
+            (slow if turn < circuit.FAILURES else quick).append(time.monotonic() - started)
+            assert caught.value.retry_after is not None
+        assert max(slow) < PATIENCE + 1
+        assert max(quick) < 0.2
+    finally:
+        node.thaw()
+    time.sleep(1.1)
+    assert index.search(asked, 1).distances[0, 0] == 0
+    index.flush(2)
+    assert index.sequence == 2
+    print(
+        f"frozen: given up after {max(slow):.2f} s, {circuit.FAILURES} times, then at once ({max(quick) * 1e3:.1f} ms)"
+    )
+    index.close()
+
+
+CIRCUIT = dict(circuit.Circuit.__init__.__kwdefaults__ or {})
+
+
+def test_a_port_that_refuses() -> None:
+    started = time.monotonic()
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        open_index(SPEC, f"elasticsearch://127.0.0.1:{free_port()}", "faults")
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        probe(f"elasticsearch://127.0.0.1:{free_port()}")
+    assert time.monotonic() - started < 2
+
+
+def test_a_server_with_too_much_to_do_is_waited_for(node: Node) -> None:
+    """Eight writers at one thread and a queue of one: the server refuses, and everything is written all the same."""
+    opened(node, "busy").close()
+    indexes = [opened(node, "busy") for _ in range(8)]
+    problems = list[BaseException]()
+
+    def write(number: int) -> None:
+        try:
+            for turn in range(3):
+                indexes[number].upsert(batch(number * 3 + turn))
+        except BaseException as error:  # noqa: BLE001 - handed to the test below
+            problems.append(error)
+
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert problems == []
+    indexes[0].flush(1)
+    assert indexes[0].count() == 24 * BATCH
+    with raw(url_of(node)) as client:
+        stats = client.nodes.stats(metric="thread_pool")["nodes"]
+    refused = sum(each["thread_pool"]["write"]["rejected"] for each in stats.values())
+    print(f"{refused} bulk requests refused by the server, {24 * BATCH} rows written")
+    assert refused > 0
+    for index in indexes:
+        index.close()
+
+
+def test_a_full_disk_is_unavailable_until_there_is_room(node: Node) -> None:
+    """The block that the server puts on an index when its disk is full; reading goes on."""
+    index = opened(node, "full")
+    index.upsert(batch(0))
+    index.flush(1)
+    with raw(url_of(node)) as client:
+        client.indices.put_settings(index="full", settings={"index.blocks.read_only_allow_delete": True})
+        with pytest.raises(Unavailable, match=r"read-only|block"):
+            index.upsert(batch(1))
+        assert index.sequence == 1
+        assert index.search(batch(0).features[:1], 1).distances[0, 0] == 0
+        client.indices.put_settings(index="full", settings={"index.blocks.read_only_allow_delete": None})
+    index.upsert(batch(1))
+    index.flush(2)
+    assert (index.count(), index.sequence) == (2 * BATCH, 2)
+    index.close()
+
+
+def test_signals_reach_the_server_itself(node: Node) -> None:
+    """Or the tests above would prove nothing: a frozen server does not answer at all."""
+    node.signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(Unavailable):
+            probe(f"{url_of(node)}?timeout=1")
+    finally:
+        node.signal(signal.SIGCONT)
+    assert probe(f"{url_of(node)}?timeout=20")["nodes"] == 1
