@@ -23,7 +23,7 @@ def thumbnail_of(rgb: Pixels, side: int = SIDE) -> bytes:
     It holds no metadata: what a camera wrote about place and owner stays with the original.
     """
     image = Image.fromarray(rgb)
-    image.thumbnail((side, side), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    image.thumbnail((side, side), Image.Resampling.HAMMING, reducing_gap=2.0)  # as sharp as needed, in 2/3 of the time
     out = io.BytesIO()
     image.save(out, "JPEG", quality=QUALITY)
     return out.getvalue()

@@ -1,0 +1,38 @@
+"""What the thumbnail of a picture that comes as bytes costs, beside decoding, hashing its pixels and preparing it.
+
+python benchmarks/thumbnails.py PHOTOS [--most 500]: processor milliseconds a picture (median), and bytes kept.
+"""
+
+import argparse
+import time
+from pathlib import Path
+from statistics import mean, median
+
+from lookalike.features.phash import PHash
+from lookalike.imaging import prepare
+from lookalike.service import files_below
+
+
+def main() -> None:
+    """Measure, and print a line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--most", type=int, default=500)
+    given = parser.parse_args()
+    files = [path.read_bytes() for path in files_below(given.photos) if isinstance(path, Path)][: given.most]
+    inputs = [PHash().input]
+    without, with_, kept = [], [], []
+    for data in files:
+        for wanted, times in ((False, without), (True, with_)):
+            started = time.process_time()
+            made = prepare(data, inputs, want_pixels=True, want_thumbnail=wanted)
+            times.append((time.process_time() - started) * 1000)
+        kept.append(len(made.thumbnail or b""))
+    print(
+        f"{len(files)} pictures: {median(without):.2f} ms without, {median(with_):.2f} ms with, "
+        f"{median(with_) - median(without):.2f} ms for the thumbnail; {mean(kept) / 1000:.1f} kB kept each"
+    )
+
+
+if __name__ == "__main__":
+    main()
