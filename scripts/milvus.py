@@ -33,6 +33,7 @@ VERSION = "2.3.5"
 START_SECONDS = 120.0
 """A fresh server is up in 3 to 10 s; one that replays its log after a kill in up to a minute."""
 QUICK = {
+    "COMMON_SESSION_TTL": "5",
     "PROXY_TIMETICKINTERVAL": "20",
     "QUERYCOORD_CHECKINTERVAL": "50",
     "QUERYCOORD_CHECKCHANNELINTERVAL": "50",
@@ -41,7 +42,8 @@ QUICK = {
     "QUERYCOORD_UPDATENEXTTARGETINTERVAL": "1",
     "QUERYCOORD_CHECKHANDOFFINTERVAL": "200",
 }
-"""Settings for tests: the server looks around more often, so that strong reads take 40 ms instead of 200."""
+"""Settings for tests: the server looks around more often, so that strong reads take 40 ms instead of 200, and a
+killed server waits for 5 s, not 30, for its own former self to be given up."""
 _SLOT = re.compile(r"\{\{\s*(\w+)(?:\(\w+\))?\s*(?::\s*([^}]*?))?\s*\}\}")
 _PORTS = 8
 """Those of the server's inner parts."""

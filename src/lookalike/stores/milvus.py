@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,8 +29,6 @@ from lookalike.types import EVERYTHING, NOTHING, Features, FeatureSpec, Ids, Mat
 
 REFRESH = 5.0
 """Seconds after which a process asks again which collection counts, and how it is searched best."""
-BARRIER_SECONDS = 120.0
-"""Waiting until searches see all that was written: mostly 0.2 s, more behind a bulk load."""
 INDEX_ROWS = 2000
 """Rows from which a new collection is indexed before it takes over; the server scans smaller segments anyway."""
 INDEX_SECONDS = 600.0
@@ -53,7 +51,8 @@ def probe(url: str) -> Reached:
     """Ask a Milvus for its version; raises BadSetting for a wrong address or password, Unavailable if it is down."""
     server = Server(Settings.read(url).place)
     try:
-        server.collections()  # connects, and shows that user and password are right
+        server.check_database()
+        server.collections()  # shows that user and password are right
         start = time.perf_counter()
         version = server.version()
         return Reached(server.place.name, version, (time.perf_counter() - start) * 1000)
@@ -94,7 +93,7 @@ class MilvusIndex:
     """Rows in a collection behind an alias; see `ports.Index`.
 
     FLAT misses nothing; the others promise nothing, and are tuned to a recall. Searches may miss what was written in
-    the last seconds, unless `fresh`. At most 16,384 matches a query.
+    the last seconds, unless `fresh`. At most 16,382 matches a query.
     """
 
     def __init__(self, shelf: Shelf, collection: Collection, *, filling: bool = False) -> None:
@@ -144,14 +143,15 @@ class MilvusIndex:
         kept = [filters.encode(one) for one in attributes]
         with self._lock:
             if None in kept and not self._collection.oversized:
-                self._collection = self._run(lambda at: self._shelf.remember(at, oversized="True"), fresh=True)
+                self._remember(oversized=True)
             self._run(lambda at: self._writer.upsert(at, ids, features, tenants, [one or {} for one in kept]))
 
     def delete(self, ids: Ids) -> None:
         """Forget these ids; unknown ones are passed over."""
-        wanted = np.unique(np.asarray(ids, np.int64)).tolist()
+        wanted = np.unique(np.asarray(ids, np.int64))
+        pictures = wanted[wanted > 0].tolist()
         with self._lock:
-            self._run(lambda collection: self._writer.delete(collection, wanted))
+            self._run(lambda collection: self._writer.delete(collection, pictures))
 
     def search(
         self,
@@ -163,7 +163,7 @@ class MilvusIndex:
         max_distance: float | None = None,
         fresh: bool = False,
     ) -> Matches:
-        """The k nearest rows of each query; raises UnsupportedQuery for k above 16,384 and filters it cannot read."""
+        """The k nearest rows of each query; raises UnsupportedQuery for k above 16,382 and filters it cannot read."""
         queries = check_query(self.spec, queries, k, max_distance)
         if k > MOST:
             raise UnsupportedQuery(f"Milvus gives at most {MOST} matches a query, not {k}; ask for fewer pages")
@@ -178,18 +178,14 @@ class MilvusIndex:
         return self._run(lambda collection: self._writer.count(collection, tenant))
 
     def flush(self, sequence: int) -> None:
-        """Wait until every search that asks for it sees what was written, then keep `sequence` on the server.
+        """Keep `sequence` on the server, and wait until every search that asks for it sees it and all before it.
 
-        A crash in between leaves an older sequence, never one that claims too much. Milvus' own flush, which closes
-        segments, is not meant for small batches and not needed: what it has taken is in its log.
+        It is written to the same log, behind the rows: a crash leaves an older sequence, never one that claims too
+        much. Milvus' own flush, which closes segments, is not for small batches, and not needed for this.
         """
 
-        def act(collection: Collection) -> Collection:
-            self._server.query(collection.name, "id == 0", ["id"], level=STRONG, seconds=BARRIER_SECONDS)
-            return self._shelf.remember(collection, sequence=str(sequence))
-
         with self._lock:
-            self._collection = self._run(act)
+            self._remember(sequence=sequence)
 
     def clear(self) -> None:
         """Forget every row, durably, and set `sequence` to 0: an empty collection takes the place of this one."""
@@ -223,7 +219,7 @@ class MilvusIndex:
         def act(collection: Collection) -> Tuning | None:
             tuning = tune(self._server, collection, self.spec, recall or self._shelf.settings.recall)
             if tuning is not None:
-                self._collection = self._shelf.remember(collection, knob=str(tuning.value))
+                self._remember(knob=tuning.value)
                 log.info(
                     "%s: %s %d gives a recall of %.3f",
                     collection.name,
@@ -254,6 +250,14 @@ class MilvusIndex:
         search = Search(self._server, collection, level, partitions)
         return search.nearest(queries, k, [filters.both(mine, one) for one in expressions])
 
+    def _remember(self, **changed: Any) -> None:
+        def act(collection: Collection) -> Collection:
+            new = replace(collection, **changed)
+            self._shelf.remember(new)
+            return new
+
+        self._collection = self._run(act, fresh=True)
+
     def _settle(self) -> None:
         """Close, index, load and tune what was filled, so that it can take over."""
         rows = self.count()
@@ -278,7 +282,7 @@ class MilvusIndex:
         if self._closed:
             raise BadInput(f"the {self.spec.name} index is closed")
         if not self._filling and (fresh or time.monotonic() - self._asked > REFRESH):
-            self._collection = self._shelf.current() or self._shelf.open()
+            self._collection = self._shelf.current(STRONG if fresh else BOUNDED) or self._shelf.open()
             self._asked = time.monotonic()
         return self._collection
 

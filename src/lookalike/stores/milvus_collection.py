@@ -1,21 +1,26 @@
 """The collections of one index: one that an alias stands for, at times one that is being filled to take its place.
 
-What an index must remember is kept with the collection on the server, as properties: what the rows are, how they are
-indexed and searched, and the sequence number, which therefore goes wherever the rows go.
+What never changes is kept as properties of the collection: what the rows are, how they are indexed. What changes (the
+sequence number, how to search) is kept in a row of its own, id 0, and thus in the same log as the rows and behind them:
+it never claims what is not there, and goes wherever they go. Milvus 2.3 forgets changed properties when it restarts.
 """
 
 import hashlib
 import json
 import logging
+import math
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from lookalike.distance import Distances
 from lookalike.errors import BadSetting, FeatureMismatch, Unavailable
 from lookalike.stores.milvus_errors import Gone
-from lookalike.stores.milvus_server import PARTITION_KEY_UPSERT, PREFIX, Server, numbers_of
+from lookalike.stores.milvus_server import PARTITION_KEY_UPSERT, PREFIX, STRONG, Level, Server, numbers_of
 from lookalike.stores.milvus_settings import BUILD, KNOB, UNTUNED, Settings
 from lookalike.types import FeatureSpec
 
@@ -23,6 +28,10 @@ LOAD_SECONDS = 300.0
 """Loading what is there: about a gigabyte in 10 s."""
 MAX_PARTITIONS = 1000
 """Named partitions: today's servers hold 1,024 in a collection."""
+STATE = 0
+"""The id of the row that is no picture."""
+WAIT_SECONDS = 120.0
+"""Waiting until searches see all that was written: mostly 0.2 s, more behind a bulk load."""
 BUCKETS = 16
 """Buckets of a partition key, which is what today's servers make by default."""
 
@@ -60,6 +69,7 @@ class Shelf:
 
     def open(self) -> Collection:
         """The collection that counts, made where there is none; raises FeatureMismatch for one of other features."""
+        self.server.check_database()
         found = self.current()
         if found is None:
             made = self.create(0)
@@ -72,18 +82,18 @@ class Shelf:
                 self.server.drop(made.name)
                 return found
             return made
-        if not self.server.loaded(found.name):
-            self.server.load(found.name, replicas=self.settings.replicas, seconds=LOAD_SECONDS)
         return found
 
-    def current(self) -> Collection | None:
+    def current(self, level: Level = STRONG) -> Collection | None:
         """The collection that counts, as the server knows it now."""
         for _ in range(3):
             name = self.server.behind(self.alias)
             if name is None:
                 return None
             try:
-                return self._read(name)
+                if not self.server.loaded(name):
+                    self.server.load(name, replicas=self.settings.replicas, seconds=LOAD_SECONDS)
+                return self._read(name, level)
             except Gone:
                 continue  # exchanged between the two questions
         raise Unavailable(f"the alias {self.alias} on {self.server.place.name} points nowhere, again and again")
@@ -101,7 +111,6 @@ class Shelf:
             "spec": _written(self.spec),
             "index": kind,
             "tenants": settings.tenants,
-            "sequence": "0",
         }
         key = settings.tenants == "key"
         server.create(
@@ -133,10 +142,21 @@ class Shelf:
                     log.info("dropping %s, left behind by a rebuilding that did not end", name)
                     self.server.drop(name)
 
-    def remember(self, collection: Collection, **words: str) -> Collection:
-        """Keep words with the collection; gives it as it is then."""
-        self.server.keep(collection.name, **words)
-        return _with(collection, words)
+    def remember(self, collection: Collection) -> None:
+        """Write down what changes, behind all that was written, and wait until searches that ask for it see it."""
+        said = {"sequence": collection.sequence, "knob": collection.knob, "oversized": collection.oversized}
+        row = {"id": STATE, "tenant": -1, "vector": self._nowhere(), "attributes": said}
+        self.server.upsert(collection.name, [row], "", seconds=WAIT_SECONDS)
+        if self._state(collection.name, STRONG) != said:
+            raise Unavailable(f"{self.server.place.name} does not give back what {collection.name} was to remember")
+
+    def _state(self, name: str, level: Level) -> dict[str, Any]:
+        found = self.server.query(name, f"id == {STATE}", ["attributes"], level=level, seconds=WAIT_SECONDS)
+        return dict(found[0]["attributes"]) if found else {}
+
+    def _nowhere(self) -> Distances:
+        """A vector far from all that encoders give, which is never negative."""
+        return np.full(self.spec.width, -1 / math.sqrt(self.spec.width), np.float32)
 
     def _buckets(self) -> int:
         wanted, server = self.settings.buckets, self.server
@@ -152,11 +172,11 @@ class Shelf:
             return 1
         return wanted or BUCKETS
 
-    def _read(self, name: str) -> Collection:
+    def _read(self, name: str, level: Level) -> Collection:
         found = self.server.describe(name)
         words = {key[len(PREFIX) :]: value for key, value in found["properties"].items() if key.startswith(PREFIX)}
         self._check(name, words, found)
-        return _with(Collection(name, words["index"], words["tenants"]), words)
+        return Collection(name, words["index"], words["tenants"], **self._state(name, level))
 
     def _check(self, name: str, words: Mapping[str, str], found: Mapping[str, Any]) -> None:
         where = f"the collection {name} on {self.server.place.name}"
@@ -168,15 +188,6 @@ class Shelf:
         metric = self.server.index_of(name).get("metric_type")
         if int(width) != self.spec.width or metric != "IP":
             raise FeatureMismatch(f"{where} has vectors of {width} under {metric}, not {self.spec.width} under IP")
-
-
-def _with(collection: Collection, words: Mapping[str, str]) -> Collection:
-    return replace(
-        collection,
-        sequence=int(words.get("sequence", collection.sequence)),
-        knob=int(words.get("knob", collection.knob)),
-        oversized=words.get("oversized", str(collection.oversized)) == "True",
-    )
 
 
 def _written(spec: FeatureSpec) -> str:

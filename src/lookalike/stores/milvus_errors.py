@@ -19,16 +19,15 @@ class Gone(LookalikeError):
 
 def translated(place: Place, what: str, error: Exception) -> LookalikeError:
     """The error of our tree that a failure amounts to, in one line, without secrets."""
-    code, said = getattr(error, "code", None), str(getattr(error, "message", "") or error)
-    if isinstance(error, grpc.RpcError) and callable(code):
-        code, said = code(), f"{code().name.lower()}: {error.details()}"
+    code, said = None, str(getattr(error, "message", "") or error)
+    below = error if isinstance(error, grpc.RpcError) else error.__cause__  # a failed connection hides the reason
+    if isinstance(below, grpc.RpcError) and hasattr(below, "code"):
+        code, said = below.code(), f"{below.code().name.lower()}: {below.details()}"
     for secret in (place.password, place.token):
         said = said.replace(secret, "***") if secret else said
     said, lower = said.splitlines()[0][:300] if said else type(error).__name__, said.lower()
     if code == grpc.StatusCode.UNAUTHENTICATED or any(word in lower for word in _DENIED):
         return BadSetting(f"{place.name} refuses user, password or token ({said}); give them in the index's address")
-    if "database not found" in lower:
-        return BadSetting(f"{place.name} has no database {place.database!r}; make it, or name another")
     if "open local milvus failed" in lower:
         return Unavailable(
             f"{place.name} cannot be opened ({said}): the folder must exist, and one process at a time may have the "

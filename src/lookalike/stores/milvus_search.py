@@ -10,8 +10,10 @@ from lookalike.stores.milvus_server import Found, Level, Server
 from lookalike.stores.milvus_settings import WIDEST
 from lookalike.types import EVERYTHING, NOTHING, Features, Matches
 
-MOST = 16_384
-"""Matches that Milvus gives for one query, whatever its version."""
+LIMIT = 16_384
+"""Rows that Milvus gives for one query, whatever its version."""
+MOST = LIMIT - 2
+"""Matches that we give: one row is none of ours (see `milvus_state`), one shows whether equals were cut in two."""
 QUERIES = 1000
 """Queries in one request: 2 MB of 512 floats, far below the 64 MB of a message."""
 HITS = 1 << 18
@@ -37,7 +39,7 @@ class Search:
         """The k nearest rows that pass any of the expressions, which exclude each other."""
         promise = EVERYTHING if self._exact else NOTHING
         found = Matches(np.full((len(queries), k), -1), np.full((len(queries), k), np.inf, np.float32), promise)
-        wanted = min(2 * k + 10 if self._vectors else k + 1, MOST)
+        wanted = min(2 * k + 10 if self._vectors else k + 2, LIMIT)
         step = max(1, min(QUERIES, (VECTORS if self._vectors else HITS) // wanted))
         for start in range(0, len(queries), step):
             part = slice(start, start + step)
@@ -66,11 +68,11 @@ class Search:
     def _reach_past_ties(self, queries: Features, answers: list[Found], k: int, limit: int, expression: str) -> None:
         """Where equal distances were cut in two, ask for more: Milvus orders equals as it likes, we do by id."""
         cut = list(range(len(queries)))
-        while limit < MOST:
-            cut = [place for place in cut if len(answers[place].ids) == limit and _tied(answers[place], k)]
+        while limit < LIMIT:
+            cut = [place for place in cut if answers[place].full and _tied(answers[place], k)]
             if not cut:
                 return
-            limit = min(2 * limit, MOST)
+            limit = min(2 * limit, LIMIT)
             for place, answer in zip(cut, self._ask(queries[cut], limit, expression), strict=True):
                 answers[place] = answer
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymilvus import DataType, MilvusClient  # type: ignore[import-untyped]
 
-from lookalike.errors import Unavailable
+from lookalike.errors import BadSetting, Unavailable
 from lookalike.stores.circuit import Circuit
 from lookalike.stores.milvus_errors import FAILURES, Gone, translated
 from lookalike.stores.milvus_settings import Place
@@ -29,7 +29,7 @@ BOUNDED: Level = "Bounded"
 """A search waits for nothing, and may miss what was written in the last seconds (the server's gracefulTime, 5 s)."""
 
 PREFIX = "lookalike."
-"""Properties of a collection that are ours."""
+"""Properties of a collection that are ours; set when it is made, for 2.3 forgets later changes when it restarts."""
 PARTITION_KEY_UPSERT = (2, 3, 10)
 """Servers before it put upserted rows into the bucket of another key (milvus-io/milvus pull request 30773)."""
 _POLL = 0.05
@@ -41,11 +41,15 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The answer to one query: ids and similarities, best first; `vectors` (n, width) where they were asked for."""
+    """The answer to one query: ids and similarities, best first; `vectors` (n, width) where they were asked for.
+
+    `full` says that there may be more.
+    """
 
     ids: Ids
     scores: NDArray[np.float32]
-    vectors: Features | None = None
+    vectors: Features | None
+    full: bool
 
 
 class Server:
@@ -61,6 +65,12 @@ class Server:
     def version(self) -> str:
         """As the server says it, such as `v2.3.5`."""
         return str(self._ask("version", lambda client, limit: client.get_server_version(timeout=limit)))
+
+    def check_database(self) -> None:
+        """Raise BadSetting where there is no such database: old servers use another, silently."""
+        wanted = self.place.database
+        if wanted and wanted not in self._ask("databases", lambda client, limit: client.list_databases(timeout=limit)):
+            raise BadSetting(f"{self.place.name}: there is no database {wanted!r}; make it, or name another")
 
     def collections(self) -> list[str]:
         """The names of all collections."""
@@ -150,11 +160,6 @@ class Server:
         """Forget an alias."""
         self._ask("alias", lambda client, limit: client.drop_alias(alias, timeout=limit))
 
-    def keep(self, name: str, **properties: str) -> None:
-        """Keep words with a collection, durably."""
-        ours = {PREFIX + key: value for key, value in properties.items()}
-        self._ask("properties", lambda client, limit: client.alter_collection_properties(name, ours, timeout=limit))
-
     def partitions(self, name: str) -> set[str]:
         """The names of a collection's partitions."""
         return set(self._ask("partitions", lambda client, limit: client.list_partitions(name, timeout=limit)))
@@ -218,7 +223,7 @@ class Server:
                 timeout=timeout,
             ),
         )
-        return [_found(hits, queries.shape[1], vectors) for hits in answers]
+        return [_found(hits, limit, queries.shape[1], vectors) for hits in answers]
 
     def wait(self, done: Callable[[], bool], what: str, seconds: float) -> None:
         """Ask until something is done; raises Unavailable when it takes too long."""
@@ -259,9 +264,10 @@ def numbers_of(version: str) -> tuple[int, ...]:
     return tuple(map(int, found.groups())) if found else ()
 
 
-def _found(hits: Any, width: int, vectors: bool) -> Found:
+def _found(hits: Any, limit: int, width: int, vectors: bool) -> Found:
     ids, scores = np.array(hits.ids, np.int64), np.array(hits.distances, np.float32)
-    if not vectors:
-        return Found(ids, scores)
-    rows = np.array([hit["entity"]["vector"] for hit in hits], np.float32).reshape(-1, width)
-    return Found(ids, scores, rows)
+    real, full = ids > 0, len(ids) == limit  # id 0 is no picture
+    rows = None
+    if vectors:
+        rows = np.array([hit["entity"]["vector"] for hit in hits], np.float32).reshape(-1, width)[real]
+    return Found(ids[real], scores[real], rows, full)

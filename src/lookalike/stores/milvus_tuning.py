@@ -10,7 +10,7 @@ import numpy as np
 
 from lookalike import distance
 from lookalike.stores.milvus_collection import Collection
-from lookalike.stores.milvus_search import MOST, Search
+from lookalike.stores.milvus_search import LIMIT, Search
 from lookalike.stores.milvus_server import BOUNDED, STRONG, Server
 from lookalike.stores.milvus_settings import KNOB, WIDEST
 from lookalike.types import Features, FeatureSpec, Ids, Matches
@@ -45,7 +45,7 @@ def tune(server: Server, collection: Collection, spec: FeatureSpec, recall: floa
 
     The narrowest value with that recall counts; where none has it, the widest.
     """
-    total = int(server.query(collection.name, "", ["count(*)"], level=STRONG)[0]["count(*)"])
+    total = int(server.query(collection.name, "id > 0", ["count(*)"], level=STRONG)[0]["count(*)"])
     if collection.kind == "FLAT" or total <= 2 * NEIGHBOURS:
         return None
     ids, queries, truth = _truth(server, collection, spec, total)
@@ -113,7 +113,7 @@ def _pages(server: Server, name: str, total: int) -> Iterator[tuple[Ids, Feature
     first, width, seen, empty = 1, PAGE, 0, 0
     while seen < total and empty < 64:
         rows = server.query(name, f"id >= {first} and id < {first + width}", ["id", "vector"], level=BOUNDED)
-        if len(rows) >= MOST:  # there are more than one answer holds
+        if len(rows) >= LIMIT:  # there are more than one answer holds
             width = PAGE
             continue
         first += width

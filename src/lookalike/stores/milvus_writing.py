@@ -56,7 +56,7 @@ class Writer:
         """Rows that searches see from now on."""
         if self.partitions_of(collection, tenant) == []:
             return 0
-        where = "" if tenant is None else f"tenant == {tenant}"
+        where = "id > 0" if tenant is None else f"tenant == {tenant}"
         found = self._server.query(collection.name, where, ["count(*)"], level=STRONG, seconds=SECONDS)
         return int(found[0]["count(*)"])
 

@@ -1,0 +1,145 @@
+"""A real Milvus that is killed, frozen or not there: errors of the tree, in bounded time, and nothing lost."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+import pytest
+from scripts.milvus import MilvusServer
+
+from lookalike.errors import BadSetting, Unavailable
+from lookalike.stores.circuit import FAILURES, REST
+from lookalike.stores.milvus import MilvusIndex, open_index, probe
+from tests.engines.milvus import new_gallery, server_of_its_own
+from tests.engines.milvus_rows import SPEC, rows
+
+RECOVERY = 120.0
+"""Seconds within which a killed server must answer again."""
+BATCHES, SIZE = 40, 100
+Answer = TypeVar("Answer")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[MilvusServer]:
+    with server_of_its_own() as server:
+        yield server
+
+
+def insist(act: Callable[[], Answer]) -> tuple[Answer, int]:
+    """Try again while Milvus is unavailable, as the catalog's follower does; gives the answer and the failures."""
+    end, failures = time.monotonic() + RECOVERY, 0
+    while True:
+        try:
+            return act(), failures
+        except Unavailable:
+            failures += 1
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+
+
+def kill_and_restart(server: MilvusServer) -> None:
+    server.send(signal.SIGKILL)
+    server.start(wait=False)
+
+
+@pytest.mark.slow
+def test_killed_in_bulk_writes_nothing_acknowledged_is_lost(
+    server: MilvusServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Killed among the batches, and again right after a flush and an exchange of collections."""
+    url, gallery = f"{server.url}?timeout=3&index=FLAT", new_gallery()
+    index, moved = open_index(SPEC, url, gallery), open_index(SPEC, url, f"{gallery}m")
+    killer = threading.Timer(0.5, kill_and_restart, [server])
+    killer.start()
+    living, failures = set[int](), 0
+    start = time.monotonic()
+    for batch in range(BATCHES):
+        ids = np.arange(batch * SIZE, (batch + 1) * SIZE) + 1
+        failures += insist(partial(index.upsert, rows(ids)))[1]
+        failures += insist(partial(index.delete, ids[:10]))[1]
+        living |= set(ids[10:].tolist())
+    killer.join()
+    failures += insist(partial(index.flush, BATCHES))[1]
+    took = time.monotonic() - start
+    with moved.rebuilding() as filling:
+        filling.upsert(rows([7]))
+        filling.flush(77)
+    kill_and_restart(server)
+    sequence, again = insist(lambda: index.sequence)
+    assert sequence == BATCHES
+    assert insist(lambda: moved.sequence)[0] == 77
+    lost, revived = compare(index, living)
+    with capsys.disabled():
+        print(
+            f"\nMilvus killed twice around {BATCHES} batches: {failures} requests failed in {took:.0f} s, "
+            f"then {again}; acknowledged and lost {lost} of {len(living)}, deleted and found {revived}"
+        )
+    assert failures > 0
+    assert (lost, revived) == (0, 0)
+    assert compare(moved, {7}) == (0, 0)
+    index.close()
+    moved.close()
+
+
+def compare(index: MilvusIndex, living: set[int]) -> tuple[int, int]:
+    """How many rows are missing, and how many are back."""
+    found, _ = insist(lambda: index.search(rows([1]).features, BATCHES * SIZE, fresh=True))
+    there = set(found.ids[0][found.ids[0] > 0].tolist())
+    return len(living - there), len(there - living)
+
+
+def test_frozen_the_circuit_opens_and_closes(server: MilvusServer) -> None:
+    index = open_index(SPEC, f"{server.url}?timeout=1&index=FLAT", new_gallery())
+    index.upsert(rows([1, 2, 3]))
+    index.flush(1)
+    query = rows([2]).features
+    server.send(signal.SIGSTOP)
+    try:
+        for _ in range(FAILURES):
+            start = time.monotonic()
+            with pytest.raises(Unavailable):
+                index.search(query, 1)
+            assert time.monotonic() - start < 3
+        for act in (lambda: index.search(query, 1), lambda: index.count(), lambda: index.flush(2)):
+            start = time.monotonic()
+            with pytest.raises(Unavailable, match="left alone") as caught:
+                act()
+            assert time.monotonic() - start < 0.2
+            assert caught.value.retry_after is not None
+            assert 0 < caught.value.retry_after <= REST
+    finally:
+        server.send(signal.SIGCONT)
+    found, _ = insist(lambda: index.search(query, 1, fresh=True))
+    assert found.ids.tolist() == [[2]]
+    assert index.sequence == 1
+    index.close()
+
+
+def test_a_port_that_refuses() -> None:
+    for url in ("milvus://127.0.0.1:1?timeout=2", "milvus://nowhere.invalid:19530?timeout=2"):
+        for act in (lambda url=url: probe(url), lambda url=url: open_index(SPEC, url, "gallery")):
+            start = time.monotonic()
+            with pytest.raises(Unavailable, match="milvus://"):
+                act()
+            assert time.monotonic() - start < 5
+
+
+def test_a_password_is_asked_for_and_never_shown() -> None:
+    with server_of_its_own(password=True) as server:
+        at = f"127.0.0.1:{server.port}"
+        for user in ("", "root:wrong-secret@", "nobody:wrong-secret@"):
+            with pytest.raises(BadSetting, match="user, password or token") as caught:
+                open_index(SPEC, f"milvus://{user}{at}", "gallery")
+            assert "secret" not in str(caught.value)
+        for url in (f"milvus://root:Milvus@{at}", f"milvus://{at}?token=root%3AMilvus"):
+            assert probe(url).version.startswith("v2.3.5")
+        index = open_index(SPEC, f"milvus://root:Milvus@{at}", "gallery")
+        assert "password" not in repr(index._shelf.settings)
+        index.close()
+        with pytest.raises(BadSetting, match="no database"):
+            open_index(SPEC, f"milvus://root:Milvus@{at}/nowhere", "gallery")
