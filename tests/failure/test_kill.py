@@ -4,8 +4,10 @@ import random
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
+from lookalike.errors import GalleryBusy
 from lookalike.service import SearchService
 from lookalike.types import Item
 from lookalike.wiring import open_gallery
@@ -38,7 +40,8 @@ def work(folder: str, seed: int, tenant: str = "default") -> None:
             gallery.remove(gone, tenant=tenant)
             say("done", gone)
             if rng.random() < 0.3:
-                gallery.repair()  # so that kills meet the writing of snapshots too
+                with suppress(GalleryBusy):  # another writer may be at the same
+                    gallery.repair()  # so that kills meet the writing of snapshots too
 
 
 def say(word: str, changes: dict[str, int] | dict[str, str]) -> None:
