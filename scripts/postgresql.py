@@ -101,6 +101,12 @@ def _free_port() -> int:
         return int(free.getsockname()[1])
 
 
+def _last_port(folder: Path) -> int:
+    """The port of the last time, so that clients find the server again."""
+    last = folder / "port"
+    return int(last.read_text()) if last.exists() else _free_port()
+
+
 def postmaster(folder: Path) -> tuple[int, int] | None:
     """Process id and port of the cluster's server; None where none runs."""
     try:
@@ -127,12 +133,13 @@ def start(folder: Path, *, fast: bool = False) -> str:
     if running is not None:
         return url(folder, running[1])
     for attempt in range(3):  # between choosing a port and taking it, somebody else may take it
-        port = _free_port()
+        port = _last_port(folder) if attempt == 0 else _free_port()
         settings = {**SETTINGS, **(FAST if fast else SAFE), "port": str(port)}
         words = " ".join(f"-c {name}={value}" for name, value in settings.items())
         command = [str(bin_ / "pg_ctl"), "start", "-w", f"-t{START_SECONDS}", f"-D{folder / 'data'}"]
         try:
             _run([*command, f"-l{folder / 'log'}", f"-o{words}"], folder)
+            (folder / "port").write_text(str(port))
             break
         except SystemExit:
             if attempt == 2:

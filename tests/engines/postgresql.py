@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, make_url
+from sqlalchemy import NullPool, create_engine, make_url
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "postgresql.py"
 REQUIRED = os.environ.get("REQUIRE_ENGINES") == "1"
@@ -75,7 +75,7 @@ def server() -> str:
 def database(url: str | None = None) -> Iterator[str]:
     """The URL of a fresh, empty database, dropped in the end."""
     there = make_url(url or server()).set(drivername="postgresql+psycopg")
-    engine = create_engine(there, isolation_level="AUTOCOMMIT")
+    engine = create_engine(there, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     name = f"lookalike_{uuid.uuid4().hex}"
     with engine.connect() as conn:
         conn.exec_driver_sql(f"CREATE DATABASE {name}")
@@ -84,4 +84,3 @@ def database(url: str | None = None) -> Iterator[str]:
     finally:
         with engine.connect() as conn:
             conn.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-        engine.dispose()

@@ -5,7 +5,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from lookalike.catalog import editing, reading, writing
+from lookalike.catalog import editing, writing
 from lookalike.catalog.connected import Connected
 from lookalike.catalog.values import Deleted, Entry, Put, Seen
 from lookalike.errors import BadInput
@@ -41,11 +41,10 @@ class Changing(Connected):
         return self._change(lambda conn: writing.put_features(conn, spec, ids, sha256s, rows))
 
     def _register(self, wanted: Collection[FeatureSpec]) -> None:
-        with self._read() as conn:
-            known = reading.specs(conn)
-        if any(spec not in known for spec in wanted):
+        if not self._registered.issuperset(wanted):  # a spec that is there stays
             with self._write() as conn:
                 writing.register_specs(conn, wanted)
+            self._registered |= set(wanted)
 
     def touch(self, seen: Sequence[Seen]) -> None:
         """Note where unchanged files are now; this is no change to any index, and has no sequence number."""

@@ -16,6 +16,7 @@ from lookalike.catalog.failures import Overtaken, translated
 from lookalike.catalog.options import Options
 from lookalike.catalog.schema import VERSION
 from lookalike.errors import BadInput
+from lookalike.types import FeatureSpec
 
 T = TypeVar("T")
 ATTEMPTS = 10
@@ -37,6 +38,7 @@ class Connected:
         self._read_only = read_only
         self._closed = False
         self._one_writer = threading.Lock()
+        self._registered: frozenset[FeatureSpec] = frozenset()
 
     @classmethod
     def open(

@@ -77,8 +77,8 @@ def _of_postgresql(cause: BaseException | None, where: str, committing: bool) ->
         return GalleryBusy(f"another process is writing to {where} ({said}); nothing was changed, try again")
     if state == "53100":
         return Unavailable(f"no space is left for the catalog {where}; nothing was changed, free some and try again")
-    if state == "57014":
-        return Unavailable(f"the catalog {where} took too long; nothing was changed ({said})")
+    if state in ("57014", "25P03"):
+        return Unavailable(f"the catalog {where} was waited for too long; nothing was changed ({said})")
     if not kinds & {"OperationalError", "InterfaceError"} and state[:2] not in ("08", "53", "57", "58"):
         return None
     if not state and (refused := _refusal(str(cause))):
