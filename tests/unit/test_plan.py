@@ -126,9 +126,10 @@ def test_every_plan_is_made_of_sensible_numbers(
     assert len(set(made.used)) == len(made.used)
 
 
+@pytest.mark.parametrize("pictures", [10**9, 10**10])
 @pytest.mark.parametrize("tenants", [1, 10, 10**6])
-def test_the_addresses_are_understood_by_the_engines(tenants: int) -> None:
-    made = make_plan(Wish(10**9, tenants=tenants))
+def test_the_addresses_are_understood_by_the_engines(tenants: int, pictures: int) -> None:
+    made = make_plan(Wish(pictures, tenants=tenants))
     elastic = read_settings(made.parts[0].url)
     assert elastic.shards == made.parts[0].settings["number_of_shards"]
     assert elastic.replicas == made.parts[0].settings["number_of_replicas"] == 1

@@ -11,6 +11,8 @@ from lookalike.plan.embedded import walking
 from lookalike.plan.parts import Part, Setting
 from lookalike.plan.wishes import PipelineWish, Wish
 
+MOST_ROWS = 1 << 31
+"""The largest number that an address takes."""
 INDEX_TYPES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW", "DISKANN")
 
 
@@ -88,7 +90,7 @@ def _settings(chosen: str, kind: Kind, layout: Layout, copies: int, nodes: int) 
 
 def _url(chosen: str, layout: Layout, copies: int, wish: Wish) -> str:
     tenants = {"none": "", "name": "&tenants=partitions", "key": f"&tenants=key&buckets={layout.partitions}"}
-    options = f"index={chosen}&replicas={copies}&rows={wish.pictures}{tenants[layout.by]}"
+    options = f"index={chosen}&replicas={copies}&rows={min(wish.pictures, MOST_ROWS)}{tenants[layout.by]}"
     return f"milvus://USER:PASSWORD@HOST:19530?{options}"
 
 
