@@ -231,7 +231,7 @@ def test_duplicates_are_clusters(full: Path, folder: Path) -> None:
     lookalike("add", folder, "-g", full)
     ran = lookalike("duplicates", "-g", full, "--json")
     assert ran.code == 0
-    assert all(set(line) == {"evidence", "distance", "pictures"} for line in ran.lines)
+    assert all(set(line) == {"id", "evidence", "distance", "pictures"} for line in ran.lines)
     assert all(set(picture) == RECORD for line in ran.lines for picture in line["pictures"])
     found = {frozenset(p["key"] for p in line["pictures"]): line["evidence"] for line in ran.lines}
     assert found == {frozenset({"a.png", "a again.png"}): "exact", frozenset({"b c.png", "b small.jpg"}): "copy"}

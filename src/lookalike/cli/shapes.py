@@ -73,7 +73,7 @@ def record_object(record: Record) -> Object:
 def cluster_object(cluster: Cluster) -> Object:
     """Pictures that are copies of one another."""
     pictures = [record_object(picture) for picture in cluster.pictures]
-    return {"evidence": cluster.evidence, "distance": cluster.distance, "pictures": pictures}
+    return {"id": cluster.id, "evidence": cluster.evidence, "distance": cluster.distance, "pictures": pictures}
 
 
 def comparison_object(a: str, b: str, found: Comparison) -> Object:
