@@ -1,14 +1,18 @@
 """Clusters of copies: judgements, stable names, and going on from a key."""
 
+import hashlib
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import lookalike
+from lookalike.catalog import Entry
 from lookalike.errors import BadInput, NotFound
 from lookalike.service import Cluster, SearchService
+from lookalike.service.duplicates import _Links
 from lookalike.types import Item
 from tests.pictures import drawn, encoded
 
@@ -127,3 +131,37 @@ def test_limits_that_make_no_sense(gallery: SearchService) -> None:
         gallery.duplicates_page(limit=0)
     assert gallery.duplicates_page(tenant="nobody").after is None
     assert gallery.duplicates_page(tenant="nobody").clusters == ()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_clusters_are_those_of_a_plain_search_of_all_pairs(tmp_path: Path, seed: int) -> None:
+    """Random hashes near one another, random judgements: the components of the graph, drawn the slow way."""
+    rng = np.random.default_rng(seed)
+    with lookalike.open(tmp_path / "gallery", pipelines=["phash"]) as service:
+        service.add([Item("first", encoded(drawn(0)))])
+        spec = service.catalog.specs()[0]
+        tenant = service.catalog.tenant_id("default", create=True)
+        codes, digests = {}, {}
+        for number in range(60):
+            code = rng.integers(0, 2, 64, dtype=np.uint8) if number % 6 == 0 else codes[f"{number - 1:02}"].copy()
+            code[rng.integers(0, 64, rng.integers(1, 4))] ^= 1
+            key = f"{number:02}"
+            codes[key], digests[key] = code, hashlib.sha256(f"{number % 50}".encode()).digest()
+            row = {spec: np.packbits(code)}
+            service.catalog.put([Entry(tenant, key, None, digests[key], 1, 9, 9, "PNG", features=row)])
+        judged = [tuple(rng.choice(sorted(codes), 2, replace=False).tolist()) for _ in range(40)]
+        judged += [(f"{n:02}", f"{n + 1:02}") for n in range(0, 58, 3)]
+        for pair in judged:
+            service.not_a_match(pair)
+        found = {frozenset(members) for members in keys(service.duplicates())}
+        [pipeline] = [opened.pipeline for opened in service._pipelines.open()]
+        limit = _Links(service.catalog, [pipeline], tenant)._limits["phash"] * 64
+    apart = {frozenset((digests[a], digests[b])) for a, b in judged}
+    parts: list[set[str]] = [{key} for key in codes]
+    for a, b in combinations(codes, 2):
+        close = digests[a] == digests[b] or np.count_nonzero(codes[a] != codes[b]) <= limit
+        if close and frozenset((digests[a], digests[b])) not in apart:
+            joined = [part for part in parts if part & {a, b}]
+            parts = [part for part in parts if not part & {a, b}] + [set().union(*joined)]
+    assert found == {frozenset(part) for part in parts if len(part) > 1}
+    assert len(found) > 3
