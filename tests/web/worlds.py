@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 
 from lookalike.catalog.keys import KeyLimits
 from lookalike.config import GallerySettings, from_environment
+from lookalike.imaging.fetch import Fetcher
 from lookalike.web.admission import Access
 from lookalike.web.app import create_app
 from lookalike.web.context import ServeSettings
@@ -40,7 +41,9 @@ CURSORS = frozenset({"next"})
 class World:
     """One service with one key for each tenant, and one that is bound to none."""
 
-    def __init__(self, folder: Path) -> None:
+    url = ""
+
+    def __init__(self, folder: Path, fetcher: Fetcher | None = None) -> None:
         create_gallery(folder, GallerySettings(("phash",)), from_environment({}))
         self.service = open_gallery(folder, settings=from_environment({}))
         self.tokens: dict[str, str] = {}
@@ -51,7 +54,8 @@ class World:
         self.tokens["root"] = self.service.catalog.create_key("admin")[1]
         ring = KeyRing(self.service.catalog.access_keys, seconds=0)
         access = Access(ring, keyless=False, defaults=KeyLimits())
-        self.app = create_app(self.service, access, Hosts("127.0.0.1"), settings=ServeSettings(threads=2))
+        settings = ServeSettings(threads=2)
+        self.app = create_app(self.service, access, Hosts("127.0.0.1"), settings=settings, fetcher=fetcher)
         self.client = TestClient(self.app, base_url="http://127.0.0.1")
         self.jobs: dict[str, str] = {}
         self.cursors: dict[str, str] = {}

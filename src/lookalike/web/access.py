@@ -1,7 +1,7 @@
 """Who calls: the value that every route gets, and the dependency that asks for a scope."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
@@ -9,7 +9,6 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 
 from lookalike.catalog.keys import SCOPES, KeyLimits, Scope
 from lookalike.errors import AccessDenied
-from lookalike.imaging import Limits
 
 _BEARER = HTTPBearer(auto_error=False, description="An access key, as `lookalike keys create` shows it once.")
 _HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same access key.")
@@ -33,12 +32,6 @@ class Caller:
     def may(self, scope: Scope) -> bool:
         """Whether the caller has this scope."""
         return scope in self.scopes
-
-    def decoding(self, limits: Limits) -> Limits:
-        """The limits for decoding this caller's pictures: the stricter of the server's and the key's."""
-        if self.limits.pixels is None:
-            return limits
-        return replace(limits, max_pixels=min(limits.max_pixels, self.limits.pixels))
 
 
 def caller_of(request: Request) -> Caller | None:

@@ -5,7 +5,7 @@ import functools
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -21,6 +21,7 @@ from lookalike.web.access import Caller, caller_with
 from lookalike.web.context import Context, Here
 from lookalike.web.multipart import Part, parts
 from lookalike.web.pictures import Reader, field_text, validated
+from lookalike.web.pixels import check_pixels
 from lookalike.web.problems import request_id_of
 from lookalike.web.reading import JSON_ROOM, chunks, media_type, read_attributes, read_object, refuse
 from lookalike.web.schemas import ImageSource, Json, Sent, Told, problems
@@ -220,7 +221,18 @@ async def _of_form(request: Request, here: Context, caller: Caller, account: Acc
             attributes = read_attributes(field_text(part))
             account.give_back(len(part.data))
         else:
-            yield Coming(Item(_key_of(part), part.data, attributes), len(part.data))
+            yield await _of_part(part, attributes, here, caller)
+
+
+async def _of_part(part: Part, attributes: Mapping[str, Any] | None, here: Context, caller: Caller) -> Coming:
+    """The picture of a form's part; one with more pixels than the caller may send is rejected by itself."""
+    key, most = _key_of(part), caller.limits.pixels
+    if most is not None:
+        try:
+            await here.work.run(lambda: check_pixels(part.data, most), patience=TURN_SECONDS)
+        except ImageRejected as error:
+            return Coming(Outcome(key, None, "rejected", f"{error.reason}: {error}"), len(part.data))
+    return Coming(Item(key, part.data, attributes), len(part.data))
 
 
 def _key_of(part: Part) -> str:

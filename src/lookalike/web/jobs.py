@@ -164,6 +164,8 @@ async def create_job(request: Request, here: Here, caller: Writes) -> Response:
     if isinstance(wanted, DeleteJob):
         conditions_of(wanted.filter)
     asked = wanted.model_dump(exclude_none=True)
+    if caller.limits.pixels is not None:
+        asked["max_pixels"] = caller.limits.pixels  # the job runs when its caller has gone
     job = await here.work.run(lambda: here.service.catalog.add_job(caller.tenant, wanted.kind, asked))
     here.jobs.wake()
     return answer(JobModel.of(job), 202, {"Location": f"/v1/jobs/{job.id}"})

@@ -4,18 +4,17 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from io import BytesIO
 from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
-from lookalike.errors import BadInput, ImageRejected
-from lookalike.imaging import formats
+from lookalike.errors import BadInput
 from lookalike.service import Stored
 from lookalike.web.access import Caller
 from lookalike.web.context import Context
 from lookalike.web.multipart import Part, parts
+from lookalike.web.pixels import check_pixels
 from lookalike.web.problems import told
 from lookalike.web.reading import JSON_ROOM, chunks, is_picture, media_type, read_object, refuse, whole
 from lookalike.web.schemas import ImageSource, Json, QuerySource
@@ -156,18 +155,3 @@ def validated(model: type[M], value: Any, place: str = "", *, strict: bool | Non
         raise BadInput(
             told([{**fault, "loc": (*([place] if place else []), *fault["loc"])} for fault in faults])
         ) from None
-
-
-def check_pixels(data: bytes, most: int) -> None:
-    """Refuse a picture of more than `most` pixels, by its header alone.
-
-    What cannot be read here is left to the decoder, which says more about it.
-    """
-    try:
-        width, height = formats.READERS[formats.identify(data)](BytesIO(data)).size
-    except Exception:  # noqa: BLE001 - damaged files bring all kinds of them out of the readers
-        return
-    if width * height > most:
-        raise ImageRejected(
-            "too_many_pixels", f"The picture has {width:,} x {height:,} pixels; with this key {most:,} is the most."
-        )

@@ -17,6 +17,7 @@ from lookalike.imaging.fetch import Fetcher
 from lookalike.problems import problem_of
 from lookalike.service import SearchService, items_from
 from lookalike.types import Item, Outcome
+from lookalike.web.pixels import check_pixels
 
 POLL_SECONDS = 2.0
 """How often the catalog is asked for jobs that other processes queued."""
@@ -168,7 +169,7 @@ class JobRunner:
             ]
         else:
             progress.total = len(job.request["urls"])
-            groups = self._fetched(job.request["urls"], attributes, progress)
+            groups = self._fetched(job, attributes, progress)
         for group in groups:
             for outcome in self._service.add_iter(group, tenant=job.tenant):
                 progress.done += 1
@@ -179,13 +180,19 @@ class JobRunner:
                 yield
 
     def _fetched(
-        self, urls: Sequence[str], attributes: Mapping[str, Any] | None, progress: Progress
+        self, job: Job, attributes: Mapping[str, Any] | None, progress: Progress
     ) -> Iterator[list[Item | Outcome]]:
+        urls: Sequence[str] = job.request["urls"]
+        most_pixels: int | None = job.request.get("max_pixels")
+
         def fetch(url: str) -> Item | Outcome:
             if self._halts(progress):
                 return Outcome(url, None, "rejected", "unreadable: the job was stopped")
             try:
-                return Item(url, self._fetcher.fetch(url), attributes)
+                data = self._fetcher.fetch(url)
+                if most_pixels is not None:
+                    check_pixels(data, most_pixels)
+                return Item(url, data, attributes)
             except (BadInput, NotFound, Unavailable) as error:
                 word = error.reason if isinstance(error, ImageRejected) else "unreadable"
                 return Outcome(url, None, "rejected", f"{word}: {error}")
