@@ -1,5 +1,6 @@
 """An Elasticsearch with a password and a certificate: who may come in, and what is said to who may not."""
 
+import base64
 import hashlib
 import shutil
 import ssl
@@ -9,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from elasticsearch import Elasticsearch
 from scripts.elasticsearch import Node
 
 from lookalike.errors import BadSetting
@@ -45,9 +45,22 @@ def node(certificate: Path) -> Iterator[Node]:
         "xpack.security.http.ssl.certificate": "http.crt",
         "xpack.security.transport.ssl.enabled": "false",
     }
-    files = {name: (certificate / name).read_bytes() for name in ("http.key", "http.crt")}
+    files = {name: (certificate / name).read_bytes() for name in ("http.key", "http.crt")} | user_files()
     with nodes(settings=settings, files=files, password=PASSWORD, scheme="https", heap_mb=384) as started:
         yield started[0]
+
+
+def user_files() -> dict[str, bytes]:
+    """A user who may do everything with our own indexes, in files: this build keeps none in an index."""
+    salt = b"0123456789abcdef0123456789abcdef"
+    digest = hashlib.pbkdf2_hmac("sha512", b"changeme-1", salt, 10_000, 32)
+    hashed = "$".join(["{PBKDF2}10000", *(base64.b64encode(part).decode() for part in (salt, digest))])
+    role = 'lookalike:\n  cluster: ["monitor"]\n  indices:\n  - names: ["lookalike-*"]\n    privileges: ["all"]\n'
+    return {
+        "users": f"lookalike:{hashed}\n".encode(),
+        "users_roles": b"lookalike:lookalike\n",
+        "roles.yml": role.encode(),
+    }
 
 
 def test_the_right_password_over_tls(node: Node, certificate: Path) -> None:
@@ -98,14 +111,6 @@ def test_an_unknown_certificate_is_refused(node: Node) -> None:
 
 def test_too_few_privileges_are_named(node: Node, certificate: Path) -> None:
     """Those of a user for our own indexes are enough there, and nowhere else."""
-    admin = Elasticsearch(
-        f"https://127.0.0.1:{node.port}", basic_auth=("elastic", PASSWORD), ca_certs=str(certificate / "http.crt")
-    )
-    with admin:
-        admin.security.put_role(
-            name="lookalike", cluster=["monitor"], indices=[{"names": ["lookalike-*"], "privileges": ["all"]}]
-        )
-        admin.security.put_user(username="lookalike", password="changeme-1", roles=["lookalike"])
     url = f"elasticsearch://lookalike:changeme-1@127.0.0.1:{node.port}?ca={certificate / 'http.crt'}"
     index = open_index(SPEC, url, "security")
     index.upsert(Rows(np.array([1]), np.zeros((1, 8), np.uint8), np.array([1])))
