@@ -118,5 +118,6 @@ def _settings(read_only: bool, busy_seconds: float, statement_seconds: int) -> M
         "tcp_keepalives_count": 3,
         "default_transaction_read_only": "on" if read_only else "off",
         "plan_cache_mode": "force_custom_plan",  # a plan for any number of changes would read all of them
+        "random_page_cost": 1.1,  # look-ups go by indexes, on disks without heads to move
         "jit": "off",  # the catalog's statements are short; compiling them would take longer than running them
     }

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, literal, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select
 
 from lookalike.catalog.filters import to_sql
 from lookalike.catalog.schema import KEPT, features_table, fingerprints, images, tenants
@@ -182,7 +182,9 @@ def missing(conn: Connection, spec: FeatureSpec, after_id: int, limit: int) -> l
     fingerprint_id = specs(conn).get(spec)
     if fingerprint_id is not None:
         table = features_table(fingerprint_id)
-        query = query.where(~select(literal(1)).where(table.c.image_id == images.c.id).exists())
+        # Looked up for one picture after the other: a join might read every feature for a page.
+        encoded = select(table.c.image_id).where(table.c.image_id == images.c.id).scalar_subquery()
+        query = query.where(encoded.is_(None))
     return [_to_record(row) for row in conn.execute(query.order_by(images.c.id).limit(limit))]
 
 

@@ -1,0 +1,143 @@
+"""No query on the way of a search, an ingest or a replay reads a whole table.
+
+The catalog's own statements are caught, and the database is asked how it carries them out, with many rows in it:
+LOOKALIKE_PLAN_ROWS of them, 100,000 by default (a million were tried too).
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event
+
+from lookalike.catalog import Catalog
+from lookalike.types import Condition
+from tests.contract.catalogs import BACKENDS, HASH, VECTOR, entry
+
+ROWS = int(os.environ.get("LOOKALIKE_PLAN_ROWS", "100000"))
+LARGE = ("images", "features_", "deletions", "attribute_values")
+
+_POSTGRESQL = """
+INSERT INTO images (id, tenant_id, key, path, sha256, pixels, nbytes, mtime_ns, width, height, format, attributes,
+                    created, updated, seq)
+SELECT n, 1 + (n % 10 = 0)::int, 'k' || lpad(n::text, 9, '0'), '/photos/' || n, sha256(n::text::bytea),
+       sha256(n::text::bytea), 1000, n, 40, 30, 'JPEG',
+       jsonb_build_object('album', n % 1000, 'name', 'n' || n, CASE WHEN n % 5000 = 0 THEN 'rare' ELSE 'common' END, 1),
+       n, n, n
+FROM generate_series(10, {rows}) AS n;
+INSERT INTO features_1 SELECT n, substring(sha256(n::text::bytea) FOR 8) FROM generate_series(10, {rows} - 1000) AS n;
+INSERT INTO features_2 SELECT n, decode(repeat('003c', 64), 'hex') FROM generate_series(10, {rows} - 1000) AS n;
+INSERT INTO deletions SELECT {rows} + n, {rows} + n FROM generate_series(1, 20000) AS n;
+UPDATE state SET sequence = {rows} + 20000;
+SELECT setval('image_ids', {rows} + 20000);
+"""
+_SQLITE = """
+INSERT INTO images (id, tenant_id, key, path, sha256, pixels, nbytes, mtime_ns, width, height, format, attributes,
+                    created, updated, seq)
+WITH RECURSIVE r(n) AS (SELECT 10 UNION ALL SELECT n + 1 FROM r WHERE n < {rows})
+SELECT n, 1 + (n % 10 = 0), printf('k%09d', n), '/photos/' || n, CAST(printf('%032d', n) AS BLOB),
+       CAST(printf('%032d', n) AS BLOB), 1000, n, 40, 30, 'JPEG',
+       json_object('album', n % 1000, 'name', 'n' || n, CASE WHEN n % 5000 = 0 THEN 'rare' ELSE 'common' END, 1),
+       n, n, n
+FROM r;
+INSERT INTO features_1 SELECT id, substr(sha256, 25) FROM images WHERE id BETWEEN 10 AND {rows} - 1000;
+INSERT INTO features_2 SELECT id, zeroblob(128) FROM images WHERE id BETWEEN 10 AND {rows} - 1000;
+INSERT INTO deletions SELECT {rows} + id, {rows} + id FROM images WHERE id BETWEEN 10 AND 20000;
+UPDATE state SET sequence = {rows} + 20000, last_id = {rows} + 20000;
+"""
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def full(request: pytest.FixtureRequest) -> Iterator[Catalog]:
+    with BACKENDS[request.param]() as url, Catalog.open(f"{url}", create=True) as catalog:
+        for name in ("default", "other"):
+            catalog.tenant_id(name, create=True)
+        catalog.put([entry(1, "a", 1)])
+        with catalog._write() as conn:
+            script = _SQLITE if conn.dialect.name == "sqlite" else _POSTGRESQL
+            for statement in script.format(rows=ROWS).split(";")[:-1]:
+                conn.exec_driver_sql(statement.replace("%", "%%") if conn.dialect.name != "sqlite" else statement)
+        with catalog._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+            conn.exec_driver_sql("ANALYZE")
+        yield catalog
+
+
+def digest_of(catalog: Catalog, n: int) -> bytes:
+    return next(iter(catalog.records([n]).values())).sha256
+
+
+SOME = [*range(20, ROWS, ROWS // 300)]
+LAST = ROWS + 20000
+HOT: dict[str, Callable[[Catalog], Any]] = {
+    "known": lambda catalog: catalog.known(1, [f"k{n:09d}" for n in SOME]),
+    "get": lambda catalog: catalog.get(1, "k000000021"),
+    "records": lambda catalog: catalog.records(SOME),
+    "twins": lambda catalog: catalog.twins(1, [digest_of(catalog, n) for n in SOME[:20]]),
+    "by digest": lambda catalog: catalog.by_digest("sha256", 1, [digest_of(catalog, 21)], limit=5),
+    "by pixels": lambda catalog: catalog.by_digest("pixels", None, [digest_of(catalog, 21)], limit=5),
+    "browse": lambda catalog: catalog.browse(1, after="k000050000", limit=100),
+    "the first page": lambda catalog: catalog.browse(1, limit=100),
+    "changes": lambda catalog: catalog.changes(HASH, ROWS // 2, 1000),
+    "the first changes": lambda catalog: catalog.changes(VECTOR, 0, 1000, attributes=True),
+    "the last changes": lambda catalog: catalog.changes(VECTOR, LAST - 100, 1000),
+    "missing": lambda catalog: catalog.missing(HASH, after_id=ROWS - 1200, limit=100),
+    "features": lambda catalog: catalog.features_of(VECTOR, SOME),
+    "sequence": lambda catalog: catalog.sequence(),
+    "ids of an album": lambda catalog: catalog.ids_where(1, [Condition("album", "eq", 77)]),
+    "ids of some names": lambda catalog: catalog.ids_where(1, [Condition("name", "in", ("n21", "n22"))]),
+    "ids of a rare attribute": lambda catalog: catalog.ids_where(None, [Condition("rare", "exists", True)]),
+    "put": lambda catalog: catalog.put([entry(1, f"k{n:09d}", ("new", n)) for n in SOME[:50]]),
+    "attributes": lambda catalog: catalog.set_attributes(1, "k000000021", {"x": 1}, merge=True),
+    "delete": lambda catalog: catalog.delete(1, ["k000000023"]),
+}
+UNINDEXED = {"sqlite": {"ids of an album", "ids of some names", "ids of a rare attribute"}}
+
+
+@pytest.mark.parametrize("name", HOT)
+def test_no_hot_query_reads_a_whole_table(full: Catalog, name: str) -> None:
+    dialect = full._engine.dialect.name
+    if name in UNINDEXED.get(dialect, ()):
+        pytest.skip("SQLite has no index on attributes: a filter reads the pictures of the tenant")
+    said: list[tuple[str, Any]] = []
+
+    def hear(conn: Connection, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool) -> None:
+        said.append((statement, parameters[0] if executemany else parameters))
+
+    event.listen(full._engine, "before_cursor_execute", hear)
+    try:
+        assert HOT[name](full) is not None
+    finally:
+        event.remove(full._engine, "before_cursor_execute", hear)
+    explained = 0
+    with full._read() as conn:
+        for statement, parameters in said:
+            if statement.split()[0] in ("SELECT", "UPDATE", "DELETE", "WITH"):
+                explained += 1
+                whole = _whole_sqlite if dialect == "sqlite" else _whole_postgresql
+                assert not (found := whole(conn, statement, parameters)), f"{found} in {statement}"
+    assert explained
+
+
+def _whole_sqlite(conn: Connection, statement: str, parameters: Any) -> list[str]:
+    plan = conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+    return [row[3] for row in plan if row[3].startswith("SCAN") and any(f" {name}" in row[3] for name in LARGE)]
+
+
+def _whole_postgresql(conn: Connection, statement: str, parameters: Any) -> list[str]:
+    found = conn.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters).scalar_one()
+    plan = found if isinstance(found, list) else json.loads(found)
+    return [
+        f"{node['Node Type']} of {node['Relation Name']}"
+        for node in _nodes(plan[0]["Plan"])
+        if node.get("Relation Name", "").startswith(LARGE)
+        and not any("Cond" in word for word in node)
+        and node["Node Type"] not in ("Bitmap Heap Scan", "ModifyTable", "LockRows")
+    ]
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from _nodes(below)
