@@ -1,6 +1,7 @@
 """Whether `lookalike plan` tells the truth: galleries of synthetic features, built here, against what it says.
 
     python -m benchmarks.plan_check [--sizes 50000 100000] [--engines flat mih hnsw sqlite]
+    python -m benchmarks.plan_check --sizes 100000 --engines postgresql elasticsearch
     python -m benchmarks.plan_check --sizes 300000 1000000 --engines flat mih sqlite
 
 Each gallery is built in a process of its own, fed as a gallery feeds its indexes (batches of 8,192 changes, a snapshot
@@ -22,11 +23,14 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from benchmarks import plan_servers
 from benchmarks.machine import describe, write_rows
 from lookalike.catalog import Catalog
 from lookalike.catalog.values import Entry
 from lookalike.distance import normalise
 from lookalike.plan import PHASH, VGG16, Wish, make_plan
+from lookalike.plan.constants import ES_MERGING
+from lookalike.plan.wishes import Database
 from lookalike.stores.flat import FlatIndex
 from lookalike.stores.hnsw import HnswIndex
 from lookalike.stores.mih import MihIndex
@@ -120,16 +124,15 @@ def search(engine: str, folder: Path) -> int:
     return after - before
 
 
-def catalog(rows: int, folder: Path) -> int:
-    """Fill a catalog with pictures of both generations, keys and paths as below; gives the size of its file."""
-    with Catalog.open(folder / "catalog.sqlite", create=True) as made:
+def catalog(rows: int, target: str | Path) -> None:
+    """Fill a catalog with pictures of both generations."""
+    with Catalog.open(target, create=True) as made:
         tenant = made.tenant_id("default", create=True)
         for start in range(0, rows, 1000):
             count = min(1000, rows - start)
             hashes, vectors = draw(HASH, count, start), draw(VECTOR, count, start)
             made.put([entry(tenant, start + n, hashes[n], vectors[n]) for n in range(count)])
         made.checkpoint()
-    return (folder / "catalog.sqlite").stat().st_size
 
 
 def entry(tenant: int, number: int, code: Features, vector: Features) -> Entry:
@@ -169,7 +172,16 @@ def measure(engine: str, rows: int) -> Measured:
     """Build one gallery, and weigh it."""
     with tempfile.TemporaryDirectory() as folder:
         if engine == "sqlite":
-            return Measured(engine, rows, apart("sqlite", str(rows), folder), 0, 0)
+            catalog(rows, Path(folder) / "catalog.sqlite")
+            return Measured(engine, rows, size_of(Path(folder)), 0, 0)
+        if engine == "postgresql":
+            with plan_servers.postgresql() as url:
+                catalog(rows, url)
+                return Measured(engine, rows, plan_servers.tables(url), 0, 0)
+        if engine == "elasticsearch":
+            disk, seconds = plan_servers.documents(HASH, rows, draw)
+            print(f"{engine} {rows:,}: {seconds * 1e3:.1f} ms of the server's cores a search")
+            return Measured(engine, rows, disk, 0, 0)
         adding = apart("build", engine, str(rows), folder)
         searching = apart("search", engine, folder)
         return Measured(engine, rows, size_of(Path(folder)), searching, adding)
@@ -177,9 +189,13 @@ def measure(engine: str, rows: int) -> Measured:
 
 def planned(engine: str, rows: int) -> Measured:
     """What the plan says of the same gallery."""
-    if engine == "sqlite":
-        kept = make_plan(Wish(rows, key=KEY, path=PATH, attributes=ATTRIBUTES, catalog="sqlite")).catalog
+    if engine in ("sqlite", "postgresql"):
+        database: Database = "sqlite" if engine == "sqlite" else "postgresql"
+        kept = make_plan(Wish(rows, key=KEY, path=PATH, attributes=ATTRIBUTES, catalog=database)).catalog
         return Measured(engine, rows, kept.disk, 0, 0)
+    if engine == "elasticsearch":
+        of_all = make_plan(Wish(rows, (PHASH,), {"phash": engine}, replicas=0, attributes=0)).parts[0].disk
+        return Measured(engine, rows, round(of_all / ES_MERGING.value), 0, 0)
     pipeline = PHASH if ENGINES[engine][0] is HASH else VGG16
     part = make_plan(Wish(rows, (pipeline,), {pipeline.name: engine})).parts[0]
     return Measured(engine, rows, part.disk, part.memory, part.adding)
@@ -187,8 +203,6 @@ def planned(engine: str, rows: int) -> Measured:
 
 def step(name: str, *arguments: str) -> int:
     """One step, in this process."""
-    if name == "sqlite":
-        return catalog(int(arguments[0]), Path(arguments[1]))
     if name == "build":
         return build(arguments[0], int(arguments[1]), Path(arguments[2]))
     return search(arguments[0], Path(arguments[1]))

@@ -234,6 +234,8 @@ def _show_words(made: Plan) -> None:
         for text in part.notes:
             grid.add_row("", Text(text))
     grid.add_row("catalog", Text(f"{_catalog_where(made).split(' ')[0]}: {made.catalog.why}"))
+    if made.catalog.url:
+        grid.add_row("", Text(f'catalog = "{made.catalog.url}"'))
     for text in (*made.catalog.notes, *made.notes):
         grid.add_row("note", Text(text))
     for end in made.leaving:

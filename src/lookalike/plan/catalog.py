@@ -26,17 +26,31 @@ def part(wish: Wish, parts: tuple[Part, ...]) -> CatalogPart:
     notes = []
     if wish.features == "engine":
         notes.append(
-            "features are in the engines alone: an engine that loses them can only be filled by reading pictures again"
+            "the catalog gives features up once every index has them: an index that is lost then comes back from its "
+            "engine's own backups, or by reading pictures again"
         )
+    elif features > c.TB and len(grown) == len(parts):
+        notes.append(f"--features engine would save {features / c.TB:,.1f} TB, and what repair can do from the catalog")
     return CatalogPart(
         database,
         math.ceil(records + features + thumbnails),
         math.ceil(features),
         math.ceil(thumbnails),
         why,
+        _url(wish) if database == "postgresql" else None,
         tuple(notes),
         (*sizes.used, c.HALF, *((c.THUMBNAIL,) if wish.thumbnails else ())),
     )
+
+
+def _url(wish: Wish) -> str:
+    options = []
+    if wish.pictures > c.PG_PARTITIONED.value:
+        wanted = 2 ** math.ceil(math.log2(wish.pictures / c.PG_PARTITION.value))
+        options.append(f"partitions={min(wanted, int(c.PG_PARTITIONS.value))}")
+    if wish.features == "engine":
+        options.append("features=engine")
+    return "postgresql://USER:PASSWORD@HOST:5432/lookalike" + ("?" + "&".join(options) if options else "")
 
 
 def _database(wish: Wish, grown: list[str]) -> tuple[Database, str]:
@@ -88,7 +102,19 @@ class Sqlite:
 class Postgresql:
     """Bytes in tables of pages of 8 KB; what is longer than 2 KB lies in pieces in a table beside."""
 
-    used = (c.PG_RECORD, c.PG_KEY_COPIES, c.PG_TEXT, c.PG_ATTRIBUTES, c.PG_PAGE, c.PG_TUPLE, c.PG_KEY, c.PG_PIECE)
+    used = (
+        c.PG_RECORD,
+        c.PG_KEY_COPIES,
+        c.PG_TEXT,
+        c.PG_ATTRIBUTES,
+        c.PG_PAGE,
+        c.PG_TUPLE,
+        c.PG_KEY,
+        c.PG_PIECE,
+        c.PG_PARTITIONED,
+        c.PG_PARTITION,
+        c.PG_PARTITIONS,
+    )
 
     def record(self, wish: Wish) -> float:
         """A picture without its features."""

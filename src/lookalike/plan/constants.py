@@ -61,10 +61,9 @@ ES_HEAP = Constant(
 ES_HEAP_SHARE = Constant(
     "a heap's share", 0.5, "of a machine's memory", "Elasticsearch, Heap size: the rest caches files"
 )
-ES_SEARCH = Constant("a search", 3.8e-3, "core seconds a view", ENGINES + ": 5 of 8 segments, 300,000 documents")
-ES_SEARCH_ROWS = Constant(
-    "growth of a search", 0.25e-9, "core seconds a row", "stores/elastic_segments.py: 8 x 1/256 x 8 ns"
-)
+ES_SEARCH = Constant("a search", 0.8e-3, "core seconds a view", CHECKED + ", the server's processor time, m = 5")
+ES_SEARCH_ROWS = Constant("growth of a search", 2e-9, "core seconds a document", CHECKED + ": 300,000 and 1 million")
+ES_LEAD = Constant("documents walked", 64, "for each of a tenant's", "Lucene leads with the rarest clause")
 ES_SMALL_HEAP = Constant("heap of a small node", 0.5 * GB, "bytes", ENGINES + ": up, searching and filling at that")
 ES_MERGING = Constant(
     "room for merging", 1.5, "times the documents", "Elasticsearch, Disk watermarks: keep 15 % free; merges"
@@ -139,6 +138,9 @@ KEY_COPIES = Constant("a key", 1.95, "times", CHECKED + ": in the record and in 
 TEXT_COPIES = Constant("a path, or attributes", 0.95, "times", CHECKED)
 HASH_RECORD = Constant("a hash in SQLite", 9, "bytes beside its own", CHECKED)
 PAGE = Constant("a page of SQLite", 4096, "bytes", "SQLite's default, kept by catalog/dialect.py")
+PG_PARTITIONED = Constant("pictures in one table", 1e9, "pictures", "catalog/layout.py: partitions beyond")
+PG_PARTITION = Constant("a partition", 100e6, "pictures", "our choice: vacuumed and indexed within an hour or so")
+PG_PARTITIONS = Constant("partitions", 256, "at the most", "catalog/layout.py")
 SQLITE_MOST = Constant(
     "pictures in one file", 100e6, "pictures", "our choice: 170 GB to copy, check and vacuum; one writer"
 )

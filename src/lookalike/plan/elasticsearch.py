@@ -18,7 +18,7 @@ def part(pipeline: PipelineWish, wish: Wish, why: str) -> Part:
     shards = max(1, math.ceil(rows / c.ES_SHARD_ROWS.value), math.ceil(disk / c.ES_SHARD_BYTES.value))
     heap = min(c.ES_HEAP.value, c.ES_HEAP_SHARE.value * wish.memory)
     nodes = max(math.ceil(copies * disk / (wish.memory - heap)), c.ES_QUORUM.value if replicas else 1, copies)
-    seconds = _seconds(rows / shards)
+    of_tenant, of_all = _seconds(min(rows / shards, c.ES_LEAD.value * rows / wish.tenants)), _seconds(rows / shards)
     routing = "tenant" if wish.tenants > 1 else "id"
     asked = 1 if wish.tenants > 1 else shards
     notes = []
@@ -36,8 +36,8 @@ def part(pipeline: PipelineWish, wish: Wish, why: str) -> Part:
         math.ceil(copies * disk + nodes * min(heap, c.ES_SMALL_HEAP.value if disk < c.GB else heap)),
         0,
         math.ceil(copies * disk * c.ES_MERGING.value),
-        wish.searches * asked * seconds,
-        shards * seconds,
+        wish.searches * asked * of_tenant,
+        shards * of_all,
         int(nodes),
         why,
         f"elasticsearch://USER:PASSWORD@HOST:9200?m=5&shards={shards}&replicas={replicas}&routing={routing}",
@@ -62,6 +62,7 @@ def part(pipeline: PipelineWish, wish: Wish, why: str) -> Part:
             c.ES_QUORUM,
             c.ES_SEARCH,
             c.ES_SEARCH_ROWS,
+            c.ES_LEAD,
             c.VIEWS,
         ),
     )

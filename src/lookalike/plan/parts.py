@@ -43,13 +43,17 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class CatalogPart:
-    """The catalog: bytes on disk in all, of which features and thumbnails; `why` it is this database."""
+    """The catalog: bytes on disk in all, of which features and thumbnails; `why` it is this database.
+
+    `url` is what the gallery's settings say; None for the file in its folder.
+    """
 
     database: str
     disk: int
     features: int
     thumbnails: int
     why: str
+    url: str | None
     notes: tuple[str, ...] = ()
     used: tuple[Constant, ...] = ()
 

@@ -1,0 +1,84 @@
+"""What galleries take on servers, started here by scripts/: PostgreSQL's tables, Elasticsearch's files and work."""
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import psutil
+import psycopg
+from elasticsearch import Elasticsearch
+
+from lookalike.stores.elastic import open_index
+from lookalike.types import Features, FeatureSpec, Rows
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+Draw = Callable[[FeatureSpec, int, int], Features]
+BATCH = 8192
+WARM, ASKED, VIEWS = 500, 200, 8
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
+    """The URL of an empty database on a server of our own."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # the server runs as somebody else than root
+        script, at = [sys.executable, str(SCRIPTS / "postgresql.py")], str(Path(folder) / "server")
+        started = subprocess.run([*script, "start", at, "--fast"], check=True, stdout=subprocess.PIPE, text=True)
+        try:
+            yield started.stdout.strip().splitlines()[-1]
+        finally:
+            subprocess.run([*script, "stop", at], check=True, stdout=subprocess.DEVNULL)
+
+
+def tables(url: str) -> int:
+    """Bytes of all tables of ours, with their indexes and long rows."""
+    query = "SELECT sum(pg_total_relation_size(relid)) FROM pg_stat_user_tables"
+    with psycopg.connect(re.sub(r"\?.*", "", url)) as connection:
+        row = connection.execute(query).fetchone()
+    return int(row[0]) if row else 0
+
+
+@contextmanager
+def elasticsearch() -> Iterator[tuple[str, psutil.Process]]:
+    """The address of a server of our own, and its process."""
+    command = [sys.executable, str(SCRIPTS / "elasticsearch.py"), "run", "--heap-mb", "1024"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as script:
+        assert script.stdin is not None
+        assert script.stdout is not None
+        try:
+            yield script.stdout.readline().strip(), psutil.Process(script.pid)
+        finally:
+            script.stdin.close()
+
+
+def documents(spec: FeatureSpec, rows: int, draw: Draw) -> tuple[int, float]:
+    """Bytes on disk of an index of hashes, merged, and core seconds of the server for one search of a picture."""
+    with elasticsearch() as (address, script):
+        index = open_index(spec, f"{address}?m=5", "0123456789ab")
+        for start in range(0, rows, BATCH):
+            ids = np.arange(start + 1, min(start + BATCH, rows) + 1)
+            index.upsert(Rows(ids, draw(spec, len(ids), start), np.ones_like(ids)))
+        index.flush(rows)
+        with Elasticsearch(address.replace("elasticsearch", "http"), request_timeout=300) as client:
+            client.indices.forcemerge(max_num_segments=1)
+            client.indices.flush()
+            disk = int(client.indices.stats()["_all"]["primaries"]["store"]["size_in_bytes"])
+        queries = draw(spec, VIEWS * ASKED, 7).reshape(ASKED, VIEWS, -1)
+        for turn in range(WARM):
+            index.search(queries[turn % ASKED], 10, tenant=1, max_distance=8)
+        before = worked(script)
+        for query in queries:
+            index.search(query, 10, tenant=1, max_distance=8)
+        spent = worked(script) - before
+        index.close()
+    return disk, spent / ASKED
+
+
+def worked(process: psutil.Process) -> float:
+    """Core seconds of a process and all that it started."""
+    return sum(sum(one.cpu_times()[:2]) for one in (process, *process.children(recursive=True)))
