@@ -144,6 +144,7 @@ def _what_next(session: Session, copy: Copy, sheet: Path, *, sample: bool) -> No
     name = str(program.relative_to(Path.cwd())) if program.is_relative_to(Path.cwd()) else program.name
     say(f"\nLook at them: {sheet.absolute().as_uri()}")
     say(f"Search again: {name} search{gallery} {copy.path}")
+    say(f"In a browser: {name} serve{gallery} --open")
     if sample:
         say("Your photos:  make try PHOTOS=~/Pictures")
     else:
