@@ -6,7 +6,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from lookalike.catalog import Catalog
 from lookalike.errors import BadInput, BadSetting
-from lookalike.web.guard import Hosts, check_binding, host_in
+from lookalike.web.guard import Hosts, check_binding, host_in, may_be_keyless
 from tests.web.tiny import client_of
 
 
@@ -165,6 +165,8 @@ def test_no_websockets(client: TestClient) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.9.9.9", None])
 def test_loopback_needs_no_keys(host: str | None) -> None:
     check_binding(host, [], keys=False)
+    assert may_be_keyless(host, [])
+    assert not may_be_keyless(host, ["pictures.test"])  # there is a proxy before it
 
 
 @pytest.mark.parametrize(
@@ -182,6 +184,7 @@ def test_beyond_loopback_keys_come_first(host: str, names: list[str]) -> None:
     with pytest.raises(BadSetting, match="lookalike keys create"):
         check_binding(host, names, keys=False)
     check_binding(host, names, keys=True)
+    assert not may_be_keyless(host, names)  # nor later, when all keys are forgotten
 
 
 def test_the_host_of_a_host_header() -> None:
