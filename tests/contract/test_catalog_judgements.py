@@ -1,5 +1,6 @@
 """What people said of pairs of pictures: on every database."""
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -74,6 +75,25 @@ def test_what_cannot_be_judged(catalog: Catalog, tenant: int) -> None:
     with pytest.raises(BadInput, match=str(MOST_KEYS)):
         catalog.mark_not_matches(tenant, [str(n) for n in range(MOST_KEYS + 1)])
     assert marked(catalog, tenant) == set()
+
+
+def test_several_say_the_same_at_once(catalog: Catalog, tenant: int) -> None:
+    failed: list[Exception] = []
+
+    def mark() -> None:
+        try:
+            for _ in range(5):
+                catalog.mark_not_matches(tenant, ["a", "b", "c"])
+        except Exception as error:  # noqa: BLE001 - told below
+            failed.append(error)
+
+    threads = [threading.Thread(target=mark) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert marked(catalog, tenant) == {"ab", "ac", "bc"}
 
 
 def test_the_most_at_once(catalog: Catalog, tenant: int) -> None:

@@ -15,6 +15,7 @@ from lookalike.catalog.dialect import insert_rows
 from lookalike.catalog.reading import batches
 from lookalike.catalog.schema import images, not_matches
 from lookalike.catalog.values import storable
+from lookalike.catalog.writing import lock
 from lookalike.errors import BadInput, NotFound
 
 MOST_KEYS = 200
@@ -30,6 +31,7 @@ class Judgements(Connected):
     def mark_not_matches(self, tenant_id: int, keys: Sequence[str]) -> None:
         """Remember that no two of these pictures are copies of each other; raises NotFound for an unknown key."""
         with self._write() as conn:
+            lock(conn)  # of two that mark the same pair at once, one must wait to see it
             pairs = _pairs(_digests_by_key(conn, tenant_id, keys))
             _forget(conn, tenant_id, pairs)
             now = time.time()
