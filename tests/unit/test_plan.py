@@ -84,6 +84,12 @@ def test_many_searches_are_a_reason_to_leave_too() -> None:
     assert "cores busy" in part.why
 
 
+def test_several_machines_share_servers() -> None:
+    made = make_plan(Wish(10**6, machines=2))
+    assert [part.engine for part in made.parts] == ["elasticsearch", "milvus"]
+    assert made.catalog.database == "postgresql"
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_more_pictures_never_take_less(engine: str) -> None:
     pipeline = PHASH if engine in ("mih", "elasticsearch") else VGG16

@@ -152,7 +152,7 @@ def _show(made: Plan) -> None:
     wish = made.wish
     say(
         f"{counted(wish.pictures, 'picture')} of {counted(wish.tenants, 'tenant')}, "
-        f"{wish.searches:,g} searches a second; "
+        f"{wish.searches:,g} {'search' if wish.searches == 1 else 'searches'} a second; "
         f"machines with {wish.memory / 1e9:,g} GB and {counted(wish.cores, 'core')}"
     )
     for pipeline in wish.pipelines:
@@ -176,7 +176,7 @@ def _table(made: Plan) -> Table:
         table.add_row(part.pipeline, _where(part), size(part.memory), held, size(part.disk), _number(part.cores))
     table.add_row("catalog", _catalog_where(made), "", "", size(made.catalog.disk), "")
     serving = made.serving
-    where = f"{counted(serving.processes, 'process', 'processes')} that answer"
+    where = "1 process that answers" if serving.processes == 1 else f"{serving.processes:,} processes that answer"
     table.add_row("queries", where, size(serving.processes * serving.memory), "", "", _number(serving.cores))
     table.add_section()
     table.add_row("all", "", size(_memory(made)), "", size(_disk(made)), _number(_cores(made)), style="bold")
@@ -224,16 +224,18 @@ def _show_words(made: Plan) -> None:
     if adding.days is None or adding.rate is None:
         grid.add_row("adding", f"by {by}: not known")
     else:
-        building = f", {_days(adding.building)} of them for building the graph" if adding.building else ""
+        building = (
+            f", {_days(adding.building)} of them for building the graph" if adding.building > adding.days / 20 else ""
+        )
         grid.add_row("adding", f"{_days(adding.days)} by {by}, {adding.rate:,.0f} pictures/s{building}")
     for part in made.parts:
-        grid.add_row(part.pipeline, Text(f"{_where(part).split(',')[0]}: {part.why}"))
+        grid.add_row(part.pipeline, Text(_reasoned(_where(part), part.why)))
         if not part.embedded:
             grid.add_row("", Text(", ".join(f"{name} {_setting(value)}" for name, value in part.settings.items())))
             grid.add_row("", Text(f'[index] {part.pipeline} = "{part.url}"'))
         for text in part.notes:
             grid.add_row("", Text(text))
-    grid.add_row("catalog", Text(f"{_catalog_where(made).split(' ')[0]}: {made.catalog.why}"))
+    grid.add_row("catalog", Text(_reasoned(_catalog_where(made).split(" ")[0], made.catalog.why)))
     if made.catalog.url:
         grid.add_row("", Text(f'catalog = "{made.catalog.url}"'))
     for text in (*made.catalog.notes, *made.notes):
@@ -241,6 +243,10 @@ def _show_words(made: Plan) -> None:
     for end in made.leaving:
         grid.add_row("until", Text(f"{end.pictures:,} pictures for {end.pipeline}, then {end.to}: {end.because}"))
     out().print(grid)
+
+
+def _reasoned(where: str, why: str) -> str:
+    return f"{where.split(',')[0]}, {why if why == 'as wished' else f'because {why}'}"
 
 
 def _setting(value: str | float) -> str:

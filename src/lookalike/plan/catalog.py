@@ -64,10 +64,10 @@ def _database(wish: Wish, grown: list[str]) -> tuple[Database, str]:
     if wish.catalog == "postgresql":
         return "postgresql", "as wished"
     if grown:
-        return "postgresql", "several machines search and add on one catalog"
+        return "postgresql", "several machines search and add"
     if wish.pictures > c.SQLITE_MOST.value:
         return "postgresql", f"more than {c.SQLITE_MOST.value:,.0f} pictures"
-    return "sqlite", "one machine: nothing to look after"
+    return "sqlite", "one machine is enough"
 
 
 class Sqlite:

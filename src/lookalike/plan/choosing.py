@@ -19,10 +19,10 @@ def part(pipeline: PipelineWish, wish: Wish) -> Part:
         return made(wished, pipeline, wish, "as wished")
     engine = EMBEDDED[pipeline.metric] if pipeline.dimensions == 64 or pipeline.metric == "cosine" else "flat"
     if wish.replicas:
-        return made(GROWN[pipeline.metric], pipeline, wish, "copies on several machines: embedded engines have none")
+        return made(GROWN[pipeline.metric], pipeline, wish, "embedded engines have no copies on other machines")
     reasons = _too_much(engine, pipeline, wish)
     if not reasons:
-        return made(engine, pipeline, wish, "one machine is enough: nothing to look after")
+        return made(engine, pipeline, wish, "one machine is enough, and there is no server to look after")
     if engine == "flat":
         raise BadSetting(f"{pipeline.name}: {reasons[0]}, and no engine on a server holds hashes of other than 64 bits")
     return made(GROWN[pipeline.metric], pipeline, wish, reasons[0])
@@ -57,6 +57,8 @@ def _too_much(engine: str, pipeline: PipelineWish, wish: Wish) -> list[str]:
         return [f"{engine} holds {limit.value:,.0f} rows at the most"]
     weight = embedded.WEIGHTS[engine](wish.pictures, pipeline, wish)
     reasons = []
+    if wish.machines > 1:
+        reasons.append(f"{wish.machines:,} machines add, and each would hold all of {engine}")
     if weight.adding > embedded.usable(wish):
         needed, there = weight.adding / c.GB, wish.memory / c.GB
         reasons.append(

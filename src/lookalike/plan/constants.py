@@ -74,9 +74,9 @@ ES_QUORUM = Constant("nodes that elect a master", 3, "nodes", "Elasticsearch, Re
 # Milvus.
 MILVUS_LEAST = Constant("a small server", 0.22 * GB, "bytes in memory", ENGINES)
 MILVUS_FULL = Constant("load", 0.9, "of the query nodes' memory", "Milvus, Load a partition: below 90 %")
-MILVUS_SEGMENT = Constant("a segment", 1 * GB, "bytes", "Milvus, dataCoord.segment.maxSize: 1,024 MB by default")
+MILVUS_SEGMENT = Constant("a segment", 1024 * MB, "bytes", "Milvus, dataCoord.segment.maxSize: 1,024 MB by default")
 MILVUS_SEGMENT_MOST = Constant(
-    "a segment", 16 * GB, "bytes at the most", "our choice: building its index needs twice that"
+    "a segment", 16 * 1024 * MB, "bytes at the most", "our choice: building its index needs twice that"
 )
 MILVUS_SEGMENTS = Constant("segments", 2000, "searched well", "our choice: every search of all tenants visits each")
 MILVUS_SCANNED = Constant("rows that are scanned", 20_000, "rows", "stores/milvus_settings.py")
