@@ -102,7 +102,16 @@ def test_items_are_read_when_they_are_sent(client: Client) -> None:
     outcomes = client.add_iter(endless())
     first = [next(outcomes) for _ in range(3)]
     assert {outcome.outcome for outcome in first} == {"added"}
-    assert asked <= 64
+    assert asked <= 3 * 64
+
+
+def test_of_one_key_the_later_picture_stays(client: Client) -> None:
+    items = [Item(str(number % 40), encoded(drawn(number, (24, 18)))) for number in range(400)]
+    assert len(client.add(items)) == 400
+    last = {item.key: item.source for item in items}
+    for key in ("0", "39"):
+        assert client.search(last[key], k=1).hits[0].key == key  # type: ignore[arg-type]
+        assert client.search(last[key], k=1).hits[0].evidence == "exact"  # type: ignore[arg-type]
 
 
 def test_many_attributes_travel_in_the_body(client: Client) -> None:

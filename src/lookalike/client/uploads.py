@@ -5,6 +5,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,14 @@ GROUP = 64
 """Pictures sent in one request; their outcomes come when all of them are sent."""
 GROUP_BYTES = 32 * 1024 * 1024
 """Bytes after which a group is sent sooner."""
+AT_ONCE = 2
+"""Groups under way at the same time: while the service works on one, the next is read and sent."""
 NDJSON = "application/x-ndjson"
 Put = Callable[[Item], Outcome]
 
 
 class Uploads:
-    """Adds items to a service's gallery. Memory holds one picture at a time, beside items that hold bytes themselves.
+    """Adds items to a service's gallery. Memory holds a picture for each request, beside items that hold bytes.
 
     `put` adds a single one.
     """
@@ -39,12 +42,23 @@ class Uploads:
     def run(self, items: Iterable[Item | Outcome]) -> Iterator[Outcome]:
         """One outcome an item, group by group; raises what stops all of it.
 
-        A group whose connection broke off is sent again: what had arrived of it comes out as unchanged.
+        A group whose connection broke off is sent again: what had arrived of it comes out as unchanged. Groups that
+        share a key are sent one after the other, so that the later picture stays.
         """
         rest = iter(items)
-        while group := self._next(rest):
-            yield from (one for one in group if isinstance(one, Outcome))
-            yield from self._sent([one for one in group if isinstance(one, Item)])
+        underway: deque[tuple[set[str], Future[list[Outcome]]]] = deque()
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="lookalike-upload") as threads:
+            while group := self._next(rest):
+                keys = {one.key for one in group if isinstance(one, Item)}
+                while len(underway) == AT_ONCE or any(keys & others for others, _ in underway):
+                    yield from underway.popleft()[1].result()
+                underway.append((keys, threads.submit(self._outcomes, group)))
+            for _, outcomes in underway:
+                yield from outcomes.result()
+
+    def _outcomes(self, group: list[Item | Outcome]) -> list[Outcome]:
+        known = [one for one in group if isinstance(one, Outcome)]
+        return known + list(self._sent([one for one in group if isinstance(one, Item)]))
 
     def _next(self, rest: Iterator[Item | Outcome]) -> list[Item | Outcome]:
         group: list[Item | Outcome] = []
