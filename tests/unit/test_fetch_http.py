@@ -19,7 +19,8 @@ LINES = st.sampled_from(
     [
         b"HTTP/1.1 200 OK", b"HTTP/1.0 200 OK", b"HTTP/1.1 302 Found", b"HTTP/1.1 100 Continue", b"HTTP/1.1 99999 Much",
         b"HTTP/2 200", b"Content-Length: 5", b"Content-Length: -1", b"Content-Length: " + b"9" * 5000,
-        b"Content-Length: 5, 5", b"Content-Length: 0x5", b"Transfer-Encoding: chunked", b"Transfer-Encoding: gzip, chunked", b"Location: /there",
+        b"Content-Length: 5, 5", b"Content-Length: 0x5",
+        b"Transfer-Encoding: chunked", b"Transfer-Encoding: gzip, chunked", b"Location: /there",
         b"Location: \xff", b"Content-Encoding: br", b"Content-Encoding:", b" folded", b"X: \0", b": none", b"\xff: x",
         b"", b"5\r\nhello", b"0\r\n", b"ffffffffffffffffffff", b"5;ext=" + b"e" * 300, b"-5", b"hello", b"Upgrade: h2c",
         b"Connection: upgrade", b"HTTP/1.1 101 Switching Protocols",
