@@ -135,7 +135,7 @@ def _candidate_panel(shares: Sequence[float]) -> list[str]:
     lowest, highest = -3, 5
     x = lambda m: left + width * (m - 0.5) / 8  # noqa: E731 - a scale, as above
     y = lambda n: top + height * (1 - (np.log10(max(n, 10.0**lowest)) - lowest) / (highest - lowest))  # noqa: E731
-    parts = [_text(left - 40, 28, "Unrelated pictures that come out, of a million", anchor="start", size=15)]
+    parts = [_text(left - 60, 28, "Unrelated pictures found, of a million", anchor="start", size=15)]
     for power in range(lowest, highest + 1):
         parts.append(_line(left, y(10.0**power), left + width, y(10.0**power), "#dde3e8"))
         parts.append(_text(left - 8, y(10.0**power) + 4, f"{10.0**power:,g}" if power < 5 else "100,000", anchor="end"))

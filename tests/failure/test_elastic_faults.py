@@ -1,23 +1,30 @@
 """One Elasticsearch that is killed, frozen, overloaded and full: nothing acknowledged is lost, and no call hangs."""
 
+import io
 import random
 import signal
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scripts.elasticsearch import Node, free_port
 
+from lookalike.config import GallerySettings, from_environment
 from lookalike.errors import Unavailable
 from lookalike.ports import Index
+from lookalike.service import SearchService
 from lookalike.stores import circuit
 from lookalike.stores.contract import draw
 from lookalike.stores.elastic import open_index
 from lookalike.stores.elastic_check import probe
-from lookalike.types import FeatureSpec, Rows
+from lookalike.types import FeatureSpec, Item, Rows
+from lookalike.wiring import create_gallery, open_gallery
 from tests.engines.elasticsearch import nodes, raw, url_of
+from tests.pictures import drawn, encoded
 
 SPEC = FeatureSpec("phash", "hamming", 8, "faults 1")
 KILLS = 2
@@ -204,3 +211,40 @@ def test_signals_reach_the_server_itself(node: Node) -> None:
     finally:
         node.signal(signal.SIGCONT)
     assert probe(f"{url_of(node)}?timeout=20")["nodes"] == 1
+
+
+def test_a_gallery_loses_nothing_when_its_engine_dies(node: Node, tmp_path: Path) -> None:
+    """Pictures are taken and removed while the engine is down; once it is back, searches are as the catalog says."""
+    url = f"{url_of(node)}/gallery?mode=exact&timeout={PATIENCE}&bulk_timeout=40&replicas=0"
+    create_gallery(tmp_path, GallerySettings(("phash",), index={"phash": url}), from_environment())
+    pictures = {f"p{n}": encoded(drawn(n, (48, 36))) for n in range(18)}
+    keys = list(pictures)
+    with open_gallery(tmp_path) as gallery:
+        added = [*gallery.add_iter([Item(key, pictures[key]) for key in keys[:9]])]
+        assert found_in(gallery, pictures) == set(keys[:9])
+        node.kill()
+        added += gallery.add_iter([Item(key, pictures[key]) for key in keys[9:]])
+        gallery.remove(keys[:3])
+        acknowledged = {one.key for one in added if one.outcome == "added"}
+        with pytest.raises(Unavailable):
+            found_in(gallery, pictures)
+        node.start()
+        gallery.repair()
+        holds = found_in(gallery, pictures)
+        rows = gallery.status().pipelines[0].rows
+    lost, revived = acknowledged - set(keys[:3]) - holds, holds & set(keys[:3])
+    print(
+        f"{len(acknowledged)} pictures acknowledged, {len(lost)} lost, {len(revived)} deleted ones found, {rows} rows"
+    )
+    assert (len(acknowledged), rows, lost, revived) == (18, 15, set(), set())
+
+
+def found_in(gallery: SearchService, pictures: dict[str, bytes]) -> set[str]:
+    """The keys of pictures of which a copy is found, by its hash."""
+    found = set()
+    for key, data in pictures.items():
+        with Image.open(io.BytesIO(data)) as image:
+            copy = encoded(image, "JPEG", quality=70)
+        if any(hit.key == key and hit.evidence == "copy" for hit in gallery.search(copy).hits):
+            found.add(key)
+    return found
