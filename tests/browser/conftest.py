@@ -87,7 +87,7 @@ def open_page(browser: Browser, watch: Watch) -> Iterator[OpenPage]:
         context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
         watch.on(page)
-        page.goto(f"{url}/{route}")
+        page.goto(f"{url}/{route}" if "?" not in url else url)
         return page
 
     yield opened

@@ -11,15 +11,13 @@ from tests.browser.doing import choose, found, said, sample, search_with
 from tests.browser.serving import init, serve
 
 Shot = Callable[[Page, str], None]
-BUSY = (
-    '{"type": "urn:lookalike:error:unavailable", "title": "Busy", "status": 503, "detail": "All threads are at work."}'
-)
+BUSY = '{"type": "urn:lookalike:error:unavailable", "title": "Busy", "status": 503, "detail": "All are at work."}'
 
 
 def test_skeletons_stand_where_pictures_will(library: str, open_page: OpenPage, shot: Shot) -> None:
     page = open_page(library)
     held: list[Route] = []
-    page.route("**/v1/search**", held.append)
+    page.route("**/v1/search**", lambda route: held.append(route))
     choose(page, "Choose a picture", sample("cat"))
     expect(page.locator(".found-title")).to_have_text("Searching …")
     expect(page.locator(".skeleton").first).to_be_visible()

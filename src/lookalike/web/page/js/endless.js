@@ -10,7 +10,7 @@ export function endless(load, label = "Show more") {
   let busy = false;
   let failed = false;
   let more = false;
-  const watcher = new IntersectionObserver(([entry]) => entry.isIntersecting && !failed && run(), { rootMargin: "900px" });
+  const watcher = new IntersectionObserver((seen) => seen.at(-1).isIntersecting && !failed && run(), { rootMargin: "900px" });
   async function run() {
     if (busy || !more) return;
     busy = true;

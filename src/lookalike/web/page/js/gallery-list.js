@@ -19,7 +19,6 @@ export class GalleryList {
   /** The next pictures; with words, as many pages are looked through as bring some, up to a number that is told. */
   async next() {
     const before = this.found.length;
-    if (this.words && this.looked === 0) await this.#byKey();
     let looked = 0;
     do {
       const answer = await images({ limit: PAGE, cursor: this.cursor, filter: this.filter, signal: this.control.signal });
@@ -30,6 +29,7 @@ export class GalleryList {
       this.total = answer.total ?? this.total;
     } while (this.words && this.more && this.found.length - before < 24 && looked < LOOKED_AT);
     this.looked += looked;
+    if (this.words && this.more) await this.#byKey();
     return this.found.slice(before);
   }
 
@@ -39,9 +39,9 @@ export class GalleryList {
     if (!this.found.some((other) => other.key === one.key)) this.found.push(one);
   }
 
-  /** A whole key is found at once, wherever it lies. */
+  /** A whole key is found wherever it lies, also beyond what was looked through. */
   async #byKey() {
-    if (Object.keys(this.filter).length) return;
+    if (Object.keys(this.filter).length || this.found.some((one) => one.key === this.exact)) return;
     try {
       this.#take(await image(this.exact, { signal: this.control.signal }));
     } catch (problem) {

@@ -34,7 +34,8 @@ function lead(status) {
   return `${among} original is found, and everything that looks like it: cropped, captioned, mirrored, recompressed.`;
 }
 
-/** `search(query)` begins a search; call `know(status)` with the gallery's status, null while it is not known. */
+/** `search(query)` begins a search; call `know(status)` with the gallery's status, null while it is not known; after
+ * `forget()` its pictures are shown anew. */
 export function hero(search) {
   const choose = async () => {
     const [file] = await chooseFiles();
@@ -62,15 +63,16 @@ export function hero(search) {
   let known = null;
   return {
     element,
+    forget: () => (known = null),
     know(status) {
       words.textContent = lead(status);
       adding.hidden = status?.pictures !== 0;
-      if (!status?.pictures || known === status.pictures) return;
-      known = status.pictures;
+      if (!status || known === status.sequence) return;
+      known = status.sequence;
+      element.querySelector(".hero-strip")?.remove();
       strip(search)
         .then((box) => {
-          element.querySelector(".hero-strip")?.remove();
-          if (box) element.append(box);
+          if (box && known === status.sequence) element.append(box);
         })
         .catch(() => null); // a nicety: the search itself reports errors
     },

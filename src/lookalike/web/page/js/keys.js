@@ -40,7 +40,7 @@ function prompt(problem) {
     wrong,
     h("p.small.quiet", {}, "It is kept in a cookie until the browser is closed, where no script can read it. “lookalike keys create” makes keys."),
     h("div.dialog-foot", {}, button("Use this key", { type: "submit", look: "primary", symbol: "key" })));
-    const dialog = openDialog({ title: "A key, please", look: "narrow", body: form, closed: (value) => resolve(value === "given") });
+    const dialog = openDialog({ title: "A key, please", look: "narrow key-prompt", body: form, closed: (value) => resolve(value === "given") });
     field.focus();
   });
 }

@@ -58,7 +58,7 @@ function route() {
     scrollTo(0, 0);
   }
   hideTip();
-  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close("");
+  if (changes) for (const dialog of document.querySelectorAll("dialog[open]:not(.key-prompt)")) dialog.close("");
   views[view].show(...params);
   document.title = `${TITLES[view]} · Lookalike`;
   if (changes) (document.querySelector(`#${view} h1`) ?? document.getElementById("main")).focus({ preventScroll: true });
@@ -81,8 +81,7 @@ initTheme(document.getElementById("theme"));
 initTooltips();
 initIntake(() => views[shown]?.target ?? null);
 initKeys(document.getElementById("settings"), shared.statusNow, () => {
-  views.gallery.reset();
-  views.duplicates.reset();
+  for (const view of Object.values(views)) view.reset();
   learn().then(route);
 });
 document.querySelector(".skip").addEventListener("click", (event) => {

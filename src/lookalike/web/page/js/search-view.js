@@ -186,6 +186,13 @@ export function searchView(root, { go, statusNow }) {
     statusChanged() {
       beginning.know(statusNow());
     },
+    /** Another key or tenant is used from now on. */
+    reset() {
+      run?.stop();
+      run = null;
+      runs.clear();
+      beginning.forget();
+    },
     hide() {},
   };
 }
