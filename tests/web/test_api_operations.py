@@ -55,13 +55,15 @@ def test_health_and_readiness(both: tuple[TestClient, SearchService]) -> None:
 
 def test_not_ready_until_the_pipelines_can_answer(tmp_path: Path) -> None:
     with serving(tmp_path / "g") as (client, gallery):
+        keeper = client.app.state.context.keeper  # type: ignore[attr-defined]
+        keeper.close()  # the test does its work
         with mock.patch.object(gallery._pipelines, "try_open", return_value=Unavailable("no weights yet")):
-            client.app.state.context.keeper._missing = {"phash": "not opened yet"}  # type: ignore[attr-defined]
-            client.app.state.context.keeper._open()  # type: ignore[attr-defined]
+            keeper._missing = {"phash": "not opened yet"}
+            keeper._open()
             answer = client.get("/readyz")
             assert answer.status_code == 503
             assert answer.json()["missing"] == {"phash": "no weights yet"}
-        client.app.state.context.keeper._open()  # type: ignore[attr-defined]
+        keeper._open()
         assert client.get("/readyz").status_code == 200
 
 

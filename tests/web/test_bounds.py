@@ -191,6 +191,23 @@ def test_threads_and_queue_are_bounded_and_refuse_at_once() -> None:
     assert took < 0.5
 
 
+def test_who_would_wait_too_long_is_refused_at_once() -> None:
+    async def scene() -> None:
+        work = Work("test", threads=1, queue=50, patience=0.5)
+        for _ in range(10):
+            await work.run(lambda: time.sleep(0.1))
+        asked = [asyncio.ensure_future(work.run(lambda: time.sleep(0.1))) for _ in range(30)]
+        await asyncio.sleep(0.05)
+        assert sum(one.done() for one in asked) > 15, "those beyond half a second's work"
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        refused = [one for one in answers if isinstance(one, Unavailable)]
+        assert len(refused) > 15
+        assert (refused[0].retry_after or 0) >= 1
+        work.close()
+
+    asyncio.run(scene())
+
+
 def test_a_turn_comes_in_time_or_not_at_all_and_one_who_leaves_keeps_no_thread() -> None:
     async def scene() -> None:
         work = Work("test", threads=1, queue=3, patience=0.05)

@@ -35,7 +35,7 @@ class ServeSettings:
 
     threads: int = 16
     queue: int = 64
-    patience: float = 10.0
+    patience: float = 5.0
     fetches: int = 8
     memory: int = 1024 * MIB
     import_from: tuple[Path, ...] = field(default=())

@@ -62,8 +62,8 @@ def _ours(error: LookalikeError, request_id: str) -> Response:
         headers["Retry-After"] = str(retry_after(error))
     if isinstance(error, AccessDenied) and status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.warning("request %s: %s: %s", request_id, type(error).__name__, error)
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:  # a 503 would fill the log with what the metrics count
+        log.error("request %s: %s: %s", request_id, type(error).__name__, error)
     return problem_response(problem_of(error, instance=request_id), headers)
 
 

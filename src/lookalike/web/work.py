@@ -9,13 +9,15 @@ from typing import TypeVar
 from lookalike.errors import Unavailable
 
 T = TypeVar("T")
+FORGETTING = 0.1
+"""The weight of the latest work in what work usually takes."""
 
 
 class Work:
     """A bounded pool of threads with a bounded queue before it. Its methods belong to the event loop's thread.
 
-    A request that would wait behind `queue` others, or has waited for `patience` seconds, gets Unavailable: it is
-    better told at once to come again than answered when nobody waits for it any more.
+    A request that would wait behind `queue` others, or for more than `patience` seconds as work goes now, gets
+    Unavailable at once: it is better told to come again than answered when nobody waits for it any more.
     """
 
     def __init__(self, name: str, *, threads: int, queue: int, patience: float) -> None:
@@ -26,6 +28,7 @@ class Work:
         self._patience = patience
         self._waiting = 0
         self._working = 0
+        self._usual = 0.0  # seconds that a thread's work takes, the recent past counting most
 
     @property
     def waiting(self) -> int:
@@ -39,9 +42,11 @@ class Work:
 
     def admit(self) -> None:
         """Raise Unavailable where there is no room; asked before a body is read, too."""
-        if self._waiting >= self._queue:
+        wait = (self._waiting + 1) * self._usual / self._threads if self._free.locked() else 0.0
+        if self._waiting >= self._queue or wait > self._patience:
             raise Unavailable(
-                f"the service is busy: {self._working} requests are under way and {self._waiting} wait", retry_after=1.0
+                f"the service is busy: {self._working} requests are under way and {self._waiting} wait",
+                retry_after=max(1.0, wait),
             )
 
     async def run(self, do: Callable[[], T], *, patience: float | None = None) -> T:
@@ -75,10 +80,12 @@ class Work:
 
     def _start(self, do: Callable[[], T]) -> "Future[T]":
         loop = asyncio.get_running_loop()
+        began = loop.time()
         self._working += 1
 
         def free() -> None:
             self._working -= 1
+            self._usual += FORGETTING * (loop.time() - began - self._usual)
             self._free.release()
 
         def done(_: "Future[T]") -> None:
