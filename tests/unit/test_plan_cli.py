@@ -10,7 +10,8 @@ from rich.console import Console
 
 from tests.command import lookalike
 
-DOCS = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+DOCS_FOLDER = Path(__file__).parents[2] / "docs"
+DOCS = (DOCS_FOLDER / "cli.md").read_text()
 CASES = (
     ("--pictures", "50k"),
     ("--pictures", "1B", "--tenants", "1M", "--qps", "100"),
@@ -32,6 +33,23 @@ def test_the_table_fits_the_terminal(case: tuple[str, ...], width: int) -> None:
     for name in ("where", "memory", "while adding", "disk", "cores"):
         assert name in lines[0]
     assert not [line for line in lines if "…" in line], "nothing is cut off"
+
+
+EXAMPLES = re.findall(r"```\n\$ lookalike (plan .*)\n((?:.*\n)*?)```", (DOCS_FOLDER / "capacity.md").read_text())
+
+
+@pytest.mark.parametrize(("command", "printed"), EXAMPLES, ids=[command for command, _ in EXAMPLES])
+def test_the_examples_in_the_docs_are_what_is_printed(command: str, printed: str) -> None:
+    def out() -> Console:
+        return Console(width=100, highlight=False, emoji=False, markup=False)
+
+    with mock.patch("lookalike.cli.planning.out", side_effect=out):
+        told = lookalike(*command.split()).text
+    assert [line.rstrip() for line in told.splitlines()] == printed.splitlines()
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) == 4
 
 
 def test_piped_output_is_not_wrapped() -> None:
