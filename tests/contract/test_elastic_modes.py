@@ -115,8 +115,8 @@ def test_no_plan_misses_a_code_within_its_radius(radius: int, count: int, size: 
     code = data.draw(st.integers(0, 2**BITS - 1))
     flipped = data.draw(st.sets(st.integers(0, BITS - 1), min_size=radius, max_size=radius))
     other = code ^ sum(1 << bit for bit in flipped)
-    asked = segmentation.terms(np.uint64(code), plan)
-    own = segmentation.terms(np.uint64(other), published_like(segmentation))
+    asked = segmentation.terms(code, plan)
+    own = segmentation.terms(other, published_like(segmentation))
     assert sum(mine[0] in wanted for mine, wanted in zip_segments(own, asked)) >= plan.at_least
     assert plan.terms == sum(map(len, asked))
 
@@ -137,13 +137,13 @@ def test_the_published_rule_misses_what_it_says(m: int) -> None:
     """One bit in each of 9 - m bytes is beyond the rule, and no nearer code is: the bound is tight."""
     plan = published(m)
     assert plan.radius == 8 - m
-    code = np.uint64(0x0123456789ABCDEF)
-    spoilt = code ^ np.uint64(sum(1 << (8 * byte) for byte in range(9 - m)))
+    code = 0x0123456789ABCDEF
+    spoilt = code ^ sum(1 << (8 * byte) for byte in range(9 - m))
     same = sum(
         a == b for a, b in zip(plan.segmentation.terms(code, plan), plan.segmentation.terms(spoilt, plan), strict=True)
     )
     assert same < m
-    assert np.bitwise_count(code ^ spoilt) == plan.radius + 1
+    assert (code ^ spoilt).bit_count() == plan.radius + 1
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def refresh(server: Server, index: str) -> None:
 
 def documents(rows: Hashes, fields: Fields, segmentation: Segmentation) -> list[str]:
     """The rows as JSON, without the last brace where attributes follow; ten thousand in about 50 ms."""
-    written = ",".join(f'"{segment}"' for segment in segmentation.formats())
+    written = ",".join(f'"{segment}"' for segment in segmentation.formats)
     pattern = (
         f'{{"{fields["id"]}":%d,"{fields["tenant"]}":"%d","{fields["hash"]}":%d,"{fields["segments"]}":[{written}]%s}}'
     )

@@ -12,7 +12,7 @@ from lookalike.errors import UnsupportedQuery
 from lookalike.stores.elastic_filters import filters_of
 from lookalike.stores.elastic_hits import FIRST, Pairs, all_of, pages_of
 from lookalike.stores.elastic_place import Place
-from lookalike.stores.elastic_segments import CANDIDATE, Codes, Plan, best_plan
+from lookalike.stores.elastic_segments import CANDIDATE, Codes, Plan, best_plan, expected
 from lookalike.stores.elastic_settings import Settings
 from lookalike.types import EVERYTHING, Ids, Matches, Where
 
@@ -89,8 +89,8 @@ class Search:
 
     def _asked(self, codes: Codes, plan: Plan, radius: int) -> tuple[Ids, distance.Distances]:
         """What the segments bring, compared bit by bit."""
-        searches = [[*self._filters, self._segments(code, plan)] for code in codes]
-        first = max(FIRST, math.ceil(1.5 * plan.candidates(self._settings.rows)))
+        searches = [[*self._filters, self._segments(code, plan)] for code in codes.tolist()]
+        first = max(FIRST, math.ceil(1.5 * expected(plan, self._settings.rows)))
         found = [self._kept(pairs) for pairs in all_of(self._place.table, searches, self._routing, first)]
         query = np.repeat(np.arange(len(codes)), [len(pairs) for pairs in found])
         ids, stored = _columns(found)
@@ -98,7 +98,7 @@ class Search:
         near = bits <= radius
         return distance.top_k(query[near], ids[near], bits[near].astype(np.float32), len(codes), self._k)
 
-    def _segments(self, code: np.uint64, plan: Plan) -> JSON:
+    def _segments(self, code: int, plan: Plan) -> JSON:
         """The rule of a plan as a query: the article's `should` terms with `minimum_should_match`."""
         field = self._place.fields["segments"]
         terms = self._place.segmentation.terms(code, plan)
@@ -121,6 +121,8 @@ class Search:
 
     def _kept(self, pairs: Pairs) -> Pairs:
         """Without a row that is in two places while it moves, and without what a long list of ids leaves out."""
+        if len(pairs) < 2 and self._ids is None:
+            return pairs
         ids = pairs[:, 0]
         keep = np.ones(len(pairs), np.bool_)
         keep[1:] = ids[1:] != ids[:-1]

@@ -43,31 +43,34 @@ class Segmentation:
     @property
     def widths(self) -> tuple[int, ...]:
         """Bits of each segment, from the lowest on."""
-        each, more = divmod(BITS, self.count)
-        return tuple(each + (place < more) for place in range(self.count))
+        return _layout(self.count).widths
 
     @property
     def name(self) -> str:
         """As index names show it: `8x8`."""
         return f"{self.count}x{max(self.widths)}"
 
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """How each segment is written, for `%`."""
+        return _layout(self.count).formats
+
     def values(self, codes: Codes) -> NDArray[np.uint64]:
         """The segments of codes `(n,)`: `(n, count)`."""
-        starts = np.cumsum([0, *self.widths[:-1]]).astype(np.uint64)
-        masks = np.array([(1 << width) - 1 for width in self.widths], np.uint64)
-        cut: NDArray[np.uint64] = (codes[:, None] >> starts) & masks
+        layout = _layout(self.count)
+        cut: NDArray[np.uint64] = (codes[:, None] >> np.array(layout.starts, np.uint64)) & np.array(
+            layout.masks, np.uint64
+        )
         return cut
 
-    def formats(self) -> list[str]:
-        """How each segment is written, for `%`."""
-        return [f"{place:x}%0{-(-width // 4)}x" for place, width in enumerate(self.widths)]
-
-    def terms(self, code: np.uint64, plan: "Plan") -> list[list[str]]:
+    def terms(self, code: int, plan: "Plan") -> list[list[str]]:
         """The terms that a search asks for: a list for each segment that is looked into."""
-        own = self.values(np.array([code], np.uint64))[0].tolist()
+        layout = _layout(self.count)
         return [
-            [written % (value ^ flip) for flip in _flips(width, share - 1)]
-            for written, value, width, share in zip(self.formats(), own, self.widths, plan.shares, strict=True)
+            [written % ((code >> start & mask) ^ flip) for flip in _flips(width, share - 1)]
+            for written, start, mask, width, share in zip(
+                layout.formats, layout.starts, layout.masks, layout.widths, plan.shares, strict=True
+            )
             if share
         ]
 
@@ -124,6 +127,12 @@ def within(width: int, flips: int) -> int:
 
 
 @cache
+def expected(plan: Plan, rows: int) -> float:
+    """`plan.candidates`, remembered: every search asks."""
+    return plan.candidates(rows)
+
+
+@cache
 def best_plan(radius: int, rows: int, segmentation: Segmentation | None = None) -> Plan | None:
     """The cheapest plan that misses nothing within `radius` bits, among all segmentations or of one.
 
@@ -146,6 +155,26 @@ def _plans(segmentation: Segmentation, radius: int) -> list[Plan]:
         if plan.terms <= MOST_TERMS:
             found.append(plan)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    widths: tuple[int, ...]
+    starts: tuple[int, ...]
+    masks: tuple[int, ...]
+    formats: tuple[str, ...]
+
+
+@cache
+def _layout(count: int) -> _Layout:
+    each, more = divmod(BITS, count)
+    widths = tuple(each + (place < more) for place in range(count))
+    return _Layout(
+        widths,
+        tuple(sum(widths[:place]) for place in range(count)),
+        tuple((1 << width) - 1 for width in widths),
+        tuple(f"{place:x}%0{-(-width // 4)}x" for place, width in enumerate(widths)),
+    )
 
 
 @cache
