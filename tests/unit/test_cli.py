@@ -237,6 +237,21 @@ def test_duplicates_are_clusters(full: Path, folder: Path) -> None:
     assert found == {frozenset({"a.png", "a again.png"}): "exact", frozenset({"b c.png", "b small.jpg"}): "copy"}
 
 
+def test_search_by_key_needs_no_file(full: Path, folder: Path) -> None:
+    copy_of(1, folder / "b small.jpg")
+    lookalike("add", folder / "b small.jpg", "-g", full)
+    shutil.rmtree(folder)
+    ran = lookalike("search", "--key", "b small.jpg", "--key", "nothing", "-k", "2", "-g", full, "--json")
+    assert ran.code == 1
+    found, missing = ran.lines
+    assert [(hit["key"], hit["evidence"]) for hit in found["hits"]] == [("b small.jpg", "exact"), ("b c.png", "copy")]
+    assert (found["query"], missing["error"]["type"]) == ("b small.jpg", "NotFound")
+    assert "b c.png" in lookalike("search", "--key", "b small.jpg", "-g", full).text
+    nothing = lookalike("search", "-g", full)
+    assert nothing.code == 2
+    assert "--key" in nothing.err
+
+
 def test_compare_two_files(full: Path, folder: Path, tmp_path: Path) -> None:
     small = copy_of(0, tmp_path / "small.jpg")
     line = lookalike("compare", folder / "a.png", small, "-g", full, "--json").line

@@ -32,6 +32,9 @@ def test_all_of_it_over_a_service(url: str, tmp_path: Path, monkeypatch: pytest.
     assert (
         lookalike("search", "-", "--json", stdin=f"{tmp_path / '2.png'}\n".encode()).line["hits"][0]["key"] == "2.png"
     )
+    by_key = lookalike("search", "--key", "2.png", "--key", "none", "--json")
+    assert (by_key.code, by_key.lines[0]["hits"][0]["key"]) == (1, "2.png")
+    assert by_key.lines[1]["error"]["type"] == "NotFound"
     shown = lookalike("show", "1.png")
     assert "160" in shown.text
     assert "none is known here" in shown.text

@@ -78,9 +78,19 @@ def add(
 def search(
     session: Session,
     images: Annotated[
-        list[str],
-        typer.Argument(metavar="IMAGE...", help="Pictures, folders, or - for a list of paths on standard input."),
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="IMAGE...",
+            show_default=False,
+            help="Pictures, folders, or - for a list of paths on standard input.",
+        ),
+    ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY", show_default=False, help="A picture of the gallery, whose file is not needed. Repeatable."
+        ),
+    ] = None,
     k: Annotated[int, typer.Option("-k", "--k", metavar="N", help="The most hits for each picture.")] = 10,
     page: Annotated[int, typer.Option(metavar="N", help="The next N hits: page 2, 3, ...")] = 1,
     threshold: Annotated[
@@ -116,11 +126,14 @@ def search(
     Evidence: **exact** is the same file or the same pixels, **copy** a copy that was edited, **similar** what merely
     looks like it, nearest first.
     """
+    if not (images or key):
+        raise typer.BadParameter("no picture to search with; name one, or one of the gallery by --key.")
     from lookalike.cli.searching import Wanted, search
 
     return search(
         session,
-        images,
+        images or [],
+        key or [],
         Wanted(k, page, threshold, where, pipeline, orientations, all_tenants, engine_filter),
         null=null,
         preview=preview,

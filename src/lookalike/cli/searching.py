@@ -4,7 +4,7 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from lookalike.cli.preview import can_preview, preview_of
 from lookalike.cli.remote import Opened, opened
 from lookalike.cli.shapes import query_object, total_ms
 from lookalike.errors import BadSetting
-from lookalike.service import SearchOptions, files_below, parse_filter, parse_value
+from lookalike.service import Query, SearchOptions, Stored, files_below, parse_filter, parse_value
 from lookalike.types import Answer, Hit, Outcome
 
 CHUNK = 4096
@@ -63,11 +63,14 @@ def _engine_filter(written: str | None) -> dict[str, Any] | None:
     return {engine.strip(): parse_value(text)}
 
 
-def search(session: Session, images: Sequence[str], wanted: Wanted, *, null: bool, preview: bool) -> int:
-    """Answer every query; gives 1 where any could not be answered."""
+def search(
+    session: Session, images: Sequence[str], keys: Sequence[str], wanted: Wanted, *, null: bool, preview: bool
+) -> int:
+    """Answer every query, keys first; gives 1 where any could not be answered."""
     options = wanted.options(session)
     told = _Told(session, preview=preview)
     with opened(session) as gallery:
+        told.all_of(gallery, map(Stored, keys), options)
         queries = _queries(images, null=null)
         if "-" not in images:
             return told.all_of(gallery, queries, options)
@@ -85,10 +88,10 @@ class _Told:
         self._preview = preview and not self._json and can_preview(self._console)
         self.code = ExitCode.FINE
 
-    def all_of(self, gallery: Opened, queries: Iterator[str], options: SearchOptions) -> int:
+    def all_of(self, gallery: Opened, queries: Iterable[Query], options: SearchOptions) -> int:
         """Search for these, and tell each answer as soon as it is known."""
         for query, answer in gallery.search_many(queries, **options):
-            path = os.fspath(query) if isinstance(query, str | Path) else ""
+            path = query.key if isinstance(query, Stored) else query if isinstance(query, str) else ""
             if not isinstance(answer, Answer):
                 self.code = ExitCode.PARTLY
             if self._json:
@@ -96,12 +99,12 @@ class _Told:
             elif not isinstance(answer, Answer):
                 note(f"{path}: {answer}")
             else:
-                self._show(path, answer)
+                self._show(path, answer, with_picture=not isinstance(query, Stored))
         return self.code
 
-    def _show(self, query: str, answer: Answer) -> None:
+    def _show(self, query: str, answer: Answer, *, with_picture: bool) -> None:
         self._console.print(Text(shown(query), style="bold"))
-        if self._preview and (picture := preview_of(query)):
+        if self._preview and with_picture and (picture := preview_of(query)):
             self._console.print(picture)
         if answer.hits:
             self._console.print(self._table(answer))
