@@ -31,7 +31,7 @@ REFRESH = 5.0
 """Seconds after which a process asks again which collection counts, and how it is searched best."""
 INDEX_ROWS = 2000
 """Rows from which a new collection is indexed before it takes over; the server scans smaller segments anyway."""
-INDEX_SECONDS = 600.0
+INDEX_SECONDS = 120.0
 """Indexing a new collection: at least this, and a second more for every 200 rows."""
 
 log = logging.getLogger("lookalike")

@@ -1,0 +1,228 @@
+"""What a Milvus index does beyond the contract: kinds of index, tuning, partitions, exchanges, addresses."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lookalike.distance import nearest, normalise
+from lookalike.errors import BadSetting, FeatureMismatch, Unavailable, UnsupportedQuery
+from lookalike.features import load_encoder
+from lookalike.stores import milvus_writing
+from lookalike.stores.milvus import MilvusIndex, drop_index, open_index, probe
+from lookalike.stores.milvus_search import MOST
+from lookalike.stores.milvus_settings import Settings, suggest
+from lookalike.types import NOTHING, Features, FeatureSpec, Rows
+from tests.engines.milvus import milvus_url, new_gallery
+from tests.engines.milvus_rows import SPEC, rows
+
+VGG16 = FeatureSpec("vgg16", "cosine", 512, "test")
+PHOTOS, NEIGHBOURS = 60, 60
+
+
+@pytest.fixture
+def gallery() -> Iterator[str]:
+    name = new_gallery()
+    yield name
+    drop_index(SPEC, milvus_url(), name)
+
+
+def open_strong(gallery: str, **options: str) -> MilvusIndex:
+    words = {"index": "FLAT", "consistency": "strong"} | options
+    return open_index(SPEC, f"{milvus_url()}?{'&'.join(f'{k}={v}' for k, v in words.items())}", gallery)
+
+
+@pytest.fixture(scope="module")
+def features(photos: Path, cache: Path) -> Features:
+    """Features of real photos, and of neighbours made from each: as far off as edited copies are, and farther."""
+    chosen = sorted(photos.rglob("*.jpg"))[:: max(1, 1000 // PHOTOS)][:PHOTOS]
+    pictures = [
+        np.asarray(Image.open(path).convert("RGB").resize((224, 224), Image.Resampling.NEAREST)) for path in chosen
+    ]
+    real = load_encoder("vgg16", cache).encode(np.stack([np.asarray(picture) for picture in opened])).features
+    rng = np.random.default_rng(0)
+    size = rng.uniform(0.1, 1.2, (NEIGHBOURS, len(real), 1)) / np.sqrt(real.shape[1])
+    near = np.maximum(real + size * rng.normal(size=(NEIGHBOURS, *real.shape)), 0)
+    return normalise(np.concatenate([real, near.reshape(-1, real.shape[1])]))
+
+
+@pytest.mark.parametrize("kind", ["HNSW", "IVF_FLAT", "IVF_SQ8"])
+def test_every_kind_reaches_the_wanted_recall(kind: str, features: Features) -> None:
+    """Built in a rebuilding: sealed, indexed, loaded and tuned before it takes over."""
+    gallery, url = new_gallery(), f"{milvus_url()}?index={kind}&recall=0.98"
+    ids, tenants = np.arange(len(features)) + 1, np.arange(len(features)) % 3
+    index = open_index(VGG16, url, gallery)
+    with index.rebuilding() as filling:
+        filling.upsert(Rows(ids, features, tenants))
+        filling.flush(5)
+    assert (index.sequence, index.count(), index.collection.kind) == (5, len(features), kind)
+    assert index.collection.knob > 0
+    queries = features[:PHOTOS]
+    found, truth = index.search(queries, 10, fresh=True), nearest("cosine", queries, features, ids, 10)
+    assert found.exact_within == NOTHING
+    assert (found.distances <= truth.distances[:, -1:] + 1e-5).mean() >= 0.98
+    pairs = features[found.ids - 1]
+    np.testing.assert_allclose(found.distances, 1 - np.einsum("ijk,ik->ij", pairs, queries), atol=1e-5)
+    mine = index.search(queries, 10, tenant=1)
+    assert (tenants[mine.ids - 1] == 1).all()
+    again = index.tune(0.9)
+    assert again is not None
+    assert (again.reached, again.reference, again.rows) == (True, "exact", len(features))
+    assert again.value <= index.collection.knob
+    assert open_index(VGG16, url, gallery).collection.knob == again.value  # kept on the server
+    index.close()
+    drop_index(VGG16, url, gallery)
+
+
+def test_searches_go_on_while_another_collection_is_filled(gallery: str) -> None:
+    index, other = open_strong(gallery), open_strong(gallery)
+    index.upsert(rows(range(1, 51)))
+    index.flush(1)
+    query, stop, problems = rows([7]).features, threading.Event(), list[BaseException]()
+
+    def read() -> None:
+        try:
+            while not stop.is_set():
+                assert other.search(query, 1).ids.tolist() == [[7]]
+        except BaseException as error:  # noqa: BLE001 - handed to the test below
+            problems.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    with index.rebuilding() as filling:
+        filling.upsert(rows(range(1, 21)))
+        assert (index.count(), other.count(), filling.count()) == (50, 50, 20)
+        filling.flush(2)
+        assert other.sequence == 1
+    assert (index.sequence, index.count(), other.sequence, other.count()) == (2, 20, 2, 20)
+    with suppress(KeyError), index.rebuilding() as filling:
+        filling.upsert(rows([1]))
+        raise KeyError
+    stop.set()
+    reader.join()
+    assert problems == []
+    assert (index.sequence, index.count()) == (2, 20)
+    left = index._shelf.create(0)  # as a crash leaves it
+    index.clear()
+    assert left.name not in index._server.collections()
+    assert len([name for name in index._server.collections() if gallery in name]) == 1
+    index.close()
+    other.close()
+
+
+def test_tenants_in_partitions_of_their_own(gallery: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    index, other = open_strong(gallery, tenants="partitions"), open_strong(gallery, tenants="partitions")
+    index.upsert(rows(range(1, 31), np.arange(30) % 3))
+    assert [index.count(tenant) for tenant in (0, 1, 2, 3, None)] == [10, 10, 10, 0, 30]
+    index.upsert(rows(range(1, 11), 7))  # they move, and leave nothing behind
+    assert [index.count(tenant) for tenant in (0, 1, 2, 7, None)] == [6, 7, 7, 10, 30]
+    for tenant in (0, 1, 2, 7, None):
+        found = other.search(rows([4]).features, 40, tenant=tenant).ids
+        assert (found > 0).sum() == other.count(tenant)
+        assert (4 in found) == (tenant in (7, None))
+    assert other.search(rows([4]).features, 5, tenant=99).ids.max() == -1
+    index.delete(np.array([4, 5]))
+    index.flush(3)
+    assert (index.count(7), index.count(), index.sequence) == (8, 28, 3)
+    monkeypatch.setattr(milvus_writing, "MAX_PARTITIONS", 4)
+    with pytest.raises(BadSetting, match="tenants=key"):
+        index.upsert(rows([90], 12))
+    index.close()
+    other.close()
+
+
+def test_what_is_flushed_is_seen_by_others_who_ask_for_it(gallery: str) -> None:
+    """Bounded searches, as they come: a fresh one sees what another process has just flushed."""
+    index, other = (open_index(SPEC, f"{milvus_url()}?index=FLAT", gallery) for _ in range(2))
+    for sequence in range(1, 6):
+        index.upsert(rows([sequence]))
+        index.flush(sequence)
+        assert other.sequence == sequence
+        assert other.search(rows([sequence]).features, 1, fresh=True).ids.tolist() == [[sequence]]
+    assert probe(milvus_url()).version.startswith("v2")
+    with pytest.raises(UnsupportedQuery, match=str(MOST)):
+        index.search(rows([1]).features, MOST + 1)
+    assert (index.search(rows([1]).features, MOST, fresh=True).ids > 0).sum() == 5
+    with pytest.raises(FeatureMismatch, match="another"):
+        open_index(FeatureSpec("vector", "cosine", 64, "another"), milvus_url(), gallery)
+    index.close()
+    other.close()
+
+
+def test_a_file_is_one_processs_and_outlives_it(tmp_path: Path) -> None:
+    """Milvus Lite: what was flushed is there after a kill; while it is open, another process is told so."""
+    url = f"milvus-lite://{tmp_path / 'gallery.db'}"
+    words = (
+        "import os, signal\nfrom lookalike.stores.milvus import open_index\n"
+        "from tests.engines.milvus_rows import SPEC, rows\n"
+        f"index = open_index(SPEC, {url!r}, 'g')\n"
+        "index.upsert(rows(range(1, 101)))\nindex.delete(rows([5]).ids)\nindex.flush(9)\n"
+    )
+    run_python(words + "os.kill(os.getpid(), signal.SIGKILL)")
+    index = open_index(SPEC, url, "g")
+    assert (index.sequence, index.count()) == (9, 99)
+    assert index.search(rows([6]).features, 1).ids.tolist() == [[6]]
+    assert "one process at a time" in run_python(words)
+    index.close()
+
+
+def run_python(words: str) -> str:
+    """Run a program in a process of its own; gives what it complained about."""
+    return subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, timeout=120).stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("milvus://", "no host"),
+        ("milvus://h?index=IVF_PQ", "one of auto"),
+        ("milvus://h?index=hnsw", "one of auto"),
+        ("milvus://h?indx=HNSW", "no option"),
+        ("milvus://h?recall=2", "recall"),
+        ("milvus://h?buckets=9&tenants=partitions", "buckets"),
+        ("milvus://u:secret@h?token=x", "or a token"),
+        ("milvus-lite:///tmp/x.db?index=DISKANN", "Milvus Lite scans"),
+        ("milvus-lite:///tmp/x.db?tenants=partitions", "tenants=key"),
+        ("milvus-lite:///tmp/x.db?replicas=2", "replicas"),
+        ("milvus-lite:///tmp/x", "name.db"),
+        ("milvus-lite:///no/such/folder/x.db", "no folder"),
+        ("elasticsearch://h", "no Milvus"),
+    ],
+)
+def test_addresses_that_make_no_sense(url: str, words: str) -> None:
+    with pytest.raises(BadSetting, match=words) as caught:
+        Settings.read(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_hashes_are_refused() -> None:
+    with pytest.raises(BadSetting, match="elasticsearch"):
+        open_index(FeatureSpec("phash", "hamming", 8, "v1"), "milvus://h", "g")
+
+
+def test_an_index_is_chosen_by_size_and_memory() -> None:
+    gigabytes = 16 << 30
+    assert [suggest(rows, 512, gigabytes) for rows in (1000, 10**6, 10**7, 10**9)] == [
+        "FLAT",
+        "HNSW",
+        "IVF_SQ8",
+        "DISKANN",
+    ]
+    assert suggest(10**9, 512, gigabytes, lite=True) == "IVF_SQ8"
+    assert Settings.read("milvus://h?index=IVF_FLAT").kind(VGG16, 10) == "IVF_FLAT"
+
+
+def test_old_servers_keep_buckets_apart_only_if_there_is_one(gallery: str) -> None:
+    """2.3.5 puts replaced rows into the bucket of their id instead of their tenant's."""
+    if not probe(milvus_url()).version.startswith("v2.3.5"):
+        pytest.skip("a newer server")
+    with pytest.raises(BadSetting, match=r"2\.3\.10"):
+        open_index(SPEC, f"{milvus_url()}?buckets=16", gallery)
+    with pytest.raises(Unavailable):
+        open_index(SPEC, "milvus://127.0.0.1:1?timeout=1", gallery)
