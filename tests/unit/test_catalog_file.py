@@ -149,6 +149,8 @@ def test_a_catalog_of_the_first_schema_is_brought_up_to_date(path: Path, catalog
     pictures, sequence = catalog.count(), catalog.sequence()
     catalog.close()
     later = "followers claims thumbnails not_matches access_keys jobs".split()
+    triggers = "attributes_put attributes_changed attributes_gone".split()
+    raw(path, *(f"DROP TRIGGER {trigger}" for trigger in triggers), "DROP TABLE attribute_values")
     raw(path, *(f"DROP TABLE {table}" for table in later), "DELETE FROM meta WHERE key = 'gallery'")
     raw(path, "UPDATE meta SET value = '1' WHERE key = 'schema'")
     with pytest.raises(BadInput, match="for writing"):
@@ -157,6 +159,9 @@ def test_a_catalog_of_the_first_schema_is_brought_up_to_date(path: Path, catalog
         assert (now.count(), now.sequence()) == (pictures, sequence)
         name = now.gallery()
         assert len(name) == 12
+        assert len(now.ids_where(1, [Condition("n", "lt", 5)])) == 5
+        assert len(now.ids_where(1, [Condition("n", "in", (3, 4.0, "5"))])) == 2
+        now.check()
         assert set(later) <= {row[0] for row in queried(path, "SELECT name FROM sqlite_master")}
     with Catalog.open(path, read_only=True) as now:
         assert now.gallery() == name
@@ -228,6 +233,7 @@ def test_a_truncated_file_is_damaged(path: Path, catalog: Catalog) -> None:
         "UPDATE images SET seq = 1 WHERE id < 3",
         "INSERT INTO deletions VALUES (999, 7)",
         "UPDATE features_1 SET vector = x'00' WHERE image_id = 9",
+        "DELETE FROM attribute_values WHERE image_id = 9",
         "PRAGMA foreign_keys = OFF; DELETE FROM images WHERE id = 4",
     ],
 )

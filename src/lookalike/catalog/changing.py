@@ -25,7 +25,7 @@ class Changing(Connected):
         """
         if not entries:
             return []
-        self._register({spec for entry in entries for spec in entry.features})
+        self._register(dict.fromkeys(spec for entry in entries for spec in entry.features))
         return self._change(lambda conn: writing.put(conn, entries))
 
     def put_features(

@@ -28,10 +28,13 @@ from sqlalchemy import (
     literal_column,
     not_,
     or_,
+    select,
+    true,
     type_coerce,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from lookalike.catalog.attributes import LONGEST, attribute_values
 from lookalike.catalog.schema import images
 from lookalike.catalog.values import check_text
 from lookalike.errors import BadInput
@@ -39,6 +42,7 @@ from lookalike.types import Condition
 
 MAX_VALUES = 10_000
 """The most values of one `in`: databases take some 30,000 parameters a statement."""
+_WORDS = {None: "null", True: "true", False: "false"}
 MOST_CONTAINED = 100
 """Up to so many values PostgreSQL looks into its index one by one; more it compares with each picture's."""
 _ORDERINGS = ("lt", "lte", "gt", "gte")
@@ -60,12 +64,14 @@ class _Attribute(Protocol):
 
 
 class _InSqlite:
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, indexed: bool) -> None:
         path = f'$."{name}"'  # travels as a parameter; the quotes make dots and brackets plain characters
         kind = func.json_type(images.c.attributes, path)
         value: ColumnElement[Any] = func.json_extract(images.c.attributes, path)
         self._kind = kind
-        self.exists: ColumnElement[bool] = kind.is_not(None)
+        self._name = name
+        self._indexed = indexed
+        self.exists: ColumnElement[bool] = self._found(true()) if indexed else kind.is_not(None)
         self.null: ColumnElement[bool] = kind == "null"
         self.text: ColumnElement[Any] = case((kind == "text", value))
         self.number: ColumnElement[Any] = case((kind.in_(("integer", "real")), value))
@@ -77,7 +83,24 @@ class _InSqlite:
         return value
 
     def contains(self, values: list[Any]) -> ColumnElement[bool] | None:
-        return None
+        if not self._indexed or not values:
+            return None
+        kind, value = attribute_values.c.kind, attribute_values.c.value
+        texts = [one for one in values if isinstance(one, str)]
+        numbers = [one for one in values if _is_number(one)]
+        words = [_WORDS[one] for one in values if one is None or isinstance(one, bool)]
+        clauses: list[ColumnElement[bool]] = []
+        if texts:
+            clauses.append((kind == "text") & value.in_([text[:LONGEST] for text in texts]))
+        if numbers:
+            clauses.append((kind == "number") & value.in_(numbers))
+        if words:
+            clauses.append(kind.in_(words))
+        return self._found(or_(*clauses))
+
+    def _found(self, clause: ColumnElement[bool]) -> ColumnElement[bool]:
+        table = attribute_values.c
+        return images.c.id.in_(select(table.image_id).where(table.name == self._name, clause))
 
 
 class _InPostgresql:
@@ -110,18 +133,27 @@ class _InPostgresql:
         return self._attributes.op("@>", is_comparison=True)(any_(literal(wanted, ARRAY(JSONB()))))
 
 
-def to_sql(conditions: Sequence[Condition], dialect: str) -> ColumnElement[bool]:
-    """All conditions together, over `images`; raises BadInput for a condition that makes no sense."""
-    clauses = [_one(condition, dialect) for condition in conditions]
+def to_sql(conditions: Sequence[Condition], dialect: str, *, indexed: bool = False) -> ColumnElement[bool]:
+    """All conditions together, over `images`; raises BadInput for a condition that makes no sense.
+
+    `indexed` has SQLite find the pictures by its index of attributes, and not try those that another way leads to;
+    PostgreSQL weighs that itself.
+    """
+    clauses = [_one(condition, dialect, indexed=indexed) for condition in conditions]
     return and_(*clauses) if clauses else literal(1) == 1
 
 
-def _one(condition: Condition, dialect: str) -> ColumnElement[bool]:
+def has_index(condition: Condition) -> bool:
+    """Whether pictures are found by an index for such a condition, and need not all be read."""
+    return condition.op in ("eq", "in") or (condition.op == "exists" and condition.value is True)
+
+
+def _one(condition: Condition, dialect: str, *, indexed: bool) -> ColumnElement[bool]:
     name, op, value = condition.attribute, condition.op, condition.value
     if not name or not _FORBIDDEN.isdisjoint(name):
         raise BadInput(f"a filter on attribute {name!r} is not possible: no quotes, backslashes or control characters")
     check_text("attribute", name)
-    attribute: _Attribute = _InPostgresql(name) if dialect == "postgresql" else _InSqlite(name)
+    attribute: _Attribute = _InPostgresql(name) if dialect == "postgresql" else _InSqlite(name, indexed=indexed)
     if op == "exists":
         if not isinstance(value, bool):
             raise BadInput(f"exists takes true or false, not {value!r} (attribute {name!r})")
@@ -144,7 +176,8 @@ def _one(condition: Condition, dialect: str) -> ColumnElement[bool]:
 def _equals(attribute: _Attribute, name: str, values: list[Any]) -> ColumnElement[bool]:
     _check_values(name, values)
     contained = attribute.contains(values)
-    if contained is not None:
+    # SQLite's index has the beginning of a long text only.
+    if contained is not None and not any(isinstance(one, str) and len(one) >= LONGEST for one in values):
         return contained
     clauses: list[ColumnElement[bool]] = []
     texts = [value for value in values if isinstance(value, str)]
@@ -158,7 +191,8 @@ def _equals(attribute: _Attribute, name: str, values: list[Any]) -> ColumnElemen
             clauses.append(attribute.null)
         elif isinstance(value, bool):
             clauses.append(attribute.equals_bool(value))
-    return or_(*clauses) if clauses else false()
+    exact = or_(*clauses) if clauses else false()
+    return exact if contained is None else contained & exact
 
 
 def _check_values(name: str, values: list[Any]) -> None:

@@ -2,6 +2,7 @@
 
 from sqlalchemy import Connection, func, or_, select
 
+from lookalike.catalog.attributes import disagreements
 from lookalike.catalog.dialect import integrity_problems, last_id
 from lookalike.catalog.failures import REMEDY
 from lookalike.catalog.reading import specs
@@ -27,6 +28,8 @@ def _broken_promises(conn: Connection) -> list[str]:
     )
     if number := conn.execute(ahead).scalar_one():
         problems.append(f"{number} pictures are ahead of the counters")
+    if number := disagreements(conn):
+        problems.append(f"{number} attributes differ from their index")
     doubled = select(images.c.seq).group_by(images.c.seq).having(func.count() > 1).limit(1)
     if (seq := conn.execute(doubled).scalar_one_or_none()) is not None:
         problems.append(f"two pictures share the sequence number {seq}")

@@ -10,6 +10,7 @@ who look for the key under the lock of the sequence numbers; `check` verifies it
 from sqlalchemy import Connection, Table
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from lookalike.catalog.attributes import create_index
 from lookalike.catalog.schema import features_table, images, metadata
 from lookalike.errors import BadSetting
 
@@ -37,6 +38,7 @@ def create_tables(conn: Connection, partitions: int) -> None:
     """Make the tables of an empty database."""
     if conn.dialect.name != "postgresql":
         metadata.create_all(conn)
+        create_index(conn)
         return
     if partitions:
         others = [table for table in metadata.sorted_tables if table is not images]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection, insert, inspect, select, update
 
+from lookalike.catalog.attributes import create_index
 from lookalike.catalog.layout import create_tables
 from lookalike.catalog.options import Options, keep
 from lookalike.catalog.schema import ADDED_IN_2, VERSION, meta, metadata, state
@@ -23,6 +24,7 @@ def _to_2(conn: Connection) -> None:
     if conn.dialect.name != "sqlite":
         raise BadInput("this catalog was made before PostgreSQL was supported; make a new one and add the pictures")
     metadata.create_all(conn, tables=ADDED_IN_2)
+    create_index(conn)
     name_gallery(conn)
 
 

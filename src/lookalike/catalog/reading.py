@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select
 
-from lookalike.catalog.filters import to_sql
+from lookalike.catalog.filters import has_index, to_sql
 from lookalike.catalog.schema import KEPT, features_table, fingerprints, images, tenants
 from lookalike.catalog.values import Known, Stored, Totals, Twin, storable
 from lookalike.catalog.vectors import unpack
@@ -131,8 +131,12 @@ def by_digest(
 
 def ids_where(conn: Connection, tenant_id: int | None, conditions: Sequence[Condition]) -> Ids:
     """The ids of the pictures that satisfy every condition, ascending."""
-    query = select(images.c.id).where(to_sql(conditions, conn.dialect.name)).order_by(images.c.id)
-    return id_array(conn.execute(_in_tenant(query, tenant_id)).scalars())
+    query = select(images.c.id).where(to_sql(conditions, conn.dialect.name, indexed=True)).order_by(images.c.id)
+    if conn.dialect.name == "sqlite" and any(map(has_index, conditions)) and tenant_id is not None:
+        query = query.where(images.c.tenant_id + 0 == tenant_id)  # or else it would take all of the tenant's pictures
+    else:
+        query = _in_tenant(query, tenant_id)
+    return id_array(conn.execute(query).scalars())
 
 
 def browse(
