@@ -234,3 +234,4 @@ def test_an_empty_gallery_says_what_to_do(
         choose(page, "Add pictures", sample("cat"))
         page.wait_for_selector(".tile img.loaded")
         expect(page.locator("#gallery .view-head")).to_contain_text("1 picture")
+        page.close()

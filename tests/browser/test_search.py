@@ -110,6 +110,7 @@ def test_a_picture_on_the_web_is_searched_for(
         expect(page.get_by_role("button", name="Crop")).to_be_hidden()
         page.reload()
         found(page)
+        page.close()
 
 
 def test_an_address_that_may_not_be_fetched_is_refused_in_words(
@@ -140,13 +141,13 @@ def test_the_threshold_filters_at_once(library: str, open_page: OpenPage, shot: 
     slider = page.get_by_role("slider", name="Threshold")
     slider.fill("0")
     expect(page.locator(".found-title")).to_contain_text("within the threshold")
-    assert set(page.locator(".matches .hit-where .numbers").all_inner_texts()) == {"0.000"}
+    assert set(page.locator(".matches .hit-where .numbers").all_text_contents()) == {"0.000"}
     slider.fill("0.6")
     expect(page.locator(".matches .hit")).to_have_count(page.locator(".hit").count())
     slider.fill("0.4")
     slider.press("ArrowLeft")
     expect(slider).to_have_attribute("aria-valuetext", re.compile(r"0\.395, \d+ of \d+ within"))
-    distances = [float(d) for d in page.locator(".beyond .hit-where .numbers").all_inner_texts()]
+    distances = [float(d) for d in page.locator(".beyond .hit-where .numbers").all_text_contents()]
     assert distances
     assert min(distances) > 0.395
     shot(page, "threshold")
@@ -308,3 +309,4 @@ def test_the_network_finds_a_crop(cache: Path, open_page: OpenPage, tmp_path: Pa
         page.locator(".hit [data-main]").first.click()
         expect(page.locator(".measure")).to_have_count(2)
         expect(page.locator(".measures")).to_contain_text("The network (vgg16)")
+        page.close()

@@ -5,6 +5,7 @@ import { clusterCard } from "./cluster.js";
 import { openCompare } from "./compare.js";
 import { h } from "./dom.js";
 import { endless } from "./endless.js";
+import { put } from "./grid.js";
 import { fromKey } from "./query.js";
 import { isGoing, removeWithUndo } from "./removal.js";
 import { allWell, errorBox, skeletons, stateBox } from "./states.js";
@@ -74,7 +75,7 @@ export function duplicatesView(root, { go, changed }) {
 
   function draw() {
     const wanted = standing().map(cardOf);
-    if (wanted.length !== list.children.length || wanted.some((card, at) => list.children[at] !== card)) list.replaceChildren(...wanted);
+    put(list, wanted);
     state.replaceChildren(...(wanted.length || cursor ? [] : [stateBox({ symbol: "copies", title: "No duplicates", text: "No two pictures of the gallery are copies of each other, or you have sorted out all of them." })]));
     note.textContent = wanted.length ? `${plural(wanted.length, "cluster")}${cursor ? " so far" : ""}, ${count(standing().reduce((sum, { images }) => sum + images.length, 0))} pictures` : "";
     end.set({ more: cursor !== null });

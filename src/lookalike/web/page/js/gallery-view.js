@@ -5,7 +5,7 @@ import { endless } from "./endless.js";
 import { filterBar } from "./filters.js";
 import { filesOfChoice } from "./folders.js";
 import { GalleryList } from "./gallery-list.js";
-import { rovingGrid } from "./grid.js";
+import { put, rovingGrid } from "./grid.js";
 import { chooseFiles } from "./intake.js";
 import { fromKey } from "./query.js";
 import { removeWithUndo } from "./removal.js";
@@ -92,10 +92,7 @@ export function galleryView(root, { go, statusNow, mayWrite, changed }) {
   function draw() {
     const shown = list.images;
     for (const image of shown) if (!tiles.has(image.key)) tiles.set(image.key, tile(image, { open, pick, like }));
-    const wanted = shown.map((image) => tiles.get(image.key));
-    const appended = wanted.length >= grid.children.length && [...grid.children].every((card, at) => card === wanted[at]);
-    if (appended) grid.append(...wanted.slice(grid.children.length));
-    else grid.replaceChildren(...wanted);
+    put(grid, shown.map((image) => tiles.get(image.key)));
     state.replaceChildren(...(shown.length === 0 && !list.more ? [nothing()] : []));
     end.set({ more: list.more, text: list.words && list.more ? `Looked through the first ${pictures(list.looked)}.` : "" });
     tellTotal();

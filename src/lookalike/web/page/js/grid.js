@@ -8,7 +8,30 @@ function parts(card) {
 }
 
 function setTabs(card, on) {
+  card.dataset.tabs = on ? "in" : "out";
   for (const part of parts(card)) part.tabIndex = on ? 0 : -1;
+}
+
+/** Makes `wanted` the children of a list with as few moves as can be: what stays keeps its focus and its picture. */
+export function put(list, wanted) {
+  const keep = new Set(wanted);
+  const focused = list.contains(document.activeElement) ? document.activeElement : null;
+  let at = list.firstElementChild;
+  const skip = () => {
+    while (at && !keep.has(at)) {
+      const gone = at;
+      at = at.nextElementSibling;
+      gone.remove();
+    }
+  };
+  for (const card of wanted) {
+    skip();
+    if (card === at) at = at.nextElementSibling;
+    else list.insertBefore(card, at);
+  }
+  keep.clear();
+  skip();
+  if (focused?.isConnected && document.activeElement !== focused) focused.focus({ preventScroll: true });
 }
 
 /** Nearest card in the next or previous row, by the middle of its box. */
@@ -67,11 +90,10 @@ export function rovingGrid(root) {
     next.scrollIntoView({ block: "nearest" });
   });
   return function refresh() {
-    const cards = all();
-    for (const card of cards) if (card !== active) setTabs(card, false);
-    if (!active?.isConnected || !cards.includes(active)) {
-      active = null;
-      if (cards[0]) activate(cards[0]);
-    }
+    for (const card of root.querySelectorAll(".card:not([data-tabs=out])")) if (card !== active) setTabs(card, false);
+    if (active?.isConnected && active.getClientRects().length) return;
+    active = null;
+    const first = [...root.querySelectorAll(".card")].find((card) => card.getClientRects().length);
+    if (first) activate(first);
   };
 }

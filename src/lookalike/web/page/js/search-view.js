@@ -4,7 +4,7 @@ import { openCompare } from "./compare.js";
 import { button, h } from "./dom.js";
 import { endless } from "./endless.js";
 import { filterBar } from "./filters.js";
-import { rovingGrid } from "./grid.js";
+import { put, rovingGrid } from "./grid.js";
 import { hero } from "./hero.js";
 import { hitCard } from "./hit.js";
 import { howFound, queryPanel } from "./query-panel.js";
@@ -195,14 +195,4 @@ export function searchView(root, { go, statusNow }) {
     },
     hide() {},
   };
-}
-
-/** Replaces the children only where they differ, so that the focus and the images stay as they are. */
-function put(list, wanted) {
-  const now = list.children;
-  if (now.length === wanted.length && wanted.every((card, at) => now[at] === card)) return;
-  const focused = list.contains(document.activeElement) ? document.activeElement : null;
-  if (wanted.length > now.length && [...now].every((card, at) => card === wanted[at])) list.append(...wanted.slice(now.length));
-  else list.replaceChildren(...wanted);
-  if (focused?.isConnected && document.activeElement !== focused) focused.focus({ preventScroll: true });
 }

@@ -80,11 +80,13 @@ export function thresholdControl(changed) {
     },
     /** The hits that have come so far. */
     update(now) {
+      const same = now.length === hits.length && now.every((hit, at) => hit === hits[at]);
       hits = now;
+      if (same) return draw();
       end = hits.some((hit) => hit.distance > USUAL) ? 1 : USUAL;
       range.max = String(end);
       spread.replaceChildren(chart(hits, end));
-      draw();
+      return draw();
     },
   };
 }
