@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import json
-import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,18 +10,18 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import ConfigDict, Field
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from lookalike.errors import BadInput, ImageRejected, LookalikeError, NotFound, Unavailable
-from lookalike.problems import problem_of
+from lookalike.errors import BadInput, ImageRejected, NotFound, Unavailable
 from lookalike.types import Item, Outcome, OutcomeKind
 from lookalike.web.access import Caller, caller_with
 from lookalike.web.context import Context, Here
 from lookalike.web.multipart import Part, parts
 from lookalike.web.pictures import Reader, field_text, validated
 from lookalike.web.pixels import check_pixels
-from lookalike.web.problems import request_id_of
+from lookalike.web.problems import problem_for, request_id_of
 from lookalike.web.reading import JSON_ROOM, chunks, media_type, read_attributes, read_object, refuse
 from lookalike.web.schemas import ImageSource, Json, Sent, Told, problems
 from lookalike.web.work import Account
@@ -38,7 +37,6 @@ PATIENCE = 0.2
 TURN_SECONDS = 120.0
 """A group waits so long for a thread: its caller is being answered already."""
 NDJSON = "application/x-ndjson"
-log = logging.getLogger("lookalike.web")
 
 
 class BatchItem(Sent):
@@ -100,17 +98,14 @@ class Batch(Response):
                 while (line := await self._lines.get()) is not None:
                     await send({"type": "http.response.body", "body": line, "more_body": True})
                 await working
+            except ClientDisconnect:
+                return
             except Exception as error:  # noqa: BLE001 - the answer has begun, so its last line tells of it
-                await send({"type": "http.response.body", "body": self._told(error), "more_body": True})
+                line = _line({"error": problem_for(error, request_id_of(self._request))})
+                await send({"type": "http.response.body", "body": line, "more_body": True})
             finally:
                 working.cancel()
         await send({"type": "http.response.body", "body": b""})
-
-    def _told(self, error: Exception) -> bytes:
-        if not isinstance(error, LookalikeError):
-            log.error("request %s failed unexpectedly", request_id_of(self._request), exc_info=error)
-        known = error if isinstance(error, LookalikeError) else LookalikeError("the service met an unexpected error")
-        return _line({"error": problem_of(known, instance=request_id_of(self._request))})
 
     async def _read(self, account: Account) -> None:
         """Read pictures ahead, a group of them at most; then the sender is held up."""

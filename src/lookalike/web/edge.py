@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote_to_bytes
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lookalike.errors import BadInput
@@ -22,6 +23,8 @@ _KNOWN_METHODS = frozenset("GET HEAD POST PUT PATCH DELETE OPTIONS".split())
 _SAFE = "!$&'()*+,;=:@~-._"
 """Characters of a path segment that need no escape (RFC 3986, pchar)."""
 LONGEST_PATH = 8192
+GONE = 499
+"""What the log and the counters say of a request whose sender has gone (nginx's number for it)."""
 
 
 @dataclass(slots=True)
@@ -67,11 +70,13 @@ class Edge:
         try:
             scope["path"] = routed_path(scope.get("raw_path") or scope["path"].encode())
             await self._app(scope, receiving, sending)
+        except ClientDisconnect:
+            exchange.status = GONE
         except Exception as error:  # noqa: BLE001 - the last one to catch it: it is told as a problem, and logged
             self._metrics.rejected(reason_of(error))
             await self._answer(exchange, error, scope, receive, sending)
         except asyncio.CancelledError:
-            exchange.status = exchange.status or 499  # the peer has gone, or the server is stopping
+            exchange.status = exchange.status or GONE  # or the server is stopping
             raise
         finally:
             self._metrics.under_way.dec()

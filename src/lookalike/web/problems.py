@@ -39,32 +39,34 @@ def problem_response(problem: Mapping[str, Any], headers: Mapping[str, str] | No
 
 
 def answer_to(error: Exception, request_id: str) -> Response:
-    """The answer to any exception; an unexpected one is logged, and its inside is not shown."""
+    """The answer to any exception."""
+    return problem_response(problem_for(error, request_id), _headers(error))
+
+
+def problem_for(error: Exception, request_id: str) -> dict[str, Any]:
+    """The problem of any exception; an unexpected one is logged, and its inside is not shown."""
     if isinstance(error, LookalikeError):
-        return _ours(error, request_id)
+        if status_of(error) == HTTPStatus.INTERNAL_SERVER_ERROR:  # a 503 would fill the log with what is counted
+            log.error("request %s: %s: %s", request_id, type(error).__name__, error)
+        return problem_of(error, instance=request_id)
     if isinstance(error, HttpError):
-        return problem_response(http_problem(error.status, str(error), request_id))
+        return http_problem(error.status, str(error), request_id)
     if isinstance(error, HTTPException):
         detail = NO_ROUTE if error.detail == HTTPStatus.NOT_FOUND.phrase else str(error.detail)
-        problem = http_problem(HTTPStatus(error.status_code), detail, request_id)
-        return problem_response(problem, error.headers)
+        return http_problem(HTTPStatus(error.status_code), detail, request_id)
     if isinstance(error, RequestValidationError):
-        return problem_response(http_problem(HTTPStatus.BAD_REQUEST, told(error.errors()), request_id))
+        return http_problem(HTTPStatus.BAD_REQUEST, told(error.errors()), request_id)
     log.error("request %s failed unexpectedly", request_id, exc_info=error)
     detail = f"The service met an error that it did not expect; its log tells more about request {request_id}."
-    return problem_response(_problem("lookalike-error", "The service failed", 500, detail, request_id))
+    return _problem("lookalike-error", "The service failed", 500, detail, request_id)
 
 
-def _ours(error: LookalikeError, request_id: str) -> Response:
-    status = status_of(error)
-    headers: dict[str, str] = {}
+def _headers(error: Exception) -> Mapping[str, str] | None:
     if isinstance(error, Unavailable):
-        headers["Retry-After"] = str(retry_after(error))
-    if isinstance(error, AccessDenied) and status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = "Bearer"
-    if status == HTTPStatus.INTERNAL_SERVER_ERROR:  # a 503 would fill the log with what the metrics count
-        log.error("request %s: %s: %s", request_id, type(error).__name__, error)
-    return problem_response(problem_of(error, instance=request_id), headers)
+        return {"Retry-After": str(retry_after(error))}
+    if isinstance(error, AccessDenied) and not error.authenticated:
+        return {"WWW-Authenticate": 'Bearer realm="lookalike"'}
+    return error.headers if isinstance(error, HTTPException) else None
 
 
 def http_problem(status: HTTPStatus, detail: str, request_id: str) -> dict[str, Any]:

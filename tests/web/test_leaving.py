@@ -1,0 +1,69 @@
+"""Peers that leave in the middle: they are counted, nothing unexpected is logged, and nothing is kept of them."""
+
+import logging
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from lookalike.service import SearchService
+from tests.pictures import drawn, encoded
+from tests.web.api import live
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[str, SearchService]]:
+    with live(tmp_path / "g") as (url, gallery):
+        yield url, gallery
+
+
+def half(url: str, head: str, body: bytes, *, length: int) -> None:
+    """Send a request's head and half of its body, and leave."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port))) as link:
+        link.sendall(f"{head} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: {length}\r\n".encode())
+        link.sendall(b"Content-Type: multipart/form-data; boundary=b\r\n\r\n" + body)
+        time.sleep(0.3)
+
+
+def gone(url: str) -> float:
+    lines = httpx.get(f"{url}/metrics").text.splitlines()
+    return sum(float(line.split()[-1]) for line in lines if 'status="499"' in line and "_total" in line)
+
+
+def test_a_body_that_breaks_off(server: tuple[str, SearchService], caplog: pytest.LogCaptureFixture) -> None:
+    url, gallery = server
+    logging.getLogger("lookalike").propagate = True
+    half(url, "PUT /v1/images/a", b"--b\r\n", length=1000)
+    until = time.monotonic() + 10
+    while gone(url) < 1 and time.monotonic() < until:
+        time.sleep(0.05)
+    assert gone(url) == 1
+    assert "unexpectedly" not in caplog.text
+    assert gallery.ls() == []
+
+
+def test_a_batch_that_breaks_off_keeps_what_came(
+    server: tuple[str, SearchService], caplog: pytest.LogCaptureFixture
+) -> None:
+    url, gallery = server
+    logging.getLogger("lookalike").propagate = True
+    parts = b"".join(
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="%d.png"\r\n\r\n%s\r\n'
+        % (n, encoded(drawn(n, (64, 48))))
+        for n in range(3)
+    )
+    half(url, "POST /v1/images:batch", parts + b"--b\r\n", length=10**6)
+    until = time.monotonic() + 10
+    while len(gallery.ls()) < 3 and time.monotonic() < until:
+        time.sleep(0.05)
+    assert [record.key for record in gallery.ls()] == ["0.png", "1.png", "2.png"]
+    until = time.monotonic() + 10
+    while "lookalike_held_bytes 0.0" not in (told := httpx.get(f"{url}/metrics").text) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert "lookalike_held_bytes 0.0" in told
+    assert "lookalike_under_way 1.0" in told, "the question itself, and nothing else"
+    assert "unexpectedly" not in caplog.text
