@@ -30,7 +30,7 @@ from lookalike.types import EVERYTHING, NOTHING, Features, FeatureSpec, Ids, Mat
 REFRESH = 5.0
 """Seconds after which a process asks again which collection counts, and how it is searched best."""
 INDEX_ROWS = 2000
-"""Rows from which a new collection is indexed before it takes over; the server scans smaller segments anyway."""
+"""Rows from which a new collection is indexed before it takes over; servers scan segments below 1,024 anyway."""
 INDEX_SECONDS = 120.0
 """Indexing a new collection: at least this, and a second more for every 200 rows."""
 
@@ -266,7 +266,7 @@ class MilvusIndex:
             return
         seconds = INDEX_SECONDS + rows / 200
         server.seal(name, seconds=seconds)
-        server.wait(lambda: _indexed(server.index_of(name)), f"indexing {name}", seconds)
+        server.wait(lambda: _indexed(server.index_of(name), rows), f"indexing {name}", seconds)
         if not server.place.lite:  # what grew in memory is let go; what is loaded is indexed
             server.release(name)
             server.load(name, replicas=self._shelf.settings.replicas, seconds=LOAD_SECONDS + rows / 10_000)
@@ -297,5 +297,7 @@ class MilvusIndex:
                 raise Unavailable(f"{error}; was it dropped by hand?") from error
 
 
-def _indexed(state: Any) -> bool:
-    return state.get("state") == "Finished" and not int(state.get("pending_index_rows") or 0)
+def _indexed(state: Any, rows: int) -> bool:
+    """Whether all rows are; a server counts none, and calls itself finished, before it has seen the sealed segments."""
+    done, pending = int(state.get("indexed_rows") or 0), int(state.get("pending_index_rows") or 0)
+    return state.get("state") == "Finished" and done >= rows and not pending
