@@ -1,7 +1,7 @@
 """Whether `lookalike plan` tells the truth: galleries of synthetic features, built here, against what it says.
 
     python -m benchmarks.plan_check [--sizes 50000 100000] [--engines flat mih hnsw sqlite]
-    python -m benchmarks.plan_check --sizes 100000 --engines postgresql elasticsearch
+    python -m benchmarks.plan_check --sizes 100000 --engines postgresql elasticsearch HNSW IVF_SQ8
     python -m benchmarks.plan_check --sizes 300000 1000000 --engines flat mih sqlite
 
 Each gallery is built in a process of its own, fed as a gallery feeds its indexes (batches of 8,192 changes, a snapshot
@@ -29,7 +29,8 @@ from lookalike.catalog import Catalog
 from lookalike.catalog.values import Entry
 from lookalike.distance import normalise
 from lookalike.plan import PHASH, VGG16, Wish, make_plan
-from lookalike.plan.constants import ES_MERGING
+from lookalike.plan.constants import ES_MERGING, MILVUS_FULL, MILVUS_LEAST
+from lookalike.plan.milvus import INDEX_TYPES
 from lookalike.plan.wishes import Database
 from lookalike.stores.flat import FlatIndex
 from lookalike.stores.hnsw import HnswIndex
@@ -182,6 +183,8 @@ def measure(engine: str, rows: int) -> Measured:
             disk, seconds = plan_servers.documents(HASH, rows, draw)
             print(f"{engine} {rows:,}: {seconds * 1e3:.1f} ms of the server's cores a search")
             return Measured(engine, rows, disk, 0, 0)
+        if engine in INDEX_TYPES:
+            return Measured(engine, rows, 0, plan_servers.vectors(VECTOR, rows, draw, engine), 0)
         adding = apart("build", engine, str(rows), folder)
         searching = apart("search", engine, folder)
         return Measured(engine, rows, size_of(Path(folder)), searching, adding)
@@ -196,6 +199,9 @@ def planned(engine: str, rows: int) -> Measured:
     if engine == "elasticsearch":
         of_all = make_plan(Wish(rows, (PHASH,), {"phash": engine}, replicas=0, attributes=0)).parts[0].disk
         return Measured(engine, rows, round(of_all / ES_MERGING.value), 0, 0)
+    if engine in INDEX_TYPES:
+        loaded = make_plan(Wish(rows, (VGG16,), {"vgg16": engine}, replicas=0, attributes=0)).parts[0].memory
+        return Measured(engine, rows, 0, round((loaded - MILVUS_LEAST.value) * MILVUS_FULL.value), 0)
     pipeline = PHASH if ENGINES[engine][0] is HASH else VGG16
     part = make_plan(Wish(rows, (pipeline,), {pipeline.name: engine})).parts[0]
     return Measured(engine, rows, part.disk, part.memory, part.adding)

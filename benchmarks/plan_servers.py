@@ -1,9 +1,11 @@
-"""What galleries take on servers, started here by scripts/: PostgreSQL's tables, Elasticsearch's files and work."""
+"""What galleries take on servers started by scripts/: PostgreSQL's tables, Elasticsearch's files, Milvus' memory."""
 
+import contextlib
 import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +15,10 @@ import psutil
 import psycopg
 from elasticsearch import Elasticsearch
 
+from lookalike.errors import Unavailable
 from lookalike.stores.elastic import open_index
+from lookalike.stores.milvus import MilvusIndex
+from lookalike.stores.milvus import open_index as open_milvus
 from lookalike.types import Features, FeatureSpec, Rows
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
@@ -82,3 +87,63 @@ def documents(spec: FeatureSpec, rows: int, draw: Draw) -> tuple[int, float]:
 def worked(process: psutil.Process) -> float:
     """Core seconds of a process and all that it started."""
     return sum(sum(one.cpu_times()[:2]) for one in (process, *process.children(recursive=True)))
+
+
+@contextmanager
+def milvus(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """The address of a server whose data are in a folder, and its process."""
+    script = [sys.executable, str(SCRIPTS / "milvus.py")]
+    (folder / "configs" / "milvus.yaml").unlink(missing_ok=True)  # it names the ports of the last start
+    started = subprocess.run([*script, "start", str(folder)], check=True, stdout=subprocess.PIPE, text=True)
+    try:
+        yield started.stdout.strip(), psutil.Process(int((folder / "pid").read_text()))
+    finally:
+        subprocess.run([*script, "stop", str(folder)], check=True, stdout=subprocess.DEVNULL)
+
+
+def vectors(spec: FeatureSpec, rows: int, draw: Draw, index_type: str) -> int:
+    """Bytes that a server holds with a collection loaded, beyond those it holds with an empty one.
+
+    It is filled and indexed by one server and loaded by another on the same folder, so that buffers do not count.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        sizes = []
+        for count in (1, rows):
+            folder = Path(temporary) / str(count)
+            folder.mkdir()
+            with milvus(folder) as (address, _):
+                index = open_milvus(spec, f"{address}?index={index_type}&rows={rows}", "0123456789ab")
+                with index.rebuilding() as filling:
+                    for start in range(0, count, BATCH):
+                        ids = np.arange(start + 1, min(start + BATCH, count) + 1)
+                        filling.upsert(Rows(ids, draw(spec, len(ids), start), np.ones_like(ids)))
+                    filling.flush(count)
+                index.close()
+            with milvus(folder) as (address, process):
+                index = _reached(spec, f"{address}?index={index_type}&rows={rows}")
+                sizes.append(_settled(index, draw(spec, 20, 7), process))
+                index.close()
+        return sizes[1] - sizes[0]
+
+
+def _reached(spec: FeatureSpec, address: str) -> MilvusIndex:
+    """The index of a server that was killed and takes its time."""
+    for _ in range(60):
+        with contextlib.suppress(Unavailable):
+            return open_milvus(spec, address, "0123456789ab")
+        time.sleep(1)
+    return open_milvus(spec, address, "0123456789ab")
+
+
+def _settled(index: MilvusIndex, queries: Features, process: psutil.Process) -> int:
+    """Bytes held once the collection answers, and no longer grows."""
+    last = 0
+    for _ in range(60):
+        time.sleep(2)
+        with contextlib.suppress(Unavailable):
+            index.search(queries, 10, tenant=1)
+            held = int(process.memory_info().rss)
+            if last and abs(held - last) < 0.01 * held:
+                return held
+            last = held
+    return last
