@@ -103,6 +103,7 @@ def test_a_node_dies_under_load() -> None:
             f"{len(load.searched)} searches and {len(load.written)} writes, {after[0]} and {after[1]} of them after "
             f"the kill; {len(load.failed)} failed, {len(load.wrong)} wrong; longest pause of searches {pause:.2f} s"
         )
+        print("\n".join(f"{at - killed:+.2f} s: {why}" for at, why in load.failed))
         assert load.wrong == []
         assert len(load.failed) <= 8, load.failed
         assert after >= [SEARCHES, WRITES]
