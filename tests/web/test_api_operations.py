@@ -87,6 +87,10 @@ def test_metrics(client: TestClient) -> None:
     put(client, "m", 5)
     client.post("/v1/search", content=encoded(drawn(5)))
     client.get("/nowhere/at/all")
+    told = metric(client, "lookalike_rejected_total", reason="truncated")
+    client.post("/v1/images:batch", files=[("file", ("t.jpg", encoded(drawn(5), "JPEG")[:300]))])
+    assert metric(client, "lookalike_rejected_total", reason="truncated") == told + 1
+    assert metric(client, "lookalike_pictures_written_total", outcome="rejected") >= 1
     assert metric(client, "lookalike_requests_total", status="422", **route) == before + 1
     assert metric(client, "lookalike_rejected_total", reason="not_an_image") >= 1
     assert metric(client, "lookalike_request_seconds_count", **route) >= 2

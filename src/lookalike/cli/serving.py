@@ -1,6 +1,7 @@
 """`serve`: the page and the API over a gallery."""
 
 import sys
+import threading
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,9 +45,14 @@ def serve(session: Session, wanted: Wanted) -> int:
         else:
             say(f"Serving {shown(str(session.folder))} at {url} (Ctrl-C stops it)")
             sys.stdout.flush()
-        if wanted.open_page and not webbrowser.open(url):
-            note("no browser could be opened; open the address above")
+        if wanted.open_page:  # beside the server, for some browsers return only when they are closed
+            threading.Thread(target=_show, args=(url,), daemon=True).start()
 
     with open_gallery(session.folder, batching=True, settings=session.settings) as gallery:
         run(gallery, where, settings=settings, fetcher=fetcher, up=up)
     return ExitCode.FINE
+
+
+def _show(url: str) -> None:
+    if not webbrowser.open(url):
+        note("no browser could be opened; open the address above")

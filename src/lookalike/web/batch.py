@@ -21,9 +21,9 @@ from lookalike.web.context import Context, Here
 from lookalike.web.multipart import Part, parts
 from lookalike.web.pictures import Reader, field_text, validated
 from lookalike.web.pixels import check_pixels
-from lookalike.web.problems import problem_for, request_id_of
+from lookalike.web.problems import problem_for, reason_of, request_id_of
 from lookalike.web.reading import JSON_ROOM, chunks, media_type, read_attributes, read_object, refuse
-from lookalike.web.schemas import ImageSource, Json, Sent, Told, problems
+from lookalike.web.schemas import ImageSource, Json, Sent, Told, problems, rejection
 from lookalike.web.work import Account
 
 router = APIRouter(prefix="/v1", tags=["images"])
@@ -123,6 +123,8 @@ class Batch(Response):
             items = [coming.item for coming in group]
             for outcome in await self._written(items) if items else ():
                 self._here.metrics.written(outcome.outcome)
+                if outcome.outcome == "rejected":
+                    self._here.metrics.rejected(reason_of(rejection(outcome.reason or "")))
                 told = {"key": outcome.key, "outcome": outcome.outcome, "reason": outcome.reason}
                 self._lines.put_nowait(_line(told | {"sequence": outcome.sequence}))
             account.give_back(sum(coming.nbytes for coming in group))
