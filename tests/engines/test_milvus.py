@@ -199,6 +199,17 @@ def test_addresses_that_make_no_sense(url: str, words: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+def test_a_password_leaves_the_machine_under_tls_only() -> None:
+    def uri(url: str) -> str:
+        return Settings.read(url).place.uri
+
+    assert uri("milvus://user:secret@far.example") == "https://far.example:19530"
+    assert uri("milvus://far.example?token=secret") == "https://far.example:19530"
+    assert uri("milvus://user:secret@127.0.0.1:7") == "http://127.0.0.1:7"
+    assert uri("milvus://far.example") == "http://far.example:19530"
+    assert uri("milvus://user:secret@far.example?tls=false") == "http://far.example:19530"
+
+
 def test_hashes_are_refused() -> None:
     with pytest.raises(BadSetting, match="elasticsearch"):
         open_index(FeatureSpec("phash", "hamming", 8, "v1"), "milvus://h", "g")

@@ -16,6 +16,8 @@ OPTIONS = (
     "index tenants recall consistency replicas shards buckets rows memory timeout tls token".split()
 )  # all that an address may hold
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+"""Hosts to which a password may go in the clear."""
 FLAT_ROWS = 20_000
 """Rows that are scanned: a few milliseconds, and nothing is missed."""
 M, EF_CONSTRUCTION, NLIST = 24, 200, 1024
@@ -135,7 +137,8 @@ def _place(address: Address, lite: bool) -> Place:
     database = address.path.strip("/")
     if (address.user or "") and "token" in address.options:
         raise BadSetting(f"{address}: give user and password, or a token")
-    scheme = "https" if address.flag("tls", False) else "http"
+    secret = bool(address.password or address.options.get("token"))
+    scheme = "https" if address.flag("tls", secret and address.host not in LOOPBACK) else "http"
     host = f"[{address.host}]" if ":" in address.host else address.host
     return Place(
         str(address),
