@@ -46,15 +46,21 @@ class Bounded(psycopg.Connection[Any]):
 
     def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
         """Wait for an answer, as psycopg does, within the patience."""
-        limit = self.patience if timeout is None else timeout
+        return super().wait(self._bounded(gen, self.patience if timeout is None else timeout), interval)
+
+    def _bounded(self, gen: PQGen[Any], limit: float) -> PQGen[Any]:
+        """The steps of an exchange with the server; psycopg comes back each interval, also when nothing was heard."""
         end = time.monotonic() + limit
         try:
-            return super().wait(gen, interval, limit)
-        except psycopg.OperationalError:
-            if timeout is None and time.monotonic() >= end:
-                self.pgconn.finish()  # an answer that comes later would be taken for that of another question
-                raise psycopg.OperationalError(f"no answer within {limit:.0f} seconds") from None
-            raise
+            wanted = next(gen)
+            while True:
+                heard = yield wanted
+                if not heard and time.monotonic() >= end:
+                    self.pgconn.finish()  # an answer that comes later would be taken for that of another question
+                    raise psycopg.OperationalError(f"no answer within {limit:.0f} seconds")
+                wanted = gen.send(heard)
+        except StopIteration as done:
+            return done.value
 
 
 def engine(url: URL, *, read_only: bool, busy_seconds: float) -> Engine:
