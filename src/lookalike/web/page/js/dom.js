@@ -27,12 +27,27 @@ export function add(element, children) {
   return element;
 }
 
+const SPRITE = "/page/icons/icons.svg";
+let drawnHere = false;
+
+/** Takes the icons into the page, so that they are drawn also when the server has gone. */
+export async function loadIcons() {
+  const response = await fetch(SPRITE);
+  if (!response.ok) return;
+  const sprite = document.importNode(new DOMParser().parseFromString(await response.text(), "image/svg+xml").documentElement, true);
+  for (const symbol of sprite.querySelectorAll("symbol")) symbol.id = `icon-${symbol.id}`;
+  sprite.setAttribute("hidden", "");
+  sprite.setAttribute("aria-hidden", "true");
+  document.body.append(sprite);
+  drawnHere = true;
+}
+
 export function icon(name) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("class", "icon");
   svg.setAttribute("aria-hidden", "true");
   const use = document.createElementNS(SVG, "use");
-  use.setAttribute("href", `/page/icons/icons.svg#${name}`);
+  use.setAttribute("href", drawnHere ? `#icon-${name}` : `${SPRITE}#${name}`);
   svg.append(use);
   return svg;
 }

@@ -93,6 +93,8 @@ export function galleryView(root, { go, statusNow, mayWrite, changed }) {
     const shown = list.images;
     for (const image of shown) if (!tiles.has(image.key)) tiles.set(image.key, tile(image, { open, pick, like }));
     put(grid, shown.map((image) => tiles.get(image.key)));
+    const narrowed = Boolean(list.words) || Object.keys(filters.value).length > 0;
+    finder.hidden = shown.length === 0 && !narrowed;
     state.replaceChildren(...(shown.length === 0 && !list.more ? [nothing()] : []));
     end.set({ more: list.more, text: list.words && list.more ? `Looked through the first ${pictures(list.looked)}.` : "" });
     tellTotal();

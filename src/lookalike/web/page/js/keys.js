@@ -35,7 +35,7 @@ function prompt(problem) {
         }
       },
     },
-    h("p.quiet.wrap", {}, problem?.message || "This server wants an access key."),
+    h("p.quiet", {}, problem?.status === 401 ? "This server shows its pictures to those who have an access key." : (problem?.message ?? "")),
     h("label.field", {}, "Access key", field),
     wrong,
     h("p.small.quiet", {}, "It is kept in a cookie until the browser is closed, where no script can read it. “lookalike keys create” makes keys."),

@@ -1,5 +1,6 @@
 // The page: its views, which of them is shown, and what they share.
 import { status as askStatus } from "./api.js";
+import { loadIcons } from "./dom.js";
 import { duplicatesView } from "./duplicates-view.js";
 import { galleryView } from "./gallery-view.js";
 import { initIntake } from "./intake.js";
@@ -14,6 +15,8 @@ const SEARCHES = new Set(["search", "like", "url"]);
 const FIRST_MS = 500; // so long the first view waits for the gallery's numbers
 let status = null;
 let shown = null;
+
+await loadIcons().catch(() => null); // without them the page still works
 
 const shared = { go, mayWrite, statusNow: () => status, changed: () => learn() };
 const views = {

@@ -75,9 +75,10 @@ export function searchView(root, { go, statusNow }) {
       say(title.textContent);
     } catch (problem) {
       if (mine !== run || problem.name === "AbortError") return;
-      title.textContent = "No answer";
+      const refused = Boolean(problem.reason) && !mine.query.url; // the same bytes would be refused again
+      title.textContent = problem.passing ? "No answer" : "Not searched";
       const whole = mine.query.parent ? [button("Back to the whole picture", { onclick: () => begin(mine.query.parent) })] : [];
-      state.replaceChildren(errorBox(problem, () => start(mine.query), [...whole, button("New search", { onclick: () => go("#/") })]));
+      state.replaceChildren(errorBox(problem, refused ? null : () => start(mine.query), [...whole, button("New search", { onclick: () => go("#/") })]));
     }
   }
 
