@@ -31,6 +31,8 @@ from lookalike.types import FeatureSpec, Rows
 SPEC = FeatureSpec("phash", "hamming", 8, "benchmark")
 K, M = 10, 5
 BATCH = 10_000
+PAGE = 10_000
+"""The most hits a search gives at once; where there are more, the raw side misses the rest, and ours asks on."""
 Bits = NDArray[np.uint8]
 Search = Callable[[Bits], Any]
 
@@ -62,7 +64,7 @@ class Raw:
         answer = self.client.search(
             index=self.name,
             query={"bool": {"filter": [{"term": {"tenant": "1"}}, rule]}},
-            size=1000,
+            size=PAGE,
             source=False,
             docvalue_fields=["hash"],
             track_total_hits=False,
@@ -73,7 +75,7 @@ class Raw:
         stored = np.array([hit["fields"]["hash"][0] for hit in hits], np.int64).view(np.uint64)
         bits = np.bitwise_count(stored ^ code.view(np.uint64)[0, 0])
         order = np.lexsort((ids, bits))[:K]
-        return ids[order], bits[order]
+        return ids[order], bits[order], len(hits)
 
 
 def compare(url: str, count: int, queries: int, seconds: float, kind: str) -> list[dict[str, Any]]:
@@ -105,8 +107,8 @@ def compare(url: str, count: int, queries: int, seconds: float, kind: str) -> li
             "raw": raw.search,
             "ours": lambda code: ours.search(code, K, tenant=1, max_distance=None),
         }
-        same = [agree(raw.search(code[None]), ours.search(code[None], K, tenant=1)) for code in asked[:50]]
-        assert all(same), "both sides find the same"
+        pairs = [(raw.search(code[None]), ours.search(code[None], K, tenant=1)) for code in asked[:50]]
+        assert all(agree(*pair) for pair in pairs if pair[0][2] < PAGE), "both sides find the same"
         rows = [{"side": name, "codes": kind, "count": count, "bulk": round(count / took[name])} for name in sides]
         for clients in (1, 16):
             for row, measured in zip(rows, load(sides, asked, clients, seconds), strict=True):
