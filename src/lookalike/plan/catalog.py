@@ -26,8 +26,8 @@ def part(wish: Wish, parts: tuple[Part, ...]) -> CatalogPart:
     notes = []
     if wish.features == "engine":
         notes.append(
-            "the catalog gives features up once every index has them: an index that is lost then comes back from its "
-            "engine's own backups, or by reading pictures again"
+            "Catalog.release_features gives features up once every index has them: an index that is lost then comes "
+            "back from its engine's own backups, or by reading pictures again"
         )
     elif features > c.TB and len(grown) == len(parts):
         notes.append(f"--features engine would save {features / c.TB:,.1f} TB, and what repair can do from the catalog")
