@@ -266,7 +266,7 @@ class MilvusIndex:
             return
         seconds = INDEX_SECONDS + rows / 200
         server.seal(name, seconds=seconds)
-        server.wait(lambda: _indexed(server.index_of(name), rows), f"indexing {name}", seconds)
+        server.wait(lambda: server.indexed(name, rows), f"indexing {name}", seconds)
         if not server.place.lite:  # what grew in memory is let go; what is loaded is indexed
             server.release(name)
             server.load(name, replicas=self._shelf.settings.replicas, seconds=LOAD_SECONDS + rows / 10_000)
@@ -282,8 +282,8 @@ class MilvusIndex:
         if self._closed:
             raise BadInput(f"the {self.spec.name} index is closed")
         if not self._filling and (fresh or time.monotonic() - self._asked > REFRESH):
+            self._asked = time.monotonic()  # other threads go on with what is known meanwhile
             self._collection = self._shelf.current(STRONG if fresh else BOUNDED) or self._shelf.open()
-            self._asked = time.monotonic()
         return self._collection
 
     def _run(self, act: Callable[[Collection], Answer], *, fresh: bool = False) -> Answer:
@@ -295,9 +295,3 @@ class MilvusIndex:
                 return act(self._current(fresh=True))
             except Gone as error:
                 raise Unavailable(f"{error}; was it dropped by hand?") from error
-
-
-def _indexed(state: Any, rows: int) -> bool:
-    """Whether all rows are; a server counts none, and calls itself finished, before it has seen the sealed segments."""
-    done, pending = int(state.get("indexed_rows") or 0), int(state.get("pending_index_rows") or 0)
-    return state.get("state") == "Finished" and done >= rows and not pending

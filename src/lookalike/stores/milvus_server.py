@@ -98,6 +98,12 @@ class Server:
         )
         return found or {}
 
+    def indexed(self, name: str, rows: int) -> bool:
+        """Whether so many rows are; a server calls itself finished with none before it sees the sealed segments."""
+        state = self.index_of(name)
+        done, pending = int(state.get("indexed_rows") or 0), int(state.get("pending_index_rows") or 0)
+        return bool(state.get("state") == "Finished" and done >= rows and not pending)
+
     def create(
         self, name: str, spec: FeatureSpec, *, key: bool, buckets: int, shards: int, properties: Mapping[str, str]
     ) -> None:
