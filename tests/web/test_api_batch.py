@@ -13,7 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from lookalike.imaging.fetch import Fetcher, parse_networks
-from lookalike.web import batch
+from lookalike.web import batch, running
 from lookalike.web.context import ServeSettings
 from tests.pictures import drawn, encoded
 from tests.web.api import NDJSON, at, lines, problem, put, serving
@@ -175,6 +175,26 @@ def test_importing_files_only_from_below_the_named_folder(tmp_path: Path) -> Non
         assert told["progress"]["counts"] == {"added": 3, "rejected": 1}
         assert told["result"]["rejected"][0]["key"] == "bad.png"
         assert client.get(at("deep/1.png")).json()["attributes"] == {"x": 1}
+
+
+def test_a_job_is_left_to_the_process_that_may_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two servers on one gallery in a file: only the writer can add, whichever claims the job first."""
+    monkeypatch.setattr(running, "BUSY_SECONDS", 0.5)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "a.png").write_bytes(encoded(drawn(1)))
+    may = ServeSettings(import_from=(photos,))
+    with serving(tmp_path / "g") as (writer, _):
+        put(writer, "first", 2)
+        with serving(tmp_path / "g", may) as (reader, _):
+            problem(reader.put(at("x"), content=encoded(drawn(3))), 503, "gallery-busy")
+            writer.app.state.context.jobs.close()  # type: ignore[attr-defined]  # another process writes, this one asks
+            job = reader.post("/v1/jobs", json={"kind": "import", "paths": [str(photos)]}).json()
+            time.sleep(1.0)
+            assert reader.get(f"/v1/jobs/{job['id']}").json()["state"] in ("queued", "running")
+            assert reader.get("/v1/status").json()["pictures"] == 1
+    with serving(tmp_path / "g", may) as (client, _):
+        assert ended(client, job)["progress"]["counts"] == {"added": 1}
 
 
 class _Pictures(BaseHTTPRequestHandler):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lookalike.catalog import Job, JobState
-from lookalike.errors import BadInput, ImageRejected, LookalikeError, NotFound, Unavailable
+from lookalike.errors import BadInput, GalleryBusy, ImageRejected, LookalikeError, NotFound, Unavailable
 from lookalike.imaging.fetch import Fetcher
 from lookalike.problems import problem_of
 from lookalike.service import SearchService, items_from
@@ -21,6 +21,8 @@ from lookalike.web.pixels import check_pixels
 
 POLL_SECONDS = 2.0
 """How often the catalog is asked for jobs that other processes queued."""
+BUSY_SECONDS = 5.0
+"""How long a job is left to others after this process was not allowed to write."""
 BEAT_SECONDS = 1.0
 """How often a running job's progress is written."""
 FETCHES = 4
@@ -125,6 +127,8 @@ class JobRunner:
             for _ in STEPS[job.kind](self, job, progress):
                 if self._halts(progress):
                     break
+        except GalleryBusy:
+            state = "queued"  # another process writes this gallery: that one shall do it
         except LookalikeError as error:
             state, told = "failed", {"error": problem_of(error)}
         except Exception:
@@ -139,15 +143,17 @@ class JobRunner:
         self._end(job, state, {**progress.told(), **told}, lost=progress.lost.is_set())
 
     def _end(self, job: Job, state: JobState, progress: Mapping[str, Any], *, lost: bool) -> None:
-        stopped = self._stop.is_set() and state == "done"
+        put_back = state == "queued" or (self._stop.is_set() and state == "done")
         try:
-            if stopped:
+            if put_back:
                 self._service.catalog.release_job(job.id, self._worker)
             elif not lost:
                 self._service.catalog.update_job(job.id, self._worker, progress, state=state)
         except LookalikeError as error:
             log.warning("cannot write how job %s ended; it will be begun again: %s", job.id, error)
-        log.info("job %s: %s", job.id, "put back" if stopped else "lost or cancelled" if lost else state)
+        log.info("job %s: %s", job.id, "put back" if put_back else "lost or cancelled" if lost else state)
+        if state == "queued":
+            self._stop.wait(BUSY_SECONDS)
 
     def _beat(self, job: Job, progress: Progress, over: threading.Event) -> None:
         """Write the progress now and then, which also shows that this process lives, and learn of cancelling."""
