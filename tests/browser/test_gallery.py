@@ -100,17 +100,19 @@ def test_a_name_that_is_taken_replaces_nothing_unasked(
     page = opened(open_page, workshop)
     first, second = encoded(drawn(801)), encoded(drawn(802))
     panel = page.get_by_role("region", name="Uploads")
-    for data in (first, first, second):
+    under_way = panel.locator(", ".join(f'[data-state="{state}"]' for state in ("waiting", "sending", "working")))
+    for rows, data in enumerate((first, first, second), 1):
         choose(page, "Add pictures", {"name": "taken.png", "mimeType": "image/png", "buffer": data})
-        expect(panel.locator(".upload").last).to_have_attribute("data-state", re.compile("added|unchanged|exists"))
+        expect(panel.locator(".upload")).to_have_count(rows)
+        expect(under_way).to_have_count(0)
     assert panel.locator(".upload").evaluate_all("rows => rows.map((row) => row.dataset.state)") == [
+        "exists",
         "added",
         "unchanged",
-        "exists",
     ]
     shot(page, "name-taken")
     panel.get_by_role("button", name="Keep both: taken.png").click()
-    expect(panel.locator(".upload").last).to_have_attribute("data-state", "added")
+    expect(panel.locator('.upload[data-state="added"]')).to_have_count(2)
     assert there(workshop, "taken%20(2).png")
 
 

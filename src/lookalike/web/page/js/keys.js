@@ -28,7 +28,7 @@ function prompt(problem) {
           await access.signIn(field.value.trim());
           dialog.close("given");
         } catch (refused) {
-          wrong.textContent = `${told(refused).title}. ${told(refused).detail}`;
+          wrong.textContent = `${refused.status === 401 ? "The key was refused" : told(refused).title}. ${told(refused).detail}`;
           wrong.hidden = false;
           alarm(wrong.textContent);
           field.select();

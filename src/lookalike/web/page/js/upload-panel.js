@@ -75,6 +75,7 @@ export function uploadPanel(finished) {
     Object.assign(row, { state: upload.state, key: upload.key });
     const why = upload.problem ? `${told(upload.problem).title}: ${told(upload.problem).detail}` : (upload.reason ?? "");
     row.element.dataset.state = upload.state;
+    if (upload.state === "failed" || upload.state === "exists") list.prepend(row.element); // what needs a decision comes first
     row.name.textContent = upload.key;
     row.name.title = upload.key;
     row.note.textContent = [STATES[upload.state] ?? upload.state, why, OPEN.has(upload.state) ? bytes(upload.file.size) : ""].filter(Boolean).join(" · ");

@@ -79,7 +79,7 @@ const REASONS = {
 
 /** A heading and a sentence for a Problem. */
 export function told(problem) {
-  const detail = problem.message ?? String(problem);
+  const detail = capital(problem.message ?? String(problem));
   if (problem.reason && REASONS[problem.reason]) return { title: REASONS[problem.reason], detail };
   const byStatus = {
     0: "The server cannot be reached",
