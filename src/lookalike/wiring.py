@@ -25,6 +25,7 @@ from lookalike.features import BatchingEncoder, calibration_of, load_encoder, mo
 from lookalike.pipeline import Pipeline
 from lookalike.ports import Encoder, Index
 from lookalike.service import SearchService
+from lookalike.service.decoding import FEW
 from lookalike.service.lock import WriterLock
 from lookalike.stores.address import Address, without_password
 from lookalike.stores.lazy import LazyIndex
@@ -73,14 +74,15 @@ def open_gallery(
     *,
     pipelines: Sequence[str] | None = None,
     create: bool = True,
-    batching: bool = False,
+    serving: bool = False,
     settings: Settings | None = None,
 ) -> SearchService:
     """Open the gallery in a folder (the user's own by default), made with `pipelines` where there is none yet.
 
-    Pipelines are opened, and weights fetched, when they are first needed; `batching` has networks encode the pictures
-    of several threads together, as a service wants it. Raises NotFound where there is no gallery and `create` is
-    False, BadSetting where there is one with other pipelines than those asked for.
+    Pipelines are opened, and weights fetched, when they are first needed. `serving` is for a process of many threads
+    that nothing may bring down: networks encode the pictures of several threads together, and every picture is decoded
+    in a process beside it. Raises NotFound where there is no gallery and `create` is False, BadSetting where there is
+    one with other pipelines than those asked for.
     """
     settings = settings or from_environment()
     at = Path(folder).expanduser().absolute() if folder is not None else settings.gallery.absolute()
@@ -91,8 +93,16 @@ def open_gallery(
         raise BadSetting(f"the gallery {at} has the pipelines {', '.join(made_with.pipelines)}; they cannot be changed")
     catalog = Catalog.open(made_with.catalog or at / CATALOG_FILE, create=True)
     lock = WriterLock(at, shared=made_with.catalog is not None)
-    build = _builder(at, made_with, settings, catalog, lock, batching=batching)
-    return SearchService(catalog, made_with.pipelines, build, lock, limits=settings.limits, workers=settings.workers)
+    build = _builder(at, made_with, settings, catalog, lock, batching=serving)
+    return SearchService(
+        catalog,
+        made_with.pipelines,
+        build,
+        lock,
+        limits=settings.limits,
+        workers=settings.workers,
+        few=0 if serving else FEW,
+    )
 
 
 def open_catalog(folder: Path, settings: Settings) -> Catalog:

@@ -48,7 +48,7 @@ def serve(session: Session, wanted: Wanted) -> int:
         if wanted.open_page:  # beside the server, for some browsers return only when they are closed
             threading.Thread(target=_show, args=(url,), daemon=True).start()
 
-    with open_gallery(session.folder, batching=True, settings=session.settings) as gallery:
+    with open_gallery(session.folder, serving=True, settings=session.settings) as gallery:
         run(gallery, where, settings=settings, fetcher=fetcher, up=up)
     return ExitCode.FINE
 

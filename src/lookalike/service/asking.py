@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from lookalike.errors import ImageRejected, LookalikeError, NotFound, UnsupportedQuery
-from lookalike.imaging import Source, prepare, read_bytes
-from lookalike.pipeline import Pipeline
+from lookalike.imaging import Source, read_bytes
 from lookalike.service.compare import Comparison, compare_queried
 from lookalike.service.filters import Filter, where_of
 from lookalike.service.opened import Opened, keep_pace
@@ -75,9 +74,9 @@ class Asking(Room):
 
     def compare(self, a: Query, b: Query, *, tenant: str = DEFAULT_TENANT) -> Comparison:
         """What each pipeline says of two pictures; stored ones are named by `Stored`, others need not be known."""
-        pipelines = [o.pipeline for o in self._pipelines.open()]
-        sides = [self._side(query, pipelines, tenant) for query in (a, b)]
-        return compare_queried(sides[0], sides[1], pipelines)
+        opened = self._pipelines.open()
+        sides = [self._side(query, opened, tenant) for query in (a, b)]
+        return compare_queried(sides[0], sides[1], [o.pipeline for o in opened])
 
     def _answers(
         self, queries: Iterable[Query], opened: Sequence[Opened], request: Request, options: SearchOptions
@@ -138,16 +137,19 @@ class Asking(Room):
             fresh=options.get("min_sequence") is not None,
         )
 
-    def _side(self, query: Query, pipelines: Sequence[Pipeline], tenant: str) -> Queried:
+    def _side(self, query: Query, opened: Sequence[Opened], tenant: str) -> Queried:
         if isinstance(query, Stored):
-            [found] = look_up(self._catalog, pipelines, tenant, [query])
+            [found] = look_up(self._catalog, [o.pipeline for o in opened], tenant, [query])
             if isinstance(found, LookalikeError):
                 raise found
             return found
         source = query if isinstance(query, bytes) else _path(query)
         data = source if isinstance(source, bytes) else read_bytes(source, self._limits)
-        inputs = [pipeline.input for pipeline in pipelines]
-        return Queried(prepare(data, inputs, limits=self._limits, want_pixels=True), source)
+        [prepared] = self._pipelines.decoder(opened).map([Source(data=data, want_pixels=True)])
+        if isinstance(prepared, ImageRejected):
+            raise prepared
+        assert isinstance(prepared, Prepared)  # bytes that are not known before are never unchanged
+        return Queried(prepared, source)
 
 
 def _path(query: str | Path | Stored) -> Path:

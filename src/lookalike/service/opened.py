@@ -48,6 +48,7 @@ class Pipelines:
         lock: WriterLock,
         limits: Limits,
         workers: int | None,
+        few: int,
     ) -> None:
         self.names = tuple(names)
         self._build = build
@@ -55,6 +56,7 @@ class Pipelines:
         self._lock = lock
         self._limits = limits
         self._workers = workers
+        self._few = few
         self._opened: dict[str, Opened] = {}
         self._decoders: dict[tuple[InputSpec, ...], Decoder] = {}
         self._opening = threading.Lock()
@@ -97,7 +99,7 @@ class Pipelines:
         inputs = tuple(o.pipeline.input for o in opened)
         with self._opening:
             if inputs not in self._decoders:
-                self._decoders[inputs] = Decoder(inputs, self._limits, self._workers)
+                self._decoders[inputs] = Decoder(inputs, self._limits, self._workers, self._few)
             return self._decoders[inputs]
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from lookalike.catalog import Catalog
 from lookalike.errors import NotFound
 from lookalike.imaging import Limits
 from lookalike.pipeline import Pipeline
+from lookalike.service.decoding import FEW
 from lookalike.service.lock import WriterLock
 from lookalike.service.opened import Pipelines
 from lookalike.service.thumbnails import Thumbnails
@@ -16,7 +17,8 @@ from lookalike.service.thumbnails import Thumbnails
 class Room:
     """One gallery. The rooms of `SearchService` are subclasses that add methods by subject.
 
-    `names` are the gallery's pipelines in order of precedence; `build` opens one by name when it is first needed.
+    `names` are the gallery's pipelines in order of precedence; `build` opens one by name when it is first needed. Rows
+    of more than `few` pictures are decoded in processes of their own.
     """
 
     def __init__(
@@ -28,11 +30,12 @@ class Room:
         *,
         limits: Limits | None = None,
         workers: int | None = None,
+        few: int = FEW,
     ) -> None:
         self._catalog = catalog
         self._lock = lock
         self._limits = limits or Limits()
-        self._pipelines = Pipelines(names, build, catalog, lock, self._limits, workers)
+        self._pipelines = Pipelines(names, build, catalog, lock, self._limits, workers, few)
         self._thumbnails = Thumbnails(catalog, self._limits)
 
     def __enter__(self) -> Self:
