@@ -151,14 +151,10 @@ class Node:
     def start(self, *, wait: bool = True) -> "Node":
         """Start the process, and wait until it answers."""
         with (self.folder / "out.log").open("ab") as log:
+            command = [*_unprivileged("--pdeathsig", "KILL"), str(self.home / "bin" / "elasticsearch")]
+            pipes = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
             self._process = subprocess.Popen(
-                [*_unprivileged("--pdeathsig", "KILL"), str(self.home / "bin" / "elasticsearch")],
-                env=self._environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-                start_new_session=True,
+                command, env=self._environment(), cwd=self.folder, start_new_session=True, **pipes
             )
         return self.wait() if wait else self
 
@@ -202,7 +198,7 @@ class Node:
             self._process.wait(30)
 
     def freeze(self) -> None:
-        """Stop it in its tracks: connections are accepted by the system, and nothing answers."""
+        """Stop it in its tracks: the system still accepts connections, and nothing answers."""
         self.signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -229,15 +225,8 @@ class Node:
 
     def _keystore(self, *words: str, given: str | None = None) -> None:
         command = [*_unprivileged(), str(self.home / "bin" / "elasticsearch-keystore"), *words]
-        subprocess.run(
-            command,
-            env=self._environment(),
-            input=f"{given}\n" if given else None,
-            text=True,
-            check=True,
-            capture_output=True,
-            timeout=120,
-        )
+        how = {"env": self._environment(), "input": given and f"{given}\n", "timeout": 120}
+        subprocess.run(command, text=True, check=True, capture_output=True, **how)  # type: ignore[call-overload]
 
     def _give_away(self) -> None:
         """Let `nobody` own what the server writes, where it runs as that."""
@@ -257,17 +246,6 @@ def _unprivileged(*options: str) -> list[str]:
     return ["setpriv", *options, "--"] if options else []
 
 
-def cluster_settings(nodes: int) -> list[tuple[str, int, dict[str, str]]]:
-    """Name, transport port and settings of the nodes of one cluster."""
-    names = [f"node-{number}" for number in range(1, nodes + 1)]
-    ports = [free_port() for _ in names]
-    together = {
-        "discovery.seed_hosts": json.dumps([f"127.0.0.1:{port}" for port in ports]),
-        "cluster.initial_master_nodes": json.dumps(names[:1]),
-    }
-    return [(name, port, together) for name, port in zip(names, ports, strict=True)]
-
-
 @contextlib.contextmanager
 def running(nodes: int = 1, *, settings: Mapping[str, str] | None = None, **more: Any) -> Iterator[list[Node]]:
     """Servers that answer, in a folder that goes with them; `more` is what `Node` takes. Raises Missing."""
@@ -276,11 +254,16 @@ def running(nodes: int = 1, *, settings: Mapping[str, str] | None = None, **more
         Path(scratch).chmod(0o755)
         started: list[Node] = []
         try:
-            for name, transport, together in cluster_settings(nodes):
-                folder = Path(scratch) / name
+            ports = [free_port() for _ in range(nodes)]
+            together = {
+                "discovery.seed_hosts": json.dumps([f"127.0.0.1:{port}" for port in ports]),
+                "cluster.initial_master_nodes": json.dumps(["node-1"]),
+            }
+            for number, port in enumerate(ports, 1):
+                folder = Path(scratch) / f"node-{number}"
                 folder.mkdir()
                 lines = {**(settings or {}), **(together if nodes > 1 else {})}
-                node = Node(home, folder, name, transport=transport, settings=lines, **more)
+                node = Node(home, folder, folder.name, transport=port, settings=lines, **more)
                 node.prepare()
                 started.append(node.start(wait=False))
             for node in started:
@@ -295,7 +278,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["install", "run"])
     parser.add_argument("--nodes", type=int, default=1)
-    parser.add_argument("--heap-mb", type=int, default=512)
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
@@ -304,7 +286,7 @@ def main() -> int:
             return 0
         password = os.environ.get("ELASTIC_PASSWORD") or None
         with (
-            running(args.nodes, password=password, heap_mb=args.heap_mb) as nodes,
+            running(args.nodes, password=password) as nodes,
             contextlib.suppress(KeyboardInterrupt),
         ):
             print(" ".join(f"elasticsearch://127.0.0.1:{node.port}" for node in nodes), flush=True)
