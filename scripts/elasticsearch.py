@@ -285,10 +285,7 @@ def main() -> int:
             print(install())
             return 0
         password = os.environ.get("ELASTIC_PASSWORD") or None
-        with (
-            running(args.nodes, password=password) as nodes,
-            contextlib.suppress(KeyboardInterrupt),
-        ):
+        with running(args.nodes, password=password) as nodes, contextlib.suppress(KeyboardInterrupt):
             print(" ".join(f"elasticsearch://127.0.0.1:{node.port}" for node in nodes), flush=True)
             sys.stdin.read()
     except Missing as problem:
