@@ -123,10 +123,13 @@ def test_an_address_that_may_not_be_fetched_is_refused_in_words(
     expect(page.locator(".state.error")).to_contain_text("public")
 
 
-def test_what_is_no_picture_is_refused_in_words(library: str, open_page: OpenPage, watch: Watch, shot: Shot) -> None:
+@pytest.mark.parametrize(("name", "kind"), [("notes.jpg", "image/jpeg"), ("notes.txt", "text/plain")])
+def test_what_is_no_picture_is_refused_in_words(
+    library: str, open_page: OpenPage, watch: Watch, shot: Shot, name: str, kind: str
+) -> None:
     watch.expect("status of 422")
     page = open_page(library)
-    choose(page, "Choose a picture", {"name": "notes.jpg", "mimeType": "image/jpeg", "buffer": b"not a picture at all"})
+    choose(page, "Choose a picture", {"name": name, "mimeType": kind, "buffer": b"not a picture at all"})
     expect(page.locator(".state.error h2")).to_have_text("This is not a picture")
     said(page, "This is not a picture")
     shot(page, "refused")

@@ -53,7 +53,7 @@ function keep(name, value) {
   else sessionStorage.removeItem(name);
 }
 
-export async function problemOf(response) {
+async function problemOf(response) {
   let said = {};
   try {
     if ((response.headers.get("Content-Type") ?? "").includes("json")) said = await response.json();
@@ -112,10 +112,13 @@ export function notAMatch(keys, undo = false) {
   return send("/v1/duplicates:not-a-match", { method: undo ? "DELETE" : "POST", json: { keys } });
 }
 
+/** What a body is sent as; whether it is a picture, the server finds out. */
+export const mediaType = (blob) => (blob.type.startsWith("image/") ? blob.type : "application/octet-stream");
+
 /** One page of answers to a query (see query.js). */
 export function search(query, { k, cursor, filter, signal }) {
   if (query.blob) {
-    const headers = { "Content-Type": query.blob.type || "application/octet-stream" };
+    const headers = { "Content-Type": mediaType(query.blob) };
     const options = { k, cursor, filter: filterText(filter) };
     return read("/v1/search", { method: "POST", body: query.blob, headers, query: options, signal });
   }

@@ -4,7 +4,7 @@ import { thumbnail } from "./thumbnail.js";
 import { bytes, count, distance, nameOf, pictures } from "./words.js";
 
 /** Most pixels first, then most bytes (less compressed), then the oldest. */
-export function bestOf(images) {
+function bestOf(images) {
   return [...images].sort((a, b) => b.width * b.height - a.width * a.height || b.bytes - a.bytes || a.created.localeCompare(b.created))[0];
 }
 

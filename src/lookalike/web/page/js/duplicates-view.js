@@ -149,6 +149,5 @@ export function duplicatesView(root, { go, changed }) {
       control.abort();
       clusters = null;
     },
-    hide() {},
   };
 }

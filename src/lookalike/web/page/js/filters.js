@@ -17,7 +17,7 @@ export function noteAttributes(attributes) {
 }
 
 /** A JSON value where the text is one, else the text. */
-export function valueOf(text) {
+function valueOf(text) {
   try {
     return JSON.parse(text);
   } catch {

@@ -196,6 +196,5 @@ export function galleryView(root, { go, statusNow, mayWrite, changed }) {
       list?.stop();
       list = null;
     },
-    hide() {},
   };
 }

@@ -10,7 +10,7 @@ export function mayBePicture(file) {
   return file.type.startsWith("image/") || (PICTURE.test(file.name) && !file.type.startsWith("video/"));
 }
 
-export const ACCEPT = "image/*,.heic,.heif,.avif,.tif,.tiff,.bmp,.webp";
+const ACCEPT = "image/*,.heic,.heif,.avif,.tif,.tiff,.bmp,.webp";
 
 /** Opens the browser's chooser; gives the files, none when it was dismissed. */
 export function chooseFiles({ multiple = false, folder = false, capture = null } = {}) {

@@ -51,7 +51,6 @@ function route() {
   const { view, params } = parse(location.hash);
   const changes = shown !== null;
   if (shown !== view) {
-    if (shown) views[shown].hide();
     shown = view;
     for (const name of Object.keys(views)) document.getElementById(name).hidden = name !== view;
     for (const link of document.querySelectorAll(".tabs a")) {

@@ -8,7 +8,7 @@ import { toast } from "./announce.js";
 import { bytes, capital, count, distance, measuredBy } from "./words.js";
 
 /** Lets the person cut out a part; gives a query, or null. */
-export async function cropQuery(query) {
+async function cropQuery(query) {
   const bitmap = await pixelsOf(query);
   if (!bitmap) {
     toast(query.url ? "A picture on the web cannot be cut here: save it, and drop the file." : "This browser cannot show this kind of picture, so it cannot be cut here.");

@@ -194,6 +194,5 @@ export function searchView(root, { go, statusNow }) {
       runs.clear();
       beginning.forget();
     },
-    hide() {},
   };
 }

@@ -1,5 +1,5 @@
 // Uploads: a few at once, each with progress, a reason where it fails, and another try. Nothing is replaced unasked.
-import { access, image, imagePath, Problem, unreachable } from "./api.js";
+import { access, image, imagePath, mediaType, Problem, unreachable } from "./api.js";
 
 const AT_ONCE = 3;
 const TRIES = 4;
@@ -12,7 +12,7 @@ function put(upload, progress) {
     upload.request = request;
     request.open("PUT", imagePath(upload.key));
     request.responseType = "json";
-    const headers = { "Content-Type": upload.file.type || "application/octet-stream", ...access.headers() };
+    const headers = { "Content-Type": mediaType(upload.file), ...access.headers() };
     if (!upload.replace) headers["If-None-Match"] = "*";
     for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => event.lengthComputable && progress(event.loaded / event.total);
