@@ -29,6 +29,8 @@ from lookalike.types import EVERYTHING, NOTHING, Features, FeatureSpec, Ids, Mat
 
 REFRESH = 5.0
 """Seconds after which a process asks again which collection counts, and how it is searched best."""
+GRACE = REFRESH + 1.0
+"""Seconds for which a collection outlives its exchange: searching one that is being dropped may find nothing."""
 INDEX_ROWS = 2000
 """Rows from which a new collection is indexed before it takes over; servers scan segments below 1,024 anyway."""
 INDEX_SECONDS = 120.0
@@ -107,12 +109,8 @@ class MilvusIndex:
         self._closed = False
         wished = shelf.settings.index
         if wished not in ("auto", collection.kind) or shelf.settings.tenants != collection.tenants:
-            log.warning(
-                "%s is indexed as %s with tenants=%s; what the address wishes for comes with the next rebuilding",
-                collection.name,
-                collection.kind,
-                collection.tenants,
-            )
+            found = (collection.name, collection.kind, collection.tenants)
+            log.warning("%s has index=%s and tenants=%s; the address's wishes come with the next rebuilding", *found)
 
     @property
     def shared(self) -> bool:
@@ -202,12 +200,14 @@ class MilvusIndex:
             filling = MilvusIndex(self._shelf, new, filling=True)
             try:
                 yield filling
-                filling._settle()
+                rows = filling._settle()
                 self._shelf.exchange(filling._collection)
             except BaseException:
                 self._drop(new)
                 raise
             self._collection, self._asked = filling._collection, time.monotonic()
+            if rows and not self._server.place.lite:
+                time.sleep(GRACE)
             self._drop(old)
 
     def tune(self, recall: float | None = None) -> Tuning | None:
@@ -258,12 +258,12 @@ class MilvusIndex:
 
         self._collection = self._run(act, fresh=True)
 
-    def _settle(self) -> None:
-        """Close, index, load and tune what was filled, so that it can take over."""
+    def _settle(self) -> int:
+        """Close, index, load and tune what was filled, so that it can take over; gives the number of rows."""
         rows = self.count()
         name, kind, server = self._collection.name, self._collection.kind, self._server
         if kind == "FLAT" or rows < INDEX_ROWS:
-            return
+            return rows
         seconds = INDEX_SECONDS + rows / 200
         server.seal(name, seconds=seconds)
         server.wait(lambda: server.indexed(name, rows), f"indexing {name}", seconds)
@@ -271,6 +271,7 @@ class MilvusIndex:
             server.release(name)
             server.load(name, replicas=self._shelf.settings.replicas, seconds=LOAD_SECONDS + rows / 10_000)
         self.tune()
+        return rows
 
     def _drop(self, collection: Collection) -> None:
         try:
