@@ -1,4 +1,4 @@
-"""Every measurement behind docs/numbers.md, one after the other; about an hour on two quiet cores.
+"""Every measurement behind docs/numbers.md, one after the other; some hours on two quiet cores.
 
 python -m benchmarks [QUESTION ...]
 """
@@ -6,7 +6,10 @@ python -m benchmarks [QUESTION ...]
 import subprocess
 import sys
 
-QUESTIONS = ("phash", "decode_pool", "ingest", "mih", "hnsw", "vgg16", "finding")
+QUESTIONS = (
+    *("phash", "decode_pool", "thumbnails", "ingest", "mih", "hnsw", "vgg16", "finding"),
+    *("catalog", "elastic", "elastic_plot", "elastic_costs", "milvus", "plan_check", "serving"),
+)
 
 if __name__ == "__main__":
     for question in sys.argv[1:] or QUESTIONS:
