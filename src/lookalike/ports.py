@@ -1,9 +1,22 @@
 """The two protocols of the system: what turns pictures into features, and what finds the nearest features."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from lookalike.types import Encoded, EncodedViews, Features, FeatureSpec, Ids, InputSpec, Matches, Pixels, Rows, Where
+from lookalike.types import (
+    Attributes,
+    Encoded,
+    EncodedViews,
+    Features,
+    FeatureSpec,
+    Ids,
+    InputSpec,
+    Matches,
+    Pixels,
+    Rows,
+    Where,
+)
 
 
 class Encoder(Protocol):
@@ -64,6 +77,14 @@ class Index(Protocol):
 
     def delete(self, ids: Ids) -> None:
         """Forget these ids; unknown ones are passed over."""
+        ...
+
+    def update_attributes(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
+        """Change what filters see of rows that are there, one of each for a row; unknown ids are passed over.
+
+        It is for rows whose features their owner no longer has; a row stays with its tenant. An embedded index, which
+        filters by ids, has nothing to change.
+        """
         ...
 
     def search(

@@ -46,21 +46,23 @@ class Embedded:
 class Served:
     """An index engine on a server, opened by `open_index(spec, address, gallery)` in the module `home`.
 
-    `probe(address)` in the module `check` tells whether it can be used; `extra` installs its client.
+    `probe(address)` in the module `check` tells whether it can be used; `extra` installs its client. `guest` is the
+    option that puts the rows into somebody else's index, where they may be lost without us.
     """
 
     home: str
     check: str
     extra: str
+    guest: str | None = None
 
 
 INDEXES: Mapping[str, Embedded | Served] = {
     "flat": Embedded("lookalike.stores.flat:FlatIndex"),
     "mih": Embedded("lookalike.stores.mih:MihIndex", {"m": "equal_bytes"}),
     "hnsw": Embedded("lookalike.stores.hnsw:HnswIndex", {name: name for name in ("m", "ef_construction", "ef")}),
-    "elasticsearch": Served("lookalike.stores.elastic", "lookalike.stores.elastic_check", "elasticsearch"),
-    "milvus": Served("lookalike.stores.milvus", "lookalike.stores.milvus", "milvus"),
-    "milvus-lite": Served("lookalike.stores.milvus", "lookalike.stores.milvus", "milvus"),
+    "elasticsearch": Served("lookalike.stores.elastic", "lookalike.stores.elastic_check", "elasticsearch", "index"),
+    "milvus": Served("lookalike.stores.milvus", "lookalike.stores.milvus_check", "milvus"),
+    "milvus-lite": Served("lookalike.stores.milvus", "lookalike.stores.milvus_check", "milvus"),
 }
 """Index engines by the name, or the scheme of a URL, that settings use."""
 
@@ -92,6 +94,11 @@ def open_gallery(
     if pipelines is not None and tuple(pipelines) != made_with.pipelines:
         raise BadSetting(f"the gallery {at} has the pipelines {', '.join(made_with.pipelines)}; they cannot be changed")
     catalog = Catalog.open(made_with.catalog or at / CATALOG_FILE, create=True)
+    try:
+        _check_keeper(catalog, made_with)
+    except BadSetting:
+        catalog.close()
+        raise
     lock = WriterLock(at, shared=made_with.catalog is not None)
     build = _builder(at, made_with, settings, catalog, lock, batching=serving)
     return SearchService(
@@ -121,9 +128,31 @@ def create_gallery(folder: Path, made_with: GallerySettings, settings: Settings)
         _engine(address, name)
     server = made_with.with_environment(settings).catalog
     if server is not None:  # before anything is written here, for it may be down, or the password wrong
-        Catalog.open(server, create=True).close()
+        with Catalog.open(server, create=True) as catalog:
+            _check_keeper(catalog, made_with.with_environment(settings))
     write_gallery(folder, made_with)
     Catalog.open(server or folder / CATALOG_FILE, create=True).close()
+
+
+def _check_keeper(catalog: Catalog, made_with: GallerySettings) -> None:
+    """Raise BadSetting where features would be left to what is no engine on a server, or not its rows' keeper."""
+    if catalog.keeper() != "engine":
+        return
+    for name in made_with.pipelines:
+        address = made_with.index.get(name)
+        engine = None if address is None else _engine(address, name)
+        if address is None or not isinstance(engine, Served):
+            raise BadSetting(
+                f"this catalog, made with features=engine, leaves features to the engine, and the index of {name} is "
+                f"embedded: give {name} an index on a server ([index] in {GALLERY_FILE}, or `lookalike init --index "
+                f"{name}=URL`), or the gallery a catalog that keeps its features"
+            )
+        if engine.guest is not None and engine.guest in Address.parse(address).options:
+            raise BadSetting(
+                f"this catalog, made with features=engine, leaves features to the engine, and the index of {name} is "
+                f"somebody else's ({engine.guest}=), whose documents may be written anew without them: give {name} an "
+                "index of its own, or the gallery a catalog that keeps its features"
+            )
 
 
 def _builder(

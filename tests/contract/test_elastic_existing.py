@@ -102,6 +102,21 @@ def test_nothing_of_theirs_changes(theirs: Elasticsearch, name: str, how: str) -
     assert their_side(theirs, name) == before
 
 
+def test_attributes_change_without_features(theirs: Elasticsearch, name: str) -> None:
+    """Ours alone, in the documents of the pictures, wherever their routing has put them."""
+    before = their_side(theirs, name)
+    index = opened(name)
+    stored = pictures(20, "doc")
+    index.upsert(stored)
+    index.update_attributes(np.array([3, 8, 999]), np.ones(3, np.int64), [{"doc": "doc-2", "odd": "neither"}] * 3)
+    where = Where((Condition("odd", "eq", "neither"),), list)  # type: ignore[arg-type]
+    found = index.search(stored.features[7:8], 20, where=where).ids[0]
+    assert {int(id_) for id_ in found if id_ >= 0} == {3, 8}
+    assert index.count() == 20
+    index.close()
+    assert their_side(theirs, name) == before
+
+
 def test_full_text_joins_a_search(theirs: Elasticsearch, name: str) -> None:
     """Among their documents about lakes with at least 100 likes, the pictures that look alike."""
     index = opened(name)

@@ -15,7 +15,8 @@ from lookalike.distance import nearest, normalise
 from lookalike.errors import BadSetting, FeatureMismatch, Unavailable, UnsupportedQuery
 from lookalike.features import load_encoder
 from lookalike.stores import milvus_writing
-from lookalike.stores.milvus import MilvusIndex, drop_index, open_index, probe
+from lookalike.stores.milvus import MilvusIndex, drop_index, open_index
+from lookalike.stores.milvus_check import probe
 from lookalike.stores.milvus_search import MOST
 from lookalike.stores.milvus_settings import Settings, suggest
 from lookalike.types import NOTHING, Features, FeatureSpec, Rows

@@ -8,12 +8,13 @@ whatever is asked for, by reading all rows where no radius proves the answer. Th
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 
 from lookalike.errors import BadInput, BadSetting
+from lookalike.stores.attributes import check_attributes
 from lookalike.stores.elastic_existing import ExistingIndex
 from lookalike.stores.elastic_hits import count_of
 from lookalike.stores.elastic_own import OwnIndex
@@ -23,7 +24,7 @@ from lookalike.stores.elastic_segments import BITS
 from lookalike.stores.elastic_server import Server
 from lookalike.stores.elastic_settings import Settings, read_settings
 from lookalike.stores.rows import check_query, check_rows
-from lookalike.types import Features, FeatureSpec, Ids, Matches, Rows, Where
+from lookalike.types import Attributes, Features, FeatureSpec, Ids, Matches, Rows, Where
 
 _SIZE_HOLDS = 30.0  # seconds for which the number of rows is taken as known, to choose between two ways
 
@@ -101,6 +102,16 @@ class ElasticIndex:
             if len(gone):
                 self._written += 1
                 self._place.forget(gone)
+                self._written += 1
+
+    def update_attributes(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
+        """Change what filters see of rows that are there, by partial updates; unknown ids are passed over."""
+        wanted, owners = check_attributes(ids, tenants, attributes)
+        with self._writing:
+            self._check_open()
+            if len(wanted):
+                self._written += 1
+                self._place.update(wanted, owners, attributes)
                 self._written += 1
 
     def search(

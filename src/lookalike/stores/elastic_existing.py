@@ -20,10 +20,10 @@ from elasticsearch import NotFoundError
 from lookalike.errors import BadInput, BadSetting, FeatureMismatch
 from lookalike.stores.elastic_bulk import Operation, write
 from lookalike.stores.elastic_hits import Table
-from lookalike.stores.elastic_place import Fields, Hashes, documents, refresh
+from lookalike.stores.elastic_place import Fields, Hashes, attributes_of, documents, refresh
 from lookalike.stores.elastic_server import Server
 from lookalike.stores.elastic_settings import Existing, Settings
-from lookalike.types import FeatureSpec, Ids
+from lookalike.types import Attributes, FeatureSpec, Ids
 
 _ASKED = 1000
 _META_LENGTH = 50  # characters of a value in a field's `meta`
@@ -93,6 +93,14 @@ class ExistingIndex:
         gone = write(self.server, self.table.index, operations, alias=False)
         lost = [key for key in keys if key is None or key not in by_key]
         self._warn([key or "(no such attribute)" for key in lost], len(lost) + len(gone))
+
+    def update(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
+        """Change our attributes in the documents of these rows, which stay their documents."""
+        refresh(self.server, self.table.index)
+        new = dict(zip(map(str, ids.tolist()), attributes_of(attributes, self.fields), strict=True))
+        found = self._documents(self.fields["id"], ids.tolist())
+        operations: list[Operation] = [(_update(document), new[document.by]) for document in found]
+        write(self.server, self.table.index, operations, alias=False)
 
     def forget(self, ids: Ids) -> None:
         """Empty our fields in the documents of these rows."""

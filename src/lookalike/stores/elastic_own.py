@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,11 +11,11 @@ from elasticsearch import BadRequestError, NotFoundError
 from lookalike.errors import BadSetting, FeatureMismatch, LookalikeError
 from lookalike.stores.elastic_bulk import Operation, write
 from lookalike.stores.elastic_hits import Table
-from lookalike.stores.elastic_place import UNSURE, Fields, Hashes, documents, refresh
+from lookalike.stores.elastic_place import UNSURE, Fields, Hashes, attributes_of, documents, refresh
 from lookalike.stores.elastic_segments import Segmentation
 from lookalike.stores.elastic_server import Server
 from lookalike.stores.elastic_settings import Settings
-from lookalike.types import FeatureSpec, Ids
+from lookalike.types import Attributes, FeatureSpec, Ids
 
 META = "lookalike"
 """What we keep in the mapping's `_meta`: the spec, the segmentation, the sequence number."""
@@ -70,6 +70,17 @@ class OwnIndex:
         names = zip(ids, tenants, strict=True) if by_tenant else ((id_,) for id_ in ids)
         heads = [head % name for name in names]
         operations += zip(heads, documents(rows, self.fields, self.segmentation), strict=True)
+        write(self.server, self.alias, operations, alias=True)
+
+    def update(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
+        """Change the attributes of documents, each in its tenant's shard."""
+        head = '{"update":{"_id":"%d","retry_on_conflict":3}}'
+        if self._settings.routing == "tenant":
+            head = '{"update":{"_id":"%d","routing":"%d","retry_on_conflict":3}}'
+            heads = [head % pair for pair in zip(ids.tolist(), tenants.tolist(), strict=True)]
+        else:
+            heads = [head % id_ for id_ in ids.tolist()]
+        operations = list(zip(heads, attributes_of(attributes, self.fields), strict=True))
         write(self.server, self.alias, operations, alias=True)
 
     def forget(self, ids: Ids) -> None:

@@ -69,6 +69,10 @@ class Place(Protocol):
         """Put rows in, in place of those with the same ids."""
         ...
 
+    def update(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
+        """Change the attributes of rows that are there."""
+        ...
+
     def forget(self, ids: Ids) -> None:
         """Take rows out; unknown ids are passed over."""
         ...
@@ -121,6 +125,11 @@ def _attributes(rows: Hashes, field: str) -> Iterable[str]:
     if rows.attributes is None:
         return [f',"{field}":[]'] * len(rows.ids)
     return [f',"{field}":{json.dumps(terms_of(each or {}))}' for each in rows.attributes]
+
+
+def attributes_of(attributes: Sequence[Attributes], fields: Fields) -> list[str]:
+    """Partial updates, as JSON, that put attributes in place of those that are there."""
+    return [f'{{"doc":{{"{fields["attributes"]}":{json.dumps(terms_of(each or {}))}}}}}' for each in attributes]
 
 
 def codes_of(features: Features) -> Codes:

@@ -2,13 +2,14 @@
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
 from lookalike.errors import BadInput, UnsupportedQuery
-from lookalike.types import FeatureSpec, Ids, Where
+from lookalike.stores.attributes import check_attributes
+from lookalike.types import Attributes, FeatureSpec, Ids, Where
 
 
 class Embedded(ABC):
@@ -36,6 +37,11 @@ class Embedded(ABC):
     def sequence(self) -> int:
         """The catalog's sequence number of the last durable flush."""
         return self._sequence
+
+    def update_attributes(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
+        """Nothing to do: a filter reaches this index as ids."""
+        check_attributes(ids, tenants, attributes)
+        self._check_open()
 
     def _check_open(self, *, flush: bool = False) -> None:
         if self._closed:

@@ -1,13 +1,13 @@
 """An index on a server, opened when it is first needed: a gallery takes pictures even while an engine is down."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from lookalike.errors import BadInput
 from lookalike.ports import Index
 from lookalike.stores.circuit import Circuit
-from lookalike.types import Features, FeatureSpec, Ids, Matches, Rows, Where
+from lookalike.types import Attributes, Features, FeatureSpec, Ids, Matches, Rows, Where
 
 
 class LazyIndex:
@@ -47,6 +47,10 @@ class LazyIndex:
     def delete(self, ids: Ids) -> None:
         """Forget these ids."""
         self._opened().delete(ids)
+
+    def update_attributes(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
+        """Change what filters see of rows that are there."""
+        self._opened().update_attributes(ids, tenants, attributes)
 
     def search(
         self,

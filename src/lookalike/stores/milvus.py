@@ -10,13 +10,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 
 from lookalike.errors import BadInput, BadSetting, LookalikeError, Unavailable, UnsupportedQuery
 from lookalike.stores import milvus_filters as filters
+from lookalike.stores.attributes import check_attributes
 from lookalike.stores.milvus_collection import LOAD_SECONDS, Collection, Shelf
 from lookalike.stores.milvus_errors import Gone
 from lookalike.stores.milvus_search import MOST, Search
@@ -25,7 +26,7 @@ from lookalike.stores.milvus_settings import Settings
 from lookalike.stores.milvus_tuning import Tuning, tune
 from lookalike.stores.milvus_writing import Writer
 from lookalike.stores.rows import check_query, check_rows
-from lookalike.types import EVERYTHING, NOTHING, Features, FeatureSpec, Ids, Matches, Rows, Where
+from lookalike.types import EVERYTHING, NOTHING, Attributes, Features, FeatureSpec, Ids, Matches, Rows, Where
 
 REFRESH = 5.0
 """Seconds after which a process asks again which collection counts, and how it is searched best."""
@@ -38,28 +39,6 @@ INDEX_SECONDS = 120.0
 
 log = logging.getLogger("lookalike")
 Answer = TypeVar("Answer")
-
-
-@dataclass(frozen=True, slots=True)
-class Reached:
-    """A Milvus that answers: its address (without password), version, and the time of one question."""
-
-    server: str
-    version: str
-    milliseconds: float
-
-
-def probe(url: str) -> Reached:
-    """Ask a Milvus for its version; raises BadSetting for a wrong address or password, Unavailable if it is down."""
-    server = Server(Settings.read(url).place)
-    try:
-        server.check_database()
-        server.collections()  # shows that user and password are right
-        start = time.perf_counter()
-        version = server.version()
-        return Reached(server.place.name, version, (time.perf_counter() - start) * 1000)
-    finally:
-        server.close()
 
 
 def open_index(spec: FeatureSpec, url: str, gallery: str) -> "MilvusIndex":
@@ -135,14 +114,18 @@ class MilvusIndex:
     def upsert(self, rows: Rows) -> None:
         """Insert rows, or replace those with the same ids."""
         ids, features, tenants = check_rows(self.spec, rows)
-        attributes: Sequence[Any] = rows.attributes if rows.attributes is not None else [{}] * len(ids)
-        if len(attributes) != len(ids):
-            raise BadInput(f"{len(ids)} ids and {len(attributes)} attributes: give one of each, or no attributes")
-        kept = [filters.encode(one) for one in attributes]
+        attributes: Sequence[Attributes] = rows.attributes if rows.attributes is not None else [{}] * len(ids)
+        check_attributes(ids, tenants, attributes)
         with self._lock:
-            if None in kept and not self._collection.oversized:
-                self._remember(oversized=True)
-            self._run(lambda at: self._writer.upsert(at, ids, features, tenants, [one or {} for one in kept]))
+            kept = self._kept(attributes)
+            self._run(lambda at: self._writer.upsert(at, ids, features, tenants, kept))
+
+    def update_attributes(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
+        """Change what filters see of rows that are there: their vectors are read, and written again beside it."""
+        wanted, _ = check_attributes(ids, tenants, attributes)
+        with self._lock:
+            kept = dict(zip(wanted.tolist(), self._kept(attributes), strict=True))
+            self._run(lambda at: self._writer.rewrite(at, kept))
 
     def delete(self, ids: Ids) -> None:
         """Forget these ids; unknown ones are passed over."""
@@ -249,6 +232,13 @@ class MilvusIndex:
         level = STRONG if fresh or self._shelf.settings.strong else BOUNDED
         search = Search(self._server, collection, level, partitions)
         return search.nearest(queries, k, [filters.both(mine, one) for one in expressions])
+
+    def _kept(self, attributes: Sequence[Attributes]) -> list[dict[str, str]]:
+        """Attributes as rows keep them; where some do not fit, the collection remembers it."""
+        kept = [filters.encode(one) for one in attributes]
+        if None in kept and not self._collection.oversized:
+            self._remember(oversized=True)
+        return [one or {} for one in kept]
 
     def _remember(self, **changed: Any) -> None:
         def act(collection: Collection) -> Collection:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from lookalike.errors import BadSetting
 from lookalike.stores.milvus_collection import MAX_PARTITIONS, Collection
 from lookalike.stores.milvus_server import STRONG, Server
@@ -46,6 +48,23 @@ class Writer:
                 self._server.upsert(collection.name, batch, "", seconds=SECONDS)
             else:
                 self._upsert_by_partition(collection, batch)
+
+    def rewrite(self, collection: Collection, attributes: Mapping[int, Mapping[str, str]]) -> None:
+        """Give these ids, as far as there are rows of them, other attributes; vectors stay as they are."""
+        wanted = list(attributes)
+        size = max(1, min(ROWS, BYTES // (4 * self._spec.width)))
+        for start in range(0, len(wanted), size):
+            found = self._server.query(
+                collection.name,
+                f"id in {wanted[start : start + size]}",
+                ["id", "tenant", "vector"],
+                level=STRONG,
+                seconds=SECONDS,
+            )
+            if found:
+                ids, tenants = (np.array([row[name] for row in found], np.int64) for name in ("id", "tenant"))
+                vectors = np.array([row["vector"] for row in found], np.float32)
+                self.upsert(collection, ids, vectors, tenants, [attributes[row["id"]] for row in found])
 
     def delete(self, collection: Collection, ids: list[int]) -> None:
         """Forget ids, in all partitions."""

@@ -1,14 +1,16 @@
 """Writing: rows come, go, move and come back."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from lookalike.errors import BadInput
 from lookalike.ports import Index
 from lookalike.stores.contract.base import Contract, MakeIndex
 from lookalike.stores.contract.truth import Model
-from lookalike.types import Rows
+from lookalike.types import Condition, Rows, Where
 
 ACTIONS = {"upsert": 0.3, "delete": 0.2, "search": 0.15, "filter": 0.2, "reopen": 0.12, "clear": 0.03}
 
@@ -37,6 +39,28 @@ class Writing(Contract):
         assert (index.count(1), index.count(2), index.count(3), index.count()) == (20, 20, 0, 40)
         for tenant in (1, 2, 3):
             self.ask(index, model, 30, tenant=tenant)
+
+    def test_attributes_change_without_features(self, index: Index, model: Model) -> None:
+        """Filters see the new ones; rows, and ids that are not there, stay as they are."""
+        rows = self.rows(1, range(1, 41), np.arange(1, 41) % 2 + 1)
+        self.write(index, model, replace(rows, attributes=[{"album": "old", "n": int(n)} for n in rows.ids]))
+        changed = np.array([7, 3, 990, *range(8, 20)])
+        index.update_attributes(changed, changed % 2 + 1, [{"album": "new", "n": None}] * (len(changed) - 1) + [{}])
+        index.update_attributes(changed[:0], changed[:0], [])
+        assert index.count() == 40
+        albums = dict.fromkeys(range(1, 41), "old") | dict.fromkeys([3, 7, *range(8, 19)], "new")
+        del albums[19]
+        for album in ("old", "new"):
+            ids = np.array([n for n, is_in in albums.items() if is_in == album])
+            where = Where((Condition("album", "eq", album),), lambda ids=ids: ids)  # type: ignore[misc]
+            for tenant in (None, 1, 2):
+                mine = ids if tenant is None else ids[ids % 2 + 1 == tenant]
+                found = index.search(rows.features, 40, tenant=tenant, where=where).ids
+                assert all(n in found[n - 1] for n in mine)
+                assert set(found.ravel().tolist()) <= {-1, *mine.tolist()}
+        self.ask(index, model, 5)
+        with pytest.raises(BadInput, match="one of each"):
+            index.update_attributes(changed, changed, [{}])
 
     def test_nothing_to_write_is_fine(self, index: Index, model: Model) -> None:
         index.upsert(self.rows(1, []))
