@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from lookalike.catalog.connected import Connected, check_limit
 from lookalike.catalog.schema import jobs
 from lookalike.catalog.values import check_text, storable
+from lookalike.catalog.writing import lock
 from lookalike.errors import NotFound, Unavailable
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -62,6 +63,7 @@ class Jobs(Connected):
         with self._write() as conn:
             ended = jobs.c.state.not_in(("queued", "running"))
             conn.execute(delete(jobs).where(ended, jobs.c.updated < now - KEPT_SECONDS))
+            lock(conn)  # of two that queue the last one at once, one must wait to see it
             unfinished = select(func.count()).select_from(jobs).where(jobs.c.tenant == tenant, ~ended)
             if conn.execute(unfinished).scalar_one() >= MOST_QUEUED:
                 raise Unavailable(
