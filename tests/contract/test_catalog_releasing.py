@@ -59,6 +59,10 @@ def test_what_changes_later_is_kept_again(catalog: Catalog) -> None:
     changes = catalog.changes(VECTOR, 4, 100)
     assert changes.upserts.ids.tolist() == [1, 2, 4]
     assert changes.kept.tolist() == [3]
+    asked = catalog.changes(VECTOR, 4, 100, attributes=True)
+    assert (asked.kept.tolist(), asked.kept_tenants.tolist(), asked.kept_attributes) == ([3], [1], [{"n": 1}])
+    assert catalog.only_in_engine(VECTOR, 0, 10) == catalog.only_in_engine(VECTOR, 6, 10) == ["k2"]
+    assert catalog.only_in_engine(VECTOR, asked.sequence, 10) == catalog.only_in_engine(HASH, 0, 10) == []
     rows = np.stack([vector_row(content) for content in ("new", 1, 3)])
     assert np.array_equal(changes.upserts.features, at_storage_precision(VECTOR, rows))
     catalog.delete(1, ["k2"])

@@ -8,7 +8,7 @@ copies (its backups, its replicas) or from the pictures, but no longer from the 
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from lookalike.catalog.connected import Connected
+from lookalike.catalog.connected import Connected, check_limit
 from lookalike.catalog.options import Keeper, keeper
 from lookalike.catalog.reading import batches, specs
 from lookalike.catalog.schema import KEPT, features_table, images, meta, state
@@ -51,11 +51,26 @@ class Releasing(Connected):
     def released(self, spec: FeatureSpec) -> int:
         """The change up to which features of this spec were left to the engine; 0 where none were.
 
-        Where it is not 0, an index of this spec must not be emptied and replayed: what it had would be lost.
+        An index of this spec that has not reached it, or is emptied, lacks what `only_in_engine` names.
         """
         with self._read() as conn:
             fingerprint_id = specs(conn).get(spec)
             return 0 if fingerprint_id is None else _released(conn, fingerprint_id)
+
+    def only_in_engine(self, spec: FeatureSpec, since: int, limit: int) -> list[str]:
+        """Up to `limit` keys of pictures changed after `since` whose features of this spec the engine alone keeps.
+
+        Where `since` is before `released`, an index that has reached it may lack them, and cannot have them from here.
+        """
+        check_limit(limit)
+        with self._read() as conn:
+            fingerprint_id = specs(conn).get(spec)
+            if fingerprint_id is None:
+                return []
+            table = features_table(fingerprint_id)
+            query = select(images.c.key).join_from(images, table, table.c.image_id == images.c.id)
+            query = query.where(images.c.seq > since, table.c.vector == KEPT).order_by(images.c.seq)
+            return [str(key) for key in conn.execute(query.limit(limit)).scalars()]
 
 
 def _released(conn: Connection, fingerprint_id: int) -> int:

@@ -38,8 +38,17 @@ def changes(conn: Connection, spec: FeatureSpec, since: int, limit: int, *, attr
     )
     empty = [row[1] for row in changed if row[3] is None]
     deletes = np.unique(id_array([row[1] for row in gone] + empty))
-    kept_ids = id_array(row[1] for row in changed if row[3] == KEPT)
-    return Changes(int(sequence), upserts=rows, deletes=deletes, more=more, pruned=int(pruned), kept=kept_ids)
+    left = [row for row in changed if row[3] == KEPT]
+    return Changes(
+        int(sequence),
+        upserts=rows,
+        deletes=deletes,
+        more=more,
+        pruned=int(pruned),
+        kept=id_array(row[1] for row in left),
+        kept_tenants=id_array(row[2] for row in left),
+        kept_attributes=[row[4] for row in left] if attributes else None,
+    )
 
 
 def _changed(conn: Connection, spec: FeatureSpec, since: int, limit: int, *, attributes: bool) -> list[Any]:

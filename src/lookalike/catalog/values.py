@@ -1,7 +1,7 @@
 """What goes into the catalog and what comes out, beyond the shared types."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -160,7 +160,8 @@ def no_ids() -> Ids:
 class Changes:
     """What an index must apply after a sequence number: first `deletes`, then `upserts`; no id is in both.
 
-    `kept` are pictures changed in other ways whose features the engine alone keeps; an index leaves their rows alone.
+    `kept` are pictures changed in other ways whose features the engine alone keeps: an index leaves their features as
+    they are, and takes the rest from `kept_tenants` and `kept_attributes` (None where attributes were not asked for).
     `sequence` is the last change covered, `more` says that there are later ones. Deletions up to `pruned` are
     forgotten: an index whose own sequence is below it, and not 0, must be cleared and replayed from 0.
     """
@@ -171,6 +172,8 @@ class Changes:
     more: bool
     pruned: int
     kept: Ids = field(default_factory=no_ids)
+    kept_tenants: Ids = field(default_factory=no_ids)
+    kept_attributes: Sequence[Attributes] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lookalike.catalog import Catalog
+from lookalike.errors import UnsupportedQuery
 from lookalike.pipeline import Pipeline
 from lookalike.types import Evidence, Record
 
@@ -79,6 +80,12 @@ class _Links:
         self._same_bytes(links)
         for pipeline in self._pipelines:
             stored = self._catalog.features_of(pipeline.spec, ids)
+            if len(stored.kept):
+                raise UnsupportedQuery(
+                    f"this catalog, made with features=engine, leaves the features of {pipeline.name} to the engine, "
+                    "and duplicates are found by stored ones: search with the files instead (`lookalike search FILE`), "
+                    "or look in a gallery whose catalog keeps its features"
+                )
             if not len(stored.ids):
                 continue
             found = pipeline.search_features(
@@ -105,6 +112,8 @@ def clusters(
     catalog: Catalog, pipelines: Sequence[Pipeline], tenant: int, *, after: str | None = None
 ) -> Iterator[Cluster]:
     """Every cluster of two or more, each as soon as it is complete; memory holds the ids seen, not the pictures.
+
+    Raises UnsupportedQuery at the first picture whose features the engine alone keeps.
 
     They come in the order of their lowest keys, those beyond the key `after`. Going on remembers nothing: a cluster
     with a link from `after` or a key before it was found there already. Where an approximate index shows a link from

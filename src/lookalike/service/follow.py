@@ -1,11 +1,12 @@
-"""Keeping indexes in step with the catalog, which is the truth."""
+"""Keeping indexes in step with the catalog, which is the truth, and the keeper of features where no engine is."""
 
+import math
 import threading
 import time
 from typing import Protocol
 
 from lookalike.catalog import Catalog, Claim
-from lookalike.errors import GalleryBusy
+from lookalike.errors import Damaged, GalleryBusy, UnsupportedQuery
 from lookalike.pipeline import Pipeline
 from lookalike.ports import Index
 
@@ -110,6 +111,10 @@ LOOK_EVERY = 1.0
 """Seconds for which searches take an index on a server to be as they last saw it: how stale an answer may be."""
 FLUSH_EVERY = 8
 """Portions of changes after which they are made visible; a flush costs an engine up to a fifth of a second."""
+RELEASED = 65_536
+"""Changes whose features the catalog releases between two looks at the claim."""
+COUNTED, NAMED = 1000, 3
+"""Pictures without features that are counted in an error, and those named."""
 
 
 class SharedFollower:
@@ -117,6 +122,9 @@ class SharedFollower:
 
     Whoever has written catches up; a search looks once in `LOOK_EVERY` seconds whether that was done, and does a
     portion of it if nobody does. Raises Unavailable where the engine does not answer: the catalog keeps the changes.
+
+    Where the catalog leaves features to the engine, they are released once the engine has them for good, while the
+    claim is held, so that nobody builds an index from them meanwhile. An index that lacks such features is Damaged.
     """
 
     def __init__(self, catalog: Catalog, pipeline: Pipeline) -> None:
@@ -124,6 +132,9 @@ class SharedFollower:
         self._pipeline = pipeline
         self._name = f"{pipeline.name}-{pipeline.spec.fingerprint[:12]}"
         self._applied = 0
+        self._leaving = catalog.keeper() == "engine"
+        self._left = 0.0 if self._leaving else math.inf  # features up to this change are the engine's alone
+        self._lacking: str | None = None  # how the index was last found not to be whole
         self._looked = float("-inf")
         self._lock = threading.Lock()
 
@@ -134,16 +145,21 @@ class SharedFollower:
 
     def catch_up(self, until: float | None = None) -> int:
         """Apply what the catalog has beyond the index, or see how far the process that has the claim has come."""
-        if self._applied == self._catalog.sequence():
+        if self._applied == self._catalog.sequence() and (until is not None or self._left >= self._applied):
             return self._applied
         with self._lock, self._catalog.claim(self._name) as claim:
             index = self._pipeline.index
             applied = index.sequence
             if claim is not None:
                 if is_lost(self._catalog, applied):
+                    self._check(0, f"has reached change {applied}, from where it cannot go on", Damaged)
                     self._renew(claim)
                     applied = index.sequence
+                self._check(applied, f"has reached change {applied} only", Damaged)
+                self._lacking = None
                 applied = self._replay(index, applied, claim, until)
+                if until is None:
+                    self._leave(applied, claim)
             self._applied = applied
             return applied
 
@@ -153,6 +169,8 @@ class SharedFollower:
         if now >= self._looked + LOOK_EVERY and not self._lock.locked():
             self._looked = now
             self.catch_up(until=now)
+        elif self._lacking is not None:
+            raise Damaged(self._lacking)
         return self._applied
 
     def save(self, *, always: bool = False) -> None:
@@ -163,13 +181,48 @@ class SharedFollower:
         with self._lock, self._catalog.claim(self._name) as claim:
             if claim is None:
                 raise GalleryBusy(f"another process is bringing the index {self._name} up to date; try again later")
+            self._check(0, "cannot be built anew", UnsupportedQuery)
             self._applied = self._renew(claim)
         self.catch_up()  # what came meanwhile
         return self._pipeline.index.count()
 
     def _renew(self, claim: Claim) -> int:
         with self._pipeline.index.rebuilding() as fresh:
-            return self._replay(fresh, 0, claim, None)
+            applied = self._replay(fresh, 0, claim, None)
+            self._check(
+                0, "was not built anew", UnsupportedQuery
+            )  # the claim may have been lost to one who released features
+            return applied
+
+    def _leave(self, applied: int, claim: Claim) -> None:
+        """Have the catalog release the features that the engine has flushed."""
+        if self._left >= applied:
+            return
+        done = self._catalog.released(self._pipeline.spec)
+        while done < applied:
+            claim.note(applied)  # raises if the claim was lost meanwhile
+            done = min(done + RELEASED, applied)
+            self._catalog.release_features(self._pipeline.spec, through=done)
+        self._left = applied
+
+    def _check(self, since: int, what: str, kind: type[Damaged | UnsupportedQuery]) -> None:
+        """Raise this kind of error where an index of the state `since` needs features that the catalog has released."""
+        spec = self._pipeline.spec
+        if not self._leaving or since >= (released := self._catalog.released(spec)):
+            return
+        if keys := self._catalog.only_in_engine(spec, since, COUNTED):
+            names = ", ".join(repr(key) for key in keys[:NAMED]) + (", ..." if len(keys) > NAMED else "")
+            number = f"{len(keys)}{' or more' if len(keys) == COUNTED else ''}"
+            told = (
+                f"the index of {self._pipeline.name} {what}, and this catalog, made with features=engine, no longer "
+                f"holds the features of {number} pictures ({names}) that it would take. If the index is lost, restore "
+                f"the engine's own backup of it, of a state between the changes {released} and "
+                f"{self._catalog.sequence()}, or remove these pictures and add them again (`lookalike rm`, "
+                "`lookalike add`), which encodes them"
+            )
+            if kind is Damaged:
+                self._lacking = told
+            raise kind(told)
 
     def _replay(self, index: Index, applied: int, claim: Claim, until: float | None) -> int:
         """Apply changes from `applied` on; every so often they are flushed, and the claim's progress noted."""
@@ -206,7 +259,9 @@ def _apply(catalog: Catalog, index: Index, since: int, *, attributes: bool = Fal
         index.delete(changes.deletes)
     if len(changes.upserts.ids):
         index.upsert(changes.upserts)
-    changed = len(changes.deletes) + len(changes.upserts.ids)
+    if len(changes.kept) and changes.kept_attributes is not None:
+        index.update_attributes(changes.kept, changes.kept_tenants, changes.kept_attributes)
+    changed = len(changes.deletes) + len(changes.upserts.ids) + len(changes.kept)
     return changes.sequence, changed, changes.more
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lookalike.catalog import Catalog
-from lookalike.errors import LookalikeError, Unavailable
+from lookalike.errors import Damaged, LookalikeError, Unavailable
 from lookalike.pipeline import Pipeline
 from lookalike.service.follow import Follower
 
@@ -67,10 +67,10 @@ def _pipeline_status(name: str, found: tuple[Pipeline, Follower] | LookalikeErro
     try:
         follower.keep_pace()
         rows, saved = index.count(), index.sequence
-    except Unavailable as unavailable:
+    except (Unavailable, Damaged) as problem:
         if not index.shared:
             raise
-        error = str(unavailable)
+        error = str(problem)
     return PipelineStatus(
         name,
         spec.fingerprint,

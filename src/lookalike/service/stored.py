@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from lookalike.catalog import Catalog
+from lookalike.catalog import Stored as StoredFeatures
 from lookalike.errors import NotFound, UnsupportedQuery
 from lookalike.pipeline import Pipeline
 from lookalike.types import EncodedViews, Features, Prepared, Record
@@ -62,11 +63,20 @@ def look_up(
     """Each stored picture with its features, or why it cannot be asked."""
     found: list[Record | NotFound] = [_record(catalog, query, tenant) for query in queries]
     ids = [record.id for record in found if isinstance(record, Record)]
-    columns = [_features(catalog, pipeline, ids) for pipeline in pipelines]
+    stored = [catalog.features_of(pipeline.spec, ids) for pipeline in pipelines]
+    columns = [_features(one) for one in stored]
+    kept = {id_: p.name for p, one in zip(pipelines, stored, strict=True) for id_ in one.kept.tolist()}
     answers: list[Queried | NotFound | UnsupportedQuery] = []
     for one in found:
         if isinstance(one, NotFound):
             answers.append(one)
+            continue
+        if one.id in kept:
+            why = (
+                f"the features of {one.key!r} for {kept[one.id]} are the engine's alone (this catalog was made with "
+                "features=engine); search with the picture's file instead of its key"
+            )
+            answers.append(UnsupportedQuery(why))
             continue
         missing = [p.name for p, column in zip(pipelines, columns, strict=True) if one.id not in column]
         if missing:
@@ -89,8 +99,7 @@ def _record(catalog: Catalog, query: Stored, tenant: str | None) -> Record | Not
     return NotFound(f"there is no picture {query.key!r}")
 
 
-def _features(catalog: Catalog, pipeline: Pipeline, ids: Sequence[int]) -> dict[int, Features | None]:
-    stored = catalog.features_of(pipeline.spec, ids)
+def _features(stored: StoredFeatures) -> dict[int, Features | None]:
     found: dict[int, Features | None] = dict.fromkeys(stored.empty.tolist())
     found.update(zip(stored.ids.tolist(), stored.features, strict=True))
     return found
