@@ -113,6 +113,21 @@ def test_lists_go_on_where_they_stopped(catalog: Catalog) -> None:
     assert seen == made[::-1]
 
 
+def test_a_queue_has_an_end_for_several_at_once(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs_room, "MOST_QUEUED", 5)
+
+    def add(_: int) -> bool:
+        try:
+            catalog.add_job("ours", "repair", {})
+        except Unavailable:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(add, range(24))) == 5
+    assert len(catalog.list_jobs("ours")) == 5
+
+
 def test_a_queue_has_an_end_and_old_jobs_are_forgotten(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs_room, "MOST_QUEUED", 2)
     first = catalog.add_job("ours", "repair", {})

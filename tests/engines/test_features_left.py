@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
@@ -100,6 +101,23 @@ def test_a_gallery_goes_on_without_features_of_its_own(gallery: SearchService, c
     assert found(gallery, 60, threshold=0.1) == ["k06"]
     [pipeline] = gallery.status().pipelines
     assert (pipeline.rows, pipeline.behind, pipeline.error) == (PICTURES - 1, 0, None)
+
+
+def test_several_processes_leave_the_same_features(folder: Path, catalog_url: str) -> None:
+    """Each brings the index up to date after what it added; what one of them has not seen applied is not lost."""
+
+    def add(first: int) -> None:
+        with open_gallery(folder) as own:
+            for n in range(first, PICTURES, 3):
+                own.add([item(n)])
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(add, range(3)))
+    with open_gallery(folder) as gallery:
+        gallery.add([item(PICTURES)])
+        assert [found(gallery, n) for n in range(PICTURES + 1)] == [[f"k{n:02}"] for n in range(PICTURES + 1)]
+        assert [p.rows for p in gallery.status().pipelines] == [PICTURES + 1]
+    assert left(catalog_url) == (0, PICTURES + 1)
 
 
 def test_what_needs_stored_features_is_refused(gallery: SearchService, folder: Path) -> None:

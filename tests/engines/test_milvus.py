@@ -19,7 +19,7 @@ from lookalike.stores.milvus import MilvusIndex, drop_index, open_index
 from lookalike.stores.milvus_check import probe
 from lookalike.stores.milvus_search import MOST
 from lookalike.stores.milvus_settings import Settings, suggest
-from lookalike.types import NOTHING, Features, FeatureSpec, Rows
+from lookalike.types import NOTHING, Condition, Features, FeatureSpec, Rows, Where
 from tests.engines.milvus import milvus_url, new_gallery
 from tests.engines.milvus_rows import SPEC, rows
 
@@ -125,6 +125,14 @@ def test_tenants_in_partitions_of_their_own(gallery: str, monkeypatch: pytest.Mo
         found = other.search(rows([4]).features, 40, tenant=tenant).ids
         assert (found > 0).sum() == other.count(tenant)
         assert (4 in found) == (tenant in (7, None))
+    index.update_attributes(np.array([4, 12, 99]), np.array([7, 2, 7]), [{"album": "new"}] * 3)  # 12 is tenant 2's
+    new = Where((Condition("album", "eq", "new"),), list)  # type: ignore[arg-type]
+    assert [set(other.search(rows([4]).features, 9, tenant=t, where=new).ids[0]) for t in (7, 2, 0)] == [
+        {4, -1},
+        {12, -1},
+        {-1},
+    ]
+    assert [index.count(tenant) for tenant in (0, 1, 2, 7, None)] == [6, 7, 7, 10, 30]
     assert other.search(rows([4]).features, 5, tenant=99).ids.max() == -1
     index.delete(np.array([4, 5]))
     index.flush(3)
