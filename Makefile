@@ -48,8 +48,15 @@ fix: .venv/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: check
-	$(BIN)/pytest
+# What the suites run against; where one cannot be had, its suites are skipped, or fail under REQUIRE_ENGINES=1.
+.PHONY: engines
+engines: .venv/dev
+	@scripts/chromium.sh || true
+	@for engine in postgresql elasticsearch milvus; do $(BIN)/python scripts/$$engine.py install || true; done
+
+# Three suites side by side on two cores, for many wait for the engines that they start.
+test: check engines
+	$(BIN)/pytest -n 3 --dist loadfile
 
 bench: .venv/bench
 	$(BIN)/python -m benchmarks

@@ -22,14 +22,21 @@ OpenPage = Callable[..., Page]
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def chromium() -> Path:
     if not CHROMIUM.is_file():
         absent(f"no Chromium at {CHROMIUM} (scripts/chromium.sh installs Debian's; LOOKALIKE_CHROMIUM names another)")
+    return CHROMIUM
+
+
+@pytest.fixture(
+    scope="module"
+)  # while it is there, an event loop runs in this thread, where other suites want their own
+def browser(chromium: Path) -> Iterator[Browser]:
     arguments = ["--use-fake-device-for-media-stream", "--disable-gpu"]
     if os.geteuid() == 0:
         arguments.append("--no-sandbox")  # Chromium's own sandbox refuses to run as root
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        launched = playwright.chromium.launch(executable_path=chromium, args=arguments)
         yield launched
         launched.close()
 
@@ -113,7 +120,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def library(filled: Path, browser: Browser) -> Iterator[str]:
+def library(filled: Path, chromium: Path) -> Iterator[str]:
     """The URL of a server whose gallery no test changes."""
     with serve(filled) as served:
         yield served.url
@@ -129,7 +136,7 @@ def workshop(filled: Path, browser: Browser, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="session")
-def crowd(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def crowd(chromium: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a server with more than a thousand pictures."""
     with serve(fill_with_many(init(tmp_path_factory.mktemp("crowd") / "gallery"), MANY)) as served:
         yield served.url

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -18,13 +18,16 @@ from scripts.milvus import QUICK, CannotStart, MilvusServer
 
 from tests.conftest import absent
 
+PATIENT = QUICK | {"COMMON_SESSION_TTL": "60"}
+"""For the server that nobody kills: on a busy machine it must not give itself up for a lease that it renewed late."""
+
 
 @cache
 def _started() -> str:
     """The address of this run's server, or why there is none."""
     if named := os.environ.get("LOOKALIKE_MILVUS_URL"):
         return named
-    own = own_server()
+    own = own_server(settings=PATIENT)
     try:
         server = own.__enter__()
     except CannotStart as problem:
@@ -42,11 +45,11 @@ def milvus_url() -> str:
 
 
 @contextmanager
-def own_server(*, password: bool = False) -> Iterator[MilvusServer]:
+def own_server(*, password: bool = False, settings: Mapping[str, str] = QUICK) -> Iterator[MilvusServer]:
     """A server of a suite's own, to be killed and frozen; raises CannotStart."""
     folder = Path(tempfile.mkdtemp(prefix="milvus-"))
     try:
-        server = MilvusServer(folder, settings=QUICK, password=password)
+        server = MilvusServer(folder, settings=dict(settings), password=password)
         try:
             yield server.start()
         finally:

@@ -20,6 +20,8 @@ from lookalike.catalog.schema import claims, followers
 from lookalike.catalog.values import check_text
 from lookalike.errors import Unavailable
 
+FROZEN_SECONDS = 900
+"""A holder that says nothing for so long is taken for frozen: the server frees its claim, and it notes nothing more."""
 RENEW_SECONDS = 600.0
 """A transaction that is open for so long is ended and begun anew: an old one keeps the server from clearing up."""
 
@@ -92,7 +94,7 @@ class Claim:
 
 def _lock(held: Connection, name: str) -> bool:
     """Begin a transaction that holds the row of a claim; False where another one does."""
-    held.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+    held.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{FROZEN_SECONDS}s'"))
     row = select(claims.c.name).where(claims.c.name == name).with_for_update(skip_locked=True)
     return held.execute(row).one_or_none() is not None
 
