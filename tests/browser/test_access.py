@@ -86,6 +86,7 @@ def test_the_link_that_the_server_prints_signs_in(locked: Locked, open_page: Ope
 
 def test_tenants_are_chosen_and_their_pictures_shown(library: str, open_page: OpenPage) -> None:
     page = open_page(library)
+    expect(page.locator(".hero-lead")).to_contain_text("pictures")  # by now its buttons listen
     page.get_by_role("button", name="Settings").click()
     page.get_by_label("Tenant, where the key may choose").fill("nobody here")
     page.get_by_role("button", name="Apply").click()
