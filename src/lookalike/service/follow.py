@@ -189,9 +189,8 @@ class SharedFollower:
     def _renew(self, claim: Claim) -> int:
         with self._pipeline.index.rebuilding() as fresh:
             applied = self._replay(fresh, 0, claim, None)
-            self._check(
-                0, "was not built anew", UnsupportedQuery
-            )  # the claim may have been lost to one who released features
+            # the claim may have been lost to one who released features
+            self._check(0, "was not built anew", UnsupportedQuery)
             return applied
 
     def _leave(self, applied: int, claim: Claim) -> None:

@@ -1,5 +1,6 @@
 """What the service counts, in the form that Prometheus reads."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -65,14 +66,14 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-class Gauged:
+class Gauged(ABC):
     """A value, or values by one label, worked out when asked for."""
 
     label: str | None = None
 
+    @abstractmethod
     def values(self) -> Mapping[str, float]:
         """The values by their label's value; by "" where there is no label."""
-        raise NotImplementedError
 
 
 class _Asked(Collector):
