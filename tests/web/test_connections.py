@@ -1,5 +1,6 @@
 """Clients that take their time, against a real server process and over real sockets."""
 
+import asyncio
 import contextlib
 import socket
 import subprocess
@@ -10,12 +11,18 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.server import ServerState
+
+from lookalike.web.connections import UVICORN, PatientProtocol
 
 HEADER, BODY, STALL, KEEP = 1.0, 1.0, 1.5, 1
 SERVER = f"""
 import sys
 from pathlib import Path
 import uvicorn
+from fastapi import FastAPI
 from lookalike.catalog import Catalog
 from lookalike.web.admission import Access
 from lookalike.web.connections import UVICORN, PatientProtocol
@@ -51,6 +58,28 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 def link(port: int) -> Iterator[socket.socket]:
     with socket.create_connection(("127.0.0.1", port), timeout=10) as made:
         yield made
+
+
+def test_answers_leave_at_once() -> None:
+    """Not when the client acknowledges what came before, some 40 ms later (Nagle's algorithm)."""
+
+    async def connect() -> int:
+        config = uvicorn.Config(FastAPI(), **UVICORN)
+        protocol = PatientProtocol(config, ServerState(), {})
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            serving = await asyncio.get_running_loop().create_server(lambda: protocol, sock=listening)
+            _, writer = await asyncio.open_connection(*listening.getsockname())
+            while getattr(protocol, "transport", None) is None:
+                await asyncio.sleep(0.01)
+            no_delay: int = protocol.transport.get_extra_info("socket").getsockopt(
+                socket.IPPROTO_TCP, socket.TCP_NODELAY
+            )
+            writer.close()
+            serving.close()
+            await asyncio.sleep(0.05)
+        return no_delay
+
+    assert asyncio.run(connect()) == 1
 
 
 GET = b"GET /v1/who HTTP/1.1\r\nHost: localhost\r\n"

@@ -1,13 +1,14 @@
 """The parts that a multi-index hashing index is made of: large sorted runs, and a small buffer of the newest rows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.stores.mih_nearest import Nearest, Scope, found_in
+from lookalike.stores.mih_nearest import Bits, Nearest, Scope, found_in
 from lookalike.stores.mih_tables import SCAN, Codes, Plan, RowNumbers, Tables, count_equal_bytes
 from lookalike.types import Ids
 
@@ -16,6 +17,7 @@ PICK = 5.0
 LOOK_UP = 150.0
 """Finding the row of one id, in nanoseconds."""
 _BLOCK = 1 << 15  # rows scanned at a time: 256 KB, they stay in the cache while all queries pass over them
+_ABREAST = 8  # queries compared at a time: few long calls of numpy hinder other threads less than many short ones
 
 Picked = NDArray[Any]
 
@@ -55,6 +57,10 @@ class Tenants:
             return np.full(len(rows), place is not None)
         same: NDArray[np.bool_] = self.of[rows] == place
         return same
+
+    def only(self, tenant: int) -> bool:
+        """Whether every row is the tenant's."""
+        return len(self.names) == 1 and bool(self.names[0] == tenant)
 
     def count(self, tenant: int) -> int:
         """How many rows the tenant has."""
@@ -135,10 +141,7 @@ class Run:
         for start in range(0, count, _BLOCK):
             rows = None if picked is None else picked[start : start + _BLOCK]
             block = self.codes[start : start + _BLOCK] if rows is None else self.codes[rows]
-            for code, best in zip(codes, nearest, strict=True):
-                near, distances = compare(block, code, best.radius, scope.equal_bytes)
-                if not len(near):
-                    continue
+            for best, near, distances in compare(block, codes, nearest, scope.equal_bytes):
                 hits = near + start if rows is None else rows[near]
                 keep = self._admitted(hits, scope)
                 if keep is not None:
@@ -183,7 +186,7 @@ class Run:
         keep = None
         if len(self.dead):
             keep = ~found_in(rows, self.dead)
-        if scope.tenant is not None:
+        if scope.tenant is not None and not self.tenants.only(scope.tenant):
             own = self.tenants.among(rows, scope.tenant)
             keep = own if keep is None else keep & own
         if scope.allowed is not None:
@@ -237,10 +240,7 @@ class Fresh:
 
     def scan(self, codes: Sequence[np.uint64], nearest: Sequence[Nearest], scope: Scope) -> None:
         """Compare every row with every query."""
-        for code, best in zip(codes, nearest, strict=True):
-            near, distances = compare(self.codes[: self.count], code, best.radius, scope.equal_bytes)
-            if not len(near):
-                continue
+        for best, near, distances in compare(self.codes[: self.count], codes, nearest, scope.equal_bytes):
             keep = self.alive[near]
             if scope.tenant is not None:
                 keep &= self.tenants[near] == scope.tenant
@@ -250,11 +250,21 @@ class Fresh:
             best.add(distances[keep], ids[keep])
 
 
-def compare(codes: Codes, code: np.uint64, radius: int, equal_bytes: int) -> tuple[Picked, NDArray[np.uint8]]:
-    """Which codes lie within the radius (and have so many equal bytes), and their distances."""
-    differing = codes ^ code
-    bits = np.bitwise_count(differing)
-    near = (bits <= radius).nonzero()[0]
-    if equal_bytes and len(near):
-        near = near[count_equal_bytes(differing[near]) >= equal_bytes]
-    return near, bits[near]
+def compare(
+    rows: Codes, codes: Sequence[np.uint64], nearest: Sequence[Nearest], equal_bytes: int
+) -> Iterator[tuple[Nearest, Picked, Bits]]:
+    """For each query: which rows lie within its radius (and have so many equal bytes), if any, and their distances."""
+    for first in range(0, len(codes), _ABREAST):
+        bests = nearest[first : first + _ABREAST]
+        differing = rows ^ np.array(codes[first : first + _ABREAST], np.uint64)[:, None]
+        bits = np.bitwise_count(differing)
+        near = np.flatnonzero(bits <= np.array([[best.radius] for best in bests], np.uint8))
+        if equal_bytes and len(near):
+            near = near[count_equal_bytes(differing.reshape(-1)[near]) >= equal_bytes]
+        if not len(near):
+            continue
+        ends = np.searchsorted(near, len(rows) * np.arange(len(bests) + 1))
+        for place, (begin, end) in enumerate(pairwise(ends.tolist())):
+            if begin < end:
+                found = near[begin:end] - place * len(rows)
+                yield bests[place], found, bits[place, found]
