@@ -3,8 +3,8 @@
     python -m benchmarks.serving [--pictures 1000000] [--full 2000] [--seconds 20] [--clients 16]
 
 Hash-only: JPEG photos are searched for in a gallery of synthetic hashes, by one client and by many; then with one
-request in ten a write; then by ten times as many clients as threads. The overhead is what one client measures beyond
-the stages that the answer itself names. Full: both generations over so many synthetic pictures. Batching: threads that
+request in ten a write; then by ten times as many clients as threads, who write too, and every acknowledged write is
+asked for afterwards. The overhead is what one client measures beyond the stages that the answer itself names. Full: both generations over so many synthetic pictures. Batching: threads that
 encode one picture each with the network, merged and not. The clients take part of the same machine.
 """
 
@@ -106,12 +106,13 @@ def ask(connection: HTTPConnection, method: str, path: str, body: bytes) -> tupl
 
 @dataclass
 class Load:
-    """What clients met: milliseconds of the answered requests, statuses, milliseconds of refusals and of stages."""
+    """What clients met: milliseconds of the answered requests, of refusals and beyond the stages; statuses; writes."""
 
     ms: list[float] = field(default_factory=list)
     refused_ms: list[float] = field(default_factory=list)
     beyond_ms: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
+    written: set[str] = field(default_factory=set)
 
     def row(self, seconds: float) -> Row:
         """The figures."""
@@ -140,7 +141,7 @@ def press(place: tuple[str, int], queries: list[bytes], clients: int, seconds: f
         while time.monotonic() < until:
             query = rng.choice(queries)
             write = rng.random() < writes
-            path = f"/v1/images/w{number}-{rng.randrange(1000)}" if write else "/v1/search?k=10"
+            path = f"/v1/images/w{clients}-{number}-{rng.randrange(1000)}" if write else "/v1/search?k=10"
             began = time.perf_counter()
             status, body = ask(connection, "PUT" if write else "POST", path, query)
             ms = (time.perf_counter() - began) * 1000
@@ -150,13 +151,21 @@ def press(place: tuple[str, int], queries: list[bytes], clients: int, seconds: f
                     load.refused_ms.append(ms)
                     continue
                 load.ms.append(ms)
-                if not write:
+                if write:
+                    load.written.add(path)
+                else:
                     load.beyond_ms.append(ms - sum(json.loads(body)["took_ms"].values()))
         connection.close()
 
     with ThreadPoolExecutor(clients) as pool:
         list(pool.map(client, range(clients)))
-    return load.row(seconds)
+    row = load.row(seconds)
+    if writes:
+        connection = HTTPConnection(*place, timeout=120)
+        there = [ask(connection, "GET", path, b"")[0] == 200 for path in sorted(load.written)]
+        connection.close()
+        row |= {"written": len(there), "lost": there.count(False)}
+    return row
 
 
 def measure(what: str, settings: argparse.Namespace, pipelines: tuple[str, ...], pictures: int) -> list[Row]:
@@ -171,7 +180,7 @@ def measure(what: str, settings: argparse.Namespace, pipelines: tuple[str, ...],
                 ("one client", 1, 0.0),
                 (f"{settings.clients} clients", settings.clients, 0.0),
                 (f"{settings.clients} clients, a tenth writes", settings.clients, 0.1),
-                (f"{settings.clients * 10} clients", settings.clients * 10, 0.0),
+                (f"{settings.clients * 10} clients, a tenth writes", settings.clients * 10, 0.1),
             ]
             press((host, port), queries, 2, 2.0)  # everything is loaded before the clock starts
             for name, clients, writes in loads:
