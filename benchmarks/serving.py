@@ -76,7 +76,7 @@ def fill(folder: Path, pipelines: tuple[str, ...], pictures: int) -> None:
             )
         for opened in gallery.status().pipelines:
             print(f"  {opened.name}: {opened.rows:,} rows", flush=True)
-        gallery.keep_up()
+        gallery.repair()  # the catalog was filled behind its back: index it, and save the index
 
 
 @contextmanager
