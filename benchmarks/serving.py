@@ -4,8 +4,9 @@
 
 Hash-only: JPEG photos are searched for in a gallery of synthetic hashes, by one client and by many; then with one
 request in ten a write; then by ten times as many clients as threads, who write too, and every acknowledged write is
-asked for afterwards. The overhead is what one client measures beyond the stages that the answer itself names. Full: both generations over so many synthetic pictures. Batching: threads that
-encode one picture each with the network, merged and not. The clients take part of the same machine.
+asked for afterwards. The overhead is what one client measures beyond the stages that the answer itself names. Full:
+both generations over so many synthetic pictures. Batching: threads that encode one picture each with the network,
+merged and not. The clients take part of the same machine.
 """
 
 import argparse

@@ -31,10 +31,17 @@ def normalise(rows: NDArray[Any]) -> Distances:
 
     The length is taken in double precision, so that a unit row comes out as it went in, give or take one rounding.
     """
-    wide: NDArray[np.float64] = np.asarray(rows, np.float64)
-    length = np.sqrt(np.einsum("ij,ij->i", wide, wide))[:, None]
-    unit: NDArray[np.float64] = np.divide(wide, length, out=np.zeros_like(wide), where=length > 0)
-    return unit.astype(np.float32, copy=False)
+    rows = np.asarray(rows)
+    unit = np.empty(rows.shape, np.float32)
+    step = max(1, WORK // max(1, rows.shape[1]))
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        wide: NDArray[np.float64] = rows[part].astype(np.float64)
+        length = np.sqrt(np.einsum("ij,ij->i", wide, wide))
+        length[length == 0] = 1
+        wide /= length[:, None]
+        unit[part] = wide
+    return unit
 
 
 def paired(metric: Metric, a: Features, b: Features) -> Distances:

@@ -10,7 +10,7 @@ from lookalike.stores.milvus_collection import MAX_PARTITIONS, Collection
 from lookalike.stores.milvus_server import STRONG, Server
 from lookalike.types import Features, FeatureSpec, Ids
 
-ROWS = 2000
+ROWS = 2048
 """Rows in one request: 4 MB of 512 floats."""
 BYTES = 16 << 20
 """Bytes in one request; a message of Milvus holds 64 MB."""
