@@ -4,12 +4,9 @@ LOOKALIKE_ELASTICSEARCH_URL (elasticsearch://HOST:PORT) names another server to 
 whose names begin with `test-`.
 """
 
-import atexit
-import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,28 +14,21 @@ from elasticsearch import Elasticsearch
 from scripts.elasticsearch import Missing, Node, running
 
 from tests.conftest import absent
+from tests.engines import shared
 
 
-@cache
-def _started() -> str:
-    """The URL of this run's server, or why there is none."""
-    if named := os.environ.get("LOOKALIKE_ELASTICSEARCH_URL"):
-        return named
-    one = running(quick=True)
+@contextmanager
+def _own() -> Iterator[str]:
     try:
-        nodes = one.__enter__()
+        with running(quick=True) as started:
+            yield url_of(started[0])
     except Missing as problem:
-        return f"no Elasticsearch: {problem}"
-    atexit.register(one.__exit__, None, None, None)
-    return url_of(nodes[0])
+        raise shared.Missing(problem) from problem
 
 
 def server() -> str:
     """The URL of this run's server; skips the test where there is none, or fails it where all are required."""
-    url = _started()
-    if not url.startswith("elasticsearch://"):
-        absent(url)
-    return url
+    return shared.url_of("Elasticsearch", "LOOKALIKE_ELASTICSEARCH_URL", _own)
 
 
 def url_of(node: Node) -> str:

@@ -4,44 +4,34 @@ LOOKALIKE_MILVUS_URL (milvus://HOST:PORT) names another server to use, on which 
 begin with `lookalike_test`.
 """
 
-import atexit
-import os
 import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 from scripts.milvus import QUICK, CannotStart, MilvusServer
 
 from tests.conftest import absent
+from tests.engines import shared
 
 PATIENT = QUICK | {"COMMON_SESSION_TTL": "60"}
 """For the server that nobody kills: on a busy machine it must not give itself up for a lease that it renewed late."""
 
 
-@cache
-def _started() -> str:
-    """The address of this run's server, or why there is none."""
-    if named := os.environ.get("LOOKALIKE_MILVUS_URL"):
-        return named
-    own = own_server(settings=PATIENT)
+@contextmanager
+def _own() -> Iterator[str]:
     try:
-        server = own.__enter__()
+        with own_server(settings=PATIENT) as server:
+            yield server.url
     except CannotStart as problem:
-        return f"no Milvus server: {problem}"
-    atexit.register(own.__exit__, None, None, None)
-    return server.url
+        raise shared.Missing(problem) from problem
 
 
 def milvus_url() -> str:
     """The address of this run's server; skips the test where there is none, or fails it where all are required."""
-    url = _started()
-    if not url.startswith("milvus://"):
-        absent(url)
-    return url
+    return shared.url_of("Milvus", "LOOKALIKE_MILVUS_URL", _own)
 
 
 @contextmanager

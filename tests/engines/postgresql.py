@@ -3,8 +3,6 @@
 LOOKALIKE_POSTGRESQL_URL names another server to use, on which the suites may make databases.
 """
 
-import atexit
-import os
 import shutil
 import subprocess
 import sys
@@ -12,14 +10,13 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
-import pytest
 from sqlalchemy import NullPool, create_engine, make_url
 
+from tests.engines import shared
+
 SCRIPT = Path(__file__).parents[2] / "scripts" / "postgresql.py"
-REQUIRED = os.environ.get("REQUIRE_ENGINES") == "1"
 
 
 def script(*words: str, check: bool = True) -> str:
@@ -42,33 +39,18 @@ def cluster(*, fast: bool, parent: Path | None = None) -> Iterator[tuple[Path, s
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@cache
-def _started() -> str | None:
-    """The URL of this run's server, None where none can be had; `_why_not` says why."""
-    if named := os.environ.get("LOOKALIKE_POSTGRESQL_URL"):
-        return named
-    shared = cluster(fast=True)
+@contextmanager
+def _own() -> Iterator[str]:
     try:
-        _, url = shared.__enter__()
-    except RuntimeError as error:
-        _why_not.append(str(error))
-        return None
-    atexit.register(shared.__exit__, None, None, None)
-    return url
-
-
-_why_not: list[str] = []
+        with cluster(fast=True) as (_, url):
+            yield url
+    except RuntimeError as problem:
+        raise shared.Missing(problem) from problem
 
 
 def server() -> str:
     """The URL of this run's server; skips the test where there is none, or fails it where all are required."""
-    url = _started()
-    if url is None:
-        why = f"no PostgreSQL: {''.join(_why_not)}"
-        if REQUIRED:
-            pytest.fail(f"{why}, and REQUIRE_ENGINES=1 forbids skipping")
-        pytest.skip(why)
-    return url
+    return shared.url_of("PostgreSQL", "LOOKALIKE_POSTGRESQL_URL", _own)
 
 
 @contextmanager
