@@ -2,8 +2,8 @@
 
     python -m benchmarks.ingest [--files 10000] [--both 400]
 
-Hash-only: JPEG files into a new gallery, against bare decoding at 1/8 scale on all cores, and against
-`imagehash.phash` on one core. Both generations: against the bare encoder fed from memory. Taken in turns.
+Hash-only: JPEG files into a new gallery, against bare decoding on all cores, at 1/8 scale (less than the hash wants of
+small photos) and at the scale that the hash wants, and against `imagehash.phash` on one core. Both generations: against the bare encoder fed from memory. Taken in turns.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from itertools import cycle, islice
+from math import ceil
 from pathlib import Path
 
 import imagehash
@@ -25,6 +26,7 @@ from benchmarks.machine import describe, write_rows
 from benchmarks.photos import photos
 from lookalike.config import GallerySettings, Settings, from_environment
 from lookalike.features import load_encoder
+from lookalike.features.phash import OVERSAMPLE, SIDE
 from lookalike.imaging import prepare
 from lookalike.wiring import create_gallery, open_gallery
 
@@ -33,7 +35,10 @@ import sys
 from PIL import Image
 for path in sys.stdin.read().split("\\0"):
     with Image.open(path) as image:
-        image.draft("RGB", (image.width // 8, image.height // 8))
+        if len(sys.argv) > 1:
+            image.draft("L", (int(sys.argv[1]), int(sys.argv[1])))
+        else:
+            image.draft("RGB", (image.width // 8, image.height // 8))
         image.load()
 """
 
@@ -53,12 +58,16 @@ def make_files(folder: Path, n: int) -> list[Path]:
     return paths
 
 
-def bare(paths: list[Path]) -> float:
-    """Pictures a second: read and decode at 1/8 scale, a process a core, nothing else."""
+def bare(paths: list[Path], least: int | None = None) -> float:
+    """Pictures a second: read and decode, a process a core, nothing else.
+
+    At 1/8 scale in colour; or grey, at the smallest scale that leaves `least` pixels a side.
+    """
     cores = int(describe()["cores"])
     parts = [paths[n::cores] for n in range(cores)]
     started = time.perf_counter()
-    children = [subprocess.Popen([sys.executable, "-c", BARE], stdin=subprocess.PIPE) for _ in parts]
+    scale = [] if least is None else [str(least)]
+    children = [subprocess.Popen([sys.executable, "-c", BARE, *scale], stdin=subprocess.PIPE) for _ in parts]
     for child, part in zip(children, parts, strict=True):
         assert child.stdin is not None
         child.stdin.write("\0".join(map(str, part)).encode())
@@ -111,7 +120,7 @@ def compare(title: str, runs: dict[str, Callable[[], float]], turns: int) -> lis
     medians = {name: statistics.median(float(str(r["per_second"])) for r in rows if r["what"] == name) for name in runs}
     reference = next(iter(medians.values()))
     for name, median in medians.items():
-        print(f"  {name:40}{median:10.1f}/s{median / reference:8.2f} x")
+        print(f"  {name:48}{median:10.1f}/s{median / reference:8.2f} x")
     return rows
 
 
@@ -131,6 +140,7 @@ def main() -> None:
         few = paths[:: max(1, len(paths) // 1000)]
         hashes = {
             "bare decoding at 1/8, all cores": lambda: bare(paths),
+            "bare decoding as the hash wants it, all cores": lambda: bare(paths, ceil(SIDE * OVERSAMPLE)),
             "adding, hashes only": lambda: ours(folder, paths, ("phash",), settings),
             "imagehash, one core": lambda: peer(few),
         }

@@ -15,6 +15,7 @@ from PIL import Image
 from lookalike.errors import ImageRejected
 from lookalike.imaging.clean import cut, find_border
 from lookalike.imaging.decode import Decoded, decode
+from lookalike.imaging.lanczos import lanczos
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
 from lookalike.imaging.thumbnail import SIDE, thumbnail_of
 from lookalike.types import Border, InputSpec, Pixels, Prepared
@@ -121,16 +122,20 @@ def prepare(
 
 
 def resize_to(rgb: Pixels, spec: InputSpec) -> Pixels:
-    """The picture in the size and mode of an input: exactly what Pillow's `convert` and then `resize` give.
+    """The picture in the size and mode of an input: what Pillow's `convert` and then `resize` give, exactly or nearly.
 
     `rgb` is (height, width, 3), or (height, width) where grey was decoded; the result is (spec.height, spec.width, 3)
     or (spec.height, spec.width). "nearest" equals `load_img(target_size=...)` of Keras, which calls the same.
     """
+    quick = spec.approximate and spec.mode == "L" and spec.resample == "lanczos"
+    if quick and rgb.ndim == 2:
+        return lanczos(rgb, spec.width, spec.height)
     image = Image.fromarray(rgb)
     if image.mode != spec.mode:
         image = image.convert(spec.mode)
-    size = (spec.width, spec.height)
-    return np.asarray(image.resize(size, _RESAMPLE[spec.resample], reducing_gap=spec.reducing_gap))
+    if quick:
+        return lanczos(np.asarray(image), spec.width, spec.height)
+    return np.asarray(image.resize((spec.width, spec.height), _RESAMPLE[spec.resample]))
 
 
 def _box(inputs: Sequence[InputSpec], least_width: int) -> tuple[int, int] | None:

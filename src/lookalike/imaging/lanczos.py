@@ -1,0 +1,47 @@
+"""Lanczos resampling of small grey pictures as two matrix products, in single precision and rounded once.
+
+Half the time of Pillow's for what a hash wants, where BLAS has one thread, as in the decoding processes.
+"""
+
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lookalike.types import Pixels
+
+GAP: Final = 4
+"""How many times larger than wanted the picture is at least when the products are taken; beyond twice that it is
+reduced by whole numbers first, which bounds the matrices and costs less."""
+_LOBES: Final = 3
+
+Weights = NDArray[np.float32]
+
+
+def lanczos(grey: Pixels, width: int, height: int) -> Pixels:
+    """A picture `(h, w)` uint8 resampled to `(height, width)` uint8, as by Pillow's LANCZOS but for rounding.
+
+    Like Pillow it clips between the two passes; Pillow 13 takes them in the order that costs less, here it is always
+    across and then down.
+    """
+    across, down = (max(1, n // (GAP * wanted)) for n, wanted in ((grey.shape[1], width), (grey.shape[0], height)))
+    if across > 1 or down > 1:
+        grey = np.asarray(Image.fromarray(grey).reduce((across, down)))
+    rows = (grey.astype(np.float32) @ _weights(grey.shape[1], width).T).clip(0, 255)  # clipped there as Pillow does
+    resampled: Pixels = np.rint((_weights(grey.shape[0], height) @ rows).clip(0, 255)).astype(np.uint8)
+    return resampled
+
+
+@lru_cache(maxsize=1024)
+def _weights(source: int, target: int) -> Weights:
+    """What each of the `source` pixels of a line gives to each of the `target` ones, (target, source): the sinc filter
+    with three lobes, widened to the scale, as Pillow has it."""
+    scale = source / target
+    reach = max(scale, 1.0)
+    centres = (np.arange(target) + 0.5) * scale
+    x = (np.arange(source)[None, :] + 0.5 - centres[:, None]) / reach
+    weights = np.where(np.abs(x) < _LOBES, np.sinc(x) * np.sinc(x / _LOBES), 0.0)
+    shares: Weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return shares
