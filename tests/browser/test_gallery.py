@@ -184,15 +184,22 @@ def test_several_are_selected_at_once(library: str, open_page: OpenPage, shot: S
     expect(page.get_by_role("toolbar")).to_have_count(0)
 
 
-def test_pictures_are_found_by_name_and_by_filter(library: str, open_page: OpenPage) -> None:
+def test_pictures_are_found_by_name_and_by_filter(library: str, open_page: OpenPage, shot: Shot) -> None:
     page = opened(open_page, library)
     view = page.locator("#gallery")
-    view.get_by_label("Find by name").fill("rocket")
-    expect(page.locator(".tile")).to_have_count(3)
-    view.get_by_label("Find by name").fill("photos/wine.jpg")
+    name = view.get_by_label("Name begins with")
+    keys = lambda: page.locator(".tile").evaluate_all("tiles => tiles.map((tile) => tile.dataset.key)")  # noqa: E731
+    name.fill("copies/cat")
+    expect(page.locator(".tile")).to_have_count(2)
+    assert keys() == ["copies/cat-grey.jpg", "copies/cat-scale_half.jpg"]
+    said(page, "2 found.")
+    shot(page, "gallery-found-by-name")
+    name.fill("photos/wine.jpg")
     expect(page.locator(".tile")).to_have_count(1)
-    view.get_by_label("Find by name").fill("nothing of this name")
+    name.fill("Photos/")
     expect(view.locator(".state h2")).to_have_text("No such picture")
+    expect(view.locator(".state")).to_contain_text("No name begins with “Photos/”. A name begins with its folder")
+    shot(page, "gallery-no-such-name")
     view.get_by_role("button", name="Show all").click()
     page.wait_for_selector(".tile")
     view.get_by_role("button", name="Filter", exact=True).click()

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from lookalike.catalog import Catalog, Put, Seen, at_storage_precision
 from lookalike.errors import BadInput, NotFound
@@ -203,6 +205,40 @@ def test_browsing_in_key_order_and_totals(catalog: Catalog, tenant: int) -> None
     assert (totals.images, totals.nbytes, totals.by_format) == (9, 9000, {"JPEG": 8, "PNG": 1})
     assert catalog.count(tenant) == 9
     assert catalog.totals(tenant + 1).images == 0
+
+
+AWKWARD = "aA%_\\é\u0301\ud7ff\ue000\uffff\U0001f408\U0010ffff'*["
+"""What a pattern would take for a wildcard, what other orders sort elsewhere, and the ends of Unicode's ranges."""
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    keys=st.sets(st.text(AWKWARD, min_size=1, max_size=4), max_size=12),
+    prefix=st.text(AWKWARD, max_size=3),
+    after=st.none() | st.text(AWKWARD, max_size=3),
+)
+def test_a_prefix_is_taken_as_it_is_written(
+    catalog: Catalog, tenant: int, keys: set[str], prefix: str, after: str | None
+) -> None:
+    catalog.delete(tenant, [record.key for record in catalog.browse(tenant)])
+    catalog.put([entry(tenant, key, key, features={}, attributes={"odd": len(key) % 2}) for key in keys])
+    expected = sorted(key for key in keys if key.startswith(prefix) and (after is None or key > after))
+    assert [record.key for record in catalog.browse(tenant, prefix=prefix, after=after)] == expected
+    seen: list[str] = []
+    while page := catalog.browse(tenant, prefix=prefix, after=seen[-1] if seen else after, limit=2):
+        seen += [record.key for record in page]
+    assert seen == expected
+    odd = catalog.browse(tenant, prefix=prefix, after=after, conditions=[Condition("odd", "eq", 1)])
+    assert [record.key for record in odd] == [key for key in expected if len(key) % 2]
+    assert catalog.browse(tenant + 1, prefix=prefix) == []
+
+
+def test_no_key_begins_with_what_cannot_be_in_one(catalog: Catalog, tenant: int) -> None:
+    catalog.put([entry(tenant, "a")])
+    assert catalog.browse(tenant, prefix="a\0") == catalog.browse(tenant, prefix="\udcff") == []
+    for after in ("a\0", "\udcff"):
+        with pytest.raises(BadInput, match="go on after"):
+            catalog.browse(tenant, after=after)
 
 
 def test_thousands_of_keys_at_once(catalog: Catalog, tenant: int) -> None:

@@ -84,6 +84,9 @@ HOT: dict[str, Callable[[Catalog], Any]] = {
     "by pixels": lambda catalog: catalog.by_digest("pixels", None, [digest_of(catalog, 21)], limit=5),
     "browse": lambda catalog: catalog.browse(1, after="k000050000", limit=100),
     "the first page": lambda catalog: catalog.browse(1, limit=100),
+    "a prefix": lambda catalog: catalog.browse(1, prefix="k00005", limit=100),
+    "a page of a prefix": lambda catalog: catalog.browse(1, prefix="k0000", after="k000050000", limit=100),
+    "a prefix and a filter": lambda catalog: catalog.browse(1, prefix="k00005", conditions=[Condition("x", "eq", 1)]),
     "changes": lambda catalog: catalog.changes(HASH, ROWS // 2, 1000),
     "the first changes": lambda catalog: catalog.changes(VECTOR, 0, 1000, attributes=True),
     "the last changes": lambda catalog: catalog.changes(VECTOR, LAST - 100, 1000),
@@ -120,6 +123,33 @@ def test_no_hot_query_reads_a_whole_table(full: Catalog, name: str) -> None:
                 whole = _whole_sqlite if dialect == "sqlite" else _whole_postgresql
                 assert not (found := whole(conn, statement, parameters)), f"{found} in {statement}"
     assert explained
+
+
+@pytest.mark.parametrize("after", [None, "k000050150"])
+def test_a_prefix_is_a_range_of_the_index(full: Catalog, after: str | None) -> None:
+    """Keys before and beyond it are not even looked at, also by a page in its middle."""
+    dialect = full._engine.dialect.name
+    said: list[tuple[str, Any]] = []
+
+    def hear(conn: Connection, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool) -> None:
+        said.append((statement, parameters))
+
+    event.listen(full._engine, "before_cursor_execute", hear)
+    try:
+        found = full.browse(1, prefix="k0000502", after=after, limit=1000)
+    finally:
+        event.remove(full._engine, "before_cursor_execute", hear)
+    assert [record.key for record in found] == [f"k{n:09d}" for n in range(50200, 50300) if n % 10]
+    [(statement, parameters)] = [one for one in said if "FROM images" in one[0]]
+    with full._read() as conn:
+        if dialect == "sqlite":
+            plan = [row[3] for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+            assert any(line.endswith("(tenant_id=? AND key>? AND key<?)") for line in plan), plan
+        else:
+            rows = conn.exec_driver_sql(f"EXPLAIN {statement}", parameters).scalars().all()
+            conditions = [line for line in rows if "Index Cond" in line and "tenant_id" in line]
+            assert conditions, rows
+            assert all("key >" in line and "key <" in line for line in conditions), rows
 
 
 def _whole_sqlite(conn: Connection, statement: str, parameters: Any) -> list[str]:

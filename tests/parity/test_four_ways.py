@@ -283,6 +283,19 @@ def test_lists_in_parts(filled: Ways) -> None:
     assert [told_record(line) for line in lines] == [told_record(r) for r in filled.library.ls(limit=4, where=where)]
 
 
+@pytest.mark.parametrize("prefix", ["", "1", "sub/", "Sub/", "copy of", "twin ü", "%", "1.png", "1.png/", "\udcff"])
+def test_lists_of_a_prefix(filled: Ways, prefix: str) -> None:
+    ours = [told_record(record) for record in filled.library.ls(prefix=prefix)]
+    assert [record["key"] for record in ours] == [r.key for r in filled.library.ls() if r.key.startswith(prefix)]
+    assert [told_record(record) for record in filled.client.ls(prefix=prefix)] == ours
+    parts = [told_record(record) for record in filled.client.ls(prefix=prefix, after="sub/3.png", limit=2)]
+    assert parts == [told_record(record) for record in filled.library.ls(prefix=prefix, after="sub/3.png", limit=2)]
+    assert [told_record(line) for line in filled.command("ls", "--prefix", prefix).lines] == ours
+    if prefix != "\udcff":  # which no request can say
+        told = filled.http.get("/v1/images", params={"prefix": prefix}).json()["images"]
+        assert [told_record(image) for image in told] == ours
+
+
 def test_comparing(filled: Ways, folder: Path) -> None:
     pairs = [("1.png", "copy of 1.jpg"), ("1.png", "2.png"), ("2.png", "twin ü.png"), ("1.png", "flat.png")]
     for a, b in pairs:
@@ -360,6 +373,7 @@ ERRORS: list[tuple[Any, type[LookalikeError], list[object]]] = [
     (lambda to: to.not_a_match(["1.png"]), BadInput, []),
     (lambda to: to.not_a_match(["1.png", "none"]), NotFound, []),
     (lambda to: to.ls(limit=0), BadInput, []),
+    (lambda to: to.ls(after="\udcff"), BadInput, []),
     (lambda to: list(to.duplicates(pipelines=["x"])), BadInput, ["duplicates", "--pipeline", "x"]),
 ]
 

@@ -180,6 +180,22 @@ def test_lists_go_on_where_they_stopped(tenant: TestClient) -> None:
     problem(tenant.get("/v1/images", params={"filter": "["}), 400, "bad-input")
 
 
+def test_a_prefix_is_taken_as_it_is_written(tenant: TestClient) -> None:
+    keys = ["%", "%a", "A/1", "a/1", "a/2", "a_1", "ab", "ü/1", "\U0010ffff"]
+    for n, key in enumerate(keys):
+        put(tenant, key, n, odd=bool(n % 2))
+
+    def listed(**params: str | int) -> list[str]:
+        return [image["key"] for image in tenant.get("/v1/images", params=params).json()["images"]]
+
+    for prefix in ("", "%", "_", "a", "a/", "a_", "A", "ü", "u", "\U0010ffff", "a\0", "a/1", "a/12"):
+        assert listed(prefix=prefix) == [key for key in keys if key.startswith(prefix)], prefix
+    assert listed(prefix="a/", filter='{"odd": true}') == ["a/1"]
+    first = tenant.get("/v1/images", params={"prefix": "a", "limit": 2}).json()
+    assert ([image["key"] for image in first["images"]], first["total"]) == (["a/1", "a/2"], None)
+    assert listed(prefix="a", limit=2, cursor=first["next"]) == ["a_1", "ab"]
+
+
 def test_many_are_deleted_by_key_or_filter(tenant: TestClient) -> None:
     for n in range(6):
         put(tenant, f"{n}", n, odd=bool(n % 2))

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from lookalike.catalog import reading, writing
 from lookalike.catalog.connected import Connected, check_limit
 from lookalike.catalog.schema import images, meta, tenants
-from lookalike.catalog.values import Known, Totals, Twin, storable
+from lookalike.catalog.values import Known, Totals, Twin, check_text, storable
 from lookalike.errors import NotFound
 from lookalike.types import Condition, FeatureSpec, Ids, Record
 
@@ -90,12 +90,23 @@ class Looking(Connected):
             return reading.ids_where(conn, tenant_id, conditions)
 
     def browse(
-        self, tenant_id: int, *, after: str | None = None, limit: int = 1000, conditions: Sequence[Condition] = ()
+        self,
+        tenant_id: int,
+        *,
+        after: str | None = None,
+        limit: int = 1000,
+        conditions: Sequence[Condition] = (),
+        prefix: str = "",
     ) -> list[Record]:
-        """Up to `limit` pictures by key (code point order); the last key is the next call's `after`."""
+        """Up to `limit` pictures by key (code point order), of those whose keys begin with `prefix`.
+
+        The last key is the next call's `after`. Raises BadInput for one that cannot be a key.
+        """
         check_limit(limit)
+        if after is not None:
+            check_text("the key to go on after", after)
         with self._read() as conn:
-            return reading.browse(conn, tenant_id, after, limit, conditions)
+            return reading.browse(conn, tenant_id, after, limit, conditions, prefix)
 
     def count(self, tenant_id: int | None = None) -> int:
         """How many pictures there are."""

@@ -1,5 +1,6 @@
 """Looking things up: every function works inside a transaction that its caller has opened."""
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -140,13 +141,37 @@ def ids_where(conn: Connection, tenant_id: int | None, conditions: Sequence[Cond
 
 
 def browse(
-    conn: Connection, tenant_id: int, after: str | None, limit: int, conditions: Sequence[Condition]
+    conn: Connection,
+    tenant_id: int,
+    after: str | None,
+    limit: int,
+    conditions: Sequence[Condition],
+    prefix: str,
 ) -> list[Record]:
-    """Up to `limit` pictures with keys beyond `after`, by key."""
+    """Up to `limit` pictures with keys beyond `after` that begin with `prefix`, by key.
+
+    A prefix is a range of keys, so that an index serves it and no character of it means anything but itself.
+    """
+    if not storable(prefix):
+        return []
     query = _RECORD.where(images.c.tenant_id == tenant_id, to_sql(conditions, conn.dialect.name))
-    if after is not None:
+    # One lower bound alone: of two, SQLite would look up the first and try every key from there on against the other.
+    if after is not None and after >= prefix:
         query = query.where(images.c.key > after)
+    elif prefix:
+        query = query.where(images.c.key >= prefix)
+    if (end := end_of(prefix)) is not None:
+        query = query.where(images.c.key < end)
     return [_to_record(row) for row in conn.execute(query.order_by(images.c.key).limit(limit))]
+
+
+def end_of(prefix: str) -> str | None:
+    """The lowest text, by code point, beyond every text that begins with `prefix`; None where there is none."""
+    kept = prefix.rstrip(chr(sys.maxunicode))
+    if not kept:
+        return None
+    following = ord(kept[-1]) + 1
+    return kept[:-1] + chr(0xE000 if following == 0xD800 else following)  # between these lie no characters
 
 
 def count(conn: Connection, tenant_id: int | None) -> int:

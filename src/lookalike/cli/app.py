@@ -170,6 +170,9 @@ def rm(
 def ls(
     session: Session,
     where: Where = None,
+    prefix: Annotated[
+        str, typer.Option(metavar="TEXT", show_default=False, help="Only keys that begin so; case counts.")
+    ] = "",
     limit: Annotated[
         int | None, typer.Option(metavar="N", min=0, show_default=False, help="Stop after so many pictures.")
     ] = None,
@@ -177,7 +180,7 @@ def ls(
     """List the pictures by key."""
     from lookalike.cli.pictures import ls
 
-    return ls(session, where, limit)
+    return ls(session, where, prefix, limit)
 
 
 @command(app, served=True, rich_help_panel=PICTURES)

@@ -45,10 +45,10 @@ def show(session: Session, key: str, *, preview: bool) -> int:
     return ExitCode.FINE
 
 
-def ls(session: Session, where: Sequence[str] | None, limit: int | None) -> int:
+def ls(session: Session, where: Sequence[str] | None, prefix: str, limit: int | None) -> int:
     """List records in the order of their keys, page by page."""
     with opened(session) as gallery:
-        for record in islice(_records(gallery, session, where), limit):
+        for record in islice(_records(gallery, session, where, prefix), limit):
             if session.json:
                 emit(record_object(record), flush=False)
             else:
@@ -58,10 +58,10 @@ def ls(session: Session, where: Sequence[str] | None, limit: int | None) -> int:
     return ExitCode.FINE
 
 
-def _records(gallery: Opened, session: Session, where: Sequence[str] | None) -> Iterator[Record]:
+def _records(gallery: Opened, session: Session, where: Sequence[str] | None, prefix: str) -> Iterator[Record]:
     conditions = parse_filter(where or ())
     after: str | None = None
-    while page := gallery.ls(tenant=session.tenant, after=after, limit=PAGE, where=conditions):
+    while page := gallery.ls(tenant=session.tenant, after=after, limit=PAGE, where=conditions, prefix=prefix):
         yield from page
         after = page[-1].key
 

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Unpack
 
+from lookalike.catalog.values import storable
 from lookalike.client.answers import answer_of, cluster_of, comparison_of, record_of, status_of, understood
 from lookalike.client.queries import compare_body, search_body
 from lookalike.client.room import PAGE, Room, cursor_of, path_of
@@ -78,17 +79,29 @@ class Asking(Room):
         return self._transport.ask(call).content
 
     def ls(
-        self, *, tenant: str = DEFAULT_TENANT, after: str | None = None, limit: int = 100, where: Filter | None = None
+        self,
+        *,
+        tenant: str = DEFAULT_TENANT,
+        after: str | None = None,
+        limit: int = 100,
+        where: Filter | None = None,
+        prefix: str = "",
     ) -> list[Record]:
-        """Records in the order of their keys, `limit` at a time, those after the key `after`."""
+        """Records in the order of their keys, `limit` at a time, those after the key `after`.
+
+        Only those whose keys begin with `prefix`, as it is written: case counts, and no character is a wildcard.
+        """
         if limit < 1:
             raise BadInput(f"a limit of {limit} makes no sense; 1 is the least")
+        if not storable(prefix):
+            return []  # no key begins so, and no request can say it
         records: list[Record] = []
         cursor = None if after is None else cursor_of(after)
         while len(records) < limit:
             params: dict[str, str | int] = {"limit": min(limit - len(records), PAGE)}
             params |= {"cursor": cursor} if cursor else {}
             params |= {"filter": json.dumps(where)} if where else {}
+            params |= {"prefix": prefix} if prefix else {}
             told = self._transport.json(Call("GET", "/v1/images", headers=self._headers(tenant), params=params))
             records += understood(lambda told: [record_of(one, self._named(tenant)) for one in told["images"]], told)
             cursor = told.get("next")

@@ -34,13 +34,23 @@ class SearchService(Changing, Asking):
         return self._thumbnails.get(self._tenant(tenant, key), key, size)
 
     def ls(
-        self, *, tenant: str = DEFAULT_TENANT, after: str | None = None, limit: int = 100, where: Filter | None = None
+        self,
+        *,
+        tenant: str = DEFAULT_TENANT,
+        after: str | None = None,
+        limit: int = 100,
+        where: Filter | None = None,
+        prefix: str = "",
     ) -> list[Record]:
-        """Records in the order of their keys, `limit` at a time, those after the key `after`."""
+        """Records in the order of their keys, `limit` at a time, those after the key `after`.
+
+        Only those whose keys begin with `prefix`, as it is written: case counts, and no character is a wildcard.
+        """
         tenant_id = self._catalog.tenant_id(tenant)
         if tenant_id is None:
             return []
-        return self._catalog.browse(tenant_id, after=after, limit=limit, conditions=conditions_of(where or {}))
+        conditions = conditions_of(where or {})
+        return self._catalog.browse(tenant_id, after=after, limit=limit, conditions=conditions, prefix=prefix)
 
     def duplicates(self, *, tenant: str = DEFAULT_TENANT, pipelines: Sequence[str] | None = None) -> Iterator[Cluster]:
         """Clusters of pictures that are copies of one another, as they are found; never all pairs."""

@@ -27,7 +27,9 @@ class ImageList(Told):
 
     images: list[Image]
     next: str | None = Field(description="The cursor to go on with; none at the end.")
-    total: int | None = Field(None, description="How many there are; told on the first page, without a filter.")
+    total: int | None = Field(
+        None, description="How many there are; told on the first page, without a filter and a prefix."
+    )
 
 
 class DeleteJson(Sent):
@@ -74,15 +76,22 @@ async def list_images(
     filter: Annotated[  # noqa: A002 - the parameter's name
         str | None, Query(description="A filter on attributes, as JSON.", examples=['{"album": "Alps"}'])
     ] = None,
+    prefix: Annotated[
+        str,
+        Query(
+            description="Those whose keys begin so, as it is written: case counts, and no character is a wildcard.",
+            examples=["alps/"],
+        ),
+    ] = "",
 ) -> Response:
     """In the order of their keys."""
     after, where = key_in(cursor), None if filter is None else read_object(filter)
 
     def listed() -> ImageList:
-        found = here.service.ls(tenant=caller.tenant, after=after, limit=limit + 1, where=where)
+        found = here.service.ls(tenant=caller.tenant, after=after, limit=limit + 1, where=where, prefix=prefix)
         page = found[:limit]
         goes_on = place_cursor(page[-1].key) if len(found) > limit else None
-        total = count_of(here, caller.tenant) if after is None and not where else None
+        total = count_of(here, caller.tenant) if after is None and not where and not prefix else None
         return ImageList(images=[Image.of(record) for record in page], next=goes_on, total=total)
 
     return answer(await here.work.run(listed))

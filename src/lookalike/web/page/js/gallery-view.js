@@ -1,4 +1,4 @@
-// The gallery: everything there is, adding to it, finding by name or filter, selecting and deleting.
+// The gallery: everything there is, adding to it, finding by the beginning of a name or by filter, selecting and deleting.
 import { say } from "./announce.js";
 import { button, h, icon, isTyping } from "./dom.js";
 import { endless } from "./endless.js";
@@ -13,6 +13,9 @@ import { allWell, errorBox, skeletons, stateBox } from "./states.js";
 import { openPicture, tile } from "./tile.js";
 import { uploadPanel } from "./upload-panel.js";
 import { count, pictures } from "./words.js";
+
+const BEGINNINGS = "A name begins with its folder, and capitals count: “Alps/IMG_1”.";
+const found = (list) => `${count(list.images.length)}${list.more ? "+" : ""} found`;
 
 /** `changed()` is called when pictures were added or deleted. */
 export function galleryView(root, { go, statusNow, mayWrite, changed }) {
@@ -29,9 +32,9 @@ export function galleryView(root, { go, statusNow, mayWrite, changed }) {
   const addFiles = async () => uploads.add(filesOfChoice(await chooseFiles({ multiple: true })));
   const addFolder = async () => uploads.add(filesOfChoice(await chooseFiles({ folder: true })));
   const filters = filterBar(() => start());
-  const words = h("input.input", { type: "search", name: "words", placeholder: "Find by name", "aria-label": "Find by name", autocomplete: "off", spellcheck: false });
+  const beginning = h("input.input", { type: "search", name: "beginning", placeholder: "Name begins with …", "aria-label": "Name begins with", "data-tip": BEGINNINGS, autocomplete: "off", autocapitalize: "off", spellcheck: false });
   let typed = null;
-  words.addEventListener("input", () => {
+  beginning.addEventListener("input", () => {
     clearTimeout(typed);
     typed = setTimeout(() => start(), 250);
   });
@@ -40,7 +43,7 @@ export function galleryView(root, { go, statusNow, mayWrite, changed }) {
   const head = h("header.view-head", {}, h("div", {}, title, note), h("div.view-actions.needs-write", {},
     button("Add pictures", { look: "primary", symbol: "plus", onclick: addFiles }),
     button("Add a folder", { symbol: "folder", onclick: addFolder })));
-  const finder = h("div.finder", { role: "search" }, h("div.find-field", {}, icon("search"), words), filters.element);
+  const finder = h("div.finder", { role: "search" }, h("div.find-field", {}, icon("search"), beginning), filters.element);
   const pickedWords = h("span.numbers");
   const bar = h("div.pick-bar.needs-write", { hidden: true, role: "toolbar", "aria-label": "What to do with the selected pictures" }, pickedWords,
     button("All", { look: "little plain", "aria-label": "Select all shown", onclick: () => pickAll() }),
@@ -62,7 +65,7 @@ export function galleryView(root, { go, statusNow, mayWrite, changed }) {
 
   async function start() {
     list?.stop();
-    const mine = new GalleryList(filters.value, words.value);
+    const mine = new GalleryList(filters.value, beginning.value);
     list = mine;
     tiles = new Map();
     clearPicks();
@@ -74,7 +77,7 @@ export function galleryView(root, { go, statusNow, mayWrite, changed }) {
       if (mine !== list) return;
       allWell();
       draw();
-      if (mine.words) say(`${pictures(mine.images.length)} found.`);
+      if (mine.narrowed) say(`${found(mine)}.`);
     } catch (problem) {
       if (mine === list && problem.name !== "AbortError") state.replaceChildren(errorBox(problem, start));
     }
@@ -93,26 +96,24 @@ export function galleryView(root, { go, statusNow, mayWrite, changed }) {
     const shown = list.images;
     for (const image of shown) if (!tiles.has(image.key)) tiles.set(image.key, tile(image, { open, pick, like }));
     put(grid, shown.map((image) => tiles.get(image.key)));
-    const narrowed = Boolean(list.words) || Object.keys(filters.value).length > 0;
-    finder.hidden = shown.length === 0 && !narrowed;
+    finder.hidden = shown.length === 0 && !list.narrowed;
     state.replaceChildren(...(shown.length === 0 && !list.more ? [nothing()] : []));
-    end.set({ more: list.more, text: list.words && list.more ? `Looked through the first ${pictures(list.looked)}.` : "" });
+    end.set({ more: list.more });
     tellTotal();
     refresh();
   }
 
   function tellTotal() {
-    const narrowed = list?.words || Object.keys(filters.value).length;
     const total = statusNow()?.pictures;
-    const shown = list?.images.length ?? 0;
-    if (narrowed) note.textContent = `${count(shown)}${list.more ? "+" : ""} found`;
+    if (list?.narrowed) note.textContent = found(list);
     else note.textContent = typeof total === "number" ? pictures(total) : "";
   }
 
   function nothing() {
-    if (list.words || Object.keys(filters.value).length) {
-      return stateBox({ symbol: "search", title: "No such picture", text: "No picture has this name and satisfies the filters.", actions: [button("Show all", { look: "primary", onclick: () => {
-        words.value = "";
+    if (list.narrowed) {
+      const text = list.prefix === "" ? "No picture satisfies the filters." : `No name begins with “${list.prefix}”${Object.keys(list.filter).length ? " and satisfies the filters" : ""}. ${BEGINNINGS}`;
+      return stateBox({ symbol: "search", title: "No such picture", text, actions: [button("Show all", { look: "primary", onclick: () => {
+        beginning.value = "";
         filters.value = {};
         start();
       } })] });
