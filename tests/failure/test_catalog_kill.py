@@ -1,40 +1,27 @@
 """The catalog under SIGKILL: what was acknowledged stays, what was deleted stays gone."""
 
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
-import textwrap
 import time
 from pathlib import Path
 
 from lookalike.catalog import Catalog
-from tests.contract.catalogs import HASH, VECTOR, digest
+from tests.contract.catalogs import HASH, VECTOR, digest, entry
+from tests.failure.forked import Child
 
 KILLS = 20
 
-# Mixes batches of inserts, replacements and deletions, and tells what it is about to do and that it is done.
-WRITER = textwrap.dedent(
-    """
-    import json, random, sys
-    from lookalike.catalog import Catalog
-    from tests.contract.catalogs import entry
 
-    path, seed, keys = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+def write(path: str, seed: int, keys: int) -> None:
+    """Mix batches of inserts, replacements and deletions, and tell what is about to be done and that it is done."""
     dice = random.Random(seed)
-
-    def say(*words):
-        print(json.dumps(words), flush=True)
-
     with Catalog.open(path, create=True) as catalog:
         tenant = catalog.tenant_id("default", create=True)
         say("ready")
         for step in range(1_000_000):
             some = [f"k{dice.randrange(keys)}" for _ in range(dice.randrange(1, 40))]
             if dice.random() < 0.3:
-                say("deleting", {key: None for key in some})
+                say("deleting", dict.fromkeys(some))
                 gone = catalog.delete(tenant, some)
                 say("done", [one.seq for one in gone])
             else:
@@ -42,8 +29,11 @@ WRITER = textwrap.dedent(
                 say("putting", contents)
                 puts = catalog.put([entry(tenant, key, content) for key, content in contents.items()])
                 say("done", [put.seq for put in puts])
-    """
-)
+
+
+def say(*words: object) -> None:
+    """One line, out at once."""
+    print(json.dumps(words), flush=True)
 
 
 class Witness:
@@ -94,16 +84,12 @@ def contents(catalog: Catalog, witness: Witness) -> dict[str, str]:
 
 def write_and_die(path: Path, seed: int, dice: random.Random, witness: Witness) -> None:
     """Let a writer live for a random while after its first word, kill it, and hear everything it said."""
-    command = [sys.executable, "-c", WRITER, str(path), str(seed), "150"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as writer:
-        assert writer.stdout is not None
-        assert json.loads(writer.stdout.readline()) == ["ready"]
-        time.sleep(dice.uniform(0.0, 0.25))
-        writer.send_signal(signal.SIGKILL)
-        for line in writer.stdout:
-            if line.endswith("\n"):
-                witness.hear(line)
+    writer = Child(write, str(path), seed, 150)
+    assert json.loads(writer.said.readline()) == ["ready"]
+    time.sleep(dice.uniform(0.0, 0.25))
+    for line in writer.kill().splitlines(keepends=True):
+        if line.endswith("\n"):
+            witness.hear(line)
 
 
 def test_no_kill_loses_or_revives_anything(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Fifty kills: no acknowledged picture is lost, no deleted one revived, and every index equals its catalog after."""
 
 import random
-import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -11,6 +10,7 @@ from lookalike.errors import GalleryBusy
 from lookalike.service import SearchService
 from lookalike.types import Item
 from lookalike.wiring import open_gallery
+from tests.failure.forked import Child
 from tests.pictures import drawn, encoded
 
 KILLS = 50
@@ -50,22 +50,16 @@ def say(word: str, changes: dict[str, int] | dict[str, str]) -> None:
     sys.stdout.flush()
 
 
-def begun(folder: Path, seed: int, tenant: str = "default") -> "subprocess.Popen[str]":
+def begun(folder: Path, seed: int, tenant: str = "default") -> Child:
     """A child that has begun to work."""
-    command = [sys.executable, "-m", "tests.failure.test_kill", str(folder), str(seed), tenant]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
-    assert child.stdout is not None
-    assert child.stdout.readline() == "ready\n"
+    child = Child(work, str(folder), seed, tenant)
+    assert child.said.readline() == "ready\n"
     return child
 
 
-def killed(child: "subprocess.Popen[str]") -> list[list[str]]:
+def killed(child: Child) -> list[list[str]]:
     """Kill a child, and give what it said, whole lines only."""
-    assert child.stdout is not None
-    child.kill()
-    said = child.stdout.read()
-    child.wait()
-    return [line.split() for line in said.splitlines(keepends=True) if line.endswith("\n")]
+    return [line.split() for line in child.kill().splitlines(keepends=True) if line.endswith("\n")]
 
 
 def killed_run(folder: Path, seed: int) -> list[list[str]]:
@@ -122,7 +116,3 @@ def test_fifty_kills_lose_and_revive_nothing(tmp_path: Path) -> None:
     print(f"{KILLS} kills, {acknowledged} acknowledged changes, {lost} lost, {revived} revived or wrong")
     assert acknowledged > KILLS
     assert (lost, revived) == (0, 0)
-
-
-if __name__ == "__main__":
-    work(sys.argv[1], int(sys.argv[2]), sys.argv[3])
