@@ -3,7 +3,8 @@
     python -m benchmarks.ingest [--files 10000] [--both 400]
 
 Hash-only: JPEG files into a new gallery, against bare decoding on all cores, at 1/8 scale (less than the hash wants of
-small photos) and at the scale that the hash wants, and against `imagehash.phash` on one core. Both generations: against the bare encoder fed from memory. Taken in turns.
+small photos) and at the scale that the hash wants, and against `imagehash.phash` on one core. Both generations: against
+the bare encoder fed from memory. Taken in turns.
 """
 
 import argparse

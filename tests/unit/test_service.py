@@ -238,6 +238,20 @@ def test_a_damaged_index_is_built_anew(folder: Path, tmp_path: Path, harm: str) 
         assert writer.search(encoded(drawn(4), "JPEG", quality=50)).hits[0].key == "4.png"
 
 
+def test_repair_forgets_deletions_and_readers_notice(folder: Path, tmp_path: Path) -> None:
+    with open_gallery(tmp_path / "gallery", pipelines=HASHES) as writer, open_gallery(tmp_path / "gallery") as reader:
+        writer.add(folder)
+        assert reader.search(folder / "4.png").hits[0].key == "4.png"
+        writer.remove("4.png")
+        deleted = writer.catalog.sequence()
+        writer.put("late.png", encoded(drawn(30), "PNG"))
+        assert writer.catalog.pruned() == 0
+        writer.repair()
+        assert writer.catalog.pruned() >= deleted
+        assert "4.png" not in {hit.key for hit in reader.search(folder / "4.png", k=20).hits}
+        assert reader.search(encoded(drawn(30), "JPEG")).hits[0].key == "late.png"
+
+
 def test_attributes(gallery: lookalike.SearchService, folder: Path) -> None:
     gallery.add(folder / "1.png", attributes={"album": "Alps"})
     assert gallery.get("1.png").attributes == {"album": "Alps"}

@@ -86,7 +86,9 @@ def _pipeline_status(name: str, found: tuple[Pipeline, Follower] | LookalikeErro
 
 
 def rebuild(catalog: Catalog, followers: Mapping[str, Follower]) -> RepairReport:
-    """Check the catalog, raising Damaged, and build every index anew from it."""
+    """Check the catalog, raising Damaged, and build every index anew from it; deletions before that are forgotten."""
     catalog.check()
+    reached = catalog.sequence()
     rebuilt = {name: follower.rebuild() for name, follower in followers.items()}
+    catalog.prune_deletions(reached)  # an index of another host that has not come so far is built anew by itself
     return RepairReport(catalog.count(None), rebuilt)
