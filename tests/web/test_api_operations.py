@@ -167,6 +167,40 @@ def test_every_error_is_a_problem(client: TestClient, method: str, path: str, st
     problem(client.request(method, path), status, kind)
 
 
+def same_but_no_body(client: TestClient, path: str, **given: Any) -> None:
+    """Fail unless HEAD gives what GET gives, without the body."""
+    got, head = client.get(path, **given), client.head(path, **given)
+    varying = {"x-request-id", "retry-after"}
+    assert head.status_code == got.status_code, path
+    assert head.content == b"", path
+    told = [{n: v for n, v in answer.headers.items() if n not in varying} for answer in (head, got)]
+    assert told[0] == told[1], path
+
+
+def test_head_is_get_without_a_body(client: TestClient) -> None:
+    put(client, "head/1", 21)
+    put(client, "head/2", 22)
+    image = at("head/1")
+    for path in ("/healthz", "/readyz", "/v1/openapi.json", image, f"{image}/thumbnail", "/v1/jobs", "/v1/duplicates"):
+        assert client.head(path).status_code == 200, path
+        same_but_no_body(client, path)
+    same_but_no_body(client, "/v1/images", params={"prefix": "head/", "limit": 1})
+    same_but_no_body(client, f"{image}/thumbnail", params={"size": 32})
+    for answer, method in ((client.head(image), client.get), (client.head(f"{image}/thumbnail"), client.get)):
+        path = str(answer.url)
+        assert int(answer.headers["content-length"]) == len(method(path).content) > 0
+        again = {"If-None-Match": answer.headers["etag"]}
+        assert client.head(path, headers=again).status_code == 304
+        same_but_no_body(client, path, headers=again)
+    for path, status in ((at("none"), 404), ("/nowhere", 404), ("/v1/search", 405), ("/v1/images?limit=0", 400)):
+        assert client.head(path).status_code == status
+        assert client.head(path).content == b""
+    route = {"route": "/v1/images/{key}", "status": "404"}
+    before = metric(client, "lookalike_requests_total", method="HEAD", **route)
+    client.head(at("none"))
+    assert metric(client, "lookalike_requests_total", method="HEAD", **route) == before + 1
+
+
 def test_another_spelling_of_a_path_is_the_same_path(client: TestClient) -> None:
     put(client, "spelt", 9)
     assert client.get("/v1/im%61ges/sp%65lt").status_code == 200

@@ -38,6 +38,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 OPERATIONS = (
     "putImages listImages deleteImages putImage getImage patchImage deleteImage getThumbnail search compare "
+    "headImage headThumbnail headHealth headReady "
     "listDuplicates markNotAMatch unmarkNotAMatch createJob listJobs getJob cancelJob health ready getStatus metrics"
 ).split()
 

@@ -1,4 +1,7 @@
-"""The outermost layer: request ids, routing by the raw path, a log line and a count each; no error gets past it."""
+"""The outermost layer: request ids, routing by the raw path, a log line and a count each; no error gets past it.
+
+HEAD is answered here for every route at once (RFC 9110, 9.3.2): inside it is a GET, whose body stays here.
+"""
 
 import asyncio
 import logging
@@ -23,15 +26,18 @@ _KNOWN_METHODS = frozenset("GET HEAD POST PUT PATCH DELETE OPTIONS".split())
 _SAFE = "!$&'()*+,;=:@~-._"
 """Characters of a path segment that need no escape (RFC 3986, pchar)."""
 LONGEST_PATH = 8192
+ONCE = "/session"
+"""Where a link works once: who merely looks at it must not spend it, so it is never asked in place of a HEAD."""
 GONE = 499
 """What the log and the counters say of a request whose sender has gone (nginx's number for it)."""
 
 
 @dataclass(slots=True)
 class Exchange:
-    """One request and its answer, as the log tells of them."""
+    """One request and its answer, as the log tells of them; `scope` is what the layers within see of it."""
 
     id: str
+    method: str
     scope: Scope
     began: float = field(default_factory=time.perf_counter)
     status: int = 0
@@ -45,12 +51,6 @@ class Exchange:
         found = getattr(self.scope.get("route"), "path", None)
         return found if isinstance(found, str) else NO_ROUTE
 
-    @property
-    def method(self) -> str:
-        """The method, those nobody knows under one name."""
-        method = str(self.scope["method"])
-        return method if method in _KNOWN_METHODS else "OTHER"
-
 
 class Edge:
     """ASGI middleware around the whole application; no exception leaves it."""
@@ -63,13 +63,16 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = Exchange(_request_id(scope), scope)
-        scope.setdefault("state", {})["request_id"] = exchange.id
+        scope.setdefault("state", {})
+        exchange = Exchange(_request_id(scope), _method(scope), scope)
+        scope["state"]["request_id"] = exchange.id
         sending, receiving = self._sending(exchange, send), self._receiving(exchange, receive)
         self._metrics.under_way.inc()
         try:
             scope["path"] = routed_path(scope.get("raw_path") or scope["path"].encode())
-            await self._app(scope, receiving, sending)
+            if exchange.method == "HEAD" and scope["path"] != ONCE:
+                exchange.scope = {**scope, "method": "GET"}
+            await self._app(exchange.scope, receiving, sending)
         except ClientDisconnect:
             exchange.status = GONE
         except Exception as error:  # noqa: BLE001 - the last one to catch it: it is told as a problem, and logged
@@ -106,6 +109,8 @@ class Edge:
                 exchange.status = message["status"]
                 message = {**message, "headers": _headers(message.get("headers", ()), exchange)}
             else:
+                if exchange.method == "HEAD":
+                    message = {**message, "body": b""}
                 nbytes = len(message.get("body", b""))
                 exchange.sent += nbytes
                 self._metrics.sent.inc(nbytes)
@@ -144,6 +149,12 @@ def routed_path(raw: bytes) -> str:
     if len(raw) > LONGEST_PATH:
         raise BadInput(f"the path has more than {LONGEST_PATH} bytes")
     return "/".join(quote(unquote_to_bytes(segment), safe=_SAFE) for segment in raw.split(b"/"))
+
+
+def _method(scope: Scope) -> str:
+    """The method, those nobody knows under one name."""
+    method = str(scope["method"])
+    return method if method in _KNOWN_METHODS else "OTHER"
 
 
 def _request_id(scope: Scope) -> str:

@@ -32,7 +32,7 @@ export function galleryView(root, { go, statusNow, mayWrite, changed }) {
   const addFiles = async () => uploads.add(filesOfChoice(await chooseFiles({ multiple: true })));
   const addFolder = async () => uploads.add(filesOfChoice(await chooseFiles({ folder: true })));
   const filters = filterBar(() => start());
-  const beginning = h("input.input", { type: "search", name: "beginning", placeholder: "Name begins with …", "aria-label": "Name begins with", "data-tip": BEGINNINGS, autocomplete: "off", autocapitalize: "off", spellcheck: false });
+  const beginning = h("input.input", { type: "search", name: "beginning", placeholder: "Name begins with …", "aria-label": "Name begins with", autocomplete: "off", autocapitalize: "off", spellcheck: false });
   let typed = null;
   beginning.addEventListener("input", () => {
     clearTimeout(typed);
