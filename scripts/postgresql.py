@@ -2,11 +2,13 @@
 """A PostgreSQL server for tests: a private cluster in a folder of its own, on a free port of this machine.
 
     postgresql.py install                 Debian's packages, where no server's programs are found
-    postgresql.py start FOLDER [--fast]   make the cluster if there is none, start it, print its URL
+    postgresql.py start FOLDER [--fast] [--listen ADDRESS]
+                                          make the cluster if there is none, start it, print its URL
     postgresql.py stop FOLDER             stop it; the data stay
 
-`--fast` leaves out waiting for the disk: right for a suite that never cuts the power. The server refuses to run as
-root, so that it runs as `postgres` or `nobody` then. Every command may be repeated. Needs nothing but Python.
+`--fast` leaves out waiting for the disk: right for a suite that never cuts the power. With `--listen` it listens there
+too, and lets in, by password, whoever is in one of its host's own networks. The server refuses to run as root, so that
+it runs as `postgres` or `nobody` then. Every command may be repeated. Needs nothing but Python.
 """
 
 import argparse
@@ -84,7 +86,7 @@ def _run(command: list[str], folder: Path) -> None:
         raise SystemExit(f"{Path(command[0]).name} failed: {done.stdout[-2000:]}{done.stderr[-2000:]}")
 
 
-def _make(bin_: Path, folder: Path) -> None:
+def _make(bin_: Path, folder: Path, listen: str | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "password").write_text(secrets.token_urlsafe(18) + "\n")
     if user := _user():
@@ -93,6 +95,9 @@ def _make(bin_: Path, folder: Path) -> None:
     (folder / "password").chmod(0o600)
     words = ["--username=lookalike", f"--pwfile={folder / 'password'}", "--auth=scram-sha-256", "--no-sync"]
     _run([str(bin_ / "initdb"), f"--pgdata={folder / 'data'}", "--encoding=UTF8", "--locale=C", *words], folder)
+    if listen is not None:
+        with (folder / "data" / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all samenet scram-sha-256\n")
 
 
 def _free_port() -> int:
@@ -119,22 +124,25 @@ def postmaster(folder: Path) -> tuple[int, int] | None:
     return (pid, port) if running else None
 
 
-def url(folder: Path, port: int) -> str:
+def url(folder: Path, port: int, host: str = "127.0.0.1") -> str:
     """How to reach the cluster; the password is its own."""
-    return f"postgresql://lookalike:{(folder / 'password').read_text().strip()}@127.0.0.1:{port}/postgres"
+    return f"postgresql://lookalike:{(folder / 'password').read_text().strip()}@{host}:{port}/postgres"
 
 
-def start(folder: Path, *, fast: bool = False) -> str:
-    """Make the cluster if there is none, start it if it does not run; gives its URL."""
+def start(folder: Path, *, fast: bool = False, listen: str | None = None) -> str:
+    """Make the cluster if there is none, start it if it does not run; gives its URL, at the address to `listen` at."""
+    host = listen or "127.0.0.1"
     bin_ = install()
     if not (folder / "data" / "PG_VERSION").exists():
-        _make(bin_, folder)
+        _make(bin_, folder, listen)
     running = postmaster(folder)
     if running is not None:
-        return url(folder, running[1])
+        return url(folder, running[1], host)
     for attempt in range(3):  # between choosing a port and taking it, somebody else may take it
         port = _last_port(folder) if attempt == 0 else _free_port()
         settings = {**SETTINGS, **(FAST if fast else SAFE), "port": str(port)}
+        if listen is not None:
+            settings["listen_addresses"] = f"'127.0.0.1,{listen}'"
         words = " ".join(f"-c {name}={value}" for name, value in settings.items())
         command = [str(bin_ / "pg_ctl"), "start", "-w", f"-t{START_SECONDS}", f"-D{folder / 'data'}"]
         try:
@@ -144,7 +152,7 @@ def start(folder: Path, *, fast: bool = False) -> str:
         except SystemExit:
             if attempt == 2:
                 raise
-    return url(folder, port)
+    return url(folder, port, host)
 
 
 def stop(folder: Path) -> None:
@@ -166,13 +174,14 @@ def main() -> None:
     parser.add_argument("command", choices=["install", "start", "stop"])
     parser.add_argument("folder", nargs="?", type=lambda text: Path(text).absolute())
     parser.add_argument("--fast", action="store_true")
+    parser.add_argument("--listen", metavar="ADDRESS")
     given = parser.parse_args()
     if given.command == "install":
         print(install())
     elif given.folder is None:
         parser.error("name the folder of the cluster")
     elif given.command == "start":
-        print(start(given.folder, fast=given.fast))
+        print(start(given.folder, fast=given.fast, listen=given.listen))
     else:
         stop(given.folder)
 

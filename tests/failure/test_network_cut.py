@@ -1,0 +1,330 @@
+"""Engines beyond a network that is cut and mended: calls are bounded, nothing acknowledged is lost, nothing revived.
+
+Packets vanish, as behind a broken cable: no refusal, no reset, and connections that look alive on both sides.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from lookalike.catalog import Catalog, postgres
+from lookalike.config import GallerySettings, from_environment
+from lookalike.errors import Unavailable
+from lookalike.ports import Index
+from lookalike.service import SearchService
+from lookalike.stores import circuit
+from lookalike.types import Answer, Item
+from lookalike.wiring import create_gallery, open_gallery
+from tests.contract.catalogs import HASH, entry
+from tests.engines import postgresql
+from tests.engines.milvus import new_gallery
+from tests.failure import beyond
+from tests.failure.beyond import BATCH, Database, Engine
+from tests.failure.bounds import Watch, insist
+from tests.failure.test_catalog_kill import Witness, contents
+from tests.failure.test_postgresql import write_until_it_fails
+from tests.pictures import drawn, encoded
+
+CUTS = 2
+ENOUGH = 4
+"""Batches after which the network is cut, in the middle of further ones."""
+READERS = 4
+SEARCH_SECONDS, WRITE_SECONDS = 2, 4
+"""The options `timeout` and `bulk_timeout` here."""
+OPTIONS = f"timeout={SEARCH_SECONDS}&bulk_timeout={WRITE_SECONDS}"
+CATALOG_OPTIONS = {"statement_seconds": "1", "connect_timeout": "2"}
+CATALOG_SECONDS = 5.0
+"""The bound that follows from these: a statement and a second of grace, then a new connection."""
+SLACK = 1.5
+"""Seconds that a busy machine may add."""
+BACK_SECONDS = 60.0
+"""Within these, everything works again after the mending."""
+
+
+@pytest.fixture(scope="module")
+def beyond_elasticsearch() -> Iterator[Engine]:
+    with beyond.elasticsearch_beyond(OPTIONS) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def beyond_milvus() -> Iterator[Engine]:
+    with beyond.milvus_beyond(OPTIONS) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def beyond_postgresql() -> Iterator[Database]:
+    with beyond.postgresql_beyond() as database:
+        yield database
+
+
+@pytest.fixture(params=["beyond_elasticsearch", "beyond_milvus"])
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """Each engine; its circuit rests for a second only."""
+    there: Engine = request.getfixturevalue(request.param)
+    monkeypatch.setattr(circuit.Circuit.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
+    yield there
+    there.network.mend()
+
+
+CIRCUIT = dict(circuit.Circuit.__init__.__kwdefaults__ or {})
+
+
+def write_until_cut(engine: Engine, index: Index, first: int, watch: Watch) -> tuple[int, int]:
+    """Write batches, delete a tenth of each, flush now and then, until the network is cut while more is written.
+
+    Gives the number of the batch that was not acknowledged whole, and that of the last flush.
+    """
+    flushed = first
+    for number in range(first, first + 2000):
+        rows = engine.batch(number)
+        try:
+            watch.run(partial(index.upsert, rows))
+            watch.run(partial(index.delete, rows.ids[::10]))
+            if number % 3 == 0:
+                watch.run(partial(index.flush, number))
+                flushed = number
+        except Unavailable:
+            return number, flushed
+        if number == first + ENOUGH:
+            threading.Timer(random.Random(first).uniform(0.0, 0.2), engine.network.cut).start()
+    raise AssertionError("it was never cut")
+
+
+def refused_at_once(engine: Engine, index: Index, watch: Watch) -> float:
+    """Search until the circuit is open; gives the longest that a call took from then on."""
+    for _ in range(circuit.FAILURES):
+        try:
+            watch.run(partial(engine.found, index, 0))
+        except Unavailable as error:
+            if "left alone" in str(error):
+                break
+    quick = Watch()
+    for act in (partial(engine.found, index, 0), index.count, partial(index.upsert, engine.batch(0))):
+        with pytest.raises(Unavailable, match="left alone") as caught:
+            quick.run(act)
+        assert caught.value.retry_after is not None
+    return max(quick.failed)
+
+
+def test_cut_in_the_middle_of_writes_nothing_acknowledged_is_lost(engine: Engine) -> None:
+    index, first = engine.opened(new_gallery()), 0
+    acknowledged = lost = revived = 0
+    slow, quick, back = Watch(), [0.0], [0.0]
+    for _ in range(CUTS):
+        cut, flushed = write_until_cut(engine, index, first, slow)
+        quick.append(refused_at_once(engine, index, slow))
+        engine.network.mend()
+        mended = time.monotonic()
+        rows = engine.batch(cut)
+        insist(partial(index.upsert, rows), BACK_SECONDS)  # what was cut short is replayed
+        insist(partial(index.delete, rows.ids[::10]), BACK_SECONDS)
+        back.append(time.monotonic() - mended)
+        assert flushed <= index.sequence <= cut
+        index.flush(cut)
+        for number in range(first, cut + 1):
+            ids = engine.batch(number).ids
+            here, gone = engine.found(index, number), set(ids[::10].tolist())
+            lost += len(set(ids.tolist()) - gone - here)
+            revived += len(here & gone)
+            acknowledged += BATCH + len(gone)
+        first = cut + 1
+        assert index.count() == first * BATCH * 9 // 10
+    index.close()
+    print(
+        f"{engine.spec.name}: {CUTS} cuts in {slow.calls} calls, {acknowledged} acknowledged changes, {lost} lost, "
+        f"{revived} revived; failed after {max(slow.failed):.1f} s at most, then at once ({max(quick) * 1e3:.0f} ms); "
+        f"back {max(back):.1f} s after the mending"
+    )
+    assert max(slow.failed) < WRITE_SECONDS + SLACK
+    assert max(quick) < 0.2
+    assert (lost, revived) == (0, 0)
+
+
+def test_cut_in_the_middle_of_searches(engine: Engine) -> None:
+    """Several threads search all the time: each call is right or Unavailable, in time, and right again afterwards."""
+    index = engine.opened(new_gallery())
+    index.upsert(engine.batch(0))
+    index.flush(1)
+    everything = set(engine.batch(0).ids.tolist())
+    ended, wrong, watches = threading.Event(), list[object](), [Watch() for _ in range(READERS)]
+    right: list[float] = [0.0] * READERS
+
+    def search(place: int) -> None:
+        while not ended.is_set():
+            try:
+                found = watches[place].run(partial(engine.found, index, 0, fresh=False))
+                right[place] = time.monotonic()
+                wrong.extend(everything ^ found)
+            except Unavailable:
+                ended.wait(0.05)
+            except BaseException as error:  # noqa: BLE001 - handed to the test below
+                wrong.append(error)
+                return
+
+    threads = [threading.Thread(target=search, args=(place,)) for place in range(READERS)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)
+    before = sum(watch.calls for watch in watches)
+    engine.network.cut()
+    cut = time.monotonic()
+    time.sleep(2 * SEARCH_SECONDS + 1)
+    assert max(right) < cut + 0.5
+    engine.network.mend()
+    mended = time.monotonic()
+    while min(right) < mended and time.monotonic() < mended + BACK_SECONDS:
+        time.sleep(0.05)
+    ended.set()
+    for thread in threads:
+        thread.join()
+    failed = [seconds for watch in watches for seconds in watch.failed]
+    print(
+        f"{engine.spec.name}: {READERS} searching threads, {before} searches before the cut, {len(failed)} failed in "
+        f"it, after {max(failed):.1f} s at most; all right again {min(right) - mended:.1f} s after the mending"
+    )
+    assert wrong == []
+    assert before > READERS
+    assert len(failed) > circuit.FAILURES
+    assert max(failed) < SEARCH_SECONDS + SLACK
+    assert min(right) > mended
+    index.close()
+
+
+@pytest.fixture
+def database(beyond_postgresql: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a fresh database beyond the network, with short limits."""
+    monkeypatch.setattr(postgres, "GRACE_SECONDS", 1.0)
+    with postgresql.database(beyond_postgresql.url) as url:
+        yield make_url(url).update_query_dict(CATALOG_OPTIONS).render_as_string(hide_password=False)
+        beyond_postgresql.network.mend()
+
+
+def test_a_catalog_cut_off_in_the_middle_of_writes(beyond_postgresql: Database, database: str) -> None:
+    """What was acknowledged is there after the mending, no batch by halves; the claim is free again."""
+    dice, witness, watch, back = random.Random(5), Witness(), Watch(), 0.0
+    net = beyond_postgresql.network
+    with Catalog.open(database, create=True) as catalog:
+        tenant = catalog.tenant_id("default", create=True)
+        for turn in range(CUTS):
+            with catalog.claim("phash") as claim:
+                assert claim is not None
+                threading.Timer(dice.uniform(0.3, 0.8), net.cut).start()
+                began = time.monotonic()
+                why = write_until_it_fails(catalog, tenant, str(turn), dice, witness)
+                assert time.monotonic() - began < 0.8 + CATALOG_SECONDS + SLACK
+                assert "nothing was changed" in why or "may or may not" in why
+                for act in (catalog.count, partial(catalog.put, [entry(tenant, "lost")]), partial(claim.note, 1)):
+                    with pytest.raises(Unavailable):
+                        watch.run(act)
+            net.mend()
+            mended = time.monotonic()
+            witness.settle(insist(partial(contents, catalog, witness), BACK_SECONDS))
+            insist(partial(catalog.put, [entry(tenant, "k0", f"back {turn}")]), BACK_SECONDS)
+            witness.sure["k0"] = f"back {turn}"
+            insist(partial(claimed, catalog), BACK_SECONDS)
+            back = max(back, time.monotonic() - mended)
+            there = contents(catalog, witness)
+            catalog.check()
+            assert len(catalog.changes(HASH, 0, 1_000_000).upserts.ids) == len(there)
+    print(
+        f"catalog: {CUTS} cuts, {witness.batches} batches, {len(witness.seqs)} changes acknowledged: none lost, none "
+        f"by halves; calls failed after {max(watch.failed):.1f} s at most; back {back:.1f} s after the mending"
+    )
+    assert witness.seqs == sorted(set(witness.seqs))
+    assert witness.batches > CUTS
+    assert max(watch.failed) < CATALOG_SECONDS + SLACK
+
+
+def claimed(catalog: Catalog) -> None:
+    """Take the claim for a moment; raises Unavailable while the server still holds it for a connection that is gone."""
+    with catalog.claim("phash") as claim:
+        if claim is None:
+            raise Unavailable("the claim is held")
+        claim.note(1)
+
+
+def picture(n: int) -> bytes:
+    return encoded(drawn(n, (64, 48)))
+
+
+def copy(n: int) -> bytes:
+    return encoded(drawn(n, (64, 48)), "JPEG", quality=80)
+
+
+def named(gallery: SearchService, numbers: range) -> set[str]:
+    """The keys of the best hits for copies of these pictures."""
+    answers: list[Answer] = [gallery.search(copy(n), k=1) for n in numbers]
+    assert not any(answer.failed for answer in answers)
+    return {hit.key for answer in answers for hit in answer.hits if hit.evidence == "copy"}
+
+
+def test_a_gallery_goes_on_whatever_is_cut(
+    beyond_elasticsearch: Engine,
+    beyond_milvus: Engine,
+    beyond_postgresql: Database,
+    database: str,
+    tmp_path: Path,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With an engine away pictures are taken and answers name it; with the catalog away every call says so, in time."""
+    monkeypatch.setenv("LOOKALIKE_CACHE", str(cache))
+    engines = {"phash": beyond_elasticsearch, "vgg16": beyond_milvus}
+    made_with = GallerySettings(tuple(engines), {name: e.url for name, e in engines.items()}, catalog=database)
+    create_gallery(tmp_path / "gallery", made_with, from_environment())
+    watch, taken = Watch(), list[str]()
+    with open_gallery(tmp_path / "gallery") as gallery:
+        number = 0
+
+        def take() -> None:
+            nonlocal number
+            number += 1
+            outcomes = gallery.add([Item(f"p{n}", picture(n)) for n in (2 * number, 2 * number + 1)])
+            taken.extend(one.key for one in outcomes if one.outcome == "added")
+
+        take()
+        for name, engine in engines.items():
+            engine.network.cut()
+            began = time.monotonic()
+            take()
+            gallery.remove([taken[-1]])
+            answer = gallery.search(copy(2), k=1)
+            assert [hit.key for hit in answer.hits] == ["p2"]
+            assert list(answer.failed) == [name]
+            assert time.monotonic() - began < 30
+            engine.network.mend()
+            insist(partial(in_step, gallery), BACK_SECONDS)
+        beyond_postgresql.network.cut()
+        for act in (take, partial(gallery.search, copy(2)), gallery.status):
+            with pytest.raises(Unavailable):
+                watch.run(act)
+        beyond_postgresql.network.mend()
+        insist(take, BACK_SECONDS)
+        report = gallery.repair()
+        removed = {taken[3], taken[5]}
+        everything = range(2, 2 * number + 2)
+        holds = named(gallery, everything)
+        rows = [one.rows for one in gallery.status().pipelines]
+    lost, revived = set(taken) - removed - holds, holds & removed
+    print(
+        f"gallery: {len(taken)} pictures acknowledged over 3 cuts, {len(lost)} lost, {len(revived)} deleted ones "
+        f"found, rows {rows}; without its catalog calls failed after {max(watch.failed):.1f} s at most"
+    )
+    assert (lost, revived) == (set(), set())
+    assert report.rebuilt == {"phash": report.pictures, "vgg16": report.pictures}
+    assert rows == [report.pictures] * 2
+    assert max(watch.failed) < 2 * CATALOG_SECONDS + SLACK
+
+
+def in_step(gallery: SearchService) -> None:
+    """Bring the indexes up to the catalog; raises Unavailable where that did not succeed."""
+    if gallery.keep_up() < gallery.status().sequence:
+        raise Unavailable("an index is behind")
