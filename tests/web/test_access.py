@@ -242,6 +242,7 @@ def test_the_first_link_opens_the_page_once(catalog: Catalog) -> None:
     with client_of(catalog, link=True) as client:
         path = client.link.path  # type: ignore[attr-defined]
         assert client.get("/session?code=wrong", follow_redirects=False).status_code == 401
+        assert client.head(path).status_code == 405  # who merely looks at a link does not spend it
         opened = client.get(path, follow_redirects=False)
         assert (opened.status_code, opened.headers["location"]) == (303, "/")
         assert client.get("/v1/boss").status_code == 200

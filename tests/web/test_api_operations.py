@@ -46,10 +46,15 @@ def test_health_and_readiness(both: tuple[TestClient, SearchService]) -> None:
     client, gallery = both
     assert client.get("/healthz").json() == {"status": "ok"}
     assert client.get("/readyz").json() == {"ready": True, "missing": {}}
-    with mock.patch.object(gallery.catalog, "sequence", side_effect=Unavailable(f"cannot connect {SECRET}")):
+    pulse = client.app.state.context.pulse  # type: ignore[attr-defined]
+    with (
+        mock.patch.object(pulse, "_fresh", 0.0),
+        mock.patch.object(gallery.catalog, "sequence", side_effect=Unavailable(f"cannot connect {SECRET}")),
+    ):
         answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json() == {"ready": False, "missing": {"catalog": "Unavailable"}}
+    pulse._asked.clear()
     assert int(answer.headers["retry-after"]) >= 1
 
 
@@ -100,6 +105,7 @@ def test_metrics(client: TestClient) -> None:
     assert metric(client, "lookalike_index_lag", pipeline="phash") >= 0
     assert metric(client, "lookalike_waiting") == 0
     assert metric(client, "lookalike_ready") == 1
+    assert [metric(client, "lookalike_up", part=part) for part in ("catalog", "phash")] == [1, 1]
     assert metric(client, "lookalike_requests_total", route="(none)", status="404") >= 1
     assert "secret-key" not in client.get("/metrics").text, "keys are no labels"
 

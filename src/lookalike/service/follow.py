@@ -25,6 +25,11 @@ class Follower(Protocol):
         """The last change that searches of this process see."""
         ...
 
+    @property
+    def lacking(self) -> str | None:
+        """Why searches refuse this index, for it lacks what nobody can give it; None where they do not."""
+        ...
+
     def catch_up(self, until: float | None = None) -> int:
         """Apply what the catalog has beyond the index, and give the sequence number reached.
 
@@ -64,6 +69,11 @@ class LocalFollower:
     def applied(self) -> int:
         """The last change that searches of this process see."""
         return self._applied
+
+    @property
+    def lacking(self) -> str | None:
+        """Nothing: all of it can be built from the catalog."""
+        return None
 
     def catch_up(self, until: float | None = None) -> int:
         """Apply what the catalog has beyond the index; gives the sequence number reached.
@@ -142,6 +152,11 @@ class SharedFollower:
     def applied(self) -> int:
         """The last change that searches of this process see, as far as it knows."""
         return self._applied
+
+    @property
+    def lacking(self) -> str | None:
+        """Why searches refuse this index: it lacks features that only the engine had."""
+        return self._lacking
 
     def catch_up(self, until: float | None = None) -> int:
         """Apply what the catalog has beyond the index, or see how far the process that has the claim has come."""

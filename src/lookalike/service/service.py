@@ -1,6 +1,6 @@
 """The search service: one gallery, its catalog and its pipelines, behind one set of methods."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from lookalike.errors import BadInput
 from lookalike.imaging.thumbnail import SIDE
@@ -9,7 +9,7 @@ from lookalike.service.changing import Changing
 from lookalike.service.duplicates import Cluster, ClusterPage, clusters, clusters_page
 from lookalike.service.filters import Filter, conditions_of
 from lookalike.service.opened import catch_up, keep_pace
-from lookalike.service.status import RepairReport, Status, rebuild, status_of
+from lookalike.service.status import RepairReport, Status, check_engine, rebuild, status_of
 from lookalike.service.stored import DEFAULT_TENANT
 from lookalike.types import Record
 
@@ -84,9 +84,22 @@ class SearchService(Changing, Asking):
         known = [o.pipeline for o in opened]
         return clusters_page(self._catalog, known, tenant_id, after=after, limit=limit, seconds=seconds)
 
-    def status(self) -> Status:
-        """How many pictures there are, and how each pipeline stands to the catalog."""
-        return status_of(self._catalog, {name: self._pipelines.try_open(name) for name in self.pipelines})
+    def status(self, *, silent: Mapping[str, str] | None = None) -> Status:
+        """How many pictures there are, and how each pipeline stands to the catalog.
+
+        `silent` are pipelines whose engines are known not to answer, with the reason: they are not asked.
+        """
+        opened = {name: self._pipelines.try_open(name) for name in self.pipelines}
+        return status_of(self._catalog, opened, silent or {})
+
+    def check_engine(self, pipeline: str) -> None:
+        """Ask a pipeline's engine, by one cheap search, whether it answers; raises what searches raise.
+
+        What answers in this process, or was not needed yet, is not asked.
+        """
+        for one in self._pipelines.now_open():
+            if one.pipeline.name == pipeline and one.pipeline.index.shared:
+                check_engine(one.pipeline, one.follower)
 
     def repair(self) -> RepairReport:
         """Check the catalog, and build every index anew from it; raises Damaged where the catalog itself is."""

@@ -1,7 +1,10 @@
 """How a gallery stands, and mending it from its catalog."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+import numpy as np
 
 from lookalike.catalog import Catalog
 from lookalike.errors import Damaged, LookalikeError, Unavailable
@@ -49,24 +52,29 @@ class RepairReport:
     rebuilt: Mapping[str, int]
 
 
-def status_of(catalog: Catalog, opened: Mapping[str, tuple[Pipeline, Follower] | LookalikeError]) -> Status:
-    """The gallery's status; a pipeline that cannot be opened tells why."""
+def status_of(
+    catalog: Catalog, opened: Mapping[str, tuple[Pipeline, Follower] | LookalikeError], silent: Mapping[str, str]
+) -> Status:
+    """The gallery's status; a pipeline that cannot be opened tells why, one that is `silent` is not asked."""
     totals = catalog.totals()
     tenants = {name: catalog.count(tenant_id) for name, tenant_id in catalog.tenants().items()}
     sequence = catalog.sequence()
-    pipelines = tuple(_pipeline_status(name, found, sequence) for name, found in opened.items())
+    pipelines = tuple(_pipeline_status(name, found, sequence, silent.get(name)) for name, found in opened.items())
     return Status(totals.images, totals.nbytes, tenants, totals.by_format, sequence, pipelines)
 
 
-def _pipeline_status(name: str, found: tuple[Pipeline, Follower] | LookalikeError, sequence: int) -> PipelineStatus:
+def _pipeline_status(
+    name: str, found: tuple[Pipeline, Follower] | LookalikeError, sequence: int, error: str | None
+) -> PipelineStatus:
     if isinstance(found, LookalikeError):
         return PipelineStatus(name, None, None, 0, 0, sequence, None, error=str(found))
     pipeline, follower = found
     spec, index = pipeline.spec, pipeline.index
-    rows, saved, error = 0, 0, None
+    rows, saved = 0, 0
     try:
-        follower.keep_pace()
-        rows, saved = index.count(), index.sequence
+        if error is None:
+            follower.keep_pace()
+            rows, saved = index.count(), index.sequence
     except (Unavailable, Damaged) as problem:
         if not index.shared:
             raise
@@ -83,6 +91,22 @@ def _pipeline_status(name: str, found: tuple[Pipeline, Follower] | LookalikeErro
         index.shared,
         error,
     )
+
+
+def check_engine(pipeline: Pipeline, follower: Follower) -> None:
+    """Ask the engine for a picture that nobody has; raises what a search raises where it cannot answer.
+
+    It asks in all of the index, and for nothing but the very same feature, which costs little in any size of it.
+    """
+    if follower.lacking is not None:
+        raise Damaged(follower.lacking)
+    spec = pipeline.spec
+    query = np.ones((1, spec.width), spec.dtype)
+    if spec.metric == "hamming":
+        query[:] = np.frombuffer(hashlib.shake_256(b"nobody").digest(spec.width), np.uint8)
+    else:
+        query /= np.sqrt(spec.width)
+    pipeline.index.search(query, 1, max_distance=0.0)
 
 
 def rebuild(catalog: Catalog, followers: Mapping[str, Follower]) -> RepairReport:

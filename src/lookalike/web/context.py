@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -14,6 +15,7 @@ from lookalike.imaging.fetch import Fetcher
 from lookalike.service import SearchService, Status
 from lookalike.web.keeping import Keeper
 from lookalike.web.metrics import Metrics
+from lookalike.web.pulse import Pulse
 from lookalike.web.running import JobRunner
 from lookalike.web.work import Memory, Work
 
@@ -64,22 +66,28 @@ class Context:
         self.memory = Memory(settings.memory)
         self.jobs = JobRunner(service, fetcher, settings.import_from)
         self.keeper = Keeper(service)
+        engines = {name: partial(service.check_engine, name) for name in service.pipelines}
+        self.pulse = Pulse({"catalog": lambda: service.catalog.sequence(), **engines})
         self._status: tuple[float, Status] | None = None
 
     def status(self) -> Status:
-        """How the gallery stood `STATUS_SECONDS` ago at most: it counts all pictures. Asks the catalog."""
+        """How the gallery stood `STATUS_SECONDS` ago at most: it counts all pictures. Asks the catalog.
+
+        Engines that were silent when the pulse was last felt are not asked again.
+        """
         recent = self._status
         if recent is None or time.monotonic() - recent[0] > STATUS_SECONDS:
-            recent = self._status = (time.monotonic(), self.service.status())
+            silent = {name: why.message for name, why in self.pulse.last.items()}
+            recent = self._status = (time.monotonic(), self.service.status(silent=silent))
         return recent[1]
 
     async def probe(self, ask: Callable[[], T]) -> T:
-        """What a short question to the catalog gives; raises Unavailable where it takes too long."""
+        """What a short question to the catalog and the engines gives; raises Unavailable where it takes too long."""
         try:
             async with asyncio.timeout(PROBE_SECONDS):
                 return await self.probing.run(ask)
         except TimeoutError:
-            raise Unavailable(f"the catalog did not answer within {PROBE_SECONDS:g} seconds") from None
+            raise Unavailable(f"the catalog or an engine did not answer within {PROBE_SECONDS:g} seconds") from None
 
     def start(self) -> None:
         """Begin what goes on by itself: opening the pipelines, keeping indexes in step, jobs."""
@@ -91,7 +99,7 @@ class Context:
         """End all that, and wait for what is under way; blocks."""
         self.jobs.close()
         self.keeper.close()
-        for pool in (self.work, self.fetching, self.probing):
+        for pool in (self.work, self.fetching, self.probing, self.pulse):
             pool.close()
 
 

@@ -23,7 +23,7 @@ class Keeper:
 
     @property
     def missing(self) -> Mapping[str, str]:
-        """By pipeline that cannot answer yet, why; none when the service is ready."""
+        """By pipeline that was not opened yet, why; none when all were."""
         return dict(self._missing)
 
     def start(self) -> None:
@@ -49,9 +49,10 @@ class Keeper:
             self._stop.wait(PAUSE_SECONDS)
 
     def _open(self) -> None:
+        """Open what is not; an engine that does not answer is no hindrance: it may come and go at any time."""
         status = self._service.status()
         for pipeline in status.pipelines:
-            if pipeline.error is None:
+            if pipeline.error is None or pipeline.shared:
                 self._missing.pop(pipeline.name, None)
             elif self._missing.get(pipeline.name) != pipeline.error:
                 log.warning("the pipeline %s cannot answer yet: %s", pipeline.name, pipeline.error)

@@ -10,11 +10,11 @@ from pydantic import ConfigDict, Field
 
 from lookalike import __version__
 from lookalike.catalog import Totals
-from lookalike.errors import LookalikeError
 from lookalike.service import MAX_RESULTS, PipelineStatus
 from lookalike.web.access import Caller, admin_of_all, caller_with
 from lookalike.web.context import Context, Here
 from lookalike.web.metrics import Gauged
+from lookalike.web.pulse import Silence
 from lookalike.web.schemas import Json, Told, answer, problems
 
 router = APIRouter(tags=["operations"])
@@ -29,8 +29,11 @@ class Health(Told):
 class Ready(Told):
     """Whether searches can be answered."""
 
-    ready: bool
-    missing: dict[str, str] = Field(description="By pipeline that cannot answer, why.")
+    ready: bool = Field(description="By one pipeline at least; answers without the others name them in `failed`.")
+    missing: dict[str, str] = Field(
+        description="By name, why: the pipelines, and the `catalog`, that do not answer.",
+        examples=[{}, {"vgg16": "Unavailable"}],
+    )
 
 
 class PipelineModel(Told):
@@ -109,15 +112,20 @@ async def health() -> Response:
     responses={503: {"model": Ready, "description": "Not yet, or not now."}},
 )
 async def ready(here: Here) -> Response:
-    """False until every pipeline is open, and while the catalog does not answer."""
-    missing = dict(here.keeper.missing)
-    try:
-        await here.probe(here.service.catalog.sequence)
-    except LookalikeError as error:
-        missing["catalog"] = type(error).__name__
-    if missing:
-        return answer(Ready(ready=False, missing=missing), 503, {"Retry-After": "1"})
-    return answer(Ready(ready=True, missing={}))
+    """True once every pipeline was opened, and while the catalog and one pipeline at least answer.
+
+    Each is asked every few seconds at most, by as little a search as can be, and waited for briefly.
+    """
+    told = readiness(here, await here.pulse.silent())
+    return answer(told) if told.ready else answer(told, 503, {"Retry-After": "1"})
+
+
+def readiness(here: Context, silent: Mapping[str, Silence]) -> Ready:
+    """The verdict on what is `silent`, and on what was not opened yet."""
+    opening = here.keeper.missing
+    missing = {**{name: why.word for name, why in silent.items()}, **opening}
+    answering = [name for name in here.service.pipelines if name not in missing]
+    return Ready(ready=bool(answering) and not opening and "catalog" not in silent, missing=missing)
 
 
 @router.get(
@@ -147,6 +155,7 @@ async def status(here: Here, caller: Annotated[Caller, Depends(caller_with("read
             scopes=sorted(caller.scopes),
         )
 
+    await here.pulse.silent()
     return answer(await here.work.run(asked))
 
 
@@ -158,7 +167,8 @@ async def status(here: Here, caller: Annotated[Caller, Depends(caller_with("read
     responses=problems(also={200: {"description": "Prometheus' text format.", "content": {"text/plain": {}}}}),
 )
 async def metrics(here: Here, _: Annotated[Caller, Depends(admin_of_all)]) -> Response:
-    """Requests, stages, queue, index size and lag, refusals by reason."""
+    """Requests, stages, queue, index size and lag, what answers, refusals by reason."""
+    await here.pulse.silent()
     return Response(await here.probe(here.metrics.text), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -204,10 +214,17 @@ def count(here: Context) -> None:
     catalog = here.service.catalog
 
     def lag() -> Mapping[str, float]:
-        return {one.name: float(one.behind) for one in here.status().pipelines}
+        return {one.name: float(one.behind) for one in here.status().pipelines if one.error is None}
 
     def rows() -> Mapping[str, float]:
-        return {one.name: float(one.rows) for one in here.status().pipelines}
+        return {one.name: float(one.rows) for one in here.status().pipelines if one.error is None}
+
+    def up() -> Mapping[str, float]:
+        missing = readiness(here, here.pulse.last).missing
+        return {name: float(name not in missing) for name in here.pulse.names}
+
+    def is_ready() -> Mapping[str, float]:
+        return {"": float(readiness(here, here.pulse.last).ready)}
 
     gauges = (
         ("waiting", "Requests that wait for a thread.", lambda: {"": float(here.work.waiting)}, None),
@@ -218,7 +235,8 @@ def count(here: Context) -> None:
         ("index_rows", "Rows of each index.", rows, "pipeline"),
         ("index_lag", "Changes that a saved index lacks yet.", lag, "pipeline"),
         ("jobs", "Jobs by state.", lambda: {k: float(v) for k, v in catalog.count_jobs().items()}, "state"),
-        ("ready", "Whether searches can be answered.", lambda: {"": float(not here.keeper.missing)}, None),
+        ("up", "Whether the catalog and each pipeline answer.", up, "part"),
+        ("ready", "Whether searches can be answered.", is_ready, None),
     )
     for name, what, ask, label in gauges:
         here.metrics.gauge(f"lookalike_{name}", what, _Value(ask, label))
