@@ -67,7 +67,7 @@ def maker(galleries: Galleries) -> Iterator[MakeIndex]:
 
     def make(spec: FeatureSpec, folder: Path) -> Index:
         if folder not in names:
-            names[folder] = galleries.take()
+            names[folder] = galleries.take() if spec.width == SPEC.width else new_gallery()
         return open_index(spec, galleries.url, names[folder])
 
     yield make
@@ -95,6 +95,7 @@ class TestLite(IndexContract):
     exact = True
     snapshots = False
     size = 1000
+    neighbours = 1000
 
     @pytest.fixture
     def make_index(self, in_file: Galleries) -> Iterator[MakeIndex]:

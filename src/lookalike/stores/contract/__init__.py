@@ -10,21 +10,25 @@
         def make_index(self):
             return MyIndex                     # make_index(spec, folder) opens what was flushed to the folder
 
+`Finding` alone asks for the recall among many near neighbours, at any size: LOOKALIKE_CONTRACT_ROWS=200000.
 An index that keeps its data elsewhere takes the folder as the name of a gallery.
 """
 
 import pytest
 
-pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in ("truth", "base", "writing", "searching", "keeping")))
+pytest.register_assert_rewrite(
+    *(f"{__name__}.{part}" for part in ("truth", "base", "writing", "searching", "finding", "keeping"))
+)
 
 from lookalike.stores.contract.base import MakeIndex  # noqa: E402 - after the line above, or asserts say nothing
+from lookalike.stores.contract.finding import Finding  # noqa: E402
 from lookalike.stores.contract.keeping import Keeping  # noqa: E402
 from lookalike.stores.contract.searching import Searching  # noqa: E402
 from lookalike.stores.contract.truth import Model, chosen, draw, measure  # noqa: E402
 from lookalike.stores.contract.writing import Writing  # noqa: E402
 
-__all__ = ["IndexContract", "MakeIndex", "Model", "chosen", "draw", "measure"]
+__all__ = ["Finding", "IndexContract", "MakeIndex", "Model", "chosen", "draw", "measure"]
 
 
-class IndexContract(Writing, Searching, Keeping):
+class IndexContract(Writing, Searching, Finding, Keeping):
     """Inherit, set `spec` and `exact`, and give the fixture `make_index`."""

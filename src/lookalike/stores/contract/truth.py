@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 from lookalike.types import Features, FeatureSpec, Matches, Rows, Where
 
+BLOCK = 8192
+"""Rows that all queries are compared with at a time."""
+
 
 def draw(spec: FeatureSpec, rng: np.random.Generator, n: int) -> Features:
     """Rows like real ones: codes around some centres; vectors of few causes, never negative, of low contrast."""
@@ -29,6 +32,33 @@ def measure(spec: FeatureSpec, query: NDArray[Any], rows: Features) -> NDArray[n
         return bits
     distances: NDArray[np.float64] = 1 - rows.astype(np.float64) @ query.astype(np.float64)
     return np.maximum(distances, 0.0)
+
+
+def nearest(spec: FeatureSpec, queries: Features, rows: Features, k: int) -> tuple[NDArray[np.intp], Features]:
+    """The numbers of the k nearest rows of each query, and their distances, the plain way, for many rows.
+
+    Both `(queries, k)`, equal distances by number. Bits are taken as +1 and -1: products count those that differ.
+    """
+    places = np.zeros((len(queries), 0), np.intp)
+    best = np.zeros((len(queries), 0), np.float32)
+    asked = _signs(queries) if spec.metric == "hamming" else queries
+    for start in range(0, len(rows), BLOCK):
+        block = rows[start : start + BLOCK]
+        if spec.metric == "hamming":
+            distances = (8 * spec.width - asked @ _signs(block).T) / 2
+        else:
+            distances = np.maximum(1 - asked @ block.T, 0)
+        numbers = np.broadcast_to(np.arange(start, start + len(block)), distances.shape)
+        both = np.concatenate([best, distances], axis=1)
+        order = np.argsort(both, axis=1, kind="stable")[:, :k]
+        best = np.take_along_axis(both, order, axis=1)
+        places = np.take_along_axis(np.concatenate([places, numbers], axis=1), order, axis=1)
+    return places, best
+
+
+def _signs(codes: Features) -> NDArray[np.float32]:
+    bits: NDArray[np.float32] = np.unpackbits(codes, axis=1).astype(np.float32)
+    return 2 * bits - 1
 
 
 def chosen(ids: Iterable[int]) -> Where:
