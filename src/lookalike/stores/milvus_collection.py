@@ -30,8 +30,8 @@ MAX_PARTITIONS = 1000
 """Named partitions: today's servers hold 1,024 in a collection."""
 STATE = 0
 """The id of the row that is no picture."""
-WAIT_SECONDS = 120.0
-"""Waiting until searches see all that was written: mostly 0.2 s, more behind a bulk load."""
+WAITING = 2
+"""Times `bulk_timeout` that it may take until searches see all that was written: mostly 0.2 s, more behind a load."""
 BUCKETS = 16
 """Buckets of a partition key, which is what today's servers make by default."""
 
@@ -146,12 +146,13 @@ class Shelf:
         """Write down what changes, behind all that was written, and wait until searches that ask for it see it."""
         said = {"sequence": collection.sequence, "knob": collection.knob, "oversized": collection.oversized}
         row = {"id": STATE, "tenant": -1, "vector": self._nowhere(), "attributes": said}
-        self.server.upsert(collection.name, [row], "", seconds=WAIT_SECONDS)
+        self.server.upsert(collection.name, [row], "", seconds=self.server.place.bulk_timeout)
         if self._state(collection.name, STRONG) != said:
             raise Unavailable(f"{self.server.place.name} does not give back what {collection.name} was to remember")
 
     def _state(self, name: str, level: Level) -> dict[str, Any]:
-        found = self.server.query(name, f"id == {STATE}", ["attributes"], level=level, seconds=WAIT_SECONDS)
+        seconds = WAITING * self.server.place.bulk_timeout if level == STRONG else self.server.place.timeout
+        found = self.server.query(name, f"id == {STATE}", ["attributes"], level=level, seconds=seconds)
         return dict(found[0]["attributes"]) if found else {}
 
     def _nowhere(self) -> Distances:

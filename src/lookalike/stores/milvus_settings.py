@@ -13,7 +13,7 @@ LITE_INDEXES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW")
 """Milvus Lite takes others too, and silently scans instead."""
 TENANTS = ("key", "partitions")
 OPTIONS = (
-    "index tenants recall consistency replicas shards buckets rows memory timeout tls token".split()
+    "index tenants recall consistency replicas shards buckets rows memory timeout bulk_timeout tls token".split()
 )  # all that an address may hold
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -50,6 +50,7 @@ class Place:
     token: str = field(default="", repr=False)
     database: str = ""
     timeout: float = 10.0
+    bulk_timeout: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,7 @@ def suggest(rows: int, width: int, memory: int, lite: bool = False) -> str:
 
 def _place(address: Address, lite: bool) -> Place:
     timeout = float(address.number("timeout", 10, most=600))
+    bulk_timeout = float(address.number("bulk_timeout", 60, most=3600))
     if lite:
         if address.host or not address.path.strip("/") or not address.path.endswith(".db"):
             raise BadSetting(f"{address}: write milvus-lite:///folder/name.db")
@@ -131,7 +133,7 @@ def _place(address: Address, lite: bool) -> Place:
             raise BadSetting(f"{address}: a file takes no {wrong[0]}")
         if not Path(address.path).parent.is_dir():
             raise BadSetting(f"{address}: there is no folder {Path(address.path).parent}; make it first")
-        return Place(str(address), address.path, lite=True, timeout=timeout)
+        return Place(str(address), address.path, lite=True, timeout=timeout, bulk_timeout=bulk_timeout)
     if not address.host:
         raise BadSetting(f"{address} names no host; write milvus://host:19530")
     database = address.path.strip("/")
@@ -148,4 +150,5 @@ def _place(address: Address, lite: bool) -> Place:
         token=address.options.get("token", ""),
         database=database,
         timeout=timeout,
+        bulk_timeout=bulk_timeout,
     )

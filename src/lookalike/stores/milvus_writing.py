@@ -16,8 +16,6 @@ BYTES = 16 << 20
 """Bytes in one request; a message of Milvus holds 64 MB."""
 IDS = 10_000
 """Ids in one request to delete."""
-SECONDS = 60.0
-"""The longest that one request may take."""
 
 Row = Mapping[str, Any]
 
@@ -28,6 +26,7 @@ class Writer:
     def __init__(self, server: Server, spec: FeatureSpec) -> None:
         self._server = server
         self._spec = spec
+        self._seconds = server.place.bulk_timeout
         self._partitions: tuple[str, frozenset[str]] = ("", frozenset())
 
     def upsert(
@@ -45,7 +44,7 @@ class Writer:
         ]
         for batch in _batches(rows, features.shape[1] * 4 if features.ndim == 2 else 0):
             if collection.tenants == "key":
-                self._server.upsert(collection.name, batch, "", seconds=SECONDS)
+                self._server.upsert(collection.name, batch, "", seconds=self._seconds)
             else:
                 self._upsert_by_partition(collection, batch)
 
@@ -59,7 +58,7 @@ class Writer:
                 f"id in {wanted[start : start + size]}",
                 ["id", "tenant", "vector"],
                 level=STRONG,
-                seconds=SECONDS,
+                seconds=self._seconds,
             )
             if found:
                 ids, tenants = (np.array([row[name] for row in found], np.int64) for name in ("id", "tenant"))
@@ -69,14 +68,14 @@ class Writer:
     def delete(self, collection: Collection, ids: list[int]) -> None:
         """Forget ids, in all partitions."""
         for start in range(0, len(ids), IDS):
-            self._server.delete(collection.name, ids[start : start + IDS], seconds=SECONDS)
+            self._server.delete(collection.name, ids[start : start + IDS], seconds=self._seconds)
 
     def count(self, collection: Collection, tenant: int | None) -> int:
         """Rows that searches see from now on."""
         if self.partitions_of(collection, tenant) == []:
             return 0
         where = "id > 0" if tenant is None else f"tenant == {tenant}"
-        found = self._server.query(collection.name, where, ["count(*)"], level=STRONG, seconds=SECONDS)
+        found = self._server.query(collection.name, where, ["count(*)"], level=STRONG, seconds=self._seconds)
         return int(found[0]["count(*)"])
 
     def partitions_of(self, collection: Collection, tenant: int | None) -> list[str] | None:
@@ -90,7 +89,7 @@ class Writer:
         """Into each tenant's partition, after the ids were taken out of any other: there they would live on."""
         home = {row["id"]: row["tenant"] for row in batch}
         there = self._server.query(
-            collection.name, f"id in {list(home)}", ["id", "tenant"], level=STRONG, seconds=SECONDS
+            collection.name, f"id in {list(home)}", ["id", "tenant"], level=STRONG, seconds=self._seconds
         )
         self.delete(collection, [row["id"] for row in there if row["tenant"] != home[row["id"]]])
         for tenant in sorted(set(home.values())):
@@ -105,7 +104,7 @@ class Writer:
                 self._server.create_partition(collection.name, partition)
                 self._partitions = (collection.name, known | {partition})
             rows = [row for row in batch if row["tenant"] == tenant]
-            self._server.upsert(collection.name, rows, partition, seconds=SECONDS)
+            self._server.upsert(collection.name, rows, partition, seconds=self._seconds)
 
     def _known(self, collection: Collection, wanted: str) -> frozenset[str]:
         """The partitions there are, asked again where one is missing: another process may have made it."""
