@@ -23,6 +23,7 @@ from lookalike.stores.milvus_errors import Gone
 from lookalike.stores.milvus_search import MOST, Search
 from lookalike.stores.milvus_server import BOUNDED, STRONG, Server
 from lookalike.stores.milvus_settings import Settings
+from lookalike.stores.milvus_shares import Shares
 from lookalike.stores.milvus_tuning import Tuning, tune
 from lookalike.stores.milvus_writing import Writer
 from lookalike.stores.rows import check_query, check_rows
@@ -85,6 +86,7 @@ class MilvusIndex:
         self._asked = time.monotonic()
         self._lock = threading.RLock()
         self._writer = Writer(shelf.server, shelf.spec)
+        self._shares = Shares(shelf.server)
         self._closed = False
         wished = shelf.settings.index
         if wished not in ("auto", collection.kind) or shelf.settings.tenants != collection.tenants:
@@ -230,7 +232,7 @@ class MilvusIndex:
             promise = EVERYTHING if collection.kind == "FLAT" or not expressions else NOTHING
             return Matches(np.full((len(queries), k), -1), np.full((len(queries), k), np.inf, np.float32), promise)
         level = STRONG if fresh or self._shelf.settings.strong else BOUNDED
-        search = Search(self._server, collection, level, partitions)
+        search = Search(self._server, collection, level, partitions, self._shares)
         return search.nearest(queries, k, [filters.both(mine, one) for one in expressions])
 
     def _kept(self, attributes: Sequence[Attributes]) -> list[dict[str, str]]:

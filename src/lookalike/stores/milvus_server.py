@@ -187,15 +187,29 @@ class Server:
         self._ask("delete", lambda client, limit: client.delete(name, ids=ids, timeout=limit), seconds=seconds)
 
     def query(
-        self, name: str, where: str, fields: list[str], *, level: Level, limit: int = 16_384, seconds: float = 0.0
+        self,
+        name: str,
+        where: str,
+        fields: list[str],
+        *,
+        level: Level,
+        limit: int = 16_384,
+        partitions: list[str] | None = None,
+        seconds: float = 0.0,
     ) -> list[dict[str, Any]]:
-        """The rows that pass an expression, in no order."""
+        """The rows that pass an expression, in all partitions or in some, in no order."""
         how: dict[str, Any] = {} if "count(*)" in fields else {"limit": limit}
         return list(
             self._ask(
                 "query",
                 lambda client, timeout: client.query(
-                    name, filter=where, output_fields=fields, consistency_level=level, timeout=timeout, **how
+                    name,
+                    filter=where,
+                    output_fields=fields,
+                    consistency_level=level,
+                    partition_names=partitions,
+                    timeout=timeout,
+                    **how,
                 ),
                 seconds=seconds,
             )
