@@ -223,6 +223,7 @@ class Hit:
     """One answer: which picture, and why we believe it.
 
     `distance` is in 0..1, smaller is more similar, as measured by `pipeline` ("sha256" or "pixels" for an exact hit).
+    `width` and `height` are those that a viewer shows.
     """
 
     key: str
@@ -231,6 +232,8 @@ class Hit:
     distance: float
     pipeline: str
     attributes: Attributes
+    width: int
+    height: int
     id: int
 
 

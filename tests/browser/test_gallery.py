@@ -171,6 +171,21 @@ def test_what_could_not_be_deleted_comes_back(workshop: str, open_page: OpenPage
     assert there(workshop, "photos/gravel.jpg")
 
 
+def test_a_large_picture_has_its_place_before_it_is_loaded(library: str, open_page: OpenPage) -> None:
+    page = opened(open_page, library, width=360)
+    page.route("**/thumbnail?size=1024", lambda route: page.wait_for_timeout(300) or route.continue_())
+    page.locator('.tile[data-key="photos/cat.jpg"] [data-main]').click()
+    img = page.locator(".picture-large img")
+    expect(img).to_have_attribute("alt", re.compile(r"^cat\.jpg, [\d,]+ by [\d,]+$"))
+    boxes = lambda: [list((of.bounding_box() or {}).values()) for of in (img, page.locator(".compare-side"))]  # noqa: E731
+    before = boxes()
+    page.wait_for_selector(".picture-large img.loaded")
+    after = boxes()
+    assert min(before[0]) > 10
+    for one, other in zip(before, after, strict=True):
+        assert one == pytest.approx(other, abs=1)
+
+
 def test_several_are_selected_at_once(library: str, open_page: OpenPage, shot: Shot) -> None:
     page = opened(open_page, library)
     boxes = page.get_by_role("checkbox")

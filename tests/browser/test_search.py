@@ -30,7 +30,11 @@ def test_a_chosen_copy_finds_its_original(library: str, open_page: OpenPage, tmp
     first = page.locator(".matches .hit").first
     expect(first).to_have_attribute("data-key", "photos/wine.jpg")
     expect(first.locator(".badge")).to_have_text("Copy")
-    expect(first.locator(".hit-where")).to_contain_text(re.compile(r"0\.\d{3} · photos"))
+    with Image.open(sample("wine")) as original:
+        size = f"{original.width:,} × {original.height:,}"
+        expect(first.locator(".hit-where")).to_contain_text(re.compile(rf"0\.\d{{3}} · {size} · photos"))
+        kept = [round(side * 384 / max(original.size)) for side in original.size]
+    assert first.locator("img").evaluate("img => [+img.getAttribute('width'), +img.getAttribute('height')]") == kept
     expect(page.locator(".found-title")).to_contain_text("Found: ")
     said(page, "Found: ")
     expect(page.locator(".query-name")).to_have_text("mirrored.jpg")

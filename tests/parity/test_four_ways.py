@@ -114,7 +114,7 @@ def fill(ways: Ways) -> list[list[Outcome]]:
 
 def told_answer(answer: Answer | Object) -> Object:
     found = asdict(answer) if isinstance(answer, Answer) else answer
-    names = ("key", "evidence", "distance", "pipeline", "attributes")
+    names = ("key", "evidence", "distance", "pipeline", "attributes", "width", "height")
     hits = [{name: hit[name] for name in names} for hit in found["hits"]]
     return {"hits": hits} | {name: found[name] for name in ("exact_within", "page", "more", "sequence")}
 

@@ -126,7 +126,8 @@ def test_search_finds_the_original(full: Path, tmp_path: Path) -> None:
     line = ran.line
     assert {"query", "hits", "exact_within", "took_ms"} <= set(line)
     assert line["query"] == str(query)
-    assert all(set(h) == {"key", "path", "evidence", "distance", "pipeline", "attributes"} for h in line["hits"])
+    names = {"key", "path", "evidence", "distance", "pipeline", "attributes", "width", "height"}
+    assert all(set(h) == names for h in line["hits"])
     best = line["hits"][0]
     assert (best["key"], best["evidence"], best["pipeline"]) == ("grüße 🌄.png", "copy", "phash")
     assert 0 <= best["distance"] <= 1

@@ -64,6 +64,8 @@ def test_by_the_key_of_a_stored_picture(client: TestClient) -> None:
         "distance": 0.0,
         "pipeline": "sha256",
         "attributes": 0,
+        "width": 160,
+        "height": 120,
         "thumbnail": 0,
         "tenant": None,
     }

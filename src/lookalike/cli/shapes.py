@@ -48,6 +48,8 @@ def hit_object(hit: Hit) -> Object:
         "distance": hit.distance,
         "pipeline": hit.pipeline,
         "attributes": dict(hit.attributes),
+        "width": hit.width,
+        "height": hit.height,
     }
 
 

@@ -68,6 +68,8 @@ def _hit(told: Object) -> Hit:
         distance=told["distance"],
         pipeline=told["pipeline"],
         attributes=told["attributes"],
+        width=told["width"],
+        height=told["height"],
         id=NO_ID,
     )
 

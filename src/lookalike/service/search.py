@@ -227,6 +227,8 @@ def _hit(found: Found, record: Record) -> Hit:
         distance=round(found.distance, 6),
         pipeline=found.pipeline,
         attributes=record.attributes,
+        width=record.width,
+        height=record.height,
         id=record.id,
     )
 

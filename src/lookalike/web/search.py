@@ -76,6 +76,8 @@ class HitModel(Told):
     distance: float = Field(description="0..1, smaller is more similar, as measured by `pipeline`.")
     pipeline: str = Field(description="Who says so; sha256 or pixels for an exact hit.")
     attributes: Json
+    width: int = Field(description="Pixels, as a viewer shows the picture.")
+    height: int
     thumbnail: str
     tenant: str | None = Field(None, description="Whose picture it is, where all tenants were searched.")
 
@@ -88,6 +90,8 @@ class HitModel(Told):
             distance=hit.distance,
             pipeline=hit.pipeline,
             attributes=dict(hit.attributes),
+            width=hit.width,
+            height=hit.height,
             thumbnail=thumbnail_url(hit.key),
             tenant=tenant,
         )
@@ -107,6 +111,8 @@ class SearchAnswer(Told):
                             "distance": 0.03125,
                             "pipeline": "phash",
                             "attributes": {"album": "Alps"},
+                            "width": 4032,
+                            "height": 3024,
                             "thumbnail": "/v1/images/alps%2FIMG_1.jpg/thumbnail",
                             "tenant": None,
                         }

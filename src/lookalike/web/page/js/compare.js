@@ -7,7 +7,7 @@ import { openDialog } from "./dialog.js";
 import { badge } from "./hit.js";
 import { queryPicture } from "./query.js";
 import { thumbnail } from "./thumbnail.js";
-import { capital, distance, measuredBy, nameOf, told } from "./words.js";
+import { capital, distance, measuredBy, nameOf, sizeOf, sizeSaid, told } from "./words.js";
 
 const MODES = [["swipe", "Swipe"], ["sides", "Side by side"], ["difference", "Difference"]];
 const LARGE = 1024;
@@ -15,7 +15,7 @@ let mode = "swipe";
 
 function stageOf(query, hit, labels) {
   const yours = h("div.stage-yours", {}, queryPicture(query, "Your picture"), h("span.stage-label", {}, labels[0]));
-  const found = h("div.stage-found", {}, thumbnail(hit.thumbnail, { size: LARGE, alt: `Found: ${nameOf(hit.key).name}`, eager: true }), h("span.stage-label.right", {}, labels[1]));
+  const found = h("div.stage-found", {}, thumbnail(hit.thumbnail, { size: LARGE, alt: `Found: ${nameOf(hit.key).name}, ${sizeSaid(hit)}`, eager: true, of: hit }), h("span.stage-label.right", {}, labels[1]));
   const range = h("input.stage-range", { type: "range", min: "0", max: "100", value: "50", "aria-label": "How much of your picture is shown" });
   const stage = h("div.stage", {}, found, yours, h("span.stage-line", { "aria-hidden": "true" }, h("span.stage-grip", {}, icon("compare"))), range);
   const move = () => {
@@ -105,7 +105,7 @@ export function openCompare({ query, hits, at, like, chosen = null, labels = ["Y
     const measures = h("div.measure-box");
     body.dataset.mode = mode;
     body.replaceChildren(stageOf(query, hit, labels), h("div.compare-side", {},
-      h("div.compare-name", {}, hit.evidence ? badge(hit) : null, h("p.small.quiet.wrap", {}, folder ? `${folder}/${name}` : name)),
+      h("div.compare-name", {}, hit.evidence ? badge(hit) : null, h("p.small.quiet.wrap", {}, folder ? `${folder}/${name}` : name, h("span.numbers", {}, ` · ${sizeOf(hit)}`))),
       measures,
       attributeList(hit.attributes),
       like && button("Search with this one", { symbol: "like", onclick: () => {

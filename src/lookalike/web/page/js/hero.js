@@ -24,7 +24,7 @@ async function strip(search) {
   const { images: some } = await images({ limit: SHOWN });
   if (!some.length) return null;
   box.append(h("h2.small.quiet", {}, "Or begin with one of the gallery"),
-    h("ul.strip", {}, some.map((image) => h("li", { data: { frame: "" } }, h("button.strip-picture", { type: "button", "aria-label": `Search with ${nameOf(image.key).name}`, onclick: () => search(fromKey(image.key)) }, thumbnail(image.thumbnail, { size: 384 }))))));
+    h("ul.strip", {}, some.map((image) => h("li", { data: { frame: "" } }, h("button.strip-picture", { type: "button", "aria-label": `Search with ${nameOf(image.key).name}`, onclick: () => search(fromKey(image.key)) }, thumbnail(image.thumbnail, { size: 384, of: image }))))));
   return box;
 }
 

@@ -1,7 +1,7 @@
 // One found picture, as a card.
 import { h, iconButton } from "./dom.js";
 import { thumbnail } from "./thumbnail.js";
-import { distance, EVIDENCE, explain, nameOf } from "./words.js";
+import { distance, EVIDENCE, explain, nameOf, sizeOf, sizeSaid } from "./words.js";
 
 /** The badge that says what kind of evidence there is; its explanation is shown on hover and focus. */
 export function badge(hit) {
@@ -12,14 +12,14 @@ export function badge(hit) {
 /** `open(hit)` compares it with the query, `like(hit)` searches with it. */
 export function hitCard(hit, { open, like }) {
   const { folder, name } = nameOf(hit.key);
-  const said = `${name}, ${EVIDENCE[hit.evidence].toLowerCase()}, distance ${distance(hit.distance)}: compare`;
+  const said = `${name}, ${sizeSaid(hit)}, ${EVIDENCE[hit.evidence].toLowerCase()}, distance ${distance(hit.distance)}: compare`;
   const card = h("li.card.hit", { class: hit.evidence, data: { frame: "", key: hit.key } },
-    h("button.hit-picture", { type: "button", "aria-label": said, "data-main": "", onclick: () => open(hit) }, thumbnail(hit.thumbnail, { size: 384 })),
+    h("button.hit-picture", { type: "button", "aria-label": said, "data-main": "", onclick: () => open(hit) }, thumbnail(hit.thumbnail, { size: 384, of: hit })),
     badge(hit),
     h("div.hit-foot", {},
       h("div.hit-names", {},
         h("span.hit-name.cut", { title: hit.key }, name),
-        h("span.hit-where.small.quiet.cut", {}, h("span.numbers", {}, distance(hit.distance)), hit.tenant ? ` · ${hit.tenant}` : "", folder ? ` · ${folder}` : "")),
+        h("span.hit-where.small.quiet.cut", {}, h("span.numbers", {}, distance(hit.distance)), h("span.hit-size.numbers", {}, ` · ${sizeOf(hit)}`), hit.tenant ? ` · ${hit.tenant}` : "", folder ? ` · ${folder}` : "")),
       iconButton("Search with this one", "like", { onclick: () => like(hit), "aria-label": `Search with this one: ${name}`, "data-tip": "Search with this one" })));
   return card;
 }

@@ -53,10 +53,20 @@ function broken(img) {
   img.closest("[data-frame]")?.classList.add("no-preview");
 }
 
-/** An <img> of a gallery picture, at most `size` pixels wide and high; `eager` for the one that is waited for. */
-export function thumbnail(path, { size = 320, alt = "", eager = false } = {}) {
+/** The size of a picture scaled into a square, so that its place is kept before it is loaded; none where it is not known. */
+function scaled(picture, size) {
+  if (!(picture?.width > 0 && picture?.height > 0)) return {};
+  const scale = Math.min(1, size / Math.max(picture.width, picture.height));
+  return { width: Math.max(1, Math.round(picture.width * scale)), height: Math.max(1, Math.round(picture.height * scale)) };
+}
+
+/**
+ * An <img> of a gallery picture, at most `size` pixels wide and high; `eager` for the one that is waited for, `of` is what
+ * is known of the picture: its width and height.
+ */
+export function thumbnail(path, { size = 320, alt = "", eager = false, of = null } = {}) {
   const source = `${path}?size=${size}`;
-  const img = h("img", { alt, decoding: "async", draggable: false });
+  const img = h("img", { alt, decoding: "async", draggable: false, ...scaled(of, size) });
   img.addEventListener("load", () => {
     img.classList.add("loaded");
     if (img.src.startsWith("blob:")) URL.revokeObjectURL(img.src);

@@ -2,7 +2,7 @@
 import { button, h, iconButton } from "./dom.js";
 import { openDialog } from "./dialog.js";
 import { thumbnail } from "./thumbnail.js";
-import { bytes, count, date, nameOf } from "./words.js";
+import { bytes, count, date, nameOf, sizeOf, sizeSaid } from "./words.js";
 
 const LARGE = 1024;
 
@@ -16,7 +16,7 @@ export function tile(image, { open, pick, like }) {
     onchange: () => pick(image, box.checked, shift),
   });
   const card = h("li.card.tile", { data: { frame: "", key: image.key } },
-    h("button.tile-picture", { type: "button", "data-main": "", "aria-label": `${name}, ${image.width} by ${image.height}`, onclick: () => open(image) }, thumbnail(image.thumbnail, { size: 384 })),
+    h("button.tile-picture", { type: "button", "data-main": "", "aria-label": `${name}, ${sizeSaid(image)}`, onclick: () => open(image) }, thumbnail(image.thumbnail, { size: 384, of: image })),
     box,
     h("div.tile-foot", {}, h("span.tile-name.small.cut", { "aria-hidden": "true" }, name), iconButton("Search with this one", "like", { look: "little", "aria-label": `Search with this one: ${name}`, onclick: () => like(image) })));
   card.style.setProperty("--ratio", String(Math.min(3, Math.max(0.5, image.width / image.height || 1))));
@@ -25,7 +25,7 @@ export function tile(image, { open, pick, like }) {
 
 function facts(image) {
   const { folder } = nameOf(image.key);
-  const rows = [["Size", `${count(image.width)} × ${count(image.height)}, ${bytes(image.bytes)}`], ["Format", image.format], folder && ["Folder", folder], ["Added", date(image.created)],
+  const rows = [["Size", `${sizeOf(image)}, ${bytes(image.bytes)}`], ["Format", image.format], folder && ["Folder", folder], ["Added", date(image.created)],
     ...Object.entries(image.attributes ?? {}).map(([name, value]) => [name, typeof value === "object" ? JSON.stringify(value) : String(value)]), ["SHA-256", h("span.mono.wrap", {}, image.sha256)]];
   return h("dl.facts", {}, rows.filter(Boolean).map(([name, value]) => [h("dt", {}, name), h("dd.wrap", {}, value)]));
 }
@@ -59,7 +59,7 @@ export function openPicture(start, { images, like, remove, chosen }) {
     heading.textContent = name;
     place.textContent = `${all.indexOf(image) + 1} of ${count(all.length)}`;
     frame.classList.remove("no-preview");
-    frame.replaceChildren(thumbnail(image.thumbnail, { size: LARGE, alt: name, eager: true }));
+    frame.replaceChildren(thumbnail(image.thumbnail, { size: LARGE, alt: `${name}, ${sizeSaid(image)}`, eager: true, of: image }));
     side.replaceChildren(facts(image), h("div.side-actions", {},
       button("Search with this one", { look: "primary", symbol: "like", onclick: () => {
         dialog.close("");

@@ -6,6 +6,9 @@ const dates = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "s
 export const count = (n) => counts.format(n);
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
 export const pictures = (n) => plural(n, "picture");
+/** A picture's size in pixels, as it is written and as it is said. */
+export const sizeOf = ({ width, height }) => `${count(width)} × ${count(height)}`;
+export const sizeSaid = ({ width, height }) => `${count(width)} by ${count(height)}`;
 export const distance = (d) => d.toFixed(3);
 export const date = (text) => dates.format(new Date(text));
 
