@@ -1,5 +1,6 @@
 """Settings: what the environment and a gallery's own file say. The only reader of the environment."""
 
+import errno
 import os
 import re
 import tomllib
@@ -10,7 +11,7 @@ from typing import Any, Literal, cast
 
 from platformdirs import user_cache_path, user_data_path
 
-from lookalike.errors import BadSetting, NotFound
+from lookalike.errors import BadSetting, NotFound, Unavailable
 from lookalike.imaging import Limits
 
 GALLERY_FILE = "gallery.toml"
@@ -165,7 +166,7 @@ def _text(table: dict[str, Any], name: str) -> str | None:
 def write_gallery(folder: Path, settings: GallerySettings) -> None:
     """Write a new gallery's file; the folder is made if need be, an existing file is never overwritten.
 
-    Raises BadSetting for settings that make no sense together.
+    Raises BadSetting for settings that make no sense together, Unavailable where the disk is full.
     """
     lines = ["# A Lookalike gallery. Settings may be edited; see docs/cli.md.", "version = 1"]
     lines.append(f"pipelines = [{', '.join(_quoted(p) for p in settings.pipelines)}]")
@@ -182,11 +183,17 @@ def write_gallery(folder: Path, settings: GallerySettings) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         private = os.open(folder / GALLERY_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # it may hold passwords
-        with os.fdopen(private, "w") as file:
-            file.write(text)
+        try:
+            with os.fdopen(private, "w") as file:
+                file.write(text)
+        except OSError:
+            (folder / GALLERY_FILE).unlink()  # half a file would be taken for a gallery
+            raise
     except FileExistsError as error:
         raise BadSetting(f"{folder} is a gallery already") from error
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Unavailable(f"no space is left for a gallery at {folder}; free some and try again") from error
         raise BadSetting(f"cannot make a gallery at {folder}: {error.strerror}") from error
 
 

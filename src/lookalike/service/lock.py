@@ -7,7 +7,7 @@ from types import TracebackType
 
 from filelock import FileLock, Timeout
 
-from lookalike.errors import GalleryBusy
+from lookalike.errors import GalleryBusy, Unavailable
 
 
 class WriterLock:
@@ -55,7 +55,16 @@ class WriterLock:
                 f"process {self._writer()} is writing to the gallery {self._folder}: wait until it is done, or end it. "
                 "Searching goes on meanwhile"
             ) from error
-        self._note.write_text(str(os.getpid()))
+        except OSError as error:
+            raise self._refused(error) from error
+        try:
+            self._note.write_text(str(os.getpid()))
+        except OSError as error:  # a full disk: nothing else could be written either
+            self._file.release()
+            raise self._refused(error) from error
+
+    def _refused(self, error: OSError) -> Unavailable:
+        return Unavailable(f"cannot write to the gallery {self._folder}: {error}; free some space or mend the rights")
 
     def _writer(self) -> str:
         try:

@@ -51,12 +51,11 @@ class Server:
             try:
                 return request(self._bulk if bulk else self._client)
             except (ApiError, TransportError) as error:
-                raise self.translated(error) from None
+                raise self._translated(error, bulk=bulk) from None
             except SerializationError as error:
                 raise Damaged(f"{self.name} gave an answer that cannot be read: {error}") from None
 
-    def translated(self, error: ApiError | TransportError) -> LookalikeError:
-        """What a failure of the client means here."""
+    def _translated(self, error: ApiError | TransportError, *, bulk: bool) -> LookalikeError:
         if isinstance(error, UnsupportedProductError):
             return BadSetting(f"{self.name} says that it is not Elasticsearch: the official client refuses it")
         if isinstance(error, ApiError):
@@ -67,7 +66,8 @@ class Server:
                 f"{self.name}: no trusted TLS connection ({error.message}); see the options ca and fingerprint"
             )
         if isinstance(error, ConnectionTimeout):
-            return Unavailable(f"{self.name} did not answer in {self._connection.timeout} s", retry_after=BUSY)
+            seconds = self._connection.bulk_timeout if bulk else self._connection.timeout
+            return Unavailable(f"{self.name} did not answer in {seconds} s", retry_after=BUSY)
         if isinstance(error, NoConnection):
             return Unavailable(f"{self.name} cannot be reached: {error.message}", retry_after=BUSY)
         return Unavailable(f"{self.name}: {error.message}", retry_after=BUSY)
@@ -84,7 +84,8 @@ class Server:
         if kind in _GONE:
             return Gone(f"{self.name} has no such index ({reason}); `lookalike repair` fills it again from the catalog")
         if status in OVERLOADED or status >= 500 or kind == "cluster_block_exception":
-            return Unavailable(f"{self.name} cannot do this now ({status}): {kind} {reason}", retry_after=BUSY)
+            why = f"{kind} {reason}".strip() or "it gives no reason"
+            return Unavailable(f"{self.name} cannot do this now ({status}): {why}", retry_after=BUSY)
         return BadInput(f"{self.name} refuses this ({status}): {kind} {reason}")
 
     def close(self) -> None:
