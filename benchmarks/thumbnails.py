@@ -10,6 +10,7 @@ from statistics import mean, median
 
 from lookalike.features.phash import PHash
 from lookalike.imaging import prepare
+from lookalike.imaging.thumbnail import SIDE
 from lookalike.service import files_below
 
 
@@ -25,7 +26,7 @@ def main() -> None:
     for data in files:
         for wanted, times in ((False, without), (True, with_)):
             started = time.process_time()
-            made = prepare(data, inputs, want_pixels=True, want_thumbnail=wanted)
+            made = prepare(data, inputs, want_pixels=True, thumbnail_side=SIDE * wanted)
             times.append((time.process_time() - started) * 1000)
         kept.append(len(made.thumbnail or b""))
     print(

@@ -102,18 +102,44 @@ def web_host() -> Iterator[int]:
         host.shutdown()
 
 
-def test_a_picture_on_the_web_is_searched_for(
-    filled: Path, web_host: int, open_page: OpenPage, browser: object
+@pytest.mark.parametrize("width", [360, 1440])
+def test_a_picture_on_the_web_is_searched_for_shown_and_cropped(
+    filled: Path, web_host: int, open_page: OpenPage, browser: object, shot: Shot, width: int
 ) -> None:
     with running([sys.executable, "-m", "tests.browser.serve_with_urls", str(filled), str(web_host)]) as served:
-        page = open_page(served.url)
+        page = open_page(served.url, width=width)
+        elsewhere: list[str] = []
+        page.on("request", lambda asked: elsewhere.append(asked.url) if f":{web_host}/" in asked.url[:40] else None)
         page.get_by_label("Address of a picture").fill(f"http://127.0.0.1:{web_host}/soldier.jpg")
         page.locator(".url-form").get_by_role("button", name="Search").click()
         found(page)
         expect(page.locator(".matches .hit").first).to_have_attribute("data-key", "photos/soldier.jpg")
-        expect(page.get_by_role("button", name="Crop")).to_be_hidden()
+        mine = page.locator(".query-frame img")
+        expect(mine).to_have_attribute("src", re.compile("^blob:"))
+        with Image.open(sample("soldier")) as original:
+            kept = [round(side * min(1.0, 1024 / max(original.size))) for side in original.size]
+        page.wait_for_function("document.querySelector('.query-frame img').naturalWidth > 0")
+        assert mine.evaluate("img => [img.naturalWidth, img.naturalHeight]") == kept
+        shot(page, f"url-{width}")
+        page.get_by_role("button", name="Crop").click()
+        expect(page.get_by_role("slider", name="The part to search for")).to_be_focused()
+        shot(page, f"url-crop-{width}")
+        with page.expect_request("**/v1/search**") as asking:
+            page.get_by_role("button", name="Search by this part").click()
+        assert asking.value.headers["content-type"] == "image/png"
+        found(page)
+        expect(page.locator(".query-name")).to_have_text(re.compile("^Part of .*soldier.jpg"))
+        page.get_by_role("button", name="Whole picture").click()
+        expect(page.locator(".matches .hit").first).to_have_attribute("data-key", "photos/soldier.jpg")
+        expect(mine).to_have_attribute("src", re.compile("^blob:"))
+        page.locator(".hit [data-main]").first.click()
+        expect(page.locator(".stage-yours img")).to_have_attribute("src", re.compile("^blob:"))
+        expect(page.locator(".verdict")).to_have_text("The same file, byte for byte.")
+        page.keyboard.press("Escape")
         page.reload()
         found(page)
+        expect(mine).to_have_attribute("src", re.compile("^blob:"))
+        assert elsewhere == [], "the page itself asks the other host for nothing"
         page.close()
 
 

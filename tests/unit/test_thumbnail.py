@@ -27,7 +27,7 @@ def opened(data: bytes | None) -> Image.Image:
 @pytest.mark.parametrize("want_pixels", [False, True])
 def test_its_longer_side_is_bounded(size: tuple[int, int], kind: str, want_pixels: bool) -> None:
     data = encoded(drawn(1, size), kind)
-    made = prepare(data, [INPUT], want_pixels=want_pixels, want_thumbnail=True)
+    made = prepare(data, [INPUT], want_pixels=want_pixels, thumbnail_side=SIDE)
     small = opened(made.thumbnail)
     scale = min(1.0, SIDE / max(size))
     assert small.size == tuple(pytest.approx(max(round(side * scale), 1), abs=1) for side in size)
@@ -44,7 +44,7 @@ def test_it_is_upright_and_holds_no_metadata() -> None:
     exif[0x0112] = 6
     exif.get_ifd(0x8825)[2] = (52.0, 30.0, 0.0)  # the latitude
     data = encoded(drawn(2, (600, 400)), "JPEG", exif=exif, quality=95)
-    small = opened(prepare(data, [INPUT], want_thumbnail=True).thumbnail)
+    small = opened(prepare(data, [INPUT], thumbnail_side=SIDE).thumbnail)
     assert small.size == (256, 384)
     assert not small.getexif()
     assert set(small.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
@@ -54,10 +54,10 @@ def test_it_is_upright_and_holds_no_metadata() -> None:
 
 def test_alpha_lies_over_white_and_frames_stay() -> None:
     clear = Image.new("RGBA", (500, 300), (10, 20, 30, 0))
-    assert opened(prepare(encoded(clear), [INPUT], want_thumbnail=True).thumbnail).getextrema() == ((255, 255),) * 3
+    assert opened(prepare(encoded(clear), [INPUT], thumbnail_side=SIDE).thumbnail).getextrema() == ((255, 255),) * 3
     framed = Image.new("RGB", (600, 400), "black")
     framed.paste(drawn(3, (400, 200)), (100, 100))
-    made = prepare(encoded(framed, "JPEG", quality=95), [INPUT], want_thumbnail=True)
+    made = prepare(encoded(framed, "JPEG", quality=95), [INPUT], thumbnail_side=SIDE)
     assert made.border
     small = opened(made.thumbnail)
     assert small.size == (384, 256)
@@ -66,7 +66,7 @@ def test_alpha_lies_over_white_and_frames_stay() -> None:
 
 def test_it_changes_nothing_else() -> None:
     data = encoded(drawn(4, (1200, 900)), "JPEG")
-    plain, more = (prepare(data, [INPUT], want_pixels=True, want_thumbnail=wanted) for wanted in (False, True))
+    plain, more = (prepare(data, [INPUT], want_pixels=True, thumbnail_side=side) for side in (0, SIDE))
     assert plain.thumbnail is None
     assert (plain.sha256, plain.pixels, plain.border) == (more.sha256, more.pixels, more.border)
     assert np.array_equal(plain.inputs[0], more.inputs[0])
@@ -76,10 +76,10 @@ def test_it_changes_nothing_else() -> None:
 def test_it_comes_from_the_worker() -> None:
     files = [encoded(drawn(seed, (500, 300)), "JPEG") for seed in range(5)]
     with DecodePool([INPUT], workers=1) as pool:
-        made = list(pool.map(Source(data=data, want_thumbnail=at % 2 == 0) for at, data in enumerate(files)))
+        made = list(pool.map(Source(data=data, thumbnail_side=SIDE * (at % 2 == 0)) for at, data in enumerate(files)))
     for at, (data, one) in enumerate(zip(files, made, strict=True)):
         assert isinstance(one, Prepared)
-        here = prepare(data, [INPUT], want_thumbnail=at % 2 == 0)
+        here = prepare(data, [INPUT], thumbnail_side=SIDE * (at % 2 == 0))
         assert one.thumbnail == here.thumbnail
         assert (one.thumbnail is None) == bool(at % 2)
 

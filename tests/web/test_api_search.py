@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -70,6 +71,25 @@ def test_by_the_key_of_a_stored_picture(client: TestClient) -> None:
         "tenant": None,
     }
     problem(client.post("/v1/search", json={"image": {"key": "nothing"}}), 404, "not-found")
+
+
+@pytest.mark.parametrize("how", ["bytes", "form", "json", "key"])
+def test_the_query_picture_comes_back_small_where_it_is_asked_for(client: TestClient, how: str) -> None:
+    data = encoded(drawn(5, (900, 600)), "PNG")
+    ways = {
+        "bytes": {"content": data, "params": {"preview": 300}},
+        "form": {"files": {"file": ("q", data)}, "data": {"preview": "300"}},
+        "json": {"json": {"image": {"base64": base64.b64encode(data).decode()}, "preview": 300}},
+        "key": {"json": {"image": {"key": "07.png"}, "preview": 300}},
+    }
+    told = client.post("/v1/search", **ways[how]).json()
+    small = Image.open(BytesIO(base64.b64decode(told["preview"])))
+    assert (small.format, small.size) == ("JPEG", (160, 120) if how == "key" else (300, 200))
+    assert client.post("/v1/search", content=data).json()["preview"] is None
+    for wrong in (15, 1025):
+        problem(client.post("/v1/search", content=data, params={"preview": wrong}), 400, "bad-input")
+    broken = client.post("/v1/search", content=data[:2000], params={"preview": 300})
+    assert problem(broken, 422, "image-rejected")["reason"] == "truncated"
 
 
 def test_options_mean_the_same_wherever_they_stand(client: TestClient) -> None:

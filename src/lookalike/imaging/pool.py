@@ -41,15 +41,15 @@ LOOK: Final = 0.1
 class Source:
     """A picture to read: its path, or its bytes. `known` is the SHA-256 that we have already, if we have.
 
-    Bytes of that digest are not decoded. `want_pixels` has the pixels digested too, `want_thumbnail` a small picture
-    made, as in `prepare`.
+    Bytes of that digest are not decoded. `want_pixels` has the pixels digested too, `thumbnail_side`, where it is not
+    0, a small picture made, as in `prepare`.
     """
 
     path: Path | None = None
     data: bytes | None = None
     known: bytes | None = None
     want_pixels: bool = False
-    want_thumbnail: bool = False
+    thumbnail_side: int = 0
 
     def __post_init__(self) -> None:
         if (self.path is None) == (self.data is None):
@@ -169,7 +169,7 @@ class DecodePool:
         for source in sources:
             path = None if source.path is None else os.fspath(source.path)
             pixels = source.want_pixels or want_pixels
-            requests.append((path, source.data, source.known, pixels, source.want_thumbnail))
+            requests.append((path, source.data, source.known, pixels, source.thumbnail_side))
             nbytes += len(source.data) if source.data is not None else 0
             if len(requests) >= size or nbytes >= CHUNK_BYTES:
                 break

@@ -17,7 +17,7 @@ from lookalike.imaging.clean import cut, find_border
 from lookalike.imaging.decode import Decoded, decode
 from lookalike.imaging.lanczos import lanczos
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
-from lookalike.imaging.thumbnail import SIDE, thumbnail_of
+from lookalike.imaging.thumbnail import thumbnail_of
 from lookalike.types import Border, InputSpec, Pixels, Prepared
 
 PRECISE: Final = 128
@@ -87,7 +87,7 @@ def prepare(
     *,
     limits: Limits = DEFAULT_LIMITS,
     want_pixels: bool = False,
-    want_thumbnail: bool = False,
+    thumbnail_side: int = 0,
 ) -> Prepared:
     """Decode a picture once, cut its border, and resize it to every input.
 
@@ -95,13 +95,13 @@ def prepare(
     decoded again, large enough to measure the border and to keep what the inputs need of the rest; the Border is in
     full-size pixels, exact to the scale of that decode. `want_pixels` has every pixel decoded, for the digest of the
     pixels: SHA-256 over width and height (little-endian uint32) and the RGB values, before anything is cut.
-    `want_thumbnail` makes a small picture of the same decoding, before anything is cut; a JPEG is then decoded in
-    colour, and large enough for it.
+    `thumbnail_side`, where it is not 0, has a small picture made of the same decoding, before anything is cut, its
+    longer side so many pixels; a JPEG is then decoded in colour, and large enough for it.
 
     Raises ImageRejected as `decode` does.
     """
-    box = None if want_pixels else _box(inputs, SIDE if want_thumbnail else 1)
-    colourless = not want_thumbnail and all(spec.mode == "L" for spec in inputs)
+    box = None if want_pixels else _box(inputs, max(thumbnail_side, 1))
+    colourless = not thumbnail_side and all(spec.mode == "L" for spec in inputs)
     grey = box is not None and data.startswith(_JPEG) and colourless
     decoded = decode(data, limits=limits, box=box, grey=grey)
     border = find_border(decoded.rgb)
@@ -117,7 +117,7 @@ def prepare(
         format=decoded.format,
         border=_full_size(border, decoded),
         inputs=tuple(resize_to(rest, spec) for spec in inputs),
-        thumbnail=thumbnail_of(decoded.rgb) if want_thumbnail else None,
+        thumbnail=thumbnail_of(decoded.rgb, thumbnail_side) if thumbnail_side else None,
     )
 
 

@@ -36,8 +36,8 @@ SHARED_BYTES: Final = 4096
 ORPHAN_CHECK: Final = 1.0
 """Seconds between two looks at whether the parent still lives."""
 
-Request = tuple[str | None, bytes | None, bytes | None, bool, bool]
-"""Path, data, known digest, whether the digest of the pixels is wanted, whether a thumbnail is."""
+Request = tuple[str | None, bytes | None, bytes | None, bool, int]
+"""Path, data, known digest, whether the digest of the pixels is wanted, the longer side of a thumbnail (0 for none)."""
 Reply = Prepared | tuple[bytes, int] | ImageRejected
 """A picture; digest and size of one that is known already; or why it was rejected."""
 Packed = tuple[list[Any], list[Pixels]]
@@ -107,13 +107,13 @@ def _unpack(value: Any, inputs: Iterator[tuple[Pixels, ...]]) -> Reply:
 
 def answer(request: Request, inputs: Sequence[InputSpec], limits: Limits) -> Reply:
     """Read and prepare one picture; one that is known is only digested."""
-    path, data, known, want_pixels, want_thumbnail = request
+    path, data, known, want_pixels, thumbnail_side = request
     try:
         if data is None:
             data = read_bytes(path or "", limits)
         if known is not None and hashlib.sha256(data).digest() == known:
             return known, len(data)
-        return prepare(data, inputs, limits=limits, want_pixels=want_pixels, want_thumbnail=want_thumbnail)
+        return prepare(data, inputs, limits=limits, want_pixels=want_pixels, thumbnail_side=thumbnail_side)
     except ImageRejected as error:
         return error
     except MemoryError:

@@ -8,12 +8,14 @@ from typing import Any, TypedDict, Unpack
 
 from lookalike.errors import ImageRejected, LookalikeError, NotFound, UnsupportedQuery
 from lookalike.imaging import Source, read_bytes
+from lookalike.imaging.thumbnail import SIDE
 from lookalike.service.compare import Comparison, compare_queried
 from lookalike.service.filters import Filter, where_of
 from lookalike.service.opened import Opened, keep_pace
 from lookalike.service.room import Room
 from lookalike.service.search import Request, Searcher, Stages
 from lookalike.service.stored import DEFAULT_TENANT, Queried, Query, Stored, look_up
+from lookalike.service.thumbnails import check_side
 from lookalike.types import Answer, Prepared
 
 NOBODY = -1
@@ -77,6 +79,23 @@ class Asking(Room):
         opened = self._pipelines.open()
         sides = [self._side(query, opened, tenant) for query in (a, b)]
         return compare_queried(sides[0], sides[1], [o.pipeline for o in opened])
+
+    def preview(self, query: Query, *, tenant: str = DEFAULT_TENANT, size: int = SIDE) -> bytes:
+        """A small JPEG of a query, upright, its longer side `size` pixels; no larger than the picture.
+
+        It is decoded where queries are, a stored picture's is its thumbnail. Raises what a search by it raises, and
+        BadInput for a size out of bounds.
+        """
+        check_side(size)
+        if isinstance(query, Stored):
+            return self._thumbnails.get(self._tenant(query.tenant or tenant, query.key), query.key, size)
+        source = query if isinstance(query, bytes) else read_bytes(_path(query), self._limits)
+        [prepared] = self._pipelines.decoder(self._pipelines.open()).map([Source(data=source, thumbnail_side=size)])
+        if isinstance(prepared, ImageRejected):
+            raise prepared
+        assert isinstance(prepared, Prepared)
+        assert prepared.thumbnail is not None
+        return prepared.thumbnail
 
     def _answers(
         self, queries: Iterable[Query], opened: Sequence[Opened], request: Request, options: SearchOptions

@@ -52,6 +52,6 @@ class Decoder:
 
     def _here(self, source: Source) -> Prepared | Unchanged | ImageRejected:
         path = None if source.path is None else str(source.path)
-        request = (path, source.data, source.known, source.want_pixels, source.want_thumbnail)
+        request = (path, source.data, source.known, source.want_pixels, source.thumbnail_side)
         reply = answer(request, self._inputs, self._limits)
         return Unchanged(*reply) if isinstance(reply, tuple) else reply

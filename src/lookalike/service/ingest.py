@@ -14,6 +14,7 @@ from lookalike.catalog import Catalog, Entry, Known, Put, Seen, Twin
 from lookalike.catalog.values import check_expected
 from lookalike.errors import BadInput, ImageRejected, NotFound
 from lookalike.imaging import Source, Unchanged
+from lookalike.imaging.thumbnail import SIDE
 from lookalike.pipeline import Pipeline
 from lookalike.service.decoding import Decoder
 from lookalike.types import Features, FeatureSpec, Item, Outcome, OutcomeKind, Prepared
@@ -155,7 +156,7 @@ class Ingest:
         if isinstance(job.item.source, Path):
             return Source(path=job.item.source, known=digest)
         # without a file to look at later, the digest of the pixels and a small picture must be taken now
-        return Source(data=job.item.source, known=digest, want_pixels=True, want_thumbnail=True)
+        return Source(data=job.item.source, known=digest, want_pixels=True, thumbnail_side=SIDE)
 
     def _unchanged(self, job: Job, result: Unchanged, expected: int | None = None) -> Outcome:
         """The bytes are those we have; the file may have moved, its attributes may be new."""

@@ -16,6 +16,12 @@ SMALLEST, LARGEST = 16, 1024
 CACHE_BYTES = 32 * 1024 * 1024
 
 
+def check_side(size: int) -> None:
+    """Raise BadInput for a size that cannot be asked for."""
+    if not SMALLEST <= size <= LARGEST:
+        raise BadInput(f"a thumbnail has {SMALLEST} to {LARGEST} pixels, not {size}")
+
+
 class Thumbnails:
     """Gives thumbnails by key. Safe to use from several threads.
 
@@ -36,8 +42,7 @@ class Thumbnails:
         Raises NotFound for an unknown key, and where the file is gone or holds other bytes than those added; BadInput
         for a size out of bounds.
         """
-        if not SMALLEST <= size <= LARGEST:
-            raise BadInput(f"a thumbnail has {SMALLEST} to {LARGEST} pixels, not {size}")
+        check_side(size)
         record, kept = self._catalog.with_thumbnail(tenant_id, key)
         if kept is not None and (size == SIDE or (size > SIDE and record.path is None)):
             return kept

@@ -1,5 +1,6 @@
 """Searching by picture, and comparing two."""
 
+import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,15 +9,17 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from lookalike.errors import AccessDenied, UnsupportedQuery
-from lookalike.service import MAX_RESULTS, SearchOptions
-from lookalike.types import Answer, Evidence, Hit
+from lookalike.errors import AccessDenied, NotFound, UnsupportedQuery
+from lookalike.service import DEFAULT_TENANT, MAX_RESULTS, SearchOptions
+from lookalike.service.thumbnails import LARGEST, SMALLEST
+from lookalike.types import Answer, Hit
 from lookalike.web.access import Caller, caller_with
 from lookalike.web.context import Context, Here
 from lookalike.web.cursors import binding_of, given_before, search_cursor
+from lookalike.web.hits import HitModel, SearchAnswer
 from lookalike.web.pictures import Given, Picture, Reader, validated
 from lookalike.web.reading import read_object
-from lookalike.web.schemas import FILTER_EXAMPLE, Json, QuerySource, Sent, Told, answer, problems, thumbnail_url
+from lookalike.web.schemas import FILTER_EXAMPLE, Json, QuerySource, Sent, answer, problems
 
 router = APIRouter(prefix="/v1", tags=["search"])
 Reads = Annotated[Caller, Depends(caller_with("read"))]
@@ -36,6 +39,12 @@ class _Common(BaseModel):
         None, ge=0, le=2**62, description="The answer sees at least this change: read your own writes."
     )
     tenants: Literal["all"] | None = Field(None, description="Search the pictures of every tenant (admin only).")
+    preview: int | None = Field(
+        None,
+        ge=SMALLEST,
+        le=LARGEST,
+        description="Give the query picture back, small: a JPEG whose longer side has so many pixels at most.",
+    )
 
 
 class SearchQuery(_Common):
@@ -66,83 +75,6 @@ class SearchRequest(Sent, _Common):
         None, description="What must hold of attributes: values, or operators (eq ne lt lte gt gte in exists)."
     )
     engine_filter: Json | None = Field(None, description="A further filter in an engine's own words, by its name.")
-
-
-class HitModel(Told):
-    """One hit: which picture, and why it is believed to be one."""
-
-    key: str
-    evidence: Evidence = Field(description="`exact`: same bytes or pixels; `copy`: an edited copy; `similar`.")
-    distance: float = Field(description="0..1, smaller is more similar, as measured by `pipeline`.")
-    pipeline: str = Field(description="Who says so; sha256 or pixels for an exact hit.")
-    attributes: Json
-    width: int = Field(description="Pixels, as a viewer shows the picture.")
-    height: int
-    thumbnail: str
-    tenant: str | None = Field(None, description="Whose picture it is, where all tenants were searched.")
-
-    @classmethod
-    def of(cls, hit: Hit, tenant: str | None = None) -> "HitModel":
-        """The same of the service's hit."""
-        return cls.model_construct(
-            key=hit.key,
-            evidence=hit.evidence,
-            distance=hit.distance,
-            pipeline=hit.pipeline,
-            attributes=dict(hit.attributes),
-            width=hit.width,
-            height=hit.height,
-            thumbnail=thumbnail_url(hit.key),
-            tenant=tenant,
-        )
-
-
-class SearchAnswer(Told):
-    """The hits, best first, and what this answer rests on."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "hits": [
-                        {
-                            "key": "alps/IMG_1.jpg",
-                            "evidence": "copy",
-                            "distance": 0.03125,
-                            "pipeline": "phash",
-                            "attributes": {"album": "Alps"},
-                            "width": 4032,
-                            "height": 3024,
-                            "thumbnail": "/v1/images/alps%2FIMG_1.jpg/thumbnail",
-                            "tenant": None,
-                        }
-                    ],
-                    "page": 1,
-                    "page_size": 10,
-                    "more": False,
-                    "next": None,
-                    "exact_within": {"phash": 1.0, "vgg16": -1.0},
-                    "failed": {},
-                    "sequence": 17,
-                    "took_ms": {"decode": 4.1, "phash": 0.6, "vgg16": 22.5},
-                }
-            ]
-        }
-    )
-
-    hits: list[HitModel]
-    page: int
-    page_size: int
-    more: bool
-    next: str | None = Field(
-        description=f"The cursor to go on with; none where there is no more, or {MAX_RESULTS:,} hits are reached."
-    )
-    exact_within: dict[str, float] = Field(
-        description="By pipeline, the distance up to which no picture was missed; -1: no promise."
-    )
-    failed: dict[str, str] = Field(description="Pipelines whose engine was down: right hits, but some may be missing.")
-    sequence: int = Field(description="The last change that the answer has seen.")
-    took_ms: dict[str, float] = Field(description="Milliseconds by stage.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,8 +191,19 @@ def look_up(here: Context, wanted: Wanted, picture: Picture) -> SearchAnswer:
         min_sequence=options.min_sequence,
         engine_filter=options.engine_filter,
     )
-    found = here.service.search(picture, **asked)
-    return page_of(here, wanted, found)
+    found = page_of(here, wanted, here.service.search(picture, **asked))
+    if options.preview is not None:
+        found.preview = preview_of(here, wanted, picture, options.preview)
+    return found
+
+
+def preview_of(here: Context, wanted: Wanted, picture: Picture, size: int) -> str | None:
+    """The query picture, small, as the answer tells it; None for a stored one whose file is gone."""
+    try:
+        data = here.service.preview(picture, tenant=wanted.tenant or DEFAULT_TENANT, size=size)
+    except NotFound:
+        return None
+    return base64.b64encode(data).decode()
 
 
 def page_of(here: Context, wanted: Wanted, found: Answer) -> SearchAnswer:
@@ -282,6 +225,7 @@ def page_of(here: Context, wanted: Wanted, found: Answer) -> SearchAnswer:
         failed=dict(found.failed),
         sequence=found.sequence,
         took_ms=dict(found.took_ms),
+        preview=None,
     )
 
 

@@ -4,6 +4,8 @@
 const SIGNED_IN = "lookalike.signed-in";
 const TENANT = "lookalike.tenant";
 const PATIENCE_MS = 120_000;
+/** The longer side of pictures that are shown large: the most that the service gives. */
+export const LARGE = 1024;
 
 /** What the server (or the network) says went wrong; `status` 0 means that no answer came. */
 export class Problem extends Error {
@@ -124,6 +126,7 @@ export function search(query, { k, cursor, filter, signal }) {
   }
   const json = { image: query.key ? { key: query.key } : { url: query.url }, k };
   if (cursor) json.cursor = cursor;
+  if (query.url && !query.preview) json.preview = LARGE;
   if (filterText(filter)) json.filter = filter;
   return read("/v1/search", { method: "POST", json, signal });
 }

@@ -1,6 +1,6 @@
 // Two pictures against each other: one wiped over the other, side by side, or their difference; and what each
 // generation measures between them.
-import { compare } from "./api.js";
+import { compare, LARGE } from "./api.js";
 import { say } from "./announce.js";
 import { button, h, icon, iconButton } from "./dom.js";
 import { openDialog } from "./dialog.js";
@@ -10,7 +10,6 @@ import { thumbnail } from "./thumbnail.js";
 import { capital, distance, measuredBy, nameOf, sizeOf, sizeSaid, told } from "./words.js";
 
 const MODES = [["swipe", "Swipe"], ["sides", "Side by side"], ["difference", "Difference"]];
-const LARGE = 1024;
 let mode = "swipe";
 
 function stageOf(query, hit, labels) {

@@ -11,7 +11,7 @@ import { bytes, capital, count, distance, measuredBy } from "./words.js";
 async function cropQuery(query) {
   const bitmap = await pixelsOf(query);
   if (!bitmap) {
-    toast(query.url ? "A picture on the web cannot be cut here: save it, and drop the file." : "This browser cannot show this kind of picture, so it cannot be cut here.");
+    toast("This browser cannot show this kind of picture, so it cannot be cut here.");
     return null;
   }
   const part = await cropDialog(bitmap);
@@ -48,7 +48,7 @@ export function queryPanel(search) {
       name.textContent = query.name;
       name.title = query.key ?? query.url ?? query.name;
       whole.hidden = !query.parent;
-      crop.hidden = Boolean(query.url);
+      crop.hidden = Boolean(query.url && !query.preview);
       const size = query.blob ? bytes(query.blob.size) : query.key ? "in this gallery" : "on the web";
       about.textContent = size;
       if (query.blob && picture.tagName === "IMG") picture.addEventListener("load", () => (about.textContent = `${count(picture.naturalWidth)} × ${count(picture.naturalHeight)} · ${size}`));

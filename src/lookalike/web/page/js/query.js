@@ -1,12 +1,12 @@
 // What is searched for: a picture of the person's own (a Blob), one of the gallery (a key), or one on the web (a URL).
 import { thumbnailBlob, thumbnail } from "./thumbnail.js";
-import { thumbnailOf } from "./api.js";
+import { LARGE, thumbnailOf } from "./api.js";
 import { h, icon } from "./dom.js";
 import { nameOf } from "./words.js";
 
 const KEPT = 20;
-const LARGE = 1024;
 const mine = new Map();
+const fetched = new Map(); // what the server has fetched from addresses, small
 let serial = 0;
 
 /** A picture the person has handed in. `parent` is the query it was cut from. */
@@ -27,7 +27,22 @@ export function fromKey(key) {
 }
 
 export function fromUrl(url) {
-  return { url, name: hostAndFile(url), route: `#/url/${encodeURIComponent(url)}` };
+  return { url, name: hostAndFile(url), route: `#/url/${encodeURIComponent(url)}`, ...fetched.get(url) };
+}
+
+/** Lets a query by address show what was fetched: a JPEG in base64, which came with the answer. */
+export function showFetched(query, jpeg) {
+  if (query.preview) return;
+  if (!fetched.has(query.url)) {
+    const small = new Blob([Uint8Array.from(atob(jpeg), (letter) => letter.charCodeAt(0))], { type: "image/jpeg" });
+    fetched.set(query.url, { small, preview: URL.createObjectURL(small) });
+  }
+  Object.assign(query, fetched.get(query.url));
+  for (const [url, old] of fetched) {
+    if (fetched.size <= KEPT) break;
+    URL.revokeObjectURL(old.preview);
+    fetched.delete(url);
+  }
 }
 
 /** The query of a route, or null for one that this tab no longer has. */
@@ -46,10 +61,10 @@ function hostAndFile(url) {
   }
 }
 
-/** The query's picture as an element. A browser cannot show every kind (HEIC, TIFF), and never one from elsewhere. */
+/** The query's picture as an element. A browser cannot show every kind (HEIC, TIFF), and the page loads nothing from elsewhere. */
 export function queryPicture(query, alt) {
   if (query.key) return thumbnail(thumbnailOf(query.key), { size: LARGE, alt, eager: true });
-  if (query.url) return noPreview("link", "A picture on the web; this page shows nothing from other hosts.");
+  if (query.url && !query.preview) return noPreview("link", "A picture on the web, shown once the server has fetched it.");
   const img = h("img", { src: query.preview, alt, draggable: false });
   img.addEventListener("error", () => img.replaceWith(noPreview("image", "This browser cannot show this kind of picture; searching works all the same.")));
   return img;
@@ -61,9 +76,9 @@ function noPreview(symbol, text) {
 
 /** The picture's pixels, for cutting a part out; null where this browser cannot have them. */
 export async function pixelsOf(query) {
-  if (query.url) return null;
+  if (query.url && !query.small) return null;
   try {
-    const blob = query.blob ?? (await thumbnailBlob(thumbnailOf(query.key), LARGE));
+    const blob = query.blob ?? query.small ?? (await thumbnailBlob(thumbnailOf(query.key), LARGE));
     return await createImageBitmap(blob, { imageOrientation: "from-image" });
   } catch {
     return null;

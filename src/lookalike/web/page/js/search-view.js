@@ -8,7 +8,7 @@ import { put, rovingGrid } from "./grid.js";
 import { hero } from "./hero.js";
 import { hitCard } from "./hit.js";
 import { howFound, queryPanel } from "./query-panel.js";
-import { fromBlob, fromKey, fromRoute, fromUrl } from "./query.js";
+import { fromBlob, fromKey, fromRoute, fromUrl, showFetched } from "./query.js";
 import { SearchRun } from "./search-run.js";
 import { allWell, errorBox, skeletons, stateBox } from "./states.js";
 import { thresholdControl } from "./threshold.js";
@@ -71,6 +71,7 @@ export function searchView(root, { go, statusNow }) {
       await mine.next();
       if (mine !== run) return;
       allWell();
+      showQuery();
       show();
       say(title.textContent);
     } catch (problem) {
@@ -90,6 +91,13 @@ export function searchView(root, { go, statusNow }) {
     arrange();
     say(`${cards.size - before} more pictures.`);
     endText();
+  }
+
+  /** The picture as the answer has it: one from the web has come with it. */
+  function showQuery() {
+    if (!run.answer.preview) return;
+    showFetched(run.query, run.answer.preview);
+    panel.show(run.query);
   }
 
   function show() {
@@ -162,6 +170,8 @@ export function searchView(root, { go, statusNow }) {
     const old = runs.get(query.route);
     if (!old?.answer) return start(query);
     run = old;
+    run.query = query;
+    showQuery();
     cards = new Map();
     filters.value = run.filter;
     lists.hidden = false;

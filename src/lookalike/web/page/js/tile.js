@@ -1,10 +1,10 @@
 // One picture of the gallery, as a tile in a row; and the dialog that shows it large.
+import { LARGE } from "./api.js";
 import { button, h, iconButton } from "./dom.js";
 import { openDialog } from "./dialog.js";
 import { thumbnail } from "./thumbnail.js";
 import { bytes, count, date, nameOf, sizeOf, sizeSaid } from "./words.js";
 
-const LARGE = 1024;
 
 /** `open(image)` shows it, `pick(image, on, range)` selects it (`range` with Shift), `like(image)` searches with it. */
 export function tile(image, { open, pick, like }) {
