@@ -35,9 +35,11 @@ def milvus_url() -> str:
 
 
 @contextmanager
-def own_server(*, password: bool = False, settings: Mapping[str, str] = QUICK) -> Iterator[MilvusServer]:
+def own_server(
+    *, password: bool = False, settings: Mapping[str, str] = QUICK, parent: Path | None = None
+) -> Iterator[MilvusServer]:
     """A server of a suite's own, to be killed and frozen; raises CannotStart."""
-    folder = Path(tempfile.mkdtemp(prefix="milvus-"))
+    folder = Path(tempfile.mkdtemp(prefix="milvus-", dir=parent))
     try:
         server = MilvusServer(folder, settings=dict(settings), password=password)
         try:

@@ -41,7 +41,7 @@ OPTIONS = f"timeout={SEARCH_SECONDS}&bulk_timeout={WRITE_SECONDS}"
 CATALOG_OPTIONS = {"statement_seconds": "1", "connect_timeout": "2"}
 CATALOG_SECONDS = 5.0
 """The bound that follows from these: a statement and a second of grace, then a new connection."""
-SLACK = 1.5
+SLACK = 2.0
 """Seconds that a busy machine may add."""
 BACK_SECONDS = 60.0
 """Within these, everything works again after the mending."""

@@ -1,0 +1,56 @@
+"""Small disks that tests may fill to the last byte."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.conftest import absent
+
+_BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A file system of its own at `path`."""
+
+    path: Path
+
+    @property
+    def free(self) -> int:
+        """Bytes that may still be written."""
+        found = os.statvfs(self.path)
+        return found.f_bavail * found.f_frsize
+
+    def fill(self, *, leaving: int = 0) -> None:
+        """Put ballast on it until no more than so many bytes are free."""
+        with (self.path / "ballast").open("ab", buffering=0) as ballast:
+            while (room := self.free - leaving) >= _BLOCK:
+                os.posix_fallocate(ballast.fileno(), ballast.seek(0, os.SEEK_END), room // _BLOCK * _BLOCK)
+
+    def relieve(self) -> None:
+        """Take the ballast away."""
+        (self.path / "ballast").unlink(missing_ok=True)
+
+
+@contextmanager
+def small_disk(megabytes: int) -> Iterator[Disk]:
+    """A file system of so many megabytes, which anybody may write to; skips where none can be mounted."""
+    folder = Path(tempfile.mkdtemp(prefix=f"lookalike-disk-{os.getpid()}-"))
+    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=777", "tmpfs", str(folder)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        why = done.stderr.strip() if done.returncode else ""
+    except OSError as error:
+        why = str(error)
+    if why:
+        folder.rmdir()
+        absent(f"no small disk to fill: {why}")
+    try:
+        yield Disk(folder)
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=False)
+        folder.rmdir()

@@ -1,0 +1,163 @@
+"""An Elasticsearch whose disk fills up: by its own watermarks, and to the last byte in the middle of a write."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import pytest
+from scripts.elasticsearch import Node
+
+from lookalike.config import GallerySettings, from_environment
+from lookalike.errors import Unavailable
+from lookalike.service import SearchService
+from lookalike.stores import circuit, elastic
+from lookalike.types import FeatureSpec
+from lookalike.wiring import create_gallery, open_gallery
+from tests.engines import elasticsearch, postgresql
+from tests.failure.beyond import BATCH, Engine
+from tests.failure.bounds import Watch, insist
+from tests.failure.disks import Disk, small_disk
+from tests.failure.namespaces import Network
+from tests.failure.test_full_disk import (
+    BACK_SECONDS,
+    CIRCUIT,
+    add_some,
+    add_until_full,
+    exact,
+    lost_of,
+    postgresql_on_small_disk,
+    write_until_refused,
+)
+
+SEARCH_SECONDS, WRITE_SECONDS = 2, 4
+"""The options `timeout` and `bulk_timeout` here."""
+SLACK = 2.0
+"""Seconds that a busy machine may add."""
+WATERMARK = "cluster.routing.allocation.disk"
+FLOOD_MB = 8
+
+
+@pytest.fixture(scope="module")
+def disk() -> Iterator[Disk]:
+    with small_disk(128) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def node(disk: Disk) -> Iterator[Node]:
+    """A server on the small disk, which looks every ten seconds (its least) how full it is."""
+    marks = {"low": 3 * FLOOD_MB, "high": 2 * FLOOD_MB, "flood_stage": FLOOD_MB}
+    settings = {
+        "path.data": str(disk.path / "elasticsearch"),
+        "cluster.info.update.interval": "10s",
+        f"{WATERMARK}.threshold_enabled": "true",
+        **{f"{WATERMARK}.watermark.{name}": f"{mb}mb" for name, mb in marks.items()},
+    }
+    with elasticsearch.nodes(settings=settings, heap_mb=384) as [started]:
+        yield started
+
+
+@pytest.fixture
+def engine(node: Node, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """The server, with a circuit that rests for a second only."""
+    monkeypatch.setattr(circuit.Circuit.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
+    url = f"{elasticsearch.url_of(node)}?replicas=0&timeout={SEARCH_SECONDS}&bulk_timeout={WRITE_SECONDS}"
+    yield Engine(Network("", ""), url, FeatureSpec("phash", "hamming", 8, "full 1"), elastic.open_index)
+    disk.relieve()
+
+
+def test_elasticsearch_above_its_flood_mark(engine: Engine, disk: Disk) -> None:
+    """The server blocks writing by itself, searches go on; with room, it takes the block away by itself."""
+    index, watch = engine.opened("flood"), Watch()
+    index.upsert(engine.batch(0))
+    index.flush(1)
+    disk.fill(leaving=(FLOOD_MB - 2) << 20)
+    refused = write_until_refused(engine, index, 1, watch, pause=0.3)
+    with pytest.raises(Unavailable, match="flood-stage"):
+        index.upsert(engine.batch(refused))
+    assert engine.found(index, 0) == set(engine.batch(0).ids.tolist())
+    assert index.sequence == 1
+    disk.relieve()
+    began = time.monotonic()
+    insist(partial(index.upsert, engine.batch(refused)), BACK_SECONDS)
+    back = time.monotonic() - began
+    index.flush(2)
+    lost = lost_of(engine, index, refused + 1)
+    print(
+        f"Elasticsearch above its flood mark: {refused * BATCH} rows acknowledged, {lost} lost; refused in "
+        f"{max(watch.failed):.1f} s; on again by itself {back:.1f} s after there was room"
+    )
+    assert (lost, index.count(), index.sequence) == (0, (refused + 1) * BATCH, 2)
+    assert max(watch.failed) < WRITE_SECONDS + SLACK
+    index.close()
+
+
+def test_elasticsearch_without_a_byte_left(engine: Engine, disk: Disk) -> None:
+    """Writes themselves find no room, in the middle of a batch."""
+    with elasticsearch.raw(engine.url) as client:
+        client.cluster.put_settings(transient={f"{WATERMARK}.threshold_enabled": False})
+        index, watch = engine.opened("bytes"), Watch()
+        index.upsert(engine.batch(0))
+        index.flush(1)
+        disk.fill(leaving=200_000)
+        refused = write_until_refused(engine, index, 1, watch)
+        disk.fill()
+        for act in (partial(index.upsert, engine.batch(refused)), partial(index.flush, 2)):
+            with pytest.raises(Unavailable):
+                watch.run(act)
+        disk.relieve()
+        began = time.monotonic()
+        insist(partial(index.upsert, engine.batch(refused)), BACK_SECONDS)
+        back = time.monotonic() - began
+        index.flush(2)
+        client.cluster.put_settings(transient={f"{WATERMARK}.threshold_enabled": None})
+    lost = lost_of(engine, index, refused + 1)
+    print(
+        f"Elasticsearch without a byte left: {refused * BATCH} rows acknowledged, {lost} lost; calls failed after "
+        f"{max(watch.failed):.1f} s at most; on again by itself {back:.1f} s after there was room"
+    )
+    assert (lost, index.count(), index.sequence) == (0, (refused + 1) * BATCH, 2)
+    assert max(watch.failed) < WRITE_SECONDS + SLACK
+    index.close()
+
+
+def test_a_gallery_whose_engines_share_a_full_disk(engine: Engine, disk: Disk, tmp_path: Path) -> None:
+    """The index's disk is full: pictures are taken. The catalog's disk is full: they are refused, searches go on."""
+    taken, gone = set[str](), set[str]()
+    with ExitStack() as ends:
+        catalog_disk, server = ends.enter_context(postgresql_on_small_disk())
+        catalog = ends.enter_context(postgresql.database(server.url))
+        ends.callback(catalog_disk.relieve)
+        made_with = GallerySettings(("phash",), {"phash": f"{engine.url}&mode=exact"}, catalog=catalog)
+        create_gallery(tmp_path / "gallery", made_with, from_environment())
+        gallery = ends.enter_context(open_gallery(tmp_path / "gallery"))
+        number = add_some(gallery, 0, taken)
+        disk.fill()
+        number = add_some(gallery, number, taken)
+        gone.update(gallery.remove(["p0", "p5"]))
+        disk.relieve()
+        insist(partial(in_step, gallery), BACK_SECONDS)
+        assert exact(gallery) == taken - gone
+        catalog_disk.fill()
+        number = add_until_full(gallery, number, taken)
+        assert exact(gallery) == taken - gone
+        catalog_disk.relieve()
+        add_some(gallery, number, taken)
+        gone.update(gallery.remove(["p1"]))
+        report = gallery.repair()
+        holds, rows = exact(gallery), gallery.status().pipelines[0].rows
+    lost, revived = taken - gone - holds, holds & gone
+    print(
+        f"gallery: index's and catalog's disk full, {len(taken)} pictures and {len(gone)} deletions acknowledged, "
+        f"{len(lost)} lost, {len(revived)} deleted ones found, {rows} rows"
+    )
+    assert (lost, revived) == (set(), set())
+    assert report.rebuilt == {"phash": report.pictures} == {"phash": rows}
+
+
+def in_step(gallery: SearchService) -> None:
+    """Bring the index up to the catalog; raises Unavailable where that did not succeed."""
+    if gallery.keep_up() < gallery.status().sequence:
+        raise Unavailable("the index is behind")
