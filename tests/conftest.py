@@ -10,6 +10,21 @@ from lookalike.errors import Unavailable
 from lookalike.features import pull
 
 REQUIRED = os.environ.get("REQUIRE_ENGINES") == "1"
+LONG_FIRST = (
+    *("tests/browser", "tests/engines", "tests/contract/test_milvus", "tests/failure", "tests/contract/test_elastic"),
+    *("tests/golden", "tests/unit/test_trial", "tests/unit/test_cli_process", "tests/web", "tests/contract"),
+)
+"""Where the long suites are. A process of the run takes a file at a time, so that short ones have to come last."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put long files first (with --no-loadscope-reorder), so that the processes of a run end together."""
+
+    def place(item: pytest.Item) -> int:
+        return next((n for n, first in enumerate(LONG_FIRST) if item.nodeid.startswith(first)), len(LONG_FIRST))
+
+    items.sort(key=place)
 
 
 def absent(what: str) -> None:
