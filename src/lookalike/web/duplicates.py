@@ -13,6 +13,7 @@ from lookalike.web.pictures import small_json, validated
 from lookalike.web.schemas import Image, Sent, Told, answer, json_body, problems
 
 router = APIRouter(prefix="/v1", tags=["duplicates"])
+Writes = Annotated[Caller, Depends(caller_with("write"))]
 MOST_CLUSTERS = 100
 MOST_JUDGED = 100
 """Pictures judged in one request: every pair of them is one row."""
@@ -86,7 +87,7 @@ async def list_duplicates(
     responses=problems(404),
     openapi_extra=json_body("NotAMatch"),
 )
-async def mark(request: Request, here: Here, caller: Annotated[Caller, Depends(caller_with("write"))]) -> Response:
+async def mark(request: Request, here: Here, caller: Writes) -> Response:
     """It is remembered by their bytes, for every pair of them, also when they are added again."""
     keys = validated(NotAMatch, await small_json(request, here)).keys
     await here.work.run(lambda: here.service.not_a_match(keys, tenant=caller.tenant))
@@ -102,7 +103,7 @@ async def mark(request: Request, here: Here, caller: Annotated[Caller, Depends(c
     responses=problems(404),
     openapi_extra=json_body("NotAMatch"),
 )
-async def unmark(request: Request, here: Here, caller: Annotated[Caller, Depends(caller_with("write"))]) -> Response:
+async def unmark(request: Request, here: Here, caller: Writes) -> Response:
     """For every pair of these pictures."""
     keys = validated(NotAMatch, await small_json(request, here)).keys
     await here.work.run(lambda: here.service.not_a_match_undo(keys, tenant=caller.tenant))

@@ -13,13 +13,14 @@ export function badge(hit) {
 export function hitCard(hit, { open, like }) {
   const { folder, name } = nameOf(hit.key);
   const said = `${name}, ${sizeSaid(hit)}, ${EVIDENCE[hit.evidence].toLowerCase()}, distance ${distance(hit.distance)}: compare`;
+  const where = [h("span.numbers", {}, distance(hit.distance)), sizeOf(hit), hit.tenant, folder].filter(Boolean);
   const card = h("li.card.hit", { class: hit.evidence, data: { frame: "", key: hit.key } },
     h("button.hit-picture", { type: "button", "aria-label": said, "data-main": "", onclick: () => open(hit) }, thumbnail(hit.thumbnail, { size: 384, of: hit })),
     badge(hit),
     h("div.hit-foot", {},
       h("div.hit-names", {},
         h("span.hit-name.cut", { title: hit.key }, name),
-        h("span.hit-where.small.quiet.cut", {}, h("span.numbers", {}, distance(hit.distance)), h("span.hit-size.numbers", {}, ` · ${sizeOf(hit)}`), hit.tenant ? ` · ${hit.tenant}` : "", folder ? ` · ${folder}` : "")),
+        h("span.hit-where.small.quiet", {}, where.map((part, at) => h("span.cut", {}, part, at < where.length - 1 ? " · " : "")))),
       iconButton("Search with this one", "like", { onclick: () => like(hit), "aria-label": `Search with this one: ${name}`, "data-tip": "Search with this one" })));
   return card;
 }
