@@ -16,7 +16,6 @@ import lookalike
 from lookalike.evaluate.edits import apply
 from lookalike.samples import sample_paths
 from lookalike.types import Item
-from tests.command import program
 from tests.pictures import drawn, encoded
 
 START_SECONDS = 90
@@ -67,7 +66,7 @@ def serve(gallery: Path, *options: str) -> "Iterator[Served]":
 
 def init(folder: Path, pipelines: str = "phash") -> Path:
     """An empty gallery."""
-    assert program("init", "--gallery", folder, "--pipelines", pipelines).code == 0
+    lookalike.open(folder, pipelines=pipelines.split(",")).close()
     return folder
 
 

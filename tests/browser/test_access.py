@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import OpenPage, Watch
 from tests.browser.doing import accessible, found, sample, search_with
 from tests.browser.serving import Served, serve
-from tests.command import program
+from tests.command import lookalike
 
 Shot = Callable[[Page, str], None]
 Locked = tuple[Served, dict[str, str]]
@@ -24,7 +24,7 @@ def locked(filled: Path, browser: object, tmp_path_factory: pytest.TempPathFacto
     shutil.copytree(filled, folder)
     keys = {}
     for scope in ("read", "admin"):
-        made = program("keys", "create", "--gallery", folder, "--scope", scope, "--json")
+        made = lookalike("keys", "create", "--gallery", folder, "--scope", scope, "--json")
         assert made.code == 0, made.err
         keys[scope] = next(str(v) for v in json.loads(made.out).values() if str(v).startswith("lk_"))
     with serve(folder) as served:

@@ -1,4 +1,4 @@
-"""Every view at three widths, light and dark: pictures of them, axe-core's findings, nothing wider than the window."""
+"""Every view at three widths, light and dark: pictures of them, nothing wider than the window, axe-core's findings."""
 
 from collections.abc import Callable
 
@@ -9,6 +9,8 @@ from tests.browser.conftest import WIDTHS, OpenPage
 from tests.browser.doing import accessible, fits, sample, search_with
 
 Shot = Callable[[Page, str], None]
+BETWEEN = 820
+"""What axe-core looks at (names, roles, colours) is that of the narrower or the wider page, and there it looks."""
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -18,7 +20,8 @@ def test_every_view(library: str, open_page: OpenPage, shot: Shot, width: int, t
 
     def look(name: str) -> None:
         fits(page)
-        accessible(page)
+        if width != BETWEEN:
+            accessible(page)
         shot(page, f"{name}-{width}-{theme}")
 
     page.wait_for_selector(".strip img.loaded")
