@@ -36,7 +36,7 @@ GRACE = REFRESH + 1.0
 INDEX_ROWS = 2000
 """Rows from which a new collection is indexed before it takes over; servers scan segments below 1,024 anyway."""
 INDEX_SECONDS = 120.0
-"""Indexing a new collection: at least this, and a second more for every 200 rows."""
+"""Sealing a new collection may take so long, and its indexing stand still: and a second more for every 200 rows."""
 
 log = logging.getLogger("lookalike")
 Answer = TypeVar("Answer")
@@ -258,7 +258,7 @@ class MilvusIndex:
             return rows
         seconds = INDEX_SECONDS + rows / 200
         server.seal(name, seconds=seconds)
-        server.wait(lambda: server.indexed(name, rows), f"indexing {name}", seconds)
+        server.await_index(name, rows, seconds)
         if not server.place.lite:  # what grew in memory is let go; what is loaded is indexed
             server.release(name)
             server.load(name, replicas=self._shelf.settings.replicas, seconds=LOAD_SECONDS + rows / 10_000)

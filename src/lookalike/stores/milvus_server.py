@@ -98,11 +98,24 @@ class Server:
         )
         return found or {}
 
-    def indexed(self, name: str, rows: int) -> bool:
-        """Whether so many rows are; a server calls itself finished with none before it sees the sealed segments."""
-        state = self.index_of(name)
-        done, pending = int(state.get("indexed_rows") or 0), int(state.get("pending_index_rows") or 0)
-        return bool(state.get("state") == "Finished" and done >= rows and not pending)
+    def await_index(self, name: str, rows: int, seconds: float) -> None:
+        """Wait until so many rows are indexed; raises Unavailable where nothing has changed for so many seconds.
+
+        However long it takes: segments are merged and indexed again, and a busy machine builds slowly. A server calls
+        itself finished with no row before it sees the sealed segments.
+        """
+        seen: tuple[int, int] | None = None
+        until = 0.0
+        while True:
+            state = self.index_of(name)
+            now = int(state.get("indexed_rows") or 0), int(state.get("pending_index_rows") or 0)
+            if state.get("state") == "Finished" and now[0] >= rows and not now[1]:
+                return
+            if now != seen:
+                seen, until = now, time.monotonic() + seconds
+            elif time.monotonic() > until:
+                raise Unavailable(f"indexing {name} has not got on for {seconds:g} s on {self.place.name}")
+            time.sleep(_POLL)
 
     def create(
         self, name: str, spec: FeatureSpec, *, key: bool, buckets: int, shards: int, properties: Mapping[str, str]
