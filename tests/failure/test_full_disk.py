@@ -196,7 +196,8 @@ def write_until_refused(engine: Engine, index: Index, first: int, watch: Watch, 
 
 def lost_of(engine: Engine, index: Index, batches: int) -> int:
     """How many rows of the first batches are not found."""
-    return sum(len(set(engine.batch(n).ids.tolist()) - engine.found(index, n)) for n in range(batches))
+    found = [insist(partial(engine.found, index, n), BACK_SECONDS) for n in range(batches)]
+    return sum(len(set(engine.batch(n).ids.tolist()) - here) for n, here in enumerate(found))
 
 
 def test_milvus_ends_itself_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
