@@ -40,6 +40,7 @@ def _started(what: str, variable: str, start: Callable[[], AbstractContextManage
             atexit.register(server.__exit__, None, None, None)
         except Missing as missing:
             url, problem = None, str(missing)
+        note.touch(0o600)  # for there may be a password in the URL
         note.write_text(json.dumps([os.getpid(), url, problem]))
         for file in (note, Path(f"{note}.lock")):
             atexit.register(file.unlink, missing_ok=True)

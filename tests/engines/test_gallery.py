@@ -14,7 +14,7 @@ from tests.command import lookalike
 from tests.engines import elasticsearch, milvus, postgresql
 from tests.pictures import drawn, encoded
 
-PICTURES = 40
+PICTURES = 24
 
 
 @dataclass(frozen=True)
@@ -59,30 +59,31 @@ def edited(n: int, where: Path) -> Path:
     return where
 
 
-def hits(gallery: Path, *arguments: object) -> list[tuple[str, str, float]]:
+def hits(gallery: Path, *arguments: object) -> list[list[tuple[str, str, float]]]:
+    """By query, key, evidence and distance of each hit."""
     ran = lookalike("search", *arguments, "-g", gallery, "--json")
     assert ran.code == 0, ran.err
-    assert ran.line["failed"] == {}
-    return [(hit["key"], hit["evidence"], round(hit["distance"], 3)) for hit in ran.line["hits"]]
+    assert [line["failed"] for line in ran.lines] == [{}] * len(ran.lines)
+    return [[(hit["key"], hit["evidence"], hit["distance"]) for hit in line["hits"]] for line in ran.lines]
 
 
 @pytest.mark.parametrize("options", [[], ["--pipeline", "phash"], ["--where", "album=drawn"], ["--threshold", "0.1"]])
 def test_searches_answer_as_the_embedded_gallery(galleries: Galleries, tmp_path: Path, options: list[str]) -> None:
-    for n in (0, 7, 21):
-        query = edited(n, tmp_path / "query.jpg")
-        expected = hits(galleries.embedded, query, *options)
-        assert expected[0][0] == f"{n:02}.jpg"
-        found = hits(galleries.served, query, *options)
-        assert [hit[:2] for hit in found] == [hit[:2] for hit in expected]
-        assert [hit[2] for hit in found] == pytest.approx([hit[2] for hit in expected], abs=0.002)
+    queries = [edited(n, tmp_path / f"{n:02}.jpg") for n in (0, 7, 21)]
+    expected, found = (hits(gallery, *queries, *options) for gallery in (galleries.embedded, galleries.served))
+    assert [of_one[0][0] for of_one in expected] == [query.name for query in queries]
+    for ours, theirs in zip(expected, found, strict=True):
+        assert [hit[:2] for hit in theirs] == [hit[:2] for hit in ours]
+        assert [hit[2] for hit in theirs] == pytest.approx([hit[2] for hit in ours], abs=0.002)
 
 
 def test_a_filter_in_the_engines_own_words(galleries: Galleries, photos_folder: Path) -> None:
     """The hash of a picture is found by Elasticsearch alone; a filter that nothing passes hides it, digest or not."""
     query = photos_folder / "03.jpg"
     asked = ("--pipeline", "phash", "--engine-filter")
-    assert hits(galleries.served, query, *asked, 'elasticsearch={"match_all": {}}')[0][:2] == ("03.jpg", "exact")
-    assert hits(galleries.served, query, *asked, 'elasticsearch={"match_none": {}}') == []
+    [all_] = hits(galleries.served, query, *asked, 'elasticsearch={"match_all": {}}')
+    assert all_[0][:2] == ("03.jpg", "exact")
+    assert hits(galleries.served, query, *asked, 'elasticsearch={"match_none": {}}') == [[]]
     refused = lookalike("search", query, *asked, 'milvus="id > 0"', "-g", galleries.served, "--json")
     assert refused.code == 2
 
