@@ -11,9 +11,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import make_url
 
-from lookalike.catalog import Catalog, postgres
+from lookalike.catalog import postgres
 from lookalike.config import GallerySettings, from_environment
 from lookalike.errors import Unavailable
 from lookalike.ports import Index
@@ -21,14 +20,11 @@ from lookalike.service import SearchService
 from lookalike.stores import circuit
 from lookalike.types import Answer, Item
 from lookalike.wiring import create_gallery, open_gallery
-from tests.contract.catalogs import HASH, entry
-from tests.engines import postgresql
 from tests.engines.milvus import new_gallery
 from tests.failure import beyond
 from tests.failure.beyond import BATCH, Database, Engine
 from tests.failure.bounds import Watch, insist
-from tests.failure.test_catalog_kill import Witness, contents
-from tests.failure.test_postgresql import write_until_it_fails
+from tests.failure.test_network_cut_catalog import CATALOG_SECONDS, impatient
 from tests.pictures import drawn, encoded
 
 CUTS = 2
@@ -38,9 +34,6 @@ READERS = 4
 SEARCH_SECONDS, WRITE_SECONDS = 2, 4
 """The options `timeout` and `bulk_timeout` here."""
 OPTIONS = f"timeout={SEARCH_SECONDS}&bulk_timeout={WRITE_SECONDS}"
-CATALOG_OPTIONS = {"statement_seconds": "1", "connect_timeout": "2"}
-CATALOG_SECONDS = 5.0
-"""The bound that follows from these: a statement and a second of grace, then a new connection."""
 SLACK = 2.0
 """Seconds that a busy machine may add."""
 BACK_SECONDS = 60.0
@@ -205,55 +198,9 @@ def test_cut_in_the_middle_of_searches(engine: Engine) -> None:
 
 @pytest.fixture
 def database(beyond_postgresql: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The URL of a fresh database beyond the network, with short limits."""
     monkeypatch.setattr(postgres, "GRACE_SECONDS", 1.0)
-    with postgresql.database(beyond_postgresql.url) as url:
-        yield make_url(url).update_query_dict(CATALOG_OPTIONS).render_as_string(hide_password=False)
-        beyond_postgresql.network.mend()
-
-
-def test_a_catalog_cut_off_in_the_middle_of_writes(beyond_postgresql: Database, database: str) -> None:
-    """What was acknowledged is there after the mending, no batch by halves; the claim is free again."""
-    dice, witness, watch, back = random.Random(5), Witness(), Watch(), 0.0
-    net = beyond_postgresql.network
-    with Catalog.open(database, create=True) as catalog:
-        tenant = catalog.tenant_id("default", create=True)
-        for turn in range(CUTS):
-            with catalog.claim("phash") as claim:
-                assert claim is not None
-                threading.Timer(dice.uniform(0.3, 0.8), net.cut).start()
-                began = time.monotonic()
-                why = write_until_it_fails(catalog, tenant, str(turn), dice, witness)
-                assert time.monotonic() - began < 0.8 + CATALOG_SECONDS + SLACK
-                assert "nothing was changed" in why or "may or may not" in why
-                for act in (catalog.count, partial(catalog.put, [entry(tenant, "lost")]), partial(claim.note, 1)):
-                    with pytest.raises(Unavailable):
-                        watch.run(act)
-            net.mend()
-            mended = time.monotonic()
-            witness.settle(insist(partial(contents, catalog, witness), BACK_SECONDS))
-            insist(partial(catalog.put, [entry(tenant, "k0", f"back {turn}")]), BACK_SECONDS)
-            witness.sure["k0"] = f"back {turn}"
-            insist(partial(claimed, catalog), BACK_SECONDS)
-            back = max(back, time.monotonic() - mended)
-            there = contents(catalog, witness)
-            catalog.check()
-            assert len(catalog.changes(HASH, 0, 1_000_000).upserts.ids) == len(there)
-    print(
-        f"catalog: {CUTS} cuts, {witness.batches} batches, {len(witness.seqs)} changes acknowledged: none lost, none "
-        f"by halves; calls failed after {max(watch.failed):.1f} s at most; back {back:.1f} s after the mending"
-    )
-    assert witness.seqs == sorted(set(witness.seqs))
-    assert witness.batches > CUTS
-    assert max(watch.failed) < CATALOG_SECONDS + SLACK
-
-
-def claimed(catalog: Catalog) -> None:
-    """Take the claim for a moment; raises Unavailable while the server still holds it for a connection that is gone."""
-    with catalog.claim("phash") as claim:
-        if claim is None:
-            raise Unavailable("the claim is held")
-        claim.note(1)
+    with impatient(beyond_postgresql) as url:
+        yield url
 
 
 def picture(n: int) -> bytes:

@@ -1,0 +1,96 @@
+"""A catalog on a PostgreSQL beyond a network that is cut and mended, in the middle of writes."""
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import pytest
+from sqlalchemy import make_url
+
+from lookalike.catalog import Catalog, postgres
+from lookalike.errors import Unavailable
+from tests.contract.catalogs import HASH, entry
+from tests.engines import postgresql
+from tests.failure.beyond import Database, postgresql_beyond
+from tests.failure.bounds import Watch, insist
+from tests.failure.test_catalog_kill import Witness, contents
+from tests.failure.test_postgresql import write_until_it_fails
+
+CUTS = 2
+CATALOG_OPTIONS = {"statement_seconds": "1", "connect_timeout": "2"}
+CATALOG_SECONDS = 5.0
+"""The bound that follows from these: a statement and a second of grace, then a new connection."""
+SLACK = 2.0
+"""Seconds that a busy machine may add."""
+BACK_SECONDS = 60.0
+"""Within these, everything works again after the mending."""
+
+
+@contextmanager
+def impatient(beyond: Database) -> Iterator[str]:
+    """The URL of a fresh database beyond the network, with short limits; the network is whole in the end."""
+    with postgresql.database(beyond.url) as url:
+        try:
+            yield make_url(url).update_query_dict(CATALOG_OPTIONS).render_as_string(hide_password=False)
+        finally:
+            beyond.network.mend()
+
+
+@pytest.fixture(scope="module")
+def beyond_postgresql() -> Iterator[Database]:
+    with postgresql_beyond() as database:
+        yield database
+
+
+@pytest.fixture
+def database(beyond_postgresql: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setattr(postgres, "GRACE_SECONDS", 1.0)
+    with impatient(beyond_postgresql) as url:
+        yield url
+
+
+def test_a_catalog_cut_off_in_the_middle_of_writes(beyond_postgresql: Database, database: str) -> None:
+    """What was acknowledged is there after the mending, no batch by halves; the claim is free again."""
+    dice, witness, watch, back = random.Random(5), Witness(), Watch(), 0.0
+    net = beyond_postgresql.network
+    with Catalog.open(database, create=True) as catalog:
+        tenant = catalog.tenant_id("default", create=True)
+        for turn in range(CUTS):
+            with catalog.claim("phash") as claim:
+                assert claim is not None
+                threading.Timer(dice.uniform(0.3, 0.8), net.cut).start()
+                began = time.monotonic()
+                why = write_until_it_fails(catalog, tenant, str(turn), dice, witness)
+                assert time.monotonic() - began < 0.8 + CATALOG_SECONDS + SLACK
+                assert "nothing was changed" in why or "may or may not" in why
+                for act in (catalog.count, partial(catalog.put, [entry(tenant, "lost")]), partial(claim.note, 1)):
+                    with pytest.raises(Unavailable):
+                        watch.run(act)
+            net.mend()
+            mended = time.monotonic()
+            witness.settle(insist(partial(contents, catalog, witness), BACK_SECONDS))
+            insist(partial(catalog.put, [entry(tenant, "k0", f"back {turn}")]), BACK_SECONDS)
+            witness.sure["k0"] = f"back {turn}"
+            insist(partial(claimed, catalog), BACK_SECONDS)
+            back = max(back, time.monotonic() - mended)
+            there = contents(catalog, witness)
+            catalog.check()
+            assert len(catalog.changes(HASH, 0, 1_000_000).upserts.ids) == len(there)
+    print(
+        f"catalog: {CUTS} cuts, {witness.batches} batches, {len(witness.seqs)} changes acknowledged: none lost, none "
+        f"by halves; calls failed after {max(watch.failed):.1f} s at most; back {back:.1f} s after the mending"
+    )
+    assert witness.seqs == sorted(set(witness.seqs))
+    assert witness.batches > CUTS
+    assert max(watch.failed) < CATALOG_SECONDS + SLACK
+
+
+def claimed(catalog: Catalog) -> None:
+    """Take the claim for a moment; raises Unavailable while the server still holds it for a connection that is gone."""
+    with catalog.claim("phash") as claim:
+        if claim is None:
+            raise Unavailable("the claim is held")
+        claim.note(1)
