@@ -147,8 +147,7 @@ class Node:
             (conf / name).write_bytes(content)
         self._give_away()
         if self.password:
-            self._keystore("create")
-            self._keystore("add", "-x", "bootstrap.password", given=self.password)
+            self._keystore("add", "--stdin", "--force", "bootstrap.password", given=self.password)
 
     def start(self, *, wait: bool = True) -> "Node":
         """Start the process, and wait until it answers."""
