@@ -28,10 +28,11 @@ def features(every: int = 1, keep: Path = KEPT) -> NDArray[np.float32]:
     """
     encoder = load_encoder("vgg16", from_environment().cache)
     told = hashlib.sha256((photo_folder() / "manifest.tsv").read_bytes() + encoder.spec.fingerprint.encode())
-    kept = keep / f"vgg16-{told.hexdigest()[:12]}-{every}.npy"
-    if kept.is_file():
-        found: NDArray[np.float32] = np.load(kept)
-        return found
+    kept, whole = (keep / f"vgg16-{told.hexdigest()[:12]}-{step}.npy" for step in (every, 1))
+    for file, step in ((kept, 1), (whole, every)):
+        if file.is_file():
+            found: NDArray[np.float32] = np.load(file)[::step]
+            return found
     parts = []
     chosen = photos()[::every]
     with DecodePool([encoder.input]) as pool:
