@@ -4,13 +4,14 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conftest import absent
 
 _BLOCK = 4096
+_PREFIX = "lookalike-disk-"
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Disk:
 @contextmanager
 def small_disk(megabytes: int) -> Iterator[Disk]:
     """A file system of so many megabytes, which anybody may write to; skips where none can be mounted."""
-    folder = Path(tempfile.mkdtemp(prefix=f"lookalike-disk-{os.getpid()}-"))
+    _sweep()
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
     command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=777", "tmpfs", str(folder)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -52,5 +54,18 @@ def small_disk(megabytes: int) -> Iterator[Disk]:
     try:
         yield Disk(folder)
     finally:
-        subprocess.run(["umount", "-l", str(folder)], check=False)
+        _forget(folder)
+
+
+def _sweep() -> None:
+    """Remove what killed test runs left behind."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        owner = folder.name.removeprefix(_PREFIX).split("-")[0]
+        if owner.isdigit() and not Path("/proc", owner).exists():
+            _forget(folder)
+
+
+def _forget(folder: Path) -> None:
+    subprocess.run(["umount", "-l", str(folder)], capture_output=True, check=False)
+    with suppress(OSError):  # another test run sweeps too
         folder.rmdir()

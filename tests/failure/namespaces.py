@@ -10,9 +10,10 @@ import itertools
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -103,9 +104,12 @@ def _free_pair() -> tuple[str, str]:
 
 
 def _sweep() -> None:
-    """Remove what killed test runs left behind."""
+    """Remove what killed test runs left behind, and the servers that they left in it."""
     for found in _NAME.finditer(_ip("netns", "list")):
         if not Path("/proc", found[1]).exists():
+            for left in _ip("netns", "pids", found[0]).split():
+                with suppress(ProcessLookupError):
+                    os.kill(int(left), signal.SIGKILL)
             _forget(found[0])
 
 
