@@ -5,10 +5,13 @@ from pathlib import Path
 
 import platformdirs
 import pytest
+from hypothesis import settings
 
 from lookalike.errors import Unavailable
 from lookalike.features import pull
 
+settings.register_profile("suites", deadline=None)  # how long an example takes on a busy machine proves nothing
+settings.load_profile("suites")
 REQUIRED = os.environ.get("REQUIRE_ENGINES") == "1"
 LONG_FIRST = (
     *("tests/browser", "tests/engines", "tests/contract/test_milvus", "tests/failure", "tests/contract/test_elastic"),
