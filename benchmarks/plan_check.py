@@ -29,7 +29,7 @@ from lookalike.catalog import Catalog
 from lookalike.catalog.values import Entry
 from lookalike.distance import normalise
 from lookalike.plan import PHASH, VGG16, Wish, make_plan
-from lookalike.plan.constants import ES_MERGING, MILVUS_FULL, MILVUS_LEAST
+from lookalike.plan.constants import ES_MERGING, MILVUS_FULL, MILVUS_LEAST, MILVUS_LOADED
 from lookalike.plan.milvus import INDEX_TYPES
 from lookalike.plan.wishes import Database
 from lookalike.stores.flat import FlatIndex
@@ -201,7 +201,8 @@ def planned(engine: str, rows: int) -> Measured:
         return Measured(engine, rows, round(of_all / ES_MERGING.value), 0, 0)
     if engine in INDEX_TYPES:
         loaded = make_plan(Wish(rows, (VGG16,), {"vgg16": engine}, replicas=0, attributes=0)).parts[0].memory
-        return Measured(engine, rows, 0, round((loaded - MILVUS_LEAST.value) * MILVUS_FULL.value), 0)
+        of_rows = (loaded - MILVUS_LEAST.value - MILVUS_LOADED.value) * MILVUS_FULL.value
+        return Measured(engine, rows, 0, round(of_rows + MILVUS_LOADED.value), 0)
     pipeline = PHASH if ENGINES[engine][0] is HASH else VGG16
     part = make_plan(Wish(rows, (pipeline,), {pipeline.name: engine})).parts[0]
     return Measured(engine, rows, part.disk, part.memory, part.adding)

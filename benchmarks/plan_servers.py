@@ -1,12 +1,13 @@
 """What galleries take on servers started by scripts/: PostgreSQL's tables, Elasticsearch's files, Milvus' memory."""
 
 import contextlib
+import os
 import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 import psutil
 import psycopg
 from elasticsearch import Elasticsearch
+from pymilvus import MilvusClient  # type: ignore[import-untyped]
 
 from lookalike.errors import Unavailable
 from lookalike.stores.elastic import open_index
@@ -24,6 +26,12 @@ from lookalike.types import Features, FeatureSpec, Rows
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 Draw = Callable[[FeatureSpec, int, int], Features]
 BATCH = 8192
+GALLERY = "0123456789ab"
+THRIFTY = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_ARENA_MAX": "2"}
+"""For the allocator of glibc, which keeps what was freed, in as many arenas as it likes, unless it is told not to."""
+PAUSE, RESTING, CALM, IDLE = 3.0, 100, 4, 0.2
+"""Seconds between two looks at a server, how many looks at the most, how many in a row show that it rests, and the
+share of a core that a resting one takes."""
 WARM, ASKED, VIEWS = 500, 200, 8
 
 
@@ -90,11 +98,12 @@ def worked(process: psutil.Process) -> float:
 
 
 @contextmanager
-def milvus(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
-    """The address of a server whose data are in a folder, and its process."""
+def milvus(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[tuple[str, psutil.Process]]:
+    """The address of a server whose data are in a folder, and its process; `settings` are of its environment."""
     script = [sys.executable, str(SCRIPTS / "milvus.py")]
     (folder / "configs" / "milvus.yaml").unlink(missing_ok=True)  # it names the ports of the last start
-    started = subprocess.run([*script, "start", str(folder)], check=True, stdout=subprocess.PIPE, text=True)
+    told = {**os.environ, **(settings or {})}
+    started = subprocess.run([*script, "start", str(folder)], check=True, stdout=subprocess.PIPE, text=True, env=told)
     try:
         yield started.stdout.strip(), psutil.Process(int((folder / "pid").read_text()))
     finally:
@@ -102,48 +111,60 @@ def milvus(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
 
 
 def vectors(spec: FeatureSpec, rows: int, draw: Draw, index_type: str) -> int:
-    """Bytes that a server holds with a collection loaded, beyond those it holds with an empty one.
+    """Bytes that a server holds with a collection loaded, beyond those it holds with nothing at all.
 
-    It is filled and indexed by one server and loaded by another on the same folder, so that buffers do not count.
+    One server fills it, closes its segments, indexes them and rests; another loads it from the same folder, so that
+    what filling has left behind does not count. Its allocator is told to give back what is free.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        sizes = []
-        for count in (1, rows):
-            folder = Path(temporary) / str(count)
-            folder.mkdir()
-            with milvus(folder) as (address, _):
-                index = open_milvus(spec, f"{address}?index={index_type}&rows={rows}", "0123456789ab")
-                with index.rebuilding() as filling:
-                    for start in range(0, count, BATCH):
-                        ids = np.arange(start + 1, min(start + BATCH, count) + 1)
-                        filling.upsert(Rows(ids, draw(spec, len(ids), start), np.ones_like(ids)))
-                    filling.flush(count)
-                index.close()
-            with milvus(folder) as (address, process):
-                index = _reached(spec, f"{address}?index={index_type}&rows={rows}")
-                sizes.append(_settled(index, draw(spec, 20, 7), process))
-                index.close()
-        return sizes[1] - sizes[0]
+        folder = Path(temporary)
+        with milvus(folder, THRIFTY) as (address, process):
+            nothing = _rested(process, None)
+            index = open_milvus(spec, f"{address}?index={index_type}&rows={rows}&bulk_timeout=600", GALLERY)
+            with index.rebuilding() as filling:
+                for start in range(0, rows, BATCH):
+                    ids = np.arange(start + 1, min(start + BATCH, rows) + 1)
+                    filling.upsert(Rows(ids, draw(spec, len(ids), start), np.ones_like(ids)))
+                filling.flush(rows)
+            _seal(address, index.collection.name)
+            _rested(process, lambda: index.search(draw(spec, 20, 7), 10, tenant=1))
+            index.close()
+        with milvus(folder, THRIFTY) as (address, process):
+            reached = _reached(spec, f"{address}?index={index_type}&rows={rows}")
+            held = _rested(process, lambda: reached.search(draw(spec, 20, 7), 10, tenant=1))
+            reached.close()
+        return held - nothing
+
+
+def _seal(address: str, name: str) -> None:
+    """Close the segments that grow: a rebuilding leaves them open where rows are scanned."""
+    client = MilvusClient(uri=address.replace("milvus://", "http://"))
+    client.flush(name, timeout=300)
+    client.close()
 
 
 def _reached(spec: FeatureSpec, address: str) -> MilvusIndex:
     """The index of a server that was killed and takes its time."""
     for _ in range(60):
         with contextlib.suppress(Unavailable):
-            return open_milvus(spec, address, "0123456789ab")
+            return open_milvus(spec, address, GALLERY)
         time.sleep(1)
-    return open_milvus(spec, address, "0123456789ab")
+    return open_milvus(spec, address, GALLERY)
 
 
-def _settled(index: MilvusIndex, queries: Features, process: psutil.Process) -> int:
-    """Bytes held once the collection answers, and no longer grows."""
-    last = 0
-    for _ in range(60):
-        time.sleep(2)
-        with contextlib.suppress(Unavailable):
-            index.search(queries, 10, tenant=1)
-            held = int(process.memory_info().rss)
-            if last and abs(held - last) < 0.01 * held:
-                return held
-            last = held
+def _rested(process: psutil.Process, ask: Callable[[], object] | None) -> int:
+    """Bytes held by a server and all that it started, once it answers, works no more, and no longer grows."""
+    last, calm = 0, 0
+    for _ in range(RESTING):
+        before = worked(process)
+        time.sleep(PAUSE)
+        idle = worked(process) - before < IDLE * PAUSE
+        if ask is not None:
+            with contextlib.suppress(Unavailable):
+                ask()
+        held = sum(int(one.memory_info().rss) for one in (process, *process.children(recursive=True)))
+        calm = calm + 1 if idle and abs(held - last) < 0.01 * held else 0
+        last = held
+        if calm == CALM:
+            break
     return last

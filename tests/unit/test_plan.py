@@ -4,6 +4,7 @@ import math
 from itertools import pairwise
 
 import pytest
+from benchmarks.plan_check import planned
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -211,6 +212,15 @@ def test_every_constant_says_where_it_comes_from() -> None:
     found = [value for value in vars(constants).values() if isinstance(value, constants.Constant)]
     assert len(found) > 50
     assert all(len(constant.source) >= 10 and constant.value > 0 and constant.unit for constant in found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "held"),
+    [("HNSW", 50_000, 197), ("HNSW", 100_000, 340), ("FLAT", 50_000, 206), ("FLAT", 200_000, 601)],
+)
+def test_milvus_holds_what_was_measured(kind: str, rows: int, held: int) -> None:
+    """Megabytes of Milvus 2.3.5 with a loaded collection beyond an empty one (benchmarks/plan_check.py)."""
+    assert planned(kind, rows).searching == pytest.approx(held * constants.MB, rel=0.15)
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,9 @@ ES_QUORUM = Constant("nodes that elect a master", 3, "nodes", "Elasticsearch, Re
 
 # Milvus.
 MILVUS_LEAST = Constant("a small server", 0.22 * GB, "bytes in memory", ENGINES)
+MILVUS_LOADED = Constant(
+    "a collection in use", 85 * MB, "bytes in memory, a node", CHECKED + ": the heap of Go, buffers, whatever its size"
+)
 MILVUS_FULL = Constant("load", 0.9, "of the query nodes' memory", "Milvus, Load a partition: below 90 %")
 MILVUS_SEGMENT = Constant("a segment", 1024 * MB, "bytes", "Milvus, dataCoord.segment.maxSize: 1,024 MB by default")
 MILVUS_SEGMENT_MOST = Constant(
@@ -80,13 +83,17 @@ MILVUS_SEGMENT_MOST = Constant(
 )
 MILVUS_SEGMENTS = Constant("segments", 2000, "searched well", "our choice: every search of all tenants visits each")
 MILVUS_SCANNED = Constant("rows that are scanned", 20_000, "rows", "stores/milvus_settings.py")
-MILVUS_NODES = Constant("query nodes", 32, "before a smaller index type is taken", "our choice")
+MILVUS_NODES = Constant("query nodes", 48, "before a smaller index type is taken", "our choice")
 MILVUS_NAMED = Constant("partitions by name", 64, "at the most", "our choice: each is a unit that Milvus looks after")
 MILVUS_PARTITIONS = Constant("partitions", 1024, "in a collection", "Milvus, Use partition key: 1,024 at the most")
 MILVUS_KEY_PARTITIONS = Constant("partitions of a key", 16, "by default", "Milvus, Use partition key")
 MILVUS_UNITS = Constant("shards x partitions", 65_536, "in all", "Milvus 2.6, Limit collection counts")
 MILVUS_FIELDS = Constant(
-    "fields beside the vector", 24, "bytes a row", "id 8, tenant 8, time stamp 8 (Milvus adds its own)"
+    "fields beside the vector", 24, "bytes a row on disk", "id 8, tenant 8, time stamp 8 (Milvus adds its own)"
+)
+MILVUS_NODE = Constant("a node of HNSW", 72, "bytes a row", "hnswlib, in Knowhere: counts, label, level, pointer, lock")
+MILVUS_ROW = Constant(
+    "a row in memory", 350, "bytes beside the index", CHECKED + ": fields, attributes as JSON, keys to rows"
 )
 IVF_LISTS = Constant("nlist", 1024, "lists a segment", "stores/milvus_settings.py: 4 x the root of its rows")
 IVF_PROBES = Constant("nprobe", 64, "lists, until tuned to a recall", "stores/milvus_settings.py")

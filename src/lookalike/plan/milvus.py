@@ -13,6 +13,10 @@ from lookalike.plan.wishes import PipelineWish, Wish
 
 MOST_ROWS = 1 << 31
 """The largest number that an address takes."""
+USED = (
+    *(c.FLOAT, c.MILVUS_FIELDS, c.MILVUS_ROW, c.MILVUS_FULL, c.MILVUS_LEAST, c.MILVUS_LOADED),
+    *(c.MILVUS_SEGMENT, c.MILVUS_PARTITIONS),
+)
 INDEX_TYPES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW", "DISKANN")
 
 
@@ -47,8 +51,7 @@ def part(index_type: str | None, pipeline: PipelineWish, wish: Wish, why: str) -
     layout = lay_out(pipeline, wish)
     kind = KINDS[chosen](pipeline, min(layout.rows, wish.pictures))
     raw = wish.pictures * (pipeline.raw + c.MILVUS_FIELDS.value + wish.attributes)
-    memory = wish.pictures * (kind.memory + c.MILVUS_FIELDS.value + wish.attributes)
-    held = copies * memory / c.MILVUS_FULL.value
+    held = copies * rows_of(kind, wish.pictures, wish.attributes) / c.MILVUS_FULL.value
     nodes = max(copies, math.ceil(held / wish.memory))
     asked = max(1, math.ceil(layout.segments / layout.partitions))
     index = wish.pictures * (kind.local or kind.memory)
@@ -57,7 +60,7 @@ def part(index_type: str | None, pipeline: PipelineWish, wish: Wish, why: str) -
         "milvus",
         chosen,
         copies,
-        math.ceil(held + nodes * c.MILVUS_LEAST.value),
+        math.ceil(held + nodes * (c.MILVUS_LEAST.value + c.MILVUS_LOADED.value)),
         0,
         math.ceil(raw + index + copies * (wish.pictures * kind.local)),
         wish.searches * asked * kind.seconds,
@@ -67,8 +70,13 @@ def part(index_type: str | None, pipeline: PipelineWish, wish: Wish, why: str) -
         _url(chosen, layout, copies, wish),
         _settings(chosen, kind, layout, copies, nodes),
         tuple(_notes(chosen, layout, wish, copies)),
-        (*kind.used, c.FLOAT, c.MILVUS_FIELDS, c.MILVUS_FULL, c.MILVUS_LEAST, c.MILVUS_SEGMENT, c.MILVUS_PARTITIONS),
+        (*kind.used, *USED),
     )
+
+
+def rows_of(kind: Kind, rows: int, attributes: int) -> float:
+    """Bytes of so many rows on the nodes that search them: the index, and the fields beside it."""
+    return rows * (kind.memory + c.MILVUS_ROW.value + attributes)
 
 
 def _settings(chosen: str, kind: Kind, layout: Layout, copies: int, nodes: int) -> dict[str, Setting]:
@@ -134,8 +142,8 @@ def choose(pipeline: PipelineWish, wish: Wish) -> str:
         return "FLAT"
     copies = 2 if wish.replicas is None else 1 + wish.replicas
     for name in ("HNSW", "IVF_SQ8"):
-        each = KINDS[name](pipeline, lay_out(pipeline, wish).rows).memory + c.MILVUS_FIELDS.value + wish.attributes
-        if copies * wish.pictures * each / c.MILVUS_FULL.value <= c.MILVUS_NODES.value * wish.memory:
+        rows = rows_of(KINDS[name](pipeline, lay_out(pipeline, wish).rows), wish.pictures, wish.attributes)
+        if copies * rows / c.MILVUS_FULL.value <= c.MILVUS_NODES.value * wish.memory:
             return name
     return "DISKANN"
 
@@ -158,11 +166,11 @@ def _ivf(bytes_a_number: float, pipeline: PipelineWish, rows: int) -> Kind:
 
 def _hnsw(pipeline: PipelineWish, rows: int) -> Kind:
     m = c.GRAPH_LINKS.value
-    memory = pipeline.raw + 2 * m * c.GRAPH_LINK.value + c.GRAPH_ROW.value
+    memory = pipeline.raw + 2 * m * c.GRAPH_LINK.value + c.MILVUS_NODE.value
     settings: dict[str, Setting] = {"M": int(m), "efConstruction": 200, "ef": 128}
     seconds = c.MILVUS_SEARCH.value * walking(rows) / walking(c.GRAPH_SEARCH_ROWS.value)
     return Kind(
-        memory, 0, seconds, settings, (c.GRAPH_LINKS, c.GRAPH_LINK, c.GRAPH_ROW, c.MILVUS_SEARCH, c.GRAPH_SEARCH_ROWS)
+        memory, 0, seconds, settings, (c.GRAPH_LINKS, c.GRAPH_LINK, c.MILVUS_NODE, c.MILVUS_SEARCH, c.GRAPH_SEARCH_ROWS)
     )
 
 
