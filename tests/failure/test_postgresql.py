@@ -5,8 +5,6 @@ import os
 import random
 import signal
 import socket
-import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -20,9 +18,9 @@ from sqlalchemy import create_engine, make_url, text
 from lookalike.catalog import Catalog, postgres
 from lookalike.catalog.writing import lock
 from lookalike.errors import BadSetting, GalleryBusy, LookalikeError, Unavailable
-from tests.conftest import absent
 from tests.contract.catalogs import HASH, entry
 from tests.engines import postgresql
+from tests.failure.disks import small_disk
 from tests.failure.test_catalog_kill import Witness, contents
 
 KILLS = 5
@@ -308,33 +306,14 @@ def test_a_connection_cut_in_the_middle_changes_nothing(url: str) -> None:
         assert catalog.count() == catalog.sequence() == 2
 
 
-@contextmanager
-def small_disk(megabytes: int) -> Iterator[Path]:
-    """A file system of so many megabytes; skips where none can be mounted."""
-    folder = Path(tempfile.mkdtemp(prefix="lookalike-disk-"))
-    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=755", "tmpfs", str(folder)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        absent("no program `mount`, so no small disk to fill")
-    if done.returncode:
-        folder.rmdir()
-        absent(f"no small disk to fill: {done.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=False)
-        folder.rmdir()
-
-
 def test_a_full_disk_takes_no_half_batch() -> None:
     postgresql.server()
     with ExitStack() as stack:
         disk = stack.enter_context(small_disk(160))
-        folder, server_url = stack.enter_context(postgresql.cluster(fast=False, parent=disk))
+        folder, server_url = stack.enter_context(postgresql.cluster(fast=False, parent=disk.path))
         server = Server(folder, server_url)
         url = stack.enter_context(postgresql.database(server_url))
-        ballast = disk / "ballast"
+        ballast = disk.path / "ballast"
         ballast.write_bytes(bytes(24 << 20))
         catalog = stack.enter_context(Catalog.open(url, create=True))
         tenant = catalog.tenant_id("default", create=True)
