@@ -216,7 +216,13 @@ def test_every_constant_says_where_it_comes_from() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "rows", "held"),
-    [("HNSW", 50_000, 197), ("HNSW", 100_000, 340), ("FLAT", 50_000, 206), ("FLAT", 200_000, 601)],
+    [
+        ("HNSW", 50_000, 197),
+        ("HNSW", 100_000, 340),
+        ("FLAT", 50_000, 206),
+        ("FLAT", 200_000, 601),
+        ("IVF_SQ8", 200_000, 242),
+    ],
 )
 def test_milvus_holds_what_was_measured(kind: str, rows: int, held: int) -> None:
     """Megabytes of Milvus 2.3.5 with a loaded collection beyond an empty one (benchmarks/plan_check.py)."""
