@@ -19,7 +19,7 @@ from tests.engines import elasticsearch, postgresql
 from tests.engines.milvus import own_server
 from tests.failure.namespaces import Network, network
 
-BATCH = 200
+BATCH = 100
 Server = TypeVar("Server")
 
 

@@ -181,7 +181,7 @@ class ElasticIndex:
         with self._seeing:
             written = self._written
             if always or self._seen != written:
-                refresh(self._place.server, self._place.table.index)
+                refresh(self._place.server, self._place.table.index, bulk=always)
                 self._seen = written
 
     def _size(self) -> int:

@@ -98,9 +98,9 @@ class Place(Protocol):
         ...
 
 
-def refresh(server: Server, index: str) -> None:
-    """Let searches see what was written, in every copy of the data."""
-    answer = server.ask(lambda client: client.indices.refresh(index=index), bulk=True)
+def refresh(server: Server, index: str, *, bulk: bool = True) -> None:
+    """Let searches see what was written, in every copy of the data; as patiently as a write, if `bulk`."""
+    answer = server.ask(lambda client: client.indices.refresh(index=index), bulk=bulk)
     if answer["_shards"]["failed"]:
         raise server.refused(503, "refresh", f"{answer['_shards']['failed']} copies of {index} did not take part")
 
