@@ -29,9 +29,11 @@ BATCH = 8192
 GALLERY = "0123456789ab"
 THRIFTY = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_ARENA_MAX": "2"}
 """For the allocator of glibc, which keeps what was freed, in as many arenas as it likes, unless it is told not to."""
-PAUSE, RESTING, CALM, IDLE = 3.0, 100, 4, 0.2
+PAUSE, RESTING, CALM, IDLE = 3.0, 40, 3, 0.35
 """Seconds between two looks at a server, how many looks at the most, how many in a row show that it rests, and the
 share of a core that a resting one takes."""
+STEADY = 0.03
+"""What its memory may change by meanwhile: Go's heap swings by so much."""
 WARM, ASKED, VIEWS = 500, 200, 8
 
 
@@ -163,7 +165,7 @@ def _rested(process: psutil.Process, ask: Callable[[], object] | None) -> int:
             with contextlib.suppress(Unavailable):
                 ask()
         held = sum(int(one.memory_info().rss) for one in (process, *process.children(recursive=True)))
-        calm = calm + 1 if idle and abs(held - last) < 0.01 * held else 0
+        calm = calm + 1 if idle and abs(held - last) < STEADY * held else 0
         last = held
         if calm == CALM:
             break

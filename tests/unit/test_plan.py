@@ -221,6 +221,7 @@ def test_every_constant_says_where_it_comes_from() -> None:
         ("HNSW", 100_000, 340),
         ("FLAT", 50_000, 206),
         ("FLAT", 200_000, 601),
+        ("IVF_SQ8", 50_000, 83),
         ("IVF_SQ8", 200_000, 242),
     ],
 )

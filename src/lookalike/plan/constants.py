@@ -74,7 +74,7 @@ ES_QUORUM = Constant("nodes that elect a master", 3, "nodes", "Elasticsearch, Re
 # Milvus.
 MILVUS_LEAST = Constant("a small server", 0.22 * GB, "bytes in memory", ENGINES)
 MILVUS_LOADED = Constant(
-    "a collection in use", 85 * MB, "bytes in memory, a node", CHECKED + ": the heap of Go, buffers, whatever its size"
+    "a collection in use", 45 * MB, "bytes in memory, a node", CHECKED + ": the heap of Go, buffers, whatever its size"
 )
 MILVUS_FULL = Constant("load", 0.9, "of the query nodes' memory", "Milvus, Load a partition: below 90 %")
 MILVUS_SEGMENT = Constant("a segment", 1024 * MB, "bytes", "Milvus, dataCoord.segment.maxSize: 1,024 MB by default")
@@ -92,8 +92,9 @@ MILVUS_FIELDS = Constant(
     "fields beside the vector", 24, "bytes a row on disk", "id 8, tenant 8, time stamp 8 (Milvus adds its own)"
 )
 MILVUS_NODE = Constant("a node of HNSW", 72, "bytes a row", "hnswlib, in Knowhere: counts, label, level, pointer, lock")
+MILVUS_ROOM = Constant("an index in memory", 1.2, "times its bytes", CHECKED + ": what loading leaves in the heaps")
 MILVUS_ROW = Constant(
-    "a row in memory", 350, "bytes beside the index", CHECKED + ": fields, attributes as JSON, keys to rows"
+    "a row in memory", 280, "bytes beside the index", CHECKED + ": fields, attributes as JSON, keys to rows"
 )
 IVF_LISTS = Constant("nlist", 1024, "lists a segment", "stores/milvus_settings.py: 4 x the root of its rows")
 IVF_PROBES = Constant("nprobe", 64, "lists, until tuned to a recall", "stores/milvus_settings.py")

@@ -14,7 +14,7 @@ from lookalike.plan.wishes import PipelineWish, Wish
 MOST_ROWS = 1 << 31
 """The largest number that an address takes."""
 USED = (
-    *(c.FLOAT, c.MILVUS_FIELDS, c.MILVUS_ROW, c.MILVUS_FULL, c.MILVUS_LEAST, c.MILVUS_LOADED),
+    *(c.FLOAT, c.MILVUS_FIELDS, c.MILVUS_ROOM, c.MILVUS_ROW, c.MILVUS_FULL, c.MILVUS_LEAST, c.MILVUS_LOADED),
     *(c.MILVUS_SEGMENT, c.MILVUS_PARTITIONS),
 )
 INDEX_TYPES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW", "DISKANN")
@@ -76,7 +76,7 @@ def part(index_type: str | None, pipeline: PipelineWish, wish: Wish, why: str) -
 
 def rows_of(kind: Kind, rows: int, attributes: int) -> float:
     """Bytes of so many rows on the nodes that search them: the index, and the fields beside it."""
-    return rows * (kind.memory + c.MILVUS_ROW.value + attributes)
+    return rows * (c.MILVUS_ROOM.value * kind.memory + c.MILVUS_ROW.value + attributes)
 
 
 def _settings(chosen: str, kind: Kind, layout: Layout, copies: int, nodes: int) -> dict[str, Setting]:
