@@ -78,10 +78,15 @@ def test_a_key_that_only_reads_is_shown_nothing_to_change(locked: Locked, open_p
     expect(page.get_by_role("button", name="Delete the other")).to_have_count(0)
 
 
-def test_the_link_that_the_server_prints_signs_in(locked: Locked, open_page: OpenPage) -> None:
-    served, _ = locked
-    page = open_page(served.url)
-    expect(page.locator(".hero-lead")).to_contain_text("43 pictures")
+def test_the_link_that_the_server_prints_signs_in(filled: Path, open_page: OpenPage, tmp_path: Path) -> None:
+    """By a server of its own: the link is good for once."""
+    folder = tmp_path / "gallery"
+    shutil.copytree(filled, folder)
+    assert lookalike("keys", "create", "--gallery", folder, "--scope", "read").code == 0
+    with serve(folder) as served:
+        page = open_page(served.url)
+        expect(page.locator(".hero-lead")).to_contain_text("43 pictures")
+        page.close()  # before its server
 
 
 def test_tenants_are_chosen_and_their_pictures_shown(library: str, open_page: OpenPage) -> None:

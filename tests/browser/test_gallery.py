@@ -1,5 +1,6 @@
 """The gallery: adding, finding, looking, deleting with an undo that is honest."""
 
+import random
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -81,16 +82,19 @@ def test_progress_is_shown_and_what_waits_can_be_stopped(workshop: str, open_pag
 
 def test_a_folder_is_added_with_its_paths(workshop: str, open_page: OpenPage, tmp_path: Path) -> None:
     page = opened(open_page, workshop)
-    chosen, dropped = pictures(tmp_path / "chosen", 701, 702, 703), pictures(tmp_path / "dropped", 711, 712)
+    one, two = f"chosen in {tmp_path.name}", f"dropped in {tmp_path.name}"  # tried again, it finds none of them there
+    first = 700 + 10 * random.randrange(10**6)
+    chosen = pictures(tmp_path / one, first + 1, first + 2, first + 3)
+    dropped = pictures(tmp_path / two, first + 4, first + 5)
     choose(page, "Add a folder", chosen)
     heading = page.get_by_role("region", name="Uploads").get_by_role("heading")
     expect(heading).to_have_text("3 added")
     expect(page.get_by_role("region", name="Uploads")).to_contain_text("1 file left out")
-    assert there(workshop, "chosen/within/703.png")
+    assert there(workshop, f"{one}/within/{first + 3}.png")
     drop(page, [dropped])
     expect(heading).to_have_text("5 added")
-    assert there(workshop, "dropped/711.png")
-    assert there(workshop, "dropped/within/712.png")
+    assert there(workshop, f"{two}/{first + 4}.png")
+    assert there(workshop, f"{two}/within/{first + 5}.png")
 
 
 def test_a_name_that_is_taken_replaces_nothing_unasked(

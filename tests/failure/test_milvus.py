@@ -25,9 +25,18 @@ Answer = TypeVar("Answer")
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[MilvusServer]:
+def started() -> Iterator[MilvusServer]:
     with server_of_its_own() as server:
         yield server
+
+
+@pytest.fixture
+def server(started: MilvusServer) -> MilvusServer:
+    """The module's server, alive: one that was frozen for longer than its lease ends itself."""
+    if not started.healthy():
+        started.stop()
+        started.start()
+    return started
 
 
 def insist(act: Callable[[], Answer]) -> tuple[Answer, int]:

@@ -215,7 +215,8 @@ def world(folder: Path) -> Iterator[World]:
 
 def test_every_operation_is_tried(world: World) -> None:
     paths = world.app.openapi()["paths"]
-    offered = {(method.upper(), path) for path, methods in paths.items() for method in methods}
+    # what answers HEAD is the route of GET, with the body left out
+    offered = {(method.upper(), path) for path, methods in paths.items() for method in methods if method != "head"}
     assert offered - {("GET", "/healthz"), ("GET", "/readyz")} == COVERED
 
 
