@@ -34,7 +34,7 @@ READERS = 4
 SEARCH_SECONDS, WRITE_SECONDS = 2, 4
 """The options `timeout` and `bulk_timeout` here."""
 OPTIONS = f"timeout={SEARCH_SECONDS}&bulk_timeout={WRITE_SECONDS}"
-SLACK = 3.0
+SLACK = 2.0
 """Seconds that a busy machine may add."""
 BACK_SECONDS = 60.0
 """Within these, everything works again after the mending."""
