@@ -5,7 +5,6 @@ run by run (`mih_runs`); without a radius it widens step by step until it has k 
 """
 
 import math
-import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from lookalike.errors import BadSetting
+from lookalike.imaging.pool import usable_cores
 from lookalike.stores import mih_files, snapshot
 from lookalike.stores.embedded import Embedded, ids_of
 from lookalike.stores.mih_nearest import Nearest, Scope
@@ -29,7 +29,7 @@ RADII = (7, 11, 15, 19)
 """The steps of a search: all tables within 1, 2, 3, 4 bits. Each costs about 8 times the one before."""
 _CROWDED_RADII = (0, 3, *RADII)
 _CROWDED = 200_000.0  # where the first step costs so many nanoseconds, many rows are near: the k may be nearer still
-_TURNS = threading.BoundedSemaphore(os.cpu_count() or 1)
+_TURNS = threading.BoundedSemaphore(usable_cores())
 """Searches at once, of all indexes here: numpy lets others in at each of its many calls, and 16 take turns so often
 that they get half as much done as 2, on 2 cores."""
 _SCANNED = 60_000.0  # a run that scans in so many nanoseconds is not worth probing

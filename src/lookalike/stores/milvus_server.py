@@ -99,23 +99,19 @@ class Server:
         return found or {}
 
     def await_index(self, name: str, rows: int, seconds: float) -> None:
-        """Wait until so many rows are indexed; raises Unavailable where nothing has changed for so many seconds.
+        """Wait until so many rows are indexed, however long it takes: segments are merged and indexed again.
 
-        However long it takes: segments are merged and indexed again, and a busy machine builds slowly. A server calls
-        itself finished with no row before it sees the sealed segments.
+        Raises Unavailable where nothing has changed for so many seconds. A server calls itself finished with no row
+        before it sees the sealed segments.
         """
-        seen: tuple[int, int] | None = None
-        until = 0.0
-        while True:
+
+        def left() -> tuple[int, int] | None:
             state = self.index_of(name)
-            now = int(state.get("indexed_rows") or 0), int(state.get("pending_index_rows") or 0)
-            if state.get("state") == "Finished" and now[0] >= rows and not now[1]:
-                return
-            if now != seen:
-                seen, until = now, time.monotonic() + seconds
-            elif time.monotonic() > until:
-                raise Unavailable(f"indexing {name} has not got on for {seconds:g} s on {self.place.name}")
-            time.sleep(_POLL)
+            done, pending = int(state.get("indexed_rows") or 0), int(state.get("pending_index_rows") or 0)
+            ended = state.get("state") == "Finished" and done >= rows and not pending
+            return None if ended else (done, pending)
+
+        self._wait(left, f"indexing {name}", seconds)
 
     def create(
         self, name: str, spec: FeatureSpec, *, key: bool, buckets: int, shards: int, properties: Mapping[str, str]
@@ -149,7 +145,7 @@ class Server:
                 name, replica_number=replicas, timeout=limit, **({} if self.place.lite else {"_async": True})
             ),
         )
-        self.wait(lambda: self.loaded(name), f"loading {name}", seconds)
+        self._wait(lambda: None if self.loaded(name) else (), f"loading {name}", seconds)
 
     def loaded(self, name: str) -> bool:
         """Whether a collection can be searched."""
@@ -258,13 +254,17 @@ class Server:
         )
         return [_found(hits, limit, queries.shape[1], vectors) for hits in answers]
 
-    def wait(self, done: Callable[[], bool], what: str, seconds: float) -> None:
-        """Ask until something is done; raises Unavailable when it takes too long."""
+    def _wait(self, left: Callable[[], tuple[int, ...] | None], what: str, seconds: float) -> None:
+        """Ask until nothing is left; raises Unavailable when what is left stays the same for so many seconds."""
+        before = left()
         end = time.monotonic() + seconds
-        while not done():
-            if time.monotonic() > end:
-                raise Unavailable(f"{what} took more than {seconds:g} s on {self.place.name}")
+        while before is not None:
             time.sleep(_POLL)
+            now = left()
+            if now != before:
+                before, end = now, time.monotonic() + seconds
+            elif time.monotonic() > end:
+                raise Unavailable(f"{what} has not got on for {seconds:g} s on {self.place.name}")
 
     def close(self) -> None:
         """Let the connection go; closing twice is harmless."""
