@@ -11,6 +11,7 @@ from scripts.elasticsearch import Node
 
 from lookalike.config import GallerySettings, from_environment
 from lookalike.errors import Unavailable
+from lookalike.ports import Index
 from lookalike.service import SearchService
 from lookalike.stores import circuit, elastic
 from lookalike.types import FeatureSpec
@@ -79,11 +80,7 @@ def test_elasticsearch_above_its_flood_mark(engine: Engine, disk: Disk) -> None:
         index.upsert(engine.batch(refused))
     assert lost_of(engine, index, 1) == 0
     assert index.sequence == 1
-    disk.relieve()
-    began = time.monotonic()
-    insist(partial(index.upsert, engine.batch(refused)), BACK_SECONDS)
-    back = time.monotonic() - began
-    index.flush(2)
+    back = on_again(engine, index, disk, refused)
     lost = lost_of(engine, index, refused + 1)
     print(
         f"Elasticsearch above its flood mark: {refused * BATCH} rows acknowledged, {lost} lost; refused in "
@@ -107,11 +104,7 @@ def test_elasticsearch_without_a_byte_left(engine: Engine, disk: Disk) -> None:
         for act in (partial(index.upsert, engine.batch(refused)), partial(index.flush, 2)):
             with pytest.raises(Unavailable):
                 watch.run(act)
-        disk.relieve()
-        began = time.monotonic()
-        insist(partial(index.upsert, engine.batch(refused)), BACK_SECONDS)
-        back = time.monotonic() - began
-        index.flush(2)
+        back = on_again(engine, index, disk, refused)
         client.cluster.put_settings(transient={f"{WATERMARK}.threshold_enabled": None})
     lost = lost_of(engine, index, refused + 1)
     print(
@@ -155,6 +148,16 @@ def test_a_gallery_whose_engines_share_a_full_disk(engine: Engine, disk: Disk, t
     )
     assert (lost, revived) == (set(), set())
     assert report.rebuilt == {"phash": report.pictures} == {"phash": rows}
+
+
+def on_again(engine: Engine, index: Index, disk: Disk, refused: int) -> float:
+    """Make room and write the batch that was refused; seconds until the server took it."""
+    disk.relieve()
+    began = time.monotonic()
+    insist(partial(index.upsert, engine.batch(refused)), BACK_SECONDS)
+    back = time.monotonic() - began
+    index.flush(2)
+    return back
 
 
 def in_step(gallery: SearchService) -> None:

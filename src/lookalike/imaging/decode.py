@@ -12,21 +12,10 @@ from PIL import Image, ImageFile
 from lookalike.errors import ImageRejected
 from lookalike.imaging import colour, formats, structure
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
+from lookalike.imaging.luma import luma
+from lookalike.imaging.upright import SIDEWAYS, turn_of
 from lookalike.types import Pixels
 
-_ORIENTATION: Final = 0x0112
-_UPRIGHTING: Final = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_SIDEWAYS: Final = frozenset(
-    {Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90}
-)
 _UPRIGHT_ALREADY: Final = frozenset({"TIFF", "HEIF"})
 """Formats whose readers turn the picture themselves."""
 
@@ -81,6 +70,9 @@ def decode(
     started = monotonic()
     limits.check_bytes(len(data))
     kind = formats.identify(data)
+    if kind == "JPEG" and grey and (quick := luma(data, box, limits)) is not None:
+        limits.check_time(started)
+        return Decoded(quick.grey, quick.width, quick.height, kind, quick.scale, 1)
     if kind == "WEBP" and (size := structure.webp_size(data)):
         limits.check_size(*size)
     try:
@@ -101,7 +93,7 @@ def _decode(data: bytes, kind: str, limits: Limits, started: float, box: tuple[i
     turn = None
     scale = 1
     if kind == "JPEG":
-        turn = _turn(file)
+        turn = turn_of(file.info.get("exif"))
         width, height = file.size
         scale = _draft(file, box, turn, grey)
         file.load()
@@ -110,7 +102,7 @@ def _decode(data: bytes, kind: str, limits: Limits, started: float, box: tuple[i
             colour.mend_transparency(file)
         file.load()
         if kind not in _UPRIGHT_ALREADY:
-            turn = _turn(file)  # a PNG may have it behind its pixels
+            turn = turn_of(file.info.get("exif"))  # a PNG may have it behind its pixels
         width, height = file.size  # a HEIC may change its size while loading
         limits.check_size(width, height)
     limits.check_time(started)
@@ -118,24 +110,11 @@ def _decode(data: bytes, kind: str, limits: Limits, started: float, box: tuple[i
     if turn is not None:
         image = file.transpose(turn)
         file.close()  # frees the pixels as they lay in the file
-    if turn in _SIDEWAYS:
+    if turn in SIDEWAYS:
         width, height = height, width
     rgb = colour.to_pixels(image, grey=grey)
     limits.check_time(started)
     return Decoded(rgb, width, height, kind, scale, frames)
-
-
-def _turn(image: Image.Image) -> Image.Transpose | None:
-    """How to turn a picture upright by its EXIF orientation; damaged EXIF data is as good as none."""
-    raw = image.info.get("exif")
-    if not raw:
-        return None
-    exif = Image.Exif()
-    try:
-        exif.load(raw)
-        return _UPRIGHTING.get(exif.get(_ORIENTATION, 1))
-    except Exception:  # noqa: BLE001 - as many kinds as there are ways to damage it, and the picture is still good
-        return None
 
 
 def _draft(file: ImageFile.ImageFile, box: tuple[int, int] | None, turn: Image.Transpose | None, grey: bool) -> int:
@@ -146,7 +125,7 @@ def _draft(file: ImageFile.ImageFile, box: tuple[int, int] | None, turn: Image.T
     elif box is None:
         return 1
     wanted = box or file.size
-    if turn in _SIDEWAYS and box is not None:
+    if turn in SIDEWAYS and box is not None:
         wanted = (box[1], box[0])
     full = file.width
     drafted = file.draft("L" if luma else None, (max(wanted[0], 1), max(wanted[1], 1)))

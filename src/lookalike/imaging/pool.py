@@ -120,21 +120,24 @@ class DecodePool:
         """
         rest = iter(sources)
         underway: deque[_Task] = deque()
+        pictures = nbytes = 0
         try:
             more = True
             while more or underway:
-                while more and self._has_room(underway):
+                while more and self._has_room(len(underway), pictures, nbytes):
                     task = self._next_task(rest, want_pixels)
                     if task is None:
                         more = False
                     else:
                         underway.append(task)
+                        pictures, nbytes = pictures + len(task.requests), nbytes + task.nbytes
                         self._submit(task)
                 if underway:
                     self._wait(underway[0])
                     for reply in self._taken(underway[0]):
                         yield Unchanged(*reply) if isinstance(reply, tuple) else reply
-                    underway.popleft()
+                    task = underway.popleft()
+                    pictures, nbytes = pictures - len(task.requests), nbytes - task.nbytes
         finally:
             for task in underway:
                 task.cancelled = True
@@ -148,14 +151,12 @@ class DecodePool:
         for minder in minders:
             minder.join()
 
-    def _has_room(self, underway: deque[_Task]) -> bool:
-        if not underway:
-            return True
-        pictures = sum(len(task.requests) for task in underway)
-        return (
+    def _has_room(self, chunks: int, pictures: int, nbytes: int) -> bool:
+        """Whether another chunk may be underway beside so many, with so many pictures and bytes in them."""
+        return not chunks or (
             pictures + self._chunk_size() <= self.ahead
-            and len(underway) < CHUNKS_PER_WORKER * self.workers
-            and sum(task.nbytes for task in underway) < AHEAD_BYTES
+            and chunks < CHUNKS_PER_WORKER * self.workers
+            and nbytes < AHEAD_BYTES
         )
 
     def _chunk_size(self) -> int:

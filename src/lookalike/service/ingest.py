@@ -4,7 +4,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
@@ -190,11 +190,12 @@ class Ingest:
         written: list[Job] = []
         for job, prepared in ready:
             try:
-                entry = self._entry(job, prepared, features.get(prepared.sha256), twins.get(prepared.sha256))
+                entries.append(
+                    self._entry(job, prepared, features.get(prepared.sha256), twins.get(prepared.sha256), expected)
+                )
             except BadInput as error:
                 outcomes.append(job.outcome("rejected", str(error)))
                 continue
-            entries.append(replace(entry, expected=expected))
             written.append(job)
         done = self._put(entries, {prepared.sha256: prepared for _, prepared in ready})
         for job, entry, put in zip(written, entries, done, strict=True):
@@ -230,7 +231,14 @@ class Ingest:
                 row[pipeline.spec] = feature if usable else None
         return rows
 
-    def _entry(self, job: Job, prepared: Prepared, features: dict[FeatureSpec, Row] | None, twin: Twin | None) -> Entry:
+    def _entry(
+        self,
+        job: Job,
+        prepared: Prepared,
+        features: dict[FeatureSpec, Row] | None,
+        twin: Twin | None,
+        expected: int | None,
+    ) -> Entry:
         return Entry(
             tenant_id=self._tenant,
             key=job.item.key,
@@ -247,6 +255,7 @@ class Ingest:
             features=features or {},
             copy_of=twin.id if twin is not None else None,
             thumbnail=prepared.thumbnail,
+            expected=expected,
         )
 
 

@@ -1,0 +1,124 @@
+"""The short way to a JPEG's luma gives what Pillow gives, and leaves to Pillow what is not plain."""
+
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageCms
+
+from lookalike.errors import ImageRejected
+from lookalike.imaging import Limits, decode
+from lookalike.imaging.decode import Decoded
+from lookalike.imaging.limits import DEFAULT_LIMITS
+from lookalike.imaging.luma import luma
+
+BOX = (96, 96)
+
+
+def drawn(width: int = 420, height: int = 300, mode: str = "RGB") -> Image.Image:
+    levels = np.random.default_rng(1).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+    return Image.fromarray(levels).resize((width, height), Image.Resampling.BICUBIC).convert(mode)
+
+
+def saved(image: Image.Image, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "JPEG", **options)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+def by_pillow(data: bytes, box: tuple[int, int] | None) -> Decoded:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules[Decoded.__module__], "luma", lambda *_: None)
+        return decode(data, box=box, grey=True)
+
+
+def same(data: bytes, box: tuple[int, int] | None) -> bool:
+    ours, theirs = decode(data, box=box, grey=True), by_pillow(data, box)
+    about = [(d.width, d.height, d.scale, d.format, d.frames) for d in (ours, theirs)]
+    return about[0] == about[1] and np.array_equal(ours.rgb, theirs.rgb)
+
+
+def oriented(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif.tobytes()
+
+
+@given(
+    size=st.tuples(st.integers(1, 700), st.integers(1, 700)),
+    box=st.none() | st.tuples(st.integers(0, 300), st.integers(0, 300)),
+    quality=st.integers(1, 95),
+    subsampling=st.sampled_from([0, 1, 2]),
+    progressive=st.booleans(),
+    orientation=st.integers(0, 9),
+    mode=st.sampled_from(["RGB", "L"]),
+)
+def test_it_is_what_pillow_gives(
+    size: tuple[int, int],
+    box: tuple[int, int] | None,
+    quality: int,
+    subsampling: int,
+    progressive: bool,
+    orientation: int,
+    mode: str,
+) -> None:
+    data = saved(
+        drawn(*size, mode),
+        quality=quality,
+        subsampling=subsampling,
+        progressive=progressive,
+        exif=oriented(orientation),
+    )
+    assert luma(data, box, DEFAULT_LIMITS) is not None
+    assert same(data, box)
+
+
+def test_it_is_what_pillow_gives_of_real_photos(photos: Path) -> None:
+    files = sorted(p for p in photos.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))[::5]
+    data = [path.read_bytes() for path in files]
+    short = [luma(one, BOX, DEFAULT_LIMITS) is not None for one in data]
+    assert sum(short) > 0.8 * len(short) > 100
+    assert all(same(one, BOX) for one, taken in zip(data, short, strict=True) if taken)
+
+
+def test_what_is_not_plain_is_left_to_pillow() -> None:
+    odd = Image.Exif()
+    odd[0x010E] = "a second block"
+    second = b"\xff\xe1" + (len(odd.tobytes()) + 2).to_bytes(2) + odd.tobytes()
+    plain = saved(drawn(), exif=oriented(6))
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    for data in (
+        saved(drawn(), keep_rgb=True),
+        saved(drawn(mode="CMYK")),
+        saved(drawn(mode="L"), icc_profile=b"some profile of greys"),
+        saved(drawn(), icc_profile=b"x" * 70_000),
+        plain[:2] + second + plain[2:],
+        plain[:-200],
+        plain[:600],
+        b"\xff\xd8\xff",
+        b"\xff\xd8\xff\xe1",
+    ):
+        assert luma(data, BOX, DEFAULT_LIMITS) is None
+    assert luma(saved(drawn(), icc_profile=profile), BOX, DEFAULT_LIMITS) is not None  # no profile for RGB: ignored
+
+
+def test_its_limits_are_those_of_every_picture() -> None:
+    with pytest.raises(ImageRejected, match="pixels") as rejected:
+        luma(saved(drawn()), BOX, Limits(max_pixels=1000))
+    assert rejected.value.reason == "too_many_pixels"
+
+
+def test_damaged_files_hold_no_memory() -> None:
+    broken = saved(drawn(800, 800), quality=95)[:-2000]
+    process = psutil.Process()
+    for _ in range(200):
+        assert luma(broken, None, DEFAULT_LIMITS) is None
+    before = process.memory_info().rss
+    for _ in range(1000):
+        assert luma(broken, None, DEFAULT_LIMITS) is None
+    assert process.memory_info().rss - before < 32 * 1024 * 1024
