@@ -1,6 +1,7 @@
 """The values that travel between the layers: pictures, features, matches, records, hits."""
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,6 +106,9 @@ class Border:
         return bool(self.left or self.top or self.right or self.bottom)
 
 
+UNCUT = Border()
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A picture read, decoded, cleaned and resized: what encoders and the catalog need of it, and no more.
@@ -179,8 +183,13 @@ class Item:
     """A picture to add: its business key, and where its bytes are (a path, or the bytes themselves)."""
 
     key: str
-    source: Path | bytes
+    source: str | Path | bytes
     attributes: Attributes | None = None
+
+    @property
+    def path(self) -> str | None:
+        """Where the picture's file is; None for bytes."""
+        return None if isinstance(self.source, bytes) else os.fspath(self.source)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import BadInput, Conflict
-from lookalike.types import Attributes, Border, Features, FeatureSpec, Ids, Rows
+from lookalike.types import UNCUT, Attributes, Border, Features, FeatureSpec, Ids, Rows
 
 DIGEST_BYTES = 32
-UNCUT = Border()
 
 
 def check_text(what: str, text: str) -> None:

@@ -164,7 +164,7 @@ def _below(folder: str) -> Iterator[str]:
     for file in files_below(Path(folder)):
         found = True
         # a folder that cannot be read is passed on as a query: it fails with the reason, like any other
-        path = Path(file.path or file.key) if isinstance(file, Outcome) else file
+        path = Path((file.path or file.key) if isinstance(file, Outcome) else file)
         yield os.path.join(folder, path.relative_to(folder))  # noqa: PTH118 - keeps the folder as it was written
     if not found:
         note(f"no pictures below {folder}")

@@ -121,8 +121,7 @@ class Changing(Room):
             body = {"content": data}
         repeat: Repeat = "always" if expected is None else "refused"
         told = self._transport.json(Call("PUT", path_of(item.key), repeat, headers, body=lambda: body))
-        path = str(item.source) if isinstance(item.source, Path) else None
-        return understood(lambda told: outcome_of(told, path), told)
+        return understood(lambda told: outcome_of(told, item.path), told)
 
     def _remove_expected(self, key: str, tenant: str, expected: int) -> list[str]:
         headers = self._headers(tenant) | {"If-Match": f'"{expected}"'}

@@ -109,7 +109,7 @@ class Uploads:
             return unreadable, error
         paths: dict[str, deque[str | None]] = {}
         for item in items:
-            paths.setdefault(item.key, deque()).append(_path(item))
+            paths.setdefault(item.key, deque()).append(item.path)
         outcomes: list[Outcome] = []
         for line in answer.content.splitlines():
             told = self._transport.object_in(line, answer)
@@ -139,7 +139,7 @@ class Uploads:
 def rejected(item: Item, error: BadInput) -> Outcome:
     """The outcome of an item that cannot be accepted."""
     word = f"{error.reason}: " if isinstance(error, ImageRejected) else ""
-    return Outcome(item.key, _path(item), "rejected", f"{word}{error}")
+    return Outcome(item.key, item.path, "rejected", f"{word}{error}")
 
 
 def _taken(told: deque[str], key: str) -> bool:
@@ -149,10 +149,6 @@ def _taken(told: deque[str], key: str) -> bool:
     return False
 
 
-def _path(item: Item) -> str | None:
-    return str(item.source) if isinstance(item.source, Path) else None
-
-
 def _size(item: Item | Outcome) -> int:
     """Bytes that an item will take, as far as is known; a file that is gone is told of when it is read."""
     if isinstance(item, Outcome):
@@ -160,6 +156,6 @@ def _size(item: Item | Outcome) -> int:
     if isinstance(item.source, bytes):
         return len(item.source)
     try:
-        return item.source.stat().st_size
+        return Path(item.source).stat().st_size
     except OSError:
         return 0

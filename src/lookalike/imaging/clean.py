@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from lookalike.types import Border, Pixels
+from lookalike.types import UNCUT, Border, Pixels
 
 SMALLEST_SIDE: Final = 16
 """Pixels; a picture that is narrower or lower than this is left alone, and no round leaves less than half of it."""
@@ -89,17 +89,18 @@ def _one_round(rgb: Pixels) -> Border:
     """Look at the four sides once."""
     height, width = rgb.shape[:2]
     if min(height, width) < SMALLEST_SIDE:
-        return Border()
+        return UNCUT
+    outermost = (("left", rgb[:, 0]), ("top", rgb[0]), ("right", rgb[:, -1]), ("bottom", rgb[-1]))
+    colours = {name: colour for name, line in outermost if (colour := _edge_colour(line)) is not None}
+    if not colours:
+        return UNCUT  # so it is with most pictures
     turned = rgb.transpose(1, 0, 2)
     sides = {"left": turned, "top": rgb, "right": turned[::-1], "bottom": rgb[::-1]}
-    colours = {name: colour for name, lines in sides.items() if (colour := _edge_colour(lines[0])) is not None}
-    if not colours:
-        return Border()
     quiet = {name: _quiet_lines(sides[name], colour) for name, colour in colours.items()}
     rows = slice(quiet.get("top", 0), height - quiet.get("bottom", 0))
     columns = slice(quiet.get("left", 0), width - quiet.get("right", 0))
     if min(rows.stop - rows.start, columns.stop - columns.start) < SMALLEST_SIDE // 2:
-        return Border()
+        return UNCUT
     edges = {}
     for name, colour in colours.items():
         along = rows if name in ("left", "right") else columns

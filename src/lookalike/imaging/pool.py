@@ -45,7 +45,7 @@ class Source:
     0, a small picture made, as in `prepare`.
     """
 
-    path: Path | None = None
+    path: str | Path | None = None
     data: bytes | None = None
     known: bytes | None = None
     want_pixels: bool = False

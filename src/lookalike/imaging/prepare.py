@@ -5,6 +5,7 @@ import os
 import stat
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from math import ceil
 from pathlib import Path
 from typing import Final
@@ -100,7 +101,7 @@ def prepare(
 
     Raises ImageRejected as `decode` does.
     """
-    box = None if want_pixels else _box(inputs, max(thumbnail_side, 1))
+    box = None if want_pixels else _box(tuple(inputs), max(thumbnail_side, 1))
     colourless = not thumbnail_side and all(spec.mode == "L" for spec in inputs)
     grey = box is not None and data.startswith(_JPEG) and colourless
     decoded = decode(data, limits=limits, box=box, grey=grey)
@@ -138,7 +139,8 @@ def resize_to(rgb: Pixels, spec: InputSpec) -> Pixels:
     return np.asarray(image.resize((spec.width, spec.height), _RESAMPLE[spec.resample]))
 
 
-def _box(inputs: Sequence[InputSpec], least_width: int) -> tuple[int, int] | None:
+@lru_cache(maxsize=32)
+def _box(inputs: tuple[InputSpec, ...], least_width: int) -> tuple[int, int] | None:
     """The least width and height that serve every input; None where one wants every pixel."""
     if any(spec.full_decode for spec in inputs):
         return None

@@ -27,7 +27,7 @@ import numpy as np
 from lookalike.errors import ImageRejected
 from lookalike.imaging.limits import Limits
 from lookalike.imaging.prepare import prepare, read_bytes
-from lookalike.types import InputSpec, Pixels, Prepared
+from lookalike.types import UNCUT, Border, InputSpec, Pixels, Prepared
 
 LENGTH: Final = struct.Struct("<Q")
 PROGRESS: Final = struct.Struct("<qqd")
@@ -42,7 +42,8 @@ Reply = Prepared | tuple[bytes, int] | ImageRejected
 """A picture; digest and size of one that is known already; or why it was rejected."""
 Packed = tuple[list[Any], list[Pixels]]
 """Replies fit for a pipe: a picture is the tuple of its plain values, its inputs are rows of one array each."""
-_PLAIN: Final = attrgetter("sha256", "pixels", "nbytes", "width", "height", "format", "border", "thumbnail")
+_PLAIN: Final = attrgetter("sha256", "pixels", "nbytes", "width", "height", "format", "thumbnail")
+_SIDES: Final = attrgetter("left", "top", "right", "bottom")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def pack(replies: Sequence[Reply]) -> Packed:
     """Replies of one chunk as a message: pickling each picture by itself would cost more than sending it."""
     good = [reply for reply in replies if isinstance(reply, Prepared)]
     arrays = [np.stack(rows) for rows in zip(*(reply.inputs for reply in good), strict=True)]
-    return [_PLAIN(reply) if isinstance(reply, Prepared) else reply for reply in replies], arrays
+    return [_packed(reply) if isinstance(reply, Prepared) else reply for reply in replies], arrays
 
 
 def unpack(packed: Packed) -> list[Reply]:
@@ -96,12 +97,17 @@ def unpack(packed: Packed) -> list[Reply]:
     return [_unpack(value, inputs) for value in values]
 
 
+def _packed(picture: Prepared) -> tuple[Any, ...]:
+    return (*_PLAIN(picture), _SIDES(picture.border) if picture.border else ())
+
+
 def _unpack(value: Any, inputs: Iterator[tuple[Pixels, ...]]) -> Reply:
     if isinstance(value, ImageRejected):
         return value
     if len(value) == 2:
         return value[0], value[1]
-    sha256, pixels, nbytes, width, height, kind, border, thumbnail = value
+    sha256, pixels, nbytes, width, height, kind, thumbnail, sides = value
+    border = Border(*sides) if sides else UNCUT
     return Prepared(sha256, pixels, nbytes, width, height, kind, border, next(inputs), thumbnail)
 
 

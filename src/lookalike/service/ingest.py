@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from pathlib import Path
 
 import numpy as np
 
@@ -135,7 +134,7 @@ class Ingest:
                 yield item if isinstance(item, Outcome) else self._job(item, known.get(item.key))
 
     def _job(self, item: Item, known: Known | None) -> Job | Outcome:
-        job = Job(item, known, str(item.source) if isinstance(item.source, Path) else None)
+        job = Job(item, known, item.path)
         if job.path is not None:
             try:
                 stat = os.stat(job.path)  # noqa: PTH116 - a third of the time of Path.stat, for every file of a folder
@@ -153,10 +152,9 @@ class Ingest:
 
     def _source(self, job: Job) -> Source:
         digest = job.known.sha256 if job.known is not None and self._complete(job.known) else None
-        if isinstance(job.item.source, Path):
-            return Source(path=job.item.source, known=digest)
-        # without a file to look at later, the digest of the pixels and a small picture must be taken now
-        return Source(data=job.item.source, known=digest, want_pixels=True, thumbnail_side=SIDE)
+        if isinstance(job.item.source, bytes):  # no file to look at later: pixels digested and a small picture made now
+            return Source(data=job.item.source, known=digest, want_pixels=True, thumbnail_side=SIDE)
+        return Source(path=job.path, known=digest)
 
     def _unchanged(self, job: Job, result: Unchanged, expected: int | None = None) -> Outcome:
         """The bytes are those we have; the file may have moved, its attributes may be new."""
