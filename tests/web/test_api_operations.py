@@ -173,6 +173,11 @@ def test_every_error_is_a_problem(client: TestClient, method: str, path: str, st
     problem(client.request(method, path), status, kind)
 
 
+def test_a_wrong_method_is_told_the_right_ones(client: TestClient) -> None:
+    assert client.post(at("a")).headers["allow"] == "DELETE, GET, HEAD, PATCH, PUT"
+    assert client.delete("/v1/search").headers["allow"] == "POST"
+
+
 def same_but_no_body(client: TestClient, path: str, **given: Any) -> None:
     """Fail unless HEAD gives what GET gives, without the body."""
     got, head = client.get(path, **given), client.head(path, **given)

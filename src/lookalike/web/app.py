@@ -65,11 +65,10 @@ def create_app(
     )
     app.state.context = context
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
-    for module in ROUTERS:
-        app.include_router(module.router)
-    for router in routers:
+    every = [*(module.router for module in ROUTERS), *routers]
+    for router in every:
         app.include_router(router)
-    problems.install(app)
+    problems.install(app, every)
     # From the inside to the outside.
     app.add_middleware(Admission, access=access)
     app.add_middleware(Guard, hosts=hosts)

@@ -4,11 +4,13 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from itertools import chain
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from lookalike.errors import AccessDenied, ImageRejected, LookalikeError, Unavailable
 from lookalike.problems import MEDIA_TYPE, PREFIX, problem_of, retry_after, status_of
@@ -96,12 +98,23 @@ def reason_of(error: Exception) -> str:
     return problem_of(error)["type"].removeprefix(PREFIX) if isinstance(error, LookalikeError) else "http"
 
 
-def install(app: FastAPI) -> None:
-    """Have the framework answer with problems, too."""
+def _allowed(request: Request, routers: Sequence[APIRouter]) -> str:
+    """Every method of a path (RFC 9110, 10.2.1); the framework names those of its first route alone."""
+    there = [route for router in routers for route in router.routes if isinstance(route, Route)]
+    methods = set(chain.from_iterable(r.methods or () for r in there if r.matches(request.scope)[0] != Match.NONE))
+    if "GET" in methods and request.method != "HEAD":  # `Edge` answers HEAD by GET, but where that would spend a link
+        methods.add("HEAD")
+    return ", ".join(sorted(methods))
+
+
+def install(app: FastAPI, routers: Sequence[APIRouter]) -> None:
+    """Have the framework answer with problems, too; `routers` are all that the application has."""
 
     async def answer(request: Request, error: Exception) -> Response:
         metrics = request.app.state.context.metrics
         metrics.rejected(reason_of(error))
+        if isinstance(error, HTTPException) and error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            error.headers = {"Allow": _allowed(request, routers)}
         return answer_to(error, request_id_of(request))
 
     for kind in (LookalikeError, HttpError, HTTPException, RequestValidationError):
