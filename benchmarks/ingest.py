@@ -1,13 +1,16 @@
 """How fast pictures are added, durably, beside what bounds it.
 
     python -m benchmarks.ingest [--files 10000] [--both 400]
+    python -m benchmarks.ingest --files 2000 --side 1600 --both 0
 
-Hash-only: JPEG files into a new gallery, against bare decoding on all cores, at 1/8 scale (less than the hash wants of
-small photos) and at the scale that the hash wants, and against `imagehash.phash` on one core. Both generations: against
-the bare encoder fed from memory. Taken in turns.
+With --side, 200 of the photos are enlarged to so many pixels and saved with quality 90, for a folder like a camera's;
+without, all are taken as they are, most of them of 500 pixels. Hash-only: JPEG files into a new gallery, against bare
+decoding on all cores, at 1/8 scale (less than the hash wants of small photos) and at the scale that the hash wants, and
+against `imagehash.phash` on one core. Both generations: against the bare encoder fed from memory. Taken in turns.
 """
 
 import argparse
+import io
 import shutil
 import statistics
 import subprocess
@@ -31,6 +34,7 @@ from lookalike.features.phash import OVERSAMPLE, SIDE
 from lookalike.imaging import prepare
 from lookalike.wiring import create_gallery, open_gallery
 
+ENLARGED = 200
 BARE = """
 import sys
 from PIL import Image
@@ -44,14 +48,26 @@ for path in sys.stdin.read().split("\\0"):
 """
 
 
-def make_files(folder: Path, n: int) -> list[Path]:
-    """n JPEG files: the photos as they are, each again and again with another comment, so that no two are the same."""
+def enlarged(data: bytes, side: int) -> bytes:
+    """The photo with its longer side so many pixels, as JPEG."""
+    with Image.open(io.BytesIO(data)) as image:
+        scale = side / max(image.size)
+        larger = image.convert("RGB").resize((round(image.width * scale), round(image.height * scale)))
+    file = io.BytesIO()
+    larger.save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def make_files(folder: Path, n: int, side: int | None) -> list[Path]:
+    """n JPEG files: photos, each again and again with another comment, so that no two are the same."""
     chosen = [
         p for p in photos() if p.path.suffix.lower() in (".jpg", ".jpeg") and p.kind in ("distractor", "original")
     ]
+    contents = [photo.path.read_bytes() for photo in chosen]
+    if side is not None:
+        contents = [enlarged(data, side) for data in contents[:ENLARGED]]
     paths = []
-    for number, photo in enumerate(islice(cycle(chosen), n)):
-        data = photo.path.read_bytes()
+    for number, data in enumerate(islice(cycle(contents), n)):
         comment = str(number).encode()
         path = folder / f"{number:05}.jpg"
         path.write_bytes(data[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + data[2:])
@@ -129,6 +145,7 @@ def main() -> None:
     """Make files, measure, print, keep the rows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=10_000)
+    parser.add_argument("--side", type=int)
     parser.add_argument("--both", type=int, default=400)
     parser.add_argument("--turns", type=int, default=3)
     arguments = parser.parse_args()
@@ -136,7 +153,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "photos"
         folder.mkdir()
-        paths = make_files(folder, arguments.files)
+        paths = make_files(folder, arguments.files, arguments.side)
         size = statistics.mean(path.stat().st_size for path in paths)
         few = paths[:: max(1, len(paths) // 1000)]
         hashes = {
