@@ -131,11 +131,11 @@ def test_without_its_only_engine_it_is_not_ready(node: Node, tmp_path: Path) -> 
 
 
 def test_without_the_catalog_it_is_not_ready(tmp_path: Path) -> None:
-    with postgresql.cluster(fast=True) as (server, url), postgresql.database(url) as catalog:
+    with postgresql.cluster(fast=False) as (server, url), postgresql.database(url) as catalog:  # it is stopped at once
         create_gallery(tmp_path / "g", GallerySettings(("phash",), catalog=catalog), from_environment({}))
         with service(tmp_path / "g") as client:
             until(client, ready)
             postgresql.script("stop", str(server))
             assert until(client, lambda status, missing: status == 503) == {"catalog": "Unavailable"}
-            postgresql.script("start", str(server), "--fast")
+            postgresql.script("start", str(server))
             until(client, ready)

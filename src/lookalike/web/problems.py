@@ -98,23 +98,23 @@ def reason_of(error: Exception) -> str:
     return problem_of(error)["type"].removeprefix(PREFIX) if isinstance(error, LookalikeError) else "http"
 
 
-def _allowed(request: Request, routers: Sequence[APIRouter]) -> str:
-    """Every method of a path (RFC 9110, 10.2.1); the framework names those of its first route alone."""
+def _allowed(request: Request, routers: Sequence[APIRouter]) -> dict[str, str]:
+    """Every method of a path, as a header (RFC 9110, 10.2.1); the framework names those of its first route alone."""
     there = [route for router in routers for route in router.routes if isinstance(route, Route)]
     methods = set(chain.from_iterable(r.methods or () for r in there if r.matches(request.scope)[0] != Match.NONE))
     if "GET" in methods and request.method != "HEAD":  # `Edge` answers HEAD by GET, but where that would spend a link
         methods.add("HEAD")
-    return ", ".join(sorted(methods))
+    return {"Allow": ", ".join(sorted(methods))} if methods else {}
 
 
-def install(app: FastAPI, routers: Sequence[APIRouter]) -> None:
-    """Have the framework answer with problems, too; `routers` are all that the application has."""
+def install(app: FastAPI, routers: Sequence[APIRouter] = ()) -> None:
+    """Have the framework answer with problems, too; `routers` are those whose paths it tells the methods of."""
 
     async def answer(request: Request, error: Exception) -> Response:
         metrics = request.app.state.context.metrics
         metrics.rejected(reason_of(error))
         if isinstance(error, HTTPException) and error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            error.headers = {"Allow": _allowed(request, routers)}
+            error.headers = {**(error.headers or {}), **_allowed(request, routers)}
         return answer_to(error, request_id_of(request))
 
     for kind in (LookalikeError, HttpError, HTTPException, RequestValidationError):
