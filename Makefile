@@ -54,10 +54,10 @@ engines: .venv/dev
 	@scripts/chromium.sh || true
 	@for engine in postgresql elasticsearch milvus; do $(BIN)/python scripts/$$engine.py install || true; done
 
-# Three suites side by side, for many wait for the engines that they start. What fails on a busy machine is tried again, and
+# Four suites side by side, for many wait for the engines that they start. What fails on a busy machine is tried again, and
 # every such test is listed at the end (R).
 test: check engines
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --reruns 2 --reruns-delay 2 -rR
+	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder --reruns 2 --reruns-delay 2 -rR
 
 bench: .venv/bench
 	$(BIN)/python -m benchmarks

@@ -111,7 +111,7 @@ def test_any_history_equals_its_model_and_its_replay(backend: str) -> None:
     phases = tuple(Phase) if backend == "sqlite" else (Phase.explicit, Phase.generate)
     with other_process() as other:
 
-        @settings(max_examples=60 if backend == "sqlite" else 20, deadline=None, phases=phases)
+        @settings(max_examples=50 if backend == "sqlite" else 14, deadline=None, phases=phases)
         @given(operations=st.lists(OPERATIONS, max_size=12), limit=st.integers(1, 7))
         def check(operations: list[Any], limit: int) -> None:
             with BACKENDS[backend]() as url, Catalog.open(url, create=True) as catalog:
