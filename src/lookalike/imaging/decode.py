@@ -70,13 +70,13 @@ def decode(
     started = monotonic()
     limits.check_bytes(len(data))
     kind = formats.identify(data)
-    if kind == "JPEG" and grey and (quick := luma(data, box, limits)) is not None:
-        limits.check_time(started)
-        return Decoded(quick.grey, quick.width, quick.height, kind, quick.scale, 1)
     if kind == "WEBP" and (size := structure.webp_size(data)):
         limits.check_size(*size)
     try:
         with _quiet:
+            if kind == "JPEG" and grey and (quick := luma(data, box, limits)) is not None:
+                limits.check_time(started)
+                return Decoded(quick.grey, quick.width, quick.height, kind, quick.scale, 1)
             return _decode(data, kind, limits, started, box, grey)
     except ImageRejected:
         raise
