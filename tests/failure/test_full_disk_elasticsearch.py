@@ -81,14 +81,7 @@ def test_elasticsearch_above_its_flood_mark(engine: Engine, disk: Disk) -> None:
     assert lost_of(engine, index, 1) == 0
     assert index.sequence == 1
     back = on_again(engine, index, disk, refused)
-    lost = lost_of(engine, index, refused + 1)
-    print(
-        f"Elasticsearch above its flood mark: {refused * BATCH} rows acknowledged, {lost} lost; refused in "
-        f"{max(watch.failed):.1f} s; on again by itself {back:.1f} s after there was room"
-    )
-    assert (lost, index.count(), index.sequence) == (0, (refused + 1) * BATCH, 2)
-    assert max(watch.failed) < WRITE_SECONDS + SLACK
-    index.close()
+    whole_again("above its flood mark", engine, index, refused, watch, back)
 
 
 def test_elasticsearch_without_a_byte_left(engine: Engine, disk: Disk) -> None:
@@ -106,14 +99,7 @@ def test_elasticsearch_without_a_byte_left(engine: Engine, disk: Disk) -> None:
                 watch.run(act)
         back = on_again(engine, index, disk, refused)
         client.cluster.put_settings(transient={f"{WATERMARK}.threshold_enabled": None})
-    lost = lost_of(engine, index, refused + 1)
-    print(
-        f"Elasticsearch without a byte left: {refused * BATCH} rows acknowledged, {lost} lost; calls failed after "
-        f"{max(watch.failed):.1f} s at most; on again by itself {back:.1f} s after there was room"
-    )
-    assert (lost, index.count(), index.sequence) == (0, (refused + 1) * BATCH, 2)
-    assert max(watch.failed) < WRITE_SECONDS + SLACK
-    index.close()
+    whole_again("without a byte left", engine, index, refused, watch, back)
 
 
 def test_a_gallery_whose_engines_share_a_full_disk(engine: Engine, disk: Disk, tmp_path: Path) -> None:
@@ -158,6 +144,18 @@ def on_again(engine: Engine, index: Index, disk: Disk, refused: int) -> float:
     back = time.monotonic() - began
     index.flush(2)
     return back
+
+
+def whole_again(when: str, engine: Engine, index: Index, refused: int, watch: Watch, back: float) -> None:
+    """Fail unless every acknowledged row is there, and nothing waited for longer than it may."""
+    lost = lost_of(engine, index, refused + 1)
+    print(
+        f"Elasticsearch {when}: {refused * BATCH} rows acknowledged, {lost} lost; calls failed after "
+        f"{max(watch.failed):.1f} s at most; on again by itself {back:.1f} s after there was room"
+    )
+    assert (lost, index.count(), index.sequence) == (0, (refused + 1) * BATCH, 2)
+    assert max(watch.failed) < WRITE_SECONDS + SLACK
+    index.close()
 
 
 def in_step(gallery: SearchService) -> None:
