@@ -50,6 +50,13 @@ def test_a_folder_is_added_once(gallery: lookalike.SearchService, folder: Path) 
     assert gallery.status().pictures == 8
 
 
+def test_an_items_path_may_be_a_string(gallery: lookalike.SearchService, folder: Path) -> None:
+    for source in (str(folder / "0.png"), folder / "0.png"):
+        [told] = gallery.add([Item("a", source)])
+        assert told.outcome == ("added" if isinstance(source, str) else "unchanged")
+        assert told.path == gallery.get("a").path == str(folder / "0.png")
+
+
 def test_outcomes_tell_what_became_of_each(gallery: lookalike.SearchService, folder: Path) -> None:
     gallery.add(folder)
     drawn(100).save(folder / "0.png")
