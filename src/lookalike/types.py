@@ -110,6 +110,23 @@ UNCUT = Border()
 
 
 @dataclass(frozen=True, slots=True)
+class Decoded:
+    """A decoded picture.
+
+    `rgb` is `(height, width, 3)` uint8 sRGB, C-contiguous and possibly read-only (`(height, width)` luma where grey
+    was asked for), at 1/`scale` of the full size, each side rounded up. `width` and `height` are the full size as a
+    viewer shows it. `format` is Pillow's name. `frames` counts frames or pages; only the first is decoded.
+    """
+
+    rgb: Pixels
+    width: int
+    height: int
+    format: str
+    scale: int
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """A picture read, decoded, cleaned and resized: what encoders and the catalog need of it, and no more.
 

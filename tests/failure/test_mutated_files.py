@@ -24,8 +24,9 @@ from PIL import Image, ImageCms, ImageDraw
 from pillow_heif import from_pillow
 
 from lookalike.errors import ImageRejected, Reason
-from lookalike.imaging.decode import Decoded, decode
+from lookalike.imaging.decode import decode
 from lookalike.imaging.limits import Limits
+from lookalike.types import Decoded
 
 FILES = 10_000
 SECONDS_PER_FILE = 10

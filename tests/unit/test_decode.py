@@ -15,7 +15,8 @@ from PIL import Image, ImageCms, ImageDraw
 
 from lookalike.errors import ImageRejected
 from lookalike.imaging import colour
-from lookalike.imaging.decode import Decoded, decode
+from lookalike.imaging.decode import decode
+from lookalike.types import Decoded
 from tests.pictures import encoded as saved
 
 Array = NDArray[Any]

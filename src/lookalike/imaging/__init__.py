@@ -1,7 +1,7 @@
 """From the bytes of a picture to clean pixels in the sizes that encoders want."""
 
 from lookalike.imaging.clean import cut, find_border
-from lookalike.imaging.decode import Decoded, decode
+from lookalike.imaging.decode import decode
 from lookalike.imaging.limits import Limits
 from lookalike.imaging.pool import DecodePool, Source, Unchanged
 from lookalike.imaging.prepare import prepare, read_bytes, resize_to
@@ -9,7 +9,6 @@ from lookalike.imaging.thumbnail import make_thumbnail, thumbnail_of
 
 __all__ = [
     "DecodePool",
-    "Decoded",
     "Limits",
     "Source",
     "Unchanged",

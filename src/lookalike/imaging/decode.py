@@ -3,7 +3,6 @@
 import io
 import threading
 import warnings
-from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
@@ -14,7 +13,7 @@ from lookalike.imaging import colour, formats, structure
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
 from lookalike.imaging.luma import luma
 from lookalike.imaging.upright import SIDEWAYS, turn_of
-from lookalike.types import Pixels
+from lookalike.types import Decoded
 
 _UPRIGHT_ALREADY: Final = frozenset({"TIFF", "HEIF"})
 """Formats whose readers turn the picture themselves."""
@@ -38,23 +37,6 @@ _NOT_READ_HERE: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """A decoded picture.
-
-    `rgb` is `(height, width, 3)` uint8 sRGB, C-contiguous and possibly read-only (`(height, width)` luma where grey
-    was asked for), at 1/`scale` of the full size, each side rounded up. `width` and `height` are the full size as a
-    viewer shows it. `format` is Pillow's name. `frames` counts frames or pages; only the first is decoded.
-    """
-
-    rgb: Pixels
-    width: int
-    height: int
-    format: str
-    scale: int
-    frames: int
-
-
 def decode(
     data: bytes, *, limits: Limits = DEFAULT_LIMITS, box: tuple[int, int] | None = None, grey: bool = False
 ) -> Decoded:
@@ -74,9 +56,9 @@ def decode(
         limits.check_size(*size)
     try:
         with _quiet:
-            if kind == "JPEG" and grey and (quick := luma(data, box, limits)) is not None:
+            if kind == "JPEG" and grey and (plain := luma(data, box, limits)) is not None:
                 limits.check_time(started)
-                return Decoded(quick.grey, quick.width, quick.height, kind, quick.scale, 1)
+                return plain
             return _decode(data, kind, limits, started, box, grey)
     except ImageRejected:
         raise

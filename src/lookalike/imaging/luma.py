@@ -5,8 +5,6 @@ is not plain (colours moved by a profile, no YCbCr, a damaged or odd file) is le
 word on what is wrong with it.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import simplejpeg
 from PIL import Image
@@ -14,7 +12,7 @@ from PIL import Image
 from lookalike.imaging import colour
 from lookalike.imaging.limits import Limits
 from lookalike.imaging.upright import SIDEWAYS, turn_of
-from lookalike.types import Pixels
+from lookalike.types import Decoded
 
 _SCALES = (8, 4, 2, 1)
 _APP1, _APP2, _START_OF_SCAN = b"\xff\xe1", b"\xff\xe2", b"\xff\xda"
@@ -24,17 +22,7 @@ _WHOLE = b"\1\1"
 """First of one: a profile in one piece."""
 
 
-@dataclass(frozen=True, slots=True)
-class Luma:
-    """Upright luma `(h, w)` uint8 at 1/`scale`, and the full size as a viewer shows it."""
-
-    grey: Pixels
-    width: int
-    height: int
-    scale: int
-
-
-def luma(data: bytes, box: tuple[int, int] | None, limits: Limits) -> Luma | None:
+def luma(data: bytes, box: tuple[int, int] | None, limits: Limits) -> Decoded | None:
     """Decode a JPEG's luma at the smallest scale that covers `box`, `(width, height)`; None: it is not for us.
 
     Raises ImageRejected for a picture beyond the limits on pixels.
@@ -62,7 +50,9 @@ def luma(data: bytes, box: tuple[int, int] | None, limits: Limits) -> Luma | Non
         return None
     if turn is not None:
         grey = np.asarray(Image.fromarray(grey).transpose(turn))
-    return Luma(grey, *((height, width) if sideways else (width, height)), scale)
+    if sideways:
+        width, height = height, width
+    return Decoded(grey, width, height, "JPEG", scale, 1)
 
 
 def _scale(width: int, height: int, box: tuple[int, int] | None) -> int:

@@ -15,11 +15,11 @@ from PIL import Image
 
 from lookalike.errors import ImageRejected
 from lookalike.imaging.clean import cut, find_border
-from lookalike.imaging.decode import Decoded, decode
+from lookalike.imaging.decode import decode
 from lookalike.imaging.lanczos import lanczos
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
 from lookalike.imaging.thumbnail import thumbnail_of
-from lookalike.types import Border, InputSpec, Pixels, Prepared
+from lookalike.types import Border, Decoded, InputSpec, Pixels, Prepared
 
 PRECISE: Final = 128
 """Pixels of the smaller side from which on a reduced picture tells its frame well enough."""
