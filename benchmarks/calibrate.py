@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-import lookalike.features
+import lookalike.encoders
 from benchmarks.machine import describe
+from benchmarks.negative_pairs import stranger_distances
 from benchmarks.photos import photos
 from lookalike.config import from_environment
-from lookalike.evaluate.strangers import stranger_distances
-from lookalike.features import load_encoder
+from lookalike.encoders import load_encoder
 from lookalike.imaging import DecodePool, Source
 from lookalike.pipeline import Calibration
 from lookalike.types import Prepared
@@ -63,7 +63,7 @@ def main() -> None:
         text.append(f"\n[{name}]  # {pairs:,} pairs\nthreshold = {calibration.threshold}\nanchors = [\n{rows}\n]")
         print(text[-1], flush=True)
     if arguments.write:
-        path = Path(lookalike.features.__file__).parent / "calibration.toml"
+        path = Path(lookalike.encoders.__file__).parent / "calibration.toml"
         path.write_text("\n".join(text) + "\n")
 
 

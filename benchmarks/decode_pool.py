@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from lookalike.imaging import DecodePool, Source
-from lookalike.imaging.pool import usable_cores
+from lookalike.imaging.decode_pool.pool import usable_cores
 from lookalike.types import InputSpec, Prepared
 
 SIZE = (500, 375)

@@ -7,7 +7,7 @@ keyword, hits parsed and ranked with numpy: what one would write by hand. `bulk`
 query at a time, at 1 and at 16 threads, taking turns. A server is started unless `--url` names one.
 
 What the published rule finds is drawn by `benchmarks.elastic_plot`; `benchmarks.elastic_costs` fits the constants of
-`lookalike.stores.elastic_segments`.
+`lookalike.indexes.elasticsearch.segments`.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from scripts.elasticsearch import running
 
 from benchmarks.machine import describe, write_rows
 from benchmarks.mih import planted, skewed, uniform
-from lookalike.stores.elastic import open_index
+from lookalike.indexes.elasticsearch.index import open_index
 from lookalike.types import FeatureSpec, Rows
 
 SPEC = FeatureSpec("phash", "hamming", 8, "benchmark")

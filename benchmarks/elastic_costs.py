@@ -1,4 +1,4 @@
-"""What the parts of a segment search cost in Elasticsearch: the constants of `lookalike.stores.elastic_segments`.
+"""What the parts of a segment search cost in Elasticsearch.
 
     python -m benchmarks.elastic_costs [--count 300000] [--url elasticsearch://HOST:PORT]
 
@@ -17,11 +17,11 @@ from scripts.elasticsearch import running
 
 from benchmarks.machine import describe
 from benchmarks.mih import planted, uniform
-from lookalike.stores.elastic import ElasticIndex
-from lookalike.stores.elastic_own import OwnIndex
-from lookalike.stores.elastic_segments import Plan, Segmentation, best_plan
-from lookalike.stores.elastic_server import Server
-from lookalike.stores.elastic_settings import read_settings
+from lookalike.indexes.elasticsearch.client import Server
+from lookalike.indexes.elasticsearch.config import read_settings
+from lookalike.indexes.elasticsearch.index import ElasticIndex
+from lookalike.indexes.elasticsearch.managed_index import OwnIndex
+from lookalike.indexes.elasticsearch.segments import Plan, Segmentation, best_plan
 from lookalike.types import FeatureSpec, Rows
 
 SPEC = FeatureSpec("phash", "hamming", 8, "benchmark")

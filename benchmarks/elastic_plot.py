@@ -21,8 +21,8 @@ from PIL import Image
 
 from benchmarks.machine import write_rows
 from benchmarks.photos import Photo, photos
-from lookalike.evaluate.edits import EDITS, apply
-from lookalike.features.phash import PHash
+from lookalike.encoders.phash import PHash
+from lookalike.evaluation.edits import EDITS, apply
 from lookalike.imaging import prepare
 
 FARTHEST = 20

@@ -18,7 +18,7 @@ from PIL import Image
 import lookalike
 from benchmarks.machine import write_rows
 from benchmarks.photos import Photo, photo_folder, photos
-from lookalike.evaluate.edits import EDITS, apply
+from lookalike.evaluation.edits import EDITS, apply
 
 KINDS = ("original", "copy", "distractor", "class")
 

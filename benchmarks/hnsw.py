@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.machine import describe, write_rows
-from lookalike.distance import nearest, normalise
-from lookalike.stores.hnsw import SPARE, HnswIndex
+from lookalike.distances import nearest, normalise
+from lookalike.indexes.hnsw.index import SPARE, HnswIndex
 from lookalike.types import FeatureSpec, Ids, Rows, Where
 
 faiss: Any = _typed  # its stubs describe the C++ side, not the Python one

@@ -29,10 +29,10 @@ from PIL import Image
 from benchmarks.machine import describe, write_rows
 from benchmarks.photos import photos
 from lookalike.config import GallerySettings, Settings, from_environment
-from lookalike.features import load_encoder
-from lookalike.features.phash import OVERSAMPLE, SIDE
+from lookalike.encoders import load_encoder
+from lookalike.encoders.phash import OVERSAMPLE, SIDE
+from lookalike.factory import create_gallery, open_gallery
 from lookalike.imaging import prepare
-from lookalike.wiring import create_gallery, open_gallery
 
 ENLARGED = 200
 BARE = """

@@ -8,7 +8,7 @@ of 50 queries. `uniform` codes are random. `skewed` ones gather around centres o
 are biased, and one in a hundred is the same code (a service's "picture removed" picture). `recall` is the share of the
 true 10 nearest, within 7 bits, that an engine finds (rows at an equal distance count as the same).
 
-`--costs` prints what a row, a candidate and a bucket cost here: the constants of `lookalike.stores.mih_tables`.
+`--costs` prints what a row, a candidate and a bucket cost here: the constants of `lookalike.indexes.mih.bucket_tables`.
 """
 
 import argparse
@@ -25,9 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.machine import describe, write_rows
-from lookalike.stores.mih import MihIndex
-from lookalike.stores.mih_runs import compare
-from lookalike.stores.mih_tables import Tables
+from lookalike.indexes.mih.bucket_tables import Tables
+from lookalike.indexes.mih.index import MihIndex
+from lookalike.indexes.mih.runs import compare
 from lookalike.types import FeatureSpec, Rows
 
 SPEC = FeatureSpec("phash", "hamming", 8, "benchmark")

@@ -24,10 +24,10 @@ from scripts.milvus import MilvusServer
 
 from benchmarks.hnsw import WIDTH, Vectors, draw
 from benchmarks.machine import write_rows
-from lookalike.distance import nearest
-from lookalike.stores.milvus import MilvusIndex, drop_index, open_index
-from lookalike.stores.milvus_settings import BUILD
-from lookalike.stores.milvus_writing import ROWS
+from lookalike.distances import nearest
+from lookalike.indexes.milvus.config import BUILD
+from lookalike.indexes.milvus.index import MilvusIndex, drop_index, open_index
+from lookalike.indexes.milvus.writer import ROWS
 from lookalike.types import FeatureSpec, Ids, Rows
 
 K = 10

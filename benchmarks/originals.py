@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks.photos import photo_folder, photos
 from lookalike.config import from_environment
-from lookalike.features import load_encoder
+from lookalike.encoders import load_encoder
 from lookalike.imaging import DecodePool, Source
 from lookalike.types import Prepared
 

@@ -23,7 +23,7 @@ from PIL import Image
 
 from benchmarks.machine import describe, write_rows
 from benchmarks.photos import photos
-from lookalike.features.phash import OVERSAMPLE, PHash
+from lookalike.encoders.phash import OVERSAMPLE, PHash
 from lookalike.imaging import prepare
 from lookalike.types import InputSpec
 

@@ -25,16 +25,16 @@ import psutil
 
 from benchmarks import plan_servers
 from benchmarks.machine import describe, write_rows
+from lookalike.capacity import PHASH, VGG16, Wish, make_plan
+from lookalike.capacity.measurements import ES_MERGING, MILVUS_FULL, MILVUS_LEAST, MILVUS_LOADED
+from lookalike.capacity.milvus import INDEX_TYPES
+from lookalike.capacity.request import Database
 from lookalike.catalog import Catalog
-from lookalike.catalog.values import Entry
-from lookalike.distance import normalise
-from lookalike.plan import PHASH, VGG16, Wish, make_plan
-from lookalike.plan.constants import ES_MERGING, MILVUS_FULL, MILVUS_LEAST, MILVUS_LOADED
-from lookalike.plan.milvus import INDEX_TYPES
-from lookalike.plan.wishes import Database
-from lookalike.stores.flat import FlatIndex
-from lookalike.stores.hnsw import HnswIndex
-from lookalike.stores.mih import MihIndex
+from lookalike.catalog.records import Entry
+from lookalike.distances import normalise
+from lookalike.indexes.flat import FlatIndex
+from lookalike.indexes.hnsw.index import HnswIndex
+from lookalike.indexes.mih.index import MihIndex
 from lookalike.types import Features, FeatureSpec, Rows
 
 HASH = FeatureSpec("phash", "hamming", 8, "benchmark")

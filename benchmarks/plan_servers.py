@@ -18,9 +18,9 @@ from elasticsearch import Elasticsearch
 from pymilvus import MilvusClient  # type: ignore[import-untyped]
 
 from lookalike.errors import Unavailable
-from lookalike.stores.elastic import open_index
-from lookalike.stores.milvus import MilvusIndex
-from lookalike.stores.milvus import open_index as open_milvus
+from lookalike.indexes.elasticsearch.index import open_index
+from lookalike.indexes.milvus.index import MilvusIndex
+from lookalike.indexes.milvus.index import open_index as open_milvus
 from lookalike.types import Features, FeatureSpec, Rows
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"

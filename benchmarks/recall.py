@@ -2,7 +2,7 @@
 
     python -m benchmarks.recall [--rows 200000] [--queries 500] [--kinds flat hnsw mih elasticsearch HNSW ...]
 
-The rows are VGG16's features of the photos, and rows made of them (`lookalike.stores.contract.neighbours`); for hashes,
+The rows are VGG16's features of the photos, and rows made of them (`tests.index_contract.neighbours`); for hashes,
 the sides of random planes that they lie on. The queries are made in the same way, and are not among the rows. Every
 tenth row is a second tenant's. The truth is a plain comparison with all rows that shares no code with any index. Each
 index is filled as by `repair` (one batch of 8,192 after the other), and indexed and tuned by its own defaults. Queries
@@ -24,20 +24,20 @@ from typing import Any
 
 import numpy as np
 from scripts.elasticsearch import running
+from tests.index_contract.neighbours import codes, gallery, neighbours
+from tests.index_contract.truth import nearest
 
 from benchmarks import plan_servers
 from benchmarks.machine import describe, write_rows
 from benchmarks.originals import features
-from lookalike.distance import Distances
-from lookalike.ports import Index
-from lookalike.stores.contract.neighbours import codes, gallery, neighbours
-from lookalike.stores.contract.truth import nearest
-from lookalike.stores.elastic import open_index as open_elastic
-from lookalike.stores.flat import FlatIndex
-from lookalike.stores.hnsw import HnswIndex
-from lookalike.stores.mih import MihIndex
-from lookalike.stores.milvus import MilvusIndex
-from lookalike.stores.milvus import open_index as open_milvus
+from lookalike.distances import Distances
+from lookalike.indexes.elasticsearch.index import open_index as open_elastic
+from lookalike.indexes.flat import FlatIndex
+from lookalike.indexes.hnsw.index import HnswIndex
+from lookalike.indexes.mih.index import MihIndex
+from lookalike.indexes.milvus.index import MilvusIndex
+from lookalike.indexes.milvus.index import open_index as open_milvus
+from lookalike.interfaces import Index
 from lookalike.types import Features, FeatureSpec, Ids, Rows
 
 K, BATCH = 10, 8192

@@ -34,9 +34,9 @@ from benchmarks.machine import write_rows
 from benchmarks.photos import photos
 from lookalike.catalog import Entry
 from lookalike.config import from_environment
-from lookalike.features import BatchingEncoder, load_encoder
-from lookalike.ports import Encoder
-from lookalike.wiring import open_gallery
+from lookalike.encoders import BatchingEncoder, load_encoder
+from lookalike.factory import open_gallery
+from lookalike.interfaces import Encoder
 
 ROWS = 5000
 """Synthetic pictures put at once."""

@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 from statistics import mean, median
 
-from lookalike.features.phash import PHash
+from lookalike.encoders.phash import PHash
+from lookalike.gallery import files_below
 from lookalike.imaging import prepare
-from lookalike.imaging.thumbnail import SIDE
-from lookalike.service import files_below
+from lookalike.imaging.thumbnails import SIDE
 
 
 def main() -> None:

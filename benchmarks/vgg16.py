@@ -25,9 +25,9 @@ from PIL import Image
 
 from benchmarks.machine import describe, write_rows
 from benchmarks.photos import photo_folder
+from lookalike.encoders import Precision, load_encoder, pull
 from lookalike.errors import LookalikeError
-from lookalike.features import Precision, load_encoder, pull
-from lookalike.ports import Encoder
+from lookalike.interfaces import Encoder
 
 CACHE = Path(platformdirs.user_cache_dir("lookalike"))
 Pictures = NDArray[np.uint8]

@@ -7,8 +7,8 @@ import platformdirs
 import pytest
 from hypothesis import settings
 
+from lookalike.encoders import pull
 from lookalike.errors import Unavailable
-from lookalike.features import pull
 
 settings.register_profile("suites", deadline=None)  # how long an example takes on a busy machine proves nothing
 settings.load_profile("suites")

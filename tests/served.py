@@ -11,11 +11,11 @@ from typing import Any
 import uvicorn
 
 from lookalike.config import from_environment
+from lookalike.factory import open_gallery
+from lookalike.gallery import SearchService
 from lookalike.imaging import Limits
-from lookalike.service import SearchService
-from lookalike.web.connections import UVICORN, PatientProtocol
-from lookalike.web.context import ServeSettings
-from lookalike.wiring import open_gallery
+from lookalike.server.app_state import ServeSettings
+from lookalike.server.slow_clients import UVICORN, PatientProtocol
 from tests.web.api import application
 
 

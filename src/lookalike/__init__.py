@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lookalike.client import Client
     from lookalike.errors import LookalikeError
-    from lookalike.service import SearchService
+    from lookalike.factory import open_gallery as open  # noqa: A004 - the name that the library is called by
+    from lookalike.gallery import SearchService
     from lookalike.types import Answer, Hit, Item, Outcome, Record
-    from lookalike.wiring import open_gallery as open  # noqa: A004 - the name that the library is called by
 
 __version__ = "0.1.0"
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import BadSetting, FeatureMismatch
-from lookalike.ports import Encoder, Index
+from lookalike.interfaces import Encoder, Index
 from lookalike.types import EVERYTHING, NOTHING, EncodedViews, FeatureSpec, Ids, InputSpec, Matches, Pixels, Where
 
 STEADY = 1.5

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import lookalike
-from lookalike.imaging.fetch import Fetcher
-from lookalike.web.server import Where, run
+from lookalike.server.serve import Where, run
+from lookalike.server.url_fetch.fetcher import Fetcher
 
 if __name__ == "__main__":
     gallery, port = Path(sys.argv[1]), int(sys.argv[2])

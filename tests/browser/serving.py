@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 import lookalike
-from lookalike.evaluate.edits import apply
+from lookalike.evaluation.edits import apply
 from lookalike.samples import sample_paths
 from lookalike.types import Item
 from tests.pictures import drawn, encoded

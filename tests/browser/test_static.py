@@ -5,7 +5,7 @@ import re
 import httpx
 import pytest
 
-from lookalike.web.static import ROOT, page_files
+from lookalike.server.routes.page import ROOT, page_files
 
 FILES = sorted(page_files())
 LONGEST = 300

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-from lookalike.catalog import Catalog, claims, postgres
+from lookalike.catalog import Catalog, leases
+from lookalike.catalog import postgresql as postgresql_dialect
 from lookalike.errors import BadInput, Unavailable
 from tests.contract.catalogs import BACKENDS
 from tests.engines import postgresql
@@ -129,13 +130,13 @@ def test_a_cut_connection_loses_the_claim(on_server: tuple[Catalog, str]) -> Non
 def test_a_claim_outlives_idle_timeouts_and_renewals(
     on_server: tuple[Catalog, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(postgresql_dialect, "IDLE_SECONDS", 0.05)
     with Catalog.open(on_server[1]) as catalog, catalog.claim("phash") as held:
         other = on_server[0]
         assert held is not None
         time.sleep(0.3)
         held.note(1)
-        monkeypatch.setattr(claims, "RENEW_SECONDS", 0.0)
+        monkeypatch.setattr(leases, "RENEW_SECONDS", 0.0)
         held.note(2)
         with other.claim("phash") as refused:
             assert refused is None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from lookalike.catalog import Catalog
-from lookalike.catalog.judgements import MOST_KEYS
+from lookalike.catalog.duplicate_feedback import MOST_KEYS
 from lookalike.errors import BadInput, NotFound
 from tests.contract.catalogs import BACKENDS, entry, fresh
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lookalike.ports import Index
-from lookalike.stores.contract import IndexContract, MakeIndex, Model, chosen, draw
-from lookalike.stores.contract.base import Contract
-from lookalike.stores.contract.searching import Searching
-from lookalike.stores.contract.writing import Writing
-from lookalike.stores.elastic import open_index
+from lookalike.indexes.elasticsearch.index import open_index
+from lookalike.interfaces import Index
 from lookalike.types import FeatureSpec, Matches
 from tests.engines.elasticsearch import server, sweep
+from tests.index_contract import IndexContract, MakeIndex, Model, chosen, draw
+from tests.index_contract.base import Contract
+from tests.index_contract.searching import Searching
+from tests.index_contract.writing import Writing
 
 SPEC = FeatureSpec("phash", "hamming", 8, "contract 1")
 

@@ -9,12 +9,12 @@ import pytest
 from elasticsearch import Elasticsearch
 
 from lookalike.errors import BadSetting, FeatureMismatch
-from lookalike.ports import Index
-from lookalike.stores.contract import draw
-from lookalike.stores.elastic import open_index
-from lookalike.stores.flat import FlatIndex
+from lookalike.indexes.elasticsearch.index import open_index
+from lookalike.indexes.flat import FlatIndex
+from lookalike.interfaces import Index
 from lookalike.types import Condition, FeatureSpec, Rows, Where
 from tests.engines.elasticsearch import name, raw, server
+from tests.index_contract import draw
 
 __all__ = ["name"]
 

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lookalike.errors import BadInput, UnsupportedQuery
-from lookalike.stores.elastic import open_index
-from lookalike.stores.elastic_filters import LONGEST, terms_of
+from lookalike.indexes.elasticsearch.filters import LONGEST, terms_of
+from lookalike.indexes.elasticsearch.index import open_index
 from lookalike.types import Condition, FeatureSpec, Ids, Rows, Where
 from tests.contract.test_catalog_filters import ATTRIBUTES, CONDITIONS, equal, holds
 from tests.engines.elasticsearch import name, raw, server

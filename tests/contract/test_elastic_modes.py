@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lookalike.errors import BadSetting
-from lookalike.stores.contract import draw
-from lookalike.stores.elastic import ElasticIndex, open_index
-from lookalike.stores.elastic_segments import BITS, SEGMENTATIONS, Segmentation, best_plan, published
-from lookalike.stores.flat import FlatIndex
-from lookalike.stores.mih import MihIndex
+from lookalike.indexes.elasticsearch.index import ElasticIndex, open_index
+from lookalike.indexes.elasticsearch.segments import BITS, SEGMENTATIONS, Segmentation, best_plan, published
+from lookalike.indexes.flat import FlatIndex
+from lookalike.indexes.mih.index import MihIndex
 from lookalike.types import EVERYTHING, FeatureSpec, Rows
 from tests.engines.elasticsearch import name, server
+from tests.index_contract import draw
 
 __all__ = ["name"]
 

@@ -13,12 +13,12 @@ import pytest
 from scripts.elasticsearch import Node
 
 from lookalike.errors import BadSetting
-from lookalike.stores.contract import draw
-from lookalike.stores.elastic import open_index
-from lookalike.stores.elastic_check import probe
+from lookalike.indexes.elasticsearch.index import open_index
+from lookalike.indexes.elasticsearch.probe import probe
 from lookalike.types import FeatureSpec, Rows
 from tests.conftest import absent
 from tests.engines.elasticsearch import nodes
+from tests.index_contract import draw
 
 SPEC = FeatureSpec("phash", "hamming", 8, "security 1")
 PASSWORD = "s3cret:with/odd@signs"

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from lookalike.errors import BadInput, BadSetting, Damaged
-from lookalike.ports import Index
-from lookalike.stores.contract import draw
-from lookalike.stores.elastic import open_index
-from lookalike.stores.elastic_check import probe
+from lookalike.indexes.elasticsearch.index import open_index
+from lookalike.indexes.elasticsearch.probe import probe
+from lookalike.interfaces import Index
 from lookalike.types import FeatureSpec, Rows
 from tests.engines.elasticsearch import name, raw, server
+from tests.index_contract import draw
 
 __all__ = ["name"]
 

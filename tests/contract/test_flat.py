@@ -2,9 +2,9 @@
 
 import pytest
 
-from lookalike.stores.contract import IndexContract, MakeIndex
-from lookalike.stores.flat import FlatIndex
+from lookalike.indexes.flat import FlatIndex
 from lookalike.types import FeatureSpec
+from tests.index_contract import IndexContract, MakeIndex
 
 
 class TestCodes(IndexContract):

@@ -4,9 +4,9 @@ from functools import partial
 
 import pytest
 
-from lookalike.stores.contract import IndexContract, MakeIndex
-from lookalike.stores.hnsw import HnswIndex
+from lookalike.indexes.hnsw.index import HnswIndex
 from lookalike.types import FeatureSpec
+from tests.index_contract import IndexContract, MakeIndex
 
 
 class TestGraph(IndexContract):

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.ports import Index
-from lookalike.stores.contract import IndexContract, MakeIndex
-from lookalike.stores.milvus import drop_index, open_index
+from lookalike.indexes.milvus.index import drop_index, open_index
+from lookalike.interfaces import Index
 from lookalike.types import FeatureSpec
 from tests.engines.milvus import milvus_url, new_gallery
+from tests.index_contract import IndexContract, MakeIndex
 
 SPEC = FeatureSpec("vector", "cosine", 48, "v1")
 AHEAD = 4

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lookalike.errors import BadInput, UnsupportedQuery
-from lookalike.stores import milvus_filters
-from lookalike.stores.milvus import MilvusIndex, drop_index, open_index
+from lookalike.indexes.milvus import filters as milvus_filters
+from lookalike.indexes.milvus.index import MilvusIndex, drop_index, open_index
 from lookalike.types import Condition, Rows, Where
 from tests.contract.test_catalog_filters import ATTRIBUTES, CONDITIONS, NUMBERS, SCALARS, holds
 from tests.engines.milvus import milvus_url, new_gallery

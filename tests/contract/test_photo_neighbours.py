@@ -10,12 +10,12 @@ from typing import ClassVar
 import pytest
 from benchmarks import originals as kept
 
-from lookalike.ports import Index
-from lookalike.stores.contract import Finding, MakeIndex
-from lookalike.stores.hnsw import HnswIndex
-from lookalike.stores.milvus import drop_index, open_index
+from lookalike.indexes.hnsw.index import HnswIndex
+from lookalike.indexes.milvus.index import drop_index, open_index
+from lookalike.interfaces import Index
 from lookalike.types import Features, FeatureSpec
 from tests.engines.milvus import milvus_url, new_gallery
+from tests.index_contract import Finding, MakeIndex
 
 EVERY = 15
 """Of the photos: 114 of 1,710, encoded in some 10 s, once a machine."""

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from lookalike.stores.contract import draw
 from lookalike.types import FeatureSpec, Ids, Rows
+from tests.index_contract import draw
 
 SPEC = FeatureSpec("vector", "cosine", 64, "v1")
 

@@ -11,9 +11,9 @@ import pytest
 from lookalike.catalog import Catalog
 from lookalike.config import GallerySettings, from_environment
 from lookalike.errors import BadSetting, Damaged, UnsupportedQuery
-from lookalike.service import SearchService, Stored
+from lookalike.factory import create_gallery, open_gallery
+from lookalike.gallery import SearchService, Stored
 from lookalike.types import FeatureSpec, Item
-from lookalike.wiring import create_gallery, open_gallery
 from tests.command import lookalike
 from tests.engines import elasticsearch, milvus, postgresql
 from tests.pictures import drawn, encoded

@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 
-from lookalike.wiring import open_gallery
+from lookalike.factory import open_gallery
 from tests.command import lookalike
 from tests.engines import elasticsearch, milvus, postgresql
 from tests.pictures import drawn, encoded

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lookalike.distance import nearest, normalise
+from lookalike.distances import nearest, normalise
+from lookalike.encoders import load_encoder
 from lookalike.errors import BadSetting, FeatureMismatch, Unavailable, UnsupportedQuery
-from lookalike.features import load_encoder
-from lookalike.stores import milvus_writing
-from lookalike.stores.milvus import MilvusIndex, drop_index, open_index
-from lookalike.stores.milvus_check import probe
-from lookalike.stores.milvus_search import MOST
-from lookalike.stores.milvus_settings import Settings, suggest
+from lookalike.indexes.milvus import writer
+from lookalike.indexes.milvus.config import Settings, suggest
+from lookalike.indexes.milvus.index import MilvusIndex, drop_index, open_index
+from lookalike.indexes.milvus.probe import probe
+from lookalike.indexes.milvus.search import MOST
 from lookalike.types import NOTHING, Condition, Features, FeatureSpec, Rows, Where
 from tests.engines.milvus import milvus_url, new_gallery
 from tests.engines.milvus_rows import SPEC, rows
@@ -137,7 +137,7 @@ def test_tenants_in_partitions_of_their_own(gallery: str, monkeypatch: pytest.Mo
     index.delete(np.array([4, 5]))
     index.flush(3)
     assert (index.count(7), index.count(), index.sequence) == (8, 28, 3)
-    monkeypatch.setattr(milvus_writing, "MAX_PARTITIONS", 4)
+    monkeypatch.setattr(writer, "MAX_PARTITIONS", 4)
     with pytest.raises(BadSetting, match="tenants=key"):
         index.upsert(rows([90], 12))
     index.close()
@@ -166,7 +166,7 @@ def test_a_file_is_one_processs_and_outlives_it(tmp_path: Path) -> None:
     """Milvus Lite: what was flushed is there after a kill; while it is open, another process is told so."""
     url = f"milvus-lite://{tmp_path / 'gallery.db'}"
     words = (
-        "import os, signal\nfrom lookalike.stores.milvus import open_index\n"
+        "import os, signal\nfrom lookalike.indexes.milvus.index import open_index\n"
         "from tests.engines.milvus_rows import SPEC, rows\n"
         f"index = open_index(SPEC, {url!r}, 'g')\n"
         "index.upsert(rows(range(1, 101)))\nindex.delete(rows([5]).ids)\nindex.flush(9)\n"

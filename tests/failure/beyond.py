@@ -11,8 +11,9 @@ from typing import TypeVar
 import numpy as np
 from scripts.milvus import QUICK, CannotStart
 
-from lookalike.ports import Index
-from lookalike.stores import elastic, milvus
+from lookalike.indexes.elasticsearch import index as elasticsearch_index
+from lookalike.indexes.milvus import index as milvus_index
+from lookalike.interfaces import Index
 from lookalike.types import Features, FeatureSpec, Rows
 from tests.conftest import absent
 from tests.engines import elasticsearch, postgresql
@@ -65,7 +66,7 @@ def elasticsearch_beyond(options: str) -> Iterator[Engine]:
     nodes = elasticsearch.nodes(settings={"http.host": "0.0.0.0"}, heap_mb=384)
     with network() as net, _started_in(net, nodes) as [node]:
         url = f"elasticsearch://{net.address}:{node.port}?replicas=0&{options}"
-        yield Engine(net, url, FeatureSpec("phash", "hamming", 8, "cut 1"), elastic.open_index)
+        yield Engine(net, url, FeatureSpec("phash", "hamming", 8, "cut 1"), elasticsearch_index.open_index)
 
 
 @contextmanager
@@ -74,7 +75,7 @@ def milvus_beyond(options: str) -> Iterator[Engine]:
     try:
         with network() as net, _started_in(net, own_server(settings=QUICK)) as server:
             url = f"milvus://{net.address}:{server.port}?index=FLAT&{options}"
-            yield Engine(net, url, FeatureSpec("vector", "cosine", 64, "cut 1"), milvus.open_index)
+            yield Engine(net, url, FeatureSpec("vector", "cosine", 64, "cut 1"), milvus_index.open_index)
     except CannotStart as problem:
         absent(f"no Milvus server: {problem}")
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from lookalike.errors import Unavailable
-from lookalike.stores.contract import draw
-from lookalike.stores.elastic import open_index
+from lookalike.indexes.elasticsearch.index import open_index
 from lookalike.types import FeatureSpec, Rows
 from tests.engines.elasticsearch import nodes, raw, url_of
+from tests.index_contract import draw
 
 SPEC = FeatureSpec("phash", "hamming", 8, "cluster 1")
 BATCH = 300

@@ -15,15 +15,15 @@ from scripts.elasticsearch import Node, free_port
 
 from lookalike.config import GallerySettings, from_environment
 from lookalike.errors import Unavailable
-from lookalike.ports import Index
-from lookalike.service import SearchService
-from lookalike.stores import circuit
-from lookalike.stores.contract import draw
-from lookalike.stores.elastic import open_index
-from lookalike.stores.elastic_check import probe
+from lookalike.factory import create_gallery, open_gallery
+from lookalike.gallery import SearchService
+from lookalike.indexes import circuit_breaker
+from lookalike.indexes.elasticsearch.index import open_index
+from lookalike.indexes.elasticsearch.probe import probe
+from lookalike.interfaces import Index
 from lookalike.types import FeatureSpec, Item, Rows
-from lookalike.wiring import create_gallery, open_gallery
 from tests.engines.elasticsearch import nodes, raw, url_of
+from tests.index_contract import draw
 from tests.pictures import drawn, encoded
 
 SPEC = FeatureSpec("phash", "hamming", 8, "faults 1")
@@ -112,7 +112,7 @@ def test_kills_lose_nothing_that_was_acknowledged(node: Node) -> None:
 
 
 def test_a_frozen_server_is_given_up_in_time_and_found_again(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(circuit.Circuit.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
+    monkeypatch.setattr(circuit_breaker.Circuit.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
     index = opened(node, "frozen")
     index.upsert(batch(0))
     index.flush(1)
@@ -120,13 +120,13 @@ def test_a_frozen_server_is_given_up_in_time_and_found_again(node: Node, monkeyp
     node.freeze()
     try:
         slow, quick = list[float](), list[float]()
-        for turn in range(circuit.FAILURES + 5):
+        for turn in range(circuit_breaker.FAILURES + 5):
             started = time.monotonic()
             with pytest.raises(
-                Unavailable, match="did not answer" if turn < circuit.FAILURES else "left alone"
+                Unavailable, match="did not answer" if turn < circuit_breaker.FAILURES else "left alone"
             ) as caught:
                 index.search(asked, 1)
-            (slow if turn < circuit.FAILURES else quick).append(time.monotonic() - started)
+            (slow if turn < circuit_breaker.FAILURES else quick).append(time.monotonic() - started)
             assert caught.value.retry_after is not None
         assert max(slow) < PATIENCE + 1
         assert max(quick) < 0.2
@@ -137,12 +137,13 @@ def test_a_frozen_server_is_given_up_in_time_and_found_again(node: Node, monkeyp
     index.flush(2)
     assert index.sequence == 2
     print(
-        f"frozen: given up after {max(slow):.2f} s, {circuit.FAILURES} times, then at once ({max(quick) * 1e3:.1f} ms)"
+        f"frozen: given up after {max(slow):.2f} s, {circuit_breaker.FAILURES} times, "
+        f"then at once ({max(quick) * 1e3:.1f} ms)"
     )
     index.close()
 
 
-CIRCUIT = dict(circuit.Circuit.__init__.__kwdefaults__ or {})
+CIRCUIT = dict(circuit_breaker.Circuit.__init__.__kwdefaults__ or {})
 
 
 def test_a_port_that_refuses() -> None:

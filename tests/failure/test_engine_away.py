@@ -10,9 +10,9 @@ from scripts.elasticsearch import Node
 
 from lookalike.config import GallerySettings, from_environment
 from lookalike.errors import Unavailable
-from lookalike.service import SearchService
+from lookalike.factory import create_gallery, open_gallery
+from lookalike.gallery import SearchService
 from lookalike.types import Item
-from lookalike.wiring import create_gallery, open_gallery
 from tests.engines import elasticsearch, postgresql
 from tests.failure.test_kill import PICTURES, State, begun, believe, compared, held, killed
 from tests.pictures import drawn, encoded

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lookalike.errors import BadInput, ImageRejected, Unavailable
-from lookalike.imaging.fetch import Fetcher, FetchLimits, parse_networks
+from lookalike.server.url_fetch.fetcher import Fetcher, FetchLimits, parse_networks
 from tests.conftest import absent
 from tests.failure.hostile import (
     PRIVATE,

@@ -15,11 +15,12 @@ from sqlalchemy.exc import DBAPIError
 from lookalike.catalog import Catalog
 from lookalike.config import GallerySettings, from_environment
 from lookalike.errors import Unavailable
-from lookalike.ports import Index
-from lookalike.service import SearchService
-from lookalike.stores import circuit, milvus
+from lookalike.factory import create_gallery, open_gallery
+from lookalike.gallery import SearchService
+from lookalike.indexes import circuit_breaker
+from lookalike.indexes.milvus import index as milvus_index
+from lookalike.interfaces import Index
 from lookalike.types import Attributes, FeatureSpec, Item
-from lookalike.wiring import create_gallery, open_gallery
 from tests.conftest import absent
 from tests.contract.catalogs import entry
 from tests.engines import postgresql
@@ -31,7 +32,7 @@ from tests.failure.namespaces import Network
 from tests.failure.test_postgresql import Server, execute
 from tests.pictures import drawn, encoded
 
-CIRCUIT = dict(circuit.Circuit.__init__.__kwdefaults__ or {})
+CIRCUIT = dict(circuit_breaker.Circuit.__init__.__kwdefaults__ or {})
 FILLINGS = 3
 BACK_SECONDS = 60.0
 """Within these, everything works again once there is room."""
@@ -202,7 +203,7 @@ def lost_of(engine: Engine, index: Index, batches: int) -> int:
 
 def test_milvus_ends_itself_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes some rows into its memory, then ends; with room, and started again, it has all that it acknowledged."""
-    monkeypatch.setattr(circuit.Circuit.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
+    monkeypatch.setattr(circuit_breaker.Circuit.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
     watch = Watch()
     with ExitStack() as ends:
         disk = ends.enter_context(small_disk(512))  # its etcd and its log take 200 MB at once
@@ -212,7 +213,8 @@ def test_milvus_ends_itself_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> N
             absent(f"no Milvus server: {problem}")
             raise
         spec = FeatureSpec("vector", "cosine", 64, "full 1")
-        engine = Engine(Network("", ""), f"{server.url}?index=FLAT&timeout=2&bulk_timeout=4", spec, milvus.open_index)
+        address = f"{server.url}?index=FLAT&timeout=2&bulk_timeout=4"
+        engine = Engine(Network("", ""), address, spec, milvus_index.open_index)
         index = engine.opened(new_gallery())
         index.upsert(engine.batch(0))
         index.flush(1)

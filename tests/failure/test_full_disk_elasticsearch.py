@@ -11,11 +11,12 @@ from scripts.elasticsearch import Node
 
 from lookalike.config import GallerySettings, from_environment
 from lookalike.errors import Unavailable
-from lookalike.ports import Index
-from lookalike.service import SearchService
-from lookalike.stores import circuit, elastic
+from lookalike.factory import create_gallery, open_gallery
+from lookalike.gallery import SearchService
+from lookalike.indexes import circuit_breaker
+from lookalike.indexes.elasticsearch import index as elasticsearch_index
+from lookalike.interfaces import Index
 from lookalike.types import FeatureSpec
-from lookalike.wiring import create_gallery, open_gallery
 from tests.engines import elasticsearch, postgresql
 from tests.failure.beyond import BATCH, Engine
 from tests.failure.bounds import Watch, insist
@@ -63,9 +64,9 @@ def node(disk: Disk) -> Iterator[Node]:
 @pytest.fixture
 def engine(node: Node, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """The server, with a circuit that rests for a second only."""
-    monkeypatch.setattr(circuit.Circuit.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
+    monkeypatch.setattr(circuit_breaker.Circuit.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
     url = f"{elasticsearch.url_of(node)}?replicas=0&timeout={SEARCH_SECONDS}&bulk_timeout={WRITE_SECONDS}"
-    yield Engine(Network("", ""), url, FeatureSpec("phash", "hamming", 8, "full 1"), elastic.open_index)
+    yield Engine(Network("", ""), url, FeatureSpec("phash", "hamming", 8, "full 1"), elasticsearch_index.open_index)
     disk.relieve()
 
 

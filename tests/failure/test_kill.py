@@ -7,9 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from lookalike.errors import GalleryBusy
-from lookalike.service import SearchService
+from lookalike.factory import open_gallery
+from lookalike.gallery import SearchService
 from lookalike.types import Item
-from lookalike.wiring import open_gallery
 from tests.failure.forked import Child
 from tests.pictures import drawn, encoded
 

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from lookalike.config import GallerySettings, from_environment
-from lookalike.wiring import create_gallery, open_gallery
+from lookalike.factory import create_gallery, open_gallery
 from tests.engines import postgresql
 from tests.failure.test_kill import PICTURES, State, begun, believe, compared, held, killed
 from tests.pictures import drawn, encoded

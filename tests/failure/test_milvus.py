@@ -12,9 +12,9 @@ import pytest
 from scripts.milvus import MilvusServer
 
 from lookalike.errors import BadSetting, Unavailable
-from lookalike.stores.circuit import FAILURES, REST
-from lookalike.stores.milvus import MilvusIndex, open_index
-from lookalike.stores.milvus_check import probe
+from lookalike.indexes.circuit_breaker import FAILURES, REST
+from lookalike.indexes.milvus.index import MilvusIndex, open_index
+from lookalike.indexes.milvus.probe import probe
 from tests.engines.milvus import new_gallery, server_of_its_own
 from tests.engines.milvus_rows import SPEC, rows
 

@@ -24,7 +24,7 @@ from PIL import Image, ImageCms, ImageDraw
 from pillow_heif import from_pillow
 
 from lookalike.errors import ImageRejected, Reason
-from lookalike.imaging.decode import decode
+from lookalike.imaging.decoding import decode
 from lookalike.imaging.limits import Limits
 from lookalike.types import Decoded
 

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.catalog import postgres
+from lookalike.catalog import postgresql
 from lookalike.config import GallerySettings, from_environment
 from lookalike.errors import Unavailable
-from lookalike.ports import Index
-from lookalike.service import SearchService
-from lookalike.stores import circuit
+from lookalike.factory import create_gallery, open_gallery
+from lookalike.gallery import SearchService
+from lookalike.indexes import circuit_breaker
+from lookalike.interfaces import Index
 from lookalike.types import Answer, Item
-from lookalike.wiring import create_gallery, open_gallery
 from tests.engines.milvus import new_gallery
 from tests.failure import beyond
 from tests.failure.beyond import BATCH, Database, Engine
@@ -62,12 +62,12 @@ def beyond_postgresql() -> Iterator[Database]:
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """Each engine; its circuit rests for a second only."""
     there: Engine = request.getfixturevalue(request.param)
-    monkeypatch.setattr(circuit.Circuit.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
+    monkeypatch.setattr(circuit_breaker.Circuit.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
     yield there
     there.network.mend()
 
 
-CIRCUIT = dict(circuit.Circuit.__init__.__kwdefaults__ or {})
+CIRCUIT = dict(circuit_breaker.Circuit.__init__.__kwdefaults__ or {})
 
 
 def write_until_cut(engine: Engine, index: Index, first: int, writes: Watch, flushes: Watch) -> tuple[int, int]:
@@ -93,7 +93,7 @@ def write_until_cut(engine: Engine, index: Index, first: int, writes: Watch, flu
 
 def refused_at_once(engine: Engine, index: Index, watch: Watch) -> float:
     """Search until the circuit is open; gives the longest that a call took from then on."""
-    for _ in range(circuit.FAILURES):
+    for _ in range(circuit_breaker.FAILURES):
         try:
             watch.run(partial(engine.found, index, 0))
         except Unavailable as error:
@@ -190,7 +190,7 @@ def test_cut_in_the_middle_of_searches(engine: Engine) -> None:
     )
     assert wrong == []
     assert before > 2 * READERS
-    assert len(failed) > circuit.FAILURES
+    assert len(failed) > circuit_breaker.FAILURES
     assert max(failed) < SEARCH_SECONDS + SLACK
     assert min(right) > mended
     index.close()
@@ -198,7 +198,7 @@ def test_cut_in_the_middle_of_searches(engine: Engine) -> None:
 
 @pytest.fixture
 def database(beyond_postgresql: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setattr(postgres, "GRACE_SECONDS", 1.0)
+    monkeypatch.setattr(postgresql, "GRACE_SECONDS", 1.0)
     with impatient(beyond_postgresql) as url:
         yield url
 
@@ -228,7 +228,7 @@ def test_a_gallery_goes_on_whatever_is_cut(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With an engine away pictures are taken and answers name it; with the catalog away every call says so, in time."""
-    monkeypatch.setattr(circuit.Circuit.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
+    monkeypatch.setattr(circuit_breaker.Circuit.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
     monkeypatch.setenv("LOOKALIKE_CACHE", str(cache))
     engines = {"phash": beyond_elasticsearch, "vgg16": beyond_milvus}
     made_with = GallerySettings(tuple(engines), {name: e.url for name, e in engines.items()}, catalog=database)

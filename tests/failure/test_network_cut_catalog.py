@@ -10,7 +10,8 @@ from functools import partial
 import pytest
 from sqlalchemy import make_url
 
-from lookalike.catalog import Catalog, postgres
+from lookalike.catalog import Catalog
+from lookalike.catalog import postgresql as postgresql_dialect
 from lookalike.errors import Unavailable
 from tests.contract.catalogs import HASH, entry
 from tests.engines import postgresql
@@ -47,7 +48,7 @@ def beyond_postgresql() -> Iterator[Database]:
 
 @pytest.fixture
 def database(beyond_postgresql: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setattr(postgres, "GRACE_SECONDS", 1.0)
+    monkeypatch.setattr(postgresql_dialect, "GRACE_SECONDS", 1.0)
     with impatient(beyond_postgresql) as url:
         yield url
 

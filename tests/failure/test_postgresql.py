@@ -15,7 +15,8 @@ import psutil
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-from lookalike.catalog import Catalog, postgres
+from lookalike.catalog import Catalog
+from lookalike.catalog import postgresql as postgresql_dialect
 from lookalike.catalog.writing import lock
 from lookalike.errors import BadSetting, GalleryBusy, LookalikeError, Unavailable
 from tests.contract.catalogs import HASH, entry
@@ -129,7 +130,7 @@ def test_a_killed_server_loses_nothing_acknowledged(durable: Server, url: str) -
 
 
 def test_a_frozen_server_is_given_up_in_time(durable: Server, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "GRACE_SECONDS", 1.0)
+    monkeypatch.setattr(postgresql_dialect, "GRACE_SECONDS", 1.0)
     with Catalog.open(f"{url}?statement_seconds=1") as catalog:
         tenant = catalog.tenant_id("default", create=True)
         catalog.put([entry(tenant, "before")])
@@ -209,7 +210,7 @@ def execute(url: str, statement: str) -> None:
 def test_a_hanging_writer_loses_its_locks(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with Catalog.open(url) as catalog:
         tenant = catalog.tenant_id("default", create=True)
-        monkeypatch.setattr(postgres, "IDLE_SECONDS", 1.0)
+        monkeypatch.setattr(postgresql_dialect, "IDLE_SECONDS", 1.0)
         hanging = Catalog.open(url)
         monkeypatch.undo()
 

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from scripts.elasticsearch import Node
 
 from lookalike.config import GallerySettings, from_environment
-from lookalike.wiring import create_gallery, open_gallery
+from lookalike.factory import create_gallery, open_gallery
 from tests.engines import elasticsearch, postgresql
 from tests.pictures import drawn, encoded
 from tests.served import listening

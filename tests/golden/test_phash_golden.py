@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from lookalike.features.phash import VIEWS, PHash
+from lookalike.encoders.phash import VIEWS, PHash
 from lookalike.imaging import cut, decode, find_border, prepare, resize_to
 
 FAST, EXACT = PHash(), PHash(exact=True)

@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from lookalike.features import Precision, load_encoder, pull
-from lookalike.features.openvino_runtime import OpenVinoEncoder, has_bf16
+from lookalike.encoders import Precision, load_encoder, pull
+from lookalike.encoders.openvino_runtime import OpenVinoEncoder, has_bf16
 from tests.conftest import absent
 
 

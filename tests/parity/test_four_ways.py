@@ -20,7 +20,7 @@ import lookalike
 from lookalike import Client
 from lookalike.cli.failures import exit_code
 from lookalike.errors import BadInput, Conflict, ImageRejected, LookalikeError, NotFound
-from lookalike.service import Cluster, Comparison, SearchService, Stored
+from lookalike.gallery import Cluster, Comparison, SearchService, Stored
 from lookalike.types import Answer, Item, Outcome, Record
 from tests.command import Ran
 from tests.command import lookalike as command

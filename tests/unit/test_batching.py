@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from lookalike.encoders import load_encoder
+from lookalike.encoders.micro_batching import BatchingEncoder
 from lookalike.errors import BadInput, BadSetting, Unavailable
-from lookalike.features import load_encoder
-from lookalike.features.batching import BatchingEncoder
 from lookalike.imaging import prepare
-from lookalike.ports import Encoder
+from lookalike.interfaces import Encoder
 from lookalike.types import Encoded, EncodedViews, FeatureSpec, InputSpec, Pixels
 from tests.pictures import drawn, encoded
 

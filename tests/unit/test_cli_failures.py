@@ -127,7 +127,7 @@ def test_our_own_faults_keep_their_traceback(gallery: Path, monkeypatch: pytest.
     def fails(*_: object, **__: object) -> None:
         raise sqlite3.IntegrityError("a bug")
 
-    monkeypatch.setattr("lookalike.wiring.open_gallery", fails)
+    monkeypatch.setattr("lookalike.factory.open_gallery", fails)
     ran = lookalike("ls", "-g", gallery)
     assert ran.code == ExitCode.BUG
     assert "Traceback" in ran.err

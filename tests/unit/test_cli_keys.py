@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from lookalike.catalog import Catalog
-from lookalike.catalog.keys import KeyLimits
+from lookalike.catalog.api_keys import KeyLimits
 from lookalike.config import GallerySettings, from_environment
-from lookalike.wiring import create_gallery
+from lookalike.factory import create_gallery
 from tests.command import lookalike
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lookalike.client.room import cursor_of, path_of
 from lookalike.errors import BadInput, NotFound
-from lookalike.web.cursors import key_in, place_cursor
+from lookalike.server.pagination import key_in, place_cursor
 
 KEYS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 

@@ -25,7 +25,7 @@ from lookalike.errors import (
     TooManyRequests,
     Unavailable,
 )
-from lookalike.problems import MEDIA_TYPE, problem_of
+from lookalike.problem_details import MEDIA_TYPE, problem_of
 
 JOB = {
     "id": "1",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lookalike.evaluate.contact_sheet import Row, Shown, write_html, write_png
+from lookalike.evaluation.contact_sheet import Row, Shown, write_html, write_png
 
 HOSTILE = '"><script>alert(1)</script><img src="https://example.org/x.png" onerror=alert(2)>&amp;\n\u202e\udcff'
 

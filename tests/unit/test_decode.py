@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageDraw
 
 from lookalike.errors import ImageRejected
-from lookalike.imaging import colour
-from lookalike.imaging.decode import decode
+from lookalike.imaging import color
+from lookalike.imaging.decoding import decode
 from lookalike.types import Decoded
 from tests.pictures import encoded as saved
 
@@ -332,9 +332,9 @@ def test_a_profile_for_other_colours_is_ignored() -> None:
 
 def test_srgb_is_recognised_by_its_colours() -> None:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    assert not colour.moves_colours(srgb, "RGB")
-    assert colour.moves_colours(swapped_profile(), "RGB")
-    assert not colour.moves_colours(None, "RGB")
+    assert not color.moves_colours(srgb, "RGB")
+    assert color.moves_colours(swapped_profile(), "RGB")
+    assert not color.moves_colours(None, "RGB")
 
 
 def icc(space: bytes, pcs: bytes, tags: dict[bytes, bytes]) -> bytes:
@@ -477,7 +477,7 @@ def test_strips_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         saved(image.convert("CMYK"), "TIFF"),
     ]
     whole = [(decode(data).rgb, decode(data, grey=True).rgb) for data in files]
-    monkeypatch.setattr(colour, "STRIP_PIXELS", 500)
+    monkeypatch.setattr(color, "STRIP_PIXELS", 500)
     for data, (rgb, luma) in zip(files, whole, strict=True):
         assert np.array_equal(decode(data).rgb, rgb)
         assert np.array_equal(decode(data, grey=True).rgb, luma)

@@ -18,7 +18,7 @@ from PIL import Image
 
 from lookalike.errors import BadSetting, ImageRejected
 from lookalike.imaging import formats
-from lookalike.imaging.decode import decode
+from lookalike.imaging.decoding import decode
 from lookalike.imaging.limits import Limits
 from tests.pictures import encoded as saved
 
@@ -194,7 +194,7 @@ def test_the_globals_of_pillow_stay_as_they_are(monkeypatch: pytest.MonkeyPatch)
 MEASURED = """
 import resource, sys
 from lookalike.errors import ImageRejected
-from lookalike.imaging.decode import decode
+from lookalike.imaging.decoding import decode
 data = sys.stdin.buffer.read()
 start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 room = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() + (64 << 20)

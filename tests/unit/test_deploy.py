@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from lookalike.config import from_environment, read_gallery
-from lookalike.stores.elastic_settings import read_settings
-from lookalike.stores.milvus_settings import Settings as MilvusSettings
+from lookalike.indexes.elasticsearch.config import read_settings
+from lookalike.indexes.milvus.config import Settings as MilvusSettings
 from tests.command import lookalike
 
 ROOT = Path(__file__).parents[2]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lookalike import doctor
-from lookalike.doctor import Check, cpu_flags, diagnose, exit_code
+from lookalike import diagnostics
+from lookalike.diagnostics import Check, cpu_flags, diagnose, exit_code
 
 
 def by_name(checks: list[Check]) -> dict[str, Check]:
@@ -42,7 +42,7 @@ def test_damaged_weights_fail_with_a_remedy(tmp_path: Path) -> None:
 
 
 def test_a_decoder_that_gives_wrong_colours_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(doctor.TINY, "AVIF", doctor.TINY["AVIF"][:200])
+    monkeypatch.setitem(diagnostics.TINY, "AVIF", diagnostics.TINY["AVIF"][:200])
     check = by_name(diagnose(tmp_path))["decoder AVIF"]
     assert check.status == "fail"
     assert "reinstall" in check.remedy
@@ -61,8 +61,8 @@ def test_warnings_are_no_failure() -> None:
 
 
 def test_a_full_disk_or_little_memory_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "LEAST_DISK", 1 << 62)
-    monkeypatch.setattr(doctor, "LEAST_MEMORY", 1 << 62)
+    monkeypatch.setattr(diagnostics, "LEAST_DISK", 1 << 62)
+    monkeypatch.setattr(diagnostics, "LEAST_MEMORY", 1 << 62)
     checks = by_name(diagnose(tmp_path, models=()))
     assert checks["disk (cache)"].status == checks["memory"].status == "fail"
     assert all(checks[name].remedy for name in ("disk (cache)", "memory"))
@@ -86,7 +86,7 @@ def test_the_processor_is_asked_for_avx2() -> None:
     ],
 )
 def test_low_precision_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: set[str], words: str) -> None:
-    monkeypatch.setattr(doctor, "cpu_flags", lambda: frozenset(flags))
+    monkeypatch.setattr(diagnostics, "cpu_flags", lambda: frozenset(flags))
     checks = by_name(diagnose(tmp_path, models=()))
     assert checks["low precision"].found.startswith(words)
     assert checks["processor"].status == ("ok" if "avx2" in flags or "arm" in platform.machine() else "warn")

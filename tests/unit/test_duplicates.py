@@ -11,8 +11,8 @@ import pytest
 import lookalike
 from lookalike.catalog import Entry
 from lookalike.errors import BadInput, NotFound
-from lookalike.service import Cluster, SearchService
-from lookalike.service.duplicates import _Links
+from lookalike.gallery import Cluster, SearchService
+from lookalike.gallery.duplicates import _Links
 from lookalike.types import Item
 from tests.pictures import drawn, encoded
 
@@ -78,7 +78,7 @@ def test_judgements_of_unknown_pictures(gallery: SearchService) -> None:
 @pytest.mark.parametrize("limit", [1, 5, 13])
 @pytest.mark.parametrize("seeds", [2, 512])
 def test_pages_are_the_whole(gallery: SearchService, limit: int, seeds: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lookalike.service.duplicates.SEEDS", seeds)
+    monkeypatch.setattr("lookalike.gallery.duplicates.SEEDS", seeds)
     whole = list(gallery.duplicates())
     assert len(whole) == 12
     after, paged = None, []
@@ -103,7 +103,7 @@ def test_clusters_that_reach_back_are_not_repeated(gallery: SearchService) -> No
 
 
 def test_a_page_ends_in_time(gallery: SearchService, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lookalike.service.duplicates.SEEDS", 3)
+    monkeypatch.setattr("lookalike.gallery.duplicates.SEEDS", 3)
     after, found, pages = None, 0, 0
     while True:
         page = gallery.duplicates_page(after=after, limit=100, seconds=0.0)

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lookalike.errors import BadSetting
-from lookalike.evaluate import EDITS, apply
-from lookalike.evaluate.chance import Chance
-from lookalike.evaluate.edits import find
-from lookalike.evaluate.reshaping import inner_rectangle
+from lookalike.evaluation import EDITS, apply
+from lookalike.evaluation.edits import find
+from lookalike.evaluation.geometry import inner_rectangle
+from lookalike.evaluation.random_source import Chance
 
 SIZE = (180, 120)
 

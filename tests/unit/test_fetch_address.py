@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookalike.errors import BadInput, BadSetting, NotFound, Unavailable
-from lookalike.imaging.fetch import Fetcher, FetchLimits
-from lookalike.imaging.fetch_address import (
+from lookalike.server.url_fetch.addresses import (
     NOT_PUBLIC_4,
     is_public,
     literal,
@@ -17,6 +16,7 @@ from lookalike.imaging.fetch_address import (
     system_resolver,
     unwrapped,
 )
+from lookalike.server.url_fetch.fetcher import Fetcher, FetchLimits
 
 
 @pytest.mark.parametrize(

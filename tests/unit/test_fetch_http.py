@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lookalike.errors import LookalikeError
-from lookalike.imaging.fetch import Fetcher, parse_networks
-from lookalike.imaging.fetch_http import Deadline, FetchLimits, Moved, Target, get
+from lookalike.server.url_fetch.fetcher import Fetcher, parse_networks
+from lookalike.server.url_fetch.http import Deadline, FetchLimits, Moved, Target, get
 from tests.failure.hostile import PUBLIC, Server, picture, serving
 
 LIMITS = FetchLimits(max_bytes=2000, seconds=2)

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lookalike import distance
+from lookalike import distances
 from lookalike.errors import BadInput, BadSetting
-from lookalike.stores import snapshot
-from lookalike.stores.contract import Model, chosen, draw
-from lookalike.stores.flat import FlatIndex
-from lookalike.stores.hnsw import HnswIndex
+from lookalike.indexes import snapshot
+from lookalike.indexes.flat import FlatIndex
+from lookalike.indexes.hnsw.index import HnswIndex
 from lookalike.types import EVERYTHING, NOTHING, Features, FeatureSpec, Rows
+from tests.index_contract import Model, chosen, draw
 
 SPEC = FeatureSpec("vector", "cosine", 48, "v1")
 
@@ -58,10 +58,10 @@ def test_a_tenant_unlike_the_query_is_found_all_the_same(unlike: float) -> None:
     other = some(3000, 2)
     other[:, :24] *= unlike
     index = open_index(exact_below=50)
-    model = fill(index, np.concatenate([some(6000), distance.normalise(other)]), tenants=np.arange(9000) // 6000)
+    model = fill(index, np.concatenate([some(6000), distances.normalise(other)]), tenants=np.arange(9000) // 6000)
     queries = some(30, 3)
     queries[:, 24:] *= unlike
-    queries = distance.normalise(queries)
+    queries = distances.normalise(queries)
     assert model.check(index.search(queries, 10, tenant=1), queries, 10, tenant=1) >= 0.98
 
 
@@ -74,7 +74,7 @@ def test_many_equal_rows_do_not_hide_the_others(nearly: bool, mixed: bool) -> No
     features[:3000] = popular
     if nearly:
         features[:3000] += (3e-4 * rng.normal(size=(3000, SPEC.width))).astype(np.float32)
-        features = distance.normalise(features)
+        features = distances.normalise(features)
     features = features[rng.permutation(6000)] if mixed else features
     index = open_index()
     model = fill(index, features)

@@ -13,8 +13,8 @@ from PIL import Image, ImageCms
 
 from lookalike.errors import ImageRejected
 from lookalike.imaging import Limits, decode
+from lookalike.imaging.jpeg_luma import luma
 from lookalike.imaging.limits import DEFAULT_LIMITS
-from lookalike.imaging.luma import luma
 from lookalike.types import Decoded
 
 BOX = (96, 96)
@@ -33,7 +33,7 @@ def saved(image: Image.Image, **options: object) -> bytes:
 
 def by_pillow(data: bytes, box: tuple[int, int] | None) -> Decoded:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys.modules["lookalike.imaging.decode"], "luma", lambda *_: None)
+        patch.setattr(sys.modules["lookalike.imaging.decoding"], "luma", lambda *_: None)
         return decode(data, box=box, grey=True)
 
 

@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lookalike.distance import nearest
+from lookalike.distances import nearest
 from lookalike.errors import BadInput
-from lookalike.stores import mih, mih_state
-from lookalike.stores.flat import FlatIndex
-from lookalike.stores.mih import MihIndex
-from lookalike.stores.mih_probes import LARGEST_RADIUS
-from lookalike.stores.mih_runs import Run
+from lookalike.indexes.flat import FlatIndex
+from lookalike.indexes.mih import index as mih_index
+from lookalike.indexes.mih import state
+from lookalike.indexes.mih.index import MihIndex
+from lookalike.indexes.mih.probing import LARGEST_RADIUS
+from lookalike.indexes.mih.runs import Run
 from lookalike.types import EVERYTHING, FeatureSpec, Ids, Matches, Rows, Where
 
 SPEC = FeatureSpec("phash", "hamming", 8, "test 1")
@@ -44,9 +45,9 @@ def crowded(rng: np.random.Generator, count: int) -> Bits:
 
 def planned_to_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make scanning look so dear that every search that can probe does."""
-    monkeypatch.setattr("lookalike.stores.mih_runs.SCAN", 1e9)
-    monkeypatch.setattr("lookalike.stores.mih_runs.PICK", 1e9)
-    monkeypatch.setattr("lookalike.stores.mih_runs.LOOK_UP", 1e9)
+    monkeypatch.setattr("lookalike.indexes.mih.runs.SCAN", 1e9)
+    monkeypatch.setattr("lookalike.indexes.mih.runs.PICK", 1e9)
+    monkeypatch.setattr("lookalike.indexes.mih.runs.LOOK_UP", 1e9)
 
 
 def same(found: Matches, wanted: Matches) -> None:
@@ -73,8 +74,8 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param != "as priced":
         planned_to_probe(monkeypatch)
     if request.param == "step by step":
-        monkeypatch.setattr(mih, "_CROWDED", 0.0)
-    monkeypatch.setattr(mih, "_SCANNED", -1.0)
+        monkeypatch.setattr(mih_index, "_CROWDED", 0.0)
+    monkeypatch.setattr(mih_index, "_SCANNED", -1.0)
     return str(request.param)
 
 
@@ -118,11 +119,11 @@ def test_it_equals_flat_after_anything(
 ) -> None:
     rng = np.random.default_rng(seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mih_state, "ROOM", room)
+        patch.setattr(state, "ROOM", room)
         if probing:
             planned_to_probe(patch)
-            patch.setattr(mih, "_SCANNED", -1.0)
-            patch.setattr(mih, "_CROWDED", float(rng.choice([0, 1e5])))
+            patch.setattr(mih_index, "_SCANNED", -1.0)
+            patch.setattr(mih_index, "_CROWDED", float(rng.choice([0, 1e5])))
         flat, index = FlatIndex(SPEC, None), MihIndex(SPEC, None)
         pool = kind(rng, 3000)  # type: ignore[operator]
         for _ in range(int(rng.integers(1, 6))):
@@ -247,7 +248,7 @@ def test_deleting_most_rows_shrinks_the_runs() -> None:
 
 
 def test_many_small_additions_keep_few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mih_state, "ROOM", 64)
+    monkeypatch.setattr(state, "ROOM", 64)
     rng = np.random.default_rng(18)
     codes = random_codes(rng, 20_000)
     index = MihIndex(SPEC, None)
@@ -255,13 +256,13 @@ def test_many_small_additions_keep_few_runs(monkeypatch: pytest.MonkeyPatch) -> 
         ids = np.arange(start + 1, start + 51)
         index.upsert(Rows(ids, codes[start : start + 50], np.ones(50, np.int64)))
         sizes = [len(run.ids) for run in index._state.runs]
-        assert all(large >= mih_state.RATIO * small for large, small in itertools.pairwise(sizes))
+        assert all(large >= state.RATIO * small for large, small in itertools.pairwise(sizes))
     same(index.search(codes[:50], 4), nearest("hamming", codes[:50], codes, np.arange(1, 20_001), 4))
 
 
 def test_readers_see_every_batch_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch replaces the same code under 40 ids: a reader finds 40 rows with one code, never a mixture."""
-    monkeypatch.setattr(mih_state, "ROOM", 200)
+    monkeypatch.setattr(state, "ROOM", 200)
     rng = np.random.default_rng(19)
     index = filled(random_codes(rng, 3000))
     marks = random_codes(rng, 300)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from lookalike.errors import BadInput, BadSetting, FeatureMismatch, UnsupportedQuery
-from lookalike.stores import mih, mih_state
-from lookalike.stores.contract import IndexContract, MakeIndex
-from lookalike.stores.mih import MihIndex
-from lookalike.stores.mih_probes import TABLES, even_probes, own_buckets, probes, sharings
+from lookalike.indexes.mih import index as mih_index
+from lookalike.indexes.mih import state
+from lookalike.indexes.mih.index import MihIndex
+from lookalike.indexes.mih.probing import TABLES, even_probes, own_buckets, probes, sharings
 from lookalike.types import FeatureSpec, Rows
+from tests.index_contract import IndexContract, MakeIndex
 
 SPEC = FeatureSpec("phash", "hamming", 8, "test 1")
 
@@ -31,9 +32,9 @@ class TestMihIndexOfManySmallRuns(IndexContract):
     @pytest.fixture
     def make_index(self, monkeypatch: pytest.MonkeyPatch) -> MakeIndex:
         """A tiny buffer, so that runs come and merge all the time, and probing even where a scan would be cheaper."""
-        monkeypatch.setattr(mih_state, "ROOM", 16)
-        monkeypatch.setattr(mih_state, "RATIO", 2)
-        monkeypatch.setattr(mih, "_SCANNED", -1.0)
+        monkeypatch.setattr(state, "ROOM", 16)
+        monkeypatch.setattr(state, "RATIO", 2)
+        monkeypatch.setattr(mih_index, "_SCANNED", -1.0)
         return MihIndex
 
 

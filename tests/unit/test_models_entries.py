@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from lookalike.encoders import model_entries
 from lookalike.errors import BadSetting
-from lookalike.features import model_entries
 
 GOOD = """
 [mine]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lookalike.encoders import info, load_encoder, pull
 from lookalike.errors import BadSetting, Damaged, Unavailable
-from lookalike.features import info, load_encoder, pull
 from tests.unit.test_models_onnx import PICTURES, entry, network
 
 

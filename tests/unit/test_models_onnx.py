@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lookalike.encoders import is_pulled, load_encoder, pull
 from lookalike.errors import BadInput, BadSetting, Damaged
-from lookalike.features import is_pulled, load_encoder, pull
 from tests import onnx_file as o
 
 SIDE, CHANNELS = 16, 8

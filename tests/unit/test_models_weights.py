@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lookalike.encoders import info, is_pulled, load_encoder, pull, verify, vgg16
+from lookalike.encoders.weight_files import _bytes_in, write_atomically
 from lookalike.errors import BadInput, BadSetting, Damaged, NotFound, Unavailable
-from lookalike.features import info, is_pulled, load_encoder, pull, verify, vgg16
-from lookalike.features.weights import _bytes_in, write_atomically
 from tests import onnx_file as o
 
 Weights = dict[str, NDArray[np.float32]]
@@ -197,7 +197,7 @@ def test_two_processes_may_pull_at_once(own: bytes, tmp_path: Path) -> None:
     file, cache = tmp_path / "mine.npz", tmp_path / "cache"
     file.write_bytes(own)
     program = (
-        "import sys; from pathlib import Path; from lookalike.features import pull;"
+        "import sys; from pathlib import Path; from lookalike.encoders import pull;"
         "pull('vgg16', Path(sys.argv[1]), from_file=Path(sys.argv[2]))"
     )
     running = [subprocess.Popen([sys.executable, "-c", program, str(cache), str(file)]) for _ in range(2)]

@@ -10,8 +10,8 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from PIL import Image
 
+from lookalike.encoders.phash import OVERSAMPLE, USABLE, VIEWS, PHash
 from lookalike.errors import BadInput
-from lookalike.features.phash import OVERSAMPLE, USABLE, VIEWS, PHash
 
 ORIENT = {
     "same": lambda x: x,

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lookalike.encoders.phash import PHash
 from lookalike.errors import BadSetting, FeatureMismatch
-from lookalike.features.phash import PHash
+from lookalike.indexes.flat import FlatIndex
 from lookalike.pipeline import Calibration, Pipeline
-from lookalike.stores.flat import FlatIndex
 from lookalike.types import FeatureSpec, Rows
 
 TABLE = Calibration(((0.0, -6.0), (0.1, -4.0), (0.3, -1.0), (1.0, 0.0)), 0.1)

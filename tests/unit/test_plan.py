@@ -8,12 +8,12 @@ from benchmarks.plan_check import planned
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lookalike.capacity import ENGINES, PHASH, VGG16, PipelineWish, Wish, count_of, make_plan, measurements, size_of
+from lookalike.capacity.catalog import POSTGRESQL, SQLITE
 from lookalike.errors import BadSetting
-from lookalike.plan import ENGINES, PHASH, VGG16, PipelineWish, Wish, constants, count_of, make_plan, size_of
-from lookalike.plan.catalog import POSTGRESQL, SQLITE
-from lookalike.stores.elastic_settings import read_settings
-from lookalike.stores.milvus_settings import BUILD, FLAT_ROWS, SERVER_INDEXES, UNTUNED
-from lookalike.stores.milvus_settings import Settings as MilvusSettings
+from lookalike.indexes.elasticsearch.config import read_settings
+from lookalike.indexes.milvus.config import BUILD, FLAT_ROWS, SERVER_INDEXES, UNTUNED
+from lookalike.indexes.milvus.config import Settings as MilvusSettings
 
 GB = 10**9
 SIZES = (1, 1000, 50_000, 10**6, 10**7, 10**8, 10**9, 10**10)
@@ -151,12 +151,12 @@ def test_the_addresses_are_understood_by_the_engines(tenants: int, pictures: int
 
 
 def test_the_settings_are_those_of_the_adapter() -> None:
-    assert constants.MILVUS_SCANNED.value == FLAT_ROWS
+    assert measurements.MILVUS_SCANNED.value == FLAT_ROWS
     for name in SERVER_INDEXES:
         [part] = make_plan(Wish(10**6, (VGG16,), {"vgg16": name})).parts
         for key, value in BUILD[name].items():
             assert part.settings[key] == value
-    assert constants.IVF_PROBES.value == UNTUNED["IVF_SQ8"]
+    assert measurements.IVF_PROBES.value == UNTUNED["IVF_SQ8"]
 
 
 def test_days_shrink_with_machines_and_grow_with_precision() -> None:
@@ -209,7 +209,7 @@ def test_impossible_wishes_are_refused_with_a_remedy(wish: dict[str, object], re
 
 
 def test_every_constant_says_where_it_comes_from() -> None:
-    found = [value for value in vars(constants).values() if isinstance(value, constants.Constant)]
+    found = [value for value in vars(measurements).values() if isinstance(value, measurements.Constant)]
     assert len(found) > 50
     assert all(len(constant.source) >= 10 and constant.value > 0 and constant.unit for constant in found)
 
@@ -227,7 +227,7 @@ def test_every_constant_says_where_it_comes_from() -> None:
 )
 def test_milvus_holds_what_was_measured(kind: str, rows: int, held: int) -> None:
     """Megabytes of Milvus 2.3.5 with a loaded collection beyond an empty one (benchmarks/plan_check.py)."""
-    assert planned(kind, rows).searching == pytest.approx(held * constants.MB, rel=0.15)
+    assert planned(kind, rows).searching == pytest.approx(held * measurements.MB, rel=0.15)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from lookalike.errors import (
     TooManyRequests,
     Unavailable,
 )
-from lookalike.problems import PROBLEMS, error_of, problem_of, retry_after, status_of
+from lookalike.problem_details import PROBLEMS, error_of, problem_of, retry_after, status_of
 
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, LookalikeError)]
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookalike.errors import BadInput
-from lookalike.evaluate.recall import (
+from lookalike.evaluation.recall import (
     Ranked,
     at_threshold,
     micro_average_precision,

@@ -14,8 +14,8 @@ from PIL import Image
 import lookalike
 from lookalike.config import GallerySettings, from_environment
 from lookalike.errors import BadSetting, GalleryBusy, ImageRejected, NotFound, UnsupportedQuery
+from lookalike.factory import create_gallery, open_gallery
 from lookalike.types import Item
-from lookalike.wiring import create_gallery, open_gallery
 from tests.pictures import drawn, encoded
 
 HASHES = ("phash",)
@@ -337,7 +337,7 @@ def test_a_reader_that_becomes_the_writer_closes_cleanly(tmp_path: Path) -> None
     """Its index was opened for reading; what it has to save by then is left to the next opening."""
     with open_gallery(tmp_path / "gallery", pipelines=HASHES) as first:
         first.add([Item(str(n), encoded(drawn(n, (40, 30)))) for n in range(12)])
-    with open_gallery(tmp_path / "gallery") as gallery, mock.patch("lookalike.service.follow.PENDING_ROWS", 0):
+    with open_gallery(tmp_path / "gallery") as gallery, mock.patch("lookalike.gallery.index_sync.PENDING_ROWS", 0):
         gallery.search(encoded(drawn(1)))
         gallery.remove([str(n) for n in range(6)])
         gallery.search(encoded(drawn(1)))

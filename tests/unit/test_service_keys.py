@@ -10,7 +10,7 @@ from PIL import Image
 
 import lookalike
 from lookalike.errors import BadInput, Conflict, ImageRejected, NotFound, UnsupportedQuery
-from lookalike.service import SearchService, Stored
+from lookalike.gallery import SearchService, Stored
 from lookalike.types import Answer, Item
 from tests.pictures import drawn, encoded
 
@@ -257,7 +257,7 @@ def test_thumbnails_are_remembered_within_bounds(
     made = gallery.get_thumbnail("file.png", size=200)
     (tmp_path / "file.png").unlink()
     assert gallery.get_thumbnail("file.png", size=200) == made  # the bytes are known by their digest
-    monkeypatch.setattr("lookalike.service.thumbnails.CACHE_BYTES", len(made) + 10)
+    monkeypatch.setattr("lookalike.gallery.thumbnails.CACHE_BYTES", len(made) + 10)
     gallery.put("bytes", encoded(drawn(2, (800, 600))))
     gallery.get_thumbnail("bytes", size=190)
     with pytest.raises(NotFound):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lookalike.errors import Damaged, FeatureMismatch, Unavailable
-from lookalike.stores import snapshot
+from lookalike.indexes import snapshot
 from lookalike.types import FeatureSpec
 
 SPEC = FeatureSpec("test", "cosine", 4, "v1")
@@ -154,7 +154,7 @@ SAVER = """
 import sys
 from pathlib import Path
 import numpy as np
-from lookalike.stores import snapshot
+from lookalike.indexes import snapshot
 from lookalike.types import FeatureSpec
 spec = FeatureSpec("test", "cosine", 4, "v1")
 sequence = int(sys.argv[2])

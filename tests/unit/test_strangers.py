@@ -4,10 +4,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from benchmarks.negative_pairs import stranger_distances
 
-from lookalike.distance import normalise
+from lookalike.distances import normalise
 from lookalike.errors import BadInput
-from lookalike.evaluate.strangers import stranger_distances
 
 
 def codes(count: int, seed: int = 0) -> np.ndarray:

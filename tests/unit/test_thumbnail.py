@@ -8,7 +8,7 @@ from PIL import Image
 
 from lookalike.errors import ImageRejected
 from lookalike.imaging import DecodePool, Source, decode, make_thumbnail, prepare
-from lookalike.imaging.thumbnail import SIDE
+from lookalike.imaging.thumbnails import SIDE
 from lookalike.types import InputSpec, Prepared
 from tests.pictures import drawn, encoded
 

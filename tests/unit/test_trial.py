@@ -6,7 +6,7 @@ import pytest
 
 from lookalike.cli import trial
 from lookalike.cli.trial import SHOWN_EDITS
-from lookalike.evaluate.edits import EDITS
+from lookalike.evaluation.edits import EDITS
 from tests.command import lookalike
 from tests.pictures import drawn
 

@@ -15,16 +15,16 @@ from fastapi.testclient import TestClient
 from httpx import Response
 
 from lookalike.config import from_environment
+from lookalike.factory import open_gallery
+from lookalike.gallery import SearchService
 from lookalike.imaging import Limits
-from lookalike.imaging.fetch import Fetcher
-from lookalike.service import SearchService
-from lookalike.web.admission import Access
-from lookalike.web.app import create_app
-from lookalike.web.connections import UVICORN, PatientProtocol
-from lookalike.web.context import ServeSettings
-from lookalike.web.guard import Hosts
-from lookalike.web.keyring import KeyRing
-from lookalike.wiring import open_gallery
+from lookalike.server.api_key_cache import KeyRing
+from lookalike.server.app import create_app
+from lookalike.server.app_state import ServeSettings
+from lookalike.server.middleware.authentication import Access
+from lookalike.server.middleware.origin_check import Hosts
+from lookalike.server.slow_clients import UVICORN, PatientProtocol
+from lookalike.server.url_fetch.fetcher import Fetcher
 from tests.pictures import drawn, encoded
 
 JPEG = {"Content-Type": "image/jpeg"}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookalike.catalog import Catalog
-from lookalike.catalog.keys import (
+from lookalike.catalog.api_keys import (
     MOST_KEYS,
     KeyLimits,
     access_keys,
@@ -17,9 +17,9 @@ from lookalike.catalog.keys import (
     new_token,
 )
 from lookalike.errors import BadSetting
-from lookalike.web.admission import COOKIE, Access
-from lookalike.web.keyring import FRESH_SECONDS, KeyRing
-from lookalike.web.limits import STRANGER_BURST, Buckets, Limiter
+from lookalike.server.api_key_cache import FRESH_SECONDS, KeyRing
+from lookalike.server.middleware.authentication import COOKIE, Access
+from lookalike.server.rate_limit import STRANGER_BURST, Buckets, Limiter
 from tests.web.tiny import bearing, client_of, layered
 
 

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from lookalike.config import Settings
-from lookalike.wiring import open_gallery
+from lookalike.factory import open_gallery
 from tests.pictures import drawn, encoded
 from tests.web.api import application, put
 

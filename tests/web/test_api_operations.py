@@ -13,8 +13,8 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from lookalike.errors import Damaged, Unavailable
-from lookalike.service import SearchService
-from lookalike.web.logs import JsonLines
+from lookalike.gallery import SearchService
+from lookalike.server.logs import JsonLines
 from tests.pictures import drawn, encoded
 from tests.web.api import at, problem, put, serving
 

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from httpx import Response
 from PIL import Image, ImageOps
 
-from lookalike.service import MAX_RESULTS
+from lookalike.gallery import MAX_RESULTS
 from tests.pictures import drawn, encoded
 from tests.web.api import JPEG, at, problem, put, serving
 

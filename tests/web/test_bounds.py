@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookalike.errors import BadInput, ImageRejected, Unavailable, UnsupportedQuery
-from lookalike.service import MAX_RESULTS
-from lookalike.web.batch import lines
-from lookalike.web.cursors import binding_of, given_before, key_in, place_cursor, place_in, search_cursor
-from lookalike.web.edge import routed_path
-from lookalike.web.multipart import Part, parts
-from lookalike.web.reading import DEEPEST_JSON, MOST_JSON_PARTS, read_json
-from lookalike.web.work import Memory, Work
+from lookalike.gallery import MAX_RESULTS
+from lookalike.server.executor import Memory, Work
+from lookalike.server.middleware.access_log import routed_path
+from lookalike.server.pagination import binding_of, given_before, key_in, place_cursor, place_in, search_cursor
+from lookalike.server.requests.body import DEEPEST_JSON, MOST_JSON_PARTS, read_json
+from lookalike.server.requests.multipart import Part, parts
+from lookalike.server.routes.bulk_upload import lines
 
 BINDING = binding_of({"a": 1})
 

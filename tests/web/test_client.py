@@ -13,8 +13,8 @@ from PIL import Image
 import lookalike
 from lookalike import Client
 from lookalike.errors import AccessDenied, BadInput, BadSetting, Conflict, ImageRejected, NotFound
+from lookalike.gallery import SearchService, Stored
 from lookalike.imaging import Limits
-from lookalike.service import SearchService, Stored
 from lookalike.types import Answer, Item
 from tests.pictures import drawn, encoded
 from tests.served import served

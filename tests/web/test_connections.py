@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.server import ServerState
 
-from lookalike.web.connections import UVICORN, PatientProtocol
+from lookalike.server.slow_clients import UVICORN, PatientProtocol
 
 HEADER, BODY, STALL, KEEP = 1.0, 1.0, 1.5, 1
 SERVER = f"""
@@ -24,8 +24,8 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 from lookalike.catalog import Catalog
-from lookalike.web.admission import Access
-from lookalike.web.connections import UVICORN, PatientProtocol
+from lookalike.server.middleware.authentication import Access
+from lookalike.server.slow_clients import UVICORN, PatientProtocol
 from tests.web.tiny import layered, ring_of
 
 PatientProtocol.header_seconds = {HEADER}

@@ -6,7 +6,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from lookalike.catalog import Catalog
 from lookalike.errors import BadInput, BadSetting
-from lookalike.web.guard import Hosts, check_binding, host_in, may_be_keyless
+from lookalike.server.middleware.origin_check import Hosts, check_binding, host_in, may_be_keyless
 from tests.web.tiny import client_of
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.catalog.keys import KeyLimits
-from lookalike.imaging.fetch import Fetcher, parse_networks
+from lookalike.catalog.api_keys import KeyLimits
+from lookalike.server.url_fetch.fetcher import Fetcher, parse_networks
 from tests.failure.hostile import PUBLIC, picture, serving
 from tests.pictures import drawn, encoded
 from tests.web.worlds import World

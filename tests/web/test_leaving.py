@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lookalike.service import SearchService
+from lookalike.gallery import SearchService
 from tests.pictures import drawn, encoded
 from tests.web.api import live
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from lookalike.errors import Unavailable
-from lookalike.web.pulse import Pulse, Silence
+from lookalike.server.health import Pulse, Silence
 
 
 def words(silent: Mapping[str, Silence]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lookalike.wiring import open_gallery
+from lookalike.factory import open_gallery
 from tests.command import PROGRAM, lookalike
 from tests.pictures import drawn, encoded
 from tests.web.api import at

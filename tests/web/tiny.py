@@ -9,15 +9,15 @@ from fastapi.testclient import TestClient
 from starlette.types import ASGIApp
 
 from lookalike.catalog import Catalog
-from lookalike.web.access import Caller, caller_with
-from lookalike.web.admission import Access
-from lookalike.web.edge import Edge
-from lookalike.web.guard import Hosts, SecurityHeaders, guarded
-from lookalike.web.keyring import KeyRing
-from lookalike.web.limits import Limiter
-from lookalike.web.metrics import Metrics
-from lookalike.web.problems import install
-from lookalike.web.sessions import FirstLink, session_router
+from lookalike.server.api_key_cache import KeyRing
+from lookalike.server.auth import Caller, caller_with
+from lookalike.server.metrics import Metrics
+from lookalike.server.middleware.access_log import Edge
+from lookalike.server.middleware.authentication import Access
+from lookalike.server.middleware.origin_check import Hosts, SecurityHeaders, guarded
+from lookalike.server.problem_responses import install
+from lookalike.server.rate_limit import Limiter
+from lookalike.server.sessions import FirstLink, session_router
 
 Reads = Annotated[Caller, Depends(caller_with("read"))]
 Writes = Annotated[Caller, Depends(caller_with("write"))]

@@ -12,15 +12,15 @@ from urllib.parse import quote
 import httpx
 from fastapi.testclient import TestClient
 
-from lookalike.catalog.keys import KeyLimits
+from lookalike.catalog.api_keys import KeyLimits
 from lookalike.config import GallerySettings, from_environment
-from lookalike.imaging.fetch import Fetcher
-from lookalike.web.admission import Access
-from lookalike.web.app import create_app
-from lookalike.web.context import ServeSettings
-from lookalike.web.guard import Hosts
-from lookalike.web.keyring import KeyRing
-from lookalike.wiring import create_gallery, open_gallery
+from lookalike.factory import create_gallery, open_gallery
+from lookalike.server.api_key_cache import KeyRing
+from lookalike.server.app import create_app
+from lookalike.server.app_state import ServeSettings
+from lookalike.server.middleware.authentication import Access
+from lookalike.server.middleware.origin_check import Hosts
+from lookalike.server.url_fetch.fetcher import Fetcher
 from tests.pictures import drawn, encoded
 
 TENANTS = ("alice", "bob")

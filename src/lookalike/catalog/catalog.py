@@ -1,15 +1,15 @@
 """The catalog as the rest of the program sees it: one object, safe to use from several threads."""
 
-from lookalike.catalog import dialect, health
+from lookalike.catalog import dialect, integrity
+from lookalike.catalog.api_keys import Keys
 from lookalike.catalog.changing import Changing
-from lookalike.catalog.claims import Claims
-from lookalike.catalog.failures import translated
+from lookalike.catalog.db_errors import translated
+from lookalike.catalog.duplicate_feedback import Judgements
+from lookalike.catalog.feature_retention import Releasing
 from lookalike.catalog.following import Following
 from lookalike.catalog.jobs import Jobs
-from lookalike.catalog.judgements import Judgements
-from lookalike.catalog.keys import Keys
+from lookalike.catalog.leases import Claims
 from lookalike.catalog.looking import Looking
-from lookalike.catalog.releasing import Releasing
 from lookalike.catalog.thumbnails import Thumbnails
 
 
@@ -25,7 +25,7 @@ class Catalog(Changing, Looking, Following, Releasing, Claims, Keys, Jobs, Thumb
     def check(self) -> None:
         """Read everything and verify it; raises Damaged with what was found. Reads the whole file: takes a while."""
         with self._read() as conn, dialect.patiently(conn):
-            health.check(conn, self._where)
+            integrity.check(conn, self._where)
 
     def checkpoint(self) -> None:
         """Empty the write-ahead log into the file, so that the file alone can be copied."""

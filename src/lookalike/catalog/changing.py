@@ -6,8 +6,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lookalike.catalog import editing, writing
-from lookalike.catalog.connected import Connected
-from lookalike.catalog.values import Deleted, Entry, Put, Seen
+from lookalike.catalog.database import Connected
+from lookalike.catalog.records import Deleted, Entry, Put, Seen
 from lookalike.errors import BadInput
 from lookalike.types import Attributes, Condition, FeatureSpec
 

@@ -181,7 +181,7 @@ def _sqlite(url: URL, *, create: bool, read_only: bool, busy_seconds: float) -> 
 
 def _postgresql(url: URL, *, read_only: bool, busy_seconds: float) -> Engine:
     try:
-        driver = importlib.import_module("lookalike.catalog.postgres")  # the driver is not installed everywhere
+        driver = importlib.import_module("lookalike.catalog.postgresql")  # the driver is not installed everywhere
     except ImportError:
         raise BadSetting("a catalog in PostgreSQL needs psycopg 3: pip install 'psycopg[binary]'") from None
     made: Engine = driver.engine(url, read_only=read_only, busy_seconds=busy_seconds)

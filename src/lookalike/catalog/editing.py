@@ -11,8 +11,8 @@ from sqlalchemy import Connection, delete, select, update
 from lookalike.catalog.dialect import insert_rows
 from lookalike.catalog.filters import to_sql
 from lookalike.catalog.reading import batches, ids_where, specs
+from lookalike.catalog.records import Deleted, Seen, check_attributes, check_expected, check_text, storable
 from lookalike.catalog.schema import deletions, images, state
-from lookalike.catalog.values import Deleted, Seen, check_attributes, check_expected, check_text, storable
 from lookalike.catalog.writing import Row, forget_features, lock_rows, take_sequence, update_images
 from lookalike.errors import BadInput, NotFound
 from lookalike.types import Attributes, Condition

@@ -35,8 +35,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from lookalike.catalog.attributes import LONGEST, attribute_values
+from lookalike.catalog.records import check_text
 from lookalike.catalog.schema import images
-from lookalike.catalog.values import check_text
 from lookalike.errors import BadInput
 from lookalike.types import Condition
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from sqlalchemy import select
 
 from lookalike.catalog import editing, reading, replay
-from lookalike.catalog.connected import Connected, check_limit
+from lookalike.catalog.database import Connected, check_limit
+from lookalike.catalog.records import Changes, Stored
 from lookalike.catalog.schema import state
-from lookalike.catalog.values import Changes, Stored
 from lookalike.types import FeatureSpec, Record
 
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from lookalike.catalog.connected import Connected, check_limit
+from lookalike.catalog.database import Connected, check_limit
+from lookalike.catalog.records import check_text, storable
 from lookalike.catalog.schema import jobs
-from lookalike.catalog.values import check_text, storable
 from lookalike.catalog.writing import lock
 from lookalike.errors import NotFound, Unavailable
 

@@ -6,9 +6,9 @@ from typing import Literal, overload
 from sqlalchemy import select
 
 from lookalike.catalog import reading, writing
-from lookalike.catalog.connected import Connected, check_limit
+from lookalike.catalog.database import Connected, check_limit
+from lookalike.catalog.records import Known, Totals, Twin, check_text, storable
 from lookalike.catalog.schema import images, meta, tenants
-from lookalike.catalog.values import Known, Totals, Twin, check_text, storable
 from lookalike.errors import NotFound
 from lookalike.types import Condition, FeatureSpec, Ids, Record
 

@@ -8,8 +8,8 @@ import numpy as np
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select
 
 from lookalike.catalog.filters import has_index, to_sql
+from lookalike.catalog.records import Known, Stored, Totals, Twin, storable
 from lookalike.catalog.schema import KEPT, features_table, fingerprints, images, tenants
-from lookalike.catalog.values import Known, Stored, Totals, Twin, storable
 from lookalike.catalog.vectors import unpack
 from lookalike.types import Border, Condition, FeatureSpec, Ids, Record
 

@@ -6,8 +6,8 @@ import numpy as np
 from sqlalchemy import Connection, null, select
 
 from lookalike.catalog.reading import id_array, specs
+from lookalike.catalog.records import Changes
 from lookalike.catalog.schema import KEPT, deletions, features_table, images, state
-from lookalike.catalog.values import Changes
 from lookalike.catalog.vectors import unpack
 from lookalike.types import FeatureSpec, Rows
 

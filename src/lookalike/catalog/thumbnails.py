@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Connection, delete, select
 
 from lookalike.catalog import reading
-from lookalike.catalog.connected import Connected
+from lookalike.catalog.database import Connected
 from lookalike.catalog.dialect import insert_rows
 from lookalike.catalog.schema import thumbnails
 from lookalike.errors import NotFound

@@ -14,13 +14,13 @@ from typing import Any
 from numpy.typing import NDArray
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
+from lookalike.catalog.db_errors import Overtaken
 from lookalike.catalog.dialect import insert_rows, take_ids
-from lookalike.catalog.failures import Overtaken
 from lookalike.catalog.layout import create_features
 from lookalike.catalog.reading import batches, specs
+from lookalike.catalog.records import Entry, Put, check_expected, check_text
 from lookalike.catalog.schema import KEPT, features_table, fingerprints, images, state, tenants
 from lookalike.catalog.thumbnails import replace
-from lookalike.catalog.values import Entry, Put, check_expected, check_text
 from lookalike.catalog.vectors import pack
 from lookalike.errors import NotFound
 from lookalike.types import FeatureSpec

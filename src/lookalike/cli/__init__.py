@@ -1,5 +1,5 @@
 """The command line: `main` is the program, `run` the same with arguments and an exit code."""
 
-from lookalike.cli.program import main, run
+from lookalike.cli.main import main, run
 
 __all__ = ["main", "run"]

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import get_args
 
 from lookalike.cli.failures import ExitCode
+from lookalike.cli.gallery_access import name_of, opened
+from lookalike.cli.json_output import outcome_object
 from lookalike.cli.options import Session, pairs
 from lookalike.cli.output import counted, emit, note, say, shown
 from lookalike.cli.progress import Counting
-from lookalike.cli.remote import name_of, opened
-from lookalike.cli.shapes import outcome_object
+from lookalike.encoders import is_pulled, pull
 from lookalike.errors import Reason
-from lookalike.features import is_pulled, pull
-from lookalike.service import SearchService, items_from, parse_value
+from lookalike.gallery import SearchService, items_from, parse_value
 from lookalike.types import Outcome
 
 EXAMPLES = 3

@@ -10,10 +10,10 @@ from rich.text import Text
 from lookalike.cli.options import Session
 from lookalike.cli.output import emit, out, say, shown
 from lookalike.config import GallerySettings, read_gallery
-from lookalike.doctor import Check, diagnose, exit_code
+from lookalike.diagnostics import Check, diagnose, exit_code
+from lookalike.encoders import model_entries
 from lookalike.errors import BadInput, LookalikeError, NotFound
-from lookalike.features import model_entries
-from lookalike.wiring import probes
+from lookalike.factory import probes
 
 MARKS = {"ok": ("ok", "green"), "warn": ("note", "yellow"), "fail": ("FAIL", "bold red")}
 

@@ -46,7 +46,7 @@ def keys_create(
 
     As soon as there is a key, a server answers nobody without one, not even on this machine.
     """
-    from lookalike.catalog.keys import KeyLimits
+    from lookalike.catalog.api_keys import KeyLimits
     from lookalike.cli.keys import create_key
 
     limits = KeyLimits(rate, burst, concurrency, max_bytes, max_pixels)

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from lookalike.cli.failures import ExitCode
+from lookalike.cli.gallery_access import opened
+from lookalike.cli.json_output import cluster_object, comparison_object
 from lookalike.cli.options import Session
 from lookalike.cli.output import counted, emit, out, say, shown, size
-from lookalike.cli.remote import opened
-from lookalike.cli.shapes import cluster_object, comparison_object
-from lookalike.service import Comparison
+from lookalike.gallery import Comparison
 
 VERDICTS = {
     "exact": "They are the same picture.",

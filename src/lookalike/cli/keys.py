@@ -6,11 +6,11 @@ from typing import Any
 
 from rich.table import Table
 
-from lookalike.catalog.keys import AccessKey, KeyLimits
+from lookalike.catalog.api_keys import AccessKey, KeyLimits
 from lookalike.cli.failures import ExitCode
 from lookalike.cli.options import Session
 from lookalike.cli.output import day, emit, out, say, shown, when
-from lookalike.wiring import open_catalog
+from lookalike.factory import open_catalog
 
 
 def create_key(session: Session, scope: str, tenant: str | None, label: str, limits: KeyLimits) -> int:

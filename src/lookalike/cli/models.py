@@ -9,8 +9,8 @@ from rich.table import Table
 from lookalike.cli.failures import ExitCode
 from lookalike.cli.options import Session
 from lookalike.cli.output import emit, out, say, shown, size
+from lookalike.encoders import Precision, info, is_pulled, model_entries, pull
 from lookalike.errors import BadSetting
-from lookalike.features import Precision, info, is_pulled, model_entries, pull
 
 PULLABLE = ("fp32", "bf16", "int8")
 

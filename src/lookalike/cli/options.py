@@ -16,7 +16,7 @@ from lookalike.errors import BadSetting
 
 if TYPE_CHECKING:
     from lookalike.config import Settings
-    from lookalike.service import SearchService
+    from lookalike.gallery import SearchService
 
 COMMON = "Common options"
 FLAG = " "
@@ -101,7 +101,7 @@ class Session:
 
     def open(self, *, create: bool = False) -> "SearchService":
         """Open the gallery; raises NotFound where there is none and `create` is False."""
-        from lookalike.wiring import open_gallery  # noqa: PLC0415 - loads SQLAlchemy: 0.3 s that --help spares
+        from lookalike.factory import open_gallery  # noqa: PLC0415 - loads SQLAlchemy: 0.3 s that --help spares
 
         return open_gallery(self.folder, create=create)
 

@@ -7,12 +7,12 @@ from itertools import chain, islice
 from rich.table import Table
 
 from lookalike.cli.failures import ExitCode
+from lookalike.cli.gallery_access import Opened, opened
+from lookalike.cli.json_output import record_object
 from lookalike.cli.options import Session, listed
 from lookalike.cli.output import day, emit, note, out, say, shown, size
 from lookalike.cli.preview import can_preview, preview_of
-from lookalike.cli.remote import Opened, opened
-from lookalike.cli.shapes import record_object
-from lookalike.service import parse_filter
+from lookalike.gallery import parse_filter
 from lookalike.types import Record
 
 PAGE = 1000

@@ -7,13 +7,13 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from lookalike.capacity import ENGINES, Part, PipelineWish, Plan, Wish, count_of, make_plan, size_of
+from lookalike.capacity.request import DATABASES
 from lookalike.cli.failures import ExitCode
 from lookalike.cli.options import Session, pairs
 from lookalike.cli.output import counted, emit, out, say, size
+from lookalike.encoders import model_entries
 from lookalike.errors import BadSetting
-from lookalike.features import model_entries
-from lookalike.plan import ENGINES, Part, PipelineWish, Plan, Wish, count_of, make_plan, size_of
-from lookalike.plan.wishes import DATABASES
 
 
 @dataclass(frozen=True, slots=True)

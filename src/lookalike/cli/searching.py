@@ -13,13 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from lookalike.cli.failures import ExitCode
+from lookalike.cli.gallery_access import Opened, opened
+from lookalike.cli.json_output import query_object, total_ms
 from lookalike.cli.options import Session, listed
 from lookalike.cli.output import emit, note, out, shown
 from lookalike.cli.preview import can_preview, preview_of
-from lookalike.cli.remote import Opened, opened
-from lookalike.cli.shapes import query_object, total_ms
 from lookalike.errors import BadSetting
-from lookalike.service import Query, SearchOptions, Stored, files_below, parse_filter, parse_value
+from lookalike.gallery import Query, SearchOptions, Stored, files_below, parse_filter, parse_value
 from lookalike.types import Answer, Hit, Outcome
 
 CHUNK = 4096

@@ -9,11 +9,11 @@ from pathlib import Path
 from lookalike.cli.failures import ExitCode
 from lookalike.cli.options import Session
 from lookalike.cli.output import emit, note, say, shown
-from lookalike.imaging.fetch import Fetcher, parse_networks
-from lookalike.web.context import ServeSettings
-from lookalike.web.logs import set_up
-from lookalike.web.server import Where, run
-from lookalike.wiring import open_gallery
+from lookalike.factory import open_gallery
+from lookalike.server.app_state import ServeSettings
+from lookalike.server.logs import set_up
+from lookalike.server.serve import Where, run
+from lookalike.server.url_fetch.fetcher import Fetcher, parse_networks
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,11 @@ from lookalike.cli.failures import ExitCode
 from lookalike.cli.options import Session
 from lookalike.cli.output import out, say, shown
 from lookalike.errors import ImageRejected, LookalikeError
-from lookalike.evaluate.contact_sheet import Row, Shown, write_html
-from lookalike.evaluate.edits import EDITS, apply
+from lookalike.evaluation.contact_sheet import Row, Shown, write_html
+from lookalike.evaluation.edits import EDITS, apply
+from lookalike.gallery import SearchService
 from lookalike.imaging import decode, read_bytes
 from lookalike.samples import sample_paths
-from lookalike.service import SearchService
 from lookalike.types import Answer, Record
 
 SHOWN_EDITS = tuple(

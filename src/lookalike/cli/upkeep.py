@@ -6,15 +6,15 @@ from typing import cast
 from rich.table import Table
 
 from lookalike.cli.failures import ExitCode
+from lookalike.cli.gallery_access import name_of, opened
+from lookalike.cli.json_output import repair_object, status_object
 from lookalike.cli.options import Session, pairs
 from lookalike.cli.output import counted, emit, out, say, shown, size
-from lookalike.cli.remote import name_of, opened
-from lookalike.cli.shapes import repair_object, status_object
 from lookalike.config import DEFAULT_PIPELINES, PRECISIONS, GallerySettings, Precision
 from lookalike.errors import BadSetting
-from lookalike.service import PipelineStatus, Status
-from lookalike.stores.address import without_password
-from lookalike.wiring import create_gallery
+from lookalike.factory import create_gallery
+from lookalike.gallery import PipelineStatus, Status
+from lookalike.indexes.address import without_password
 
 
 def init(

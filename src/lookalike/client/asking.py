@@ -7,13 +7,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Unpack
 
-from lookalike.catalog.values import storable
-from lookalike.client.answers import answer_of, cluster_of, comparison_of, record_of, status_of, understood
-from lookalike.client.queries import compare_body, search_body
+from lookalike.catalog.records import storable
+from lookalike.client.requests import compare_body, search_body
+from lookalike.client.responses import answer_of, cluster_of, comparison_of, record_of, status_of, understood
 from lookalike.client.room import PAGE, Room, cursor_of, path_of
 from lookalike.client.transport import Call
 from lookalike.errors import BadInput, ImageRejected, NotFound
-from lookalike.service import (
+from lookalike.gallery import (
     DEFAULT_TENANT,
     Cluster,
     ClusterPage,

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lookalike.client.answers import outcome_of, understood
-from lookalike.client.queries import bytes_of
+from lookalike.client.requests import bytes_of
+from lookalike.client.responses import outcome_of, understood
 from lookalike.client.room import PAGE, Room, path_of
 from lookalike.client.transport import Call, Repeat
 from lookalike.client.uploads import Uploads
 from lookalike.errors import BadSetting, NotFound
-from lookalike.service import DEFAULT_TENANT, Expected, Filter, Removed, items_of
+from lookalike.gallery import DEFAULT_TENANT, Expected, Filter, Removed, items_of
 from lookalike.types import Attributes, Item, Outcome, Record
 
 HEADER_BYTES = 4096

@@ -2,11 +2,11 @@
 
 from urllib.parse import quote
 
-from lookalike.client.answers import Object, understood
 from lookalike.client.asking import Asking
 from lookalike.client.changing import Changing
 from lookalike.client.jobs import Job, job_of, wait_for
-from lookalike.service import DEFAULT_TENANT, RepairReport
+from lookalike.client.responses import Object, understood
+from lookalike.gallery import DEFAULT_TENANT, RepairReport
 
 
 class Client(Changing, Asking):

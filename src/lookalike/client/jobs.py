@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lookalike.client.answers import Object
+from lookalike.client.responses import Object
 from lookalike.errors import LookalikeError, Unavailable
-from lookalike.problems import error_of
+from lookalike.problem_details import error_of
 
 ENDED = ("done", "failed", "cancelled")
 FIRST_LOOK, LAST_LOOK = 0.1, 2.0

@@ -6,11 +6,11 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
-from lookalike.client.answers import Object, record_of, understood
+from lookalike.client.responses import Object, record_of, understood
 from lookalike.client.transport import Call, Repeat, Transport
 from lookalike.errors import BadInput, NotFound
+from lookalike.gallery import DEFAULT_TENANT
 from lookalike.imaging import Limits
-from lookalike.service import DEFAULT_TENANT
 from lookalike.types import Record
 
 PAGE = 1000

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import httpx
 
 from lookalike.errors import BadSetting, LookalikeError, TooManyRequests, Unavailable
-from lookalike.problems import MEDIA_TYPE, error_of
+from lookalike.problem_details import MEDIA_TYPE, error_of
 
 ATTEMPTS = 4
 """Times that a request is made at most."""

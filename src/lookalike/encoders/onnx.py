@@ -1,0 +1,122 @@
+"""Any ONNX file as an encoder: its entry says how pixels go in and what to take out."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from openvino import opset13 as ops
+from openvino.preprocess import ColorFormat, PrePostProcessor
+
+from lookalike.encoders.model_config import ModelEntry
+from lookalike.encoders.network import Network
+from lookalike.encoders.weight_files import check_sha256, read_file
+from lookalike.errors import BadSetting, Damaged
+
+FILE = "model.onnx"
+
+
+def store(data: bytes, entry: ModelEntry, what: str) -> bytes:
+    """The file as it is, once its digest is the pinned one and it can be read."""
+    check_sha256(data, entry.sha256, what)
+    _read(data, what)
+    return data
+
+
+def open_network(path: Path, entry: ModelEntry) -> Network:
+    """The network of a file, with the steps before and after it that the entry names built in.
+
+    Raises Damaged for a file that is no ONNX or has another digest, BadSetting where entry and network disagree.
+    """
+    data = read_file(path, entry)
+    check_sha256(data, entry.sha256, str(path))
+    model = _read(data, str(path))
+    _keep_one_output(model, entry)
+    batch = _fix_shape(model, entry)
+    model = _pixels_in(model, entry)
+    steps = (entry.as_written, entry.layout, entry.dtype, entry.colour, entry.scale, entry.mean, entry.std)
+    architecture = f"onnx {entry.input} {steps} {entry.output} {entry.pooling} {entry.normalise} {entry.metric}"
+    return Network(model, hashlib.sha256(data).hexdigest(), architecture, batch)
+
+
+def _read(data: bytes, what: str) -> ov.Model:
+    try:
+        return ov.Core().read_model(data)
+    except RuntimeError as error:
+        raise Damaged(f"{what}: not an ONNX file that OpenVINO can read: {_short(error)}") from error
+
+
+def _short(error: Exception) -> str:
+    """The last line of OpenVINO's message, which says what went wrong; those before say where in its sources."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:200] if lines else "no reason given"
+
+
+def _port(ports: list[Any], name: str | None, field: str, entry: ModelEntry) -> Any:
+    """The port of this name, or the only one there is."""
+    if name is None and len(ports) == 1:
+        return ports[0]
+    found = [port for port in ports if name in port.get_names()]
+    if len(found) != 1:
+        names = ", ".join(sorted(port.any_name if port.get_names() else "(unnamed)" for port in ports))
+        raise BadSetting(f"[{entry.name}] {field} must name one of the network's: {names}; not {name!r}")
+    return found[0]
+
+
+def _keep_one_output(model: ov.Model, entry: ModelEntry) -> None:
+    """Leave the wanted output alone, pooled over its places and flat."""
+    wanted = _port(list(model.outputs), entry.output, "output", entry)
+    x = wanted.get_node().input_value(0)
+    rank = x.get_partial_shape().rank
+    if entry.pooling != "none":
+        if rank.is_dynamic or rank.get_length() != 4:
+            raise BadSetting(f"[{entry.name}] pooling {entry.pooling} needs an output of 4 dimensions, not {rank}")
+        places = np.array([2, 3] if entry.layout == "NCHW" else [1, 2])
+        reduce = ops.reduce_max if entry.pooling == "max" else ops.reduce_mean
+        x = reduce(x, places, keep_dims=False).output(0)
+    elif rank.is_dynamic or rank.get_length() != 2:
+        x = ops.reshape(x, np.array([0, -1]), special_zero=True).output(0)
+    for result in list(model.get_results()):
+        model.remove_result(result)
+    model.add_results([ops.result(ops.convert(x, "f32"), name="feature")])
+    model.validate_nodes_and_infer_types()
+
+
+def _fix_shape(model: ov.Model, entry: ModelEntry) -> int | None:
+    """Set the picture's size, and any batch where the network can; gives the batch it insists on, or None."""
+    port = _port(list(model.inputs), entry.input, "input", entry)
+    width, height = entry.size
+    places = [height, width, 3] if entry.layout == "NHWC" else [3, height, width]
+    problem = ""
+    for batch in (-1, 1):
+        try:
+            model.reshape({port: ov.PartialShape([batch, *places])})
+        except RuntimeError as error:
+            problem = _short(error)
+            continue
+        shape = model.outputs[0].get_partial_shape()
+        columns = shape[1]
+        if columns.is_static and columns.get_length() != entry.dimensions:
+            raise BadSetting(f"[{entry.name}] dimensions is {entry.dimensions}, the network gives {columns}")
+        if batch == 1 or shape[0].is_dynamic:
+            return None if batch == -1 else 1
+    raise BadSetting(f"[{entry.name}] size, layout: the network does not take {entry.layout} {places}: {problem}")
+
+
+def _pixels_in(model: ov.Model, entry: ModelEntry) -> ov.Model:
+    """Put colour order, type, scale, mean and layout before the network; its input is RGB NHWC uint8 from now on."""
+    kinds = {"uint8": ov.Type.u8, "float32": ov.Type.f32}
+    port = _port(list(model.inputs), entry.input, "input", entry)
+    if port.get_element_type() != kinds[entry.dtype]:
+        raise BadSetting(f"[{entry.name}] dtype is {entry.dtype}, the network takes {port.get_element_type()}")
+    steps = PrePostProcessor(model)
+    image = steps.input(0) if entry.input is None else steps.input(entry.input)
+    image.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC")).set_color_format(ColorFormat.RGB)
+    if entry.colour == "BGR":
+        image.preprocess().convert_color(ColorFormat.BGR)
+    if entry.dtype == "float32":
+        image.preprocess().convert_element_type(ov.Type.f32)
+        image.preprocess().scale(1.0 / entry.scale).mean(list(entry.mean)).scale(list(entry.std))
+    image.model().set_layout(ov.Layout(entry.layout))
+    return steps.build()

@@ -1,0 +1,153 @@
+"""Encoders that OpenVINO runs: a network from RGB uint8 to numbers, in the precision that suits the processor."""
+
+import threading
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from lookalike.encoders.model_config import PRECISIONS, Precision
+from lookalike.encoders.network import Network
+from lookalike.errors import BadInput, BadSetting, Damaged
+from lookalike.types import Encoded, EncodedViews, Features, FeatureSpec, InputSpec, Pixels
+
+BATCH = 8
+"""Pictures in one inference. Larger ones were no faster on 2 cores and cost 50 MB of activations a picture."""
+_HINT: Mapping[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+"""What the layers that are not quantised compute in; for int8 the quantised ones follow their own types."""
+
+
+def has_bf16() -> bool:
+    """Whether this processor computes in bfloat16 by itself (AVX512_BF16, AMX_BF16), as OpenVINO sees it.
+
+    OpenVINO's own default is bfloat16 exactly there; elsewhere it would only be emulated.
+    """
+    return str(ov.Core().get_property("CPU", "INFERENCE_PRECISION_HINT")).find("bfloat16") >= 0
+
+
+def choose_precision(wanted: Precision | Literal["auto"], *, bf16_agrees: bool) -> Precision:
+    """What to compute in. "auto": bf16 where the processor has it and the model says that it agrees, else fp32.
+
+    Raises BadSetting for another word, and for bf16 on a processor that has none.
+    """
+    if wanted == "auto":
+        return "bf16" if bf16_agrees and has_bf16() else "fp32"
+    if wanted not in PRECISIONS:
+        raise BadSetting(f"precision must be auto, {', '.join(PRECISIONS)}, not {wanted!r}")
+    if wanted == "bf16" and not has_bf16():
+        raise BadSetting("this processor has no bfloat16 (AVX512_BF16 or AMX_BF16): choose fp32, int8 or auto")
+    return wanted
+
+
+class OpenVinoEncoder:
+    """An encoder around a network `(n, height, width, 3) uint8 -> (n, d) float32`. Safe to call from several threads.
+
+    Under `cosine` rows leave as unit vectors (where `normalise`), float32; under `hamming` as the packed signs of the
+    outputs. A row of zeros, or with a value that is no number, is not usable.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        spec: FeatureSpec,
+        wants: InputSpec,
+        precision: Precision,
+        *,
+        normalise: bool = True,
+        as_written: bool = False,
+        threads: int | None = None,
+    ) -> None:
+        """Compile the network; `threads` bounds the cores taken (None: all); for `as_written` see `ModelEntry`."""
+        self._spec, self._input, self._precision = spec, wants, precision
+        self._normalise, self._batch = normalise, network.batch or BATCH
+        # LATENCY gives every core to one batch. Any batch, so that compiling takes 0.1 s and
+        # a cache of compiled networks would gain nothing.
+        settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _HINT[precision]}
+        if threads is not None:
+            settings["INFERENCE_NUM_THREADS"] = threads
+        if as_written:
+            settings["LP_TRANSFORMS_MODE"] = False
+        self._compiled = ov.Core().compile_model(network.model, "CPU", settings)
+        self._idle: deque[Any] = deque()
+        self._making = threading.Lock()
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """What the rows are."""
+        return self._spec
+
+    @property
+    def input(self) -> InputSpec:
+        """The picture it wants."""
+        return self._input
+
+    @property
+    def precision(self) -> Precision:
+        """What it computes in."""
+        return self._precision
+
+    def raw(self, images: Pixels) -> NDArray[np.float32]:
+        """The network's own output `(n, d)` float32, before normalisation; raises BadInput for another shape."""
+        wanted = (self._input.height, self._input.width, 3)
+        if images.ndim != 4 or images.shape[1:] != wanted or images.dtype != np.uint8:
+            raise BadInput(
+                f"{self._spec.name} takes (n, {wanted[0]}, {wanted[1]}, 3) uint8, not {images.shape} {images.dtype}"
+            )
+        if not len(images):
+            return np.empty((0, self._outputs), np.float32)
+        request = self._borrow()
+        try:
+            parts = [
+                np.array(request.infer([np.ascontiguousarray(images[at : at + self._batch])])[0], dtype=np.float32)
+                for at in range(0, len(images), self._batch)
+            ]
+        finally:
+            self._idle.append(request)
+        rows = np.concatenate(parts)
+        if rows.shape != (len(images), self._outputs):
+            raise BadSetting(
+                f"{self._spec.name}: the network gives {rows.shape}, the entry promises (n, {self._outputs})"
+            )
+        return rows
+
+    def encode(self, images: Pixels) -> Encoded:
+        """Features of `(n, height, width, 3)` uint8 RGB pictures, any n; batches are cut inside."""
+        rows = self.raw(images)
+        length = np.linalg.norm(rows.astype(np.float64), axis=1)
+        usable = np.isfinite(length) & (length > 0)
+        features: Features
+        if self._spec.metric == "hamming":
+            features = np.packbits(rows > 0, axis=1)
+        else:
+            divisor = np.where(usable, length, 1.0) if self._normalise else np.ones(len(rows))
+            features = np.where(usable[:, None], rows / divisor[:, None], 0.0).astype(np.float32)
+        return Encoded(features, usable.astype(np.float32), usable)
+
+    def encode_views(self, images: Pixels) -> EncodedViews:
+        """Each query in one view: as it stands."""
+        encoded = self.encode(images)
+        return EncodedViews(encoded.features[:, None, :], encoded.usable)
+
+    @property
+    def _outputs(self) -> int:
+        return self._spec.width * (8 if self._spec.metric == "hamming" else 1)
+
+    def _borrow(self) -> Any:
+        """An inference request that no other thread uses; they are kept, so there are as many as threads at once."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            with self._making:
+                return self._compiled.create_infer_request()
+
+
+def read_model(path: Path) -> ov.Model:
+    """A network from an ONNX file or OpenVINO's own .xml; raises Damaged where it cannot be read."""
+    try:
+        return ov.Core().read_model(path)
+    except RuntimeError as error:
+        raise Damaged(f"{path}: not a network that can be read: {str(error).strip()[:300]}") from error

@@ -1,0 +1,206 @@
+"""Generation 1: a 64-bit perceptual hash of a picture, bit for bit that of `imagehash` 4.3.2, for whole batches.
+
+The picture as 32 x 32 grey levels becomes DCT-II coefficients; each of the 8 x 8 lowest gives one bit: is it above
+their median? (N. Krawetz, "Looks Like It", 2011, in the form that `imagehash.phash` gives it, where the 64 include the
+mean of the picture.)
+
+The DCT is folded: sums and differences of mirrored pixels are exact integers, so what cancels in the picture cancels to
+a true zero, a mirrored picture gives exactly the negated odd coefficients, and few multiplications are left.
+"""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.errors import BadInput
+from lookalike.imaging.resizing import GAP
+from lookalike.types import Encoded, EncodedViews, Features, FeatureSpec, InputSpec, Pixels
+
+SIDE = 32
+"""Width and height of the grey picture that is hashed."""
+OVERSAMPLE = 3.0
+"""How much larger than 32 x 32 a reduced-scale decode must be in the fast mode.
+
+Over 1,588 JPEG photos of about 500 x 375, bits that differ from the exact hash, and hashes a second with decoding, one
+core: 1: 2.3 bits, 1130/s; 2: 1.0 bits (99%: 6, most 12), 1080/s; 3: 0.46 bits (2, 12), 950/s; 4: 0.33 bits (2, 4),
+870/s; exact: 470/s. Photos of 800 pixels and more decode at 1/8 with 3 as with 1.
+"""
+MARGIN = 2.0
+"""A bit counts as sure where its coefficient is this far from the median: noise of this many grey levels a pixel."""
+USABLE = 0.5
+"""The least share of sure bits in a hash that means something.
+
+Of 1,710 photos no picture of anything has less than 0.70, uniform ones have 0 or 0.02, plain gradients less than 0.2.
+On faded photos and noisy gradients saved as JPEG of quality 30, hashes with a share of 0.5 to 0.6 moved by 8 bits on
+average (99%: 16), below 0.2 by 26, which is chance.
+"""
+VIEWS = ("same", "turn_90", "turn_180", "turn_270", "mirror", "flip", "transpose", "transverse")
+"""The orientations of `PHash.encode_views`, in order: what was done to the picture. Turns go counter-clockwise;
+`mirror` swaps left and right, `flip` top and bottom; `transverse` is the transpose about the other diagonal."""
+
+_LOW = 8
+_BLOCK = 256  # pictures at a time: the working set stays in the cache of a core
+
+Coefficients = NDArray[np.float64]
+
+
+class PHash:
+    """The encoder of generation 1; `spec` is ("phash", hamming, 8 bytes), its input 32 x 32 grey levels.
+
+    By default a JPEG is decoded at a reduced scale (see `OVERSAMPLE`). With `exact` every pixel is decoded, and the
+    hash equals `imagehash.phash`. The two differ by 0.46 bits on average, so they carry different fingerprints: a
+    gallery holds one kind or the other, and a threshold measured on one is not used on the other.
+
+    The features are 64 packed bits, the first bit the highest: `features[i].tobytes().hex()` is what
+    `str(imagehash.phash(...))` prints. Safe to call from several threads.
+    """
+
+    def __init__(self, exact: bool = False) -> None:
+        self.input = InputSpec(
+            SIDE,
+            SIDE,
+            mode="L",
+            resample="lanczos",
+            oversample=1.0 if exact else OVERSAMPLE,
+            full_decode=exact,
+            approximate=not exact,
+        )
+        reduced = f"reduced scale, at least {OVERSAMPLE:g} times as large, box-reduced to {GAP} times, single precision"
+        decoding = "every pixel" if exact else reduced
+        recipe = f"phash 1: {decoding}; L; lanczos to {SIDE} x {SIDE}; dct-ii, lowest 8 x 8, above their median"
+        self.spec = FeatureSpec("phash", "hamming", _LOW, hashlib.sha256(recipe.encode()).hexdigest())
+
+    def encode(self, images: Pixels) -> Encoded:
+        """Hash a batch, `(n, 32, 32)` uint8: packed bits `(n, 8)`.
+
+        `quality` is the share of bits that are sure (see `MARGIN`), `usable` whether that is at least `USABLE`.
+        Raises BadInput for another shape or dtype.
+        """
+        _check(images)
+        features = np.empty((len(images), _LOW), np.uint8)
+        quality = np.empty(len(images), np.float32)
+        for block in _blocks(len(images)):
+            coefficients = _low_frequencies(images[block])
+            median = _median(coefficients)
+            features[block] = _pack(coefficients > median)
+            quality[block] = _sure(coefficients, median)
+        return Encoded(features, quality, quality >= USABLE)
+
+    def encode_views(self, images: Pixels) -> EncodedViews:
+        """Hash a batch in all eight orientations (see `VIEWS`) from the one DCT: `(n, 8, 8)`, view 0 as `encode`.
+
+        A mirrored picture has the odd coefficients negated, a transposed one has them transposed. The pixels turned are
+        those of the 32 x 32 input: a picture that was turned before it was made smaller differs by its resampling.
+        Raises BadInput as `encode` does.
+        """
+        _check(images)
+        features = np.empty((len(images), len(VIEWS), _LOW), np.uint8)
+        usable = np.empty(len(images), np.bool_)
+        for block in _blocks(len(images)):
+            coefficients = _low_frequencies(images[block])
+            usable[block] = _sure(coefficients, _median(coefficients)) >= USABLE
+            features[block] = _orientations(coefficients)
+        return EncodedViews(features, usable)
+
+
+def _check(images: NDArray[Any]) -> None:
+    if images.ndim != 3 or images.shape[1:] != (SIDE, SIDE) or images.dtype != np.uint8:
+        raise BadInput(
+            f"phash takes pictures as (n, {SIDE}, {SIDE}) uint8 grey levels, not {images.shape} {images.dtype}; "
+            "prepare them by the encoder's `input`"
+        )
+
+
+def _blocks(count: int) -> list[slice]:
+    return [slice(start, min(start + _BLOCK, count)) for start in range(0, count, _BLOCK)]
+
+
+def _odd_rows(points: int) -> Coefficients:
+    """The odd rows of a DCT-II over `points` values, for the differences of mirrored values."""
+    rows = np.arange(1, points, 2)[:, None]
+    columns = np.arange(points // 2)[None, :]
+    return 2.0 * np.cos(np.pi * rows * (2 * columns + 1) / (2 * points))
+
+
+_ODD_OF_32 = _odd_rows(32)[: _LOW // 2]
+_ODD_OF_16 = _odd_rows(16)[: _LOW // 4]
+_ODD_OF_8 = _odd_rows(8)[: _LOW // 8]
+
+
+def _fold(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    half = len(values) // 2
+    near, far = values[:half], values[: half - 1 : -1]
+    return near + far, near - far
+
+
+def _dct_low(values: NDArray[Any]) -> Coefficients:
+    """The 8 lowest DCT-II coefficients (unscaled, as scipy's default) along the first axis: (32, m) -> (8, m)."""
+    sums, odd_16 = _fold(values)
+    sums, odd_8 = _fold(sums)
+    sums, odd_4 = _fold(sums)
+    low = np.empty((_LOW, values.shape[1]))
+    low[1::2] = _ODD_OF_32 @ odd_16.astype(np.float64)
+    low[2::4] = _ODD_OF_16 @ odd_8.astype(np.float64)
+    low[4::8] = _ODD_OF_8 @ odd_4.astype(np.float64)
+    low[0] = 2 * sums.sum(axis=0)
+    return low
+
+
+def _low_frequencies(images: Pixels) -> Coefficients:
+    """The 8 x 8 lowest coefficients of each picture: (n, 64), row by row."""
+    count = len(images)
+    pixels = np.ascontiguousarray(images.reshape(count, SIDE * SIDE).T).astype(np.int16)
+    down = _dct_low(pixels.reshape(SIDE, SIDE * count)).reshape(_LOW, SIDE, count)
+    across = _dct_low(np.ascontiguousarray(down.swapaxes(0, 1)).reshape(SIDE, _LOW * count))
+    return np.ascontiguousarray(across.reshape(_LOW, _LOW, count).transpose(2, 1, 0)).reshape(count, _LOW * _LOW)
+
+
+def _median(coefficients: Coefficients) -> Coefficients:
+    ordered = np.sort(coefficients, axis=1)
+    middle = _LOW * _LOW // 2
+    return (ordered[:, middle - 1 : middle] + ordered[:, middle : middle + 1]) / 2
+
+
+def _pack(bits: NDArray[np.bool_]) -> Features:
+    return np.packbits(bits, axis=1)
+
+
+def _noise() -> Coefficients:
+    """How far each coefficient moves, as a standard deviation, when every pixel moves by one grey level at random."""
+    along = np.full(_LOW, np.sqrt(2.0 * SIDE))
+    along[0] = np.sqrt(4.0 * SIDE)
+    return np.outer(along, along).reshape(-1)
+
+
+_SURE = MARGIN * _noise()
+
+
+def _sure(coefficients: Coefficients, median: Coefficients) -> NDArray[np.float32]:
+    sure: NDArray[np.float32] = (np.abs(coefficients - median) > _SURE).mean(axis=1, dtype=np.float32)
+    return sure
+
+
+_ALTERNATING = np.tile([1.0, -1.0], _LOW // 2)
+_MIRROR = np.tile(_ALTERNATING, _LOW)
+_FLIP = np.repeat(_ALTERNATING, _LOW)
+# (signs, the view with them, and the view that is transposed as well)
+_SIGNS = (
+    (np.ones(_LOW * _LOW), "same", "transpose"),
+    (_MIRROR, "mirror", "turn_90"),
+    (_FLIP, "flip", "turn_270"),
+    (_MIRROR * _FLIP, "turn_180", "transverse"),
+)
+
+
+def _orientations(coefficients: Coefficients) -> Features:
+    count = len(coefficients)
+    features = np.empty((count, len(VIEWS), _LOW), np.uint8)
+    for signs, plain, transposed in _SIGNS:
+        signed = coefficients * signs
+        bits = signed > _median(signed)
+        features[:, VIEWS.index(plain)] = _pack(bits)
+        turned = bits.reshape(count, _LOW, _LOW).swapaxes(1, 2).reshape(count, _LOW * _LOW)
+        features[:, VIEWS.index(transposed)] = _pack(turned)
+    return features

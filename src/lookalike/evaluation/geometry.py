@@ -1,0 +1,172 @@
+"""Edits that move pixels: sizes, turns, crops, frames, perspective.
+
+Each takes an RGB picture of any size from 1 x 1 up, and the chances of one copy; it returns a new RGB picture.
+"""
+
+import math
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from lookalike.evaluation.random_source import Chance, Change, Colour
+
+BLACK: Colour = (0, 0, 0)
+WHITE: Colour = (255, 255, 255)
+_SMOOTH = Image.Resampling.LANCZOS
+
+
+def scale(width: float, height: float | None = None) -> Change:
+    """Resize to these factors of the width and height; one factor keeps the aspect."""
+
+    def change(image: Image.Image, chance: Chance) -> Image.Image:
+        factors = (width, width if height is None else height)
+        size = tuple(max(1, round(side * factor)) for side, factor in zip(image.size, factors, strict=True))
+        return image.resize((size[0], size[1]), _SMOOTH)
+
+    return change
+
+
+def turn(how: Image.Transpose) -> Change:
+    """Mirror or turn by a multiple of 90 degrees, without loss."""
+
+    def change(image: Image.Image, chance: Chance) -> Image.Image:
+        return image.transpose(how)
+
+    return change
+
+
+def rotate(degrees: float, *, crop: bool) -> Change:
+    """Turn by any angle, to either side by chance.
+
+    Uncropped, the picture grows and gets black corners. Cropped, the largest upright rectangle inside is kept.
+    """
+
+    def change(image: Image.Image, chance: Chance) -> Image.Image:
+        angle = chance.choice((-degrees, degrees))
+        turned = image.rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor=BLACK)
+        if not crop:
+            return turned
+        width, height = inner_rectangle(*image.size, math.radians(degrees))
+        return _cut(turned, (turned.width - width) / 2, (turned.height - height) / 2, width, height)
+
+    return change
+
+
+def inner_rectangle(width: float, height: float, angle: float) -> tuple[float, float]:
+    """Sides of the largest upright rectangle inside a rectangle turned by `angle` radians, 0 to pi/4.
+
+    Either two of its corners touch the long sides alone (a narrow rectangle), or all four touch a side each.
+    """
+    long, short = max(width, height), min(width, height)
+    sine, cosine = math.sin(angle), math.cos(angle)
+    if short <= 2 * sine * cosine * long:
+        a, b = short / (2 * sine), short / (2 * cosine)
+        return (a, b) if width >= height else (b, a)
+    double = math.cos(2 * angle)
+    return (width * cosine - height * sine) / double, (height * cosine - width * sine) / double
+
+
+def crop(area: float, *, off_centre: bool = False) -> Change:
+    """Keep a rectangle of this share of the area and of the same shape: the middle, or touching one of the corners."""
+
+    def change(image: Image.Image, chance: Chance) -> Image.Image:
+        side = math.sqrt(area)
+        width, height = image.width * side, image.height * side
+        x, y = (chance.choice((0.0, 1.0)), chance.choice((0.0, 1.0))) if off_centre else (0.5, 0.5)
+        return _cut(image, (image.width - width) * x, (image.height - height) * y, width, height)
+
+    return change
+
+
+def crop_to(aspect: float) -> Change:
+    """Cut to this aspect (width / height), keeping the middle: what a square profile picture does."""
+
+    def change(image: Image.Image, chance: Chance) -> Image.Image:
+        width, height = min(image.width, image.height * aspect), min(image.height, image.width / aspect)
+        return _cut(image, (image.width - width) / 2, (image.height - height) / 2, width, height)
+
+    return change
+
+
+def bars(*, across: float = 0.0, down: float = 0.0, colour: Colour | None = BLACK) -> Change:
+    """Add bars of these shares of the picture's width (left and right) and height (above and below).
+
+    Without a colour it is drawn by chance: a lively one, neither black nor white.
+    """
+
+    def change(image: Image.Image, chance: Chance) -> Image.Image:
+        x, y = _thickness(image.width, across), _thickness(image.height, down)
+        size = (image.width + 2 * x, image.height + 2 * y)
+        canvas = Image.new("RGB", size, chance.colour() if colour is None else colour)
+        canvas.paste(image, (x, y))
+        return canvas
+
+    return change
+
+
+def frame(share: float, colour: Colour | None = BLACK) -> Change:
+    """A frame of the same thickness all round, a share of the shorter side."""
+
+    def change(image: Image.Image, chance: Chance) -> Image.Image:
+        thickness = share * min(image.size)
+        sides = {"across": thickness / image.width, "down": thickness / image.height}
+        return bars(**sides, colour=colour)(image, chance)
+
+    return change
+
+
+def blurred_sides(image: Image.Image, chance: Chance) -> Image.Image:
+    """Make the picture square (or 16:9 where it is square) and fill the room with its own blurred enlargement."""
+    longest = max(image.size)
+    size = (longest, longest) if image.width != image.height else (max(2, longest * 16 // 9), longest)
+    canvas = image.resize(size, Image.Resampling.BILINEAR).filter(ImageFilter.GaussianBlur(longest / 25))
+    canvas.paste(image, ((size[0] - image.width) // 2, (size[1] - image.height) // 2))
+    return canvas
+
+
+def perspective(share: float) -> Change:
+    """Photograph it from the side: two corners of one side move inwards by up to this share of the height."""
+
+    def change(image: Image.Image, chance: Chance) -> Image.Image:
+        width, height = image.size
+        upper, lower = (height * share * chance.uniform(0.5, 1.0) for _ in range(2))
+        inset = width * share / 2
+        corners = [(0.0, 0.0), (width - inset, upper), (width - inset, height - lower), (0.0, float(height))]
+        if chance.random() < 0.5:
+            corners = [(width - x, y) for x, y in (corners[1], corners[0], corners[3], corners[2])]
+        source = [(0.0, 0.0), (float(width), 0.0), (float(width), float(height)), (0.0, float(height))]
+        return image.transform(
+            image.size,
+            Image.Transform.PERSPECTIVE,
+            _homography(corners, source),
+            Image.Resampling.BICUBIC,
+            fillcolor=WHITE,
+        )
+
+    return change
+
+
+def _homography(seen: list[tuple[float, float]], source: list[tuple[float, float]]) -> list[float]:
+    """The eight numbers of the projective map that takes each corner of `seen` to that of `source`.
+
+    Every pair of corners gives two linear equations in them (Hartley and Zisserman, Multiple View Geometry, 4.1).
+    """
+    rows: list[list[float]] = []
+    for (x, y), (u, v) in zip(seen, source, strict=True):
+        rows.append([x, y, 1, 0, 0, 0, -u * x, -u * y, u])
+        rows.append([0, 0, 0, x, y, 1, -v * x, -v * y, v])
+    table = np.array(rows, np.float64)
+    answer: list[float] = np.linalg.solve(table[:, :8], table[:, 8]).tolist()
+    return answer
+
+
+def _thickness(side: int, share: float) -> int:
+    """Pixels of a bar: none for a share of 0, else at least one."""
+    return max(1, round(side * share)) if share else 0
+
+
+def _cut(image: Image.Image, left: float, top: float, width: float, height: float) -> Image.Image:
+    """Crop in whole pixels, never to nothing."""
+    wide, high = max(1, math.floor(width)), max(1, math.floor(height))
+    x, y = min(round(left), image.width - wide), min(round(top), image.height - high)
+    return image.crop((x, y, x + wide, y + high))

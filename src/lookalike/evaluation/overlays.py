@@ -1,0 +1,153 @@
+"""Edits that put something over a picture or beside it: text, marks, stickers, screens, other pictures.
+
+Lettering uses the font that comes with Pillow, so a copy is the same on every machine.
+"""
+
+from PIL import Image, ImageChops, ImageDraw, ImageFont
+
+from lookalike.evaluation.geometry import WHITE
+from lookalike.evaluation.random_source import Chance, Change, Colour
+
+_CAPTIONS = (
+    "when the code works the first time",
+    "nobody: absolutely nobody:",
+    "me on a Monday morning",
+    "tag a friend who needs this",
+    "this is why we can't have nice things",
+)
+_GREETINGS = ("Wish you were here!", "HAPPY BIRTHDAY", "Best day ever", "SALE", "Summer 2019")
+_INK: Colour = (28, 28, 30)
+_YELLOW: Colour = (255, 205, 50)
+
+
+def watermark(image: Image.Image, chance: Chance) -> Image.Image:
+    """A half-transparent name across the whole picture, slanted and repeated, as picture agencies do."""
+    size = max(8, min(image.size) // 9)
+    mark = _words("lookalike.example", size, WHITE)
+    layer = Image.new("RGBA", (image.width + image.height,) * 2)
+    for row, y in enumerate(range(0, layer.height, size * 4)):
+        for x in range(-(row % 2) * mark.width // 2, layer.width, mark.width + size * 3):
+            layer.paste(mark, (x, y))
+    layer = layer.rotate(30, Image.Resampling.BILINEAR)
+    left, top = (layer.width - image.width) // 2, (layer.height - image.height) // 2
+    layer = layer.crop((left, top, left + image.width, top + image.height))
+    layer.putalpha(layer.getchannel("A").point([value * 45 // 100 for value in range(256)]))
+    return _over(image, layer, (0, 0))
+
+
+def logo(image: Image.Image, chance: Chance) -> Image.Image:
+    """A half-transparent round logo with a name, in a corner by chance."""
+    side = max(6, min(image.size) // 4)
+    badge = Image.new("RGBA", (side, side))
+    pen = ImageDraw.Draw(badge)
+    pen.ellipse(
+        (0, 0, side - 1, side - 1), fill=(*chance.colour(), 190), outline=(*WHITE, 230), width=max(1, side // 20)
+    )
+    name = _words("LOOK", side // 4, WHITE)
+    badge.alpha_composite(name, (max(0, (side - name.width) // 2), max(0, (side - name.height) // 2)))
+    gap = side // 6
+    x = chance.choice((gap, image.width - side - gap))
+    return _over(image, badge, (x, chance.choice((gap, image.height - side - gap))))
+
+
+def caption(*, above: bool) -> Change:
+    """A white band with one line of text, as on a meme; it adds about a sixth of the height."""
+
+    def change(image: Image.Image, chance: Chance) -> Image.Image:
+        band = max(10, round(image.height * 0.17))
+        canvas = Image.new("RGB", (image.width, image.height + band), WHITE)
+        canvas.paste(image, (0, band if above else 0))
+        text = _fitted(chance.choice(_CAPTIONS), image.width * 0.92, band * 0.5, _INK)
+        y = 0 if above else image.height
+        return _over(canvas, text, ((image.width - text.width) // 2, y + (band - text.height) // 2))
+
+    return change
+
+
+def meme(image: Image.Image, chance: Chance) -> Image.Image:
+    """Two lines of white capitals with a black rim, over the top and the bottom of the picture."""
+    done = image
+    for upper, line in zip((True, False), chance.sample(_CAPTIONS, 2), strict=True):
+        text = _fitted(line.upper(), image.width * 0.94, image.height * 0.13, WHITE, rim=True)
+        y = round(image.height * 0.02) if upper else image.height - text.height - round(image.height * 0.02)
+        done = _over(done, text, ((image.width - text.width) // 2, y))
+    return done
+
+
+def text_overlay(image: Image.Image, chance: Chance) -> Image.Image:
+    """Large coloured words across the middle."""
+    text = _fitted(chance.choice(_GREETINGS), image.width * 0.85, image.height * 0.3, chance.colour(), rim=True)
+    y = round((image.height - text.height) * chance.uniform(0.3, 0.7))
+    return _over(image, text, ((image.width - text.width) // 2, y))
+
+
+def stickers(image: Image.Image, chance: Chance) -> Image.Image:
+    """Three smileys, each about a quarter of the shorter side, anywhere."""
+    done = image
+    for _ in range(3):
+        side = max(6, round(min(image.size) * chance.uniform(0.18, 0.3)))
+        face = _smiley(side).rotate(chance.uniform(-30, 30), Image.Resampling.BICUBIC)
+        place = (chance.randint(0, max(0, image.width - side)), chance.randint(0, max(0, image.height - side)))
+        done = _over(done, face, place)
+    return done
+
+
+def collage(image: Image.Image, chance: Chance) -> Image.Image:
+    """Four pictures of one size, two by two with white gaps; ours is one of them, by chance."""
+    gap = max(1, max(image.size) // 60)
+    canvas = Image.new("RGB", (2 * image.width + 3 * gap, 2 * image.height + 3 * gap), WHITE)
+    ours = chance.randrange(4)
+    for place in range(4):
+        picture = image if place == ours else chance.picture(image.size)
+        canvas.paste(picture, (gap + place % 2 * (image.width + gap), gap + place // 2 * (image.height + gap)))
+    return canvas
+
+
+def pasted(area: float) -> Change:
+    """Paste it, whole, somewhere into another picture of the same shape, of which it takes this share of the area."""
+
+    def change(image: Image.Image, chance: Chance) -> Image.Image:
+        size = (max(1, round(image.width / area**0.5)), max(1, round(image.height / area**0.5)))
+        canvas = chance.picture(size)
+        canvas.paste(image, (chance.randint(0, size[0] - image.width), chance.randint(0, size[1] - image.height)))
+        return canvas
+
+    return change
+
+
+def _words(text: str, size: int, colour: Colour, *, rim: bool = False) -> Image.Image:
+    """One line of text on a transparent ground, cut to its ink; `size` is the height of the font in pixels."""
+    font = ImageFont.load_default(max(4, size))
+    edge = max(1, size // 14) if rim else 0
+    left, top, right, bottom = font.getbbox(text, stroke_width=edge)
+    layer = Image.new("RGBA", (max(1, round(right - left)), max(1, round(bottom - top))))
+    dark = (0, 0, 0, 255) if rim else None
+    ImageDraw.Draw(layer).text((-left, -top), text, (*colour, 255), font, stroke_width=edge, stroke_fill=dark)
+    return layer
+
+
+def _fitted(text: str, width: float, height: float, colour: Colour, *, rim: bool = False) -> Image.Image:
+    """A line of text as large as fits into this box."""
+    size = max(4, int(height))
+    line = _words(text, size, colour, rim=rim)
+    if line.width <= width:
+        return line
+    return _words(text, max(4, int(size * width / line.width)), colour, rim=rim)
+
+
+def _smiley(side: int) -> Image.Image:
+    """A round yellow face, drawn large and reduced for smooth edges."""
+    big = Image.new("RGBA", (240, 240))
+    pen = ImageDraw.Draw(big)
+    pen.ellipse((8, 8, 232, 232), fill=(*_YELLOW, 255), outline=(200, 140, 20, 255), width=6)
+    for x in (80, 160):
+        pen.ellipse((x - 16, 70, x + 16, 118), fill=(*_INK, 255))
+    pen.chord((60, 90, 180, 200), 10, 170, fill=(150, 40, 30, 255))
+    return big.resize((side, side), Image.Resampling.LANCZOS)
+
+
+def _over(image: Image.Image, layer: Image.Image, place: tuple[int, int]) -> Image.Image:
+    """Lay an RGBA layer over a picture; what hangs over its edge is lost."""
+    full = Image.new("RGBA", image.size)
+    full.paste(layer, place)
+    return Image.composite(full.convert("RGB"), image, ImageChops.duplicate(full.getchannel("A")))

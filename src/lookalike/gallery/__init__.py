@@ -1,0 +1,38 @@
+"""What the command line, the library, the client and the web call: add, search, get, remove, repair, status."""
+
+from lookalike.gallery.changing_ import Expected, Removed
+from lookalike.gallery.compare import Comparison, Measured
+from lookalike.gallery.duplicates import Cluster, ClusterPage
+from lookalike.gallery.filters import Filter, conditions_of, parse_filter, parse_value
+from lookalike.gallery.gallery import SearchService
+from lookalike.gallery.queries import DEFAULT_TENANT, Query, Stored
+from lookalike.gallery.search import MAX_RESULTS
+from lookalike.gallery.searching_ import Failure, SearchOptions
+from lookalike.gallery.status import PipelineStatus, RepairReport, Status
+from lookalike.image_files import files_below, items_from, items_of
+
+__all__ = [
+    "DEFAULT_TENANT",
+    "MAX_RESULTS",
+    "Cluster",
+    "ClusterPage",
+    "Comparison",
+    "Expected",
+    "Failure",
+    "Filter",
+    "Measured",
+    "PipelineStatus",
+    "Query",
+    "Removed",
+    "RepairReport",
+    "SearchOptions",
+    "SearchService",
+    "Status",
+    "Stored",
+    "conditions_of",
+    "files_below",
+    "items_from",
+    "items_of",
+    "parse_filter",
+    "parse_value",
+]

@@ -1,0 +1,142 @@
+"""The room of the service where pictures are added, changed and removed."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from lookalike.catalog import Deleted
+from lookalike.gallery.filters import Filter, conditions_of
+from lookalike.gallery.ingest import Ingest
+from lookalike.gallery.pipeline_pool import catch_up
+from lookalike.gallery.queries import DEFAULT_TENANT
+from lookalike.gallery.room_ import Room
+from lookalike.image_files import items_of
+from lookalike.types import Attributes, Item, Outcome, Record
+
+FOLLOW_EVERY = 4096
+"""Added pictures after which the indexes catch up, so that the end of a long run is not one long wait."""
+
+Expected = int | Literal["absent"] | None
+"""Where a picture must stand for a change to be made: at this sequence number, nowhere, or wherever it does (None)."""
+
+
+class Removed(NamedTuple):
+    """The keys that are gone, the last change that this made (0 where there was nothing to remove), and how many."""
+
+    keys: list[str]
+    sequence: int
+    total: int
+
+
+class Changing(Room):
+    """Every method returns when its change is durable.
+
+    A change on condition is made in one step with the look at the condition, and raises Conflict where that does not
+    hold: of several who saw the same picture, one succeeds.
+    """
+
+    def add(
+        self,
+        what: str | Path | Iterable[str | Path | Item],
+        *,
+        key: str | None = None,
+        attributes: Attributes | None = None,
+        tenant: str = DEFAULT_TENANT,
+    ) -> list[Outcome]:
+        """Add files, folders or items, and give each one's outcome, in a list; see `add_iter` for large folders."""
+        return list(self.add_iter(what, key=key, attributes=attributes, tenant=tenant))
+
+    def add_iter(
+        self,
+        what: str | Path | Iterable[str | Path | Item | Outcome],
+        *,
+        key: str | None = None,
+        attributes: Attributes | None = None,
+        tenant: str = DEFAULT_TENANT,
+    ) -> Iterator[Outcome]:
+        """Add files, folders or items, and give each one's outcome as soon as it is durable.
+
+        Adding the same again changes nothing: a picture is known by tenant and key, an unchanged one is recognised
+        by its file's size and time or its digest, without decoding. A picture that cannot be read is rejected with
+        the reason and stops nothing. Raises GalleryBusy while another process writes.
+        """
+        items = items_of(what, key, attributes)
+        with self._lock:
+            tenant_id = self._catalog.tenant_id(tenant, create=True)
+            opened = self._pipelines.open()
+            run = Ingest(self._catalog, [o.pipeline for o in opened], self._pipelines.decoder(opened), tenant_id)
+            for count, outcome in enumerate(run.run(items), 1):
+                if count % FOLLOW_EVERY == 0:
+                    catch_up(opened)
+                yield outcome
+            catch_up(opened, save=True)
+
+    def put(
+        self,
+        key: str,
+        data: bytes | Path,
+        *,
+        attributes: Attributes | None = None,
+        tenant: str = DEFAULT_TENANT,
+        expected: Expected = None,
+    ) -> Outcome:
+        """Add one picture, or put it in the place of the one with its key, on condition; the indexes follow later.
+
+        The outcome's `sequence` says where the picture stands now. The same bytes and attributes again change nothing.
+        Raises ImageRejected for what is no picture, Conflict where the picture is not where it is `expected`.
+        """
+        with self._lock:
+            opened = self._pipelines.open()
+            tenant_id = self._catalog.tenant_id(tenant, create=True)
+            run = Ingest(self._catalog, [o.pipeline for o in opened], self._pipelines.decoder(opened), tenant_id)
+            return run.put(Item(key, data, attributes), 0 if expected == "absent" else expected)
+
+    def remove(
+        self, keys: str | Iterable[str], *, tenant: str = DEFAULT_TENANT, expected: int | None = None
+    ) -> list[str]:
+        """Forget pictures; gives the keys that were there. Durable when it returns; files are never touched.
+
+        Raises Conflict, and removes none, where one of them has another sequence number than the one `expected`.
+        """
+        wanted = [keys] if isinstance(keys, str) else list(keys)
+        with self._lock:
+            tenant_id = self._catalog.tenant_id(tenant)
+            if tenant_id is None:
+                return []
+            return [gone.key for gone in self._catalog.delete(tenant_id, wanted, expected=expected)]
+
+    def remove_where(self, where: Filter, *, tenant: str = DEFAULT_TENANT) -> Removed:
+        """Forget the pictures whose attributes fit a filter, all in one step; raises BadInput for an empty filter."""
+        conditions = conditions_of(where)
+        with self._lock:
+            tenant_id = self._catalog.tenant_id(tenant)
+            gone: Sequence[Deleted] = [] if tenant_id is None else self._catalog.delete_where(tenant_id, conditions)
+        return Removed([one.key for one in gone], max((one.seq for one in gone), default=0), len(gone))
+
+    def set_attributes(
+        self,
+        key: str,
+        attributes: Attributes,
+        *,
+        merge: bool = True,
+        tenant: str = DEFAULT_TENANT,
+        expected: int | None = None,
+    ) -> Record:
+        """Change what is kept with a picture: merged into the old attributes, or instead of them."""
+        with self._lock:
+            tenant_id = self._tenant(tenant, key)
+            self._catalog.set_attributes(tenant_id, key, attributes, merge=merge, expected=expected)
+        return self._catalog.get(tenant_id, key)
+
+    def not_a_match(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
+        """Remember that no two of these pictures are copies of each other: `duplicates` links them no more.
+
+        It is their bytes that are judged. Raises NotFound for an unknown key, BadInput for less than two.
+        """
+        with self._lock:
+            self._catalog.mark_not_matches(self._tenant(tenant, keys[0] if keys else ""), keys)
+
+    def not_a_match_undo(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
+        """Take that back for every pair of these pictures."""
+        with self._lock:
+            self._catalog.unmark_not_matches(self._tenant(tenant, keys[0] if keys else ""), keys)

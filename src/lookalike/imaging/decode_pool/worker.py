@@ -1,0 +1,196 @@
+"""A decoding process: takes chunks of pictures from standard input, answers on standard output.
+
+Messages are pickles behind their length (8 bytes, little-endian): first `Setup`, answered by its process id, then
+chunks, each answered by one list of results in the same order. Before each picture, the chunk's number, the picture's
+place in it and the time are noted in a file shared with the parent (handed over as standard error), so that a crash
+or a hang is pinned on one picture.
+"""
+
+import gc
+import hashlib
+import mmap
+import os
+import pickle
+import signal
+import struct
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from operator import attrgetter
+from typing import IO, Any, BinaryIO, Final
+
+import numpy as np
+
+from lookalike.errors import ImageRejected
+from lookalike.imaging.limits import Limits
+from lookalike.imaging.preprocessing import prepare, read_bytes
+from lookalike.types import UNCUT, Border, InputSpec, Pixels, Prepared
+
+LENGTH: Final = struct.Struct("<Q")
+PROGRESS: Final = struct.Struct("<qqd")
+"""Number of the chunk, place of the picture, time.monotonic() when it was begun."""
+SHARED_BYTES: Final = 4096
+ORPHAN_CHECK: Final = 1.0
+"""Seconds between two looks at whether the parent still lives."""
+
+Request = tuple[str | None, bytes | None, bytes | None, bool, int]
+"""Path, data, known digest, whether the digest of the pixels is wanted, the longer side of a thumbnail (0 for none)."""
+Reply = Prepared | tuple[bytes, int] | ImageRejected
+"""A picture; digest and size of one that is known already; or why it was rejected."""
+Packed = tuple[list[Any], list[Pixels]]
+"""Replies fit for a pipe: a picture is the tuple of its plain values, its inputs are rows of one array each."""
+_PLAIN: Final = attrgetter("sha256", "pixels", "nbytes", "width", "height", "format", "thumbnail")
+_SIDES: Final = attrgetter("left", "top", "right", "bottom")
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What holds for every picture; `parent` is the process to end with."""
+
+    inputs: tuple[InputSpec, ...]
+    limits: Limits
+    parent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Pictures to read, and the number under which their progress is noted."""
+
+    number: int
+    requests: tuple[Request, ...]
+
+
+def send(pipe: IO[bytes], message: Any) -> None:
+    """Write one message; raises OSError when the other side is gone."""
+    body = pickle.dumps(message, protocol=5)
+    pipe.write(LENGTH.pack(len(body)))
+    pipe.write(body)
+    pipe.flush()
+
+
+def receive(pipe: IO[bytes]) -> Any:
+    """Read one message; raises EOFError when the other side is gone."""
+    head = pipe.read(LENGTH.size)
+    if len(head) < LENGTH.size:
+        raise EOFError
+    length = LENGTH.unpack(head)[0]
+    body = pipe.read(length)
+    if len(body) < length:
+        raise EOFError
+    return pickle.loads(body)
+
+
+def pack(replies: Sequence[Reply]) -> Packed:
+    """Replies of one chunk as a message: pickling each picture by itself would cost more than sending it."""
+    good = [reply for reply in replies if isinstance(reply, Prepared)]
+    arrays = [np.stack(rows) for rows in zip(*(reply.inputs for reply in good), strict=True)]
+    return [_packed(reply) if isinstance(reply, Prepared) else reply for reply in replies], arrays
+
+
+def unpack(packed: Packed) -> list[Reply]:
+    """The replies again; their inputs are views of the chunk's arrays."""
+    values, arrays = packed
+    inputs = zip(*arrays, strict=True) if arrays else repeat(())
+    return [_unpack(value, inputs) for value in values]
+
+
+def _packed(picture: Prepared) -> tuple[Any, ...]:
+    return (*_PLAIN(picture), _SIDES(picture.border) if picture.border else ())
+
+
+def _unpack(value: Any, inputs: Iterator[tuple[Pixels, ...]]) -> Reply:
+    if isinstance(value, ImageRejected):
+        return value
+    if len(value) == 2:
+        return value[0], value[1]
+    sha256, pixels, nbytes, width, height, kind, thumbnail, sides = value
+    border = Border(*sides) if sides else UNCUT
+    return Prepared(sha256, pixels, nbytes, width, height, kind, border, next(inputs), thumbnail)
+
+
+def answer(request: Request, inputs: Sequence[InputSpec], limits: Limits) -> Reply:
+    """Read and prepare one picture; one that is known is only digested."""
+    path, data, known, want_pixels, thumbnail_side = request
+    try:
+        if data is None:
+            data = read_bytes(path or "", limits)
+        if known is not None and hashlib.sha256(data).digest() == known:
+            return known, len(data)
+        return prepare(data, inputs, limits=limits, want_pixels=want_pixels, thumbnail_side=thumbnail_side)
+    except ImageRejected as error:
+        return error
+    except MemoryError:
+        return ImageRejected(
+            "too_many_pixels",
+            f"Decoding this picture takes more than the limit of {limits.max_memory:,} bytes of memory: "
+            "save it smaller, or raise max_memory.",
+        )
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    requests, replies, progress = _take_pipes()
+    setup: Setup = receive(requests)
+    _end_with(setup.parent)
+    _limit_memory(setup.limits.max_memory)
+    gc.freeze()
+    send(replies, os.getpid())
+    while True:
+        try:
+            chunk: Chunk = receive(requests)
+        except EOFError:
+            return
+        results = []
+        for place, request in enumerate(chunk.requests):
+            PROGRESS.pack_into(progress, 0, chunk.number, place, time.monotonic())
+            results.append(answer(request, setup.inputs, setup.limits))
+        try:
+            send(replies, pack(results))
+        except OSError:
+            return
+
+
+def _take_pipes() -> tuple[BinaryIO, BinaryIO, mmap.mmap]:
+    """The pipes and the shared page, out of reach of anything that prints or reads by itself."""
+    requests = os.fdopen(os.dup(0), "rb")
+    replies = os.fdopen(os.dup(1), "wb")
+    progress = mmap.mmap(2, SHARED_BYTES)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(nowhere, standard)
+    os.close(nowhere)
+    return requests, replies, progress
+
+
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent, even where a process forked elsewhere keeps the pipe open."""
+    if sys.platform == "win32":
+        return  # os.getppid() never changes there; the pipe ends with the parent
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(ORPHAN_CHECK)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="orphan-watch", daemon=True).start()
+
+
+def _limit_memory(most: int) -> None:
+    """Let this process grow by so many bytes and no more, where the platform can: Linux."""
+    if sys.platform != "linux":
+        return
+    import resource  # noqa: PLC0415 - exists on Unix only
+
+    with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123 - one line, at start-up
+        now = int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    limit = now + most if hard == resource.RLIM_INFINITY else min(now + most, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+
+
+if __name__ == "__main__":
+    main()

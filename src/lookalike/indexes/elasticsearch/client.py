@@ -1,0 +1,142 @@
+"""One Elasticsearch server or cluster: requests through a circuit, and its failures as errors of our tree."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from elastic_transport import ConnectionError as NoConnection
+from elastic_transport import ConnectionTimeout, TlsError, TransportError
+from elasticsearch import ApiError, Elasticsearch, SerializationError, UnsupportedProductError
+
+from lookalike.errors import BadInput, BadSetting, Damaged, LookalikeError, Unavailable
+from lookalike.indexes.circuit_breaker import Circuit
+from lookalike.indexes.elasticsearch.config import Connection
+
+T = TypeVar("T")
+
+CONNECTIONS = 32
+"""Connections kept to each node: as many searches may run at once."""
+BUSY = 1.0
+"""Seconds after which an overloaded server is worth another try."""
+OVERLOADED = frozenset({429, 502, 503, 504})
+_GONE = frozenset({"index_not_found_exception", "alias_not_found_exception", "no_such_index_exception"})
+
+
+class Gone(Damaged):
+    """The index is not on the server; a search that met a switch finds it again."""
+
+
+class Server:
+    """A client of the official library, and a circuit. Safe to use from several threads."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._circuit = Circuit(connection.name)
+        self._client = _client(connection)
+        self._bulk = self._client.options(request_timeout=connection.bulk_timeout)
+
+    @property
+    def name(self) -> str:
+        """As messages show it."""
+        return self._connection.name
+
+    @property
+    def circuit(self) -> Circuit:
+        """What leaves the server alone after repeated failures."""
+        return self._circuit
+
+    def ask(self, request: Callable[[Elasticsearch], T], *, bulk: bool = False) -> T:
+        """Send one request; raises Unavailable, bounded in time, BadSetting, BadInput, or Gone."""
+        with self._circuit:
+            try:
+                return request(self._bulk if bulk else self._client)
+            except (ApiError, TransportError) as error:
+                raise self._translated(error, bulk=bulk) from None
+            except SerializationError as error:
+                raise Damaged(f"{self.name} gave an answer that cannot be read: {error}") from None
+
+    def _translated(self, error: ApiError | TransportError, *, bulk: bool) -> LookalikeError:
+        if isinstance(error, UnsupportedProductError):
+            return BadSetting(f"{self.name} says that it is not Elasticsearch: the official client refuses it")
+        if isinstance(error, ApiError):
+            kind, reason = reason_of(error.body)
+            return self.refused(error.status_code, kind, reason)
+        if isinstance(error, TlsError):
+            return BadSetting(
+                f"{self.name}: no trusted TLS connection ({error.message}); see the options ca and fingerprint"
+            )
+        if isinstance(error, ConnectionTimeout):
+            seconds = self._connection.bulk_timeout if bulk else self._connection.timeout
+            return Unavailable(f"{self.name} did not answer in {seconds} s", retry_after=BUSY)
+        if isinstance(error, NoConnection):
+            return Unavailable(f"{self.name} cannot be reached: {error.message}", retry_after=BUSY)
+        return Unavailable(f"{self.name}: {error.message}", retry_after=BUSY)
+
+    def refused(self, status: int, kind: str, reason: str) -> LookalikeError:
+        """What an answer with an error status means, be it of a request or of one of its parts."""
+        if status == 401:
+            return BadSetting(
+                f"{self.name} does not accept {self._credentials()}; "
+                "write elasticsearch://USER:PASSWORD@HOST:PORT or api_key=KEY, in the environment rather than in a file"
+            )
+        if status == 403 and kind != "cluster_block_exception":
+            return BadSetting(f"{self.name} forbids this to {self._credentials()}: {reason}; it needs more privileges")
+        if kind in _GONE:
+            return Gone(f"{self.name} has no such index ({reason}); `lookalike repair` fills it again from the catalog")
+        if status in OVERLOADED or status >= 500 or kind == "cluster_block_exception":
+            why = f"{kind} {reason}".strip() or "it gives no reason"
+            return Unavailable(f"{self.name} cannot do this now ({status}): {why}", retry_after=BUSY)
+        return BadInput(f"{self.name} refuses this ({status}): {kind} {reason}")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _credentials(self) -> str:
+        if self._connection.api_key:
+            return "the API key"
+        return (
+            f"the user {self._connection.user!r} and its password"
+            if self._connection.user
+            else "a client without a password"
+        )
+
+
+def reason_of(body: Any) -> tuple[str, str]:
+    """Type and reason of an error, the cause's where there is one: `{"error": {"type": ..., "reason": ...}}`."""
+    error = body.get("error", body) if isinstance(body, Mapping) else body
+    if not isinstance(error, Mapping):
+        return "", str(error)[:300]
+    causes = error.get("root_cause") or [error]
+    kind, reason = error.get("type", ""), error.get("reason", "")
+    cause = causes[0] if isinstance(causes[0], Mapping) else {}
+    deeper = cause.get("reason") or ""
+    return str(cause.get("type") or kind), str(deeper if deeper else reason)[:500]
+
+
+def _client(connection: Connection) -> Elasticsearch:
+    """The official client; several nodes stand in for each other, one is asked once."""
+    scheme = "https" if connection.tls else "http"
+    several = len(connection.nodes) > 1
+    how: dict[str, Any] = {}
+    if connection.ca and not Path(connection.ca).is_file():
+        raise BadSetting(f"{connection.name}: there is no certificate {connection.ca}; ca=FILE names a PEM file")
+    if connection.tls:
+        how |= {"ca_certs": connection.ca} if connection.ca else {}
+        how |= {"ssl_assert_fingerprint": connection.fingerprint} if connection.fingerprint else {}
+    if connection.user is not None and connection.password is not None:
+        how["basic_auth"] = (connection.user, connection.password)
+    if connection.api_key:
+        how["api_key"] = connection.api_key
+    try:
+        return Elasticsearch(
+            [{"scheme": scheme, "host": host, "port": port} for host, port in connection.nodes],
+            request_timeout=connection.timeout,
+            connections_per_node=CONNECTIONS,
+            max_retries=len(connection.nodes) if several else 0,
+            retry_on_timeout=several,
+            retry_on_status=(502, 503, 504) if several else (),
+            **how,
+        )
+    except (ValueError, OSError) as error:
+        raise BadSetting(f"{connection.name}: {error}") from None

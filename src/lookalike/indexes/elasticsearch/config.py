@@ -1,0 +1,173 @@
+"""What an `elasticsearch://` URL says, read strictly."""
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from typing import Literal, cast
+
+from lookalike.errors import BadSetting
+from lookalike.indexes.address import Address
+from lookalike.indexes.elasticsearch.segments import MOST_TERMS, Plan, Segmentation, best_plan, published
+
+Mode = Literal["published", "guaranteed", "exact"]
+Routing = Literal["tenant", "id"]
+
+PORT = 9200
+LARGEST_RADIUS = 31
+"""Half of the bits is what unrelated codes differ by: up to there, segments let nearly every row through."""
+_MODES = ("published", "guaranteed", "exact")
+_OPTIONS = (
+    *("mode", "m", "radius", "rows", "segments", "shards", "replicas", "routing", "name", "timeout", "bulk_timeout"),
+    *("tls", "ca", "fingerprint", "api_key", "nodes"),
+    *("index", "id_attribute", "id_field", "prefix"),
+)
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """An index of somebody else's: its name, where a picture's document is found, and how our fields begin."""
+
+    index: str
+    id_attribute: str
+    id_field: str
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How the server is reached: `nodes` are (host, port); times in seconds."""
+
+    nodes: tuple[tuple[str, int], ...]
+    tls: bool
+    ca: str | None
+    fingerprint: str | None
+    user: str | None
+    password: str | None = field(repr=False)
+    api_key: str | None = field(repr=False)
+    timeout: int
+    bulk_timeout: int
+
+    @property
+    def name(self) -> str:
+        """As messages show it."""
+        return f"Elasticsearch at {', '.join(f'{host}:{port}' for host, port in self.nodes)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How hashes are kept and asked for. `replicas` None follows the number of nodes, none or one."""
+
+    connection: Connection
+    mode: Mode
+    plan: Plan
+    rows: int
+    shards: int
+    replicas: int | None
+    routing: Routing
+    first_name: str
+    name: str | None
+    existing: Existing | None
+
+
+def read_settings(url: str) -> Settings:
+    """Take a URL apart; raises BadSetting for what makes no sense."""
+    address = Address.parse(url)
+    address.only(*_OPTIONS)
+    mode = cast(Mode, address.text("mode", "published", among=_MODES))
+    rows = address.number("rows", 1_000_000, most=1 << 36)
+    return Settings(
+        connection=_connection(address),
+        mode=mode,
+        plan=_plan(address, mode, rows),
+        rows=rows,
+        shards=address.number("shards", 1, most=1024),
+        replicas=address.number("replicas", 1, least=0, most=100) if "replicas" in address.options else None,
+        routing=cast(Routing, address.text("routing", "tenant", among=("tenant", "id"))),
+        first_name=_checked(address, "the path", address.path.strip("/") or "lookalike"),
+        name=_checked(address, "name", address.options["name"]) if "name" in address.options else None,
+        existing=_existing(address),
+    )
+
+
+def _plan(address: Address, mode: Mode, rows: int) -> Plan:
+    for unread in ("radius", "rows", "segments") if mode == "published" else ("m",):
+        if unread not in address.options:
+            continue
+        raise BadSetting(f"{unread} of {address} means nothing in the mode {mode}")
+    if mode == "published":
+        return published(address.number("m", 5, most=8))
+    radius = address.number("radius", 7, least=0, most=LARGEST_RADIUS)
+    segments = address.number("segments", 4, least=2, most=16) if "segments" in address.options else None
+    plan = best_plan(radius, rows, None if segments is None else Segmentation(segments))
+    if plan is None:
+        raise BadSetting(
+            f"a radius of {radius} bits would take more than {MOST_TERMS} terms a search; choose a smaller one"
+        )
+    return plan
+
+
+def _connection(address: Address) -> Connection:
+    if not address.host:
+        raise BadSetting(f"{address} names no host; write elasticsearch://HOST:{PORT}")
+    nodes = [(address.host, address.port or PORT)]
+    for more in filter(None, address.text("nodes", "").split(",")):
+        host, _, port = more.strip().rpartition(":")
+        if not host or not port.isdigit() or not 0 < int(port) < 65536:
+            raise BadSetting(f"nodes of {address} are HOST:PORT, with commas between them, not {more!r}")
+        nodes.append((host.strip("[]"), int(port)))
+    key, password = address.options.get("api_key"), address.password
+    if key and address.user:
+        raise BadSetting(f"{address} gives a user and an API key; one of them is enough")
+    if (address.user is None) != (password is None):
+        raise BadSetting(f"{address} gives a user or a password; both are needed: elasticsearch://USER:PASSWORD@HOST")
+    ca, fingerprint = address.options.get("ca"), address.options.get("fingerprint")
+    secret = bool(key or address.user) and not all(_is_loopback(host) for host, _ in nodes)
+    tls = address.flag("tls", bool(ca or fingerprint or secret))
+    if not tls and (ca or fingerprint):
+        raise BadSetting(f"{address} names a certificate and says tls=false; drop one of them")
+    return Connection(
+        nodes=tuple(nodes),
+        tls=tls,
+        ca=ca,
+        fingerprint=fingerprint,
+        user=address.user,
+        password=password,
+        api_key=key,
+        timeout=address.number("timeout", 10, most=600),
+        bulk_timeout=address.number("bulk_timeout", 60, most=3600),
+    )
+
+
+def _existing(address: Address) -> Existing | None:
+    if "index" not in address.options:
+        for name in ("id_attribute", "id_field", "prefix"):
+            if name in address.options:
+                raise BadSetting(f"{name} of {address} goes with index=NAME, an index that is there already")
+        return None
+    for name in ("shards", "replicas", "routing", "name"):
+        if name in address.options:
+            raise BadSetting(f"{name} of {address} cannot be set: the index is there already")
+    attribute = address.options.get("id_attribute")
+    if not attribute:
+        raise BadSetting(
+            f"{address} needs id_attribute=NAME: the attribute of a picture that names its document in "
+            f"{address.options['index']}"
+        )
+    prefix = address.text("prefix", "lookalike_")
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]{0,40}_", prefix):
+        raise BadSetting(f"prefix of {address} is letters and digits with a _ at the end, not {prefix!r}")
+    return Existing(address.options["index"], attribute, address.text("id_field", "_id"), prefix)
+
+
+def _checked(address: Address, what: str, name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise BadSetting(f"{what} of {address} is lower-case letters, digits, - _ and ., not {name!r}")
+    return name
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

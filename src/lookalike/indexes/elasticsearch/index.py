@@ -1,0 +1,192 @@
+"""Hashes in Elasticsearch: generation 1 as it was published, with its guarantee stated, and two modes that give more.
+
+`published`: a row comes out if at least m of its 8 bytes equal the query's, and is ranked by Hamming distance; every
+row within 8 - m bits is found. `guaranteed`: every row within a radius that is chosen, and none beyond. `exact`:
+whatever is asked for, by reading all rows where no radius proves the answer. The mathematics is in `elastic_segments`.
+"""
+
+import math
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+from lookalike.errors import BadInput, BadSetting
+from lookalike.indexes.elasticsearch.client import Server
+from lookalike.indexes.elasticsearch.config import Settings, read_settings
+from lookalike.indexes.elasticsearch.external_index import ExistingIndex
+from lookalike.indexes.elasticsearch.managed_index import OwnIndex
+from lookalike.indexes.elasticsearch.paging import count_of
+from lookalike.indexes.elasticsearch.search import Search, scope_filters
+from lookalike.indexes.elasticsearch.segments import BITS
+from lookalike.indexes.elasticsearch.storage import Hashes, Place, codes_of, refresh
+from lookalike.indexes.row_table import check_query, check_rows
+from lookalike.indexes.validation import check_attributes
+from lookalike.types import Attributes, Features, FeatureSpec, Ids, Matches, Rows, Where
+
+_SIZE_HOLDS = 30.0  # seconds for which the number of rows is taken as known, to choose between two ways
+
+
+def open_index(spec: FeatureSpec, url: str, gallery: str) -> "ElasticIndex":
+    """The index of a gallery's hashes on a server, made where it is not there yet.
+
+    Raises BadSetting for options that make no sense, Unavailable where the server is down, FeatureMismatch where the
+    index holds other features.
+    """
+    settings = read_settings(url)
+    if spec.metric != "hamming" or spec.width * 8 != BITS:
+        raise BadSetting(
+            f"Elasticsearch holds {BITS}-bit hashes, not {spec.name} ({spec.metric}, {spec.width}); "
+            "choose another engine for it"
+        )
+    server = Server(settings.connection)
+    try:
+        place: Place = (ExistingIndex if settings.existing else OwnIndex)(server, spec, gallery, settings)
+    except BaseException:
+        server.close()
+        raise
+    return ElasticIndex(spec, place, settings)
+
+
+class ElasticIndex:
+    """An `Index` of 64-bit codes on a server. What this process wrote, it sees; others see it after a flush."""
+
+    def __init__(self, spec: FeatureSpec, place: Place, settings: Settings) -> None:
+        self._spec = spec
+        self._place = place
+        self._settings = settings
+        self._closed = False
+        self._writing = threading.RLock()
+        self._seeing = threading.Lock()
+        self._written = self._seen = 0  # numbers of writes: seen are those before the last refresh
+        self._rows, self._counted = 0, -math.inf
+
+    @property
+    def shared(self) -> bool:
+        """The rows live on a server."""
+        return True
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """What the rows are."""
+        return self._spec
+
+    @property
+    def sequence(self) -> int:
+        """The catalog's sequence number of the last flush, asked from the server."""
+        self._check_open()
+        return self._place.sequence()
+
+    def upsert(self, rows: Rows) -> None:
+        """Insert or replace rows; see `check_rows` for the errors.
+
+        A failure may leave some of them written: writing them again ends well, and nothing has to be undone.
+        """
+        ids, features, tenants = check_rows(self._spec, rows)
+        if rows.attributes is not None and len(rows.attributes) != len(ids):
+            raise BadInput(f"{len(ids)} ids and {len(rows.attributes)} attributes: give one of each")
+        with self._writing:
+            self._check_open()
+            if len(ids):
+                self._written += 1
+                self._place.write(Hashes(ids, codes_of(features), tenants, rows.attributes))
+                self._written += 1
+
+    def delete(self, ids: Ids) -> None:
+        """Forget these ids; unknown ones are passed over."""
+        gone = np.unique(np.asarray(ids, np.int64))
+        with self._writing:
+            self._check_open()
+            if len(gone):
+                self._written += 1
+                self._place.forget(gone)
+                self._written += 1
+
+    def update_attributes(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
+        """Change what filters see of rows that are there, by partial updates; unknown ids are passed over."""
+        wanted, owners = check_attributes(ids, tenants, attributes)
+        with self._writing:
+            self._check_open()
+            if len(wanted):
+                self._written += 1
+                self._place.update(wanted, owners, attributes)
+                self._written += 1
+
+    def search(
+        self,
+        queries: Features,
+        k: int,
+        *,
+        tenant: int | None = None,
+        where: Where | None = None,
+        max_distance: float | None = None,
+        fresh: bool = False,
+    ) -> Matches:
+        """The k nearest rows of each query, as far as the mode finds them; see `check_query` for the errors.
+
+        `fresh` changes nothing: a flush ends only when every copy of the data has seen it.
+        """
+        codes = codes_of(check_query(self._spec, queries, k, max_distance))
+        self._check_open()
+        search = Search(self._place, self._settings, codes, k, tenant, where, self._size)
+        self._see()
+        return search.run(BITS if max_distance is None else math.floor(min(max_distance, BITS)))
+
+    def count(self, tenant: int | None = None) -> int:
+        """How many rows there are."""
+        self._check_open()
+        self._see()
+        return count_of(self._place.table, scope_filters(self._place, tenant), self._place.routing(tenant))
+
+    def flush(self, sequence: int) -> None:
+        """Make everything so far durable and seen in all copies; then, and only then, store `sequence` with it."""
+        with self._writing:
+            self._check_open()
+            self._place.settle()
+            self._see(always=True)
+            self._place.store_sequence(sequence)
+
+    def clear(self) -> None:
+        """Forget every row."""
+        with self._writing:
+            self._check_open()
+            self._place.clear()
+            self._counted = -math.inf
+
+    @contextmanager
+    def rebuilding(self) -> Iterator["ElasticIndex"]:
+        """An empty index to fill; of our own one, searches go on in the old one until it is replaced at once."""
+        with self._writing:
+            self._check_open()
+            with self._place.rebuilding() as place:
+                yield ElasticIndex(self._spec, place, self._settings)
+            self._counted = -math.inf
+
+    def close(self) -> None:
+        """Close the connections."""
+        if not self._closed:
+            self._closed = True
+            self._place.server.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise BadInput(f"the {self._spec.name} index is closed")
+
+    def _see(self, *, always: bool = False) -> None:
+        """Have the server show what this process wrote; it would do so by itself within a second."""
+        if not always and self._seen == self._written:
+            return
+        with self._seeing:
+            written = self._written
+            if always or self._seen != written:
+                refresh(self._place.server, self._place.table.index, bulk=always)
+                self._seen = written
+
+    def _size(self) -> int:
+        """How many rows there are, roughly."""
+        if time.monotonic() > self._counted + _SIZE_HOLDS:
+            self._rows = count_of(self._place.table, self._place.filters(), None)
+            self._counted = time.monotonic()
+        return self._rows

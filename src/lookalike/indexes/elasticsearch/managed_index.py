@@ -1,0 +1,285 @@
+"""An index of our own: one for each gallery and encoder, behind an alias, so that another can take its place."""
+
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from elasticsearch import BadRequestError, NotFoundError
+
+from lookalike.errors import BadSetting, FeatureMismatch, LookalikeError
+from lookalike.indexes.elasticsearch.bulk import Operation, write
+from lookalike.indexes.elasticsearch.client import Server
+from lookalike.indexes.elasticsearch.config import Settings
+from lookalike.indexes.elasticsearch.paging import Table
+from lookalike.indexes.elasticsearch.segments import Segmentation
+from lookalike.indexes.elasticsearch.storage import UNSURE, Fields, Hashes, attributes_of, documents, refresh
+from lookalike.types import Attributes, FeatureSpec, Ids
+
+META = "lookalike"
+"""What we keep in the mapping's `_meta`: the spec, the segmentation, the sequence number."""
+_ALREADY = "resource_already_exists_exception"
+_ASKED = 5000
+
+JSON = dict[str, Any]
+log = logging.getLogger("lookalike")
+
+
+class OwnIndex:
+    """A `Place` behind an alias; the index itself has the alias' name and a number.
+
+    A document's `_id` is the catalog's id. With several shards a tenant's rows share one of them; a row that changes
+    its tenant is looked up first, so that it does not stay in the other shard too.
+    """
+
+    def __init__(
+        self, server: Server, spec: FeatureSpec, gallery: str, settings: Settings, *, alias: str | None = None
+    ) -> None:
+        self.server = server
+        self.fields = Fields()
+        self.segmentation = settings.plan.segmentation
+        self._spec = spec
+        self._gallery = gallery
+        self._settings = settings
+        self.alias = alias or settings.name or index_name(settings, spec, gallery)
+        if self._meta() is None:
+            self._create(max(self._numbers(), default=0) + 1, self.alias)
+        self._check(self._meta() or {})
+        self._shards = self._count_shards()
+        self.table = Table(server, self.alias, "id", "hash")
+
+    def filters(self) -> list[JSON]:
+        """All documents are ours."""
+        return []
+
+    def routing(self, tenant: int | None) -> str | None:
+        """The tenant's shard."""
+        return None if tenant is None or self._settings.routing == "id" else str(tenant)
+
+    def write(self, rows: Hashes) -> None:
+        """Put rows in; those that were in another tenant's shard are deleted there."""
+        tenants = rows.tenants.tolist()
+        ids = rows.ids.tolist()
+        by_tenant = self._settings.routing == "tenant"
+        operations: list[Operation] = []
+        if by_tenant and self._shards > 1:
+            now = dict(zip(ids, tenants, strict=True))
+            operations = [_deletion(id_, tenant) for id_, tenant in self._placed(rows.ids) if tenant != str(now[id_])]
+        head = '{"index":{"_id":"%d","routing":"%d"}}' if by_tenant else '{"index":{"_id":"%d"}}'
+        names = zip(ids, tenants, strict=True) if by_tenant else ((id_,) for id_ in ids)
+        heads = [head % name for name in names]
+        operations += zip(heads, documents(rows, self.fields, self.segmentation), strict=True)
+        write(self.server, self.alias, operations, alias=True)
+
+    def update(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
+        """Change the attributes of documents, each in its tenant's shard."""
+        head = '{"update":{"_id":"%d","retry_on_conflict":3}}'
+        if self._settings.routing == "tenant":
+            head = '{"update":{"_id":"%d","routing":"%d","retry_on_conflict":3}}'
+            heads = [head % pair for pair in zip(ids.tolist(), tenants.tolist(), strict=True)]
+        else:
+            heads = [head % id_ for id_ in ids.tolist()]
+        operations = list(zip(heads, attributes_of(attributes, self.fields), strict=True))
+        write(self.server, self.alias, operations, alias=True)
+
+    def forget(self, ids: Ids) -> None:
+        """Delete documents, wherever they are."""
+        if self._settings.routing == "id" or self._shards == 1:
+            operations = [_deletion(id_, None) for id_ in ids.tolist()]
+        else:
+            operations = [_deletion(id_, tenant) for id_, tenant in self._placed(ids)]
+        write(self.server, self.alias, operations, alias=True)
+
+    def sequence(self) -> int:
+        """From the mapping, where it goes with the index into snapshots and copies."""
+        return int((self._meta() or {}).get("sequence", 0))
+
+    def store_sequence(self, sequence: int) -> None:
+        """Into the mapping."""
+        meta = {**(self._meta() or {}), "sequence": sequence}
+        self.server.ask(lambda client: client.indices.put_mapping(index=self.alias, meta={META: meta}), bulk=True)
+
+    def settle(self) -> None:
+        """Nothing to do: the index was made so that every write is on disk before it is acknowledged."""
+
+    def clear(self) -> None:
+        """Put an empty index in this one's place."""
+        with self.rebuilding():
+            pass
+
+    @contextmanager
+    def rebuilding(self) -> Iterator["OwnIndex"]:
+        """A new index under an alias of its own; the old one is deleted once the alias has moved."""
+        numbers = self._numbers()
+        current = self._concrete(self.alias)
+        for number in numbers:
+            if self._numbered(number) != current:
+                log.warning("deleting %s, which was never finished", self._numbered(number))
+                self._drop(self._numbered(number))
+        building = f"{self.alias}-building"
+        new = self._create(max(numbers, default=0) + 1, building, refresh_interval="-1")
+        try:
+            place = OwnIndex(self.server, self._spec, self._gallery, self._settings, alias=building)
+            yield place
+            self.server.ask(
+                lambda client: client.indices.put_settings(index=new, settings={"index.refresh_interval": None}),
+                bulk=True,
+            )
+            refresh(self.server, new)
+            self._switch(new, current)
+        except BaseException:
+            self._leave(new)
+            raise
+        if current is not None:
+            self._leave(current)
+
+    def _switch(self, new: str, current: str | None) -> None:
+        actions: list[JSON] = [
+            {"add": {"index": new, "alias": self.alias, "is_write_index": True}},
+            {"remove": {"index": new, "alias": f"{self.alias}-building"}},
+        ]
+        if current is not None:
+            actions.append({"remove": {"index": current, "alias": self.alias}})
+        self.server.ask(lambda client: client.indices.update_aliases(actions=actions), bulk=True)
+
+    def _create(self, number: int, alias: str, **more: object) -> str:
+        """Make an index; if another process was quicker, its index is as good."""
+        name = self._numbered(number)
+        settings = self._settings
+        replicas: JSON = {"number_of_replicas": settings.replicas, "auto_expand_replicas": False}
+        if settings.replicas is None:
+            replicas = {"auto_expand_replicas": "0-1"}
+        meta = {
+            "gallery": self._gallery,
+            "name": self._spec.name,
+            "fingerprint": self._spec.fingerprint,
+            "segments": self.segmentation.count,
+            "sequence": 0,
+        }
+
+        def request(client: Any) -> None:
+            try:
+                client.indices.create(
+                    index=name,
+                    aliases={alias: {"is_write_index": True}},
+                    settings={
+                        "number_of_shards": settings.shards,
+                        "translog.durability": "request",
+                        **replicas,
+                        **more,
+                    },
+                    mappings={"dynamic": "strict", "_meta": {META: meta}, "properties": self.fields.mapping()},
+                    timeout=f"{UNSURE:.0f}s",
+                )
+            except BadRequestError as error:
+                if error.error != _ALREADY:
+                    raise
+
+        self.server.ask(request, bulk=True)
+        return name
+
+    def _meta(self) -> JSON | None:
+        """What we keep in the mapping; None where there is no index."""
+
+        def request(client: Any) -> JSON | None:
+            try:
+                return dict(client.indices.get_mapping(index=self.alias, filter_path="*.mappings._meta"))
+            except NotFoundError:
+                return None
+
+        found = self.server.ask(request)
+        if found is None:
+            return None
+        if len(found) != 1 or META not in next(iter(found.values()))["mappings"]["_meta"]:
+            raise BadSetting(f"{self.alias} at {self.server.name} is not an index of ours; choose another name")
+        meta: JSON = next(iter(found.values()))["mappings"]["_meta"][META]
+        return meta
+
+    def _check(self, meta: JSON) -> None:
+        here, there = self._spec.fingerprint, meta.get("fingerprint")
+        if (meta.get("name"), there) != (self._spec.name, here):
+            raise FeatureMismatch(
+                f"{self.alias} at {self.server.name} holds features of {meta.get('name')} {there}, "
+                f"not of {self._spec.name} {here}; name another index, or delete it"
+            )
+        if meta.get("segments") != self.segmentation.count:
+            raise FeatureMismatch(
+                f"{self.alias} at {self.server.name} holds hashes in {meta.get('segments')} segments, and this mode "
+                f"needs {self.segmentation.count}; name another index, or delete it"
+            )
+
+    def _placed(self, ids: Ids) -> list[tuple[int, str]]:
+        """Where documents with these ids are: id and tenant of each, more than one where a move was cut short."""
+        refresh(self.server, self.alias)
+        found: list[tuple[int, str]] = []
+        for start in range(0, len(ids), _ASKED):
+            part = ids[start : start + _ASKED].tolist()
+            answer = self.server.ask(
+                lambda client, part=part: client.search(  # type: ignore[misc]
+                    index=self.alias,
+                    query={"terms": {"id": part}},
+                    docvalue_fields=["id", "tenant"],
+                    source=False,
+                    stored_fields="_none_",
+                    size=2 * _ASKED,
+                    allow_partial_search_results=False,
+                    filter_path="hits.hits.fields",
+                ),
+                bulk=True,
+            )
+            hits = answer.get("hits", {}).get("hits", ())
+            found += [(int(hit["fields"]["id"][0]), hit["fields"]["tenant"][0]) for hit in hits]
+        return found
+
+    def _numbers(self) -> list[int]:
+        """The numbers of the indexes that belong to this alias, ascending."""
+        answer = self.server.ask(
+            lambda client: client.indices.get_alias(index=f"{self.alias}-*", expand_wildcards="all")
+        )
+        matches = (re.fullmatch(rf"{re.escape(self.alias)}-(\d{{6}})", name) for name in answer)
+        return sorted(int(match[1]) for match in matches if match)
+
+    def _numbered(self, number: int) -> str:
+        return f"{self.alias}-{number:06d}"
+
+    def _concrete(self, alias: str) -> str | None:
+        """The index behind an alias."""
+
+        def request(client: Any) -> list[str]:
+            try:
+                return list(client.indices.get_alias(name=alias))
+            except NotFoundError:
+                return []
+
+        return next(iter(self.server.ask(request)), None)
+
+    def _drop(self, name: str) -> None:
+        self.server.ask(lambda client: client.indices.delete(index=name, ignore_unavailable=True), bulk=True)
+
+    def _leave(self, name: str) -> None:
+        """Delete an index that nobody needs any more; if that fails, the next rebuilding does it."""
+        try:
+            self._drop(name)
+        except LookalikeError as error:
+            log.warning("%s stays behind, and goes at the next rebuilding: %s", name, error)
+
+    def _count_shards(self) -> int:
+        answer = self.server.ask(
+            lambda client: client.indices.get_settings(index=self.alias, name="index.number_of_shards")
+        )
+        return int(next(iter(answer.values()))["settings"]["index"]["number_of_shards"])
+
+
+def index_name(settings: Settings, spec: FeatureSpec, gallery: str) -> str:
+    """`lookalike-GALLERY-PIPELINE-FINGERPRINT`, and the segmentation where it is not the published one."""
+    segmentation = settings.plan.segmentation
+    parts = [settings.first_name, gallery, spec.name, spec.fingerprint[:12]]
+    if segmentation != Segmentation(8):
+        parts.append(segmentation.name)
+    return "-".join(re.sub(r"[^a-z0-9_.-]+", "_", part.lower()) for part in parts)
+
+
+def _deletion(id_: int, tenant: object) -> Operation:
+    routing = "" if tenant is None else f',"routing":"{tenant}"'
+    return (f'{{"delete":{{"_id":"{id_}"{routing}}}}}',)

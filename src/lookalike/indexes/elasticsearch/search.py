@@ -1,0 +1,162 @@
+"""One search in Elasticsearch: which rows are asked for, how they are ranked, and when all must be read."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.distances import Distances, merge, nearest, top_k
+from lookalike.errors import UnsupportedQuery
+from lookalike.indexes.elasticsearch.config import Settings
+from lookalike.indexes.elasticsearch.filters import filters_of
+from lookalike.indexes.elasticsearch.paging import FIRST, Pairs, all_of, pages_of
+from lookalike.indexes.elasticsearch.segments import CANDIDATE, Codes, Plan, best_plan, expected
+from lookalike.indexes.elasticsearch.storage import Place
+from lookalike.types import EVERYTHING, Ids, Matches, Where
+
+ENGINE = "elasticsearch"
+"""The name of the engine in `Where.native`."""
+PUSHED_IDS = 4096
+"""Ids of a filter that travel with a search; more are looked up in what comes out."""
+
+JSON = dict[str, Any]
+
+
+def scope_filters(place: Place, tenant: int | None) -> list[JSON]:
+    """What a row must be to count: ours, and the tenant's."""
+    mine = [] if tenant is None else [{"term": {place.fields["tenant"]: str(tenant)}}]
+    return [*place.filters(), *mine]
+
+
+class Search:
+    """A batch of queries with one scope. `size` gives the number of rows, to choose between two ways that both do."""
+
+    def __init__(
+        self,
+        place: Place,
+        settings: Settings,
+        codes: Codes,
+        k: int,
+        tenant: int | None,
+        where: Where | None,
+        size: Callable[[], int],
+    ) -> None:
+        self._place = place
+        self._settings = settings
+        self._codes = codes
+        self._k = k
+        self._size = size
+        self._routing = place.routing(tenant)
+        self._filters, self._ids = scope_filters(place, tenant), None
+        if where is not None:
+            more, self._ids = _translated(place, where)
+            self._filters += more
+
+    def run(self, radius: int) -> Matches:
+        """The answer within `radius` bits, as far as the mode goes."""
+        mode, plan = self._settings.mode, self._settings.plan
+        promised = EVERYTHING if mode == "exact" else float(plan.radius)
+        if not len(self._codes) or radius < 0 or (self._ids is not None and not len(self._ids)):
+            return Matches(*_nothing(len(self._codes), self._k), promised)
+        if mode == "published":
+            return Matches(*self._asked(self._codes, plan, radius), promised)
+        if mode == "guaranteed":
+            return Matches(
+                *self._asked(self._codes, self._plan(min(radius, plan.radius)), min(radius, plan.radius)), promised
+            )
+        return Matches(*self._exact(radius), promised)
+
+    def _exact(self, radius: int) -> tuple[Ids, Distances]:
+        """Ask within a radius; read all rows for the queries that it proves nothing about, or where that costs less."""
+        within = radius if radius <= self._settings.plan.radius else self._settings.plan.radius
+        plan = self._plan(within)
+        rows = self._size()
+        if len(self._codes) * plan.cost(rows) >= CANDIDATE * rows:
+            return self._scanned(self._codes, radius)
+        ids, distances = self._asked(self._codes, plan, within)
+        if radius > within:
+            left = np.flatnonzero(~(distances[:, -1] <= within))
+            if len(left):
+                ids[left], distances[left] = self._scanned(self._codes[left], radius)
+        return ids, distances
+
+    def _plan(self, radius: int) -> Plan:
+        """The cheapest plan for a radius in the segments that there are."""
+        plan = best_plan(radius, self._settings.rows, self._place.segmentation)
+        return plan or self._settings.plan
+
+    def _asked(self, codes: Codes, plan: Plan, radius: int) -> tuple[Ids, Distances]:
+        """What the segments bring, compared bit by bit."""
+        searches = [[*self._filters, self._segments(code, plan)] for code in codes.tolist()]
+        first = max(FIRST, math.ceil(1.5 * expected(plan, self._settings.rows)))
+        found = [self._kept(pairs) for pairs in all_of(self._place.table, searches, self._routing, first)]
+        query = np.repeat(np.arange(len(codes)), [len(pairs) for pairs in found])
+        ids, stored = _columns(found)
+        bits = np.bitwise_count(stored ^ codes[query])
+        near = bits <= radius
+        return top_k(query[near], ids[near], bits[near].astype(np.float32), len(codes), self._k)
+
+    def _segments(self, code: int, plan: Plan) -> JSON:
+        """The rule of a plan as a query: the article's `should` terms with `minimum_should_match`."""
+        field = self._place.fields["segments"]
+        terms = self._place.segmentation.terms(code, plan)
+        if plan.at_least == 1:
+            return {"terms": {field: [term for segment in terms for term in segment]}}
+        should = [
+            {"term": {field: segment[0]}} if len(segment) == 1 else {"terms": {field: segment}} for segment in terms
+        ]
+        return {"bool": {"should": should, "minimum_should_match": plan.at_least}}
+
+    def _scanned(self, codes: Codes, radius: int) -> tuple[Ids, Distances]:
+        """All rows in scope, page by page, compared with all queries at once."""
+        queries = _bytes(codes)
+        best = Matches(*_nothing(len(codes), self._k), EVERYTHING)
+        for page in pages_of(self._place.table, self._filters, self._routing):
+            ids, stored = _columns([self._kept(page)])
+            near = nearest("hamming", queries, _bytes(stored), ids, self._k, max_distance=float(radius))
+            best = merge(best, near, self._k)
+        return best.ids, best.distances
+
+    def _kept(self, pairs: Pairs) -> Pairs:
+        """Without a row that is in two places while it moves, and without what a long list of ids leaves out."""
+        if len(pairs) < 2 and self._ids is None:
+            return pairs
+        ids = pairs[:, 0]
+        keep = np.ones(len(pairs), np.bool_)
+        keep[1:] = ids[1:] != ids[:-1]
+        if self._ids is not None and len(pairs):
+            place = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
+            keep &= self._ids[place] == ids
+        return pairs if keep.all() else pairs[keep]
+
+
+def _translated(place: Place, where: Where) -> tuple[list[JSON], Ids | None]:
+    """A filter in Elasticsearch's words; and the ids that pass, where only the catalog can tell."""
+    if unknown := [engine for engine in where.native if engine != ENGINE]:
+        raise UnsupportedQuery(f"this index is in Elasticsearch: it cannot filter in the words of {', '.join(unknown)}")
+    native = where.native.get(ENGINE)
+    if native is not None and not (isinstance(native, dict) and native):
+        raise UnsupportedQuery('a filter for Elasticsearch is a query in its own JSON, such as {"match": {...}}')
+    asked = [] if native is None else [native]
+    filters = filters_of(where.conditions, place.fields["attributes"]) if where.conditions or asked else None
+    if filters is not None:
+        return filters + asked, None
+    ids = np.unique(np.asarray(where.ids(), np.int64))
+    if len(ids) <= PUSHED_IDS:
+        asked.append({"terms": {place.fields["id"]: ids.tolist()}})
+    return asked, ids
+
+
+def _columns(found: Sequence[Pairs]) -> tuple[Ids, Codes]:
+    pairs = found[0] if len(found) == 1 else np.concatenate(found)
+    return pairs[:, 0].copy(), pairs[:, 1].copy().view(np.uint64)
+
+
+def _bytes(codes: Codes) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(codes.astype("<u8")).view(np.uint8).reshape(-1, 8)
+
+
+def _nothing(queries: int, k: int) -> tuple[Ids, Distances]:
+    return np.full((queries, k), -1, np.int64), np.full((queries, k), np.inf, np.float32)

@@ -1,0 +1,1 @@
+"""Graph index (HNSW, faiss) of vectors, in this process."""

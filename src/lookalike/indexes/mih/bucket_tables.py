@@ -1,0 +1,174 @@
+"""Four bucket-sorted tables over 64-bit codes: every code within a radius, by looking into few buckets.
+
+Codes and row numbers lie bucket after bucket, table after table, so a bucket is one contiguous piece: a search joins
+the pieces it needs, and XORs and counts bits once over all of them.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.indexes.mih.probing import (
+    BUCKETS,
+    FLIPS,
+    LARGEST_RADIUS,
+    SEGMENT_BITS,
+    TABLES,
+    WITHIN,
+    Numbers,
+    Probes,
+    even_probes,
+    own_buckets,
+    probes,
+    sharings,
+)
+
+Codes = NDArray[np.uint64]
+RowNumbers = NDArray[np.uint32]
+Bits = NDArray[np.uint8]
+
+# What the parts of a search cost, in nanoseconds; measured by `python -m benchmarks.mih --costs`, only ratios matter.
+SCAN = 1.0
+"""A row of a scan."""
+CANDIDATE = 2.0
+"""A row of a bucket that is looked into."""
+PROBE = 450.0
+"""A bucket that is looked into, with the cache misses that come with it."""
+_CHEAP = 60_000.0  # a plan below this is not worth improving: the improvement costs as much
+
+_SHARINGS_END = np.array(WITHIN) - 1
+_JOIN = 1 << 20  # candidates joined at a time: 8 MB
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """The pieces `first[i]:last[i]` of the tables that hold every code within the radius; `cost` in nanoseconds."""
+
+    first: Numbers
+    last: Numbers
+    cost: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tables:
+    """`codes` and `rows` (4 n,), ordered by bucket; bucket b of all 4 x 65,536 is the piece `starts[b]:starts[b + 1]`.
+
+    12 bytes a code and table: 48 bytes a code, and 2 MB for `starts`.
+    """
+
+    starts: Numbers
+    codes: Codes
+    rows: RowNumbers
+
+    @classmethod
+    def build(cls, codes: Codes) -> "Tables":
+        """Sort codes into the tables: a radix sort and a gather each, about 4 million codes a second."""
+        count = len(codes)
+        starts = np.zeros(TABLES * BUCKETS + 1, np.int64)
+        sorted_codes = np.empty(TABLES * count, np.uint64)
+        rows = np.empty(TABLES * count, np.uint32)
+        for table in range(TABLES):
+            segment = (codes >> np.uint64(SEGMENT_BITS * table)).astype(np.uint16)
+            order = np.argsort(segment, kind="stable")
+            piece = slice(table * count, (table + 1) * count)
+            rows[piece] = order
+            np.take(codes, order, out=sorted_codes[piece])
+            sizes = np.bincount(segment, minlength=BUCKETS)
+            starts[table * BUCKETS + 1 : (table + 1) * BUCKETS + 1] = table * count + np.cumsum(sizes)
+        return cls(starts, sorted_codes, rows)
+
+    def plan(self, code: int, radius: int, budget: float) -> Plan | None:
+        """The cheapest way found to see every code within `radius` bits; None where scanning (`budget`) is cheaper."""
+        if radius > LARGEST_RADIUS:
+            return None
+        even = even_probes(radius)
+        if len(even.flips) * PROBE > budget:
+            return None
+        own = own_buckets(code)
+        plan = self._priced(even, own)
+        if plan.cost > _CHEAP:
+            plan = min(plan, self._priced(self._best_probes(own, radius), own), key=lambda each: each.cost)
+        return plan if plan.cost <= budget else None
+
+    def plan_equal(self, code: int) -> Plan:
+        """See every code that has at least one segment in common."""
+        return self._priced(even_probes(TABLES - 1), own_buckets(code))
+
+    def within(self, plan: Plan, code: np.uint64, radius: int, equal_bytes: int = 0) -> tuple[RowNumbers, Bits]:
+        """The rows within `radius` bits among those that the plan sees, ascending, and their distances.
+
+        With `equal_bytes`, only codes that have at least so many bytes in common with `code`.
+        """
+        sizes = plan.last - plan.first
+        ends = np.cumsum(sizes)
+        rows: list[NDArray[Any]] = []
+        distances: list[NDArray[Any]] = []
+        for begin, end in _groups(ends):
+            offset = ends[begin - 1] if begin else 0
+            pieces = zip(plan.first[begin:end].tolist(), plan.last[begin:end].tolist(), strict=True)
+            differing = np.concatenate([self.codes[first:last] for first, last in pieces])
+            np.bitwise_xor(differing, code, out=differing)
+            bits = np.bitwise_count(differing)
+            near = (bits <= radius).nonzero()[0]
+            if equal_bytes and len(near):
+                near = near[count_equal_bytes(differing[near]) >= equal_bytes]
+            if len(near):
+                at = near + offset
+                piece = np.searchsorted(ends, at, side="right")
+                rows.append(self.rows[plan.last[piece] - (ends[piece] - at)])
+                distances.append(bits[near])
+        return _once(rows, distances)
+
+    def _priced(self, chosen: Probes, own: Numbers) -> Plan:
+        buckets = chosen.buckets(own)
+        first, last = self.starts[buckets], self.starts[buckets + 1]
+        return Plan(first, last, PROBE * len(buckets) + CANDIDATE * float((last - first).sum()))
+
+    def _best_probes(self, own: Numbers, radius: int) -> Probes:
+        """Share the radius so that crowded buckets are avoided: price each table at each radius, try every sharing."""
+        largest = min(radius // TABLES + 2, len(WITHIN))
+        buckets = own[:, None] ^ FLIPS[None, : WITHIN[largest - 1]]
+        sizes = self.starts[buckets + 1] - self.starts[buckets]
+        seen = np.cumsum(sizes, axis=1)[:, _SHARINGS_END[:largest]]
+        price = np.zeros((TABLES, largest + 1))
+        price[:, 1:] = CANDIDATE * seen + PROBE * np.array(WITHIN[:largest])
+        ways = sharings(radius)
+        ways = ways[(ways <= largest).all(axis=1)]
+        total = price[np.arange(TABLES), ways].sum(axis=1)
+        return probes(tuple(ways[total.argmin()].tolist()))
+
+
+def count_equal_bytes(differing: Codes) -> NDArray[np.intp]:
+    """How many of the eight bytes are zero, of XORed codes `(n,)`."""
+    equal: NDArray[np.intp] = (differing.view(np.uint8).reshape(-1, 8) == 0).sum(axis=1)
+    return equal
+
+
+def _groups(ends: Numbers) -> list[tuple[int, int]]:
+    """Cut the pieces into groups of at most `_JOIN` codes, or of one piece."""
+    if not len(ends) or ends[-1] <= _JOIN:
+        return [(0, len(ends))] if len(ends) and ends[-1] else []
+    groups = []
+    begin = 0
+    while begin < len(ends):
+        taken = ends[begin - 1] if begin else 0
+        end = max(begin + 1, int(np.searchsorted(ends, taken + _JOIN, side="right")))
+        groups.append((begin, end))
+        begin = end
+    return groups
+
+
+def _once(rows: list[NDArray[Any]], distances: list[NDArray[Any]]) -> tuple[RowNumbers, Bits]:
+    """Join, order by row, and drop what several tables have found."""
+    if not rows:
+        return np.empty(0, np.uint32), np.empty(0, np.uint8)
+    found = rows[0] if len(rows) == 1 else np.concatenate(rows)
+    bits = distances[0] if len(distances) == 1 else np.concatenate(distances)
+    if len(found) > 1:
+        order = found.argsort(kind="stable")
+        found, bits = found[order], bits[order]
+        first = np.concatenate([[True], found[1:] != found[:-1]])
+        found, bits = found[first], bits[first]
+    return found, bits

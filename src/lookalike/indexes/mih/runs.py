@@ -1,0 +1,270 @@
+"""The parts that a multi-index hashing index is made of: large sorted runs, and a small buffer of the newest rows."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.indexes.mih.bucket_tables import SCAN, Codes, Plan, RowNumbers, Tables, count_equal_bytes
+from lookalike.indexes.mih.top_k import Bits, Nearest, Scope, found_in
+from lookalike.types import Ids
+
+PICK = 5.0
+"""Scanning one row of a list of row numbers, in nanoseconds (see `mih_tables.SCAN`)."""
+LOOK_UP = 150.0
+"""Finding the row of one id, in nanoseconds."""
+_BLOCK = 1 << 15  # rows scanned at a time: 256 KB, they stay in the cache while all queries pass over them
+_ABREAST = 8  # queries compared at a time: few long calls of numpy hinder other threads less than many short ones
+
+Picked = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tenants:
+    """Which row belongs to whom. `names` are the tenants, ascending; the rest is empty where there is but one.
+
+    `of` (n,) is each row's place in `names`; `rows` (n,) lists the rows tenant by tenant, `starts` where each begins:
+    8 bytes a code where there are several tenants, none where there is one.
+    """
+
+    names: Ids
+    of: RowNumbers
+    rows: RowNumbers
+    starts: Ids
+
+    @classmethod
+    def build(cls, tenants: Ids) -> "Tenants":
+        """From the tenant of each row, (n,)."""
+        nothing = np.empty(0, np.uint32)
+        if len(tenants) and (tenants == tenants[0]).all():
+            return cls(tenants[:1].copy(), nothing, nothing, np.array([0, len(tenants)]))
+        names, of, counts = np.unique(tenants, return_inverse=True, return_counts=True)
+        rows = np.argsort(of, kind="stable").astype(np.uint32)
+        return cls(names, of.astype(np.uint32), rows, np.concatenate([[0], np.cumsum(counts)]))
+
+    def place(self, tenant: int) -> int | None:
+        """The place of a tenant in `names`; None for one without rows."""
+        place = int(np.searchsorted(self.names, tenant))
+        return place if place < len(self.names) and self.names[place] == tenant else None
+
+    def among(self, rows: Picked, tenant: int) -> NDArray[np.bool_]:
+        """Which of these rows are the tenant's."""
+        place = self.place(tenant)
+        if place is None or not len(self.of):
+            return np.full(len(rows), place is not None)
+        same: NDArray[np.bool_] = self.of[rows] == place
+        return same
+
+    def only(self, tenant: int) -> bool:
+        """Whether every row is the tenant's."""
+        return len(self.names) == 1 and bool(self.names[0] == tenant)
+
+    def count(self, tenant: int) -> int:
+        """How many rows the tenant has."""
+        place = self.place(tenant)
+        return 0 if place is None else int(self.starts[place + 1] - self.starts[place])
+
+    def of_each(self, count: int) -> Ids:
+        """The tenant of every row, (n,)."""
+        return self.names[self.of] if len(self.of) else np.repeat(self.names[:1], count)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """Rows that no longer change, ordered by id, with their tables. `dead` lists the deleted rows, ascending.
+
+    64 bytes a code (8 id, 8 code, 48 tables), 72 where there are several tenants, and 2 MB.
+    """
+
+    number: int
+    ids: Ids
+    codes: Codes
+    tables: Tables
+    tenants: Tenants
+    dead: Picked
+
+    @classmethod
+    def build(cls, number: int, ids: Ids, codes: Codes, tenants: Ids) -> "Run":
+        """Of rows in any order, ids unique; arrays that are in order already are kept, not copied."""
+        if (ids[1:] < ids[:-1]).any():
+            order = np.argsort(ids)
+            ids, codes, tenants = ids[order], codes[order], tenants[order]
+        return cls(number, ids, codes, Tables.build(codes), Tenants.build(tenants), np.empty(0, np.int64))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def alive(self) -> tuple[Ids, Codes, Ids]:
+        """Ids, codes and tenants of the rows that were not deleted."""
+        arrays = self.ids, self.codes, self.tenants.of_each(len(self))
+        if not len(self.dead):
+            return arrays
+        keep = np.ones(len(self), np.bool_)
+        keep[self.dead] = False
+        return arrays[0][keep], arrays[1][keep], arrays[2][keep]
+
+    def count(self, tenant: int | None) -> int:
+        """How many rows are alive."""
+        if tenant is None:
+            return len(self) - len(self.dead)
+        return self.tenants.count(tenant) - int(self.tenants.among(self.dead, tenant).sum())
+
+    def without(self, ids: Ids) -> "Run":
+        """The same run with these ids deleted (sorted; those it does not hold are passed over)."""
+        rows = self._rows_of(ids)
+        if len(self.dead):
+            rows = rows[~found_in(rows, self.dead)]
+        if not len(rows):
+            return self
+        return replace(self, dead=np.insert(self.dead, np.searchsorted(self.dead, rows), rows))
+
+    def scan_cost(self, scope: Scope) -> float:
+        """What scanning costs, in nanoseconds, in the cheapest way (see `_pick`)."""
+        return min(cost for cost, _ in self._ways(scope))
+
+    def probe(self, plan: Plan, code: np.uint64, nearest: Nearest, radius: int, scope: Scope) -> None:
+        """Add what the plan finds within `radius`."""
+        rows, distances = self.tables.within(plan, code, radius, scope.equal_bytes)
+        if len(rows):
+            keep = self._admitted(rows, scope)
+            if keep is not None:
+                rows, distances = rows[keep], distances[keep]
+            nearest.add(distances, self.ids[rows])
+
+    def scan(self, codes: Sequence[np.uint64], nearest: Sequence[Nearest], scope: Scope) -> None:
+        """Compare every row that can count with every query, a block at a time."""
+        picked = self._pick(scope)
+        count = len(self) if picked is None else len(picked)
+        for start in range(0, count, _BLOCK):
+            rows = None if picked is None else picked[start : start + _BLOCK]
+            block = self.codes[start : start + _BLOCK] if rows is None else self.codes[rows]
+            for best, near, distances in compare(block, codes, nearest, scope.equal_bytes):
+                hits = near + start if rows is None else rows[near]
+                keep = self._admitted(hits, scope)
+                if keep is not None:
+                    hits, distances = hits[keep], distances[keep]
+                best.add(distances, self.ids[hits])
+
+    def _ways(self, scope: Scope) -> list[tuple[float, str]]:
+        ways = [(SCAN * len(self), "all")]
+        if scope.tenant is not None and len(self.tenants.of):
+            ways.append((PICK * self.tenants.count(scope.tenant), "tenant"))
+        if scope.tenant is not None and self.tenants.place(scope.tenant) is None:
+            ways.append((0.0, "none"))
+        if scope.allowed is not None:
+            ways.append(((LOOK_UP + PICK) * len(scope.allowed), "allowed"))
+        return ways
+
+    def _pick(self, scope: Scope) -> Picked | None:
+        """The rows to scan, in the cheapest way: None for all of them."""
+        way = min(self._ways(scope))[1]
+        if way == "all":
+            return None
+        if way == "none":
+            return np.empty(0, np.int64)
+        if way == "allowed":
+            assert scope.allowed is not None
+            return self._rows_of(scope.allowed)
+        assert scope.tenant is not None
+        place = self.tenants.place(scope.tenant)
+        assert place is not None
+        return self.tenants.rows[self.tenants.starts[place] : self.tenants.starts[place + 1]]
+
+    def _rows_of(self, ids: Ids) -> Picked:
+        if not len(self) or not len(ids) or ids[0] > self.ids[-1] or ids[-1] < self.ids[0]:
+            return np.empty(0, np.int64)
+        rows = np.searchsorted(self.ids, ids)
+        rows[rows == len(self)] = 0
+        found: Picked = rows[self.ids[rows] == ids]
+        return found
+
+    def _admitted(self, rows: Picked, scope: Scope) -> NDArray[np.bool_] | None:
+        """Which of these rows count; None for all."""
+        keep = None
+        if len(self.dead):
+            keep = ~found_in(rows, self.dead)
+        if scope.tenant is not None and not self.tenants.only(scope.tenant):
+            own = self.tenants.among(rows, scope.tenant)
+            keep = own if keep is None else keep & own
+        if scope.allowed is not None:
+            allowed = scope.admits(self.ids[rows])
+            keep = allowed if keep is None else keep & allowed
+        return keep
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fresh:
+    """The newest rows, in the order they came, always scanned.
+
+    The writer appends behind `count`, where the readers of an older state never look.
+    """
+
+    ids: Ids
+    codes: Codes
+    tenants: Ids
+    alive: NDArray[np.bool_]
+    count: int
+
+    @classmethod
+    def empty(cls, room: int) -> "Fresh":
+        """With room for so many rows: 25 bytes each."""
+        return cls(
+            np.empty(room, np.int64), np.empty(room, np.uint64), np.empty(room, np.int64), np.ones(room, bool), 0
+        )
+
+    def with_rows(self, ids: Ids, codes: Codes, tenants: Ids) -> "Fresh":
+        """With these rows appended; there must be room."""
+        end = self.count + len(ids)
+        piece = slice(self.count, end)
+        self.ids[piece], self.codes[piece], self.tenants[piece] = ids, codes, tenants
+        return replace(self, count=end)
+
+    def without(self, rows: Sequence[int] | Picked) -> "Fresh":
+        """With these rows deleted; the readers of an older state keep what they had."""
+        alive = self.alive.copy()
+        alive[rows] = False
+        return replace(self, alive=alive)
+
+    def rows(self) -> tuple[Ids, Codes, Ids]:
+        """Ids, codes and tenants of the rows that were not deleted."""
+        keep = np.flatnonzero(self.alive[: self.count])
+        return self.ids[keep], self.codes[keep], self.tenants[keep]
+
+    def live(self, tenant: int | None) -> int:
+        """How many rows are alive."""
+        alive = self.alive[: self.count]
+        return int(alive.sum() if tenant is None else (alive & (self.tenants[: self.count] == tenant)).sum())
+
+    def scan(self, codes: Sequence[np.uint64], nearest: Sequence[Nearest], scope: Scope) -> None:
+        """Compare every row with every query."""
+        for best, near, distances in compare(self.codes[: self.count], codes, nearest, scope.equal_bytes):
+            keep = self.alive[near]
+            if scope.tenant is not None:
+                keep &= self.tenants[near] == scope.tenant
+            ids = self.ids[near]
+            if scope.allowed is not None:
+                keep &= scope.admits(ids)
+            best.add(distances[keep], ids[keep])
+
+
+def compare(
+    rows: Codes, codes: Sequence[np.uint64], nearest: Sequence[Nearest], equal_bytes: int
+) -> Iterator[tuple[Nearest, Picked, Bits]]:
+    """For each query: which rows lie within its radius (and have so many equal bytes), if any, and their distances."""
+    for first in range(0, len(codes), _ABREAST):
+        bests = nearest[first : first + _ABREAST]
+        differing = rows ^ np.array(codes[first : first + _ABREAST], np.uint64)[:, None]
+        bits = np.bitwise_count(differing)
+        near = np.flatnonzero(bits <= np.array([[best.radius] for best in bests], np.uint8))
+        if equal_bytes and len(near):
+            near = near[count_equal_bytes(differing.reshape(-1)[near]) >= equal_bytes]
+        if not len(near):
+            continue
+        ends = np.searchsorted(near, len(rows) * np.arange(len(bests) + 1))
+        for place, (begin, end) in enumerate(pairwise(ends.tolist())):
+            if begin < end:
+                found = near[begin:end] - place * len(rows)
+                yield bests[place], found, bits[place, found]

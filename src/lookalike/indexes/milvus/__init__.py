@@ -1,0 +1,1 @@
+"""Vector index on Milvus, server or Lite."""

@@ -1,0 +1,306 @@
+"""One Milvus, on a server or in a file: every request bounded in time, every failure one of ours.
+
+The only module that speaks pymilvus (a second of import), and knows its types.
+"""
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pymilvus import DataType, MilvusClient  # type: ignore[import-untyped]
+
+from lookalike.errors import BadSetting, Unavailable
+from lookalike.indexes.circuit_breaker import Circuit
+from lookalike.indexes.milvus.config import Place
+from lookalike.indexes.milvus.errors import FAILURES, Gone, translated
+from lookalike.types import Features, FeatureSpec, Ids
+
+Level = str
+STRONG: Level = "Strong"
+"""A search waits until everything written before it is seen: up to the server's time tick, 200 ms."""
+BOUNDED: Level = "Bounded"
+"""A search waits for nothing, and may miss what was written in the last seconds (the server's gracefulTime, 5 s)."""
+
+PREFIX = "lookalike."
+"""Properties of a collection that are ours; set when it is made, for 2.3 forgets later changes when it restarts."""
+PARTITION_KEY_UPSERT = (2, 3, 10)
+"""Servers before it put upserted rows into the bucket of another key (milvus-io/milvus pull request 30773)."""
+_POLL = 0.05
+_ONE_AT_A_TIME = threading.RLock()  # Milvus Lite starts, and changes its aliases, in one thread at a time only
+
+logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs every error, with a traceback, before raising it
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The answer to one query: ids and similarities, best first; `vectors` (n, width) where they were asked for.
+
+    `full` says that there may be more.
+    """
+
+    ids: Ids
+    scores: NDArray[np.float32]
+    vectors: Features | None
+    full: bool
+
+
+class Server:
+    """A connection, opened when it is first needed; safe to use from several threads."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._circuit = Circuit(place.name)
+        self._turn = _ONE_AT_A_TIME if place.lite else nullcontext()
+        self._lock = threading.Lock()
+        self._client: Any = None
+
+    def version(self) -> str:
+        """As the server says it, such as `v2.3.5`."""
+        return str(self._ask("version", lambda client, limit: client.get_server_version(timeout=limit)))
+
+    def check_database(self) -> None:
+        """Raise BadSetting where there is no such database: old servers use another, silently."""
+        wanted = self.place.database
+        if wanted and wanted not in self._ask("databases", lambda client, limit: client.list_databases(timeout=limit)):
+            raise BadSetting(f"{self.place.name}: there is no database {wanted!r}; make it, or name another")
+
+    def collections(self) -> list[str]:
+        """The names of all collections."""
+        return list(self._ask("list", lambda client, limit: client.list_collections(timeout=limit)))
+
+    def behind(self, alias: str) -> str | None:
+        """The collection that an alias stands for."""
+        try:
+            found = self._ask("alias", lambda client, limit: client.describe_alias(alias, timeout=limit))
+        except Gone:
+            return None
+        return str(found["collection_name"])
+
+    def describe(self, name: str) -> Mapping[str, Any]:
+        """A collection's schema and properties, as the client gives them; raises Gone."""
+        found: Mapping[str, Any] = self._ask(
+            "describe", lambda client, limit: client.describe_collection(name, timeout=limit)
+        )
+        return found
+
+    def index_of(self, name: str) -> Mapping[str, Any]:
+        """Type, metric and progress of the vector index."""
+        found: Mapping[str, Any] | None = self._ask(
+            "index", lambda client, limit: client.describe_index(name, "vector", timeout=limit)
+        )
+        return found or {}
+
+    def await_index(self, name: str, rows: int, seconds: float) -> None:
+        """Wait until so many rows are indexed, however long it takes: segments are merged and indexed again.
+
+        Raises Unavailable where nothing has changed for so many seconds. A server calls itself finished with no row
+        before it sees the sealed segments.
+        """
+
+        def left() -> tuple[int, int] | None:
+            state = self.index_of(name)
+            done, pending = int(state.get("indexed_rows") or 0), int(state.get("pending_index_rows") or 0)
+            ended = state.get("state") == "Finished" and done >= rows and not pending
+            return None if ended else (done, pending)
+
+        self._wait(left, f"indexing {name}", seconds)
+
+    def create(
+        self, name: str, spec: FeatureSpec, *, key: bool, buckets: int, shards: int, properties: Mapping[str, str]
+    ) -> None:
+        """Make an empty collection, with the tenant as partition key or as a plain field."""
+        schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field("id", DataType.INT64, is_primary=True)
+        schema.add_field("tenant", DataType.INT64, is_partition_key=key)
+        schema.add_field("vector", DataType.FLOAT_VECTOR, dim=spec.width)
+        schema.add_field("attributes", DataType.JSON)
+        how: dict[str, Any] = {"num_partitions": buckets} if key else {}
+        how["properties"] = {PREFIX + key: value for key, value in properties.items()}
+        self._ask(
+            "create",
+            lambda client, limit: client.create_collection(
+                name, schema=schema, num_shards=shards, consistency_level=BOUNDED, timeout=limit, **how
+            ),
+        )
+
+    def create_index(self, name: str, kind: str, parameters: Mapping[str, int]) -> None:
+        """Say how a collection is to be indexed, before there are rows."""
+        wanted = MilvusClient.prepare_index_params()
+        wanted.add_index("vector", index_type=kind, metric_type="IP", params=dict(parameters))
+        self._ask("index", lambda client, limit: client.create_index(name, wanted, timeout=limit, sync=False))
+
+    def load(self, name: str, *, replicas: int, seconds: float) -> None:
+        """Bring a collection into the query nodes' memory, and wait for it."""
+        self._ask(
+            "load",
+            lambda client, limit: client.load_collection(
+                name, replica_number=replicas, timeout=limit, **({} if self.place.lite else {"_async": True})
+            ),
+        )
+        self._wait(lambda: None if self.loaded(name) else (), f"loading {name}", seconds)
+
+    def loaded(self, name: str) -> bool:
+        """Whether a collection can be searched."""
+        found = self._ask("load state", lambda client, limit: client.get_load_state(name, timeout=limit))
+        return str(found["state"].name) == "Loaded"
+
+    def release(self, name: str) -> None:
+        """Take a collection out of the query nodes' memory."""
+        self._ask("release", lambda client, limit: client.release_collection(name, timeout=limit))
+
+    def seal(self, name: str, *, seconds: float) -> None:
+        """Milvus' flush: close the segments that grow, so that they are indexed. Takes seconds; for large batches."""
+        self._ask("flush", lambda client, limit: client.flush(name, timeout=limit), seconds=seconds)
+
+    def drop(self, name: str) -> None:
+        """Forget a collection; no alias may stand for it."""
+        self._ask("drop", lambda client, limit: client.drop_collection(name, timeout=limit))
+
+    def point(self, alias: str, name: str, *, new: bool) -> None:
+        """Let an alias stand for a collection from now on."""
+        if new:
+            self._ask("alias", lambda client, limit: client.create_alias(name, alias, timeout=limit))
+        else:
+            self._ask("alias", lambda client, limit: client.alter_alias(name, alias, timeout=limit))
+
+    def unpoint(self, alias: str) -> None:
+        """Forget an alias."""
+        self._ask("alias", lambda client, limit: client.drop_alias(alias, timeout=limit))
+
+    def partitions(self, name: str) -> set[str]:
+        """The names of a collection's partitions."""
+        return set(self._ask("partitions", lambda client, limit: client.list_partitions(name, timeout=limit)))
+
+    def create_partition(self, name: str, partition: str) -> None:
+        """Make a partition; it is loaded with its collection."""
+        self._ask("partition", lambda client, limit: client.create_partition(name, partition, timeout=limit))
+
+    def upsert(self, name: str, rows: Sequence[Mapping[str, Any]], partition: str, *, seconds: float) -> None:
+        """Insert rows, or replace those with the same ids in that partition (any, where it is empty)."""
+        self._ask(
+            "upsert",
+            lambda client, limit: client.upsert(name, rows, timeout=limit, partition_name=partition),
+            seconds=seconds,
+        )
+
+    def delete(self, name: str, ids: list[int], *, seconds: float) -> None:
+        """Forget these ids, wherever they are."""
+        self._ask("delete", lambda client, limit: client.delete(name, ids=ids, timeout=limit), seconds=seconds)
+
+    def query(
+        self,
+        name: str,
+        where: str,
+        fields: list[str],
+        *,
+        level: Level,
+        limit: int = 16_384,
+        partitions: list[str] | None = None,
+        seconds: float = 0.0,
+    ) -> list[dict[str, Any]]:
+        """The rows that pass an expression, in all partitions or in some, in no order."""
+        how: dict[str, Any] = {} if "count(*)" in fields else {"limit": limit}
+        return list(
+            self._ask(
+                "query",
+                lambda client, timeout: client.query(
+                    name,
+                    filter=where,
+                    output_fields=fields,
+                    consistency_level=level,
+                    partition_names=partitions,
+                    timeout=timeout,
+                    **how,
+                ),
+                seconds=seconds,
+            )
+        )
+
+    def search(
+        self,
+        name: str,
+        queries: Features,
+        limit: int,
+        where: str,
+        parameters: Mapping[str, int],
+        *,
+        level: Level,
+        partitions: list[str] | None,
+        vectors: bool,
+    ) -> list[Found]:
+        """The best rows by inner product, for each query."""
+        answers = self._ask(
+            "search",
+            lambda client, timeout: client.search(
+                name,
+                data=queries,
+                anns_field="vector",
+                limit=limit,
+                filter=where,
+                output_fields=["vector"] if vectors else ["id"],  # with none, Lite gives everything
+                search_params={"metric_type": "IP", "params": dict(parameters)},
+                partition_names=partitions,
+                consistency_level=level,
+                timeout=timeout,
+            ),
+        )
+        return [_found(hits, limit, queries.shape[1], vectors) for hits in answers]
+
+    def _wait(self, left: Callable[[], tuple[int, ...] | None], what: str, seconds: float) -> None:
+        """Ask until nothing is left; raises Unavailable when what is left stays the same for so many seconds."""
+        before = left()
+        end = time.monotonic() + seconds
+        while before is not None:
+            time.sleep(_POLL)
+            now = left()
+            if now != before:
+                before, end = now, time.monotonic() + seconds
+            elif time.monotonic() > end:
+                raise Unavailable(f"{what} has not got on for {seconds:g} s on {self.place.name}")
+
+    def close(self) -> None:
+        """Let the connection go; closing twice is harmless."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            with self._turn:
+                client.close()
+
+    def _ask(self, what: str, request: Callable[[Any, float], Answer], *, seconds: float = 0.0) -> Answer:
+        with self._circuit, self._turn:
+            try:
+                return request(self._connect(), seconds or self.place.timeout)
+            except FAILURES as error:
+                raise translated(self.place, what, error) from error
+
+    def _connect(self) -> Any:
+        with self._lock:
+            if self._client is None:
+                at = self.place
+                how = {"user": at.user, "password": at.password, "token": at.token, "db_name": at.database}
+                with self._turn:
+                    self._client = MilvusClient(uri=at.uri, timeout=at.timeout, **how)
+            return self._client
+
+
+def numbers_of(version: str) -> tuple[int, ...]:
+    """`v2.3.5-lite` as (2, 3, 5); nothing where there are no numbers."""
+    found = re.search(r"(\d+)\.(\d+)\.(\d+)", version)
+    return tuple(map(int, found.groups())) if found else ()
+
+
+def _found(hits: Any, limit: int, width: int, vectors: bool) -> Found:
+    ids, scores = np.array(hits.ids, np.int64), np.array(hits.distances, np.float32)
+    real, full = ids > 0, len(ids) == limit  # id 0 is no picture
+    rows = None
+    if vectors:
+        rows = np.array([hit["entity"]["vector"] for hit in hits], np.float32).reshape(-1, width)[real]
+    return Found(ids[real], scores[real], rows, full)

@@ -1,0 +1,154 @@
+"""How a gallery wants its Milvus: the address, taken apart; which index suits how many rows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lookalike.errors import BadSetting
+from lookalike.indexes.address import Address
+from lookalike.types import FeatureSpec
+
+SERVER_INDEXES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW", "DISKANN")
+LITE_INDEXES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW")
+"""Milvus Lite takes others too, and silently scans instead."""
+TENANTS = ("key", "partitions")
+OPTIONS = (
+    "index tenants recall consistency replicas shards buckets rows memory timeout bulk_timeout tls token".split()
+)  # all that an address may hold
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+"""Hosts to which a password may go in the clear."""
+FLAT_ROWS = 20_000
+"""Rows that are scanned: a few milliseconds, and nothing is missed."""
+M, EF_CONSTRUCTION, NLIST = 24, 200, 1024
+"""Shape of a graph, as in the embedded index; lists of an inverted file, some 4 * sqrt(rows) of a sealed segment."""
+BUILD: Mapping[str, Mapping[str, int]] = {
+    "FLAT": {},
+    "IVF_FLAT": {"nlist": NLIST},
+    "IVF_SQ8": {"nlist": NLIST},
+    "HNSW": {"M": M, "efConstruction": EF_CONSTRUCTION},
+    "DISKANN": {},
+}
+KNOB: Mapping[str, str] = {"IVF_FLAT": "nprobe", "IVF_SQ8": "nprobe", "HNSW": "ef", "DISKANN": "search_list"}
+"""What is turned to trade speed for recall."""
+UNTUNED: Mapping[str, int] = {"IVF_FLAT": 64, "IVF_SQ8": 64, "HNSW": 128, "DISKANN": 100}
+"""Where it stands until it was tuned: recall 0.98 and more on clustered vectors, 512 wide."""
+WIDEST: Mapping[str, int] = {"IVF_FLAT": NLIST, "IVF_SQ8": NLIST, "HNSW": 4096, "DISKANN": 4096}
+ROOM = 1.2
+"""Memory beside the vectors themselves: ids, tenants, the segment that grows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a Milvus is and how it is spoken to; `name` is what messages may show."""
+
+    name: str
+    uri: str
+    lite: bool = False
+    user: str = ""
+    password: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+    database: str = ""
+    timeout: float = 10.0
+    bulk_timeout: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The wishes of an address; `rows` (expected) and `memory` (GB of the query nodes) steer `index=auto`.
+
+    With `strong`, every search sees all that was written before it, and waits for it as a `fresh` one does.
+    """
+
+    place: Place
+    index: str
+    tenants: str
+    recall: float
+    replicas: int
+    shards: int
+    buckets: int | None
+    rows: int
+    memory: int
+    strong: bool
+
+    @classmethod
+    def read(cls, url: str) -> "Settings":
+        """Take an address apart; raises BadSetting, never showing a password."""
+        address = Address.parse(url)
+        if address.scheme not in ("milvus", "milvus-lite"):
+            raise BadSetting(f"{address} is no Milvus; write milvus://host:19530 or milvus-lite:///folder/name.db")
+        address.only(*OPTIONS)
+        lite = address.scheme == "milvus-lite"
+        wanted = address.text("index", "auto")
+        known = LITE_INDEXES if lite else SERVER_INDEXES
+        if wanted not in ("auto", *known):
+            why = ": Milvus Lite scans instead, silently; use a Milvus server" if lite else ""
+            raise BadSetting(f"index of {address} is one of auto, {', '.join(known)}, not {wanted!r}{why}")
+        tenants = address.text("tenants", "key", among=TENANTS)
+        if lite and tenants == "partitions":
+            raise BadSetting(f"{address}: Milvus Lite deletes across partitions; use tenants=key, or a Milvus server")
+        buckets = address.number("buckets", 0, least=1, most=1024) if "buckets" in address.options else None
+        if buckets and (lite or tenants == "partitions"):
+            raise BadSetting(f"{address}: buckets divide a partition key on a server; leave them out")
+        return cls(
+            _place(address, lite),
+            wanted,
+            tenants,
+            address.share("recall", 0.98, least=0.5, most=0.9999),
+            address.number("replicas", 1, most=1 if lite else 100),
+            address.number("shards", 1, most=1 if lite else 16),
+            buckets,
+            address.number("rows", 20_000 if lite else 1_000_000),
+            address.number("memory", 16, most=1 << 20),
+            address.text("consistency", "bounded", among=("bounded", "strong")) == "strong",
+        )
+
+    def kind(self, spec: FeatureSpec, rows: int) -> str:
+        """The index for so many rows: the one wished for, else the most exact and quickest that fits into memory."""
+        return self.index if self.index != "auto" else suggest(rows, spec.width, self.memory << 30, self.place.lite)
+
+
+def suggest(rows: int, width: int, memory: int, lite: bool = False) -> str:
+    """The index for so many vectors of `width` floats in so many bytes of memory.
+
+    Scanned while that takes milliseconds; a graph (4 bytes a float and 2M links of 4 bytes) while it fits; 1 byte a
+    float; and beyond that, the disk.
+    """
+    if rows <= FLAT_ROWS:
+        return "FLAT"
+    if rows * (4 * width + 8 * M) * ROOM <= memory:
+        return "HNSW"
+    if lite or rows * (width + 16) * ROOM <= memory:
+        return "IVF_SQ8"
+    return "DISKANN"
+
+
+def _place(address: Address, lite: bool) -> Place:
+    timeout = float(address.number("timeout", 10, most=600))
+    bulk_timeout = float(address.number("bulk_timeout", 60, most=3600))
+    if lite:
+        if address.host or not address.path.strip("/") or not address.path.endswith(".db"):
+            raise BadSetting(f"{address}: write milvus-lite:///folder/name.db")
+        if wrong := [name for name in ("token", "tls") if name in address.options]:
+            raise BadSetting(f"{address}: a file takes no {wrong[0]}")
+        if not Path(address.path).parent.is_dir():
+            raise BadSetting(f"{address}: there is no folder {Path(address.path).parent}; make it first")
+        return Place(str(address), address.path, lite=True, timeout=timeout, bulk_timeout=bulk_timeout)
+    if not address.host:
+        raise BadSetting(f"{address} names no host; write milvus://host:19530")
+    database = address.path.strip("/")
+    if (address.user or "") and "token" in address.options:
+        raise BadSetting(f"{address}: give user and password, or a token")
+    secret = bool(address.password or address.options.get("token"))
+    scheme = "https" if address.flag("tls", secret and address.host not in LOOPBACK) else "http"
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return Place(
+        str(address),
+        f"{scheme}://{host}:{address.port or 19530}",
+        user=address.user or "",
+        password=address.password or "",
+        token=address.options.get("token", ""),
+        database=database,
+        timeout=timeout,
+        bulk_timeout=bulk_timeout,
+    )

@@ -1,0 +1,290 @@
+"""An index in Milvus: generation 2 as published, for galleries that outgrow one machine.
+
+`milvus://[user:password@]host:port[/database]?index=auto&tenants=key&recall=0.98`, or Milvus Lite in a file,
+`milvus-lite:///folder/name.db`. Rows are durable when Milvus has taken them (its log comes before its answer), so
+nothing is flushed for that. Every request and every wait is bounded.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from lookalike.errors import BadInput, BadSetting, LookalikeError, Unavailable, UnsupportedQuery
+from lookalike.indexes.milvus import filters as filters
+from lookalike.indexes.milvus.client import BOUNDED, STRONG, Server
+from lookalike.indexes.milvus.collections import LOAD_SECONDS, Collection, Shelf
+from lookalike.indexes.milvus.config import Settings
+from lookalike.indexes.milvus.errors import Gone
+from lookalike.indexes.milvus.search import MOST, Search
+from lookalike.indexes.milvus.selectivity import Shares
+from lookalike.indexes.milvus.tuning import Tuning, tune
+from lookalike.indexes.milvus.writer import Writer
+from lookalike.indexes.row_table import check_query, check_rows
+from lookalike.indexes.validation import check_attributes
+from lookalike.types import EVERYTHING, NOTHING, Attributes, Features, FeatureSpec, Ids, Matches, Rows, Where
+
+REFRESH = 5.0
+"""Seconds after which a process asks again which collection counts, and how it is searched best."""
+GRACE = REFRESH + 1.0
+"""Seconds for which a collection outlives its exchange: searching one that is being dropped may find nothing."""
+INDEX_ROWS = 2000
+"""Rows from which a new collection is indexed before it takes over; servers scan segments below 1,024 anyway."""
+INDEX_SECONDS = 120.0
+"""Sealing a new collection may take so long, and its indexing stand still: and a second more for every 200 rows."""
+
+log = logging.getLogger("lookalike")
+Answer = TypeVar("Answer")
+
+
+def open_index(spec: FeatureSpec, url: str, gallery: str) -> "MilvusIndex":
+    """Open the index of a gallery's pipeline, made if it is not there yet.
+
+    Raises BadSetting for a wrong address, Unavailable where the server is down, FeatureMismatch where the collection of
+    that name holds other features.
+    """
+    settings = Settings.read(url)
+    if spec.metric != "cosine":
+        raise BadSetting(f"Milvus is for vectors under cosine, not for {spec.name} ({spec.metric}): use elasticsearch")
+    shelf = Shelf(Server(settings.place), settings, spec, gallery)
+    try:
+        return MilvusIndex(shelf, shelf.open())
+    except LookalikeError:
+        shelf.server.close()
+        raise
+
+
+def drop_index(spec: FeatureSpec, url: str, gallery: str) -> None:
+    """Forget the index of a gallery's pipeline, whatever features it holds."""
+    settings = Settings.read(url)
+    shelf = Shelf(Server(settings.place), settings, spec, gallery)
+    try:
+        if shelf.server.behind(shelf.alias) is not None:
+            shelf.server.unpoint(shelf.alias)
+        shelf.sweep()
+    finally:
+        shelf.server.close()
+
+
+class MilvusIndex:
+    """Rows in a collection behind an alias; see `ports.Index`.
+
+    FLAT misses nothing; the others promise nothing, and are tuned to a recall. Searches may miss what was written in
+    the last seconds, unless `fresh`. At most 16,382 matches a query.
+    """
+
+    def __init__(self, shelf: Shelf, collection: Collection, *, filling: bool = False) -> None:
+        self._shelf = shelf
+        self._server = shelf.server
+        self._collection = collection
+        self._filling = filling  # not behind the alias yet
+        self._asked = time.monotonic()
+        self._lock = threading.RLock()
+        self._writer = Writer(shelf.server, shelf.spec)
+        self._shares = Shares(shelf.server)
+        self._closed = False
+        wished = shelf.settings.index
+        if wished not in ("auto", collection.kind) or shelf.settings.tenants != collection.tenants:
+            found = (collection.name, collection.kind, collection.tenants)
+            log.warning("%s has index=%s and tenants=%s; the address's wishes come with the next rebuilding", *found)
+
+    @property
+    def shared(self) -> bool:
+        """The rows are on a server, or in one file."""
+        return True
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """What the rows are."""
+        return self._shelf.spec
+
+    @property
+    def sequence(self) -> int:
+        """The catalog's sequence number of the last flush, as the server has it."""
+        return self._run(lambda collection: collection.sequence, fresh=True)
+
+    @property
+    def collection(self) -> Collection:
+        """The collection in use, for whoever wants to know more of it."""
+        return self._collection
+
+    def upsert(self, rows: Rows) -> None:
+        """Insert rows, or replace those with the same ids."""
+        ids, features, tenants = check_rows(self.spec, rows)
+        attributes: Sequence[Attributes] = rows.attributes if rows.attributes is not None else [{}] * len(ids)
+        check_attributes(ids, tenants, attributes)
+        with self._lock:
+            kept = self._kept(attributes)
+            self._run(lambda at: self._writer.upsert(at, ids, features, tenants, kept))
+
+    def update_attributes(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
+        """Change what filters see of rows that are there: their vectors are read, and written again beside it."""
+        wanted, _ = check_attributes(ids, tenants, attributes)
+        with self._lock:
+            kept = dict(zip(wanted.tolist(), self._kept(attributes), strict=True))
+            self._run(lambda at: self._writer.rewrite(at, kept))
+
+    def delete(self, ids: Ids) -> None:
+        """Forget these ids; unknown ones are passed over."""
+        wanted = np.unique(np.asarray(ids, np.int64))
+        pictures = wanted[wanted > 0].tolist()
+        with self._lock:
+            self._run(lambda collection: self._writer.delete(collection, pictures))
+
+    def search(
+        self,
+        queries: Features,
+        k: int,
+        *,
+        tenant: int | None = None,
+        where: Where | None = None,
+        max_distance: float | None = None,
+        fresh: bool = False,
+    ) -> Matches:
+        """The k nearest rows of each query; raises UnsupportedQuery for k above 16,382 and filters it cannot read."""
+        queries = check_query(self.spec, queries, k, max_distance)
+        if k > MOST:
+            raise UnsupportedQuery(f"Milvus gives at most {MOST} matches a query, not {k}; ask for fewer pages")
+        found = self._run(lambda at: self._search(at, queries, k, tenant, where, fresh), fresh=fresh)
+        if max_distance is not None:
+            far = ~(found.distances <= np.float32(max_distance))
+            found.ids[far], found.distances[far] = -1, np.inf
+        return found
+
+    def count(self, tenant: int | None = None) -> int:
+        """How many rows there are, what was written last included."""
+        return self._run(lambda collection: self._writer.count(collection, tenant))
+
+    def flush(self, sequence: int) -> None:
+        """Keep `sequence` on the server, and wait until every search that asks for it sees it and all before it.
+
+        It is written to the same log, behind the rows: a crash leaves an older sequence, never one that claims too
+        much. Milvus' own flush, which closes segments, is not for small batches, and not needed for this.
+        """
+
+        with self._lock:
+            self._remember(sequence=sequence)
+
+    def clear(self) -> None:
+        """Forget every row, durably, and set `sequence` to 0: an empty collection takes the place of this one."""
+        with self.rebuilding():
+            pass
+
+    @contextmanager
+    def rebuilding(self) -> Iterator["MilvusIndex"]:
+        """An empty index to fill; searches go on in this one until it is full, indexed, tuned, and takes the place."""
+        with self._lock:
+            old = self._current(fresh=True)
+            self._shelf.sweep()
+            new = self._shelf.create(self.count())
+            filling = MilvusIndex(self._shelf, new, filling=True)
+            try:
+                yield filling
+                rows = filling._settle()
+                self._shelf.exchange(filling._collection)
+            except BaseException:
+                self._drop(new)
+                raise
+            self._collection, self._asked = filling._collection, time.monotonic()
+            if rows and not self._server.place.lite:
+                time.sleep(GRACE)
+            self._drop(old)
+
+    def tune(self, recall: float | None = None) -> Tuning | None:
+        """Measure how widely to search for a recall (the address's, if none is given), and keep that on the server.
+
+        Worth repeating when the gallery has grown a few times. None where there is nothing to tune: a FLAT index.
+        """
+
+        def act(collection: Collection) -> Tuning | None:
+            tuning = tune(self._server, collection, self.spec, recall or self._shelf.settings.recall)
+            if tuning is not None:
+                self._remember(knob=tuning.value)
+                log.info(
+                    "%s: %s %d gives a recall of %.3f",
+                    collection.name,
+                    *(tuning.parameter, tuning.value),
+                    tuning.recall,
+                )
+            return tuning
+
+        with self._lock:
+            return self._run(act, fresh=True)
+
+    def close(self) -> None:
+        """Let the connection go; closing twice is harmless."""
+        self._closed = True
+        if not self._filling:
+            self._server.close()
+
+    def _search(
+        self, collection: Collection, queries: Features, k: int, tenant: int | None, where: Where | None, fresh: bool
+    ) -> Matches:
+        partitions = self._writer.partitions_of(collection, tenant)
+        expressions = [] if partitions == [] else filters.expressions(where, oversized=collection.oversized)
+        mine = "" if tenant is None else f"tenant == {tenant}"
+        if not len(queries) or not expressions:
+            promise = EVERYTHING if collection.kind == "FLAT" or not expressions else NOTHING
+            return Matches(np.full((len(queries), k), -1), np.full((len(queries), k), np.inf, np.float32), promise)
+        level = STRONG if fresh or self._shelf.settings.strong else BOUNDED
+        search = Search(self._server, collection, level, partitions, self._shares)
+        return search.nearest(queries, k, [filters.both(mine, one) for one in expressions])
+
+    def _kept(self, attributes: Sequence[Attributes]) -> list[dict[str, str]]:
+        """Attributes as rows keep them; where some do not fit, the collection remembers it."""
+        kept = [filters.encode(one) for one in attributes]
+        if None in kept and not self._collection.oversized:
+            self._remember(oversized=True)
+        return [one or {} for one in kept]
+
+    def _remember(self, **changed: Any) -> None:
+        def act(collection: Collection) -> Collection:
+            new = replace(collection, **changed)
+            self._shelf.remember(new)
+            return new
+
+        self._collection = self._run(act, fresh=True)
+
+    def _settle(self) -> int:
+        """Close, index, load and tune what was filled, so that it can take over; gives the number of rows."""
+        rows = self.count()
+        name, kind, server = self._collection.name, self._collection.kind, self._server
+        if kind == "FLAT" or rows < INDEX_ROWS:
+            return rows
+        seconds = INDEX_SECONDS + rows / 200
+        server.seal(name, seconds=seconds)
+        server.await_index(name, rows, seconds)
+        if not server.place.lite:  # what grew in memory is let go; what is loaded is indexed
+            server.release(name)
+            server.load(name, replicas=self._shelf.settings.replicas, seconds=LOAD_SECONDS + rows / 10_000)
+        self.tune()
+        return rows
+
+    def _drop(self, collection: Collection) -> None:
+        try:
+            self._server.drop(collection.name)
+        except (Unavailable, Gone) as error:
+            log.warning("%s is left behind until the next rebuilding: %s", collection.name, error)
+
+    def _current(self, *, fresh: bool) -> Collection:
+        if self._closed:
+            raise BadInput(f"the {self.spec.name} index is closed")
+        if not self._filling and (fresh or time.monotonic() - self._asked > REFRESH):
+            self._asked = time.monotonic()  # other threads go on with what is known meanwhile
+            self._collection = self._shelf.current(STRONG if fresh else BOUNDED) or self._shelf.open()
+        return self._collection
+
+    def _run(self, act: Callable[[Collection], Answer], *, fresh: bool = False) -> Answer:
+        """Do something with the collection that counts; once more where another process has exchanged it meanwhile."""
+        try:
+            return act(self._current(fresh=fresh))
+        except Gone:
+            try:
+                return act(self._current(fresh=True))
+            except Gone as error:
+                raise Unavailable(f"{error}; was it dropped by hand?") from error

@@ -1,0 +1,66 @@
+"""The application: routes, and the layers around them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+
+from lookalike import __version__
+from lookalike.gallery import SearchService
+from lookalike.server import openapi, problem_responses
+from lookalike.server.app_state import Context, ServeSettings
+from lookalike.server.middleware.access_log import Edge
+from lookalike.server.middleware.authentication import Access, Admission
+from lookalike.server.middleware.origin_check import Guard, Hosts, SecurityHeaders
+from lookalike.server.routes import bulk_upload, compare, duplicates, images, jobs, listing, search, status, thumbnails
+from lookalike.server.url_fetch.fetcher import Fetcher
+
+ROUTERS = (bulk_upload, listing, images, thumbnails, search, compare, duplicates, jobs, status)
+
+
+def create_app(
+    service: SearchService,
+    access: Access,
+    hosts: Hosts,
+    *,
+    settings: ServeSettings | None = None,
+    fetcher: Fetcher | None = None,
+    routers: Sequence[APIRouter] = (),
+) -> FastAPI:
+    """The application over an open gallery, which its maker closes; `routers` are further ones, as the page's.
+
+    It is started and stopped by the lifespan protocol; stopping waits for what is under way.
+    """
+    context = Context(service, settings or ServeSettings(), fetcher or Fetcher())
+    status.count(context)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        context.start()
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(context.close)
+
+    app = FastAPI(
+        title="Lookalike",
+        version=__version__,
+        lifespan=lifespan,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,  # they would load their scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.context = context
+    app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
+    every = [*(module.router for module in ROUTERS), *routers]
+    for router in every:
+        app.include_router(router)
+    problem_responses.install(app, every)
+    # From the inside to the outside.
+    app.add_middleware(Admission, access=access)
+    app.add_middleware(Guard, hosts=hosts)
+    app.add_middleware(Edge, metrics=context.metrics)
+    app.add_middleware(SecurityHeaders)
+    return app

@@ -1,0 +1,1 @@
+"""ASGI middleware: access log, origin checks, authentication, body limits."""

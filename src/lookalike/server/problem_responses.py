@@ -1,0 +1,121 @@
+"""Every error as a problem (RFC 9457): ours by the table in `lookalike.problem_details`, and all others."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from itertools import chain
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
+
+from lookalike.errors import AccessDenied, ImageRejected, LookalikeError, Unavailable
+from lookalike.problem_details import MEDIA_TYPE, PREFIX, problem_of, retry_after, status_of
+
+MOST_TOLD = 10
+"""Faults of one request that are named."""
+NO_ROUTE = "There is nothing at this path (within a key, a slash is written %2F)."
+log = logging.getLogger("lookalike.server")
+
+
+class HttpError(Exception):
+    """An error that only HTTP knows (a body that came too slowly, a media type); `status` and what to tell."""
+
+    def __init__(self, status: HTTPStatus, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+def request_id_of(request: Request) -> str:
+    """The id of a request, as `Edge` gave it."""
+    return str(request.scope.get("state", {}).get("request_id", ""))
+
+
+def problem_response(problem: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    """A problem as an answer."""
+    content = json.dumps(problem, ensure_ascii=False).encode(errors="backslashreplace")
+    return Response(content, int(problem["status"]), headers, MEDIA_TYPE)
+
+
+def answer_to(error: Exception, request_id: str) -> Response:
+    """The answer to any exception."""
+    return problem_response(problem_for(error, request_id), _headers(error))
+
+
+def problem_for(error: Exception, request_id: str) -> dict[str, Any]:
+    """The problem of any exception; an unexpected one is logged, and its inside is not shown."""
+    if isinstance(error, LookalikeError):
+        if status_of(error) == HTTPStatus.INTERNAL_SERVER_ERROR:  # a 503 would fill the log with what is counted
+            log.error("request %s: %s: %s", request_id, type(error).__name__, error)
+        return problem_of(error, instance=request_id)
+    if isinstance(error, HttpError):
+        return http_problem(error.status, str(error), request_id)
+    if isinstance(error, HTTPException):
+        detail = NO_ROUTE if error.detail == HTTPStatus.NOT_FOUND.phrase else str(error.detail)
+        return http_problem(HTTPStatus(error.status_code), detail, request_id)
+    if isinstance(error, RequestValidationError):
+        return http_problem(HTTPStatus.BAD_REQUEST, told(error.errors()), request_id)
+    log.error("request %s failed unexpectedly", request_id, exc_info=error)
+    detail = f"The service met an error that it did not expect; its log tells more about request {request_id}."
+    return _problem("lookalike-error", "The service failed", 500, detail, request_id)
+
+
+def _headers(error: Exception) -> Mapping[str, str] | None:
+    if isinstance(error, Unavailable):
+        return {"Retry-After": str(retry_after(error))}
+    if isinstance(error, AccessDenied) and not error.authenticated:
+        return {"WWW-Authenticate": 'Bearer realm="lookalike"'}
+    return error.headers if isinstance(error, HTTPException) else None
+
+
+def http_problem(status: HTTPStatus, detail: str, request_id: str) -> dict[str, Any]:
+    """A problem that only HTTP knows, typed so that a client raises the error that comes nearest."""
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        kind = "unavailable" if status == HTTPStatus.SERVICE_UNAVAILABLE else "lookalike-error"
+    else:
+        kind = "not-found" if status == HTTPStatus.NOT_FOUND else "bad-input"
+    return _problem(kind, status.phrase, status, detail, request_id)
+
+
+def _problem(kind: str, title: str, status: int, detail: str, request_id: str) -> dict[str, Any]:
+    return {"type": PREFIX + kind, "title": title, "status": int(status), "detail": detail, "instance": request_id}
+
+
+def told(faults: Sequence[Any]) -> str:
+    """What is wrong with a request, each fault with its place; what was sent is not repeated."""
+    named = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in faults[:MOST_TOLD]]
+    more = f"; and {len(faults) - MOST_TOLD} more" if len(faults) > MOST_TOLD else ""
+    return "; ".join(named) + more
+
+
+def reason_of(error: Exception) -> str:
+    """The word under which a refusal is counted."""
+    if isinstance(error, ImageRejected):
+        return error.reason
+    return problem_of(error)["type"].removeprefix(PREFIX) if isinstance(error, LookalikeError) else "http"
+
+
+def _allowed(request: Request, routers: Sequence[APIRouter]) -> dict[str, str]:
+    """Every method of a path, as a header (RFC 9110, 10.2.1); the framework names those of its first route alone."""
+    there = [route for router in routers for route in router.routes if isinstance(route, Route)]
+    methods = set(chain.from_iterable(r.methods or () for r in there if r.matches(request.scope)[0] != Match.NONE))
+    if "GET" in methods and request.method != "HEAD":  # `Edge` answers HEAD by GET, but where that would spend a link
+        methods.add("HEAD")
+    return {"Allow": ", ".join(sorted(methods))} if methods else {}
+
+
+def install(app: FastAPI, routers: Sequence[APIRouter] = ()) -> None:
+    """Have the framework answer with problems, too; `routers` are those whose paths it tells the methods of."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        metrics = request.app.state.context.metrics
+        metrics.rejected(reason_of(error))
+        if isinstance(error, HTTPException) and error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            error.headers = {**(error.headers or {}), **_allowed(request, routers)}
+        return answer_to(error, request_id_of(request))
+
+    for kind in (LookalikeError, HttpError, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, answer)

@@ -1,0 +1,1 @@
+"""Reading requests: bounded bodies, JSON, multipart forms, query images."""

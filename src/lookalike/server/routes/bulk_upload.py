@@ -1,0 +1,283 @@
+"""Many pictures in one request, each answered by a line as it becomes durable, while the rest still comes in."""
+
+import asyncio
+import functools
+import json
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import ConfigDict, Field
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from lookalike.errors import BadInput, ImageRejected, NotFound, Unavailable
+from lookalike.server.app_state import Context, Here
+from lookalike.server.auth import Caller, caller_with
+from lookalike.server.executor import Account
+from lookalike.server.problem_responses import problem_for, reason_of, request_id_of
+from lookalike.server.requests.body import JSON_ROOM, chunks, media_type, read_attributes, read_object, refuse
+from lookalike.server.requests.images import Reader, field_text, validated
+from lookalike.server.requests.multipart import Part, parts
+from lookalike.server.requests.pixels import check_pixels
+from lookalike.server.schemas import ImageSource, Json, Sent, Told, problems, rejection
+from lookalike.types import Item, Outcome, OutcomeKind
+
+router = APIRouter(prefix="/v1", tags=["images"])
+MOST_PICTURES = 10_000
+"""Pictures of one request; their outcomes wait in memory for a caller that reads them only at the end."""
+GROUP = 64
+"""Pictures written at once."""
+GROUP_BYTES = 32 * 1024 * 1024
+PATIENCE = 0.2
+"""Seconds that a picture waits for others to be written with."""
+TURN_SECONDS = 120.0
+"""A group waits so long for a thread: its caller is being answered already."""
+NDJSON = "application/x-ndjson"
+
+
+class BatchItem(Sent):
+    """One line of a batch in NDJSON."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"key": "1.jpg", "image": {"url": "https://pictures.example/1.jpg"}, "attributes": {"album": "Alps"}}
+            ]
+        }
+    )
+
+    key: str = Field(min_length=1)
+    image: ImageSource
+    attributes: Json | None = None
+
+
+class BatchLine(Told):
+    """What became of one picture; it is durable. A last line with `error` alone says why a batch broke off."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"key": "1.jpg", "outcome": "added", "reason": None, "sequence": 17}]}
+    )
+
+    key: str
+    outcome: OutcomeKind
+    reason: str | None
+    sequence: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """A picture on its way, with the bytes that it holds of the server's memory."""
+
+    item: Item | Outcome
+    nbytes: int
+
+
+class Batch(Response):
+    """Reads the request while it answers it: nobody else may read the request's body."""
+
+    def __init__(self, request: Request, here: Context, caller: Caller) -> None:
+        super().__init__(status_code=200, media_type=NDJSON)
+        del self.headers["content-length"]
+        self._request = request
+        self._here = here
+        self._caller = caller
+        self._coming: asyncio.Queue[Coming | None] = asyncio.Queue(GROUP)
+        self._broken: Exception | None = None
+        self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async with self._here.memory.account() as account:
+            working = asyncio.gather(self._read(account), self._write(account))
+            working.add_done_callback(lambda _: self._lines.put_nowait(None))
+            try:
+                while (line := await self._lines.get()) is not None:
+                    await send({"type": "http.response.body", "body": line, "more_body": True})
+                await working
+            except ClientDisconnect:
+                return
+            except Exception as error:  # noqa: BLE001 - the answer has begun, so its last line tells of it
+                line = _line({"error": problem_for(error, request_id_of(self._request))})
+                await send({"type": "http.response.body", "body": line, "more_body": True})
+            finally:
+                working.cancel()
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _read(self, account: Account) -> None:
+        """Read pictures ahead, a group of them at most; then the sender is held up."""
+        try:
+            async for coming in pictures_of(self._request, self._here, self._caller, account):
+                await self._coming.put(coming)
+        except Exception as error:  # noqa: BLE001 - what came before is written first
+            self._broken = error
+        await self._coming.put(None)
+
+    async def _write(self, account: Account) -> None:
+        goes_on = True
+        while goes_on:
+            group, goes_on = await self._group()
+            items = [coming.item for coming in group]
+            for outcome in await self._written(items) if items else ():
+                self._here.metrics.written(outcome.outcome)
+                if outcome.outcome == "rejected":
+                    self._here.metrics.rejected(reason_of(rejection(outcome.reason or "")))
+                told = {"key": outcome.key, "outcome": outcome.outcome, "reason": outcome.reason}
+                self._lines.put_nowait(_line(told | {"sequence": outcome.sequence}))
+            account.give_back(sum(coming.nbytes for coming in group))
+        if self._broken is not None:
+            raise self._broken
+
+    async def _group(self) -> tuple[list[Coming], bool]:
+        """The pictures to write next, and whether others may follow; the first waits for no more than `PATIENCE`."""
+        group: list[Coming] = []
+        coming = await self._coming.get()
+        until = time.monotonic() + PATIENCE
+        while coming is not None:
+            group.append(coming)
+            left = until - time.monotonic()
+            if len(group) >= GROUP or sum(c.nbytes for c in group) >= GROUP_BYTES or left <= 0:
+                return group, True
+            try:
+                async with asyncio.timeout(left):
+                    coming = await self._coming.get()
+            except TimeoutError:
+                return group, True
+        return group, False
+
+    async def _written(self, items: Sequence[Item | Outcome]) -> list[Outcome]:
+        here, tenant = self._here, self._caller.tenant
+        add = functools.partial(here.service.add_iter, items, tenant=tenant)
+        return await here.work.run(lambda: list(add()), patience=TURN_SECONDS)
+
+
+@router.post(
+    "/images:batch",
+    operation_id="putImages",
+    summary="Add many pictures",
+    response_class=Response,
+    responses=problems(
+        also={200: {"description": "A line a picture.", "content": {NDJSON: {"schema": {"type": "string"}}}}}
+    ),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                NDJSON: {
+                    "schema": {"type": "string"},
+                    "example": '{"key": "1.jpg", "image": {"url": "https://pictures.example/1.jpg"}}\n',
+                },
+                "multipart/form-data": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["file"],
+                        "properties": {
+                            "file": {"type": "array", "items": {"type": "string", "format": "binary"}},
+                            "attributes": {"type": "string", "description": "A JSON object, for the files after it."},
+                        },
+                    }
+                },
+            },
+        }
+    },
+)
+async def put_images(
+    request: Request, here: Here, caller: Annotated[Caller, Depends(caller_with("write"))]
+) -> Response:
+    """A form of files, each under its file name, or lines of JSON (`BatchItem`).
+
+    The answer is NDJSON, a line (`BatchLine`) a picture as it becomes durable, in that order; what is no picture is
+    rejected in its line and stops nothing. At most 10,000 pictures a request.
+    """
+    here.work.admit()
+    if media_type(request) not in ("multipart/form-data", NDJSON, "application/jsonl"):
+        raise refuse(media_type(request), "multipart/form-data", NDJSON)
+    return Batch(request, here, caller)
+
+
+async def pictures_of(request: Request, here: Context, caller: Caller, account: Account) -> AsyncIterator[Coming]:
+    """The pictures of a batch as they come in; raises BadInput for too many of them."""
+    count = 0
+    source = _of_form if media_type(request) == "multipart/form-data" else _of_lines
+    async for coming in source(request, here, caller, account):
+        count += 1
+        if count > MOST_PICTURES:
+            raise BadInput(f"a batch has at most {MOST_PICTURES:,} pictures; send the rest in another one")
+        yield coming
+
+
+async def _of_form(request: Request, here: Context, caller: Caller, account: Account) -> AsyncIterator[Coming]:
+    attributes = None
+    most = here.service.limits.max_bytes
+    stream = chunks(request, _most_bytes(caller, here), account)
+    async for part in parts(stream, request.headers["content-type"], most_parts=2 * MOST_PICTURES, most_bytes=most):
+        if part.name == "attributes":
+            attributes = read_attributes(field_text(part))
+            account.give_back(len(part.data))
+        else:
+            yield await _of_part(part, attributes, here, caller)
+
+
+async def _of_part(part: Part, attributes: Mapping[str, Any] | None, here: Context, caller: Caller) -> Coming:
+    """The picture of a form's part; one with more pixels than the caller may send is rejected by itself."""
+    key, most = _key_of(part), caller.limits.pixels
+    if most is not None:
+        try:
+            await here.work.run(lambda: check_pixels(part.data, most), patience=TURN_SECONDS)
+        except ImageRejected as error:
+            return Coming(Outcome(key, None, "rejected", f"{error.reason}: {error}"), len(part.data))
+    return Coming(Item(key, part.data, attributes), len(part.data))
+
+
+def _key_of(part: Part) -> str:
+    if part.name != "file" or not part.filename:
+        raise BadInput(f"a batch's form has parts `file`, each with a file name, and `attributes`; not {part.name!r}")
+    return part.filename
+
+
+async def _of_lines(request: Request, here: Context, caller: Caller, account: Account) -> AsyncIterator[Coming]:
+    longest = here.service.limits.max_bytes * 4 // 3 + JSON_ROOM
+    reader = Reader(request, here, caller, account)
+    async for line in lines(chunks(request, _most_bytes(caller, here), account), longest):
+        if line.strip():
+            yield await _coming(reader, line)
+
+
+async def lines(stream: AsyncIterator[bytes], longest: int) -> AsyncIterator[bytes]:
+    """The lines of a body; raises ImageRejected ("too_many_bytes") for one that is too long."""
+    rest = bytearray()
+    async for chunk in stream:
+        rest += chunk
+        if b"\n" in chunk:
+            *whole, last = bytes(rest).split(b"\n")
+            rest = bytearray(last)
+            for line in whole:
+                yield line
+        if len(rest) > longest:
+            raise ImageRejected("too_many_bytes", f"a line of the batch has more than {longest:,} bytes")
+    yield bytes(rest)
+
+
+async def _coming(reader: Reader, line: bytes) -> Coming:
+    """The picture of a line; one that cannot be had is rejected by itself."""
+    item = validated(BatchItem, await reader.context.work.run(lambda: read_object(line), patience=TURN_SECONDS))
+    try:
+        picture = await reader.picture(item.image)
+    except (BadInput, NotFound, Unavailable) as error:
+        word = error.reason if isinstance(error, ImageRejected) else "unreadable"
+        return Coming(Outcome(item.key, None, "rejected", f"{word}: {error}"), len(line))
+    assert isinstance(picture, bytes)
+    fetched = 0 if item.image.url is None else len(picture)
+    return Coming(Item(item.key, picture, item.attributes), len(line) + fetched)
+
+
+def _most_bytes(caller: Caller, here: Context) -> int:
+    """A batch may be as large as the caller's requests, or else as many of the largest pictures as it may have."""
+    return caller.limits.body_bytes or here.service.limits.max_bytes * MOST_PICTURES
+
+
+def _line(told: dict[str, Any]) -> bytes:
+    return json.dumps(told, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"

@@ -1,0 +1,115 @@
+"""Two pictures side by side."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import ConfigDict, Field
+
+from lookalike.errors import BadInput
+from lookalike.gallery import Comparison
+from lookalike.server.app_state import Here
+from lookalike.server.auth import Caller, caller_with
+from lookalike.server.requests.images import Reader
+from lookalike.server.schemas import QuerySource, Sent, Told, answer, problems
+from lookalike.types import Evidence
+
+router = APIRouter(prefix="/v1", tags=["search"])
+Reads = Annotated[Caller, Depends(caller_with("read"))]
+
+
+class CompareRequest(Sent):
+    """Two pictures, from wherever they come."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"a": {"key": "alps/IMG_1.jpg"}, "b": {"url": "https://pictures.example/copy.jpg"}}]
+        }
+    )
+
+    a: QuerySource
+    b: QuerySource
+
+
+class MeasuredModel(Told):
+    """What one pipeline says of the two."""
+
+    name: str
+    distance: float | None = Field(description="0..1; none where a picture is too plain for this pipeline.")
+    copy_: bool = Field(alias="copy", serialization_alias="copy", description="Whether it takes them for copies.")
+    threshold: float = Field(description="The distance up to which it does.")
+    rarity: float | None = Field(description="Log10 of the share of unrelated pictures that come so close.")
+
+
+class ComparisonModel(Told):
+    """The verdict on two pictures, and what it rests on."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "same_bytes": False,
+                    "same_pixels": False,
+                    "evidence": "copy",
+                    "pipelines": [
+                        {"name": "phash", "distance": 0.03125, "copy": True, "threshold": 0.125, "rarity": -6.1}
+                    ],
+                }
+            ]
+        }
+    )
+
+    same_bytes: bool
+    same_pixels: bool
+    evidence: Evidence
+    pipelines: list[MeasuredModel]
+
+    @classmethod
+    def of(cls, found: Comparison) -> "ComparisonModel":
+        """The same of the service's comparison."""
+        measured = [
+            MeasuredModel(name=m.pipeline, distance=m.distance, copy=m.is_copy, threshold=m.threshold, rarity=m.rarity)
+            for m in found.measured
+        ]
+        return cls(
+            same_bytes=found.same_bytes,
+            same_pixels=found.same_pixels,
+            evidence=found.evidence,
+            pipelines=measured,
+        )
+
+
+@router.post(
+    "/compare",
+    operation_id="compare",
+    summary="Say how alike two pictures are, and who says so",
+    response_model=ComparisonModel,
+    responses=problems(),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": CompareRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+                },
+                "multipart/form-data": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["a", "b"],
+                        "properties": {name: {"type": "string", "format": "binary"} for name in ("a", "b")},
+                    }
+                },
+            },
+        }
+    },
+)
+async def compare(request: Request, here: Here, caller: Reads) -> Response:
+    """Neither of the two need be in the gallery; each may be a file, a URL, or the key of a stored picture."""
+    here.work.admit()
+    async with here.memory.account() as account:
+        reader = Reader(request, here, caller, account, names=("a", "b"), source=QuerySource)
+        given = await reader.read()
+        if given.rest:
+            raise BadInput(f"a comparison takes a and b, and no {next(iter(given.rest))!r}")
+        a, b = [await reader.picture(given.sources[name]) for name in ("a", "b")]
+        found = await here.work.run(lambda: here.service.compare(a, b, tenant=caller.tenant))
+    return answer(ComparisonModel.of(found))

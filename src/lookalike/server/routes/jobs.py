@@ -1,0 +1,223 @@
+"""Jobs: long work that goes on in the server while nobody waits for it."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import ConfigDict, Field, RootModel, model_validator
+
+from lookalike.catalog import Job, JobState
+from lookalike.errors import AccessDenied, UnsupportedQuery
+from lookalike.gallery import conditions_of
+from lookalike.server.app_state import Here
+from lookalike.server.auth import Caller, caller_with
+from lookalike.server.pagination import place_cursor, place_in
+from lookalike.server.requests.images import small_json, validated
+from lookalike.server.schemas import FILTER_EXAMPLE, Json, Sent, Told, answer, json_body, problems, rfc3339
+
+router = APIRouter(prefix="/v1", tags=["jobs"])
+Reads = Annotated[Caller, Depends(caller_with("read"))]
+Writes = Annotated[Caller, Depends(caller_with("write"))]
+MOST_URLS = 10_000
+Kind = Literal["import", "repair", "duplicates", "delete"]
+
+
+class ImportJob(Sent):
+    """Add pictures by URL, each under its URL as its key; or from files of the server (admin only)."""
+
+    kind: Literal["import"]
+    urls: list[Annotated[str, Field(min_length=1, max_length=8192)]] | None = Field(
+        None, min_length=1, max_length=MOST_URLS
+    )
+    paths: list[Annotated[str, Field(min_length=1, max_length=4096)]] | None = Field(
+        None, min_length=1, max_length=1000, description="Below folders given by `serve --import-from`."
+    )
+    attributes: Json | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "ImportJob":
+        if (self.urls is None) == (self.paths is None):
+            raise ValueError("exactly one of urls and paths must be given")
+        return self
+
+
+class RepairJob(Sent):
+    """Check the catalog, and build every index anew from it (admin only)."""
+
+    kind: Literal["repair"]
+
+
+class DuplicatesJob(Sent):
+    """Find all clusters of copies."""
+
+    kind: Literal["duplicates"]
+    pipelines: list[str] | None = Field(None, max_length=32)
+
+
+class DeleteJob(Sent):
+    """Delete all pictures that a filter describes."""
+
+    kind: Literal["delete"]
+    filter: Json = Field(min_length=1)
+
+
+class JobRequest(RootModel[Annotated[ImportJob | RepairJob | DuplicatesJob | DeleteJob, Field(discriminator="kind")]]):
+    """What is to be done."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"kind": "import", "urls": ["https://pictures.example/1.jpg"], "attributes": {"album": "Alps"}},
+                {"kind": "duplicates"},
+                {"kind": "delete", "filter": FILTER_EXAMPLE},
+                {"kind": "repair"},
+            ]
+        }
+    )
+
+
+class ProgressModel(Told):
+    """How far a job is."""
+
+    done: int
+    total: int | None = Field(description="None where it is not known beforehand.")
+    counts: dict[str, int] = Field(description="By outcome, or by index.")
+
+
+class JobModel(Told):
+    """A job and how it stands."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "0f8fad5bd9cb469fa16570867728950e",
+                    "kind": "import",
+                    "state": "running",
+                    "progress": {"done": 12, "total": 40, "counts": {"added": 11, "rejected": 1}},
+                    "result": {"rejected": [{"key": "https://pictures.example/7.jpg", "reason": "not_an_image: ..."}]},
+                    "error": None,
+                    "created": "2026-01-31T09:30:00.250000Z",
+                    "updated": "2026-01-31T09:30:04.500000Z",
+                }
+            ]
+        }
+    )
+
+    id: str
+    kind: Kind
+    state: JobState
+    progress: ProgressModel
+    result: Json = Field(description="`rejected` of an import, the first 100; `clusters` of keys, the first 1,000.")
+    error: Json | None = Field(description="The problem over which it failed.")
+    created: str
+    updated: str
+
+    @classmethod
+    def of(cls, job: Job) -> "JobModel":
+        """The same of the catalog's job."""
+        progress: Mapping[str, Any] = job.progress
+        return cls.model_validate(
+            {
+                "id": job.id,
+                "kind": job.kind,
+                "state": job.state,
+                "progress": {
+                    "done": progress.get("done", 0),
+                    "total": progress.get("total"),
+                    "counts": progress.get("counts", {}),
+                },
+                "result": progress.get("result", {}),
+                "error": progress.get("error"),
+                "created": rfc3339(job.created),
+                "updated": rfc3339(job.updated),
+            }
+        )
+
+
+class JobList(Told):
+    """Jobs, the newest first."""
+
+    jobs: list[JobModel]
+    next: str | None
+
+
+@router.post(
+    "/jobs",
+    operation_id="createJob",
+    summary="Have long work done",
+    status_code=202,
+    response_model=JobModel,
+    responses=problems(),
+    openapi_extra=json_body("JobRequest"),
+)
+async def create_job(request: Request, here: Here, caller: Writes) -> Response:
+    """Queued durably; some server process of the gallery does it, and goes on with it after a crash."""
+    body = await small_json(request, here)
+    wanted = validated(JobRequest, body).root
+    from_files = isinstance(wanted, ImportJob) and wanted.paths is not None
+    if (from_files or isinstance(wanted, RepairJob)) and not (caller.may("admin") and caller.any_tenant):
+        raise AccessDenied("this job needs an admin's key that is bound to no tenant", authenticated=True)
+    if isinstance(wanted, ImportJob) and wanted.paths is not None:
+        paths = wanted.paths
+        await here.work.run(lambda: here.jobs.check_paths(paths))
+    if isinstance(wanted, DeleteJob):
+        conditions_of(wanted.filter)
+    asked = wanted.model_dump(exclude_none=True)
+    if caller.limits.pixels is not None:
+        asked["max_pixels"] = caller.limits.pixels  # the job runs when its caller has gone
+    job = await here.work.run(lambda: here.service.catalog.add_job(caller.tenant, wanted.kind, asked))
+    here.jobs.wake()
+    return answer(JobModel.of(job), 202, {"Location": f"/v1/jobs/{job.id}"})
+
+
+@router.get("/jobs", operation_id="listJobs", summary="List jobs", response_model=JobList, responses=problems())
+async def list_jobs(
+    here: Here,
+    caller: Reads,
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
+) -> Response:
+    """The newest first; a job is kept for 30 days after its end."""
+    before = _before(cursor)
+
+    def listed() -> JobList:
+        found = here.service.catalog.list_jobs(caller.tenant, limit=limit + 1, before=before)
+        page = found[:limit]
+        goes_on = place_cursor([page[-1].created, page[-1].id]) if len(found) > limit else None
+        return JobList(jobs=[JobModel.of(job) for job in page], next=goes_on)
+
+    return answer(await here.work.run(listed))
+
+
+@router.get(
+    "/jobs/{job_id}",
+    operation_id="getJob",
+    summary="How a job stands",
+    response_model=JobModel,
+    responses=problems(404),
+)
+async def get_job(job_id: str, here: Here, caller: Reads) -> Response:
+    """Its progress is about a second old."""
+    return answer(JobModel.of(await here.work.run(lambda: here.service.catalog.job(caller.tenant, job_id))))
+
+
+@router.post(
+    "/jobs/{job_id}:cancel",
+    operation_id="cancelJob",
+    summary="Cancel a job",
+    response_model=JobModel,
+    responses=problems(404),
+)
+async def cancel_job(job_id: str, here: Here, caller: Writes) -> Response:
+    """What it has done so far stays done; a job that has ended stays as it is."""
+    return answer(JobModel.of(await here.work.run(lambda: here.service.catalog.cancel_job(caller.tenant, job_id))))
+
+
+def _before(cursor: str | None) -> tuple[float, str] | None:
+    match place_in(cursor):
+        case None:
+            return None
+        case [float(at), str(id_)]:
+            return at, id_
+    raise UnsupportedQuery("this is no cursor of a list of jobs; begin again without one")

@@ -1,0 +1,126 @@
+"""Many pictures at once: listing them, and deleting them by keys or by a filter."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import ConfigDict, Field, model_validator
+
+from lookalike.server.app_state import Context, Here
+from lookalike.server.auth import Caller, caller_with
+from lookalike.server.pagination import key_in, place_cursor
+from lookalike.server.requests.body import read_object
+from lookalike.server.requests.images import small_json, validated
+from lookalike.server.schemas import FILTER_EXAMPLE, Image, Json, Sent, Told, answer, json_body, problems
+
+router = APIRouter(prefix="/v1", tags=["images"])
+Reads = Annotated[Caller, Depends(caller_with("read"))]
+Writes = Annotated[Caller, Depends(caller_with("write"))]
+MOST_LISTED = 1000
+MOST_KEYS = 10_000
+"""Keys in one deletion."""
+TOLD_KEYS = 1000
+"""Deleted keys that an answer names."""
+
+
+class ImageList(Told):
+    """Pictures in the order of their keys."""
+
+    images: list[Image]
+    next: str | None = Field(description="The cursor to go on with; none at the end.")
+    total: int | None = Field(
+        None, description="How many there are; told on the first page, without a filter and a prefix."
+    )
+
+
+class DeleteJson(Sent):
+    """Which pictures to delete: by keys, or all that a filter describes."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"keys": ["alps/IMG_1.jpg"]}, {"filter": FILTER_EXAMPLE}],
+            "minProperties": 1,
+            "maxProperties": 1,
+        }
+    )
+
+    keys: list[str] | None = Field(None, min_length=1, max_length=MOST_KEYS)
+    filter: Json | None = Field(None, min_length=1)
+
+    @model_validator(mode="after")
+    def _one(self) -> "DeleteJson":
+        if (self.keys is None) == (self.filter is None):
+            raise ValueError("exactly one of keys and filter must be given")
+        return self
+
+
+class DeleteResult(Told):
+    """What was deleted, durably. Unknown keys are passed over."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"deleted": 1, "keys": ["alps/IMG_1.jpg"], "sequence": 18}]}
+    )
+
+    deleted: int
+    keys: list[str] = Field(description=f"Those deleted, the first {TOLD_KEYS:,}.")
+    sequence: int = Field(description="The catalog's last change; a search with this `min_sequence` sees it.")
+
+
+@router.get(
+    "/images", operation_id="listImages", summary="List pictures", response_model=ImageList, responses=problems()
+)
+async def list_images(
+    here: Here,
+    caller: Reads,
+    limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = 100,
+    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
+    filter: Annotated[  # noqa: A002 - the parameter's name
+        str | None, Query(description="A filter on attributes, as JSON.", examples=['{"album": "Alps"}'])
+    ] = None,
+    prefix: Annotated[
+        str,
+        Query(
+            description="Those whose keys begin so, as it is written: case counts, and no character is a wildcard.",
+            examples=["alps/"],
+        ),
+    ] = "",
+) -> Response:
+    """In the order of their keys."""
+    after, where = key_in(cursor), None if filter is None else read_object(filter)
+
+    def listed() -> ImageList:
+        found = here.service.ls(tenant=caller.tenant, after=after, limit=limit + 1, where=where, prefix=prefix)
+        page = found[:limit]
+        goes_on = place_cursor(page[-1].key) if len(found) > limit else None
+        total = count_of(here, caller.tenant) if after is None and not where and not prefix else None
+        return ImageList(images=[Image.of(record) for record in page], next=goes_on, total=total)
+
+    return answer(await here.work.run(listed))
+
+
+@router.post(
+    "/images:delete",
+    operation_id="deleteImages",
+    summary="Delete many pictures",
+    response_model=DeleteResult,
+    responses=problems(),
+    openapi_extra=json_body("DeleteJson"),
+)
+async def delete_images(request: Request, here: Here, caller: Writes) -> Response:
+    """In one transaction: all of them, or, on an error, none."""
+    wanted = validated(DeleteJson, await small_json(request, here))
+
+    def delete() -> DeleteResult:
+        if wanted.keys is not None:
+            gone = here.service.remove(wanted.keys, tenant=caller.tenant)
+        else:
+            gone = here.service.remove_where(wanted.filter or {}, tenant=caller.tenant).keys
+        sequence = here.service.catalog.sequence()
+        return DeleteResult(deleted=len(gone), keys=gone[:TOLD_KEYS], sequence=sequence)
+
+    return answer(await here.work.run(delete))
+
+
+def count_of(here: Context, tenant: str) -> int:
+    """How many pictures a tenant has."""
+    tenant_id = here.service.catalog.tenant_id(tenant)
+    return 0 if tenant_id is None else here.service.catalog.count(tenant_id)

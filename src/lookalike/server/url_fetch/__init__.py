@@ -1,0 +1,1 @@
+"""Fetching images by URL, from public addresses only (no SSRF)."""

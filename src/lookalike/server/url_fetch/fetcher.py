@@ -1,0 +1,156 @@
+"""Pictures by URL, fetched so that nobody can send this machine into networks that are not public.
+
+Each hop's host is resolved once, every address is checked, and the connection is made to a checked address itself: a
+second look-up, which could answer otherwise, does not happen. One parser's reading of a URL is used for everything.
+"""
+
+import logging
+import ssl
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import httpx
+
+from lookalike.errors import BadInput, NotFound, Unavailable
+from lookalike.server.url_fetch.addresses import (
+    Address,
+    Network,
+    Resolver,
+    is_public,
+    literal,
+    parse_addresses,
+    parse_networks,
+    system_resolver,
+    unwrapped,
+)
+from lookalike.server.url_fetch.http import Deadline, FetchLimits, Moved, Target, connected, get
+
+__all__ = ["DEFAULT_PORTS", "FetchLimits", "Fetcher", "parse_networks"]
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+LONGEST_URL = 8192
+log = logging.getLogger("lookalike.fetch")
+
+
+class Fetcher:
+    """Fetches pictures by URL; safe to use from several threads.
+
+    `allow` are networks that may be fetched from although they are not public, `deny` further ones that may not;
+    `ports` are those allowed besides 80 and 443. `resolver` and `tls` replace the system's own (trusted certificates
+    are the system's and certifi's). No proxy, no cookie, no credential, and nothing of the environment is used.
+    """
+
+    def __init__(
+        self,
+        limits: FetchLimits | None = None,
+        *,
+        allow: Iterable[Network] = (),
+        deny: Iterable[Network] = (),
+        ports: Iterable[int] = (),
+        resolver: Resolver | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._limits = limits or FetchLimits()
+        self._allow, self._deny = tuple(allow), tuple(deny)
+        self._ports = frozenset(ports) | frozenset(DEFAULT_PORTS.values())
+        self._resolve = resolver or system_resolver()
+        self._tls = tls or _trusting()
+        self._room = threading.BoundedSemaphore(self._limits.concurrent)
+
+    @property
+    def limits(self) -> FetchLimits:
+        """What one fetch may take."""
+        return self._limits
+
+    def fetch(self, url: str, *, max_bytes: int | None = None) -> bytes:
+        """The bytes behind a URL, as they are; `max_bytes` makes the limit stricter for this one.
+
+        Raises BadInput for a URL that is not allowed or gives no picture, ImageRejected for a body outside the
+        limits, Unavailable for what may work later.
+        """
+        most = min(max_bytes or self._limits.max_bytes, self._limits.max_bytes)
+        deadline = Deadline(self._limits.seconds)
+        with self._turn(deadline):
+            at = _parsed(url)
+            for _ in range(self._limits.redirects + 1):
+                answer = self._hop(at, most, deadline)
+                if not isinstance(answer, Moved):
+                    return answer
+                at = _joined(at, answer.location)
+        raise BadInput(f"the URL is redirected more than {self._limits.redirects} times")
+
+    @contextmanager
+    def _turn(self, deadline: Deadline) -> Iterator[None]:
+        if not self._room.acquire(timeout=min(1.0, deadline.left())):
+            raise Unavailable(f"{self._limits.concurrent} pictures are being fetched already", retry_after=2)
+        try:
+            yield
+        finally:
+            self._room.release()
+
+    def _hop(self, at: httpx.URL, most: int, deadline: Deadline) -> bytes | Moved:
+        target = self._target(at)
+        addresses = self._addresses(target.host, deadline)
+        with connected(target, addresses, self._tls, deadline, self._limits.connect_seconds) as link:
+            return get(link, target, self._limits, most, deadline)
+
+    def _target(self, at: httpx.URL) -> Target:
+        if at.scheme not in DEFAULT_PORTS:
+            raise BadInput("a picture is fetched by http:// or https://, and by nothing else")
+        if at.userinfo:
+            raise BadInput("a URL with a name or password in it is not fetched")
+        port = DEFAULT_PORTS[at.scheme] if at.port is None else at.port
+        if port not in self._ports:
+            raise BadInput(f"port {port} is not one that pictures are fetched from")
+        host = at.raw_host.decode("ascii")
+        authority = at.netloc.decode("ascii")
+        return Target(at.scheme == "https", host.removesuffix("."), authority, port, at.raw_path)
+
+    def _addresses(self, host: str, deadline: Deadline) -> Sequence[Address]:
+        """Every address of the host, all of them allowed; raises BadInput, saying no more than that, otherwise."""
+        spelt = literal(host)
+        try:
+            found = [spelt] if spelt is not None else parse_addresses(self._resolve(host, deadline.left()))
+        except NotFound:
+            found = []
+        refused = [address for address in found if not self._permits(address)]
+        if refused:
+            log.warning("refused to fetch from %s: its address %s is not allowed", host, refused[0])
+        if refused or not found:  # one answer for both: names of a private network are not to be told apart
+            raise BadInput(f"{host} is no host that pictures are fetched from: it has no public address")
+        return found
+
+    def _permits(self, address: Address) -> bool:
+        plain = unwrapped(address)
+        if any(place in network for network in self._deny for place in (address, plain)):
+            return False
+        return any(plain in network for network in self._allow) or is_public(address)
+
+
+def _trusting() -> ssl.SSLContext:
+    context = httpx.create_ssl_context(trust_env=False)
+    context.load_default_certs()
+    return context
+
+
+def _parsed(url: str) -> httpx.URL:
+    if len(url) > LONGEST_URL:
+        raise BadInput(f"the URL is longer than {LONGEST_URL:,} characters")
+    try:
+        return httpx.URL(url)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise BadInput(f"the URL cannot be read: {_reason(error)}") from None
+
+
+def _joined(at: httpx.URL, location: str) -> httpx.URL:
+    if len(location) > LONGEST_URL:
+        raise BadInput(f"the URL is redirected to one longer than {LONGEST_URL:,} characters")
+    try:
+        return at.join(location)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise BadInput(f"the URL is redirected to one that cannot be read: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    return type(error).__name__ if not isinstance(error, httpx.InvalidURL) else str(error)[:200]

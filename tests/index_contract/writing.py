@@ -1,0 +1,122 @@
+"""Writing: rows come, go, move and come back."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lookalike.errors import BadInput
+from lookalike.interfaces import Index
+from lookalike.types import Condition, Rows, Where
+from tests.index_contract.base import Contract, MakeIndex
+from tests.index_contract.truth import Model
+
+ACTIONS = {"upsert": 0.3, "delete": 0.2, "search": 0.15, "filter": 0.2, "reopen": 0.12, "clear": 0.03}
+
+
+class Writing(Contract):
+    """Rows come, go, move and come back."""
+
+    def test_upsert_replace_delete_and_insert_again(self, index: Index, model: Model) -> None:
+        self.write(index, model, self.rows(1, range(1, 101)))
+        self.ask(index, model, 5)
+        self.write(index, model, self.rows(2, range(50, 121)))
+        assert index.count() == 120
+        self.ask(index, model, 5)
+        for ids in ([1, 60, 120], [1, 60, 120], [7000]):
+            index.delete(np.array(ids))
+            model.delete(ids)
+            assert index.count() == 117
+            self.ask(index, model, 5)
+        self.write(index, model, self.rows(3, [60, 1]))
+        self.ask(index, model, 5)
+        assert index.count() == 119
+
+    def test_a_row_moves_to_another_tenant(self, index: Index, model: Model) -> None:
+        self.write(index, model, self.rows(1, range(1, 41), 1))
+        self.write(index, model, self.rows(1, range(1, 21), 2))
+        assert (index.count(1), index.count(2), index.count(3), index.count()) == (20, 20, 0, 40)
+        for tenant in (1, 2, 3):
+            self.ask(index, model, 30, tenant=tenant)
+
+    def test_attributes_change_without_features(self, index: Index, model: Model) -> None:
+        """Filters see the new ones; rows, and ids that are not there, stay as they are."""
+        rows = self.rows(1, range(1, 41), np.arange(1, 41) % 2 + 1)
+        self.write(index, model, replace(rows, attributes=[{"album": "old", "n": int(n)} for n in rows.ids]))
+        changed = np.array([7, 3, 990, *range(8, 20)])
+        index.update_attributes(changed, changed % 2 + 1, [{"album": "new", "n": None}] * (len(changed) - 1) + [{}])
+        index.update_attributes(changed[:0], changed[:0], [])
+        assert index.count() == 40
+        albums = dict.fromkeys(range(1, 41), "old") | dict.fromkeys([3, 7, *range(8, 19)], "new")
+        del albums[19]
+        for album in ("old", "new"):
+            ids = np.array([n for n, is_in in albums.items() if is_in == album])
+            where = Where((Condition("album", "eq", album),), lambda ids=ids: ids)  # type: ignore[misc]
+            for tenant in (None, 1, 2):
+                mine = ids if tenant is None else ids[ids % 2 + 1 == tenant]
+                found = index.search(rows.features, 40, tenant=tenant, where=where).ids
+                assert all(n in found[n - 1] for n in mine)
+                assert set(found.ravel().tolist()) <= {-1, *mine.tolist()}
+        self.ask(index, model, 5)
+        with pytest.raises(BadInput, match="one of each"):
+            index.update_attributes(changed, changed, [{}])
+
+    def test_nothing_to_write_is_fine(self, index: Index, model: Model) -> None:
+        index.upsert(self.rows(1, []))
+        index.delete(np.array([], np.int64))
+        assert index.count() == 0
+        self.ask(index, model, 3)
+
+    def test_the_callers_arrays_are_not_kept(self, index: Index, model: Model) -> None:
+        rows = self.rows(1, range(1, 31))
+        self.write(index, model, rows)
+        rows.features[:] = 0
+        rows.ids[:] = 7
+        rows.tenants[:] = 7
+        self.ask(index, model, 5, tenant=1)
+
+    def test_arrays_in_any_layout(self, index: Index, model: Model) -> None:
+        rows = self.rows(1, range(1, 61))
+        every = Rows(rows.ids[::-2], rows.features[::-2], rows.tenants[::-2])
+        fortran = Rows(rows.ids[::2].astype(np.int32), np.asfortranarray(rows.features[::2]), rows.tenants[::2])
+        self.write(index, model, every)
+        self.write(index, model, fortran)
+        queries = np.asfortranarray(rows.features)[::3]
+        queries.setflags(write=False)
+        assert model.check(index.search(queries, 4), queries, 4) >= (1.0 if self.exact else self.recall)
+
+    def test_ten_thousand_rows_at_once(self, index: Index, model: Model) -> None:
+        self.write(index, model, self.rows(1, np.random.default_rng(5).permutation(10_000) + 1))
+        assert index.count() == 10_000
+        self.ask(index, model, 10)
+        self.ask(index, model, 10, queries=130)
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_anything_in_any_order(self, make_index: MakeIndex, tmp_path: Path, seed: int) -> None:
+        """Random operations beside the model: tenants stay apart, the dead stay dead, flushed rows come back."""
+        rng = np.random.default_rng(seed)
+        model, index = Model(self.spec), make_index(self.spec, tmp_path / "index")
+        for step in range(60):
+            action = rng.choice(list(ACTIONS), p=list(ACTIONS.values()))
+            ids = rng.choice(400, int(rng.integers(1, 120)), replace=False) + 1
+            tenant = None if rng.random() < 0.3 else int(rng.integers(1, 5))
+            if action == "upsert":
+                self.write(index, model, self.rows(step, ids, rng.integers(1, 5, len(ids))))
+            elif action == "delete":
+                index.delete(ids[:40])
+                model.delete(ids[:40])
+            elif action == "reopen":
+                index.flush(step)
+                index.close()
+                index = make_index(self.spec, tmp_path / "index")
+                assert index.sequence == step
+            elif action == "clear":
+                index.clear()
+                model.rows.clear()
+                assert index.sequence == 0
+            self.ask(index, model, int(rng.integers(1, 30)), queries=5, tenant=tenant, seed=step)
+            if action == "filter":
+                self.ask(index, model, 7, queries=5, tenant=tenant, ids=ids.tolist())
+            assert index.count(tenant) == model.count(tenant)
+        index.close()
