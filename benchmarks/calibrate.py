@@ -1,4 +1,4 @@
-"""What distances are worth: how often unrelated pictures come how close, for features/calibration.toml.
+"""What distances are worth: how often unrelated images come how close, for features/calibration.toml.
 
     python -m benchmarks.calibrate phash vgg16 [--write]
 
@@ -26,7 +26,7 @@ COPY_RATE = 1e-6
 """Share of strangers that may pass for copies: one in twenty queries meets one in a gallery of 50,000."""
 RATES = tuple(10.0**e for e in np.arange(-5, 0.01, 0.25))
 TRUSTED = ("original", "distractor", "class", "same_scene")
-"""Kinds whose groups tell every relation; mere copies and pictures of other tools' tests are left out."""
+"""Kinds whose groups tell every relation; mere copies and images of other tools' tests are left out."""
 
 
 def measured(name: str) -> tuple[int, Calibration]:
@@ -55,7 +55,7 @@ def main() -> None:
     arguments = parser.parse_args()
     text = [
         f"# What distances are worth, by encoder. Written by benchmarks/calibrate.py on {describe()['date']}.",
-        "# Anchors: distance (0..1), log10 of the share of unrelated pictures that are at most so far.",
+        "# Anchors: distance (0..1), log10 of the share of unrelated images that are at most so far.",
     ]
     for name in arguments.names:
         pairs, calibration = measured(name)

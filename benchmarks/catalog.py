@@ -1,8 +1,8 @@
-"""How fast pictures are put into a catalog, by one process and by several, on SQLite and on PostgreSQL.
+"""How fast images are put into a catalog, by one process and by several, on SQLite and on PostgreSQL.
 
     python -m benchmarks.catalog [--seconds 10] [--batch 1000] [--writers 1 2 4] [--url postgresql://...]
 
-Each writer puts batches of new pictures with a hash and 512 floats (8 + 1,024 bytes) into one catalog for so long.
+Each writer puts batches of new images with a hash and 512 floats (8 + 1,024 bytes) into one catalog for so long.
 Without a URL, PostgreSQL is started here by scripts/postgresql.py, waiting for the disk as a real one does.
 """
 
@@ -47,14 +47,14 @@ def write(url: str, name: str, seconds: float, batch: int, ready: Barrier) -> No
 
 
 def entry(key: str, row: np.ndarray) -> Entry:  # type: ignore[type-arg]
-    """A picture of its own bytes."""
+    """An image of its own bytes."""
     digest = sha256(key.encode()).digest()
     features = {HASH: np.frombuffer(digest[:8], np.uint8), VECTOR: row}
     return Entry(1, key, f"/photos/{key}", digest, 100_000, 800, 600, "JPEG", features=features)
 
 
 def measure(url: str, writers: int, seconds: float, batch: int) -> dict[str, float]:
-    """Pictures a second by so many processes, and whether the catalog is sound in the end."""
+    """Images a second by so many processes, and whether the catalog is sound in the end."""
     with Catalog.open(url, create=True) as catalog:
         catalog.tenant_id("default", create=True)
         catalog.put([entry("first", np.eye(1, VECTOR.width, dtype=np.float32)[0])])
@@ -72,7 +72,7 @@ def measure(url: str, writers: int, seconds: float, batch: int) -> dict[str, flo
             raise SystemExit("a writer failed")
         number = catalog.count() - 1
         catalog.check()
-    return {"pictures": number, "seconds": round(took, 2), "pictures_per_s": round(number / took)}
+    return {"images": number, "seconds": round(took, 2), "images_per_s": round(number / took)}
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """How much of the bare decoder's speed is left for a decoding pool that reads, checks, cuts, digests and may crash?
 
-    python -m benchmarks.decode_pool [--pictures 10000] [--rounds 3] [--photos FOLDER]
+    python -m benchmarks.decode_pool [--images 10000] [--rounds 3] [--photos FOLDER]
 
 In one run, alternating: (a) bare Pillow, reading and decoding at the same reduced scale, one plain process a core;
 (b) `DecodePool.map` with the input of a hash; (c) `imagehash.phash` in one process, on a tenth of the files. The files
@@ -108,7 +108,7 @@ def peer(paths: list[Path]) -> float:
 def main() -> None:
     """Make the files, run the three in turns, print and keep the rates."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pictures", type=int, default=10_000)
+    parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--oversample", type=float, default=1.0)
     parser.add_argument("--photos", type=Path, default=Path(__file__).parents[2] / "shared" / "photos")
@@ -118,7 +118,7 @@ def main() -> None:
     spec = InputSpec(32, 32, "L", "lanczos", oversample=given.oversample)
     OUT.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, DecodePool([spec]) as pool, OUT.open("a") as out:
-        paths = make_files(Path(folder), photos, given.pictures)
+        paths = make_files(Path(folder), photos, given.images)
         some = paths[:: max(1, len(paths) // 1000)]
         pooled(some, pool)
         runs: dict[str, tuple[Callable[[], float], int]] = {
@@ -130,11 +130,11 @@ def main() -> None:
         for turn in range(given.rounds):
             for name, (run, count) in runs.items():
                 rates[name].append(count / run())
-                row = {"what": name, "round": turn, "rate": rates[name][-1], "pictures": count, "cores": cores}
+                row = {"what": name, "round": turn, "rate": rates[name][-1], "images": count, "cores": cores}
                 out.write(json.dumps(row | {"oversample": given.oversample, "photos": photos is not None}) + "\n")
     middle = {name: float(np.median(values)) for name, values in rates.items()}
     for name, rate in middle.items():
-        print(f"{name:22} {rate:8.0f} pictures/s")
+        print(f"{name:22} {rate:8.0f} images/s")
     print(f"pool / bare            {middle['pool'] / middle['bare']:8.2f}")
     print(f"pool / imagehash       {middle['pool'] / middle['imagehash, one core']:8.2f}")
 

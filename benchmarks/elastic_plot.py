@@ -4,7 +4,7 @@
 
 A copy is found if at least m of the 8 bytes of its hash equal the original's. Left: the share of copies found, by the
 distance of the two hashes; lines for bits that flip independently (counted exactly), dots for edited copies of real
-photos. Right: how many of a million unrelated pictures come out too, for random hashes and for those of real photos.
+photos. Right: how many of a million unrelated images come out too, for random hashes and for those of real photos.
 Random hashes need no photos: without any, only those are drawn.
 """
 
@@ -54,7 +54,7 @@ def random_candidates(m: int) -> float:
 
 
 def hashes(files: Iterable[bytes]) -> tuple[Bits, NDArray[np.bool_]]:
-    """The hashes of pictures, and which of them mean anything."""
+    """The hashes of images, and which of them mean anything."""
     encoder = PHash()
     encoded = encoder.encode(np.stack([prepare(data, [encoder.input]).inputs[0] for data in files]))
     return encoded.features, encoded.usable
@@ -135,7 +135,7 @@ def _candidate_panel(shares: Sequence[float]) -> list[str]:
     lowest, highest = -3, 5
     x = lambda m: left + width * (m - 0.5) / 8  # noqa: E731 - a scale, as above
     y = lambda n: top + height * (1 - (np.log10(max(n, 10.0**lowest)) - lowest) / (highest - lowest))  # noqa: E731
-    parts = [_text(left - 60, 28, "Unrelated pictures found, of a million", anchor="start", size=15)]
+    parts = [_text(left - 60, 28, "Unrelated images found, of a million", anchor="start", size=15)]
     for power in range(lowest, highest + 1):
         parts.append(_line(left, y(10.0**power), left + width, y(10.0**power), "#dde3e8"))
         parts.append(_text(left - 8, y(10.0**power) + 4, f"{10.0**power:,g}" if power < 5 else "100,000", anchor="end"))

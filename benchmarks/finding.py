@@ -2,7 +2,7 @@
 
     python -m benchmarks.finding [--queries 300] [--edits jpeg15,mirror] [--gallery DIR]
 
-Every photo is indexed; a sample of originals is edited and searched for. A hit is right when it is the same picture
+Every photo is indexed; a sample of originals is edited and searched for. A hit is right when it is the same image
 (same group). Prints recall@1 of the merged search and of each generation alone, and what evidence the right hit has.
 """
 
@@ -24,7 +24,7 @@ KINDS = ("original", "copy", "distractor", "class")
 
 
 def sample(all_photos: list[Photo], n: int) -> list[Photo]:
-    """Pictures to make copies of: any kind with a group we can trust, the same for every run."""
+    """Images to make copies of: any kind with a group we can trust, the same for every run."""
     trusted = [p for p in all_photos if p.kind in KINDS]
     return random.Random(7).sample(trusted, min(n, len(trusted)))
 
@@ -32,7 +32,7 @@ def sample(all_photos: list[Photo], n: int) -> list[Photo]:
 def measure(
     gallery: lookalike.SearchService, chosen: list[Photo], group: dict[str, str], edit: str
 ) -> list[dict[str, object]]:
-    """One row a query and ranking: was the first hit the right picture, and on what evidence."""
+    """One row a query and ranking: was the first hit the right image, and on what evidence."""
     copies = []
     for photo in chosen:
         with Image.open(photo.path) as image:
@@ -83,7 +83,7 @@ def main() -> None:
     group = {p.key: p.group for p in everything}
     with tempfile.TemporaryDirectory() as temporary, lookalike.open(arguments.gallery or temporary) as gallery:
         outcomes = gallery.add(photo_folder())
-        print(f"{len(outcomes)} pictures, {sum(o.outcome == 'rejected' for o in outcomes)} rejected")
+        print(f"{len(outcomes)} images, {sum(o.outcome == 'rejected' for o in outcomes)} rejected")
         print(
             f"{'recall@1':24}" + "".join(f"{r:>8}" for r in ("merged", *gallery.pipelines)) + "  sure of it  wrong copy"
         )

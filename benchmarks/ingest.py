@@ -1,4 +1,4 @@
-"""How fast pictures are added, durably, beside what bounds it.
+"""How fast images are added, durably, beside what bounds it.
 
     python -m benchmarks.ingest [--files 10000] [--both 400]
     python -m benchmarks.ingest --files 2000 --side 1600 --both 0
@@ -76,7 +76,7 @@ def make_files(folder: Path, n: int, side: int | None) -> list[Path]:
 
 
 def bare(paths: list[Path], least: int | None = None) -> float:
-    """Pictures a second: read and decode, a process a core, nothing else.
+    """Images a second: read and decode, a process a core, nothing else.
 
     At 1/8 scale in colour; or grey, at the smallest scale that leaves `least` pixels a side.
     """
@@ -95,7 +95,7 @@ def bare(paths: list[Path], least: int | None = None) -> float:
 
 
 def peer(paths: list[Path]) -> float:
-    """Pictures a second: imagehash on one core."""
+    """Images a second: imagehash on one core."""
     started = time.perf_counter()
     for path in paths:
         with Image.open(path) as image:
@@ -104,7 +104,7 @@ def peer(paths: list[Path]) -> float:
 
 
 def ours(what: Path | list[Path], paths: list[Path], pipelines: tuple[str, ...], settings: Settings) -> float:
-    """Pictures a second into a new gallery, every one durable and indexed at the end."""
+    """Images a second into a new gallery, every one durable and indexed at the end."""
     folder = Path(tempfile.mkdtemp(dir=paths[0].parent.parent))
     create_gallery(folder / "gallery", GallerySettings(pipelines), settings)
     with open_gallery(folder / "gallery", settings=settings) as gallery:
@@ -118,7 +118,7 @@ def ours(what: Path | list[Path], paths: list[Path], pipelines: tuple[str, ...],
 
 
 def encoder_alone(paths: list[Path], settings: Settings) -> float:
-    """Pictures a second: VGG16 on inputs that lie in memory, in the batches that adding uses."""
+    """Images a second: VGG16 on inputs that lie in memory, in the batches that adding uses."""
     encoder = load_encoder("vgg16", settings.cache)
     inputs = np.stack([prepare(path.read_bytes(), [encoder.input]).inputs[0] for path in paths])
     encoder.encode(inputs[:8])

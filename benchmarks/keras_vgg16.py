@@ -1,9 +1,9 @@
 """The peer of benchmarks.vgg16: the article's Keras network in an interpreter of its own (needs tensorflow-cpu).
 
-    python keras_vgg16.py WEIGHTS.npz PICTURES.npy
+    python keras_vgg16.py WEIGHTS.npz IMAGES.npy
 
-Then each line "BATCH SECONDS" on standard input is answered by the pictures encoded a second. "features" is answered by
-the name of a .npy file with the features of all pictures.
+Then each line "BATCH SECONDS" on standard input is answered by the images encoded a second. "features" is answered by
+the name of a .npy file with the features of all images.
 """
 
 import sys
@@ -14,14 +14,14 @@ import numpy as np
 from keras.applications.vgg16 import VGG16, preprocess_input
 
 
-def main(weights: str, pictures: str) -> None:
+def main(weights: str, inputs: str) -> None:
     """Serve until standard input ends."""
     network = VGG16(weights=None, include_top=False, pooling="max", input_shape=(224, 224, 3))
     with np.load(weights) as kept:
         for layer in network.layers:
             if f"{layer.name}.kernel" in kept:
                 layer.set_weights([kept[f"{layer.name}.kernel"].transpose(2, 3, 1, 0), kept[f"{layer.name}.bias"]])
-    images = np.load(pictures)
+    images = np.load(inputs)
 
     def encode(batch: np.ndarray) -> np.ndarray:
         return network.predict_on_batch(preprocess_input(batch.astype(np.float32)))

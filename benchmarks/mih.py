@@ -5,7 +5,7 @@
 
 Every query is a stored code with 0 to 7 bits flipped, asked alone, through the public `search`; the engines take turns
 of 50 queries. `uniform` codes are random. `skewed` ones gather around centres of very different popularity, their bits
-are biased, and one in a hundred is the same code (a service's "picture removed" picture). `recall` is the share of the
+are biased, and one in a hundred is the same code (a service's "image removed" image). `recall` is the share of the
 true 10 nearest, within 7 bits, that an engine finds (rows at an equal distance count as the same).
 
 `--costs` prints what a row, a candidate and a bucket cost here: the constants of `lookalike.indexes.mih.bucket_tables`.

@@ -1,7 +1,7 @@
-"""How near unrelated pictures come to each other: the measure of what a distance is worth.
+"""How near unrelated images come to each other: the measure of what a distance is worth.
 
 A distance means little by itself: 0.2 may be a copy in one pipeline and a stranger in another. The share of unrelated
-pairs that come at least as near means the same everywhere. It is counted on real pictures here, and kept with a
+pairs that come at least as near means the same everywhere. It is counted on real images here, and kept with a
 pipeline as a few anchors (distance, log10 of that share).
 """
 
@@ -44,12 +44,12 @@ class Strangers:
     def threshold(self, rate: float) -> float:
         """The largest distance (0..1) at which at most this share of unrelated pairs is accepted; -1 if there is none.
 
-        Raises BadInput where fewer than `ENOUGH` pairs would decide it: it takes more pictures to know.
+        Raises BadInput where fewer than `ENOUGH` pairs would decide it: it takes more images to know.
         """
         if rate * self.pairs < ENOUGH:
             raise BadInput(
                 f"A rate of {rate:g} can't be measured with {self.pairs:,} unrelated pairs: "
-                f"it takes {ENOUGH / rate:,.0f} of them, so measure with more pictures."
+                f"it takes {ENOUGH / rate:,.0f} of them, so measure with more images."
             )
         within = np.flatnonzero(np.cumsum(self.counts) <= rate * self.pairs)
         return float(self.edges[within[-1]]) if len(within) else -1.0
@@ -73,11 +73,11 @@ class Strangers:
 def stranger_distances(
     metric: Metric, features: Features, groups: Sequence[str], *, views: Features | None = None
 ) -> Strangers:
-    """Count the distances between pictures of different groups, each picture once as the query of each other.
+    """Count the distances between images of different groups, each image once as the query of each other.
 
-    `features` are `(n, width)`, as an index holds them; `groups` are n labels, the same for pictures that are related
+    `features` are `(n, width)`, as an index holds them; `groups` are n labels, the same for images that are related
     in any way (copies, the same scene, the same kind of thing). `views` `(n, v, width)` are the queries where a search
-    asks with several views of a picture: the nearest view counts. Distances are scaled to 0..1: bits / bits of a row,
+    asks with several views of an image: the nearest view counts. Distances are scaled to 0..1: bits / bits of a row,
     or 1 - cosine (a distance above 1, between opposite vectors, is kept as it is). Raises BadInput where there are no
     two groups, or counts that do not match.
     """
@@ -85,7 +85,7 @@ def stranger_distances(
     if len(labels) != len(features) or (views is not None and len(views) != len(features)):
         raise BadInput(f"{len(features)} features need as many groups and views, not {len(labels)}.")
     if len(labels) == 0 or labels.max() == 0:
-        raise BadInput("Strangers need pictures of at least two groups.")
+        raise BadInput("Strangers need images of at least two groups.")
     asked = features[:, None, :] if views is None else views
     bits = features.shape[1] * 8 if metric == "hamming" else 0
     steps = np.arange(bits + 1) if bits else np.arange(1, BINS + 1)

@@ -24,7 +24,7 @@ BATCH = 64
 def features(every: int = 1, keep: Path = KEPT) -> NDArray[np.float32]:
     """Unit rows `(n, 512)` of every so many of the photos that can be read, in the manifest's order.
 
-    They are kept in a folder, under a name that tells the pictures and the encoder.
+    They are kept in a folder, under a name that tells the images and the encoder.
     """
     encoder = load_encoder("vgg16", from_environment().cache)
     told = hashlib.sha256((photo_folder() / "manifest.tsv").read_bytes() + encoder.spec.fingerprint.encode())

@@ -1,10 +1,10 @@
-"""How fast pictures are hashed, and how far the fast mode's hash is from the exact one, beside `imagehash`.
+"""How fast images are hashed, and how far the fast mode's hash is from the exact one, beside `imagehash`.
 
     python -m benchmarks.phash [--photos 600]
 
-One process, one thread. First the hash alone, of 32 x 32 grey pictures in memory; then from the bytes of JPEG photos
+One process, one thread. First the hash alone, of 32 x 32 grey images in memory; then from the bytes of JPEG photos
 in memory, in turns of 50: `imagehash`, our exact mode, and reduced-scale decoding that keeps at least 1, 1.25, 1.5, 2
-or 3 times the 32 x 32. The distance is in bits of 64, from the exact hash of the same picture.
+or 3 times the 32 x 32. The distance is in bits of 64, from the exact hash of the same image.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def ours(spec: InputSpec, data: list[bytes]) -> Hashes:
 
 
 def from_bytes(data: list[bytes]) -> list[dict[str, Any]]:
-    """Every way from bytes to hash, in turns: pictures a second, bits from the exact hash."""
+    """Every way from bytes to hash, in turns: images a second, bits from the exact hash."""
     base = PHash(exact=True).input
     ways: dict[str, Callable[[list[bytes]], Hashes]] = {
         "imagehash": lambda some: np.array([of_file(each) for each in some]),
@@ -77,7 +77,7 @@ def from_bytes(data: list[bytes]) -> list[dict[str, Any]]:
 
 
 def alone(inputs: NDArray[np.uint8]) -> list[dict[str, Any]]:
-    """Hashing alone: pictures a second, the best of five."""
+    """Hashing alone: images a second, the best of five."""
     encoder = PHash()
     many = np.tile(inputs, (max(1, 10_000 // len(inputs)), 1, 1))
     images = [Image.fromarray(each) for each in inputs]
@@ -114,11 +114,11 @@ def main() -> None:
     print(f"{machine['cpu']}, one core, {machine['date']}; {len(data)} JPEG photos; the product uses {OVERSAMPLE:g} x")
     hash_rows = alone(np.array([prepare(each, [PHash().input]).inputs[0] for each in data]))
     for row in hash_rows:
-        print(f"{'hash alone: ' + row['hash_alone']:<30} {row['per_s']:>10,.0f} pictures/s")
+        print(f"{'hash alone: ' + row['hash_alone']:<30} {row['per_s']:>10,.0f} images/s")
     rows = from_bytes(data)
     for row in rows:
         print(
-            f"{'from bytes: ' + row['way']:<30} {row['per_s']:>10,.0f} pictures/s"
+            f"{'from bytes: ' + row['way']:<30} {row['per_s']:>10,.0f} images/s"
             f"   bits from exact: mean {row['bits_mean']:.2f}, 99% {row['bits_p99']:.0f}, most {row['bits_max']}"
         )
     write_rows("phash", [*hash_rows, *rows])

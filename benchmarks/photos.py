@@ -1,4 +1,4 @@
-"""The real pictures that measurements use: $LOOKALIKE_PHOTOS, else shared/photos beside the checkout."""
+"""The real images that measurements use: $LOOKALIKE_PHOTOS, else shared/photos beside the checkout."""
 
 import csv
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One picture; those of one `group` and kind original or copy are the same picture."""
+    """One image; those of one `group` and kind original or copy are the same image."""
 
     path: Path
     key: str
@@ -29,7 +29,7 @@ def photo_folder() -> Path:
 
 
 def photos() -> list[Photo]:
-    """All of them, in the manifest's order; a picture without a group is a group of its own."""
+    """All of them, in the manifest's order; an image without a group is a group of its own."""
     folder = photo_folder()
     with (folder / "manifest.tsv").open() as file:
         rows = list(csv.DictReader(file, delimiter="\t"))

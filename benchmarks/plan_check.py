@@ -43,7 +43,7 @@ BATCH = 8192
 SAVED_SHARE = 0.05
 QUERIES = 200
 KEY, PATH, ATTRIBUTES = 24, 60, 30
-"""Bytes of the texts of a picture, as the plan assumes them."""
+"""Bytes of the texts of an image, as the plan assumes them."""
 Open = Callable[[Path, bool], FlatIndex | MihIndex]
 ENGINES: dict[str, tuple[FeatureSpec, Open]] = {
     "mih": (HASH, lambda folder, writable: MihIndex(HASH, folder, writable=writable)),
@@ -126,7 +126,7 @@ def search(engine: str, folder: Path) -> int:
 
 
 def catalog(rows: int, target: str | Path) -> None:
-    """Fill a catalog with pictures of both generations."""
+    """Fill a catalog with images of both generations."""
     with Catalog.open(target, create=True) as made:
         tenant = made.tenant_id("default", create=True)
         for start in range(0, rows, 1000):
@@ -137,12 +137,12 @@ def catalog(rows: int, target: str | Path) -> None:
 
 
 def entry(tenant: int, number: int, code: Features, vector: Features) -> Entry:
-    """A picture with texts as long as the plan assumes."""
+    """An image with texts as long as the plan assumes."""
     key = f"2026/{number // 500:06d}/{number:09d}.jpg"[:KEY]
     return Entry(
         tenant,
         key,
-        f"/srv/pictures/library-of-a-photographer/{key}".rjust(PATH, "/")[-PATH:],
+        f"/srv/images/library-of-a-photographer/{key}".rjust(PATH, "/")[-PATH:],
         sha256=os.urandom(32),
         nbytes=75_000 + number % 1000,
         width=4000,

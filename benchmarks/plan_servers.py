@@ -72,7 +72,7 @@ def elasticsearch() -> Iterator[tuple[str, psutil.Process]]:
 
 
 def documents(spec: FeatureSpec, rows: int, draw: Draw) -> tuple[int, float]:
-    """Bytes on disk of an index of hashes, merged, and core seconds of the server for one search of a picture."""
+    """Bytes on disk of an index of hashes, merged, and core seconds of the server for one search of an image."""
     with elasticsearch() as (address, script):
         index = open_index(spec, f"{address}?m=5", "0123456789ab")
         for start in range(0, rows, BATCH):

@@ -1,11 +1,11 @@
 """What a served gallery answers over loopback, and what the service adds to the work itself.
 
-    python -m benchmarks.serving [--pictures 1000000] [--full 2000] [--seconds 20] [--clients 16]
+    python -m benchmarks.serving [--images 1000000] [--full 2000] [--seconds 20] [--clients 16]
 
 Hash-only: JPEG photos are searched for in a gallery of synthetic hashes, by one client and by many; then with one
 request in ten a write; then by ten times as many clients as threads, who write too, and every acknowledged write is
 asked for afterwards. The overhead is what one client measures beyond the stages that the answer itself names. Full:
-both generations over so many synthetic pictures. Batching: threads that encode one picture each with the network,
+both generations over so many synthetic images. Batching: threads that encode one image each with the network,
 merged and not. The clients take part of the same machine.
 """
 
@@ -39,19 +39,19 @@ from lookalike.factory import open_gallery
 from lookalike.interfaces import Encoder
 
 ROWS = 5000
-"""Synthetic pictures put at once."""
+"""Synthetic images put at once."""
 Row = dict[str, object]
 
 
-def fill(folder: Path, pipelines: tuple[str, ...], pictures: int) -> None:
-    """A gallery of pictures that never were: random features under random digests, straight into its catalog."""
+def fill(folder: Path, pipelines: tuple[str, ...], images: int) -> None:
+    """A gallery of images that never were: random features under random digests, straight into its catalog."""
     rng = np.random.default_rng(1)
     settings = from_environment()
     specs = [load_encoder(name, settings.cache).spec for name in pipelines]
     with open_gallery(folder, pipelines=pipelines) as gallery:
         tenant = gallery.catalog.tenant_id("default", create=True)
-        for start in range(0, pictures, ROWS):
-            n = min(ROWS, pictures - start)
+        for start in range(0, images, ROWS):
+            n = min(ROWS, images - start)
             columns = []
             for spec in specs:
                 if spec.metric == "hamming":
@@ -169,13 +169,13 @@ def press(place: tuple[str, int], queries: list[bytes], clients: int, seconds: f
     return row
 
 
-def measure(what: str, settings: argparse.Namespace, pipelines: tuple[str, ...], pictures: int) -> list[Row]:
+def measure(what: str, settings: argparse.Namespace, pipelines: tuple[str, ...], images: int) -> list[Row]:
     """The loads over one gallery."""
     queries = [p.path.read_bytes() for p in photos() if p.path.suffix.lower() in (".jpg", ".jpeg")][:200]
     found: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         gallery = Path(folder) / "gallery"
-        fill(gallery, pipelines, pictures)
+        fill(gallery, pipelines, images)
         with served(gallery) as (host, port, process):
             loads: list[tuple[str, int, float]] = [
                 ("one client", 1, 0.0),
@@ -187,29 +187,29 @@ def measure(what: str, settings: argparse.Namespace, pipelines: tuple[str, ...],
             for name, clients, writes in loads:
                 row = press((host, port), queries, clients, settings.seconds, writes)
                 rss = round(process.memory_info().rss / 2**20)
-                row = {"what": what, "load": name, "pictures": pictures, **row, "memory_mib": rss}
+                row = {"what": what, "load": name, "images": images, **row, "memory_mib": rss}
                 print(f"  {row}", flush=True)
                 found.append(row)
     return found
 
 
 def batching(settings: argparse.Namespace) -> list[Row]:
-    """Pictures a second that threads encode one by one with the network, merged and not, in turns."""
+    """Images a second that threads encode one by one with the network, merged and not, in turns."""
     bare = load_encoder("vgg16", from_environment().cache)
-    picture = np.random.default_rng(1).integers(0, 256, (1, bare.input.height, bare.input.width, 3), dtype=np.uint8)
+    image = np.random.default_rng(1).integers(0, 256, (1, bare.input.height, bare.input.width, 3), dtype=np.uint8)
     found: list[Row] = []
     ways: dict[str, Callable[[], Encoder]] = {"each alone": lambda: bare, "merged": lambda: BatchingEncoder(bare)}
     for clients in (1, settings.clients):
         for name, make in ways.items():
             encoder = make()
-            encoder.encode_views(picture)
+            encoder.encode_views(image)
             took: list[float] = []
             until = time.monotonic() + settings.seconds / 2
 
             def encode(_: int, encoder: Encoder = encoder, until: float = until, took: list[float] = took) -> None:
                 while time.monotonic() < until:
                     began = time.perf_counter()
-                    encoder.encode_views(picture)
+                    encoder.encode_views(image)
                     took.append((time.perf_counter() - began) * 1000)
 
             with ThreadPoolExecutor(clients) as pool:
@@ -225,12 +225,12 @@ def batching(settings: argparse.Namespace) -> list[Row]:
 def main() -> None:
     """Measure, print and keep the rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=1_000_000)
+    parser.add_argument("--images", type=int, default=1_000_000)
     parser.add_argument("--full", type=int, default=2000, help="0 leaves out the network")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--clients", type=int, default=16)
     settings = parser.parse_args()
-    rows = measure("hash only", settings, ("phash",), settings.pictures)
+    rows = measure("hash only", settings, ("phash",), settings.images)
     if settings.full:
         rows += measure("both generations", settings, ("phash", "vgg16"), settings.full)
         rows += batching(settings)

@@ -1,6 +1,6 @@
-"""What the thumbnail of a picture that comes as bytes costs, beside decoding, hashing its pixels and preparing it.
+"""What the thumbnail of an image that comes as bytes costs, beside decoding, hashing its pixels and preparing it.
 
-python benchmarks/thumbnails.py PHOTOS [--most 500]: processor milliseconds a picture (median), and bytes kept.
+python benchmarks/thumbnails.py PHOTOS [--most 500]: processor milliseconds an image (median), and bytes kept.
 """
 
 import argparse
@@ -30,7 +30,7 @@ def main() -> None:
             times.append((time.process_time() - started) * 1000)
         kept.append(len(made.thumbnail or b""))
     print(
-        f"{len(files)} pictures: {median(without):.2f} ms without, {median(with_):.2f} ms with, "
+        f"{len(files)} images: {median(without):.2f} ms without, {median(with_):.2f} ms with, "
         f"{median(with_) - median(without):.2f} ms for the thumbnail; {mean(kept) / 1000:.1f} kB kept each"
     )
 

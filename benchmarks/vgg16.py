@@ -1,4 +1,4 @@
-"""How many pictures VGG16 encodes a second, beside the article's Keras, in one run; and how far the features agree.
+"""How many images VGG16 encodes a second, beside the article's Keras, in one run; and how far the features agree.
 
     python -m benchmarks.vgg16 [--batches 8 1] [--rounds 5] [--seconds 4] [--keras PYTHON] [--calibrate FOLDER]
 
@@ -30,12 +30,12 @@ from lookalike.errors import LookalikeError
 from lookalike.interfaces import Encoder
 
 CACHE = Path(platformdirs.user_cache_dir("lookalike"))
-Pictures = NDArray[np.uint8]
+Images = NDArray[np.uint8]
 Turn = Callable[[int, float], float]
-"""Encodes batches of so many pictures for so many seconds; gives pictures a second."""
+"""Encodes batches of so many images for so many seconds; gives images a second."""
 
 
-def pictures(count: int) -> Pictures:
+def sample_inputs(count: int) -> Images:
     """Photos as the network takes them, (count, 224, 224, 3)."""
     files = sorted((photo_folder() / "imagenet1000").glob("*"))[:: max(1, 400 // count)][:count]
     return np.stack(
@@ -46,7 +46,7 @@ def pictures(count: int) -> Pictures:
 class Keras:
     """The peer in a process of its own."""
 
-    def __init__(self, python: str, weights: Path, images: Pictures) -> None:
+    def __init__(self, python: str, weights: Path, images: Images) -> None:
         with tempfile.NamedTemporaryFile(suffix=".npy", delete=False) as file:
             np.save(file, images)
         self._images = Path(file.name)
@@ -76,11 +76,11 @@ class Keras:
         return self._read()
 
     def turn(self, batch: int, seconds: float) -> float:
-        """Pictures a second."""
+        """Images a second."""
         return float(self._ask(f"{batch} {seconds}"))
 
     def features(self) -> NDArray[np.float32]:
-        """Unit features of all pictures."""
+        """Unit features of all images."""
         file = Path(self._ask("features"))
         rows = np.load(file)
         file.unlink()
@@ -94,7 +94,7 @@ class Keras:
         self._images.unlink()
 
 
-def turn_of(encoder: Encoder, images: Pictures) -> Turn:
+def turn_of(encoder: Encoder, images: Images) -> Turn:
     """The same turn for an encoder of ours."""
 
     def turn(batch: int, seconds: float) -> float:
@@ -133,9 +133,9 @@ def has_tensorflow(python: str) -> bool:
 
 
 def measure(turns: dict[str, Turn], batch: int, rounds: int, seconds: float) -> list[dict[str, Any]]:
-    """Each engine's pictures a second, turn by turn."""
+    """Each engine's images a second, turn by turn."""
     return [
-        {"engine": name, "batch": batch, "round": at, "pictures_per_second": turn(batch, seconds)}
+        {"engine": name, "batch": batch, "round": at, "images_per_second": turn(batch, seconds)}
         for at in range(rounds)
         for name, turn in turns.items()
     ]
@@ -145,8 +145,8 @@ def show(rows: list[dict[str, Any]], batch: int) -> None:
     """A table of one batch size."""
     speeds: dict[str, list[float]] = {}
     for row in rows:
-        speeds.setdefault(row["engine"], []).append(row["pictures_per_second"])
-    print(f"\nbatch {batch}          pictures/s    x Keras")
+        speeds.setdefault(row["engine"], []).append(row["images_per_second"])
+    print(f"\nbatch {batch}          images/s    x Keras")
     for name, values in speeds.items():
         ratios = [own / peer for own, peer in zip(values, speeds.get("Keras", []), strict=False)]
         print(
@@ -164,7 +164,7 @@ def main() -> None:
     parser.add_argument("--calibrate", type=Path)
     given = parser.parse_args()
     print(*(f"{key} {value}" for key, value in describe().items()), sep=", ")
-    images = pictures(32)
+    images = sample_inputs(32)
     ours = encoders(given.calibrate or photo_folder() / "bsds500")
     turns = {f"OpenVINO {name}": turn_of(encoder, images) for name, encoder in ours.items()}
     keras = None

@@ -39,7 +39,7 @@ def absent(what: str) -> None:
 
 @pytest.fixture(scope="session")
 def photos() -> Path:
-    """The folder of real pictures: $LOOKALIKE_PHOTOS, else shared/photos beside the checkout."""
+    """The folder of real images: $LOOKALIKE_PHOTOS, else shared/photos beside the checkout."""
     named = os.environ.get("LOOKALIKE_PHOTOS")
     folder = Path(named) if named else Path(__file__).parents[2] / "shared" / "photos"
     if not (folder / "manifest.tsv").is_file():

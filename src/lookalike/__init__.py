@@ -1,4 +1,4 @@
-"""Search by image: hand in a picture, get back the original and everything that looks like it.
+"""Search by image: hand in an image, get back the original and everything that looks like it.
 
 import lookalike
 
@@ -24,13 +24,13 @@ __version__ = "0.1.0"
 _HOMES = {
     "Client": "client",
     "LookalikeError": "errors",
-    "SearchService": "service",
+    "SearchService": "gallery",
     "Answer": "types",
     "Hit": "types",
     "Item": "types",
     "Outcome": "types",
     "Record": "types",
-    "open": "wiring",
+    "open": "factory",
 }
 __all__ = ["Answer", "Client", "Hit", "Item", "LookalikeError", "Outcome", "Record", "SearchService", "open"]
 

@@ -24,7 +24,7 @@ Status = Literal["ok", "warn", "fail"]
 LEAST_MEMORY, GOOD_MEMORY = 512 << 20, 2 << 30
 """Bytes free: VGG16 with a batch of 8 takes 0.9 GB, hashes alone next to nothing."""
 LEAST_DISK, GOOD_DISK = 256 << 20, 2 << 30
-"""Bytes free: the weights take 60 MB, a million pictures with both generations about 2 GB."""
+"""Bytes free: the weights take 60 MB, a million images with both generations about 2 GB."""
 LEAST_SQLITE = (3, 35, 0)
 """RETURNING came with 3.35."""
 
@@ -46,7 +46,7 @@ TINY = {
     "aXNwZQAAAAAAAABAAAAAQAAAAChjbGFwAAAAEAAAAAEAAAAQAAAAAf///9AAAAAC////0AAAAAIAAAAQcGl4aQAAAAADCAgIAAAAGGlw"
     "bWEAAAAAAAAAAQABBYECAwWEAAAAOm1kYXQAAAAuKAGvEyFiY0D1JyL//v+6f/CLJ/0r2WFncrrBW/L6wPZkm8DzqpGegIdppzAVeA==",
 }
-"""The same 16 x 16 picture of one brick red, (200, 60, 30), in each format, base 64."""
+"""The same 16 x 16 image of one brick red, (200, 60, 30), in each format, base 64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,14 +174,14 @@ def _python() -> Check:
 
 
 def _decoder(name: str, text: str) -> Check:
-    """Decode a tiny picture of this format, and look whether its colour came out."""
+    """Decode a tiny image of this format, and look whether its colour came out."""
     remedy = "reinstall: pip install --force-reinstall " + ("pillow-heif" if name == "HEIC" else "pillow")
     try:
         rgb = decode(base64.b64decode(text)).rgb
     except LookalikeError as error:
         return Check(f"decoder {name}", "fail", str(error), remedy)
     if rgb.shape != (16, 16, 3) or np.abs(rgb.mean((0, 1)) - (200, 60, 30)).max() > 6:
-        return Check(f"decoder {name}", "fail", f"a wrong picture: {rgb.shape}, mean {rgb.mean((0, 1))}", remedy)
+        return Check(f"decoder {name}", "fail", f"a wrong image: {rgb.shape}, mean {rgb.mean((0, 1))}", remedy)
     return Check(f"decoder {name}", "ok", _decoder_version(name))
 
 

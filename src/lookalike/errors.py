@@ -2,12 +2,12 @@
 
 LookalikeError
 ├── BadInput               the caller can mend it by calling differently
-│   ├── ImageRejected      bytes that are not a picture we accept; `.reason` says why in one word
+│   ├── ImageRejected      bytes that are not an image we accept; `.reason` says why in one word
 │   ├── UnsupportedQuery   a search that cannot be answered as asked (page beyond the limit, unknown pipeline)
 │   ├── BadSetting         a setting, argument or model entry that makes no sense
-│   ├── Conflict           the picture has changed meanwhile: it is not at the sequence number that was expected
+│   ├── Conflict           the image has changed meanwhile: it is not at the sequence number that was expected
 │   └── AccessDenied       a service that wants a key, or a key that may not do this
-├── NotFound               no such picture, gallery, model
+├── NotFound               no such image, gallery, model
 ├── FeatureMismatch        features or an index of another encoder, or of another version of it
 ├── Damaged                stored data that fails its own checks
 └── Unavailable            it may work later (`.retryable`): an engine that is down, weights not fetched yet
@@ -44,7 +44,7 @@ class BadInput(LookalikeError):
 
 
 class ImageRejected(BadInput):
-    """Bytes that are not a picture we accept.
+    """Bytes that are not an image we accept.
 
     `reason` is one of `Reason`; the message says the same for people and names the limit or the remedy.
     """
@@ -66,7 +66,7 @@ class BadSetting(BadInput):
 
 
 class Conflict(BadInput):
-    """The picture has changed meanwhile; `sequence` is where it stands now, None where there is none."""
+    """The image has changed meanwhile; `sequence` is where it stands now, None where there is none."""
 
     def __init__(self, message: str, *, sequence: int | None = None) -> None:
         super().__init__(message)
@@ -82,7 +82,7 @@ class AccessDenied(BadInput):
 
 
 class NotFound(LookalikeError):
-    """No such picture, gallery or model."""
+    """No such image, gallery or model."""
 
 
 class FeatureMismatch(LookalikeError):

@@ -84,7 +84,7 @@ def open_gallery(
     """Open the gallery in a folder (the user's own by default), made with `pipelines` where there is none yet.
 
     Pipelines are opened, and weights fetched, when they are first needed. `serving` is for a process of many threads
-    that nothing may bring down: networks encode the pictures of several threads together, and every picture is decoded
+    that nothing may bring down: networks encode the images of several threads together, and every image is decoded
     in a process beside it. Raises NotFound where there is no gallery and `create` is False, BadSetting where there is
     one with other pipelines than those asked for.
     """
@@ -270,7 +270,7 @@ def probes(made_with: GallerySettings) -> dict[str, Callable[[], str]]:
 def _probe_catalog(url: str) -> str:
     try:
         with Catalog.open(url, read_only=True) as catalog:
-            return f"answers; {catalog.count():,} pictures"
+            return f"answers; {catalog.count():,} images"
     except NotFound:
         return "answers; no catalog in it yet"
 

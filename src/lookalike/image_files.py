@@ -14,10 +14,10 @@ _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM", b"
 _BRANDS = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
-def looks_like_picture(path: str) -> bool:
-    """Whether a file found in a folder is meant to be a picture: by its name, else by its first bytes.
+def looks_like_image(path: str) -> bool:
+    """Whether a file found in a folder is meant to be an image: by its name, else by its first bytes.
 
-    Only spares a folder's notes and films from being reported as broken pictures; decoding decides for itself.
+    Only spares a folder's notes and films from being reported as broken images; decoding decides for itself.
     """
     if os.path.splitext(path)[1].lower() in EXTENSIONS:  # noqa: PTH122 - a tenth of the time of a Path's making
         return True
@@ -53,9 +53,9 @@ def items_from(
 ) -> Iterator[Item | Outcome]:
     """The items of files and folders, in name order; what cannot be one comes out as a rejected outcome at once.
 
-    A file's key is its name, a picture's below a folder its path relative to that folder with forward slashes;
+    A file's key is its name, an image's below a folder its path relative to that folder with forward slashes;
     `key` names a single file otherwise. Hidden names, linked folders and other galleries are passed over. Of two
-    pictures that would get the same key in one call the second is rejected, for it would replace the first.
+    images that would get the same key in one call the second is rejected, for it would replace the first.
     Raises NotFound for a path that is not there, before anything is read.
     """
     roots = [Path(os.path.abspath(Path(path).expanduser())) for path in paths]  # noqa: PTH100 - links as they are
@@ -98,7 +98,7 @@ def _below(root: Path, path: str) -> str:
 
 
 def files_below(folder: Path) -> Iterator[str | Outcome]:
-    """The paths of a folder's pictures, in name order; a folder that cannot be read comes out as a rejected outcome."""
+    """The paths of a folder's images, in name order; a folder that cannot be read comes out as a rejected outcome."""
     try:
         with os.scandir(folder) as entries:
             found = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
@@ -108,9 +108,9 @@ def files_below(folder: Path) -> Iterator[str | Outcome]:
     for entry in found:
         if entry.is_dir(follow_symlinks=False):
             below = Path(entry.path)
-            if not (below / "gallery.toml").is_file():  # a gallery's own files are not pictures to add
+            if not (below / "gallery.toml").is_file():  # a gallery's own files are not images to add
                 yield from files_below(below)
-        elif not entry.is_dir() and looks_like_picture(entry.path):
+        elif not entry.is_dir() and looks_like_image(entry.path):
             yield entry.path
 
 

@@ -1,4 +1,4 @@
-"""The two protocols of the system: what turns pictures into features, and what finds the nearest features."""
+"""The two protocols of the system: what turns images into features, and what finds the nearest features."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -20,7 +20,7 @@ from lookalike.types import (
 
 
 class Encoder(Protocol):
-    """Turns prepared pictures into features. Safe to call from several threads."""
+    """Turns prepared images into features. Safe to call from several threads."""
 
     @property
     def spec(self) -> FeatureSpec:
@@ -29,7 +29,7 @@ class Encoder(Protocol):
 
     @property
     def input(self) -> InputSpec:
-        """The picture it wants."""
+        """The image it wants."""
         ...
 
     def encode(self, images: Pixels) -> Encoded:

@@ -15,7 +15,7 @@ STEADY = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What a pipeline's distances are worth, measured on pairs of unrelated pictures ("strangers").
+    """What a pipeline's distances are worth, measured on pairs of unrelated images ("strangers").
 
     `anchors` are pairs (distance in 0..1, log10 of the share of strangers that come this close), rising in both.
     `threshold` is the distance up to which a match counts as a copy.
@@ -95,7 +95,7 @@ class Pipeline:
 
     @property
     def input(self) -> InputSpec:
-        """The picture that its encoder wants."""
+        """The image that its encoder wants."""
         return self.encoder.input
 
     def search(
@@ -109,9 +109,9 @@ class Pipeline:
         views: bool = True,
         fresh: bool = False,
     ) -> list[Ranked]:
-        """The k nearest rows of each picture within `max_distance` (0..1), over the best of its views.
+        """The k nearest rows of each image within `max_distance` (0..1), over the best of its views.
 
-        A picture whose feature means nothing (a flat one's hash) has no matches here.
+        An image whose feature means nothing (a flat one's hash) has no matches here.
         """
         encoded = self.encode_views(images, views=views)
         return self.search_views(encoded, k, tenant=tenant, where=where, max_distance=max_distance, fresh=fresh)

@@ -26,10 +26,10 @@ PREFIX = "urn:lookalike:error:"
 """What the `type` of every problem begins with; the name of the error's class in kebab case follows."""
 
 PROBLEMS: tuple[tuple[type[LookalikeError], int, str], ...] = (
-    (ImageRejected, 422, "The picture cannot be accepted"),
+    (ImageRejected, 422, "The image cannot be accepted"),
     (UnsupportedQuery, 400, "This cannot be answered as asked"),
     (BadSetting, 400, "A setting makes no sense"),
-    (Conflict, 412, "The picture has changed meanwhile"),
+    (Conflict, 412, "The image has changed meanwhile"),
     (AccessDenied, 403, "Access denied"),
     (BadInput, 400, "The request makes no sense"),
     (NotFound, 404, "There is no such thing"),

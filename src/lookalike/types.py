@@ -1,4 +1,4 @@
-"""The values that travel between the layers: pictures, features, matches, records, hits."""
+"""The values that travel between the layers: images, features, matches, records, hits."""
 
 import math
 import os
@@ -18,12 +18,12 @@ OutcomeKind = Literal["added", "unchanged", "updated", "duplicate", "rejected"]
 Ids = NDArray[np.int64]
 """Catalog ids, 1 and up; -1 stands for "no row" inside `Matches` and never leaves the service."""
 Pixels = NDArray[np.uint8]
-"""Pictures: `(height, width, 3)` RGB or `(height, width)` grey, one or a batch of them."""
+"""Images: `(height, width, 3)` RGB or `(height, width)` grey, one or a batch of them."""
 Features = NDArray[Any]
 """`(n, width)`: uint8 packed bits under `hamming`, float32 unit rows under `cosine`."""
 Scalar = str | int | float | bool | None
 Attributes = Mapping[str, Any]
-"""What the business keeps with a picture: a JSON object."""
+"""What the business keeps with an image: a JSON object."""
 
 EVERYTHING = math.inf
 """`exact_within` of an index that misses nothing, at any distance."""
@@ -57,10 +57,10 @@ class FeatureSpec:
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """The picture an encoder wants: `(height, width, 3)` uint8 for RGB, `(height, width)` for L.
+    """The image an encoder wants: `(height, width, 3)` uint8 for RGB, `(height, width)` for L.
 
     `full_decode` asks for every pixel of the file; otherwise a JPEG may be decoded at a reduced scale that keeps at
-    least `oversample` times the wanted width and height. `approximate` lets a grey picture be resized in a faster way
+    least `oversample` times the wanted width and height. `approximate` lets a grey image be resized in a faster way
     that is nearly the same (`imaging.lanczos`; only with "lanczos").
     """
 
@@ -77,7 +77,7 @@ class InputSpec:
 class Encoded:
     """Features of a batch: `features` (n, width); `quality` (n,) float32 in 0..1; `usable` (n,) bool.
 
-    A row that is not usable (a flat picture's hash) means nothing: it is neither stored nor searched for.
+    A row that is not usable (a flat image's hash) means nothing: it is neither stored nor searched for.
     """
 
     features: Features
@@ -95,7 +95,7 @@ class EncodedViews:
 
 @dataclass(frozen=True, slots=True)
 class Border:
-    """Pixels cut from each side of a picture, in its own full-size pixels."""
+    """Pixels cut from each side of an image, in its own full-size pixels."""
 
     left: int = 0
     top: int = 0
@@ -111,7 +111,7 @@ UNCUT = Border()
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A decoded picture.
+    """A decoded image.
 
     `rgb` is `(height, width, 3)` uint8 sRGB, C-contiguous and possibly read-only (`(height, width)` luma where grey
     was asked for), at 1/`scale` of the full size, each side rounded up. `width` and `height` are the full size as a
@@ -128,9 +128,9 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A picture read, decoded, cleaned and resized: what encoders and the catalog need of it, and no more.
+    """An image read, decoded, cleaned and resized: what encoders and the catalog need of it, and no more.
 
-    `sha256` digests the bytes; `pixels` the shape and RGB values of the whole decoded picture, None where it was
+    `sha256` digests the bytes; `pixels` the shape and RGB values of the whole decoded image, None where it was
     decoded at a reduced scale. `width` and `height` are those a viewer shows. `inputs` follow the order of the
     `InputSpec`s asked for. `thumbnail` is a small JPEG, where one was asked for.
     """
@@ -197,7 +197,7 @@ class Matches:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A picture to add: its business key, and where its bytes are (a path, or the bytes themselves)."""
+    """An image to add: its business key, and where its bytes are (a path, or the bytes themselves)."""
 
     key: str
     source: str | Path | bytes
@@ -205,15 +205,15 @@ class Item:
 
     @property
     def path(self) -> str | None:
-        """Where the picture's file is; None for bytes."""
+        """Where the image's file is; None for bytes."""
         return None if isinstance(self.source, bytes) else os.fspath(self.source)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one item; `reason` explains a rejection, or names the picture it is a duplicate of.
+    """What became of one item; `reason` explains a rejection, or names the image it is a duplicate of.
 
-    `sequence` is the change at which the picture stands now, None for a rejected one.
+    `sequence` is the change at which the image stands now, None for a rejected one.
     """
 
     key: str
@@ -225,7 +225,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A picture as the catalog knows it. Times are seconds since 1970, UTC."""
+    """An image as the catalog knows it. Times are seconds since 1970, UTC."""
 
     id: int
     tenant: str
@@ -246,7 +246,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One answer: which picture, and why we believe it.
+    """One answer: which image, and why we believe it.
 
     `distance` is in 0..1, smaller is more similar, as measured by `pipeline` ("sha256" or "pixels" for an exact hit).
     `width` and `height` are those that a viewer shows.
@@ -267,7 +267,7 @@ class Hit:
 class Answer:
     """The answer to one query.
 
-    `exact_within` says, by pipeline, the distance (0..1) up to which no picture was missed (-1: no promise).
+    `exact_within` says, by pipeline, the distance (0..1) up to which no image was missed (-1: no promise).
     `took_ms` is by stage. `sequence` is the last change of the catalog that the answer has seen. `failed` says, by
     pipeline, why one could not be asked (its engine is down): such an answer is right but may lack hits.
     """

@@ -104,7 +104,7 @@ def open_page(browser: Browser, watch: Watch) -> Iterator[OpenPage]:
 
 @pytest.fixture(scope="session")
 def shot() -> Callable[[Page, str], None]:
-    """Keeps a picture of the page as an artefact."""
+    """Keeps an image of the page as an artefact."""
     OUT.mkdir(exist_ok=True)
 
     def taken(page: Page, name: str) -> None:
@@ -137,6 +137,6 @@ def workshop(filled: Path, browser: Browser, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="session")
 def crowd(chromium: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a server with more than a thousand pictures."""
+    """The URL of a server with more than a thousand images."""
     with serve(fill_with_many(init(tmp_path_factory.mktemp("crowd") / "gallery"), MANY)) as served:
         yield served.url

@@ -27,12 +27,12 @@ def choose(page: Page, button: str, *files: Path | dict[str, object]) -> None:
 
 def search_with(page: Page, path: Path) -> None:
     """Search with a file, and wait for the hits."""
-    choose(page, "Choose a picture", path)
+    choose(page, "Choose an image", path)
     found(page)
 
 
 def found(page: Page) -> None:
-    """Wait until hits and the first of their pictures are shown."""
+    """Wait until hits and the first of their images are shown."""
     page.wait_for_selector(".hit img.loaded")
 
 
@@ -45,7 +45,7 @@ def drop(page: Page, paths: Sequence[Path]) -> None:
 
 
 def copy_to_clipboard(page: Page, png: bytes) -> None:
-    """Put a picture into the browser's clipboard, as copying it elsewhere does."""
+    """Put an image into the browser's clipboard, as copying it elsewhere does."""
     page.evaluate(
         """async (text) => {
             const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));

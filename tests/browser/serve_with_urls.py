@@ -1,4 +1,4 @@
-"""A server of the real service that may fetch pictures from this machine: `GALLERY PORT`, the port of a test's host."""
+"""A server of the real service that may fetch images from this machine: `GALLERY PORT`, the port of a test's host."""
 
 import ipaddress
 import json

@@ -16,7 +16,7 @@ import lookalike
 from lookalike.evaluation.edits import apply
 from lookalike.samples import sample_paths
 from lookalike.types import Item
-from tests.pictures import drawn, encoded
+from tests.drawn_images import drawn, encoded
 
 START_SECONDS = 90
 COPIES = {"cat": ("scale_half", "grey"), "dogs": ("jpeg15",), "wine": ("jpeg15",)}
@@ -96,7 +96,7 @@ def fill(folder: Path) -> Path:
 
 
 def fill_with_many(folder: Path, count: int) -> Path:
-    """Many small pictures that were drawn."""
+    """Many small images that were drawn."""
     items = (Item(f"many/{seed:05}.jpg", encoded(drawn(seed, (96, 72)), "JPEG", quality=70)) for seed in range(count))
     with lookalike.open(folder) as gallery:
         assert sum(1 for _ in gallery.add_iter(items)) == count

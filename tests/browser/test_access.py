@@ -51,7 +51,7 @@ def test_the_page_asks_for_a_key(locked: Locked, open_page: OpenPage, watch: Wat
     dialog.get_by_label("Access key").fill(keys["admin"])
     page.keyboard.press("Enter")
     expect(dialog).to_have_count(0)
-    expect(page.locator(".hero-lead")).to_contain_text("43 pictures")
+    expect(page.locator(".hero-lead")).to_contain_text("43 images")
     page.wait_for_selector(".strip img.loaded")
     search_with(page, sample("cat"))
     assert page.evaluate("document.cookie") == "", "no script can read the key"
@@ -71,7 +71,7 @@ def test_a_key_that_only_reads_is_shown_nothing_to_change(locked: Locked, open_p
     page.get_by_role("dialog").get_by_label("Access key").fill(keys["read"])
     page.keyboard.press("Enter")
     page.wait_for_selector(".tile img.loaded")
-    expect(page.get_by_role("button", name="Add pictures")).to_have_count(0)
+    expect(page.get_by_role("button", name="Add images")).to_have_count(0)
     expect(page.get_by_role("checkbox")).to_have_count(0)
     page.goto(f"{root_of(served)}/#/duplicates")
     page.wait_for_selector(".member img.loaded")
@@ -85,13 +85,13 @@ def test_the_link_that_the_server_prints_signs_in(filled: Path, open_page: OpenP
     assert lookalike("keys", "create", "--gallery", folder, "--scope", "read").code == 0
     with serve(folder) as served:
         page = open_page(served.url)
-        expect(page.locator(".hero-lead")).to_contain_text("43 pictures")
+        expect(page.locator(".hero-lead")).to_contain_text("43 images")
         page.close()  # before its server
 
 
-def test_tenants_are_chosen_and_their_pictures_shown(library: str, open_page: OpenPage) -> None:
+def test_tenants_are_chosen_and_their_images_shown(library: str, open_page: OpenPage) -> None:
     page = open_page(library)
-    expect(page.locator(".hero-lead")).to_contain_text("pictures")  # by now its buttons listen
+    expect(page.locator(".hero-lead")).to_contain_text("images")  # by now its buttons listen
     page.get_by_role("button", name="Settings").click()
     page.get_by_label("Tenant, where the key may choose").fill("nobody here")
     page.get_by_role("button", name="Apply").click()

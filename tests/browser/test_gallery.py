@@ -12,31 +12,31 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import OpenPage, Watch
 from tests.browser.doing import choose, drop, found, said, sample
 from tests.browser.serving import init, serve
-from tests.pictures import drawn, encoded
+from tests.drawn_images import drawn, encoded
 
 Shot = Callable[[Page, str], None]
 
 
 def there(url: str, key: str) -> bool:
-    """Whether the service has a picture of this key."""
+    """Whether the service has an image of this key."""
     return httpx.get(f"{url}/v1/images/{key.replace('/', '%2F')}").status_code == 200
 
 
 def opened(open_page: OpenPage, url: str, **options: object) -> Page:
-    """The gallery, its first pictures shown."""
+    """The gallery, its first images shown."""
     page = open_page(url, "#/gallery", **options)
     page.wait_for_selector(".tile img.loaded")
     return page
 
 
-def pictures(folder: Path, *seeds: int) -> Path:
-    """A folder with drawn pictures, one of them in a folder within, and a file that is none."""
+def images(folder: Path, *seeds: int) -> Path:
+    """A folder with drawn images, one of them in a folder within, and a file that is none."""
     inner = folder / "within"
     inner.mkdir(parents=True)
     for seed in seeds[:-1]:
         (folder / f"{seed}.png").write_bytes(encoded(drawn(seed)))
     (inner / f"{seeds[-1]}.png").write_bytes(encoded(drawn(seeds[-1])))
-    (folder / "readme.txt").write_text("no picture")
+    (folder / "readme.txt").write_text("no image")
     return folder
 
 
@@ -47,7 +47,7 @@ def test_many_files_are_added_and_what_fails_says_why(
     page = opened(open_page, workshop)
     good = [{"name": f"new-{n}.png", "mimeType": "image/png", "buffer": encoded(drawn(900 + n))} for n in range(5)]
     bad = {"name": "broken.jpg", "mimeType": "image/jpeg", "buffer": sample("wine").read_bytes()[:900]}
-    choose(page, "Add pictures", *good, bad)
+    choose(page, "Add images", *good, bad)
     panel = page.get_by_role("region", name="Uploads")
     expect(panel.get_by_role("heading")).to_have_text("5 added, 1 failed")
     failed = panel.locator('.upload[data-state="failed"]')
@@ -70,7 +70,7 @@ def test_progress_is_shown_and_what_waits_can_be_stopped(workshop: str, open_pag
     client.send("Network.emulateNetworkConditions", slow)
     files = {n: encoded(drawn(950 + n, (500, 400))) for n in range(8)}
     noise = [{"name": f"slow-{n}.png", "mimeType": "image/png", "buffer": data} for n, data in files.items()]
-    choose(page, "Add pictures", *noise)
+    choose(page, "Add images", *noise)
     page.wait_for_function(
         """() => [...document.querySelectorAll('.upload .progress > span')]
             .some((bar) => Number(bar.style.getPropertyValue('--done')) > 0)"""
@@ -84,8 +84,8 @@ def test_a_folder_is_added_with_its_paths(workshop: str, open_page: OpenPage, tm
     page = opened(open_page, workshop)
     one, two = f"chosen in {tmp_path.name}", f"dropped in {tmp_path.name}"  # tried again, it finds none of them there
     first = 700 + 10 * random.randrange(10**6)
-    chosen = pictures(tmp_path / one, first + 1, first + 2, first + 3)
-    dropped = pictures(tmp_path / two, first + 4, first + 5)
+    chosen = images(tmp_path / one, first + 1, first + 2, first + 3)
+    dropped = images(tmp_path / two, first + 4, first + 5)
     choose(page, "Add a folder", chosen)
     heading = page.get_by_role("region", name="Uploads").get_by_role("heading")
     expect(heading).to_have_text("3 added")
@@ -106,7 +106,7 @@ def test_a_name_that_is_taken_replaces_nothing_unasked(
     panel = page.get_by_role("region", name="Uploads")
     under_way = panel.locator(", ".join(f'[data-state="{state}"]' for state in ("waiting", "sending", "working")))
     for rows, data in enumerate((first, first, second), 1):
-        choose(page, "Add pictures", {"name": "taken.png", "mimeType": "image/png", "buffer": data})
+        choose(page, "Add images", {"name": "taken.png", "mimeType": "image/png", "buffer": data})
         expect(panel.locator(".upload")).to_have_count(rows)
         expect(under_way).to_have_count(0)
     assert panel.locator(".upload").evaluate_all("rows => rows.map((row) => row.dataset.state)") == [
@@ -127,7 +127,7 @@ def test_deleting_can_be_undone_and_is_real_in_the_end(workshop: str, open_page:
     card.locator("[data-main]").focus()
     page.keyboard.press("Delete")
     expect(card).to_have_count(0)
-    said(page, "1 picture deleted")
+    said(page, "1 image deleted")
     shot(page, "undo")
     assert there(workshop, key), "nothing is sent while there is an undo"
     page.get_by_role("button", name="Undo").click()
@@ -175,15 +175,15 @@ def test_what_could_not_be_deleted_comes_back(workshop: str, open_page: OpenPage
     assert there(workshop, "photos/gravel.jpg")
 
 
-def test_a_large_picture_has_its_place_before_it_is_loaded(library: str, open_page: OpenPage) -> None:
+def test_a_large_image_has_its_place_before_it_is_loaded(library: str, open_page: OpenPage) -> None:
     page = opened(open_page, library, width=360)
     page.route("**/thumbnail?size=1024", lambda route: page.wait_for_timeout(300) or route.continue_())
     page.locator('.tile[data-key="photos/cat.jpg"] [data-main]').click()
-    img = page.locator(".picture-large img")
+    img = page.locator(".image-large img")
     expect(img).to_have_attribute("alt", re.compile(r"^cat\.jpg, [\d,]+ by [\d,]+$"))
     boxes = lambda: [list((of.bounding_box() or {}).values()) for of in (img, page.locator(".compare-side"))]  # noqa: E731
     before = boxes()
-    page.wait_for_selector(".picture-large img.loaded")
+    page.wait_for_selector(".image-large img.loaded")
     after = boxes()
     assert min(before[0]) > 10
     for one, other in zip(before, after, strict=True):
@@ -203,7 +203,7 @@ def test_several_are_selected_at_once(library: str, open_page: OpenPage, shot: S
     expect(page.get_by_role("toolbar")).to_have_count(0)
 
 
-def test_pictures_are_found_by_name_and_by_filter(library: str, open_page: OpenPage, shot: Shot) -> None:
+def test_images_are_found_by_name_and_by_filter(library: str, open_page: OpenPage, shot: Shot) -> None:
     page = opened(open_page, library)
     view = page.locator("#gallery")
     name = view.get_by_label("Name begins with")
@@ -216,7 +216,7 @@ def test_pictures_are_found_by_name_and_by_filter(library: str, open_page: OpenP
     name.fill("photos/wine.jpg")
     expect(page.locator(".tile")).to_have_count(1)
     name.fill("Photos/")
-    expect(view.locator(".state h2")).to_have_text("No such picture")
+    expect(view.locator(".state h2")).to_have_text("No such image")
     expect(view.locator(".state")).to_contain_text("No name begins with “Photos/”. A name begins with its folder")
     shot(page, "gallery-no-such-name")
     view.get_by_role("button", name="Show all").click()
@@ -230,13 +230,13 @@ def test_pictures_are_found_by_name_and_by_filter(library: str, open_page: OpenP
     expect(page.locator(".tile")).to_have_count(43)
 
 
-def test_a_picture_is_looked_at_and_searched_with(library: str, open_page: OpenPage, shot: Shot) -> None:
+def test_an_image_is_looked_at_and_searched_with(library: str, open_page: OpenPage, shot: Shot) -> None:
     page = opened(open_page, library)
     page.locator('.tile[data-key="photos/cat.jpg"] [data-main]').click()
     dialog = page.get_by_role("dialog")
     expect(dialog.locator(".facts")).to_contain_text("SHA-256")
     page.wait_for_selector("dialog img.loaded")
-    shot(page, "picture")
+    shot(page, "image")
     page.keyboard.press("ArrowRight")
     expect(dialog.get_by_role("heading")).to_have_text("coffee.jpg")
     page.keyboard.press("ArrowLeft")
@@ -253,13 +253,13 @@ def test_an_empty_gallery_says_what_to_do(
         page = open_page(served.url, width=width)
         expect(page.locator(".hero-lead")).to_contain_text("still empty")
         shot(page, f"empty-search-{width}")
-        page.get_by_role("link", name="Add pictures").click()
-        expect(page.locator("#gallery .state h2")).to_have_text("No pictures yet")
+        page.get_by_role("link", name="Add images").click()
+        expect(page.locator("#gallery .state h2")).to_have_text("No images yet")
         shot(page, f"empty-gallery-{width}")
         page.goto(f"{served.url}/#/duplicates")
         expect(page.locator("#duplicates .state h2")).to_have_text("No duplicates")
         page.goto(f"{served.url}/#/gallery")
-        choose(page, "Add pictures", sample("cat"))
+        choose(page, "Add images", sample("cat"))
         page.wait_for_selector(".tile img.loaded")
-        expect(page.locator("#gallery .view-head")).to_contain_text("1 picture")
+        expect(page.locator("#gallery .view-head")).to_contain_text("1 image")
         page.close()

@@ -1,4 +1,4 @@
-"""Every view at three widths, light and dark: pictures of them, nothing wider than the window, axe-core's findings."""
+"""Every view at three widths, light and dark: images of them, nothing wider than the window, axe-core's findings."""
 
 from collections.abc import Callable
 
@@ -45,7 +45,7 @@ def test_every_view(library: str, open_page: OpenPage, shot: Shot, width: int, t
     page.get_by_role("button", name="Clear").click()
     page.locator(".tile [data-main]").nth(2).click()
     page.wait_for_selector("dialog img.loaded")
-    look("picture")
+    look("image")
     page.keyboard.press("Escape")
     page.goto(f"{library}/#/duplicates")
     page.wait_for_selector(".member img.loaded")
@@ -88,7 +88,7 @@ def test_the_keyboard_reaches_everything_in_order(library: str, open_page: OpenP
         )
     assert names[0] == "Skip to the content"
     assert names[2:5] == ["Search", "Gallery", "Duplicates"]
-    assert names[7:12] == ["Choose a picture", "Take a photo", "Paste", "Address of a picture", "Search"]
+    assert names[7:12] == ["Choose an image", "Take a photo", "Paste", "Address of an image", "Search"]
     page.reload()
     page.wait_for_selector(".drop-zone")
     page.keyboard.press("Tab")

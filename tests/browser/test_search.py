@@ -1,4 +1,4 @@
-"""Searching: every way to hand in a picture, and what is done with the answer."""
+"""Searching: every way to hand in an image, and what is done with the answer."""
 
 import re
 import sys
@@ -17,7 +17,7 @@ from lookalike.types import Item
 from tests.browser.conftest import OpenPage, Watch
 from tests.browser.doing import choose, copy_to_clipboard, drop, found, hit, said, sample, search_with
 from tests.browser.serving import copy_of, init, running, serve
-from tests.pictures import encoded
+from tests.drawn_images import encoded
 
 Shot = Callable[[Page, str], None]
 
@@ -44,10 +44,10 @@ def test_the_same_file_is_exact(library: str, open_page: OpenPage) -> None:
     page = open_page(library)
     search_with(page, sample("cat"))
     expect(page.locator(".matches .hit").first.locator(".badge")).to_have_text("Exact")
-    expect(page.locator(".found-title")).to_have_text("Found: the same picture and 2 copies")
+    expect(page.locator(".found-title")).to_have_text("Found: the same image and 2 copies")
 
 
-def test_a_dropped_picture_is_searched_for(library: str, open_page: OpenPage) -> None:
+def test_a_dropped_image_is_searched_for(library: str, open_page: OpenPage) -> None:
     page = open_page(library)
     page.wait_for_selector(".drop-zone")
     drop(page, [sample("dogs")])
@@ -55,7 +55,7 @@ def test_a_dropped_picture_is_searched_for(library: str, open_page: OpenPage) ->
     expect(page.locator(".matches .hit").first).to_have_attribute("data-key", "photos/dogs.jpg")
 
 
-def test_a_pasted_picture_is_searched_for(library: str, open_page: OpenPage) -> None:
+def test_a_pasted_image_is_searched_for(library: str, open_page: OpenPage) -> None:
     page = open_page(library, permissions=["clipboard-read", "clipboard-write"])
     with Image.open(sample("fig")) as image:
         copy_to_clipboard(page, encoded(image))
@@ -66,7 +66,7 @@ def test_a_pasted_picture_is_searched_for(library: str, open_page: OpenPage) -> 
     page.goto(f"{library}/#/")
     page.get_by_role("button", name="Paste").click()
     found(page)
-    expect(page.locator(".query-name")).to_have_text("Pasted picture")
+    expect(page.locator(".query-name")).to_have_text("Pasted image")
 
 
 def test_a_photo_is_taken_with_the_camera(library: str, open_page: OpenPage, shot: Shot) -> None:
@@ -103,14 +103,14 @@ def web_host() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("width", [360, 1440])
-def test_a_picture_on_the_web_is_searched_for_shown_and_cropped(
+def test_an_image_on_the_web_is_searched_for_shown_and_cropped(
     filled: Path, web_host: int, open_page: OpenPage, browser: object, shot: Shot, width: int
 ) -> None:
     with running([sys.executable, "-m", "tests.browser.serve_with_urls", str(filled), str(web_host)]) as served:
         page = open_page(served.url, width=width)
         elsewhere: list[str] = []
         page.on("request", lambda asked: elsewhere.append(asked.url) if f":{web_host}/" in asked.url[:40] else None)
-        page.get_by_label("Address of a picture").fill(f"http://127.0.0.1:{web_host}/soldier.jpg")
+        page.get_by_label("Address of an image").fill(f"http://127.0.0.1:{web_host}/soldier.jpg")
         page.locator(".url-form").get_by_role("button", name="Search").click()
         found(page)
         expect(page.locator(".matches .hit").first).to_have_attribute("data-key", "photos/soldier.jpg")
@@ -129,7 +129,7 @@ def test_a_picture_on_the_web_is_searched_for_shown_and_cropped(
         assert asking.value.headers["content-type"] == "image/png"
         found(page)
         expect(page.locator(".query-name")).to_have_text(re.compile("^Part of .*soldier.jpg"))
-        page.get_by_role("button", name="Whole picture").click()
+        page.get_by_role("button", name="Whole image").click()
         expect(page.locator(".matches .hit").first).to_have_attribute("data-key", "photos/soldier.jpg")
         expect(mine).to_have_attribute("src", re.compile("^blob:"))
         page.locator(".hit [data-main]").first.click()
@@ -148,20 +148,20 @@ def test_an_address_that_may_not_be_fetched_is_refused_in_words(
 ) -> None:
     watch.expect("status of 400")
     page = open_page(library)
-    page.get_by_label("Address of a picture").fill("http://127.0.0.1/private.jpg")
+    page.get_by_label("Address of an image").fill("http://127.0.0.1/private.jpg")
     page.keyboard.press("Enter")
     expect(page.locator(".state.error")).to_contain_text("public")
 
 
 @pytest.mark.parametrize(("name", "kind"), [("notes.jpg", "image/jpeg"), ("notes.txt", "text/plain")])
-def test_what_is_no_picture_is_refused_in_words(
+def test_what_is_no_image_is_refused_in_words(
     library: str, open_page: OpenPage, watch: Watch, shot: Shot, name: str, kind: str
 ) -> None:
     watch.expect("status of 422")
     page = open_page(library)
-    choose(page, "Choose a picture", {"name": name, "mimeType": kind, "buffer": b"not a picture at all"})
-    expect(page.locator(".state.error h2")).to_have_text("This is not a picture")
-    said(page, "This is not a picture")
+    choose(page, "Choose an image", {"name": name, "mimeType": kind, "buffer": b"not an image at all"})
+    expect(page.locator(".state.error h2")).to_have_text("This is not an image")
+    said(page, "This is not an image")
     shot(page, "refused")
 
 
@@ -196,7 +196,7 @@ def test_a_badge_explains_itself_on_hover_and_focus(library: str, open_page: Ope
     search_with(page, sample("cat"))
     tip = page.get_by_role("tooltip")
     page.locator(".matches .badge.copy").first.hover()
-    expect(tip).to_contain_text("Unrelated pictures hardly ever come so close")
+    expect(tip).to_contain_text("Unrelated images hardly ever come so close")
     shot(page, "badge")
     page.keyboard.press("Escape")
     expect(tip).to_be_hidden()
@@ -259,7 +259,7 @@ def test_a_part_is_cut_out_and_searched_for(library: str, open_page: OpenPage, s
     assert asking.value.headers["content-type"] == "image/png"
     expect(page.locator(".query-name")).to_have_text("Part of wine.jpg")
     found(page)
-    page.get_by_role("button", name="Whole picture").click()
+    page.get_by_role("button", name="Whole image").click()
     expect(page.locator(".matches .hit").first).to_have_attribute("data-key", "photos/wine.jpg")
 
 
@@ -278,7 +278,7 @@ def test_a_hit_is_searched_with_and_back_leads_back(library: str, open_page: Ope
     expect(page.locator(".drop-zone, .query-name").first).to_be_visible()
 
 
-def test_two_pictures_are_compared(library: str, open_page: OpenPage, shot: Shot) -> None:
+def test_two_images_are_compared(library: str, open_page: OpenPage, shot: Shot) -> None:
     page = open_page(library)
     search_with(page, sample("cat"))
     first = page.locator(".hit [data-main]").first
@@ -297,7 +297,7 @@ def test_two_pictures_are_compared(library: str, open_page: OpenPage, shot: Shot
     wiped = dialog.locator(".stage-yours").evaluate("(e) => getComputedStyle(e).clipPath")
     assert re.match(r"inset\(0px calc\(7\d%|inset\(0px 7\d", wiped.replace("100% - 2", "7")), wiped
     shot(page, "compare-swipe")
-    dialog.get_by_role("button", name="Next picture").click()
+    dialog.get_by_role("button", name="Next image").click()
     expect(dialog.locator(".verdict")).to_contain_text("A copy")
     dialog.get_by_role("button", name="Side by side").click()
     boxes = [dialog.locator(f".stage-{side}").bounding_box() for side in ("yours", "found")]
@@ -325,7 +325,7 @@ def test_arrow_keys_go_through_the_hits(library: str, open_page: OpenPage) -> No
     page.keyboard.press("Home")
     expect(cards.first).to_be_focused()
     inside = page.evaluate("[...document.querySelectorAll('.hit button')].filter((b) => b.tabIndex === 0).length")
-    assert inside == 3, "one card alone is in the tab order: its picture, its badge, its search"
+    assert inside == 3, "one card alone is in the tab order: its image, its badge, its search"
 
 
 def test_the_network_finds_a_crop(cache: Path, open_page: OpenPage, tmp_path: Path, browser: object) -> None:

@@ -14,11 +14,11 @@ Shot = Callable[[Page, str], None]
 BUSY = '{"type": "urn:lookalike:error:unavailable", "title": "Busy", "status": 503, "detail": "All are at work."}'
 
 
-def test_skeletons_stand_where_pictures_will(library: str, open_page: OpenPage, shot: Shot) -> None:
+def test_skeletons_stand_where_images_will(library: str, open_page: OpenPage, shot: Shot) -> None:
     page = open_page(library)
     held: list[Route] = []
     page.route("**/v1/search**", lambda route: held.append(route))
-    choose(page, "Choose a picture", sample("cat"))
+    choose(page, "Choose an image", sample("cat"))
     expect(page.locator(".found-title")).to_have_text("Searching …")
     expect(page.locator(".skeleton").first).to_be_visible()
     shot(page, "loading")
@@ -41,7 +41,7 @@ def test_a_busy_server_is_asked_again_by_itself(library: str, open_page: OpenPag
             route.continue_()
 
     page.route("**/v1/search**", refuse)
-    choose(page, "Choose a picture", sample("cat"))
+    choose(page, "Choose an image", sample("cat"))
     expect(page.locator(".state.error")).to_contain_text("The server is busy")
     expect(page.locator(".state.error")).to_contain_text("Trying again in")
     shot(page, "busy")
@@ -57,7 +57,7 @@ def test_a_server_that_is_gone_is_told_and_can_be_asked_again(
         page = open_page(served.url)
         page.wait_for_selector(".hero-strip")
         page.context.set_offline(True)
-        choose(page, "Choose a picture", sample("cat"))
+        choose(page, "Choose an image", sample("cat"))
         expect(page.locator(".state.error h2")).to_have_text("The server cannot be reached")
         said(page, "The server cannot be reached")
         shot(page, "offline")
@@ -112,13 +112,13 @@ def test_the_gallery_goes_on_as_one_scrolls(crowd: str, open_page: OpenPage) -> 
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
     page.wait_for_function("n => document.querySelectorAll('.tile').length > n", arg=first)
     waiting = page.locator(".tile img:not(.loaded)").count()
-    assert waiting > 0, "pictures far from the window are not loaded"
+    assert waiting > 0, "images far from the window are not loaded"
 
 
-def test_a_plain_picture_finds_nothing(tmp_path: Path, open_page: OpenPage, browser: object, shot: Shot) -> None:
+def test_a_plain_image_finds_nothing(tmp_path: Path, open_page: OpenPage, browser: object, shot: Shot) -> None:
     with serve(init(tmp_path / "nothing")) as served:
         page = open_page(served.url)
-        choose(page, "Choose a picture", sample("cat"))
+        choose(page, "Choose an image", sample("cat"))
         expect(page.locator(".state h2")).to_have_text("Nothing looks like it")
         shot(page, "nothing")
         page.close()

@@ -1,4 +1,4 @@
-"""The databases that the catalog's suites run on, and small pictures to put in.
+"""The databases that the catalog's suites run on, and small images to put in.
 
 A database joins by a function that yields the URL of a fresh, empty one.
 """
@@ -61,7 +61,7 @@ def vector_row(content: object) -> np.ndarray[Any, Any]:
 
 
 def entry(tenant: int, key: str, content: object = 0, **more: Any) -> Entry:
-    """A picture whose digest and features follow from `content`, unless `more` says otherwise."""
+    """An image whose digest and features follow from `content`, unless `more` says otherwise."""
     if "copy_of" not in more:
         more.setdefault("features", {HASH: hash_row(content), VECTOR: vector_row(content)})
     settings = {"path": f"/photos/{key}", "sha256": digest(content), "nbytes": 1000, "width": 40, "height": 30}

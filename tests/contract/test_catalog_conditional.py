@@ -1,4 +1,4 @@
-"""Changes on condition, and the thumbnails that go with pictures: on every database."""
+"""Changes on condition, and the thumbnails that go with images: on every database."""
 
 import threading
 from collections.abc import Iterator

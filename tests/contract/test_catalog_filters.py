@@ -80,21 +80,21 @@ def test_filters_mean_what_python_means(backend: str) -> None:
 
         @settings(max_examples=60 if backend == "sqlite" else 25, deadline=None)
         @given(
-            pictures=st.lists(ATTRIBUTES, min_size=1, max_size=12),
+            images=st.lists(ATTRIBUTES, min_size=1, max_size=12),
             queries=st.lists(st.lists(CONDITIONS, max_size=3), min_size=5, max_size=20),
         )
-        def check(pictures: list[dict[str, Any]], queries: list[list[Condition]]) -> None:
+        def check(images: list[dict[str, Any]], queries: list[list[Condition]]) -> None:
             catalog.delete(tenant, [record.key for record in catalog.browse(tenant)])
-            puts = catalog.put([entry(tenant, f"k{n}", attributes=a, features={}) for n, a in enumerate(pictures)])
-            catalog.put([entry(other, "same", attributes=pictures[0], features={})])
+            puts = catalog.put([entry(tenant, f"k{n}", attributes=a, features={}) for n, a in enumerate(images)])
+            catalog.put([entry(other, "same", attributes=images[0], features={})])
             for conditions in queries:
                 expected = [
                     put.id
-                    for put, attributes in zip(puts, pictures, strict=True)
+                    for put, attributes in zip(puts, images, strict=True)
                     if all(holds(condition, attributes) for condition in conditions)
                 ]
                 assert catalog.ids_where(tenant, conditions).tolist() == expected, conditions
-                everywhere = len(expected) + all(holds(condition, pictures[0]) for condition in conditions)
+                everywhere = len(expected) + all(holds(condition, images[0]) for condition in conditions)
                 assert len(catalog.ids_where(None, conditions)) == everywhere
 
         check()

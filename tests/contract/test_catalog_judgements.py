@@ -1,4 +1,4 @@
-"""What people said of pairs of pictures: on every database."""
+"""What people said of pairs of images: on every database."""
 
 import threading
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ def catalog(request: pytest.FixtureRequest) -> Iterator[Catalog]:
 
 @pytest.fixture
 def tenant(catalog: Catalog) -> int:
-    """Five pictures a to e; d and e have the same bytes."""
+    """Five images a to e; d and e have the same bytes."""
     tenant_id = catalog.tenant_id("ann", create=True)
     catalog.put([entry(tenant_id, key, "d" if key == "e" else key) for key in "abcde"])
     return tenant_id

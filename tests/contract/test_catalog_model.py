@@ -30,14 +30,14 @@ OPERATIONS = st.one_of(
 class Model:
     """What the catalog should hold: by (tenant, key) the id, content, attributes and kinds of rows by spec."""
 
-    pictures: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    images: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
 
     def rows(self, spec: FeatureSpec) -> dict[int, bytes]:
         row_of = hash_row if spec == HASH else lambda content: at_storage_precision(VECTOR, vector_row(content)[None])
         return {
-            picture["id"]: row_of(picture["content"]).tobytes()
-            for picture in self.pictures.values()
-            if picture["rows"].get(spec) == "full"
+            image["id"]: row_of(image["content"]).tobytes()
+            for image in self.images.values()
+            if image["rows"].get(spec) == "full"
         }
 
 
@@ -52,13 +52,13 @@ def put(catalog: Catalog, model: Model, ids: dict[str, int], puts: list[tuple[st
         kinds = {HASH: hash_kind, VECTOR: vector_kind}
         entries.append(entry(ids[tenant], key, content, features=features(content, kinds)))
     for (tenant, key, content, hash_kind, vector_kind), done in zip(puts, catalog.put(entries), strict=True):
-        old = model.pictures.get((tenant, key))
+        old = model.images.get((tenant, key))
         assert done.created == (old is None)
         assert old is None or old["id"] == done.id
         rows = dict(old["rows"]) if old is not None and old["content"] == content else {}
         rows.update((s, k) for s, k in ((HASH, hash_kind), (VECTOR, vector_kind)) if k != "absent")
         attributes = old["attributes"] if old is not None else {}
-        model.pictures[tenant, key] = {"id": done.id, "content": content, "attributes": attributes, "rows": rows}
+        model.images[tenant, key] = {"id": done.id, "content": content, "attributes": attributes, "rows": rows}
 
 
 def apply(catalog: Catalog, model: Model, ids: dict[str, int], operation: tuple[Any, ...]) -> None:
@@ -68,24 +68,22 @@ def apply(catalog: Catalog, model: Model, ids: dict[str, int], operation: tuple[
         _, tenant, keys = operation
         gone = catalog.delete(ids[tenant], keys)
         expected = [
-            (key, model.pictures.pop((tenant, key))["id"])
-            for key in dict.fromkeys(keys)
-            if (tenant, key) in model.pictures
+            (key, model.images.pop((tenant, key))["id"]) for key in dict.fromkeys(keys) if (tenant, key) in model.images
         ]
         assert [(one.key, one.id) for one in gone] == expected
     elif operation[0] == "attributes":
         _, tenant, key, value = operation
-        if (tenant, key) in model.pictures:
+        if (tenant, key) in model.images:
             catalog.set_attributes(ids[tenant], key, {"n": value})
-            model.pictures[tenant, key]["attributes"] = {"n": value}
+            model.images[tenant, key]["attributes"] = {"n": value}
     elif operation[1] != "absent":
         lacking = catalog.missing(VECTOR)
         contents = {digest(content): content for content in range(4)}
         rows = [features(contents[r.sha256], {VECTOR: operation[1]})[VECTOR] for r in lacking]
         catalog.put_features(VECTOR, [r.id for r in lacking], [r.sha256 for r in lacking], rows)
-        assert {r.id for r in lacking} == {p["id"] for p in model.pictures.values() if VECTOR not in p["rows"]}
-        for picture in model.pictures.values():
-            picture["rows"].setdefault(VECTOR, operation[1])
+        assert {r.id for r in lacking} == {p["id"] for p in model.images.values() if VECTOR not in p["rows"]}
+        for image in model.images.values():
+            image["rows"].setdefault(VECTOR, operation[1])
 
 
 def replay(catalog: Catalog, spec: FeatureSpec, rows: dict[int, bytes], since: int, limit: int) -> dict[int, bytes]:
@@ -134,9 +132,9 @@ def compare(catalogs: Iterator[Catalog], operations: list[Any], limit: int) -> N
         moments.append((sequence, {HASH: model.rows(HASH), VECTOR: model.rows(VECTOR)}))
     for catalog in (next(catalogs), next(catalogs)):
         for name, tenant in ids.items():
-            mine = {key: picture for (owner, key), picture in model.pictures.items() if owner == name}
+            mine = {key: image for (owner, key), image in model.images.items() if owner == name}
             there = {record.key: record.attributes for record in catalog.browse(tenant)}
-            assert there == {key: picture["attributes"] for key, picture in mine.items()}
+            assert there == {key: image["attributes"] for key, image in mine.items()}
             known = catalog.known(tenant, "abcde")
             assert {key: (one.id, one.sha256, one.encoded) for key, one in known.items()} == {
                 key: (p["id"], digest(p["content"]), frozenset(p["rows"])) for key, p in mine.items()

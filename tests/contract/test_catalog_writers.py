@@ -148,7 +148,7 @@ def check_outcome(catalog: Catalog, tenant: int, rows: dict[int, bytes], said: l
     by_bytes: dict[bytes, set[bytes]] = {}
     for id_, row in rows.items():
         by_bytes.setdefault(there[id_].sha256, set()).add(row)
-    assert all(len(one) == 1 for one in by_bytes.values()), "a picture has the features of other bytes"
+    assert all(len(one) == 1 for one in by_bytes.values()), "an image has the features of other bytes"
     for n in range(20):
         assert set(catalog.ids_where(tenant, [Condition("n", "eq", n)])) <= there.keys()
     catalog.check()
@@ -179,7 +179,7 @@ def test_a_catalog_is_made_once_by_several_at_a_time(backend: str) -> None:
 
 @pytest.mark.parametrize("backend", ["postgresql", "partitioned"])
 def test_large_batches_of_several_processes(backend: str) -> None:
-    """Batches of new pictures by two writers at a time; the time is printed, for a quiet machine to judge."""
+    """Batches of new images by two writers at a time; the time is printed, for a quiet machine to judge."""
     rng = np.random.default_rng(5)
     with BACKENDS[backend]() as url, Catalog.open(url, create=True) as catalog, other_process() as other:
         tenant = catalog.tenant_id("default", create=True)
@@ -195,7 +195,7 @@ def test_large_batches_of_several_processes(backend: str) -> None:
         seconds = time.monotonic() - began
         assert catalog.count() == catalog.sequence() == 6000
         catalog.check()
-    print(f"{backend}: 6000 pictures with features of 8 + 128 bytes in {seconds:.2f} s by two")
+    print(f"{backend}: 6000 images with features of 8 + 128 bytes in {seconds:.2f} s by two")
 
 
 def many(tenant: int, prefix: str, number: int, rng: np.random.Generator) -> list[Entry]:

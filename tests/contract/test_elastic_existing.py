@@ -45,8 +45,8 @@ def theirs(name: str) -> Iterator[Elasticsearch]:
         yield client
 
 
-def pictures(count: int, key: str, first: int = 0) -> Rows:
-    """Picture n + 1 belongs to document n."""
+def images(count: int, key: str, first: int = 0) -> Rows:
+    """Image n + 1 belongs to document n."""
     attributes = [
         {key: f"doc-{n}" if key == "doc" else f"S{n}", "odd": bool(n % 2)} for n in range(first, first + count)
     ]
@@ -77,7 +77,7 @@ def test_nothing_of_theirs_changes(theirs: Elasticsearch, name: str, how: str) -
     before = their_side(theirs, name)
     key = "doc" if how.endswith("doc") else "sku"
     index = opened(name, how)
-    stored = pictures(120, key)
+    stored = images(120, key)
     index.upsert(stored)
     index.flush(5)
     assert (index.count(), index.count(2), index.sequence) == (120, 40, 5)
@@ -103,10 +103,10 @@ def test_nothing_of_theirs_changes(theirs: Elasticsearch, name: str, how: str) -
 
 
 def test_attributes_change_without_features(theirs: Elasticsearch, name: str) -> None:
-    """Ours alone, in the documents of the pictures, wherever their routing has put them."""
+    """Ours alone, in the documents of the images, wherever their routing has put them."""
     before = their_side(theirs, name)
     index = opened(name)
-    stored = pictures(20, "doc")
+    stored = images(20, "doc")
     index.upsert(stored)
     index.update_attributes(np.array([3, 8, 999]), np.ones(3, np.int64), [{"doc": "doc-2", "odd": "neither"}] * 3)
     where = Where((Condition("odd", "eq", "neither"),), list)  # type: ignore[arg-type]
@@ -118,9 +118,9 @@ def test_attributes_change_without_features(theirs: Elasticsearch, name: str) ->
 
 
 def test_full_text_joins_a_search(theirs: Elasticsearch, name: str) -> None:
-    """Among their documents about lakes with at least 100 likes, the pictures that look alike."""
+    """Among their documents about lakes with at least 100 likes, the images that look alike."""
     index = opened(name)
-    stored = pictures(COUNT, "doc")
+    stored = images(COUNT, "doc")
     index.upsert(stored)
     native = {"bool": {"must": [{"match": {"caption": "lake"}}], "filter": [{"range": {"likes": {"gte": 100}}}]}}
     about = {n for n in range(100, COUNT) if "lake" in WORDS[n % 4]}
@@ -138,10 +138,10 @@ def test_documents_that_are_not_there_are_named_not_made(
 ) -> None:
     index = opened(name)
     with caplog.at_level(logging.WARNING, "lookalike"):
-        index.upsert(pictures(10, "doc", first=COUNT - 5))
+        index.upsert(images(10, "doc", first=COUNT - 5))
         index.upsert(Rows(np.array([900]), np.zeros((1, 8), np.uint8), np.array([1])))
     assert index.count() == 5
-    assert "5 pictures have no document" in caplog.text
+    assert "5 images have no document" in caplog.text
     assert "doc-200" in caplog.text
     assert theirs.count(index=name)["count"] == COUNT
     index.close()
@@ -149,7 +149,7 @@ def test_documents_that_are_not_there_are_named_not_made(
 
 def test_a_crash_while_clearing_is_made_good(theirs: Elasticsearch, name: str) -> None:
     index = opened(name)
-    index.upsert(pictures(20, "doc"))
+    index.upsert(images(20, "doc"))
     index.flush(3)
     index._place._store(0, state="clearing")  # type: ignore[attr-defined]
     index.close()

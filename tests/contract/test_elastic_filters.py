@@ -37,10 +37,10 @@ def passing(index: Any, conditions: Sequence[Condition], ids: Callable[[], Ids] 
     return sorted(found.ids[found.ids >= 0].tolist())
 
 
-def fill(index: Any, pictures: Sequence[dict[str, Any]]) -> None:
+def fill(index: Any, images: Sequence[dict[str, Any]]) -> None:
     index.delete(np.arange(1, 100))
-    codes = np.random.default_rng(1).integers(0, 256, (len(pictures), 8), dtype=np.uint8)
-    index.upsert(Rows(np.arange(1, len(pictures) + 1), codes, np.ones(len(pictures), np.int64), pictures))
+    codes = np.random.default_rng(1).integers(0, 256, (len(images), 8), dtype=np.uint8)
+    index.upsert(Rows(np.arange(1, len(images) + 1), codes, np.ones(len(images), np.int64), images))
 
 
 def test_filters_mean_what_the_catalog_means(name: str) -> None:
@@ -48,13 +48,13 @@ def test_filters_mean_what_the_catalog_means(name: str) -> None:
 
     @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(
-        pictures=st.lists(ATTRIBUTES, min_size=5, max_size=30),
+        images=st.lists(ATTRIBUTES, min_size=5, max_size=30),
         queries=st.lists(st.lists(CONDITIONS, min_size=1, max_size=3), min_size=10, max_size=25),
     )
-    def check(pictures: list[dict[str, Any]], queries: list[list[Condition]]) -> None:
-        fill(index, pictures)
+    def check(images: list[dict[str, Any]], queries: list[list[Condition]]) -> None:
+        fill(index, images)
         for conditions in queries:
-            expected = [n for n, a in enumerate(pictures, 1) if all(holds(each, a) for each in conditions)]
+            expected = [n for n, a in enumerate(images, 1) if all(holds(each, a) for each in conditions)]
             assert passing(index, conditions) == expected, conditions
 
     check()
@@ -64,12 +64,12 @@ def test_filters_mean_what_the_catalog_means(name: str) -> None:
 def test_texts_of_any_length(name: str) -> None:
     """Longer than a term may be; only a comparison with such a text needs the catalog."""
     index = open_index(SPEC, f"{server()}?mode=exact&name={name}", "filters")
-    pictures: list[dict[str, Any]] = [{"t": text, "n" * 9000: 1} for text in LONG_TEXTS]
-    fill(index, pictures)
+    images: list[dict[str, Any]] = [{"t": text, "n" * 9000: 1} for text in LONG_TEXTS]
+    fill(index, images)
     for text in LONG_TEXTS:
         for op in ("eq", "ne", "lt", "lte", "gt", "gte"):
             condition = Condition("t", op, text)
-            expected = [n for n, a in enumerate(pictures, 1) if holds(condition, a)]
+            expected = [n for n, a in enumerate(images, 1) if holds(condition, a)]
             asked = list[int]()
 
             def ids(expected: list[int] = expected, asked: list[int] = asked) -> Ids:
@@ -79,8 +79,8 @@ def test_texts_of_any_length(name: str) -> None:
             assert passing(index, [condition], ids) == expected, (op, text[:9], len(text))
             assert bool(asked) == (op not in ("eq", "ne") and len(text.encode()) > LONGEST)
         both = Condition("t", "in", (text, "ab"))
-        assert passing(index, [both]) == [n for n, a in enumerate(pictures, 1) if holds(both, a)]
-    assert passing(index, [Condition("n" * 9000, "eq", 1)]) == list(range(1, len(pictures) + 1))
+        assert passing(index, [both]) == [n for n, a in enumerate(images, 1) if holds(both, a)]
+    assert passing(index, [Condition("n" * 9000, "eq", 1)]) == list(range(1, len(images) + 1))
     index.close()
 
 

@@ -50,17 +50,17 @@ def test_filters_mean_what_the_catalog_means(index: MilvusIndex) -> None:
 
     @settings(max_examples=12, deadline=None)
     @given(
-        pictures=st.lists(ATTRIBUTES, min_size=8, max_size=16),
+        images=st.lists(ATTRIBUTES, min_size=8, max_size=16),
         queries=st.lists(st.lists(CONDITIONS, min_size=1, max_size=3), min_size=10, max_size=20),
     )
-    def check(pictures: list[dict[str, Any]], queries: list[list[Condition]]) -> None:
+    def check(images: list[dict[str, Any]], queries: list[list[Condition]]) -> None:
         index.delete(np.arange(1, 100))
-        ids = rng.permutation(len(pictures)) + 1
-        index.upsert(rows(ids, attributes=pictures))
+        ids = rng.permutation(len(images)) + 1
+        index.upsert(rows(ids, attributes=images))
         for conditions in queries:
             expected = [
                 int(id_)
-                for id_, attributes in zip(ids, pictures, strict=True)
+                for id_, attributes in zip(ids, images, strict=True)
                 if all(holds(condition, attributes) for condition in conditions)
             ]
             assert passing(index, tuple(conditions)) == sorted(expected), conditions

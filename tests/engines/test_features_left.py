@@ -15,18 +15,18 @@ from lookalike.factory import create_gallery, open_gallery
 from lookalike.gallery import SearchService, Stored
 from lookalike.types import FeatureSpec, Item
 from tests.command import lookalike
+from tests.drawn_images import drawn, encoded
 from tests.engines import elasticsearch, milvus, postgresql
-from tests.pictures import drawn, encoded
 
-PICTURES = 12
+IMAGES = 12
 
 
-def picture(n: int) -> bytes:
+def image(n: int) -> bytes:
     return encoded(drawn(n, (64, 48)))
 
 
 def item(n: int, album: str = "drawn") -> Item:
-    return Item(f"k{n:02}", picture(n), {"album": album})
+    return Item(f"k{n:02}", image(n), {"album": album})
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def spec_of(catalog: Catalog, name: str = "phash") -> FeatureSpec:
 
 
 def left(catalog_url: str, name: str = "phash") -> tuple[int, int]:
-    """Pictures whose features the catalog has, and those whose features it has left to the engine."""
+    """Images whose features the catalog has, and those whose features it has left to the engine."""
     with Catalog.open(catalog_url) as catalog:
         spec = spec_of(catalog, name)
         ids = catalog.ids_where(None, ())
@@ -73,7 +73,7 @@ def left(catalog_url: str, name: str = "phash") -> tuple[int, int]:
 
 
 def found(gallery: SearchService, n: int, **options: object) -> list[str]:
-    """The key of the best hit for a damaged copy of a picture, seen at once."""
+    """The key of the best hit for a damaged copy of an image, seen at once."""
     copy = encoded(drawn(n, (64, 48)), "JPEG", quality=80)
     sequence = gallery.status().sequence
     answer = gallery.search(copy, k=1, min_sequence=sequence, **options)  # type: ignore[arg-type]
@@ -82,8 +82,8 @@ def found(gallery: SearchService, n: int, **options: object) -> list[str]:
 
 
 def test_a_gallery_goes_on_without_features_of_its_own(gallery: SearchService, catalog_url: str) -> None:
-    gallery.add([item(n) for n in range(PICTURES)])
-    assert left(catalog_url) == (0, PICTURES)
+    gallery.add([item(n) for n in range(IMAGES)])
+    assert left(catalog_url) == (0, IMAGES)
     assert found(gallery, 3) == ["k03"]
     gallery.set_attributes("k03", {"album": "changed"})
     assert found(gallery, 3, where={"album": "changed"}) == ["k03"]
@@ -92,15 +92,15 @@ def test_a_gallery_goes_on_without_features_of_its_own(gallery: SearchService, c
     assert found(gallery, 3, where={"album": "drawn"}, threshold=0.01) == []
     gallery.remove("k04")
     assert found(gallery, 4, threshold=0.01) == []
-    [outcome] = gallery.add([Item("another key", picture(5))])
+    [outcome] = gallery.add([Item("another key", image(5))])
     assert outcome.outcome == "duplicate"
-    assert left(catalog_url) == (0, PICTURES)
+    assert left(catalog_url) == (0, IMAGES)
     gallery.remove("k05")
     assert found(gallery, 5, threshold=0.1) == ["another key"]  # it was encoded, for there was nothing to copy
-    gallery.add([Item("k06", picture(60))])
+    gallery.add([Item("k06", image(60))])
     assert found(gallery, 60, threshold=0.1) == ["k06"]
     [pipeline] = gallery.status().pipelines
-    assert (pipeline.rows, pipeline.behind, pipeline.error) == (PICTURES - 1, 0, None)
+    assert (pipeline.rows, pipeline.behind, pipeline.error) == (IMAGES - 1, 0, None)
 
 
 def test_several_processes_leave_the_same_features(folder: Path, catalog_url: str) -> None:
@@ -108,27 +108,27 @@ def test_several_processes_leave_the_same_features(folder: Path, catalog_url: st
 
     def add(first: int) -> None:
         with open_gallery(folder) as own:
-            for n in range(first, PICTURES, 3):
+            for n in range(first, IMAGES, 3):
                 own.add([item(n)])
 
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(add, range(3)))
     with open_gallery(folder) as gallery:
-        gallery.add([item(PICTURES)])
-        assert [found(gallery, n) for n in range(PICTURES + 1)] == [[f"k{n:02}"] for n in range(PICTURES + 1)]
-        assert [p.rows for p in gallery.status().pipelines] == [PICTURES + 1]
-    assert left(catalog_url) == (0, PICTURES + 1)
+        gallery.add([item(IMAGES)])
+        assert [found(gallery, n) for n in range(IMAGES + 1)] == [[f"k{n:02}"] for n in range(IMAGES + 1)]
+        assert [p.rows for p in gallery.status().pipelines] == [IMAGES + 1]
+    assert left(catalog_url) == (0, IMAGES + 1)
 
 
 def test_what_needs_stored_features_is_refused(gallery: SearchService, folder: Path) -> None:
-    gallery.add([item(n) for n in range(PICTURES)])
-    with pytest.raises(UnsupportedQuery, match="picture's file instead of its key"):
+    gallery.add([item(n) for n in range(IMAGES)])
+    with pytest.raises(UnsupportedQuery, match="image's file instead of its key"):
         gallery.search(Stored("k01"))
     with pytest.raises(UnsupportedQuery, match="features=engine"):
-        gallery.compare(Stored("k01"), picture(1))
+        gallery.compare(Stored("k01"), image(1))
     with pytest.raises(UnsupportedQuery, match="features=engine"):
         list(gallery.duplicates())
-    with pytest.raises(UnsupportedQuery, match=rf"cannot be built anew.* {PICTURES} pictures \('k00', 'k01', 'k02', "):
+    with pytest.raises(UnsupportedQuery, match=rf"cannot be built anew.* {IMAGES} images \('k00', 'k01', 'k02', "):
         gallery.repair()
     ran = lookalike("repair", "-g", folder)
     assert ran.code == 2
@@ -140,24 +140,24 @@ def test_a_lost_index_is_said_to_be_lost_and_filled_by_adding_again(
     folder: Path, catalog_url: str, prefix: str
 ) -> None:
     with open_gallery(folder) as gallery:
-        gallery.add([item(n) for n in range(PICTURES)])
+        gallery.add([item(n) for n in range(IMAGES)])
     elasticsearch.sweep(prefix)
     with open_gallery(folder) as gallery:
-        with pytest.raises(Damaged, match=rf"reached change 0 only.* {PICTURES} pictures"):
-            gallery.search(picture(1))
+        with pytest.raises(Damaged, match=rf"reached change 0 only.* {IMAGES} images"):
+            gallery.search(image(1))
         [pipeline] = gallery.status().pipelines
         assert "encodes them" in (pipeline.error or "")
-        keys = [f"k{n:02}" for n in range(PICTURES)]
+        keys = [f"k{n:02}" for n in range(IMAGES)]
         assert gallery.remove(keys) == keys
-        assert {o.outcome for o in gallery.add([item(n) for n in range(PICTURES)])} == {"added"}
-        assert [found(gallery, n) for n in range(PICTURES)] == [[key] for key in keys]
+        assert {o.outcome for o in gallery.add([item(n) for n in range(IMAGES)])} == {"added"}
+        assert [found(gallery, n) for n in range(IMAGES)] == [[key] for key in keys]
         [pipeline] = gallery.status().pipelines
-        assert (pipeline.rows, pipeline.behind, pipeline.error) == (PICTURES, 0, None)
-    assert left(catalog_url) == (0, PICTURES)
+        assert (pipeline.rows, pipeline.behind, pipeline.error) == (IMAGES, 0, None)
+    assert left(catalog_url) == (0, IMAGES)
 
 
 def test_an_index_that_holds_too_little_is_refused(folder: Path, catalog_url: str, prefix: str) -> None:
-    """As a backup of the engine from before the last pictures would be, or a catalog from before them."""
+    """As a backup of the engine from before the last images would be, or a catalog from before them."""
     with open_gallery(folder) as gallery:
         gallery.add([item(n) for n in range(4)])
         gallery.add([item(n) for n in range(4, 6)])
@@ -165,10 +165,10 @@ def test_an_index_that_holds_too_little_is_refused(folder: Path, catalog_url: st
         [name] = client.indices.get_alias(index=f"{prefix}*")
         [mapping] = client.indices.get_mapping(index=name).values()
         meta = mapping["mappings"]["_meta"]["lookalike"]
-        for sequence, told in ((4, "change 4 only.* 2 pictures"), (1000, "change 1000, from where.* 6 pictures")):
+        for sequence, told in ((4, "change 4 only.* 2 images"), (1000, "change 1000, from where.* 6 images")):
             client.indices.put_mapping(index=name, meta={"lookalike": {**meta, "sequence": sequence}})
             with open_gallery(folder) as gallery, pytest.raises(Damaged, match=told):
-                gallery.search(picture(1))
+                gallery.search(image(1))
     assert left(catalog_url) == (0, 6)
 
 

@@ -11,15 +11,15 @@ import pytest
 
 from lookalike.factory import open_gallery
 from tests.command import lookalike
+from tests.drawn_images import drawn, encoded
 from tests.engines import elasticsearch, milvus, postgresql
-from tests.pictures import drawn, encoded
 
-PICTURES = 24
+IMAGES = 24
 
 
 @dataclass(frozen=True)
 class Galleries:
-    """The same pictures twice: on engines, and embedded."""
+    """The same images twice: on engines, and embedded."""
 
     served: Path
     embedded: Path
@@ -27,8 +27,8 @@ class Galleries:
 
 @pytest.fixture(scope="module")
 def photos_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pictures")
-    for n in range(PICTURES):
+    folder = tmp_path_factory.mktemp("images")
+    for n in range(IMAGES):
         (folder / f"{n:02}.jpg").write_bytes(encoded(drawn(n, (320, 240)), "JPEG", quality=90))
     return folder
 
@@ -49,12 +49,12 @@ def galleries(photos_folder: Path, cache: Path, tmp_path_factory: pytest.TempPat
         for gallery in (found.served, found.embedded):
             ran = lookalike("add", photos_folder, "-g", gallery, "--attr", "album=drawn", "--json")
             assert ran.code == 0, ran.err
-            assert [line["outcome"] for line in ran.lines] == ["added"] * PICTURES
+            assert [line["outcome"] for line in ran.lines] == ["added"] * IMAGES
         yield found
 
 
 def edited(n: int, where: Path) -> Path:
-    """A small, hard JPEG of a picture."""
+    """A small, hard JPEG of an image."""
     where.write_bytes(encoded(drawn(n, (320, 240)).resize((160, 120)), "JPEG", quality=40))
     return where
 
@@ -78,7 +78,7 @@ def test_searches_answer_as_the_embedded_gallery(galleries: Galleries, tmp_path:
 
 
 def test_a_filter_in_the_engines_own_words(galleries: Galleries, photos_folder: Path) -> None:
-    """The hash of a picture is found by Elasticsearch alone; a filter that nothing passes hides it, digest or not."""
+    """The hash of an image is found by Elasticsearch alone; a filter that nothing passes hides it, digest or not."""
     query = photos_folder / "03.jpg"
     asked = ("--pipeline", "phash", "--engine-filter")
     [all_] = hits(galleries.served, query, *asked, 'elasticsearch={"match_all": {}}')
@@ -89,7 +89,7 @@ def test_a_filter_in_the_engines_own_words(galleries: Galleries, photos_folder: 
 
 
 def test_changes_reach_the_engines(galleries: Galleries, tmp_path: Path) -> None:
-    """Added, changed and removed pictures, read back at once by the number of the change."""
+    """Added, changed and removed images, read back at once by the number of the change."""
     new = tmp_path / "new.jpg"
     new.write_bytes(encoded(drawn(900, (320, 240)), "JPEG"))
     with open_gallery(galleries.served) as gallery:
@@ -103,7 +103,7 @@ def test_changes_reach_the_engines(galleries: Galleries, tmp_path: Path) -> None
         assert not gallery.search(new, min_sequence=sequence, where={"album": "later"}).hits
         assert gallery.remove("new.jpg") == ["new.jpg"]
         gallery.keep_up()
-        assert [p.rows for p in gallery.status().pipelines] == [PICTURES, PICTURES]
+        assert [p.rows for p in gallery.status().pipelines] == [IMAGES, IMAGES]
 
 
 def test_status_doctor_and_repair(galleries: Galleries) -> None:
@@ -111,10 +111,10 @@ def test_status_doctor_and_repair(galleries: Galleries) -> None:
         found: list[dict[str, Any]] = lookalike("status", "-g", galleries.served, "--json").line["pipelines"]
         return found
 
-    assert [(row["shared"], row["rows"], row["behind"]) for row in rows()] == [(True, PICTURES, 0)] * 2
+    assert [(row["shared"], row["rows"], row["behind"]) for row in rows()] == [(True, IMAGES, 0)] * 2
     repaired = lookalike("repair", "-g", galleries.served, "--json")
-    assert repaired.line == {"pictures": PICTURES, "rebuilt": {"phash": PICTURES, "vgg16": PICTURES}}
-    assert [(row["rows"], row["behind"]) for row in rows()] == [(PICTURES, 0)] * 2
+    assert repaired.line == {"images": IMAGES, "rebuilt": {"phash": IMAGES, "vgg16": IMAGES}}
+    assert [(row["rows"], row["behind"]) for row in rows()] == [(IMAGES, 0)] * 2
     checks = {line["name"]: line for line in lookalike("doctor", "-g", galleries.served, "--json").lines}
     for scheme in ("postgresql", "elasticsearch", "milvus"):
         [check] = [check for name, check in checks.items() if name.startswith(f"{scheme}://")]

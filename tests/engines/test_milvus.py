@@ -44,7 +44,7 @@ def features(photos: Path, cache: Path) -> Features:
     """Features of real photos, and of neighbours made from each: as far off as edited copies are, and farther."""
     chosen = sorted(photos.rglob("*.jpg"))[:: max(1, 1000 // PHOTOS)][:PHOTOS]
     opened = [Image.open(path).convert("RGB").resize((224, 224), Image.Resampling.NEAREST) for path in chosen]
-    real = load_encoder("vgg16", cache).encode(np.stack([np.asarray(picture) for picture in opened])).features
+    real = load_encoder("vgg16", cache).encode(np.stack([np.asarray(image) for image in opened])).features
     rng = np.random.default_rng(0)
     size = rng.uniform(0.1, 1.2, (NEIGHBOURS, len(real), 1)) / np.sqrt(real.shape[1])
     near = np.maximum(real + size * rng.normal(size=(NEIGHBOURS, *real.shape)), 0)

@@ -136,7 +136,7 @@ def serving(answering: Answering, address: str = PUBLIC, port: int = 0) -> Itera
         server.close()
 
 
-def picture(body: bytes = b"a picture", *headers: str, status: str = "200 OK", length: int | None = None) -> Answering:
+def image(body: bytes = b"an image", *headers: str, status: str = "200 OK", length: int | None = None) -> Answering:
     """An answer with a body; `length` may lie."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", *headers, "", ""]
 
@@ -148,7 +148,7 @@ def picture(body: bytes = b"a picture", *headers: str, status: str = "200 OK", l
 
 def moved(location: str, status: str = "302 Found") -> Answering:
     """A redirect."""
-    return picture(b"", f"Location: {location}", status=status)
+    return image(b"", f"Location: {location}", status=status)
 
 
 def dripping(first: bytes, drop: bytes, every: float, seconds: float = 20.0) -> Answering:
@@ -166,7 +166,7 @@ def dripping(first: bytes, drop: bytes, every: float, seconds: float = 20.0) -> 
 
 def by_path(**answers: Answering) -> Answering:
     """Another answer for each path, by its first segment."""
-    served: dict[str, Answering] = defaultdict(lambda: picture(b"", status="404 Not Found"), answers)
+    served: dict[str, Answering] = defaultdict(lambda: image(b"", status="404 Not Found"), answers)
 
     def answer(link: socket.socket, head: bytes) -> None:
         path = head.split(b" ", 2)[1].decode()

@@ -105,7 +105,7 @@ def test_no_kill_loses_or_revives_anything(tmp_path: Path) -> None:
             assert catalog.sequence() >= max(witness.seqs, default=0)
             for spec in (HASH, VECTOR):
                 changes = catalog.changes(spec, 0, 1_000_000)
-                assert len(changes.upserts.ids) == len(there), "a picture lost its features"
+                assert len(changes.upserts.ids) == len(there), "an image lost its features"
     assert witness.seqs == sorted(set(witness.seqs)), "sequence numbers must increase"
     assert witness.batches > KILLS
     print(

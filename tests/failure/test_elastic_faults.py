@@ -22,9 +22,9 @@ from lookalike.indexes.elasticsearch.index import open_index
 from lookalike.indexes.elasticsearch.probe import probe
 from lookalike.interfaces import Index
 from lookalike.types import FeatureSpec, Item, Rows
+from tests.drawn_images import drawn, encoded
 from tests.engines.elasticsearch import nodes, raw, url_of
 from tests.index_contract import draw
-from tests.pictures import drawn, encoded
 
 SPEC = FeatureSpec("phash", "hamming", 8, "faults 1")
 KILLS = 2
@@ -215,35 +215,33 @@ def test_signals_reach_the_server_itself(node: Node) -> None:
 
 
 def test_a_gallery_loses_nothing_when_its_engine_dies(node: Node, tmp_path: Path) -> None:
-    """Pictures are taken and removed while the engine is down; once it is back, searches are as the catalog says."""
+    """Images are taken and removed while the engine is down; once it is back, searches are as the catalog says."""
     url = f"{url_of(node)}/gallery?mode=exact&timeout={PATIENCE}&bulk_timeout=40&replicas=0"
     create_gallery(tmp_path, GallerySettings(("phash",), index={"phash": url}), from_environment())
-    pictures = {f"p{n}": encoded(drawn(n, (48, 36))) for n in range(18)}
-    keys = list(pictures)
+    images = {f"p{n}": encoded(drawn(n, (48, 36))) for n in range(18)}
+    keys = list(images)
     with open_gallery(tmp_path) as gallery:
-        added = [*gallery.add_iter([Item(key, pictures[key]) for key in keys[:9]])]
-        assert found_in(gallery, pictures) == set(keys[:9])
+        added = [*gallery.add_iter([Item(key, images[key]) for key in keys[:9]])]
+        assert found_in(gallery, images) == set(keys[:9])
         node.kill()
-        added += gallery.add_iter([Item(key, pictures[key]) for key in keys[9:]])
+        added += gallery.add_iter([Item(key, images[key]) for key in keys[9:]])
         gallery.remove(keys[:3])
         acknowledged = {one.key for one in added if one.outcome == "added"}
         with pytest.raises(Unavailable):
-            found_in(gallery, pictures)
+            found_in(gallery, images)
         node.start()
         gallery.repair()
-        holds = found_in(gallery, pictures)
+        holds = found_in(gallery, images)
         rows = gallery.status().pipelines[0].rows
     lost, revived = acknowledged - set(keys[:3]) - holds, holds & set(keys[:3])
-    print(
-        f"{len(acknowledged)} pictures acknowledged, {len(lost)} lost, {len(revived)} deleted ones found, {rows} rows"
-    )
+    print(f"{len(acknowledged)} images acknowledged, {len(lost)} lost, {len(revived)} deleted ones found, {rows} rows")
     assert (len(acknowledged), rows, lost, revived) == (18, 15, set(), set())
 
 
-def found_in(gallery: SearchService, pictures: dict[str, bytes]) -> set[str]:
-    """The keys of pictures of which a copy is found, by its hash."""
+def found_in(gallery: SearchService, images: dict[str, bytes]) -> set[str]:
+    """The keys of images of which a copy is found, by its hash."""
     found = set()
-    for key, data in pictures.items():
+    for key, data in images.items():
         with Image.open(io.BytesIO(data)) as image:
             copy = encoded(image, "JPEG", quality=70)
         if any(hit.key == key and hit.evidence == "copy" for hit in gallery.search(copy).hits):

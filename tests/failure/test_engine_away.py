@@ -1,4 +1,4 @@
-"""A gallery while its engine is away: pictures are taken, searches say what is missing, and nothing is lost."""
+"""A gallery while its engine is away: images are taken, searches say what is missing, and nothing is lost."""
 
 import random
 import time
@@ -13,9 +13,9 @@ from lookalike.errors import Unavailable
 from lookalike.factory import create_gallery, open_gallery
 from lookalike.gallery import SearchService
 from lookalike.types import Item
+from tests.drawn_images import drawn, encoded
 from tests.engines import elasticsearch, postgresql
-from tests.failure.test_kill import PICTURES, State, begun, believe, compared, held, killed
-from tests.pictures import drawn, encoded
+from tests.failure.test_kill import IMAGES, State, begun, believe, compared, held, killed
 
 BACK_SECONDS = 120
 ROUNDS = 2
@@ -38,7 +38,7 @@ def folder(node: Node, tmp_path: Path) -> Iterator[Path]:
         yield tmp_path / "gallery"
 
 
-def picture(n: int) -> bytes:
+def image(n: int) -> bytes:
     return encoded(drawn(n, (48, 36)))
 
 
@@ -50,28 +50,28 @@ def caught_up(gallery: SearchService, sequence: int) -> None:
         time.sleep(0.2)
 
 
-def test_taking_pictures_while_the_engine_is_frozen_or_dead(node: Node, folder: Path) -> None:
+def test_taking_images_while_the_engine_is_frozen_or_dead(node: Node, folder: Path) -> None:
     with open_gallery(folder) as gallery:
-        gallery.add([Item("before", picture(1))])
-        assert gallery.search(picture(1)).hits[0].key == "before"
+        gallery.add([Item("before", image(1))])
+        assert gallery.search(image(1)).hits[0].key == "before"
         for number, (away, back) in enumerate([(node.freeze, node.thaw), (node.kill, node.start)]):
             away()
             began = time.monotonic()
-            [outcome] = gallery.add([Item(f"while away {number}", picture(10 + number))])
+            [outcome] = gallery.add([Item(f"while away {number}", image(10 + number))])
             assert outcome.outcome == "added"
             with pytest.raises(Unavailable):
-                gallery.search(picture(1))
+                gallery.search(image(1))
             assert time.monotonic() - began < 40
             quick = time.monotonic()
             for _ in range(5):  # the circuit is open by now: nobody waits for a server that does not answer
                 with pytest.raises(Unavailable):
-                    gallery.search(picture(1))
+                    gallery.search(image(1))
             assert time.monotonic() - quick < 15
             assert gallery.get(f"while away {number}").key == f"while away {number}"
             back()
             node.wait()
             caught_up(gallery, gallery.get(f"while away {number}").seq)
-            hit = gallery.search(picture(10 + number)).hits[0]
+            hit = gallery.search(image(10 + number)).hits[0]
             assert (hit.key, hit.evidence) == (f"while away {number}", "exact")
             assert gallery.status().pipelines[0].rows == 2 + number
 
@@ -80,18 +80,18 @@ def test_a_gallery_is_opened_and_written_while_the_engine_is_away(node: Node, fo
     node.freeze()
     try:
         with open_gallery(folder) as gallery:
-            assert gallery.add([Item("blind", picture(30))])[0].outcome == "added"
+            assert gallery.add([Item("blind", image(30))])[0].outcome == "added"
             assert "did not answer" in (gallery.status().pipelines[0].error or "")
     finally:
         node.thaw()
     with open_gallery(folder) as gallery:
         node.wait()
-        assert gallery.search(picture(30)).hits[0].key == "blind"
+        assert gallery.search(image(30)).hits[0].key == "blind"
 
 
 def test_writers_and_engine_are_killed_together(node: Node, folder: Path) -> None:
     """Each round both writers and the engine die while they work; then `repair` makes index and catalog equal."""
-    pictures = [picture(n) for n in range(PICTURES)]
+    images = [image(n) for n in range(IMAGES)]
     states: dict[str, State] = {tenant: {} for tenant in TENANTS}
     acknowledged = lost = revived = 0
     for turn in range(ROUNDS):
@@ -108,7 +108,7 @@ def test_writers_and_engine_are_killed_together(node: Node, folder: Path) -> Non
             there = sum(len(gallery.ls(tenant=tenant, limit=1000)) for tenant in TENANTS)
             assert report.rebuilt == {"phash": there}
             for tenant, state in states.items():
-                gone, wrong = compared(state, held(gallery, pictures, tenant))
+                gone, wrong = compared(state, held(gallery, images, tenant))
                 lost, revived = lost + gone, revived + wrong
     print(f"{ROUNDS} kills of everything, {acknowledged} acknowledged changes, {lost} lost, {revived} revived or wrong")
     assert acknowledged > ROUNDS * len(TENANTS)

@@ -24,8 +24,8 @@ from tests.failure.hostile import (
     by_path,
     certificate,
     dripping,
+    image,
     moved,
-    picture,
     serving,
 )
 
@@ -55,7 +55,7 @@ def fetcher(
 @contextlib.contextmanager
 def pair(public: Server) -> Iterator[Server]:
     """A server that must never be reached, on the same port of the address that is not allowed."""
-    with serving(picture(b"secret"), PRIVATE, public.port) as private:
+    with serving(image(b"secret"), PRIVATE, public.port) as private:
         yield private
         assert private.connections == 0
 
@@ -63,14 +63,14 @@ def pair(public: Server) -> Iterator[Server]:
 # -- names and addresses ----------------------------------------------------------------------------------------------
 
 
-def test_a_picture_comes_as_it_is(dns: NameServer) -> None:
-    dns.names.answers["pictures.test"] = [[PUBLIC]]
+def test_an_image_comes_as_it_is(dns: NameServer) -> None:
+    dns.names.answers["images.test"] = [[PUBLIC]]
     body = bytes(range(256)) * 300
-    with serving(picture(body)) as server:
-        assert fetcher(dns, server).fetch(f"http://pictures.test:{server.port}/a%20b?c=d#e") == body
+    with serving(image(body)) as server:
+        assert fetcher(dns, server).fetch(f"http://images.test:{server.port}/a%20b?c=d#e") == body
         head = server.requests[0].decode()
     assert head.startswith("GET /a%20b?c=d HTTP/1.1\r\n")
-    assert f"host: pictures.test:{server.port}\r\n" in head.lower()
+    assert f"host: images.test:{server.port}\r\n" in head.lower()
     assert "accept-encoding: identity" in head.lower()
     assert not any(word in head.lower() for word in ("cookie", "authorization", "referer"))
 
@@ -98,7 +98,7 @@ def test_a_picture_comes_as_it_is(dns: NameServer) -> None:
 )
 def test_one_bad_address_is_enough(dns: NameServer, answer: list[str], caplog: pytest.LogCaptureFixture) -> None:
     dns.names.answers["mixed.test"] = [answer]
-    with serving(picture()) as public, pair(public), caplog.at_level(logging.WARNING, "lookalike.fetch"):
+    with serving(image()) as public, pair(public), caplog.at_level(logging.WARNING, "lookalike.fetch"):
         with pytest.raises(BadInput, match=r"mixed\.test .* no public address") as raised:
             fetcher(dns, public).fetch(f"http://mixed.test:{public.port}/")
         assert public.connections == 0
@@ -119,9 +119,9 @@ def test_unknown_names_look_like_private_ones(dns: NameServer) -> None:
 
 def test_rebinding_gets_no_second_look_up(dns: NameServer) -> None:
     dns.names.answers["rebind.test"] = [[PUBLIC], [PRIVATE]]
-    with serving(picture(b"the picture")) as public, pair(public):
+    with serving(image(b"the image")) as public, pair(public):
         fetch = fetcher(dns, public).fetch
-        assert fetch(f"http://rebind.test:{public.port}/") == b"the picture"
+        assert fetch(f"http://rebind.test:{public.port}/") == b"the image"
         assert dns.names.asked == {"rebind.test A": 1, "rebind.test AAAA": 1}
         with pytest.raises(BadInput, match="no public address"):
             fetch(f"http://rebind.test:{public.port}/")
@@ -149,8 +149,8 @@ def test_rebinding_between_hops(dns: NameServer) -> None:
         "http://127.1:{port}/",
         "http://127。0。0。1:{port}/",
         "http://inside.test:{port}/",
-        "http://user:word@pictures.test:{port}/",
-        "http://pictures.test:22/",
+        "http://user:word@images.test:{port}/",
+        "http://images.test:22/",
         "file:///etc/passwd",
         "gopher://127.0.0.1:{port}/",
         "data:image/png;base64,AAAA",
@@ -161,48 +161,48 @@ def test_rebinding_between_hops(dns: NameServer) -> None:
     ],
 )
 def test_redirects_lead_nowhere_private(dns: NameServer, location: str) -> None:
-    dns.names.answers |= {"pictures.test": [[PUBLIC]], "inside.test": [[PRIVATE]], "localhost": [[PRIVATE]]}
+    dns.names.answers |= {"images.test": [[PUBLIC]], "inside.test": [[PRIVATE]], "localhost": [[PRIVATE]]}
     with serving(moved("-")) as public, pair(public):
         public.answering = moved(location.format(port=public.port))
         if location not in ("", "http://", "http:///"):
             with pytest.raises(BadInput):
-                fetcher(dns, public).fetch(f"http://pictures.test:{public.port}/")
+                fetcher(dns, public).fetch(f"http://images.test:{public.port}/")
             assert public.connections == 1
         else:  # a reference without a host is the same place again, until the hops are used up
             with pytest.raises(BadInput, match="more than 3 times"):
-                fetcher(dns, public).fetch(f"http://pictures.test:{public.port}/")
+                fetcher(dns, public).fetch(f"http://images.test:{public.port}/")
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
 def test_redirects_are_followed_and_counted(dns: NameServer, status: str) -> None:
-    dns.names.answers["pictures.test"] = [[PUBLIC]]
+    dns.names.answers["images.test"] = [[PUBLIC]]
     hops = {f"h{n}": moved(f"../h{n + 1}", status) for n in range(4)}
-    with serving(by_path(**hops, h4=picture(b"end"))) as server:
+    with serving(by_path(**hops, h4=image(b"end"))) as server:
         fetch = fetcher(dns, server).fetch
-        assert fetch(f"http://pictures.test:{server.port}/h1") == b"end"
+        assert fetch(f"http://images.test:{server.port}/h1") == b"end"
         with pytest.raises(BadInput, match="more than 3 times"):
-            fetch(f"http://pictures.test:{server.port}/h0")
+            fetch(f"http://images.test:{server.port}/h0")
 
 
 def test_the_next_address_is_tried(dns: NameServer) -> None:
-    dns.names.answers["pictures.test"] = [["127.0.0.3", PUBLIC]]  # nothing listens at the first
-    with serving(picture(b"here")) as server:
+    dns.names.answers["images.test"] = [["127.0.0.3", PUBLIC]]  # nothing listens at the first
+    with serving(image(b"here")) as server:
         allow = parse_networks(["127.0.0.2/31"])
         one = Fetcher(QUICK, allow=allow, ports={server.port}, resolver=dns.resolve)
-        assert one.fetch(f"http://pictures.test:{server.port}/") == b"here"
+        assert one.fetch(f"http://images.test:{server.port}/") == b"here"
         closed = Fetcher(QUICK, allow=allow, deny=ALLOWED, ports={server.port}, resolver=dns.resolve)
         with pytest.raises(BadInput, match="no public address"):
-            closed.fetch(f"http://pictures.test:{server.port}/")
+            closed.fetch(f"http://images.test:{server.port}/")
     with pytest.raises(Unavailable, match="does not answer"):
-        one.fetch(f"http://pictures.test:{server.port}/")
+        one.fetch(f"http://images.test:{server.port}/")
 
 
 def test_proxies_of_the_environment_are_ignored(dns: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    dns.names.answers["pictures.test"] = [[PUBLIC]]
-    with serving(picture(b"direct")) as server, serving(picture(b"by proxy"), PRIVATE) as proxy:
+    dns.names.answers["images.test"] = [[PUBLIC]]
+    with serving(image(b"direct")) as server, serving(image(b"by proxy"), PRIVATE) as proxy:
         for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(name, f"http://{PRIVATE}:{proxy.port}")
-        assert fetcher(dns, server).fetch(f"http://pictures.test:{server.port}/") == b"direct"
+        assert fetcher(dns, server).fetch(f"http://images.test:{server.port}/") == b"direct"
         assert proxy.connections == 0
 
 
@@ -220,24 +220,24 @@ PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
 @pytest.mark.parametrize(
     ("answering", "error", "message"),
     [
-        (picture(b"x" * 100_001), ImageRejected, "limit of 100,000 bytes"),
-        (picture(b"x", length=10**12), ImageRejected, "limit of 100,000 bytes"),
+        (image(b"x" * 100_001), ImageRejected, "limit of 100,000 bytes"),
+        (image(b"x", length=10**12), ImageRejected, "limit of 100,000 bytes"),
         (dripping(CHUNKED, chunks(65536), 0), ImageRejected, "limit of 100,000 bytes"),
         (dripping(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65536, 0), ImageRejected, "limit of 100,000 bytes"),
         (dripping(CHUNKED, b"1;" + b"e" * 30_000 + b"\r\nx\r\n", 0), ImageRejected, "limit of 100,000 bytes"),
-        (picture(b""), ImageRejected, "empty"),
-        (picture(b"", status="204 No Content"), BadInput, "status 204"),
-        (picture(b"half", length=100), Unavailable, "broke off"),
-        (picture(b"x", status="206 Partial Content"), BadInput, "status 206"),
-        (picture(b"x", status="404 Not Found"), BadInput, "status 404"),
-        (picture(b"x", status="503 Busy"), Unavailable, "status 503"),
-        (picture(gzip.compress(b"x" * 10**7), "Content-Encoding: gzip"), BadInput, "packed"),
-        (picture(b"x", "Content-Encoding: identity, br"), BadInput, "packed"),
-        (picture(b"x", "Content-Length: 5"), BadInput, "not answer in HTTP"),
-        (picture(b"x", "Transfer-Encoding: gzip"), BadInput, "not answer in HTTP"),
-        (picture(b"x", *[f"X-{n}: {'y' * 1000}" for n in range(60)]), BadInput, "not answer in HTTP"),
-        (picture(b"", status="302 Found"), BadInput, "where to"),
-        (picture(b"", "Location: /a", "Location: /b", status="302 Found"), BadInput, "where to"),
+        (image(b""), ImageRejected, "empty"),
+        (image(b"", status="204 No Content"), BadInput, "status 204"),
+        (image(b"half", length=100), Unavailable, "broke off"),
+        (image(b"x", status="206 Partial Content"), BadInput, "status 206"),
+        (image(b"x", status="404 Not Found"), BadInput, "status 404"),
+        (image(b"x", status="503 Busy"), Unavailable, "status 503"),
+        (image(gzip.compress(b"x" * 10**7), "Content-Encoding: gzip"), BadInput, "packed"),
+        (image(b"x", "Content-Encoding: identity, br"), BadInput, "packed"),
+        (image(b"x", "Content-Length: 5"), BadInput, "not answer in HTTP"),
+        (image(b"x", "Transfer-Encoding: gzip"), BadInput, "not answer in HTTP"),
+        (image(b"x", *[f"X-{n}: {'y' * 1000}" for n in range(60)]), BadInput, "not answer in HTTP"),
+        (image(b"", status="302 Found"), BadInput, "where to"),
+        (image(b"", "Location: /a", "Location: /b", status="302 Found"), BadInput, "where to"),
         (lambda link, _: link.sendall(b"SSH-2.0-OpenSSH_9.2\r\n"), Unavailable, "broke off"),
         (lambda link, _: link.sendall(b"\x15\x03\x01\x00\x02\x02\x16"), BadInput, "not answer in HTTP"),
         (lambda link, _: None, Unavailable, "broke off"),
@@ -250,16 +250,16 @@ PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
     ],
 )
 def test_bad_bodies(dns: NameServer, answering: object, error: type[Exception], message: str) -> None:
-    dns.names.answers["pictures.test"] = [[PUBLIC]]
+    dns.names.answers["images.test"] = [[PUBLIC]]
     began = time.monotonic()
     with serving(answering) as server, pytest.raises(error, match=message) as raised:  # type: ignore[arg-type]
-        fetcher(dns, server).fetch(f"http://pictures.test:{server.port}/")
+        fetcher(dns, server).fetch(f"http://images.test:{server.port}/")
     assert type(raised.value) is error
     assert time.monotonic() - began < 4  # nothing outlives the limit by much
 
 
 def test_the_time_is_for_all_hops_together(dns: NameServer) -> None:
-    dns.names.answers["pictures.test"] = [[PUBLIC]]
+    dns.names.answers["images.test"] = [[PUBLIC]]
 
     def slowly_moved(link: socket.socket, _: bytes) -> None:
         time.sleep(0.6)
@@ -267,7 +267,7 @@ def test_the_time_is_for_all_hops_together(dns: NameServer) -> None:
 
     began = time.monotonic()
     with serving(slowly_moved) as server, pytest.raises(Unavailable, match="longer than the limit"):
-        fetcher(dns, server).fetch(f"http://pictures.test:{server.port}/")
+        fetcher(dns, server).fetch(f"http://images.test:{server.port}/")
     assert time.monotonic() - began < 3
 
 
@@ -280,44 +280,44 @@ def test_a_slow_name_server(dns: NameServer) -> None:
 
 
 def test_bytes_behind_the_said_length_are_left(dns: NameServer) -> None:
-    dns.names.answers["pictures.test"] = [[PUBLIC]]
-    with serving(picture(b"picture and more", length=7)) as server:
-        assert fetcher(dns, server).fetch(f"http://pictures.test:{server.port}/") == b"picture"
+    dns.names.answers["images.test"] = [[PUBLIC]]
+    with serving(image(b"image and more", length=7)) as server:
+        assert fetcher(dns, server).fetch(f"http://images.test:{server.port}/") == b"image"
 
 
 def test_a_caller_may_be_stricter_and_never_laxer(dns: NameServer) -> None:
-    dns.names.answers["pictures.test"] = [[PUBLIC]]
-    with serving(picture(b"x" * 2000)) as server:
+    dns.names.answers["images.test"] = [[PUBLIC]]
+    with serving(image(b"x" * 2000)) as server:
         fetch = fetcher(dns, server).fetch
         with pytest.raises(ImageRejected, match="1,000"):
-            fetch(f"http://pictures.test:{server.port}/", max_bytes=1000)
-        server.answering = picture(b"x" * 100_001)
+            fetch(f"http://images.test:{server.port}/", max_bytes=1000)
+        server.answering = image(b"x" * 100_001)
         with pytest.raises(ImageRejected, match="100,000"):
-            fetch(f"http://pictures.test:{server.port}/", max_bytes=10**9)
+            fetch(f"http://images.test:{server.port}/", max_bytes=10**9)
 
 
 def test_only_so_many_at_once(dns: NameServer) -> None:
-    dns.names.answers["pictures.test"] = [[PUBLIC]]
+    dns.names.answers["images.test"] = [[PUBLIC]]
     limits = FetchLimits(seconds=3, concurrent=2)
     go = threading.Event()
 
     def waiting(link: socket.socket, head: bytes) -> None:
         go.wait(5)
-        picture(b"late")(link, head)
+        image(b"late")(link, head)
 
     with serving(waiting) as server:
         one = fetcher(dns, server, limits=limits)
         got: list[bytes] = []
         threads = [
-            threading.Thread(target=lambda: got.append(one.fetch(f"http://pictures.test:{server.port}/")))
+            threading.Thread(target=lambda: got.append(one.fetch(f"http://images.test:{server.port}/")))
             for _ in range(2)
         ]
         for thread in threads:
             thread.start()
         while server.connections < 2:
             time.sleep(0.01)
-        with pytest.raises(Unavailable, match="2 pictures are being fetched"):
-            one.fetch(f"http://pictures.test:{server.port}/")
+        with pytest.raises(Unavailable, match="2 images are being fetched"):
+            one.fetch(f"http://images.test:{server.port}/")
         go.set()
         for thread in threads:
             thread.join()
@@ -332,36 +332,36 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Pa
     if shutil.which("openssl") is None:
         absent("no openssl program to make certificates with")
     folder = tmp_path_factory.mktemp("certificates")
-    return {name: certificate(folder, name) for name in ("pictures.test", "other.test")}
+    return {name: certificate(folder, name) for name in ("images.test", "other.test")}
 
 
 def test_certificates_are_checked_by_name(dns: NameServer, certificates: dict[str, tuple[Path, Path]]) -> None:
-    dns.names.answers |= {"pictures.test": [[PUBLIC]], "other.test": [[PUBLIC]]}
-    made, key = certificates["pictures.test"]
+    dns.names.answers |= {"images.test": [[PUBLIC]], "other.test": [[PUBLIC]]}
+    made, key = certificates["images.test"]
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(made, key)
     named: list[str | None] = []
     context.sni_callback = lambda _link, name, _context: named.append(name)  # type: ignore[assignment]
     trusting = ssl.create_default_context(cafile=str(made))
-    with serving(picture(b"over TLS")) as server:
+    with serving(image(b"over TLS")) as server:
         server.tls = context
         one = fetcher(dns, server, tls=trusting)
-        assert one.fetch(f"https://pictures.test:{server.port}/") == b"over TLS"
-        assert named == ["pictures.test"]
-        assert one.fetch(f"https://PICTURES.test.:{server.port}/") == b"over TLS"
+        assert one.fetch(f"https://images.test:{server.port}/") == b"over TLS"
+        assert named == ["images.test"]
+        assert one.fetch(f"https://IMAGES.test.:{server.port}/") == b"over TLS"
         for url in (f"https://other.test:{server.port}/", f"https://{PUBLIC}:{server.port}/"):
             with pytest.raises(BadInput, match="certificate"):
                 one.fetch(url)
         with pytest.raises(BadInput, match="certificate"):  # nobody trusts it by default
-            fetcher(dns, server).fetch(f"https://pictures.test:{server.port}/")
+            fetcher(dns, server).fetch(f"https://images.test:{server.port}/")
 
 
 def test_a_handshake_that_never_ends(dns: NameServer) -> None:
-    dns.names.answers["pictures.test"] = [[PUBLIC]]
+    dns.names.answers["images.test"] = [[PUBLIC]]
     with socket.create_server((PUBLIC, 0)) as silent:
         port = silent.getsockname()[1]
         one = Fetcher(QUICK, allow=ALLOWED, ports={port}, resolver=dns.resolve)
         began = time.monotonic()
         with pytest.raises(Unavailable):
-            one.fetch(f"https://pictures.test:{port}/")
+            one.fetch(f"https://images.test:{port}/")
         assert time.monotonic() - began < 3

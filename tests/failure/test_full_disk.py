@@ -23,6 +23,7 @@ from lookalike.interfaces import Index
 from lookalike.types import Attributes, FeatureSpec, Item
 from tests.conftest import absent
 from tests.contract.catalogs import entry
+from tests.drawn_images import drawn, encoded
 from tests.engines import postgresql
 from tests.engines.milvus import new_gallery, own_server
 from tests.failure.beyond import BATCH, Engine
@@ -30,27 +31,26 @@ from tests.failure.bounds import Watch, insist
 from tests.failure.disks import Disk, small_disk
 from tests.failure.namespaces import Network
 from tests.failure.test_postgresql import Server, execute
-from tests.pictures import drawn, encoded
 
 CIRCUIT = dict(circuit_breaker.Circuit.__init__.__kwdefaults__ or {})
 FILLINGS = 3
 BACK_SECONDS = 60.0
 """Within these, everything works again once there is room."""
-PICTURES = 12
+IMAGES = 12
 
 
-def picture(n: int) -> bytes:
-    return encoded(drawn(n % PICTURES, (64, 48)))
+def image(n: int) -> bytes:
+    return encoded(drawn(n % IMAGES, (64, 48)))
 
 
 def exact(gallery: SearchService) -> set[str]:
-    """The keys that are found by the pictures themselves."""
-    answers = [gallery.search(picture(n), k=1000) for n in range(PICTURES)]
+    """The keys that are found by the images themselves."""
+    answers = [gallery.search(image(n), k=1000) for n in range(IMAGES)]
     return {hit.key for answer in answers for hit in answer.hits if hit.evidence == "exact"}
 
 
 def add_until_full(gallery: SearchService, first: int, taken: set[str]) -> int:
-    """Add pictures one at a time until the disk refuses; gives the number of the first one that was not taken."""
+    """Add images one at a time until the disk refuses; gives the number of the first one that was not taken."""
     for n in range(first, first + 5000):
         try:
             taken.update(taken_of(gallery, range(n, n + 1), {"note": "x" * 2000}))
@@ -62,9 +62,9 @@ def add_until_full(gallery: SearchService, first: int, taken: set[str]) -> int:
 
 
 def taken_of(gallery: SearchService, numbers: range, attributes: Attributes | None = None) -> set[str]:
-    """Add these pictures; gives their keys, for all of them must be taken."""
-    outcomes = gallery.add([Item(f"p{n}", picture(n), attributes) for n in numbers])
-    assert {one.outcome for one in outcomes} <= {"added", "duplicate"}  # there are but a few different pictures
+    """Add these images; gives their keys, for all of them must be taken."""
+    outcomes = gallery.add([Item(f"p{n}", image(n), attributes) for n in numbers])
+    assert {one.outcome for one in outcomes} <= {"added", "duplicate"}  # there are but a few different images
     return {one.key for one in outcomes}
 
 
@@ -102,17 +102,17 @@ def test_an_embedded_gallery(tmp_path: Path) -> None:
             catalog.check()
     lost, revived = taken - gone - holds, holds & gone
     print(
-        f"embedded gallery: disk full {FILLINGS} times, {len(taken)} pictures and {len(gone)} deletions acknowledged, "
+        f"embedded gallery: disk full {FILLINGS} times, {len(taken)} images and {len(gone)} deletions acknowledged, "
         f"{len(lost)} lost, {len(revived)} deleted ones found, {rows} rows"
     )
     assert (lost, revived) == (set(), set())
-    assert report.rebuilt == {"phash": report.pictures} == {"phash": rows}
+    assert report.rebuilt == {"phash": report.images} == {"phash": rows}
     assert rows == len(taken - gone)
     assert refused
 
 
 def add_some(gallery: SearchService, first: int, taken: set[str]) -> int:
-    """Go on with the picture that was refused, and three more."""
+    """Go on with the image that was refused, and three more."""
     taken.update(taken_of(gallery, range(first, first + 4)))
     return first + 4
 
@@ -156,7 +156,7 @@ def test_postgresql_goes_on_by_itself(small_server: tuple[Disk, Server]) -> None
         catalog.check()
         assert catalog.count() == acknowledged + FILLINGS
         assert server.processes()[0].pid == first
-    print(f"PostgreSQL: disk full {FILLINGS} times, {acknowledged} pictures acknowledged: all there, no half batch")
+    print(f"PostgreSQL: disk full {FILLINGS} times, {acknowledged} images acknowledged: all there, no half batch")
 
 
 def test_postgresql_whose_log_finds_no_room(small_server: tuple[Disk, Server]) -> None:

@@ -104,7 +104,7 @@ def test_elasticsearch_without_a_byte_left(engine: Engine, disk: Disk) -> None:
 
 
 def test_a_gallery_whose_engines_share_a_full_disk(engine: Engine, disk: Disk, tmp_path: Path) -> None:
-    """The index's disk is full: pictures are taken. The catalog's disk is full: they are refused, searches go on."""
+    """The index's disk is full: images are taken. The catalog's disk is full: they are refused, searches go on."""
     taken, gone = set[str](), set[str]()
     with ExitStack() as ends:
         catalog_disk, server = ends.enter_context(postgresql_on_small_disk())
@@ -130,11 +130,11 @@ def test_a_gallery_whose_engines_share_a_full_disk(engine: Engine, disk: Disk, t
         holds, rows = exact(gallery), gallery.status().pipelines[0].rows
     lost, revived = taken - gone - holds, holds & gone
     print(
-        f"gallery: index's and catalog's disk full, {len(taken)} pictures and {len(gone)} deletions acknowledged, "
+        f"gallery: index's and catalog's disk full, {len(taken)} images and {len(gone)} deletions acknowledged, "
         f"{len(lost)} lost, {len(revived)} deleted ones found, {rows} rows"
     )
     assert (lost, revived) == (set(), set())
-    assert report.rebuilt == {"phash": report.pictures} == {"phash": rows}
+    assert report.rebuilt == {"phash": report.images} == {"phash": rows}
 
 
 def on_again(engine: Engine, index: Index, disk: Disk, refused: int) -> float:

@@ -1,4 +1,4 @@
-"""Fifty kills: no acknowledged picture is lost, no deleted one revived, and every index equals its catalog after."""
+"""Fifty kills: no acknowledged image is lost, no deleted one revived, and every index equals its catalog after."""
 
 import random
 import sys
@@ -10,30 +10,30 @@ from lookalike.errors import GalleryBusy
 from lookalike.factory import open_gallery
 from lookalike.gallery import SearchService
 from lookalike.types import Item
+from tests.drawn_images import drawn, encoded
 from tests.failure.forked import Child
-from tests.pictures import drawn, encoded
 
 KILLS = 50
 KEYS = 60
-PICTURES = 12
-"""Different pictures that the keys take in turn; few, for drawing them takes time."""
+IMAGES = 12
+"""Different images that the keys take in turn; few, for drawing them takes time."""
 GONE = "-"
 
 State = dict[str, set[str]]
-"""By key, what it may hold: the number of a picture, or `GONE`."""
+"""By key, what it may hold: the number of an image, or `GONE`."""
 
 
 def work(folder: str, seed: int, tenant: str = "default") -> None:
-    """Change a tenant's pictures until killed; say `try KEY PICTURE` before a change, `done KEY PICTURE` after it."""
+    """Change a tenant's images until killed; say `try KEY IMAGE` before a change, `done KEY IMAGE` after it."""
     rng = random.Random(seed)
-    pictures = [encoded(drawn(n, (48, 36))) for n in range(PICTURES)]
+    images = [encoded(drawn(n, (48, 36))) for n in range(IMAGES)]
     with open_gallery(folder) as gallery:
-        list(gallery.search_many(pictures[:1]))  # everything is loaded before the clock starts
+        list(gallery.search_many(images[:1]))  # everything is loaded before the clock starts
         print("ready", flush=True)
         while True:
-            batch = {str(rng.randrange(KEYS)): rng.randrange(PICTURES) for _ in range(rng.choice((1, 4)))}
+            batch = {str(rng.randrange(KEYS)): rng.randrange(IMAGES) for _ in range(rng.choice((1, 4)))}
             say("try", batch)
-            for outcome in gallery.add_iter([Item(key, pictures[n]) for key, n in batch.items()], tenant=tenant):
+            for outcome in gallery.add_iter([Item(key, images[n]) for key, n in batch.items()], tenant=tenant):
                 say("done", {outcome.key: batch[outcome.key]})
             gone = {str(rng.randrange(KEYS)): GONE for _ in range(3)}
             say("try", gone)
@@ -79,12 +79,12 @@ def believe(said: list[list[str]], state: State) -> int:
     return sum(word == "done" for word, *_ in said)
 
 
-def held(gallery: SearchService, pictures: list[bytes], tenant: str = "default") -> dict[str, str]:
+def held(gallery: SearchService, images: list[bytes], tenant: str = "default") -> dict[str, str]:
     """What each key holds, as searching finds it; catalog and index must agree."""
     keys = {record.key for record in gallery.ls(limit=KEYS + 1, tenant=tenant)}
     holds: dict[str, str] = {}
-    for n, picture in enumerate(pictures):
-        for hit in gallery.search(picture, k=KEYS, tenant=tenant).hits:
+    for n, image in enumerate(images):
+        for hit in gallery.search(image, k=KEYS, tenant=tenant).hits:
             if hit.evidence == "exact":
                 holds[hit.key] = str(n)
     assert set(holds) == keys
@@ -103,13 +103,13 @@ def compared(state: State, holds: dict[str, str]) -> tuple[int, int]:
 def test_fifty_kills_lose_and_revive_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "gallery"
     open_gallery(folder, pipelines=["phash"]).close()
-    pictures = [encoded(drawn(n, (48, 36))) for n in range(PICTURES)]
+    images = [encoded(drawn(n, (48, 36))) for n in range(IMAGES)]
     acknowledged = lost = revived = 0
     state: State = {}
     for seed in range(KILLS):
         acknowledged += believe(killed_run(folder, seed), state)
         with open_gallery(folder) as gallery:
-            holds = held(gallery, pictures)
+            holds = held(gallery, images)
             assert gallery.status().pipelines[0].rows == len(holds)
         gone, wrong = compared(state, holds)
         lost, revived = lost + gone, revived + wrong

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from lookalike.config import GallerySettings, from_environment
 from lookalike.factory import create_gallery, open_gallery
+from tests.drawn_images import drawn, encoded
 from tests.engines import postgresql
-from tests.failure.test_kill import PICTURES, State, begun, believe, compared, held, killed
-from tests.pictures import drawn, encoded
+from tests.failure.test_kill import IMAGES, State, begun, believe, compared, held, killed
 
 ROUNDS = 5
 TENANTS = ("anna", "ben", "carla")
@@ -16,7 +16,7 @@ TENANTS = ("anna", "ben", "carla")
 
 def test_writers_on_several_hosts(tmp_path: Path) -> None:
     """Anna and Ben work in one folder, Carla in another; each round all three are killed and both folders compared."""
-    pictures = [encoded(drawn(n, (48, 36))) for n in range(PICTURES)]
+    images = [encoded(drawn(n, (48, 36))) for n in range(IMAGES)]
     states: dict[str, State] = {tenant: {} for tenant in TENANTS}
     acknowledged = lost = revived = 0
     with postgresql.database() as url:
@@ -32,8 +32,8 @@ def test_writers_on_several_hosts(tmp_path: Path) -> None:
                 acknowledged += believe(killed(child), states[tenant])
             with open_gallery(folders[turn % 2]) as gallery, open_gallery(folders[1 - turn % 2]) as other:
                 for tenant, state in states.items():
-                    holds = held(gallery, pictures, tenant)
-                    assert held(other, pictures, tenant) == holds
+                    holds = held(gallery, images, tenant)
+                    assert held(other, images, tenant) == holds
                     gone, wrong = compared(state, holds)
                     lost, revived = lost + gone, revived + wrong
                 there = sum(len(gallery.ls(tenant=tenant, limit=1000)) for tenant in TENANTS)

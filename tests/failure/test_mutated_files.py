@@ -38,7 +38,7 @@ Mutation = Callable[[random.Random, bytearray, list[bytes]], bytearray]
 
 
 def drawn(width: int, height: int, shade: int) -> Image.Image:
-    """A picture with gradients, texture, edges and flat parts."""
+    """An image with gradients, texture, edges and flat parts."""
     y, x = np.mgrid[:height, :width]
     pixels = np.stack([x * 255 // width, y * 255 // height, (x * y + shade) % 256], axis=-1).astype(np.uint8)
     image = Image.fromarray(pixels)

@@ -20,12 +20,12 @@ from lookalike.gallery import SearchService
 from lookalike.indexes import circuit_breaker
 from lookalike.interfaces import Index
 from lookalike.types import Answer, Item
+from tests.drawn_images import drawn, encoded
 from tests.engines.milvus import new_gallery
 from tests.failure import beyond
 from tests.failure.beyond import BATCH, Database, Engine
 from tests.failure.bounds import Watch, insist
 from tests.failure.test_network_cut_catalog import CATALOG_SECONDS, impatient
-from tests.pictures import drawn, encoded
 
 CUTS = 2
 ENOUGH = 4
@@ -203,7 +203,7 @@ def database(beyond_postgresql: Database, monkeypatch: pytest.MonkeyPatch) -> It
         yield url
 
 
-def picture(n: int) -> bytes:
+def image(n: int) -> bytes:
     return encoded(drawn(n, (64, 48)))
 
 
@@ -212,7 +212,7 @@ def copy(n: int) -> bytes:
 
 
 def named(gallery: SearchService, numbers: range) -> set[str]:
-    """The keys of the best hits for copies of these pictures."""
+    """The keys of the best hits for copies of these images."""
     answers: list[Answer] = [gallery.search(copy(n), k=1) for n in numbers]
     assert not any(answer.failed for answer in answers)
     return {hit.key for answer in answers for hit in answer.hits if hit.evidence == "copy"}
@@ -227,7 +227,7 @@ def test_a_gallery_goes_on_whatever_is_cut(
     cache: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With an engine away pictures are taken and answers name it; with the catalog away every call says so, in time."""
+    """With an engine away images are taken and answers name it; with the catalog away every call says so, in time."""
     monkeypatch.setattr(circuit_breaker.Circuit.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
     monkeypatch.setenv("LOOKALIKE_CACHE", str(cache))
     engines = {"phash": beyond_elasticsearch, "vgg16": beyond_milvus}
@@ -240,7 +240,7 @@ def test_a_gallery_goes_on_whatever_is_cut(
         def take() -> None:
             nonlocal number
             number += 1
-            outcomes = gallery.add([Item(f"p{n}", picture(n)) for n in (2 * number, 2 * number + 1)])
+            outcomes = gallery.add([Item(f"p{n}", image(n)) for n in (2 * number, 2 * number + 1)])
             taken.extend(one.key for one in outcomes if one.outcome == "added")
 
         take()
@@ -268,12 +268,12 @@ def test_a_gallery_goes_on_whatever_is_cut(
         rows = [one.rows for one in gallery.status().pipelines]
     lost, revived = set(taken) - removed - holds, holds & removed
     print(
-        f"gallery: {len(taken)} pictures acknowledged over 3 cuts, {len(lost)} lost, {len(revived)} deleted ones "
+        f"gallery: {len(taken)} images acknowledged over 3 cuts, {len(lost)} lost, {len(revived)} deleted ones "
         f"found, rows {rows}; without its catalog calls failed after {max(watch.failed):.1f} s at most"
     )
     assert (lost, revived) == (set(), set())
-    assert report.rebuilt == {"phash": report.pictures, "vgg16": report.pictures}
-    assert rows == [report.pictures] * 2
+    assert report.rebuilt == {"phash": report.images, "vgg16": report.images}
+    assert rows == [report.images] * 2
     assert max(watch.failed) < 2 * CATALOG_SECONDS + SLACK
 
 

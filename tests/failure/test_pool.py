@@ -36,7 +36,7 @@ def jpeg(seed: int, width: int = 120, height: int = 90) -> bytes:
 
 @pytest.fixture(scope="module")
 def slow() -> bytes:
-    """A picture that takes a decoder a second or so: a large, well compressed PNG."""
+    """An image that takes a decoder a second or so: a large, well compressed PNG."""
     file = io.BytesIO()
     Image.new("L", (12_000, 12_000), 77).save(file, "PNG", compress_level=1)
     return file.getvalue()
@@ -82,7 +82,7 @@ def test_results_equal_prepare_and_keep_the_order(pool: DecodePool, tmp_path: Pa
         assert same(got, wanted)
 
 
-def test_a_bad_picture_costs_only_itself(pool: DecodePool, tmp_path: Path) -> None:
+def test_a_bad_image_costs_only_itself(pool: DecodePool, tmp_path: Path) -> None:
     good = jpeg(1)
     forbidden = tmp_path / "forbidden.jpg"
     forbidden.write_bytes(good)
@@ -92,7 +92,7 @@ def test_a_bad_picture_costs_only_itself(pool: DecodePool, tmp_path: Path) -> No
         Source(path=tmp_path / "vanished.jpg"),
         Source(path=tmp_path),
         Source(path=forbidden),
-        Source(data=b"not a picture"),
+        Source(data=b"not an image"),
         Source(data=b""),
         Source(data=good[: len(good) // 2]),
         Source(data=good),
@@ -236,17 +236,17 @@ def run_with(pool: DecodePool, sources: list[Source], meanwhile: Callable[[], No
 
 
 def busy_worker() -> psutil.Process:
-    """The decoding process started last, once it is at work on a big picture; other suites may have left some."""
+    """The decoding process started last, once it is at work on a big image; other suites may have left some."""
     wait_until(lambda: bool(workers()))
     newest = max(workers(), key=lambda p: p.create_time())
     wait_until(lambda: newest.memory_info().rss > 150 * 1024 * 1024)
     return newest
 
 
-def test_a_killed_decoder_costs_one_picture(slow: bytes) -> None:
+def test_a_killed_decoder_costs_one_image(slow: bytes) -> None:
     sources = [Source(data=d) for d in (jpeg(1), jpeg(2), slow, jpeg(3), jpeg(4))]
     with DecodePool([HASH], workers=1) as pool:
-        first = list(pool.map([sources[0]] * 30))  # from here on, several pictures make a chunk
+        first = list(pool.map([sources[0]] * 30))  # from here on, several images make a chunk
         assert all(isinstance(r, Prepared) for r in first)
         results = run_with(pool, sources, lambda: busy_worker().send_signal(signal.SIGKILL))
         kinds = [r.reason if isinstance(r, ImageRejected) else "fine" for r in results]
@@ -289,11 +289,11 @@ for count, result in enumerate(results):
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], list[psutil.Process]]]:
     """A script without a main guard that decodes for ever, in a process group of its own, and its workers."""
-    picture, script = tmp_path / "a.jpg", tmp_path / "script.py"
-    picture.write_bytes(jpeg(1, 2000, 1500))
+    image, script = tmp_path / "a.jpg", tmp_path / "script.py"
+    image.write_bytes(jpeg(1, 2000, 1500))
     script.write_text(SCRIPT)
     process = subprocess.Popen(
-        [sys.executable, str(script), str(picture)],
+        [sys.executable, str(script), str(image)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,

@@ -338,4 +338,4 @@ def test_a_full_disk_takes_no_half_batch() -> None:
         assert catalog.count() in (acknowledged, acknowledged + (100 if "may or may not" in str(failed) else 0))
         catalog.put([entry(tenant, "again")])
         catalog.check()
-    print(f"{acknowledged} pictures acknowledged until the disk was full ({failed}): all there, no half batch")
+    print(f"{acknowledged} images acknowledged until the disk was full ({failed}): all there, no half batch")

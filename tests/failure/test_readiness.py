@@ -14,8 +14,8 @@ from scripts.elasticsearch import Node
 
 from lookalike.config import GallerySettings, from_environment
 from lookalike.factory import create_gallery, open_gallery
+from tests.drawn_images import drawn, encoded
 from tests.engines import elasticsearch, postgresql
-from tests.pictures import drawn, encoded
 from tests.served import listening
 from tests.web.api import application
 

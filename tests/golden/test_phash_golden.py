@@ -86,7 +86,7 @@ def test_the_fast_mode_stays_near_the_exact_one(seen: list[Seen]) -> None:
     assert bits.max() <= 14
 
 
-def test_only_pictures_of_nothing_are_unusable(seen: list[Seen]) -> None:
+def test_only_images_of_nothing_are_unusable(seen: list[Seen]) -> None:
     for inputs in ([s.exact for s in seen], [s.fast for s in seen]):
         encoded = EXACT.encode(np.array(inputs))
         unusable = {s.name.split("_")[-1] for s, usable in zip(seen, encoded.usable, strict=True) if not usable}
@@ -96,7 +96,7 @@ def test_only_pictures_of_nothing_are_unusable(seen: list[Seen]) -> None:
         assert (encoded.quality[encoded.usable] > 0.6).all()
 
 
-def test_the_eight_orientations_of_a_real_picture_are_found_by_views(photos: Path) -> None:
+def test_the_eight_orientations_of_a_real_image_are_found_by_views(photos: Path) -> None:
     """ThreatExchange's bridge, saved in all its turns and mirrors: each is within a few bits of one view."""
     files = sorted((photos / "copies" / "tx_bridge").glob("dih_bridge-*.jpg"))
     assert len(files) == 8

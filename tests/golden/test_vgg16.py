@@ -1,4 +1,4 @@
-"""VGG16 gives what Keras gives for the same pictures, in every precision that this machine has.
+"""VGG16 gives what Keras gives for the same images, in every precision that this machine has.
 
 The golden file holds Keras' own features of 16 named photos; both it and the weights are large, so they are looked for
 beside the photos and fetched by pip.
@@ -18,15 +18,15 @@ from tests.conftest import absent
 
 @pytest.fixture(scope="module")
 def golden(photos: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
-    """Pictures (16, 224, 224, 3), and Keras' features of them: raw and unit, (16, 512)."""
+    """Images (16, 224, 224, 3), and Keras' features of them: raw and unit, (16, 512)."""
     file = photos.parent / "golden" / "vgg16_keras.npz"
     if not file.is_file():
         absent(f"no golden features at {file}")
     with np.load(file) as kept:
         names, raw, unit = kept["paths"], kept["raw"], kept["unit"]
     # as Keras' load_img does it: Pillow's RGB, nearest pixel
-    pictures = [Image.open(photos / name).convert("RGB").resize((224, 224), Image.Resampling.NEAREST) for name in names]
-    return np.stack([np.asarray(picture) for picture in pictures]), raw, unit
+    images = [Image.open(photos / name).convert("RGB").resize((224, 224), Image.Resampling.NEAREST) for name in names]
+    return np.stack([np.asarray(image) for image in images]), raw, unit
 
 
 def encoder(cache: Path, precision: Precision) -> OpenVinoEncoder:
@@ -36,10 +36,10 @@ def encoder(cache: Path, precision: Precision) -> OpenVinoEncoder:
 
 
 def test_fp32_equals_keras(golden: tuple[NDArray[np.uint8], ...], cache: Path) -> None:
-    pictures, raw, unit = golden
+    images, raw, unit = golden
     made = encoder(cache, "fp32")
-    np.testing.assert_allclose(made.raw(pictures), raw, rtol=1e-3, atol=1e-2)
-    encoded = made.encode(pictures[:4])
+    np.testing.assert_allclose(made.raw(images), raw, rtol=1e-3, atol=1e-2)
+    encoded = made.encode(images[:4])
     assert (encoded.features * unit[:4]).sum(1).min() >= 0.999999
     assert encoded.usable.all()
     np.testing.assert_allclose(np.linalg.norm(encoded.features, axis=1), 1, atol=1e-6)
@@ -48,9 +48,9 @@ def test_fp32_equals_keras(golden: tuple[NDArray[np.uint8], ...], cache: Path) -
 def test_bf16_equals_keras_and_shares_the_fingerprint(golden: tuple[NDArray[np.uint8], ...], cache: Path) -> None:
     if not has_bf16():
         pytest.skip("this processor has no bfloat16")
-    pictures, _, unit = golden
+    images, _, unit = golden
     made = encoder(cache, "bf16")
-    assert (made.encode(pictures).features * unit).sum(1).min() >= 0.9999
+    assert (made.encode(images).features * unit).sum(1).min() >= 0.9999
     assert made.spec.fingerprint == encoder(cache, "fp32").spec.fingerprint
 
 
@@ -59,16 +59,16 @@ def test_int8_equals_keras_on_the_whole(
     golden: tuple[NDArray[np.uint8], ...], photos: Path, cache: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("nncf", reason="NNCF is not installed: it calibrates the 8-bit form")
-    pictures, _, unit = golden
-    pictures_of_ones_own = tmp_path / "pictures"
-    pictures_of_ones_own.mkdir()
+    images, _, unit = golden
+    images_of_ones_own = tmp_path / "images"
+    images_of_ones_own.mkdir()
     for file in sorted((photos / "bsds500").glob("*.jpg"))[:32]:
-        (pictures_of_ones_own / file.name).symlink_to(file)
+        (images_of_ones_own / file.name).symlink_to(file)
     kept = pull("vgg16", cache)
     pull("vgg16", tmp_path, from_file=kept)
-    pull("vgg16", tmp_path, precision="int8", calibrate=pictures_of_ones_own)
+    pull("vgg16", tmp_path, precision="int8", calibrate=images_of_ones_own)
     made = load_encoder("vgg16", tmp_path, precision="int8")
-    cosines = (made.encode(pictures).features * unit).sum(1)
+    cosines = (made.encode(images).features * unit).sum(1)
     assert cosines.mean() >= 0.999
     assert cosines.min() >= 0.99
     assert made.spec.fingerprint != load_encoder("vgg16", tmp_path, precision="fp32").spec.fingerprint

@@ -1,6 +1,6 @@
-"""Galleries in which near neighbours are hard to tell apart: pictures' features, and rows made of them.
+"""Galleries in which near neighbours are hard to tell apart: images' features, and rows made of them.
 
-A made row is a picture's features moved along differences between other pictures, as edits and other views of a scene
+A made row is an image's features moved along differences between other images, as edits and other views of a scene
 move them, and a little at random; then cut off at 0, as pooled features are, and scaled to unit length. The steps are
 of all sizes, so that the ranks of a query's neighbours are decided by small differences.
 """
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lookalike.types import Features
 
 DIRECTIONS = 4
-"""Differences between two pictures that a row is moved along."""
+"""Differences between two images that a row is moved along."""
 LEAST, MOST = 0.02, 0.5
 """The length of the whole step, in such differences: cosine distances from 0.0002 to some 0.2."""
 GRAIN = 0.3
@@ -34,7 +34,7 @@ def pooled(count: int, width: int = 512) -> Features:
 
 
 def neighbours(originals: Features, count: int, seed: int) -> Features:
-    """Made rows `(count, width)`, float32 of unit length; another seed gives others around the same pictures."""
+    """Made rows `(count, width)`, float32 of unit length; another seed gives others around the same images."""
     rng = np.random.default_rng(seed)
     out = np.empty((count, originals.shape[1]), np.float32)
     for start in range(0, count, BLOCK):
@@ -52,7 +52,7 @@ def neighbours(originals: Features, count: int, seed: int) -> Features:
 
 
 def gallery(originals: Features, count: int, seed: int) -> Features:
-    """`count` rows: the pictures (at most half of the rows), and rows made of them."""
+    """`count` rows: the images (at most half of the rows), and rows made of them."""
     real = originals[: count // 2]
     return np.concatenate([real, neighbours(originals, count - len(real), seed)])
 
@@ -61,7 +61,7 @@ def codes(vectors: Features, originals: Features, width: int) -> Features:
     """Hashes `(n, width)` uint8 of vectors: on which side of so many random planes each lies.
 
     Near vectors differ in few bits (Charikar 2002: in a share of them that is the angle over pi); the planes pass
-    through the middle of the pictures, or features that are never negative would all lie on the same sides.
+    through the middle of the images, or features that are never negative would all lie on the same sides.
     """
     planes = np.random.default_rng(0).normal(size=(originals.shape[1], 8 * width)).astype(np.float32)
     middle = originals.mean(axis=0)

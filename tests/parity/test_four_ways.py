@@ -1,6 +1,6 @@
 """The library, the client, plain HTTP and the command line with --server give the same answers, field by field.
 
-Two galleries get the same pictures in the same order: one is asked by the library, the other is a service's.
+Two galleries get the same images in the same order: one is asked by the library, the other is a service's.
 """
 
 import base64
@@ -24,7 +24,7 @@ from lookalike.gallery import Cluster, Comparison, SearchService, Stored
 from lookalike.types import Answer, Item, Outcome, Record
 from tests.command import Ran
 from tests.command import lookalike as command
-from tests.pictures import drawn, encoded
+from tests.drawn_images import drawn, encoded
 from tests.served import served
 
 Object = dict[str, Any]
@@ -49,8 +49,8 @@ class Ways:
         return told
 
 
-def pictures() -> dict[str, bytes]:
-    """Twelve pictures, an edited copy, the same bytes again, a flat one, and what is none."""
+def images() -> dict[str, bytes]:
+    """Twelve images, an edited copy, the same bytes again, a flat one, and what is none."""
     found = {("sub/" if seed % 3 == 0 else "") + f"{seed}.png": encoded(drawn(seed)) for seed in range(12)}
     found["copy of 1.jpg"] = encoded(drawn(1), "JPEG", quality=50)
     found["twin ü.png"] = found["2.png"]
@@ -65,7 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same as files."""
     where = tmp_path_factory.mktemp("photos")
     (where / "sub").mkdir()
-    for name, data in pictures().items():
+    for name, data in images().items():
         (where / name).write_bytes(data)
     return where
 
@@ -79,7 +79,7 @@ def ways(tmp_path: Path) -> Iterator[Ways]:
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ways]:
-    """The same pictures in both, for tests that only read."""
+    """The same images in both, for tests that only read."""
     with opened(tmp_path_factory.mktemp("galleries")) as made:
         fill(made)
         yield made
@@ -105,7 +105,7 @@ class opened:  # noqa: N801 - a context manager, written as one
 
 
 def fill(ways: Ways) -> list[list[Outcome]]:
-    items = [Item(name, data, {"year": 1999 if "5" in name else 2020}) for name, data in pictures().items()]
+    items = [Item(name, data, {"year": 1999 if "5" in name else 2020}) for name, data in images().items()]
     return [to.add(items) for to in (ways.library, ways.client)]
 
 
@@ -132,11 +132,11 @@ def told_record(record: Record | Object) -> Object:
 
 def told_cluster(cluster: Cluster | Object) -> Object:
     if isinstance(cluster, Cluster):
-        found: Object = {"evidence": cluster.evidence, "distance": cluster.distance, "images": cluster.pictures}
+        found: Object = {"evidence": cluster.evidence, "distance": cluster.distance, "images": cluster.images}
     else:
-        found = {"images": cluster.get("images") or cluster["pictures"], **cluster}
+        found = {"images": cluster.get("images") or cluster["images"], **cluster}
     told = {name: found[name] for name in ("evidence", "distance")}
-    return told | {"images": [told_record(picture) for picture in found["images"]]}
+    return told | {"images": [told_record(image) for image in found["images"]]}
 
 
 def told_comparison(found: Comparison | Object) -> Object:
@@ -162,14 +162,14 @@ def test_outcomes(ways: Ways, folder: Path) -> None:
     library, client = (by_key(outcomes) for outcomes in fill(ways))
     assert library == client
     assert sorted(one["outcome"] for one in library.values()).count("rejected") == 2
-    lines = [{"key": k, "image": {"base64": base64.b64encode(d).decode()}} for k, d in pictures().items() if d]
+    lines = [{"key": k, "image": {"base64": base64.b64encode(d).decode()}} for k, d in images().items() if d]
     answer = ways.http.post(
         "/v1/images:batch",
         content="".join(json.dumps(line) + "\n" for line in lines),
         headers={"Content-Type": "application/x-ndjson"},
     )
     again = by_key([json.loads(line) for line in answer.text.splitlines()])
-    expected = by_key(ways.library.add([Item(key, data) for key, data in pictures().items() if data]))
+    expected = by_key(ways.library.add([Item(key, data) for key, data in images().items() if data]))
     assert again == expected
     ran = ways.command("add", folder)
     assert ran.code == 1
@@ -256,7 +256,7 @@ def test_many_queries(filled: Ways, folder: Path) -> None:
             assert one == other == told_answer(lines[file])
 
 
-# -- looking at pictures
+# -- looking at images
 
 
 def test_records(filled: Ways) -> None:
@@ -329,7 +329,7 @@ def test_duplicates_and_judgements(ways: Ways) -> None:
     assert expected == []
     ways.client.not_a_match_undo(("2.png", "twin ü.png"))
     page = ways.client.duplicates_page(limit=1)
-    assert [{p.key for p in cluster.pictures} for cluster in page.clusters] == [{"2.png", "twin ü.png"}]
+    assert [{p.key for p in cluster.images} for cluster in page.clusters] == [{"2.png", "twin ü.png"}]
 
 
 # -- the gallery as a whole
@@ -338,7 +338,7 @@ def test_duplicates_and_judgements(ways: Ways) -> None:
 def test_status_and_repair(filled: Ways) -> None:
     ours, theirs = filled.library.repair(), filled.client.repair()
     assert ours == theirs
-    assert filled.command("repair").line == {"pictures": ours.pictures, "rebuilt": dict(ours.rebuilt)}
+    assert filled.command("repair").line == {"images": ours.images, "rebuilt": dict(ours.rebuilt)}
     expected, found = asdict(filled.library.status()), asdict(filled.client.status())
     assert expected == found
     line = filled.command("status").line
@@ -346,12 +346,12 @@ def test_status_and_repair(filled: Ways) -> None:
     assert line.pop("bytes") == found.pop("nbytes")
     assert line == json.loads(json.dumps(found))
     told = filled.http.get("/v1/status").json()
-    assert (told["pictures"], told["sequence"]) == (found["pictures"], found["sequence"])
+    assert (told["images"], told["sequence"]) == (found["images"], found["sequence"])
 
 
 ERRORS: list[tuple[Any, type[LookalikeError], list[object]]] = [
     (lambda to: to.get("none"), NotFound, ["show", "none"]),
-    (lambda to: to.search(b"no picture"), ImageRejected, ["search", "lying.png"]),
+    (lambda to: to.search(b"no image"), ImageRejected, ["search", "lying.png"]),
     (lambda to: to.search(b""), ImageRejected, ["search", "empty.jpg"]),
     (lambda to: to.search("none.png"), ImageRejected, ["search", "none.png"]),
     (lambda to: to.search(Stored("none")), NotFound, []),
@@ -367,7 +367,7 @@ ERRORS: list[tuple[Any, type[LookalikeError], list[object]]] = [
     (lambda to: to.get_thumbnail("none"), NotFound, []),
     (lambda to: to.get_thumbnail("1.png", size=5), BadInput, []),
     (lambda to: to.set_attributes("none", {}), NotFound, []),
-    (lambda to: to.put("a", b"no picture"), ImageRejected, []),
+    (lambda to: to.put("a", b"no image"), ImageRejected, []),
     (lambda to: to.put("", encoded(drawn(1))), BadInput, []),
     (lambda to: to.remove_where({}), BadInput, []),
     (lambda to: to.not_a_match(["1.png"]), BadInput, []),

@@ -12,12 +12,12 @@ import pytest
 import lookalike as library
 from lookalike.types import Answer, Record
 from tests.command import lookalike as command
-from tests.pictures import drawn, encoded
+from tests.drawn_images import drawn, encoded
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve pictures, an edited copy, the same bytes again, a flat one, and what is none."""
+    """Twelve images, an edited copy, the same bytes again, a flat one, and what is none."""
     where = tmp_path_factory.mktemp("photos")
     (where / "sub").mkdir()
     for seed in range(12):
@@ -137,10 +137,10 @@ def test_records(gallery: Path, opened: library.SearchService) -> None:
 def test_duplicates(gallery: Path, opened: library.SearchService) -> None:
     lines = command("duplicates", "--json", "-g", gallery).lines
     clusters = list(opened.duplicates())
-    assert [(line["evidence"], line["distance"], [p["key"] for p in line["pictures"]]) for line in lines] == [
-        (cluster.evidence, cluster.distance, [p.key for p in cluster.pictures]) for cluster in clusters
+    assert [(line["evidence"], line["distance"], [p["key"] for p in line["images"]]) for line in lines] == [
+        (cluster.evidence, cluster.distance, [p.key for p in cluster.images]) for cluster in clusters
     ]
-    assert {frozenset(p.key for p in cluster.pictures) for cluster in clusters} == {
+    assert {frozenset(p.key for p in cluster.images) for cluster in clusters} == {
         frozenset({"1.png", "copy of 1.jpg"}),
         frozenset({"2.png", "twin.png"}),
     }
@@ -164,7 +164,7 @@ def test_removing_and_repairing(folder: Path, tmp_path: Path) -> None:
         assert removed == service.remove(["1.png", "nothing"])
         report = service.repair()
         assert command("repair", "--json", "-g", tmp_path / "a").line == {
-            "pictures": report.pictures,
+            "images": report.images,
             "rebuilt": dict(report.rebuilt),
         }
         ours = command("search", folder / "1.png", "--json", "-g", tmp_path / "a").line

@@ -13,11 +13,11 @@ from lookalike.errors import BadInput, BadSetting, Unavailable
 from lookalike.imaging import prepare
 from lookalike.interfaces import Encoder
 from lookalike.types import Encoded, EncodedViews, FeatureSpec, InputSpec, Pixels
-from tests.pictures import drawn, encoded
+from tests.drawn_images import drawn, encoded
 
 
 class Slow:
-    """A real encoder, slowed down and watched; it refuses pictures whose first pixel is 255."""
+    """A real encoder, slowed down and watched; it refuses images whose first pixel is 255."""
 
     def __init__(self, encoder: Encoder, seconds: float) -> None:
         self._encoder = encoder
@@ -44,7 +44,7 @@ class Slow:
         self.sizes.append(len(images))
         time.sleep(self._seconds)
         if (images.reshape(len(images), -1)[:, 0] == 255).any():
-            raise BadInput("a picture that this encoder refuses")
+            raise BadInput("an image that this encoder refuses")
 
 
 @pytest.fixture
@@ -65,27 +65,27 @@ def inputs(encoder: Encoder, n: int) -> list[Pixels]:
 def test_each_thread_gets_its_own_rows(phash: Encoder) -> None:
     slow = Slow(phash, 0.01)
     batching = BatchingEncoder(slow, most=8)
-    pictures = inputs(phash, 40)
+    images = inputs(phash, 40)
     with ThreadPoolExecutor(16) as pool:
-        rows = list(pool.map(batching.encode, pictures))
-        views = list(pool.map(batching.encode_views, pictures))
-    for picture, row, view in zip(pictures, rows, views, strict=True):
-        alone = phash.encode(picture)
+        rows = list(pool.map(batching.encode, images))
+        views = list(pool.map(batching.encode_views, images))
+    for image, row, view in zip(images, rows, views, strict=True):
+        alone = phash.encode(image)
         assert np.array_equal(row.features, alone.features)
         assert np.array_equal(row.usable, alone.usable)
         assert np.array_equal(row.quality, alone.quality)
-        assert np.array_equal(view.features, phash.encode_views(picture).features)
+        assert np.array_equal(view.features, phash.encode_views(image).features)
     assert sum(slow.sizes) == 80
     assert max(slow.sizes) <= 8
-    assert len(slow.sizes) < 40, "fewer calls than pictures: they went together"
+    assert len(slow.sizes) < 40, "fewer calls than images: they went together"
 
 
 def test_a_lone_caller_waits_for_nobody(phash: Encoder) -> None:
     batching = BatchingEncoder(phash, patience_ms=2000)
-    [picture] = inputs(phash, 1)
+    [image] = inputs(phash, 1)
     began = time.monotonic()
     for _ in range(20):
-        batching.encode(picture)
+        batching.encode(image)
     assert time.monotonic() - began < 1.5
 
 
@@ -116,22 +116,22 @@ def test_a_larger_request_than_a_batch_goes_alone(phash: Encoder) -> None:
 
 def test_closing_refuses_and_answers_what_is_under_way(phash: Encoder) -> None:
     batching = BatchingEncoder(Slow(phash, 0.3))
-    [picture] = inputs(phash, 1)
+    [image] = inputs(phash, 1)
     with ThreadPoolExecutor(4) as pool:
         started = threading.Barrier(5)
 
         def ask() -> Encoded:
             started.wait()
-            return batching.encode(picture)
+            return batching.encode(image)
 
         asked = [pool.submit(ask) for _ in range(4)]
         started.wait()
         time.sleep(0.1)
         batching.close()
         batching.close()
-        assert all(np.array_equal(a.result(5).features, phash.encode(picture).features) for a in asked)
+        assert all(np.array_equal(a.result(5).features, phash.encode(image).features) for a in asked)
     with pytest.raises(Unavailable, match="closed"):
-        batching.encode(picture)
+        batching.encode(image)
 
 
 @pytest.mark.parametrize("wrong", [{"patience_ms": -1}, {"most": 0}])

@@ -146,7 +146,7 @@ def test_an_older_schema_is_migrated_or_refused_for_reading(path: Path, catalog:
 
 
 def test_a_catalog_of_the_first_schema_is_brought_up_to_date(path: Path, catalog: Catalog) -> None:
-    pictures, sequence = catalog.count(), catalog.sequence()
+    images, sequence = catalog.count(), catalog.sequence()
     catalog.close()
     later = "followers claims thumbnails not_matches access_keys jobs".split()
     triggers = "attributes_put attributes_changed attributes_gone".split()
@@ -156,7 +156,7 @@ def test_a_catalog_of_the_first_schema_is_brought_up_to_date(path: Path, catalog
     with pytest.raises(BadInput, match="for writing"):
         Catalog.open(path, read_only=True)
     with Catalog.open(path) as now:
-        assert (now.count(), now.sequence()) == (pictures, sequence)
+        assert (now.count(), now.sequence()) == (images, sequence)
         name = now.gallery()
         assert len(name) == 12
         assert len(now.ids_where(1, [Condition("n", "lt", 5)])) == 5

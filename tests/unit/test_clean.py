@@ -1,4 +1,4 @@
-"""Frames are found and cut, pictures are not."""
+"""Frames are found and cut, images are not."""
 
 import io
 from pathlib import Path
@@ -49,11 +49,11 @@ def assert_near(found: Border, true: Border, within: int) -> None:
 @given(st.integers(0, 10**6), COLOURS, WIDTHS, WIDTHS, WIDTHS, WIDTHS)
 @settings(deadline=None, max_examples=150)
 def test_any_flat_frame_comes_off_exactly(seed, colour, left, top, right, bottom):  # type: ignore[no-untyped-def]
-    picture = textured(seed)
+    image = textured(seed)
     border = Border(left, top, right, bottom)
-    whole = framed(picture, colour, border)
+    whole = framed(image, colour, border)
     assert find_border(whole) == border
-    assert np.array_equal(cut(whole, find_border(whole)), picture)
+    assert np.array_equal(cut(whole, find_border(whole)), image)
 
 
 @pytest.mark.parametrize("quality", [30, 50, 75, 95])
@@ -69,7 +69,7 @@ def test_frames_of_jpeg_files_come_off_to_two_pixels(
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
-def test_a_line_that_mixes_frame_and_picture_goes_too(scale: int) -> None:
+def test_a_line_that_mixes_frame_and_image_goes_too(scale: int) -> None:
     border = Border(37, 53, 37, 53)
     whole = Image.fromarray(framed(textured(5, 480, 360), (0, 0, 0), border))
     small = np.asarray(whole.resize((whole.width // scale, whole.height // scale), Image.Resampling.BOX))
@@ -82,10 +82,10 @@ def test_a_line_that_mixes_frame_and_picture_goes_too(scale: int) -> None:
 
 @given(st.integers(0, 10**6), st.sampled_from(["RGB", "L"]))
 @settings(deadline=None, max_examples=60)
-def test_a_picture_without_frame_is_left_alone(seed, mode):  # type: ignore[no-untyped-def]
-    picture = np.asarray(Image.fromarray(textured(seed)).convert(mode))
-    assert find_border(picture) == Border()
-    assert cut(picture, Border()) is picture
+def test_an_image_without_frame_is_left_alone(seed, mode):  # type: ignore[no-untyped-def]
+    image = np.asarray(Image.fromarray(textured(seed)).convert(mode))
+    assert find_border(image) == Border()
+    assert cut(image, Border()) is image
 
 
 @given(st.integers(0, 10**6), COLOURS, COLOURS, WIDTHS, WIDTHS)
@@ -109,32 +109,32 @@ def test_cutting_twice_changes_nothing(seed, outer, inner, wide, narrow):  # typ
 @settings(deadline=None, max_examples=200)
 def test_never_cut_to_nothing(width, height, kind, level, seed):  # type: ignore[no-untyped-def]
     rng = np.random.default_rng(seed)
-    picture = np.full((height, width, 3), level, np.uint8)
+    image = np.full((height, width, 3), level, np.uint8)
     if kind == "two":
-        picture[height // 2 :, width // 2 :] = rng.integers(0, 256, 3)
+        image[height // 2 :, width // 2 :] = rng.integers(0, 256, 3)
     elif kind == "noise":
-        picture = rng.integers(0, 256, picture.shape, dtype=np.uint8)
+        image = rng.integers(0, 256, image.shape, dtype=np.uint8)
     elif kind == "ramp":
-        picture[:] = np.linspace(0, 255, width, dtype=np.uint8)[:, None]
-    inside = cut(picture, find_border(picture))
+        image[:] = np.linspace(0, 255, width, dtype=np.uint8)[:, None]
+    inside = cut(image, find_border(image))
     assert inside.shape[0] * 4 >= min(height, 16)
     assert inside.shape[1] * 4 >= min(width, 16)
 
 
 def test_frames_of_two_colours_and_inside_one_another() -> None:
-    picture = textured(3)
-    polaroid = framed(picture, (250, 248, 240), Border(9, 9, 9, 33))
+    image = textured(3)
+    polaroid = framed(image, (250, 248, 240), Border(9, 9, 9, 33))
     letterbox = framed(polaroid, (0, 0, 0), Border(0, 30, 0, 30))
     assert find_border(letterbox) == Border(9, 39, 9, 63)
-    bars = framed(framed(picture, (0, 0, 0), Border(top=20)), (255, 255, 255), Border(bottom=25))
+    bars = framed(framed(image, (0, 0, 0), Border(top=20)), (255, 255, 255), Border(bottom=25))
     assert find_border(bars) == Border(0, 20, 0, 25)
 
 
-def test_black_lines_inside_the_picture_stay() -> None:
-    picture = textured(4).copy()
-    picture[50:60] = 0
-    picture[:, 70:75] = 0
-    assert find_border(picture) == Border()
+def test_black_lines_inside_the_image_stay() -> None:
+    image = textured(4).copy()
+    image[50:60] = 0
+    image[:, 70:75] = 0
+    assert find_border(image) == Border()
 
 
 def drawn(size: tuple[int, int], background: tuple[int, int, int]) -> tuple[Image.Image, ImageDraw.ImageDraw]:
@@ -156,19 +156,19 @@ def test_night_skies_black_cats_and_products_on_white_stay_themselves() -> None:
     draw.ellipse((90, 40, 210, 170), fill=(180, 60, 40))
     moon, draw = drawn((300, 200), (0, 0, 0))
     draw.ellipse((120, 60, 180, 120), fill=(230, 230, 210))
-    for image in (sky, cat, product, moon):
-        for picture in (np.asarray(image), as_jpeg(np.asarray(image), 80)):
-            assert find_border(picture) == Border()
+    for drawing in (sky, cat, product, moon):
+        for image in (np.asarray(drawing), as_jpeg(np.asarray(drawing), 80)):
+            assert find_border(image) == Border()
 
 
 @pytest.mark.parametrize("steepness", [0.2, 0.5, 1.0])
 def test_a_gradient_is_not_a_frame(steepness: float) -> None:
-    picture = textured(6, 200, 200).astype(np.float64)
+    image = textured(6, 200, 200).astype(np.float64)
     sky = 220 - steepness * np.arange(90)
-    picture[:90] = sky[:, None, None] + np.random.default_rng(0).integers(-1, 2, (90, 200, 3))
+    image[:90] = sky[:, None, None] + np.random.default_rng(0).integers(-1, 2, (90, 200, 3))
     blend = np.linspace(0, 1, 30)[:, None, None]
-    picture[60:90] = picture[60:90] * (1 - blend) + picture[90:120] * blend
-    assert find_border(picture.astype(np.uint8)).top == 0
+    image[60:90] = image[60:90] * (1 - blend) + image[90:120] * blend
+    assert find_border(image.astype(np.uint8)).top == 0
 
 
 def test_a_frame_wider_than_the_bound_is_content() -> None:
@@ -184,10 +184,10 @@ def test_photos_with_drawn_frames(photos: Path) -> None:
     for file in files:
         image = Image.open(file).convert("RGB")
         image.thumbnail((400, 400))
-        picture = np.asarray(image)
-        own = find_border(picture)
+        image = np.asarray(image)
+        own = find_border(image)
         cut_bare += bool(own)
-        for whole in (framed(picture, (0, 0, 0), border), as_jpeg(framed(picture, (0, 0, 0), border), 75)):
+        for whole in (framed(image, (0, 0, 0), border), as_jpeg(framed(image, (0, 0, 0), border), 75)):
             asked += 1
             got = find_border(whole)
             found += all(abs(getattr(got, s) - getattr(own, s) - 24) <= 2 for s in ("left", "top", "right", "bottom"))

@@ -11,7 +11,7 @@ from PIL import ImageOps
 
 from lookalike.cli import run
 from tests.command import Ran, lookalike
-from tests.pictures import drawn, encoded
+from tests.drawn_images import drawn, encoded
 
 RECORD = {
     *("key", "path", "tenant", "sha256", "width", "height", "format", "bytes", "border", "attributes"),
@@ -22,7 +22,7 @@ STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Five pictures with awkward names, one of them in a subfolder, and one that is broken."""
+    """Five images with awkward names, one of them in a subfolder, and one that is broken."""
     where = tmp_path / "my photos"
     (where / "sub").mkdir(parents=True)
     for seed, name in enumerate(["a.png", "b c.png", "grüße 🌄.png", "[bold]x.png", "sub/d.png"]):
@@ -46,7 +46,7 @@ def full(gallery: Path, folder: Path) -> Path:
 
 
 def copy_of(seed: int, where: Path) -> Path:
-    """An edited copy of a drawn picture: half the size, JPEG."""
+    """An edited copy of a drawn image: half the size, JPEG."""
     where.write_bytes(encoded(drawn(seed).resize((80, 60)), "JPEG", quality=60))
     return where
 
@@ -84,7 +84,7 @@ def test_init_refuses_settings_that_make_no_sense(tmp_path: Path, wrong: list[st
     assert not (tmp_path / "g").exists()
 
 
-def test_add_tells_of_each_picture(gallery: Path, folder: Path) -> None:
+def test_add_tells_of_each_image(gallery: Path, folder: Path) -> None:
     ran = lookalike("add", folder, "-g", gallery, "--json")
     assert ran.code == 1
     assert all(set(line) == {"key", "path", "outcome", "reason", "sequence"} for line in ran.lines)
@@ -232,9 +232,9 @@ def test_duplicates_are_clusters(full: Path, folder: Path) -> None:
     lookalike("add", folder, "-g", full)
     ran = lookalike("duplicates", "-g", full, "--json")
     assert ran.code == 0
-    assert all(set(line) == {"id", "evidence", "distance", "pictures"} for line in ran.lines)
-    assert all(set(picture) == RECORD for line in ran.lines for picture in line["pictures"])
-    found = {frozenset(p["key"] for p in line["pictures"]): line["evidence"] for line in ran.lines}
+    assert all(set(line) == {"id", "evidence", "distance", "images"} for line in ran.lines)
+    assert all(set(image) == RECORD for line in ran.lines for image in line["images"])
+    found = {frozenset(p["key"] for p in line["images"]): line["evidence"] for line in ran.lines}
     assert found == {frozenset({"a.png", "a again.png"}): "exact", frozenset({"b c.png", "b small.jpg"}): "copy"}
 
 
@@ -268,12 +268,12 @@ def test_compare_two_files(full: Path, folder: Path, tmp_path: Path) -> None:
 
 def test_status_and_repair(full: Path) -> None:
     line = lookalike("status", "-g", full, "--json").line
-    assert set(line) == {"gallery", "pictures", "bytes", "tenants", "formats", "sequence", "pipelines"}
-    assert (line["pictures"], line["tenants"], line["formats"]) == (5, {"default": 5}, {"PNG": 5})
+    assert set(line) == {"gallery", "images", "bytes", "tenants", "formats", "sequence", "pipelines"}
+    assert (line["images"], line["tenants"], line["formats"]) == (5, {"default": 5}, {"PNG": 5})
     [pipeline] = line["pipelines"]
     assert (pipeline["name"], pipeline["metric"], pipeline["rows"], pipeline["error"]) == ("phash", "hamming", 5, None)
     ran = lookalike("repair", "-g", full, "--json")
-    assert (ran.code, ran.line) == (0, {"pictures": 5, "rebuilt": {"phash": 5}})
+    assert (ran.code, ran.line) == (0, {"images": 5, "rebuilt": {"phash": 5}})
 
 
 def test_models_are_listed() -> None:
@@ -309,7 +309,7 @@ def outputs(gallery: Path, folder: Path) -> list[Ran]:
 
 def test_people_read_plain_text(full: Path, folder: Path) -> None:
     added, searched, shown, listed, duplicates, compared, status, repaired, removed = outputs(full, folder)
-    assert "6 pictures: 5 unchanged, 1 rejected" in added.text
+    assert "6 images: 5 unchanged, 1 rejected" in added.text
     assert "broken.jpg" in added.text
     [best] = [line for line in searched.text.splitlines() if line.lstrip().startswith("exact")]
     assert best.split()[:4] == ["exact", "0.000", "sha256", "a.png"]
@@ -318,7 +318,7 @@ def test_people_read_plain_text(full: Path, folder: Path) -> None:
     assert "160" in shown.text
     assert len(listed.text.splitlines()) == 5
     assert "0 clusters" in duplicates.text
-    assert "different pictures" in compared.text
+    assert "different images" in compared.text
     assert "5 of 5" in status.text
     assert "5 rows" in repaired.text
     assert "1 removed" in removed.text

@@ -10,12 +10,12 @@ from filelock import FileLock
 from lookalike import errors
 from lookalike.cli.failures import EXIT_CODES, ExitCode, exit_code
 from tests.command import lookalike
-from tests.pictures import drawn
+from tests.drawn_images import drawn
 
 
 @pytest.fixture
 def gallery(tmp_path: Path) -> Path:
-    """One picture."""
+    """One image."""
     drawn(1).save(tmp_path / "a.png")
     lookalike("init", "--pipelines", "phash", "-g", tmp_path / "gallery")
     assert lookalike("add", tmp_path / "a.png", "-g", tmp_path / "gallery").code == 0
@@ -88,7 +88,7 @@ def test_4_no_gallery(tmp_path: Path, arguments: list[str]) -> None:
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_4_no_picture(gallery: Path) -> None:
+def test_4_no_image(gallery: Path) -> None:
     assert lookalike("show", "nobody", "-g", gallery).code == 4
     assert lookalike("show", "a.png", "--tenant", "other", "-g", gallery).code == 4
     ran = lookalike("add", gallery / "no such folder", "-g", gallery, "--json")

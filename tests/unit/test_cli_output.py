@@ -15,7 +15,7 @@ from lookalike.cli.preview import can_preview, preview_of
 from lookalike.cli.progress import Counting, Pace
 from lookalike.errors import BadSetting
 from tests.command import lookalike
-from tests.pictures import drawn, encoded
+from tests.drawn_images import drawn, encoded
 
 NAMES = st.lists(st.binary(min_size=1).filter(lambda name: b"\0" not in name), max_size=8)
 
@@ -55,20 +55,20 @@ def test_sizes_for_people(nbytes: int, text: str) -> None:
 
 
 def test_counts_for_people() -> None:
-    assert (counted(1, "picture"), counted(2000, "picture")) == ("1 picture", "2,000 pictures")
+    assert (counted(1, "image"), counted(2000, "image")) == ("1 image", "2,000 images")
 
 
 def test_pace_outlives_a_long_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("lookalike.cli.progress.time.monotonic", lambda: now)
     pace = Pace()
-    assert pace.told(1000) == "0 of 1,000 pictures"
+    assert pace.told(1000) == "0 of 1,000 images"
     for _ in range(20):  # a burst of fifty every five seconds
         now += 5
         for _ in range(50):
             pace.advance()
     assert pace.rate() == pytest.approx(10, rel=0.3)
-    assert pace.told(2000).startswith("1,000 of 2,000 pictures")
+    assert pace.told(2000).startswith("1,000 of 2,000 images")
     assert pace.told(2000).endswith("left")
     now += 500
     pace.advance()
@@ -85,17 +85,17 @@ def test_progress_elsewhere_is_a_line_now_and_then(
             now += 1
             counting.advance()
     assert capsys.readouterr().err.splitlines() == [
-        "lookalike: 11 pictures  1/s",
-        "lookalike: 22 pictures  1/s",
+        "lookalike: 11 images  1/s",
+        "lookalike: 22 images  1/s",
     ]
 
 
 def test_previews_are_two_pixels_a_character(tmp_path: Path) -> None:
     path = tmp_path / "wide.png"
     drawn(1, (400, 100)).save(path)
-    picture = preview_of(str(path), 16, 5)
-    assert picture is not None
-    assert picture.plain == "\n".join(["▀" * 16] * 2)
+    image = preview_of(str(path), 16, 5)
+    assert image is not None
+    assert image.plain == "\n".join(["▀" * 16] * 2)
     (tmp_path / "broken.jpg").write_bytes(encoded(drawn(1), "JPEG")[:300])
     assert preview_of(str(tmp_path / "broken.jpg")) is None
     assert preview_of(str(tmp_path / "nothing.jpg")) is None

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import PROGRAM, lookalike, program
-from tests.pictures import drawn, encoded
+from tests.drawn_images import drawn, encoded
 
 
 @pytest.fixture
@@ -21,11 +21,11 @@ def gallery(tmp_path: Path) -> Path:
 
 
 MORE = 800
-"""Pictures whose lines are more than a pipe holds (64 KB): who prints them is not done while nobody reads."""
+"""Images whose lines are more than a pipe holds (64 KB): who prints them is not done while nobody reads."""
 
 
 def folder_of(where: Path, n: int, *, distinct: int = 8) -> Path:
-    """Many files with few pictures in them, each file with bytes of its own (a text after the picture)."""
+    """Many files with few images in them, each file with bytes of its own (a text after the image)."""
     where.mkdir()
     data = [encoded(drawn(seed, (64, 48)), "JPEG") for seed in range(distinct)]
     for i in range(n):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import lookalike
-from tests.pictures import drawn
+from tests.drawn_images import drawn
 from tests.served import served
 
 
@@ -19,7 +19,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_all_of_it_over_a_service(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in range(3):
         drawn(seed).save(tmp_path / f"{seed}.png")
-    (tmp_path / "none.jpg").write_bytes(b"no picture")
+    (tmp_path / "none.jpg").write_bytes(b"no image")
     monkeypatch.setenv("LOOKALIKE_GALLERY", str(tmp_path / "elsewhere"))
     monkeypatch.setenv("LOOKALIKE_SERVER", url)
     added = lookalike("add", tmp_path)

@@ -245,7 +245,7 @@ def test_the_key_is_sent_and_never_shown(server: Server, client: Client) -> None
     assert repr(client) == f"Client({server.url!r})"
 
 
-def test_whose_pictures(server: Server) -> None:
+def test_whose_images(server: Server) -> None:
     server.script = [Told(body={"deleted": 0, "keys": [], "sequence": 0})]
     with Client(server.url) as plain, Client(server.url, tenant="Jürgen & co") as named:
         plain.remove("a")
@@ -258,9 +258,9 @@ def test_whose_pictures(server: Server) -> None:
 
 def test_a_path_before_the_api_stays(server: Server) -> None:
     server.script = [Told(body=JOB)]
-    with Client(server.url + "/pictures/") as client:
+    with Client(server.url + "/images/") as client:
         client.job("1")
-    assert server.asked[0].startswith(b"GET /pictures/v1/jobs/1 ")
+    assert server.asked[0].startswith(b"GET /images/v1/jobs/1 ")
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def rows(tmp_path: Path) -> list[Row]:
         Row(asked, "mirrored", (hit(original, "original.jpg", right=True), hit(other, "other.jpg"))),
         Row(asked, "cropped", (hit(other, "other.jpg"), hit(original, "original.jpg", right=True))),
         Row(asked, "pasted", (hit(other, "other.jpg"), hit(tmp_path / "gone.jpg", "gone.jpg"), hit(None, "bytes"))),
-        Row(b"not a picture", HOSTILE, (hit(Path("a\0b"), HOSTILE),), expected=False),
+        Row(b"not an image", HOSTILE, (hit(Path("a\0b"), HOSTILE),), expected=False),
         Row(asked, "nothing found", ()),
     ]
 
@@ -103,7 +103,7 @@ def test_hostile_names_are_text(page: Page) -> None:
     assert "\u202e" not in page.words, "a mark that turns the direction of the text is spelled out"
 
 
-def test_pictures_are_small_and_have_the_right_shape(page: Page) -> None:
+def test_images_are_small_and_have_the_right_shape(page: Page) -> None:
     sources = [attributes["src"] or "" for tag, attributes in page.tags if tag == "img"]
     sizes = {Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))).size for source in sources}
     assert sizes == {(300, 188), (100, 300)}
@@ -115,7 +115,7 @@ def test_a_page_without_rows_is_still_a_page(tmp_path: Path) -> None:
     assert Page((tmp_path / "sheet.html").read_text(encoding="utf-8")).count("h1") == 1
 
 
-def test_the_drawn_sheet_shows_the_pictures(rows: list[Row], tmp_path: Path) -> None:
+def test_the_drawn_sheet_shows_the_images(rows: list[Row], tmp_path: Path) -> None:
     write_png(rows, tmp_path / "sheet.png", title=f"Sheet {HOSTILE}", summary=["One line"])
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.format == "PNG"

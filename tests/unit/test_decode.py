@@ -17,7 +17,7 @@ from lookalike.errors import ImageRejected
 from lookalike.imaging import color
 from lookalike.imaging.decoding import decode
 from lookalike.types import Decoded
-from tests.pictures import encoded as saved
+from tests.drawn_images import encoded as saved
 
 Array = NDArray[Any]
 
@@ -71,7 +71,7 @@ FORMATS = [
 
 
 @pytest.mark.parametrize(("kind", "options", "tolerance"), FORMATS)
-def test_every_format_shows_the_same_picture(kind: str, options: dict[str, Any], tolerance: float) -> None:
+def test_every_format_shows_the_same_image(kind: str, options: dict[str, Any], tolerance: float) -> None:
     image = drawn()
     result = decode(saved(image, kind, **options))
     assert (result.format, result.width, result.height, result.scale, result.frames) == (kind, 96, 64, 1, 1)
@@ -111,7 +111,7 @@ def test_jpeg_with_garbage_behind_it_is_accepted() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (3, 2)])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"])
-def test_tiny_and_thin_pictures(kind: str, size: tuple[int, int]) -> None:
+def test_tiny_and_thin_images(kind: str, size: tuple[int, int]) -> None:
     result = decode(saved(Image.new("RGB", size, (10, 200, 90)), kind), box=(1, 1))
     assert (result.width, result.height) == size
     assert difference(result.rgb.reshape(-1, 3)[:1], np.array([[10, 200, 90]])) < 12
@@ -268,7 +268,7 @@ def thumb(result: Decoded) -> Array:
     return np.asarray(Image.fromarray(result.rgb).resize((64, 64), Image.Resampling.BOX))
 
 
-def test_one_real_picture_in_many_modes(photos: Path) -> None:
+def test_one_real_image_in_many_modes(photos: Path) -> None:
     folder = photos / "copies" / "tx_bridge"
     original = thumb(decode((folder / "modes_original.jpg").read_bytes()))
     luma = np.asarray(Image.fromarray(original).convert("L"))
@@ -444,7 +444,7 @@ def test_jpeg_is_reduced_no_further_than_the_box(box: tuple[int, int] | None, sc
     assert result.rgb.shape == (-(-427 // scale), -(-640 // scale), 3)
 
 
-def test_the_box_is_meant_as_a_viewer_shows_the_picture() -> None:
+def test_the_box_is_meant_as_a_viewer_shows_the_image() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     data = saved(drawn(640, 400), "JPEG", exif=exif)

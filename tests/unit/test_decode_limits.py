@@ -20,7 +20,7 @@ from lookalike.errors import BadSetting, ImageRejected
 from lookalike.imaging import formats
 from lookalike.imaging.decoding import decode
 from lookalike.imaging.limits import Limits
-from tests.pictures import encoded as saved
+from tests.drawn_images import encoded as saved
 
 
 def drawn(width: int = 90, height: int = 70) -> Image.Image:
@@ -49,13 +49,13 @@ def rejected(data: bytes, limits: Limits = Limits()) -> ImageRejected:  # noqa: 
 def zipped() -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
-        archive.writestr("picture.jpg", saved(drawn(), "JPEG"))
+        archive.writestr("image.jpg", saved(drawn(), "JPEG"))
     return out.getvalue()
 
 
 FOREIGN = [
     (b"", "empty", "empty"),
-    (b"Dear reader,\nthis is no picture.\n", "not_an_image", "text"),
+    (b"Dear reader,\nthis is no image.\n", "not_an_image", "text"),
     ("Grüße aus Köln".encode(), "not_an_image", "text"),
     (b"\xff\xd8", "not_an_image", "no known"),
     (b"\0" * 5000, "not_an_image", "no known"),
@@ -82,7 +82,7 @@ def test_foreign_files_are_named(data: bytes, reason: str, named: str) -> None:
 
 
 def test_only_the_bytes_say_what_it_is() -> None:
-    """A reader never sees a file of another format: an EPS or a PSD behind a picture's name runs no other code."""
+    """A reader never sees a file of another format: an EPS or a PSD behind an image's name runs no other code."""
     loaded = "import sys; from lookalike.imaging import decode; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout.split()
     assert not {"PIL.EpsImagePlugin", "PIL.PsdImagePlugin", "PIL.WmfImagePlugin", "PIL.FitsImagePlugin"} & set(modules)
@@ -121,7 +121,7 @@ def test_what_is_cut_short_is_rejected_never_half_shown(name: str) -> None:
         except ImageRejected as error:
             reasons.add(error.reason)
         else:
-            assert np.array_equal(result.rgb, shown), f"half a picture was accepted, cut at {cut} of {len(data)}"
+            assert np.array_equal(result.rgb, shown), f"half an image was accepted, cut at {cut} of {len(data)}"
     assert reasons == {"truncated"}
 
 

@@ -14,12 +14,12 @@ from lookalike.errors import BadInput, NotFound
 from lookalike.gallery import Cluster, SearchService
 from lookalike.gallery.duplicates import _Links
 from lookalike.types import Item
-from tests.pictures import drawn, encoded
+from tests.drawn_images import drawn, encoded
 
 
 @pytest.fixture
 def gallery(tmp_path: Path) -> Iterator[SearchService]:
-    """Twelve families a to l of three pictures each (a1, a2, a3: as JPEG of three qualities) and strangers between."""
+    """Twelve families a to l of three images each (a1, a2, a3: as JPEG of three qualities) and strangers between."""
     with lookalike.open(tmp_path / "gallery", pipelines=["phash"]) as service:
         items = [
             Item(f"{family}{quality // 30}", encoded(drawn(seed), "JPEG", quality=quality))
@@ -32,7 +32,7 @@ def gallery(tmp_path: Path) -> Iterator[SearchService]:
 
 
 def keys(clusters: Iterator[Cluster]) -> list[set[str]]:
-    return [{picture.key for picture in cluster.pictures} for cluster in clusters]
+    return [{image.key for image in cluster.images} for cluster in clusters]
 
 
 def test_a_judgement_of_all_parts_for_good(gallery: SearchService) -> None:
@@ -63,7 +63,7 @@ def test_twins_may_be_kept_on_purpose(gallery: SearchService) -> None:
     assert {"twin 1", "twin 2"} not in keys(gallery.duplicates())
 
 
-def test_judgements_of_unknown_pictures(gallery: SearchService) -> None:
+def test_judgements_of_unknown_images(gallery: SearchService) -> None:
     for told in (["a1", "nobody"], ["nobody", "a1"]):
         with pytest.raises(NotFound):
             gallery.not_a_match(told)

@@ -18,7 +18,7 @@ SIZE = (180, 120)
 
 
 def drawn(size: tuple[int, int] = SIZE, seed: int = 0) -> Image.Image:
-    """A picture with broad shapes in colour, nowhere black at its edge, different in its four corners."""
+    """An image with broad shapes in colour, nowhere black at its edge, different in its four corners."""
     source = np.random.default_rng(seed)
     small = Image.fromarray(source.integers(50, 240, (5, 7, 3), np.uint8), "RGB")
     return small.resize(size, Image.Resampling.BICUBIC)
@@ -38,12 +38,12 @@ def difference(a: Image.Image, b: Image.Image) -> float:
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_every_edit_gives_a_picture_that_differs_and_repeats(name: str) -> None:
+def test_every_edit_gives_an_image_that_differs_and_repeats(name: str) -> None:
     image = drawn()
     before = image.tobytes()
     data = apply(name, image, 3)
     assert data == apply(name, image, 3)
-    assert image.tobytes() == before, "the picture handed in was changed"
+    assert image.tobytes() == before, "the image handed in was changed"
     with Image.open(io.BytesIO(data)) as copy:
         assert copy.format == EDITS[name].encoding.format
         copy.load()
@@ -53,7 +53,7 @@ def test_every_edit_gives_a_picture_that_differs_and_repeats(name: str) -> None:
 
 @pytest.mark.parametrize("name", EDITS)
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (7, 5)])
-def test_every_edit_takes_tiny_pictures(name: str, size: tuple[int, int]) -> None:
+def test_every_edit_takes_tiny_images(name: str, size: tuple[int, int]) -> None:
     assert min(edited(name, drawn(size)).size) >= 1
 
 
@@ -117,7 +117,7 @@ def test_sizes(name: str, size: tuple[int, int]) -> None:
     assert edited(name).size == size
 
 
-def test_an_upright_picture_is_viewed_upright() -> None:
+def test_an_upright_image_is_viewed_upright() -> None:
     assert edited("screenshot", drawn((60, 100))).size == (720, 1280)
 
 
@@ -166,7 +166,7 @@ def test_rotation_leaves_black_corners_or_crops_them() -> None:
 )
 def test_the_inner_rectangle_lies_inside_and_touches_the_edge(width: float, height: float, angle: float) -> None:
     wide, high = inner_rectangle(width, height, angle)
-    reach_x = wide / 2 * np.cos(angle) + high / 2 * np.sin(angle)  # its corner, seen from the turned picture
+    reach_x = wide / 2 * np.cos(angle) + high / 2 * np.sin(angle)  # its corner, seen from the turned image
     reach_y = wide / 2 * np.sin(angle) + high / 2 * np.cos(angle)
     assert wide > 0
     assert high > 0
@@ -238,7 +238,7 @@ def test_overlays_touch_a_part_and_leave_the_rest(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["collage", "pasted_50", "pasted_25"])
-def test_the_picture_is_whole_inside_another(name: str) -> None:
+def test_the_image_is_whole_inside_another(name: str) -> None:
     image, around = drawn((60, 40)), drawn((60, 40), seed=5)
     copy = pixels(Image.open(io.BytesIO(apply(name, image, 2, others=[around]))))
     wanted = pixels(image)
@@ -250,17 +250,17 @@ def test_the_picture_is_whole_inside_another(name: str) -> None:
     assert best < 5
 
 
-def test_screens_show_the_picture_whole() -> None:
-    screen = edited("screenshot")  # 1280 x 720, bars of 56 and 84: the picture is 870 x 580 in the middle
+def test_screens_show_the_image_whole() -> None:
+    screen = edited("screenshot")  # 1280 x 720, bars of 56 and 84: the image is 870 x 580 in the middle
     inside = screen.crop((205, 56, 1075, 636)).resize(SIZE, Image.Resampling.LANCZOS)
     assert difference(inside, drawn()) < 5
 
 
-def test_other_pictures_are_used_where_given() -> None:
+def test_other_images_are_used_where_given() -> None:
     red = Image.new("RGB", (20, 20), (255, 0, 0))
-    picture = Chance("x", [red]).picture((11, 7))
-    assert picture.size == (11, 7)
-    assert picture.getpixel((5, 3)) == (255, 0, 0)
+    image = Chance("x", [red]).image((11, 7))
+    assert image.size == (11, 7)
+    assert image.getpixel((5, 3)) == (255, 0, 0)
 
 
 @settings(max_examples=30, deadline=None)

@@ -104,11 +104,11 @@ def test_networks() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "ftp://pictures.test/", "pictures.test/a.jpg", "", "http:", "http:///a", "//pictures.test", "http://u@pictures.test/",
-        "http://u:p@pictures.test/", "http://pictures.test:0/", "http://pictures.test:22/", "http://pictures.test:65536/",
-        "http://pictures.test:x/", "http://１２７.0.0.1/", "http://127。0。0。1/", "http://[::1]/", "http://[::1/",
+        "ftp://images.test/", "images.test/a.jpg", "", "http:", "http:///a", "//images.test", "http://u@images.test/",
+        "http://u:p@images.test/", "http://images.test:0/", "http://images.test:22/", "http://images.test:65536/",
+        "http://images.test:x/", "http://１２７.0.0.1/", "http://127。0。0。1/", "http://[::1]/", "http://[::1/",
         "http://1.1.1.1\\@127.0.0.1/", "http://127.0.0.1#@1.1.1.1/", "http://localhost/", "http://%6cocalhost/",
-        "http://a\r\nHost: b/", "http://ex\0ample/", "\ud800", "http://pictures.test/" + "x" * 9000,
+        "http://a\r\nHost: b/", "http://ex\0ample/", "\ud800", "http://images.test/" + "x" * 9000,
         "javascript:alert(1)",
     ],
 )  # fmt: skip

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from lookalike.errors import LookalikeError
 from lookalike.server.url_fetch.fetcher import Fetcher, parse_networks
 from lookalike.server.url_fetch.http import Deadline, FetchLimits, Moved, Target, get
-from tests.failure.hostile import PUBLIC, Server, picture, serving
+from tests.failure.hostile import PUBLIC, Server, image, serving
 
 LIMITS = FetchLimits(max_bytes=2000, seconds=2)
-TARGET = Target(secure=False, host="pictures.test", authority="pictures.test", port=80, path=b"/")
+TARGET = Target(secure=False, host="images.test", authority="images.test", port=80, path=b"/")
 LINES = st.sampled_from(
     [
         b"HTTP/1.1 200 OK", b"HTTP/1.0 200 OK", b"HTTP/1.1 302 Found", b"HTTP/1.1 100 Continue", b"HTTP/1.1 99999 Much",
@@ -63,7 +63,7 @@ def test_a_plain_one() -> None:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with serving(picture(b"picture")) as made:
+    with serving(image(b"image")) as made:
         yield made
 
 
@@ -73,7 +73,7 @@ def test_any_path(server: Server, end: str) -> None:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     fetcher = Fetcher(allow=parse_networks([PUBLIC]), ports=[server.port], resolver=lambda *_: [PUBLIC], tls=tls)
     try:
-        assert fetcher.fetch(f"http://pictures.test:{server.port}/{end}") == b"picture"
+        assert fetcher.fetch(f"http://images.test:{server.port}/{end}") == b"image"
     except LookalikeError:
         return
     line = server.requests[-1].split(b"\r\n", 1)[0]

@@ -29,19 +29,19 @@ def drawn(width: int, height: int, seed: int, finest: float = 2) -> NDArray[np.u
 @settings(deadline=None)
 @given(SIDES, SIDES, st.integers(0, 1000))
 def test_it_is_pillows_but_for_rounding(width: int, height: int, seed: int) -> None:
-    picture = drawn(width, height, seed)
-    across = Image.fromarray(picture).resize((32, height), Image.Resampling.LANCZOS)  # Pillow 13 may begin downwards
+    image = drawn(width, height, seed)
+    across = Image.fromarray(image).resize((32, height), Image.Resampling.LANCZOS)  # Pillow 13 may begin downwards
     wanted = np.asarray(across.resize((32, 32), Image.Resampling.LANCZOS))
-    difference = np.abs(lanczos(picture, 32, 32).astype(int) - wanted)
+    difference = np.abs(lanczos(image, 32, 32).astype(int) - wanted)
     assert difference.max() <= 1
 
 
 @settings(deadline=None)
 @given(st.integers(256, 3000), st.integers(32, 600), st.integers(0, 1000))
-def test_large_pictures_are_reduced_first(width: int, height: int, seed: int) -> None:
-    picture = drawn(width, height, seed, finest=max(width, height) / 8)
-    wanted = np.asarray(Image.fromarray(picture).resize((32, 32), Image.Resampling.LANCZOS))
-    got = lanczos(picture, 32, 32)
+def test_large_images_are_reduced_first(width: int, height: int, seed: int) -> None:
+    image = drawn(width, height, seed, finest=max(width, height) / 8)
+    wanted = np.asarray(Image.fromarray(image).resize((32, 32), Image.Resampling.LANCZOS))
+    got = lanczos(image, 32, 32)
     assert got.shape == (32, 32)
     assert np.abs(got.astype(int) - wanted).mean() < 5
 

@@ -107,7 +107,7 @@ def test_what_is_not_plain_is_left_to_pillow() -> None:
     assert luma(saved(drawn(), icc_profile=profile), BOX, DEFAULT_LIMITS) is not None  # no profile for RGB: ignored
 
 
-def test_its_limits_are_those_of_every_picture() -> None:
+def test_its_limits_are_those_of_every_image() -> None:
     with pytest.raises(ImageRejected, match="pixels") as rejected:
         luma(saved(drawn()), BOX, Limits(max_pixels=1000))
     assert rejected.value.reason == "too_many_pixels"

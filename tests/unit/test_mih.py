@@ -35,7 +35,7 @@ def near(rng: np.random.Generator, codes: Bits, flips: int) -> Bits:
 
 
 def crowded(rng: np.random.Generator, count: int) -> Bits:
-    """Codes as real pictures give them and worse: dense clusters, equal codes, a segment that is the same in most."""
+    """Codes as real images give them and worse: dense clusters, equal codes, a segment that is the same in most."""
     centres = random_codes(rng, 5)
     codes = near(rng, centres[rng.integers(0, 5, count)], 12)
     codes[: count // 3, 2:4] = 7

@@ -17,26 +17,26 @@ SIDE, CHANNELS = 16, 8
 RNG = np.random.default_rng(5)
 KERNEL = RNG.normal(size=(CHANNELS, 3, 3, 3)).astype(np.float32)
 BIAS = RNG.normal(size=CHANNELS).astype(np.float32)
-PICTURES = RNG.integers(0, 256, (19, SIDE, SIDE, 3), dtype=np.uint8)
+IMAGES = RNG.integers(0, 256, (19, SIDE, SIDE, 3), dtype=np.uint8)
 
 
 def network(batch: int | str = "n") -> bytes:
-    """`picture` (n, 3, 16, 16) float32 in; `map` (n, 8, 16, 16), a convolution, and `mean` of it, (n, 8, 1, 1), out."""
+    """`image` (n, 3, 16, 16) float32 in; `map` (n, 8, 16, 16), a convolution, and `mean` of it, (n, 8, 1, 1), out."""
     nodes = [
-        o.node("Conv", ["picture", "kernel", "bias"], ["map"], {"pads": [1, 1, 1, 1], "kernel_shape": [3, 3]}),
+        o.node("Conv", ["image", "kernel", "bias"], ["map"], {"pads": [1, 1, 1, 1], "kernel_shape": [3, 3]}),
         o.node("GlobalAveragePool", ["map"], ["mean"]),
     ]
     outputs = [
         o.value_info("map", o.FLOAT, [batch, CHANNELS, SIDE, SIDE]),
         o.value_info("mean", o.FLOAT, [batch, CHANNELS, 1, 1]),
     ]
-    inputs = [o.value_info("picture", o.FLOAT, [batch, 3, SIDE, SIDE])]
+    inputs = [o.value_info("image", o.FLOAT, [batch, 3, SIDE, SIDE])]
     return o.model(nodes, {"kernel": KERNEL, "bias": BIAS}, inputs, outputs)
 
 
-def convolved(pictures: NDArray[Any]) -> NDArray[np.float64]:
+def convolved(images: NDArray[Any]) -> NDArray[np.float64]:
     """The same convolution in NumPy: (n, 3, h, w) -> (n, 8, h, w)."""
-    padded = np.pad(pictures.astype(np.float64), ((0, 0), (0, 0), (1, 1), (1, 1)))
+    padded = np.pad(images.astype(np.float64), ((0, 0), (0, 0), (1, 1), (1, 1)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (2, 3))
     return np.einsum("ncyxij,kcij->nkyx", windows, KERNEL.astype(np.float64)) + BIAS[:, None, None]
 
@@ -73,8 +73,8 @@ def unit(rows: NDArray[Any]) -> NDArray[Any]:
 
 def test_it_equals_numpy_with_max_pooling(tmp_path: Path) -> None:
     made = encoder(tmp_path)
-    encoded = made.encode(PICTURES)
-    expected = unit(convolved(PICTURES.transpose(0, 3, 1, 2)).max((2, 3)))
+    encoded = made.encode(IMAGES)
+    expected = unit(convolved(IMAGES.transpose(0, 3, 1, 2)).max((2, 3)))
     np.testing.assert_allclose(encoded.features, expected, atol=2e-5)
     assert encoded.features.dtype == np.float32
     assert encoded.usable.all()
@@ -84,49 +84,49 @@ def test_it_equals_numpy_with_max_pooling(tmp_path: Path) -> None:
 def test_scale_mean_std_and_colour_order_come_before_the_network(tmp_path: Path) -> None:
     mean, std = [0.4, 0.5, 0.6], [0.2, 0.3, 0.4]
     made = encoder(tmp_path, colour="BGR", scale=1 / 255, mean=mean, std=std, pooling="avg")
-    seen = (PICTURES[..., ::-1] / 255 - np.array(mean)) / np.array(std)
+    seen = (IMAGES[..., ::-1] / 255 - np.array(mean)) / np.array(std)
     expected = unit(convolved(seen.transpose(0, 3, 1, 2)).mean((2, 3)))
-    np.testing.assert_allclose(made.encode(PICTURES).features, expected, atol=2e-5)
+    np.testing.assert_allclose(made.encode(IMAGES).features, expected, atol=2e-5)
 
 
 def test_an_output_of_one_place_needs_no_pooling(tmp_path: Path) -> None:
     made = encoder(tmp_path, output="mean", pooling="none", normalise=False)
-    expected = convolved(PICTURES.transpose(0, 3, 1, 2)).mean((2, 3))
-    np.testing.assert_allclose(made.encode(PICTURES).features, expected, rtol=1e-4, atol=1e-3)
+    expected = convolved(IMAGES.transpose(0, 3, 1, 2)).mean((2, 3))
+    np.testing.assert_allclose(made.encode(IMAGES).features, expected, rtol=1e-4, atol=1e-3)
 
 
 def test_signs_become_bits_under_hamming(tmp_path: Path) -> None:
     made = encoder(tmp_path, output="mean", pooling="none", metric="hamming", mean=[128.0, 128.0, 128.0])
-    seen = PICTURES.transpose(0, 3, 1, 2).astype(np.float64) - 128
+    seen = IMAGES.transpose(0, 3, 1, 2).astype(np.float64) - 128
     bits = np.packbits(convolved(seen).mean((2, 3)) > 0, axis=1)
     assert (made.spec.metric, made.spec.width) == ("hamming", 1)
-    np.testing.assert_array_equal(made.encode(PICTURES).features, bits)
+    np.testing.assert_array_equal(made.encode(IMAGES).features, bits)
 
 
-def test_a_network_of_one_picture_at_a_time_takes_batches_too(tmp_path: Path) -> None:
-    one = encoder(tmp_path, network(batch=1)).encode(PICTURES).features
-    np.testing.assert_allclose(one, encoder(tmp_path).encode(PICTURES).features, atol=1e-6)
+def test_a_network_of_one_image_at_a_time_takes_batches_too(tmp_path: Path) -> None:
+    one = encoder(tmp_path, network(batch=1)).encode(IMAGES).features
+    np.testing.assert_allclose(one, encoder(tmp_path).encode(IMAGES).features, atol=1e-6)
 
 
 def test_batches_of_any_size_give_the_same_rows(tmp_path: Path) -> None:
     made = encoder(tmp_path)
-    whole = made.encode(PICTURES).features
+    whole = made.encode(IMAGES).features
     for n in (0, 1, 8, 9, 17):
-        part = made.encode(PICTURES[:n])
+        part = made.encode(IMAGES[:n])
         assert part.features.shape == (n, CHANNELS)
         np.testing.assert_allclose(part.features, whole[:n], atol=1e-6)
-    views = made.encode_views(PICTURES[:3])
+    views = made.encode_views(IMAGES[:3])
     assert views.features.shape == (3, 1, CHANNELS)
 
 
-def test_threads_do_not_mix_their_pictures(tmp_path: Path) -> None:
+def test_threads_do_not_mix_their_images(tmp_path: Path) -> None:
     made = encoder(tmp_path)
-    expected = made.encode(PICTURES).features
+    expected = made.encode(IMAGES).features
     wrong: list[int] = []
 
     def work(i: int) -> None:
         for _ in range(20):
-            if not np.allclose(made.encode(PICTURES[i : i + 2]).features, expected[i : i + 2], atol=1e-6):
+            if not np.allclose(made.encode(IMAGES[i : i + 2]).features, expected[i : i + 2], atol=1e-6):
                 wrong.append(i)
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
@@ -140,13 +140,13 @@ def test_threads_do_not_mix_their_pictures(tmp_path: Path) -> None:
 def test_a_row_of_zeros_is_not_usable(tmp_path: Path) -> None:
     data = network().replace(BIAS.tobytes(), bytes(BIAS.nbytes))
     black = np.zeros((2, SIDE, SIDE, 3), np.uint8)
-    encoded = encoder(tmp_path, data).encode(np.concatenate([black, PICTURES[:1]]))
+    encoded = encoder(tmp_path, data).encode(np.concatenate([black, IMAGES[:1]]))
     assert encoded.usable.tolist() == [False, False, True]
     assert not encoded.features[:2].any()
 
 
 @pytest.mark.parametrize("shape", [(1, SIDE, SIDE + 1, 3), (SIDE, SIDE, 3), (1, SIDE, SIDE, 4)])
-def test_pictures_of_another_shape_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+def test_images_of_another_shape_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
     with pytest.raises(BadInput, match="drawn takes"):
         encoder(tmp_path).encode(np.zeros(shape, np.uint8))
 
@@ -171,12 +171,12 @@ def test_an_entry_that_does_not_fit_the_network_is_refused(
 
 
 def test_pooling_needs_places(tmp_path: Path) -> None:
-    nodes = [o.node("Flatten", ["picture"], ["flat"])]
+    nodes = [o.node("Flatten", ["image"], ["flat"])]
     size = 3 * SIDE * SIDE
     data = o.model(
         nodes,
         {},
-        [o.value_info("picture", o.FLOAT, ["n", 3, SIDE, SIDE])],
+        [o.value_info("image", o.FLOAT, ["n", 3, SIDE, SIDE])],
         [o.value_info("flat", o.FLOAT, ["n", size])],
     )
     with pytest.raises(BadSetting, match="pooling max"):

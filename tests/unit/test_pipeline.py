@@ -44,7 +44,7 @@ def test_an_index_of_other_features_is_refused() -> None:
         Pipeline(encoder, other, TABLE)
 
 
-def test_the_best_view_of_each_picture_counts() -> None:
+def test_the_best_view_of_each_image_counts() -> None:
     encoder = PHash()
     index = FlatIndex(encoder.spec, None)
     rows = np.zeros((3, 8), np.uint8)
@@ -62,7 +62,7 @@ def test_the_best_view_of_each_picture_counts() -> None:
     assert first.ids.tolist() == [2]
 
 
-def test_a_flat_picture_has_no_matches() -> None:
+def test_a_flat_image_has_no_matches() -> None:
     encoder = PHash()
     index = FlatIndex(encoder.spec, None)
     index.upsert(Rows(np.array([1]), np.zeros((1, 8), np.uint8), np.ones(1, np.int64)))

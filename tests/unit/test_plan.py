@@ -19,10 +19,10 @@ GB = 10**9
 SIZES = (1, 1000, 50_000, 10**6, 10**7, 10**8, 10**9, 10**10)
 
 
-@pytest.mark.parametrize(("pictures", "size"), [(1, 2048), (10**6, 2 * GB), (10**9, 2000 * GB)])
-def test_the_articles_arithmetic(pictures: int, size: int) -> None:
+@pytest.mark.parametrize(("images", "size"), [(1, 2048), (10**6, 2 * GB), (10**9, 2000 * GB)])
+def test_the_articles_arithmetic(images: int, size: int) -> None:
     assert VGG16.raw == 512 * 4
-    assert pictures * VGG16.raw == pytest.approx(size, rel=0.03)
+    assert images * VGG16.raw == pytest.approx(size, rel=0.03)
 
 
 def test_a_scan_holds_the_vectors_and_little_more() -> None:
@@ -44,13 +44,13 @@ COUNTS = {
 
 @pytest.mark.parametrize(("text", "number"), COUNTS.items())
 def test_counts_are_read_as_people_write_them(text: str, number: int) -> None:
-    assert count_of(text, "--pictures") == number
+    assert count_of(text, "--images") == number
 
 
 @pytest.mark.parametrize("text", ["", "many", "-5", "1.5", "1e9", "50 M M", "0x10", "k"])
 def test_what_is_no_count_is_refused(text: str) -> None:
-    with pytest.raises(BadSetting, match="--pictures is a whole number"):
-        count_of(text, "--pictures")
+    with pytest.raises(BadSetting, match="--images is a whole number"):
+        count_of(text, "--images")
 
 
 def test_sizes_are_read_as_people_write_them() -> None:
@@ -73,7 +73,7 @@ def test_small_galleries_stay_embedded_and_large_ones_leave() -> None:
 
 
 def test_the_end_of_an_embedded_index_is_where_the_choice_turns() -> None:
-    until = {end.pipeline: end.pictures for end in make_plan(Wish(50_000)).leaving}
+    until = {end.pipeline: end.images for end in make_plan(Wish(50_000)).leaving}
     for place, name, engine in ((0, "phash", "mih"), (1, "vgg16", "hnsw")):
         assert make_plan(Wish(until[name])).parts[place].engine == engine
         assert make_plan(Wish(until[name] + 1)).parts[place].engine != engine
@@ -92,7 +92,7 @@ def test_several_machines_share_servers() -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_more_pictures_never_take_less(engine: str) -> None:
+def test_more_images_never_take_less(engine: str) -> None:
     pipeline = PHASH if engine in ("mih", "elasticsearch") else VGG16
     most = 10**9 if engine in ("mih", "hnsw") else 10**10
     plans = [make_plan(Wish(n, (pipeline,), {pipeline.name: engine})) for n in SIZES if n <= most]
@@ -119,10 +119,10 @@ def test_memory_falls_and_the_disk_grows_from_type_to_type() -> None:
     st.sampled_from([4, 16, 64, 512, 4096]),
 )
 def test_every_plan_is_made_of_sensible_numbers(
-    pictures: int, tenants: int, dimensions: int, replicas: int | None, memory: int
+    images: int, tenants: int, dimensions: int, replicas: int | None, memory: int
 ) -> None:
     pipelines = (PHASH, PipelineWish("own", "cosine", dimensions))
-    made = make_plan(Wish(pictures, pipelines, tenants=min(tenants, pictures), replicas=replicas, memory=memory * GB))
+    made = make_plan(Wish(images, pipelines, tenants=min(tenants, images), replicas=replicas, memory=memory * GB))
     for part in made.parts:
         assert 0 < part.disk < math.inf
         assert 0 < part.memory < math.inf
@@ -133,10 +133,10 @@ def test_every_plan_is_made_of_sensible_numbers(
     assert len(set(made.used)) == len(made.used)
 
 
-@pytest.mark.parametrize("pictures", [10**9, 10**10])
+@pytest.mark.parametrize("images", [10**9, 10**10])
 @pytest.mark.parametrize("tenants", [1, 10, 10**6])
-def test_the_addresses_are_understood_by_the_engines(tenants: int, pictures: int) -> None:
-    made = make_plan(Wish(pictures, tenants=tenants))
+def test_the_addresses_are_understood_by_the_engines(tenants: int, images: int) -> None:
+    made = make_plan(Wish(images, tenants=tenants))
     elastic = read_settings(made.parts[0].url)
     assert elastic.shards == made.parts[0].settings["number_of_shards"]
     assert elastic.replicas == made.parts[0].settings["number_of_replicas"] == 1
@@ -176,31 +176,31 @@ def test_features_can_be_left_to_the_engines() -> None:
     with_them = make_plan(Wish(10**9))
     without = make_plan(Wish(10**9, features="engine"))
     assert without.catalog.disk < 0.3 * with_them.catalog.disk
-    assert "reading pictures again" in without.catalog.notes[0]
+    assert "reading images again" in without.catalog.notes[0]
 
 
 @pytest.mark.parametrize(
     ("wish", "remedy"),
     [
-        ({"pictures": 0}, "pictures: from 1"),
-        ({"pictures": 10, "tenants": 11}, "tenants: from 1 to 10"),
-        ({"pictures": 10**13}, "pictures: from 1 to 1,000,000,000,000"),
-        ({"pictures": 10, "replicas": 99}, "replicas: from 0 to 10"),
-        ({"pictures": 10, "memory": GB}, "give --memory"),
-        ({"pictures": 10, "precision": "fp64"}, "one of fp32, bf16, int8"),
-        ({"pictures": 10, "thumbnails": 2.0}, "a share"),
-        ({"pictures": 10, "pipelines": ()}, "name one or more pipelines"),
-        ({"pictures": 10, "engines": {"sscd": "flat"}}, "none of the pipelines"),
-        ({"pictures": 10, "engines": {"vgg16": "mih"}}, "choose hnsw or flat"),
-        ({"pictures": 10, "engines": {"phash": "hnsw"}}, "choose mih or flat"),
-        ({"pictures": 10, "engines": {"phash": "HNSW"}}, "choose elasticsearch, mih or flat"),
-        ({"pictures": 10, "engines": {"vgg16": "elasticsearch"}}, "choose milvus or hnsw"),
-        ({"pictures": 10, "engines": {"vgg16": "annoy"}}, "no engine is called 'annoy'"),
-        ({"pictures": 10**10, "engines": {"phash": "mih"}}, "4,294,967,296 rows at the most"),
-        ({"pictures": 10**10, "engines": {"vgg16": "hnsw"}}, "choose milvus"),
-        ({"pictures": 10, "engines": {"vgg16": "hnsw"}, "replicas": 1}, "leave out --replicas, or choose milvus"),
-        ({"pictures": 10, "features": "engine"}, "leave out --features"),
-        ({"pictures": 10**9, "catalog": "sqlite"}, "choose --catalog postgresql"),
+        ({"images": 0}, "images: from 1"),
+        ({"images": 10, "tenants": 11}, "tenants: from 1 to 10"),
+        ({"images": 10**13}, "images: from 1 to 1,000,000,000,000"),
+        ({"images": 10, "replicas": 99}, "replicas: from 0 to 10"),
+        ({"images": 10, "memory": GB}, "give --memory"),
+        ({"images": 10, "precision": "fp64"}, "one of fp32, bf16, int8"),
+        ({"images": 10, "thumbnails": 2.0}, "a share"),
+        ({"images": 10, "pipelines": ()}, "name one or more pipelines"),
+        ({"images": 10, "engines": {"sscd": "flat"}}, "none of the pipelines"),
+        ({"images": 10, "engines": {"vgg16": "mih"}}, "choose hnsw or flat"),
+        ({"images": 10, "engines": {"phash": "hnsw"}}, "choose mih or flat"),
+        ({"images": 10, "engines": {"phash": "HNSW"}}, "choose elasticsearch, mih or flat"),
+        ({"images": 10, "engines": {"vgg16": "elasticsearch"}}, "choose milvus or hnsw"),
+        ({"images": 10, "engines": {"vgg16": "annoy"}}, "no engine is called 'annoy'"),
+        ({"images": 10**10, "engines": {"phash": "mih"}}, "4,294,967,296 rows at the most"),
+        ({"images": 10**10, "engines": {"vgg16": "hnsw"}}, "choose milvus"),
+        ({"images": 10, "engines": {"vgg16": "hnsw"}, "replicas": 1}, "leave out --replicas, or choose milvus"),
+        ({"images": 10, "features": "engine"}, "leave out --features"),
+        ({"images": 10**9, "catalog": "sqlite"}, "choose --catalog postgresql"),
     ],
 )
 def test_impossible_wishes_are_refused_with_a_remedy(wish: dict[str, object], remedy: str) -> None:

@@ -13,10 +13,10 @@ from tests.command import lookalike
 DOCS_FOLDER = Path(__file__).parents[2] / "docs"
 DOCS = (DOCS_FOLDER / "cli.md").read_text()
 CASES = (
-    ("--pictures", "50k"),
-    ("--pictures", "1B", "--tenants", "1M", "--qps", "100"),
-    ("--pictures", "10B", "--tenants", "30M", "--qps", "500", "--machines", "50", "--cores", "32", "--sources"),
-    ("--pictures", "7", "--pipelines", "phash,mine:1024", "--engine", "flat", "--thumbnails", "1"),
+    ("--images", "50k"),
+    ("--images", "1B", "--tenants", "1M", "--qps", "100"),
+    ("--images", "10B", "--tenants", "30M", "--qps", "500", "--machines", "50", "--cores", "32", "--sources"),
+    ("--images", "7", "--pipelines", "phash,mine:1024", "--engine", "flat", "--thumbnails", "1"),
 )
 
 
@@ -55,8 +55,8 @@ def test_there_are_examples() -> None:
 def test_piped_output_is_not_wrapped() -> None:
     told = lookalike("plan", *CASES[1]).text
     assert '[index] vgg16 = "milvus://USER:PASSWORD@HOST:19530?index=' in told
-    assert "1,000,000,000 pictures of 1,000,000 tenants, 100 searches a second" in told
-    assert "512 floats of 4 bytes are 2,048 bytes a picture, 2.0 TB in all" in told
+    assert "1,000,000,000 images of 1,000,000 tenants, 100 searches a second" in told
+    assert "512 floats of 4 bytes are 2,048 bytes an image, 2.0 TB in all" in told
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[1])
@@ -80,9 +80,9 @@ def test_the_total_is_the_sum_of_its_parts() -> None:
 
 
 def test_an_engine_alone_is_taken_for_every_pipeline_it_can_hold() -> None:
-    both = lookalike("plan", "--json", "--pictures", "1M", "--engine", "flat").line
+    both = lookalike("plan", "--json", "--images", "1M", "--engine", "flat").line
     assert [part["engine"] for part in both["pipelines"]] == ["flat", "flat"]
-    one = lookalike("plan", "--json", "--pictures", "1M", "--engine", "IVF_SQ8", "--engine", "phash=elasticsearch").line
+    one = lookalike("plan", "--json", "--images", "1M", "--engine", "IVF_SQ8", "--engine", "phash=elasticsearch").line
     assert [(part["engine"], part["index_type"]) for part in one["pipelines"]] == [
         ("elasticsearch", None),
         ("milvus", "IVF_SQ8"),
@@ -92,16 +92,16 @@ def test_an_engine_alone_is_taken_for_every_pipeline_it_can_hold() -> None:
 @pytest.mark.parametrize(
     ("options", "remedy"),
     [
-        (("--pictures", "lots"), "such as 50000, 50k, 2.5M or 10B"),
-        (("--pictures", "1M", "--memory", "64"), "such as 16GB"),
-        (("--pictures", "1M", "--engine", "annoy"), "there are flat, mih, hnsw, elasticsearch, milvus"),
-        (("--pictures", "1M", "--engine", "vgg16=mih"), "choose hnsw or flat"),
-        (("--pictures", "1M", "--pipelines", "phash", "--engine", "HNSW"), "none of the pipelines has any"),
-        (("--pictures", "1M", "--pipelines", "clip"), "give its dimensions (clip:768)"),
-        (("--pictures", "1M", "--catalog", "oracle"), "one of sqlite, postgresql"),
-        (("--pictures", "1M", "--features", "nowhere"), "catalog or engine"),
-        (("--pictures", "10B", "--engine", "hnsw"), "choose milvus"),
-        (("--tenants", "3"), "--pictures"),
+        (("--images", "lots"), "such as 50000, 50k, 2.5M or 10B"),
+        (("--images", "1M", "--memory", "64"), "such as 16GB"),
+        (("--images", "1M", "--engine", "annoy"), "there are flat, mih, hnsw, elasticsearch, milvus"),
+        (("--images", "1M", "--engine", "vgg16=mih"), "choose hnsw or flat"),
+        (("--images", "1M", "--pipelines", "phash", "--engine", "HNSW"), "none of the pipelines has any"),
+        (("--images", "1M", "--pipelines", "clip"), "give its dimensions (clip:768)"),
+        (("--images", "1M", "--catalog", "oracle"), "one of sqlite, postgresql"),
+        (("--images", "1M", "--features", "nowhere"), "catalog or engine"),
+        (("--images", "10B", "--engine", "hnsw"), "choose milvus"),
+        (("--tenants", "3"), "--images"),
     ],
 )
 def test_refusals_name_the_remedy(options: tuple[str, ...], remedy: str) -> None:

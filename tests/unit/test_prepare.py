@@ -1,4 +1,4 @@
-"""Pictures are decoded once, cut, resized exactly as Pillow does, and digested."""
+"""Images are decoded once, cut, resized exactly as Pillow does, and digested."""
 
 import hashlib
 import io
@@ -19,7 +19,7 @@ HASH = InputSpec(32, 32, "L", "lanczos", oversample=1.0)
 NETWORK = InputSpec(224, 224, "RGB", "nearest")
 
 
-def picture(width: int = 640, height: int = 480, seed: int = 0) -> Image.Image:
+def draw_image(width: int = 640, height: int = 480, seed: int = 0) -> Image.Image:
     rng = np.random.default_rng(seed)
     small = Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8))
     return small.resize((width, height), Image.Resampling.BICUBIC)
@@ -45,7 +45,7 @@ def bits_apart(a: Pixels, b: Pixels) -> int:
 @pytest.mark.parametrize("resample", ["nearest", "box", "bilinear", "bicubic", "lanczos"])
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_resize_is_pillows(resample: str, mode: str) -> None:
-    image = picture(301, 207)
+    image = draw_image(301, 207)
     spec = InputSpec(61, 47, mode, resample)  # type: ignore[arg-type]
     expected = image.convert(mode).resize((61, 47), Image.Resampling[resample.upper()])
     got = resize_to(np.asarray(image), spec)
@@ -54,7 +54,7 @@ def test_resize_is_pillows(resample: str, mode: str) -> None:
 
 
 def test_resize_takes_grey_and_views() -> None:
-    image = picture()
+    image = draw_image()
     grey = np.asarray(image.convert("L"))
     assert np.array_equal(resize_to(grey, HASH), resize_to(np.asarray(image), HASH))
     assert resize_to(grey, NETWORK).shape == (224, 224, 3)
@@ -63,10 +63,10 @@ def test_resize_takes_grey_and_views() -> None:
 
 
 def test_every_input_in_its_order() -> None:
-    data = saved(picture(), "PNG")
+    data = saved(draw_image(), "PNG")
     prepared = prepare(data, [HASH, NETWORK, InputSpec(7, 5, "RGB", "box")])
     assert [i.shape for i in prepared.inputs] == [(32, 32), (224, 224, 3), (5, 7, 3)]
-    whole = np.asarray(picture())
+    whole = np.asarray(draw_image())
     for got, spec in zip(prepared.inputs, (HASH, NETWORK), strict=False):
         assert np.array_equal(got, resize_to(whole, spec))
     assert (prepared.width, prepared.height, prepared.format) == (640, 480, "PNG")
@@ -75,14 +75,14 @@ def test_every_input_in_its_order() -> None:
 
 
 def test_full_decode_equals_imagehash() -> None:
-    data = saved(picture(900, 700), quality=85)
+    data = saved(draw_image(900, 700), quality=85)
     exact = prepare(data, [InputSpec(32, 32, "L", "lanczos", full_decode=True)])
     reference = Image.open(io.BytesIO(data)).convert("L").resize((32, 32), Image.Resampling.LANCZOS)
     assert np.abs(exact.inputs[0].astype(int) - np.asarray(reference)).max() <= 1
 
 
 def test_pixel_digest_covers_size_and_values_before_the_cut() -> None:
-    image = framed(picture(200, 150), "black", Border(20, 20, 20, 20))
+    image = framed(draw_image(200, 150), "black", Border(20, 20, 20, 20))
     rgb = np.asarray(image)
     expected = hashlib.sha256(struct.pack("<II", image.width, image.height) + rgb.tobytes()).digest()
     for kind in ("PNG", "BMP", "TIFF"):
@@ -92,7 +92,7 @@ def test_pixel_digest_covers_size_and_values_before_the_cut() -> None:
 
 
 def test_pixel_digest_of_a_jpeg_only_where_every_pixel_was_decoded() -> None:
-    data = saved(picture(1200, 900))
+    data = saved(draw_image(1200, 900))
     assert prepare(data, [HASH]).pixels is None
     whole = prepare(data, [HASH], want_pixels=True)
     rgb = decode(data).rgb
@@ -107,7 +107,7 @@ def test_pixel_digest_of_a_jpeg_only_where_every_pixel_was_decoded() -> None:
 def test_a_framed_copy_is_prepared_like_its_original(
     colour: str, border: Border, inputs: tuple[InputSpec, ...]
 ) -> None:
-    image = picture(1000, 700, seed=3)
+    image = draw_image(1000, 700, seed=3)
     plain = prepare(saved(image, quality=90), inputs)
     copy = prepare(saved(framed(image, colour, border), quality=80), inputs)
     assert plain.border == Border()
@@ -118,8 +118,8 @@ def test_a_framed_copy_is_prepared_like_its_original(
 
 
 def test_a_wide_frame_leaves_enough_for_the_inputs() -> None:
-    """The rest of a framed picture is not enlarged where the file has the pixels."""
-    image = picture(500, 500, seed=5)
+    """The rest of a framed image is not enlarged where the file has the pixels."""
+    image = draw_image(500, 500, seed=5)
     whole = framed(image, "black", Border(400, 400, 400, 400))
     got = prepare(saved(whole, quality=95), [InputSpec(224, 224, "RGB", "bilinear")]).inputs[0]
     expected = np.asarray(image.resize((224, 224), Image.Resampling.BILINEAR))
@@ -129,7 +129,7 @@ def test_a_wide_frame_leaves_enough_for_the_inputs() -> None:
 def test_size_and_border_are_those_a_viewer_shows() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by 90 degrees
-    whole = framed(picture(600, 400), "black", Border(top=80))
+    whole = framed(draw_image(600, 400), "black", Border(top=80))
     prepared = prepare(saved(whole, quality=95, exif=exif), [HASH])
     assert (prepared.width, prepared.height) == (480, 600)
     assert abs(prepared.border.right - 80) <= 2
@@ -138,8 +138,8 @@ def test_size_and_border_are_those_a_viewer_shows() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 400), (400, 1), (3, 2)])
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_tiny_pictures_are_pictures(size: tuple[int, int], kind: str) -> None:
-    prepared = prepare(saved(picture(*size), kind), [HASH, NETWORK])
+def test_tiny_images_are_images(size: tuple[int, int], kind: str) -> None:
+    prepared = prepare(saved(draw_image(*size), kind), [HASH, NETWORK])
     assert prepared.inputs[1].shape == (224, 224, 3)
     assert (prepared.width, prepared.height) == size
 
@@ -149,7 +149,7 @@ def test_rejections_pass_through() -> None:
         prepare(b"", [HASH])
     assert caught.value.reason == "empty"
     with pytest.raises(ImageRejected) as caught:
-        prepare(saved(picture(), "PNG"), [HASH], limits=Limits(max_pixels=1000))
+        prepare(saved(draw_image(), "PNG"), [HASH], limits=Limits(max_pixels=1000))
     assert caught.value.reason == "too_many_pixels"
 
 

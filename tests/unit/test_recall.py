@@ -70,7 +70,7 @@ def test_recall_without_false_answers_and_with_some() -> None:
 
 @pytest.mark.parametrize("measure", [micro_average_precision, lambda some: recall_at(some, 1)])
 def test_nothing_to_recall_is_an_error(measure) -> None:
-    with pytest.raises(BadInput, match="right picture"):
+    with pytest.raises(BadInput, match="right image"):
         measure([ranked("", ("a", 0.1))])
 
 

@@ -1,4 +1,4 @@
-"""The sample pictures: all there, all named with their licence, all different."""
+"""The sample images: all there, all named with their licence, all different."""
 
 import hashlib
 import re
@@ -19,7 +19,7 @@ def listed() -> dict[str, list[str]]:
     return {row[0]: row for row in rows}
 
 
-def test_every_picture_is_listed_with_author_licence_and_package() -> None:
+def test_every_image_is_listed_with_author_licence_and_package() -> None:
     assert {path.name for path in sample_paths()} == set(listed())
     for name, what, author, licence, package, changed in listed().values():
         assert licence in LICENCES, name
@@ -34,7 +34,7 @@ def test_licences_that_ask_for_it_are_linked() -> None:
     assert "creativecommons.org/licenses/by/4.0" in sources()
 
 
-def test_they_are_pictures_of_a_fair_size_and_small_files() -> None:
+def test_they_are_images_of_a_fair_size_and_small_files() -> None:
     paths = sample_paths()
     assert 24 <= len(paths) <= 60
     assert sum(path.stat().st_size for path in paths) <= 4_000_000

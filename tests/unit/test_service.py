@@ -16,19 +16,19 @@ from lookalike.config import GallerySettings, from_environment
 from lookalike.errors import BadSetting, GalleryBusy, ImageRejected, NotFound, UnsupportedQuery
 from lookalike.factory import create_gallery, open_gallery
 from lookalike.types import Item
-from tests.pictures import drawn, encoded
+from tests.drawn_images import drawn, encoded
 
 HASHES = ("phash",)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Eight pictures, two of them in a subfolder, and things that are no pictures."""
+    """Eight images, two of them in a subfolder, and things that are no images."""
     where = tmp_path / "photos"
     (where / "sub").mkdir(parents=True)
     for seed in range(8):
         drawn(seed).save(where / ("sub" if seed > 5 else ".") / f"{seed}.png")
-    (where / "notes.txt").write_text("not a picture")
+    (where / "notes.txt").write_text("not an image")
     (where / ".hidden.png").write_bytes(b"")
     return where
 
@@ -47,7 +47,7 @@ def test_a_folder_is_added_once(gallery: lookalike.SearchService, folder: Path) 
     keys = {f"{n}.png" for n in range(6)} | {"sub/6.png", "sub/7.png"}
     assert outcomes(gallery, folder) == dict.fromkeys(keys, "added")
     assert outcomes(gallery, folder) == dict.fromkeys(keys, "unchanged")
-    assert gallery.status().pictures == 8
+    assert gallery.status().images == 8
 
 
 def test_an_items_path_may_be_a_string(gallery: lookalike.SearchService, folder: Path) -> None:
@@ -76,7 +76,7 @@ def test_outcomes_tell_what_became_of_each(gallery: lookalike.SearchService, fol
     assert gallery.search(folder / "0.png").hits[0].key == "0.png"
 
 
-def test_two_same_pictures_in_one_batch(gallery: lookalike.SearchService) -> None:
+def test_two_same_images_in_one_batch(gallery: lookalike.SearchService) -> None:
     data = encoded(drawn(1))
     told = gallery.add([Item("a", data), Item("b", data), Item("c", encoded(drawn(2)))])
     assert [(o.key, o.outcome) for o in told] == [("a", "added"), ("b", "duplicate"), ("c", "added")]
@@ -93,7 +93,7 @@ def test_a_copy_of_what_the_same_batch_replaces_keeps_its_features(gallery: look
 
 def test_a_repeated_key_in_one_run_ends_with_the_last(gallery: lookalike.SearchService) -> None:
     gallery.add([Item("a", encoded(drawn(1))), Item("a", encoded(drawn(2)))])
-    assert gallery.status().pictures == 1
+    assert gallery.status().images == 1
     assert gallery.search(encoded(drawn(2))).hits[0].evidence == "exact"
 
 
@@ -190,14 +190,14 @@ def test_tenants_are_sealed_off(gallery: lookalike.SearchService) -> None:
     assert list(gallery.duplicates(tenant="a")) == []
 
 
-def test_flat_pictures_are_not_each_others_copies(gallery: lookalike.SearchService) -> None:
+def test_flat_images_are_not_each_others_copies(gallery: lookalike.SearchService) -> None:
     grey = {g: encoded(drawn(0).convert("L").point(lambda _, g=g: g)) for g in (10, 128, 250)}
     gallery.add([Item(str(g), data) for g, data in grey.items()])
     hits = gallery.search(grey[10]).hits
     assert [(h.key, h.evidence) for h in hits] == [("10", "exact")]
 
 
-def test_removed_pictures_stay_gone(gallery: lookalike.SearchService, folder: Path, tmp_path: Path) -> None:
+def test_removed_images_stay_gone(gallery: lookalike.SearchService, folder: Path, tmp_path: Path) -> None:
     gallery.add(folder)
     assert gallery.remove(["1.png", "nothing", "sub/6.png"]) == ["1.png", "sub/6.png"]
     assert "1.png" not in {h.key for h in gallery.search(folder / "1.png", k=50).hits}
@@ -287,7 +287,7 @@ def test_duplicates_come_in_clusters(gallery: lookalike.SearchService) -> None:
     gallery.add([Item(str(n), encoded(drawn(n))) for n in range(20)])
     gallery.add([Item(f"{n}-small", encoded(drawn(n, (80, 60)), "JPEG", quality=60)) for n in range(3)])
     gallery.add([Item("0-same", encoded(drawn(0)))])
-    found = {frozenset(p.key for p in c.pictures): c.evidence for c in gallery.duplicates()}
+    found = {frozenset(p.key for p in c.images): c.evidence for c in gallery.duplicates()}
     assert found == {
         frozenset({"0", "0-small", "0-same"}): "copy",
         frozenset({"1", "1-small"}): "copy",

@@ -1,4 +1,4 @@
-"""What the service does by key: searching and comparing with stored pictures, changes on condition, thumbnails."""
+"""What the service does by key: searching and comparing with stored images, changes on condition, thumbnails."""
 
 import io
 import threading
@@ -12,7 +12,7 @@ import lookalike
 from lookalike.errors import BadInput, Conflict, ImageRejected, NotFound, UnsupportedQuery
 from lookalike.gallery import SearchService, Stored
 from lookalike.types import Answer, Item
-from tests.pictures import drawn, encoded
+from tests.drawn_images import drawn, encoded
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def gallery(tmp_path: Path) -> Iterator[SearchService]:
 
 @pytest.fixture
 def filled(gallery: SearchService, tmp_path: Path) -> SearchService:
-    """Six pictures by path, copies of 1 as path and as bytes, a flat one, and another tenant's picture."""
+    """Six images by path, copies of 1 as path and as bytes, a flat one, and another tenant's image."""
     for seed in range(6):
         drawn(seed).save(tmp_path / f"{seed}.png")
     drawn(1).save(tmp_path / "same pixels.bmp")
@@ -42,7 +42,7 @@ def shown(answer: Answer) -> list[tuple[str, str, float]]:
     return [(hit.key, hit.evidence, hit.distance) for hit in answer.hits]
 
 
-def test_a_key_finds_what_its_picture_finds(filled: SearchService, tmp_path: Path) -> None:
+def test_a_key_finds_what_its_image_finds(filled: SearchService, tmp_path: Path) -> None:
     for key in ("0.png", "1.png", "5.png"):
         asked = filled.search(Stored(key), k=20)
         assert shown(asked) == shown(filled.search(tmp_path / key, k=20, orientations=False))
@@ -68,7 +68,7 @@ def test_a_key_needs_no_file(filled: SearchService, tmp_path: Path) -> None:
     assert compared.evidence == "copy"
 
 
-def test_a_flat_picture_finds_itself_alone(filled: SearchService) -> None:
+def test_a_flat_image_finds_itself_alone(filled: SearchService) -> None:
     assert shown(filled.search(Stored("flat"))) == [("flat", "exact", 0.0)]
     assert filled.compare(Stored("flat"), Stored("1.png")).measured[0].distance is None
 
@@ -89,12 +89,12 @@ def test_keys_are_a_tenant_s_own(filled: SearchService) -> None:
     assert across.hits[0].evidence == "exact"
 
 
-def test_keys_and_pictures_mixed_keep_their_order(filled: SearchService, tmp_path: Path) -> None:
+def test_keys_and_images_mixed_keep_their_order(filled: SearchService, tmp_path: Path) -> None:
     queries = [
         Stored("0.png"),
         Stored("nothing"),
         tmp_path / "1.png",
-        b"no picture",
+        b"no image",
         encoded(drawn(2)),
         Stored("3.png"),
         Stored("flat"),
@@ -137,7 +137,7 @@ def test_features_of_another_encoder_are_no_query(filled: SearchService, tmp_pat
 # -- changes on condition
 
 
-def test_put_says_where_the_picture_stands(gallery: SearchService) -> None:
+def test_put_says_where_the_image_stands(gallery: SearchService) -> None:
     first = gallery.put("a/b c", encoded(drawn(1)), attributes={"n": 1}, expected="absent")
     assert (first.outcome, first.sequence) == ("added", 1)
     assert gallery.put("a/b c", encoded(drawn(1))) == lookalike.Outcome("a/b c", None, "unchanged", None, 1)
@@ -153,7 +153,7 @@ def test_put_says_where_the_picture_stands(gallery: SearchService) -> None:
 
 def test_put_on_a_condition_that_does_not_hold(gallery: SearchService) -> None:
     gallery.put("a", encoded(drawn(1)))
-    for data in (encoded(drawn(1)), encoded(drawn(2)), b"no picture"):
+    for data in (encoded(drawn(1)), encoded(drawn(2)), b"no image"):
         for expected in ("absent", 7):
             with pytest.raises(Conflict) as raised:
                 gallery.put("a", data, expected=expected)  # type: ignore[arg-type]
@@ -161,7 +161,7 @@ def test_put_on_a_condition_that_does_not_hold(gallery: SearchService) -> None:
     with pytest.raises(Conflict):
         gallery.put("b", encoded(drawn(1)), expected=1)
     with pytest.raises(ImageRejected):
-        gallery.put("c", b"no picture")
+        gallery.put("c", b"no image")
     with pytest.raises(BadInput, match="not empty"):
         gallery.put("", encoded(drawn(1)))
     with pytest.raises(BadInput, match="JSON"):

@@ -82,7 +82,7 @@ def test_a_threshold_lets_no_more_strangers_in_than_asked() -> None:
 
 
 def test_a_rate_that_cannot_be_measured_is_refused() -> None:
-    with pytest.raises(BadInput, match="more pictures"):
+    with pytest.raises(BadInput, match="more images"):
         stranger_distances("hamming", codes(30), groups(30)).threshold(1e-6)
 
 

@@ -1,4 +1,4 @@
-"""Small pictures to show: upright, over white, without metadata, from the one decoding."""
+"""Small images to show: upright, over white, without metadata, from the one decoding."""
 
 import io
 
@@ -10,7 +10,7 @@ from lookalike.errors import ImageRejected
 from lookalike.imaging import DecodePool, Source, decode, make_thumbnail, prepare
 from lookalike.imaging.thumbnails import SIDE
 from lookalike.types import InputSpec, Prepared
-from tests.pictures import drawn, encoded
+from tests.drawn_images import drawn, encoded
 
 INPUT = InputSpec(32, 32, mode="L", resample="lanczos", oversample=3.0)
 
@@ -84,8 +84,8 @@ def test_it_comes_from_the_worker() -> None:
         assert (one.thumbnail is None) == bool(at % 2)
 
 
-def test_the_smallest_picture_and_none() -> None:
+def test_the_smallest_image_and_none() -> None:
     assert opened(make_thumbnail(encoded(drawn(5, (1, 1))))).size == (1, 1)
     assert decode(make_thumbnail(encoded(drawn(6, (900, 1))))).width == SIDE
     with pytest.raises(ImageRejected):
-        make_thumbnail(b"no picture")
+        make_thumbnail(b"no image")

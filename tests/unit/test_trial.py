@@ -8,16 +8,16 @@ from lookalike.cli import trial
 from lookalike.cli.trial import SHOWN_EDITS
 from lookalike.evaluation.edits import EDITS
 from tests.command import lookalike
-from tests.pictures import drawn
+from tests.drawn_images import drawn
 
 CHOSEN = 5
-"""Pictures of which copies are made: fewer than a person sees, for a network looks at ten copies of each, twice."""
+"""Images of which copies are made: fewer than a person sees, for a network looks at ten copies of each, twice."""
 
 
 def test_the_sample_is_found_by_both_generations(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LOOKALIKE_CACHE", str(cache))
-    monkeypatch.setattr(trial, "PICTURES", CHOSEN)
+    monkeypatch.setattr(trial, "IMAGES", CHOSEN)
     ran = lookalike("try")
     assert ran.code == 0, ran.err
     together = {
@@ -54,4 +54,4 @@ def test_an_empty_folder_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert lookalike("init", "--pipelines", "phash").code == 0
     ran = lookalike("try", tmp_path / "photos")
     assert ran.code == 4
-    assert "no picture to search for" in ran.text
+    assert "no image to search for" in ran.text

@@ -25,7 +25,7 @@ from lookalike.server.middleware.authentication import Access
 from lookalike.server.middleware.origin_check import Hosts
 from lookalike.server.slow_clients import UVICORN, PatientProtocol
 from lookalike.server.url_fetch.fetcher import Fetcher
-from tests.pictures import drawn, encoded
+from tests.drawn_images import drawn, encoded
 
 JPEG = {"Content-Type": "image/jpeg"}
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -54,12 +54,12 @@ def serving(
 
 
 def at(key: str) -> str:
-    """The path of a picture."""
+    """The path of an image."""
     return f"/v1/images/{quote(key, safe='')}"
 
 
 def put(client: TestClient, key: str, seed: int, **attributes: Any) -> Response:
-    """Put a drawn picture."""
+    """Put a drawn image."""
     params = {"attributes": json.dumps(attributes)} if attributes else {}
     answer = client.put(at(key), content=encoded(drawn(seed)), params=params)
     assert answer.status_code in (200, 201), answer.text

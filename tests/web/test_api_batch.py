@@ -1,4 +1,4 @@
-"""Many pictures in one request, duplicates among them, and jobs."""
+"""Many images in one request, duplicates among them, and jobs."""
 
 import base64
 import json
@@ -16,7 +16,7 @@ from lookalike.server import job_runner
 from lookalike.server.app_state import ServeSettings
 from lookalike.server.routes import bulk_upload
 from lookalike.server.url_fetch.fetcher import Fetcher, parse_networks
-from tests.pictures import drawn, encoded
+from tests.drawn_images import drawn, encoded
 from tests.web.api import NDJSON, at, lines, problem, put, serving
 
 
@@ -34,7 +34,7 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
 def test_a_form_of_files(client: TestClient) -> None:
     files: list[tuple[str, Any]] = [("attributes", (None, '{"album": "Alps"}'))]
     files += [("file", (f"photos/{n}.png", encoded(drawn(n)))) for n in range(100)]
-    files += [("file", ("notes.txt", b"no picture"))]
+    files += [("file", ("notes.txt", b"no image"))]
     told = lines(client.post("/v1/images:batch", files=files))
     assert [one["key"] for one in told[:2]] == ["photos/0.png", "photos/1.png"]
     assert [one["outcome"] for one in told].count("added") == 100
@@ -64,11 +64,11 @@ def test_what_came_before_an_error_is_kept_and_told(client: TestClient) -> None:
 
 
 def test_a_batch_has_an_end(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk_upload, "MOST_PICTURES", 2)
+    monkeypatch.setattr(bulk_upload, "MOST_IMAGES", 2)
     body = b"".join(line(str(n), n) for n in range(3))
     told = lines(client.post("/v1/images:batch", content=body, headers=NDJSON))
     assert [one.get("key") for one in told] == ["0", "1", None]
-    assert "at most 2 pictures" in told[2]["error"]["detail"]
+    assert "at most 2 images" in told[2]["error"]["detail"]
 
 
 def test_other_types_and_empty_bodies(client: TestClient) -> None:
@@ -124,7 +124,7 @@ def test_jobs_to_find_copies_repair_and_delete(client: TestClient) -> None:
     told = ended(client, found.json())
     assert told["state"] == "done"
     assert told["result"] == {"clusters": [["a0", "a3"]]}
-    assert told["progress"] == {"done": 1, "total": None, "counts": {"clusters": 1, "pictures": 2}}
+    assert told["progress"] == {"done": 1, "total": None, "counts": {"clusters": 1, "images": 2}}
     told = ended(client, client.post("/v1/jobs", json={"kind": "repair"}).json())
     assert told["progress"]["counts"] == {"phash": 4}
     told = ended(client, client.post("/v1/jobs", json={"kind": "delete", "filter": {"n": {"gte": 2}}}).json())
@@ -166,7 +166,7 @@ def test_importing_files_only_from_below_the_named_folder(tmp_path: Path) -> Non
         (folder / "deep").mkdir(parents=True)
         for n in range(3):
             (folder / "deep" / f"{n}.png").write_bytes(encoded(drawn(n)))
-    (inside / "bad.png").write_bytes(b"no picture")
+    (inside / "bad.png").write_bytes(b"no image")
     with serving(tmp_path / "g", ServeSettings(import_from=(inside,))) as (client, _):
         for wrong in (outside, inside / ".." / "outside", tmp_path):
             answer = client.post("/v1/jobs", json={"kind": "import", "paths": [str(wrong)]})
@@ -193,19 +193,19 @@ def test_a_job_is_left_to_the_process_that_may_write(tmp_path: Path, monkeypatch
             job = reader.post("/v1/jobs", json={"kind": "import", "paths": [str(photos)]}).json()
             time.sleep(1.0)
             assert reader.get(f"/v1/jobs/{job['id']}").json()["state"] in ("queued", "running")
-            assert reader.get("/v1/status").json()["pictures"] == 1
+            assert reader.get("/v1/status").json()["images"] == 1
     with serving(tmp_path / "g", may) as (client, _):
         assert ended(client, job)["progress"]["counts"] == {"added": 1}
 
 
-class _Pictures(BaseHTTPRequestHandler):
-    """Gives a drawn picture by number, slowly where asked for."""
+class _Images(BaseHTTPRequestHandler):
+    """Gives a drawn image by number, slowly where asked for."""
 
     def do_GET(self) -> None:
         name = self.path.strip("/")
         if name.startswith("slow"):
             time.sleep(0.3)
-        data = encoded(drawn(int(name.strip("slow")))) if name.strip("slow").isdecimal() else b"no picture"
+        data = encoded(drawn(int(name.strip("slow")))) if name.strip("slow").isdecimal() else b"no image"
         self.send_response(200)
         self.send_header("Content-Type", "image/png")
         self.send_header("Content-Length", str(len(data)))
@@ -217,8 +217,8 @@ class _Pictures(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def pictures() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Pictures)
+def images() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Images)
     thread = Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -227,22 +227,22 @@ def pictures() -> Iterator[str]:
     server.server_close()
 
 
-def test_pictures_by_url(tmp_path: Path, pictures: str) -> None:
-    port = int(pictures.rpartition(":")[2])
+def test_images_by_url(tmp_path: Path, images: str) -> None:
+    port = int(images.rpartition(":")[2])
     fetcher = Fetcher(allow=parse_networks(["127.0.0.0/8"]), ports=[port])
     with serving(tmp_path / "g", fetcher=fetcher) as (client, _):
-        assert client.put(at("one"), json={"image": {"url": f"{pictures}/1"}}).status_code == 201
-        hits = client.post("/v1/search", json={"image": {"url": f"{pictures}/1"}}).json()["hits"]
+        assert client.put(at("one"), json={"image": {"url": f"{images}/1"}}).status_code == 201
+        hits = client.post("/v1/search", json={"image": {"url": f"{images}/1"}}).json()["hits"]
         assert (hits[0]["key"], hits[0]["evidence"]) == ("one", "exact")
-        body = [json.dumps({"key": f"u{n}", "image": {"url": f"{pictures}/{n}"}}) for n in ("2", "x")]
+        body = [json.dumps({"key": f"u{n}", "image": {"url": f"{images}/{n}"}}) for n in ("2", "x")]
         told = lines(client.post("/v1/images:batch", content="\n".join(body).encode(), headers=NDJSON))
         assert {one["key"]: one["outcome"] for one in told} == {"u2": "added", "ux": "rejected"}
-        urls = [f"{pictures}/{n}" for n in range(5)] + [f"{pictures}/x"]
+        urls = [f"{images}/{n}" for n in range(5)] + [f"{images}/x"]
         told = ended(client, client.post("/v1/jobs", json={"kind": "import", "urls": urls}).json())
         assert told["progress"]["done"] == told["progress"]["total"] == 6
         assert told["progress"]["counts"]["rejected"] == 1
         assert client.get(at(urls[3])).status_code == 200
-        slow = [f"{pictures}/slow{n}" for n in range(200)]
+        slow = [f"{images}/slow{n}" for n in range(200)]
         job = client.post("/v1/jobs", json={"kind": "import", "urls": slow}).json()
         time.sleep(1.0)
         assert client.post(f"/v1/jobs/{job['id']}:cancel").json()["state"] == "cancelled"
@@ -251,6 +251,6 @@ def test_pictures_by_url(tmp_path: Path, pictures: str) -> None:
         assert client.get(f"/v1/jobs/{job['id']}").json()["state"] == "cancelled"
 
 
-def test_urls_into_private_networks_are_refused(client: TestClient, pictures: str) -> None:
-    problem(client.put(at("x"), json={"image": {"url": f"{pictures}/1"}}), 400, "bad-input")
+def test_urls_into_private_networks_are_refused(client: TestClient, images: str) -> None:
+    problem(client.put(at("x"), json={"image": {"url": f"{images}/1"}}), 400, "bad-input")
     problem(client.post("/v1/search", json={"image": {"url": "file:///etc/passwd"}}), 400, "bad-input")

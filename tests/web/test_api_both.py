@@ -1,4 +1,4 @@
-"""Both generations over HTTP: many at once, whose pictures the network takes together."""
+"""Both generations over HTTP: many at once, whose images the network takes together."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from lookalike.config import Settings
 from lookalike.factory import open_gallery
-from tests.pictures import drawn, encoded
+from tests.drawn_images import drawn, encoded
 from tests.web.api import application, put
 
 

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from tests.conftest import absent
-from tests.pictures import drawn, encoded
+from tests.drawn_images import drawn, encoded
 from tests.web.api import live
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"

@@ -1,4 +1,4 @@
-"""Pictures over HTTP: put in every form, got, changed on condition, listed, deleted."""
+"""Images over HTTP: put in every form, got, changed on condition, listed, deleted."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lookalike.imaging import Limits
-from tests.pictures import drawn, encoded
+from tests.drawn_images import drawn, encoded
 from tests.web.api import JPEG, at, problem, put, serving
 
 
@@ -93,7 +93,7 @@ def test_keys_that_cannot_be_put(client: TestClient) -> None:
     problem(client.put("/v1/images/a%00b", content=encoded(drawn(1))), 400, "bad-input")
 
 
-def test_what_is_no_picture(tenant: TestClient) -> None:
+def test_what_is_no_image(tenant: TestClient) -> None:
     for data, reason in ((b"hello", "not_an_image"), (encoded(drawn(1), "JPEG")[:200], "truncated"), (b"", "empty")):
         told = problem(tenant.put(at("x"), content=data), 422, "image-rejected")
         assert told["reason"] == reason

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from lookalike.errors import Damaged, Unavailable
 from lookalike.gallery import SearchService
 from lookalike.server.logs import JsonLines
-from tests.pictures import drawn, encoded
+from tests.drawn_images import drawn, encoded
 from tests.web.api import at, problem, put, serving
 
 SECRET = "password=hunter2"
@@ -76,13 +76,13 @@ def test_status(client: TestClient) -> None:
     put(client, "a", 1)
     client.app.state.context._status = None  # type: ignore[attr-defined]
     told = client.get("/v1/status").json()
-    assert told["pictures"] == 1
+    assert told["images"] == 1
     assert told["tenant"] == "default"
     [pipeline] = told["pipelines"]
     assert (pipeline["name"], pipeline["metric"], pipeline["rows"]) == ("phash", "hamming", 1)
     assert told["limits"]["max_results"] == 10_000
     assert {"search", "jobs", "duplicates"} <= set(told["features"])
-    assert client.get("/v1/status", headers={"X-Tenant": "nobody"}).json()["pictures"] == 0
+    assert client.get("/v1/status", headers={"X-Tenant": "nobody"}).json()["images"] == 0
 
 
 def test_metrics(client: TestClient) -> None:
@@ -95,12 +95,12 @@ def test_metrics(client: TestClient) -> None:
     told = metric(client, "lookalike_rejected_total", reason="truncated")
     client.post("/v1/images:batch", files=[("file", ("t.jpg", encoded(drawn(5), "JPEG")[:300]))])
     assert metric(client, "lookalike_rejected_total", reason="truncated") == told + 1
-    assert metric(client, "lookalike_pictures_written_total", outcome="rejected") >= 1
+    assert metric(client, "lookalike_images_written_total", outcome="rejected") >= 1
     assert metric(client, "lookalike_requests_total", status="422", **route) == before + 1
     assert metric(client, "lookalike_rejected_total", reason="not_an_image") >= 1
     assert metric(client, "lookalike_request_seconds_count", **route) >= 2
     assert metric(client, "lookalike_stage_seconds_count", stage="phash") >= 1
-    assert metric(client, "lookalike_pictures") >= 1
+    assert metric(client, "lookalike_images") >= 1
     assert metric(client, "lookalike_index_rows", pipeline="phash") >= 1
     assert metric(client, "lookalike_index_lag", pipeline="phash") >= 0
     assert metric(client, "lookalike_waiting") == 0

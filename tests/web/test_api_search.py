@@ -12,17 +12,17 @@ from httpx import Response
 from PIL import Image, ImageOps
 
 from lookalike.gallery import MAX_RESULTS
-from tests.pictures import drawn, encoded
+from tests.drawn_images import drawn, encoded
 from tests.web.api import JPEG, at, problem, put, serving
 
-PICTURES = 40
+IMAGES = 40
 COPY = encoded(drawn(7), "JPEG", quality=70)
 
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     with serving(tmp_path_factory.mktemp("gallery") / "g") as (client, _):
-        for n in range(PICTURES):
+        for n in range(IMAGES):
             put(client, f"{n:02}.png", n, n=n, odd=bool(n % 2))
         yield client
 
@@ -53,11 +53,11 @@ def test_every_form_of_query_finds_the_same(client: TestClient) -> None:
     told = answers[0].json()
     assert told["exact_within"] == {"phash": 1.0}
     assert told["failed"] == {}
-    assert told["sequence"] >= PICTURES
+    assert told["sequence"] >= IMAGES
     assert set(told["took_ms"]) >= {"decode", "phash", "merge"}
 
 
-def test_by_the_key_of_a_stored_picture(client: TestClient) -> None:
+def test_by_the_key_of_a_stored_image(client: TestClient) -> None:
     answer = client.post("/v1/search", json={"image": {"key": "07.png"}, "k": 1})
     assert answer.json()["hits"][0] | {"attributes": 0, "thumbnail": 0} == {
         "key": "07.png",
@@ -74,7 +74,7 @@ def test_by_the_key_of_a_stored_picture(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("how", ["bytes", "form", "json", "key"])
-def test_the_query_picture_comes_back_small_where_it_is_asked_for(client: TestClient, how: str) -> None:
+def test_the_query_image_comes_back_small_where_it_is_asked_for(client: TestClient, how: str) -> None:
     data = encoded(drawn(5, (900, 600)), "PNG")
     ways = {
         "bytes": {"content": data, "params": {"preview": 300}},
@@ -116,7 +116,7 @@ def test_orientations(client: TestClient) -> None:
 
 def test_pages_and_cursors_give_everything_once(client: TestClient) -> None:
     whole = found(client.post("/v1/search", content=COPY, params={"k": 100}))
-    assert len(whole) == PICTURES
+    assert len(whole) == IMAGES
     pages: list[str] = []
     for page in range(1, 6):
         answer = client.post("/v1/search", content=COPY, params={"k": 9, "page": page})
@@ -147,7 +147,7 @@ def test_a_cursor_shows_nothing_twice_and_leaves_nothing_out_while_others_write(
     count = 0
 
     def write() -> None:
-        """Put pictures before and behind the place of the cursor, move one, change one, and take one away."""
+        """Put images before and behind the place of the cursor, move one, change one, and take one away."""
         nonlocal count
         count += 1
         client.put(at(f"new {count}"), content=encoded(drawn(7), "JPEG", quality=60 + count))  # before it
@@ -241,7 +241,7 @@ def test_compare(client: TestClient) -> None:
     problem(client.post("/v1/compare", content=one, headers=JPEG), 415, "bad-input")
 
 
-def test_queries_that_are_no_pictures(client: TestClient) -> None:
+def test_queries_that_are_no_images(client: TestClient) -> None:
     problem(client.post("/v1/search", content=b"text"), 422, "image-rejected")
     problem(client.post("/v1/search", json={"k": 3}), 400, "bad-input")
     problem(client.post("/v1/search", files={"k": (None, "3")}), 400, "bad-input")

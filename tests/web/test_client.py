@@ -1,4 +1,4 @@
-"""The client against a real service: keys and tenants, many pictures, limits, and whatever a key may be called."""
+"""The client against a real service: keys and tenants, many images, limits, and whatever a key may be called."""
 
 import json
 import threading
@@ -16,7 +16,7 @@ from lookalike.errors import AccessDenied, BadInput, BadSetting, Conflict, Image
 from lookalike.gallery import SearchService, Stored
 from lookalike.imaging import Limits
 from lookalike.types import Answer, Item
-from tests.pictures import drawn, encoded
+from tests.drawn_images import drawn, encoded
 from tests.served import served
 
 KEYS = [
@@ -71,11 +71,11 @@ def test_a_key_may_be_anything(client: Client) -> None:
             client.get(bad)
 
 
-def test_more_pictures_than_a_request_takes(client: Client, tmp_path: Path) -> None:
+def test_more_images_than_a_request_takes(client: Client, tmp_path: Path) -> None:
     data = [encoded(drawn(seed, (24, 18))) for seed in range(150)]
     for seed, some in enumerate(data):
         (tmp_path / f"{seed:03}.png").write_bytes(some)
-    (tmp_path / "070 broken.jpg").write_bytes(b"no picture")
+    (tmp_path / "070 broken.jpg").write_bytes(b"no image")
     (tmp_path / "071 gone.jpg").symlink_to(tmp_path / "nowhere")
     outcomes = {outcome.key: outcome for outcome in client.add_iter(tmp_path, attributes={"ü": [1, "x"]})}
     kinds = [outcome.outcome for outcome in outcomes.values()]
@@ -105,7 +105,7 @@ def test_items_are_read_when_they_are_sent(client: Client) -> None:
     assert asked <= 3 * 64
 
 
-def test_of_one_key_the_later_picture_stays(client: Client) -> None:
+def test_of_one_key_the_later_image_stays(client: Client) -> None:
     items = [Item(str(number % 40), encoded(drawn(number, (24, 18)))) for number in range(400)]
     assert len(client.add(items)) == 400
     last = {item.key: item.source for item in items}
@@ -139,7 +139,7 @@ def test_conditions(client: Client) -> None:
 
 def test_queries_in_their_order_from_several_threads(client: Client, tmp_path: Path) -> None:
     client.add([Item(str(seed), encoded(drawn(seed))) for seed in range(8)])
-    queries = [Stored("3"), encoded(drawn(5)), b"no picture", tmp_path / "none.png", Stored("none"), Stored("7")] * 3
+    queries = [Stored("3"), encoded(drawn(5)), b"no image", tmp_path / "none.png", Stored("none"), Stored("7")] * 3
     told: list[list[str]] = []
 
     def ask() -> None:
@@ -161,7 +161,7 @@ def test_queries_in_their_order_from_several_threads(client: Client, tmp_path: P
 
 
 def test_a_service_with_smaller_limits(tmp_path: Path) -> None:
-    """One picture of too many bytes rejects that one, not those that were sent with it."""
+    """One image of too many bytes rejects that one, not those that were sent with it."""
     noise = np.random.default_rng(0).integers(0, 256, (800, 800, 3), dtype=np.uint8)
     items = [Item(str(seed), encoded(drawn(seed))) for seed in range(5)]
     items[2] = Item("2", encoded(Image.fromarray(noise)))
@@ -197,8 +197,8 @@ def test_keys_say_who_may_do_what(tmp_path: Path) -> None:
             assert [record.tenant for record in boss.ls(tenant="ann")] == ["ann"]
             assert [hit.key for hit in boss.search(encoded(drawn(1)), tenant=None).hits] == ["a"]
             assert boss.repair().rebuilt == {"phash": 1}
-            assert ann.status().pictures == 1
-            assert boss.status().pictures == 0
+            assert ann.status().images == 1
+            assert boss.status().images == 0
 
 
 def test_the_library_names_it() -> None:

@@ -54,12 +54,12 @@ def test_two_hosts_are_none(client: TestClient) -> None:
 
 def test_names_that_are_allowed(catalog: Catalog) -> None:
     catalog.create_key("read")
-    named = client_of(catalog, hosts=Hosts("127.0.0.1", ["Pictures.test"]))
-    assert get(named, "/", Host="pictures.TEST:443") == 200
+    named = client_of(catalog, hosts=Hosts("127.0.0.1", ["Images.test"]))
+    assert get(named, "/", Host="images.TEST:443") == 200
     assert get(named, "/", Host="other.test") == 403
     anywhere = client_of(catalog, hosts=Hosts("0.0.0.0"))  # keys are required there, and it may have any name
     assert get(anywhere, "/", Host="other.test") == 200
-    narrowed = client_of(catalog, hosts=Hosts("0.0.0.0", ["pictures.test"]))
+    narrowed = client_of(catalog, hosts=Hosts("0.0.0.0", ["images.test"]))
     assert get(narrowed, "/", Host="other.test") == 403
     assert get(narrowed, "/", Host="localhost") == 200
     refused = named.get("/", headers={"Host": "other.test"}).json()
@@ -84,7 +84,7 @@ def fetched(site: str, mode: str, dest: str) -> dict[str, str]:
         # a person types the address, or follows a link to the page
         ("GET", "/v1/who", fetched("none", "navigate", "document"), 200),
         ("GET", "/", fetched("cross-site", "navigate", "document"), 200),
-        # another site: pictures, scripts, frames, forms, fetch
+        # another site: images, scripts, frames, forms, fetch
         (
             "GET",
             "/v1/who",
@@ -132,10 +132,10 @@ def test_who_may_drive_the_server(
 
 def test_a_proxy_with_tls_keeps_the_origin(catalog: Catalog) -> None:
     _, token = catalog.create_key("write")
-    client = client_of(catalog, hosts=Hosts("127.0.0.1", ["pictures.test"]))
-    headers = {"Host": "pictures.test", "Origin": "https://pictures.test", "Authorization": f"Bearer {token}"}
+    client = client_of(catalog, hosts=Hosts("127.0.0.1", ["images.test"]))
+    headers = {"Host": "images.test", "Origin": "https://images.test", "Authorization": f"Bearer {token}"}
     assert client.post("/v1/echo", headers=headers).status_code == 200
-    assert client.post("/v1/echo", headers=headers | {"Origin": "https://pictures.test:444"}).status_code == 403
+    assert client.post("/v1/echo", headers=headers | {"Origin": "https://images.test:444"}).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_no_websockets(client: TestClient) -> None:
 def test_loopback_needs_no_keys(host: str | None) -> None:
     check_binding(host, [], keys=False)
     assert may_be_keyless(host, [])
-    assert not may_be_keyless(host, ["pictures.test"])  # there is a proxy before it
+    assert not may_be_keyless(host, ["images.test"])  # there is a proxy before it
 
 
 @pytest.mark.parametrize(
@@ -175,9 +175,9 @@ def test_loopback_needs_no_keys(host: str | None) -> None:
         ("0.0.0.0", []),
         ("::", []),
         ("192.168.0.7", []),
-        ("pictures.test", []),
+        ("images.test", []),
         ("", []),
-        ("127.0.0.1", ["pictures.test"]),
+        ("127.0.0.1", ["images.test"]),
     ],
 )
 def test_beyond_loopback_keys_come_first(host: str, names: list[str]) -> None:

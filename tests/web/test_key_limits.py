@@ -9,8 +9,8 @@ import pytest
 
 from lookalike.catalog.api_keys import KeyLimits
 from lookalike.server.url_fetch.fetcher import Fetcher, parse_networks
-from tests.failure.hostile import PUBLIC, picture, serving
-from tests.pictures import drawn, encoded
+from tests.drawn_images import drawn, encoded
+from tests.failure.hostile import PUBLIC, image, serving
 from tests.web.worlds import World
 
 SMALL, LARGE = encoded(drawn(1, (40, 30))), encoded(drawn(1, (160, 120)))
@@ -20,7 +20,7 @@ PNG = {"Content-Type": "image/png"}
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder: Path = tmp_path_factory.mktemp("limits") / "gallery"
-    with serving(picture(LARGE)) as server:
+    with serving(image(LARGE)) as server:
         fetcher = Fetcher(allow=parse_networks([PUBLIC]), ports=[server.port])
         with World(folder, fetcher) as made:
             limits = KeyLimits(pixels=40 * 30, body_bytes=200_000)

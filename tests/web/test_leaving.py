@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from lookalike.gallery import SearchService
-from tests.pictures import drawn, encoded
+from tests.drawn_images import drawn, encoded
 from tests.web.api import live
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.pictures import drawn, encoded
+from tests.drawn_images import drawn, encoded
 from tests.web.api import at, lines, live
 
 THREADS = 12
@@ -24,7 +24,7 @@ class Owner:
         self._client = httpx.Client(base_url=url, timeout=120)
 
     def work(self) -> dict[str, int]:
-        """Do this and that, checking each answer; gives the number of the picture under each key."""
+        """Do this and that, checking each answer; gives the number of the image under each key."""
         acts = (self.put, self.put, self.batch, self.search, self.patch, self.delete, self.listed)
         with self._client:
             for _ in range(ROUNDS):

@@ -13,13 +13,13 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS
 
-from tests.pictures import drawn, encoded
+from tests.drawn_images import drawn, encoded
 from tests.web.api import live
 
 EXAMPLES = int(os.environ.get("LOOKALIKE_SCHEMA_EXAMPLES", "10"))
 """Generated requests for each operation; more by the environment."""
 UNFIT = (
-    "positive_data_acceptance",  # random bytes are no picture, random text is no key, cursor or filter
+    "positive_data_acceptance",  # random bytes are no image, random text is no key, cursor or filter
     "unsupported_method",  # asked for in test_api_operations
     "ignored_auth",  # without keys there is none to ignore; test_access has them
 )

@@ -16,7 +16,7 @@ import pytest
 
 from lookalike.factory import open_gallery
 from tests.command import PROGRAM, lookalike
-from tests.pictures import drawn, encoded
+from tests.drawn_images import drawn, encoded
 from tests.web.api import at
 
 PATIENCE = 90.0
@@ -76,7 +76,7 @@ def ready(served: Served) -> str:
 class Writers:
     """Threads that put, search and delete until told to stop, or the server is gone.
 
-    `acknowledged` are the pictures whose putting was answered with success, by key; `deleting` those whose deletion
+    `acknowledged` are the images whose putting was answered with success, by key; `deleting` those whose deletion
     was asked for, `deleted` those for which it was acknowledged.
     """
 
@@ -105,7 +105,7 @@ class Writers:
                         self.deleted.add(gone)
 
     def wait_for(self, acknowledged: int) -> None:
-        """Wait until so many pictures were acknowledged."""
+        """Wait until so many images were acknowledged."""
         until = time.monotonic() + PATIENCE
         while len(self.acknowledged) < acknowledged:
             assert time.monotonic() < until

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from tests.command import lookalike
+from tests.drawn_images import drawn, encoded
 from tests.engines import postgresql
-from tests.pictures import drawn, encoded
 from tests.web.api import at
 from tests.web.test_serve import PATIENCE, Served, process, ready
 
@@ -32,8 +32,8 @@ def servers(tmp_path: Path) -> Iterator[tuple[Served, Served]]:
 
 
 def put(server: Served, key: str, n: int) -> httpx.Response:
-    picture = encoded(drawn(n, (64, 48)))
-    return httpx.put(server.url + at(key), content=picture, headers=BYTES, timeout=PATIENCE)
+    image = encoded(drawn(n, (64, 48)))
+    return httpx.put(server.url + at(key), content=image, headers=BYTES, timeout=PATIENCE)
 
 
 def test_each_sees_what_the_other_was_told(servers: tuple[Served, Served]) -> None:
@@ -41,13 +41,13 @@ def test_each_sees_what_the_other_was_told(servers: tuple[Served, Served]) -> No
     answer = put(one, "a", 1)
     assert answer.status_code == 201
     asked = {"min_sequence": answer.json()["sequence"]}
-    picture = encoded(drawn(1, (64, 48)))
-    found = httpx.post(f"{two.url}/v1/search", content=picture, headers=BYTES, params=asked, timeout=PATIENCE).json()
+    image = encoded(drawn(1, (64, 48)))
+    found = httpx.post(f"{two.url}/v1/search", content=image, headers=BYTES, params=asked, timeout=PATIENCE).json()
     assert [(hit["key"], hit["evidence"]) for hit in found["hits"]] == [("a", "exact")]
     etag = httpx.get(two.url + at("a")).headers["etag"]
     assert httpx.delete(two.url + at("a"), headers={"If-Match": etag}, timeout=PATIENCE).status_code == 204
     assert httpx.get(one.url + at("a")).status_code == 404
-    again = httpx.post(f"{one.url}/v1/search", content=picture, headers=BYTES, timeout=PATIENCE).json()
+    again = httpx.post(f"{one.url}/v1/search", content=image, headers=BYTES, timeout=PATIENCE).json()
     assert again["hits"] == []
 
 
@@ -63,7 +63,7 @@ def test_a_job_given_to_one_is_seen_by_the_other(servers: tuple[Served, Served])
 
 
 def test_one_dies_while_both_are_written_to(servers: tuple[Served, Served]) -> None:
-    """Whatever either acknowledged is found in the one that is left; it goes on taking pictures."""
+    """Whatever either acknowledged is found in the one that is left; it goes on taking images."""
     one, two = servers
 
     def write(n: int) -> tuple[str, bool]:
@@ -84,7 +84,7 @@ def test_one_dies_while_both_are_written_to(servers: tuple[Served, Served]) -> N
     listed = httpx.get(f"{two.url}/v1/images", params={"limit": PUTS + 1}, timeout=PATIENCE).json()["images"]
     assert set(acknowledged) <= {image["key"] for image in listed}
     for key in acknowledged:
-        picture = encoded(drawn(int(key[1:]), (64, 48)))
-        hits = httpx.post(f"{two.url}/v1/search", content=picture, headers=BYTES, timeout=PATIENCE).json()["hits"]
+        image = encoded(drawn(int(key[1:]), (64, 48)))
+        hits = httpx.post(f"{two.url}/v1/search", content=image, headers=BYTES, timeout=PATIENCE).json()["hits"]
         assert (hits[0]["key"], hits[0]["evidence"]) == (key, "exact")
-    print(f"one of two servers killed: {len(acknowledged)} of {PUTS} pictures acknowledged, none lost")
+    print(f"one of two servers killed: {len(acknowledged)} of {PUTS} images acknowledged, none lost")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.web.worlds import KEYS, PICTURES, TENANTS, Step, World, path_of, seen
+from tests.web.worlds import IMAGES, KEYS, TENANTS, Step, World, path_of, seen
 
 Doing = Callable[[World, Step], list[httpx.Response]]
 DOINGS: dict[str, Doing] = {}
@@ -34,8 +34,8 @@ def key_of(step: Step) -> str:
     return str(step.pick(0, KEYS))
 
 
-def picture_of(step: Step, place: int = 1) -> bytes:
-    return bytes(step.pick(place, PICTURES))
+def image_of(step: Step, place: int = 1) -> bytes:
+    return bytes(step.pick(place, IMAGES))
 
 
 @doing("PUT /v1/images/{key}")
@@ -43,13 +43,13 @@ def put(world: World, step: Step) -> list[httpx.Response]:
     attributes = f'{{"n": {step.numbers[2] % 3}}}'
     headers = step.pick(3, ({}, {"If-None-Match": "*"}, {"If-Match": '"1"'}))
     path = path_of(key_of(step))
-    given = {"content": picture_of(step), "params": {"attributes": attributes}}
+    given = {"content": image_of(step), "params": {"attributes": attributes}}
     return [world.send(step.who, "PUT", path, headers={**headers, "Content-Type": "image/png"}, **given)]
 
 
 @doing("POST /v1/images:batch")
 def batch(world: World, step: Step) -> list[httpx.Response]:
-    files = [("file", (key, picture_of(step, n % 3))) for n, key in enumerate(KEYS[: 1 + step.numbers[3] % 3])]
+    files = [("file", (key, image_of(step, n % 3))) for n, key in enumerate(KEYS[: 1 + step.numbers[3] % 3])]
     return [world.send(step.who, "POST", "/v1/images:batch", files=files)]
 
 
@@ -102,14 +102,14 @@ def search(world: World, step: Step) -> list[httpx.Response]:
         if answers[0].status_code == 200 and (cursor := answers[0].json()["next"]):
             answers.append(world.send(step.who, "POST", "/v1/search", json={**source, **options, "cursor": cursor}))
         return answers
-    files = {"file": ("query", picture_of(step))}
+    files = {"file": ("query", image_of(step))}
     return [world.send(step.who, "POST", "/v1/search", files=files, data={"k": str(options["k"])})]
 
 
 @doing("POST /v1/compare")
 def compare(world: World, step: Step) -> list[httpx.Response]:
     wanted = {"a": {"key": key_of(step)}, "b": {"key": step.pick(1, KEYS)}}
-    files = {"a": picture_of(step, 0), "b": picture_of(step, 1)}
+    files = {"a": image_of(step, 0), "b": image_of(step, 1)}
     return [
         world.send(step.who, "POST", "/v1/compare", json=wanted),
         world.send(step.who, "POST", "/v1/compare", files=files),
@@ -205,8 +205,8 @@ def test_others_change_nothing_that_one_sees(shared: World, alone: World, todo: 
 @pytest.fixture(scope="module")
 def world(folder: Path) -> Iterator[World]:
     with World(folder / "one") as made:
-        for key, picture in zip(KEYS, PICTURES, strict=False):
-            answer = made.send("bob", "PUT", path_of(key), content=picture, headers={"Content-Type": "image/png"})
+        for key, image in zip(KEYS, IMAGES, strict=False):
+            answer = made.send("bob", "PUT", path_of(key), content=image, headers={"Content-Type": "image/png"})
             assert answer.status_code == 201
         made.jobs["bob"] = made.send("bob", "POST", "/v1/jobs", json={"kind": "duplicates"}).json()["id"]
         made.finished("bob", made.jobs["bob"])
@@ -259,17 +259,17 @@ def _filled(value: Any, key: str) -> Any:
     return {name: _filled(member, key) for name, member in value.items()} if isinstance(value, dict) else value
 
 
-@pytest.mark.parametrize("picture", PICTURES[:4])
-def test_anothers_pictures_are_not_found(world: World, picture: bytes) -> None:
+@pytest.mark.parametrize("image", IMAGES[:4])
+def test_anothers_images_are_not_found(world: World, image: bytes) -> None:
     headers = {"Content-Type": "image/png"}
-    found = world.send("alice", "POST", "/v1/search", content=picture, headers=headers, params={"k": 100})
+    found = world.send("alice", "POST", "/v1/search", content=image, headers=headers, params={"k": 100})
     assert found.status_code == 200
     assert found.json()["hits"] == []
     assert not found.json()["more"]
-    theirs = world.send("bob", "POST", "/v1/search", content=picture, headers=headers, params={"k": 100})
+    theirs = world.send("bob", "POST", "/v1/search", content=image, headers=headers, params={"k": 100})
     assert len(theirs.json()["hits"]) >= 1
     all_of_them = world.send(
-        "root", "POST", "/v1/search", content=picture, headers=headers, params={"k": 100, "tenants": "all"}
+        "root", "POST", "/v1/search", content=image, headers=headers, params={"k": 100, "tenants": "all"}
     )
     assert {hit["tenant"] for hit in all_of_them.json()["hits"]} == {"bob"}
 
@@ -279,7 +279,7 @@ def test_admins_bound_to_a_tenant_stay_there(world: World) -> None:
     wanted = {"image": {"base64": "AAAA"}, "tenants": "all"}
     assert world.send(who, "POST", "/v1/search", json=wanted).status_code in (403, 422)
     assert world.send(who, "POST", "/v1/jobs", json={"kind": "repair"}).status_code == 403
-    assert world.send(who, "GET", "/metrics").status_code == 403  # it counts all tenants' pictures
+    assert world.send(who, "GET", "/metrics").status_code == 403  # it counts all tenants' images
     assert world.send(who, "GET", "/v1/images", headers={"X-Tenant": "bob"}).status_code == 403
     assert world.send("root", "GET", "/metrics").status_code == 200
     assert world.send("root", "GET", "/v1/images", headers={"X-Tenant": "bob"}).json()["total"] == 3

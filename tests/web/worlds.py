@@ -21,16 +21,16 @@ from lookalike.server.app_state import ServeSettings
 from lookalike.server.middleware.authentication import Access
 from lookalike.server.middleware.origin_check import Hosts
 from lookalike.server.url_fetch.fetcher import Fetcher
-from tests.pictures import drawn, encoded
+from tests.drawn_images import drawn, encoded
 
 TENANTS = ("alice", "bob")
 KEYS = ("a", "b/ü", "c d")
-PICTURES = (
+IMAGES = (
     encoded(drawn(1)),
     encoded(drawn(1), "JPEG", quality=60),
     encoded(drawn(1, (320, 240))),
     encoded(drawn(2)),
-    b"no picture",
+    b"no image",
 )
 GLOBAL = frozenset({"sequence", "behind", "saved_at"})
 """Members whose values follow all tenants' writes; docs/security.md says so."""
@@ -114,7 +114,7 @@ class Seen:
 
 
 def path_of(key: str) -> str:
-    """The path of a picture."""
+    """The path of an image."""
     return f"/v1/images/{quote(key, safe='')}"
 
 

@@ -1,4 +1,4 @@
-"""Capacity planning: what a gallery of so many pictures takes, by pure functions over measured constants."""
+"""Capacity planning: what a gallery of so many images takes, by pure functions over measured constants."""
 
 from lookalike.capacity.engine_choice import ENGINES
 from lookalike.capacity.measurements import Constant

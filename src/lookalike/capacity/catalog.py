@@ -1,4 +1,4 @@
-"""The catalog: records, digests, keys, features and small pictures, in the pages of SQLite and of PostgreSQL."""
+"""The catalog: records, digests, keys, features and small images, in the pages of SQLite and of PostgreSQL."""
 
 import math
 
@@ -20,14 +20,14 @@ def part(wish: Wish, parts: tuple[Part, ...]) -> CatalogPart:
         )
     sizes = SQLITE if database == "sqlite" else POSTGRESQL
     kept = () if wish.features == "engine" else wish.pipelines
-    features = wish.pictures * sum(sizes.feature(pipeline) for pipeline in kept)
-    thumbnails = wish.pictures * wish.thumbnails * sizes.blob(int(c.THUMBNAIL.value))
-    records = wish.pictures * sizes.record(wish)
+    features = wish.images * sum(sizes.feature(pipeline) for pipeline in kept)
+    thumbnails = wish.images * wish.thumbnails * sizes.blob(int(c.THUMBNAIL.value))
+    records = wish.images * sizes.record(wish)
     notes = []
     if wish.features == "engine":
         notes.append(
             "Catalog.release_features gives features up once every index has them: an index that is lost then comes "
-            "back from its engine's own backups, or by reading pictures again"
+            "back from its engine's own backups, or by reading images again"
         )
     elif features > c.TB and len(grown) == len(parts):
         notes.append(f"--features engine would save {features / c.TB:,.1f} TB, and what repair can do from the catalog")
@@ -45,8 +45,8 @@ def part(wish: Wish, parts: tuple[Part, ...]) -> CatalogPart:
 
 def _url(wish: Wish) -> str:
     options = []
-    if wish.pictures > c.PG_PARTITIONED.value:
-        wanted = 2 ** math.ceil(math.log2(wish.pictures / c.PG_PARTITION.value))
+    if wish.images > c.PG_PARTITIONED.value:
+        wanted = 2 ** math.ceil(math.log2(wish.images / c.PG_PARTITION.value))
         options.append(f"partitions={min(wanted, int(c.PG_PARTITIONS.value))}")
     if wish.features == "engine":
         options.append("features=engine")
@@ -55,9 +55,9 @@ def _url(wish: Wish) -> str:
 
 def _database(wish: Wish, grown: list[str]) -> tuple[Database, str]:
     if wish.catalog == "sqlite":
-        if wish.pictures > c.SQLITE_MOST.value:
+        if wish.images > c.SQLITE_MOST.value:
             raise BadSetting(
-                f"a catalog of {wish.pictures:,} pictures is more than one file should hold "
+                f"a catalog of {wish.images:,} images is more than one file should hold "
                 f"({c.SQLITE_MOST.value:,.0f}): choose --catalog postgresql"
             )
         return "sqlite", "as wished"
@@ -65,19 +65,19 @@ def _database(wish: Wish, grown: list[str]) -> tuple[Database, str]:
         return "postgresql", "as wished"
     if grown:
         return "postgresql", "several machines search and add"
-    if wish.pictures > c.SQLITE_MOST.value:
-        return "postgresql", f"more than {c.SQLITE_MOST.value:,.0f} pictures"
+    if wish.images > c.SQLITE_MOST.value:
+        return "postgresql", f"more than {c.SQLITE_MOST.value:,.0f} images"
     return "sqlite", "one machine is enough"
 
 
 class Sqlite:
     """Bytes in a file of pages of 4 KB: a row that does not fill them leaves the rest empty."""
 
-    used = (c.PICTURE, c.KEY_COPIES, c.TEXT_COPIES, c.HASH_RECORD, c.PAGE)
+    used = (c.IMAGE, c.KEY_COPIES, c.TEXT_COPIES, c.HASH_RECORD, c.PAGE)
 
     def record(self, wish: Wish) -> float:
-        """A picture without its features."""
-        return c.PICTURE.value + c.KEY_COPIES.value * wish.key + c.TEXT_COPIES.value * (wish.path + wish.attributes)
+        """An image without its features."""
+        return c.IMAGE.value + c.KEY_COPIES.value * wish.key + c.TEXT_COPIES.value * (wish.path + wish.attributes)
 
     def feature(self, pipeline: PipelineWish) -> float:
         """A feature as it is stored: hashes as they are, vectors at half precision."""
@@ -117,7 +117,7 @@ class Postgresql:
     )
 
     def record(self, wish: Wish) -> float:
-        """A picture without its features."""
+        """An image without its features."""
         texts = c.PG_TEXT.value * wish.path + c.PG_ATTRIBUTES.value * wish.attributes
         return c.PG_RECORD.value + c.PG_KEY_COPIES.value * wish.key + texts
 

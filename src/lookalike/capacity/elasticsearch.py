@@ -35,8 +35,8 @@ def part(pipeline: PipelineWish, wish: Wish, why: str) -> Part:
         raise BadSetting(f"elasticsearch holds hashes of 64 bits, and {pipeline.name} has none: choose milvus or hnsw")
     layout = _lay_out(wish)
     copies = 1 + layout.replicas
-    of_shard = wish.pictures / layout.shards
-    alone = _seconds(min(of_shard, c.ES_LEAD.value * wish.pictures / wish.tenants))
+    of_shard = wish.images / layout.shards
+    alone = _seconds(min(of_shard, c.ES_LEAD.value * wish.images / wish.tenants))
     asked = 1 if layout.by == "tenant" else layout.shards
     options = f"m=5&shards={layout.shards}&replicas={layout.replicas}&routing={layout.by}"
     return Part(
@@ -61,8 +61,8 @@ def part(pipeline: PipelineWish, wish: Wish, why: str) -> Part:
 def _lay_out(wish: Wish) -> Layout:
     replicas = 1 if wish.replicas is None else wish.replicas
     copies = 1 + replicas
-    disk = wish.pictures * (c.ES_DOCUMENT.value + c.ES_TEXT.value * wish.attributes)
-    shards = max(1, math.ceil(wish.pictures / c.ES_SHARD_ROWS.value), math.ceil(disk / c.ES_SHARD_BYTES.value))
+    disk = wish.images * (c.ES_DOCUMENT.value + c.ES_TEXT.value * wish.attributes)
+    shards = max(1, math.ceil(wish.images / c.ES_SHARD_ROWS.value), math.ceil(disk / c.ES_SHARD_BYTES.value))
     most = min(c.ES_HEAP.value, c.ES_HEAP_SHARE.value * wish.memory)
     heap = most if disk > c.GB else min(most, c.ES_SMALL_HEAP.value)
     quorum = int(c.ES_QUORUM.value) if replicas else 1
@@ -85,7 +85,7 @@ def _notes(layout: Layout) -> list[str]:
     notes = []
     if layout.by == "tenant" and layout.shards > 1:
         notes.append(
-            "a tenant's pictures lie in one shard, and a search asks that one: a huge tenant wants a gallery of its own"
+            "a tenant's images lie in one shard, and a search asks that one: a huge tenant wants a gallery of its own"
         )
     if layout.replicas == 0:
         notes.append("no replica: a node that dies takes its shards with it until repair has built them anew")
@@ -93,5 +93,5 @@ def _notes(layout: Layout) -> list[str]:
 
 
 def _seconds(rows: float) -> float:
-    """Seconds of one core for one search of a picture in one shard."""
+    """Seconds of one core for one search of an image in one shard."""
     return c.VIEWS.value * (c.ES_SEARCH.value + rows * c.ES_SEARCH_ROWS.value)

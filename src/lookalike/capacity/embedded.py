@@ -15,7 +15,7 @@ from lookalike.errors import BadSetting
 class Weight:
     """Bytes of an index of so many rows: on disk, in memory while searching, in memory while adding at the most.
 
-    `seconds` are those of one core for one search of a picture.
+    `seconds` are those of one core for one search of an image.
     """
 
     disk: float
@@ -104,7 +104,7 @@ def part(engine: str, pipeline: PipelineWish, wish: Wish, why: str) -> Part:
             f"{engine} is embedded: every process has its own copy, and there are no others; "
             f"leave out --replicas, or choose {'elasticsearch' if pipeline.metric == 'hamming' else 'milvus'}"
         )
-    weight = WEIGHTS[engine](wish.pictures, pipeline, wish)
+    weight = WEIGHTS[engine](wish.images, pipeline, wish)
     notes: tuple[str, ...] = ()
     if weight.adding > usable(wish):
         notes = (
@@ -141,7 +141,7 @@ def _settings(engine: str) -> dict[str, str | int | float]:
 
 
 def largest(engine: str, pipeline: PipelineWish, wish: Wish) -> int:
-    """How many pictures this engine holds on one machine as wished for, while they are being added."""
+    """How many images this engine holds on one machine as wished for, while they are being added."""
     low, high = 1, 2**31 if engine == "hnsw" else 2**32
     while low < high:
         middle = (low + high + 1) // 2

@@ -53,9 +53,9 @@ def leaving(pipeline: PipelineWish, index: Part, wish: Wish) -> Leaving | None:
 def _too_much(engine: str, pipeline: PipelineWish, wish: Wish) -> list[str]:
     """Why the embedded engine is not enough on machines as wished for; empty where it is."""
     limit = c.MIH_LIMIT if engine == "mih" else c.HNSW_LIMIT
-    if engine != "flat" and wish.pictures > limit.value:
+    if engine != "flat" and wish.images > limit.value:
         return [f"{engine} holds {limit.value:,.0f} rows at the most"]
-    weight = embedded.WEIGHTS[engine](wish.pictures, pipeline, wish)
+    weight = embedded.WEIGHTS[engine](wish.images, pipeline, wish)
     reasons = []
     if wish.machines > 1:
         reasons.append(f"{wish.machines:,} machines add, and each would hold all of {engine}")

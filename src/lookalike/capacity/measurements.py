@@ -123,9 +123,9 @@ MILVUS_SEARCH = Constant(
     "a search of HNSW", 0.88e-3, "core seconds a segment", ENGINES + ": 2,282/s, 100,000 rows, two cores"
 )
 GRAPH_BUILD = Constant("building hnsw", 1.06e-3, "core seconds a row", NUMBERS + ": 100,000 rows in 53 s, two cores")
-VIEWS = Constant("views of a hash", 8, "a search", "docs/architecture.md: turned and mirrored pictures")
+VIEWS = Constant("views of a hash", 8, "a search", "docs/architecture.md: turned and mirrored images")
 
-# Adding, and reading a query's picture.
+# Adding, and reading a query's image.
 READ = Constant(
     "reading, decoding, hashing, cataloguing", 2 / 1415, "core seconds", NUMBERS + ": 1,415/s, two cores, 75 kB"
 )
@@ -141,16 +141,16 @@ PROCESS = Constant("a process", 90 * MB, "bytes in memory", CHECKED + ", librari
 NETWORK = Constant("VGG16 in memory", 390 * MB, "bytes", CHECKED + ", fp32; bf16 260 MB")
 
 # The catalog.
-PICTURE = Constant("a record in SQLite", 185, "bytes", CHECKED + ", without key, path, attributes and features")
+IMAGE = Constant("a record in SQLite", 185, "bytes", CHECKED + ", without key, path, attributes and features")
 KEY_COPIES = Constant("a key", 1.95, "times", CHECKED + ": in the record and in the index of keys")
 TEXT_COPIES = Constant("a path, or attributes", 0.95, "times", CHECKED)
 HASH_RECORD = Constant("a hash in SQLite", 9, "bytes beside its own", CHECKED)
 PAGE = Constant("a page of SQLite", 4096, "bytes", "SQLite's default, kept by catalog/dialect.py")
-PG_PARTITIONED = Constant("pictures in one table", 1e9, "pictures", "catalog/layout.py: partitions beyond")
-PG_PARTITION = Constant("a partition", 100e6, "pictures", "our choice: vacuumed and indexed within an hour or so")
+PG_PARTITIONED = Constant("images in one table", 1e9, "images", "catalog/layout.py: partitions beyond")
+PG_PARTITION = Constant("a partition", 100e6, "images", "our choice: vacuumed and indexed within an hour or so")
 PG_PARTITIONS = Constant("partitions", 256, "at the most", "catalog/layout.py")
 SQLITE_MOST = Constant(
-    "pictures in one file", 100e6, "pictures", "our choice: 170 GB to copy, check and vacuum; one writer"
+    "images in one file", 100e6, "images", "our choice: 170 GB to copy, check and vacuum; one writer"
 )
 PG_RECORD = Constant("a record in PostgreSQL", 340, "bytes", CHECKED + ", without key, path, attributes and features")
 PG_KEY_COPIES = Constant("a key", 2.15, "times", CHECKED + ": in the record and in the index of keys")
@@ -161,5 +161,5 @@ PG_TUPLE = Constant("a row of features", 32, "bytes", "PostgreSQL, Database page
 PG_KEY = Constant("its place in the primary key", 23, "bytes", CHECKED)
 PG_PIECE = Constant("a piece of a long row", 1996, "bytes", "PostgreSQL, TOAST")
 THUMBNAIL = Constant(
-    "a small picture", 20 * KB, "bytes", "measured: imaging/thumbnail.py, 384 pixels: 18 to 23 kB on average"
+    "a small image", 20 * KB, "bytes", "measured: imaging/thumbnail.py, 384 pixels: 18 to 23 kB on average"
 )

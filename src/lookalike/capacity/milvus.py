@@ -49,12 +49,12 @@ def part(index_type: str | None, pipeline: PipelineWish, wish: Wish, why: str) -
     chosen = index_type or choose(pipeline, wish)
     copies = 2 if wish.replicas is None else 1 + wish.replicas
     layout = lay_out(pipeline, wish)
-    kind = KINDS[chosen](pipeline, min(layout.rows, wish.pictures))
-    raw = wish.pictures * (pipeline.raw + c.MILVUS_FIELDS.value + wish.attributes)
-    held = copies * rows_of(kind, wish.pictures, wish.attributes) / c.MILVUS_FULL.value
+    kind = KINDS[chosen](pipeline, min(layout.rows, wish.images))
+    raw = wish.images * (pipeline.raw + c.MILVUS_FIELDS.value + wish.attributes)
+    held = copies * rows_of(kind, wish.images, wish.attributes) / c.MILVUS_FULL.value
     nodes = max(copies, math.ceil(held / wish.memory))
     asked = max(1, math.ceil(layout.segments / layout.partitions))
-    index = wish.pictures * (kind.local or kind.memory)
+    index = wish.images * (kind.local or kind.memory)
     return Part(
         pipeline.name,
         "milvus",
@@ -62,7 +62,7 @@ def part(index_type: str | None, pipeline: PipelineWish, wish: Wish, why: str) -
         copies,
         math.ceil(held + nodes * (c.MILVUS_LEAST.value + c.MILVUS_LOADED.value)),
         0,
-        math.ceil(raw + index + copies * (wish.pictures * kind.local)),
+        math.ceil(raw + index + copies * (wish.images * kind.local)),
         wish.searches * asked * kind.seconds,
         layout.segments * kind.seconds,
         nodes,
@@ -98,7 +98,7 @@ def _settings(chosen: str, kind: Kind, layout: Layout, copies: int, nodes: int) 
 
 def _url(chosen: str, layout: Layout, copies: int, wish: Wish) -> str:
     tenants = {"none": "", "name": "&tenants=partitions", "key": f"&tenants=key&buckets={layout.partitions}"}
-    options = f"index={chosen}&replicas={copies}&rows={min(wish.pictures, MOST_ROWS)}{tenants[layout.by]}"
+    options = f"index={chosen}&replicas={copies}&rows={min(wish.images, MOST_ROWS)}{tenants[layout.by]}"
     return f"milvus://USER:PASSWORD@HOST:19530?{options}"
 
 
@@ -123,10 +123,10 @@ def lay_out(pipeline: PipelineWish, wish: Wish) -> Layout:
     """Segments as large as needed to have no more than the system searches well, tenants in partitions."""
     each = pipeline.raw + c.MILVUS_FIELDS.value + wish.attributes
     size = c.MILVUS_SEGMENT.value
-    while wish.pictures * each / size > c.MILVUS_SEGMENTS.value and size < c.MILVUS_SEGMENT_MOST.value:
+    while wish.images * each / size > c.MILVUS_SEGMENTS.value and size < c.MILVUS_SEGMENT_MOST.value:
         size *= 2
     rows = max(1, int(size / each))
-    segments = math.ceil(wish.pictures / rows)
+    segments = math.ceil(wish.images / rows)
     if wish.tenants == 1:
         return Layout(int(size), rows, segments, 1, "none")
     if wish.tenants <= c.MILVUS_NAMED.value:
@@ -138,11 +138,11 @@ def lay_out(pipeline: PipelineWish, wish: Wish) -> Layout:
 
 def choose(pipeline: PipelineWish, wish: Wish) -> str:
     """The best type that few enough machines hold: a scan of few rows, then HNSW, IVF_SQ8, DISKANN."""
-    if wish.pictures <= c.MILVUS_SCANNED.value:
+    if wish.images <= c.MILVUS_SCANNED.value:
         return "FLAT"
     copies = 2 if wish.replicas is None else 1 + wish.replicas
     for name in ("HNSW", "IVF_SQ8"):
-        rows = rows_of(KINDS[name](pipeline, lay_out(pipeline, wish).rows), wish.pictures, wish.attributes)
+        rows = rows_of(KINDS[name](pipeline, lay_out(pipeline, wish).rows), wish.images, wish.attributes)
         if copies * rows / c.MILVUS_FULL.value <= c.MILVUS_NODES.value * wish.memory:
             return name
     return "DISKANN"

@@ -60,9 +60,9 @@ class CatalogPart:
 
 @dataclass(frozen=True, slots=True)
 class Adding:
-    """Adding all pictures with the machines wished for; None where an encoder's speed was not measured.
+    """Adding all images with the machines wished for; None where an encoder's speed was not measured.
 
-    `cores` work in all; `rate` is in pictures a second; `days` of 24 hours, `building` those of an embedded graph.
+    `cores` work in all; `rate` is in images a second; `days` of 24 hours, `building` those of an embedded graph.
     """
 
     cores: int
@@ -84,10 +84,10 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """When an embedded index has to be left: at so many pictures on such a machine, and because of what."""
+    """When an embedded index has to be left: at so many images on such a machine, and because of what."""
 
     pipeline: str
-    pictures: int
+    images: int
     to: str
     because: str
 

@@ -26,7 +26,7 @@ def _notes(wish: Wish, parts: tuple[Part, ...]) -> list[str]:
     notes = []
     unknown = [pipeline.name for pipeline in wish.pipelines if pipeline.name not in ("phash", "vgg16")]
     if unknown:
-        notes.append(f"the speed of {', '.join(unknown)} was not measured: add a thousand pictures and time it")
+        notes.append(f"the speed of {', '.join(unknown)} was not measured: add a thousand images and time it")
     if any(part.embedded for part in parts) and any(not part.embedded for part in parts):
         inside = ", ".join(part.pipeline for part in parts if part.embedded)
         notes.append(f"{inside} is embedded: every process that answers holds it; one machine shares the mapped files")

@@ -13,7 +13,7 @@ from lookalike.types import Metric
 Database = Literal["sqlite", "postgresql"]
 DATABASES: tuple[Database, ...] = ("sqlite", "postgresql")
 PRECISIONS = ("fp32", "bf16", "int8")
-MOST_PICTURES = 10**12
+MOST_IMAGES = 10**12
 MOST_DIMENSIONS = 32_768
 """The widest vector that Milvus takes."""
 _COUNT = re.compile(r"([0-9][0-9_,]*(?:\.[0-9]+)?)\s*([kKmMbBgGtT]?)")
@@ -63,13 +63,13 @@ VGG16 = PipelineWish("vgg16", "cosine", 512)
 class Wish:
     """A gallery as it shall be. Raises BadSetting, with the remedy, for one that cannot be.
 
-    `engines` by pipeline, where not left to the plan; `searches` pictures asked for a second, within one tenant;
+    `engines` by pipeline, where not left to the plan; `searches` images asked for a second, within one tenant;
     `replicas` further copies of each index on a server (None: one, where there are servers); `machines` of `cores`
-    add pictures; every machine has `memory` bytes. `features` says whether the catalog keeps them or the engine alone.
-    `key`, `path` and `attributes` are their usual bytes; `thumbnails` is the share of pictures kept as small ones.
+    add images; every machine has `memory` bytes. `features` says whether the catalog keeps them or the engine alone.
+    `key`, `path` and `attributes` are their usual bytes; `thumbnails` is the share of images kept as small ones.
     """
 
-    pictures: int
+    images: int
     pipelines: tuple[PipelineWish, ...] = (PHASH, VGG16)
     engines: Mapping[str, str] = field(default_factory=dict)
     tenants: int = 1
@@ -88,8 +88,8 @@ class Wish:
 
     def __post_init__(self) -> None:
         for what, value, least, most in (
-            ("pictures", self.pictures, 1, MOST_PICTURES),
-            ("tenants", self.tenants, 1, self.pictures),
+            ("images", self.images, 1, MOST_IMAGES),
+            ("tenants", self.tenants, 1, self.images),
             ("searches a second", self.searches, 0, 10**6),
             ("replicas", self.replicas or 0, 0, 10),
             ("machines", self.machines, 1, 100_000),
@@ -101,7 +101,7 @@ class Wish:
             if not least <= value <= most:
                 raise BadSetting(f"{what}: from {least:,} to {most:,} can be planned, not {value:,}")
         if not 0 <= self.thumbnails <= 1:
-            raise BadSetting(f"thumbnails is a share of the pictures, 0 to 1, not {self.thumbnails}")
+            raise BadSetting(f"thumbnails is a share of the images, 0 to 1, not {self.thumbnails}")
         if self.memory < 2 * GB:
             raise BadSetting("a machine needs 2 GB of memory or more; give --memory 4GB or another size")
         if self.precision not in PRECISIONS:

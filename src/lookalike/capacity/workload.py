@@ -1,4 +1,4 @@
-"""What keeps processors busy beside the indexes: reading and encoding pictures, of queries and of the gallery."""
+"""What keeps processors busy beside the indexes: reading and encoding images, of queries and of the gallery."""
 
 import math
 
@@ -11,7 +11,7 @@ DAY = 86_400
 
 
 def encoding(wish: Wish) -> tuple[float | None, tuple[Constant, ...]]:
-    """Seconds of one core to read a picture and encode it for every pipeline; None where one was not measured."""
+    """Seconds of one core to read an image and encode it for every pipeline; None where one was not measured."""
     seconds, used = c.READ.value, [c.READ]
     for pipeline in wish.pipelines:
         if pipeline.name == "vgg16":
@@ -37,17 +37,17 @@ def serving(wish: Wish, parts: tuple[Part, ...]) -> Serving:
 
 
 def adding(wish: Wish, parts: tuple[Part, ...]) -> Adding:
-    """All pictures, by the machines wished for."""
+    """All images, by the machines wished for."""
     seconds, used = encoding(wish)
     cores = wish.machines * wish.cores
     graphs = sum(part.engine == "hnsw" for part in parts)
-    building = graphs * wish.pictures * c.GRAPH_BUILD.value * _deeper(wish.pictures) / wish.cores / DAY
+    building = graphs * wish.images * c.GRAPH_BUILD.value * _deeper(wish.images) / wish.cores / DAY
     if graphs:
         used = (*used, c.GRAPH_BUILD)
     if seconds is None:
         return Adding(cores, None, None, building, used)
     rate = cores / seconds
-    return Adding(cores, rate, wish.pictures / rate / DAY + building, building, used)
+    return Adding(cores, rate, wish.images / rate / DAY + building, building, used)
 
 
 def _deeper(rows: int) -> float:

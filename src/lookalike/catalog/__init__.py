@@ -1,4 +1,4 @@
-"""The catalog, the truth of the system: what pictures there are, their features, and every change in order."""
+"""The catalog, the truth of the system: what images there are, their features, and every change in order."""
 
 from lookalike.catalog.catalog import Catalog
 from lookalike.catalog.jobs import Job, JobState

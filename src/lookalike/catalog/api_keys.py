@@ -30,7 +30,7 @@ class KeyLimits:
     """What one key may take of a server; None leaves it to the server.
 
     `rate` is requests a second over long times, `burst` how many may come at once, `concurrency` how many may be
-    under way, `body_bytes` the size of one request, `pixels` the width times height of one picture. Raises BadSetting
+    under way, `body_bytes` the size of one request, `pixels` the width times height of one image. Raises BadSetting
     for a limit that is not positive.
     """
 

@@ -1,6 +1,6 @@
-"""SQLite's index of attributes: a row for each value of each picture, kept by triggers.
+"""SQLite's index of attributes: a row for each value of each image, kept by triggers.
 
-A filter by `eq`, `in` or `exists` then reads the pictures it finds, and not every picture's JSON. PostgreSQL has
+A filter by `eq`, `in` or `exists` then reads the images it finds, and not every image's JSON. PostgreSQL has
 indexes for JSON itself.
 """
 
@@ -8,7 +8,7 @@ from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text
 from sqlalchemy.types import NullType
 
 LONGEST = 100
-"""Characters of a text that are indexed; of longer ones the rest is compared with the picture's."""
+"""Characters of a text that are indexed; of longer ones the rest is compared with the image's."""
 
 # Not made with the other tables: WITHOUT ROWID and a column of any type are SQLite's own.
 attribute_values = Table(
@@ -50,7 +50,7 @@ _STATEMENTS = (
 
 
 def create_index(conn: Connection) -> None:
-    """Make the table and its triggers, and fill it from the pictures there are."""
+    """Make the table and its triggers, and fill it from the images there are."""
     rows = {word: _ROWS.format(longest=LONGEST, row=row) for word, row in (("new", "NEW"), ("old", "OLD"))}
     rows["all"] = _ROWS.format(longest=LONGEST, row="images")
     for statement in _STATEMENTS:
@@ -58,7 +58,7 @@ def create_index(conn: Connection) -> None:
 
 
 def disagreements(conn: Connection) -> int:
-    """How many values differ between the pictures and the index."""
+    """How many values differ between the images and the index."""
     if conn.dialect.name != "sqlite":
         return 0
     told = _ROWS.format(longest=LONGEST, row="images") + " FROM images, json_each(images.attributes) AS j"

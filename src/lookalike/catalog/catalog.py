@@ -14,7 +14,7 @@ from lookalike.catalog.thumbnails import Thumbnails
 
 
 class Catalog(Changing, Looking, Following, Releasing, Claims, Keys, Jobs, Thumbnails, Judgements):
-    """The truth of a gallery: pictures, digests, attributes, features, and every change in order.
+    """The truth of a gallery: images, digests, attributes, features, and every change in order.
 
     Every method is one transaction; one that changes something returns when the change is durable. Readers see a
     moment of the past and never wait for a writer. Methods raise Damaged for a broken file, GalleryBusy while another
@@ -34,7 +34,7 @@ class Catalog(Changing, Looking, Following, Releasing, Claims, Keys, Jobs, Thumb
             dialect.checkpoint(self._engine)
 
     def vacuum(self) -> None:
-        """Give the room of deleted pictures back to the disk; rewrites the file."""
+        """Give the room of deleted images back to the disk; rewrites the file."""
         self._check_open()
         with self._one_writer, translated(self._where):
             dialect.vacuum(self._engine)

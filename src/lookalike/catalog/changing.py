@@ -1,4 +1,4 @@
-"""The room of the catalog where pictures are put in, changed and deleted."""
+"""The room of the catalog where images are put in, changed and deleted."""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
@@ -16,12 +16,12 @@ class Changing(Connected):
     """Putting in, changing, deleting: each method returns when its change is durable."""
 
     def put(self, entries: Sequence[Entry]) -> list[Put]:
-        """Insert pictures, or replace those of the same tenant and key; all of them or none.
+        """Insert images, or replace those of the same tenant and key; all of them or none.
 
-        A replaced picture keeps its id and its creation time. Its features are kept where the bytes are the same and
+        A replaced image keeps its id and its creation time. Its features are kept where the bytes are the same and
         the entry brings none of that spec, and forgotten where the bytes have changed. Raises NotFound for a tenant
         that does not exist, BadInput for cosine rows that are not finite and of unit length, Conflict for an entry
-        whose picture does not stand where it is `expected`.
+        whose image does not stand where it is `expected`.
         """
         if not entries:
             return []
@@ -33,7 +33,7 @@ class Changing(Connected):
     ) -> list[int]:
         """Add the rows of a pipeline that came later; returns the ids written.
 
-        A picture that is gone by now, or whose digest is no longer the one encoded, is passed over.
+        An image that is gone by now, or whose digest is no longer the one encoded, is passed over.
         """
         if not len(ids) == len(sha256s) == len(rows):
             raise BadInput(f"{len(ids)} ids, {len(sha256s)} digests and {len(rows)} rows do not go together")
@@ -53,9 +53,9 @@ class Changing(Connected):
     def set_attributes(
         self, tenant_id: int, key: str, attributes: Attributes, *, merge: bool = False, expected: int | None = None
     ) -> int:
-        """Replace a picture's attributes, or with `merge` only those named; returns the sequence number.
+        """Replace an image's attributes, or with `merge` only those named; returns the sequence number.
 
-        Raises NotFound for an unknown key, BadInput for what is no JSON object, Conflict where the picture does not
+        Raises NotFound for an unknown key, BadInput for what is no JSON object, Conflict where the image does not
         stand at the `expected` sequence number.
         """
         return self._change(
@@ -63,7 +63,7 @@ class Changing(Connected):
         )
 
     def delete(self, tenant_id: int, keys: Iterable[str], *, expected: int | None = None) -> list[Deleted]:
-        """Delete pictures for good, in the order of the keys; unknown keys are passed over.
+        """Delete images for good, in the order of the keys; unknown keys are passed over.
 
         Raises Conflict, and deletes none, where one does not stand at the `expected` sequence number.
         """
@@ -71,5 +71,5 @@ class Changing(Connected):
         return self._change(lambda conn: editing.delete_keys(conn, tenant_id, wanted, expected))
 
     def delete_where(self, tenant_id: int, conditions: Sequence[Condition]) -> list[Deleted]:
-        """Delete the pictures of a tenant that satisfy every condition; raises BadInput where none is given."""
+        """Delete the images of a tenant that satisfy every condition; raises BadInput where none is given."""
         return self._change(lambda conn: editing.delete_where(conn, tenant_id, conditions))

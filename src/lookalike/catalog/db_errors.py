@@ -9,7 +9,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from lookalike.errors import BadSetting, Damaged, GalleryBusy, LookalikeError, Unavailable
 
-REMEDY = "restore it from a backup, or move it away and add the pictures again"
+REMEDY = "restore it from a backup, or move it away and add the images again"
 
 _REFUSED = {
     "password authentication failed": "the password is wrong; mend the URL",

@@ -115,7 +115,7 @@ def _copy(conn: Connection, statement: str, types: Sequence[str | None], rows: S
 
 
 def take_ids(conn: Connection, number: int) -> Sequence[int]:
-    """Ids for new pictures, never given before; on PostgreSQL nobody waits for anybody."""
+    """Ids for new images, never given before; on PostgreSQL nobody waits for anybody."""
     if not number:
         return ()
     if conn.dialect.name == "sqlite":

@@ -1,6 +1,6 @@
-"""The room of the catalog for what people said: that two pictures are no copies of each other.
+"""The room of the catalog for what people said: that two images are no copies of each other.
 
-A judgement is about bytes, by digest: it holds for every picture of the tenant with those bytes, and again when one
+A judgement is about bytes, by digest: it holds for every image of the tenant with those bytes, and again when one
 was removed and comes back.
 """
 
@@ -19,7 +19,7 @@ from lookalike.catalog.writing import lock
 from lookalike.errors import BadInput, NotFound
 
 MOST_KEYS = 200
-"""Pictures that can be judged at once: every pair of them, some 20,000, is a row."""
+"""Images that can be judged at once: every pair of them, some 20,000, is a row."""
 
 Pair = tuple[bytes, bytes]
 """Two digests, the smaller one first."""
@@ -29,7 +29,7 @@ class Judgements(Connected):
     """Marking pairs, taking marks back, and asking for them."""
 
     def mark_not_matches(self, tenant_id: int, keys: Sequence[str]) -> None:
-        """Remember that no two of these pictures are copies of each other; raises NotFound for an unknown key."""
+        """Remember that no two of these images are copies of each other; raises NotFound for an unknown key."""
         with self._write() as conn:
             lock(conn)  # of two that mark the same pair at once, one must wait to see it
             pairs = _pairs(_digests_by_key(conn, tenant_id, keys))
@@ -40,7 +40,7 @@ class Judgements(Connected):
             )
 
     def unmark_not_matches(self, tenant_id: int, keys: Sequence[str]) -> None:
-        """Take that back for every pair of these pictures; pairs that were not marked are passed over."""
+        """Take that back for every pair of these images; pairs that were not marked are passed over."""
         with self._write() as conn:
             _forget(conn, tenant_id, _pairs(_digests_by_key(conn, tenant_id, keys)))
 
@@ -70,18 +70,18 @@ class Judgements(Connected):
 def _digests_by_key(conn: Connection, tenant_id: int, keys: Sequence[str]) -> list[bytes]:
     wanted = list(dict.fromkeys(keys))
     if not 2 <= len(wanted) <= MOST_KEYS:
-        raise BadInput(f"two to {MOST_KEYS} pictures can be told apart at once, not {len(wanted)}")
+        raise BadInput(f"two to {MOST_KEYS} images can be told apart at once, not {len(wanted)}")
     found: dict[str, bytes] = {}
     for some in batches(filter(storable, wanted)):
         query = select(images.c.key, images.c.sha256).where(images.c.tenant_id == tenant_id, images.c.key.in_(some))
         found.update((key, sha256) for key, sha256 in conn.execute(query))
     if missing := [key for key in wanted if key not in found]:
-        raise NotFound(f"there is no picture {missing[0]!r}")
+        raise NotFound(f"there is no image {missing[0]!r}")
     return [found[key] for key in wanted]
 
 
 def _pairs(digests: Sequence[bytes]) -> list[Pair]:
-    """Every pair once; pictures of the same bytes are a pair of one digest with itself."""
+    """Every pair once; images of the same bytes are a pair of one digest with itself."""
     return sorted({_ordered(a, b) for a, b in combinations(digests, 2)})
 
 

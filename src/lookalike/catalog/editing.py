@@ -1,4 +1,4 @@
-"""Changing and deleting pictures: every function works inside one transaction opened for writing.
+"""Changing and deleting images: every function works inside one transaction opened for writing.
 
 Rows are locked by id, then the counter of sequence numbers, as `writing` tells.
 """
@@ -23,7 +23,7 @@ def touch(conn: Connection, seen: Sequence[Seen]) -> None:
     for one in seen:
         if one.path is not None:
             check_text("path", one.path)
-    # By id, in which order all writers lock rows; of two for the same picture, the later one stays the later.
+    # By id, in which order all writers lock rows; of two for the same image, the later one stays the later.
     rows = [{"the_id": one.id, "path": one.path, "mtime_ns": one.mtime_ns} for one in sorted(seen, key=lambda s: s.id)]
     update_images(conn, rows)
 
@@ -37,7 +37,7 @@ def set_attributes(
     query = query.where(images.c.tenant_id == tenant_id, images.c.key == key).with_for_update(key_share=True)
     row = conn.execute(query).one_or_none() if storable(key) else None
     if row is None:
-        raise NotFound(f"there is no picture {key!r}")
+        raise NotFound(f"there is no image {key!r}")
     check_expected(key, expected, row.seq)
     values = {**row.attributes, **attributes} if merge else dict(attributes)
     (seq,) = take_sequence(conn, 1)
@@ -46,7 +46,7 @@ def set_attributes(
 
 
 def delete_keys(conn: Connection, tenant_id: int, keys: Iterable[str], expected: int | None) -> list[Deleted]:
-    """Delete pictures by key, unknown keys passed over; each must stand at the expected sequence number, if any."""
+    """Delete images by key, unknown keys passed over; each must stand at the expected sequence number, if any."""
     found: dict[str, int] = {}
     wanted = [key for key in dict.fromkeys(keys) if storable(key)]
     for some in batches(wanted):
@@ -60,7 +60,7 @@ def delete_keys(conn: Connection, tenant_id: int, keys: Iterable[str], expected:
 
 
 def delete_where(conn: Connection, tenant_id: int, conditions: Sequence[Condition]) -> list[Deleted]:
-    """Delete the pictures that satisfy every condition, at least one of which must be given."""
+    """Delete the images that satisfy every condition, at least one of which must be given."""
     if not conditions:
         raise BadInput("a deletion by filter needs a condition; to empty a gallery, delete its keys")
     locked = lock_rows(conn, ids_where(conn, tenant_id, conditions).tolist(), deleting=True)

@@ -1,9 +1,9 @@
 """The room of the catalog for leaving features to the engine.
 
-At a billion pictures the features are a terabyte, which the engine holds anyway. A catalog made with `features=engine`
+At a billion images the features are a terabyte, which the engine holds anyway. A catalog made with `features=engine`
 keeps a feature only until every index that wants it has it for good. What is given up with it is said where it shows:
-such a picture cannot lend its features to a twin, and an index that is lost can be repaired from the engine's own
-copies (its backups, its replicas) or from the pictures, but no longer from the catalog.
+such an image cannot lend its features to a twin, and an index that is lost can be repaired from the engine's own
+copies (its backups, its replicas) or from the images, but no longer from the catalog.
 """
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -17,7 +17,7 @@ from lookalike.errors import BadInput
 from lookalike.types import FeatureSpec
 
 PORTION = 4096
-"""Pictures a transaction; their rows are locked for so long."""
+"""Images a transaction; their rows are locked for so long."""
 
 
 class Releasing(Connected):
@@ -31,7 +31,7 @@ class Releasing(Connected):
     def release_features(self, spec: FeatureSpec, through: int) -> int:
         """Forget the features of this spec up to a change that every index of it has flushed; gives their number.
 
-        A picture changed since then keeps its features. Raises BadInput in a catalog that keeps its features, and for
+        An image changed since then keeps its features. Raises BadInput in a catalog that keeps its features, and for
         changes that are yet to come.
         """
         with self._read() as conn:
@@ -58,7 +58,7 @@ class Releasing(Connected):
             return 0 if fingerprint_id is None else _released(conn, fingerprint_id)
 
     def only_in_engine(self, spec: FeatureSpec, since: int, limit: int) -> list[str]:
-        """Up to `limit` keys of pictures changed after `since` whose features of this spec the engine alone keeps.
+        """Up to `limit` keys of images changed after `since` whose features of this spec the engine alone keeps.
 
         Where `since` is before `released`, an index that has reached it may lack them, and cannot have them from here.
         """
@@ -83,7 +83,7 @@ def _key(fingerprint_id: int) -> str:
 
 
 def _portion(conn: Connection, spec: FeatureSpec, through: int) -> tuple[int, int]:
-    """Release the next pictures in the order of their changes; their number, and the change reached."""
+    """Release the next images in the order of their changes; their number, and the change reached."""
     fingerprint_id = specs(conn).get(spec)
     if fingerprint_id is None:
         return 0, through
@@ -91,7 +91,7 @@ def _portion(conn: Connection, spec: FeatureSpec, through: int) -> tuple[int, in
     query = select(images.c.seq, images.c.id).where(images.c.seq > start, images.c.seq <= through)
     found = conn.execute(query.order_by(images.c.seq).limit(PORTION)).all()
     end = int(found[-1].seq) if len(found) == PORTION else max(through, start)
-    # Who holds a picture's row may write its features; what was changed until now is no longer the engine's.
+    # Who holds an image's row may write its features; what was changed until now is no longer the engine's.
     still = [row.id for row in lock_rows(conn, [row.id for row in found]).values() if row.seq <= end]
     table = features_table(fingerprint_id)
     number = 0

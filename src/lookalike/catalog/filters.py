@@ -44,7 +44,7 @@ MAX_VALUES = 10_000
 """The most values of one `in`: databases take some 30,000 parameters a statement."""
 _WORDS = {None: "null", True: "true", False: "false"}
 MOST_CONTAINED = 100
-"""Up to so many values PostgreSQL looks into its index one by one; more it compares with each picture's."""
+"""Up to so many values PostgreSQL looks into its index one by one; more it compares with each image's."""
 _ORDERINGS = ("lt", "lte", "gt", "gte")
 _FORBIDDEN = set('"\\') | {chr(code) for code in range(32)}
 
@@ -136,7 +136,7 @@ class _InPostgresql:
 def to_sql(conditions: Sequence[Condition], dialect: str, *, indexed: bool = False) -> ColumnElement[bool]:
     """All conditions together, over `images`; raises BadInput for a condition that makes no sense.
 
-    `indexed` has SQLite find the pictures by its index of attributes, and not try those that another way leads to;
+    `indexed` has SQLite find the images by its index of attributes, and not try those that another way leads to;
     PostgreSQL weighs that itself.
     """
     clauses = [_one(condition, dialect, indexed=indexed) for condition in conditions]
@@ -144,7 +144,7 @@ def to_sql(conditions: Sequence[Condition], dialect: str, *, indexed: bool = Fal
 
 
 def has_index(condition: Condition) -> bool:
-    """Whether pictures are found by an index for such a condition, and need not all be read."""
+    """Whether images are found by an index for such a condition, and need not all be read."""
     return condition.op in ("eq", "in") or (condition.op == "exists" and condition.value is True)
 
 

@@ -27,7 +27,7 @@ class Following(Connected):
     def changes(self, spec: FeatureSpec, since: int, limit: int, *, attributes: bool = False) -> Changes:
         """Up to `limit` changes after `since`, in order, as an index of this spec must apply them.
 
-        Features come as `at_storage_precision` gives them. A picture with no meaningful feature, or none yet, is among
+        Features come as `at_storage_precision` gives them. An image with no meaningful feature, or none yet, is among
         the deletes. `attributes` brings them along, for engines that filter by themselves.
         """
         check_limit(limit)
@@ -35,12 +35,12 @@ class Following(Connected):
             return replay.changes(conn, spec, since, limit, attributes=attributes)
 
     def features_of(self, spec: FeatureSpec, ids: Iterable[int]) -> Stored:
-        """The stored features of pictures, as `at_storage_precision` gives them."""
+        """The stored features of images, as `at_storage_precision` gives them."""
         with self._read() as conn:
             return reading.features_of(conn, spec, ids)
 
     def missing(self, spec: FeatureSpec, *, after_id: int = 0, limit: int = 1000) -> list[Record]:
-        """Up to `limit` pictures that were never encoded for this spec, by id."""
+        """Up to `limit` images that were never encoded for this spec, by id."""
         check_limit(limit)
         with self._read() as conn:
             return reading.missing(conn, spec, after_id, limit)

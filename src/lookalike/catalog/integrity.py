@@ -27,18 +27,18 @@ def _broken_promises(conn: Connection) -> list[str]:
         select(func.count()).select_from(images).where(or_(images.c.seq > now.sequence, images.c.id > last_id(conn)))
     )
     if number := conn.execute(ahead).scalar_one():
-        problems.append(f"{number} pictures are ahead of the counters")
+        problems.append(f"{number} images are ahead of the counters")
     if number := disagreements(conn):
         problems.append(f"{number} attributes differ from their index")
     doubled = select(images.c.seq).group_by(images.c.seq).having(func.count() > 1).limit(1)
     if (seq := conn.execute(doubled).scalar_one_or_none()) is not None:
-        problems.append(f"two pictures share the sequence number {seq}")
+        problems.append(f"two images share the sequence number {seq}")
     revived = select(func.count()).select_from(deletions).join(images, images.c.id == deletions.c.image_id)
     if number := conn.execute(revived).scalar_one():
-        problems.append(f"{number} deleted pictures are still there")
+        problems.append(f"{number} deleted images are still there")
     places = select(images.c.tenant_id, images.c.key).group_by(images.c.tenant_id, images.c.key)
     if (twice := conn.execute(places.having(func.count() > 1).limit(1)).one_or_none()) is not None:
-        problems.append(f"two pictures share the key {twice.key!r}")
+        problems.append(f"two images share the key {twice.key!r}")
     for spec, fingerprint_id in specs(conn).items():
         table = features_table(fingerprint_id)
         wrong = select(func.count()).select_from(table)
@@ -47,5 +47,5 @@ def _broken_promises(conn: Connection) -> list[str]:
             problems.append(f"{number} features of {spec.name} have a wrong size")
         stray = select(func.count()).select_from(table).outerjoin(images, images.c.id == table.c.image_id)
         if number := conn.execute(stray.where(images.c.id.is_(None))).scalar_one():
-            problems.append(f"{number} features of {spec.name} belong to no picture")
+            problems.append(f"{number} features of {spec.name} belong to no image")
     return problems

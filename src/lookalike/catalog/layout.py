@@ -1,6 +1,6 @@
-"""Making a catalog's tables: one by one, or, past a billion pictures, hash-partitioned on PostgreSQL.
+"""Making a catalog's tables: one by one, or, past a billion images, hash-partitioned on PostgreSQL.
 
-Pictures and their features are then partitioned by id. Whatever is done by id (search results, joins of pictures with
+Images and their features are then partitioned by id. Whatever is done by id (search results, joins of images with
 features, updates) goes to one partition, and one tenant of any size is spread over all. Look-ups by key or digest ask
 the index of each partition, a few microseconds a piece; pages by key and changes by number merge the partitions'
 indexes. PostgreSQL checks uniqueness within a partition only, so that (tenant, key) is then kept unique by the writers,
@@ -16,7 +16,7 @@ from lookalike.errors import BadSetting
 
 MOST_PARTITIONS = 256
 IDS = "image_ids"
-"""PostgreSQL's sequence of picture ids: given out in blocks without waiting for anybody, never twice."""
+"""PostgreSQL's sequence of image ids: given out in blocks without waiting for anybody, never twice."""
 
 # Containment of a value (eq, in), and of a name (exists).
 _ON_ATTRIBUTES = (
@@ -56,7 +56,7 @@ def create_tables(conn: Connection, partitions: int) -> None:
 
 
 def create_features(conn: Connection, fingerprint_id: int) -> None:
-    """Make the table of a fingerprint's features, partitioned as the pictures are."""
+    """Make the table of a fingerprint's features, partitioned as the images are."""
     table = features_table(fingerprint_id)
     partitions = partitions_of(conn)
     if partitions:
@@ -66,7 +66,7 @@ def create_features(conn: Connection, fingerprint_id: int) -> None:
 
 
 def partitions_of(conn: Connection) -> int:
-    """The number of partitions of the pictures; 0 where there are none."""
+    """The number of partitions of the images; 0 where there are none."""
     if conn.dialect.name != "postgresql":
         return 0
     found = conn.exec_driver_sql("SELECT count(*) FROM pg_inherits WHERE inhparent = 'images'::regclass")

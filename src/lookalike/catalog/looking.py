@@ -1,4 +1,4 @@
-"""The room of the catalog where pictures are looked up."""
+"""The room of the catalog where images are looked up."""
 
 from collections.abc import Iterable, Sequence
 from typing import Literal, overload
@@ -14,7 +14,7 @@ from lookalike.types import Condition, FeatureSpec, Ids, Record
 
 
 class Looking(Connected):
-    """Tenants, specs and pictures; readers see a moment of the past and never wait for a writer."""
+    """Tenants, specs and images; readers see a moment of the past and never wait for a writer."""
 
     def gallery(self) -> str:
         """The gallery's own name for indexes on servers: 12 hexadecimal digits, the same on every host."""
@@ -51,20 +51,20 @@ class Looking(Connected):
             return reading.known(conn, tenant_id, keys)
 
     def twins(self, tenant_id: int, sha256s: Iterable[bytes]) -> dict[bytes, Twin]:
-        """By digest, the tenant's picture of the lowest id with these bytes."""
+        """By digest, the tenant's image of the lowest id with these bytes."""
         with self._read() as conn:
             return reading.twins(conn, tenant_id, sha256s)
 
     def get(self, tenant_id: int, key: str) -> Record:
-        """The picture of a key; raises NotFound."""
+        """The image of a key; raises NotFound."""
         with self._read() as conn:
             found = reading.record(conn, tenant_id, key)
         if found is None:
-            raise NotFound(f"there is no picture {key!r}")
+            raise NotFound(f"there is no image {key!r}")
         return found
 
     def records(self, ids: Iterable[int]) -> dict[int, Record]:
-        """Pictures by id; ids that are gone are left out."""
+        """Images by id; ids that are gone are left out."""
         with self._read() as conn:
             return reading.records(conn, ids)
 
@@ -77,15 +77,15 @@ class Looking(Connected):
         conditions: Sequence[Condition] = (),
         limit: int | None = None,
     ) -> dict[bytes, list[Record]]:
-        """Pictures with these bytes or pixels that satisfy every condition, by digest; tenant None searches all.
+        """Images with these bytes or pixels that satisfy every condition, by digest; tenant None searches all.
 
-        Each list is by id and no longer than `limit`: one picture may be in a catalog a million times.
+        Each list is by id and no longer than `limit`: one image may be in a catalog a million times.
         """
         with self._read() as conn:
             return reading.by_digest(conn, images.c[kind], digests, tenant_id, conditions, limit)
 
     def ids_where(self, tenant_id: int | None, conditions: Sequence[Condition]) -> Ids:
-        """The ids, ascending, of pictures that satisfy every condition; `catalog.filters` says what they mean."""
+        """The ids, ascending, of images that satisfy every condition; `catalog.filters` says what they mean."""
         with self._read() as conn:
             return reading.ids_where(conn, tenant_id, conditions)
 
@@ -98,7 +98,7 @@ class Looking(Connected):
         conditions: Sequence[Condition] = (),
         prefix: str = "",
     ) -> list[Record]:
-        """Up to `limit` pictures by key (code point order), of those whose keys begin with `prefix`.
+        """Up to `limit` images by key (code point order), of those whose keys begin with `prefix`.
 
         The last key is the next call's `after`. Raises BadInput for one that cannot be a key.
         """
@@ -109,11 +109,11 @@ class Looking(Connected):
             return reading.browse(conn, tenant_id, after, limit, conditions, prefix)
 
     def count(self, tenant_id: int | None = None) -> int:
-        """How many pictures there are."""
+        """How many images there are."""
         with self._read() as conn:
             return reading.count(conn, tenant_id)
 
     def totals(self, tenant_id: int | None = None) -> Totals:
-        """Pictures and bytes, in all and by format."""
+        """Images and bytes, in all and by format."""
         with self._read() as conn:
             return reading.totals(conn, tenant_id)

@@ -22,7 +22,7 @@ def name_gallery(conn: Connection) -> None:
 
 def _to_2(conn: Connection) -> None:
     if conn.dialect.name != "sqlite":
-        raise BadInput("this catalog was made before PostgreSQL was supported; make a new one and add the pictures")
+        raise BadInput("this catalog was made before PostgreSQL was supported; make a new one and add the images")
     metadata.create_all(conn, tables=ADDED_IN_2)
     create_index(conn)
     name_gallery(conn)

@@ -10,7 +10,7 @@ from lookalike.catalog.schema import meta
 from lookalike.errors import BadSetting
 
 Keeper = Literal["catalog", "engine"]
-"""Who keeps the features of pictures: the catalog, or, once every index has them, the engine alone."""
+"""Who keeps the features of images: the catalog, or, once every index has them, the engine alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ def known(conn: Connection, tenant_id: int, keys: Iterable[str]) -> dict[str, Kn
 
 
 def twins(conn: Connection, tenant_id: int, sha256s: Iterable[bytes]) -> dict[bytes, Twin]:
-    """The picture of the lowest id with these bytes, by digest."""
+    """The image of the lowest id with these bytes, by digest."""
     i = images.c
     found: dict[bytes, Twin] = {}
     for some in batches(dict.fromkeys(sha256s)):
@@ -91,7 +91,7 @@ def _to_record(row: Any) -> Record:
 
 
 def record(conn: Connection, tenant_id: int, key: str) -> Record | None:
-    """The picture of this key."""
+    """The image of this key."""
     if not storable(key):
         return None
     row = conn.execute(_BY_KEY, {"tenant": tenant_id, "key": key}).one_or_none()
@@ -99,7 +99,7 @@ def record(conn: Connection, tenant_id: int, key: str) -> Record | None:
 
 
 def records(conn: Connection, ids: Iterable[int]) -> dict[int, Record]:
-    """The pictures of these ids, by id; ids that are gone are left out."""
+    """The images of these ids, by id; ids that are gone are left out."""
     found: dict[int, Record] = {}
     for some in batches(dict.fromkeys(map(int, ids))):
         found.update((row[0], _to_record(row)) for row in conn.execute(_BY_ID, {"ids": some}))
@@ -114,7 +114,7 @@ def by_digest(
     conditions: Sequence[Condition],
     limit: int | None,
 ) -> dict[bytes, list[Record]]:
-    """The pictures with these digests, by digest, ordered by id, at most `limit` of each."""
+    """The images with these digests, by digest, ordered by id, at most `limit` of each."""
     found: dict[bytes, list[Record]] = {}
     place = func.row_number().over(partition_by=column, order_by=images.c.id).label("place")
     for some in batches(dict.fromkeys(digests)):
@@ -131,10 +131,10 @@ def by_digest(
 
 
 def ids_where(conn: Connection, tenant_id: int | None, conditions: Sequence[Condition]) -> Ids:
-    """The ids of the pictures that satisfy every condition, ascending."""
+    """The ids of the images that satisfy every condition, ascending."""
     query = select(images.c.id).where(to_sql(conditions, conn.dialect.name, indexed=True)).order_by(images.c.id)
     if conn.dialect.name == "sqlite" and any(map(has_index, conditions)) and tenant_id is not None:
-        query = query.where(images.c.tenant_id + 0 == tenant_id)  # or else it would take all of the tenant's pictures
+        query = query.where(images.c.tenant_id + 0 == tenant_id)  # or else it would take all of the tenant's images
     else:
         query = _in_tenant(query, tenant_id)
     return id_array(conn.execute(query).scalars())
@@ -148,7 +148,7 @@ def browse(
     conditions: Sequence[Condition],
     prefix: str,
 ) -> list[Record]:
-    """Up to `limit` pictures with keys beyond `after` that begin with `prefix`, by key.
+    """Up to `limit` images with keys beyond `after` that begin with `prefix`, by key.
 
     A prefix is a range of keys, so that an index serves it and no character of it means anything but itself.
     """
@@ -175,12 +175,12 @@ def end_of(prefix: str) -> str | None:
 
 
 def count(conn: Connection, tenant_id: int | None) -> int:
-    """How many pictures there are."""
+    """How many images there are."""
     return int(conn.execute(_in_tenant(select(func.count()).select_from(images), tenant_id)).scalar_one())
 
 
 def totals(conn: Connection, tenant_id: int | None) -> Totals:
-    """Pictures and bytes, in all and by format."""
+    """Images and bytes, in all and by format."""
     query = select(images.c.format, func.count(), func.sum(images.c.nbytes)).group_by(images.c.format)
     found = conn.execute(_in_tenant(query.order_by(func.count().desc(), images.c.format), tenant_id)).all()
     by_format = {str(kind): int(number) for kind, number, _ in found}
@@ -188,7 +188,7 @@ def totals(conn: Connection, tenant_id: int | None) -> Totals:
 
 
 def features_of(conn: Connection, spec: FeatureSpec, ids: Iterable[int]) -> Stored:
-    """The stored features of these pictures; pictures without a row of this spec are left out."""
+    """The stored features of these images; images without a row of this spec are left out."""
     fingerprint_id = specs(conn).get(spec)
     rows: list[tuple[int, bytes | None]] = []
     if fingerprint_id is not None:
@@ -206,12 +206,12 @@ def features_of(conn: Connection, spec: FeatureSpec, ids: Iterable[int]) -> Stor
 
 
 def missing(conn: Connection, spec: FeatureSpec, after_id: int, limit: int) -> list[Record]:
-    """Up to `limit` pictures beyond `after_id` with no row of this spec, not even an empty one, by id."""
+    """Up to `limit` images beyond `after_id` with no row of this spec, not even an empty one, by id."""
     query = _RECORD.where(images.c.id > after_id)
     fingerprint_id = specs(conn).get(spec)
     if fingerprint_id is not None:
         table = features_table(fingerprint_id)
-        # Looked up for one picture after the other: a join might read every feature for a page.
+        # Looked up for one image after the other: a join might read every feature for a page.
         encoded = select(table.c.image_id).where(table.c.image_id == images.c.id).scalar_subquery()
         query = query.where(encoded.is_(None))
     return [_to_record(row) for row in conn.execute(query.order_by(images.c.id).limit(limit))]

@@ -45,24 +45,24 @@ def check_attributes(attributes: Attributes) -> None:
 
 
 def check_expected(key: str, expected: int | None, found: int | None) -> None:
-    """Raise Conflict where a picture does not stand at the sequence number expected (0: must not be there)."""
+    """Raise Conflict where an image does not stand at the sequence number expected (0: must not be there)."""
     if expected is None or expected == (found or 0):
         return
     if found is None:
-        raise Conflict(f"the picture {key!r} is gone; it was expected at change {expected}")
+        raise Conflict(f"the image {key!r} is gone; it was expected at change {expected}")
     wanted = f"it was expected at change {expected}" if expected else "it was expected not to be there"
-    raise Conflict(f"the picture {key!r} has changed: {wanted}, and is at {found}", sequence=found)
+    raise Conflict(f"the image {key!r} has changed: {wanted}, and is at {found}", sequence=found)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A picture to put in, in place of any other with its tenant and key.
+    """An image to put in, in place of any other with its tenant and key.
 
     `attributes` None keeps those that are there. `features` holds a row by spec, as the encoder gave it: `(width,)` in
-    the spec's dtype, or None for "encoded, and nothing meaningful found". Instead, `copy_of` names a stored picture
-    with the same bytes, whose features are taken over exactly. `thumbnail` is a small picture to keep. `expected` is
-    the sequence number at which the picture must stand, 0 for one that must not be there yet. Raises BadInput at once
-    for what cannot be stored, so that one bad picture does not fail its batch.
+    the spec's dtype, or None for "encoded, and nothing meaningful found". Instead, `copy_of` names a stored image
+    with the same bytes, whose features are taken over exactly. `thumbnail` is a small image to keep. `expected` is
+    the sequence number at which the image must stand, 0 for one that must not be there yet. Raises BadInput at once
+    for what cannot be stored, so that one bad image does not fail its batch.
     """
 
     tenant_id: int
@@ -84,7 +84,7 @@ class Entry:
 
     def __post_init__(self) -> None:
         if not self.key:
-            raise BadInput("a picture needs a key that is not empty")
+            raise BadInput("an image needs a key that is not empty")
         check_text("key", self.key)
         if self.path is not None:
             check_text("path", self.path)
@@ -94,7 +94,7 @@ class Entry:
             if digest is not None and len(digest) != DIGEST_BYTES:
                 raise BadInput(f"the digest of {self.key!r} has {len(digest)} bytes instead of {DIGEST_BYTES}")
         if self.copy_of is not None and self.features:
-            raise BadInput(f"{self.key!r} brings features and names a picture to copy them from; give one of the two")
+            raise BadInput(f"{self.key!r} brings features and names an image to copy them from; give one of the two")
         for spec, row in self.features.items():
             if row is not None and (row.shape != (spec.width,) or row.dtype != spec.dtype):
                 wanted = f"({spec.width},) {spec.dtype}"
@@ -102,7 +102,7 @@ class Entry:
 
 
 class Put(NamedTuple):
-    """What became of an entry; `copied` is False only where the picture named by `copy_of` was gone or had changed."""
+    """What became of an entry; `copied` is False only where the image named by `copy_of` was gone or had changed."""
 
     id: int
     seq: int
@@ -119,7 +119,7 @@ class Seen(NamedTuple):
 
 
 class Deleted(NamedTuple):
-    """A picture that is gone, and the sequence number of its going."""
+    """An image that is gone, and the sequence number of its going."""
 
     key: str
     id: int
@@ -127,7 +127,7 @@ class Deleted(NamedTuple):
 
 
 class Twin(NamedTuple):
-    """The first stored picture with certain bytes."""
+    """The first stored image with certain bytes."""
 
     id: int
     key: str
@@ -137,7 +137,7 @@ class Twin(NamedTuple):
 class Known:
     """What tells whether a file has changed; `encoded` are the specs that need no encoding any more.
 
-    `seq` is the change at which the picture stands.
+    `seq` is the change at which the image stands.
     """
 
     id: int
@@ -159,7 +159,7 @@ def no_ids() -> Ids:
 class Changes:
     """What an index must apply after a sequence number: first `deletes`, then `upserts`; no id is in both.
 
-    `kept` are pictures changed in other ways whose features the engine alone keeps: an index leaves their features as
+    `kept` are images changed in other ways whose features the engine alone keeps: an index leaves their features as
     they are, and takes the rest from `kept_tenants` and `kept_attributes` (None where attributes were not asked for).
     `sequence` is the last change covered, `more` says that there are later ones. Deletions up to `pruned` are
     forgotten: an index whose own sequence is below it, and not 0, must be cleared and replayed from 0.
@@ -177,7 +177,7 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Features by picture: `ids` (n,) ascending, `features` (n, width); `empty` are ids with no meaningful feature.
+    """Features by image: `ids` (n,) ascending, `features` (n, width); `empty` are ids with no meaningful feature.
 
     `kept` are ids whose features the engine alone keeps.
     """
@@ -190,7 +190,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """How much there is: pictures, bytes of their files, and pictures by format."""
+    """How much there is: images, bytes of their files, and images by format."""
 
     images: int
     nbytes: int

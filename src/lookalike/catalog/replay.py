@@ -52,7 +52,7 @@ def changes(conn: Connection, spec: FeatureSpec, since: int, limit: int, *, attr
 
 
 def _changed(conn: Connection, spec: FeatureSpec, since: int, limit: int, *, attributes: bool) -> list[Any]:
-    """Rows (seq, id, tenant, vector or None[, attributes]) of the pictures put in after `since`."""
+    """Rows (seq, id, tenant, vector or None[, attributes]) of the images put in after `since`."""
     fingerprint_id = specs(conn).get(spec)
     columns: list[Any] = [images.c.seq, images.c.id, images.c.tenant_id]
     if fingerprint_id is None:

@@ -24,7 +24,7 @@ VERSION = 2
 """The schema that this code writes; a catalog of a higher one is refused, a lower one is migrated."""
 
 KEPT = b""
-"""The stored feature of a picture whose feature was left to the engine, as `catalog.releasing` tells."""
+"""The stored feature of an image whose feature was left to the engine, as `catalog.releasing` tells."""
 
 Id = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER PRIMARY KEY is SQLite's own row number
 Ordered = Text().with_variant(Text(collation="C"), "postgresql")  # by code point, as SQLite and Python sort
@@ -39,9 +39,9 @@ meta = Table(
     Column("value", Json, nullable=False),
 )
 
-# The one row that every writer of pictures locks, and on PostgreSQL locks last: sequence numbers are handed out under
+# The one row that every writer of images locks, and on PostgreSQL locks last: sequence numbers are handed out under
 # that lock, so they become visible in the order of the commits. `last_id` is SQLite's; PostgreSQL has a sequence. An id
-# is never given twice, even after its picture is gone.
+# is never given twice, even after its image is gone.
 state = Table(
     "state",
     metadata,
@@ -126,7 +126,7 @@ followers = Table(
 # change, and are seen, while the claim is held.
 claims = Table("claims", metadata, Column("name", Text, primary_key=True))
 
-# Small pictures of those that came as bytes; they leave with their picture.
+# Small images of those that came as bytes; they leave with their image.
 thumbnails = Table(
     "thumbnails",
     metadata,
@@ -141,7 +141,7 @@ thumbnails = Table(
     Column("data", LargeBinary, nullable=False),
 )
 
-# Pairs of pictures that a person said are no copies of each other, by digest (the smaller one first), so that a picture
+# Pairs of images that a person said are no copies of each other, by digest (the smaller one first), so that an image
 # added again is not asked about again.
 not_matches = Table(
     "not_matches",
@@ -188,9 +188,9 @@ ADDED_IN_2 = (followers, claims, thumbnails, not_matches, access_keys, jobs)
 def features_table(fingerprint_id: int) -> Table:
     """The features of one fingerprint: `vector` bytes by image.
 
-    NULL where the picture has no meaningful feature, no bytes (`KEPT`) where only the engine has kept it. A table each
+    NULL where the image has no meaningful feature, no bytes (`KEPT`) where only the engine has kept it. A table each
     keeps the few bytes of a hash apart from the kilobyte of a vector: replaying hashes reads hashes only, and a
-    pipeline leaves without touching the others. Only SQLite checks the reference to the picture, at the commit; on
+    pipeline leaves without touching the others. Only SQLite checks the reference to the image, at the commit; on
     PostgreSQL that would cost more than the insertion.
     """
     return Table(

@@ -1,4 +1,4 @@
-"""The room of the catalog where small pictures are kept: of those that came as bytes, and have no file to look at."""
+"""The room of the catalog where small images are kept: of those that came as bytes, and have no file to look at."""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,20 +13,20 @@ from lookalike.types import Record
 
 
 class Thumbnails(Connected):
-    """Looking small pictures up; they are written with their pictures, and leave with them."""
+    """Looking small images up; they are written with their images, and leave with them."""
 
     def with_thumbnail(self, tenant_id: int, key: str) -> tuple[Record, bytes | None]:
-        """A picture and its thumbnail, None where none is kept; raises NotFound for an unknown key."""
+        """An image and its thumbnail, None where none is kept; raises NotFound for an unknown key."""
         with self._read() as conn:
             record = reading.record(conn, tenant_id, key)
             if record is None:
-                raise NotFound(f"there is no picture {key!r}")
+                raise NotFound(f"there is no image {key!r}")
             query = select(thumbnails.c.data).where(thumbnails.c.image_id == record.id)
             return record, conn.execute(query).scalar_one_or_none()
 
 
 def replace(conn: Connection, stale: Iterable[int], new: Sequence[tuple[int, bytes]]) -> None:
-    """Forget the thumbnails of pictures whose bytes have changed, and keep these (id, data) instead of any before."""
+    """Forget the thumbnails of images whose bytes have changed, and keep these (id, data) instead of any before."""
     for some in reading.batches({*stale, *(id_ for id_, _ in new)}):
         conn.execute(delete(thumbnails).where(thumbnails.c.image_id.in_(some)))
     insert_rows(conn, thumbnails, [{"image_id": id_, "data": data} for id_, data in new])

@@ -1,7 +1,7 @@
-"""Putting pictures in: every function works inside one transaction that its caller has opened for writing.
+"""Putting images in: every function works inside one transaction that its caller has opened for writing.
 
 On PostgreSQL, where writers work at the same time, each goes the same way, so that none waits for another in a circle:
-first the rows of stored pictures are locked, by id, then everything large is written, and last, for as short as can be,
+first the rows of stored images are locked, by id, then everything large is written, and last, for as short as can be,
 the counter of sequence numbers is locked: until the commit, so that numbers become visible in order. On SQLite the
 transaction had the one lock from its beginning.
 """
@@ -27,12 +27,12 @@ from lookalike.types import FeatureSpec
 
 Vector = NDArray[Any] | None
 Place = tuple[int, str]
-"""Where a picture is: its tenant's id, and its key."""
+"""Where an image is: its tenant's id, and its key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A stored picture whose row this transaction has locked."""
+    """A stored image whose row this transaction has locked."""
 
     id: int
     tenant_id: int
@@ -54,7 +54,7 @@ def lock(conn: Connection) -> None:
 
 
 def lock_rows(conn: Connection, ids: Iterable[int], *, deleting: bool = False) -> dict[int, Row]:
-    """Lock stored pictures in the order of their ids, in which all writers do; by id, those that are gone left out."""
+    """Lock stored images in the order of their ids, in which all writers do; by id, those that are gone left out."""
     i = images.c
     query = select(i.id, i.tenant_id, i.key, i.sha256, i.seq).order_by(i.id).with_for_update(key_share=not deleting)
     found: dict[int, Row] = {}
@@ -88,11 +88,11 @@ def register_specs(conn: Connection, wanted: Iterable[FeatureSpec]) -> None:
 def put(conn: Connection, entries: Sequence[Entry]) -> list[Put]:
     """Insert or replace; where a tenant and key come twice, the later one replaces the earlier.
 
-    The specs must be registered. Raises Overtaken where another writer has changed the same pictures meanwhile.
+    The specs must be registered. Raises Overtaken where another writer has changed the same images meanwhile.
     """
     of_id = _lock_places(conn, entries)
     there = {(row.tenant_id, row.key): row for row in of_id.values()}
-    of = specs(conn)  # after the locks: nobody adds features of another spec to these pictures any more
+    of = specs(conn)  # after the locks: nobody adds features of another spec to these images any more
     done: list[Put] = []
     start = 0
     while start < len(entries):
@@ -107,7 +107,7 @@ def put(conn: Connection, entries: Sequence[Entry]) -> list[Put]:
 
 
 def _lock_places(conn: Connection, entries: Sequence[Entry]) -> dict[int, Row]:
-    """Lock the pictures at the places of these entries, and those they are copies of."""
+    """Lock the images at the places of these entries, and those they are copies of."""
     keys: dict[int, list[str]] = {}
     for entry in entries:
         keys.setdefault(entry.tenant_id, []).append(entry.key)
@@ -121,7 +121,7 @@ def _lock_places(conn: Connection, entries: Sequence[Entry]) -> dict[int, Row]:
             found.update(conn.execute(query).scalars())
     locked = lock_rows(conn, found | {entry.copy_of for entry in entries if entry.copy_of is not None})
     if not found <= locked.keys():
-        raise Overtaken("another writer deleted one of these pictures")
+        raise Overtaken("another writer deleted one of these images")
     return locked
 
 
@@ -170,7 +170,7 @@ def _check_new(conn: Connection, entries: Sequence[Entry]) -> None:
         for some in batches(mine):
             query = select(images.c.id).where(images.c.tenant_id == tenant_id, images.c.key.in_(some)).limit(1)
             if conn.execute(query).one_or_none() is not None:
-                raise Overtaken("another writer put one of these pictures in")
+                raise Overtaken("another writer put one of these images in")
 
 
 def _write_images(conn: Connection, entries: Sequence[Entry], done: Sequence[Put]) -> None:
@@ -217,7 +217,7 @@ def update_images(conn: Connection, rows: list[dict[str, Any]]) -> None:
 
 
 def forget_features(conn: Connection, fingerprint_ids: Iterable[int], ids: Sequence[int]) -> None:
-    """Delete the features of pictures."""
+    """Delete the features of images."""
     for fingerprint_id in fingerprint_ids:
         table = features_table(fingerprint_id)
         for some in batches(ids):
@@ -247,7 +247,7 @@ def _insert_features(
 def _copy_features(
     conn: Connection, entries: Sequence[Entry], ids: Sequence[int], of_id: dict[int, Row], of: dict[FeatureSpec, int]
 ) -> set[int]:
-    """Take features over from pictures with the same bytes, exactly as stored; gives the ids where that cannot be."""
+    """Take features over from images with the same bytes, exactly as stored; gives the ids where that cannot be."""
     wanted = [(id_, entry) for id_, entry in zip(ids, entries, strict=True) if entry.copy_of is not None]
     if not wanted:
         return set()
@@ -283,7 +283,7 @@ def _kept_by_engine(conn: Connection, ids: Iterable[int], of: dict[FeatureSpec, 
 def put_features(
     conn: Connection, spec: FeatureSpec, ids: Sequence[int], sha256s: Sequence[bytes], rows: Sequence[Vector]
 ) -> list[int]:
-    """Add the rows of a pipeline to stored pictures; passes over those gone or changed, returns the ids written."""
+    """Add the rows of a pipeline to stored images; passes over those gone or changed, returns the ids written."""
     there = lock_rows(conn, ids)
     kept = {
         id_: row

@@ -1,4 +1,4 @@
-"""`add`: pictures into the gallery, each reported once it is durable."""
+"""`add`: images into the gallery, each reported once it is durable."""
 
 import time
 from collections import Counter
@@ -17,7 +17,7 @@ from lookalike.gallery import SearchService, items_from, parse_value
 from lookalike.types import Outcome
 
 EXAMPLES = 3
-"""Rejected pictures that are named for each reason."""
+"""Rejected images that are named for each reason."""
 KINDS = {
     "added": "added",
     "duplicate": "added as duplicates of others",
@@ -29,7 +29,7 @@ KINDS = {
 
 
 def add(session: Session, paths: Sequence[str], key: str | None, attr: Sequence[str] | None) -> int:
-    """Add files and folders; gives 1 where any picture was rejected."""
+    """Add files and folders; gives 1 where any image was rejected."""
     attributes = {name: parse_value(value) for name, value in pairs(attr, "--attr").items()} or None
     items = items_from(paths, key=key, attributes=attributes)
     tally = Tally()
@@ -61,7 +61,7 @@ def fetch_weights(session: Session, pipelines: Sequence[str]) -> None:
 
 
 class Tally:
-    """Outcomes by kind, and why pictures were rejected, with a few examples of each reason."""
+    """Outcomes by kind, and why images were rejected, with a few examples of each reason."""
 
     def __init__(self) -> None:
         self.kinds: Counter[str] = Counter()
@@ -89,10 +89,10 @@ class Tally:
         """The summary for people."""
         total = self.kinds.total()
         if not total:
-            say("No pictures found.")
+            say("No images found.")
             return
         seconds = time.monotonic() - self._started
-        say(f"{counted(total, 'picture')}: {self.so_far()}   ({seconds:.1f} s, {total / seconds:,.0f}/s)")
+        say(f"{counted(total, 'image')}: {self.so_far()}   ({seconds:.1f} s, {total / seconds:,.0f}/s)")
         say(f"Gallery: {shown(gallery)}")
         for word, n in self._reasons.most_common():
             say(f"Rejected, {word} ({n:,}):")

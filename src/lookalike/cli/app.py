@@ -1,4 +1,4 @@
-"""The grammar's core and its picture commands: each with its arguments and options, and no work.
+"""The grammar's core and its image commands: each with its arguments and options, and no work.
 
 Each command imports its work when it runs: numpy, SQLAlchemy and the rest take half a second that `--help` and
 `--version` would otherwise wait for. The other commands are in `commands_gallery` and `commands_machine`.
@@ -15,13 +15,13 @@ from lookalike.cli.output import emit, say
 
 app = typer.Typer(
     name="lookalike",
-    help="Search by image: hand in a picture, get back the original and everything that looks like it.",
+    help="Search by image: hand in an image, get back the original and everything that looks like it.",
     epilog="Begin with: lookalike add ~/Pictures, then: lookalike search copy.jpg",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-PICTURES, UPKEEP, MACHINE = "Pictures", "The gallery", "The machine"
+IMAGES, UPKEEP, MACHINE = "Images", "The gallery", "The machine"
 
 
 @app.callback(invoke_without_command=True)
@@ -46,10 +46,10 @@ def program(
         ctx.fail("Missing command.")
 
 
-@command(app, served=True, rich_help_panel=PICTURES)
+@command(app, served=True, rich_help_panel=IMAGES)
 def add(
     session: Session,
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Pictures, and folders of them.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Images, and folders of them.")],
     key: Annotated[
         str | None,
         typer.Option(metavar="KEY", show_default=False, help="The key of a single file, instead of its name."),
@@ -60,13 +60,13 @@ def add(
             "--attr",
             metavar="NAME=VALUE",
             show_default=False,
-            help="Keep this with every picture given here (a JSON value, or text). Repeatable.",
+            help="Keep this with every image given here (a JSON value, or text). Repeatable.",
         ),
     ] = None,
 ) -> int:
-    """Add pictures, or bring them up to date; makes the gallery where there is none.
+    """Add images, or bring them up to date; makes the gallery where there is none.
 
-    A picture's key is its path below the folder given, or the file's name. Adding the same again changes nothing and
+    An image's key is its path below the folder given, or the file's name. Adding the same again changes nothing and
     costs little, so after an interruption run the same command again.
     """
     from lookalike.cli.adding import add
@@ -74,7 +74,7 @@ def add(
     return add(session, paths, key, attr)
 
 
-@command(app, served=True, rich_help_panel=PICTURES)
+@command(app, served=True, rich_help_panel=IMAGES)
 def search(
     session: Session,
     images: Annotated[
@@ -82,16 +82,16 @@ def search(
         typer.Argument(
             metavar="IMAGE...",
             show_default=False,
-            help="Pictures, folders, or - for a list of paths on standard input.",
+            help="Images, folders, or - for a list of paths on standard input.",
         ),
     ] = None,
     key: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="KEY", show_default=False, help="A picture of the gallery, whose file is not needed. Repeatable."
+            metavar="KEY", show_default=False, help="An image of the gallery, whose file is not needed. Repeatable."
         ),
     ] = None,
-    k: Annotated[int, typer.Option("-k", "--k", metavar="N", help="The most hits for each picture.")] = 10,
+    k: Annotated[int, typer.Option("-k", "--k", metavar="N", help="The most hits for each image.")] = 10,
     page: Annotated[int, typer.Option(metavar="N", help="The next N hits: page 2, 3, ...")] = 1,
     threshold: Annotated[
         float | None,
@@ -106,7 +106,7 @@ def search(
         ),
     ] = True,
     all_tenants: Annotated[
-        bool, typer.Option("--all-tenants", metavar=FLAG, help="Search the pictures of every tenant.")
+        bool, typer.Option("--all-tenants", metavar=FLAG, help="Search the images of every tenant.")
     ] = False,
     engine_filter: Annotated[
         str | None,
@@ -118,16 +118,16 @@ def search(
     ] = None,
     null: Null = False,
     preview: Annotated[
-        bool, typer.Option("--preview/--no-preview", metavar=FLAG, help="Small pictures, in a terminal.")
+        bool, typer.Option("--preview/--no-preview", metavar=FLAG, help="Small images, in a terminal.")
     ] = True,
 ) -> int:
-    """Find the original of a picture, and everything that looks like it.
+    """Find the original of an image, and everything that looks like it.
 
     Evidence: **exact** is the same file or the same pixels, **copy** a copy that was edited, **similar** what merely
     looks like it, nearest first.
     """
     if not (images or key):
-        raise typer.BadParameter("no picture to search with; name one, or one of the gallery by --key.")
+        raise typer.BadParameter("no image to search with; name one, or one of the gallery by --key.")
     from lookalike.cli.searching import Wanted, search
 
     return search(
@@ -140,33 +140,33 @@ def search(
     )
 
 
-@command(app, served=True, rich_help_panel=PICTURES)
+@command(app, served=True, rich_help_panel=IMAGES)
 def show(
     session: Session,
     key: Annotated[str, typer.Argument(metavar="KEY")],
     preview: Annotated[
-        bool, typer.Option("--preview/--no-preview", metavar=FLAG, help="A small picture, in a terminal.")
+        bool, typer.Option("--preview/--no-preview", metavar=FLAG, help="A small image, in a terminal.")
     ] = True,
 ) -> int:
-    """Show what is known of a picture."""
-    from lookalike.cli.pictures import show
+    """Show what is known of an image."""
+    from lookalike.cli.images import show
 
     return show(session, key, preview=preview)
 
 
-@command(app, served=True, rich_help_panel=PICTURES)
+@command(app, served=True, rich_help_panel=IMAGES)
 def rm(
     session: Session,
     keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Keys, or - for a list on standard input.")],
     null: Null = False,
 ) -> int:
-    """Forget pictures. The files themselves are never touched."""
-    from lookalike.cli.pictures import rm
+    """Forget images. The files themselves are never touched."""
+    from lookalike.cli.images import rm
 
     return rm(session, keys, null=null)
 
 
-@command(app, served=True, rich_help_panel=PICTURES)
+@command(app, served=True, rich_help_panel=IMAGES)
 def ls(
     session: Session,
     where: Where = None,
@@ -174,27 +174,27 @@ def ls(
         str, typer.Option(metavar="TEXT", show_default=False, help="Only keys that begin so; case counts.")
     ] = "",
     limit: Annotated[
-        int | None, typer.Option(metavar="N", min=0, show_default=False, help="Stop after so many pictures.")
+        int | None, typer.Option(metavar="N", min=0, show_default=False, help="Stop after so many images.")
     ] = None,
 ) -> int:
-    """List the pictures by key."""
-    from lookalike.cli.pictures import ls
+    """List the images by key."""
+    from lookalike.cli.images import ls
 
     return ls(session, where, prefix, limit)
 
 
-@command(app, served=True, rich_help_panel=PICTURES)
+@command(app, served=True, rich_help_panel=IMAGES)
 def duplicates(session: Session, pipeline: PipelineNames = None) -> int:
-    """Find the pictures of the gallery that are copies of one another."""
+    """Find the images of the gallery that are copies of one another."""
     from lookalike.cli.copies import duplicates
 
     return duplicates(session, pipeline)
 
 
-@command(app, served=True, rich_help_panel=PICTURES)
+@command(app, served=True, rich_help_panel=IMAGES)
 def compare(
     session: Session,
-    a: Annotated[str, typer.Argument(metavar="A", help="A picture, in the gallery or not.")],
+    a: Annotated[str, typer.Argument(metavar="A", help="An image, in the gallery or not.")],
     b: Annotated[str, typer.Argument(metavar="B", help="Another.")],
 ) -> int:
     """Say how alike two files are, and who says so."""

@@ -65,7 +65,7 @@ def status(session: Session) -> int:
 
 @command(app, served=True, rich_help_panel=UPKEEP)
 def repair(session: Session) -> int:
-    """Check the catalog, and build every index anew from it. No picture is read again."""
+    """Check the catalog, and build every index anew from it. No image is read again."""
     from lookalike.cli.upkeep import repair
 
     return repair(session)

@@ -39,7 +39,7 @@ def keys_create(
         int | None, typer.Option(metavar="N", show_default=False, help="Bytes of one request.")
     ] = None,
     max_pixels: Annotated[
-        int | None, typer.Option(metavar="N", show_default=False, help="Width times height of one picture.")
+        int | None, typer.Option(metavar="N", show_default=False, help="Width times height of one image.")
     ] = None,
 ) -> int:
     """Make a key for one tenant, and show it: this once, for only a digest is kept.

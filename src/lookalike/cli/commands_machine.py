@@ -10,7 +10,7 @@ from lookalike.cli.app import MACHINE, app
 from lookalike.cli.options import FLAG, Session, command
 
 models_app = typer.Typer(
-    help="The models that turn pictures into features: what there is, what is here.", no_args_is_help=True
+    help="The models that turn images into features: what there is, what is here.", no_args_is_help=True
 )
 app.add_typer(models_app, name="models", rich_help_panel=MACHINE)
 
@@ -45,7 +45,7 @@ def models_pull(
     ] = None,
     calibrate: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", show_default=False, help="Some hundred pictures to calibrate it on."),
+        typer.Option(metavar="FOLDER", show_default=False, help="Some hundred images to calibrate it on."),
     ] = None,
     accept_licence: Annotated[
         bool,
@@ -63,7 +63,7 @@ def try_(
     session: Session,
     photos: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PHOTOS...]", show_default=False, help="Pictures, and folders of them."),
+        typer.Argument(metavar="[PHOTOS...]", show_default=False, help="Images, and folders of them."),
     ] = None,
 ) -> int:
     """Index your photos, or a small sample, make edited copies of some, and show what is found."""
@@ -83,9 +83,9 @@ def doctor(session: Session) -> int:
 @command(app, rich_help_panel=MACHINE)
 def plan(
     session: Session,
-    pictures: Annotated[str, typer.Option(metavar="N", help="How many pictures: 50000, 50k, 2.5M, 10B.")],
+    images: Annotated[str, typer.Option(metavar="N", help="How many images: 50000, 50k, 2.5M, 10B.")],
     tenants: Annotated[str, typer.Option(metavar="N", help="Of how many tenants.")] = "1",
-    qps: Annotated[float, typer.Option(metavar="N", help="Pictures searched for a second, each within a tenant.")] = 1,
+    qps: Annotated[float, typer.Option(metavar="N", help="Images searched for a second, each within a tenant.")] = 1,
     pipelines: Annotated[
         list[str] | None,
         typer.Option(
@@ -109,7 +109,7 @@ def plan(
     ] = None,
     memory: Annotated[str, typer.Option(metavar="SIZE", help="Memory of a machine.")] = "64GB",
     cores: Annotated[int, typer.Option(metavar="N", help="Cores of a machine.")] = 8,
-    machines: Annotated[int, typer.Option(metavar="N", help="Machines that add pictures.")] = 1,
+    machines: Annotated[int, typer.Option(metavar="N", help="Machines that add images.")] = 1,
     precision: Annotated[str, typer.Option(metavar="NAME", help="How networks calculate: fp32, bf16, int8.")] = "bf16",
     catalog: Annotated[
         str | None,
@@ -119,7 +119,7 @@ def plan(
         str, typer.Option(metavar="WHERE", help="Who keeps the features: catalog, or engine (servers alone).")
     ] = "catalog",
     thumbnails: Annotated[
-        float, typer.Option(metavar="0..1", help="The share of pictures that come as bytes: small ones are kept.")
+        float, typer.Option(metavar="0..1", help="The share of images that come as bytes: small ones are kept.")
     ] = 0,
     sources: Annotated[
         bool, typer.Option("--sources", metavar=FLAG, help="Show every constant, and where it was measured.")
@@ -129,7 +129,7 @@ def plan(
     from lookalike.cli.planning import Asked, plan
 
     asked = Asked(
-        pictures, pipelines, engine, tenants, qps, replicas, machines, cores, memory, precision, catalog, features,
+        images, pipelines, engine, tenants, qps, replicas, machines, cores, memory, precision, catalog, features,
         thumbnails,
     )  # fmt: skip
     return plan(session, asked, sources=sources)

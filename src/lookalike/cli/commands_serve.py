@@ -23,7 +23,7 @@ def serve(
             "--import-from",
             metavar="DIR",
             show_default=False,
-            help="Let admins import pictures from below this folder. Repeatable.",
+            help="Let admins import images from below this folder. Repeatable.",
         ),
     ] = None,
     allow_host: Annotated[
@@ -41,7 +41,7 @@ def serve(
             "--fetch-allow",
             metavar="NETWORK",
             show_default=False,
-            help="Fetch pictures by URL from this network, too, though it is not public: 10.1.0.0/16. Repeatable.",
+            help="Fetch images by URL from this network, too, though it is not public: 10.1.0.0/16. Repeatable.",
         ),
     ] = None,
     fetch_port: Annotated[

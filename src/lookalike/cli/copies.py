@@ -12,36 +12,36 @@ from lookalike.cli.output import counted, emit, out, say, shown, size
 from lookalike.gallery import Comparison
 
 VERDICTS = {
-    "exact": "They are the same picture.",
+    "exact": "They are the same image.",
     "copy": "One is a copy of the other, edited.",
-    "similar": "They are different pictures.",
+    "similar": "They are different images.",
 }
 ALIKE = "They look alike, but not enough to call one a copy of the other."
 ALIKE_FROM = -3.0
-"""Log10 of how rarely strangers come so close, from which two pictures are said to look alike."""
+"""Log10 of how rarely strangers come so close, from which two images are said to look alike."""
 
 
 def duplicates(session: Session, pipelines: Sequence[str] | None) -> int:
     """Tell each cluster as soon as it is found."""
-    clusters = pictures = 0
+    clusters = images = 0
     with opened(session) as gallery:
         for cluster in gallery.duplicates(tenant=session.tenant, pipelines=pipelines or None):
-            clusters, pictures = clusters + 1, pictures + len(cluster.pictures)
+            clusters, images = clusters + 1, images + len(cluster.images)
             if session.json:
                 emit(cluster_object(cluster))
                 continue
-            how = "the same picture" if cluster.evidence == "exact" else f"copies, at most {cluster.distance:.3f} apart"
-            say(f"{counted(len(cluster.pictures), 'picture')}, {how}:")
-            for picture in cluster.pictures:
-                dimensions = f"{picture.width}x{picture.height}"
-                say(f"  {dimensions:>11}  {size(picture.nbytes):>8}  {shown(picture.key)}")
+            how = "the same image" if cluster.evidence == "exact" else f"copies, at most {cluster.distance:.3f} apart"
+            say(f"{counted(len(cluster.images), 'image')}, {how}:")
+            for image in cluster.images:
+                dimensions = f"{image.width}x{image.height}"
+                say(f"  {dimensions:>11}  {size(image.nbytes):>8}  {shown(image.key)}")
     if not session.json:
-        say(f"{counted(clusters, 'cluster')} of copies, {counted(pictures, 'picture')} in all")
+        say(f"{counted(clusters, 'cluster')} of copies, {counted(images, 'image')} in all")
     return ExitCode.FINE
 
 
 def compare(session: Session, a: str, b: str) -> int:
-    """Compare two files; raises ImageRejected for one that is no picture."""
+    """Compare two files; raises ImageRejected for one that is no image."""
     with opened(session) as gallery:
         found = gallery.compare(a, b)
     if session.json:
@@ -54,7 +54,7 @@ def compare(session: Session, a: str, b: str) -> int:
 
 def _table(found: Comparison) -> Table:
     table = Table(box=None, padding=(0, 2), header_style="dim")
-    for name in ("asked", "answer", "distance", "copies are within", "unrelated pictures this close"):
+    for name in ("asked", "answer", "distance", "copies are within", "unrelated images this close"):
         table.add_column(name)
     table.add_row("bytes", "the same" if found.same_bytes else "different")
     table.add_row("pixels", "the same" if found.same_pixels else "different")

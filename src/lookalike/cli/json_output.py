@@ -13,7 +13,7 @@ Object = Mapping[str, Any]
 
 
 def outcome_object(outcome: Outcome) -> Object:
-    """What became of one picture."""
+    """What became of one image."""
     return asdict(outcome)
 
 
@@ -54,7 +54,7 @@ def hit_object(hit: Hit) -> Object:
 
 
 def record_object(record: Record) -> Object:
-    """One picture of the gallery."""
+    """One image of the gallery."""
     return {
         "key": record.key,
         "path": record.path,
@@ -73,13 +73,13 @@ def record_object(record: Record) -> Object:
 
 
 def cluster_object(cluster: Cluster) -> Object:
-    """Pictures that are copies of one another."""
-    pictures = [record_object(picture) for picture in cluster.pictures]
-    return {"id": cluster.id, "evidence": cluster.evidence, "distance": cluster.distance, "pictures": pictures}
+    """Images that are copies of one another."""
+    images = [record_object(image) for image in cluster.images]
+    return {"id": cluster.id, "evidence": cluster.evidence, "distance": cluster.distance, "images": images}
 
 
 def comparison_object(a: str, b: str, found: Comparison) -> Object:
-    """Two pictures side by side."""
+    """Two images side by side."""
     measured = [asdict(m) | {"copy": m.is_copy} for m in found.measured]
     return {
         "a": a,
@@ -95,7 +95,7 @@ def status_object(gallery: str, status: Status) -> Object:
     """How a gallery stands."""
     return {
         "gallery": gallery,
-        "pictures": status.pictures,
+        "images": status.images,
         "bytes": status.nbytes,
         "tenants": dict(status.tenants),
         "formats": dict(status.formats),
@@ -106,4 +106,4 @@ def status_object(gallery: str, status: Status) -> Object:
 
 def repair_object(report: RepairReport) -> Object:
     """What a repair did."""
-    return {"pictures": report.pictures, "rebuilt": dict(report.rebuilt)}
+    return {"images": report.images, "rebuilt": dict(report.rebuilt)}

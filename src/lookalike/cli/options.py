@@ -38,7 +38,7 @@ Tenant = Annotated[
         metavar="NAME",
         show_default=False,
         rich_help_panel=COMMON,
-        help="Whose pictures: each tenant has keys of its own and sees no other's. [default: default]",
+        help="Whose images: each tenant has keys of its own and sees no other's. [default: default]",
     ),
 ]
 Server = Annotated[
@@ -61,7 +61,7 @@ Where = Annotated[
         "--where",
         metavar="CONDITION",
         show_default=False,
-        help="Only pictures with this attribute: album=Alps, year>=2019, tag!=old. Repeat it: all must hold.",
+        help="Only images with this attribute: album=Alps, year>=2019, tag!=old. Repeat it: all must hold.",
     ),
 ]
 Null = Annotated[

@@ -74,5 +74,5 @@ def size(nbytes: int) -> str:
 
 
 def counted(n: int, one: str, many: str | None = None) -> str:
-    """`1 picture`, `2,000 pictures`."""
+    """`1 image`, `2,000 images`."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"

@@ -20,7 +20,7 @@ from lookalike.errors import BadSetting
 class Asked:
     """The options of `plan`, as they were written."""
 
-    pictures: str
+    images: str
     pipelines: Sequence[str] | None
     engine: Sequence[str] | None
     tenants: str
@@ -54,7 +54,7 @@ def _wish(session: Session, asked: Asked) -> Wish:
         raise BadSetting(f"--features are kept by catalog or engine, not by {asked.features!r}")
     pipelines = tuple(_pipelines(session, asked.pipelines or ("phash,vgg16",)))
     return Wish(
-        count_of(asked.pictures, "--pictures"),
+        count_of(asked.images, "--images"),
         pipelines,
         _engines(asked.engine or (), pipelines),
         tenants=count_of(asked.tenants, "--tenants"),
@@ -151,14 +151,14 @@ def _cores(made: Plan) -> float | None:
 def _show(made: Plan) -> None:
     wish = made.wish
     say(
-        f"{counted(wish.pictures, 'picture')} of {counted(wish.tenants, 'tenant')}, "
+        f"{counted(wish.images, 'image')} of {counted(wish.tenants, 'tenant')}, "
         f"{wish.searches:,g} {'search' if wish.searches == 1 else 'searches'} a second; "
         f"machines with {wish.memory / 1e9:,g} GB and {counted(wish.cores, 'core')}"
     )
     for pipeline in wish.pipelines:
         if pipeline.metric == "cosine":
-            each = f"{pipeline.dimensions:,} floats of 4 bytes are {pipeline.raw:,} bytes a picture"
-            say(f"{pipeline.name}: {each}, {size(pipeline.raw * wish.pictures)} in all.")
+            each = f"{pipeline.dimensions:,} floats of 4 bytes are {pipeline.raw:,} bytes an image"
+            say(f"{pipeline.name}: {each}, {size(pipeline.raw * wish.images)} in all.")
     say()
     out().print(_table(made))
     say()
@@ -198,7 +198,7 @@ def _catalog_where(made: Plan) -> str:
     if made.catalog.features:
         extra.append(f"features {size(made.catalog.features)}")
     if made.catalog.thumbnails:
-        extra.append(f"small pictures {size(made.catalog.thumbnails)}")
+        extra.append(f"small images {size(made.catalog.thumbnails)}")
     return f"{name} ({', '.join(extra)})" if extra else name
 
 
@@ -227,7 +227,7 @@ def _show_words(made: Plan) -> None:
         building = (
             f", {_days(adding.building)} of them for building the graph" if adding.building > adding.days / 20 else ""
         )
-        grid.add_row("adding", f"{_days(adding.days)} by {by}, {adding.rate:,.0f} pictures/s{building}")
+        grid.add_row("adding", f"{_days(adding.days)} by {by}, {adding.rate:,.0f} images/s{building}")
     for part in made.parts:
         grid.add_row(part.pipeline, Text(_reasoned(_where(part), part.why)))
         if not part.embedded:
@@ -241,7 +241,7 @@ def _show_words(made: Plan) -> None:
     for text in (*made.catalog.notes, *made.notes):
         grid.add_row("note", Text(text))
     for end in made.leaving:
-        grid.add_row("until", Text(f"{end.pictures:,} pictures for {end.pipeline}, then {end.to}: {end.because}"))
+        grid.add_row("until", Text(f"{end.images:,} images for {end.pipeline}, then {end.to}: {end.because}"))
     out().print(grid)
 
 

@@ -1,4 +1,4 @@
-"""Small pictures in a terminal: two pixels a character, an upper half block over a background."""
+"""Small images in a terminal: two pixels a character, an upper half block over a background."""
 
 from pathlib import Path
 
@@ -20,16 +20,16 @@ def can_preview(console: Console) -> bool:
 
 
 def preview_of(path: str, columns: int = COLUMNS, lines: int = LINES) -> Text | None:
-    """The picture at this path, at most so large; none where it cannot be read any more."""
+    """The image at this path, at most so large; none where it cannot be read any more."""
     try:
         rgb = decode(Path(path).read_bytes(), box=(columns * 2, lines * 4)).rgb
     except (OSError, ImageRejected):
         return None
-    picture = Image.fromarray(rgb)
-    scale = min(columns / picture.width, 2 * lines / picture.height)
-    width = max(round(picture.width * scale), 1)
-    height = max(2 * round(picture.height * scale / 2), 2)
-    small = np.asarray(picture.resize((width, height), Image.Resampling.BOX))
+    image = Image.fromarray(rgb)
+    scale = min(columns / image.width, 2 * lines / image.height)
+    width = max(round(image.width * scale), 1)
+    height = max(2 * round(image.height * scale / 2), 2)
+    small = np.asarray(image.resize((width, height), Image.Resampling.BOX))
     text = Text(no_wrap=True)
     for upper, lower in zip(small[::2], small[1::2], strict=True):
         for above, below in zip(upper.tolist(), lower.tolist(), strict=True):

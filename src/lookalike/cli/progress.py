@@ -36,15 +36,15 @@ class Pace:
                 self._marks.popleft()
 
     def rate(self) -> float:
-        """Pictures a second."""
+        """Images a second."""
         since, before = self._marks[0]
         return (self.done - before) / max(time.monotonic() - since, 1e-6)
 
     def told(self, total: float | None) -> str:
-        """`1,200 of 1,710 pictures  84/s  0:00:06 left`."""
+        """`1,200 of 1,710 images  84/s  0:00:06 left`."""
         of = f" of {total:,.0f}" if total is not None else ""
         rate = self.rate()
-        line = f"{self.done:,}{of} pictures  {rate:,.0f}/s" if self.done else f"{self.done:,}{of} pictures"
+        line = f"{self.done:,}{of} images  {rate:,.0f}/s" if self.done else f"{self.done:,}{of} images"
         if total is None or self.done == 0 or rate <= 0:
             return line
         return f"{line}  {timedelta(seconds=round(max(total - self.done, 0) / rate))} left"

@@ -99,13 +99,13 @@ class _Told:
             elif not isinstance(answer, Answer):
                 note(f"{path}: {answer}")
             else:
-                self._show(path, answer, with_picture=not isinstance(query, Stored))
+                self._show(path, answer, with_image=not isinstance(query, Stored))
         return self.code
 
-    def _show(self, query: str, answer: Answer, *, with_picture: bool) -> None:
+    def _show(self, query: str, answer: Answer, *, with_image: bool) -> None:
         self._console.print(Text(shown(query), style="bold"))
-        if self._preview and with_picture and (picture := preview_of(query)):
-            self._console.print(picture)
+        if self._preview and with_image and (image := preview_of(query)):
+            self._console.print(image)
         if answer.hits:
             self._console.print(self._table(answer))
         else:
@@ -132,8 +132,8 @@ class _Told:
         row: list[Text | str] = [Text(hit.evidence, style=style), f"{hit.distance:.3f}", hit.pipeline]
         path = shown(hit.path or "")
         if self._preview:
-            picture = preview_of(hit.path) if hit.path else None
-            return [*row, picture or "", Text(shown(hit.key) + "\n") + Text(path, style="dim")]
+            image = preview_of(hit.path) if hit.path else None
+            return [*row, image or "", Text(shown(hit.key) + "\n") + Text(path, style="dim")]
         return [*row, shown(hit.key), path]
 
 
@@ -167,7 +167,7 @@ def _below(folder: str) -> Iterator[str]:
         path = Path((file.path or file.key) if isinstance(file, Outcome) else file)
         yield os.path.join(folder, path.relative_to(folder))  # noqa: PTH118 - keeps the folder as it was written
     if not found:
-        note(f"no pictures below {folder}")
+        note(f"no images below {folder}")
 
 
 def _arriving(queries: Iterator[str]) -> Iterator[list[str]]:

@@ -25,8 +25,8 @@ from lookalike.types import Answer, Record
 SHOWN_EDITS = tuple(
     "jpeg15 scale_quarter black_frame mirror grey watermark crop_50 caption screenshot rotate_5".split()
 )
-PICTURES = 12
-"""Pictures of which copies are made: with ten edits each, some seconds of searching."""
+IMAGES = 12
+"""Images of which copies are made: with ten edits each, some seconds of searching."""
 FOLDER = Path("try")
 """Where the copies, the sheet and the sample's gallery go."""
 WORDS = {"phash": "by hash", "vgg16": "by network"}
@@ -35,7 +35,7 @@ HITS = 4
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """An edited copy: its file, what was done, and the picture it was made of."""
+    """An edited copy: its file, what was done, and the image it was made of."""
 
     path: Path
     edit: str
@@ -47,12 +47,12 @@ def trial(session: Session, photos: Sequence[str]) -> int:
     if not photos:
         session = Session(session.gallery or str(FOLDER / "gallery"), session.tenant, session.json)
         say("No PHOTOS given, so this uses a small sample that comes with the program.\n")
-    say("1. Indexing: every picture gets a digest, a perceptual hash and the features of a network.")
+    say("1. Indexing: every image gets a digest, a perceptual hash and the features of a network.")
     add(session, [str(p) for p in photos] or [str(sample_paths()[0].parent)], None, None)
     with session.open() as gallery:
         chosen = _choose(gallery, session.tenant)
         if not chosen:
-            say("There is no picture to search for: give a folder with photos, as in make try PHOTOS=~/Pictures")
+            say("There is no image to search for: give a folder with photos, as in make try PHOTOS=~/Pictures")
             return ExitCode.ABSENT
         say(f"\n2. Making {len(SHOWN_EDITS)} edited copies of {len(chosen)} of them, in {FOLDER / 'copies'}.")
         copies = _make_copies(chosen)
@@ -67,12 +67,12 @@ def trial(session: Session, photos: Sequence[str]) -> int:
 
 
 def _choose(gallery: SearchService, tenant: str) -> list[Record]:
-    """A few pictures whose files can be read, the same at every run."""
+    """A few images whose files can be read, the same at every run."""
     records = [
         r for r in gallery.ls(tenant=tenant, limit=10_000) if r.path is not None and min(r.width, r.height) > 100
     ]
     random.Random(1).shuffle(records)
-    return records[:PICTURES]
+    return records[:IMAGES]
 
 
 def _make_copies(records: Sequence[Record]) -> list[Copy]:
@@ -81,13 +81,13 @@ def _make_copies(records: Sequence[Record]) -> list[Copy]:
     copies = []
     for number, record in enumerate(records):
         try:
-            picture = Image.fromarray(decode(read_bytes(str(record.path))).rgb)
+            image = Image.fromarray(decode(read_bytes(str(record.path))).rgb)
         except ImageRejected as error:
             print(f"lookalike: {shown(record.key)} can no longer be read: {error}", file=sys.stderr)
             continue
         for edit in SHOWN_EDITS:
             path = folder / f"{Path(record.key).stem}-{edit}{EDITS[edit].encoding.suffix}"
-            path.write_bytes(apply(edit, picture, seed=number))
+            path.write_bytes(apply(edit, image, seed=number))
             copies.append(Copy(path, edit, record))
     return copies
 

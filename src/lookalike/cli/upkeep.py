@@ -67,10 +67,10 @@ def status(session: Session) -> int:
         emit(status_object(name_of(session), found))
         return ExitCode.FINE
     say(f"Gallery   {shown(name_of(session))}")
-    say(f"Pictures  {found.pictures:,} ({size(found.nbytes)}){_breakdown(found)}")
+    say(f"Images  {found.images:,} ({size(found.nbytes)}){_breakdown(found)}")
     say(f"Changes   {found.sequence:,}")
     say()
-    out().print(_pipelines(found.pipelines, found.pictures))
+    out().print(_pipelines(found.pipelines, found.images))
     return ExitCode.FINE
 
 
@@ -81,7 +81,7 @@ def _breakdown(found: Status) -> str:
     return ": " + ", ".join(parts) if parts else ""
 
 
-def _pipelines(pipelines: Sequence[PipelineStatus], pictures: int) -> Table:
+def _pipelines(pipelines: Sequence[PipelineStatus], images: int) -> Table:
     table = Table(box=None, padding=(0, 2), header_style="dim")
     for name, justify in (("pipeline", "left"), ("distance", "left"), ("indexed", "right"), ("copies within", "right")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
@@ -94,7 +94,7 @@ def _pipelines(pipelines: Sequence[PipelineStatus], pictures: int) -> Table:
         later = "to be applied" if pipeline.shared else "not saved yet, replayed at opening"
         stands = f"{counted(pipeline.behind, 'change')} {later}" if pipeline.behind else "up to date"
         index = f"{pipeline.engine}: {stands}"
-        table.add_row(pipeline.name, pipeline.metric, f"{pipeline.rows:,} of {pictures:,}", threshold, index)
+        table.add_row(pipeline.name, pipeline.metric, f"{pipeline.rows:,} of {images:,}", threshold, index)
     return table
 
 
@@ -105,7 +105,7 @@ def repair(session: Session) -> int:
     if session.json:
         emit(repair_object(report))
     else:
-        say(f"The catalog is sound: {counted(report.pictures, 'picture')}.")
+        say(f"The catalog is sound: {counted(report.images, 'image')}.")
         for name, rows in report.rebuilt.items():
             say(f"Index of {name} built anew: {counted(rows, 'row')}.")
     return ExitCode.FINE

@@ -1,4 +1,4 @@
-"""The room of the client where pictures are searched for, compared and looked up."""
+"""The room of the client where images are searched for, compared and looked up."""
 
 import json
 from collections import deque
@@ -34,7 +34,7 @@ class Asking(Room):
     """Nothing here changes anything, so every request may be repeated."""
 
     def search(self, query: Query, **options: Unpack[SearchOptions]) -> Answer:
-        """The pictures most like the query, best first; a path is that of a file of this machine."""
+        """The images most like the query, best first; a path is that of a file of this machine."""
         body = search_body(query, options, self._limits)
         call = Call("POST", "/v1/search", headers=self._headers(options.get("tenant")), body=body)
         return understood(answer_of, self._transport.json(call))
@@ -65,16 +65,16 @@ class Asking(Room):
                     answer.cancel()
 
     def compare(self, a: Query, b: Query, *, tenant: str = DEFAULT_TENANT) -> Comparison:
-        """What each pipeline says of two pictures; stored ones are named by `Stored`, others need not be known."""
+        """What each pipeline says of two images; stored ones are named by `Stored`, others need not be known."""
         call = Call("POST", "/v1/compare", headers=self._headers(tenant), body=compare_body(a, b, self._limits))
         return understood(comparison_of, self._transport.json(call))
 
     def get(self, key: str, *, tenant: str = DEFAULT_TENANT) -> Record:
-        """The record of a picture; raises NotFound."""
+        """The record of an image; raises NotFound."""
         return self._record(self._json("GET", path_of(key), tenant), tenant)
 
     def get_thumbnail(self, key: str, *, tenant: str = DEFAULT_TENANT, size: int = 384) -> bytes:
-        """A small JPEG of a picture, upright, its longer side `size` pixels; no larger than the picture."""
+        """A small JPEG of an image, upright, its longer side `size` pixels; no larger than the image."""
         call = Call("GET", f"{path_of(key)}/thumbnail", headers=self._headers(tenant), params={"size": size})
         return self._transport.ask(call).content
 
@@ -110,7 +110,7 @@ class Asking(Room):
         return records
 
     def duplicates(self, *, tenant: str = DEFAULT_TENANT, pipelines: Sequence[str] | None = None) -> Iterator[Cluster]:
-        """Clusters of pictures that are copies of one another, page by page."""
+        """Clusters of images that are copies of one another, page by page."""
         after: str | None = None
         while True:
             page = self.duplicates_page(tenant=tenant, pipelines=pipelines, after=after)
@@ -139,5 +139,5 @@ class Asking(Room):
         )
 
     def status(self) -> Status:
-        """How many pictures there are, as far as the key may see them, and how each pipeline stands."""
+        """How many images there are, as far as the key may see them, and how each pipeline stands."""
         return understood(status_of, self._json("GET", "/v1/status", DEFAULT_TENANT))

@@ -1,4 +1,4 @@
-"""The room of the client where pictures are added, changed and removed."""
+"""The room of the client where images are added, changed and removed."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -43,7 +43,7 @@ class Changing(Room):
         """Add files, folders or items of this machine, and give each one's outcome once it is durable.
 
         They are read and sent as they are needed, some dozens a request; the service decodes only what it does not
-        know. A group of pictures whose connection broke off is sent again.
+        know. A group of images whose connection broke off is sent again.
         """
         uploads = Uploads(self._transport, self._headers(tenant), self._limits, lambda item: self._put(item, tenant))
         return uploads.run(items_of(what, key, attributes))
@@ -57,20 +57,20 @@ class Changing(Room):
         tenant: str = DEFAULT_TENANT,
         expected: Expected = None,
     ) -> Outcome:
-        """Add one picture, or put it in the place of the one with its key, on condition."""
+        """Add one image, or put it in the place of the one with its key, on condition."""
         return self._put(Item(key, data, attributes), tenant, expected)
 
     def remove(
         self, keys: str | Iterable[str], *, tenant: str = DEFAULT_TENANT, expected: int | None = None
     ) -> list[str]:
-        """Forget pictures; gives the keys that were there.
+        """Forget images; gives the keys that were there.
 
         Not repeated once it was sent: a second time nothing would be there. `expected` needs a single key.
         """
         wanted = [keys] if isinstance(keys, str) else list(dict.fromkeys(keys))
         if expected is not None:
             if len(wanted) != 1:
-                raise BadSetting("a service removes a single picture on condition")
+                raise BadSetting("a service removes a single image on condition")
             return self._remove_expected(wanted[0], tenant, expected)
         removed: list[str] = []
         for start in range(0, len(wanted), PAGE):
@@ -79,7 +79,7 @@ class Changing(Room):
         return removed
 
     def remove_where(self, where: Filter, *, tenant: str = DEFAULT_TENANT) -> Removed:
-        """Forget the pictures whose attributes fit a filter, all in one step; of the keys the first 1,000 are told."""
+        """Forget the images whose attributes fit a filter, all in one step; of the keys the first 1,000 are told."""
         told = self._json("POST", "/v1/images:delete", tenant, {"filter": dict(where)}, "unsent")
         return understood(lambda told: Removed(told["keys"], told["sequence"], told["deleted"]), told)
 
@@ -92,7 +92,7 @@ class Changing(Room):
         tenant: str = DEFAULT_TENANT,
         expected: int | None = None,
     ) -> Record:
-        """Change what is kept with a picture: merged into the old attributes, or instead of them."""
+        """Change what is kept with an image: merged into the old attributes, or instead of them."""
         body = {"attributes": dict(attributes), "merge": merge}
         headers = {} if expected is None else {"If-Match": f'"{expected}"'}
         repeat: Repeat = "always" if expected is None else "refused"
@@ -100,11 +100,11 @@ class Changing(Room):
         return self._record(self._transport.json(call), tenant)
 
     def not_a_match(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
-        """Remember that no two of these pictures are copies of each other."""
+        """Remember that no two of these images are copies of each other."""
         self._judge("POST", keys, tenant)
 
     def not_a_match_undo(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
-        """Take that back for every pair of these pictures."""
+        """Take that back for every pair of these images."""
         self._judge("DELETE", keys, tenant)
 
     def _put(self, item: Item, tenant: str, expected: Expected = None) -> Outcome:
@@ -114,7 +114,7 @@ class Changing(Room):
             headers |= {"If-None-Match": "*"} if expected == "absent" else {"If-Match": f'"{expected}"'}
         attributes = None if item.attributes is None else json.dumps(dict(item.attributes))
         if attributes is not None and len(attributes) > HEADER_BYTES:
-            body: dict[str, Any] = {"files": {"file": ("picture", data)}, "data": {"attributes": attributes}}
+            body: dict[str, Any] = {"files": {"file": ("image", data)}, "data": {"attributes": attributes}}
         else:
             headers |= {"Content-Type": "application/octet-stream"}
             headers |= {} if attributes is None else {"X-Attributes": attributes}

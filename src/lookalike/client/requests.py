@@ -1,4 +1,4 @@
-"""Queries as a service takes them: a picture's bytes as a form's file, or JSON where a key is asked."""
+"""Queries as a service takes them: an image's bytes as a form's file, or JSON where a key is asked."""
 
 import base64
 import json
@@ -45,16 +45,16 @@ def compare_body(a: Query, b: Query, limits: Limits) -> Body:
 
 
 def source_of(query: Query, limits: Limits) -> dict[str, str]:
-    """Where a picture is, in JSON."""
+    """Where an image is, in JSON."""
     if isinstance(query, Stored):
         if query.tenant is not None:
-            raise BadInput("a service searches with pictures of the tenant that asks; leave out the tenant of the key")
+            raise BadInput("a service searches with images of the tenant that asks; leave out the tenant of the key")
         return {"key": query.key}
     return {"base64": base64.b64encode(bytes_of(query, limits)).decode()}
 
 
 def bytes_of(query: str | Path | bytes, limits: Limits) -> bytes:
-    """The bytes of a picture, or of the file at a path; raises ImageRejected as the library does."""
+    """The bytes of an image, or of the file at a path; raises ImageRejected as the library does."""
     data = query if isinstance(query, bytes) else read_bytes(Path(query), limits)
     limits.check_bytes(len(data))
     return data

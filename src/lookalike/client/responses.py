@@ -11,7 +11,7 @@ from lookalike.types import Answer, Border, Hit, Outcome, Record
 Object = Mapping[str, Any]
 T = TypeVar("T")
 NO_ID = 0
-"""The id of every picture and hit that comes from a service: its own ids are its own business."""
+"""The id of every image and hit that comes from a service: its own ids are its own business."""
 
 
 def understood(read: Callable[[Object], T], told: Object) -> T:
@@ -26,7 +26,7 @@ def understood(read: Callable[[Object], T], told: Object) -> T:
 
 
 def record_of(told: Object, tenant: str) -> Record:
-    """A picture. Where its file is, a service does not tell."""
+    """An image. Where its file is, a service does not tell."""
     return Record(
         id=NO_ID,
         tenant=tenant,
@@ -75,18 +75,18 @@ def _hit(told: Object) -> Hit:
 
 
 def outcome_of(told: Object, path: str | None) -> Outcome:
-    """What became of a picture; `path` is where it came from on this side."""
+    """What became of an image; `path` is where it came from on this side."""
     return Outcome(told["key"], path, told["outcome"], told["reason"], told["sequence"])
 
 
 def cluster_of(told: Object, tenant: str) -> Cluster:
     """Copies of one another."""
-    pictures = tuple(record_of(picture, tenant) for picture in told["images"])
-    return Cluster(pictures, told["evidence"], told["distance"])
+    images = tuple(record_of(image, tenant) for image in told["images"])
+    return Cluster(images, told["evidence"], told["distance"])
 
 
 def comparison_of(told: Object) -> Comparison:
-    """Two pictures side by side."""
+    """Two images side by side."""
     measured = tuple(
         Measured(one["name"], one["distance"], one["threshold"], one["rarity"]) for one in told["pipelines"]
     )
@@ -96,9 +96,9 @@ def comparison_of(told: Object) -> Comparison:
 def status_of(told: Object) -> Status:
     """How the gallery stands for one tenant; a key that is bound to one is not told the rows of all (0)."""
     return Status(
-        pictures=told["pictures"],
+        images=told["images"],
         nbytes=told["bytes"],
-        tenants={told["tenant"]: told["pictures"]},
+        tenants={told["tenant"]: told["images"]},
         formats=told["formats"],
         sequence=told["sequence"],
         pipelines=tuple(_pipeline(one) for one in told["pipelines"]),

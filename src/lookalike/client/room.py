@@ -1,4 +1,4 @@
-"""What the rooms of the client stand on: a connection to one service, and whose pictures are meant."""
+"""What the rooms of the client stand on: a connection to one service, and whose images are meant."""
 
 import base64
 import json
@@ -56,19 +56,19 @@ class Room:
         return self._tenant if tenant == DEFAULT_TENANT else tenant
 
     def _headers(self, tenant: str | None) -> dict[str, str]:
-        """Whose pictures; the service knows which tenant a key belongs to, and what the default is."""
+        """Whose images; the service knows which tenant a key belongs to, and what the default is."""
         name = self._named(tenant or DEFAULT_TENANT)
         return {} if name == DEFAULT_TENANT else {"X-Tenant": quote(name, safe="")}
 
 
 def path_of(key: str) -> str:
-    """The address of a picture; raises BadInput for a key that no picture can have."""
+    """The address of an image; raises BadInput for a key that no image can have."""
     if not key:
-        raise BadInput("a picture needs a key that is not empty")
+        raise BadInput("an image needs a key that is not empty")
     try:
         quoted = quote(key, safe="")
     except UnicodeEncodeError:
-        raise NotFound(f"there is no picture {key!r}") from None
+        raise NotFound(f"there is no image {key!r}") from None
     return f"/v1/images/{quoted.replace('.', '%2E') if set(key) == {'.'} else quoted}"
 
 

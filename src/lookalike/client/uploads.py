@@ -1,4 +1,4 @@
-"""Adding many pictures: read one by one from the disk and sent in groups, of which each is told as it is durable."""
+"""Adding many images: read one by one from the disk and sent in groups, of which each is told as it is durable."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ from lookalike.problem_details import error_of
 from lookalike.types import Item, Outcome
 
 GROUP = 64
-"""Pictures sent in one request; their outcomes come when all of them are sent."""
+"""Images sent in one request; their outcomes come when all of them are sent."""
 GROUP_BYTES = 32 * 1024 * 1024
 """Bytes after which a group is sent sooner."""
 AT_ONCE = 2
@@ -28,7 +28,7 @@ Put = Callable[[Item], Outcome]
 
 
 class Uploads:
-    """Adds items to a service's gallery. Memory holds a picture for each request, beside items that hold bytes.
+    """Adds items to a service's gallery. Memory holds an image for each request, beside items that hold bytes.
 
     `put` adds a single one.
     """
@@ -43,7 +43,7 @@ class Uploads:
         """One outcome an item, group by group; raises what stops all of it.
 
         A group whose connection broke off is sent again: what had arrived of it comes out as unchanged. Groups that
-        share a key are sent one after the other, so that the later picture stays.
+        share a key are sent one after the other, so that the later image stays.
         """
         rest = iter(items)
         underway: deque[tuple[set[str], Future[list[Outcome]]]] = deque()

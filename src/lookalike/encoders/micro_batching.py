@@ -1,4 +1,4 @@
-"""Encoding the pictures of several threads in one call, for which a network takes less time than for one each."""
+"""Encoding the images of several threads in one call, for which a network takes less time than for one each."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -14,16 +14,16 @@ from lookalike.types import Encoded, EncodedViews, FeatureSpec, InputSpec, Pixel
 PATIENCE_MS = 3.0
 """How long a call waits for others, where the call before it had company."""
 MOST = 32
-"""Pictures in one call; a larger request goes alone."""
+"""Images in one call; a larger request goes alone."""
 LONGEST_WAIT = 300.0
-"""Seconds after which a thread gives up on the call that carries its pictures."""
+"""Seconds after which a thread gives up on the call that carries its images."""
 
 Result = TypeVar("Result", Encoded, EncodedViews)
 
 
 @dataclass(slots=True, eq=False)
 class _Asked(Generic[Result]):
-    """One thread's pictures, and what became of them."""
+    """One thread's images, and what became of them."""
 
     images: Pixels
     done: threading.Event = field(default_factory=threading.Event)
@@ -54,7 +54,7 @@ class _Merger(Generic[Result]):
         self._closed = False
 
     def run(self, images: Pixels) -> Result:
-        """The result for these pictures; raises what the call raises for them, whoever else was in it."""
+        """The result for these images; raises what the call raises for them, whoever else was in it."""
         asked: _Asked[Result] = _Asked(images)
         with self._lock:
             if self._closed:
@@ -143,13 +143,13 @@ class BatchingEncoder:
     """An encoder that merges calls of several threads into one. Safe to call from several threads.
 
     A lone caller goes straight through. Calls that come while another is under way go together in the next one, which
-    waits up to `patience_ms` for as many as the last one had; never more than `most` pictures. It has no thread of its
+    waits up to `patience_ms` for as many as the last one had; never more than `most` images. It has no thread of its
     own: of those that wait, one calls for all.
     """
 
     def __init__(self, encoder: Encoder, *, patience_ms: float = PATIENCE_MS, most: int = MOST) -> None:
         if patience_ms < 0 or most < 1:
-            raise BadSetting(f"patience is 0 ms or more and a batch 1 picture or more, not {patience_ms} and {most}")
+            raise BadSetting(f"patience is 0 ms or more and a batch 1 image or more, not {patience_ms} and {most}")
         self._encoder = encoder
         self._rows: _Merger[Encoded] = _Merger(encoder.encode, _cut_rows, patience_ms / 1000, most)
         self._views: _Merger[EncodedViews] = _Merger(encoder.encode_views, _cut_views, patience_ms / 1000, most)
@@ -161,7 +161,7 @@ class BatchingEncoder:
 
     @property
     def input(self) -> InputSpec:
-        """The picture it wants."""
+        """The image it wants."""
         return self._encoder.input
 
     def encode(self, images: Pixels) -> Encoded:

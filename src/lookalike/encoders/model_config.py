@@ -67,7 +67,7 @@ class ModelEntry:
 
     @property
     def input_spec(self) -> InputSpec:
-        """The picture this model wants."""
+        """The image this model wants."""
         width, height = self.size
         return InputSpec(width, height, "RGB", self.resample, self.oversample, self.full_decode)
 

@@ -84,7 +84,7 @@ def _keep_one_output(model: ov.Model, entry: ModelEntry) -> None:
 
 
 def _fix_shape(model: ov.Model, entry: ModelEntry) -> int | None:
-    """Set the picture's size, and any batch where the network can; gives the batch it insists on, or None."""
+    """Set the image's size, and any batch where the network can; gives the batch it insists on, or None."""
     port = _port(list(model.inputs), entry.input, "input", entry)
     width, height = entry.size
     places = [height, width, 3] if entry.layout == "NHWC" else [3, height, width]

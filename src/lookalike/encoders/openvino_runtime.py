@@ -16,7 +16,7 @@ from lookalike.errors import BadInput, BadSetting, Damaged
 from lookalike.types import Encoded, EncodedViews, Features, FeatureSpec, InputSpec, Pixels
 
 BATCH = 8
-"""Pictures in one inference. Larger ones were no faster on 2 cores and cost 50 MB of activations a picture."""
+"""Images in one inference. Larger ones were no faster on 2 cores and cost 50 MB of activations an image."""
 _HINT: Mapping[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """What the layers that are not quantised compute in; for int8 the quantised ones follow their own types."""
 
@@ -82,7 +82,7 @@ class OpenVinoEncoder:
 
     @property
     def input(self) -> InputSpec:
-        """The picture it wants."""
+        """The image it wants."""
         return self._input
 
     @property
@@ -115,7 +115,7 @@ class OpenVinoEncoder:
         return rows
 
     def encode(self, images: Pixels) -> Encoded:
-        """Features of `(n, height, width, 3)` uint8 RGB pictures, any n; batches are cut inside."""
+        """Features of `(n, height, width, 3)` uint8 RGB images, any n; batches are cut inside."""
         rows = self.raw(images)
         length = np.linalg.norm(rows.astype(np.float64), axis=1)
         usable = np.isfinite(length) & (length > 0)

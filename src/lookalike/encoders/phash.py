@@ -1,11 +1,11 @@
-"""Generation 1: a 64-bit perceptual hash of a picture, bit for bit that of `imagehash` 4.3.2, for whole batches.
+"""Generation 1: a 64-bit perceptual hash of an image, bit for bit that of `imagehash` 4.3.2, for whole batches.
 
-The picture as 32 x 32 grey levels becomes DCT-II coefficients; each of the 8 x 8 lowest gives one bit: is it above
+The image as 32 x 32 grey levels becomes DCT-II coefficients; each of the 8 x 8 lowest gives one bit: is it above
 their median? (N. Krawetz, "Looks Like It", 2011, in the form that `imagehash.phash` gives it, where the 64 include the
-mean of the picture.)
+mean of the image.)
 
-The DCT is folded: sums and differences of mirrored pixels are exact integers, so what cancels in the picture cancels to
-a true zero, a mirrored picture gives exactly the negated odd coefficients, and few multiplications are left.
+The DCT is folded: sums and differences of mirrored pixels are exact integers, so what cancels in the image cancels to
+a true zero, a mirrored image gives exactly the negated odd coefficients, and few multiplications are left.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from lookalike.imaging.resizing import GAP
 from lookalike.types import Encoded, EncodedViews, Features, FeatureSpec, InputSpec, Pixels
 
 SIDE = 32
-"""Width and height of the grey picture that is hashed."""
+"""Width and height of the grey image that is hashed."""
 OVERSAMPLE = 3.0
 """How much larger than 32 x 32 a reduced-scale decode must be in the fast mode.
 
@@ -32,16 +32,16 @@ MARGIN = 2.0
 USABLE = 0.5
 """The least share of sure bits in a hash that means something.
 
-Of 1,710 photos no picture of anything has less than 0.70, uniform ones have 0 or 0.02, plain gradients less than 0.2.
+Of 1,710 photos no image of anything has less than 0.70, uniform ones have 0 or 0.02, plain gradients less than 0.2.
 On faded photos and noisy gradients saved as JPEG of quality 30, hashes with a share of 0.5 to 0.6 moved by 8 bits on
 average (99%: 16), below 0.2 by 26, which is chance.
 """
 VIEWS = ("same", "turn_90", "turn_180", "turn_270", "mirror", "flip", "transpose", "transverse")
-"""The orientations of `PHash.encode_views`, in order: what was done to the picture. Turns go counter-clockwise;
+"""The orientations of `PHash.encode_views`, in order: what was done to the image. Turns go counter-clockwise;
 `mirror` swaps left and right, `flip` top and bottom; `transverse` is the transpose about the other diagonal."""
 
 _LOW = 8
-_BLOCK = 256  # pictures at a time: the working set stays in the cache of a core
+_BLOCK = 256  # images at a time: the working set stays in the cache of a core
 
 Coefficients = NDArray[np.float64]
 
@@ -91,8 +91,8 @@ class PHash:
     def encode_views(self, images: Pixels) -> EncodedViews:
         """Hash a batch in all eight orientations (see `VIEWS`) from the one DCT: `(n, 8, 8)`, view 0 as `encode`.
 
-        A mirrored picture has the odd coefficients negated, a transposed one has them transposed. The pixels turned are
-        those of the 32 x 32 input: a picture that was turned before it was made smaller differs by its resampling.
+        A mirrored image has the odd coefficients negated, a transposed one has them transposed. The pixels turned are
+        those of the 32 x 32 input: an image that was turned before it was made smaller differs by its resampling.
         Raises BadInput as `encode` does.
         """
         _check(images)
@@ -108,7 +108,7 @@ class PHash:
 def _check(images: NDArray[Any]) -> None:
     if images.ndim != 3 or images.shape[1:] != (SIDE, SIDE) or images.dtype != np.uint8:
         raise BadInput(
-            f"phash takes pictures as (n, {SIDE}, {SIDE}) uint8 grey levels, not {images.shape} {images.dtype}; "
+            f"phash takes images as (n, {SIDE}, {SIDE}) uint8 grey levels, not {images.shape} {images.dtype}; "
             "prepare them by the encoder's `input`"
         )
 
@@ -149,7 +149,7 @@ def _dct_low(values: NDArray[Any]) -> Coefficients:
 
 
 def _low_frequencies(images: Pixels) -> Coefficients:
-    """The 8 x 8 lowest coefficients of each picture: (n, 64), row by row."""
+    """The 8 x 8 lowest coefficients of each image: (n, 64), row by row."""
     count = len(images)
     pixels = np.ascontiguousarray(images.reshape(count, SIDE * SIDE).T).astype(np.int16)
     down = _dct_low(pixels.reshape(SIDE, SIDE * count)).reshape(_LOW, SIDE, count)

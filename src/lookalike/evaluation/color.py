@@ -1,6 +1,6 @@
 """Edits that change how pixels look and leave them in place: light, colour, sharpness, noise.
 
-Each takes an RGB picture and the chances of one copy; it returns a new RGB picture of the same size.
+Each takes an RGB image and the chances of one copy; it returns a new RGB image of the same size.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ _ENHANCERS = {"brightness": ImageEnhance.Brightness, "contrast": ImageEnhance.Co
 
 
 def enhance(what: str, factor: float) -> Change:
-    """Change "brightness", "contrast" or "colour" by a factor; 1 leaves the picture alone."""
+    """Change "brightness", "contrast" or "colour" by a factor; 1 leaves the image alone."""
 
     def change(image: Image.Image, chance: Chance) -> Image.Image:
         return _ENHANCERS[what](image).enhance(factor)
@@ -72,7 +72,7 @@ def vignette(strength: float) -> Change:
 
 
 def blur(share: float) -> Change:
-    """Gaussian blur; the radius is a share of the longer side, so that large pictures blur as visibly as small ones."""
+    """Gaussian blur; the radius is a share of the longer side, so that large images blur as visibly as small ones."""
 
     def change(image: Image.Image, chance: Chance) -> Image.Image:
         return image.filter(ImageFilter.GaussianBlur(max(0.6, share * max(image.size))))

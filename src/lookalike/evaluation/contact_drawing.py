@@ -1,4 +1,4 @@
-"""The contact sheet as one drawn picture."""
+"""The contact sheet as one drawn image."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,11 +20,11 @@ _VERDICT = {
     "none": (_SOFT, _WELL),
 }
 Box = tuple[float, float, float, float]
-Pictures = Sequence[Image.Image | None]
+Images = Sequence[Image.Image | None]
 
 
-def draw(rows: Sequence[Row], pictures: Sequence[Pictures], *, title: str, summary: Sequence[str]) -> Image.Image:
-    """Draw the rows below one another; `pictures` are for each row those of the query and of its hits."""
+def draw(rows: Sequence[Row], images: Sequence[Images], *, title: str, summary: Sequence[str]) -> Image.Image:
+    """Draw the rows below one another; `images` are for each row those of the query and of its hits."""
     columns = 1 + max([1, *(len(row.hits) for row in rows)])
     cell = (WIDTH - 2 * _EDGE - 2 * _PAD - (columns - 1) * _GAP) // columns
     top = _EDGE + (48 if title else 0) + 24 * len(summary) + (16 if title or summary else 0)
@@ -32,12 +32,12 @@ def draw(rows: Sequence[Row], pictures: Sequence[Pictures], *, title: str, summa
     sheet = Image.new("RGB", (WIDTH, top + len(rows) * (height + _GAP) - (_GAP if rows else 0) + _EDGE), _GROUND)
     pen = ImageDraw.Draw(sheet)
     _head(pen, title, summary)
-    for row, shown in zip(rows, pictures, strict=True):
+    for row, shown in zip(rows, images, strict=True):
         pen.rounded_rectangle((_EDGE, top, WIDTH - _EDGE, top + height), 12, fill=_CARD, outline=_LINE)
         _title(pen, row, top + _PAD)
-        for column, picture in enumerate(shown):
+        for column, image in enumerate(shown):
             x, y = _EDGE + _PAD + column * (cell + _GAP), top + _PAD + 36
-            _picture(sheet, pen, picture, (x, y, x + cell, y + cell))
+            _image(sheet, pen, image, (x, y, x + cell, y + cell))
             if column == 0:
                 pen.rounded_rectangle((x, y, x + cell, y + cell), 8, outline=_SOFT, width=2)
                 pen.text((x, y + cell + 8), "asked with", _SOFT, _font(14))
@@ -70,22 +70,22 @@ def _title(pen: ImageDraw.ImageDraw, row: Row, y: float) -> None:
     pen.text((x + 10, y + 11), words, ink, _font(14), anchor="lm")
 
 
-def _picture(sheet: Image.Image, pen: ImageDraw.ImageDraw, picture: Image.Image | None, box: Box) -> None:
-    """The picture, whole, in the middle of a square."""
+def _image(sheet: Image.Image, pen: ImageDraw.ImageDraw, image: Image.Image | None, box: Box) -> None:
+    """The image, whole, in the middle of a square."""
     pen.rounded_rectangle(box, 8, fill=_WELL)
     middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
-    if picture is None:
+    if image is None:
         pen.text(middle, "can't be shown", _SOFT, _font(14), anchor="mm")
         return
     side = box[2] - box[0] - 12
-    factor = side / max(picture.size)
-    size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
-    small = picture.resize(size, Image.Resampling.LANCZOS)
+    factor = side / max(image.size)
+    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+    small = image.resize(size, Image.Resampling.LANCZOS)
     sheet.paste(small, (round(middle[0] - small.width / 2), round(middle[1] - small.height / 2)))
 
 
 def _hit(pen: ImageDraw.ImageDraw, hit: Shown, box: Box) -> None:
-    """Evidence, distance, pipeline and name below the picture; a green rim and a tick where it is the original."""
+    """Evidence, distance, pipeline and name below the image; a green rim and a tick where it is the original."""
     left, top, right, bottom = box
     if hit.right:
         pen.rounded_rectangle(box, 8, outline=_RIGHT, width=3)

@@ -23,7 +23,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One query: the bytes of its picture, a title that says what was done to it, its hits, best first.
+    """One query: the bytes of its image, a title that says what was done to it, its hits, best first.
 
     `expected` is False for a query that has no original in the gallery, for which no answer is right.
     """

@@ -29,10 +29,10 @@ _KEY = (
 
 
 def write_html(rows: Sequence[Row], path: Path, *, title: str, summary: Sequence[str] = ()) -> None:
-    """Write a page with a row for each query: its picture, what was done to it, and its hits in order.
+    """Write a page with a row for each query: its image, what was done to it, and its hits in order.
 
-    The page holds everything, pictures too (about 15 KB each), and loads nothing. `summary` is lines of text under the
-    title. Names and texts are escaped. A picture that can't be shown leaves a note in its place.
+    The page holds everything, images too (about 15 KB each), and loads nothing. `summary` is lines of text under the
+    title. Names and texts are escaped. An image that can't be shown leaves a note in its place.
     """
     thumbnails = _Thumbnails()
     columns = 1 + max([1, *(len(row.hits) for row in rows)])
@@ -50,10 +50,10 @@ def write_html(rows: Sequence[Row], path: Path, *, title: str, summary: Sequence
 
 
 def write_png(rows: Sequence[Row], path: Path, *, title: str = "", summary: Sequence[str] = ()) -> None:
-    """Write the same sheet as one PNG picture, 1,240 pixels wide and some 230 pixels high for each row."""
+    """Write the same sheet as one PNG image, 1,240 pixels wide and some 230 pixels high for each row."""
     thumbnails = _Thumbnails()
-    pictures = [[thumbnails.image(part) for part in (row.query, *map(_source, row.hits))] for row in rows]
-    draw(rows, pictures, title=title, summary=summary).save(path, "PNG", optimize=True)
+    images = [[thumbnails.image(part) for part in (row.query, *map(_source, row.hits))] for row in rows]
+    draw(rows, images, title=title, summary=summary).save(path, "PNG", optimize=True)
 
 
 def _legend() -> str:
@@ -69,7 +69,7 @@ def _section(row: Row, thumbnails: "_Thumbnails") -> str:
         f'<figure class="query">{_well(thumbnails.uri(row.query), "the edited copy")}'
         f'<figcaption><span class="soft">asked with</span></figcaption></figure>'
     )
-    return f'<section class="row">{head}<div class="pictures">{query}{"".join(_hits(row, thumbnails))}</div></section>'
+    return f'<section class="row">{head}<div class="images">{query}{"".join(_hits(row, thumbnails))}</div></section>'
 
 
 def _hits(row: Row, thumbnails: "_Thumbnails") -> Iterable[str]:
@@ -85,8 +85,8 @@ def _hits(row: Row, thumbnails: "_Thumbnails") -> Iterable[str]:
 
 
 def _well(uri: str | None, alternative: str, tick: str = "") -> str:
-    picture = f'<img src="{uri}" alt="{alternative}">' if uri else "<span>can't be shown</span>"
-    return f'<div class="well">{tick}{picture}</div>'
+    image = f'<img src="{uri}" alt="{alternative}">' if uri else "<span>can't be shown</span>"
+    return f'<div class="well">{tick}{image}</div>'
 
 
 def _text(value: str) -> str:
@@ -98,18 +98,18 @@ def _source(hit: Shown) -> Path | bytes | None:
 
 
 class _Thumbnails:
-    """Small pictures of the files on a sheet; a file that is hit again and again is read once."""
+    """Small images of the files on a sheet; a file that is hit again and again is read once."""
 
     def __init__(self) -> None:
         self._read = lru_cache(maxsize=_CACHED)(_thumbnail)
         self._uri = lru_cache(maxsize=_CACHED)(self._encode)
 
     def image(self, source: Path | bytes | None) -> Image.Image | None:
-        """The picture, at most THUMBNAIL pixels wide and high, or None where it can't be shown."""
+        """The image, at most THUMBNAIL pixels wide and high, or None where it can't be shown."""
         return None if source is None else self._read(source)
 
     def uri(self, source: Path | bytes | None) -> str | None:
-        """The picture as a data: address of a JPEG."""
+        """The image as a data: address of a JPEG."""
         return None if source is None else self._uri(source)
 
     def _encode(self, source: Path | bytes) -> str | None:
@@ -122,7 +122,7 @@ class _Thumbnails:
 
 
 def _thumbnail(source: Path | bytes) -> Image.Image | None:
-    """A sheet is worth having without a picture that is gone by now, or was never one: both give None."""
+    """A sheet is worth having without an image that is gone by now, or was never one: both give None."""
     try:
         data = source if isinstance(source, bytes) else source.read_bytes()
         rgb = decode(data, box=(THUMBNAIL, THUMBNAIL)).rgb

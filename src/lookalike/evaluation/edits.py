@@ -1,8 +1,8 @@
-"""The edited copies that a search is measured with: what people do to pictures before they pass them on.
+"""The edited copies that a search is measured with: what people do to images before they pass them on.
 
-    copy = apply("watermark", picture, seed=7)      # the bytes of a file
+    copy = apply("watermark", image, seed=7)      # the bytes of a file
 
-A copy depends on the edit, the picture, the seed and the pictures around it, on nothing else: the same machine and
+A copy depends on the edit, the image, the seed and the images around it, on nothing else: the same machine and
 version of Pillow give the same bytes again.
 """
 
@@ -37,9 +37,9 @@ class Encoding:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One thing done to a picture: `what` says it to people, after "the picture was"; `severity` how much is left.
+    """One thing done to an image: `what` says it to people, after "the image was"; `severity` how much is left.
 
-    light: the eye sees the same picture; medium: it sees at once what was done; heavy: much is gone, or much was added.
+    light: the eye sees the same image; medium: it sees at once what was done; heavy: much is gone, or much was added.
     """
 
     name: str
@@ -50,10 +50,10 @@ class Edit:
 
 
 def apply(name: str, image: Image.Image, seed: int = 0, *, others: Sequence[Image.Image] = ()) -> bytes:
-    """An edited copy of a picture, as the bytes of a file (JPEG at quality 90, unless the edit says otherwise).
+    """An edited copy of an image, as the bytes of a file (JPEG at quality 90, unless the edit says otherwise).
 
     `image` may have any mode and size; it is not changed. `others` lend themselves to what stands around a copy
-    (collages, screens), so leave out the picture itself; without them simple ones are drawn. Raises BadSetting for an
+    (collages, screens), so leave out the image itself; without them simple ones are drawn. Raises BadSetting for an
     unknown edit.
     """
     edit = find(name)
@@ -157,8 +157,8 @@ _ALL: tuple[Edit, ...] = (
     Edit("screenshot_post", "captured from a post in a feed", "heavy", screenshots.post),
     Edit("screenshot_window", "captured from a window on a desktop", "heavy", screenshots.window),
     Edit("collage", "put into a collage of four", "heavy", overlays.collage),
-    Edit("pasted_50", "pasted into another picture (50% of its area)", "heavy", overlays.pasted(0.5)),
-    Edit("pasted_25", "pasted into another picture (25% of its area)", "heavy", overlays.pasted(0.25)),
+    Edit("pasted_50", "pasted into another image (50% of its area)", "heavy", overlays.pasted(0.5)),
+    Edit("pasted_25", "pasted into another image (25% of its area)", "heavy", overlays.pasted(0.25)),
 )
 
 EDITS: dict[str, Edit] = {edit.name: edit for edit in _ALL}

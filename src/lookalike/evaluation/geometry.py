@@ -1,6 +1,6 @@
 """Edits that move pixels: sizes, turns, crops, frames, perspective.
 
-Each takes an RGB picture of any size from 1 x 1 up, and the chances of one copy; it returns a new RGB picture.
+Each takes an RGB image of any size from 1 x 1 up, and the chances of one copy; it returns a new RGB image.
 """
 
 import math
@@ -38,7 +38,7 @@ def turn(how: Image.Transpose) -> Change:
 def rotate(degrees: float, *, crop: bool) -> Change:
     """Turn by any angle, to either side by chance.
 
-    Uncropped, the picture grows and gets black corners. Cropped, the largest upright rectangle inside is kept.
+    Uncropped, the image grows and gets black corners. Cropped, the largest upright rectangle inside is kept.
     """
 
     def change(image: Image.Image, chance: Chance) -> Image.Image:
@@ -79,7 +79,7 @@ def crop(area: float, *, off_centre: bool = False) -> Change:
 
 
 def crop_to(aspect: float) -> Change:
-    """Cut to this aspect (width / height), keeping the middle: what a square profile picture does."""
+    """Cut to this aspect (width / height), keeping the middle: what a square profile image does."""
 
     def change(image: Image.Image, chance: Chance) -> Image.Image:
         width, height = min(image.width, image.height * aspect), min(image.height, image.width / aspect)
@@ -89,7 +89,7 @@ def crop_to(aspect: float) -> Change:
 
 
 def bars(*, across: float = 0.0, down: float = 0.0, colour: Colour | None = BLACK) -> Change:
-    """Add bars of these shares of the picture's width (left and right) and height (above and below).
+    """Add bars of these shares of the image's width (left and right) and height (above and below).
 
     Without a colour it is drawn by chance: a lively one, neither black nor white.
     """
@@ -116,7 +116,7 @@ def frame(share: float, colour: Colour | None = BLACK) -> Change:
 
 
 def blurred_sides(image: Image.Image, chance: Chance) -> Image.Image:
-    """Make the picture square (or 16:9 where it is square) and fill the room with its own blurred enlargement."""
+    """Make the image square (or 16:9 where it is square) and fill the room with its own blurred enlargement."""
     longest = max(image.size)
     size = (longest, longest) if image.width != image.height else (max(2, longest * 16 // 9), longest)
     canvas = image.resize(size, Image.Resampling.BILINEAR).filter(ImageFilter.GaussianBlur(longest / 25))

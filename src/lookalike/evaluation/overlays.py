@@ -1,4 +1,4 @@
-"""Edits that put something over a picture or beside it: text, marks, stickers, screens, other pictures.
+"""Edits that put something over an image or beside it: text, marks, stickers, screens, other images.
 
 Lettering uses the font that comes with Pillow, so a copy is the same on every machine.
 """
@@ -21,7 +21,7 @@ _YELLOW: Colour = (255, 205, 50)
 
 
 def watermark(image: Image.Image, chance: Chance) -> Image.Image:
-    """A half-transparent name across the whole picture, slanted and repeated, as picture agencies do."""
+    """A half-transparent name across the whole image, slanted and repeated, as image agencies do."""
     size = max(8, min(image.size) // 9)
     mark = _words("lookalike.example", size, WHITE)
     layer = Image.new("RGBA", (image.width + image.height,) * 2)
@@ -65,7 +65,7 @@ def caption(*, above: bool) -> Change:
 
 
 def meme(image: Image.Image, chance: Chance) -> Image.Image:
-    """Two lines of white capitals with a black rim, over the top and the bottom of the picture."""
+    """Two lines of white capitals with a black rim, over the top and the bottom of the image."""
     done = image
     for upper, line in zip((True, False), chance.sample(_CAPTIONS, 2), strict=True):
         text = _fitted(line.upper(), image.width * 0.94, image.height * 0.13, WHITE, rim=True)
@@ -93,22 +93,22 @@ def stickers(image: Image.Image, chance: Chance) -> Image.Image:
 
 
 def collage(image: Image.Image, chance: Chance) -> Image.Image:
-    """Four pictures of one size, two by two with white gaps; ours is one of them, by chance."""
+    """Four images of one size, two by two with white gaps; ours is one of them, by chance."""
     gap = max(1, max(image.size) // 60)
     canvas = Image.new("RGB", (2 * image.width + 3 * gap, 2 * image.height + 3 * gap), WHITE)
     ours = chance.randrange(4)
     for place in range(4):
-        picture = image if place == ours else chance.picture(image.size)
-        canvas.paste(picture, (gap + place % 2 * (image.width + gap), gap + place // 2 * (image.height + gap)))
+        image = image if place == ours else chance.image(image.size)
+        canvas.paste(image, (gap + place % 2 * (image.width + gap), gap + place // 2 * (image.height + gap)))
     return canvas
 
 
 def pasted(area: float) -> Change:
-    """Paste it, whole, somewhere into another picture of the same shape, of which it takes this share of the area."""
+    """Paste it, whole, somewhere into another image of the same shape, of which it takes this share of the area."""
 
     def change(image: Image.Image, chance: Chance) -> Image.Image:
         size = (max(1, round(image.width / area**0.5)), max(1, round(image.height / area**0.5)))
-        canvas = chance.picture(size)
+        canvas = chance.image(size)
         canvas.paste(image, (chance.randint(0, size[0] - image.width), chance.randint(0, size[1] - image.height)))
         return canvas
 
@@ -147,7 +147,7 @@ def _smiley(side: int) -> Image.Image:
 
 
 def _over(image: Image.Image, layer: Image.Image, place: tuple[int, int]) -> Image.Image:
-    """Lay an RGBA layer over a picture; what hangs over its edge is lost."""
+    """Lay an RGBA layer over an image; what hangs over its edge is lost."""
     full = Image.new("RGBA", image.size)
     full.paste(layer, place)
     return Image.composite(full.convert("RGB"), image, ImageChops.duplicate(full.getchannel("A")))

@@ -1,4 +1,4 @@
-"""What is left to chance in an edited copy: random numbers, and the pictures that may stand around it."""
+"""What is left to chance in an edited copy: random numbers, and the images that may stand around it."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ Colour = tuple[int, int, int]
 
 
 class Chance(random.Random):
-    """Random numbers from a seed, the same everywhere, and other pictures to stand beside the copy."""
+    """Random numbers from a seed, the same everywhere, and other images to stand beside the copy."""
 
     def __init__(self, seed: str, others: Sequence[Image.Image] = ()) -> None:
         super().__init__(seed)
@@ -19,8 +19,8 @@ class Chance(random.Random):
         """A lively colour, neither black nor white."""
         return self.randrange(40, 220), self.randrange(40, 220), self.randrange(40, 220)
 
-    def picture(self, size: tuple[int, int]) -> Image.Image:
-        """Another picture, cut to this size: one of `others`, or a drawn one where there are none."""
+    def image(self, size: tuple[int, int]) -> Image.Image:
+        """Another image, cut to this size: one of `others`, or a drawn one where there are none."""
         if self.others:
             return ImageOps.fit(self.choice(self.others).convert("RGB"), size, Image.Resampling.LANCZOS)
         return self._draw(size)
@@ -29,16 +29,16 @@ class Chance(random.Random):
         """A sky, hills and something round: enough to be no flat colour."""
         width, height = size
         sky = Image.linear_gradient("L").resize(size)
-        picture = ImageOps.colorize(sky, self.colour(), self.colour())
-        pen = ImageDraw.Draw(picture)
+        image = ImageOps.colorize(sky, self.colour(), self.colour())
+        pen = ImageDraw.Draw(image)
         x, y, radius = self.randrange(width), self.randrange(height), max(1, min(size) // 6)
         pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=self.colour())
         for depth in range(3):
             level = height * (0.45 + 0.18 * depth)
             tops = [(width * step / 6, level + self.uniform(-0.1, 0.1) * height) for step in range(7)]
             pen.polygon([*tops, (width, height), (0, height)], fill=self.colour())
-        return picture.filter(ImageFilter.GaussianBlur(1))
+        return image.filter(ImageFilter.GaussianBlur(1))
 
 
 Change = Callable[[Image.Image, Chance], Image.Image]
-"""One edit: an RGB picture of any size from 1 x 1 up, and the chances of this copy, give a new RGB picture."""
+"""One edit: an RGB image of any size from 1 x 1 up, and the chances of this copy, give a new RGB image."""

@@ -1,7 +1,7 @@
 """Measures of ranked answers: how many copies were found, and at what price in false answers.
 
-All of them take the answers to queries whose right pictures are known. An answer is right if its key is among them.
-A query may also have no right picture at all: then every answer to it is false.
+All of them take the answers to queries whose right images are known. An answer is right if its key is among them.
+A query may also have no right image at all: then every answer to it is false.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ class Accepted:
     """What a distance threshold (inclusive) accepts.
 
     `precision` is the share of accepted answers that are right (1 where none is accepted); `recall` the share of all
-    right pictures that are among them.
+    right images that are among them.
     """
 
     threshold: float
@@ -34,13 +34,13 @@ class Accepted:
 
 
 def recall_at(answers: Sequence[Ranked], k: int) -> float:
-    """The share of queries with a right picture among the first `k` hits; queries without right pictures don't count.
+    """The share of queries with a right image among the first `k` hits; queries without right images don't count.
 
-    Raises BadInput if no query has a right picture.
+    Raises BadInput if no query has a right image.
     """
     asked = [answer for answer in answers if answer.right]
     if not asked:
-        raise BadInput("No query has a right picture, so there is nothing to recall.")
+        raise BadInput("No query has a right image, so there is nothing to recall.")
     return sum(any(key in answer.right for key, _ in answer.hits[:k]) for answer in asked) / len(asked)
 
 
@@ -48,9 +48,9 @@ def micro_average_precision(answers: Sequence[Ranked]) -> float:
     """The area under the precision-recall curve of all answers to all queries, pooled and ordered by distance (uAP).
 
     One threshold serves all queries, so distances must mean the same for each of them. Answers at the same distance
-    count as one step of the curve. Recall counts all right pictures, also those that are not among the hits. After
+    count as one step of the curve. Recall counts all right images, also those that are not among the hits. After
     Perronnin, Liu and Renders, A family of contextual measures of similarity (2009), as used in the Image Similarity
-    Challenge (Douze et al., 2021). Raises BadInput if no query has a right picture.
+    Challenge (Douze et al., 2021). Raises BadInput if no query has a right image.
     """
     wanted, area, before = _wanted(answers), 0.0, 0
     for accepted, right, _ in _steps(answers):
@@ -60,7 +60,7 @@ def micro_average_precision(answers: Sequence[Ranked]) -> float:
 
 
 def at_threshold(answers: Sequence[Ranked], threshold: float) -> Accepted:
-    """Precision and recall of the answers within this distance; raises BadInput if no query has a right picture."""
+    """Precision and recall of the answers within this distance; raises BadInput if no query has a right image."""
     wanted, accepted, right = _wanted(answers), 0, 0
     for count, good, distance in _steps(answers):
         if distance <= threshold:
@@ -72,7 +72,7 @@ def recall_at_false_share(answers: Sequence[Ranked], share: float) -> Accepted:
     """The best recall that a threshold reaches while at most this share of the accepted answers is false.
 
     A share of 0 asks for no false answer at all. Where no threshold will do, it is -1 and accepts nothing. Raises
-    BadInput if no query has a right picture.
+    BadInput if no query has a right image.
     """
     wanted, best = _wanted(answers), Accepted(-1.0, 1.0, 0.0, 0)
     for accepted, right, distance in _steps(answers):
@@ -95,7 +95,7 @@ class Score:
 
 
 def score(name: str, answers: Sequence[Ranked]) -> Score:
-    """All measures of these answers; raises BadInput if no query has a right picture."""
+    """All measures of these answers; raises BadInput if no query has a right image."""
     return Score(
         name,
         len(answers),
@@ -140,7 +140,7 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 def _wanted(answers: Sequence[Ranked]) -> int:
     wanted = sum(len(answer.right) for answer in answers)
     if not wanted:
-        raise BadInput("No query has a right picture, so there is nothing to recall.")
+        raise BadInput("No query has a right image, so there is nothing to recall.")
     return wanted
 
 

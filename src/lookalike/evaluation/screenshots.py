@@ -1,4 +1,4 @@
-"""Edits that show a picture on a screen: in a viewer, in a post, in a window, with what stands around it there."""
+"""Edits that show an image on a screen: in a viewer, in a post, in a window, with what stands around it there."""
 
 from typing import NamedTuple
 
@@ -22,9 +22,9 @@ _BLUE: Colour = (10, 120, 250)
 
 
 def viewer(image: Image.Image, chance: Chance) -> Image.Image:
-    """A phone's photo viewer, held the way the picture wants: status bar above, tools below, the picture between.
+    """A phone's photo viewer, held the way the image wants: status bar above, tools below, the image between.
 
-    The screen is 9:16 or 16:9, 720 pixels across its short side; the picture is fitted into it whole.
+    The screen is 9:16 or 16:9, 720 pixels across its short side; the image is fitted into it whole.
     """
     look = chance.choice((_DARK, _LIGHT))
     size = (720, 1280) if image.height > image.width else (1280, 720)
@@ -43,7 +43,7 @@ def viewer(image: Image.Image, chance: Chance) -> Image.Image:
 def post(image: Image.Image, chance: Chance) -> Image.Image:
     """A post in a phone's feed: name and face above, hearts, words and the start of the next post below.
 
-    The screen is 720 x 1280 pixels; the picture spans its width (a tall one is fitted into 800 rows).
+    The screen is 720 x 1280 pixels; the image spans its width (a tall one is fitted into 800 rows).
     """
     look = chance.choice((_DARK, _LIGHT))
     screen = Image.new("RGB", (720, 1280), look.ground)
@@ -63,14 +63,14 @@ def post(image: Image.Image, chance: Chance) -> Image.Image:
     _lines(pen, (24, below + 84, 690, 1200), look.faint, chance, rows=3)
     if below + 240 < 1280:
         pen.ellipse((24, below + 230, 84, below + 290), fill=chance.colour())
-        screen.paste(chance.picture((720, 1280)), (0, below + 310))
+        screen.paste(chance.image((720, 1280)), (0, below + 310))
     return screen
 
 
 def window(image: Image.Image, chance: Chance) -> Image.Image:
-    """A desktop of 1280 x 800 pixels: the picture in a window with a title and a list beside it, a bar below."""
+    """A desktop of 1280 x 800 pixels: the image in a window with a title and a list beside it, a bar below."""
     look = chance.choice((_DARK, _LIGHT))
-    screen = chance.picture((1280, 800))
+    screen = chance.image((1280, 800))
     pen = ImageDraw.Draw(screen)
     left, top, right, bottom = 70, 40, 1210, 720
     pen.rectangle((left - 1, top - 1, right + 1, bottom + 1), fill=look.faint)
@@ -90,7 +90,7 @@ def window(image: Image.Image, chance: Chance) -> Image.Image:
 
 
 def _fit(screen: Image.Image, image: Image.Image, box: tuple[int, int, int, int]) -> None:
-    """Paste the picture, whole and as large as fits, into the middle of a box."""
+    """Paste the image, whole and as large as fits, into the middle of a box."""
     left, top, right, bottom = box
     small = ImageOps.contain(image, (right - left, bottom - top), Image.Resampling.LANCZOS)
     screen.paste(small, ((left + right - small.width) // 2, (top + bottom - small.height) // 2))

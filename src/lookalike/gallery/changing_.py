@@ -1,4 +1,4 @@
-"""The room of the service where pictures are added, changed and removed."""
+"""The room of the service where images are added, changed and removed."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,10 +14,10 @@ from lookalike.image_files import items_of
 from lookalike.types import Attributes, Item, Outcome, Record
 
 FOLLOW_EVERY = 4096
-"""Added pictures after which the indexes catch up, so that the end of a long run is not one long wait."""
+"""Added images after which the indexes catch up, so that the end of a long run is not one long wait."""
 
 Expected = int | Literal["absent"] | None
-"""Where a picture must stand for a change to be made: at this sequence number, nowhere, or wherever it does (None)."""
+"""Where an image must stand for a change to be made: at this sequence number, nowhere, or wherever it does (None)."""
 
 
 class Removed(NamedTuple):
@@ -32,7 +32,7 @@ class Changing(Room):
     """Every method returns when its change is durable.
 
     A change on condition is made in one step with the look at the condition, and raises Conflict where that does not
-    hold: of several who saw the same picture, one succeeds.
+    hold: of several who saw the same image, one succeeds.
     """
 
     def add(
@@ -56,8 +56,8 @@ class Changing(Room):
     ) -> Iterator[Outcome]:
         """Add files, folders or items, and give each one's outcome as soon as it is durable.
 
-        Adding the same again changes nothing: a picture is known by tenant and key, an unchanged one is recognised
-        by its file's size and time or its digest, without decoding. A picture that cannot be read is rejected with
+        Adding the same again changes nothing: an image is known by tenant and key, an unchanged one is recognised
+        by its file's size and time or its digest, without decoding. An image that cannot be read is rejected with
         the reason and stops nothing. Raises GalleryBusy while another process writes.
         """
         items = items_of(what, key, attributes)
@@ -80,10 +80,10 @@ class Changing(Room):
         tenant: str = DEFAULT_TENANT,
         expected: Expected = None,
     ) -> Outcome:
-        """Add one picture, or put it in the place of the one with its key, on condition; the indexes follow later.
+        """Add one image, or put it in the place of the one with its key, on condition; the indexes follow later.
 
-        The outcome's `sequence` says where the picture stands now. The same bytes and attributes again change nothing.
-        Raises ImageRejected for what is no picture, Conflict where the picture is not where it is `expected`.
+        The outcome's `sequence` says where the image stands now. The same bytes and attributes again change nothing.
+        Raises ImageRejected for what is no image, Conflict where the image is not where it is `expected`.
         """
         with self._lock:
             opened = self._pipelines.open()
@@ -94,7 +94,7 @@ class Changing(Room):
     def remove(
         self, keys: str | Iterable[str], *, tenant: str = DEFAULT_TENANT, expected: int | None = None
     ) -> list[str]:
-        """Forget pictures; gives the keys that were there. Durable when it returns; files are never touched.
+        """Forget images; gives the keys that were there. Durable when it returns; files are never touched.
 
         Raises Conflict, and removes none, where one of them has another sequence number than the one `expected`.
         """
@@ -106,7 +106,7 @@ class Changing(Room):
             return [gone.key for gone in self._catalog.delete(tenant_id, wanted, expected=expected)]
 
     def remove_where(self, where: Filter, *, tenant: str = DEFAULT_TENANT) -> Removed:
-        """Forget the pictures whose attributes fit a filter, all in one step; raises BadInput for an empty filter."""
+        """Forget the images whose attributes fit a filter, all in one step; raises BadInput for an empty filter."""
         conditions = conditions_of(where)
         with self._lock:
             tenant_id = self._catalog.tenant_id(tenant)
@@ -122,14 +122,14 @@ class Changing(Room):
         tenant: str = DEFAULT_TENANT,
         expected: int | None = None,
     ) -> Record:
-        """Change what is kept with a picture: merged into the old attributes, or instead of them."""
+        """Change what is kept with an image: merged into the old attributes, or instead of them."""
         with self._lock:
             tenant_id = self._tenant(tenant, key)
             self._catalog.set_attributes(tenant_id, key, attributes, merge=merge, expected=expected)
         return self._catalog.get(tenant_id, key)
 
     def not_a_match(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
-        """Remember that no two of these pictures are copies of each other: `duplicates` links them no more.
+        """Remember that no two of these images are copies of each other: `duplicates` links them no more.
 
         It is their bytes that are judged. Raises NotFound for an unknown key, BadInput for less than two.
         """
@@ -137,6 +137,6 @@ class Changing(Room):
             self._catalog.mark_not_matches(self._tenant(tenant, keys[0] if keys else ""), keys)
 
     def not_a_match_undo(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
-        """Take that back for every pair of these pictures."""
+        """Take that back for every pair of these images."""
         with self._lock:
             self._catalog.unmark_not_matches(self._tenant(tenant, keys[0] if keys else ""), keys)

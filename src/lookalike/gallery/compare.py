@@ -1,4 +1,4 @@
-"""Two pictures side by side: what each generation says of them."""
+"""Two images side by side: what each generation says of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from lookalike.types import Evidence
 class Measured:
     """One pipeline's distance (0..1) between the two, its threshold, and log10 of how often strangers come so close.
 
-    `distance` is None where a picture's feature means nothing, as a flat picture's hash.
+    `distance` is None where an image's feature means nothing, as a flat image's hash.
     """
 
     pipeline: str
@@ -30,7 +30,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The verdict on two pictures, and what it rests on."""
+    """The verdict on two images, and what it rests on."""
 
     same_bytes: bool
     same_pixels: bool
@@ -39,7 +39,7 @@ class Comparison:
 
 
 def compare_queried(a: Queried, b: Queried, pipelines: Sequence[Pipeline]) -> Comparison:
-    """Compare two pictures in these pipelines, in the same views as a search would; two stored ones as they lie."""
+    """Compare two images in these pipelines, in the same views as a search would; two stored ones as they lie."""
     measured = tuple(_measure(a, b, at, pipeline) for at, pipeline in enumerate(pipelines))
     same_bytes = a.prepared.sha256 == b.prepared.sha256
     copy = any(m.is_copy for m in measured)
@@ -49,7 +49,7 @@ def compare_queried(a: Queried, b: Queried, pipelines: Sequence[Pipeline]) -> Co
 
 
 def _same_pixels(a: Queried, b: Queried, *, copy: bool) -> bool:
-    """By digest; of a stored picture without one the file is decoded where the two could be the same."""
+    """By digest; of a stored image without one the file is decoded where the two could be the same."""
     if (a.prepared.width, a.prepared.height) != (b.prepared.width, b.prepared.height):
         return False
     if not copy and None in (a.prepared.pixels, b.prepared.pixels):

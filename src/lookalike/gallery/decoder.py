@@ -1,4 +1,4 @@
-"""Reading and preparing pictures: a few of them right here, more in processes that are kept for the next time."""
+"""Reading and preparing images: a few of them right here, more in processes that are kept for the next time."""
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,14 +10,14 @@ from lookalike.imaging.decode_pool.worker import answer
 from lookalike.types import InputSpec, Prepared
 
 FEW = 4
-"""Up to so many pictures a command decodes in its own process; starting others would take longer. A service: none."""
+"""Up to so many images a command decodes in its own process; starting others would take longer. A service: none."""
 
 
 class Decoder:
-    """Prepares pictures for `inputs`, in order. Safe to use from several threads.
+    """Prepares images for `inputs`, in order. Safe to use from several threads.
 
-    Processes are started for the first row of more than `few` pictures; once there, they do the short ones too, for
-    they survive what a hostile picture does to its decoder.
+    Processes are started for the first row of more than `few` images; once there, they do the short ones too, for
+    they survive what a hostile image does to its decoder.
     """
 
     def __init__(self, inputs: Sequence[InputSpec], limits: Limits, workers: int | None, few: int = FEW) -> None:

@@ -1,8 +1,8 @@
-"""Clusters of copies within a gallery, found by searching for each picture, never by comparing all pairs.
+"""Clusters of copies within a gallery, found by searching for each image, never by comparing all pairs.
 
-Two pictures are linked where their bytes are the same or a pipeline takes one for a copy of the other; a cluster is all
+Two images are linked where their bytes are the same or a pipeline takes one for a copy of the other; a cluster is all
 that links lead to. A pair that a person said is no match has no link, whatever says so. Where other links still join
-the two, over a third picture that looks like both, they stay in one cluster: the judgement is about the pair. Two sides
+the two, over a third image that looks like both, they stay in one cluster: the judgement is about the pair. Two sides
 part for good where every pair of them was marked.
 """
 
@@ -21,21 +21,21 @@ from lookalike.pipeline import Pipeline
 from lookalike.types import Evidence, Record
 
 SEEDS = 512
-"""Pictures whose neighbours are searched for together."""
+"""Images whose neighbours are searched for together."""
 NEIGHBOURS = 64
 """The most neighbours that one search brings; a larger cluster is found by going on from each of them."""
 FALSE_LINKS = 0.01
-"""Strangers that may be linked to a picture by chance, on average: the threshold tightens as the gallery grows."""
+"""Strangers that may be linked to an image by chance, on average: the threshold tightens as the gallery grows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Pictures that are copies of one another; `evidence` is exact when all have the same bytes or pixels.
+    """Images that are copies of one another; `evidence` is exact when all have the same bytes or pixels.
 
     `distance` is the largest (0..1) over which two of them were linked.
     """
 
-    pictures: tuple[Record, ...]
+    images: tuple[Record, ...]
     evidence: Evidence
     distance: float
 
@@ -43,8 +43,8 @@ class Cluster:
     def id(self) -> str:
         """16 hexadecimal digits that stay the same as long as the same keys with the same bytes belong to it."""
         digest = hashlib.sha256()
-        for picture in sorted(self.pictures, key=lambda p: p.key):
-            digest.update(hashlib.sha256(picture.key.encode()).digest() + picture.sha256)
+        for image in sorted(self.images, key=lambda p: p.key):
+            digest.update(hashlib.sha256(image.key.encode()).digest() + image.sha256)
         return digest.hexdigest()[:16]
 
 
@@ -111,9 +111,9 @@ class _Links:
 def clusters(
     catalog: Catalog, pipelines: Sequence[Pipeline], tenant: int, *, after: str | None = None
 ) -> Iterator[Cluster]:
-    """Every cluster of two or more, each as soon as it is complete; memory holds the ids seen, not the pictures.
+    """Every cluster of two or more, each as soon as it is complete; memory holds the ids seen, not the images.
 
-    Raises UnsupportedQuery at the first picture whose features the engine alone keeps.
+    Raises UnsupportedQuery at the first image whose features the engine alone keeps.
 
     They come in the order of their lowest keys, those beyond the key `after`. Going on remembers nothing: a cluster
     with a link from `after` or a key before it was found there already. Where an approximate index shows a link from
@@ -129,7 +129,7 @@ def clusters_page(
 ) -> ClusterPage:
     """The next clusters: at most `limit`, and those found in about so many seconds, which may be none.
 
-    A look at `SEEDS` pictures is completed in any case, so that going on comes to an end.
+    A look at `SEEDS` images is completed in any case, so that going on comes to an end.
     """
     started = time.monotonic()
     page: list[Cluster] = []
@@ -162,7 +162,7 @@ def _walk(catalog: Catalog, pipelines: Sequence[Pipeline], tenant: int, after: s
 
 
 def _grow(seed: int, first: dict[int, float], links: _Links) -> tuple[dict[int, bool], float]:
-    """Follow links from picture to picture until no new one comes; tells of each member whether links lead from it."""
+    """Follow links from image to image until no new one comes; tells of each member whether links lead from it."""
     members = {seed: True, **dict.fromkeys(first, False)}  # in the order in which they were found
     farthest = max(first.values())
     front = deque(first)
@@ -180,10 +180,10 @@ def _grow(seed: int, first: dict[int, float], links: _Links) -> tuple[dict[int, 
 
 def _cluster(catalog: Catalog, members: Mapping[int, bool], farthest: float, after: str | None) -> Cluster | None:
     records = catalog.records(members)
-    pictures = tuple(records[i] for i in members if i in records)
-    if len(pictures) < 2:
+    images = tuple(records[i] for i in members if i in records)
+    if len(images) < 2:
         return None  # the others were removed meanwhile
-    if after is not None and any(members[p.id] and p.key <= after for p in pictures):
+    if after is not None and any(members[p.id] and p.key <= after for p in images):
         return None  # it was found from there
-    same = len({p.sha256 for p in pictures}) == 1 or len({p.pixels or p.sha256 for p in pictures}) == 1
-    return Cluster(pictures, "exact" if same else "copy", round(float(np.float32(farthest)), 6))
+    same = len({p.sha256 for p in images}) == 1 or len({p.pixels or p.sha256 for p in images}) == 1
+    return Cluster(images, "exact" if same else "copy", round(float(np.float32(farthest)), 6))

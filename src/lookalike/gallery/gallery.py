@@ -17,19 +17,19 @@ from lookalike.types import Record
 class SearchService(Changing, Asking):
     """One gallery. Methods are safe to call from several threads; one process writes, any number read.
 
-    With a catalog on a server any number of processes write, and see one another's pictures.
+    With a catalog on a server any number of processes write, and see one another's images.
 
     `names` are the gallery's pipelines in order of precedence; `build` opens one by name when it is first needed.
     """
 
     def get(self, key: str, *, tenant: str = DEFAULT_TENANT) -> Record:
-        """The record of a picture; raises NotFound."""
+        """The record of an image; raises NotFound."""
         return self._catalog.get(self._tenant(tenant, key), key)
 
     def get_thumbnail(self, key: str, *, tenant: str = DEFAULT_TENANT, size: int = SIDE) -> bytes:
-        """A small JPEG of a picture, upright, its longer side `size` pixels; no larger than the picture.
+        """A small JPEG of an image, upright, its longer side `size` pixels; no larger than the image.
 
-        Raises NotFound for an unknown key, and where the picture's file is gone or holds other bytes than those added.
+        Raises NotFound for an unknown key, and where the image's file is gone or holds other bytes than those added.
         """
         return self._thumbnails.get(self._tenant(tenant, key), key, size)
 
@@ -53,7 +53,7 @@ class SearchService(Changing, Asking):
         return self._catalog.browse(tenant_id, after=after, limit=limit, conditions=conditions, prefix=prefix)
 
     def duplicates(self, *, tenant: str = DEFAULT_TENANT, pipelines: Sequence[str] | None = None) -> Iterator[Cluster]:
-        """Clusters of pictures that are copies of one another, as they are found; never all pairs."""
+        """Clusters of images that are copies of one another, as they are found; never all pairs."""
         opened = self._pipelines.open(pipelines)
         tenant_id = self._catalog.tenant_id(tenant)
         if tenant_id is None:
@@ -85,7 +85,7 @@ class SearchService(Changing, Asking):
         return clusters_page(self._catalog, known, tenant_id, after=after, limit=limit, seconds=seconds)
 
     def status(self, *, silent: Mapping[str, str] | None = None) -> Status:
-        """How many pictures there are, and how each pipeline stands to the catalog.
+        """How many images there are, and how each pipeline stands to the catalog.
 
         `silent` are pipelines whose engines are known not to answer, with the reason: they are not asked.
         """

@@ -124,7 +124,7 @@ FLUSH_EVERY = 8
 RELEASED = 65_536
 """Changes whose features the catalog releases between two looks at the claim."""
 COUNTED, NAMED = 1000, 3
-"""Pictures without features that are counted in an error, and those named."""
+"""Images without features that are counted in an error, and those named."""
 
 
 class SharedFollower:
@@ -229,9 +229,9 @@ class SharedFollower:
             number = f"{len(keys)}{' or more' if len(keys) == COUNTED else ''}"
             told = (
                 f"the index of {self._pipeline.name} {what}, and this catalog, made with features=engine, no longer "
-                f"holds the features of {number} pictures ({names}) that it would take. If the index is lost, restore "
+                f"holds the features of {number} images ({names}) that it would take. If the index is lost, restore "
                 f"the engine's own backup of it, of a state between the changes {released} and "
-                f"{self._catalog.sequence()}, or remove these pictures and add them again (`lookalike rm`, "
+                f"{self._catalog.sequence()}, or remove these images and add them again (`lookalike rm`, "
                 "`lookalike add`), which encodes them"
             )
             if kind is Damaged:

@@ -1,4 +1,4 @@
-"""Adding pictures: reading and decoding in processes beside us, encoding in batches, writing durably."""
+"""Adding images: reading and decoding in processes beside us, encoding in batches, writing durably."""
 
 import os
 import time
@@ -21,7 +21,7 @@ from lookalike.types import Features, FeatureSpec, Item, Outcome, OutcomeKind, P
 LOOKAHEAD = 512
 """Items whose catalog rows are looked up with one query."""
 ENCODE_BATCH = 32
-"""Pictures encoded and written at once where a network encodes them; hashes alone go by `HASH_BATCH`."""
+"""Images encoded and written at once where a network encodes them; hashes alone go by `HASH_BATCH`."""
 HASH_BATCH = 512
 PATIENCE = 2.0
 """Seconds after which a batch is written although it is not full, so that progress becomes durable."""
@@ -71,7 +71,7 @@ class Ingest:
                 yield from self._run_from(job, jobs)
 
     def put(self, item: Item, expected: int | None) -> Outcome:
-        """Add one item where its picture stands at change `expected` (0: where there is none; None: in any case).
+        """Add one item where its image stands at change `expected` (0: where there is none; None: in any case).
 
         Raises ImageRejected, Conflict, and BadInput for what cannot be stored.
         """
@@ -152,7 +152,7 @@ class Ingest:
 
     def _source(self, job: Job) -> Source:
         digest = job.known.sha256 if job.known is not None and self._complete(job.known) else None
-        if isinstance(job.item.source, bytes):  # no file to look at later: pixels digested and a small picture made now
+        if isinstance(job.item.source, bytes):  # no file to look at later: pixels digested and a small image made now
             return Source(data=job.item.source, known=digest, want_pixels=True, thumbnail_side=SIDE)
         return Source(path=job.path, known=digest)
 
@@ -201,30 +201,30 @@ class Ingest:
             outcomes.append(_written(job, first if first != job.item.key else None, put.seq))
         return outcomes
 
-    def _put(self, entries: Sequence[Entry], pictures: Mapping[bytes, Prepared]) -> list[Put]:
+    def _put(self, entries: Sequence[Entry], images: Mapping[bytes, Prepared]) -> list[Put]:
         """Write entries; those whose twin another writer removed meanwhile are encoded after all."""
         done = self._catalog.put(entries)
         orphans = [(entry, put) for entry, put in zip(entries, done, strict=True) if not put.copied]
-        rows = self._encode([pictures[entry.sha256] for entry, _ in orphans])
+        rows = self._encode([images[entry.sha256] for entry, _ in orphans])
         for spec in self._specs if orphans else ():
             ids, digests = [put.id for _, put in orphans], [entry.sha256 for entry, _ in orphans]
             self._catalog.put_features(spec, ids, digests, [row[spec] for row in rows])
         return done
 
     def _twins(self, ready: Sequence[tuple[Job, Prepared]]) -> Mapping[bytes, Twin]:
-        """Stored pictures with the same bytes whose features can be copied; those this batch replaces are none."""
+        """Stored images with the same bytes whose features can be copied; those this batch replaces are none."""
         found = self._catalog.twins(self._tenant, {p.sha256 for _, p in ready})
         replaced = {job.item.key for job, _ in ready}
         known = self._catalog.known(self._tenant, {twin.key for twin in found.values()} - replaced) if found else {}
         return {d: twin for d, twin in found.items() if twin.key in known and self._complete(known[twin.key])}
 
-    def _encode(self, pictures: Sequence[Prepared]) -> list[dict[FeatureSpec, Row]]:
-        """Each picture's row in each pipeline; none where its feature means nothing."""
-        rows: list[dict[FeatureSpec, Row]] = [{} for _ in pictures]
-        if not pictures:
+    def _encode(self, images: Sequence[Prepared]) -> list[dict[FeatureSpec, Row]]:
+        """Each image's row in each pipeline; none where its feature means nothing."""
+        rows: list[dict[FeatureSpec, Row]] = [{} for _ in images]
+        if not images:
             return rows
         for at, pipeline in enumerate(self._pipelines):
-            encoded = pipeline.encoder.encode(np.stack([picture.inputs[at] for picture in pictures]))
+            encoded = pipeline.encoder.encode(np.stack([image.inputs[at] for image in images]))
             for row, feature, usable in zip(rows, encoded.features, encoded.usable, strict=True):
                 row[pipeline.spec] = feature if usable else None
         return rows

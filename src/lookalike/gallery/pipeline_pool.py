@@ -95,7 +95,7 @@ class Pipelines:
         return opened.pipeline, opened.follower
 
     def decoder(self, opened: Sequence[Opened]) -> Decoder:
-        """What prepares pictures for these pipelines; kept, and its processes with it."""
+        """What prepares images for these pipelines; kept, and its processes with it."""
         inputs = tuple(o.pipeline.input for o in opened)
         with self._opening:
             if inputs not in self._decoders:

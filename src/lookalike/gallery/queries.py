@@ -1,4 +1,4 @@
-"""Queries as they are asked: pictures prepared for the pipelines, or stored ones by key, whose features are there."""
+"""Queries as they are asked: images prepared for the pipelines, or stored ones by key, whose features are there."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ DEFAULT_TENANT = "default"
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A query by key: a picture of the gallery, asked by its stored features; its file is not needed.
+    """A query by key: an image of the gallery, asked by its stored features; its file is not needed.
 
-    `tenant` is whose picture it is; None for the tenant that is searched. It is itself among the hits, as `exact`. It
+    `tenant` is whose image it is; None for the tenant that is searched. It is itself among the hits, as `exact`. It
     is asked as it lies: turned and mirrored copies cannot be had from a stored hash, for their bits depend on the
     sizes of its coefficients, and of these it keeps the signs alone. Networks find such copies where they are alike.
     """
@@ -29,7 +29,7 @@ class Stored:
 
 
 Query = str | Path | bytes | Stored
-"""A query: the path of a picture, its bytes, or the key of a stored one."""
+"""A query: the path of an image, its bytes, or the key of a stored one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def encoded(queries: Sequence[Queried], at: int, pipeline: Pipeline, *, orientat
 def look_up(
     catalog: Catalog, pipelines: Sequence[Pipeline], tenant: str | None, queries: Sequence[Stored]
 ) -> list[Queried | NotFound | UnsupportedQuery]:
-    """Each stored picture with its features, or why it cannot be asked."""
+    """Each stored image with its features, or why it cannot be asked."""
     found: list[Record | NotFound] = [_record(catalog, query, tenant) for query in queries]
     ids = [record.id for record in found if isinstance(record, Record)]
     stored = [catalog.features_of(pipeline.spec, ids) for pipeline in pipelines]
@@ -74,13 +74,13 @@ def look_up(
         if one.id in kept:
             why = (
                 f"the features of {one.key!r} for {kept[one.id]} are the engine's alone (this catalog was made with "
-                "features=engine); search with the picture's file instead of its key"
+                "features=engine); search with the image's file instead of its key"
             )
             answers.append(UnsupportedQuery(why))
             continue
         missing = [p.name for p, column in zip(pipelines, columns, strict=True) if one.id not in column]
         if missing:
-            why = f"the picture {one.key!r} was never encoded for {missing[0]} as it is now; add it again"
+            why = f"the image {one.key!r} was never encoded for {missing[0]} as it is now; add it again"
             answers.append(UnsupportedQuery(why))
             continue
         rows = tuple(column[one.id] for column in columns)
@@ -96,7 +96,7 @@ def _record(catalog: Catalog, query: Stored, tenant: str | None) -> Record | Not
             return catalog.get(tenant_id, query.key)
     except NotFound as error:
         return error
-    return NotFound(f"there is no picture {query.key!r}")
+    return NotFound(f"there is no image {query.key!r}")
 
 
 def _features(stored: StoredFeatures) -> dict[int, Features | None]:

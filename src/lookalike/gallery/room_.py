@@ -18,7 +18,7 @@ class Room:
     """One gallery. The rooms of `SearchService` are subclasses that add methods by subject.
 
     `names` are the gallery's pipelines in order of precedence; `build` opens one by name when it is first needed. Rows
-    of more than `few` pictures are decoded in processes of their own.
+    of more than `few` images are decoded in processes of their own.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Room:
 
     @property
     def limits(self) -> Limits:
-        """What a picture may take."""
+        """What an image may take."""
         return self._limits
 
     def close(self) -> None:
@@ -68,5 +68,5 @@ class Room:
     def _tenant(self, tenant: str, key: str) -> int:
         tenant_id = self._catalog.tenant_id(tenant)
         if tenant_id is None:
-            raise NotFound(f"there is no picture {key!r}")
+            raise NotFound(f"there is no image {key!r}")
         return tenant_id

@@ -1,4 +1,4 @@
-"""Searching: digest, then each generation, merged by picture into one ranking that pages cannot disturb."""
+"""Searching: digest, then each generation, merged by image into one ranking that pages cannot disturb."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -59,7 +59,7 @@ class Request:
 
 @dataclass(slots=True)
 class Found:
-    """What speaks best for one picture: its rank (lower is better), evidence, distance and who says so."""
+    """What speaks best for one image: its rank (lower is better), evidence, distance and who says so."""
 
     rank: tuple[int, float]
     evidence: Evidence
@@ -90,7 +90,7 @@ class Searcher:
 
     The last pipeline ranks everything; those before it speak only for the copies they recognise, for beyond its
     threshold a hash says nothing. Hits are ordered by what they prove: digests first, then copies, then the rest,
-    and within these by how rarely unrelated pictures come so close. Each pipeline's order is kept by that rule, so
+    and within these by how rarely unrelated images come so close. Each pipeline's order is kept by that rule, so
     the first n of k results are the same for every k: pages are stable and complete (where the index is exact).
     """
 
@@ -147,7 +147,7 @@ class Searcher:
     def _ranked(
         self, queries: Sequence[Queried], request: Request, found: list[dict[int, Found]], stages: Stages
     ) -> tuple[dict[str, float], dict[str, str]]:
-        """Ask every pipeline, and keep for each picture what speaks best for it.
+        """Ask every pipeline, and keep for each image what speaks best for it.
 
         Gives how far each is exact, and why some could not be asked; raises Unavailable where none could.
         """
@@ -214,7 +214,7 @@ def _wanted(found: Sequence[dict[int, Found]], request: Request) -> list[int]:
 
 
 def _in_order(found: dict[int, Found], records: Mapping[int, Record], request: Request) -> list[Hit]:
-    """Hits in their final order; a picture that was deleted while we searched has no record and is left out."""
+    """Hits in their final order; an image that was deleted while we searched has no record and is left out."""
     order = sorted((i for i in found if i in records), key=lambda i: (found[i].rank, i))
     return [_hit(found[i], records[i]) for i in order[: request.depth + 1]]
 
@@ -234,7 +234,7 @@ def _hit(found: Found, record: Record) -> Hit:
 
 
 def pixels_of(source: Path | bytes | None, sha256: bytes) -> bytes | None:
-    """The digest of a picture's pixels; none where it can no longer be read, or is not `sha256` any more."""
+    """The digest of an image's pixels; none where it can no longer be read, or is not `sha256` any more."""
     if source is None:
         return None
     try:
@@ -246,5 +246,5 @@ def pixels_of(source: Path | bytes | None, sha256: bytes) -> bytes | None:
 
 
 def _pixels_of_file(record: Record) -> bytes | None:
-    """The same of a stored picture, from its file if that is still the one we know."""
+    """The same of a stored image, from its file if that is still the one we know."""
     return None if record.path is None else pixels_of(Path(record.path), record.sha256)

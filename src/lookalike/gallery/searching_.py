@@ -1,4 +1,4 @@
-"""The room of the service where pictures are searched for and compared."""
+"""The room of the service where images are searched for and compared."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -52,9 +52,9 @@ class Asking(Room):
     """Searching sees every change that is durable, also those of other processes."""
 
     def search(self, query: Query, **options: Unpack[SearchOptions]) -> Answer:
-        """The pictures most like the query, best first: the same bytes or pixels, then copies, then similar ones.
+        """The images most like the query, best first: the same bytes or pixels, then copies, then similar ones.
 
-        For the options see `SearchOptions`. Raises ImageRejected for what is no picture, NotFound for an unknown key,
+        For the options see `SearchOptions`. Raises ImageRejected for what is no image, NotFound for an unknown key,
         UnsupportedQuery for what cannot be answered as asked.
         """
         [(_, answer)] = self.search_many([query], **options)
@@ -75,15 +75,15 @@ class Asking(Room):
         return self._answers(queries, opened, request, options)
 
     def compare(self, a: Query, b: Query, *, tenant: str = DEFAULT_TENANT) -> Comparison:
-        """What each pipeline says of two pictures; stored ones are named by `Stored`, others need not be known."""
+        """What each pipeline says of two images; stored ones are named by `Stored`, others need not be known."""
         opened = self._pipelines.open()
         sides = [self._side(query, opened, tenant) for query in (a, b)]
         return compare_queried(sides[0], sides[1], [o.pipeline for o in opened])
 
     def preview(self, query: Query, *, tenant: str = DEFAULT_TENANT, size: int = SIDE) -> bytes:
-        """A small JPEG of a query, upright, its longer side `size` pixels; no larger than the picture.
+        """A small JPEG of a query, upright, its longer side `size` pixels; no larger than the image.
 
-        It is decoded where queries are, a stored picture's is its thumbnail. Raises what a search by it raises, and
+        It is decoded where queries are, a stored image's is its thumbnail. Raises what a search by it raises, and
         BadInput for a size out of bounds.
         """
         check_side(size)
@@ -102,7 +102,7 @@ class Asking(Room):
     ) -> Iterator[tuple[Query, Answer | Failure]]:
         searcher = Searcher(self._catalog, [o.pipeline for o in opened])
         for by_key, run in groupby(queries, lambda query: isinstance(query, Stored)):
-            ask = self._stored if by_key else self._pictures
+            ask = self._stored if by_key else self._images
             pairs = ask(run, opened, options)
             stages = Stages()
             while batch := list(islice(pairs, QUERY_BATCH)):
@@ -115,7 +115,7 @@ class Asking(Room):
                     yield query, next(answers) if isinstance(queried, Queried) else queried
                 stages = Stages()
 
-    def _pictures(
+    def _images(
         self, queries: Iterable[Query], opened: Sequence[Opened], _: SearchOptions
     ) -> Iterator[tuple[Query, Queried | Failure]]:
         asked: deque[Query] = deque()
@@ -125,12 +125,12 @@ class Asking(Room):
                 asked.append(query)
                 yield Source(data=query) if isinstance(query, bytes) else Source(path=_path(query))
 
-        for picture in self._pipelines.decoder(opened).map(sources()):
+        for image in self._pipelines.decoder(opened).map(sources()):
             query = asked.popleft()
-            if isinstance(picture, Prepared):
-                yield query, Queried(picture, query if isinstance(query, bytes) else _path(query))
-            elif isinstance(picture, ImageRejected):
-                yield query, picture
+            if isinstance(image, Prepared):
+                yield query, Queried(image, query if isinstance(query, bytes) else _path(query))
+            elif isinstance(image, ImageRejected):
+                yield query, image
 
     def _stored(
         self, queries: Iterable[Query], opened: Sequence[Opened], options: SearchOptions

@@ -34,9 +34,9 @@ class PipelineStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A gallery at a glance: pictures and bytes of their files by tenant, last change, pipelines."""
+    """A gallery at a glance: images and bytes of their files by tenant, last change, pipelines."""
 
-    pictures: int
+    images: int
     nbytes: int
     tenants: Mapping[str, int]
     formats: Mapping[str, int]
@@ -46,9 +46,9 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class RepairReport:
-    """What a repair did: pictures in the catalog, and the rows of each index built from it."""
+    """What a repair did: images in the catalog, and the rows of each index built from it."""
 
-    pictures: int
+    images: int
     rebuilt: Mapping[str, int]
 
 
@@ -94,7 +94,7 @@ def _pipeline_status(
 
 
 def check_engine(pipeline: Pipeline, follower: Follower) -> None:
-    """Ask the engine for a picture that nobody has; raises what a search raises where it cannot answer.
+    """Ask the engine for an image that nobody has; raises what a search raises where it cannot answer.
 
     It asks in all of the index, and for nothing but the very same feature, which costs little in any size of it.
     """

@@ -1,4 +1,4 @@
-"""Small pictures on demand: those kept in the catalog, or made from the file, and a few of them remembered."""
+"""Small images on demand: those kept in the catalog, or made from the file, and a few of them remembered."""
 
 import threading
 from collections import OrderedDict
@@ -25,7 +25,7 @@ def check_side(size: int) -> None:
 class Thumbnails:
     """Gives thumbnails by key. Safe to use from several threads.
 
-    A picture with a path is shown from its file, one that came as bytes from what the catalog keeps (`SIDE` pixels, so
+    An image with a path is shown from its file, one that came as bytes from what the catalog keeps (`SIDE` pixels, so
     a larger size gives no more).
     """
 
@@ -37,7 +37,7 @@ class Thumbnails:
         self._lock = threading.Lock()
 
     def get(self, tenant_id: int, key: str, size: int) -> bytes:
-        """A JPEG whose longer side has `size` pixels, or the picture's own where it is smaller.
+        """A JPEG whose longer side has `size` pixels, or the image's own where it is smaller.
 
         Raises NotFound for an unknown key, and where the file is gone or holds other bytes than those added; BadInput
         for a size out of bounds.

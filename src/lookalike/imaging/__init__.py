@@ -1,4 +1,4 @@
-"""From the bytes of a picture to clean pixels in the sizes that encoders want."""
+"""From the bytes of an image to clean pixels in the sizes that encoders want."""
 
 from lookalike.imaging.borders import cut, find_border
 from lookalike.imaging.decode_pool.pool import DecodePool, Source, Unchanged

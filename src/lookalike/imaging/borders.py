@@ -1,8 +1,8 @@
-"""Finds and cuts the flat frame around a picture: black bars, letterboxes, polaroids, frames inside frames.
+"""Finds and cuts the flat frame around an image: black bars, letterboxes, polaroids, frames inside frames.
 
 The published system cuts every row and column that is all (0, 0, 0). This cuts from the edges inwards only, any flat
 colour, each side for itself, and through the noise that JPEG leaves beside the content. What tells a frame from a
-night sky or a product on white is its inner edge: a frame ends in a sharp, straight line along the whole picture.
+night sky or a product on white is its inner edge: a frame ends in a sharp, straight line along the whole image.
 The cut is the same when indexing and when searching, so that a copy and its original stay alike.
 
 The constants were measured on 400 real photos, bare and with drawn frames of 3 to 140 pixels, as PNG, as JPEG of
@@ -17,7 +17,7 @@ import numpy as np
 from lookalike.types import UNCUT, Border, Pixels
 
 SMALLEST_SIDE: Final = 16
-"""Pixels; a picture that is narrower or lower than this is left alone, and no round leaves less than half of it."""
+"""Pixels; an image that is narrower or lower than this is left alone, and no round leaves less than half of it."""
 MOST_OF_A_SIDE: Final = 0.45
 """At most this share of the height (or width) is taken from one side in one round; a wider flat part is content."""
 ROUNDS: Final = 16
@@ -62,7 +62,7 @@ def find_border(rgb: Pixels) -> Border:
     """Measure the frame around `rgb`, (h, w, 3) RGB or (h, w) grey uint8, in its own pixels; no frame: all zero.
 
     Rounds repeat until none finds anything, so a frame inside a letterbox goes too, and cutting twice changes nothing.
-    A picture without flat sides costs some 10 microseconds, whatever its size.
+    An image without flat sides costs some 10 microseconds, whatever its size.
     """
     if rgb.ndim == 2:
         rgb = rgb[:, :, None]
@@ -78,7 +78,7 @@ def find_border(rgb: Pixels) -> Border:
 
 
 def cut(rgb: Pixels, border: Border) -> Pixels:
-    """The picture without its border: a view of `rgb`, never empty for a border that `find_border` gave."""
+    """The image without its border: a view of `rgb`, never empty for a border that `find_border` gave."""
     if not border:
         return rgb
     height, width = rgb.shape[:2]
@@ -93,7 +93,7 @@ def _one_round(rgb: Pixels) -> Border:
     outermost = (("left", rgb[:, 0]), ("top", rgb[0]), ("right", rgb[:, -1]), ("bottom", rgb[-1]))
     colours = {name: colour for name, line in outermost if (colour := _edge_colour(line)) is not None}
     if not colours:
-        return UNCUT  # so it is with most pictures
+        return UNCUT  # so it is with most images
     turned = rgb.transpose(1, 0, 2)
     sides = {"left": turned, "top": rgb, "right": turned[::-1], "bottom": rgb[::-1]}
     quiet = {name: _quiet_lines(sides[name], colour) for name, colour in colours.items()}
@@ -112,7 +112,7 @@ def _one_round(rgb: Pixels) -> Border:
 
 def _edge_colour(line: Pixels) -> list[int] | None:
     """The colour of an outermost line (n, channels), or None where it is not nearly of one colour."""
-    step = max(len(line) // SMALLEST_SIDE, 1)  # most pictures end here: plain Python is quicker than numpy
+    step = max(len(line) // SMALLEST_SIDE, 1)  # most images end here: plain Python is quicker than numpy
     few = line[::step, 0].tolist()
     if max(few) - min(few) > EDGE_RANGE:
         return None
@@ -167,7 +167,7 @@ def _inner_edge(lines: Pixels, colour: list[int], quiet: int) -> _Edge:
 
 
 def _ends_frame(edge: _Edge, opposite: _Edge | None) -> bool:
-    """Whether a sharp edge is a frame's: straight along the whole picture, or matched by the opposite side."""
+    """Whether a sharp edge is a frame's: straight along the whole image, or matched by the opposite side."""
     if edge.straight >= STRAIGHT:
         return True
     if opposite is None or any(abs(a - b) > QUIET for a, b in zip(edge.colour, opposite.colour, strict=True)):

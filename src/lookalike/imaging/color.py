@@ -11,7 +11,7 @@ from PIL import Image, ImageCms, ImageFile
 from lookalike.types import Pixels
 
 STRIP_PIXELS = 4_000_000
-"""Colours are worked out in strips of about so many pixels, so that a huge picture is not held several times over."""
+"""Colours are worked out in strips of about so many pixels, so that a huge image is not held several times over."""
 
 MAX_PROFILE_BYTES = 8 * 1024 * 1024
 """A larger ICC profile is ignored; those of printing presses have one to three megabytes."""
@@ -39,7 +39,7 @@ def mend_transparency(image: ImageFile.ImageFile) -> None:
 
 
 def to_pixels(image: Image.Image, *, grey: bool = False) -> Pixels:
-    """The pixels of a loaded picture as a viewer shows them: `(height, width, 3)` uint8 sRGB, or `(height, width)`.
+    """The pixels of a loaded image as a viewer shows them: `(height, width, 3)` uint8 sRGB, or `(height, width)`.
 
     Alpha, in whatever form, is laid over white. An embedded ICC profile that Little CMS can use is applied, any other
     is ignored. 16-bit values are scaled from 0..65535; see `_wide_range` for 32-bit integers and floats. `grey` gives
@@ -72,7 +72,7 @@ def _strips(size: tuple[int, int]) -> Iterator[tuple[int, int]]:
 
 
 def _flatten(image: Image.Image, scale: Callable[[Image.Image], Image.Image] | None) -> Image.Image:
-    """An opaque sRGB (or plain grey) picture of any picture."""
+    """An opaque sRGB (or plain grey) image of any image."""
     profile = image.info.get("icc_profile")
     alpha: Image.Image | None = None
     if scale is not None:
@@ -97,7 +97,7 @@ def _flatten(image: Image.Image, scale: Callable[[Image.Image], Image.Image] | N
 
 
 def _key_alpha(image: Image.Image) -> Image.Image | None:
-    """The alpha of a 16-bit grey picture with one transparent value."""
+    """The alpha of a 16-bit grey image with one transparent value."""
     key = image.info.get("transparency")
     if not isinstance(key, int):
         return None
@@ -105,7 +105,7 @@ def _key_alpha(image: Image.Image) -> Image.Image | None:
 
 
 def _wide_scale(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    """How to bring a picture of 16-bit or 32-bit grey values down to 8 bits: linearly, the same for each strip."""
+    """How to bring an image of 16-bit or 32-bit grey values down to 8 bits: linearly, the same for each strip."""
     low, high = _wide_range(image)
     tags = getattr(image, "tag_v2", {})
     if tags.get(262) == 0:  # TIFF 6.0, PhotometricInterpretation: 0 is white; Pillow minds it up to 8 bits only
@@ -146,7 +146,7 @@ def _wide_range(image: Image.Image) -> tuple[float, float]:
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """The picture in sRGB, by its ICC profile where that is usable; without one, Pillow's plain conversion."""
+    """The image in sRGB, by its ICC profile where that is usable; without one, Pillow's plain conversion."""
     if profile and image.mode in _PROFILED_MODES:
         transform = _transform(bytes(profile), image.mode)
         if transform is not None:
@@ -177,7 +177,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
             if np.abs(moved).max() <= SAME_COLOUR:
                 return None
     except (OSError, ValueError, TypeError, ImageCms.PyCMSError):
-        return None  # a viewer shows a picture with a broken or foreign profile as if it had none
+        return None  # a viewer shows an image with a broken or foreign profile as if it had none
     return transform
 
 

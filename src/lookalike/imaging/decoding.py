@@ -16,7 +16,7 @@ from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
 from lookalike.types import Decoded
 
 _UPRIGHT_ALREADY: Final = frozenset({"TIFF", "HEIF"})
-"""Formats whose readers turn the picture themselves."""
+"""Formats whose readers turn the image themselves."""
 
 _TOO_LARGE: Final = ("decompression bomb", "security limit", "memory allocation", "too large")
 _PACKED_METADATA: Final = ("max_text_chunk", "max_text_memory")
@@ -40,9 +40,9 @@ _NOT_READ_HERE: Final = (
 def decode(
     data: bytes, *, limits: Limits = DEFAULT_LIMITS, box: tuple[int, int] | None = None, grey: bool = False
 ) -> Decoded:
-    """Decode a picture of any accepted format to upright sRGB, its alpha over white; see `colour.to_pixels`.
+    """Decode an image of any accepted format to upright sRGB, its alpha over white; see `colour.to_pixels`.
 
-    `box` is the least `(width, height)` needed, as a viewer shows the picture: a JPEG is then decoded at 1/2, 1/4 or
+    `box` is the least `(width, height)` needed, as a viewer shows the image: a JPEG is then decoded at 1/2, 1/4 or
     1/8 where the result is no smaller than the box; None asks for every pixel. `grey` asks for luma alone, which saves
     a JPEG the work on its colours; it is within rounding of the luma of `rgb`.
 
@@ -130,7 +130,7 @@ def _rejection(error: Exception, data: bytes, kind: str) -> ImageRejected:
         )
     if any(hint in lower for hint in _CUT_SHORT) or containers.ends_early(data, kind):
         return ImageRejected(
-            "truncated", f"This {name} file ends before the picture does ({detail}): copy or download it again."
+            "truncated", f"This {name} file ends before the image does ({detail}): copy or download it again."
         )
     if any(hint in lower for hint in _NOT_READ_HERE):
         return ImageRejected(
@@ -142,7 +142,7 @@ def _rejection(error: Exception, data: bytes, kind: str) -> ImageRejected:
 class _Quiet:
     """Silences Python warnings while any thread is decoding, and puts the filters back after the last.
 
-    Pillow warns of odd metadata, which is of no use to the caller and, under `-W error`, would reject good pictures.
+    Pillow warns of odd metadata, which is of no use to the caller and, under `-W error`, would reject good images.
     `warnings.catch_warnings` alone is not safe in threads that overlap, hence the count.
     """
 

@@ -1,4 +1,4 @@
-"""How a picture must be turned so that it stands as a viewer shows it (EXIF, tag 0x0112)."""
+"""How an image must be turned so that it stands as a viewer shows it (EXIF, tag 0x0112)."""
 
 from typing import Final
 
@@ -28,5 +28,5 @@ def turn_of(exif: bytes | None) -> Image.Transpose | None:
     try:
         tags.load(exif)
         return _UPRIGHTING.get(tags.get(_ORIENTATION, 1))
-    except Exception:  # noqa: BLE001 - as many kinds as there are ways to damage it, and the picture is still good
+    except Exception:  # noqa: BLE001 - as many kinds as there are ways to damage it, and the image is still good
         return None

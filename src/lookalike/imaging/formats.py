@@ -31,7 +31,7 @@ READERS: Final[dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]]] = {
 They are called directly, not through `Image.open`: no other format can be reached, and nothing is registered with or
 changed in Pillow for the program around us. Pillow's own limit on pixels, a global, then counts only where its readers
 ask for it themselves: TIFF, WebP and GIF beyond twice `Image.MAX_IMAGE_PIXELS` (about 179 million) are rejected too.
-A JPEG file with further pictures behind the first (MPO) is read as the JPEG it starts with.
+A JPEG file with further images behind the first (MPO) is read as the JPEG it starts with.
 """
 
 ACCEPTED: Final = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC"
@@ -47,7 +47,7 @@ _SIGNATURES: Final = (
     (b"MM\0+", "TIFF"),
     (b"BM", "BMP"),
 )
-_OTHER_PICTURES: Final = (
+_OTHER_IMAGES: Final = (
     (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
     (b"\xff\x4f\xff\x51", "JPEG 2000"),
     (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
@@ -66,7 +66,7 @@ _OTHER_PICTURES: Final = (
     (b"P5\n", "portable greymap"),
     (b"P6\n", "portable pixmap"),
 )
-_NO_PICTURES: Final = (
+_NO_IMAGES: Final = (
     (b"%PDF", "a PDF document"),
     (b"PK\3\4", "a ZIP archive or an office document"),
     (b"PK\5\6", "an empty ZIP archive"),
@@ -89,7 +89,7 @@ _CONTROL: Final = frozenset(range(0x20)) - frozenset(b"\t\n\f\r")
 def identify(data: bytes) -> str:
     """Pillow's name of the format of these bytes, by their signature; a file's name and extension never count.
 
-    Raises ImageRejected: "unsupported" for a picture of a format that is not read here, "not_an_image" otherwise.
+    Raises ImageRejected: "unsupported" for an image of a format that is not read here, "not_an_image" otherwise.
     """
     for signature, name in _SIGNATURES:
         if data.startswith(signature):
@@ -98,12 +98,12 @@ def identify(data: bytes) -> str:
         return "WEBP"
     if data[4:8] == b"ftyp":
         return _by_brand(data)
-    for signature, name in _OTHER_PICTURES:
+    for signature, name in _OTHER_IMAGES:
         if data.startswith(signature):
             raise _unsupported(f"a {name} file")
-    for signature, name in _NO_PICTURES:
+    for signature, name in _NO_IMAGES:
         if data.startswith(signature):
-            raise ImageRejected("not_an_image", f"This is {name}, not a picture: hand in {ACCEPTED}.")
+            raise ImageRejected("not_an_image", f"This is {name}, not an image: hand in {ACCEPTED}.")
     raise _by_text(data[:1024])
 
 
@@ -130,8 +130,8 @@ def _by_text(head: bytes) -> ImageRejected:
     if b"<svg" in lower:
         return _unsupported("a drawing (SVG)")
     if b"<html" in lower or b"<!doctype html" in lower:
-        return ImageRejected("not_an_image", f"This is a web page, not a picture: hand in {ACCEPTED}.")
+        return ImageRejected("not_an_image", f"This is a web page, not an image: hand in {ACCEPTED}.")
     readable = len(head.decode(errors="ignore").encode()) > len(head) - 4  # the last character may be cut
     text = len(head) > 3 and readable and _CONTROL.isdisjoint(head)
-    what = "This is text" if text else "The first bytes are of no known picture format"
+    what = "This is text" if text else "The first bytes are of no known image format"
     return ImageRejected("not_an_image", f"{what}: hand in {ACCEPTED}.")

@@ -25,7 +25,7 @@ _WHOLE = b"\1\1"
 def luma(data: bytes, box: tuple[int, int] | None, limits: Limits) -> Decoded | None:
     """Decode a JPEG's luma at the smallest scale that covers `box`, `(width, height)`; None: it is not for us.
 
-    Raises ImageRejected for a picture beyond the limits on pixels.
+    Raises ImageRejected for an image beyond the limits on pixels.
     """
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(data)

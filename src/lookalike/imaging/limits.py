@@ -1,4 +1,4 @@
-"""How much of a machine one picture may take: bytes, pixels, frames, seconds and memory."""
+"""How much of a machine one image may take: bytes, pixels, frames, seconds and memory."""
 
 from dataclasses import dataclass, fields
 from time import monotonic
@@ -10,13 +10,13 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a picture may ask for before it is rejected; raises BadSetting for a limit that is not positive.
+    """What an image may ask for before it is rejected; raises BadSetting for a limit that is not positive.
 
     `max_bytes` is the size of the file. `max_pixels` is width times height, read from the header before any pixel is
     decoded. `max_frames` counts the frames or pages, of which only the first is ever decoded. `min_side` is the
-    smallest width and height, in pixels. `seconds` is wall-clock time per picture: `decode` looks at the clock between
+    smallest width and height, in pixels. `seconds` is wall-clock time per image: `decode` looks at the clock between
     its stages, only a pool of processes can stop a decoder that hangs. `max_memory` is in bytes, for such a process:
-    a picture of `max_pixels` needs about 8 bytes per pixel at its peak.
+    an image of `max_pixels` needs about 8 bytes per pixel at its peak.
     """
 
     max_bytes: int = 200 * MIB
@@ -43,18 +43,18 @@ class Limits:
             )
 
     def check_size(self, width: int, height: int) -> None:
-        """Raise ImageRejected ("too_many_pixels", "too_small") for a picture of this size."""
+        """Raise ImageRejected ("too_many_pixels", "too_small") for an image of this size."""
         if width * height > self.max_pixels:
             raise ImageRejected(
                 "too_many_pixels",
                 f"The header says {width:,} x {height:,} pixels, {width * height:,} in all, more than the limit of "
-                f"{self.max_pixels:,}: save the picture smaller, or raise max_pixels.",
+                f"{self.max_pixels:,}: save the image smaller, or raise max_pixels.",
             )
         if min(width, height) < self.min_side:
             raise ImageRejected(
                 "too_small",
-                f"The picture is {width} x {height} pixels, and the smaller side must have at least {self.min_side}: "
-                "use a larger picture, or lower min_side.",
+                f"The image is {width} x {height} pixels, and the smaller side must have at least {self.min_side}: "
+                "use a larger image, or lower min_side.",
             )
 
     def check_frames(self, frames: int) -> None:
@@ -62,7 +62,7 @@ class Limits:
         if frames > self.max_frames:
             raise ImageRejected(
                 "too_many_frames",
-                f"The file has more than {self.max_frames:,} frames or pages: save its first one as a picture, "
+                f"The file has more than {self.max_frames:,} frames or pages: save its first one as an image, "
                 "or raise max_frames.",
             )
 
@@ -71,7 +71,7 @@ class Limits:
         if monotonic() - started > self.seconds:
             raise ImageRejected(
                 "timeout",
-                f"Decoding took longer than the limit of {self.seconds:g} seconds: save the picture smaller or in a "
+                f"Decoding took longer than the limit of {self.seconds:g} seconds: save the image smaller or in a "
                 "plainer format, or raise seconds.",
             )
 

@@ -22,7 +22,7 @@ from lookalike.imaging.thumbnails import thumbnail_of
 from lookalike.types import Border, Decoded, InputSpec, Pixels, Prepared
 
 PRECISE: Final = 128
-"""Pixels of the smaller side from which on a reduced picture tells its frame well enough."""
+"""Pixels of the smaller side from which on a reduced image tells its frame well enough."""
 
 _RESAMPLE: Final = {
     "nearest": Image.Resampling.NEAREST,
@@ -52,7 +52,7 @@ def read_bytes(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> bytes:
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode):
             kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise ImageRejected("unreadable", f"{path} is {kind}: name a picture file.")
+            raise ImageRejected("unreadable", f"{path} is {kind}: name an image file.")
         limits.check_bytes(status.st_size)
         return _read_all(file, status.st_size, limits)
     except OSError as error:
@@ -90,13 +90,13 @@ def prepare(
     want_pixels: bool = False,
     thumbnail_side: int = 0,
 ) -> Prepared:
-    """Decode a picture once, cut its border, and resize it to every input.
+    """Decode an image once, cut its border, and resize it to every input.
 
     A JPEG is decoded at the smallest scale that the most demanding input allows. Where that shows a border, it is
     decoded again, large enough to measure the border and to keep what the inputs need of the rest; the Border is in
     full-size pixels, exact to the scale of that decode. `want_pixels` has every pixel decoded, for the digest of the
     pixels: SHA-256 over width and height (little-endian uint32) and the RGB values, before anything is cut.
-    `thumbnail_side`, where it is not 0, has a small picture made of the same decoding, before anything is cut, its
+    `thumbnail_side`, where it is not 0, has a small image made of the same decoding, before anything is cut, its
     longer side so many pixels; a JPEG is then decoded in colour, and large enough for it.
 
     Raises ImageRejected as `decode` does.
@@ -123,7 +123,7 @@ def prepare(
 
 
 def resize_to(rgb: Pixels, spec: InputSpec) -> Pixels:
-    """The picture in the size and mode of an input: what Pillow's `convert` and then `resize` give, exactly or nearly.
+    """The image in the size and mode of an input: what Pillow's `convert` and then `resize` give, exactly or nearly.
 
     `rgb` is (height, width, 3), or (height, width) where grey was decoded; the result is (spec.height, spec.width, 3)
     or (spec.height, spec.width). "nearest" equals `load_img(target_size=...)` of Keras, which calls the same.

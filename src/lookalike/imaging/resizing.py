@@ -1,4 +1,4 @@
-"""Lanczos resampling of small grey pictures as two matrix products, in single precision and rounded once.
+"""Lanczos resampling of small grey images as two matrix products, in single precision and rounded once.
 
 Half the time of Pillow's for what a hash wants, where BLAS has one thread, as in the decoding processes.
 """
@@ -13,7 +13,7 @@ from PIL import Image
 from lookalike.types import Pixels
 
 GAP: Final = 4
-"""How many times larger than wanted the picture is at least when the products are taken; beyond twice that it is
+"""How many times larger than wanted the image is at least when the products are taken; beyond twice that it is
 reduced by whole numbers first, which bounds the matrices and costs less."""
 _LOBES: Final = 3
 
@@ -21,7 +21,7 @@ Weights = NDArray[np.float32]
 
 
 def lanczos(grey: Pixels, width: int, height: int) -> Pixels:
-    """A picture `(h, w)` uint8 resampled to `(height, width)` uint8, as by Pillow's LANCZOS but for rounding.
+    """An image `(h, w)` uint8 resampled to `(height, width)` uint8, as by Pillow's LANCZOS but for rounding.
 
     Like Pillow it clips between the two passes; Pillow 13 takes them in the order that costs less, here it is always
     across and then down.

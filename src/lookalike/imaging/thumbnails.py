@@ -1,4 +1,4 @@
-"""Small pictures to show: from pixels that are decoded already, or from a file's bytes."""
+"""Small images to show: from pixels that are decoded already, or from a file's bytes."""
 
 import io
 from typing import Final
@@ -10,7 +10,7 @@ from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
 from lookalike.types import Pixels
 
 SIDE: Final = 384
-"""Pixels of the longer side of a thumbnail that is kept with its picture."""
+"""Pixels of the longer side of a thumbnail that is kept with its image."""
 QUALITY: Final = 80
 """JPEG's quality. Over 60 photos of 384 pixels, one core: JPEG 0.5 ms and 23 kB each, WebP of quality 80 4 ms and
 19 kB at its second fastest setting, 9 ms at its default."""
@@ -18,7 +18,7 @@ MEDIA_TYPE: Final = "image/jpeg"
 
 
 def thumbnail_of(rgb: Pixels, side: int = SIDE) -> bytes:
-    """A JPEG of `(height, width, 3)` or `(height, width)` pixels, its longer side `side` pixels or the picture's own.
+    """A JPEG of `(height, width, 3)` or `(height, width)` pixels, its longer side `side` pixels or the image's own.
 
     It holds no metadata: what a camera wrote about place and owner stays with the original.
     """

@@ -1,4 +1,4 @@
-"""An index on a server, opened when it is first needed: a gallery takes pictures even while an engine is down."""
+"""An index on a server, opened when it is first needed: a gallery takes images even while an engine is down."""
 
 import threading
 from collections.abc import Callable, Sequence

@@ -1,12 +1,12 @@
-"""A small gallery to try things on: pictures that may be shared, each with its source in `SOURCES.md`."""
+"""A small gallery to try things on: images that may be shared, each with its source in `SOURCES.md`."""
 
 from pathlib import Path
 
-_FOLDER = Path(__file__).parent / "pictures"
+_FOLDER = Path(__file__).parent / "images"
 
 
 def sample_paths() -> list[Path]:
-    """The pictures, JPEG files of some 300 to 720 pixels, sorted by name.
+    """The images, JPEG files of some 300 to 720 pixels, sorted by name.
 
     39 photographs and paintings: people, animals, landscapes, cities, things, space; some dark, some grey. No two
     show the same scene.
@@ -15,5 +15,5 @@ def sample_paths() -> list[Path]:
 
 
 def sources() -> str:
-    """The text of `SOURCES.md`: author and licence of each picture, and where it comes from."""
+    """The text of `SOURCES.md`: author and licence of each image, and where it comes from."""
     return (Path(__file__).parent / "SOURCES.md").read_text(encoding="utf-8")

@@ -71,7 +71,7 @@ class Context:
         self._status: tuple[float, Status] | None = None
 
     def status(self) -> Status:
-        """How the gallery stood `STATUS_SECONDS` ago at most: it counts all pictures. Asks the catalog.
+        """How the gallery stood `STATUS_SECONDS` ago at most: it counts all images. Asks the catalog.
 
         Engines that were silent when the pulse was last felt are not asked again.
         """

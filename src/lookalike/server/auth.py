@@ -18,7 +18,7 @@ _HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same
 class Caller:
     """Who calls, and what for: made by `admission` before anything of the body is read.
 
-    `tenant` is whose pictures the call is about. `key_id` is None for a caller on loopback while no key exists, who
+    `tenant` is whose images the call is about. `key_id` is None for a caller on loopback while no key exists, who
     may do everything. `any_tenant` callers chose the tenant themselves. `limits` are the key's, or the server's where
     the key has none.
     """

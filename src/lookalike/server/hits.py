@@ -8,17 +8,17 @@ from lookalike.types import Evidence, Hit
 
 
 class HitModel(Told):
-    """One hit: which picture, and why it is believed to be one."""
+    """One hit: which image, and why it is believed to be one."""
 
     key: str
     evidence: Evidence = Field(description="`exact`: same bytes or pixels; `copy`: an edited copy; `similar`.")
     distance: float = Field(description="0..1, smaller is more similar, as measured by `pipeline`.")
     pipeline: str = Field(description="Who says so; sha256 or pixels for an exact hit.")
     attributes: Json
-    width: int = Field(description="Pixels, as a viewer shows the picture.")
+    width: int = Field(description="Pixels, as a viewer shows the image.")
     height: int
     thumbnail: str
-    tenant: str | None = Field(None, description="Whose picture it is, where all tenants were searched.")
+    tenant: str | None = Field(None, description="Whose image it is, where all tenants were searched.")
 
     @classmethod
     def of(cls, hit: Hit, tenant: str | None = None) -> "HitModel":
@@ -78,13 +78,13 @@ class SearchAnswer(Told):
         description=f"The cursor to go on with; none where there is no more, or {MAX_RESULTS:,} hits are reached."
     )
     exact_within: dict[str, float] = Field(
-        description="By pipeline, the distance up to which no picture was missed; -1: no promise."
+        description="By pipeline, the distance up to which no image was missed; -1: no promise."
     )
     failed: dict[str, str] = Field(description="Pipelines whose engine was down: right hits, but some may be missing.")
     sequence: int = Field(description="The last change that the answer has seen.")
     took_ms: dict[str, float] = Field(description="Milliseconds by stage.")
     preview: str | None = Field(
         None,
-        description="The query picture itself, small, where it was asked for: a JPEG in base64.",
+        description="The query image itself, small, where it was asked for: a JPEG in base64.",
         json_schema_extra={"contentEncoding": "base64", "contentMediaType": "image/jpeg"},
     )

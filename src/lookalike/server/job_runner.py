@@ -28,10 +28,10 @@ BEAT_SECONDS = 1.0
 FETCHES = 4
 """URLs fetched at the same time, the more so as requests fetch some, too."""
 GROUP = 16
-"""Fetched pictures that are written together."""
+"""Fetched images that are written together."""
 TOLD_REJECTED = 100
 TOLD_CLUSTERS = 1000
-"""Rejected pictures and clusters that a job's result names."""
+"""Rejected images and clusters that a job's result names."""
 log = logging.getLogger("lookalike.jobs")
 
 
@@ -212,7 +212,7 @@ class JobRunner:
 
     def _repair(self, job: Job, progress: Progress) -> Iterator[None]:
         report = self._service.repair()
-        progress.done = progress.total = report.pictures
+        progress.done = progress.total = report.images
         progress.counts.update(report.rebuilt)
         yield
 
@@ -221,9 +221,9 @@ class JobRunner:
         for cluster in self._service.duplicates(tenant=job.tenant, pipelines=job.request.get("pipelines")):
             progress.done += 1
             progress.count("clusters")
-            progress.count("pictures", len(cluster.pictures))
+            progress.count("images", len(cluster.images))
             if len(clusters) < TOLD_CLUSTERS:
-                clusters.append([picture.key for picture in cluster.pictures])
+                clusters.append([image.key for image in cluster.images])
             yield
 
     def _delete(self, job: Job, progress: Progress) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""The server's log: one JSON object a line on standard error, a line a request. No key and no picture is in it."""
+"""The server's log: one JSON object a line on standard error, a line a request. No key and no image is in it."""
 
 import json
 import logging

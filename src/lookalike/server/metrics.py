@@ -29,10 +29,10 @@ class Metrics:
             "lookalike_stage_seconds", "Time by stage of a search.", ("stage",), registry=self.registry, buckets=SECONDS
         )
         self._rejected = Counter(
-            "lookalike_rejected", "Pictures and requests refused, by reason.", ("reason",), registry=self.registry
+            "lookalike_rejected", "Images and requests refused, by reason.", ("reason",), registry=self.registry
         )
         self._outcomes = Counter(
-            "lookalike_pictures_written", "Pictures that came in, by outcome.", ("outcome",), registry=self.registry
+            "lookalike_images_written", "Images that came in, by outcome.", ("outcome",), registry=self.registry
         )
         self.received = Counter("lookalike_received_bytes", "Bytes of request bodies.", registry=self.registry)
         self.sent = Counter("lookalike_sent_bytes", "Bytes of answers.", registry=self.registry)
@@ -54,7 +54,7 @@ class Metrics:
         self._rejected.labels(reason).inc()
 
     def written(self, outcome: str) -> None:
-        """Count a picture that came in."""
+        """Count an image that came in."""
         self._outcomes.labels(outcome).inc()
 
     def gauge(self, name: str, what: str, value: "Gauged") -> None:

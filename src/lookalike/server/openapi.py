@@ -30,7 +30,7 @@ READ_BY_HAND: tuple[type[BaseModel], ...] = (
     SearchRequest,
 )
 ABOUT = (
-    "Search by image: hand in a picture, get back the original and everything that looks like it.\n\n"
+    "Search by image: hand in an image, get back the original and everything that looks like it.\n\n"
     "Errors are problems (RFC 9457). Every answer has an `X-Request-Id`. Keys in paths are percent-encoded, a slash as "
     "%2F. Callers whose key is bound to no tenant may name one in `X-Tenant`. Whatever answers GET answers HEAD: with "
     "the same status and headers, and no body."
@@ -41,7 +41,7 @@ HEADS: Mapping[str, str] = {
     "/healthz": "headHealth",
     "/readyz": "headReady",
 }
-"""Where HEAD is described, too: whether a picture is there, and has changed, and how a balancer looks after servers."""
+"""Where HEAD is described, too: whether an image is there, and has changed, and how a balancer looks after servers."""
 
 
 def describe(app: FastAPI) -> dict[str, Any]:

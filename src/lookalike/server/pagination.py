@@ -38,7 +38,7 @@ def given_before(cursor: str, binding: bytes) -> list[int]:
     """The ids that a search's cursor holds; raises UnsupportedQuery for one of another search, or none at all."""
     raw = _read(cursor)
     if raw[:_BINDING] != binding:
-        raise UnsupportedQuery("the cursor belongs to another search: send the same picture and options again with it")
+        raise UnsupportedQuery("the cursor belongs to another search: send the same image and options again with it")
     unpacking = zlib.decompressobj()
     try:
         packed = unpacking.decompress(raw[_BINDING:], _LONGEST_PACKED)

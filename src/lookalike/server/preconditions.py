@@ -1,4 +1,4 @@
-"""Keys in paths, and conditional requests: a picture's ETag is the number of its last change."""
+"""Keys in paths, and conditional requests: an image's ETag is the number of its last change."""
 
 import re
 from urllib.parse import unquote
@@ -18,7 +18,7 @@ def key_of(quoted: str) -> str:
 
 
 def expected_of(if_match: str | None, if_none_match: str | None) -> Expected:
-    """Where a picture must stand for a change; raises BadInput for conditions that make no sense."""
+    """Where an image must stand for a change; raises BadInput for conditions that make no sense."""
     if if_match is not None and if_none_match is not None:
         raise BadInput("If-Match and If-None-Match cannot both hold")
     if if_none_match is not None:

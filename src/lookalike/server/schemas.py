@@ -1,4 +1,4 @@
-"""What several parts of the API speak of: pictures, where a picture comes from, problems, and how they are written."""
+"""What several parts of the API speak of: images, where an image comes from, problems, and how they are written."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -41,9 +41,9 @@ class Problem(BaseModel):
             "examples": [
                 {
                     "type": "urn:lookalike:error:image-rejected",
-                    "title": "The picture cannot be accepted",
+                    "title": "The image cannot be accepted",
                     "status": 422,
-                    "detail": "These bytes are not a picture: none of the known formats begins so.",
+                    "detail": "These bytes are not an image: none of the known formats begins so.",
                     "reason": "not_an_image",
                     "instance": "5f0c3d5e6b0e4e6f9a7f6f1f0c9f7a51",
                 }
@@ -56,12 +56,12 @@ class Problem(BaseModel):
     status: int
     detail: str = Field(description="What is wrong with this very request, and what to do.")
     instance: str | None = Field(None, description="The request's id, as in `X-Request-Id` and the server's log.")
-    reason: str | None = Field(None, description="Why a picture was rejected, in one word.")
-    sequence: int | None = Field(None, description="Where a picture stands that has changed meanwhile.")
+    reason: str | None = Field(None, description="Why an image was rejected, in one word.")
+    sequence: int | None = Field(None, description="Where an image stands that has changed meanwhile.")
 
 
 class Image(Told):
-    """A picture of the gallery."""
+    """An image of the gallery."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -85,7 +85,7 @@ class Image(Told):
     )
 
     key: str
-    width: int = Field(description="Pixels, as a viewer shows the picture.")
+    width: int = Field(description="Pixels, as a viewer shows the image.")
     height: int
     format: str
     bytes: int
@@ -96,8 +96,8 @@ class Image(Told):
     attributes: Json
     created: str = Field(description="RFC 3339, UTC.")
     updated: str
-    sequence: int = Field(description="The number of the picture's last change.")
-    thumbnail: str = Field(description="Where its small picture is.")
+    sequence: int = Field(description="The number of the image's last change.")
+    thumbnail: str = Field(description="Where its small image is.")
 
     @classmethod
     def of(cls, record: Record) -> Self:
@@ -119,7 +119,7 @@ class Image(Told):
 
 
 class ImageSource(Sent):
-    """Where a picture is: its bytes in base64, or a URL to fetch it from."""
+    """Where an image is: its bytes in base64, or a URL to fetch it from."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
@@ -134,15 +134,15 @@ class ImageSource(Sent):
 
 
 class QuerySource(ImageSource):
-    """Where a picture is: as `ImageSource` says, or the key of one in the gallery."""
+    """Where an image is: as `ImageSource` says, or the key of one in the gallery."""
 
-    key: str | None = Field(None, min_length=1, description="The key of a picture of the gallery.")
+    key: str | None = Field(None, min_length=1, description="The key of an image of the gallery.")
 
 
 Key = Annotated[
     str,
     Path(
-        description="The picture's key, percent-encoded: a slash is %2F.",
+        description="The image's key, percent-encoded: a slash is %2F.",
         examples=["IMG_1.jpg", "alps%2FIMG_1.jpg"],
         min_length=1,
     ),
@@ -155,7 +155,7 @@ def rfc3339(seconds: float) -> str:
 
 
 def thumbnail_url(key: str) -> str:
-    """Where a picture's thumbnail is."""
+    """Where an image's thumbnail is."""
     return f"/v1/images/{quote(key, safe='')}/thumbnail"
 
 

@@ -1,4 +1,4 @@
-"""The page's session: an access key in a cookie that no script can read, so that pictures load by plain links.
+"""The page's session: an access key in a cookie that no script can read, so that images load by plain links.
 
 A session is the key itself. It ends with the browser, or when the key is revoked; nothing is stored for it here, and
 no digest in the catalog is of any use for making one.

@@ -1,4 +1,4 @@
-"""Decoding in processes: every core at work, and a picture that hangs or crashes its decoder costs only itself.
+"""Decoding in processes: every core at work, and an image that hangs or crashes its decoder costs only itself.
 
 The processes are started afresh (never forked: OpenVINO's threads would not survive it; never `multiprocessing`: the
 caller's script need not be importable), read the files themselves, and end when we do, even when we are killed.
@@ -24,11 +24,11 @@ from lookalike.types import InputSpec, Prepared
 
 CHUNK_SECONDS: Final = 0.04
 """Work that one message brings: long beside the message's own cost, short beside a person's patience."""
-CHUNK_PICTURES: Final = 64
+CHUNK_IMAGES: Final = 64
 CHUNK_BYTES: Final = 4 * 1024 * 1024
 """Bytes handed over in one message, where sources hold bytes."""
 AHEAD_PER_WORKER: Final = 256
-"""Pictures that a worker may be ahead of the caller."""
+"""Images that a worker may be ahead of the caller."""
 CHUNKS_PER_WORKER: Final = 16
 """Messages that may be underway for a worker: what it does while the caller encodes and writes."""
 AHEAD_BYTES: Final = 64 * 1024 * 1024
@@ -39,10 +39,10 @@ LOOK: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A picture to read: its path, or its bytes. `known` is the SHA-256 that we have already, if we have.
+    """An image to read: its path, or its bytes. `known` is the SHA-256 that we have already, if we have.
 
     Bytes of that digest are not decoded. `want_pixels` has the pixels digested too, `thumbnail_side`, where it is not
-    0, a small picture made, as in `prepare`.
+    0, a small image made, as in `prepare`.
     """
 
     path: str | Path | None = None
@@ -78,7 +78,7 @@ class _Task:
 
 
 class DecodePool:
-    """Prepares pictures for `inputs` in processes of their own, as many as `workers` (default: the usable cores).
+    """Prepares images for `inputs` in processes of their own, as many as `workers` (default: the usable cores).
 
     They are started when first needed and kept until `close`; closing takes a fraction of a second. Safe to use from
     several threads. Raises BadSetting for less than one worker.
@@ -94,14 +94,14 @@ class DecodePool:
         self._limits = limits
         each = sum(prod((i.width, i.height, 3 if i.mode == "RGB" else 1)) for i in self._inputs)
         self.ahead = max(2 * self.workers, min(AHEAD_PER_WORKER * self.workers, AHEAD_BYTES // max(each, 1)))
-        """How many pictures `map` reads from its sources, at most, before it has yielded the first of them."""
+        """How many images `map` reads from its sources, at most, before it has yielded the first of them."""
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._processes: list[WorkerProcess] = []
         self._minders: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._waiting: list[_Task] = []
         self._closed = False
-        self._pace = CHUNK_SECONDS  # seconds a picture; the first chunks are single pictures
+        self._pace = CHUNK_SECONDS  # seconds an image; the first chunks are single images
         self._finalizer = weakref.finalize(self, _end, self._tasks, self._processes)
 
     def __enter__(self) -> Self:
@@ -113,31 +113,31 @@ class DecodePool:
     def map(
         self, sources: Iterable[Source], *, want_pixels: bool = False
     ) -> Iterator[Prepared | Unchanged | ImageRejected]:
-        """Read and prepare pictures, in the order of `sources`, which is consumed as the results are (see `ahead`).
+        """Read and prepare images, in the order of `sources`, which is consumed as the results are (see `ahead`).
 
-        Whatever is wrong with one picture is yielded as its ImageRejected; the others go on. Raises Unavailable where
+        Whatever is wrong with one image is yielded as its ImageRejected; the others go on. Raises Unavailable where
         the processes cannot be started.
         """
         rest = iter(sources)
         underway: deque[_Task] = deque()
-        pictures = nbytes = 0
+        images = nbytes = 0
         try:
             more = True
             while more or underway:
-                while more and self._has_room(len(underway), pictures, nbytes):
+                while more and self._has_room(len(underway), images, nbytes):
                     task = self._next_task(rest, want_pixels)
                     if task is None:
                         more = False
                     else:
                         underway.append(task)
-                        pictures, nbytes = pictures + len(task.requests), nbytes + task.nbytes
+                        images, nbytes = images + len(task.requests), nbytes + task.nbytes
                         self._submit(task)
                 if underway:
                     self._wait(underway[0])
                     for reply in self._taken(underway[0]):
                         yield Unchanged(*reply) if isinstance(reply, tuple) else reply
                     task = underway.popleft()
-                    pictures, nbytes = pictures - len(task.requests), nbytes - task.nbytes
+                    images, nbytes = images - len(task.requests), nbytes - task.nbytes
         finally:
             for task in underway:
                 task.cancelled = True
@@ -151,19 +151,19 @@ class DecodePool:
         for minder in minders:
             minder.join()
 
-    def _has_room(self, chunks: int, pictures: int, nbytes: int) -> bool:
-        """Whether another chunk may be underway beside so many, with so many pictures and bytes in them."""
+    def _has_room(self, chunks: int, images: int, nbytes: int) -> bool:
+        """Whether another chunk may be underway beside so many, with so many images and bytes in them."""
         return not chunks or (
-            pictures + self._chunk_size() <= self.ahead
+            images + self._chunk_size() <= self.ahead
             and chunks < CHUNKS_PER_WORKER * self.workers
             and nbytes < AHEAD_BYTES
         )
 
     def _chunk_size(self) -> int:
-        return max(1, min(int(CHUNK_SECONDS / self._pace), CHUNK_PICTURES, self.ahead // (2 * self.workers)))
+        return max(1, min(int(CHUNK_SECONDS / self._pace), CHUNK_IMAGES, self.ahead // (2 * self.workers)))
 
     def _next_task(self, sources: Iterator[Source], want_pixels: bool) -> _Task | None:
-        """The next pictures, few enough to take `CHUNK_SECONDS`."""
+        """The next images, few enough to take `CHUNK_SECONDS`."""
         requests: list[Request] = []
         nbytes = 0
         size = self._chunk_size()

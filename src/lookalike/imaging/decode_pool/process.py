@@ -27,14 +27,14 @@ from lookalike.types import InputSpec
 GRACE: Final = 1.0
 """Seconds beyond the limit in which a decoder may notice the limit by itself, and say more about it."""
 ATTEMPTS: Final = 3
-"""Times a process is started for one chunk when it dies before its first picture."""
+"""Times a process is started for one chunk when it dies before its first image."""
 _BOOT: Final = "import sys; sys.path[:] = sys.argv[1:]; from lookalike.imaging.decode_pool.worker import main; main()"
 _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """Processes are as many as cores already; pools of threads inside them would only take memory and start-up time."""
 
 
 class Died(Exception):
-    """The process ended over the picture at `place` in its chunk, with this return code, or was ended as overdue."""
+    """The process ended over the image at `place` in its chunk, with this return code, or was ended as overdue."""
 
     def __init__(self, place: int, returncode: int, overdue: bool, limits: Limits) -> None:
         super().__init__(place, returncode)
@@ -44,8 +44,8 @@ class Died(Exception):
         self._limits = limits
 
     def rejection(self, path: str | None) -> ImageRejected:
-        """What to say of the picture."""
-        name = path or "This picture"
+        """What to say of the image."""
+        name = path or "This image"
         if self._overdue:
             return ImageRejected(
                 "timeout",
@@ -96,10 +96,10 @@ class WorkerProcess:
             else:
                 self._busy_since = None
                 return replies, time.monotonic() - begun
-        raise Unavailable("A decoding process died three times before its first picture; is there memory left?")
+        raise Unavailable("A decoding process died three times before its first image; is there memory left?")
 
     def kill_if_overdue(self) -> None:
-        """Kill the process if its present picture has taken longer than the limit, and a little."""
+        """Kill the process if its present image has taken longer than the limit, and a little."""
         since, progress = self._busy_since, self._progress
         patience = self._setup.limits.seconds + GRACE
         if since is None or progress is None or time.monotonic() - since <= patience:

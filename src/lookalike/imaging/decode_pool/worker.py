@@ -1,9 +1,9 @@
-"""A decoding process: takes chunks of pictures from standard input, answers on standard output.
+"""A decoding process: takes chunks of images from standard input, answers on standard output.
 
 Messages are pickles behind their length (8 bytes, little-endian): first `Setup`, answered by its process id, then
-chunks, each answered by one list of results in the same order. Before each picture, the chunk's number, the picture's
+chunks, each answered by one list of results in the same order. Before each image, the chunk's number, the image's
 place in it and the time are noted in a file shared with the parent (handed over as standard error), so that a crash
-or a hang is pinned on one picture.
+or a hang is pinned on one image.
 """
 
 import gc
@@ -31,7 +31,7 @@ from lookalike.types import UNCUT, Border, InputSpec, Pixels, Prepared
 
 LENGTH: Final = struct.Struct("<Q")
 PROGRESS: Final = struct.Struct("<qqd")
-"""Number of the chunk, place of the picture, time.monotonic() when it was begun."""
+"""Number of the chunk, place of the image, time.monotonic() when it was begun."""
 SHARED_BYTES: Final = 4096
 ORPHAN_CHECK: Final = 1.0
 """Seconds between two looks at whether the parent still lives."""
@@ -39,16 +39,16 @@ ORPHAN_CHECK: Final = 1.0
 Request = tuple[str | None, bytes | None, bytes | None, bool, int]
 """Path, data, known digest, whether the digest of the pixels is wanted, the longer side of a thumbnail (0 for none)."""
 Reply = Prepared | tuple[bytes, int] | ImageRejected
-"""A picture; digest and size of one that is known already; or why it was rejected."""
+"""An image; digest and size of one that is known already; or why it was rejected."""
 Packed = tuple[list[Any], list[Pixels]]
-"""Replies fit for a pipe: a picture is the tuple of its plain values, its inputs are rows of one array each."""
+"""Replies fit for a pipe: an image is the tuple of its plain values, its inputs are rows of one array each."""
 _PLAIN: Final = attrgetter("sha256", "pixels", "nbytes", "width", "height", "format", "thumbnail")
 _SIDES: Final = attrgetter("left", "top", "right", "bottom")
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What holds for every picture; `parent` is the process to end with."""
+    """What holds for every image; `parent` is the process to end with."""
 
     inputs: tuple[InputSpec, ...]
     limits: Limits
@@ -57,7 +57,7 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Pictures to read, and the number under which their progress is noted."""
+    """Images to read, and the number under which their progress is noted."""
 
     number: int
     requests: tuple[Request, ...]
@@ -84,7 +84,7 @@ def receive(pipe: IO[bytes]) -> Any:
 
 
 def pack(replies: Sequence[Reply]) -> Packed:
-    """Replies of one chunk as a message: pickling each picture by itself would cost more than sending it."""
+    """Replies of one chunk as a message: pickling each image by itself would cost more than sending it."""
     good = [reply for reply in replies if isinstance(reply, Prepared)]
     arrays = [np.stack(rows) for rows in zip(*(reply.inputs for reply in good), strict=True)]
     return [_packed(reply) if isinstance(reply, Prepared) else reply for reply in replies], arrays
@@ -97,8 +97,8 @@ def unpack(packed: Packed) -> list[Reply]:
     return [_unpack(value, inputs) for value in values]
 
 
-def _packed(picture: Prepared) -> tuple[Any, ...]:
-    return (*_PLAIN(picture), _SIDES(picture.border) if picture.border else ())
+def _packed(image: Prepared) -> tuple[Any, ...]:
+    return (*_PLAIN(image), _SIDES(image.border) if image.border else ())
 
 
 def _unpack(value: Any, inputs: Iterator[tuple[Pixels, ...]]) -> Reply:
@@ -112,7 +112,7 @@ def _unpack(value: Any, inputs: Iterator[tuple[Pixels, ...]]) -> Reply:
 
 
 def answer(request: Request, inputs: Sequence[InputSpec], limits: Limits) -> Reply:
-    """Read and prepare one picture; one that is known is only digested."""
+    """Read and prepare one image; one that is known is only digested."""
     path, data, known, want_pixels, thumbnail_side = request
     try:
         if data is None:
@@ -125,7 +125,7 @@ def answer(request: Request, inputs: Sequence[InputSpec], limits: Limits) -> Rep
     except MemoryError:
         return ImageRejected(
             "too_many_pixels",
-            f"Decoding this picture takes more than the limit of {limits.max_memory:,} bytes of memory: "
+            f"Decoding this image takes more than the limit of {limits.max_memory:,} bytes of memory: "
             "save it smaller, or raise max_memory.",
         )
 

@@ -26,7 +26,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 
 @dataclass(frozen=True, slots=True)
 class Existing:
-    """An index of somebody else's: its name, where a picture's document is found, and how our fields begin."""
+    """An index of somebody else's: its name, where an image's document is found, and how our fields begin."""
 
     index: str
     id_attribute: str
@@ -151,7 +151,7 @@ def _existing(address: Address) -> Existing | None:
     attribute = address.options.get("id_attribute")
     if not attribute:
         raise BadSetting(
-            f"{address} needs id_attribute=NAME: the attribute of a picture that names its document in "
+            f"{address} needs id_attribute=NAME: the attribute of an image that names its document in "
             f"{address.options['index']}"
         )
     prefix = address.text("prefix", "lookalike_")

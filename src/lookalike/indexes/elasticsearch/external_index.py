@@ -1,8 +1,8 @@
 """An index that is there already: our fields in documents of somebody else's, and nothing else of theirs touched.
 
-A picture's document is the one that an attribute of the picture names, by `_id` or by another field of theirs. Our
-fields are added by partial updates. There is no taking a field out of a document without its owner's copy of it, so a
-picture that is removed leaves our fields behind with null in them, which is indexed as if they were not there.
+An image's document is the one that an attribute of the image names, by `_id` or by another field of theirs. Our
+fields are added by partial updates. There is no taking a field out of a document without its owner's copy of it, so an
+image that is removed leaves our fields behind with null in them, which is indexed as if they were not there.
 
 What belongs to the whole (spec, sequence number) is in the `meta` of our fields' own mappings: it goes with the index
 into snapshots and copies, and touches nobody's `_meta`.
@@ -43,7 +43,7 @@ class _Document:
 
 
 class ExistingIndex:
-    """A `Place` in somebody's index, under a prefix of our own. One picture has one document, and the reverse."""
+    """A `Place` in somebody's index, under a prefix of our own. One image has one document, and the reverse."""
 
     def __init__(self, server: Server, spec: FeatureSpec, gallery: str, settings: Settings) -> None:
         assert settings.existing is not None
@@ -158,7 +158,7 @@ class ExistingIndex:
             some = self._found(query, field, self.table.page)
             if len(some) == self.table.page:
                 raise BadInput(
-                    f"{self.table.index}: {len(part)} values of {field} name {len(some)} documents or more; a picture "
+                    f"{self.table.index}: {len(part)} values of {field} name {len(some)} documents or more; an image "
                     "has one document, so choose a field whose values are unique"
                 )
             found += some
@@ -192,7 +192,7 @@ class ExistingIndex:
             self.missing += count
             names = ", ".join(keys[:_NAMED]) + (", ..." if len(keys) > _NAMED else "")
             log.warning(
-                "%d pictures have no document in %s and are not searched for there: %s; `lookalike repair` looks again",
+                "%d images have no document in %s and are not searched for there: %s; `lookalike repair` looks again",
                 count,
                 self.table.index,
                 names,

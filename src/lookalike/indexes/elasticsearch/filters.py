@@ -26,7 +26,7 @@ JSON = dict[str, Any]
 
 
 def terms_of(attributes: Attributes) -> list[str]:
-    """What is indexed for a picture's attributes."""
+    """What is indexed for an image's attributes."""
     terms = []
     for name, value in attributes.items():
         named = _name(name)

@@ -1,6 +1,6 @@
 """Which rows stand at which node of a graph: rows that half precision cannot tell apart share one.
 
-Without this, a picture that a thousand users uploaded would fill all the links of its neighbourhood with itself and cut
+Without this, an image that a thousand users uploaded would fill all the links of its neighbourhood with itself and cut
 the graph in pieces: with half of the rows equal, recall of the others fell to 0.5.
 """
 

@@ -299,7 +299,7 @@ def numbers_of(version: str) -> tuple[int, ...]:
 
 def _found(hits: Any, limit: int, width: int, vectors: bool) -> Found:
     ids, scores = np.array(hits.ids, np.int64), np.array(hits.distances, np.float32)
-    real, full = ids > 0, len(ids) == limit  # id 0 is no picture
+    real, full = ids > 0, len(ids) == limit  # id 0 is no image
     rows = None
     if vectors:
         rows = np.array([hit["entity"]["vector"] for hit in hits], np.float32).reshape(-1, width)[real]

@@ -29,7 +29,7 @@ LOAD_SECONDS = 300.0
 MAX_PARTITIONS = 1000
 """Named partitions: today's servers hold 1,024 in a collection."""
 STATE = 0
-"""The id of the row that is no picture."""
+"""The id of the row that is no image."""
 WAITING = 2
 """Times `bulk_timeout` that it may take until searches see all that was written: mostly 0.2 s, more behind a load."""
 BUCKETS = 16

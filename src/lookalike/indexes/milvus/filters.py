@@ -47,7 +47,7 @@ def expressions(where: Where | None, *, oversized: bool) -> list[str]:
     """A filter as expressions that exclude each other; none where nothing can pass.
 
     `oversized` says that some rows lack attributes. Raises UnsupportedQuery for the words of another engine, and for
-    more than `MAX_IDS` pictures where the catalog has to name them.
+    more than `MAX_IDS` images where the catalog has to name them.
     """
     if where is None:
         return [""]
@@ -64,7 +64,7 @@ def expressions(where: Where | None, *, oversized: bool) -> list[str]:
     ids = where.ids()
     if len(ids) > MAX_IDS:
         raise UnsupportedQuery(
-            f"the filter comes down to {len(ids)} pictures that have to be named one by one; Milvus takes "
+            f"the filter comes down to {len(ids)} images that have to be named one by one; Milvus takes "
             f"{MAX_IDS}: narrow it, shorten its lists, or write it in Milvus' own words"
         )
     return [both(native, one) for one in of_ids(ids)]

@@ -132,9 +132,9 @@ class MilvusIndex:
     def delete(self, ids: Ids) -> None:
         """Forget these ids; unknown ones are passed over."""
         wanted = np.unique(np.asarray(ids, np.int64))
-        pictures = wanted[wanted > 0].tolist()
+        images = wanted[wanted > 0].tolist()
         with self._lock:
-            self._run(lambda collection: self._writer.delete(collection, pictures))
+            self._run(lambda collection: self._writer.delete(collection, images))
 
     def search(
         self,

@@ -15,15 +15,15 @@ from lookalike.server.executor import Account
 from lookalike.server.problem_responses import HttpError
 
 JSON_ROOM = 1024 * 1024
-"""Bytes of JSON beside pictures."""
+"""Bytes of JSON beside images."""
 MOST_JSON_PARTS = 200_000
 """Values in one JSON text: each takes memory far beyond its own bytes."""
 DEEPEST_JSON = 32
 """Objects and lists within one another."""
 _DOUBTFUL = re.compile(r"\\u(0000|[dD][89a-fA-F])")
 """Escapes that may stand for what no database keeps."""
-_PICTURE = re.compile(r"image/[\w.+-]+|application/octet-stream|application/x-www-form-urlencoded")
-"""The last is what `curl --data-binary @picture.jpg` calls any file; no other form of that type is taken here."""
+_IMAGE = re.compile(r"image/[\w.+-]+|application/octet-stream|application/x-www-form-urlencoded")
+"""The last is what `curl --data-binary @image.jpg` calls any file; no other form of that type is taken here."""
 
 
 def media_type(request: Request) -> str:
@@ -31,9 +31,9 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def is_picture(kind: str) -> bool:
-    """Whether a body of this media type is a picture's bytes."""
-    return not kind or _PICTURE.fullmatch(kind) is not None
+def is_image(kind: str) -> bool:
+    """Whether a body of this media type is an image's bytes."""
+    return not kind or _IMAGE.fullmatch(kind) is not None
 
 
 def refuse(kind: str, *accepted: str) -> HttpError:

@@ -1,4 +1,4 @@
-"""Pictures and options out of requests: bytes, forms and JSON all come down to a picture and a JSON object."""
+"""Images and options out of requests: bytes, forms and JSON all come down to an image and a JSON object."""
 
 import base64
 import binascii
@@ -15,7 +15,7 @@ from lookalike.server.app_state import Context
 from lookalike.server.auth import Caller
 from lookalike.server.executor import Account
 from lookalike.server.problem_responses import told
-from lookalike.server.requests.body import JSON_ROOM, chunks, is_picture, media_type, read_object, refuse, whole
+from lookalike.server.requests.body import JSON_ROOM, chunks, is_image, media_type, read_object, refuse, whole
 from lookalike.server.requests.multipart import Part, parts
 from lookalike.server.requests.pixels import check_pixels
 from lookalike.server.schemas import ImageSource, Json, QuerySource
@@ -25,12 +25,12 @@ MOST_FIELDS = 32
 FORM_ROOM = 64 * 1024
 """Bytes of a form beside its parts."""
 M = TypeVar("M", bound=BaseModel)
-Picture = bytes | Stored
+Image = bytes | Stored
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a request brought: sources of pictures by the name under which they came, and everything else of it.
+    """What a request brought: sources of images by the name under which they came, and everything else of it.
 
     `typed` tells whether the rest came as JSON; as a form's it is text throughout.
     """
@@ -42,7 +42,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads one request. `names` are those of its pictures; the first is that of a body that is a picture itself."""
+    """Reads one request. `names` are those of its images; the first is that of a body that is an image itself."""
 
     request: Request
     context: Context
@@ -53,7 +53,7 @@ class Reader:
 
     @property
     def most(self) -> int:
-        """The most bytes that one picture may have."""
+        """The most bytes that one image may have."""
         return self.context.service.limits.max_bytes
 
     async def read(self) -> Given:
@@ -63,13 +63,13 @@ class Reader:
             return await self._form()
         if kind == "application/json":
             return await self._json()
-        if is_picture(kind) and len(self.names) == 1:
+        if is_image(kind) and len(self.names) == 1:
             return Given({self.names[0]: await whole(self.request, self.most, self.account)})
-        pictures = ["image/*", "application/octet-stream"] if len(self.names) == 1 else []
-        raise refuse(kind, *pictures, "multipart/form-data", "application/json")
+        images = ["image/*", "application/octet-stream"] if len(self.names) == 1 else []
+        raise refuse(kind, *images, "multipart/form-data", "application/json")
 
-    async def picture(self, source: bytes | ImageSource) -> Picture:
-        """The bytes of a source, or which stored picture it is; fetches a URL."""
+    async def image(self, source: bytes | ImageSource) -> Image:
+        """The bytes of a source, or which stored image it is; fetches a URL."""
         if isinstance(source, bytes):
             found = source
         elif isinstance(source, QuerySource) and source.key is not None:
@@ -94,7 +94,7 @@ class Reader:
         sources = {}
         for name in self.names:
             if name not in rest:
-                raise BadInput(f"{name}: the JSON must say where the picture is")
+                raise BadInput(f"{name}: the JSON must say where the image is")
             sources[name] = validated(self.source, rest.pop(name), name)
         return Given(sources, rest)
 
@@ -114,12 +114,12 @@ class Reader:
                 rest[name] = field_text(part)
         if missing := [name for name in self.names if name not in sources]:
             wanted = "file" if self.names == ("image",) else missing[0]
-            raise BadInput(f"the form lacks the part {wanted!r}, with the picture's bytes")
+            raise BadInput(f"the form lacks the part {wanted!r}, with the image's bytes")
         return Given(sources, rest, typed=False)
 
 
 async def small_json(request: Request, here: Context) -> Json:
-    """A JSON object without pictures; raises HttpError (415) for another type."""
+    """A JSON object without images; raises HttpError (415) for another type."""
     kind = media_type(request)
     if kind != "application/json":
         raise refuse(kind, "application/json")

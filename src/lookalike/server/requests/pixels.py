@@ -1,4 +1,4 @@
-"""The size of a picture, read from its header before anything is decoded."""
+"""The size of an image, read from its header before anything is decoded."""
 
 from io import BytesIO
 
@@ -7,7 +7,7 @@ from lookalike.imaging import formats
 
 
 def check_pixels(data: bytes, most: int) -> None:
-    """Refuse a picture of more than `most` pixels, by its header alone.
+    """Refuse an image of more than `most` pixels, by its header alone.
 
     What cannot be read here is left to the decoder, which says more about it.
     """
@@ -17,5 +17,5 @@ def check_pixels(data: bytes, most: int) -> None:
         return
     if width * height > most:
         raise ImageRejected(
-            "too_many_pixels", f"The picture has {width:,} x {height:,} pixels; with this key {most:,} is the most."
+            "too_many_pixels", f"The image has {width:,} x {height:,} pixels; with this key {most:,} is the most."
         )

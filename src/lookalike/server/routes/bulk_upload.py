@@ -1,4 +1,4 @@
-"""Many pictures in one request, each answered by a line as it becomes durable, while the rest still comes in."""
+"""Many images in one request, each answered by a line as it becomes durable, while the rest still comes in."""
 
 import asyncio
 import functools
@@ -27,13 +27,13 @@ from lookalike.server.schemas import ImageSource, Json, Sent, Told, problems, re
 from lookalike.types import Item, Outcome, OutcomeKind
 
 router = APIRouter(prefix="/v1", tags=["images"])
-MOST_PICTURES = 10_000
-"""Pictures of one request; their outcomes wait in memory for a caller that reads them only at the end."""
+MOST_IMAGES = 10_000
+"""Images of one request; their outcomes wait in memory for a caller that reads them only at the end."""
 GROUP = 64
-"""Pictures written at once."""
+"""Images written at once."""
 GROUP_BYTES = 32 * 1024 * 1024
 PATIENCE = 0.2
-"""Seconds that a picture waits for others to be written with."""
+"""Seconds that an image waits for others to be written with."""
 TURN_SECONDS = 120.0
 """A group waits so long for a thread: its caller is being answered already."""
 NDJSON = "application/x-ndjson"
@@ -45,7 +45,7 @@ class BatchItem(Sent):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"key": "1.jpg", "image": {"url": "https://pictures.example/1.jpg"}, "attributes": {"album": "Alps"}}
+                {"key": "1.jpg", "image": {"url": "https://images.example/1.jpg"}, "attributes": {"album": "Alps"}}
             ]
         }
     )
@@ -56,7 +56,7 @@ class BatchItem(Sent):
 
 
 class BatchLine(Told):
-    """What became of one picture; it is durable. A last line with `error` alone says why a batch broke off."""
+    """What became of one image; it is durable. A last line with `error` alone says why a batch broke off."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"key": "1.jpg", "outcome": "added", "reason": None, "sequence": 17}]}
@@ -70,7 +70,7 @@ class BatchLine(Told):
 
 @dataclass(frozen=True, slots=True)
 class Coming:
-    """A picture on its way, with the bytes that it holds of the server's memory."""
+    """An image on its way, with the bytes that it holds of the server's memory."""
 
     item: Item | Outcome
     nbytes: int
@@ -108,9 +108,9 @@ class Batch(Response):
         await send({"type": "http.response.body", "body": b""})
 
     async def _read(self, account: Account) -> None:
-        """Read pictures ahead, a group of them at most; then the sender is held up."""
+        """Read images ahead, a group of them at most; then the sender is held up."""
         try:
-            async for coming in pictures_of(self._request, self._here, self._caller, account):
+            async for coming in images_of(self._request, self._here, self._caller, account):
                 await self._coming.put(coming)
         except Exception as error:  # noqa: BLE001 - what came before is written first
             self._broken = error
@@ -132,7 +132,7 @@ class Batch(Response):
             raise self._broken
 
     async def _group(self) -> tuple[list[Coming], bool]:
-        """The pictures to write next, and whether others may follow; the first waits for no more than `PATIENCE`."""
+        """The images to write next, and whether others may follow; the first waits for no more than `PATIENCE`."""
         group: list[Coming] = []
         coming = await self._coming.get()
         until = time.monotonic() + PATIENCE
@@ -157,10 +157,10 @@ class Batch(Response):
 @router.post(
     "/images:batch",
     operation_id="putImages",
-    summary="Add many pictures",
+    summary="Add many images",
     response_class=Response,
     responses=problems(
-        also={200: {"description": "A line a picture.", "content": {NDJSON: {"schema": {"type": "string"}}}}}
+        also={200: {"description": "A line an image.", "content": {NDJSON: {"schema": {"type": "string"}}}}}
     ),
     openapi_extra={
         "requestBody": {
@@ -168,7 +168,7 @@ class Batch(Response):
             "content": {
                 NDJSON: {
                     "schema": {"type": "string"},
-                    "example": '{"key": "1.jpg", "image": {"url": "https://pictures.example/1.jpg"}}\n',
+                    "example": '{"key": "1.jpg", "image": {"url": "https://images.example/1.jpg"}}\n',
                 },
                 "multipart/form-data": {
                     "schema": {
@@ -189,8 +189,8 @@ async def put_images(
 ) -> Response:
     """A form of files, each under its file name, or lines of JSON (`BatchItem`).
 
-    The answer is NDJSON, a line (`BatchLine`) a picture as it becomes durable, in that order; what is no picture is
-    rejected in its line and stops nothing. At most 10,000 pictures a request.
+    The answer is NDJSON, a line (`BatchLine`) an image as it becomes durable, in that order; what is no image is
+    rejected in its line and stops nothing. At most 10,000 images a request.
     """
     here.work.admit()
     if media_type(request) not in ("multipart/form-data", NDJSON, "application/jsonl"):
@@ -198,14 +198,14 @@ async def put_images(
     return Batch(request, here, caller)
 
 
-async def pictures_of(request: Request, here: Context, caller: Caller, account: Account) -> AsyncIterator[Coming]:
-    """The pictures of a batch as they come in; raises BadInput for too many of them."""
+async def images_of(request: Request, here: Context, caller: Caller, account: Account) -> AsyncIterator[Coming]:
+    """The images of a batch as they come in; raises BadInput for too many of them."""
     count = 0
     source = _of_form if media_type(request) == "multipart/form-data" else _of_lines
     async for coming in source(request, here, caller, account):
         count += 1
-        if count > MOST_PICTURES:
-            raise BadInput(f"a batch has at most {MOST_PICTURES:,} pictures; send the rest in another one")
+        if count > MOST_IMAGES:
+            raise BadInput(f"a batch has at most {MOST_IMAGES:,} images; send the rest in another one")
         yield coming
 
 
@@ -213,7 +213,7 @@ async def _of_form(request: Request, here: Context, caller: Caller, account: Acc
     attributes = None
     most = here.service.limits.max_bytes
     stream = chunks(request, _most_bytes(caller, here), account)
-    async for part in parts(stream, request.headers["content-type"], most_parts=2 * MOST_PICTURES, most_bytes=most):
+    async for part in parts(stream, request.headers["content-type"], most_parts=2 * MOST_IMAGES, most_bytes=most):
         if part.name == "attributes":
             attributes = read_attributes(field_text(part))
             account.give_back(len(part.data))
@@ -222,7 +222,7 @@ async def _of_form(request: Request, here: Context, caller: Caller, account: Acc
 
 
 async def _of_part(part: Part, attributes: Mapping[str, Any] | None, here: Context, caller: Caller) -> Coming:
-    """The picture of a form's part; one with more pixels than the caller may send is rejected by itself."""
+    """The image of a form's part; one with more pixels than the caller may send is rejected by itself."""
     key, most = _key_of(part), caller.limits.pixels
     if most is not None:
         try:
@@ -262,21 +262,21 @@ async def lines(stream: AsyncIterator[bytes], longest: int) -> AsyncIterator[byt
 
 
 async def _coming(reader: Reader, line: bytes) -> Coming:
-    """The picture of a line; one that cannot be had is rejected by itself."""
+    """The image of a line; one that cannot be had is rejected by itself."""
     item = validated(BatchItem, await reader.context.work.run(lambda: read_object(line), patience=TURN_SECONDS))
     try:
-        picture = await reader.picture(item.image)
+        image = await reader.image(item.image)
     except (BadInput, NotFound, Unavailable) as error:
         word = error.reason if isinstance(error, ImageRejected) else "unreadable"
         return Coming(Outcome(item.key, None, "rejected", f"{word}: {error}"), len(line))
-    assert isinstance(picture, bytes)
-    fetched = 0 if item.image.url is None else len(picture)
-    return Coming(Item(item.key, picture, item.attributes), len(line) + fetched)
+    assert isinstance(image, bytes)
+    fetched = 0 if item.image.url is None else len(image)
+    return Coming(Item(item.key, image, item.attributes), len(line) + fetched)
 
 
 def _most_bytes(caller: Caller, here: Context) -> int:
-    """A batch may be as large as the caller's requests, or else as many of the largest pictures as it may have."""
-    return caller.limits.body_bytes or here.service.limits.max_bytes * MOST_PICTURES
+    """A batch may be as large as the caller's requests, or else as many of the largest images as it may have."""
+    return caller.limits.body_bytes or here.service.limits.max_bytes * MOST_IMAGES
 
 
 def _line(told: dict[str, Any]) -> bytes:

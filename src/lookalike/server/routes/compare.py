@@ -1,4 +1,4 @@
-"""Two pictures side by side."""
+"""Two images side by side."""
 
 from typing import Annotated
 
@@ -18,11 +18,11 @@ Reads = Annotated[Caller, Depends(caller_with("read"))]
 
 
 class CompareRequest(Sent):
-    """Two pictures, from wherever they come."""
+    """Two images, from wherever they come."""
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"a": {"key": "alps/IMG_1.jpg"}, "b": {"url": "https://pictures.example/copy.jpg"}}]
+            "examples": [{"a": {"key": "alps/IMG_1.jpg"}, "b": {"url": "https://images.example/copy.jpg"}}]
         }
     )
 
@@ -34,14 +34,14 @@ class MeasuredModel(Told):
     """What one pipeline says of the two."""
 
     name: str
-    distance: float | None = Field(description="0..1; none where a picture is too plain for this pipeline.")
+    distance: float | None = Field(description="0..1; none where an image is too plain for this pipeline.")
     copy_: bool = Field(alias="copy", serialization_alias="copy", description="Whether it takes them for copies.")
     threshold: float = Field(description="The distance up to which it does.")
-    rarity: float | None = Field(description="Log10 of the share of unrelated pictures that come so close.")
+    rarity: float | None = Field(description="Log10 of the share of unrelated images that come so close.")
 
 
 class ComparisonModel(Told):
-    """The verdict on two pictures, and what it rests on."""
+    """The verdict on two images, and what it rests on."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -81,7 +81,7 @@ class ComparisonModel(Told):
 @router.post(
     "/compare",
     operation_id="compare",
-    summary="Say how alike two pictures are, and who says so",
+    summary="Say how alike two images are, and who says so",
     response_model=ComparisonModel,
     responses=problems(),
     openapi_extra={
@@ -103,13 +103,13 @@ class ComparisonModel(Told):
     },
 )
 async def compare(request: Request, here: Here, caller: Reads) -> Response:
-    """Neither of the two need be in the gallery; each may be a file, a URL, or the key of a stored picture."""
+    """Neither of the two need be in the gallery; each may be a file, a URL, or the key of a stored image."""
     here.work.admit()
     async with here.memory.account() as account:
         reader = Reader(request, here, caller, account, names=("a", "b"), source=QuerySource)
         given = await reader.read()
         if given.rest:
             raise BadInput(f"a comparison takes a and b, and no {next(iter(given.rest))!r}")
-        a, b = [await reader.picture(given.sources[name]) for name in ("a", "b")]
+        a, b = [await reader.image(given.sources[name]) for name in ("a", "b")]
         found = await here.work.run(lambda: here.service.compare(a, b, tenant=caller.tenant))
     return answer(ComparisonModel.of(found))

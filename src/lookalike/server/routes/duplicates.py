@@ -16,13 +16,13 @@ router = APIRouter(prefix="/v1", tags=["duplicates"])
 Writes = Annotated[Caller, Depends(caller_with("write"))]
 MOST_CLUSTERS = 100
 MOST_JUDGED = 100
-"""Pictures judged in one request: every pair of them is one row."""
+"""Images judged in one request: every pair of them is one row."""
 
 
 class ClusterModel(Told):
-    """Pictures that are copies of one another."""
+    """Images that are copies of one another."""
 
-    id: str = Field(description="Stays the same as long as the same pictures belong to it.")
+    id: str = Field(description="Stays the same as long as the same images belong to it.")
     evidence: Literal["exact", "copy"] = Field(description="`exact` where all have the same bytes or pixels.")
     distance: float = Field(description="The largest (0..1) over which two of them were linked.")
     images: list[Image]
@@ -34,7 +34,7 @@ class ClusterModel(Told):
             id=found.id,
             evidence="exact" if found.evidence == "exact" else "copy",
             distance=found.distance,
-            images=[Image.of(picture) for picture in found.pictures],
+            images=[Image.of(image) for image in found.images],
         )
 
 
@@ -46,7 +46,7 @@ class ClusterList(Told):
 
 
 class NotAMatch(Sent):
-    """Pictures of which no two are copies of each other."""
+    """Images of which no two are copies of each other."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"keys": ["alps/IMG_1.jpg", "alps/IMG_2.jpg"]}]})
 
@@ -56,7 +56,7 @@ class NotAMatch(Sent):
 @router.get(
     "/duplicates",
     operation_id="listDuplicates",
-    summary="Find the pictures that are copies of one another",
+    summary="Find the images that are copies of one another",
     response_model=ClusterList,
     responses=problems(),
 )
@@ -81,7 +81,7 @@ async def list_duplicates(
 @router.post(
     "/duplicates:not-a-match",
     operation_id="markNotAMatch",
-    summary="Say that pictures are no copies of each other",
+    summary="Say that images are no copies of each other",
     status_code=204,
     response_class=Response,
     responses=problems(404),
@@ -104,7 +104,7 @@ async def mark(request: Request, here: Here, caller: Writes) -> Response:
     openapi_extra=json_body("NotAMatch"),
 )
 async def unmark(request: Request, here: Here, caller: Writes) -> Response:
-    """For every pair of these pictures."""
+    """For every pair of these images."""
     keys = validated(NotAMatch, await small_json(request, here)).keys
     await here.work.run(lambda: here.service.not_a_match_undo(keys, tenant=caller.tenant))
     return Response(status_code=204)

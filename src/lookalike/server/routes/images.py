@@ -1,4 +1,4 @@
-"""Pictures of the gallery: put, get, change and delete."""
+"""Images of the gallery: put, get, change and delete."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -32,20 +32,20 @@ Writes = Annotated[Caller, Depends(caller_with("write"))]
 
 
 class PutJson(Sent):
-    """A picture to add, and what is kept with it."""
+    """An image to add, and what is kept with it."""
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"image": {"url": "https://pictures.example/1.jpg"}, "attributes": {"album": "Alps"}}]
+            "examples": [{"image": {"url": "https://images.example/1.jpg"}, "attributes": {"album": "Alps"}}]
         }
     )
 
     image: ImageSource
-    attributes: Json | None = Field(None, description="Kept with the picture; left out, those there are stay.")
+    attributes: Json | None = Field(None, description="Kept with the image; left out, those there are stay.")
 
 
 class PutResult(Told):
-    """What became of a picture. It is durable."""
+    """What became of an image. It is durable."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"key": "alps/IMG_1.jpg", "outcome": "added", "reason": None, "sequence": 17}]}
@@ -53,8 +53,8 @@ class PutResult(Told):
 
     key: str
     outcome: OutcomeKind
-    reason: str | None = Field(description="Names the picture that it is a duplicate of.")
-    sequence: int = Field(description="The picture's last change; a search with this `min_sequence` sees it.")
+    reason: str | None = Field(description="Names the image that it is a duplicate of.")
+    sequence: int = Field(description="The image's last change; a search with this `min_sequence` sees it.")
 
 
 class PatchJson(Sent):
@@ -72,9 +72,9 @@ BINARY: Mapping[str, Any] = {"schema": {"type": "string", "format": "binary", "m
 @router.put(
     "/images/{key}",
     operation_id="putImage",
-    summary="Add a picture, or bring it up to date",
+    summary="Add an image, or bring it up to date",
     response_model=PutResult,
-    responses=problems(412, 422, also={201: {"model": PutResult, "description": "A new picture."}}),
+    responses=problems(412, 422, also={201: {"model": PutResult, "description": "A new image."}}),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -101,12 +101,12 @@ async def put_image(
     request: Request,
     here: Here,
     caller: Writes,
-    attributes: Annotated[str | None, Query(description="A JSON object, where the body is the picture.")] = None,
+    attributes: Annotated[str | None, Query(description="A JSON object, where the body is the image.")] = None,
     x_attributes: Annotated[str | None, Header(description="The same, in a header.")] = None,
-    if_match: Annotated[str | None, Header(description='Only if the picture stands there: "17".')] = None,
+    if_match: Annotated[str | None, Header(description='Only if the image stands there: "17".')] = None,
     if_none_match: Annotated[str | None, Header(description="`*`: only if there is none yet.")] = None,
 ) -> Response:
-    """The answer comes when the picture is durable. Putting the same again changes nothing."""
+    """The answer comes when the image is durable. Putting the same again changes nothing."""
     name = key_of(key)
     expected = expected_of(if_match, if_none_match)
     here.work.admit()
@@ -114,10 +114,10 @@ async def put_image(
         reader = Reader(request, here, caller, account)
         given = await reader.read()
         kept = attributes_in(given, x_attributes if x_attributes is not None else attributes)
-        picture = await reader.picture(given.sources["image"])
-        assert isinstance(picture, bytes)
+        image = await reader.image(given.sources["image"])
+        assert isinstance(image, bytes)
         written = await here.work.run(
-            lambda: here.service.put(name, picture, attributes=kept, tenant=caller.tenant, expected=expected)
+            lambda: here.service.put(name, image, attributes=kept, tenant=caller.tenant, expected=expected)
         )
     here.metrics.written(written.outcome)
     return put_answer(written)
@@ -126,7 +126,7 @@ async def put_image(
 def attributes_in(given: Given, beside: str | None) -> Mapping[str, Any] | None:
     """The attributes of a body, or those beside it; raises BadInput for members that mean nothing here."""
     if extra := sorted(given.rest.keys() - {"attributes"}):
-        raise BadInput(f"a picture comes with attributes, and with no {extra[0]!r}")
+        raise BadInput(f"an image comes with attributes, and with no {extra[0]!r}")
     inside = given.rest.get("attributes")
     if inside is None:
         return read_attributes(beside)
@@ -148,7 +148,7 @@ def put_answer(written: Outcome) -> Response:
 @router.get(
     "/images/{key}",
     operation_id="getImage",
-    summary="What is known of a picture",
+    summary="What is known of an image",
     response_model=Image,
     responses=problems(404, also={304: {"description": "It has not changed."}}),
 )
@@ -169,7 +169,7 @@ async def get_image(
 @router.patch(
     "/images/{key}",
     operation_id="patchImage",
-    summary="Change a picture's attributes",
+    summary="Change an image's attributes",
     response_model=Image,
     responses=problems(404, 412),
     openapi_extra=json_body("PatchJson"),
@@ -179,7 +179,7 @@ async def patch_image(
     request: Request,
     here: Here,
     caller: Writes,
-    if_match: Annotated[str | None, Header(description='Only if the picture stands there: "17".')] = None,
+    if_match: Annotated[str | None, Header(description='Only if the image stands there: "17".')] = None,
 ) -> Response:
     """Merged into the old attributes by name, or put in their place."""
     name, expected = key_of(key), number_in(if_match)
@@ -195,7 +195,7 @@ async def patch_image(
 @router.delete(
     "/images/{key}",
     operation_id="deleteImage",
-    summary="Delete a picture",
+    summary="Delete an image",
     status_code=204,
     response_class=Response,
     responses=problems(404, 412),
@@ -204,11 +204,11 @@ async def delete_image(
     key: Key,
     here: Here,
     caller: Writes,
-    if_match: Annotated[str | None, Header(description='Only if the picture stands there: "17".')] = None,
+    if_match: Annotated[str | None, Header(description='Only if the image stands there: "17".')] = None,
 ) -> Response:
     """For good; where it came from a file, the file is not touched."""
     name, expected = key_of(key), number_in(if_match)
     gone = await here.work.run(lambda: here.service.remove(name, tenant=caller.tenant, expected=expected))
     if not gone:
-        raise NotFound(f"there is no picture {name!r}")
+        raise NotFound(f"there is no image {name!r}")
     return Response(status_code=HTTPStatus.NO_CONTENT)

@@ -23,7 +23,7 @@ Kind = Literal["import", "repair", "duplicates", "delete"]
 
 
 class ImportJob(Sent):
-    """Add pictures by URL, each under its URL as its key; or from files of the server (admin only)."""
+    """Add images by URL, each under its URL as its key; or from files of the server (admin only)."""
 
     kind: Literal["import"]
     urls: list[Annotated[str, Field(min_length=1, max_length=8192)]] | None = Field(
@@ -55,7 +55,7 @@ class DuplicatesJob(Sent):
 
 
 class DeleteJob(Sent):
-    """Delete all pictures that a filter describes."""
+    """Delete all images that a filter describes."""
 
     kind: Literal["delete"]
     filter: Json = Field(min_length=1)
@@ -67,7 +67,7 @@ class JobRequest(RootModel[Annotated[ImportJob | RepairJob | DuplicatesJob | Del
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"kind": "import", "urls": ["https://pictures.example/1.jpg"], "attributes": {"album": "Alps"}},
+                {"kind": "import", "urls": ["https://images.example/1.jpg"], "attributes": {"album": "Alps"}},
                 {"kind": "duplicates"},
                 {"kind": "delete", "filter": FILTER_EXAMPLE},
                 {"kind": "repair"},
@@ -95,7 +95,7 @@ class JobModel(Told):
                     "kind": "import",
                     "state": "running",
                     "progress": {"done": 12, "total": 40, "counts": {"added": 11, "rejected": 1}},
-                    "result": {"rejected": [{"key": "https://pictures.example/7.jpg", "reason": "not_an_image: ..."}]},
+                    "result": {"rejected": [{"key": "https://images.example/7.jpg", "reason": "not_an_image: ..."}]},
                     "error": None,
                     "created": "2026-01-31T09:30:00.250000Z",
                     "updated": "2026-01-31T09:30:04.500000Z",

@@ -1,4 +1,4 @@
-"""Many pictures at once: listing them, and deleting them by keys or by a filter."""
+"""Many images at once: listing them, and deleting them by keys or by a filter."""
 
 from typing import Annotated
 
@@ -23,7 +23,7 @@ TOLD_KEYS = 1000
 
 
 class ImageList(Told):
-    """Pictures in the order of their keys."""
+    """Images in the order of their keys."""
 
     images: list[Image]
     next: str | None = Field(description="The cursor to go on with; none at the end.")
@@ -33,7 +33,7 @@ class ImageList(Told):
 
 
 class DeleteJson(Sent):
-    """Which pictures to delete: by keys, or all that a filter describes."""
+    """Which images to delete: by keys, or all that a filter describes."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -65,9 +65,7 @@ class DeleteResult(Told):
     sequence: int = Field(description="The catalog's last change; a search with this `min_sequence` sees it.")
 
 
-@router.get(
-    "/images", operation_id="listImages", summary="List pictures", response_model=ImageList, responses=problems()
-)
+@router.get("/images", operation_id="listImages", summary="List images", response_model=ImageList, responses=problems())
 async def list_images(
     here: Here,
     caller: Reads,
@@ -100,7 +98,7 @@ async def list_images(
 @router.post(
     "/images:delete",
     operation_id="deleteImages",
-    summary="Delete many pictures",
+    summary="Delete many images",
     response_model=DeleteResult,
     responses=problems(),
     openapi_extra=json_body("DeleteJson"),
@@ -121,6 +119,6 @@ async def delete_images(request: Request, here: Here, caller: Writes) -> Respons
 
 
 def count_of(here: Context, tenant: str) -> int:
-    """How many pictures a tenant has."""
+    """How many images a tenant has."""
     tenant_id = here.service.catalog.tenant_id(tenant)
     return 0 if tenant_id is None else here.service.catalog.count(tenant_id)

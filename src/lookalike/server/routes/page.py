@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent / "page"
 POLICY = "; ".join(
     (
         "default-src 'self'",
-        "img-src 'self' blob: data:",  # blob: a chosen picture, and thumbnails that need a key
+        "img-src 'self' blob: data:",  # blob: a chosen image, and thumbnails that need a key
         "object-src 'none'",
         "base-uri 'none'",
         "form-action 'none'",

@@ -1,4 +1,4 @@
-"""Searching by picture, and comparing two."""
+"""Searching by image, and comparing two."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ from lookalike.server.auth import Caller, caller_with
 from lookalike.server.hits import HitModel, SearchAnswer
 from lookalike.server.pagination import binding_of, given_before, search_cursor
 from lookalike.server.requests.body import read_object
-from lookalike.server.requests.images import Given, Picture, Reader, validated
+from lookalike.server.requests.images import Given, Image, Reader, validated
 from lookalike.server.schemas import FILTER_EXAMPLE, Json, QuerySource, Sent, answer, problems
 from lookalike.types import Answer, Hit
 
@@ -32,18 +32,18 @@ class _Common(BaseModel):
 
     k: K = 10
     page: int = Field(1, ge=1, le=MAX_RESULTS, description=f"Page x k is at most {MAX_RESULTS:,}.")
-    cursor: str | None = Field(None, description="`next` of the page before, with the same picture and options.")
+    cursor: str | None = Field(None, description="`next` of the page before, with the same image and options.")
     threshold: float | None = Field(None, ge=0, le=1, description="Leave out what is farther away than this.")
     orientations: bool = Field(default=True, description="Find turned and mirrored copies by their hash, too.")
     min_sequence: int | None = Field(
         None, ge=0, le=2**62, description="The answer sees at least this change: read your own writes."
     )
-    tenants: Literal["all"] | None = Field(None, description="Search the pictures of every tenant (admin only).")
+    tenants: Literal["all"] | None = Field(None, description="Search the images of every tenant (admin only).")
     preview: int | None = Field(
         None,
         ge=SMALLEST,
         le=LARGEST,
-        description="Give the query picture back, small: a JPEG whose longer side has so many pixels at most.",
+        description="Give the query image back, small: a JPEG whose longer side has so many pixels at most.",
     )
 
 
@@ -58,13 +58,13 @@ class SearchQuery(_Common):
 
 
 class SearchRequest(Sent, _Common):
-    """A search: where the picture is, and how to search."""
+    """A search: where the image is, and how to search."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
                 {"image": {"key": "alps/IMG_1.jpg"}, "k": 20, "filter": FILTER_EXAMPLE},
-                {"image": {"url": "https://pictures.example/copy.jpg"}, "threshold": 0.25},
+                {"image": {"url": "https://images.example/copy.jpg"}, "threshold": 0.25},
             ]
         }
     )
@@ -95,7 +95,7 @@ class Wanted:
 BODY: Mapping[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "The picture: its bytes with options in the query string, a form, or JSON.",
+        "description": "The image: its bytes with options in the query string, a form, or JSON.",
         "content": {
             "image/*": {"schema": {"type": "string", "format": "binary", "minLength": 1}},
             "application/octet-stream": {"schema": {"type": "string", "format": "binary", "minLength": 1}},
@@ -120,7 +120,7 @@ BODY: Mapping[str, Any] = {
 @router.post(
     "/search",
     operation_id="search",
-    summary="Find the original of a picture, and everything that looks like it",
+    summary="Find the original of an image, and everything that looks like it",
     response_model=SearchAnswer,
     responses=problems(),
     openapi_extra=dict(BODY),
@@ -136,9 +136,9 @@ async def search(request: Request, here: Here, caller: Reads, query: Annotated[S
         reader = Reader(request, here, caller, account, source=QuerySource)
         given = await reader.read()
         options = options_of(query, given)
-        picture = await reader.picture(given.sources["image"])
-        wanted = wanted_of(options, caller, picture)
-        found = await here.work.run(lambda: look_up(here, wanted, picture))
+        image = await reader.image(given.sources["image"])
+        wanted = wanted_of(options, caller, image)
+        found = await here.work.run(lambda: look_up(here, wanted, image))
     here.metrics.stages(found.took_ms)
     return answer(found, headers=server_timing(found.took_ms))
 
@@ -158,14 +158,14 @@ def options_of(query: SearchQuery, given: Given) -> SearchRequest:
     return validated(SearchRequest, own, strict=False)
 
 
-def wanted_of(options: SearchRequest, caller: Caller, picture: Picture) -> Wanted:
-    """The search, checked; raises UnsupportedQuery for a page out of reach, AccessDenied for others' pictures."""
+def wanted_of(options: SearchRequest, caller: Caller, image: Image) -> Wanted:
+    """The search, checked; raises UnsupportedQuery for a page out of reach, AccessDenied for others' images."""
     if options.tenants == "all" and not (caller.any_tenant and caller.may("admin")):
         raise AccessDenied("only an admin's key that is bound to no tenant may search all tenants", authenticated=True)
     tenant = None if options.tenants == "all" else caller.tenant
-    named = hashlib.sha256(picture).hexdigest() if isinstance(picture, bytes) else f"key {picture.key}"
+    named = hashlib.sha256(image).hexdigest() if isinstance(image, bytes) else f"key {image.key}"
     kept = options.model_dump(include={"threshold", "pipelines", "filter", "engine_filter", "orientations"})
-    wanted = Wanted(options, tenant, binding_of({"tenant": [tenant], "picture": named, **kept}))
+    wanted = Wanted(options, tenant, binding_of({"tenant": [tenant], "image": named, **kept}))
     if options.cursor is not None:
         if options.page != 1:
             raise UnsupportedQuery("a search goes on by cursor or by page, not by both")
@@ -178,7 +178,7 @@ def wanted_of(options: SearchRequest, caller: Caller, picture: Picture) -> Wante
     return wanted
 
 
-def look_up(here: Context, wanted: Wanted, picture: Picture) -> SearchAnswer:
+def look_up(here: Context, wanted: Wanted, image: Image) -> SearchAnswer:
     """The page; to be called in a thread."""
     options = wanted.options
     asked = SearchOptions(
@@ -191,16 +191,16 @@ def look_up(here: Context, wanted: Wanted, picture: Picture) -> SearchAnswer:
         min_sequence=options.min_sequence,
         engine_filter=options.engine_filter,
     )
-    found = page_of(here, wanted, here.service.search(picture, **asked))
+    found = page_of(here, wanted, here.service.search(image, **asked))
     if options.preview is not None:
-        found.preview = preview_of(here, wanted, picture, options.preview)
+        found.preview = preview_of(here, wanted, image, options.preview)
     return found
 
 
-def preview_of(here: Context, wanted: Wanted, picture: Picture, size: int) -> str | None:
-    """The query picture, small, as the answer tells it; None for a stored one whose file is gone."""
+def preview_of(here: Context, wanted: Wanted, image: Image, size: int) -> str | None:
+    """The query image, small, as the answer tells it; None for a stored one whose file is gone."""
     try:
-        data = here.service.preview(picture, tenant=wanted.tenant or DEFAULT_TENANT, size=size)
+        data = here.service.preview(image, tenant=wanted.tenant or DEFAULT_TENANT, size=size)
     except NotFound:
         return None
     return base64.b64encode(data).decode()

@@ -58,7 +58,7 @@ class StatusModel(Told):
         json_schema_extra={
             "examples": [
                 {
-                    "pictures": 1710,
+                    "images": 1710,
                     "bytes": 3419211776,
                     "formats": {"JPEG": 1700, "PNG": 10},
                     "tenant": "default",
@@ -86,9 +86,9 @@ class StatusModel(Told):
         }
     )
 
-    pictures: int = Field(description="The caller's.")
+    images: int = Field(description="The caller's.")
     bytes: int = Field(description="Of their files.")
-    formats: dict[str, int] = Field(description="Pictures by format.")
+    formats: dict[str, int] = Field(description="Images by format.")
     tenant: str
     sequence: int = Field(description="The catalog's last change.")
     pipelines: list[PipelineModel]
@@ -143,7 +143,7 @@ async def status(here: Here, caller: Annotated[Caller, Depends(caller_with("read
         tenant_id = here.service.catalog.tenant_id(caller.tenant)
         own = Totals(0, 0, {}) if tenant_id is None else here.service.catalog.totals(tenant_id)
         return StatusModel(
-            pictures=own.images,
+            images=own.images,
             bytes=own.nbytes,
             formats=dict(own.by_format),
             tenant=caller.tenant,
@@ -230,7 +230,7 @@ def count(here: Context) -> None:
         ("waiting", "Requests that wait for a thread.", lambda: {"": float(here.work.waiting)}, None),
         ("working", "Threads at work.", lambda: {"": float(here.work.working)}, None),
         ("held_bytes", "Bytes of request bodies in memory.", lambda: {"": float(here.memory.taken)}, None),
-        ("pictures", "Pictures in the catalog.", lambda: {"": float(catalog.count())}, None),
+        ("images", "Images in the catalog.", lambda: {"": float(catalog.count())}, None),
         ("sequence", "The catalog's last change.", lambda: {"": float(catalog.sequence())}, None),
         ("index_rows", "Rows of each index.", rows, "pipeline"),
         ("index_lag", "Changes that a saved index lacks yet.", lag, "pipeline"),

@@ -1,4 +1,4 @@
-"""Small pictures."""
+"""Small images."""
 
 import hashlib
 from http import HTTPStatus
@@ -24,7 +24,7 @@ FRESH_SECONDS = 300
 @router.get(
     "/images/{key}/thumbnail",
     operation_id="getThumbnail",
-    summary="A picture, small",
+    summary="An image, small",
     response_class=Response,
     responses=problems(404, also=JPEG | {304: {"description": "It has not changed."}}),
 )
@@ -35,7 +35,7 @@ async def get_thumbnail(
     size: Annotated[int, Query(ge=SMALLEST, le=LARGEST, description="Pixels of the longer side, at most.")] = SIDE,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Upright, in sRGB, no larger than the picture itself."""
+    """Upright, in sRGB, no larger than the image itself."""
     name = key_of(key)
     data = await here.work.run(lambda: here.service.get_thumbnail(name, tenant=caller.tenant, size=size))
     tag = f'"{hashlib.blake2b(data, digest_size=12).hexdigest()}"'

@@ -1,4 +1,4 @@
-"""Where a picture may be fetched from: the forms of a host, which addresses are public, and asking for them."""
+"""Where an image may be fetched from: the forms of a host, which addresses are public, and asking for them."""
 
 import queue
 import re

@@ -1,4 +1,4 @@
-"""Pictures by URL, fetched so that nobody can send this machine into networks that are not public.
+"""Images by URL, fetched so that nobody can send this machine into networks that are not public.
 
 Each hop's host is resolved once, every address is checked, and the connection is made to a checked address itself: a
 second look-up, which could answer otherwise, does not happen. One parser's reading of a URL is used for everything.
@@ -34,7 +34,7 @@ log = logging.getLogger("lookalike.fetch")
 
 
 class Fetcher:
-    """Fetches pictures by URL; safe to use from several threads.
+    """Fetches images by URL; safe to use from several threads.
 
     `allow` are networks that may be fetched from although they are not public, `deny` further ones that may not;
     `ports` are those allowed besides 80 and 443. `resolver` and `tls` replace the system's own (trusted certificates
@@ -66,7 +66,7 @@ class Fetcher:
     def fetch(self, url: str, *, max_bytes: int | None = None) -> bytes:
         """The bytes behind a URL, as they are; `max_bytes` makes the limit stricter for this one.
 
-        Raises BadInput for a URL that is not allowed or gives no picture, ImageRejected for a body outside the
+        Raises BadInput for a URL that is not allowed or gives no image, ImageRejected for a body outside the
         limits, Unavailable for what may work later.
         """
         most = min(max_bytes or self._limits.max_bytes, self._limits.max_bytes)
@@ -83,7 +83,7 @@ class Fetcher:
     @contextmanager
     def _turn(self, deadline: Deadline) -> Iterator[None]:
         if not self._room.acquire(timeout=min(1.0, deadline.left())):
-            raise Unavailable(f"{self._limits.concurrent} pictures are being fetched already", retry_after=2)
+            raise Unavailable(f"{self._limits.concurrent} images are being fetched already", retry_after=2)
         try:
             yield
         finally:
@@ -97,12 +97,12 @@ class Fetcher:
 
     def _target(self, at: httpx.URL) -> Target:
         if at.scheme not in DEFAULT_PORTS:
-            raise BadInput("a picture is fetched by http:// or https://, and by nothing else")
+            raise BadInput("an image is fetched by http:// or https://, and by nothing else")
         if at.userinfo:
             raise BadInput("a URL with a name or password in it is not fetched")
         port = DEFAULT_PORTS[at.scheme] if at.port is None else at.port
         if port not in self._ports:
-            raise BadInput(f"port {port} is not one that pictures are fetched from")
+            raise BadInput(f"port {port} is not one that images are fetched from")
         host = at.raw_host.decode("ascii")
         authority = at.netloc.decode("ascii")
         return Target(at.scheme == "https", host.removesuffix("."), authority, port, at.raw_path)
@@ -118,7 +118,7 @@ class Fetcher:
         if refused:
             log.warning("refused to fetch from %s: its address %s is not allowed", host, refused[0])
         if refused or not found:  # one answer for both: names of a private network are not to be told apart
-            raise BadInput(f"{host} is no host that pictures are fetched from: it has no public address")
+            raise BadInput(f"{host} is no host that images are fetched from: it has no public address")
         return found
 
     def _permits(self, address: Address) -> bool:

@@ -25,7 +25,7 @@ PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 @dataclass(frozen=True, slots=True)
 class FetchLimits:
-    """What fetching one picture may take; raises BadSetting for a limit that makes no sense.
+    """What fetching one image may take; raises BadSetting for a limit that makes no sense.
 
     `max_bytes` of the body, `seconds` for everything together (names, redirects, body), `connect_seconds` for one
     address, `redirects` followed, `header_bytes` of one answer's header or of one chunk's, `concurrent` fetches of
@@ -118,7 +118,7 @@ def get(link: socket.socket, target: Target, limits: FetchLimits, max_bytes: int
     """Ask for the target and read the whole answer.
 
     Raises ImageRejected ("too_many_bytes", "empty") for a body outside the limits, BadInput for an answer that is no
-    picture's, Unavailable for one that breaks off, takes too long or may be better later.
+    image's, Unavailable for one that breaks off, takes too long or may be better later.
     """
     talk = _Talk(link, limits, max_bytes, deadline)
     try:
@@ -215,7 +215,7 @@ def _check_answer(answer: h11.Response, target: Target, max_bytes: int) -> None:
     if answer.status_code in PASSING:
         raise Unavailable(f"{target.host} answers with status {answer.status_code}", retry_after=60)
     if answer.status_code not in (200, 203):
-        raise BadInput(f"the URL gives no picture: {target.host} answers with status {answer.status_code}")
+        raise BadInput(f"the URL gives no image: {target.host} answers with status {answer.status_code}")
     for encoding in _values(answer, b"content-encoding"):
         if encoding.strip().lower() not in ("", "identity"):
             raise BadInput(f"{target.host} sends its answer packed ({encoding[:20]!r}), although not asked to")

@@ -1,10 +1,10 @@
 // The HTTP API: one request function, errors as Problem. The access key is handed in once and then lives in a cookie that
-// no script can read; so pictures load by plain links.
+// no script can read; so images load by plain links.
 
 const SIGNED_IN = "lookalike.signed-in";
 const TENANT = "lookalike.tenant";
 const PATIENCE_MS = 120_000;
-/** The longer side of pictures that are shown large: the most that the service gives. */
+/** The longer side of images that are shown large: the most that the service gives. */
 export const LARGE = 1024;
 
 /** What the server (or the network) says went wrong; `status` 0 means that no answer came. */
@@ -114,7 +114,7 @@ export function notAMatch(keys, undo = false) {
   return send("/v1/duplicates:not-a-match", { method: undo ? "DELETE" : "POST", json: { keys } });
 }
 
-/** What a body is sent as; whether it is a picture, the server finds out. */
+/** What a body is sent as; whether it is an image, the server finds out. */
 export const mediaType = (blob) => (blob.type.startsWith("image/") ? blob.type : "application/octet-stream");
 
 /** One page of answers to a query (see query.js). */
@@ -131,10 +131,10 @@ export function search(query, { k, cursor, filter, signal }) {
   return read("/v1/search", { method: "POST", json, signal });
 }
 
-async function side(picture) {
-  if (picture.key) return { key: picture.key };
-  if (picture.url) return { url: picture.url };
-  return { base64: await base64(picture.blob) };
+async function side(image) {
+  if (image.key) return { key: image.key };
+  if (image.url) return { url: image.url };
+  return { base64: await base64(image.blob) };
 }
 
 function base64(blob) {
@@ -146,7 +146,7 @@ function base64(blob) {
   });
 }
 
-/** What each pipeline says of two pictures, each `{key}`, `{url}` or `{blob}`. */
+/** What each pipeline says of two images, each `{key}`, `{url}` or `{blob}`. */
 export async function compare(a, b, { signal } = {}) {
   return read("/v1/compare", { method: "POST", json: { a: await side(a), b: await side(b) }, signal });
 }

@@ -1,4 +1,4 @@
-// A photo by the camera: a live picture where the browser gives one, else the phone's own camera by a file field.
+// A photo by the camera: a live image where the browser gives one, else the phone's own camera by a file field.
 import { button, h, iconButton } from "./dom.js";
 import { openDialog } from "./dialog.js";
 import { chooseFiles } from "./intake.js";

@@ -1,7 +1,7 @@
-// One cluster of duplicates: which picture is best, and what becomes of the others.
+// One cluster of duplicates: which image is best, and what becomes of the others.
 import { button, h, icon, uniqueId } from "./dom.js";
 import { thumbnail } from "./thumbnail.js";
-import { bytes, count, distance, nameOf, pictures, sizeOf } from "./words.js";
+import { bytes, count, distance, nameOf, countImages, sizeOf } from "./words.js";
 
 /** Most pixels first, then most bytes (less compressed), then the oldest. */
 function bestOf(images) {
@@ -12,13 +12,13 @@ function member(image, best, group, { keep, look, exclude, many }) {
   const { folder, name } = nameOf(image.key);
   const radio = h("input", { type: "radio", name: group, value: image.key, onchange: () => keep(image), "data-main": "" });
   const card = h("li.card.member", { data: { frame: "", key: image.key } },
-    h("button.member-picture", { type: "button", "aria-label": `Compare ${name} with the best`, onclick: () => look(image) }, thumbnail(image.thumbnail, { size: 384, of: image })),
+    h("button.member-image", { type: "button", "aria-label": `Compare ${name} with the best`, onclick: () => look(image) }, thumbnail(image.thumbnail, { size: 384, of: image })),
     h("div.member-words", {},
       h("p.cut", { title: image.key }, name),
       h("p.small.quiet.numbers.cut", {}, `${sizeOf(image)} · ${bytes(image.bytes)} · ${image.format}`),
       folder ? h("p.small.quiet.cut", { title: folder }, folder) : null),
     h("label.member-keep.needs-write", {}, radio, h("span", {}, "Keep")),
-    many ? button("Not a match", { look: "little plain needs-write", "aria-label": `${name} is not a match`, "data-tip": "This picture does not belong here; it is never proposed with the others again", onclick: () => exclude(image) }) : null);
+    many ? button("Not a match", { look: "little plain needs-write", "aria-label": `${name} is not a match`, "data-tip": "This image does not belong here; it is never proposed with the others again", onclick: () => exclude(image) }) : null);
   radio.checked = image === best;
   return card;
 }
@@ -34,7 +34,7 @@ export function clusterCard(cluster, { removeOthers, notAMatch, compare }) {
   const others = cluster.images.length - 1;
   const act = button("", { look: "danger-quiet", symbol: "trash", onclick: () => removeOthers(cluster, best) });
   const members = h("ul.members");
-  const title = h("h2", {}, pictures(cluster.images.length), cluster.evidence === "exact" ? " with the same pixels" : "");
+  const title = h("h2", {}, countImages(cluster.images.length), cluster.evidence === "exact" ? " with the same pixels" : "");
   function show() {
     for (const card of members.children) {
       const kept = card.dataset.key === best.key;

@@ -1,11 +1,11 @@
-// Two pictures against each other: one wiped over the other, side by side, or their difference; and what each
+// Two images against each other: one wiped over the other, side by side, or their difference; and what each
 // generation measures between them.
 import { compare, LARGE } from "./api.js";
 import { say } from "./announce.js";
 import { button, h, icon, iconButton } from "./dom.js";
 import { openDialog } from "./dialog.js";
 import { badge } from "./hit.js";
-import { queryPicture } from "./query.js";
+import { queryImage } from "./query.js";
 import { thumbnail } from "./thumbnail.js";
 import { capital, distance, measuredBy, nameOf, sizeOf, sizeSaid, told } from "./words.js";
 
@@ -13,9 +13,9 @@ const MODES = [["swipe", "Swipe"], ["sides", "Side by side"], ["difference", "Di
 let mode = "swipe";
 
 function stageOf(query, hit, labels) {
-  const yours = h("div.stage-yours", {}, queryPicture(query, "Your picture"), h("span.stage-label", {}, labels[0]));
+  const yours = h("div.stage-yours", {}, queryImage(query, "Your image"), h("span.stage-label", {}, labels[0]));
   const found = h("div.stage-found", {}, thumbnail(hit.thumbnail, { size: LARGE, alt: `Found: ${nameOf(hit.key).name}, ${sizeSaid(hit)}`, eager: true, of: hit }), h("span.stage-label.right", {}, labels[1]));
-  const range = h("input.stage-range", { type: "range", min: "0", max: "100", value: "50", "aria-label": "How much of your picture is shown" });
+  const range = h("input.stage-range", { type: "range", min: "0", max: "100", value: "50", "aria-label": "How much of your image is shown" });
   const stage = h("div.stage", {}, found, yours, h("span.stage-line", { "aria-hidden": "true" }, h("span.stage-grip", {}, icon("compare"))), range);
   const move = () => {
     stage.style.setProperty("--at", `${range.value}%`);
@@ -40,7 +40,7 @@ function meter(measured) {
   const bar = h("span.meter", { "aria-hidden": "true" }, h("span.meter-copy"), measured.distance === null ? null : h("span.meter-at", { class: measured.copy ? "copy" : "similar" }));
   bar.style.setProperty("--limit", String(measured.threshold / far));
   bar.style.setProperty("--at", String((measured.distance ?? 0) / far));
-  const words = measured.distance === null ? "says nothing of such a plain picture" : measured.copy ? "takes it for a copy" : "beyond its threshold";
+  const words = measured.distance === null ? "says nothing of such a plain image" : measured.copy ? "takes it for a copy" : "beyond its threshold";
   return h("li.measure", {},
     h("div.measure-line", {}, h("strong", {}, capital(measuredBy(measured.name))), h("span.numbers", {}, measured.distance === null ? "–" : distance(measured.distance))),
     bar,
@@ -75,8 +75,8 @@ export function openCompare({ query, hits, at, like, chosen = null, labels = ["Y
   let control = new AbortController();
   const body = h("div.compare");
   const place = h("span.small.quiet.numbers");
-  const previous = iconButton("Previous picture", "previous", { onclick: () => turn(-1) });
-  const next = iconButton("Next picture", "next", { onclick: () => turn(1) });
+  const previous = iconButton("Previous image", "previous", { onclick: () => turn(-1) });
+  const next = iconButton("Next image", "next", { onclick: () => turn(1) });
   const modes = modeSwitch(() => (body.dataset.mode = mode));
   const picked = { hit: hits[at] };
   const dialog = openDialog({

@@ -1,4 +1,4 @@
-// Choosing a part of a picture: a frame that is drawn, moved and sized with a pointer or with arrow keys.
+// Choosing a part of an image: a frame that is drawn, moved and sized with a pointer or with arrow keys.
 import { button, eachFrame, h } from "./dom.js";
 import { openDialog } from "./dialog.js";
 import { say } from "./announce.js";
@@ -8,7 +8,7 @@ const LARGEST = 4096;
 const HANDLES = ["nw", "n", "ne", "e", "se", "s", "sw", "w"];
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
-/** The frame `{x, y, w, h}` in the picture's own pixels, kept inside it. */
+/** The frame `{x, y, w, h}` in the image's own pixels, kept inside it. */
 class Frame {
   constructor(width, height) {
     Object.assign(this, { width, height });
@@ -102,10 +102,10 @@ function cut(bitmap, frame) {
   return new Promise((resolve) => canvas.toBlob(resolve, "image/png")); // nothing is lost by compressing it twice
 }
 
-/** A part of the picture as a Blob, or null. */
+/** A part of the image as a Blob, or null. */
 export function cropDialog(bitmap) {
   const frame = new Frame(bitmap.width, bitmap.height);
-  const canvas = h("canvas.crop-picture", { width: bitmap.width, height: bitmap.height });
+  const canvas = h("canvas.crop-image", { width: bitmap.width, height: bitmap.height });
   canvas.getContext("2d").drawImage(bitmap, 0, 0);
   const size = h("span.crop-size.numbers");
   const handles = HANDLES.map((name) => h("span.crop-handle", { data: { handle: name } }));

@@ -1,4 +1,4 @@
-// Duplicates: clusters of pictures that are copies of one another, to be thinned out or told apart.
+// Duplicates: clusters of images that are copies of one another, to be thinned out or told apart.
 import { duplicates, notAMatch } from "./api.js";
 import { say, toast } from "./announce.js";
 import { clusterCard } from "./cluster.js";
@@ -35,7 +35,7 @@ export function duplicatesView(root, { go, changed }) {
     cards.clear();
     list.replaceChildren();
     end.set({ more: false });
-    note.textContent = "Every picture is searched for among the others …";
+    note.textContent = "Every image is searched for among the others …";
     state.replaceChildren(skeletons(4, "clusters waiting"));
     try {
       await fetchPage(mine);
@@ -61,7 +61,7 @@ export function duplicatesView(root, { go, changed }) {
     draw();
   }
 
-  /** Clusters with those pictures that are still there, where at least two are. */
+  /** Clusters with those images that are still there, where at least two are. */
   function standing() {
     const alive = clusters.map((cluster) => ({ cluster, images: cluster.images.filter((image) => !isGoing(image.key)) }));
     return alive.filter(({ cluster, images }) => images.length > 1 && !cluster.parted);
@@ -76,8 +76,8 @@ export function duplicatesView(root, { go, changed }) {
   function draw() {
     const wanted = standing().map(cardOf);
     put(list, wanted);
-    state.replaceChildren(...(wanted.length || cursor ? [] : [stateBox({ symbol: "copies", title: "No duplicates", text: "No two pictures of the gallery are copies of each other, or you have sorted out all of them." })]));
-    note.textContent = wanted.length ? `${plural(wanted.length, "cluster")}${cursor ? " so far" : ""}, ${count(standing().reduce((sum, { images }) => sum + images.length, 0))} pictures` : "";
+    state.replaceChildren(...(wanted.length || cursor ? [] : [stateBox({ symbol: "copies", title: "No duplicates", text: "No two images of the gallery are copies of each other, or you have sorted out all of them." })]));
+    note.textContent = wanted.length ? `${plural(wanted.length, "cluster")}${cursor ? " so far" : ""}, ${count(standing().reduce((sum, { images }) => sum + images.length, 0))} images` : "";
     end.set({ more: cursor !== null });
   }
 
@@ -105,7 +105,7 @@ export function duplicatesView(root, { go, changed }) {
     });
   }
 
-  /** Parts one picture from the others, or (null) all of them from one another; the server remembers it. */
+  /** Parts one image from the others, or (null) all of them from one another; the server remembers it. */
   async function part(cluster, image) {
     const at = placeOf(cluster);
     const origin = cluster.from;

@@ -1,4 +1,4 @@
-// What the gallery lists: pages of pictures by cursor, with a filter, and with what the keys must begin with.
+// What the gallery lists: pages of images by cursor, with a filter, and with what the keys must begin with.
 import { images } from "./api.js";
 import { noteAttributes } from "./filters.js";
 import { isGoing } from "./removal.js";
@@ -15,12 +15,12 @@ export class GalleryList {
     return this.found.filter((one) => !isGoing(one.key));
   }
 
-  /** Whether these are not all pictures. */
+  /** Whether these are not all images. */
   get narrowed() {
     return this.prefix !== "" || Object.keys(this.filter).length > 0;
   }
 
-  /** Fetches the next pictures. */
+  /** Fetches the next images. */
   async next() {
     const answer = await images({ limit: PAGE, cursor: this.cursor, filter: this.filter, prefix: this.prefix, signal: this.control.signal });
     const known = new Set(this.found.map((one) => one.key));

@@ -10,14 +10,14 @@ import { chooseFiles } from "./intake.js";
 import { fromKey } from "./query.js";
 import { removeWithUndo } from "./removal.js";
 import { allWell, errorBox, skeletons, stateBox } from "./states.js";
-import { openPicture, tile } from "./tile.js";
+import { openImage, tile } from "./tile.js";
 import { uploadPanel } from "./upload-panel.js";
-import { count, pictures } from "./words.js";
+import { count, countImages } from "./words.js";
 
 const BEGINNINGS = "A name begins with its folder, and capitals count: “Alps/IMG_1”.";
 const found = (list) => `${count(list.images.length)}${list.more ? "+" : ""} found`;
 
-/** `changed()` is called when pictures were added or deleted. */
+/** `changed()` is called when images were added or deleted. */
 export function galleryView(root, { go, statusNow, mayWrite, changed }) {
   let list = null;
   let tiles = new Map();
@@ -41,15 +41,15 @@ export function galleryView(root, { go, statusNow, mayWrite, changed }) {
   const title = h("h1", { tabIndex: -1 }, "Gallery");
   const note = h("p.small.quiet.numbers");
   const head = h("header.view-head", {}, h("div", {}, title, note), h("div.view-actions.needs-write", {},
-    button("Add pictures", { look: "primary", symbol: "plus", onclick: addFiles }),
+    button("Add images", { look: "primary", symbol: "plus", onclick: addFiles }),
     button("Add a folder", { symbol: "folder", onclick: addFolder })));
   const finder = h("div.finder", { role: "search" }, h("div.find-field", {}, icon("search"), beginning), filters.element);
   const pickedWords = h("span.numbers");
-  const bar = h("div.pick-bar.needs-write", { hidden: true, role: "toolbar", "aria-label": "What to do with the selected pictures" }, pickedWords,
+  const bar = h("div.pick-bar.needs-write", { hidden: true, role: "toolbar", "aria-label": "What to do with the selected images" }, pickedWords,
     button("All", { look: "little plain", "aria-label": "Select all shown", onclick: () => pickAll() }),
     button("Clear", { look: "little plain", onclick: () => clearPicks() }),
     button("Delete", { look: "little danger", symbol: "trash", onclick: () => remove([...picked]) }));
-  const grid = h("ul.tiles", { "aria-label": "Pictures" });
+  const grid = h("ul.tiles", { "aria-label": "Images" });
   const state = h("div");
   const end = endless(more);
   const refresh = rovingGrid(grid);
@@ -89,7 +89,7 @@ export function galleryView(root, { go, statusNow, mayWrite, changed }) {
     await mine.next();
     if (mine !== list) return;
     draw();
-    say(`${mine.images.length - before} more pictures.`);
+    say(`${mine.images.length - before} more images.`);
   }
 
   function draw() {
@@ -104,27 +104,27 @@ export function galleryView(root, { go, statusNow, mayWrite, changed }) {
   }
 
   function tellTotal() {
-    const total = statusNow()?.pictures;
+    const total = statusNow()?.images;
     if (list?.narrowed) note.textContent = found(list);
-    else note.textContent = typeof total === "number" ? pictures(total) : "";
+    else note.textContent = typeof total === "number" ? countImages(total) : "";
   }
 
   function nothing() {
     if (list.narrowed) {
-      const text = list.prefix === "" ? "No picture satisfies the filters." : `No name begins with “${list.prefix}”${Object.keys(list.filter).length ? " and satisfies the filters" : ""}. ${BEGINNINGS}`;
-      return stateBox({ symbol: "search", title: "No such picture", text, actions: [button("Show all", { look: "primary", onclick: () => {
+      const text = list.prefix === "" ? "No image satisfies the filters." : `No name begins with “${list.prefix}”${Object.keys(list.filter).length ? " and satisfies the filters" : ""}. ${BEGINNINGS}`;
+      return stateBox({ symbol: "search", title: "No such image", text, actions: [button("Show all", { look: "primary", onclick: () => {
         beginning.value = "";
         filters.value = {};
         start();
       } })] });
     }
-    const text = mayWrite() ? "Drop files or folders here, or choose some. They stay on this server." : "This key may look at pictures, and not add any.";
-    return stateBox({ symbol: "images", title: "No pictures yet", text, look: "empty", actions: !mayWrite() ? [] : [
-      button("Add pictures", { look: "primary", symbol: "plus", onclick: addFiles }), button("Add a folder", { symbol: "folder", onclick: addFolder })] });
+    const text = mayWrite() ? "Drop files or folders here, or choose some. They stay on this server." : "This key may look at images, and not add any.";
+    return stateBox({ symbol: "images", title: "No images yet", text, look: "empty", actions: !mayWrite() ? [] : [
+      button("Add images", { look: "primary", symbol: "plus", onclick: addFiles }), button("Add a folder", { symbol: "folder", onclick: addFolder })] });
   }
 
   function open(image) {
-    openPicture(image, { images: () => list.images, like, remove, chosen: (one) => tiles.get(one.key)?.querySelector("[data-main]") });
+    openImage(image, { images: () => list.images, like, remove, chosen: (one) => tiles.get(one.key)?.querySelector("[data-main]") });
   }
 
   function pick(image, on, range) {

@@ -12,7 +12,7 @@ function setTabs(card, on) {
   for (const part of parts(card)) part.tabIndex = on ? 0 : -1;
 }
 
-/** Makes `wanted` the children of a list with as few moves as can be: what stays keeps its focus and its picture. */
+/** Makes `wanted` the children of a list with as few moves as can be: what stays keeps its focus and its image. */
 export function put(list, wanted) {
   const keep = new Set(wanted);
   const focused = list.contains(document.activeElement) ? document.activeElement : null;

@@ -1,4 +1,4 @@
-// One found picture, as a card.
+// One found image, as a card.
 import { h, iconButton } from "./dom.js";
 import { thumbnail } from "./thumbnail.js";
 import { distance, EVIDENCE, explain, nameOf, sizeOf, sizeSaid } from "./words.js";
@@ -15,7 +15,7 @@ export function hitCard(hit, { open, like }) {
   const said = `${name}, ${sizeSaid(hit)}, ${EVIDENCE[hit.evidence].toLowerCase()}, distance ${distance(hit.distance)}: compare`;
   const where = [h("span.numbers", {}, distance(hit.distance)), sizeOf(hit), hit.tenant, folder].filter(Boolean);
   const card = h("li.card.hit", { class: hit.evidence, data: { frame: "", key: hit.key } },
-    h("button.hit-picture", { type: "button", "aria-label": said, "data-main": "", onclick: () => open(hit) }, thumbnail(hit.thumbnail, { size: 384, of: hit })),
+    h("button.hit-image", { type: "button", "aria-label": said, "data-main": "", onclick: () => open(hit) }, thumbnail(hit.thumbnail, { size: 384, of: hit })),
     badge(hit),
     h("div.hit-foot", {},
       h("div.hit-names", {},

@@ -1,13 +1,13 @@
-// How pictures get in: dropped anywhere, pasted anywhere, chosen. What happens to them is the view's business.
+// How images get in: dropped anywhere, pasted anywhere, chosen. What happens to them is the view's business.
 import { alarm, toast } from "./announce.js";
 import { isTyping } from "./dom.js";
 import { filesOfDrop } from "./folders.js";
 
-const PICTURE = /\.(jpe?g|jfif|png|webp|gif|bmp|dib|tiff?|avif|heic|heif)$/i;
+const IMAGE = /\.(jpe?g|jfif|png|webp|gif|bmp|dib|tiff?|avif|heic|heif)$/i;
 
-/** Whether a file may be a picture, by what the browser or its name says; the server has the last word. */
-export function mayBePicture(file) {
-  return file.type.startsWith("image/") || (PICTURE.test(file.name) && !file.type.startsWith("video/"));
+/** Whether a file may be an image, by what the browser or its name says; the server has the last word. */
+export function mayBeImage(file) {
+  return file.type.startsWith("image/") || (IMAGE.test(file.name) && !file.type.startsWith("video/"));
 }
 
 const ACCEPT = "image/*,.heic,.heif,.avif,.tif,.tiff,.bmp,.webp";
@@ -54,7 +54,7 @@ export function initIntake(target) {
   });
   document.addEventListener("drop", async (event) => {
     if (!carriesFiles(event)) return;
-    event.preventDefault(); // a picture dropped beside the mark must not replace the page
+    event.preventDefault(); // an image dropped beside the mark must not replace the page
     lift();
     const wanted = target();
     if (!wanted || document.querySelector("dialog[open]")) return;
@@ -84,7 +84,7 @@ export async function pasteFromClipboard() {
       const type = item.types.find((kind) => kind.startsWith("image/"));
       if (type) return await item.getType(type);
     }
-    toast("There is no picture in the clipboard.");
+    toast("There is no image in the clipboard.");
   } catch {
     alarm("The browser does not hand out the clipboard on a click.");
     toast("The browser does not hand out the clipboard on a click: press Ctrl+V (⌘V) instead.");

@@ -35,7 +35,7 @@ function prompt(problem) {
         }
       },
     },
-    h("p.quiet", {}, problem?.status === 401 ? "This server shows its pictures to those who have an access key." : (problem?.message ?? "")),
+    h("p.quiet", {}, problem?.status === 401 ? "This server shows its images to those who have an access key." : (problem?.message ?? "")),
     h("label.field", {}, "Access key", field),
     wrong,
     h("p.small.quiet", {}, "It is kept in a cookie until the browser is closed, where no script can read it. “lookalike keys create” makes keys."),
@@ -53,7 +53,7 @@ function facts(status) {
   return h("section.stack", {},
     h("h3", {}, "This gallery"),
     h("table.facts-table", {},
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Measured by"), h("th", { scope: "col" }, "Pictures"), h("th", { scope: "col" }, "Threshold"))),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Measured by"), h("th", { scope: "col" }, "Images"), h("th", { scope: "col" }, "Threshold"))),
       h("tbody", {}, rows)),
     h("p.small.quiet", {}, `Lookalike ${status?.version ?? ""}`));
 }

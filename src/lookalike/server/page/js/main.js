@@ -8,7 +8,7 @@ import { initKeys } from "./keys.js";
 import { searchView } from "./search-view.js";
 import { initTheme } from "./theme.js";
 import { hide as hideTip, initTooltips } from "./tooltip.js";
-import { knowPipelines, pictures } from "./words.js";
+import { knowPipelines, countImages } from "./words.js";
 
 const TITLES = { search: "Search", gallery: "Gallery", duplicates: "Duplicates" };
 const SEARCHES = new Set(["search", "like", "url"]);
@@ -75,7 +75,7 @@ async function learn() {
   }
   knowPipelines(status.pipelines);
   document.documentElement.classList.toggle("read-only", !mayWrite());
-  document.getElementById("count").textContent = pictures(status.pictures);
+  document.getElementById("count").textContent = countImages(status.images);
   for (const view of Object.values(views)) view.statusChanged();
 }
 

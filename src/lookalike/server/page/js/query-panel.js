@@ -1,9 +1,9 @@
-// The picture that was searched for, and what can be done with it.
+// The image that was searched for, and what can be done with it.
 import { button, h, iconButton } from "./dom.js";
 import { takePhoto } from "./camera.js";
 import { cropDialog } from "./crop.js";
 import { chooseFiles } from "./intake.js";
-import { fromBlob, pixelsOf, queryPicture } from "./query.js";
+import { fromBlob, pixelsOf, queryImage } from "./query.js";
 import { toast } from "./announce.js";
 import { bytes, capital, count, distance, measuredBy } from "./words.js";
 
@@ -11,7 +11,7 @@ import { bytes, capital, count, distance, measuredBy } from "./words.js";
 async function cropQuery(query) {
   const bitmap = await pixelsOf(query);
   if (!bitmap) {
-    toast("This browser cannot show this kind of picture, so it cannot be cut here.");
+    toast("This browser cannot show this kind of image, so it cannot be cut here.");
     return null;
   }
   const part = await cropDialog(bitmap);
@@ -24,12 +24,12 @@ export function queryPanel(search) {
   const frame = h("div.query-frame");
   const name = h("p.query-name.cut");
   const about = h("p.small.quiet.numbers");
-  const whole = button("Whole picture", { look: "little", symbol: "undo", onclick: () => current.parent && search(current.parent) });
+  const whole = button("Whole image", { look: "little", symbol: "undo", onclick: () => current.parent && search(current.parent) });
   const crop = button("Crop", { look: "little", symbol: "crop", onclick: async () => {
     const part = await cropQuery(current);
     if (part) search(part);
   } });
-  const other = button("Another", { look: "little", symbol: "upload", "aria-label": "Another: choose a picture", onclick: async () => {
+  const other = button("Another", { look: "little", symbol: "upload", "aria-label": "Another: choose an image", onclick: async () => {
     const [file] = await chooseFiles();
     if (file) search(fromBlob(file, file.name));
   } });
@@ -43,15 +43,15 @@ export function queryPanel(search) {
     element,
     show(query) {
       current = query;
-      const picture = queryPicture(query, "Your picture");
-      frame.replaceChildren(picture);
+      const image = queryImage(query, "Your image");
+      frame.replaceChildren(image);
       name.textContent = query.name;
       name.title = query.key ?? query.url ?? query.name;
       whole.hidden = !query.parent;
       crop.hidden = Boolean(query.url && !query.preview);
       const size = query.blob ? bytes(query.blob.size) : query.key ? "in this gallery" : "on the web";
       about.textContent = size;
-      if (query.blob && picture.tagName === "IMG") picture.addEventListener("load", () => (about.textContent = `${count(picture.naturalWidth)} × ${count(picture.naturalHeight)} · ${size}`));
+      if (query.blob && image.tagName === "IMG") image.addEventListener("load", () => (about.textContent = `${count(image.naturalWidth)} × ${count(image.naturalHeight)} · ${size}`));
     },
   };
 }

@@ -1,4 +1,4 @@
-// What is searched for: a picture of the person's own (a Blob), one of the gallery (a key), or one on the web (a URL).
+// What is searched for: an image of the person's own (a Blob), one of the gallery (a key), or one on the web (a URL).
 import { thumbnailBlob, thumbnail } from "./thumbnail.js";
 import { LARGE, thumbnailOf } from "./api.js";
 import { h, icon } from "./dom.js";
@@ -9,7 +9,7 @@ const mine = new Map();
 const fetched = new Map(); // what the server has fetched from addresses, small
 let serial = 0;
 
-/** A picture the person has handed in. `parent` is the query it was cut from. */
+/** An image the person has handed in. `parent` is the query it was cut from. */
 export function fromBlob(blob, name, parent = null) {
   serial += 1;
   const query = { id: String(serial), blob, name, parent, preview: URL.createObjectURL(blob), route: `#/search/${serial}` };
@@ -61,20 +61,20 @@ function hostAndFile(url) {
   }
 }
 
-/** The query's picture as an element. A browser cannot show every kind (HEIC, TIFF), and the page loads nothing from elsewhere. */
-export function queryPicture(query, alt) {
+/** The query's image as an element. A browser cannot show every kind (HEIC, TIFF), and the page loads nothing from elsewhere. */
+export function queryImage(query, alt) {
   if (query.key) return thumbnail(thumbnailOf(query.key), { size: LARGE, alt, eager: true });
-  if (query.url && !query.preview) return noPreview("link", "A picture on the web, shown once the server has fetched it.");
+  if (query.url && !query.preview) return noPreview("link", "An image on the web, shown once the server has fetched it.");
   const img = h("img", { src: query.preview, alt, draggable: false });
-  img.addEventListener("error", () => img.replaceWith(noPreview("image", "This browser cannot show this kind of picture; searching works all the same.")));
+  img.addEventListener("error", () => img.replaceWith(noPreview("image", "This browser cannot show this kind of image; searching works all the same.")));
   return img;
 }
 
 function noPreview(symbol, text) {
-  return h("div.no-picture", {}, icon(symbol), h("p.small", {}, text));
+  return h("div.no-image", {}, icon(symbol), h("p.small", {}, text));
 }
 
-/** The picture's pixels, for cutting a part out; null where this browser cannot have them. */
+/** The image's pixels, for cutting a part out; null where this browser cannot have them. */
 export async function pixelsOf(query) {
   if (query.url && !query.small) return null;
   try {

@@ -3,7 +3,7 @@
 import { access, removeImages } from "./api.js";
 import { confirmed } from "./dialog.js";
 import { toast } from "./announce.js";
-import { pictures, told } from "./words.js";
+import { countImages, told } from "./words.js";
 
 const SECONDS = 8;
 const MOST_KEYS = 1000;
@@ -11,7 +11,7 @@ const MOST_BYTES = 40_000; // a request that outlives the page may carry 64 KiB,
 const waiting = new Map();
 let serial = 0;
 
-/** Whether a picture is about to be deleted: views leave it out. */
+/** Whether an image is about to be deleted: views leave it out. */
 export function isGoing(key) {
   for (const { keys } of waiting.values()) if (keys.has(key)) return true;
   return false;
@@ -32,14 +32,14 @@ async function sendAll(keys) {
 }
 
 /**
- * Deletes pictures after the time for an undo. `hide()` takes them out of sight at once, `back()` returns them after an
+ * Deletes images after the time for an undo. `hide()` takes them out of sight at once, `back()` returns them after an
  * undo or a failure, `gone()` is called when they are really deleted.
  */
 export async function removeWithUndo(keys, { hide, back, gone }) {
   if (!keys.length) return;
   const wanted = new Set(keys);
   if (size(keys) + pendingBytes() > MOST_BYTES) {
-    const sure = await confirmed(`Delete ${pictures(keys.length)}?`, "These are too many for an undo: they are deleted at once. The files they came from stay where they are.", "Delete");
+    const sure = await confirmed(`Delete ${countImages(keys.length)}?`, "These are too many for an undo: they are deleted at once. The files they came from stay where they are.", "Delete");
     if (!sure) return;
     hide();
     await finish(wanted, back, gone);
@@ -50,12 +50,12 @@ export async function removeWithUndo(keys, { hide, back, gone }) {
   const removal = { keys: wanted, sent: false };
   waiting.set(id, removal);
   hide();
-  removal.toast = toast(`${pictures(keys.length)} deleted.`, {
+  removal.toast = toast(`${countImages(keys.length)} deleted.`, {
     seconds: SECONDS,
     action: { label: "Undo", symbol: "undo", run: () => {
       waiting.delete(id);
       back();
-      toast(`${pictures(keys.length)} kept.`, { seconds: 3 });
+      toast(`${countImages(keys.length)} kept.`, { seconds: 3 });
     } },
     ended: async () => {
       await finish(wanted, back, gone);

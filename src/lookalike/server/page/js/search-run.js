@@ -15,7 +15,7 @@ export class SearchRun {
     return this.found.filter((hit) => !isGoing(hit.key));
   }
 
-  /** Fetches the next page; gives the hits that came. A picture is never given twice. */
+  /** Fetches the next page; gives the hits that came. An image is never given twice. */
   async next() {
     const answer = await search(this.query, { k: PAGE, cursor: this.cursor, filter: this.filter, signal: this.control.signal });
     const known = new Set(this.found.map((hit) => hit.key));

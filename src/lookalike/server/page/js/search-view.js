@@ -1,4 +1,4 @@
-// The search: the beginning, then the picture on one side and what was found on the other.
+// The search: the beginning, then the image on one side and what was found on the other.
 import { say } from "./announce.js";
 import { openCompare } from "./compare.js";
 import { button, h } from "./dom.js";
@@ -39,12 +39,12 @@ export function searchView(root, { go, statusNow }) {
     beyondShown = !beyondShown;
     arrange();
   } });
-  const none = h("p.none-within.quiet", { hidden: true }, "No match within the threshold. The nearest pictures are below.");
+  const none = h("p.none-within.quiet", { hidden: true }, "No match within the threshold. The nearest images are below.");
   const beyondHead = h("div.beyond-head", {}, h("h2", {}, "Similar"), h("span.small.quiet.numbers"), toggle);
   const lists = h("div.found-lists", {}, none, matches, beyondHead, similar);
   const state = h("div.found-state");
   const end = endless(more);
-  const side = h("aside.search-side", { "aria-label": "Your picture and the settings of the search" }, panel.element, h("div.search-settings", {}, threshold.element, filters.element, how));
+  const side = h("aside.search-side", { "aria-label": "Your image and the settings of the search" }, panel.element, h("div.search-settings", {}, threshold.element, filters.element, how));
   const layout = h("div.search-layout", {}, side, h("div.found", {}, h("header.found-head", {}, title, under), warning, state, lists, end.element));
   const refresh = rovingGrid(lists);
 
@@ -78,7 +78,7 @@ export function searchView(root, { go, statusNow }) {
       if (mine !== run || problem.name === "AbortError") return;
       const refused = Boolean(problem.reason) && !mine.query.url; // the same bytes would be refused again
       title.textContent = problem.passing ? "No answer" : "Not searched";
-      const whole = mine.query.parent ? [button("Back to the whole picture", { onclick: () => begin(mine.query.parent) })] : [];
+      const whole = mine.query.parent ? [button("Back to the whole image", { onclick: () => begin(mine.query.parent) })] : [];
       state.replaceChildren(errorBox(problem, refused ? null : () => start(mine.query), [...whole, button("New search", { onclick: () => go("#/") })]));
     }
   }
@@ -89,11 +89,11 @@ export function searchView(root, { go, statusNow }) {
     if (mine !== run) return;
     const before = cards.size;
     arrange();
-    say(`${cards.size - before} more pictures.`);
+    say(`${cards.size - before} more images.`);
     endText();
   }
 
-  /** The picture as the answer has it: one from the web has come with it. */
+  /** The image as the answer has it: one from the web has come with it. */
   function showQuery() {
     if (!run.answer.preview) return;
     showFetched(run.query, run.answer.preview);
@@ -109,8 +109,8 @@ export function searchView(root, { go, statusNow }) {
     arrange();
     endText();
     const total = Object.values(run.answer.took_ms ?? {}).reduce((sum, ms) => sum + Number(ms), 0);
-    const among = statusNow()?.pictures;
-    under.textContent = `${among ? `${count(among)} pictures searched` : "Searched"} in ${total < 10 ? total.toFixed(1) : Math.round(total)} ms`;
+    const among = statusNow()?.images;
+    under.textContent = `${among ? `${count(among)} images searched` : "Searched"} in ${total < 10 ? total.toFixed(1) : Math.round(total)} ms`;
   }
 
   function endText() {
@@ -144,17 +144,17 @@ export function searchView(root, { go, statusNow }) {
 
   function headline(hits, within) {
     if (hits.length === 0) return "Nothing found";
-    if (threshold.chosen !== null) return `${plural(within, "picture")} within the threshold`;
+    if (threshold.chosen !== null) return `${plural(within, "image")} within the threshold`;
     const exact = hits.filter((hit) => hit.evidence === "exact").length;
     const copies = hits.filter((hit) => hit.evidence === "copy").length;
-    const parts = [exact && (exact === 1 ? "the same picture" : `${count(exact)} times the same picture`), copies && plural(copies, "copy", "copies")].filter(Boolean);
+    const parts = [exact && (exact === 1 ? "the same image" : `${count(exact)} times the same image`), copies && plural(copies, "copy", "copies")].filter(Boolean);
     return parts.length ? `Found: ${parts.join(" and ")}` : "No copy, but these look like it";
   }
 
   function nothing() {
     const filtered = Object.keys(run.filter).length > 0;
     const actions = [filtered && button("Remove the filters", { look: "primary", onclick: () => filters.clear() }), h("a.button", { href: "#/gallery" }, "Look at the gallery")].filter(Boolean);
-    const text = filtered ? "No picture in the gallery satisfies the filters." : "The gallery has nothing to compare with yet, or the picture is all one colour.";
+    const text = filtered ? "No image in the gallery satisfies the filters." : "The gallery has nothing to compare with yet, or the image is all one colour.";
     state.replaceChildren(stateBox({ symbol: "search", title: "Nothing looks like it", text, actions }));
   }
 

@@ -1,13 +1,13 @@
-// What a view shows when it has no pictures to show: waiting, nothing, failed.
+// What a view shows when it has no images to show: waiting, nothing, failed.
 import { alarm, say } from "./announce.js";
 import { button, h, icon } from "./dom.js";
 import { told } from "./words.js";
 
 const AUTOMATIC = 3;
 
-/** Grey tiles in the place of pictures that are on their way. */
+/** Grey tiles in the place of images that are on their way. */
 export function skeletons(n, look = "hits") {
-  const tiles = Array.from({ length: n }, () => h("li.skeleton", {}, h("span.skeleton-picture"), h("span.skeleton-line"), h("span.skeleton-line.short")));
+  const tiles = Array.from({ length: n }, () => h("li.skeleton", {}, h("span.skeleton-image"), h("span.skeleton-line"), h("span.skeleton-line.short")));
   return h("ul", { class: look, "aria-hidden": "true" }, tiles);
 }
 

@@ -1,4 +1,4 @@
-// Pictures of the gallery. The browser loads them by itself; only where a tenant was chosen, which an <img> cannot tell,
+// Images of the gallery. The browser loads them by itself; only where a tenant was chosen, which an <img> cannot tell,
 // they are fetched and shown as blobs.
 import { access, send } from "./api.js";
 import { h } from "./dom.js";
@@ -53,16 +53,16 @@ function broken(img) {
   img.closest("[data-frame]")?.classList.add("no-preview");
 }
 
-/** The size of a picture scaled into a square, so that its place is kept before it is loaded; none where it is not known. */
-function scaled(picture, size) {
-  if (!(picture?.width > 0 && picture?.height > 0)) return {};
-  const scale = Math.min(1, size / Math.max(picture.width, picture.height));
-  return { width: Math.max(1, Math.round(picture.width * scale)), height: Math.max(1, Math.round(picture.height * scale)) };
+/** The size of an image scaled into a square, so that its place is kept before it is loaded; none where it is not known. */
+function scaled(image, size) {
+  if (!(image?.width > 0 && image?.height > 0)) return {};
+  const scale = Math.min(1, size / Math.max(image.width, image.height));
+  return { width: Math.max(1, Math.round(image.width * scale)), height: Math.max(1, Math.round(image.height * scale)) };
 }
 
 /**
- * An <img> of a gallery picture, at most `size` pixels wide and high; `eager` for the one that is waited for, `of` is what
- * is known of the picture: its width and height.
+ * An <img> of a gallery image, at most `size` pixels wide and high; `eager` for the one that is waited for, `of` is what
+ * is known of the image: its width and height.
  */
 export function thumbnail(path, { size = 320, alt = "", eager = false, of = null } = {}) {
   const source = `${path}?size=${size}`;
@@ -85,7 +85,7 @@ export function thumbnail(path, { size = 320, alt = "", eager = false, of = null
   return img;
 }
 
-/** The picture itself as a Blob, as large as the server gives it. */
+/** The image itself as a Blob, as large as the server gives it. */
 export async function thumbnailBlob(path, size) {
   return (await send(path, { query: { size } })).blob();
 }

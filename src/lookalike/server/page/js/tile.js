@@ -1,4 +1,4 @@
-// One picture of the gallery, as a tile in a row; and the dialog that shows it large.
+// One image of the gallery, as a tile in a row; and the dialog that shows it large.
 import { LARGE } from "./api.js";
 import { button, h, iconButton } from "./dom.js";
 import { openDialog } from "./dialog.js";
@@ -16,7 +16,7 @@ export function tile(image, { open, pick, like }) {
     onchange: () => pick(image, box.checked, shift),
   });
   const card = h("li.card.tile", { data: { frame: "", key: image.key } },
-    h("button.tile-picture", { type: "button", "data-main": "", "aria-label": `${name}, ${sizeSaid(image)}`, onclick: () => open(image) }, thumbnail(image.thumbnail, { size: 384, of: image })),
+    h("button.tile-image", { type: "button", "data-main": "", "aria-label": `${name}, ${sizeSaid(image)}`, onclick: () => open(image) }, thumbnail(image.thumbnail, { size: 384, of: image })),
     box,
     h("div.tile-foot", {}, h("span.tile-name.small.cut", { "aria-hidden": "true" }, name), iconButton("Search with this one", "like", { look: "little", "aria-label": `Search with this one: ${name}`, onclick: () => like(image) })));
   card.style.setProperty("--ratio", String(Math.min(3, Math.max(0.5, image.width / image.height || 1))));
@@ -30,10 +30,10 @@ function facts(image) {
   return h("dl.facts", {}, rows.filter(Boolean).map(([name, value]) => [h("dt", {}, name), h("dd.wrap", {}, value)]));
 }
 
-/** The picture large, with what is known about it, and its neighbours. `images()` gives the list as it is now. */
-export function openPicture(start, { images, like, remove, chosen }) {
+/** The image large, with what is known about it, and its neighbours. `images()` gives the list as it is now. */
+export function openImage(start, { images, like, remove, chosen }) {
   let image = start;
-  const frame = h("div.picture-large", { "data-frame": "" });
+  const frame = h("div.image-large", { "data-frame": "" });
   const side = h("div.compare-side");
   const place = h("span.small.quiet.numbers");
   const body = h("div.compare.single", {}, frame, side);
@@ -44,8 +44,8 @@ export function openPicture(start, { images, like, remove, chosen }) {
     show();
   };
   const dialog = openDialog({
-    title: "Picture", look: "full", body,
-    actions: [iconButton("Previous picture", "previous", { onclick: () => turn(-1) }), place, iconButton("Next picture", "next", { onclick: () => turn(1) })],
+    title: "Image", look: "full", body,
+    actions: [iconButton("Previous image", "previous", { onclick: () => turn(-1) }), place, iconButton("Next image", "next", { onclick: () => turn(1) })],
     closed: () => chosen(image)?.focus(),
   });
   const heading = dialog.querySelector("h2");

@@ -1,13 +1,13 @@
 // The list of uploads: how far each is, what became of it, and what can be done where it failed.
 import { say } from "./announce.js";
 import { button, eachFrame, h, icon, iconButton } from "./dom.js";
-import { mayBePicture } from "./intake.js";
+import { mayBeImage } from "./intake.js";
 import { OPEN, UploadQueue } from "./upload-queue.js";
-import { bytes, count, pictures, plural, told } from "./words.js";
+import { bytes, count, countImages, plural, told } from "./words.js";
 
 const STATES = {
   waiting: "Waiting", sending: "Sending", working: "Being read", added: "Added", updated: "Replaced", unchanged: "Already there",
-  duplicate: "Already there", exists: "Another picture has this name", failed: "Failed", cancelled: "Cancelled",
+  duplicate: "Already there", exists: "Another image has this name", failed: "Failed", cancelled: "Cancelled",
 };
 const SYMBOLS = { added: "check", updated: "check", unchanged: "check", duplicate: "copies", exists: "alert", failed: "alert", cancelled: "close" };
 
@@ -17,7 +17,7 @@ function freeName(key, taken) {
   for (let n = 2; ; n += 1) if (!taken.has(`${stem} (${n})${end}`)) return `${stem} (${n})${end}`;
 }
 
-/** `finished(added)` is called when all is done, with how many pictures were added or replaced since. */
+/** `finished(added)` is called when all is done, with how many images were added or replaced since. */
 export function uploadPanel(finished) {
   const rows = new Map();
   const dirty = new Set();
@@ -89,7 +89,7 @@ export function uploadPanel(finished) {
     const open = queue.open;
     const part = queue.all.reduce((sum, one) => sum + (OPEN.has(one.state) ? one.progress * 0.9 : 1), 0);
     bar.style.setProperty("--done", String(queue.all.length ? part / queue.all.length : 0));
-    heading.textContent = open ? `Adding ${pictures(queue.all.length)}: ${count(queue.all.length - open)} done` : summary();
+    heading.textContent = open ? `Adding ${countImages(queue.all.length)}: ${count(queue.all.length - open)} done` : summary();
     stop.hidden = open === 0;
     close.hidden = open > 0;
     again.hidden = !queue.all.some((one) => one.state === "failed");
@@ -98,14 +98,14 @@ export function uploadPanel(finished) {
 
   return {
     element,
-    /** `[{file, path}]`; what is no picture by its kind and name is left out, and said. */
+    /** `[{file, path}]`; what is no image by its kind and name is left out, and said. */
     add(files) {
-      const good = files.filter(({ file }) => mayBePicture(file));
+      const good = files.filter(({ file }) => mayBeImage(file));
       const others = files.length - good.length;
       left.hidden = others === 0;
-      left.textContent = `${plural(others, "file")} left out: not pictures by their names.`;
+      left.textContent = `${plural(others, "file")} left out: not images by their names.`;
       element.hidden = false;
-      if (good.length) say(`Adding ${pictures(good.length)}.`);
+      if (good.length) say(`Adding ${countImages(good.length)}.`);
       else heading.textContent = "Nothing to add";
       queue.add(good);
     },

@@ -28,7 +28,7 @@ function put(upload, progress) {
   });
 }
 
-/** Whether the gallery's picture of this key has the very bytes of the file; undefined where that cannot be told. */
+/** Whether the gallery's image of this key has the very bytes of the file; undefined where that cannot be told. */
 async function sameThere(upload) {
   if (!crypto.subtle || upload.file.size > 64_000_000) return undefined;
   const [there, digest] = await Promise.all([image(upload.key), upload.file.arrayBuffer().then((data) => crypto.subtle.digest("SHA-256", data))]);

@@ -5,8 +5,8 @@ const dates = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "s
 
 export const count = (n) => counts.format(n);
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
-export const pictures = (n) => plural(n, "picture");
-/** A picture's size in pixels, as it is written and as it is said. */
+export const images = (n) => plural(n, "image");
+/** An image's size in pixels, as it is written and as it is said. */
 export const sizeOf = ({ width, height }) => `${count(width)} × ${count(height)}`;
 export const sizeSaid = ({ width, height }) => `${count(width)} by ${count(height)}`;
 export const distance = (d) => d.toFixed(3);
@@ -57,7 +57,7 @@ export function explain(hit) {
   const by = measuredBy(hit.pipeline);
   if (hit.evidence === "copy") {
     const within = typeof limit === "number" ? `, within its threshold of ${distance(limit)}` : "";
-    return `Copy: ${by} measures a distance of ${distance(hit.distance)}${within}. Unrelated pictures hardly ever come so close.`;
+    return `Copy: ${by} measures a distance of ${distance(hit.distance)}${within}. Unrelated images hardly ever come so close.`;
   }
   const beyond = typeof limit === "number" ? `, beyond its threshold of ${distance(limit)}` : "";
   return `Similar: the nearest of the rest. ${capital(by)} measures ${distance(hit.distance)}${beyond}; it may merely look alike.`;
@@ -67,14 +67,14 @@ export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 const REASONS = {
   empty: "The file is empty",
-  not_an_image: "This is not a picture",
-  unsupported: "A kind of picture that cannot be read",
+  not_an_image: "This is not an image",
+  unsupported: "A kind of image that cannot be read",
   truncated: "The file is cut off",
   damaged: "The file is damaged",
   too_many_bytes: "The file is too large",
-  too_many_pixels: "The picture has too many pixels",
-  too_many_frames: "The picture has too many frames",
-  too_small: "The picture is too small",
+  too_many_pixels: "The image has too many pixels",
+  too_many_frames: "The image has too many frames",
+  too_small: "The image is too small",
   timeout: "Decoding took too long",
   crashed: "The decoder crashed on this file",
   unreadable: "The file cannot be read",
@@ -91,7 +91,7 @@ export function told(problem) {
     404: "It is not there",
     412: "It changed meanwhile",
     413: "The file is too large",
-    422: "This cannot be read as a picture",
+    422: "This cannot be read as an image",
     429: "Too many requests at once",
     503: "The server is busy",
   };

@@ -1,4 +1,4 @@
-"""`show`, `ls` and `rm`: the pictures of the gallery by key."""
+"""`show`, `ls` and `rm`: the images of the gallery by key."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from lookalike.gallery import parse_filter
 from lookalike.types import Record
 
 PAGE = 1000
-"""Records read, or pictures removed, at once."""
+"""Records read, or images removed, at once."""
 
 
 def show(session: Session, key: str, *, preview: bool) -> int:
@@ -27,8 +27,8 @@ def show(session: Session, key: str, *, preview: bool) -> int:
         emit(record_object(record))
         return ExitCode.FINE
     console = out()
-    if preview and record.path and can_preview(console) and (picture := preview_of(record.path, 40, 12)):
-        console.print(picture)
+    if preview and record.path and can_preview(console) and (image := preview_of(record.path, 40, 12)):
+        console.print(image)
     table = Table.grid(padding=(0, 2))
     for name, value in record_object(record).items():
         match name, value:
@@ -67,7 +67,7 @@ def _records(gallery: Opened, session: Session, where: Sequence[str] | None, pre
 
 
 def rm(session: Session, keys: Sequence[str], *, null: bool) -> int:
-    """Forget pictures; gives 1 where any key was not there."""
+    """Forget images; gives 1 where any key was not there."""
     given = chain.from_iterable(listed(sys.stdin.buffer, null=null) if key == "-" else [key] for key in keys)
     removed = missing = 0
     with opened(session) as gallery:
@@ -80,7 +80,7 @@ def rm(session: Session, keys: Sequence[str], *, null: bool) -> int:
                 if session.json:
                     emit({"key": key, "outcome": "removed" if found else "missing"})
                 elif not found:
-                    note(f"no picture {key!r}")
+                    note(f"no image {key!r}")
     if not session.json:
         say(f"{removed:,} removed" + (f", {missing:,} not found" if missing else ""))
     return ExitCode.PARTLY if missing else ExitCode.FINE

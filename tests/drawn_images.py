@@ -1,4 +1,4 @@
-"""Pictures that tests draw: textured, each seed another one, so that hashes and networks have something to see."""
+"""Images that tests draw: textured, each seed another one, so that hashes and networks have something to see."""
 
 import io
 
@@ -8,7 +8,7 @@ from pillow_heif import from_pillow
 
 
 def drawn(seed: int, size: tuple[int, int] = (160, 120)) -> Image.Image:
-    """A smooth random picture, (width, height): coarse noise scaled up, which survives recompression and scaling."""
+    """A smooth random image, (width, height): coarse noise scaled up, which survives recompression and scaling."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (7, 9, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
