@@ -24,7 +24,7 @@ import psutil
 from sqlalchemy import NullPool, create_engine, make_url
 
 from benchmarks.machine import write_rows
-from lookalike.catalog import Catalog, Entry
+from lookalike.catalog import Catalog, NewImage
 from lookalike.types import FeatureSpec
 
 HASH = FeatureSpec("phash", "hamming", 8, "benchmark")
@@ -46,11 +46,11 @@ def write(url: str, name: str, seconds: float, batch: int, ready: Barrier) -> No
             step += 1
 
 
-def entry(key: str, row: np.ndarray) -> Entry:  # type: ignore[type-arg]
+def entry(key: str, row: np.ndarray) -> NewImage:  # type: ignore[type-arg]
     """An image of its own bytes."""
     digest = sha256(key.encode()).digest()
     features = {HASH: np.frombuffer(digest[:8], np.uint8), VECTOR: row}
-    return Entry(1, key, f"/photos/{key}", digest, 100_000, 800, 600, "JPEG", features=features)
+    return NewImage(1, key, f"/photos/{key}", digest, 100_000, 800, 600, "JPEG", features=features)
 
 
 def measure(url: str, writers: int, seconds: float, batch: int) -> dict[str, float]:

@@ -17,11 +17,11 @@ from scripts.elasticsearch import running
 
 from benchmarks.machine import describe
 from benchmarks.mih import planted, uniform
-from lookalike.indexes.elasticsearch.client import Server
+from lookalike.indexes.elasticsearch.client import ElasticClient
 from lookalike.indexes.elasticsearch.config import read_settings
 from lookalike.indexes.elasticsearch.index import ElasticIndex
-from lookalike.indexes.elasticsearch.managed_index import OwnIndex
-from lookalike.indexes.elasticsearch.segments import Plan, Segmentation, best_plan
+from lookalike.indexes.elasticsearch.managed_index import ManagedIndex
+from lookalike.indexes.elasticsearch.segments import Segmentation, SegmentPlan, best_plan
 from lookalike.types import FeatureSpec, Rows
 
 SPEC = FeatureSpec("phash", "hamming", 8, "benchmark")
@@ -45,16 +45,16 @@ def measure(url: str, count: int) -> tuple[list[tuple[float, ...]], list[float]]
         name = f"bench-costs-{time.time_ns():x}"
         settings = read_settings(f"{url}?mode=guaranteed&replicas=0&rows={count}&name={name}")
         settings = dataclasses.replace(settings, plan=tried[0])
-        server = Server(settings.connection)
-        place = OwnIndex(server, SPEC, "benchmark", settings)
+        server = ElasticClient(settings.connection)
+        place = ManagedIndex(server, SPEC, "benchmark", settings)
         fill(ElasticIndex(SPEC, place, settings), codes)
-        server.ask(lambda client, name=name: client.indices.forcemerge(index=name, max_num_segments=5), bulk=True)  # type: ignore[misc]
+        server.call(lambda client, name=name: client.indices.forcemerge(index=name, max_num_segments=5), bulk=True)  # type: ignore[misc]
         for plan in tried:
             index = ElasticIndex(SPEC, place, dataclasses.replace(settings, plan=plan))
             shapes.append((1.0, float(plan.terms), plan.postings(count), plan.candidates(count)))
             took.append(timed(index, asked) * 1e6)
             print(line(plan, count, took[-1]), flush=True)
-        server.ask(lambda client, name=name: client.indices.delete(index=f"{name}-000001"), bulk=True)  # type: ignore[misc]
+        server.call(lambda client, name=name: client.indices.delete(index=f"{name}-000001"), bulk=True)  # type: ignore[misc]
         server.close()
     return shapes, took
 
@@ -78,7 +78,7 @@ def timed(index: ElasticIndex, asked: NDArray[np.uint8]) -> float:
     return float(np.median(quickest))
 
 
-def line(plan: Plan, count: int, took: float) -> str:
+def line(plan: SegmentPlan, count: int, took: float) -> str:
     """One plan as a row of the table."""
     return (
         f"{plan.segmentation.name:>6}  m {plan.at_least}  radius {plan.radius:>2}  {plan.terms:>6} terms  "

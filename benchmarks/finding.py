@@ -30,7 +30,7 @@ def sample(all_photos: list[Photo], n: int) -> list[Photo]:
 
 
 def measure(
-    gallery: lookalike.SearchService, chosen: list[Photo], group: dict[str, str], edit: str
+    gallery: lookalike.Gallery, chosen: list[Photo], group: dict[str, str], edit: str
 ) -> list[dict[str, object]]:
     """One row a query and ranking: was the first hit the right image, and on what evidence."""
     copies = []

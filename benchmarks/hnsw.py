@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from benchmarks.machine import describe, write_rows
 from lookalike.distances import nearest, normalise
 from lookalike.indexes.hnsw.index import SPARE, HnswIndex
-from lookalike.types import FeatureSpec, Ids, Rows, Where
+from lookalike.types import FeatureSpec, Ids, ResolvedFilter, Rows
 
 faiss: Any = _typed  # its stubs describe the C++ side, not the Python one
 K = 10
@@ -76,7 +76,7 @@ def questions(index: HnswIndex, bare: Any, rows: int, ef: int, one_in: int) -> t
         plain = faiss.SearchParametersHNSW(efSearch=ef + 4 * K)
         return lambda q: index.search(q, K).ids, lambda q: bare.search(q, K, params=plain)[1] + 1
     kept = np.sort(np.random.default_rng(2).choice(rows, rows // one_in, replace=False)) + 1
-    where = Where((), lambda: kept)
+    filter = ResolvedFilter((), lambda: kept)
 
     def filtered(queries: Vectors) -> Ids:
         mask = np.zeros(rows, np.bool_)
@@ -87,7 +87,7 @@ def questions(index: HnswIndex, bare: Any, rows: int, ef: int, one_in: int) -> t
         found: Ids = bare.search(queries, K, params=wide)[1] + 1
         return found
 
-    return lambda q: index.search(q, K, where=where).ids, filtered
+    return lambda q: index.search(q, K, filter=filter).ids, filtered
 
 
 def compare(asks: tuple[Ask, Ask], queries: Vectors, batch: int) -> tuple[list[float], list[Ids]]:

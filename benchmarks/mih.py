@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.machine import describe, write_rows
-from lookalike.indexes.mih.bucket_tables import Tables
+from lookalike.indexes.mih.bucket_tables import BucketTables
 from lookalike.indexes.mih.index import MihIndex
 from lookalike.indexes.mih.runs import compare
 from lookalike.types import FeatureSpec, Rows
@@ -157,16 +157,16 @@ def costs(count: int) -> None:
     block = 1 << 15
     scan = best(lambda: [compare(codes[at : at + block], codes[0], RADIUS, 0) for at in range(0, count, block)])
     few = codes & np.uint64(0x001F_001F_001F_001F)  # 32 buckets a table: all the cost is in candidates
-    candidate, _, seen = probing(Tables.build(few), few[:5], 3)
+    candidate, _, seen = probing(BucketTables.build(few), few[:5], 3)
     print(f"{count:,} codes: SCAN {scan / count:.2f} a row, CANDIDATE {candidate / seen:.2f} a row", end="")
-    tables = Tables.build(codes)
+    tables = BucketTables.build(codes)
     for radius in (7, 11, 15):
         took, pieces, seen_here = probing(tables, codes[:20], radius)
         print(f", PROBE {(took - candidate / seen * seen_here) / pieces:.0f} a bucket at radius {radius}", end="")
     print()
 
 
-def probing(tables: Tables, codes: NDArray[np.uint64], radius: int) -> tuple[float, int, int]:
+def probing(tables: BucketTables, codes: NDArray[np.uint64], radius: int) -> tuple[float, int, int]:
     """Nanoseconds of probing for each of the codes, and the buckets and rows that they look into."""
     plans = [(tables.plan(int(code), radius, 1e18), code) for code in codes]
     chosen = [(plan, code) for plan, code in plans if plan]

@@ -25,12 +25,12 @@ import psutil
 
 from benchmarks import plan_servers
 from benchmarks.machine import describe, write_rows
-from lookalike.capacity import PHASH, VGG16, Wish, make_plan
+from lookalike.capacity import PHASH, VGG16, PlanRequest, make_plan
 from lookalike.capacity.measurements import ES_MERGING, MILVUS_FULL, MILVUS_LEAST, MILVUS_LOADED
 from lookalike.capacity.milvus import INDEX_TYPES
 from lookalike.capacity.request import Database
 from lookalike.catalog import Catalog
-from lookalike.catalog.records import Entry
+from lookalike.catalog.records import NewImage
 from lookalike.distances import normalise
 from lookalike.indexes.flat import FlatIndex
 from lookalike.indexes.hnsw.index import HnswIndex
@@ -136,10 +136,10 @@ def catalog(rows: int, target: str | Path) -> None:
         made.checkpoint()
 
 
-def entry(tenant: int, number: int, code: Features, vector: Features) -> Entry:
+def entry(tenant: int, number: int, code: Features, vector: Features) -> NewImage:
     """An image with texts as long as the plan assumes."""
     key = f"2026/{number // 500:06d}/{number:09d}.jpg"[:KEY]
-    return Entry(
+    return NewImage(
         tenant,
         key,
         f"/srv/images/library-of-a-photographer/{key}".rjust(PATH, "/")[-PATH:],
@@ -194,17 +194,17 @@ def planned(engine: str, rows: int) -> Measured:
     """What the plan says of the same gallery."""
     if engine in ("sqlite", "postgresql"):
         database: Database = "sqlite" if engine == "sqlite" else "postgresql"
-        kept = make_plan(Wish(rows, key=KEY, path=PATH, attributes=ATTRIBUTES, catalog=database)).catalog
+        kept = make_plan(PlanRequest(rows, key=KEY, path=PATH, attributes=ATTRIBUTES, catalog=database)).catalog
         return Measured(engine, rows, kept.disk, 0, 0)
     if engine == "elasticsearch":
-        of_all = make_plan(Wish(rows, (PHASH,), {"phash": engine}, replicas=0, attributes=0)).parts[0].disk
+        of_all = make_plan(PlanRequest(rows, (PHASH,), {"phash": engine}, replicas=0, attributes=0)).parts[0].disk
         return Measured(engine, rows, round(of_all / ES_MERGING.value), 0, 0)
     if engine in INDEX_TYPES:
-        loaded = make_plan(Wish(rows, (VGG16,), {"vgg16": engine}, replicas=0, attributes=0)).parts[0].memory
+        loaded = make_plan(PlanRequest(rows, (VGG16,), {"vgg16": engine}, replicas=0, attributes=0)).parts[0].memory
         of_rows = (loaded - MILVUS_LEAST.value - MILVUS_LOADED.value) * MILVUS_FULL.value
         return Measured(engine, rows, 0, round(of_rows + MILVUS_LOADED.value), 0)
     pipeline = PHASH if ENGINES[engine][0] is HASH else VGG16
-    part = make_plan(Wish(rows, (pipeline,), {pipeline.name: engine})).parts[0]
+    part = make_plan(PlanRequest(rows, (pipeline,), {pipeline.name: engine})).parts[0]
     return Measured(engine, rows, part.disk, part.memory, part.adding)
 
 

@@ -37,7 +37,7 @@ from lookalike.indexes.hnsw.index import HnswIndex
 from lookalike.indexes.mih.index import MihIndex
 from lookalike.indexes.milvus.index import MilvusIndex
 from lookalike.indexes.milvus.index import open_index as open_milvus
-from lookalike.interfaces import Index
+from lookalike.interfaces import VectorIndex
 from lookalike.types import Features, FeatureSpec, Ids, Rows
 
 K, BATCH = 10, 8192
@@ -83,12 +83,12 @@ def ask_of(spec: FeatureSpec, rows: int, queries: int) -> Question:
 
 
 @contextlib.contextmanager
-def opened(kind: str, rows: int) -> Iterator[Index]:
+def opened(kind: str, rows: int) -> Iterator[VectorIndex]:
     """An empty index of a kind."""
     engine, _, which = kind.partition(" ")
     with tempfile.TemporaryDirectory(prefix="recall-") as temporary, contextlib.ExitStack() as stack:
         folder = Path(temporary)
-        index: Index
+        index: VectorIndex
         if engine == "elasticsearch":
             node = stack.enter_context(running(heap_mb=1024))[0]
             url = (
@@ -101,7 +101,7 @@ def opened(kind: str, rows: int) -> Iterator[Index]:
         elif engine == "lite":
             index = open_milvus(VECTOR, f"milvus-lite://{folder}/gallery.db?index={which}&timeout=600", GALLERY)
         else:
-            embedded: dict[str, Callable[[], Index]] = {
+            embedded: dict[str, Callable[[], VectorIndex]] = {
                 "hnsw": lambda: HnswIndex(VECTOR, folder),
                 "mih": lambda: MihIndex(HASH, folder),
                 "flat": lambda: FlatIndex(HASH if which == "hashes" else VECTOR, folder),
@@ -111,7 +111,7 @@ def opened(kind: str, rows: int) -> Iterator[Index]:
         yield index
 
 
-def fill(index: Index, question: Question) -> float:
+def fill(index: VectorIndex, question: Question) -> float:
     """Seconds until all rows are in, indexed and durable."""
     began = time.perf_counter()
     with index.rebuilding() as filling:
@@ -123,7 +123,7 @@ def fill(index: Index, question: Question) -> float:
     return time.perf_counter() - began
 
 
-def measure(index: Index, question: Question, tenant: int | None, budget: float) -> dict[str, Any]:
+def measure(index: VectorIndex, question: Question, tenant: int | None, budget: float) -> dict[str, Any]:
     """Recall and milliseconds, of all rows or of a tenant's; of what lies within `question.within`."""
     queries, within = question.queries, question.within
     index.search(queries[:20], K, tenant=tenant, max_distance=within, fresh=True)

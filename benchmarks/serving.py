@@ -32,7 +32,7 @@ import psutil
 
 from benchmarks.machine import write_rows
 from benchmarks.photos import photos
-from lookalike.catalog import Entry
+from lookalike.catalog import NewImage
 from lookalike.config import from_environment
 from lookalike.encoders import BatchingEncoder, load_encoder
 from lookalike.factory import open_gallery
@@ -61,7 +61,7 @@ def fill(folder: Path, pipelines: tuple[str, ...], images: int) -> None:
                     columns.append(rows / np.linalg.norm(rows, axis=1, keepdims=True))
             gallery.catalog.put(
                 [
-                    Entry(
+                    NewImage(
                         tenant,
                         f"synthetic/{start + i:08}",
                         None,

@@ -12,17 +12,17 @@ import uvicorn
 
 from lookalike.config import from_environment
 from lookalike.factory import open_gallery
-from lookalike.gallery import SearchService
+from lookalike.gallery import Gallery
 from lookalike.imaging import Limits
 from lookalike.server.app_state import ServeSettings
-from lookalike.server.slow_clients import UVICORN, PatientProtocol
+from lookalike.server.slow_clients import UVICORN, TimeoutH11Protocol
 from tests.web.api import application
 
 
 @contextmanager
 def served(
     folder: Path, settings: ServeSettings | None = None, limits: Limits | None = None
-) -> Iterator[tuple[str, SearchService]]:
+) -> Iterator[tuple[str, Gallery]]:
     """The URL of a service over a gallery of hashes in this folder, and that gallery."""
     own = replace(from_environment(), limits=limits or Limits())
     with (
@@ -35,7 +35,7 @@ def served(
 @contextmanager
 def listening(app: Any) -> Iterator[str]:
     """The URL of an application that is served while the block runs."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, http=PatientProtocol, log_config=None, **UVICORN)
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, http=TimeoutH11Protocol, log_config=None, **UVICORN)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="server", daemon=True)
     thread.start()

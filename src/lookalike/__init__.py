@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lookalike.client import Client
     from lookalike.errors import LookalikeError
     from lookalike.factory import open_gallery as open  # noqa: A004 - the name that the library is called by
-    from lookalike.gallery import SearchService
+    from lookalike.gallery import Gallery
     from lookalike.types import Answer, Hit, Item, Outcome, Record
 
 __version__ = "0.1.0"
@@ -24,7 +24,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Client": "client",
     "LookalikeError": "errors",
-    "SearchService": "gallery",
+    "Gallery": "gallery",
     "Answer": "types",
     "Hit": "types",
     "Item": "types",
@@ -32,7 +32,7 @@ _HOMES = {
     "Record": "types",
     "open": "factory",
 }
-__all__ = ["Answer", "Client", "Hit", "Item", "LookalikeError", "Outcome", "Record", "SearchService", "open"]
+__all__ = ["Answer", "Client", "Gallery", "Hit", "Item", "LookalikeError", "Outcome", "Record", "open"]
 
 
 def __getattr__(name: str) -> Any:

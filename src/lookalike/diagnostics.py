@@ -21,11 +21,11 @@ from lookalike.imaging.decoding import decode
 
 Status = Literal["ok", "warn", "fail"]
 
-LEAST_MEMORY, GOOD_MEMORY = 512 << 20, 2 << 30
+MIN_MEMORY, GOOD_MEMORY = 512 << 20, 2 << 30
 """Bytes free: VGG16 with a batch of 8 takes 0.9 GB, hashes alone next to nothing."""
-LEAST_DISK, GOOD_DISK = 256 << 20, 2 << 30
+MIN_DISK, GOOD_DISK = 256 << 20, 2 << 30
 """Bytes free: the weights take 60 MB, a million images with both generations about 2 GB."""
-LEAST_SQLITE = (3, 35, 0)
+MIN_SQLITE = (3, 35, 0)
 """RETURNING came with 3.35."""
 
 TINY = {
@@ -144,8 +144,8 @@ def _size(nbytes: float) -> str:
 def _memory() -> Check:
     memory = psutil.virtual_memory()
     found = f"{_size(memory.available)} free of {_size(memory.total)}"
-    if memory.available < LEAST_MEMORY:
-        return Check("memory", "fail", found, f"close other programs: {_size(LEAST_MEMORY)} are needed at least")
+    if memory.available < MIN_MEMORY:
+        return Check("memory", "fail", found, f"close other programs: {_size(MIN_MEMORY)} are needed at least")
     if memory.available < GOOD_MEMORY:
         return Check("memory", "warn", found, "enough for hashes; for VGG16 close other programs")
     return Check("memory", "ok", found)
@@ -159,8 +159,8 @@ def _disk(name: str, folder: Path) -> Check:
     except OSError as error:
         return Check(name, "fail", f"{there}: {error}", "name a folder that can be read and written")
     found = f"{_size(free)} free at {there}"
-    if free < LEAST_DISK:
-        return Check(name, "fail", found, f"make room: {_size(LEAST_DISK)} are needed at least")
+    if free < MIN_DISK:
+        return Check(name, "fail", found, f"make room: {_size(MIN_DISK)} are needed at least")
     return Check(name, "warn" if free < GOOD_DISK else "ok", found, "make room soon" if free < GOOD_DISK else "")
 
 
@@ -220,8 +220,8 @@ def _package(module: str, package: str | None = None) -> Check:
 
 
 def _sqlite() -> Check:
-    if sqlite3.sqlite_version_info < LEAST_SQLITE:
-        wanted = ".".join(map(str, LEAST_SQLITE))
+    if sqlite3.sqlite_version_info < MIN_SQLITE:
+        wanted = ".".join(map(str, MIN_SQLITE))
         return Check(
             "engine sqlite", "fail", sqlite3.sqlite_version, f"use a Python that brings SQLite {wanted} or later"
         )

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.types import EVERYTHING, Features, Ids, Matches, Metric
+from lookalike.types import FULLY_EXACT, Features, Ids, Matches, Metric
 
 Distances = NDArray[np.float32]
 RowNumbers = NDArray[np.intp]
@@ -82,7 +82,7 @@ def nearest(
     """
     count = len(rows) if keep is None else len(keep)
     places = min(k, count) if max_distance is None or max_distance >= 0 else 0
-    found = Matches(np.full((len(queries), k), -1), np.full((len(queries), k), np.inf, np.float32), EVERYTHING)
+    found = Matches(np.full((len(queries), k), -1), np.full((len(queries), k), np.inf, np.float32), FULLY_EXACT)
     for start in range(0, len(queries) if places else 0, QUERIES):
         part = slice(start, start + QUERIES)
         best = _nearest_of_block(metric, queries[part], rows, ids, places, keep, max_distance)

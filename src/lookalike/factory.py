@@ -22,19 +22,19 @@ from lookalike.config import (
 )
 from lookalike.encoders import BatchingEncoder, calibration_of, load_encoder, model_entries
 from lookalike.errors import BadSetting, Damaged, FeatureMismatch, NotFound
-from lookalike.gallery import SearchService
-from lookalike.gallery.decoder import FEW
+from lookalike.gallery import Gallery
+from lookalike.gallery.decoder import INLINE_LIMIT
 from lookalike.gallery.writer_lock import WriterLock
 from lookalike.indexes.address import Address, without_password
 from lookalike.indexes.lazy import LazyIndex
 from lookalike.indexes.snapshot import wipe
-from lookalike.interfaces import Encoder, Index
+from lookalike.interfaces import Encoder, VectorIndex
 from lookalike.pipeline import Pipeline
 from lookalike.types import FeatureSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Embedded:
+class EmbeddedEngine:
     """An index engine of this process, made as `engine(spec, folder, writable=..., **options)`."""
 
     home: str
@@ -43,7 +43,7 @@ class Embedded:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServerEngine:
     """An index engine on a server, opened by `open_index(spec, address, gallery)` in the module `home`.
 
     `probe(address)` in the module `check` tells whether it can be used; `extra` installs its client. `guest` is the
@@ -56,15 +56,17 @@ class Served:
     guest: str | None = None
 
 
-INDEXES: Mapping[str, Embedded | Served] = {
-    "flat": Embedded("lookalike.indexes.flat:FlatIndex"),
-    "mih": Embedded("lookalike.indexes.mih.index:MihIndex", {"m": "equal_bytes"}),
-    "hnsw": Embedded("lookalike.indexes.hnsw.index:HnswIndex", {name: name for name in ("m", "ef_construction", "ef")}),
-    "elasticsearch": Served(
+INDEXES: Mapping[str, EmbeddedEngine | ServerEngine] = {
+    "flat": EmbeddedEngine("lookalike.indexes.flat:FlatIndex"),
+    "mih": EmbeddedEngine("lookalike.indexes.mih.index:MihIndex", {"m": "equal_bytes"}),
+    "hnsw": EmbeddedEngine(
+        "lookalike.indexes.hnsw.index:HnswIndex", {name: name for name in ("m", "ef_construction", "ef")}
+    ),
+    "elasticsearch": ServerEngine(
         "lookalike.indexes.elasticsearch.index", "lookalike.indexes.elasticsearch.probe", "elasticsearch", "index"
     ),
-    "milvus": Served("lookalike.indexes.milvus.index", "lookalike.indexes.milvus.probe", "milvus"),
-    "milvus-lite": Served("lookalike.indexes.milvus.index", "lookalike.indexes.milvus.probe", "milvus"),
+    "milvus": ServerEngine("lookalike.indexes.milvus.index", "lookalike.indexes.milvus.probe", "milvus"),
+    "milvus-lite": ServerEngine("lookalike.indexes.milvus.index", "lookalike.indexes.milvus.probe", "milvus"),
 }
 """Index engines by the name, or the scheme of a URL, that settings use."""
 
@@ -80,7 +82,7 @@ def open_gallery(
     create: bool = True,
     serving: bool = False,
     settings: Settings | None = None,
-) -> SearchService:
+) -> Gallery:
     """Open the gallery in a folder (the user's own by default), made with `pipelines` where there is none yet.
 
     Pipelines are opened, and weights fetched, when they are first needed. `serving` is for a process of many threads
@@ -103,14 +105,14 @@ def open_gallery(
         raise
     lock = WriterLock(at, shared=made_with.catalog is not None)
     build = _builder(at, made_with, settings, catalog, lock, batching=serving)
-    return SearchService(
+    return Gallery(
         catalog,
         made_with.pipelines,
         build,
         lock,
         limits=settings.limits,
         workers=settings.workers,
-        few=0 if serving else FEW,
+        few=0 if serving else INLINE_LIMIT,
     )
 
 
@@ -143,7 +145,7 @@ def _check_keeper(catalog: Catalog, made_with: GallerySettings) -> None:
     for name in made_with.pipelines:
         address = made_with.index.get(name)
         engine = None if address is None else _engine(address, name)
-        if address is None or not isinstance(engine, Served):
+        if address is None or not isinstance(engine, ServerEngine):
             raise BadSetting(
                 f"this catalog, made with features=engine, leaves features to the engine, and the index of {name} is "
                 f"embedded: give {name} an index on a server ([index] in {GALLERY_FILE}, or `lookalike init --index "
@@ -190,7 +192,7 @@ def _builder(
         address = made_with.index.get(name) or DEFAULT_INDEX[encoder.spec.metric]
         engine = _engine(address, name)
         at = Address.parse(address)
-        if isinstance(engine, Served):
+        if isinstance(engine, ServerEngine):
             index = _served(engine, encoder.spec, address, catalog.gallery())
         else:
             place = indexes / f"{name}-{encoder.spec.fingerprint[:12]}-{at.scheme}"
@@ -200,13 +202,13 @@ def _builder(
     return build
 
 
-def _engine(address: str, pipeline: str) -> Embedded | Served:
+def _engine(address: str, pipeline: str) -> EmbeddedEngine | ServerEngine:
     """The engine of an address; raises BadSetting for an unknown one, or embedded options that make no sense."""
     at = Address.parse(address)
     engine = INDEXES.get(at.scheme)
     if engine is None:
         raise BadSetting(f"no index engine is called {at.scheme!r} (for {pipeline}); there are {', '.join(INDEXES)}")
-    if isinstance(engine, Embedded):
+    if isinstance(engine, EmbeddedEngine):
         if at.host or at.path:
             raise BadSetting(f"{at.scheme} (for {pipeline}) runs in this process: write {at.scheme}, not {at}")
         at.only(*engine.options)
@@ -215,13 +217,13 @@ def _engine(address: str, pipeline: str) -> Embedded | Served:
     return engine
 
 
-def _embedded(engine: Embedded, spec: FeatureSpec, at: Address, folder: Path, lock: WriterLock) -> Index:
+def _embedded(engine: EmbeddedEngine, spec: FeatureSpec, at: Address, folder: Path, lock: WriterLock) -> VectorIndex:
     """Open an index; a damaged one, or one of other features, is begun anew, for the catalog refills it.
 
     A process that does not write leaves the folder alone and works in memory.
     """
     options = {engine.options[option]: at.number(option, 1) for option in at.options}
-    make: Callable[..., Index] = _loaded(engine.home)
+    make: Callable[..., VectorIndex] = _loaded(engine.home)
     try:
         return make(spec, folder, writable=lock.held, **options)
     except (Damaged, FeatureMismatch) as error:
@@ -232,12 +234,12 @@ def _embedded(engine: Embedded, spec: FeatureSpec, at: Address, folder: Path, lo
     return make(spec, folder, writable=True, **options)
 
 
-def _served(engine: Served, spec: FeatureSpec, address: str, gallery: str) -> Index:
+def _served(engine: ServerEngine, spec: FeatureSpec, address: str, gallery: str) -> VectorIndex:
     connect = _client(engine, f"{engine.home}:open_index", address)
     return LazyIndex(spec, str(Address.parse(address)), lambda: connect(spec, address, gallery))
 
 
-def _client(engine: Served, home: str, address: str) -> Callable[..., Any]:
+def _client(engine: ServerEngine, home: str, address: str) -> Callable[..., Any]:
     """Something of an engine's adapter; raises BadSetting where its client is not installed."""
     try:
         return _loaded(home)
@@ -262,7 +264,7 @@ def probes(made_with: GallerySettings) -> dict[str, Callable[[], str]]:
         found[without_password(made_with.catalog)] = functools.partial(_probe_catalog, made_with.catalog)
     for name, address in made_with.index.items():
         engine = _engine(address, name)
-        if isinstance(engine, Served):
+        if isinstance(engine, ServerEngine):
             found[str(Address.parse(address))] = functools.partial(_probe_engine, engine, address)
     return found
 
@@ -275,7 +277,7 @@ def _probe_catalog(url: str) -> str:
         return "answers; no catalog in it yet"
 
 
-def _probe_engine(engine: Served, address: str) -> str:
+def _probe_engine(engine: ServerEngine, address: str) -> str:
     told = _client(engine, f"{engine.check}:probe", address)(address)
     facts: Mapping[str, Any] = told if isinstance(told, Mapping) else dataclasses.asdict(told)
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items())

@@ -14,7 +14,7 @@ _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM", b"
 _BRANDS = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
-def looks_like_image(path: str) -> bool:
+def is_image_file(path: str) -> bool:
     """Whether a file found in a folder is meant to be an image: by its name, else by its first bytes.
 
     Only spares a folder's notes and films from being reported as broken images; decoding decides for itself.
@@ -110,7 +110,7 @@ def files_below(folder: Path) -> Iterator[str | Outcome]:
             below = Path(entry.path)
             if not (below / "gallery.toml").is_file():  # a gallery's own files are not images to add
                 yield from files_below(below)
-        elif not entry.is_dir() and looks_like_image(entry.path):
+        elif not entry.is_dir() and is_image_file(entry.path):
             yield entry.path
 
 

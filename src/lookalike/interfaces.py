@@ -14,8 +14,8 @@ from lookalike.types import (
     InputSpec,
     Matches,
     Pixels,
+    ResolvedFilter,
     Rows,
-    Where,
 )
 
 
@@ -41,7 +41,7 @@ class Encoder(Protocol):
         ...
 
 
-class Index(Protocol):
+class VectorIndex(Protocol):
     """Finds the nearest rows. Reads may run in several threads beside one writing thread.
 
     The catalog is the truth: an index need not survive a crash by itself. After reopening, whatever it had not
@@ -93,7 +93,7 @@ class Index(Protocol):
         k: int,
         *,
         tenant: int | None = None,
-        where: Where | None = None,
+        filter: ResolvedFilter | None = None,
         max_distance: float | None = None,
         fresh: bool = False,
     ) -> Matches:
@@ -115,7 +115,7 @@ class Index(Protocol):
         """Forget every row, durably, and set `sequence` to 0."""
         ...
 
-    def rebuilding(self) -> "AbstractContextManager[Index]":
+    def rebuilding(self) -> "AbstractContextManager[VectorIndex]":
         """An empty index to fill, which takes this one's place when the block ends without an error.
 
         On a server searches go on in the old one meanwhile; an embedded index is emptied at once.

@@ -7,8 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import BadSetting, FeatureMismatch
-from lookalike.interfaces import Encoder, Index
-from lookalike.types import EVERYTHING, NOTHING, EncodedViews, FeatureSpec, Ids, InputSpec, Matches, Pixels, Where
+from lookalike.interfaces import Encoder, VectorIndex
+from lookalike.types import (
+    FULLY_EXACT,
+    NO_GUARANTEE,
+    EncodedViews,
+    FeatureSpec,
+    Ids,
+    InputSpec,
+    Matches,
+    Pixels,
+    ResolvedFilter,
+)
 
 STEADY = 1.5
 
@@ -75,7 +85,7 @@ class Pipeline:
     `engine` names what the index runs on, as people may see it.
     """
 
-    def __init__(self, encoder: Encoder, index: Index, calibration: Calibration, *, engine: str = "") -> None:
+    def __init__(self, encoder: Encoder, index: VectorIndex, calibration: Calibration, *, engine: str = "") -> None:
         if encoder.spec != index.spec:
             raise FeatureMismatch(f"the index holds {index.spec}, the encoder gives {encoder.spec}")
         self.encoder = encoder
@@ -104,7 +114,7 @@ class Pipeline:
         k: int,
         *,
         tenant: int | None = None,
-        where: Where | None = None,
+        filter: ResolvedFilter | None = None,
         max_distance: float | None = None,
         views: bool = True,
         fresh: bool = False,
@@ -114,7 +124,7 @@ class Pipeline:
         An image whose feature means nothing (a flat one's hash) has no matches here.
         """
         encoded = self.encode_views(images, views=views)
-        return self.search_views(encoded, k, tenant=tenant, where=where, max_distance=max_distance, fresh=fresh)
+        return self.search_views(encoded, k, tenant=tenant, filter=filter, max_distance=max_distance, fresh=fresh)
 
     def encode_views(self, images: Pixels, *, views: bool = True) -> EncodedViews:
         """Encode a batch of queries, in all views or in the one that is stored."""
@@ -129,7 +139,7 @@ class Pipeline:
         k: int,
         *,
         tenant: int | None = None,
-        where: Where | None = None,
+        filter: ResolvedFilter | None = None,
         max_distance: float | None = None,
         fresh: bool = False,
     ) -> list[Ranked]:
@@ -138,7 +148,7 @@ class Pipeline:
         matches: list[Ranked] = [Ranked(np.empty(0, np.int64), np.empty(0, np.float32), 1.0) for _ in usable]
         if usable.any():
             found = self.search_features(
-                features[usable], k, tenant=tenant, where=where, max_distance=max_distance, fresh=fresh
+                features[usable], k, tenant=tenant, filter=filter, max_distance=max_distance, fresh=fresh
             )
             for place, ranked in zip(np.flatnonzero(usable), found, strict=True):
                 matches[int(place)] = ranked
@@ -150,7 +160,7 @@ class Pipeline:
         k: int,
         *,
         tenant: int | None = None,
-        where: Where | None = None,
+        filter: ResolvedFilter | None = None,
         max_distance: float | None = None,
         fresh: bool = False,
     ) -> list[Ranked]:
@@ -158,16 +168,16 @@ class Pipeline:
         n, views, width = features.shape
         raw = None if max_distance is None else max_distance * self.spec.scale
         flat = np.ascontiguousarray(features.reshape(n * views, width))
-        found = self.index.search(flat, k, tenant=tenant, where=where, max_distance=raw, fresh=fresh)
+        found = self.index.search(flat, k, tenant=tenant, filter=filter, max_distance=raw, fresh=fresh)
         exact = self._exact_within(found, max_distance)
         ids = found.ids.reshape(n, -1)
         distances = np.minimum(found.distances.reshape(n, -1) / self.spec.scale, 1.0).astype(np.float32)
         return [_best(i, d, k, exact) for i, d in zip(ids, distances, strict=True)]
 
     def _exact_within(self, found: Matches, max_distance: float | None) -> float:
-        if found.exact_within == NOTHING:
-            return NOTHING
-        exact = 1.0 if found.exact_within == EVERYTHING else min(found.exact_within / self.spec.scale, 1.0)
+        if found.exact_within == NO_GUARANTEE:
+            return NO_GUARANTEE
+        exact = 1.0 if found.exact_within == FULLY_EXACT else min(found.exact_within / self.spec.scale, 1.0)
         return exact if max_distance is None else min(exact, max_distance)
 
 

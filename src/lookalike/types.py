@@ -25,9 +25,9 @@ Scalar = str | int | float | bool | None
 Attributes = Mapping[str, Any]
 """What the business keeps with an image: a JSON object."""
 
-EVERYTHING = math.inf
+FULLY_EXACT = math.inf
 """`exact_within` of an index that misses nothing, at any distance."""
-NOTHING = -1.0
+NO_GUARANTEE = -1.0
 """`exact_within` of an approximate index: it promises nothing."""
 
 
@@ -169,7 +169,7 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
+class ResolvedFilter:
     """A filter: the conditions, all of which must hold, and the ids that satisfy them, worked out when asked for.
 
     An index that filters by itself translates `conditions`; any other calls `ids()`, which gives a sorted array.
@@ -179,7 +179,7 @@ class Where:
 
     conditions: tuple[Condition, ...]
     ids: Callable[[], Ids]
-    native: Mapping[str, Any] = field(default_factory=dict)
+    engine_filter: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +241,7 @@ class Record:
     attributes: Attributes
     created: float
     updated: float
-    seq: int
+    sequence: int
 
 
 @dataclass(frozen=True, slots=True)

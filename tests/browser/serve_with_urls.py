@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import lookalike
-from lookalike.server.serve import Where, run
+from lookalike.server.serve import BindAddress, run
 from lookalike.server.url_fetch.fetcher import Fetcher
 
 if __name__ == "__main__":
     gallery, port = Path(sys.argv[1]), int(sys.argv[2])
     fetcher = Fetcher(allow=[ipaddress.ip_network("127.0.0.0/8")], ports=[port])
     with lookalike.open(gallery) as service:
-        run(service, Where(port=0), fetcher=fetcher, up=lambda url: print(json.dumps({"url": url}), flush=True))
+        run(service, BindAddress(port=0), fetcher=fetcher, up=lambda url: print(json.dumps({"url": url}), flush=True))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from lookalike.catalog import Catalog, Entry
+from lookalike.catalog import Catalog, NewImage
 from lookalike.types import FeatureSpec
 from tests.engines import postgresql
 
@@ -60,9 +60,9 @@ def vector_row(content: object) -> np.ndarray[Any, Any]:
     return row / np.linalg.norm(row)
 
 
-def entry(tenant: int, key: str, content: object = 0, **more: Any) -> Entry:
+def entry(tenant: int, key: str, content: object = 0, **more: Any) -> NewImage:
     """An image whose digest and features follow from `content`, unless `more` says otherwise."""
     if "copy_of" not in more:
         more.setdefault("features", {HASH: hash_row(content), VECTOR: vector_row(content)})
     settings = {"path": f"/photos/{key}", "sha256": digest(content), "nbytes": 1000, "width": 40, "height": 30}
-    return Entry(tenant, key, **{**settings, "format": "JPEG", **more})
+    return NewImage(tenant, key, **{**settings, "format": "JPEG", **more})

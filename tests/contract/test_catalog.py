@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lookalike.catalog import Catalog, Put, Seen, at_storage_precision
+from lookalike.catalog import Catalog, FileLocation, PutResult, at_storage_precision
 from lookalike.errors import BadInput, NotFound
 from lookalike.types import Border, Condition, FeatureSpec
 from tests.contract.catalogs import BACKENDS, HASH, VECTOR, digest, entry, fresh, hash_row, vector_row
@@ -41,14 +41,14 @@ def test_a_record_comes_back_as_it_was_put(catalog: Catalog, tenant: int) -> Non
     attributes = {"title": "Größe „5“", "n": 3, "deep": {"a": [1, None, True, 2.5]}}
     (put,) = catalog.put([entry(tenant, "a/b.jpg", 1, attributes=attributes, **more)])
     record = catalog.get(tenant, "a/b.jpg")
-    assert (record.id, record.seq, record.tenant, record.key) == (put.id, put.seq, "default", "a/b.jpg")
+    assert (record.id, record.sequence, record.tenant, record.key) == (put.id, put.seq, "default", "a/b.jpg")
     assert (record.sha256, record.pixels, record.border) == (digest(1), digest("pixels"), border)
     assert (record.nbytes, record.width, record.height, record.format) == (1000, 40, 30, "JPEG")
     assert record.path == "/photos/a/b.jpg"
     assert record.attributes == attributes
     assert record.created == record.updated > 1_600_000_000
     assert catalog.records([put.id, 99]) == {put.id: record}
-    known = catalog.known(tenant, ["a/b.jpg", "none"])
+    known = catalog.existing_images(tenant, ["a/b.jpg", "none"])
     assert known.keys() == {"a/b.jpg"}
     assert known["a/b.jpg"].encoded == {HASH, VECTOR}
     assert known["a/b.jpg"].mtime_ns == 1_700_000_000_123_456_789
@@ -57,14 +57,14 @@ def test_a_record_comes_back_as_it_was_put(catalog: Catalog, tenant: int) -> Non
 def test_replacing_keeps_the_id_and_drops_features_of_old_bytes(catalog: Catalog, tenant: int) -> None:
     (first,) = catalog.put([entry(tenant, "a", 1, attributes={"n": 1})])
     (second,) = catalog.put([entry(tenant, "a", 2, features={HASH: hash_row(2)})])
-    assert second == Put(first.id, first.seq + 1, created=False)
+    assert second == PutResult(first.id, first.seq + 1, created=False)
     record = catalog.get(tenant, "a")
     assert record.attributes == {"n": 1}
     assert record.created <= record.updated
-    assert catalog.known(tenant, ["a"])["a"].encoded == {HASH}
+    assert catalog.existing_images(tenant, ["a"])["a"].encoded == {HASH}
     assert [missing.key for missing in catalog.missing(VECTOR)] == ["a"]
     catalog.put([entry(tenant, "a", 2, features={VECTOR: None}, attributes={})])
-    assert catalog.known(tenant, ["a"])["a"].encoded == {HASH, VECTOR}
+    assert catalog.existing_images(tenant, ["a"])["a"].encoded == {HASH, VECTOR}
     assert catalog.get(tenant, "a").attributes == {}
     assert catalog.features_of(VECTOR, [first.id]).empty.tolist() == [first.id]
 
@@ -101,7 +101,7 @@ def test_twins_and_digests(catalog: Catalog, tenant: int) -> None:
     pixels = digest("pixels")
     entries = [entry(other, "o", 1), entry(tenant, "b", 1, pixels=pixels), entry(tenant, "a", 1), entry(tenant, "c", 2)]
     ids = [put.id for put in catalog.put(entries)]
-    assert catalog.twins(tenant, [digest(1), digest(9)]) == {digest(1): (ids[1], "b")}
+    assert catalog.same_bytes(tenant, [digest(1), digest(9)]) == {digest(1): (ids[1], "b")}
     assert [r.key for r in catalog.by_digest("sha256", tenant, [digest(1)])[digest(1)]] == ["b", "a"]
     assert [r.key for r in catalog.by_digest("sha256", None, [digest(1)])[digest(1)]] == ["o", "b", "a"]
     assert [r.key for r in catalog.by_digest("pixels", tenant, [pixels])[pixels]] == ["b"]
@@ -156,9 +156,9 @@ def test_a_later_pipeline_fills_what_is_missing(catalog: Catalog, tenant: int) -
 
 def test_touching_moves_no_sequence(catalog: Catalog, tenant: int) -> None:
     (put,) = catalog.put([entry(tenant, "a")])
-    catalog.touch([Seen(put.id, "/elsewhere/a", 5), Seen(99, None, None)])
+    catalog.update_file_locations([FileLocation(put.id, "/elsewhere/a", 5), FileLocation(99, None, None)])
     assert catalog.sequence() == put.seq
-    known = catalog.known(tenant, ["a"])["a"]
+    known = catalog.existing_images(tenant, ["a"])["a"]
     assert (known.path, known.mtime_ns) == ("/elsewhere/a", 5)
 
 
@@ -183,14 +183,14 @@ def test_deleting(catalog: Catalog, tenant: int) -> None:
     before = catalog.sequence()
     gone = catalog.delete(tenant, ["c", "none", "a", "c"])
     assert gone == [("c", puts[2].id, before + 1), ("a", puts[0].id, before + 2)]
-    assert [one.key for one in catalog.delete_where(tenant, [Condition("n", "gte", 4)])] == ["e"]
+    assert [one.key for one in catalog.delete_by_filter(tenant, [Condition("n", "gte", 4)])] == ["e"]
     assert [record.key for record in catalog.browse(tenant)] == ["b", "d"]
     assert catalog.count(other) == 1
     assert catalog.delete(tenant, ["none"]) == []
     with pytest.raises(NotFound):
         catalog.get(tenant, "a")
     with pytest.raises(BadInput, match="condition"):
-        catalog.delete_where(tenant, [])
+        catalog.delete_by_filter(tenant, [])
 
 
 def test_browsing_in_key_order_and_totals(catalog: Catalog, tenant: int) -> None:
@@ -245,8 +245,8 @@ def test_thousands_of_keys_at_once(catalog: Catalog, tenant: int) -> None:
     keys = [f"k{n:05d}" for n in range(3000)]
     puts = catalog.put([entry(tenant, key, n, features={}) for n, key in enumerate(keys)])
     assert [put.id for put in puts] == list(range(puts[0].id, puts[0].id + 3000))
-    assert len(catalog.known(tenant, keys + [f"x{n}" for n in range(40_000)])) == 3000
-    assert len(catalog.twins(tenant, [digest(n) for n in range(4000)])) == 3000
+    assert len(catalog.existing_images(tenant, keys + [f"x{n}" for n in range(40_000)])) == 3000
+    assert len(catalog.same_bytes(tenant, [digest(n) for n in range(4000)])) == 3000
     assert len(catalog.records(put.id for put in puts)) == 3000
     assert len(catalog.delete(tenant, keys)) == 3000
     assert catalog.count() == 0
@@ -256,7 +256,7 @@ def test_text_that_cannot_be_stored_is_refused_early(catalog: Catalog, tenant: i
     for key in ("", "\udce9.jpg", "a\0b"):
         with pytest.raises(BadInput):
             entry(tenant, key)
-        assert catalog.known(tenant, [key]) == {}
+        assert catalog.existing_images(tenant, [key]) == {}
         with pytest.raises(NotFound):
             catalog.get(tenant, key)
     for attributes in ({"a": float("inf")}, {"a": b""}, {"a": "\udce9"}, {"a": "\0"}):

@@ -20,8 +20,8 @@ HOLDER = textwrap.dedent(
     """
     import sys, time
     from lookalike.catalog import Catalog
-    with Catalog.open(sys.argv[1]) as catalog, catalog.claim("phash/1") as claim:
-        claim.note(7)
+    with Catalog.open(sys.argv[1]) as catalog, catalog.lease("phash/1") as lease:
+        lease.note(7)
         print("held", flush=True)
         time.sleep(600)
     """
@@ -43,40 +43,40 @@ def two(url: str) -> Iterator[tuple[Catalog, Catalog]]:
 
 def test_one_holder_at_a_time(two: tuple[Catalog, Catalog]) -> None:
     first, second = two
-    with first.claim("phash") as held:
+    with first.lease("phash") as held:
         assert held is not None
         assert held.applied == 0
-        with second.claim("phash") as refused, first.claim("phash") as again:
+        with second.lease("phash") as refused, first.lease("phash") as again:
             assert refused is None
             assert again is None
-        with second.claim("vgg16") as other:
+        with second.lease("vgg16") as other:
             assert other is not None
-    with pytest.raises(KeyError), second.claim("phash") as held:
+    with pytest.raises(KeyError), second.lease("phash") as held:
         raise KeyError
-    with first.claim("phash") as held:
+    with first.lease("phash") as held:
         assert held is not None
 
 
 def test_progress_is_seen_while_the_claim_is_held(two: tuple[Catalog, Catalog]) -> None:
     first, second = two
     before = time.time()
-    with first.claim("Größe /..\\ 'x'") as held:
+    with first.lease("Größe /..\\ 'x'") as held:
         assert held is not None
         held.note(5)
         held.note(12)
         assert held.applied == 12
-        (name, progress), *others = second.followers().items()
+        (name, progress), *others = second.index_progress().items()
         assert (name, progress.applied, others) == ("Größe /..\\ 'x'", 12, [])
         assert progress.at is not None
         assert before <= progress.at <= time.time()
         assert progress.worker
-    with second.claim("Größe /..\\ 'x'") as held:
+    with second.lease("Größe /..\\ 'x'") as held:
         assert held is not None
         assert held.applied == 12
 
 
 def test_names_that_cannot_be_stored_are_refused(two: tuple[Catalog, Catalog]) -> None:
-    with pytest.raises(BadInput), two[0].claim("a\0b"):
+    with pytest.raises(BadInput), two[0].lease("a\0b"):
         pass
 
 
@@ -85,13 +85,13 @@ def test_a_killed_holder_frees_its_claim(url: str) -> None:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         with Catalog.open(url) as catalog:
-            with catalog.claim("phash/1") as held:
+            with catalog.lease("phash/1") as held:
                 assert held is None
             holder.send_signal(signal.SIGKILL)
             holder.wait()
             deadline = time.monotonic() + 5
             while time.monotonic() < deadline:  # the server hears of it at once, but not at the same moment
-                with catalog.claim("phash/1") as held:
+                with catalog.lease("phash/1") as held:
                     if held is not None:
                         assert held.applied == 7
                         return
@@ -115,31 +115,31 @@ def disturb(url: str, statement: str) -> None:
 def test_a_cut_connection_loses_the_claim(on_server: tuple[Catalog, str]) -> None:
     catalog, url = on_server
     others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
-    with catalog.claim("phash") as held:
+    with catalog.lease("phash") as held:
         assert held is not None
         held.note(3)
         disturb(url, f"{others} AND pid <> pg_backend_pid()")
-        with catalog.claim("phash") as successor:
+        with catalog.lease("phash") as successor:
             assert successor is not None
             successor.note(4)
         with pytest.raises(Unavailable, match="lost"):
             held.note(5)
-    assert catalog.followers()["phash"].applied == 4
+    assert catalog.index_progress()["phash"].applied == 4
 
 
 def test_a_claim_outlives_idle_timeouts_and_renewals(
     on_server: tuple[Catalog, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgresql_dialect, "IDLE_SECONDS", 0.05)
-    with Catalog.open(on_server[1]) as catalog, catalog.claim("phash") as held:
+    with Catalog.open(on_server[1]) as catalog, catalog.lease("phash") as held:
         other = on_server[0]
         assert held is not None
         time.sleep(0.3)
         held.note(1)
-        monkeypatch.setattr(leases, "RENEW_SECONDS", 0.0)
+        monkeypatch.setattr(leases, "LEASE_RENEWAL", 0.0)
         held.note(2)
-        with other.claim("phash") as refused:
+        with other.lease("phash") as refused:
             assert refused is None
         time.sleep(0.3)
         held.note(3)
-    assert other.followers()["phash"].applied == 3
+    assert other.index_progress()["phash"].applied == 3

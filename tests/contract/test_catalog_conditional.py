@@ -97,7 +97,7 @@ def test_thumbnails_live_and_die_with_their_bytes(catalog: Catalog, tenant: int)
     catalog.put([entry(tenant, "a", 2)])
     assert catalog.with_thumbnail(tenant, "a")[1] is None
     catalog.put([entry(tenant, "c", attributes={"n": 3}, thumbnail=b"c")])
-    catalog.delete_where(tenant, [Condition("n", "eq", 3)])
+    catalog.delete_by_filter(tenant, [Condition("n", "eq", 3)])
     catalog.check()
 
 

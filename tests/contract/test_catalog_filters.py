@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lookalike.catalog.attributes import LONGEST
+from lookalike.catalog.attributes import MAX_INDEXED_LENGTH
 from lookalike.catalog.filters import MAX_VALUES
 from lookalike.errors import BadInput
 from lookalike.types import Condition
@@ -16,7 +16,7 @@ from tests.contract.catalogs import BACKENDS, entry, fresh
 # Names that a careless translation would stumble over.
 NAMES = st.sampled_from(["a", "a.b", "$", "x y", "o'clock", "]", "Größe", "%s", ":n", "*", "--"])
 NUMBERS = st.one_of(st.integers(-3, 3), st.sampled_from([0.5, 1.0, -2.5, 2**53, 10**15]))
-LONG = "ö" * LONGEST
+LONG = "ö" * MAX_INDEXED_LENGTH
 STRINGS = st.sampled_from(
     [
         "",
@@ -93,9 +93,9 @@ def test_filters_mean_what_python_means(backend: str) -> None:
                     for put, attributes in zip(puts, images, strict=True)
                     if all(holds(condition, attributes) for condition in conditions)
                 ]
-                assert catalog.ids_where(tenant, conditions).tolist() == expected, conditions
+                assert catalog.ids_matching(tenant, conditions).tolist() == expected, conditions
                 everywhere = len(expected) + all(holds(condition, images[0]) for condition in conditions)
-                assert len(catalog.ids_where(None, conditions)) == everywhere
+                assert len(catalog.ids_matching(None, conditions)) == everywhere
 
         check()
 
@@ -121,7 +121,7 @@ def test_filters_mean_what_python_means(backend: str) -> None:
 )
 def test_conditions_without_sense_are_refused(condition: Condition) -> None:
     with fresh("sqlite") as catalog, pytest.raises(BadInput, match=r"attribute|value"):
-        catalog.ids_where(None, [condition])
+        catalog.ids_matching(None, [condition])
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -131,4 +131,4 @@ def test_the_longest_list_works(backend: str) -> None:
         catalog.put([entry(tenant, "a", attributes={"n": 7, "s": "7"}, features={})])
         numbers = Condition("n", "in", tuple(range(MAX_VALUES)))
         texts = Condition("s", "in", tuple(map(str, range(MAX_VALUES))))
-        assert len(catalog.ids_where(tenant, [numbers, texts])) == 1
+        assert len(catalog.ids_matching(tenant, [numbers, texts])) == 1

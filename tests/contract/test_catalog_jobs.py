@@ -114,7 +114,7 @@ def test_lists_go_on_where_they_stopped(catalog: Catalog) -> None:
 
 
 def test_a_queue_has_an_end_for_several_at_once(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs_room, "MOST_QUEUED", 5)
+    monkeypatch.setattr(jobs_room, "MAX_QUEUED", 5)
 
     def add(_: int) -> bool:
         try:
@@ -129,7 +129,7 @@ def test_a_queue_has_an_end_for_several_at_once(catalog: Catalog, monkeypatch: p
 
 
 def test_a_queue_has_an_end_and_old_jobs_are_forgotten(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs_room, "MOST_QUEUED", 2)
+    monkeypatch.setattr(jobs_room, "MAX_QUEUED", 2)
     first = catalog.add_job("ours", "repair", {})
     catalog.add_job("ours", "repair", {})
     with pytest.raises(Unavailable, match="2 jobs"):

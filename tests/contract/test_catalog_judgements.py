@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from lookalike.catalog import Catalog
-from lookalike.catalog.duplicate_feedback import MOST_KEYS
+from lookalike.catalog.duplicate_feedback import MAX_KEYS
 from lookalike.errors import BadInput, NotFound
 from tests.contract.catalogs import BACKENDS, entry, fresh
 
@@ -72,8 +72,8 @@ def test_what_cannot_be_judged(catalog: Catalog, tenant: int) -> None:
         catalog.mark_not_matches(tenant, ["a", "nobody"])
     with pytest.raises(NotFound):
         catalog.unmark_not_matches(tenant, ["a", "nul\0"])
-    with pytest.raises(BadInput, match=str(MOST_KEYS)):
-        catalog.mark_not_matches(tenant, [str(n) for n in range(MOST_KEYS + 1)])
+    with pytest.raises(BadInput, match=str(MAX_KEYS)):
+        catalog.mark_not_matches(tenant, [str(n) for n in range(MAX_KEYS + 1)])
     assert marked(catalog, tenant) == set()
 
 
@@ -97,10 +97,10 @@ def test_several_say_the_same_at_once(catalog: Catalog, tenant: int) -> None:
 
 
 def test_the_most_at_once(catalog: Catalog, tenant: int) -> None:
-    keys = [f"k{n}" for n in range(MOST_KEYS)]
+    keys = [f"k{n}" for n in range(MAX_KEYS)]
     catalog.put([entry(tenant, key, key) for key in keys])
     catalog.mark_not_matches(tenant, keys)
     ids = [catalog.get(tenant, key).id for key in keys]
-    assert len(catalog.not_matches(tenant, dict.fromkeys(ids, ids))) == MOST_KEYS * (MOST_KEYS - 1)
+    assert len(catalog.not_matches(tenant, dict.fromkeys(ids, ids))) == MAX_KEYS * (MAX_KEYS - 1)
     catalog.unmark_not_matches(tenant, keys)
     assert catalog.not_matches(tenant, dict.fromkeys(ids, ids)) == set()

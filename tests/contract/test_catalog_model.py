@@ -135,7 +135,7 @@ def compare(catalogs: Iterator[Catalog], operations: list[Any], limit: int) -> N
             mine = {key: image for (owner, key), image in model.images.items() if owner == name}
             there = {record.key: record.attributes for record in catalog.browse(tenant)}
             assert there == {key: image["attributes"] for key, image in mine.items()}
-            known = catalog.known(tenant, "abcde")
+            known = catalog.existing_images(tenant, "abcde")
             assert {key: (one.id, one.sha256, one.encoded) for key, one in known.items()} == {
                 key: (p["id"], digest(p["content"]), frozenset(p["rows"])) for key, p in mine.items()
             }

@@ -76,10 +76,10 @@ def digest_of(catalog: Catalog, n: int) -> bytes:
 SOME = [*range(20, ROWS, ROWS // 300)]
 LAST = ROWS + 20000
 HOT: dict[str, Callable[[Catalog], Any]] = {
-    "known": lambda catalog: catalog.known(1, [f"k{n:09d}" for n in SOME]),
+    "known": lambda catalog: catalog.existing_images(1, [f"k{n:09d}" for n in SOME]),
     "get": lambda catalog: catalog.get(1, "k000000021"),
     "records": lambda catalog: catalog.records(SOME),
-    "twins": lambda catalog: catalog.twins(1, [digest_of(catalog, n) for n in SOME[:20]]),
+    "twins": lambda catalog: catalog.same_bytes(1, [digest_of(catalog, n) for n in SOME[:20]]),
     "by digest": lambda catalog: catalog.by_digest("sha256", 1, [digest_of(catalog, 21)], limit=5),
     "by pixels": lambda catalog: catalog.by_digest("pixels", None, [digest_of(catalog, 21)], limit=5),
     "browse": lambda catalog: catalog.browse(1, after="k000050000", limit=100),
@@ -93,9 +93,9 @@ HOT: dict[str, Callable[[Catalog], Any]] = {
     "missing": lambda catalog: catalog.missing(HASH, after_id=ROWS - 1200, limit=100),
     "features": lambda catalog: catalog.features_of(VECTOR, SOME),
     "sequence": lambda catalog: catalog.sequence(),
-    "ids of an album": lambda catalog: catalog.ids_where(1, [Condition("album", "eq", 77)]),
-    "ids of some names": lambda catalog: catalog.ids_where(1, [Condition("name", "in", ("n21", "n22"))]),
-    "ids of a rare attribute": lambda catalog: catalog.ids_where(None, [Condition("rare", "exists", True)]),
+    "ids of an album": lambda catalog: catalog.ids_matching(1, [Condition("album", "eq", 77)]),
+    "ids of some names": lambda catalog: catalog.ids_matching(1, [Condition("name", "in", ("n21", "n22"))]),
+    "ids of a rare attribute": lambda catalog: catalog.ids_matching(None, [Condition("rare", "exists", True)]),
     "put": lambda catalog: catalog.put([entry(1, f"k{n:09d}", ("new", n)) for n in SOME[:50]]),
     "attributes": lambda catalog: catalog.set_attributes(1, "k000000021", {"x": 1}, merge=True),
     "delete": lambda catalog: catalog.delete(1, ["k000000023"]),

@@ -39,7 +39,7 @@ def test_what_the_engine_has_is_forgotten(catalog: Catalog) -> None:
     assert catalog.features_of(VECTOR, [1]).ids.tolist() == [1]
     changes = catalog.changes(HASH, 0, 100)
     assert (changes.upserts.ids.tolist(), changes.deletes.tolist(), changes.kept.tolist()) == ([4, 5], [6], [1, 2, 3])
-    assert catalog.known(1, ["k0"])["k0"].encoded == {HASH, VECTOR}
+    assert catalog.existing_images(1, ["k0"])["k0"].encoded == {HASH, VECTOR}
     assert [record.key for record in catalog.missing(HASH)] == []
     assert catalog.release_features(HASH, through=3) == 0
     assert catalog.release_features(HASH, through=6) == 2
@@ -76,9 +76,9 @@ def test_a_twin_without_features_lends_none(catalog: Catalog) -> None:
     catalog.release_features(HASH, through=1)
     (copy,) = catalog.put([entry(1, "copy", 1, copy_of=source.id)])
     assert not copy.copied
-    assert catalog.known(1, ["copy"])["copy"].encoded == frozenset()
+    assert catalog.existing_images(1, ["copy"])["copy"].encoded == frozenset()
     catalog.put([entry(1, "copy", 1, features={HASH: hash_row(1), VECTOR: vector_row(1)})])
-    assert catalog.known(1, ["copy"])["copy"].encoded == {HASH, VECTOR}
+    assert catalog.existing_images(1, ["copy"])["copy"].encoded == {HASH, VECTOR}
 
 
 def test_thousands_are_released_in_portions(catalog: Catalog) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.catalog import Catalog, Entry
+from lookalike.catalog import Catalog, NewImage
 from lookalike.types import Condition
 from tests.contract.catalogs import BACKENDS, HASH, VECTOR, digest, entry, hash_row
 from tests.contract.other_process import other_process
@@ -49,7 +49,7 @@ WRITER = textwrap.dedent(
                 seqs += [put.seq for put in done]
                 ids += [put.id for put in done if put.created]
             elif what == "copy":
-                known = catalog.known(tenant, [keys[0]])
+                known = catalog.existing_images(tenant, [keys[0]])
                 if known:
                     source = known[keys[0]]
                     twin = entry(tenant, f"copy{dice.randrange(50)}", sha256=source.sha256, copy_of=source.id)
@@ -60,20 +60,20 @@ WRITER = textwrap.dedent(
                 seqs += [gone.seq for gone in catalog.delete(tenant, keys)]
             elif what == "where":
                 some = Condition("n", "eq", dice.randrange(20))
-                seqs += [gone.seq for gone in catalog.delete_where(tenant, [some])]
+                seqs += [gone.seq for gone in catalog.delete_by_filter(tenant, [some])]
             elif what == "attributes":
                 try:
                     seqs.append(catalog.set_attributes(tenant, keys[0], {"n": dice.randrange(20)}, merge=True))
                 except NotFound:
                     pass
             elif what == "later":
-                known = catalog.known(tenant, keys)
+                known = catalog.existing_images(tenant, keys)
                 some = [one for one in known.values()]
                 catalog.put_features(VECTOR, [one.id for one in some], [one.sha256 for one in some],
                                      [vector_row(one.sha256) for one in some])
             else:
-                from lookalike.catalog import Seen
-                catalog.touch([Seen(one.id, "/moved", step) for one in catalog.known(tenant, keys).values()])
+                from lookalike.catalog import FileLocation
+                catalog.update_file_locations([FileLocation(one.id, "/moved", step) for one in catalog.existing_images(tenant, keys).values()])
     print(json.dumps({"seqs": seqs, "ids": ids, "counts": counts}), flush=True)
     """
 )
@@ -150,7 +150,7 @@ def check_outcome(catalog: Catalog, tenant: int, rows: dict[int, bytes], said: l
         by_bytes.setdefault(there[id_].sha256, set()).add(row)
     assert all(len(one) == 1 for one in by_bytes.values()), "an image has the features of other bytes"
     for n in range(20):
-        assert set(catalog.ids_where(tenant, [Condition("n", "eq", n)])) <= there.keys()
+        assert set(catalog.ids_matching(tenant, [Condition("n", "eq", n)])) <= there.keys()
     catalog.check()
 
 
@@ -198,7 +198,7 @@ def test_large_batches_of_several_processes(backend: str) -> None:
     print(f"{backend}: 6000 images with features of 8 + 128 bytes in {seconds:.2f} s by two")
 
 
-def many(tenant: int, prefix: str, number: int, rng: np.random.Generator) -> list[Entry]:
+def many(tenant: int, prefix: str, number: int, rng: np.random.Generator) -> list[NewImage]:
     rows = rng.standard_normal((number, VECTOR.width), dtype=np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     return [

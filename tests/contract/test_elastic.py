@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lookalike.indexes.elasticsearch.index import open_index
-from lookalike.interfaces import Index
+from lookalike.interfaces import VectorIndex
 from lookalike.types import FeatureSpec, Matches
 from tests.engines.elasticsearch import server, sweep
 from tests.index_contract import IndexContract, MakeIndex, Model, chosen, draw
@@ -34,7 +34,7 @@ class OnServer(Contract):
     def make_index(self, tmp_path: Path) -> Iterator[MakeIndex]:
         first = f"test-{hashlib.sha256(str(tmp_path).encode()).hexdigest()[:12]}"
 
-        def make(spec: FeatureSpec, folder: Path) -> Index:
+        def make(spec: FeatureSpec, folder: Path) -> VectorIndex:
             return open_index(spec, f"{server()}?name={first}-{folder.name}&{self.options}", "contract")
 
         yield make
@@ -64,13 +64,15 @@ class TestGuaranteed(FewerOrders, Searching):
 
     options = "mode=guaranteed&radius=6"
 
-    def ask(self, index: Index, model: Model, k: int, *, queries: int = 20, seed: int = 99, **how: Any) -> Matches:
+    def ask(
+        self, index: VectorIndex, model: Model, k: int, *, queries: int = 20, seed: int = 99, **how: Any
+    ) -> Matches:
         how["max_distance"] = min(how.get("max_distance") or 6.0, 6.0)
         found = super().ask(index, model, k, queries=queries, seed=seed, **how)
         assert found.exact_within == 6.0
         return found
 
-    def test_arrays_in_any_layout(self, index: Index, model: Model) -> None:
+    def test_arrays_in_any_layout(self, index: VectorIndex, model: Model) -> None:
         """As inherited, but k is not reached within the radius."""
         rows = self.rows(1, range(1, 61))
         index.upsert(rows)
@@ -78,13 +80,13 @@ class TestGuaranteed(FewerOrders, Searching):
         queries.setflags(write=False)
         assert index.search(queries, 1).ids[:, 0].tolist() == rows.ids[::3].tolist()
 
-    def test_filters(self, index: Index, model: Model) -> None:
+    def test_filters(self, index: VectorIndex, model: Model) -> None:
         """As inherited, but k is not reached within the radius."""
         self.write(index, model, self.rows(1, np.arange(self.size) + 1, np.arange(self.size) % 3))
         for one_in, tenant in itertools.product((1, 10, 1000), (None, 2)):
             self.ask(index, model, 10, ids=np.arange(1, self.size + 500, one_in), tenant=tenant)
 
-    def test_readers_beside_a_writer(self, index: Index) -> None:
+    def test_readers_beside_a_writer(self, index: VectorIndex) -> None:
         """Rows are there in one of two states, and found by a query near both."""
         first = self.rows(1, range(1, 201))
         second = self.rows(1, range(1, 201))
@@ -93,5 +95,5 @@ class TestGuaranteed(FewerOrders, Searching):
         asked = np.concatenate([first.features[:3], draw(self.spec, np.random.default_rng(3), 3)])
         for step in range(6):
             index.upsert(second if step % 2 else first)
-            found = index.search(asked, 200, where=chosen(range(1, 201)))
+            found = index.search(asked, 200, filter=chosen(range(1, 201)))
             assert {1, 2, 3} <= set(found.ids[:3, 0].tolist())

@@ -11,8 +11,8 @@ from elasticsearch import Elasticsearch
 from lookalike.errors import BadSetting, FeatureMismatch
 from lookalike.indexes.elasticsearch.index import open_index
 from lookalike.indexes.flat import FlatIndex
-from lookalike.interfaces import Index
-from lookalike.types import Condition, FeatureSpec, Rows, Where
+from lookalike.interfaces import VectorIndex
+from lookalike.types import Condition, FeatureSpec, ResolvedFilter, Rows
 from tests.engines.elasticsearch import name, raw, server
 from tests.index_contract import draw
 
@@ -54,7 +54,7 @@ def images(count: int, key: str, first: int = 0) -> Rows:
     return Rows(np.arange(count) + first + 1, features, np.where(np.arange(count) % 3, 1, 2), attributes)
 
 
-def opened(name: str, how: str = "id_attribute=doc", spec: FeatureSpec = SPEC) -> Index:
+def opened(name: str, how: str = "id_attribute=doc", spec: FeatureSpec = SPEC) -> VectorIndex:
     return open_index(spec, f"{server()}?mode=exact&index={name}&{how}", "gallery")
 
 
@@ -109,8 +109,8 @@ def test_attributes_change_without_features(theirs: Elasticsearch, name: str) ->
     stored = images(20, "doc")
     index.upsert(stored)
     index.update_attributes(np.array([3, 8, 999]), np.ones(3, np.int64), [{"doc": "doc-2", "odd": "neither"}] * 3)
-    where = Where((Condition("odd", "eq", "neither"),), list)  # type: ignore[arg-type]
-    found = index.search(stored.features[7:8], 20, where=where).ids[0]
+    filter = ResolvedFilter((Condition("odd", "eq", "neither"),), list)  # type: ignore[arg-type]
+    found = index.search(stored.features[7:8], 20, filter=filter).ids[0]
     assert {int(id_) for id_ in found if id_ >= 0} == {3, 8}
     assert index.count() == 20
     index.close()
@@ -124,11 +124,11 @@ def test_full_text_joins_a_search(theirs: Elasticsearch, name: str) -> None:
     index.upsert(stored)
     native = {"bool": {"must": [{"match": {"caption": "lake"}}], "filter": [{"range": {"likes": {"gte": 100}}}]}}
     about = {n for n in range(100, COUNT) if "lake" in WORDS[n % 4]}
-    where = Where((), list, {"elasticsearch": native})  # type: ignore[arg-type]
-    found = index.search(stored.features[100:101], COUNT, where=where)
+    filter = ResolvedFilter((), list, {"elasticsearch": native})  # type: ignore[arg-type]
+    found = index.search(stored.features[100:101], COUNT, filter=filter)
     assert {int(id_) - 1 for id_ in found.ids[0] if id_ >= 0} == about
-    odd = Where((Condition("odd", "eq", True),), list, {"elasticsearch": native})  # type: ignore[arg-type]
-    found = index.search(stored.features[100:101], COUNT, where=odd)
+    odd = ResolvedFilter((Condition("odd", "eq", True),), list, {"elasticsearch": native})  # type: ignore[arg-type]
+    found = index.search(stored.features[100:101], COUNT, filter=odd)
     assert {int(id_) - 1 for id_ in found.ids[0] if id_ >= 0} == {n for n in about if n % 2}
     index.close()
 

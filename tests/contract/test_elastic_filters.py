@@ -9,17 +9,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lookalike.errors import BadInput, UnsupportedQuery
-from lookalike.indexes.elasticsearch.filters import LONGEST, terms_of
+from lookalike.indexes.elasticsearch.filters import MAX_TERM_BYTES, terms_of
 from lookalike.indexes.elasticsearch.index import open_index
-from lookalike.types import Condition, FeatureSpec, Ids, Rows, Where
+from lookalike.types import Condition, FeatureSpec, Ids, ResolvedFilter, Rows
 from tests.contract.test_catalog_filters import ATTRIBUTES, CONDITIONS, equal, holds
 from tests.engines.elasticsearch import name, raw, server
 
 __all__ = ["name"]
 
 SPEC = FeatureSpec("phash", "hamming", 8, "filters 1")
-LONG = "ab" * (LONGEST // 2)
-LONG_TEXTS = [LONG, LONG[:-1], LONG + "c", LONG + "d", "ä" * LONGEST, "ä" * LONGEST + "b", "b" * 40_000, "ab"]
+LONG = "ab" * (MAX_TERM_BYTES // 2)
+LONG_TEXTS = [
+    LONG,
+    LONG[:-1],
+    LONG + "c",
+    LONG + "d",
+    "ä" * MAX_TERM_BYTES,
+    "ä" * MAX_TERM_BYTES + "b",
+    "b" * 40_000,
+    "ab",
+]
 WIDE_NUMBERS = st.one_of(
     st.integers(-(2**63), 2**63 - 1),
     st.floats(allow_nan=False, allow_infinity=False),
@@ -33,7 +42,7 @@ def never() -> Ids:
 
 def passing(index: Any, conditions: Sequence[Condition], ids: Callable[[], Ids] = never, **native: Any) -> list[int]:
     """The ids that pass a filter, as the index sees it."""
-    found = index.search(np.zeros((1, 8), np.uint8), 100, where=Where(tuple(conditions), ids, native))
+    found = index.search(np.zeros((1, 8), np.uint8), 100, filter=ResolvedFilter(tuple(conditions), ids, native))
     return sorted(found.ids[found.ids >= 0].tolist())
 
 
@@ -77,7 +86,7 @@ def test_texts_of_any_length(name: str) -> None:
                 return np.array(expected, np.int64)
 
             assert passing(index, [condition], ids) == expected, (op, text[:9], len(text))
-            assert bool(asked) == (op not in ("eq", "ne") and len(text.encode()) > LONGEST)
+            assert bool(asked) == (op not in ("eq", "ne") and len(text.encode()) > MAX_TERM_BYTES)
         both = Condition("t", "in", (text, "ab"))
         assert passing(index, [both]) == [n for n, a in enumerate(images, 1) if holds(both, a)]
     assert passing(index, [Condition("n" * 9000, "eq", 1)]) == list(range(1, len(images) + 1))

@@ -10,7 +10,7 @@ from lookalike.indexes.elasticsearch.index import ElasticIndex, open_index
 from lookalike.indexes.elasticsearch.segments import BITS, SEGMENTATIONS, Segmentation, best_plan, published
 from lookalike.indexes.flat import FlatIndex
 from lookalike.indexes.mih.index import MihIndex
-from lookalike.types import EVERYTHING, FeatureSpec, Rows
+from lookalike.types import FULLY_EXACT, FeatureSpec, Rows
 from tests.engines.elasticsearch import name, server
 from tests.index_contract import draw
 
@@ -85,7 +85,7 @@ def test_exact_equals_flat_at_any_distance(name: str) -> None:
     for k, limit, many in ((3, None, slice(None)), (50, 20.0, slice(3)), (5, 4.0, slice(2)), (2, None, slice(30, 33))):
         expected, found = (each.search(asked[many], k, max_distance=limit) for each in (flat, index))
         np.testing.assert_array_equal(found.ids, expected.ids)
-        assert found.exact_within == EVERYTHING
+        assert found.exact_within == FULLY_EXACT
     index.close()
 
 

@@ -8,7 +8,7 @@ import pytest
 from lookalike.errors import BadInput, BadSetting, Damaged
 from lookalike.indexes.elasticsearch.index import open_index
 from lookalike.indexes.elasticsearch.probe import probe
-from lookalike.interfaces import Index
+from lookalike.interfaces import VectorIndex
 from lookalike.types import FeatureSpec, Rows
 from tests.engines.elasticsearch import name, raw, server
 from tests.index_contract import draw
@@ -22,7 +22,7 @@ def rows(count: int, seed: int = 1) -> Rows:
     return Rows(np.arange(count) + 1, draw(SPEC, np.random.default_rng(seed), count), np.ones(count, np.int64))
 
 
-def opened(name: str) -> Index:
+def opened(name: str) -> VectorIndex:
     return open_index(SPEC, f"{server()}?name={name}", "switch")
 
 
@@ -40,7 +40,7 @@ def test_searches_go_on_while_another_index_is_built(name: str) -> None:
     index.flush(3)
     stop, answers, problems = threading.Event(), [0], list[BaseException]()
 
-    def read(reader: Index) -> None:
+    def read(reader: VectorIndex) -> None:
         try:
             while not stop.is_set():
                 assert reader.search(old.features[:1], 1).distances[0, 0] == 0
@@ -132,7 +132,7 @@ def test_the_name_says_what_is_in_it() -> None:
 
 
 def test_two_processes_that_open_at_once_share_one_index(name: str) -> None:
-    made = list[Index]()
+    made = list[VectorIndex]()
     openers = [threading.Thread(target=lambda: made.append(opened(name))) for _ in range(4)]
     for opener in openers:
         opener.start()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lookalike.indexes.milvus.index import drop_index, open_index
-from lookalike.interfaces import Index
+from lookalike.interfaces import VectorIndex
 from lookalike.types import FeatureSpec
 from tests.engines.milvus import milvus_url, new_gallery
 from tests.index_contract import IndexContract, MakeIndex
@@ -65,7 +65,7 @@ def maker(galleries: Galleries) -> Iterator[MakeIndex]:
     """Opens one gallery for each folder that a test names."""
     names: dict[Path, str] = {}
 
-    def make(spec: FeatureSpec, folder: Path) -> Index:
+    def make(spec: FeatureSpec, folder: Path) -> VectorIndex:
         if folder not in names:
             names[folder] = galleries.take() if spec.width == SPEC.width else new_gallery()
         return open_index(spec, galleries.url, names[folder])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lookalike.errors import BadInput, UnsupportedQuery
 from lookalike.indexes.milvus import filters as milvus_filters
 from lookalike.indexes.milvus.index import MilvusIndex, drop_index, open_index
-from lookalike.types import Condition, Rows, Where
+from lookalike.types import Condition, ResolvedFilter, Rows
 from tests.contract.test_catalog_filters import ATTRIBUTES, CONDITIONS, NUMBERS, SCALARS, holds
 from tests.engines.milvus import milvus_url, new_gallery
 from tests.engines.milvus_rows import SPEC, rows
@@ -40,8 +40,8 @@ def passing(index: MilvusIndex, conditions: tuple[Condition, ...], ids: Any = No
     def never() -> Any:
         raise AssertionError("the catalog was asked")
 
-    where = Where(conditions, never if ids is None else lambda: np.array(ids, np.int64), native)
-    found = index.search(rows([1]).features, 100, where=where)
+    filter = ResolvedFilter(conditions, never if ids is None else lambda: np.array(ids, np.int64), native)
+    found = index.search(rows([1]).features, 100, filter=filter)
     return sorted(found.ids[found.ids > 0].tolist())
 
 

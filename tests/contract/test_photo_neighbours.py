@@ -12,7 +12,7 @@ from benchmarks import originals as kept
 
 from lookalike.indexes.hnsw.index import HnswIndex
 from lookalike.indexes.milvus.index import drop_index, open_index
-from lookalike.interfaces import Index
+from lookalike.interfaces import VectorIndex
 from lookalike.types import Features, FeatureSpec
 from tests.engines.milvus import milvus_url, new_gallery
 from tests.index_contract import Finding, MakeIndex
@@ -51,7 +51,7 @@ class OnMilvus(OfPhotos):
     def make_index(self) -> Iterator[MakeIndex]:
         url, gallery = f"{milvus_url()}?index={self.kind}", new_gallery()
 
-        def make(spec: FeatureSpec, folder: Path) -> Index:
+        def make(spec: FeatureSpec, folder: Path) -> VectorIndex:
             return open_index(spec, url, gallery)
 
         yield make

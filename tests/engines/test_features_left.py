@@ -12,7 +12,7 @@ from lookalike.catalog import Catalog
 from lookalike.config import GallerySettings, from_environment
 from lookalike.errors import BadSetting, Damaged, UnsupportedQuery
 from lookalike.factory import create_gallery, open_gallery
-from lookalike.gallery import SearchService, Stored
+from lookalike.gallery import Gallery, StoredImage
 from lookalike.types import FeatureSpec, Item
 from tests.command import lookalike
 from tests.drawn_images import drawn, encoded
@@ -52,7 +52,7 @@ def folder(catalog_url: str, prefix: str, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def gallery(folder: Path) -> Iterator[SearchService]:
+def gallery(folder: Path) -> Iterator[Gallery]:
     with open_gallery(folder) as opened:
         yield opened
 
@@ -66,13 +66,13 @@ def left(catalog_url: str, name: str = "phash") -> tuple[int, int]:
     """Images whose features the catalog has, and those whose features it has left to the engine."""
     with Catalog.open(catalog_url) as catalog:
         spec = spec_of(catalog, name)
-        ids = catalog.ids_where(None, ())
+        ids = catalog.ids_matching(None, ())
         stored = catalog.features_of(spec, ids.tolist())
         assert len(stored.kept) == len(catalog.only_in_engine(spec, 0, 1000))
         return len(stored.ids), len(stored.kept)
 
 
-def found(gallery: SearchService, n: int, **options: object) -> list[str]:
+def found(gallery: Gallery, n: int, **options: object) -> list[str]:
     """The key of the best hit for a damaged copy of an image, seen at once."""
     copy = encoded(drawn(n, (64, 48)), "JPEG", quality=80)
     sequence = gallery.status().sequence
@@ -81,15 +81,15 @@ def found(gallery: SearchService, n: int, **options: object) -> list[str]:
     return [hit.key for hit in answer.hits]
 
 
-def test_a_gallery_goes_on_without_features_of_its_own(gallery: SearchService, catalog_url: str) -> None:
+def test_a_gallery_goes_on_without_features_of_its_own(gallery: Gallery, catalog_url: str) -> None:
     gallery.add([item(n) for n in range(IMAGES)])
     assert left(catalog_url) == (0, IMAGES)
     assert found(gallery, 3) == ["k03"]
     gallery.set_attributes("k03", {"album": "changed"})
-    assert found(gallery, 3, where={"album": "changed"}) == ["k03"]
+    assert found(gallery, 3, filter={"album": "changed"}) == ["k03"]
     filtered = {"elasticsearch": {"match_all": {}}}  # so that the engine, not the catalog, is who filters
-    assert found(gallery, 3, where={"album": "changed"}, engine_filter=filtered) == ["k03"]
-    assert found(gallery, 3, where={"album": "drawn"}, threshold=0.01) == []
+    assert found(gallery, 3, filter={"album": "changed"}, engine_filter=filtered) == ["k03"]
+    assert found(gallery, 3, filter={"album": "drawn"}, threshold=0.01) == []
     gallery.remove("k04")
     assert found(gallery, 4, threshold=0.01) == []
     [outcome] = gallery.add([Item("another key", image(5))])
@@ -120,12 +120,12 @@ def test_several_processes_leave_the_same_features(folder: Path, catalog_url: st
     assert left(catalog_url) == (0, IMAGES + 1)
 
 
-def test_what_needs_stored_features_is_refused(gallery: SearchService, folder: Path) -> None:
+def test_what_needs_stored_features_is_refused(gallery: Gallery, folder: Path) -> None:
     gallery.add([item(n) for n in range(IMAGES)])
     with pytest.raises(UnsupportedQuery, match="image's file instead of its key"):
-        gallery.search(Stored("k01"))
+        gallery.search(StoredImage("k01"))
     with pytest.raises(UnsupportedQuery, match="features=engine"):
-        gallery.compare(Stored("k01"), image(1))
+        gallery.compare(StoredImage("k01"), image(1))
     with pytest.raises(UnsupportedQuery, match="features=engine"):
         list(gallery.duplicates())
     with pytest.raises(UnsupportedQuery, match=rf"cannot be built anew.* {IMAGES} images \('k00', 'k01', 'k02', "):
@@ -181,8 +181,8 @@ def test_vectors_in_milvus(catalog_url: str, cache: Path, tmp_path: Path) -> Non
             gallery.add([item(n) for n in range(4)])
             assert left(catalog_url, "vgg16") == (0, 4)
             gallery.set_attributes("k02", {"album": "changed"})
-            assert found(gallery, 2, where={"album": "changed"}) == ["k02"]
-            assert found(gallery, 2, where={"album": "drawn"}) != ["k02"]
+            assert found(gallery, 2, filter={"album": "changed"}) == ["k02"]
+            assert found(gallery, 2, filter={"album": "drawn"}) != ["k02"]
             assert [p.rows for p in gallery.status().pipelines] == [4]
 
 

@@ -36,8 +36,8 @@ def photos_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def galleries(photos_folder: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Galleries]:
     """Made and filled by the commands that the README names; a password need not stand in the gallery's file."""
-    where = tmp_path_factory.mktemp("galleries")
-    found = Galleries(where / "served", where / "embedded")
+    filter = tmp_path_factory.mktemp("galleries")
+    found = Galleries(filter / "served", filter / "embedded")
     hashes, vectors = elasticsearch.server(), milvus.milvus_url()
     with postgresql.database() as catalog, mock.patch.dict(os.environ, {"LOOKALIKE_CACHE": str(cache)}):
         made = lookalike(
@@ -53,10 +53,10 @@ def galleries(photos_folder: Path, cache: Path, tmp_path_factory: pytest.TempPat
         yield found
 
 
-def edited(n: int, where: Path) -> Path:
+def edited(n: int, filter: Path) -> Path:
     """A small, hard JPEG of an image."""
-    where.write_bytes(encoded(drawn(n, (320, 240)).resize((160, 120)), "JPEG", quality=40))
-    return where
+    filter.write_bytes(encoded(drawn(n, (320, 240)).resize((160, 120)), "JPEG", quality=40))
+    return filter
 
 
 def hits(gallery: Path, *arguments: object) -> list[list[tuple[str, str, float]]]:
@@ -94,15 +94,15 @@ def test_changes_reach_the_engines(galleries: Galleries, tmp_path: Path) -> None
     new.write_bytes(encoded(drawn(900, (320, 240)), "JPEG"))
     with open_gallery(galleries.served) as gallery:
         gallery.add(new, key="new.jpg", attributes={"album": "later"})
-        sequence = gallery.get("new.jpg").seq
-        answer = gallery.search(new, min_sequence=sequence, where={"album": "later"})
+        sequence = gallery.get("new.jpg").sequence
+        answer = gallery.search(new, min_sequence=sequence, filter={"album": "later"})
         assert [hit.key for hit in answer.hits] == ["new.jpg"]
         assert answer.sequence >= sequence
         gallery.set_attributes("new.jpg", {"album": "last"})
-        sequence = gallery.get("new.jpg").seq
-        assert not gallery.search(new, min_sequence=sequence, where={"album": "later"}).hits
+        sequence = gallery.get("new.jpg").sequence
+        assert not gallery.search(new, min_sequence=sequence, filter={"album": "later"}).hits
         assert gallery.remove("new.jpg") == ["new.jpg"]
-        gallery.keep_up()
+        gallery.sync_indexes()
         assert [p.rows for p in gallery.status().pipelines] == [IMAGES, IMAGES]
 
 

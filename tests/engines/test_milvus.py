@@ -18,8 +18,8 @@ from lookalike.indexes.milvus import writer
 from lookalike.indexes.milvus.config import Settings, suggest
 from lookalike.indexes.milvus.index import MilvusIndex, drop_index, open_index
 from lookalike.indexes.milvus.probe import probe
-from lookalike.indexes.milvus.search import MOST
-from lookalike.types import NOTHING, Condition, Features, FeatureSpec, Rows, Where
+from lookalike.indexes.milvus.search import MAX_MATCHES
+from lookalike.types import NO_GUARANTEE, Condition, Features, FeatureSpec, ResolvedFilter, Rows
 from tests.engines.milvus import milvus_url, new_gallery
 from tests.engines.milvus_rows import SPEC, rows
 
@@ -64,7 +64,7 @@ def test_every_kind_reaches_the_wanted_recall(kind: str, features: Features) -> 
     assert index.collection.knob > 0
     queries = features[:PHOTOS]
     found, truth = index.search(queries, 10, fresh=True), nearest("cosine", queries, features, ids, 10)
-    assert found.exact_within == NOTHING
+    assert found.exact_within == NO_GUARANTEE
     assert (found.distances <= truth.distances[:, -1:] + 1e-5).mean() >= 0.98
     pairs = features[found.ids - 1]
     np.testing.assert_allclose(found.distances, 1 - np.einsum("ijk,ik->ij", pairs, queries), atol=1e-5)
@@ -126,8 +126,8 @@ def test_tenants_in_partitions_of_their_own(gallery: str, monkeypatch: pytest.Mo
         assert (found > 0).sum() == other.count(tenant)
         assert (4 in found) == (tenant in (7, None))
     index.update_attributes(np.array([4, 12, 99]), np.array([7, 2, 7]), [{"album": "new"}] * 3)  # 12 is tenant 2's
-    new = Where((Condition("album", "eq", "new"),), list)  # type: ignore[arg-type]
-    assert [set(other.search(rows([4]).features, 9, tenant=t, where=new).ids[0]) for t in (7, 2, 0)] == [
+    new = ResolvedFilter((Condition("album", "eq", "new"),), list)  # type: ignore[arg-type]
+    assert [set(other.search(rows([4]).features, 9, tenant=t, filter=new).ids[0]) for t in (7, 2, 0)] == [
         {4, -1},
         {12, -1},
         {-1},
@@ -153,9 +153,9 @@ def test_what_is_flushed_is_seen_by_others_who_ask_for_it(gallery: str) -> None:
         assert other.sequence == sequence
         assert other.search(rows([sequence]).features, 1, fresh=True).ids.tolist() == [[sequence]]
     assert probe(milvus_url()).version.startswith("v2")
-    with pytest.raises(UnsupportedQuery, match=str(MOST)):
-        index.search(rows([1]).features, MOST + 1)
-    assert (index.search(rows([1]).features, MOST, fresh=True).ids > 0).sum() == 5
+    with pytest.raises(UnsupportedQuery, match=str(MAX_MATCHES)):
+        index.search(rows([1]).features, MAX_MATCHES + 1)
+    assert (index.search(rows([1]).features, MAX_MATCHES, fresh=True).ids > 0).sum() == 5
     with pytest.raises(FeatureMismatch, match="another"):
         open_index(FeatureSpec("vector", "cosine", 64, "another"), milvus_url(), gallery)
     index.close()

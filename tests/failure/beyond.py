@@ -13,7 +13,7 @@ from scripts.milvus import QUICK, CannotStart
 
 from lookalike.indexes.elasticsearch import index as elasticsearch_index
 from lookalike.indexes.milvus import index as milvus_index
-from lookalike.interfaces import Index
+from lookalike.interfaces import VectorIndex
 from lookalike.types import Features, FeatureSpec, Rows
 from tests.conftest import absent
 from tests.engines import elasticsearch, postgresql
@@ -31,9 +31,9 @@ class Engine:
     network: Network
     url: str
     spec: FeatureSpec
-    opener: Callable[[FeatureSpec, str, str], Index]
+    opener: Callable[[FeatureSpec, str, str], VectorIndex]
 
-    def opened(self, gallery: str) -> Index:
+    def opened(self, gallery: str) -> VectorIndex:
         """Its index of a gallery."""
         return self.opener(self.spec, self.url, gallery)
 
@@ -46,7 +46,7 @@ class Engine:
             features = (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
         return Rows(ids, features, np.ones(BATCH, np.int64))
 
-    def found(self, index: Index, number: int, *, fresh: bool = True) -> set[int]:
+    def found(self, index: VectorIndex, number: int, *, fresh: bool = True) -> set[int]:
         """The ids that are found by the features of batch n, each by its own."""
         found = index.search(self.batch(number).features, 1, max_distance=1e-3, fresh=fresh)
         return {int(id_) for id_ in found.ids.ravel() if id_ > 0}

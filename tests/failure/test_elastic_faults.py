@@ -16,11 +16,11 @@ from scripts.elasticsearch import Node, free_port
 from lookalike.config import GallerySettings, from_environment
 from lookalike.errors import Unavailable
 from lookalike.factory import create_gallery, open_gallery
-from lookalike.gallery import SearchService
+from lookalike.gallery import Gallery
 from lookalike.indexes import circuit_breaker
 from lookalike.indexes.elasticsearch.index import open_index
 from lookalike.indexes.elasticsearch.probe import probe
-from lookalike.interfaces import Index
+from lookalike.interfaces import VectorIndex
 from lookalike.types import FeatureSpec, Item, Rows
 from tests.drawn_images import drawn, encoded
 from tests.engines.elasticsearch import nodes, raw, url_of
@@ -43,7 +43,7 @@ def node() -> Iterator[Node]:
         yield started[0]
 
 
-def opened(node: Node, name: str) -> Index:
+def opened(node: Node, name: str) -> VectorIndex:
     return open_index(SPEC, f"{url_of(node)}?name={name}&timeout={PATIENCE}&bulk_timeout=40&replicas=0", "faults")
 
 
@@ -53,7 +53,7 @@ def batch(number: int) -> Rows:
     return Rows(ids, draw(SPEC, np.random.default_rng(number), BATCH), np.ones(BATCH, np.int64))
 
 
-def write_until_killed(index: Index, first: int, node: Node) -> tuple[list[int], int, int]:
+def write_until_killed(index: VectorIndex, first: int, node: Node) -> tuple[list[int], int, int]:
     """Write batches, delete a tenth of each, flush now and then, until the server is killed while more is written.
 
     Gives the batches that were acknowledged whole, the sequence number of the last flush, and of the last one tried.
@@ -112,7 +112,7 @@ def test_kills_lose_nothing_that_was_acknowledged(node: Node) -> None:
 
 
 def test_a_frozen_server_is_given_up_in_time_and_found_again(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(circuit_breaker.Circuit.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
+    monkeypatch.setattr(circuit_breaker.CircuitBreaker.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
     index = opened(node, "frozen")
     index.upsert(batch(0))
     index.flush(1)
@@ -123,7 +123,7 @@ def test_a_frozen_server_is_given_up_in_time_and_found_again(node: Node, monkeyp
         for turn in range(circuit_breaker.FAILURES + 5):
             started = time.monotonic()
             with pytest.raises(
-                Unavailable, match="did not answer" if turn < circuit_breaker.FAILURES else "left alone"
+                Unavailable, match="did not answer" if turn < circuit_breaker.FAILURES else "circuit open"
             ) as caught:
                 index.search(asked, 1)
             (slow if turn < circuit_breaker.FAILURES else quick).append(time.monotonic() - started)
@@ -143,7 +143,7 @@ def test_a_frozen_server_is_given_up_in_time_and_found_again(node: Node, monkeyp
     index.close()
 
 
-CIRCUIT = dict(circuit_breaker.Circuit.__init__.__kwdefaults__ or {})
+CIRCUIT = dict(circuit_breaker.CircuitBreaker.__init__.__kwdefaults__ or {})
 
 
 def test_a_port_that_refuses() -> None:
@@ -238,7 +238,7 @@ def test_a_gallery_loses_nothing_when_its_engine_dies(node: Node, tmp_path: Path
     assert (len(acknowledged), rows, lost, revived) == (18, 15, set(), set())
 
 
-def found_in(gallery: SearchService, images: dict[str, bytes]) -> set[str]:
+def found_in(gallery: Gallery, images: dict[str, bytes]) -> set[str]:
     """The keys of images of which a copy is found, by its hash."""
     found = set()
     for key, data in images.items():

@@ -11,7 +11,7 @@ from scripts.elasticsearch import Node
 from lookalike.config import GallerySettings, from_environment
 from lookalike.errors import Unavailable
 from lookalike.factory import create_gallery, open_gallery
-from lookalike.gallery import SearchService
+from lookalike.gallery import Gallery
 from lookalike.types import Item
 from tests.drawn_images import drawn, encoded
 from tests.engines import elasticsearch, postgresql
@@ -42,10 +42,10 @@ def image(n: int) -> bytes:
     return encoded(drawn(n, (48, 36)))
 
 
-def caught_up(gallery: SearchService, sequence: int) -> None:
+def caught_up(gallery: Gallery, sequence: int) -> None:
     """Wait until the index has reached a change."""
     until = time.monotonic() + BACK_SECONDS
-    while gallery.keep_up() < sequence:
+    while gallery.sync_indexes() < sequence:
         assert time.monotonic() < until, "the index never caught up"
         time.sleep(0.2)
 
@@ -70,7 +70,7 @@ def test_taking_images_while_the_engine_is_frozen_or_dead(node: Node, folder: Pa
             assert gallery.get(f"while away {number}").key == f"while away {number}"
             back()
             node.wait()
-            caught_up(gallery, gallery.get(f"while away {number}").seq)
+            caught_up(gallery, gallery.get(f"while away {number}").sequence)
             hit = gallery.search(image(10 + number)).hits[0]
             assert (hit.key, hit.evidence) == (f"while away {number}", "exact")
             assert gallery.status().pipelines[0].rows == 2 + number

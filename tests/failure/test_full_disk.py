@@ -16,10 +16,10 @@ from lookalike.catalog import Catalog
 from lookalike.config import GallerySettings, from_environment
 from lookalike.errors import Unavailable
 from lookalike.factory import create_gallery, open_gallery
-from lookalike.gallery import SearchService
+from lookalike.gallery import Gallery
 from lookalike.indexes import circuit_breaker
 from lookalike.indexes.milvus import index as milvus_index
-from lookalike.interfaces import Index
+from lookalike.interfaces import VectorIndex
 from lookalike.types import Attributes, FeatureSpec, Item
 from tests.conftest import absent
 from tests.contract.catalogs import entry
@@ -32,7 +32,7 @@ from tests.failure.disks import Disk, small_disk
 from tests.failure.namespaces import Network
 from tests.failure.test_postgresql import Server, execute
 
-CIRCUIT = dict(circuit_breaker.Circuit.__init__.__kwdefaults__ or {})
+CIRCUIT = dict(circuit_breaker.CircuitBreaker.__init__.__kwdefaults__ or {})
 FILLINGS = 3
 BACK_SECONDS = 60.0
 """Within these, everything works again once there is room."""
@@ -43,13 +43,13 @@ def image(n: int) -> bytes:
     return encoded(drawn(n % IMAGES, (64, 48)))
 
 
-def exact(gallery: SearchService) -> set[str]:
+def exact(gallery: Gallery) -> set[str]:
     """The keys that are found by the images themselves."""
     answers = [gallery.search(image(n), k=1000) for n in range(IMAGES)]
     return {hit.key for answer in answers for hit in answer.hits if hit.evidence == "exact"}
 
 
-def add_until_full(gallery: SearchService, first: int, taken: set[str]) -> int:
+def add_until_full(gallery: Gallery, first: int, taken: set[str]) -> int:
     """Add images one at a time until the disk refuses; gives the number of the first one that was not taken."""
     for n in range(first, first + 5000):
         try:
@@ -61,7 +61,7 @@ def add_until_full(gallery: SearchService, first: int, taken: set[str]) -> int:
     raise AssertionError("the disk did not fill")
 
 
-def taken_of(gallery: SearchService, numbers: range, attributes: Attributes | None = None) -> set[str]:
+def taken_of(gallery: Gallery, numbers: range, attributes: Attributes | None = None) -> set[str]:
     """Add these images; gives their keys, for all of them must be taken."""
     outcomes = gallery.add([Item(f"p{n}", image(n), attributes) for n in numbers])
     assert {one.outcome for one in outcomes} <= {"added", "duplicate"}  # there are but a few different images
@@ -111,7 +111,7 @@ def test_an_embedded_gallery(tmp_path: Path) -> None:
     assert refused
 
 
-def add_some(gallery: SearchService, first: int, taken: set[str]) -> int:
+def add_some(gallery: Gallery, first: int, taken: set[str]) -> int:
     """Go on with the image that was refused, and three more."""
     taken.update(taken_of(gallery, range(first, first + 4)))
     return first + 4
@@ -184,7 +184,7 @@ def test_postgresql_whose_log_finds_no_room(small_server: tuple[Disk, Server]) -
     print(f"PostgreSQL without room for its log ({failed}): 50 acknowledged, all there")
 
 
-def write_until_refused(engine: Engine, index: Index, first: int, watch: Watch, pause: float = 0.0) -> int:
+def write_until_refused(engine: Engine, index: VectorIndex, first: int, watch: Watch, pause: float = 0.0) -> int:
     """Write batches until the server refuses; gives the number of the first that was not acknowledged."""
     for number in range(first, first + 2000):
         try:
@@ -195,7 +195,7 @@ def write_until_refused(engine: Engine, index: Index, first: int, watch: Watch, 
     raise AssertionError("nothing was ever refused")
 
 
-def lost_of(engine: Engine, index: Index, batches: int) -> int:
+def lost_of(engine: Engine, index: VectorIndex, batches: int) -> int:
     """How many rows of the first batches are not found."""
     found = [insist(partial(engine.found, index, n), BACK_SECONDS) for n in range(batches)]
     return sum(len(set(engine.batch(n).ids.tolist()) - here) for n, here in enumerate(found))
@@ -203,7 +203,7 @@ def lost_of(engine: Engine, index: Index, batches: int) -> int:
 
 def test_milvus_ends_itself_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes some rows into its memory, then ends; with room, and started again, it has all that it acknowledged."""
-    monkeypatch.setattr(circuit_breaker.Circuit.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
+    monkeypatch.setattr(circuit_breaker.CircuitBreaker.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
     watch = Watch()
     with ExitStack() as ends:
         disk = ends.enter_context(small_disk(512))  # its etcd and its log take 200 MB at once

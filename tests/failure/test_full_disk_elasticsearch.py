@@ -12,10 +12,10 @@ from scripts.elasticsearch import Node
 from lookalike.config import GallerySettings, from_environment
 from lookalike.errors import Unavailable
 from lookalike.factory import create_gallery, open_gallery
-from lookalike.gallery import SearchService
+from lookalike.gallery import Gallery
 from lookalike.indexes import circuit_breaker
 from lookalike.indexes.elasticsearch import index as elasticsearch_index
-from lookalike.interfaces import Index
+from lookalike.interfaces import VectorIndex
 from lookalike.types import FeatureSpec
 from tests.engines import elasticsearch, postgresql
 from tests.failure.beyond import BATCH, Engine
@@ -64,7 +64,7 @@ def node(disk: Disk) -> Iterator[Node]:
 @pytest.fixture
 def engine(node: Node, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """The server, with a circuit that rests for a second only."""
-    monkeypatch.setattr(circuit_breaker.Circuit.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
+    monkeypatch.setattr(circuit_breaker.CircuitBreaker.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
     url = f"{elasticsearch.url_of(node)}?replicas=0&timeout={SEARCH_SECONDS}&bulk_timeout={WRITE_SECONDS}"
     yield Engine(Network("", ""), url, FeatureSpec("phash", "hamming", 8, "full 1"), elasticsearch_index.open_index)
     disk.relieve()
@@ -137,7 +137,7 @@ def test_a_gallery_whose_engines_share_a_full_disk(engine: Engine, disk: Disk, t
     assert report.rebuilt == {"phash": report.images} == {"phash": rows}
 
 
-def on_again(engine: Engine, index: Index, disk: Disk, refused: int) -> float:
+def on_again(engine: Engine, index: VectorIndex, disk: Disk, refused: int) -> float:
     """Make room and write the batch that was refused; seconds until the server took it."""
     disk.relieve()
     began = time.monotonic()
@@ -147,7 +147,7 @@ def on_again(engine: Engine, index: Index, disk: Disk, refused: int) -> float:
     return back
 
 
-def whole_again(when: str, engine: Engine, index: Index, refused: int, watch: Watch, back: float) -> None:
+def whole_again(when: str, engine: Engine, index: VectorIndex, refused: int, watch: Watch, back: float) -> None:
     """Fail unless every acknowledged row is there, and nothing waited for longer than it may."""
     lost = lost_of(engine, index, refused + 1)
     print(
@@ -159,7 +159,7 @@ def whole_again(when: str, engine: Engine, index: Index, refused: int, watch: Wa
     index.close()
 
 
-def in_step(gallery: SearchService) -> None:
+def in_step(gallery: Gallery) -> None:
     """Bring the index up to the catalog; raises Unavailable where that did not succeed."""
-    if gallery.keep_up() < gallery.status().sequence:
+    if gallery.sync_indexes() < gallery.status().sequence:
         raise Unavailable("the index is behind")

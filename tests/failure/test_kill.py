@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lookalike.errors import GalleryBusy
 from lookalike.factory import open_gallery
-from lookalike.gallery import SearchService
+from lookalike.gallery import Gallery
 from lookalike.types import Item
 from tests.drawn_images import drawn, encoded
 from tests.failure.forked import Child
@@ -79,7 +79,7 @@ def believe(said: list[list[str]], state: State) -> int:
     return sum(word == "done" for word, *_ in said)
 
 
-def held(gallery: SearchService, images: list[bytes], tenant: str = "default") -> dict[str, str]:
+def held(gallery: Gallery, images: list[bytes], tenant: str = "default") -> dict[str, str]:
     """What each key holds, as searching finds it; catalog and index must agree."""
     keys = {record.key for record in gallery.ls(limit=KEYS + 1, tenant=tenant)}
     holds: dict[str, str] = {}

@@ -16,9 +16,9 @@ from lookalike.catalog import postgresql
 from lookalike.config import GallerySettings, from_environment
 from lookalike.errors import Unavailable
 from lookalike.factory import create_gallery, open_gallery
-from lookalike.gallery import SearchService
+from lookalike.gallery import Gallery
 from lookalike.indexes import circuit_breaker
-from lookalike.interfaces import Index
+from lookalike.interfaces import VectorIndex
 from lookalike.types import Answer, Item
 from tests.drawn_images import drawn, encoded
 from tests.engines.milvus import new_gallery
@@ -62,15 +62,15 @@ def beyond_postgresql() -> Iterator[Database]:
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """Each engine; its circuit rests for a second only."""
     there: Engine = request.getfixturevalue(request.param)
-    monkeypatch.setattr(circuit_breaker.Circuit.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
+    monkeypatch.setattr(circuit_breaker.CircuitBreaker.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
     yield there
     there.network.mend()
 
 
-CIRCUIT = dict(circuit_breaker.Circuit.__init__.__kwdefaults__ or {})
+CIRCUIT = dict(circuit_breaker.CircuitBreaker.__init__.__kwdefaults__ or {})
 
 
-def write_until_cut(engine: Engine, index: Index, first: int, writes: Watch, flushes: Watch) -> tuple[int, int]:
+def write_until_cut(engine: Engine, index: VectorIndex, first: int, writes: Watch, flushes: Watch) -> tuple[int, int]:
     """Write batches, delete a tenth of each, flush now and then, until the network is cut while more is written.
 
     Gives the number of the batch that was not acknowledged whole, and that of the last flush.
@@ -91,17 +91,17 @@ def write_until_cut(engine: Engine, index: Index, first: int, writes: Watch, flu
     raise AssertionError("it was never cut")
 
 
-def refused_at_once(engine: Engine, index: Index, watch: Watch) -> float:
+def refused_at_once(engine: Engine, index: VectorIndex, watch: Watch) -> float:
     """Search until the circuit is open; gives the longest that a call took from then on."""
     for _ in range(circuit_breaker.FAILURES):
         try:
             watch.run(partial(engine.found, index, 0))
         except Unavailable as error:
-            if "left alone" in str(error):
+            if "circuit open" in str(error):
                 break
     quick = Watch()
     for act in (partial(engine.found, index, 0), index.count, partial(index.upsert, engine.batch(0))):
-        with pytest.raises(Unavailable, match="left alone") as caught:
+        with pytest.raises(Unavailable, match="circuit open") as caught:
             quick.run(act)
         assert caught.value.retry_after is not None
     return max(quick.failed)
@@ -211,7 +211,7 @@ def copy(n: int) -> bytes:
     return encoded(drawn(n, (64, 48)), "JPEG", quality=80)
 
 
-def named(gallery: SearchService, numbers: range) -> set[str]:
+def named(gallery: Gallery, numbers: range) -> set[str]:
     """The keys of the best hits for copies of these images."""
     answers: list[Answer] = [gallery.search(copy(n), k=1) for n in numbers]
     assert not any(answer.failed for answer in answers)
@@ -228,7 +228,7 @@ def test_a_gallery_goes_on_whatever_is_cut(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With an engine away images are taken and answers name it; with the catalog away every call says so, in time."""
-    monkeypatch.setattr(circuit_breaker.Circuit.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
+    monkeypatch.setattr(circuit_breaker.CircuitBreaker.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
     monkeypatch.setenv("LOOKALIKE_CACHE", str(cache))
     engines = {"phash": beyond_elasticsearch, "vgg16": beyond_milvus}
     made_with = GallerySettings(tuple(engines), {name: e.url for name, e in engines.items()}, catalog=database)
@@ -277,7 +277,7 @@ def test_a_gallery_goes_on_whatever_is_cut(
     assert max(watch.failed) < 2 * CATALOG_SECONDS + SLACK
 
 
-def in_step(gallery: SearchService) -> None:
+def in_step(gallery: Gallery) -> None:
     """Bring the indexes up to the catalog; raises Unavailable where that did not succeed."""
-    if gallery.keep_up() < gallery.status().sequence:
+    if gallery.sync_indexes() < gallery.status().sequence:
         raise Unavailable("an index is behind")

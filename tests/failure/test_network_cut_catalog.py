@@ -60,7 +60,7 @@ def test_a_catalog_cut_off_in_the_middle_of_writes(beyond_postgresql: Database, 
     with Catalog.open(database, create=True) as catalog:
         tenant = catalog.tenant_id("default", create=True)
         for turn in range(CUTS):
-            with catalog.claim("phash") as claim:
+            with catalog.lease("phash") as claim:
                 assert claim is not None
                 threading.Timer(dice.uniform(0.3, 0.8), net.cut).start()
                 began = time.monotonic()
@@ -91,7 +91,7 @@ def test_a_catalog_cut_off_in_the_middle_of_writes(beyond_postgresql: Database, 
 
 def claimed(catalog: Catalog) -> None:
     """Take the claim for a moment; raises Unavailable while the server still holds it for a connection that is gone."""
-    with catalog.claim("phash") as claim:
+    with catalog.lease("phash") as claim:
         if claim is None:
             raise Unavailable("the claim is held")
         claim.note(1)

@@ -134,7 +134,7 @@ def test_a_frozen_server_is_given_up_in_time(durable: Server, url: str, monkeypa
     with Catalog.open(f"{url}?statement_seconds=1") as catalog:
         tenant = catalog.tenant_id("default", create=True)
         catalog.put([entry(tenant, "before")])
-        with catalog.claim("phash") as claim:
+        with catalog.lease("phash") as claim:
             assert claim is not None
             durable.signal(signal.SIGSTOP)
             try:
@@ -150,7 +150,7 @@ def test_a_frozen_server_is_given_up_in_time(durable: Server, url: str, monkeypa
         assert {"before", "after"} <= {record.key for record in catalog.browse(tenant)}
         deadline = time.monotonic() + BOUND
         while time.monotonic() < deadline:  # the server ends the given up connection when it notices
-            with catalog.claim("phash") as claim:
+            with catalog.lease("phash") as claim:
                 if claim is not None:
                     break
             time.sleep(0.1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lookalike.errors import Damaged, FeatureMismatch
-from lookalike.interfaces import Index
+from lookalike.interfaces import VectorIndex
 from tests.index_contract.base import Contract, MakeIndex
 from tests.index_contract.truth import Model
 
@@ -74,7 +74,7 @@ class Keeping(Contract):
         self.ask(index, model, 3)
         index.close()
 
-    def test_closing_twice_is_harmless(self, index: Index) -> None:
+    def test_closing_twice_is_harmless(self, index: VectorIndex) -> None:
         index.upsert(self.rows(1, range(1, 5)))
         index.close()
         index.close()

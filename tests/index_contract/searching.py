@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lookalike.errors import BadInput, FeatureMismatch, UnsupportedQuery
-from lookalike.interfaces import Index
+from lookalike.interfaces import VectorIndex
 from lookalike.types import Rows
 from tests.index_contract.base import Contract
 from tests.index_contract.truth import Model, chosen, draw
@@ -16,18 +16,18 @@ from tests.index_contract.truth import Model, chosen, draw
 class Searching(Contract):
     """Tenants, filters, limits, ties, odd sizes, and input that must be refused."""
 
-    def test_sizes_of_k(self, index: Index, model: Model) -> None:
+    def test_sizes_of_k(self, index: VectorIndex, model: Model) -> None:
         self.write(index, model, self.rows(1, range(1, 31)))
         for k in (1, 30, 31, 100):
             self.ask(index, model, k)
 
-    def test_an_empty_index_and_no_queries(self, index: Index, model: Model) -> None:
+    def test_an_empty_index_and_no_queries(self, index: VectorIndex, model: Model) -> None:
         self.ask(index, model, 3)
         self.ask(index, model, 3, tenant=1, ids=[1, 2])
         self.write(index, model, self.rows(1, range(1, 11)))
         assert index.search(draw(self.spec, np.random.default_rng(1), 0), 3).ids.shape == (0, 3)
 
-    def test_ties_are_ordered_by_id(self, index: Index, model: Model) -> None:
+    def test_ties_are_ordered_by_id(self, index: VectorIndex, model: Model) -> None:
         ids = np.random.default_rng(3).permutation(90) + 1
         rows = self.rows(1, ids)
         rows.features[:] = np.resize(rows.features[:3], rows.features.shape)
@@ -39,7 +39,7 @@ class Searching(Contract):
             for query in range(3):
                 assert found.ids[query].tolist() == sorted(ids[query::3].tolist())[:25]
 
-    def test_max_distance_is_inclusive(self, index: Index, model: Model) -> None:
+    def test_max_distance_is_inclusive(self, index: VectorIndex, model: Model) -> None:
         self.write(index, model, self.rows(1, range(1, 201)))
         found = self.ask(index, model, 10)
         for limit in (float(found.distances[0, 4]), 0.0):
@@ -47,7 +47,7 @@ class Searching(Contract):
             assert (near.distances[0] <= limit).sum() >= (5 if limit else 1)
         assert (index.search(draw(self.spec, np.random.default_rng(1), 2), 3, max_distance=-1.0).ids == -1).all()
 
-    def test_tenants_never_mix(self, index: Index, model: Model) -> None:
+    def test_tenants_never_mix(self, index: VectorIndex, model: Model) -> None:
         """One large tenant, one small, one of a single row."""
         tenants = np.where(np.arange(self.size) % 40, 1, 2)
         tenants[77] = 3
@@ -56,7 +56,7 @@ class Searching(Contract):
             assert index.count(tenant) == model.count(tenant)
             self.ask(index, model, 10, tenant=tenant)
 
-    def test_filters(self, index: Index, model: Model) -> None:
+    def test_filters(self, index: VectorIndex, model: Model) -> None:
         """From half of the rows to 1 in 1,000 and to none; a filter may name ids that are not there."""
         self.write(index, model, self.rows(1, np.arange(self.size) + 1, np.arange(self.size) % 3))
         for one_in in (1, 2, 10, 100, 1000):
@@ -67,7 +67,7 @@ class Searching(Contract):
         for nothing in ([], [self.size + 7], np.arange(self.size + 1, self.size + 300)):
             assert (self.ask(index, model, 3, ids=nothing).ids == -1).all()
 
-    def test_filters_and_tenants_after_deletions(self, index: Index, model: Model) -> None:
+    def test_filters_and_tenants_after_deletions(self, index: VectorIndex, model: Model) -> None:
         """Most rows of one kind are gone: those that are left must still be found."""
         ids = np.arange(self.size) + 1
         self.write(index, model, self.rows(1, ids, np.where(ids % 5, 1, 2)))
@@ -83,7 +83,7 @@ class Searching(Contract):
         assert index.count() == model.count()
 
     @pytest.mark.parametrize("what", ["wide", "narrow", "dtype", "one row"])
-    def test_features_of_another_kind_are_refused(self, index: Index, model: Model, what: str) -> None:
+    def test_features_of_another_kind_are_refused(self, index: VectorIndex, model: Model, what: str) -> None:
         self.write(index, model, self.rows(1, range(1, 6)))
         good = draw(self.spec, np.random.default_rng(1), 5)
         bad = {
@@ -99,7 +99,7 @@ class Searching(Contract):
         self.ask(index, model, 5)
 
     @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-    def test_vectors_with_holes_are_refused(self, index: Index, model: Model, value: float) -> None:
+    def test_vectors_with_holes_are_refused(self, index: VectorIndex, model: Model, value: float) -> None:
         if self.spec.metric == "hamming":
             return  # every bit pattern is a code
         self.write(index, model, self.rows(1, range(1, 6)))
@@ -113,7 +113,7 @@ class Searching(Contract):
         self.ask(index, model, 5)
 
     @pytest.mark.parametrize("ids", [[0, 1], [-4, 1], [3, 3], [1, 2, 3]])
-    def test_ids_that_make_no_sense_are_refused(self, index: Index, model: Model, ids: list[int]) -> None:
+    def test_ids_that_make_no_sense_are_refused(self, index: VectorIndex, model: Model, ids: list[int]) -> None:
         self.write(index, model, self.rows(1, range(1, 6)))
         two = self.rows(2, [1, 2])
         with pytest.raises(BadInput):
@@ -122,11 +122,11 @@ class Searching(Contract):
         self.ask(index, model, 5)
 
     @pytest.mark.parametrize("k", [0, -1])
-    def test_a_k_that_makes_no_sense_is_refused(self, index: Index, k: int) -> None:
+    def test_a_k_that_makes_no_sense_is_refused(self, index: VectorIndex, k: int) -> None:
         with pytest.raises(UnsupportedQuery):
             index.search(draw(self.spec, np.random.default_rng(1), 1), k)
 
-    def test_readers_beside_a_writer(self, index: Index) -> None:
+    def test_readers_beside_a_writer(self, index: VectorIndex) -> None:
         """Rows 1..200 are always there, in one of two states; a reader sees one of them, never neither or both."""
         first, second = self.rows(1, range(1, 201)), self.rows(2, range(1, 201))
         index.upsert(first)
@@ -135,7 +135,7 @@ class Searching(Contract):
         def read() -> None:
             try:
                 while not stop.is_set():
-                    found = index.search(first.features[:3], 200, where=chosen(range(1, 201)))
+                    found = index.search(first.features[:3], 200, filter=chosen(range(1, 201)))
                     assert sorted(found.ids[0].tolist()) == list(range(1, 201))
                     assert index.count() >= 200
             except BaseException as error:  # noqa: BLE001 - handed to the test below

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.types import Features, FeatureSpec, Matches, Rows, Where
+from lookalike.types import Features, FeatureSpec, Matches, ResolvedFilter, Rows
 
 BLOCK = 8192
 """Rows that all queries are compared with at a time."""
@@ -61,10 +61,10 @@ def _signs(codes: Features) -> NDArray[np.float32]:
     return 2 * bits - 1
 
 
-def chosen(ids: Iterable[int]) -> Where:
+def chosen(ids: Iterable[int]) -> ResolvedFilter:
     """A filter that these ids pass."""
     array = np.array(sorted(ids), np.int64)
-    return Where((), lambda: array)
+    return ResolvedFilter((), lambda: array)
 
 
 class Model:

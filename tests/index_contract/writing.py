@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from lookalike.errors import BadInput
-from lookalike.interfaces import Index
-from lookalike.types import Condition, Rows, Where
+from lookalike.interfaces import VectorIndex
+from lookalike.types import Condition, ResolvedFilter, Rows
 from tests.index_contract.base import Contract, MakeIndex
 from tests.index_contract.truth import Model
 
@@ -18,7 +18,7 @@ ACTIONS = {"upsert": 0.3, "delete": 0.2, "search": 0.15, "filter": 0.2, "reopen"
 class Writing(Contract):
     """Rows come, go, move and come back."""
 
-    def test_upsert_replace_delete_and_insert_again(self, index: Index, model: Model) -> None:
+    def test_upsert_replace_delete_and_insert_again(self, index: VectorIndex, model: Model) -> None:
         self.write(index, model, self.rows(1, range(1, 101)))
         self.ask(index, model, 5)
         self.write(index, model, self.rows(2, range(50, 121)))
@@ -33,14 +33,14 @@ class Writing(Contract):
         self.ask(index, model, 5)
         assert index.count() == 119
 
-    def test_a_row_moves_to_another_tenant(self, index: Index, model: Model) -> None:
+    def test_a_row_moves_to_another_tenant(self, index: VectorIndex, model: Model) -> None:
         self.write(index, model, self.rows(1, range(1, 41), 1))
         self.write(index, model, self.rows(1, range(1, 21), 2))
         assert (index.count(1), index.count(2), index.count(3), index.count()) == (20, 20, 0, 40)
         for tenant in (1, 2, 3):
             self.ask(index, model, 30, tenant=tenant)
 
-    def test_attributes_change_without_features(self, index: Index, model: Model) -> None:
+    def test_attributes_change_without_features(self, index: VectorIndex, model: Model) -> None:
         """Filters see the new ones; rows, and ids that are not there, stay as they are."""
         rows = self.rows(1, range(1, 41), np.arange(1, 41) % 2 + 1)
         self.write(index, model, replace(rows, attributes=[{"album": "old", "n": int(n)} for n in rows.ids]))
@@ -52,23 +52,23 @@ class Writing(Contract):
         del albums[19]
         for album in ("old", "new"):
             ids = np.array([n for n, is_in in albums.items() if is_in == album])
-            where = Where((Condition("album", "eq", album),), lambda ids=ids: ids)  # type: ignore[misc]
+            filter = ResolvedFilter((Condition("album", "eq", album),), lambda ids=ids: ids)  # type: ignore[misc]
             for tenant in (None, 1, 2):
                 mine = ids if tenant is None else ids[ids % 2 + 1 == tenant]
-                found = index.search(rows.features, 40, tenant=tenant, where=where).ids
+                found = index.search(rows.features, 40, tenant=tenant, filter=filter).ids
                 assert all(n in found[n - 1] for n in mine)
                 assert set(found.ravel().tolist()) <= {-1, *mine.tolist()}
         self.ask(index, model, 5)
         with pytest.raises(BadInput, match="one of each"):
             index.update_attributes(changed, changed, [{}])
 
-    def test_nothing_to_write_is_fine(self, index: Index, model: Model) -> None:
+    def test_nothing_to_write_is_fine(self, index: VectorIndex, model: Model) -> None:
         index.upsert(self.rows(1, []))
         index.delete(np.array([], np.int64))
         assert index.count() == 0
         self.ask(index, model, 3)
 
-    def test_the_callers_arrays_are_not_kept(self, index: Index, model: Model) -> None:
+    def test_the_callers_arrays_are_not_kept(self, index: VectorIndex, model: Model) -> None:
         rows = self.rows(1, range(1, 31))
         self.write(index, model, rows)
         rows.features[:] = 0
@@ -76,7 +76,7 @@ class Writing(Contract):
         rows.tenants[:] = 7
         self.ask(index, model, 5, tenant=1)
 
-    def test_arrays_in_any_layout(self, index: Index, model: Model) -> None:
+    def test_arrays_in_any_layout(self, index: VectorIndex, model: Model) -> None:
         rows = self.rows(1, range(1, 61))
         every = Rows(rows.ids[::-2], rows.features[::-2], rows.tenants[::-2])
         fortran = Rows(rows.ids[::2].astype(np.int32), np.asfortranarray(rows.features[::2]), rows.tenants[::2])
@@ -86,7 +86,7 @@ class Writing(Contract):
         queries.setflags(write=False)
         assert model.check(index.search(queries, 4), queries, 4) >= (1.0 if self.exact else self.recall)
 
-    def test_ten_thousand_rows_at_once(self, index: Index, model: Model) -> None:
+    def test_ten_thousand_rows_at_once(self, index: VectorIndex, model: Model) -> None:
         self.write(index, model, self.rows(1, np.random.default_rng(5).permutation(10_000) + 1))
         assert index.count() == 10_000
         self.ask(index, model, 10)

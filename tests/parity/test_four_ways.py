@@ -20,7 +20,7 @@ import lookalike
 from lookalike import Client
 from lookalike.cli.failures import exit_code
 from lookalike.errors import BadInput, Conflict, ImageRejected, LookalikeError, NotFound
-from lookalike.gallery import Cluster, Comparison, SearchService, Stored
+from lookalike.gallery import Cluster, Comparison, Gallery, StoredImage
 from lookalike.types import Answer, Item, Outcome, Record
 from tests.command import Ran
 from tests.command import lookalike as command
@@ -34,7 +34,7 @@ Object = dict[str, Any]
 class Ways:
     """The four ways in."""
 
-    library: SearchService
+    library: Gallery
     client: Client
     http: httpx.Client
     url: str
@@ -63,11 +63,11 @@ def images() -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same as files."""
-    where = tmp_path_factory.mktemp("photos")
-    (where / "sub").mkdir()
+    filter = tmp_path_factory.mktemp("photos")
+    (filter / "sub").mkdir()
     for name, data in images().items():
-        (where / name).write_bytes(data)
-    return where
+        (filter / name).write_bytes(data)
+    return filter
 
 
 @pytest.fixture
@@ -88,9 +88,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ways]:
 class opened:  # noqa: N801 - a context manager, written as one
     """Both galleries and the service, while the block runs."""
 
-    def __init__(self, where: Path) -> None:
-        self._served = served(where / "service")
-        self._library = lookalike.open(where / "library", pipelines=["phash"])
+    def __init__(self, filter: Path) -> None:
+        self._served = served(filter / "service")
+        self._library = lookalike.open(filter / "library", pipelines=["phash"])
 
     def __enter__(self) -> Ways:
         url, _ = self._served.__enter__()
@@ -121,7 +121,7 @@ def told_answer(answer: Answer | Object) -> Object:
 
 def told_record(record: Record | Object) -> Object:
     if isinstance(record, Record):
-        found = asdict(record) | {"sha256": record.sha256.hex(), "bytes": record.nbytes, "sequence": record.seq}
+        found = asdict(record) | {"sha256": record.sha256.hex(), "bytes": record.nbytes, "sequence": record.sequence}
     else:
         found = record
         for name in ("created", "updated"):
@@ -206,7 +206,7 @@ def test_removing(ways: Ways) -> None:
     assert ways.library.remove(["4.png", "none"]) == [x["key"] for x in ran.lines if x["outcome"] == "removed"]
     told = ways.post("/v1/images:delete", {"keys": ["7.png", "none"]})
     assert (told["deleted"], told["keys"]) == (1, ways.library.remove(["7.png", "none"]))
-    ours, theirs = (to.remove_where({"year": {"lt": 2000}}) for to in (ways.library, ways.client))
+    ours, theirs = (to.remove_by_filter({"year": {"lt": 2000}}) for to in (ways.library, ways.client))
     assert ours == theirs
     assert [told_record(r) for r in ways.library.ls()] == [told_record(r) for r in ways.client.ls()]
 
@@ -218,8 +218,8 @@ OPTIONS: list[tuple[list[str], Object, Object]] = [
     (["-k", "3"], {"k": 3}, {"k": 3}),
     (["-k", "2", "--page", "2"], {"k": 2, "page": 2}, {"k": 2, "page": 2}),
     (["--threshold", "0.25"], {"threshold": 0.25}, {"threshold": 0.25}),
-    (["--where", "year<2000"], {"where": {"year": {"lt": 2000}}}, {"filter": {"year": {"lt": 2000}}}),
-    (["--where", "year=2020", "-k", "1"], {"where": {"year": 2020}, "k": 1}, {"filter": {"year": 2020}, "k": 1}),
+    (["--where", "year<2000"], {"filter": {"year": {"lt": 2000}}}, {"filter": {"year": {"lt": 2000}}}),
+    (["--where", "year=2020", "-k", "1"], {"filter": {"year": 2020}, "k": 1}, {"filter": {"year": 2020}, "k": 1}),
     (["--pipeline", "phash"], {"pipelines": ["phash"]}, {"pipelines": ["phash"]}),
     (["--no-orientations"], {"orientations": False}, {"orientations": False}),
     (["--all-tenants"], {"tenant": None}, {"tenants": "all"}),
@@ -237,8 +237,8 @@ def test_searching(filled: Ways, folder: Path, arguments: list[str], options: Ob
         body = {"image": {"base64": base64.b64encode(data).decode()}, **wire}
         assert told_answer(filled.post("/v1/search", body)) == expected
         assert told_answer(filled.command("search", folder / name, *arguments).line) == expected
-        by_name = told_answer(filled.library.search(Stored(name), **options))
-        assert told_answer(filled.client.search(Stored(name), **options)) == by_name
+        by_name = told_answer(filled.library.search(StoredImage(name), **options))
+        assert told_answer(filled.client.search(StoredImage(name), **options)) == by_name
         assert told_answer(filled.post("/v1/search", {"image": {"key": name}, **wire})) == by_name
 
 
@@ -275,12 +275,12 @@ def test_records(filled: Ways) -> None:
 
 
 def test_lists_in_parts(filled: Ways) -> None:
-    where = {"year": {"gt": 2000}}
+    filter = {"year": {"gt": 2000}}
     for after, limit in ((None, 4), ("2.png", 3), ("nothing", 100), ("zzz", 1)):
-        ours = [told_record(r) for r in filled.library.ls(after=after, limit=limit, where=where)]
-        assert [told_record(r) for r in filled.client.ls(after=after, limit=limit, where=where)] == ours
+        ours = [told_record(r) for r in filled.library.ls(after=after, limit=limit, filter=filter)]
+        assert [told_record(r) for r in filled.client.ls(after=after, limit=limit, filter=filter)] == ours
     lines = filled.command("ls", "--where", "year>2000", "--limit", "4").lines
-    assert [told_record(line) for line in lines] == [told_record(r) for r in filled.library.ls(limit=4, where=where)]
+    assert [told_record(line) for line in lines] == [told_record(r) for r in filled.library.ls(limit=4, filter=filter)]
 
 
 @pytest.mark.parametrize("prefix", ["", "1", "sub/", "Sub/", "copy of", "twin ü", "%", "1.png", "1.png/", "\udcff"])
@@ -304,11 +304,11 @@ def test_comparing(filled: Ways, folder: Path) -> None:
         assert told_comparison(filled.command("compare", folder / a, folder / b).line) == expected
         files = {name: io.BytesIO((folder / file).read_bytes()) for name, file in (("a", a), ("b", b))}
         assert told_comparison(filled.http.post("/v1/compare", files=files).json()) == expected
-        stored = told_comparison(filled.library.compare(Stored(a), Stored(b)))
-        assert told_comparison(filled.client.compare(Stored(a), Stored(b))) == stored
+        stored = told_comparison(filled.library.compare(StoredImage(a), StoredImage(b)))
+        assert told_comparison(filled.client.compare(StoredImage(a), StoredImage(b))) == stored
         assert told_comparison(filled.post("/v1/compare", {"a": {"key": a}, "b": {"key": b}})) == stored
-        mixed = told_comparison(filled.library.compare(folder / a, Stored(b)))
-        assert told_comparison(filled.client.compare(folder / a, Stored(b))) == mixed
+        mixed = told_comparison(filled.library.compare(folder / a, StoredImage(b)))
+        assert told_comparison(filled.client.compare(folder / a, StoredImage(b))) == mixed
 
 
 def test_duplicates_and_judgements(ways: Ways) -> None:
@@ -354,22 +354,22 @@ ERRORS: list[tuple[Any, type[LookalikeError], list[object]]] = [
     (lambda to: to.search(b"no image"), ImageRejected, ["search", "lying.png"]),
     (lambda to: to.search(b""), ImageRejected, ["search", "empty.jpg"]),
     (lambda to: to.search("none.png"), ImageRejected, ["search", "none.png"]),
-    (lambda to: to.search(Stored("none")), NotFound, []),
+    (lambda to: to.search(StoredImage("none")), NotFound, []),
     (lambda to: to.search(b"x", k=0), BadInput, ["search", "1.png", "-k", "0"]),
     (lambda to: to.search(b"x", k=10_001), BadInput, ["search", "1.png", "-k", "10001"]),
     (lambda to: to.search(b"x", k=100, page=101), BadInput, ["search", "1.png", "-k", "100", "--page", "101"]),
     (lambda to: to.search(b"x", threshold=2.0), BadInput, ["search", "1.png", "--threshold", "2"]),
     (lambda to: to.search(encoded(drawn(1)), pipelines=["x"]), BadInput, ["search", "1.png", "--pipeline", "x"]),
-    (lambda to: to.search(encoded(drawn(1)), where={"a": {"like": 1}}), BadInput, []),
+    (lambda to: to.search(encoded(drawn(1)), filter={"a": {"like": 1}}), BadInput, []),
     (lambda to: to.search(encoded(drawn(1)), min_sequence=10**9), BadInput, []),
     (lambda to: to.compare(b"x", b"y"), ImageRejected, ["compare", "lying.png", "1.png"]),
-    (lambda to: to.compare(Stored("1.png"), Stored("none")), NotFound, []),
+    (lambda to: to.compare(StoredImage("1.png"), StoredImage("none")), NotFound, []),
     (lambda to: to.get_thumbnail("none"), NotFound, []),
     (lambda to: to.get_thumbnail("1.png", size=5), BadInput, []),
     (lambda to: to.set_attributes("none", {}), NotFound, []),
     (lambda to: to.put("a", b"no image"), ImageRejected, []),
     (lambda to: to.put("", encoded(drawn(1))), BadInput, []),
-    (lambda to: to.remove_where({}), BadInput, []),
+    (lambda to: to.remove_by_filter({}), BadInput, []),
     (lambda to: to.not_a_match(["1.png"]), BadInput, []),
     (lambda to: to.not_a_match(["1.png", "none"]), NotFound, []),
     (lambda to: to.ls(limit=0), BadInput, []),
@@ -391,7 +391,7 @@ def test_errors(filled: Ways, folder: Path, ask: Any, kind: type[LookalikeError]
         assert filled.command(*named).code == exit_code(ours)
 
 
-def failure(ask: Any, to: SearchService | Client) -> LookalikeError:
+def failure(ask: Any, to: Gallery | Client) -> LookalikeError:
     with pytest.raises(LookalikeError) as raised:
         ask(to)
     return raised.value

@@ -18,30 +18,30 @@ from tests.drawn_images import drawn, encoded
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve images, an edited copy, the same bytes again, a flat one, and what is none."""
-    where = tmp_path_factory.mktemp("photos")
-    (where / "sub").mkdir()
+    filter = tmp_path_factory.mktemp("photos")
+    (filter / "sub").mkdir()
     for seed in range(12):
-        drawn(seed).save(where / ("sub" if seed % 3 == 0 else ".") / f"{seed}.png")
-    (where / "copy of 1.jpg").write_bytes(encoded(drawn(1), "JPEG", quality=50))
-    shutil.copy(where / "2.png", where / "twin.png")
-    drawn(20).resize((1, 1)).resize((50, 50)).save(where / "flat.png")
-    (where / "empty.jpg").write_bytes(b"")
-    (where / "lying.png").write_bytes(b"GIF89a and no more")
-    return where
+        drawn(seed).save(filter / ("sub" if seed % 3 == 0 else ".") / f"{seed}.png")
+    (filter / "copy of 1.jpg").write_bytes(encoded(drawn(1), "JPEG", quality=50))
+    shutil.copy(filter / "2.png", filter / "twin.png")
+    drawn(20).resize((1, 1)).resize((50, 50)).save(filter / "flat.png")
+    (filter / "empty.jpg").write_bytes(b"")
+    (filter / "lying.png").write_bytes(b"GIF89a and no more")
+    return filter
 
 
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Path:
     """Filled by the command line."""
-    where = tmp_path_factory.mktemp("cli") / "gallery"
-    assert command("init", "--pipelines", "phash", "-g", where).code == 0
-    command("add", folder, "--attr", "year=2020", "-g", where)
-    command("add", folder / "5.png", "--attr", "year=1999", "-g", where)
-    return where
+    filter = tmp_path_factory.mktemp("cli") / "gallery"
+    assert command("init", "--pipelines", "phash", "-g", filter).code == 0
+    command("add", folder, "--attr", "year=2020", "-g", filter)
+    command("add", folder / "5.png", "--attr", "year=1999", "-g", filter)
+    return filter
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[library.SearchService]:
+def opened(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[library.Gallery]:
     """Filled by the library."""
     with library.open(tmp_path_factory.mktemp("library") / "gallery", pipelines=["phash"]) as service:
         service.add(folder, attributes={"year": 2020})
@@ -92,8 +92,8 @@ OPTIONS: list[tuple[list[str], dict[str, Any]]] = [
     (["-k", "3"], {"k": 3}),
     (["-k", "2", "--page", "2"], {"k": 2, "page": 2}),
     (["--threshold", "0.25"], {"threshold": 0.25}),
-    (["--where", "year<2000"], {"where": {"year": {"lt": 2000}}}),
-    (["--where", "year=2020"], {"where": {"year": 2020}}),
+    (["--where", "year<2000"], {"filter": {"year": {"lt": 2000}}}),
+    (["--where", "year=2020"], {"filter": {"year": 2020}}),
     (["--pipeline", "phash"], {"pipelines": ["phash"]}),
     (["--no-orientations"], {"orientations": False}),
     (["--tenant", "nobody"], {"tenant": "nobody"}),
@@ -103,7 +103,7 @@ OPTIONS: list[tuple[list[str], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("arguments", "options"), OPTIONS)
 def test_search(
-    gallery: Path, opened: library.SearchService, folder: Path, arguments: list[str], options: dict[str, Any]
+    gallery: Path, opened: library.Gallery, folder: Path, arguments: list[str], options: dict[str, Any]
 ) -> None:
     for query in ("1.png", "copy of 1.jpg", "5.png", "flat.png", "sub/3.png"):
         ran = command("search", folder / query, *arguments, "--json", "-g", gallery)
@@ -111,7 +111,7 @@ def test_search(
         assert without_times(ran.line) == told(opened.search(folder / query, **options))
 
 
-def test_many_queries_are_as_one(gallery: Path, opened: library.SearchService, folder: Path) -> None:
+def test_many_queries_are_as_one(gallery: Path, opened: library.Gallery, folder: Path) -> None:
     ran = command("search", folder, "--json", "-g", gallery)
     queries = [line["query"] for line in ran.lines]
     assert len(queries) == 17
@@ -124,7 +124,7 @@ def test_many_queries_are_as_one(gallery: Path, opened: library.SearchService, f
             assert line["error"] == error
 
 
-def test_records(gallery: Path, opened: library.SearchService) -> None:
+def test_records(gallery: Path, opened: library.Gallery) -> None:
     lines = command("ls", "--json", "-g", gallery).lines
     records = opened.ls()
     assert len(records) == 15
@@ -134,7 +134,7 @@ def test_records(gallery: Path, opened: library.SearchService) -> None:
         assert opened.get(record.key) == record
 
 
-def test_duplicates(gallery: Path, opened: library.SearchService) -> None:
+def test_duplicates(gallery: Path, opened: library.Gallery) -> None:
     lines = command("duplicates", "--json", "-g", gallery).lines
     clusters = list(opened.duplicates())
     assert [(line["evidence"], line["distance"], [p["key"] for p in line["images"]]) for line in lines] == [
@@ -146,7 +146,7 @@ def test_duplicates(gallery: Path, opened: library.SearchService) -> None:
     }
 
 
-def test_compare(gallery: Path, opened: library.SearchService, folder: Path) -> None:
+def test_compare(gallery: Path, opened: library.Gallery, folder: Path) -> None:
     for a, b in (("1.png", "copy of 1.jpg"), ("1.png", "2.png"), ("2.png", "twin.png"), ("1.png", "flat.png")):
         line = command("compare", folder / a, folder / b, "--json", "-g", gallery).line
         found = opened.compare(folder / a, folder / b)

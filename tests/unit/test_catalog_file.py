@@ -159,8 +159,8 @@ def test_a_catalog_of_the_first_schema_is_brought_up_to_date(path: Path, catalog
         assert (now.count(), now.sequence()) == (images, sequence)
         name = now.gallery()
         assert len(name) == 12
-        assert len(now.ids_where(1, [Condition("n", "lt", 5)])) == 5
-        assert len(now.ids_where(1, [Condition("n", "in", (3, 4.0, "5"))])) == 2
+        assert len(now.ids_matching(1, [Condition("n", "lt", 5)])) == 5
+        assert len(now.ids_matching(1, [Condition("n", "in", (3, 4.0, "5"))])) == 2
         now.check()
         assert set(later) <= {row[0] for row in queried(path, "SELECT name FROM sqlite_master")}
     with Catalog.open(path, read_only=True) as now:
@@ -255,7 +255,7 @@ def test_vacuum_gives_room_back(path: Path, catalog: Catalog) -> None:
     catalog.checkpoint()
     full = path.stat().st_size
     assert full > before
-    catalog.delete_where(1, [Condition("n", "gte", 10)])
+    catalog.delete_by_filter(1, [Condition("n", "gte", 10)])
     catalog.vacuum()
     catalog.checkpoint()
     assert path.stat().st_size < full * 2 / 3

@@ -23,19 +23,19 @@ STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Five images with awkward names, one of them in a subfolder, and one that is broken."""
-    where = tmp_path / "my photos"
-    (where / "sub").mkdir(parents=True)
+    filter = tmp_path / "my photos"
+    (filter / "sub").mkdir(parents=True)
     for seed, name in enumerate(["a.png", "b c.png", "grüße 🌄.png", "[bold]x.png", "sub/d.png"]):
-        drawn(seed).save(where / name)
-    (where / "broken.jpg").write_bytes(b"\xff\xd8\xff and no more")
-    return where
+        drawn(seed).save(filter / name)
+    (filter / "broken.jpg").write_bytes(b"\xff\xd8\xff and no more")
+    return filter
 
 
 @pytest.fixture
 def gallery(tmp_path: Path) -> Path:
-    where = tmp_path / "gallery"
-    assert lookalike("init", "--pipelines", "phash", "--gallery", where).code == 0
-    return where
+    filter = tmp_path / "gallery"
+    assert lookalike("init", "--pipelines", "phash", "--gallery", filter).code == 0
+    return filter
 
 
 @pytest.fixture
@@ -45,19 +45,19 @@ def full(gallery: Path, folder: Path) -> Path:
     return gallery
 
 
-def copy_of(seed: int, where: Path) -> Path:
+def copy_of(seed: int, filter: Path) -> Path:
     """An edited copy of a drawn image: half the size, JPEG."""
-    where.write_bytes(encoded(drawn(seed).resize((80, 60)), "JPEG", quality=60))
-    return where
+    filter.write_bytes(encoded(drawn(seed).resize((80, 60)), "JPEG", quality=60))
+    return filter
 
 
 def test_init_says_what_it_made(tmp_path: Path) -> None:
-    where = tmp_path / "made"
-    ran = lookalike("init", "--pipelines", "phash", "--index", "phash=flat", "-g", where, "--json")
+    filter = tmp_path / "made"
+    ran = lookalike("init", "--pipelines", "phash", "--index", "phash=flat", "-g", filter, "--json")
     assert ran.code == 0
     rest = {"catalog": None, "precision": None, "exact_phash": False}
-    assert ran.line == {"gallery": str(where), "pipelines": ["phash"], "index": {"phash": "flat"}, **rest}
-    again = lookalike("init", "-g", where, "--json")
+    assert ran.line == {"gallery": str(filter), "pipelines": ["phash"], "index": {"phash": "flat"}, **rest}
+    again = lookalike("init", "-g", filter, "--json")
     assert (again.code, again.line["error"]["type"]) == (2, "BadSetting")
 
 

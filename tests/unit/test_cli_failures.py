@@ -28,10 +28,10 @@ def test_every_error_has_an_exit_code() -> None:
     for kind in kinds:
         if kind is not errors.LookalikeError:
             assert any(issubclass(kind, listed) for listed, _ in EXIT_CODES), kind
-    assert exit_code(errors.ImageRejected("empty", "no bytes")) == ExitCode.PARTLY
+    assert exit_code(errors.ImageRejected("empty", "no bytes")) == ExitCode.PARTIAL
     assert exit_code(errors.UnsupportedQuery("no")) == ExitCode.USAGE
     assert exit_code(errors.GalleryBusy("wait")) == ExitCode.RETRY
-    assert exit_code(errors.NotFound("nothing")) == ExitCode.ABSENT
+    assert exit_code(errors.NotFound("nothing")) == ExitCode.NOT_FOUND
     assert exit_code(errors.FeatureMismatch("other")) == exit_code(errors.Damaged("bad")) == ExitCode.DAMAGED
 
 

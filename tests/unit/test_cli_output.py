@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from lookalike.cli.options import listed, pairs
-from lookalike.cli.output import counted, shown, size
+from lookalike.cli.output import counted, printable, size
 from lookalike.cli.preview import can_preview, preview_of
-from lookalike.cli.progress import Counting, Pace
+from lookalike.cli.progress import Pace, ProgressBar
 from lookalike.errors import BadSetting
 from tests.command import lookalike
 from tests.drawn_images import drawn, encoded
@@ -36,8 +36,8 @@ def test_lists_of_lines_keep_every_name(names: list[bytes]) -> None:
 
 @given(st.text())
 def test_what_is_shown_can_be_printed(text: str) -> None:
-    assert shown(text).isprintable()
-    assert shown(text) == text or not text.isprintable()
+    assert printable(text).isprintable()
+    assert printable(text) == text or not text.isprintable()
 
 
 def test_pairs_are_split_at_the_first_sign() -> None:
@@ -80,7 +80,7 @@ def test_progress_elsewhere_is_a_line_now_and_then(
 ) -> None:
     now = 100.0
     monkeypatch.setattr("lookalike.cli.progress.time.monotonic", lambda: now)
-    with Counting("Adding", lambda: range(30), quiet=False) as counting:
+    with ProgressBar("Adding", lambda: range(30), quiet=False) as counting:
         for _ in range(30):
             now += 1
             counting.advance()

@@ -15,22 +15,22 @@ from tests.drawn_images import drawn, encoded
 
 @pytest.fixture
 def gallery(tmp_path: Path) -> Path:
-    where = tmp_path / "gallery"
-    assert lookalike("init", "--pipelines", "phash", "-g", where).code == 0
-    return where
+    filter = tmp_path / "gallery"
+    assert lookalike("init", "--pipelines", "phash", "-g", filter).code == 0
+    return filter
 
 
 MORE = 800
 """Images whose lines are more than a pipe holds (64 KB): who prints them is not done while nobody reads."""
 
 
-def folder_of(where: Path, n: int, *, distinct: int = 8) -> Path:
+def folder_of(filter: Path, n: int, *, distinct: int = 8) -> Path:
     """Many files with few images in them, each file with bytes of its own (a text after the image)."""
-    where.mkdir()
+    filter.mkdir()
     data = [encoded(drawn(seed, (64, 48)), "JPEG") for seed in range(distinct)]
     for i in range(n):
-        (where / f"{i:05}.jpg").write_bytes(data[i % distinct] + str(i).encode())
-    return where
+        (filter / f"{i:05}.jpg").write_bytes(data[i % distinct] + str(i).encode())
+    return filter
 
 
 def test_ctrl_c_keeps_what_was_reported(gallery: Path, tmp_path: Path) -> None:

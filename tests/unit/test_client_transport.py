@@ -151,7 +151,7 @@ def test_what_must_not_be_repeated_is_not(server: Server, client: Client) -> Non
         for ask in (
             lambda: client.start_job({"kind": "repair"}),
             lambda: client.remove("a"),
-            lambda: client.remove_where({"a": 1}),
+            lambda: client.remove_by_filter({"a": 1}),
             lambda: client.remove("a", expected=1),
         ):
             server.script, server.asked = [failure], []

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lookalike import distances
-from lookalike.types import EVERYTHING, NOTHING, Features, Matches, Metric
+from lookalike.types import FULLY_EXACT, NO_GUARANTEE, Features, Matches, Metric
 
 
 def make(metric: Metric, rng: np.random.Generator, n: int, width: int, levels: int = 256) -> Features:
@@ -85,7 +85,7 @@ def test_nearest_equals_sorting_everything(
     limit = float(np.median(table)) if near and table.size else None
     found = distances.nearest(metric, queries, rows, ids, k, keep=keep, max_distance=limit)
     assert found.ids.shape == found.distances.shape == (q, k)
-    assert found.exact_within == EVERYTHING
+    assert found.exact_within == FULLY_EXACT
     allowed = set(range(n) if keep is None else keep.tolist())
     for row in range(q):
         pairs = [(table[row, i], ids[i]) for i in allowed if limit is None or table[row, i] <= limit]
@@ -126,9 +126,9 @@ def test_a_negative_limit_and_no_rows_find_nothing() -> None:
 
 
 def test_merge_takes_the_best_of_both() -> None:
-    a = Matches(np.array([[5, 9]]), np.array([[0.1, 0.3]], np.float32), EVERYTHING)
-    b = Matches(np.array([[2, -1]]), np.array([[0.3, np.inf]], np.float32), NOTHING)
+    a = Matches(np.array([[5, 9]]), np.array([[0.1, 0.3]], np.float32), FULLY_EXACT)
+    b = Matches(np.array([[2, -1]]), np.array([[0.3, np.inf]], np.float32), NO_GUARANTEE)
     both = distances.merge(a, b, 3)
     assert both.ids.tolist() == [[5, 2, 9]]
-    assert both.exact_within == NOTHING
+    assert both.exact_within == NO_GUARANTEE
     assert distances.merge(b, b, 4).ids.tolist() == [[2, 2, -1, -1]]

@@ -61,8 +61,8 @@ def test_warnings_are_no_failure() -> None:
 
 
 def test_a_full_disk_or_little_memory_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnostics, "LEAST_DISK", 1 << 62)
-    monkeypatch.setattr(diagnostics, "LEAST_MEMORY", 1 << 62)
+    monkeypatch.setattr(diagnostics, "MIN_DISK", 1 << 62)
+    monkeypatch.setattr(diagnostics, "MIN_MEMORY", 1 << 62)
     checks = by_name(diagnose(tmp_path, models=()))
     assert checks["disk (cache)"].status == checks["memory"].status == "fail"
     assert all(checks[name].remedy for name in ("disk (cache)", "memory"))

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 import lookalike
-from lookalike.catalog import Entry
+from lookalike.catalog import NewImage
 from lookalike.errors import BadInput, NotFound
-from lookalike.gallery import Cluster, SearchService
-from lookalike.gallery.duplicates import _Links
+from lookalike.gallery import Cluster, Gallery
+from lookalike.gallery.duplicates import _NeighbourGraph
 from lookalike.types import Item
 from tests.drawn_images import drawn, encoded
 
 
 @pytest.fixture
-def gallery(tmp_path: Path) -> Iterator[SearchService]:
+def gallery(tmp_path: Path) -> Iterator[Gallery]:
     """Twelve families a to l of three images each (a1, a2, a3: as JPEG of three qualities) and strangers between."""
     with lookalike.open(tmp_path / "gallery", pipelines=["phash"]) as service:
         items = [
@@ -35,7 +35,7 @@ def keys(clusters: Iterator[Cluster]) -> list[set[str]]:
     return [{image.key for image in cluster.images} for cluster in clusters]
 
 
-def test_a_judgement_of_all_parts_for_good(gallery: SearchService) -> None:
+def test_a_judgement_of_all_parts_for_good(gallery: Gallery) -> None:
     assert keys(gallery.duplicates())[0] == {"a1", "a2", "a3"}
     gallery.not_a_match(["a1", "a2", "a3"])
     assert keys(gallery.duplicates())[0] == {"b1", "b2", "b3"}
@@ -47,7 +47,7 @@ def test_a_judgement_of_all_parts_for_good(gallery: SearchService) -> None:
     assert keys(gallery.duplicates())[0] == {"z again", "a2", "a3"}
 
 
-def test_a_judgement_is_of_the_pair(gallery: SearchService) -> None:
+def test_a_judgement_is_of_the_pair(gallery: Gallery) -> None:
     gallery.not_a_match(["a1", "a3"])
     assert keys(gallery.duplicates())[0] == {"a1", "a2", "a3"}  # both are copies of a2
     gallery.not_a_match(["a1", "a2"])
@@ -55,7 +55,7 @@ def test_a_judgement_is_of_the_pair(gallery: SearchService) -> None:
     assert gallery.search(encoded(drawn(0), "JPEG", quality=30)).hits[1].evidence == "copy"  # searching is not judged
 
 
-def test_twins_may_be_kept_on_purpose(gallery: SearchService) -> None:
+def test_twins_may_be_kept_on_purpose(gallery: Gallery) -> None:
     data = encoded(drawn(200))
     gallery.add([Item("twin 1", data), Item("twin 2", data)])
     assert {"twin 1", "twin 2"} in keys(gallery.duplicates())
@@ -63,7 +63,7 @@ def test_twins_may_be_kept_on_purpose(gallery: SearchService) -> None:
     assert {"twin 1", "twin 2"} not in keys(gallery.duplicates())
 
 
-def test_judgements_of_unknown_images(gallery: SearchService) -> None:
+def test_judgements_of_unknown_images(gallery: Gallery) -> None:
     for told in (["a1", "nobody"], ["nobody", "a1"]):
         with pytest.raises(NotFound):
             gallery.not_a_match(told)
@@ -77,7 +77,7 @@ def test_judgements_of_unknown_images(gallery: SearchService) -> None:
 
 @pytest.mark.parametrize("limit", [1, 5, 13])
 @pytest.mark.parametrize("seeds", [2, 512])
-def test_pages_are_the_whole(gallery: SearchService, limit: int, seeds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_are_the_whole(gallery: Gallery, limit: int, seeds: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lookalike.gallery.duplicates.SEEDS", seeds)
     whole = list(gallery.duplicates())
     assert len(whole) == 12
@@ -93,7 +93,7 @@ def test_pages_are_the_whole(gallery: SearchService, limit: int, seeds: int, mon
     assert keys(iter(paged)) == keys(iter(whole))
 
 
-def test_clusters_that_reach_back_are_not_repeated(gallery: SearchService) -> None:
+def test_clusters_that_reach_back_are_not_repeated(gallery: Gallery) -> None:
     gallery.put("zz", encoded(drawn(0), "JPEG", quality=50))  # a copy of family a, last by key
     page = gallery.duplicates_page(limit=1)
     assert keys(iter(page.clusters)) == [{"a1", "a2", "a3", "zz"}]
@@ -102,7 +102,7 @@ def test_clusters_that_reach_back_are_not_repeated(gallery: SearchService) -> No
     assert rest.after is None
 
 
-def test_a_page_ends_in_time(gallery: SearchService, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_ends_in_time(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lookalike.gallery.duplicates.SEEDS", 3)
     after, found, pages = None, 0, 0
     while True:
@@ -114,7 +114,7 @@ def test_a_page_ends_in_time(gallery: SearchService, monkeypatch: pytest.MonkeyP
     assert pages > 10
 
 
-def test_names_stay_while_members_do(gallery: SearchService) -> None:
+def test_names_stay_while_members_do(gallery: Gallery) -> None:
     before = {cluster.id: cluster for cluster in gallery.duplicates()}
     assert len(before) == 12
     gallery.set_attributes("a1", {"seen": True})
@@ -126,7 +126,7 @@ def test_names_stay_while_members_do(gallery: SearchService) -> None:
         assert one.id != other.id
 
 
-def test_limits_that_make_no_sense(gallery: SearchService) -> None:
+def test_limits_that_make_no_sense(gallery: Gallery) -> None:
     with pytest.raises(BadInput):
         gallery.duplicates_page(limit=0)
     assert gallery.duplicates_page(tenant="nobody").after is None
@@ -148,14 +148,14 @@ def test_clusters_are_those_of_a_plain_search_of_all_pairs(tmp_path: Path, seed:
             key = f"{number:02}"
             codes[key], digests[key] = code, hashlib.sha256(f"{number % 50}".encode()).digest()
             row = {spec: np.packbits(code)}
-            service.catalog.put([Entry(tenant, key, None, digests[key], 1, 9, 9, "PNG", features=row)])
+            service.catalog.put([NewImage(tenant, key, None, digests[key], 1, 9, 9, "PNG", features=row)])
         judged = [tuple(rng.choice(sorted(codes), 2, replace=False).tolist()) for _ in range(40)]
         judged += [(f"{n:02}", f"{n + 1:02}") for n in range(0, 58, 3)]
         for pair in judged:
             service.not_a_match(pair)
         found = {frozenset(members) for members in keys(service.duplicates())}
         [pipeline] = [opened.pipeline for opened in service._pipelines.open()]
-        limit = _Links(service.catalog, [pipeline], tenant)._limits["phash"] * 64
+        limit = _NeighbourGraph(service.catalog, [pipeline], tenant)._limits["phash"] * 64
     apart = {frozenset((digests[a], digests[b])) for a, b in judged}
     parts: list[set[str]] = [{key} for key in codes]
     for a, b in combinations(codes, 2):

@@ -12,7 +12,7 @@ from lookalike.errors import BadSetting
 from lookalike.evaluation import EDITS, apply
 from lookalike.evaluation.edits import find
 from lookalike.evaluation.geometry import inner_rectangle
-from lookalike.evaluation.random_source import Chance
+from lookalike.evaluation.random_source import RandomSource
 
 SIZE = (180, 120)
 
@@ -258,7 +258,7 @@ def test_screens_show_the_image_whole() -> None:
 
 def test_other_images_are_used_where_given() -> None:
     red = Image.new("RGB", (20, 20), (255, 0, 0))
-    image = Chance("x", [red]).image((11, 7))
+    image = RandomSource("x", [red]).image((11, 7))
     assert image.size == (11, 7)
     assert image.getpixel((5, 3)) == (255, 0, 0)
 

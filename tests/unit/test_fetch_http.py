@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lookalike.errors import LookalikeError
 from lookalike.server.url_fetch.fetcher import Fetcher, parse_networks
-from lookalike.server.url_fetch.http import Deadline, FetchLimits, Moved, Target, get
+from lookalike.server.url_fetch.http import Deadline, FetchLimits, Redirect, Target, get
 from tests.failure.hostile import PUBLIC, Server, image, serving
 
 LIMITS = FetchLimits(max_bytes=2000, seconds=2)
@@ -28,7 +28,7 @@ LINES = st.sampled_from(
 )  # fmt: skip
 
 
-def answered(data: bytes) -> bytes | Moved | LookalikeError:
+def answered(data: bytes) -> bytes | Redirect | LookalikeError:
     """What comes of a server that sends this and hangs up."""
     here, there = socket.socketpair()
     with here, there:
@@ -58,7 +58,7 @@ def test_a_plain_one() -> None:
     assert answered(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello") == b"hello"
     assert answered(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n") == b"hello"
     assert answered(b"HTTP/1.0 200 OK\r\n\r\nhello") == b"hello"
-    assert answered(b"HTTP/1.1 301 M\r\nLocation: /x\r\n\r\n") == Moved("/x")
+    assert answered(b"HTTP/1.1 301 M\r\nLocation: /x\r\n\r\n") == Redirect("/x")
 
 
 @pytest.fixture(scope="module")

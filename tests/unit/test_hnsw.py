@@ -11,7 +11,7 @@ from lookalike.errors import BadInput, BadSetting
 from lookalike.indexes import snapshot
 from lookalike.indexes.flat import FlatIndex
 from lookalike.indexes.hnsw.index import HnswIndex
-from lookalike.types import EVERYTHING, NOTHING, Features, FeatureSpec, Rows
+from lookalike.types import FULLY_EXACT, NO_GUARANTEE, Features, FeatureSpec, Rows
 from tests.index_contract import Model, chosen, draw
 
 SPEC = FeatureSpec("vector", "cosine", 48, "v1")
@@ -36,12 +36,12 @@ def some(n: int, seed: int = 1) -> Features:
 def test_it_says_when_it_promises_nothing() -> None:
     index = open_index()
     fill(index, some(290))
-    assert index.search(some(2), 3).exact_within == EVERYTHING
+    assert index.search(some(2), 3).exact_within == FULLY_EXACT
     fill(index, some(6000, 2), first=1000, tenants=np.arange(6000) // 5900)
-    assert index.search(some(2), 3).exact_within == NOTHING
-    assert index.search(some(2), 3, tenant=1).exact_within == EVERYTHING  # 100 rows and the first 290
-    assert index.search(some(2), 3, where=chosen([5, 1007])).exact_within == EVERYTHING
-    assert index.search(some(2), 3, where=chosen(range(1000, 6500))).exact_within == NOTHING
+    assert index.search(some(2), 3).exact_within == NO_GUARANTEE
+    assert index.search(some(2), 3, tenant=1).exact_within == FULLY_EXACT  # 100 rows and the first 290
+    assert index.search(some(2), 3, filter=chosen([5, 1007])).exact_within == FULLY_EXACT
+    assert index.search(some(2), 3, filter=chosen(range(1000, 6500))).exact_within == NO_GUARANTEE
 
 
 @pytest.mark.parametrize("k", [1, 10, 100, 1000])
@@ -144,9 +144,9 @@ def test_it_reads_a_flat_snapshot_and_shrinks_back(tmp_path: Path) -> None:
     model = fill(flat, some(4000))
     flat.flush(1)
     index = open_index(tmp_path)
-    assert index.search(some(2), 3).exact_within == EVERYTHING
+    assert index.search(some(2), 3).exact_within == FULLY_EXACT
     index.flush(2)  # builds the graph
-    assert index.search(some(2), 3).exact_within == NOTHING
+    assert index.search(some(2), 3).exact_within == NO_GUARANTEE
     gone = np.arange(1, 3901)
     index.delete(gone)
     model.delete(gone)
@@ -154,7 +154,7 @@ def test_it_reads_a_flat_snapshot_and_shrinks_back(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("snapshot-*/graph.faiss"))
     for opened in (index, open_index(tmp_path)):
         found = opened.search(some(9), 10)
-        assert found.exact_within == EVERYTHING
+        assert found.exact_within == FULLY_EXACT
         assert model.check(found, some(9), 10) == 1
 
 

@@ -16,9 +16,9 @@ from lookalike.indexes.flat import FlatIndex
 from lookalike.indexes.mih import index as mih_index
 from lookalike.indexes.mih import state
 from lookalike.indexes.mih.index import MihIndex
-from lookalike.indexes.mih.probing import LARGEST_RADIUS
+from lookalike.indexes.mih.probing import MAX_RADIUS
 from lookalike.indexes.mih.runs import Run
-from lookalike.types import EVERYTHING, FeatureSpec, Ids, Matches, Rows, Where
+from lookalike.types import FULLY_EXACT, FeatureSpec, Ids, Matches, ResolvedFilter, Rows
 
 SPEC = FeatureSpec("phash", "hamming", 8, "test 1")
 Bits = NDArray[np.uint8]
@@ -87,13 +87,13 @@ def test_every_radius_equals_comparing_with_every_row(
     queries = np.concatenate([near(rng, codes[::6000], 9), random_codes(rng, 3)])
     ids = np.arange(1, len(codes) + 1)
     index = filled(codes)
-    if way != "as priced" and max_distance is not None and max_distance <= LARGEST_RADIUS:
+    if way != "as priced" and max_distance is not None and max_distance <= MAX_RADIUS:
         monkeypatch.setattr(Run, "scan", lambda *_: pytest.fail("it scans"))
     for k in (1, 10, 300):
         wanted = nearest("hamming", queries, codes, ids, k, max_distance=max_distance)
         found = index.search(queries, k, max_distance=max_distance)
         same(found, wanted)
-        assert found.exact_within == EVERYTHING
+        assert found.exact_within == FULLY_EXACT
 
 
 @given(
@@ -119,7 +119,7 @@ def test_it_equals_flat_after_anything(
 ) -> None:
     rng = np.random.default_rng(seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(state, "ROOM", room)
+        patch.setattr(state, "BUFFER_ROWS", room)
         if probing:
             planned_to_probe(patch)
             patch.setattr(mih_index, "_SCANNED", -1.0)
@@ -133,12 +133,12 @@ def test_it_equals_flat_after_anything(
             for each in (flat, index):
                 each.upsert(rows)
                 each.delete(gone)
-        where = None
+        filter = None
         if share is not None:
             allowed = np.sort(rng.choice(2600, int(share * 2600), replace=False))
-            where = Where((), lambda: allowed)
+            filter = ResolvedFilter((), lambda: allowed)
         queries = np.concatenate([near(rng, pool[:4], 8), random_codes(rng, 1)])
-        how = {"tenant": tenant, "where": where, "max_distance": max_distance}
+        how = {"tenant": tenant, "filter": filter, "max_distance": max_distance}
         same(index.search(queries, k, **how), flat.search(queries, k, **how))
         assert index.count(tenant) == flat.count(tenant)
 
@@ -159,7 +159,9 @@ def test_large_and_small_tenants_and_filters(codes: Bits, way: str, tenant: int,
         allowed = np.sort(rng.choice(ids, count, replace=False))
         keep = np.flatnonzero((tenants == tenant) & np.isin(ids, allowed))
         same(
-            index.search(queries, 20, tenant=tenant, where=Where((), lambda a=allowed: a), max_distance=max_distance),
+            index.search(
+                queries, 20, tenant=tenant, filter=ResolvedFilter((), lambda a=allowed: a), max_distance=max_distance
+            ),
             nearest("hamming", queries, codes, ids, 20, keep=keep, max_distance=max_distance),
         )
 
@@ -219,8 +221,8 @@ def test_rows_survive_reopening_and_unchanged_runs_are_not_written_again(tmp_pat
     found = again.search(codes[:50], 5, max_distance=10)
     assert found.ids[0, 0] == 60_000
     same(
-        Matches(found.ids[1:], found.distances[1:], EVERYTHING),
-        Matches(wanted.ids[1:], wanted.distances[1:], EVERYTHING),
+        Matches(found.ids[1:], found.distances[1:], FULLY_EXACT),
+        Matches(wanted.ids[1:], wanted.distances[1:], FULLY_EXACT),
     )
     with pytest.raises(BadInput, match="reading only"):
         again.flush(3)
@@ -248,7 +250,7 @@ def test_deleting_most_rows_shrinks_the_runs() -> None:
 
 
 def test_many_small_additions_keep_few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(state, "ROOM", 64)
+    monkeypatch.setattr(state, "BUFFER_ROWS", 64)
     rng = np.random.default_rng(18)
     codes = random_codes(rng, 20_000)
     index = MihIndex(SPEC, None)
@@ -262,19 +264,19 @@ def test_many_small_additions_keep_few_runs(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_readers_see_every_batch_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch replaces the same code under 40 ids: a reader finds 40 rows with one code, never a mixture."""
-    monkeypatch.setattr(state, "ROOM", 200)
+    monkeypatch.setattr(state, "BUFFER_ROWS", 200)
     rng = np.random.default_rng(19)
     index = filled(random_codes(rng, 3000))
     marks = random_codes(rng, 300)
     ids = np.arange(10_001, 10_041)
-    where = Where((), lambda: ids)
+    filter = ResolvedFilter((), lambda: ids)
     mixtures: list[Ids] = []
     done = threading.Event()
     index.upsert(Rows(ids, np.repeat(marks[:1], 40, axis=0), np.ones(40, np.int64)))
 
     def read() -> None:
         while not done.is_set():
-            found = index.search(marks[:1], 50, where=where)
+            found = index.search(marks[:1], 50, filter=filter)
             if (found.ids[0] >= 0).sum() != 40 or len(np.unique(found.distances[0, :40])) != 1:
                 mixtures.append(found.ids)
 

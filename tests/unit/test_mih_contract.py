@@ -32,7 +32,7 @@ class TestMihIndexOfManySmallRuns(IndexContract):
     @pytest.fixture
     def make_index(self, monkeypatch: pytest.MonkeyPatch) -> MakeIndex:
         """A tiny buffer, so that runs come and merge all the time, and probing even where a scan would be cheaper."""
-        monkeypatch.setattr(state, "ROOM", 16)
+        monkeypatch.setattr(state, "BUFFER_ROWS", 16)
         monkeypatch.setattr(state, "RATIO", 2)
         monkeypatch.setattr(mih_index, "_SCANNED", -1.0)
         return MihIndex

@@ -156,7 +156,7 @@ def test_images_of_another_shape_are_refused(tmp_path: Path, shape: tuple[int, .
     [
         ({"output": "nothing"}, "output"),
         ({"output": None}, "output"),
-        ({"input": "image"}, "input"),
+        ({"input": "photo"}, "input"),
         ({"dimensions": 9}, "dimensions"),
         ({"dtype": "uint8"}, "dtype"),
         ({"layout": "NHWC"}, "layout"),

@@ -8,11 +8,21 @@ from benchmarks.plan_check import planned
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookalike.capacity import ENGINES, PHASH, VGG16, PipelineWish, Wish, count_of, make_plan, measurements, size_of
+from lookalike.capacity import (
+    ENGINES,
+    PHASH,
+    VGG16,
+    PipelineSpec,
+    PlanRequest,
+    count_of,
+    make_plan,
+    measurements,
+    size_of,
+)
 from lookalike.capacity.catalog import POSTGRESQL, SQLITE
 from lookalike.errors import BadSetting
 from lookalike.indexes.elasticsearch.config import read_settings
-from lookalike.indexes.milvus.config import BUILD, FLAT_ROWS, SERVER_INDEXES, UNTUNED
+from lookalike.indexes.milvus.config import BUILD, DEFAULT_EFFORT, FLAT_ROWS, SERVER_INDEXES
 from lookalike.indexes.milvus.config import Settings as MilvusSettings
 
 GB = 10**9
@@ -26,7 +36,7 @@ def test_the_articles_arithmetic(images: int, size: int) -> None:
 
 
 def test_a_scan_holds_the_vectors_and_little_more() -> None:
-    [part] = make_plan(Wish(10**6, (VGG16,), {"vgg16": "flat"})).parts
+    [part] = make_plan(PlanRequest(10**6, (VGG16,), {"vgg16": "flat"})).parts
     assert 2.048 * GB < part.disk < 2.1 * GB
     assert part.disk < part.memory < 1.1 * part.disk
 
@@ -63,30 +73,30 @@ def test_sizes_are_read_as_people_write_them() -> None:
 
 
 def test_small_galleries_stay_embedded_and_large_ones_leave() -> None:
-    small = make_plan(Wish(50_000))
+    small = make_plan(PlanRequest(50_000))
     assert [part.engine for part in small.parts] == ["mih", "hnsw"]
     assert small.catalog.database == "sqlite"
-    large = make_plan(Wish(10**9, tenants=10**6))
+    large = make_plan(PlanRequest(10**9, tenants=10**6))
     assert [part.engine for part in large.parts] == ["elasticsearch", "milvus"]
     assert large.catalog.database == "postgresql"
     assert "GB in one process" in large.parts[1].why
 
 
 def test_the_end_of_an_embedded_index_is_where_the_choice_turns() -> None:
-    until = {end.pipeline: end.images for end in make_plan(Wish(50_000)).leaving}
+    until = {end.pipeline: end.images for end in make_plan(PlanRequest(50_000)).leaving}
     for place, name, engine in ((0, "phash", "mih"), (1, "vgg16", "hnsw")):
-        assert make_plan(Wish(until[name])).parts[place].engine == engine
-        assert make_plan(Wish(until[name] + 1)).parts[place].engine != engine
+        assert make_plan(PlanRequest(until[name])).parts[place].engine == engine
+        assert make_plan(PlanRequest(until[name] + 1)).parts[place].engine != engine
 
 
 def test_many_searches_are_a_reason_to_leave_too() -> None:
-    part = make_plan(Wish(10**6, searches=10_000)).parts[1]
+    part = make_plan(PlanRequest(10**6, searches=10_000)).parts[1]
     assert part.engine == "milvus"
     assert "cores busy" in part.why
 
 
 def test_several_machines_share_servers() -> None:
-    made = make_plan(Wish(10**6, machines=2))
+    made = make_plan(PlanRequest(10**6, machines=2))
     assert [part.engine for part in made.parts] == ["elasticsearch", "milvus"]
     assert made.catalog.database == "postgresql"
 
@@ -95,7 +105,7 @@ def test_several_machines_share_servers() -> None:
 def test_more_images_never_take_less(engine: str) -> None:
     pipeline = PHASH if engine in ("mih", "elasticsearch") else VGG16
     most = 10**9 if engine in ("mih", "hnsw") else 10**10
-    plans = [make_plan(Wish(n, (pipeline,), {pipeline.name: engine})) for n in SIZES if n <= most]
+    plans = [make_plan(PlanRequest(n, (pipeline,), {pipeline.name: engine})) for n in SIZES if n <= most]
     for before, after in pairwise(plans):
         assert before.parts[0].memory <= after.parts[0].memory or engine == "milvus"
         assert before.parts[0].disk < after.parts[0].disk
@@ -104,7 +114,8 @@ def test_more_images_never_take_less(engine: str) -> None:
 
 def test_memory_falls_and_the_disk_grows_from_type_to_type() -> None:
     parts = [
-        make_plan(Wish(10**8, (VGG16,), {"vgg16": name})).parts[0] for name in ("HNSW", "FLAT", "IVF_SQ8", "DISKANN")
+        make_plan(PlanRequest(10**8, (VGG16,), {"vgg16": name})).parts[0]
+        for name in ("HNSW", "FLAT", "IVF_SQ8", "DISKANN")
     ]
     assert all(more.memory > less.memory for more, less in pairwise(parts))
     assert parts[-1].disk == max(part.disk for part in parts)
@@ -121,8 +132,10 @@ def test_memory_falls_and_the_disk_grows_from_type_to_type() -> None:
 def test_every_plan_is_made_of_sensible_numbers(
     images: int, tenants: int, dimensions: int, replicas: int | None, memory: int
 ) -> None:
-    pipelines = (PHASH, PipelineWish("own", "cosine", dimensions))
-    made = make_plan(Wish(images, pipelines, tenants=min(tenants, images), replicas=replicas, memory=memory * GB))
+    pipelines = (PHASH, PipelineSpec("own", "cosine", dimensions))
+    made = make_plan(
+        PlanRequest(images, pipelines, tenants=min(tenants, images), replicas=replicas, memory=memory * GB)
+    )
     for part in made.parts:
         assert 0 < part.disk < math.inf
         assert 0 < part.memory < math.inf
@@ -136,7 +149,7 @@ def test_every_plan_is_made_of_sensible_numbers(
 @pytest.mark.parametrize("images", [10**9, 10**10])
 @pytest.mark.parametrize("tenants", [1, 10, 10**6])
 def test_the_addresses_are_understood_by_the_engines(tenants: int, images: int) -> None:
-    made = make_plan(Wish(images, tenants=tenants))
+    made = make_plan(PlanRequest(images, tenants=tenants))
     elastic = read_settings(made.parts[0].url)
     assert elastic.shards == made.parts[0].settings["number_of_shards"]
     assert elastic.replicas == made.parts[0].settings["number_of_replicas"] == 1
@@ -153,17 +166,17 @@ def test_the_addresses_are_understood_by_the_engines(tenants: int, images: int) 
 def test_the_settings_are_those_of_the_adapter() -> None:
     assert measurements.MILVUS_SCANNED.value == FLAT_ROWS
     for name in SERVER_INDEXES:
-        [part] = make_plan(Wish(10**6, (VGG16,), {"vgg16": name})).parts
+        [part] = make_plan(PlanRequest(10**6, (VGG16,), {"vgg16": name})).parts
         for key, value in BUILD[name].items():
             assert part.settings[key] == value
-    assert measurements.IVF_PROBES.value == UNTUNED["IVF_SQ8"]
+    assert measurements.IVF_PROBES.value == DEFAULT_EFFORT["IVF_SQ8"]
 
 
 def test_days_shrink_with_machines_and_grow_with_precision() -> None:
-    one = make_plan(Wish(10**8, precision="bf16")).adding.days
-    ten = make_plan(Wish(10**8, machines=10, precision="bf16")).adding.days
-    slow = make_plan(Wish(10**8, precision="fp32")).adding.days
-    hashes = make_plan(Wish(10**8, (PHASH,))).adding.days
+    one = make_plan(PlanRequest(10**8, precision="bf16")).adding.days
+    ten = make_plan(PlanRequest(10**8, machines=10, precision="bf16")).adding.days
+    slow = make_plan(PlanRequest(10**8, precision="fp32")).adding.days
+    hashes = make_plan(PlanRequest(10**8, (PHASH,))).adding.days
     assert one is not None
     assert ten is not None
     assert slow is not None
@@ -173,8 +186,8 @@ def test_days_shrink_with_machines_and_grow_with_precision() -> None:
 
 
 def test_features_can_be_left_to_the_engines() -> None:
-    with_them = make_plan(Wish(10**9))
-    without = make_plan(Wish(10**9, features="engine"))
+    with_them = make_plan(PlanRequest(10**9))
+    without = make_plan(PlanRequest(10**9, features="engine"))
     assert without.catalog.disk < 0.3 * with_them.catalog.disk
     assert "reading images again" in without.catalog.notes[0]
 
@@ -205,7 +218,7 @@ def test_features_can_be_left_to_the_engines() -> None:
 )
 def test_impossible_wishes_are_refused_with_a_remedy(wish: dict[str, object], remedy: str) -> None:
     with pytest.raises(BadSetting, match=remedy):
-        make_plan(Wish(**wish))  # type: ignore[arg-type]
+        make_plan(PlanRequest(**wish))  # type: ignore[arg-type]
 
 
 def test_every_constant_says_where_it_comes_from() -> None:
@@ -236,6 +249,6 @@ def test_milvus_holds_what_was_measured(kind: str, rows: int, held: int) -> None
 )
 def test_rows_of_vectors_lie_in_pages_as_measured(dimensions: int, sqlite: float, postgresql: float) -> None:
     """Bytes a row with its keys: `dbstat` of SQLite, `pg_relation_size` of PostgreSQL 15."""
-    pipeline = PipelineWish("own", "cosine", dimensions)
+    pipeline = PipelineSpec("own", "cosine", dimensions)
     assert SQLITE.feature(pipeline) == pytest.approx(sqlite, rel=0.03)
     assert POSTGRESQL.feature(pipeline) == pytest.approx(postgresql, rel=0.03)

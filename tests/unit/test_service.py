@@ -24,40 +24,40 @@ HASHES = ("phash",)
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Eight images, two of them in a subfolder, and things that are no images."""
-    where = tmp_path / "photos"
-    (where / "sub").mkdir(parents=True)
+    filter = tmp_path / "photos"
+    (filter / "sub").mkdir(parents=True)
     for seed in range(8):
-        drawn(seed).save(where / ("sub" if seed > 5 else ".") / f"{seed}.png")
-    (where / "notes.txt").write_text("not an image")
-    (where / ".hidden.png").write_bytes(b"")
-    return where
+        drawn(seed).save(filter / ("sub" if seed > 5 else ".") / f"{seed}.png")
+    (filter / "notes.txt").write_text("not an image")
+    (filter / ".hidden.png").write_bytes(b"")
+    return filter
 
 
 @pytest.fixture
-def gallery(tmp_path: Path) -> Iterator[lookalike.SearchService]:
+def gallery(tmp_path: Path) -> Iterator[lookalike.Gallery]:
     with open_gallery(tmp_path / "gallery", pipelines=HASHES) as opened:
         yield opened
 
 
-def outcomes(gallery: lookalike.SearchService, what: object, **options: object) -> dict[str, str]:
+def outcomes(gallery: lookalike.Gallery, what: object, **options: object) -> dict[str, str]:
     return {o.key: o.outcome for o in gallery.add(what, **options)}  # type: ignore[arg-type]
 
 
-def test_a_folder_is_added_once(gallery: lookalike.SearchService, folder: Path) -> None:
+def test_a_folder_is_added_once(gallery: lookalike.Gallery, folder: Path) -> None:
     keys = {f"{n}.png" for n in range(6)} | {"sub/6.png", "sub/7.png"}
     assert outcomes(gallery, folder) == dict.fromkeys(keys, "added")
     assert outcomes(gallery, folder) == dict.fromkeys(keys, "unchanged")
     assert gallery.status().images == 8
 
 
-def test_an_items_path_may_be_a_string(gallery: lookalike.SearchService, folder: Path) -> None:
+def test_an_items_path_may_be_a_string(gallery: lookalike.Gallery, folder: Path) -> None:
     for source in (str(folder / "0.png"), folder / "0.png"):
         [told] = gallery.add([Item("a", source)])
         assert told.outcome == ("added" if isinstance(source, str) else "unchanged")
         assert told.path == gallery.get("a").path == str(folder / "0.png")
 
 
-def test_outcomes_tell_what_became_of_each(gallery: lookalike.SearchService, folder: Path) -> None:
+def test_outcomes_tell_what_became_of_each(gallery: lookalike.Gallery, folder: Path) -> None:
     gallery.add(folder)
     drawn(100).save(folder / "0.png")
     shutil.copy(folder / "1.png", folder / "copy.png")
@@ -76,14 +76,14 @@ def test_outcomes_tell_what_became_of_each(gallery: lookalike.SearchService, fol
     assert gallery.search(folder / "0.png").hits[0].key == "0.png"
 
 
-def test_two_same_images_in_one_batch(gallery: lookalike.SearchService) -> None:
+def test_two_same_images_in_one_batch(gallery: lookalike.Gallery) -> None:
     data = encoded(drawn(1))
     told = gallery.add([Item("a", data), Item("b", data), Item("c", encoded(drawn(2)))])
     assert [(o.key, o.outcome) for o in told] == [("a", "added"), ("b", "duplicate"), ("c", "added")]
     assert [(h.key, h.evidence) for h in gallery.search(data, k=2).hits] == [("a", "exact"), ("b", "exact")]
 
 
-def test_a_copy_of_what_the_same_batch_replaces_keeps_its_features(gallery: lookalike.SearchService) -> None:
+def test_a_copy_of_what_the_same_batch_replaces_keeps_its_features(gallery: lookalike.Gallery) -> None:
     a, b = encoded(drawn(1)), encoded(drawn(2))
     gallery.add([Item("x", a)])
     gallery.add([Item("x", b), Item("y", a)])
@@ -91,13 +91,13 @@ def test_a_copy_of_what_the_same_batch_replaces_keeps_its_features(gallery: look
     assert gallery.search(encoded(drawn(1), "JPEG", quality=40)).hits[0].key == "y"
 
 
-def test_a_repeated_key_in_one_run_ends_with_the_last(gallery: lookalike.SearchService) -> None:
+def test_a_repeated_key_in_one_run_ends_with_the_last(gallery: lookalike.Gallery) -> None:
     gallery.add([Item("a", encoded(drawn(1))), Item("a", encoded(drawn(2)))])
     assert gallery.status().images == 1
     assert gallery.search(encoded(drawn(2))).hits[0].evidence == "exact"
 
 
-def test_evidence(gallery: lookalike.SearchService, folder: Path, tmp_path: Path) -> None:
+def test_evidence(gallery: lookalike.Gallery, folder: Path, tmp_path: Path) -> None:
     gallery.add(folder)
     assert gallery.search(folder / "3.png").hits[0].pipeline == "sha256"
     same_pixels = gallery.search(encoded(drawn(3), "BMP")).hits[0]
@@ -108,9 +108,7 @@ def test_evidence(gallery: lookalike.SearchService, folder: Path, tmp_path: Path
     assert all(0 <= h.distance <= 1 for h in recompressed)
 
 
-def test_the_pixels_of_a_jpeg_are_recognised_in_another_format(
-    gallery: lookalike.SearchService, tmp_path: Path
-) -> None:
+def test_the_pixels_of_a_jpeg_are_recognised_in_another_format(gallery: lookalike.Gallery, tmp_path: Path) -> None:
     """A large JPEG is decoded at a reduced scale when it is added; its pixels are compared when it matters."""
     path = tmp_path / "large.jpg"
     drawn(1, (1600, 1200)).save(path, quality=90)
@@ -123,9 +121,7 @@ def test_the_pixels_of_a_jpeg_are_recognised_in_another_format(
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(size=st.integers(1, 15), seed=st.integers(0, 40), threshold=st.sampled_from([None, 0.1, 0.4, 0.5]))
-def test_pages_are_stable_and_complete(
-    many: lookalike.SearchService, size: int, seed: int, threshold: float | None
-) -> None:
+def test_pages_are_stable_and_complete(many: lookalike.Gallery, size: int, seed: int, threshold: float | None) -> None:
     query = encoded(drawn(seed), "JPEG", quality=40)
     whole = many.search(query, k=100, threshold=threshold)
     assert not whole.more
@@ -143,13 +139,13 @@ def test_pages_are_stable_and_complete(
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[lookalike.SearchService]:
+def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[lookalike.Gallery]:
     with open_gallery(tmp_path_factory.mktemp("many") / "gallery", pipelines=HASHES) as opened:
         opened.add([Item(f"{n:02}", encoded(drawn(n)), {"n": n, "even": n % 2 == 0}) for n in range(40)])
         yield opened
 
 
-def test_pages_beyond_the_limit_are_refused(many: lookalike.SearchService) -> None:
+def test_pages_beyond_the_limit_are_refused(many: lookalike.Gallery) -> None:
     query = encoded(drawn(1))
     assert many.search(query, k=10_000).hits
     with pytest.raises(UnsupportedQuery, match="10000"):
@@ -161,21 +157,21 @@ def test_pages_beyond_the_limit_are_refused(many: lookalike.SearchService) -> No
         many.search(query, pipelines=["vgg16"])
 
 
-def test_filters_reach_every_kind_of_evidence(many: lookalike.SearchService) -> None:
+def test_filters_reach_every_kind_of_evidence(many: lookalike.Gallery) -> None:
     query = encoded(drawn(8))
-    assert many.search(query, where={"even": True}).hits[0].key == "08"
-    odd = many.search(query, where={"even": False}, k=50).hits
+    assert many.search(query, filter={"even": True}).hits[0].key == "08"
+    odd = many.search(query, filter={"even": False}, k=50).hits
     assert len(odd) == 20
     assert all(h.attributes["n"] % 2 for h in odd)
-    few = many.search(query, where={"n": {"gte": 10, "lt": 13}}).hits
+    few = many.search(query, filter={"n": {"gte": 10, "lt": 13}}).hits
     assert {h.key for h in few} == {"10", "11", "12"}
-    assert many.search(query, where={"n": {"in": [8, 9]}}).hits[0].evidence == "exact"
-    assert many.search(query, where={"missing": 1}).hits == ()
+    assert many.search(query, filter={"n": {"in": [8, 9]}}).hits[0].evidence == "exact"
+    assert many.search(query, filter={"missing": 1}).hits == ()
     with pytest.raises(UnsupportedQuery, match="like"):
-        many.search(query, where={"n": {"like": 1}})
+        many.search(query, filter={"n": {"like": 1}})
 
 
-def test_tenants_are_sealed_off(gallery: lookalike.SearchService) -> None:
+def test_tenants_are_sealed_off(gallery: lookalike.Gallery) -> None:
     data = encoded(drawn(1))
     gallery.add([Item("mine", data)], tenant="a")
     told = gallery.add([Item("yours", data)], tenant="b")
@@ -190,14 +186,14 @@ def test_tenants_are_sealed_off(gallery: lookalike.SearchService) -> None:
     assert list(gallery.duplicates(tenant="a")) == []
 
 
-def test_flat_images_are_not_each_others_copies(gallery: lookalike.SearchService) -> None:
+def test_flat_images_are_not_each_others_copies(gallery: lookalike.Gallery) -> None:
     grey = {g: encoded(drawn(0).convert("L").point(lambda _, g=g: g)) for g in (10, 128, 250)}
     gallery.add([Item(str(g), data) for g, data in grey.items()])
     hits = gallery.search(grey[10]).hits
     assert [(h.key, h.evidence) for h in hits] == [("10", "exact")]
 
 
-def test_removed_images_stay_gone(gallery: lookalike.SearchService, folder: Path, tmp_path: Path) -> None:
+def test_removed_images_stay_gone(gallery: lookalike.Gallery, folder: Path, tmp_path: Path) -> None:
     gallery.add(folder)
     assert gallery.remove(["1.png", "nothing", "sub/6.png"]) == ["1.png", "sub/6.png"]
     assert "1.png" not in {h.key for h in gallery.search(folder / "1.png", k=50).hits}
@@ -208,7 +204,7 @@ def test_removed_images_stay_gone(gallery: lookalike.SearchService, folder: Path
             again.get("1.png")
 
 
-def test_a_reader_follows_the_writer(gallery: lookalike.SearchService, folder: Path, tmp_path: Path) -> None:
+def test_a_reader_follows_the_writer(gallery: lookalike.Gallery, folder: Path, tmp_path: Path) -> None:
     with open_gallery(tmp_path / "gallery") as reader:
         assert reader.search(folder / "2.png").hits == ()
         gallery.add(folder)
@@ -259,7 +255,7 @@ def test_repair_forgets_deletions_and_readers_notice(folder: Path, tmp_path: Pat
         assert reader.search(encoded(drawn(30), "JPEG")).hits[0].key == "late.png"
 
 
-def test_attributes(gallery: lookalike.SearchService, folder: Path) -> None:
+def test_attributes(gallery: lookalike.Gallery, folder: Path) -> None:
     gallery.add(folder / "1.png", attributes={"album": "Alps"})
     assert gallery.get("1.png").attributes == {"album": "Alps"}
     assert gallery.add(folder / "1.png")[0].outcome == "unchanged"
@@ -267,10 +263,10 @@ def test_attributes(gallery: lookalike.SearchService, folder: Path) -> None:
     assert gallery.add(folder / "1.png", attributes={"album": "Sea"})[0].outcome == "updated"
     assert gallery.get("1.png").attributes == {"album": "Sea"}
     assert gallery.set_attributes("1.png", {"year": 2020}).attributes == {"album": "Sea", "year": 2020}
-    assert [r.key for r in gallery.ls(where={"year": 2020})] == ["1.png"]
+    assert [r.key for r in gallery.ls(filter={"year": 2020})] == ["1.png"]
 
 
-def test_bad_queries_and_paths(gallery: lookalike.SearchService, folder: Path) -> None:
+def test_bad_queries_and_paths(gallery: lookalike.Gallery, folder: Path) -> None:
     gallery.add(folder)
     with pytest.raises(ImageRejected):
         gallery.search(folder / "notes.txt")
@@ -283,7 +279,7 @@ def test_bad_queries_and_paths(gallery: lookalike.SearchService, folder: Path) -
     assert [isinstance(a, ImageRejected) for a in answers] == [False, True, *[False] * 6, True]
 
 
-def test_duplicates_come_in_clusters(gallery: lookalike.SearchService) -> None:
+def test_duplicates_come_in_clusters(gallery: lookalike.Gallery) -> None:
     gallery.add([Item(str(n), encoded(drawn(n))) for n in range(20)])
     gallery.add([Item(f"{n}-small", encoded(drawn(n, (80, 60)), "JPEG", quality=60)) for n in range(3)])
     gallery.add([Item("0-same", encoded(drawn(0)))])
@@ -295,7 +291,7 @@ def test_duplicates_come_in_clusters(gallery: lookalike.SearchService) -> None:
     }
 
 
-def test_compare(gallery: lookalike.SearchService) -> None:
+def test_compare(gallery: lookalike.Gallery) -> None:
     a, b = drawn(1), drawn(2)
     assert gallery.compare(encoded(a), encoded(a)).evidence == "exact"
     assert gallery.compare(encoded(a), encoded(a, "BMP")).same_pixels
@@ -316,7 +312,7 @@ def test_settings_are_checked(tmp_path: Path) -> None:
         open_gallery(tmp_path / "good")
 
 
-def test_answers_can_be_written_as_json(many: lookalike.SearchService) -> None:
+def test_answers_can_be_written_as_json(many: lookalike.Gallery) -> None:
     answer = many.search(encoded(drawn(1)), k=3)
     assert json.dumps([h.distance for h in answer.hits])
     assert answer.exact_within == {"phash": 1.0}

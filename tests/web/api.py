@@ -16,14 +16,14 @@ from httpx import Response
 
 from lookalike.config import from_environment
 from lookalike.factory import open_gallery
-from lookalike.gallery import SearchService
+from lookalike.gallery import Gallery
 from lookalike.imaging import Limits
-from lookalike.server.api_key_cache import KeyRing
+from lookalike.server.api_key_cache import ApiKeyCache
 from lookalike.server.app import create_app
 from lookalike.server.app_state import ServeSettings
-from lookalike.server.middleware.authentication import Access
-from lookalike.server.middleware.origin_check import Hosts
-from lookalike.server.slow_clients import UVICORN, PatientProtocol
+from lookalike.server.middleware.authentication import Authenticator
+from lookalike.server.middleware.origin_check import AllowedHosts
+from lookalike.server.slow_clients import UVICORN, TimeoutH11Protocol
 from lookalike.server.url_fetch.fetcher import Fetcher
 from tests.drawn_images import drawn, encoded
 
@@ -31,11 +31,11 @@ JPEG = {"Content-Type": "image/jpeg"}
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
-def application(gallery: SearchService, settings: ServeSettings | None = None, fetcher: Fetcher | None = None) -> Any:
+def application(gallery: Gallery, settings: ServeSettings | None = None, fetcher: Fetcher | None = None) -> Any:
     """The application as `serve` makes it, on loopback."""
-    ring = KeyRing(gallery.catalog.access_keys, seconds=0.0)
-    access = Access(ring, keyless=True)
-    return create_app(gallery, access, Hosts("127.0.0.1"), settings=settings, fetcher=fetcher)
+    ring = ApiKeyCache(gallery.catalog.api_keys, seconds=0.0)
+    access = Authenticator(ring, keyless=True)
+    return create_app(gallery, access, AllowedHosts("127.0.0.1"), settings=settings, fetcher=fetcher)
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def serving(
     settings: ServeSettings | None = None,
     fetcher: Fetcher | None = None,
     limits: Limits | None = None,
-) -> Iterator[tuple[TestClient, SearchService]]:
+) -> Iterator[tuple[TestClient, Gallery]]:
     """A client of a fresh gallery of hashes in this folder."""
     own = replace(from_environment({}), limits=limits or Limits())
     with open_gallery(folder, pipelines=["phash"], serving=True, settings=own) as gallery:
@@ -86,12 +86,12 @@ def lines(answer: Response) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def live(folder: Path, settings: ServeSettings | None = None) -> Iterator[tuple[str, SearchService]]:
+def live(folder: Path, settings: ServeSettings | None = None) -> Iterator[tuple[str, Gallery]]:
     """The URL of a server on a real socket, in a thread of this process, over a fresh gallery of hashes."""
     with open_gallery(folder, pipelines=["phash"], serving=True) as gallery:
         listening = socket.create_server(("127.0.0.1", 0), backlog=256)
         config = uvicorn.Config(
-            application(gallery, settings), http=PatientProtocol, lifespan="on", log_config=None, **UVICORN
+            application(gallery, settings), http=TimeoutH11Protocol, lifespan="on", log_config=None, **UVICORN
         )
         server = uvicorn.Server(config)
         thread = Thread(target=server.run, args=([listening],))

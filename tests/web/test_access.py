@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 
 from lookalike.catalog import Catalog
 from lookalike.catalog.api_keys import (
-    MOST_KEYS,
+    MAX_KEYS,
     KeyLimits,
     access_keys,
     id_in,
     new_token,
 )
 from lookalike.errors import BadSetting
-from lookalike.server.api_key_cache import FRESH_SECONDS, KeyRing
-from lookalike.server.middleware.authentication import COOKIE, Access
-from lookalike.server.rate_limit import STRANGER_BURST, Buckets, Limiter
+from lookalike.server.api_key_cache import CACHE_SECONDS, ApiKeyCache
+from lookalike.server.middleware.authentication import COOKIE, Authenticator
+from lookalike.server.rate_limit import STRANGER_BURST, RateLimiter, TokenBuckets
 from tests.web.tiny import bearing, client_of, layered
 
 
@@ -165,19 +165,19 @@ def test_a_revoked_key_ends_soon_in_every_process(catalog: Catalog) -> None:
     key, token = catalog.create_key("read")
     clients = []
     for _ in range(2):  # as two processes have it: each its own memory of the keys
-        access = Access(KeyRing(catalog.access_keys), keyless=True)
+        access = Authenticator(ApiKeyCache(catalog.api_keys), keyless=True)
         clients.append(TestClient(layered(access), base_url="http://localhost", client=("127.0.0.1", 1)))
     assert [status(c, **bearing(token)) for c in clients] == [200, 200]
     catalog.revoke_key(key.id)
     revoked = time.monotonic()
     for client in clients:
         while status(client, **bearing(token)) == 200:
-            assert time.monotonic() - revoked < FRESH_SECONDS + 1
+            assert time.monotonic() - revoked < CACHE_SECONDS + 1
             time.sleep(0.05)
 
 
 def test_a_new_key_works_soon(catalog: Catalog) -> None:
-    access = Access(KeyRing(catalog.access_keys, seconds=0.3), keyless=True)
+    access = Authenticator(ApiKeyCache(catalog.api_keys, seconds=0.3), keyless=True)
     client = TestClient(layered(access), base_url="http://localhost", client=("127.0.0.1", 1))
     assert status(client) == 200
     _, token = catalog.create_key("read")
@@ -198,17 +198,17 @@ def test_there_is_an_end_to_keys(catalog: Catalog) -> None:
     key, _ = catalog.create_key("read")
     row = {c.name: getattr(key, c.name) for c in access_keys.columns} | {"scopes": ["read"], "limits": {}}
     with catalog._write() as conn:
-        conn.execute(access_keys.insert(), [row | {"id": f"{n:012x}"} for n in range(MOST_KEYS - 1)])
+        conn.execute(access_keys.insert(), [row | {"id": f"{n:012x}"} for n in range(MAX_KEYS - 1)])
     with pytest.raises(BadSetting, match="10,000 keys"):
         catalog.create_key("read")
     began = time.perf_counter()
-    assert len(catalog.access_keys()) == MOST_KEYS
+    assert len(catalog.api_keys()) == MAX_KEYS
     assert time.perf_counter() - began < 2  # what a server does every two seconds, in a thread, at the very most
 
 
 def test_secrets_are_not_kept_or_shown(catalog: Catalog, tmp_path: object) -> None:
     key, token = catalog.create_key("read", tenant="alice", label="shop", limits=KeyLimits(rate=3, pixels=10))
-    assert catalog.access_keys() == [key]
+    assert catalog.api_keys() == [key]
     assert token not in repr(key)
     assert repr(key.digest) not in repr(key)
     with catalog._read() as conn:
@@ -246,7 +246,7 @@ def test_the_first_link_opens_the_page_once(catalog: Catalog) -> None:
         opened = client.get(path, follow_redirects=False)
         assert (opened.status_code, opened.headers["location"]) == (303, "/")
         assert client.get("/v1/boss").status_code == 200
-        assert len(catalog.access_keys()) == 1  # its key is known to this process alone
+        assert len(catalog.api_keys()) == 1  # its key is known to this process alone
         client.cookies.clear()
         assert client.get(path, follow_redirects=False).status_code == 401
     other = client_of(catalog, link=False)
@@ -276,7 +276,7 @@ class Clock:
 
 def test_rates_are_kept_by_key(catalog: Catalog) -> None:
     clock = Clock()
-    client = client_of(catalog, limiter=Limiter(buckets=Buckets(clock=clock)))
+    client = client_of(catalog, limiter=RateLimiter(buckets=TokenBuckets(clock=clock)))
     _, slow = catalog.create_key("read", limits=KeyLimits(rate=2, burst=3))
     _, other = catalog.create_key("read", limits=KeyLimits(rate=2, burst=3))
     found = [client.get("/v1/who", headers=bearing(slow)) for _ in range(5)]
@@ -293,7 +293,7 @@ def test_rates_are_kept_by_key(catalog: Catalog) -> None:
 def test_strangers_are_told_to_wait(catalog: Catalog) -> None:
     _, token = catalog.create_key("read")
     clock = Clock()
-    client = client_of(catalog, limiter=Limiter(buckets=Buckets(clock=clock)))
+    client = client_of(catalog, limiter=RateLimiter(buckets=TokenBuckets(clock=clock)))
     found = [status(client, Authorization="Bearer nonsense") for _ in range(STRANGER_BURST + 3)]
     assert found == [401] * STRANGER_BURST + [429] * 3
     assert status(client, **bearing(token)) == 200  # whoever has a key is not kept waiting
@@ -315,7 +315,7 @@ def test_bodies_are_bounded_by_key(catalog: Catalog, open_client: TestClient) ->
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 3)), max_size=80), st.floats(0.1, 5), st.integers(1, 6))
 def test_no_bucket_gives_more_than_it_may(asks: list[tuple[str, float]], rate: float, burst: int) -> None:
     clock = Clock()
-    buckets = Buckets(clock=clock)
+    buckets = TokenBuckets(clock=clock)
     given_at: dict[str, list[float]] = {"a": [], "b": [], "c": []}
     for name, later in asks:
         clock.now += later
@@ -331,20 +331,20 @@ def test_no_bucket_gives_more_than_it_may(asks: list[tuple[str, float]], rate: f
 
 
 def test_buckets_are_bounded() -> None:
-    buckets = Buckets(most=100)
+    buckets = TokenBuckets(most=100)
     for n in range(10_000):
         buckets.take(f"stranger {n}", 1, 1)
     assert len(buckets) == 100
-    limiter = Limiter(buckets=buckets)
+    limiter = RateLimiter(buckets=buckets)
     for n in range(STRANGER_BURST):
-        limiter.stranger(f"2001:db8:1:2::{n:x}")  # one network is one client, however many addresses it has
+        limiter.check_anonymous(f"2001:db8:1:2::{n:x}")  # one network is one client, however many addresses it has
     with pytest.raises(Exception, match="without a valid access key"):
-        limiter.stranger("2001:db8:1:2:ffff::1")
-    limiter.stranger("2001:db8:1:3::1")
+        limiter.check_anonymous("2001:db8:1:2:ffff::1")
+    limiter.check_anonymous("2001:db8:1:3::1")
 
 
 def test_requests_under_way_are_counted() -> None:
-    limiter = Limiter(capacity=3)
+    limiter = RateLimiter(capacity=3)
     two = KeyLimits(concurrency=2)
     with limiter.admit("a", two), limiter.admit("a", two):
         with pytest.raises(Exception, match="2 requests with this key"), limiter.admit("a", two):
@@ -356,4 +356,4 @@ def test_requests_under_way_are_counted() -> None:
     assert limiter.under_way == 0
     assert not limiter._under_way  # no name stays
     with pytest.raises(BadSetting):
-        Limiter(capacity=0)
+        RateLimiter(capacity=0)

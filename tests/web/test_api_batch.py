@@ -64,7 +64,7 @@ def test_what_came_before_an_error_is_kept_and_told(client: TestClient) -> None:
 
 
 def test_a_batch_has_an_end(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk_upload, "MOST_IMAGES", 2)
+    monkeypatch.setattr(bulk_upload, "MAX_IMAGES", 2)
     body = b"".join(line(str(n), n) for n in range(3))
     told = lines(client.post("/v1/images:batch", content=body, headers=NDJSON))
     assert [one.get("key") for one in told] == ["0", "1", None]
@@ -180,7 +180,7 @@ def test_importing_files_only_from_below_the_named_folder(tmp_path: Path) -> Non
 
 def test_a_job_is_left_to_the_process_that_may_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two servers on one gallery in a file: only the writer can add, whichever claims the job first."""
-    monkeypatch.setattr(job_runner, "BUSY_SECONDS", 0.5)
+    monkeypatch.setattr(job_runner, "RETRY_SECONDS", 0.5)
     photos = tmp_path / "photos"
     photos.mkdir()
     (photos / "a.png").write_bytes(encoded(drawn(1)))

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from lookalike.errors import Damaged, Unavailable
-from lookalike.gallery import SearchService
+from lookalike.gallery import Gallery
 from lookalike.server.logs import JsonLines
 from tests.drawn_images import drawn, encoded
 from tests.web.api import at, problem, put, serving
@@ -22,14 +22,14 @@ SECRET = "password=hunter2"
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, SearchService]]:
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, Gallery]]:
     with serving(tmp_path_factory.mktemp("gallery") / "g") as (client, gallery):
         client.app.state.context.keeper._open()  # type: ignore[attr-defined]  # now, not within a second
         yield client, gallery
 
 
 @pytest.fixture
-def client(both: tuple[TestClient, SearchService]) -> TestClient:
+def client(both: tuple[TestClient, Gallery]) -> TestClient:
     return both[0]
 
 
@@ -42,7 +42,7 @@ def metric(client: TestClient, name: str, **labels: str) -> float:
     return 0.0
 
 
-def test_health_and_readiness(both: tuple[TestClient, SearchService]) -> None:
+def test_health_and_readiness(both: tuple[TestClient, Gallery]) -> None:
     client, gallery = both
     assert client.get("/healthz").json() == {"status": "ok"}
     assert client.get("/readyz").json() == {"ready": True, "missing": {}}
@@ -136,7 +136,7 @@ def test_the_log_has_one_line_a_request_and_no_secret(client: TestClient, caplog
     [(RuntimeError(SECRET), 500, "lookalike-error"), (Damaged("the catalog is damaged"), 500, "damaged")],
 )
 def test_unexpected_errors_show_nothing_of_the_inside(
-    both: tuple[TestClient, SearchService],
+    both: tuple[TestClient, Gallery],
     error: Exception,
     status: int,
     kind: str,
@@ -150,7 +150,7 @@ def test_unexpected_errors_show_nothing_of_the_inside(
     assert told["instance"] in caplog.text, "the log can be asked about it"
 
 
-def test_what_may_work_later_says_when(both: tuple[TestClient, SearchService]) -> None:
+def test_what_may_work_later_says_when(both: tuple[TestClient, Gallery]) -> None:
     client, gallery = both
     with mock.patch.object(type(gallery), "get", side_effect=Unavailable("down", retry_after=7.2)):
         answer = client.get(at("a"))

@@ -93,15 +93,15 @@ def test_the_query_image_comes_back_small_where_it_is_asked_for(client: TestClie
 
 
 def test_options_mean_the_same_wherever_they_stand(client: TestClient) -> None:
-    where = {"n": {"gte": 5, "lt": 9}}
+    filter = {"n": {"gte": 5, "lt": 9}}
     options: list[dict[str, Any]] = [
-        {"params": {"filter": json.dumps(where), "threshold": 0.9, "pipelines": "phash", "k": 50}},
-        {"data": {"filter": json.dumps(where), "threshold": "0.9", "pipelines": "phash", "k": "50"}},
+        {"params": {"filter": json.dumps(filter), "threshold": 0.9, "pipelines": "phash", "k": 50}},
+        {"data": {"filter": json.dumps(filter), "threshold": "0.9", "pipelines": "phash", "k": "50"}},
     ]
     answers = [client.post("/v1/search", files={"file": ("q.jpg", COPY)}, **one) for one in options]
     coded = {"image": {"base64": base64.b64encode(COPY).decode()}}
     answers.append(
-        client.post("/v1/search", json=coded | {"filter": where, "threshold": 0.9, "pipelines": ["phash"], "k": 50})
+        client.post("/v1/search", json=coded | {"filter": filter, "threshold": 0.9, "pipelines": ["phash"], "k": 50})
     )
     for answer in answers:
         assert sorted(found(answer)) == ["05.png", "06.png", "07.png", "08.png"]

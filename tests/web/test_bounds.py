@@ -12,42 +12,49 @@ from hypothesis import strategies as st
 
 from lookalike.errors import BadInput, ImageRejected, Unavailable, UnsupportedQuery
 from lookalike.gallery import MAX_RESULTS
-from lookalike.server.executor import Memory, Work
+from lookalike.server.executor import BoundedExecutor, MemoryBudget
 from lookalike.server.middleware.access_log import routed_path
-from lookalike.server.pagination import binding_of, given_before, key_in, place_cursor, place_in, search_cursor
-from lookalike.server.requests.body import DEEPEST_JSON, MOST_JSON_PARTS, read_json
+from lookalike.server.pagination import (
+    decode_cursor,
+    decode_search_cursor,
+    encode_cursor,
+    encode_search_cursor,
+    key_in,
+    query_fingerprint,
+)
+from lookalike.server.requests.body import MAX_JSON_DEPTH, MAX_JSON_VALUES, read_json
 from lookalike.server.requests.multipart import Part, parts
 from lookalike.server.routes.bulk_upload import lines
 
-BINDING = binding_of({"a": 1})
+BINDING = query_fingerprint({"a": 1})
 
 
 @given(st.sets(st.integers(1, 2**62), max_size=300))
 def test_cursors_keep_ids(ids: set[int]) -> None:
-    assert given_before(search_cursor(ids, BINDING), BINDING) == sorted(ids)
+    assert decode_search_cursor(encode_search_cursor(ids, BINDING), BINDING) == sorted(ids)
 
 
-@given(st.text(max_size=60) | st.binary(max_size=60).map(lambda raw: place_cursor(raw.hex())))
+@given(st.text(max_size=60) | st.binary(max_size=60).map(lambda raw: encode_cursor(raw.hex())))
 def test_what_is_no_cursor_is_refused(text: str) -> None:
     with pytest.raises(UnsupportedQuery):
-        given_before(text, BINDING)
+        decode_search_cursor(text, BINDING)
 
 
 def test_a_full_cursor_fits_a_header_and_a_bomb_does_not_go_off() -> None:
-    assert len(search_cursor(range(1, MAX_RESULTS * 100, 100), BINDING)) < 20_000
+    assert len(encode_search_cursor(range(1, MAX_RESULTS * 100, 100), BINDING)) < 20_000
     with pytest.raises(UnsupportedQuery):
-        given_before(search_cursor(range(1, 10 * MAX_RESULTS), BINDING), BINDING)
+        decode_search_cursor(encode_search_cursor(range(1, 10 * MAX_RESULTS), BINDING), BINDING)
     with pytest.raises(UnsupportedQuery):
-        given_before("A" * 200_000, BINDING)
+        decode_search_cursor("A" * 200_000, BINDING)
 
 
 @given(st.text(max_size=50))
 def test_places_in_lists(key: str) -> None:
-    assert key_in(place_cursor(key)) == key
-    assert place_in(None) is None
+    assert key_in(encode_cursor(key)) == key
+    assert decode_cursor(None) is None
 
 
-@pytest.mark.parametrize("wrong", ["x", "%", "bnVsbA=", place_cursor([1]), place_cursor(5)])
+@pytest.mark.parametrize("wrong", ["x", "%", "bnVsbA=", encode_cursor([1]), encode_cursor(5)])
 def test_what_is_no_place_is_refused(wrong: str) -> None:
     with pytest.raises(UnsupportedQuery):
         key_in(wrong)
@@ -65,9 +72,9 @@ def test_what_is_no_place_is_refused(wrong: str) -> None:
         b"\xff",
         b'"\\u0000"',
         b'{"\\ud800": 1}',
-        b"[" * (DEEPEST_JSON + 1) + b"]" * (DEEPEST_JSON + 1),
+        b"[" * (MAX_JSON_DEPTH + 1) + b"]" * (MAX_JSON_DEPTH + 1),
         b"[" * 100_000,
-        b"[" + b"1," * MOST_JSON_PARTS + b"1]",
+        b"[" + b"1," * MAX_JSON_VALUES + b"1]",
         b"1" * 5000,
     ],
 )
@@ -87,7 +94,7 @@ JSON = st.recursive(
 @given(JSON)
 def test_json_that_is_fine(value: object) -> None:
     assert read_json(json.dumps(value)) == value
-    assert read_json(b"[" * DEEPEST_JSON + b"]" * DEEPEST_JSON) is not None
+    assert read_json(b"[" * MAX_JSON_DEPTH + b"]" * MAX_JSON_DEPTH) is not None
 
 
 def form(*fields: tuple[str, str | None, bytes], boundary: str = "b") -> bytes:
@@ -168,7 +175,7 @@ def test_lines_come_in_pieces_and_have_an_end() -> None:
 
 def test_threads_and_queue_are_bounded_and_refuse_at_once() -> None:
     async def crowd() -> tuple[int, int, float]:
-        work = Work("test", threads=2, queue=3, patience=5)
+        work = BoundedExecutor("test", threads=2, queue=3, patience=5)
         gate = threading.Event()
         asked = [asyncio.ensure_future(work.run(gate.wait)) for _ in range(2 + 3)]
         await asyncio.sleep(0.05)
@@ -193,7 +200,7 @@ def test_threads_and_queue_are_bounded_and_refuse_at_once() -> None:
 
 def test_who_would_wait_too_long_is_refused_at_once() -> None:
     async def scene() -> None:
-        work = Work("test", threads=1, queue=50, patience=0.5)
+        work = BoundedExecutor("test", threads=1, queue=50, patience=0.5)
         for _ in range(10):
             await work.run(lambda: time.sleep(0.1))
         asked = [asyncio.ensure_future(work.run(lambda: time.sleep(0.1))) for _ in range(30)]
@@ -210,7 +217,7 @@ def test_who_would_wait_too_long_is_refused_at_once() -> None:
 
 def test_a_turn_comes_in_time_or_not_at_all_and_one_who_leaves_keeps_no_thread() -> None:
     async def scene() -> None:
-        work = Work("test", threads=1, queue=3, patience=0.05)
+        work = BoundedExecutor("test", threads=1, queue=3, patience=0.05)
         gate = threading.Event()
         first = asyncio.ensure_future(work.run(gate.wait))
         await asyncio.sleep(0.01)
@@ -229,7 +236,7 @@ def test_a_turn_comes_in_time_or_not_at_all_and_one_who_leaves_keeps_no_thread()
 
 def test_memory_is_bounded_and_given_back() -> None:
     async def scene() -> None:
-        memory = Memory(100)
+        memory = MemoryBudget(100)
         async with memory.account() as one, memory.account() as other:
             one.take(60)
             with pytest.raises(Unavailable):

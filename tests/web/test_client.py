@@ -13,7 +13,7 @@ from PIL import Image
 import lookalike
 from lookalike import Client
 from lookalike.errors import AccessDenied, BadInput, BadSetting, Conflict, ImageRejected, NotFound
-from lookalike.gallery import SearchService, Stored
+from lookalike.gallery import Gallery, StoredImage
 from lookalike.imaging import Limits
 from lookalike.types import Answer, Item
 from tests.drawn_images import drawn, encoded
@@ -38,7 +38,7 @@ KEYS = [
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, SearchService]]:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Gallery]]:
     with served(tmp_path_factory.mktemp("service") / "gallery") as found:
         yield found
 
@@ -47,7 +47,7 @@ names = (f"tenant {number}" for number in count())
 
 
 @pytest.fixture
-def client(service: tuple[str, SearchService]) -> Iterator[Client]:
+def client(service: tuple[str, Gallery]) -> Iterator[Client]:
     """Of a tenant of its own, so that each test begins with nothing."""
     with Client(service[0], tenant=next(names)) as made:
         yield made
@@ -58,9 +58,9 @@ def test_a_key_may_be_anything(client: Client) -> None:
     for number, key in enumerate(KEYS):
         added = client.put(key, data, attributes={"number": number})
         assert added.outcome in ("added", "duplicate")
-        assert (client.get(key).key, client.get(key).seq) == (key, added.sequence)
+        assert (client.get(key).key, client.get(key).sequence) == (key, added.sequence)
         assert client.get_thumbnail(key).startswith(b"\xff\xd8")
-        assert client.search(Stored(key), where={"number": number}).hits[0].key == key
+        assert client.search(StoredImage(key), filter={"number": number}).hits[0].key == key
         assert client.set_attributes(key, {"name": key}).attributes == {"number": number, "name": key}
     assert [record.key for record in client.ls()] == sorted(KEYS)
     assert client.add([Item(key, data) for key in KEYS])[0].outcome == "unchanged"
@@ -139,7 +139,14 @@ def test_conditions(client: Client) -> None:
 
 def test_queries_in_their_order_from_several_threads(client: Client, tmp_path: Path) -> None:
     client.add([Item(str(seed), encoded(drawn(seed))) for seed in range(8)])
-    queries = [Stored("3"), encoded(drawn(5)), b"no image", tmp_path / "none.png", Stored("none"), Stored("7")] * 3
+    queries = [
+        StoredImage("3"),
+        encoded(drawn(5)),
+        b"no image",
+        tmp_path / "none.png",
+        StoredImage("none"),
+        StoredImage("7"),
+    ] * 3
     told: list[list[str]] = []
 
     def ask() -> None:
@@ -183,7 +190,7 @@ def test_keys_say_who_may_do_what(tmp_path: Path) -> None:
         assert not raised.value.authenticated
         with Client(url, write) as ann, Client(url, read) as reader, Client(url, admin) as boss:
             assert ann.put("a", encoded(drawn(1))).outcome == "added"
-            assert reader.get("a").seq == 1
+            assert reader.get("a").sequence == 1
             with pytest.raises(AccessDenied) as raised:
                 reader.put("b", encoded(drawn(1)))
             assert raised.value.authenticated

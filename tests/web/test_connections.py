@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.server import ServerState
 
-from lookalike.server.slow_clients import UVICORN, PatientProtocol
+from lookalike.server.slow_clients import UVICORN, TimeoutH11Protocol
 
 HEADER, BODY, STALL, KEEP = 1.0, 1.0, 1.5, 1
 SERVER = f"""
@@ -24,16 +24,16 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 from lookalike.catalog import Catalog
-from lookalike.server.middleware.authentication import Access
-from lookalike.server.slow_clients import UVICORN, PatientProtocol
+from lookalike.server.middleware.authentication import Authenticator
+from lookalike.server.slow_clients import UVICORN, TimeoutH11Protocol
 from tests.web.tiny import layered, ring_of
 
-PatientProtocol.header_seconds = {HEADER}
-PatientProtocol.stall_seconds = {STALL}
+TimeoutH11Protocol.header_seconds = {HEADER}
+TimeoutH11Protocol.stall_seconds = {STALL}
 catalog = Catalog.open(Path(sys.argv[1]), create=True)
-app = layered(Access(ring_of(catalog), keyless=True, patience={BODY}))
+app = layered(Authenticator(ring_of(catalog), keyless=True, patience={BODY}))
 settings = UVICORN | {{"timeout_keep_alive": {KEEP}, "limit_concurrency": 60}}
-config = uvicorn.Config(app, port=0, http=PatientProtocol, log_level="warning", **settings)
+config = uvicorn.Config(app, port=0, http=TimeoutH11Protocol, log_level="warning", **settings)
 class Told(uvicorn.Server):
     async def startup(self, sockets=None):
         await super().startup(sockets)
@@ -65,7 +65,7 @@ def test_answers_leave_at_once() -> None:
 
     async def connect() -> int:
         config = uvicorn.Config(FastAPI(), **UVICORN)
-        protocol = PatientProtocol(config, ServerState(), {})
+        protocol = TimeoutH11Protocol(config, ServerState(), {})
         with socket.create_server(("127.0.0.1", 0)) as listening:
             serving = await asyncio.get_running_loop().create_server(lambda: protocol, sock=listening)
             _, writer = await asyncio.open_connection(*listening.getsockname())

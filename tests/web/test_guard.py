@@ -6,7 +6,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from lookalike.catalog import Catalog
 from lookalike.errors import BadInput, BadSetting
-from lookalike.server.middleware.origin_check import Hosts, check_binding, host_in, may_be_keyless
+from lookalike.server.middleware.origin_check import AllowedHosts, check_binding, host_in, may_be_keyless
 from tests.web.tiny import client_of
 
 
@@ -54,12 +54,12 @@ def test_two_hosts_are_none(client: TestClient) -> None:
 
 def test_names_that_are_allowed(catalog: Catalog) -> None:
     catalog.create_key("read")
-    named = client_of(catalog, hosts=Hosts("127.0.0.1", ["Images.test"]))
+    named = client_of(catalog, hosts=AllowedHosts("127.0.0.1", ["Images.test"]))
     assert get(named, "/", Host="images.TEST:443") == 200
     assert get(named, "/", Host="other.test") == 403
-    anywhere = client_of(catalog, hosts=Hosts("0.0.0.0"))  # keys are required there, and it may have any name
+    anywhere = client_of(catalog, hosts=AllowedHosts("0.0.0.0"))  # keys are required there, and it may have any name
     assert get(anywhere, "/", Host="other.test") == 200
-    narrowed = client_of(catalog, hosts=Hosts("0.0.0.0", ["images.test"]))
+    narrowed = client_of(catalog, hosts=AllowedHosts("0.0.0.0", ["images.test"]))
     assert get(narrowed, "/", Host="other.test") == 403
     assert get(narrowed, "/", Host="localhost") == 200
     refused = named.get("/", headers={"Host": "other.test"}).json()
@@ -132,7 +132,7 @@ def test_who_may_drive_the_server(
 
 def test_a_proxy_with_tls_keeps_the_origin(catalog: Catalog) -> None:
     _, token = catalog.create_key("write")
-    client = client_of(catalog, hosts=Hosts("127.0.0.1", ["images.test"]))
+    client = client_of(catalog, hosts=AllowedHosts("127.0.0.1", ["images.test"]))
     headers = {"Host": "images.test", "Origin": "https://images.test", "Authorization": f"Bearer {token}"}
     assert client.post("/v1/echo", headers=headers).status_code == 200
     assert client.post("/v1/echo", headers=headers | {"Origin": "https://images.test:444"}).status_code == 403

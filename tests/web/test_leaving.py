@@ -9,13 +9,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lookalike.gallery import SearchService
+from lookalike.gallery import Gallery
 from tests.drawn_images import drawn, encoded
 from tests.web.api import live
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[str, SearchService]]:
+def server(tmp_path: Path) -> Iterator[tuple[str, Gallery]]:
     with live(tmp_path / "g") as (url, gallery):
         yield url, gallery
 
@@ -34,7 +34,7 @@ def gone(url: str) -> float:
     return sum(float(line.split()[-1]) for line in lines if 'status="499"' in line and "_total" in line)
 
 
-def test_a_body_that_breaks_off(server: tuple[str, SearchService], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_body_that_breaks_off(server: tuple[str, Gallery], caplog: pytest.LogCaptureFixture) -> None:
     url, gallery = server
     logging.getLogger("lookalike").propagate = True
     half(url, "PUT /v1/images/a", b"--b\r\n", length=1000)
@@ -46,9 +46,7 @@ def test_a_body_that_breaks_off(server: tuple[str, SearchService], caplog: pytes
     assert gallery.ls() == []
 
 
-def test_a_batch_that_breaks_off_keeps_what_came(
-    server: tuple[str, SearchService], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_batch_that_breaks_off_keeps_what_came(server: tuple[str, Gallery], caplog: pytest.LogCaptureFixture) -> None:
     url, gallery = server
     logging.getLogger("lookalike").propagate = True
     parts = b"".join(

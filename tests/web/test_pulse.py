@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Mapping
 
 from lookalike.errors import Unavailable
-from lookalike.server.health import Pulse, Silence
+from lookalike.server.health import HealthMonitor, Outage
 
 
-def words(silent: Mapping[str, Silence]) -> dict[str, str]:
+def words(silent: Mapping[str, Outage]) -> dict[str, str]:
     return {name: why.word for name, why in silent.items()}
 
 
@@ -17,7 +17,7 @@ def test_an_answer_counts_for_a_while() -> None:
     asked: list[float] = []
 
     async def look() -> None:
-        pulse = Pulse({"a": lambda: asked.append(time.monotonic())}, fresh=0.2)
+        pulse = HealthMonitor({"a": lambda: asked.append(time.monotonic())}, fresh=0.2)
         for _ in range(5):
             assert await pulse.silent() == {}
         assert len(asked) == 1
@@ -40,7 +40,7 @@ def test_what_fails_is_told_in_a_word_and_comes_back() -> None:
         raise ZeroDivisionError
 
     async def look() -> None:
-        pulse = Pulse({"a": ask, "b": lambda: None, "c": wrong}, fresh=0.0)
+        pulse = HealthMonitor({"a": ask, "b": lambda: None, "c": wrong}, fresh=0.0)
         assert words(await pulse.silent()) == {"a": "Unavailable", "c": "failed unexpectedly"}
         assert pulse.last["a"].message == "cannot reach secret.example:9200"
         away[0] = False
@@ -64,7 +64,7 @@ def test_what_hangs_is_waited_for_once_and_asked_once() -> None:
         return time.monotonic() - began
 
     async def look() -> None:
-        pulse = Pulse({"a": hang, "b": lambda: None}, fresh=0.0, patience=0.4)
+        pulse = HealthMonitor({"a": hang, "b": lambda: None}, fresh=0.0, patience=0.4)
         together = await asyncio.gather(*(timed(pulse.silent) for _ in range(20)))
         assert 0.3 < max(together) < 2
         assert words(pulse.last) == {"a": "no answer within 0.4 seconds"}

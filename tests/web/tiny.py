@@ -9,19 +9,19 @@ from fastapi.testclient import TestClient
 from starlette.types import ASGIApp
 
 from lookalike.catalog import Catalog
-from lookalike.server.api_key_cache import KeyRing
-from lookalike.server.auth import Caller, caller_with
+from lookalike.server.api_key_cache import ApiKeyCache
+from lookalike.server.auth import Caller, require_scope
 from lookalike.server.metrics import Metrics
-from lookalike.server.middleware.access_log import Edge
-from lookalike.server.middleware.authentication import Access
-from lookalike.server.middleware.origin_check import Hosts, SecurityHeaders, guarded
+from lookalike.server.middleware.access_log import RequestMiddleware
+from lookalike.server.middleware.authentication import Authenticator
+from lookalike.server.middleware.origin_check import AllowedHosts, SecurityHeaders, guarded
 from lookalike.server.problem_responses import install
-from lookalike.server.rate_limit import Limiter
-from lookalike.server.sessions import FirstLink, session_router
+from lookalike.server.rate_limit import RateLimiter
+from lookalike.server.sessions import OneTimeLink, session_router
 
-Reads = Annotated[Caller, Depends(caller_with("read"))]
-Writes = Annotated[Caller, Depends(caller_with("write"))]
-Admins = Annotated[Caller, Depends(caller_with("admin"))]
+Reads = Annotated[Caller, Depends(require_scope("read"))]
+Writes = Annotated[Caller, Depends(require_scope("write"))]
+Admins = Annotated[Caller, Depends(require_scope("admin"))]
 
 
 def routes() -> FastAPI:
@@ -77,32 +77,32 @@ def routes() -> FastAPI:
     return app
 
 
-def layered(access: Access, hosts: Hosts | None = None, link: FirstLink | None = None) -> ASGIApp:
+def layered(access: Authenticator, hosts: AllowedHosts | None = None, link: OneTimeLink | None = None) -> ASGIApp:
     """The tiny application in all its layers."""
     app = routes()
     app.include_router(session_router(access, link))
-    inner = guarded(app, access, hosts or Hosts("127.0.0.1"))
-    return SecurityHeaders(Edge(inner, Metrics()))
+    inner = guarded(app, access, hosts or AllowedHosts("127.0.0.1"))
+    return SecurityHeaders(RequestMiddleware(inner, Metrics()))
 
 
-def ring_of(catalog: Catalog, seconds: float = 0.0) -> KeyRing:
+def ring_of(catalog: Catalog, seconds: float = 0.0) -> ApiKeyCache:
     """The keys of a catalog, read anew at each request unless told otherwise."""
-    return KeyRing(catalog.access_keys, seconds=seconds)
+    return ApiKeyCache(catalog.api_keys, seconds=seconds)
 
 
 def client_of(
     catalog: Catalog,
     *,
     keyless: bool = True,
-    hosts: Hosts | None = None,
-    limiter: Limiter | None = None,
+    hosts: AllowedHosts | None = None,
+    limiter: RateLimiter | None = None,
     link: bool = False,
     peer: str = "127.0.0.1",
 ) -> TestClient:
     """A client of the application, at an address of its choice."""
     ring = ring_of(catalog)
-    access = Access(ring, keyless=keyless, limiter=limiter)
-    first = FirstLink(ring) if link else None
+    access = Authenticator(ring, keyless=keyless, limiter=limiter)
+    first = OneTimeLink(ring) if link else None
     client = TestClient(layered(access, hosts, first), base_url="http://127.0.0.1:8000", client=(peer, 50_000))
     client.link = first  # type: ignore[attr-defined]
     return client

@@ -15,11 +15,11 @@ from fastapi.testclient import TestClient
 from lookalike.catalog.api_keys import KeyLimits
 from lookalike.config import GallerySettings, from_environment
 from lookalike.factory import create_gallery, open_gallery
-from lookalike.server.api_key_cache import KeyRing
+from lookalike.server.api_key_cache import ApiKeyCache
 from lookalike.server.app import create_app
 from lookalike.server.app_state import ServeSettings
-from lookalike.server.middleware.authentication import Access
-from lookalike.server.middleware.origin_check import Hosts
+from lookalike.server.middleware.authentication import Authenticator
+from lookalike.server.middleware.origin_check import AllowedHosts
 from lookalike.server.url_fetch.fetcher import Fetcher
 from tests.drawn_images import drawn, encoded
 
@@ -52,10 +52,10 @@ class World:
         self.tokens["reader"] = self.service.catalog.create_key("read", tenant="alice")[1]
         self.tokens["alice's admin"] = self.service.catalog.create_key("admin", tenant="alice")[1]
         self.tokens["root"] = self.service.catalog.create_key("admin")[1]
-        ring = KeyRing(self.service.catalog.access_keys, seconds=0)
-        access = Access(ring, keyless=False, defaults=KeyLimits())
+        ring = ApiKeyCache(self.service.catalog.api_keys, seconds=0)
+        access = Authenticator(ring, keyless=False, defaults=KeyLimits())
         settings = ServeSettings(threads=2)
-        self.app = create_app(self.service, access, Hosts("127.0.0.1"), settings=settings, fetcher=fetcher)
+        self.app = create_app(self.service, access, AllowedHosts("127.0.0.1"), settings=settings, fetcher=fetcher)
         self.client = TestClient(self.app, base_url="http://127.0.0.1")
         self.jobs: dict[str, str] = {}
         self.cursors: dict[str, str] = {}

@@ -2,23 +2,23 @@
 
 from lookalike.capacity.engine_choice import ENGINES
 from lookalike.capacity.measurements import Constant
-from lookalike.capacity.models import Adding, CatalogPart, Leaving, Part, Plan, Serving
+from lookalike.capacity.models import CatalogPart, IndexPlan, IngestPlan, OutgrowPoint, Plan, ServingPlan
 from lookalike.capacity.planner import make_plan
-from lookalike.capacity.request import PHASH, VGG16, PipelineWish, Wish, count_of, size_of
+from lookalike.capacity.request import PHASH, VGG16, PipelineSpec, PlanRequest, count_of, size_of
 
 __all__ = [
     "ENGINES",
     "PHASH",
     "VGG16",
-    "Adding",
     "CatalogPart",
     "Constant",
-    "Leaving",
-    "Part",
-    "PipelineWish",
+    "IndexPlan",
+    "IngestPlan",
+    "OutgrowPoint",
+    "PipelineSpec",
     "Plan",
-    "Serving",
-    "Wish",
+    "PlanRequest",
+    "ServingPlan",
     "count_of",
     "make_plan",
     "size_of",

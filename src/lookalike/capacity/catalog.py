@@ -3,12 +3,12 @@
 import math
 
 from lookalike.capacity import measurements as c
-from lookalike.capacity.models import CatalogPart, Part
-from lookalike.capacity.request import Database, PipelineWish, Wish
+from lookalike.capacity.models import CatalogPart, IndexPlan
+from lookalike.capacity.request import Database, PipelineSpec, PlanRequest
 from lookalike.errors import BadSetting
 
 
-def part(wish: Wish, parts: tuple[Part, ...]) -> CatalogPart:
+def part(wish: PlanRequest, parts: tuple[IndexPlan, ...]) -> CatalogPart:
     """The catalog that these indexes need."""
     grown = [index.pipeline for index in parts if not index.embedded]
     database, why = _database(wish, grown)
@@ -43,7 +43,7 @@ def part(wish: Wish, parts: tuple[Part, ...]) -> CatalogPart:
     )
 
 
-def _url(wish: Wish) -> str:
+def _url(wish: PlanRequest) -> str:
     options = []
     if wish.images > c.PG_PARTITIONED.value:
         wanted = 2 ** math.ceil(math.log2(wish.images / c.PG_PARTITION.value))
@@ -53,7 +53,7 @@ def _url(wish: Wish) -> str:
     return "postgresql://USER:PASSWORD@HOST:5432/lookalike" + ("?" + "&".join(options) if options else "")
 
 
-def _database(wish: Wish, grown: list[str]) -> tuple[Database, str]:
+def _database(wish: PlanRequest, grown: list[str]) -> tuple[Database, str]:
     if wish.catalog == "sqlite":
         if wish.images > c.SQLITE_MOST.value:
             raise BadSetting(
@@ -75,11 +75,11 @@ class Sqlite:
 
     used = (c.IMAGE, c.KEY_COPIES, c.TEXT_COPIES, c.HASH_RECORD, c.PAGE)
 
-    def record(self, wish: Wish) -> float:
+    def record(self, wish: PlanRequest) -> float:
         """An image without its features."""
         return c.IMAGE.value + c.KEY_COPIES.value * wish.key + c.TEXT_COPIES.value * (wish.path + wish.attributes)
 
-    def feature(self, pipeline: PipelineWish) -> float:
+    def feature(self, pipeline: PipelineSpec) -> float:
         """A feature as it is stored: hashes as they are, vectors at half precision."""
         if pipeline.metric == "hamming":
             return c.HASH_RECORD.value + pipeline.raw
@@ -116,12 +116,12 @@ class Postgresql:
         c.PG_PARTITIONS,
     )
 
-    def record(self, wish: Wish) -> float:
+    def record(self, wish: PlanRequest) -> float:
         """An image without its features."""
         texts = c.PG_TEXT.value * wish.path + c.PG_ATTRIBUTES.value * wish.attributes
         return c.PG_RECORD.value + c.PG_KEY_COPIES.value * wish.key + texts
 
-    def feature(self, pipeline: PipelineWish) -> float:
+    def feature(self, pipeline: PipelineSpec) -> float:
         """A feature as it is stored: hashes as they are, vectors at half precision."""
         return self.blob(pipeline.raw if pipeline.metric == "hamming" else pipeline.raw // 2)
 

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 
 from lookalike.capacity import measurements as c
-from lookalike.capacity.models import Part, Setting
-from lookalike.capacity.request import PipelineWish, Wish
+from lookalike.capacity.models import IndexPlan, Setting
+from lookalike.capacity.request import PipelineSpec, PlanRequest
 from lookalike.errors import BadSetting
 
 USED = (
@@ -29,7 +29,7 @@ class Layout:
     by: str
 
 
-def part(pipeline: PipelineWish, wish: Wish, why: str) -> Part:
+def part(pipeline: PipelineSpec, wish: PlanRequest, why: str) -> IndexPlan:
     """The index of a hash."""
     if pipeline.metric != "hamming" or pipeline.dimensions != 64:
         raise BadSetting(f"elasticsearch holds hashes of 64 bits, and {pipeline.name} has none: choose milvus or hnsw")
@@ -39,7 +39,7 @@ def part(pipeline: PipelineWish, wish: Wish, why: str) -> Part:
     alone = _seconds(min(of_shard, c.ES_LEAD.value * wish.images / wish.tenants))
     asked = 1 if layout.by == "tenant" else layout.shards
     options = f"m=5&shards={layout.shards}&replicas={layout.replicas}&routing={layout.by}"
-    return Part(
+    return IndexPlan(
         pipeline.name,
         "elasticsearch",
         None,
@@ -58,7 +58,7 @@ def part(pipeline: PipelineWish, wish: Wish, why: str) -> Part:
     )
 
 
-def _lay_out(wish: Wish) -> Layout:
+def _lay_out(wish: PlanRequest) -> Layout:
     replicas = 1 if wish.replicas is None else wish.replicas
     copies = 1 + replicas
     disk = wish.images * (c.ES_DOCUMENT.value + c.ES_TEXT.value * wish.attributes)

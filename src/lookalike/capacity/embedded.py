@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from lookalike.capacity import measurements as c
 from lookalike.capacity.measurements import Constant
-from lookalike.capacity.models import Part
-from lookalike.capacity.request import PipelineWish, Wish
+from lookalike.capacity.models import IndexPlan
+from lookalike.capacity.request import PipelineSpec, PlanRequest
 from lookalike.errors import BadSetting
 
 
@@ -25,7 +25,7 @@ class Weight:
     used: tuple[Constant, ...]
 
 
-def flat(rows: float, pipeline: PipelineWish, wish: Wish) -> Weight:
+def flat(rows: float, pipeline: PipelineSpec, wish: PlanRequest) -> Weight:
     """The features as they are; every search reads all of them (its tenant's share of them)."""
     features = rows * pipeline.raw
     disk = features + rows * c.ROW.value
@@ -40,7 +40,7 @@ def flat(rows: float, pipeline: PipelineWish, wish: Wish) -> Weight:
     return Weight(disk, searching, adding, seconds, used)
 
 
-def mih(rows: float, pipeline: PipelineWish, wish: Wish) -> Weight:
+def mih(rows: float, pipeline: PipelineSpec, wish: PlanRequest) -> Weight:
     """Hashes in four sorted tables."""
     _refuse(pipeline, "hamming", "mih", "hashes", "hnsw or flat", rows, c.MIH_LIMIT)
     if pipeline.dimensions != 64:
@@ -65,7 +65,7 @@ def mih(rows: float, pipeline: PipelineWish, wish: Wish) -> Weight:
     return Weight(disk, searching, searching + c.MIH_MERGING.value * rows * each, seconds, used)
 
 
-def hnsw(rows: float, pipeline: PipelineWish, wish: Wish) -> Weight:
+def hnsw(rows: float, pipeline: PipelineSpec, wish: PlanRequest) -> Weight:
     """The features, and a graph with a copy of them in half precision."""
     _refuse(pipeline, "cosine", "hnsw", "vectors", "mih or flat", rows, c.HNSW_LIMIT)
     features = rows * pipeline.raw
@@ -85,7 +85,7 @@ def walking(rows: float) -> float:
 
 
 def _refuse(
-    pipeline: PipelineWish, metric: str, engine: str, holds: str, instead: str, rows: float, most: Constant
+    pipeline: PipelineSpec, metric: str, engine: str, holds: str, instead: str, rows: float, most: Constant
 ) -> None:
     if pipeline.metric != metric:
         raise BadSetting(f"{engine} holds {holds}, and {pipeline.name} has none: choose {instead}")
@@ -94,10 +94,10 @@ def _refuse(
         raise BadSetting(f"{engine} holds {most.value:,.0f} rows at the most ({most.source}): choose {grown}")
 
 
-WEIGHTS: dict[str, Callable[[float, PipelineWish, Wish], Weight]] = {"flat": flat, "mih": mih, "hnsw": hnsw}
+WEIGHTS: dict[str, Callable[[float, PipelineSpec, PlanRequest], Weight]] = {"flat": flat, "mih": mih, "hnsw": hnsw}
 
 
-def part(engine: str, pipeline: PipelineWish, wish: Wish, why: str) -> Part:
+def part(engine: str, pipeline: PipelineSpec, wish: PlanRequest, why: str) -> IndexPlan:
     """The index of a pipeline in this process, in every process that searches."""
     if wish.replicas:
         raise BadSetting(
@@ -110,7 +110,7 @@ def part(engine: str, pipeline: PipelineWish, wish: Wish, why: str) -> Part:
         notes = (
             f"needs {weight.adding / c.GB:,.0f} GB while adding: more than a machine of {wish.memory / c.GB:,.0f} GB",
         )
-    return Part(
+    return IndexPlan(
         pipeline.name,
         engine,
         None,
@@ -129,7 +129,7 @@ def part(engine: str, pipeline: PipelineWish, wish: Wish, why: str) -> Part:
     )
 
 
-def usable(wish: Wish) -> float:
+def usable(wish: PlanRequest) -> float:
     """Bytes of a machine that an index may take: the rest is the system's, the catalog's cache, and a reserve."""
     return wish.memory * c.RESERVE.value
 
@@ -140,7 +140,7 @@ def _settings(engine: str) -> dict[str, str | int | float]:
     return {"m": 24, "ef_construction": 150, "ef": 100}
 
 
-def largest(engine: str, pipeline: PipelineWish, wish: Wish) -> int:
+def largest(engine: str, pipeline: PipelineSpec, wish: PlanRequest) -> int:
     """How many images this engine holds on one machine as wished for, while they are being added."""
     low, high = 1, 2**31 if engine == "hnsw" else 2**32
     while low < high:

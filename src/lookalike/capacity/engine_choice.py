@@ -2,8 +2,8 @@
 
 from lookalike.capacity import elasticsearch, embedded, milvus
 from lookalike.capacity import measurements as c
-from lookalike.capacity.models import Leaving, Part
-from lookalike.capacity.request import PipelineWish, Wish
+from lookalike.capacity.models import IndexPlan, OutgrowPoint
+from lookalike.capacity.request import PipelineSpec, PlanRequest
 from lookalike.errors import BadSetting
 
 ENGINES = ("flat", "mih", "hnsw", "elasticsearch", "milvus", *milvus.INDEX_TYPES)
@@ -12,7 +12,7 @@ EMBEDDED = {"hamming": "mih", "cosine": "hnsw"}
 GROWN = {"hamming": "elasticsearch", "cosine": "milvus"}
 
 
-def part(pipeline: PipelineWish, wish: Wish) -> Part:
+def part(pipeline: PipelineSpec, wish: PlanRequest) -> IndexPlan:
     """The index of a pipeline: the engine wished for, or the smallest that is enough."""
     wished = wish.engines.get(pipeline.name)
     if wished is not None:
@@ -28,7 +28,7 @@ def part(pipeline: PipelineWish, wish: Wish) -> Part:
     return made(GROWN[pipeline.metric], pipeline, wish, reasons[0])
 
 
-def made(engine: str, pipeline: PipelineWish, wish: Wish, why: str) -> Part:
+def made(engine: str, pipeline: PipelineSpec, wish: PlanRequest, why: str) -> IndexPlan:
     """The index of a pipeline in this engine; raises BadSetting for one that cannot hold it."""
     if engine in embedded.WEIGHTS:
         return embedded.part(engine, pipeline, wish, why)
@@ -40,17 +40,17 @@ def made(engine: str, pipeline: PipelineWish, wish: Wish, why: str) -> Part:
     raise BadSetting(f"no engine is called {engine!r} (for {pipeline.name}); there are {', '.join(ENGINES)}")
 
 
-def leaving(pipeline: PipelineWish, index: Part, wish: Wish) -> Leaving | None:
+def leaving(pipeline: PipelineSpec, index: IndexPlan, wish: PlanRequest) -> OutgrowPoint | None:
     """Until when an embedded index is enough; None for one on a server."""
     if not index.embedded:
         return None
     most = embedded.largest(index.engine, pipeline, wish)
     because = f"adding then takes more than {c.RESERVE.value:.0%} of {wish.memory / c.GB:,.0f} GB"
     to = GROWN[pipeline.metric] if pipeline.metric == "cosine" or pipeline.dimensions == 64 else "no other engine yet"
-    return Leaving(pipeline.name, most, to, because)
+    return OutgrowPoint(pipeline.name, most, to, because)
 
 
-def _too_much(engine: str, pipeline: PipelineWish, wish: Wish) -> list[str]:
+def _too_much(engine: str, pipeline: PipelineSpec, wish: PlanRequest) -> list[str]:
     """Why the embedded engine is not enough on machines as wished for; empty where it is."""
     limit = c.MIH_LIMIT if engine == "mih" else c.HNSW_LIMIT
     if engine != "flat" and wish.images > limit.value:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from lookalike.capacity import measurements as c
 from lookalike.capacity.embedded import walking
 from lookalike.capacity.measurements import Constant
-from lookalike.capacity.models import Part, Setting
-from lookalike.capacity.request import PipelineWish, Wish
+from lookalike.capacity.models import IndexPlan, Setting
+from lookalike.capacity.request import PipelineSpec, PlanRequest
 from lookalike.errors import BadSetting
 
-MOST_ROWS = 1 << 31
+MAX_ROWS = 1 << 31
 """The largest number that an address takes."""
 USED = (
     *(c.FLOAT, c.MILVUS_FIELDS, c.MILVUS_ROOM, c.MILVUS_ROW, c.MILVUS_FULL, c.MILVUS_LEAST, c.MILVUS_LOADED),
@@ -42,7 +42,7 @@ class Layout:
     by: str
 
 
-def part(index_type: str | None, pipeline: PipelineWish, wish: Wish, why: str) -> Part:
+def part(index_type: str | None, pipeline: PipelineSpec, wish: PlanRequest, why: str) -> IndexPlan:
     """The index of vectors; the type chosen by memory where it is None."""
     if pipeline.metric != "cosine":
         raise BadSetting(f"milvus holds vectors, and {pipeline.name} is a hash: choose elasticsearch, mih or flat")
@@ -55,7 +55,7 @@ def part(index_type: str | None, pipeline: PipelineWish, wish: Wish, why: str) -
     nodes = max(copies, math.ceil(held / wish.memory))
     asked = max(1, math.ceil(layout.segments / layout.partitions))
     index = wish.images * (kind.local or kind.memory)
-    return Part(
+    return IndexPlan(
         pipeline.name,
         "milvus",
         chosen,
@@ -96,13 +96,13 @@ def _settings(chosen: str, kind: Kind, layout: Layout, copies: int, nodes: int) 
     }
 
 
-def _url(chosen: str, layout: Layout, copies: int, wish: Wish) -> str:
+def _url(chosen: str, layout: Layout, copies: int, wish: PlanRequest) -> str:
     tenants = {"none": "", "name": "&tenants=partitions", "key": f"&tenants=key&buckets={layout.partitions}"}
-    options = f"index={chosen}&replicas={copies}&rows={min(wish.images, MOST_ROWS)}{tenants[layout.by]}"
+    options = f"index={chosen}&replicas={copies}&rows={min(wish.images, MAX_ROWS)}{tenants[layout.by]}"
     return f"milvus://USER:PASSWORD@HOST:19530?{options}"
 
 
-def _notes(chosen: str, layout: Layout, wish: Wish, copies: int) -> list[str]:
+def _notes(chosen: str, layout: Layout, wish: PlanRequest, copies: int) -> list[str]:
     notes = []
     if layout.by == "key":
         notes.append(
@@ -119,7 +119,7 @@ def _notes(chosen: str, layout: Layout, wish: Wish, copies: int) -> list[str]:
     return notes
 
 
-def lay_out(pipeline: PipelineWish, wish: Wish) -> Layout:
+def lay_out(pipeline: PipelineSpec, wish: PlanRequest) -> Layout:
     """Segments as large as needed to have no more than the system searches well, tenants in partitions."""
     each = pipeline.raw + c.MILVUS_FIELDS.value + wish.attributes
     size = c.MILVUS_SEGMENT.value
@@ -136,7 +136,7 @@ def lay_out(pipeline: PipelineWish, wish: Wish) -> Layout:
     return Layout(int(size), rows, max(segments, partitions), partitions, "key")
 
 
-def choose(pipeline: PipelineWish, wish: Wish) -> str:
+def choose(pipeline: PipelineSpec, wish: PlanRequest) -> str:
     """The best type that few enough machines hold: a scan of few rows, then HNSW, IVF_SQ8, DISKANN."""
     if wish.images <= c.MILVUS_SCANNED.value:
         return "FLAT"
@@ -148,12 +148,12 @@ def choose(pipeline: PipelineWish, wish: Wish) -> str:
     return "DISKANN"
 
 
-def _flat(pipeline: PipelineWish, rows: int) -> Kind:
+def _flat(pipeline: PipelineSpec, rows: int) -> Kind:
     seconds = rows * pipeline.dimensions * c.SCAN_FLOAT.value
     return Kind(pipeline.raw, 0, seconds, {}, (c.SCAN_FLOAT,))
 
 
-def _ivf(bytes_a_number: float, pipeline: PipelineWish, rows: int) -> Kind:
+def _ivf(bytes_a_number: float, pipeline: PipelineSpec, rows: int) -> Kind:
     lists, probes = int(c.IVF_LISTS.value), int(c.IVF_PROBES.value)
     centres = lists * pipeline.raw / rows
     seen = lists + rows * probes / lists
@@ -164,7 +164,7 @@ def _ivf(bytes_a_number: float, pipeline: PipelineWish, rows: int) -> Kind:
     )
 
 
-def _hnsw(pipeline: PipelineWish, rows: int) -> Kind:
+def _hnsw(pipeline: PipelineSpec, rows: int) -> Kind:
     m = c.GRAPH_LINKS.value
     memory = pipeline.raw + 2 * m * c.GRAPH_LINK.value + c.MILVUS_NODE.value
     settings: dict[str, Setting] = {"M": int(m), "efConstruction": 200, "ef": 128}
@@ -174,7 +174,7 @@ def _hnsw(pipeline: PipelineWish, rows: int) -> Kind:
     )
 
 
-def _diskann(pipeline: PipelineWish, rows: int) -> Kind:
+def _diskann(pipeline: PipelineSpec, rows: int) -> Kind:
     node = pipeline.raw + c.DISK_DEGREE.value * 4 + 4
     sector = c.DISK_SECTOR.value
     local = sector / math.floor(sector / node) if node <= sector else sector * math.ceil(node / sector)
@@ -183,7 +183,7 @@ def _diskann(pipeline: PipelineWish, rows: int) -> Kind:
     return Kind(memory, local, c.DISK_SEARCH.value, {"max_degree": 56, "search_list": 100}, used)
 
 
-KINDS: dict[str, Callable[[PipelineWish, int], Kind]] = {
+KINDS: dict[str, Callable[[PipelineSpec, int], Kind]] = {
     "FLAT": _flat,
     "IVF_FLAT": lambda pipeline, rows: _ivf(4, pipeline, rows),
     "IVF_SQ8": lambda pipeline, rows: _ivf(1, pipeline, rows),

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lookalike.capacity.measurements import Constant
-from lookalike.capacity.request import Wish
+from lookalike.capacity.request import PlanRequest
 
 Setting = str | int | float
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class IndexPlan:
     """The index of one pipeline. Bytes are those of all copies together, where there are several.
 
     `memory` is held while searching; `adding` by the process that adds, at the most (0: no more than searching).
@@ -59,7 +59,7 @@ class CatalogPart:
 
 
 @dataclass(frozen=True, slots=True)
-class Adding:
+class IngestPlan:
     """Adding all images with the machines wished for; None where an encoder's speed was not measured.
 
     `cores` work in all; `rate` is in images a second; `days` of 24 hours, `building` those of an embedded graph.
@@ -73,7 +73,7 @@ class Adding:
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
+class ServingPlan:
     """The processes that answer: cores that read and encode queries (None: not measured), and bytes of one process."""
 
     cores: float | None
@@ -83,7 +83,7 @@ class Serving:
 
 
 @dataclass(frozen=True, slots=True)
-class Leaving:
+class OutgrowPoint:
     """When an embedded index has to be left: at so many images on such a machine, and because of what."""
 
     pipeline: str
@@ -96,12 +96,12 @@ class Leaving:
 class Plan:
     """All of it."""
 
-    wish: Wish
-    parts: tuple[Part, ...]
+    wish: PlanRequest
+    parts: tuple[IndexPlan, ...]
     catalog: CatalogPart
-    serving: Serving
-    adding: Adding
-    leaving: tuple[Leaving, ...]
+    serving: ServingPlan
+    adding: IngestPlan
+    leaving: tuple[OutgrowPoint, ...]
     notes: tuple[str, ...]
 
     @property

@@ -1,11 +1,11 @@
 """The plan: every part of it by a pure function of the wish and of the constants."""
 
 from lookalike.capacity import catalog, engine_choice, workload
-from lookalike.capacity.models import Leaving, Part, Plan
-from lookalike.capacity.request import Wish
+from lookalike.capacity.models import IndexPlan, OutgrowPoint, Plan
+from lookalike.capacity.request import PlanRequest
 
 
-def make_plan(wish: Wish) -> Plan:
+def make_plan(wish: PlanRequest) -> Plan:
     """What a gallery takes; raises BadSetting for one that cannot be, with the remedy."""
     parts = tuple(engine_choice.part(pipeline, wish) for pipeline in wish.pipelines)
     kept = catalog.part(wish, parts)
@@ -17,12 +17,12 @@ def make_plan(wish: Wish) -> Plan:
         kept,
         workload.serving(wish, parts),
         workload.adding(wish, parts),
-        tuple(end for end in ends if isinstance(end, Leaving)),
+        tuple(end for end in ends if isinstance(end, OutgrowPoint)),
         tuple(_notes(wish, parts)),
     )
 
 
-def _notes(wish: Wish, parts: tuple[Part, ...]) -> list[str]:
+def _notes(wish: PlanRequest, parts: tuple[IndexPlan, ...]) -> list[str]:
     notes = []
     unknown = [pipeline.name for pipeline in wish.pipelines if pipeline.name not in ("phash", "vgg16")]
     if unknown:

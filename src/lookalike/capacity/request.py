@@ -13,8 +13,8 @@ from lookalike.types import Metric
 Database = Literal["sqlite", "postgresql"]
 DATABASES: tuple[Database, ...] = ("sqlite", "postgresql")
 PRECISIONS = ("fp32", "bf16", "int8")
-MOST_IMAGES = 10**12
-MOST_DIMENSIONS = 32_768
+MAX_IMAGES = 10**12
+MAX_DIMENSIONS = 32_768
 """The widest vector that Milvus takes."""
 _COUNT = re.compile(r"([0-9][0-9_,]*(?:\.[0-9]+)?)\s*([kKmMbBgGtT]?)")
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]i?B?)", re.IGNORECASE)
@@ -42,7 +42,7 @@ def size_of(text: str, option: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class PipelineWish:
+class PipelineSpec:
     """A generation: its name, its metric, and its width in dimensions (bits for `hamming`, floats for `cosine`)."""
 
     name: str
@@ -55,12 +55,12 @@ class PipelineWish:
         return math.ceil(self.dimensions / 8) if self.metric == "hamming" else self.dimensions * 4
 
 
-PHASH = PipelineWish("phash", "hamming", 64)
-VGG16 = PipelineWish("vgg16", "cosine", 512)
+PHASH = PipelineSpec("phash", "hamming", 64)
+VGG16 = PipelineSpec("vgg16", "cosine", 512)
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PlanRequest:
     """A gallery as it shall be. Raises BadSetting, with the remedy, for one that cannot be.
 
     `engines` by pipeline, where not left to the plan; `searches` images asked for a second, within one tenant;
@@ -70,7 +70,7 @@ class Wish:
     """
 
     images: int
-    pipelines: tuple[PipelineWish, ...] = (PHASH, VGG16)
+    pipelines: tuple[PipelineSpec, ...] = (PHASH, VGG16)
     engines: Mapping[str, str] = field(default_factory=dict)
     tenants: int = 1
     searches: float = 1.0
@@ -88,7 +88,7 @@ class Wish:
 
     def __post_init__(self) -> None:
         for what, value, least, most in (
-            ("images", self.images, 1, MOST_IMAGES),
+            ("images", self.images, 1, MAX_IMAGES),
             ("tenants", self.tenants, 1, self.images),
             ("searches a second", self.searches, 0, 10**6),
             ("replicas", self.replicas or 0, 0, 10),
@@ -115,7 +115,7 @@ class Wish:
         if unknown := sorted(self.engines.keys() - set(names)):
             raise BadSetting(f"an engine is given for {unknown[0]}, which is none of the pipelines {', '.join(names)}")
         for pipeline in self.pipelines:
-            if not 1 <= pipeline.dimensions <= MOST_DIMENSIONS:
+            if not 1 <= pipeline.dimensions <= MAX_DIMENSIONS:
                 raise BadSetting(
-                    f"{pipeline.name} has from 1 to {MOST_DIMENSIONS:,} dimensions, not {pipeline.dimensions:,}"
+                    f"{pipeline.name} has from 1 to {MAX_DIMENSIONS:,} dimensions, not {pipeline.dimensions:,}"
                 )

@@ -4,13 +4,13 @@ import math
 
 from lookalike.capacity import measurements as c
 from lookalike.capacity.measurements import Constant
-from lookalike.capacity.models import Adding, Part, Serving
-from lookalike.capacity.request import Wish
+from lookalike.capacity.models import IndexPlan, IngestPlan, ServingPlan
+from lookalike.capacity.request import PlanRequest
 
 DAY = 86_400
 
 
-def encoding(wish: Wish) -> tuple[float | None, tuple[Constant, ...]]:
+def encoding(wish: PlanRequest) -> tuple[float | None, tuple[Constant, ...]]:
     """Seconds of one core to read an image and encode it for every pipeline; None where one was not measured."""
     seconds, used = c.READ.value, [c.READ]
     for pipeline in wish.pipelines:
@@ -23,7 +23,7 @@ def encoding(wish: Wish) -> tuple[float | None, tuple[Constant, ...]]:
     return seconds, tuple(used)
 
 
-def serving(wish: Wish, parts: tuple[Part, ...]) -> Serving:
+def serving(wish: PlanRequest, parts: tuple[IndexPlan, ...]) -> ServingPlan:
     """The processes that answer, with the indexes that are embedded in them."""
     seconds, used = encoding(wish)
     inside = sum(part.cores for part in parts if part.embedded)
@@ -33,10 +33,10 @@ def serving(wish: Wish, parts: tuple[Part, ...]) -> Serving:
     busy = (cores or 0) + inside
     least = 1 if all(part.embedded for part in parts) else 2
     processes = max(least, math.ceil(busy / wish.cores))
-    return Serving(cores, math.ceil(memory), processes, (*used, c.PROCESS, *((c.NETWORK,) if networks else ())))
+    return ServingPlan(cores, math.ceil(memory), processes, (*used, c.PROCESS, *((c.NETWORK,) if networks else ())))
 
 
-def adding(wish: Wish, parts: tuple[Part, ...]) -> Adding:
+def adding(wish: PlanRequest, parts: tuple[IndexPlan, ...]) -> IngestPlan:
     """All images, by the machines wished for."""
     seconds, used = encoding(wish)
     cores = wish.machines * wish.cores
@@ -45,9 +45,9 @@ def adding(wish: Wish, parts: tuple[Part, ...]) -> Adding:
     if graphs:
         used = (*used, c.GRAPH_BUILD)
     if seconds is None:
-        return Adding(cores, None, None, building, used)
+        return IngestPlan(cores, None, None, building, used)
     rate = cores / seconds
-    return Adding(cores, rate, wish.images / rate / DAY + building, building, used)
+    return IngestPlan(cores, rate, wish.images / rate / DAY + building, building, used)
 
 
 def _deeper(rows: int) -> float:

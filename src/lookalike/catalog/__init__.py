@@ -2,24 +2,34 @@
 
 from lookalike.catalog.catalog import Catalog
 from lookalike.catalog.jobs import Job, JobState
-from lookalike.catalog.leases import Claim, Progress
-from lookalike.catalog.records import Changes, Deleted, Entry, Known, Put, Seen, Stored, Totals, Twin
+from lookalike.catalog.leases import IndexLease, Progress
+from lookalike.catalog.records import (
+    CatalogTotals,
+    Changes,
+    Deleted,
+    ExistingImage,
+    FileLocation,
+    NewImage,
+    PutResult,
+    SameBytes,
+    StoredFeatures,
+)
 from lookalike.catalog.vectors import at_storage_precision
 
 __all__ = [
     "Catalog",
+    "CatalogTotals",
     "Changes",
-    "Claim",
     "Deleted",
-    "Entry",
+    "ExistingImage",
+    "FileLocation",
+    "IndexLease",
     "Job",
     "JobState",
-    "Known",
+    "NewImage",
     "Progress",
-    "Put",
-    "Seen",
-    "Stored",
-    "Totals",
-    "Twin",
+    "PutResult",
+    "SameBytes",
+    "StoredFeatures",
     "at_storage_precision",
 ]

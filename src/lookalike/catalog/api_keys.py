@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from lookalike.catalog.database import Connected
+from lookalike.catalog.database import Database
 from lookalike.catalog.records import storable
 from lookalike.catalog.schema import access_keys
 from lookalike.errors import BadSetting, NotFound
@@ -19,9 +19,9 @@ from lookalike.errors import BadSetting, NotFound
 Scope = Literal["read", "write", "admin"]
 SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
 """What a key may do; each includes those before it."""
-MOST_KEYS = 10_000
+MAX_KEYS = 10_000
 """Revoked ones count. A server keeps all in memory, so that a wrong key costs no question to the database."""
-LONGEST_NAME = 200
+MAX_NAME_LENGTH = 200
 """Characters of a label and of a tenant's name."""
 
 
@@ -53,7 +53,7 @@ class KeyLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class AccessKey:
+class ApiKey:
     """A key as the catalog knows it: everything but the secret. Times are seconds since 1970, UTC.
 
     `tenant` None is a key that may choose any tenant. `scopes` in the order of `SCOPES`.
@@ -100,27 +100,27 @@ def scopes_up_to(scope: str) -> tuple[Scope, ...]:
 
 def check_name(name: str, what: str) -> str:
     """The name of a tenant or a key, if it can be one; raises BadSetting naming `what`."""
-    if not (0 < len(name) <= LONGEST_NAME and storable(name) and name.isprintable()):
-        raise BadSetting(f"{what} is 1 to {LONGEST_NAME} printable characters, not {name[: LONGEST_NAME + 1]!r}")
+    if not (0 < len(name) <= MAX_NAME_LENGTH and storable(name) and name.isprintable()):
+        raise BadSetting(f"{what} is 1 to {MAX_NAME_LENGTH} printable characters, not {name[: MAX_NAME_LENGTH + 1]!r}")
     return name
 
 
-class Keys(Connected):
+class ApiKeys(Database):
     """Access keys: who may use a server on this catalog, and for what."""
 
     def create_key(
         self, scope: str, *, tenant: str | None = None, label: str = "", limits: KeyLimits | None = None
-    ) -> tuple[AccessKey, str]:
+    ) -> tuple[ApiKey, str]:
         """Make a key; gives it and its token, which is never to be had again.
 
-        Raises BadSetting for an unknown scope, a name that cannot be one, or where there are `MOST_KEYS` already.
+        Raises BadSetting for an unknown scope, a name that cannot be one, or where there are `MAX_KEYS` already.
         """
         if tenant is not None:
             check_name(tenant, "a tenant's name")
         if label:
             check_name(label, "a key's label")
         public, token = new_token()
-        key = AccessKey(
+        key = ApiKey(
             public, digest_of(token), label, tenant, scopes_up_to(scope), limits or KeyLimits(), time.time(), None
         )
         with self._write() as conn:
@@ -128,7 +128,7 @@ class Keys(Connected):
             conn.execute(insert(access_keys).values(asdict(key) | {"scopes": list(key.scopes)}))
         return key, token
 
-    def access_keys(self, *, live: bool = False) -> list[AccessKey]:
+    def api_keys(self, *, live: bool = False) -> list[ApiKey]:
         """Every key, oldest first; with `live` only those that are not revoked."""
         query = select(access_keys).order_by(access_keys.c.created, access_keys.c.id)
         if live:
@@ -136,14 +136,14 @@ class Keys(Connected):
         with self._read() as conn:
             return [_key(row) for row in conn.execute(query)]
 
-    def revoke_key(self, public: str) -> AccessKey:
+    def revoke_key(self, public: str) -> ApiKey:
         """Make a key worthless for good; revoking twice keeps the first time. Raises NotFound for an unknown id."""
         query = update(access_keys).where(access_keys.c.id == public, access_keys.c.revoked.is_(None))
         with self._write() as conn:
             conn.execute(query.values(revoked=time.time()))
             return _key_of(conn, public)
 
-    def forget_key(self, public: str) -> AccessKey:
+    def forget_key(self, public: str) -> ApiKey:
         """Take a key out of the catalog, and the memory of it; raises NotFound for an unknown id."""
         with self._write() as conn:
             key = _key_of(conn, public)
@@ -153,13 +153,13 @@ class Keys(Connected):
 
 def _check_room(conn: Connection) -> None:
     there = conn.execute(select(func.count()).select_from(access_keys)).scalar_one()
-    if there >= MOST_KEYS:
+    if there >= MAX_KEYS:
         raise BadSetting(
             f"there are {there:,} keys, which is the most; make room by `lookalike keys revoke --forget ID...`"
         )
 
 
-def _key_of(conn: Connection, public: str) -> AccessKey:
+def _key_of(conn: Connection, public: str) -> ApiKey:
     query = select(access_keys).where(access_keys.c.id == public)
     row = conn.execute(query).one_or_none() if storable(public) else None
     if row is None:
@@ -167,9 +167,9 @@ def _key_of(conn: Connection, public: str) -> AccessKey:
     return _key(row)
 
 
-def _key(row: Row[Any]) -> AccessKey:
+def _key(row: Row[Any]) -> ApiKey:
     scopes: Sequence[str] = row.scopes
-    return AccessKey(
+    return ApiKey(
         id=row.id,
         digest=bytes(row.digest),
         label=row.label,

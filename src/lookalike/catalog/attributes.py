@@ -7,7 +7,7 @@ indexes for JSON itself.
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text
 from sqlalchemy.types import NullType
 
-LONGEST = 100
+MAX_INDEXED_LENGTH = 100
 """Characters of a text that are indexed; of longer ones the rest is compared with the image's."""
 
 # Not made with the other tables: WITHOUT ROWID and a column of any type are SQLite's own.
@@ -51,8 +51,8 @@ _STATEMENTS = (
 
 def create_index(conn: Connection) -> None:
     """Make the table and its triggers, and fill it from the images there are."""
-    rows = {word: _ROWS.format(longest=LONGEST, row=row) for word, row in (("new", "NEW"), ("old", "OLD"))}
-    rows["all"] = _ROWS.format(longest=LONGEST, row="images")
+    rows = {word: _ROWS.format(longest=MAX_INDEXED_LENGTH, row=row) for word, row in (("new", "NEW"), ("old", "OLD"))}
+    rows["all"] = _ROWS.format(longest=MAX_INDEXED_LENGTH, row="images")
     for statement in _STATEMENTS:
         conn.exec_driver_sql(statement.format(**rows))
 
@@ -61,7 +61,7 @@ def disagreements(conn: Connection) -> int:
     """How many values differ between the images and the index."""
     if conn.dialect.name != "sqlite":
         return 0
-    told = _ROWS.format(longest=LONGEST, row="images") + " FROM images, json_each(images.attributes) AS j"
+    told = _ROWS.format(longest=MAX_INDEXED_LENGTH, row="images") + " FROM images, json_each(images.attributes) AS j"
     there = "SELECT name, kind, value, image_id FROM attribute_values"
     found = conn.exec_driver_sql(
         f"SELECT (SELECT count(*) FROM ({told} EXCEPT {there})) + (SELECT count(*) FROM ({there} EXCEPT {told}))"

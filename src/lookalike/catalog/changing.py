@@ -6,16 +6,16 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lookalike.catalog import editing, writing
-from lookalike.catalog.database import Connected
-from lookalike.catalog.records import Deleted, Entry, Put, Seen
+from lookalike.catalog.database import Database
+from lookalike.catalog.records import Deleted, FileLocation, NewImage, PutResult
 from lookalike.errors import BadInput
 from lookalike.types import Attributes, Condition, FeatureSpec
 
 
-class Changing(Connected):
+class Changing(Database):
     """Putting in, changing, deleting: each method returns when its change is durable."""
 
-    def put(self, entries: Sequence[Entry]) -> list[Put]:
+    def put(self, entries: Sequence[NewImage]) -> list[PutResult]:
         """Insert images, or replace those of the same tenant and key; all of them or none.
 
         A replaced image keeps its id and its creation time. Its features are kept where the bytes are the same and
@@ -46,9 +46,9 @@ class Changing(Connected):
                 writing.register_specs(conn, wanted)
             self._registered |= set(wanted)
 
-    def touch(self, seen: Sequence[Seen]) -> None:
+    def update_file_locations(self, seen: Sequence[FileLocation]) -> None:
         """Note where unchanged files are now; this is no change to any index, and has no sequence number."""
-        self._change(lambda conn: editing.touch(conn, seen))
+        self._change(lambda conn: editing.update_file_locations(conn, seen))
 
     def set_attributes(
         self, tenant_id: int, key: str, attributes: Attributes, *, merge: bool = False, expected: int | None = None
@@ -70,6 +70,6 @@ class Changing(Connected):
         wanted = list(keys)
         return self._change(lambda conn: editing.delete_keys(conn, tenant_id, wanted, expected))
 
-    def delete_where(self, tenant_id: int, conditions: Sequence[Condition]) -> list[Deleted]:
+    def delete_by_filter(self, tenant_id: int, conditions: Sequence[Condition]) -> list[Deleted]:
         """Delete the images of a tenant that satisfy every condition; raises BadInput where none is given."""
-        return self._change(lambda conn: editing.delete_where(conn, tenant_id, conditions))
+        return self._change(lambda conn: editing.delete_by_filter(conn, tenant_id, conditions))

@@ -12,18 +12,18 @@ from typing import Self, TypeVar
 from sqlalchemy import Connection, Engine
 
 from lookalike.catalog import dialect, migrations, options
-from lookalike.catalog.db_errors import Overtaken, translated
+from lookalike.catalog.db_errors import WriteConflict, translate_errors
 from lookalike.catalog.options import Options
 from lookalike.catalog.schema import VERSION
 from lookalike.errors import BadInput
 from lookalike.types import FeatureSpec
 
 T = TypeVar("T")
-ATTEMPTS = 10
+MAX_ATTEMPTS = 10
 """How often a change is tried where other writers get in its way; each time one of them has got on."""
 
 
-class Connected:
+class Database:
     """A database that holds a catalog. The rooms of `Catalog` are subclasses that add methods by subject.
 
     A method opens exactly one transaction, `with self._read() as conn` or `with self._write() as conn`, and calls
@@ -54,7 +54,7 @@ class Connected:
         if create and read_only:
             raise BadInput("a catalog is created or opened read-only, not both")
         engine = dialect.connect(target, create=create, read_only=read_only, busy_seconds=busy_seconds)
-        where = dialect.shown(target)
+        where = dialect.redacted_url(target)
         catalog = cls(engine, where, read_only=read_only)
         try:
             catalog._set_up(dialect.options_of(target), create=create)
@@ -100,7 +100,7 @@ class Connected:
     @contextmanager
     def _read(self) -> Iterator[Connection]:
         self._check_open()
-        with translated(self._where), self._reads.connect() as conn:
+        with translate_errors(self._where), self._reads.connect() as conn:
             yield conn
 
     @contextmanager
@@ -110,18 +110,18 @@ class Connected:
             raise BadInput(f"the catalog {self._where} was opened read-only")
         # Threads queue for the file, more fairly than the database's busy waiting; a server orders writers itself.
         queue = self._one_writer if self._engine.dialect.name == "sqlite" else nullcontext()
-        with queue, translated(self._where), self._writes.connect() as conn, conn.begin() as transaction:
+        with queue, translate_errors(self._where), self._writes.connect() as conn, conn.begin() as transaction:
             yield conn
-            with translated(self._where, committing=True):
+            with translate_errors(self._where, committing=True):
                 transaction.commit()
 
     def _change(self, work: Callable[[Connection], T]) -> T:
         """Do this in a transaction that writes; again where another writer got in its way."""
-        for attempt in range(1, ATTEMPTS):
+        for attempt in range(1, MAX_ATTEMPTS):
             try:
                 with self._write() as conn:
                     return work(conn)
-            except Overtaken:
+            except WriteConflict:
                 time.sleep(random.uniform(0, 0.01 * attempt))
         with self._write() as conn:
             return work(conn)

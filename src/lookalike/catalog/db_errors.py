@@ -24,12 +24,12 @@ _SETTINGS = {
 }
 
 
-class Overtaken(GalleryBusy):
+class WriteConflict(GalleryBusy):
     """A transaction was undone for the sake of another writer's; the catalog tries it again by itself."""
 
 
 @contextmanager
-def translated(where: str, *, committing: bool = False) -> Iterator[None]:
+def translate_errors(where: str, *, committing: bool = False) -> Iterator[None]:
     """Turn errors about the database's state into ours; `committing` says that a change may have been made."""
     try:
         yield
@@ -72,7 +72,7 @@ def _of_postgresql(cause: BaseException | None, where: str, committing: bool) ->
     if state in ("XX001", "XX002"):
         return Damaged(f"the catalog {where} is damaged ({said}); {REMEDY}")
     if state in ("40P01", "40001"):
-        return Overtaken(f"another process is writing to {where} ({said}); nothing was changed, try again")
+        return WriteConflict(f"another process is writing to {where} ({said}); nothing was changed, try again")
     if state == "55P03":
         return GalleryBusy(f"another process is writing to {where} ({said}); nothing was changed, try again")
     if state == "53100":

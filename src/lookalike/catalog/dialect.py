@@ -20,11 +20,11 @@ from lookalike.errors import BadSetting, NotFound
 
 WRITING = "lookalike_writing"
 """The execution option of a transaction that will write."""
-BARE = "lookalike_bare"
+AUTOCOMMIT = "lookalike_bare"
 """The execution option of a statement that must run outside any transaction."""
 
 DAY_SECONDS = 86400
-OLDEST = 14
+MIN_POSTGRESQL = 14
 """The oldest PostgreSQL that its makers still care for."""
 
 _PRAGMAS = (
@@ -54,7 +54,7 @@ def options_of(target: str | Path) -> Options:
     return taken_from(_url(target))[1]
 
 
-def shown(target: str | Path) -> str:
+def redacted_url(target: str | Path) -> str:
     """The target as messages may show it: without a password."""
     url = _url(target)
     if url.get_backend_name() == "sqlite":
@@ -114,7 +114,7 @@ def _copy(conn: Connection, statement: str, types: Sequence[str | None], rows: S
         raise DBAPIError(statement, None, error) from error
 
 
-def take_ids(conn: Connection, number: int) -> Sequence[int]:
+def allocate_ids(conn: Connection, number: int) -> Sequence[int]:
     """Ids for new images, never given before; on PostgreSQL nobody waits for anybody."""
     if not number:
         return ()
@@ -171,7 +171,7 @@ def _sqlite(url: URL, *, create: bool, read_only: bool, busy_seconds: float) -> 
     @event.listens_for(engine, "begin")
     def begin(conn: Connection) -> None:
         options = conn.get_execution_options()
-        if options.get(BARE):
+        if options.get(AUTOCOMMIT):
             return
         # A writer takes its lock at once: to ask for it after reading could fail without any waiting.
         conn.exec_driver_sql("BEGIN IMMEDIATE" if options.get(WRITING) else "BEGIN")
@@ -213,8 +213,8 @@ def lock_schema(conn: Connection) -> None:
     ).one()
     if encoding != "UTF8":
         raise BadSetting(f"the catalog's database has the encoding {encoding}; make it with ENCODING 'UTF8'")
-    if version < OLDEST * 10_000:
-        raise BadSetting(f"a catalog needs PostgreSQL {OLDEST} or newer, this is {version // 10_000}")
+    if version < MIN_POSTGRESQL * 10_000:
+        raise BadSetting(f"a catalog needs PostgreSQL {MIN_POSTGRESQL} or newer, this is {version // 10_000}")
 
 
 def integrity_problems(conn: Connection) -> list[str]:
@@ -241,12 +241,12 @@ def vacuum(engine: Engine) -> None:
 
 def _outside_transaction(engine: Engine, statement: str) -> None:
     level = {"isolation_level": "AUTOCOMMIT"} if engine.dialect.name == "postgresql" else {}
-    with engine.connect().execution_options(**{BARE: True}, **level) as conn, patiently(conn):
+    with engine.connect().execution_options(**{AUTOCOMMIT: True}, **level) as conn, without_statement_timeout(conn):
         conn.exec_driver_sql(statement)
 
 
 @contextmanager
-def patiently(conn: Connection) -> Iterator[None]:
+def without_statement_timeout(conn: Connection) -> Iterator[None]:
     """For what reads or rewrites everything: a server's statements may take a day each."""
     if conn.dialect.name == "sqlite":
         yield

@@ -10,7 +10,7 @@ from itertools import combinations
 
 from sqlalchemy import Connection, delete, literal, select
 
-from lookalike.catalog.database import Connected
+from lookalike.catalog.database import Database
 from lookalike.catalog.dialect import insert_rows
 from lookalike.catalog.reading import batches
 from lookalike.catalog.records import storable
@@ -18,14 +18,14 @@ from lookalike.catalog.schema import images, not_matches
 from lookalike.catalog.writing import lock
 from lookalike.errors import BadInput, NotFound
 
-MOST_KEYS = 200
+MAX_KEYS = 200
 """Images that can be judged at once: every pair of them, some 20,000, is a row."""
 
 Pair = tuple[bytes, bytes]
 """Two digests, the smaller one first."""
 
 
-class Judgements(Connected):
+class DuplicateFeedback(Database):
     """Marking pairs, taking marks back, and asking for them."""
 
     def mark_not_matches(self, tenant_id: int, keys: Sequence[str]) -> None:
@@ -69,8 +69,8 @@ class Judgements(Connected):
 
 def _digests_by_key(conn: Connection, tenant_id: int, keys: Sequence[str]) -> list[bytes]:
     wanted = list(dict.fromkeys(keys))
-    if not 2 <= len(wanted) <= MOST_KEYS:
-        raise BadInput(f"two to {MOST_KEYS} images can be told apart at once, not {len(wanted)}")
+    if not 2 <= len(wanted) <= MAX_KEYS:
+        raise BadInput(f"two to {MAX_KEYS} images can be told apart at once, not {len(wanted)}")
     found: dict[str, bytes] = {}
     for some in batches(filter(storable, wanted)):
         query = select(images.c.key, images.c.sha256).where(images.c.tenant_id == tenant_id, images.c.key.in_(some))

@@ -10,15 +10,15 @@ from sqlalchemy import Connection, delete, select, update
 
 from lookalike.catalog.dialect import insert_rows
 from lookalike.catalog.filters import to_sql
-from lookalike.catalog.reading import batches, ids_where, specs
-from lookalike.catalog.records import Deleted, Seen, check_attributes, check_expected, check_text, storable
+from lookalike.catalog.reading import batches, ids_matching, specs
+from lookalike.catalog.records import Deleted, FileLocation, check_attributes, check_expected, check_text, storable
 from lookalike.catalog.schema import deletions, images, state
-from lookalike.catalog.writing import Row, forget_features, lock_rows, take_sequence, update_images
+from lookalike.catalog.writing import Row, forget_features, lock_rows, next_sequence_numbers, update_images
 from lookalike.errors import BadInput, NotFound
 from lookalike.types import Attributes, Condition
 
 
-def touch(conn: Connection, seen: Sequence[Seen]) -> None:
+def update_file_locations(conn: Connection, seen: Sequence[FileLocation]) -> None:
     """Remember where files with unchanged content are now; no index needs to know, so no sequence number is spent."""
     for one in seen:
         if one.path is not None:
@@ -40,7 +40,7 @@ def set_attributes(
         raise NotFound(f"there is no image {key!r}")
     check_expected(key, expected, row.seq)
     values = {**row.attributes, **attributes} if merge else dict(attributes)
-    (seq,) = take_sequence(conn, 1)
+    (seq,) = next_sequence_numbers(conn, 1)
     update_images(conn, [{"the_id": row.id, "attributes": values, "updated": time.time(), "seq": seq}])
     return seq
 
@@ -59,11 +59,11 @@ def delete_keys(conn: Connection, tenant_id: int, keys: Iterable[str], expected:
     return _delete(conn, rows)
 
 
-def delete_where(conn: Connection, tenant_id: int, conditions: Sequence[Condition]) -> list[Deleted]:
+def delete_by_filter(conn: Connection, tenant_id: int, conditions: Sequence[Condition]) -> list[Deleted]:
     """Delete the images that satisfy every condition, at least one of which must be given."""
     if not conditions:
         raise BadInput("a deletion by filter needs a condition; to empty a gallery, delete its keys")
-    locked = lock_rows(conn, ids_where(conn, tenant_id, conditions).tolist(), deleting=True)
+    locked = lock_rows(conn, ids_matching(conn, tenant_id, conditions).tolist(), deleting=True)
     if conn.dialect.name != "sqlite":  # until they were locked, they may have been changed
         still: set[int] = set()
         for some in batches(locked):
@@ -80,7 +80,9 @@ def _delete(conn: Connection, found: Sequence[Row]) -> list[Deleted]:
     forget_features(conn, specs(conn).values(), ids)
     for some in batches(ids):
         conn.execute(delete(images).where(images.c.id.in_(some)))  # the thumbnails go along
-    gone = [Deleted(row.key, row.id, seq) for row, seq in zip(found, take_sequence(conn, len(found)), strict=True)]
+    gone = [
+        Deleted(row.key, row.id, seq) for row, seq in zip(found, next_sequence_numbers(conn, len(found)), strict=True)
+    ]
     insert_rows(conn, deletions, [{"seq": one.seq, "image_id": one.id} for one in gone])
     return gone
 

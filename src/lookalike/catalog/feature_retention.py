@@ -8,10 +8,10 @@ copies (its backups, its replicas) or from the images, but no longer from the ca
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from lookalike.catalog.database import Connected, check_limit
-from lookalike.catalog.options import Keeper, keeper
+from lookalike.catalog.database import Database, check_limit
+from lookalike.catalog.options import FeatureKeeper, keeper
 from lookalike.catalog.reading import batches, specs
-from lookalike.catalog.schema import KEPT, features_table, images, meta, state
+from lookalike.catalog.schema import RELEASED, features_table, images, meta, state
 from lookalike.catalog.writing import lock, lock_rows
 from lookalike.errors import BadInput
 from lookalike.types import FeatureSpec
@@ -20,10 +20,10 @@ PORTION = 4096
 """Images a transaction; their rows are locked for so long."""
 
 
-class Releasing(Connected):
+class Releasing(Database):
     """Giving features up that the engine keeps, and telling that they were."""
 
-    def keeper(self) -> Keeper:
+    def keeper(self) -> FeatureKeeper:
         """Who keeps the features: the catalog, or the engine."""
         with self._read() as conn:
             return keeper(conn)
@@ -69,7 +69,7 @@ class Releasing(Connected):
                 return []
             table = features_table(fingerprint_id)
             query = select(images.c.key).join_from(images, table, table.c.image_id == images.c.id)
-            query = query.where(images.c.seq > since, table.c.vector == KEPT).order_by(images.c.seq)
+            query = query.where(images.c.seq > since, table.c.vector == RELEASED).order_by(images.c.seq)
             return [str(key) for key in conn.execute(query.limit(limit)).scalars()]
 
 
@@ -96,8 +96,8 @@ def _portion(conn: Connection, spec: FeatureSpec, through: int) -> tuple[int, in
     table = features_table(fingerprint_id)
     number = 0
     for some in batches(still):
-        there = (table.c.image_id.in_(some), table.c.vector.is_not(None), table.c.vector != KEPT)
-        number += conn.execute(update(table).where(*there).values(vector=KEPT)).rowcount
+        there = (table.c.image_id.in_(some), table.c.vector.is_not(None), table.c.vector != RELEASED)
+        number += conn.execute(update(table).where(*there).values(vector=RELEASED)).rowcount
     lock(conn)
     end = max(end, _released(conn, fingerprint_id))
     conn.execute(delete(meta).where(meta.c.key == _key(fingerprint_id)))

@@ -34,7 +34,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from lookalike.catalog.attributes import LONGEST, attribute_values
+from lookalike.catalog.attributes import MAX_INDEXED_LENGTH, attribute_values
 from lookalike.catalog.records import check_text
 from lookalike.catalog.schema import images
 from lookalike.errors import BadInput
@@ -43,7 +43,7 @@ from lookalike.types import Condition
 MAX_VALUES = 10_000
 """The most values of one `in`: databases take some 30,000 parameters a statement."""
 _WORDS = {None: "null", True: "true", False: "false"}
-MOST_CONTAINED = 100
+MAX_CONTAINED = 100
 """Up to so many values PostgreSQL looks into its index one by one; more it compares with each image's."""
 _ORDERINGS = ("lt", "lte", "gt", "gte")
 _FORBIDDEN = set('"\\') | {chr(code) for code in range(32)}
@@ -91,7 +91,7 @@ class _InSqlite:
         words = [_WORDS[one] for one in values if one is None or isinstance(one, bool)]
         clauses: list[ColumnElement[bool]] = []
         if texts:
-            clauses.append((kind == "text") & value.in_([text[:LONGEST] for text in texts]))
+            clauses.append((kind == "text") & value.in_([text[:MAX_INDEXED_LENGTH] for text in texts]))
         if numbers:
             clauses.append((kind == "number") & value.in_(numbers))
         if words:
@@ -125,7 +125,7 @@ class _InPostgresql:
         return Decimal(repr(value))  # as JSON writes it, and as the database compares it
 
     def contains(self, values: list[Any]) -> ColumnElement[bool] | None:
-        if not 0 < len(values) <= MOST_CONTAINED:
+        if not 0 < len(values) <= MAX_CONTAINED:
             return None
         wanted = [{self._name: value} for value in values]
         if len(wanted) == 1:
@@ -177,7 +177,7 @@ def _equals(attribute: _Attribute, name: str, values: list[Any]) -> ColumnElemen
     _check_values(name, values)
     contained = attribute.contains(values)
     # SQLite's index has the beginning of a long text only.
-    if contained is not None and not any(isinstance(one, str) and len(one) >= LONGEST for one in values):
+    if contained is not None and not any(isinstance(one, str) and len(one) >= MAX_INDEXED_LENGTH for one in values):
         return contained
     clauses: list[ColumnElement[bool]] = []
     texts = [value for value in values if isinstance(value, str)]

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from sqlalchemy import select
 
 from lookalike.catalog import editing, reading, replay
-from lookalike.catalog.database import Connected, check_limit
-from lookalike.catalog.records import Changes, Stored
+from lookalike.catalog.database import Database, check_limit
+from lookalike.catalog.records import Changes, StoredFeatures
 from lookalike.catalog.schema import state
 from lookalike.types import FeatureSpec, Record
 
 
-class Following(Connected):
+class Following(Database):
     """What an index needs to follow the catalog."""
 
     def sequence(self) -> int:
@@ -34,7 +34,7 @@ class Following(Connected):
         with self._read() as conn:
             return replay.changes(conn, spec, since, limit, attributes=attributes)
 
-    def features_of(self, spec: FeatureSpec, ids: Iterable[int]) -> Stored:
+    def features_of(self, spec: FeatureSpec, ids: Iterable[int]) -> StoredFeatures:
         """The stored features of images, as `at_storage_precision` gives them."""
         with self._read() as conn:
             return reading.features_of(conn, spec, ids)

@@ -6,7 +6,7 @@ from lookalike.catalog.attributes import disagreements
 from lookalike.catalog.db_errors import REMEDY
 from lookalike.catalog.dialect import integrity_problems, last_id
 from lookalike.catalog.reading import specs
-from lookalike.catalog.schema import KEPT, deletions, features_table, images, state
+from lookalike.catalog.schema import RELEASED, deletions, features_table, images, state
 from lookalike.catalog.vectors import row_bytes
 from lookalike.errors import Damaged
 
@@ -14,13 +14,13 @@ from lookalike.errors import Damaged
 def check(conn: Connection, where: str) -> None:
     """Raise Damaged, naming the first few problems and the remedy."""
     # The database first: on damaged pages our own queries would not tell the truth.
-    problems = integrity_problems(conn) or _broken_promises(conn)
+    problems = integrity_problems(conn) or _violated_invariants(conn)
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise Damaged(f"the catalog {where} is damaged ({'; '.join(problems[:3])}{more}); {REMEDY}")
 
 
-def _broken_promises(conn: Connection) -> list[str]:
+def _violated_invariants(conn: Connection) -> list[str]:
     problems: list[str] = []
     now = conn.execute(select(state)).one()
     ahead = (
@@ -42,7 +42,7 @@ def _broken_promises(conn: Connection) -> list[str]:
     for spec, fingerprint_id in specs(conn).items():
         table = features_table(fingerprint_id)
         wrong = select(func.count()).select_from(table)
-        wrong = wrong.where(func.length(table.c.vector) != row_bytes(spec), table.c.vector != KEPT)
+        wrong = wrong.where(func.length(table.c.vector) != row_bytes(spec), table.c.vector != RELEASED)
         if number := conn.execute(wrong).scalar_one():
             problems.append(f"{number} features of {spec.name} have a wrong size")
         stray = select(func.count()).select_from(table).outerjoin(images, images.c.id == table.c.image_id)

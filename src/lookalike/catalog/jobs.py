@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from lookalike.catalog.database import Connected, check_limit
+from lookalike.catalog.database import Database, check_limit
 from lookalike.catalog.records import check_text, storable
 from lookalike.catalog.schema import jobs
 from lookalike.catalog.writing import lock
@@ -17,9 +17,9 @@ from lookalike.errors import NotFound, Unavailable
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 STALE_SECONDS = 60.0
 """A running job that was not heard of for so long lost its process (clocks of servers must agree that well)."""
-MOST_ATTEMPTS = 3
+MAX_ATTEMPTS = 3
 """Times a job is begun: one that takes its process down each time is not tried for ever."""
-MOST_QUEUED = 100
+MAX_QUEUED = 100
 """Jobs of one tenant that may wait or run at the same time."""
 KEPT_SECONDS = 30 * 86400.0
 """How long a job is kept after its end."""
@@ -49,11 +49,11 @@ class Job:
         return int(self.progress.get("attempts", 0))
 
 
-class Jobs(Connected):
+class Jobs(Database):
     """Jobs of all tenants; every method is one transaction."""
 
     def add_job(self, tenant: str, kind: str, request: Mapping[str, Any]) -> Job:
-        """Queue a job; raises Unavailable where the tenant has `MOST_QUEUED` unfinished ones.
+        """Queue a job; raises Unavailable where the tenant has `MAX_QUEUED` unfinished ones.
 
         Jobs that ended `KEPT_SECONDS` ago are forgotten on this occasion.
         """
@@ -65,9 +65,9 @@ class Jobs(Connected):
             conn.execute(delete(jobs).where(ended, jobs.c.updated < now - KEPT_SECONDS))
             lock(conn)  # of two that queue the last one at once, one must wait to see it
             unfinished = select(func.count()).select_from(jobs).where(jobs.c.tenant == tenant, ~ended)
-            if conn.execute(unfinished).scalar_one() >= MOST_QUEUED:
+            if conn.execute(unfinished).scalar_one() >= MAX_QUEUED:
                 raise Unavailable(
-                    f"{MOST_QUEUED} jobs are waiting already, the most there may be; wait, or cancel some",
+                    f"{MAX_QUEUED} jobs are waiting already, the most there may be; wait, or cancel some",
                     retry_after=30.0,
                 )
             conn.execute(
@@ -106,7 +106,7 @@ class Jobs(Connected):
     def claim_job(self, worker: str) -> Job | None:
         """The oldest job that waits, or whose process is gone, now running for `worker`; None where there is none.
 
-        A job that was begun `MOST_ATTEMPTS` times fails here instead of being begun again.
+        A job that was begun `MAX_ATTEMPTS` times fails here instead of being begun again.
         """
         now = time.time()
         lost = (jobs.c.state == "running") & (jobs.c.updated < now - STALE_SECONDS)
@@ -119,9 +119,9 @@ class Jobs(Connected):
                 job = _job(row)
                 progress = {**job.progress, "attempts": job.attempts + 1}
                 state: JobState = "running"
-                if job.attempts >= MOST_ATTEMPTS:
+                if job.attempts >= MAX_ATTEMPTS:
                     state = "failed"
-                    progress = {**job.progress, "error": f"its server process ended {MOST_ATTEMPTS} times while at it"}
+                    progress = {**job.progress, "error": f"its server process ended {MAX_ATTEMPTS} times while at it"}
                 changed = {"state": state, "progress": progress, "worker": worker, "updated": now}
                 conn.execute(update(jobs).where(jobs.c.id == job.id).values(**changed))
                 if state == "running":

@@ -14,7 +14,7 @@ from lookalike.catalog.attributes import create_index
 from lookalike.catalog.schema import features_table, images, metadata
 from lookalike.errors import BadSetting
 
-MOST_PARTITIONS = 256
+MAX_PARTITIONS = 256
 IDS = "image_ids"
 """PostgreSQL's sequence of image ids: given out in blocks without waiting for anybody, never twice."""
 
@@ -28,8 +28,8 @@ _ON_ATTRIBUTES = (
 
 def check_partitions(wanted: int, dialect: str) -> None:
     """Raise BadSetting for a number of partitions that makes no sense."""
-    if not 0 <= wanted <= MOST_PARTITIONS or wanted == 1:
-        raise BadSetting(f"partitions is a number from 2 to {MOST_PARTITIONS}, or 0 for none, not {wanted}")
+    if not 0 <= wanted <= MAX_PARTITIONS or wanted == 1:
+        raise BadSetting(f"partitions is a number from 2 to {MAX_PARTITIONS}, or 0 for none, not {wanted}")
     if wanted and dialect != "postgresql":
         raise BadSetting("only a catalog in PostgreSQL is partitioned; leave partitions out")
 

@@ -14,15 +14,15 @@ from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Executable, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as insert_or
 
-from lookalike.catalog.database import Connected
-from lookalike.catalog.db_errors import translated
+from lookalike.catalog.database import Database
+from lookalike.catalog.db_errors import translate_errors
 from lookalike.catalog.records import check_text
 from lookalike.catalog.schema import claims, followers
 from lookalike.errors import Unavailable
 
-FROZEN_SECONDS = 900
+LEASE_TIMEOUT = 900
 """A holder that says nothing for so long is taken for frozen: the server frees its claim, and it notes nothing more."""
-RENEW_SECONDS = 600.0
+LEASE_RENEWAL = 600.0
 """A transaction that is open for so long is ended and begun anew: an old one keeps the server from clearing up."""
 
 
@@ -35,10 +35,10 @@ class Progress:
     at: float | None
 
 
-class Claim:
+class IndexLease:
     """The right to apply changes to one index, held by one process at a time."""
 
-    def __init__(self, catalog: Connected, name: str, held: Connection | None) -> None:
+    def __init__(self, catalog: Database, name: str, held: Connection | None) -> None:
         self._catalog = catalog
         self._name = name
         self._held = held
@@ -78,9 +78,9 @@ class Claim:
         if self._held is None:
             return
         try:
-            with translated(self._catalog._where):
+            with translate_errors(self._catalog._where):
                 self._held.execute(text("SELECT 1"))
-                if time.monotonic() - self._began > RENEW_SECONDS:
+                if time.monotonic() - self._began > LEASE_RENEWAL:
                     self._held.rollback()
                     if not _lock(self._held, self._name):
                         raise self._lost("another process has it")
@@ -94,41 +94,41 @@ class Claim:
 
 def _lock(held: Connection, name: str) -> bool:
     """Begin a transaction that holds the row of a claim; False where another one does."""
-    held.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{FROZEN_SECONDS}s'"))
+    held.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{LEASE_TIMEOUT}s'"))
     row = select(claims.c.name).where(claims.c.name == name).with_for_update(skip_locked=True)
     return held.execute(row).one_or_none() is not None
 
 
-class Claims(Connected):
+class Leases(Database):
     """Claims on indexes, and the progress that their holders note."""
 
     @contextmanager
-    def claim(self, name: str) -> Iterator[Claim | None]:
+    def lease(self, name: str) -> Iterator[IndexLease | None]:
         """The right to bring an index up to date, for the block; None where another process, or thread, has it.
 
         On a server it is a locked row, held by a connection of its own: the server frees it when the process dies. On
         a file it is a lock on a file beside it.
         """
         check_text("index", name)
-        holder = self._claim_row(name) if self._engine.dialect.name == "postgresql" else self._claim_file(name)
+        holder = self._lease_row(name) if self._engine.dialect.name == "postgresql" else self._lease_file(name)
         with holder as claim:
             if claim is not None:
                 claim._sign()
             yield claim
 
     @contextmanager
-    def _claim_row(self, name: str) -> Iterator[Claim | None]:
-        with translated(self._where):
-            held = self._claim_connection(name)
+    def _lease_row(self, name: str) -> Iterator[IndexLease | None]:
+        with translate_errors(self._where):
+            held = self._lease_connection(name)
         try:
-            with translated(self._where):
+            with translate_errors(self._where):
                 got = _lock(held, name)
-            yield Claim(self, name, held) if got else None
+            yield IndexLease(self, name, held) if got else None
         finally:
-            with translated(self._where):
+            with translate_errors(self._where):
                 held.close()
 
-    def _claim_connection(self, name: str) -> Connection:
+    def _lease_connection(self, name: str) -> Connection:
         with self._read() as conn:
             known = conn.execute(select(claims.c.name).where(claims.c.name == name)).one_or_none()
         if known is None:
@@ -137,7 +137,7 @@ class Claims(Connected):
         return self._writes.connect()
 
     @contextmanager
-    def _claim_file(self, name: str) -> Iterator[Claim | None]:
+    def _lease_file(self, name: str) -> Iterator[IndexLease | None]:
         self._check_open()
         short = hashlib.sha256(name.encode()).hexdigest()[:16]  # the name may hold what no file name may
         lock = FileLock(f"{self._where}.{short}.lock", thread_local=False)
@@ -147,11 +147,11 @@ class Claims(Connected):
             yield None
             return
         try:
-            yield Claim(self, name, None)
+            yield IndexLease(self, name, None)
         finally:
             lock.release()
 
-    def followers(self) -> dict[str, Progress]:
+    def index_progress(self) -> dict[str, Progress]:
         """How far the indexes on servers were brought, by name."""
         with self._read() as conn:
             rows = conn.execute(select(followers)).all()

@@ -6,14 +6,14 @@ from typing import Literal, overload
 from sqlalchemy import select
 
 from lookalike.catalog import reading, writing
-from lookalike.catalog.database import Connected, check_limit
-from lookalike.catalog.records import Known, Totals, Twin, check_text, storable
+from lookalike.catalog.database import Database, check_limit
+from lookalike.catalog.records import CatalogTotals, ExistingImage, SameBytes, check_text, storable
 from lookalike.catalog.schema import images, meta, tenants
 from lookalike.errors import NotFound
 from lookalike.types import Condition, FeatureSpec, Ids, Record
 
 
-class Looking(Connected):
+class Looking(Database):
     """Tenants, specs and images; readers see a moment of the past and never wait for a writer."""
 
     def gallery(self) -> str:
@@ -45,15 +45,15 @@ class Looking(Connected):
         with self._read() as conn:
             return list(reading.specs(conn))
 
-    def known(self, tenant_id: int, keys: Iterable[str]) -> dict[str, Known]:
+    def existing_images(self, tenant_id: int, keys: Iterable[str]) -> dict[str, ExistingImage]:
         """What tells whether files have changed, by key; unknown keys are left out."""
         with self._read() as conn:
-            return reading.known(conn, tenant_id, keys)
+            return reading.existing_images(conn, tenant_id, keys)
 
-    def twins(self, tenant_id: int, sha256s: Iterable[bytes]) -> dict[bytes, Twin]:
+    def same_bytes(self, tenant_id: int, sha256s: Iterable[bytes]) -> dict[bytes, SameBytes]:
         """By digest, the tenant's image of the lowest id with these bytes."""
         with self._read() as conn:
-            return reading.twins(conn, tenant_id, sha256s)
+            return reading.same_bytes(conn, tenant_id, sha256s)
 
     def get(self, tenant_id: int, key: str) -> Record:
         """The image of a key; raises NotFound."""
@@ -84,10 +84,10 @@ class Looking(Connected):
         with self._read() as conn:
             return reading.by_digest(conn, images.c[kind], digests, tenant_id, conditions, limit)
 
-    def ids_where(self, tenant_id: int | None, conditions: Sequence[Condition]) -> Ids:
+    def ids_matching(self, tenant_id: int | None, conditions: Sequence[Condition]) -> Ids:
         """The ids, ascending, of images that satisfy every condition; `catalog.filters` says what they mean."""
         with self._read() as conn:
-            return reading.ids_where(conn, tenant_id, conditions)
+            return reading.ids_matching(conn, tenant_id, conditions)
 
     def browse(
         self,
@@ -113,7 +113,7 @@ class Looking(Connected):
         with self._read() as conn:
             return reading.count(conn, tenant_id)
 
-    def totals(self, tenant_id: int | None = None) -> Totals:
+    def totals(self, tenant_id: int | None = None) -> CatalogTotals:
         """Images and bytes, in all and by format."""
         with self._read() as conn:
             return reading.totals(conn, tenant_id)

@@ -9,7 +9,7 @@ from lookalike.catalog.layout import check_partitions, partitions_of
 from lookalike.catalog.schema import meta
 from lookalike.errors import BadSetting
 
-Keeper = Literal["catalog", "engine"]
+FeatureKeeper = Literal["catalog", "engine"]
 """Who keeps the features of images: the catalog, or, once every index has them, the engine alone."""
 
 
@@ -18,7 +18,7 @@ class Options:
     """Options as asked for; None is as the catalog has it, or the default where it is made."""
 
     partitions: int | None = None
-    features: Keeper | None = None
+    features: FeatureKeeper | None = None
 
 
 def taken_from(url: URL) -> tuple[URL, Options]:
@@ -26,7 +26,7 @@ def taken_from(url: URL) -> tuple[URL, Options]:
     partitions, features = (_single(url, name) for name in ("partitions", "features"))
     if partitions is not None and not (partitions.isascii() and partitions.isdigit() and len(partitions) < 5):
         raise BadSetting(f"partitions in the catalog's URL is a number, not {partitions!r}")
-    if features is not None and features not in get_args(Keeper):
+    if features is not None and features not in get_args(FeatureKeeper):
         raise BadSetting(f"features in the catalog's URL is catalog or engine, not {features!r}")
     keeper: Any = features
     found = Options(None if partitions is None else int(partitions), keeper)
@@ -46,7 +46,7 @@ def keep(conn: Connection, options: Options) -> None:
     conn.execute(insert(meta).values(key="features", value=options.features or "catalog"))
 
 
-def keeper(conn: Connection) -> Keeper:
+def keeper(conn: Connection) -> FeatureKeeper:
     """Who keeps the features in this catalog."""
     found = conn.execute(select(meta.c.value).where(meta.c.key == "features")).scalar_one_or_none()
     return "engine" if found == "engine" else "catalog"

@@ -8,8 +8,8 @@ import numpy as np
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select
 
 from lookalike.catalog.filters import has_index, to_sql
-from lookalike.catalog.records import Known, Stored, Totals, Twin, storable
-from lookalike.catalog.schema import KEPT, features_table, fingerprints, images, tenants
+from lookalike.catalog.records import CatalogTotals, ExistingImage, SameBytes, StoredFeatures, storable
+from lookalike.catalog.schema import RELEASED, features_table, fingerprints, images, tenants
 from lookalike.catalog.vectors import unpack
 from lookalike.types import Border, Condition, FeatureSpec, Ids, Record
 
@@ -54,7 +54,7 @@ def specs(conn: Connection) -> dict[FeatureSpec, int]:
     return {FeatureSpec(name, metric, width, fingerprint): id_ for name, metric, width, fingerprint, id_ in found}
 
 
-def known(conn: Connection, tenant_id: int, keys: Iterable[str]) -> dict[str, Known]:
+def existing_images(conn: Connection, tenant_id: int, keys: Iterable[str]) -> dict[str, ExistingImage]:
     """What is known of these keys, by key; the unknown ones are left out."""
     of = specs(conn)
     i = images.c
@@ -63,24 +63,24 @@ def known(conn: Connection, tenant_id: int, keys: Iterable[str]) -> dict[str, Kn
     for fingerprint_id in of.values():
         table = features_table(fingerprint_id)
         query = query.add_columns(table.c.image_id).outerjoin(table, table.c.image_id == i.id)
-    found: dict[str, Known] = {}
+    found: dict[str, ExistingImage] = {}
     row: Any  # its length depends on the number of specs
     for some in batches(filter(storable, dict.fromkeys(keys))):
         for row in conn.execute(query.where(i.tenant_id == tenant_id, i.key.in_(some))):
             encoded = frozenset(spec for spec, image_id in zip(of, row[8:], strict=True) if image_id is not None)
             there = (row.id, row.sha256, row.nbytes, row.mtime_ns, row.path, row.attributes)
-            found[row[0]] = Known(*there, encoded, row.seq)
+            found[row[0]] = ExistingImage(*there, encoded, row.seq)
     return found
 
 
-def twins(conn: Connection, tenant_id: int, sha256s: Iterable[bytes]) -> dict[bytes, Twin]:
+def same_bytes(conn: Connection, tenant_id: int, sha256s: Iterable[bytes]) -> dict[bytes, SameBytes]:
     """The image of the lowest id with these bytes, by digest."""
     i = images.c
-    found: dict[bytes, Twin] = {}
+    found: dict[bytes, SameBytes] = {}
     for some in batches(dict.fromkeys(sha256s)):
         first = select(func.min(i.id)).where(i.sha256.in_(some), i.tenant_id == tenant_id).group_by(i.sha256)
         query = select(i.sha256, i.id, i.key).where(i.id.in_(first))
-        found.update({sha256: Twin(id_, key) for sha256, id_, key in conn.execute(query)})
+        found.update({sha256: SameBytes(id_, key) for sha256, id_, key in conn.execute(query)})
     return found
 
 
@@ -130,7 +130,7 @@ def by_digest(
     return found
 
 
-def ids_where(conn: Connection, tenant_id: int | None, conditions: Sequence[Condition]) -> Ids:
+def ids_matching(conn: Connection, tenant_id: int | None, conditions: Sequence[Condition]) -> Ids:
     """The ids of the images that satisfy every condition, ascending."""
     query = select(images.c.id).where(to_sql(conditions, conn.dialect.name, indexed=True)).order_by(images.c.id)
     if conn.dialect.name == "sqlite" and any(map(has_index, conditions)) and tenant_id is not None:
@@ -179,15 +179,15 @@ def count(conn: Connection, tenant_id: int | None) -> int:
     return int(conn.execute(_in_tenant(select(func.count()).select_from(images), tenant_id)).scalar_one())
 
 
-def totals(conn: Connection, tenant_id: int | None) -> Totals:
+def totals(conn: Connection, tenant_id: int | None) -> CatalogTotals:
     """Images and bytes, in all and by format."""
     query = select(images.c.format, func.count(), func.sum(images.c.nbytes)).group_by(images.c.format)
     found = conn.execute(_in_tenant(query.order_by(func.count().desc(), images.c.format), tenant_id)).all()
     by_format = {str(kind): int(number) for kind, number, _ in found}
-    return Totals(sum(by_format.values()), sum(int(nbytes) for _, _, nbytes in found), by_format)
+    return CatalogTotals(sum(by_format.values()), sum(int(nbytes) for _, _, nbytes in found), by_format)
 
 
-def features_of(conn: Connection, spec: FeatureSpec, ids: Iterable[int]) -> Stored:
+def features_of(conn: Connection, spec: FeatureSpec, ids: Iterable[int]) -> StoredFeatures:
     """The stored features of these images; images without a row of this spec are left out."""
     fingerprint_id = specs(conn).get(spec)
     rows: list[tuple[int, bytes | None]] = []
@@ -197,11 +197,11 @@ def features_of(conn: Connection, spec: FeatureSpec, ids: Iterable[int]) -> Stor
             query = select(table.c.image_id, table.c.vector).where(table.c.image_id.in_(some))
             rows.extend((id_, vector) for id_, vector in conn.execute(query.order_by(table.c.image_id)))
     full = [(id_, vector) for id_, vector in rows if vector]
-    return Stored(
+    return StoredFeatures(
         ids=id_array(id_ for id_, _ in full),
         features=unpack(spec, [vector for _, vector in full]),
         empty=id_array(id_ for id_, vector in rows if vector is None),
-        kept=id_array(id_ for id_, vector in rows if vector == KEPT),
+        kept=id_array(id_ for id_, vector in rows if vector == RELEASED),
     )
 
 

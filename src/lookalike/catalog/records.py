@@ -55,7 +55,7 @@ def check_expected(key: str, expected: int | None, found: int | None) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class NewImage:
     """An image to put in, in place of any other with its tenant and key.
 
     `attributes` None keeps those that are there. `features` holds a row by spec, as the encoder gave it: `(width,)` in
@@ -101,7 +101,7 @@ class Entry:
                 raise BadInput(f"the {spec.name} row of {self.key!r} is {row.shape} {row.dtype}, not {wanted}")
 
 
-class Put(NamedTuple):
+class PutResult(NamedTuple):
     """What became of an entry; `copied` is False only where the image named by `copy_of` was gone or had changed."""
 
     id: int
@@ -110,7 +110,7 @@ class Put(NamedTuple):
     copied: bool = True
 
 
-class Seen(NamedTuple):
+class FileLocation(NamedTuple):
     """A file met again with the same content: where it is now, and its time stamp."""
 
     id: int
@@ -126,7 +126,7 @@ class Deleted(NamedTuple):
     seq: int
 
 
-class Twin(NamedTuple):
+class SameBytes(NamedTuple):
     """The first stored image with certain bytes."""
 
     id: int
@@ -134,7 +134,7 @@ class Twin(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class ExistingImage:
     """What tells whether a file has changed; `encoded` are the specs that need no encoding any more.
 
     `seq` is the change at which the image stands.
@@ -176,7 +176,7 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredFeatures:
     """Features by image: `ids` (n,) ascending, `features` (n, width); `empty` are ids with no meaningful feature.
 
     `kept` are ids whose features the engine alone keeps.
@@ -189,7 +189,7 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
+class CatalogTotals:
     """How much there is: images, bytes of their files, and images by format."""
 
     images: int

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, null, select
 
 from lookalike.catalog.reading import id_array, specs
 from lookalike.catalog.records import Changes
-from lookalike.catalog.schema import KEPT, deletions, features_table, images, state
+from lookalike.catalog.schema import RELEASED, deletions, features_table, images, state
 from lookalike.catalog.vectors import unpack
 from lookalike.types import FeatureSpec, Rows
 
@@ -38,7 +38,7 @@ def changes(conn: Connection, spec: FeatureSpec, since: int, limit: int, *, attr
     )
     empty = [row[1] for row in changed if row[3] is None]
     deletes = np.unique(id_array([row[1] for row in gone] + empty))
-    left = [row for row in changed if row[3] == KEPT]
+    left = [row for row in changed if row[3] == RELEASED]
     return Changes(
         int(sequence),
         upserts=rows,

@@ -5,14 +5,14 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Connection, delete, select
 
 from lookalike.catalog import reading
-from lookalike.catalog.database import Connected
+from lookalike.catalog.database import Database
 from lookalike.catalog.dialect import insert_rows
 from lookalike.catalog.schema import thumbnails
 from lookalike.errors import NotFound
 from lookalike.types import Record
 
 
-class Thumbnails(Connected):
+class Thumbnails(Database):
     """Looking small images up; they are written with their images, and leave with them."""
 
     def with_thumbnail(self, tenant_id: int, key: str) -> tuple[Record, bytes | None]:

@@ -14,12 +14,12 @@ from typing import Any
 from numpy.typing import NDArray
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from lookalike.catalog.db_errors import Overtaken
-from lookalike.catalog.dialect import insert_rows, take_ids
+from lookalike.catalog.db_errors import WriteConflict
+from lookalike.catalog.dialect import allocate_ids, insert_rows
 from lookalike.catalog.layout import create_features
 from lookalike.catalog.reading import batches, specs
-from lookalike.catalog.records import Entry, Put, check_expected, check_text
-from lookalike.catalog.schema import KEPT, features_table, fingerprints, images, state, tenants
+from lookalike.catalog.records import NewImage, PutResult, check_expected, check_text
+from lookalike.catalog.schema import RELEASED, features_table, fingerprints, images, state, tenants
 from lookalike.catalog.thumbnails import replace
 from lookalike.catalog.vectors import pack
 from lookalike.errors import NotFound
@@ -41,7 +41,7 @@ class Row:
     seq: int
 
 
-def take_sequence(conn: Connection, number: int) -> Iterator[int]:
+def next_sequence_numbers(conn: Connection, number: int) -> Iterator[int]:
     """The next sequence numbers; no other writer gets any until this transaction ends."""
     query = update(state).values(sequence=state.c.sequence + number).returning(state.c.sequence)
     last = int(conn.execute(query).scalar_one())
@@ -85,7 +85,7 @@ def register_specs(conn: Connection, wanted: Iterable[FeatureSpec]) -> None:
             create_features(conn, int(conn.execute(row.returning(fingerprints.c.id)).scalar_one()))
 
 
-def put(conn: Connection, entries: Sequence[Entry]) -> list[Put]:
+def put(conn: Connection, entries: Sequence[NewImage]) -> list[PutResult]:
     """Insert or replace; where a tenant and key come twice, the later one replaces the earlier.
 
     The specs must be registered. Raises Overtaken where another writer has changed the same images meanwhile.
@@ -93,7 +93,7 @@ def put(conn: Connection, entries: Sequence[Entry]) -> list[Put]:
     of_id = _lock_places(conn, entries)
     there = {(row.tenant_id, row.key): row for row in of_id.values()}
     of = specs(conn)  # after the locks: nobody adds features of another spec to these images any more
-    done: list[Put] = []
+    done: list[PutResult] = []
     start = 0
     while start < len(entries):
         seen: set[Place] = set()
@@ -106,7 +106,7 @@ def put(conn: Connection, entries: Sequence[Entry]) -> list[Put]:
     return done
 
 
-def _lock_places(conn: Connection, entries: Sequence[Entry]) -> dict[int, Row]:
+def _lock_places(conn: Connection, entries: Sequence[NewImage]) -> dict[int, Row]:
     """Lock the images at the places of these entries, and those they are copies of."""
     keys: dict[int, list[str]] = {}
     for entry in entries:
@@ -121,22 +121,22 @@ def _lock_places(conn: Connection, entries: Sequence[Entry]) -> dict[int, Row]:
             found.update(conn.execute(query).scalars())
     locked = lock_rows(conn, found | {entry.copy_of for entry in entries if entry.copy_of is not None})
     if not found <= locked.keys():
-        raise Overtaken("another writer deleted one of these images")
+        raise WriteConflict("another writer deleted one of these images")
     return locked
 
 
 def _put_distinct(
     conn: Connection,
-    entries: Sequence[Entry],
+    entries: Sequence[NewImage],
     there: dict[Place, Row],
     of_id: dict[int, Row],
     of: dict[FeatureSpec, int],
-) -> list[Put]:
+) -> list[PutResult]:
     """Put entries of distinct places in; `there` and `of_id` are brought up to date."""
     old = [there.get((entry.tenant_id, entry.key)) for entry in entries]
     for entry, row in zip(entries, old, strict=True):
         check_expected(entry.key, entry.expected, None if row is None else row.seq)
-    fresh = iter(take_ids(conn, old.count(None)))
+    fresh = iter(allocate_ids(conn, old.count(None)))
     ids = [next(fresh) if row is None else row.id for row in old]
     # Features of the old bytes go, also those of pipelines that the entry knows nothing of.
     stale = [row.id for entry, row in zip(entries, old, strict=True) if row and row.sha256 != entry.sha256]
@@ -146,10 +146,10 @@ def _put_distinct(
     _write_features(conn, entries, ids, {row.id for row in old if row}, of)
     not_copied = _copy_features(conn, entries, ids, of_id, of)
 
-    sequence = take_sequence(conn, len(entries))
+    sequence = next_sequence_numbers(conn, len(entries))
     _check_new(conn, [entry for entry, row in zip(entries, old, strict=True) if row is None])
     done = [
-        Put(id_, seq, created=row is None, copied=id_ not in not_copied)
+        PutResult(id_, seq, created=row is None, copied=id_ not in not_copied)
         for id_, seq, row in zip(ids, sequence, old, strict=True)
     ]
     _write_images(conn, entries, done)
@@ -159,7 +159,7 @@ def _put_distinct(
     return done
 
 
-def _check_new(conn: Connection, entries: Sequence[Entry]) -> None:
+def _check_new(conn: Connection, entries: Sequence[NewImage]) -> None:
     """Raise Overtaken where a place that was free is taken by now; nobody takes one while the counter is locked."""
     if conn.dialect.name == "sqlite":
         return
@@ -170,10 +170,10 @@ def _check_new(conn: Connection, entries: Sequence[Entry]) -> None:
         for some in batches(mine):
             query = select(images.c.id).where(images.c.tenant_id == tenant_id, images.c.key.in_(some)).limit(1)
             if conn.execute(query).one_or_none() is not None:
-                raise Overtaken("another writer put one of these images in")
+                raise WriteConflict("another writer put one of these images in")
 
 
-def _write_images(conn: Connection, entries: Sequence[Entry], done: Sequence[Put]) -> None:
+def _write_images(conn: Connection, entries: Sequence[NewImage], done: Sequence[PutResult]) -> None:
     now = time.time()
     new: list[dict[str, Any]] = []
     replaced: list[dict[str, Any]] = []
@@ -190,7 +190,7 @@ def _write_images(conn: Connection, entries: Sequence[Entry], done: Sequence[Put
     update_images(conn, [row for row in replaced if "attributes" not in row])
 
 
-def _values(entry: Entry, seq: int, now: float) -> dict[str, Any]:
+def _values(entry: NewImage, seq: int, now: float) -> dict[str, Any]:
     border = entry.border
     return {
         "tenant_id": entry.tenant_id,
@@ -225,7 +225,7 @@ def forget_features(conn: Connection, fingerprint_ids: Iterable[int], ids: Seque
 
 
 def _write_features(
-    conn: Connection, entries: Sequence[Entry], ids: Sequence[int], old: set[int], of: dict[FeatureSpec, int]
+    conn: Connection, entries: Sequence[NewImage], ids: Sequence[int], old: set[int], of: dict[FeatureSpec, int]
 ) -> None:
     columns: dict[FeatureSpec, list[tuple[int, Vector]]] = {}
     for entry, id_ in zip(entries, ids, strict=True):
@@ -245,7 +245,7 @@ def _insert_features(
 
 
 def _copy_features(
-    conn: Connection, entries: Sequence[Entry], ids: Sequence[int], of_id: dict[int, Row], of: dict[FeatureSpec, int]
+    conn: Connection, entries: Sequence[NewImage], ids: Sequence[int], of_id: dict[int, Row], of: dict[FeatureSpec, int]
 ) -> set[int]:
     """Take features over from images with the same bytes, exactly as stored; gives the ids where that cannot be."""
     wanted = [(id_, entry) for id_, entry in zip(ids, entries, strict=True) if entry.copy_of is not None]
@@ -275,7 +275,7 @@ def _kept_by_engine(conn: Connection, ids: Iterable[int], of: dict[FeatureSpec, 
     for fingerprint_id in of.values():
         table = features_table(fingerprint_id)
         for some in batches(ids):
-            query = select(table.c.image_id).where(table.c.image_id.in_(some), table.c.vector == KEPT)
+            query = select(table.c.image_id).where(table.c.image_id.in_(some), table.c.vector == RELEASED)
             found.update(conn.execute(query).scalars())
     return found
 
@@ -294,6 +294,6 @@ def put_features(
         fingerprint_id = specs(conn)[spec]
         forget_features(conn, [fingerprint_id], list(kept))
         _insert_features(conn, spec, fingerprint_id, list(kept.items()))
-        sequence = take_sequence(conn, len(kept))
+        sequence = next_sequence_numbers(conn, len(kept))
         update_images(conn, [{"the_id": id_, "seq": seq} for id_, seq in zip(kept, sequence, strict=True)])
     return list(kept)

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import get_args
 
 from lookalike.cli.failures import ExitCode
-from lookalike.cli.gallery_access import name_of, opened
+from lookalike.cli.gallery_access import name_of, open_gallery_or_client
 from lookalike.cli.json_output import outcome_object
 from lookalike.cli.options import Session, pairs
-from lookalike.cli.output import counted, emit, note, say, shown
-from lookalike.cli.progress import Counting
+from lookalike.cli.output import counted, emit, print_error, print_line, printable
+from lookalike.cli.progress import ProgressBar
 from lookalike.encoders import is_pulled, pull
 from lookalike.errors import Reason
-from lookalike.gallery import SearchService, items_from, parse_value
+from lookalike.gallery import Gallery, items_from, parse_value
 from lookalike.types import Outcome
 
 EXAMPLES = 3
@@ -32,23 +32,23 @@ def add(session: Session, paths: Sequence[str], key: str | None, attr: Sequence[
     """Add files and folders; gives 1 where any image was rejected."""
     attributes = {name: parse_value(value) for name, value in pairs(attr, "--attr").items()} or None
     items = items_from(paths, key=key, attributes=attributes)
-    tally = Tally()
-    with opened(session, create=True) as gallery:
-        if isinstance(gallery, SearchService):
+    tally = AddSummary()
+    with open_gallery_or_client(session, create=True) as gallery:
+        if isinstance(gallery, Gallery):
             fetch_weights(session, gallery.pipelines)
         try:
-            with Counting("Adding", lambda: items_from(paths, key=key), quiet=session.json) as counting:
+            with ProgressBar("Adding", lambda: items_from(paths, key=key), quiet=session.json) as counting:
                 for outcome in gallery.add_iter(items, tenant=session.tenant):
                     if session.json:
                         emit(outcome_object(outcome))
                     tally.count(outcome)
                     counting.advance()
         except KeyboardInterrupt:
-            note(f"interrupted; {tally.so_far()}. Run the same command again to go on from there")
+            print_error(f"interrupted; {tally.so_far()}. Run the same command again to go on from there")
             raise
     if not session.json:
-        tally.tell(name_of(session))
-    return ExitCode.PARTLY if tally.kinds["rejected"] else ExitCode.FINE
+        tally.print(name_of(session))
+    return ExitCode.PARTIAL if tally.kinds["rejected"] else ExitCode.OK
 
 
 def fetch_weights(session: Session, pipelines: Sequence[str]) -> None:
@@ -56,11 +56,11 @@ def fetch_weights(session: Session, pipelines: Sequence[str]) -> None:
     settings = session.settings
     for name in pipelines:
         if not is_pulled(name, settings.cache, user_file=settings.models):
-            note(f"fetching the weights of {name}, this once")
+            print_error(f"fetching the weights of {name}, this once")
             pull(name, settings.cache, user_file=settings.models)
 
 
-class Tally:
+class AddSummary:
     """Outcomes by kind, and why images were rejected, with a few examples of each reason."""
 
     def __init__(self) -> None:
@@ -85,19 +85,19 @@ class Tally:
         told = [f"{self.kinds[kind]:,} {word}" for kind, word in KINDS.items() if self.kinds[kind]]
         return ", ".join(told) or "nothing was added"
 
-    def tell(self, gallery: str) -> None:
+    def print(self, gallery: str) -> None:
         """The summary for people."""
         total = self.kinds.total()
         if not total:
-            say("No images found.")
+            print_line("No images found.")
             return
         seconds = time.monotonic() - self._started
-        say(f"{counted(total, 'image')}: {self.so_far()}   ({seconds:.1f} s, {total / seconds:,.0f}/s)")
-        say(f"Gallery: {shown(gallery)}")
+        print_line(f"{counted(total, 'image')}: {self.so_far()}   ({seconds:.1f} s, {total / seconds:,.0f}/s)")
+        print_line(f"Gallery: {printable(gallery)}")
         for word, n in self._reasons.most_common():
-            say(f"Rejected, {word} ({n:,}):")
+            print_line(f"Rejected, {word} ({n:,}):")
             for outcome in self._examples[word]:
                 why = (outcome.reason or "").removeprefix(word.replace(" ", "_") + ": ")
-                say(f"  {shown(outcome.key)}: {shown(why)}")
+                print_line(f"  {printable(outcome.key)}: {printable(why)}")
             if n > EXAMPLES:
-                say(f"  and {n - EXAMPLES:,} more; add --json names them all")
+                print_line(f"  and {n - EXAMPLES:,} more; add --json names them all")

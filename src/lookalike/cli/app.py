@@ -10,8 +10,19 @@ from typing import Annotated
 import typer
 
 from lookalike import __version__
-from lookalike.cli.options import FLAG, Gallery, Json, Null, PipelineNames, Server, Session, Tenant, Where, command
-from lookalike.cli.output import emit, say
+from lookalike.cli.options import (
+    FLAG,
+    FilterOption,
+    GalleryOption,
+    JsonOption,
+    NullOption,
+    PipelineNamesOption,
+    ServerOption,
+    Session,
+    TenantOption,
+    command,
+)
+from lookalike.cli.output import emit, print_line
 
 app = typer.Typer(
     name="lookalike",
@@ -28,10 +39,10 @@ IMAGES, UPKEEP, MACHINE = "Images", "The gallery", "The machine"
 def program(
     ctx: typer.Context,
     *,
-    gallery: Gallery = None,
-    tenant: Tenant = None,
-    json: Json = False,
-    server: Server = None,
+    gallery: GalleryOption = None,
+    tenant: TenantOption = None,
+    json: JsonOption = False,
+    server: ServerOption = None,
     version: Annotated[bool, typer.Option("--version", metavar=FLAG, help="Show the version, and stop.")] = False,
 ) -> None:
     """Options that every command takes may stand before it as well."""
@@ -40,7 +51,7 @@ def program(
         if json:
             emit({"version": __version__})
         else:
-            say(f"lookalike {__version__}")
+            print_line(f"lookalike {__version__}")
         raise typer.Exit
     if ctx.invoked_subcommand is None:
         ctx.fail("Missing command.")
@@ -97,8 +108,8 @@ def search(
         float | None,
         typer.Option(metavar="0..1", show_default=False, help="Leave out what is farther away than this."),
     ] = None,
-    where: Where = None,
-    pipeline: PipelineNames = None,
+    filter: FilterOption = None,
+    pipeline: PipelineNamesOption = None,
     orientations: Annotated[
         bool,
         typer.Option(
@@ -116,7 +127,7 @@ def search(
             help='A further filter in the engine\'s own words: elasticsearch={"match": {"title": "Alps"}}.',
         ),
     ] = None,
-    null: Null = False,
+    null: NullOption = False,
     preview: Annotated[
         bool, typer.Option("--preview/--no-preview", metavar=FLAG, help="Small images, in a terminal.")
     ] = True,
@@ -128,13 +139,13 @@ def search(
     """
     if not (images or key):
         raise typer.BadParameter("no image to search with; name one, or one of the gallery by --key.")
-    from lookalike.cli.searching import Wanted, search
+    from lookalike.cli.searching import SearchArguments, search
 
     return search(
         session,
         images or [],
         key or [],
-        Wanted(k, page, threshold, where, pipeline, orientations, all_tenants, engine_filter),
+        SearchArguments(k, page, threshold, filter, pipeline, orientations, all_tenants, engine_filter),
         null=null,
         preview=preview,
     )
@@ -158,7 +169,7 @@ def show(
 def rm(
     session: Session,
     keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Keys, or - for a list on standard input.")],
-    null: Null = False,
+    null: NullOption = False,
 ) -> int:
     """Forget images. The files themselves are never touched."""
     from lookalike.cli.images import rm
@@ -169,7 +180,7 @@ def rm(
 @command(app, served=True, rich_help_panel=IMAGES)
 def ls(
     session: Session,
-    where: Where = None,
+    filter: FilterOption = None,
     prefix: Annotated[
         str, typer.Option(metavar="TEXT", show_default=False, help="Only keys that begin so; case counts.")
     ] = "",
@@ -180,11 +191,11 @@ def ls(
     """List the images by key."""
     from lookalike.cli.images import ls
 
-    return ls(session, where, prefix, limit)
+    return ls(session, filter, prefix, limit)
 
 
 @command(app, served=True, rich_help_panel=IMAGES)
-def duplicates(session: Session, pipeline: PipelineNames = None) -> int:
+def duplicates(session: Session, pipeline: PipelineNamesOption = None) -> int:
     """Find the images of the gallery that are copies of one another."""
     from lookalike.cli.copies import duplicates
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lookalike.cli.options import Session
-from lookalike.cli.output import emit, out, say, shown
+from lookalike.cli.output import emit, out, print_line, printable
 from lookalike.config import GallerySettings, read_gallery
 from lookalike.diagnostics import Check, diagnose, exit_code
 from lookalike.encoders import model_entries
@@ -38,13 +38,13 @@ def doctor(session: Session) -> int:
     table = Table(box=None, padding=(0, 2), show_header=False, pad_edge=False)
     for check in checks:
         word, style = MARKS[check.status]
-        told = Text(shown(check.found))
+        told = Text(printable(check.found))
         if check.remedy:
-            told.append(f"\n{shown(check.remedy)}", "bold")
+            told.append(f"\n{printable(check.remedy)}", "bold")
         table.add_row(Text(word, style), check.name, told)
     out().print(table)
     failed = sum(check.status == "fail" for check in checks)
-    say(f"\n{failed} of {len(checks)} checks failed." if failed else "\nAll that is needed is here.")
+    print_line(f"\n{failed} of {len(checks)} checks failed." if failed else "\nAll that is needed is here.")
     return exit_code(checks)
 
 

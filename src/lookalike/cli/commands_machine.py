@@ -126,9 +126,9 @@ def plan(
     ] = False,
 ) -> int:
     """Say what a gallery takes: memory, disk, cores, days of adding, and how its engines are set up."""
-    from lookalike.cli.planning import Asked, plan
+    from lookalike.cli.planning import PlanArguments, plan
 
-    asked = Asked(
+    asked = PlanArguments(
         images, pipelines, engine, tenants, qps, replicas, machines, cores, memory, precision, catalog, features,
         thumbnails,
     )  # fmt: skip

@@ -67,9 +67,9 @@ def serve(
     ] = None,
 ) -> int:
     """Serve the gallery: a page for people and an HTTP API for programs. Stop it with Ctrl-C."""
-    from lookalike.cli.serving import Wanted, serve
+    from lookalike.cli.serving import ServeArguments, serve
 
-    wanted = Wanted(
+    wanted = ServeArguments(
         host,
         port,
         tuple(allow_host or ()),

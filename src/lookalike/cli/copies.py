@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from lookalike.cli.failures import ExitCode
-from lookalike.cli.gallery_access import opened
+from lookalike.cli.gallery_access import open_gallery_or_client
 from lookalike.cli.json_output import cluster_object, comparison_object
 from lookalike.cli.options import Session
-from lookalike.cli.output import counted, emit, out, say, shown, size
+from lookalike.cli.output import counted, emit, out, print_line, printable, size
 from lookalike.gallery import Comparison
 
 VERDICTS = {
@@ -24,32 +24,32 @@ ALIKE_FROM = -3.0
 def duplicates(session: Session, pipelines: Sequence[str] | None) -> int:
     """Tell each cluster as soon as it is found."""
     clusters = images = 0
-    with opened(session) as gallery:
+    with open_gallery_or_client(session) as gallery:
         for cluster in gallery.duplicates(tenant=session.tenant, pipelines=pipelines or None):
             clusters, images = clusters + 1, images + len(cluster.images)
             if session.json:
                 emit(cluster_object(cluster))
                 continue
             how = "the same image" if cluster.evidence == "exact" else f"copies, at most {cluster.distance:.3f} apart"
-            say(f"{counted(len(cluster.images), 'image')}, {how}:")
+            print_line(f"{counted(len(cluster.images), 'image')}, {how}:")
             for image in cluster.images:
                 dimensions = f"{image.width}x{image.height}"
-                say(f"  {dimensions:>11}  {size(image.nbytes):>8}  {shown(image.key)}")
+                print_line(f"  {dimensions:>11}  {size(image.nbytes):>8}  {printable(image.key)}")
     if not session.json:
-        say(f"{counted(clusters, 'cluster')} of copies, {counted(images, 'image')} in all")
-    return ExitCode.FINE
+        print_line(f"{counted(clusters, 'cluster')} of copies, {counted(images, 'image')} in all")
+    return ExitCode.OK
 
 
 def compare(session: Session, a: str, b: str) -> int:
     """Compare two files; raises ImageRejected for one that is no image."""
-    with opened(session) as gallery:
+    with open_gallery_or_client(session) as gallery:
         found = gallery.compare(a, b)
     if session.json:
         emit(comparison_object(a, b, found))
     else:
-        say(_verdict(found))
+        print_line(_verdict(found))
         out().print(_table(found))
-    return ExitCode.FINE
+    return ExitCode.OK
 
 
 def _table(found: Comparison) -> Table:

@@ -3,7 +3,7 @@
 import sys
 from enum import IntEnum
 
-from lookalike.cli.output import emit, note, shown
+from lookalike.cli.output import emit, print_error, printable
 from lookalike.errors import (
     BadInput,
     Damaged,
@@ -18,11 +18,11 @@ from lookalike.errors import (
 class ExitCode(IntEnum):
     """The exit codes of every command; docs/cli.md tells people."""
 
-    FINE = 0
-    PARTLY = 1
+    OK = 0
+    PARTIAL = 1
     USAGE = 2
     RETRY = 3
-    ABSENT = 4
+    NOT_FOUND = 4
     DAMAGED = 5
     BUG = 70
     INTERRUPTED = 130
@@ -30,9 +30,9 @@ class ExitCode(IntEnum):
 
 
 EXIT_CODES: tuple[tuple[type[LookalikeError], ExitCode], ...] = (
-    (ImageRejected, ExitCode.PARTLY),
+    (ImageRejected, ExitCode.PARTIAL),
     (BadInput, ExitCode.USAGE),
-    (NotFound, ExitCode.ABSENT),
+    (NotFound, ExitCode.NOT_FOUND),
     (FeatureMismatch, ExitCode.DAMAGED),
     (Damaged, ExitCode.DAMAGED),
     (Unavailable, ExitCode.RETRY),
@@ -55,7 +55,7 @@ def report(error: LookalikeError, *, json: bool) -> int:
     """Tell of a command's failure, on standard error and with `--json` also as a line; gives the exit code."""
     if json:
         emit({"error": error_object(error)})
-    note(str(error))
+    print_error(str(error))
     return exit_code(error)
 
 
@@ -63,6 +63,6 @@ def report_usage(message: str, command: str, *, json: bool) -> int:
     """The same for a command line that cannot be understood."""
     if json:
         emit({"error": {"type": "UsageError", "message": message}})
-    note(message)
-    print(f"Try: {shown(command)} --help", file=sys.stderr)
+    print_error(message)
+    print(f"Try: {printable(command)} --help", file=sys.stderr)
     return ExitCode.USAGE

@@ -3,13 +3,13 @@
 from lookalike.cli.options import Session
 from lookalike.client import Client
 from lookalike.errors import BadSetting
-from lookalike.gallery import SearchService
+from lookalike.gallery import Gallery
 
-Opened = SearchService | Client
+AnyGallery = Gallery | Client
 """Both have the methods that commands call."""
 
 
-def opened(session: Session, *, create: bool = False) -> Opened:
+def open_gallery_or_client(session: Session, *, create: bool = False) -> AnyGallery:
     """The service that is named, else the gallery of this machine; raises NotFound where there is none of these.
 
     The key is taken from LOOKALIKE_KEY alone: on a command line, every process of the machine could read it.

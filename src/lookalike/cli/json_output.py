@@ -68,7 +68,7 @@ def record_object(record: Record) -> Object:
         "attributes": dict(record.attributes),
         "created": when(record.created),
         "updated": when(record.updated),
-        "sequence": record.seq,
+        "sequence": record.sequence,
     }
 
 

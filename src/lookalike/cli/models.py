@@ -8,7 +8,7 @@ from rich.table import Table
 
 from lookalike.cli.failures import ExitCode
 from lookalike.cli.options import Session
-from lookalike.cli.output import emit, out, say, shown, size
+from lookalike.cli.output import emit, out, print_line, printable, size
 from lookalike.encoders import Precision, info, is_pulled, model_entries, pull
 from lookalike.errors import BadSetting
 
@@ -25,10 +25,10 @@ def list_models(session: Session) -> int:
         here = is_pulled(name, settings.cache, user_file=settings.models)
         if session.json:
             emit({"name": name, "title": entry.title, "licence": entry.licence, "source": entry.source, "pulled": here})
-        table.add_row(name, "yes" if here else "no", shown(entry.title), shown(entry.licence))
+        table.add_row(name, "yes" if here else "no", printable(entry.title), printable(entry.licence))
     if not session.json:
         out().print(table)
-    return ExitCode.FINE
+    return ExitCode.OK
 
 
 def show_model(session: Session, name: str) -> int:
@@ -36,14 +36,14 @@ def show_model(session: Session, name: str) -> int:
     told = _info(session, name)
     if session.json:
         emit(told)
-        return ExitCode.FINE
+        return ExitCode.OK
     table = Table.grid(padding=(0, 2))
     for field, value in told.items():
         if field == "bytes" and value is not None:
             value = f"{value:,} ({size(value)})"
-        table.add_row(field, {None: "", True: "yes", False: "no"}.get(value, shown(str(value), keep="\n")))
+        table.add_row(field, {None: "", True: "yes", False: "no"}.get(value, printable(str(value), keep="\n")))
     out().print(table)
-    return ExitCode.FINE
+    return ExitCode.OK
 
 
 def pull_model(
@@ -71,8 +71,8 @@ def pull_model(
     if session.json:
         emit(_info(session, name))
     else:
-        say(f"{name} is here and checked: {shown(str(path))}")
-    return ExitCode.FINE
+        print_line(f"{name} is here and checked: {printable(str(path))}")
+    return ExitCode.OK
 
 
 def _info(session: Session, name: str) -> dict[str, Any]:

@@ -16,12 +16,12 @@ from lookalike.errors import BadSetting
 
 if TYPE_CHECKING:
     from lookalike.config import Settings
-    from lookalike.gallery import SearchService
+    from lookalike.gallery import Gallery
 
 COMMON = "Common options"
 FLAG = " "
 """The metavar of options without a value: Typer would show a type, as if one had to be given."""
-Gallery = Annotated[
+GalleryOption = Annotated[
     str | None,
     typer.Option(
         "--gallery",
@@ -32,7 +32,7 @@ Gallery = Annotated[
         help="The gallery's folder; else LOOKALIKE_GALLERY, else one in your data folder.",
     ),
 ]
-Tenant = Annotated[
+TenantOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
@@ -41,7 +41,7 @@ Tenant = Annotated[
         help="Whose images: each tenant has keys of its own and sees no other's. [default: default]",
     ),
 ]
-Server = Annotated[
+ServerOption = Annotated[
     str | None,
     typer.Option(
         "--server",
@@ -51,26 +51,27 @@ Server = Annotated[
         help="Use the gallery of this service, with the key in LOOKALIKE_KEY; else LOOKALIKE_SERVER, if set.",
     ),
 ]
-Json = Annotated[
+JsonOption = Annotated[
     bool, typer.Option("--json", metavar=FLAG, rich_help_panel=COMMON, help="One JSON object a line, for programs.")
 ]
 
-Where = Annotated[
+FilterOption = Annotated[
     list[str] | None,
     typer.Option(
+        "--filter",
         "--where",
         metavar="CONDITION",
         show_default=False,
         help="Only images with this attribute: album=Alps, year>=2019, tag!=old. Repeat it: all must hold.",
     ),
 ]
-Null = Annotated[
+NullOption = Annotated[
     bool,
     typer.Option(
         "-0", "--null", metavar=FLAG, help="The list on standard input is separated by NUL bytes, not by lines."
     ),
 ]
-PipelineNames = Annotated[
+PipelineNamesOption = Annotated[
     list[str] | None,
     typer.Option(
         "--pipeline", metavar="NAME", show_default=False, help="Ask this generation alone: phash or vgg16. Repeatable."
@@ -99,7 +100,7 @@ class Session:
         """Where the gallery is."""
         return Path(self.gallery).expanduser().absolute() if self.gallery else self.settings.gallery.absolute()
 
-    def open(self, *, create: bool = False) -> "SearchService":
+    def open(self, *, create: bool = False) -> "Gallery":
         """Open the gallery; raises NotFound where there is none and `create` is False."""
         from lookalike.factory import open_gallery  # noqa: PLC0415 - loads SQLAlchemy: 0.3 s that --help spares
 
@@ -119,10 +120,10 @@ def command(
         def run(
             ctx: typer.Context,
             *,
-            gallery: Gallery = None,
-            tenant: Tenant = None,
-            json: Json = False,
-            server: Server = None,
+            gallery: GalleryOption = None,
+            tenant: TenantOption = None,
+            json: JsonOption = False,
+            server: ServerOption = None,
             **given: Any,
         ) -> int:
             before: Session = ctx.obj

@@ -25,17 +25,17 @@ def emit(line: Mapping[str, Any], *, flush: bool = True) -> None:
         sys.stdout.buffer.flush()
 
 
-def say(text: str = "") -> None:
+def print_line(text: str = "") -> None:
     """A line for people on standard output."""
     print(text)
 
 
-def note(text: str) -> None:
+def print_error(text: str) -> None:
     """A message about the command itself, on standard error."""
-    print("lookalike:", shown(text, keep="\n"), file=sys.stderr, flush=True)
+    print("lookalike:", printable(text, keep="\n"), file=sys.stderr, flush=True)
 
 
-def shown(text: str, *, keep: str = "") -> str:
+def printable(text: str, *, keep: str = "") -> str:
     """The text with what would disturb a terminal (control characters, bytes that are no text) written as escapes."""
     if text.isprintable():
         return text

@@ -7,17 +7,17 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from lookalike.capacity import ENGINES, Part, PipelineWish, Plan, Wish, count_of, make_plan, size_of
+from lookalike.capacity import ENGINES, IndexPlan, PipelineSpec, Plan, PlanRequest, count_of, make_plan, size_of
 from lookalike.capacity.request import DATABASES
 from lookalike.cli.failures import ExitCode
 from lookalike.cli.options import Session, pairs
-from lookalike.cli.output import counted, emit, out, say, size
+from lookalike.cli.output import counted, emit, out, print_line, size
 from lookalike.encoders import model_entries
 from lookalike.errors import BadSetting
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PlanArguments:
     """The options of `plan`, as they were written."""
 
     images: str
@@ -35,25 +35,25 @@ class Asked:
     thumbnails: float
 
 
-def plan(session: Session, asked: Asked, *, sources: bool) -> int:
+def plan(session: Session, asked: PlanArguments, *, sources: bool) -> int:
     """Work the plan out and show it; raises BadSetting for one that cannot be."""
     made = make_plan(_wish(session, asked))
     if session.json:
         emit(plan_object(made))
-        return ExitCode.FINE
+        return ExitCode.OK
     _show(made)
     if sources:
         _show_sources(made)
-    return ExitCode.FINE
+    return ExitCode.OK
 
 
-def _wish(session: Session, asked: Asked) -> Wish:
+def _wish(session: Session, asked: PlanArguments) -> PlanRequest:
     if asked.catalog is not None and asked.catalog not in DATABASES:
         raise BadSetting(f"--catalog is one of {', '.join(DATABASES)}, not {asked.catalog!r}")
     if asked.features not in ("catalog", "engine"):
         raise BadSetting(f"--features are kept by catalog or engine, not by {asked.features!r}")
     pipelines = tuple(_pipelines(session, asked.pipelines or ("phash,vgg16",)))
-    return Wish(
+    return PlanRequest(
         count_of(asked.images, "--images"),
         pipelines,
         _engines(asked.engine or (), pipelines),
@@ -70,22 +70,22 @@ def _wish(session: Session, asked: Asked) -> Wish:
     )
 
 
-def _pipelines(session: Session, written: Iterable[str]) -> Iterable[PipelineWish]:
+def _pipelines(session: Session, written: Iterable[str]) -> Iterable[PipelineSpec]:
     """`NAME`, as the models know it, or `NAME:DIMENSIONS` for vectors of a model that is none of them."""
     known = model_entries(session.settings.models)
     for text in (part.strip() for line in written for part in line.split(",") if part.strip()):
         name, colon, dimensions = text.partition(":")
         if colon:
-            yield PipelineWish(name, "cosine", count_of(dimensions, f"the dimensions of {name}"))
+            yield PipelineSpec(name, "cosine", count_of(dimensions, f"the dimensions of {name}"))
         elif name in known:
-            yield PipelineWish(name, known[name].metric, known[name].dimensions)
+            yield PipelineSpec(name, known[name].metric, known[name].dimensions)
         else:
             raise BadSetting(
                 f"no encoder is called {name!r}; give its dimensions ({name}:768), or one of {', '.join(known)}"
             )
 
 
-def _engines(written: Iterable[str], pipelines: Sequence[PipelineWish]) -> dict[str, str]:
+def _engines(written: Iterable[str], pipelines: Sequence[PipelineSpec]) -> dict[str, str]:
     """`NAME=ENGINE`, or an engine alone for every pipeline that it can hold."""
     engines: dict[str, str] = {}
     for text in written:
@@ -124,7 +124,7 @@ def plan_object(made: Plan) -> dict[str, Any]:
     }
 
 
-def _pipeline_object(pipeline: PipelineWish, part: Part) -> dict[str, Any]:
+def _pipeline_object(pipeline: PipelineSpec, part: IndexPlan) -> dict[str, Any]:
     told = {key: value for key, value in asdict(part).items() if key not in ("pipeline", "used")}
     raw = {"metric": pipeline.metric, "dimensions": pipeline.dimensions, "feature_bytes": pipeline.raw}
     return {"name": pipeline.name, **raw, **told, "embedded": part.embedded}
@@ -150,7 +150,7 @@ def _cores(made: Plan) -> float | None:
 
 def _show(made: Plan) -> None:
     wish = made.wish
-    say(
+    print_line(
         f"{counted(wish.images, 'image')} of {counted(wish.tenants, 'tenant')}, "
         f"{wish.searches:,g} {'search' if wish.searches == 1 else 'searches'} a second; "
         f"machines with {wish.memory / 1e9:,g} GB and {counted(wish.cores, 'core')}"
@@ -158,10 +158,10 @@ def _show(made: Plan) -> None:
     for pipeline in wish.pipelines:
         if pipeline.metric == "cosine":
             each = f"{pipeline.dimensions:,} floats of 4 bytes are {pipeline.raw:,} bytes an image"
-            say(f"{pipeline.name}: {each}, {size(pipeline.raw * wish.images)} in all.")
-    say()
+            print_line(f"{pipeline.name}: {each}, {size(pipeline.raw * wish.images)} in all.")
+    print_line()
     out().print(_table(made))
-    say()
+    print_line()
     _show_words(made)
 
 
@@ -183,7 +183,7 @@ def _table(made: Plan) -> Table:
     return table
 
 
-def _where(part: Part) -> str:
+def _where(part: IndexPlan) -> str:
     name = f"Milvus {part.index_type}" if part.engine == "milvus" else part.engine
     if part.embedded:
         return f"{name}, embedded"
@@ -254,7 +254,7 @@ def _setting(value: str | float) -> str:
 
 
 def _show_sources(made: Plan) -> None:
-    say()
+    print_line()
     table = Table(box=None, padding=(0, 2), header_style="dim", pad_edge=False)
     table.add_column("constant")
     table.add_column("value", justify="right", no_wrap=True)

@@ -11,7 +11,7 @@ from typing import Self
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from lookalike.cli.output import err, note
+from lookalike.cli.output import err, print_error
 
 EVERY = 10.0
 """Seconds between lines where there is no terminal."""
@@ -59,7 +59,7 @@ class _PaceColumn(ProgressColumn):
         return Text(self._pace.told(task.total))
 
 
-class Counting:
+class ProgressBar:
     """Counts up to a total that is itself being found out, in a thread beside the work: `total()` may take its time."""
 
     def __init__(self, what: str, total: Callable[[], Iterable[object]], *, quiet: bool) -> None:
@@ -97,7 +97,7 @@ class Counting:
         now = time.monotonic()
         if not self._quiet and now - self._told > EVERY:
             self._told = now
-            note(self._pace.told(None))
+            print_error(self._pace.told(None))
 
     def _count(self) -> None:
         count = 0

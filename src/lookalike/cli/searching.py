@@ -13,13 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from lookalike.cli.failures import ExitCode
-from lookalike.cli.gallery_access import Opened, opened
+from lookalike.cli.gallery_access import AnyGallery, open_gallery_or_client
 from lookalike.cli.json_output import query_object, total_ms
 from lookalike.cli.options import Session, listed
-from lookalike.cli.output import emit, note, out, shown
+from lookalike.cli.output import emit, out, print_error, printable
 from lookalike.cli.preview import can_preview, preview_of
 from lookalike.errors import BadSetting
-from lookalike.gallery import Query, SearchOptions, Stored, files_below, parse_filter, parse_value
+from lookalike.gallery import Query, SearchOptions, StoredImage, files_below, parse_filter, parse_value
 from lookalike.types import Answer, Hit, Outcome
 
 CHUNK = 4096
@@ -28,13 +28,13 @@ STYLES = {"exact": "bold green", "copy": "green", "similar": "dim"}
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SearchArguments:
     """How to search, as the command line has it."""
 
     k: int = 10
     page: int = 1
     threshold: float | None = None
-    where: Sequence[str] | None = None
+    filter: Sequence[str] | None = None
     pipelines: Sequence[str] | None = None
     orientations: bool = True
     all_tenants: bool = False
@@ -46,7 +46,7 @@ class Wanted:
             "k": self.k,
             "page": self.page,
             "threshold": self.threshold,
-            "where": parse_filter(self.where or ()),
+            "filter": parse_filter(self.filter or ()),
             "pipelines": self.pipelines or None,
             "orientations": self.orientations,
             "tenant": None if self.all_tenants else session.tenant,
@@ -64,13 +64,13 @@ def _engine_filter(written: str | None) -> dict[str, Any] | None:
 
 
 def search(
-    session: Session, images: Sequence[str], keys: Sequence[str], wanted: Wanted, *, null: bool, preview: bool
+    session: Session, images: Sequence[str], keys: Sequence[str], wanted: SearchArguments, *, null: bool, preview: bool
 ) -> int:
     """Answer every query, keys first; gives 1 where any could not be answered."""
     options = wanted.options(session)
-    told = _Told(session, preview=preview)
-    with opened(session) as gallery:
-        told.all_of(gallery, map(Stored, keys), options)
+    told = ResultPrinter(session, preview=preview)
+    with open_gallery_or_client(session) as gallery:
+        told.all_of(gallery, map(StoredImage, keys), options)
         queries = _queries(images, null=null)
         if "-" not in images:
             return told.all_of(gallery, queries, options)
@@ -79,31 +79,31 @@ def search(
     return told.code
 
 
-class _Told:
+class ResultPrinter:
     """Answers as they are told, and whether all of them were answers."""
 
     def __init__(self, session: Session, *, preview: bool) -> None:
         self._json = session.json
         self._console = out()
         self._preview = preview and not self._json and can_preview(self._console)
-        self.code = ExitCode.FINE
+        self.code = ExitCode.OK
 
-    def all_of(self, gallery: Opened, queries: Iterable[Query], options: SearchOptions) -> int:
+    def all_of(self, gallery: AnyGallery, queries: Iterable[Query], options: SearchOptions) -> int:
         """Search for these, and tell each answer as soon as it is known."""
         for query, answer in gallery.search_many(queries, **options):
-            path = query.key if isinstance(query, Stored) else query if isinstance(query, str) else ""
+            path = query.key if isinstance(query, StoredImage) else query if isinstance(query, str) else ""
             if not isinstance(answer, Answer):
-                self.code = ExitCode.PARTLY
+                self.code = ExitCode.PARTIAL
             if self._json:
                 emit(query_object(path, answer))
             elif not isinstance(answer, Answer):
-                note(f"{path}: {answer}")
+                print_error(f"{path}: {answer}")
             else:
-                self._show(path, answer, with_image=not isinstance(query, Stored))
+                self._show(path, answer, with_image=not isinstance(query, StoredImage))
         return self.code
 
     def _show(self, query: str, answer: Answer, *, with_image: bool) -> None:
-        self._console.print(Text(shown(query), style="bold"))
+        self._console.print(Text(printable(query), style="bold"))
         if self._preview and with_image and (image := preview_of(query)):
             self._console.print(image)
         if answer.hits:
@@ -130,11 +130,11 @@ class _Told:
     def _row(self, hit: Hit) -> list[Text | str]:
         style = STYLES[hit.evidence]
         row: list[Text | str] = [Text(hit.evidence, style=style), f"{hit.distance:.3f}", hit.pipeline]
-        path = shown(hit.path or "")
+        path = printable(hit.path or "")
         if self._preview:
             image = preview_of(hit.path) if hit.path else None
-            return [*row, image or "", Text(shown(hit.key) + "\n") + Text(path, style="dim")]
-        return [*row, shown(hit.key), path]
+            return [*row, image or "", Text(printable(hit.key) + "\n") + Text(path, style="dim")]
+        return [*row, printable(hit.key), path]
 
 
 def _footer(answer: Answer) -> str:
@@ -143,7 +143,7 @@ def _footer(answer: Answer) -> str:
         if distance >= 0:
             told.append(f"{name} missed nothing" + (f" within {distance:.3f}" if distance < 1 else ""))
     for name, why in answer.failed.items():
-        told.append(f"{name} could not be asked, so hits may be missing: {shown(why)}")
+        told.append(f"{name} could not be asked, so hits may be missing: {printable(why)}")
     if answer.more:
         told.append(f"more: --page {answer.page + 1}")
     return "; ".join(told)
@@ -167,7 +167,7 @@ def _below(folder: str) -> Iterator[str]:
         path = Path((file.path or file.key) if isinstance(file, Outcome) else file)
         yield os.path.join(folder, path.relative_to(folder))  # noqa: PTH118 - keeps the folder as it was written
     if not found:
-        note(f"no images below {folder}")
+        print_error(f"no images below {folder}")
 
 
 def _arriving(queries: Iterator[str]) -> Iterator[list[str]]:

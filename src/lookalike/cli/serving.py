@@ -8,16 +8,16 @@ from pathlib import Path
 
 from lookalike.cli.failures import ExitCode
 from lookalike.cli.options import Session
-from lookalike.cli.output import emit, note, say, shown
+from lookalike.cli.output import emit, print_error, print_line, printable
 from lookalike.factory import open_gallery
 from lookalike.server.app_state import ServeSettings
 from lookalike.server.logs import set_up
-from lookalike.server.serve import Where, run
+from lookalike.server.serve import BindAddress, run
 from lookalike.server.url_fetch.fetcher import Fetcher, parse_networks
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ServeArguments:
     """What the options of `serve` say; `log` None logs requests unless a person would see it."""
 
     host: str
@@ -31,28 +31,28 @@ class Wanted:
     fetch_ports: tuple[int, ...] = ()
 
 
-def serve(session: Session, wanted: Wanted) -> int:
+def serve(session: Session, wanted: ServeArguments) -> int:
     """Serve until a signal comes."""
     set_up(requests=not sys.stderr.isatty() if wanted.log is None else wanted.log)
     folders = tuple(Path(folder).expanduser().absolute() for folder in wanted.import_from)
     settings = ServeSettings(threads=wanted.threads, import_from=folders)
     fetcher = Fetcher(allow=parse_networks(wanted.fetch_allow), ports=wanted.fetch_ports)
-    where = Where(wanted.host, wanted.port, wanted.allowed_hosts)
+    where = BindAddress(wanted.host, wanted.port, wanted.allowed_hosts)
 
     def up(url: str) -> None:
         if session.json:
             emit({"url": url, "gallery": str(session.folder)})
         else:
-            say(f"Serving {shown(str(session.folder))} at {url} (Ctrl-C stops it)")
+            print_line(f"Serving {printable(str(session.folder))} at {url} (Ctrl-C stops it)")
             sys.stdout.flush()
         if wanted.open_page:  # beside the server, for some browsers return only when they are closed
             threading.Thread(target=_show, args=(url,), daemon=True).start()
 
     with open_gallery(session.folder, serving=True, settings=session.settings) as gallery:
         run(gallery, where, settings=settings, fetcher=fetcher, up=up)
-    return ExitCode.FINE
+    return ExitCode.OK
 
 
 def _show(url: str) -> None:
     if not webbrowser.open(url):
-        note("no browser could be opened; open the address above")
+        print_error("no browser could be opened; open the address above")

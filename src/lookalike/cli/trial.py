@@ -13,11 +13,11 @@ from rich.text import Text
 from lookalike.cli.adding import add
 from lookalike.cli.failures import ExitCode
 from lookalike.cli.options import Session
-from lookalike.cli.output import out, say, shown
+from lookalike.cli.output import out, print_line, printable
 from lookalike.errors import ImageRejected, LookalikeError
 from lookalike.evaluation.contact_sheet import Row, Shown, write_html
 from lookalike.evaluation.edits import EDITS, apply
-from lookalike.gallery import SearchService
+from lookalike.gallery import Gallery
 from lookalike.imaging import decode, read_bytes
 from lookalike.samples import sample_paths
 from lookalike.types import Answer, Record
@@ -46,27 +46,27 @@ def trial(session: Session, photos: Sequence[str]) -> int:
     """Index `photos` in the user's gallery (or the samples in one of their own), and search for edited copies."""
     if not photos:
         session = Session(session.gallery or str(FOLDER / "gallery"), session.tenant, session.json)
-        say("No PHOTOS given, so this uses a small sample that comes with the program.\n")
-    say("1. Indexing: every image gets a digest, a perceptual hash and the features of a network.")
+        print_line("No PHOTOS given, so this uses a small sample that comes with the program.\n")
+    print_line("1. Indexing: every image gets a digest, a perceptual hash and the features of a network.")
     add(session, [str(p) for p in photos] or [str(sample_paths()[0].parent)], None, None)
     with session.open() as gallery:
         chosen = _choose(gallery, session.tenant)
         if not chosen:
-            say("There is no image to search for: give a folder with photos, as in make try PHOTOS=~/Pictures")
-            return ExitCode.ABSENT
-        say(f"\n2. Making {len(SHOWN_EDITS)} edited copies of {len(chosen)} of them, in {FOLDER / 'copies'}.")
+            print_line("There is no image to search for: give a folder with photos, as in make try PHOTOS=~/Pictures")
+            return ExitCode.NOT_FOUND
+        print_line(f"\n2. Making {len(SHOWN_EDITS)} edited copies of {len(chosen)} of them, in {FOLDER / 'copies'}.")
         copies = _make_copies(chosen)
-        say("\n3. Searching for the original of every copy. Found first:\n")
+        print_line("\n3. Searching for the original of every copy. Found first:\n")
         rankings = [None, *([name] for name in gallery.pipelines)]
         answers = {_title(r): _search(gallery, copies, r, session.tenant) for r in rankings}
     out().print(_table(copies, answers))
     sheet = FOLDER / "contact-sheet.html"
     write_html(_rows(copies, answers[_title(None)]), sheet, title="Edited copies, and what was found for them")
     _what_next(session, copies[0], sheet, sample=not photos)
-    return ExitCode.FINE
+    return ExitCode.OK
 
 
-def _choose(gallery: SearchService, tenant: str) -> list[Record]:
+def _choose(gallery: Gallery, tenant: str) -> list[Record]:
     """A few images whose files can be read, the same at every run."""
     records = [
         r for r in gallery.ls(tenant=tenant, limit=10_000) if r.path is not None and min(r.width, r.height) > 100
@@ -83,7 +83,7 @@ def _make_copies(records: Sequence[Record]) -> list[Copy]:
         try:
             image = Image.fromarray(decode(read_bytes(str(record.path))).rgb)
         except ImageRejected as error:
-            print(f"lookalike: {shown(record.key)} can no longer be read: {error}", file=sys.stderr)
+            print(f"lookalike: {printable(record.key)} can no longer be read: {error}", file=sys.stderr)
             continue
         for edit in SHOWN_EDITS:
             path = folder / f"{Path(record.key).stem}-{edit}{EDITS[edit].encoding.suffix}"
@@ -92,7 +92,7 @@ def _make_copies(records: Sequence[Record]) -> list[Copy]:
     return copies
 
 
-def _search(gallery: SearchService, copies: Sequence[Copy], pipelines: list[str] | None, tenant: str) -> list[Answer]:
+def _search(gallery: Gallery, copies: Sequence[Copy], pipelines: list[str] | None, tenant: str) -> list[Answer]:
     found = []
     for _, answer in gallery.search_many([c.path for c in copies], k=HITS, pipelines=pipelines, tenant=tenant):
         if isinstance(answer, LookalikeError):
@@ -142,10 +142,10 @@ def _what_next(session: Session, copy: Copy, sheet: Path, *, sample: bool) -> No
     gallery = f" --gallery {FOLDER / 'gallery'}" if sample else ""
     program = Path(sys.argv[0]).absolute()
     name = str(program.relative_to(Path.cwd())) if program.is_relative_to(Path.cwd()) else program.name
-    say(f"\nLook at them: {sheet.absolute().as_uri()}")
-    say(f"Search again: {name} search{gallery} {copy.path}")
-    say(f"In a browser: {name} serve{gallery} --open")
+    print_line(f"\nLook at them: {sheet.absolute().as_uri()}")
+    print_line(f"Search again: {name} search{gallery} {copy.path}")
+    print_line(f"In a browser: {name} serve{gallery} --open")
     if sample:
-        say("Your photos:  make try PHOTOS=~/Pictures")
+        print_line("Your photos:  make try PHOTOS=~/Pictures")
     else:
-        say(f"Your gallery: {session.folder}")
+        print_line(f"Your gallery: {session.folder}")

@@ -6,10 +6,10 @@ from typing import cast
 from rich.table import Table
 
 from lookalike.cli.failures import ExitCode
-from lookalike.cli.gallery_access import name_of, opened
+from lookalike.cli.gallery_access import name_of, open_gallery_or_client
 from lookalike.cli.json_output import repair_object, status_object
 from lookalike.cli.options import Session, pairs
-from lookalike.cli.output import counted, emit, out, say, shown, size
+from lookalike.cli.output import counted, emit, out, print_line, printable, size
 from lookalike.config import DEFAULT_PIPELINES, PRECISIONS, GallerySettings, Precision
 from lookalike.errors import BadSetting
 from lookalike.factory import create_gallery
@@ -45,8 +45,8 @@ def init(
             }
         )
     else:
-        say(f"Made a gallery in {shown(str(session.folder))} with the pipelines {', '.join(names)}.")
-    return ExitCode.FINE
+        print_line(f"Made a gallery in {printable(str(session.folder))} with the pipelines {', '.join(names)}.")
+    return ExitCode.OK
 
 
 def _names(written: Iterable[str]) -> tuple[str, ...]:
@@ -61,17 +61,17 @@ def _precision(given: str | None) -> Precision | None:
 
 def status(session: Session) -> int:
     """Tell how the gallery stands."""
-    with opened(session) as gallery:
+    with open_gallery_or_client(session) as gallery:
         found = gallery.status()
     if session.json:
         emit(status_object(name_of(session), found))
-        return ExitCode.FINE
-    say(f"Gallery   {shown(name_of(session))}")
-    say(f"Images  {found.images:,} ({size(found.nbytes)}){_breakdown(found)}")
-    say(f"Changes   {found.sequence:,}")
-    say()
+        return ExitCode.OK
+    print_line(f"Gallery   {printable(name_of(session))}")
+    print_line(f"Images  {found.images:,} ({size(found.nbytes)}){_breakdown(found)}")
+    print_line(f"Changes   {found.sequence:,}")
+    print_line()
     out().print(_pipelines(found.pipelines, found.images))
-    return ExitCode.FINE
+    return ExitCode.OK
 
 
 def _breakdown(found: Status) -> str:
@@ -88,7 +88,7 @@ def _pipelines(pipelines: Sequence[PipelineStatus], images: int) -> Table:
     table.add_column("index")
     for pipeline in pipelines:
         if pipeline.error is not None:
-            table.add_row(pipeline.name, "", "", "", f"cannot be used now: {shown(pipeline.error)}")
+            table.add_row(pipeline.name, "", "", "", f"cannot be used now: {printable(pipeline.error)}")
             continue
         threshold = "" if pipeline.threshold is None else f"{pipeline.threshold:.3f}"
         later = "to be applied" if pipeline.shared else "not saved yet, replayed at opening"
@@ -100,12 +100,12 @@ def _pipelines(pipelines: Sequence[PipelineStatus], images: int) -> Table:
 
 def repair(session: Session) -> int:
     """Check the catalog and build the indexes anew; raises Damaged where the catalog itself is damaged."""
-    with opened(session) as gallery:
+    with open_gallery_or_client(session) as gallery:
         report = gallery.repair()
     if session.json:
         emit(repair_object(report))
     else:
-        say(f"The catalog is sound: {counted(report.images, 'image')}.")
+        print_line(f"The catalog is sound: {counted(report.images, 'image')}.")
         for name, rows in report.rebuilt.items():
-            say(f"Index of {name} built anew: {counted(rows, 'row')}.")
-    return ExitCode.FINE
+            print_line(f"Index of {name} built anew: {counted(rows, 'row')}.")
+    return ExitCode.OK

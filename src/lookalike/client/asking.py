@@ -9,9 +9,9 @@ from typing import Unpack
 
 from lookalike.catalog.records import storable
 from lookalike.client.requests import compare_body, search_body
-from lookalike.client.responses import answer_of, cluster_of, comparison_of, record_of, status_of, understood
+from lookalike.client.responses import answer_of, cluster_of, comparison_of, parse, record_of, status_of
 from lookalike.client.room import PAGE, Room, cursor_of, path_of
-from lookalike.client.transport import Call
+from lookalike.client.transport import Request
 from lookalike.errors import BadInput, ImageRejected, NotFound
 from lookalike.gallery import (
     DEFAULT_TENANT,
@@ -36,8 +36,8 @@ class Asking(Room):
     def search(self, query: Query, **options: Unpack[SearchOptions]) -> Answer:
         """The images most like the query, best first; a path is that of a file of this machine."""
         body = search_body(query, options, self._limits)
-        call = Call("POST", "/v1/search", headers=self._headers(options.get("tenant")), body=body)
-        return understood(answer_of, self._transport.json(call))
+        call = Request("POST", "/v1/search", headers=self._headers(options.get("tenant")), body=body)
+        return parse(answer_of, self._transport.json(call))
 
     def search_many(
         self, queries: Iterable[Query], **options: Unpack[SearchOptions]
@@ -65,9 +65,9 @@ class Asking(Room):
                     answer.cancel()
 
     def compare(self, a: Query, b: Query, *, tenant: str = DEFAULT_TENANT) -> Comparison:
-        """What each pipeline says of two images; stored ones are named by `Stored`, others need not be known."""
-        call = Call("POST", "/v1/compare", headers=self._headers(tenant), body=compare_body(a, b, self._limits))
-        return understood(comparison_of, self._transport.json(call))
+        """What each pipeline says of two images; stored ones are named by `StoredImage`, others need not be known."""
+        call = Request("POST", "/v1/compare", headers=self._headers(tenant), body=compare_body(a, b, self._limits))
+        return parse(comparison_of, self._transport.json(call))
 
     def get(self, key: str, *, tenant: str = DEFAULT_TENANT) -> Record:
         """The record of an image; raises NotFound."""
@@ -75,8 +75,8 @@ class Asking(Room):
 
     def get_thumbnail(self, key: str, *, tenant: str = DEFAULT_TENANT, size: int = 384) -> bytes:
         """A small JPEG of an image, upright, its longer side `size` pixels; no larger than the image."""
-        call = Call("GET", f"{path_of(key)}/thumbnail", headers=self._headers(tenant), params={"size": size})
-        return self._transport.ask(call).content
+        call = Request("GET", f"{path_of(key)}/thumbnail", headers=self._headers(tenant), params={"size": size})
+        return self._transport.send(call).content
 
     def ls(
         self,
@@ -84,7 +84,7 @@ class Asking(Room):
         tenant: str = DEFAULT_TENANT,
         after: str | None = None,
         limit: int = 100,
-        where: Filter | None = None,
+        filter: Filter | None = None,
         prefix: str = "",
     ) -> list[Record]:
         """Records in the order of their keys, `limit` at a time, those after the key `after`.
@@ -100,10 +100,10 @@ class Asking(Room):
         while len(records) < limit:
             params: dict[str, str | int] = {"limit": min(limit - len(records), PAGE)}
             params |= {"cursor": cursor} if cursor else {}
-            params |= {"filter": json.dumps(where)} if where else {}
+            params |= {"filter": json.dumps(filter)} if filter else {}
             params |= {"prefix": prefix} if prefix else {}
-            told = self._transport.json(Call("GET", "/v1/images", headers=self._headers(tenant), params=params))
-            records += understood(lambda told: [record_of(one, self._named(tenant)) for one in told["images"]], told)
+            told = self._transport.json(Request("GET", "/v1/images", headers=self._headers(tenant), params=params))
+            records += parse(lambda told: [record_of(one, self._named(tenant)) for one in told["images"]], told)
             cursor = told.get("next")
             if cursor is None:
                 break
@@ -130,8 +130,8 @@ class Asking(Room):
         """The next clusters, `after` being what the page before gave; one may be empty and yet say where to go on."""
         params: list[tuple[str, str | int]] = [("limit", limit), *(("pipelines", name) for name in pipelines or ())]
         params += [("cursor", after)] if after is not None else []
-        told = self._transport.json(Call("GET", "/v1/duplicates", headers=self._headers(tenant), params=params))
-        return understood(
+        told = self._transport.json(Request("GET", "/v1/duplicates", headers=self._headers(tenant), params=params))
+        return parse(
             lambda told: ClusterPage(
                 tuple(cluster_of(one, self._named(tenant)) for one in told["clusters"]), told["next"]
             ),
@@ -140,4 +140,4 @@ class Asking(Room):
 
     def status(self) -> Status:
         """How many images there are, as far as the key may see them, and how each pipeline stands."""
-        return understood(status_of, self._json("GET", "/v1/status", DEFAULT_TENANT))
+        return parse(status_of, self._json("GET", "/v1/status", DEFAULT_TENANT))

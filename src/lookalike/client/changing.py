@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from lookalike.client.requests import bytes_of
-from lookalike.client.responses import outcome_of, understood
+from lookalike.client.responses import outcome_of, parse
 from lookalike.client.room import PAGE, Room, path_of
-from lookalike.client.transport import Call, Repeat
+from lookalike.client.transport import Request, RetryPolicy
 from lookalike.client.uploads import Uploads
 from lookalike.errors import BadSetting, NotFound
-from lookalike.gallery import DEFAULT_TENANT, Expected, Filter, Removed, items_of
+from lookalike.gallery import DEFAULT_TENANT, DeleteResult, Filter, Precondition, items_of
 from lookalike.types import Attributes, Item, Outcome, Record
 
 HEADER_BYTES = 4096
@@ -55,7 +55,7 @@ class Changing(Room):
         *,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
-        expected: Expected = None,
+        expected: Precondition = None,
     ) -> Outcome:
         """Add one image, or put it in the place of the one with its key, on condition."""
         return self._put(Item(key, data, attributes), tenant, expected)
@@ -75,13 +75,13 @@ class Changing(Room):
         removed: list[str] = []
         for start in range(0, len(wanted), PAGE):
             told = self._json("POST", "/v1/images:delete", tenant, {"keys": wanted[start : start + PAGE]}, "unsent")
-            removed += understood(lambda told: list(told["keys"]), told)
+            removed += parse(lambda told: list(told["keys"]), told)
         return removed
 
-    def remove_where(self, where: Filter, *, tenant: str = DEFAULT_TENANT) -> Removed:
+    def remove_by_filter(self, filter: Filter, *, tenant: str = DEFAULT_TENANT) -> DeleteResult:
         """Forget the images whose attributes fit a filter, all in one step; of the keys the first 1,000 are told."""
-        told = self._json("POST", "/v1/images:delete", tenant, {"filter": dict(where)}, "unsent")
-        return understood(lambda told: Removed(told["keys"], told["sequence"], told["deleted"]), told)
+        told = self._json("POST", "/v1/images:delete", tenant, {"filter": dict(filter)}, "unsent")
+        return parse(lambda told: DeleteResult(told["keys"], told["sequence"], told["deleted"]), told)
 
     def set_attributes(
         self,
@@ -95,8 +95,8 @@ class Changing(Room):
         """Change what is kept with an image: merged into the old attributes, or instead of them."""
         body = {"attributes": dict(attributes), "merge": merge}
         headers = {} if expected is None else {"If-Match": f'"{expected}"'}
-        repeat: Repeat = "always" if expected is None else "refused"
-        call = Call("PATCH", path_of(key), repeat, self._headers(tenant) | headers, body=lambda: {"json": body})
+        repeat: RetryPolicy = "always" if expected is None else "refused"
+        call = Request("PATCH", path_of(key), repeat, self._headers(tenant) | headers, body=lambda: {"json": body})
         return self._record(self._transport.json(call), tenant)
 
     def not_a_match(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
@@ -107,7 +107,7 @@ class Changing(Room):
         """Take that back for every pair of these images."""
         self._judge("DELETE", keys, tenant)
 
-    def _put(self, item: Item, tenant: str, expected: Expected = None) -> Outcome:
+    def _put(self, item: Item, tenant: str, expected: Precondition = None) -> Outcome:
         data = bytes_of(item.source, self._limits)
         headers = self._headers(tenant)
         if expected is not None:
@@ -119,14 +119,14 @@ class Changing(Room):
             headers |= {"Content-Type": "application/octet-stream"}
             headers |= {} if attributes is None else {"X-Attributes": attributes}
             body = {"content": data}
-        repeat: Repeat = "always" if expected is None else "refused"
-        told = self._transport.json(Call("PUT", path_of(item.key), repeat, headers, body=lambda: body))
-        return understood(lambda told: outcome_of(told, item.path), told)
+        repeat: RetryPolicy = "always" if expected is None else "refused"
+        told = self._transport.json(Request("PUT", path_of(item.key), repeat, headers, body=lambda: body))
+        return parse(lambda told: outcome_of(told, item.path), told)
 
     def _remove_expected(self, key: str, tenant: str, expected: int) -> list[str]:
         headers = self._headers(tenant) | {"If-Match": f'"{expected}"'}
         try:
-            self._transport.ask(Call("DELETE", path_of(key), "unsent", headers))
+            self._transport.send(Request("DELETE", path_of(key), "unsent", headers))
         except NotFound:
             return []
         return [key]
@@ -134,4 +134,6 @@ class Changing(Room):
     def _judge(self, method: str, keys: Sequence[str], tenant: str) -> None:
         told = {"keys": list(keys)}
         headers = self._headers(tenant)
-        self._transport.ask(Call(method, "/v1/duplicates:not-a-match", headers=headers, body=lambda: {"json": told}))
+        self._transport.send(
+            Request(method, "/v1/duplicates:not-a-match", headers=headers, body=lambda: {"json": told})
+        )

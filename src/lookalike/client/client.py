@@ -1,18 +1,18 @@
-"""A gallery that a service keeps: the methods of `SearchService` over HTTP."""
+"""A gallery that a service keeps: the methods of `Gallery` over HTTP."""
 
 from urllib.parse import quote
 
 from lookalike.client.asking import Asking
 from lookalike.client.changing import Changing
 from lookalike.client.jobs import Job, job_of, wait_for
-from lookalike.client.responses import Object, understood
+from lookalike.client.responses import Object, parse
 from lookalike.gallery import DEFAULT_TENANT, RepairReport
 
 
 class Client(Changing, Asking):
     """A gallery at `url`, with an access `key` where the service wants one. Safe to use from several threads.
 
-    The methods, their results and their errors are those of `SearchService`, with these differences: what the service
+    The methods, their results and their errors are those of `Gallery`, with these differences: what the service
     does not tell (paths of its files, ids) is missing; a `tenant` of "default" is the key's own; and every
     method may raise Unavailable where the service does not answer, AccessDenied where the key is missing or may not.
     Requests that change nothing more when they are repeated are made up to four times.
@@ -33,15 +33,15 @@ class Client(Changing, Asking):
 
         Not repeated once it was sent, lest it be done twice.
         """
-        return understood(job_of, self._json("POST", "/v1/jobs", tenant, dict(request), "unsent"))
+        return parse(job_of, self._json("POST", "/v1/jobs", tenant, dict(request), "unsent"))
 
     def job(self, id: str, *, tenant: str = DEFAULT_TENANT) -> Job:  # noqa: A002 - the API's own word
         """How a job stands; raises NotFound."""
-        return understood(job_of, self._json("GET", f"/v1/jobs/{quote(id, safe='')}", tenant))
+        return parse(job_of, self._json("GET", f"/v1/jobs/{quote(id, safe='')}", tenant))
 
     def cancel_job(self, id: str, *, tenant: str = DEFAULT_TENANT) -> Job:  # noqa: A002
         """Stop a job where it is."""
-        return understood(job_of, self._json("POST", f"/v1/jobs/{quote(id, safe='')}:cancel", tenant, {}))
+        return parse(job_of, self._json("POST", f"/v1/jobs/{quote(id, safe='')}:cancel", tenant, {}))
 
     def wait_for(self, id: str, *, tenant: str = DEFAULT_TENANT, seconds: float | None = None) -> Job:  # noqa: A002
         """Wait until a job is done; raises what it failed over, Unavailable where it was cancelled or takes longer."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lookalike.errors import BadInput
-from lookalike.gallery import DEFAULT_TENANT, Query, SearchOptions, Stored
+from lookalike.gallery import DEFAULT_TENANT, Query, SearchOptions, StoredImage
 from lookalike.imaging import Limits, read_bytes
 
 Body = Callable[[], Mapping[str, Any]]
@@ -20,14 +20,14 @@ def search_body(query: Query, options: SearchOptions, limits: Limits) -> Body:
         "page": options.get("page"),
         "threshold": options.get("threshold"),
         "pipelines": list(options.get("pipelines") or ()) or None,
-        "filter": _listed(options.get("where") or {}) or None,
+        "filter": _listed(options.get("filter") or {}) or None,
         "engine_filter": options.get("engine_filter"),
         "orientations": options.get("orientations"),
         "min_sequence": options.get("min_sequence"),
         "tenants": "all" if options.get("tenant", DEFAULT_TENANT) is None else None,
     }
     told = {name: value for name, value in told.items() if value is not None}
-    if isinstance(query, Stored):
+    if isinstance(query, StoredImage):
         asked = {"image": source_of(query, limits), **told}
         return lambda: {"json": asked}
     data = bytes_of(query, limits)
@@ -37,7 +37,7 @@ def search_body(query: Query, options: SearchOptions, limits: Limits) -> Body:
 
 def compare_body(a: Query, b: Query, limits: Limits) -> Body:
     """A comparison's body; raises ImageRejected for a file that cannot be read here."""
-    if isinstance(a, Stored) or isinstance(b, Stored):
+    if isinstance(a, StoredImage) or isinstance(b, StoredImage):
         asked = {"a": source_of(a, limits), "b": source_of(b, limits)}
         return lambda: {"json": asked}
     first, second = bytes_of(a, limits), bytes_of(b, limits)
@@ -46,7 +46,7 @@ def compare_body(a: Query, b: Query, limits: Limits) -> Body:
 
 def source_of(query: Query, limits: Limits) -> dict[str, str]:
     """Where an image is, in JSON."""
-    if isinstance(query, Stored):
+    if isinstance(query, StoredImage):
         if query.tenant is not None:
             raise BadInput("a service searches with images of the tenant that asks; leave out the tenant of the key")
         return {"key": query.key}
@@ -67,9 +67,9 @@ def _text(name: str, value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _listed(where: Mapping[str, Any]) -> dict[str, Any]:
+def _listed(filter: Mapping[str, Any]) -> dict[str, Any]:
     """A filter with tuples and sets as JSON's lists."""
-    return {name: _listed_value(value) for name, value in where.items()}
+    return {name: _listed_value(value) for name, value in filter.items()}
 
 
 def _listed_value(value: Any) -> Any:

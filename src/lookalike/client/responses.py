@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from lookalike.errors import BadSetting
-from lookalike.gallery import Cluster, Comparison, Measured, PipelineStatus, Status
+from lookalike.gallery import Cluster, Comparison, PipelineComparison, PipelineStatus, Status
 from lookalike.types import Answer, Border, Hit, Outcome, Record
 
 Object = Mapping[str, Any]
@@ -14,7 +14,7 @@ NO_ID = 0
 """The id of every image and hit that comes from a service: its own ids are its own business."""
 
 
-def understood(read: Callable[[Object], T], told: Object) -> T:
+def parse(read: Callable[[Object], T], told: Object) -> T:
     """What `read` makes of an answer; raises BadSetting where members are missing: another kind of service."""
     try:
         return read(told)
@@ -42,7 +42,7 @@ def record_of(told: Object, tenant: str) -> Record:
         attributes=told["attributes"],
         created=_seconds(told["created"]),
         updated=_seconds(told["updated"]),
-        seq=told["sequence"],
+        sequence=told["sequence"],
     )
 
 
@@ -88,7 +88,7 @@ def cluster_of(told: Object, tenant: str) -> Cluster:
 def comparison_of(told: Object) -> Comparison:
     """Two images side by side."""
     measured = tuple(
-        Measured(one["name"], one["distance"], one["threshold"], one["rarity"]) for one in told["pipelines"]
+        PipelineComparison(one["name"], one["distance"], one["threshold"], one["rarity"]) for one in told["pipelines"]
     )
     return Comparison(told["same_bytes"], told["same_pixels"], told["evidence"], measured)
 

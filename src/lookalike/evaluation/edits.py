@@ -15,7 +15,7 @@ from PIL import Image
 
 from lookalike.errors import BadSetting
 from lookalike.evaluation import color, geometry, overlays, screenshots
-from lookalike.evaluation.random_source import Chance, Change
+from lookalike.evaluation.random_source import Change, RandomSource
 
 Severity = Literal["light", "medium", "heavy"]
 _TURN = Image.Transpose
@@ -57,7 +57,7 @@ def apply(name: str, image: Image.Image, seed: int = 0, *, others: Sequence[Imag
     unknown edit.
     """
     edit = find(name)
-    changed = edit.change(image.convert("RGB"), Chance(f"{name} {seed}", others))
+    changed = edit.change(image.convert("RGB"), RandomSource(f"{name} {seed}", others))
     for quality in edit.encoding.passes:
         changed = Image.open(io.BytesIO(_encoded(changed, "JPEG", {"quality": quality})))
     return _encoded(changed, edit.encoding.format, edit.encoding.options)
@@ -77,7 +77,7 @@ def _encoded(image: Image.Image, form: str, options: Mapping[str, Any]) -> bytes
     return file.getvalue()
 
 
-def _same(image: Image.Image, chance: Chance) -> Image.Image:
+def _same(image: Image.Image, chance: RandomSource) -> Image.Image:
     return image
 
 

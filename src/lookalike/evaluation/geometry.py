@@ -8,7 +8,7 @@ import math
 import numpy as np
 from PIL import Image, ImageFilter
 
-from lookalike.evaluation.random_source import Chance, Change, Colour
+from lookalike.evaluation.random_source import Change, Colour, RandomSource
 
 BLACK: Colour = (0, 0, 0)
 WHITE: Colour = (255, 255, 255)
@@ -18,7 +18,7 @@ _SMOOTH = Image.Resampling.LANCZOS
 def scale(width: float, height: float | None = None) -> Change:
     """Resize to these factors of the width and height; one factor keeps the aspect."""
 
-    def change(image: Image.Image, chance: Chance) -> Image.Image:
+    def change(image: Image.Image, chance: RandomSource) -> Image.Image:
         factors = (width, width if height is None else height)
         size = tuple(max(1, round(side * factor)) for side, factor in zip(image.size, factors, strict=True))
         return image.resize((size[0], size[1]), _SMOOTH)
@@ -29,7 +29,7 @@ def scale(width: float, height: float | None = None) -> Change:
 def turn(how: Image.Transpose) -> Change:
     """Mirror or turn by a multiple of 90 degrees, without loss."""
 
-    def change(image: Image.Image, chance: Chance) -> Image.Image:
+    def change(image: Image.Image, chance: RandomSource) -> Image.Image:
         return image.transpose(how)
 
     return change
@@ -41,7 +41,7 @@ def rotate(degrees: float, *, crop: bool) -> Change:
     Uncropped, the image grows and gets black corners. Cropped, the largest upright rectangle inside is kept.
     """
 
-    def change(image: Image.Image, chance: Chance) -> Image.Image:
+    def change(image: Image.Image, chance: RandomSource) -> Image.Image:
         angle = chance.choice((-degrees, degrees))
         turned = image.rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor=BLACK)
         if not crop:
@@ -69,7 +69,7 @@ def inner_rectangle(width: float, height: float, angle: float) -> tuple[float, f
 def crop(area: float, *, off_centre: bool = False) -> Change:
     """Keep a rectangle of this share of the area and of the same shape: the middle, or touching one of the corners."""
 
-    def change(image: Image.Image, chance: Chance) -> Image.Image:
+    def change(image: Image.Image, chance: RandomSource) -> Image.Image:
         side = math.sqrt(area)
         width, height = image.width * side, image.height * side
         x, y = (chance.choice((0.0, 1.0)), chance.choice((0.0, 1.0))) if off_centre else (0.5, 0.5)
@@ -81,7 +81,7 @@ def crop(area: float, *, off_centre: bool = False) -> Change:
 def crop_to(aspect: float) -> Change:
     """Cut to this aspect (width / height), keeping the middle: what a square profile image does."""
 
-    def change(image: Image.Image, chance: Chance) -> Image.Image:
+    def change(image: Image.Image, chance: RandomSource) -> Image.Image:
         width, height = min(image.width, image.height * aspect), min(image.height, image.width / aspect)
         return _cut(image, (image.width - width) / 2, (image.height - height) / 2, width, height)
 
@@ -94,7 +94,7 @@ def bars(*, across: float = 0.0, down: float = 0.0, colour: Colour | None = BLAC
     Without a colour it is drawn by chance: a lively one, neither black nor white.
     """
 
-    def change(image: Image.Image, chance: Chance) -> Image.Image:
+    def change(image: Image.Image, chance: RandomSource) -> Image.Image:
         x, y = _thickness(image.width, across), _thickness(image.height, down)
         size = (image.width + 2 * x, image.height + 2 * y)
         canvas = Image.new("RGB", size, chance.colour() if colour is None else colour)
@@ -107,7 +107,7 @@ def bars(*, across: float = 0.0, down: float = 0.0, colour: Colour | None = BLAC
 def frame(share: float, colour: Colour | None = BLACK) -> Change:
     """A frame of the same thickness all round, a share of the shorter side."""
 
-    def change(image: Image.Image, chance: Chance) -> Image.Image:
+    def change(image: Image.Image, chance: RandomSource) -> Image.Image:
         thickness = share * min(image.size)
         sides = {"across": thickness / image.width, "down": thickness / image.height}
         return bars(**sides, colour=colour)(image, chance)
@@ -115,7 +115,7 @@ def frame(share: float, colour: Colour | None = BLACK) -> Change:
     return change
 
 
-def blurred_sides(image: Image.Image, chance: Chance) -> Image.Image:
+def blurred_sides(image: Image.Image, chance: RandomSource) -> Image.Image:
     """Make the image square (or 16:9 where it is square) and fill the room with its own blurred enlargement."""
     longest = max(image.size)
     size = (longest, longest) if image.width != image.height else (max(2, longest * 16 // 9), longest)
@@ -127,7 +127,7 @@ def blurred_sides(image: Image.Image, chance: Chance) -> Image.Image:
 def perspective(share: float) -> Change:
     """Photograph it from the side: two corners of one side move inwards by up to this share of the height."""
 
-    def change(image: Image.Image, chance: Chance) -> Image.Image:
+    def change(image: Image.Image, chance: RandomSource) -> Image.Image:
         width, height = image.size
         upper, lower = (height * share * chance.uniform(0.5, 1.0) for _ in range(2))
         inset = width * share / 2

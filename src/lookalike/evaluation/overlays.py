@@ -6,7 +6,7 @@ Lettering uses the font that comes with Pillow, so a copy is the same on every m
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
 from lookalike.evaluation.geometry import WHITE
-from lookalike.evaluation.random_source import Chance, Change, Colour
+from lookalike.evaluation.random_source import Change, Colour, RandomSource
 
 _CAPTIONS = (
     "when the code works the first time",
@@ -20,7 +20,7 @@ _INK: Colour = (28, 28, 30)
 _YELLOW: Colour = (255, 205, 50)
 
 
-def watermark(image: Image.Image, chance: Chance) -> Image.Image:
+def watermark(image: Image.Image, chance: RandomSource) -> Image.Image:
     """A half-transparent name across the whole image, slanted and repeated, as image agencies do."""
     size = max(8, min(image.size) // 9)
     mark = _words("lookalike.example", size, WHITE)
@@ -35,7 +35,7 @@ def watermark(image: Image.Image, chance: Chance) -> Image.Image:
     return _over(image, layer, (0, 0))
 
 
-def logo(image: Image.Image, chance: Chance) -> Image.Image:
+def logo(image: Image.Image, chance: RandomSource) -> Image.Image:
     """A half-transparent round logo with a name, in a corner by chance."""
     side = max(6, min(image.size) // 4)
     badge = Image.new("RGBA", (side, side))
@@ -53,7 +53,7 @@ def logo(image: Image.Image, chance: Chance) -> Image.Image:
 def caption(*, above: bool) -> Change:
     """A white band with one line of text, as on a meme; it adds about a sixth of the height."""
 
-    def change(image: Image.Image, chance: Chance) -> Image.Image:
+    def change(image: Image.Image, chance: RandomSource) -> Image.Image:
         band = max(10, round(image.height * 0.17))
         canvas = Image.new("RGB", (image.width, image.height + band), WHITE)
         canvas.paste(image, (0, band if above else 0))
@@ -64,7 +64,7 @@ def caption(*, above: bool) -> Change:
     return change
 
 
-def meme(image: Image.Image, chance: Chance) -> Image.Image:
+def meme(image: Image.Image, chance: RandomSource) -> Image.Image:
     """Two lines of white capitals with a black rim, over the top and the bottom of the image."""
     done = image
     for upper, line in zip((True, False), chance.sample(_CAPTIONS, 2), strict=True):
@@ -74,14 +74,14 @@ def meme(image: Image.Image, chance: Chance) -> Image.Image:
     return done
 
 
-def text_overlay(image: Image.Image, chance: Chance) -> Image.Image:
+def text_overlay(image: Image.Image, chance: RandomSource) -> Image.Image:
     """Large coloured words across the middle."""
     text = _fitted(chance.choice(_GREETINGS), image.width * 0.85, image.height * 0.3, chance.colour(), rim=True)
     y = round((image.height - text.height) * chance.uniform(0.3, 0.7))
     return _over(image, text, ((image.width - text.width) // 2, y))
 
 
-def stickers(image: Image.Image, chance: Chance) -> Image.Image:
+def stickers(image: Image.Image, chance: RandomSource) -> Image.Image:
     """Three smileys, each about a quarter of the shorter side, anywhere."""
     done = image
     for _ in range(3):
@@ -92,7 +92,7 @@ def stickers(image: Image.Image, chance: Chance) -> Image.Image:
     return done
 
 
-def collage(image: Image.Image, chance: Chance) -> Image.Image:
+def collage(image: Image.Image, chance: RandomSource) -> Image.Image:
     """Four images of one size, two by two with white gaps; ours is one of them, by chance."""
     gap = max(1, max(image.size) // 60)
     canvas = Image.new("RGB", (2 * image.width + 3 * gap, 2 * image.height + 3 * gap), WHITE)
@@ -106,7 +106,7 @@ def collage(image: Image.Image, chance: Chance) -> Image.Image:
 def pasted(area: float) -> Change:
     """Paste it, whole, somewhere into another image of the same shape, of which it takes this share of the area."""
 
-    def change(image: Image.Image, chance: Chance) -> Image.Image:
+    def change(image: Image.Image, chance: RandomSource) -> Image.Image:
         size = (max(1, round(image.width / area**0.5)), max(1, round(image.height / area**0.5)))
         canvas = chance.image(size)
         canvas.paste(image, (chance.randint(0, size[0] - image.width), chance.randint(0, size[1] - image.height)))

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageOps
 Colour = tuple[int, int, int]
 
 
-class Chance(random.Random):
+class RandomSource(random.Random):
     """Random numbers from a seed, the same everywhere, and other images to stand beside the copy."""
 
     def __init__(self, seed: str, others: Sequence[Image.Image] = ()) -> None:
@@ -40,5 +40,5 @@ class Chance(random.Random):
         return image.filter(ImageFilter.GaussianBlur(1))
 
 
-Change = Callable[[Image.Image, Chance], Image.Image]
+Change = Callable[[Image.Image, RandomSource], Image.Image]
 """One edit: an RGB image of any size from 1 x 1 up, and the chances of this copy, give a new RGB image."""

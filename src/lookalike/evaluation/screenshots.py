@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from lookalike.evaluation.random_source import Chance, Colour
+from lookalike.evaluation.random_source import Colour, RandomSource
 
 
 class _Look(NamedTuple):
@@ -21,7 +21,7 @@ _LIGHT = _Look((255, 255, 255), (246, 246, 248), (28, 28, 30), (150, 150, 158))
 _BLUE: Colour = (10, 120, 250)
 
 
-def viewer(image: Image.Image, chance: Chance) -> Image.Image:
+def viewer(image: Image.Image, chance: RandomSource) -> Image.Image:
     """A phone's photo viewer, held the way the image wants: status bar above, tools below, the image between.
 
     The screen is 9:16 or 16:9, 720 pixels across its short side; the image is fitted into it whole.
@@ -40,7 +40,7 @@ def viewer(image: Image.Image, chance: Chance) -> Image.Image:
     return screen
 
 
-def post(image: Image.Image, chance: Chance) -> Image.Image:
+def post(image: Image.Image, chance: RandomSource) -> Image.Image:
     """A post in a phone's feed: name and face above, hearts, words and the start of the next post below.
 
     The screen is 720 x 1280 pixels; the image spans its width (a tall one is fitted into 800 rows).
@@ -67,7 +67,7 @@ def post(image: Image.Image, chance: Chance) -> Image.Image:
     return screen
 
 
-def window(image: Image.Image, chance: Chance) -> Image.Image:
+def window(image: Image.Image, chance: RandomSource) -> Image.Image:
     """A desktop of 1280 x 800 pixels: the image in a window with a title and a list beside it, a bar below."""
     look = chance.choice((_DARK, _LIGHT))
     screen = chance.image((1280, 800))
@@ -96,7 +96,7 @@ def _fit(screen: Image.Image, image: Image.Image, box: tuple[int, int, int, int]
     screen.paste(small, ((left + right - small.width) // 2, (top + bottom - small.height) // 2))
 
 
-def _status(pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], look: _Look, chance: Chance) -> None:
+def _status(pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], look: _Look, chance: RandomSource) -> None:
     """The time on the left, signal and battery on the right."""
     left, top, right, bottom = box
     middle = (top + bottom) // 2
@@ -121,7 +121,9 @@ def _icon(pen: ImageDraw.ImageDraw, x: float, y: float, radius: float, kind: int
         pen.rectangle((x - radius * 0.7, y - radius * 0.7, x + radius * 0.7, y + radius), outline=ink, width=3)
 
 
-def _lines(pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], ink: Colour, chance: Chance, *, rows: int) -> None:
+def _lines(
+    pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], ink: Colour, chance: RandomSource, *, rows: int
+) -> None:
     """Grey strokes where small text would be."""
     left, top, right, bottom = box
     for row in range(rows):
@@ -130,5 +132,5 @@ def _lines(pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], ink: Colour
             pen.rounded_rectangle((left, y, left + (right - left) * chance.uniform(0.4, 1), y + 12), 6, fill=ink)
 
 
-def _time(chance: Chance) -> str:
+def _time(chance: RandomSource) -> str:
     return f"{chance.randrange(7, 23)}:{chance.randrange(60):02}"

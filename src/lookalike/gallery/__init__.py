@@ -1,11 +1,11 @@
 """What the command line, the library, the client and the web call: add, search, get, remove, repair, status."""
 
-from lookalike.gallery.changing_ import Expected, Removed
-from lookalike.gallery.compare import Comparison, Measured
+from lookalike.gallery.changing_ import DeleteResult, Precondition
+from lookalike.gallery.compare import Comparison, PipelineComparison
 from lookalike.gallery.duplicates import Cluster, ClusterPage
 from lookalike.gallery.filters import Filter, conditions_of, parse_filter, parse_value
-from lookalike.gallery.gallery import SearchService
-from lookalike.gallery.queries import DEFAULT_TENANT, Query, Stored
+from lookalike.gallery.gallery import Gallery
+from lookalike.gallery.queries import DEFAULT_TENANT, Query, StoredImage
 from lookalike.gallery.search import MAX_RESULTS
 from lookalike.gallery.searching_ import Failure, SearchOptions
 from lookalike.gallery.status import PipelineStatus, RepairReport, Status
@@ -17,18 +17,18 @@ __all__ = [
     "Cluster",
     "ClusterPage",
     "Comparison",
-    "Expected",
+    "DeleteResult",
     "Failure",
     "Filter",
-    "Measured",
+    "Gallery",
+    "PipelineComparison",
     "PipelineStatus",
+    "Precondition",
     "Query",
-    "Removed",
     "RepairReport",
     "SearchOptions",
-    "SearchService",
     "Status",
-    "Stored",
+    "StoredImage",
     "conditions_of",
     "files_below",
     "items_from",

@@ -13,14 +13,14 @@ from lookalike.gallery.room_ import Room
 from lookalike.image_files import items_of
 from lookalike.types import Attributes, Item, Outcome, Record
 
-FOLLOW_EVERY = 4096
+SYNC_EVERY = 4096
 """Added images after which the indexes catch up, so that the end of a long run is not one long wait."""
 
-Expected = int | Literal["absent"] | None
+Precondition = int | Literal["absent"] | None
 """Where an image must stand for a change to be made: at this sequence number, nowhere, or wherever it does (None)."""
 
 
-class Removed(NamedTuple):
+class DeleteResult(NamedTuple):
     """The keys that are gone, the last change that this made (0 where there was nothing to remove), and how many."""
 
     keys: list[str]
@@ -66,7 +66,7 @@ class Changing(Room):
             opened = self._pipelines.open()
             run = Ingest(self._catalog, [o.pipeline for o in opened], self._pipelines.decoder(opened), tenant_id)
             for count, outcome in enumerate(run.run(items), 1):
-                if count % FOLLOW_EVERY == 0:
+                if count % SYNC_EVERY == 0:
                     catch_up(opened)
                 yield outcome
             catch_up(opened, save=True)
@@ -78,7 +78,7 @@ class Changing(Room):
         *,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
-        expected: Expected = None,
+        expected: Precondition = None,
     ) -> Outcome:
         """Add one image, or put it in the place of the one with its key, on condition; the indexes follow later.
 
@@ -105,13 +105,13 @@ class Changing(Room):
                 return []
             return [gone.key for gone in self._catalog.delete(tenant_id, wanted, expected=expected)]
 
-    def remove_where(self, where: Filter, *, tenant: str = DEFAULT_TENANT) -> Removed:
+    def remove_by_filter(self, filter: Filter, *, tenant: str = DEFAULT_TENANT) -> DeleteResult:
         """Forget the images whose attributes fit a filter, all in one step; raises BadInput for an empty filter."""
-        conditions = conditions_of(where)
+        conditions = conditions_of(filter)
         with self._lock:
             tenant_id = self._catalog.tenant_id(tenant)
-            gone: Sequence[Deleted] = [] if tenant_id is None else self._catalog.delete_where(tenant_id, conditions)
-        return Removed([one.key for one in gone], max((one.seq for one in gone), default=0), len(gone))
+            gone: Sequence[Deleted] = [] if tenant_id is None else self._catalog.delete_by_filter(tenant_id, conditions)
+        return DeleteResult([one.key for one in gone], max((one.seq for one in gone), default=0), len(gone))
 
     def set_attributes(
         self,

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lookalike.distances import pairwise
-from lookalike.gallery.queries import Queried, encoded
+from lookalike.gallery.queries import PreparedQuery, encode_queries
 from lookalike.gallery.search import pixels_of
 from lookalike.pipeline import Pipeline
 from lookalike.types import Evidence
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class PipelineComparison:
     """One pipeline's distance (0..1) between the two, its threshold, and log10 of how often strangers come so close.
 
     `distance` is None where an image's feature means nothing, as a flat image's hash.
@@ -35,10 +35,10 @@ class Comparison:
     same_bytes: bool
     same_pixels: bool
     evidence: Evidence
-    measured: tuple[Measured, ...]
+    measured: tuple[PipelineComparison, ...]
 
 
-def compare_queried(a: Queried, b: Queried, pipelines: Sequence[Pipeline]) -> Comparison:
+def compare_queried(a: PreparedQuery, b: PreparedQuery, pipelines: Sequence[Pipeline]) -> Comparison:
     """Compare two images in these pipelines, in the same views as a search would; two stored ones as they lie."""
     measured = tuple(_measure(a, b, at, pipeline) for at, pipeline in enumerate(pipelines))
     same_bytes = a.prepared.sha256 == b.prepared.sha256
@@ -48,7 +48,7 @@ def compare_queried(a: Queried, b: Queried, pipelines: Sequence[Pipeline]) -> Co
     return Comparison(same_bytes, same_pixels, "exact" if same_pixels else evidence, measured)
 
 
-def _same_pixels(a: Queried, b: Queried, *, copy: bool) -> bool:
+def _same_pixels(a: PreparedQuery, b: PreparedQuery, *, copy: bool) -> bool:
     """By digest; of a stored image without one the file is decoded where the two could be the same."""
     if (a.prepared.width, a.prepared.height) != (b.prepared.width, b.prepared.height):
         return False
@@ -58,14 +58,14 @@ def _same_pixels(a: Queried, b: Queried, *, copy: bool) -> bool:
     return digests[0] is not None and digests[0] == digests[1]
 
 
-def _measure(a: Queried, b: Queried, at: int, pipeline: Pipeline) -> Measured:
+def _measure(a: PreparedQuery, b: PreparedQuery, at: int, pipeline: Pipeline) -> PipelineComparison:
     if a.rows is not None:
         a, b = b, a  # the distance is the same, and what is stored has one view
-    query = encoded([a], at, pipeline, orientations=True)
-    stored = encoded([b], at, pipeline, orientations=False)
+    query = encode_queries([a], at, pipeline, orientations=True)
+    stored = encode_queries([b], at, pipeline, orientations=False)
     calibration = pipeline.calibration
     if not (query.usable[0] and stored.usable[0]):
-        return Measured(pipeline.name, None, calibration.threshold, None)
+        return PipelineComparison(pipeline.name, None, calibration.threshold, None)
     raw = float(pairwise(pipeline.spec.metric, query.features[0], stored.features[0]).min())
     distance = round(min(raw / pipeline.spec.scale, 1.0), 6)
-    return Measured(pipeline.name, distance, calibration.threshold, calibration.rarity(distance))
+    return PipelineComparison(pipeline.name, distance, calibration.threshold, calibration.rarity(distance))

@@ -9,7 +9,7 @@ from lookalike.imaging import DecodePool, Limits, Source, Unchanged
 from lookalike.imaging.decode_pool.worker import answer
 from lookalike.types import InputSpec, Prepared
 
-FEW = 4
+INLINE_LIMIT = 4
 """Up to so many images a command decodes in its own process; starting others would take longer. A service: none."""
 
 
@@ -20,7 +20,9 @@ class Decoder:
     they survive what a hostile image does to its decoder.
     """
 
-    def __init__(self, inputs: Sequence[InputSpec], limits: Limits, workers: int | None, few: int = FEW) -> None:
+    def __init__(
+        self, inputs: Sequence[InputSpec], limits: Limits, workers: int | None, few: int = INLINE_LIMIT
+    ) -> None:
         self._inputs = inputs
         self._limits = limits
         self._workers = workers

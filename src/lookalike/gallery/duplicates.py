@@ -24,7 +24,7 @@ SEEDS = 512
 """Images whose neighbours are searched for together."""
 NEIGHBOURS = 64
 """The most neighbours that one search brings; a larger cluster is found by going on from each of them."""
-FALSE_LINKS = 0.01
+MAX_FALSE_LINKS = 0.01
 """Strangers that may be linked to an image by chance, on average: the threshold tightens as the gallery grows."""
 
 
@@ -57,21 +57,21 @@ class ClusterPage:
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
+class _Progress:
     """A cluster, or none: all that can be found from keys up to `key` were given."""
 
     key: str
     cluster: Cluster | None = None
 
 
-class _Links:
+class _NeighbourGraph:
     """Who is a copy of whom, asked of catalog and indexes in batches."""
 
     def __init__(self, catalog: Catalog, pipelines: Sequence[Pipeline], tenant: int) -> None:
         self._catalog = catalog
         self._pipelines = pipelines
         self._tenant = tenant
-        rare = math.log10(FALSE_LINKS / max(catalog.count(tenant), 1))
+        rare = math.log10(MAX_FALSE_LINKS / max(catalog.count(tenant), 1))
         self._limits = {p.name: min(p.calibration.threshold, p.calibration.distance_at(rare)) for p in pipelines}
 
     def of(self, ids: Sequence[int]) -> dict[int, dict[int, float]]:
@@ -119,7 +119,7 @@ def clusters(
     with a link from `after` or a key before it was found there already. Where an approximate index shows a link from
     one side only, the rest of such a cluster may be found twice.
     """
-    for step in _walk(catalog, pipelines, tenant, after):
+    for step in _scan(catalog, pipelines, tenant, after):
         if step.cluster is not None:
             yield step.cluster
 
@@ -133,7 +133,7 @@ def clusters_page(
     """
     started = time.monotonic()
     page: list[Cluster] = []
-    for step in _walk(catalog, pipelines, tenant, after):
+    for step in _scan(catalog, pipelines, tenant, after):
         if step.cluster is not None:
             page.append(step.cluster)
         if len(page) == limit or (step.cluster is None and time.monotonic() - started > seconds):
@@ -141,8 +141,8 @@ def clusters_page(
     return ClusterPage(tuple(page), None)
 
 
-def _walk(catalog: Catalog, pipelines: Sequence[Pipeline], tenant: int, after: str | None) -> Iterator[_Step]:
-    links = _Links(catalog, pipelines, tenant)
+def _scan(catalog: Catalog, pipelines: Sequence[Pipeline], tenant: int, after: str | None) -> Iterator[_Progress]:
+    links = _NeighbourGraph(catalog, pipelines, tenant)
     seen: set[int] = set()
     place = after
     while records := catalog.browse(tenant, after=place, limit=SEEDS):
@@ -152,16 +152,16 @@ def _walk(catalog: Catalog, pipelines: Sequence[Pipeline], tenant: int, after: s
         for seed, key in seeds.items():
             if seed in seen or not first[seed]:
                 continue
-            members, farthest = _grow(seed, first[seed], links)
+            members, farthest = _expand(seed, first[seed], links)
             seen.update(members)
             cluster = _cluster(catalog, members, farthest, after)
             if cluster is not None:
-                yield _Step(key, cluster)
+                yield _Progress(key, cluster)
         seen.update(seeds)
-        yield _Step(place)
+        yield _Progress(place)
 
 
-def _grow(seed: int, first: dict[int, float], links: _Links) -> tuple[dict[int, bool], float]:
+def _expand(seed: int, first: dict[int, float], links: _NeighbourGraph) -> tuple[dict[int, bool], float]:
     """Follow links from image to image until no new one comes; tells of each member whether links lead from it."""
     members = {seed: True, **dict.fromkeys(first, False)}  # in the order in which they were found
     farthest = max(first.values())

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from lookalike.catalog import Catalog
 from lookalike.errors import UnsupportedQuery
-from lookalike.types import Condition, Op, Where
+from lookalike.types import Condition, Op, ResolvedFilter
 
 OPS: tuple[Op, ...] = get_args(Op)
 _SYMBOLS = {"!=": "ne", "<=": "lte", ">=": "gte", "=": "eq", "<": "lt", ">": "gt"}
@@ -18,10 +18,10 @@ Filter = Mapping[str, Any]
 """`{"album": "Alps", "year": {"gte": 2019, "lt": 2021}, "tag": {"in": ["a", "b"]}}`: all must hold."""
 
 
-def conditions_of(where: Filter) -> tuple[Condition, ...]:
+def conditions_of(filter: Filter) -> tuple[Condition, ...]:
     """The conditions of a filter; raises UnsupportedQuery for an unknown operator."""
     found = []
-    for attribute, wanted in where.items():
+    for attribute, wanted in filter.items():
         for op, value in wanted.items() if isinstance(wanted, Mapping) else [("eq", wanted)]:
             if op not in OPS:
                 raise UnsupportedQuery(f"unknown operator {op!r} for {attribute!r}; there are {', '.join(OPS)}")
@@ -34,14 +34,14 @@ def parse_filter(written: Iterable[str]) -> dict[str, dict[str, Any]]:
 
     Values are read as JSON where they are JSON (numbers, true, false, null, quoted strings), else as they stand.
     """
-    where: dict[str, dict[str, Any]] = {}
+    filter: dict[str, dict[str, Any]] = {}
     for text in written:
         match = _WRITTEN.match(text)
         if match is None:
             raise UnsupportedQuery(f"cannot read the filter {text!r}; write ATTRIBUTE=VALUE (or != < <= > >=)")
         attribute, symbol, value = match.groups()
-        where.setdefault(attribute, {})[_SYMBOLS[symbol]] = parse_value(value)
-    return where
+        filter.setdefault(attribute, {})[_SYMBOLS[symbol]] = parse_value(value)
+    return filter
 
 
 def parse_value(text: str) -> Any:
@@ -52,14 +52,14 @@ def parse_value(text: str) -> Any:
         return text
 
 
-def where_of(
-    catalog: Catalog, tenant: int | None, where: Filter | None, native: Mapping[str, Any] | None = None
-) -> Where | None:
+def resolve_filter(
+    catalog: Catalog, tenant: int | None, filter: Filter | None, native: Mapping[str, Any] | None = None
+) -> ResolvedFilter | None:
     """The filter for an index; its ids are worked out by the catalog once, when first asked for.
 
     `native` are further filters in engines' own words, by the engine's name.
     """
-    if not where and not native:
+    if not filter and not native:
         return None
-    conditions = conditions_of(where or {})
-    return Where(conditions, functools.cache(lambda: catalog.ids_where(tenant, conditions)), native or {})
+    conditions = conditions_of(filter or {})
+    return ResolvedFilter(conditions, functools.cache(lambda: catalog.ids_matching(tenant, conditions)), native or {})

@@ -6,7 +6,7 @@ from lookalike.errors import BadInput
 from lookalike.gallery.changing_ import Changing
 from lookalike.gallery.duplicates import Cluster, ClusterPage, clusters, clusters_page
 from lookalike.gallery.filters import Filter, conditions_of
-from lookalike.gallery.pipeline_pool import catch_up, keep_pace
+from lookalike.gallery.pipeline_pool import catch_up, ensure_fresh
 from lookalike.gallery.queries import DEFAULT_TENANT
 from lookalike.gallery.searching_ import Asking
 from lookalike.gallery.status import RepairReport, Status, check_engine, rebuild, status_of
@@ -14,7 +14,7 @@ from lookalike.imaging.thumbnails import SIDE
 from lookalike.types import Record
 
 
-class SearchService(Changing, Asking):
+class Gallery(Changing, Asking):
     """One gallery. Methods are safe to call from several threads; one process writes, any number read.
 
     With a catalog on a server any number of processes write, and see one another's images.
@@ -39,7 +39,7 @@ class SearchService(Changing, Asking):
         tenant: str = DEFAULT_TENANT,
         after: str | None = None,
         limit: int = 100,
-        where: Filter | None = None,
+        filter: Filter | None = None,
         prefix: str = "",
     ) -> list[Record]:
         """Records in the order of their keys, `limit` at a time, those after the key `after`.
@@ -49,7 +49,7 @@ class SearchService(Changing, Asking):
         tenant_id = self._catalog.tenant_id(tenant)
         if tenant_id is None:
             return []
-        conditions = conditions_of(where or {})
+        conditions = conditions_of(filter or {})
         return self._catalog.browse(tenant_id, after=after, limit=limit, conditions=conditions, prefix=prefix)
 
     def duplicates(self, *, tenant: str = DEFAULT_TENANT, pipelines: Sequence[str] | None = None) -> Iterator[Cluster]:
@@ -58,7 +58,7 @@ class SearchService(Changing, Asking):
         tenant_id = self._catalog.tenant_id(tenant)
         if tenant_id is None:
             return iter(())
-        keep_pace(opened)
+        ensure_fresh(opened)
         return clusters(self._catalog, [o.pipeline for o in opened], tenant_id)
 
     def duplicates_page(
@@ -80,7 +80,7 @@ class SearchService(Changing, Asking):
         tenant_id = self._catalog.tenant_id(tenant)
         if tenant_id is None:
             return ClusterPage((), None)
-        keep_pace(opened)
+        ensure_fresh(opened)
         known = [o.pipeline for o in opened]
         return clusters_page(self._catalog, known, tenant_id, after=after, limit=limit, seconds=seconds)
 
@@ -106,7 +106,7 @@ class SearchService(Changing, Asking):
         with self._lock:
             return rebuild(self._catalog, {o.pipeline.name: o.follower for o in self._pipelines.open()})
 
-    def keep_up(self) -> int:
+    def sync_indexes(self) -> int:
         """Bring every index that is open up to the catalog and save what is worth it; gives the change all reached.
 
         A service calls it every now and then, so that no search has to.

@@ -5,9 +5,9 @@ import threading
 import time
 from typing import Protocol
 
-from lookalike.catalog import Catalog, Claim
+from lookalike.catalog import Catalog, IndexLease
 from lookalike.errors import Damaged, GalleryBusy, UnsupportedQuery
-from lookalike.interfaces import Index
+from lookalike.interfaces import VectorIndex
 from lookalike.pipeline import Pipeline
 
 CHANGES = 8192
@@ -17,7 +17,7 @@ PENDING_SHARE = 0.05
 """An index is written to disk once its unsaved changes exceed both; until then they are replayed at each opening."""
 
 
-class Follower(Protocol):
+class IndexSync(Protocol):
     """Brings one pipeline's index up to the catalog. Safe to use from several threads."""
 
     @property
@@ -26,7 +26,7 @@ class Follower(Protocol):
         ...
 
     @property
-    def lacking(self) -> str | None:
+    def missing_features(self) -> str | None:
         """Why searches refuse this index, for it lacks what nobody can give it; None where they do not."""
         ...
 
@@ -37,7 +37,7 @@ class Follower(Protocol):
         """
         ...
 
-    def keep_pace(self) -> int:
+    def ensure_fresh(self) -> int:
         """What a search does: see that the index is in step, without long waiting; gives the number reached."""
         ...
 
@@ -50,7 +50,7 @@ class Follower(Protocol):
         ...
 
 
-class LocalFollower:
+class LocalIndexSync:
     """Follows with an index of this process, and saves it when that is worth the writing.
 
     A process that may not write the gallery's folder (`writable`) follows in memory alone; what it applied is forgotten
@@ -71,7 +71,7 @@ class LocalFollower:
         return self._applied
 
     @property
-    def lacking(self) -> str | None:
+    def missing_features(self) -> str | None:
         """Nothing: all of it can be built from the catalog."""
         return None
 
@@ -84,7 +84,7 @@ class LocalFollower:
         if self._applied == self._catalog.sequence():
             return self._applied
         with self._lock:
-            if is_lost(self._catalog, self._applied):
+            if needs_rebuild(self._catalog, self._applied):
                 self._pipeline.index.clear()
                 self._applied = 0
             more = True
@@ -93,7 +93,7 @@ class LocalFollower:
                 self._unsaved += changed
             return self._applied
 
-    def keep_pace(self) -> int:
+    def ensure_fresh(self) -> int:
         """The same, for applying takes no longer than asking would."""
         return self.catch_up()
 
@@ -117,20 +117,20 @@ class LocalFollower:
         return self._pipeline.index.count()
 
 
-LOOK_EVERY = 1.0
+POLL_INTERVAL = 1.0
 """Seconds for which searches take an index on a server to be as they last saw it: how stale an answer may be."""
 FLUSH_EVERY = 8
 """Portions of changes after which they are made visible; a flush costs an engine up to a fifth of a second."""
-RELEASED = 65_536
+RELEASED_FEATURES = 65_536
 """Changes whose features the catalog releases between two looks at the claim."""
 COUNTED, NAMED = 1000, 3
 """Images without features that are counted in an error, and those named."""
 
 
-class SharedFollower:
+class SharedIndexSync:
     """Follows with an index on a server, which one process at a time brings up to date: the one that has the claim.
 
-    Whoever has written catches up; a search looks once in `LOOK_EVERY` seconds whether that was done, and does a
+    Whoever has written catches up; a search looks once in `POLL_INTERVAL` seconds whether that was done, and does a
     portion of it if nobody does. Raises Unavailable where the engine does not answer: the catalog keeps the changes.
 
     Where the catalog leaves features to the engine, they are released once the engine has them for good, while the
@@ -154,7 +154,7 @@ class SharedFollower:
         return self._applied
 
     @property
-    def lacking(self) -> str | None:
+    def missing_features(self) -> str | None:
         """Why searches refuse this index: it lacks features that only the engine had."""
         return self._lacking
 
@@ -162,11 +162,11 @@ class SharedFollower:
         """Apply what the catalog has beyond the index, or see how far the process that has the claim has come."""
         if self._applied == self._catalog.sequence() and (until is not None or self._left >= self._applied):
             return self._applied
-        with self._lock, self._catalog.claim(self._name) as claim:
+        with self._lock, self._catalog.lease(self._name) as claim:
             index = self._pipeline.index
             applied = index.sequence
             if claim is not None:
-                if is_lost(self._catalog, applied):
+                if needs_rebuild(self._catalog, applied):
                     self._check(0, f"has reached change {applied}, from where it cannot go on", Damaged)
                     self._renew(claim)
                     applied = index.sequence
@@ -174,14 +174,14 @@ class SharedFollower:
                 self._lacking = None
                 applied = self._replay(index, applied, claim, until)
                 if until is None:
-                    self._leave(applied, claim)
+                    self._release_features(applied, claim)
             self._applied = applied
             return applied
 
-    def keep_pace(self) -> int:
-        """Look whether the index is in step, at most once in `LOOK_EVERY` seconds, and do one portion if it is not."""
+    def ensure_fresh(self) -> int:
+        """Look whether the index is in step, at most once in `POLL_INTERVAL` seconds, and do one portion if it is not."""
         now = time.monotonic()
-        if now >= self._looked + LOOK_EVERY and not self._lock.locked():
+        if now >= self._looked + POLL_INTERVAL and not self._lock.locked():
             self._looked = now
             self.catch_up(until=now)
         elif self._lacking is not None:
@@ -193,7 +193,7 @@ class SharedFollower:
 
     def rebuild(self) -> int:
         """Build the index anew beside the old one, in which searches go on; raises GalleryBusy if another applies."""
-        with self._lock, self._catalog.claim(self._name) as claim:
+        with self._lock, self._catalog.lease(self._name) as claim:
             if claim is None:
                 raise GalleryBusy(f"another process is bringing the index {self._name} up to date; try again later")
             self._check(0, "cannot be built anew", UnsupportedQuery)
@@ -201,21 +201,21 @@ class SharedFollower:
         self.catch_up()  # what came meanwhile
         return self._pipeline.index.count()
 
-    def _renew(self, claim: Claim) -> int:
+    def _renew(self, claim: IndexLease) -> int:
         with self._pipeline.index.rebuilding() as fresh:
             applied = self._replay(fresh, 0, claim, None)
             # the claim may have been lost to one who released features
             self._check(0, "was not built anew", UnsupportedQuery)
             return applied
 
-    def _leave(self, applied: int, claim: Claim) -> None:
+    def _release_features(self, applied: int, claim: IndexLease) -> None:
         """Have the catalog release the features that the engine has flushed."""
         if self._left >= applied:
             return
         done = self._catalog.released(self._pipeline.spec)
         while done < applied:
             claim.note(applied)  # raises if the claim was lost meanwhile
-            done = min(done + RELEASED, applied)
+            done = min(done + RELEASED_FEATURES, applied)
             self._catalog.release_features(self._pipeline.spec, through=done)
         self._left = applied
 
@@ -238,7 +238,7 @@ class SharedFollower:
                 self._lacking = told
             raise kind(told)
 
-    def _replay(self, index: Index, applied: int, claim: Claim, until: float | None) -> int:
+    def _replay(self, index: VectorIndex, applied: int, claim: IndexLease, until: float | None) -> int:
         """Apply changes from `applied` on; every so often they are flushed, and the claim's progress noted."""
         flushed, portions, more = applied, 0, True
         while more and (portions == 0 or not _late(until)):
@@ -254,19 +254,19 @@ class SharedFollower:
         return applied
 
 
-def follower_of(catalog: Catalog, pipeline: Pipeline, *, writable: bool) -> Follower:
+def index_sync_of(catalog: Catalog, pipeline: Pipeline, *, writable: bool) -> IndexSync:
     """What keeps this pipeline's index in step; `writable` where this process may write the gallery's folder."""
     if pipeline.index.shared:
-        return SharedFollower(catalog, pipeline)
-    return LocalFollower(catalog, pipeline, writable=writable)
+        return SharedIndexSync(catalog, pipeline)
+    return LocalIndexSync(catalog, pipeline, writable=writable)
 
 
-def is_lost(catalog: Catalog, applied: int) -> bool:
+def needs_rebuild(catalog: Catalog, applied: int) -> bool:
     """Whether changes cannot bring an index from here to the catalog: it is of another time, or too far behind."""
     return applied > catalog.sequence() or 0 < applied < catalog.pruned()
 
 
-def _apply(catalog: Catalog, index: Index, since: int, *, attributes: bool = False) -> tuple[int, int, bool]:
+def _apply(catalog: Catalog, index: VectorIndex, since: int, *, attributes: bool = False) -> tuple[int, int, bool]:
     """Apply one portion; gives the sequence number reached, the number of changes, and whether there are more."""
     changes = catalog.changes(index.spec, since, CHANGES, attributes=attributes)
     if len(changes.deletes):

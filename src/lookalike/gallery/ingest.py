@@ -9,7 +9,7 @@ from itertools import chain, islice
 
 import numpy as np
 
-from lookalike.catalog import Catalog, Entry, Known, Put, Seen, Twin
+from lookalike.catalog import Catalog, ExistingImage, FileLocation, NewImage, PutResult, SameBytes
 from lookalike.catalog.records import check_expected
 from lookalike.errors import BadInput, ImageRejected, NotFound
 from lookalike.gallery.decoder import Decoder
@@ -23,23 +23,23 @@ LOOKAHEAD = 512
 ENCODE_BATCH = 32
 """Images encoded and written at once where a network encodes them; hashes alone go by `HASH_BATCH`."""
 HASH_BATCH = 512
-PATIENCE = 2.0
+MAX_BATCH_DELAY = 2.0
 """Seconds after which a batch is written although it is not full, so that progress becomes durable."""
-SETTLED = 4096
+FLUSH_OUTCOMES = 4096
 """Items in a row that needed no decoding after which their outcomes are passed on before going further."""
 
 Row = Features | None
 
 
 @dataclass(slots=True)
-class Job:
+class IngestItem:
     """One item that must be read: how it stands in the catalog, and how its file looked before it was read.
 
     `path` is as the catalog keeps it, None for bytes.
     """
 
     item: Item
-    known: Known | None
+    known: ExistingImage | None
     path: str | None
     nbytes: int | None = None
     mtime_ns: int | None = None
@@ -57,13 +57,13 @@ class Ingest:
         self._pipelines = pipelines
         self._decoder = decoder
         self._tenant = tenant
-        self._seen: list[Seen] = []
+        self._seen: list[FileLocation] = []
         self._specs = frozenset(p.spec for p in pipelines)
         self._batch = HASH_BATCH if all(p.spec.metric == "hamming" for p in pipelines) else ENCODE_BATCH
 
     def run(self, items: Iterable[Item | Outcome]) -> Iterator[Outcome]:
         """Add items; memory stays bounded however many there are."""
-        jobs = self._jobs(items)
+        jobs = self._items(items)
         for job in jobs:
             if isinstance(job, Outcome):
                 yield job
@@ -75,9 +75,9 @@ class Ingest:
 
         Raises ImageRejected, Conflict, and BadInput for what cannot be stored.
         """
-        known = self._catalog.known(self._tenant, [item.key]).get(item.key)
+        known = self._catalog.existing_images(self._tenant, [item.key]).get(item.key)
         check_expected(item.key, expected, None if known is None else known.seq)  # spares the decoding
-        job = self._job(item, known)
+        job = self._item(item, known)
         if isinstance(job, Outcome):
             return job
         [result] = self._decoder.map([self._source(job)])
@@ -92,11 +92,11 @@ class Ingest:
             raise BadInput(outcome.reason or "")
         return outcome
 
-    def _run_from(self, first: Job, jobs: Iterator[Job | Outcome]) -> Iterator[Outcome]:
+    def _run_from(self, first: IngestItem, jobs: Iterator[IngestItem | Outcome]) -> Iterator[Outcome]:
         """Keep the pool busy with `first` and what follows, until a long row of items needs no decoding."""
-        decoding: deque[Job] = deque()
+        decoding: deque[IngestItem] = deque()
         settled: list[Outcome] = []
-        ready: list[tuple[Job, Prepared]] = []
+        ready: list[tuple[IngestItem, Prepared]] = []
         since = time.monotonic()
 
         def sources() -> Iterator[Source]:
@@ -106,7 +106,7 @@ class Ingest:
                 else:
                     decoding.append(job)
                     yield self._source(job)
-                if len(settled) >= SETTLED:
+                if len(settled) >= FLUSH_OUTCOMES:
                     return
 
         for result in self._decoder.map(sources()):
@@ -117,7 +117,7 @@ class Ingest:
                 settled.append(job.outcome("rejected", f"{result.reason}: {result}"))
             else:
                 settled.append(self._unchanged(job, result))
-            if len(ready) >= self._batch or (ready and time.monotonic() - since > PATIENCE):
+            if len(ready) >= self._batch or (ready and time.monotonic() - since > MAX_BATCH_DELAY):
                 settled += self._write(ready)
                 ready, since = [], time.monotonic()
             yield from _drain(settled)
@@ -125,16 +125,16 @@ class Ingest:
         self._note_seen()
         yield from settled
 
-    def _jobs(self, items: Iterable[Item | Outcome]) -> Iterator[Job | Outcome]:
+    def _items(self, items: Iterable[Item | Outcome]) -> Iterator[IngestItem | Outcome]:
         """Look items up in the catalog by the hundred; a file that was not touched since needs no reading."""
         rest = iter(items)
         while chunk := list(islice(rest, LOOKAHEAD)):
-            known = self._catalog.known(self._tenant, [i.key for i in chunk if isinstance(i, Item)])
+            known = self._catalog.existing_images(self._tenant, [i.key for i in chunk if isinstance(i, Item)])
             for item in chunk:
-                yield item if isinstance(item, Outcome) else self._job(item, known.get(item.key))
+                yield item if isinstance(item, Outcome) else self._item(item, known.get(item.key))
 
-    def _job(self, item: Item, known: Known | None) -> Job | Outcome:
-        job = Job(item, known, item.path)
+    def _item(self, item: Item, known: ExistingImage | None) -> IngestItem | Outcome:
+        job = IngestItem(item, known, item.path)
         if job.path is not None:
             try:
                 stat = os.stat(job.path)  # noqa: PTH116 - a third of the time of Path.stat, for every file of a folder
@@ -147,19 +147,19 @@ class Ingest:
                     return job.outcome("unchanged", sequence=known.seq)
         return job
 
-    def _complete(self, known: Known) -> bool:
+    def _complete(self, known: ExistingImage) -> bool:
         return self._specs <= known.encoded
 
-    def _source(self, job: Job) -> Source:
+    def _source(self, job: IngestItem) -> Source:
         digest = job.known.sha256 if job.known is not None and self._complete(job.known) else None
         if isinstance(job.item.source, bytes):  # no file to look at later: pixels digested and a small image made now
             return Source(data=job.item.source, known=digest, want_pixels=True, thumbnail_side=SIDE)
         return Source(path=job.path, known=digest)
 
-    def _unchanged(self, job: Job, result: Unchanged, expected: int | None = None) -> Outcome:
+    def _unchanged(self, job: IngestItem, result: Unchanged, expected: int | None = None) -> Outcome:
         """The bytes are those we have; the file may have moved, its attributes may be new."""
         assert job.known is not None
-        self._seen.append(Seen(job.known.id, job.path or job.known.path, job.mtime_ns))
+        self._seen.append(FileLocation(job.known.id, job.path or job.known.path, job.mtime_ns))
         if _same_attributes(job.item, job.known):
             return job.outcome("unchanged", sequence=job.known.seq)
         key, attributes = job.item.key, job.item.attributes or {}
@@ -172,20 +172,20 @@ class Ingest:
     def _note_seen(self) -> None:
         """Where unchanged files are now; only spares reading them again, so it can wait for the end of the batch."""
         if self._seen:
-            self._catalog.touch(self._seen)
+            self._catalog.update_file_locations(self._seen)
             self._seen = []
 
-    def _write(self, ready: list[tuple[Job, Prepared]], expected: int | None = None) -> list[Outcome]:
+    def _write(self, ready: list[tuple[IngestItem, Prepared]], expected: int | None = None) -> list[Outcome]:
         """Encode a batch and write it in one transaction; what another key holds already is not encoded again."""
         if not ready:
             return []
-        twins = self._twins(ready)
+        twins = self._same_bytes(ready)
         new: dict[bytes, Prepared] = {p.sha256: p for _, p in ready if p.sha256 not in twins}
         features = dict(zip(new, self._encode(list(new.values())), strict=True))
         firsts: dict[bytes, str] = {digest: twin.key for digest, twin in twins.items()}
-        entries: list[Entry] = []
+        entries: list[NewImage] = []
         outcomes: list[Outcome] = []
-        written: list[Job] = []
+        written: list[IngestItem] = []
         for job, prepared in ready:
             try:
                 entries.append(
@@ -201,7 +201,7 @@ class Ingest:
             outcomes.append(_written(job, first if first != job.item.key else None, put.seq))
         return outcomes
 
-    def _put(self, entries: Sequence[Entry], images: Mapping[bytes, Prepared]) -> list[Put]:
+    def _put(self, entries: Sequence[NewImage], images: Mapping[bytes, Prepared]) -> list[PutResult]:
         """Write entries; those whose twin another writer removed meanwhile are encoded after all."""
         done = self._catalog.put(entries)
         orphans = [(entry, put) for entry, put in zip(entries, done, strict=True) if not put.copied]
@@ -211,11 +211,15 @@ class Ingest:
             self._catalog.put_features(spec, ids, digests, [row[spec] for row in rows])
         return done
 
-    def _twins(self, ready: Sequence[tuple[Job, Prepared]]) -> Mapping[bytes, Twin]:
+    def _same_bytes(self, ready: Sequence[tuple[IngestItem, Prepared]]) -> Mapping[bytes, SameBytes]:
         """Stored images with the same bytes whose features can be copied; those this batch replaces are none."""
-        found = self._catalog.twins(self._tenant, {p.sha256 for _, p in ready})
+        found = self._catalog.same_bytes(self._tenant, {p.sha256 for _, p in ready})
         replaced = {job.item.key for job, _ in ready}
-        known = self._catalog.known(self._tenant, {twin.key for twin in found.values()} - replaced) if found else {}
+        known = (
+            self._catalog.existing_images(self._tenant, {twin.key for twin in found.values()} - replaced)
+            if found
+            else {}
+        )
         return {d: twin for d, twin in found.items() if twin.key in known and self._complete(known[twin.key])}
 
     def _encode(self, images: Sequence[Prepared]) -> list[dict[FeatureSpec, Row]]:
@@ -231,13 +235,13 @@ class Ingest:
 
     def _entry(
         self,
-        job: Job,
+        job: IngestItem,
         prepared: Prepared,
         features: dict[FeatureSpec, Row] | None,
-        twin: Twin | None,
+        twin: SameBytes | None,
         expected: int | None,
-    ) -> Entry:
-        return Entry(
+    ) -> NewImage:
+        return NewImage(
             tenant_id=self._tenant,
             key=job.item.key,
             path=job.path,
@@ -257,14 +261,14 @@ class Ingest:
         )
 
 
-def _written(job: Job, twin: str | None, seq: int) -> Outcome:
+def _written(job: IngestItem, twin: str | None, seq: int) -> Outcome:
     reason = None if twin is None else f"same bytes as {twin}"
     if job.known is not None:
         return job.outcome("updated", reason, seq)
     return job.outcome("added" if twin is None else "duplicate", reason, seq)
 
 
-def _same_attributes(item: Item, known: Known) -> bool:
+def _same_attributes(item: Item, known: ExistingImage) -> bool:
     return item.attributes is None or dict(item.attributes) == dict(known.attributes)
 
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from lookalike.catalog import Catalog
 from lookalike.errors import LookalikeError, Unavailable, UnsupportedQuery
 from lookalike.gallery.decoder import Decoder
-from lookalike.gallery.index_sync import Follower, follower_of
+from lookalike.gallery.index_sync import IndexSync, index_sync_of
 from lookalike.gallery.writer_lock import WriterLock
 from lookalike.imaging import Limits
 from lookalike.pipeline import Pipeline
 from lookalike.types import InputSpec
 
-PATIENCE = 10.0
+FRESHNESS_TIMEOUT = 10.0
 """Seconds that a search waits for the change that it asks for."""
 PAUSE = 0.05
 """Seconds between two looks at an index that another process brings up to date."""
@@ -24,11 +24,11 @@ log = logging.getLogger("lookalike")
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenPipeline:
     """A pipeline, what keeps its index in step, and whether that index may be written to disk."""
 
     pipeline: Pipeline
-    follower: Follower
+    follower: IndexSync
     writable: bool
 
     @property
@@ -37,7 +37,7 @@ class Opened:
         return self.writable or self.pipeline.index.shared
 
 
-class Pipelines:
+class PipelinePool:
     """The pipelines called `names`, in order of precedence; `build` opens one. Safe to use from several threads."""
 
     def __init__(
@@ -57,11 +57,11 @@ class Pipelines:
         self._limits = limits
         self._workers = workers
         self._few = few
-        self._opened: dict[str, Opened] = {}
+        self._opened: dict[str, OpenPipeline] = {}
         self._decoders: dict[tuple[InputSpec, ...], Decoder] = {}
         self._opening = threading.Lock()
 
-    def open(self, names: Sequence[str] | None = None) -> list[Opened]:
+    def open(self, names: Sequence[str] | None = None) -> list[OpenPipeline]:
         """These pipelines (all by default), in order of precedence; raises UnsupportedQuery for an unknown name.
 
         Once this process writes the gallery they are opened anew, to be written; a reader's index is left to the
@@ -77,16 +77,16 @@ class Pipelines:
                 if opened is None or (self._lock.held and not opened.settled):
                     writable = self._lock.held  # before building: taken meanwhile, it is built anew the next time
                     pipeline = self._build(name)
-                    follower = follower_of(self._catalog, pipeline, writable=writable)
-                    self._opened[name] = Opened(pipeline, follower, writable)
+                    follower = index_sync_of(self._catalog, pipeline, writable=writable)
+                    self._opened[name] = OpenPipeline(pipeline, follower, writable)
             return [self._opened[name] for name in chosen]
 
-    def now_open(self) -> list[Opened]:
+    def now_open(self) -> list[OpenPipeline]:
         """The pipelines that were needed so far, in order of precedence."""
         with self._opening:
             return [self._opened[name] for name in self.names if name in self._opened]
 
-    def try_open(self, name: str) -> tuple[Pipeline, Follower] | LookalikeError:
+    def try_open(self, name: str) -> tuple[Pipeline, IndexSync] | LookalikeError:
         """A pipeline, or why it cannot be opened (weights that were not fetched yet)."""
         try:
             [opened] = self.open([name])
@@ -94,7 +94,7 @@ class Pipelines:
             return error
         return opened.pipeline, opened.follower
 
-    def decoder(self, opened: Sequence[Opened]) -> Decoder:
+    def decoder(self, opened: Sequence[OpenPipeline]) -> Decoder:
         """What prepares images for these pipelines; kept, and its processes with it."""
         inputs = tuple(o.pipeline.input for o in opened)
         with self._opening:
@@ -113,7 +113,7 @@ class Pipelines:
         self._decoders.clear()
 
 
-def catch_up(opened: Sequence[Opened], *, save: bool = False) -> None:
+def catch_up(opened: Sequence[OpenPipeline], *, save: bool = False) -> None:
     """Bring all indexes up to the catalog, and save what is worth it.
 
     One whose engine does not answer stays behind and catches up later: the catalog keeps what it lacks.
@@ -129,18 +129,18 @@ def catch_up(opened: Sequence[Opened], *, save: bool = False) -> None:
             one.follower.save()
 
 
-def keep_pace(opened: Sequence[Opened], at_least: int | None = None) -> int:
+def ensure_fresh(opened: Sequence[OpenPipeline], at_least: int | None = None) -> int:
     """Before a search: see that the indexes are in step; gives the sequence number that all of them have reached.
 
-    Waits up to `PATIENCE` seconds for `at_least`; raises Unavailable where it is not reached by then.
+    Waits up to `MAX_BATCH_DELAY` seconds for `at_least`; raises Unavailable where it is not reached by then.
     """
     for one in opened:
         try:
-            one.follower.keep_pace()
+            one.follower.ensure_fresh()
         except Unavailable:
             if not one.pipeline.index.shared:
                 raise  # the catalog itself; of an engine the search will tell
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + FRESHNESS_TIMEOUT
     while (reached := min(o.follower.applied for o in opened)) < (at_least or 0):
         behind = min(opened, key=lambda o: o.follower.applied)
         if time.monotonic() > until:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from lookalike.catalog import Catalog
-from lookalike.catalog import Stored as StoredFeatures
+from lookalike.catalog import StoredFeatures as StoredFeatures
 from lookalike.errors import NotFound, UnsupportedQuery
 from lookalike.pipeline import Pipeline
 from lookalike.types import EncodedViews, Features, Prepared, Record
@@ -16,7 +16,7 @@ DEFAULT_TENANT = "default"
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredImage:
     """A query by key: an image of the gallery, asked by its stored features; its file is not needed.
 
     `tenant` is whose image it is; None for the tenant that is searched. It is itself among the hits, as `exact`. It
@@ -28,12 +28,12 @@ class Stored:
     tenant: str | None = None
 
 
-Query = str | Path | bytes | Stored
+Query = str | Path | bytes | StoredImage
 """A query: the path of an image, its bytes, or the key of a stored one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Queried:
+class PreparedQuery:
     """A query that can be asked; `source` is where its bytes can be had again, if they can.
 
     `rows` are the stored features by pipeline, each `(width,)` or None where it means nothing; where `rows` is None,
@@ -45,7 +45,9 @@ class Queried:
     rows: tuple[Features | None, ...] | None = None
 
 
-def encoded(queries: Sequence[Queried], at: int, pipeline: Pipeline, *, orientations: bool) -> EncodedViews:
+def encode_queries(
+    queries: Sequence[PreparedQuery], at: int, pipeline: Pipeline, *, orientations: bool
+) -> EncodedViews:
     """The features of queries, all prepared or all stored, in pipeline number `at`."""
     rows = [query.rows[at] for query in queries if query.rows is not None]
     if not rows:
@@ -57,16 +59,16 @@ def encoded(queries: Sequence[Queried], at: int, pipeline: Pipeline, *, orientat
     return EncodedViews(features, np.array([row is not None for row in rows]))
 
 
-def look_up(
-    catalog: Catalog, pipelines: Sequence[Pipeline], tenant: str | None, queries: Sequence[Stored]
-) -> list[Queried | NotFound | UnsupportedQuery]:
+def resolve_stored(
+    catalog: Catalog, pipelines: Sequence[Pipeline], tenant: str | None, queries: Sequence[StoredImage]
+) -> list[PreparedQuery | NotFound | UnsupportedQuery]:
     """Each stored image with its features, or why it cannot be asked."""
     found: list[Record | NotFound] = [_record(catalog, query, tenant) for query in queries]
     ids = [record.id for record in found if isinstance(record, Record)]
     stored = [catalog.features_of(pipeline.spec, ids) for pipeline in pipelines]
     columns = [_features(one) for one in stored]
     kept = {id_: p.name for p, one in zip(pipelines, stored, strict=True) for id_ in one.kept.tolist()}
-    answers: list[Queried | NotFound | UnsupportedQuery] = []
+    answers: list[PreparedQuery | NotFound | UnsupportedQuery] = []
     for one in found:
         if isinstance(one, NotFound):
             answers.append(one)
@@ -84,11 +86,11 @@ def look_up(
             answers.append(UnsupportedQuery(why))
             continue
         rows = tuple(column[one.id] for column in columns)
-        answers.append(Queried(_prepared(one), None if one.path is None else Path(one.path), rows))
+        answers.append(PreparedQuery(_prepared(one), None if one.path is None else Path(one.path), rows))
     return answers
 
 
-def _record(catalog: Catalog, query: Stored, tenant: str | None) -> Record | NotFound:
+def _record(catalog: Catalog, query: StoredImage, tenant: str | None) -> Record | NotFound:
     name = query.tenant or tenant or DEFAULT_TENANT
     tenant_id = catalog.tenant_id(name)
     try:

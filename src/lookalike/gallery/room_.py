@@ -6,8 +6,8 @@ from typing import Self
 
 from lookalike.catalog import Catalog
 from lookalike.errors import NotFound
-from lookalike.gallery.decoder import FEW
-from lookalike.gallery.pipeline_pool import Pipelines
+from lookalike.gallery.decoder import INLINE_LIMIT
+from lookalike.gallery.pipeline_pool import PipelinePool
 from lookalike.gallery.thumbnails import Thumbnails
 from lookalike.gallery.writer_lock import WriterLock
 from lookalike.imaging import Limits
@@ -15,7 +15,7 @@ from lookalike.pipeline import Pipeline
 
 
 class Room:
-    """One gallery. The rooms of `SearchService` are subclasses that add methods by subject.
+    """One gallery. The rooms of `Gallery` are subclasses that add methods by subject.
 
     `names` are the gallery's pipelines in order of precedence; `build` opens one by name when it is first needed. Rows
     of more than `few` images are decoded in processes of their own.
@@ -30,12 +30,12 @@ class Room:
         *,
         limits: Limits | None = None,
         workers: int | None = None,
-        few: int = FEW,
+        few: int = INLINE_LIMIT,
     ) -> None:
         self._catalog = catalog
         self._lock = lock
         self._limits = limits or Limits()
-        self._pipelines = Pipelines(names, build, catalog, lock, self._limits, workers, few)
+        self._pipelines = PipelinePool(names, build, catalog, lock, self._limits, workers, few)
         self._thumbnails = Thumbnails(catalog, self._limits)
 
     def __enter__(self) -> Self:

@@ -8,10 +8,10 @@ from typing import Literal
 
 from lookalike.catalog import Catalog
 from lookalike.errors import ImageRejected, Unavailable, UnsupportedQuery
-from lookalike.gallery.queries import Queried, encoded
+from lookalike.gallery.queries import PreparedQuery, encode_queries
 from lookalike.imaging import prepare
 from lookalike.pipeline import Pipeline, Ranked
-from lookalike.types import NOTHING, Answer, Evidence, Hit, Record, Where
+from lookalike.types import NO_GUARANTEE, Answer, Evidence, Hit, Record, ResolvedFilter
 
 MAX_RESULTS = 10_000
 """The deepest result that can be asked for: page x page size."""
@@ -20,7 +20,7 @@ CONFIRM = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class SearchRequest:
     """What is asked of every query of a batch.
 
     `threshold` drops hits farther than this (0..1); `fresh` has all that was flushed seen, also by lagging copies.
@@ -29,7 +29,7 @@ class Request:
     k: int = 10
     page: int = 1
     tenant: int | None = None
-    where: Where | None = None
+    filter: ResolvedFilter | None = None
     threshold: float | None = None
     orientations: bool = True
     fresh: bool = False
@@ -58,7 +58,7 @@ class Request:
 
 
 @dataclass(slots=True)
-class Found:
+class Candidate:
     """What speaks best for one image: its rank (lower is better), evidence, distance and who says so."""
 
     rank: tuple[int, float]
@@ -68,7 +68,7 @@ class Found:
 
 
 @dataclass(slots=True)
-class Stages:
+class StageTimer:
     """Milliseconds by stage, of a whole batch."""
 
     ms: dict[str, float] = field(default_factory=dict)
@@ -98,20 +98,22 @@ class Searcher:
         self._catalog = catalog
         self._pipelines = pipelines
 
-    def answer(self, queries: Sequence[Queried], request: Request, sequence: int, stages: Stages) -> list[Answer]:
+    def answer(
+        self, queries: Sequence[PreparedQuery], request: SearchRequest, sequence: int, stages: StageTimer
+    ) -> list[Answer]:
         """One answer a query, for a request already checked; `sequence` is the change that the indexes have reached."""
         exact = self._digests(queries, request)
         stages.mark("digest")
-        found: list[dict[int, Found]] = [{} for _ in queries]
+        found: list[dict[int, Candidate]] = [{} for _ in queries]
         exact_within, failed = self._ranked(queries, request, found, stages)
-        engine_filter = request.where is not None and request.where.native
+        engine_filter = request.filter is not None and request.filter.engine_filter
         for of_query, same in zip(found, exact, strict=True):
             # a filter in an engine's own words is known to the engine alone: what it did not find may not pass it
             of_query.update({i: one for i, one in same.items() if not engine_filter or i in of_query})
-        records = self._catalog.records(_wanted(found, request))
+        records = self._catalog.records(_top_ids(found, request))
         for query, of_query in zip(queries, found, strict=True):
             self._confirm(query, of_query, records)
-        ranked = [_in_order(of_query, records, request) for of_query in found]
+        ranked = [_rank(of_query, records, request) for of_query in found]
         stages.mark("merge")
         first, end = request.depth - request.k, request.depth
         return [
@@ -128,10 +130,10 @@ class Searcher:
             for hits in ranked
         ]
 
-    def _digests(self, queries: Sequence[Queried], request: Request) -> list[dict[int, Found]]:
+    def _digests(self, queries: Sequence[PreparedQuery], request: SearchRequest) -> list[dict[int, Candidate]]:
         """The same bytes, or the same pixels, by equality in the catalog."""
-        found: list[dict[int, Found]] = [{} for _ in queries]
-        conditions = () if request.where is None else request.where.conditions
+        found: list[dict[int, Candidate]] = [{} for _ in queries]
+        conditions = () if request.filter is None else request.filter.conditions
         kinds: tuple[Literal["pixels", "sha256"], ...] = ("pixels", "sha256")
         for kind in kinds:  # the stronger one last, so that it is the one named
             digests = [getattr(query.prepared, kind) for query in queries]
@@ -141,11 +143,15 @@ class Searcher:
             )
             for digest, of_query in zip(digests, found, strict=True):
                 for record in same.get(digest, ()):
-                    of_query[record.id] = Found((0, 0.0), "exact", 0.0, kind)
+                    of_query[record.id] = Candidate((0, 0.0), "exact", 0.0, kind)
         return found
 
     def _ranked(
-        self, queries: Sequence[Queried], request: Request, found: list[dict[int, Found]], stages: Stages
+        self,
+        queries: Sequence[PreparedQuery],
+        request: SearchRequest,
+        found: list[dict[int, Candidate]],
+        stages: StageTimer,
     ) -> tuple[dict[str, float], dict[str, str]]:
         """Ask every pipeline, and keep for each image what speaks best for it.
 
@@ -159,15 +165,15 @@ class Searcher:
                 limits.append(pipeline.calibration.threshold)
             try:
                 ranked = pipeline.search_views(
-                    encoded(queries, at, pipeline, orientations=request.orientations),
+                    encode_queries(queries, at, pipeline, orientations=request.orientations),
                     request.candidates,
                     tenant=request.tenant,
-                    where=request.where,
+                    filter=request.filter,
                     max_distance=min(limits, default=None),
                     fresh=request.fresh,
                 )
             except Unavailable as error:
-                failed[pipeline.name], exact_within[pipeline.name] = error, NOTHING
+                failed[pipeline.name], exact_within[pipeline.name] = error, NO_GUARANTEE
                 stages.mark(pipeline.name)
                 continue
             exact_within[pipeline.name] = min((r.exact_within for r in ranked), default=1.0)
@@ -178,7 +184,7 @@ class Searcher:
             raise next(iter(failed.values()))
         return exact_within, {name: str(error) for name, error in failed.items()}
 
-    def _confirm(self, query: Queried, found: dict[int, Found], records: Mapping[int, Record]) -> None:
+    def _confirm(self, query: PreparedQuery, found: dict[int, Candidate], records: Mapping[int, Record]) -> None:
         """Copies of the query's size may be it pixel for pixel; where no digest can tell, their files are decoded."""
         size = (query.prepared.width, query.prepared.height)
         pixels = query.prepared.pixels
@@ -192,19 +198,19 @@ class Searcher:
                 continue
             pixels = pixels or pixels_of(query.source, query.prepared.sha256)
             if stored == pixels:
-                found[i] = Found((0, 0.0), "exact", 0.0, "pixels")
+                found[i] = Candidate((0, 0.0), "exact", 0.0, "pixels")
 
 
-def _merge(found: dict[int, Found], pipeline: Pipeline, matches: Ranked) -> None:
+def _merge(found: dict[int, Candidate], pipeline: Pipeline, matches: Ranked) -> None:
     calibration = pipeline.calibration
     for i, distance in zip(matches.ids.tolist(), matches.distances.tolist(), strict=True):
         copy = distance <= calibration.threshold
         rank = (1 if copy else 2, calibration.rarity(distance))
         if i not in found or rank < found[i].rank:
-            found[i] = Found(rank, "copy" if copy else "similar", distance, pipeline.name)
+            found[i] = Candidate(rank, "copy" if copy else "similar", distance, pipeline.name)
 
 
-def _wanted(found: Sequence[dict[int, Found]], request: Request) -> list[int]:
+def _top_ids(found: Sequence[dict[int, Candidate]], request: SearchRequest) -> list[int]:
     """The ids whose records are needed: those that can stand on the page or before it, and one that tells of more."""
     wanted: set[int] = set()
     for of_query in found:
@@ -213,13 +219,13 @@ def _wanted(found: Sequence[dict[int, Found]], request: Request) -> list[int]:
     return list(wanted)
 
 
-def _in_order(found: dict[int, Found], records: Mapping[int, Record], request: Request) -> list[Hit]:
+def _rank(found: dict[int, Candidate], records: Mapping[int, Record], request: SearchRequest) -> list[Hit]:
     """Hits in their final order; an image that was deleted while we searched has no record and is left out."""
     order = sorted((i for i in found if i in records), key=lambda i: (found[i].rank, i))
     return [_hit(found[i], records[i]) for i in order[: request.depth + 1]]
 
 
-def _hit(found: Found, record: Record) -> Hit:
+def _hit(found: Candidate, record: Record) -> Hit:
     return Hit(
         key=record.key,
         path=record.path,

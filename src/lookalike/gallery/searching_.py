@@ -8,11 +8,11 @@ from typing import Any, TypedDict, Unpack
 
 from lookalike.errors import ImageRejected, LookalikeError, NotFound, UnsupportedQuery
 from lookalike.gallery.compare import Comparison, compare_queried
-from lookalike.gallery.filters import Filter, where_of
-from lookalike.gallery.pipeline_pool import Opened, keep_pace
-from lookalike.gallery.queries import DEFAULT_TENANT, Queried, Query, Stored, look_up
+from lookalike.gallery.filters import Filter, resolve_filter
+from lookalike.gallery.pipeline_pool import OpenPipeline, ensure_fresh
+from lookalike.gallery.queries import DEFAULT_TENANT, PreparedQuery, Query, StoredImage, resolve_stored
 from lookalike.gallery.room_ import Room
-from lookalike.gallery.search import Request, Searcher, Stages
+from lookalike.gallery.search import Searcher, SearchRequest, StageTimer
 from lookalike.gallery.thumbnails import check_side
 from lookalike.imaging import Source, read_bytes
 from lookalike.imaging.thumbnails import SIDE
@@ -40,7 +40,7 @@ class SearchOptions(TypedDict, total=False):
     k: int
     page: int
     tenant: str | None
-    where: Filter | None
+    filter: Filter | None
     threshold: float | None
     pipelines: Sequence[str] | None
     orientations: bool
@@ -75,7 +75,7 @@ class Asking(Room):
         return self._answers(queries, opened, request, options)
 
     def compare(self, a: Query, b: Query, *, tenant: str = DEFAULT_TENANT) -> Comparison:
-        """What each pipeline says of two images; stored ones are named by `Stored`, others need not be known."""
+        """What each pipeline says of two images; stored ones are named by `StoredImage`, others need not be known."""
         opened = self._pipelines.open()
         sides = [self._side(query, opened, tenant) for query in (a, b)]
         return compare_queried(sides[0], sides[1], [o.pipeline for o in opened])
@@ -87,7 +87,7 @@ class Asking(Room):
         BadInput for a size out of bounds.
         """
         check_side(size)
-        if isinstance(query, Stored):
+        if isinstance(query, StoredImage):
             return self._thumbnails.get(self._tenant(query.tenant or tenant, query.key), query.key, size)
         source = query if isinstance(query, bytes) else read_bytes(_path(query), self._limits)
         [prepared] = self._pipelines.decoder(self._pipelines.open()).map([Source(data=source, thumbnail_side=size)])
@@ -98,26 +98,26 @@ class Asking(Room):
         return prepared.thumbnail
 
     def _answers(
-        self, queries: Iterable[Query], opened: Sequence[Opened], request: Request, options: SearchOptions
+        self, queries: Iterable[Query], opened: Sequence[OpenPipeline], request: SearchRequest, options: SearchOptions
     ) -> Iterator[tuple[Query, Answer | Failure]]:
         searcher = Searcher(self._catalog, [o.pipeline for o in opened])
-        for by_key, run in groupby(queries, lambda query: isinstance(query, Stored)):
+        for by_key, run in groupby(queries, lambda query: isinstance(query, StoredImage)):
             ask = self._stored if by_key else self._images
             pairs = ask(run, opened, options)
-            stages = Stages()
+            stages = StageTimer()
             while batch := list(islice(pairs, QUERY_BATCH)):
                 stages.mark("look_up" if by_key else "decode")
-                sequence = keep_pace(opened, options.get("min_sequence"))
+                sequence = ensure_fresh(opened, options.get("min_sequence"))
                 stages.mark("follow")
-                good = [queried for _, queried in batch if isinstance(queried, Queried)]
+                good = [queried for _, queried in batch if isinstance(queried, PreparedQuery)]
                 answers = iter(searcher.answer(good, request, sequence, stages) if good else [])
                 for query, queried in batch:
-                    yield query, next(answers) if isinstance(queried, Queried) else queried
-                stages = Stages()
+                    yield query, next(answers) if isinstance(queried, PreparedQuery) else queried
+                stages = StageTimer()
 
     def _images(
-        self, queries: Iterable[Query], opened: Sequence[Opened], _: SearchOptions
-    ) -> Iterator[tuple[Query, Queried | Failure]]:
+        self, queries: Iterable[Query], opened: Sequence[OpenPipeline], _: SearchOptions
+    ) -> Iterator[tuple[Query, PreparedQuery | Failure]]:
         asked: deque[Query] = deque()
 
         def sources() -> Iterator[Source]:
@@ -128,37 +128,37 @@ class Asking(Room):
         for image in self._pipelines.decoder(opened).map(sources()):
             query = asked.popleft()
             if isinstance(image, Prepared):
-                yield query, Queried(image, query if isinstance(query, bytes) else _path(query))
+                yield query, PreparedQuery(image, query if isinstance(query, bytes) else _path(query))
             elif isinstance(image, ImageRejected):
                 yield query, image
 
     def _stored(
-        self, queries: Iterable[Query], opened: Sequence[Opened], options: SearchOptions
-    ) -> Iterator[tuple[Query, Queried | Failure]]:
+        self, queries: Iterable[Query], opened: Sequence[OpenPipeline], options: SearchOptions
+    ) -> Iterator[tuple[Query, PreparedQuery | Failure]]:
         tenant = options.get("tenant", DEFAULT_TENANT)
         pipelines = [o.pipeline for o in opened]
-        rest = (query for query in queries if isinstance(query, Stored))
+        rest = (query for query in queries if isinstance(query, StoredImage))
         while batch := list(islice(rest, QUERY_BATCH)):
-            yield from zip(batch, look_up(self._catalog, pipelines, tenant, batch), strict=True)
+            yield from zip(batch, resolve_stored(self._catalog, pipelines, tenant, batch), strict=True)
 
-    def _request(self, options: SearchOptions) -> Request:
+    def _request(self, options: SearchOptions) -> SearchRequest:
         tenant = options.get("tenant", DEFAULT_TENANT)
         tenant_id = None if tenant is None else self._catalog.tenant_id(tenant)
         if tenant is not None and tenant_id is None:
             tenant_id = NOBODY
-        return Request(
+        return SearchRequest(
             k=options.get("k", 10),
             page=options.get("page", 1),
             tenant=tenant_id,
-            where=where_of(self._catalog, tenant_id, options.get("where"), options.get("engine_filter")),
+            filter=resolve_filter(self._catalog, tenant_id, options.get("filter"), options.get("engine_filter")),
             threshold=options.get("threshold"),
             orientations=options.get("orientations", True),
             fresh=options.get("min_sequence") is not None,
         )
 
-    def _side(self, query: Query, opened: Sequence[Opened], tenant: str) -> Queried:
-        if isinstance(query, Stored):
-            [found] = look_up(self._catalog, [o.pipeline for o in opened], tenant, [query])
+    def _side(self, query: Query, opened: Sequence[OpenPipeline], tenant: str) -> PreparedQuery:
+        if isinstance(query, StoredImage):
+            [found] = resolve_stored(self._catalog, [o.pipeline for o in opened], tenant, [query])
             if isinstance(found, LookalikeError):
                 raise found
             return found
@@ -168,9 +168,9 @@ class Asking(Room):
         if isinstance(prepared, ImageRejected):
             raise prepared
         assert isinstance(prepared, Prepared)  # bytes that are not known before are never unchanged
-        return Queried(prepared, source)
+        return PreparedQuery(prepared, source)
 
 
-def _path(query: str | Path | Stored) -> Path:
-    assert not isinstance(query, Stored)
+def _path(query: str | Path | StoredImage) -> Path:
+    assert not isinstance(query, StoredImage)
     return Path(query)

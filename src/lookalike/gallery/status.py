@@ -8,7 +8,7 @@ import numpy as np
 
 from lookalike.catalog import Catalog
 from lookalike.errors import Damaged, LookalikeError, Unavailable
-from lookalike.gallery.index_sync import Follower
+from lookalike.gallery.index_sync import IndexSync
 from lookalike.pipeline import Pipeline
 
 
@@ -53,7 +53,7 @@ class RepairReport:
 
 
 def status_of(
-    catalog: Catalog, opened: Mapping[str, tuple[Pipeline, Follower] | LookalikeError], silent: Mapping[str, str]
+    catalog: Catalog, opened: Mapping[str, tuple[Pipeline, IndexSync] | LookalikeError], silent: Mapping[str, str]
 ) -> Status:
     """The gallery's status; a pipeline that cannot be opened tells why, one that is `silent` is not asked."""
     totals = catalog.totals()
@@ -64,7 +64,7 @@ def status_of(
 
 
 def _pipeline_status(
-    name: str, found: tuple[Pipeline, Follower] | LookalikeError, sequence: int, error: str | None
+    name: str, found: tuple[Pipeline, IndexSync] | LookalikeError, sequence: int, error: str | None
 ) -> PipelineStatus:
     if isinstance(found, LookalikeError):
         return PipelineStatus(name, None, None, 0, 0, sequence, None, error=str(found))
@@ -73,7 +73,7 @@ def _pipeline_status(
     rows, saved = 0, 0
     try:
         if error is None:
-            follower.keep_pace()
+            follower.ensure_fresh()
             rows, saved = index.count(), index.sequence
     except (Unavailable, Damaged) as problem:
         if not index.shared:
@@ -93,13 +93,13 @@ def _pipeline_status(
     )
 
 
-def check_engine(pipeline: Pipeline, follower: Follower) -> None:
+def check_engine(pipeline: Pipeline, follower: IndexSync) -> None:
     """Ask the engine for an image that nobody has; raises what a search raises where it cannot answer.
 
     It asks in all of the index, and for nothing but the very same feature, which costs little in any size of it.
     """
-    if follower.lacking is not None:
-        raise Damaged(follower.lacking)
+    if follower.missing_features is not None:
+        raise Damaged(follower.missing_features)
     spec = pipeline.spec
     query = np.ones((1, spec.width), spec.dtype)
     if spec.metric == "hamming":
@@ -109,7 +109,7 @@ def check_engine(pipeline: Pipeline, follower: Follower) -> None:
     pipeline.index.search(query, 1, max_distance=0.0)
 
 
-def rebuild(catalog: Catalog, followers: Mapping[str, Follower]) -> RepairReport:
+def rebuild(catalog: Catalog, followers: Mapping[str, IndexSync]) -> RepairReport:
     """Check the catalog, raising Damaged, and build every index anew from it; deletions before that are forgotten."""
     catalog.check()
     reached = catalog.sequence()

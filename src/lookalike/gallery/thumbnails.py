@@ -11,15 +11,15 @@ from lookalike.imaging import Limits, decode, make_thumbnail, read_bytes, thumbn
 from lookalike.imaging.thumbnails import SIDE
 from lookalike.types import Record
 
-SMALLEST, LARGEST = 16, 1024
+MIN_SIDE, MAX_SIDE = 16, 1024
 """Pixels of the longer side that can be asked for."""
 CACHE_BYTES = 32 * 1024 * 1024
 
 
 def check_side(size: int) -> None:
     """Raise BadInput for a size that cannot be asked for."""
-    if not SMALLEST <= size <= LARGEST:
-        raise BadInput(f"a thumbnail has {SMALLEST} to {LARGEST} pixels, not {size}")
+    if not MIN_SIDE <= size <= MAX_SIDE:
+        raise BadInput(f"a thumbnail has {MIN_SIDE} to {MAX_SIDE} pixels, not {size}")
 
 
 class Thumbnails:

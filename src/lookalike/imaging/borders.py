@@ -16,9 +16,9 @@ import numpy as np
 
 from lookalike.types import UNCUT, Border, Pixels
 
-SMALLEST_SIDE: Final = 16
+MIN_SIDE: Final = 16
 """Pixels; an image that is narrower or lower than this is left alone, and no round leaves less than half of it."""
-MOST_OF_A_SIDE: Final = 0.45
+MAX_SHARE: Final = 0.45
 """At most this share of the height (or width) is taken from one side in one round; a wider flat part is content."""
 ROUNDS: Final = 16
 """Frames inside one another that are cut at most."""
@@ -88,7 +88,7 @@ def cut(rgb: Pixels, border: Border) -> Pixels:
 def _one_round(rgb: Pixels) -> Border:
     """Look at the four sides once."""
     height, width = rgb.shape[:2]
-    if min(height, width) < SMALLEST_SIDE:
+    if min(height, width) < MIN_SIDE:
         return UNCUT
     outermost = (("left", rgb[:, 0]), ("top", rgb[0]), ("right", rgb[:, -1]), ("bottom", rgb[-1]))
     colours = {name: colour for name, line in outermost if (colour := _edge_colour(line)) is not None}
@@ -99,7 +99,7 @@ def _one_round(rgb: Pixels) -> Border:
     quiet = {name: _quiet_lines(sides[name], colour) for name, colour in colours.items()}
     rows = slice(quiet.get("top", 0), height - quiet.get("bottom", 0))
     columns = slice(quiet.get("left", 0), width - quiet.get("right", 0))
-    if min(rows.stop - rows.start, columns.stop - columns.start) < SMALLEST_SIDE // 2:
+    if min(rows.stop - rows.start, columns.stop - columns.start) < MIN_SIDE // 2:
         return UNCUT
     edges = {}
     for name, colour in colours.items():
@@ -112,7 +112,7 @@ def _one_round(rgb: Pixels) -> Border:
 
 def _edge_colour(line: Pixels) -> list[int] | None:
     """The colour of an outermost line (n, channels), or None where it is not nearly of one colour."""
-    step = max(len(line) // SMALLEST_SIDE, 1)  # most images end here: plain Python is quicker than numpy
+    step = max(len(line) // MIN_SIDE, 1)  # most images end here: plain Python is quicker than numpy
     few = line[::step, 0].tolist()
     if max(few) - min(few) > EDGE_RANGE:
         return None
@@ -126,8 +126,8 @@ def _edge_colour(line: Pixels) -> list[int] | None:
 
 
 def _quiet_lines(lines: Pixels, colour: list[int]) -> int:
-    """How many lines from the edge on are of the colour, counted up to `MOST_OF_A_SIDE`."""
-    most = int(len(lines) * MOST_OF_A_SIDE)
+    """How many lines from the edge on are of the colour, counted up to `MAX_SHARE`."""
+    most = int(len(lines) * MAX_SHARE)
     low = np.array([max(value - QUIET, 0) for value in colour], np.uint8)
     span = np.array([min(value + QUIET, 255) for value in colour], np.uint8) - low
     specks = lines.shape[1] * lines.shape[2] * SPECKS
@@ -160,7 +160,7 @@ def _inner_edge(lines: Pixels, colour: list[int], quiet: int) -> _Edge:
     while at + 1 < len(loud) and loud[at] < BLEND * loud[at + 1]:
         at += 1
     growth = loud[at] / before
-    if growth < SHARP or first + at > int(len(lines) * MOST_OF_A_SIDE):
+    if growth < SHARP or first + at > int(len(lines) * MAX_SHARE):
         return _Edge(0, 0.0, 0.0, colour)
     straight = np.count_nonzero(window[at : at + 2].max(axis=2) > 2 * QUIET) / (2 * window.shape[1])
     return _Edge(first + at, growth, straight, colour)

@@ -9,7 +9,7 @@ _STRIPS: Final = {273: 279, 324: 325}
 """TIFF 6.0: the tags of where strips and tiles are, and for each the tag of their sizes."""
 
 _PLACES: Final = frozenset(_STRIPS) | frozenset(_STRIPS.values())
-_MOST_STRIPS: Final = 1 << 18
+_MAX_STRIPS: Final = 1 << 18
 """More strips or tiles than that are not followed: a hostile file could keep us busy."""
 
 _TYPE_BYTES: Final = {
@@ -123,7 +123,7 @@ class _Tiff:
                 value = self.number(data, value, self.word)
             if value + amount * width > len(data):
                 return True
-            if tag in _PLACES and tag not in values and amount <= _MOST_STRIPS:
+            if tag in _PLACES and tag not in values and amount <= _MAX_STRIPS:
                 values[tag] = [self.number(data, value + i * width, width) for i in range(amount)]
         return any(
             start + size > len(data)

@@ -9,10 +9,10 @@ from typing import Self
 
 from lookalike.errors import BadInput, UnsupportedQuery
 from lookalike.indexes.validation import check_attributes
-from lookalike.types import Attributes, FeatureSpec, Ids, Where
+from lookalike.types import Attributes, FeatureSpec, Ids, ResolvedFilter
 
 
-class Embedded(ABC):
+class EmbeddedIndex(ABC):
     """The common part of embedded indexes; `folder` None keeps everything in memory."""
 
     def __init__(self, spec: FeatureSpec, folder: Path | None, *, writable: bool) -> None:
@@ -60,10 +60,12 @@ class Embedded(ABC):
         yield self
 
 
-def ids_of(where: Where | None) -> Ids | None:
+def ids_of(filter: ResolvedFilter | None) -> Ids | None:
     """The ids that pass a filter; raises UnsupportedQuery for one in the words of an engine."""
-    if where is None:
+    if filter is None:
         return None
-    if where.native:
-        raise UnsupportedQuery(f"only {' and '.join(where.native)} can filter in its own words; this index is embedded")
-    return where.ids()
+    if filter.engine_filter:
+        raise UnsupportedQuery(
+            f"only {' and '.join(filter.engine_filter)} can filter in its own words; this index is embedded"
+        )
+    return filter.ids()

@@ -9,11 +9,11 @@ from lookalike.errors import Unavailable
 
 FAILURES = 3
 """Failures in a row that open the circuit."""
-REST = 5.0
+RESET_TIMEOUT = 5.0
 """Seconds for which it stays open; then one caller at a time may try."""
 
 
-class Circuit:
+class CircuitBreaker:
     """`with circuit:` around every request to one server; safe to use from several threads.
 
     Only Unavailable counts as a failure. While open it raises Unavailable itself, with `retry_after`. After `rest`
@@ -25,7 +25,7 @@ class Circuit:
         server: str,
         *,
         failures: int = FAILURES,
-        rest: float = REST,
+        rest: float = RESET_TIMEOUT,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._server = server
@@ -33,7 +33,7 @@ class Circuit:
         self._rest = rest
         self._clock = clock
         self._lock = threading.Lock()
-        self._row = 0
+        self._failures_in_row = 0
         self._opened: float | None = None
         self._why = ""
 
@@ -50,8 +50,8 @@ class Circuit:
             left = self._opened + self._rest - self._clock()
             if left > 0:
                 raise Unavailable(
-                    f"{self._server} is left alone for {left:.1f} more seconds, for it failed {self._row} times in a "
-                    f"row: {self._why}",
+                    f"{self._server}: circuit open for {left:.1f} s after "
+                    f"{self._failures_in_row} consecutive failures: {self._why}",
                     retry_after=left,
                 )
             self._opened = self._clock()  # the others wait until this one comes back
@@ -59,9 +59,12 @@ class Circuit:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         with self._lock:
             if not isinstance(error, Unavailable):
-                self._row, self._opened = 0, None  # an answer, be it a refusal, shows that the server is there
+                self._failures_in_row, self._opened = (
+                    0,
+                    None,
+                )  # an answer, be it a refusal, shows that the server is there
                 return
-            self._row += 1
+            self._failures_in_row += 1
             self._why = str(error)
-            if self._row >= self._failures:
+            if self._failures_in_row >= self._failures:
                 self._opened = self._clock()

@@ -7,13 +7,13 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lookalike.indexes import snapshot
-from lookalike.indexes.base import Embedded, ids_of
+from lookalike.indexes.base import EmbeddedIndex, ids_of
 from lookalike.indexes.row_table import RowTable, View, check_query, check_rows
-from lookalike.types import Features, FeatureSpec, Ids, Matches, Rows, Where
+from lookalike.types import Features, FeatureSpec, Ids, Matches, ResolvedFilter, Rows
 
 
-class FlatIndex(Embedded):
-    """An `Index` that scans; in memory, with snapshots in `folder` (None: memory only).
+class FlatIndex(EmbeddedIndex):
+    """An `VectorIndex` that scans; in memory, with snapshots in `folder` (None: memory only).
 
     Opening a folder loads its last snapshot, the features mapped rather than read. Raises FeatureMismatch for other
     features, Damaged for a snapshot that fails its checks; `snapshot.wipe(folder)` makes way for a new one.
@@ -54,14 +54,14 @@ class FlatIndex(Embedded):
         k: int,
         *,
         tenant: int | None = None,
-        where: Where | None = None,
+        filter: ResolvedFilter | None = None,
         max_distance: float | None = None,
         fresh: bool = False,
     ) -> Matches:
         """The k nearest rows of each query; see `check_query` for the errors."""
         queries = check_query(self._spec, queries, k, max_distance)
         self._check_open()
-        return self._search(self._table.view, queries, k, tenant, ids_of(where), max_distance)
+        return self._search(self._table.view, queries, k, tenant, ids_of(filter), max_distance)
 
     def count(self, tenant: int | None = None) -> int:
         """How many rows there are."""

@@ -5,24 +5,24 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from lookalike.errors import BadInput
-from lookalike.indexes.circuit_breaker import Circuit
-from lookalike.interfaces import Index
-from lookalike.types import Attributes, Features, FeatureSpec, Ids, Matches, Rows, Where
+from lookalike.indexes.circuit_breaker import CircuitBreaker
+from lookalike.interfaces import VectorIndex
+from lookalike.types import Attributes, Features, FeatureSpec, Ids, Matches, ResolvedFilter, Rows
 
 
 class LazyIndex:
-    """An `Index` of `spec` that `connect` opens at the first use; every use tries again until that succeeds.
+    """An `VectorIndex` of `spec` that `connect` opens at the first use; every use tries again until that succeeds.
 
     `server` names the engine in messages. Raises what `connect` raises, and Unavailable at once while an engine that
     did not answer several times is left alone.
     """
 
-    def __init__(self, spec: FeatureSpec, server: str, connect: Callable[[], Index]) -> None:
+    def __init__(self, spec: FeatureSpec, server: str, connect: Callable[[], VectorIndex]) -> None:
         self._spec = spec
         self._connect = connect
-        self._circuit = Circuit(server)
+        self._circuit = CircuitBreaker(server)
         self._lock = threading.Lock()
-        self._index: Index | None = None
+        self._index: VectorIndex | None = None
         self._closed = False
 
     @property
@@ -58,12 +58,12 @@ class LazyIndex:
         k: int,
         *,
         tenant: int | None = None,
-        where: Where | None = None,
+        filter: ResolvedFilter | None = None,
         max_distance: float | None = None,
         fresh: bool = False,
     ) -> Matches:
         """The k nearest rows of each query."""
-        return self._opened().search(queries, k, tenant=tenant, where=where, max_distance=max_distance, fresh=fresh)
+        return self._opened().search(queries, k, tenant=tenant, filter=filter, max_distance=max_distance, fresh=fresh)
 
     def count(self, tenant: int | None = None) -> int:
         """How many rows there are."""
@@ -77,7 +77,7 @@ class LazyIndex:
         """Forget every row."""
         self._opened().clear()
 
-    def rebuilding(self) -> AbstractContextManager[Index]:
+    def rebuilding(self) -> AbstractContextManager[VectorIndex]:
         """An empty index that takes this one's place."""
         return self._opened().rebuilding()
 
@@ -88,7 +88,7 @@ class LazyIndex:
             if self._index is not None:
                 self._index.close()
 
-    def _opened(self) -> Index:
+    def _opened(self) -> VectorIndex:
         with self._lock:
             if self._closed:
                 raise BadInput(f"the {self._spec.name} index is closed")

@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI
 
 from lookalike import __version__
-from lookalike.gallery import SearchService
+from lookalike.gallery import Gallery
 from lookalike.server import openapi, problem_responses
-from lookalike.server.app_state import Context, ServeSettings
-from lookalike.server.middleware.access_log import Edge
-from lookalike.server.middleware.authentication import Access, Admission
-from lookalike.server.middleware.origin_check import Guard, Hosts, SecurityHeaders
+from lookalike.server.app_state import AppState, ServeSettings
+from lookalike.server.middleware.access_log import RequestMiddleware
+from lookalike.server.middleware.authentication import AuthenticationMiddleware, Authenticator
+from lookalike.server.middleware.origin_check import AllowedHosts, OriginCheckMiddleware, SecurityHeaders
 from lookalike.server.routes import bulk_upload, compare, duplicates, images, jobs, listing, search, status, thumbnails
 from lookalike.server.url_fetch.fetcher import Fetcher
 
@@ -20,9 +20,9 @@ ROUTERS = (bulk_upload, listing, images, thumbnails, search, compare, duplicates
 
 
 def create_app(
-    service: SearchService,
-    access: Access,
-    hosts: Hosts,
+    service: Gallery,
+    access: Authenticator,
+    hosts: AllowedHosts,
     *,
     settings: ServeSettings | None = None,
     fetcher: Fetcher | None = None,
@@ -32,7 +32,7 @@ def create_app(
 
     It is started and stopped by the lifespan protocol; stopping waits for what is under way.
     """
-    context = Context(service, settings or ServeSettings(), fetcher or Fetcher())
+    context = AppState(service, settings or ServeSettings(), fetcher or Fetcher())
     status.count(context)
 
     @asynccontextmanager
@@ -59,8 +59,8 @@ def create_app(
         app.include_router(router)
     problem_responses.install(app, every)
     # From the inside to the outside.
-    app.add_middleware(Admission, access=access)
-    app.add_middleware(Guard, hosts=hosts)
-    app.add_middleware(Edge, metrics=context.metrics)
+    app.add_middleware(AuthenticationMiddleware, access=access)
+    app.add_middleware(OriginCheckMiddleware, hosts=hosts)
+    app.add_middleware(RequestMiddleware, metrics=context.metrics)
     app.add_middleware(SecurityHeaders)
     return app

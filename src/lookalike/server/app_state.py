@@ -11,10 +11,10 @@ from typing import Annotated, TypeVar
 from fastapi import Depends, Request
 
 from lookalike.errors import BadSetting, Unavailable
-from lookalike.gallery import SearchService, Status
-from lookalike.server.background_sync import Keeper
-from lookalike.server.executor import Memory, Work
-from lookalike.server.health import Pulse
+from lookalike.gallery import Gallery, Status
+from lookalike.server.background_sync import BackgroundSync
+from lookalike.server.executor import BoundedExecutor, MemoryBudget
+from lookalike.server.health import HealthMonitor
 from lookalike.server.job_runner import JobRunner
 from lookalike.server.metrics import Metrics
 from lookalike.server.url_fetch.fetcher import Fetcher
@@ -52,22 +52,24 @@ class ServeSettings:
                 raise BadSetting(f"--import-from {folder}: there is no such folder")
 
 
-class Context:
+class AppState:
     """One running service. Made in the event loop, closed outside of it."""
 
-    def __init__(self, service: SearchService, settings: ServeSettings, fetcher: Fetcher) -> None:
+    def __init__(self, service: Gallery, settings: ServeSettings, fetcher: Fetcher) -> None:
         self.service = service
         self.settings = settings
         self.fetcher = fetcher
         self.metrics = Metrics()
-        self.work = Work("work", threads=settings.threads, queue=settings.queue, patience=settings.patience)
-        self.fetching = Work("fetch", threads=settings.fetches, queue=settings.queue, patience=settings.patience)
-        self.probing = Work("probe", threads=2, queue=16, patience=PROBE_SECONDS)
-        self.memory = Memory(settings.memory)
+        self.work = BoundedExecutor("work", threads=settings.threads, queue=settings.queue, patience=settings.patience)
+        self.fetching = BoundedExecutor(
+            "fetch", threads=settings.fetches, queue=settings.queue, patience=settings.patience
+        )
+        self.probing = BoundedExecutor("probe", threads=2, queue=16, patience=PROBE_SECONDS)
+        self.memory = MemoryBudget(settings.memory)
         self.jobs = JobRunner(service, fetcher, settings.import_from)
-        self.keeper = Keeper(service)
+        self.keeper = BackgroundSync(service)
         engines = {name: partial(service.check_engine, name) for name in service.pipelines}
-        self.pulse = Pulse({"catalog": lambda: service.catalog.sequence(), **engines})
+        self.pulse = HealthMonitor({"catalog": lambda: service.catalog.sequence(), **engines})
         self._status: tuple[float, Status] | None = None
 
     def status(self) -> Status:
@@ -103,12 +105,12 @@ class Context:
             pool.close()
 
 
-async def context_of(request: Request) -> Context:
+async def context_of(request: Request) -> AppState:
     """The service that a request was made to."""
     context = request.app.state.context
-    assert isinstance(context, Context)
+    assert isinstance(context, AppState)
     return context
 
 
-Here = Annotated[Context, Depends(context_of)]
+State = Annotated[AppState, Depends(context_of)]
 """A route's parameter: the service."""

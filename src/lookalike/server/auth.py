@@ -40,7 +40,7 @@ def caller_of(request: Request) -> Caller | None:
     return found if isinstance(found, Caller) else None
 
 
-def caller_with(scope: Scope) -> Callable[..., Awaitable[Caller]]:
+def require_scope(scope: Scope) -> Callable[..., Awaitable[Caller]]:
     """A FastAPI dependency that gives the `Caller`, if it has this scope; raises AccessDenied otherwise."""
     if scope not in SCOPES:
         raise ValueError(f"no scope is called {scope!r}")
@@ -60,7 +60,7 @@ def caller_with(scope: Scope) -> Callable[..., Awaitable[Caller]]:
     return allowed
 
 
-async def admin_of_all(caller: Annotated[Caller, Depends(caller_with("admin"))]) -> Caller:
+async def admin_of_all(caller: Annotated[Caller, Depends(require_scope("admin"))]) -> Caller:
     """A FastAPI dependency for what concerns all tenants together; raises AccessDenied for an admin of one."""
     if not caller.any_tenant:
         raise AccessDenied("this needs an admin's key that is bound to no tenant", authenticated=True)

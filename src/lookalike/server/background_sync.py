@@ -5,17 +5,17 @@ import threading
 from collections.abc import Mapping
 
 from lookalike.errors import LookalikeError
-from lookalike.gallery import SearchService
+from lookalike.gallery import Gallery
 
 PAUSE_SECONDS = 1.0
 """Between two looks whether the catalog has changed."""
 log = logging.getLogger("lookalike.server")
 
 
-class Keeper:
+class BackgroundSync:
     """A thread that opens every pipeline, again and again where one cannot be opened, and then keeps all in step."""
 
-    def __init__(self, service: SearchService) -> None:
+    def __init__(self, service: Gallery) -> None:
         self._service = service
         self._stop = threading.Event()
         self._missing: dict[str, str] = dict.fromkeys(service.pipelines, "not opened yet")
@@ -41,7 +41,7 @@ class Keeper:
             try:
                 if self._missing:
                     self._open()
-                self._service.keep_up()
+                self._service.sync_indexes()
             except LookalikeError as error:
                 log.warning("the indexes will catch up later: %s", error)
             except Exception:

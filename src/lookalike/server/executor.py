@@ -13,7 +13,7 @@ FORGETTING = 0.1
 """The weight of the latest work in what work usually takes."""
 
 
-class Work:
+class BoundedExecutor:
     """A bounded pool of threads with a bounded queue before it. Its methods belong to the event loop's thread.
 
     A request that would wait behind `queue` others, or for more than `patience` seconds as work goes now, gets
@@ -101,7 +101,7 @@ class Work:
         return future
 
 
-class Memory:
+class MemoryBudget:
     """The bytes that request bodies take together; belongs to the event loop's thread."""
 
     def __init__(self, most: int) -> None:
@@ -114,9 +114,9 @@ class Memory:
         return self._taken
 
     @asynccontextmanager
-    async def account(self) -> AsyncIterator["Account"]:
+    async def account(self) -> AsyncIterator["MemoryLease"]:
         """What one request holds, given back at its end."""
-        account = Account(self)
+        account = MemoryLease(self)
         try:
             yield account
         finally:
@@ -135,10 +135,10 @@ class Memory:
         self._taken -= nbytes
 
 
-class Account:
+class MemoryLease:
     """The bytes that one request holds."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: MemoryBudget) -> None:
         self._memory = memory
         self._held = 0
 

@@ -13,21 +13,21 @@ from typing import NamedTuple
 
 from lookalike.errors import LookalikeError
 
-FRESH_SECONDS = 3.0
+CACHE_SECONDS = 3.0
 """So long an answer counts before the question is asked again."""
-PATIENCE_SECONDS = 2.0
+PROBE_TIMEOUT = 2.0
 """So long an answer may take; until it comes after all, there is none."""
 log = logging.getLogger("lookalike.server")
 
 
-class Silence(NamedTuple):
+class Outage(NamedTuple):
     """Why something does not answer: a word for anybody, and the message for those who may know of the inside."""
 
     word: str
     message: str
 
 
-class Pulse:
+class HealthMonitor:
     """Asks `questions`, by the name of what they ask after: functions that return where it answers, and raise else.
 
     Its methods belong to the event loop's thread; the questions are asked in threads, one for each.
@@ -37,15 +37,15 @@ class Pulse:
         self,
         questions: Mapping[str, Callable[[], object]],
         *,
-        fresh: float = FRESH_SECONDS,
-        patience: float = PATIENCE_SECONDS,
+        fresh: float = CACHE_SECONDS,
+        patience: float = PROBE_TIMEOUT,
     ) -> None:
         self._questions = dict(questions)
         self._fresh = fresh
         self._patience = patience
         self._pool = ThreadPoolExecutor(len(self._questions), thread_name_prefix="lookalike-pulse")
-        self._asked: dict[str, tuple[float, asyncio.Future[Silence | None]]] = {}
-        self._silent: dict[str, Silence] = {}
+        self._asked: dict[str, tuple[float, asyncio.Future[Outage | None]]] = {}
+        self._silent: dict[str, Outage] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -53,11 +53,11 @@ class Pulse:
         return tuple(self._questions)
 
     @property
-    def last(self) -> Mapping[str, Silence]:
+    def last(self) -> Mapping[str, Outage]:
         """What `silent` gave when it was last called."""
         return dict(self._silent)
 
-    async def silent(self) -> Mapping[str, Silence]:
+    async def silent(self) -> Mapping[str, Outage]:
         """By its name whatever does not answer, and why; takes `patience` seconds at most."""
         for name in self._questions:
             self._ask(name)
@@ -81,13 +81,13 @@ class Pulse:
         asking = asyncio.get_running_loop().run_in_executor(self._pool, _tried, name, self._questions[name])
         self._asked[name] = (time.monotonic(), asking)
 
-    def _told(self, answer: "asyncio.Future[Silence | None]") -> Silence | None:
+    def _told(self, answer: "asyncio.Future[Outage | None]") -> Outage | None:
         if answer.done():
             return answer.result()
         late = f"no answer within {self._patience:g} seconds"
-        return Silence(late, late)
+        return Outage(late, late)
 
-    def _note(self, silent: dict[str, Silence]) -> None:
+    def _note(self, silent: dict[str, Outage]) -> None:
         for name in silent.keys() - self._silent.keys():
             log.warning("%s does not answer: %s", name, silent[name].message)
         for name in self._silent.keys() - silent.keys():
@@ -95,12 +95,12 @@ class Pulse:
         self._silent = silent
 
 
-def _tried(name: str, ask: Callable[[], object]) -> Silence | None:
+def _tried(name: str, ask: Callable[[], object]) -> Outage | None:
     try:
         ask()
     except LookalikeError as error:
-        return Silence(type(error).__name__, str(error))
+        return Outage(type(error).__name__, str(error))
     except Exception:
         log.exception("asking whether %s answers failed unexpectedly", name)
-        return Silence("failed unexpectedly", "asking failed unexpectedly; the server's log tells more")
+        return Outage("failed unexpectedly", "asking failed unexpectedly; the server's log tells more")
     return None

@@ -3,11 +3,11 @@
 from pydantic import ConfigDict, Field
 
 from lookalike.gallery import MAX_RESULTS
-from lookalike.server.schemas import Json, Told, thumbnail_url
+from lookalike.server.schemas import Json, ResponseModel, thumbnail_url
 from lookalike.types import Evidence, Hit
 
 
-class HitModel(Told):
+class HitModel(ResponseModel):
     """One hit: which image, and why it is believed to be one."""
 
     key: str
@@ -36,7 +36,7 @@ class HitModel(Told):
         )
 
 
-class SearchAnswer(Told):
+class SearchAnswer(ResponseModel):
     """The hits, best first, and what this answer rests on."""
 
     model_config = ConfigDict(

@@ -13,7 +13,7 @@ from typing import Any
 
 from lookalike.catalog import Job, JobState
 from lookalike.errors import BadInput, GalleryBusy, ImageRejected, LookalikeError, NotFound, Unavailable
-from lookalike.gallery import SearchService, items_from
+from lookalike.gallery import Gallery, items_from
 from lookalike.problem_details import problem_of
 from lookalike.server.requests.pixels import check_pixels
 from lookalike.server.url_fetch.fetcher import Fetcher
@@ -21,16 +21,16 @@ from lookalike.types import Item, Outcome
 
 POLL_SECONDS = 2.0
 """How often the catalog is asked for jobs that other processes queued."""
-BUSY_SECONDS = 5.0
+RETRY_SECONDS = 5.0
 """How long a job is left to others after this process was not allowed to write."""
-BEAT_SECONDS = 1.0
+HEARTBEAT_SECONDS = 1.0
 """How often a running job's progress is written."""
 FETCHES = 4
 """URLs fetched at the same time, the more so as requests fetch some, too."""
 GROUP = 16
 """Fetched images that are written together."""
-TOLD_REJECTED = 100
-TOLD_CLUSTERS = 1000
+MAX_REPORTED_REJECTED = 100
+MAX_REPORTED_CLUSTERS = 1000
 """Rejected images and clusters that a job's result names."""
 log = logging.getLogger("lookalike.jobs")
 
@@ -67,7 +67,7 @@ class Progress:
 class JobRunner:
     """Runs the jobs of a gallery, one at a time in this process; several processes share them out."""
 
-    def __init__(self, service: SearchService, fetcher: Fetcher, import_from: Sequence[Path] = ()) -> None:
+    def __init__(self, service: Gallery, fetcher: Fetcher, import_from: Sequence[Path] = ()) -> None:
         self._service = service
         self._fetcher = fetcher
         self._import_from = [folder.resolve() for folder in import_from]
@@ -119,7 +119,7 @@ class JobRunner:
         log.info("job %s (%s) begins, attempt %d", job.id, job.kind, job.attempts)
         progress = Progress(job.attempts)
         over = threading.Event()
-        beating = threading.Thread(target=self._beat, args=(job, progress, over), name="lookalike-job-beat")
+        beating = threading.Thread(target=self._heartbeat, args=(job, progress, over), name="lookalike-job-beat")
         beating.start()
         state: JobState = "done"
         told: dict[str, Any] = {}
@@ -153,11 +153,11 @@ class JobRunner:
             log.warning("cannot write how job %s ended; it will be begun again: %s", job.id, error)
         log.info("job %s: %s", job.id, "put back" if put_back else "lost or cancelled" if lost else state)
         if state == "queued":
-            self._stop.wait(BUSY_SECONDS)
+            self._stop.wait(RETRY_SECONDS)
 
-    def _beat(self, job: Job, progress: Progress, over: threading.Event) -> None:
+    def _heartbeat(self, job: Job, progress: Progress, over: threading.Event) -> None:
         """Write the progress now and then, which also shows that this process lives, and learn of cancelling."""
-        while not over.wait(BEAT_SECONDS):
+        while not over.wait(HEARTBEAT_SECONDS):
             try:
                 if not self._service.catalog.update_job(job.id, self._worker, progress.told()):
                     progress.lost.set()
@@ -181,7 +181,7 @@ class JobRunner:
                 progress.done += 1
                 progress.count(outcome.outcome)
                 rejected = progress.result.setdefault("rejected", [])
-                if outcome.outcome == "rejected" and len(rejected) < TOLD_REJECTED:
+                if outcome.outcome == "rejected" and len(rejected) < MAX_REPORTED_REJECTED:
                     rejected.append({"key": outcome.key, "reason": outcome.reason})
                 yield
 
@@ -222,12 +222,12 @@ class JobRunner:
             progress.done += 1
             progress.count("clusters")
             progress.count("images", len(cluster.images))
-            if len(clusters) < TOLD_CLUSTERS:
+            if len(clusters) < MAX_REPORTED_CLUSTERS:
                 clusters.append([image.key for image in cluster.images])
             yield
 
     def _delete(self, job: Job, progress: Progress) -> Iterator[None]:
-        gone = self._service.remove_where(job.request["filter"], tenant=job.tenant)
+        gone = self._service.remove_by_filter(job.request["filter"], tenant=job.tenant)
         progress.done = progress.total = len(gone.keys)
         progress.count("deleted", len(gone.keys))
         yield

@@ -21,7 +21,7 @@ _LONGEST_PACKED = MAX_RESULTS * 10
 _BINDING = 8
 
 
-def search_cursor(given: Iterable[int], binding: bytes) -> str:
+def encode_search_cursor(given: Iterable[int], binding: bytes) -> str:
     """A cursor for going on after these ids, in the search that `binding` names."""
     packed = bytearray()
     last = 0
@@ -34,7 +34,7 @@ def search_cursor(given: Iterable[int], binding: bytes) -> str:
     return _written(binding + zlib.compress(bytes(packed), 9))
 
 
-def given_before(cursor: str, binding: bytes) -> list[int]:
+def decode_search_cursor(cursor: str, binding: bytes) -> list[int]:
     """The ids that a search's cursor holds; raises UnsupportedQuery for one of another search, or none at all."""
     raw = _read(cursor)
     if raw[:_BINDING] != binding:
@@ -61,18 +61,18 @@ def _ids(packed: bytes) -> Iterator[int]:
             gap = shift = 0
 
 
-def binding_of(parts: Mapping[str, Any]) -> bytes:
+def query_fingerprint(parts: Mapping[str, Any]) -> bytes:
     """What tells one search from another, 8 bytes of a digest; `parts` is a JSON object."""
     text = json.dumps(parts, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=_BINDING, person=b"cursor").digest()
 
 
-def place_cursor(place: Any) -> str:
+def encode_cursor(place: Any) -> str:
     """A cursor that holds a place in a list, a JSON value."""
     return _written(json.dumps(place).encode())
 
 
-def place_in(cursor: str | None) -> Any:
+def decode_cursor(cursor: str | None) -> Any:
     """The place that a list's cursor holds; None for none. Raises UnsupportedQuery for what is no cursor of a list."""
     if cursor is None:
         return None
@@ -87,7 +87,7 @@ def place_in(cursor: str | None) -> Any:
 
 def key_in(cursor: str | None) -> str | None:
     """The same where the place is a key."""
-    place = place_in(cursor)
+    place = decode_cursor(cursor)
     if place is not None and not isinstance(place, str):
         raise _unreadable()
     return place

@@ -4,7 +4,7 @@ import re
 from urllib.parse import unquote
 
 from lookalike.errors import BadInput
-from lookalike.gallery import Expected
+from lookalike.gallery import Precondition
 
 _TAGS = re.compile(r'\s*(?:W/)?"(\d{1,18})"\s*')
 
@@ -17,7 +17,7 @@ def key_of(quoted: str) -> str:
         raise BadInput("the key in the path is not UTF-8, percent-encoded") from None
 
 
-def expected_of(if_match: str | None, if_none_match: str | None) -> Expected:
+def expected_of(if_match: str | None, if_none_match: str | None) -> Precondition:
     """Where an image must stand for a change; raises BadInput for conditions that make no sense."""
     if if_match is not None and if_none_match is not None:
         raise BadInput("If-Match and If-None-Match cannot both hold")

@@ -15,7 +15,7 @@ from starlette.routing import Match, Route
 from lookalike.errors import AccessDenied, ImageRejected, LookalikeError, Unavailable
 from lookalike.problem_details import MEDIA_TYPE, PREFIX, problem_of, retry_after, status_of
 
-MOST_TOLD = 10
+MAX_REPORTED = 10
 """Faults of one request that are named."""
 NO_ROUTE = "There is nothing at this path (within a key, a slash is written %2F)."
 log = logging.getLogger("lookalike.server")
@@ -30,7 +30,7 @@ class HttpError(Exception):
 
 
 def request_id_of(request: Request) -> str:
-    """The id of a request, as `Edge` gave it."""
+    """The id of a request, as `RequestMiddleware` gave it."""
     return str(request.scope.get("state", {}).get("request_id", ""))
 
 
@@ -86,8 +86,8 @@ def _problem(kind: str, title: str, status: int, detail: str, request_id: str) -
 
 def told(faults: Sequence[Any]) -> str:
     """What is wrong with a request, each fault with its place; what was sent is not repeated."""
-    named = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in faults[:MOST_TOLD]]
-    more = f"; and {len(faults) - MOST_TOLD} more" if len(faults) > MOST_TOLD else ""
+    named = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in faults[:MAX_REPORTED]]
+    more = f"; and {len(faults) - MAX_REPORTED} more" if len(faults) > MAX_REPORTED else ""
     return "; ".join(named) + more
 
 
@@ -102,7 +102,9 @@ def _allowed(request: Request, routers: Sequence[APIRouter]) -> dict[str, str]:
     """Every method of a path, as a header (RFC 9110, 10.2.1); the framework names those of its first route alone."""
     there = [route for router in routers for route in router.routes if isinstance(route, Route)]
     methods = set(chain.from_iterable(r.methods or () for r in there if r.matches(request.scope)[0] != Match.NONE))
-    if "GET" in methods and request.method != "HEAD":  # `Edge` answers HEAD by GET, but where that would spend a link
+    if (
+        "GET" in methods and request.method != "HEAD"
+    ):  # `RequestMiddleware` answers HEAD by GET, but where that would spend a link
         methods.add("HEAD")
     return {"Allow": ", ".join(sorted(methods))} if methods else {}
 

@@ -13,7 +13,7 @@ from lookalike.catalog.api_keys import KeyLimits
 from lookalike.errors import BadSetting, TooManyRequests, Unavailable
 
 MIB = 1024 * 1024
-MOST_BUCKETS = 10_000
+MAX_BUCKETS = 10_000
 SERVER_LIMITS = KeyLimits(rate=200.0, burst=1000, concurrency=32, body_bytes=256 * MIB)
 """What a key may take that has no limits of its own; pixels are bounded by the decoder's own limit."""
 KEYLESS_LIMITS = KeyLimits(concurrency=64, body_bytes=256 * MIB)
@@ -22,14 +22,14 @@ STRANGER_RATE, STRANGER_BURST = 5.0, 50
 """Requests without a key, or with a wrong one, from one address."""
 
 
-class Buckets:
+class TokenBuckets:
     """Token buckets by name, the `most` that were used last.
 
     One that was dropped begins full again: a caller with thousands of names could gain by that, and pays with a key
     for each.
     """
 
-    def __init__(self, most: int = MOST_BUCKETS, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, most: int = MAX_BUCKETS, clock: Callable[[], float] = monotonic) -> None:
         self._most = most
         self._clock = clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, and when they were counted
@@ -49,17 +49,17 @@ class Buckets:
         return wait
 
 
-class Limiter:
+class RateLimiter:
     """Admits requests, or says at once that there are too many.
 
     `capacity` is the most requests under way in this process, whoever asks.
     """
 
-    def __init__(self, capacity: int = 256, buckets: Buckets | None = None) -> None:
+    def __init__(self, capacity: int = 256, buckets: TokenBuckets | None = None) -> None:
         if capacity < 1:
             raise BadSetting(f"a server takes at least one request at a time, not {capacity}")
         self._capacity = capacity
-        self._buckets = Buckets() if buckets is None else buckets
+        self._buckets = TokenBuckets() if buckets is None else buckets
         self._under_way: Counter[str] = Counter()
         self._all = 0
 
@@ -95,7 +95,7 @@ class Limiter:
             if not self._under_way[name]:
                 del self._under_way[name]
 
-    def stranger(self, address: str | None) -> None:
+    def check_anonymous(self, address: str | None) -> None:
         """Count a request that nobody answers for; raises TooManyRequests where an address sends too many."""
         wait = self._buckets.take(f"stranger {_whose(address)}", STRANGER_RATE, STRANGER_BURST)
         if wait:

@@ -20,13 +20,13 @@ REASONS: tuple[Reason, ...] = get_args(Reason)
 SHA = "6fe9c1e2b3d0f3a4a5b6c7d8e9f00112233445566778899aabbccddeeff00112"
 
 
-class Sent(BaseModel):
+class RequestModel(BaseModel):
     """What a caller sends: exactly these members, of exactly these types."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Told(BaseModel):
+class ResponseModel(BaseModel):
     """What the service answers."""
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="null")
@@ -60,7 +60,7 @@ class Problem(BaseModel):
     sequence: int | None = Field(None, description="Where an image stands that has changed meanwhile.")
 
 
-class Image(Told):
+class Image(ResponseModel):
     """An image of the gallery."""
 
     model_config = ConfigDict(
@@ -113,12 +113,12 @@ class Image(Told):
             attributes=dict(record.attributes),
             created=rfc3339(record.created),
             updated=rfc3339(record.updated),
-            sequence=record.seq,
+            sequence=record.sequence,
             thumbnail=thumbnail_url(record.key),
         )
 
 
-class ImageSource(Sent):
+class ImageSource(RequestModel):
     """Where an image is: its bytes in base64, or a URL to fetch it from."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})

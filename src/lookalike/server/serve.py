@@ -11,24 +11,24 @@ import uvicorn
 from fastapi import FastAPI
 
 from lookalike.errors import BadSetting
-from lookalike.gallery import SearchService
-from lookalike.server.api_key_cache import KeyRing
+from lookalike.gallery import Gallery
+from lookalike.server.api_key_cache import ApiKeyCache
 from lookalike.server.app import create_app
 from lookalike.server.app_state import ServeSettings
-from lookalike.server.middleware.authentication import Access
-from lookalike.server.middleware.origin_check import Hosts, check_binding, is_loopback, may_be_keyless
+from lookalike.server.middleware.authentication import Authenticator
+from lookalike.server.middleware.origin_check import AllowedHosts, check_binding, is_loopback, may_be_keyless
 from lookalike.server.routes.page import page_router
-from lookalike.server.sessions import FirstLink, session_router
-from lookalike.server.slow_clients import UVICORN, PatientProtocol
+from lookalike.server.sessions import OneTimeLink, session_router
+from lookalike.server.slow_clients import UVICORN, TimeoutH11Protocol
 from lookalike.server.url_fetch.fetcher import Fetcher
 
-GRACE_SECONDS = 30
+SHUTDOWN_TIMEOUT = 30
 """How long requests under way may take to end after a signal."""
 BACKLOG = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
+class BindAddress:
     """Where a server listens, and the further names by which it is known."""
 
     host: str = "127.0.0.1"
@@ -50,8 +50,8 @@ class _Server(uvicorn.Server):
 
 
 def run(
-    service: SearchService,
-    where: Where,
+    service: Gallery,
+    where: BindAddress,
     *,
     settings: ServeSettings | None = None,
     fetcher: Fetcher | None = None,
@@ -61,13 +61,13 @@ def run(
 
     Raises BadSetting for a place that cannot be listened at, or that others could reach while there is no access key.
     """
-    keys = bool(service.catalog.access_keys())
+    keys = bool(service.catalog.api_keys())
     check_binding(where.host, where.allowed_hosts, keys=keys)
-    ring = KeyRing(service.catalog.access_keys)
-    access = Access(ring, keyless=may_be_keyless(where.host, where.allowed_hosts))
-    link = FirstLink(ring) if keys and is_loopback(where.host) else None  # elsewhere, logs would carry it about
+    ring = ApiKeyCache(service.catalog.api_keys)
+    access = Authenticator(ring, keyless=may_be_keyless(where.host, where.allowed_hosts))
+    link = OneTimeLink(ring) if keys and is_loopback(where.host) else None  # elsewhere, logs would carry it about
     routers = [page_router, session_router(access, link)]
-    hosts = Hosts(where.host, where.allowed_hosts)
+    hosts = AllowedHosts(where.host, where.allowed_hosts)
     with _stopping(), closing(_listening(where)) as listening:
         app = create_app(service, access, hosts, settings=settings, fetcher=fetcher, routers=routers)
         port = listening.getsockname()[1]
@@ -79,16 +79,16 @@ def run(
 def _serve(app: FastAPI, sockets: Sequence[socket.socket], up: Callable[[], None]) -> None:
     config = uvicorn.Config(
         app,
-        http=PatientProtocol,
+        http=TimeoutH11Protocol,
         lifespan="on",
         log_config=None,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
         **UVICORN,
     )
     _Server(config, up).run(list(sockets))
 
 
-def _listening(where: Where) -> socket.socket:
+def _listening(where: BindAddress) -> socket.socket:
     family = socket.AF_INET6 if ":" in where.host else socket.AF_INET
     try:
         return socket.create_server((where.host, where.port), family=family, backlog=BACKLOG)

@@ -12,17 +12,17 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from lookalike.errors import AccessDenied
-from lookalike.server.api_key_cache import KeyRing
-from lookalike.server.middleware.authentication import COOKIE, Access, token_in
+from lookalike.server.api_key_cache import ApiKeyCache
+from lookalike.server.middleware.authentication import COOKIE, Authenticator, token_in
 
 LINK_SECONDS = 15 * 60.0
 """So long the link that `serve` prints opens the page."""
 
 
-class FirstLink:
+class OneTimeLink:
     """The link with which the person who started a server opens its page without a key: once, and soon."""
 
-    def __init__(self, ring: KeyRing, seconds: float = LINK_SECONDS) -> None:
+    def __init__(self, ring: ApiKeyCache, seconds: float = LINK_SECONDS) -> None:
         self._ring = ring
         self._code: str | None = secrets.token_urlsafe(24)
         self._until = monotonic() + seconds
@@ -43,7 +43,7 @@ class FirstLink:
         return self._ring.make_own()
 
 
-def session_router(access: Access, link: FirstLink | None = None) -> APIRouter:
+def session_router(access: Authenticator, link: OneTimeLink | None = None) -> APIRouter:
     """The routes that begin and end a session; they belong to the page, not to the API."""
     router = APIRouter(include_in_schema=False)
 
@@ -75,8 +75,8 @@ def session_router(access: Access, link: FirstLink | None = None) -> APIRouter:
     return router
 
 
-def _count(access: Access, request: Request) -> None:
-    access.limiter.stranger(_address(request))
+def _count(access: Authenticator, request: Request) -> None:
+    access.limiter.check_anonymous(_address(request))
 
 
 def _address(request: Request) -> str | None:

@@ -23,11 +23,11 @@ UVICORN: dict[str, Any] = {
     "h11_max_incomplete_event_size": 32 * 1024,  # the longest header
     "limit_concurrency": 1000,  # connections, idle ones too; more are answered with 503
 }
-"""The settings of `uvicorn.Config` that go with it, besides `http=PatientProtocol`."""
+"""The settings of `uvicorn.Config` that go with it, besides `http=TimeoutH11Protocol`."""
 log = logging.getLogger("lookalike.connections")
 
 
-class PatientProtocol(H11Protocol):
+class TimeoutH11Protocol(H11Protocol):
     """uvicorn's own protocol, with an end to patience."""
 
     header_seconds = HEADER_SECONDS
@@ -57,7 +57,7 @@ class PatientProtocol(H11Protocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         self._end_stall()
-        self._stall_timer = self.loop.call_later(self.stall_seconds, self._cut, "left its answer unread")
+        self._stall_timer = self.loop.call_later(self.stall_seconds, self._abort, "left its answer unread")
 
     def resume_writing(self) -> None:
         self._end_stall()
@@ -65,7 +65,7 @@ class PatientProtocol(H11Protocol):
 
     def _wait_for_header(self) -> None:
         if self._header_timer is None:
-            self._header_timer = self.loop.call_later(self.header_seconds, self._cut, "did not end its header")
+            self._header_timer = self.loop.call_later(self.header_seconds, self._abort, "did not end its header")
 
     def _end_waiting(self) -> None:
         if self._header_timer is not None:
@@ -77,7 +77,7 @@ class PatientProtocol(H11Protocol):
             self._stall_timer.cancel()
             self._stall_timer = None
 
-    def _cut(self, why: str) -> None:
+    def _abort(self, why: str) -> None:
         if not self.transport.is_closing() or self.transport.get_write_buffer_size():
             log.info("cut a connection that %s", why)
             self.transport.abort()

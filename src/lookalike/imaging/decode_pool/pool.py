@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from lookalike.errors import BadSetting, ImageRejected
-from lookalike.imaging.decode_pool.process import Died, WorkerProcess
+from lookalike.imaging.decode_pool.process import WorkerCrashed, WorkerProcess
 from lookalike.imaging.decode_pool.worker import Reply, Request
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
 from lookalike.types import InputSpec, Prepared
@@ -185,7 +185,9 @@ class DecodePool:
             self._tasks.put(task)
             if len(self._processes) < min(self.workers, len(self._waiting)):
                 process = WorkerProcess(self._inputs, self._limits)
-                minder = threading.Thread(target=_mind, args=(self._tasks, process), name="decode-pool", daemon=True)
+                minder = threading.Thread(
+                    target=_run_worker, args=(self._tasks, process), name="decode-pool", daemon=True
+                )
                 self._processes.append(process)
                 self._minders.append(minder)
                 minder.start()
@@ -202,7 +204,7 @@ class DecodePool:
         return task.replies
 
 
-def _mind(tasks: "queue.SimpleQueue[_Task | None]", process: WorkerProcess) -> None:
+def _run_worker(tasks: "queue.SimpleQueue[_Task | None]", process: WorkerProcess) -> None:
     """Have one process work off tasks until there is a None; the thread's whole life."""
     while (task := tasks.get()) is not None:
         if not task.cancelled:
@@ -223,7 +225,7 @@ def _complete(process: WorkerProcess, requests: list[Request]) -> tuple[list[Rep
     while todo:
         try:
             replies, seconds = process.work([requests[place] for place in todo])
-        except Died as died:
+        except WorkerCrashed as died:
             place = todo.pop(died.place)
             rejected[place] = died.rejection(requests[place][0])
         else:

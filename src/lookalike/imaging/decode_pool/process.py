@@ -24,7 +24,7 @@ from lookalike.imaging.decode_pool.worker import (
 from lookalike.imaging.limits import Limits
 from lookalike.types import InputSpec
 
-GRACE: Final = 1.0
+KILL_DELAY: Final = 1.0
 """Seconds beyond the limit in which a decoder may notice the limit by itself, and say more about it."""
 ATTEMPTS: Final = 3
 """Times a process is started for one chunk when it dies before its first image."""
@@ -33,7 +33,7 @@ _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_
 """Processes are as many as cores already; pools of threads inside them would only take memory and start-up time."""
 
 
-class Died(Exception):
+class WorkerCrashed(Exception):
     """The process ended over the image at `place` in its chunk, with this return code, or was ended as overdue."""
 
     def __init__(self, place: int, returncode: int, overdue: bool, limits: Limits) -> None:
@@ -92,7 +92,7 @@ class WorkerProcess:
                 if self._ended:
                     raise Unavailable("The pool was closed while it was decoding.") from None
                 if number == self._number:
-                    raise Died(place, returncode, self._overdue, self._setup.limits) from None
+                    raise WorkerCrashed(place, returncode, self._overdue, self._setup.limits) from None
             else:
                 self._busy_since = None
                 return replies, time.monotonic() - begun
@@ -101,7 +101,7 @@ class WorkerProcess:
     def kill_if_overdue(self) -> None:
         """Kill the process if its present image has taken longer than the limit, and a little."""
         since, progress = self._busy_since, self._progress
-        patience = self._setup.limits.seconds + GRACE
+        patience = self._setup.limits.seconds + KILL_DELAY
         if since is None or progress is None or time.monotonic() - since <= patience:
             return
         number, _, begun = PROGRESS.unpack_from(progress)

@@ -10,13 +10,13 @@ from typing import Any
 from elasticsearch import ApiError, Elasticsearch
 
 from lookalike.errors import Unavailable
-from lookalike.indexes.elasticsearch.client import BUSY, OVERLOADED, Server
+from lookalike.indexes.elasticsearch.client import OVERLOADED, RETRY_AFTER, ElasticClient
 
 OPERATIONS = 2500
 """Operations of one request."""
 CHARACTERS = 8 << 20
 """Characters of one request, about; a server takes 100 MB by default, and parses it in memory."""
-TRIES = 8
+MAX_ATTEMPTS = 8
 """Times that a refused operation is sent; with the pauses between, about 15 s."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 4.0
 _CONFLICT, _TOO_MANY = 409, 429
@@ -32,7 +32,7 @@ class _Failure:
     reason: str
 
 
-def write(server: Server, index: str, operations: Sequence[Operation], *, alias: bool) -> list[int]:
+def write(server: ElasticClient, index: str, operations: Sequence[Operation], *, alias: bool) -> list[int]:
     """Send all operations; gives the places of those whose document to be updated does not exist.
 
     What a busy server refuses is sent again, later and later; what it refuses for good raises. `alias` says that
@@ -56,12 +56,12 @@ def _portions(operations: Sequence[Operation]) -> Iterator[tuple[int, Sequence[O
         yield first, operations[first:]
 
 
-def _settle(server: Server, index: str, operations: Sequence[Operation], *, alias: bool) -> list[int]:
+def _settle(server: ElasticClient, index: str, operations: Sequence[Operation], *, alias: bool) -> list[int]:
     """One request, again and again for what was refused for now."""
     waiting = list(range(len(operations)))
     missing: list[int] = []
     busy = ""
-    for attempt in range(TRIES):
+    for attempt in range(MAX_ATTEMPTS):
         if attempt:
             time.sleep(min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE) * random.uniform(0.5, 1.0))
         failures = _send(server, index, [operations[place] for place in waiting], alias=alias)
@@ -77,10 +77,12 @@ def _settle(server: Server, index: str, operations: Sequence[Operation], *, alia
         waiting = again
         if not waiting:
             return missing
-    raise Unavailable(f"{server.name} was too busy to write {len(waiting)} documents: {busy}", retry_after=BUSY)
+    raise Unavailable(f"{server.name} was too busy to write {len(waiting)} documents: {busy}", retry_after=RETRY_AFTER)
 
 
-def _send(server: Server, index: str, operations: Sequence[Operation], *, alias: bool) -> list[tuple[int, _Failure]]:
+def _send(
+    server: ElasticClient, index: str, operations: Sequence[Operation], *, alias: bool
+) -> list[tuple[int, _Failure]]:
     """Send a request; gives the operations that failed, by place; all of them if the whole request was refused."""
     lines: list[Any] = list(itertools.chain.from_iterable(operations))
 
@@ -98,7 +100,7 @@ def _send(server: Server, index: str, operations: Sequence[Operation], *, alias:
                 raise
             return None  # no failure of the server, which would open the circuit: it asks for patience
 
-    answer = server.ask(request, bulk=True)
+    answer = server.call(request, bulk=True)
     if answer is None:
         return [(place, _Failure(_TOO_MANY, "too_many_requests", "")) for place in range(len(operations))]
     if not answer.get("errors"):

@@ -9,29 +9,29 @@ from elastic_transport import ConnectionTimeout, TlsError, TransportError
 from elasticsearch import ApiError, Elasticsearch, SerializationError, UnsupportedProductError
 
 from lookalike.errors import BadInput, BadSetting, Damaged, LookalikeError, Unavailable
-from lookalike.indexes.circuit_breaker import Circuit
+from lookalike.indexes.circuit_breaker import CircuitBreaker
 from lookalike.indexes.elasticsearch.config import Connection
 
 T = TypeVar("T")
 
 CONNECTIONS = 32
 """Connections kept to each node: as many searches may run at once."""
-BUSY = 1.0
+RETRY_AFTER = 1.0
 """Seconds after which an overloaded server is worth another try."""
 OVERLOADED = frozenset({429, 502, 503, 504})
 _GONE = frozenset({"index_not_found_exception", "alias_not_found_exception", "no_such_index_exception"})
 
 
-class Gone(Damaged):
+class IndexNotFound(Damaged):
     """The index is not on the server; a search that met a switch finds it again."""
 
 
-class Server:
+class ElasticClient:
     """A client of the official library, and a circuit. Safe to use from several threads."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._circuit = Circuit(connection.name)
+        self._circuit = CircuitBreaker(connection.name)
         self._client = _client(connection)
         self._bulk = self._client.options(request_timeout=connection.bulk_timeout)
 
@@ -41,11 +41,11 @@ class Server:
         return self._connection.name
 
     @property
-    def circuit(self) -> Circuit:
+    def circuit(self) -> CircuitBreaker:
         """What leaves the server alone after repeated failures."""
         return self._circuit
 
-    def ask(self, request: Callable[[Elasticsearch], T], *, bulk: bool = False) -> T:
+    def call(self, request: Callable[[Elasticsearch], T], *, bulk: bool = False) -> T:
         """Send one request; raises Unavailable, bounded in time, BadSetting, BadInput, or Gone."""
         with self._circuit:
             try:
@@ -67,10 +67,10 @@ class Server:
             )
         if isinstance(error, ConnectionTimeout):
             seconds = self._connection.bulk_timeout if bulk else self._connection.timeout
-            return Unavailable(f"{self.name} did not answer in {seconds} s", retry_after=BUSY)
+            return Unavailable(f"{self.name} did not answer in {seconds} s", retry_after=RETRY_AFTER)
         if isinstance(error, NoConnection):
-            return Unavailable(f"{self.name} cannot be reached: {error.message}", retry_after=BUSY)
-        return Unavailable(f"{self.name}: {error.message}", retry_after=BUSY)
+            return Unavailable(f"{self.name} cannot be reached: {error.message}", retry_after=RETRY_AFTER)
+        return Unavailable(f"{self.name}: {error.message}", retry_after=RETRY_AFTER)
 
     def refused(self, status: int, kind: str, reason: str) -> LookalikeError:
         """What an answer with an error status means, be it of a request or of one of its parts."""
@@ -82,10 +82,12 @@ class Server:
         if status == 403 and kind != "cluster_block_exception":
             return BadSetting(f"{self.name} forbids this to {self._credentials()}: {reason}; it needs more privileges")
         if kind in _GONE:
-            return Gone(f"{self.name} has no such index ({reason}); `lookalike repair` fills it again from the catalog")
+            return IndexNotFound(
+                f"{self.name} has no such index ({reason}); `lookalike repair` fills it again from the catalog"
+            )
         if status in OVERLOADED or status >= 500 or kind == "cluster_block_exception":
             why = f"{kind} {reason}".strip() or "it gives no reason"
-            return Unavailable(f"{self.name} cannot do this now ({status}): {why}", retry_after=BUSY)
+            return Unavailable(f"{self.name} cannot do this now ({status}): {why}", retry_after=RETRY_AFTER)
         return BadInput(f"{self.name} refuses this ({status}): {kind} {reason}")
 
     def close(self) -> None:

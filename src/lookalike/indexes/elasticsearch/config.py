@@ -7,13 +7,13 @@ from typing import Literal, cast
 
 from lookalike.errors import BadSetting
 from lookalike.indexes.address import Address
-from lookalike.indexes.elasticsearch.segments import MOST_TERMS, Plan, Segmentation, best_plan, published
+from lookalike.indexes.elasticsearch.segments import MAX_TERMS, Segmentation, SegmentPlan, best_plan, published
 
 Mode = Literal["published", "guaranteed", "exact"]
 Routing = Literal["tenant", "id"]
 
 PORT = 9200
-LARGEST_RADIUS = 31
+MAX_RADIUS = 31
 """Half of the bits is what unrelated codes differ by: up to there, segments let nearly every row through."""
 _MODES = ("published", "guaranteed", "exact")
 _OPTIONS = (
@@ -60,7 +60,7 @@ class Settings:
 
     connection: Connection
     mode: Mode
-    plan: Plan
+    plan: SegmentPlan
     rows: int
     shards: int
     replicas: int | None
@@ -90,19 +90,19 @@ def read_settings(url: str) -> Settings:
     )
 
 
-def _plan(address: Address, mode: Mode, rows: int) -> Plan:
+def _plan(address: Address, mode: Mode, rows: int) -> SegmentPlan:
     for unread in ("radius", "rows", "segments") if mode == "published" else ("m",):
         if unread not in address.options:
             continue
         raise BadSetting(f"{unread} of {address} means nothing in the mode {mode}")
     if mode == "published":
         return published(address.number("m", 5, most=8))
-    radius = address.number("radius", 7, least=0, most=LARGEST_RADIUS)
+    radius = address.number("radius", 7, least=0, most=MAX_RADIUS)
     segments = address.number("segments", 4, least=2, most=16) if "segments" in address.options else None
     plan = best_plan(radius, rows, None if segments is None else Segmentation(segments))
     if plan is None:
         raise BadSetting(
-            f"a radius of {radius} bits would take more than {MOST_TERMS} terms a search; choose a smaller one"
+            f"a radius of {radius} bits would take more than {MAX_TERMS} terms a search; choose a smaller one"
         )
     return plan
 

@@ -19,10 +19,10 @@ from elasticsearch import NotFoundError
 
 from lookalike.errors import BadInput, BadSetting, FeatureMismatch
 from lookalike.indexes.elasticsearch.bulk import Operation, write
-from lookalike.indexes.elasticsearch.client import Server
+from lookalike.indexes.elasticsearch.client import ElasticClient
 from lookalike.indexes.elasticsearch.config import Existing, Settings
-from lookalike.indexes.elasticsearch.paging import Table
-from lookalike.indexes.elasticsearch.storage import Fields, Hashes, attributes_of, documents, refresh
+from lookalike.indexes.elasticsearch.paging import HitSource
+from lookalike.indexes.elasticsearch.storage import FieldNames, HashRows, attributes_of, documents, refresh
 from lookalike.types import Attributes, FeatureSpec, Ids
 
 _ASKED = 1000
@@ -42,20 +42,20 @@ class _Document:
     by: str
 
 
-class ExistingIndex:
-    """A `Place` in somebody's index, under a prefix of our own. One image has one document, and the reverse."""
+class ExternalIndex:
+    """A `HashStorage` in somebody's index, under a prefix of our own. One image has one document, and the reverse."""
 
-    def __init__(self, server: Server, spec: FeatureSpec, gallery: str, settings: Settings) -> None:
+    def __init__(self, server: ElasticClient, spec: FeatureSpec, gallery: str, settings: Settings) -> None:
         assert settings.existing is not None
         self.server = server
         self.missing = 0
         self._there: Existing = settings.existing
-        self.fields = Fields(self._there.prefix)
+        self.fields = FieldNames(self._there.prefix)
         self.segmentation = settings.plan.segmentation
         self._spec = spec
         self._gallery = gallery
         name, page, self._durable = self._look()
-        self.table = Table(server, name, self.fields["id"], self.fields["hash"], page)
+        self.table = HitSource(server, name, self.fields["id"], self.fields["hash"], page)
         meta = self._meta()
         if meta is None:
             self._store(0)
@@ -72,7 +72,7 @@ class ExistingIndex:
         """Their routing is not ours to know."""
         return None
 
-    def write(self, rows: Hashes) -> None:
+    def write(self, rows: HashRows) -> None:
         """Add our fields to the documents of these rows; those that do not exist are warned of, not made."""
         keys = self._keys(rows)
         refresh(self.server, self.table.index)
@@ -119,7 +119,7 @@ class ExistingIndex:
     def settle(self) -> None:
         """Where their index puts writes on disk later only, do it now."""
         if not self._durable:
-            self.server.ask(
+            self.server.call(
                 lambda client: client.indices.flush(index=self.table.index, wait_if_ongoing=True), bulk=True
             )
 
@@ -135,12 +135,12 @@ class ExistingIndex:
         self._store(0)
 
     @contextmanager
-    def rebuilding(self) -> Iterator["ExistingIndex"]:
+    def rebuilding(self) -> Iterator["ExternalIndex"]:
         """The same place, emptied: their documents cannot have our fields twice."""
         self.clear()
         yield self
 
-    def _keys(self, rows: Hashes) -> list[str | None]:
+    def _keys(self, rows: HashRows) -> list[str | None]:
         """The key of each row's document."""
         found: list[str | None] = []
         for attributes in rows.attributes or [{}] * len(rows.ids):
@@ -166,7 +166,7 @@ class ExistingIndex:
 
     def _found(self, query: JSON, field: str, size: int) -> list[_Document]:
         more: JSON = {} if field == "_id" else {"docvalue_fields": [field]}
-        answer = self.server.ask(
+        answer = self.server.call(
             lambda client: client.search(
                 index=self.table.index,
                 query=query,
@@ -211,7 +211,7 @@ class ExistingIndex:
                 return None
             return found
 
-        found = self.server.ask(request)
+        found = self.server.call(request)
         if not found:
             raise BadSetting(f"{self.server.name} has no index {name}; index=NAME is one that is there already")
         if len(found) > 1:
@@ -227,7 +227,7 @@ class ExistingIndex:
 
     def _meta(self) -> dict[str, str] | None:
         """What the mappings of our fields say; None where they are not there yet."""
-        found = self.server.ask(lambda client: client.indices.get_mapping(index=self.table.index))
+        found = self.server.call(lambda client: client.indices.get_mapping(index=self.table.index))
         properties = next(iter(found.values()))["mappings"].get("properties", {})
         ours = {name: properties[name] for name in self.fields.mapping() if name in properties}
         joined: dict[str, str] = {}
@@ -257,7 +257,7 @@ class ExistingIndex:
             **({"fingerprint_end": mark[_META_LENGTH:]} if mark[_META_LENGTH:] else {}),
         }
         try:
-            self.server.ask(
+            self.server.call(
                 lambda client: client.indices.put_mapping(index=self.table.index, properties=mapping), bulk=True
             )
         except BadInput as error:

@@ -14,10 +14,10 @@ from typing import Any
 from lookalike.catalog.filters import to_sql
 from lookalike.types import Attributes, Condition
 
-LONGEST = 512
+MAX_TERM_BYTES = 512
 """Bytes of a text that a term holds as they are. Both bounds of a range must stay below 1,000 (Lucene makes automata of
 them, byte by byte); a term could have 32,766."""
-LONGEST_NAME = 256
+MAX_NAME_BYTES = 256
 """Bytes of a name, likewise."""
 _TEXT, _NUMBER = "s", "n"
 _SIGN = 1 << 63
@@ -55,7 +55,7 @@ def _one(condition: Condition, field: str) -> JSON | None:
     if condition.op == "in":
         return {"terms": {field: sorted({f"{name}\0{_typed(each)}" for each in value})}}
     kind = _TEXT if isinstance(value, str) else _NUMBER
-    if kind == _TEXT and len(value.encode()) > LONGEST:
+    if kind == _TEXT and len(value.encode()) > MAX_TERM_BYTES:
         return None
     bound = f"{name}\0{_typed(value)}"
     if condition.op in ("lt", "lte"):
@@ -68,7 +68,7 @@ def _not(clause: JSON) -> JSON:
 
 
 def _name(name: str) -> str:
-    if len(name.encode()) <= LONGEST_NAME:
+    if len(name.encode()) <= MAX_NAME_BYTES:
         return name
     return f"\1{hashlib.sha256(name.encode()).hexdigest()}"
 
@@ -89,9 +89,9 @@ def _typed(value: object) -> str:
 def _text(text: str) -> str:
     """A long text is its beginning and a digest: equal if equal, and in order beside any text that is not long."""
     data = text.encode()
-    if len(data) <= LONGEST:
+    if len(data) <= MAX_TERM_BYTES:
         return text
-    return f"{data[:LONGEST].decode(errors='ignore')}\0{hashlib.sha256(data).hexdigest()}"
+    return f"{data[:MAX_TERM_BYTES].decode(errors='ignore')}\0{hashlib.sha256(data).hexdigest()}"
 
 
 def _number(value: float) -> str:

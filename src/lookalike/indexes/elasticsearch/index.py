@@ -14,17 +14,17 @@ from contextlib import contextmanager
 import numpy as np
 
 from lookalike.errors import BadInput, BadSetting
-from lookalike.indexes.elasticsearch.client import Server
+from lookalike.indexes.elasticsearch.client import ElasticClient
 from lookalike.indexes.elasticsearch.config import Settings, read_settings
-from lookalike.indexes.elasticsearch.external_index import ExistingIndex
-from lookalike.indexes.elasticsearch.managed_index import OwnIndex
+from lookalike.indexes.elasticsearch.external_index import ExternalIndex
+from lookalike.indexes.elasticsearch.managed_index import ManagedIndex
 from lookalike.indexes.elasticsearch.paging import count_of
 from lookalike.indexes.elasticsearch.search import Search, scope_filters
 from lookalike.indexes.elasticsearch.segments import BITS
-from lookalike.indexes.elasticsearch.storage import Hashes, Place, codes_of, refresh
+from lookalike.indexes.elasticsearch.storage import HashRows, HashStorage, codes_of, refresh
 from lookalike.indexes.row_table import check_query, check_rows
 from lookalike.indexes.validation import check_attributes
-from lookalike.types import Attributes, Features, FeatureSpec, Ids, Matches, Rows, Where
+from lookalike.types import Attributes, Features, FeatureSpec, Ids, Matches, ResolvedFilter, Rows
 
 _SIZE_HOLDS = 30.0  # seconds for which the number of rows is taken as known, to choose between two ways
 
@@ -41,9 +41,9 @@ def open_index(spec: FeatureSpec, url: str, gallery: str) -> "ElasticIndex":
             f"Elasticsearch holds {BITS}-bit hashes, not {spec.name} ({spec.metric}, {spec.width}); "
             "choose another engine for it"
         )
-    server = Server(settings.connection)
+    server = ElasticClient(settings.connection)
     try:
-        place: Place = (ExistingIndex if settings.existing else OwnIndex)(server, spec, gallery, settings)
+        place: HashStorage = (ExternalIndex if settings.existing else ManagedIndex)(server, spec, gallery, settings)
     except BaseException:
         server.close()
         raise
@@ -51,9 +51,9 @@ def open_index(spec: FeatureSpec, url: str, gallery: str) -> "ElasticIndex":
 
 
 class ElasticIndex:
-    """An `Index` of 64-bit codes on a server. What this process wrote, it sees; others see it after a flush."""
+    """An `VectorIndex` of 64-bit codes on a server. What this process wrote, it sees; others see it after a flush."""
 
-    def __init__(self, spec: FeatureSpec, place: Place, settings: Settings) -> None:
+    def __init__(self, spec: FeatureSpec, place: HashStorage, settings: Settings) -> None:
         self._spec = spec
         self._place = place
         self._settings = settings
@@ -91,7 +91,7 @@ class ElasticIndex:
             self._check_open()
             if len(ids):
                 self._written += 1
-                self._place.write(Hashes(ids, codes_of(features), tenants, rows.attributes))
+                self._place.write(HashRows(ids, codes_of(features), tenants, rows.attributes))
                 self._written += 1
 
     def delete(self, ids: Ids) -> None:
@@ -120,7 +120,7 @@ class ElasticIndex:
         k: int,
         *,
         tenant: int | None = None,
-        where: Where | None = None,
+        filter: ResolvedFilter | None = None,
         max_distance: float | None = None,
         fresh: bool = False,
     ) -> Matches:
@@ -130,7 +130,7 @@ class ElasticIndex:
         """
         codes = codes_of(check_query(self._spec, queries, k, max_distance))
         self._check_open()
-        search = Search(self._place, self._settings, codes, k, tenant, where, self._size)
+        search = Search(self._place, self._settings, codes, k, tenant, filter, self._size)
         self._see()
         return search.run(BITS if max_distance is None else math.floor(min(max_distance, BITS)))
 

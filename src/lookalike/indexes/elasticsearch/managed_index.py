@@ -10,11 +10,11 @@ from elasticsearch import BadRequestError, NotFoundError
 
 from lookalike.errors import BadSetting, FeatureMismatch, LookalikeError
 from lookalike.indexes.elasticsearch.bulk import Operation, write
-from lookalike.indexes.elasticsearch.client import Server
+from lookalike.indexes.elasticsearch.client import ElasticClient
 from lookalike.indexes.elasticsearch.config import Settings
-from lookalike.indexes.elasticsearch.paging import Table
+from lookalike.indexes.elasticsearch.paging import HitSource
 from lookalike.indexes.elasticsearch.segments import Segmentation
-from lookalike.indexes.elasticsearch.storage import UNSURE, Fields, Hashes, attributes_of, documents, refresh
+from lookalike.indexes.elasticsearch.storage import UNSURE, FieldNames, HashRows, attributes_of, documents, refresh
 from lookalike.types import Attributes, FeatureSpec, Ids
 
 META = "lookalike"
@@ -26,18 +26,18 @@ JSON = dict[str, Any]
 log = logging.getLogger("lookalike")
 
 
-class OwnIndex:
-    """A `Place` behind an alias; the index itself has the alias' name and a number.
+class ManagedIndex:
+    """A `HashStorage` behind an alias; the index itself has the alias' name and a number.
 
     A document's `_id` is the catalog's id. With several shards a tenant's rows share one of them; a row that changes
     its tenant is looked up first, so that it does not stay in the other shard too.
     """
 
     def __init__(
-        self, server: Server, spec: FeatureSpec, gallery: str, settings: Settings, *, alias: str | None = None
+        self, server: ElasticClient, spec: FeatureSpec, gallery: str, settings: Settings, *, alias: str | None = None
     ) -> None:
         self.server = server
-        self.fields = Fields()
+        self.fields = FieldNames()
         self.segmentation = settings.plan.segmentation
         self._spec = spec
         self._gallery = gallery
@@ -47,7 +47,7 @@ class OwnIndex:
             self._create(max(self._numbers(), default=0) + 1, self.alias)
         self._check(self._meta() or {})
         self._shards = self._count_shards()
-        self.table = Table(server, self.alias, "id", "hash")
+        self.table = HitSource(server, self.alias, "id", "hash")
 
     def filters(self) -> list[JSON]:
         """All documents are ours."""
@@ -57,7 +57,7 @@ class OwnIndex:
         """The tenant's shard."""
         return None if tenant is None or self._settings.routing == "id" else str(tenant)
 
-    def write(self, rows: Hashes) -> None:
+    def write(self, rows: HashRows) -> None:
         """Put rows in; those that were in another tenant's shard are deleted there."""
         tenants = rows.tenants.tolist()
         ids = rows.ids.tolist()
@@ -98,7 +98,7 @@ class OwnIndex:
     def store_sequence(self, sequence: int) -> None:
         """Into the mapping."""
         meta = {**(self._meta() or {}), "sequence": sequence}
-        self.server.ask(lambda client: client.indices.put_mapping(index=self.alias, meta={META: meta}), bulk=True)
+        self.server.call(lambda client: client.indices.put_mapping(index=self.alias, meta={META: meta}), bulk=True)
 
     def settle(self) -> None:
         """Nothing to do: the index was made so that every write is on disk before it is acknowledged."""
@@ -109,7 +109,7 @@ class OwnIndex:
             pass
 
     @contextmanager
-    def rebuilding(self) -> Iterator["OwnIndex"]:
+    def rebuilding(self) -> Iterator["ManagedIndex"]:
         """A new index under an alias of its own; the old one is deleted once the alias has moved."""
         numbers = self._numbers()
         current = self._concrete(self.alias)
@@ -120,9 +120,9 @@ class OwnIndex:
         building = f"{self.alias}-building"
         new = self._create(max(numbers, default=0) + 1, building, refresh_interval="-1")
         try:
-            place = OwnIndex(self.server, self._spec, self._gallery, self._settings, alias=building)
+            place = ManagedIndex(self.server, self._spec, self._gallery, self._settings, alias=building)
             yield place
-            self.server.ask(
+            self.server.call(
                 lambda client: client.indices.put_settings(index=new, settings={"index.refresh_interval": None}),
                 bulk=True,
             )
@@ -141,7 +141,7 @@ class OwnIndex:
         ]
         if current is not None:
             actions.append({"remove": {"index": current, "alias": self.alias}})
-        self.server.ask(lambda client: client.indices.update_aliases(actions=actions), bulk=True)
+        self.server.call(lambda client: client.indices.update_aliases(actions=actions), bulk=True)
 
     def _create(self, number: int, alias: str, **more: object) -> str:
         """Make an index; if another process was quicker, its index is as good."""
@@ -176,7 +176,7 @@ class OwnIndex:
                 if error.error != _ALREADY:
                     raise
 
-        self.server.ask(request, bulk=True)
+        self.server.call(request, bulk=True)
         return name
 
     def _meta(self) -> JSON | None:
@@ -188,7 +188,7 @@ class OwnIndex:
             except NotFoundError:
                 return None
 
-        found = self.server.ask(request)
+        found = self.server.call(request)
         if found is None:
             return None
         if len(found) != 1 or META not in next(iter(found.values()))["mappings"]["_meta"]:
@@ -215,7 +215,7 @@ class OwnIndex:
         found: list[tuple[int, str]] = []
         for start in range(0, len(ids), _ASKED):
             part = ids[start : start + _ASKED].tolist()
-            answer = self.server.ask(
+            answer = self.server.call(
                 lambda client, part=part: client.search(  # type: ignore[misc]
                     index=self.alias,
                     query={"terms": {"id": part}},
@@ -234,7 +234,7 @@ class OwnIndex:
 
     def _numbers(self) -> list[int]:
         """The numbers of the indexes that belong to this alias, ascending."""
-        answer = self.server.ask(
+        answer = self.server.call(
             lambda client: client.indices.get_alias(index=f"{self.alias}-*", expand_wildcards="all")
         )
         matches = (re.fullmatch(rf"{re.escape(self.alias)}-(\d{{6}})", name) for name in answer)
@@ -252,10 +252,10 @@ class OwnIndex:
             except NotFoundError:
                 return []
 
-        return next(iter(self.server.ask(request)), None)
+        return next(iter(self.server.call(request)), None)
 
     def _drop(self, name: str) -> None:
-        self.server.ask(lambda client: client.indices.delete(index=name, ignore_unavailable=True), bulk=True)
+        self.server.call(lambda client: client.indices.delete(index=name, ignore_unavailable=True), bulk=True)
 
     def _leave(self, name: str) -> None:
         """Delete an index that nobody needs any more; if that fails, the next rebuilding does it."""
@@ -265,7 +265,7 @@ class OwnIndex:
             log.warning("%s stays behind, and goes at the next rebuilding: %s", name, error)
 
     def _count_shards(self) -> int:
-        answer = self.server.ask(
+        answer = self.server.call(
             lambda client: client.indices.get_settings(index=self.alias, name="index.number_of_shards")
         )
         return int(next(iter(answer.values()))["settings"]["index"]["number_of_shards"])

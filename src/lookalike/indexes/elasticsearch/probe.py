@@ -4,10 +4,10 @@ import time
 from collections.abc import Mapping
 
 from lookalike.errors import BadSetting
-from lookalike.indexes.elasticsearch.client import Server
+from lookalike.indexes.elasticsearch.client import ElasticClient
 from lookalike.indexes.elasticsearch.config import read_settings
 
-LEAST = (8, 0)
+MIN_VERSION = (8, 0)
 """The first version that the client speaks to."""
 
 
@@ -17,17 +17,19 @@ def probe(url: str) -> Mapping[str, str | int | float]:
     Raises BadSetting for a URL that makes no sense, for refused credentials and for a version that is too old,
     Unavailable where nobody answers.
     """
-    server = Server(read_settings(url).connection)
+    server = ElasticClient(read_settings(url).connection)
     try:
         started = time.perf_counter()
-        health = server.ask(lambda client: client.cluster.health())
+        health = server.call(lambda client: client.cluster.health())
         took = (time.perf_counter() - started) * 1e3
-        nodes = server.ask(lambda client: client.nodes.info(metric="process", filter_path="nodes.*.version"))
+        nodes = server.call(lambda client: client.nodes.info(metric="process", filter_path="nodes.*.version"))
     finally:
         server.close()
     versions = sorted({node["version"] for node in nodes["nodes"].values()}, key=_numbers)
-    if _numbers(versions[0]) < LEAST:
-        raise BadSetting(f"{server.name} runs {versions[0]}; version {'.'.join(map(str, LEAST))} or newer is needed")
+    if _numbers(versions[0]) < MIN_VERSION:
+        raise BadSetting(
+            f"{server.name} runs {versions[0]}; version {'.'.join(map(str, MIN_VERSION))} or newer is needed"
+        )
     return {
         "engine": "Elasticsearch",
         "version": ", ".join(versions),

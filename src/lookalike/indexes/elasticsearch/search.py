@@ -11,10 +11,10 @@ from lookalike.distances import Distances, merge, nearest, top_k
 from lookalike.errors import UnsupportedQuery
 from lookalike.indexes.elasticsearch.config import Settings
 from lookalike.indexes.elasticsearch.filters import filters_of
-from lookalike.indexes.elasticsearch.paging import FIRST, Pairs, all_of, pages_of
-from lookalike.indexes.elasticsearch.segments import CANDIDATE, Codes, Plan, best_plan, expected
-from lookalike.indexes.elasticsearch.storage import Place
-from lookalike.types import EVERYTHING, Ids, Matches, Where
+from lookalike.indexes.elasticsearch.paging import FIRST, Pairs, fetch_all, fetch_pages
+from lookalike.indexes.elasticsearch.segments import CANDIDATE, Codes, SegmentPlan, best_plan, expected
+from lookalike.indexes.elasticsearch.storage import HashStorage
+from lookalike.types import FULLY_EXACT, Ids, Matches, ResolvedFilter
 
 ENGINE = "elasticsearch"
 """The name of the engine in `Where.native`."""
@@ -24,7 +24,7 @@ PUSHED_IDS = 4096
 JSON = dict[str, Any]
 
 
-def scope_filters(place: Place, tenant: int | None) -> list[JSON]:
+def scope_filters(place: HashStorage, tenant: int | None) -> list[JSON]:
     """What a row must be to count: ours, and the tenant's."""
     mine = [] if tenant is None else [{"term": {place.fields["tenant"]: str(tenant)}}]
     return [*place.filters(), *mine]
@@ -35,12 +35,12 @@ class Search:
 
     def __init__(
         self,
-        place: Place,
+        place: HashStorage,
         settings: Settings,
         codes: Codes,
         k: int,
         tenant: int | None,
-        where: Where | None,
+        filter: ResolvedFilter | None,
         size: Callable[[], int],
     ) -> None:
         self._place = place
@@ -50,14 +50,14 @@ class Search:
         self._size = size
         self._routing = place.routing(tenant)
         self._filters, self._ids = scope_filters(place, tenant), None
-        if where is not None:
-            more, self._ids = _translated(place, where)
+        if filter is not None:
+            more, self._ids = _translated(place, filter)
             self._filters += more
 
     def run(self, radius: int) -> Matches:
         """The answer within `radius` bits, as far as the mode goes."""
         mode, plan = self._settings.mode, self._settings.plan
-        promised = EVERYTHING if mode == "exact" else float(plan.radius)
+        promised = FULLY_EXACT if mode == "exact" else float(plan.radius)
         if not len(self._codes) or radius < 0 or (self._ids is not None and not len(self._ids)):
             return Matches(*_nothing(len(self._codes), self._k), promised)
         if mode == "published":
@@ -82,23 +82,23 @@ class Search:
                 ids[left], distances[left] = self._scanned(self._codes[left], radius)
         return ids, distances
 
-    def _plan(self, radius: int) -> Plan:
+    def _plan(self, radius: int) -> SegmentPlan:
         """The cheapest plan for a radius in the segments that there are."""
         plan = best_plan(radius, self._settings.rows, self._place.segmentation)
         return plan or self._settings.plan
 
-    def _asked(self, codes: Codes, plan: Plan, radius: int) -> tuple[Ids, Distances]:
+    def _asked(self, codes: Codes, plan: SegmentPlan, radius: int) -> tuple[Ids, Distances]:
         """What the segments bring, compared bit by bit."""
         searches = [[*self._filters, self._segments(code, plan)] for code in codes.tolist()]
         first = max(FIRST, math.ceil(1.5 * expected(plan, self._settings.rows)))
-        found = [self._kept(pairs) for pairs in all_of(self._place.table, searches, self._routing, first)]
+        found = [self._kept(pairs) for pairs in fetch_all(self._place.table, searches, self._routing, first)]
         query = np.repeat(np.arange(len(codes)), [len(pairs) for pairs in found])
         ids, stored = _columns(found)
         bits = np.bitwise_count(stored ^ codes[query])
         near = bits <= radius
         return top_k(query[near], ids[near], bits[near].astype(np.float32), len(codes), self._k)
 
-    def _segments(self, code: int, plan: Plan) -> JSON:
+    def _segments(self, code: int, plan: SegmentPlan) -> JSON:
         """The rule of a plan as a query: the article's `should` terms with `minimum_should_match`."""
         field = self._place.fields["segments"]
         terms = self._place.segmentation.terms(code, plan)
@@ -112,8 +112,8 @@ class Search:
     def _scanned(self, codes: Codes, radius: int) -> tuple[Ids, Distances]:
         """All rows in scope, page by page, compared with all queries at once."""
         queries = _bytes(codes)
-        best = Matches(*_nothing(len(codes), self._k), EVERYTHING)
-        for page in pages_of(self._place.table, self._filters, self._routing):
+        best = Matches(*_nothing(len(codes), self._k), FULLY_EXACT)
+        for page in fetch_pages(self._place.table, self._filters, self._routing):
             ids, stored = _columns([self._kept(page)])
             near = nearest("hamming", queries, _bytes(stored), ids, self._k, max_distance=float(radius))
             best = merge(best, near, self._k)
@@ -132,18 +132,18 @@ class Search:
         return pairs if keep.all() else pairs[keep]
 
 
-def _translated(place: Place, where: Where) -> tuple[list[JSON], Ids | None]:
+def _translated(place: HashStorage, filter: ResolvedFilter) -> tuple[list[JSON], Ids | None]:
     """A filter in Elasticsearch's words; and the ids that pass, where only the catalog can tell."""
-    if unknown := [engine for engine in where.native if engine != ENGINE]:
+    if unknown := [engine for engine in filter.engine_filter if engine != ENGINE]:
         raise UnsupportedQuery(f"this index is in Elasticsearch: it cannot filter in the words of {', '.join(unknown)}")
-    native = where.native.get(ENGINE)
+    native = filter.engine_filter.get(ENGINE)
     if native is not None and not (isinstance(native, dict) and native):
         raise UnsupportedQuery('a filter for Elasticsearch is a query in its own JSON, such as {"match": {...}}')
     asked = [] if native is None else [native]
-    filters = filters_of(where.conditions, place.fields["attributes"]) if where.conditions or asked else None
+    filters = filters_of(filter.conditions, place.fields["attributes"]) if filter.conditions or asked else None
     if filters is not None:
         return filters + asked, None
-    ids = np.unique(np.asarray(where.ids(), np.int64))
+    ids = np.unique(np.asarray(filter.ids(), np.int64))
     if len(ids) <= PUSHED_IDS:
         asked.append({"terms": {place.fields["id"]: ids.tolist()}})
     return asked, ids

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 BITS = 64
 SEGMENTATIONS = (2, 3, 4, 5, 6, 8, 11, 16)
 """Numbers of segments to choose from: of 32 bits down to 4."""
-MOST_TERMS = 8192
+MAX_TERMS = 8192
 """Terms of one search; beyond it a request is larger and slower than reading every row of most galleries."""
 
 # What the parts of a search cost the server and us, in microseconds; measured by `python -m benchmarks.elastic_costs`
@@ -63,7 +63,7 @@ class Segmentation:
         )
         return cut
 
-    def terms(self, code: int, plan: "Plan") -> list[list[str]]:
+    def terms(self, code: int, plan: "SegmentPlan") -> list[list[str]]:
         """The terms that a search asks for: a list for each segment that is looked into."""
         layout = _layout(self.count)
         return [
@@ -76,7 +76,7 @@ class Segmentation:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SegmentPlan:
     """How segments are asked: t within `shares[t] - 1` flipped bits (0: not at all), `at_least` of them must hit."""
 
     segmentation: Segmentation
@@ -116,9 +116,9 @@ class Plan:
         return [within(width, share - 1) for width, share in zip(self.segmentation.widths, self.shares, strict=True)]
 
 
-def published(at_least: int) -> Plan:
+def published(at_least: int) -> SegmentPlan:
     """The published rule: at least so many of eight bytes are the same."""
-    return Plan(Segmentation(8), (1,) * 8, at_least)
+    return SegmentPlan(Segmentation(8), (1,) * 8, at_least)
 
 
 def within(width: int, flips: int) -> int:
@@ -127,23 +127,23 @@ def within(width: int, flips: int) -> int:
 
 
 @cache
-def expected(plan: Plan, rows: int) -> float:
+def expected(plan: SegmentPlan, rows: int) -> float:
     """`plan.candidates`, remembered: every search asks."""
     return plan.candidates(rows)
 
 
 @cache
-def best_plan(radius: int, rows: int, segmentation: Segmentation | None = None) -> Plan | None:
+def best_plan(radius: int, rows: int, segmentation: Segmentation | None = None) -> SegmentPlan | None:
     """The cheapest plan that misses nothing within `radius` bits, among all segmentations or of one.
 
-    None where every plan needs more than `MOST_TERMS` terms.
+    None where every plan needs more than `MAX_TERMS` terms.
     """
     among = [segmentation] if segmentation else [Segmentation(count) for count in SEGMENTATIONS]
-    plans = [plan for each in among for plan in _plans(each, radius) if plan.terms <= MOST_TERMS]
+    plans = [plan for each in among for plan in _plans(each, radius) if plan.terms <= MAX_TERMS]
     return min(plans, key=lambda plan: (plan.cost(rows), plan.segmentation.count), default=None)
 
 
-def _plans(segmentation: Segmentation, radius: int) -> list[Plan]:
+def _plans(segmentation: Segmentation, radius: int) -> list[SegmentPlan]:
     """For each m, the radius shared out evenly over the smallest shares, which count; the rest equals the largest."""
     found = []
     for at_least in range(1, segmentation.count + 1):
@@ -151,8 +151,8 @@ def _plans(segmentation: Segmentation, radius: int) -> list[Plan]:
         each, more = divmod(radius + 1, counted)
         shares = [each] * (counted - more) + [each + 1] * more
         shares += [shares[-1]] * (at_least - 1)
-        plan = Plan(segmentation, tuple(reversed(shares)), at_least)
-        if plan.terms <= MOST_TERMS:
+        plan = SegmentPlan(segmentation, tuple(reversed(shares)), at_least)
+        if plan.terms <= MAX_TERMS:
             found.append(plan)
     return found
 

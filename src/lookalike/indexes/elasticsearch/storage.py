@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lookalike.indexes.elasticsearch.client import Server
+from lookalike.indexes.elasticsearch.client import ElasticClient
 from lookalike.indexes.elasticsearch.filters import terms_of
-from lookalike.indexes.elasticsearch.paging import Table
+from lookalike.indexes.elasticsearch.paging import HitSource
 from lookalike.indexes.elasticsearch.segments import Codes, Segmentation
 from lookalike.types import Attributes, Features, Ids
 
@@ -20,7 +20,7 @@ UNSURE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
+class FieldNames:
     """The names of our fields."""
 
     prefix: str = ""
@@ -40,7 +40,7 @@ class Fields:
 
 
 @dataclass(frozen=True, slots=True)
-class Hashes:
+class HashRows:
     """Checked rows: ids, codes and tenants `(n,)`, attributes n or none."""
 
     ids: Ids
@@ -49,12 +49,12 @@ class Hashes:
     attributes: Sequence[Attributes] | None
 
 
-class Place(Protocol):
+class HashStorage(Protocol):
     """What an index asks of the place where its rows live. One thread writes at a time."""
 
-    server: Server
-    fields: Fields
-    table: Table
+    server: ElasticClient
+    fields: FieldNames
+    table: HitSource
     segmentation: Segmentation
 
     def filters(self) -> list[JSON]:
@@ -65,7 +65,7 @@ class Place(Protocol):
         """Which part of the index has a tenant's rows; None: any."""
         ...
 
-    def write(self, rows: Hashes) -> None:
+    def write(self, rows: HashRows) -> None:
         """Put rows in, in place of those with the same ids."""
         ...
 
@@ -93,19 +93,19 @@ class Place(Protocol):
         """Take all rows out, and set the sequence number to 0."""
         ...
 
-    def rebuilding(self) -> "AbstractContextManager[Place]":
+    def rebuilding(self) -> "AbstractContextManager[HashStorage]":
         """An empty place, which takes this one's place when the block ends well."""
         ...
 
 
-def refresh(server: Server, index: str, *, bulk: bool = True) -> None:
+def refresh(server: ElasticClient, index: str, *, bulk: bool = True) -> None:
     """Let searches see what was written, in every copy of the data; as patiently as a write, if `bulk`."""
-    answer = server.ask(lambda client: client.indices.refresh(index=index), bulk=bulk)
+    answer = server.call(lambda client: client.indices.refresh(index=index), bulk=bulk)
     if answer["_shards"]["failed"]:
         raise server.refused(503, "refresh", f"{answer['_shards']['failed']} copies of {index} did not take part")
 
 
-def documents(rows: Hashes, fields: Fields, segmentation: Segmentation) -> list[str]:
+def documents(rows: HashRows, fields: FieldNames, segmentation: Segmentation) -> list[str]:
     """The rows as JSON, without the last brace where attributes follow; ten thousand in about 50 ms."""
     written = ",".join(f'"{segment}"' for segment in segmentation.formats)
     pattern = (
@@ -121,13 +121,13 @@ def documents(rows: Hashes, fields: Fields, segmentation: Segmentation) -> list[
     return [pattern % row for row in zip(*columns, strict=True)]
 
 
-def _attributes(rows: Hashes, field: str) -> Iterable[str]:
+def _attributes(rows: HashRows, field: str) -> Iterable[str]:
     if rows.attributes is None:
         return [f',"{field}":[]'] * len(rows.ids)
     return [f',"{field}":{json.dumps(terms_of(each or {}))}' for each in rows.attributes]
 
 
-def attributes_of(attributes: Sequence[Attributes], fields: Fields) -> list[str]:
+def attributes_of(attributes: Sequence[Attributes], fields: FieldNames) -> list[str]:
     """Partial updates, as JSON, that put attributes in place of those that are there."""
     return [f'{{"doc":{{"{fields["attributes"]}":{json.dumps(terms_of(each or {}))}}}}}' for each in attributes]
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.distances import RowNumbers
-from lookalike.indexes.hnsw.node_map import Nodes
+from lookalike.indexes.hnsw.node_map import NodeMap
 from lookalike.types import Features, FeatureSpec, Ids
 
 faiss: Any = _typed  # its stubs describe the C++ side, not the Python one
@@ -78,7 +78,7 @@ class Proposal:
 class Graph:
     """A graph over rows `0 .. size` of the view whose numbering it shares; one writer, many readers."""
 
-    def __init__(self, index: Any, nodes: Nodes) -> None:
+    def __init__(self, index: Any, nodes: NodeMap) -> None:
         self.numbering: object = None
         self._index = index
         self._nodes = nodes
@@ -90,7 +90,7 @@ class Graph:
         index = faiss.IndexHNSWSQ(width, faiss.ScalarQuantizer.QT_fp16, m, faiss.METRIC_INNER_PRODUCT)
         index.hnsw.efConstruction = ef_construction
         index.is_trained = True  # half precision has nothing to learn
-        return cls(index, Nodes(np.zeros(0, np.int32), np.zeros(0, np.uint64)))
+        return cls(index, NodeMap(np.zeros(0, np.int32), np.zeros(0, np.uint64)))
 
     @classmethod
     def restore(cls, index: Any, arrays: Mapping[str, NDArray[Any]], spec: FeatureSpec) -> "Graph":
@@ -98,7 +98,7 @@ class Graph:
         of_row, keys = np.array(arrays["nodes"]), np.array(arrays["keys"])
         if index.ntotal != len(keys) or index.d != spec.width or (len(of_row) and of_row.max() >= len(keys)):
             raise ValueError("the graph does not fit its rows")
-        return cls(index, Nodes(of_row, keys))
+        return cls(index, NodeMap(of_row, keys))
 
     def write(self, path: Path) -> None:
         """Write the links and vectors to a file; raises OSError."""

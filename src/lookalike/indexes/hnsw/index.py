@@ -14,7 +14,7 @@ from lookalike.indexes import snapshot
 from lookalike.indexes.flat import FlatIndex
 from lookalike.indexes.hnsw.graph import Graph, Proposal, read_graph
 from lookalike.indexes.row_table import View
-from lookalike.types import EVERYTHING, NOTHING, Features, FeatureSpec, Ids, Matches
+from lookalike.types import FULLY_EXACT, NO_GUARANTEE, Features, FeatureSpec, Ids, Matches
 
 GRAPH = "graph.faiss"
 GRAPH_PARTS = (GRAPH, "nodes", "keys")
@@ -122,7 +122,7 @@ class HnswIndex(FlatIndex):
         if len(failed):
             again = view.nearest("cosine", queries[failed], k, keep, max_distance)
             found.ids[failed], found.distances[failed] = again.ids, again.distances
-        return Matches(found.ids, found.distances, EVERYTHING if len(failed) == len(queries) else NOTHING)
+        return Matches(found.ids, found.distances, FULLY_EXACT if len(failed) == len(queries) else NO_GUARANTEE)
 
     def _rank(self, view: View, queries: Features, proposal: Proposal, k: int, max_distance: float | None) -> Matches:
         """The k nearest of the rows that the graph proposes, by exact distance."""
@@ -131,7 +131,7 @@ class HnswIndex(FlatIndex):
         if max_distance is not None:
             near = distances <= max_distance
             query, row, distances = query[near], row[near], distances[near]
-        return Matches(*top_k(query, view.ids[row], distances, len(queries), k), NOTHING)
+        return Matches(*top_k(query, view.ids[row], distances, len(queries), k), NO_GUARANTEE)
 
     def _grown(self) -> None:
         self._connect(self._loose)

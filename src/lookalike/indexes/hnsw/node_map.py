@@ -34,7 +34,7 @@ def key(features: Features) -> Keys:
     return total ^ (total >> np.uint64(31))
 
 
-class Nodes:
+class NodeMap:
     """`of_row` (rows,) int32 names the node of each row; `keys` (nodes,) tell known vectors from new ones."""
 
     def __init__(self, of_row: NDArray[np.int32], keys: Keys) -> None:

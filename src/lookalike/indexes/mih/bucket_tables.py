@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lookalike.indexes.mih.probing import (
     BUCKETS,
     FLIPS,
-    LARGEST_RADIUS,
+    MAX_RADIUS,
     SEGMENT_BITS,
     TABLES,
     WITHIN,
@@ -43,7 +43,7 @@ _JOIN = 1 << 20  # candidates joined at a time: 8 MB
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Plan:
+class ProbePlan:
     """The pieces `first[i]:last[i]` of the tables that hold every code within the radius; `cost` in nanoseconds."""
 
     first: Numbers
@@ -52,7 +52,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tables:
+class BucketTables:
     """`codes` and `rows` (4 n,), ordered by bucket; bucket b of all 4 x 65,536 is the piece `starts[b]:starts[b + 1]`.
 
     12 bytes a code and table: 48 bytes a code, and 2 MB for `starts`.
@@ -63,7 +63,7 @@ class Tables:
     rows: RowNumbers
 
     @classmethod
-    def build(cls, codes: Codes) -> "Tables":
+    def build(cls, codes: Codes) -> "BucketTables":
         """Sort codes into the tables: a radix sort and a gather each, about 4 million codes a second."""
         count = len(codes)
         starts = np.zeros(TABLES * BUCKETS + 1, np.int64)
@@ -79,9 +79,9 @@ class Tables:
             starts[table * BUCKETS + 1 : (table + 1) * BUCKETS + 1] = table * count + np.cumsum(sizes)
         return cls(starts, sorted_codes, rows)
 
-    def plan(self, code: int, radius: int, budget: float) -> Plan | None:
+    def plan(self, code: int, radius: int, budget: float) -> ProbePlan | None:
         """The cheapest way found to see every code within `radius` bits; None where scanning (`budget`) is cheaper."""
-        if radius > LARGEST_RADIUS:
+        if radius > MAX_RADIUS:
             return None
         even = even_probes(radius)
         if len(even.flips) * PROBE > budget:
@@ -92,11 +92,11 @@ class Tables:
             plan = min(plan, self._priced(self._best_probes(own, radius), own), key=lambda each: each.cost)
         return plan if plan.cost <= budget else None
 
-    def plan_equal(self, code: int) -> Plan:
+    def plan_equal(self, code: int) -> ProbePlan:
         """See every code that has at least one segment in common."""
         return self._priced(even_probes(TABLES - 1), own_buckets(code))
 
-    def within(self, plan: Plan, code: np.uint64, radius: int, equal_bytes: int = 0) -> tuple[RowNumbers, Bits]:
+    def within(self, plan: ProbePlan, code: np.uint64, radius: int, equal_bytes: int = 0) -> tuple[RowNumbers, Bits]:
         """The rows within `radius` bits among those that the plan sees, ascending, and their distances.
 
         With `equal_bytes`, only codes that have at least so many bytes in common with `code`.
@@ -121,10 +121,10 @@ class Tables:
                 distances.append(bits[near])
         return _once(rows, distances)
 
-    def _priced(self, chosen: Probes, own: Numbers) -> Plan:
+    def _priced(self, chosen: Probes, own: Numbers) -> ProbePlan:
         buckets = chosen.buckets(own)
         first, last = self.starts[buckets], self.starts[buckets + 1]
-        return Plan(first, last, PROBE * len(buckets) + CANDIDATE * float((last - first).sum()))
+        return ProbePlan(first, last, PROBE * len(buckets) + CANDIDATE * float((last - first).sum()))
 
     def _best_probes(self, own: Numbers, radius: int) -> Probes:
         """Share the radius so that crowded buckets are avoided: price each table at each radius, try every sharing."""

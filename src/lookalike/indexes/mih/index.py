@@ -14,15 +14,15 @@ import numpy as np
 from lookalike.errors import BadSetting
 from lookalike.imaging.decode_pool.pool import usable_cores
 from lookalike.indexes import snapshot
-from lookalike.indexes.base import Embedded, ids_of
+from lookalike.indexes.base import EmbeddedIndex, ids_of
 from lookalike.indexes.mih import storage
-from lookalike.indexes.mih.bucket_tables import Codes, Plan
+from lookalike.indexes.mih.bucket_tables import Codes, ProbePlan
 from lookalike.indexes.mih.probing import TABLES
 from lookalike.indexes.mih.runs import Run
 from lookalike.indexes.mih.state import State
-from lookalike.indexes.mih.top_k import Nearest, Scope
+from lookalike.indexes.mih.top_k import SearchScope, TopK
 from lookalike.indexes.row_table import check_query, check_rows
-from lookalike.types import EVERYTHING, Features, FeatureSpec, Ids, Matches, Rows, Where
+from lookalike.types import FULLY_EXACT, Features, FeatureSpec, Ids, Matches, ResolvedFilter, Rows
 
 BITS = 64
 BYTES = 8
@@ -36,8 +36,8 @@ that they get half as much done as 2, on 2 cores."""
 _SCANNED = 60_000.0  # a run that scans in so many nanoseconds is not worth probing
 
 
-class MihIndex(Embedded):
-    """An `Index` of 64-bit codes under Hamming distance that misses nothing at any distance.
+class MihIndex(EmbeddedIndex):
+    """An `VectorIndex` of 64-bit codes under Hamming distance that misses nothing at any distance.
 
     With `equal_bytes` it follows the article's rule instead: a row is found if at least so many of the 8 bytes of its
     code equal the query's, nearest first; the article asks for 5. That finds every row within `8 - equal_bytes` bits,
@@ -97,16 +97,16 @@ class MihIndex(Embedded):
         k: int,
         *,
         tenant: int | None = None,
-        where: Where | None = None,
+        filter: ResolvedFilter | None = None,
         max_distance: float | None = None,
         fresh: bool = False,
     ) -> Matches:
         """The k nearest rows of each query; see `check_query` for the errors."""
         codes = _codes(check_query(self._spec, queries, k, max_distance))
         self._check_open()
-        scope = Scope(tenant, ids_of(where), self._equal_bytes)
+        scope = SearchScope(tenant, ids_of(filter), self._equal_bytes)
         radius = BITS if max_distance is None else math.floor(min(max_distance, BITS))
-        promised = EVERYTHING
+        promised = FULLY_EXACT
         if scope.equal_bytes:
             radius = min(radius, BITS - BYTES * scope.equal_bytes)
             promised = float(BYTES - scope.equal_bytes)
@@ -157,12 +157,12 @@ def _codes(features: Features) -> Codes:
     return features.view("<u8").reshape(-1).astype(np.uint64, copy=False)
 
 
-def _search(state: State, codes: Sequence[np.uint64], k: int, radius: int, scope: Scope) -> list[Nearest]:
+def _search(state: State, codes: Sequence[np.uint64], k: int, radius: int, scope: SearchScope) -> list[TopK]:
     """Probe query by query, then scan what is left for all queries that need it, block by block."""
     budgets = {run.number: run.scan_cost(scope) for run in state.runs}
     small = [run for run in state.runs if budgets[run.number] <= _SCANNED]
     large = [run for run in state.runs if budgets[run.number] > _SCANNED]
-    results = [Nearest(k, radius) for _ in codes]
+    results = [TopK(k, radius) for _ in codes]
     if state.fresh.count:
         state.fresh.scan(codes, results, scope)
     for run in small:
@@ -183,8 +183,8 @@ def _search(state: State, codes: Sequence[np.uint64], k: int, radius: int, scope
 
 
 def _probe(
-    runs: Sequence[Run], budgets: dict[int, float], code: np.uint64, nearest: Nearest, scope: Scope
-) -> Nearest | None:
+    runs: Sequence[Run], budgets: dict[int, float], code: np.uint64, nearest: TopK, scope: SearchScope
+) -> TopK | None:
     """Widen the radius until k rows are found within it, or all; None once scanning is cheaper."""
     number = int(code)
     radius = min(RADII[0], nearest.radius)
@@ -205,8 +205,8 @@ def _probe(
 
 
 def _continued(
-    nearest: Nearest, runs: Sequence[Run], plans: Sequence[Plan], code: np.uint64, radius: int, scope: Scope
-) -> Nearest:
+    nearest: TopK, runs: Sequence[Run], plans: Sequence[ProbePlan], code: np.uint64, radius: int, scope: SearchScope
+) -> TopK:
     """What is nearest, with what the plans find."""
     trial = nearest.copy()
     for run, plan in zip(runs, plans, strict=True):
@@ -215,7 +215,9 @@ def _continued(
     return trial
 
 
-def _plans(runs: Sequence[Run], budgets: dict[int, float], code: int, radius: int, scope: Scope) -> list[Plan] | None:
+def _plans(
+    runs: Sequence[Run], budgets: dict[int, float], code: int, radius: int, scope: SearchScope
+) -> list[ProbePlan] | None:
     """A plan for each run; None if one of them had better be scanned."""
     plans = []
     for run in runs:
@@ -226,7 +228,7 @@ def _plans(runs: Sequence[Run], budgets: dict[int, float], code: int, radius: in
     return plans
 
 
-def _plan(run: Run, code: int, radius: int, budget: float, scope: Scope) -> Plan | None:
+def _plan(run: Run, code: int, radius: int, budget: float, scope: SearchScope) -> ProbePlan | None:
     if not scope.equal_bytes:
         return run.tables.plan(code, radius, budget)
     if scope.equal_bytes <= BYTES - TABLES:  # 4 unequal bytes can spoil all four tables

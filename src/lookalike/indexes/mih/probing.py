@@ -19,7 +19,7 @@ SEGMENT_BITS = 16
 BUCKETS = 1 << SEGMENT_BITS
 WITHIN = (1, 17, 137, 697, 2517)
 """How many 16-bit values differ in at most 0, 1, 2, 3, 4 bits from a given one."""
-LARGEST_RADIUS = TABLES * len(WITHIN) - 1
+MAX_RADIUS = TABLES * len(WITHIN) - 1
 """Beyond it (19) the buckets are so many that scanning is cheaper at any size that one process holds."""
 
 Numbers = NDArray[np.int64]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.indexes.mih.bucket_tables import SCAN, Codes, Plan, RowNumbers, Tables, count_equal_bytes
-from lookalike.indexes.mih.top_k import Bits, Nearest, Scope, found_in
+from lookalike.indexes.mih.bucket_tables import SCAN, BucketTables, Codes, ProbePlan, RowNumbers, count_equal_bytes
+from lookalike.indexes.mih.top_k import Bits, SearchScope, TopK, found_in
 from lookalike.types import Ids
 
 PICK = 5.0
@@ -82,7 +82,7 @@ class Run:
     number: int
     ids: Ids
     codes: Codes
-    tables: Tables
+    tables: BucketTables
     tenants: Tenants
     dead: Picked
 
@@ -92,7 +92,7 @@ class Run:
         if (ids[1:] < ids[:-1]).any():
             order = np.argsort(ids)
             ids, codes, tenants = ids[order], codes[order], tenants[order]
-        return cls(number, ids, codes, Tables.build(codes), Tenants.build(tenants), np.empty(0, np.int64))
+        return cls(number, ids, codes, BucketTables.build(codes), Tenants.build(tenants), np.empty(0, np.int64))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -121,11 +121,11 @@ class Run:
             return self
         return replace(self, dead=np.insert(self.dead, np.searchsorted(self.dead, rows), rows))
 
-    def scan_cost(self, scope: Scope) -> float:
+    def scan_cost(self, scope: SearchScope) -> float:
         """What scanning costs, in nanoseconds, in the cheapest way (see `_pick`)."""
         return min(cost for cost, _ in self._ways(scope))
 
-    def probe(self, plan: Plan, code: np.uint64, nearest: Nearest, radius: int, scope: Scope) -> None:
+    def probe(self, plan: ProbePlan, code: np.uint64, nearest: TopK, radius: int, scope: SearchScope) -> None:
         """Add what the plan finds within `radius`."""
         rows, distances = self.tables.within(plan, code, radius, scope.equal_bytes)
         if len(rows):
@@ -134,7 +134,7 @@ class Run:
                 rows, distances = rows[keep], distances[keep]
             nearest.add(distances, self.ids[rows])
 
-    def scan(self, codes: Sequence[np.uint64], nearest: Sequence[Nearest], scope: Scope) -> None:
+    def scan(self, codes: Sequence[np.uint64], nearest: Sequence[TopK], scope: SearchScope) -> None:
         """Compare every row that can count with every query, a block at a time."""
         picked = self._pick(scope)
         count = len(self) if picked is None else len(picked)
@@ -148,7 +148,7 @@ class Run:
                     hits, distances = hits[keep], distances[keep]
                 best.add(distances, self.ids[hits])
 
-    def _ways(self, scope: Scope) -> list[tuple[float, str]]:
+    def _ways(self, scope: SearchScope) -> list[tuple[float, str]]:
         ways = [(SCAN * len(self), "all")]
         if scope.tenant is not None and len(self.tenants.of):
             ways.append((PICK * self.tenants.count(scope.tenant), "tenant"))
@@ -158,7 +158,7 @@ class Run:
             ways.append(((LOOK_UP + PICK) * len(scope.allowed), "allowed"))
         return ways
 
-    def _pick(self, scope: Scope) -> Picked | None:
+    def _pick(self, scope: SearchScope) -> Picked | None:
         """The rows to scan, in the cheapest way: None for all of them."""
         way = min(self._ways(scope))[1]
         if way == "all":
@@ -181,7 +181,7 @@ class Run:
         found: Picked = rows[self.ids[rows] == ids]
         return found
 
-    def _admitted(self, rows: Picked, scope: Scope) -> NDArray[np.bool_] | None:
+    def _admitted(self, rows: Picked, scope: SearchScope) -> NDArray[np.bool_] | None:
         """Which of these rows count; None for all."""
         keep = None
         if len(self.dead):
@@ -196,7 +196,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Fresh:
+class WriteBuffer:
     """The newest rows, in the order they came, always scanned.
 
     The writer appends behind `count`, where the readers of an older state never look.
@@ -209,20 +209,20 @@ class Fresh:
     count: int
 
     @classmethod
-    def empty(cls, room: int) -> "Fresh":
+    def empty(cls, room: int) -> "WriteBuffer":
         """With room for so many rows: 25 bytes each."""
         return cls(
             np.empty(room, np.int64), np.empty(room, np.uint64), np.empty(room, np.int64), np.ones(room, bool), 0
         )
 
-    def with_rows(self, ids: Ids, codes: Codes, tenants: Ids) -> "Fresh":
+    def with_rows(self, ids: Ids, codes: Codes, tenants: Ids) -> "WriteBuffer":
         """With these rows appended; there must be room."""
         end = self.count + len(ids)
         piece = slice(self.count, end)
         self.ids[piece], self.codes[piece], self.tenants[piece] = ids, codes, tenants
         return replace(self, count=end)
 
-    def without(self, rows: Sequence[int] | Picked) -> "Fresh":
+    def without(self, rows: Sequence[int] | Picked) -> "WriteBuffer":
         """With these rows deleted; the readers of an older state keep what they had."""
         alive = self.alive.copy()
         alive[rows] = False
@@ -238,7 +238,7 @@ class Fresh:
         alive = self.alive[: self.count]
         return int(alive.sum() if tenant is None else (alive & (self.tenants[: self.count] == tenant)).sum())
 
-    def scan(self, codes: Sequence[np.uint64], nearest: Sequence[Nearest], scope: Scope) -> None:
+    def scan(self, codes: Sequence[np.uint64], nearest: Sequence[TopK], scope: SearchScope) -> None:
         """Compare every row with every query."""
         for best, near, distances in compare(self.codes[: self.count], codes, nearest, scope.equal_bytes):
             keep = self.alive[near]
@@ -251,8 +251,8 @@ class Fresh:
 
 
 def compare(
-    rows: Codes, codes: Sequence[np.uint64], nearest: Sequence[Nearest], equal_bytes: int
-) -> Iterator[tuple[Nearest, Picked, Bits]]:
+    rows: Codes, codes: Sequence[np.uint64], nearest: Sequence[TopK], equal_bytes: int
+) -> Iterator[tuple[TopK, Picked, Bits]]:
     """For each query: which rows lie within its radius (and have so many equal bytes), if any, and their distances."""
     for first in range(0, len(codes), _ABREAST):
         bests = nearest[first : first + _ABREAST]

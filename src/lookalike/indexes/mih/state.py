@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.indexes.mih.bucket_tables import Codes
-from lookalike.indexes.mih.runs import Fresh, Run
+from lookalike.indexes.mih.runs import Run, WriteBuffer
 from lookalike.indexes.mih.top_k import found_in
 from lookalike.types import Ids
 
-ROOM = 1 << 15
+BUFFER_ROWS = 1 << 15
 """Rows of the buffer: scanning it takes about as long as the bare overhead of a search."""
 RATIO = 8
 """How much larger than the next a run is at least; smaller ones are merged."""
-LEAST_DEAD = 8
+DEAD_SHARE = 8
 """A run of which one row in so many was deleted is written anew."""
 
 
@@ -29,19 +29,19 @@ class State:
     """The rows: `runs`, largest first; `fresh`; `places`, where each id of `fresh` came last, for the writer."""
 
     runs: tuple[Run, ...]
-    fresh: Fresh
+    fresh: WriteBuffer
     places: dict[int, int]
     next_run: int
 
     @classmethod
     def empty(cls, next_run: int = 0) -> "State":
         """No rows. Runs are numbered from `next_run` on: a number is never used twice in a folder."""
-        return cls((), Fresh.empty(ROOM), {}, next_run)
+        return cls((), WriteBuffer.empty(BUFFER_ROWS), {}, next_run)
 
     @classmethod
     def restored(cls, runs: tuple[Run, ...], fresh: tuple[Ids, Codes, Ids], next_run: int) -> "State":
         """What was saved."""
-        state = cls(runs, Fresh.empty(ROOM), {}, next_run)
+        state = cls(runs, WriteBuffer.empty(BUFFER_ROWS), {}, next_run)
         return state.with_rows(*fresh)
 
     def count(self, tenant: int | None) -> int:
@@ -54,7 +54,7 @@ class State:
         gone = self._places_of(ids)
         fresh = self.fresh.without(gone) if len(gone) else self.fresh
         next_run = self.next_run
-        if any(len(run.dead) * LEAST_DEAD > len(run) for run in runs):
+        if any(len(run.dead) * DEAD_SHARE > len(run) for run in runs):
             runs = tuple(_compacted(runs, next_run))
             next_run += len(self.runs)
         return State(runs, fresh, self.places, next_run)
@@ -62,7 +62,7 @@ class State:
     def with_rows(self, ids: Ids, codes: Codes, tenants: Ids) -> "State":
         """With these rows added; none of their ids is there. The arrays may be kept."""
         start = self.fresh.count
-        if start + len(ids) <= ROOM:
+        if start + len(ids) <= BUFFER_ROWS:
             state = State(self.runs, self.fresh.with_rows(ids, codes, tenants), self.places, self.next_run)
             self.places.update(zip(ids.tolist(), range(start, start + len(ids)), strict=True))
             return state
@@ -76,7 +76,7 @@ class State:
         joined = parts[0] if len(parts) == 1 else tuple(np.concatenate(column) for column in zip(*parts, strict=True))
         del parts
         run = Run.build(self.next_run, *joined)
-        return State((*runs, run), Fresh.empty(ROOM), {}, self.next_run + 1)
+        return State((*runs, run), WriteBuffer.empty(BUFFER_ROWS), {}, self.next_run + 1)
 
     def _places_of(self, ids: Ids) -> list[int] | NDArray[np.intp]:
         """The living rows of `fresh` that have these ids (sorted)."""
@@ -90,7 +90,7 @@ class State:
 def _compacted(runs: tuple[Run, ...], number: int) -> Iterator[Run]:
     """The runs, those with many deleted rows built anew, those without rows left out."""
     for run in runs:
-        if len(run.dead) * LEAST_DEAD <= len(run):
+        if len(run.dead) * DEAD_SHARE <= len(run):
             yield run
         elif len(run.dead) < len(run):
             yield Run.build(number, *run.alive())

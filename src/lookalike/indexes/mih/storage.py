@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lookalike.errors import Damaged
 from lookalike.indexes import snapshot
-from lookalike.indexes.mih.bucket_tables import Tables
+from lookalike.indexes.mih.bucket_tables import BucketTables
 from lookalike.indexes.mih.runs import Run, Tenants
 from lookalike.indexes.mih.state import State
 from lookalike.types import FeatureSpec
@@ -78,6 +78,6 @@ def _run(number: int, arrays: Arrays, dead: NDArray[Any]) -> Run:
     def column(name: str) -> NDArray[Any]:
         return np.asarray(arrays[f"run{number}-{name}"])  # a plain view of the map: slicing a memmap is slow
 
-    tables = Tables(column("starts"), column("table-codes"), column("table-rows"))
+    tables = BucketTables(column("starts"), column("table-codes"), column("table-rows"))
     tenants = Tenants(column("tenant-names"), column("tenant-of"), column("tenant-rows"), column("tenant-starts"))
     return Run(number, column("ids"), column("codes"), tables, tenants, dead)

@@ -12,7 +12,7 @@ Bits = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scope:
+class SearchScope:
     """Which rows count: of one tenant, among `allowed` ids (sorted), with `equal_bytes` bytes as in the query."""
 
     tenant: int | None = None
@@ -25,7 +25,7 @@ class Scope:
         return found_in(ids, self.allowed)
 
 
-class Nearest:
+class TopK:
     """The k nearest rows added so far, and the radius beyond which a further row cannot count."""
 
     __slots__ = ("_count", "_distances", "_ids", "_k", "radius")
@@ -37,9 +37,9 @@ class Nearest:
         self._ids: list[Ids] = []
         self.radius = radius
 
-    def copy(self) -> "Nearest":
+    def copy(self) -> "TopK":
         """A second one, to be continued apart."""
-        other = Nearest(self._k, self.radius)
+        other = TopK(self._k, self.radius)
         other._count, other._distances, other._ids = self._count, self._distances.copy(), self._ids.copy()
         return other
 

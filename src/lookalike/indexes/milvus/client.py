@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from pymilvus import DataType, MilvusClient  # type: ignore[import-untyped]
 
 from lookalike.errors import BadSetting, Unavailable
-from lookalike.indexes.circuit_breaker import Circuit
-from lookalike.indexes.milvus.config import Place
-from lookalike.indexes.milvus.errors import FAILURES, Gone, translated
+from lookalike.indexes.circuit_breaker import CircuitBreaker
+from lookalike.indexes.milvus.config import Connection
+from lookalike.indexes.milvus.errors import FAILURES, IndexNotFound, translate_errors
 from lookalike.types import Features, FeatureSpec, Ids
 
 Level = str
@@ -52,48 +52,48 @@ class Found:
     full: bool
 
 
-class Server:
+class MilvusGateway:
     """A connection, opened when it is first needed; safe to use from several threads."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Connection) -> None:
         self.place = place
-        self._circuit = Circuit(place.name)
+        self._circuit = CircuitBreaker(place.name)
         self._turn = _ONE_AT_A_TIME if place.lite else nullcontext()
         self._lock = threading.Lock()
         self._client: Any = None
 
     def version(self) -> str:
         """As the server says it, such as `v2.3.5`."""
-        return str(self._ask("version", lambda client, limit: client.get_server_version(timeout=limit)))
+        return str(self._call("version", lambda client, limit: client.get_server_version(timeout=limit)))
 
     def check_database(self) -> None:
         """Raise BadSetting where there is no such database: old servers use another, silently."""
         wanted = self.place.database
-        if wanted and wanted not in self._ask("databases", lambda client, limit: client.list_databases(timeout=limit)):
+        if wanted and wanted not in self._call("databases", lambda client, limit: client.list_databases(timeout=limit)):
             raise BadSetting(f"{self.place.name}: there is no database {wanted!r}; make it, or name another")
 
     def collections(self) -> list[str]:
         """The names of all collections."""
-        return list(self._ask("list", lambda client, limit: client.list_collections(timeout=limit)))
+        return list(self._call("list", lambda client, limit: client.list_collections(timeout=limit)))
 
     def behind(self, alias: str) -> str | None:
         """The collection that an alias stands for."""
         try:
-            found = self._ask("alias", lambda client, limit: client.describe_alias(alias, timeout=limit))
-        except Gone:
+            found = self._call("alias", lambda client, limit: client.describe_alias(alias, timeout=limit))
+        except IndexNotFound:
             return None
         return str(found["collection_name"])
 
     def describe(self, name: str) -> Mapping[str, Any]:
         """A collection's schema and properties, as the client gives them; raises Gone."""
-        found: Mapping[str, Any] = self._ask(
+        found: Mapping[str, Any] = self._call(
             "describe", lambda client, limit: client.describe_collection(name, timeout=limit)
         )
         return found
 
     def index_of(self, name: str) -> Mapping[str, Any]:
         """Type, metric and progress of the vector index."""
-        found: Mapping[str, Any] | None = self._ask(
+        found: Mapping[str, Any] | None = self._call(
             "index", lambda client, limit: client.describe_index(name, "vector", timeout=limit)
         )
         return found or {}
@@ -124,7 +124,7 @@ class Server:
         schema.add_field("attributes", DataType.JSON)
         how: dict[str, Any] = {"num_partitions": buckets} if key else {}
         how["properties"] = {PREFIX + key: value for key, value in properties.items()}
-        self._ask(
+        self._call(
             "create",
             lambda client, limit: client.create_collection(
                 name, schema=schema, num_shards=shards, consistency_level=BOUNDED, timeout=limit, **how
@@ -135,11 +135,11 @@ class Server:
         """Say how a collection is to be indexed, before there are rows."""
         wanted = MilvusClient.prepare_index_params()
         wanted.add_index("vector", index_type=kind, metric_type="IP", params=dict(parameters))
-        self._ask("index", lambda client, limit: client.create_index(name, wanted, timeout=limit, sync=False))
+        self._call("index", lambda client, limit: client.create_index(name, wanted, timeout=limit, sync=False))
 
     def load(self, name: str, *, replicas: int, seconds: float) -> None:
         """Bring a collection into the query nodes' memory, and wait for it."""
-        self._ask(
+        self._call(
             "load",
             lambda client, limit: client.load_collection(
                 name, replica_number=replicas, timeout=limit, **({} if self.place.lite else {"_async": True})
@@ -149,43 +149,43 @@ class Server:
 
     def loaded(self, name: str) -> bool:
         """Whether a collection can be searched."""
-        found = self._ask("load state", lambda client, limit: client.get_load_state(name, timeout=limit))
+        found = self._call("load state", lambda client, limit: client.get_load_state(name, timeout=limit))
         return str(found["state"].name) == "Loaded"
 
     def release(self, name: str) -> None:
         """Take a collection out of the query nodes' memory."""
-        self._ask("release", lambda client, limit: client.release_collection(name, timeout=limit))
+        self._call("release", lambda client, limit: client.release_collection(name, timeout=limit))
 
     def seal(self, name: str, *, seconds: float) -> None:
         """Milvus' flush: close the segments that grow, so that they are indexed. Takes seconds; for large batches."""
-        self._ask("flush", lambda client, limit: client.flush(name, timeout=limit), seconds=seconds)
+        self._call("flush", lambda client, limit: client.flush(name, timeout=limit), seconds=seconds)
 
     def drop(self, name: str) -> None:
         """Forget a collection; no alias may stand for it."""
-        self._ask("drop", lambda client, limit: client.drop_collection(name, timeout=limit))
+        self._call("drop", lambda client, limit: client.drop_collection(name, timeout=limit))
 
     def point(self, alias: str, name: str, *, new: bool) -> None:
         """Let an alias stand for a collection from now on."""
         if new:
-            self._ask("alias", lambda client, limit: client.create_alias(name, alias, timeout=limit))
+            self._call("alias", lambda client, limit: client.create_alias(name, alias, timeout=limit))
         else:
-            self._ask("alias", lambda client, limit: client.alter_alias(name, alias, timeout=limit))
+            self._call("alias", lambda client, limit: client.alter_alias(name, alias, timeout=limit))
 
     def unpoint(self, alias: str) -> None:
         """Forget an alias."""
-        self._ask("alias", lambda client, limit: client.drop_alias(alias, timeout=limit))
+        self._call("alias", lambda client, limit: client.drop_alias(alias, timeout=limit))
 
     def partitions(self, name: str) -> set[str]:
         """The names of a collection's partitions."""
-        return set(self._ask("partitions", lambda client, limit: client.list_partitions(name, timeout=limit)))
+        return set(self._call("partitions", lambda client, limit: client.list_partitions(name, timeout=limit)))
 
     def create_partition(self, name: str, partition: str) -> None:
         """Make a partition; it is loaded with its collection."""
-        self._ask("partition", lambda client, limit: client.create_partition(name, partition, timeout=limit))
+        self._call("partition", lambda client, limit: client.create_partition(name, partition, timeout=limit))
 
     def upsert(self, name: str, rows: Sequence[Mapping[str, Any]], partition: str, *, seconds: float) -> None:
         """Insert rows, or replace those with the same ids in that partition (any, where it is empty)."""
-        self._ask(
+        self._call(
             "upsert",
             lambda client, limit: client.upsert(name, rows, timeout=limit, partition_name=partition),
             seconds=seconds,
@@ -193,12 +193,12 @@ class Server:
 
     def delete(self, name: str, ids: list[int], *, seconds: float) -> None:
         """Forget these ids, wherever they are."""
-        self._ask("delete", lambda client, limit: client.delete(name, ids=ids, timeout=limit), seconds=seconds)
+        self._call("delete", lambda client, limit: client.delete(name, ids=ids, timeout=limit), seconds=seconds)
 
     def query(
         self,
         name: str,
-        where: str,
+        filter: str,
         fields: list[str],
         *,
         level: Level,
@@ -209,11 +209,11 @@ class Server:
         """The rows that pass an expression, in all partitions or in some, in no order."""
         how: dict[str, Any] = {} if "count(*)" in fields else {"limit": limit}
         return list(
-            self._ask(
+            self._call(
                 "query",
                 lambda client, timeout: client.query(
                     name,
-                    filter=where,
+                    filter=filter,
                     output_fields=fields,
                     consistency_level=level,
                     partition_names=partitions,
@@ -229,7 +229,7 @@ class Server:
         name: str,
         queries: Features,
         limit: int,
-        where: str,
+        filter: str,
         parameters: Mapping[str, int],
         *,
         level: Level,
@@ -237,14 +237,14 @@ class Server:
         vectors: bool,
     ) -> list[Found]:
         """The best rows by inner product, for each query."""
-        answers = self._ask(
+        answers = self._call(
             "search",
             lambda client, timeout: client.search(
                 name,
                 data=queries,
                 anns_field="vector",
                 limit=limit,
-                filter=where,
+                filter=filter,
                 output_fields=["vector"] if vectors else ["id"],  # with none, Lite gives everything
                 search_params={"metric_type": "IP", "params": dict(parameters)},
                 partition_names=partitions,
@@ -274,12 +274,12 @@ class Server:
             with self._turn:
                 client.close()
 
-    def _ask(self, what: str, request: Callable[[Any, float], Answer], *, seconds: float = 0.0) -> Answer:
+    def _call(self, what: str, request: Callable[[Any, float], Answer], *, seconds: float = 0.0) -> Answer:
         with self._circuit, self._turn:
             try:
                 return request(self._connect(), seconds or self.place.timeout)
             except FAILURES as error:
-                raise translated(self.place, what, error) from error
+                raise translate_errors(self.place, what, error) from error
 
     def _connect(self) -> Any:
         with self._lock:

@@ -19,9 +19,9 @@ import numpy as np
 
 from lookalike.distances import Distances
 from lookalike.errors import BadSetting, FeatureMismatch, Unavailable
-from lookalike.indexes.milvus.client import PARTITION_KEY_UPSERT, PREFIX, STRONG, Level, Server, numbers_of
-from lookalike.indexes.milvus.config import BUILD, KNOB, UNTUNED, Settings
-from lookalike.indexes.milvus.errors import Gone
+from lookalike.indexes.milvus.client import PARTITION_KEY_UPSERT, PREFIX, STRONG, Level, MilvusGateway, numbers_of
+from lookalike.indexes.milvus.config import BUILD, DEFAULT_EFFORT, SEARCH_PARAM, Settings
+from lookalike.indexes.milvus.errors import IndexNotFound
 from lookalike.types import FeatureSpec
 
 LOAD_SECONDS = 300.0
@@ -54,14 +54,14 @@ class Collection:
         """How to search for `limit` rows."""
         if self.kind == "FLAT":
             return {}
-        value = knob or self.knob or UNTUNED[self.kind]
-        return {KNOB[self.kind]: value if self.kind.startswith("IVF") else max(value, limit)}
+        value = knob or self.knob or DEFAULT_EFFORT[self.kind]
+        return {SEARCH_PARAM[self.kind]: value if self.kind.startswith("IVF") else max(value, limit)}
 
 
-class Shelf:
+class CollectionManager:
     """Makes, finds, exchanges and drops the collections of one pipeline of one gallery."""
 
-    def __init__(self, server: Server, settings: Settings, spec: FeatureSpec, gallery: str) -> None:
+    def __init__(self, server: MilvusGateway, settings: Settings, spec: FeatureSpec, gallery: str) -> None:
         self.server = server
         self.settings = settings
         self.spec = spec
@@ -94,7 +94,7 @@ class Shelf:
                 if not self.server.loaded(name):
                     self.server.load(name, replicas=self.settings.replicas, seconds=LOAD_SECONDS)
                 return self._read(name, level)
-            except Gone:
+            except IndexNotFound:
                 continue  # exchanged between the two questions
         raise Unavailable(f"the alias {self.alias} on {self.server.place.name} points nowhere, again and again")
 
@@ -125,30 +125,30 @@ class Shelf:
         server.load(name, replicas=settings.replicas, seconds=LOAD_SECONDS)
         return Collection(name, kind, settings.tenants)
 
-    def exchange(self, new: Collection) -> None:
+    def swap_alias(self, new: Collection) -> None:
         """Let the alias stand for another collection, at once for everybody."""
         self.server.point(self.alias, new.name, new=self.server.behind(self.alias) is None)
 
-    def sweep(self) -> None:
+    def drop_stale(self) -> None:
         """Drop what earlier rebuildings left behind."""
         kept = self.server.behind(self.alias)
         for name in self.server.collections():
             if name.startswith(f"{self.alias}_") and name != kept:
                 try:
                     ours = self.server.describe(name)["properties"].get(PREFIX + "alias") == self.alias
-                except Gone:
+                except IndexNotFound:
                     continue
                 if ours:
                     log.info("dropping %s, left behind by a rebuilding that did not end", name)
                     self.server.drop(name)
 
-    def remember(self, collection: Collection) -> None:
+    def save_state(self, collection: Collection) -> None:
         """Write down what changes, behind all that was written, and wait until searches that ask for it see it."""
         said = {"sequence": collection.sequence, "knob": collection.knob, "oversized": collection.oversized}
         row = {"id": STATE, "tenant": -1, "vector": self._nowhere(), "attributes": said}
         self.server.upsert(collection.name, [row], "", seconds=self.server.place.bulk_timeout)
         if self._state(collection.name, STRONG) != said:
-            raise Unavailable(f"{self.server.place.name} does not give back what {collection.name} was to remember")
+            raise Unavailable(f"{self.server.place.name} does not give back what {collection.name} was to save_state")
 
     def _state(self, name: str, level: Level) -> dict[str, Any]:
         seconds = WAITING * self.server.place.bulk_timeout if level == STRONG else self.server.place.timeout

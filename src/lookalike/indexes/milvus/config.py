@@ -29,17 +29,17 @@ BUILD: Mapping[str, Mapping[str, int]] = {
     "HNSW": {"M": M, "efConstruction": EF_CONSTRUCTION},
     "DISKANN": {},
 }
-KNOB: Mapping[str, str] = {"IVF_FLAT": "nprobe", "IVF_SQ8": "nprobe", "HNSW": "ef", "DISKANN": "search_list"}
+SEARCH_PARAM: Mapping[str, str] = {"IVF_FLAT": "nprobe", "IVF_SQ8": "nprobe", "HNSW": "ef", "DISKANN": "search_list"}
 """What is turned to trade speed for recall."""
-UNTUNED: Mapping[str, int] = {"IVF_FLAT": 64, "IVF_SQ8": 64, "HNSW": 128, "DISKANN": 100}
+DEFAULT_EFFORT: Mapping[str, int] = {"IVF_FLAT": 64, "IVF_SQ8": 64, "HNSW": 128, "DISKANN": 100}
 """Where it stands until it was tuned: recall 0.98 and more on clustered vectors, 512 wide."""
-WIDEST: Mapping[str, int] = {"IVF_FLAT": NLIST, "IVF_SQ8": NLIST, "HNSW": 4096, "DISKANN": 4096}
-ROOM = 1.2
+MAX_EFFORT: Mapping[str, int] = {"IVF_FLAT": NLIST, "IVF_SQ8": NLIST, "HNSW": 4096, "DISKANN": 4096}
+MEMORY_FACTOR = 1.2
 """Memory beside the vectors themselves: ids, tenants, the segment that grows."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Connection:
     """Where a Milvus is and how it is spoken to; `name` is what messages may show."""
 
     name: str
@@ -60,7 +60,7 @@ class Settings:
     With `strong`, every search sees all that was written before it, and waits for it as a `fresh` one does.
     """
 
-    place: Place
+    place: Connection
     index: str
     tenants: str
     recall: float
@@ -116,14 +116,14 @@ def suggest(rows: int, width: int, memory: int, lite: bool = False) -> str:
     """
     if rows <= FLAT_ROWS:
         return "FLAT"
-    if rows * (4 * width + 8 * M) * ROOM <= memory:
+    if rows * (4 * width + 8 * M) * MEMORY_FACTOR <= memory:
         return "HNSW"
-    if lite or rows * (width + 16) * ROOM <= memory:
+    if lite or rows * (width + 16) * MEMORY_FACTOR <= memory:
         return "IVF_SQ8"
     return "DISKANN"
 
 
-def _place(address: Address, lite: bool) -> Place:
+def _place(address: Address, lite: bool) -> Connection:
     timeout = float(address.number("timeout", 10, most=600))
     bulk_timeout = float(address.number("bulk_timeout", 60, most=3600))
     if lite:
@@ -133,7 +133,7 @@ def _place(address: Address, lite: bool) -> Place:
             raise BadSetting(f"{address}: a file takes no {wrong[0]}")
         if not Path(address.path).parent.is_dir():
             raise BadSetting(f"{address}: there is no folder {Path(address.path).parent}; make it first")
-        return Place(str(address), address.path, lite=True, timeout=timeout, bulk_timeout=bulk_timeout)
+        return Connection(str(address), address.path, lite=True, timeout=timeout, bulk_timeout=bulk_timeout)
     if not address.host:
         raise BadSetting(f"{address} names no host; write milvus://host:19530")
     database = address.path.strip("/")
@@ -142,7 +142,7 @@ def _place(address: Address, lite: bool) -> Place:
     secret = bool(address.password or address.options.get("token"))
     scheme = "https" if address.flag("tls", secret and address.host not in LOOPBACK) else "http"
     host = f"[{address.host}]" if ":" in address.host else address.host
-    return Place(
+    return Connection(
         str(address),
         f"{scheme}://{host}:{address.port or 19530}",
         user=address.user or "",

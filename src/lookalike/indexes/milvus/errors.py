@@ -4,7 +4,7 @@ import grpc  # type: ignore[import-untyped]
 from pymilvus.exceptions import MilvusException  # type: ignore[import-untyped]
 
 from lookalike.errors import BadSetting, LookalikeError, Unavailable, UnsupportedQuery
-from lookalike.indexes.milvus.config import Place
+from lookalike.indexes.milvus.config import Connection
 
 FAILURES: tuple[type[Exception], ...] = (MilvusException, grpc.RpcError, grpc.FutureTimeoutError)
 """All that the client raises where a request fails."""
@@ -13,11 +13,11 @@ _DENIED = ("auth check failure", "unauthenticated", "permission deny", "permissi
 _MISREAD = ("cannot parse expression", "failed to create query plan", "invalid expression", "at column ")
 
 
-class Gone(LookalikeError):
+class IndexNotFound(LookalikeError):
     """A collection, partition or alias that is not there; never leaves the adapter."""
 
 
-def translated(place: Place, what: str, error: Exception) -> LookalikeError:
+def translate_errors(place: Connection, what: str, error: Exception) -> LookalikeError:
     """The error of our tree that a failure amounts to, in one line, without secrets."""
     code, said = None, str(getattr(error, "message", "") or error)
     below = error if isinstance(error, grpc.RpcError) else error.__cause__  # a failed connection hides the reason
@@ -34,7 +34,7 @@ def translated(place: Place, what: str, error: Exception) -> LookalikeError:
             f"file open; for several, use a Milvus server (milvus://host:19530)"
         )
     if any(word in lower for word in _UNKNOWN) and any(word in lower for word in ("collection", "alias", "partition")):
-        return Gone(f"{place.name}: {said}")
+        return IndexNotFound(f"{place.name}: {said}")
     if any(word in lower for word in _MISREAD):
         return UnsupportedQuery(f"{place.name} cannot read the filter: {said}")
     return Unavailable(f"{place.name} failed to answer ({what}): {said}", retry_after=1.0)

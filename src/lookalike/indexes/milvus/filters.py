@@ -21,7 +21,7 @@ from collections.abc import Sequence
 
 from lookalike.catalog.filters import to_sql
 from lookalike.errors import UnsupportedQuery
-from lookalike.types import Attributes, Condition, Ids, Where
+from lookalike.types import Attributes, Condition, Ids, ResolvedFilter
 
 LONG = 200
 """Bytes of a string that are kept; an ordering against a longer one is left to the catalog."""
@@ -43,25 +43,25 @@ def encode(attributes: Attributes) -> dict[str, str] | None:
     return row if len(json.dumps(row)) <= MAX_BYTES else None
 
 
-def expressions(where: Where | None, *, oversized: bool) -> list[str]:
+def expressions(filter: ResolvedFilter | None, *, oversized: bool) -> list[str]:
     """A filter as expressions that exclude each other; none where nothing can pass.
 
     `oversized` says that some rows lack attributes. Raises UnsupportedQuery for the words of another engine, and for
     more than `MAX_IDS` images where the catalog has to name them.
     """
-    if where is None:
+    if filter is None:
         return [""]
-    if foreign := sorted(set(where.native) - {"milvus"}):
+    if foreign := sorted(set(filter.engine_filter) - {"milvus"}):
         raise UnsupportedQuery(f"only {' and '.join(foreign)} can filter in its own words; this index is Milvus")
-    native = where.native.get("milvus", "")
+    native = filter.engine_filter.get("milvus", "")
     if not isinstance(native, str):
         raise UnsupportedQuery(f"a filter in Milvus' own words is an expression in a string, not {native!r}")
-    if native and not where.conditions:
+    if native and not filter.conditions:
         return [native]
-    written = expression(where.conditions) if where.conditions and not oversized else None
+    written = expression(filter.conditions) if filter.conditions and not oversized else None
     if written is not None:
         return [both(native, written)]
-    ids = where.ids()
+    ids = filter.ids()
     if len(ids) > MAX_IDS:
         raise UnsupportedQuery(
             f"the filter comes down to {len(ids)} images that have to be named one by one; Milvus takes "

@@ -17,21 +17,31 @@ import numpy as np
 
 from lookalike.errors import BadInput, BadSetting, LookalikeError, Unavailable, UnsupportedQuery
 from lookalike.indexes.milvus import filters as filters
-from lookalike.indexes.milvus.client import BOUNDED, STRONG, Server
-from lookalike.indexes.milvus.collections import LOAD_SECONDS, Collection, Shelf
+from lookalike.indexes.milvus.client import BOUNDED, STRONG, MilvusGateway
+from lookalike.indexes.milvus.collections import LOAD_SECONDS, Collection, CollectionManager
 from lookalike.indexes.milvus.config import Settings
-from lookalike.indexes.milvus.errors import Gone
-from lookalike.indexes.milvus.search import MOST, Search
-from lookalike.indexes.milvus.selectivity import Shares
+from lookalike.indexes.milvus.errors import IndexNotFound
+from lookalike.indexes.milvus.search import MAX_MATCHES, Search
+from lookalike.indexes.milvus.selectivity import SelectivityCache
 from lookalike.indexes.milvus.tuning import Tuning, tune
 from lookalike.indexes.milvus.writer import Writer
 from lookalike.indexes.row_table import check_query, check_rows
 from lookalike.indexes.validation import check_attributes
-from lookalike.types import EVERYTHING, NOTHING, Attributes, Features, FeatureSpec, Ids, Matches, Rows, Where
+from lookalike.types import (
+    FULLY_EXACT,
+    NO_GUARANTEE,
+    Attributes,
+    Features,
+    FeatureSpec,
+    Ids,
+    Matches,
+    ResolvedFilter,
+    Rows,
+)
 
-REFRESH = 5.0
+REFRESH_INTERVAL = 5.0
 """Seconds after which a process asks again which collection counts, and how it is searched best."""
-GRACE = REFRESH + 1.0
+DROP_DELAY = REFRESH_INTERVAL + 1.0
 """Seconds for which a collection outlives its exchange: searching one that is being dropped may find nothing."""
 INDEX_ROWS = 2000
 """Rows from which a new collection is indexed before it takes over; servers scan segments below 1,024 anyway."""
@@ -51,7 +61,7 @@ def open_index(spec: FeatureSpec, url: str, gallery: str) -> "MilvusIndex":
     settings = Settings.read(url)
     if spec.metric != "cosine":
         raise BadSetting(f"Milvus is for vectors under cosine, not for {spec.name} ({spec.metric}): use elasticsearch")
-    shelf = Shelf(Server(settings.place), settings, spec, gallery)
+    shelf = CollectionManager(MilvusGateway(settings.place), settings, spec, gallery)
     try:
         return MilvusIndex(shelf, shelf.open())
     except LookalikeError:
@@ -62,23 +72,23 @@ def open_index(spec: FeatureSpec, url: str, gallery: str) -> "MilvusIndex":
 def drop_index(spec: FeatureSpec, url: str, gallery: str) -> None:
     """Forget the index of a gallery's pipeline, whatever features it holds."""
     settings = Settings.read(url)
-    shelf = Shelf(Server(settings.place), settings, spec, gallery)
+    shelf = CollectionManager(MilvusGateway(settings.place), settings, spec, gallery)
     try:
         if shelf.server.behind(shelf.alias) is not None:
             shelf.server.unpoint(shelf.alias)
-        shelf.sweep()
+        shelf.drop_stale()
     finally:
         shelf.server.close()
 
 
 class MilvusIndex:
-    """Rows in a collection behind an alias; see `ports.Index`.
+    """Rows in a collection behind an alias; see `ports.VectorIndex`.
 
     FLAT misses nothing; the others promise nothing, and are tuned to a recall. Searches may miss what was written in
     the last seconds, unless `fresh`. At most 16,382 matches a query.
     """
 
-    def __init__(self, shelf: Shelf, collection: Collection, *, filling: bool = False) -> None:
+    def __init__(self, shelf: CollectionManager, collection: Collection, *, filling: bool = False) -> None:
         self._shelf = shelf
         self._server = shelf.server
         self._collection = collection
@@ -86,7 +96,7 @@ class MilvusIndex:
         self._asked = time.monotonic()
         self._lock = threading.RLock()
         self._writer = Writer(shelf.server, shelf.spec)
-        self._shares = Shares(shelf.server)
+        self._shares = SelectivityCache(shelf.server)
         self._closed = False
         wished = shelf.settings.index
         if wished not in ("auto", collection.kind) or shelf.settings.tenants != collection.tenants:
@@ -142,15 +152,15 @@ class MilvusIndex:
         k: int,
         *,
         tenant: int | None = None,
-        where: Where | None = None,
+        filter: ResolvedFilter | None = None,
         max_distance: float | None = None,
         fresh: bool = False,
     ) -> Matches:
         """The k nearest rows of each query; raises UnsupportedQuery for k above 16,382 and filters it cannot read."""
         queries = check_query(self.spec, queries, k, max_distance)
-        if k > MOST:
-            raise UnsupportedQuery(f"Milvus gives at most {MOST} matches a query, not {k}; ask for fewer pages")
-        found = self._run(lambda at: self._search(at, queries, k, tenant, where, fresh), fresh=fresh)
+        if k > MAX_MATCHES:
+            raise UnsupportedQuery(f"Milvus gives at most {MAX_MATCHES} matches a query, not {k}; ask for fewer pages")
+        found = self._run(lambda at: self._search(at, queries, k, tenant, filter, fresh), fresh=fresh)
         if max_distance is not None:
             far = ~(found.distances <= np.float32(max_distance))
             found.ids[far], found.distances[far] = -1, np.inf
@@ -180,19 +190,19 @@ class MilvusIndex:
         """An empty index to fill; searches go on in this one until it is full, indexed, tuned, and takes the place."""
         with self._lock:
             old = self._current(fresh=True)
-            self._shelf.sweep()
+            self._shelf.drop_stale()
             new = self._shelf.create(self.count())
             filling = MilvusIndex(self._shelf, new, filling=True)
             try:
                 yield filling
                 rows = filling._settle()
-                self._shelf.exchange(filling._collection)
+                self._shelf.swap_alias(filling._collection)
             except BaseException:
                 self._drop(new)
                 raise
             self._collection, self._asked = filling._collection, time.monotonic()
             if rows and not self._server.place.lite:
-                time.sleep(GRACE)
+                time.sleep(DROP_DELAY)
             self._drop(old)
 
     def tune(self, recall: float | None = None) -> Tuning | None:
@@ -223,13 +233,19 @@ class MilvusIndex:
             self._server.close()
 
     def _search(
-        self, collection: Collection, queries: Features, k: int, tenant: int | None, where: Where | None, fresh: bool
+        self,
+        collection: Collection,
+        queries: Features,
+        k: int,
+        tenant: int | None,
+        filter: ResolvedFilter | None,
+        fresh: bool,
     ) -> Matches:
         partitions = self._writer.partitions_of(collection, tenant)
-        expressions = [] if partitions == [] else filters.expressions(where, oversized=collection.oversized)
+        expressions = [] if partitions == [] else filters.expressions(filter, oversized=collection.oversized)
         mine = "" if tenant is None else f"tenant == {tenant}"
         if not len(queries) or not expressions:
-            promise = EVERYTHING if collection.kind == "FLAT" or not expressions else NOTHING
+            promise = FULLY_EXACT if collection.kind == "FLAT" or not expressions else NO_GUARANTEE
             return Matches(np.full((len(queries), k), -1), np.full((len(queries), k), np.inf, np.float32), promise)
         level = STRONG if fresh or self._shelf.settings.strong else BOUNDED
         search = Search(self._server, collection, level, partitions, self._shares)
@@ -245,7 +261,7 @@ class MilvusIndex:
     def _remember(self, **changed: Any) -> None:
         def act(collection: Collection) -> Collection:
             new = replace(collection, **changed)
-            self._shelf.remember(new)
+            self._shelf.save_state(new)
             return new
 
         self._collection = self._run(act, fresh=True)
@@ -268,13 +284,13 @@ class MilvusIndex:
     def _drop(self, collection: Collection) -> None:
         try:
             self._server.drop(collection.name)
-        except (Unavailable, Gone) as error:
+        except (Unavailable, IndexNotFound) as error:
             log.warning("%s is left behind until the next rebuilding: %s", collection.name, error)
 
     def _current(self, *, fresh: bool) -> Collection:
         if self._closed:
             raise BadInput(f"the {self.spec.name} index is closed")
-        if not self._filling and (fresh or time.monotonic() - self._asked > REFRESH):
+        if not self._filling and (fresh or time.monotonic() - self._asked > REFRESH_INTERVAL):
             self._asked = time.monotonic()  # other threads go on with what is known meanwhile
             self._collection = self._shelf.current(STRONG if fresh else BOUNDED) or self._shelf.open()
         return self._collection
@@ -283,8 +299,8 @@ class MilvusIndex:
         """Do something with the collection that counts; once more where another process has exchanged it meanwhile."""
         try:
             return act(self._current(fresh=fresh))
-        except Gone:
+        except IndexNotFound:
             try:
                 return act(self._current(fresh=True))
-            except Gone as error:
+            except IndexNotFound as error:
                 raise Unavailable(f"{error}; was it dropped by hand?") from error

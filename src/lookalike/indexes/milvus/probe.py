@@ -3,12 +3,12 @@
 import time
 from dataclasses import dataclass
 
-from lookalike.indexes.milvus.client import Server
+from lookalike.indexes.milvus.client import MilvusGateway
 from lookalike.indexes.milvus.config import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Reached:
+class ProbeResult:
     """A Milvus that answers: its address (without password), version, and the time of one question."""
 
     server: str
@@ -16,14 +16,14 @@ class Reached:
     milliseconds: float
 
 
-def probe(url: str) -> Reached:
+def probe(url: str) -> ProbeResult:
     """Ask a Milvus for its version; raises BadSetting for a wrong address or password, Unavailable if it is down."""
-    server = Server(Settings.read(url).place)
+    server = MilvusGateway(Settings.read(url).place)
     try:
         server.check_database()
         server.collections()  # shows that user and password are right
         start = time.perf_counter()
         version = server.version()
-        return Reached(server.place.name, version, (time.perf_counter() - start) * 1000)
+        return ProbeResult(server.place.name, version, (time.perf_counter() - start) * 1000)
     finally:
         server.close()

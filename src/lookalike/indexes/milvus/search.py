@@ -7,15 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.distances import Distances, merge, paired, top_k
-from lookalike.indexes.milvus.client import Found, Level, Server
+from lookalike.indexes.milvus.client import Found, Level, MilvusGateway
 from lookalike.indexes.milvus.collections import Collection
-from lookalike.indexes.milvus.config import KNOB, WIDEST
-from lookalike.indexes.milvus.selectivity import Shares
-from lookalike.types import EVERYTHING, NOTHING, Features, Ids, Matches
+from lookalike.indexes.milvus.config import MAX_EFFORT, SEARCH_PARAM
+from lookalike.indexes.milvus.selectivity import SelectivityCache
+from lookalike.types import FULLY_EXACT, NO_GUARANTEE, Features, Ids, Matches
 
 LIMIT = 16_384
 """Rows that Milvus gives for one query, whatever its version."""
-MOST = LIMIT - 2
+MAX_MATCHES = LIMIT - 2
 """Matches that we give: one row is none of ours (see `milvus_state`), one shows whether equals were cut in two."""
 QUERIES = 1000
 """Queries in one request: 2 MB of 512 floats, far below the 64 MB of a message."""
@@ -29,7 +29,7 @@ SCARCE = 0.05
 """The share of rows below which a filter's rows are all compared, in every version: Milvus does so below 0.07."""
 COMMON = 0.9
 """The share above which a filter does a graph no harm."""
-ROOM = 1.5
+OVERSAMPLING = 1.5
 """How many more rows are asked for than hold k that pass, where a filter is applied here."""
 
 
@@ -38,14 +38,14 @@ class Search:
 
     def __init__(
         self,
-        server: Server,
+        server: MilvusGateway,
         collection: Collection,
         level: Level,
         partitions: list[str] | None,
-        shares: Shares | None = None,
+        shares: SelectivityCache | None = None,
     ) -> None:
         self._server = server
-        self._shares = shares or Shares(server)
+        self._shares = shares or SelectivityCache(server)
         self._collection = collection
         self._level = level
         self._partitions = partitions
@@ -54,7 +54,7 @@ class Search:
 
     def nearest(self, queries: Features, k: int, expressions: Sequence[str]) -> Matches:
         """The k nearest rows that pass any of the expressions, which exclude each other."""
-        promise = EVERYTHING if self._exact else NOTHING
+        promise = FULLY_EXACT if self._exact else NO_GUARANTEE
         found = Matches(np.full((len(queries), k), -1), np.full((len(queries), k), np.inf, np.float32), promise)
         wanted = min(2 * k + 10 if self._vectors else k + 2, LIMIT)
         step = max(1, min(QUERIES, (VECTORS if self._vectors else HITS) // wanted))
@@ -88,11 +88,11 @@ class Search:
 
         The work stays the same, and the neighbours, which lie the farther apart, are found. None: as it was tuned.
         """
-        name = KNOB.get(self._collection.kind)
+        name = SEARCH_PARAM.get(self._collection.kind)
         if name != "nprobe" or share == 1:
             return None
         usual = self._collection.parameters(1)[name]
-        return min(WIDEST[self._collection.kind], math.ceil(usual / max(share, 1e-6)))
+        return min(MAX_EFFORT[self._collection.kind], math.ceil(usual / max(share, 1e-6)))
 
     def _sifted(self, queries: Features, k: int, limit: int, expression: str, share: float) -> Matches:
         """Search a graph without the filter, for more, and leave out what does not pass it.
@@ -101,7 +101,7 @@ class Search:
         many (measured on 2.3.5: of a tenth of the rows it finds 0.75 to 0.85 of the nearest, however wide it looks).
         Where fewer than k are left, those that Milvus finds by itself are added.
         """
-        wide = min(LIMIT, math.ceil(ROOM * k / share) + limit)
+        wide = min(LIMIT, math.ceil(OVERSAMPLING * k / share) + limit)
         step = max(1, HITS // wide)
         starts = range(0, len(queries), step)
         answers = [answer for start in starts for answer in self._ask(queries[start : start + step], wide, "")]
@@ -140,7 +140,7 @@ class Search:
             distances = paired("cosine", queries[owner], rows)
         else:
             distances = _distances(np.concatenate([answer.scores for answer in answers]))
-        return Matches(*top_k(owner, ids, distances, len(queries), k), NOTHING)
+        return Matches(*top_k(owner, ids, distances, len(queries), k), NO_GUARANTEE)
 
     def _reach_past_ties(self, queries: Features, answers: list[Found], k: int, limit: int, expression: str) -> None:
         """Where equal distances were cut in two, ask for more: Milvus orders equals as it likes, we do by id."""
@@ -157,7 +157,7 @@ class Search:
         """Where fewer than k came back, look everywhere: an index that is searched in part may pass over the rest."""
         few = [place for place, answer in enumerate(answers) if len(answer.ids) < k]
         if few:
-            wider = self._ask(queries[few], limit, expression, knob=WIDEST[self._collection.kind])
+            wider = self._ask(queries[few], limit, expression, knob=MAX_EFFORT[self._collection.kind])
             for place, answer in zip(few, wider, strict=True):
                 if len(answer.ids) > len(answers[place].ids):
                     answers[place] = answer

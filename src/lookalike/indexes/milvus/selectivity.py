@@ -2,21 +2,21 @@
 
 import time
 
-from lookalike.indexes.milvus.client import Level, Server
+from lookalike.indexes.milvus.client import Level, MilvusGateway
 
 REMEMBERED = 30.0
 """Seconds for which a count is good enough: it steers an effort, and nothing is left out because of it."""
-MOST = 1000
+MAX_ENTRIES = 1000
 """Counts remembered at a time."""
-LONGEST = 500
+MAX_EXPRESSION_LENGTH = 500
 """Letters of an expression worth remembering; long ones name ids, and hardly come twice."""
 EVERY_ROW = "id > 0"
 
 
-class Shares:
+class SelectivityCache:
     """Counts of one server's rows, remembered for a while; safe to use from several threads."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: MilvusGateway) -> None:
         self._server = server
         self._counts: dict[tuple[str, str, tuple[str, ...]], tuple[float, int]] = {}
 
@@ -32,8 +32,8 @@ class Shares:
             return count
         rows = self._server.query(name, expression, ["count(*)"], level=level, partitions=partitions)
         count = int(rows[0]["count(*)"])
-        if len(expression) <= LONGEST:
-            if len(self._counts) >= MOST:
+        if len(expression) <= MAX_EXPRESSION_LENGTH:
+            if len(self._counts) >= MAX_ENTRIES:
                 self._counts = {}
             self._counts[key] = (time.monotonic(), count)
         return count

@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 
 from lookalike import distances
-from lookalike.indexes.milvus.client import BOUNDED, STRONG, Server
+from lookalike.indexes.milvus.client import BOUNDED, STRONG, MilvusGateway
 from lookalike.indexes.milvus.collections import Collection
-from lookalike.indexes.milvus.config import KNOB, WIDEST
+from lookalike.indexes.milvus.config import MAX_EFFORT, SEARCH_PARAM
 from lookalike.indexes.milvus.search import LIMIT, Search
 from lookalike.types import Features, FeatureSpec, Ids, Matches
 
@@ -25,7 +25,7 @@ EXACT_ROWS = 100_000
 truth: all lists of an inverted file, 4,096 candidates of a graph."""
 PAGE = 4000
 """Rows fetched at a time: 8 MB of 512 floats."""
-LEAST = 16
+MIN_EFFORT = 16
 MARGIN = 0.005
 """What is asked for beyond the wanted recall: twice the standard error of a share measured on 2,000 neighbours."""
 
@@ -44,7 +44,7 @@ class Tuning:
     rows: int
 
 
-def tune(server: Server, collection: Collection, spec: FeatureSpec, recall: float) -> Tuning | None:
+def tune(server: MilvusGateway, collection: Collection, spec: FeatureSpec, recall: float) -> Tuning | None:
     """Try the search parameter from narrow to wide, doubling, until the recall is reached; None where there is none.
 
     The narrowest value with that recall counts; where none has it, the widest.
@@ -53,8 +53,8 @@ def tune(server: Server, collection: Collection, spec: FeatureSpec, recall: floa
     if collection.kind == "FLAT" or total <= 2 * NEIGHBOURS:
         return None
     queries, truth = _truth(server, collection, spec, total)
-    most = WIDEST[collection.kind]
-    steps = [LEAST << step for step in range(int(math.log2(most / LEAST)) + 1)]
+    most = MAX_EFFORT[collection.kind]
+    steps = [MIN_EFFORT << step for step in range(int(math.log2(most / MIN_EFFORT)) + 1)]
     for value in steps:
         share = _recall(_distances(server, collection, queries, value), truth)
         if share >= min(recall + MARGIN, 0.9999) or value == steps[-1]:
@@ -63,17 +63,17 @@ def tune(server: Server, collection: Collection, spec: FeatureSpec, recall: floa
     if not reached:
         log.warning("%s reaches a recall of %.3f only, not %.3f, even with %d", collection.name, share, recall, value)
     reference: Literal["exact", "widest search"] = "exact" if total <= EXACT_ROWS else "widest search"
-    return Tuning(KNOB[collection.kind], value, share, reached, reference, total)
+    return Tuning(SEARCH_PARAM[collection.kind], value, share, reached, reference, total)
 
 
 def _truth(
-    server: Server, collection: Collection, spec: FeatureSpec, total: int
+    server: MilvusGateway, collection: Collection, spec: FeatureSpec, total: int
 ) -> tuple[Features, distances.Distances]:
     """Vectors to search for, and the distances of their true neighbours."""
     pages = _pages(server, collection.name, total)
     if total > EXACT_ROWS:
         queries = _between([next(pages)[1]])
-        return queries, _distances(server, collection, queries, WIDEST[collection.kind])
+        return queries, _distances(server, collection, queries, MAX_EFFORT[collection.kind])
     every = list(pages)
     queries = _between([rows for _, rows in every])
     found: Matches | None = None
@@ -90,7 +90,7 @@ def _between(pages: list[Features]) -> Features:
     return distances.normalise((1 - MIX) * rows[first] + MIX * rows[second])
 
 
-def _distances(server: Server, collection: Collection, queries: Features, value: int) -> distances.Distances:
+def _distances(server: MilvusGateway, collection: Collection, queries: Features, value: int) -> distances.Distances:
     """What the index finds when it is searched so widely."""
     search = Search(server, replace(collection, knob=value), BOUNDED, None)
     return search.nearest(queries, NEIGHBOURS, [""]).distances
@@ -103,7 +103,7 @@ def _recall(found: distances.Distances, truth: distances.Distances) -> float:
     return float(np.count_nonzero(found <= farthest + 1e-5) / np.count_nonzero(real))
 
 
-def _pages(server: Server, name: str, total: int) -> Iterator[tuple[Ids, Features]]:
+def _pages(server: MilvusGateway, name: str, total: int) -> Iterator[tuple[Ids, Features]]:
     """All rows, by ranges of ids: `total` of them, or fewer where they are deleted meanwhile."""
     first, width, seen, empty = 1, PAGE, 0, 0
     while seen < total and empty < 64:

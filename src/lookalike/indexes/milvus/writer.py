@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from lookalike.errors import BadSetting
-from lookalike.indexes.milvus.client import STRONG, Server
+from lookalike.indexes.milvus.client import STRONG, MilvusGateway
 from lookalike.indexes.milvus.collections import MAX_PARTITIONS, Collection
 from lookalike.types import Features, FeatureSpec, Ids
 
@@ -23,7 +23,7 @@ Row = Mapping[str, Any]
 class Writer:
     """Writes to whichever collection it is given, and knows the partitions of the last one."""
 
-    def __init__(self, server: Server, spec: FeatureSpec) -> None:
+    def __init__(self, server: MilvusGateway, spec: FeatureSpec) -> None:
         self._server = server
         self._spec = spec
         self._seconds = server.place.bulk_timeout
@@ -74,8 +74,8 @@ class Writer:
         """Rows that searches see from now on."""
         if self.partitions_of(collection, tenant) == []:
             return 0
-        where = "id > 0" if tenant is None else f"tenant == {tenant}"
-        found = self._server.query(collection.name, where, ["count(*)"], level=STRONG, seconds=self._seconds)
+        filter = "id > 0" if tenant is None else f"tenant == {tenant}"
+        found = self._server.query(collection.name, filter, ["count(*)"], level=STRONG, seconds=self._seconds)
         return int(found[0]["count(*)"])
 
     def partitions_of(self, collection: Collection, tenant: int | None) -> list[str] | None:

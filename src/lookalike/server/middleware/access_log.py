@@ -25,7 +25,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _KNOWN_METHODS = frozenset("GET HEAD POST PUT PATCH DELETE OPTIONS".split())
 _SAFE = "!$&'()*+,;=:@~-._"
 """Characters of a path segment that need no escape (RFC 3986, pchar)."""
-LONGEST_PATH = 8192
+MAX_PATH_LENGTH = 8192
 ONCE = "/session"
 """Where a link works once: who merely looks at it must not spend it, so it is never asked in place of a HEAD."""
 GONE = 499
@@ -33,7 +33,7 @@ GONE = 499
 
 
 @dataclass(slots=True)
-class Exchange:
+class RequestLog:
     """One request and its answer, as the log tells of them; `scope` is what the layers within see of it."""
 
     id: str
@@ -52,7 +52,7 @@ class Exchange:
         return found if isinstance(found, str) else NO_ROUTE
 
 
-class Edge:
+class RequestMiddleware:
     """ASGI middleware around the whole application; no exception leaves it."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -64,7 +64,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         scope.setdefault("state", {})
-        exchange = Exchange(_request_id(scope), _method(scope), scope)
+        exchange = RequestLog(_request_id(scope), _method(scope), scope)
         scope["state"]["request_id"] = exchange.id
         sending, receiving = self._sending(exchange, send), self._receiving(exchange, receive)
         self._metrics.under_way.inc()
@@ -85,14 +85,14 @@ class Edge:
             self._metrics.under_way.dec()
             self._note(exchange)
 
-    async def _answer(self, exchange: Exchange, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, exchange: RequestLog, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
         answer = answer_to(error, exchange.id)
         if exchange.started:  # left unfinished, the server closes the connection: nobody takes it for whole
             log.warning("an answer broke off", extra={"told": {"id": exchange.id, "error": type(error).__name__}})
             return
         await answer(scope, receive, send)
 
-    def _receiving(self, exchange: Exchange, receive: Receive) -> Receive:
+    def _receiving(self, exchange: RequestLog, receive: Receive) -> Receive:
         async def receiving() -> Message:
             message = await receive()
             nbytes = len(message.get("body", b""))
@@ -102,7 +102,7 @@ class Edge:
 
         return receiving
 
-    def _sending(self, exchange: Exchange, send: Send) -> Send:
+    def _sending(self, exchange: RequestLog, send: Send) -> Send:
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.started = True
@@ -118,7 +118,7 @@ class Edge:
 
         return sending
 
-    def _note(self, exchange: Exchange) -> None:
+    def _note(self, exchange: RequestLog) -> None:
         seconds = time.perf_counter() - exchange.began
         status = exchange.status or 500
         self._metrics.answered(exchange.method, exchange.route, status, seconds)
@@ -146,8 +146,8 @@ def routed_path(raw: bytes) -> str:
     that is too long.
     """
     raw = raw.partition(b"?")[0]
-    if len(raw) > LONGEST_PATH:
-        raise BadInput(f"the path has more than {LONGEST_PATH} bytes")
+    if len(raw) > MAX_PATH_LENGTH:
+        raise BadInput(f"the path has more than {MAX_PATH_LENGTH} bytes")
     return "/".join(quote(unquote_to_bytes(segment), safe=_SAFE) for segment in raw.split(b"/"))
 
 
@@ -166,7 +166,7 @@ def _request_id(scope: Scope) -> str:
     return uuid.uuid4().hex
 
 
-def _headers(headers: Iterable[tuple[bytes, bytes]], exchange: Exchange) -> list[tuple[bytes, bytes]]:
+def _headers(headers: Iterable[tuple[bytes, bytes]], exchange: RequestLog) -> list[tuple[bytes, bytes]]:
     given = list(headers)
     names = {name.lower() for name, _ in given}
     given.append((b"x-request-id", exchange.id.encode()))

@@ -8,12 +8,12 @@ from urllib.parse import unquote
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lookalike.catalog.api_keys import SCOPES, AccessKey, KeyLimits, check_name
+from lookalike.catalog.api_keys import SCOPES, ApiKey, KeyLimits, check_name
 from lookalike.errors import AccessDenied, BadInput
-from lookalike.server.api_key_cache import KeyRing
+from lookalike.server.api_key_cache import ApiKeyCache
 from lookalike.server.auth import Caller
-from lookalike.server.middleware.body_limits import PATIENCE, Body, check_length
-from lookalike.server.rate_limit import KEYLESS_LIMITS, SERVER_LIMITS, Limiter
+from lookalike.server.middleware.body_limits import BODY_TIMEOUT, BodyLimitMiddleware, check_length
+from lookalike.server.rate_limit import KEYLESS_LIMITS, SERVER_LIMITS, RateLimiter
 
 COOKIE = "lookalike_key"
 OPEN_PATHS = frozenset({"/", "/favicon.ico", "/healthz", "/readyz", "/session"})
@@ -24,7 +24,7 @@ FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-
 DEFAULT_TENANT = "default"
 
 
-class Access:
+class Authenticator:
     """Who may do what on this server.
 
     `keyless` allows callers on loopback to do everything while no key was ever made; a server that listens beyond
@@ -34,15 +34,15 @@ class Access:
 
     def __init__(
         self,
-        ring: KeyRing,
+        ring: ApiKeyCache,
         *,
         keyless: bool,
-        limiter: Limiter | None = None,
+        limiter: RateLimiter | None = None,
         defaults: KeyLimits = SERVER_LIMITS,
-        patience: float = PATIENCE,
+        patience: float = BODY_TIMEOUT,
     ) -> None:
         self.ring = ring
-        self.limiter = limiter or Limiter()
+        self.limiter = limiter or RateLimiter()
         self.patience = patience
         self._keyless = keyless
         self._defaults = defaults
@@ -65,7 +65,7 @@ class Access:
         tenant = _asked_for(headers) or DEFAULT_TENANT
         return Caller(tenant, frozenset(SCOPES), None, any_tenant=True, limits=KEYLESS_LIMITS)
 
-    def _with_key(self, key: AccessKey, headers: Headers) -> Caller:
+    def _with_key(self, key: ApiKey, headers: Headers) -> Caller:
         asked = _asked_for(headers)
         if key.tenant is not None and asked not in (None, key.tenant):
             raise AccessDenied("this key is bound to another tenant", authenticated=True)
@@ -78,14 +78,14 @@ class Access:
         )
 
 
-class Admission:
+class AuthenticationMiddleware:
     """ASGI middleware that puts the `Caller` into the request's state, under "caller", and keeps its limits.
 
     Every path but the open ones needs a caller, whatever its route asks for. Errors are raised, before any of the body
     is read, for the edge to answer.
     """
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: Authenticator) -> None:
         self._app = app
         self._access = access
 
@@ -106,14 +106,14 @@ class Admission:
     async def _pass(self, scope: Scope, receive: Receive, send: Send, max_bytes: int | None) -> None:
         headers = Headers(scope=scope)
         empty = "transfer-encoding" not in headers and headers.get("content-length", "0") == "0"
-        body = Body(receive, send, max_bytes, patience=self._access.patience, empty=empty)
+        body = BodyLimitMiddleware(receive, send, max_bytes, patience=self._access.patience, empty=empty)
         await self._app(scope, body.receive, body.send)
 
     async def _recognised(self, headers: Headers, address: str | None) -> Caller:
         try:
             return await self._access.caller(headers, address)
         except AccessDenied:
-            self._access.limiter.stranger(address)
+            self._access.limiter.check_anonymous(address)
             raise
 
 

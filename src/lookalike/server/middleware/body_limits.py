@@ -9,13 +9,13 @@ from starlette.types import Message, Receive, Send
 from lookalike.errors import ImageRejected
 from lookalike.server.problem_responses import HttpError
 
-PATIENCE = 20.0
+BODY_TIMEOUT = 20.0
 """Seconds that a server waits for a body that does not come."""
-LEAST_RATE = 4096.0
+MIN_RATE = 4096.0
 """Bytes a second that a body must come with, over the time that the server waited for it, beyond its patience."""
 
 
-class Body:
+class BodyLimitMiddleware:
     """The `receive` and `send` of one request, in place of the server's own.
 
     `receive` raises ImageRejected ("too_many_bytes") as soon as more than `max_bytes` came, HttpError (408) for a body
@@ -30,7 +30,7 @@ class Body:
         send: Send,
         max_bytes: int | None,
         *,
-        patience: float = PATIENCE,
+        patience: float = BODY_TIMEOUT,
         empty: bool = False,
     ) -> None:
         self._receive, self._send = receive, send
@@ -46,7 +46,7 @@ class Body:
             return await self._receive()  # waits for the client to leave, as long as the answer takes
         began = monotonic()
         try:
-            async with asyncio.timeout(self._patience + self._came / LEAST_RATE - self._waited):
+            async with asyncio.timeout(self._patience + self._came / MIN_RATE - self._waited):
                 message = await self._receive()
         except TimeoutError:
             waited = self._waited + monotonic() - began

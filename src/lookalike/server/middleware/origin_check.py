@@ -4,8 +4,8 @@ A server on loopback trusts whoever sits at the machine, and so, unless this mod
 browser: by a request across sites, or by a name that is made to point at 127.0.0.1 after the page has been loaded
 (DNS rebinding).
 
-The layers of an application, from the outside: `SecurityHeaders`, `edge.Edge` (which answers the errors raised further
-in), `Guard`, `admission.Admission`, the routes. `guarded` puts the two in the middle around the routes.
+The layers of an application, from the outside: `SecurityHeaders`, `edge.RequestMiddleware` (which answers the errors raised further
+in), `OriginCheckMiddleware`, `admission.AuthenticationMiddleware`, the routes. `guarded` puts the two in the middle around the routes.
 """
 
 from collections.abc import Collection, Iterable
@@ -16,7 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lookalike.errors import AccessDenied, BadInput, BadSetting
-from lookalike.server.middleware.authentication import Access, Admission
+from lookalike.server.middleware.authentication import AuthenticationMiddleware, Authenticator
 from lookalike.server.routes.page import HEADERS
 
 SECURITY_HEADERS = {name: value for name, value in HEADERS.items() if name != "Cache-Control"} | {
@@ -57,7 +57,7 @@ def may_be_keyless(host: str | None, allowed_hosts: Collection[str]) -> bool:
     return (host is None or is_loopback(host)) and not allowed_hosts
 
 
-class Hosts:
+class AllowedHosts:
     """The names that a server answers to.
 
     Loopback's always; with `bound` on loopback, besides them only `allowed`. A server that listens elsewhere has keys
@@ -78,14 +78,14 @@ class Hosts:
             )
 
 
-class Guard:
+class OriginCheckMiddleware:
     """ASGI middleware that refuses requests for another host's name, and those that another site's page makes.
 
     What a browser says of itself decides (Host, Sec-Fetch-Site, Origin); programs do not send the last two. A link on
     another site may open the page, by plain navigation, and nothing else. There is no CORS and there are no WebSockets.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
+    def __init__(self, app: ASGIApp, hosts: AllowedHosts) -> None:
         self._app = app
         self._hosts = hosts
 
@@ -129,9 +129,9 @@ class SecurityHeaders:
         await self._app(scope, receive, sending)
 
 
-def guarded(app: ASGIApp, access: Access, hosts: Hosts) -> ASGIApp:
-    """The routes behind `Guard` and `Admission`; the edge belongs around it, to answer what they raise."""
-    return Guard(Admission(app, access), hosts)
+def guarded(app: ASGIApp, access: Authenticator, hosts: AllowedHosts) -> ASGIApp:
+    """The routes behind `OriginCheckMiddleware` and `AuthenticationMiddleware`; the edge belongs around it, to answer what they raise."""
+    return OriginCheckMiddleware(AuthenticationMiddleware(app, access), hosts)
 
 
 def host_in(authority: str) -> str:

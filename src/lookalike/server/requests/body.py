@@ -11,14 +11,14 @@ from fastapi import Request
 
 from lookalike.catalog.records import storable
 from lookalike.errors import BadInput, ImageRejected
-from lookalike.server.executor import Account
+from lookalike.server.executor import MemoryLease
 from lookalike.server.problem_responses import HttpError
 
-JSON_ROOM = 1024 * 1024
+JSON_OVERHEAD = 1024 * 1024
 """Bytes of JSON beside images."""
-MOST_JSON_PARTS = 200_000
+MAX_JSON_VALUES = 200_000
 """Values in one JSON text: each takes memory far beyond its own bytes."""
-DEEPEST_JSON = 32
+MAX_JSON_DEPTH = 32
 """Objects and lists within one another."""
 _DOUBTFUL = re.compile(r"\\u(0000|[dD][89a-fA-F])")
 """Escapes that may stand for what no database keeps."""
@@ -55,7 +55,7 @@ def check_stated(request: Request, most: int) -> None:
         raise too_long(most)
 
 
-async def chunks(request: Request, most: int, account: Account) -> AsyncIterator[bytes]:
+async def chunks(request: Request, most: int, account: MemoryLease) -> AsyncIterator[bytes]:
     """The body as it comes in; raises ImageRejected ("too_many_bytes") at the byte that is too much."""
     check_stated(request, most)
     received = 0
@@ -68,7 +68,7 @@ async def chunks(request: Request, most: int, account: Account) -> AsyncIterator
             yield chunk
 
 
-async def whole(request: Request, most: int, account: Account) -> bytes:
+async def whole(request: Request, most: int, account: MemoryLease) -> bytes:
     """The whole body."""
     return b"".join([chunk async for chunk in chunks(request, most, account)])
 
@@ -77,8 +77,8 @@ def read_json(data: bytes | str) -> Any:
     """A JSON text's value; raises BadInput for what is no JSON (NaN is none), for too much of it and for bad text."""
     try:
         text = data if isinstance(data, str) else data.decode()
-        if text.count(",") + text.count("[") + text.count("{") > MOST_JSON_PARTS:
-            raise BadInput(f"the JSON has more than {MOST_JSON_PARTS:,} values, the most that one request may have")
+        if text.count(",") + text.count("[") + text.count("{") > MAX_JSON_VALUES:
+            raise BadInput(f"the JSON has more than {MAX_JSON_VALUES:,} values, the most that one request may have")
         value = json.loads(text, parse_constant=_no_constant)
     except UnicodeDecodeError:
         raise BadInput("the JSON is not UTF-8") from None
@@ -115,12 +115,12 @@ def _no_constant(name: str) -> Any:
 def _inspect(value: Any, *, texts: bool) -> None:
     """Raise BadInput for a value that is too deep or, where asked for, holds text that no database keeps."""
     level = [value]
-    for depth in range(DEEPEST_JSON + 1):
+    for depth in range(MAX_JSON_DEPTH + 1):
         if texts and not all(storable(v) for v in level if isinstance(v, str)):
             raise BadInput("the JSON holds a NUL character, or half of a surrogate pair, which is not allowed")
         level, above = [inner for v in level for inner in _members(v)], level
-        if depth == DEEPEST_JSON and any(isinstance(v, dict | list) for v in above):
-            raise BadInput(f"the JSON has objects or lists more than {DEEPEST_JSON} deep")
+        if depth == MAX_JSON_DEPTH and any(isinstance(v, dict | list) for v in above):
+            raise BadInput(f"the JSON has objects or lists more than {MAX_JSON_DEPTH} deep")
         if not level:
             return
 

@@ -10,26 +10,26 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from lookalike.errors import BadInput
-from lookalike.gallery import Stored
-from lookalike.server.app_state import Context
+from lookalike.gallery import StoredImage
+from lookalike.server.app_state import AppState
 from lookalike.server.auth import Caller
-from lookalike.server.executor import Account
+from lookalike.server.executor import MemoryLease
 from lookalike.server.problem_responses import told
-from lookalike.server.requests.body import JSON_ROOM, chunks, is_image, media_type, read_object, refuse, whole
+from lookalike.server.requests.body import JSON_OVERHEAD, chunks, is_image, media_type, read_object, refuse, whole
 from lookalike.server.requests.multipart import Part, parts
 from lookalike.server.requests.pixels import check_pixels
 from lookalike.server.schemas import ImageSource, Json, QuerySource
 
-MOST_FIELDS = 32
+MAX_FIELDS = 32
 """Parts of a form beside its files."""
-FORM_ROOM = 64 * 1024
+FORM_OVERHEAD = 64 * 1024
 """Bytes of a form beside its parts."""
 M = TypeVar("M", bound=BaseModel)
-Image = bytes | Stored
+Image = bytes | StoredImage
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class ParsedRequest:
     """What a request brought: sources of images by the name under which they came, and everything else of it.
 
     `typed` tells whether the rest came as JSON; as a form's it is text throughout.
@@ -41,13 +41,13 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class RequestReader:
     """Reads one request. `names` are those of its images; the first is that of a body that is an image itself."""
 
     request: Request
-    context: Context
+    context: AppState
     caller: Caller
-    account: Account
+    account: MemoryLease
     names: tuple[str, ...] = ("image",)
     source: type[ImageSource] = ImageSource
 
@@ -56,7 +56,7 @@ class Reader:
         """The most bytes that one image may have."""
         return self.context.service.limits.max_bytes
 
-    async def read(self) -> Given:
+    async def read(self) -> ParsedRequest:
         """The whole request; raises HttpError (415) for a body of a type that is not taken."""
         kind = media_type(self.request)
         if kind == "multipart/form-data":
@@ -64,7 +64,7 @@ class Reader:
         if kind == "application/json":
             return await self._json()
         if is_image(kind) and len(self.names) == 1:
-            return Given({self.names[0]: await whole(self.request, self.most, self.account)})
+            return ParsedRequest({self.names[0]: await whole(self.request, self.most, self.account)})
         images = ["image/*", "application/octet-stream"] if len(self.names) == 1 else []
         raise refuse(kind, *images, "multipart/form-data", "application/json")
 
@@ -73,7 +73,7 @@ class Reader:
         if isinstance(source, bytes):
             found = source
         elif isinstance(source, QuerySource) and source.key is not None:
-            return Stored(source.key)
+            return StoredImage(source.key)
         elif source.base64 is not None:
             text = source.base64
             found = await self.context.work.run(lambda: decoded(text))
@@ -87,8 +87,8 @@ class Reader:
             await self.context.work.run(lambda: check_pixels(found, most_pixels))
         return found
 
-    async def _json(self) -> Given:
-        most = len(self.names) * (self.most * 4 // 3) + JSON_ROOM
+    async def _json(self) -> ParsedRequest:
+        most = len(self.names) * (self.most * 4 // 3) + JSON_OVERHEAD
         data = await whole(self.request, most, self.account)
         rest = await self.context.work.run(lambda: read_object(data))
         sources = {}
@@ -96,15 +96,15 @@ class Reader:
             if name not in rest:
                 raise BadInput(f"{name}: the JSON must say where the image is")
             sources[name] = validated(self.source, rest.pop(name), name)
-        return Given(sources, rest)
+        return ParsedRequest(sources, rest)
 
-    async def _form(self) -> Given:
-        most = len(self.names) * (self.most + FORM_ROOM) + JSON_ROOM
+    async def _form(self) -> ParsedRequest:
+        most = len(self.names) * (self.most + FORM_OVERHEAD) + JSON_OVERHEAD
         sources: dict[str, bytes | ImageSource] = {}
         rest: dict[str, str] = {}
         stream = chunks(self.request, most, self.account)
         kind = self.request.headers["content-type"]
-        async for part in parts(stream, kind, most_parts=MOST_FIELDS + len(self.names), most_bytes=self.most):
+        async for part in parts(stream, kind, most_parts=MAX_FIELDS + len(self.names), most_bytes=self.most):
             name = self.names[0] if part.name == "file" and len(self.names) == 1 else part.name
             if name in sources or name in rest:
                 raise BadInput(f"the form has {part.name!r} twice")
@@ -115,16 +115,16 @@ class Reader:
         if missing := [name for name in self.names if name not in sources]:
             wanted = "file" if self.names == ("image",) else missing[0]
             raise BadInput(f"the form lacks the part {wanted!r}, with the image's bytes")
-        return Given(sources, rest, typed=False)
+        return ParsedRequest(sources, rest, typed=False)
 
 
-async def small_json(request: Request, here: Context) -> Json:
+async def small_json(request: Request, here: AppState) -> Json:
     """A JSON object without images; raises HttpError (415) for another type."""
     kind = media_type(request)
     if kind != "application/json":
         raise refuse(kind, "application/json")
     async with here.memory.account() as account:
-        data = await whole(request, JSON_ROOM, account)
+        data = await whole(request, JSON_OVERHEAD, account)
         return read_object(data)
 
 
@@ -132,8 +132,8 @@ def field_text(part: Part) -> str:
     """The text of a form's field; raises BadInput for a file where none belongs, or for too much text."""
     if part.filename is not None:
         raise BadInput(f"the form has a file in {part.name!r}, which takes none")
-    if len(part.data) > JSON_ROOM:
-        raise BadInput(f"the form's field {part.name!r} has more than {JSON_ROOM:,} bytes")
+    if len(part.data) > JSON_OVERHEAD:
+        raise BadInput(f"the form's field {part.name!r} has more than {JSON_OVERHEAD:,} bytes")
     return part.text()
 
 

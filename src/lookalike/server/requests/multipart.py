@@ -12,9 +12,9 @@ from lookalike.errors import BadInput, ImageRejected
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks  # there for type checkers alone
 
-MOST_HEADERS = 16
-MOST_HEADER_BYTES = 4096
-MOST_NAME = 1024
+MAX_HEADERS = 16
+MAX_HEADER_BYTES = 4096
+MAX_NAME_LENGTH = 1024
 """Characters of a field's or a file's name."""
 
 
@@ -60,8 +60,8 @@ async def parts(
     parser = MultipartParser(
         _boundary(content_type),
         _callbacks(collected, most_parts, most_bytes),
-        max_header_count=MOST_HEADERS,
-        max_header_size=MOST_HEADER_BYTES,
+        max_header_count=MAX_HEADERS,
+        max_header_size=MAX_HEADER_BYTES,
     )
     try:
         async for chunk in chunks:
@@ -147,6 +147,6 @@ def _text(raw: bytes, what: str) -> str:
         text = raw.decode()
     except UnicodeDecodeError:
         raise BadInput(f"{what} in the form is not UTF-8") from None
-    if len(text) > MOST_NAME:
-        raise BadInput(f"{what} in the form has more than {MOST_NAME} characters")
+    if len(text) > MAX_NAME_LENGTH:
+        raise BadInput(f"{what} in the form has more than {MAX_NAME_LENGTH} characters")
     return text

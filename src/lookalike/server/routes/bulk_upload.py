@@ -15,31 +15,31 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from lookalike.errors import BadInput, ImageRejected, NotFound, Unavailable
-from lookalike.server.app_state import Context, Here
-from lookalike.server.auth import Caller, caller_with
-from lookalike.server.executor import Account
+from lookalike.server.app_state import AppState, State
+from lookalike.server.auth import Caller, require_scope
+from lookalike.server.executor import MemoryLease
 from lookalike.server.problem_responses import problem_for, reason_of, request_id_of
-from lookalike.server.requests.body import JSON_ROOM, chunks, media_type, read_attributes, read_object, refuse
-from lookalike.server.requests.images import Reader, field_text, validated
+from lookalike.server.requests.body import JSON_OVERHEAD, chunks, media_type, read_attributes, read_object, refuse
+from lookalike.server.requests.images import RequestReader, field_text, validated
 from lookalike.server.requests.multipart import Part, parts
 from lookalike.server.requests.pixels import check_pixels
-from lookalike.server.schemas import ImageSource, Json, Sent, Told, problems, rejection
+from lookalike.server.schemas import ImageSource, Json, RequestModel, ResponseModel, problems, rejection
 from lookalike.types import Item, Outcome, OutcomeKind
 
 router = APIRouter(prefix="/v1", tags=["images"])
-MOST_IMAGES = 10_000
+MAX_IMAGES = 10_000
 """Images of one request; their outcomes wait in memory for a caller that reads them only at the end."""
 GROUP = 64
 """Images written at once."""
 GROUP_BYTES = 32 * 1024 * 1024
-PATIENCE = 0.2
+MAX_BATCH_DELAY = 0.2
 """Seconds that an image waits for others to be written with."""
 TURN_SECONDS = 120.0
 """A group waits so long for a thread: its caller is being answered already."""
 NDJSON = "application/x-ndjson"
 
 
-class BatchItem(Sent):
+class BatchItem(RequestModel):
     """One line of a batch in NDJSON."""
 
     model_config = ConfigDict(
@@ -55,7 +55,7 @@ class BatchItem(Sent):
     attributes: Json | None = None
 
 
-class BatchLine(Told):
+class BatchLine(ResponseModel):
     """What became of one image; it is durable. A last line with `error` alone says why a batch broke off."""
 
     model_config = ConfigDict(
@@ -69,23 +69,23 @@ class BatchLine(Told):
 
 
 @dataclass(frozen=True, slots=True)
-class Coming:
+class PendingImage:
     """An image on its way, with the bytes that it holds of the server's memory."""
 
     item: Item | Outcome
     nbytes: int
 
 
-class Batch(Response):
+class BulkUploadResponse(Response):
     """Reads the request while it answers it: nobody else may read the request's body."""
 
-    def __init__(self, request: Request, here: Context, caller: Caller) -> None:
+    def __init__(self, request: Request, here: AppState, caller: Caller) -> None:
         super().__init__(status_code=200, media_type=NDJSON)
         del self.headers["content-length"]
         self._request = request
         self._here = here
         self._caller = caller
-        self._coming: asyncio.Queue[Coming | None] = asyncio.Queue(GROUP)
+        self._coming: asyncio.Queue[PendingImage | None] = asyncio.Queue(GROUP)
         self._broken: Exception | None = None
         self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
 
@@ -107,7 +107,7 @@ class Batch(Response):
                 working.cancel()
         await send({"type": "http.response.body", "body": b""})
 
-    async def _read(self, account: Account) -> None:
+    async def _read(self, account: MemoryLease) -> None:
         """Read images ahead, a group of them at most; then the sender is held up."""
         try:
             async for coming in images_of(self._request, self._here, self._caller, account):
@@ -116,7 +116,7 @@ class Batch(Response):
             self._broken = error
         await self._coming.put(None)
 
-    async def _write(self, account: Account) -> None:
+    async def _write(self, account: MemoryLease) -> None:
         goes_on = True
         while goes_on:
             group, goes_on = await self._group()
@@ -131,11 +131,11 @@ class Batch(Response):
         if self._broken is not None:
             raise self._broken
 
-    async def _group(self) -> tuple[list[Coming], bool]:
-        """The images to write next, and whether others may follow; the first waits for no more than `PATIENCE`."""
-        group: list[Coming] = []
+    async def _group(self) -> tuple[list[PendingImage], bool]:
+        """The images to write next, and whether others may follow; the first waits for no more than `MAX_BATCH_DELAY`."""
+        group: list[PendingImage] = []
         coming = await self._coming.get()
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + MAX_BATCH_DELAY
         while coming is not None:
             group.append(coming)
             left = until - time.monotonic()
@@ -185,7 +185,7 @@ class Batch(Response):
     },
 )
 async def put_images(
-    request: Request, here: Here, caller: Annotated[Caller, Depends(caller_with("write"))]
+    request: Request, here: State, caller: Annotated[Caller, Depends(require_scope("write"))]
 ) -> Response:
     """A form of files, each under its file name, or lines of JSON (`BatchItem`).
 
@@ -195,25 +195,29 @@ async def put_images(
     here.work.admit()
     if media_type(request) not in ("multipart/form-data", NDJSON, "application/jsonl"):
         raise refuse(media_type(request), "multipart/form-data", NDJSON)
-    return Batch(request, here, caller)
+    return BulkUploadResponse(request, here, caller)
 
 
-async def images_of(request: Request, here: Context, caller: Caller, account: Account) -> AsyncIterator[Coming]:
+async def images_of(
+    request: Request, here: AppState, caller: Caller, account: MemoryLease
+) -> AsyncIterator[PendingImage]:
     """The images of a batch as they come in; raises BadInput for too many of them."""
     count = 0
     source = _of_form if media_type(request) == "multipart/form-data" else _of_lines
     async for coming in source(request, here, caller, account):
         count += 1
-        if count > MOST_IMAGES:
-            raise BadInput(f"a batch has at most {MOST_IMAGES:,} images; send the rest in another one")
+        if count > MAX_IMAGES:
+            raise BadInput(f"a batch has at most {MAX_IMAGES:,} images; send the rest in another one")
         yield coming
 
 
-async def _of_form(request: Request, here: Context, caller: Caller, account: Account) -> AsyncIterator[Coming]:
+async def _of_form(
+    request: Request, here: AppState, caller: Caller, account: MemoryLease
+) -> AsyncIterator[PendingImage]:
     attributes = None
     most = here.service.limits.max_bytes
     stream = chunks(request, _most_bytes(caller, here), account)
-    async for part in parts(stream, request.headers["content-type"], most_parts=2 * MOST_IMAGES, most_bytes=most):
+    async for part in parts(stream, request.headers["content-type"], most_parts=2 * MAX_IMAGES, most_bytes=most):
         if part.name == "attributes":
             attributes = read_attributes(field_text(part))
             account.give_back(len(part.data))
@@ -221,15 +225,15 @@ async def _of_form(request: Request, here: Context, caller: Caller, account: Acc
             yield await _of_part(part, attributes, here, caller)
 
 
-async def _of_part(part: Part, attributes: Mapping[str, Any] | None, here: Context, caller: Caller) -> Coming:
+async def _of_part(part: Part, attributes: Mapping[str, Any] | None, here: AppState, caller: Caller) -> PendingImage:
     """The image of a form's part; one with more pixels than the caller may send is rejected by itself."""
     key, most = _key_of(part), caller.limits.pixels
     if most is not None:
         try:
             await here.work.run(lambda: check_pixels(part.data, most), patience=TURN_SECONDS)
         except ImageRejected as error:
-            return Coming(Outcome(key, None, "rejected", f"{error.reason}: {error}"), len(part.data))
-    return Coming(Item(key, part.data, attributes), len(part.data))
+            return PendingImage(Outcome(key, None, "rejected", f"{error.reason}: {error}"), len(part.data))
+    return PendingImage(Item(key, part.data, attributes), len(part.data))
 
 
 def _key_of(part: Part) -> str:
@@ -238,9 +242,11 @@ def _key_of(part: Part) -> str:
     return part.filename
 
 
-async def _of_lines(request: Request, here: Context, caller: Caller, account: Account) -> AsyncIterator[Coming]:
-    longest = here.service.limits.max_bytes * 4 // 3 + JSON_ROOM
-    reader = Reader(request, here, caller, account)
+async def _of_lines(
+    request: Request, here: AppState, caller: Caller, account: MemoryLease
+) -> AsyncIterator[PendingImage]:
+    longest = here.service.limits.max_bytes * 4 // 3 + JSON_OVERHEAD
+    reader = RequestReader(request, here, caller, account)
     async for line in lines(chunks(request, _most_bytes(caller, here), account), longest):
         if line.strip():
             yield await _coming(reader, line)
@@ -261,22 +267,22 @@ async def lines(stream: AsyncIterator[bytes], longest: int) -> AsyncIterator[byt
     yield bytes(rest)
 
 
-async def _coming(reader: Reader, line: bytes) -> Coming:
+async def _coming(reader: RequestReader, line: bytes) -> PendingImage:
     """The image of a line; one that cannot be had is rejected by itself."""
     item = validated(BatchItem, await reader.context.work.run(lambda: read_object(line), patience=TURN_SECONDS))
     try:
         image = await reader.image(item.image)
     except (BadInput, NotFound, Unavailable) as error:
         word = error.reason if isinstance(error, ImageRejected) else "unreadable"
-        return Coming(Outcome(item.key, None, "rejected", f"{word}: {error}"), len(line))
+        return PendingImage(Outcome(item.key, None, "rejected", f"{word}: {error}"), len(line))
     assert isinstance(image, bytes)
     fetched = 0 if item.image.url is None else len(image)
-    return Coming(Item(item.key, image, item.attributes), len(line) + fetched)
+    return PendingImage(Item(item.key, image, item.attributes), len(line) + fetched)
 
 
-def _most_bytes(caller: Caller, here: Context) -> int:
+def _most_bytes(caller: Caller, here: AppState) -> int:
     """A batch may be as large as the caller's requests, or else as many of the largest images as it may have."""
-    return caller.limits.body_bytes or here.service.limits.max_bytes * MOST_IMAGES
+    return caller.limits.body_bytes or here.service.limits.max_bytes * MAX_IMAGES
 
 
 def _line(told: dict[str, Any]) -> bytes:

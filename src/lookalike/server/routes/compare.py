@@ -7,17 +7,17 @@ from pydantic import ConfigDict, Field
 
 from lookalike.errors import BadInput
 from lookalike.gallery import Comparison
-from lookalike.server.app_state import Here
-from lookalike.server.auth import Caller, caller_with
-from lookalike.server.requests.images import Reader
-from lookalike.server.schemas import QuerySource, Sent, Told, answer, problems
+from lookalike.server.app_state import State
+from lookalike.server.auth import Caller, require_scope
+from lookalike.server.requests.images import RequestReader
+from lookalike.server.schemas import QuerySource, RequestModel, ResponseModel, answer, problems
 from lookalike.types import Evidence
 
 router = APIRouter(prefix="/v1", tags=["search"])
-Reads = Annotated[Caller, Depends(caller_with("read"))]
+Reads = Annotated[Caller, Depends(require_scope("read"))]
 
 
-class CompareRequest(Sent):
+class CompareRequest(RequestModel):
     """Two images, from wherever they come."""
 
     model_config = ConfigDict(
@@ -30,7 +30,7 @@ class CompareRequest(Sent):
     b: QuerySource
 
 
-class MeasuredModel(Told):
+class MeasuredModel(ResponseModel):
     """What one pipeline says of the two."""
 
     name: str
@@ -40,7 +40,7 @@ class MeasuredModel(Told):
     rarity: float | None = Field(description="Log10 of the share of unrelated images that come so close.")
 
 
-class ComparisonModel(Told):
+class ComparisonModel(ResponseModel):
     """The verdict on two images, and what it rests on."""
 
     model_config = ConfigDict(
@@ -102,11 +102,11 @@ class ComparisonModel(Told):
         }
     },
 )
-async def compare(request: Request, here: Here, caller: Reads) -> Response:
+async def compare(request: Request, here: State, caller: Reads) -> Response:
     """Neither of the two need be in the gallery; each may be a file, a URL, or the key of a stored image."""
     here.work.admit()
     async with here.memory.account() as account:
-        reader = Reader(request, here, caller, account, names=("a", "b"), source=QuerySource)
+        reader = RequestReader(request, here, caller, account, names=("a", "b"), source=QuerySource)
         given = await reader.read()
         if given.rest:
             raise BadInput(f"a comparison takes a and b, and no {next(iter(given.rest))!r}")

@@ -6,20 +6,20 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import ConfigDict, Field
 
 from lookalike.gallery import Cluster
-from lookalike.server.app_state import Here
-from lookalike.server.auth import Caller, caller_with
-from lookalike.server.pagination import key_in, place_cursor
+from lookalike.server.app_state import State
+from lookalike.server.auth import Caller, require_scope
+from lookalike.server.pagination import encode_cursor, key_in
 from lookalike.server.requests.images import small_json, validated
-from lookalike.server.schemas import Image, Sent, Told, answer, json_body, problems
+from lookalike.server.schemas import Image, RequestModel, ResponseModel, answer, json_body, problems
 
 router = APIRouter(prefix="/v1", tags=["duplicates"])
-Writes = Annotated[Caller, Depends(caller_with("write"))]
-MOST_CLUSTERS = 100
-MOST_JUDGED = 100
+Writes = Annotated[Caller, Depends(require_scope("write"))]
+MAX_CLUSTERS = 100
+MAX_JUDGED = 100
 """Images judged in one request: every pair of them is one row."""
 
 
-class ClusterModel(Told):
+class ClusterModel(ResponseModel):
     """Images that are copies of one another."""
 
     id: str = Field(description="Stays the same as long as the same images belong to it.")
@@ -38,19 +38,19 @@ class ClusterModel(Told):
         )
 
 
-class ClusterList(Told):
+class ClusterList(ResponseModel):
     """Clusters, in the order of their lowest keys."""
 
     clusters: list[ClusterModel]
     next: str | None = Field(description="The cursor to go on with; a page may be short, even empty, and yet go on.")
 
 
-class NotAMatch(Sent):
+class NotAMatch(RequestModel):
     """Images of which no two are copies of each other."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"keys": ["alps/IMG_1.jpg", "alps/IMG_2.jpg"]}]})
 
-    keys: list[str] = Field(min_length=2, max_length=MOST_JUDGED)
+    keys: list[str] = Field(min_length=2, max_length=MAX_JUDGED)
 
 
 @router.get(
@@ -61,9 +61,9 @@ class NotAMatch(Sent):
     responses=problems(),
 )
 async def list_duplicates(
-    here: Here,
-    caller: Annotated[Caller, Depends(caller_with("read"))],
-    limit: Annotated[int, Query(ge=1, le=MOST_CLUSTERS)] = 20,
+    here: State,
+    caller: Annotated[Caller, Depends(require_scope("read"))],
+    limit: Annotated[int, Query(ge=1, le=MAX_CLUSTERS)] = 20,
     cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
     pipelines: Annotated[list[str] | None, Query(max_length=32, description="Ask these pipelines alone.")] = None,
 ) -> Response:
@@ -72,7 +72,7 @@ async def list_duplicates(
 
     def found() -> ClusterList:
         page = here.service.duplicates_page(tenant=caller.tenant, pipelines=pipelines, after=after, limit=limit)
-        goes_on = None if page.after is None else place_cursor(page.after)
+        goes_on = None if page.after is None else encode_cursor(page.after)
         return ClusterList(clusters=[ClusterModel.of(cluster) for cluster in page.clusters], next=goes_on)
 
     return answer(await here.work.run(found))
@@ -87,7 +87,7 @@ async def list_duplicates(
     responses=problems(404),
     openapi_extra=json_body("NotAMatch"),
 )
-async def mark(request: Request, here: Here, caller: Writes) -> Response:
+async def mark(request: Request, here: State, caller: Writes) -> Response:
     """It is remembered by their bytes, for every pair of them, also when they are added again."""
     keys = validated(NotAMatch, await small_json(request, here)).keys
     await here.work.run(lambda: here.service.not_a_match(keys, tenant=caller.tenant))
@@ -103,7 +103,7 @@ async def mark(request: Request, here: Here, caller: Writes) -> Response:
     responses=problems(404),
     openapi_extra=json_body("NotAMatch"),
 )
-async def unmark(request: Request, here: Here, caller: Writes) -> Response:
+async def unmark(request: Request, here: State, caller: Writes) -> Response:
     """For every pair of these images."""
     keys = validated(NotAMatch, await small_json(request, here)).keys
     await here.work.run(lambda: here.service.not_a_match_undo(keys, tenant=caller.tenant))

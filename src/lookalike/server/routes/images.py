@@ -8,18 +8,18 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import ConfigDict, Field
 
 from lookalike.errors import BadInput, NotFound
-from lookalike.server.app_state import Here
-from lookalike.server.auth import Caller, caller_with
+from lookalike.server.app_state import State
+from lookalike.server.auth import Caller, require_scope
 from lookalike.server.preconditions import expected_of, key_of, number_in, tags_in
 from lookalike.server.requests.body import read_attributes
-from lookalike.server.requests.images import Given, Reader, small_json, validated
+from lookalike.server.requests.images import ParsedRequest, RequestReader, small_json, validated
 from lookalike.server.schemas import (
     Image,
     ImageSource,
     Json,
     Key,
-    Sent,
-    Told,
+    RequestModel,
+    ResponseModel,
     answer,
     json_body,
     problems,
@@ -27,11 +27,11 @@ from lookalike.server.schemas import (
 from lookalike.types import Outcome, OutcomeKind
 
 router = APIRouter(prefix="/v1", tags=["images"])
-Reads = Annotated[Caller, Depends(caller_with("read"))]
-Writes = Annotated[Caller, Depends(caller_with("write"))]
+Reads = Annotated[Caller, Depends(require_scope("read"))]
+Writes = Annotated[Caller, Depends(require_scope("write"))]
 
 
-class PutJson(Sent):
+class PutJson(RequestModel):
     """An image to add, and what is kept with it."""
 
     model_config = ConfigDict(
@@ -44,7 +44,7 @@ class PutJson(Sent):
     attributes: Json | None = Field(None, description="Kept with the image; left out, those there are stay.")
 
 
-class PutResult(Told):
+class PutResult(ResponseModel):
     """What became of an image. It is durable."""
 
     model_config = ConfigDict(
@@ -57,7 +57,7 @@ class PutResult(Told):
     sequence: int = Field(description="The image's last change; a search with this `min_sequence` sees it.")
 
 
-class PatchJson(Sent):
+class PatchJson(RequestModel):
     """Attributes to change."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"attributes": {"album": "Alps"}, "merge": True}]})
@@ -99,7 +99,7 @@ BINARY: Mapping[str, Any] = {"schema": {"type": "string", "format": "binary", "m
 async def put_image(
     key: Key,
     request: Request,
-    here: Here,
+    here: State,
     caller: Writes,
     attributes: Annotated[str | None, Query(description="A JSON object, where the body is the image.")] = None,
     x_attributes: Annotated[str | None, Header(description="The same, in a header.")] = None,
@@ -111,7 +111,7 @@ async def put_image(
     expected = expected_of(if_match, if_none_match)
     here.work.admit()
     async with here.memory.account() as account:
-        reader = Reader(request, here, caller, account)
+        reader = RequestReader(request, here, caller, account)
         given = await reader.read()
         kept = attributes_in(given, x_attributes if x_attributes is not None else attributes)
         image = await reader.image(given.sources["image"])
@@ -123,7 +123,7 @@ async def put_image(
     return put_answer(written)
 
 
-def attributes_in(given: Given, beside: str | None) -> Mapping[str, Any] | None:
+def attributes_in(given: ParsedRequest, beside: str | None) -> Mapping[str, Any] | None:
     """The attributes of a body, or those beside it; raises BadInput for members that mean nothing here."""
     if extra := sorted(given.rest.keys() - {"attributes"}):
         raise BadInput(f"an image comes with attributes, and with no {extra[0]!r}")
@@ -154,14 +154,14 @@ def put_answer(written: Outcome) -> Response:
 )
 async def get_image(
     key: Key,
-    here: Here,
+    here: State,
     caller: Reads,
     if_none_match: Annotated[str | None, Header(description='Only if it no longer stands at "17".')] = None,
 ) -> Response:
     """Its ETag is the number of its last change."""
     record = await here.work.run(lambda: here.service.get(key_of(key), tenant=caller.tenant))
-    headers = {"ETag": f'"{record.seq}"', "Cache-Control": "no-cache"}
-    if if_none_match is not None and (if_none_match.strip() == "*" or record.seq in tags_in(if_none_match)):
+    headers = {"ETag": f'"{record.sequence}"', "Cache-Control": "no-cache"}
+    if if_none_match is not None and (if_none_match.strip() == "*" or record.sequence in tags_in(if_none_match)):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     return answer(Image.of(record), headers=headers)
 
@@ -177,7 +177,7 @@ async def get_image(
 async def patch_image(
     key: Key,
     request: Request,
-    here: Here,
+    here: State,
     caller: Writes,
     if_match: Annotated[str | None, Header(description='Only if the image stands there: "17".')] = None,
 ) -> Response:
@@ -189,7 +189,7 @@ async def patch_image(
             name, wanted.attributes, merge=wanted.merge, tenant=caller.tenant, expected=expected
         )
     )
-    return answer(Image.of(record), headers={"ETag": f'"{record.seq}"'})
+    return answer(Image.of(record), headers={"ETag": f'"{record.sequence}"'})
 
 
 @router.delete(
@@ -202,7 +202,7 @@ async def patch_image(
 )
 async def delete_image(
     key: Key,
-    here: Here,
+    here: State,
     caller: Writes,
     if_match: Annotated[str | None, Header(description='Only if the image stands there: "17".')] = None,
 ) -> Response:

@@ -9,25 +9,34 @@ from pydantic import ConfigDict, Field, RootModel, model_validator
 from lookalike.catalog import Job, JobState
 from lookalike.errors import AccessDenied, UnsupportedQuery
 from lookalike.gallery import conditions_of
-from lookalike.server.app_state import Here
-from lookalike.server.auth import Caller, caller_with
-from lookalike.server.pagination import place_cursor, place_in
+from lookalike.server.app_state import State
+from lookalike.server.auth import Caller, require_scope
+from lookalike.server.pagination import decode_cursor, encode_cursor
 from lookalike.server.requests.images import small_json, validated
-from lookalike.server.schemas import FILTER_EXAMPLE, Json, Sent, Told, answer, json_body, problems, rfc3339
+from lookalike.server.schemas import (
+    FILTER_EXAMPLE,
+    Json,
+    RequestModel,
+    ResponseModel,
+    answer,
+    json_body,
+    problems,
+    rfc3339,
+)
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
-Reads = Annotated[Caller, Depends(caller_with("read"))]
-Writes = Annotated[Caller, Depends(caller_with("write"))]
-MOST_URLS = 10_000
+Reads = Annotated[Caller, Depends(require_scope("read"))]
+Writes = Annotated[Caller, Depends(require_scope("write"))]
+MAX_URLS = 10_000
 Kind = Literal["import", "repair", "duplicates", "delete"]
 
 
-class ImportJob(Sent):
+class ImportJob(RequestModel):
     """Add images by URL, each under its URL as its key; or from files of the server (admin only)."""
 
     kind: Literal["import"]
     urls: list[Annotated[str, Field(min_length=1, max_length=8192)]] | None = Field(
-        None, min_length=1, max_length=MOST_URLS
+        None, min_length=1, max_length=MAX_URLS
     )
     paths: list[Annotated[str, Field(min_length=1, max_length=4096)]] | None = Field(
         None, min_length=1, max_length=1000, description="Below folders given by `serve --import-from`."
@@ -41,20 +50,20 @@ class ImportJob(Sent):
         return self
 
 
-class RepairJob(Sent):
+class RepairJob(RequestModel):
     """Check the catalog, and build every index anew from it (admin only)."""
 
     kind: Literal["repair"]
 
 
-class DuplicatesJob(Sent):
+class DuplicatesJob(RequestModel):
     """Find all clusters of copies."""
 
     kind: Literal["duplicates"]
     pipelines: list[str] | None = Field(None, max_length=32)
 
 
-class DeleteJob(Sent):
+class DeleteJob(RequestModel):
     """Delete all images that a filter describes."""
 
     kind: Literal["delete"]
@@ -76,7 +85,7 @@ class JobRequest(RootModel[Annotated[ImportJob | RepairJob | DuplicatesJob | Del
     )
 
 
-class ProgressModel(Told):
+class ProgressModel(ResponseModel):
     """How far a job is."""
 
     done: int
@@ -84,7 +93,7 @@ class ProgressModel(Told):
     counts: dict[str, int] = Field(description="By outcome, or by index.")
 
 
-class JobModel(Told):
+class JobModel(ResponseModel):
     """A job and how it stands."""
 
     model_config = ConfigDict(
@@ -135,7 +144,7 @@ class JobModel(Told):
         )
 
 
-class JobList(Told):
+class JobList(ResponseModel):
     """Jobs, the newest first."""
 
     jobs: list[JobModel]
@@ -151,7 +160,7 @@ class JobList(Told):
     responses=problems(),
     openapi_extra=json_body("JobRequest"),
 )
-async def create_job(request: Request, here: Here, caller: Writes) -> Response:
+async def create_job(request: Request, here: State, caller: Writes) -> Response:
     """Queued durably; some server process of the gallery does it, and goes on with it after a crash."""
     body = await small_json(request, here)
     wanted = validated(JobRequest, body).root
@@ -173,7 +182,7 @@ async def create_job(request: Request, here: Here, caller: Writes) -> Response:
 
 @router.get("/jobs", operation_id="listJobs", summary="List jobs", response_model=JobList, responses=problems())
 async def list_jobs(
-    here: Here,
+    here: State,
     caller: Reads,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
     cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
@@ -184,7 +193,7 @@ async def list_jobs(
     def listed() -> JobList:
         found = here.service.catalog.list_jobs(caller.tenant, limit=limit + 1, before=before)
         page = found[:limit]
-        goes_on = place_cursor([page[-1].created, page[-1].id]) if len(found) > limit else None
+        goes_on = encode_cursor([page[-1].created, page[-1].id]) if len(found) > limit else None
         return JobList(jobs=[JobModel.of(job) for job in page], next=goes_on)
 
     return answer(await here.work.run(listed))
@@ -197,7 +206,7 @@ async def list_jobs(
     response_model=JobModel,
     responses=problems(404),
 )
-async def get_job(job_id: str, here: Here, caller: Reads) -> Response:
+async def get_job(job_id: str, here: State, caller: Reads) -> Response:
     """Its progress is about a second old."""
     return answer(JobModel.of(await here.work.run(lambda: here.service.catalog.job(caller.tenant, job_id))))
 
@@ -209,13 +218,13 @@ async def get_job(job_id: str, here: Here, caller: Reads) -> Response:
     response_model=JobModel,
     responses=problems(404),
 )
-async def cancel_job(job_id: str, here: Here, caller: Writes) -> Response:
+async def cancel_job(job_id: str, here: State, caller: Writes) -> Response:
     """What it has done so far stays done; a job that has ended stays as it is."""
     return answer(JobModel.of(await here.work.run(lambda: here.service.catalog.cancel_job(caller.tenant, job_id))))
 
 
 def _before(cursor: str | None) -> tuple[float, str] | None:
-    match place_in(cursor):
+    match decode_cursor(cursor):
         case None:
             return None
         case [float(at), str(id_)]:

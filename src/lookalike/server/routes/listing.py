@@ -5,24 +5,33 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import ConfigDict, Field, model_validator
 
-from lookalike.server.app_state import Context, Here
-from lookalike.server.auth import Caller, caller_with
-from lookalike.server.pagination import key_in, place_cursor
+from lookalike.server.app_state import AppState, State
+from lookalike.server.auth import Caller, require_scope
+from lookalike.server.pagination import encode_cursor, key_in
 from lookalike.server.requests.body import read_object
 from lookalike.server.requests.images import small_json, validated
-from lookalike.server.schemas import FILTER_EXAMPLE, Image, Json, Sent, Told, answer, json_body, problems
+from lookalike.server.schemas import (
+    FILTER_EXAMPLE,
+    Image,
+    Json,
+    RequestModel,
+    ResponseModel,
+    answer,
+    json_body,
+    problems,
+)
 
 router = APIRouter(prefix="/v1", tags=["images"])
-Reads = Annotated[Caller, Depends(caller_with("read"))]
-Writes = Annotated[Caller, Depends(caller_with("write"))]
-MOST_LISTED = 1000
-MOST_KEYS = 10_000
+Reads = Annotated[Caller, Depends(require_scope("read"))]
+Writes = Annotated[Caller, Depends(require_scope("write"))]
+MAX_LISTED = 1000
+MAX_KEYS = 10_000
 """Keys in one deletion."""
-TOLD_KEYS = 1000
+MAX_REPORTED_KEYS = 1000
 """Deleted keys that an answer names."""
 
 
-class ImageList(Told):
+class ImageList(ResponseModel):
     """Images in the order of their keys."""
 
     images: list[Image]
@@ -32,7 +41,7 @@ class ImageList(Told):
     )
 
 
-class DeleteJson(Sent):
+class DeleteJson(RequestModel):
     """Which images to delete: by keys, or all that a filter describes."""
 
     model_config = ConfigDict(
@@ -43,7 +52,7 @@ class DeleteJson(Sent):
         }
     )
 
-    keys: list[str] | None = Field(None, min_length=1, max_length=MOST_KEYS)
+    keys: list[str] | None = Field(None, min_length=1, max_length=MAX_KEYS)
     filter: Json | None = Field(None, min_length=1)
 
     @model_validator(mode="after")
@@ -53,7 +62,7 @@ class DeleteJson(Sent):
         return self
 
 
-class DeleteResult(Told):
+class DeleteResult(ResponseModel):
     """What was deleted, durably. Unknown keys are passed over."""
 
     model_config = ConfigDict(
@@ -61,17 +70,17 @@ class DeleteResult(Told):
     )
 
     deleted: int
-    keys: list[str] = Field(description=f"Those deleted, the first {TOLD_KEYS:,}.")
+    keys: list[str] = Field(description=f"Those deleted, the first {MAX_REPORTED_KEYS:,}.")
     sequence: int = Field(description="The catalog's last change; a search with this `min_sequence` sees it.")
 
 
 @router.get("/images", operation_id="listImages", summary="List images", response_model=ImageList, responses=problems())
 async def list_images(
-    here: Here,
+    here: State,
     caller: Reads,
-    limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = 100,
+    limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = 100,
     cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
-    filter: Annotated[  # noqa: A002 - the parameter's name
+    filter: Annotated[
         str | None, Query(description="A filter on attributes, as JSON.", examples=['{"album": "Alps"}'])
     ] = None,
     prefix: Annotated[
@@ -83,13 +92,13 @@ async def list_images(
     ] = "",
 ) -> Response:
     """In the order of their keys."""
-    after, where = key_in(cursor), None if filter is None else read_object(filter)
+    after, conditions = key_in(cursor), None if filter is None else read_object(filter)
 
     def listed() -> ImageList:
-        found = here.service.ls(tenant=caller.tenant, after=after, limit=limit + 1, where=where, prefix=prefix)
+        found = here.service.ls(tenant=caller.tenant, after=after, limit=limit + 1, filter=conditions, prefix=prefix)
         page = found[:limit]
-        goes_on = place_cursor(page[-1].key) if len(found) > limit else None
-        total = count_of(here, caller.tenant) if after is None and not where and not prefix else None
+        goes_on = encode_cursor(page[-1].key) if len(found) > limit else None
+        total = count_of(here, caller.tenant) if after is None and not filter and not prefix else None
         return ImageList(images=[Image.of(record) for record in page], next=goes_on, total=total)
 
     return answer(await here.work.run(listed))
@@ -103,7 +112,7 @@ async def list_images(
     responses=problems(),
     openapi_extra=json_body("DeleteJson"),
 )
-async def delete_images(request: Request, here: Here, caller: Writes) -> Response:
+async def delete_images(request: Request, here: State, caller: Writes) -> Response:
     """In one transaction: all of them, or, on an error, none."""
     wanted = validated(DeleteJson, await small_json(request, here))
 
@@ -111,14 +120,14 @@ async def delete_images(request: Request, here: Here, caller: Writes) -> Respons
         if wanted.keys is not None:
             gone = here.service.remove(wanted.keys, tenant=caller.tenant)
         else:
-            gone = here.service.remove_where(wanted.filter or {}, tenant=caller.tenant).keys
+            gone = here.service.remove_by_filter(wanted.filter or {}, tenant=caller.tenant).keys
         sequence = here.service.catalog.sequence()
-        return DeleteResult(deleted=len(gone), keys=gone[:TOLD_KEYS], sequence=sequence)
+        return DeleteResult(deleted=len(gone), keys=gone[:MAX_REPORTED_KEYS], sequence=sequence)
 
     return answer(await here.work.run(delete))
 
 
-def count_of(here: Context, tenant: str) -> int:
+def count_of(here: AppState, tenant: str) -> int:
     """How many images a tenant has."""
     tenant_id = here.service.catalog.tenant_id(tenant)
     return 0 if tenant_id is None else here.service.catalog.count(tenant_id)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-ROOT = Path(__file__).parent / "page"
+ROOT = Path(__file__).parent.parent / "page"
 POLICY = "; ".join(
     (
         "default-src 'self'",

@@ -11,18 +11,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lookalike.errors import AccessDenied, NotFound, UnsupportedQuery
 from lookalike.gallery import DEFAULT_TENANT, MAX_RESULTS, SearchOptions
-from lookalike.gallery.thumbnails import LARGEST, SMALLEST
-from lookalike.server.app_state import Context, Here
-from lookalike.server.auth import Caller, caller_with
+from lookalike.gallery.thumbnails import MAX_SIDE, MIN_SIDE
+from lookalike.server.app_state import AppState, State
+from lookalike.server.auth import Caller, require_scope
 from lookalike.server.hits import HitModel, SearchAnswer
-from lookalike.server.pagination import binding_of, given_before, search_cursor
+from lookalike.server.pagination import decode_search_cursor, encode_search_cursor, query_fingerprint
 from lookalike.server.requests.body import read_object
-from lookalike.server.requests.images import Given, Image, Reader, validated
-from lookalike.server.schemas import FILTER_EXAMPLE, Json, QuerySource, Sent, answer, problems
+from lookalike.server.requests.images import Image, ParsedRequest, RequestReader, validated
+from lookalike.server.schemas import FILTER_EXAMPLE, Json, QuerySource, RequestModel, answer, problems
 from lookalike.types import Answer, Hit
 
 router = APIRouter(prefix="/v1", tags=["search"])
-Reads = Annotated[Caller, Depends(caller_with("read"))]
+Reads = Annotated[Caller, Depends(require_scope("read"))]
 K = Annotated[int, Field(ge=1, le=MAX_RESULTS, description="Hits a page.")]
 PIPELINES = "Ask these pipelines alone; all of the gallery's otherwise."
 
@@ -41,8 +41,8 @@ class _Common(BaseModel):
     tenants: Literal["all"] | None = Field(None, description="Search the images of every tenant (admin only).")
     preview: int | None = Field(
         None,
-        ge=SMALLEST,
-        le=LARGEST,
+        ge=MIN_SIDE,
+        le=MAX_SIDE,
         description="Give the query image back, small: a JPEG whose longer side has so many pixels at most.",
     )
 
@@ -57,7 +57,7 @@ class SearchQuery(_Common):
     engine_filter: str | None = Field(None, description="A filter in an engine's own words, as JSON.")
 
 
-class SearchRequest(Sent, _Common):
+class SearchRequest(RequestModel, _Common):
     """A search: where the image is, and how to search."""
 
     model_config = ConfigDict(
@@ -78,7 +78,7 @@ class SearchRequest(Sent, _Common):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SearchArguments:
     """One search as it was asked for: the options, and the ids of hits that were given before."""
 
     options: SearchRequest
@@ -125,7 +125,7 @@ BODY: Mapping[str, Any] = {
     responses=problems(),
     openapi_extra=dict(BODY),
 )
-async def search(request: Request, here: Here, caller: Reads, query: Annotated[SearchQuery, Query()]) -> Response:
+async def search(request: Request, here: State, caller: Reads, query: Annotated[SearchQuery, Query()]) -> Response:
     """Hits are ordered by what they prove: the same bytes or pixels, then copies, then what merely looks alike.
 
     Options stand in the query string, in the form's fields or in the JSON; those of the body count where both are
@@ -133,17 +133,17 @@ async def search(request: Request, here: Here, caller: Reads, query: Annotated[S
     """
     here.work.admit()
     async with here.memory.account() as account:
-        reader = Reader(request, here, caller, account, source=QuerySource)
+        reader = RequestReader(request, here, caller, account, source=QuerySource)
         given = await reader.read()
         options = options_of(query, given)
         image = await reader.image(given.sources["image"])
-        wanted = wanted_of(options, caller, image)
+        wanted = arguments_of(options, caller, image)
         found = await here.work.run(lambda: look_up(here, wanted, image))
     here.metrics.stages(found.took_ms)
     return answer(found, headers=server_timing(found.took_ms))
 
 
-def options_of(query: SearchQuery, given: Given) -> SearchRequest:
+def options_of(query: SearchQuery, given: ParsedRequest) -> SearchRequest:
     """The options of query string and body together; raises BadInput for those that make no sense."""
     own: dict[str, Any] = query.model_dump(exclude_unset=True)
     rest = dict(given.rest)
@@ -158,18 +158,18 @@ def options_of(query: SearchQuery, given: Given) -> SearchRequest:
     return validated(SearchRequest, own, strict=False)
 
 
-def wanted_of(options: SearchRequest, caller: Caller, image: Image) -> Wanted:
+def arguments_of(options: SearchRequest, caller: Caller, image: Image) -> SearchArguments:
     """The search, checked; raises UnsupportedQuery for a page out of reach, AccessDenied for others' images."""
     if options.tenants == "all" and not (caller.any_tenant and caller.may("admin")):
         raise AccessDenied("only an admin's key that is bound to no tenant may search all tenants", authenticated=True)
     tenant = None if options.tenants == "all" else caller.tenant
     named = hashlib.sha256(image).hexdigest() if isinstance(image, bytes) else f"key {image.key}"
     kept = options.model_dump(include={"threshold", "pipelines", "filter", "engine_filter", "orientations"})
-    wanted = Wanted(options, tenant, binding_of({"tenant": [tenant], "image": named, **kept}))
+    wanted = SearchArguments(options, tenant, query_fingerprint({"tenant": [tenant], "image": named, **kept}))
     if options.cursor is not None:
         if options.page != 1:
             raise UnsupportedQuery("a search goes on by cursor or by page, not by both")
-        wanted = replace(wanted, given=frozenset(given_before(options.cursor, wanted.binding)))
+        wanted = replace(wanted, given=frozenset(decode_search_cursor(options.cursor, wanted.binding)))
     if wanted.depth > MAX_RESULTS:
         raise UnsupportedQuery(
             f"this reaches result {wanted.depth}; no more than {MAX_RESULTS} can be paged through: narrow the search "
@@ -178,13 +178,13 @@ def wanted_of(options: SearchRequest, caller: Caller, image: Image) -> Wanted:
     return wanted
 
 
-def look_up(here: Context, wanted: Wanted, image: Image) -> SearchAnswer:
+def look_up(here: AppState, wanted: SearchArguments, image: Image) -> SearchAnswer:
     """The page; to be called in a thread."""
     options = wanted.options
     asked = SearchOptions(
         k=wanted.depth,
         tenant=wanted.tenant,
-        where=options.filter,
+        filter=options.filter,
         threshold=options.threshold,
         pipelines=options.pipelines,
         orientations=options.orientations,
@@ -197,7 +197,7 @@ def look_up(here: Context, wanted: Wanted, image: Image) -> SearchAnswer:
     return found
 
 
-def preview_of(here: Context, wanted: Wanted, image: Image, size: int) -> str | None:
+def preview_of(here: AppState, wanted: SearchArguments, image: Image, size: int) -> str | None:
     """The query image, small, as the answer tells it; None for a stored one whose file is gone."""
     try:
         data = here.service.preview(image, tenant=wanted.tenant or DEFAULT_TENANT, size=size)
@@ -206,7 +206,7 @@ def preview_of(here: Context, wanted: Wanted, image: Image, size: int) -> str | 
     return base64.b64encode(data).decode()
 
 
-def page_of(here: Context, wanted: Wanted, found: Answer) -> SearchAnswer:
+def page_of(here: AppState, wanted: SearchArguments, found: Answer) -> SearchAnswer:
     """The page of an answer that reaches from the best hit to its end."""
     options = wanted.options
     new = [hit for hit in found.hits if hit.id not in wanted.given]
@@ -220,7 +220,7 @@ def page_of(here: Context, wanted: Wanted, found: Answer) -> SearchAnswer:
         page=len(wanted.given) // options.k + options.page,
         page_size=options.k,
         more=more,
-        next=search_cursor(given, wanted.binding) if goes_on else None,
+        next=encode_search_cursor(given, wanted.binding) if goes_on else None,
         exact_within=dict(found.exact_within),
         failed=dict(found.failed),
         sequence=found.sequence,
@@ -229,7 +229,7 @@ def page_of(here: Context, wanted: Wanted, found: Answer) -> SearchAnswer:
     )
 
 
-def _hits(here: Context, hits: Sequence[Hit], *, with_tenant: bool) -> list[HitModel]:
+def _hits(here: AppState, hits: Sequence[Hit], *, with_tenant: bool) -> list[HitModel]:
     if not with_tenant:
         return [HitModel.of(hit) for hit in hits]
     records = here.service.catalog.records([hit.id for hit in hits])

@@ -9,24 +9,24 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import ConfigDict, Field
 
 from lookalike import __version__
-from lookalike.catalog import Totals
+from lookalike.catalog import CatalogTotals
 from lookalike.gallery import MAX_RESULTS, PipelineStatus
-from lookalike.server.app_state import Context, Here
-from lookalike.server.auth import Caller, admin_of_all, caller_with
-from lookalike.server.health import Silence
+from lookalike.server.app_state import AppState, State
+from lookalike.server.auth import Caller, admin_of_all, require_scope
+from lookalike.server.health import Outage
 from lookalike.server.metrics import Gauged
-from lookalike.server.schemas import Json, Told, answer, problems
+from lookalike.server.schemas import Json, ResponseModel, answer, problems
 
 router = APIRouter(tags=["operations"])
 
 
-class Health(Told):
+class Health(ResponseModel):
     """Whether the process lives."""
 
     status: str = Field(examples=["ok"])
 
 
-class Ready(Told):
+class Ready(ResponseModel):
     """Whether searches can be answered."""
 
     ready: bool = Field(description="By one pipeline at least; answers without the others name them in `failed`.")
@@ -36,7 +36,7 @@ class Ready(Told):
     )
 
 
-class PipelineModel(Told):
+class PipelineModel(ResponseModel):
     """A pipeline and its index."""
 
     name: str
@@ -51,7 +51,7 @@ class PipelineModel(Told):
     error: str | None = Field(description="Why it cannot be asked.")
 
 
-class StatusModel(Told):
+class StatusModel(ResponseModel):
     """What there is, and what this service allows."""
 
     model_config = ConfigDict(
@@ -111,7 +111,7 @@ async def health() -> Response:
     response_model=Ready,
     responses={503: {"model": Ready, "description": "Not yet, or not now."}},
 )
-async def ready(here: Here) -> Response:
+async def ready(here: State) -> Response:
     """True once every pipeline was opened, and while the catalog and one pipeline at least answer.
 
     Each is asked every few seconds at most, by as little a search as can be, and waited for briefly.
@@ -120,7 +120,7 @@ async def ready(here: Here) -> Response:
     return answer(told) if told.ready else answer(told, 503, {"Retry-After": "1"})
 
 
-def readiness(here: Context, silent: Mapping[str, Silence]) -> Ready:
+def readiness(here: AppState, silent: Mapping[str, Outage]) -> Ready:
     """The verdict on what is `silent`, and on what was not opened yet."""
     opening = here.keeper.missing
     missing = {**{name: why.word for name, why in silent.items()}, **opening}
@@ -135,13 +135,13 @@ def readiness(here: Context, silent: Mapping[str, Silence]) -> Ready:
     response_model=StatusModel,
     responses=problems(),
 )
-async def status(here: Here, caller: Annotated[Caller, Depends(caller_with("read"))]) -> Response:
+async def status(here: State, caller: Annotated[Caller, Depends(require_scope("read"))]) -> Response:
     """What a page or a client needs to know."""
 
     def asked() -> StatusModel:
         found = here.status()
         tenant_id = here.service.catalog.tenant_id(caller.tenant)
-        own = Totals(0, 0, {}) if tenant_id is None else here.service.catalog.totals(tenant_id)
+        own = CatalogTotals(0, 0, {}) if tenant_id is None else here.service.catalog.totals(tenant_id)
         return StatusModel(
             images=own.images,
             bytes=own.nbytes,
@@ -166,7 +166,7 @@ async def status(here: Here, caller: Annotated[Caller, Depends(caller_with("read
     response_class=Response,
     responses=problems(also={200: {"description": "Prometheus' text format.", "content": {"text/plain": {}}}}),
 )
-async def metrics(here: Here, _: Annotated[Caller, Depends(admin_of_all)]) -> Response:
+async def metrics(here: State, _: Annotated[Caller, Depends(admin_of_all)]) -> Response:
     """Requests, stages, queue, index size and lag, what answers, refusals by reason."""
     await here.pulse.silent()
     return Response(await here.probe(here.metrics.text), media_type=CONTENT_TYPE_LATEST)
@@ -187,14 +187,14 @@ def _pipeline(one: PipelineStatus, *, told: bool) -> PipelineModel:
     )
 
 
-def _limits(here: Context, caller: Caller) -> dict[str, Any]:
+def _limits(here: AppState, caller: Caller) -> dict[str, Any]:
     own = {name: value for name, value in asdict(caller.limits).items() if value is not None}
     limits = asdict(here.service.limits) | {"max_results": MAX_RESULTS} | own
     pixels = own.get("pixels")
     return limits | ({"max_pixels": min(pixels, here.service.limits.max_pixels)} if pixels else {})
 
 
-def _features(here: Context) -> list[str]:
+def _features(here: AppState) -> list[str]:
     offered = {"search": True, "compare": True, "duplicates": True, "jobs": here.settings.jobs, "url": True}
     offered["import_paths"] = bool(here.settings.import_from)
     return [name for name, there in offered.items() if there]
@@ -209,7 +209,7 @@ class _Value(Gauged):
         return self._ask()
 
 
-def count(here: Context) -> None:
+def count(here: AppState) -> None:
     """Have the service's own state among its counters."""
     catalog = here.service.catalog
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 
-from lookalike.gallery.thumbnails import LARGEST, SMALLEST
+from lookalike.gallery.thumbnails import MAX_SIDE, MIN_SIDE
 from lookalike.imaging.thumbnails import SIDE
-from lookalike.server.app_state import Here
-from lookalike.server.auth import Caller, caller_with
+from lookalike.server.app_state import State
+from lookalike.server.auth import Caller, require_scope
 from lookalike.server.preconditions import key_of
 from lookalike.server.schemas import Key, Responses, problems
 
@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1", tags=["images"])
 JPEG: Responses = {
     200: {"description": "A JPEG.", "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
 }
-FRESH_SECONDS = 300
+CACHE_SECONDS = 300
 """How long a browser shows a thumbnail without asking again."""
 
 
@@ -30,16 +30,16 @@ FRESH_SECONDS = 300
 )
 async def get_thumbnail(
     key: Key,
-    here: Here,
-    caller: Annotated[Caller, Depends(caller_with("read"))],
-    size: Annotated[int, Query(ge=SMALLEST, le=LARGEST, description="Pixels of the longer side, at most.")] = SIDE,
+    here: State,
+    caller: Annotated[Caller, Depends(require_scope("read"))],
+    size: Annotated[int, Query(ge=MIN_SIDE, le=MAX_SIDE, description="Pixels of the longer side, at most.")] = SIDE,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Upright, in sRGB, no larger than the image itself."""
     name = key_of(key)
     data = await here.work.run(lambda: here.service.get_thumbnail(name, tenant=caller.tenant, size=size))
     tag = f'"{hashlib.blake2b(data, digest_size=12).hexdigest()}"'
-    headers = {"ETag": tag, "Cache-Control": f"private, max-age={FRESH_SECONDS}"}
+    headers = {"ETag": tag, "Cache-Control": f"private, max-age={CACHE_SECONDS}"}
     if if_none_match is not None and tag in if_none_match:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     return Response(data, headers=headers, media_type="image/jpeg")

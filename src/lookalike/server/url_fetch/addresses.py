@@ -129,7 +129,7 @@ def system_resolver(most: int = 32) -> Resolver:
         def ask() -> None:
             try:
                 found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-                answer.put([str(where[4][0]) for where in found])
+                answer.put([str(filter[4][0]) for filter in found])
             except (OSError, UnicodeError) as error:
                 answer.put(error)
             finally:

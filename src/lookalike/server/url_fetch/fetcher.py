@@ -24,12 +24,12 @@ from lookalike.server.url_fetch.addresses import (
     system_resolver,
     unwrapped,
 )
-from lookalike.server.url_fetch.http import Deadline, FetchLimits, Moved, Target, connected, get
+from lookalike.server.url_fetch.http import Deadline, FetchLimits, Redirect, Target, connected, get
 
 __all__ = ["DEFAULT_PORTS", "FetchLimits", "Fetcher", "parse_networks"]
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
-LONGEST_URL = 8192
+MAX_URL_LENGTH = 8192
 log = logging.getLogger("lookalike.fetch")
 
 
@@ -75,7 +75,7 @@ class Fetcher:
             at = _parsed(url)
             for _ in range(self._limits.redirects + 1):
                 answer = self._hop(at, most, deadline)
-                if not isinstance(answer, Moved):
+                if not isinstance(answer, Redirect):
                     return answer
                 at = _joined(at, answer.location)
         raise BadInput(f"the URL is redirected more than {self._limits.redirects} times")
@@ -89,7 +89,7 @@ class Fetcher:
         finally:
             self._room.release()
 
-    def _hop(self, at: httpx.URL, most: int, deadline: Deadline) -> bytes | Moved:
+    def _hop(self, at: httpx.URL, most: int, deadline: Deadline) -> bytes | Redirect:
         target = self._target(at)
         addresses = self._addresses(target.host, deadline)
         with connected(target, addresses, self._tls, deadline, self._limits.connect_seconds) as link:
@@ -135,8 +135,8 @@ def _trusting() -> ssl.SSLContext:
 
 
 def _parsed(url: str) -> httpx.URL:
-    if len(url) > LONGEST_URL:
-        raise BadInput(f"the URL is longer than {LONGEST_URL:,} characters")
+    if len(url) > MAX_URL_LENGTH:
+        raise BadInput(f"the URL is longer than {MAX_URL_LENGTH:,} characters")
     try:
         return httpx.URL(url)
     except (httpx.InvalidURL, ValueError) as error:
@@ -144,8 +144,8 @@ def _parsed(url: str) -> httpx.URL:
 
 
 def _joined(at: httpx.URL, location: str) -> httpx.URL:
-    if len(location) > LONGEST_URL:
-        raise BadInput(f"the URL is redirected to one longer than {LONGEST_URL:,} characters")
+    if len(location) > MAX_URL_LENGTH:
+        raise BadInput(f"the URL is redirected to one longer than {MAX_URL_LENGTH:,} characters")
     try:
         return at.join(location)
     except (httpx.InvalidURL, ValueError) as error:

@@ -14,9 +14,9 @@ from lookalike.server.url_fetch.addresses import Address
 MIB = 1024 * 1024
 AT_ONCE = 16 * 1024
 """Bytes read at once; a header that comes whole may be longer than its limit by so much."""
-MOST_ADDRESSES = 4
+MAX_ADDRESSES = 4
 """Addresses of one host that are tried."""
-MOST_INTERIM = 4
+MAX_INTERIM = 4
 """Interim (1xx) answers before the real one."""
 MOVED = frozenset({301, 302, 303, 307, 308})
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -77,7 +77,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class Redirect:
     """An answer that names another place."""
 
     location: str
@@ -90,7 +90,7 @@ def connected(
 
     Raises Unavailable where none does, BadInput for a certificate that is not the host's.
     """
-    for address in addresses[:MOST_ADDRESSES]:
+    for address in addresses[:MAX_ADDRESSES]:
         family = socket.AF_INET if address.version == 4 else socket.AF_INET6
         link = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -114,18 +114,20 @@ def _secured(link: socket.socket, target: Target, tls: ssl.SSLContext, deadline:
     return tls.wrap_socket(link, server_hostname=target.host)  # verifies the name against the certificate
 
 
-def get(link: socket.socket, target: Target, limits: FetchLimits, max_bytes: int, deadline: Deadline) -> bytes | Moved:
+def get(
+    link: socket.socket, target: Target, limits: FetchLimits, max_bytes: int, deadline: Deadline
+) -> bytes | Redirect:
     """Ask for the target and read the whole answer.
 
     Raises ImageRejected ("too_many_bytes", "empty") for a body outside the limits, BadInput for an answer that is no
     image's, Unavailable for one that breaks off, takes too long or may be better later.
     """
-    talk = _Talk(link, limits, max_bytes, deadline)
+    talk = _HttpExchange(link, limits, max_bytes, deadline)
     try:
         talk.ask(target)
         answer = talk.answer()
         if answer.status_code in MOVED:
-            return Moved(_location(answer))
+            return Redirect(_location(answer))
         _check_answer(answer, target, max_bytes)
         return talk.body()
     except TimeoutError:
@@ -138,7 +140,7 @@ def get(link: socket.socket, target: Target, limits: FetchLimits, max_bytes: int
         raise BadInput(f"{target.host} does not answer in HTTP as it should: {error}") from None
 
 
-class _Talk:
+class _HttpExchange:
     """One request and its answer, on a connection that is not used again."""
 
     def __init__(self, link: socket.socket, limits: FetchLimits, max_bytes: int, deadline: Deadline) -> None:
@@ -162,7 +164,7 @@ class _Talk:
         self._link.sendall((self._http.send(request) or b"") + (self._http.send(h11.EndOfMessage()) or b""))
 
     def answer(self) -> h11.Response:
-        for _ in range(MOST_INTERIM + 1):
+        for _ in range(MAX_INTERIM + 1):
             event = self._next()
             if isinstance(event, h11.Response):
                 return event
