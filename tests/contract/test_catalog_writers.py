@@ -73,7 +73,8 @@ WRITER = textwrap.dedent(
                                      [vector_row(one.sha256) for one in some])
             else:
                 from lookalike.catalog import FileLocation
-                catalog.update_file_locations([FileLocation(one.id, "/moved", step) for one in catalog.existing_images(tenant, keys).values()])
+                known = catalog.existing_images(tenant, keys).values()
+                catalog.update_file_locations([FileLocation(one.id, "/moved", step) for one in known])
     print(json.dumps({"seqs": seqs, "ids": ids, "counts": counts}), flush=True)
     """
 )

@@ -188,7 +188,7 @@ ADDED_IN_2 = (followers, claims, thumbnails, not_matches, access_keys, jobs)
 def features_table(fingerprint_id: int) -> Table:
     """The features of one fingerprint: `vector` bytes by image.
 
-    NULL where the image has no meaningful feature, no bytes (`RELEASED`) where only the engine has kept it. A table each
+    NULL where the image has no meaningful feature, no bytes (`RELEASED`) where only the engine has it. A table each
     keeps the few bytes of a hash apart from the kilobyte of a vector: replaying hashes reads hashes only, and a
     pipeline leaves without touching the others. Only SQLite checks the reference to the image, at the commit; on
     PostgreSQL that would cost more than the insertion.

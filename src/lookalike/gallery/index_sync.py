@@ -179,7 +179,7 @@ class SharedIndexSync:
             return applied
 
     def ensure_fresh(self) -> int:
-        """Look whether the index is in step, at most once in `POLL_INTERVAL` seconds, and do one portion if it is not."""
+        """Check at most every `POLL_INTERVAL` seconds whether the index is up to date; if not, apply one portion."""
         now = time.monotonic()
         if now >= self._looked + POLL_INTERVAL and not self._lock.locked():
             self._looked = now

@@ -4,8 +4,9 @@ A server on loopback trusts whoever sits at the machine, and so, unless this mod
 browser: by a request across sites, or by a name that is made to point at 127.0.0.1 after the page has been loaded
 (DNS rebinding).
 
-The layers of an application, from the outside: `SecurityHeaders`, `edge.RequestMiddleware` (which answers the errors raised further
-in), `OriginCheckMiddleware`, `admission.AuthenticationMiddleware`, the routes. `guarded` puts the two in the middle around the routes.
+The middleware of an application, outermost first: `SecurityHeaders`, `access_log.RequestMiddleware` (handles errors
+raised further in), `OriginCheckMiddleware`, `authentication.AuthenticationMiddleware`, the routes. `guarded` puts the
+two in the middle around the routes.
 """
 
 from collections.abc import Collection, Iterable
@@ -130,7 +131,7 @@ class SecurityHeaders:
 
 
 def guarded(app: ASGIApp, access: Authenticator, hosts: AllowedHosts) -> ASGIApp:
-    """The routes behind `OriginCheckMiddleware` and `AuthenticationMiddleware`; the edge belongs around it, to answer what they raise."""
+    """The routes behind origin check and authentication; `RequestMiddleware` must wrap it to answer their errors."""
     return OriginCheckMiddleware(AuthenticationMiddleware(app, access), hosts)
 
 

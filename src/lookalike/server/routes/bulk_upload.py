@@ -132,7 +132,7 @@ class BulkUploadResponse(Response):
             raise self._broken
 
     async def _group(self) -> tuple[list[PendingImage], bool]:
-        """The images to write next, and whether others may follow; the first waits for no more than `MAX_BATCH_DELAY`."""
+        """The next images to write, and whether more may follow; the first waits at most `MAX_BATCH_DELAY`."""
         group: list[PendingImage] = []
         coming = await self._coming.get()
         until = time.monotonic() + MAX_BATCH_DELAY
