@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +38,23 @@ class Gallery:
     # -- asking
 
     def search(self, file: Path, **options: Any) -> Object:
-        """Search with an image file."""
+        """Search with an image file; each hit as id, key, evidence, pipeline and distance."""
         return _answer(self._gallery.search(file, **_options(options)))
+
+    def search_in_full(self, file: Path, **options: Any) -> list[Object]:
+        """The same, and every field of each hit but its distance."""
+        return [
+            {
+                "id": hit.id,
+                "key": hit.key,
+                "path": hit.path,
+                "evidence": hit.evidence,
+                "pipeline": hit.pipeline,
+                "size": [hit.width, hit.height],
+                "attributes": dict(hit.attributes),
+            }
+            for hit in self._gallery.search(file, **_options(options)).hits
+        ]
 
     def search_key(self, key: str, of: str | None = None, **options: Any) -> Object:
         """Search with a stored image, of a tenant."""
@@ -170,7 +186,8 @@ def served(folder: Path) -> Iterator[str]:
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=sys.stderr) as server:
         try:
             assert server.stdout is not None
-            yield json.loads(server.stdout.readline())["url"].rstrip("/")
+            at = urlsplit(json.loads(server.stdout.readline())["url"])  # with a way in for the page behind it
+            yield f"{at.scheme}://{at.netloc}"
         finally:
             server.terminate()
             server.wait(60)
@@ -196,20 +213,8 @@ def _options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _answer(answer: Answer) -> Object:
     assert not answer.failed
-    hits = [
-        {
-            "key": hit.key,
-            "evidence": hit.evidence,
-            "pipeline": hit.pipeline,
-            "distance": hit.distance,
-            "id": hit.id,
-            "size": [hit.width, hit.height],
-            "attributes": dict(hit.attributes),
-        }
-        for hit in answer.hits
-    ]
     return {
-        "hits": hits,
+        "hits": [[hit.id, hit.key, hit.evidence, hit.pipeline, round(hit.distance, 7)] for hit in answer.hits],
         "more": answer.more,
         "exact_within": dict(answer.exact_within),
         "sequence": answer.sequence,

@@ -43,7 +43,7 @@ def draw_all(folder: Path) -> None:
     scenes = {name: scene(seed) for seed, name in enumerate(names, 1)}
     files = {f"{name}.jpg": jpeg(image) for name, image in scenes.items()}
     six = scene(20, (64, 48)).quantize(24).convert("RGB")
-    middle = (20, 15, 180, 135)
+    middle = (28, 21, 172, 129)
     files |= {
         "six.png": png(six, optimize=False),
         "six-again.png": png(six, optimize=True),

@@ -7,16 +7,20 @@ What is named is made anew, without a name all of it; what is there is replaced.
 it had in 0.1.0: check that version out, rather than adapt this file.
 
 Paths of the machine do not stay in what is recorded: an image added as a file has the path `/photos/KEY` afterwards.
-The hnsw index has a graph here from 4 rows on (`exact_below`), where the program scans below 6,000: a snapshot with a
-graph in it would be 12 MB otherwise. The snapshot is of the state before the last changes, which are thus replayed.
+The hnsw index makes its graph from 4 rows on here (`exact_below`), where the program scans below 6,000, and the mih
+index its sorted runs from 8 on: with the program's own numbers the snapshots would hold megabytes, or none of either.
+The snapshots are of the state before the last changes, which are thus replayed by whoever opens the gallery.
 """
 
+import gzip
+import io
 import json
 import os
 import platform
 import shutil
 import sqlite3
 import sys
+import tarfile
 import tempfile
 from contextlib import closing
 from pathlib import Path
@@ -26,14 +30,17 @@ from unittest import mock
 import numpy as np
 
 from lookalike import wiring
+from lookalike.stores import mih_state
 from lookalike.stores.hnsw import HnswIndex
 from tests.golden import raw
 from tests.golden.access import command, graph_neighbours, key_of, opened
 from tests.golden.drawing import draw_all
-from tests.golden.questions import DATA, IMAGES, fill, questions
+from tests.golden.questions import DATA, IMAGES, fill, questions, unpacked
 from tests.golden.surface import described, helps
 
 BOTH = ("phash", "vgg16")
+SMALL_RUNS = mock.patch.object(mih_state, "ROOM", 8)
+"""Has an mih index sort its rows into runs from 8 on, instead of 32,768."""
 
 
 def small_graph(*arguments: Any, **options: Any) -> HnswIndex:
@@ -61,17 +68,16 @@ def gallery() -> None:
     """The default pipelines and indexes, filled; an access key, and what the graph finds."""
     to, folder = _emptied("gallery"), Path(tempfile.mkdtemp()) / "gallery"
     _init(folder)
-    with (
-        mock.patch.dict(wiring.INDEXES, {"hnsw": wiring.Embedded(f"{__spec__.name}:small_graph")}),
-        opened(folder) as made,
-    ):
+    hnsw = mock.patch.dict(wiring.INDEXES, {"hnsw": wiring.Embedded(f"{__spec__.name}:small_graph")})
+    with hnsw, SMALL_RUNS, opened(folder) as made:
         outcomes = fill(made)
     key = key_of("--gallery", folder, "--scope", "admin", "--label", "of the tests")
     _neutral(folder / "catalog.sqlite")
-    _kept(folder, to / "folder")
-    record("gallery", _copy(to / "folder"), BOTH)
-    [index] = (to / "folder" / "indexes").glob("vgg16-*-hnsw")
-    with closing(sqlite3.connect(to / "folder" / "catalog.sqlite")) as catalog:
+    _kept(folder, to / "gallery.tar.gz")
+    folder = _copy(to / "gallery.tar.gz")
+    record("gallery", folder, BOTH)
+    [index] = (folder / "indexes").glob("vgg16-*-hnsw")
+    with closing(sqlite3.connect(folder / "catalog.sqlite")) as catalog:
         number, fingerprint = catalog.execute(
             "SELECT id, fingerprint FROM fingerprints WHERE name = 'vgg16'"
         ).fetchone()
@@ -80,7 +86,7 @@ def gallery() -> None:
     spec = {"name": "vgg16", "metric": "cosine", "width": 512, "fingerprint": fingerprint}
     found = graph_neighbours(index, spec, queries, 5)
     told = {"outcomes": outcomes, "key": key, "spec": spec, "graph": found}
-    (to / "made.json").write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n")
+    (to / "made.json").write_text(_json(told) + "\n")
 
 
 def hashes() -> None:
@@ -89,12 +95,12 @@ def hashes() -> None:
     _init(folder, "--pipelines", "phash", "--index", "phash=mih?m=5", "--exact-phash")
     settings = folder / "gallery.toml"
     settings.write_text(settings.read_text() + '"phash" = 0.1\n')
-    with opened(folder) as made:
+    with SMALL_RUNS, opened(folder) as made:
         outcomes = fill(made)
     _neutral(folder / "catalog.sqlite")
-    _kept(folder, to / "folder")
-    record("hashes", _copy(to / "folder"), ("phash",))
-    (to / "made.json").write_text(json.dumps({"outcomes": outcomes}, ensure_ascii=False, indent=1) + "\n")
+    _kept(folder, to / "gallery.tar.gz")
+    record("hashes", _copy(to / "gallery.tar.gz"), ("phash",))
+    (to / "made.json").write_text(_json({"outcomes": outcomes}) + "\n")
 
 
 def engines() -> None:
@@ -122,7 +128,7 @@ def engines() -> None:
                 text = text.replace(address, word)
             (to / "gallery.toml").write_text(text)
             record(name, folder, BOTH, keys=not left)
-            (to / "made.json").write_text(json.dumps({"outcomes": outcomes}, ensure_ascii=False, indent=1) + "\n")
+            (to / "made.json").write_text(_json({"outcomes": outcomes}) + "\n")
             raw.sweep(names)
 
 
@@ -155,16 +161,22 @@ def _neutral(catalog: Path) -> None:
 
 
 def _kept(made: Path, to: Path) -> None:
-    """Take a gallery over, without what only a running process needs."""
-    shutil.copytree(made, to, ignore=shutil.ignore_patterns("writer.*", "*-wal", "*-shm", "*.lock"))
-    for file in to.rglob("*"):
-        assert not file.is_file() or platform.node().encode() not in file.read_bytes(), file
-        assert not file.is_file() or str(made.parent).encode() not in file.read_bytes(), file
+    """Pack a gallery, without what only a running process needs, and without owners and times."""
+    with gzip.GzipFile(to, "wb", mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as tar:
+        for file in sorted(made.rglob("*")):
+            if file.is_dir() or file.name.startswith("writer.") or file.name.endswith(("-wal", "-shm", ".lock")):
+                continue
+            data = file.read_bytes()
+            assert platform.node().encode() not in data, file
+            assert str(made.parent).encode() not in data, file
+            about = tarfile.TarInfo(str(file.relative_to(made)))
+            about.size, about.mode = len(data), 0o600
+            tar.addfile(about, io.BytesIO(data))
     shutil.rmtree(made.parent)
 
 
-def _copy(folder: Path) -> Path:
-    return Path(shutil.copytree(folder, Path(tempfile.mkdtemp()) / "copy"))
+def _copy(packed: Path) -> Path:
+    return unpacked(packed, Path(tempfile.mkdtemp()))
 
 
 if __name__ == "__main__":

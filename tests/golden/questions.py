@@ -1,6 +1,7 @@
 """What old galleries are asked, how their answers are compared, and how such galleries are filled."""
 
 import io
+import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,14 @@ DISTANCE = {"phash": 1 / 64 + 1e-6, "vgg16": 0.01, "sha256": 0.0, "pixels": 0.0}
 """How far distances of an image file may be from the recorded ones: one bit, and what fp32 and bf16 differ by."""
 STORED = {"phash": 1e-6, "vgg16": 1e-3, "sha256": 0.0, "pixels": 0.0}
 """The same for stored images, whose features are not computed again."""
+
+
+def unpacked(packed: Path, where: Path) -> Path:
+    """A recorded gallery's folder, as it was made."""
+    with tarfile.open(packed) as tar:
+        tar.extractall(where / "gallery", filter="data")
+    return where / "gallery"
+
 
 # -- filling
 
@@ -93,6 +102,7 @@ def questions(pipelines: tuple[str, ...], *, keys: bool = True) -> dict[str, Cal
 
     for name in (*QUERIES, "six", "six-again", "flat"):
         search(name, name)
+    asked["search one, in full"] = lambda gallery: gallery.search_in_full(named("one"), k=3)
     for pipeline in pipelines:
         for name in ("one", "query", "query-new", "flat"):
             search(f"{name} by {pipeline}", name, pipelines=[pipeline])
@@ -185,17 +195,19 @@ def _numbers(at: str, expected: Any, found: Any, allowed: float) -> Iterator[str
         yield f"{at}: {found} instead of {expected}"
 
 
-def _hits(at: str, expected: list[Object], found: list[Object], near: Mapping[str, float]) -> Iterator[str]:
+def _hits(at: str, expected: list[Any], found: list[Any], near: Mapping[str, float]) -> Iterator[str]:
     """The same hits in the same order, but that those of equal worth, within the tolerance, may change places."""
-    by_id, rank = {hit["id"]: hit for hit in expected}, {hit["id"]: n for n, hit in enumerate(expected)}
-    if {hit["id"] for hit in found} != set(by_id) or len(found) != len(expected):
-        yield f"{at}: {[hit['key'] for hit in found]} instead of {[hit['key'] for hit in expected]}"
+    by_id, rank = {hit[0]: hit for hit in expected}, {hit[0]: n for n, hit in enumerate(expected)}
+    if {hit[0] for hit in found} != set(by_id) or len(found) != len(expected):
+        yield f"{at}: {[hit[1] for hit in found]} instead of {[hit[1] for hit in expected]}"
         return
     for place, hit in enumerate(found):
-        yield from _differ(f"{at}[{hit['key']}]", by_id[hit["id"]], hit, near)
+        one = by_id[hit[0]]
+        if hit[:4] != one[:4]:
+            yield f"{at}: {hit} instead of {one}"
+        yield from _numbers(f"{at}[{hit[1]}]", one[4], hit[4], near[one[3]])
         for later in found[place + 1 :]:
-            one, other = by_id[hit["id"]], by_id[later["id"]]
-            equal = (one["evidence"], one["pipeline"]) == (other["evidence"], other["pipeline"])
-            equal = equal and abs(one["distance"] - other["distance"]) <= 2 * near[one["pipeline"]]
-            if rank[hit["id"]] > rank[later["id"]] and not equal:
-                yield f"{at}: {hit['key']} comes before {later['key']}"
+            other = by_id[later[0]]
+            equal = one[2:4] == other[2:4] and abs(one[4] - other[4]) <= 2 * near[one[3]]
+            if rank[hit[0]] > rank[later[0]] and not equal:
+                yield f"{at}: {hit[1]} comes before {later[1]}"
