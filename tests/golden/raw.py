@@ -66,6 +66,12 @@ def names(url: str) -> Names:
     return Names(alias, f"lookalike_{gallery}_vgg16")
 
 
+def names_in(folder: Path) -> Names:
+    """Those of a recorded gallery."""
+    [alias] = json.loads((folder / "elasticsearch.json").read_text())["aliases"]
+    return Names(alias, json.loads((folder / "milvus.json").read_text())["alias"])
+
+
 def sweep(these: Names) -> None:
     """Delete what the engines have under these names."""
     with elasticsearch.raw(elasticsearch.server()) as client:
@@ -93,7 +99,17 @@ def dump_postgresql(url: str, to: Path) -> None:
 
 def load_postgresql(url: str, sql: Path) -> None:
     with connected(url) as conn:
-        conn.execute(sql.read_text().encode())
+        conn.execute("SET client_encoding = 'UTF8'")
+        conn.execute(sql.read_bytes())
+
+
+def state_of_postgresql(url: str) -> Object:
+    """Every row of every table but `followers`, where whoever looks after an index signs; of that, how far it is."""
+    with connected(url) as conn:
+        found = conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        rows: Object = {name: sorted(map(repr, conn.execute(f"TABLE {name}").fetchall())) for (name,) in found}
+        rows["followers"] = sorted(conn.execute("SELECT name, applied FROM followers").fetchall())
+        return rows
 
 
 # -- Elasticsearch
