@@ -36,7 +36,7 @@ from tests.golden import raw
 from tests.golden.access import command, graph_neighbours, key_of, opened
 from tests.golden.drawing import draw_all
 from tests.golden.questions import DATA, IMAGES, fill, questions, unpacked
-from tests.golden.surface import described, helps
+from tests.golden.surface import described, helps, json_fields
 
 BOTH = ("phash", "vgg16")
 SMALL_RUNS = mock.patch.object(mih_state, "ROOM", 8)
@@ -137,6 +137,9 @@ def help() -> None:  # noqa: A001 - as the command line calls it
     to = _emptied("help")
     for name, text in helps(command).items():
         (to / f"{name.replace(' ', '-') or 'lookalike'}.txt").write_text(text)
+    folder = _copy(DATA / "hashes" / "gallery.tar.gz")
+    fields = json_fields(folder, IMAGES)
+    (to / "json.json").write_text(json.dumps(fields, indent=1, ensure_ascii=False) + "\n")
     (to / "openapi.json").write_text(json.dumps(described(), indent=1, ensure_ascii=False) + "\n")
 
 

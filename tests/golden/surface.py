@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from tests.command import Ran
+from tests.command import Ran, lookalike
 from tests.golden.access import command, served
 
 Object = dict[str, Any]
@@ -52,6 +52,48 @@ def _rows(text: str) -> Iterator[tuple[str, str]]:
             title = begins[1]
         elif (row := re.match(r"│ (\S.*?) *│$", line)) and title:
             yield title, row[1]
+
+
+def json_fields(folder: Path, images: Path) -> dict[str, list[str]]:
+    """By command, the fields of what it prints with --json about this gallery, which is changed by the last of them."""
+    one, other = str(images / "one.jpg"), str(images / "one-hard.jpg")
+    asked = (
+        ("search", one),
+        ("search", str(images / "none.jpg")),
+        ("search", "--key", "one"),
+        ("show", "one"),
+        ("ls",),
+        ("duplicates",),
+        ("compare", one, other),
+        ("status",),
+        ("keys", "create", "--rate", "2"),
+        ("keys", "list"),
+        ("add", one, str(images / "flat.png")),
+        ("rm", "one", "none"),
+        ("repair",),
+        ("show", "none"),
+        ("models", "list"),
+        ("models", "info", "vgg16"),
+        ("plan", "--pictures", "1M"),
+        ("doctor",),
+    )
+    found = {}
+    for words in asked:
+        title = " ".join(Path(word).name for word in words)
+        lines = lookalike(*words, "--gallery", folder, "--json").lines
+        found[title] = sorted({name for line in lines for name in _named(line)})
+    return found
+
+
+def _named(told: Any) -> Iterator[str]:
+    """The fields of a JSON value and of those in it: `hits[].key`."""
+    if isinstance(told, dict):
+        for name, value in told.items():
+            yield name
+            yield from (f"{name}{'' if below.startswith('[') else '.'}{below}" for below in _named(value))
+    elif isinstance(told, list):
+        for value in told:
+            yield from (f"[]{'' if below.startswith('[') else '.'}{below}" for below in _named(value))
 
 
 # -- the API

@@ -1,13 +1,14 @@
-"""Every command and option, and every path, parameter and field of the API of 0.1.0 is there, if under a new name."""
+"""Every command, option, field of JSON, and part of the HTTP API of 0.1.0 is there, if under a new name."""
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from tests.command import lookalike
-from tests.golden.questions import DATA
-from tests.golden.surface import commands, described, options, parts, renamed
+from tests.golden.questions import DATA, IMAGES, unpacked
+from tests.golden.surface import commands, described, json_fields, options, parts, renamed
 
 RENAMED_COMMANDS: Mapping[str, str] = {}
 """`old words: new words`, such as `"keys create": "keys add"`."""
@@ -16,6 +17,10 @@ RENAMED_OPTIONS: Mapping[str, str] = {}
 RENAMED_PARTS: Mapping[str, str] = {}
 """Of the API: an old part, as a failure names it, or the beginning of some, and its new name; later lines see what
 earlier ones made of a part. `"schema Hit": "schema Match"` holds wherever a body is one."""
+
+RENAMED_FIELDS: Mapping[str, str] = {}
+"""Of what commands print with --json: an old field, or the beginning of its path, and its new name in every command,
+such as `"pictures": "images"`."""
 
 HELP = {file.stem: file.read_text() for file in sorted((DATA / "help").glob("*.txt"))}
 
@@ -56,6 +61,24 @@ def test_an_unknown_option_would_be_noticed() -> None:
     ran = lookalike("search", "--nonsense=x", "--help")
     assert ran.code != 0
     assert "does not take a value" not in ran.err
+
+
+def test_json_has_the_fields_that_it_had(tmp_path: Path) -> None:
+    old = json.loads((DATA / "help" / "json.json").read_text())
+    new = json_fields(unpacked(DATA / "hashes" / "gallery.tar.gz", tmp_path), IMAGES)
+    assert sum(map(len, old.values())) > 150
+    lacking = {
+        command: [field for field in fields if field_now(field) not in new[command]] for command, fields in old.items()
+    }
+    assert {command: fields for command, fields in lacking.items() if fields} == {}
+
+
+def field_now(field: str) -> str:
+    """A field of old under its new name."""
+    for old, new in RENAMED_FIELDS.items():
+        if field == old or field.startswith((f"{old}.", f"{old}[")):
+            field = new + field.removeprefix(old)
+    return field
 
 
 def test_the_api_has_all_that_it_had() -> None:
