@@ -14,8 +14,8 @@ from tests.golden.access import Gallery, Object, refused
 DATA = Path(__file__).parent / "data"
 IMAGES = DATA / "images"
 
-DISTANCE = {"phash": 1 / 64 + 1e-6, "vgg16": 0.01, "sha256": 0.0, "pixels": 0.0}
-"""How far distances of an image file may be from the recorded ones: one bit, and what fp32 and bf16 differ by."""
+DISTANCE = {"phash": 1 / 64 + 1e-6, "vgg16": 0.004, "sha256": 0.0, "pixels": 0.0}
+"""How far distances of an image file may be from the recorded: one bit; four times what fp32 and bf16 differ by."""
 STORED = {"phash": 1e-6, "vgg16": 1e-3, "sha256": 0.0, "pixels": 0.0}
 """The same for stored images, whose features are not computed again."""
 

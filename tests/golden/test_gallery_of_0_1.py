@@ -137,6 +137,30 @@ def test_it_is_gone_on_with(folder: Path, kind: str) -> None:
         assert "one" not in [hit[1] for hit in gallery.search(six)["hits"]]
 
 
+def test_a_difference_is_noticed() -> None:
+    def changed(place: int, value: object) -> Any:
+        one = recorded("gallery", "answers.json")["search one"]
+        one["hits"][1][place] = value
+        return one
+
+    expected = changed(1, "one-hard")
+    swapped = changed(1, "one-hard")
+    swapped["hits"][1:3] = swapped["hits"][2:0:-1]
+    shorter = {**expected, "hits": expected["hits"][:-1]}
+    promised = {**expected, "exact_within": {**expected["exact_within"], "vgg16": -1.0}}
+    other = [
+        changed(1, "two"),
+        changed(2, "similar"),
+        changed(3, "vgg16"),
+        changed(4, 0.05),
+        swapped,
+        shorter,
+        promised,
+    ]
+    assert differences("search one", expected, expected) == []
+    assert [len(differences("search one", expected, found)) for found in other] == [1] * len(other)
+
+
 def test_the_access_key_lets_in(tmp_path: Path, cache: Path) -> None:
     """By the command line and over HTTP, where nobody comes in without it."""
     folder = unpacked(DATA / "gallery" / "gallery.tar.gz", tmp_path)
