@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 import lookalike
 from lookalike.errors import LookalikeError
-from lookalike.service import Stored
-from lookalike.stores.hnsw import HnswIndex
+from lookalike.gallery import StoredImage
+from lookalike.indexes.hnsw.index import HnswIndex
 from lookalike.types import Answer, FeatureSpec, Item, Record
 from tests.command import PROGRAM, Ran, program
 
@@ -58,13 +58,13 @@ class Gallery:
 
     def search_key(self, key: str, of: str | None = None, **options: Any) -> Object:
         """Search with a stored image, of a tenant."""
-        return _answer(self._gallery.search(Stored(key, of), **_options(options)))
+        return _answer(self._gallery.search(StoredImage(key, of), **_options(options)))
 
     def compare(self, a: Path, b: Path) -> Object:
         return _comparison(self._gallery.compare(a, b))
 
     def compare_keys(self, a: str, b: str) -> Object:
-        return _comparison(self._gallery.compare(Stored(a), Stored(b)))
+        return _comparison(self._gallery.compare(StoredImage(a), StoredImage(b)))
 
     def duplicates(self, **options: Any) -> list[Object]:
         return [
@@ -72,7 +72,7 @@ class Gallery:
                 "id": cluster.id,
                 "evidence": cluster.evidence,
                 "distance": cluster.distance,
-                "keys": sorted(image.key for image in cluster.pictures),
+                "keys": sorted(image.key for image in cluster.images),
             }
             for cluster in self._gallery.duplicates(**options)
         ]
@@ -103,7 +103,7 @@ class Gallery:
             for one in found.pipelines
         ]
         return {
-            "images": found.pictures,
+            "images": found.images,
             "bytes": found.nbytes,
             "tenants": dict(found.tenants),
             "formats": dict(found.formats),
@@ -208,7 +208,7 @@ def graph_neighbours(folder: Path, spec: Object, queries: NDArray[np.float32], k
 
 def _options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of a search or a list, under the package's names."""
-    return {{"filter": "where"}.get(name, name): value for name, value in options.items()}
+    return dict(options)
 
 
 def _answer(answer: Answer) -> Object:
@@ -250,5 +250,5 @@ def _record(record: Record) -> Object:
         "attributes": dict(record.attributes),
         "created": record.created,
         "updated": record.updated,
-        "sequence": record.seq,
+        "sequence": record.sequence,
     }

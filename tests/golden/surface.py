@@ -74,7 +74,7 @@ def json_fields(folder: Path, images: Path) -> dict[str, list[str]]:
         ("show", "none"),
         ("models", "list"),
         ("models", "info", "vgg16"),
-        ("plan", "--pictures", "1M"),
+        ("plan", "--images", "1M"),
         ("doctor",),
     )
     found = {}

@@ -12,13 +12,13 @@ from tests.golden.surface import commands, described, json_fields, options, part
 
 RENAMED_COMMANDS: Mapping[str, str] = {}
 """`old words: new words`, such as `"keys create": "keys add"`."""
-RENAMED_OPTIONS: Mapping[str, str] = {}
+RENAMED_OPTIONS: Mapping[str, str] = {"plan --pictures": "--images"}
 """`command and old option: new option`, in the command's old words, such as `"search --where": "--filter"`."""
-RENAMED_PARTS: Mapping[str, str] = {}
+RENAMED_PARTS: Mapping[str, str] = {"schema StatusModel .pictures": "schema StatusModel .images"}
 """Of the API: an old part, as a failure names it, or the beginning of some, and its new name; later lines see what
 earlier ones made of a part. `"schema Hit": "schema Match"` holds wherever a body is one."""
 
-RENAMED_FIELDS: Mapping[str, str] = {}
+RENAMED_FIELDS: Mapping[str, str] = {"pictures": "images", "leaving[].pictures": "leaving[].images"}
 """Of what commands print with --json: an old field, or the beginning of its path, and its new name in every command,
 such as `"pictures": "images"`."""
 
