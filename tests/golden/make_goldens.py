@@ -28,10 +28,10 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-
-from lookalike import wiring
 from lookalike.stores import mih_state
 from lookalike.stores.hnsw import HnswIndex
+
+from lookalike import wiring
 from tests.golden import raw
 from tests.golden.access import command, graph_neighbours, key_of, opened
 from tests.golden.drawing import draw_all
