@@ -80,7 +80,7 @@ def add(
     An image's key is its path below the folder given, or the file's name. Adding the same again changes nothing and
     costs little, so after an interruption run the same command again.
     """
-    from lookalike.cli.adding import add
+    from lookalike.cli.commands.add import add
 
     return add(session, paths, key, attr)
 
@@ -139,7 +139,7 @@ def search(
     """
     if not (images or key):
         raise typer.BadParameter("no image to search with; name one, or one of the gallery by --key.")
-    from lookalike.cli.searching import SearchArguments, search
+    from lookalike.cli.commands.search import SearchArguments, search
 
     return search(
         session,
@@ -160,7 +160,7 @@ def show(
     ] = True,
 ) -> int:
     """Show what is known of an image."""
-    from lookalike.cli.images import show
+    from lookalike.cli.commands.images import show
 
     return show(session, key, preview=preview)
 
@@ -172,7 +172,7 @@ def rm(
     null: NullOption = False,
 ) -> int:
     """Forget images. The files themselves are never touched."""
-    from lookalike.cli.images import rm
+    from lookalike.cli.commands.images import rm
 
     return rm(session, keys, null=null)
 
@@ -189,7 +189,7 @@ def ls(
     ] = None,
 ) -> int:
     """List the images by key."""
-    from lookalike.cli.images import ls
+    from lookalike.cli.commands.images import ls
 
     return ls(session, filter, prefix, limit)
 
@@ -197,7 +197,7 @@ def ls(
 @command(app, served=True, rich_help_panel=IMAGES)
 def duplicates(session: Session, pipeline: PipelineNamesOption = None) -> int:
     """Find the images of the gallery that are copies of one another."""
-    from lookalike.cli.copies import duplicates
+    from lookalike.cli.commands.duplicates import duplicates
 
     return duplicates(session, pipeline)
 
@@ -209,6 +209,6 @@ def compare(
     b: Annotated[str, typer.Argument(metavar="B", help="Another.")],
 ) -> int:
     """Say how alike two files are, and who says so."""
-    from lookalike.cli.copies import compare
+    from lookalike.cli.commands.duplicates import compare
 
     return compare(session, a, b)

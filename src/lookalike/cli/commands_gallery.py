@@ -50,7 +50,7 @@ def init(
     ] = False,
 ) -> int:
     """Make an empty gallery with settings of its own (add makes the default one by itself)."""
-    from lookalike.cli.upkeep import init
+    from lookalike.cli.commands.gallery import init
 
     return init(session, pipelines, index, catalog, precision, exact_phash=exact_phash)
 
@@ -58,7 +58,7 @@ def init(
 @command(app, served=True, rich_help_panel=UPKEEP)
 def status(session: Session) -> int:
     """Say how the gallery stands."""
-    from lookalike.cli.upkeep import status
+    from lookalike.cli.commands.gallery import status
 
     return status(session)
 
@@ -66,6 +66,6 @@ def status(session: Session) -> int:
 @command(app, served=True, rich_help_panel=UPKEEP)
 def repair(session: Session) -> int:
     """Check the catalog, and build every index anew from it. No image is read again."""
-    from lookalike.cli.upkeep import repair
+    from lookalike.cli.commands.gallery import repair
 
     return repair(session)

@@ -47,7 +47,7 @@ def keys_create(
     As soon as there is a key, a server answers nobody without one, not even on this machine.
     """
     from lookalike.catalog.api_keys import KeyLimits
-    from lookalike.cli.keys import create_key
+    from lookalike.cli.commands.keys import create_key
 
     limits = KeyLimits(rate, burst, concurrency, max_bytes, max_pixels)
     return create_key(session, scope, None if any_tenant else session.tenant, label, limits)
@@ -56,7 +56,7 @@ def keys_create(
 @command(keys_app, "list")
 def keys_list(session: Session) -> int:
     """List the keys, without their secrets."""
-    from lookalike.cli.keys import list_keys
+    from lookalike.cli.commands.keys import list_keys
 
     return list_keys(session)
 
@@ -75,6 +75,6 @@ def keys_revoke(
     ] = False,
 ) -> int:
     """Make keys worthless, for good. Servers let them in for two more seconds at most."""
-    from lookalike.cli.keys import revoke_keys
+    from lookalike.cli.commands.keys import revoke_keys
 
     return revoke_keys(session, ids, forget=forget)

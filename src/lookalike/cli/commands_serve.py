@@ -67,7 +67,7 @@ def serve(
     ] = None,
 ) -> int:
     """Serve the gallery: a page for people and an HTTP API for programs. Stop it with Ctrl-C."""
-    from lookalike.cli.serving import ServeArguments, serve
+    from lookalike.cli.commands.serve import ServeArguments, serve
 
     wanted = ServeArguments(
         host,

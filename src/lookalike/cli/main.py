@@ -8,7 +8,7 @@ import typer
 
 from lookalike.cli import commands_gallery, commands_keys, commands_machine, commands_serve
 from lookalike.cli.app import app
-from lookalike.cli.failures import ExitCode, report, report_usage
+from lookalike.cli.exit_codes import ExitCode, report, report_usage
 from lookalike.errors import LookalikeError
 
 PROGRAM = "lookalike"

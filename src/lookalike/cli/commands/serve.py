@@ -6,7 +6,7 @@ import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
 
-from lookalike.cli.failures import ExitCode
+from lookalike.cli.exit_codes import ExitCode
 from lookalike.cli.options import Session
 from lookalike.cli.output import emit, print_error, print_line, printable
 from lookalike.factory import open_gallery

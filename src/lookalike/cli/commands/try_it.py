@@ -10,8 +10,8 @@ from PIL import Image
 from rich.table import Table
 from rich.text import Text
 
-from lookalike.cli.adding import add
-from lookalike.cli.failures import ExitCode
+from lookalike.cli.commands.add import add
+from lookalike.cli.exit_codes import ExitCode
 from lookalike.cli.options import Session
 from lookalike.cli.output import out, print_line, printable
 from lookalike.errors import ImageRejected, LookalikeError

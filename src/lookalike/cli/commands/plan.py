@@ -9,7 +9,7 @@ from rich.text import Text
 
 from lookalike.capacity import ENGINES, IndexPlan, PipelineSpec, Plan, PlanRequest, count_of, make_plan, size_of
 from lookalike.capacity.request import DATABASES
-from lookalike.cli.failures import ExitCode
+from lookalike.cli.exit_codes import ExitCode
 from lookalike.cli.options import Session, pairs
 from lookalike.cli.output import counted, emit, out, print_line, size
 from lookalike.encoders import model_entries

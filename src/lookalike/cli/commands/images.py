@@ -6,7 +6,7 @@ from itertools import chain, islice
 
 from rich.table import Table
 
-from lookalike.cli.failures import ExitCode
+from lookalike.cli.exit_codes import ExitCode
 from lookalike.cli.gallery_access import AnyGallery, open_gallery_or_client
 from lookalike.cli.json_output import record_object
 from lookalike.cli.options import Session, listed

@@ -12,7 +12,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from lookalike.cli.failures import ExitCode
+from lookalike.cli.exit_codes import ExitCode
 from lookalike.cli.gallery_access import AnyGallery, open_gallery_or_client
 from lookalike.cli.json_output import query_object, total_ms
 from lookalike.cli.options import Session, listed

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import get_args
 
-from lookalike.cli.failures import ExitCode
+from lookalike.cli.exit_codes import ExitCode
 from lookalike.cli.gallery_access import name_of, open_gallery_or_client
 from lookalike.cli.json_output import outcome_object
 from lookalike.cli.options import Session, pairs

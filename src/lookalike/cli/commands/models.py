@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from rich.table import Table
 
-from lookalike.cli.failures import ExitCode
+from lookalike.cli.exit_codes import ExitCode
 from lookalike.cli.options import Session
 from lookalike.cli.output import emit, out, print_line, printable, size
 from lookalike.encoders import Precision, info, is_pulled, model_entries, pull

@@ -5,7 +5,7 @@ from typing import cast
 
 from rich.table import Table
 
-from lookalike.cli.failures import ExitCode
+from lookalike.cli.exit_codes import ExitCode
 from lookalike.cli.gallery_access import name_of, open_gallery_or_client
 from lookalike.cli.json_output import repair_object, status_object
 from lookalike.cli.options import Session, pairs

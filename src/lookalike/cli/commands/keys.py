@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table
 
 from lookalike.catalog.api_keys import ApiKey, KeyLimits
-from lookalike.cli.failures import ExitCode
+from lookalike.cli.exit_codes import ExitCode
 from lookalike.cli.options import Session
 from lookalike.cli.output import day, emit, out, print_line, printable, when
 from lookalike.factory import open_catalog

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from lookalike.cli.failures import ExitCode
+from lookalike.cli.exit_codes import ExitCode
 from lookalike.cli.gallery_access import open_gallery_or_client
 from lookalike.cli.json_output import cluster_object, comparison_object
 from lookalike.cli.options import Session

@@ -1,0 +1,1 @@
+"""The commands, a file for each family: declaration and work together."""
