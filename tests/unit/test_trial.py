@@ -17,7 +17,7 @@ CHOSEN = 5
 def test_the_sample_is_found_by_both_generations(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LOOKALIKE_CACHE", str(cache))
-    monkeypatch.setattr(try_it, "IMAGES", CHOSEN)
+    monkeypatch.setattr(try_it, "MAX_ORIGINALS", CHOSEN)
     ran = lookalike("try")
     assert ran.code == 0, ran.err
     together = {

@@ -1,9 +1,7 @@
-"""What a failure of a command means to the shell: one table from the error tree to exit codes."""
+"""Exit codes, and the one table that maps errors to them."""
 
-import sys
 from enum import IntEnum
 
-from lookalike.cli.output import emit, print_error, printable
 from lookalike.errors import (
     BadInput,
     Damaged,
@@ -16,7 +14,7 @@ from lookalike.errors import (
 
 
 class ExitCode(IntEnum):
-    """The exit codes of every command; docs/cli.md tells people."""
+    """The exit codes of every command, as documented in docs/cli.md."""
 
     OK = 0
     PARTIAL = 1
@@ -37,7 +35,7 @@ EXIT_CODES: tuple[tuple[type[LookalikeError], ExitCode], ...] = (
     (Damaged, ExitCode.DAMAGED),
     (Unavailable, ExitCode.RETRY),
 )
-"""The first kind that fits decides."""
+"""The first matching class decides."""
 
 
 def exit_code(error: LookalikeError) -> ExitCode:
@@ -47,22 +45,5 @@ def exit_code(error: LookalikeError) -> ExitCode:
 
 def error_object(error: LookalikeError) -> dict[str, str]:
     """`{"type", "message"}`, and `reason` where the error has one."""
-    told = {"type": type(error).__name__, "message": str(error)}
-    return told | {"reason": error.reason} if isinstance(error, ImageRejected) else told
-
-
-def report(error: LookalikeError, *, json: bool) -> int:
-    """Tell of a command's failure, on standard error and with `--json` also as a line; gives the exit code."""
-    if json:
-        emit({"error": error_object(error)})
-    print_error(str(error))
-    return exit_code(error)
-
-
-def report_usage(message: str, command: str, *, json: bool) -> int:
-    """The same for a command line that cannot be understood."""
-    if json:
-        emit({"error": {"type": "UsageError", "message": message}})
-    print_error(message)
-    print(f"Try: {printable(command)} --help", file=sys.stderr)
-    return ExitCode.USAGE
+    fields = {"type": type(error).__name__, "message": str(error)}
+    return fields | {"reason": error.reason} if isinstance(error, ImageRejected) else fields

@@ -1,103 +1,136 @@
-"""`add`: images into the gallery, each reported once it is durable."""
+"""`add`: put images into the gallery; each is reported once it is durable."""
+
+from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
-from typing import get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
+import typer
+
+from lookalike.cli.app import IMAGES, app
 from lookalike.cli.exit_codes import ExitCode
 from lookalike.cli.gallery_access import name_of, open_gallery_or_client
-from lookalike.cli.json_output import outcome_object
-from lookalike.cli.options import Session, pairs
+from lookalike.cli.options import Session, command, parse_pairs
 from lookalike.cli.output import counted, emit, print_error, print_line, printable
-from lookalike.cli.progress import ProgressBar
-from lookalike.encoders import is_pulled, pull
 from lookalike.errors import Reason
-from lookalike.gallery import Gallery, items_from, parse_value
-from lookalike.types import Outcome
 
-EXAMPLES = 3
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lookalike.types import Outcome
+
+MAX_EXAMPLES = 3
 """Rejected images that are named for each reason."""
-KINDS = {
+OUTCOMES = {
     "added": "added",
     "duplicate": "added as duplicates of others",
     "updated": "updated",
     "unchanged": "unchanged",
     "rejected": "rejected",
 }
-"""Outcomes in the order and the words in which people are told of them."""
+"""Outcomes in the order and the wording of the summary."""
 
 
-def add(session: Session, paths: Sequence[str], key: str | None, attr: Sequence[str] | None) -> int:
-    """Add files and folders; gives 1 where any image was rejected."""
-    attributes = {name: parse_value(value) for name, value in pairs(attr, "--attr").items()} or None
+@command(app, remote=True, rich_help_panel=IMAGES)
+def add(
+    session: Session,
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Image files and folders.")],
+    key: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", show_default=False, help="The key of a single file. [default: the file's name]"),
+    ] = None,
+    attr: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--attr",
+            metavar="NAME=VALUE",
+            show_default=False,
+            help="Attribute to store with every image given here (a JSON value, or text). Repeatable.",
+        ),
+    ] = None,
+) -> int:
+    """Add or update images; creates the gallery if there is none.
+
+    An image's key is its path relative to the given folder, or the file's name. Unchanged files are skipped quickly,
+    so after an interruption run the same command again.
+    """
+    from lookalike.cli.json_output import outcome_object
+    from lookalike.cli.progress import ProgressBar
+    from lookalike.gallery import Gallery, items_from, parse_value
+
+    attributes = {name: parse_value(value) for name, value in parse_pairs(attr, "--attr").items()} or None
     items = items_from(paths, key=key, attributes=attributes)
-    tally = AddSummary()
+    summary = AddSummary()
     with open_gallery_or_client(session, create=True) as gallery:
         if isinstance(gallery, Gallery):
             fetch_weights(session, gallery.pipelines)
         try:
-            with ProgressBar("Adding", lambda: items_from(paths, key=key), quiet=session.json) as counting:
+            with ProgressBar("Adding", lambda: items_from(paths, key=key), quiet=session.json) as progress:
                 for outcome in gallery.add_iter(items, tenant=session.tenant):
                     if session.json:
                         emit(outcome_object(outcome))
-                    tally.count(outcome)
-                    counting.advance()
+                    summary.count(outcome)
+                    progress.advance()
         except KeyboardInterrupt:
-            print_error(f"interrupted; {tally.so_far()}. Run the same command again to go on from there")
+            print_error(f"interrupted; {summary.counts_text()}. Run the same command again to continue")
             raise
     if not session.json:
-        tally.print(name_of(session))
-    return ExitCode.PARTIAL if tally.kinds["rejected"] else ExitCode.OK
+        summary.print(name_of(session))
+    return ExitCode.PARTIAL if summary.outcomes["rejected"] else ExitCode.OK
 
 
 def fetch_weights(session: Session, pipelines: Sequence[str]) -> None:
-    """Fetch what is missing before the work starts, with a progress bar of its own."""
+    """Fetch missing weights before the work starts, with a progress bar of their own."""
+    from lookalike.encoders import is_pulled, pull
+
     settings = session.settings
     for name in pipelines:
         if not is_pulled(name, settings.cache, user_file=settings.models):
-            print_error(f"fetching the weights of {name}, this once")
+            print_error(f"downloading the weights of {name} (once)")
             pull(name, settings.cache, user_file=settings.models)
 
 
 class AddSummary:
-    """Outcomes by kind, and why images were rejected, with a few examples of each reason."""
+    """Counts of outcomes and of reasons for rejection, with a few examples of each reason."""
 
     def __init__(self) -> None:
-        self.kinds: Counter[str] = Counter()
+        self.outcomes: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
         self._examples: dict[str, list[Outcome]] = {}
         self._started = time.monotonic()
 
     def count(self, outcome: Outcome) -> None:
-        """Count one."""
-        self.kinds[outcome.outcome] += 1
+        """Count one outcome."""
+        self.outcomes[outcome.outcome] += 1
         if outcome.outcome == "rejected":
-            word = (outcome.reason or "").partition(":")[0]
-            word = word.replace("_", " ") if word in get_args(Reason) else "other"
-            self._reasons[word] += 1
-            examples = self._examples.setdefault(word, [])
-            if len(examples) < EXAMPLES:
+            reason = (outcome.reason or "").partition(":")[0]
+            reason = reason.replace("_", " ") if reason in get_args(Reason) else "other"
+            self._reasons[reason] += 1
+            examples = self._examples.setdefault(reason, [])
+            if len(examples) < MAX_EXAMPLES:
                 examples.append(outcome)
 
-    def so_far(self) -> str:
+    def counts_text(self) -> str:
         """`1,200 added, 3 rejected`."""
-        told = [f"{self.kinds[kind]:,} {word}" for kind, word in KINDS.items() if self.kinds[kind]]
-        return ", ".join(told) or "nothing was added"
+        counts = [
+            f"{self.outcomes[outcome]:,} {words}" for outcome, words in OUTCOMES.items() if self.outcomes[outcome]
+        ]
+        return ", ".join(counts) or "nothing was added"
 
     def print(self, gallery: str) -> None:
-        """The summary for people."""
-        total = self.kinds.total()
+        """Print the summary."""
+        total = self.outcomes.total()
         if not total:
             print_line("No images found.")
             return
         seconds = time.monotonic() - self._started
-        print_line(f"{counted(total, 'image')}: {self.so_far()}   ({seconds:.1f} s, {total / seconds:,.0f}/s)")
+        print_line(f"{counted(total, 'image')}: {self.counts_text()}   ({seconds:.1f} s, {total / seconds:,.0f}/s)")
         print_line(f"Gallery: {printable(gallery)}")
-        for word, n in self._reasons.most_common():
-            print_line(f"Rejected, {word} ({n:,}):")
-            for outcome in self._examples[word]:
-                why = (outcome.reason or "").removeprefix(word.replace(" ", "_") + ": ")
-                print_line(f"  {printable(outcome.key)}: {printable(why)}")
-            if n > EXAMPLES:
-                print_line(f"  and {n - EXAMPLES:,} more; add --json names them all")
+        for reason, n in self._reasons.most_common():
+            print_line(f"Rejected, {reason} ({n:,}):")
+            for outcome in self._examples[reason]:
+                message = (outcome.reason or "").removeprefix(reason.replace(" ", "_") + ": ")
+                print_line(f"  {printable(outcome.key)}: {printable(message)}")
+            if n > MAX_EXAMPLES:
+                print_line(f"  and {n - MAX_EXAMPLES:,} more; add --json lists all of them")

@@ -1,38 +1,78 @@
 """`init`, `status` and `repair`: the gallery as a whole."""
 
-from collections.abc import Iterable, Sequence
-from typing import cast
+from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
 from rich.table import Table
 
+from lookalike.cli.app import GALLERY, app
 from lookalike.cli.exit_codes import ExitCode
 from lookalike.cli.gallery_access import name_of, open_gallery_or_client
-from lookalike.cli.json_output import repair_object, status_object
-from lookalike.cli.options import Session, pairs
+from lookalike.cli.options import FLAG, Session, command, parse_pairs
 from lookalike.cli.output import counted, emit, out, print_line, printable, size
-from lookalike.config import DEFAULT_PIPELINES, PRECISIONS, GallerySettings, Precision
 from lookalike.errors import BadSetting
-from lookalike.factory import create_gallery
-from lookalike.gallery import PipelineStatus, Status
-from lookalike.indexes.address import without_password
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from lookalike.config import Precision
+    from lookalike.gallery import PipelineStatus, Status
 
 
+@command(app, rich_help_panel=GALLERY)
 def init(
     session: Session,
-    pipelines: Sequence[str] | None,
-    index: Sequence[str] | None,
-    catalog: str | None,
-    precision: str | None,
-    *,
-    exact_phash: bool,
+    pipelines: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--pipelines",
+            metavar="NAME,...",
+            show_default=False,
+            help="The pipelines; they cannot be changed later. [default: phash,vgg16; phash alone is fast and needs "
+            "no weights]",
+        ),
+    ] = None,
+    index: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--index",
+            metavar="NAME=ENGINE",
+            show_default=False,
+            help="Another index for a pipeline: flat, mih (hashes), hnsw (vectors), or the URL of an engine: "
+            "elasticsearch://host:9200, milvus://host:19530, milvus-lite:///file. Repeatable.",
+        ),
+    ] = None,
+    catalog: Annotated[
+        str | None,
+        typer.Option(
+            "--catalog",
+            metavar="URL",
+            show_default=False,
+            help="Store records in postgresql://user@host/name. [default: a file in the gallery's folder]",
+        ),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", show_default=False, help="Arithmetic precision of networks: auto, fp32, bf16 or int8."
+        ),
+    ] = None,
+    exact_phash: Annotated[
+        bool,
+        typer.Option("--exact-phash", metavar=FLAG, help="Hash from every pixel, as imagehash does: slower."),
+    ] = False,
 ) -> int:
-    """Make an empty gallery; raises BadSetting where there is one already."""
-    names = _names(pipelines or ()) or DEFAULT_PIPELINES
-    engines = pairs(index, "--index")
-    made_with = GallerySettings(
-        names, engines, precision=_precision(precision), exact_phash=exact_phash, catalog=catalog
-    )
-    create_gallery(session.folder, made_with, session.settings)
+    """Create an empty gallery with other than the default settings (`add` creates a default one)."""
+    from lookalike.config import GallerySettings
+    from lookalike.factory import create_gallery, new_gallery_pipelines
+    from lookalike.indexes.address import without_password
+
+    names = _names(pipelines or ()) or new_gallery_pipelines()
+    engines = parse_pairs(index, "--index")
+    gallery = GallerySettings(names, engines, precision=_precision(precision), exact_phash=exact_phash, catalog=catalog)
+    create_gallery(session.folder, gallery, session.settings)
     if session.json:
         emit(
             {
@@ -45,30 +85,35 @@ def init(
             }
         )
     else:
-        print_line(f"Made a gallery in {printable(str(session.folder))} with the pipelines {', '.join(names)}.")
+        print_line(f"Created a gallery in {printable(str(session.folder))} with the pipelines {', '.join(names)}.")
     return ExitCode.OK
 
 
-def _names(written: Iterable[str]) -> tuple[str, ...]:
-    return tuple(name.strip() for text in written for name in text.split(",") if name.strip())
+def _names(arguments: Iterable[str]) -> tuple[str, ...]:
+    return tuple(name.strip() for text in arguments for name in text.split(",") if name.strip())
 
 
-def _precision(given: str | None) -> Precision | None:
-    if given is not None and given not in PRECISIONS:
-        raise BadSetting(f"--precision is one of {', '.join(PRECISIONS)}, not {given!r}")
-    return cast(Precision | None, given)
+def _precision(name: str | None) -> Precision | None:
+    from lookalike.config import PRECISIONS
+
+    if name is not None and name not in PRECISIONS:
+        raise BadSetting(f"--precision must be one of {', '.join(PRECISIONS)}, not {name!r}")
+    return cast("Precision | None", name)
 
 
+@command(app, remote=True, rich_help_panel=GALLERY)
 def status(session: Session) -> int:
-    """Tell how the gallery stands."""
+    """Show what the gallery holds and whether its indexes are up to date."""
+    from lookalike.cli.json_output import status_object
+
     with open_gallery_or_client(session) as gallery:
         found = gallery.status()
     if session.json:
         emit(status_object(name_of(session), found))
         return ExitCode.OK
     print_line(f"Gallery   {printable(name_of(session))}")
-    print_line(f"Images  {found.images:,} ({size(found.nbytes)}){_breakdown(found)}")
-    print_line(f"Changes   {found.sequence:,}")
+    print_line(f"Images    {found.images:,} ({size(found.nbytes)}){_breakdown(found)}")
+    print_line(f"Sequence  {found.sequence:,}")
     print_line()
     out().print(_pipelines(found.pipelines, found.images))
     return ExitCode.OK
@@ -88,24 +133,27 @@ def _pipelines(pipelines: Sequence[PipelineStatus], images: int) -> Table:
     table.add_column("index")
     for pipeline in pipelines:
         if pipeline.error is not None:
-            table.add_row(pipeline.name, "", "", "", f"cannot be used now: {printable(pipeline.error)}")
+            table.add_row(pipeline.name, "", "", "", f"unavailable: {printable(pipeline.error)}")
             continue
         threshold = "" if pipeline.threshold is None else f"{pipeline.threshold:.3f}"
-        later = "to be applied" if pipeline.shared else "not saved yet, replayed at opening"
-        stands = f"{counted(pipeline.behind, 'change')} {later}" if pipeline.behind else "up to date"
-        index = f"{pipeline.engine}: {stands}"
+        pending = "pending" if pipeline.shared else "not saved yet, replayed when the gallery is opened"
+        state = f"{counted(pipeline.behind, 'change')} {pending}" if pipeline.behind else "up to date"
+        index = f"{pipeline.engine}: {state}"
         table.add_row(pipeline.name, pipeline.metric, f"{pipeline.rows:,} of {images:,}", threshold, index)
     return table
 
 
+@command(app, remote=True, rich_help_panel=GALLERY)
 def repair(session: Session) -> int:
-    """Check the catalog and build the indexes anew; raises Damaged where the catalog itself is damaged."""
+    """Check the catalog, and rebuild every index from it. Image files are not read."""
+    from lookalike.cli.json_output import repair_object
+
     with open_gallery_or_client(session) as gallery:
         report = gallery.repair()
     if session.json:
         emit(repair_object(report))
     else:
-        print_line(f"The catalog is sound: {counted(report.images, 'image')}.")
+        print_line(f"The catalog is consistent: {counted(report.images, 'image')}.")
         for name, rows in report.rebuilt.items():
-            print_line(f"Index of {name} built anew: {counted(rows, 'row')}.")
+            print_line(f"Index of {name} rebuilt: {counted(rows, 'row')}.")
     return ExitCode.OK
