@@ -12,7 +12,6 @@ EXTRAS = {
     "uvicorn": ("Uvicorn", "server"),
     "python_multipart": ("python-multipart", "server"),
     "prometheus_client": ("prometheus-client", "server"),
-    "h11": ("h11", "server"),
     "elasticsearch": ("elasticsearch", "elasticsearch"),
     "pymilvus": ("PyMilvus", "milvus"),
     "psycopg": ("Psycopg", "postgresql"),

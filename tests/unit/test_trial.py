@@ -54,4 +54,4 @@ def test_an_empty_folder_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert lookalike("init", "--pipelines", "phash").code == 0
     ran = lookalike("try", tmp_path / "photos")
     assert ran.code == 4
-    assert "no image to search for" in ran.text
+    assert "No image to search for" in ran.text
