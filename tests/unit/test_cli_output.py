@@ -62,14 +62,14 @@ def test_pace_outlives_a_long_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("lookalike.cli.progress.time.monotonic", lambda: now)
     pace = Pace()
-    assert pace.told(1000) == "0 of 1,000 images"
+    assert pace.text(1000) == "0 of 1,000 images"
     for _ in range(20):  # a burst of fifty every five seconds
         now += 5
         for _ in range(50):
             pace.advance()
     assert pace.rate() == pytest.approx(10, rel=0.3)
-    assert pace.told(2000).startswith("1,000 of 2,000 images")
-    assert pace.told(2000).endswith("left")
+    assert pace.text(2000).startswith("1,000 of 2,000 images")
+    assert pace.text(2000).endswith("left")
     now += 500
     pace.advance()
     assert 0 < pace.rate() < 1
