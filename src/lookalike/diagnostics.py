@@ -18,6 +18,7 @@ import psutil
 from lookalike.encoders import is_pulled, verify
 from lookalike.errors import LookalikeError
 from lookalike.imaging.decoding import decode
+from lookalike.optional import EXTRAS, install_command, is_installed
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -67,7 +68,7 @@ def diagnose(
     user_file: Path | None = None,
     engines: Sequence[Callable[[], Check]] = (),
 ) -> list[Check]:
-    """Look at processor, memory, disk, Python, decoders, weights of `models` and embedded engines, in this order.
+    """Check processor, memory, disk, Python, decoders, weights of `models`, embedded engines and extras, in this order.
 
     `engines` are further checks, one for each engine that a URL names. Nothing is written and nothing fetched.
     """
@@ -77,8 +78,11 @@ def diagnose(
         checks.append(_disk("disk (gallery)", gallery))
     checks.append(_python())
     checks += [_decoder(name, text) for name, text in TINY.items()]
-    checks += [_weights(name, cache, user_file) for name in models]
-    checks += [_package("openvino"), _package("faiss", "faiss-cpu"), _sqlite()]
+    models = list(models)
+    if is_installed("vgg16"):  # without OpenVINO no model's file can be opened
+        checks += [_weights(name, cache, user_file) for name in models]
+    checks += [_package(module, required=bool(models)) for module in ("openvino", "faiss")]
+    checks += [_sqlite(), _extras()]
     return checks + [check() for check in engines]
 
 
@@ -210,13 +214,28 @@ def _weights(name: str, cache: Path, user_file: Path | None) -> Check:
     return Check(f"model {name}", "ok", "here, and its weights are the right ones")
 
 
-def _package(module: str, package: str | None = None) -> Check:
-    """Whether a library can be loaded; missing ones and those for another processor both fail to import."""
+def _package(module: str, *, required: bool) -> Check:
+    """Whether a package of the extra vgg16 can be imported; a missing one is a failure only if a model needs it."""
+    name, package = f"engine {module}", {"faiss": "faiss-cpu"}.get(module, module)
     try:
         import_module(module)
     except ImportError as error:
-        return Check(f"engine {module}", "fail", str(error), f"pip install --force-reinstall {package or module}")
-    return Check(f"engine {module}", "ok", metadata.version(package or module))
+        if isinstance(error, ModuleNotFoundError) and error.name == module:
+            return Check(name, "fail" if required else "warn", "not installed", install_command("vgg16"))
+        return Check(name, "fail", str(error), f"pip install --force-reinstall {package}")
+    return Check(name, "ok", metadata.version(package))
+
+
+def _extras() -> Check:
+    """Which extras are installed; those that are not are optional."""
+    extras = list(dict.fromkeys(extra for _, extra in EXTRAS.values()))
+    missing = [extra for extra in extras if not is_installed(extra)]
+    installed = ", ".join(extra for extra in extras if extra not in missing) or "none"
+    if not missing:
+        return Check("extras", "ok", installed)
+    return Check(
+        "extras", "ok", f"{installed}; not installed: {', '.join(missing)}", install_command(",".join(missing))
+    )
 
 
 def _sqlite() -> Check:

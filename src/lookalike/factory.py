@@ -29,6 +29,7 @@ from lookalike.indexes.address import Address, without_password
 from lookalike.indexes.lazy import LazyIndex
 from lookalike.indexes.snapshot import wipe
 from lookalike.interfaces import Encoder, VectorIndex
+from lookalike.optional import install_command, is_installed, require
 from lookalike.pipeline import Pipeline
 from lookalike.types import FeatureSpec
 
@@ -40,19 +41,21 @@ class EmbeddedEngine:
     home: str
     options: Mapping[str, str] = field(default_factory=dict)
     """The argument that each option of an address sets, all of them whole numbers."""
+    package: str | None = None
+    """A package of an extra that it needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerEngine:
     """An index engine on a server, opened by `open_index(spec, address, gallery)` in the module `home`.
 
-    `probe(address)` in the module `check` tells whether it can be used; `extra` installs its client. `guest` is the
+    `probe(address)` in the module `check` tells whether it can be used; `package` is its client. `guest` is the
     option that puts the rows into somebody else's index, where they may be lost without us.
     """
 
     home: str
     check: str
-    extra: str
+    package: str
     guest: str | None = None
 
 
@@ -60,17 +63,19 @@ INDEXES: Mapping[str, EmbeddedEngine | ServerEngine] = {
     "flat": EmbeddedEngine("lookalike.indexes.flat:FlatIndex"),
     "mih": EmbeddedEngine("lookalike.indexes.mih.index:MihIndex", {"m": "equal_bytes"}),
     "hnsw": EmbeddedEngine(
-        "lookalike.indexes.hnsw.index:HnswIndex", {name: name for name in ("m", "ef_construction", "ef")}
+        "lookalike.indexes.hnsw.index:HnswIndex", {name: name for name in ("m", "ef_construction", "ef")}, "faiss"
     ),
     "elasticsearch": ServerEngine(
         "lookalike.indexes.elasticsearch.index", "lookalike.indexes.elasticsearch.probe", "elasticsearch", "index"
     ),
-    "milvus": ServerEngine("lookalike.indexes.milvus.index", "lookalike.indexes.milvus.probe", "milvus"),
-    "milvus-lite": ServerEngine("lookalike.indexes.milvus.index", "lookalike.indexes.milvus.probe", "milvus"),
+    "milvus": ServerEngine("lookalike.indexes.milvus.index", "lookalike.indexes.milvus.probe", "pymilvus"),
+    "milvus-lite": ServerEngine("lookalike.indexes.milvus.index", "lookalike.indexes.milvus.probe", "pymilvus"),
 }
 """Index engines by the name, or the scheme of a URL, that settings use."""
 
 CATALOG_FILE = "catalog.sqlite"
+HASH_PIPELINES = ("phash",)
+"""The pipelines of a new gallery without the extra vgg16."""
 
 log = logging.getLogger("lookalike")
 
@@ -93,7 +98,7 @@ def open_gallery(
     settings = settings or from_environment()
     at = Path(folder).expanduser().absolute() if folder is not None else settings.gallery.absolute()
     if not (at / GALLERY_FILE).is_file() and create:
-        create_gallery(at, GallerySettings(tuple(pipelines or DEFAULT_PIPELINES)), settings)
+        create_gallery(at, GallerySettings(tuple(pipelines or new_gallery_pipelines())), settings)
     made_with = read_gallery(at).with_environment(settings)
     if pipelines is not None and tuple(pipelines) != made_with.pipelines:
         raise BadSetting(f"the gallery {at} has the pipelines {', '.join(made_with.pipelines)}; they cannot be changed")
@@ -122,12 +127,26 @@ def open_catalog(folder: Path, settings: Settings) -> Catalog:
     return Catalog.open(made_with.catalog or folder / CATALOG_FILE)
 
 
+def new_gallery_pipelines() -> tuple[str, ...]:
+    """The pipelines of a new gallery: the default ones, or, with a warning, phash alone without the extra vgg16."""
+    if is_installed("vgg16"):
+        return DEFAULT_PIPELINES
+    log.warning(
+        "the extra vgg16 is not installed: the new gallery has the pipeline phash only, which finds copies but not "
+        "similar images. For both: %s, then create a gallery in another folder",
+        install_command("vgg16"),
+    )
+    return HASH_PIPELINES
+
+
 def create_gallery(folder: Path, made_with: GallerySettings, settings: Settings) -> None:
     """Make an empty gallery; raises BadSetting for unknown pipelines or engines, or where there is one already."""
     entries = model_entries(settings.models)
     for name in made_with.pipelines:
         if name not in entries:
             raise BadSetting(f"no encoder is called {name!r}; there are {', '.join(sorted(entries))}")
+        if entries[name].network != "phash":
+            require("openvino", purpose=f"the pipeline {name}")
     for name, address in made_with.index.items():
         _engine(address, name)
     server = made_with.with_environment(settings).catalog
@@ -223,6 +242,8 @@ def _embedded(engine: EmbeddedEngine, spec: FeatureSpec, at: Address, folder: Pa
     A process that does not write leaves the folder alone and works in memory.
     """
     options = {engine.options[option]: at.number(option, 1) for option in at.options}
+    if engine.package is not None:
+        require(engine.package, purpose=f"the index {at} of {spec.name}")
     make: Callable[..., VectorIndex] = _loaded(engine.home)
     try:
         return make(spec, folder, writable=lock.held, **options)
@@ -241,11 +262,8 @@ def _served(engine: ServerEngine, spec: FeatureSpec, address: str, gallery: str)
 
 def _client(engine: ServerEngine, home: str, address: str) -> Callable[..., Any]:
     """Something of an engine's adapter; raises BadSetting where its client is not installed."""
-    try:
-        return _loaded(home)
-    except ModuleNotFoundError as error:
-        at = Address.parse(address)
-        raise BadSetting(f"{at} needs the package {error.name}: pip install 'lookalike[{engine.extra}]'") from error
+    require(engine.package, purpose=str(Address.parse(address)))
+    return _loaded(home)
 
 
 def _loaded(home: str) -> Callable[..., Any]:

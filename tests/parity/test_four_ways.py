@@ -18,7 +18,7 @@ import pytest
 
 import lookalike
 from lookalike import Client
-from lookalike.cli.failures import exit_code
+from lookalike.cli.exit_codes import exit_code
 from lookalike.errors import BadInput, Conflict, ImageRejected, LookalikeError, NotFound
 from lookalike.gallery import Cluster, Comparison, Gallery, StoredImage
 from lookalike.types import Answer, Item, Outcome, Record

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from lookalike.cli.failures import error_object
+from lookalike.cli.exit_codes import error_object
 from lookalike.cli.output import when
 from lookalike.gallery import Cluster, Comparison, Failure, RepairReport, Status
 from lookalike.types import Answer, Hit, Outcome, Record
