@@ -7,7 +7,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Unpack
 
-from lookalike.catalog.records import storable
 from lookalike.client.requests import compare_body, search_body
 from lookalike.client.responses import answer_of, cluster_of, comparison_of, parse, record_of, status_of
 from lookalike.client.room import PAGE, Room, cursor_of, path_of
@@ -24,6 +23,7 @@ from lookalike.gallery import (
     SearchOptions,
     Status,
 )
+from lookalike.text import storable
 from lookalike.types import Answer, Record
 
 AT_ONCE = 4
