@@ -112,7 +112,7 @@ def open_gallery(
         lock,
         limits=settings.limits,
         workers=settings.workers,
-        few=0 if serving else INLINE_LIMIT,
+        inline_limit=0 if serving else INLINE_LIMIT,
     )
 
 

@@ -12,7 +12,8 @@ from lookalike.catalog import Catalog
 from lookalike.config import GallerySettings, from_environment
 from lookalike.errors import BadSetting, Damaged, UnsupportedQuery
 from lookalike.factory import create_gallery, open_gallery
-from lookalike.gallery import Gallery, StoredImage
+from lookalike.gallery import Gallery
+from lookalike.results import StoredImage
 from lookalike.types import FeatureSpec, Item
 from tests.command import lookalike
 from tests.drawn_images import drawn, encoded
@@ -128,7 +129,7 @@ def test_what_needs_stored_features_is_refused(gallery: Gallery, folder: Path) -
         gallery.compare(StoredImage("k01"), image(1))
     with pytest.raises(UnsupportedQuery, match="features=engine"):
         list(gallery.duplicates())
-    with pytest.raises(UnsupportedQuery, match=rf"cannot be built anew.* {IMAGES} images \('k00', 'k01', 'k02', "):
+    with pytest.raises(UnsupportedQuery, match=rf"cannot be rebuilt.* {IMAGES} images \('k00', 'k01', 'k02', "):
         gallery.repair()
     ran = lookalike("repair", "-g", folder)
     assert ran.code == 2

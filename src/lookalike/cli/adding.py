@@ -13,7 +13,8 @@ from lookalike.cli.output import counted, emit, print_error, print_line, printab
 from lookalike.cli.progress import ProgressBar
 from lookalike.encoders import is_pulled, pull
 from lookalike.errors import Reason
-from lookalike.gallery import Gallery, items_from, parse_value
+from lookalike.gallery import Gallery, parse_value
+from lookalike.image_files import items_from
 from lookalike.types import Outcome
 
 EXAMPLES = 3

@@ -9,7 +9,7 @@ from lookalike.cli.gallery_access import open_gallery_or_client
 from lookalike.cli.json_output import cluster_object, comparison_object
 from lookalike.cli.options import Session
 from lookalike.cli.output import counted, emit, out, print_line, printable, size
-from lookalike.gallery import Comparison
+from lookalike.results import Comparison
 
 VERDICTS = {
     "exact": "They are the same image.",
@@ -58,7 +58,7 @@ def _table(found: Comparison) -> Table:
         table.add_column(name)
     table.add_row("bytes", "the same" if found.same_bytes else "different")
     table.add_row("pixels", "the same" if found.same_pixels else "different")
-    for measured in found.measured:
+    for measured in found.pipelines:
         if measured.distance is None or measured.rarity is None:
             table.add_row(measured.pipeline, "cannot tell: too flat")
             continue
@@ -69,7 +69,7 @@ def _table(found: Comparison) -> Table:
 
 
 def _verdict(comparison: Comparison) -> str:
-    rarest = min((m.rarity for m in comparison.measured if m.rarity is not None), default=0.0)
+    rarest = min((m.rarity for m in comparison.pipelines if m.rarity is not None), default=0.0)
     if comparison.evidence == "similar" and rarest <= ALIKE_FROM:
         return ALIKE
     return VERDICTS[comparison.evidence]

@@ -19,7 +19,9 @@ from lookalike.cli.options import Session, listed
 from lookalike.cli.output import emit, out, print_error, printable
 from lookalike.cli.preview import can_preview, preview_of
 from lookalike.errors import BadSetting
-from lookalike.gallery import Query, SearchOptions, StoredImage, files_below, parse_filter, parse_value
+from lookalike.gallery import parse_filter, parse_value
+from lookalike.image_files import files_below
+from lookalike.results import Query, SearchOptions, StoredImage
 from lookalike.types import Answer, Hit, Outcome
 
 CHUNK = 4096

@@ -13,8 +13,8 @@ from lookalike.cli.output import counted, emit, out, print_line, printable, size
 from lookalike.config import DEFAULT_PIPELINES, PRECISIONS, GallerySettings, Precision
 from lookalike.errors import BadSetting
 from lookalike.factory import create_gallery
-from lookalike.gallery import PipelineStatus, Status
 from lookalike.indexes.address import without_password
+from lookalike.results import PipelineStatus, Status
 
 
 def init(

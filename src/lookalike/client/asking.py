@@ -12,7 +12,7 @@ from lookalike.client.responses import answer_of, cluster_of, comparison_of, par
 from lookalike.client.room import PAGE, Room, cursor_of, path_of
 from lookalike.client.transport import Request
 from lookalike.errors import BadInput, ImageRejected, NotFound
-from lookalike.gallery import (
+from lookalike.results import (
     DEFAULT_TENANT,
     Cluster,
     ClusterPage,
