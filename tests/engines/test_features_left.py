@@ -144,7 +144,7 @@ def test_a_lost_index_is_said_to_be_lost_and_filled_by_adding_again(
         gallery.add([item(n) for n in range(IMAGES)])
     elasticsearch.sweep(prefix)
     with open_gallery(folder) as gallery:
-        with pytest.raises(Damaged, match=rf"reached change 0 only.* {IMAGES} images"):
+        with pytest.raises(Damaged, match=rf"only at change 0.* {IMAGES} images"):
             gallery.search(image(1))
         [pipeline] = gallery.status().pipelines
         assert "encodes them" in (pipeline.error or "")
@@ -166,7 +166,7 @@ def test_an_index_that_holds_too_little_is_refused(folder: Path, catalog_url: st
         [name] = client.indices.get_alias(index=f"{prefix}*")
         [mapping] = client.indices.get_mapping(index=name).values()
         meta = mapping["mappings"]["_meta"]["lookalike"]
-        for sequence, told in ((4, "change 4 only.* 2 images"), (1000, "change 1000, from where.* 6 images")):
+        for sequence, told in ((4, "only at change 4.* 2 images"), (1000, "change 1000, from which.* 6 images")):
             client.indices.put_mapping(index=name, meta={"lookalike": {**meta, "sequence": sequence}})
             with open_gallery(folder) as gallery, pytest.raises(Damaged, match=told):
                 gallery.search(image(1))
@@ -189,7 +189,7 @@ def test_vectors_in_milvus(catalog_url: str, cache: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("index", "told"),
-    [({}, "phash is embedded"), ({"phash": "mih"}, "phash is embedded"), ("existing", "somebody else's")],
+    [({}, "server for phash"), ({"phash": "mih"}, "server for phash"), ("existing", "another application")],
 )
 def test_features_are_left_to_engines_of_their_own_alone(
     catalog_url: str, tmp_path: Path, index: dict[str, str] | str, told: str
