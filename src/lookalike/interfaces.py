@@ -8,6 +8,7 @@ from typing import Protocol, Self, Unpack
 
 from lookalike.results import (
     DEFAULT_TENANT,
+    THUMBNAIL_SIZE,
     Cluster,
     ClusterPage,
     Comparison,
@@ -272,7 +273,7 @@ class GalleryAPI(Protocol):
         """
         ...
 
-    def get_thumbnail(self, key: str, *, tenant: str = DEFAULT_TENANT, size: int = 384) -> bytes:
+    def get_thumbnail(self, key: str, *, tenant: str = DEFAULT_TENANT, size: int = THUMBNAIL_SIZE) -> bytes:
         """Return a small upright JPEG of an image.
 
         Args:

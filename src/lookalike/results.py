@@ -10,6 +10,8 @@ from lookalike.errors import ImageRejected, NotFound, UnsupportedQuery
 from lookalike.types import Evidence, Record
 
 DEFAULT_TENANT = "default"
+THUMBNAIL_SIZE = 384
+"""Default size of thumbnails: pixels of the longer side."""
 MAX_RESULTS = 10_000
 """Deepest result that can be paged to: `page` times `k`."""
 

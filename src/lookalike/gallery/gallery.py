@@ -21,11 +21,11 @@ from lookalike.gallery.thumbnails import Thumbnails, check_side
 from lookalike.gallery.writer_lock import WriterLock
 from lookalike.image_files import items_of
 from lookalike.imaging import Limits, Source, read_bytes
-from lookalike.imaging.thumbnails import SIDE
 from lookalike.interfaces import GalleryAPI
 from lookalike.pipeline import Pipeline
 from lookalike.results import (
     DEFAULT_TENANT,
+    THUMBNAIL_SIZE,
     Cluster,
     ClusterPage,
     Comparison,
@@ -132,7 +132,7 @@ class Gallery(GalleryAPI):
         reader = self._query_reader(opened, tenant)
         return compare_images(reader.read_one(a), reader.read_one(b), [o.pipeline for o in opened])
 
-    def preview(self, query: Query, *, tenant: str = DEFAULT_TENANT, size: int = SIDE) -> bytes:
+    def preview(self, query: Query, *, tenant: str = DEFAULT_TENANT, size: int = THUMBNAIL_SIZE) -> bytes:
         """Return a small upright JPEG of a query, which may be in a format that browsers do not show.
 
         Args:
@@ -161,7 +161,7 @@ class Gallery(GalleryAPI):
     def get(self, key: str, *, tenant: str = DEFAULT_TENANT) -> Record:
         return self._catalog.get(self._tenant_of(tenant, key), key)
 
-    def get_thumbnail(self, key: str, *, tenant: str = DEFAULT_TENANT, size: int = SIDE) -> bytes:
+    def get_thumbnail(self, key: str, *, tenant: str = DEFAULT_TENANT, size: int = THUMBNAIL_SIZE) -> bytes:
         return self._thumbnails.get(self._tenant_of(tenant, key), key, size)
 
     def ls(
