@@ -57,7 +57,8 @@ def add(
     """
     from lookalike.cli.json_output import outcome_object
     from lookalike.cli.progress import ProgressBar
-    from lookalike.gallery import Gallery, items_from, parse_value
+    from lookalike.gallery import Gallery, parse_value
+    from lookalike.image_files import items_from
 
     attributes = {name: parse_value(value) for name, value in parse_pairs(attr, "--attr").items()} or None
     items = items_from(paths, key=key, attributes=attributes)

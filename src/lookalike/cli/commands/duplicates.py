@@ -14,7 +14,7 @@ from lookalike.cli.options import PipelineNamesOption, Session, command
 from lookalike.cli.output import counted, emit, out, print_line, printable, size
 
 if TYPE_CHECKING:
-    from lookalike.gallery import Comparison
+    from lookalike.results import Comparison
 
 VERDICTS = {
     "exact": "They are the same image.",
@@ -73,7 +73,7 @@ def _table(found: Comparison) -> Table:
         table.add_column(name)
     table.add_row("bytes", "the same" if found.same_bytes else "different")
     table.add_row("pixels", "the same" if found.same_pixels else "different")
-    for measured in found.measured:
+    for measured in found.pipelines:
         if measured.distance is None or measured.rarity is None:
             table.add_row(measured.pipeline, "unknown: too little contrast")
             continue
@@ -84,7 +84,7 @@ def _table(found: Comparison) -> Table:
 
 
 def _verdict(comparison: Comparison) -> str:
-    lowest = min((m.rarity for m in comparison.measured if m.rarity is not None), default=0.0)
+    lowest = min((m.rarity for m in comparison.pipelines if m.rarity is not None), default=0.0)
     if comparison.evidence == "similar" and lowest <= MAX_ALIKE_RATE:
         return ALIKE
     return VERDICTS[comparison.evidence]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from lookalike.config import Precision
-    from lookalike.gallery import PipelineStatus, Status
+    from lookalike.results import PipelineStatus, Status
 
 
 @command(app, rich_help_panel=GALLERY)

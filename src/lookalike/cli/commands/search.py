@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from lookalike.cli.gallery_access import AnyGallery
-    from lookalike.gallery import Query, SearchOptions
+    from lookalike.results import Query, SearchOptions
     from lookalike.types import Answer, Hit
 
 MAX_WAITING = 4096
@@ -96,7 +96,8 @@ def search(
     """
     if not (images or key):
         raise typer.BadParameter("no image to search with: name a file, or an image of the gallery with --key.")
-    from lookalike.gallery import StoredImage, parse_filter
+    from lookalike.gallery import parse_filter
+    from lookalike.results import StoredImage
 
     options: SearchOptions = {
         "k": k,
@@ -145,7 +146,7 @@ class ResultPrinter:
     def search(self, gallery: AnyGallery, queries: Iterable[Query], options: SearchOptions) -> None:
         """Search with these queries and print each answer."""
         from lookalike.cli.json_output import query_object
-        from lookalike.gallery import StoredImage
+        from lookalike.results import StoredImage
         from lookalike.types import Answer
 
         for query, answer in gallery.search_many(queries, **options):
@@ -223,7 +224,7 @@ def _queries(images: Sequence[str], *, null: bool) -> Iterator[str]:
 
 
 def _below(folder: str) -> Iterator[str]:
-    from lookalike.gallery import files_below
+    from lookalike.image_files import files_below
     from lookalike.types import Outcome
 
     found = False
