@@ -25,10 +25,10 @@ import psutil
 
 from benchmarks import plan_servers
 from benchmarks.machine import describe, write_rows
-from lookalike.capacity import PHASH, VGG16, PlanRequest, make_plan
-from lookalike.capacity.measurements import ES_MERGING, MILVUS_FULL, MILVUS_LEAST, MILVUS_LOADED
+from lookalike.capacity.measurements import ES_MERGING, MILVUS_BASE, MILVUS_FULL, MILVUS_LOADED
 from lookalike.capacity.milvus import INDEX_TYPES
-from lookalike.capacity.request import Database
+from lookalike.capacity.planner import make_plan
+from lookalike.capacity.request import PHASH, VGG16, Database, PlanRequest
 from lookalike.catalog import Catalog
 from lookalike.catalog.records import NewImage
 from lookalike.distances import normalise
@@ -197,14 +197,14 @@ def planned(engine: str, rows: int) -> Measured:
         kept = make_plan(PlanRequest(rows, key=KEY, path=PATH, attributes=ATTRIBUTES, catalog=database)).catalog
         return Measured(engine, rows, kept.disk, 0, 0)
     if engine == "elasticsearch":
-        of_all = make_plan(PlanRequest(rows, (PHASH,), {"phash": engine}, replicas=0, attributes=0)).parts[0].disk
-        return Measured(engine, rows, round(of_all / ES_MERGING.value), 0, 0)
+        of_all = make_plan(PlanRequest(rows, (PHASH,), {"phash": engine}, replicas=0, attributes=0)).indexes[0].disk
+        return Measured(engine, rows, round(of_all / ES_MERGING), 0, 0)
     if engine in INDEX_TYPES:
-        loaded = make_plan(PlanRequest(rows, (VGG16,), {"vgg16": engine}, replicas=0, attributes=0)).parts[0].memory
-        of_rows = (loaded - MILVUS_LEAST.value - MILVUS_LOADED.value) * MILVUS_FULL.value
-        return Measured(engine, rows, 0, round(of_rows + MILVUS_LOADED.value), 0)
+        loaded = make_plan(PlanRequest(rows, (VGG16,), {"vgg16": engine}, replicas=0, attributes=0)).indexes[0].memory
+        of_rows = (loaded - MILVUS_BASE - MILVUS_LOADED) * MILVUS_FULL
+        return Measured(engine, rows, 0, round(of_rows + MILVUS_LOADED), 0)
     pipeline = PHASH if ENGINES[engine][0] is HASH else VGG16
-    part = make_plan(PlanRequest(rows, (pipeline,), {pipeline.name: engine})).parts[0]
+    part = make_plan(PlanRequest(rows, (pipeline,), {pipeline.name: engine})).indexes[0]
     return Measured(engine, rows, part.disk, part.memory, part.adding)
 
 
