@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from lookalike.imaging.preprocessing import resize_to
-from lookalike.imaging.resizing import GAP, lanczos
+from lookalike.imaging.resizing import GAP, lanczos, resize_to
 from lookalike.types import InputSpec
 
 SIDES = st.integers(1, 2 * GAP * 32 - 1)

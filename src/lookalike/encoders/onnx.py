@@ -5,14 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino as ov
-from openvino import opset13 as ops
-from openvino.preprocess import ColorFormat, PrePostProcessor
 
 from lookalike.encoders.model_config import ModelEntry
-from lookalike.encoders.network import Network
+from lookalike.encoders.openvino_runtime import Network, last_line, ops, ov, preprocess, read_network
 from lookalike.encoders.weight_files import check_sha256, read_file
-from lookalike.errors import BadSetting, Damaged
+from lookalike.errors import BadSetting
 
 FILE = "model.onnx"
 
@@ -20,7 +17,7 @@ FILE = "model.onnx"
 def store(data: bytes, entry: ModelEntry, what: str) -> bytes:
     """The file as it is, once its digest is the pinned one and it can be read."""
     check_sha256(data, entry.sha256, what)
-    _read(data, what)
+    read_network(data, what)
     return data
 
 
@@ -31,26 +28,13 @@ def open_network(path: Path, entry: ModelEntry) -> Network:
     """
     data = read_file(path, entry)
     check_sha256(data, entry.sha256, str(path))
-    model = _read(data, str(path))
+    model = read_network(data, str(path))
     _keep_one_output(model, entry)
     batch = _fix_shape(model, entry)
     model = _pixels_in(model, entry)
     steps = (entry.as_written, entry.layout, entry.dtype, entry.colour, entry.scale, entry.mean, entry.std)
     architecture = f"onnx {entry.input} {steps} {entry.output} {entry.pooling} {entry.normalise} {entry.metric}"
     return Network(model, hashlib.sha256(data).hexdigest(), architecture, batch)
-
-
-def _read(data: bytes, what: str) -> ov.Model:
-    try:
-        return ov.Core().read_model(data)
-    except RuntimeError as error:
-        raise Damaged(f"{what}: not an ONNX file that OpenVINO can read: {_short(error)}") from error
-
-
-def _short(error: Exception) -> str:
-    """The last line of OpenVINO's message, which says what went wrong; those before say where in its sources."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:200] if lines else "no reason given"
 
 
 def _port(ports: list[Any], name: str | None, field: str, entry: ModelEntry) -> Any:
@@ -93,7 +77,7 @@ def _fix_shape(model: ov.Model, entry: ModelEntry) -> int | None:
         try:
             model.reshape({port: ov.PartialShape([batch, *places])})
         except RuntimeError as error:
-            problem = _short(error)
+            problem = last_line(error)
             continue
         shape = model.outputs[0].get_partial_shape()
         columns = shape[1]
@@ -110,11 +94,13 @@ def _pixels_in(model: ov.Model, entry: ModelEntry) -> ov.Model:
     port = _port(list(model.inputs), entry.input, "input", entry)
     if port.get_element_type() != kinds[entry.dtype]:
         raise BadSetting(f"[{entry.name}] dtype is {entry.dtype}, the network takes {port.get_element_type()}")
-    steps = PrePostProcessor(model)
+    steps = preprocess.PrePostProcessor(model)
     image = steps.input(0) if entry.input is None else steps.input(entry.input)
-    image.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC")).set_color_format(ColorFormat.RGB)
+    image.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC")).set_color_format(
+        preprocess.ColorFormat.RGB
+    )
     if entry.colour == "BGR":
-        image.preprocess().convert_color(ColorFormat.BGR)
+        image.preprocess().convert_color(preprocess.ColorFormat.BGR)
     if entry.dtype == "float32":
         image.preprocess().convert_element_type(ov.Type.f32)
         image.preprocess().scale(1.0 / entry.scale).mean(list(entry.mean)).scale(list(entry.std))

@@ -3,22 +3,51 @@
 import threading
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
+from openvino import opset13 as ops
+from openvino import preprocess
 
 from lookalike.encoders.model_config import PRECISIONS, Precision
-from lookalike.encoders.network import Network
 from lookalike.errors import BadInput, BadSetting, Damaged
 from lookalike.types import Encoded, EncodedViews, Features, FeatureSpec, InputSpec, Pixels
+
+__all__ = [
+    "Network",
+    "OpenVinoEncoder",
+    "choose_precision",
+    "has_bf16",
+    "last_line",
+    "ops",
+    "ov",
+    "preprocess",
+    "read_network",
+]
+# OpenVINO is imported here only: the loaders of networks take `ov`, `ops` and `preprocess` from this module.
 
 BATCH = 8
 """Images in one inference. Larger ones were no faster on 2 cores and cost 50 MB of activations an image."""
 _HINT: Mapping[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """What the layers that are not quantised compute in; for int8 the quantised ones follow their own types."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network `(n, height, width, 3) uint8 RGB -> (n, d) float32`.
+
+    `model` is an `openvino.Model`; `weights` the digest of its weights; `architecture` says what else makes the
+    numbers what they are; `batch` is the only batch it takes, None for any.
+    """
+
+    model: Any
+    weights: str
+    architecture: str
+    batch: int | None = None
 
 
 def has_bf16() -> bool:
@@ -145,9 +174,15 @@ class OpenVinoEncoder:
                 return self._compiled.create_infer_request()
 
 
-def read_model(path: Path) -> ov.Model:
-    """A network from an ONNX file or OpenVINO's own .xml; raises Damaged where it cannot be read."""
+def read_network(source: bytes | Path, description: str) -> ov.Model:
+    """A network from ONNX bytes or a file (ONNX, or OpenVINO's own .xml); raises Damaged where it cannot be read."""
     try:
-        return ov.Core().read_model(path)
+        return ov.Core().read_model(source)
     except RuntimeError as error:
-        raise Damaged(f"{path}: not a network that can be read: {str(error).strip()[:300]}") from error
+        raise Damaged(f"{description}: not an ONNX or OpenVINO file that can be read: {last_line(error)}") from error
+
+
+def last_line(error: Exception) -> str:
+    """The last line of OpenVINO's message, which names the reason; those before name places in its sources."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:200] if lines else "no reason given"

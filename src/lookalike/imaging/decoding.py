@@ -10,7 +10,7 @@ from PIL import Image, ImageFile
 
 from lookalike.errors import ImageRejected
 from lookalike.imaging import color, containers, formats
-from lookalike.imaging.exif import SIDEWAYS, turn_of
+from lookalike.imaging.containers import SIDEWAYS, orientation
 from lookalike.imaging.jpeg_luma import luma
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
 from lookalike.types import Decoded
@@ -75,7 +75,7 @@ def _decode(data: bytes, kind: str, limits: Limits, started: float, box: tuple[i
     turn = None
     scale = 1
     if kind == "JPEG":
-        turn = turn_of(file.info.get("exif"))
+        turn = orientation(file.info.get("exif"))
         width, height = file.size
         scale = _draft(file, box, turn, grey)
         file.load()
@@ -84,7 +84,7 @@ def _decode(data: bytes, kind: str, limits: Limits, started: float, box: tuple[i
             color.mend_transparency(file)
         file.load()
         if kind not in _UPRIGHT_ALREADY:
-            turn = turn_of(file.info.get("exif"))  # a PNG may have it behind its pixels
+            turn = orientation(file.info.get("exif"))  # a PNG may have it behind its pixels
         width, height = file.size  # a HEIC may change its size while loading
         limits.check_size(width, height)
     limits.check_time(started)

@@ -10,7 +10,7 @@ import simplejpeg
 from PIL import Image
 
 from lookalike.imaging import color
-from lookalike.imaging.exif import SIDEWAYS, turn_of
+from lookalike.imaging.containers import SIDEWAYS, orientation
 from lookalike.imaging.limits import Limits
 from lookalike.types import Decoded
 
@@ -38,7 +38,7 @@ def luma(data: bytes, box: tuple[int, int] | None, limits: Limits) -> Decoded | 
     if profile is not None and (space == "Gray" or color.moves_colours(profile, "RGB")):
         return None
     limits.check_size(width, height)
-    turn = turn_of(exif)
+    turn = orientation(exif)
     sideways = turn in SIDEWAYS
     scale = _scale(width, height, box[::-1] if box and sideways else box)
     least = -(-height // scale), -(-width // scale)

@@ -11,26 +11,18 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from PIL import Image
 
 from lookalike.errors import ImageRejected
 from lookalike.imaging.borders import cut, find_border
 from lookalike.imaging.decoding import decode
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
-from lookalike.imaging.resizing import lanczos
+from lookalike.imaging.resizing import resize_to
 from lookalike.imaging.thumbnails import thumbnail_of
-from lookalike.types import Border, Decoded, InputSpec, Pixels, Prepared
+from lookalike.types import Border, Decoded, InputSpec, Prepared
 
 PRECISE: Final = 128
 """Pixels of the smaller side from which on a reduced image tells its frame well enough."""
 
-_RESAMPLE: Final = {
-    "nearest": Image.Resampling.NEAREST,
-    "box": Image.Resampling.BOX,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
 _READ_FLAGS: Final = (
     os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 )
@@ -120,23 +112,6 @@ def prepare(
         inputs=tuple(resize_to(rest, spec) for spec in inputs),
         thumbnail=thumbnail_of(decoded.rgb, thumbnail_side) if thumbnail_side else None,
     )
-
-
-def resize_to(rgb: Pixels, spec: InputSpec) -> Pixels:
-    """The image in the size and mode of an input: what Pillow's `convert` and then `resize` give, exactly or nearly.
-
-    `rgb` is (height, width, 3), or (height, width) where grey was decoded; the result is (spec.height, spec.width, 3)
-    or (spec.height, spec.width). "nearest" equals `load_img(target_size=...)` of Keras, which calls the same.
-    """
-    quick = spec.approximate and spec.mode == "L" and spec.resample == "lanczos"
-    if quick and rgb.ndim == 2:
-        return lanczos(rgb, spec.width, spec.height)
-    image = Image.fromarray(rgb)
-    if image.mode != spec.mode:
-        image = image.convert(spec.mode)
-    if quick:
-        return lanczos(np.asarray(image), spec.width, spec.height)
-    return np.asarray(image.resize((spec.width, spec.height), _RESAMPLE[spec.resample]))
 
 
 @lru_cache(maxsize=32)

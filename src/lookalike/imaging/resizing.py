@@ -10,14 +10,38 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lookalike.types import Pixels
+from lookalike.types import InputSpec, Pixels
 
 GAP: Final = 4
 """How many times larger than wanted the image is at least when the products are taken; beyond twice that it is
 reduced by whole numbers first, which bounds the matrices and costs less."""
+_RESAMPLE: Final = {
+    "nearest": Image.Resampling.NEAREST,
+    "box": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
 _LOBES: Final = 3
 
 Weights = NDArray[np.float32]
+
+
+def resize_to(rgb: Pixels, spec: InputSpec) -> Pixels:
+    """The image in the size and mode of an input: what Pillow's `convert` and then `resize` give, exactly or nearly.
+
+    `rgb` is (height, width, 3), or (height, width) where grey was decoded; the result is (spec.height, spec.width, 3)
+    or (spec.height, spec.width). "nearest" equals `load_img(target_size=...)` of Keras, which calls the same.
+    """
+    quick = spec.approximate and spec.mode == "L" and spec.resample == "lanczos"
+    if quick and rgb.ndim == 2:
+        return lanczos(rgb, spec.width, spec.height)
+    image = Image.fromarray(rgb)
+    if image.mode != spec.mode:
+        image = image.convert(spec.mode)
+    if quick:
+        return lanczos(np.asarray(image), spec.width, spec.height)
+    return np.asarray(image.resize((spec.width, spec.height), _RESAMPLE[spec.resample]))
 
 
 def lanczos(grey: Pixels, width: int, height: int) -> Pixels:
