@@ -28,8 +28,8 @@ from tests.index_contract.neighbours import codes, gallery, neighbours
 from tests.index_contract.truth import nearest
 
 from benchmarks import plan_servers
+from benchmarks.cached_features import features
 from benchmarks.machine import describe, write_rows
-from benchmarks.originals import features
 from lookalike.distances import Distances
 from lookalike.indexes.elasticsearch.index import open_index as open_elastic
 from lookalike.indexes.flat import FlatIndex

@@ -1,6 +1,6 @@
 """What is found: recall of edited copies in a gallery of real photos, by edit and by generation.
 
-    python -m benchmarks.finding [--queries 300] [--edits jpeg15,mirror] [--gallery DIR]
+    python -m benchmarks.copy_recall [--queries 300] [--edits jpeg15,mirror] [--gallery DIR]
 
 Every photo is indexed; a sample of originals is edited and searched for. A hit is right when it is the same image
 (same group). Prints recall@1 of the merged search and of each generation alone, and what evidence the right hit has.
@@ -91,7 +91,7 @@ def main() -> None:
         for edit in arguments.edits.split(","):
             rows = measure(gallery, chosen, group, edit)
             print(show(edit, rows), flush=True)
-            write_rows("finding", rows)
+            write_rows("copy_recall", rows)
 
 
 if __name__ == "__main__":
