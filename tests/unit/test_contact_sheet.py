@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lookalike.evaluation.contact_sheet import Row, Shown, write_html
+from lookalike.evaluation.contact_sheet import SheetHit, SheetRow, write_html
 
 HOSTILE = '"><script>alert(1)</script><img src="https://example.org/x.png" onerror=alert(2)>&amp;\n\u202e\udcff'
 
@@ -20,23 +20,25 @@ def jpeg(colour: tuple[int, int, int], size: tuple[int, int] = (640, 400)) -> by
     return file.getvalue()
 
 
-def hit(path: Path | bytes | None, key: str = "a.jpg", *, right: bool = False) -> Shown:
-    return Shown(path, key, "copy", 0.125, "phash", right)
+def hit(path: Path | bytes | None, key: str = "a.jpg", *, right: bool = False) -> SheetHit:
+    return SheetHit(path, key, "copy", 0.125, "phash", right)
 
 
 @pytest.fixture
-def rows(tmp_path: Path) -> list[Row]:
+def rows(tmp_path: Path) -> list[SheetRow]:
     original = tmp_path / "original.jpg"
     original.write_bytes(jpeg((20, 120, 220)))
     other = tmp_path / "other.jpg"
     other.write_bytes(jpeg((200, 60, 30), (200, 600)))
     asked = jpeg((20, 120, 200))
     return [
-        Row(asked, "mirrored", (hit(original, "original.jpg", right=True), hit(other, "other.jpg"))),
-        Row(asked, "cropped", (hit(other, "other.jpg"), hit(original, "original.jpg", right=True))),
-        Row(asked, "pasted", (hit(other, "other.jpg"), hit(tmp_path / "gone.jpg", "gone.jpg"), hit(None, "bytes"))),
-        Row(b"not an image", HOSTILE, (hit(Path("a\0b"), HOSTILE),), expected=False),
-        Row(asked, "nothing found", ()),
+        SheetRow(asked, "mirrored", (hit(original, "original.jpg", right=True), hit(other, "other.jpg"))),
+        SheetRow(asked, "cropped", (hit(other, "other.jpg"), hit(original, "original.jpg", right=True))),
+        SheetRow(
+            asked, "pasted", (hit(other, "other.jpg"), hit(tmp_path / "gone.jpg", "gone.jpg"), hit(None, "bytes"))
+        ),
+        SheetRow(b"not an image", HOSTILE, (hit(Path("a\0b"), HOSTILE),), expected=False),
+        SheetRow(asked, "nothing found", ()),
     ]
 
 
@@ -60,12 +62,12 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def page(rows: list[Row], tmp_path: Path) -> Page:
+def page(rows: list[SheetRow], tmp_path: Path) -> Page:
     write_html(rows, tmp_path / "sheet.html", title=f"Sheet {HOSTILE}", summary=["One line", HOSTILE])
     return Page((tmp_path / "sheet.html").read_text(encoding="utf-8"))
 
 
-def test_the_page_holds_every_row_and_hit(page: Page, rows: list[Row]) -> None:
+def test_the_page_holds_every_row_and_hit(page: Page, rows: list[SheetRow]) -> None:
     assert page.count("section", "row") == len(rows)
     assert page.count("figure", "query") == len(rows)
     assert page.count("figure", "hit") == sum(len(row.hits) for row in rows)

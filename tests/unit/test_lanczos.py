@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from lookalike.imaging.resizing import GAP, lanczos, resize_to
+from lookalike.imaging.resizing import REDUCING_GAP, lanczos, resize_to
 from lookalike.types import InputSpec
 
-SIDES = st.integers(1, 2 * GAP * 32 - 1)
+SIDES = st.integers(1, 2 * REDUCING_GAP * 32 - 1)
 
 
 def drawn(width: int, height: int, seed: int, finest: float = 2) -> NDArray[np.uint8]:

@@ -29,7 +29,7 @@ def weights() -> Weights:
     for name, shape in vgg16.layers():
         made[f"{name}.kernel"] = np.zeros(shape, np.float32)
         made[f"{name}.bias"] = np.zeros(shape[:1], np.float32)
-    for part, values in vgg16.PUBLISHED.items():
+    for part, values in vgg16.PUBLISHED_VALUES.items():
         for place, value in values.items():
             made[part][place] = value
     return made
@@ -37,7 +37,7 @@ def weights() -> Weights:
 
 @pytest.fixture(scope="module")
 def own(weights: Weights) -> bytes:
-    return vgg16.pack(weights)
+    return vgg16.to_npz(weights)
 
 
 @pytest.fixture
@@ -72,9 +72,9 @@ def test_a_file_cut_short_is_found(own: bytes) -> None:
 
 def test_other_weights_are_not_taken_for_the_published_ones(weights: Weights) -> None:
     with pytest.raises(Damaged, match=r"block5_conv2\.bias\[510\]"):
-        vgg16.check(weights | {"block5_conv2.bias": np.zeros(512, np.float32)}, "other")
+        vgg16.check_weights(weights | {"block5_conv2.bias": np.zeros(512, np.float32)}, "other")
     with pytest.raises(Damaged, match=r"block3_conv1\.kernel"):
-        vgg16.check(weights | {"block3_conv1.kernel": np.zeros((1, 2), np.float32)}, "other")
+        vgg16.check_weights(weights | {"block3_conv1.kernel": np.zeros((1, 2), np.float32)}, "other")
 
 
 def test_what_is_no_file_of_weights_is_refused() -> None:

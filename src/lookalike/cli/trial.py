@@ -15,7 +15,7 @@ from lookalike.cli.failures import ExitCode
 from lookalike.cli.options import Session
 from lookalike.cli.output import out, print_line, printable
 from lookalike.errors import ImageRejected, LookalikeError
-from lookalike.evaluation.contact_sheet import Row, Shown, write_html
+from lookalike.evaluation.contact_sheet import SheetHit, SheetRow, write_html
 from lookalike.evaluation.edits import EDITS, apply
 from lookalike.gallery import Gallery
 from lookalike.imaging import decode, read_bytes
@@ -127,14 +127,14 @@ def _table(copies: Sequence[Copy], answers: dict[str, list[Answer]]) -> Table:
     return table
 
 
-def _rows(copies: Sequence[Copy], answers: Sequence[Answer]) -> list[Row]:
+def _rows(copies: Sequence[Copy], answers: Sequence[Answer]) -> list[SheetRow]:
     rows = []
     for copy, answer in zip(copies, answers, strict=True):
         hits = tuple(
-            Shown(Path(hit.path) if hit.path else None, hit.key, hit.evidence, hit.distance, hit.pipeline, right)
+            SheetHit(Path(hit.path) if hit.path else None, hit.key, hit.evidence, hit.distance, hit.pipeline, right)
             for hit, right in zip(answer.hits, _right(copy, answer), strict=True)
         )
-        rows.append(Row(copy.path.read_bytes(), f"{copy.original.key}, {EDITS[copy.edit].what}", hits))
+        rows.append(SheetRow(copy.path.read_bytes(), f"{copy.original.key}, {EDITS[copy.edit].what}", hits))
     return rows
 
 

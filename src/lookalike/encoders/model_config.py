@@ -95,7 +95,7 @@ def model_entries(user_file: Path | None = None) -> dict[str, ModelEntry]:
                 raise BadSetting(f"{where}: [{name}] must be a table of fields, not {type(table).__name__}")
             if "file" in table and isinstance(table["file"], str):
                 table["file"] = str(user_file.parent / Path(table["file"]).expanduser())
-                _forget_wheel(tables.get(name, {}))
+                _remove_wheel(tables.get(name, {}))
             tables[name] = tables.get(name, {}) | table
     return {name: _entry(name, table, where) for name, table in tables.items()}
 
@@ -107,7 +107,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise BadSetting(f"{path}: cannot be read as a file of model entries: {error}") from error
 
 
-def _forget_wheel(table: dict[str, Any]) -> None:
+def _remove_wheel(table: dict[str, Any]) -> None:
     """A file of the user's own takes the place of the wheel, and of the digest that went with it."""
     for field in ("wheel", "wheel_sha256", "wheel_bytes", "member", "sha256", "licence_members"):
         table.pop(field, None)
@@ -138,7 +138,7 @@ def _between(low: float, high: float, kind: type = float) -> Callable[[Any], str
     return check
 
 
-def _several(length: int | None, check: Callable[[Any], str | None]) -> Callable[[Any], str | None]:
+def _list_of(length: int | None, check: Callable[[Any], str | None]) -> Callable[[Any], str | None]:
     def whole(value: Any) -> str | None:
         if not isinstance(value, list) or (length is not None and len(value) != length):
             return f"must be a list{'' if length is None else f' of {length}'}"
@@ -157,19 +157,19 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "wheel_bytes": _between(1, 2**40, int),
     "member": _text,
     "sha256": _digest,
-    "licence_members": _several(None, _text),
+    "licence_members": _list_of(None, _text),
     "must_accept": _flag,
     "input": _text,
     "layout": _one_of("NHWC", "NCHW"),
     "dtype": _one_of("uint8", "float32"),
     "colour": _one_of("RGB", "BGR"),
-    "size": _several(2, _between(8, 4096, int)),
+    "size": _list_of(2, _between(8, 4096, int)),
     "resample": _one_of("nearest", "box", "bilinear", "bicubic", "lanczos"),
     "oversample": _between(1, 64),
     "full_decode": _flag,
     "scale": _between(1e-9, 1e9),
-    "mean": _several(3, _between(-1e6, 1e6)),
-    "std": _several(3, _between(1e-9, 1e9)),
+    "mean": _list_of(3, _between(-1e6, 1e6)),
+    "std": _list_of(3, _between(1e-9, 1e9)),
     "output": _text,
     "pooling": _one_of("max", "avg", "none"),
     "normalise": _flag,
@@ -192,12 +192,12 @@ def _entry(name: str, table: Mapping[str, Any], where: str) -> ModelEntry:
     for field, about in known.items():
         if about.default is MISSING and field not in table:
             raise BadSetting(f"{where}: [{name}] lacks the field {field!r}")
-    _agree(name, table, where)
+    _check_consistency(name, table, where)
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
     return ModelEntry(name=name, **values)
 
 
-def _agree(name: str, table: Mapping[str, Any], where: str) -> None:
+def _check_consistency(name: str, table: Mapping[str, Any], where: str) -> None:
     """Checks across fields."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise BadSetting(

@@ -29,9 +29,9 @@ def open_network(path: Path, entry: ModelEntry) -> Network:
     data = read_file(path, entry)
     check_sha256(data, entry.sha256, str(path))
     model = read_network(data, str(path))
-    _keep_one_output(model, entry)
-    batch = _fix_shape(model, entry)
-    model = _pixels_in(model, entry)
+    _select_output(model, entry)
+    batch = _set_shape(model, entry)
+    model = _add_preprocessing(model, entry)
     steps = (entry.as_written, entry.layout, entry.dtype, entry.colour, entry.scale, entry.mean, entry.std)
     architecture = f"onnx {entry.input} {steps} {entry.output} {entry.pooling} {entry.normalise} {entry.metric}"
     return Network(model, hashlib.sha256(data).hexdigest(), architecture, batch)
@@ -48,17 +48,17 @@ def _port(ports: list[Any], name: str | None, field: str, entry: ModelEntry) -> 
     return found[0]
 
 
-def _keep_one_output(model: ov.Model, entry: ModelEntry) -> None:
+def _select_output(model: ov.Model, entry: ModelEntry) -> None:
     """Leave the wanted output alone, pooled over its places and flat."""
-    wanted = _port(list(model.outputs), entry.output, "output", entry)
-    x = wanted.get_node().input_value(0)
+    port = _port(list(model.outputs), entry.output, "output", entry)
+    x = port.get_node().input_value(0)
     rank = x.get_partial_shape().rank
     if entry.pooling != "none":
         if rank.is_dynamic or rank.get_length() != 4:
             raise BadSetting(f"[{entry.name}] pooling {entry.pooling} needs an output of 4 dimensions, not {rank}")
-        places = np.array([2, 3] if entry.layout == "NCHW" else [1, 2])
+        spatial_axes = np.array([2, 3] if entry.layout == "NCHW" else [1, 2])
         reduce = ops.reduce_max if entry.pooling == "max" else ops.reduce_mean
-        x = reduce(x, places, keep_dims=False).output(0)
+        x = reduce(x, spatial_axes, keep_dims=False).output(0)
     elif rank.is_dynamic or rank.get_length() != 2:
         x = ops.reshape(x, np.array([0, -1]), special_zero=True).output(0)
     for result in list(model.get_results()):
@@ -67,15 +67,15 @@ def _keep_one_output(model: ov.Model, entry: ModelEntry) -> None:
     model.validate_nodes_and_infer_types()
 
 
-def _fix_shape(model: ov.Model, entry: ModelEntry) -> int | None:
+def _set_shape(model: ov.Model, entry: ModelEntry) -> int | None:
     """Set the image's size, and any batch where the network can; gives the batch it insists on, or None."""
     port = _port(list(model.inputs), entry.input, "input", entry)
     width, height = entry.size
-    places = [height, width, 3] if entry.layout == "NHWC" else [3, height, width]
+    image_shape = [height, width, 3] if entry.layout == "NHWC" else [3, height, width]
     problem = ""
     for batch in (-1, 1):
         try:
-            model.reshape({port: ov.PartialShape([batch, *places])})
+            model.reshape({port: ov.PartialShape([batch, *image_shape])})
         except RuntimeError as error:
             problem = last_line(error)
             continue
@@ -85,10 +85,10 @@ def _fix_shape(model: ov.Model, entry: ModelEntry) -> int | None:
             raise BadSetting(f"[{entry.name}] dimensions is {entry.dimensions}, the network gives {columns}")
         if batch == 1 or shape[0].is_dynamic:
             return None if batch == -1 else 1
-    raise BadSetting(f"[{entry.name}] size, layout: the network does not take {entry.layout} {places}: {problem}")
+    raise BadSetting(f"[{entry.name}] size, layout: the network does not take {entry.layout} {image_shape}: {problem}")
 
 
-def _pixels_in(model: ov.Model, entry: ModelEntry) -> ov.Model:
+def _add_preprocessing(model: ov.Model, entry: ModelEntry) -> ov.Model:
     """Put colour order, type, scale, mean and layout before the network; its input is RGB NHWC uint8 from now on."""
     kinds = {"uint8": ov.Type.u8, "float32": ov.Type.f32}
     port = _port(list(model.inputs), entry.input, "input", entry)

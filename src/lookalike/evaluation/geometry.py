@@ -8,10 +8,10 @@ import math
 import numpy as np
 from PIL import Image, ImageFilter
 
-from lookalike.evaluation.random_source import Change, Colour, RandomSource
+from lookalike.evaluation.random_source import Change, Color, RandomSource
 
-BLACK: Colour = (0, 0, 0)
-WHITE: Colour = (255, 255, 255)
+BLACK: Color = (0, 0, 0)
+WHITE: Color = (255, 255, 255)
 _SMOOTH = Image.Resampling.LANCZOS
 
 
@@ -88,7 +88,7 @@ def crop_to(aspect: float) -> Change:
     return change
 
 
-def bars(*, across: float = 0.0, down: float = 0.0, colour: Colour | None = BLACK) -> Change:
+def bars(*, across: float = 0.0, down: float = 0.0, color: Color | None = BLACK) -> Change:
     """Add bars of these shares of the image's width (left and right) and height (above and below).
 
     Without a colour it is drawn by chance: a lively one, neither black nor white.
@@ -97,20 +97,20 @@ def bars(*, across: float = 0.0, down: float = 0.0, colour: Colour | None = BLAC
     def change(image: Image.Image, chance: RandomSource) -> Image.Image:
         x, y = _thickness(image.width, across), _thickness(image.height, down)
         size = (image.width + 2 * x, image.height + 2 * y)
-        canvas = Image.new("RGB", size, chance.colour() if colour is None else colour)
+        canvas = Image.new("RGB", size, chance.color() if color is None else color)
         canvas.paste(image, (x, y))
         return canvas
 
     return change
 
 
-def frame(share: float, colour: Colour | None = BLACK) -> Change:
+def frame(share: float, color: Color | None = BLACK) -> Change:
     """A frame of the same thickness all round, a share of the shorter side."""
 
     def change(image: Image.Image, chance: RandomSource) -> Image.Image:
         thickness = share * min(image.size)
         sides = {"across": thickness / image.width, "down": thickness / image.height}
-        return bars(**sides, colour=colour)(image, chance)
+        return bars(**sides, color=color)(image, chance)
 
     return change
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 
 class RandomSource(random.Random):
@@ -15,7 +15,7 @@ class RandomSource(random.Random):
         super().__init__(seed)
         self.others = tuple(others)
 
-    def colour(self) -> Colour:
+    def color(self) -> Color:
         """A lively colour, neither black nor white."""
         return self.randrange(40, 220), self.randrange(40, 220), self.randrange(40, 220)
 
@@ -29,14 +29,14 @@ class RandomSource(random.Random):
         """A sky, hills and something round: enough to be no flat colour."""
         width, height = size
         sky = Image.linear_gradient("L").resize(size)
-        image = ImageOps.colorize(sky, self.colour(), self.colour())
+        image = ImageOps.colorize(sky, self.color(), self.color())
         pen = ImageDraw.Draw(image)
         x, y, radius = self.randrange(width), self.randrange(height), max(1, min(size) // 6)
-        pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=self.colour())
+        pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=self.color())
         for depth in range(3):
             level = height * (0.45 + 0.18 * depth)
             tops = [(width * step / 6, level + self.uniform(-0.1, 0.1) * height) for step in range(7)]
-            pen.polygon([*tops, (width, height), (0, height)], fill=self.colour())
+            pen.polygon([*tops, (width, height), (0, height)], fill=self.color())
         return image.filter(ImageFilter.GaussianBlur(1))
 
 

@@ -4,21 +4,21 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from lookalike.evaluation.random_source import Colour, RandomSource
+from lookalike.evaluation.random_source import Color, RandomSource
 
 
 class _Look(NamedTuple):
     """The colours of a screen."""
 
-    ground: Colour
-    bar: Colour
-    ink: Colour
-    faint: Colour
+    ground: Color
+    bar: Color
+    ink: Color
+    faint: Color
 
 
 _DARK = _Look((12, 12, 14), (24, 24, 27), (235, 235, 240), (120, 120, 128))
 _LIGHT = _Look((255, 255, 255), (246, 246, 248), (28, 28, 30), (150, 150, 158))
-_BLUE: Colour = (10, 120, 250)
+_BLUE: Color = (10, 120, 250)
 
 
 def viewer(image: Image.Image, chance: RandomSource) -> Image.Image:
@@ -52,7 +52,7 @@ def post(image: Image.Image, chance: RandomSource) -> Image.Image:
     pen.line((0, 56, 720, 56), fill=look.faint)
     height = min(800, max(1, round(720 * image.height / image.width)))
     top = 150
-    pen.ellipse((24, 74, 84, 134), fill=chance.colour())
+    pen.ellipse((24, 74, 84, 134), fill=chance.color())
     pen.text((104, 80), chance.choice(("maria.k", "the_wanderer", "jo & sam")), look.ink, ImageFont.load_default(26))
     pen.text((104, 110), "2 hours ago", look.faint, ImageFont.load_default(20))
     _fit(screen, image, (0, top, 720, top + height))
@@ -62,7 +62,7 @@ def post(image: Image.Image, chance: RandomSource) -> Image.Image:
     pen.text((24, below + 40), f"{chance.randrange(12, 980)} likes", look.ink, ImageFont.load_default(26))
     _lines(pen, (24, below + 84, 690, 1200), look.faint, chance, rows=3)
     if below + 240 < 1280:
-        pen.ellipse((24, below + 230, 84, below + 290), fill=chance.colour())
+        pen.ellipse((24, below + 230, 84, below + 290), fill=chance.color())
         screen.paste(chance.image((720, 1280)), (0, below + 310))
     return screen
 
@@ -84,7 +84,7 @@ def window(image: Image.Image, chance: RandomSource) -> Image.Image:
     _fit(screen, image, (left + 200, top + 48, right - 10, bottom - 10))
     pen.rectangle((0, 752, 1280, 800), fill=_DARK.bar)
     for step in range(7):
-        pen.rounded_rectangle((420 + 64 * step, 758, 456 + 64 * step, 794), 9, fill=chance.colour())
+        pen.rounded_rectangle((420 + 64 * step, 758, 456 + 64 * step, 794), 9, fill=chance.color())
     pen.text((1190, 764), _time(chance), _DARK.ink, ImageFont.load_default(20))
     return screen
 
@@ -108,7 +108,7 @@ def _status(pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], look: _Loo
     pen.rectangle((right - 80, middle - 6, right - 80 + chance.randrange(8, 40), middle + 6), fill=look.ink)
 
 
-def _icon(pen: ImageDraw.ImageDraw, x: float, y: float, radius: float, kind: int, ink: Colour) -> None:
+def _icon(pen: ImageDraw.ImageDraw, x: float, y: float, radius: float, kind: int, ink: Color) -> None:
     """One of four simple signs: a heart's circle, a bubble, an arrow, a bin."""
     box = (x - radius, y - radius, x + radius, y + radius)
     if kind == 0:
@@ -122,7 +122,7 @@ def _icon(pen: ImageDraw.ImageDraw, x: float, y: float, radius: float, kind: int
 
 
 def _lines(
-    pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], ink: Colour, chance: RandomSource, *, rows: int
+    pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], ink: Color, chance: RandomSource, *, rows: int
 ) -> None:
     """Grey strokes where small text would be."""
     left, top, right, bottom = box

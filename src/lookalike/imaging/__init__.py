@@ -1,6 +1,6 @@
 """From the bytes of an image to clean pixels in the sizes that encoders want."""
 
-from lookalike.imaging.borders import cut, find_border
+from lookalike.imaging.borders import crop_border, find_border
 from lookalike.imaging.decode_pool.pool import DecodePool, Source, Unchanged
 from lookalike.imaging.decoding import decode
 from lookalike.imaging.limits import Limits
@@ -13,7 +13,7 @@ __all__ = [
     "Limits",
     "Source",
     "Unchanged",
-    "cut",
+    "crop_border",
     "decode",
     "find_border",
     "make_thumbnail",

@@ -16,7 +16,7 @@ STRIP_PIXELS = 4_000_000
 MAX_PROFILE_BYTES = 8 * 1024 * 1024
 """A larger ICC profile is ignored; those of printing presses have one to three megabytes."""
 
-SAME_COLOUR = 2
+MAX_SRGB_DEVIATION = 2
 """A profile that moves no tested colour by more than this many levels of 255 is taken for sRGB itself."""
 
 _WIDE_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
@@ -24,7 +24,7 @@ _PROFILED_MODES = frozenset({"L", "RGB", "CMYK"})
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
-def mend_transparency(image: ImageFile.ImageFile) -> None:
+def scale_transparency(image: ImageFile.ImageFile) -> None:
     """Bring a PNG's transparent colour (tRNS) to the 8 bits that Pillow scales its pixels to; before loading only."""
     key = image.info.get("transparency")
     raw = image.tile[0][3] if image.tile else None
@@ -47,17 +47,17 @@ def to_pixels(image: Image.Image, *, grey: bool = False) -> Pixels:
     """
     mode = "L" if grey else "RGB"
     plain = image.mode == mode and not image.has_transparency_data and not image.info.get("icc_profile")
-    scale = _wide_scale(image) if image.mode in _WIDE_MODES else None
+    scale = _to_8_bits(image) if image.mode in _WIDE_MODES else None
 
-    def finished(part: Image.Image) -> Pixels:
+    def convert(part: Image.Image) -> Pixels:
         return np.asarray(part if plain else _in_mode(_flatten(part, scale), mode))
 
     strips = list(_strips(image.size))
     if len(strips) == 1:
-        return finished(image)
+        return convert(image)
     out = np.empty((image.height, image.width) if grey else (image.height, image.width, 3), np.uint8)
     for top, bottom in strips:
-        out[top:bottom] = finished(image.crop((0, top, image.width, bottom)))
+        out[top:bottom] = convert(image.crop((0, top, image.width, bottom)))
     return out
 
 
@@ -76,24 +76,24 @@ def _flatten(image: Image.Image, scale: Callable[[Image.Image], Image.Image] | N
     profile = image.info.get("icc_profile")
     alpha: Image.Image | None = None
     if scale is not None:
-        colours = scale(image)
+        colors = scale(image)
         alpha = _key_alpha(image)
     elif image.mode == "LA":
-        colours, alpha = image.getchannel("L"), image.getchannel("A")
+        colors, alpha = image.getchannel("L"), image.getchannel("A")
     elif image.has_transparency_data:
-        whole = image.convert("RGBA")
-        alpha = whole.getchannel("A")
-        colours = whole.convert("RGB")
+        rgba = image.convert("RGBA")
+        alpha = rgba.getchannel("A")
+        colors = rgba.convert("RGB")
     elif image.mode in _PROFILED_MODES:
-        colours = image
+        colors = image
     else:
-        colours = image.convert("L" if image.mode == "1" else "RGB")
-    colours = _to_srgb(colours, profile)
+        colors = image.convert("L" if image.mode == "1" else "RGB")
+    colors = _to_srgb(colors, profile)
     if alpha is None or alpha.getextrema() == (255, 255):
-        return colours
-    paper = Image.new(colours.mode, colours.size, "white")
-    paper.paste(colours, mask=alpha)
-    return paper
+        return colors
+    background = Image.new(colors.mode, colors.size, "white")
+    background.paste(colors, mask=alpha)
+    return background
 
 
 def _key_alpha(image: Image.Image) -> Image.Image | None:
@@ -104,9 +104,9 @@ def _key_alpha(image: Image.Image) -> Image.Image | None:
     return Image.fromarray(np.where(np.asarray(image) == key, 0, 255).astype(np.uint8))
 
 
-def _wide_scale(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
+def _to_8_bits(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
     """How to bring an image of 16-bit or 32-bit grey values down to 8 bits: linearly, the same for each strip."""
-    low, high = _wide_range(image)
+    low, high = _value_range(image)
     tags = getattr(image, "tag_v2", {})
     if tags.get(262) == 0:  # TIFF 6.0, PhotometricInterpretation: 0 is white; Pillow minds it up to 8 bits only
         low, high = high, low
@@ -125,7 +125,7 @@ def _finite(image: Image.Image) -> NDArray[np.float64]:
     return np.nan_to_num(np.asarray(image).astype(np.float64), copy=False, nan=0.0, posinf=0.0, neginf=0.0)
 
 
-def _wide_range(image: Image.Image) -> tuple[float, float]:
+def _value_range(image: Image.Image) -> tuple[float, float]:
     """The values shown as black and as white.
 
     16-bit values, 12-bit ones of a TIFF and 32-bit integers and floats have a fixed range where theirs is evident:
@@ -154,7 +154,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     return image if image.mode == "L" else _in_mode(image, "RGB")
 
 
-def moves_colours(profile: bytes | None, mode: str) -> bool:
+def changes_colors(profile: bytes | None, mode: str) -> bool:
     """Whether this ICC profile is usable for this mode and shows colours other than sRGB's."""
     return bool(profile) and mode in _PROFILED_MODES and _transform(bytes(profile or b""), mode) is not None
 
@@ -172,16 +172,16 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         transform = ImageCms.ImageCmsTransform(source, _SRGB, mode, "RGB", ImageCms.Intent.PERCEPTUAL)
         if mode != "CMYK":
-            probe = _probe(mode)
-            moved = np.asarray(transform.apply(probe)).astype(int) - np.asarray(probe.convert("RGB"))
-            if np.abs(moved).max() <= SAME_COLOUR:
+            colors = _test_colors(mode)
+            difference = np.asarray(transform.apply(colors)).astype(int) - np.asarray(colors.convert("RGB"))
+            if np.abs(difference).max() <= MAX_SRGB_DEVIATION:
                 return None
     except (OSError, ValueError, TypeError, ImageCms.PyCMSError):
         return None  # a viewer shows an image with a broken or foreign profile as if it had none
     return transform
 
 
-def _probe(mode: str) -> Image.Image:
+def _test_colors(mode: str) -> Image.Image:
     """Colours to try a profile on: all greys, or a cube of 9 x 9 x 9."""
     if mode == "L":
         return Image.fromarray(np.arange(256, dtype=np.uint8)[None, :])

@@ -11,7 +11,7 @@ from PIL import Image, ImageFile
 from lookalike.errors import ImageRejected
 from lookalike.imaging import color, containers, formats
 from lookalike.imaging.containers import SIDEWAYS, orientation
-from lookalike.imaging.jpeg_luma import luma
+from lookalike.imaging.jpeg_luma import decode_luma
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
 from lookalike.types import Decoded
 
@@ -56,7 +56,7 @@ def decode(
         limits.check_size(*size)
     try:
         with _quiet:
-            if kind == "JPEG" and grey and (plain := luma(data, box, limits)) is not None:
+            if kind == "JPEG" and grey and (plain := decode_luma(data, box, limits)) is not None:
                 limits.check_time(started)
                 return plain
             return _decode(data, kind, limits, started, box, grey)
@@ -72,45 +72,47 @@ def _decode(data: bytes, kind: str, limits: Limits, started: float, box: tuple[i
     frames = containers.count_frames(file, kind, data, limits.max_frames + 1)
     limits.check_frames(frames)
     limits.check_time(started)
-    turn = None
+    transposition = None
     scale = 1
     if kind == "JPEG":
-        turn = orientation(file.info.get("exif"))
+        transposition = orientation(file.info.get("exif"))
         width, height = file.size
-        scale = _draft(file, box, turn, grey)
+        scale = _draft(file, box, transposition, grey)
         file.load()
     else:
         if kind == "PNG":
-            color.mend_transparency(file)
+            color.scale_transparency(file)
         file.load()
         if kind not in _UPRIGHT_ALREADY:
-            turn = orientation(file.info.get("exif"))  # a PNG may have it behind its pixels
+            transposition = orientation(file.info.get("exif"))  # a PNG may have it behind its pixels
         width, height = file.size  # a HEIC may change its size while loading
         limits.check_size(width, height)
     limits.check_time(started)
     image: Image.Image = file
-    if turn is not None:
-        image = file.transpose(turn)
+    if transposition is not None:
+        image = file.transpose(transposition)
         file.close()  # frees the pixels as they lay in the file
-    if turn in SIDEWAYS:
+    if transposition in SIDEWAYS:
         width, height = height, width
     rgb = color.to_pixels(image, grey=grey)
     limits.check_time(started)
     return Decoded(rgb, width, height, kind, scale, frames)
 
 
-def _draft(file: ImageFile.ImageFile, box: tuple[int, int] | None, turn: Image.Transpose | None, grey: bool) -> int:
+def _draft(
+    file: ImageFile.ImageFile, box: tuple[int, int] | None, transposition: Image.Transpose | None, grey: bool
+) -> int:
     """Ask libjpeg for a reduced scale that still covers the box, and for luma alone; gives the scale."""
-    luma = grey and file.mode == "RGB" and not color.moves_colours(file.info.get("icc_profile"), "RGB")
-    if luma:
+    luma_only = grey and file.mode == "RGB" and not color.changes_colors(file.info.get("icc_profile"), "RGB")
+    if luma_only:
         file.info.pop("icc_profile", None)
     elif box is None:
         return 1
-    wanted = box or file.size
-    if turn in SIDEWAYS and box is not None:
-        wanted = (box[1], box[0])
+    target = box or file.size
+    if transposition in SIDEWAYS and box is not None:
+        target = (box[1], box[0])
     full = file.width
-    drafted = file.draft("L" if luma else None, (max(wanted[0], 1), max(wanted[1], 1)))
+    drafted = file.draft("L" if luma_only else None, (max(target[0], 1), max(target[1], 1)))
     return 1 if drafted is None else round(full / drafted[1][2])
 
 
@@ -118,21 +120,21 @@ def _rejection(error: Exception, data: bytes, kind: str) -> ImageRejected:
     """What to say about a file that made its reader fail."""
     name = "HEIC" if kind == "HEIF" else kind
     detail = str(error).strip() or type(error).__name__
-    lower = detail.lower()
-    if any(hint in lower for hint in _PACKED_METADATA):
+    lowered = detail.lower()
+    if any(hint in lowered for hint in _PACKED_METADATA):
         return ImageRejected(
             "damaged", f"The metadata of this {name} file unpacks to a huge size ({detail}): save it without metadata."
         )
-    if isinstance(error, MemoryError | Image.DecompressionBombError) or any(hint in lower for hint in _TOO_LARGE):
+    if isinstance(error, MemoryError | Image.DecompressionBombError) or any(hint in lowered for hint in _TOO_LARGE):
         return ImageRejected(
             "too_many_pixels",
             f"This {name} file unpacks to more than its reader allows ({detail}): save it smaller.",
         )
-    if any(hint in lower for hint in _CUT_SHORT) or containers.ends_early(data, kind):
+    if any(hint in lowered for hint in _CUT_SHORT) or containers.ends_early(data, kind):
         return ImageRejected(
             "truncated", f"This {name} file ends before the image does ({detail}): copy or download it again."
         )
-    if any(hint in lower for hint in _NOT_READ_HERE):
+    if any(hint in lowered for hint in _NOT_READ_HERE):
         return ImageRejected(
             "unsupported", f"This kind of {name} file is not read here ({detail}): save it as a plain JPEG or PNG."
         )

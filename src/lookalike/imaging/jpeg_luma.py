@@ -18,11 +18,11 @@ _SCALES = (8, 4, 2, 1)
 _APP1, _APP2, _START_OF_SCAN = b"\xff\xe1", b"\xff\xe2", b"\xff\xda"
 _EXIF = b"Exif\0\0"
 _PROFILE = b"ICC_PROFILE\0"
-_WHOLE = b"\1\1"
+_SINGLE_CHUNK = b"\1\1"
 """First of one: a profile in one piece."""
 
 
-def luma(data: bytes, box: tuple[int, int] | None, limits: Limits) -> Decoded | None:
+def decode_luma(data: bytes, box: tuple[int, int] | None, limits: Limits) -> Decoded | None:
     """Decode a JPEG's luma at the smallest scale that covers `box`, `(width, height)`; None: it is not for us.
 
     Raises ImageRejected for an image beyond the limits on pixels.
@@ -35,21 +35,21 @@ def luma(data: bytes, box: tuple[int, int] | None, limits: Limits) -> Decoded | 
     if metadata is None or space not in ("YCbCr", "Gray"):
         return None
     exif, profile = metadata
-    if profile is not None and (space == "Gray" or color.moves_colours(profile, "RGB")):
+    if profile is not None and (space == "Gray" or color.changes_colors(profile, "RGB")):
         return None
     limits.check_size(width, height)
-    turn = orientation(exif)
-    sideways = turn in SIDEWAYS
+    transposition = orientation(exif)
+    sideways = transposition in SIDEWAYS
     scale = _scale(width, height, box[::-1] if box and sideways else box)
-    least = -(-height // scale), -(-width // scale)
+    min_size = -(-height // scale), -(-width // scale)
     try:
-        grey = simplejpeg.decode_jpeg(data, "GRAY", min_height=least[0], min_width=least[1])[:, :, 0]
+        grey = simplejpeg.decode_jpeg(data, "GRAY", min_height=min_size[0], min_width=min_size[1])[:, :, 0]
     except ValueError:
         return None
-    if grey.shape != least:
+    if grey.shape != min_size:
         return None
-    if turn is not None:
-        grey = np.asarray(Image.fromarray(grey).transpose(turn))
+    if transposition is not None:
+        grey = np.asarray(Image.fromarray(grey).transpose(transposition))
     if sideways:
         width, height = height, width
     return Decoded(grey, width, height, "JPEG", scale, 1)
@@ -57,8 +57,8 @@ def luma(data: bytes, box: tuple[int, int] | None, limits: Limits) -> Decoded | 
 
 def _scale(width: int, height: int, box: tuple[int, int] | None) -> int:
     """By how much libjpeg may reduce, as Pillow's `draft` chooses it."""
-    most = 1 if box is None else min(width // max(box[0], 1), height // max(box[1], 1))
-    return next((scale for scale in _SCALES if scale <= most), 1)
+    max_scale = 1 if box is None else min(width // max(box[0], 1), height // max(box[1], 1))
+    return next((scale for scale in _SCALES if scale <= max_scale), 1)
 
 
 def _metadata(data: bytes) -> tuple[bytes | None, bytes | None] | None:
@@ -73,7 +73,7 @@ def _metadata(data: bytes) -> tuple[bytes | None, bytes | None] | None:
                 return None
             exif = data[at + 4 : end]
         elif marker == _APP2 and data.startswith(_PROFILE, at + 4):
-            if not data.startswith(_WHOLE, at + 16):
+            if not data.startswith(_SINGLE_CHUNK, at + 16):
                 return None
             profile = data[at + 18 : end]
         at = end

@@ -13,14 +13,14 @@ from typing import Final
 import numpy as np
 
 from lookalike.errors import ImageRejected
-from lookalike.imaging.borders import cut, find_border
+from lookalike.imaging.borders import crop_border, find_border
 from lookalike.imaging.decoding import decode
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
 from lookalike.imaging.resizing import resize_to
 from lookalike.imaging.thumbnails import thumbnail_of
 from lookalike.types import Border, Decoded, InputSpec, Prepared
 
-PRECISE: Final = 128
+MIN_BORDER_SIDE: Final = 128
 """Pixels of the smaller side from which on a reduced image tells its frame well enough."""
 
 _READ_FLAGS: Final = (
@@ -93,14 +93,14 @@ def prepare(
 
     Raises ImageRejected as `decode` does.
     """
-    box = None if want_pixels else _box(tuple(inputs), max(thumbnail_side, 1))
-    colourless = not thumbnail_side and all(spec.mode == "L" for spec in inputs)
-    grey = box is not None and data.startswith(_JPEG) and colourless
-    decoded = decode(data, limits=limits, box=box, grey=grey)
+    min_size = None if want_pixels else _min_size(tuple(inputs), max(thumbnail_side, 1))
+    all_grey = not thumbnail_side and all(spec.mode == "L" for spec in inputs)
+    grey = min_size is not None and data.startswith(_JPEG) and all_grey
+    decoded = decode(data, limits=limits, box=min_size, grey=grey)
     border = find_border(decoded.rgb)
-    if border and box is not None:
-        decoded, border = _measure(data, decoded, border, box, limits)
-    rest = cut(decoded.rgb, border)
+    if border and min_size is not None:
+        decoded, border = _decode_for_border(data, decoded, border, min_size, limits)
+    content = crop_border(decoded.rgb, border)
     return Prepared(
         sha256=hashlib.sha256(data).digest(),
         pixels=_digest(decoded) if decoded.scale == 1 and decoded.rgb.ndim == 3 else None,
@@ -109,50 +109,50 @@ def prepare(
         height=decoded.height,
         format=decoded.format,
         border=_full_size(border, decoded),
-        inputs=tuple(resize_to(rest, spec) for spec in inputs),
+        inputs=tuple(resize_to(content, spec) for spec in inputs),
         thumbnail=thumbnail_of(decoded.rgb, thumbnail_side) if thumbnail_side else None,
     )
 
 
 @lru_cache(maxsize=32)
-def _box(inputs: tuple[InputSpec, ...], least_width: int) -> tuple[int, int] | None:
+def _min_size(inputs: tuple[InputSpec, ...], min_width: int) -> tuple[int, int] | None:
     """The least width and height that serve every input; None where one wants every pixel."""
     if any(spec.full_decode for spec in inputs):
         return None
     return (
-        max([least_width, *(ceil(spec.width * spec.oversample) for spec in inputs)]),
+        max([min_width, *(ceil(spec.width * spec.oversample) for spec in inputs)]),
         max((ceil(spec.height * spec.oversample) for spec in inputs), default=1),
     )
 
 
-def _measure(
-    data: bytes, decoded: Decoded, border: Border, box: tuple[int, int], limits: Limits
+def _decode_for_border(
+    data: bytes, decoded: Decoded, border: Border, min_size: tuple[int, int], limits: Limits
 ) -> tuple[Decoded, Border]:
     """Decode again until the border is measured well, and what it leaves is as large as the inputs want it."""
     grey = decoded.rgb.ndim == 2
-    while border and not _serves(decoded, border, box):
-        before = decoded
-        height, width = cut(decoded.rgb, border).shape[:2]
+    while border and not _is_sufficient(decoded, border, min_size):
+        previous = decoded
+        height, width = crop_border(decoded.rgb, border).shape[:2]
         decoded = decode(
             data,
             limits=limits,
             box=(
-                max(PRECISE, ceil(box[0] * decoded.rgb.shape[1] / width)),
-                max(PRECISE, ceil(box[1] * decoded.rgb.shape[0] / height)),
+                max(MIN_BORDER_SIDE, ceil(min_size[0] * decoded.rgb.shape[1] / width)),
+                max(MIN_BORDER_SIDE, ceil(min_size[1] * decoded.rgb.shape[0] / height)),
             ),
             grey=grey,
         )
         border = find_border(decoded.rgb)
-        if decoded.scale in (1, before.scale):
+        if decoded.scale in (1, previous.scale):
             break
     return decoded, border
 
 
-def _serves(decoded: Decoded, border: Border, box: tuple[int, int]) -> bool:
+def _is_sufficient(decoded: Decoded, border: Border, min_size: tuple[int, int]) -> bool:
     if decoded.scale == 1:
         return True
-    height, width = cut(decoded.rgb, border).shape[:2]
-    return bool(min(decoded.rgb.shape[:2]) >= PRECISE and width >= box[0] and height >= box[1])
+    height, width = crop_border(decoded.rgb, border).shape[:2]
+    return bool(min(decoded.rgb.shape[:2]) >= MIN_BORDER_SIDE and width >= min_size[0] and height >= min_size[1])
 
 
 def _full_size(border: Border, decoded: Decoded) -> Border:

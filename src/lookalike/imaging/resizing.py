@@ -12,7 +12,7 @@ from PIL import Image
 
 from lookalike.types import InputSpec, Pixels
 
-GAP: Final = 4
+REDUCING_GAP: Final = 4
 """How many times larger than wanted the image is at least when the products are taken; beyond twice that it is
 reduced by whole numbers first, which bounds the matrices and costs less."""
 _RESAMPLE: Final = {
@@ -33,13 +33,13 @@ def resize_to(rgb: Pixels, spec: InputSpec) -> Pixels:
     `rgb` is (height, width, 3), or (height, width) where grey was decoded; the result is (spec.height, spec.width, 3)
     or (spec.height, spec.width). "nearest" equals `load_img(target_size=...)` of Keras, which calls the same.
     """
-    quick = spec.approximate and spec.mode == "L" and spec.resample == "lanczos"
-    if quick and rgb.ndim == 2:
+    approximate = spec.approximate and spec.mode == "L" and spec.resample == "lanczos"
+    if approximate and rgb.ndim == 2:
         return lanczos(rgb, spec.width, spec.height)
     image = Image.fromarray(rgb)
     if image.mode != spec.mode:
         image = image.convert(spec.mode)
-    if quick:
+    if approximate:
         return lanczos(np.asarray(image), spec.width, spec.height)
     return np.asarray(image.resize((spec.width, spec.height), _RESAMPLE[spec.resample]))
 
@@ -50,7 +50,9 @@ def lanczos(grey: Pixels, width: int, height: int) -> Pixels:
     Like Pillow it clips between the two passes; Pillow 13 takes them in the order that costs less, here it is always
     across and then down.
     """
-    across, down = (max(1, n // (GAP * wanted)) for n, wanted in ((grey.shape[1], width), (grey.shape[0], height)))
+    across, down = (
+        max(1, n // (REDUCING_GAP * wanted)) for n, wanted in ((grey.shape[1], width), (grey.shape[0], height))
+    )
     if across > 1 or down > 1:
         grey = np.asarray(Image.fromarray(grey).reduce((across, down)))
     rows = (grey.astype(np.float32) @ _weights(grey.shape[1], width).T).clip(0, 255)  # clipped there as Pillow does
@@ -67,5 +69,5 @@ def _weights(source: int, target: int) -> Weights:
     centres = (np.arange(target) + 0.5) * scale
     x = (np.arange(source)[None, :] + 0.5 - centres[:, None]) / reach
     weights = np.where(np.abs(x) < _LOBES, np.sinc(x) * np.sinc(x / _LOBES), 0.0)
-    shares: Weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-    return shares
+    normalized: Weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return normalized

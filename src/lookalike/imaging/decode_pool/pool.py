@@ -25,16 +25,16 @@ from lookalike.types import InputSpec, Prepared
 
 CHUNK_SECONDS: Final = 0.04
 """Work that one message brings: long beside the message's own cost, short beside a person's patience."""
-CHUNK_IMAGES: Final = 64
-CHUNK_BYTES: Final = 4 * 1024 * 1024
+MAX_CHUNK_IMAGES: Final = 64
+MAX_CHUNK_BYTES: Final = 4 * 1024 * 1024
 """Bytes handed over in one message, where sources hold bytes."""
-AHEAD_PER_WORKER: Final = 256
+MAX_AHEAD_PER_WORKER: Final = 256
 """Images that a worker may be ahead of the caller."""
-CHUNKS_PER_WORKER: Final = 16
+MAX_CHUNKS_PER_WORKER: Final = 16
 """Messages that may be underway for a worker: what it does while the caller encodes and writes."""
-AHEAD_BYTES: Final = 64 * 1024 * 1024
+MAX_AHEAD_BYTES: Final = 64 * 1024 * 1024
 """Bytes of results, and of sources that hold bytes, that may be underway."""
-LOOK: Final = 0.1
+POLL_SECONDS: Final = 0.1
 """Seconds between two looks for workers that take too long."""
 
 
@@ -94,16 +94,16 @@ class DecodePool:
         self._inputs = tuple(inputs)
         self._limits = limits
         each = sum(prod((i.width, i.height, 3 if i.mode == "RGB" else 1)) for i in self._inputs)
-        self.ahead = max(2 * self.workers, min(AHEAD_PER_WORKER * self.workers, AHEAD_BYTES // max(each, 1)))
+        self.ahead = max(2 * self.workers, min(MAX_AHEAD_PER_WORKER * self.workers, MAX_AHEAD_BYTES // max(each, 1)))
         """How many images `map` reads from its sources, at most, before it has yielded the first of them."""
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._processes: list[WorkerProcess] = []
-        self._minders: list[threading.Thread] = []
+        self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
-        self._waiting: list[_Task] = []
+        self._pending: list[_Task] = []
         self._closed = False
-        self._pace = CHUNK_SECONDS  # seconds an image; the first chunks are single images
-        self._finalizer = weakref.finalize(self, _end, self._tasks, self._processes)
+        self._seconds_per_image = CHUNK_SECONDS  # seconds an image; the first chunks are single images
+        self._finalizer = weakref.finalize(self, _shut_down, self._tasks, self._processes)
 
     def __enter__(self) -> Self:
         return self
@@ -119,49 +119,51 @@ class DecodePool:
         Whatever is wrong with one image is yielded as its ImageRejected; the others go on. Raises Unavailable where
         the processes cannot be started.
         """
-        rest = iter(sources)
-        underway: deque[_Task] = deque()
+        remaining = iter(sources)
+        in_flight: deque[_Task] = deque()
         images = nbytes = 0
         try:
             more = True
-            while more or underway:
-                while more and self._has_room(len(underway), images, nbytes):
-                    task = self._next_task(rest, want_pixels)
+            while more or in_flight:
+                while more and self._has_capacity(len(in_flight), images, nbytes):
+                    task = self._next_task(remaining, want_pixels)
                     if task is None:
                         more = False
                     else:
-                        underway.append(task)
+                        in_flight.append(task)
                         images, nbytes = images + len(task.requests), nbytes + task.nbytes
                         self._submit(task)
-                if underway:
-                    self._wait(underway[0])
-                    for reply in self._taken(underway[0]):
+                if in_flight:
+                    self._wait(in_flight[0])
+                    for reply in self._take_replies(in_flight[0]):
                         yield Unchanged(*reply) if isinstance(reply, tuple) else reply
-                    task = underway.popleft()
+                    task = in_flight.popleft()
                     images, nbytes = images - len(task.requests), nbytes - task.nbytes
         finally:
-            for task in underway:
+            for task in in_flight:
                 task.cancelled = True
 
     def close(self) -> None:
         """End the processes, whatever they are doing; closing twice is harmless."""
         with self._lock:
             self._closed = True
-            minders = list(self._minders)
+            threads = list(self._threads)
         self._finalizer()
-        for minder in minders:
+        for minder in threads:
             minder.join()
 
-    def _has_room(self, chunks: int, images: int, nbytes: int) -> bool:
+    def _has_capacity(self, chunks: int, images: int, nbytes: int) -> bool:
         """Whether another chunk may be underway beside so many, with so many images and bytes in them."""
         return not chunks or (
             images + self._chunk_size() <= self.ahead
-            and chunks < CHUNKS_PER_WORKER * self.workers
-            and nbytes < AHEAD_BYTES
+            and chunks < MAX_CHUNKS_PER_WORKER * self.workers
+            and nbytes < MAX_AHEAD_BYTES
         )
 
     def _chunk_size(self) -> int:
-        return max(1, min(int(CHUNK_SECONDS / self._pace), CHUNK_IMAGES, self.ahead // (2 * self.workers)))
+        return max(
+            1, min(int(CHUNK_SECONDS / self._seconds_per_image), MAX_CHUNK_IMAGES, self.ahead // (2 * self.workers))
+        )
 
     def _next_task(self, sources: Iterator[Source], want_pixels: bool) -> _Task | None:
         """The next images, few enough to take `CHUNK_SECONDS`."""
@@ -173,7 +175,7 @@ class DecodePool:
             pixels = source.want_pixels or want_pixels
             requests.append((path, source.data, source.known, pixels, source.thumbnail_side))
             nbytes += len(source.data) if source.data is not None else 0
-            if len(requests) >= size or nbytes >= CHUNK_BYTES:
+            if len(requests) >= size or nbytes >= MAX_CHUNK_BYTES:
                 break
         return _Task(requests, nbytes) if requests else None
 
@@ -182,26 +184,26 @@ class DecodePool:
         with self._lock:
             if self._closed:
                 raise BadSetting("This pool is closed.")
-            self._waiting = [*(other for other in self._waiting if not other.done.is_set()), task]
+            self._pending = [*(other for other in self._pending if not other.done.is_set()), task]
             self._tasks.put(task)
-            if len(self._processes) < min(self.workers, len(self._waiting)):
+            if len(self._processes) < min(self.workers, len(self._pending)):
                 process = WorkerProcess(self._inputs, self._limits)
-                minder = threading.Thread(
+                thread = threading.Thread(
                     target=_run_worker, args=(self._tasks, process), name="decode-pool", daemon=True
                 )
                 self._processes.append(process)
-                self._minders.append(minder)
-                minder.start()
+                self._threads.append(thread)
+                thread.start()
 
     def _wait(self, task: _Task) -> None:
-        while not task.done.wait(LOOK):
+        while not task.done.wait(POLL_SECONDS):
             for process in tuple(self._processes):
                 process.kill_if_overdue()
 
-    def _taken(self, task: _Task) -> list[Reply]:
+    def _take_replies(self, task: _Task) -> list[Reply]:
         if task.error is not None:
             raise task.error
-        self._pace = max((self._pace + task.seconds / len(task.requests)) / 2, 1e-6)
+        self._seconds_per_image = max((self._seconds_per_image + task.seconds / len(task.requests)) / 2, 1e-6)
         return task.replies
 
 
@@ -221,22 +223,22 @@ def _run_worker(tasks: "queue.SimpleQueue[_Task | None]", process: WorkerProcess
 def _complete(process: WorkerProcess, requests: list[Request]) -> tuple[list[Reply], float]:
     """Replies to all requests, and the seconds that took; each that its process does not survive is rejected."""
     rejected: dict[int, Reply] = {}
-    todo = list(range(len(requests)))
+    pending = list(range(len(requests)))
     seconds = 0.0
-    while todo:
+    while pending:
         try:
-            replies, seconds = process.work([requests[place] for place in todo])
+            replies, seconds = process.work([requests[place] for place in pending])
         except WorkerCrashed as died:
-            place = todo.pop(died.place)
-            rejected[place] = died.rejection(requests[place][0])
+            position = pending.pop(died.position)
+            rejected[position] = died.rejection(requests[position][0])
         else:
-            answered = dict(zip(todo, replies, strict=True)) | rejected
+            answered = dict(zip(pending, replies, strict=True)) | rejected
             return [answered[place] for place in range(len(requests))], seconds
     return [rejected[place] for place in range(len(requests))], seconds
 
 
-def _end(tasks: "queue.SimpleQueue[_Task | None]", processes: list[WorkerProcess]) -> None:
+def _shut_down(tasks: "queue.SimpleQueue[_Task | None]", processes: list[WorkerProcess]) -> None:
     """End all processes and the threads that mind them."""
     for process in tuple(processes):
-        process.end()
+        process.terminate()
         tasks.put(None)

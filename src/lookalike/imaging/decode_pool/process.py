@@ -24,12 +24,14 @@ from lookalike.imaging.decode_pool.worker import (
 from lookalike.imaging.limits import Limits
 from lookalike.types import InputSpec
 
-KILL_DELAY: Final = 1.0
+KILL_GRACE_SECONDS: Final = 1.0
 """Seconds beyond the limit in which a decoder may notice the limit by itself, and say more about it."""
-ATTEMPTS: Final = 3
+MAX_START_ATTEMPTS: Final = 3
 """Times a process is started for one chunk when it dies before its first image."""
-_BOOT: Final = "import sys; sys.path[:] = sys.argv[1:]; from lookalike.imaging.decode_pool.worker import main; main()"
-_ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+_WORKER_CODE: Final = (
+    "import sys; sys.path[:] = sys.argv[1:]; from lookalike.imaging.decode_pool.worker import main; main()"
+)
+_SINGLE_THREADED: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """Processes are as many as cores already; pools of threads inside them would only take memory and start-up time."""
 
 
@@ -38,7 +40,7 @@ class WorkerCrashed(Exception):
 
     def __init__(self, place: int, returncode: int, overdue: bool, limits: Limits) -> None:
         super().__init__(place, returncode)
-        self.place = place
+        self.position = place
         self._returncode = returncode
         self._overdue = overdue
         self._limits = limits
@@ -66,10 +68,10 @@ class WorkerProcess:
         self._setup = Setup(inputs, limits, os.getpid())
         self._process: subprocess.Popen[bytes] | None = None
         self._progress: mmap.mmap | None = None
-        self._number = 0
+        self._chunk_number = 0
         self._busy_since: float | None = None
         self._overdue = False
-        self._ended = False
+        self._terminated = False
         self._lock = threading.Lock()
 
     def work(self, requests: list[Request]) -> tuple[list[Reply], float]:
@@ -77,67 +79,73 @@ class WorkerProcess:
 
         Raises Died when the process ends over one of them, Unavailable when it cannot be started.
         """
-        for _ in range(ATTEMPTS):
-            process, progress = self._started()
-            self._number += 1
+        for _ in range(MAX_START_ATTEMPTS):
+            process, progress = self._start()
+            self._chunk_number += 1
             self._overdue = False
-            self._busy_since = begun = time.monotonic()
+            self._busy_since = started = time.monotonic()
             try:
-                send(_pipe(process.stdin), Chunk(self._number, tuple(requests)))
+                send(_pipe(process.stdin), Chunk(self._chunk_number, tuple(requests)))
                 replies = unpack(receive(_pipe(process.stdout)))
             except (OSError, EOFError):
                 self._busy_since = None
                 number, place, _ = PROGRESS.unpack_from(progress)
                 returncode = self._reap()
-                if self._ended:
+                if self._terminated:
                     raise Unavailable("The pool was closed while it was decoding.") from None
-                if number == self._number:
+                if number == self._chunk_number:
                     raise WorkerCrashed(place, returncode, self._overdue, self._setup.limits) from None
             else:
                 self._busy_since = None
-                return replies, time.monotonic() - begun
+                return replies, time.monotonic() - started
         raise Unavailable("A decoding process died three times before its first image; is there memory left?")
 
     def kill_if_overdue(self) -> None:
         """Kill the process if its present image has taken longer than the limit, and a little."""
         since, progress = self._busy_since, self._progress
-        patience = self._setup.limits.seconds + KILL_DELAY
-        if since is None or progress is None or time.monotonic() - since <= patience:
+        timeout = self._setup.limits.seconds + KILL_GRACE_SECONDS
+        if since is None or progress is None or time.monotonic() - since <= timeout:
             return
         number, _, begun = PROGRESS.unpack_from(progress)
-        if number == self._number:
+        if number == self._chunk_number:
             since = max(since, begun)
-        if time.monotonic() - since > patience:
+        if time.monotonic() - since > timeout:
             self._overdue = True
             self._kill()
 
-    def end(self) -> None:
+    def terminate(self) -> None:
         """End the process for good, whatever it is doing."""
         with self._lock:
-            self._ended = True
+            self._terminated = True
         self._kill()
 
     def close(self) -> None:
         """End the process and release its pipes; for the thread that `work` belongs to."""
-        self.end()
+        self.terminate()
         if self._process is not None:
             self._reap()
 
-    def _started(self) -> tuple["subprocess.Popen[bytes]", mmap.mmap]:
+    def _start(self) -> tuple["subprocess.Popen[bytes]", mmap.mmap]:
         if self._process is not None and self._progress is not None:
             return self._process, self._progress
         options: dict[str, Any] = {} if sys.platform == "win32" else {"process_group": 0}  # out of Ctrl-C's reach
         with tempfile.TemporaryFile() as shared:
             shared.truncate(SHARED_BYTES)
             with self._lock:
-                if self._ended:
+                if self._terminated:
                     raise Unavailable("This pool is closed.")
                 self._process = process = subprocess.Popen(
-                    [sys.executable, "-P", "-c", _BOOT, *(entry for entry in sys.path if isinstance(entry, str))],
+                    [
+                        sys.executable,
+                        "-P",
+                        "-c",
+                        _WORKER_CODE,
+                        *(entry for entry in sys.path if isinstance(entry, str)),
+                    ],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=shared,
-                    env=os.environ | _ONE_THREAD,
+                    env=os.environ | _SINGLE_THREADED,
                     **options,
                 )
             self._progress = progress = mmap.mmap(shared.fileno(), SHARED_BYTES)
@@ -146,10 +154,10 @@ class WorkerProcess:
                 receive(_pipe(process.stdout))
             except (OSError, EOFError) as error:
                 returncode = self._reap()
-                said = _text(shared)
-                raise Unavailable(f"A decoding process did not start (exit code {returncode}): {said}") from error
+                output = _last_line(shared)
+                raise Unavailable(f"A decoding process did not start (exit code {returncode}): {output}") from error
         PROGRESS.pack_into(progress, 0, 0, 0, 0.0)
-        self._number = 0
+        self._chunk_number = 0
         return process, progress
 
     def _reap(self) -> int:
@@ -184,7 +192,7 @@ def _close(process: "subprocess.Popen[bytes]") -> None:
                 continue  # what was still to be written goes nowhere: nobody reads it any more
 
 
-def _text(shared: BinaryIO) -> str:
+def _last_line(shared: BinaryIO) -> str:
     """What the process wrote before it died: the end of its traceback."""
     shared.seek(0)
     lines = shared.read().decode(errors="replace").strip("\0 \n").splitlines()

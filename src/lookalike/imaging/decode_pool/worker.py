@@ -33,7 +33,7 @@ LENGTH: Final = struct.Struct("<Q")
 PROGRESS: Final = struct.Struct("<qqd")
 """Number of the chunk, place of the image, time.monotonic() when it was begun."""
 SHARED_BYTES: Final = 4096
-ORPHAN_CHECK: Final = 1.0
+ORPHAN_CHECK_SECONDS: Final = 1.0
 """Seconds between two looks at whether the parent still lives."""
 
 Request = tuple[str | None, bytes | None, bytes | None, bool, int]
@@ -111,7 +111,7 @@ def _unpack(value: Any, inputs: Iterator[tuple[Pixels, ...]]) -> Reply:
     return Prepared(sha256, pixels, nbytes, width, height, kind, border, next(inputs), thumbnail)
 
 
-def answer(request: Request, inputs: Sequence[InputSpec], limits: Limits) -> Reply:
+def process_request(request: Request, inputs: Sequence[InputSpec], limits: Limits) -> Reply:
     """Read and prepare one image; one that is known is only digested."""
     path, data, known, want_pixels, thumbnail_side = request
     try:
@@ -135,7 +135,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, replies, progress = _take_pipes()
     setup: Setup = receive(requests)
-    _end_with(setup.parent)
+    _exit_with(setup.parent)
     _limit_memory(setup.limits.max_memory)
     gc.freeze()
     send(replies, os.getpid())
@@ -147,7 +147,7 @@ def main() -> None:
         results = []
         for place, request in enumerate(chunk.requests):
             PROGRESS.pack_into(progress, 0, chunk.number, place, time.monotonic())
-            results.append(answer(request, setup.inputs, setup.limits))
+            results.append(process_request(request, setup.inputs, setup.limits))
         try:
             send(replies, pack(results))
         except OSError:
@@ -159,27 +159,27 @@ def _take_pipes() -> tuple[BinaryIO, BinaryIO, mmap.mmap]:
     requests = os.fdopen(os.dup(0), "rb")
     replies = os.fdopen(os.dup(1), "wb")
     progress = mmap.mmap(2, SHARED_BYTES)
-    nowhere = os.open(os.devnull, os.O_RDWR)
+    null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
-        os.dup2(nowhere, standard)
-    os.close(nowhere)
+        os.dup2(null, standard)
+    os.close(null)
     return requests, replies, progress
 
 
-def _end_with(parent: int) -> None:
+def _exit_with(parent: int) -> None:
     """End this process soon after its parent, even where a process forked elsewhere keeps the pipe open."""
     if sys.platform == "win32":
         return  # os.getppid() never changes there; the pipe ends with the parent
 
     def watch() -> None:
         while os.getppid() == parent:
-            time.sleep(ORPHAN_CHECK)
+            time.sleep(ORPHAN_CHECK_SECONDS)
         os._exit(1)
 
     threading.Thread(target=watch, name="orphan-watch", daemon=True).start()
 
 
-def _limit_memory(most: int) -> None:
+def _limit_memory(max_growth: int) -> None:
     """Let this process grow by so many bytes and no more, where the platform can: Linux."""
     if sys.platform != "linux":
         return
@@ -188,7 +188,7 @@ def _limit_memory(most: int) -> None:
     with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123 - one line, at start-up
         now = int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    limit = now + most if hard == resource.RLIM_INFINITY else min(now + most, hard)
+    limit = now + max_growth if hard == resource.RLIM_INFINITY else min(now + max_growth, hard)
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
 
 
