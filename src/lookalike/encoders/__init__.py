@@ -1,4 +1,4 @@
-"""Encoders: perceptual hashes, and networks run by OpenVINO with weights that are fetched, checked and cached."""
+"""Encoders: the perceptual hash, and networks run by OpenVINO, whose weights are downloaded, verified and cached."""
 
 from lookalike.encoders.calibration import calibration_of
 from lookalike.encoders.model_config import ModelEntry, Precision, model_entries

@@ -1,4 +1,4 @@
-"""What each encoder's distances are worth: measured tables by encoder name, and a cautious guess for others."""
+"""Distance calibration by encoder: measured tables, and a conservative default for other encoders."""
 
 import tomllib
 from functools import cache
@@ -9,9 +9,9 @@ from lookalike.encoders.model_config import model_entries
 from lookalike.pipeline import Calibration
 
 UNMEASURED_ANCHORS = ((0.0, -9.0), (1.0, 0.0))
-"""For an encoder whose distances nobody measured: a straight line that only keeps their order."""
+"""For an encoder without a measured table: a straight line, which preserves the order only."""
 DEFAULT_THRESHOLD = 0.05
-"""The copy threshold of such an encoder, unless its entry names one."""
+"""The copy threshold of such an encoder, unless its entry defines one."""
 
 
 @cache

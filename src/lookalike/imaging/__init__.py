@@ -1,4 +1,4 @@
-"""From the bytes of an image to clean pixels in the sizes that encoders want."""
+"""Imaging: decoding, border removal, resizing to encoder inputs, thumbnails, decoding in processes."""
 
 from lookalike.imaging.borders import crop_border, find_border
 from lookalike.imaging.decode_pool.pool import DecodePool, Source, Unchanged

@@ -1,4 +1,4 @@
-"""From any of Pillow's modes to the RGB that a viewer shows: palettes, alpha, 16 bits and floats, ICC profiles."""
+"""Conversion of any Pillow mode to sRGB: palettes, alpha, 16 bits and floats, ICC profiles."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -11,13 +11,13 @@ from PIL import Image, ImageCms, ImageFile
 from lookalike.types import Pixels
 
 STRIP_PIXELS = 4_000_000
-"""Colours are worked out in strips of about so many pixels, so that a huge image is not held several times over."""
+"""Colors are converted in strips of about so many pixels, which bounds the memory of huge images."""
 
 MAX_PROFILE_BYTES = 8 * 1024 * 1024
 """A larger ICC profile is ignored; those of printing presses have one to three megabytes."""
 
 MAX_SRGB_DEVIATION = 2
-"""A profile that moves no tested colour by more than this many levels of 255 is taken for sRGB itself."""
+"""A profile that changes no tested color by more than this many levels of 255 is treated as sRGB."""
 
 _WIDE_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
 _PROFILED_MODES = frozenset({"L", "RGB", "CMYK"})
@@ -25,7 +25,7 @@ _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
 def scale_transparency(image: ImageFile.ImageFile) -> None:
-    """Bring a PNG's transparent colour (tRNS) to the 8 bits that Pillow scales its pixels to; before loading only."""
+    """Scale a PNG's transparent color (tRNS) to 8 bits as Pillow scales the pixels; call it before loading."""
     key = image.info.get("transparency")
     raw = image.tile[0][3] if image.tile else None
     if key is None or not isinstance(raw, str):
@@ -39,10 +39,10 @@ def scale_transparency(image: ImageFile.ImageFile) -> None:
 
 
 def to_pixels(image: Image.Image, *, grey: bool = False) -> Pixels:
-    """The pixels of a loaded image as a viewer shows them: `(height, width, 3)` uint8 sRGB, or `(height, width)`.
+    """The pixels of a loaded image as a viewer displays them: `(height, width, 3)` uint8 sRGB, or `(height, width)`.
 
-    Alpha, in whatever form, is laid over white. An embedded ICC profile that Little CMS can use is applied, any other
-    is ignored. 16-bit values are scaled from 0..65535; see `_wide_range` for 32-bit integers and floats. `grey` gives
+    Alpha, in any form, is composited over white. An embedded ICC profile that Little CMS can use is applied, any other
+    is ignored. 16-bit values are scaled from 0..65535; see `_value_range` for 32-bit integers and floats. `grey` gives
     luma by ITU-R 601, as Pillow's mode L does.
     """
     mode = "L" if grey else "RGB"
@@ -62,7 +62,7 @@ def to_pixels(image: Image.Image, *, grey: bool = False) -> Pixels:
 
 
 def _in_mode(image: Image.Image, mode: str) -> Image.Image:
-    return image if image.mode == mode else image.convert(mode)  # `convert` alone would copy
+    return image if image.mode == mode else image.convert(mode)  # `convert` would copy
 
 
 def _strips(size: tuple[int, int]) -> Iterator[tuple[int, int]]:
@@ -72,7 +72,7 @@ def _strips(size: tuple[int, int]) -> Iterator[tuple[int, int]]:
 
 
 def _flatten(image: Image.Image, scale: Callable[[Image.Image], Image.Image] | None) -> Image.Image:
-    """An opaque sRGB (or plain grey) image of any image."""
+    """The image as opaque sRGB or grey."""
     profile = image.info.get("icc_profile")
     alpha: Image.Image | None = None
     if scale is not None:
@@ -105,10 +105,10 @@ def _key_alpha(image: Image.Image) -> Image.Image | None:
 
 
 def _to_8_bits(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    """How to bring an image of 16-bit or 32-bit grey values down to 8 bits: linearly, the same for each strip."""
+    """A linear conversion of 16-bit or 32-bit grey values to 8 bits, the same for each strip."""
     low, high = _value_range(image)
     tags = getattr(image, "tag_v2", {})
-    if tags.get(262) == 0:  # TIFF 6.0, PhotometricInterpretation: 0 is white; Pillow minds it up to 8 bits only
+    if tags.get(262) == 0:  # TIFF 6.0, PhotometricInterpretation: 0 is white; Pillow applies it up to 8 bits only
         low, high = high, low
 
     def scale(strip: Image.Image) -> Image.Image:
@@ -121,15 +121,15 @@ def _to_8_bits(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
 
 
 def _finite(image: Image.Image) -> NDArray[np.float64]:
-    """The values as floats; those that are not numbers become 0."""
+    """The values as floats, with NaN and infinity replaced by 0."""
     return np.nan_to_num(np.asarray(image).astype(np.float64), copy=False, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _value_range(image: Image.Image) -> tuple[float, float]:
-    """The values shown as black and as white.
+    """The values displayed as black and as white.
 
-    16-bit values, 12-bit ones of a TIFF and 32-bit integers and floats have a fixed range where theirs is evident:
-    0..1 for floats within it, else 0..255 or 0..65535. Anything beyond is spread between its least and its greatest.
+    16-bit values, 12-bit ones of a TIFF and 32-bit integers and floats have a fixed range where it is evident:
+    0..1 for floats within it, else 0..255 or 0..65535. Anything beyond is scaled from its minimum to its maximum.
     """
     if image.mode.startswith("I;16"):
         bits = getattr(image, "tag_v2", {}).get(258, (16,))
@@ -146,7 +146,7 @@ def _value_range(image: Image.Image) -> tuple[float, float]:
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """The image in sRGB, by its ICC profile where that is usable; without one, Pillow's plain conversion."""
+    """The image in sRGB, by its ICC profile where that is usable, else by Pillow's conversion."""
     if profile and image.mode in _PROFILED_MODES:
         transform = _transform(bytes(profile), image.mode)
         if transform is not None:
@@ -155,16 +155,16 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def changes_colors(profile: bytes | None, mode: str) -> bool:
-    """Whether this ICC profile is usable for this mode and shows colours other than sRGB's."""
+    """Whether this ICC profile is usable for this mode and differs from sRGB."""
     return bool(profile) and mode in _PROFILED_MODES and _transform(bytes(profile or b""), mode) is not None
 
 
 @lru_cache(maxsize=32)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From this profile to sRGB, None where the profile is unusable, or is plainly sRGB.
+    """The transform from this profile to sRGB; None where the profile is unusable, or equals sRGB.
 
-    Cameras and editors write the same few profiles into their files, hence the cache. Perceptual is the intent that
-    viewers use for photos. Whether it is sRGB is found by trying a grid of colours: a name may lie.
+    Cached, because cameras and editors embed the same few profiles. Perceptual is the intent that viewers use for
+    photos. Whether it is sRGB is tested on a grid of colors, since the profile's name is not reliable.
     """
     if len(profile) > MAX_PROFILE_BYTES:
         return None
@@ -177,12 +177,12 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
             if np.abs(difference).max() <= MAX_SRGB_DEVIATION:
                 return None
     except (OSError, ValueError, TypeError, ImageCms.PyCMSError):
-        return None  # a viewer shows an image with a broken or foreign profile as if it had none
+        return None  # viewers ignore a broken profile too
     return transform
 
 
 def _test_colors(mode: str) -> Image.Image:
-    """Colours to try a profile on: all greys, or a cube of 9 x 9 x 9."""
+    """Colors to test a profile with: all greys, or a 9 x 9 x 9 RGB cube."""
     if mode == "L":
         return Image.fromarray(np.arange(256, dtype=np.uint8)[None, :])
     steps = np.linspace(0, 255, 9).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""From the bytes of a file to what encoders and the catalog need of it, with as little decoding as will do."""
+"""Preprocessing: from the bytes of a file to the inputs of encoders and the catalog's record, in one decoding."""
 
 import hashlib
 import os
@@ -21,17 +21,17 @@ from lookalike.imaging.thumbnails import thumbnail_of
 from lookalike.types import Border, Decoded, InputSpec, Prepared
 
 MIN_BORDER_SIDE: Final = 128
-"""Pixels of the smaller side from which on a reduced image tells its frame well enough."""
+"""The smaller side, in pixels, from which a reduced image shows its border precisely enough."""
 
 _READ_FLAGS: Final = (
     os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 )
-"""Non-blocking, because opening a named pipe to look at it would otherwise wait for a writer."""
+"""Non-blocking, because opening a named pipe would otherwise wait for a writer."""
 _JPEG: Final = b"\xff\xd8\xff"
 
 
 def read_bytes(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> bytes:
-    """The bytes of a file, whose size is checked before any of it is read.
+    """The bytes of a file; its size is checked before reading.
 
     Raises ImageRejected: "unreadable" for a file that is missing, forbidden or not a regular file, "empty" and
     "too_many_bytes".
@@ -56,11 +56,11 @@ def read_bytes(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> bytes:
 def _read_all(file: int, size: int, limits: Limits) -> bytes:
     data = os.read(file, size)
     if len(data) == size and not os.read(file, 1):
-        return data  # in one piece: a buffer larger than the file would be copied
+        return data  # one read: a buffer larger than the file would be copied
     os.lseek(file, len(data), os.SEEK_SET)
     parts = [data]
     total = len(data)
-    while part := os.read(file, 1 << 20):  # one read may give less than it was asked for; the file may have grown
+    while part := os.read(file, 1 << 20):  # a read may be short; the file may have grown
         parts.append(part)
         total += len(part)
         limits.check_bytes(total)
@@ -85,11 +85,11 @@ def prepare(
     """Decode an image once, cut its border, and resize it to every input.
 
     A JPEG is decoded at the smallest scale that the most demanding input allows. Where that shows a border, it is
-    decoded again, large enough to measure the border and to keep what the inputs need of the rest; the Border is in
-    full-size pixels, exact to the scale of that decode. `want_pixels` has every pixel decoded, for the digest of the
-    pixels: SHA-256 over width and height (little-endian uint32) and the RGB values, before anything is cut.
-    `thumbnail_side`, where it is not 0, has a small image made of the same decoding, before anything is cut, its
-    longer side so many pixels; a JPEG is then decoded in colour, and large enough for it.
+    decoded again, large enough to measure the border and to serve the inputs after cropping; the Border is in
+    full-size pixels, exact to the scale of that decode. `want_pixels` decodes every pixel, for the digest of the
+    pixels: SHA-256 over width and height (little-endian uint32) and the RGB values, before cropping.
+    `thumbnail_side`, unless 0, is the longer side of a thumbnail made from the same decoding, before cropping; a JPEG
+    is then decoded in color, and large enough for it.
 
     Raises ImageRejected as `decode` does.
     """
@@ -116,7 +116,7 @@ def prepare(
 
 @lru_cache(maxsize=32)
 def _min_size(inputs: tuple[InputSpec, ...], min_width: int) -> tuple[int, int] | None:
-    """The least width and height that serve every input; None where one wants every pixel."""
+    """The minimum width and height that serve every input; None where one needs every pixel."""
     if any(spec.full_decode for spec in inputs):
         return None
     return (
@@ -128,7 +128,7 @@ def _min_size(inputs: tuple[InputSpec, ...], min_width: int) -> tuple[int, int] 
 def _decode_for_border(
     data: bytes, decoded: Decoded, border: Border, min_size: tuple[int, int], limits: Limits
 ) -> tuple[Decoded, Border]:
-    """Decode again until the border is measured well, and what it leaves is as large as the inputs want it."""
+    """Decode again until the border is measured precisely and the cropped image is large enough for the inputs."""
     grey = decoded.rgb.ndim == 2
     while border and not _is_sufficient(decoded, border, min_size):
         previous = decoded
@@ -156,7 +156,7 @@ def _is_sufficient(decoded: Decoded, border: Border, min_size: tuple[int, int]) 
 
 
 def _full_size(border: Border, decoded: Decoded) -> Border:
-    """A border measured at 1/scale, in the pixels of the file; a last line may stand for less than `scale` of them."""
+    """A border measured at 1/scale, in pixels of the file; the last line may represent fewer than `scale` of them."""
     if not border or decoded.scale == 1:
         return border
     scale = decoded.scale

@@ -1,7 +1,7 @@
-"""Decoding in processes: every core at work, and an image that hangs or crashes its decoder costs only itself.
+"""A pool of decoding processes: all cores are used, and a hang or a crash of a decoder costs only its image.
 
-The processes are started afresh (never forked: OpenVINO's threads would not survive it; never `multiprocessing`: the
-caller's script need not be importable), read the files themselves, and end when we do, even when we are killed.
+The processes are spawned (never forked: OpenVINO's threads would not survive it; never `multiprocessing`: the
+caller's script need not be importable), read the files themselves, and exit with their parent, even if it is killed.
 """
 
 import os
@@ -24,26 +24,25 @@ from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
 from lookalike.types import InputSpec, Prepared
 
 CHUNK_SECONDS: Final = 0.04
-"""Work that one message brings: long beside the message's own cost, short beside a person's patience."""
+"""Target duration of one message's work: long compared with its overhead, short for interactive use."""
 MAX_CHUNK_IMAGES: Final = 64
 MAX_CHUNK_BYTES: Final = 4 * 1024 * 1024
-"""Bytes handed over in one message, where sources hold bytes."""
+"""Bytes of image data in one message."""
 MAX_AHEAD_PER_WORKER: Final = 256
-"""Images that a worker may be ahead of the caller."""
+"""Images in flight for each worker."""
 MAX_CHUNKS_PER_WORKER: Final = 16
-"""Messages that may be underway for a worker: what it does while the caller encodes and writes."""
+"""Messages in flight for each worker: its work while the caller encodes and writes."""
 MAX_AHEAD_BYTES: Final = 64 * 1024 * 1024
-"""Bytes of results, and of sources that hold bytes, that may be underway."""
+"""Bytes of results, and of image data in sources, in flight."""
 POLL_SECONDS: Final = 0.1
-"""Seconds between two looks for workers that take too long."""
+"""Seconds between two checks for overdue workers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An image to read: its path, or its bytes. `known` is the SHA-256 that we have already, if we have.
+    """An image to read: its path, or its bytes. `known` is its stored SHA-256, if any: such bytes are not decoded.
 
-    Bytes of that digest are not decoded. `want_pixels` has the pixels digested too, `thumbnail_side`, where it is not
-    0, a small image made, as in `prepare`.
+    `want_pixels` adds the digest of the pixels, `thumbnail_side`, unless 0, a thumbnail, as in `prepare`.
     """
 
     path: str | Path | None = None
@@ -54,12 +53,12 @@ class Source:
 
     def __post_init__(self) -> None:
         if (self.path is None) == (self.data is None):
-            raise BadSetting("A source has either a path or data.")
+            raise BadSetting("A source needs either a path or data.")
 
 
 @dataclass(frozen=True, slots=True)
 class Unchanged:
-    """The bytes are those that were known already: their SHA-256, and how many they are."""
+    """The bytes have the known digest: their SHA-256, and their number."""
 
     sha256: bytes
     nbytes: int
@@ -67,7 +66,7 @@ class Unchanged:
 
 @dataclass(slots=True, eq=False)
 class _Task:
-    """A chunk on its way: `replies` or `error` once `done`."""
+    """A chunk in flight: `replies` or `error` once `done`."""
 
     requests: list[Request]
     nbytes: int
@@ -79,10 +78,10 @@ class _Task:
 
 
 class DecodePool:
-    """Prepares images for `inputs` in processes of their own, as many as `workers` (default: the usable cores).
+    """Prepares images for `inputs` in `workers` processes (default: the usable cores).
 
-    They are started when first needed and kept until `close`; closing takes a fraction of a second. Safe to use from
-    several threads. Raises BadSetting for less than one worker.
+    They are started when first needed and kept until `close`, which takes a fraction of a second. Thread-safe. Raises
+    BadSetting for less than one worker.
     """
 
     def __init__(
@@ -95,7 +94,7 @@ class DecodePool:
         self._limits = limits
         each = sum(prod((i.width, i.height, 3 if i.mode == "RGB" else 1)) for i in self._inputs)
         self.ahead = max(2 * self.workers, min(MAX_AHEAD_PER_WORKER * self.workers, MAX_AHEAD_BYTES // max(each, 1)))
-        """How many images `map` reads from its sources, at most, before it has yielded the first of them."""
+        """The largest number of images that `map` reads from its sources before it yields the first."""
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._processes: list[WorkerProcess] = []
         self._threads: list[threading.Thread] = []
@@ -116,8 +115,8 @@ class DecodePool:
     ) -> Iterator[Prepared | Unchanged | ImageRejected]:
         """Read and prepare images, in the order of `sources`, which is consumed as the results are (see `ahead`).
 
-        Whatever is wrong with one image is yielded as its ImageRejected; the others go on. Raises Unavailable where
-        the processes cannot be started.
+        An image that cannot be decoded yields its ImageRejected; the others continue. Raises Unavailable where the
+        processes cannot be started.
         """
         remaining = iter(sources)
         in_flight: deque[_Task] = deque()
@@ -144,7 +143,7 @@ class DecodePool:
                 task.cancelled = True
 
     def close(self) -> None:
-        """End the processes, whatever they are doing; closing twice is harmless."""
+        """Terminate the processes, even while they decode; idempotent."""
         with self._lock:
             self._closed = True
             threads = list(self._threads)
@@ -153,7 +152,7 @@ class DecodePool:
             minder.join()
 
     def _has_capacity(self, chunks: int, images: int, nbytes: int) -> bool:
-        """Whether another chunk may be underway beside so many, with so many images and bytes in them."""
+        """Whether another chunk may be sent beside so many in flight, with so many images and bytes."""
         return not chunks or (
             images + self._chunk_size() <= self.ahead
             and chunks < MAX_CHUNKS_PER_WORKER * self.workers
@@ -166,7 +165,7 @@ class DecodePool:
         )
 
     def _next_task(self, sources: Iterator[Source], want_pixels: bool) -> _Task | None:
-        """The next images, few enough to take `CHUNK_SECONDS`."""
+        """The next images, as many as take `CHUNK_SECONDS`."""
         requests: list[Request] = []
         nbytes = 0
         size = self._chunk_size()
@@ -180,7 +179,7 @@ class DecodePool:
         return _Task(requests, nbytes) if requests else None
 
     def _submit(self, task: _Task) -> None:
-        """Queue a task, and start another process where all are busy."""
+        """Enqueue a task, and start another process where all are busy."""
         with self._lock:
             if self._closed:
                 raise BadSetting("This pool is closed.")
@@ -208,37 +207,37 @@ class DecodePool:
 
 
 def _run_worker(tasks: "queue.SimpleQueue[_Task | None]", process: WorkerProcess) -> None:
-    """Have one process work off tasks until there is a None; the thread's whole life."""
+    """Thread main: process tasks until a None."""
     while (task := tasks.get()) is not None:
         if not task.cancelled:
             try:
                 task.replies, task.seconds = _complete(process, task.requests)
-            except Exception as error:  # noqa: BLE001 - raised again where the results are waited for
+            except Exception as error:  # noqa: BLE001 - raised again by the caller that waits for the results
                 task.error = error
         task.done.set()
-        del task  # else its replies would live until the next one
+        del task  # frees its replies before the next task
     process.close()
 
 
 def _complete(process: WorkerProcess, requests: list[Request]) -> tuple[list[Reply], float]:
-    """Replies to all requests, and the seconds that took; each that its process does not survive is rejected."""
+    """Replies to all requests, and the seconds taken; an image that crashes its process is rejected."""
     rejected: dict[int, Reply] = {}
     pending = list(range(len(requests)))
     seconds = 0.0
     while pending:
         try:
-            replies, seconds = process.work([requests[place] for place in pending])
-        except WorkerCrashed as died:
-            position = pending.pop(died.position)
-            rejected[position] = died.rejection(requests[position][0])
+            replies, seconds = process.work([requests[index] for index in pending])
+        except WorkerCrashed as crash:
+            position = pending.pop(crash.position)
+            rejected[position] = crash.rejection(requests[position][0])
         else:
             answered = dict(zip(pending, replies, strict=True)) | rejected
-            return [answered[place] for place in range(len(requests))], seconds
-    return [rejected[place] for place in range(len(requests))], seconds
+            return [answered[index] for index in range(len(requests))], seconds
+    return [rejected[index] for index in range(len(requests))], seconds
 
 
 def _shut_down(tasks: "queue.SimpleQueue[_Task | None]", processes: list[WorkerProcess]) -> None:
-    """End all processes and the threads that mind them."""
+    """Terminate all processes and their threads."""
     for process in tuple(processes):
         process.terminate()
         tasks.put(None)
