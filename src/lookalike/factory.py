@@ -86,9 +86,8 @@ def open_gallery(
     """Open the gallery in a folder (the user's own by default), made with `pipelines` where there is none yet.
 
     Pipelines are opened, and weights fetched, when they are first needed. `serving` is for a process of many threads
-    that nothing may bring down: networks encode the images of several threads together, and every image is decoded
-    in a process beside it. Raises NotFound where there is no gallery and `create` is False, BadSetting where there is
-    one with other pipelines than those asked for.
+    that must not crash: every image is decoded in a process beside it. Raises NotFound where there is no gallery and
+    `create` is False, BadSetting where there is one with other pipelines than those asked for.
     """
     settings = settings or from_environment()
     at = Path(folder).expanduser().absolute() if folder is not None else settings.gallery.absolute()

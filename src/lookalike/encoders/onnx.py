@@ -11,13 +11,11 @@ from lookalike.encoders.openvino_runtime import Network, last_line, ops, ov, pre
 from lookalike.encoders.weight_files import check_sha256, read_file
 from lookalike.errors import BadSetting
 
-FILE = "model.onnx"
 
-
-def store(data: bytes, entry: ModelEntry, what: str) -> bytes:
+def store(data: bytes, entry: ModelEntry, source: str) -> bytes:
     """The file itself, after its digest and its syntax are verified."""
-    check_sha256(data, entry.sha256, what)
-    read_network(data, what)
+    check_sha256(data, entry.sha256, source)
+    read_network(data, source)
     return data
 
 

@@ -28,7 +28,11 @@ AcceptLicence = bool | Callable[[ModelEntry, str], bool]
 """Accept or refuse, or a callback with the entry and the licence texts that returns True to accept."""
 
 _HASH = "lookalike.encoders.phash"
-_LOADERS = {"vgg16": "lookalike.encoders.vgg16", "onnx": "lookalike.encoders.onnx"}
+_LOADERS = {
+    "vgg16": ("lookalike.encoders.vgg16", "weights.npz"),
+    "onnx": ("lookalike.encoders.onnx", "model.onnx"),
+}
+"""By `network`: the module of its NetworkLoader, and the name of its file in the cache."""
 _RUNTIME = "lookalike.encoders.openvino_runtime"
 _INT8 = "lookalike.encoders.quantization"
 _ACCEPTED = "licence-accepted.txt"
@@ -38,9 +42,7 @@ _ACCEPTED = "licence-accepted.txt"
 class NetworkLoader(Protocol):
     """A module that loads one kind of network."""
 
-    FILE: str
-
-    def store(self, data: bytes, entry: ModelEntry, what: str) -> bytes:
+    def store(self, data: bytes, entry: ModelEntry, source: str) -> bytes:
         """Verify a downloaded or imported file, and return the bytes to store in the cache."""
         ...
 
@@ -171,14 +173,14 @@ def _accepted(entry: ModelEntry, cache: Path) -> bool:
 
 
 def _loader(entry: ModelEntry) -> NetworkLoader:
-    return cast(NetworkLoader, importlib.import_module(_LOADERS[entry.network]))
+    return cast(NetworkLoader, importlib.import_module(_LOADERS[entry.network][0]))
 
 
 def _model_file(entry: ModelEntry, cache: Path) -> Path:
     """The path of the model's file: the user's own, or the one in the cache."""
     if entry.file is not None:
         return Path(entry.file)
-    return model_folder(cache, entry.name) / {"vgg16": "weights.npz", "onnx": "model.onnx"}[entry.network]
+    return model_folder(cache, entry.name) / _LOADERS[entry.network][1]
 
 
 def _open_network(entry: ModelEntry, path: Path) -> "Network":

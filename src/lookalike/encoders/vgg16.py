@@ -185,9 +185,9 @@ def _pool(x: Any) -> Any:
     return ops.max_pool(x, [2, 2], [1, 1], [0, 0], [0, 0], [2, 2]).output(0)
 
 
-def store(data: bytes, entry: ModelEntry, what: str) -> bytes:
+def store(data: bytes, entry: ModelEntry, source: str) -> bytes:
     """The weights of `data`, in any of the three formats, converted to our own."""
-    return to_npz(read_weights(data, what))
+    return to_npz(read_weights(data, source))
 
 
 def open_network(path: Path, entry: ModelEntry) -> Network:

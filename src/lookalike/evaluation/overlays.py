@@ -1,4 +1,4 @@
-"""Edits that put something over an image or beside it: text, marks, stickers, screens, other images.
+"""Overlay edits: text, watermarks, stickers, captions, collages.
 
 Lettering uses the font that comes with Pillow, so a copy is the same on every machine.
 """
@@ -20,8 +20,8 @@ _INK: Color = (28, 28, 30)
 _YELLOW: Color = (255, 205, 50)
 
 
-def watermark(image: Image.Image, chance: RandomSource) -> Image.Image:
-    """A half-transparent name across the whole image, slanted and repeated, as image agencies do."""
+def watermark(image: Image.Image, rng: RandomSource) -> Image.Image:
+    """A translucent name across the whole image, slanted and repeated, as stock photo agencies do."""
     size = max(8, min(image.size) // 9)
     mark = _text_line("lookalike.example", size, WHITE)
     layer = Image.new("RGBA", (image.width + image.height,) * 2)
@@ -35,70 +35,68 @@ def watermark(image: Image.Image, chance: RandomSource) -> Image.Image:
     return _overlay(image, layer, (0, 0))
 
 
-def logo(image: Image.Image, chance: RandomSource) -> Image.Image:
-    """A half-transparent round logo with a name, in a corner by chance."""
+def logo(image: Image.Image, rng: RandomSource) -> Image.Image:
+    """A translucent round logo with a name, in a random corner."""
     side = max(6, min(image.size) // 4)
     badge = Image.new("RGBA", (side, side))
     pen = ImageDraw.Draw(badge)
-    pen.ellipse(
-        (0, 0, side - 1, side - 1), fill=(*chance.color(), 190), outline=(*WHITE, 230), width=max(1, side // 20)
-    )
+    pen.ellipse((0, 0, side - 1, side - 1), fill=(*rng.color(), 190), outline=(*WHITE, 230), width=max(1, side // 20))
     name = _text_line("LOOK", side // 4, WHITE)
     badge.alpha_composite(name, (max(0, (side - name.width) // 2), max(0, (side - name.height) // 2)))
     gap = side // 6
-    x = chance.choice((gap, image.width - side - gap))
-    return _overlay(image, badge, (x, chance.choice((gap, image.height - side - gap))))
+    x = rng.choice((gap, image.width - side - gap))
+    return _overlay(image, badge, (x, rng.choice((gap, image.height - side - gap))))
 
 
 def caption(*, above: bool) -> Change:
     """A white band with one line of text, as on a meme; it adds about a sixth of the height."""
 
-    def change(image: Image.Image, chance: RandomSource) -> Image.Image:
+    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
         band = max(10, round(image.height * 0.17))
         canvas = Image.new("RGB", (image.width, image.height + band), WHITE)
         canvas.paste(image, (0, band if above else 0))
-        text = _fitted(chance.choice(_CAPTIONS), image.width * 0.92, band * 0.5, _INK)
+        text = _fitted(rng.choice(_CAPTIONS), image.width * 0.92, band * 0.5, _INK)
         y = 0 if above else image.height
         return _overlay(canvas, text, ((image.width - text.width) // 2, y + (band - text.height) // 2))
 
     return change
 
 
-def meme(image: Image.Image, chance: RandomSource) -> Image.Image:
-    """Two lines of white capitals with a black rim, over the top and the bottom of the image."""
+def meme(image: Image.Image, rng: RandomSource) -> Image.Image:
+    """Two lines of white capitals with a black outline, over the top and the bottom of the image."""
     result = image
-    for upper, line in zip((True, False), chance.sample(_CAPTIONS, 2), strict=True):
+    for upper, line in zip((True, False), rng.sample(_CAPTIONS, 2), strict=True):
         text = _fitted(line.upper(), image.width * 0.94, image.height * 0.13, WHITE, rim=True)
         y = round(image.height * 0.02) if upper else image.height - text.height - round(image.height * 0.02)
         result = _overlay(result, text, ((image.width - text.width) // 2, y))
     return result
 
 
-def text_overlay(image: Image.Image, chance: RandomSource) -> Image.Image:
+def text_overlay(image: Image.Image, rng: RandomSource) -> Image.Image:
     """Large coloured words across the middle."""
-    text = _fitted(chance.choice(_GREETINGS), image.width * 0.85, image.height * 0.3, chance.color(), rim=True)
-    y = round((image.height - text.height) * chance.uniform(0.3, 0.7))
+    text = _fitted(rng.choice(_GREETINGS), image.width * 0.85, image.height * 0.3, rng.color(), rim=True)
+    y = round((image.height - text.height) * rng.uniform(0.3, 0.7))
     return _overlay(image, text, ((image.width - text.width) // 2, y))
 
 
-def stickers(image: Image.Image, chance: RandomSource) -> Image.Image:
+def stickers(image: Image.Image, rng: RandomSource) -> Image.Image:
     """Three smileys, each about a quarter of the shorter side, anywhere."""
     result = image
     for _ in range(3):
-        side = max(6, round(min(image.size) * chance.uniform(0.18, 0.3)))
-        face = _smiley(side).rotate(chance.uniform(-30, 30), Image.Resampling.BICUBIC)
-        place = (chance.randint(0, max(0, image.width - side)), chance.randint(0, max(0, image.height - side)))
+        side = max(6, round(min(image.size) * rng.uniform(0.18, 0.3)))
+        face = _smiley(side).rotate(rng.uniform(-30, 30), Image.Resampling.BICUBIC)
+        place = (rng.randint(0, max(0, image.width - side)), rng.randint(0, max(0, image.height - side)))
         result = _overlay(result, face, place)
     return result
 
 
-def collage(image: Image.Image, chance: RandomSource) -> Image.Image:
-    """Four images of one size, two by two with white gaps; ours is one of them, by chance."""
+def collage(image: Image.Image, rng: RandomSource) -> Image.Image:
+    """Four images of one size, two by two with white gaps; the copy is one of them, at random."""
     gap = max(1, max(image.size) // 60)
     canvas = Image.new("RGB", (2 * image.width + 3 * gap, 2 * image.height + 3 * gap), WHITE)
-    ours = chance.randrange(4)
+    ours = rng.randrange(4)
     for place in range(4):
-        image = image if place == ours else chance.image(image.size)
+        image = image if place == ours else rng.image(image.size)
         canvas.paste(image, (gap + place % 2 * (image.width + gap), gap + place // 2 * (image.height + gap)))
     return canvas
 
@@ -106,10 +104,10 @@ def collage(image: Image.Image, chance: RandomSource) -> Image.Image:
 def pasted(area: float) -> Change:
     """Paste it, whole, somewhere into another image of the same shape, of which it takes this share of the area."""
 
-    def change(image: Image.Image, chance: RandomSource) -> Image.Image:
+    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
         size = (max(1, round(image.width / area**0.5)), max(1, round(image.height / area**0.5)))
-        canvas = chance.image(size)
-        canvas.paste(image, (chance.randint(0, size[0] - image.width), chance.randint(0, size[1] - image.height)))
+        canvas = rng.image(size)
+        canvas.paste(image, (rng.randint(0, size[0] - image.width), rng.randint(0, size[1] - image.height)))
         return canvas
 
     return change
@@ -147,7 +145,7 @@ def _smiley(side: int) -> Image.Image:
 
 
 def _overlay(image: Image.Image, layer: Image.Image, place: tuple[int, int]) -> Image.Image:
-    """Lay an RGBA layer over an image; what hangs over its edge is lost."""
+    """Composite an RGBA layer over an image, cropped to its size."""
     full = Image.new("RGBA", image.size)
     full.paste(layer, place)
     return Image.composite(full.convert("RGB"), image, ImageChops.duplicate(full.getchannel("A")))

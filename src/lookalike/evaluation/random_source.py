@@ -1,4 +1,4 @@
-"""What is left to chance in an edited copy: random numbers, and the images that may stand around it."""
+"""The random source of an edited copy: random numbers, and other images to combine it with."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -9,14 +9,14 @@ Color = tuple[int, int, int]
 
 
 class RandomSource(random.Random):
-    """Random numbers from a seed, the same everywhere, and other images to stand beside the copy."""
+    """Reproducible random numbers from a seed, and other images to combine the copy with."""
 
     def __init__(self, seed: str, others: Sequence[Image.Image] = ()) -> None:
         super().__init__(seed)
         self.others = tuple(others)
 
     def color(self) -> Color:
-        """A lively colour, neither black nor white."""
+        """A saturated color, neither black nor white."""
         return self.randrange(40, 220), self.randrange(40, 220), self.randrange(40, 220)
 
     def image(self, size: tuple[int, int]) -> Image.Image:
@@ -26,7 +26,7 @@ class RandomSource(random.Random):
         return self._draw(size)
 
     def _draw(self, size: tuple[int, int]) -> Image.Image:
-        """A sky, hills and something round: enough to be no flat colour."""
+        """A drawn landscape, so that the image is not flat."""
         width, height = size
         sky = Image.linear_gradient("L").resize(size)
         image = ImageOps.colorize(sky, self.color(), self.color())
@@ -41,4 +41,4 @@ class RandomSource(random.Random):
 
 
 Change = Callable[[Image.Image, RandomSource], Image.Image]
-"""One edit: an RGB image of any size from 1 x 1 up, and the chances of this copy, give a new RGB image."""
+"""One edit: an RGB image of any size from 1 x 1 up, and the random source of this copy, give a new RGB image."""
