@@ -1,4 +1,4 @@
-"""What a served gallery answers over loopback, and what the service adds to the work itself.
+"""Server throughput and latency over loopback, and its overhead over the work itself.
 
     python -m benchmarks.serving [--images 1000000] [--full 2000] [--seconds 20] [--clients 16]
 
@@ -116,18 +116,18 @@ class Load:
 
     def row(self, seconds: float) -> Row:
         """The figures."""
-        told: Row = {"requests": sum(self.statuses.values()), "statuses": dict(self.statuses)}
+        row: Row = {"requests": sum(self.statuses.values()), "statuses": dict(self.statuses)}
         if self.ms:
-            told |= {
+            row |= {
                 "per_second": round(len(self.ms) / seconds, 1),
                 "p50_ms": round(statistics.median(self.ms), 2),
                 "p99_ms": round(float(np.percentile(self.ms, 99)), 2),
             }
         if self.beyond_ms:
-            told["overhead_p50_ms"] = round(statistics.median(self.beyond_ms), 2)
+            row["overhead_p50_ms"] = round(statistics.median(self.beyond_ms), 2)
         if self.refused_ms:
-            told["refused_p99_ms"] = round(float(np.percentile(self.refused_ms, 99)), 2)
-        return told
+            row["refused_p99_ms"] = round(float(np.percentile(self.refused_ms, 99)), 2)
+        return row
 
 
 def press(place: tuple[str, int], queries: list[bytes], clients: int, seconds: float, writes: float = 0.0) -> Row:
