@@ -30,15 +30,15 @@ def rows(tmp_path: Path) -> list[SheetRow]:
     original.write_bytes(jpeg((20, 120, 220)))
     other = tmp_path / "other.jpg"
     other.write_bytes(jpeg((200, 60, 30), (200, 600)))
-    asked = jpeg((20, 120, 200))
+    query = jpeg((20, 120, 200))
     return [
-        SheetRow(asked, "mirrored", (hit(original, "original.jpg", right=True), hit(other, "other.jpg"))),
-        SheetRow(asked, "cropped", (hit(other, "other.jpg"), hit(original, "original.jpg", right=True))),
+        SheetRow(query, "mirrored", (hit(original, "original.jpg", right=True), hit(other, "other.jpg"))),
+        SheetRow(query, "cropped", (hit(other, "other.jpg"), hit(original, "original.jpg", right=True))),
         SheetRow(
-            asked, "pasted", (hit(other, "other.jpg"), hit(tmp_path / "gone.jpg", "gone.jpg"), hit(None, "bytes"))
+            query, "pasted", (hit(other, "other.jpg"), hit(tmp_path / "gone.jpg", "gone.jpg"), hit(None, "bytes"))
         ),
         SheetRow(b"not an image", HOSTILE, (hit(Path("a\0b"), HOSTILE),), expected=False),
-        SheetRow(asked, "nothing found", ()),
+        SheetRow(query, "nothing found", ()),
     ]
 
 

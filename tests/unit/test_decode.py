@@ -286,7 +286,7 @@ def test_one_real_image_in_many_modes(photos: Path) -> None:
 
 
 def swapped_profile() -> bytes:
-    """An RGB profile whose red and blue primaries have changed places, so that nobody can overlook it."""
+    """An RGB profile whose red and blue primaries have changed places, so that it cannot be overlooked."""
     data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     for at in range(132, 132 + 12 * struct.unpack_from(">I", data, 128)[0], 12):
         tag = bytes(data[at : at + 4])

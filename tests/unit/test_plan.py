@@ -88,9 +88,9 @@ def test_many_searches_are_a_reason_to_leave_too() -> None:
 
 
 def test_several_machines_share_servers() -> None:
-    made = make_plan(PlanRequest(10**6, machines=2))
-    assert [part.engine for part in made.indexes] == ["elasticsearch", "milvus"]
-    assert made.catalog.database == "postgresql"
+    plan = make_plan(PlanRequest(10**6, machines=2))
+    assert [part.engine for part in plan.indexes] == ["elasticsearch", "milvus"]
+    assert plan.catalog.database == "postgresql"
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -125,30 +125,30 @@ def test_every_plan_is_made_of_sensible_numbers(
     images: int, tenants: int, dimensions: int, replicas: int | None, memory: int
 ) -> None:
     pipelines = (PHASH, PipelineSpec("own", "cosine", dimensions))
-    made = make_plan(
+    plan = make_plan(
         PlanRequest(images, pipelines, tenants=min(tenants, images), replicas=replicas, memory=memory * GB)
     )
-    for part in made.indexes:
+    for part in plan.indexes:
         assert 0 < part.disk < math.inf
         assert 0 < part.memory < math.inf
         assert part.machines >= 1
         if part.engine == "milvus":
             assert part.settings.get("num_partitions", part.settings.get("partitions", 1)) <= 1024  # type: ignore[operator]
-    assert made.adding.days is None, "the speed of a model of one's own was not measured"
-    assert len(set(map(id, made.constants))) == len(made.constants)
+    assert plan.adding.days is None, "the speed of a model of one's own was not measured"
+    assert len(set(map(id, plan.constants))) == len(plan.constants)
 
 
 @pytest.mark.parametrize("images", [10**9, 10**10])
 @pytest.mark.parametrize("tenants", [1, 10, 10**6])
 def test_the_addresses_are_understood_by_the_engines(tenants: int, images: int) -> None:
-    made = make_plan(PlanRequest(images, tenants=tenants))
-    elastic = read_settings(made.indexes[0].url)
-    assert elastic.shards == made.indexes[0].settings["number_of_shards"]
-    assert elastic.replicas == made.indexes[0].settings["number_of_replicas"] == 1
+    plan = make_plan(PlanRequest(images, tenants=tenants))
+    elastic = read_settings(plan.indexes[0].url)
+    assert elastic.shards == plan.indexes[0].settings["number_of_shards"]
+    assert elastic.replicas == plan.indexes[0].settings["number_of_replicas"] == 1
     assert elastic.routing == ("id" if tenants == 1 else "tenant")
-    milvus = MilvusSettings.read(made.indexes[1].url)
-    assert milvus.index == made.indexes[1].index_type
-    assert milvus.replicas == made.indexes[1].settings["replica_number"] == 2
+    milvus = MilvusSettings.read(plan.indexes[1].url)
+    assert milvus.index == plan.indexes[1].index_type
+    assert milvus.replicas == plan.indexes[1].settings["replica_number"] == 2
     assert (milvus.tenants, milvus.buckets) == (
         "partitions" if tenants == 10 else "key",
         1024 if tenants > 10 else None,

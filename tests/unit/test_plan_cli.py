@@ -44,8 +44,8 @@ def test_the_examples_in_the_docs_are_what_is_printed(command: str, printed: str
         return Console(width=100, highlight=False, emoji=False, markup=False)
 
     with mock.patch("lookalike.cli.planning.out", side_effect=out):
-        told = lookalike(*command.split()).text
-    assert [line.rstrip() for line in told.splitlines()] == printed.splitlines()
+        text = lookalike(*command.split()).text
+    assert [line.rstrip() for line in text.splitlines()] == printed.splitlines()
 
 
 def test_there_are_examples() -> None:
@@ -53,10 +53,10 @@ def test_there_are_examples() -> None:
 
 
 def test_piped_output_is_not_wrapped() -> None:
-    told = lookalike("plan", *CASES[1]).text
-    assert '[index] vgg16 = "milvus://USER:PASSWORD@HOST:19530?index=' in told
-    assert "1,000,000,000 images of 1,000,000 tenants, 100 searches a second" in told
-    assert "512 floats of 4 bytes are 2,048 bytes an image, 2.0 TB in all" in told
+    text = lookalike("plan", *CASES[1]).text
+    assert '[index] vgg16 = "milvus://USER:PASSWORD@HOST:19530?index=' in text
+    assert "1,000,000,000 images of 1,000,000 tenants, 100 searches a second" in text
+    assert "512 floats of 4 bytes are 2,048 bytes an image, 2.0 TB in all" in text
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[1])

@@ -53,7 +53,7 @@ def lanczos(grey: Pixels, width: int, height: int) -> Pixels:
     vertical.
     """
     across, down = (
-        max(1, n // (REDUCING_GAP * wanted)) for n, wanted in ((grey.shape[1], width), (grey.shape[0], height))
+        max(1, n // (REDUCING_GAP * target)) for n, target in ((grey.shape[1], width), (grey.shape[0], height))
     )
     if across > 1 or down > 1:
         grey = np.asarray(Image.fromarray(grey).reduce((across, down)))
