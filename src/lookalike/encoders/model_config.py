@@ -24,7 +24,7 @@ class ModelEntry:
     licence: `licence` in words; `licence_members` are texts in the wheel; `must_accept`: confirm before the first use.
     input: `input` (name; default: the only one), `layout`, `dtype`, `size` ([width, height]), `resample`,
     `oversample` and `full_decode` (see `InputSpec`), `colour`, then `(x * scale - mean) / std` by channel in the
-    network's own colour order, unless all three are left out.
+    network's own color order, unless all three are left out.
     output: `output` (name; default: the only one), `pooling` over the two spatial axes of a four-dimensional output,
     `normalise` (unit rows under L2), `dimensions`, `metric`: "cosine", or "hamming" for the signs as packed bits.
     `bf16`: bfloat16 gives the same features (cosine >= 0.9999), so it may be chosen automatically.

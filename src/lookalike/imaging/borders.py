@@ -91,20 +91,20 @@ def _find_once(rgb: Pixels) -> Border:
     if min(height, width) < MIN_SIDE:
         return UNCUT
     outermost = (("left", rgb[:, 0]), ("top", rgb[0]), ("right", rgb[:, -1]), ("bottom", rgb[-1]))
-    colors = {name: colour for name, line in outermost if (colour := _edge_color(line)) is not None}
+    colors = {name: color for name, line in outermost if (color := _edge_color(line)) is not None}
     if not colors:
         return UNCUT  # most images end here
     transposed = rgb.transpose(1, 0, 2)
     sides = {"left": transposed, "top": rgb, "right": transposed[::-1], "bottom": rgb[::-1]}
-    flat = {name: _flat_lines(sides[name], colour) for name, colour in colors.items()}
+    flat = {name: _flat_lines(sides[name], color) for name, color in colors.items()}
     rows = slice(flat.get("top", 0), height - flat.get("bottom", 0))
     columns = slice(flat.get("left", 0), width - flat.get("right", 0))
     if min(rows.stop - rows.start, columns.stop - columns.start) < MIN_SIDE // 2:
         return UNCUT
     edges = {}
-    for name, colour in colors.items():
+    for name, color in colors.items():
         along = rows if name in ("left", "right") else columns
-        edge = _inner_edge(sides[name][:, along], colour, flat[name])
+        edge = _inner_edge(sides[name][:, along], color, flat[name])
         if edge.growth >= MIN_GROWTH and edge.straightness >= MIN_STRAIGHTNESS_PAIRED:
             edges[name] = edge
     return Border(**{name: edge.lines for name, edge in edges.items() if _is_frame(edge, edges.get(_OPPOSITE[name]))})
