@@ -4,7 +4,8 @@ The image as 32 x 32 grey levels is transformed by DCT-II; each of the 8 x 8 low
 it is above their median (N. Krawetz, "Looks Like It", 2011, as `imagehash.phash` implements it, where the 64 include
 the DC coefficient).
 
-The DCT is folded: sums and differences of mirrored pixels are exact integers, so symmetric content cancels to an
+The DCT is folded (the even-odd recursion of W.-H. Chen, C. H. Smith, S. C. Fralick, "A Fast Computational Algorithm for
+the Discrete Cosine Transform", 1977): sums and differences of mirrored pixels are exact integers, so symmetric content cancels to an
 exact zero, a mirrored image gives exactly the negated odd coefficients, and fewer multiplications are needed.
 """
 

@@ -1,7 +1,8 @@
 """Generation 2: VGG16 without its classifier, from the thirteen published convolutions.
 
 K. Simonyan, A. Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", 2014; configuration D,
-with the weights that Keras publishes as vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5.
+with the weights that Keras publishes as vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5. Features are the maximum
+activations of convolutions (MAC: G. Tolias, R. Sicre, H. Jegou, 2015) after block 5, L2-normalised.
 """
 
 import hashlib
