@@ -5,8 +5,9 @@ it is above their median (N. Krawetz, "Looks Like It", 2011, as `imagehash.phash
 the DC coefficient).
 
 The DCT is folded (the even-odd recursion of W.-H. Chen, C. H. Smith, S. C. Fralick, "A Fast Computational Algorithm for
-the Discrete Cosine Transform", 1977): sums and differences of mirrored pixels are exact integers, so symmetric content cancels to an
-exact zero, a mirrored image gives exactly the negated odd coefficients, and fewer multiplications are needed.
+the Discrete Cosine Transform", 1977): sums and differences of mirrored pixels are exact integers, so symmetric content
+cancels to an exact zero, a mirrored image gives exactly the negated odd coefficients, and fewer multiplications are
+needed.
 """
 
 import hashlib
