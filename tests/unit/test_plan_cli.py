@@ -95,7 +95,7 @@ def test_an_engine_alone_is_taken_for_every_pipeline_it_can_hold() -> None:
         (("--images", "lots"), "such as 50000, 50k, 2.5M or 10B"),
         (("--images", "1M", "--memory", "64"), "such as 16GB"),
         (("--images", "1M", "--engine", "annoy"), "there are flat, mih, hnsw, elasticsearch, milvus"),
-        (("--images", "1M", "--engine", "vgg16=mih"), "choose hnsw or flat"),
+        (("--images", "1M", "--engine", "vgg16=mih"), "choose flat, hnsw, milvus"),
         (("--images", "1M", "--pipelines", "phash", "--engine", "HNSW"), "none of the pipelines has any"),
         (("--images", "1M", "--pipelines", "clip"), "give its dimensions (clip:768)"),
         (("--images", "1M", "--catalog", "oracle"), "one of sqlite, postgresql"),

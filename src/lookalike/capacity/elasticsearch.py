@@ -6,15 +6,10 @@ from collections.abc import Iterator
 from lookalike.capacity import measurements as c
 from lookalike.capacity.models import IndexPlan
 from lookalike.capacity.request import PipelineSpec, PlanRequest
-from lookalike.errors import BadSetting
 
 
 def plan_index(pipeline: PipelineSpec, request: PlanRequest, why: str) -> IndexPlan:
     """The index of a hash; documents are routed by tenant, or by id where there is only one tenant."""
-    if pipeline.metric != "hamming" or pipeline.dimensions != 64:
-        raise BadSetting(
-            f"elasticsearch stores hashes of 64 bits, and {pipeline.name} gives none: choose milvus or hnsw"
-        )
     replicas = 1 if request.replicas is None else request.replicas
     copies = 1 + replicas
     disk = request.images * (c.ES_DOCUMENT + c.ES_ATTRIBUTES * request.attributes)

@@ -5,11 +5,10 @@ from bisect import bisect_right
 from dataclasses import dataclass
 
 from lookalike.capacity import measurements as c
-from lookalike.capacity.models import IndexPlan
+from lookalike.capacity.models import SERVER_ENGINE, IndexPlan
 from lookalike.capacity.request import PipelineSpec, PlanRequest
 from lookalike.errors import BadSetting
 
-SERVER_ENGINE = {"hamming": "elasticsearch", "cosine": "milvus"}
 MAX_ROWS = {"flat": c.MIH_MAX_ROWS, "mih": c.MIH_MAX_ROWS, "hnsw": c.HNSW_MAX_ROWS}
 _HNSW_SETTINGS = {"m": int(c.GRAPH_M), "ef_construction": 150, "ef": 100}
 
@@ -73,12 +72,6 @@ def plan_index(engine: str, pipeline: PipelineSpec, request: PlanRequest, why: s
     server = SERVER_ENGINE[pipeline.metric]
     if request.replicas:
         raise BadSetting(f"{engine} is embedded and has no replicas: leave out --replicas, or choose {server}")
-    if engine == "mih" and pipeline.metric != "hamming":
-        raise BadSetting(f"mih stores hashes, and {pipeline.name} gives vectors: choose hnsw or flat")
-    if engine == "hnsw" and pipeline.metric != "cosine":
-        raise BadSetting(f"hnsw stores vectors, and {pipeline.name} gives hashes: choose mih or flat")
-    if engine == "mih" and pipeline.dimensions != 64:
-        raise BadSetting(f"mih stores hashes of 64 bits, and {pipeline.name} has {pipeline.dimensions}: choose flat")
     limit = MAX_ROWS[engine]
     if engine != "flat" and request.images > limit:
         raise BadSetting(f"{engine} holds at most {limit:,.0f} rows ({limit.source}): choose {server}")

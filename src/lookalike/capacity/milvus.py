@@ -8,7 +8,6 @@ from lookalike.capacity import measurements as c
 from lookalike.capacity.embedded import graph_search_seconds
 from lookalike.capacity.models import IndexPlan, Setting
 from lookalike.capacity.request import PipelineSpec, PlanRequest
-from lookalike.errors import BadSetting
 
 MAX_ROWS = 1 << 31
 """The largest `rows` that an index URL accepts."""
@@ -43,8 +42,6 @@ class Layout:
 
 def plan_index(name: str | None, pipeline: PipelineSpec, request: PlanRequest, why: str) -> IndexPlan:
     """The index of vectors; the index type is chosen by memory where it is None."""
-    if pipeline.metric != "cosine":
-        raise BadSetting(f"milvus stores vectors, and {pipeline.name} is a hash: choose elasticsearch, mih or flat")
     copies = 2 if request.replicas is None else 1 + request.replicas
     layout = _layout(pipeline, request)
     name = name or _choose_type(pipeline, request, layout, copies)

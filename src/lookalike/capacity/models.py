@@ -6,9 +6,19 @@ from dataclasses import dataclass, field
 from lookalike.capacity import measurements as c
 from lookalike.capacity.measurements import Constant
 from lookalike.capacity.request import PlanRequest
+from lookalike.types import Metric
 
 Setting = str | int | float
+ENGINE_METRICS: Mapping[str, tuple[Metric, ...]] = {
+    "flat": ("hamming", "cosine"),
+    "mih": ("hamming",),
+    "hnsw": ("cosine",),
+    "elasticsearch": ("hamming",),
+    "milvus": ("cosine",),
+}
+"""What each engine stores; hashes of other than 64 bits only `flat`."""
 EMBEDDED_ENGINES = ("flat", "mih", "hnsw")
+SERVER_ENGINE: Mapping[Metric, str] = {"hamming": "elasticsearch", "cosine": "milvus"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

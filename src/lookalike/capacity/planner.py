@@ -5,11 +5,19 @@ from collections.abc import Iterator, Sequence
 
 from lookalike.capacity import catalog, elasticsearch, embedded, milvus
 from lookalike.capacity import measurements as c
-from lookalike.capacity.models import EMBEDDED_ENGINES, IndexPlan, IngestPlan, OutgrowPoint, Plan, ServingPlan
+from lookalike.capacity.models import (
+    ENGINE_METRICS,
+    SERVER_ENGINE,
+    IndexPlan,
+    IngestPlan,
+    OutgrowPoint,
+    Plan,
+    ServingPlan,
+)
 from lookalike.capacity.request import PipelineSpec, PlanRequest
 from lookalike.errors import BadSetting
 
-ENGINES = (*EMBEDDED_ENGINES, "elasticsearch", "milvus", *milvus.INDEX_TYPES)
+ENGINES = (*ENGINE_METRICS, *milvus.INDEX_TYPES)
 """The names of engines; one of the last stands for `milvus` with that index type."""
 SECONDS_PER_DAY = 86_400
 
@@ -34,7 +42,7 @@ def _choose_index(pipeline: PipelineSpec, request: PlanRequest) -> IndexPlan:
     requested = request.engines.get(pipeline.name)
     if requested is not None:
         return _plan_index(requested, pipeline, request, "as requested")
-    server = embedded.SERVER_ENGINE[pipeline.metric]
+    server = SERVER_ENGINE[pipeline.metric]
     if request.replicas:
         return _plan_index(server, pipeline, request, "embedded engines have no copies on other machines")
     engine = "hnsw" if pipeline.metric == "cosine" else "mih" if pipeline.dimensions == 64 else "flat"
@@ -47,14 +55,21 @@ def _choose_index(pipeline: PipelineSpec, request: PlanRequest) -> IndexPlan:
 
 
 def _plan_index(engine: str, pipeline: PipelineSpec, request: PlanRequest, why: str) -> IndexPlan:
-    if engine in EMBEDDED_ENGINES:
-        return embedded.plan_index(engine, pipeline, request, why)
-    if engine == "elasticsearch":
+    name = engine.removeprefix("milvus:")
+    if name not in (ENGINES if name == engine else milvus.INDEX_TYPES):
+        raise BadSetting(f"no engine is called {engine!r} (for {pipeline.name}); there are {', '.join(ENGINES)}")
+    family = "milvus" if name in milvus.INDEX_TYPES else name
+    suitable = [known for known, metrics in ENGINE_METRICS.items() if pipeline.metric in metrics]
+    if pipeline.metric == "hamming" and pipeline.dimensions != 64:
+        suitable = ["flat"]
+    if family not in suitable:
+        kind = "vectors" if pipeline.metric == "cosine" else f"hashes of {pipeline.dimensions} bits"
+        raise BadSetting(f"{engine} cannot store the {kind} of {pipeline.name}: choose {', '.join(suitable)}")
+    if family == "milvus":
+        return milvus.plan_index(None if name == "milvus" else name, pipeline, request, why)
+    if family == "elasticsearch":
         return elasticsearch.plan_index(pipeline, request, why)
-    index_type = engine.removeprefix("milvus:")
-    if index_type == "milvus" or index_type in milvus.INDEX_TYPES:
-        return milvus.plan_index(None if index_type == "milvus" else index_type, pipeline, request, why)
-    raise BadSetting(f"no engine is called {engine!r} (for {pipeline.name}); there are {', '.join(ENGINES)}")
+    return embedded.plan_index(name, pipeline, request, why)
 
 
 def _exceeded_limit(engine: str, pipeline: PipelineSpec, request: PlanRequest) -> str | None:
@@ -77,7 +92,7 @@ def _outgrow_point(pipeline: PipelineSpec, index: IndexPlan, request: PlanReques
     """Up to how many images an embedded index is enough."""
     because = f"adding then takes more than {c.USABLE_MEMORY:.0%} of {request.memory / c.GB:,.0f} GB"
     served = pipeline.metric == "cosine" or pipeline.dimensions == 64
-    to = embedded.SERVER_ENGINE[pipeline.metric] if served else "no other engine yet"
+    to = SERVER_ENGINE[pipeline.metric] if served else "no other engine yet"
     return OutgrowPoint(pipeline.name, embedded.max_images(index.engine, pipeline, request), to, because)
 
 

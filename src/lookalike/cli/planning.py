@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from lookalike.capacity.models import IndexPlan, Plan
+from lookalike.capacity.models import ENGINE_METRICS, IndexPlan, Plan
 from lookalike.capacity.planner import ENGINES, make_plan
 from lookalike.capacity.request import DATABASES, PipelineSpec, PlanRequest, parse_count, parse_size
 from lookalike.cli.failures import ExitCode
@@ -15,8 +15,6 @@ from lookalike.cli.options import Session, pairs
 from lookalike.cli.output import counted, emit, out, print_line, size
 from lookalike.encoders import model_entries
 from lookalike.errors import BadSetting
-
-HASH_ENGINES = ("flat", "mih", "elasticsearch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +96,7 @@ def _parse_engines(options: Iterable[str], pipelines: Sequence[PipelineSpec]) ->
             continue
         if text.removeprefix("milvus:") not in ENGINES:
             raise BadSetting(f"no engine is called {text!r}; there are {', '.join(ENGINES)}")
-        metrics = (("hamming",) if text in HASH_ENGINES else ()) + (() if text in HASH_ENGINES[1:] else ("cosine",))
+        metrics = ENGINE_METRICS.get(text, ("cosine",))
         matching = [pipeline.name for pipeline in pipelines if pipeline.metric in metrics]
         if not matching:
             kind = "hashes" if metrics == ("hamming",) else "vectors"
