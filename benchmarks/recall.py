@@ -1,4 +1,4 @@
-"""How much of what is nearest every kind of index finds, among neighbours of real photos that are hard to tell apart.
+"""Recall of every kind of index, among hard near neighbours of real photos.
 
     python -m benchmarks.recall [--rows 200000] [--queries 500] [--kinds flat hnsw mih elasticsearch HNSW ...]
 
@@ -6,7 +6,7 @@ The rows are VGG16's features of the photos, and rows made of them (`tests.index
 the sides of random planes that they lie on. The queries are made in the same way, and are not among the rows. Every
 tenth row is a second tenant's. The truth is a plain comparison with all rows that shares no code with any index. Each
 index is filled as by `repair` (one batch of 8,192 after the other), and indexed and tuned by its own defaults. Queries
-are asked one at a time, and timed, until a budget is spent; the rest is asked at once. An exact index of hashes must
+are searched one at a time, and timed, until a budget is spent; the rest in one batch. An exact index of hashes must
 give the same ids as `flat`, ties included; `equal` says in how many of the answers it does.
 
 Server kinds start a server of their own, with its usual settings, and remove it with its data after.
@@ -28,8 +28,8 @@ from tests.index_contract.neighbours import codes, gallery, neighbours
 from tests.index_contract.truth import nearest
 
 from benchmarks import plan_servers
+from benchmarks.cached_features import features
 from benchmarks.machine import describe, write_rows
-from benchmarks.originals import features
 from lookalike.distances import Distances
 from lookalike.indexes.elasticsearch.index import open_index as open_elastic
 from lookalike.indexes.flat import FlatIndex
@@ -44,7 +44,7 @@ K, BATCH = 10, 8192
 ALL, TENTH = 1, 2
 GALLERY = "0123456789ab"
 RADIUS = 7
-"""Bits within which the guaranteed mode of Elasticsearch is asked, and must find all."""
+"""Bits within which the guaranteed mode of Elasticsearch must find everything."""
 HASH = FeatureSpec("phash", "hamming", 8, "benchmark")
 VECTOR = FeatureSpec("vgg16", "cosine", 512, "benchmark")
 SERVER_KINDS = ("FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW", "auto")
@@ -67,19 +67,19 @@ class Question:
     within: float | None = None
 
 
-def ask_of(spec: FeatureSpec, rows: int, queries: int) -> Question:
-    """The same question at every call."""
+def make_question(spec: FeatureSpec, rows: int, queries: int) -> Question:
+    """Rows, queries and true neighbours, the same at every call."""
     originals = features()
-    stored, asked = gallery(originals, rows, 1), neighbours(originals, queries, 2)
+    stored, query_rows = gallery(originals, rows, 1), neighbours(originals, queries, 2)
     if spec.metric == "hamming":
-        stored, asked = (codes(vectors, originals, spec.width) for vectors in (stored, asked))
+        stored, query_rows = (codes(vectors, originals, spec.width) for vectors in (stored, query_rows))
     tenants = np.where(np.arange(rows) % 10 == 3, TENTH, ALL)
     truth = {}
     for tenant in (None, TENTH):
         numbers = np.arange(rows) if tenant is None else np.flatnonzero(tenants == tenant)
-        places, distances = nearest(spec, asked, stored[numbers], K)
+        places, distances = nearest(spec, query_rows, stored[numbers], K)
         truth[tenant] = (numbers[places] + 1, distances)
-    return Question(spec, stored, tenants, asked, truth)
+    return Question(spec, stored, tenants, query_rows, truth)
 
 
 @contextlib.contextmanager
@@ -170,7 +170,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--queries", type=int, default=500)
     parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS, metavar="KIND")
-    parser.add_argument("--budget", type=float, default=60, help="seconds of asking one at a time, a kind and tenant")
+    parser.add_argument("--budget", type=float, default=60, help="seconds of single searches, per kind and tenant")
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     question: Question | None = None
@@ -179,7 +179,7 @@ def main() -> None:
     for kind in given.kinds:
         with opened(kind, given.rows) as index:
             if question is None or question.spec != index.spec:
-                question = ask_of(index.spec, given.rows, given.queries)
+                question = make_question(index.spec, given.rows, given.queries)
             question = replace(question, within=RADIUS if kind == "elasticsearch guaranteed" else None)
             seconds = fill(index, question)
             both = {tenant: measure(index, question, tenant, given.budget) for tenant in (None, TENTH)}

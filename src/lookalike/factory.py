@@ -20,7 +20,7 @@ from lookalike.config import (
     read_gallery,
     write_gallery,
 )
-from lookalike.encoders import BatchingEncoder, calibration_of, load_encoder, model_entries
+from lookalike.encoders import calibration_of, load_encoder, model_entries
 from lookalike.errors import BadSetting, Damaged, FeatureMismatch, NotFound
 from lookalike.gallery import Gallery
 from lookalike.gallery.decoder import INLINE_LIMIT
@@ -95,8 +95,7 @@ def open_gallery(
         folder: Folder of the gallery; by default that of LOOKALIKE_GALLERY, or one in the user's data folder.
         pipelines: Names of its pipelines in order of precedence; ("phash", "vgg16") for a new gallery.
         create: Create the gallery if there is none.
-        serving: For a server of many threads: networks encode the images of concurrent requests in batches, and every
-            image is decoded in a worker process, which may crash without harm.
+        serving: For a server: every image is decoded in a worker process, which may crash without harm.
         settings: Settings of the process; by default those of the environment.
 
     Raises:
@@ -120,7 +119,7 @@ def open_gallery(
         catalog.close()
         raise
     lock = WriterLock(folder, shared=gallery_settings.catalog is not None)
-    build = _pipeline_builder(folder, gallery_settings, settings, catalog, lock, batching=serving)
+    build = _pipeline_builder(folder, gallery_settings, settings, catalog, lock)
     return Gallery(
         catalog,
         gallery_settings.pipelines,
@@ -195,8 +194,6 @@ def _pipeline_builder(
     settings: Settings,
     catalog: Catalog,
     lock: WriterLock,
-    *,
-    batching: bool,
 ) -> Callable[[str], Pipeline]:
     precision = gallery_settings.precision or settings.precision
     # By catalog: if the settings name another catalog later, the old one's rows must not be used with it.
@@ -204,15 +201,13 @@ def _pipeline_builder(
 
     @functools.cache  # a pipeline that is reopened for writing keeps its encoder
     def encoder_of(name: str) -> Encoder:
-        encoder = load_encoder(
+        return load_encoder(
             name,
             settings.cache,
             precision=precision,
             exact_phash=gallery_settings.exact_phash,
             user_file=settings.models,
         )
-        network = encoder.spec.metric == "cosine"
-        return BatchingEncoder(encoder) if batching and network else encoder
 
     def build(name: str) -> Pipeline:
         encoder = encoder_of(name)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from benchmarks import originals as kept
+from benchmarks import cached_features
 
 from lookalike.indexes.hnsw.index import HnswIndex
 from lookalike.indexes.milvus.index import drop_index, open_index
@@ -29,7 +29,7 @@ class OfPhotos(Finding):
 
     @pytest.fixture
     def originals(self, photos: Path, cache: Path) -> Features:
-        return kept.features(EVERY)
+        return cached_features.features(EVERY)
 
 
 class TestEmbedded(OfPhotos):

@@ -1,8 +1,8 @@
-"""What is found: recall of edited copies in a gallery of real photos, by edit and by generation.
+"""Copy recall: edited copies found in a gallery of real photos, by edit and by pipeline.
 
-    python -m benchmarks.finding [--queries 300] [--edits jpeg15,mirror] [--gallery DIR]
+    python -m benchmarks.copy_recall [--queries 300] [--edits jpeg15,mirror] [--gallery DIR]
 
-Every photo is indexed; a sample of originals is edited and searched for. A hit is right when it is the same image
+Every photo is indexed; a sample of originals is edited and searched for. A hit is correct when it is the same image
 (same group). Prints recall@1 of the merged search and of each generation alone, and what evidence the right hit has.
 """
 
@@ -24,7 +24,7 @@ KINDS = ("original", "copy", "distractor", "class")
 
 
 def sample(all_photos: list[Photo], n: int) -> list[Photo]:
-    """Images to make copies of: any kind with a group we can trust, the same for every run."""
+    """Images to copy: of kinds with reliable groups, the same for every run."""
     trusted = [p for p in all_photos if p.kind in KINDS]
     return random.Random(7).sample(trusted, min(n, len(trusted)))
 
@@ -32,7 +32,7 @@ def sample(all_photos: list[Photo], n: int) -> list[Photo]:
 def measure(
     gallery: lookalike.Gallery, chosen: list[Photo], group: dict[str, str], edit: str
 ) -> list[dict[str, object]]:
-    """One row a query and ranking: was the first hit the right image, and on what evidence."""
+    """One row per query and ranking: the rank of the correct image, and the first hit's evidence."""
     copies = []
     for photo in chosen:
         with Image.open(photo.path) as image:
@@ -91,7 +91,7 @@ def main() -> None:
         for edit in arguments.edits.split(","):
             rows = measure(gallery, chosen, group, edit)
             print(show(edit, rows), flush=True)
-            write_rows("finding", rows)
+            write_rows("copy_recall", rows)
 
 
 if __name__ == "__main__":
