@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from lookalike.indexes import snapshot
 from lookalike.indexes.base import EmbeddedIndex, ids_of
-from lookalike.indexes.row_table import RowTable, View, check_query, check_rows
+from lookalike.indexes.row_table import RowTable, View
+from lookalike.indexes.validation import check_query, check_rows
 from lookalike.types import Features, FeatureSpec, Ids, Matches, ResolvedFilter, Rows
 
 

@@ -21,8 +21,7 @@ from lookalike.errors import BadInput, BadSetting, FeatureMismatch
 from lookalike.indexes.elasticsearch.bulk import Operation, write
 from lookalike.indexes.elasticsearch.client import ElasticClient
 from lookalike.indexes.elasticsearch.config import Existing, Settings
-from lookalike.indexes.elasticsearch.paging import HitSource
-from lookalike.indexes.elasticsearch.storage import FieldNames, HashRows, attributes_of, documents, refresh
+from lookalike.indexes.elasticsearch.storage import FieldNames, HashRows, HitSource, attributes_of, documents, refresh
 from lookalike.types import Attributes, FeatureSpec, Ids
 
 _ASKED = 1000

@@ -18,12 +18,10 @@ from lookalike.indexes.elasticsearch.client import ElasticClient
 from lookalike.indexes.elasticsearch.config import Settings, read_settings
 from lookalike.indexes.elasticsearch.external_index import ExternalIndex
 from lookalike.indexes.elasticsearch.managed_index import ManagedIndex
-from lookalike.indexes.elasticsearch.paging import count_of
-from lookalike.indexes.elasticsearch.search import Search, scope_filters
+from lookalike.indexes.elasticsearch.search import Search, count_of, scope_filters
 from lookalike.indexes.elasticsearch.segments import BITS
 from lookalike.indexes.elasticsearch.storage import HashRows, HashStorage, codes_of, refresh
-from lookalike.indexes.row_table import check_query, check_rows
-from lookalike.indexes.validation import check_attributes
+from lookalike.indexes.validation import check_attributes, check_query, check_rows
 from lookalike.types import Attributes, Features, FeatureSpec, Ids, Matches, ResolvedFilter, Rows
 
 _SIZE_HOLDS = 30.0  # seconds for which the number of rows is taken as known, to choose between two ways

@@ -12,9 +12,16 @@ from lookalike.errors import BadSetting, FeatureMismatch, LookalikeError
 from lookalike.indexes.elasticsearch.bulk import Operation, write
 from lookalike.indexes.elasticsearch.client import ElasticClient
 from lookalike.indexes.elasticsearch.config import Settings
-from lookalike.indexes.elasticsearch.paging import HitSource
 from lookalike.indexes.elasticsearch.segments import Segmentation
-from lookalike.indexes.elasticsearch.storage import UNSURE, FieldNames, HashRows, attributes_of, documents, refresh
+from lookalike.indexes.elasticsearch.storage import (
+    UNSURE,
+    FieldNames,
+    HashRows,
+    HitSource,
+    attributes_of,
+    documents,
+    refresh,
+)
 from lookalike.types import Attributes, FeatureSpec, Ids
 
 META = "lookalike"

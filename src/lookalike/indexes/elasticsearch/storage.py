@@ -10,13 +10,23 @@ import numpy as np
 
 from lookalike.indexes.elasticsearch.client import ElasticClient
 from lookalike.indexes.elasticsearch.filters import terms_of
-from lookalike.indexes.elasticsearch.paging import HitSource
 from lookalike.indexes.elasticsearch.segments import Codes, Segmentation
 from lookalike.types import Attributes, Features, Ids
 
 JSON = dict[str, Any]
 UNSURE = 60.0
 """Seconds that settings and mappings may take: the nodes of a cluster must agree."""
+
+
+@dataclass(frozen=True, slots=True)
+class HitSource:
+    """Where rows are: an index or alias, the fields of id and code, and how many rows a page may hold."""
+
+    server: ElasticClient
+    index: str
+    id_field: str
+    code_field: str
+    page: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from lookalike.indexes.mih.probing import TABLES
 from lookalike.indexes.mih.runs import Run
 from lookalike.indexes.mih.state import State
 from lookalike.indexes.mih.top_k import SearchScope, TopK
-from lookalike.indexes.row_table import check_query, check_rows
+from lookalike.indexes.validation import check_query, check_rows
 from lookalike.types import FULLY_EXACT, Features, FeatureSpec, Ids, Matches, ResolvedFilter, Rows
 
 BITS = 64

@@ -12,14 +12,15 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import grpc  # type: ignore[import-untyped]
 import numpy as np
 from numpy.typing import NDArray
 from pymilvus import DataType, MilvusClient  # type: ignore[import-untyped]
+from pymilvus.exceptions import MilvusException  # type: ignore[import-untyped]
 
-from lookalike.errors import BadSetting, Unavailable
+from lookalike.errors import BadSetting, LookalikeError, Unavailable, UnsupportedQuery
 from lookalike.indexes.circuit_breaker import CircuitBreaker
 from lookalike.indexes.milvus.config import Connection
-from lookalike.indexes.milvus.errors import FAILURES, IndexNotFound, translate_errors
 from lookalike.types import Features, FeatureSpec, Ids
 
 Level = str
@@ -32,11 +33,20 @@ PREFIX = "lookalike."
 """Properties of a collection that are ours; set when it is made, for 2.3 forgets later changes when it restarts."""
 PARTITION_KEY_UPSERT = (2, 3, 10)
 """Servers before it put upserted rows into the bucket of another key (milvus-io/milvus pull request 30773)."""
+FAILURES: tuple[type[Exception], ...] = (MilvusException, grpc.RpcError, grpc.FutureTimeoutError)
+"""All that the client raises where a request fails."""
+_UNKNOWN = ("not found", "not exist", "can't find")
+_DENIED = ("auth check failure", "unauthenticated", "permission deny", "permission denied", "invalid token")
+_MISREAD = ("cannot parse expression", "failed to create query plan", "invalid expression", "at column ")
 _POLL = 0.05
 _ONE_AT_A_TIME = threading.RLock()  # Milvus Lite starts, and changes its aliases, in one thread at a time only
 
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs every error, with a traceback, before raising it
 Answer = TypeVar("Answer")
+
+
+class IndexNotFound(LookalikeError):
+    """A collection, partition or alias that is not there; never leaves the adapter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +289,7 @@ class MilvusGateway:
             try:
                 return request(self._connect(), seconds or self.place.timeout)
             except FAILURES as error:
-                raise translate_errors(self.place, what, error) from error
+                raise _translate_error(self.place, what, error) from error
 
     def _connect(self) -> Any:
         with self._lock:
@@ -304,3 +314,26 @@ def _found(hits: Any, limit: int, width: int, vectors: bool) -> Found:
     if vectors:
         rows = np.array([hit["entity"]["vector"] for hit in hits], np.float32).reshape(-1, width)[real]
     return Found(ids[real], scores[real], rows, full)
+
+
+def _translate_error(place: Connection, what: str, error: Exception) -> LookalikeError:
+    """The error of our tree that a failure amounts to, in one line, without secrets."""
+    code, said = None, str(getattr(error, "message", "") or error)
+    below = error if isinstance(error, grpc.RpcError) else error.__cause__  # a failed connection hides the reason
+    if isinstance(below, grpc.RpcError) and hasattr(below, "code"):
+        code, said = below.code(), f"{below.code().name.lower()}: {below.details()}"
+    for secret in (place.password, place.token):
+        said = said.replace(secret, "***") if secret else said
+    said, lower = said.splitlines()[0][:300] if said else type(error).__name__, said.lower()
+    if code == grpc.StatusCode.UNAUTHENTICATED or any(word in lower for word in _DENIED):
+        return BadSetting(f"{place.name} refuses user, password or token ({said}); give them in the index's address")
+    if "open local milvus failed" in lower:
+        return Unavailable(
+            f"{place.name} cannot be opened ({said}): the folder must exist, and one process at a time may have the "
+            f"file open; for several, use a Milvus server (milvus://host:19530)"
+        )
+    if any(word in lower for word in _UNKNOWN) and any(word in lower for word in ("collection", "alias", "partition")):
+        return IndexNotFound(f"{place.name}: {said}")
+    if any(word in lower for word in _MISREAD):
+        return UnsupportedQuery(f"{place.name} cannot read the filter: {said}")
+    return Unavailable(f"{place.name} failed to answer ({what}): {said}", retry_after=1.0)

@@ -19,9 +19,16 @@ import numpy as np
 
 from lookalike.distances import Distances
 from lookalike.errors import BadSetting, FeatureMismatch, Unavailable
-from lookalike.indexes.milvus.client import PARTITION_KEY_UPSERT, PREFIX, STRONG, Level, MilvusGateway, numbers_of
+from lookalike.indexes.milvus.client import (
+    PARTITION_KEY_UPSERT,
+    PREFIX,
+    STRONG,
+    IndexNotFound,
+    Level,
+    MilvusGateway,
+    numbers_of,
+)
 from lookalike.indexes.milvus.config import BUILD, DEFAULT_EFFORT, SEARCH_PARAM, Settings
-from lookalike.indexes.milvus.errors import IndexNotFound
 from lookalike.types import FeatureSpec
 
 LOAD_SECONDS = 300.0

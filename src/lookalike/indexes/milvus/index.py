@@ -17,16 +17,13 @@ import numpy as np
 
 from lookalike.errors import BadInput, BadSetting, LookalikeError, Unavailable, UnsupportedQuery
 from lookalike.indexes.milvus import filters as filters
-from lookalike.indexes.milvus.client import BOUNDED, STRONG, MilvusGateway
+from lookalike.indexes.milvus.client import BOUNDED, STRONG, IndexNotFound, MilvusGateway
 from lookalike.indexes.milvus.collections import LOAD_SECONDS, Collection, CollectionManager
 from lookalike.indexes.milvus.config import Settings
-from lookalike.indexes.milvus.errors import IndexNotFound
-from lookalike.indexes.milvus.search import MAX_MATCHES, Search
-from lookalike.indexes.milvus.selectivity import SelectivityCache
+from lookalike.indexes.milvus.search import MAX_MATCHES, Search, SelectivityCache
 from lookalike.indexes.milvus.tuning import Tuning, tune
 from lookalike.indexes.milvus.writer import Writer
-from lookalike.indexes.row_table import check_query, check_rows
-from lookalike.indexes.validation import check_attributes
+from lookalike.indexes.validation import check_attributes, check_query, check_rows
 from lookalike.types import (
     FULLY_EXACT,
     NO_GUARANTEE,

@@ -1,6 +1,7 @@
 """One search, as the requests that Milvus accepts, and their answers as one ranking."""
 
 import math
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,6 @@ from lookalike.distances import Distances, merge, paired, top_k
 from lookalike.indexes.milvus.client import Found, Level, MilvusGateway
 from lookalike.indexes.milvus.collections import Collection
 from lookalike.indexes.milvus.config import MAX_EFFORT, SEARCH_PARAM
-from lookalike.indexes.milvus.selectivity import SelectivityCache
 from lookalike.types import FULLY_EXACT, NO_GUARANTEE, Features, Ids, Matches
 
 LIMIT = 16_384
@@ -31,6 +31,39 @@ COMMON = 0.9
 """The share above which a filter does a graph no harm."""
 OVERSAMPLING = 1.5
 """How many more rows are asked for than hold k that pass, where a filter is applied here."""
+REMEMBERED = 30.0
+"""Seconds for which a count is good enough: it steers an effort, and nothing is left out because of it."""
+MAX_ENTRIES = 1000
+"""Counts remembered at a time."""
+MAX_EXPRESSION_LENGTH = 500
+"""Letters of an expression worth remembering; long ones name ids, and hardly come twice."""
+EVERY_ROW = "id > 0"
+
+
+class SelectivityCache:
+    """Counts of one server's rows, remembered for a while; safe to use from several threads."""
+
+    def __init__(self, server: MilvusGateway) -> None:
+        self._server = server
+        self._counts: dict[tuple[str, str, tuple[str, ...]], tuple[float, int]] = {}
+
+    def of(self, name: str, expression: str, partitions: list[str] | None, level: Level) -> float:
+        """The share of a collection's rows (or of those in some partitions) that pass, 0 to 1."""
+        every = self._count(name, EVERY_ROW, partitions, level)
+        return min(1.0, self._count(name, expression, partitions, level) / every) if every else 0.0
+
+    def _count(self, name: str, expression: str, partitions: list[str] | None, level: Level) -> int:
+        key = (name, expression, tuple(partitions or ()))
+        asked, count = self._counts.get(key, (-REMEMBERED, 0))
+        if time.monotonic() - asked < REMEMBERED:
+            return count
+        rows = self._server.query(name, expression, ["count(*)"], level=level, partitions=partitions)
+        count = int(rows[0]["count(*)"])
+        if len(expression) <= MAX_EXPRESSION_LENGTH:
+            if len(self._counts) >= MAX_ENTRIES:
+                self._counts = {}
+            self._counts[key] = (time.monotonic(), count)
+        return count
 
 
 class Search:
