@@ -185,7 +185,7 @@ def main() -> None:
             both = {tenant: measure(index, question, tenant, given.budget) for tenant in (None, TENTH)}
             how = ""
             if isinstance(index, MilvusIndex):
-                how = f"{index.collection.kind} {index.collection.parameters(K)}"
+                how = f"{index.collection.index_type} {index.collection.parameters(K)}"
         print(show(kind, given.rows, seconds, list(both.values()), how), flush=True)
         about = {"kind": kind, "rows": given.rows, "queries": given.queries, "filled_s": round(seconds, 1), "how": how}
         write_rows("recall", [{**about, "tenant": tenant, **one} for tenant, one in both.items()])

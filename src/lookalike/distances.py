@@ -20,9 +20,9 @@ from lookalike.types import FULLY_EXACT, Features, Ids, Matches, Metric
 Distances = NDArray[np.float32]
 RowNumbers = NDArray[np.intp]
 
-WORK = 1 << 18
+WORK_ELEMENTS = 1 << 18
 """Elements of the largest work array: bounds the memory of a search to a few times 2 MB, and stays near the cache."""
-QUERIES = 64
+QUERY_BLOCK = 64
 """Queries compared with a block of rows at a time."""
 
 
@@ -33,7 +33,7 @@ def normalise(rows: NDArray[Any]) -> Distances:
     """
     rows = np.asarray(rows)
     unit = np.empty(rows.shape, np.float32)
-    step = max(1, WORK // max(1, rows.shape[1]))
+    step = max(1, WORK_ELEMENTS // max(1, rows.shape[1]))
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
         wide: NDArray[np.float64] = rows[part].astype(np.float64)
@@ -49,7 +49,7 @@ def paired(metric: Metric, a: Features, b: Features) -> Distances:
     if metric == "hamming":
         return _count_bits(_words(a) ^ _words(b))
     out = np.empty(len(a), np.float32)
-    step = max(1, WORK // max(1, a.shape[1]))
+    step = max(1, WORK_ELEMENTS // max(1, a.shape[1]))
     for start in range(0, len(a), step):
         part = slice(start, start + step)
         difference = a[part].astype(np.float64) - b[part]
@@ -83,9 +83,9 @@ def nearest(
     count = len(rows) if keep is None else len(keep)
     places = min(k, count) if max_distance is None or max_distance >= 0 else 0
     found = Matches(np.full((len(queries), k), -1), np.full((len(queries), k), np.inf, np.float32), FULLY_EXACT)
-    for start in range(0, len(queries) if places else 0, QUERIES):
-        part = slice(start, start + QUERIES)
-        best = _nearest_of_block(metric, queries[part], rows, ids, places, keep, max_distance)
+    for start in range(0, len(queries) if places else 0, QUERY_BLOCK):
+        part = slice(start, start + QUERY_BLOCK)
+        best = _nearest_in_block(metric, queries[part], rows, ids, places, keep, max_distance)
         found.ids[part, :places], found.distances[part, :places] = best
     return found
 
@@ -116,7 +116,7 @@ def merge(a: Matches, b: Matches, k: int) -> Matches:
     return Matches(best_ids, best, min(a.exact_within, b.exact_within))
 
 
-def _nearest_of_block(
+def _nearest_in_block(
     metric: Metric,
     queries: Features,
     rows: Features,
@@ -129,10 +129,10 @@ def _nearest_of_block(
     count = len(queries)
     best_ids = np.full((count, k), -1, np.int64)
     best = np.full((count, k), np.inf, np.float32)
-    slack = _slack(metric, queries.shape[1])
+    slack = _rounding_slack(metric, queries.shape[1])
     ceiling = np.float32(np.inf if max_distance is None else max_distance)
     for numbers, block in _blocks(rows, keep, count):
-        coarse = _coarse(metric, queries, block)
+        coarse = _coarse_distances(metric, queries, block)
         limit = np.minimum(best[:, -1], ceiling) + np.float32(slack)
         query, row = _candidates(coarse, limit, k, slack)
         if metric == "hamming":
@@ -157,17 +157,17 @@ def _blocks(rows: Features, keep: RowNumbers | None, queries: int) -> Iterator[t
     """The rows, in blocks that fit into the work memory, each with its row numbers (or their slice)."""
     width = rows.shape[1] // 8 if rows.dtype == np.uint8 else rows.shape[1] // 16
     if keep is None:
-        step = max(1, WORK // max(queries, 1))
+        step = max(1, WORK_ELEMENTS // max(queries, 1))
         for start in range(0, len(rows), step):
             yield slice(start, start + step), rows[start : start + step]
     else:
-        step = max(1, WORK // max(queries, width, 1))  # these are copied: a few MB at a time
+        step = max(1, WORK_ELEMENTS // max(queries, width, 1))  # these are copied: a few MB at a time
         for start in range(0, len(keep), step):
             numbers = keep[start : start + step]
             yield numbers, rows[numbers]
 
 
-def _coarse(metric: Metric, queries: Features, rows: Features) -> NDArray[Any]:
+def _coarse_distances(metric: Metric, queries: Features, rows: Features) -> NDArray[Any]:
     """Distances of all pairs: exact for Hamming, within `_slack` for cosine."""
     if metric == "cosine":
         # One query: row by row on this core. A library's threaded product waits for a second core, which under load
@@ -200,14 +200,14 @@ def _candidates(coarse: NDArray[Any], limit: NDArray[Any], k: int, slack: float)
 def _paired_at(metric: Metric, queries: Features, query: RowNumbers, rows: Features, row: RowNumbers) -> Distances:
     """`paired` of chosen pairs, without gathering them all at once."""
     out = np.empty(len(query), np.float32)
-    step = max(1, WORK // rows.shape[1])
+    step = max(1, WORK_ELEMENTS // rows.shape[1])
     for start in range(0, len(query), step):
         part = slice(start, start + step)
         out[part] = paired(metric, queries[query[part]], rows[row[part]])
     return out
 
 
-def _slack(metric: Metric, width: int) -> float:
+def _rounding_slack(metric: Metric, width: int) -> float:
     """How far a float32 product of unit rows, and their lengths, may be from the distance in double precision.
 
     A sum of n products errs by at most n units of rounding (Higham, Accuracy and Stability, section 3.1); twice that

@@ -151,7 +151,7 @@ def test_a_crash_while_clearing_is_made_good(theirs: Elasticsearch, name: str) -
     index = opened(name)
     index.upsert(images(20, "doc"))
     index.flush(3)
-    index._place._store(0, state="clearing")  # type: ignore[attr-defined]
+    index._storage._store_meta(0, state="clearing")  # type: ignore[attr-defined]
     index.close()
     index = opened(name)
     assert (index.count(), index.sequence) == (0, 0)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lookalike.errors import BadSetting
 from lookalike.indexes.elasticsearch.index import ElasticIndex, open_index
-from lookalike.indexes.elasticsearch.segments import BITS, SEGMENTATIONS, Segmentation, best_plan, published
+from lookalike.indexes.elasticsearch.segments import BITS, SEGMENTATIONS, Segmentation, best_plan, published_plan
 from lookalike.indexes.flat import FlatIndex
 from lookalike.indexes.mih.index import MihIndex
 from lookalike.types import FULLY_EXACT, FeatureSpec, Rows
@@ -117,13 +117,13 @@ def test_no_plan_misses_a_code_within_its_radius(radius: int, count: int, size: 
     other = code ^ sum(1 << bit for bit in flipped)
     asked = segmentation.terms(code, plan)
     own = segmentation.terms(other, published_like(segmentation))
-    assert sum(mine[0] in wanted for mine, wanted in zip_segments(own, asked)) >= plan.at_least
+    assert sum(mine[0] in wanted for mine, wanted in zip_segments(own, asked)) >= plan.min_matches
     assert plan.terms == sum(map(len, asked))
 
 
 def published_like(segmentation: Segmentation):  # type: ignore[no-untyped-def]
     """A plan that asks for a code's own segments alone."""
-    return type(published(5))(segmentation, (1,) * segmentation.count, 1)
+    return type(published_plan(5))(segmentation, (1,) * segmentation.count, 1)
 
 
 def zip_segments(own: list[list[str]], asked: list[list[str]]) -> list[tuple[list[str], list[str]]]:
@@ -135,7 +135,7 @@ def zip_segments(own: list[list[str]], asked: list[list[str]]) -> list[tuple[lis
 @pytest.mark.parametrize("m", range(1, 9))
 def test_the_published_rule_misses_what_it_says(m: int) -> None:
     """One bit in each of 9 - m bytes is beyond the rule, and no nearer code is: the bound is tight."""
-    plan = published(m)
+    plan = published_plan(m)
     assert plan.radius == 8 - m
     code = 0x0123456789ABCDEF
     spoilt = code ^ sum(1 << (8 * byte) for byte in range(9 - m))

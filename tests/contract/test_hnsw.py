@@ -16,7 +16,7 @@ class TestGraph(IndexContract):
 
     @pytest.fixture
     def make_index(self) -> MakeIndex:
-        return partial(HnswIndex, exact_below=150, loose=100, ef_construction=80, ef=40)
+        return partial(HnswIndex, exact_below=150, max_unindexed=100, ef_construction=80, ef=40)
 
 
 class TestScanning(IndexContract):

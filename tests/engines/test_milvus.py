@@ -60,8 +60,8 @@ def test_every_kind_reaches_the_wanted_recall(kind: str, features: Features) -> 
     with index.rebuilding() as filling:
         filling.upsert(Rows(ids, features, tenants))
         filling.flush(5)
-    assert (index.sequence, index.count(), index.collection.kind) == (5, len(features), kind)
-    assert index.collection.knob > 0
+    assert (index.sequence, index.count(), index.collection.index_type) == (5, len(features), kind)
+    assert index.collection.effort > 0
     queries = features[:PHOTOS]
     found, truth = index.search(queries, 10, fresh=True), nearest("cosine", queries, features, ids, 10)
     assert found.exact_within == NO_GUARANTEE
@@ -73,8 +73,8 @@ def test_every_kind_reaches_the_wanted_recall(kind: str, features: Features) -> 
     again = index.tune(0.9)
     assert again is not None
     assert (again.reached, again.reference, again.rows) == (True, "exact", len(features))
-    assert again.value <= index.collection.knob
-    assert open_index(VGG16, url, gallery).collection.knob == again.value  # kept on the server
+    assert again.value <= index.collection.effort
+    assert open_index(VGG16, url, gallery).collection.effort == again.value  # kept on the server
     index.close()
     drop_index(VGG16, url, gallery)
 
@@ -107,7 +107,7 @@ def test_searches_go_on_while_another_collection_is_filled(gallery: str) -> None
     reader.join()
     assert problems == []
     assert (index.sequence, index.count()) == (2, 20)
-    left = index._shelf.create(0)  # as a crash leaves it
+    left = index._manager.create(0)  # as a crash leaves it
     index.clear()
     assert left.name not in index._server.collections()
     assert len([name for name in index._server.collections() if gallery in name]) == 1
@@ -210,7 +210,7 @@ def test_addresses_that_make_no_sense(url: str, words: str) -> None:
 
 def test_a_password_leaves_the_machine_under_tls_only() -> None:
     def uri(url: str) -> str:
-        return Settings.read(url).place.uri
+        return Settings.read(url).connection.uri
 
     assert uri("milvus://user:secret@far.example") == "https://far.example:19530"
     assert uri("milvus://far.example?token=secret") == "https://far.example:19530"
@@ -233,7 +233,7 @@ def test_an_index_is_chosen_by_size_and_memory() -> None:
         "DISKANN",
     ]
     assert suggest(10**9, 512, gigabytes, lite=True) == "IVF_SQ8"
-    assert Settings.read("milvus://h?index=IVF_FLAT").kind(VGG16, 10) == "IVF_FLAT"
+    assert Settings.read("milvus://h?index=IVF_FLAT").index_type(VGG16, 10) == "IVF_FLAT"
 
 
 def test_old_servers_keep_buckets_apart_only_if_there_is_one(gallery: str) -> None:

@@ -112,7 +112,7 @@ def test_kills_lose_nothing_that_was_acknowledged(node: Node) -> None:
 
 
 def test_a_frozen_server_is_given_up_in_time_and_found_again(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(circuit_breaker.CircuitBreaker.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
+    monkeypatch.setattr(circuit_breaker.CircuitBreaker.__init__, "__kwdefaults__", {**CIRCUIT, "reset_timeout": 1.0})
     index = opened(node, "frozen")
     index.upsert(batch(0))
     index.flush(1)
@@ -120,13 +120,13 @@ def test_a_frozen_server_is_given_up_in_time_and_found_again(node: Node, monkeyp
     node.freeze()
     try:
         slow, quick = list[float](), list[float]()
-        for turn in range(circuit_breaker.FAILURES + 5):
+        for turn in range(circuit_breaker.FAILURE_THRESHOLD + 5):
             started = time.monotonic()
             with pytest.raises(
-                Unavailable, match="did not answer" if turn < circuit_breaker.FAILURES else "circuit open"
+                Unavailable, match="did not answer" if turn < circuit_breaker.FAILURE_THRESHOLD else "circuit open"
             ) as caught:
                 index.search(asked, 1)
-            (slow if turn < circuit_breaker.FAILURES else quick).append(time.monotonic() - started)
+            (slow if turn < circuit_breaker.FAILURE_THRESHOLD else quick).append(time.monotonic() - started)
             assert caught.value.retry_after is not None
         assert max(slow) < PATIENCE + 1
         assert max(quick) < 0.2
@@ -137,7 +137,7 @@ def test_a_frozen_server_is_given_up_in_time_and_found_again(node: Node, monkeyp
     index.flush(2)
     assert index.sequence == 2
     print(
-        f"frozen: given up after {max(slow):.2f} s, {circuit_breaker.FAILURES} times, "
+        f"frozen: given up after {max(slow):.2f} s, {circuit_breaker.FAILURE_THRESHOLD} times, "
         f"then at once ({max(quick) * 1e3:.1f} ms)"
     )
     index.close()

@@ -12,7 +12,7 @@ import pytest
 from scripts.milvus import MilvusServer
 
 from lookalike.errors import BadSetting, Unavailable
-from lookalike.indexes.circuit_breaker import FAILURES, RESET_TIMEOUT
+from lookalike.indexes.circuit_breaker import FAILURE_THRESHOLD, RESET_TIMEOUT
 from lookalike.indexes.milvus.index import MilvusIndex, open_index
 from lookalike.indexes.milvus.probe import probe
 from tests.engines.milvus import new_gallery, server_of_its_own
@@ -110,7 +110,7 @@ def test_frozen_the_circuit_opens_and_closes(server: MilvusServer) -> None:
     query = rows([2]).features
     server.send(signal.SIGSTOP)
     try:
-        for _ in range(FAILURES):
+        for _ in range(FAILURE_THRESHOLD):
             start = time.monotonic()
             with pytest.raises(Unavailable):
                 index.search(query, 1)
@@ -149,7 +149,7 @@ def test_a_password_is_asked_for_and_never_shown() -> None:
         for url in (f"milvus://root:Milvus@{at}", f"milvus://{at}?token=root%3AMilvus"):
             assert probe(url).version.startswith("v2.3.5")
         index = open_index(SPEC, f"milvus://root:Milvus@{at}", "gallery")
-        assert "password" not in repr(index._shelf.settings)
+        assert "password" not in repr(index._manager.settings)
         index.close()
         with pytest.raises(BadSetting, match="no database"):
             open_index(SPEC, f"milvus://root:Milvus@{at}/nowhere", "gallery")

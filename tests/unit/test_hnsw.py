@@ -18,7 +18,7 @@ SPEC = FeatureSpec("vector", "cosine", 48, "v1")
 
 
 def open_index(folder: Path | None = None, **settings: Any) -> HnswIndex:
-    return HnswIndex(SPEC, folder, **{"exact_below": 300, "loose": 100, "ef_construction": 80, "ef": 60, **settings})
+    return HnswIndex(SPEC, folder, **{"exact_below": 300, "max_unindexed": 100, "ef_construction": 80, "ef": 60, **settings})
 
 
 def fill(index: FlatIndex, features: Features, *, first: int = 1, tenants: Any = 1) -> Model:
@@ -161,7 +161,7 @@ def test_it_reads_a_flat_snapshot_and_shrinks_back(tmp_path: Path) -> None:
 def test_settings_that_make_no_sense() -> None:
     with pytest.raises(BadSetting, match="use mih"):
         HnswIndex(FeatureSpec("code", "hamming", 8, "v1"), None)
-    for setting, value in {"m": 1, "ef": 0, "ef_construction": 0, "loose": 0}.items():
+    for setting, value in {"m": 1, "ef": 0, "ef_construction": 0, "max_unindexed": 0}.items():
         with pytest.raises(BadSetting):
             open_index(None, **{setting: value})
 

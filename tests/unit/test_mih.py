@@ -45,9 +45,9 @@ def crowded(rng: np.random.Generator, count: int) -> Bits:
 
 def planned_to_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make scanning look so dear that every search that can probe does."""
-    monkeypatch.setattr("lookalike.indexes.mih.runs.SCAN", 1e9)
-    monkeypatch.setattr("lookalike.indexes.mih.runs.PICK", 1e9)
-    monkeypatch.setattr("lookalike.indexes.mih.runs.LOOK_UP", 1e9)
+    monkeypatch.setattr("lookalike.indexes.mih.runs.SCAN_COST", 1e9)
+    monkeypatch.setattr("lookalike.indexes.mih.runs.LISTED_ROW_COST", 1e9)
+    monkeypatch.setattr("lookalike.indexes.mih.runs.ID_LOOKUP_COST", 1e9)
 
 
 def same(found: Matches, wanted: Matches) -> None:
@@ -74,8 +74,8 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param != "as priced":
         planned_to_probe(monkeypatch)
     if request.param == "step by step":
-        monkeypatch.setattr(mih_index, "_CROWDED", 0.0)
-    monkeypatch.setattr(mih_index, "_SCANNED", -1.0)
+        monkeypatch.setattr(mih_index, "_CROWDED_COST", 0.0)
+    monkeypatch.setattr(mih_index, "_ALWAYS_SCAN_COST", -1.0)
     return str(request.param)
 
 
@@ -122,8 +122,8 @@ def test_it_equals_flat_after_anything(
         patch.setattr(state, "BUFFER_ROWS", room)
         if probing:
             planned_to_probe(patch)
-            patch.setattr(mih_index, "_SCANNED", -1.0)
-            patch.setattr(mih_index, "_CROWDED", float(rng.choice([0, 1e5])))
+            patch.setattr(mih_index, "_ALWAYS_SCAN_COST", -1.0)
+            patch.setattr(mih_index, "_CROWDED_COST", float(rng.choice([0, 1e5])))
         flat, index = FlatIndex(SPEC, None), MihIndex(SPEC, None)
         pool = kind(rng, 3000)  # type: ignore[operator]
         for _ in range(int(rng.integers(1, 6))):
@@ -258,7 +258,7 @@ def test_many_small_additions_keep_few_runs(monkeypatch: pytest.MonkeyPatch) -> 
         ids = np.arange(start + 1, start + 51)
         index.upsert(Rows(ids, codes[start : start + 50], np.ones(50, np.int64)))
         sizes = [len(run.ids) for run in index._state.runs]
-        assert all(large >= state.RATIO * small for large, small in itertools.pairwise(sizes))
+        assert all(large >= state.MERGE_RATIO * small for large, small in itertools.pairwise(sizes))
     same(index.search(codes[:50], 4), nearest("hamming", codes[:50], codes, np.arange(1, 20_001), 4))
 
 

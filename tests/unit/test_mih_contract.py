@@ -9,7 +9,7 @@ from lookalike.errors import BadInput, BadSetting, FeatureMismatch, UnsupportedQ
 from lookalike.indexes.mih import index as mih_index
 from lookalike.indexes.mih import state
 from lookalike.indexes.mih.index import MihIndex
-from lookalike.indexes.mih.probing import TABLES, even_probes, own_buckets, probes, sharings
+from lookalike.indexes.mih.probing import TABLES, even_probes, own_buckets, probes, radius_splits
 from lookalike.types import FeatureSpec, Rows
 from tests.index_contract import IndexContract, MakeIndex
 
@@ -33,8 +33,8 @@ class TestMihIndexOfManySmallRuns(IndexContract):
     def make_index(self, monkeypatch: pytest.MonkeyPatch) -> MakeIndex:
         """A tiny buffer, so that runs come and merge all the time, and probing even where a scan would be cheaper."""
         monkeypatch.setattr(state, "BUFFER_ROWS", 16)
-        monkeypatch.setattr(state, "RATIO", 2)
-        monkeypatch.setattr(mih_index, "_SCANNED", -1.0)
+        monkeypatch.setattr(state, "MERGE_RATIO", 2)
+        monkeypatch.setattr(mih_index, "_ALWAYS_SCAN_COST", -1.0)
         return MihIndex
 
 
@@ -67,7 +67,7 @@ def test_bad_input_is_named() -> None:
 @pytest.mark.parametrize("radius", [0, 3, 6, 7, 8, 11, 15, 19])
 def test_every_sharing_of_a_radius_sees_every_code_within_it(radius: int) -> None:
     rng = np.random.default_rng(21 + radius)
-    ways = sharings(radius)
+    ways = radius_splits(radius)
     assert (ways.sum(axis=1) == radius + 1).all()
     code = int(rng.integers(0, 2**63))
     own = own_buckets(code)

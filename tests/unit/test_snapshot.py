@@ -27,7 +27,7 @@ def save(folder: Path, sequence: int = 1) -> None:
     snapshot.save(folder, SPEC, sequence, ARRAYS, files={"note.txt": write_note}, extra={"level": 3})
 
 
-def load(folder: Path, *, mmap: bool = True) -> snapshot.Loaded | None:
+def load(folder: Path, *, mmap: bool = True) -> snapshot.LoadedSnapshot | None:
     return snapshot.load(folder, SPEC, files={"note.txt": Path.read_text}, mmap=mmap)
 
 
@@ -56,9 +56,9 @@ def test_nothing_saved_is_none(tmp_path: Path) -> None:
 def test_an_open_map_survives_the_next_save(tmp_path: Path) -> None:
     save(tmp_path)
     loaded = load(tmp_path)
-    first = snapshot.current(tmp_path)
+    first = snapshot.current_name(tmp_path)
     snapshot.save(tmp_path, SPEC, 2, {"rows": np.zeros((5, 4), np.float32)})
-    assert snapshot.current(tmp_path) != first
+    assert snapshot.current_name(tmp_path) != first
     assert loaded is not None
     np.testing.assert_array_equal(loaded.arrays["rows"], ARRAYS["rows"])
     assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 1

@@ -42,29 +42,29 @@ class Address:
         user, password = (None if part is None else unquote(part) for part in (parts.username, parts.password))
         return cls(parts.scheme, parts.hostname or "", port, user, password, unquote(parts.path), dict(pairs))
 
-    def text(self, name: str, default: str, *, among: tuple[str, ...] = ()) -> str:
+    def text(self, name: str, default: str, *, choices: tuple[str, ...] = ()) -> str:
         """An option, one of a few words if `among` is given; raises BadSetting."""
         value = self.options.get(name, default)
-        if among and value not in among:
-            raise BadSetting(f"{name} of {self} is one of {', '.join(among)}, not {value!r}")
+        if choices and value not in choices:
+            raise BadSetting(f"{name} of {self} is one of {', '.join(choices)}, not {value!r}")
         return value
 
-    def number(self, name: str, default: int, *, least: int = 1, most: int = 1 << 31) -> int:
+    def number(self, name: str, default: int, *, minimum: int = 1, maximum: int = 1 << 31) -> int:
         """An option that is a whole number; raises BadSetting."""
         value = self.options.get(name, str(default))
-        if not re.fullmatch(r"-?\d{1,12}", value) or not least <= int(value) <= most:
-            raise BadSetting(f"{name} of {self} is a number from {least} to {most}, not {value!r}")
+        if not re.fullmatch(r"-?\d{1,12}", value) or not minimum <= int(value) <= maximum:
+            raise BadSetting(f"{name} of {self} is a number from {minimum} to {maximum}, not {value!r}")
         return int(value)
 
-    def share(self, name: str, default: float, *, least: float = 0.0, most: float = 1.0) -> float:
+    def fraction(self, name: str, default: float, *, minimum: float = 0.0, maximum: float = 1.0) -> float:
         """An option that is a fraction; raises BadSetting."""
         value = self.options.get(name, str(default))
         try:
             number = float(value)
         except ValueError:
             number = -1.0
-        if not least <= number <= most:
-            raise BadSetting(f"{name} of {self} lies in {least}..{most}, not {value!r}")
+        if not minimum <= number <= maximum:
+            raise BadSetting(f"{name} of {self} lies in {minimum}..{maximum}, not {value!r}")
         return number
 
     def flag(self, name: str, default: bool) -> bool:
@@ -74,7 +74,7 @@ class Address:
             raise BadSetting(f"{name} of {self} is true or false, not {value!r}")
         return _FLAGS[value]
 
-    def only(self, *names: str) -> None:
+    def check_options(self, *names: str) -> None:
         """Refuse options that nobody reads."""
         if unknown := sorted(self.options.keys() - set(names)):
             known = f"there are {', '.join(names)}" if names else "there are none"

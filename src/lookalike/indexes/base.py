@@ -60,7 +60,7 @@ class EmbeddedIndex(ABC):
         yield self
 
 
-def ids_of(filter: ResolvedFilter | None) -> Ids | None:
+def allowed_ids(filter: ResolvedFilter | None) -> Ids | None:
     """The ids that pass a filter; raises UnsupportedQuery for one in the words of an engine."""
     if filter is None:
         return None

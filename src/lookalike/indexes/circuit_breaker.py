@@ -7,7 +7,7 @@ from types import TracebackType
 
 from lookalike.errors import Unavailable
 
-FAILURES = 3
+FAILURE_THRESHOLD = 3
 """Failures in a row that open the circuit."""
 RESET_TIMEOUT = 5.0
 """Seconds for which it stays open; then one caller at a time may try."""
@@ -24,47 +24,47 @@ class CircuitBreaker:
         self,
         server: str,
         *,
-        failures: int = FAILURES,
-        rest: float = RESET_TIMEOUT,
+        failure_threshold: int = FAILURE_THRESHOLD,
+        reset_timeout: float = RESET_TIMEOUT,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._server = server
-        self._failures = failures
-        self._rest = rest
+        self._failure_threshold = failure_threshold
+        self._reset_timeout = reset_timeout
         self._clock = clock
         self._lock = threading.Lock()
         self._failures_in_row = 0
-        self._opened: float | None = None
-        self._why = ""
+        self._opened_at: float | None = None
+        self._last_error = ""
 
     @property
     def open(self) -> bool:
         """Whether requests are refused at present."""
         with self._lock:
-            return self._opened is not None and self._clock() < self._opened + self._rest
+            return self._opened_at is not None and self._clock() < self._opened_at + self._reset_timeout
 
     def __enter__(self) -> None:
         with self._lock:
-            if self._opened is None:
+            if self._opened_at is None:
                 return
-            left = self._opened + self._rest - self._clock()
+            left = self._opened_at + self._reset_timeout - self._clock()
             if left > 0:
                 raise Unavailable(
                     f"{self._server}: circuit open for {left:.1f} s after "
-                    f"{self._failures_in_row} consecutive failures: {self._why}",
+                    f"{self._failures_in_row} consecutive failures: {self._last_error}",
                     retry_after=left,
                 )
-            self._opened = self._clock()  # the others wait until this one comes back
+            self._opened_at = self._clock()  # the others wait until this one comes back
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         with self._lock:
             if not isinstance(error, Unavailable):
-                self._failures_in_row, self._opened = (
+                self._failures_in_row, self._opened_at = (
                     0,
                     None,
                 )  # an answer, be it a refusal, shows that the server is there
                 return
             self._failures_in_row += 1
-            self._why = str(error)
-            if self._failures_in_row >= self._failures:
-                self._opened = self._clock()
+            self._last_error = str(error)
+            if self._failures_in_row >= self._failure_threshold:
+                self._opened_at = self._clock()

@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lookalike.indexes import snapshot
-from lookalike.indexes.base import EmbeddedIndex, ids_of
+from lookalike.indexes.base import EmbeddedIndex, allowed_ids
 from lookalike.indexes.row_table import RowTable, View
 from lookalike.indexes.validation import check_query, check_rows
 from lookalike.types import Features, FeatureSpec, Ids, Matches, ResolvedFilter, Rows
@@ -23,13 +23,13 @@ class FlatIndex(EmbeddedIndex):
 
     def __init__(self, spec: FeatureSpec, folder: Path | None, *, writable: bool = True) -> None:
         super().__init__(spec, folder, writable=writable)
-        self._stored: set[str] = set()  # what the current snapshot holds just as it is in memory
+        self._saved: set[str] = set()  # what the current snapshot holds just as it is in memory
         self._table = RowTable(spec)
         loaded = snapshot.load(folder, spec, files=self._file_readers()) if folder is not None else None
         if loaded:
             self._table = RowTable(spec, loaded.arrays)
             self._sequence = loaded.sequence
-            self._stored = {*loaded.arrays, *loaded.files}
+            self._saved = {*loaded.arrays, *loaded.files}
             self._restore(loaded)
 
     def upsert(self, rows: Rows) -> None:
@@ -39,15 +39,15 @@ class FlatIndex(EmbeddedIndex):
             self._check_open()
             if len(ids):
                 self._table.put(ids, features, tenants)
-                self._changed("ids", "tenants", "alive", "tail")
-                self._grown()
+                self._mark_changed("ids", "tenants", "alive", "tail")
+                self._after_upsert()
 
     def delete(self, ids: Ids) -> None:
         """Forget these ids; unknown ones are passed over."""
         with self._lock:
             self._check_open()
             if self._table.remove(ids):
-                self._changed("alive")
+                self._mark_changed("alive")
 
     def search(
         self,
@@ -62,7 +62,7 @@ class FlatIndex(EmbeddedIndex):
         """The k nearest rows of each query; see `check_query` for the errors."""
         queries = check_query(self._spec, queries, k, max_distance)
         self._check_open()
-        return self._search(self._table.view, queries, k, tenant, ids_of(filter), max_distance)
+        return self._search(self._table.view, queries, k, tenant, allowed_ids(filter), max_distance)
 
     def count(self, tenant: int | None = None) -> int:
         """How many rows there are."""
@@ -74,19 +74,19 @@ class FlatIndex(EmbeddedIndex):
         """Write a snapshot; parts that did not change since the last one are not written again."""
         with self._lock:
             self._check_open(flush=True)
-            self._settle()
+            self._compact()
             if self._folder is not None:
                 arrays, files = self._arrays(), self._file_writers()
                 snapshot.save(
                     self._folder,
                     self._spec,
                     sequence,
-                    {name: array for name, array in arrays.items() if name not in self._stored},
-                    files={name: write for name, write in files.items() if name not in self._stored},
-                    keep=[name for name in (*arrays, *files) if name in self._stored],
+                    {name: array for name, array in arrays.items() if name not in self._saved},
+                    files={name: write for name, write in files.items() if name not in self._saved},
+                    keep=[name for name in (*arrays, *files) if name in self._saved],
                 )
-                self._written({*arrays, *files} - self._stored)
-                self._stored = {*arrays, *files}
+                self._after_save({*arrays, *files} - self._saved)
+                self._saved = {*arrays, *files}
             self._sequence = sequence
 
     def clear(self) -> None:
@@ -96,7 +96,7 @@ class FlatIndex(EmbeddedIndex):
             if self._folder is not None and self._writable:
                 snapshot.wipe(self._folder)
             self._table = RowTable(self._spec)
-            self._stored = set()
+            self._saved = set()
             self._sequence = 0
 
     def close(self) -> None:
@@ -110,23 +110,23 @@ class FlatIndex(EmbeddedIndex):
     ) -> Matches:
         return view.nearest(self._spec.metric, queries, k, view.allowed(tenant, ids), max_distance)
 
-    def _settle(self) -> None:
+    def _compact(self) -> None:
         """Tidy up before a flush: drop rows once most are gone, and fold the tail in before it outgrows its base."""
         view = self._table.view
         if view.size > 2 * view.count + 1024:
-            self._table.settle(drop=True)
-            self._stored = set()
+            self._table.compact(drop_deleted=True)
+            self._saved = set()
         elif len(view.tail) > len(view.base) // 2:
-            self._table.settle(drop=False)
-            self._changed("base", "tail")
+            self._table.compact(drop_deleted=False)
+            self._mark_changed("base", "tail")
 
-    def _grown(self) -> None:
+    def _after_upsert(self) -> None:
         """Called after rows were written."""
 
-    def _written(self, names: set[str]) -> None:
+    def _after_save(self, names: set[str]) -> None:
         """Called after a snapshot, with what was not taken over from the one before."""
 
-    def _restore(self, loaded: snapshot.Loaded) -> None:
+    def _restore(self, loaded: snapshot.LoadedSnapshot) -> None:
         """Take over what a snapshot holds beyond the rows."""
 
     def _arrays(self) -> Mapping[str, NDArray[Any]]:
@@ -138,5 +138,5 @@ class FlatIndex(EmbeddedIndex):
     def _file_writers(self) -> Mapping[str, Callable[[Path], None]]:
         return {}
 
-    def _changed(self, *names: str) -> None:
-        self._stored.difference_update(names)
+    def _mark_changed(self, *names: str) -> None:
+        self._saved.difference_update(names)

@@ -38,19 +38,19 @@ class LazyIndex:
     @property
     def sequence(self) -> int:
         """The catalog's sequence number of the last flush, as the server knows it."""
-        return self._opened().sequence
+        return self._connected().sequence
 
     def upsert(self, rows: Rows) -> None:
         """Insert or replace rows."""
-        self._opened().upsert(rows)
+        self._connected().upsert(rows)
 
     def delete(self, ids: Ids) -> None:
         """Forget these ids."""
-        self._opened().delete(ids)
+        self._connected().delete(ids)
 
     def update_attributes(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
         """Change what filters see of rows that are there."""
-        self._opened().update_attributes(ids, tenants, attributes)
+        self._connected().update_attributes(ids, tenants, attributes)
 
     def search(
         self,
@@ -63,23 +63,25 @@ class LazyIndex:
         fresh: bool = False,
     ) -> Matches:
         """The k nearest rows of each query."""
-        return self._opened().search(queries, k, tenant=tenant, filter=filter, max_distance=max_distance, fresh=fresh)
+        return self._connected().search(
+            queries, k, tenant=tenant, filter=filter, max_distance=max_distance, fresh=fresh
+        )
 
     def count(self, tenant: int | None = None) -> int:
         """How many rows there are."""
-        return self._opened().count(tenant)
+        return self._connected().count(tenant)
 
     def flush(self, sequence: int) -> None:
         """Make everything so far durable and visible."""
-        self._opened().flush(sequence)
+        self._connected().flush(sequence)
 
     def clear(self) -> None:
         """Forget every row."""
-        self._opened().clear()
+        self._connected().clear()
 
     def rebuilding(self) -> AbstractContextManager[VectorIndex]:
         """An empty index that takes this one's place."""
-        return self._opened().rebuilding()
+        return self._connected().rebuilding()
 
     def close(self) -> None:
         """Release the connections."""
@@ -88,7 +90,7 @@ class LazyIndex:
             if self._index is not None:
                 self._index.close()
 
-    def _opened(self) -> VectorIndex:
+    def _connected(self) -> VectorIndex:
         with self._lock:
             if self._closed:
                 raise BadInput(f"the {self._spec.name} index is closed")

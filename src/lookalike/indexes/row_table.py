@@ -16,11 +16,11 @@ from lookalike import distances
 from lookalike.distances import RowNumbers
 from lookalike.types import Features, FeatureSpec, Ids, Matches, Metric
 
-LOOSE_ROWS = 16_384
+MAX_UNINDEXED_ROWS = 16_384
 """Rows that are searched without an ordered table; beyond it (or a sixteenth of all) they are sorted in."""
 
 
-class Lookup:
+class RowLookup:
     """Where ids and tenants are among the first `size` rows, leaving out those that were gone when it was made."""
 
     def __init__(self, ids: Ids, rows: RowNumbers, tenants: Ids, size: int) -> None:
@@ -44,7 +44,7 @@ class Lookup:
     @cached_property
     def _by_id(self) -> NDArray[np.int32] | None:
         """Row numbers in one table by id, where few ids below the highest are missing."""
-        if self.ids[-1] > 4 * len(self.ids) + LOOSE_ROWS or self.size > np.iinfo(np.int32).max:
+        if self.ids[-1] > 4 * len(self.ids) + MAX_UNINDEXED_ROWS or self.size > np.iinfo(np.int32).max:
             return None
         table = np.full(self.ids[-1] + 1, -1, np.int32)
         table[self.ids] = self.rows
@@ -73,7 +73,7 @@ class View:
     alive: NDArray[np.bool_]
     base: Features
     tail: Features
-    lookup: Lookup
+    lookup: RowLookup
     count: int
     numbering: object
     """Changes when rows get other numbers."""
@@ -160,8 +160,8 @@ class RowTable:
         base, tail = stored.get("base", nothing), np.array(stored.get("tail", nothing))
         self._ids, self._tenants, self._alive, self._tail = ids, tenants, alive, tail
         count = int(np.count_nonzero(alive))
-        loose = View(ids, tenants, alive, base, tail, Lookup(ids[:0], ids[:0], tenants, 0), count, object())
-        self.view = replace(loose, lookup=_look_up(loose))
+        loose = View(ids, tenants, alive, base, tail, RowLookup(ids[:0], ids[:0], tenants, 0), count, object())
+        self.view = replace(loose, lookup=_build_lookup(loose))
 
     def put(self, ids: Ids, features: Features, tenants: Ids) -> None:
         """Append checked rows; rows with the same ids are gone."""
@@ -173,7 +173,7 @@ class RowTable:
         self._tenants = _append(self._tenants, view.size, tenants)
         self._alive = _append(self._alive, view.size, np.ones(len(ids), np.bool_))
         self._tail = _append(self._tail, len(view.tail), features)
-        self._mark(gone)
+        self._mark_deleted(gone)
         new = View(
             self._ids[:size],
             self._tenants[:size],
@@ -184,8 +184,8 @@ class RowTable:
             view.count + len(ids) - len(gone),
             view.numbering,
         )
-        if size - new.lookup.size > max(LOOSE_ROWS, size // 16):
-            new = replace(new, lookup=_look_up(new))
+        if size - new.lookup.size > max(MAX_UNINDEXED_ROWS, size // 16):
+            new = replace(new, lookup=_build_lookup(new))
         self.view = new
 
     def remove(self, ids: Ids) -> int:
@@ -194,24 +194,24 @@ class RowTable:
         rows = view.find(np.unique(np.asarray(ids, np.int64)))
         rows = rows[rows >= 0]
         if len(rows):
-            self._mark(rows)
+            self._mark_deleted(rows)
             self.view = replace(view, alive=self._alive[: view.size], count=view.count - len(rows))
         return len(rows)
 
-    def settle(self, *, drop: bool) -> None:
+    def compact(self, *, drop_deleted: bool) -> None:
         """Make one part of all features, copied in memory; with `drop`, without the rows that are gone."""
         view = self.view
-        if drop and view.count < view.size:
+        if drop_deleted and view.count < view.size:
             rows = np.flatnonzero(view.alive)
             ids, tenants, base, numbering = view.ids[rows], view.tenants[rows], view.features(rows), object()
         else:
             ids, tenants, numbering = view.ids, view.tenants, view.numbering
             base = np.concatenate([view.base, view.tail]) if len(view.base) else view.tail.copy()
         self._ids, self._tenants, self._tail = ids.copy(), tenants.copy(), base[:0].copy()
-        self._alive = np.ones(len(ids), np.bool_) if drop else view.alive.copy()
+        self._alive = np.ones(len(ids), np.bool_) if drop_deleted else view.alive.copy()
         new = replace(view, ids=self._ids, tenants=self._tenants, alive=self._alive, base=base, tail=self._tail)
-        new = replace(new, lookup=Lookup(ids[:0], ids[:0], self._tenants, 0), numbering=numbering)
-        self.view = replace(new, lookup=_look_up(new))
+        new = replace(new, lookup=RowLookup(ids[:0], ids[:0], self._tenants, 0), numbering=numbering)
+        self.view = replace(new, lookup=_build_lookup(new))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What to store, for the constructor."""
@@ -219,7 +219,7 @@ class RowTable:
         names = ("ids", "tenants", "alive", "base", "tail")
         return {name: getattr(view, name) for name in names}
 
-    def _mark(self, rows: RowNumbers) -> None:
+    def _mark_deleted(self, rows: RowNumbers) -> None:
         if len(rows):
             self._alive = self._alive.copy()  # readers go on with the old one
             self._alive[rows] = False
@@ -236,7 +236,7 @@ def _append(buffer: NDArray[Any], used: int, more: NDArray[Any]) -> NDArray[Any]
     return buffer
 
 
-def _look_up(view: View) -> Lookup:
+def _build_lookup(view: View) -> RowLookup:
     """A table of all living rows, from the one there is and the loose rows."""
     old = view.lookup
     living = view.alive[old.rows]
@@ -246,4 +246,4 @@ def _look_up(view: View) -> Lookup:
     if len(loose) and len(ids) > len(loose) and ids[-len(loose) - 1] > ids[-len(loose)]:
         order = np.argsort(ids, kind="stable")  # two sorted runs: merged in one pass
         ids, rows = ids[order], rows[order]
-    return Lookup(ids, rows, view.tenants, view.size)
+    return RowLookup(ids, rows, view.tenants, view.size)

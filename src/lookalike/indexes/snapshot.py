@@ -36,7 +36,7 @@ _CHUNK = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedSnapshot:
     """A snapshot read back: `arrays` (read-only) and `files` by name; a file is what its reader made of it."""
 
     sequence: int
@@ -64,20 +64,20 @@ def save(
     new = folder / f"snapshot-{secrets.token_hex(8)}"
     try:
         _make_folder(folder)
-        sweep(folder)
+        remove_stale(folder)
         new.mkdir()
-        entries = _keep_files(folder, new, keep)
+        entries = _link_kept(folder, new, keep)
         for name, array in arrays.items():
             entries[f"{name}.npy"] = _write_array(new / f"{name}.npy", array)
         for name, write in (files or {}).items():
             write(new / name)
-            entries[name] = _seal(new / name)
+            entries[name] = _sync_file(new / name)
         checksum = _write_manifest(new, spec, sequence, entries, extra or {})
         _sync_folder(new)
         _sync_folder(folder)
         _replace(folder / CURRENT, f"{new.name} {checksum:08x}\n".encode())
         _sync_folder(folder)
-        sweep(folder)
+        remove_stale(folder)
     except OSError as error:
         raise Unavailable(f"cannot write the index in {folder}: {error}; free some space or mend the rights") from error
 
@@ -89,7 +89,7 @@ def load(
     files: Mapping[str, Callable[[Path], Any]] | None = None,
     mmap: bool = True,
     verify: bool = True,
-) -> Loaded | None:
+) -> LoadedSnapshot | None:
     """Read the current snapshot; None where nothing was saved.
 
     `files` maps the name of each file wanted to the function that reads it. With `mmap` arrays are mapped, not read.
@@ -118,12 +118,12 @@ def wipe(folder: Path) -> None:
     try:
         (folder / CURRENT).unlink(missing_ok=True)
         _sync_folder(folder)
-        sweep(folder)
+        remove_stale(folder)
     except OSError as error:
         raise Unavailable(f"cannot clear the index in {folder}: {error}") from error
 
 
-def sweep(folder: Path) -> None:
+def remove_stale(folder: Path) -> None:
     """Remove whatever an interrupted save left, and snapshots that are no longer current. For the writer alone."""
     try:
         pointer = _read_pointer(folder)
@@ -136,7 +136,7 @@ def sweep(folder: Path) -> None:
             shutil.rmtree(path)
 
 
-def current(folder: Path) -> str | None:
+def current_name(folder: Path) -> str | None:
     """The name of the current snapshot: a reader that remembers it sees cheaply that there is a newer one."""
     pointer = _read_pointer(folder)
     return pointer[0] if pointer else None
@@ -149,7 +149,7 @@ def _load(
     readers: Mapping[str, Callable[[Path], Any]],
     mmap: bool,
     verify: bool,
-) -> Loaded:
+) -> LoadedSnapshot:
     path = folder / pointer[0]
     manifest = _read_manifest(path, pointer[1])
     _check_spec(folder, manifest["spec"], spec)
@@ -160,13 +160,13 @@ def _load(
         if name.endswith(".npy"):
             arrays[name.removesuffix(".npy")] = array = _read_array(path / name, mmap)
             if verify and isinstance(array, np.memmap):
-                _touch(array)
+                _prefault(array)
         elif name in readers:
             try:
                 files[name] = readers[name](path / name)
             except (RuntimeError, ValueError) as error:
                 raise Damaged(f"{path / name} cannot be read: {error}; {REMEDY}") from error
-    return Loaded(manifest["sequence"], arrays, files, manifest["extra"])
+    return LoadedSnapshot(manifest["sequence"], arrays, files, manifest["extra"])
 
 
 def _read_pointer(folder: Path) -> tuple[str, int] | None:
@@ -226,12 +226,12 @@ def _read_array(path: Path, mmap: bool) -> NDArray[Any]:
     return array
 
 
-def _touch(array: NDArray[Any]) -> None:
+def _prefault(array: NDArray[Any]) -> None:
     """Look at every page of a mapped array that was just read, so that searches do not wait for the page table."""
     array.reshape(-1).view(np.uint8)[::PAGESIZE].max(initial=0)
 
 
-def _keep_files(folder: Path, new: Path, keep: Collection[str]) -> dict[str, dict[str, int]]:
+def _link_kept(folder: Path, new: Path, keep: Collection[str]) -> dict[str, dict[str, int]]:
     if not keep:
         return {}
     pointer = _read_pointer(folder)
@@ -256,13 +256,13 @@ def _link(source: Path, target: Path) -> None:
         raise Damaged(f"{source} is missing; {REMEDY}") from error
     except OSError:  # a file system without hard links
         shutil.copyfile(source, target)
-        _seal(target)
+        _sync_file(target)
 
 
 def _write_array(path: Path, array: NDArray[Any]) -> dict[str, int]:
     with path.open("xb") as file:
         np.lib.format.write_array(file, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
-    return _seal(path)
+    return _sync_file(path)
 
 
 def _write_manifest(
@@ -271,7 +271,7 @@ def _write_manifest(
     manifest = {"format": FORMAT, "spec": asdict(spec), "sequence": sequence, "extra": extra, "files": entries}
     data = json.dumps(manifest, indent=1).encode()
     (new / MANIFEST).write_bytes(data)
-    return _seal(new / MANIFEST)["crc32"]
+    return _sync_file(new / MANIFEST)["crc32"]
 
 
 def _checksum(path: Path) -> int:
@@ -282,7 +282,7 @@ def _checksum(path: Path) -> int:
     return crc
 
 
-def _seal(path: Path) -> dict[str, int]:
+def _sync_file(path: Path) -> dict[str, int]:
     """Make a file durable, and measure it."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
@@ -292,7 +292,7 @@ def _seal(path: Path) -> dict[str, int]:
 def _replace(path: Path, data: bytes) -> None:
     new = path.with_name(f"{path.name}.new")
     new.write_bytes(data)
-    _seal(new)
+    _sync_file(new)
     new.replace(path)
 
 

@@ -14,12 +14,12 @@ from lookalike.indexes.elasticsearch.config import Connection
 
 T = TypeVar("T")
 
-CONNECTIONS = 32
+CONNECTIONS_PER_NODE = 32
 """Connections kept to each node: as many searches may run at once."""
 RETRY_AFTER = 1.0
 """Seconds after which an overloaded server is worth another try."""
 OVERLOADED = frozenset({429, 502, 503, 504})
-_GONE = frozenset({"index_not_found_exception", "alias_not_found_exception", "no_such_index_exception"})
+_NOT_FOUND_TYPES = frozenset({"index_not_found_exception", "alias_not_found_exception", "no_such_index_exception"})
 
 
 class IndexNotFound(Damaged):
@@ -32,7 +32,7 @@ class ElasticClient:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._circuit = CircuitBreaker(connection.name)
-        self._client = _client(connection)
+        self._client = _connect(connection)
         self._bulk = self._client.options(request_timeout=connection.bulk_timeout)
 
     @property
@@ -51,16 +51,16 @@ class ElasticClient:
             try:
                 return request(self._bulk if bulk else self._client)
             except (ApiError, TransportError) as error:
-                raise self._translated(error, bulk=bulk) from None
+                raise self._translate_error(error, bulk=bulk) from None
             except SerializationError as error:
                 raise Damaged(f"{self.name} gave an answer that cannot be read: {error}") from None
 
-    def _translated(self, error: ApiError | TransportError, *, bulk: bool) -> LookalikeError:
+    def _translate_error(self, error: ApiError | TransportError, *, bulk: bool) -> LookalikeError:
         if isinstance(error, UnsupportedProductError):
             return BadSetting(f"{self.name} says that it is not Elasticsearch: the official client refuses it")
         if isinstance(error, ApiError):
-            kind, reason = reason_of(error.body)
-            return self.refused(error.status_code, kind, reason)
+            kind, reason = error_reason(error.body)
+            return self.error_for(error.status_code, kind, reason)
         if isinstance(error, TlsError):
             return BadSetting(
                 f"{self.name}: no trusted TLS connection ({error.message}); see the options ca and fingerprint"
@@ -72,7 +72,7 @@ class ElasticClient:
             return Unavailable(f"{self.name} cannot be reached: {error.message}", retry_after=RETRY_AFTER)
         return Unavailable(f"{self.name}: {error.message}", retry_after=RETRY_AFTER)
 
-    def refused(self, status: int, kind: str, reason: str) -> LookalikeError:
+    def error_for(self, status: int, kind: str, reason: str) -> LookalikeError:
         """What an answer with an error status means, be it of a request or of one of its parts."""
         if status == 401:
             return BadSetting(
@@ -81,7 +81,7 @@ class ElasticClient:
             )
         if status == 403 and kind != "cluster_block_exception":
             return BadSetting(f"{self.name} forbids this to {self._credentials()}: {reason}; it needs more privileges")
-        if kind in _GONE:
+        if kind in _NOT_FOUND_TYPES:
             return IndexNotFound(
                 f"{self.name} has no such index ({reason}); `lookalike repair` fills it again from the catalog"
             )
@@ -104,7 +104,7 @@ class ElasticClient:
         )
 
 
-def reason_of(body: Any) -> tuple[str, str]:
+def error_reason(body: Any) -> tuple[str, str]:
     """Type and reason of an error, the cause's where there is one: `{"error": {"type": ..., "reason": ...}}`."""
     error = body.get("error", body) if isinstance(body, Mapping) else body
     if not isinstance(error, Mapping):
@@ -116,7 +116,7 @@ def reason_of(body: Any) -> tuple[str, str]:
     return str(cause.get("type") or kind), str(deeper if deeper else reason)[:500]
 
 
-def _client(connection: Connection) -> Elasticsearch:
+def _connect(connection: Connection) -> Elasticsearch:
     """The official client; several nodes stand in for each other, one is asked once."""
     scheme = "https" if connection.tls else "http"
     several = len(connection.nodes) > 1
@@ -134,7 +134,7 @@ def _client(connection: Connection) -> Elasticsearch:
         return Elasticsearch(
             [{"scheme": scheme, "host": host, "port": port} for host, port in connection.nodes],
             request_timeout=connection.timeout,
-            connections_per_node=CONNECTIONS,
+            connections_per_node=CONNECTIONS_PER_NODE,
             max_retries=len(connection.nodes) if several else 0,
             retry_on_timeout=several,
             retry_on_status=(502, 503, 504) if several else (),

@@ -7,7 +7,7 @@ from typing import Literal, cast
 
 from lookalike.errors import BadSetting
 from lookalike.indexes.address import Address
-from lookalike.indexes.elasticsearch.segments import MAX_TERMS, Segmentation, SegmentPlan, best_plan, published
+from lookalike.indexes.elasticsearch.segments import MAX_TERMS, Segmentation, SegmentPlan, best_plan, published_plan
 
 Mode = Literal["published", "guaranteed", "exact"]
 Routing = Literal["tenant", "id"]
@@ -25,7 +25,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True)
-class Existing:
+class ExternalSettings:
     """An index of somebody else's: its name, where an image's document is found, and how our fields begin."""
 
     index: str
@@ -65,28 +65,28 @@ class Settings:
     shards: int
     replicas: int | None
     routing: Routing
-    first_name: str
+    name_prefix: str
     name: str | None
-    existing: Existing | None
+    external: ExternalSettings | None
 
 
 def read_settings(url: str) -> Settings:
     """Take a URL apart; raises BadSetting for what makes no sense."""
     address = Address.parse(url)
-    address.only(*_OPTIONS)
-    mode = cast(Mode, address.text("mode", "published", among=_MODES))
-    rows = address.number("rows", 1_000_000, most=1 << 36)
+    address.check_options(*_OPTIONS)
+    mode = cast(Mode, address.text("mode", "published", choices=_MODES))
+    rows = address.number("rows", 1_000_000, maximum=1 << 36)
     return Settings(
         connection=_connection(address),
         mode=mode,
         plan=_plan(address, mode, rows),
         rows=rows,
-        shards=address.number("shards", 1, most=1024),
-        replicas=address.number("replicas", 1, least=0, most=100) if "replicas" in address.options else None,
-        routing=cast(Routing, address.text("routing", "tenant", among=("tenant", "id"))),
-        first_name=_checked(address, "the path", address.path.strip("/") or "lookalike"),
-        name=_checked(address, "name", address.options["name"]) if "name" in address.options else None,
-        existing=_existing(address),
+        shards=address.number("shards", 1, maximum=1024),
+        replicas=address.number("replicas", 1, minimum=0, maximum=100) if "replicas" in address.options else None,
+        routing=cast(Routing, address.text("routing", "tenant", choices=("tenant", "id"))),
+        name_prefix=_check_name(address, "the path", address.path.strip("/") or "lookalike"),
+        name=_check_name(address, "name", address.options["name"]) if "name" in address.options else None,
+        external=_external_settings(address),
     )
 
 
@@ -96,9 +96,9 @@ def _plan(address: Address, mode: Mode, rows: int) -> SegmentPlan:
             continue
         raise BadSetting(f"{unread} of {address} means nothing in the mode {mode}")
     if mode == "published":
-        return published(address.number("m", 5, most=8))
-    radius = address.number("radius", 7, least=0, most=MAX_RADIUS)
-    segments = address.number("segments", 4, least=2, most=16) if "segments" in address.options else None
+        return published_plan(address.number("m", 5, maximum=8))
+    radius = address.number("radius", 7, minimum=0, maximum=MAX_RADIUS)
+    segments = address.number("segments", 4, minimum=2, maximum=16) if "segments" in address.options else None
     plan = best_plan(radius, rows, None if segments is None else Segmentation(segments))
     if plan is None:
         raise BadSetting(
@@ -134,12 +134,12 @@ def _connection(address: Address) -> Connection:
         user=address.user,
         password=password,
         api_key=key,
-        timeout=address.number("timeout", 10, most=600),
-        bulk_timeout=address.number("bulk_timeout", 60, most=3600),
+        timeout=address.number("timeout", 10, maximum=600),
+        bulk_timeout=address.number("bulk_timeout", 60, maximum=3600),
     )
 
 
-def _existing(address: Address) -> Existing | None:
+def _external_settings(address: Address) -> ExternalSettings | None:
     if "index" not in address.options:
         for name in ("id_attribute", "id_field", "prefix"):
             if name in address.options:
@@ -157,10 +157,10 @@ def _existing(address: Address) -> Existing | None:
     prefix = address.text("prefix", "lookalike_")
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]{0,40}_", prefix):
         raise BadSetting(f"prefix of {address} is letters and digits with a _ at the end, not {prefix!r}")
-    return Existing(address.options["index"], attribute, address.text("id_field", "_id"), prefix)
+    return ExternalSettings(address.options["index"], attribute, address.text("id_field", "_id"), prefix)
 
 
-def _checked(address: Address, what: str, name: str) -> str:
+def _check_name(address: Address, what: str, name: str) -> str:
     if not _NAME.fullmatch(name):
         raise BadSetting(f"{what} of {address} is lower-case letters, digits, - _ and ., not {name!r}")
     return name

@@ -18,15 +18,22 @@ from typing import Any
 from elasticsearch import NotFoundError
 
 from lookalike.errors import BadInput, BadSetting, FeatureMismatch
-from lookalike.indexes.elasticsearch.bulk import Operation, write
+from lookalike.indexes.elasticsearch.bulk import Operation, send_operations
 from lookalike.indexes.elasticsearch.client import ElasticClient
-from lookalike.indexes.elasticsearch.config import Existing, Settings
-from lookalike.indexes.elasticsearch.storage import FieldNames, HashRows, HitSource, attributes_of, documents, refresh
+from lookalike.indexes.elasticsearch.config import ExternalSettings, Settings
+from lookalike.indexes.elasticsearch.storage import (
+    FieldNames,
+    HashRows,
+    HitSource,
+    attribute_updates,
+    encode_rows,
+    refresh,
+)
 from lookalike.types import Attributes, FeatureSpec, Ids
 
-_ASKED = 1000
-_META_LENGTH = 50  # characters of a value in a field's `meta`
-_NAMED = 5  # missing documents that a warning names
+_LOOKUP_BATCH = 1000
+_MAX_META_LENGTH = 50  # characters of a value in a field's `meta`
+_MAX_NAMED_KEYS = 5  # missing documents that a warning names
 
 JSON = dict[str, Any]
 log = logging.getLogger("lookalike")
@@ -38,26 +45,26 @@ class _Document:
 
     id: str
     routing: str | None
-    by: str
+    matched_value: str
 
 
 class ExternalIndex:
     """A `HashStorage` in somebody's index, under a prefix of our own. One image has one document, and the reverse."""
 
     def __init__(self, server: ElasticClient, spec: FeatureSpec, gallery: str, settings: Settings) -> None:
-        assert settings.existing is not None
+        assert settings.external is not None
         self.server = server
         self.missing = 0
-        self._there: Existing = settings.existing
-        self.fields = FieldNames(self._there.prefix)
+        self._target: ExternalSettings = settings.external
+        self.fields = FieldNames(self._target.prefix)
         self.segmentation = settings.plan.segmentation
         self._spec = spec
         self._gallery = gallery
-        name, page, self._durable = self._look()
-        self.table = HitSource(server, name, self.fields["id"], self.fields["hash"], page)
+        name, page, self._durable_writes = self._inspect()
+        self.source = HitSource(server, name, self.fields["id"], self.fields["hash"], page)
         meta = self._meta()
         if meta is None:
-            self._store(0)
+            self._store_meta(0)
         else:
             self._check(meta)
             if meta.get("state") == "clearing":
@@ -74,38 +81,38 @@ class ExternalIndex:
     def write(self, rows: HashRows) -> None:
         """Add our fields to the documents of these rows; those that do not exist are warned of, not made."""
         keys = self._keys(rows)
-        refresh(self.server, self.table.index)
-        targets = self._documents(self._there.id_field, sorted({key for key in keys if key is not None}))
+        refresh(self.server, self.source.index)
+        targets = self._documents(self._target.id_field, sorted({key for key in keys if key is not None}))
         by_key: dict[str, list[_Document]] = {}
         for document in targets:
-            by_key.setdefault(document.by, []).append(document)
+            by_key.setdefault(document.matched_value, []).append(document)
         operations: list[Operation] = []
         owner: dict[str, str] = {}
         for id_, key, text in zip(
-            rows.ids.tolist(), keys, documents(rows, self.fields, self.segmentation), strict=True
+            rows.ids.tolist(), keys, encode_rows(rows, self.fields, self.segmentation), strict=True
         ):
             for document in by_key.get(key or "", ()):
-                operations.append((_update(document), f'{{"doc":{text}}}'))
+                operations.append((_update_operation(document), f'{{"doc":{text}}}'))
                 owner[document.id] = str(id_)
         stale = [old for old in self._documents(self.fields["id"], rows.ids.tolist()) if owner.get(old.id) is None]
-        operations += self._emptied(stale)
-        gone = write(self.server, self.table.index, operations, alias=False)
+        operations += self._clear_fields(stale)
+        gone = send_operations(self.server, self.source.index, operations, alias=False)
         lost = [key for key in keys if key is None or key not in by_key]
-        self._warn([key or "(no such attribute)" for key in lost], len(lost) + len(gone))
+        self._warn_missing([key or "(no such attribute)" for key in lost], len(lost) + len(gone))
 
     def update(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
         """Change our attributes in the documents of these rows, which stay their documents."""
-        refresh(self.server, self.table.index)
-        new = dict(zip(map(str, ids.tolist()), attributes_of(attributes, self.fields), strict=True))
+        refresh(self.server, self.source.index)
+        new = dict(zip(map(str, ids.tolist()), attribute_updates(attributes, self.fields), strict=True))
         found = self._documents(self.fields["id"], ids.tolist())
-        operations: list[Operation] = [(_update(document), new[document.by]) for document in found]
-        write(self.server, self.table.index, operations, alias=False)
+        operations: list[Operation] = [(_update_operation(document), new[document.matched_value]) for document in found]
+        send_operations(self.server, self.source.index, operations, alias=False)
 
-    def forget(self, ids: Ids) -> None:
+    def delete(self, ids: Ids) -> None:
         """Empty our fields in the documents of these rows."""
-        refresh(self.server, self.table.index)
+        refresh(self.server, self.source.index)
         found = self._documents(self.fields["id"], ids.tolist())
-        write(self.server, self.table.index, self._emptied(found), alias=False)
+        send_operations(self.server, self.source.index, self._clear_fields(found), alias=False)
 
     def sequence(self) -> int:
         """From the mapping of our field."""
@@ -113,25 +120,25 @@ class ExternalIndex:
 
     def store_sequence(self, sequence: int) -> None:
         """Into the mapping of our field."""
-        self._store(sequence)
+        self._store_meta(sequence)
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Where their index puts writes on disk later only, do it now."""
-        if not self._durable:
+        if not self._durable_writes:
             self.server.call(
-                lambda client: client.indices.flush(index=self.table.index, wait_if_ongoing=True), bulk=True
+                lambda client: client.indices.flush(index=self.source.index, wait_if_ongoing=True), bulk=True
             )
 
     def clear(self) -> None:
         """Empty our fields in all documents. A crash in between is noticed, and made good, at the next opening."""
-        self._store(0, state="clearing")
+        self._store_meta(0, state="clearing")
         while True:
-            refresh(self.server, self.table.index)
-            found = self._found({"exists": {"field": self.fields["id"]}}, self.fields["id"], self.table.page)
+            refresh(self.server, self.source.index)
+            found = self._find({"exists": {"field": self.fields["id"]}}, self.fields["id"], self.source.page)
             if not found:
                 break
-            write(self.server, self.table.index, self._emptied(found), alias=False)
-        self._store(0)
+            send_operations(self.server, self.source.index, self._clear_fields(found), alias=False)
+        self._store_meta(0)
 
     @contextmanager
     def rebuilding(self) -> Iterator["ExternalIndex"]:
@@ -143,7 +150,7 @@ class ExternalIndex:
         """The key of each row's document."""
         found: list[str | None] = []
         for attributes in rows.attributes or [{}] * len(rows.ids):
-            value = attributes.get(self._there.id_attribute)
+            value = attributes.get(self._target.id_attribute)
             known = isinstance(value, (str, int)) and not isinstance(value, bool)
             found.append(str(value) if known else None)
         return found
@@ -151,23 +158,23 @@ class ExternalIndex:
     def _documents(self, field: str, values: Sequence[str | int]) -> list[_Document]:
         """The documents with these values in a field."""
         found: list[_Document] = []
-        for start in range(0, len(values), _ASKED):
-            part = list(values[start : start + _ASKED])
+        for start in range(0, len(values), _LOOKUP_BATCH):
+            part = list(values[start : start + _LOOKUP_BATCH])
             query: JSON = {"ids": {"values": part}} if field == "_id" else {"terms": {field: part}}
-            some = self._found(query, field, self.table.page)
-            if len(some) == self.table.page:
+            some = self._find(query, field, self.source.page)
+            if len(some) == self.source.page:
                 raise BadInput(
-                    f"{self.table.index}: {len(part)} values of {field} name {len(some)} documents or more; an image "
+                    f"{self.source.index}: {len(part)} values of {field} name {len(some)} documents or more; an image "
                     "has one document, so choose a field whose values are unique"
                 )
             found += some
         return found
 
-    def _found(self, query: JSON, field: str, size: int) -> list[_Document]:
+    def _find(self, query: JSON, field: str, size: int) -> list[_Document]:
         more: JSON = {} if field == "_id" else {"docvalue_fields": [field]}
         answer = self.server.call(
             lambda client: client.search(
-                index=self.table.index,
+                index=self.source.index,
                 query=query,
                 size=size,
                 source=False,
@@ -182,24 +189,24 @@ class ExternalIndex:
             for hit in answer.get("hits", {}).get("hits", ())
         ]
 
-    def _emptied(self, found: Sequence[_Document]) -> list[Operation]:
+    def _clear_fields(self, found: Sequence[_Document]) -> list[Operation]:
         nulls = json.dumps({"doc": dict.fromkeys(self.fields.mapping())})
-        return [(_update(document), nulls) for document in found]
+        return [(_update_operation(document), nulls) for document in found]
 
-    def _warn(self, keys: Sequence[str], count: int) -> None:
+    def _warn_missing(self, keys: Sequence[str], count: int) -> None:
         if count:
             self.missing += count
-            names = ", ".join(keys[:_NAMED]) + (", ..." if len(keys) > _NAMED else "")
+            names = ", ".join(keys[:_MAX_NAMED_KEYS]) + (", ..." if len(keys) > _MAX_NAMED_KEYS else "")
             log.warning(
                 "%d images have no document in %s and are not searched for there: %s; `lookalike repair` looks again",
                 count,
-                self.table.index,
+                self.source.index,
                 names,
             )
 
-    def _look(self) -> tuple[str, int, bool]:
+    def _inspect(self) -> tuple[str, int, bool]:
         """The index's own name, rows a page may hold, and whether writes are on disk when acknowledged."""
-        name = self._there.index
+        name = self._target.index
 
         def request(client: Any) -> Mapping[str, Any] | None:
             try:
@@ -226,7 +233,7 @@ class ExternalIndex:
 
     def _meta(self) -> dict[str, str] | None:
         """What the mappings of our fields say; None where they are not there yet."""
-        found = self.server.call(lambda client: client.indices.get_mapping(index=self.table.index))
+        found = self.server.call(lambda client: client.indices.get_mapping(index=self.source.index))
         properties = next(iter(found.values()))["mappings"].get("properties", {})
         ours = {name: properties[name] for name in self.fields.mapping() if name in properties}
         joined: dict[str, str] = {}
@@ -234,47 +241,47 @@ class ExternalIndex:
             joined |= mapping.get("meta", {})
         if ours and "fingerprint" not in joined:
             raise BadSetting(
-                f"{self.table.index} has fields {', '.join(ours)} that are not ours; choose another prefix"
+                f"{self.source.index} has fields {', '.join(ours)} that are not ours; choose another prefix"
             )
         return joined or None
 
-    def _store(self, sequence: int, *, state: str = "") -> None:
+    def _store_meta(self, sequence: int, *, state: str = "") -> None:
         """Write our fields' mappings, which adds them where they are missing."""
         mark = self._spec.fingerprint
-        if len(mark) > 2 * _META_LENGTH or len(self._spec.name) > _META_LENGTH:
+        if len(mark) > 2 * _MAX_META_LENGTH or len(self._spec.name) > _MAX_META_LENGTH:
             raise BadSetting(f"the name or fingerprint of {self._spec.name} is too long for a mapping's meta")
         mapping = self.fields.mapping()
         mapping[self.fields["hash"]]["meta"] = {
             "sequence": str(sequence),
-            "gallery": self._gallery[:_META_LENGTH],
+            "gallery": self._gallery[:_MAX_META_LENGTH],
             "segments": str(self.segmentation.count),
             **({"state": state} if state else {}),
         }
         mapping[self.fields["id"]]["meta"] = {
             "name": self._spec.name,
-            "fingerprint": mark[:_META_LENGTH],
-            **({"fingerprint_end": mark[_META_LENGTH:]} if mark[_META_LENGTH:] else {}),
+            "fingerprint": mark[:_MAX_META_LENGTH],
+            **({"fingerprint_end": mark[_MAX_META_LENGTH:]} if mark[_MAX_META_LENGTH:] else {}),
         }
         try:
             self.server.call(
-                lambda client: client.indices.put_mapping(index=self.table.index, properties=mapping), bulk=True
+                lambda client: client.indices.put_mapping(index=self.source.index, properties=mapping), bulk=True
             )
         except BadInput as error:
             raise BadSetting(
-                f"our fields do not fit into {self.table.index}; choose another prefix ({error})"
+                f"our fields do not fit into {self.source.index}; choose another prefix ({error})"
             ) from None
 
     def _check(self, meta: Mapping[str, str]) -> None:
         mark = meta.get("fingerprint", "") + meta.get("fingerprint_end", "")
-        here = (self._spec.name, self._spec.fingerprint, self._gallery[:_META_LENGTH], str(self.segmentation.count))
+        here = (self._spec.name, self._spec.fingerprint, self._gallery[:_MAX_META_LENGTH], str(self.segmentation.count))
         there = (meta.get("name", ""), mark, meta.get("gallery", ""), meta.get("segments", ""))
         if here != there:
             raise FeatureMismatch(
-                f"the fields {self.fields.prefix}* of {self.table.index} hold features of {' '.join(there)} segments, "
+                f"the fields {self.fields.prefix}* of {self.source.index} hold features of {' '.join(there)} segments, "
                 f"not of {' '.join(here)} segments; choose another prefix"
             )
 
 
-def _update(document: _Document) -> str:
+def _update_operation(document: _Document) -> str:
     routing = {} if document.routing is None else {"routing": document.routing}
     return json.dumps({"update": {"_id": document.id, "retry_on_conflict": 3, **routing}})

@@ -40,11 +40,11 @@ def filters_of(conditions: Sequence[Condition], field: str) -> list[JSON] | None
     Raises BadInput for a condition that makes no sense, just as the catalog does.
     """
     to_sql(conditions, "sqlite")
-    filters = [_one(condition, field) for condition in conditions]
+    filters = [_clause(condition, field) for condition in conditions]
     return None if any(each is None for each in filters) else [each for each in filters if each is not None]
 
 
-def _one(condition: Condition, field: str) -> JSON | None:
+def _clause(condition: Condition, field: str) -> JSON | None:
     name, value = _name(condition.attribute), condition.value
     if condition.op == "exists":
         there: JSON = {"term": {field: name}}

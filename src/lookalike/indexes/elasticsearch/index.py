@@ -18,13 +18,13 @@ from lookalike.indexes.elasticsearch.client import ElasticClient
 from lookalike.indexes.elasticsearch.config import Settings, read_settings
 from lookalike.indexes.elasticsearch.external_index import ExternalIndex
 from lookalike.indexes.elasticsearch.managed_index import ManagedIndex
-from lookalike.indexes.elasticsearch.search import Search, count_of, scope_filters
+from lookalike.indexes.elasticsearch.search import Search, count_rows, scope_filters
 from lookalike.indexes.elasticsearch.segments import BITS
-from lookalike.indexes.elasticsearch.storage import HashRows, HashStorage, codes_of, refresh
+from lookalike.indexes.elasticsearch.storage import HashRows, HashStorage, pack_codes, refresh
 from lookalike.indexes.validation import check_attributes, check_query, check_rows
 from lookalike.types import Attributes, Features, FeatureSpec, Ids, Matches, ResolvedFilter, Rows
 
-_SIZE_HOLDS = 30.0  # seconds for which the number of rows is taken as known, to choose between two ways
+_COUNT_TTL = 30.0  # seconds for which the number of rows is taken as known, to choose between two ways
 
 
 def open_index(spec: FeatureSpec, url: str, gallery: str) -> "ElasticIndex":
@@ -41,7 +41,7 @@ def open_index(spec: FeatureSpec, url: str, gallery: str) -> "ElasticIndex":
         )
     server = ElasticClient(settings.connection)
     try:
-        place: HashStorage = (ExternalIndex if settings.existing else ManagedIndex)(server, spec, gallery, settings)
+        place: HashStorage = (ExternalIndex if settings.external else ManagedIndex)(server, spec, gallery, settings)
     except BaseException:
         server.close()
         raise
@@ -51,15 +51,15 @@ def open_index(spec: FeatureSpec, url: str, gallery: str) -> "ElasticIndex":
 class ElasticIndex:
     """An `VectorIndex` of 64-bit codes on a server. What this process wrote, it sees; others see it after a flush."""
 
-    def __init__(self, spec: FeatureSpec, place: HashStorage, settings: Settings) -> None:
+    def __init__(self, spec: FeatureSpec, storage: HashStorage, settings: Settings) -> None:
         self._spec = spec
-        self._place = place
+        self._storage = storage
         self._settings = settings
         self._closed = False
-        self._writing = threading.RLock()
-        self._seeing = threading.Lock()
-        self._written = self._seen = 0  # numbers of writes: seen are those before the last refresh
-        self._rows, self._counted = 0, -math.inf
+        self._write_lock = threading.RLock()
+        self._refresh_lock = threading.Lock()
+        self._writes = self._visible_writes = 0  # numbers of writes: seen are those before the last refresh
+        self._rows, self._counted_at = 0, -math.inf
 
     @property
     def shared(self) -> bool:
@@ -75,7 +75,7 @@ class ElasticIndex:
     def sequence(self) -> int:
         """The catalog's sequence number of the last flush, asked from the server."""
         self._check_open()
-        return self._place.sequence()
+        return self._storage.sequence()
 
     def upsert(self, rows: Rows) -> None:
         """Insert or replace rows; see `check_rows` for the errors.
@@ -85,32 +85,32 @@ class ElasticIndex:
         ids, features, tenants = check_rows(self._spec, rows)
         if rows.attributes is not None and len(rows.attributes) != len(ids):
             raise BadInput(f"{len(ids)} ids and {len(rows.attributes)} attributes: give one of each")
-        with self._writing:
+        with self._write_lock:
             self._check_open()
             if len(ids):
-                self._written += 1
-                self._place.write(HashRows(ids, codes_of(features), tenants, rows.attributes))
-                self._written += 1
+                self._writes += 1
+                self._storage.write(HashRows(ids, pack_codes(features), tenants, rows.attributes))
+                self._writes += 1
 
     def delete(self, ids: Ids) -> None:
         """Forget these ids; unknown ones are passed over."""
         gone = np.unique(np.asarray(ids, np.int64))
-        with self._writing:
+        with self._write_lock:
             self._check_open()
             if len(gone):
-                self._written += 1
-                self._place.forget(gone)
-                self._written += 1
+                self._writes += 1
+                self._storage.delete(gone)
+                self._writes += 1
 
     def update_attributes(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
         """Change what filters see of rows that are there, by partial updates; unknown ids are passed over."""
         wanted, owners = check_attributes(ids, tenants, attributes)
-        with self._writing:
+        with self._write_lock:
             self._check_open()
             if len(wanted):
-                self._written += 1
-                self._place.update(wanted, owners, attributes)
-                self._written += 1
+                self._writes += 1
+                self._storage.update(wanted, owners, attributes)
+                self._writes += 1
 
     def search(
         self,
@@ -126,65 +126,65 @@ class ElasticIndex:
 
         `fresh` changes nothing: a flush ends only when every copy of the data has seen it.
         """
-        codes = codes_of(check_query(self._spec, queries, k, max_distance))
+        codes = pack_codes(check_query(self._spec, queries, k, max_distance))
         self._check_open()
-        search = Search(self._place, self._settings, codes, k, tenant, filter, self._size)
-        self._see()
+        search = Search(self._storage, self._settings, codes, k, tenant, filter, self._row_count)
+        self._refresh()
         return search.run(BITS if max_distance is None else math.floor(min(max_distance, BITS)))
 
     def count(self, tenant: int | None = None) -> int:
         """How many rows there are."""
         self._check_open()
-        self._see()
-        return count_of(self._place.table, scope_filters(self._place, tenant), self._place.routing(tenant))
+        self._refresh()
+        return count_rows(self._storage.source, scope_filters(self._storage, tenant), self._storage.routing(tenant))
 
     def flush(self, sequence: int) -> None:
         """Make everything so far durable and seen in all copies; then, and only then, store `sequence` with it."""
-        with self._writing:
+        with self._write_lock:
             self._check_open()
-            self._place.settle()
-            self._see(always=True)
-            self._place.store_sequence(sequence)
+            self._storage.flush()
+            self._refresh(force=True)
+            self._storage.store_sequence(sequence)
 
     def clear(self) -> None:
         """Forget every row."""
-        with self._writing:
+        with self._write_lock:
             self._check_open()
-            self._place.clear()
-            self._counted = -math.inf
+            self._storage.clear()
+            self._counted_at = -math.inf
 
     @contextmanager
     def rebuilding(self) -> Iterator["ElasticIndex"]:
         """An empty index to fill; of our own one, searches go on in the old one until it is replaced at once."""
-        with self._writing:
+        with self._write_lock:
             self._check_open()
-            with self._place.rebuilding() as place:
+            with self._storage.rebuilding() as place:
                 yield ElasticIndex(self._spec, place, self._settings)
-            self._counted = -math.inf
+            self._counted_at = -math.inf
 
     def close(self) -> None:
         """Close the connections."""
         if not self._closed:
             self._closed = True
-            self._place.server.close()
+            self._storage.server.close()
 
     def _check_open(self) -> None:
         if self._closed:
             raise BadInput(f"the {self._spec.name} index is closed")
 
-    def _see(self, *, always: bool = False) -> None:
+    def _refresh(self, *, force: bool = False) -> None:
         """Have the server show what this process wrote; it would do so by itself within a second."""
-        if not always and self._seen == self._written:
+        if not force and self._visible_writes == self._writes:
             return
-        with self._seeing:
-            written = self._written
-            if always or self._seen != written:
-                refresh(self._place.server, self._place.table.index, bulk=always)
-                self._seen = written
+        with self._refresh_lock:
+            written = self._writes
+            if force or self._visible_writes != written:
+                refresh(self._storage.server, self._storage.source.index, bulk=force)
+                self._visible_writes = written
 
-    def _size(self) -> int:
+    def _row_count(self) -> int:
         """How many rows there are, roughly."""
-        if time.monotonic() > self._counted + _SIZE_HOLDS:
-            self._rows = count_of(self._place.table, self._place.filters(), None)
-            self._counted = time.monotonic()
+        if time.monotonic() > self._counted_at + _COUNT_TTL:
+            self._rows = count_rows(self._storage.source, self._storage.filters(), None)
+            self._counted_at = time.monotonic()
         return self._rows

@@ -9,25 +9,25 @@ from typing import Any
 from elasticsearch import BadRequestError, NotFoundError
 
 from lookalike.errors import BadSetting, FeatureMismatch, LookalikeError
-from lookalike.indexes.elasticsearch.bulk import Operation, write
+from lookalike.indexes.elasticsearch.bulk import Operation, send_operations
 from lookalike.indexes.elasticsearch.client import ElasticClient
 from lookalike.indexes.elasticsearch.config import Settings
 from lookalike.indexes.elasticsearch.segments import Segmentation
 from lookalike.indexes.elasticsearch.storage import (
-    UNSURE,
+    METADATA_TIMEOUT,
     FieldNames,
     HashRows,
     HitSource,
-    attributes_of,
-    documents,
+    attribute_updates,
+    encode_rows,
     refresh,
 )
 from lookalike.types import Attributes, FeatureSpec, Ids
 
 META = "lookalike"
 """What we keep in the mapping's `_meta`: the spec, the segmentation, the sequence number."""
-_ALREADY = "resource_already_exists_exception"
-_ASKED = 5000
+_ALREADY_EXISTS = "resource_already_exists_exception"
+_LOOKUP_BATCH = 5000
 
 JSON = dict[str, Any]
 log = logging.getLogger("lookalike")
@@ -51,10 +51,10 @@ class ManagedIndex:
         self._settings = settings
         self.alias = alias or settings.name or index_name(settings, spec, gallery)
         if self._meta() is None:
-            self._create(max(self._numbers(), default=0) + 1, self.alias)
+            self._create(max(self._existing_numbers(), default=0) + 1, self.alias)
         self._check(self._meta() or {})
         self._shards = self._count_shards()
-        self.table = HitSource(server, self.alias, "id", "hash")
+        self.source = HitSource(server, self.alias, "id", "hash")
 
     def filters(self) -> list[JSON]:
         """All documents are ours."""
@@ -72,12 +72,14 @@ class ManagedIndex:
         operations: list[Operation] = []
         if by_tenant and self._shards > 1:
             now = dict(zip(ids, tenants, strict=True))
-            operations = [_deletion(id_, tenant) for id_, tenant in self._placed(rows.ids) if tenant != str(now[id_])]
+            operations = [
+                _delete_operation(id_, tenant) for id_, tenant in self._locate(rows.ids) if tenant != str(now[id_])
+            ]
         head = '{"index":{"_id":"%d","routing":"%d"}}' if by_tenant else '{"index":{"_id":"%d"}}'
         names = zip(ids, tenants, strict=True) if by_tenant else ((id_,) for id_ in ids)
         heads = [head % name for name in names]
-        operations += zip(heads, documents(rows, self.fields, self.segmentation), strict=True)
-        write(self.server, self.alias, operations, alias=True)
+        operations += zip(heads, encode_rows(rows, self.fields, self.segmentation), strict=True)
+        send_operations(self.server, self.alias, operations, alias=True)
 
     def update(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
         """Change the attributes of documents, each in its tenant's shard."""
@@ -87,16 +89,16 @@ class ManagedIndex:
             heads = [head % pair for pair in zip(ids.tolist(), tenants.tolist(), strict=True)]
         else:
             heads = [head % id_ for id_ in ids.tolist()]
-        operations = list(zip(heads, attributes_of(attributes, self.fields), strict=True))
-        write(self.server, self.alias, operations, alias=True)
+        operations = list(zip(heads, attribute_updates(attributes, self.fields), strict=True))
+        send_operations(self.server, self.alias, operations, alias=True)
 
-    def forget(self, ids: Ids) -> None:
+    def delete(self, ids: Ids) -> None:
         """Delete documents, wherever they are."""
         if self._settings.routing == "id" or self._shards == 1:
-            operations = [_deletion(id_, None) for id_ in ids.tolist()]
+            operations = [_delete_operation(id_, None) for id_ in ids.tolist()]
         else:
-            operations = [_deletion(id_, tenant) for id_, tenant in self._placed(ids)]
-        write(self.server, self.alias, operations, alias=True)
+            operations = [_delete_operation(id_, tenant) for id_, tenant in self._locate(ids)]
+        send_operations(self.server, self.alias, operations, alias=True)
 
     def sequence(self) -> int:
         """From the mapping, where it goes with the index into snapshots and copies."""
@@ -107,7 +109,7 @@ class ManagedIndex:
         meta = {**(self._meta() or {}), "sequence": sequence}
         self.server.call(lambda client: client.indices.put_mapping(index=self.alias, meta={META: meta}), bulk=True)
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Nothing to do: the index was made so that every write is on disk before it is acknowledged."""
 
     def clear(self) -> None:
@@ -118,12 +120,12 @@ class ManagedIndex:
     @contextmanager
     def rebuilding(self) -> Iterator["ManagedIndex"]:
         """A new index under an alias of its own; the old one is deleted once the alias has moved."""
-        numbers = self._numbers()
-        current = self._concrete(self.alias)
+        numbers = self._existing_numbers()
+        current = self._alias_target(self.alias)
         for number in numbers:
-            if self._numbered(number) != current:
-                log.warning("deleting %s, which was never finished", self._numbered(number))
-                self._drop(self._numbered(number))
+            if self._numbered_name(number) != current:
+                log.warning("deleting %s, which was never finished", self._numbered_name(number))
+                self._drop(self._numbered_name(number))
         building = f"{self.alias}-building"
         new = self._create(max(numbers, default=0) + 1, building, refresh_interval="-1")
         try:
@@ -134,14 +136,14 @@ class ManagedIndex:
                 bulk=True,
             )
             refresh(self.server, new)
-            self._switch(new, current)
+            self._switch_alias(new, current)
         except BaseException:
-            self._leave(new)
+            self._drop_or_warn(new)
             raise
         if current is not None:
-            self._leave(current)
+            self._drop_or_warn(current)
 
-    def _switch(self, new: str, current: str | None) -> None:
+    def _switch_alias(self, new: str, current: str | None) -> None:
         actions: list[JSON] = [
             {"add": {"index": new, "alias": self.alias, "is_write_index": True}},
             {"remove": {"index": new, "alias": f"{self.alias}-building"}},
@@ -152,7 +154,7 @@ class ManagedIndex:
 
     def _create(self, number: int, alias: str, **more: object) -> str:
         """Make an index; if another process was quicker, its index is as good."""
-        name = self._numbered(number)
+        name = self._numbered_name(number)
         settings = self._settings
         replicas: JSON = {"number_of_replicas": settings.replicas, "auto_expand_replicas": False}
         if settings.replicas is None:
@@ -177,10 +179,10 @@ class ManagedIndex:
                         **more,
                     },
                     mappings={"dynamic": "strict", "_meta": {META: meta}, "properties": self.fields.mapping()},
-                    timeout=f"{UNSURE:.0f}s",
+                    timeout=f"{METADATA_TIMEOUT:.0f}s",
                 )
             except BadRequestError as error:
-                if error.error != _ALREADY:
+                if error.error != _ALREADY_EXISTS:
                     raise
 
         self.server.call(request, bulk=True)
@@ -216,12 +218,12 @@ class ManagedIndex:
                 f"needs {self.segmentation.count}; name another index, or delete it"
             )
 
-    def _placed(self, ids: Ids) -> list[tuple[int, str]]:
+    def _locate(self, ids: Ids) -> list[tuple[int, str]]:
         """Where documents with these ids are: id and tenant of each, more than one where a move was cut short."""
         refresh(self.server, self.alias)
         found: list[tuple[int, str]] = []
-        for start in range(0, len(ids), _ASKED):
-            part = ids[start : start + _ASKED].tolist()
+        for start in range(0, len(ids), _LOOKUP_BATCH):
+            part = ids[start : start + _LOOKUP_BATCH].tolist()
             answer = self.server.call(
                 lambda client, part=part: client.search(  # type: ignore[misc]
                     index=self.alias,
@@ -229,7 +231,7 @@ class ManagedIndex:
                     docvalue_fields=["id", "tenant"],
                     source=False,
                     stored_fields="_none_",
-                    size=2 * _ASKED,
+                    size=2 * _LOOKUP_BATCH,
                     allow_partial_search_results=False,
                     filter_path="hits.hits.fields",
                 ),
@@ -239,7 +241,7 @@ class ManagedIndex:
             found += [(int(hit["fields"]["id"][0]), hit["fields"]["tenant"][0]) for hit in hits]
         return found
 
-    def _numbers(self) -> list[int]:
+    def _existing_numbers(self) -> list[int]:
         """The numbers of the indexes that belong to this alias, ascending."""
         answer = self.server.call(
             lambda client: client.indices.get_alias(index=f"{self.alias}-*", expand_wildcards="all")
@@ -247,10 +249,10 @@ class ManagedIndex:
         matches = (re.fullmatch(rf"{re.escape(self.alias)}-(\d{{6}})", name) for name in answer)
         return sorted(int(match[1]) for match in matches if match)
 
-    def _numbered(self, number: int) -> str:
+    def _numbered_name(self, number: int) -> str:
         return f"{self.alias}-{number:06d}"
 
-    def _concrete(self, alias: str) -> str | None:
+    def _alias_target(self, alias: str) -> str | None:
         """The index behind an alias."""
 
         def request(client: Any) -> list[str]:
@@ -264,7 +266,7 @@ class ManagedIndex:
     def _drop(self, name: str) -> None:
         self.server.call(lambda client: client.indices.delete(index=name, ignore_unavailable=True), bulk=True)
 
-    def _leave(self, name: str) -> None:
+    def _drop_or_warn(self, name: str) -> None:
         """Delete an index that nobody needs any more; if that fails, the next rebuilding does it."""
         try:
             self._drop(name)
@@ -281,12 +283,12 @@ class ManagedIndex:
 def index_name(settings: Settings, spec: FeatureSpec, gallery: str) -> str:
     """`lookalike-GALLERY-PIPELINE-FINGERPRINT`, and the segmentation where it is not the published one."""
     segmentation = settings.plan.segmentation
-    parts = [settings.first_name, gallery, spec.name, spec.fingerprint[:12]]
+    parts = [settings.name_prefix, gallery, spec.name, spec.fingerprint[:12]]
     if segmentation != Segmentation(8):
         parts.append(segmentation.name)
     return "-".join(re.sub(r"[^a-z0-9_.-]+", "_", part.lower()) for part in parts)
 
 
-def _deletion(id_: int, tenant: object) -> Operation:
+def _delete_operation(id_: int, tenant: object) -> Operation:
     routing = "" if tenant is None else f',"routing":"{tenant}"'
     return (f'{{"delete":{{"_id":"{id_}"{routing}}}}}',)

@@ -24,11 +24,11 @@ MAX_TERMS = 8192
 
 # What the parts of a search cost the server and us, in microseconds; measured by `python -m benchmarks.elastic_costs`
 # on one shard. Only ratios matter.
-TERM = 2.5
+TERM_COST = 2.5
 """A value that is looked up."""
-POSTING = 0.1
+POSTING_COST = 0.1
 """A row in the list of a value, whether it comes out or not."""
-CANDIDATE = 8.0
+CANDIDATE_COST = 8.0
 """A row that comes out: sorted, sent, parsed and compared."""
 
 Codes = NDArray[np.uint64]
@@ -67,7 +67,7 @@ class Segmentation:
         """The terms that a search asks for: a list for each segment that is looked into."""
         layout = _layout(self.count)
         return [
-            [written % ((code >> start & mask) ^ flip) for flip in _flips(width, share - 1)]
+            [written % ((code >> start & mask) ^ flip) for flip in _flip_masks(width, share - 1)]
             for written, start, mask, width, share in zip(
                 layout.formats, layout.starts, layout.masks, layout.widths, plan.shares, strict=True
             )
@@ -81,12 +81,12 @@ class SegmentPlan:
 
     segmentation: Segmentation
     shares: tuple[int, ...]
-    at_least: int
+    min_matches: int
 
     @property
     def radius(self) -> int:
         """Every code within so many bits is found."""
-        spoilt = self.segmentation.count - self.at_least + 1
+        spoilt = self.segmentation.count - self.min_matches + 1
         return sum(sorted(self.shares)[:spoilt]) - 1
 
     @property
@@ -100,7 +100,7 @@ class SegmentPlan:
         hits = np.ones(1)  # hits[j]: how likely it is that j segments hit
         for chance in chances:
             hits = np.convolve(hits, [1 - chance, chance])
-        return rows * float(hits[self.at_least :].sum())
+        return rows * float(hits[self.min_matches :].sum())
 
     def postings(self, rows: int) -> float:
         """How many rows are in the lists of its terms."""
@@ -110,24 +110,26 @@ class SegmentPlan:
 
     def cost(self, rows: int) -> float:
         """Microseconds for one query in an index of so many rows, beyond what any request takes."""
-        return TERM * self.terms + POSTING * self.postings(rows) + CANDIDATE * self.candidates(rows)
+        return TERM_COST * self.terms + POSTING_COST * self.postings(rows) + CANDIDATE_COST * self.candidates(rows)
 
     def _counts(self) -> list[int]:
-        return [within(width, share - 1) for width, share in zip(self.segmentation.widths, self.shares, strict=True)]
+        return [
+            values_within(width, share - 1) for width, share in zip(self.segmentation.widths, self.shares, strict=True)
+        ]
 
 
-def published(at_least: int) -> SegmentPlan:
+def published_plan(min_matches: int) -> SegmentPlan:
     """The published rule: at least so many of eight bytes are the same."""
-    return SegmentPlan(Segmentation(8), (1,) * 8, at_least)
+    return SegmentPlan(Segmentation(8), (1,) * 8, min_matches)
 
 
-def within(width: int, flips: int) -> int:
+def values_within(width: int, flips: int) -> int:
     """How many values of `width` bits differ in at most `flips` bits from a given one; none for -1."""
     return sum(comb(width, bits) for bits in range(flips + 1))
 
 
 @cache
-def expected(plan: SegmentPlan, rows: int) -> float:
+def expected_candidates(plan: SegmentPlan, rows: int) -> float:
     """`plan.candidates`, remembered: every search asks."""
     return plan.candidates(rows)
 
@@ -178,7 +180,7 @@ def _layout(count: int) -> _Layout:
 
 
 @cache
-def _flips(width: int, flips: int) -> Sequence[int]:
+def _flip_masks(width: int, flips: int) -> Sequence[int]:
     """All patterns of `width` bits with at most `flips` ones."""
     places = [1 << bit for bit in range(width)]
     return [sum(chosen) for bits in range(flips + 1) for chosen in itertools.combinations(places, bits)]

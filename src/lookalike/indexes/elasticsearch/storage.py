@@ -14,7 +14,7 @@ from lookalike.indexes.elasticsearch.segments import Codes, Segmentation
 from lookalike.types import Attributes, Features, Ids
 
 JSON = dict[str, Any]
-UNSURE = 60.0
+METADATA_TIMEOUT = 60.0
 """Seconds that settings and mappings may take: the nodes of a cluster must agree."""
 
 
@@ -64,7 +64,7 @@ class HashStorage(Protocol):
 
     server: ElasticClient
     fields: FieldNames
-    table: HitSource
+    source: HitSource
     segmentation: Segmentation
 
     def filters(self) -> list[JSON]:
@@ -83,7 +83,7 @@ class HashStorage(Protocol):
         """Change the attributes of rows that are there."""
         ...
 
-    def forget(self, ids: Ids) -> None:
+    def delete(self, ids: Ids) -> None:
         """Take rows out; unknown ids are passed over."""
         ...
 
@@ -95,7 +95,7 @@ class HashStorage(Protocol):
         """Store it."""
         ...
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Make durable what was written, where the index does not do so with every write."""
         ...
 
@@ -112,10 +112,10 @@ def refresh(server: ElasticClient, index: str, *, bulk: bool = True) -> None:
     """Let searches see what was written, in every copy of the data; as patiently as a write, if `bulk`."""
     answer = server.call(lambda client: client.indices.refresh(index=index), bulk=bulk)
     if answer["_shards"]["failed"]:
-        raise server.refused(503, "refresh", f"{answer['_shards']['failed']} copies of {index} did not take part")
+        raise server.error_for(503, "refresh", f"{answer['_shards']['failed']} copies of {index} did not take part")
 
 
-def documents(rows: HashRows, fields: FieldNames, segmentation: Segmentation) -> list[str]:
+def encode_rows(rows: HashRows, fields: FieldNames, segmentation: Segmentation) -> list[str]:
     """The rows as JSON, without the last brace where attributes follow; ten thousand in about 50 ms."""
     written = ",".join(f'"{segment}"' for segment in segmentation.formats)
     pattern = (
@@ -137,11 +137,11 @@ def _attributes(rows: HashRows, field: str) -> Iterable[str]:
     return [f',"{field}":{json.dumps(terms_of(each or {}))}' for each in rows.attributes]
 
 
-def attributes_of(attributes: Sequence[Attributes], fields: FieldNames) -> list[str]:
+def attribute_updates(attributes: Sequence[Attributes], fields: FieldNames) -> list[str]:
     """Partial updates, as JSON, that put attributes in place of those that are there."""
     return [f'{{"doc":{{"{fields["attributes"]}":{json.dumps(terms_of(each or {}))}}}}}' for each in attributes]
 
 
-def codes_of(features: Features) -> Codes:
+def pack_codes(features: Features) -> Codes:
     """Packed bits `(n, 8)` as one number each; which number is the same on every machine."""
     return np.ascontiguousarray(features).view("<u8").reshape(-1).astype(np.uint64)

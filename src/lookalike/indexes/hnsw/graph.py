@@ -21,21 +21,21 @@ from lookalike.indexes.hnsw.node_map import NodeMap
 from lookalike.types import Features, FeatureSpec, Ids
 
 faiss: Any = _typed  # its stubs describe the C++ side, not the Python one
-BATCH = 256
+ADD_BATCH = 256
 """Rows added while readers wait (or a 4,000th of the graph, as each batch costs some time for every row there is)."""
 
 
-class Shared:
+class ReadWriteLock:
     """A lock that many readers or one writer hold; a writer that waits goes first."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._readers = 0
         self._writers = 0  # that wait or work
-        self._working = False
+        self._writer_active = False
 
     @contextmanager
-    def reading(self) -> Iterator[None]:
+    def read(self) -> Iterator[None]:
         """Beside other readers."""
         with self._condition:
             while self._writers:
@@ -50,24 +50,24 @@ class Shared:
                     self._condition.notify_all()
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def write(self) -> Iterator[None]:
         """Alone."""
         with self._condition:
             self._writers += 1
-            while self._readers or self._working:
+            while self._readers or self._writer_active:
                 self._condition.wait()
-            self._working = True
+            self._writer_active = True
         try:
             yield
         finally:
             with self._condition:
-                self._working = False
+                self._writer_active = False
                 self._writers -= 1
                 self._condition.notify_all()
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class Candidates:
     """Pairs of query and row that may be near; rows from `size` on were not looked at."""
 
     query: RowNumbers
@@ -82,7 +82,7 @@ class Graph:
         self.numbering: object = None
         self._index = index
         self._nodes = nodes
-        self._lock = Shared()
+        self._lock = ReadWriteLock()
 
     @classmethod
     def empty(cls, width: int, m: int, ef_construction: int) -> "Graph":
@@ -109,7 +109,7 @@ class Graph:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What else to store."""
-        return {"nodes": self._nodes.of_row, "keys": self._nodes.keys}
+        return {"nodes": self._nodes.row_nodes, "keys": self._nodes.keys}
 
     @property
     def size(self) -> int:
@@ -120,27 +120,27 @@ class Graph:
         """Append rows, in batches between which readers get their turn; all cores work on a batch."""
         done = 0
         while done < len(vectors):
-            batch = vectors[done : done + max(BATCH, self.size // 4000)]
-            self.add_at_once(batch)
+            batch = vectors[done : done + max(ADD_BATCH, self.size // 4000)]
+            self.add_batch(batch)
             done += len(batch)
 
-    def add_at_once(self, vectors: Features) -> None:
+    def add_batch(self, vectors: Features) -> None:
         """Append rows while readers wait."""
-        of_row, keys, first = self._nodes.plan(vectors)
-        with self._lock.writing():
+        of_row, keys, first = self._nodes.assign_nodes(vectors)
+        with self._lock.write():
             self._index.add(np.ascontiguousarray(vectors[first]))
             self._nodes.extend(of_row, keys, first)
 
-    def search(self, queries: Features, ef: int, limit: int, ids: Ids, allowed: NDArray[np.bool_] | None) -> Proposal:
+    def search(self, queries: Features, ef: int, limit: int, ids: Ids, allowed: NDArray[np.bool_] | None) -> Candidates:
         """At most `limit` rows for each query: the nearest allowed ones among about the nearest `ef` nodes of all.
 
         `ids` are those of the rows that may be given.
         """
         parameters = faiss.SearchParametersHNSW(efSearch=ef)
-        with self._lock.reading():
+        with self._lock.read():
             nodes = self._index.search(queries, limit if allowed is None else ef, params=parameters)[1]
             query, row = self._nodes.expand(nodes, ids, allowed, limit)
-            return Proposal(query, row, self.size)
+            return Candidates(query, row, self.size)
 
 
 def read_graph(path: Path) -> Any:

@@ -16,7 +16,7 @@ Keys = NDArray[np.uint64]
 _SEED = 20190613  # keys are stored: never change it
 
 
-def key(features: Features) -> Keys:
+def vector_keys(features: Features) -> Keys:
     """64 bits that stand for a vector in half precision: a multilinear hash (Carter and Wegman, 1979), modulo 2^64.
 
     Among 10 million vectors two different ones share a key with a chance of about 3 in a million; a row would then
@@ -37,29 +37,29 @@ def key(features: Features) -> Keys:
 class NodeMap:
     """`of_row` (rows,) int32 names the node of each row; `keys` (nodes,) tell known vectors from new ones."""
 
-    def __init__(self, of_row: NDArray[np.int32], keys: Keys) -> None:
-        self.of_row = of_row
+    def __init__(self, row_nodes: NDArray[np.int32], keys: Keys) -> None:
+        self.row_nodes = row_nodes
         self.keys = keys
         self._by_key = np.argsort(keys, kind="stable").astype(np.int32)
         self._sorted = keys[self._by_key]
-        new = np.maximum.accumulate(of_row) if len(of_row) else of_row
+        new = np.maximum.accumulate(row_nodes) if len(row_nodes) else row_nodes
         first = np.flatnonzero(np.diff(new, prepend=-1))
-        self._first: RowNumbers = first
-        self._set_twins()
+        self._first_rows: RowNumbers = first
+        self._find_duplicates()
 
     @property
     def rows(self) -> int:
         """How many rows there are."""
-        return len(self.of_row)
+        return len(self.row_nodes)
 
     @property
-    def twins(self) -> int:
+    def duplicates(self) -> int:
         """How many rows stand at the node of an earlier row."""
-        return len(self._twins)
+        return len(self._duplicates)
 
-    def plan(self, features: Features) -> tuple[NDArray[np.int32], Keys, RowNumbers]:
+    def assign_nodes(self, features: Features) -> tuple[NDArray[np.int32], Keys, RowNumbers]:
         """The nodes of new rows, the keys of the nodes that are new, and which of the rows those are (in order)."""
-        keys, appears, which = np.unique(key(features), return_index=True, return_inverse=True)
+        keys, appears, which = np.unique(vector_keys(features), return_index=True, return_inverse=True)
         place = np.minimum(np.searchsorted(self._sorted, keys), max(0, len(self._sorted) - 1))
         known = self._sorted[place] == keys if len(self._sorted) else np.zeros(len(keys), np.bool_)
         fresh = np.flatnonzero(~known)
@@ -69,16 +69,16 @@ class NodeMap:
         node[fresh] = len(self.keys) + np.arange(len(fresh))
         return node[which], keys[fresh], appears[fresh]
 
-    def extend(self, of_row: NDArray[np.int32], keys: Keys, first: RowNumbers) -> None:
+    def extend(self, row_nodes: NDArray[np.int32], keys: Keys, first: RowNumbers) -> None:
         """Take over what `plan` said, once the new nodes are in the graph."""
         order = np.argsort(keys)
         place = np.searchsorted(self._sorted, keys[order])
         self._sorted = np.insert(self._sorted, place, keys[order])
         self._by_key = np.insert(self._by_key, place, (len(self.keys) + order).astype(np.int32))
-        self._first = np.concatenate([self._first, self.rows + first])
+        self._first_rows = np.concatenate([self._first_rows, self.rows + first])
         self.keys = np.concatenate([self.keys, keys])
-        self.of_row = np.concatenate([self.of_row, of_row])
-        self._set_twins()
+        self.row_nodes = np.concatenate([self.row_nodes, row_nodes])
+        self._find_duplicates()
 
     def expand(
         self, found: NDArray[Any], ids: Ids, allowed: NDArray[np.bool_] | None, limit: int
@@ -89,14 +89,14 @@ class NodeMap:
         """
         query, place = np.nonzero(found >= 0)
         node = found[query, place]
-        row = self._first[node]
+        row = self._first_rows[node]
         twins = False
-        if self.twins:
-            start = np.searchsorted(self._twin_nodes, node, "left")
-            more = np.searchsorted(self._twin_nodes, node, "right") - start
+        if self.duplicates:
+            start = np.searchsorted(self._duplicate_nodes, node, "left")
+            more = np.searchsorted(self._duplicate_nodes, node, "right") - start
             if twins := bool(more.any()):
                 offset = np.arange(more.sum()) - np.repeat(np.cumsum(more) - more, more)
-                row = np.concatenate([row, self._twins[np.repeat(start, more) + offset]])
+                row = np.concatenate([row, self._duplicates[np.repeat(start, more) + offset]])
                 query = np.concatenate([query, np.repeat(query, more)])
                 place = np.concatenate([place, np.repeat(place, more)])
         good = row < len(ids)
@@ -110,10 +110,10 @@ class NodeMap:
         first = np.arange(len(query)) - np.searchsorted(query, query) < limit
         return query[first], row[first]
 
-    def _set_twins(self) -> None:
+    def _find_duplicates(self) -> None:
         later = np.ones(self.rows, np.bool_)
-        later[self._first] = False
+        later[self._first_rows] = False
         rows = np.flatnonzero(later)
-        order = np.argsort(self.of_row[rows], kind="stable")
-        self._twins: RowNumbers = rows[order]
-        self._twin_nodes = self.of_row[self._twins]
+        order = np.argsort(self.row_nodes[rows], kind="stable")
+        self._duplicates: RowNumbers = rows[order]
+        self._duplicate_nodes = self.row_nodes[self._duplicates]

@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 
 from lookalike.indexes.mih.probing import (
     BUCKETS,
-    FLIPS,
+    FLIP_MASKS,
     MAX_RADIUS,
+    NEIGHBOURHOOD_SIZES,
     SEGMENT_BITS,
     TABLES,
-    WITHIN,
     Numbers,
     Probes,
     even_probes,
     own_buckets,
     probes,
-    sharings,
+    radius_splits,
 )
 
 Codes = NDArray[np.uint64]
@@ -30,16 +30,16 @@ RowNumbers = NDArray[np.uint32]
 Bits = NDArray[np.uint8]
 
 # What the parts of a search cost, in nanoseconds; measured by `python -m benchmarks.mih --costs`, only ratios matter.
-SCAN = 1.0
+SCAN_COST = 1.0
 """A row of a scan."""
-CANDIDATE = 2.0
+CANDIDATE_COST = 2.0
 """A row of a bucket that is looked into."""
-PROBE = 450.0
+PROBE_COST = 450.0
 """A bucket that is looked into, with the cache misses that come with it."""
-_CHEAP = 60_000.0  # a plan below this is not worth improving: the improvement costs as much
+_CHEAP_PLAN_COST = 60_000.0  # a plan below this is not worth improving: the improvement costs as much
 
-_SHARINGS_END = np.array(WITHIN) - 1
-_JOIN = 1 << 20  # candidates joined at a time: 8 MB
+_LAST_FLIP = np.array(NEIGHBOURHOOD_SIZES) - 1
+_JOIN_SIZE = 1 << 20  # candidates joined at a time: 8 MB
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,17 +84,17 @@ class BucketTables:
         if radius > MAX_RADIUS:
             return None
         even = even_probes(radius)
-        if len(even.flips) * PROBE > budget:
+        if len(even.flips) * PROBE_COST > budget:
             return None
         own = own_buckets(code)
-        plan = self._priced(even, own)
-        if plan.cost > _CHEAP:
-            plan = min(plan, self._priced(self._best_probes(own, radius), own), key=lambda each: each.cost)
+        plan = self._plan_of(even, own)
+        if plan.cost > _CHEAP_PLAN_COST:
+            plan = min(plan, self._plan_of(self._best_probes(own, radius), own), key=lambda each: each.cost)
         return plan if plan.cost <= budget else None
 
     def plan_equal(self, code: int) -> ProbePlan:
         """See every code that has at least one segment in common."""
-        return self._priced(even_probes(TABLES - 1), own_buckets(code))
+        return self._plan_of(even_probes(TABLES - 1), own_buckets(code))
 
     def within(self, plan: ProbePlan, code: np.uint64, radius: int, equal_bytes: int = 0) -> tuple[RowNumbers, Bits]:
         """The rows within `radius` bits among those that the plan sees, ascending, and their distances.
@@ -105,7 +105,7 @@ class BucketTables:
         ends = np.cumsum(sizes)
         rows: list[NDArray[Any]] = []
         distances: list[NDArray[Any]] = []
-        for begin, end in _groups(ends):
+        for begin, end in _piece_groups(ends):
             offset = ends[begin - 1] if begin else 0
             pieces = zip(plan.first[begin:end].tolist(), plan.last[begin:end].tolist(), strict=True)
             differing = np.concatenate([self.codes[first:last] for first, last in pieces])
@@ -119,22 +119,22 @@ class BucketTables:
                 piece = np.searchsorted(ends, at, side="right")
                 rows.append(self.rows[plan.last[piece] - (ends[piece] - at)])
                 distances.append(bits[near])
-        return _once(rows, distances)
+        return _join_distinct(rows, distances)
 
-    def _priced(self, chosen: Probes, own: Numbers) -> ProbePlan:
+    def _plan_of(self, chosen: Probes, own: Numbers) -> ProbePlan:
         buckets = chosen.buckets(own)
         first, last = self.starts[buckets], self.starts[buckets + 1]
-        return ProbePlan(first, last, PROBE * len(buckets) + CANDIDATE * float((last - first).sum()))
+        return ProbePlan(first, last, PROBE_COST * len(buckets) + CANDIDATE_COST * float((last - first).sum()))
 
     def _best_probes(self, own: Numbers, radius: int) -> Probes:
         """Share the radius so that crowded buckets are avoided: price each table at each radius, try every sharing."""
-        largest = min(radius // TABLES + 2, len(WITHIN))
-        buckets = own[:, None] ^ FLIPS[None, : WITHIN[largest - 1]]
+        largest = min(radius // TABLES + 2, len(NEIGHBOURHOOD_SIZES))
+        buckets = own[:, None] ^ FLIP_MASKS[None, : NEIGHBOURHOOD_SIZES[largest - 1]]
         sizes = self.starts[buckets + 1] - self.starts[buckets]
-        seen = np.cumsum(sizes, axis=1)[:, _SHARINGS_END[:largest]]
+        seen = np.cumsum(sizes, axis=1)[:, _LAST_FLIP[:largest]]
         price = np.zeros((TABLES, largest + 1))
-        price[:, 1:] = CANDIDATE * seen + PROBE * np.array(WITHIN[:largest])
-        ways = sharings(radius)
+        price[:, 1:] = CANDIDATE_COST * seen + PROBE_COST * np.array(NEIGHBOURHOOD_SIZES[:largest])
+        ways = radius_splits(radius)
         ways = ways[(ways <= largest).all(axis=1)]
         total = price[np.arange(TABLES), ways].sum(axis=1)
         return probes(tuple(ways[total.argmin()].tolist()))
@@ -146,21 +146,21 @@ def count_equal_bytes(differing: Codes) -> NDArray[np.intp]:
     return equal
 
 
-def _groups(ends: Numbers) -> list[tuple[int, int]]:
+def _piece_groups(ends: Numbers) -> list[tuple[int, int]]:
     """Cut the pieces into groups of at most `_JOIN` codes, or of one piece."""
-    if not len(ends) or ends[-1] <= _JOIN:
+    if not len(ends) or ends[-1] <= _JOIN_SIZE:
         return [(0, len(ends))] if len(ends) and ends[-1] else []
     groups = []
     begin = 0
     while begin < len(ends):
         taken = ends[begin - 1] if begin else 0
-        end = max(begin + 1, int(np.searchsorted(ends, taken + _JOIN, side="right")))
+        end = max(begin + 1, int(np.searchsorted(ends, taken + _JOIN_SIZE, side="right")))
         groups.append((begin, end))
         begin = end
     return groups
 
 
-def _once(rows: list[NDArray[Any]], distances: list[NDArray[Any]]) -> tuple[RowNumbers, Bits]:
+def _join_distinct(rows: list[NDArray[Any]], distances: list[NDArray[Any]]) -> tuple[RowNumbers, Bits]:
     """Join, order by row, and drop what several tables have found."""
     if not rows:
         return np.empty(0, np.uint32), np.empty(0, np.uint8)

@@ -14,7 +14,7 @@ import numpy as np
 from lookalike.errors import BadSetting
 from lookalike.imaging.decode_pool.pool import usable_cores
 from lookalike.indexes import snapshot
-from lookalike.indexes.base import EmbeddedIndex, ids_of
+from lookalike.indexes.base import EmbeddedIndex, allowed_ids
 from lookalike.indexes.mih import storage
 from lookalike.indexes.mih.bucket_tables import Codes, ProbePlan
 from lookalike.indexes.mih.probing import TABLES
@@ -26,14 +26,16 @@ from lookalike.types import FULLY_EXACT, Features, FeatureSpec, Ids, Matches, Re
 
 BITS = 64
 BYTES = 8
-RADII = (7, 11, 15, 19)
+RADIUS_STEPS = (7, 11, 15, 19)
 """The steps of a search: all tables within 1, 2, 3, 4 bits. Each costs about 8 times the one before."""
-_CROWDED_RADII = (0, 3, *RADII)
-_CROWDED = 200_000.0  # where the first step costs so many nanoseconds, many rows are near: the k may be nearer still
-_TURNS = threading.BoundedSemaphore(usable_cores())
+_CROWDED_RADIUS_STEPS = (0, 3, *RADIUS_STEPS)
+_CROWDED_COST = (
+    200_000.0  # where the first step costs so many nanoseconds, many rows are near: the k may be nearer still
+)
+_SEARCH_SLOTS = threading.BoundedSemaphore(usable_cores())
 """Searches at once, of all indexes here: numpy lets others in at each of its many calls, and 16 take turns so often
 that they get half as much done as 2, on 2 cores."""
-_SCANNED = 60_000.0  # a run that scans in so many nanoseconds is not worth probing
+_ALWAYS_SCAN_COST = 60_000.0  # a run that scans in so many nanoseconds is not worth probing
 
 
 class MihIndex(EmbeddedIndex):
@@ -72,24 +74,24 @@ class MihIndex(EmbeddedIndex):
         super().__init__(spec, folder, writable=writable)
         self._equal_bytes = equal_bytes
         self._state = State.empty()
-        self._stored: frozenset[int] = frozenset()
+        self._saved_runs: frozenset[int] = frozenset()
         loaded = storage.load(folder, spec, verify=verify) if folder else None
         if loaded:
             self._sequence, self._state = loaded
-            self._stored = frozenset(run.number for run in self._state.runs)
+            self._saved_runs = frozenset(run.number for run in self._state.runs)
 
     def upsert(self, rows: Rows) -> None:
         """Insert or replace rows: all of them or none; see `check_rows` for the errors."""
         ids, features, tenants = check_rows(self._spec, rows)
         with self._lock:
             self._check_open()
-            self._state = self._state.without(np.sort(ids)).with_rows(ids, _codes(features), tenants)
+            self._state = self._state.without_ids(np.sort(ids)).with_rows(ids, _codes(features), tenants)
 
     def delete(self, ids: Ids) -> None:
         """Forget these ids; unknown ones are passed over."""
         with self._lock:
             self._check_open()
-            self._state = self._state.without(np.unique(np.asarray(ids, np.int64)))
+            self._state = self._state.without_ids(np.unique(np.asarray(ids, np.int64)))
 
     def search(
         self,
@@ -104,7 +106,7 @@ class MihIndex(EmbeddedIndex):
         """The k nearest rows of each query; see `check_query` for the errors."""
         codes = _codes(check_query(self._spec, queries, k, max_distance))
         self._check_open()
-        scope = SearchScope(tenant, ids_of(filter), self._equal_bytes)
+        scope = SearchScope(tenant, allowed_ids(filter), self._equal_bytes)
         radius = BITS if max_distance is None else math.floor(min(max_distance, BITS))
         promised = FULLY_EXACT
         if scope.equal_bytes:
@@ -113,7 +115,7 @@ class MihIndex(EmbeddedIndex):
         ids = np.full((len(codes), k), -1, np.int64)
         distances = np.full((len(codes), k), np.inf, np.float32)
         if radius >= 0:
-            with _TURNS:
+            with _SEARCH_SLOTS:
                 found_by_row = _search(self._state, list(codes), k, radius, scope)
             for row, nearest in enumerate(found_by_row):
                 bits, found = nearest.ranked()
@@ -131,8 +133,8 @@ class MihIndex(EmbeddedIndex):
         with self._lock:
             self._check_open(flush=True)
             if self._folder:
-                self._state = storage.save(self._folder, self._spec, sequence, self._state, self._stored)
-                self._stored = frozenset(run.number for run in self._state.runs)
+                self._state = storage.save(self._folder, self._spec, sequence, self._state, self._saved_runs)
+                self._saved_runs = frozenset(run.number for run in self._state.runs)
             self._sequence = sequence
 
     def clear(self) -> None:
@@ -142,7 +144,7 @@ class MihIndex(EmbeddedIndex):
             if self._folder and self._writable:
                 snapshot.wipe(self._folder)
             self._state = State.empty(self._state.next_run)
-            self._stored = frozenset()
+            self._saved_runs = frozenset()
             self._sequence = 0
 
     def close(self) -> None:
@@ -160,11 +162,11 @@ def _codes(features: Features) -> Codes:
 def _search(state: State, codes: Sequence[np.uint64], k: int, radius: int, scope: SearchScope) -> list[TopK]:
     """Probe query by query, then scan what is left for all queries that need it, block by block."""
     budgets = {run.number: run.scan_cost(scope) for run in state.runs}
-    small = [run for run in state.runs if budgets[run.number] <= _SCANNED]
-    large = [run for run in state.runs if budgets[run.number] > _SCANNED]
+    small = [run for run in state.runs if budgets[run.number] <= _ALWAYS_SCAN_COST]
+    large = [run for run in state.runs if budgets[run.number] > _ALWAYS_SCAN_COST]
     results = [TopK(k, radius) for _ in codes]
-    if state.fresh.count:
-        state.fresh.scan(codes, results, scope)
+    if state.buffer.count:
+        state.buffer.scan(codes, results, scope)
     for run in small:
         run.scan(codes, results, scope)
     if not large:
@@ -187,48 +189,48 @@ def _probe(
 ) -> TopK | None:
     """Widen the radius until k rows are found within it, or all; None once scanning is cheaper."""
     number = int(code)
-    radius = min(RADII[0], nearest.radius)
-    plans = _plans(runs, budgets, number, radius, scope)
+    radius = min(RADIUS_STEPS[0], nearest.radius)
+    plans = _plan_runs(runs, budgets, number, radius, scope)
     if scope.equal_bytes:
-        return _continued(nearest, runs, plans, code, nearest.radius, scope) if plans else None
-    crowded = plans is None or sum(plan.cost for plan in plans) > _CROWDED
-    for step in _CROWDED_RADII if crowded else RADII:
+        return _apply_plans(nearest, runs, plans, code, nearest.radius, scope) if plans else None
+    crowded = plans is None or sum(plan.cost for plan in plans) > _CROWDED_COST
+    for step in _CROWDED_RADIUS_STEPS if crowded else RADIUS_STEPS:
         if step != radius or plans is None:
             radius = min(step, nearest.radius)
-            plans = _plans(runs, budgets, number, radius, scope)
+            plans = _plan_runs(runs, budgets, number, radius, scope)
         if plans is None:
             return None
-        trial = _continued(nearest, runs, plans, code, radius, scope)
+        trial = _apply_plans(nearest, runs, plans, code, radius, scope)
         if trial.radius <= radius:
             return trial
     return None
 
 
-def _continued(
+def _apply_plans(
     nearest: TopK, runs: Sequence[Run], plans: Sequence[ProbePlan], code: np.uint64, radius: int, scope: SearchScope
 ) -> TopK:
     """What is nearest, with what the plans find."""
     trial = nearest.copy()
     for run, plan in zip(runs, plans, strict=True):
         run.probe(plan, code, trial, radius, scope)
-    trial.settle()
+    trial.prune()
     return trial
 
 
-def _plans(
+def _plan_runs(
     runs: Sequence[Run], budgets: dict[int, float], code: int, radius: int, scope: SearchScope
 ) -> list[ProbePlan] | None:
     """A plan for each run; None if one of them had better be scanned."""
     plans = []
     for run in runs:
-        plan = _plan(run, code, radius, budgets[run.number], scope)
+        plan = _plan_run(run, code, radius, budgets[run.number], scope)
         if plan is None:
             return None
         plans.append(plan)
     return plans
 
 
-def _plan(run: Run, code: int, radius: int, budget: float, scope: SearchScope) -> ProbePlan | None:
+def _plan_run(run: Run, code: int, radius: int, budget: float, scope: SearchScope) -> ProbePlan | None:
     if not scope.equal_bytes:
         return run.tables.plan(code, radius, budget)
     if scope.equal_bytes <= BYTES - TABLES:  # 4 unequal bytes can spoil all four tables

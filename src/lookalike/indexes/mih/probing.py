@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 TABLES = 4
 SEGMENT_BITS = 16
 BUCKETS = 1 << SEGMENT_BITS
-WITHIN = (1, 17, 137, 697, 2517)
+NEIGHBOURHOOD_SIZES = (1, 17, 137, 697, 2517)
 """How many 16-bit values differ in at most 0, 1, 2, 3, 4 bits from a given one."""
-MAX_RADIUS = TABLES * len(WITHIN) - 1
+MAX_RADIUS = TABLES * len(NEIGHBOURHOOD_SIZES) - 1
 """Beyond it (19) the buckets are so many that scanning is cheaper at any size that one process holds."""
 
 Numbers = NDArray[np.int64]
@@ -37,13 +37,13 @@ class Probes:
         return own[self.table] ^ self.flips
 
 
-def _flips() -> Numbers:
+def _flip_masks() -> Numbers:
     """All 16-bit patterns of at most four bits, those with fewer bits first."""
     patterns = np.arange(BUCKETS)
-    return np.argsort(np.bitwise_count(patterns), kind="stable")[: WITHIN[-1]]
+    return np.argsort(np.bitwise_count(patterns), kind="stable")[: NEIGHBOURHOOD_SIZES[-1]]
 
 
-FLIPS = _flips()
+FLIP_MASKS = _flip_masks()
 
 
 def own_buckets(code: int) -> Numbers:
@@ -54,8 +54,8 @@ def own_buckets(code: int) -> Numbers:
 @cache
 def probes(shares: tuple[int, ...]) -> Probes:
     """The probes where table t is looked into within `shares[t] - 1` bits of the code's segment; 0: not at all."""
-    counts = [WITHIN[share - 1] if share else 0 for share in shares]
-    flips = np.concatenate([FLIPS[:count] for count in counts])
+    counts = [NEIGHBOURHOOD_SIZES[share - 1] if share else 0 for share in shares]
+    flips = np.concatenate([FLIP_MASKS[:count] for count in counts])
     return Probes(np.repeat(np.arange(TABLES), counts), flips)
 
 
@@ -67,8 +67,8 @@ def even_probes(radius: int) -> Probes:
 
 
 @cache
-def sharings(radius: int) -> Numbers:
+def radius_splits(radius: int) -> Numbers:
     """Every way for four tables to share a radius: (m, 4), each row sums to `radius + 1`."""
-    shares = range(len(WITHIN) + 1)
+    shares = range(len(NEIGHBOURHOOD_SIZES) + 1)
     ways = [way for way in itertools.product(shares, repeat=TABLES) if sum(way) == radius + 1]
     return np.array(ways)

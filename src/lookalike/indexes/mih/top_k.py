@@ -22,7 +22,7 @@ class SearchScope:
     def admits(self, ids: Ids) -> NDArray[np.bool_]:
         """Which of these ids the filter allows; only for a scope that has one."""
         assert self.allowed is not None
-        return found_in(ids, self.allowed)
+        return in_sorted(ids, self.allowed)
 
 
 class TopK:
@@ -51,22 +51,22 @@ class TopK:
             self._distances.append(distances)
             self._ids.append(ids)
             if before < self._k <= self._count or self._count > 2 * self._k + 64:
-                self.settle()
+                self.prune()
 
-    def settle(self) -> None:
+    def prune(self) -> None:
         """Keep the k best, and shrink the radius to the k-th distance once there are k."""
         if self._count < self._k:
             return
         distances, ids = self._joined()
         if self._count > self._k:
-            best = _best(distances, ids, self._k)
+            best = _best_rows(distances, ids, self._k)
             distances, ids = distances[best], ids[best]
         self._count, self._distances, self._ids = self._k, [distances], [ids]
         self.radius = min(self.radius, int(distances.max()))
 
     def ranked(self) -> tuple[Bits, Ids]:
         """The k best, nearest first, ties by id."""
-        self.settle()
+        self.prune()
         distances, ids = self._joined()
         order = np.lexsort((ids, distances))
         return distances[order], ids[order]
@@ -79,7 +79,7 @@ class TopK:
         return np.concatenate(self._distances), np.concatenate(self._ids)
 
 
-def found_in(values: NDArray[Any], among: NDArray[Any]) -> NDArray[np.bool_]:
+def in_sorted(values: NDArray[Any], among: NDArray[Any]) -> NDArray[np.bool_]:
     """Which values are in a sorted array."""
     if not len(among):
         return np.zeros(len(values), np.bool_)
@@ -89,7 +89,7 @@ def found_in(values: NDArray[Any], among: NDArray[Any]) -> NDArray[np.bool_]:
     return same
 
 
-def _best(distances: Bits, ids: Ids, k: int) -> NDArray[np.intp]:
+def _best_rows(distances: Bits, ids: Ids, k: int) -> NDArray[np.intp]:
     """The numbers of the k best, in any order, ties by id; linear in the number of candidates."""
     worst = np.partition(distances, k - 1)[k - 1]
     sure = np.flatnonzero(distances < worst)

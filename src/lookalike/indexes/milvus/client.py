@@ -23,10 +23,10 @@ from lookalike.indexes.circuit_breaker import CircuitBreaker
 from lookalike.indexes.milvus.config import Connection
 from lookalike.types import Features, FeatureSpec, Ids
 
-Level = str
-STRONG: Level = "Strong"
+ConsistencyLevel = str
+STRONG: ConsistencyLevel = "Strong"
 """A search waits until everything written before it is seen: up to the server's time tick, 200 ms."""
-BOUNDED: Level = "Bounded"
+BOUNDED: ConsistencyLevel = "Bounded"
 """A search waits for nothing, and may miss what was written in the last seconds (the server's gracefulTime, 5 s)."""
 
 PREFIX = "lookalike."
@@ -35,11 +35,11 @@ PARTITION_KEY_UPSERT = (2, 3, 10)
 """Servers before it put upserted rows into the bucket of another key (milvus-io/milvus pull request 30773)."""
 FAILURES: tuple[type[Exception], ...] = (MilvusException, grpc.RpcError, grpc.FutureTimeoutError)
 """All that the client raises where a request fails."""
-_UNKNOWN = ("not found", "not exist", "can't find")
-_DENIED = ("auth check failure", "unauthenticated", "permission deny", "permission denied", "invalid token")
-_MISREAD = ("cannot parse expression", "failed to create query plan", "invalid expression", "at column ")
-_POLL = 0.05
-_ONE_AT_A_TIME = threading.RLock()  # Milvus Lite starts, and changes its aliases, in one thread at a time only
+_NOT_FOUND_PHRASES = ("not found", "not exist", "can't find")
+_DENIED_PHRASES = ("auth check failure", "unauthenticated", "permission deny", "permission denied", "invalid token")
+_INVALID_FILTER_PHRASES = ("cannot parse expression", "failed to create query plan", "invalid expression", "at column ")
+_POLL_SECONDS = 0.05
+_LITE_LOCK = threading.RLock()  # Milvus Lite starts, and changes its aliases, in one thread at a time only
 
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs every error, with a traceback, before raising it
 Answer = TypeVar("Answer")
@@ -50,7 +50,7 @@ class IndexNotFound(LookalikeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Hits:
     """The answer to one query: ids and similarities, best first; `vectors` (n, width) where they were asked for.
 
     `full` says that there may be more.
@@ -65,10 +65,10 @@ class Found:
 class MilvusGateway:
     """A connection, opened when it is first needed; safe to use from several threads."""
 
-    def __init__(self, place: Connection) -> None:
-        self.place = place
-        self._circuit = CircuitBreaker(place.name)
-        self._turn = _ONE_AT_A_TIME if place.lite else nullcontext()
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._circuit = CircuitBreaker(connection.name)
+        self._client_lock = _LITE_LOCK if connection.lite else nullcontext()
         self._lock = threading.Lock()
         self._client: Any = None
 
@@ -78,15 +78,15 @@ class MilvusGateway:
 
     def check_database(self) -> None:
         """Raise BadSetting where there is no such database: old servers use another, silently."""
-        wanted = self.place.database
+        wanted = self.connection.database
         if wanted and wanted not in self._call("databases", lambda client, limit: client.list_databases(timeout=limit)):
-            raise BadSetting(f"{self.place.name}: there is no database {wanted!r}; make it, or name another")
+            raise BadSetting(f"{self.connection.name}: there is no database {wanted!r}; make it, or name another")
 
     def collections(self) -> list[str]:
         """The names of all collections."""
         return list(self._call("list", lambda client, limit: client.list_collections(timeout=limit)))
 
-    def behind(self, alias: str) -> str | None:
+    def alias_target(self, alias: str) -> str | None:
         """The collection that an alias stands for."""
         try:
             found = self._call("alias", lambda client, limit: client.describe_alias(alias, timeout=limit))
@@ -101,7 +101,7 @@ class MilvusGateway:
         )
         return found
 
-    def index_of(self, name: str) -> Mapping[str, Any]:
+    def describe_index(self, name: str) -> Mapping[str, Any]:
         """Type, metric and progress of the vector index."""
         found: Mapping[str, Any] | None = self._call(
             "index", lambda client, limit: client.describe_index(name, "vector", timeout=limit)
@@ -116,12 +116,12 @@ class MilvusGateway:
         """
 
         def left() -> tuple[int, int] | None:
-            state = self.index_of(name)
+            state = self.describe_index(name)
             done, pending = int(state.get("indexed_rows") or 0), int(state.get("pending_index_rows") or 0)
             ended = state.get("state") == "Finished" and done >= rows and not pending
             return None if ended else (done, pending)
 
-        self._wait(left, f"indexing {name}", seconds)
+        self._wait_until_done(left, f"indexing {name}", seconds)
 
     def create(
         self, name: str, spec: FeatureSpec, *, key: bool, buckets: int, shards: int, properties: Mapping[str, str]
@@ -152,12 +152,12 @@ class MilvusGateway:
         self._call(
             "load",
             lambda client, limit: client.load_collection(
-                name, replica_number=replicas, timeout=limit, **({} if self.place.lite else {"_async": True})
+                name, replica_number=replicas, timeout=limit, **({} if self.connection.lite else {"_async": True})
             ),
         )
-        self._wait(lambda: None if self.loaded(name) else (), f"loading {name}", seconds)
+        self._wait_until_done(lambda: None if self.is_loaded(name) else (), f"loading {name}", seconds)
 
-    def loaded(self, name: str) -> bool:
+    def is_loaded(self, name: str) -> bool:
         """Whether a collection can be searched."""
         found = self._call("load state", lambda client, limit: client.get_load_state(name, timeout=limit))
         return str(found["state"].name) == "Loaded"
@@ -174,14 +174,14 @@ class MilvusGateway:
         """Forget a collection; no alias may stand for it."""
         self._call("drop", lambda client, limit: client.drop_collection(name, timeout=limit))
 
-    def point(self, alias: str, name: str, *, new: bool) -> None:
+    def set_alias(self, alias: str, name: str, *, new: bool) -> None:
         """Let an alias stand for a collection from now on."""
         if new:
             self._call("alias", lambda client, limit: client.create_alias(name, alias, timeout=limit))
         else:
             self._call("alias", lambda client, limit: client.alter_alias(name, alias, timeout=limit))
 
-    def unpoint(self, alias: str) -> None:
+    def drop_alias(self, alias: str) -> None:
         """Forget an alias."""
         self._call("alias", lambda client, limit: client.drop_alias(alias, timeout=limit))
 
@@ -211,7 +211,7 @@ class MilvusGateway:
         filter: str,
         fields: list[str],
         *,
-        level: Level,
+        level: ConsistencyLevel,
         limit: int = 16_384,
         partitions: list[str] | None = None,
         seconds: float = 0.0,
@@ -242,10 +242,10 @@ class MilvusGateway:
         filter: str,
         parameters: Mapping[str, int],
         *,
-        level: Level,
+        level: ConsistencyLevel,
         partitions: list[str] | None,
         vectors: bool,
-    ) -> list[Found]:
+    ) -> list[Hits]:
         """The best rows by inner product, for each query."""
         answers = self._call(
             "search",
@@ -262,78 +262,82 @@ class MilvusGateway:
                 timeout=timeout,
             ),
         )
-        return [_found(hits, limit, queries.shape[1], vectors) for hits in answers]
+        return [_parse_hits(hits, limit, queries.shape[1], vectors) for hits in answers]
 
-    def _wait(self, left: Callable[[], tuple[int, ...] | None], what: str, seconds: float) -> None:
+    def _wait_until_done(self, left: Callable[[], tuple[int, ...] | None], what: str, seconds: float) -> None:
         """Ask until nothing is left; raises Unavailable when what is left stays the same for so many seconds."""
         before = left()
         end = time.monotonic() + seconds
         while before is not None:
-            time.sleep(_POLL)
+            time.sleep(_POLL_SECONDS)
             now = left()
             if now != before:
                 before, end = now, time.monotonic() + seconds
             elif time.monotonic() > end:
-                raise Unavailable(f"{what} has not got on for {seconds:g} s on {self.place.name}")
+                raise Unavailable(f"{what} has not got on for {seconds:g} s on {self.connection.name}")
 
     def close(self) -> None:
         """Let the connection go; closing twice is harmless."""
         with self._lock:
             client, self._client = self._client, None
         if client is not None:
-            with self._turn:
+            with self._client_lock:
                 client.close()
 
     def _call(self, what: str, request: Callable[[Any, float], Answer], *, seconds: float = 0.0) -> Answer:
-        with self._circuit, self._turn:
+        with self._circuit, self._client_lock:
             try:
-                return request(self._connect(), seconds or self.place.timeout)
+                return request(self._connect(), seconds or self.connection.timeout)
             except FAILURES as error:
-                raise _translate_error(self.place, what, error) from error
+                raise _translate_error(self.connection, what, error) from error
 
     def _connect(self) -> Any:
         with self._lock:
             if self._client is None:
-                at = self.place
+                at = self.connection
                 how = {"user": at.user, "password": at.password, "token": at.token, "db_name": at.database}
-                with self._turn:
+                with self._client_lock:
                     self._client = MilvusClient(uri=at.uri, timeout=at.timeout, **how)
             return self._client
 
 
-def numbers_of(version: str) -> tuple[int, ...]:
+def parse_version(version: str) -> tuple[int, ...]:
     """`v2.3.5-lite` as (2, 3, 5); nothing where there are no numbers."""
     found = re.search(r"(\d+)\.(\d+)\.(\d+)", version)
     return tuple(map(int, found.groups())) if found else ()
 
 
-def _found(hits: Any, limit: int, width: int, vectors: bool) -> Found:
+def _parse_hits(hits: Any, limit: int, width: int, vectors: bool) -> Hits:
     ids, scores = np.array(hits.ids, np.int64), np.array(hits.distances, np.float32)
     real, full = ids > 0, len(ids) == limit  # id 0 is no image
     rows = None
     if vectors:
         rows = np.array([hit["entity"]["vector"] for hit in hits], np.float32).reshape(-1, width)[real]
-    return Found(ids[real], scores[real], rows, full)
+    return Hits(ids[real], scores[real], rows, full)
 
 
-def _translate_error(place: Connection, what: str, error: Exception) -> LookalikeError:
+def _translate_error(connection: Connection, what: str, error: Exception) -> LookalikeError:
     """The error of our tree that a failure amounts to, in one line, without secrets."""
     code, said = None, str(getattr(error, "message", "") or error)
     below = error if isinstance(error, grpc.RpcError) else error.__cause__  # a failed connection hides the reason
     if isinstance(below, grpc.RpcError) and hasattr(below, "code"):
         code, said = below.code(), f"{below.code().name.lower()}: {below.details()}"
-    for secret in (place.password, place.token):
+    for secret in (connection.password, connection.token):
         said = said.replace(secret, "***") if secret else said
     said, lower = said.splitlines()[0][:300] if said else type(error).__name__, said.lower()
-    if code == grpc.StatusCode.UNAUTHENTICATED or any(word in lower for word in _DENIED):
-        return BadSetting(f"{place.name} refuses user, password or token ({said}); give them in the index's address")
+    if code == grpc.StatusCode.UNAUTHENTICATED or any(word in lower for word in _DENIED_PHRASES):
+        return BadSetting(
+            f"{connection.name} refuses user, password or token ({said}); give them in the index's address"
+        )
     if "open local milvus failed" in lower:
         return Unavailable(
-            f"{place.name} cannot be opened ({said}): the folder must exist, and one process at a time may have the "
+            f"{connection.name} cannot be opened ({said}): the folder must exist, and one process at a time may have the "
             f"file open; for several, use a Milvus server (milvus://host:19530)"
         )
-    if any(word in lower for word in _UNKNOWN) and any(word in lower for word in ("collection", "alias", "partition")):
-        return IndexNotFound(f"{place.name}: {said}")
-    if any(word in lower for word in _MISREAD):
-        return UnsupportedQuery(f"{place.name} cannot read the filter: {said}")
-    return Unavailable(f"{place.name} failed to answer ({what}): {said}", retry_after=1.0)
+    if any(word in lower for word in _NOT_FOUND_PHRASES) and any(
+        word in lower for word in ("collection", "alias", "partition")
+    ):
+        return IndexNotFound(f"{connection.name}: {said}")
+    if any(word in lower for word in _INVALID_FILTER_PHRASES):
+        return UnsupportedQuery(f"{connection.name} cannot read the filter: {said}")
+    return Unavailable(f"{connection.name} failed to answer ({what}): {said}", retry_after=1.0)

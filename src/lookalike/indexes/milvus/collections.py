@@ -23,10 +23,10 @@ from lookalike.indexes.milvus.client import (
     PARTITION_KEY_UPSERT,
     PREFIX,
     STRONG,
+    ConsistencyLevel,
     IndexNotFound,
-    Level,
     MilvusGateway,
-    numbers_of,
+    parse_version,
 )
 from lookalike.indexes.milvus.config import BUILD, DEFAULT_EFFORT, SEARCH_PARAM, Settings
 from lookalike.types import FeatureSpec
@@ -35,9 +35,9 @@ LOAD_SECONDS = 300.0
 """Loading what is there: about a gigabyte in 10 s."""
 MAX_PARTITIONS = 1000
 """Named partitions: today's servers hold 1,024 in a collection."""
-STATE = 0
+STATE_ID = 0
 """The id of the row that is no image."""
-WAITING = 2
+STRONG_READ_FACTOR = 2
 """Times `bulk_timeout` that it may take until searches see all that was written: mostly 0.2 s, more behind a load."""
 BUCKETS = 16
 """Buckets of a partition key, which is what today's servers make by default."""
@@ -51,18 +51,18 @@ class Collection:
     in it."""
 
     name: str
-    kind: str
+    index_type: str
     tenants: str
     sequence: int = 0
-    knob: int = 0
+    effort: int = 0
     oversized: bool = False
 
-    def parameters(self, limit: int, *, knob: int | None = None) -> dict[str, int]:
+    def parameters(self, limit: int, *, effort: int | None = None) -> dict[str, int]:
         """How to search for `limit` rows."""
-        if self.kind == "FLAT":
+        if self.index_type == "FLAT":
             return {}
-        value = knob or self.knob or DEFAULT_EFFORT[self.kind]
-        return {SEARCH_PARAM[self.kind]: value if self.kind.startswith("IVF") else max(value, limit)}
+        value = effort or self.effort or DEFAULT_EFFORT[self.index_type]
+        return {SEARCH_PARAM[self.index_type]: value if self.index_type.startswith("IVF") else max(value, limit)}
 
 
 class CollectionManager:
@@ -72,7 +72,7 @@ class CollectionManager:
         self.server = server
         self.settings = settings
         self.spec = spec
-        self.alias = f"lookalike_{_plain(gallery)}_{_plain(spec.name)}"
+        self.alias = f"lookalike_{_safe_name(gallery)}_{_safe_name(spec.name)}"
 
     def open(self) -> Collection:
         """The collection that counts, made where there is none; raises FeatureMismatch for one of other features."""
@@ -81,7 +81,7 @@ class CollectionManager:
         if found is None:
             made = self.create(0)
             try:
-                self.server.point(self.alias, made.name, new=True)
+                self.server.set_alias(self.alias, made.name, new=True)
             except Unavailable:
                 found = self.current()  # somebody else was quicker
                 if found is None or found.name == made.name:
@@ -91,19 +91,19 @@ class CollectionManager:
             return made
         return found
 
-    def current(self, level: Level = STRONG) -> Collection | None:
+    def current(self, level: ConsistencyLevel = STRONG) -> Collection | None:
         """The collection that counts, as the server knows it now."""
         for _ in range(3):
-            name = self.server.behind(self.alias)
+            name = self.server.alias_target(self.alias)
             if name is None:
                 return None
             try:
-                if not self.server.loaded(name):
+                if not self.server.is_loaded(name):
                     self.server.load(name, replicas=self.settings.replicas, seconds=LOAD_SECONDS)
                 return self._read(name, level)
             except IndexNotFound:
                 continue  # exchanged between the two questions
-        raise Unavailable(f"the alias {self.alias} on {self.server.place.name} points nowhere, again and again")
+        raise Unavailable(f"the alias {self.alias} on {self.server.connection.name} points nowhere, again and again")
 
     def create(self, rows: int) -> Collection:
         """An empty collection, indexed for so many rows (or those expected, if more), loaded; no alias stands for it.
@@ -111,11 +111,11 @@ class CollectionManager:
         Raises BadSetting for buckets on a server that cannot keep them apart.
         """
         settings, server = self.settings, self.server
-        kind = settings.kind(self.spec, max(rows, settings.rows))
-        name = f"{self.alias}_{_plain(self.spec.fingerprint[:12])}_{time.time_ns():x}"
+        kind = settings.index_type(self.spec, max(rows, settings.rows))
+        name = f"{self.alias}_{_safe_name(self.spec.fingerprint[:12])}_{time.time_ns():x}"
         properties = {
             "alias": self.alias,
-            "spec": _written(self.spec),
+            "spec": _spec_json(self.spec),
             "index": kind,
             "tenants": settings.tenants,
         }
@@ -124,7 +124,7 @@ class CollectionManager:
             name,
             self.spec,
             key=key,
-            buckets=self._buckets() if key else 1,
+            buckets=self._bucket_count() if key else 1,
             shards=settings.shards,
             properties=properties,
         )
@@ -134,11 +134,11 @@ class CollectionManager:
 
     def swap_alias(self, new: Collection) -> None:
         """Let the alias stand for another collection, at once for everybody."""
-        self.server.point(self.alias, new.name, new=self.server.behind(self.alias) is None)
+        self.server.set_alias(self.alias, new.name, new=self.server.alias_target(self.alias) is None)
 
     def drop_stale(self) -> None:
         """Drop what earlier rebuildings left behind."""
-        kept = self.server.behind(self.alias)
+        kept = self.server.alias_target(self.alias)
         for name in self.server.collections():
             if name.startswith(f"{self.alias}_") and name != kept:
                 try:
@@ -151,58 +151,64 @@ class CollectionManager:
 
     def save_state(self, collection: Collection) -> None:
         """Write down what changes, behind all that was written, and wait until searches that ask for it see it."""
-        said = {"sequence": collection.sequence, "knob": collection.knob, "oversized": collection.oversized}
-        row = {"id": STATE, "tenant": -1, "vector": self._nowhere(), "attributes": said}
-        self.server.upsert(collection.name, [row], "", seconds=self.server.place.bulk_timeout)
-        if self._state(collection.name, STRONG) != said:
-            raise Unavailable(f"{self.server.place.name} does not give back what {collection.name} was to save_state")
+        said = {"sequence": collection.sequence, "knob": collection.effort, "oversized": collection.oversized}
+        row = {"id": STATE_ID, "tenant": -1, "vector": self._state_vector(), "attributes": said}
+        self.server.upsert(collection.name, [row], "", seconds=self.server.connection.bulk_timeout)
+        if self._load_state(collection.name, STRONG) != said:
+            raise Unavailable(
+                f"{self.server.connection.name} does not give back what {collection.name} was to save_state"
+            )
 
-    def _state(self, name: str, level: Level) -> dict[str, Any]:
-        seconds = WAITING * self.server.place.bulk_timeout if level == STRONG else self.server.place.timeout
-        found = self.server.query(name, f"id == {STATE}", ["attributes"], level=level, seconds=seconds)
+    def _load_state(self, name: str, level: ConsistencyLevel) -> dict[str, Any]:
+        seconds = (
+            STRONG_READ_FACTOR * self.server.connection.bulk_timeout
+            if level == STRONG
+            else self.server.connection.timeout
+        )
+        found = self.server.query(name, f"id == {STATE_ID}", ["attributes"], level=level, seconds=seconds)
         return dict(found[0]["attributes"]) if found else {}
 
-    def _nowhere(self) -> Distances:
+    def _state_vector(self) -> Distances:
         """A vector far from all that encoders give, which is never negative."""
         return np.full(self.spec.width, -1 / math.sqrt(self.spec.width), np.float32)
 
-    def _buckets(self) -> int:
+    def _bucket_count(self) -> int:
         wanted, server = self.settings.buckets, self.server
-        if server.place.lite:
+        if server.connection.lite:
             return BUCKETS
         version = server.version()
-        if numbers_of(version) < PARTITION_KEY_UPSERT:
+        if parse_version(version) < PARTITION_KEY_UPSERT:
             if (wanted or 1) > 1:
                 raise BadSetting(
-                    f"{server.place.name} is Milvus {version}, which puts replaced rows into wrong buckets; leave "
+                    f"{server.connection.name} is Milvus {version}, which puts replaced rows into wrong buckets; leave "
                     f"buckets out (one is used), or move to 2.3.10 or later"
                 )
             return 1
         return wanted or BUCKETS
 
-    def _read(self, name: str, level: Level) -> Collection:
+    def _read(self, name: str, level: ConsistencyLevel) -> Collection:
         found = self.server.describe(name)
         words = {key[len(PREFIX) :]: value for key, value in found["properties"].items() if key.startswith(PREFIX)}
         self._check(name, words, found)
-        return Collection(name, words["index"], words["tenants"], **self._state(name, level))
+        return Collection(name, words["index"], words["tenants"], **self._load_state(name, level))
 
     def _check(self, name: str, words: Mapping[str, str], found: Mapping[str, Any]) -> None:
-        where = f"the collection {name} on {self.server.place.name}"
+        where = f"the collection {name} on {self.server.connection.name}"
         if "spec" not in words:
             raise BadSetting(f"{where} is not ours, but the alias {self.alias} stands for it; drop the alias")
-        if words["spec"] != _written(self.spec):
-            raise FeatureMismatch(f"{where} holds {words['spec']}, not {_written(self.spec)}")
+        if words["spec"] != _spec_json(self.spec):
+            raise FeatureMismatch(f"{where} holds {words['spec']}, not {_spec_json(self.spec)}")
         width = next(field["params"]["dim"] for field in found["fields"] if field["name"] == "vector")
-        metric = self.server.index_of(name).get("metric_type")
+        metric = self.server.describe_index(name).get("metric_type")
         if int(width) != self.spec.width or metric != "IP":
             raise FeatureMismatch(f"{where} has vectors of {width} under {metric}, not {self.spec.width} under IP")
 
 
-def _written(spec: FeatureSpec) -> str:
+def _spec_json(spec: FeatureSpec) -> str:
     return json.dumps({"name": spec.name, "metric": spec.metric, "width": spec.width, "fingerprint": spec.fingerprint})
 
 
-def _plain(name: str) -> str:
+def _safe_name(name: str) -> str:
     """A name of letters, digits and underscores only, others told apart by a digest."""
     plain = re.sub(r"[^A-Za-z0-9_]", "_", name)[:80]
     return plain if plain == name else f"{plain}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"

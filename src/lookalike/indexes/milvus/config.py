@@ -16,7 +16,7 @@ OPTIONS = (
     "index tenants recall consistency replicas shards buckets rows memory timeout bulk_timeout tls token".split()
 )  # all that an address may hold
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 """Hosts to which a password may go in the clear."""
 FLAT_ROWS = 20_000
 """Rows that are scanned: a few milliseconds, and nothing is missed."""
@@ -60,7 +60,7 @@ class Settings:
     With `strong`, every search sees all that was written before it, and waits for it as a `fresh` one does.
     """
 
-    place: Connection
+    connection: Connection
     index: str
     tenants: str
     recall: float
@@ -77,35 +77,37 @@ class Settings:
         address = Address.parse(url)
         if address.scheme not in ("milvus", "milvus-lite"):
             raise BadSetting(f"{address} is no Milvus; write milvus://host:19530 or milvus-lite:///folder/name.db")
-        address.only(*OPTIONS)
+        address.check_options(*OPTIONS)
         lite = address.scheme == "milvus-lite"
         wanted = address.text("index", "auto")
         known = LITE_INDEXES if lite else SERVER_INDEXES
         if wanted not in ("auto", *known):
             why = ": Milvus Lite scans instead, silently; use a Milvus server" if lite else ""
             raise BadSetting(f"index of {address} is one of auto, {', '.join(known)}, not {wanted!r}{why}")
-        tenants = address.text("tenants", "key", among=TENANTS)
+        tenants = address.text("tenants", "key", choices=TENANTS)
         if lite and tenants == "partitions":
             raise BadSetting(f"{address}: Milvus Lite deletes across partitions; use tenants=key, or a Milvus server")
-        buckets = address.number("buckets", 0, least=1, most=1024) if "buckets" in address.options else None
+        buckets = address.number("buckets", 0, minimum=1, maximum=1024) if "buckets" in address.options else None
         if buckets and (lite or tenants == "partitions"):
             raise BadSetting(f"{address}: buckets divide a partition key on a server; leave them out")
         return cls(
-            _place(address, lite),
+            _connection(address, lite),
             wanted,
             tenants,
-            address.share("recall", 0.98, least=0.5, most=0.9999),
-            address.number("replicas", 1, most=1 if lite else 100),
-            address.number("shards", 1, most=1 if lite else 16),
+            address.fraction("recall", 0.98, minimum=0.5, maximum=0.9999),
+            address.number("replicas", 1, maximum=1 if lite else 100),
+            address.number("shards", 1, maximum=1 if lite else 16),
             buckets,
             address.number("rows", 20_000 if lite else 1_000_000),
-            address.number("memory", 16, most=1 << 20),
-            address.text("consistency", "bounded", among=("bounded", "strong")) == "strong",
+            address.number("memory", 16, maximum=1 << 20),
+            address.text("consistency", "bounded", choices=("bounded", "strong")) == "strong",
         )
 
-    def kind(self, spec: FeatureSpec, rows: int) -> str:
+    def index_type(self, spec: FeatureSpec, rows: int) -> str:
         """The index for so many rows: the one wished for, else the most exact and quickest that fits into memory."""
-        return self.index if self.index != "auto" else suggest(rows, spec.width, self.memory << 30, self.place.lite)
+        return (
+            self.index if self.index != "auto" else suggest(rows, spec.width, self.memory << 30, self.connection.lite)
+        )
 
 
 def suggest(rows: int, width: int, memory: int, lite: bool = False) -> str:
@@ -123,9 +125,9 @@ def suggest(rows: int, width: int, memory: int, lite: bool = False) -> str:
     return "DISKANN"
 
 
-def _place(address: Address, lite: bool) -> Connection:
-    timeout = float(address.number("timeout", 10, most=600))
-    bulk_timeout = float(address.number("bulk_timeout", 60, most=3600))
+def _connection(address: Address, lite: bool) -> Connection:
+    timeout = float(address.number("timeout", 10, maximum=600))
+    bulk_timeout = float(address.number("bulk_timeout", 60, maximum=3600))
     if lite:
         if address.host or not address.path.strip("/") or not address.path.endswith(".db"):
             raise BadSetting(f"{address}: write milvus-lite:///folder/name.db")
@@ -140,7 +142,7 @@ def _place(address: Address, lite: bool) -> Connection:
     if (address.user or "") and "token" in address.options:
         raise BadSetting(f"{address}: give user and password, or a token")
     secret = bool(address.password or address.options.get("token"))
-    scheme = "https" if address.flag("tls", secret and address.host not in LOOPBACK) else "http"
+    scheme = "https" if address.flag("tls", secret and address.host not in LOOPBACK_HOSTS) else "http"
     host = f"[{address.host}]" if ":" in address.host else address.host
     return Connection(
         str(address),

@@ -23,24 +23,24 @@ from lookalike.catalog.filters import to_sql
 from lookalike.errors import UnsupportedQuery
 from lookalike.types import Attributes, Condition, Ids, ResolvedFilter
 
-LONG = 200
+MAX_STRING_BYTES = 200
 """Bytes of a string that are kept; an ordering against a longer one is left to the catalog."""
-MAX_BYTES = 60_000
+MAX_ATTRIBUTE_BYTES = 60_000
 """Bytes of one row's attributes: a JSON field of Milvus holds 65,536."""
 MAX_VALUES = 500
 """Values of an `in` that become one expression; a longer list is left to the catalog."""
-IDS = 10_000
+MAX_IDS_PER_EXPRESSION = 10_000
 """Ids named in one expression: 0.2 s a search, most of it reading the expression."""
 MAX_IDS = 200_000
 """Ids that a filter may come down to where the catalog has to work it out."""
-_AFTER = {"n": "o", "s": "t"}
+_NEXT_TYPE = {"n": "o", "s": "t"}
 _OPERATORS = {"lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 
 
 def encode(attributes: Attributes) -> dict[str, str] | None:
     """Attributes as a row keeps them; None where they are too large."""
     row = {_name(name): _value(value) for name, value in attributes.items()}
-    return row if len(json.dumps(row)) <= MAX_BYTES else None
+    return row if len(json.dumps(row)) <= MAX_ATTRIBUTE_BYTES else None
 
 
 def expressions(filter: ResolvedFilter | None, *, oversized: bool) -> list[str]:
@@ -60,14 +60,14 @@ def expressions(filter: ResolvedFilter | None, *, oversized: bool) -> list[str]:
         return [native]
     written = expression(filter.conditions) if filter.conditions and not oversized else None
     if written is not None:
-        return [both(native, written)]
+        return [conjunction(native, written)]
     ids = filter.ids()
     if len(ids) > MAX_IDS:
         raise UnsupportedQuery(
             f"the filter comes down to {len(ids)} images that have to be named one by one; Milvus takes "
             f"{MAX_IDS}: narrow it, shorten its lists, or write it in Milvus' own words"
         )
-    return [both(native, one) for one in of_ids(ids)]
+    return [conjunction(native, one) for one in id_expressions(ids)]
 
 
 def expression(conditions: Sequence[Condition]) -> str | None:
@@ -76,23 +76,26 @@ def expression(conditions: Sequence[Condition]) -> str | None:
     Raises BadInput for a condition that makes no sense, just as the catalog does.
     """
     to_sql(conditions, "sqlite")
-    parts = [_one(condition) for condition in conditions]
+    parts = [_comparison(condition) for condition in conditions]
     return None if None in parts else " and ".join(f"({part})" for part in parts)
 
 
-def of_ids(ids: Ids) -> list[str]:
+def id_expressions(ids: Ids) -> list[str]:
     """Expressions that together let exactly these ids pass, each a list short enough for one request."""
     numbers = ids.tolist()
-    return [f"id in {numbers[start : start + IDS]}" for start in range(0, len(numbers), IDS)]
+    return [
+        f"id in {numbers[start : start + MAX_IDS_PER_EXPRESSION]}"
+        for start in range(0, len(numbers), MAX_IDS_PER_EXPRESSION)
+    ]
 
 
-def both(*parts: str) -> str:
+def conjunction(*parts: str) -> str:
     """All of these expressions; empty ones do not count."""
     real = [part for part in parts if part]
     return real[0] if len(real) == 1 else " and ".join(f"({part})" for part in real)
 
 
-def _one(condition: Condition) -> str | None:
+def _comparison(condition: Condition) -> str | None:
     field, op, value = f'attributes["{_name(condition.attribute)}"]', condition.op, condition.value
     if op == "exists":
         return f"exists {field}" if value else f"not (exists {field})"
@@ -104,13 +107,13 @@ def _one(condition: Condition) -> str | None:
         if len(value) > MAX_VALUES:
             return None
         return " or ".join(f'{field} == "{_value(one)}"' for one in value) or "id < 0"
-    if isinstance(value, str) and len(value.encode()) > LONG:
+    if isinstance(value, str) and len(value.encode()) > MAX_STRING_BYTES:
         return None
     written = _value(value)
     kind, limit = written[0], f'{field} {_OPERATORS[op]} "{written}"'
     if op in ("lt", "lte"):
         return f'{field} >= "{kind}" and {limit}'
-    return f'{limit} and {field} < "{_AFTER[kind]}"'
+    return f'{limit} and {field} < "{_NEXT_TYPE[kind]}"'
 
 
 def _name(name: str) -> str:
@@ -126,9 +129,9 @@ def _value(value: object) -> str:
         return "n" + _number(value)
     if isinstance(value, str):
         data = value.encode()
-        if len(data) <= LONG:
+        if len(data) <= MAX_STRING_BYTES:
             return "s" + data.hex()
-        return f"s{data[:LONG].hex()}~{hashlib.sha256(data).hexdigest()}"
+        return f"s{data[:MAX_STRING_BYTES].hex()}~{hashlib.sha256(data).hexdigest()}"
     return "x"
 
 

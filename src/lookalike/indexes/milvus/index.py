@@ -58,7 +58,7 @@ def open_index(spec: FeatureSpec, url: str, gallery: str) -> "MilvusIndex":
     settings = Settings.read(url)
     if spec.metric != "cosine":
         raise BadSetting(f"Milvus is for vectors under cosine, not for {spec.name} ({spec.metric}): use elasticsearch")
-    shelf = CollectionManager(MilvusGateway(settings.place), settings, spec, gallery)
+    shelf = CollectionManager(MilvusGateway(settings.connection), settings, spec, gallery)
     try:
         return MilvusIndex(shelf, shelf.open())
     except LookalikeError:
@@ -69,10 +69,10 @@ def open_index(spec: FeatureSpec, url: str, gallery: str) -> "MilvusIndex":
 def drop_index(spec: FeatureSpec, url: str, gallery: str) -> None:
     """Forget the index of a gallery's pipeline, whatever features it holds."""
     settings = Settings.read(url)
-    shelf = CollectionManager(MilvusGateway(settings.place), settings, spec, gallery)
+    shelf = CollectionManager(MilvusGateway(settings.connection), settings, spec, gallery)
     try:
-        if shelf.server.behind(shelf.alias) is not None:
-            shelf.server.unpoint(shelf.alias)
+        if shelf.server.alias_target(shelf.alias) is not None:
+            shelf.server.drop_alias(shelf.alias)
         shelf.drop_stale()
     finally:
         shelf.server.close()
@@ -85,19 +85,19 @@ class MilvusIndex:
     the last seconds, unless `fresh`. At most 16,382 matches a query.
     """
 
-    def __init__(self, shelf: CollectionManager, collection: Collection, *, filling: bool = False) -> None:
-        self._shelf = shelf
-        self._server = shelf.server
+    def __init__(self, manager: CollectionManager, collection: Collection, *, building: bool = False) -> None:
+        self._manager = manager
+        self._server = manager.server
         self._collection = collection
-        self._filling = filling  # not behind the alias yet
-        self._asked = time.monotonic()
+        self._building = building  # not behind the alias yet
+        self._checked_at = time.monotonic()
         self._lock = threading.RLock()
-        self._writer = Writer(shelf.server, shelf.spec)
-        self._shares = SelectivityCache(shelf.server)
+        self._writer = Writer(manager.server, manager.spec)
+        self._selectivity = SelectivityCache(manager.server)
         self._closed = False
-        wished = shelf.settings.index
-        if wished not in ("auto", collection.kind) or shelf.settings.tenants != collection.tenants:
-            found = (collection.name, collection.kind, collection.tenants)
+        wished = manager.settings.index
+        if wished not in ("auto", collection.index_type) or manager.settings.tenants != collection.tenants:
+            found = (collection.name, collection.index_type, collection.tenants)
             log.warning("%s has index=%s and tenants=%s; the address's wishes come with the next rebuilding", *found)
 
     @property
@@ -108,12 +108,12 @@ class MilvusIndex:
     @property
     def spec(self) -> FeatureSpec:
         """What the rows are."""
-        return self._shelf.spec
+        return self._manager.spec
 
     @property
     def sequence(self) -> int:
         """The catalog's sequence number of the last flush, as the server has it."""
-        return self._run(lambda collection: collection.sequence, fresh=True)
+        return self._with_collection(lambda collection: collection.sequence, fresh=True)
 
     @property
     def collection(self) -> Collection:
@@ -126,22 +126,22 @@ class MilvusIndex:
         attributes: Sequence[Attributes] = rows.attributes if rows.attributes is not None else [{}] * len(ids)
         check_attributes(ids, tenants, attributes)
         with self._lock:
-            kept = self._kept(attributes)
-            self._run(lambda at: self._writer.upsert(at, ids, features, tenants, kept))
+            kept = self._encode_attributes(attributes)
+            self._with_collection(lambda at: self._writer.upsert(at, ids, features, tenants, kept))
 
     def update_attributes(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
         """Change what filters see of rows that are there: their vectors are read, and written again beside it."""
         wanted, _ = check_attributes(ids, tenants, attributes)
         with self._lock:
-            kept = dict(zip(wanted.tolist(), self._kept(attributes), strict=True))
-            self._run(lambda at: self._writer.rewrite(at, kept))
+            kept = dict(zip(wanted.tolist(), self._encode_attributes(attributes), strict=True))
+            self._with_collection(lambda at: self._writer.update_attributes(at, kept))
 
     def delete(self, ids: Ids) -> None:
         """Forget these ids; unknown ones are passed over."""
         wanted = np.unique(np.asarray(ids, np.int64))
         images = wanted[wanted > 0].tolist()
         with self._lock:
-            self._run(lambda collection: self._writer.delete(collection, images))
+            self._with_collection(lambda collection: self._writer.delete(collection, images))
 
     def search(
         self,
@@ -157,7 +157,7 @@ class MilvusIndex:
         queries = check_query(self.spec, queries, k, max_distance)
         if k > MAX_MATCHES:
             raise UnsupportedQuery(f"Milvus gives at most {MAX_MATCHES} matches a query, not {k}; ask for fewer pages")
-        found = self._run(lambda at: self._search(at, queries, k, tenant, filter, fresh), fresh=fresh)
+        found = self._with_collection(lambda at: self._search(at, queries, k, tenant, filter, fresh), fresh=fresh)
         if max_distance is not None:
             far = ~(found.distances <= np.float32(max_distance))
             found.ids[far], found.distances[far] = -1, np.inf
@@ -165,7 +165,7 @@ class MilvusIndex:
 
     def count(self, tenant: int | None = None) -> int:
         """How many rows there are, what was written last included."""
-        return self._run(lambda collection: self._writer.count(collection, tenant))
+        return self._with_collection(lambda collection: self._writer.count(collection, tenant))
 
     def flush(self, sequence: int) -> None:
         """Keep `sequence` on the server, and wait until every search that asks for it sees it and all before it.
@@ -175,7 +175,7 @@ class MilvusIndex:
         """
 
         with self._lock:
-            self._remember(sequence=sequence)
+            self._update_state(sequence=sequence)
 
     def clear(self) -> None:
         """Forget every row, durably, and set `sequence` to 0: an empty collection takes the place of this one."""
@@ -187,18 +187,18 @@ class MilvusIndex:
         """An empty index to fill; searches go on in this one until it is full, indexed, tuned, and takes the place."""
         with self._lock:
             old = self._current(fresh=True)
-            self._shelf.drop_stale()
-            new = self._shelf.create(self.count())
-            filling = MilvusIndex(self._shelf, new, filling=True)
+            self._manager.drop_stale()
+            new = self._manager.create(self.count())
+            filling = MilvusIndex(self._manager, new, building=True)
             try:
                 yield filling
-                rows = filling._settle()
-                self._shelf.swap_alias(filling._collection)
+                rows = filling._finish_building()
+                self._manager.swap_alias(filling._collection)
             except BaseException:
                 self._drop(new)
                 raise
-            self._collection, self._asked = filling._collection, time.monotonic()
-            if rows and not self._server.place.lite:
+            self._collection, self._checked_at = filling._collection, time.monotonic()
+            if rows and not self._server.connection.lite:
                 time.sleep(DROP_DELAY)
             self._drop(old)
 
@@ -209,9 +209,9 @@ class MilvusIndex:
         """
 
         def act(collection: Collection) -> Tuning | None:
-            tuning = tune(self._server, collection, self.spec, recall or self._shelf.settings.recall)
+            tuning = tune(self._server, collection, self.spec, recall or self._manager.settings.recall)
             if tuning is not None:
-                self._remember(knob=tuning.value)
+                self._update_state(effort=tuning.value)
                 log.info(
                     "%s: %s %d gives a recall of %.3f",
                     collection.name,
@@ -221,12 +221,12 @@ class MilvusIndex:
             return tuning
 
         with self._lock:
-            return self._run(act, fresh=True)
+            return self._with_collection(act, fresh=True)
 
     def close(self) -> None:
         """Let the connection go; closing twice is harmless."""
         self._closed = True
-        if not self._filling:
+        if not self._building:
             self._server.close()
 
     def _search(
@@ -242,39 +242,39 @@ class MilvusIndex:
         expressions = [] if partitions == [] else filters.expressions(filter, oversized=collection.oversized)
         mine = "" if tenant is None else f"tenant == {tenant}"
         if not len(queries) or not expressions:
-            promise = FULLY_EXACT if collection.kind == "FLAT" or not expressions else NO_GUARANTEE
+            promise = FULLY_EXACT if collection.index_type == "FLAT" or not expressions else NO_GUARANTEE
             return Matches(np.full((len(queries), k), -1), np.full((len(queries), k), np.inf, np.float32), promise)
-        level = STRONG if fresh or self._shelf.settings.strong else BOUNDED
-        search = Search(self._server, collection, level, partitions, self._shares)
-        return search.nearest(queries, k, [filters.both(mine, one) for one in expressions])
+        level = STRONG if fresh or self._manager.settings.strong else BOUNDED
+        search = Search(self._server, collection, level, partitions, self._selectivity)
+        return search.nearest(queries, k, [filters.conjunction(mine, one) for one in expressions])
 
-    def _kept(self, attributes: Sequence[Attributes]) -> list[dict[str, str]]:
+    def _encode_attributes(self, attributes: Sequence[Attributes]) -> list[dict[str, str]]:
         """Attributes as rows keep them; where some do not fit, the collection remembers it."""
         kept = [filters.encode(one) for one in attributes]
         if None in kept and not self._collection.oversized:
-            self._remember(oversized=True)
+            self._update_state(oversized=True)
         return [one or {} for one in kept]
 
-    def _remember(self, **changed: Any) -> None:
+    def _update_state(self, **changed: Any) -> None:
         def act(collection: Collection) -> Collection:
             new = replace(collection, **changed)
-            self._shelf.save_state(new)
+            self._manager.save_state(new)
             return new
 
-        self._collection = self._run(act, fresh=True)
+        self._collection = self._with_collection(act, fresh=True)
 
-    def _settle(self) -> int:
+    def _finish_building(self) -> int:
         """Close, index, load and tune what was filled, so that it can take over; gives the number of rows."""
         rows = self.count()
-        name, kind, server = self._collection.name, self._collection.kind, self._server
+        name, kind, server = self._collection.name, self._collection.index_type, self._server
         if kind == "FLAT" or rows < INDEX_ROWS:
             return rows
         seconds = INDEX_SECONDS + rows / 200
         server.seal(name, seconds=seconds)
         server.await_index(name, rows, seconds)
-        if not server.place.lite:  # what grew in memory is let go; what is loaded is indexed
+        if not server.connection.lite:  # what grew in memory is let go; what is loaded is indexed
             server.release(name)
-            server.load(name, replicas=self._shelf.settings.replicas, seconds=LOAD_SECONDS + rows / 10_000)
+            server.load(name, replicas=self._manager.settings.replicas, seconds=LOAD_SECONDS + rows / 10_000)
         self.tune()
         return rows
 
@@ -287,12 +287,12 @@ class MilvusIndex:
     def _current(self, *, fresh: bool) -> Collection:
         if self._closed:
             raise BadInput(f"the {self.spec.name} index is closed")
-        if not self._filling and (fresh or time.monotonic() - self._asked > REFRESH_INTERVAL):
-            self._asked = time.monotonic()  # other threads go on with what is known meanwhile
-            self._collection = self._shelf.current(STRONG if fresh else BOUNDED) or self._shelf.open()
+        if not self._building and (fresh or time.monotonic() - self._checked_at > REFRESH_INTERVAL):
+            self._checked_at = time.monotonic()  # other threads go on with what is known meanwhile
+            self._collection = self._manager.current(STRONG if fresh else BOUNDED) or self._manager.open()
         return self._collection
 
-    def _run(self, act: Callable[[Collection], Answer], *, fresh: bool = False) -> Answer:
+    def _with_collection(self, act: Callable[[Collection], Answer], *, fresh: bool = False) -> Answer:
         """Do something with the collection that counts; once more where another process has exchanged it meanwhile."""
         try:
             return act(self._current(fresh=fresh))

@@ -18,12 +18,12 @@ class ProbeResult:
 
 def probe(url: str) -> ProbeResult:
     """Ask a Milvus for its version; raises BadSetting for a wrong address or password, Unavailable if it is down."""
-    server = MilvusGateway(Settings.read(url).place)
+    server = MilvusGateway(Settings.read(url).connection)
     try:
         server.check_database()
         server.collections()  # shows that user and password are right
         start = time.perf_counter()
         version = server.version()
-        return ProbeResult(server.place.name, version, (time.perf_counter() - start) * 1000)
+        return ProbeResult(server.connection.name, version, (time.perf_counter() - start) * 1000)
     finally:
         server.close()

@@ -10,11 +10,11 @@ from lookalike.indexes.milvus.client import STRONG, MilvusGateway
 from lookalike.indexes.milvus.collections import MAX_PARTITIONS, Collection
 from lookalike.types import Features, FeatureSpec, Ids
 
-ROWS = 2048
+MAX_ROWS = 2048
 """Rows in one request: 4 MB of 512 floats."""
-BYTES = 16 << 20
+MAX_BYTES = 16 << 20
 """Bytes in one request; a message of Milvus holds 64 MB."""
-IDS = 10_000
+MAX_DELETED_IDS = 10_000
 """Ids in one request to delete."""
 
 Row = Mapping[str, Any]
@@ -26,7 +26,7 @@ class Writer:
     def __init__(self, server: MilvusGateway, spec: FeatureSpec) -> None:
         self._server = server
         self._spec = spec
-        self._seconds = server.place.bulk_timeout
+        self._seconds = server.connection.bulk_timeout
         self._partitions: tuple[str, frozenset[str]] = ("", frozenset())
 
     def upsert(
@@ -48,10 +48,10 @@ class Writer:
             else:
                 self._upsert_by_partition(collection, batch)
 
-    def rewrite(self, collection: Collection, attributes: Mapping[int, Mapping[str, str]]) -> None:
+    def update_attributes(self, collection: Collection, attributes: Mapping[int, Mapping[str, str]]) -> None:
         """Give these ids, as far as there are rows of them, other attributes; vectors stay as they are."""
         wanted = list(attributes)
-        size = max(1, min(ROWS, BYTES // (4 * self._spec.width)))
+        size = max(1, min(MAX_ROWS, MAX_BYTES // (4 * self._spec.width)))
         for start in range(0, len(wanted), size):
             found = self._server.query(
                 collection.name,
@@ -67,8 +67,8 @@ class Writer:
 
     def delete(self, collection: Collection, ids: list[int]) -> None:
         """Forget ids, in all partitions."""
-        for start in range(0, len(ids), IDS):
-            self._server.delete(collection.name, ids[start : start + IDS], seconds=self._seconds)
+        for start in range(0, len(ids), MAX_DELETED_IDS):
+            self._server.delete(collection.name, ids[start : start + MAX_DELETED_IDS], seconds=self._seconds)
 
     def count(self, collection: Collection, tenant: int | None) -> int:
         """Rows that searches see from now on."""
@@ -82,8 +82,8 @@ class Writer:
         """The partition of a tenant, none where it has no rows; None where partitions do not matter."""
         if collection.tenants == "key" or tenant is None:
             return None
-        name = _partition(tenant)
-        return [name] if name in self._known(collection, name) else []
+        name = _partition_name(tenant)
+        return [name] if name in self._partition_names(collection, name) else []
 
     def _upsert_by_partition(self, collection: Collection, batch: list[Row]) -> None:
         """Into each tenant's partition, after the ids were taken out of any other: there they would live on."""
@@ -93,12 +93,12 @@ class Writer:
         )
         self.delete(collection, [row["id"] for row in there if row["tenant"] != home[row["id"]]])
         for tenant in sorted(set(home.values())):
-            partition = _partition(tenant)
-            known = self._known(collection, partition)
+            partition = _partition_name(tenant)
+            known = self._partition_names(collection, partition)
             if partition not in known:
                 if len(known) > MAX_PARTITIONS:
                     raise BadSetting(
-                        f"{self._server.place.name}: more than {MAX_PARTITIONS} tenants do not fit into partitions of "
+                        f"{self._server.connection.name}: more than {MAX_PARTITIONS} tenants do not fit into partitions of "
                         f"their own; give tenants=key in the address, and rebuild"
                     )
                 self._server.create_partition(collection.name, partition)
@@ -106,7 +106,7 @@ class Writer:
             rows = [row for row in batch if row["tenant"] == tenant]
             self._server.upsert(collection.name, rows, partition, seconds=self._seconds)
 
-    def _known(self, collection: Collection, wanted: str) -> frozenset[str]:
+    def _partition_names(self, collection: Collection, wanted: str) -> frozenset[str]:
         """The partitions there are, asked again where one is missing: another process may have made it."""
         name, known = self._partitions
         if name != collection.name or wanted not in known:
@@ -115,7 +115,7 @@ class Writer:
         return known
 
 
-def _partition(tenant: int) -> str:
+def _partition_name(tenant: int) -> str:
     return f"t{tenant}".replace("-", "_")
 
 
@@ -124,7 +124,7 @@ def _batches(rows: Sequence[Row], width: int) -> Iterator[list[Row]]:
     size = 0
     for row in rows:
         weight = width + 64 + sum(len(name) + len(value) + 6 for name, value in row["attributes"].items())
-        if batch and (len(batch) == ROWS or size + weight > BYTES):
+        if batch and (len(batch) == MAX_ROWS or size + weight > MAX_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(row)
