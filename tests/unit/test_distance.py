@@ -101,8 +101,8 @@ def test_the_answer_does_not_depend_on_the_batch(metric: Metric, monkeypatch: py
     ids, queries = rng.permutation(len(rows)) + 1, make(metric, rng, 130, 16, 3)
     whole = distances.nearest(metric, queries, rows, ids, 20)
     for work, most in [(1 << 18, 1), (1 << 10, 64), (1 << 13, 7)]:
-        monkeypatch.setattr(distances, "WORK", work)
-        monkeypatch.setattr(distances, "QUERIES", most)
+        monkeypatch.setattr(distances, "WORK_ELEMENTS", work)
+        monkeypatch.setattr(distances, "QUERY_BLOCK", most)
         again = distances.nearest(metric, queries, rows, ids, 20, keep=np.arange(len(rows)) if work < 5000 else None)
         np.testing.assert_array_equal(again.ids, whole.ids)
         np.testing.assert_array_equal(again.distances, whole.distances)

@@ -130,7 +130,7 @@ def test_a_reader_keeps_its_snapshot_while_the_writer_goes_on(tmp_path: Path) ->
         writer.delete(np.arange(1, 1500))
         writer.flush(step)
     assert model.check(reader.search(some(20, 9), 10), some(20, 9), 10) >= 0.98
-    with pytest.raises(BadInput, match="reading only"):
+    with pytest.raises(BadInput, match="read-only"):
         reader.flush(9)
     reader.delete(np.array([1500]))  # in memory alone, as the catalog says
     fill(reader, some(5, 11), first=9001)

@@ -224,7 +224,7 @@ def test_rows_survive_reopening_and_unchanged_runs_are_not_written_again(tmp_pat
         Matches(found.ids[1:], found.distances[1:], FULLY_EXACT),
         Matches(wanted.ids[1:], wanted.distances[1:], FULLY_EXACT),
     )
-    with pytest.raises(BadInput, match="reading only"):
+    with pytest.raises(BadInput, match="read-only"):
         again.flush(3)
     again.delete(np.array([60_000]))  # in memory alone, as the catalog says
     again.upsert(Rows(np.array([90_000]), codes[:1], np.array([2])))

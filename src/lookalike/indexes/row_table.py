@@ -1,7 +1,7 @@
-"""The rows of an index in memory: one writer appends, any number of readers look at a view that never changes.
+"""Copy-on-write table of rows in memory: one writer appends, any number of readers use an immutable view.
 
-A replaced or deleted row is only marked as gone, so that a reader's row numbers stay true. Features are kept in two
-parts, because the first may be a file mapped into memory that must not be copied to append one row.
+A replaced or deleted row is only marked as deleted, so that row numbers in a reader's view stay valid. Features are
+kept in two parts, `base` and `tail`, because the base may be a memory-mapped file that must not be copied to append.
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ from lookalike.distances import RowNumbers
 from lookalike.types import Features, FeatureSpec, Ids, Matches, Metric
 
 MAX_UNINDEXED_ROWS = 16_384
-"""Rows that are searched without an ordered table; beyond it (or a sixteenth of all) they are sorted in."""
+"""Newest rows that are looked up linearly; beyond it (or a sixteenth of all rows) they are sorted into the lookup."""
 
 
 class RowLookup:
-    """Where ids and tenants are among the first `size` rows, leaving out those that were gone when it was made."""
+    """Row numbers by id and by tenant of the first `size` rows, except those deleted before it was built."""
 
     def __init__(self, ids: Ids, rows: RowNumbers, tenants: Ids, size: int) -> None:
         self.ids = ids  # sorted
@@ -43,7 +43,7 @@ class RowLookup:
 
     @cached_property
     def _by_id(self) -> NDArray[np.int32] | None:
-        """Row numbers in one table by id, where few ids below the highest are missing."""
+        """Row numbers in a dense table indexed by id; None where the ids are too sparse for one."""
         if self.ids[-1] > 4 * len(self.ids) + MAX_UNINDEXED_ROWS or self.size > np.iinfo(np.int32).max:
             return None
         table = np.full(self.ids[-1] + 1, -1, np.int32)
@@ -51,7 +51,7 @@ class RowLookup:
         return table
 
     def find(self, ids: Ids) -> RowNumbers:
-        """The row of each id, -1 where there is none."""
+        """The row number of each id, -1 for unknown ids."""
         if not len(self.ids):
             return np.full(len(ids), -1)
         table = self._by_id
@@ -60,13 +60,13 @@ class RowLookup:
                 inside = (ids >= 0) & (ids < len(table))
                 return np.where(inside, table[np.where(inside, ids, 0)], -1).astype(np.intp)
             return table[ids].astype(np.intp)
-        place = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
-        return np.where(self.ids[place] == ids, self.rows[place], -1)
+        position = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
+        return np.where(self.ids[position] == ids, self.rows[position], -1)
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a reader sees: rows `0 .. len(ids)`, of which `alive` ones count; `base` and `tail` hold their features."""
+    """Immutable view of the table: rows `0 .. len(ids)`, valid where `alive`; features in `base`, then `tail`."""
 
     ids: Ids
     tenants: Ids
@@ -76,39 +76,39 @@ class View:
     lookup: RowLookup
     count: int
     numbering: object
-    """Changes when rows get other numbers."""
+    """Identity of the row numbering: a new object whenever rows are renumbered."""
 
     @property
     def size(self) -> int:
-        """All rows, those that are gone too."""
+        """Number of rows, deleted ones included."""
         return len(self.ids)
 
     def find(self, ids: Ids) -> RowNumbers:
-        """The living row of each id, -1 where there is none."""
+        """The row number of each id, -1 for unknown or deleted ids."""
         rows = self.lookup.find(ids)
         if self.count < self.size:
             known = np.flatnonzero(rows >= 0)
             rows[known[~self.alive[rows[known]]]] = -1
-        lost = np.flatnonzero(rows < 0)
-        loose = self.lookup.size + np.flatnonzero(self.alive[self.lookup.size :])
-        if len(lost) and len(loose):
-            loose_ids = self.ids[loose]
-            if ids[lost].min() <= loose_ids.max():  # new ids mostly are above all others
-                order = np.argsort(loose_ids)
-                place = np.minimum(np.searchsorted(loose_ids, ids[lost], sorter=order), len(order) - 1)
-                at = order[place]
-                rows[lost] = np.where(loose_ids[at] == ids[lost], loose[at], -1)
+        missing = np.flatnonzero(rows < 0)
+        unindexed = self.lookup.size + np.flatnonzero(self.alive[self.lookup.size :])
+        if len(missing) and len(unindexed):
+            unindexed_ids = self.ids[unindexed]
+            if ids[missing].min() <= unindexed_ids.max():  # new ids are usually larger than all others
+                order = np.argsort(unindexed_ids)
+                position = np.minimum(np.searchsorted(unindexed_ids, ids[missing], sorter=order), len(order) - 1)
+                nearest = order[position]
+                rows[missing] = np.where(unindexed_ids[nearest] == ids[missing], unindexed[nearest], -1)
         return rows
 
     def of_tenant(self, tenant: int) -> RowNumbers:
-        """The living rows of a tenant, ascending."""
+        """Row numbers of a tenant, ascending, without deleted rows."""
         rows = self.lookup.of_tenant(tenant)
-        loose = slice(self.lookup.size, None)
-        more = self.lookup.size + np.flatnonzero((self.tenants[loose] == tenant) & self.alive[loose])
-        return np.concatenate([rows[self.alive[rows]], more])
+        rest = slice(self.lookup.size, None)
+        unindexed = self.lookup.size + np.flatnonzero((self.tenants[rest] == tenant) & self.alive[rest])
+        return np.concatenate([rows[self.alive[rows]], unindexed])
 
     def allowed(self, tenant: int | None, ids: Ids | None) -> RowNumbers | None:
-        """The living rows of a tenant, or with these ids, or both, ascending; None where every row counts."""
+        """Row numbers of a tenant, or with these ids, or both, ascending; None if every row is allowed."""
         if ids is not None:
             rows = self.find(np.asarray(ids, np.int64))
             rows = rows[rows >= 0]
@@ -120,7 +120,7 @@ class View:
         return None if self.count == self.size else np.flatnonzero(self.alive)
 
     def features(self, rows: RowNumbers) -> Features:
-        """The features of these rows, copied."""
+        """A copy of the features of these rows."""
         if not len(self.tail):
             return np.asarray(self.base[rows])
         if not len(self.base):
@@ -134,46 +134,46 @@ class View:
     def nearest(
         self, metric: Metric, queries: Features, k: int, keep: RowNumbers | None, max_distance: float | None
     ) -> Matches:
-        """`distance.nearest` over both parts; `keep` is ascending, None for all rows."""
+        """`distances.nearest` over base and tail; `keep` (ascending row numbers) restricts it, None for all rows."""
         split = len(self.base)
         parts = [(self.base, self.ids[:split], 0, split), (self.tail, self.ids[split:], split, self.size)]
-        found: Matches | None = None
+        matches: Matches | None = None
         for features, ids, start, stop in parts:
-            some = None
+            subset = None
             if keep is not None:
-                some = keep[np.searchsorted(keep, start) : np.searchsorted(keep, stop)] - start
-            if len(features) or found is None:
-                more = distances.nearest(metric, queries, features, ids, k, keep=some, max_distance=max_distance)
-                found = more if found is None else distances.merge(found, more, k)
-        assert found is not None
-        return found
+                subset = keep[np.searchsorted(keep, start) : np.searchsorted(keep, stop)] - start
+            if len(features) or matches is None:
+                of_part = distances.nearest(metric, queries, features, ids, k, keep=subset, max_distance=max_distance)
+                matches = of_part if matches is None else distances.merge(matches, of_part, k)
+        assert matches is not None
+        return matches
 
 
 class RowTable:
-    """The writer's side; `view` is what readers take, once for each search."""
+    """The writable table; readers take its `view` once per search."""
 
     def __init__(self, spec: FeatureSpec, arrays: Mapping[str, NDArray[Any]] | None = None) -> None:
         stored = arrays or {}
-        nothing = np.zeros((0, spec.width), spec.dtype)
+        empty = np.zeros((0, spec.width), spec.dtype)
         ids, tenants = (np.array(stored.get(name, ()), np.int64) for name in ("ids", "tenants"))
         alive = np.array(stored.get("alive", ()), np.bool_)
-        base, tail = stored.get("base", nothing), np.array(stored.get("tail", nothing))
+        base, tail = stored.get("base", empty), np.array(stored.get("tail", empty))
         self._ids, self._tenants, self._alive, self._tail = ids, tenants, alive, tail
         count = int(np.count_nonzero(alive))
-        loose = View(ids, tenants, alive, base, tail, RowLookup(ids[:0], ids[:0], tenants, 0), count, object())
-        self.view = replace(loose, lookup=_build_lookup(loose))
+        unindexed = View(ids, tenants, alive, base, tail, RowLookup(ids[:0], ids[:0], tenants, 0), count, object())
+        self.view = replace(unindexed, lookup=_build_lookup(unindexed))
 
     def put(self, ids: Ids, features: Features, tenants: Ids) -> None:
-        """Append checked rows; rows with the same ids are gone."""
+        """Append validated rows, and mark the rows that they replace as deleted."""
         view = self.view
         size = view.size + len(ids)
-        gone = view.find(ids)
-        gone = gone[gone >= 0]
+        replaced = view.find(ids)
+        replaced = replaced[replaced >= 0]
         self._ids = _append(self._ids, view.size, ids)
         self._tenants = _append(self._tenants, view.size, tenants)
         self._alive = _append(self._alive, view.size, np.ones(len(ids), np.bool_))
         self._tail = _append(self._tail, len(view.tail), features)
-        self._mark_deleted(gone)
+        self._mark_deleted(replaced)
         new = View(
             self._ids[:size],
             self._tenants[:size],
@@ -181,7 +181,7 @@ class RowTable:
             view.base,
             self._tail[: size - len(view.base)],
             view.lookup,
-            view.count + len(ids) - len(gone),
+            view.count + len(ids) - len(replaced),
             view.numbering,
         )
         if size - new.lookup.size > max(MAX_UNINDEXED_ROWS, size // 16):
@@ -189,7 +189,7 @@ class RowTable:
         self.view = new
 
     def remove(self, ids: Ids) -> int:
-        """Mark rows as gone; says how many there were."""
+        """Mark rows as deleted; returns how many."""
         view = self.view
         rows = view.find(np.unique(np.asarray(ids, np.int64)))
         rows = rows[rows >= 0]
@@ -199,7 +199,7 @@ class RowTable:
         return len(rows)
 
     def compact(self, *, drop_deleted: bool) -> None:
-        """Make one part of all features, copied in memory; with `drop`, without the rows that are gone."""
+        """Merge base and tail into one base in memory; with `drop_deleted`, without the deleted rows."""
         view = self.view
         if drop_deleted and view.count < view.size:
             rows = np.flatnonzero(view.alive)
@@ -214,19 +214,19 @@ class RowTable:
         self.view = replace(new, lookup=_build_lookup(new))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """What to store, for the constructor."""
+        """The arrays to store, as the constructor takes them."""
         view = self.view
         names = ("ids", "tenants", "alive", "base", "tail")
         return {name: getattr(view, name) for name in names}
 
     def _mark_deleted(self, rows: RowNumbers) -> None:
         if len(rows):
-            self._alive = self._alive.copy()  # readers go on with the old one
+            self._alive = self._alive.copy()  # existing views keep the old mask
             self._alive[rows] = False
 
 
 def _append(buffer: NDArray[Any], used: int, more: NDArray[Any]) -> NDArray[Any]:
-    """`more` written behind the first `used` rows: in place where nobody looks, else in a copy twice as large."""
+    """Write `more` after the first `used` rows: in place, beyond every view's rows, or in a copy twice as large."""
     size = used + len(more)
     if size > len(buffer):
         grown = np.empty((max(size, 2 * used, 64), *buffer.shape[1:]), buffer.dtype)
@@ -237,13 +237,13 @@ def _append(buffer: NDArray[Any], used: int, more: NDArray[Any]) -> NDArray[Any]
 
 
 def _build_lookup(view: View) -> RowLookup:
-    """A table of all living rows, from the one there is and the loose rows."""
+    """A lookup of all rows not deleted, merged from the existing lookup and the unindexed rows."""
     old = view.lookup
-    living = view.alive[old.rows]
-    loose = old.size + np.flatnonzero(view.alive[old.size :])
-    loose = loose[np.argsort(view.ids[loose], kind="stable")]
-    ids, rows = np.concatenate([old.ids[living], view.ids[loose]]), np.concatenate([old.rows[living], loose])
-    if len(loose) and len(ids) > len(loose) and ids[-len(loose) - 1] > ids[-len(loose)]:
-        order = np.argsort(ids, kind="stable")  # two sorted runs: merged in one pass
+    alive = view.alive[old.rows]
+    new = old.size + np.flatnonzero(view.alive[old.size :])
+    new = new[np.argsort(view.ids[new], kind="stable")]
+    ids, rows = np.concatenate([old.ids[alive], view.ids[new]]), np.concatenate([old.rows[alive], new])
+    if len(new) and len(ids) > len(new) and ids[-len(new) - 1] > ids[-len(new)]:
+        order = np.argsort(ids, kind="stable")  # two sorted runs: the stable sort merges them in one pass
         ids, rows = ids[order], rows[order]
     return RowLookup(ids, rows, view.tenants, view.size)

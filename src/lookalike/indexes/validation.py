@@ -1,4 +1,4 @@
-"""Validation of the rows and queries that every index accepts."""
+"""Validation of the rows, queries and attributes that every index accepts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,16 +10,16 @@ from lookalike.errors import BadInput, FeatureMismatch, UnsupportedQuery
 from lookalike.types import Attributes, Features, FeatureSpec, Ids, Rows
 
 LENGTH_TOLERANCE = 0.01
-"""How far a vector's length may be from 1: half precision errs by 0.0005, an unscaled encoder by far more."""
+"""Tolerated deviation of a vector's length from 1: half precision errs by 0.0005, an unscaled encoder by far more."""
 
 
 def check_rows(spec: FeatureSpec, rows: Rows) -> tuple[Ids, Features, Ids]:
-    """Copies of ids, features and tenants, ready to keep; vectors are brought to unit length to the last digit.
+    """Validate rows and copy them as (ids, features, tenants); vectors are normalised to exactly unit length.
 
     Raises FeatureMismatch for a wrong width or dtype; BadInput for NaN, infinity, vectors far from unit length, ids
     below 1 or repeated, and arrays of different lengths.
     """
-    ids, tenants = _whole_numbers("ids", rows.ids), _whole_numbers("tenants", rows.tenants)
+    ids, tenants = _integers("ids", rows.ids), _integers("tenants", rows.tenants)
     features = _check_features(spec, rows.features)
     if not len(ids) == len(features) == len(tenants):
         raise BadInput(f"{len(ids)} ids, {len(features)} rows of features and {len(tenants)} tenants: give one of each")
@@ -27,27 +27,29 @@ def check_rows(spec: FeatureSpec, rows: Rows) -> tuple[Ids, Features, Ids]:
         raise BadInput(f"ids start at 1, not {ids.min()}")
     unique, counts = np.unique(ids, return_counts=True)
     if len(unique) < len(ids):
-        raise BadInput(f"id {unique[counts > 1][0]} comes twice in one batch")
+        raise BadInput(f"id {unique[counts > 1][0]} is given twice in one batch")
     return ids, features, tenants
 
 
 def check_query(spec: FeatureSpec, queries: Features, k: int, max_distance: float | None) -> Features:
-    """Queries ready to search with; raises like `check_rows`, and UnsupportedQuery for a `k` below 1."""
+    """Validate and copy queries; raises like `check_rows`, and UnsupportedQuery for `k` < 1 or a NaN distance."""
     if k < 1:
-        raise UnsupportedQuery(f"ask for at least 1 match, not {k}")
+        raise UnsupportedQuery(f"k must be at least 1, not {k}")
     if max_distance is not None and np.isnan(max_distance):
-        raise UnsupportedQuery("the largest distance is not a number")
+        raise UnsupportedQuery("max_distance must be a number, not NaN")
     return _check_features(spec, queries)
 
 
 def check_attributes(ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> tuple[Ids, Ids]:
-    """Ids and tenants as int64; raises BadInput where there is not one of each, or an id comes twice."""
-    wanted, owners = np.asarray(ids, np.int64), np.asarray(tenants, np.int64)
-    if not len(wanted) == len(owners) == len(attributes):
-        raise BadInput(f"{len(wanted)} ids, {len(owners)} tenants and {len(attributes)} attributes: give one of each")
-    if len(np.unique(wanted)) < len(wanted):
-        raise BadInput("an id comes twice among attributes to change")
-    return wanted, owners
+    """Ids and tenants as int64; raises BadInput for different lengths or a repeated id."""
+    id_array, tenant_array = np.asarray(ids, np.int64), np.asarray(tenants, np.int64)
+    if not len(id_array) == len(tenant_array) == len(attributes):
+        raise BadInput(
+            f"{len(id_array)} ids, {len(tenant_array)} tenants and {len(attributes)} attributes: give one of each"
+        )
+    if len(np.unique(id_array)) < len(id_array):
+        raise BadInput("an id is given twice in one batch of attributes")
+    return id_array, tenant_array
 
 
 def _check_features(spec: FeatureSpec, features: Features) -> Features:
@@ -59,15 +61,15 @@ def _check_features(spec: FeatureSpec, features: Features) -> Features:
     if spec.metric == "hamming":
         return np.array(array, order="C")
     length = np.sqrt(np.einsum("ij,ij->i", array, array))
-    wrong = np.flatnonzero(~(np.abs(length - 1) <= LENGTH_TOLERANCE))  # catches NaN and infinity too
-    if len(wrong):
-        what = "length" if np.isfinite(length[wrong[0]]) else "NaN, infinite or huge numbers, length"
-        raise BadInput(f"{spec.name} row {wrong[0]} has {what} {length[wrong[0]]:g} instead of 1; see `normalise`")
+    invalid = np.flatnonzero(~(np.abs(length - 1) <= LENGTH_TOLERANCE))  # catches NaN and infinity too
+    if len(invalid):
+        what = "length" if np.isfinite(length[invalid[0]]) else "NaN, infinite or huge numbers, length"
+        raise BadInput(f"{spec.name} row {invalid[0]} has {what} {length[invalid[0]]:g} instead of 1; see `normalise`")
     return distances.normalise(array)
 
 
-def _whole_numbers(what: str, values: Any) -> Ids:
+def _integers(name: str, values: Any) -> Ids:
     array = np.asarray(values)
     if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
-        raise BadInput(f"{what} are whole numbers in one row, not {array.shape} {array.dtype}")
+        raise BadInput(f"{name} must be a one-dimensional array of integers, not {array.shape} {array.dtype}")
     return array.astype(np.int64)
