@@ -18,7 +18,9 @@ SPEC = FeatureSpec("vector", "cosine", 48, "v1")
 
 
 def open_index(folder: Path | None = None, **settings: Any) -> HnswIndex:
-    return HnswIndex(SPEC, folder, **{"exact_below": 300, "max_unindexed": 100, "ef_construction": 80, "ef": 60, **settings})
+    return HnswIndex(
+        SPEC, folder, **{"exact_below": 300, "max_unindexed": 100, "ef_construction": 80, "ef": 60, **settings}
+    )
 
 
 def fill(index: FlatIndex, features: Features, *, first: int = 1, tenants: Any = 1) -> Model:

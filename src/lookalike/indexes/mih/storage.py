@@ -1,4 +1,4 @@
-"""A multi-index hashing index on disk: every run once, its deletions and the newest rows at each flush."""
+"""Persistence of a multi-index hashing index: each run is written once, deletions and the buffer at each flush."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,9 +20,9 @@ _EMPTY = np.empty(0, np.int64)
 
 
 def save(folder: Path, spec: FeatureSpec, sequence: int, state: State, saved_runs: frozenset[int]) -> State:
-    """Write a snapshot, and give back the state with new runs mapped from it instead of held in memory.
+    """Save a snapshot; returns the state with new runs memory-mapped from it.
 
-    Runs whose number is in `stored` are in the current snapshot already, and are not written again.
+    Runs whose number is in `saved_runs` are already in the current snapshot, and are linked instead of written.
     """
     arrays: dict[str, NDArray[Any]] = {}
     keep: list[str] = []
@@ -39,7 +39,7 @@ def save(folder: Path, spec: FeatureSpec, sequence: int, state: State, saved_run
     if all(run.number in saved_runs for run in state.runs):
         return state
     loaded = snapshot.load(folder, spec, verify=False)
-    if loaded is None:  # only if somebody else removed it
+    if loaded is None:  # removed by another process
         return state
     runs = (
         run if run.number in saved_runs else _restore_run(run.number, loaded.arrays, run.deleted) for run in state.runs
@@ -48,7 +48,7 @@ def save(folder: Path, spec: FeatureSpec, sequence: int, state: State, saved_run
 
 
 def load(folder: Path, spec: FeatureSpec, *, verify: bool) -> tuple[int, State] | None:
-    """The sequence number and the rows of the current snapshot; None where there is none. Runs are mapped."""
+    """The sequence number and state of the current snapshot, its runs memory-mapped; None if there is none."""
     loaded = snapshot.load(folder, spec, verify=verify)
     if loaded is None:
         return None
@@ -78,7 +78,7 @@ def _columns(run: Run) -> dict[str, NDArray[Any]]:
 
 def _restore_run(number: int, arrays: Arrays, dead: NDArray[Any]) -> Run:
     def column(name: str) -> NDArray[Any]:
-        return np.asarray(arrays[f"run{number}-{name}"])  # a plain view of the map: slicing a memmap is slow
+        return np.asarray(arrays[f"run{number}-{name}"])  # a plain view: slicing a memmap is slow
 
     tables = BucketTables(column("starts"), column("table-codes"), column("table-rows"))
     tenants = Tenants(column("tenant-names"), column("tenant-of"), column("tenant-rows"), column("tenant-starts"))
