@@ -114,7 +114,7 @@ def test_an_index_that_is_gone_is_damage_and_is_not_made_by_writing(name: str) -
 def test_a_strangers_index_is_not_taken(name: str) -> None:
     with raw(server()) as client:
         client.indices.create(index=name, mappings={"_meta": {"owner": "somebody"}})
-        with pytest.raises(BadSetting, match="not an index of ours"):
+        with pytest.raises(BadSetting, match="not created by lookalike"):
             opened(name)
         assert client.count(index=name)["count"] == 0
 

@@ -1,4 +1,4 @@
-"""What an `elasticsearch://` URL says, read strictly."""
+"""Settings of an `elasticsearch://` URL, parsed strictly."""
 
 import ipaddress
 import re
@@ -14,7 +14,7 @@ Routing = Literal["tenant", "id"]
 
 PORT = 9200
 MAX_RADIUS = 31
-"""Half of the bits is what unrelated codes differ by: up to there, segments let nearly every row through."""
+"""Unrelated codes differ in half of the bits (32): near that radius nearly every row is a candidate."""
 _MODES = ("published", "guaranteed", "exact")
 _OPTIONS = (
     *("mode", "m", "radius", "rows", "segments", "shards", "replicas", "routing", "name", "timeout", "bulk_timeout"),
@@ -26,7 +26,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 
 @dataclass(frozen=True, slots=True)
 class ExternalSettings:
-    """An index of somebody else's: its name, where an image's document is found, and how our fields begin."""
+    """An existing index: its name, how an image's document is identified, and the prefix of our fields."""
 
     index: str
     id_attribute: str
@@ -36,7 +36,7 @@ class ExternalSettings:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """How the server is reached: `nodes` are (host, port); times in seconds."""
+    """How to reach the server: `nodes` are (host, port); timeouts in seconds."""
 
     nodes: tuple[tuple[str, int], ...]
     tls: bool
@@ -50,13 +50,13 @@ class Connection:
 
     @property
     def name(self) -> str:
-        """As messages show it."""
+        """Name for messages."""
         return f"Elasticsearch at {', '.join(f'{host}:{port}' for host, port in self.nodes)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How hashes are kept and asked for. `replicas` None follows the number of nodes, none or one."""
+    """How hashes are stored and searched. `replicas` None means none or one, by the number of nodes."""
 
     connection: Connection
     mode: Mode
@@ -71,7 +71,7 @@ class Settings:
 
 
 def read_settings(url: str) -> Settings:
-    """Take a URL apart; raises BadSetting for what makes no sense."""
+    """Parse a URL; raises BadSetting for invalid options."""
     address = Address.parse(url)
     address.check_options(*_OPTIONS)
     mode = cast(Mode, address.text("mode", "published", choices=_MODES))
@@ -91,10 +91,9 @@ def read_settings(url: str) -> Settings:
 
 
 def _plan(address: Address, mode: Mode, rows: int) -> SegmentPlan:
-    for unread in ("radius", "rows", "segments") if mode == "published" else ("m",):
-        if unread not in address.options:
-            continue
-        raise BadSetting(f"{unread} of {address} means nothing in the mode {mode}")
+    for name in ("radius", "rows", "segments") if mode == "published" else ("m",):
+        if name in address.options:
+            raise BadSetting(f"{name} of {address} does not apply to mode={mode}")
     if mode == "published":
         return published_plan(address.number("m", 5, maximum=8))
     radius = address.number("radius", 7, minimum=0, maximum=MAX_RADIUS)
@@ -102,7 +101,7 @@ def _plan(address: Address, mode: Mode, rows: int) -> SegmentPlan:
     plan = best_plan(radius, rows, None if segments is None else Segmentation(segments))
     if plan is None:
         raise BadSetting(
-            f"a radius of {radius} bits would take more than {MAX_TERMS} terms a search; choose a smaller one"
+            f"radius={radius} of {address} needs more than {MAX_TERMS} terms per search; choose a smaller radius"
         )
     return plan
 
@@ -111,21 +110,21 @@ def _connection(address: Address) -> Connection:
     if not address.host:
         raise BadSetting(f"{address} names no host; write elasticsearch://HOST:{PORT}")
     nodes = [(address.host, address.port or PORT)]
-    for more in filter(None, address.text("nodes", "").split(",")):
-        host, _, port = more.strip().rpartition(":")
+    for node in filter(None, address.text("nodes", "").split(",")):
+        host, _, port = node.strip().rpartition(":")
         if not host or not port.isdigit() or not 0 < int(port) < 65536:
-            raise BadSetting(f"nodes of {address} are HOST:PORT, with commas between them, not {more!r}")
+            raise BadSetting(f"nodes of {address} must be HOST:PORT, separated by commas, not {node!r}")
         nodes.append((host.strip("[]"), int(port)))
     key, password = address.options.get("api_key"), address.password
     if key and address.user:
-        raise BadSetting(f"{address} gives a user and an API key; one of them is enough")
+        raise BadSetting(f"{address} has both a user and an API key; give only one")
     if (address.user is None) != (password is None):
-        raise BadSetting(f"{address} gives a user or a password; both are needed: elasticsearch://USER:PASSWORD@HOST")
+        raise BadSetting(f"{address} needs both user and password: elasticsearch://USER:PASSWORD@HOST")
     ca, fingerprint = address.options.get("ca"), address.options.get("fingerprint")
     secret = bool(key or address.user) and not all(_is_loopback(host) for host, _ in nodes)
     tls = address.flag("tls", bool(ca or fingerprint or secret))
     if not tls and (ca or fingerprint):
-        raise BadSetting(f"{address} names a certificate and says tls=false; drop one of them")
+        raise BadSetting(f"{address} has tls=false and a certificate; remove one of them")
     return Connection(
         nodes=tuple(nodes),
         tls=tls,
@@ -143,26 +142,26 @@ def _external_settings(address: Address) -> ExternalSettings | None:
     if "index" not in address.options:
         for name in ("id_attribute", "id_field", "prefix"):
             if name in address.options:
-                raise BadSetting(f"{name} of {address} goes with index=NAME, an index that is there already")
+                raise BadSetting(f"{name} of {address} needs index=NAME, the name of an existing index")
         return None
     for name in ("shards", "replicas", "routing", "name"):
         if name in address.options:
-            raise BadSetting(f"{name} of {address} cannot be set: the index is there already")
+            raise BadSetting(f"{name} of {address} cannot be set for an existing index (index=NAME)")
     attribute = address.options.get("id_attribute")
     if not attribute:
         raise BadSetting(
-            f"{address} needs id_attribute=NAME: the attribute of an image that names its document in "
+            f"{address} needs id_attribute=NAME: the attribute of an image that identifies its document in "
             f"{address.options['index']}"
         )
     prefix = address.text("prefix", "lookalike_")
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]{0,40}_", prefix):
-        raise BadSetting(f"prefix of {address} is letters and digits with a _ at the end, not {prefix!r}")
+        raise BadSetting(f"prefix of {address} must be letters and digits followed by _, not {prefix!r}")
     return ExternalSettings(address.options["index"], attribute, address.text("id_field", "_id"), prefix)
 
 
 def _check_name(address: Address, what: str, name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise BadSetting(f"{what} of {address} is lower-case letters, digits, - _ and ., not {name!r}")
+        raise BadSetting(f"{what} of {address} must be lower-case letters, digits, - _ and ., not {name!r}")
     return name
 
 

@@ -96,7 +96,7 @@ class ExternalIndex:
                 owner[document.id] = str(id_)
         stale = [old for old in self._documents(self.fields["id"], rows.ids.tolist()) if owner.get(old.id) is None]
         operations += self._clear_fields(stale)
-        gone = send_operations(self.server, self.source.index, operations, alias=False)
+        gone = send_operations(self.server, self.source.index, operations, require_alias=False)
         lost = [key for key in keys if key is None or key not in by_key]
         self._warn_missing([key or "(no such attribute)" for key in lost], len(lost) + len(gone))
 
@@ -106,13 +106,13 @@ class ExternalIndex:
         new = dict(zip(map(str, ids.tolist()), attribute_updates(attributes, self.fields), strict=True))
         found = self._documents(self.fields["id"], ids.tolist())
         operations: list[Operation] = [(_update_operation(document), new[document.matched_value]) for document in found]
-        send_operations(self.server, self.source.index, operations, alias=False)
+        send_operations(self.server, self.source.index, operations, require_alias=False)
 
     def delete(self, ids: Ids) -> None:
         """Empty our fields in the documents of these rows."""
         refresh(self.server, self.source.index)
         found = self._documents(self.fields["id"], ids.tolist())
-        send_operations(self.server, self.source.index, self._clear_fields(found), alias=False)
+        send_operations(self.server, self.source.index, self._clear_fields(found), require_alias=False)
 
     def sequence(self) -> int:
         """From the mapping of our field."""
@@ -137,7 +137,7 @@ class ExternalIndex:
             found = self._find({"exists": {"field": self.fields["id"]}}, self.fields["id"], self.source.page)
             if not found:
                 break
-            send_operations(self.server, self.source.index, self._clear_fields(found), alias=False)
+            send_operations(self.server, self.source.index, self._clear_fields(found), require_alias=False)
         self._store_meta(0)
 
     @contextmanager

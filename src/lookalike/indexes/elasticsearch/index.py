@@ -1,8 +1,8 @@
-"""Hashes in Elasticsearch: generation 1 as it was published, with its guarantee stated, and two modes that give more.
+"""Index of 64-bit hashes in Elasticsearch, in three modes.
 
-`published`: a row comes out if at least m of its 8 bytes equal the query's, and is ranked by Hamming distance; every
-row within 8 - m bits is found. `guaranteed`: every row within a radius that is chosen, and none beyond. `exact`:
-whatever is asked for, by reading all rows where no radius proves the answer. The mathematics is in `elastic_segments`.
+`published`: rows of which at least m of 8 bytes equal the query's, ranked by Hamming distance; every row within 8 - m
+bits is found. `guaranteed`: every row within a chosen radius, and none beyond. `exact`: the k nearest rows, by reading
+all rows where the radius does not prove the result. For the theory see `segments`.
 """
 
 import math
@@ -24,14 +24,14 @@ from lookalike.indexes.elasticsearch.storage import HashRows, HashStorage, pack_
 from lookalike.indexes.validation import check_attributes, check_query, check_rows
 from lookalike.types import Attributes, Features, FeatureSpec, Ids, Matches, ResolvedFilter, Rows
 
-_COUNT_TTL = 30.0  # seconds for which the number of rows is taken as known, to choose between two ways
+_COUNT_TTL = 30.0  # seconds for which the number of rows is cached; it only chooses between segment search and scan
 
 
 def open_index(spec: FeatureSpec, url: str, gallery: str) -> "ElasticIndex":
-    """The index of a gallery's hashes on a server, made where it is not there yet.
+    """Open the index of a gallery's hashes on a server, and create it if it does not exist.
 
-    Raises BadSetting for options that make no sense, Unavailable where the server is down, FeatureMismatch where the
-    index holds other features.
+    Raises BadSetting for invalid options, Unavailable for a server that is down, FeatureMismatch for an index of other
+    features.
     """
     settings = read_settings(url)
     if spec.metric != "hamming" or spec.width * 8 != BITS:
@@ -41,15 +41,15 @@ def open_index(spec: FeatureSpec, url: str, gallery: str) -> "ElasticIndex":
         )
     server = ElasticClient(settings.connection)
     try:
-        place: HashStorage = (ExternalIndex if settings.external else ManagedIndex)(server, spec, gallery, settings)
+        storage: HashStorage = (ExternalIndex if settings.external else ManagedIndex)(server, spec, gallery, settings)
     except BaseException:
         server.close()
         raise
-    return ElasticIndex(spec, place, settings)
+    return ElasticIndex(spec, storage, settings)
 
 
 class ElasticIndex:
-    """An `VectorIndex` of 64-bit codes on a server. What this process wrote, it sees; others see it after a flush."""
+    """A `VectorIndex` of 64-bit codes on a server. This process sees its own writes at once, others after a flush."""
 
     def __init__(self, spec: FeatureSpec, storage: HashStorage, settings: Settings) -> None:
         self._spec = spec
@@ -58,29 +58,29 @@ class ElasticIndex:
         self._closed = False
         self._write_lock = threading.RLock()
         self._refresh_lock = threading.Lock()
-        self._writes = self._visible_writes = 0  # numbers of writes: seen are those before the last refresh
+        self._writes = self._visible_writes = 0  # write counters: of all writes, and at the last refresh
         self._rows, self._counted_at = 0, -math.inf
 
     @property
     def shared(self) -> bool:
-        """The rows live on a server."""
+        """True: all processes share the rows on the server."""
         return True
 
     @property
     def spec(self) -> FeatureSpec:
-        """What the rows are."""
+        """Specification of the indexed features."""
         return self._spec
 
     @property
     def sequence(self) -> int:
-        """The catalog's sequence number of the last flush, asked from the server."""
+        """The catalog's sequence number of the last flush, read from the server."""
         self._check_open()
         return self._storage.sequence()
 
     def upsert(self, rows: Rows) -> None:
-        """Insert or replace rows; see `check_rows` for the errors.
+        """Insert or replace rows; raises as `check_rows`.
 
-        A failure may leave some of them written: writing them again ends well, and nothing has to be undone.
+        After a failure some rows may be written: repeating the call is safe.
         """
         ids, features, tenants = check_rows(self._spec, rows)
         if rows.attributes is not None and len(rows.attributes) != len(ids):
@@ -93,23 +93,23 @@ class ElasticIndex:
                 self._writes += 1
 
     def delete(self, ids: Ids) -> None:
-        """Forget these ids; unknown ones are passed over."""
-        gone = np.unique(np.asarray(ids, np.int64))
+        """Delete rows by id; unknown ids are ignored."""
+        unique = np.unique(np.asarray(ids, np.int64))
         with self._write_lock:
             self._check_open()
-            if len(gone):
+            if len(unique):
                 self._writes += 1
-                self._storage.delete(gone)
+                self._storage.delete(unique)
                 self._writes += 1
 
     def update_attributes(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
-        """Change what filters see of rows that are there, by partial updates; unknown ids are passed over."""
-        wanted, owners = check_attributes(ids, tenants, attributes)
+        """Change the attributes of rows by partial updates; unknown ids are ignored."""
+        id_array, tenant_array = check_attributes(ids, tenants, attributes)
         with self._write_lock:
             self._check_open()
-            if len(wanted):
+            if len(id_array):
                 self._writes += 1
-                self._storage.update(wanted, owners, attributes)
+                self._storage.update(id_array, tenant_array, attributes)
                 self._writes += 1
 
     def search(
@@ -122,9 +122,9 @@ class ElasticIndex:
         max_distance: float | None = None,
         fresh: bool = False,
     ) -> Matches:
-        """The k nearest rows of each query, as far as the mode finds them; see `check_query` for the errors.
+        """The k nearest rows of each query that the mode finds; raises as `check_query`.
 
-        `fresh` changes nothing: a flush ends only when every copy of the data has seen it.
+        `fresh` has no effect: a flush returns only when it is visible in every replica.
         """
         codes = pack_codes(check_query(self._spec, queries, k, max_distance))
         self._check_open()
@@ -133,13 +133,13 @@ class ElasticIndex:
         return search.run(BITS if max_distance is None else math.floor(min(max_distance, BITS)))
 
     def count(self, tenant: int | None = None) -> int:
-        """How many rows there are."""
+        """Number of rows."""
         self._check_open()
         self._refresh()
         return count_rows(self._storage.source, scope_filters(self._storage, tenant), self._storage.routing(tenant))
 
     def flush(self, sequence: int) -> None:
-        """Make everything so far durable and seen in all copies; then, and only then, store `sequence` with it."""
+        """Make all writes durable and visible in all replicas, and only then store `sequence`."""
         with self._write_lock:
             self._check_open()
             self._storage.flush()
@@ -147,7 +147,7 @@ class ElasticIndex:
             self._storage.store_sequence(sequence)
 
     def clear(self) -> None:
-        """Forget every row."""
+        """Delete every row."""
         with self._write_lock:
             self._check_open()
             self._storage.clear()
@@ -155,11 +155,11 @@ class ElasticIndex:
 
     @contextmanager
     def rebuilding(self) -> Iterator["ElasticIndex"]:
-        """An empty index to fill; of our own one, searches go on in the old one until it is replaced at once."""
+        """An empty index to fill. A managed index serves searches until the new one replaces it atomically."""
         with self._write_lock:
             self._check_open()
-            with self._storage.rebuilding() as place:
-                yield ElasticIndex(self._spec, place, self._settings)
+            with self._storage.rebuilding() as storage:
+                yield ElasticIndex(self._spec, storage, self._settings)
             self._counted_at = -math.inf
 
     def close(self) -> None:
@@ -173,17 +173,17 @@ class ElasticIndex:
             raise BadInput(f"the {self._spec.name} index is closed")
 
     def _refresh(self, *, force: bool = False) -> None:
-        """Have the server show what this process wrote; it would do so by itself within a second."""
+        """Make this process's writes visible to searches; without it the server does so within a second."""
         if not force and self._visible_writes == self._writes:
             return
         with self._refresh_lock:
-            written = self._writes
-            if force or self._visible_writes != written:
+            writes = self._writes
+            if force or self._visible_writes != writes:
                 refresh(self._storage.server, self._storage.source.index, bulk=force)
-                self._visible_writes = written
+                self._visible_writes = writes
 
     def _row_count(self) -> int:
-        """How many rows there are, roughly."""
+        """Approximate number of rows."""
         if time.monotonic() > self._counted_at + _COUNT_TTL:
             self._rows = count_rows(self._storage.source, self._storage.filters(), None)
             self._counted_at = time.monotonic()
