@@ -2,7 +2,7 @@
 
     python -m benchmarks.recall [--rows 200000] [--queries 500] [--kinds flat hnsw mih elasticsearch HNSW ...]
 
-The rows are VGG16's features of the photos, and rows made of them (`tests.index_contract.neighbours`); for hashes,
+The rows are VGG16's features of the photos, and rows made of them (`tests.index_contract.synthetic_data`); for hashes,
 the sides of random planes that they lie on. The queries are made in the same way, and are not among the rows. Every
 tenth row is a second tenant's. The truth is a plain comparison with all rows that shares no code with any index. Each
 index is filled as by `repair` (one batch of 8,192 after the other), and indexed and tuned by its own defaults. Queries
@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 from scripts.elasticsearch import running
-from tests.index_contract.neighbours import codes, gallery, neighbours
-from tests.index_contract.truth import nearest
+from tests.index_contract.reference import reference_neighbours
+from tests.index_contract.synthetic_data import gallery_features, perturbed_features, projection_codes
 
 from benchmarks import plan_servers
 from benchmarks.machine import describe, write_rows
@@ -70,14 +70,14 @@ class Question:
 def ask_of(spec: FeatureSpec, rows: int, queries: int) -> Question:
     """The same question at every call."""
     originals = features()
-    stored, asked = gallery(originals, rows, 1), neighbours(originals, queries, 2)
+    stored, asked = gallery_features(originals, rows, 1), perturbed_features(originals, queries, 2)
     if spec.metric == "hamming":
-        stored, asked = (codes(vectors, originals, spec.width) for vectors in (stored, asked))
+        stored, asked = (projection_codes(vectors, originals, spec.width) for vectors in (stored, asked))
     tenants = np.where(np.arange(rows) % 10 == 3, TENTH, ALL)
     truth = {}
     for tenant in (None, TENTH):
         numbers = np.arange(rows) if tenant is None else np.flatnonzero(tenants == tenant)
-        places, distances = nearest(spec, asked, stored[numbers], K)
+        places, distances = reference_neighbours(spec, asked, stored[numbers], K)
         truth[tenant] = (numbers[places] + 1, distances)
     return Question(spec, stored, tenants, asked, truth)
 

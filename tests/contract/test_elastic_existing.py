@@ -14,7 +14,7 @@ from lookalike.indexes.flat import FlatIndex
 from lookalike.interfaces import VectorIndex
 from lookalike.types import Condition, FeatureSpec, ResolvedFilter, Rows
 from tests.engines.elasticsearch import name, raw, server
-from tests.index_contract import draw
+from tests.index_contract import random_features
 
 __all__ = ["name"]
 
@@ -50,7 +50,7 @@ def images(count: int, key: str, first: int = 0) -> Rows:
     attributes = [
         {key: f"doc-{n}" if key == "doc" else f"S{n}", "odd": bool(n % 2)} for n in range(first, first + count)
     ]
-    features = draw(SPEC, np.random.default_rng(3 + first), count)
+    features = random_features(SPEC, np.random.default_rng(3 + first), count)
     return Rows(np.arange(count) + first + 1, features, np.where(np.arange(count) % 3, 1, 2), attributes)
 
 

@@ -12,7 +12,7 @@ from lookalike.indexes.flat import FlatIndex
 from lookalike.indexes.mih.index import MihIndex
 from lookalike.types import FULLY_EXACT, FeatureSpec, Rows
 from tests.engines.elasticsearch import name, server
-from tests.index_contract import draw
+from tests.index_contract import random_features
 
 __all__ = ["name"]
 
@@ -23,7 +23,7 @@ COUNT = 12_000
 def rows() -> Rows:
     """Codes around a few centres, and 11,000 that share most of their bytes: more than a page of a search."""
     rng = np.random.default_rng(5)
-    features = draw(SPEC, rng, COUNT)
+    features = random_features(SPEC, rng, COUNT)
     features[1000:] = features[0]
     features[1000:, 7] = rng.integers(0, 256, COUNT - 1000)
     features[1000:, 6] ^= rng.integers(0, 2, COUNT - 1000, dtype=np.uint8)
@@ -35,7 +35,7 @@ def queries(stored: Rows) -> np.ndarray:
     rng = np.random.default_rng(6)
     order = rng.random((30, 64)).argsort(axis=1)
     flips = np.packbits(order < rng.integers(0, 12, (30, 1)), axis=1)
-    return np.concatenate([stored.features[:30] ^ flips, draw(SPEC, rng, 5), stored.features[:1]])
+    return np.concatenate([stored.features[:30] ^ flips, random_features(SPEC, rng, 5), stored.features[:1]])
 
 
 @pytest.mark.parametrize("m", [8, 5, 3])

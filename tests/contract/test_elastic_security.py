@@ -18,7 +18,7 @@ from lookalike.indexes.elasticsearch.probe import probe
 from lookalike.types import FeatureSpec, Rows
 from tests.conftest import absent
 from tests.engines.elasticsearch import nodes
-from tests.index_contract import draw
+from tests.index_contract import random_features
 
 SPEC = FeatureSpec("phash", "hamming", 8, "security 1")
 PASSWORD = "s3cret:with/odd@signs"
@@ -69,7 +69,7 @@ def test_the_right_password_over_tls(node: Node, certificate: Path) -> None:
     for trust in (f"ca={certificate / 'http.crt'}", f"fingerprint={hashlib.sha256(der).hexdigest()}"):
         url = f"elasticsearch://elastic:{QUOTED}@127.0.0.1:{node.port}?{trust}"
         index = open_index(SPEC, f"{url}&name=secure", "security")
-        rows = Rows(np.arange(1, 11), draw(SPEC, np.random.default_rng(1), 10), np.ones(10, np.int64))
+        rows = Rows(np.arange(1, 11), random_features(SPEC, np.random.default_rng(1), 10), np.ones(10, np.int64))
         index.upsert(rows)
         index.flush(1)
         assert index.search(rows.features, 1).distances[:, 0].tolist() == [0] * 10

@@ -11,7 +11,7 @@ from lookalike.indexes.elasticsearch.probe import probe
 from lookalike.interfaces import VectorIndex
 from lookalike.types import FeatureSpec, Rows
 from tests.engines.elasticsearch import name, raw, server
-from tests.index_contract import draw
+from tests.index_contract import random_features
 
 __all__ = ["name"]
 
@@ -19,7 +19,9 @@ SPEC = FeatureSpec("phash", "hamming", 8, "switch 1")
 
 
 def rows(count: int, seed: int = 1) -> Rows:
-    return Rows(np.arange(count) + 1, draw(SPEC, np.random.default_rng(seed), count), np.ones(count, np.int64))
+    return Rows(
+        np.arange(count) + 1, random_features(SPEC, np.random.default_rng(seed), count), np.ones(count, np.int64)
+    )
 
 
 def opened(name: str) -> VectorIndex:

@@ -1,4 +1,4 @@
-"""Milvus keeps the contract: a real server, and Milvus Lite in a file."""
+"""The index contract on Milvus: a real server, and Milvus Lite in a file."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from lookalike.indexes.milvus.index import drop_index, open_index
 from lookalike.interfaces import VectorIndex
 from lookalike.types import FeatureSpec
 from tests.engines.milvus import milvus_url, new_gallery
-from tests.index_contract import IndexContract, MakeIndex
+from tests.index_contract import IndexContract, IndexFactory
 
 SPEC = FeatureSpec("vector", "cosine", 48, "v1")
 AHEAD = 4
@@ -61,7 +61,7 @@ def in_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Galleries]:
     galleries.close()
 
 
-def maker(galleries: Galleries) -> Iterator[MakeIndex]:
+def maker(galleries: Galleries) -> Iterator[IndexFactory]:
     """Opens one gallery for each folder that a test names."""
     names: dict[Path, str] = {}
 
@@ -84,7 +84,7 @@ class TestServer(IndexContract):
     size = 2000
 
     @pytest.fixture
-    def make_index(self, on_server: Galleries) -> Iterator[MakeIndex]:
+    def make_index(self, on_server: Galleries) -> Iterator[IndexFactory]:
         yield from maker(on_server)
 
 
@@ -95,8 +95,8 @@ class TestLite(IndexContract):
     exact = True
     snapshots = False
     size = 1000
-    neighbours = 1000
+    recall_rows = 1000
 
     @pytest.fixture
-    def make_index(self, in_file: Galleries) -> Iterator[MakeIndex]:
+    def make_index(self, in_file: Galleries) -> Iterator[IndexFactory]:
         yield from maker(in_file)

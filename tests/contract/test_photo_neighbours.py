@@ -15,13 +15,13 @@ from lookalike.indexes.milvus.index import drop_index, open_index
 from lookalike.interfaces import VectorIndex
 from lookalike.types import Features, FeatureSpec
 from tests.engines.milvus import milvus_url, new_gallery
-from tests.index_contract import Finding, MakeIndex
+from tests.index_contract import IndexFactory, RecallTests
 
 EVERY = 15
 """Of the photos: 114 of 1,710, encoded in some 10 s, once a machine."""
 
 
-class OfPhotos(Finding):
+class OfPhotos(RecallTests):
     """Rows made of real features."""
 
     spec = FeatureSpec("vector", "cosine", 512, "v1")
@@ -35,10 +35,10 @@ class OfPhotos(Finding):
 class TestEmbedded(OfPhotos):
     """More rows than the graph's index scans."""
 
-    neighbours = 8000
+    recall_rows = 8000
 
     @pytest.fixture
-    def make_index(self) -> MakeIndex:
+    def make_index(self) -> IndexFactory:
         return HnswIndex
 
 
@@ -48,7 +48,7 @@ class OnMilvus(OfPhotos):
     kind: ClassVar[str]
 
     @pytest.fixture
-    def make_index(self) -> Iterator[MakeIndex]:
+    def make_index(self) -> Iterator[IndexFactory]:
         url, gallery = f"{milvus_url()}?index={self.kind}", new_gallery()
 
         def make(spec: FeatureSpec, folder: Path) -> VectorIndex:

@@ -10,7 +10,7 @@ from lookalike.errors import Unavailable
 from lookalike.indexes.elasticsearch.index import open_index
 from lookalike.types import FeatureSpec, Rows
 from tests.engines.elasticsearch import nodes, raw, url_of
-from tests.index_contract import draw
+from tests.index_contract import random_features
 
 SPEC = FeatureSpec("phash", "hamming", 8, "cluster 1")
 BATCH = 300
@@ -22,7 +22,7 @@ PATIENCE = 120.0
 def batch(number: int) -> Rows:
     """Rows of batch n, of five tenants."""
     ids = np.arange(BATCH) + number * BATCH + 1
-    return Rows(ids, draw(SPEC, np.random.default_rng(number), BATCH), ids % 5 + 1)
+    return Rows(ids, random_features(SPEC, np.random.default_rng(number), BATCH), ids % 5 + 1)
 
 
 class Load:

@@ -24,7 +24,7 @@ from lookalike.interfaces import VectorIndex
 from lookalike.types import FeatureSpec, Item, Rows
 from tests.drawn_images import drawn, encoded
 from tests.engines.elasticsearch import nodes, raw, url_of
-from tests.index_contract import draw
+from tests.index_contract import random_features
 
 SPEC = FeatureSpec("phash", "hamming", 8, "faults 1")
 KILLS = 2
@@ -50,7 +50,7 @@ def opened(node: Node, name: str) -> VectorIndex:
 def batch(number: int) -> Rows:
     """Rows of batch n: the ids n * BATCH + 1 and on."""
     ids = np.arange(BATCH) + number * BATCH + 1
-    return Rows(ids, draw(SPEC, np.random.default_rng(number), BATCH), np.ones(BATCH, np.int64))
+    return Rows(ids, random_features(SPEC, np.random.default_rng(number), BATCH), np.ones(BATCH, np.int64))
 
 
 def write_until_killed(index: VectorIndex, first: int, node: Node) -> tuple[list[int], int, int]:

@@ -12,7 +12,7 @@ from lookalike.indexes import snapshot
 from lookalike.indexes.flat import FlatIndex
 from lookalike.indexes.hnsw.index import HnswIndex
 from lookalike.types import FULLY_EXACT, NO_GUARANTEE, Features, FeatureSpec, Rows
-from tests.index_contract import Model, chosen, draw
+from tests.index_contract import ReferenceIndex, id_filter, random_features
 
 SPEC = FeatureSpec("vector", "cosine", 48, "v1")
 
@@ -23,16 +23,16 @@ def open_index(folder: Path | None = None, **settings: Any) -> HnswIndex:
     )
 
 
-def fill(index: FlatIndex, features: Features, *, first: int = 1, tenants: Any = 1) -> Model:
+def fill(index: FlatIndex, features: Features, *, first: int = 1, tenants: Any = 1) -> ReferenceIndex:
     rows = Rows(np.arange(first, first + len(features)), features, np.broadcast_to(tenants, len(features)).copy())
     index.upsert(rows)
-    model = Model(SPEC)
-    model.upsert(rows)
-    return model
+    reference = ReferenceIndex(SPEC)
+    reference.upsert(rows)
+    return reference
 
 
 def some(n: int, seed: int = 1) -> Features:
-    return draw(SPEC, np.random.default_rng(seed), n)
+    return random_features(SPEC, np.random.default_rng(seed), n)
 
 
 def test_it_says_when_it_promises_nothing() -> None:
@@ -42,16 +42,16 @@ def test_it_says_when_it_promises_nothing() -> None:
     fill(index, some(6000, 2), first=1000, tenants=np.arange(6000) // 5900)
     assert index.search(some(2), 3).exact_within == NO_GUARANTEE
     assert index.search(some(2), 3, tenant=1).exact_within == FULLY_EXACT  # 100 rows and the first 290
-    assert index.search(some(2), 3, filter=chosen([5, 1007])).exact_within == FULLY_EXACT
-    assert index.search(some(2), 3, filter=chosen(range(1000, 6500))).exact_within == NO_GUARANTEE
+    assert index.search(some(2), 3, filter=id_filter([5, 1007])).exact_within == FULLY_EXACT
+    assert index.search(some(2), 3, filter=id_filter(range(1000, 6500))).exact_within == NO_GUARANTEE
 
 
 @pytest.mark.parametrize("k", [1, 10, 100, 1000])
 def test_recall_with_any_k(k: int) -> None:
     index = open_index()
-    model = fill(index, some(8000))
+    reference = fill(index, some(8000))
     queries = some(50, 2)
-    assert model.check(index.search(queries, k), queries, k) >= 0.98
+    assert reference.check(index.search(queries, k), queries, k) >= 0.98
 
 
 @pytest.mark.parametrize("unlike", [1e-3, 0.3, 0.7])
@@ -60,11 +60,11 @@ def test_a_tenant_unlike_the_query_is_found_all_the_same(unlike: float) -> None:
     other = some(3000, 2)
     other[:, :24] *= unlike
     index = open_index(exact_below=50)
-    model = fill(index, np.concatenate([some(6000), distances.normalise(other)]), tenants=np.arange(9000) // 6000)
+    reference = fill(index, np.concatenate([some(6000), distances.normalise(other)]), tenants=np.arange(9000) // 6000)
     queries = some(30, 3)
     queries[:, 24:] *= unlike
     queries = distances.normalise(queries)
-    assert model.check(index.search(queries, 10, tenant=1), queries, 10, tenant=1) >= 0.98
+    assert reference.check(index.search(queries, 10, tenant=1), queries, 10, tenant=1) >= 0.98
 
 
 @pytest.mark.parametrize("nearly", [False, True])
@@ -79,59 +79,59 @@ def test_many_equal_rows_do_not_hide_the_others(nearly: bool, mixed: bool) -> No
         features = distances.normalise(features)
     features = features[rng.permutation(6000)] if mixed else features
     index = open_index()
-    model = fill(index, features)
+    reference = fill(index, features)
     queries = np.concatenate([popular, features[5000:5030], some(30, 2)])
-    assert model.check(index.search(queries, 10), queries, 10) >= 0.98
+    assert reference.check(index.search(queries, 10), queries, 10) >= 0.98
     if not nearly:
         found = index.search(popular, 10)
         assert found.distances.max() == 0
-        assert found.ids.tolist() == [sorted(i for i, row in model.rows.items() if (row[1] == popular).all())[:10]]
+        assert found.ids.tolist() == [sorted(i for i, row in reference.rows.items() if (row[1] == popular).all())[:10]]
 
 
 def test_new_rows_are_found_at_once_and_dead_ones_never(tmp_path: Path) -> None:
     index = open_index(tmp_path)
-    model = fill(index, some(3000))
+    reference = fill(index, some(3000))
     index.flush(1)
     for step in range(12):
         new = Rows(np.arange(step * 250 + 1, step * 250 + 251), some(250, 50 + step), np.ones(250, np.int64))
         index.upsert(new)
-        model.upsert(new)
+        reference.upsert(new)
         dead = np.arange(step * 250 + 1, step * 250 + 51)
         index.delete(dead)
-        model.delete(dead)
-        assert model.check(index.search(new.features[::5], 5), new.features[::5], 5) >= 0.98
-        assert index.count() == model.count()
+        reference.delete(dead)
+        assert reference.check(index.search(new.features[::5], 5), new.features[::5], 5) >= 0.98
+        assert index.count() == reference.count()
 
 
 def test_a_graph_on_disk_may_lag_behind_its_rows(tmp_path: Path) -> None:
     index = open_index(tmp_path)
-    model = fill(index, some(4000))
+    reference = fill(index, some(4000))
     index.flush(1)
     graph = next(tmp_path.glob("snapshot-*/graph.faiss")).stat().st_ino
-    model.rows.update(fill(index, some(60, 2), first=6001).rows)
+    reference.rows.update(fill(index, some(60, 2), first=6001).rows)
     index.flush(2)
     assert next(tmp_path.glob("snapshot-*/graph.faiss")).stat().st_ino == graph  # not written again
     queries = some(30, 3)
     for opened in (index, open_index(tmp_path), open_index(tmp_path, writable=False)):
-        assert model.check(opened.search(queries, 10), queries, 10) >= 0.98
+        assert reference.check(opened.search(queries, 10), queries, 10) >= 0.98
         assert opened.count() == 4060
-    model.rows.update(fill(index, some(600, 4), first=7001).rows)
+    reference.rows.update(fill(index, some(600, 4), first=7001).rows)
     index.flush(3)
     assert next(tmp_path.glob("snapshot-*/graph.faiss")).stat().st_ino != graph
     opened = open_index(tmp_path, writable=False)
-    assert model.check(opened.search(queries, 10), queries, 10) >= 0.98
+    assert reference.check(opened.search(queries, 10), queries, 10) >= 0.98
 
 
 def test_a_reader_keeps_its_snapshot_while_the_writer_goes_on(tmp_path: Path) -> None:
     writer = open_index(tmp_path)
-    model = fill(writer, some(3500))
+    reference = fill(writer, some(3500))
     writer.flush(1)
     reader = open_index(tmp_path, writable=False)
     for step in range(2, 5):
         fill(writer, some(1500, step), first=1500 * step)
         writer.delete(np.arange(1, 1500))
         writer.flush(step)
-    assert model.check(reader.search(some(20, 9), 10), some(20, 9), 10) >= 0.98
+    assert reference.check(reader.search(some(20, 9), 10), some(20, 9), 10) >= 0.98
     with pytest.raises(BadInput, match="read-only"):
         reader.flush(9)
     reader.delete(np.array([1500]))  # in memory alone, as the catalog says
@@ -143,7 +143,7 @@ def test_a_reader_keeps_its_snapshot_while_the_writer_goes_on(tmp_path: Path) ->
 
 def test_it_reads_a_flat_snapshot_and_shrinks_back(tmp_path: Path) -> None:
     flat = FlatIndex(SPEC, tmp_path)
-    model = fill(flat, some(4000))
+    reference = fill(flat, some(4000))
     flat.flush(1)
     index = open_index(tmp_path)
     assert index.search(some(2), 3).exact_within == FULLY_EXACT
@@ -151,13 +151,13 @@ def test_it_reads_a_flat_snapshot_and_shrinks_back(tmp_path: Path) -> None:
     assert index.search(some(2), 3).exact_within == NO_GUARANTEE
     gone = np.arange(1, 3901)
     index.delete(gone)
-    model.delete(gone)
+    reference.delete(gone)
     index.flush(3)
     assert not list(tmp_path.glob("snapshot-*/graph.faiss"))
     for opened in (index, open_index(tmp_path)):
         found = opened.search(some(9), 10)
         assert found.exact_within == FULLY_EXACT
-        assert model.check(found, some(9), 10) == 1
+        assert reference.check(found, some(9), 10) == 1
 
 
 def test_settings_that_make_no_sense() -> None:

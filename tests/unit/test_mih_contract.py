@@ -11,7 +11,7 @@ from lookalike.indexes.mih import state
 from lookalike.indexes.mih.index import MihIndex
 from lookalike.indexes.mih.probing import TABLES, even_probes, own_buckets, probes, radius_splits
 from lookalike.types import FeatureSpec, Rows
-from tests.index_contract import IndexContract, MakeIndex
+from tests.index_contract import IndexContract, IndexFactory
 
 SPEC = FeatureSpec("phash", "hamming", 8, "test 1")
 
@@ -21,7 +21,7 @@ class TestMihIndex(IndexContract):
     exact = True
 
     @pytest.fixture
-    def make_index(self) -> MakeIndex:
+    def make_index(self) -> IndexFactory:
         return MihIndex
 
 
@@ -30,7 +30,7 @@ class TestMihIndexOfManySmallRuns(IndexContract):
     exact = True
 
     @pytest.fixture
-    def make_index(self, monkeypatch: pytest.MonkeyPatch) -> MakeIndex:
+    def make_index(self, monkeypatch: pytest.MonkeyPatch) -> IndexFactory:
         """A tiny buffer, so that runs come and merge all the time, and probing even where a scan would be cheaper."""
         monkeypatch.setattr(state, "BUFFER_ROWS", 16)
         monkeypatch.setattr(state, "MERGE_RATIO", 2)

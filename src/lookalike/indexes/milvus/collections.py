@@ -178,8 +178,8 @@ class CollectionManager:
         if parse_version(version) < PARTITION_KEY_UPSERT:
             if (configured or 1) > 1:
                 raise BadSetting(
-                    f"{server.connection.name} is Milvus {version}, which puts replaced rows into wrong buckets; remove "
-                    f"the option buckets (one is used), or upgrade to 2.3.10 or later"
+                    f"{server.connection.name} is Milvus {version}, which puts replaced rows into wrong "
+                    f"buckets: remove the option buckets (one is used), or upgrade to 2.3.10 or later"
                 )
             return 1
         return configured or BUCKETS
