@@ -14,20 +14,20 @@ from tests.engines.milvus import milvus_url, new_gallery
 from tests.index_contract import IndexContract, IndexFactory
 
 SPEC = FeatureSpec("vector", "cosine", 48, "v1")
-AHEAD = 4
+PREPARED = 4
 
 
 class Galleries:
-    """Galleries made while other tests run: a server takes 2 s to load a new collection, mostly waiting."""
+    """Galleries created in advance, in threads: a server takes 2 s to load a new collection, mostly waiting."""
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._workers = ThreadPoolExecutor(AHEAD)
+        self._workers = ThreadPoolExecutor(PREPARED)
         self._made: deque[Future[str]] = deque()
 
     def take(self) -> str:
         """The name of an empty gallery."""
-        while len(self._made) < AHEAD:
+        while len(self._made) < PREPARED:
             self._made.append(self._workers.submit(self._make))
         return self._made.popleft().result()
 
@@ -47,7 +47,7 @@ class Galleries:
 
 @pytest.fixture(scope="module")
 def on_server() -> Iterator[Galleries]:
-    """Scanned, so exact; strongly consistent, as the contract searches at once for what it wrote."""
+    """Exact by scanning; strongly consistent, because the contract searches right after its writes."""
     galleries = Galleries(f"{milvus_url()}?index=FLAT&consistency=strong&rows=1000")
     yield galleries
     galleries.close()
@@ -55,14 +55,14 @@ def on_server() -> Iterator[Galleries]:
 
 @pytest.fixture(scope="module")
 def in_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Galleries]:
-    """One file for all tests, as one process holds it until it ends."""
+    """One file for all tests, because the process keeps it open until it exits."""
     galleries = Galleries(f"milvus-lite://{tmp_path_factory.mktemp('lite') / 'gallery.db'}")
     yield galleries
     galleries.close()
 
 
 def maker(galleries: Galleries) -> Iterator[IndexFactory]:
-    """Opens one gallery for each folder that a test names."""
+    """Opens one gallery per folder of a test."""
     names: dict[Path, str] = {}
 
     def make(spec: FeatureSpec, folder: Path) -> VectorIndex:
@@ -76,7 +76,7 @@ def maker(galleries: Galleries) -> Iterator[IndexFactory]:
 
 
 class TestServer(IndexContract):
-    """A real server."""
+    """A Milvus server."""
 
     spec = SPEC
     exact = True

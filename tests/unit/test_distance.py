@@ -1,4 +1,4 @@
-"""Exact distances and exact nearest rows, against a brute force written another way."""
+"""Exact distances and exact nearest rows, compared with an independent brute force."""
 
 import tracemalloc
 from typing import Any
@@ -14,7 +14,7 @@ from lookalike.types import FULLY_EXACT, NO_GUARANTEE, Features, Matches, Metric
 
 
 def make(metric: Metric, rng: np.random.Generator, n: int, width: int, levels: int = 256) -> Features:
-    """Rows with many ties where there are few levels."""
+    """Rows, with many ties if there are few levels."""
     if metric == "hamming":
         return (rng.integers(0, levels, (n, width)) % 256).astype(np.uint8)
     return distances.normalise(rng.integers(1, levels + 1, (n, width)))
@@ -94,7 +94,7 @@ def test_nearest_equals_sorting_everything(
 
 
 @pytest.mark.parametrize("metric", ["hamming", "cosine"])
-def test_the_answer_does_not_depend_on_the_batch(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_do_not_depend_on_the_batch(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
     rows = make(metric, rng, 3000, 16, 3)
     rows = np.concatenate([rows, rows[:1000]])  # equal rows must tie
