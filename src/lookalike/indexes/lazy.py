@@ -13,7 +13,8 @@ from lookalike.types import Attributes, Features, FeatureSpec, Ids, Matches, Res
 class LazyIndex:
     """A `VectorIndex` of `spec` that calls `connect` on first use, and again on each use until it succeeds.
 
-    `server` names the engine in messages. Raises what `connect` raises, and Unavailable while the circuit is open.
+    Every method is forwarded to that index. `server` names the engine in messages. Raises what `connect` raises, and
+    Unavailable while the circuit is open.
     """
 
     def __init__(self, spec: FeatureSpec, server: str, connect: Callable[[], VectorIndex]) -> None:
@@ -40,15 +41,12 @@ class LazyIndex:
         return self._connected().sequence
 
     def upsert(self, rows: Rows) -> None:
-        """See `VectorIndex.upsert`."""
         self._connected().upsert(rows)
 
     def delete(self, ids: Ids) -> None:
-        """See `VectorIndex.delete`."""
         self._connected().delete(ids)
 
     def update_attributes(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
-        """See `VectorIndex.update_attributes`."""
         self._connected().update_attributes(ids, tenants, attributes)
 
     def search(
@@ -61,25 +59,20 @@ class LazyIndex:
         max_distance: float | None = None,
         fresh: bool = False,
     ) -> Matches:
-        """See `VectorIndex.search`."""
         return self._connected().search(
             queries, k, tenant=tenant, filter=filter, max_distance=max_distance, fresh=fresh
         )
 
     def count(self, tenant: int | None = None) -> int:
-        """See `VectorIndex.count`."""
         return self._connected().count(tenant)
 
     def flush(self, sequence: int) -> None:
-        """See `VectorIndex.flush`."""
         self._connected().flush(sequence)
 
     def clear(self) -> None:
-        """See `VectorIndex.clear`."""
         self._connected().clear()
 
     def rebuilding(self) -> AbstractContextManager[VectorIndex]:
-        """See `VectorIndex.rebuilding`."""
         return self._connected().rebuilding()
 
     def close(self) -> None:

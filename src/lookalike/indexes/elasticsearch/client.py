@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from elastic_transport import ConnectionError as NoConnection
 from elastic_transport import ConnectionTimeout, TlsError, TransportError
-from elasticsearch import ApiError, Elasticsearch, SerializationError, UnsupportedProductError
+from elasticsearch import ApiError, Elasticsearch, NotFoundError, SerializationError, UnsupportedProductError
 
 from lookalike.errors import BadInput, BadSetting, Damaged, LookalikeError, Unavailable
 from lookalike.indexes.circuit_breaker import CircuitBreaker
@@ -54,6 +54,17 @@ class ElasticClient:
                 raise self._translate_error(error, bulk=bulk) from None
             except SerializationError as error:
                 raise Damaged(f"{self.name} sent an invalid response: {error}") from None
+
+    def find(self, request: Callable[[Elasticsearch], T]) -> T | None:
+        """Send one request; None if what it asks for does not exist."""
+
+        def find_or_none(client: Elasticsearch) -> T | None:
+            try:
+                return request(client)
+            except NotFoundError:
+                return None
+
+        return self.call(find_or_none)
 
     def _translate_error(self, error: ApiError | TransportError, *, bulk: bool) -> LookalikeError:
         if isinstance(error, UnsupportedProductError):

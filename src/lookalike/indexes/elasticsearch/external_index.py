@@ -15,8 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from elasticsearch import NotFoundError
-
 from lookalike.errors import BadInput, BadSetting, FeatureMismatch
 from lookalike.indexes.elasticsearch.bulk import Operation, send_operations
 from lookalike.indexes.elasticsearch.client import ElasticClient
@@ -200,17 +198,9 @@ class ExternalIndex:
     def _inspect(self) -> tuple[str, int, bool]:
         """The index's name, its maximum page size, and whether every write is synced before it is acknowledged."""
         name = self._target.index
-
-        def request(client: Any) -> Mapping[str, Any] | None:
-            try:
-                found: Mapping[str, Any] = client.indices.get_settings(
-                    index=name, include_defaults=True, flat_settings=True
-                )
-            except NotFoundError:
-                return None
-            return found
-
-        found = self.server.call(request)
+        found = self.server.find(
+            lambda client: client.indices.get_settings(index=name, include_defaults=True, flat_settings=True)
+        )
         if not found:
             raise BadSetting(f"{self.server.name} has no index {name}; index=NAME must name an existing one")
         if len(found) > 1:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from elasticsearch import BadRequestError, NotFoundError
+from elasticsearch import BadRequestError
 
 from lookalike.errors import BadSetting, FeatureMismatch, LookalikeError
 from lookalike.indexes.elasticsearch.bulk import Operation, send_operations
@@ -191,14 +191,9 @@ class ManagedIndex:
 
     def _meta(self) -> JSON | None:
         """Our metadata in the mapping; None if there is no index."""
-
-        def request(client: Any) -> JSON | None:
-            try:
-                return dict(client.indices.get_mapping(index=self.alias, filter_path="*.mappings._meta"))
-            except NotFoundError:
-                return None
-
-        found = self.server.call(request)
+        found = self.server.find(
+            lambda client: client.indices.get_mapping(index=self.alias, filter_path="*.mappings._meta")
+        )
         if found is None:
             return None
         if len(found) != 1 or META not in next(iter(found.values()))["mappings"]["_meta"]:
@@ -253,15 +248,8 @@ class ManagedIndex:
         return f"{self.alias}-{number:06d}"
 
     def _alias_target(self, alias: str) -> str | None:
-        """The index that an alias points to."""
-
-        def request(client: Any) -> list[str]:
-            try:
-                return list(client.indices.get_alias(name=alias))
-            except NotFoundError:
-                return []
-
-        return next(iter(self.server.call(request)), None)
+        """The index that an alias points to; None if there is no such alias."""
+        return next(iter(self.server.find(lambda client: client.indices.get_alias(name=alias)) or ()), None)
 
     def _drop(self, name: str) -> None:
         self.server.call(lambda client: client.indices.delete(index=name, ignore_unavailable=True), bulk=True)

@@ -10,7 +10,7 @@ hashing (M. Norouzi, A. Punjani, D. Fleet, "Fast Exact Search in Hamming Space w
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from math import comb
 
 import numpy as np
@@ -34,42 +34,44 @@ CANDIDATE_COST = 8.0
 Codes = NDArray[np.uint64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Segmentation:
     """`count` segments of nearly equal width; each becomes a term such as `3f0`: its position, then its bits in hex."""
 
     count: int
 
-    @property
+    @cached_property
     def widths(self) -> tuple[int, ...]:
         """Bits of each segment, lowest first."""
-        return _layout(self.count).widths
+        width, remainder = divmod(BITS, self.count)
+        return tuple(width + (position < remainder) for position in range(self.count))
+
+    @cached_property
+    def starts(self) -> tuple[int, ...]:
+        """The lowest bit of each segment."""
+        return tuple(sum(self.widths[:position]) for position in range(self.count))
+
+    @cached_property
+    def formats(self) -> tuple[str, ...]:
+        """The `%` format of each segment's term."""
+        return tuple(f"{position:x}%0{-(-width // 4)}x" for position, width in enumerate(self.widths))
 
     @property
     def name(self) -> str:
         """Name in index names, such as `8x8`."""
         return f"{self.count}x{max(self.widths)}"
 
-    @property
-    def formats(self) -> tuple[str, ...]:
-        """The `%` format of each segment's term."""
-        return _layout(self.count).formats
-
     def values(self, codes: Codes) -> NDArray[np.uint64]:
         """The segments `(n, count)` of codes `(n,)`."""
-        layout = _layout(self.count)
-        starts, masks = np.array(layout.starts, np.uint64), np.array(layout.masks, np.uint64)
-        segments: NDArray[np.uint64] = (codes[:, None] >> starts) & masks
+        masks = np.array([(1 << width) - 1 for width in self.widths], np.uint64)
+        segments: NDArray[np.uint64] = (codes[:, None] >> np.array(self.starts, np.uint64)) & masks
         return segments
 
     def terms(self, code: int, plan: "SegmentPlan") -> list[list[str]]:
         """The terms of a search: a list for each segment that the plan queries."""
-        layout = _layout(self.count)
         return [
-            [term % ((code >> start & mask) ^ flip) for flip in _flip_masks(width, share - 1)]
-            for term, start, mask, width, share in zip(
-                layout.formats, layout.starts, layout.masks, layout.widths, plan.shares, strict=True
-            )
+            [term % ((code >> start & ((1 << width) - 1)) ^ flip) for flip in _flip_masks(width, share - 1)]
+            for term, start, width, share in zip(self.formats, self.starts, self.widths, plan.shares, strict=True)
             if share
         ]
 
@@ -153,26 +155,6 @@ def _plans(segmentation: Segmentation, radius: int) -> Iterator[SegmentPlan]:
         shares = [share] * (smallest - remainder) + [share + 1] * remainder
         shares += [shares[-1]] * (min_matches - 1)
         yield SegmentPlan(segmentation, tuple(reversed(shares)), min_matches)
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    widths: tuple[int, ...]
-    starts: tuple[int, ...]
-    masks: tuple[int, ...]
-    formats: tuple[str, ...]
-
-
-@cache
-def _layout(count: int) -> _Layout:
-    width, remainder = divmod(BITS, count)
-    widths = tuple(width + (position < remainder) for position in range(count))
-    return _Layout(
-        widths,
-        tuple(sum(widths[:position]) for position in range(count)),
-        tuple((1 << width) - 1 for width in widths),
-        tuple(f"{position:x}%0{-(-width // 4)}x" for position, width in enumerate(widths)),
-    )
 
 
 @cache
