@@ -1,5 +1,6 @@
 """Engine addresses: URLs with options, parsed strictly."""
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -87,6 +88,14 @@ class Address:
         at = f"{quote(self.user)}@" if self.user else ""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{at}{host}{f':{self.port}' if self.port else ''}{self.path}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, so that credentials may be sent to it without TLS."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def without_password(text: str) -> str:

@@ -1,12 +1,11 @@
 """Settings of an `elasticsearch://` URL, parsed strictly."""
 
-import ipaddress
 import re
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
 from lookalike.errors import BadSetting
-from lookalike.indexes.address import Address
+from lookalike.indexes.address import Address, is_loopback
 from lookalike.indexes.elasticsearch.segments import MAX_TERMS, Segmentation, SegmentPlan, best_plan, published_plan
 
 Mode = Literal["published", "guaranteed", "exact"]
@@ -121,7 +120,7 @@ def _connection(address: Address) -> Connection:
     if (address.user is None) != (password is None):
         raise BadSetting(f"{address} needs both user and password: elasticsearch://USER:PASSWORD@HOST")
     ca, fingerprint = address.options.get("ca"), address.options.get("fingerprint")
-    secret = bool(key or address.user) and not all(_is_loopback(host) for host, _ in nodes)
+    secret = bool(key or address.user) and not all(is_loopback(host) for host, _ in nodes)
     tls = address.flag("tls", bool(ca or fingerprint or secret))
     if not tls and (ca or fingerprint):
         raise BadSetting(f"{address} has tls=false and a certificate; remove one of them")
@@ -163,10 +162,3 @@ def _check_name(address: Address, what: str, name: str) -> str:
     if not _NAME.fullmatch(name):
         raise BadSetting(f"{what} of {address} must be lower-case letters, digits, - _ and ., not {name!r}")
     return name
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

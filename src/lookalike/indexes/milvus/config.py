@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lookalike.errors import BadSetting
-from lookalike.indexes.address import Address
+from lookalike.indexes.address import Address, is_loopback
 from lookalike.types import FeatureSpec
 
 SERVER_INDEXES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW", "DISKANN")
@@ -14,8 +14,6 @@ LITE_INDEXES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW")
 TENANTS = ("key", "partitions")
 OPTIONS = "index tenants recall consistency replicas shards buckets rows memory timeout bulk_timeout tls token".split()
 
-LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
-"""Hosts to which credentials may be sent without TLS."""
 FLAT_ROWS = 20_000
 """Up to this many rows are scanned: exact, in a few milliseconds."""
 M, EF_CONSTRUCTION, NLIST = 24, 200, 1024
@@ -140,7 +138,7 @@ def _connection(address: Address, lite: bool) -> Connection:
     if (address.user or "") and "token" in address.options:
         raise BadSetting(f"{address}: give either user and password, or a token")
     secret = bool(address.password or address.options.get("token"))
-    scheme = "https" if address.flag("tls", secret and address.host not in LOOPBACK_HOSTS) else "http"
+    scheme = "https" if address.flag("tls", secret and not is_loopback(address.host)) else "http"
     host = f"[{address.host}]" if ":" in address.host else address.host
     return Connection(
         str(address),
