@@ -81,7 +81,7 @@ def timed(index: ElasticIndex, query_codes: NDArray[np.uint8]) -> float:
 def line(plan: SegmentPlan, count: int, took: float) -> str:
     """One plan as a row of the table."""
     return (
-        f"{plan.segmentation.name:>6}  m {plan.at_least}  radius {plan.radius:>2}  {plan.terms:>6} terms  "
+        f"{plan.segmentation.name:>6}  m {plan.min_matches}  radius {plan.radius:>2}  {plan.terms:>6} terms  "
         f"{plan.postings(count):>9,.0f} postings  {plan.candidates(count):>9,.1f} candidates  {took / 1e3:>8.2f} ms"
     )
 

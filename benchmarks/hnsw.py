@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from benchmarks.machine import describe, write_rows
 from lookalike.distances import nearest, normalise
-from lookalike.indexes.hnsw.index import SPARE, HnswIndex
+from lookalike.indexes.hnsw.index import FILTER_OVERSAMPLING, HnswIndex
 from lookalike.types import FeatureSpec, Ids, ResolvedFilter, Rows
 
 faiss: Any = _typed  # its stubs describe the C++ side, not the Python one
@@ -83,7 +83,7 @@ def questions(index: HnswIndex, bare: Any, rows: int, ef: int, one_in: int) -> t
         mask[matching - 1] = True
         bits = np.packbits(mask, bitorder="little")
         selector = faiss.IDSelectorBitmap(bits)
-        wide = faiss.SearchParametersHNSW(efSearch=max(ef + 4 * K, SPARE * K * one_in), sel=selector)
+        wide = faiss.SearchParametersHNSW(efSearch=max(ef + 4 * K, FILTER_OVERSAMPLING * K * one_in), sel=selector)
         found: Ids = bare.search(queries, K, params=wide)[1] + 1
         return found
 

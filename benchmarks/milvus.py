@@ -27,7 +27,7 @@ from benchmarks.machine import write_rows
 from lookalike.distances import nearest
 from lookalike.indexes.milvus.config import BUILD
 from lookalike.indexes.milvus.index import MilvusIndex, drop_index, open_index
-from lookalike.indexes.milvus.writer import ROWS
+from lookalike.indexes.milvus.writer import MAX_ROWS
 from lookalike.types import FeatureSpec, Ids, Rows
 
 K = 10
@@ -75,8 +75,8 @@ def fill(index: MilvusIndex, client: MilvusClient, name: str, rows: Vectors) -> 
             if who == "ours":
                 index.upsert(Rows(ids, piece, ids % 100))
             else:
-                for first in range(0, len(piece), ROWS):
-                    part = slice(first, first + ROWS)
+                for first in range(0, len(piece), MAX_ROWS):
+                    part = slice(first, first + MAX_ROWS)
                     both = zip(ids[part].tolist(), piece[part], strict=True)
                     data = [{"id": i, "tenant": i % 100, "vector": vector, "attributes": {}} for i, vector in both]
                     client.upsert(name, data)
@@ -163,7 +163,7 @@ def main() -> None:
         about: dict[str, Any] = {
             "rows": arguments.rows,
             "index": arguments.index,
-            "knob": index.collection.knob,
+            "knob": index.collection.effort,
             "recall": round(recall, 4),
             "index_and_tune_s": round(indexed - filled, 1),
             "fill_both_s": round(filled - began, 1),

@@ -2,7 +2,7 @@
 
     python -m benchmarks.recall [--rows 200000] [--queries 500] [--kinds flat hnsw mih elasticsearch HNSW ...]
 
-The rows are VGG16's features of the photos, and rows made of them (`tests.index_contract.neighbours`); for hashes,
+The rows are VGG16's features of the photos, and rows made of them (`tests.index_contract.synthetic_data`); for hashes,
 the sides of random planes that they lie on. The queries are made in the same way, and are not among the rows. Every
 tenth row is a second tenant's. The truth is a plain comparison with all rows that shares no code with any index. Each
 index is filled as by `repair` (one batch of 8,192 after the other), and indexed and tuned by its own defaults. Queries
@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 from scripts.elasticsearch import running
-from tests.index_contract.neighbours import codes, gallery, neighbours
-from tests.index_contract.truth import nearest
+from tests.index_contract.reference import reference_neighbours
+from tests.index_contract.synthetic_data import gallery_features, perturbed_features, projection_codes
 
 from benchmarks import plan_servers
 from benchmarks.cached_features import features
@@ -70,14 +70,14 @@ class Question:
 def make_question(spec: FeatureSpec, rows: int, queries: int) -> Question:
     """Rows, queries and true neighbours, the same at every call."""
     originals = features()
-    stored, query_rows = gallery(originals, rows, 1), neighbours(originals, queries, 2)
+    stored, query_rows = gallery_features(originals, rows, 1), perturbed_features(originals, queries, 2)
     if spec.metric == "hamming":
-        stored, query_rows = (codes(vectors, originals, spec.width) for vectors in (stored, query_rows))
+        stored, query_rows = (projection_codes(vectors, originals, spec.width) for vectors in (stored, query_rows))
     tenants = np.where(np.arange(rows) % 10 == 3, TENTH, ALL)
     truth = {}
     for tenant in (None, TENTH):
         numbers = np.arange(rows) if tenant is None else np.flatnonzero(tenants == tenant)
-        places, distances = nearest(spec, query_rows, stored[numbers], K)
+        places, distances = reference_neighbours(spec, query_rows, stored[numbers], K)
         truth[tenant] = (numbers[places] + 1, distances)
     return Question(spec, stored, tenants, query_rows, truth)
 
@@ -185,7 +185,7 @@ def main() -> None:
             both = {tenant: measure(index, question, tenant, given.budget) for tenant in (None, TENTH)}
             how = ""
             if isinstance(index, MilvusIndex):
-                how = f"{index.collection.kind} {index.collection.parameters(K)}"
+                how = f"{index.collection.index_type} {index.collection.parameters(K)}"
         print(show(kind, given.rows, seconds, list(both.values()), how), flush=True)
         about = {"kind": kind, "rows": given.rows, "queries": given.queries, "filled_s": round(seconds, 1), "how": how}
         write_rows("recall", [{**about, "tenant": tenant, **one} for tenant, one in both.items()])

@@ -236,7 +236,7 @@ def _engine(address: str, pipeline: str) -> EmbeddedEngine | ServerEngine:
     if isinstance(engine, EmbeddedEngine):
         if at.host or at.path:
             raise BadSetting(f"{at.scheme} (for {pipeline}) is embedded: write {at.scheme}, not {at}")
-        at.only(*engine.options)
+        at.check_options(*engine.options)
         for option in at.options:
             at.number(option, 1)
     return engine
