@@ -140,7 +140,7 @@ def create_gallery(folder: Path, made_with: GallerySettings, settings: Settings)
 
 def _check_keeper(catalog: Catalog, made_with: GallerySettings) -> None:
     """Raise BadSetting where features would be left to what is no engine on a server, or not its rows' keeper."""
-    if catalog.keeper() != "engine":
+    if catalog.features.keeper() != "engine":
         return
     for name in made_with.pipelines:
         address = made_with.index.get(name)
@@ -170,7 +170,7 @@ def _builder(
 ) -> Callable[[str], Pipeline]:
     precision = made_with.precision or settings.precision
     # A folder whose settings name another catalog now must not take the old one's rows for its own.
-    indexes = folder / "indexes" / catalog.gallery() if made_with.catalog else folder / "indexes"
+    indexes = folder / "indexes" / catalog.gallery_id() if made_with.catalog else folder / "indexes"
 
     @functools.cache  # opened again for writing, a pipeline keeps its encoder
     def encoder_of(name: str) -> Encoder:
@@ -193,7 +193,7 @@ def _builder(
         engine = _engine(address, name)
         at = Address.parse(address)
         if isinstance(engine, ServerEngine):
-            index = _served(engine, encoder.spec, address, catalog.gallery())
+            index = _served(engine, encoder.spec, address, catalog.gallery_id())
         else:
             place = indexes / f"{name}-{encoder.spec.fingerprint[:12]}-{at.scheme}"
             index = _embedded(engine, encoder.spec, at, place, lock)
@@ -272,7 +272,7 @@ def probes(made_with: GallerySettings) -> dict[str, Callable[[], str]]:
 def _probe_catalog(url: str) -> str:
     try:
         with Catalog.open(url, read_only=True) as catalog:
-            return f"answers; {catalog.count():,} images"
+            return f"answers; {catalog.images.count():,} images"
     except NotFound:
         return "answers; no catalog in it yet"
 

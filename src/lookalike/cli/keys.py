@@ -16,8 +16,8 @@ from lookalike.factory import open_catalog
 def create_key(session: Session, scope: str, tenant: str | None, label: str, limits: KeyLimits) -> int:
     """Make a key and show its token; raises BadSetting for an unknown scope or a name that cannot be one."""
     with open_catalog(session.folder, session.settings) as catalog:
-        first = not catalog.api_keys()
-        key, token = catalog.create_key(scope, tenant=tenant, label=label, limits=limits)
+        first = not catalog.api_keys.list_all()
+        key, token = catalog.api_keys.create(scope, tenant=tenant, label=label, limits=limits)
     if session.json:
         emit({**key_object(key), "key": token})
         return ExitCode.OK
@@ -33,7 +33,7 @@ def create_key(session: Session, scope: str, tenant: str | None, label: str, lim
 def list_keys(session: Session) -> int:
     """One line a key, oldest first."""
     with open_catalog(session.folder, session.settings) as catalog:
-        keys = catalog.api_keys()
+        keys = catalog.api_keys.list_all()
     if session.json:
         for key in keys:
             emit(key_object(key))
@@ -57,7 +57,7 @@ def revoke_keys(session: Session, ids: Sequence[str], *, forget: bool) -> int:
     """Revoke each; raises NotFound at the first that is unknown, those before it are revoked."""
     with open_catalog(session.folder, session.settings) as catalog:
         for public in ids:
-            key = catalog.forget_key(public) if forget else catalog.revoke_key(public)
+            key = catalog.api_keys.delete(public) if forget else catalog.api_keys.revoke(public)
             if session.json:
                 emit(key_object(key))
             else:

@@ -62,7 +62,7 @@ class Changing(Room):
         """
         items = items_of(what, key, attributes)
         with self._lock:
-            tenant_id = self._catalog.tenant_id(tenant, create=True)
+            tenant_id = self._catalog.tenants.get_or_create(tenant)
             opened = self._pipelines.open()
             run = Ingest(self._catalog, [o.pipeline for o in opened], self._pipelines.decoder(opened), tenant_id)
             for count, outcome in enumerate(run.run(items), 1):
@@ -87,7 +87,7 @@ class Changing(Room):
         """
         with self._lock:
             opened = self._pipelines.open()
-            tenant_id = self._catalog.tenant_id(tenant, create=True)
+            tenant_id = self._catalog.tenants.get_or_create(tenant)
             run = Ingest(self._catalog, [o.pipeline for o in opened], self._pipelines.decoder(opened), tenant_id)
             return run.put(Item(key, data, attributes), 0 if expected == "absent" else expected)
 
@@ -100,18 +100,20 @@ class Changing(Room):
         """
         wanted = [keys] if isinstance(keys, str) else list(keys)
         with self._lock:
-            tenant_id = self._catalog.tenant_id(tenant)
+            tenant_id = self._catalog.tenants.find(tenant)
             if tenant_id is None:
                 return []
-            return [gone.key for gone in self._catalog.delete(tenant_id, wanted, expected=expected)]
+            return [gone.key for gone in self._catalog.images.delete(tenant_id, wanted, expected=expected)]
 
     def remove_by_filter(self, filter: Filter, *, tenant: str = DEFAULT_TENANT) -> DeleteResult:
         """Forget the images whose attributes fit a filter, all in one step; raises BadInput for an empty filter."""
         conditions = conditions_of(filter)
         with self._lock:
-            tenant_id = self._catalog.tenant_id(tenant)
-            gone: Sequence[Deleted] = [] if tenant_id is None else self._catalog.delete_by_filter(tenant_id, conditions)
-        return DeleteResult([one.key for one in gone], max((one.seq for one in gone), default=0), len(gone))
+            tenant_id = self._catalog.tenants.find(tenant)
+            gone: Sequence[Deleted] = (
+                [] if tenant_id is None else self._catalog.images.delete_by_filter(tenant_id, conditions)
+            )
+        return DeleteResult([one.key for one in gone], max((one.sequence for one in gone), default=0), len(gone))
 
     def set_attributes(
         self,
@@ -125,8 +127,8 @@ class Changing(Room):
         """Change what is kept with an image: merged into the old attributes, or instead of them."""
         with self._lock:
             tenant_id = self._tenant(tenant, key)
-            self._catalog.set_attributes(tenant_id, key, attributes, merge=merge, expected=expected)
-        return self._catalog.get(tenant_id, key)
+            self._catalog.images.set_attributes(tenant_id, key, attributes, merge=merge, expected=expected)
+        return self._catalog.images.get(tenant_id, key)
 
     def not_a_match(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
         """Remember that no two of these images are copies of each other: `duplicates` links them no more.
@@ -134,9 +136,9 @@ class Changing(Room):
         It is their bytes that are judged. Raises NotFound for an unknown key, BadInput for less than two.
         """
         with self._lock:
-            self._catalog.mark_not_matches(self._tenant(tenant, keys[0] if keys else ""), keys)
+            self._catalog.duplicate_feedback.mark(self._tenant(tenant, keys[0] if keys else ""), keys)
 
     def not_a_match_undo(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
         """Take that back for every pair of these images."""
         with self._lock:
-            self._catalog.unmark_not_matches(self._tenant(tenant, keys[0] if keys else ""), keys)
+            self._catalog.duplicate_feedback.unmark(self._tenant(tenant, keys[0] if keys else ""), keys)

@@ -71,7 +71,7 @@ class _NeighbourGraph:
         self._catalog = catalog
         self._pipelines = pipelines
         self._tenant = tenant
-        rare = math.log10(MAX_FALSE_LINKS / max(catalog.count(tenant), 1))
+        rare = math.log10(MAX_FALSE_LINKS / max(catalog.images.count(tenant), 1))
         self._limits = {p.name: min(p.calibration.threshold, p.calibration.distance_at(rare)) for p in pipelines}
 
     def of(self, ids: Sequence[int]) -> dict[int, dict[int, float]]:
@@ -79,8 +79,8 @@ class _NeighbourGraph:
         links: dict[int, dict[int, float]] = {i: {} for i in ids}
         self._same_bytes(links)
         for pipeline in self._pipelines:
-            stored = self._catalog.features_of(pipeline.spec, ids)
-            if len(stored.kept):
+            stored = self._catalog.features.get(pipeline.spec, ids)
+            if len(stored.released):
                 raise UnsupportedQuery(
                     f"this catalog, made with features=engine, leaves the features of {pipeline.name} to the engine, "
                     "and duplicates are found by stored ones: search with the files instead (`lookalike search FILE`), "
@@ -96,13 +96,13 @@ class _NeighbourGraph:
                     links[i][other] = min(distance, links[i].get(other, 1.0))
         for i, others in links.items():
             others.pop(i, None)
-        for i, other in self._catalog.not_matches(self._tenant, links):
+        for i, other in self._catalog.duplicate_feedback.marked_links(self._tenant, links):
             del links[i][other]
         return links
 
     def _same_bytes(self, links: dict[int, dict[int, float]]) -> None:
-        records = self._catalog.records(list(links))
-        same = self._catalog.by_digest("sha256", self._tenant, [r.sha256 for r in records.values()])
+        records = self._catalog.images.by_ids(list(links))
+        same = self._catalog.images.by_digest("sha256", self._tenant, [r.sha256 for r in records.values()])
         for i, record in records.items():
             for other in same.get(record.sha256, ()):
                 links[i][other.id] = 0.0
@@ -145,7 +145,7 @@ def _scan(catalog: Catalog, pipelines: Sequence[Pipeline], tenant: int, after: s
     links = _NeighbourGraph(catalog, pipelines, tenant)
     seen: set[int] = set()
     place = after
-    while records := catalog.browse(tenant, after=place, limit=SEEDS):
+    while records := catalog.images.list_page(tenant, after=place, limit=SEEDS):
         place = records[-1].key
         seeds = {r.id: r.key for r in records if r.id not in seen}
         first = links.of(list(seeds)) if seeds else {}
@@ -179,7 +179,7 @@ def _expand(seed: int, first: dict[int, float], links: _NeighbourGraph) -> tuple
 
 
 def _cluster(catalog: Catalog, members: Mapping[int, bool], farthest: float, after: str | None) -> Cluster | None:
-    records = catalog.records(members)
+    records = catalog.images.by_ids(members)
     images = tuple(records[i] for i in members if i in records)
     if len(images) < 2:
         return None  # the others were removed meanwhile

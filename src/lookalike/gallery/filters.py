@@ -62,4 +62,6 @@ def resolve_filter(
     if not filter and not native:
         return None
     conditions = conditions_of(filter or {})
-    return ResolvedFilter(conditions, functools.cache(lambda: catalog.ids_matching(tenant, conditions)), native or {})
+    return ResolvedFilter(
+        conditions, functools.cache(lambda: catalog.images.ids_matching(tenant, conditions)), native or {}
+    )

@@ -24,7 +24,7 @@ class Gallery(Changing, Asking):
 
     def get(self, key: str, *, tenant: str = DEFAULT_TENANT) -> Record:
         """The record of an image; raises NotFound."""
-        return self._catalog.get(self._tenant(tenant, key), key)
+        return self._catalog.images.get(self._tenant(tenant, key), key)
 
     def get_thumbnail(self, key: str, *, tenant: str = DEFAULT_TENANT, size: int = SIDE) -> bytes:
         """A small JPEG of an image, upright, its longer side `size` pixels; no larger than the image.
@@ -46,16 +46,16 @@ class Gallery(Changing, Asking):
 
         Only those whose keys begin with `prefix`, as it is written: case counts, and no character is a wildcard.
         """
-        tenant_id = self._catalog.tenant_id(tenant)
+        tenant_id = self._catalog.tenants.find(tenant)
         if tenant_id is None:
             return []
         conditions = conditions_of(filter or {})
-        return self._catalog.browse(tenant_id, after=after, limit=limit, conditions=conditions, prefix=prefix)
+        return self._catalog.images.list_page(tenant_id, after=after, limit=limit, conditions=conditions, prefix=prefix)
 
     def duplicates(self, *, tenant: str = DEFAULT_TENANT, pipelines: Sequence[str] | None = None) -> Iterator[Cluster]:
         """Clusters of images that are copies of one another, as they are found; never all pairs."""
         opened = self._pipelines.open(pipelines)
-        tenant_id = self._catalog.tenant_id(tenant)
+        tenant_id = self._catalog.tenants.find(tenant)
         if tenant_id is None:
             return iter(())
         ensure_fresh(opened)
@@ -77,7 +77,7 @@ class Gallery(Changing, Asking):
         if limit < 1:
             raise BadInput(f"a limit of {limit} makes no sense; 1 is the least")
         opened = self._pipelines.open(pipelines)
-        tenant_id = self._catalog.tenant_id(tenant)
+        tenant_id = self._catalog.tenants.find(tenant)
         if tenant_id is None:
             return ClusterPage((), None)
         ensure_fresh(opened)

@@ -81,7 +81,7 @@ class LocalIndexSync:
         An index that is ahead of the catalog (an older catalog was restored), or so far behind that deletions were
         forgotten meanwhile, is built anew.
         """
-        if self._applied == self._catalog.sequence():
+        if self._applied == self._catalog.changes.last_sequence():
             return self._applied
         with self._lock:
             if needs_rebuild(self._catalog, self._applied):
@@ -142,7 +142,7 @@ class SharedIndexSync:
         self._pipeline = pipeline
         self._name = f"{pipeline.name}-{pipeline.spec.fingerprint[:12]}"
         self._applied = 0
-        self._leaving = catalog.keeper() == "engine"
+        self._leaving = catalog.features.keeper() == "engine"
         self._left = 0.0 if self._leaving else math.inf  # features up to this change are the engine's alone
         self._lacking: str | None = None  # how the index was last found not to be whole
         self._looked = float("-inf")
@@ -160,9 +160,11 @@ class SharedIndexSync:
 
     def catch_up(self, until: float | None = None) -> int:
         """Apply what the catalog has beyond the index, or see how far the process that has the claim has come."""
-        if self._applied == self._catalog.sequence() and (until is not None or self._left >= self._applied):
+        if self._applied == self._catalog.changes.last_sequence() and (
+            until is not None or self._left >= self._applied
+        ):
             return self._applied
-        with self._lock, self._catalog.lease(self._name) as claim:
+        with self._lock, self._catalog.leases.try_acquire(self._name) as claim:
             index = self._pipeline.index
             applied = index.sequence
             if claim is not None:
@@ -193,7 +195,7 @@ class SharedIndexSync:
 
     def rebuild(self) -> int:
         """Build the index anew beside the old one, in which searches go on; raises GalleryBusy if another applies."""
-        with self._lock, self._catalog.lease(self._name) as claim:
+        with self._lock, self._catalog.leases.try_acquire(self._name) as claim:
             if claim is None:
                 raise GalleryBusy(f"another process is bringing the index {self._name} up to date; try again later")
             self._check(0, "cannot be built anew", UnsupportedQuery)
@@ -212,26 +214,26 @@ class SharedIndexSync:
         """Have the catalog release the features that the engine has flushed."""
         if self._left >= applied:
             return
-        done = self._catalog.released(self._pipeline.spec)
+        done = self._catalog.features.released_through(self._pipeline.spec)
         while done < applied:
-            claim.note(applied)  # raises if the claim was lost meanwhile
+            claim.record(applied)  # raises if the claim was lost meanwhile
             done = min(done + RELEASED_FEATURES, applied)
-            self._catalog.release_features(self._pipeline.spec, through=done)
+            self._catalog.features.release(self._pipeline.spec, through=done)
         self._left = applied
 
     def _check(self, since: int, what: str, kind: type[Damaged | UnsupportedQuery]) -> None:
         """Raise this kind of error where an index of the state `since` needs features that the catalog has released."""
         spec = self._pipeline.spec
-        if not self._leaving or since >= (released := self._catalog.released(spec)):
+        if not self._leaving or since >= (released := self._catalog.features.released_through(spec)):
             return
-        if keys := self._catalog.only_in_engine(spec, since, COUNTED):
+        if keys := self._catalog.features.only_in_engine(spec, since, COUNTED):
             names = ", ".join(repr(key) for key in keys[:NAMED]) + (", ..." if len(keys) > NAMED else "")
             number = f"{len(keys)}{' or more' if len(keys) == COUNTED else ''}"
             told = (
                 f"the index of {self._pipeline.name} {what}, and this catalog, made with features=engine, no longer "
                 f"holds the features of {number} images ({names}) that it would take. If the index is lost, restore "
                 f"the engine's own backup of it, of a state between the changes {released} and "
-                f"{self._catalog.sequence()}, or remove these images and add them again (`lookalike rm`, "
+                f"{self._catalog.changes.last_sequence()}, or remove these images and add them again (`lookalike rm`, "
                 "`lookalike add`), which encodes them"
             )
             if kind is Damaged:
@@ -247,10 +249,10 @@ class SharedIndexSync:
             if portions % FLUSH_EVERY == 0:
                 index.flush(applied)
                 flushed = applied
-            claim.note(flushed)  # raises if the claim was lost meanwhile
+            claim.record(flushed)  # raises if the claim was lost meanwhile
         if applied > flushed:
             index.flush(applied)
-            claim.note(applied)
+            claim.record(applied)
         return applied
 
 
@@ -263,19 +265,19 @@ def index_sync_of(catalog: Catalog, pipeline: Pipeline, *, writable: bool) -> In
 
 def needs_rebuild(catalog: Catalog, applied: int) -> bool:
     """Whether changes cannot bring an index from here to the catalog: it is of another time, or too far behind."""
-    return applied > catalog.sequence() or 0 < applied < catalog.pruned()
+    return applied > catalog.changes.last_sequence() or 0 < applied < catalog.changes.pruned_through()
 
 
 def _apply(catalog: Catalog, index: VectorIndex, since: int, *, attributes: bool = False) -> tuple[int, int, bool]:
     """Apply one portion; gives the sequence number reached, the number of changes, and whether there are more."""
-    changes = catalog.changes(index.spec, since, CHANGES, attributes=attributes)
+    changes = catalog.changes.since(index.spec, since, CHANGES, attributes=attributes)
     if len(changes.deletes):
         index.delete(changes.deletes)
     if len(changes.upserts.ids):
         index.upsert(changes.upserts)
-    if len(changes.kept) and changes.kept_attributes is not None:
-        index.update_attributes(changes.kept, changes.kept_tenants, changes.kept_attributes)
-    changed = len(changes.deletes) + len(changes.upserts.ids) + len(changes.kept)
+    if len(changes.released) and changes.released_attributes is not None:
+        index.update_attributes(changes.released, changes.released_tenants, changes.released_attributes)
+    changed = len(changes.deletes) + len(changes.upserts.ids) + len(changes.released)
     return changes.sequence, changed, changes.more
 
 

@@ -75,8 +75,8 @@ class Ingest:
 
         Raises ImageRejected, Conflict, and BadInput for what cannot be stored.
         """
-        known = self._catalog.existing_images(self._tenant, [item.key]).get(item.key)
-        check_expected(item.key, expected, None if known is None else known.seq)  # spares the decoding
+        known = self._catalog.images.existing_images(self._tenant, [item.key]).get(item.key)
+        check_expected(item.key, expected, None if known is None else known.sequence)  # spares the decoding
         job = self._item(item, known)
         if isinstance(job, Outcome):
             return job
@@ -129,7 +129,7 @@ class Ingest:
         """Look items up in the catalog by the hundred; a file that was not touched since needs no reading."""
         rest = iter(items)
         while chunk := list(islice(rest, LOOKAHEAD)):
-            known = self._catalog.existing_images(self._tenant, [i.key for i in chunk if isinstance(i, Item)])
+            known = self._catalog.images.existing_images(self._tenant, [i.key for i in chunk if isinstance(i, Item)])
             for item in chunk:
                 yield item if isinstance(item, Outcome) else self._item(item, known.get(item.key))
 
@@ -144,7 +144,7 @@ class Ingest:
             if known is not None and self._complete(known) and _same_attributes(item, known):
                 before = (known.path, known.nbytes, known.mtime_ns)
                 if before == (job.path, job.nbytes, job.mtime_ns):
-                    return job.outcome("unchanged", sequence=known.seq)
+                    return job.outcome("unchanged", sequence=known.sequence)
         return job
 
     def _complete(self, known: ExistingImage) -> bool:
@@ -161,10 +161,10 @@ class Ingest:
         assert job.known is not None
         self._seen.append(FileLocation(job.known.id, job.path or job.known.path, job.mtime_ns))
         if _same_attributes(job.item, job.known):
-            return job.outcome("unchanged", sequence=job.known.seq)
+            return job.outcome("unchanged", sequence=job.known.sequence)
         key, attributes = job.item.key, job.item.attributes or {}
         try:
-            seq = self._catalog.set_attributes(self._tenant, key, attributes, merge=False, expected=expected)
+            seq = self._catalog.images.set_attributes(self._tenant, key, attributes, merge=False, expected=expected)
         except NotFound:
             return job.outcome("rejected", "it was removed by another writer at this moment; add it again")
         return job.outcome("updated", "attributes", seq)
@@ -172,7 +172,7 @@ class Ingest:
     def _note_seen(self) -> None:
         """Where unchanged files are now; only spares reading them again, so it can wait for the end of the batch."""
         if self._seen:
-            self._catalog.update_file_locations(self._seen)
+            self._catalog.images.update_file_locations(self._seen)
             self._seen = []
 
     def _write(self, ready: list[tuple[IngestItem, Prepared]], expected: int | None = None) -> list[Outcome]:
@@ -198,25 +198,25 @@ class Ingest:
         done = self._put(entries, {prepared.sha256: prepared for _, prepared in ready})
         for job, entry, put in zip(written, entries, done, strict=True):
             first = firsts.setdefault(entry.sha256, job.item.key)
-            outcomes.append(_written(job, first if first != job.item.key else None, put.seq))
+            outcomes.append(_written(job, first if first != job.item.key else None, put.sequence))
         return outcomes
 
     def _put(self, entries: Sequence[NewImage], images: Mapping[bytes, Prepared]) -> list[PutResult]:
         """Write entries; those whose twin another writer removed meanwhile are encoded after all."""
-        done = self._catalog.put(entries)
+        done = self._catalog.images.put(entries)
         orphans = [(entry, put) for entry, put in zip(entries, done, strict=True) if not put.copied]
         rows = self._encode([images[entry.sha256] for entry, _ in orphans])
         for spec in self._specs if orphans else ():
             ids, digests = [put.id for _, put in orphans], [entry.sha256 for entry, _ in orphans]
-            self._catalog.put_features(spec, ids, digests, [row[spec] for row in rows])
+            self._catalog.features.put(spec, ids, digests, [row[spec] for row in rows])
         return done
 
     def _same_bytes(self, ready: Sequence[tuple[IngestItem, Prepared]]) -> Mapping[bytes, SameBytes]:
         """Stored images with the same bytes whose features can be copied; those this batch replaces are none."""
-        found = self._catalog.same_bytes(self._tenant, {p.sha256 for _, p in ready})
+        found = self._catalog.images.same_bytes(self._tenant, {p.sha256 for _, p in ready})
         replaced = {job.item.key for job, _ in ready}
         known = (
-            self._catalog.existing_images(self._tenant, {twin.key for twin in found.values()} - replaced)
+            self._catalog.images.existing_images(self._tenant, {twin.key for twin in found.values()} - replaced)
             if found
             else {}
         )

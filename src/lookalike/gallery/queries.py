@@ -65,9 +65,9 @@ def resolve_stored(
     """Each stored image with its features, or why it cannot be asked."""
     found: list[Record | NotFound] = [_record(catalog, query, tenant) for query in queries]
     ids = [record.id for record in found if isinstance(record, Record)]
-    stored = [catalog.features_of(pipeline.spec, ids) for pipeline in pipelines]
+    stored = [catalog.features.get(pipeline.spec, ids) for pipeline in pipelines]
     columns = [_features(one) for one in stored]
-    kept = {id_: p.name for p, one in zip(pipelines, stored, strict=True) for id_ in one.kept.tolist()}
+    kept = {id_: p.name for p, one in zip(pipelines, stored, strict=True) for id_ in one.released.tolist()}
     answers: list[PreparedQuery | NotFound | UnsupportedQuery] = []
     for one in found:
         if isinstance(one, NotFound):
@@ -92,10 +92,10 @@ def resolve_stored(
 
 def _record(catalog: Catalog, query: StoredImage, tenant: str | None) -> Record | NotFound:
     name = query.tenant or tenant or DEFAULT_TENANT
-    tenant_id = catalog.tenant_id(name)
+    tenant_id = catalog.tenants.find(name)
     try:
         if tenant_id is not None:
-            return catalog.get(tenant_id, query.key)
+            return catalog.images.get(tenant_id, query.key)
     except NotFound as error:
         return error
     return NotFound(f"there is no image {query.key!r}")

@@ -66,7 +66,7 @@ class Room:
         self._lock.close()
 
     def _tenant(self, tenant: str, key: str) -> int:
-        tenant_id = self._catalog.tenant_id(tenant)
+        tenant_id = self._catalog.tenants.find(tenant)
         if tenant_id is None:
             raise NotFound(f"there is no image {key!r}")
         return tenant_id

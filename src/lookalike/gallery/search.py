@@ -110,7 +110,7 @@ class Searcher:
         for of_query, same in zip(found, exact, strict=True):
             # a filter in an engine's own words is known to the engine alone: what it did not find may not pass it
             of_query.update({i: one for i, one in same.items() if not engine_filter or i in of_query})
-        records = self._catalog.records(_top_ids(found, request))
+        records = self._catalog.images.by_ids(_top_ids(found, request))
         for query, of_query in zip(queries, found, strict=True):
             self._confirm(query, of_query, records)
         ranked = [_rank(of_query, records, request) for of_query in found]
@@ -138,7 +138,7 @@ class Searcher:
         for kind in kinds:  # the stronger one last, so that it is the one named
             digests = [getattr(query.prepared, kind) for query in queries]
             wanted = [digest for digest in digests if digest is not None]
-            same = self._catalog.by_digest(
+            same = self._catalog.images.by_digest(
                 kind, request.tenant, wanted, conditions=conditions, limit=request.candidates
             )
             for digest, of_query in zip(digests, found, strict=True):

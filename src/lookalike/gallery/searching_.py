@@ -70,7 +70,7 @@ class Asking(Room):
         request = self._request(options)
         request.check()
         at_least = options.get("min_sequence")
-        if at_least is not None and at_least > (now := self._catalog.sequence()):
+        if at_least is not None and at_least > (now := self._catalog.changes.last_sequence()):
             raise UnsupportedQuery(f"min_sequence {at_least} is in the future: the last change is {now}")
         return self._answers(queries, opened, request, options)
 
@@ -143,7 +143,7 @@ class Asking(Room):
 
     def _request(self, options: SearchOptions) -> SearchRequest:
         tenant = options.get("tenant", DEFAULT_TENANT)
-        tenant_id = None if tenant is None else self._catalog.tenant_id(tenant)
+        tenant_id = None if tenant is None else self._catalog.tenants.find(tenant)
         if tenant is not None and tenant_id is None:
             tenant_id = NOBODY
         return SearchRequest(

@@ -56,9 +56,9 @@ def status_of(
     catalog: Catalog, opened: Mapping[str, tuple[Pipeline, IndexSync] | LookalikeError], silent: Mapping[str, str]
 ) -> Status:
     """The gallery's status; a pipeline that cannot be opened tells why, one that is `silent` is not asked."""
-    totals = catalog.totals()
-    tenants = {name: catalog.count(tenant_id) for name, tenant_id in catalog.tenants().items()}
-    sequence = catalog.sequence()
+    totals = catalog.images.totals()
+    tenants = {name: catalog.images.count(tenant_id) for name, tenant_id in catalog.tenants.ids_by_name().items()}
+    sequence = catalog.changes.last_sequence()
     pipelines = tuple(_pipeline_status(name, found, sequence, silent.get(name)) for name, found in opened.items())
     return Status(totals.images, totals.nbytes, tenants, totals.by_format, sequence, pipelines)
 
@@ -112,7 +112,7 @@ def check_engine(pipeline: Pipeline, follower: IndexSync) -> None:
 def rebuild(catalog: Catalog, followers: Mapping[str, IndexSync]) -> RepairReport:
     """Check the catalog, raising Damaged, and build every index anew from it; deletions before that are forgotten."""
     catalog.check()
-    reached = catalog.sequence()
+    reached = catalog.changes.last_sequence()
     rebuilt = {name: follower.rebuild() for name, follower in followers.items()}
-    catalog.prune_deletions(reached)  # an index of another host that has not come so far is built anew by itself
-    return RepairReport(catalog.count(None), rebuilt)
+    catalog.changes.prune(reached)  # an index of another host that has not come so far is built anew by itself
+    return RepairReport(catalog.images.count(None), rebuilt)

@@ -43,7 +43,7 @@ class Thumbnails:
         for a size out of bounds.
         """
         check_side(size)
-        record, kept = self._catalog.with_thumbnail(tenant_id, key)
+        record, kept = self._catalog.images.get_with_thumbnail(tenant_id, key)
         if kept is not None and (size == SIDE or (size > SIDE and record.path is None)):
             return kept
         return self._remembered(record, size, kept)
