@@ -242,7 +242,7 @@ def test_no_key_begins_with_what_cannot_be_in_one(catalog: Catalog, tenant: int)
     catalog.images.put([entry(tenant, "a")])
     assert catalog.images.list_page(tenant, prefix="a\0") == catalog.images.list_page(tenant, prefix="\udcff") == []
     for after in ("a\0", "\udcff"):
-        with pytest.raises(BadInput, match="go on after"):
+        with pytest.raises(BadInput, match="continue after"):
             catalog.images.list_page(tenant, after=after)
 
 

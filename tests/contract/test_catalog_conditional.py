@@ -24,7 +24,7 @@ def tenant(catalog: Catalog) -> int:
 
 def test_putting_where_nothing_may_be(catalog: Catalog, tenant: int) -> None:
     [put] = catalog.images.put([entry(tenant, "a", expected=0)])
-    with pytest.raises(Conflict, match="expected not to be there") as raised:
+    with pytest.raises(Conflict, match="expected not to exist") as raised:
         catalog.images.put([entry(tenant, "b"), entry(tenant, "a", 1, expected=0)])
     assert raised.value.sequence == put.sequence
     assert [r.key for r in catalog.images.list_page(tenant)] == ["a"]  # all of them or none
@@ -37,7 +37,7 @@ def test_putting_over_the_version_that_was_seen(catalog: Catalog, tenant: int) -
     with pytest.raises(Conflict) as raised:
         catalog.images.put([entry(tenant, "a", 2, expected=first.sequence)])
     assert raised.value.sequence == second.sequence
-    with pytest.raises(Conflict, match="gone") as raised:
+    with pytest.raises(Conflict, match="does not exist") as raised:
         catalog.images.put([entry(tenant, "nothing", expected=second.sequence)])
     assert raised.value.sequence is None
 

@@ -49,7 +49,7 @@ def test_what_the_engine_has_is_forgotten(catalog: Catalog) -> None:
     assert catalog.features.release(HASH, through=6) == 2
     assert catalog.features.release(VECTOR, through=6) == 5
     assert catalog.features.get(HASH, [6]).empty.tolist() == [6]
-    with pytest.raises(BadInput, match="up to change 6"):
+    with pytest.raises(BadInput, match="up to sequence 6"):
         catalog.features.release(HASH, through=7)
 
 

@@ -199,7 +199,7 @@ def test_there_is_an_end_to_keys(catalog: Catalog) -> None:
     row = {c.name: getattr(key, c.name) for c in access_keys.columns} | {"scopes": ["read"], "limits": {}}
     with catalog.database.write() as conn:
         conn.execute(access_keys.insert(), [row | {"id": f"{n:012x}"} for n in range(MAX_KEYS - 1)])
-    with pytest.raises(BadSetting, match="10,000 keys"):
+    with pytest.raises(BadSetting, match="10,000 API keys"):
         catalog.api_keys.create("read")
     began = time.perf_counter()
     assert len(catalog.api_keys.list_all()) == MAX_KEYS

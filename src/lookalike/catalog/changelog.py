@@ -70,7 +70,7 @@ class ChangeLog:
                 ids=id_array(row[1] for row in full),
                 features=unpack(spec, [row[3] for row in full]),
                 tenants=id_array(row[2] for row in full),
-                attributes=[row[4] for row in full] if attributes else None,
+                attributes=tuple(row[4] for row in full) if attributes else None,
             ),
             deletes=np.unique(id_array([row[1] for row in deleted] + empty)),
             more=more,
