@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lookalike.catalog import Catalog
-from lookalike.catalog import jobs as jobs_room
+from lookalike.catalog import jobs as jobs_module
 from lookalike.errors import NotFound, Unavailable
 from tests.contract.catalogs import BACKENDS, fresh
 
@@ -53,7 +53,7 @@ def test_a_job_of_a_dead_process_is_taken_up_and_in_the_end_given_up(
     job = catalog.jobs.add("ours", "repair", {})
     assert catalog.jobs.start_next("w1") is not None
     assert catalog.jobs.start_next("w2") is None, "its process lives"
-    monkeypatch.setattr(jobs_room, "STALE_SECONDS", -1.0)
+    monkeypatch.setattr(jobs_module, "STALE_SECONDS", -1.0)
     second = catalog.jobs.start_next("w2")
     assert second is not None
     assert second.attempts == 2
@@ -114,7 +114,7 @@ def test_lists_go_on_where_they_stopped(catalog: Catalog) -> None:
 
 
 def test_a_queue_has_an_end_for_several_at_once(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs_room, "MAX_QUEUED", 5)
+    monkeypatch.setattr(jobs_module, "MAX_QUEUED", 5)
 
     def add(_: int) -> bool:
         try:
@@ -129,14 +129,14 @@ def test_a_queue_has_an_end_for_several_at_once(catalog: Catalog, monkeypatch: p
 
 
 def test_a_queue_has_an_end_and_old_jobs_are_forgotten(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs_room, "MAX_QUEUED", 2)
+    monkeypatch.setattr(jobs_module, "MAX_QUEUED", 2)
     first = catalog.jobs.add("ours", "repair", {})
     catalog.jobs.add("ours", "repair", {})
     with pytest.raises(Unavailable, match="2 jobs"):
         catalog.jobs.add("ours", "repair", {})
     catalog.jobs.add("theirs", "repair", {})
     catalog.jobs.cancel("ours", first.id)
-    monkeypatch.setattr(jobs_room, "RETENTION_SECONDS", -1.0)
+    monkeypatch.setattr(jobs_module, "RETENTION_SECONDS", -1.0)
     catalog.jobs.add("ours", "repair", {})
     with pytest.raises(NotFound):
         catalog.jobs.get("ours", first.id)

@@ -71,6 +71,22 @@ def test_targets_without_sense(target: str) -> None:
         Catalog.open(target, create=True)
 
 
+def test_the_driver_of_postgresql_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    monkeypatch.delitem(sys.modules, "lookalike.catalog.psycopg_connection", raising=False)
+    monkeypatch.delattr("lookalike.catalog.psycopg_connection", raising=False)
+    with pytest.raises(BadSetting, match=r"pip install \"lookalike\[postgresql\]\""):
+        Catalog.open("postgresql://host/name")
+
+
+def test_the_driver_of_postgresql_is_loaded_only_for_it(path: Path) -> None:
+    code = (
+        "import sys; from lookalike.catalog import Catalog;"
+        " Catalog.open(sys.argv[1], create=True); sys.exit('psycopg' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+
+
 def test_content_survives_closing(path: Path, catalog: Catalog) -> None:
     sequence = catalog.changes.last_sequence()
     catalog.close()

@@ -145,10 +145,10 @@ IMAGE = Constant("a record in SQLite", 185, "bytes", CHECKED + ", without key, p
 KEY_COPIES = Constant("a key", 1.95, "times", CHECKED + ": in the record and in the index of keys")
 TEXT_COPIES = Constant("a path, or attributes", 0.95, "times", CHECKED)
 HASH_RECORD = Constant("a hash in SQLite", 9, "bytes beside its own", CHECKED)
-PAGE = Constant("a page of SQLite", 4096, "bytes", "SQLite's default, kept by catalog/dialect.py")
-PG_PARTITIONED = Constant("images in one table", 1e9, "images", "catalog/layout.py: partitions beyond")
+PAGE = Constant("a page of SQLite", 4096, "bytes", "SQLite's default, kept by catalog/sqlite.py")
+PG_PARTITIONED = Constant("images in one table", 1e9, "images", "catalog/schema.py: partitions beyond")
 PG_PARTITION = Constant("a partition", 100e6, "images", "our choice: vacuumed and indexed within an hour or so")
-PG_PARTITIONS = Constant("partitions", 256, "at the most", "catalog/layout.py")
+PG_PARTITIONS = Constant("partitions", 256, "at the most", "catalog/schema.py")
 SQLITE_MOST = Constant(
     "images in one file", 100e6, "images", "our choice: 170 GB to copy, check and vacuum; one writer"
 )

@@ -60,7 +60,7 @@ class _Attribute(Protocol):
     def equals_bool(self, value: bool) -> ColumnElement[bool]: ...
     def as_number(self, value: float) -> Any: ...
     def contains(self, values: list[Any]) -> ColumnElement[bool] | None:
-        """That the attribute is one of these values, by an index made for it; None where there is none."""
+        """That the attribute is one of these values, by an index for it; None where there is none."""
 
 
 class _InSqlite:

@@ -32,7 +32,7 @@ GRACE_SECONDS = 5.0
 DAY_SECONDS = 86400
 
 _SCHEMA_LOCK = 7029384
-"""The number of the advisory lock under which tables are made and migrated."""
+"""The number of the advisory lock under which tables are created and migrated."""
 _TCP = {
     "keepalives": "1",
     "keepalives_idle": "10",

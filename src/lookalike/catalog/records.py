@@ -45,7 +45,7 @@ def check_attributes(attributes: Attributes) -> None:
 
 
 def check_limit(limit: int) -> None:
-    """Raise BadInput for the limit of a page that has no room for one result."""
+    """Raise BadInput for a page that could not hold one result."""
     if limit < 1:
         raise BadInput(f"a limit is at least 1, not {limit}")
 

@@ -36,7 +36,7 @@ _WRITER_PRAGMAS = (
 MAX_INDEXED_LENGTH = 100
 """Characters of a text that are indexed; of longer ones the rest is compared with the image's."""
 
-# Not made with the other tables: WITHOUT ROWID and a column of any type are SQLite's own.
+# Not created with the other tables: WITHOUT ROWID and a column of any type are SQLite's own.
 attribute_values = Table(
     "attribute_values",
     MetaData(),
