@@ -128,11 +128,11 @@ def search(engine: str, folder: Path) -> int:
 def catalog(rows: int, target: str | Path) -> None:
     """Fill a catalog with images of both generations."""
     with Catalog.open(target, create=True) as made:
-        tenant = made.tenant_id("default", create=True)
+        tenant = made.tenants.get_or_create("default")
         for start in range(0, rows, 1000):
             count = min(1000, rows - start)
             hashes, vectors = draw(HASH, count, start), draw(VECTOR, count, start)
-            made.put([entry(tenant, start + n, hashes[n], vectors[n]) for n in range(count)])
+            made.images.put([entry(tenant, start + n, hashes[n], vectors[n]) for n in range(count)])
         made.checkpoint()
 
 

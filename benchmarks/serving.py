@@ -48,7 +48,7 @@ def fill(folder: Path, pipelines: tuple[str, ...], images: int) -> None:
     settings = from_environment()
     specs = [load_encoder(name, settings.cache).spec for name in pipelines]
     with open_gallery(folder, pipelines=pipelines) as gallery:
-        tenant = gallery.catalog.tenant_id("default", create=True)
+        tenant = gallery.catalog.tenants.get_or_create("default")
         for start in range(0, images, ROWS):
             n = min(ROWS, images - start)
             columns = []
@@ -58,7 +58,7 @@ def fill(folder: Path, pipelines: tuple[str, ...], images: int) -> None:
                 else:
                     rows = rng.standard_normal((n, spec.width)).astype(np.float32)
                     columns.append(rows / np.linalg.norm(rows, axis=1, keepdims=True))
-            gallery.catalog.put(
+            gallery.catalog.images.put(
                 [
                     NewImage(
                         tenant,

@@ -169,7 +169,7 @@ def create_gallery(folder: Path, gallery_settings: GallerySettings, settings: Se
 
 def _check_feature_retention(catalog: Catalog, gallery_settings: GallerySettings) -> None:
     """Raise BadSetting if the catalog leaves features to an index that cannot be relied on to keep them."""
-    if catalog.keeper() != "engine":
+    if catalog.features.keeper() != "engine":
         return
     for name in gallery_settings.pipelines:
         address = gallery_settings.index.get(name)
@@ -197,7 +197,7 @@ def _pipeline_builder(
 ) -> Callable[[str], Pipeline]:
     precision = gallery_settings.precision or settings.precision
     # By catalog: if the settings name another catalog later, the old one's rows must not be used with it.
-    indexes = folder / "indexes" / catalog.gallery() if gallery_settings.catalog else folder / "indexes"
+    indexes = folder / "indexes" / catalog.gallery_id() if gallery_settings.catalog else folder / "indexes"
 
     @functools.cache  # a pipeline that is reopened for writing keeps its encoder
     def encoder_of(name: str) -> Encoder:
@@ -218,7 +218,7 @@ def _pipeline_builder(
         engine = _engine(address, name)
         at = Address.parse(address)
         if isinstance(engine, ServerEngine):
-            index = _open_shared(engine, encoder.spec, address, catalog.gallery())
+            index = _open_shared(engine, encoder.spec, address, catalog.gallery_id())
         else:
             index_folder = indexes / f"{name}-{encoder.spec.fingerprint[:12]}-{at.scheme}"
             index = _open_embedded(engine, encoder.spec, at, index_folder, lock)
@@ -298,7 +298,7 @@ def probes(gallery_settings: GallerySettings) -> dict[str, Callable[[], str]]:
 def _probe_catalog(url: str) -> str:
     try:
         with Catalog.open(url, read_only=True) as catalog:
-            return f"answers; {catalog.count():,} images"
+            return f"answers; {catalog.images.count():,} images"
     except NotFound:
         return "answers; no catalog in it yet"
 

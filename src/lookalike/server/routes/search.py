@@ -232,7 +232,7 @@ def page_of(here: AppState, wanted: SearchArguments, found: Answer) -> SearchAns
 def _hits(here: AppState, hits: Sequence[Hit], *, with_tenant: bool) -> list[HitModel]:
     if not with_tenant:
         return [HitModel.of(hit) for hit in hits]
-    records = here.service.catalog.records([hit.id for hit in hits])
+    records = here.service.catalog.images.by_ids([hit.id for hit in hits])
     return [HitModel.of(hit, records[hit.id].tenant) for hit in hits if hit.id in records]
 
 
