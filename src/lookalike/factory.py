@@ -20,7 +20,7 @@ from lookalike.config import (
     read_gallery,
     write_gallery,
 )
-from lookalike.encoders import BatchingEncoder, calibration_of, load_encoder, model_entries
+from lookalike.encoders import calibration_of, load_encoder, model_entries
 from lookalike.errors import BadSetting, Damaged, FeatureMismatch, NotFound
 from lookalike.gallery import Gallery
 from lookalike.gallery.decoder import INLINE_LIMIT
@@ -85,10 +85,10 @@ def open_gallery(
 ) -> Gallery:
     """Open the gallery in a folder (the user's own by default), made with `pipelines` where there is none yet.
 
-    Pipelines are opened, and weights fetched, when they are first needed. `serving` is for a process of many threads
-    that nothing may bring down: networks encode the images of several threads together, and every image is decoded
-    in a process beside it. Raises NotFound where there is no gallery and `create` is False, BadSetting where there is
-    one with other pipelines than those asked for.
+    Pipelines are opened, and weights fetched, when they are first needed. `serving` is for a long-running process of
+    many threads: every image is decoded in a worker process, so that no image can crash this one. Raises NotFound
+    where there is no gallery and `create` is False, BadSetting where there is one with other pipelines than those
+    asked for.
     """
     settings = settings or from_environment()
     at = Path(folder).expanduser().absolute() if folder is not None else settings.gallery.absolute()
@@ -104,7 +104,7 @@ def open_gallery(
         catalog.close()
         raise
     lock = WriterLock(at, shared=made_with.catalog is not None)
-    build = _builder(at, made_with, settings, catalog, lock, batching=serving)
+    build = _builder(at, made_with, settings, catalog, lock)
     return Gallery(
         catalog,
         made_with.pipelines,
@@ -165,8 +165,6 @@ def _builder(
     settings: Settings,
     catalog: Catalog,
     lock: WriterLock,
-    *,
-    batching: bool,
 ) -> Callable[[str], Pipeline]:
     precision = made_with.precision or settings.precision
     # A folder whose settings name another catalog now must not take the old one's rows for its own.
@@ -174,15 +172,13 @@ def _builder(
 
     @functools.cache  # opened again for writing, a pipeline keeps its encoder
     def encoder_of(name: str) -> Encoder:
-        encoder = load_encoder(
+        return load_encoder(
             name,
             settings.cache,
             precision=precision,
             exact_phash=made_with.exact_phash,
             user_file=settings.models,
         )
-        network = encoder.spec.metric == "cosine"
-        return BatchingEncoder(encoder) if batching and network else encoder
 
     def build(name: str) -> Pipeline:
         encoder = encoder_of(name)
