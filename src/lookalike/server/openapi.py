@@ -11,9 +11,8 @@ from pydantic.json_schema import models_json_schema
 from lookalike.server.routes.bulk_upload import BatchItem, BatchLine
 from lookalike.server.routes.compare import CompareRequest
 from lookalike.server.routes.duplicates import NotAMatch
-from lookalike.server.routes.images import PatchJson, PutJson
+from lookalike.server.routes.images import DeleteJson, PatchJson, PutJson
 from lookalike.server.routes.jobs import JobRequest
-from lookalike.server.routes.listing import DeleteJson
 from lookalike.server.routes.search import SearchRequest
 from lookalike.server.schemas import Problem
 

@@ -1,25 +1,31 @@
-"""Images of the gallery: put, get, change and delete."""
+"""Images of the gallery: put, get, change, delete, list; many deletions at once; thumbnails."""
 
+import hashlib
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from lookalike.errors import BadInput, NotFound
-from lookalike.server.app_state import State
+from lookalike.gallery.thumbnails import MAX_SIDE, MIN_SIDE
+from lookalike.imaging.thumbnails import SIDE
+from lookalike.server.app_state import AppState, State
 from lookalike.server.auth import Caller, require_scope
+from lookalike.server.pagination import encode_cursor, key_in
 from lookalike.server.preconditions import expected_of, key_of, number_in, tags_in
-from lookalike.server.requests.body import read_attributes
+from lookalike.server.requests.body import read_attributes, read_object
 from lookalike.server.requests.images import ParsedRequest, RequestReader, small_json, validated
 from lookalike.server.schemas import (
+    FILTER_EXAMPLE,
     Image,
     ImageSource,
     Json,
     Key,
     RequestModel,
     ResponseModel,
+    Responses,
     answer,
     json_body,
     problems,
@@ -29,6 +35,16 @@ from lookalike.types import Outcome, OutcomeKind
 router = APIRouter(prefix="/v1", tags=["images"])
 Reads = Annotated[Caller, Depends(require_scope("read"))]
 Writes = Annotated[Caller, Depends(require_scope("write"))]
+MAX_LISTED = 1000
+MAX_KEYS = 10_000
+"""Keys in one deletion."""
+MAX_REPORTED_KEYS = 1000
+"""Deleted keys that an answer names."""
+JPEG: Responses = {
+    200: {"description": "A JPEG.", "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
+}
+CACHE_SECONDS = 300
+"""How long a browser shows a thumbnail without asking again."""
 
 
 class PutJson(RequestModel):
@@ -64,6 +80,49 @@ class PatchJson(RequestModel):
 
     attributes: Json
     merge: bool = Field(default=True, description="Into the old ones, by name; otherwise instead of them.")
+
+
+class ImageList(ResponseModel):
+    """Images in the order of their keys."""
+
+    images: list[Image]
+    next: str | None = Field(description="The cursor to go on with; none at the end.")
+    total: int | None = Field(
+        None, description="How many there are; told on the first page, without a filter and a prefix."
+    )
+
+
+class DeleteJson(RequestModel):
+    """Which images to delete: by keys, or all that a filter describes."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"keys": ["alps/IMG_1.jpg"]}, {"filter": FILTER_EXAMPLE}],
+            "minProperties": 1,
+            "maxProperties": 1,
+        }
+    )
+
+    keys: list[str] | None = Field(None, min_length=1, max_length=MAX_KEYS)
+    filter: Json | None = Field(None, min_length=1)
+
+    @model_validator(mode="after")
+    def _one(self) -> "DeleteJson":
+        if (self.keys is None) == (self.filter is None):
+            raise ValueError("exactly one of keys and filter must be given")
+        return self
+
+
+class DeleteResult(ResponseModel):
+    """What was deleted, durably. Unknown keys are passed over."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"deleted": 1, "keys": ["alps/IMG_1.jpg"], "sequence": 18}]}
+    )
+
+    deleted: int
+    keys: list[str] = Field(description=f"Those deleted, the first {MAX_REPORTED_KEYS:,}.")
+    sequence: int = Field(description="The catalog's last change; a search with this `min_sequence` sees it.")
 
 
 BINARY: Mapping[str, Any] = {"schema": {"type": "string", "format": "binary", "minLength": 1}}
@@ -212,3 +271,86 @@ async def delete_image(
     if not gone:
         raise NotFound(f"there is no image {name!r}")
     return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+@router.get(
+    "/images/{key}/thumbnail",
+    operation_id="getThumbnail",
+    summary="An image, small",
+    response_class=Response,
+    responses=problems(404, also=JPEG | {304: {"description": "It has not changed."}}),
+)
+async def get_thumbnail(
+    key: Key,
+    here: State,
+    caller: Annotated[Caller, Depends(require_scope("read"))],
+    size: Annotated[int, Query(ge=MIN_SIDE, le=MAX_SIDE, description="Pixels of the longer side, at most.")] = SIDE,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Upright, in sRGB, no larger than the image itself."""
+    name = key_of(key)
+    data = await here.work.run(lambda: here.service.get_thumbnail(name, tenant=caller.tenant, size=size))
+    tag = f'"{hashlib.blake2b(data, digest_size=12).hexdigest()}"'
+    headers = {"ETag": tag, "Cache-Control": f"private, max-age={CACHE_SECONDS}"}
+    if if_none_match is not None and tag in if_none_match:
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return Response(data, headers=headers, media_type="image/jpeg")
+
+
+@router.get("/images", operation_id="listImages", summary="List images", response_model=ImageList, responses=problems())
+async def list_images(
+    here: State,
+    caller: Reads,
+    limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = 100,
+    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
+    filter: Annotated[
+        str | None, Query(description="A filter on attributes, as JSON.", examples=['{"album": "Alps"}'])
+    ] = None,
+    prefix: Annotated[
+        str,
+        Query(
+            description="Those whose keys begin so, as it is written: case counts, and no character is a wildcard.",
+            examples=["alps/"],
+        ),
+    ] = "",
+) -> Response:
+    """In the order of their keys."""
+    after, conditions = key_in(cursor), None if filter is None else read_object(filter)
+
+    def listed() -> ImageList:
+        found = here.service.ls(tenant=caller.tenant, after=after, limit=limit + 1, filter=conditions, prefix=prefix)
+        page = found[:limit]
+        goes_on = encode_cursor(page[-1].key) if len(found) > limit else None
+        total = count_of(here, caller.tenant) if after is None and not filter and not prefix else None
+        return ImageList(images=[Image.of(record) for record in page], next=goes_on, total=total)
+
+    return answer(await here.work.run(listed))
+
+
+@router.post(
+    "/images:delete",
+    operation_id="deleteImages",
+    summary="Delete many images",
+    response_model=DeleteResult,
+    responses=problems(),
+    openapi_extra=json_body("DeleteJson"),
+)
+async def delete_images(request: Request, here: State, caller: Writes) -> Response:
+    """In one transaction: all of them, or, on an error, none."""
+    wanted = validated(DeleteJson, await small_json(request, here))
+
+    def delete() -> DeleteResult:
+        if wanted.keys is not None:
+            gone = here.service.remove(wanted.keys, tenant=caller.tenant)
+        else:
+            gone = here.service.remove_by_filter(wanted.filter or {}, tenant=caller.tenant).keys
+        sequence = here.service.catalog.sequence()
+        return DeleteResult(deleted=len(gone), keys=gone[:MAX_REPORTED_KEYS], sequence=sequence)
+
+    return answer(await here.work.run(delete))
+
+
+def count_of(here: AppState, tenant: str) -> int:
+    """How many images a tenant has."""
+    tenant_id = here.service.catalog.tenant_id(tenant)
+    return 0 if tenant_id is None else here.service.catalog.count(tenant_id)

@@ -14,11 +14,19 @@ from lookalike.gallery import DEFAULT_TENANT, MAX_RESULTS, SearchOptions
 from lookalike.gallery.thumbnails import MAX_SIDE, MIN_SIDE
 from lookalike.server.app_state import AppState, State
 from lookalike.server.auth import Caller, require_scope
-from lookalike.server.hits import HitModel, SearchAnswer
 from lookalike.server.pagination import decode_search_cursor, encode_search_cursor, query_fingerprint
 from lookalike.server.requests.body import read_object
 from lookalike.server.requests.images import Image, ParsedRequest, RequestReader, validated
-from lookalike.server.schemas import FILTER_EXAMPLE, Json, QuerySource, RequestModel, answer, problems
+from lookalike.server.schemas import (
+    FILTER_EXAMPLE,
+    HitModel,
+    Json,
+    QuerySource,
+    RequestModel,
+    SearchAnswer,
+    answer,
+    problems,
+)
 from lookalike.types import Answer, Hit
 
 router = APIRouter(prefix="/v1", tags=["search"])
