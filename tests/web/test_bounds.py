@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from lookalike.errors import BadInput, ImageRejected, Unavailable, UnsupportedQuery
 from lookalike.gallery import MAX_RESULTS
-from lookalike.server.executor import BoundedExecutor, MemoryBudget
+from lookalike.server.executor import BoundedExecutor
+from lookalike.server.memory_budget import MemoryBudget
 from lookalike.server.middleware.access_log import routed_path
 from lookalike.server.pagination import (
     decode_cursor,

@@ -11,8 +11,7 @@ from lookalike.cli.options import Session
 from lookalike.cli.output import emit, print_error, print_line, printable
 from lookalike.factory import open_gallery
 from lookalike.server.app_state import ServeSettings
-from lookalike.server.logs import set_up
-from lookalike.server.serve import BindAddress, run
+from lookalike.server.serve import BindAddress, configure_logging, run
 from lookalike.server.url_fetch.fetcher import Fetcher, parse_networks
 
 
@@ -33,7 +32,7 @@ class ServeArguments:
 
 def serve(session: Session, wanted: ServeArguments) -> int:
     """Serve until a signal comes."""
-    set_up(requests=not sys.stderr.isatty() if wanted.log is None else wanted.log)
+    configure_logging(requests=not sys.stderr.isatty() if wanted.log is None else wanted.log)
     folders = tuple(Path(folder).expanduser().absolute() for folder in wanted.import_from)
     settings = ServeSettings(threads=wanted.threads, import_from=folders)
     fetcher = Fetcher(allow=parse_networks(wanted.fetch_allow), ports=wanted.fetch_ports)

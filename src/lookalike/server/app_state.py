@@ -13,9 +13,10 @@ from fastapi import Depends, Request
 from lookalike.errors import BadSetting, Unavailable
 from lookalike.gallery import Gallery, Status
 from lookalike.server.background_sync import BackgroundSync
-from lookalike.server.executor import BoundedExecutor, MemoryBudget
+from lookalike.server.executor import BoundedExecutor
 from lookalike.server.health import HealthMonitor
 from lookalike.server.job_runner import JobRunner
+from lookalike.server.memory_budget import MemoryBudget
 from lookalike.server.metrics import Metrics
 from lookalike.server.url_fetch.fetcher import Fetcher
 

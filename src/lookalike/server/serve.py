@@ -1,10 +1,14 @@
 """Serving an application on a socket, until a signal says stop; then what is under way is finished first."""
 
+import json
+import logging
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import FrameType
 
 import uvicorn
@@ -25,6 +29,7 @@ from lookalike.server.url_fetch.fetcher import Fetcher
 SHUTDOWN_TIMEOUT = 30
 """How long requests under way may take to end after a signal."""
 BACKLOG = 1024
+LOGGERS = ("lookalike", "uvicorn.error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,3 +124,31 @@ def _stopping() -> Iterator[None]:
 
 class _Stopped(BaseException):
     """A signal has come; nothing on the way catches it."""
+
+
+class JsonLines(logging.Formatter):
+    """A record as a JSON object; what `extra={"told": {...}}` brings stands beside time and level."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line.update(getattr(record, "told", {}))
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def configure_logging(*, requests: bool) -> None:
+    """Log to standard error; without `requests`, warnings and errors alone."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    for name in LOGGERS:
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False
+        logger.setLevel(logging.INFO if requests and name == "lookalike" else logging.WARNING)

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from http import HTTPStatus
+from io import BytesIO
 from itertools import chain
 from typing import Any
 
@@ -11,7 +12,8 @@ from fastapi import Request
 
 from lookalike.catalog.records import storable
 from lookalike.errors import BadInput, ImageRejected
-from lookalike.server.executor import MemoryLease
+from lookalike.imaging import formats
+from lookalike.server.memory_budget import MemoryLease
 from lookalike.server.problem_responses import HttpError
 
 JSON_OVERHEAD = 1024 * 1024
@@ -129,3 +131,18 @@ def _members(value: Any) -> Iterable[Any]:
     if isinstance(value, dict):
         return chain(value.keys(), value.values())
     return value if isinstance(value, list) else ()
+
+
+def check_pixels(data: bytes, most: int) -> None:
+    """Refuse an image of more than `most` pixels, by its header alone.
+
+    What cannot be read here is left to the decoder, which says more about it.
+    """
+    try:
+        width, height = formats.READERS[formats.identify(data)](BytesIO(data)).size
+    except Exception:  # noqa: BLE001 - damaged files bring all kinds of them out of the readers
+        return
+    if width * height > most:
+        raise ImageRejected(
+            "too_many_pixels", f"The image has {width:,} x {height:,} pixels; with this key {most:,} is the most."
+        )

@@ -13,11 +13,19 @@ from lookalike.errors import BadInput
 from lookalike.gallery import StoredImage
 from lookalike.server.app_state import AppState
 from lookalike.server.auth import Caller
-from lookalike.server.executor import MemoryLease
+from lookalike.server.memory_budget import MemoryLease
 from lookalike.server.problem_responses import told
-from lookalike.server.requests.body import JSON_OVERHEAD, chunks, is_image, media_type, read_object, refuse, whole
+from lookalike.server.requests.body import (
+    JSON_OVERHEAD,
+    check_pixels,
+    chunks,
+    is_image,
+    media_type,
+    read_object,
+    refuse,
+    whole,
+)
 from lookalike.server.requests.multipart import Part, parts
-from lookalike.server.requests.pixels import check_pixels
 from lookalike.server.schemas import ImageSource, Json, QuerySource
 
 MAX_FIELDS = 32

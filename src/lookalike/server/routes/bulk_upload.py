@@ -17,12 +17,19 @@ from starlette.types import Receive, Scope, Send
 from lookalike.errors import BadInput, ImageRejected, NotFound, Unavailable
 from lookalike.server.app_state import AppState, State
 from lookalike.server.auth import Caller, require_scope
-from lookalike.server.executor import MemoryLease
+from lookalike.server.memory_budget import MemoryLease
 from lookalike.server.problem_responses import problem_for, reason_of, request_id_of
-from lookalike.server.requests.body import JSON_OVERHEAD, chunks, media_type, read_attributes, read_object, refuse
+from lookalike.server.requests.body import (
+    JSON_OVERHEAD,
+    check_pixels,
+    chunks,
+    media_type,
+    read_attributes,
+    read_object,
+    refuse,
+)
 from lookalike.server.requests.images import RequestReader, field_text, validated
 from lookalike.server.requests.multipart import Part, parts
-from lookalike.server.requests.pixels import check_pixels
 from lookalike.server.schemas import ImageSource, Json, RequestModel, ResponseModel, problems, rejection
 from lookalike.types import Item, Outcome, OutcomeKind
 
