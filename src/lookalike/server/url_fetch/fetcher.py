@@ -24,7 +24,7 @@ from lookalike.server.url_fetch.addresses import (
     system_resolver,
     unwrapped,
 )
-from lookalike.server.url_fetch.http import Deadline, FetchLimits, Redirect, Target, connected, get
+from lookalike.server.url_fetch.http import Deadline, FetchLimits, Redirect, Target, get
 
 __all__ = ["DEFAULT_PORTS", "FetchLimits", "Fetcher", "parse_networks"]
 
@@ -92,8 +92,7 @@ class Fetcher:
     def _hop(self, at: httpx.URL, most: int, deadline: Deadline) -> bytes | Redirect:
         target = self._target(at)
         addresses = self._addresses(target.host, deadline)
-        with connected(target, addresses, self._tls, deadline, self._limits.connect_seconds) as link:
-            return get(link, target, self._limits, most, deadline)
+        return get(target, addresses, self._tls, self._limits, most, deadline)
 
     def _target(self, at: httpx.URL) -> Target:
         if at.scheme not in DEFAULT_PORTS:
