@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.server import ServerState
 
-from lookalike.server.slow_clients import UVICORN, TimeoutH11Protocol
+from lookalike.server.slow_clients import UVICORN_SETTINGS, TimeoutH11Protocol
 
 HEADER, BODY, STALL, KEEP = 1.0, 1.0, 1.5, 1
 SERVER = f"""
@@ -64,7 +64,7 @@ def test_answers_leave_at_once() -> None:
     """Not when the client acknowledges what came before, some 40 ms later (Nagle's algorithm)."""
 
     async def connect() -> int:
-        config = uvicorn.Config(FastAPI(), **UVICORN)
+        config = uvicorn.Config(FastAPI(), **UVICORN_SETTINGS)
         protocol = TimeoutH11Protocol(config, ServerState(), {})
         with socket.create_server(("127.0.0.1", 0)) as listening:
             serving = await asyncio.get_running_loop().create_server(lambda: protocol, sock=listening)

@@ -14,8 +14,8 @@ from lookalike.server.auth import Caller, require_scope
 from lookalike.server.metrics import Metrics
 from lookalike.server.middleware.access_log import RequestMiddleware
 from lookalike.server.middleware.authentication import Authenticator
-from lookalike.server.middleware.origin_check import AllowedHosts, SecurityHeaders, guarded
-from lookalike.server.problem_responses import install
+from lookalike.server.middleware.origin_check import AllowedHosts, SecurityHeadersMiddleware, guarded
+from lookalike.server.problem_responses import install_error_handlers
 from lookalike.server.rate_limit import RateLimiter
 from lookalike.server.sessions import OneTimeLink, session_router
 
@@ -28,7 +28,7 @@ def routes() -> FastAPI:
     """An application with a route for each scope, one that forgot to ask for any, and ones that take their time."""
     app = FastAPI(openapi_url=None)
     app.state.context = type("Context", (), {"metrics": Metrics()})()
-    install(app)
+    install_error_handlers(app)
 
     @app.get("/v1/who")
     async def who(caller: Reads) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def layered(access: Authenticator, hosts: AllowedHosts | None = None, link: OneT
     app = routes()
     app.include_router(session_router(access, link))
     inner = guarded(app, access, hosts or AllowedHosts("127.0.0.1"))
-    return SecurityHeaders(RequestMiddleware(inner, Metrics()))
+    return SecurityHeadersMiddleware(RequestMiddleware(inner, Metrics()))
 
 
 def ring_of(catalog: Catalog, seconds: float = 0.0) -> ApiKeyCache:

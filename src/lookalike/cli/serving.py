@@ -48,7 +48,7 @@ def serve(session: Session, wanted: ServeArguments) -> int:
             threading.Thread(target=_show, args=(url,), daemon=True).start()
 
     with open_gallery(session.folder, serving=True, settings=session.settings) as gallery:
-        run(gallery, where, settings=settings, fetcher=fetcher, up=up)
+        run(gallery, where, settings=settings, fetcher=fetcher, on_ready=up)
     return ExitCode.OK
 
 

@@ -11,20 +11,20 @@ from lookalike.catalog.api_keys import ApiKey, KeyLimits, digest_of, id_in, new_
 
 CACHE_SECONDS = 2.0
 """So long a server goes by what it last read: a revoked key works no longer than this, in any process."""
-_NOBODY = ApiKey("", digest_of(""), "", None, (), KeyLimits(), 0.0, None)
+_UNKNOWN_KEY = ApiKey("", digest_of(""), "", None, (), KeyLimits(), 0.0, None)
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
+class KeySnapshot:
     """The live keys at one moment, by id. `made` says whether any key was ever made: then one is required."""
 
     by_id: Mapping[str, ApiKey]
-    made: bool
+    any_created: bool
 
-    def holder(self, token: str) -> ApiKey | None:
+    def find(self, token: str) -> ApiKey | None:
         """The live key of a token; an unknown id takes as long as a wrong secret."""
-        key = self.by_id.get(id_in(token) or "", _NOBODY)
-        return key if key.fits(token) and key is not _NOBODY else None
+        key = self.by_id.get(id_in(token) or "", _UNKNOWN_KEY)
+        return key if key.fits(token) and key is not _UNKNOWN_KEY else None
 
 
 class ApiKeyCache:
@@ -37,22 +37,22 @@ class ApiKeyCache:
     def __init__(self, load: Callable[[], Sequence[ApiKey]], *, seconds: float = CACHE_SECONDS) -> None:
         self._load = load
         self._seconds = seconds
-        self._keys = Keys({}, made=False)
+        self._keys = KeySnapshot({}, any_created=False)
         self._until = -1.0
         self._reading = asyncio.Lock()
-        self._own: list[ApiKey] = []
+        self._page_keys: list[ApiKey] = []
 
-    def make_own(self) -> str:
+    def create_page_key(self) -> str:
         """The token of a key that this process alone knows, for the page of the person who started it; not stored."""
         public, token = new_token()
         key = ApiKey(
             public, digest_of(token), "this server's page", None, scopes_up_to("admin"), KeyLimits(), 0.0, None
         )
-        self._own.append(key)
+        self._page_keys.append(key)
         self._until = -1.0
         return token
 
-    async def current(self) -> Keys:
+    async def current(self) -> KeySnapshot:
         """The keys, read anew where they are not fresh; raises what reading the catalog raises."""
         if monotonic() >= self._until:
             async with self._reading:
@@ -63,6 +63,6 @@ class ApiKeyCache:
     async def _read(self) -> None:
         began = monotonic()  # the age of what was read counts from before the question
         found = await run_in_threadpool(self._load)
-        live = {key.id: key for key in (*found, *self._own) if key.revoked is None}
-        self._keys = Keys(live, made=bool(found))
+        live = {key.id: key for key in (*found, *self._page_keys) if key.revoked is None}
+        self._keys = KeySnapshot(live, any_created=bool(found))
         self._until = began + self._seconds

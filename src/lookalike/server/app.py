@@ -12,7 +12,7 @@ from lookalike.server import openapi, problem_responses
 from lookalike.server.app_state import AppState, ServeSettings
 from lookalike.server.middleware.access_log import RequestMiddleware
 from lookalike.server.middleware.authentication import AuthenticationMiddleware, Authenticator
-from lookalike.server.middleware.origin_check import AllowedHosts, OriginCheckMiddleware, SecurityHeaders
+from lookalike.server.middleware.origin_check import AllowedHosts, OriginCheckMiddleware, SecurityHeadersMiddleware
 from lookalike.server.routes import bulk_upload, compare, duplicates, images, jobs, search, status
 from lookalike.server.url_fetch.fetcher import Fetcher
 
@@ -20,7 +20,7 @@ ROUTERS = (bulk_upload, images, search, compare, duplicates, jobs, status)
 
 
 def create_app(
-    service: Gallery,
+    gallery: Gallery,
     access: Authenticator,
     hosts: AllowedHosts,
     *,
@@ -32,8 +32,8 @@ def create_app(
 
     It is started and stopped by the lifespan protocol; stopping waits for what is under way.
     """
-    context = AppState(service, settings or ServeSettings(), fetcher or Fetcher())
-    status.count(context)
+    context = AppState(gallery, settings or ServeSettings(), fetcher or Fetcher())
+    status.register_gauges(context)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -57,10 +57,10 @@ def create_app(
     every = [*(module.router for module in ROUTERS), *routers]
     for router in every:
         app.include_router(router)
-    problem_responses.install(app, every)
+    problem_responses.install_error_handlers(app, every)
     # From the inside to the outside.
     app.add_middleware(AuthenticationMiddleware, access=access)
     app.add_middleware(OriginCheckMiddleware, hosts=hosts)
     app.add_middleware(RequestMiddleware, metrics=context.metrics)
-    app.add_middleware(SecurityHeaders)
+    app.add_middleware(SecurityHeadersMiddleware)
     return app

@@ -21,8 +21,8 @@ from lookalike.server.metrics import Metrics
 from lookalike.server.url_fetch.fetcher import Fetcher
 
 MIB = 1024 * 1024
-STATUS_SECONDS = 2.0
-PROBE_SECONDS = 5.0
+STATUS_CACHE_SECONDS = 2.0
+PROBE_TIMEOUT = 5.0
 """How long a question about the service's own health may take."""
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ class ServeSettings:
 
     threads: int = 16
     queue: int = 64
-    patience: float = 5.0
+    queue_timeout: float = 5.0
     fetches: int = 8
     memory: int = 1024 * MIB
     import_from: tuple[Path, ...] = field(default=())
@@ -56,21 +56,23 @@ class ServeSettings:
 class AppState:
     """One running service. Made in the event loop, closed outside of it."""
 
-    def __init__(self, service: Gallery, settings: ServeSettings, fetcher: Fetcher) -> None:
-        self.service = service
+    def __init__(self, gallery: Gallery, settings: ServeSettings, fetcher: Fetcher) -> None:
+        self.gallery = gallery
         self.settings = settings
         self.fetcher = fetcher
         self.metrics = Metrics()
-        self.work = BoundedExecutor("work", threads=settings.threads, queue=settings.queue, patience=settings.patience)
-        self.fetching = BoundedExecutor(
-            "fetch", threads=settings.fetches, queue=settings.queue, patience=settings.patience
+        self.executor = BoundedExecutor(
+            "work", threads=settings.threads, queue=settings.queue, timeout=settings.queue_timeout
         )
-        self.probing = BoundedExecutor("probe", threads=2, queue=16, patience=PROBE_SECONDS)
+        self.fetch_executor = BoundedExecutor(
+            "fetch", threads=settings.fetches, queue=settings.queue, timeout=settings.queue_timeout
+        )
+        self.probe_executor = BoundedExecutor("probe", threads=2, queue=16, timeout=PROBE_TIMEOUT)
         self.memory = MemoryBudget(settings.memory)
-        self.jobs = JobRunner(service, fetcher, settings.import_from)
-        self.keeper = BackgroundSync(service)
-        engines = {name: partial(service.check_engine, name) for name in service.pipelines}
-        self.pulse = HealthMonitor({"catalog": lambda: service.catalog.sequence(), **engines})
+        self.jobs = JobRunner(gallery, fetcher, settings.import_from)
+        self.background_sync = BackgroundSync(gallery)
+        engines = {name: partial(gallery.check_engine, name) for name in gallery.pipelines}
+        self.health = HealthMonitor({"catalog": lambda: gallery.catalog.sequence(), **engines})
         self._status: tuple[float, Status] | None = None
 
     def status(self) -> Status:
@@ -79,39 +81,39 @@ class AppState:
         Engines that were silent when the pulse was last felt are not asked again.
         """
         recent = self._status
-        if recent is None or time.monotonic() - recent[0] > STATUS_SECONDS:
-            silent = {name: why.message for name, why in self.pulse.last.items()}
-            recent = self._status = (time.monotonic(), self.service.status(silent=silent))
+        if recent is None or time.monotonic() - recent[0] > STATUS_CACHE_SECONDS:
+            silent = {name: why.message for name, why in self.health.last.items()}
+            recent = self._status = (time.monotonic(), self.gallery.status(silent=silent))
         return recent[1]
 
-    async def probe(self, ask: Callable[[], T]) -> T:
+    async def probe(self, function: Callable[[], T]) -> T:
         """What a short question to the catalog and the engines gives; raises Unavailable where it takes too long."""
         try:
-            async with asyncio.timeout(PROBE_SECONDS):
-                return await self.probing.run(ask)
+            async with asyncio.timeout(PROBE_TIMEOUT):
+                return await self.probe_executor.run(function)
         except TimeoutError:
-            raise Unavailable(f"the catalog or an engine did not answer within {PROBE_SECONDS:g} seconds") from None
+            raise Unavailable(f"the catalog or an engine did not answer within {PROBE_TIMEOUT:g} seconds") from None
 
     def start(self) -> None:
         """Begin what goes on by itself: opening the pipelines, keeping indexes in step, jobs."""
-        self.keeper.start()
+        self.background_sync.start()
         if self.settings.jobs:
             self.jobs.start()
 
     def close(self) -> None:
         """End all that, and wait for what is under way; blocks."""
         self.jobs.close()
-        self.keeper.close()
-        for pool in (self.work, self.fetching, self.probing, self.pulse):
+        self.background_sync.close()
+        for pool in (self.executor, self.fetch_executor, self.probe_executor, self.health):
             pool.close()
 
 
-async def context_of(request: Request) -> AppState:
+async def get_app_state(request: Request) -> AppState:
     """The service that a request was made to."""
     context = request.app.state.context
     assert isinstance(context, AppState)
     return context
 
 
-State = Annotated[AppState, Depends(context_of)]
+State = Annotated[AppState, Depends(get_app_state)]
 """A route's parameter: the service."""

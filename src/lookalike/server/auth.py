@@ -29,12 +29,12 @@ class Caller:
     any_tenant: bool
     limits: KeyLimits
 
-    def may(self, scope: Scope) -> bool:
+    def has_scope(self, scope: Scope) -> bool:
         """Whether the caller has this scope."""
         return scope in self.scopes
 
 
-def caller_of(request: Request) -> Caller | None:
+def caller_from(request: Request) -> Caller | None:
     """The caller that the middleware recognised; None on paths that are open to everybody."""
     found = request.scope.get("state", {}).get("caller")
     return found if isinstance(found, Caller) else None
@@ -50,17 +50,17 @@ def require_scope(scope: Scope) -> Callable[..., Awaitable[Caller]]:
         _bearer: Annotated[object, Security(_BEARER)] = None,
         _header: Annotated[object, Security(_HEADER)] = None,
     ) -> Caller:
-        caller = caller_of(request)
+        caller = caller_from(request)
         if caller is None:
             raise AccessDenied("this needs an access key: send it as `Authorization: Bearer lk_...`")
-        if not caller.may(scope):
+        if not caller.has_scope(scope):
             raise AccessDenied(f"this key may not {scope}; use one with the scope {scope}", authenticated=True)
         return caller
 
     return allowed
 
 
-async def admin_of_all(caller: Annotated[Caller, Depends(require_scope("admin"))]) -> Caller:
+async def require_global_admin(caller: Annotated[Caller, Depends(require_scope("admin"))]) -> Caller:
     """A FastAPI dependency for what concerns all tenants together; raises AccessDenied for an admin of one."""
     if not caller.any_tenant:
         raise AccessDenied("this needs an admin's key that is bound to no tenant", authenticated=True)

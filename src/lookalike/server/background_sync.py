@@ -15,16 +15,16 @@ log = logging.getLogger("lookalike.server")
 class BackgroundSync:
     """A thread that opens every pipeline, again and again where one cannot be opened, and then keeps all in step."""
 
-    def __init__(self, service: Gallery) -> None:
-        self._service = service
+    def __init__(self, gallery: Gallery) -> None:
+        self._gallery = gallery
         self._stop = threading.Event()
-        self._missing: dict[str, str] = dict.fromkeys(service.pipelines, "not opened yet")
+        self._unopened: dict[str, str] = dict.fromkeys(gallery.pipelines, "not opened yet")
         self._thread = threading.Thread(target=self._loop, name="lookalike-keeper", daemon=True)
 
     @property
-    def missing(self) -> Mapping[str, str]:
+    def unopened(self) -> Mapping[str, str]:
         """By pipeline that was not opened yet, why; none when all were."""
-        return dict(self._missing)
+        return dict(self._unopened)
 
     def start(self) -> None:
         """Begin."""
@@ -39,9 +39,9 @@ class BackgroundSync:
     def _loop(self) -> None:
         while not self._stop.is_set():
             try:
-                if self._missing:
+                if self._unopened:
                     self._open()
-                self._service.sync_indexes()
+                self._gallery.sync_indexes()
             except LookalikeError as error:
                 log.warning("the indexes will catch up later: %s", error)
             except Exception:
@@ -50,10 +50,10 @@ class BackgroundSync:
 
     def _open(self) -> None:
         """Open what is not; an engine that does not answer is no hindrance: it may come and go at any time."""
-        status = self._service.status()
+        status = self._gallery.status()
         for pipeline in status.pipelines:
             if pipeline.error is None or pipeline.shared:
-                self._missing.pop(pipeline.name, None)
-            elif self._missing.get(pipeline.name) != pipeline.error:
+                self._unopened.pop(pipeline.name, None)
+            elif self._unopened.get(pipeline.name) != pipeline.error:
                 log.warning("the pipeline %s cannot answer yet: %s", pipeline.name, pipeline.error)
-                self._missing[pipeline.name] = pipeline.error
+                self._unopened[pipeline.name] = pipeline.error

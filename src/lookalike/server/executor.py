@@ -8,7 +8,7 @@ from typing import TypeVar
 from lookalike.errors import Unavailable
 
 T = TypeVar("T")
-FORGETTING = 0.1
+SMOOTHING = 0.1
 """The weight of the latest work in what work usually takes."""
 
 
@@ -19,15 +19,15 @@ class BoundedExecutor:
     Unavailable at once: it is better told to come again than answered when nobody waits for it any more.
     """
 
-    def __init__(self, name: str, *, threads: int, queue: int, patience: float) -> None:
+    def __init__(self, name: str, *, threads: int, queue: int, timeout: float) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"lookalike-{name}")
         self._free = asyncio.Semaphore(threads)
         self._threads = threads
         self._queue = queue
-        self._patience = patience
+        self._timeout = timeout
         self._waiting = 0
         self._working = 0
-        self._usual = 0.0  # seconds that a thread's work takes, the recent past counting most
+        self._mean_seconds = 0.0  # seconds that a thread's work takes, the recent past counting most
 
     @property
     def waiting(self) -> int:
@@ -39,30 +39,30 @@ class BoundedExecutor:
         """How many threads are at work."""
         return self._working
 
-    def admit(self) -> None:
+    def check_capacity(self) -> None:
         """Raise Unavailable where there is no room; asked before a body is read, too."""
-        wait = (self._waiting + 1) * self._usual / self._threads if self._free.locked() else 0.0
-        if self._waiting >= self._queue or wait > self._patience:
+        wait = (self._waiting + 1) * self._mean_seconds / self._threads if self._free.locked() else 0.0
+        if self._waiting >= self._queue or wait > self._timeout:
             raise Unavailable(
                 f"the service is busy: {self._working} requests are under way and {self._waiting} wait",
                 retry_after=max(1.0, wait),
             )
 
-    async def run(self, do: Callable[[], T], *, patience: float | None = None) -> T:
+    async def run(self, function: Callable[[], T], *, timeout: float | None = None) -> T:
         """What `do` gives, called in a thread; raises Unavailable where none is free in time.
 
         `patience` (seconds) is for what goes on in the background of an answer that has begun: it waits longer, and
         however many wait.
         """
         if self._free.locked():
-            if patience is None:
-                self.admit()
-            await self._turn(self._patience if patience is None else patience)
+            if timeout is None:
+                self.check_capacity()
+            await self._wait_for_thread(self._timeout if timeout is None else timeout)
         else:
             await self._free.acquire()
-        return await asyncio.wrap_future(self._start(do))
+        return await asyncio.wrap_future(self._start(function))
 
-    async def _turn(self, patience: float) -> None:
+    async def _wait_for_thread(self, patience: float) -> None:
         self._waiting += 1
         try:
             async with asyncio.timeout(patience):
@@ -84,7 +84,7 @@ class BoundedExecutor:
 
         def free() -> None:
             self._working -= 1
-            self._usual += FORGETTING * (loop.time() - began - self._usual)
+            self._mean_seconds += SMOOTHING * (loop.time() - began - self._mean_seconds)
             self._free.release()
 
         def done(_: "Future[T]") -> None:

@@ -23,7 +23,7 @@ log = logging.getLogger("lookalike.server")
 class Outage(NamedTuple):
     """Why something does not answer: a word for anybody, and the message for those who may know of the inside."""
 
-    word: str
+    summary: str
     message: str
 
 
@@ -35,67 +35,67 @@ class HealthMonitor:
 
     def __init__(
         self,
-        questions: Mapping[str, Callable[[], object]],
+        probes: Mapping[str, Callable[[], object]],
         *,
-        fresh: float = CACHE_SECONDS,
-        patience: float = PROBE_TIMEOUT,
+        cache_seconds: float = CACHE_SECONDS,
+        timeout: float = PROBE_TIMEOUT,
     ) -> None:
-        self._questions = dict(questions)
-        self._fresh = fresh
-        self._patience = patience
-        self._pool = ThreadPoolExecutor(len(self._questions), thread_name_prefix="lookalike-pulse")
-        self._asked: dict[str, tuple[float, asyncio.Future[Outage | None]]] = {}
-        self._silent: dict[str, Outage] = {}
+        self._probes = dict(probes)
+        self._cache_seconds = cache_seconds
+        self._timeout = timeout
+        self._pool = ThreadPoolExecutor(len(self._probes), thread_name_prefix="lookalike-pulse")
+        self._started: dict[str, tuple[float, asyncio.Future[Outage | None]]] = {}
+        self._outages: dict[str, Outage] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
         """What is asked after."""
-        return tuple(self._questions)
+        return tuple(self._probes)
 
     @property
     def last(self) -> Mapping[str, Outage]:
         """What `silent` gave when it was last called."""
-        return dict(self._silent)
+        return dict(self._outages)
 
-    async def silent(self) -> Mapping[str, Outage]:
+    async def check(self) -> Mapping[str, Outage]:
         """By its name whatever does not answer, and why; takes `patience` seconds at most."""
-        for name in self._questions:
-            self._ask(name)
-        began = time.monotonic() - self._patience
-        waiting = [(begun, answer) for begun, answer in self._asked.values() if begun > began and not answer.done()]
+        for name in self._probes:
+            self._start(name)
+        began = time.monotonic() - self._timeout
+        waiting = [(begun, answer) for begun, answer in self._started.values() if begun > began and not answer.done()]
         if waiting:
             await asyncio.wait([answer for _, answer in waiting], timeout=max(begun for begun, _ in waiting) - began)
-        found = {name: self._told(answer) for name, (_, answer) in self._asked.items()}
-        self._note({name: why for name, why in found.items() if why is not None})
+        found = {name: self._result(answer) for name, (_, answer) in self._started.items()}
+        self._log_changes({name: why for name, why in found.items() if why is not None})
         return self.last
 
     def close(self) -> None:
         """Wait for the questions under way; blocks."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _ask(self, name: str) -> None:
-        if name in self._asked:
-            begun, answer = self._asked[name]
-            if not answer.done() or time.monotonic() < begun + self._fresh:
+    def _start(self, name: str) -> None:
+        if name in self._started:
+            begun, answer = self._started[name]
+            if not answer.done() or time.monotonic() < begun + self._cache_seconds:
                 return
-        asking = asyncio.get_running_loop().run_in_executor(self._pool, _tried, name, self._questions[name])
-        self._asked[name] = (time.monotonic(), asking)
+        asking = asyncio.get_running_loop().run_in_executor(self._pool, _run_probe, name, self._probes[name])
+        self._started[name] = (time.monotonic(), asking)
 
-    def _told(self, answer: "asyncio.Future[Outage | None]") -> Outage | None:
+    def _result(self, answer: "asyncio.Future[Outage | None]") -> Outage | None:
         if answer.done():
             return answer.result()
-        late = f"no answer within {self._patience:g} seconds"
+        late = f"no answer within {self._timeout:g} seconds"
         return Outage(late, late)
 
-    def _note(self, silent: dict[str, Outage]) -> None:
-        for name in silent.keys() - self._silent.keys():
+    def _log_changes(self, silent: dict[str, Outage]) -> None:
+        for name in silent.keys() - self._outages.keys():
             log.warning("%s does not answer: %s", name, silent[name].message)
-        for name in self._silent.keys() - silent.keys():
+        for name in self._outages.keys() - silent.keys():
             log.warning("%s answers again", name)
-        self._silent = silent
+        self._outages = silent
 
 
-def _tried(name: str, ask: Callable[[], object]) -> Outage | None:
+def _run_probe(name: str, ask: Callable[[], object]) -> Outage | None:
     try:
         ask()
     except LookalikeError as error:

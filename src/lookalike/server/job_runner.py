@@ -25,9 +25,9 @@ RETRY_SECONDS = 5.0
 """How long a job is left to others after this process was not allowed to write."""
 HEARTBEAT_SECONDS = 1.0
 """How often a running job's progress is written."""
-FETCHES = 4
+MAX_CONCURRENT_FETCHES = 4
 """URLs fetched at the same time, the more so as requests fetch some, too."""
-GROUP = 16
+FETCH_BATCH = 16
 """Fetched images that are written together."""
 MAX_REPORTED_REJECTED = 100
 MAX_REPORTED_CLUSTERS = 1000
@@ -53,7 +53,7 @@ class Progress:
         """Count."""
         self.counts[what] = self.counts.get(what, 0) + n
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """As the catalog keeps it."""
         return {
             "attempts": self.attempts,
@@ -67,8 +67,8 @@ class Progress:
 class JobRunner:
     """Runs the jobs of a gallery, one at a time in this process; several processes share them out."""
 
-    def __init__(self, service: Gallery, fetcher: Fetcher, import_from: Sequence[Path] = ()) -> None:
-        self._service = service
+    def __init__(self, gallery: Gallery, fetcher: Fetcher, import_from: Sequence[Path] = ()) -> None:
+        self._gallery = gallery
         self._fetcher = fetcher
         self._import_from = [folder.resolve() for folder in import_from]
         self._worker = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
@@ -99,13 +99,13 @@ class JobRunner:
                 raise BadInput(f"{named!r} is not below a folder given by `lookalike serve --import-from DIR`")
         return found
 
-    def _halts(self, progress: Progress) -> bool:
+    def _is_stopped(self, progress: Progress) -> bool:
         return progress.lost.is_set() or self._stop.is_set()
 
     def _loop(self) -> None:
         while not self._stop.is_set():
             try:
-                job = self._service.catalog.claim_job(self._worker)
+                job = self._gallery.catalog.claim_job(self._worker)
             except LookalikeError as error:
                 log.warning("cannot look for jobs: %s", error)
                 job = None
@@ -125,7 +125,7 @@ class JobRunner:
         told: dict[str, Any] = {}
         try:
             for _ in STEPS[job.kind](self, job, progress):
-                if self._halts(progress):
+                if self._is_stopped(progress):
                     break
         except GalleryBusy:
             state = "queued"  # another process writes this gallery: that one shall do it
@@ -140,15 +140,15 @@ class JobRunner:
         finally:
             over.set()
             beating.join()
-        self._end(job, state, {**progress.told(), **told}, lost=progress.lost.is_set())
+        self._finish(job, state, {**progress.as_dict(), **told}, lost=progress.lost.is_set())
 
-    def _end(self, job: Job, state: JobState, progress: Mapping[str, Any], *, lost: bool) -> None:
+    def _finish(self, job: Job, state: JobState, progress: Mapping[str, Any], *, lost: bool) -> None:
         put_back = state == "queued" or (self._stop.is_set() and state == "done")
         try:
             if put_back:
-                self._service.catalog.release_job(job.id, self._worker)
+                self._gallery.catalog.release_job(job.id, self._worker)
             elif not lost:
-                self._service.catalog.update_job(job.id, self._worker, progress, state=state)
+                self._gallery.catalog.update_job(job.id, self._worker, progress, state=state)
         except LookalikeError as error:
             log.warning("cannot write how job %s ended; it will be begun again: %s", job.id, error)
         log.info("job %s: %s", job.id, "put back" if put_back else "lost or cancelled" if lost else state)
@@ -159,7 +159,7 @@ class JobRunner:
         """Write the progress now and then, which also shows that this process lives, and learn of cancelling."""
         while not over.wait(HEARTBEAT_SECONDS):
             try:
-                if not self._service.catalog.update_job(job.id, self._worker, progress.told()):
+                if not self._gallery.catalog.update_job(job.id, self._worker, progress.as_dict()):
                     progress.lost.set()
                     return
             except LookalikeError as error:
@@ -175,9 +175,9 @@ class JobRunner:
             ]
         else:
             progress.total = len(job.request["urls"])
-            groups = self._fetched(job, attributes, progress)
+            groups = self._fetch_batches(job, attributes, progress)
         for group in groups:
-            for outcome in self._service.add_iter(group, tenant=job.tenant):
+            for outcome in self._gallery.add_iter(group, tenant=job.tenant):
                 progress.done += 1
                 progress.count(outcome.outcome)
                 rejected = progress.result.setdefault("rejected", [])
@@ -185,14 +185,14 @@ class JobRunner:
                     rejected.append({"key": outcome.key, "reason": outcome.reason})
                 yield
 
-    def _fetched(
+    def _fetch_batches(
         self, job: Job, attributes: Mapping[str, Any] | None, progress: Progress
     ) -> Iterator[list[Item | Outcome]]:
         urls: Sequence[str] = job.request["urls"]
         most_pixels: int | None = job.request.get("max_pixels")
 
         def fetch(url: str) -> Item | Outcome:
-            if self._halts(progress):
+            if self._is_stopped(progress):
                 return Outcome(url, None, "rejected", "unreadable: the job was stopped")
             try:
                 data = self._fetcher.fetch(url)
@@ -203,22 +203,22 @@ class JobRunner:
                 word = error.reason if isinstance(error, ImageRejected) else "unreadable"
                 return Outcome(url, None, "rejected", f"{word}: {error}")
 
-        with ThreadPoolExecutor(FETCHES, thread_name_prefix="lookalike-job-fetch") as pool:
-            for start in range(0, len(urls), GROUP):
-                group = list(pool.map(fetch, urls[start : start + GROUP]))
-                if self._halts(progress):
+        with ThreadPoolExecutor(MAX_CONCURRENT_FETCHES, thread_name_prefix="lookalike-job-fetch") as pool:
+            for start in range(0, len(urls), FETCH_BATCH):
+                group = list(pool.map(fetch, urls[start : start + FETCH_BATCH]))
+                if self._is_stopped(progress):
                     return
                 yield group
 
     def _repair(self, job: Job, progress: Progress) -> Iterator[None]:
-        report = self._service.repair()
+        report = self._gallery.repair()
         progress.done = progress.total = report.images
         progress.counts.update(report.rebuilt)
         yield
 
     def _duplicates(self, job: Job, progress: Progress) -> Iterator[None]:
         clusters = progress.result.setdefault("clusters", [])
-        for cluster in self._service.duplicates(tenant=job.tenant, pipelines=job.request.get("pipelines")):
+        for cluster in self._gallery.duplicates(tenant=job.tenant, pipelines=job.request.get("pipelines")):
             progress.done += 1
             progress.count("clusters")
             progress.count("images", len(cluster.images))
@@ -227,7 +227,7 @@ class JobRunner:
             yield
 
     def _delete(self, job: Job, progress: Progress) -> Iterator[None]:
-        gone = self._service.remove_by_filter(job.request["filter"], tenant=job.tenant)
+        gone = self._gallery.remove_by_filter(job.request["filter"], tenant=job.tenant)
         progress.done = progress.total = len(gone.keys)
         progress.count("deleted", len(gone.keys))
         yield

@@ -8,7 +8,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper ends of the histograms' buckets."""
 NO_ROUTE = "(none)"
 """The route of requests that met none: their paths would make one time series each."""
@@ -23,10 +23,10 @@ class Metrics:
             "lookalike_requests", "Requests answered.", ("method", "route", "status"), registry=self.registry
         )
         self._seconds = Histogram(
-            "lookalike_request_seconds", "Time to answer.", ("method", "route"), registry=self.registry, buckets=SECONDS
+            "lookalike_request_seconds", "Time to answer.", ("method", "route"), registry=self.registry, buckets=BUCKETS
         )
         self._stages = Histogram(
-            "lookalike_stage_seconds", "Time by stage of a search.", ("stage",), registry=self.registry, buckets=SECONDS
+            "lookalike_stage_seconds", "Time by stage of a search.", ("stage",), registry=self.registry, buckets=BUCKETS
         )
         self._rejected = Counter(
             "lookalike_rejected", "Images and requests refused, by reason.", ("reason",), registry=self.registry
@@ -36,37 +36,37 @@ class Metrics:
         )
         self.received = Counter("lookalike_received_bytes", "Bytes of request bodies.", registry=self.registry)
         self.sent = Counter("lookalike_sent_bytes", "Bytes of answers.", registry=self.registry)
-        self.under_way = Gauge("lookalike_under_way", "Requests under way.", registry=self.registry)
+        self.in_flight = Gauge("lookalike_under_way", "Requests under way.", registry=self.registry)
         ProcessCollector(registry=self.registry)
 
-    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+    def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request."""
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
 
-    def stages(self, took_ms: Mapping[str, float]) -> None:
+    def observe_stages(self, took_ms: Mapping[str, float]) -> None:
         """Count the stages of a search."""
         for stage, ms in took_ms.items():
             self._stages.labels(stage).observe(ms / 1000)
 
-    def rejected(self, reason: str) -> None:
+    def count_rejection(self, reason: str) -> None:
         """Count a refusal."""
         self._rejected.labels(reason).inc()
 
-    def written(self, outcome: str) -> None:
+    def count_write(self, outcome: str) -> None:
         """Count an image that came in."""
         self._outcomes.labels(outcome).inc()
 
-    def gauge(self, name: str, what: str, value: "Gauged") -> None:
+    def register_gauge(self, name: str, what: str, value: "GaugeSource") -> None:
         """Have a value asked for at each reading."""
-        self.registry.register(_Asked(name, what, value))
+        self.registry.register(_GaugeCollector(name, what, value))
 
     def text(self) -> bytes:
         """Everything, in Prometheus' text format; may ask the catalog, so not for the event loop."""
         return generate_latest(self.registry)
 
 
-class Gauged(ABC):
+class GaugeSource(ABC):
     """A value, or values by one label, worked out when asked for."""
 
     label: str | None = None
@@ -76,8 +76,8 @@ class Gauged(ABC):
         """The values by their label's value; by "" where there is no label."""
 
 
-class _Asked(Collector):
-    def __init__(self, name: str, what: str, value: Gauged) -> None:
+class _GaugeCollector(Collector):
+    def __init__(self, name: str, what: str, value: GaugeSource) -> None:
         self._name = name
         self._what = what
         self._value = value

@@ -15,38 +15,38 @@ from typing import Any
 from lookalike.errors import UnsupportedQuery
 from lookalike.gallery import MAX_RESULTS
 
-_LONGEST = 80_000
+_MAX_LENGTH = 80_000
 """Characters of a cursor; `MAX_RESULTS` ids of 5 bytes each are less."""
-_LONGEST_PACKED = MAX_RESULTS * 10
-_BINDING = 8
+_MAX_PACKED = MAX_RESULTS * 10
+_FINGERPRINT_BYTES = 8
 
 
-def encode_search_cursor(given: Iterable[int], binding: bytes) -> str:
+def encode_search_cursor(ids: Iterable[int], fingerprint: bytes) -> str:
     """A cursor for going on after these ids, in the search that `binding` names."""
     packed = bytearray()
     last = 0
-    for id_ in sorted(given):
+    for id_ in sorted(ids):
         gap, last = id_ - last, id_
         while gap > 0x7F:  # LEB128: seven bits a byte, the lowest first
             packed.append(gap & 0x7F | 0x80)
             gap >>= 7
         packed.append(gap)
-    return _written(binding + zlib.compress(bytes(packed), 9))
+    return _encode(fingerprint + zlib.compress(bytes(packed), 9))
 
 
-def decode_search_cursor(cursor: str, binding: bytes) -> list[int]:
+def decode_search_cursor(cursor: str, fingerprint: bytes) -> list[int]:
     """The ids that a search's cursor holds; raises UnsupportedQuery for one of another search, or none at all."""
-    raw = _read(cursor)
-    if raw[:_BINDING] != binding:
+    raw = _decode(cursor)
+    if raw[:_FINGERPRINT_BYTES] != fingerprint:
         raise UnsupportedQuery("the cursor belongs to another search: send the same image and options again with it")
     unpacking = zlib.decompressobj()
     try:
-        packed = unpacking.decompress(raw[_BINDING:], _LONGEST_PACKED)
+        packed = unpacking.decompress(raw[_FINGERPRINT_BYTES:], _MAX_PACKED)
     except zlib.error:
-        raise _unreadable() from None
+        raise _invalid_cursor() from None
     ids = list(_ids(packed))
     if not unpacking.eof or len(ids) > MAX_RESULTS:
-        raise _unreadable()
+        raise _invalid_cursor()
     return ids
 
 
@@ -64,12 +64,12 @@ def _ids(packed: bytes) -> Iterator[int]:
 def query_fingerprint(parts: Mapping[str, Any]) -> bytes:
     """What tells one search from another, 8 bytes of a digest; `parts` is a JSON object."""
     text = json.dumps(parts, sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=_BINDING, person=b"cursor").digest()
+    return hashlib.blake2b(text.encode(), digest_size=_FINGERPRINT_BYTES, person=b"cursor").digest()
 
 
 def encode_cursor(place: Any) -> str:
     """A cursor that holds a place in a list, a JSON value."""
-    return _written(json.dumps(place).encode())
+    return _encode(json.dumps(place).encode())
 
 
 def decode_cursor(cursor: str | None) -> Any:
@@ -77,34 +77,34 @@ def decode_cursor(cursor: str | None) -> Any:
     if cursor is None:
         return None
     try:
-        place = json.loads(_read(cursor))
+        place = json.loads(_decode(cursor))
     except (ValueError, RecursionError):
-        raise _unreadable() from None
+        raise _invalid_cursor() from None
     if place is None:
-        raise _unreadable()
+        raise _invalid_cursor()
     return place
 
 
-def key_in(cursor: str | None) -> str | None:
+def decode_key_cursor(cursor: str | None) -> str | None:
     """The same where the place is a key."""
     place = decode_cursor(cursor)
     if place is not None and not isinstance(place, str):
-        raise _unreadable()
+        raise _invalid_cursor()
     return place
 
 
-def _written(raw: bytes) -> str:
+def _encode(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def _read(cursor: str) -> bytes:
-    if len(cursor) > _LONGEST:
-        raise _unreadable()
+def _decode(cursor: str) -> bytes:
+    if len(cursor) > _MAX_LENGTH:
+        raise _invalid_cursor()
     try:
         return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
-        raise _unreadable() from None
+        raise _invalid_cursor() from None
 
 
-def _unreadable() -> UnsupportedQuery:
+def _invalid_cursor() -> UnsupportedQuery:
     return UnsupportedQuery("this is no cursor that this service gave; begin again without one")

@@ -40,7 +40,7 @@ def problem_response(problem: Mapping[str, Any], headers: Mapping[str, str] | No
     return Response(content, int(problem["status"]), headers, MEDIA_TYPE)
 
 
-def answer_to(error: Exception, request_id: str) -> Response:
+def error_response(error: Exception, request_id: str) -> Response:
     """The answer to any exception."""
     return problem_response(problem_for(error, request_id), _headers(error))
 
@@ -57,7 +57,7 @@ def problem_for(error: Exception, request_id: str) -> dict[str, Any]:
         detail = NO_ROUTE if error.detail == HTTPStatus.NOT_FOUND.phrase else str(error.detail)
         return http_problem(HTTPStatus(error.status_code), detail, request_id)
     if isinstance(error, RequestValidationError):
-        return http_problem(HTTPStatus.BAD_REQUEST, told(error.errors()), request_id)
+        return http_problem(HTTPStatus.BAD_REQUEST, describe_faults(error.errors()), request_id)
     log.error("request %s failed unexpectedly", request_id, exc_info=error)
     detail = f"The service met an error that it did not expect; its log tells more about request {request_id}."
     return _problem("lookalike-error", "The service failed", 500, detail, request_id)
@@ -84,14 +84,14 @@ def _problem(kind: str, title: str, status: int, detail: str, request_id: str) -
     return {"type": PREFIX + kind, "title": title, "status": int(status), "detail": detail, "instance": request_id}
 
 
-def told(faults: Sequence[Any]) -> str:
+def describe_faults(faults: Sequence[Any]) -> str:
     """What is wrong with a request, each fault with its place; what was sent is not repeated."""
     named = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in faults[:MAX_REPORTED]]
     more = f"; and {len(faults) - MAX_REPORTED} more" if len(faults) > MAX_REPORTED else ""
     return "; ".join(named) + more
 
 
-def reason_of(error: Exception) -> str:
+def rejection_reason(error: Exception) -> str:
     """The word under which a refusal is counted."""
     if isinstance(error, ImageRejected):
         return error.reason
@@ -109,15 +109,15 @@ def _allowed(request: Request, routers: Sequence[APIRouter]) -> dict[str, str]:
     return {"Allow": ", ".join(sorted(methods))} if methods else {}
 
 
-def install(app: FastAPI, routers: Sequence[APIRouter] = ()) -> None:
+def install_error_handlers(app: FastAPI, routers: Sequence[APIRouter] = ()) -> None:
     """Have the framework answer with problems, too; `routers` are those whose paths it tells the methods of."""
 
     async def answer(request: Request, error: Exception) -> Response:
         metrics = request.app.state.context.metrics
-        metrics.rejected(reason_of(error))
+        metrics.rejected(rejection_reason(error))
         if isinstance(error, HTTPException) and error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             error.headers = {**(error.headers or {}), **_allowed(request, routers)}
-        return answer_to(error, request_id_of(request))
+        return error_response(error, request_id_of(request))
 
     for kind in (LookalikeError, HttpError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, answer)

@@ -18,7 +18,7 @@ SERVER_LIMITS = KeyLimits(rate=200.0, burst=1000, concurrency=32, body_bytes=256
 """What a key may take that has no limits of its own; pixels are bounded by the decoder's own limit."""
 KEYLESS_LIMITS = KeyLimits(concurrency=64, body_bytes=256 * MIB)
 """The same for the person at the machine itself, who may ask as fast as they like."""
-STRANGER_RATE, STRANGER_BURST = 5.0, 50
+ANONYMOUS_RATE, ANONYMOUS_BURST = 5.0, 50
 """Requests without a key, or with a wrong one, from one address."""
 
 
@@ -29,8 +29,8 @@ class TokenBuckets:
     for each.
     """
 
-    def __init__(self, most: int = MAX_BUCKETS, clock: Callable[[], float] = monotonic) -> None:
-        self._most = most
+    def __init__(self, max_buckets: int = MAX_BUCKETS, clock: Callable[[], float] = monotonic) -> None:
+        self._max_buckets = max_buckets
         self._clock = clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, and when they were counted
 
@@ -44,7 +44,7 @@ class TokenBuckets:
         tokens = min(float(burst), tokens + (now - then) * rate)
         wait = 0.0 if tokens >= 1 else (1 - tokens) / rate
         self._buckets[name] = (tokens if wait else tokens - 1, now)
-        if len(self._buckets) > self._most:
+        if len(self._buckets) > self._max_buckets:
             self._buckets.popitem(last=False)
         return wait
 
@@ -60,13 +60,13 @@ class RateLimiter:
             raise BadSetting(f"a server takes at least one request at a time, not {capacity}")
         self._capacity = capacity
         self._buckets = TokenBuckets() if buckets is None else buckets
-        self._under_way: Counter[str] = Counter()
-        self._all = 0
+        self._in_flight: Counter[str] = Counter()
+        self._total = 0
 
     @property
-    def under_way(self) -> int:
+    def in_flight(self) -> int:
         """How many requests are being answered."""
-        return self._all
+        return self._total
 
     @contextmanager
     def admit(self, name: str, limits: KeyLimits) -> Iterator[None]:
@@ -75,9 +75,9 @@ class RateLimiter:
         Raises TooManyRequests where the caller asks too fast or for too much at once, Unavailable where the server
         has enough to do.
         """
-        if self._all >= self._capacity:
-            raise Unavailable(f"the server is answering {self._all} requests already", retry_after=1)
-        if limits.concurrency is not None and self._under_way[name] >= limits.concurrency:
+        if self._total >= self._capacity:
+            raise Unavailable(f"the server is answering {self._total} requests already", retry_after=1)
+        if limits.concurrency is not None and self._in_flight[name] >= limits.concurrency:
             raise TooManyRequests(
                 f"{limits.concurrency} requests with this key are under way; wait for some", retry_after=1
             )
@@ -85,24 +85,24 @@ class RateLimiter:
             wait = self._buckets.take(name, limits.rate, limits.burst or max(1, round(limits.rate)))
             if wait:
                 raise TooManyRequests(f"this key may ask {limits.rate:g} times a second; wait", retry_after=wait)
-        self._under_way[name] += 1
-        self._all += 1
+        self._in_flight[name] += 1
+        self._total += 1
         try:
             yield
         finally:
-            self._all -= 1
-            self._under_way[name] -= 1
-            if not self._under_way[name]:
-                del self._under_way[name]
+            self._total -= 1
+            self._in_flight[name] -= 1
+            if not self._in_flight[name]:
+                del self._in_flight[name]
 
     def check_anonymous(self, address: str | None) -> None:
         """Count a request that nobody answers for; raises TooManyRequests where an address sends too many."""
-        wait = self._buckets.take(f"stranger {_whose(address)}", STRANGER_RATE, STRANGER_BURST)
+        wait = self._buckets.take(f"stranger {_client_group(address)}", ANONYMOUS_RATE, ANONYMOUS_BURST)
         if wait:
             raise TooManyRequests("too many requests without a valid access key; wait", retry_after=wait)
 
 
-def _whose(address: str | None) -> str:
+def _client_group(address: str | None) -> str:
     """A client by its address; a network of 64 bits is one client, for it has all its addresses."""
     try:
         found = ip_address(address or "")

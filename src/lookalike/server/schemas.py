@@ -243,12 +243,12 @@ def thumbnail_url(key: str) -> str:
     return f"/v1/images/{quote(key, safe='')}/thumbnail"
 
 
-def answer(model: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def json_response(model: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A model as an answer in JSON."""
     return Response(model.model_dump_json(by_alias=True), status, headers, "application/json")
 
 
-def problems(*more: int, also: Responses | None = None) -> Responses:
+def documented_responses(*more: int, also: Responses | None = None) -> Responses:
     """A route's documented answers: `also` its own, and problems, which any status may bring and `more` often do."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     told: Responses = {"default": {"description": "What went wrong, as a problem (RFC 9457).", "content": content}}
@@ -262,7 +262,7 @@ def json_body(model: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-def rejection(reason: str) -> BadInput:
+def rejection_error(reason: str) -> BadInput:
     """The error of a rejected outcome's reason, written `word: message`."""
     word, _, message = reason.partition(": ")
     known = next((one for one in REASONS if one == word), None)

@@ -20,10 +20,10 @@ from lookalike.server.api_key_cache import ApiKeyCache
 from lookalike.server.app import create_app
 from lookalike.server.app_state import ServeSettings
 from lookalike.server.middleware.authentication import Authenticator
-from lookalike.server.middleware.origin_check import AllowedHosts, check_binding, is_loopback, may_be_keyless
+from lookalike.server.middleware.origin_check import AllowedHosts, allows_keyless, check_binding, is_loopback
 from lookalike.server.routes.page import page_router
 from lookalike.server.sessions import OneTimeLink, session_router
-from lookalike.server.slow_clients import UVICORN, TimeoutH11Protocol
+from lookalike.server.slow_clients import UVICORN_SETTINGS, TimeoutH11Protocol
 from lookalike.server.url_fetch.fetcher import Fetcher
 
 SHUTDOWN_TIMEOUT = 30
@@ -55,30 +55,30 @@ class _Server(uvicorn.Server):
 
 
 def run(
-    service: Gallery,
-    where: BindAddress,
+    gallery: Gallery,
+    bind: BindAddress,
     *,
     settings: ServeSettings | None = None,
     fetcher: Fetcher | None = None,
-    up: Callable[[str], None],
+    on_ready: Callable[[str], None],
 ) -> None:
     """Serve a gallery and the page until SIGTERM or SIGINT; `up` is given the page's URL once it can be opened.
 
     Raises BadSetting for a place that cannot be listened at, or that others could reach while there is no access key.
     """
-    keys = bool(service.catalog.api_keys())
-    check_binding(where.host, where.allowed_hosts, keys=keys)
-    ring = ApiKeyCache(service.catalog.api_keys)
-    access = Authenticator(ring, keyless=may_be_keyless(where.host, where.allowed_hosts))
-    link = OneTimeLink(ring) if keys and is_loopback(where.host) else None  # elsewhere, logs would carry it about
+    keys = bool(gallery.catalog.api_keys())
+    check_binding(bind.host, bind.allowed_hosts, keys=keys)
+    ring = ApiKeyCache(gallery.catalog.api_keys)
+    access = Authenticator(ring, keyless=allows_keyless(bind.host, bind.allowed_hosts))
+    link = OneTimeLink(ring) if keys and is_loopback(bind.host) else None  # elsewhere, logs would carry it about
     routers = [page_router, session_router(access, link)]
-    hosts = AllowedHosts(where.host, where.allowed_hosts)
-    with _stopping(), closing(_listening(where)) as listening:
-        app = create_app(service, access, hosts, settings=settings, fetcher=fetcher, routers=routers)
+    hosts = AllowedHosts(bind.host, bind.allowed_hosts)
+    with _stop_on_signal(), closing(_bind_socket(bind)) as listening:
+        app = create_app(gallery, access, hosts, settings=settings, fetcher=fetcher, routers=routers)
         port = listening.getsockname()[1]
-        host = f"[{where.host}]" if ":" in where.host else where.host
+        host = f"[{bind.host}]" if ":" in bind.host else bind.host
         url = f"http://{host}:{port}{'/' if link is None else link.path}"
-        _serve(app, [listening], lambda: up(url))
+        _serve(app, [listening], lambda: on_ready(url))
 
 
 def _serve(app: FastAPI, sockets: Sequence[socket.socket], up: Callable[[], None]) -> None:
@@ -88,12 +88,12 @@ def _serve(app: FastAPI, sockets: Sequence[socket.socket], up: Callable[[], None
         lifespan="on",
         log_config=None,
         timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
-        **UVICORN,
+        **UVICORN_SETTINGS,
     )
     _Server(config, up).run(list(sockets))
 
 
-def _listening(where: BindAddress) -> socket.socket:
+def _bind_socket(where: BindAddress) -> socket.socket:
     family = socket.AF_INET6 if ":" in where.host else socket.AF_INET
     try:
         return socket.create_server((where.host, where.port), family=family, backlog=BACKLOG)
@@ -103,7 +103,7 @@ def _listening(where: BindAddress) -> socket.socket:
 
 
 @contextmanager
-def _stopping() -> Iterator[None]:
+def _stop_on_signal() -> Iterator[None]:
     """Leave this block when SIGTERM or SIGINT comes, so that what is open is closed.
 
     uvicorn ends gracefully at either and then raises it again, for whoever was there before.

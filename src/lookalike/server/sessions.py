@@ -13,17 +13,17 @@ from fastapi.responses import RedirectResponse
 
 from lookalike.errors import AccessDenied
 from lookalike.server.api_key_cache import ApiKeyCache
-from lookalike.server.middleware.authentication import COOKIE, Authenticator, token_in
+from lookalike.server.middleware.authentication import COOKIE, Authenticator, read_token
 
-LINK_SECONDS = 15 * 60.0
+LINK_LIFETIME = 15 * 60.0
 """So long the link that `serve` prints opens the page."""
 
 
 class OneTimeLink:
     """The link with which the person who started a server opens its page without a key: once, and soon."""
 
-    def __init__(self, ring: ApiKeyCache, seconds: float = LINK_SECONDS) -> None:
-        self._ring = ring
+    def __init__(self, key_cache: ApiKeyCache, seconds: float = LINK_LIFETIME) -> None:
+        self._key_cache = key_cache
         self._code: str | None = secrets.token_urlsafe(24)
         self._until = monotonic() + seconds
 
@@ -40,7 +40,7 @@ class OneTimeLink:
                 "this link was used already, or is too old; start the server again, or use an access key"
             )
         self._code = None
-        return self._ring.make_own()
+        return self._key_cache.create_page_key()
 
 
 def session_router(access: Authenticator, link: OneTimeLink | None = None) -> APIRouter:
@@ -52,14 +52,14 @@ def session_router(access: Authenticator, link: OneTimeLink | None = None) -> AP
         """Follow the link that the server printed."""
         if link is None:
             raise AccessDenied("this server has printed no link; use an access key")
-        _count(access, request)
+        _rate_limit(access, request)
         return _with_cookie(RedirectResponse("/", status_code=303), link.redeem(code), request)
 
     @router.post("/session")
     async def begin(request: Request) -> Response:
         """Take the key of the Authorization header into the page's cookie."""
-        _count(access, request)
-        token = token_in(request.headers)
+        _rate_limit(access, request)
+        token = read_token(request.headers)
         if token is None:
             raise AccessDenied("send the access key as `Authorization: Bearer lk_...`")
         await access.caller(request.headers, _address(request))
@@ -75,7 +75,7 @@ def session_router(access: Authenticator, link: OneTimeLink | None = None) -> AP
     return router
 
 
-def _count(access: Authenticator, request: Request) -> None:
+def _rate_limit(access: Authenticator, request: Request) -> None:
     access.limiter.check_anonymous(_address(request))
 
 

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lookalike.errors import BadInput
 from lookalike.server.metrics import NO_ROUTE, Metrics
-from lookalike.server.problem_responses import answer_to, reason_of
+from lookalike.server.problem_responses import error_response, rejection_reason
 
 log = logging.getLogger("lookalike.requests")
 
@@ -26,9 +26,9 @@ _KNOWN_METHODS = frozenset("GET HEAD POST PUT PATCH DELETE OPTIONS".split())
 _SAFE = "!$&'()*+,;=:@~-._"
 """Characters of a path segment that need no escape (RFC 3986, pchar)."""
 MAX_PATH_LENGTH = 8192
-ONCE = "/session"
+SESSION_PATH = "/session"
 """Where a link works once: who merely looks at it must not spend it, so it is never asked in place of a HEAD."""
-GONE = 499
+CLIENT_CLOSED_REQUEST = 499
 """What the log and the counters say of a request whose sender has gone (nginx's number for it)."""
 
 
@@ -66,33 +66,33 @@ class RequestMiddleware:
         scope.setdefault("state", {})
         exchange = RequestLog(_request_id(scope), _method(scope), scope)
         scope["state"]["request_id"] = exchange.id
-        sending, receiving = self._sending(exchange, send), self._receiving(exchange, receive)
-        self._metrics.under_way.inc()
+        sending, receiving = self._wrap_send(exchange, send), self._wrap_receive(exchange, receive)
+        self._metrics.in_flight.inc()
         try:
-            scope["path"] = routed_path(scope.get("raw_path") or scope["path"].encode())
-            if exchange.method == "HEAD" and scope["path"] != ONCE:
+            scope["path"] = normalize_path(scope.get("raw_path") or scope["path"].encode())
+            if exchange.method == "HEAD" and scope["path"] != SESSION_PATH:
                 exchange.scope = {**scope, "method": "GET"}
             await self._app(exchange.scope, receiving, sending)
         except ClientDisconnect:
-            exchange.status = GONE
+            exchange.status = CLIENT_CLOSED_REQUEST
         except Exception as error:  # noqa: BLE001 - the last one to catch it: it is told as a problem, and logged
-            self._metrics.rejected(reason_of(error))
+            self._metrics.count_rejection(rejection_reason(error))
             await self._answer(exchange, error, scope, receive, sending)
         except asyncio.CancelledError:
-            exchange.status = exchange.status or GONE  # or the server is stopping
+            exchange.status = exchange.status or CLIENT_CLOSED_REQUEST  # or the server is stopping
             raise
         finally:
-            self._metrics.under_way.dec()
-            self._note(exchange)
+            self._metrics.in_flight.dec()
+            self._log(exchange)
 
     async def _answer(self, exchange: RequestLog, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = answer_to(error, exchange.id)
+        answer = error_response(error, exchange.id)
         if exchange.started:  # left unfinished, the server closes the connection: nobody takes it for whole
             log.warning("an answer broke off", extra={"told": {"id": exchange.id, "error": type(error).__name__}})
             return
         await answer(scope, receive, send)
 
-    def _receiving(self, exchange: RequestLog, receive: Receive) -> Receive:
+    def _wrap_receive(self, exchange: RequestLog, receive: Receive) -> Receive:
         async def receiving() -> Message:
             message = await receive()
             nbytes = len(message.get("body", b""))
@@ -102,7 +102,7 @@ class RequestMiddleware:
 
         return receiving
 
-    def _sending(self, exchange: RequestLog, send: Send) -> Send:
+    def _wrap_send(self, exchange: RequestLog, send: Send) -> Send:
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.started = True
@@ -118,10 +118,10 @@ class RequestMiddleware:
 
         return sending
 
-    def _note(self, exchange: RequestLog) -> None:
+    def _log(self, exchange: RequestLog) -> None:
         seconds = time.perf_counter() - exchange.began
         status = exchange.status or 500
-        self._metrics.answered(exchange.method, exchange.route, status, seconds)
+        self._metrics.observe_request(exchange.method, exchange.route, status, seconds)
         if not log.isEnabledFor(logging.INFO):
             return
         caller = exchange.scope.get("state", {}).get("caller")
@@ -139,7 +139,7 @@ class RequestMiddleware:
         log.info("request", extra={"told": line})
 
 
-def routed_path(raw: bytes) -> str:
+def normalize_path(raw: bytes) -> str:
     """The path to route by, spelt one way: a slash within a segment stays escaped, all else as RFC 3986 has it.
 
     So a key may hold anything, and no other spelling of a path reaches past a check of it. Raises BadInput for a path

@@ -16,10 +16,10 @@ from lookalike.server.middleware.body_limits import BODY_TIMEOUT, BodyLimitMiddl
 from lookalike.server.rate_limit import KEYLESS_LIMITS, SERVER_LIMITS, RateLimiter
 
 COOKIE = "lookalike_key"
-OPEN_PATHS = frozenset({"/", "/favicon.ico", "/healthz", "/readyz", "/session"})
+PUBLIC_PATHS = frozenset({"/", "/favicon.ico", "/healthz", "/readyz", "/session"})
 """What anybody may ask for; the page's own files, below `OPEN_FOLDER`, are the same."""
-OPEN_FOLDER = "/page/"
-FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+PUBLIC_PREFIX = "/page/"
+PROXY_HEADERS = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 """Headers by which proxies make themselves known."""
 DEFAULT_TENANT = "default"
 
@@ -34,16 +34,16 @@ class Authenticator:
 
     def __init__(
         self,
-        ring: ApiKeyCache,
+        key_cache: ApiKeyCache,
         *,
         keyless: bool,
         limiter: RateLimiter | None = None,
         defaults: KeyLimits = SERVER_LIMITS,
-        patience: float = BODY_TIMEOUT,
+        body_timeout: float = BODY_TIMEOUT,
     ) -> None:
-        self.ring = ring
+        self.key_cache = key_cache
         self.limiter = limiter or RateLimiter()
-        self.patience = patience
+        self.body_timeout = body_timeout
         self._keyless = keyless
         self._defaults = defaults
 
@@ -52,21 +52,21 @@ class Authenticator:
 
         Raises what reading the keys raises, too: without them nobody is let in.
         """
-        keys = await self.ring.current()
-        token = token_in(headers)
+        keys = await self.key_cache.current()
+        token = read_token(headers)
         if token is not None:
-            key = keys.holder(token)
+            key = keys.find(token)
             if key is None:
                 raise AccessDenied("this access key is not known here, or was revoked")
             return self._with_key(key, headers)
-        if keys.made or not self._keyless:
+        if keys.any_created or not self._keyless:
             raise AccessDenied("this server wants an access key: send it as `Authorization: Bearer lk_...`")
-        _check_at_machine(headers, client)
-        tenant = _asked_for(headers) or DEFAULT_TENANT
+        _check_loopback(headers, client)
+        tenant = _requested_tenant(headers) or DEFAULT_TENANT
         return Caller(tenant, frozenset(SCOPES), None, any_tenant=True, limits=KEYLESS_LIMITS)
 
     def _with_key(self, key: ApiKey, headers: Headers) -> Caller:
-        asked = _asked_for(headers)
+        asked = _requested_tenant(headers)
         if key.tenant is not None and asked not in (None, key.tenant):
             raise AccessDenied("this key is bound to another tenant", authenticated=True)
         return Caller(
@@ -94,11 +94,11 @@ class AuthenticationMiddleware:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        if is_open(scope["path"]):
+        if is_public_path(scope["path"]):
             await self._pass(scope, receive, send, 0)
             return
-        caller = await self._recognised(headers, (scope.get("client") or (None,))[0])
-        check_length(_announced(headers), caller.limits.body_bytes)
+        caller = await self._authenticate(headers, (scope.get("client") or (None,))[0])
+        check_length(_content_length(headers), caller.limits.body_bytes)
         with self._access.limiter.admit(caller.key_id or "at the machine", caller.limits):
             scope.setdefault("state", {})["caller"] = caller
             await self._pass(scope, receive, send, caller.limits.body_bytes)
@@ -106,10 +106,10 @@ class AuthenticationMiddleware:
     async def _pass(self, scope: Scope, receive: Receive, send: Send, max_bytes: int | None) -> None:
         headers = Headers(scope=scope)
         empty = "transfer-encoding" not in headers and headers.get("content-length", "0") == "0"
-        body = BodyLimitMiddleware(receive, send, max_bytes, patience=self._access.patience, empty=empty)
+        body = BodyLimitMiddleware(receive, send, max_bytes, timeout=self._access.body_timeout, empty=empty)
         await self._app(scope, body.receive, body.send)
 
-    async def _recognised(self, headers: Headers, address: str | None) -> Caller:
+    async def _authenticate(self, headers: Headers, address: str | None) -> Caller:
         try:
             return await self._access.caller(headers, address)
         except AccessDenied:
@@ -117,12 +117,12 @@ class AuthenticationMiddleware:
             raise
 
 
-def is_open(path: str) -> bool:
+def is_public_path(path: str) -> bool:
     """Whether anybody may ask for a path."""
-    return path in OPEN_PATHS or path.startswith(OPEN_FOLDER)
+    return path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIX)
 
 
-def token_in(headers: Headers) -> str | None:
+def read_token(headers: Headers) -> str | None:
     """The access key that a request brings, in a header or the page's cookie; None for none.
 
     Raises AccessDenied for an Authorization header of another kind.
@@ -147,7 +147,7 @@ def _cookie(written: Iterable[str]) -> str | None:
     return None
 
 
-def _asked_for(headers: Headers) -> str | None:
+def _requested_tenant(headers: Headers) -> str | None:
     """The tenant of X-Tenant, percent-encoded UTF-8; raises BadInput for a name that cannot be one."""
     written = headers.get("x-tenant")
     if not written:
@@ -158,17 +158,17 @@ def _asked_for(headers: Headers) -> str | None:
         raise BadInput("X-Tenant is a name in percent-encoded UTF-8") from None
 
 
-def _announced(headers: Mapping[str, str]) -> int:
+def _content_length(headers: Mapping[str, str]) -> int:
     length = headers.get("content-length", "0")
     return int(length) if length.isascii() and length.isdecimal() else 0  # the server below checks the header itself
 
 
-def _check_at_machine(headers: Headers, client: str | None) -> None:
+def _check_loopback(headers: Headers, client: str | None) -> None:
     """Raise AccessDenied for a caller without a key who may not be at this machine."""
     remedy = "make a key for it: lookalike keys create --scope read"
     if client is not None and not _is_loopback(client):
         raise AccessDenied(f"without an access key only this machine itself is served; {remedy}")
-    if any(name in headers for name in FORWARDED):
+    if any(name in headers for name in PROXY_HEADERS):
         raise AccessDenied(f"without an access key nothing is served through a proxy; {remedy}")
 
 

@@ -30,14 +30,14 @@ class BodyLimitMiddleware:
         send: Send,
         max_bytes: int | None,
         *,
-        patience: float = BODY_TIMEOUT,
+        timeout: float = BODY_TIMEOUT,
         empty: bool = False,
     ) -> None:
         self._receive, self._send = receive, send
         self._max_bytes = max_bytes
-        self._patience = patience
+        self._timeout = timeout
         self._waited = 0.0
-        self._came = 0
+        self._received = 0
         self._ended = empty  # nobody reads a body that is announced to be none
 
     async def receive(self) -> Message:
@@ -46,17 +46,18 @@ class BodyLimitMiddleware:
             return await self._receive()  # waits for the client to leave, as long as the answer takes
         began = monotonic()
         try:
-            async with asyncio.timeout(self._patience + self._came / MIN_RATE - self._waited):
+            async with asyncio.timeout(self._timeout + self._received / MIN_RATE - self._waited):
                 message = await self._receive()
         except TimeoutError:
             waited = self._waited + monotonic() - began
             raise HttpError(
-                HTTPStatus.REQUEST_TIMEOUT, f"the body comes too slowly: {self._came:,} bytes in {waited:.0f} seconds"
+                HTTPStatus.REQUEST_TIMEOUT,
+                f"the body comes too slowly: {self._received:,} bytes in {waited:.0f} seconds",
             ) from None
         self._waited += monotonic() - began
-        self._came += len(message.get("body", b""))
+        self._received += len(message.get("body", b""))
         self._ended = message["type"] != "http.request" or not message.get("more_body", False)
-        check_length(self._came, self._max_bytes)
+        check_length(self._received, self._max_bytes)
         return message
 
     async def send(self, message: Message) -> None:

@@ -59,14 +59,14 @@ def check_binding(host: str | None, allowed_hosts: Collection[str], *, keys: boo
     `host` is where it will listen, None for a socket in the file system; `allowed_hosts` are names it is to be known
     by, which means a proxy before it.
     """
-    if keys or may_be_keyless(host, allowed_hosts):
+    if keys or allows_keyless(host, allowed_hosts):
         return
     if host is not None and not is_loopback(host):
         raise BadSetting(f"without an access key the service listens on loopback only, not on {host}; {REMEDY}")
     raise BadSetting(f"without an access key the service answers to the names of loopback only; {REMEDY}")
 
 
-def may_be_keyless(host: str | None, allowed_hosts: Collection[str]) -> bool:
+def allows_keyless(host: str | None, allowed_hosts: Collection[str]) -> bool:
     """Whether a server so bound may serve callers without a key, as long as none was ever made."""
     return (host is None or is_loopback(host)) and not allowed_hosts
 
@@ -84,7 +84,7 @@ class AllowedHosts:
 
     def check(self, authority: str) -> None:
         """Raise AccessDenied for a Host header that is none of them."""
-        host = host_in(authority)
+        host = parse_host(authority)
         if not (self._any or is_loopback(host) or host in self._allowed):
             raise AccessDenied(
                 f"this server does not answer to the name {host!r}; allow it: lookalike serve --allow-host {host}",
@@ -114,12 +114,12 @@ class OriginCheckMiddleware:
             if len(named) != 1:
                 raise BadInput("a request has exactly one Host header")
             self._hosts.check(named[0])
-            if not _opens_page(scope, headers):
+            if not _is_page_navigation(scope, headers):
                 _check_site(headers, named[0])
         await self._app(scope, receive, send)
 
 
-class SecurityHeaders:
+class SecurityHeadersMiddleware:
     """ASGI middleware that adds to every answer the headers of `SECURITY_HEADERS` that it lacks."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -148,7 +148,7 @@ def guarded(app: ASGIApp, access: Authenticator, hosts: AllowedHosts) -> ASGIApp
     return OriginCheckMiddleware(AuthenticationMiddleware(app, access), hosts)
 
 
-def host_in(authority: str) -> str:
+def parse_host(authority: str) -> str:
     """The host of `host:port`, in lower case, without brackets; raises BadInput where there is none."""
     try:
         parts = urlsplit(f"//{authority}")
@@ -169,7 +169,7 @@ def _name(host: str) -> str:
     return address.compressed if isinstance(address, IPv6Address) else str(address)
 
 
-def _opens_page(scope: Scope, headers: Headers) -> bool:
+def _is_page_navigation(scope: Scope, headers: Headers) -> bool:
     return bool(
         scope["method"] == "GET"
         and scope["path"] in ("/", "/session")

@@ -22,9 +22,9 @@ MAX_JSON_VALUES = 200_000
 """Values in one JSON text: each takes memory far beyond its own bytes."""
 MAX_JSON_DEPTH = 32
 """Objects and lists within one another."""
-_DOUBTFUL = re.compile(r"\\u(0000|[dD][89a-fA-F])")
+_SUSPICIOUS_ESCAPE = re.compile(r"\\u(0000|[dD][89a-fA-F])")
 """Escapes that may stand for what no database keeps."""
-_IMAGE = re.compile(r"image/[\w.+-]+|application/octet-stream|application/x-www-form-urlencoded")
+_IMAGE_TYPE = re.compile(r"image/[\w.+-]+|application/octet-stream|application/x-www-form-urlencoded")
 """The last is what `curl --data-binary @image.jpg` calls any file; no other form of that type is taken here."""
 
 
@@ -33,49 +33,51 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def is_image(kind: str) -> bool:
+def is_image_type(kind: str) -> bool:
     """Whether a body of this media type is an image's bytes."""
-    return not kind or _IMAGE.fullmatch(kind) is not None
+    return not kind or _IMAGE_TYPE.fullmatch(kind) is not None
 
 
-def refuse(kind: str, *accepted: str) -> HttpError:
+def unsupported_media_type(kind: str, *accepted: str) -> HttpError:
     """What to raise for another media type."""
     return HttpError(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"a body of type {kind or 'none'!r} is not taken; send {', '.join(accepted)}"
     )
 
 
-def too_long(most: int) -> ImageRejected:
+def body_too_large(max_bytes: int) -> ImageRejected:
     """What to raise for a body of more than `most` bytes."""
-    return ImageRejected("too_many_bytes", f"the body has more than the limit of {most:,} bytes: send a smaller file")
+    return ImageRejected(
+        "too_many_bytes", f"the body has more than the limit of {max_bytes:,} bytes: send a smaller file"
+    )
 
 
-def check_stated(request: Request, most: int) -> None:
+def check_content_length(request: Request, max_bytes: int) -> None:
     """Refuse a body that says itself that it is too long, before any of it is read."""
     stated = request.headers.get("content-length", "")
-    if stated.isascii() and stated.isdecimal() and int(stated[:19]) > most:
-        raise too_long(most)
+    if stated.isascii() and stated.isdecimal() and int(stated[:19]) > max_bytes:
+        raise body_too_large(max_bytes)
 
 
-async def chunks(request: Request, most: int, account: MemoryLease) -> AsyncIterator[bytes]:
+async def read_chunks(request: Request, max_bytes: int, lease: MemoryLease) -> AsyncIterator[bytes]:
     """The body as it comes in; raises ImageRejected ("too_many_bytes") at the byte that is too much."""
-    check_stated(request, most)
+    check_content_length(request, max_bytes)
     received = 0
     async for chunk in request.stream():
         received += len(chunk)
-        if received > most:
-            raise too_long(most)
-        account.take(len(chunk))
+        if received > max_bytes:
+            raise body_too_large(max_bytes)
+        lease.acquire(len(chunk))
         if chunk:
             yield chunk
 
 
-async def whole(request: Request, most: int, account: MemoryLease) -> bytes:
+async def read_body(request: Request, max_bytes: int, lease: MemoryLease) -> bytes:
     """The whole body."""
-    return b"".join([chunk async for chunk in chunks(request, most, account)])
+    return b"".join([chunk async for chunk in read_chunks(request, max_bytes, lease)])
 
 
-def read_json(data: bytes | str) -> Any:
+def parse_json(data: bytes | str) -> Any:
     """A JSON text's value; raises BadInput for what is no JSON (NaN is none), for too much of it and for bad text."""
     try:
         text = data if isinstance(data, str) else data.decode()
@@ -88,24 +90,24 @@ def read_json(data: bytes | str) -> Any:
         raise BadInput(f"the JSON cannot be read: {error.msg} at character {error.pos}") from None
     except (RecursionError, ValueError) as error:
         raise BadInput(f"the JSON cannot be read: {error}"[:200]) from None
-    _inspect(value, texts=_DOUBTFUL.search(text) is not None)
+    _check_values(value, texts=_SUSPICIOUS_ESCAPE.search(text) is not None)
     return value
 
 
-def read_object(data: bytes | str) -> dict[str, Any]:
+def parse_object(data: bytes | str) -> dict[str, Any]:
     """The same where the value must be an object."""
-    value = read_json(data)
+    value = parse_json(data)
     if not isinstance(value, dict):
         raise BadInput("the JSON must be an object, written {...}")
     return value
 
 
-def read_attributes(text: str | None) -> Mapping[str, Any] | None:
+def parse_attributes(text: str | None) -> Mapping[str, Any] | None:
     """Attributes written as JSON in a header, a field or the query string."""
     if text is None:
         return None
     try:
-        return read_object(text)
+        return parse_object(text)
     except BadInput as error:
         raise BadInput(f"attributes: {error}") from None
 
@@ -114,7 +116,7 @@ def _no_constant(name: str) -> Any:
     raise BadInput(f"{name} is no JSON")
 
 
-def _inspect(value: Any, *, texts: bool) -> None:
+def _check_values(value: Any, *, texts: bool) -> None:
     """Raise BadInput for a value that is too deep or, where asked for, holds text that no database keeps."""
     level = [value]
     for depth in range(MAX_JSON_DEPTH + 1):
@@ -133,7 +135,7 @@ def _members(value: Any) -> Iterable[Any]:
     return value if isinstance(value, list) else ()
 
 
-def check_pixels(data: bytes, most: int) -> None:
+def check_pixels(data: bytes, max_pixels: int) -> None:
     """Refuse an image of more than `most` pixels, by its header alone.
 
     What cannot be read here is left to the decoder, which says more about it.
@@ -142,7 +144,7 @@ def check_pixels(data: bytes, most: int) -> None:
         width, height = formats.READERS[formats.identify(data)](BytesIO(data)).size
     except Exception:  # noqa: BLE001 - damaged files bring all kinds of them out of the readers
         return
-    if width * height > most:
+    if width * height > max_pixels:
         raise ImageRejected(
-            "too_many_pixels", f"The image has {width:,} x {height:,} pixels; with this key {most:,} is the most."
+            "too_many_pixels", f"The image has {width:,} x {height:,} pixels; with this key {max_pixels:,} is the most."
         )

@@ -14,18 +14,18 @@ from lookalike.gallery import StoredImage
 from lookalike.server.app_state import AppState
 from lookalike.server.auth import Caller
 from lookalike.server.memory_budget import MemoryLease
-from lookalike.server.problem_responses import told
+from lookalike.server.problem_responses import describe_faults
 from lookalike.server.requests.body import (
     JSON_OVERHEAD,
     check_pixels,
-    chunks,
-    is_image,
+    is_image_type,
     media_type,
-    read_object,
-    refuse,
-    whole,
+    parse_object,
+    read_body,
+    read_chunks,
+    unsupported_media_type,
 )
-from lookalike.server.requests.multipart import Part, parts
+from lookalike.server.requests.multipart import Part, read_parts
 from lookalike.server.schemas import ImageSource, Json, QuerySource
 
 MAX_FIELDS = 32
@@ -33,7 +33,7 @@ MAX_FIELDS = 32
 FORM_OVERHEAD = 64 * 1024
 """Bytes of a form beside its parts."""
 M = TypeVar("M", bound=BaseModel)
-Image = bytes | StoredImage
+QueryImage = bytes | StoredImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class ParsedRequest:
     """
 
     sources: Mapping[str, bytes | ImageSource]
-    rest: Mapping[str, Any] = field(default_factory=dict)
-    typed: bool = True
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    is_json: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +53,16 @@ class RequestReader:
     """Reads one request. `names` are those of its images; the first is that of a body that is an image itself."""
 
     request: Request
-    context: AppState
+    state: AppState
     caller: Caller
-    account: MemoryLease
+    lease: MemoryLease
     names: tuple[str, ...] = ("image",)
     source: type[ImageSource] = ImageSource
 
     @property
-    def most(self) -> int:
+    def max_bytes(self) -> int:
         """The most bytes that one image may have."""
-        return self.context.service.limits.max_bytes
+        return self.state.gallery.limits.max_bytes
 
     async def read(self) -> ParsedRequest:
         """The whole request; raises HttpError (415) for a body of a type that is not taken."""
@@ -71,12 +71,12 @@ class RequestReader:
             return await self._form()
         if kind == "application/json":
             return await self._json()
-        if is_image(kind) and len(self.names) == 1:
-            return ParsedRequest({self.names[0]: await whole(self.request, self.most, self.account)})
+        if is_image_type(kind) and len(self.names) == 1:
+            return ParsedRequest({self.names[0]: await read_body(self.request, self.max_bytes, self.lease)})
         images = ["image/*", "application/octet-stream"] if len(self.names) == 1 else []
-        raise refuse(kind, *images, "multipart/form-data", "application/json")
+        raise unsupported_media_type(kind, *images, "multipart/form-data", "application/json")
 
-    async def image(self, source: bytes | ImageSource) -> Image:
+    async def image(self, source: bytes | ImageSource) -> QueryImage:
         """The bytes of a source, or which stored image it is; fetches a URL."""
         if isinstance(source, bytes):
             found = source
@@ -84,35 +84,37 @@ class RequestReader:
             return StoredImage(source.key)
         elif source.base64 is not None:
             text = source.base64
-            found = await self.context.work.run(lambda: decoded(text))
+            found = await self.state.executor.run(lambda: decode_base64(text))
         else:
             url = source.url or ""
-            most = self.most
-            found = await self.context.fetching.run(lambda: self.context.fetcher.fetch(url, max_bytes=most))
-            self.account.take(len(found))
+            most = self.max_bytes
+            found = await self.state.fetch_executor.run(lambda: self.state.fetcher.fetch(url, max_bytes=most))
+            self.lease.acquire(len(found))
         most_pixels = self.caller.limits.pixels
         if most_pixels is not None:
-            await self.context.work.run(lambda: check_pixels(found, most_pixels))
+            await self.state.executor.run(lambda: check_pixels(found, most_pixels))
         return found
 
     async def _json(self) -> ParsedRequest:
-        most = len(self.names) * (self.most * 4 // 3) + JSON_OVERHEAD
-        data = await whole(self.request, most, self.account)
-        rest = await self.context.work.run(lambda: read_object(data))
+        most = len(self.names) * (self.max_bytes * 4 // 3) + JSON_OVERHEAD
+        data = await read_body(self.request, most, self.lease)
+        rest = await self.state.executor.run(lambda: parse_object(data))
         sources = {}
         for name in self.names:
             if name not in rest:
                 raise BadInput(f"{name}: the JSON must say where the image is")
-            sources[name] = validated(self.source, rest.pop(name), name)
+            sources[name] = validate(self.source, rest.pop(name), name)
         return ParsedRequest(sources, rest)
 
     async def _form(self) -> ParsedRequest:
-        most = len(self.names) * (self.most + FORM_OVERHEAD) + JSON_OVERHEAD
+        most = len(self.names) * (self.max_bytes + FORM_OVERHEAD) + JSON_OVERHEAD
         sources: dict[str, bytes | ImageSource] = {}
         rest: dict[str, str] = {}
-        stream = chunks(self.request, most, self.account)
+        stream = read_chunks(self.request, most, self.lease)
         kind = self.request.headers["content-type"]
-        async for part in parts(stream, kind, most_parts=MAX_FIELDS + len(self.names), most_bytes=self.most):
+        async for part in read_parts(
+            stream, kind, max_parts=MAX_FIELDS + len(self.names), max_part_bytes=self.max_bytes
+        ):
             name = self.names[0] if part.name == "file" and len(self.names) == 1 else part.name
             if name in sources or name in rest:
                 raise BadInput(f"the form has {part.name!r} twice")
@@ -123,17 +125,17 @@ class RequestReader:
         if missing := [name for name in self.names if name not in sources]:
             wanted = "file" if self.names == ("image",) else missing[0]
             raise BadInput(f"the form lacks the part {wanted!r}, with the image's bytes")
-        return ParsedRequest(sources, rest, typed=False)
+        return ParsedRequest(sources, rest, is_json=False)
 
 
-async def small_json(request: Request, here: AppState) -> Json:
+async def read_json_object(request: Request, state: AppState) -> Json:
     """A JSON object without images; raises HttpError (415) for another type."""
     kind = media_type(request)
     if kind != "application/json":
-        raise refuse(kind, "application/json")
-    async with here.memory.account() as account:
-        data = await whole(request, JSON_OVERHEAD, account)
-        return read_object(data)
+        raise unsupported_media_type(kind, "application/json")
+    async with state.memory.lease() as account:
+        data = await read_body(request, JSON_OVERHEAD, account)
+        return parse_object(data)
 
 
 def field_text(part: Part) -> str:
@@ -145,7 +147,7 @@ def field_text(part: Part) -> str:
     return part.text()
 
 
-def decoded(text: str) -> bytes:
+def decode_base64(text: str) -> bytes:
     """Bytes written in base64, with or without padding and line breaks; raises BadInput."""
     compact = "".join(text.split())
     try:
@@ -154,12 +156,12 @@ def decoded(text: str) -> bytes:
         raise BadInput("image.base64 is not base64 (RFC 4648, section 4)") from None
 
 
-def validated(model: type[M], value: Any, place: str = "", *, strict: bool | None = None) -> M:
+def validate(model: type[M], value: Any, place: str = "", *, strict: bool | None = None) -> M:
     """A model of a JSON value; raises BadInput naming every fault and its place, and repeating nothing of it."""
     try:
         return model.model_validate(value, strict=strict)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False, include_input=False)
         raise BadInput(
-            told([{**fault, "loc": (*([place] if place else []), *fault["loc"])} for fault in faults])
+            describe_faults([{**fault, "loc": (*([place] if place else []), *fault["loc"])} for fault in faults])
         ) from None

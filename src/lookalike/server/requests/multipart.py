@@ -36,7 +36,7 @@ class Part:
 
 
 @dataclass(slots=True)
-class _Collected:
+class _ParserState:
     """What the parser has given so far."""
 
     done: list[Part] = field(default_factory=list)
@@ -48,18 +48,18 @@ class _Collected:
     ended: bool = False
 
 
-async def parts(
-    chunks: AsyncIterator[bytes], content_type: str, *, most_parts: int, most_bytes: int
+async def read_parts(
+    chunks: AsyncIterator[bytes], content_type: str, *, max_parts: int, max_part_bytes: int
 ) -> AsyncIterator[Part]:
     """The parts of a form, each as soon as it is whole.
 
     Raises BadInput for what is no form or has too many parts, ImageRejected ("too_many_bytes") for a part that is too
     large, while it comes in.
     """
-    collected = _Collected()
+    collected = _ParserState()
     parser = MultipartParser(
         _boundary(content_type),
-        _callbacks(collected, most_parts, most_bytes),
+        _callbacks(collected, max_parts, max_part_bytes),
         max_header_count=MAX_HEADERS,
         max_header_size=MAX_HEADER_BYTES,
     )
@@ -84,7 +84,7 @@ def _boundary(content_type: str) -> bytes:
     return boundary
 
 
-def _callbacks(to: _Collected, most_parts: int, most_bytes: int) -> "MultipartCallbacks":
+def _callbacks(to: _ParserState, most_parts: int, most_bytes: int) -> "MultipartCallbacks":
     def begin() -> None:
         to.parts += 1
         if to.parts > most_parts:

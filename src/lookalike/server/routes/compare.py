@@ -10,7 +10,7 @@ from lookalike.gallery import Comparison
 from lookalike.server.app_state import State
 from lookalike.server.auth import Caller, require_scope
 from lookalike.server.requests.images import RequestReader
-from lookalike.server.schemas import QuerySource, RequestModel, ResponseModel, answer, problems
+from lookalike.server.schemas import QuerySource, RequestModel, ResponseModel, documented_responses, json_response
 from lookalike.types import Evidence
 
 router = APIRouter(prefix="/v1", tags=["search"])
@@ -83,7 +83,7 @@ class ComparisonModel(ResponseModel):
     operation_id="compare",
     summary="Say how alike two images are, and who says so",
     response_model=ComparisonModel,
-    responses=problems(),
+    responses=documented_responses(),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -102,14 +102,14 @@ class ComparisonModel(ResponseModel):
         }
     },
 )
-async def compare(request: Request, here: State, caller: Reads) -> Response:
+async def compare(request: Request, state: State, caller: Reads) -> Response:
     """Neither of the two need be in the gallery; each may be a file, a URL, or the key of a stored image."""
-    here.work.admit()
-    async with here.memory.account() as account:
-        reader = RequestReader(request, here, caller, account, names=("a", "b"), source=QuerySource)
+    state.executor.check_capacity()
+    async with state.memory.lease() as account:
+        reader = RequestReader(request, state, caller, account, names=("a", "b"), source=QuerySource)
         given = await reader.read()
-        if given.rest:
-            raise BadInput(f"a comparison takes a and b, and no {next(iter(given.rest))!r}")
+        if given.fields:
+            raise BadInput(f"a comparison takes a and b, and no {next(iter(given.fields))!r}")
         a, b = [await reader.image(given.sources[name]) for name in ("a", "b")]
-        found = await here.work.run(lambda: here.service.compare(a, b, tenant=caller.tenant))
-    return answer(ComparisonModel.of(found))
+        found = await state.executor.run(lambda: state.gallery.compare(a, b, tenant=caller.tenant))
+    return json_response(ComparisonModel.of(found))

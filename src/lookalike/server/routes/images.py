@@ -13,10 +13,10 @@ from lookalike.gallery.thumbnails import MAX_SIDE, MIN_SIDE
 from lookalike.imaging.thumbnails import SIDE
 from lookalike.server.app_state import AppState, State
 from lookalike.server.auth import Caller, require_scope
-from lookalike.server.pagination import encode_cursor, key_in
-from lookalike.server.preconditions import expected_of, key_of, number_in, tags_in
-from lookalike.server.requests.body import read_attributes, read_object
-from lookalike.server.requests.images import ParsedRequest, RequestReader, small_json, validated
+from lookalike.server.pagination import decode_key_cursor, encode_cursor
+from lookalike.server.preconditions import decode_key, parse_etags, parse_if_match, parse_precondition
+from lookalike.server.requests.body import parse_attributes, parse_object
+from lookalike.server.requests.images import ParsedRequest, RequestReader, read_json_object, validate
 from lookalike.server.schemas import (
     FILTER_EXAMPLE,
     Image,
@@ -26,16 +26,16 @@ from lookalike.server.schemas import (
     RequestModel,
     ResponseModel,
     Responses,
-    answer,
+    documented_responses,
     json_body,
-    problems,
+    json_response,
 )
 from lookalike.types import Outcome, OutcomeKind
 
 router = APIRouter(prefix="/v1", tags=["images"])
 Reads = Annotated[Caller, Depends(require_scope("read"))]
 Writes = Annotated[Caller, Depends(require_scope("write"))]
-MAX_LISTED = 1000
+MAX_PAGE = 1000
 MAX_KEYS = 10_000
 """Keys in one deletion."""
 MAX_REPORTED_KEYS = 1000
@@ -133,7 +133,7 @@ BINARY: Mapping[str, Any] = {"schema": {"type": "string", "format": "binary", "m
     operation_id="putImage",
     summary="Add an image, or bring it up to date",
     response_model=PutResult,
-    responses=problems(412, 422, also={201: {"model": PutResult, "description": "A new image."}}),
+    responses=documented_responses(412, 422, also={201: {"model": PutResult, "description": "A new image."}}),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -158,7 +158,7 @@ BINARY: Mapping[str, Any] = {"schema": {"type": "string", "format": "binary", "m
 async def put_image(
     key: Key,
     request: Request,
-    here: State,
+    state: State,
     caller: Writes,
     attributes: Annotated[str | None, Query(description="A JSON object, where the body is the image.")] = None,
     x_attributes: Annotated[str | None, Header(description="The same, in a header.")] = None,
@@ -166,42 +166,42 @@ async def put_image(
     if_none_match: Annotated[str | None, Header(description="`*`: only if there is none yet.")] = None,
 ) -> Response:
     """The answer comes when the image is durable. Putting the same again changes nothing."""
-    name = key_of(key)
-    expected = expected_of(if_match, if_none_match)
-    here.work.admit()
-    async with here.memory.account() as account:
-        reader = RequestReader(request, here, caller, account)
+    name = decode_key(key)
+    expected = parse_precondition(if_match, if_none_match)
+    state.executor.check_capacity()
+    async with state.memory.lease() as account:
+        reader = RequestReader(request, state, caller, account)
         given = await reader.read()
-        kept = attributes_in(given, x_attributes if x_attributes is not None else attributes)
+        kept = attributes_of(given, x_attributes if x_attributes is not None else attributes)
         image = await reader.image(given.sources["image"])
         assert isinstance(image, bytes)
-        written = await here.work.run(
-            lambda: here.service.put(name, image, attributes=kept, tenant=caller.tenant, expected=expected)
+        written = await state.executor.run(
+            lambda: state.gallery.put(name, image, attributes=kept, tenant=caller.tenant, expected=expected)
         )
-    here.metrics.written(written.outcome)
-    return put_answer(written)
+    state.metrics.count_write(written.outcome)
+    return put_response(written)
 
 
-def attributes_in(given: ParsedRequest, beside: str | None) -> Mapping[str, Any] | None:
+def attributes_of(given: ParsedRequest, beside: str | None) -> Mapping[str, Any] | None:
     """The attributes of a body, or those beside it; raises BadInput for members that mean nothing here."""
-    if extra := sorted(given.rest.keys() - {"attributes"}):
+    if extra := sorted(given.fields.keys() - {"attributes"}):
         raise BadInput(f"an image comes with attributes, and with no {extra[0]!r}")
-    inside = given.rest.get("attributes")
+    inside = given.fields.get("attributes")
     if inside is None:
-        return read_attributes(beside)
-    if isinstance(inside, str) and not given.typed:
-        return read_attributes(inside)
+        return parse_attributes(beside)
+    if isinstance(inside, str) and not given.is_json:
+        return parse_attributes(inside)
     if not isinstance(inside, dict):
         raise BadInput("attributes must be a JSON object")
     return inside
 
 
-def put_answer(written: Outcome) -> Response:
+def put_response(written: Outcome) -> Response:
     """The answer to a put."""
     sequence = written.sequence or 0
     told = PutResult(key=written.key, outcome=written.outcome, reason=written.reason, sequence=sequence)
     status = HTTPStatus.CREATED if written.outcome == "added" else HTTPStatus.OK
-    return answer(told, status, {"ETag": f'"{sequence}"'})
+    return json_response(told, status, {"ETag": f'"{sequence}"'})
 
 
 @router.get(
@@ -209,20 +209,20 @@ def put_answer(written: Outcome) -> Response:
     operation_id="getImage",
     summary="What is known of an image",
     response_model=Image,
-    responses=problems(404, also={304: {"description": "It has not changed."}}),
+    responses=documented_responses(404, also={304: {"description": "It has not changed."}}),
 )
 async def get_image(
     key: Key,
-    here: State,
+    state: State,
     caller: Reads,
     if_none_match: Annotated[str | None, Header(description='Only if it no longer stands at "17".')] = None,
 ) -> Response:
     """Its ETag is the number of its last change."""
-    record = await here.work.run(lambda: here.service.get(key_of(key), tenant=caller.tenant))
+    record = await state.executor.run(lambda: state.gallery.get(decode_key(key), tenant=caller.tenant))
     headers = {"ETag": f'"{record.sequence}"', "Cache-Control": "no-cache"}
-    if if_none_match is not None and (if_none_match.strip() == "*" or record.sequence in tags_in(if_none_match)):
+    if if_none_match is not None and (if_none_match.strip() == "*" or record.sequence in parse_etags(if_none_match)):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return answer(Image.of(record), headers=headers)
+    return json_response(Image.of(record), headers=headers)
 
 
 @router.patch(
@@ -230,25 +230,25 @@ async def get_image(
     operation_id="patchImage",
     summary="Change an image's attributes",
     response_model=Image,
-    responses=problems(404, 412),
+    responses=documented_responses(404, 412),
     openapi_extra=json_body("PatchJson"),
 )
 async def patch_image(
     key: Key,
     request: Request,
-    here: State,
+    state: State,
     caller: Writes,
     if_match: Annotated[str | None, Header(description='Only if the image stands there: "17".')] = None,
 ) -> Response:
     """Merged into the old attributes by name, or put in their place."""
-    name, expected = key_of(key), number_in(if_match)
-    wanted = validated(PatchJson, await small_json(request, here))
-    record = await here.work.run(
-        lambda: here.service.set_attributes(
+    name, expected = decode_key(key), parse_if_match(if_match)
+    wanted = validate(PatchJson, await read_json_object(request, state))
+    record = await state.executor.run(
+        lambda: state.gallery.set_attributes(
             name, wanted.attributes, merge=wanted.merge, tenant=caller.tenant, expected=expected
         )
     )
-    return answer(Image.of(record), headers={"ETag": f'"{record.sequence}"'})
+    return json_response(Image.of(record), headers={"ETag": f'"{record.sequence}"'})
 
 
 @router.delete(
@@ -257,17 +257,17 @@ async def patch_image(
     summary="Delete an image",
     status_code=204,
     response_class=Response,
-    responses=problems(404, 412),
+    responses=documented_responses(404, 412),
 )
 async def delete_image(
     key: Key,
-    here: State,
+    state: State,
     caller: Writes,
     if_match: Annotated[str | None, Header(description='Only if the image stands there: "17".')] = None,
 ) -> Response:
     """For good; where it came from a file, the file is not touched."""
-    name, expected = key_of(key), number_in(if_match)
-    gone = await here.work.run(lambda: here.service.remove(name, tenant=caller.tenant, expected=expected))
+    name, expected = decode_key(key), parse_if_match(if_match)
+    gone = await state.executor.run(lambda: state.gallery.remove(name, tenant=caller.tenant, expected=expected))
     if not gone:
         raise NotFound(f"there is no image {name!r}")
     return Response(status_code=HTTPStatus.NO_CONTENT)
@@ -278,18 +278,18 @@ async def delete_image(
     operation_id="getThumbnail",
     summary="An image, small",
     response_class=Response,
-    responses=problems(404, also=JPEG | {304: {"description": "It has not changed."}}),
+    responses=documented_responses(404, also=JPEG | {304: {"description": "It has not changed."}}),
 )
 async def get_thumbnail(
     key: Key,
-    here: State,
+    state: State,
     caller: Annotated[Caller, Depends(require_scope("read"))],
     size: Annotated[int, Query(ge=MIN_SIDE, le=MAX_SIDE, description="Pixels of the longer side, at most.")] = SIDE,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Upright, in sRGB, no larger than the image itself."""
-    name = key_of(key)
-    data = await here.work.run(lambda: here.service.get_thumbnail(name, tenant=caller.tenant, size=size))
+    name = decode_key(key)
+    data = await state.executor.run(lambda: state.gallery.get_thumbnail(name, tenant=caller.tenant, size=size))
     tag = f'"{hashlib.blake2b(data, digest_size=12).hexdigest()}"'
     headers = {"ETag": tag, "Cache-Control": f"private, max-age={CACHE_SECONDS}"}
     if if_none_match is not None and tag in if_none_match:
@@ -297,11 +297,17 @@ async def get_thumbnail(
     return Response(data, headers=headers, media_type="image/jpeg")
 
 
-@router.get("/images", operation_id="listImages", summary="List images", response_model=ImageList, responses=problems())
+@router.get(
+    "/images",
+    operation_id="listImages",
+    summary="List images",
+    response_model=ImageList,
+    responses=documented_responses(),
+)
 async def list_images(
-    here: State,
+    state: State,
     caller: Reads,
-    limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = 100,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
     cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
     filter: Annotated[
         str | None, Query(description="A filter on attributes, as JSON.", examples=['{"album": "Alps"}'])
@@ -315,16 +321,16 @@ async def list_images(
     ] = "",
 ) -> Response:
     """In the order of their keys."""
-    after, conditions = key_in(cursor), None if filter is None else read_object(filter)
+    after, conditions = decode_key_cursor(cursor), None if filter is None else parse_object(filter)
 
     def listed() -> ImageList:
-        found = here.service.ls(tenant=caller.tenant, after=after, limit=limit + 1, filter=conditions, prefix=prefix)
+        found = state.gallery.ls(tenant=caller.tenant, after=after, limit=limit + 1, filter=conditions, prefix=prefix)
         page = found[:limit]
         goes_on = encode_cursor(page[-1].key) if len(found) > limit else None
-        total = count_of(here, caller.tenant) if after is None and not filter and not prefix else None
+        total = count_images(state, caller.tenant) if after is None and not filter and not prefix else None
         return ImageList(images=[Image.of(record) for record in page], next=goes_on, total=total)
 
-    return answer(await here.work.run(listed))
+    return json_response(await state.executor.run(listed))
 
 
 @router.post(
@@ -332,25 +338,25 @@ async def list_images(
     operation_id="deleteImages",
     summary="Delete many images",
     response_model=DeleteResult,
-    responses=problems(),
+    responses=documented_responses(),
     openapi_extra=json_body("DeleteJson"),
 )
-async def delete_images(request: Request, here: State, caller: Writes) -> Response:
+async def delete_images(request: Request, state: State, caller: Writes) -> Response:
     """In one transaction: all of them, or, on an error, none."""
-    wanted = validated(DeleteJson, await small_json(request, here))
+    wanted = validate(DeleteJson, await read_json_object(request, state))
 
     def delete() -> DeleteResult:
         if wanted.keys is not None:
-            gone = here.service.remove(wanted.keys, tenant=caller.tenant)
+            gone = state.gallery.remove(wanted.keys, tenant=caller.tenant)
         else:
-            gone = here.service.remove_by_filter(wanted.filter or {}, tenant=caller.tenant).keys
-        sequence = here.service.catalog.sequence()
+            gone = state.gallery.remove_by_filter(wanted.filter or {}, tenant=caller.tenant).keys
+        sequence = state.gallery.catalog.sequence()
         return DeleteResult(deleted=len(gone), keys=gone[:MAX_REPORTED_KEYS], sequence=sequence)
 
-    return answer(await here.work.run(delete))
+    return json_response(await state.executor.run(delete))
 
 
-def count_of(here: AppState, tenant: str) -> int:
+def count_images(state: AppState, tenant: str) -> int:
     """How many images a tenant has."""
-    tenant_id = here.service.catalog.tenant_id(tenant)
-    return 0 if tenant_id is None else here.service.catalog.count(tenant_id)
+    tenant_id = state.gallery.catalog.tenant_id(tenant)
+    return 0 if tenant_id is None else state.gallery.catalog.count(tenant_id)

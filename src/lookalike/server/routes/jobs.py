@@ -12,15 +12,15 @@ from lookalike.gallery import conditions_of
 from lookalike.server.app_state import State
 from lookalike.server.auth import Caller, require_scope
 from lookalike.server.pagination import decode_cursor, encode_cursor
-from lookalike.server.requests.images import small_json, validated
+from lookalike.server.requests.images import read_json_object, validate
 from lookalike.server.schemas import (
     FILTER_EXAMPLE,
     Json,
     RequestModel,
     ResponseModel,
-    answer,
+    documented_responses,
     json_body,
-    problems,
+    json_response,
     rfc3339,
 )
 
@@ -157,32 +157,34 @@ class JobList(ResponseModel):
     summary="Have long work done",
     status_code=202,
     response_model=JobModel,
-    responses=problems(),
+    responses=documented_responses(),
     openapi_extra=json_body("JobRequest"),
 )
-async def create_job(request: Request, here: State, caller: Writes) -> Response:
+async def create_job(request: Request, state: State, caller: Writes) -> Response:
     """Queued durably; some server process of the gallery does it, and goes on with it after a crash."""
-    body = await small_json(request, here)
-    wanted = validated(JobRequest, body).root
+    body = await read_json_object(request, state)
+    wanted = validate(JobRequest, body).root
     from_files = isinstance(wanted, ImportJob) and wanted.paths is not None
-    if (from_files or isinstance(wanted, RepairJob)) and not (caller.may("admin") and caller.any_tenant):
+    if (from_files or isinstance(wanted, RepairJob)) and not (caller.has_scope("admin") and caller.any_tenant):
         raise AccessDenied("this job needs an admin's key that is bound to no tenant", authenticated=True)
     if isinstance(wanted, ImportJob) and wanted.paths is not None:
         paths = wanted.paths
-        await here.work.run(lambda: here.jobs.check_paths(paths))
+        await state.executor.run(lambda: state.jobs.check_paths(paths))
     if isinstance(wanted, DeleteJob):
         conditions_of(wanted.filter)
     asked = wanted.model_dump(exclude_none=True)
     if caller.limits.pixels is not None:
         asked["max_pixels"] = caller.limits.pixels  # the job runs when its caller has gone
-    job = await here.work.run(lambda: here.service.catalog.add_job(caller.tenant, wanted.kind, asked))
-    here.jobs.wake()
-    return answer(JobModel.of(job), 202, {"Location": f"/v1/jobs/{job.id}"})
+    job = await state.executor.run(lambda: state.gallery.catalog.add_job(caller.tenant, wanted.kind, asked))
+    state.jobs.wake()
+    return json_response(JobModel.of(job), 202, {"Location": f"/v1/jobs/{job.id}"})
 
 
-@router.get("/jobs", operation_id="listJobs", summary="List jobs", response_model=JobList, responses=problems())
+@router.get(
+    "/jobs", operation_id="listJobs", summary="List jobs", response_model=JobList, responses=documented_responses()
+)
 async def list_jobs(
-    here: State,
+    state: State,
     caller: Reads,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
     cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
@@ -191,12 +193,12 @@ async def list_jobs(
     before = _before(cursor)
 
     def listed() -> JobList:
-        found = here.service.catalog.list_jobs(caller.tenant, limit=limit + 1, before=before)
+        found = state.gallery.catalog.list_jobs(caller.tenant, limit=limit + 1, before=before)
         page = found[:limit]
         goes_on = encode_cursor([page[-1].created, page[-1].id]) if len(found) > limit else None
         return JobList(jobs=[JobModel.of(job) for job in page], next=goes_on)
 
-    return answer(await here.work.run(listed))
+    return json_response(await state.executor.run(listed))
 
 
 @router.get(
@@ -204,11 +206,13 @@ async def list_jobs(
     operation_id="getJob",
     summary="How a job stands",
     response_model=JobModel,
-    responses=problems(404),
+    responses=documented_responses(404),
 )
-async def get_job(job_id: str, here: State, caller: Reads) -> Response:
+async def get_job(job_id: str, state: State, caller: Reads) -> Response:
     """Its progress is about a second old."""
-    return answer(JobModel.of(await here.work.run(lambda: here.service.catalog.job(caller.tenant, job_id))))
+    return json_response(
+        JobModel.of(await state.executor.run(lambda: state.gallery.catalog.job(caller.tenant, job_id)))
+    )
 
 
 @router.post(
@@ -216,11 +220,13 @@ async def get_job(job_id: str, here: State, caller: Reads) -> Response:
     operation_id="cancelJob",
     summary="Cancel a job",
     response_model=JobModel,
-    responses=problems(404),
+    responses=documented_responses(404),
 )
-async def cancel_job(job_id: str, here: State, caller: Writes) -> Response:
+async def cancel_job(job_id: str, state: State, caller: Writes) -> Response:
     """What it has done so far stays done; a job that has ended stays as it is."""
-    return answer(JobModel.of(await here.work.run(lambda: here.service.catalog.cancel_job(caller.tenant, job_id))))
+    return json_response(
+        JobModel.of(await state.executor.run(lambda: state.gallery.catalog.cancel_job(caller.tenant, job_id)))
+    )
 
 
 def _before(cursor: str | None) -> tuple[float, str] | None:

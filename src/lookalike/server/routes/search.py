@@ -15,8 +15,8 @@ from lookalike.gallery.thumbnails import MAX_SIDE, MIN_SIDE
 from lookalike.server.app_state import AppState, State
 from lookalike.server.auth import Caller, require_scope
 from lookalike.server.pagination import decode_search_cursor, encode_search_cursor, query_fingerprint
-from lookalike.server.requests.body import read_object
-from lookalike.server.requests.images import Image, ParsedRequest, RequestReader, validated
+from lookalike.server.requests.body import parse_object
+from lookalike.server.requests.images import ParsedRequest, QueryImage, RequestReader, validate
 from lookalike.server.schemas import (
     FILTER_EXAMPLE,
     HitModel,
@@ -24,8 +24,8 @@ from lookalike.server.schemas import (
     QuerySource,
     RequestModel,
     SearchAnswer,
-    answer,
-    problems,
+    documented_responses,
+    json_response,
 )
 from lookalike.types import Answer, Hit
 
@@ -35,7 +35,7 @@ K = Annotated[int, Field(ge=1, le=MAX_RESULTS, description="Hits a page.")]
 PIPELINES = "Ask these pipelines alone; all of the gallery's otherwise."
 
 
-class _Common(BaseModel):
+class CommonOptions(BaseModel):
     """The options that are written alike everywhere."""
 
     k: K = 10
@@ -55,7 +55,7 @@ class _Common(BaseModel):
     )
 
 
-class SearchQuery(_Common):
+class SearchQuery(CommonOptions):
     """Options in the query string, or as a form's fields; objects are JSON texts there."""
 
     model_config = ConfigDict(extra="forbid")
@@ -65,7 +65,7 @@ class SearchQuery(_Common):
     engine_filter: str | None = Field(None, description="A filter in an engine's own words, as JSON.")
 
 
-class SearchRequest(RequestModel, _Common):
+class SearchRequest(RequestModel, CommonOptions):
     """A search: where the image is, and how to search."""
 
     model_config = ConfigDict(
@@ -91,13 +91,13 @@ class SearchArguments:
 
     options: SearchRequest
     tenant: str | None
-    binding: bytes
-    given: frozenset[int] = frozenset()
+    fingerprint: bytes
+    seen_ids: frozenset[int] = frozenset()
 
     @property
     def depth(self) -> int:
         """How many of the best there must be known to give this page."""
-        return len(self.given) + self.options.k * self.options.page
+        return len(self.seen_ids) + self.options.k * self.options.page
 
 
 BODY: Mapping[str, Any] = {
@@ -130,45 +130,45 @@ BODY: Mapping[str, Any] = {
     operation_id="search",
     summary="Find the original of an image, and everything that looks like it",
     response_model=SearchAnswer,
-    responses=problems(),
+    responses=documented_responses(),
     openapi_extra=dict(BODY),
 )
-async def search(request: Request, here: State, caller: Reads, query: Annotated[SearchQuery, Query()]) -> Response:
+async def search(request: Request, state: State, caller: Reads, query: Annotated[SearchQuery, Query()]) -> Response:
     """Hits are ordered by what they prove: the same bytes or pixels, then copies, then what merely looks alike.
 
     Options stand in the query string, in the form's fields or in the JSON; those of the body count where both are
     given.
     """
-    here.work.admit()
-    async with here.memory.account() as account:
-        reader = RequestReader(request, here, caller, account, source=QuerySource)
+    state.executor.check_capacity()
+    async with state.memory.lease() as account:
+        reader = RequestReader(request, state, caller, account, source=QuerySource)
         given = await reader.read()
-        options = options_of(query, given)
+        options = merge_options(query, given)
         image = await reader.image(given.sources["image"])
-        wanted = arguments_of(options, caller, image)
-        found = await here.work.run(lambda: look_up(here, wanted, image))
-    here.metrics.stages(found.took_ms)
-    return answer(found, headers=server_timing(found.took_ms))
+        wanted = check_arguments(options, caller, image)
+        found = await state.executor.run(lambda: run_search(state, wanted, image))
+    state.metrics.observe_stages(found.took_ms)
+    return json_response(found, headers=server_timing(found.took_ms))
 
 
-def options_of(query: SearchQuery, given: ParsedRequest) -> SearchRequest:
+def merge_options(query: SearchQuery, given: ParsedRequest) -> SearchRequest:
     """The options of query string and body together; raises BadInput for those that make no sense."""
     own: dict[str, Any] = query.model_dump(exclude_unset=True)
-    rest = dict(given.rest)
-    if given.typed:
-        validated(SearchRequest, rest)
+    rest = dict(given.fields)
+    if given.is_json:
+        validate(SearchRequest, rest)
     elif "pipelines" in rest:
         rest["pipelines"] = [name.strip() for name in rest["pipelines"].split(",")]
     own.update(rest)
     for name in ("filter", "engine_filter"):
         if isinstance(own.get(name), str):
-            own[name] = read_object(own[name])
-    return validated(SearchRequest, own, strict=False)
+            own[name] = parse_object(own[name])
+    return validate(SearchRequest, own, strict=False)
 
 
-def arguments_of(options: SearchRequest, caller: Caller, image: Image) -> SearchArguments:
+def check_arguments(options: SearchRequest, caller: Caller, image: QueryImage) -> SearchArguments:
     """The search, checked; raises UnsupportedQuery for a page out of reach, AccessDenied for others' images."""
-    if options.tenants == "all" and not (caller.any_tenant and caller.may("admin")):
+    if options.tenants == "all" and not (caller.any_tenant and caller.has_scope("admin")):
         raise AccessDenied("only an admin's key that is bound to no tenant may search all tenants", authenticated=True)
     tenant = None if options.tenants == "all" else caller.tenant
     named = hashlib.sha256(image).hexdigest() if isinstance(image, bytes) else f"key {image.key}"
@@ -177,7 +177,7 @@ def arguments_of(options: SearchRequest, caller: Caller, image: Image) -> Search
     if options.cursor is not None:
         if options.page != 1:
             raise UnsupportedQuery("a search goes on by cursor or by page, not by both")
-        wanted = replace(wanted, given=frozenset(decode_search_cursor(options.cursor, wanted.binding)))
+        wanted = replace(wanted, seen_ids=frozenset(decode_search_cursor(options.cursor, wanted.fingerprint)))
     if wanted.depth > MAX_RESULTS:
         raise UnsupportedQuery(
             f"this reaches result {wanted.depth}; no more than {MAX_RESULTS} can be paged through: narrow the search "
@@ -186,7 +186,7 @@ def arguments_of(options: SearchRequest, caller: Caller, image: Image) -> Search
     return wanted
 
 
-def look_up(here: AppState, wanted: SearchArguments, image: Image) -> SearchAnswer:
+def run_search(state: AppState, wanted: SearchArguments, image: QueryImage) -> SearchAnswer:
     """The page; to be called in a thread."""
     options = wanted.options
     asked = SearchOptions(
@@ -199,36 +199,36 @@ def look_up(here: AppState, wanted: SearchArguments, image: Image) -> SearchAnsw
         min_sequence=options.min_sequence,
         engine_filter=options.engine_filter,
     )
-    found = page_of(here, wanted, here.service.search(image, **asked))
+    found = to_page(state, wanted, state.gallery.search(image, **asked))
     if options.preview is not None:
-        found.preview = preview_of(here, wanted, image, options.preview)
+        found.preview = render_preview(state, wanted, image, options.preview)
     return found
 
 
-def preview_of(here: AppState, wanted: SearchArguments, image: Image, size: int) -> str | None:
+def render_preview(state: AppState, wanted: SearchArguments, image: QueryImage, size: int) -> str | None:
     """The query image, small, as the answer tells it; None for a stored one whose file is gone."""
     try:
-        data = here.service.preview(image, tenant=wanted.tenant or DEFAULT_TENANT, size=size)
+        data = state.gallery.preview(image, tenant=wanted.tenant or DEFAULT_TENANT, size=size)
     except NotFound:
         return None
     return base64.b64encode(data).decode()
 
 
-def page_of(here: AppState, wanted: SearchArguments, found: Answer) -> SearchAnswer:
+def to_page(state: AppState, wanted: SearchArguments, found: Answer) -> SearchAnswer:
     """The page of an answer that reaches from the best hit to its end."""
     options = wanted.options
-    new = [hit for hit in found.hits if hit.id not in wanted.given]
+    new = [hit for hit in found.hits if hit.id not in wanted.seen_ids]
     start, end = options.k * (options.page - 1), options.k * options.page
     page = new[start:end]
     more = found.more or len(new) > end
-    given = wanted.given.union(hit.id for hit in new[:end])
+    given = wanted.seen_ids.union(hit.id for hit in new[:end])
     goes_on = more and page and len(given) + options.k <= MAX_RESULTS
     return SearchAnswer(
-        hits=_hits(here, page, with_tenant=wanted.tenant is None),
-        page=len(wanted.given) // options.k + options.page,
+        hits=_hits(state, page, with_tenant=wanted.tenant is None),
+        page=len(wanted.seen_ids) // options.k + options.page,
         page_size=options.k,
         more=more,
-        next=encode_search_cursor(given, wanted.binding) if goes_on else None,
+        next=encode_search_cursor(given, wanted.fingerprint) if goes_on else None,
         exact_within=dict(found.exact_within),
         failed=dict(found.failed),
         sequence=found.sequence,
@@ -237,10 +237,10 @@ def page_of(here: AppState, wanted: SearchArguments, found: Answer) -> SearchAns
     )
 
 
-def _hits(here: AppState, hits: Sequence[Hit], *, with_tenant: bool) -> list[HitModel]:
+def _hits(state: AppState, hits: Sequence[Hit], *, with_tenant: bool) -> list[HitModel]:
     if not with_tenant:
         return [HitModel.of(hit) for hit in hits]
-    records = here.service.catalog.records([hit.id for hit in hits])
+    records = state.gallery.catalog.records([hit.id for hit in hits])
     return [HitModel.of(hit, records[hit.id].tenant) for hit in hits if hit.id in records]
 
 

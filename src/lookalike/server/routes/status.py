@@ -12,10 +12,10 @@ from lookalike import __version__
 from lookalike.catalog import CatalogTotals
 from lookalike.gallery import MAX_RESULTS, PipelineStatus
 from lookalike.server.app_state import AppState, State
-from lookalike.server.auth import Caller, admin_of_all, require_scope
+from lookalike.server.auth import Caller, require_global_admin, require_scope
 from lookalike.server.health import Outage
-from lookalike.server.metrics import Gauged
-from lookalike.server.schemas import Json, ResponseModel, answer, problems
+from lookalike.server.metrics import GaugeSource
+from lookalike.server.schemas import Json, ResponseModel, documented_responses, json_response
 
 router = APIRouter(tags=["operations"])
 
@@ -101,7 +101,7 @@ class StatusModel(ResponseModel):
 @router.get("/healthz", operation_id="health", summary="Whether the process lives", response_model=Health)
 async def health() -> Response:
     """Asks nothing of anybody."""
-    return answer(Health(status="ok"))
+    return json_response(Health(status="ok"))
 
 
 @router.get(
@@ -111,20 +111,20 @@ async def health() -> Response:
     response_model=Ready,
     responses={503: {"model": Ready, "description": "Not yet, or not now."}},
 )
-async def ready(here: State) -> Response:
+async def ready(state: State) -> Response:
     """True once every pipeline was opened, and while the catalog and one pipeline at least answer.
 
     Each is asked every few seconds at most, by as little a search as can be, and waited for briefly.
     """
-    told = readiness(here, await here.pulse.silent())
-    return answer(told) if told.ready else answer(told, 503, {"Retry-After": "1"})
+    told = readiness(state, await state.health.check())
+    return json_response(told) if told.ready else json_response(told, 503, {"Retry-After": "1"})
 
 
-def readiness(here: AppState, silent: Mapping[str, Outage]) -> Ready:
+def readiness(state: AppState, silent: Mapping[str, Outage]) -> Ready:
     """The verdict on what is `silent`, and on what was not opened yet."""
-    opening = here.keeper.missing
-    missing = {**{name: why.word for name, why in silent.items()}, **opening}
-    answering = [name for name in here.service.pipelines if name not in missing]
+    opening = state.background_sync.unopened
+    missing = {**{name: why.summary for name, why in silent.items()}, **opening}
+    answering = [name for name in state.gallery.pipelines if name not in missing]
     return Ready(ready=bool(answering) and not opening and "catalog" not in silent, missing=missing)
 
 
@@ -133,15 +133,15 @@ def readiness(here: AppState, silent: Mapping[str, Outage]) -> Ready:
     operation_id="getStatus",
     summary="How the service stands",
     response_model=StatusModel,
-    responses=problems(),
+    responses=documented_responses(),
 )
-async def status(here: State, caller: Annotated[Caller, Depends(require_scope("read"))]) -> Response:
+async def status(state: State, caller: Annotated[Caller, Depends(require_scope("read"))]) -> Response:
     """What a page or a client needs to know."""
 
     def asked() -> StatusModel:
-        found = here.status()
-        tenant_id = here.service.catalog.tenant_id(caller.tenant)
-        own = CatalogTotals(0, 0, {}) if tenant_id is None else here.service.catalog.totals(tenant_id)
+        found = state.status()
+        tenant_id = state.gallery.catalog.tenant_id(caller.tenant)
+        own = CatalogTotals(0, 0, {}) if tenant_id is None else state.gallery.catalog.totals(tenant_id)
         return StatusModel(
             images=own.images,
             bytes=own.nbytes,
@@ -149,14 +149,14 @@ async def status(here: State, caller: Annotated[Caller, Depends(require_scope("r
             tenant=caller.tenant,
             sequence=found.sequence,
             pipelines=[_pipeline(one, told=caller.any_tenant) for one in found.pipelines],
-            limits=_limits(here, caller),
+            limits=_limits(state, caller),
             version=__version__,
-            features=_features(here),
+            features=_features(state),
             scopes=sorted(caller.scopes),
         )
 
-    await here.pulse.silent()
-    return answer(await here.work.run(asked))
+    await state.health.check()
+    return json_response(await state.executor.run(asked))
 
 
 @router.get(
@@ -164,12 +164,14 @@ async def status(here: State, caller: Annotated[Caller, Depends(require_scope("r
     operation_id="metrics",
     summary="Counters for Prometheus",
     response_class=Response,
-    responses=problems(also={200: {"description": "Prometheus' text format.", "content": {"text/plain": {}}}}),
+    responses=documented_responses(
+        also={200: {"description": "Prometheus' text format.", "content": {"text/plain": {}}}}
+    ),
 )
-async def metrics(here: State, _: Annotated[Caller, Depends(admin_of_all)]) -> Response:
+async def metrics(state: State, _: Annotated[Caller, Depends(require_global_admin)]) -> Response:
     """Requests, stages, queue, index size and lag, what answers, refusals by reason."""
-    await here.pulse.silent()
-    return Response(await here.probe(here.metrics.text), media_type=CONTENT_TYPE_LATEST)
+    await state.health.check()
+    return Response(await state.probe(state.metrics.text), media_type=CONTENT_TYPE_LATEST)
 
 
 def _pipeline(one: PipelineStatus, *, told: bool) -> PipelineModel:
@@ -187,20 +189,20 @@ def _pipeline(one: PipelineStatus, *, told: bool) -> PipelineModel:
     )
 
 
-def _limits(here: AppState, caller: Caller) -> dict[str, Any]:
+def _limits(state: AppState, caller: Caller) -> dict[str, Any]:
     own = {name: value for name, value in asdict(caller.limits).items() if value is not None}
-    limits = asdict(here.service.limits) | {"max_results": MAX_RESULTS} | own
+    limits = asdict(state.gallery.limits) | {"max_results": MAX_RESULTS} | own
     pixels = own.get("pixels")
-    return limits | ({"max_pixels": min(pixels, here.service.limits.max_pixels)} if pixels else {})
+    return limits | ({"max_pixels": min(pixels, state.gallery.limits.max_pixels)} if pixels else {})
 
 
-def _features(here: AppState) -> list[str]:
-    offered = {"search": True, "compare": True, "duplicates": True, "jobs": here.settings.jobs, "url": True}
-    offered["import_paths"] = bool(here.settings.import_from)
+def _features(state: AppState) -> list[str]:
+    offered = {"search": True, "compare": True, "duplicates": True, "jobs": state.settings.jobs, "url": True}
+    offered["import_paths"] = bool(state.settings.import_from)
     return [name for name, there in offered.items() if there]
 
 
-class _Value(Gauged):
+class _Gauge(GaugeSource):
     def __init__(self, ask: Callable[[], Mapping[str, float]], label: str | None = None) -> None:
         self._ask = ask
         self.label = label
@@ -209,27 +211,27 @@ class _Value(Gauged):
         return self._ask()
 
 
-def count(here: AppState) -> None:
+def register_gauges(state: AppState) -> None:
     """Have the service's own state among its counters."""
-    catalog = here.service.catalog
+    catalog = state.gallery.catalog
 
     def lag() -> Mapping[str, float]:
-        return {one.name: float(one.behind) for one in here.status().pipelines if one.error is None}
+        return {one.name: float(one.behind) for one in state.status().pipelines if one.error is None}
 
     def rows() -> Mapping[str, float]:
-        return {one.name: float(one.rows) for one in here.status().pipelines if one.error is None}
+        return {one.name: float(one.rows) for one in state.status().pipelines if one.error is None}
 
     def up() -> Mapping[str, float]:
-        missing = readiness(here, here.pulse.last).missing
-        return {name: float(name not in missing) for name in here.pulse.names}
+        missing = readiness(state, state.health.last).missing
+        return {name: float(name not in missing) for name in state.health.names}
 
     def is_ready() -> Mapping[str, float]:
-        return {"": float(readiness(here, here.pulse.last).ready)}
+        return {"": float(readiness(state, state.health.last).ready)}
 
     gauges = (
-        ("waiting", "Requests that wait for a thread.", lambda: {"": float(here.work.waiting)}, None),
-        ("working", "Threads at work.", lambda: {"": float(here.work.working)}, None),
-        ("held_bytes", "Bytes of request bodies in memory.", lambda: {"": float(here.memory.taken)}, None),
+        ("waiting", "Requests that wait for a thread.", lambda: {"": float(state.executor.waiting)}, None),
+        ("working", "Threads at work.", lambda: {"": float(state.executor.working)}, None),
+        ("held_bytes", "Bytes of request bodies in memory.", lambda: {"": float(state.memory.used)}, None),
         ("images", "Images in the catalog.", lambda: {"": float(catalog.count())}, None),
         ("sequence", "The catalog's last change.", lambda: {"": float(catalog.sequence())}, None),
         ("index_rows", "Rows of each index.", rows, "pipeline"),
@@ -239,4 +241,4 @@ def count(here: AppState) -> None:
         ("ready", "Whether searches can be answered.", is_ready, None),
     )
     for name, what, ask, label in gauges:
-        here.metrics.gauge(f"lookalike_{name}", what, _Value(ask, label))
+        state.metrics.register_gauge(f"lookalike_{name}", what, _Gauge(ask, label))

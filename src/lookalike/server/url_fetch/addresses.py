@@ -60,7 +60,7 @@ _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
-def unwrapped(address: Address) -> Address:
+def unwrap(address: Address) -> Address:
     """The IPv4 address that an IPv6 one stands for (v4-mapped, NAT64); any other as it is."""
     if isinstance(address, IPv4Address):
         return address
@@ -73,7 +73,7 @@ def is_public(address: Address) -> bool:
     """Whether an address is one that anybody on the Internet may be reached at."""
     if isinstance(address, IPv6Address) and address.scope_id is not None:
         return False
-    plain = unwrapped(address)
+    plain = unwrap(address)
     if isinstance(plain, IPv4Address):
         return not any(plain in network for network in NOT_PUBLIC_4)
     return plain in PUBLIC_6 and not any(plain in network for network in NOT_PUBLIC_6)
@@ -93,7 +93,7 @@ def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
     return tuple(found)
 
 
-def literal(host: str) -> Address | None:
+def parse_literal(host: str) -> Address | None:
     """The address that a host spells, None for a name. The host is in lower case, in ASCII, without brackets.
 
     Raises BadInput for what is neither: a name that cannot be one, or an address in a form that some programs read and

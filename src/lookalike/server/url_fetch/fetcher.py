@@ -18,11 +18,11 @@ from lookalike.server.url_fetch.addresses import (
     Network,
     Resolver,
     is_public,
-    literal,
     parse_addresses,
+    parse_literal,
     parse_networks,
     system_resolver,
-    unwrapped,
+    unwrap,
 )
 from lookalike.server.url_fetch.http import Deadline, FetchLimits, Redirect, Target, get
 
@@ -55,8 +55,8 @@ class Fetcher:
         self._allow, self._deny = tuple(allow), tuple(deny)
         self._ports = frozenset(ports) | frozenset(DEFAULT_PORTS.values())
         self._resolve = resolver or system_resolver()
-        self._tls = tls or _trusting()
-        self._room = threading.BoundedSemaphore(self._limits.concurrent)
+        self._tls = tls or _default_tls()
+        self._slots = threading.BoundedSemaphore(self._limits.concurrent)
 
     @property
     def limits(self) -> FetchLimits:
@@ -71,27 +71,27 @@ class Fetcher:
         """
         most = min(max_bytes or self._limits.max_bytes, self._limits.max_bytes)
         deadline = Deadline(self._limits.seconds)
-        with self._turn(deadline):
-            at = _parsed(url)
+        with self._slot(deadline):
+            at = _parse_url(url)
             for _ in range(self._limits.redirects + 1):
-                answer = self._hop(at, most, deadline)
+                answer = self._fetch_hop(at, most, deadline)
                 if not isinstance(answer, Redirect):
                     return answer
-                at = _joined(at, answer.location)
+                at = _join_url(at, answer.location)
         raise BadInput(f"the URL is redirected more than {self._limits.redirects} times")
 
     @contextmanager
-    def _turn(self, deadline: Deadline) -> Iterator[None]:
-        if not self._room.acquire(timeout=min(1.0, deadline.left())):
+    def _slot(self, deadline: Deadline) -> Iterator[None]:
+        if not self._slots.acquire(timeout=min(1.0, deadline.remaining())):
             raise Unavailable(f"{self._limits.concurrent} images are being fetched already", retry_after=2)
         try:
             yield
         finally:
-            self._room.release()
+            self._slots.release()
 
-    def _hop(self, at: httpx.URL, most: int, deadline: Deadline) -> bytes | Redirect:
+    def _fetch_hop(self, at: httpx.URL, most: int, deadline: Deadline) -> bytes | Redirect:
         target = self._target(at)
-        addresses = self._addresses(target.host, deadline)
+        addresses = self._resolve_host(target.host, deadline)
         return get(target, addresses, self._tls, self._limits, most, deadline)
 
     def _target(self, at: httpx.URL) -> Target:
@@ -106,34 +106,34 @@ class Fetcher:
         authority = at.netloc.decode("ascii")
         return Target(at.scheme == "https", host.removesuffix("."), authority, port, at.raw_path)
 
-    def _addresses(self, host: str, deadline: Deadline) -> Sequence[Address]:
+    def _resolve_host(self, host: str, deadline: Deadline) -> Sequence[Address]:
         """Every address of the host, all of them allowed; raises BadInput, saying no more than that, otherwise."""
-        spelt = literal(host)
+        spelt = parse_literal(host)
         try:
-            found = [spelt] if spelt is not None else parse_addresses(self._resolve(host, deadline.left()))
+            found = [spelt] if spelt is not None else parse_addresses(self._resolve(host, deadline.remaining()))
         except NotFound:
             found = []
-        refused = [address for address in found if not self._permits(address)]
+        refused = [address for address in found if not self._is_allowed(address)]
         if refused:
             log.warning("refused to fetch from %s: its address %s is not allowed", host, refused[0])
         if refused or not found:  # one answer for both: names of a private network are not to be told apart
             raise BadInput(f"{host} is no host that images are fetched from: it has no public address")
         return found
 
-    def _permits(self, address: Address) -> bool:
-        plain = unwrapped(address)
+    def _is_allowed(self, address: Address) -> bool:
+        plain = unwrap(address)
         if any(place in network for network in self._deny for place in (address, plain)):
             return False
         return any(plain in network for network in self._allow) or is_public(address)
 
 
-def _trusting() -> ssl.SSLContext:
+def _default_tls() -> ssl.SSLContext:
     context = httpx.create_ssl_context(trust_env=False)
     context.load_default_certs()
     return context
 
 
-def _parsed(url: str) -> httpx.URL:
+def _parse_url(url: str) -> httpx.URL:
     if len(url) > MAX_URL_LENGTH:
         raise BadInput(f"the URL is longer than {MAX_URL_LENGTH:,} characters")
     try:
@@ -142,7 +142,7 @@ def _parsed(url: str) -> httpx.URL:
         raise BadInput(f"the URL cannot be read: {_reason(error)}") from None
 
 
-def _joined(at: httpx.URL, location: str) -> httpx.URL:
+def _join_url(at: httpx.URL, location: str) -> httpx.URL:
     if len(location) > MAX_URL_LENGTH:
         raise BadInput(f"the URL is redirected to one longer than {MAX_URL_LENGTH:,} characters")
     try:

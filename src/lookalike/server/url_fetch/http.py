@@ -54,14 +54,14 @@ class Deadline:
         self._seconds = seconds
         self._at = monotonic() + seconds
 
-    def left(self) -> float:
+    def remaining(self) -> float:
         """Seconds left, more than 0; raises Unavailable when there are none."""
         left = self._at - monotonic()
         if left <= 0:
-            raise self.passed()
+            raise self.error()
         return left
 
-    def passed(self) -> Unavailable:
+    def error(self) -> Unavailable:
         """The error that says so."""
         return Unavailable(f"fetching took longer than the limit of {self._seconds:g} seconds", retry_after=60)
 
@@ -117,7 +117,7 @@ class PinnedBackend(httpcore.NetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         """Connect to the address; a numeric address is not looked up."""
-        seconds = min(self._limits.connect_seconds, self._deadline.left())
+        seconds = min(self._limits.connect_seconds, self._deadline.remaining())
         return _BoundedStream(self._network.connect_tcp(self._address, port, seconds), self, self._deadline)
 
     def header_received(self) -> None:
@@ -144,17 +144,17 @@ class _BoundedStream(httpcore.NetworkStream):
         self._deadline = deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        data = self._stream.read(min(max_bytes, READ_BYTES), self._deadline.left())
+        data = self._stream.read(min(max_bytes, READ_BYTES), self._deadline.remaining())
         self._backend.count(len(data))
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, self._deadline.left())
+        self._stream.write(buffer, self._deadline.remaining())
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        secure = self._stream.start_tls(ssl_context, server_hostname, self._deadline.left())
+        secure = self._stream.start_tls(ssl_context, server_hostname, self._deadline.remaining())
         return _BoundedStream(secure, self._backend, self._deadline)
 
     def get_extra_info(self, info: str) -> object:
@@ -187,14 +187,14 @@ def get(
                 why = error.__cause__.verify_message
                 raise BadInput(f"the certificate of {target.host} is not valid: {why}") from None
         except httpcore.TimeoutException:
-            raise deadline.passed() from None
+            raise deadline.error() from None
         except httpcore.NetworkError as error:
             raise Unavailable(f"the connection to {target.host} broke off: {error}", retry_after=5) from None
         except httpcore.ProtocolError as error:
             if backend.ended:
                 raise Unavailable(f"{target.host} broke off in the middle of its response", retry_after=5) from None
             raise BadInput(f"{target.host} does not answer in valid HTTP: {error}") from None
-    deadline.left()
+    deadline.remaining()
     raise Unavailable(f"{target.host} does not answer on port {target.port}", retry_after=60)
 
 
