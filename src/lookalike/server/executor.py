@@ -1,4 +1,4 @@
-"""Blocking work off the event loop: so many threads, so many waiting, so many bytes, and a quick refusal beyond."""
+"""A thread pool with a bounded queue for blocking work off the event loop; it sheds load instead of queueing it."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,14 +9,14 @@ from lookalike.errors import Unavailable
 
 T = TypeVar("T")
 SMOOTHING = 0.1
-"""The weight of the latest work in what work usually takes."""
+"""Weight of the latest duration in the exponential moving average."""
 
 
 class BoundedExecutor:
-    """A bounded pool of threads with a bounded queue before it. Its methods belong to the event loop's thread.
+    """A thread pool with a bounded queue. Its methods must be called in the event loop's thread.
 
-    A request that would wait behind `queue` others, or for more than `patience` seconds as work goes now, gets
-    Unavailable at once: it is better told to come again than answered when nobody waits for it any more.
+    A request that would wait behind `queue` others, or is expected to wait for more than `timeout` seconds, fails with
+    Unavailable at once: an early refusal is cheaper than a late response that the client no longer awaits.
     """
 
     def __init__(self, name: str, *, threads: int, queue: int, timeout: float) -> None:
@@ -27,32 +27,32 @@ class BoundedExecutor:
         self._timeout = timeout
         self._waiting = 0
         self._working = 0
-        self._mean_seconds = 0.0  # seconds that a thread's work takes, the recent past counting most
+        self._mean_seconds = 0.0  # exponential moving average
 
     @property
     def waiting(self) -> int:
-        """How many wait for a thread."""
+        """Number of calls that wait for a thread."""
         return self._waiting
 
     @property
     def working(self) -> int:
-        """How many threads are at work."""
+        """Number of busy threads."""
         return self._working
 
     def check_capacity(self) -> None:
-        """Raise Unavailable where there is no room; asked before a body is read, too."""
+        """Raise Unavailable if the queue is full; routes call it before they read a body, too."""
         wait = (self._waiting + 1) * self._mean_seconds / self._threads if self._free.locked() else 0.0
         if self._waiting >= self._queue or wait > self._timeout:
             raise Unavailable(
-                f"the service is busy: {self._working} requests are under way and {self._waiting} wait",
+                f"the server is busy: {self._working} requests are running and {self._waiting} are queued",
                 retry_after=max(1.0, wait),
             )
 
     async def run(self, function: Callable[[], T], *, timeout: float | None = None) -> T:
-        """What `do` gives, called in a thread; raises Unavailable where none is free in time.
+        """The result of a function called in a thread; raises Unavailable if no thread is free in time.
 
-        `patience` (seconds) is for what goes on in the background of an answer that has begun: it waits longer, and
-        however many wait.
+        `timeout` (seconds) is for work of a response that has already started: it replaces the executor's own, and the
+        queue's length is not checked.
         """
         if self._free.locked():
             if timeout is None:
@@ -62,39 +62,39 @@ class BoundedExecutor:
             await self._free.acquire()
         return await asyncio.wrap_future(self._start(function))
 
-    async def _wait_for_thread(self, patience: float) -> None:
+    async def _wait_for_thread(self, timeout: float) -> None:
         self._waiting += 1
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 await self._free.acquire()
         except TimeoutError:
-            message = f"the service is busy: no thread was free for {patience:g} seconds"
+            message = f"the server is busy: no thread became free within {timeout:g} seconds"
             raise Unavailable(message, retry_after=2.0) from None
         finally:
             self._waiting -= 1
 
     def close(self) -> None:
-        """Wait until the threads are done; blocks."""
+        """Wait for the running calls; blocks."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _start(self, do: Callable[[], T]) -> "Future[T]":
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        started = loop.time()
         self._working += 1
 
         def free() -> None:
             self._working -= 1
-            self._mean_seconds += SMOOTHING * (loop.time() - began - self._mean_seconds)
+            self._mean_seconds += SMOOTHING * (loop.time() - started - self._mean_seconds)
             self._free.release()
 
         def done(_: "Future[T]") -> None:
             if not loop.is_closed():
-                loop.call_soon_threadsafe(free)  # also where the caller has gone: the thread is busy until now
+                loop.call_soon_threadsafe(free)  # even if the caller was cancelled: the thread was busy until now
 
         try:
             future = self._pool.submit(do)
         except RuntimeError as error:
             free()
-            raise Unavailable("the service is stopping", retry_after=5.0) from error
+            raise Unavailable("the server is stopping", retry_after=5.0) from error
         future.add_done_callback(done)
         return future

@@ -7,7 +7,7 @@ from lookalike.errors import Unavailable
 
 
 class MemoryBudget:
-    """The bytes that request bodies take together; belongs to the event loop's thread."""
+    """Bounds the bytes that request bodies hold together; must be used in the event loop's thread."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -15,46 +15,46 @@ class MemoryBudget:
 
     @property
     def used(self) -> int:
-        """Bytes held now."""
+        """Bytes in use."""
         return self._used
 
     @asynccontextmanager
     async def lease(self) -> AsyncIterator["MemoryLease"]:
-        """What one request holds, given back at its end."""
-        account = MemoryLease(self)
+        """A lease for one request, released at its end."""
+        lease = MemoryLease(self)
         try:
-            yield account
+            yield lease
         finally:
-            account.release()
+            lease.release()
 
     def acquire(self, nbytes: int) -> None:
-        """Count bytes; raises Unavailable where there would be too many."""
+        """Reserve bytes; raises Unavailable above the limit."""
         if self._used + nbytes > self._max_bytes:
             raise Unavailable(
-                f"the service is busy: requests under way hold {self._used:,} of {self._max_bytes:,} bytes",
+                f"the server is busy: running requests hold {self._used:,} of {self._max_bytes:,} bytes",
                 retry_after=1.0,
             )
         self._used += nbytes
 
     def release(self, nbytes: int) -> None:
-        """Count them off."""
+        """Release reserved bytes."""
         self._used -= nbytes
 
 
 class MemoryLease:
-    """The bytes that one request holds."""
+    """The bytes reserved by one request."""
 
     def __init__(self, budget: MemoryBudget) -> None:
         self._budget = budget
         self._held = 0
 
     def acquire(self, nbytes: int) -> None:
-        """Hold so many more; raises Unavailable."""
+        """Reserve more bytes; raises Unavailable above the budget's limit."""
         self._budget.acquire(nbytes)
         self._held += nbytes
 
     def release(self, nbytes: int | None = None) -> None:
-        """Hold so many less, or none any more."""
+        """Release some bytes, or (None) all."""
         freed = self._held if nbytes is None else min(nbytes, self._held)
         self._budget.release(freed)
         self._held -= freed

@@ -1,4 +1,4 @@
-"""Serving an application on a socket, until a signal says stop; then what is under way is finished first."""
+"""Running the application with uvicorn until a signal stops it gracefully, and logging."""
 
 import json
 import logging
@@ -27,14 +27,14 @@ from lookalike.server.slow_clients import UVICORN_SETTINGS, TimeoutH11Protocol
 from lookalike.server.url_fetch.fetcher import Fetcher
 
 SHUTDOWN_TIMEOUT = 30
-"""How long requests under way may take to end after a signal."""
+"""Seconds that running requests may take to finish after a signal."""
 BACKLOG = 1024
 LOGGERS = ("lookalike", "uvicorn.error")
 
 
 @dataclass(frozen=True, slots=True)
 class BindAddress:
-    """Where a server listens, and the further names by which it is known."""
+    """The address that a server listens on, and additional host names that it answers to."""
 
     host: str = "127.0.0.1"
     port: int = 8000
@@ -42,16 +42,16 @@ class BindAddress:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, telling when it is up."""
+    """uvicorn's server with a callback when it is ready."""
 
-    def __init__(self, config: uvicorn.Config, up: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
-        self._up = up
+        self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            self._up()
+            self._on_ready()
 
 
 def run(
@@ -62,26 +62,26 @@ def run(
     fetcher: Fetcher | None = None,
     on_ready: Callable[[str], None],
 ) -> None:
-    """Serve a gallery and the page until SIGTERM or SIGINT; `up` is given the page's URL once it can be opened.
+    """Serve a gallery and the page until SIGTERM or SIGINT; `on_ready` is called with the page's URL.
 
-    Raises BadSetting for a place that cannot be listened at, or that others could reach while there is no access key.
+    Raises BadSetting for an address that cannot be bound, or that is not loopback while no API key exists.
     """
     keys = bool(gallery.catalog.api_keys())
     check_binding(bind.host, bind.allowed_hosts, keys=keys)
-    ring = ApiKeyCache(gallery.catalog.api_keys)
-    access = Authenticator(ring, keyless=allows_keyless(bind.host, bind.allowed_hosts))
-    link = OneTimeLink(ring) if keys and is_loopback(bind.host) else None  # elsewhere, logs would carry it about
+    key_cache = ApiKeyCache(gallery.catalog.api_keys)
+    access = Authenticator(key_cache, keyless=allows_keyless(bind.host, bind.allowed_hosts))
+    link = OneTimeLink(key_cache) if keys and is_loopback(bind.host) else None  # otherwise proxies could log it
     routers = [page_router, session_router(access, link)]
     hosts = AllowedHosts(bind.host, bind.allowed_hosts)
-    with _stop_on_signal(), closing(_bind_socket(bind)) as listening:
+    with _stop_on_signal(), closing(_bind_socket(bind)) as listener:
         app = create_app(gallery, access, hosts, settings=settings, fetcher=fetcher, routers=routers)
-        port = listening.getsockname()[1]
+        port = listener.getsockname()[1]
         host = f"[{bind.host}]" if ":" in bind.host else bind.host
         url = f"http://{host}:{port}{'/' if link is None else link.path}"
-        _serve(app, [listening], lambda: on_ready(url))
+        _serve(app, [listener], lambda: on_ready(url))
 
 
-def _serve(app: FastAPI, sockets: Sequence[socket.socket], up: Callable[[], None]) -> None:
+def _serve(app: FastAPI, sockets: Sequence[socket.socket], on_ready: Callable[[], None]) -> None:
     config = uvicorn.Config(
         app,
         http=TimeoutH11Protocol,
@@ -90,61 +90,61 @@ def _serve(app: FastAPI, sockets: Sequence[socket.socket], up: Callable[[], None
         timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
         **UVICORN_SETTINGS,
     )
-    _Server(config, up).run(list(sockets))
+    _Server(config, on_ready).run(list(sockets))
 
 
-def _bind_socket(where: BindAddress) -> socket.socket:
-    family = socket.AF_INET6 if ":" in where.host else socket.AF_INET
+def _bind_socket(bind: BindAddress) -> socket.socket:
+    family = socket.AF_INET6 if ":" in bind.host else socket.AF_INET
     try:
-        return socket.create_server((where.host, where.port), family=family, backlog=BACKLOG)
+        return socket.create_server((bind.host, bind.port), family=family, backlog=BACKLOG)
     except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise BadSetting(f"cannot listen on {where.host}, port {where.port}: {why}; choose another --port") from error
+        reason = getattr(error, "strerror", None) or error
+        raise BadSetting(f"cannot listen on {bind.host}, port {bind.port}: {reason}; choose another --port") from error
 
 
 @contextmanager
 def _stop_on_signal() -> Iterator[None]:
-    """Leave this block when SIGTERM or SIGINT comes, so that what is open is closed.
+    """Leave the block at SIGTERM or SIGINT, so that resources are closed.
 
-    uvicorn ends gracefully at either and then raises it again, for whoever was there before.
+    uvicorn stops gracefully at either and then raises it again for the previous handler.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise _Stopped
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     except _Stopped:
         return
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 class _Stopped(BaseException):
-    """A signal has come; nothing on the way catches it."""
+    """Raised at a signal; a BaseException, so that no handler catches it."""
 
 
 class JsonLines(logging.Formatter):
-    """A record as a JSON object; what `extra={"told": {...}}` brings stands beside time and level."""
+    """Formats a record as a JSON object; `extra={"fields": {...}}` adds members."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without its end."""
+        """The line without a newline."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line.update(getattr(record, "told", {}))
+        line.update(getattr(record, "fields", {}))
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
 
 
 def configure_logging(*, requests: bool) -> None:
-    """Log to standard error; without `requests`, warnings and errors alone."""
+    """Log JSON lines, without API keys and image data, to standard error; without `requests`, warnings and errors."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     for name in LOGGERS:

@@ -1,6 +1,7 @@
-"""Connections that nobody can hold for nothing: what uvicorn lacks against clients that send or read too slowly.
+"""Slow-client (slowloris) timeouts for uvicorn.
 
-`body` bounds a body's time; before a request's header has ended there is no request, and no layer above can act.
+`middleware.body_limits` bounds the time of a request body; before the header is complete there is no request, so only
+the protocol can act.
 """
 
 import asyncio
@@ -11,24 +12,24 @@ from typing import Any
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEADER_TIMEOUT = 10.0
-"""From the connection, or the first byte of a further request, to the end of the header."""
+"""Seconds from the connection, or the first byte of a further request, to the end of the header."""
 WRITE_TIMEOUT = 60.0
-"""So long a client may leave an answer unread before the connection is cut."""
+"""Seconds for which a client may leave a response unread before the connection is closed."""
 UVICORN_SETTINGS: dict[str, Any] = {
     "ws": "none",
-    "proxy_headers": False,  # who the client is decides what it may do: nobody else is believed about that
+    "proxy_headers": False,  # the client address decides on access, so forwarded addresses are not trusted
     "server_header": False,
-    "access_log": False,  # it would show queries, and the page's link among them; the edge logs
+    "access_log": False,  # it would contain query strings, such as the one-time link; RequestMiddleware logs
     "timeout_keep_alive": 5,
-    "h11_max_incomplete_event_size": 32 * 1024,  # the longest header
-    "limit_concurrency": 1000,  # connections, idle ones too; more are answered with 503
+    "h11_max_incomplete_event_size": 32 * 1024,  # maximum header size
+    "limit_concurrency": 1000,  # connections including idle ones; beyond, 503
 }
-"""The settings of `uvicorn.Config` that go with it, besides `http=TimeoutH11Protocol`."""
+"""Settings of `uvicorn.Config` to be used with `http=TimeoutH11Protocol`."""
 log = logging.getLogger("lookalike.connections")
 
 
 class TimeoutH11Protocol(H11Protocol):
-    """uvicorn's own protocol, with an end to patience."""
+    """uvicorn's h11 protocol with timeouts for headers and for unread responses."""
 
     header_timeout = HEADER_TIMEOUT
     write_timeout = WRITE_TIMEOUT
@@ -37,8 +38,8 @@ class TimeoutH11Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # asyncio sets it only where a socket knows its protocol, which those of `socket.create_server` do not: every
-        # answer would then wait some 40 ms for the client's delayed acknowledgement.
+        # asyncio sets TCP_NODELAY only on sockets with an explicit protocol, which `socket.create_server` does not set:
+        # every response would wait about 40 ms for the client's delayed acknowledgement.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._start_header_timer()
 
@@ -57,7 +58,7 @@ class TimeoutH11Protocol(H11Protocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         self._cancel_write_timer()
-        self._write_timer = self.loop.call_later(self.write_timeout, self._abort, "left its answer unread")
+        self._write_timer = self.loop.call_later(self.write_timeout, self._abort, "did not read its response")
 
     def resume_writing(self) -> None:
         self._cancel_write_timer()
@@ -65,7 +66,7 @@ class TimeoutH11Protocol(H11Protocol):
 
     def _start_header_timer(self) -> None:
         if self._header_timer is None:
-            self._header_timer = self.loop.call_later(self.header_timeout, self._abort, "did not end its header")
+            self._header_timer = self.loop.call_later(self.header_timeout, self._abort, "did not complete its header")
 
     def _cancel_header_timer(self) -> None:
         if self._header_timer is not None:
@@ -77,7 +78,7 @@ class TimeoutH11Protocol(H11Protocol):
             self._write_timer.cancel()
             self._write_timer = None
 
-    def _abort(self, why: str) -> None:
+    def _abort(self, reason: str) -> None:
         if not self.transport.is_closing() or self.transport.get_write_buffer_size():
-            log.info("cut a connection that %s", why)
+            log.info("closed a connection that %s", reason)
             self.transport.abort()

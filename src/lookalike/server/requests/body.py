@@ -1,4 +1,4 @@
-"""What is read from a request: bodies bounded while they come in, and JSON bounded in what it makes of its bytes."""
+"""Reading request bodies with size limits, and parsing JSON with limits on its values and depth."""
 
 import json
 import re
@@ -17,50 +17,48 @@ from lookalike.server.memory_budget import MemoryLease
 from lookalike.server.problem_responses import HttpError
 
 JSON_OVERHEAD = 1024 * 1024
-"""Bytes of JSON beside images."""
+"""Bytes of JSON besides images."""
 MAX_JSON_VALUES = 200_000
-"""Values in one JSON text: each takes memory far beyond its own bytes."""
+"""Values in one JSON document: each takes far more memory than its text."""
 MAX_JSON_DEPTH = 32
-"""Objects and lists within one another."""
+"""Nesting depth of objects and arrays."""
 _SUSPICIOUS_ESCAPE = re.compile(r"\\u(0000|[dD][89a-fA-F])")
-"""Escapes that may stand for what no database keeps."""
+"""Escapes of characters that databases reject: NUL and surrogates."""
 _IMAGE_TYPE = re.compile(r"image/[\w.+-]+|application/octet-stream|application/x-www-form-urlencoded")
-"""The last is what `curl --data-binary @image.jpg` calls any file; no other form of that type is taken here."""
+"""The last is what `curl --data-binary @image.jpg` sends for any file; URL-encoded forms are not supported."""
 
 
 def media_type(request: Request) -> str:
-    """The body's media type in small letters, without parameters; empty where none is named."""
+    """The body's media type in lower case, without parameters; empty if there is none."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def is_image_type(kind: str) -> bool:
-    """Whether a body of this media type is an image's bytes."""
+    """Whether a body of this media type is an image."""
     return not kind or _IMAGE_TYPE.fullmatch(kind) is not None
 
 
 def unsupported_media_type(kind: str, *accepted: str) -> HttpError:
-    """What to raise for another media type."""
+    """The error for an unsupported media type."""
     return HttpError(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"a body of type {kind or 'none'!r} is not taken; send {', '.join(accepted)}"
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"unsupported media type {kind or 'none'!r}; send {', '.join(accepted)}"
     )
 
 
 def body_too_large(max_bytes: int) -> ImageRejected:
-    """What to raise for a body of more than `most` bytes."""
-    return ImageRejected(
-        "too_many_bytes", f"the body has more than the limit of {max_bytes:,} bytes: send a smaller file"
-    )
+    """The error for a body above the limit."""
+    return ImageRejected("too_many_bytes", f"the body exceeds the limit of {max_bytes:,} bytes")
 
 
 def check_content_length(request: Request, max_bytes: int) -> None:
-    """Refuse a body that says itself that it is too long, before any of it is read."""
-    stated = request.headers.get("content-length", "")
-    if stated.isascii() and stated.isdecimal() and int(stated[:19]) > max_bytes:
+    """Reject a body by its Content-Length, before it is read."""
+    length = request.headers.get("content-length", "")
+    if length.isascii() and length.isdecimal() and int(length[:19]) > max_bytes:
         raise body_too_large(max_bytes)
 
 
 async def read_chunks(request: Request, max_bytes: int, lease: MemoryLease) -> AsyncIterator[bytes]:
-    """The body as it comes in; raises ImageRejected ("too_many_bytes") at the byte that is too much."""
+    """The body in chunks; raises ImageRejected ("too_many_bytes") as soon as it exceeds the limit."""
     check_content_length(request, max_bytes)
     received = 0
     async for chunk in request.stream():
@@ -78,32 +76,32 @@ async def read_body(request: Request, max_bytes: int, lease: MemoryLease) -> byt
 
 
 def parse_json(data: bytes | str) -> Any:
-    """A JSON text's value; raises BadInput for what is no JSON (NaN is none), for too much of it and for bad text."""
+    """Parse JSON; raises BadInput for invalid JSON (NaN included), too many values or unstorable text."""
     try:
         text = data if isinstance(data, str) else data.decode()
         if text.count(",") + text.count("[") + text.count("{") > MAX_JSON_VALUES:
-            raise BadInput(f"the JSON has more than {MAX_JSON_VALUES:,} values, the most that one request may have")
+            raise BadInput(f"the JSON has more than the limit of {MAX_JSON_VALUES:,} values")
         value = json.loads(text, parse_constant=_no_constant)
     except UnicodeDecodeError:
         raise BadInput("the JSON is not UTF-8") from None
     except json.JSONDecodeError as error:
-        raise BadInput(f"the JSON cannot be read: {error.msg} at character {error.pos}") from None
+        raise BadInput(f"invalid JSON: {error.msg} at character {error.pos}") from None
     except (RecursionError, ValueError) as error:
-        raise BadInput(f"the JSON cannot be read: {error}"[:200]) from None
+        raise BadInput(f"invalid JSON: {error}"[:200]) from None
     _check_values(value, texts=_SUSPICIOUS_ESCAPE.search(text) is not None)
     return value
 
 
 def parse_object(data: bytes | str) -> dict[str, Any]:
-    """The same where the value must be an object."""
+    """Parse a JSON object; raises BadInput for another value, too."""
     value = parse_json(data)
     if not isinstance(value, dict):
-        raise BadInput("the JSON must be an object, written {...}")
+        raise BadInput("the JSON must be an object")
     return value
 
 
 def parse_attributes(text: str | None) -> Mapping[str, Any] | None:
-    """Attributes written as JSON in a header, a field or the query string."""
+    """Parse attributes, a JSON object in a header, a form field or the query string."""
     if text is None:
         return None
     try:
@@ -113,18 +111,18 @@ def parse_attributes(text: str | None) -> Mapping[str, Any] | None:
 
 
 def _no_constant(name: str) -> Any:
-    raise BadInput(f"{name} is no JSON")
+    raise BadInput(f"{name} is not valid JSON")
 
 
 def _check_values(value: Any, *, texts: bool) -> None:
-    """Raise BadInput for a value that is too deep or, where asked for, holds text that no database keeps."""
+    """Raise BadInput for a value that is nested too deeply or, with `texts`, contains text that databases reject."""
     level = [value]
     for depth in range(MAX_JSON_DEPTH + 1):
         if texts and not all(storable(v) for v in level if isinstance(v, str)):
-            raise BadInput("the JSON holds a NUL character, or half of a surrogate pair, which is not allowed")
+            raise BadInput("the JSON contains a NUL character or a lone surrogate")
         level, above = [inner for v in level for inner in _members(v)], level
         if depth == MAX_JSON_DEPTH and any(isinstance(v, dict | list) for v in above):
-            raise BadInput(f"the JSON has objects or lists more than {MAX_JSON_DEPTH} deep")
+            raise BadInput(f"the JSON is nested more than {MAX_JSON_DEPTH} levels deep")
         if not level:
             return
 
@@ -136,15 +134,13 @@ def _members(value: Any) -> Iterable[Any]:
 
 
 def check_pixels(data: bytes, max_pixels: int) -> None:
-    """Refuse an image of more than `most` pixels, by its header alone.
-
-    What cannot be read here is left to the decoder, which says more about it.
-    """
+    """Reject an image of more than `max_pixels` by its header; the decoder reports headers that cannot be read."""
     try:
         width, height = formats.READERS[formats.identify(data)](BytesIO(data)).size
-    except Exception:  # noqa: BLE001 - damaged files bring all kinds of them out of the readers
+    except Exception:  # noqa: BLE001 - the readers raise all kinds of errors for damaged files
         return
     if width * height > max_pixels:
         raise ImageRejected(
-            "too_many_pixels", f"The image has {width:,} x {height:,} pixels; with this key {max_pixels:,} is the most."
+            "too_many_pixels",
+            f"The image has {width:,} x {height:,} pixels; the limit of this API key is {max_pixels:,}.",
         )

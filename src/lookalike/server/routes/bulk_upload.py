@@ -114,7 +114,7 @@ class BulkUploadResponse(Response):
                 await working
             except ClientDisconnect:
                 return
-            except Exception as error:  # noqa: BLE001 - the answer has begun, so its last line tells of it
+            except Exception as error:  # noqa: BLE001 - the response has started, so its last line reports the error
                 line = _json_line({"error": problem_for(error, request_id_of(self._request))})
                 await send({"type": "http.response.body", "body": line, "more_body": True})
             finally:
@@ -126,7 +126,7 @@ class BulkUploadResponse(Response):
         try:
             async for coming in read_images(self._request, self._state, self._caller, account):
                 await self._pending.put(coming)
-        except Exception as error:  # noqa: BLE001 - what came before is written first
+        except Exception as error:  # noqa: BLE001 - images read before the error are written first
             self._read_error = error
         await self._pending.put(None)
 

@@ -26,11 +26,10 @@ RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 @dataclass(frozen=True, slots=True)
 class FetchLimits:
-    """What fetching one image may take; raises BadSetting for a limit that makes no sense.
+    """Limits of a URL fetch; raises BadSetting for invalid values.
 
-    `max_bytes` of the body, `seconds` for everything together (names, redirects, body), `connect_seconds` for one
-    address, `redirects` followed, `header_bytes` of one answer's header or of one chunk's, `concurrent` fetches of
-    this process at once.
+    `max_bytes` of the body, `seconds` for the whole fetch (name resolution, redirects, body), `connect_seconds` per
+    address, number of `redirects`, `header_bytes` of a response, `concurrent` fetches of this process.
     """
 
     max_bytes: int = 50 * MIB
@@ -44,26 +43,26 @@ class FetchLimits:
         for field in fields(self):
             value = getattr(self, field.name)
             if value < 0 or (value == 0 and field.name != "redirects"):
-                raise BadSetting(f"the limit {field.name} of fetching must be greater than 0, not {value}")
+                raise BadSetting(f"the fetch limit {field.name} must be greater than 0, not {value}")
 
 
 class Deadline:
-    """The moment by which all must be done."""
+    """The end of the time allowed for a fetch."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._at = monotonic() + seconds
 
     def remaining(self) -> float:
-        """Seconds left, more than 0; raises Unavailable when there are none."""
-        left = self._at - monotonic()
-        if left <= 0:
+        """Remaining seconds, greater than 0; raises Unavailable after the deadline."""
+        remaining = self._at - monotonic()
+        if remaining <= 0:
             raise self.error()
-        return left
+        return remaining
 
     def error(self) -> Unavailable:
-        """The error that says so."""
-        return Unavailable(f"fetching took longer than the limit of {self._seconds:g} seconds", retry_after=60)
+        """The error for a missed deadline."""
+        return Unavailable(f"the fetch took longer than the limit of {self._seconds:g} seconds", retry_after=60)
 
 
 @dataclass(frozen=True, slots=True)
