@@ -25,14 +25,14 @@ import uvicorn
 from fastapi import FastAPI
 from lookalike.catalog import Catalog
 from lookalike.server.middleware.authentication import Authenticator
-from lookalike.server.slow_clients import UVICORN, TimeoutH11Protocol
+from lookalike.server.slow_clients import UVICORN_SETTINGS, TimeoutH11Protocol
 from tests.web.tiny import layered, ring_of
 
-TimeoutH11Protocol.header_seconds = {HEADER}
-TimeoutH11Protocol.stall_seconds = {STALL}
+TimeoutH11Protocol.header_timeout = {HEADER}
+TimeoutH11Protocol.write_timeout = {STALL}
 catalog = Catalog.open(Path(sys.argv[1]), create=True)
-app = layered(Authenticator(ring_of(catalog), keyless=True, patience={BODY}))
-settings = UVICORN | {{"timeout_keep_alive": {KEEP}, "limit_concurrency": 60}}
+app = layered(Authenticator(ring_of(catalog), keyless=True, body_timeout={BODY}))
+settings = UVICORN_SETTINGS | {{"timeout_keep_alive": {KEEP}, "limit_concurrency": 60}}
 config = uvicorn.Config(app, port=0, http=TimeoutH11Protocol, log_level="warning", **settings)
 class Told(uvicorn.Server):
     async def startup(self, sockets=None):

@@ -45,7 +45,7 @@ class ServeSettings:
     jobs: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("threads", "queue", "patience", "fetches", "memory"):
+        for name in ("threads", "queue", "queue_timeout", "fetches", "memory"):
             if not getattr(self, name) > 0:
                 raise BadSetting(f"the server setting {name} must be greater than 0, not {getattr(self, name)}")
         for folder in self.import_from:

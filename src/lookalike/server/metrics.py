@@ -1,7 +1,6 @@
 """Prometheus metrics."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -12,6 +11,8 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 """Upper bounds of the histogram buckets, in seconds."""
 NO_ROUTE = "(none)"
 """Route label of requests without a route: their paths would create a time series each."""
+Values = Callable[[], Mapping[str, float]]
+"""Computes a gauge's values by label value; by "" for a gauge without a label."""
 
 
 class Metrics:
@@ -65,37 +66,28 @@ class Metrics:
         """Count a written image."""
         self._outcomes.labels(outcome).inc()
 
-    def register_gauge(self, name: str, description: str, source: "GaugeSource") -> None:
+    def register_gauge(self, name: str, description: str, values: Values, label: str | None = None) -> None:
         """Register a gauge whose values are computed at each scrape."""
-        self.registry.register(_GaugeCollector(name, description, source))
+        self.registry.register(_GaugeCollector(name, description, values, label))
 
     def text(self) -> bytes:
         """All metrics in the Prometheus text format; reads the catalog, so it must not run on the event loop."""
         return generate_latest(self.registry)
 
 
-class GaugeSource(ABC):
-    """A gauge value, or values by one label, computed on demand."""
-
-    label: str | None = None
-
-    @abstractmethod
-    def values(self) -> Mapping[str, float]:
-        """The values by label value; by "" without a label."""
-
-
 class _GaugeCollector(Collector):
-    def __init__(self, name: str, description: str, source: GaugeSource) -> None:
+    def __init__(self, name: str, description: str, values: Values, label: str | None) -> None:
         self._name = name
         self._description = description
-        self._source = source
+        self._values = values
+        self._label = label
 
     def describe(self) -> Iterable[Metric]:
         return [GaugeMetricFamily(self._name, self._description)]
 
     def collect(self) -> Iterable[Metric]:
-        label = self._source.label
+        label = self._label
         family = GaugeMetricFamily(self._name, self._description, labels=[label] if label else [])
-        for name, value in self._source.values().items():
-            family.add_metric([name] if label else [], value)
+        for label_value, value in self._values().items():
+            family.add_metric([label_value] if label else [], value)
         return [family]

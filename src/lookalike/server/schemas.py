@@ -1,4 +1,4 @@
-"""What several parts of the API speak of: images, where an image comes from, problems, and how they are written."""
+"""Pydantic models shared by routes, and helpers for responses and OpenAPI."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -234,36 +234,36 @@ Key = Annotated[
 
 
 def rfc3339(seconds: float) -> str:
-    """A time as RFC 3339 writes it, in UTC."""
+    """Format a time by RFC 3339, in UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def thumbnail_url(key: str) -> str:
-    """Where an image's thumbnail is."""
+    """Path of an image's thumbnail."""
     return f"/v1/images/{quote(key, safe='')}/thumbnail"
 
 
 def json_response(model: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A model as an answer in JSON."""
+    """A model as a JSON response."""
     return Response(model.model_dump_json(by_alias=True), status, headers, "application/json")
 
 
-def documented_responses(*more: int, also: Responses | None = None) -> Responses:
-    """A route's documented answers: `also` its own, and problems, which any status may bring and `more` often do."""
+def documented_responses(*statuses: int, also: Responses | None = None) -> Responses:
+    """OpenAPI responses of a route: problems by default and for `statuses`, and its own ones (`also`)."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    told: Responses = {"default": {"description": "What went wrong, as a problem (RFC 9457).", "content": content}}
-    told.update({status: {"description": "A problem (RFC 9457).", "content": content} for status in more})
-    return told | (also or {})
+    documented: Responses = {"default": {"description": "A problem (RFC 9457).", "content": content}}
+    documented.update({status: {"description": "A problem (RFC 9457).", "content": content} for status in statuses})
+    return documented | (also or {})
 
 
 def json_body(model: str) -> dict[str, Any]:
-    """What a route's documentation says of a body in JSON, by its model's name; `openapi` adds the model."""
+    """OpenAPI of a JSON body by its model's name; `openapi` adds the model."""
     content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{model}"}}}
     return {"requestBody": {"required": True, "content": content}}
 
 
 def rejection_error(reason: str) -> BadInput:
-    """The error of a rejected outcome's reason, written `word: message`."""
+    """The error for a rejected outcome's reason, `word: message`."""
     word, _, message = reason.partition(": ")
-    known = next((one for one in REASONS if one == word), None)
+    known = next((reason for reason in REASONS if reason == word), None)
     return BadInput(reason) if known is None else ImageRejected(known, message)

@@ -1,4 +1,4 @@
-"""Two images side by side."""
+"""Comparison of two images."""
 
 from typing import Annotated
 
@@ -81,7 +81,7 @@ class ComparisonModel(ResponseModel):
 @router.post(
     "/compare",
     operation_id="compare",
-    summary="Say how alike two images are, and who says so",
+    summary="Compare two images",
     response_model=ComparisonModel,
     responses=documented_responses(),
     openapi_extra={
@@ -103,13 +103,13 @@ class ComparisonModel(ResponseModel):
     },
 )
 async def compare(request: Request, state: State, caller: Reads) -> Response:
-    """Neither of the two need be in the gallery; each may be a file, a URL, or the key of a stored image."""
+    """Each image is a file, a URL, or the key of a stored image; neither has to be in the gallery."""
     state.executor.check_capacity()
-    async with state.memory.lease() as account:
-        reader = RequestReader(request, state, caller, account, names=("a", "b"), source=QuerySource)
-        given = await reader.read()
-        if given.fields:
-            raise BadInput(f"a comparison takes a and b, and no {next(iter(given.fields))!r}")
-        a, b = [await reader.image(given.sources[name]) for name in ("a", "b")]
-        found = await state.executor.run(lambda: state.gallery.compare(a, b, tenant=caller.tenant))
-    return json_response(ComparisonModel.of(found))
+    async with state.memory.lease() as lease:
+        reader = RequestReader(request, state, caller, lease, names=("a", "b"), source=QuerySource)
+        parsed = await reader.read()
+        if parsed.fields:
+            raise BadInput(f"unknown field {next(iter(parsed.fields))!r}; a comparison takes a and b only")
+        a, b = [await reader.image(parsed.sources[name]) for name in ("a", "b")]
+        comparison = await state.executor.run(lambda: state.gallery.compare(a, b, tenant=caller.tenant))
+    return json_response(ComparisonModel.of(comparison))

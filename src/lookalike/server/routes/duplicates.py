@@ -1,4 +1,4 @@
-"""Clusters of copies, and pairs that a person said are none."""
+"""Duplicate clusters, and feedback that images are not duplicates."""
 
 from typing import Annotated, Literal
 
@@ -16,7 +16,7 @@ router = APIRouter(prefix="/v1", tags=["duplicates"])
 Writes = Annotated[Caller, Depends(require_scope("write"))]
 MAX_CLUSTERS = 100
 MAX_MARKED = 100
-"""Images judged in one request: every pair of them is one row."""
+"""Images in one request: every pair of them is one row."""
 
 
 class ClusterModel(ResponseModel):
@@ -56,7 +56,7 @@ class NotAMatch(RequestModel):
 @router.get(
     "/duplicates",
     operation_id="listDuplicates",
-    summary="Find the images that are copies of one another",
+    summary="List duplicate clusters",
     response_model=ClusterList,
     responses=documented_responses(),
 )
@@ -64,31 +64,31 @@ async def list_duplicates(
     state: State,
     caller: Annotated[Caller, Depends(require_scope("read"))],
     limit: Annotated[int, Query(ge=1, le=MAX_CLUSTERS)] = 20,
-    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
-    pipelines: Annotated[list[str] | None, Query(max_length=32, description="Ask these pipelines alone.")] = None,
+    cursor: Annotated[str | None, Query(description="`next` of the previous page.")] = None,
+    pipelines: Annotated[list[str] | None, Query(max_length=32, description="Use these pipelines only.")] = None,
 ) -> Response:
-    """Found while you wait, some seconds a page; for a whole large gallery there is the job `duplicates`."""
+    """Computed on request, some seconds per page; for a whole large gallery, use the job `duplicates`."""
     after = decode_key_cursor(cursor)
 
-    def found() -> ClusterList:
+    def list_page() -> ClusterList:
         page = state.gallery.duplicates_page(tenant=caller.tenant, pipelines=pipelines, after=after, limit=limit)
-        goes_on = None if page.after is None else encode_cursor(page.after)
-        return ClusterList(clusters=[ClusterModel.of(cluster) for cluster in page.clusters], next=goes_on)
+        next_cursor = None if page.after is None else encode_cursor(page.after)
+        return ClusterList(clusters=[ClusterModel.of(cluster) for cluster in page.clusters], next=next_cursor)
 
-    return json_response(await state.executor.run(found))
+    return json_response(await state.executor.run(list_page))
 
 
 @router.post(
     "/duplicates:not-a-match",
     operation_id="markNotAMatch",
-    summary="Say that images are no copies of each other",
+    summary="Mark images as not duplicates",
     status_code=204,
     response_class=Response,
     responses=documented_responses(404),
     openapi_extra=json_body("NotAMatch"),
 )
 async def mark(request: Request, state: State, caller: Writes) -> Response:
-    """It is remembered by their bytes, for every pair of them, also when they are added again."""
+    """Stored for every pair by the images' bytes, so that it survives deleting and adding them again."""
     keys = validate(NotAMatch, await read_json_object(request, state)).keys
     await state.executor.run(lambda: state.gallery.not_a_match(keys, tenant=caller.tenant))
     return Response(status_code=204)
@@ -97,14 +97,14 @@ async def mark(request: Request, state: State, caller: Writes) -> Response:
 @router.delete(
     "/duplicates:not-a-match",
     operation_id="unmarkNotAMatch",
-    summary="Take that back",
+    summary="Undo marking images as not duplicates",
     status_code=204,
     response_class=Response,
     responses=documented_responses(404),
     openapi_extra=json_body("NotAMatch"),
 )
 async def unmark(request: Request, state: State, caller: Writes) -> Response:
-    """For every pair of these images."""
+    """For every pair of the images."""
     keys = validate(NotAMatch, await read_json_object(request, state)).keys
     await state.executor.run(lambda: state.gallery.not_a_match_undo(keys, tenant=caller.tenant))
     return Response(status_code=204)

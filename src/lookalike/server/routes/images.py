@@ -1,4 +1,4 @@
-"""Images of the gallery: put, get, change, delete, list; many deletions at once; thumbnails."""
+"""Images: put, get, patch, delete, list, bulk delete, thumbnails."""
 
 import hashlib
 from collections.abc import Mapping
@@ -37,14 +37,14 @@ Reads = Annotated[Caller, Depends(require_scope("read"))]
 Writes = Annotated[Caller, Depends(require_scope("write"))]
 MAX_PAGE = 1000
 MAX_KEYS = 10_000
-"""Keys in one deletion."""
+"""Keys in one bulk deletion."""
 MAX_REPORTED_KEYS = 1000
-"""Deleted keys that an answer names."""
+"""Deleted keys that a response lists."""
 JPEG: Responses = {
     200: {"description": "A JPEG.", "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
 }
 CACHE_SECONDS = 300
-"""How long a browser shows a thumbnail without asking again."""
+"""Seconds for which a browser reuses a thumbnail without revalidation."""
 
 
 class PutJson(RequestModel):
@@ -131,9 +131,9 @@ BINARY: Mapping[str, Any] = {"schema": {"type": "string", "format": "binary", "m
 @router.put(
     "/images/{key}",
     operation_id="putImage",
-    summary="Add an image, or bring it up to date",
+    summary="Add or replace an image",
     response_model=PutResult,
-    responses=documented_responses(412, 422, also={201: {"model": PutResult, "description": "A new image."}}),
+    responses=documented_responses(412, 422, also={201: {"model": PutResult, "description": "The image was added."}}),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -160,64 +160,64 @@ async def put_image(
     request: Request,
     state: State,
     caller: Writes,
-    attributes: Annotated[str | None, Query(description="A JSON object, where the body is the image.")] = None,
-    x_attributes: Annotated[str | None, Header(description="The same, in a header.")] = None,
-    if_match: Annotated[str | None, Header(description='Only if the image stands there: "17".')] = None,
-    if_none_match: Annotated[str | None, Header(description="`*`: only if there is none yet.")] = None,
+    attributes: Annotated[str | None, Query(description="A JSON object; for a body that is the image.")] = None,
+    x_attributes: Annotated[str | None, Header(description="The same as a header.")] = None,
+    if_match: Annotated[str | None, Header(description='Precondition: the image\'s ETag, such as "17".')] = None,
+    if_none_match: Annotated[str | None, Header(description="`*`: only if the image does not exist.")] = None,
 ) -> Response:
-    """The answer comes when the image is durable. Putting the same again changes nothing."""
+    """Responds when the image is durable. Idempotent: the same bytes again change nothing."""
     name = decode_key(key)
     expected = parse_precondition(if_match, if_none_match)
     state.executor.check_capacity()
-    async with state.memory.lease() as account:
-        reader = RequestReader(request, state, caller, account)
-        given = await reader.read()
-        kept = attributes_of(given, x_attributes if x_attributes is not None else attributes)
-        image = await reader.image(given.sources["image"])
+    async with state.memory.lease() as lease:
+        reader = RequestReader(request, state, caller, lease)
+        parsed = await reader.read()
+        values = attributes_of(parsed, x_attributes if x_attributes is not None else attributes)
+        image = await reader.image(parsed.sources["image"])
         assert isinstance(image, bytes)
-        written = await state.executor.run(
-            lambda: state.gallery.put(name, image, attributes=kept, tenant=caller.tenant, expected=expected)
+        outcome = await state.executor.run(
+            lambda: state.gallery.put(name, image, attributes=values, tenant=caller.tenant, expected=expected)
         )
-    state.metrics.count_write(written.outcome)
-    return put_response(written)
+    state.metrics.count_write(outcome.outcome)
+    return put_response(outcome)
 
 
-def attributes_of(given: ParsedRequest, beside: str | None) -> Mapping[str, Any] | None:
-    """The attributes of a body, or those beside it; raises BadInput for members that mean nothing here."""
-    if extra := sorted(given.fields.keys() - {"attributes"}):
-        raise BadInput(f"an image comes with attributes, and with no {extra[0]!r}")
-    inside = given.fields.get("attributes")
-    if inside is None:
-        return parse_attributes(beside)
-    if isinstance(inside, str) and not given.is_json:
-        return parse_attributes(inside)
-    if not isinstance(inside, dict):
+def attributes_of(parsed: ParsedRequest, outside_body: str | None) -> Mapping[str, Any] | None:
+    """The attributes in the body, or else in a header or the query string; raises BadInput for unknown fields."""
+    if unknown := sorted(parsed.fields.keys() - {"attributes"}):
+        raise BadInput(f"unknown field {unknown[0]!r}; only attributes may accompany an image")
+    attributes = parsed.fields.get("attributes")
+    if attributes is None:
+        return parse_attributes(outside_body)
+    if isinstance(attributes, str) and not parsed.is_json:
+        return parse_attributes(attributes)
+    if not isinstance(attributes, dict):
         raise BadInput("attributes must be a JSON object")
-    return inside
+    return attributes
 
 
-def put_response(written: Outcome) -> Response:
-    """The answer to a put."""
-    sequence = written.sequence or 0
-    told = PutResult(key=written.key, outcome=written.outcome, reason=written.reason, sequence=sequence)
-    status = HTTPStatus.CREATED if written.outcome == "added" else HTTPStatus.OK
-    return json_response(told, status, {"ETag": f'"{sequence}"'})
+def put_response(outcome: Outcome) -> Response:
+    """The response to a put."""
+    sequence = outcome.sequence or 0
+    result = PutResult(key=outcome.key, outcome=outcome.outcome, reason=outcome.reason, sequence=sequence)
+    status = HTTPStatus.CREATED if outcome.outcome == "added" else HTTPStatus.OK
+    return json_response(result, status, {"ETag": f'"{sequence}"'})
 
 
 @router.get(
     "/images/{key}",
     operation_id="getImage",
-    summary="What is known of an image",
+    summary="Get an image's record",
     response_model=Image,
-    responses=documented_responses(404, also={304: {"description": "It has not changed."}}),
+    responses=documented_responses(404, also={304: {"description": "Not modified."}}),
 )
 async def get_image(
     key: Key,
     state: State,
     caller: Reads,
-    if_none_match: Annotated[str | None, Header(description='Only if it no longer stands at "17".')] = None,
+    if_none_match: Annotated[str | None, Header(description='A known ETag, such as "17".')] = None,
 ) -> Response:
-    """Its ETag is the number of its last change."""
+    """The ETag is the sequence number of the image's last change."""
     record = await state.executor.run(lambda: state.gallery.get(decode_key(key), tenant=caller.tenant))
     headers = {"ETag": f'"{record.sequence}"', "Cache-Control": "no-cache"}
     if if_none_match is not None and (if_none_match.strip() == "*" or record.sequence in parse_etags(if_none_match)):
@@ -238,14 +238,14 @@ async def patch_image(
     request: Request,
     state: State,
     caller: Writes,
-    if_match: Annotated[str | None, Header(description='Only if the image stands there: "17".')] = None,
+    if_match: Annotated[str | None, Header(description='Precondition: the image\'s ETag, such as "17".')] = None,
 ) -> Response:
-    """Merged into the old attributes by name, or put in their place."""
+    """Merges into the old attributes by name, or replaces them."""
     name, expected = decode_key(key), parse_if_match(if_match)
-    wanted = validate(PatchJson, await read_json_object(request, state))
+    patch = validate(PatchJson, await read_json_object(request, state))
     record = await state.executor.run(
         lambda: state.gallery.set_attributes(
-            name, wanted.attributes, merge=wanted.merge, tenant=caller.tenant, expected=expected
+            name, patch.attributes, merge=patch.merge, tenant=caller.tenant, expected=expected
         )
     )
     return json_response(Image.of(record), headers={"ETag": f'"{record.sequence}"'})
@@ -263,36 +263,36 @@ async def delete_image(
     key: Key,
     state: State,
     caller: Writes,
-    if_match: Annotated[str | None, Header(description='Only if the image stands there: "17".')] = None,
+    if_match: Annotated[str | None, Header(description='Precondition: the image\'s ETag, such as "17".')] = None,
 ) -> Response:
-    """For good; where it came from a file, the file is not touched."""
+    """Permanent; the file that the image was added from is not deleted."""
     name, expected = decode_key(key), parse_if_match(if_match)
-    gone = await state.executor.run(lambda: state.gallery.remove(name, tenant=caller.tenant, expected=expected))
-    if not gone:
-        raise NotFound(f"there is no image {name!r}")
+    is_deleted = await state.executor.run(lambda: state.gallery.remove(name, tenant=caller.tenant, expected=expected))
+    if not is_deleted:
+        raise NotFound(f"no image {name!r}")
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
 @router.get(
     "/images/{key}/thumbnail",
     operation_id="getThumbnail",
-    summary="An image, small",
+    summary="Get an image's thumbnail",
     response_class=Response,
-    responses=documented_responses(404, also=JPEG | {304: {"description": "It has not changed."}}),
+    responses=documented_responses(404, also=JPEG | {304: {"description": "Not modified."}}),
 )
 async def get_thumbnail(
     key: Key,
     state: State,
     caller: Annotated[Caller, Depends(require_scope("read"))],
-    size: Annotated[int, Query(ge=MIN_SIDE, le=MAX_SIDE, description="Pixels of the longer side, at most.")] = SIDE,
+    size: Annotated[int, Query(ge=MIN_SIDE, le=MAX_SIDE, description="Maximum pixels of the longer side.")] = SIDE,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Upright, in sRGB, no larger than the image itself."""
+    """Upright, in sRGB, no larger than the image."""
     name = decode_key(key)
     data = await state.executor.run(lambda: state.gallery.get_thumbnail(name, tenant=caller.tenant, size=size))
-    tag = f'"{hashlib.blake2b(data, digest_size=12).hexdigest()}"'
-    headers = {"ETag": tag, "Cache-Control": f"private, max-age={CACHE_SECONDS}"}
-    if if_none_match is not None and tag in if_none_match:
+    etag = f'"{hashlib.blake2b(data, digest_size=12).hexdigest()}"'
+    headers = {"ETag": etag, "Cache-Control": f"private, max-age={CACHE_SECONDS}"}
+    if if_none_match is not None and etag in if_none_match:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     return Response(data, headers=headers, media_type="image/jpeg")
 
@@ -308,29 +308,29 @@ async def list_images(
     state: State,
     caller: Reads,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
-    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
+    cursor: Annotated[str | None, Query(description="`next` of the previous page.")] = None,
     filter: Annotated[
         str | None, Query(description="A filter on attributes, as JSON.", examples=['{"album": "Alps"}'])
     ] = None,
     prefix: Annotated[
         str,
         Query(
-            description="Those whose keys begin so, as it is written: case counts, and no character is a wildcard.",
+            description="Key prefix: case-sensitive, without wildcards.",
             examples=["alps/"],
         ),
     ] = "",
 ) -> Response:
-    """In the order of their keys."""
+    """Ordered by key."""
     after, conditions = decode_key_cursor(cursor), None if filter is None else parse_object(filter)
 
-    def listed() -> ImageList:
-        found = state.gallery.ls(tenant=caller.tenant, after=after, limit=limit + 1, filter=conditions, prefix=prefix)
-        page = found[:limit]
-        goes_on = encode_cursor(page[-1].key) if len(found) > limit else None
+    def list_page() -> ImageList:
+        records = state.gallery.ls(tenant=caller.tenant, after=after, limit=limit + 1, filter=conditions, prefix=prefix)
+        page = records[:limit]
+        next_cursor = encode_cursor(page[-1].key) if len(records) > limit else None
         total = count_images(state, caller.tenant) if after is None and not filter and not prefix else None
-        return ImageList(images=[Image.of(record) for record in page], next=goes_on, total=total)
+        return ImageList(images=[Image.of(record) for record in page], next=next_cursor, total=total)
 
-    return json_response(await state.executor.run(listed))
+    return json_response(await state.executor.run(list_page))
 
 
 @router.post(
@@ -342,21 +342,21 @@ async def list_images(
     openapi_extra=json_body("DeleteJson"),
 )
 async def delete_images(request: Request, state: State, caller: Writes) -> Response:
-    """In one transaction: all of them, or, on an error, none."""
-    wanted = validate(DeleteJson, await read_json_object(request, state))
+    """In one transaction: all or, on an error, none."""
+    selection = validate(DeleteJson, await read_json_object(request, state))
 
     def delete() -> DeleteResult:
-        if wanted.keys is not None:
-            gone = state.gallery.remove(wanted.keys, tenant=caller.tenant)
+        if selection.keys is not None:
+            deleted = state.gallery.remove(selection.keys, tenant=caller.tenant)
         else:
-            gone = state.gallery.remove_by_filter(wanted.filter or {}, tenant=caller.tenant).keys
+            deleted = state.gallery.remove_by_filter(selection.filter or {}, tenant=caller.tenant).keys
         sequence = state.gallery.catalog.sequence()
-        return DeleteResult(deleted=len(gone), keys=gone[:MAX_REPORTED_KEYS], sequence=sequence)
+        return DeleteResult(deleted=len(deleted), keys=deleted[:MAX_REPORTED_KEYS], sequence=sequence)
 
     return json_response(await state.executor.run(delete))
 
 
 def count_images(state: AppState, tenant: str) -> int:
-    """How many images a tenant has."""
+    """Number of images of a tenant."""
     tenant_id = state.gallery.catalog.tenant_id(tenant)
     return 0 if tenant_id is None else state.gallery.catalog.count(tenant_id)
