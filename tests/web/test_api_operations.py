@@ -48,7 +48,7 @@ def test_health_and_readiness(both: tuple[TestClient, Gallery]) -> None:
     assert client.get("/readyz").json() == {"ready": True, "missing": {}}
     pulse = client.app.state.app_state.health  # type: ignore[attr-defined]
     with (
-        mock.patch.object(pulse, "_fresh", 0.0),
+        mock.patch.object(pulse, "_cache_seconds", 0.0),
         mock.patch.object(gallery.catalog, "sequence", side_effect=Unavailable(f"cannot connect {SECRET}")),
     ):
         answer = client.get("/readyz")
@@ -63,7 +63,7 @@ def test_not_ready_until_the_pipelines_can_answer(tmp_path: Path) -> None:
         keeper = client.app.state.app_state.background_sync  # type: ignore[attr-defined]
         keeper.close()  # the test does its work
         with mock.patch.object(gallery._pipelines, "try_open", return_value=Unavailable("no weights yet")):
-            keeper._missing = {"phash": "not opened yet"}
+            keeper._unopened = {"phash": "not opened yet"}
             keeper._open()
             answer = client.get("/readyz")
             assert answer.status_code == 503

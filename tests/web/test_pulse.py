@@ -67,9 +67,9 @@ def test_what_hangs_is_waited_for_once_and_asked_once() -> None:
         pulse = HealthMonitor({"a": hang, "b": lambda: None}, cache_seconds=0.0, timeout=0.4)
         together = await asyncio.gather(*(timed(pulse.check) for _ in range(20)))
         assert 0.3 < max(together) < 2
-        assert words(pulse.last) == {"a": "no answer within 0.4 seconds"}
+        assert words(pulse.last) == {"a": "no response within 0.4 seconds"}
         assert await timed(pulse.check) < 0.2
-        assert words(pulse.last) == {"a": "no answer within 0.4 seconds"}
+        assert words(pulse.last) == {"a": "no response within 0.4 seconds"}
         assert len(asked) == 1
         released.set()
         while pulse.last:

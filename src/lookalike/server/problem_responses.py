@@ -112,7 +112,7 @@ def install_error_handlers(app: FastAPI, routers: Sequence[APIRouter] = ()) -> N
 
     async def respond(request: Request, error: Exception) -> Response:
         metrics = request.app.state.app_state.metrics
-        metrics.rejected(rejection_reason(error))
+        metrics.count_rejection(rejection_reason(error))
         if isinstance(error, HTTPException) and error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             error.headers = {**(error.headers or {}), **_allowed(request, routers)}
         return error_response(error, request_id_of(request))

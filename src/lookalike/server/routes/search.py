@@ -181,7 +181,7 @@ def check_arguments(options: SearchRequest, caller: Caller, image: QueryImage) -
         arguments = replace(arguments, seen_ids=frozenset(decode_search_cursor(options.cursor, arguments.fingerprint)))
     if arguments.depth > MAX_RESULTS:
         raise UnsupportedQuery(
-            f"result {arguments.depth} is beyond the limit of {MAX_RESULTS}: narrow the search by a filter or a threshold"
+            f"result {arguments.depth} exceeds the limit of {MAX_RESULTS}: narrow the search by a filter or a threshold"
         )
     return arguments
 
