@@ -54,7 +54,7 @@ def test_health_and_readiness(both: tuple[TestClient, Gallery]) -> None:
         answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json() == {"ready": False, "missing": {"catalog": "Unavailable"}}
-    pulse._asked.clear()
+    pulse._started.clear()
     assert int(answer.headers["retry-after"]) >= 1
 
 
