@@ -42,7 +42,7 @@ class ApiKeyCache:
         self._page_keys: list[ApiKey] = []
 
     def create_page_key(self) -> str:
-        """The token of a new admin key known to this process only, for the page of whoever started it; not stored."""
+        """The token of a new admin key known to this process only, for the one-time link of `serve`; not stored."""
         public, token = new_token()
         key = ApiKey(
             public, digest_of(token), "this server's page", None, scopes_up_to("admin"), KeyLimits(), 0.0, None

@@ -50,8 +50,8 @@ class Authenticator:
     async def caller(self, headers: Headers, client: str | None) -> Caller:
         """The caller at a client address (None: no network address).
 
-        Raises AccessDenied, BadInput for an invalid tenant, and the catalog's errors: without the API keys, nobody is
-        admitted.
+        Raises AccessDenied, BadInput for an invalid tenant, and the catalog's errors, since no request is admitted if
+        the API keys cannot be read.
         """
         keys = await self.key_cache.current()
         token = read_token(headers)
