@@ -48,7 +48,7 @@ export function galleryView(root, { go, statusNow, mayWrite, changed }) {
   const bar = h("div.pick-bar.needs-write", { hidden: true, role: "toolbar", "aria-label": "Actions on the selected images" }, selectionCount,
     button("All", { look: "little plain", "aria-label": "Select all shown", onclick: () => selectAll() }),
     button("Clear", { look: "little plain", onclick: () => clearSelection() }),
-    button("Remove from gallery", { look: "little danger", symbol: "trash", onclick: () => remove([...selected]) }));
+    button("Remove", { look: "little danger", symbol: "trash", "aria-label": "Remove from gallery", onclick: () => remove([...selected]) }));
   const grid = h("ul.tiles", { "aria-label": "Images" });
   const state = h("div");
   const end = infiniteScroll(more);

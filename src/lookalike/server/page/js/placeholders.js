@@ -26,7 +26,7 @@ export function resetRetries() {
 export function errorBox(problem, retry, extra = [], heading = null) {
   const { title: usual, detail } = describeProblem(problem);
   const title = heading ?? usual;
-  const delay = problem.isRetryable && retries < MAX_AUTOMATIC_RETRIES ? Math.ceil(problem.retryAfter ?? 2 ** (automatic + 1)) : 0;
+  const delay = problem.isRetryable && retries < MAX_AUTOMATIC_RETRIES ? Math.ceil(problem.retryAfter ?? 2 ** (retries + 1)) : 0;
   const retryButton = button("Try again", { look: "primary", symbol: "retry", onclick: () => {
     clearInterval(timer);
     retry();
