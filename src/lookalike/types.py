@@ -249,7 +249,7 @@ class Hit:
     """One answer: which image, and why we believe it.
 
     `distance` is in 0..1, smaller is more similar, as measured by `pipeline` ("sha256" or "pixels" for an exact hit).
-    `width` and `height` are those that a viewer shows.
+    `width` and `height` are those that a viewer shows. `tenant` says whose image it is where all tenants were searched.
     """
 
     key: str
@@ -261,6 +261,7 @@ class Hit:
     width: int
     height: int
     id: int
+    tenant: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

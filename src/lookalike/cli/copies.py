@@ -17,8 +17,9 @@ VERDICTS = {
     "similar": "They are different images.",
 }
 ALIKE = "They look alike, but not enough to call one a copy of the other."
-ALIKE_FROM = -3.0
-"""Log10 of how rarely strangers come so close, from which two images are said to look alike."""
+MAX_ALIKE_RATE = 1e-3
+"""The highest false-match rate at which two images that are no copies are said to look alike."""
+MIN_SHOWN_RATE = 1e-9
 
 
 def duplicates(session: Session, pipelines: Sequence[str] | None) -> int:
@@ -59,17 +60,18 @@ def _table(found: Comparison) -> Table:
     table.add_row("bytes", "the same" if found.same_bytes else "different")
     table.add_row("pixels", "the same" if found.same_pixels else "different")
     for measured in found.measured:
-        if measured.distance is None or measured.rarity is None:
+        if measured.distance is None or measured.false_match_rate is None:
             table.add_row(measured.pipeline, "cannot tell: too flat")
             continue
         answer = "a copy" if measured.is_copy else "not a copy"
-        rare = "1 in " + (f"{10**-measured.rarity:,.0f}" if measured.rarity > -9 else "a billion or fewer")
-        table.add_row(measured.pipeline, answer, f"{measured.distance:.3f}", f"{measured.threshold:.3f}", rare)
+        rate = measured.false_match_rate
+        share = "1 in " + (f"{1 / rate:,.0f}" if rate > MIN_SHOWN_RATE else "a billion or fewer")
+        table.add_row(measured.pipeline, answer, f"{measured.distance:.3f}", f"{measured.threshold:.3f}", share)
     return table
 
 
 def _verdict(comparison: Comparison) -> str:
-    rarest = min((m.rarity for m in comparison.measured if m.rarity is not None), default=0.0)
-    if comparison.evidence == "similar" and rarest <= ALIKE_FROM:
+    rates = (m.false_match_rate for m in comparison.measured if m.false_match_rate is not None)
+    if comparison.evidence == "similar" and min(rates, default=1.0) <= MAX_ALIKE_RATE:
         return ALIKE
     return VERDICTS[comparison.evidence]

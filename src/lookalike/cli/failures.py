@@ -3,6 +3,7 @@
 import sys
 from enum import IntEnum
 
+from lookalike.cli.json_output import error_object, usage_error_object
 from lookalike.cli.output import emit, print_error, printable
 from lookalike.errors import (
     BadInput,
@@ -45,16 +46,10 @@ def exit_code(error: LookalikeError) -> ExitCode:
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), ExitCode.BUG)
 
 
-def error_object(error: LookalikeError) -> dict[str, str]:
-    """`{"type", "message"}`, and `reason` where the error has one."""
-    told = {"type": type(error).__name__, "message": str(error)}
-    return told | {"reason": error.reason} if isinstance(error, ImageRejected) else told
-
-
 def report(error: LookalikeError, *, json: bool) -> int:
     """Tell of a command's failure, on standard error and with `--json` also as a line; gives the exit code."""
     if json:
-        emit({"error": error_object(error)})
+        emit(error_object(error))
     print_error(str(error))
     return exit_code(error)
 
@@ -62,7 +57,7 @@ def report(error: LookalikeError, *, json: bool) -> int:
 def report_usage(message: str, command: str, *, json: bool) -> int:
     """The same for a command line that cannot be understood."""
     if json:
-        emit({"error": {"type": "UsageError", "message": message}})
+        emit(usage_error_object(message))
     print_error(message)
     print(f"Try: {printable(command)} --help", file=sys.stderr)
     return ExitCode.USAGE

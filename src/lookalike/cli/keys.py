@@ -9,8 +9,9 @@ from rich.table import Table
 from lookalike.catalog.api_keys import ApiKey, KeyLimits
 from lookalike.cli.failures import ExitCode
 from lookalike.cli.options import Session
-from lookalike.cli.output import day, emit, out, print_line, printable, when
+from lookalike.cli.output import day, emit, out, print_line, printable
 from lookalike.factory import open_catalog
+from lookalike.wire import rfc3339
 
 
 def create_key(session: Session, scope: str, tenant: str | None, label: str, limits: KeyLimits) -> int:
@@ -73,8 +74,8 @@ def key_object(key: ApiKey) -> Mapping[str, Any]:
         "tenant": key.tenant,
         "label": key.label,
         "limits": _limits(key),
-        "created": when(key.created),
-        "revoked": None if key.revoked is None else when(key.revoked),
+        "created": rfc3339(key.created),
+        "revoked": None if key.revoked is None else rfc3339(key.revoked),
     }
 
 

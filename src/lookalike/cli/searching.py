@@ -14,7 +14,7 @@ from rich.text import Text
 
 from lookalike.cli.failures import ExitCode
 from lookalike.cli.gallery_access import AnyGallery, open_gallery_or_client
-from lookalike.cli.json_output import query_object, total_ms
+from lookalike.cli.json_output import query_object
 from lookalike.cli.options import Session, listed
 from lookalike.cli.output import emit, out, print_error, printable
 from lookalike.cli.preview import can_preview, preview_of
@@ -138,7 +138,7 @@ class ResultPrinter:
 
 
 def _footer(answer: Answer) -> str:
-    told = [f"{total_ms(answer):.0f} ms"]
+    told = [f"{sum(answer.took_ms.values()):.0f} ms"]
     for name, distance in answer.exact_within.items():
         if distance >= 0:
             told.append(f"{name} missed nothing" + (f" within {distance:.3f}" if distance < 1 else ""))

@@ -12,15 +12,16 @@ from lookalike.types import Evidence
 
 @dataclass(frozen=True, slots=True)
 class PipelineComparison:
-    """One pipeline's distance (0..1) between the two, its threshold, and log10 of how often strangers come so close.
+    """One pipeline's distance (0..1) between the two images, its copy threshold and its false-match rate there.
 
-    `distance` is None where an image's feature means nothing, as a flat image's hash.
+    `false_match_rate` is the share (0..1) of pairs of unrelated images at most this far apart. Both are None where an
+    image has no usable feature, as a flat image has no hash.
     """
 
     pipeline: str
     distance: float | None
     threshold: float
-    rarity: float | None
+    false_match_rate: float | None
 
     @property
     def is_copy(self) -> bool:
@@ -68,4 +69,5 @@ def _measure(a: PreparedQuery, b: PreparedQuery, at: int, pipeline: Pipeline) ->
         return PipelineComparison(pipeline.name, None, calibration.threshold, None)
     raw = float(pairwise(pipeline.spec.metric, query.features[0], stored.features[0]).min())
     distance = round(min(raw / pipeline.spec.scale, 1.0), 6)
-    return PipelineComparison(pipeline.name, distance, calibration.threshold, calibration.rarity(distance))
+    rate = float(f"{min(10 ** calibration.rarity(distance), 1.0):.4g}")  # an estimate: more digits mean nothing
+    return PipelineComparison(pipeline.name, distance, calibration.threshold, rate)

@@ -5,21 +5,19 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic import TypeAdapter
 
-from lookalike.server.routes.bulk_upload import BatchItem, BatchLine
+from lookalike.server.routes.bulk_upload import BatchItem
 from lookalike.server.routes.compare import CompareRequest
 from lookalike.server.routes.duplicates import NotAMatch
 from lookalike.server.routes.images import PatchJson, PutJson
 from lookalike.server.routes.jobs import JobRequest
 from lookalike.server.routes.listing import DeleteJson
 from lookalike.server.routes.search import SearchRequest
-from lookalike.server.schemas import Problem
+from lookalike.wire import Problem
 
-READ_BY_HAND: tuple[type[BaseModel], ...] = (
+READ_BY_HAND: tuple[type, ...] = (
     BatchItem,
-    BatchLine,
     CompareRequest,
     DeleteJson,
     JobRequest,
@@ -48,8 +46,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
     """The description of an application, made once."""
     if app.openapi_schema is None:
         made = get_openapi(title=app.title, version=app.version, description=ABOUT, routes=app.routes)
-        _, found = models_json_schema(
-            [(model, "validation") for model in READ_BY_HAND], ref_template="#/components/schemas/{model}"
+        _, found = TypeAdapter.json_schemas(
+            [(model, "validation", TypeAdapter(model)) for model in READ_BY_HAND],
+            ref_template="#/components/schemas/{model}",
         )
         schemas = made.setdefault("components", {}).setdefault("schemas", {})
         for name in ("HTTPValidationError", "ValidationError"):

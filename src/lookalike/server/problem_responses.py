@@ -17,7 +17,7 @@ from lookalike.problem_details import MEDIA_TYPE, PREFIX, problem_of, retry_afte
 
 MAX_REPORTED = 10
 """Faults of one request that are named."""
-NO_ROUTE = "There is nothing at this path (within a key, a slash is written %2F)."
+NO_ROUTE = "There is no resource at this path (within a key, a slash is written %2F)."
 log = logging.getLogger("lookalike.server")
 
 
@@ -57,10 +57,10 @@ def problem_for(error: Exception, request_id: str) -> dict[str, Any]:
         detail = NO_ROUTE if error.detail == HTTPStatus.NOT_FOUND.phrase else str(error.detail)
         return http_problem(HTTPStatus(error.status_code), detail, request_id)
     if isinstance(error, RequestValidationError):
-        return http_problem(HTTPStatus.BAD_REQUEST, told(error.errors()), request_id)
+        return http_problem(HTTPStatus.BAD_REQUEST, validation_message(error.errors()), request_id)
     log.error("request %s failed unexpectedly", request_id, exc_info=error)
-    detail = f"The service met an error that it did not expect; its log tells more about request {request_id}."
-    return _problem("lookalike-error", "The service failed", 500, detail, request_id)
+    detail = f"Unexpected error; see the server's log for request {request_id}."
+    return _problem("lookalike-error", "Internal error", 500, detail, request_id)
 
 
 def _headers(error: Exception) -> Mapping[str, str] | None:
@@ -84,7 +84,7 @@ def _problem(kind: str, title: str, status: int, detail: str, request_id: str) -
     return {"type": PREFIX + kind, "title": title, "status": int(status), "detail": detail, "instance": request_id}
 
 
-def told(faults: Sequence[Any]) -> str:
+def validation_message(faults: Sequence[Any]) -> str:
     """What is wrong with a request, each fault with its place; what was sent is not repeated."""
     named = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in faults[:MAX_REPORTED]]
     more = f"; and {len(faults) - MAX_REPORTED} more" if len(faults) > MAX_REPORTED else ""

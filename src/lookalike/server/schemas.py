@@ -1,121 +1,26 @@
-"""What several parts of the API speak of: images, where an image comes from, problems, and how they are written."""
+"""Parts of requests that several routes read, their documentation, and how responses are written."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Annotated, Any, Self, get_args
-from urllib.parse import quote
 
 from fastapi import Path, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import to_json
 
 from lookalike.errors import BadInput, ImageRejected, Reason
 from lookalike.problem_details import MEDIA_TYPE
-from lookalike.types import Record
+from lookalike.wire import WireObject
 
 Json = dict[str, Any]
 Responses = dict[int | str, dict[str, Any]]
 FILTER_EXAMPLE: Json = {"album": "Alps", "year": {"gte": 2019, "lt": 2021}, "tag": {"in": ["a", "b"]}}
 REASONS: tuple[Reason, ...] = get_args(Reason)
-SHA = "6fe9c1e2b3d0f3a4a5b6c7d8e9f00112233445566778899aabbccddeeff00112"
 
 
 class RequestModel(BaseModel):
     """What a caller sends: exactly these members, of exactly these types."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class ResponseModel(BaseModel):
-    """What the service answers."""
-
-    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="null")
-
-
-class Problem(BaseModel):
-    """An error (RFC 9457)."""
-
-    model_config = ConfigDict(
-        extra="allow",
-        json_schema_extra={
-            "examples": [
-                {
-                    "type": "urn:lookalike:error:image-rejected",
-                    "title": "The image cannot be accepted",
-                    "status": 422,
-                    "detail": "These bytes are not an image: none of the known formats begins so.",
-                    "reason": "not_an_image",
-                    "instance": "5f0c3d5e6b0e4e6f9a7f6f1f0c9f7a51",
-                }
-            ]
-        },
-    )
-
-    type: str = Field(description="`urn:lookalike:error:` and the kind of error in kebab case.")
-    title: str
-    status: int
-    detail: str = Field(description="What is wrong with this very request, and what to do.")
-    instance: str | None = Field(None, description="The request's id, as in `X-Request-Id` and the server's log.")
-    reason: str | None = Field(None, description="Why an image was rejected, in one word.")
-    sequence: int | None = Field(None, description="Where an image stands that has changed meanwhile.")
-
-
-class Image(ResponseModel):
-    """An image of the gallery."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "key": "alps/IMG_1.jpg",
-                    "width": 4032,
-                    "height": 3024,
-                    "format": "JPEG",
-                    "bytes": 2481937,
-                    "sha256": SHA,
-                    "border": {"left": 0, "top": 0, "right": 0, "bottom": 0},
-                    "attributes": {"album": "Alps", "year": 2019},
-                    "created": "2026-01-31T09:30:00.250000Z",
-                    "updated": "2026-01-31T09:30:00.250000Z",
-                    "sequence": 17,
-                    "thumbnail": "/v1/images/alps%2FIMG_1.jpg/thumbnail",
-                }
-            ]
-        }
-    )
-
-    key: str
-    width: int = Field(description="Pixels, as a viewer shows the image.")
-    height: int
-    format: str
-    bytes: int
-    sha256: str
-    border: dict[str, int] = Field(
-        description="Pixels cut from each side before looking at it: left, top, right, bottom."
-    )
-    attributes: Json
-    created: str = Field(description="RFC 3339, UTC.")
-    updated: str
-    sequence: int = Field(description="The number of the image's last change.")
-    thumbnail: str = Field(description="Where its small image is.")
-
-    @classmethod
-    def of(cls, record: Record) -> Self:
-        """The same of the catalog's record."""
-        return cls.model_construct(
-            key=record.key,
-            width=record.width,
-            height=record.height,
-            format=record.format,
-            bytes=record.nbytes,
-            sha256=record.sha256.hex(),
-            border=asdict(record.border),
-            attributes=dict(record.attributes),
-            created=rfc3339(record.created),
-            updated=rfc3339(record.updated),
-            sequence=record.sequence,
-            thumbnail=thumbnail_url(record.key),
-        )
 
 
 class ImageSource(RequestModel):
@@ -129,7 +34,7 @@ class ImageSource(RequestModel):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if len(self.model_fields_set) != 1 or all(getattr(self, name) is None for name in self.model_fields_set):
-            raise ValueError(f"exactly one of {', '.join(type(self).model_fields)} must be given")
+            raise ValueError(f"give exactly one of {', '.join(type(self).model_fields)}")
         return self
 
 
@@ -149,27 +54,19 @@ Key = Annotated[
 ]
 
 
-def rfc3339(seconds: float) -> str:
-    """A time as RFC 3339 writes it, in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def thumbnail_url(key: str) -> str:
-    """Where an image's thumbnail is."""
-    return f"/v1/images/{quote(key, safe='')}/thumbnail"
-
-
-def answer(model: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A model as an answer in JSON."""
-    return Response(model.model_dump_json(by_alias=True), status, headers, "application/json")
+def answer(body: WireObject, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """An object as a response in JSON."""
+    return Response(to_json(body, inf_nan_mode="null"), status, headers, "application/json")
 
 
 def problems(*more: int, also: Responses | None = None) -> Responses:
     """A route's documented answers: `also` its own, and problems, which any status may bring and `more` often do."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    told: Responses = {"default": {"description": "What went wrong, as a problem (RFC 9457).", "content": content}}
-    told.update({status: {"description": "A problem (RFC 9457).", "content": content} for status in more})
-    return told | (also or {})
+    documented: Responses = {
+        "default": {"description": "What went wrong, as a problem (RFC 9457).", "content": content}
+    }
+    documented.update({status: {"description": "A problem (RFC 9457).", "content": content} for status in more})
+    return documented | (also or {})
 
 
 def json_body(model: str) -> dict[str, Any]:

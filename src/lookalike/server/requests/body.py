@@ -39,7 +39,7 @@ def is_image(kind: str) -> bool:
 def refuse(kind: str, *accepted: str) -> HttpError:
     """What to raise for another media type."""
     return HttpError(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"a body of type {kind or 'none'!r} is not taken; send {', '.join(accepted)}"
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"unsupported media type {kind or 'none'!r}; send {', '.join(accepted)}"
     )
 
 
@@ -78,14 +78,14 @@ def read_json(data: bytes | str) -> Any:
     try:
         text = data if isinstance(data, str) else data.decode()
         if text.count(",") + text.count("[") + text.count("{") > MAX_JSON_VALUES:
-            raise BadInput(f"the JSON has more than {MAX_JSON_VALUES:,} values, the most that one request may have")
+            raise BadInput(f"the JSON has more than the limit of {MAX_JSON_VALUES:,} values")
         value = json.loads(text, parse_constant=_no_constant)
     except UnicodeDecodeError:
-        raise BadInput("the JSON is not UTF-8") from None
+        raise BadInput("the JSON is not valid UTF-8") from None
     except json.JSONDecodeError as error:
-        raise BadInput(f"the JSON cannot be read: {error.msg} at character {error.pos}") from None
+        raise BadInput(f"invalid JSON: {error.msg} at character {error.pos}") from None
     except (RecursionError, ValueError) as error:
-        raise BadInput(f"the JSON cannot be read: {error}"[:200]) from None
+        raise BadInput(f"invalid JSON: {error}"[:200]) from None
     _inspect(value, texts=_DOUBTFUL.search(text) is not None)
     return value
 
@@ -94,7 +94,7 @@ def read_object(data: bytes | str) -> dict[str, Any]:
     """The same where the value must be an object."""
     value = read_json(data)
     if not isinstance(value, dict):
-        raise BadInput("the JSON must be an object, written {...}")
+        raise BadInput("the JSON must be an object: {...}")
     return value
 
 
@@ -109,7 +109,7 @@ def read_attributes(text: str | None) -> Mapping[str, Any] | None:
 
 
 def _no_constant(name: str) -> Any:
-    raise BadInput(f"{name} is no JSON")
+    raise BadInput(f"invalid JSON: {name} is not allowed")
 
 
 def _inspect(value: Any, *, texts: bool) -> None:
@@ -117,10 +117,10 @@ def _inspect(value: Any, *, texts: bool) -> None:
     level = [value]
     for depth in range(MAX_JSON_DEPTH + 1):
         if texts and not all(storable(v) for v in level if isinstance(v, str)):
-            raise BadInput("the JSON holds a NUL character, or half of a surrogate pair, which is not allowed")
+            raise BadInput("the JSON contains a NUL character or an unpaired surrogate, which cannot be stored")
         level, above = [inner for v in level for inner in _members(v)], level
         if depth == MAX_JSON_DEPTH and any(isinstance(v, dict | list) for v in above):
-            raise BadInput(f"the JSON has objects or lists more than {MAX_JSON_DEPTH} deep")
+            raise BadInput(f"the JSON has more than {MAX_JSON_DEPTH} levels of nesting")
         if not level:
             return
 

@@ -14,7 +14,7 @@ from lookalike.gallery import StoredImage
 from lookalike.server.app_state import AppState
 from lookalike.server.auth import Caller
 from lookalike.server.executor import MemoryLease
-from lookalike.server.problem_responses import told
+from lookalike.server.problem_responses import validation_message
 from lookalike.server.requests.body import JSON_OVERHEAD, chunks, is_image, media_type, read_object, refuse, whole
 from lookalike.server.requests.multipart import Part, parts
 from lookalike.server.requests.pixels import check_pixels
@@ -94,7 +94,7 @@ class RequestReader:
         sources = {}
         for name in self.names:
             if name not in rest:
-                raise BadInput(f"{name}: the JSON must say where the image is")
+                raise BadInput(f"missing image source {name!r}: give {_alternatives(self.source)}")
             sources[name] = validated(self.source, rest.pop(name), name)
         return ParsedRequest(sources, rest)
 
@@ -107,15 +107,21 @@ class RequestReader:
         async for part in parts(stream, kind, most_parts=MAX_FIELDS + len(self.names), most_bytes=self.most):
             name = self.names[0] if part.name == "file" and len(self.names) == 1 else part.name
             if name in sources or name in rest:
-                raise BadInput(f"the form has {part.name!r} twice")
+                raise BadInput(f"duplicate form part {part.name!r}")
             if name in self.names:
                 sources[name] = part.data
             else:
                 rest[name] = field_text(part)
         if missing := [name for name in self.names if name not in sources]:
             wanted = "file" if self.names == ("image",) else missing[0]
-            raise BadInput(f"the form lacks the part {wanted!r}, with the image's bytes")
+            raise BadInput(f"missing form part {wanted!r} with the image's bytes")
         return ParsedRequest(sources, rest, typed=False)
+
+
+def _alternatives(source: type[ImageSource]) -> str:
+    """`url` or `base64`, as a source takes them."""
+    *others, last = (f"`{name}`" for name in source.model_fields)
+    return f"{', '.join(others)} or {last}"
 
 
 async def small_json(request: Request, here: AppState) -> Json:
@@ -131,9 +137,9 @@ async def small_json(request: Request, here: AppState) -> Json:
 def field_text(part: Part) -> str:
     """The text of a form's field; raises BadInput for a file where none belongs, or for too much text."""
     if part.filename is not None:
-        raise BadInput(f"the form has a file in {part.name!r}, which takes none")
+        raise BadInput(f"form part {part.name!r} must be a text field, not a file")
     if len(part.data) > JSON_OVERHEAD:
-        raise BadInput(f"the form's field {part.name!r} has more than {JSON_OVERHEAD:,} bytes")
+        raise BadInput(f"form field {part.name!r} has more than the limit of {JSON_OVERHEAD:,} bytes")
     return part.text()
 
 
@@ -143,7 +149,7 @@ def decoded(text: str) -> bytes:
     try:
         return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise BadInput("image.base64 is not base64 (RFC 4648, section 4)") from None
+        raise BadInput("image.base64 is not valid base64 (RFC 4648, section 4)") from None
 
 
 def validated(model: type[M], value: Any, place: str = "", *, strict: bool | None = None) -> M:
@@ -153,5 +159,5 @@ def validated(model: type[M], value: Any, place: str = "", *, strict: bool | Non
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False, include_input=False)
         raise BadInput(
-            told([{**fault, "loc": (*([place] if place else []), *fault["loc"])} for fault in faults])
+            validation_message([{**fault, "loc": (*([place] if place else []), *fault["loc"])} for fault in faults])
         ) from None

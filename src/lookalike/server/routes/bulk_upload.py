@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from lookalike import wire
 from lookalike.errors import BadInput, ImageRejected, NotFound, Unavailable
 from lookalike.server.app_state import AppState, State
 from lookalike.server.auth import Caller, require_scope
@@ -23,8 +24,8 @@ from lookalike.server.requests.body import JSON_OVERHEAD, chunks, media_type, re
 from lookalike.server.requests.images import RequestReader, field_text, validated
 from lookalike.server.requests.multipart import Part, parts
 from lookalike.server.requests.pixels import check_pixels
-from lookalike.server.schemas import ImageSource, Json, RequestModel, ResponseModel, problems, rejection
-from lookalike.types import Item, Outcome, OutcomeKind
+from lookalike.server.schemas import ImageSource, Json, RequestModel, problems, rejection
+from lookalike.types import Item, Outcome
 
 router = APIRouter(prefix="/v1", tags=["images"])
 MAX_IMAGES = 10_000
@@ -53,19 +54,6 @@ class BatchItem(RequestModel):
     key: str = Field(min_length=1)
     image: ImageSource
     attributes: Json | None = None
-
-
-class BatchLine(ResponseModel):
-    """What became of one image; it is durable. A last line with `error` alone says why a batch broke off."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"key": "1.jpg", "outcome": "added", "reason": None, "sequence": 17}]}
-    )
-
-    key: str
-    outcome: OutcomeKind
-    reason: str | None
-    sequence: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +113,7 @@ class BulkUploadResponse(Response):
                 self._here.metrics.written(outcome.outcome)
                 if outcome.outcome == "rejected":
                     self._here.metrics.rejected(reason_of(rejection(outcome.reason or "")))
-                told = {"key": outcome.key, "outcome": outcome.outcome, "reason": outcome.reason}
-                self._lines.put_nowait(_line(told | {"sequence": outcome.sequence}))
+                self._lines.put_nowait(_line(wire.to_dict(wire.Outcome.of(outcome))))
             account.give_back(sum(coming.nbytes for coming in group))
         if self._broken is not None:
             raise self._broken
@@ -189,7 +176,7 @@ async def put_images(
 ) -> Response:
     """A form of files, each under its file name, or lines of JSON (`BatchItem`).
 
-    The answer is NDJSON, a line (`BatchLine`) an image as it becomes durable, in that order; what is no image is
+    The response is NDJSON, a line (`Outcome`) an image as it becomes durable, in that order; what is no image is
     rejected in its line and stops nothing. At most 10,000 images a request.
     """
     here.work.admit()
@@ -207,7 +194,7 @@ async def images_of(
     async for coming in source(request, here, caller, account):
         count += 1
         if count > MAX_IMAGES:
-            raise BadInput(f"a batch has at most {MAX_IMAGES:,} images; send the rest in another one")
+            raise BadInput(f"a batch has at most {MAX_IMAGES:,} images; send the rest in another request")
         yield coming
 
 
@@ -238,7 +225,9 @@ async def _of_part(part: Part, attributes: Mapping[str, Any] | None, here: AppSt
 
 def _key_of(part: Part) -> str:
     if part.name != "file" or not part.filename:
-        raise BadInput(f"a batch's form has parts `file`, each with a file name, and `attributes`; not {part.name!r}")
+        raise BadInput(
+            f"unexpected form part {part.name!r}: a batch takes `file`, each with a file name, and `attributes`"
+        )
     return part.filename
 
 
@@ -285,5 +274,5 @@ def _most_bytes(caller: Caller, here: AppState) -> int:
     return caller.limits.body_bytes or here.service.limits.max_bytes * MAX_IMAGES
 
 
-def _line(told: dict[str, Any]) -> bytes:
-    return json.dumps(told, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
+def _line(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"

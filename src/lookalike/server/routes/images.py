@@ -7,24 +7,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import ConfigDict, Field
 
+from lookalike import types
 from lookalike.errors import BadInput, NotFound
 from lookalike.server.app_state import State
 from lookalike.server.auth import Caller, require_scope
 from lookalike.server.preconditions import expected_of, key_of, number_in, tags_in
 from lookalike.server.requests.body import read_attributes
 from lookalike.server.requests.images import ParsedRequest, RequestReader, small_json, validated
-from lookalike.server.schemas import (
-    Image,
-    ImageSource,
-    Json,
-    Key,
-    RequestModel,
-    ResponseModel,
-    answer,
-    json_body,
-    problems,
-)
-from lookalike.types import Outcome, OutcomeKind
+from lookalike.server.schemas import ImageSource, Json, Key, RequestModel, answer, json_body, problems
+from lookalike.wire import Image, Outcome
 
 router = APIRouter(prefix="/v1", tags=["images"])
 Reads = Annotated[Caller, Depends(require_scope("read"))]
@@ -44,19 +35,6 @@ class PutJson(RequestModel):
     attributes: Json | None = Field(None, description="Kept with the image; left out, those there are stay.")
 
 
-class PutResult(ResponseModel):
-    """What became of an image. It is durable."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"key": "alps/IMG_1.jpg", "outcome": "added", "reason": None, "sequence": 17}]}
-    )
-
-    key: str
-    outcome: OutcomeKind
-    reason: str | None = Field(description="Names the image that it is a duplicate of.")
-    sequence: int = Field(description="The image's last change; a search with this `min_sequence` sees it.")
-
-
 class PatchJson(RequestModel):
     """Attributes to change."""
 
@@ -73,8 +51,8 @@ BINARY: Mapping[str, Any] = {"schema": {"type": "string", "format": "binary", "m
     "/images/{key}",
     operation_id="putImage",
     summary="Add an image, or bring it up to date",
-    response_model=PutResult,
-    responses=problems(412, 422, also={201: {"model": PutResult, "description": "A new image."}}),
+    response_model=Outcome,
+    responses=problems(412, 422, also={201: {"model": Outcome, "description": "A new image."}}),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -126,7 +104,7 @@ async def put_image(
 def attributes_in(given: ParsedRequest, beside: str | None) -> Mapping[str, Any] | None:
     """The attributes of a body, or those beside it; raises BadInput for members that mean nothing here."""
     if extra := sorted(given.rest.keys() - {"attributes"}):
-        raise BadInput(f"an image comes with attributes, and with no {extra[0]!r}")
+        raise BadInput(f"unknown field {extra[0]!r}; an image takes only `attributes`")
     inside = given.rest.get("attributes")
     if inside is None:
         return read_attributes(beside)
@@ -137,12 +115,10 @@ def attributes_in(given: ParsedRequest, beside: str | None) -> Mapping[str, Any]
     return inside
 
 
-def put_answer(written: Outcome) -> Response:
+def put_answer(written: types.Outcome) -> Response:
     """The answer to a put."""
-    sequence = written.sequence or 0
-    told = PutResult(key=written.key, outcome=written.outcome, reason=written.reason, sequence=sequence)
     status = HTTPStatus.CREATED if written.outcome == "added" else HTTPStatus.OK
-    return answer(told, status, {"ETag": f'"{sequence}"'})
+    return answer(Outcome.of(written), status, {"ETag": f'"{written.sequence}"'})
 
 
 @router.get(

@@ -1,34 +1,24 @@
 """Jobs: long work that goes on in the server while nobody waits for it."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import ConfigDict, Field, RootModel, model_validator
 
-from lookalike.catalog import Job, JobState
+from lookalike import catalog
 from lookalike.errors import AccessDenied, UnsupportedQuery
 from lookalike.gallery import conditions_of
 from lookalike.server.app_state import State
 from lookalike.server.auth import Caller, require_scope
 from lookalike.server.pagination import decode_cursor, encode_cursor
 from lookalike.server.requests.images import small_json, validated
-from lookalike.server.schemas import (
-    FILTER_EXAMPLE,
-    Json,
-    RequestModel,
-    ResponseModel,
-    answer,
-    json_body,
-    problems,
-    rfc3339,
-)
+from lookalike.server.schemas import FILTER_EXAMPLE, Json, RequestModel, answer, json_body, problems
+from lookalike.wire import Job, JobKind, JobList, JobProgress, rfc3339
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 Reads = Annotated[Caller, Depends(require_scope("read"))]
 Writes = Annotated[Caller, Depends(require_scope("write"))]
 MAX_URLS = 10_000
-Kind = Literal["import", "repair", "duplicates", "delete"]
 
 
 class ImportJob(RequestModel):
@@ -46,7 +36,7 @@ class ImportJob(RequestModel):
     @model_validator(mode="after")
     def _one(self) -> "ImportJob":
         if (self.urls is None) == (self.paths is None):
-            raise ValueError("exactly one of urls and paths must be given")
+            raise ValueError("give exactly one of urls and paths")
         return self
 
 
@@ -85,78 +75,12 @@ class JobRequest(RootModel[Annotated[ImportJob | RepairJob | DuplicatesJob | Del
     )
 
 
-class ProgressModel(ResponseModel):
-    """How far a job is."""
-
-    done: int
-    total: int | None = Field(description="None where it is not known beforehand.")
-    counts: dict[str, int] = Field(description="By outcome, or by index.")
-
-
-class JobModel(ResponseModel):
-    """A job and how it stands."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "0f8fad5bd9cb469fa16570867728950e",
-                    "kind": "import",
-                    "state": "running",
-                    "progress": {"done": 12, "total": 40, "counts": {"added": 11, "rejected": 1}},
-                    "result": {"rejected": [{"key": "https://images.example/7.jpg", "reason": "not_an_image: ..."}]},
-                    "error": None,
-                    "created": "2026-01-31T09:30:00.250000Z",
-                    "updated": "2026-01-31T09:30:04.500000Z",
-                }
-            ]
-        }
-    )
-
-    id: str
-    kind: Kind
-    state: JobState
-    progress: ProgressModel
-    result: Json = Field(description="`rejected` of an import, the first 100; `clusters` of keys, the first 1,000.")
-    error: Json | None = Field(description="The problem over which it failed.")
-    created: str
-    updated: str
-
-    @classmethod
-    def of(cls, job: Job) -> "JobModel":
-        """The same of the catalog's job."""
-        progress: Mapping[str, Any] = job.progress
-        return cls.model_validate(
-            {
-                "id": job.id,
-                "kind": job.kind,
-                "state": job.state,
-                "progress": {
-                    "done": progress.get("done", 0),
-                    "total": progress.get("total"),
-                    "counts": progress.get("counts", {}),
-                },
-                "result": progress.get("result", {}),
-                "error": progress.get("error"),
-                "created": rfc3339(job.created),
-                "updated": rfc3339(job.updated),
-            }
-        )
-
-
-class JobList(ResponseModel):
-    """Jobs, the newest first."""
-
-    jobs: list[JobModel]
-    next: str | None
-
-
 @router.post(
     "/jobs",
     operation_id="createJob",
     summary="Have long work done",
     status_code=202,
-    response_model=JobModel,
+    response_model=Job,
     responses=problems(),
     openapi_extra=json_body("JobRequest"),
 )
@@ -166,7 +90,7 @@ async def create_job(request: Request, here: State, caller: Writes) -> Response:
     wanted = validated(JobRequest, body).root
     from_files = isinstance(wanted, ImportJob) and wanted.paths is not None
     if (from_files or isinstance(wanted, RepairJob)) and not (caller.may("admin") and caller.any_tenant):
-        raise AccessDenied("this job needs an admin's key that is bound to no tenant", authenticated=True)
+        raise AccessDenied("this job requires an API key with the scope admin, bound to no tenant", authenticated=True)
     if isinstance(wanted, ImportJob) and wanted.paths is not None:
         paths = wanted.paths
         await here.work.run(lambda: here.jobs.check_paths(paths))
@@ -177,7 +101,7 @@ async def create_job(request: Request, here: State, caller: Writes) -> Response:
         asked["max_pixels"] = caller.limits.pixels  # the job runs when its caller has gone
     job = await here.work.run(lambda: here.service.catalog.add_job(caller.tenant, wanted.kind, asked))
     here.jobs.wake()
-    return answer(JobModel.of(job), 202, {"Location": f"/v1/jobs/{job.id}"})
+    return answer(job_object(job), 202, {"Location": f"/v1/jobs/{job.id}"})
 
 
 @router.get("/jobs", operation_id="listJobs", summary="List jobs", response_model=JobList, responses=problems())
@@ -194,7 +118,7 @@ async def list_jobs(
         found = here.service.catalog.list_jobs(caller.tenant, limit=limit + 1, before=before)
         page = found[:limit]
         goes_on = encode_cursor([page[-1].created, page[-1].id]) if len(found) > limit else None
-        return JobList(jobs=[JobModel.of(job) for job in page], next=goes_on)
+        return JobList(jobs=[job_object(job) for job in page], next=goes_on)
 
     return answer(await here.work.run(listed))
 
@@ -203,24 +127,39 @@ async def list_jobs(
     "/jobs/{job_id}",
     operation_id="getJob",
     summary="How a job stands",
-    response_model=JobModel,
+    response_model=Job,
     responses=problems(404),
 )
 async def get_job(job_id: str, here: State, caller: Reads) -> Response:
     """Its progress is about a second old."""
-    return answer(JobModel.of(await here.work.run(lambda: here.service.catalog.job(caller.tenant, job_id))))
+    return answer(job_object(await here.work.run(lambda: here.service.catalog.job(caller.tenant, job_id))))
 
 
 @router.post(
     "/jobs/{job_id}:cancel",
     operation_id="cancelJob",
     summary="Cancel a job",
-    response_model=JobModel,
+    response_model=Job,
     responses=problems(404),
 )
 async def cancel_job(job_id: str, here: State, caller: Writes) -> Response:
     """What it has done so far stays done; a job that has ended stays as it is."""
-    return answer(JobModel.of(await here.work.run(lambda: here.service.catalog.cancel_job(caller.tenant, job_id))))
+    return answer(job_object(await here.work.run(lambda: here.service.catalog.cancel_job(caller.tenant, job_id))))
+
+
+def job_object(job: catalog.Job) -> Job:
+    """The JSON object of the catalog's job."""
+    progress = job.progress
+    return Job(
+        id=job.id,
+        kind=cast(JobKind, job.kind),
+        state=job.state,
+        progress=JobProgress(progress.get("done", 0), progress.get("total"), progress.get("counts", {})),
+        result=progress.get("result", {}),
+        error=progress.get("error"),
+        created=rfc3339(job.created),
+        updated=rfc3339(job.updated),
+    )
 
 
 def _before(cursor: str | None) -> tuple[float, str] | None:
@@ -229,4 +168,4 @@ def _before(cursor: str | None) -> tuple[float, str] | None:
             return None
         case [float(at), str(id_)]:
             return at, id_
-    raise UnsupportedQuery("this is no cursor of a list of jobs; begin again without one")
+    raise UnsupportedQuery("invalid cursor for a list of jobs; start again without one")

@@ -10,16 +10,8 @@ from lookalike.server.auth import Caller, require_scope
 from lookalike.server.pagination import encode_cursor, key_in
 from lookalike.server.requests.body import read_object
 from lookalike.server.requests.images import small_json, validated
-from lookalike.server.schemas import (
-    FILTER_EXAMPLE,
-    Image,
-    Json,
-    RequestModel,
-    ResponseModel,
-    answer,
-    json_body,
-    problems,
-)
+from lookalike.server.schemas import FILTER_EXAMPLE, Json, RequestModel, answer, json_body, problems
+from lookalike.wire import MAX_REPORTED_KEYS, DeleteResult, Image, ImageList
 
 router = APIRouter(prefix="/v1", tags=["images"])
 Reads = Annotated[Caller, Depends(require_scope("read"))]
@@ -27,18 +19,6 @@ Writes = Annotated[Caller, Depends(require_scope("write"))]
 MAX_LISTED = 1000
 MAX_KEYS = 10_000
 """Keys in one deletion."""
-MAX_REPORTED_KEYS = 1000
-"""Deleted keys that an answer names."""
-
-
-class ImageList(ResponseModel):
-    """Images in the order of their keys."""
-
-    images: list[Image]
-    next: str | None = Field(description="The cursor to go on with; none at the end.")
-    total: int | None = Field(
-        None, description="How many there are; told on the first page, without a filter and a prefix."
-    )
 
 
 class DeleteJson(RequestModel):
@@ -58,20 +38,8 @@ class DeleteJson(RequestModel):
     @model_validator(mode="after")
     def _one(self) -> "DeleteJson":
         if (self.keys is None) == (self.filter is None):
-            raise ValueError("exactly one of keys and filter must be given")
+            raise ValueError("give exactly one of keys and filter")
         return self
-
-
-class DeleteResult(ResponseModel):
-    """What was deleted, durably. Unknown keys are passed over."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"deleted": 1, "keys": ["alps/IMG_1.jpg"], "sequence": 18}]}
-    )
-
-    deleted: int
-    keys: list[str] = Field(description=f"Those deleted, the first {MAX_REPORTED_KEYS:,}.")
-    sequence: int = Field(description="The catalog's last change; a search with this `min_sequence` sees it.")
 
 
 @router.get("/images", operation_id="listImages", summary="List images", response_model=ImageList, responses=problems())

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -14,12 +14,12 @@ from lookalike.gallery import DEFAULT_TENANT, MAX_RESULTS, SearchOptions
 from lookalike.gallery.thumbnails import MAX_SIDE, MIN_SIDE
 from lookalike.server.app_state import AppState, State
 from lookalike.server.auth import Caller, require_scope
-from lookalike.server.hits import HitModel, SearchAnswer
 from lookalike.server.pagination import decode_search_cursor, encode_search_cursor, query_fingerprint
 from lookalike.server.requests.body import read_object
 from lookalike.server.requests.images import Image, ParsedRequest, RequestReader, validated
 from lookalike.server.schemas import FILTER_EXAMPLE, Json, QuerySource, RequestModel, answer, problems
-from lookalike.types import Answer, Hit
+from lookalike.types import Answer
+from lookalike.wire import SearchAnswer
 
 router = APIRouter(prefix="/v1", tags=["search"])
 Reads = Annotated[Caller, Depends(require_scope("read"))]
@@ -161,18 +161,20 @@ def options_of(query: SearchQuery, given: ParsedRequest) -> SearchRequest:
 def arguments_of(options: SearchRequest, caller: Caller, image: Image) -> SearchArguments:
     """The search, checked; raises UnsupportedQuery for a page out of reach, AccessDenied for others' images."""
     if options.tenants == "all" and not (caller.any_tenant and caller.may("admin")):
-        raise AccessDenied("only an admin's key that is bound to no tenant may search all tenants", authenticated=True)
+        raise AccessDenied(
+            "searching all tenants requires an API key with the scope admin, bound to no tenant", authenticated=True
+        )
     tenant = None if options.tenants == "all" else caller.tenant
     named = hashlib.sha256(image).hexdigest() if isinstance(image, bytes) else f"key {image.key}"
     kept = options.model_dump(include={"threshold", "pipelines", "filter", "engine_filter", "orientations"})
     wanted = SearchArguments(options, tenant, query_fingerprint({"tenant": [tenant], "image": named, **kept}))
     if options.cursor is not None:
         if options.page != 1:
-            raise UnsupportedQuery("a search goes on by cursor or by page, not by both")
+            raise UnsupportedQuery("give either cursor or page, not both")
         wanted = replace(wanted, given=frozenset(decode_search_cursor(options.cursor, wanted.binding)))
     if wanted.depth > MAX_RESULTS:
         raise UnsupportedQuery(
-            f"this reaches result {wanted.depth}; no more than {MAX_RESULTS} can be paged through: narrow the search "
+            f"this page reaches result {wanted.depth}, beyond the limit of {MAX_RESULTS}: narrow the search "
             "by a filter or a threshold"
         )
     return wanted
@@ -191,9 +193,9 @@ def look_up(here: AppState, wanted: SearchArguments, image: Image) -> SearchAnsw
         min_sequence=options.min_sequence,
         engine_filter=options.engine_filter,
     )
-    found = page_of(here, wanted, here.service.search(image, **asked))
+    found = page_of(wanted, here.service.search(image, **asked))
     if options.preview is not None:
-        found.preview = preview_of(here, wanted, image, options.preview)
+        return replace(found, preview=preview_of(here, wanted, image, options.preview))
     return found
 
 
@@ -206,7 +208,7 @@ def preview_of(here: AppState, wanted: SearchArguments, image: Image, size: int)
     return base64.b64encode(data).decode()
 
 
-def page_of(here: AppState, wanted: SearchArguments, found: Answer) -> SearchAnswer:
+def page_of(wanted: SearchArguments, found: Answer) -> SearchAnswer:
     """The page of an answer that reaches from the best hit to its end."""
     options = wanted.options
     new = [hit for hit in found.hits if hit.id not in wanted.given]
@@ -215,25 +217,10 @@ def page_of(here: AppState, wanted: SearchArguments, found: Answer) -> SearchAns
     more = found.more or len(new) > end
     given = wanted.given.union(hit.id for hit in new[:end])
     goes_on = more and page and len(given) + options.k <= MAX_RESULTS
-    return SearchAnswer(
-        hits=_hits(here, page, with_tenant=wanted.tenant is None),
-        page=len(wanted.given) // options.k + options.page,
-        page_size=options.k,
-        more=more,
-        next=encode_search_cursor(given, wanted.binding) if goes_on else None,
-        exact_within=dict(found.exact_within),
-        failed=dict(found.failed),
-        sequence=found.sequence,
-        took_ms=dict(found.took_ms),
-        preview=None,
-    )
-
-
-def _hits(here: AppState, hits: Sequence[Hit], *, with_tenant: bool) -> list[HitModel]:
-    if not with_tenant:
-        return [HitModel.of(hit) for hit in hits]
-    records = here.service.catalog.records([hit.id for hit in hits])
-    return [HitModel.of(hit, records[hit.id].tenant) for hit in hits if hit.id in records]
+    number = len(wanted.given) // options.k + options.page
+    answered = replace(found, hits=tuple(page), page=number, page_size=options.k, more=more)
+    cursor = encode_search_cursor(given, wanted.binding) if goes_on else None
+    return replace(SearchAnswer.of(answered), next=cursor)
 
 
 def server_timing(took_ms: Mapping[str, float]) -> dict[str, str]:

@@ -1,101 +1,23 @@
 """How the service stands: for callers, for load balancers, and for Prometheus."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
 from prometheus_client import CONTENT_TYPE_LATEST
-from pydantic import ConfigDict, Field
 
-from lookalike import __version__
+from lookalike import __version__, gallery
 from lookalike.catalog import CatalogTotals
-from lookalike.gallery import MAX_RESULTS, PipelineStatus
+from lookalike.gallery import MAX_RESULTS
 from lookalike.server.app_state import AppState, State
 from lookalike.server.auth import Caller, admin_of_all, require_scope
 from lookalike.server.health import Outage
 from lookalike.server.metrics import Gauged
-from lookalike.server.schemas import Json, ResponseModel, answer, problems
+from lookalike.server.schemas import answer, problems
+from lookalike.wire import Health, PipelineStatus, Ready, Status
 
 router = APIRouter(tags=["operations"])
-
-
-class Health(ResponseModel):
-    """Whether the process lives."""
-
-    status: str = Field(examples=["ok"])
-
-
-class Ready(ResponseModel):
-    """Whether searches can be answered."""
-
-    ready: bool = Field(description="By one pipeline at least; answers without the others name them in `failed`.")
-    missing: dict[str, str] = Field(
-        description="By name, why: the pipelines, and the `catalog`, that do not answer.",
-        examples=[{}, {"vgg16": "Unavailable"}],
-    )
-
-
-class PipelineModel(ResponseModel):
-    """A pipeline and its index."""
-
-    name: str
-    fingerprint: str | None = Field(description="Of its features: weights and preprocessing.")
-    metric: str | None
-    threshold: float | None = Field(description="The distance up to which a match counts as a copy.")
-    rows: int | None = Field(description="Rows of its index, of all tenants; told to callers bound to none.")
-    saved_at: int = Field(description="The change up to which its index is saved.")
-    behind: int = Field(description="Changes that its saved index lacks yet; searches see them nevertheless.")
-    engine: str = Field(description="What its index runs on.")
-    shared: bool = Field(description="Whether that is a server.")
-    error: str | None = Field(description="Why it cannot be asked.")
-
-
-class StatusModel(ResponseModel):
-    """What there is, and what this service allows."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "images": 1710,
-                    "bytes": 3419211776,
-                    "formats": {"JPEG": 1700, "PNG": 10},
-                    "tenant": "default",
-                    "sequence": 1822,
-                    "pipelines": [
-                        {
-                            "name": "phash",
-                            "fingerprint": "1f6d3a90c2",
-                            "metric": "hamming",
-                            "threshold": 0.125,
-                            "rows": 1710,
-                            "saved_at": 1822,
-                            "behind": 0,
-                            "engine": "mih",
-                            "shared": False,
-                            "error": None,
-                        }
-                    ],
-                    "limits": {"max_bytes": 209715200, "max_pixels": 200000000, "max_results": 10000},
-                    "version": "0.1.0",
-                    "features": ["search", "jobs"],
-                    "scopes": ["read", "write"],
-                }
-            ]
-        }
-    )
-
-    images: int = Field(description="The caller's.")
-    bytes: int = Field(description="Of their files.")
-    formats: dict[str, int] = Field(description="Images by format.")
-    tenant: str
-    sequence: int = Field(description="The catalog's last change.")
-    pipelines: list[PipelineModel]
-    limits: Json
-    version: str
-    features: list[str] = Field(description="What this service offers.")
-    scopes: list[str] = Field(description="What the caller may do.")
 
 
 @router.get("/healthz", operation_id="health", summary="Whether the process lives", response_model=Health)
@@ -132,23 +54,23 @@ def readiness(here: AppState, silent: Mapping[str, Outage]) -> Ready:
     "/v1/status",
     operation_id="getStatus",
     summary="How the service stands",
-    response_model=StatusModel,
+    response_model=Status,
     responses=problems(),
 )
 async def status(here: State, caller: Annotated[Caller, Depends(require_scope("read"))]) -> Response:
     """What a page or a client needs to know."""
 
-    def asked() -> StatusModel:
+    def asked() -> Status:
         found = here.status()
         tenant_id = here.service.catalog.tenant_id(caller.tenant)
         own = CatalogTotals(0, 0, {}) if tenant_id is None else here.service.catalog.totals(tenant_id)
-        return StatusModel(
+        return Status(
             images=own.images,
             bytes=own.nbytes,
             formats=dict(own.by_format),
             tenant=caller.tenant,
             sequence=found.sequence,
-            pipelines=[_pipeline(one, told=caller.any_tenant) for one in found.pipelines],
+            pipelines=[_pipeline(one, any_tenant=caller.any_tenant) for one in found.pipelines],
             limits=_limits(here, caller),
             version=__version__,
             features=_features(here),
@@ -172,19 +94,10 @@ async def metrics(here: State, _: Annotated[Caller, Depends(admin_of_all)]) -> R
     return Response(await here.probe(here.metrics.text), media_type=CONTENT_TYPE_LATEST)
 
 
-def _pipeline(one: PipelineStatus, *, told: bool) -> PipelineModel:
-    return PipelineModel(
-        name=one.name,
-        fingerprint=one.fingerprint,
-        metric=one.metric,
-        threshold=one.threshold,
-        rows=one.rows if told else None,
-        saved_at=one.saved_at,
-        behind=one.behind,
-        engine=one.engine if told else one.engine.partition(":")[0],
-        shared=one.shared,
-        error=one.error,
-    )
+def _pipeline(status: gallery.PipelineStatus, *, any_tenant: bool) -> PipelineStatus:
+    """A pipeline's status; rows of other tenants and the engine's address are not for callers bound to one tenant."""
+    described = PipelineStatus.of(status)
+    return described if any_tenant else replace(described, rows=None, engine=status.engine.partition(":")[0])
 
 
 def _limits(here: AppState, caller: Caller) -> dict[str, Any]:
