@@ -1,9 +1,10 @@
 """What a failure of a command means to the shell: one table from the error tree to exit codes."""
 
 import sys
+from collections.abc import Mapping
 from enum import IntEnum
+from typing import Any
 
-from lookalike.cli.json_output import error_object, usage_error_object
 from lookalike.cli.output import emit, print_error, printable
 from lookalike.errors import (
     BadInput,
@@ -14,6 +15,7 @@ from lookalike.errors import (
     NotFound,
     Unavailable,
 )
+from lookalike.problem_details import PREFIX, problem_of
 
 
 class ExitCode(IntEnum):
@@ -46,6 +48,11 @@ def exit_code(error: LookalikeError) -> ExitCode:
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), ExitCode.BUG)
 
 
+def error_object(error: LookalikeError) -> Mapping[str, Any]:
+    """The failure of a command in JSON: a problem, as the HTTP API has it."""
+    return {"error": problem_of(error)}
+
+
 def report(error: LookalikeError, *, json: bool) -> int:
     """Tell of a command's failure, on standard error and with `--json` also as a line; gives the exit code."""
     if json:
@@ -57,7 +64,8 @@ def report(error: LookalikeError, *, json: bool) -> int:
 def report_usage(message: str, command: str, *, json: bool) -> int:
     """The same for a command line that cannot be understood."""
     if json:
-        emit(usage_error_object(message))
+        title = "Invalid command line"
+        emit({"error": {"type": PREFIX + "usage-error", "title": title, "status": 400, "detail": message}})
     print_error(message)
     print(f"Try: {printable(command)} --help", file=sys.stderr)
     return ExitCode.USAGE

@@ -8,24 +8,11 @@ from dataclasses import asdict
 from typing import Any
 
 from lookalike import wire
-from lookalike.errors import LookalikeError
+from lookalike.cli.failures import error_object
 from lookalike.gallery import Cluster, Comparison, Failure, RepairReport, Status
-from lookalike.problem_details import PREFIX, problem_of
 from lookalike.types import Answer, Outcome, Record
 
 Object = Mapping[str, Any]
-
-
-def error_object(error: LookalikeError) -> Object:
-    """The failure of a command: a problem as the HTTP API has it."""
-    return {"error": problem_of(error)}
-
-
-def usage_error_object(message: str) -> Object:
-    """The same for an invalid command line, which HTTP does not know."""
-    return {
-        "error": {"type": PREFIX + "usage-error", "title": "Invalid command line", "status": 400, "detail": message}
-    }
 
 
 def outcome_object(outcome: Outcome) -> Object:

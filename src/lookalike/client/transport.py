@@ -159,7 +159,7 @@ def check_url(url: str) -> str:
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise BadSetting(f"a service's URL is written http://host:port or https://..., not {_redacted(parsed)!r}")
     if parsed.userinfo or parsed.query or parsed.fragment:
-        raise BadSetting("a service's URL must have no user name, query or fragment; pass the API key separately")
+        raise BadSetting("a service's URL must have no user name, query or fragment; give the API key separately")
     return url.rstrip("/")
 
 
