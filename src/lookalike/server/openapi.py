@@ -1,4 +1,4 @@
-"""The description of the API (OpenAPI 3.1), with the models of bodies that the routes read by themselves."""
+"""The OpenAPI 3.1 description of the API, with the models of bodies that the routes parse themselves."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ from lookalike.server.routes.listing import DeleteJson
 from lookalike.server.routes.search import SearchRequest
 from lookalike.wire import Problem
 
-READ_BY_HAND: tuple[type, ...] = (
+EXTRA_MODELS: tuple[type, ...] = (
     BatchItem,
     CompareRequest,
     DeleteJson,
@@ -28,10 +28,10 @@ READ_BY_HAND: tuple[type, ...] = (
     SearchRequest,
 )
 ABOUT = (
-    "Search by image: hand in an image, get back the original and everything that looks like it.\n\n"
-    "Errors are problems (RFC 9457). Every answer has an `X-Request-Id`. Keys in paths are percent-encoded, a slash as "
-    "%2F. Callers whose key is bound to no tenant may name one in `X-Tenant`. Whatever answers GET answers HEAD: with "
-    "the same status and headers, and no body."
+    "Search by image: send an image, get its original and everything that looks like it.\n\n"
+    "Errors are problems (RFC 9457). Every response has an `X-Request-Id`. Keys in paths are percent-encoded, a slash "
+    "as %2F. Callers whose key is bound to no tenant may name one in `X-Tenant`. Whatever answers GET answers HEAD: "
+    "with the same status and headers, and no body."
 )
 HEADS: Mapping[str, str] = {
     "/v1/images/{key}": "headImage",
@@ -43,11 +43,11 @@ HEADS: Mapping[str, str] = {
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """The description of an application, made once."""
+    """The description of an application, computed once."""
     if app.openapi_schema is None:
         made = get_openapi(title=app.title, version=app.version, description=ABOUT, routes=app.routes)
         _, found = TypeAdapter.json_schemas(
-            [(model, "validation", TypeAdapter(model)) for model in READ_BY_HAND],
+            [(model, "validation", TypeAdapter(model)) for model in EXTRA_MODELS],
             ref_template="#/components/schemas/{model}",
         )
         schemas = made.setdefault("components", {}).setdefault("schemas", {})
@@ -66,8 +66,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
 def _head(get: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The HEAD of a GET: the same without bodies."""
     answers = {
-        status: {part: told for part, told in one.items() if part != "content"}
-        for status, one in get["responses"].items()
+        status: {part: value for part, value in response.items() if part != "content"}
+        for status, response in get["responses"].items()
     }
     about = "The status and headers that GET would bring, and no body."
     return {**get, "operationId": name, "description": about, "responses": answers}

@@ -18,13 +18,13 @@ REASONS: tuple[Reason, ...] = get_args(Reason)
 
 
 class RequestModel(BaseModel):
-    """What a caller sends: exactly these members, of exactly these types."""
+    """Base of request bodies: exactly these fields, of exactly these types."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class ImageSource(RequestModel):
-    """Where an image is: its bytes in base64, or a URL to fetch it from."""
+    """An image source: its bytes in base64, or a URL to fetch it from."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
@@ -39,9 +39,9 @@ class ImageSource(RequestModel):
 
 
 class QuerySource(ImageSource):
-    """Where an image is: as `ImageSource` says, or the key of one in the gallery."""
+    """An image source: as `ImageSource`, or the key of a stored image."""
 
-    key: str | None = Field(None, min_length=1, description="The key of an image of the gallery.")
+    key: str | None = Field(None, min_length=1, description="The key of a stored image.")
 
 
 Key = Annotated[
@@ -60,7 +60,7 @@ def answer(body: WireObject, status: int = 200, headers: Mapping[str, str] | Non
 
 
 def problems(*more: int, also: Responses | None = None) -> Responses:
-    """A route's documented answers: `also` its own, and problems, which any status may bring and `more` often do."""
+    """A route's documented responses: `also` its own, and problems, by default and for the statuses `more`."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     documented: Responses = {
         "default": {"description": "What went wrong, as a problem (RFC 9457).", "content": content}
@@ -70,13 +70,13 @@ def problems(*more: int, also: Responses | None = None) -> Responses:
 
 
 def json_body(model: str) -> dict[str, Any]:
-    """What a route's documentation says of a body in JSON, by its model's name; `openapi` adds the model."""
+    """A route's documentation of its JSON body, by the model's name; `openapi` adds the model."""
     content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{model}"}}}
     return {"requestBody": {"required": True, "content": content}}
 
 
 def rejection(reason: str) -> BadInput:
-    """The error of a rejected outcome's reason, written `word: message`."""
+    """The error of a rejected outcome's reason, which is written `word: message`."""
     word, _, message = reason.partition(": ")
     known = next((one for one in REASONS if one == word), None)
     return BadInput(reason) if known is None else ImageRejected(known, message)

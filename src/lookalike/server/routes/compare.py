@@ -17,7 +17,7 @@ Reads = Annotated[Caller, Depends(require_scope("read"))]
 
 
 class CompareRequest(RequestModel):
-    """Two images, from wherever they come."""
+    """Two images, each from any source."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -23,7 +23,7 @@ Writes = Annotated[Caller, Depends(require_scope("write"))]
 
 
 class PutJson(RequestModel):
-    """An image to add, and what is kept with it."""
+    """An image to add, and its attributes."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -32,7 +32,9 @@ class PutJson(RequestModel):
     )
 
     image: ImageSource
-    attributes: Json | None = Field(None, description="Kept with the image; left out, those there are stay.")
+    attributes: Json | None = Field(
+        None, description="Stored with the image; if left out, an existing image keeps its own."
+    )
 
 
 class PatchJson(RequestModel):
@@ -41,7 +43,7 @@ class PatchJson(RequestModel):
     model_config = ConfigDict(json_schema_extra={"examples": [{"attributes": {"album": "Alps"}, "merge": True}]})
 
     attributes: Json
-    merge: bool = Field(default=True, description="Into the old ones, by name; otherwise instead of them.")
+    merge: bool = Field(default=True, description="Merge into the old ones, by name; otherwise replace them.")
 
 
 BINARY: Mapping[str, Any] = {"schema": {"type": "string", "format": "binary", "minLength": 1}}

@@ -41,7 +41,7 @@ class ImportJob(RequestModel):
 
 
 class RepairJob(RequestModel):
-    """Check the catalog, and build every index anew from it (admin only)."""
+    """Check the catalog, and rebuild every index from it (admin only)."""
 
     kind: Literal["repair"]
 
@@ -54,14 +54,14 @@ class DuplicatesJob(RequestModel):
 
 
 class DeleteJob(RequestModel):
-    """Delete all images that a filter describes."""
+    """Delete all images that match a filter."""
 
     kind: Literal["delete"]
     filter: Json = Field(min_length=1)
 
 
 class JobRequest(RootModel[Annotated[ImportJob | RepairJob | DuplicatesJob | DeleteJob, Field(discriminator="kind")]]):
-    """What is to be done."""
+    """A job to queue."""
 
     model_config = ConfigDict(
         json_schema_extra={

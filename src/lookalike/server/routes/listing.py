@@ -22,7 +22,7 @@ MAX_KEYS = 10_000
 
 
 class DeleteJson(RequestModel):
-    """Which images to delete: by keys, or all that a filter describes."""
+    """Which images to delete: by keys, or all that match a filter."""
 
     model_config = ConfigDict(
         json_schema_extra={

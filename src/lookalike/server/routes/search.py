@@ -24,26 +24,26 @@ from lookalike.wire import SearchAnswer
 router = APIRouter(prefix="/v1", tags=["search"])
 Reads = Annotated[Caller, Depends(require_scope("read"))]
 K = Annotated[int, Field(ge=1, le=MAX_RESULTS, description="Hits a page.")]
-PIPELINES = "Ask these pipelines alone; all of the gallery's otherwise."
+PIPELINES = "Search these pipelines only; by default all of the gallery's."
 
 
 class _Common(BaseModel):
-    """The options that are written alike everywhere."""
+    """Options of the same type in the query string, in forms and in JSON."""
 
     k: K = 10
     page: int = Field(1, ge=1, le=MAX_RESULTS, description=f"Page x k is at most {MAX_RESULTS:,}.")
     cursor: str | None = Field(None, description="`next` of the page before, with the same image and options.")
-    threshold: float | None = Field(None, ge=0, le=1, description="Leave out what is farther away than this.")
-    orientations: bool = Field(default=True, description="Find turned and mirrored copies by their hash, too.")
+    threshold: float | None = Field(None, ge=0, le=1, description="The largest distance of a hit.")
+    orientations: bool = Field(default=True, description="Also find rotated and mirrored copies, by their hash.")
     min_sequence: int | None = Field(
-        None, ge=0, le=2**62, description="The answer sees at least this change: read your own writes."
+        None, ge=0, le=2**62, description="The answer sees at least this change, for read-your-writes consistency."
     )
     tenants: Literal["all"] | None = Field(None, description="Search the images of every tenant (admin only).")
     preview: int | None = Field(
         None,
         ge=MIN_SIDE,
         le=MAX_SIDE,
-        description="Give the query image back, small: a JPEG whose longer side has so many pixels at most.",
+        description="Return the query image, small: a JPEG, at most so many pixels on its longer side.",
     )
 
 
@@ -54,7 +54,7 @@ class SearchQuery(_Common):
 
     pipelines: list[str] | None = Field(None, max_length=32, description=PIPELINES + " Repeat it for several.")
     filter: str | None = Field(None, description="A filter on attributes, as JSON.", examples=['{"album": "Alps"}'])
-    engine_filter: str | None = Field(None, description="A filter in an engine's own words, as JSON.")
+    engine_filter: str | None = Field(None, description="A filter in the engine's query language, as JSON.")
 
 
 class SearchRequest(RequestModel, _Common):
@@ -72,9 +72,11 @@ class SearchRequest(RequestModel, _Common):
     image: QuerySource | None = None
     pipelines: list[str] | None = Field(None, max_length=32, description=PIPELINES)
     filter: Json | None = Field(
-        None, description="What must hold of attributes: values, or operators (eq ne lt lte gt gte in exists)."
+        None, description="A filter on attributes: values, or operators (eq ne lt lte gt gte in exists)."
     )
-    engine_filter: Json | None = Field(None, description="A further filter in an engine's own words, by its name.")
+    engine_filter: Json | None = Field(
+        None, description="A further filter in an engine's query language, by the engine's name."
+    )
 
 
 @dataclass(frozen=True, slots=True)
