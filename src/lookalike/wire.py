@@ -12,7 +12,7 @@ from types import NoneType, UnionType
 from typing import Any, ClassVar, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 from urllib.parse import quote
 
-from lookalike import gallery, types
+from lookalike import results, types
 from lookalike.errors import BadSetting
 from lookalike.types import Evidence, OutcomeKind
 
@@ -283,7 +283,9 @@ class SearchAnswer(WireObject):
     page_size: int
     more: bool
     next: str | None = field(
-        metadata=_doc("The cursor of the next page; null where there is no more, or 10,000 hits are reached.")
+        metadata=_doc(
+            f"The cursor of the next page; null where there is no more, or {results.MAX_RESULTS:,} hits are reached."
+        )
     )
     exact_within: dict[str, float] = field(
         metadata=_doc("By pipeline, the distance up to which no image was missed; -1: no guarantee.")
@@ -330,7 +332,7 @@ class PipelineComparison(WireObject):
     )
 
     @classmethod
-    def of(cls, measured: gallery.PipelineComparison) -> "PipelineComparison":
+    def of(cls, measured: results.PipelineComparison) -> "PipelineComparison":
         """The object of a pipeline's comparison."""
         return cls(
             name=measured.pipeline,
@@ -360,13 +362,13 @@ class Comparison(WireObject):
     pipelines: list[PipelineComparison]
 
     @classmethod
-    def of(cls, comparison: gallery.Comparison) -> "Comparison":
+    def of(cls, comparison: results.Comparison) -> "Comparison":
         """The object of a comparison."""
         return cls(
             same_bytes=comparison.same_bytes,
             same_pixels=comparison.same_pixels,
             evidence=comparison.evidence,
-            pipelines=[PipelineComparison.of(measured) for measured in comparison.measured],
+            pipelines=[PipelineComparison.of(measured) for measured in comparison.pipelines],
         )
 
 
@@ -380,7 +382,7 @@ class Cluster(WireObject):
     images: list[Image]
 
     @classmethod
-    def of(cls, cluster: gallery.Cluster) -> "Cluster":
+    def of(cls, cluster: results.Cluster) -> "Cluster":
         """The object of a cluster."""
         return cls(
             id=cluster.id,
@@ -416,7 +418,7 @@ class PipelineStatus(WireObject):
     error: str | None = field(metadata=_doc("Why it cannot be searched."))
 
     @classmethod
-    def of(cls, status: gallery.PipelineStatus) -> "PipelineStatus":
+    def of(cls, status: results.PipelineStatus) -> "PipelineStatus":
         """The object of a pipeline's status."""
         return cls(**asdict(status))
 
@@ -432,7 +434,7 @@ class GalleryStatus(WireObject):
     pipelines: list[PipelineStatus]
 
     @classmethod
-    def of_gallery(cls, status: gallery.Status) -> "GalleryStatus":
+    def of_gallery(cls, status: results.Status) -> "GalleryStatus":
         """The object of a gallery's status."""
         return GalleryStatus(
             images=status.images,

@@ -18,9 +18,10 @@ import pytest
 
 import lookalike
 from lookalike import Client, wire
-from lookalike.cli.failures import exit_code
+from lookalike.cli.exit_codes import exit_code
 from lookalike.errors import BadInput, Conflict, ImageRejected, LookalikeError, NotFound
-from lookalike.gallery import Cluster, Comparison, Gallery, StoredImage
+from lookalike.gallery import Gallery
+from lookalike.results import Cluster, Comparison, StoredImage
 from lookalike.types import Answer, Item, Outcome, Record
 from lookalike.wire import to_dict
 from tests.command import Ran

@@ -17,7 +17,7 @@ import pytest
 from lookalike import wire
 from lookalike.catalog import JobState
 from lookalike.errors import BadSetting
-from lookalike.gallery import MAX_RESULTS
+from lookalike.results import MAX_RESULTS
 from tests.command import lookalike as command
 from tests.drawn_images import drawn, encoded
 from tests.served import served

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from typing import Any
 
 from lookalike import wire
-from lookalike.cli.failures import error_object
-from lookalike.gallery import Cluster, Comparison, Failure, RepairReport, Status
+from lookalike.cli.exit_codes import error_object
+from lookalike.results import Cluster, Comparison, Failure, RepairReport, Status
 from lookalike.types import Answer, Outcome, Record
 
 Object = Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""The client of a service's gallery: the methods of `Gallery` over HTTP."""
+"""The client of a service's gallery: the methods of `GalleryAPI` over HTTP."""
 
 import json
 import time
@@ -12,7 +12,6 @@ from typing import Any, Self, TypeVar, Unpack
 from urllib.parse import quote
 
 from lookalike import wire
-from lookalike.catalog.records import storable
 from lookalike.client.requests import bytes_of, compare_body, cursor_after, image_path, job_path, search_body
 from lookalike.client.responses import (
     Job,
@@ -27,8 +26,11 @@ from lookalike.client.responses import (
 from lookalike.client.transport import Params, Request, RetryPolicy, Transport
 from lookalike.client.uploads import Uploads
 from lookalike.errors import BadInput, BadSetting, ImageRejected, NotFound, Unavailable
-from lookalike.gallery import (
+from lookalike.image_files import items_of
+from lookalike.imaging import Limits
+from lookalike.results import (
     DEFAULT_TENANT,
+    THUMBNAIL_SIZE,
     Cluster,
     ClusterPage,
     Comparison,
@@ -40,10 +42,8 @@ from lookalike.gallery import (
     RepairReport,
     SearchOptions,
     Status,
-    items_of,
 )
-from lookalike.imaging import Limits
-from lookalike.imaging.thumbnails import SIDE
+from lookalike.text import storable
 from lookalike.types import Answer, Attributes, Item, Outcome, Record
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ POLL_GROWTH = 1.5
 class Client:
     """The gallery of a service. Safe to use from several threads.
 
-    Methods, results and errors are those of `Gallery`, with these differences: paths and ids of the service's images
+    Methods, results and errors are those of `GalleryAPI`, with these differences: paths and ids of the service's images
     are not known; a `tenant` of "default" is that of the API key; and every method may raise Unavailable where the
     service does not respond, and AccessDenied where the API key is missing or not allowed to do this. Idempotent
     requests are retried up to three times.
@@ -109,7 +109,7 @@ class Client:
     # -- search
 
     def search(self, query: Query, **options: Unpack[SearchOptions]) -> Answer:
-        """The images most similar to the query; see `Gallery.search`. A path is that of a file of this machine."""
+        """The images most similar to the query; see `GalleryAPI.search`. A path is that of a file of this machine."""
         body = search_body(query, options, self._limits)
         headers = self._headers(options.get("tenant") or DEFAULT_TENANT)
         response = self._transport.json(Request("POST", "/v1/search", headers=headers, body=body))
@@ -118,7 +118,7 @@ class Client:
     def search_many(
         self, queries: Iterable[Query], **options: Unpack[SearchOptions]
     ) -> Iterator[tuple[Query, Answer | Failure]]:
-        """Search for many queries, some in parallel; see `Gallery.search_many`."""
+        """Search for many queries, some in parallel; see `GalleryAPI.search_many`."""
 
         def search(query: Query) -> Answer | Failure:
             try:
@@ -142,7 +142,7 @@ class Client:
                     answer.cancel()
 
     def compare(self, a: Query, b: Query, *, tenant: str = DEFAULT_TENANT) -> Comparison:
-        """Compare two images; see `Gallery.compare`."""
+        """Compare two images; see `GalleryAPI.compare`."""
         headers, body = self._headers(tenant), compare_body(a, b, self._limits)
         response = self._transport.json(Request("POST", "/v1/compare", headers=headers, body=body))
         return comparison_of(wire.parse(wire.Comparison, response))
@@ -150,11 +150,11 @@ class Client:
     # -- images
 
     def get(self, key: str, *, tenant: str = DEFAULT_TENANT) -> Record:
-        """The record of an image; see `Gallery.get`."""
+        """The record of an image; see `GalleryAPI.get`."""
         return self._record_of(self._call(wire.Image, "GET", image_path(key), tenant), tenant)
 
-    def get_thumbnail(self, key: str, *, tenant: str = DEFAULT_TENANT, size: int = SIDE) -> bytes:
-        """A small JPEG of an image; see `Gallery.get_thumbnail`."""
+    def get_thumbnail(self, key: str, *, tenant: str = DEFAULT_TENANT, size: int = THUMBNAIL_SIZE) -> bytes:
+        """A small JPEG of an image; see `GalleryAPI.get_thumbnail`."""
         path = f"{image_path(key)}/thumbnail"
         return self._transport.send(Request("GET", path, headers=self._headers(tenant), params={"size": size})).content
 
@@ -167,7 +167,7 @@ class Client:
         filter: Filter | None = None,
         prefix: str = "",
     ) -> list[Record]:
-        """Records in the order of their keys; see `Gallery.ls`."""
+        """Records in the order of their keys; see `GalleryAPI.ls`."""
         if limit < 1:
             raise BadInput(f"limit must be at least 1, not {limit}")
         if not storable(prefix):
@@ -194,7 +194,7 @@ class Client:
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
     ) -> list[Outcome]:
-        """Add files, folders or items of this machine; see `Gallery.add`."""
+        """Add files, folders or items of this machine; see `GalleryAPI.add`."""
         return list(self.add_iter(what, key=key, attributes=attributes, tenant=tenant))
 
     def add_iter(
@@ -205,7 +205,7 @@ class Client:
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
     ) -> Iterator[Outcome]:
-        """Add files, folders or items of this machine, yielding outcomes as they are durable; see `Gallery.add_iter`.
+        """Add files, folders or items of this machine, and yield each outcome; see `GalleryAPI.add_iter`.
 
         Files are read while they are sent, up to 64 a request. A batch whose connection was lost is sent again.
         """
@@ -221,7 +221,7 @@ class Client:
         tenant: str = DEFAULT_TENANT,
         expected: Precondition = None,
     ) -> Outcome:
-        """Add or replace one image; see `Gallery.put`."""
+        """Add or replace one image; see `GalleryAPI.put`."""
         return self._put(Item(key, data, attributes), tenant, expected)
 
     def set_attributes(
@@ -233,7 +233,7 @@ class Client:
         tenant: str = DEFAULT_TENANT,
         expected: int | None = None,
     ) -> Record:
-        """Change an image's attributes; see `Gallery.set_attributes`."""
+        """Change an image's attributes; see `GalleryAPI.set_attributes`."""
         body = {"attributes": dict(attributes), "merge": merge}
         retry: RetryPolicy = "always" if expected is None else "refused"
         headers = _if_match(expected)
@@ -243,7 +243,7 @@ class Client:
     def remove(
         self, keys: str | Iterable[str], *, tenant: str = DEFAULT_TENANT, expected: int | None = None
     ) -> list[str]:
-        """Remove images; see `Gallery.remove`. Not retried once it was sent: the second response would lack the keys.
+        """Remove images; see `GalleryAPI.remove`. Not retried once sent: the second response would lack the keys.
 
         Raises:
             BadSetting: `expected` with more than one key.
@@ -259,14 +259,14 @@ class Client:
         return removed
 
     def remove_by_filter(self, filter: Filter, *, tenant: str = DEFAULT_TENANT) -> DeleteResult:
-        """Remove the images that match a filter; see `Gallery.remove_by_filter`. Names the first 1,000 keys."""
+        """Remove the images that match a filter; see `GalleryAPI.remove_by_filter`. Names the first 1,000 keys."""
         result = self._delete({"filter": dict(filter)}, tenant)
         return DeleteResult(result.keys, result.sequence, result.deleted)
 
     # -- duplicates
 
     def duplicates(self, *, tenant: str = DEFAULT_TENANT, pipelines: Sequence[str] | None = None) -> Iterator[Cluster]:
-        """Clusters of images that are copies of one another, page by page; see `Gallery.duplicates`."""
+        """Clusters of images that are copies of one another, page by page; see `GalleryAPI.duplicates`."""
         after: str | None = None
         while True:
             page = self.duplicates_page(tenant=tenant, pipelines=pipelines, after=after)
@@ -283,7 +283,7 @@ class Client:
         after: str | None = None,
         limit: int = 20,
     ) -> ClusterPage:
-        """The next clusters, `after` being the cursor of the page before; see `Gallery.duplicates_page`."""
+        """The next clusters, `after` being the cursor of the page before; see `GalleryAPI.duplicates_page`."""
         params: list[tuple[str, str | int]] = [("limit", limit), *(("pipelines", name) for name in pipelines or ())]
         params += [("cursor", after)] if after is not None else []
         page = self._call(wire.ClusterList, "GET", "/v1/duplicates", tenant, params=params)
@@ -291,21 +291,21 @@ class Client:
         return ClusterPage(tuple(cluster_of(cluster, name) for cluster in page.clusters), page.next)
 
     def not_a_match(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
-        """Record that no two of these images are copies of each other; see `Gallery.not_a_match`."""
+        """Record that no two of these images are copies of each other; see `GalleryAPI.not_a_match`."""
         self._send_feedback("POST", keys, tenant)
 
     def not_a_match_undo(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
-        """Delete that record for every pair of these images; see `Gallery.not_a_match_undo`."""
+        """Delete that record for every pair of these images; see `GalleryAPI.not_a_match_undo`."""
         self._send_feedback("DELETE", keys, tenant)
 
     # -- the gallery
 
     def status(self) -> Status:
-        """The tenant's images and the state of each pipeline; see `Gallery.status`."""
+        """The tenant's images and the state of each pipeline; see `GalleryAPI.status`."""
         return status_of(self._call(wire.Status, "GET", "/v1/status", DEFAULT_TENANT))
 
     def repair(self) -> RepairReport:
-        """Check the catalog and rebuild every index in a job, and wait for it; see `Gallery.repair`.
+        """Check the catalog and rebuild every index in a job, and wait for it; see `GalleryAPI.repair`.
 
         The API key needs the scope admin.
         """

@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 from lookalike.errors import BadInput, NotFound
-from lookalike.gallery import DEFAULT_TENANT, Query, SearchOptions, StoredImage
 from lookalike.imaging import Limits, read_bytes
+from lookalike.results import DEFAULT_TENANT, Query, SearchOptions, StoredImage
 
 Body = Callable[[], Mapping[str, Any]]
 """Makes httpx's arguments for a body, once for each attempt, as a stream can be read only once."""

@@ -6,8 +6,8 @@ from typing import Any
 
 from lookalike import wire
 from lookalike.errors import LookalikeError
-from lookalike.gallery import Cluster, Comparison, PipelineComparison, PipelineStatus, Status
 from lookalike.problem_details import error_of
+from lookalike.results import Cluster, Comparison, PipelineComparison, PipelineStatus, Status
 from lookalike.types import Answer, Border, Hit, Outcome, Record
 
 NO_ID = 0

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from lookalike import __version__, gallery
+from lookalike import __version__, results
 from lookalike.catalog import CatalogTotals
-from lookalike.gallery import MAX_RESULTS
+from lookalike.results import MAX_RESULTS
 from lookalike.server.app_state import AppState, State
 from lookalike.server.auth import Caller, admin_of_all, require_scope
 from lookalike.server.health import Outage
@@ -94,7 +94,7 @@ async def metrics(here: State, _: Annotated[Caller, Depends(admin_of_all)]) -> R
     return Response(await here.probe(here.metrics.text), media_type=CONTENT_TYPE_LATEST)
 
 
-def _pipeline(status: gallery.PipelineStatus, *, any_tenant: bool) -> PipelineStatus:
+def _pipeline(status: results.PipelineStatus, *, any_tenant: bool) -> PipelineStatus:
     """A pipeline's status; rows of other tenants and the engine's address are not for callers bound to one tenant."""
     described = PipelineStatus.of(status)
     return described if any_tenant else replace(described, rows=None, engine=status.engine.partition(":")[0])

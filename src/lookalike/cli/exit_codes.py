@@ -1,11 +1,9 @@
-"""What a failure of a command means to the shell: one table from the error tree to exit codes."""
+"""Exit codes, and the one table that maps errors to them."""
 
-import sys
 from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any
 
-from lookalike.cli.output import emit, print_error, printable
 from lookalike.errors import (
     BadInput,
     Damaged,
@@ -19,7 +17,7 @@ from lookalike.problem_details import PREFIX, problem_of
 
 
 class ExitCode(IntEnum):
-    """The exit codes of every command; docs/cli.md tells people."""
+    """The exit codes of every command, as documented in docs/cli.md."""
 
     OK = 0
     PARTIAL = 1
@@ -40,7 +38,7 @@ EXIT_CODES: tuple[tuple[type[LookalikeError], ExitCode], ...] = (
     (Damaged, ExitCode.DAMAGED),
     (Unavailable, ExitCode.RETRY),
 )
-"""The first kind that fits decides."""
+"""The first matching class decides."""
 
 
 def exit_code(error: LookalikeError) -> ExitCode:
@@ -53,19 +51,7 @@ def error_object(error: LookalikeError) -> Mapping[str, Any]:
     return {"error": problem_of(error)}
 
 
-def report(error: LookalikeError, *, json: bool) -> int:
-    """Tell of a command's failure, on standard error and with `--json` also as a line; gives the exit code."""
-    if json:
-        emit(error_object(error))
-    print_error(str(error))
-    return exit_code(error)
-
-
-def report_usage(message: str, command: str, *, json: bool) -> int:
-    """The same for a command line that cannot be understood."""
-    if json:
-        title = "Invalid command line"
-        emit({"error": {"type": PREFIX + "usage-error", "title": title, "status": 400, "detail": message}})
-    print_error(message)
-    print(f"Try: {printable(command)} --help", file=sys.stderr)
-    return ExitCode.USAGE
+def usage_error_object(message: str) -> Mapping[str, Any]:
+    """The same for an invalid command line, which HTTP does not know."""
+    title = "Invalid command line"
+    return {"error": {"type": PREFIX + "usage-error", "title": title, "status": 400, "detail": message}}

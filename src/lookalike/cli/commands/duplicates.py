@@ -1,32 +1,40 @@
-"""`duplicates` and `compare`: copies within the gallery, and two files side by side."""
+"""`duplicates` and `compare`: clusters of copies in the gallery, and two images side by side."""
 
-from collections.abc import Sequence
+from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 from rich.table import Table
 
-from lookalike.cli.failures import ExitCode
+from lookalike.cli.app import IMAGES, app
+from lookalike.cli.exit_codes import ExitCode
 from lookalike.cli.gallery_access import open_gallery_or_client
-from lookalike.cli.json_output import cluster_object, comparison_object
-from lookalike.cli.options import Session
+from lookalike.cli.options import PipelineNamesOption, Session, command
 from lookalike.cli.output import counted, emit, out, print_line, printable, size
-from lookalike.gallery import Comparison
+
+if TYPE_CHECKING:
+    from lookalike.results import Comparison
 
 VERDICTS = {
     "exact": "They are the same image.",
-    "copy": "One is a copy of the other, edited.",
+    "copy": "One is an edited copy of the other.",
     "similar": "They are different images.",
 }
-ALIKE = "They look alike, but not enough to call one a copy of the other."
+ALIKE = "They are similar, but not similar enough to call one a copy of the other."
 MAX_ALIKE_RATE = 1e-3
-"""The highest false-match rate at which two images that are no copies are said to look alike."""
+"""The highest false-match rate at which two images that are no copies are called similar."""
 MIN_SHOWN_RATE = 1e-9
 
 
-def duplicates(session: Session, pipelines: Sequence[str] | None) -> int:
-    """Tell each cluster as soon as it is found."""
+@command(app, remote=True, rich_help_panel=IMAGES)
+def duplicates(session: Session, pipeline: PipelineNamesOption = None) -> int:
+    """Find images of the gallery that are copies of one another."""
+    from lookalike.cli.json_output import cluster_object
+
     clusters = images = 0
     with open_gallery_or_client(session) as gallery:
-        for cluster in gallery.duplicates(tenant=session.tenant, pipelines=pipelines or None):
+        for cluster in gallery.duplicates(tenant=session.tenant, pipelines=pipeline or None):
             clusters, images = clusters + 1, images + len(cluster.images)
             if session.json:
                 emit(cluster_object(cluster))
@@ -41,8 +49,15 @@ def duplicates(session: Session, pipelines: Sequence[str] | None) -> int:
     return ExitCode.OK
 
 
-def compare(session: Session, a: str, b: str) -> int:
-    """Compare two files; raises ImageRejected for one that is no image."""
+@command(app, remote=True, rich_help_panel=IMAGES)
+def compare(
+    session: Session,
+    a: Annotated[str, typer.Argument(metavar="A", help="An image file, in the gallery or not.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another image file.")],
+) -> int:
+    """Compare two image files, by content and by each pipeline."""
+    from lookalike.cli.json_output import comparison_object
+
     with open_gallery_or_client(session) as gallery:
         found = gallery.compare(a, b)
     if session.json:
@@ -55,23 +70,23 @@ def compare(session: Session, a: str, b: str) -> int:
 
 def _table(found: Comparison) -> Table:
     table = Table(box=None, padding=(0, 2), header_style="dim")
-    for name in ("asked", "answer", "distance", "copies are within", "unrelated images this close"):
+    for name in ("compared", "result", "distance", "copies are within", "unrelated images this close"):
         table.add_column(name)
     table.add_row("bytes", "the same" if found.same_bytes else "different")
     table.add_row("pixels", "the same" if found.same_pixels else "different")
-    for measured in found.measured:
+    for measured in found.pipelines:
         if measured.distance is None or measured.false_match_rate is None:
-            table.add_row(measured.pipeline, "cannot tell: too flat")
+            table.add_row(measured.pipeline, "unknown: too little contrast")
             continue
-        answer = "a copy" if measured.is_copy else "not a copy"
+        result = "a copy" if measured.is_copy else "not a copy"
         rate = measured.false_match_rate
         share = "1 in " + (f"{1 / rate:,.0f}" if rate > MIN_SHOWN_RATE else "a billion or fewer")
-        table.add_row(measured.pipeline, answer, f"{measured.distance:.3f}", f"{measured.threshold:.3f}", share)
+        table.add_row(measured.pipeline, result, f"{measured.distance:.3f}", f"{measured.threshold:.3f}", share)
     return table
 
 
 def _verdict(comparison: Comparison) -> str:
-    rates = (m.false_match_rate for m in comparison.measured if m.false_match_rate is not None)
+    rates = (m.false_match_rate for m in comparison.pipelines if m.false_match_rate is not None)
     if comparison.evidence == "similar" and min(rates, default=1.0) <= MAX_ALIKE_RATE:
         return ALIKE
     return VERDICTS[comparison.evidence]
