@@ -33,7 +33,7 @@ NDJSON = {"Content-Type": "application/x-ndjson"}
 
 def application(gallery: Gallery, settings: ServeSettings | None = None, fetcher: Fetcher | None = None) -> Any:
     """The application as `serve` makes it, on loopback."""
-    ring = ApiKeyCache(gallery.catalog.api_keys, seconds=0.0)
+    ring = ApiKeyCache(gallery.catalog.api_keys.list_all, seconds=0.0)
     access = Authenticator(ring, keyless=True)
     return create_app(gallery, access, AllowedHosts("127.0.0.1"), settings=settings, fetcher=fetcher)
 

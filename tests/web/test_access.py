@@ -73,7 +73,7 @@ def test_tenants_that_cannot_be(open_client: TestClient, name: str) -> None:
 
 
 def test_keys_are_required_as_soon_as_one_was_made(catalog: Catalog, open_client: TestClient) -> None:
-    key, token = catalog.create_key("read", tenant="alice")
+    key, token = catalog.api_keys.create("read", tenant="alice")
     refused = open_client.get("/v1/who")
     assert refused.status_code == 401
     assert refused.headers["www-authenticate"].startswith("Bearer")
@@ -82,16 +82,16 @@ def test_keys_are_required_as_soon_as_one_was_made(catalog: Catalog, open_client
     for headers in (bearing(token), {"X-API-Key": token}, {"Authorization": f"bearer {token}"}):
         told = open_client.get("/v1/who", headers=headers).json()
         assert told == {"tenant": "alice", "scopes": ["read"], "key": key.id, "any": False}
-    catalog.revoke_key(key.id)
+    catalog.api_keys.revoke(key.id)
     assert status(open_client) == 401  # a leaked key that is revoked does not open the server to everybody
-    catalog.forget_key(key.id)
+    catalog.api_keys.delete(key.id)
     assert status(open_client) == 200
 
 
 def test_scopes_include_one_another(catalog: Catalog, open_client: TestClient) -> None:
     allowed = {"read": (200, 403, 403), "write": (200, 200, 403), "admin": (200, 200, 200)}
     for scope, expected in allowed.items():
-        _, token = catalog.create_key(scope)
+        _, token = catalog.api_keys.create(scope)
         found = (
             open_client.get("/v1/who", headers=bearing(token)).status_code,
             open_client.post("/v1/echo", headers=bearing(token)).status_code,
@@ -101,8 +101,8 @@ def test_scopes_include_one_another(catalog: Catalog, open_client: TestClient) -
 
 
 def test_tenants_are_the_keys_own(catalog: Catalog, open_client: TestClient) -> None:
-    _, bound = catalog.create_key("admin", tenant="alice")
-    _, free = catalog.create_key("read")
+    _, bound = catalog.api_keys.create("admin", tenant="alice")
+    _, free = catalog.api_keys.create("read")
     assert status(open_client, **bearing(bound, X_Tenant="alice")) == 200
     bodies = set()
     for other in ("bob", "never-heard-of"):  # known or not, the answer is the same
@@ -115,8 +115,8 @@ def test_tenants_are_the_keys_own(catalog: Catalog, open_client: TestClient) -> 
 
 
 def test_wrong_keys(catalog: Catalog, open_client: TestClient) -> None:
-    key, token = catalog.create_key("read")
-    _, other = catalog.create_key("read")
+    key, token = catalog.api_keys.create("read")
+    _, other = catalog.api_keys.create("read")
     secret = other.split("_", 2)[2]
     wrong = [
         f"lk_{key.id}_{secret}",
@@ -149,7 +149,7 @@ def test_any_text_is_no_key(text: str) -> None:
 
 
 def test_every_path_needs_a_caller(catalog: Catalog, open_client: TestClient) -> None:
-    _, token = catalog.create_key("read")
+    _, token = catalog.api_keys.create("read")
     closed = "/v1/forgot /v1/nothing /metrics /docs /page /healthz/x /Page/x /v1%2Fforgot /%76%31/forgot".split()
     for path in closed:
         assert open_client.get(path).status_code == 401, path
@@ -162,13 +162,13 @@ def test_every_path_needs_a_caller(catalog: Catalog, open_client: TestClient) ->
 
 
 def test_a_revoked_key_ends_soon_in_every_process(catalog: Catalog) -> None:
-    key, token = catalog.create_key("read")
+    key, token = catalog.api_keys.create("read")
     clients = []
     for _ in range(2):  # as two processes have it: each its own memory of the keys
-        access = Authenticator(ApiKeyCache(catalog.api_keys), keyless=True)
+        access = Authenticator(ApiKeyCache(catalog.api_keys.list_all), keyless=True)
         clients.append(TestClient(layered(access), base_url="http://localhost", client=("127.0.0.1", 1)))
     assert [status(c, **bearing(token)) for c in clients] == [200, 200]
-    catalog.revoke_key(key.id)
+    catalog.api_keys.revoke(key.id)
     revoked = time.monotonic()
     for client in clients:
         while status(client, **bearing(token)) == 200:
@@ -177,17 +177,17 @@ def test_a_revoked_key_ends_soon_in_every_process(catalog: Catalog) -> None:
 
 
 def test_a_new_key_works_soon(catalog: Catalog) -> None:
-    access = Authenticator(ApiKeyCache(catalog.api_keys, seconds=0.3), keyless=True)
+    access = Authenticator(ApiKeyCache(catalog.api_keys.list_all, seconds=0.3), keyless=True)
     client = TestClient(layered(access), base_url="http://localhost", client=("127.0.0.1", 1))
     assert status(client) == 200
-    _, token = catalog.create_key("read")
+    _, token = catalog.api_keys.create("read")
     time.sleep(0.3)
     assert status(client, **bearing(token)) == 200
     assert status(client) == 401
 
 
 def test_where_keys_cannot_be_read_nobody_is_let_in(catalog: Catalog, open_client: TestClient) -> None:
-    _, token = catalog.create_key("read")
+    _, token = catalog.api_keys.create("read")
     assert status(open_client, **bearing(token)) == 200
     catalog.close()
     assert status(open_client, **bearing(token)) != 200
@@ -195,23 +195,23 @@ def test_where_keys_cannot_be_read_nobody_is_let_in(catalog: Catalog, open_clien
 
 
 def test_there_is_an_end_to_keys(catalog: Catalog) -> None:
-    key, _ = catalog.create_key("read")
+    key, _ = catalog.api_keys.create("read")
     row = {c.name: getattr(key, c.name) for c in access_keys.columns} | {"scopes": ["read"], "limits": {}}
-    with catalog._write() as conn:
+    with catalog.database.write() as conn:
         conn.execute(access_keys.insert(), [row | {"id": f"{n:012x}"} for n in range(MAX_KEYS - 1)])
-    with pytest.raises(BadSetting, match="10,000 keys"):
-        catalog.create_key("read")
+    with pytest.raises(BadSetting, match="10,000 API keys"):
+        catalog.api_keys.create("read")
     began = time.perf_counter()
-    assert len(catalog.api_keys()) == MAX_KEYS
+    assert len(catalog.api_keys.list_all()) == MAX_KEYS
     assert time.perf_counter() - began < 2  # what a server does every two seconds, in a thread, at the very most
 
 
 def test_secrets_are_not_kept_or_shown(catalog: Catalog, tmp_path: object) -> None:
-    key, token = catalog.create_key("read", tenant="alice", label="shop", limits=KeyLimits(rate=3, pixels=10))
-    assert catalog.api_keys() == [key]
+    key, token = catalog.api_keys.create("read", tenant="alice", label="shop", limits=KeyLimits(rate=3, pixels=10))
+    assert catalog.api_keys.list_all() == [key]
     assert token not in repr(key)
     assert repr(key.digest) not in repr(key)
-    with catalog._read() as conn:
+    with catalog.database.read() as conn:
         rows = repr(conn.execute(access_keys.select()).all())
     assert token.split("_", 2)[2] not in rows
 
@@ -220,7 +220,7 @@ def test_secrets_are_not_kept_or_shown(catalog: Catalog, tmp_path: object) -> No
 
 
 def test_a_key_becomes_a_cookie(catalog: Catalog, open_client: TestClient) -> None:
-    key, token = catalog.create_key("write", tenant="alice")
+    key, token = catalog.api_keys.create("write", tenant="alice")
     assert open_client.post("/session").status_code == 401
     assert open_client.post("/session", headers=bearing("lk_000000000000_x")).status_code == 401
     begun = open_client.post("/session", headers=bearing(token))
@@ -233,12 +233,12 @@ def test_a_key_becomes_a_cookie(catalog: Catalog, open_client: TestClient) -> No
     open_client.delete("/session")
     assert open_client.get("/v1/who").status_code == 401
     open_client.post("/session", headers=bearing(token))
-    catalog.revoke_key(key.id)
+    catalog.api_keys.revoke(key.id)
     assert open_client.get("/v1/who").status_code == 401
 
 
 def test_the_first_link_opens_the_page_once(catalog: Catalog) -> None:
-    catalog.create_key("read")
+    catalog.api_keys.create("read")
     with client_of(catalog, link=True) as client:
         path = client.link.path  # type: ignore[attr-defined]
         assert client.get("/session?code=wrong", follow_redirects=False).status_code == 401
@@ -246,7 +246,7 @@ def test_the_first_link_opens_the_page_once(catalog: Catalog) -> None:
         opened = client.get(path, follow_redirects=False)
         assert (opened.status_code, opened.headers["location"]) == (303, "/")
         assert client.get("/v1/boss").status_code == 200
-        assert len(catalog.api_keys()) == 1  # its key is known to this process alone
+        assert len(catalog.api_keys.list_all()) == 1  # its key is known to this process alone
         client.cookies.clear()
         assert client.get(path, follow_redirects=False).status_code == 401
     other = client_of(catalog, link=False)
@@ -254,7 +254,7 @@ def test_the_first_link_opens_the_page_once(catalog: Catalog) -> None:
 
 
 def test_cookies_are_secure_over_tls(catalog: Catalog, open_client: TestClient) -> None:
-    _, token = catalog.create_key("read")
+    _, token = catalog.api_keys.create("read")
     begun = open_client.post("/session", headers=bearing(token, X_Forwarded_Proto="https"))
     assert "secure" in begun.headers["set-cookie"].lower()
     open_client.cookies.clear()
@@ -277,8 +277,8 @@ class Clock:
 def test_rates_are_kept_by_key(catalog: Catalog) -> None:
     clock = Clock()
     client = client_of(catalog, limiter=RateLimiter(buckets=TokenBuckets(clock=clock)))
-    _, slow = catalog.create_key("read", limits=KeyLimits(rate=2, burst=3))
-    _, other = catalog.create_key("read", limits=KeyLimits(rate=2, burst=3))
+    _, slow = catalog.api_keys.create("read", limits=KeyLimits(rate=2, burst=3))
+    _, other = catalog.api_keys.create("read", limits=KeyLimits(rate=2, burst=3))
     found = [client.get("/v1/who", headers=bearing(slow)) for _ in range(5)]
     assert [answer.status_code for answer in found] == [200, 200, 200, 429, 429]
     assert found[-1].headers["retry-after"] == "1"
@@ -291,7 +291,7 @@ def test_rates_are_kept_by_key(catalog: Catalog) -> None:
 
 
 def test_strangers_are_told_to_wait(catalog: Catalog) -> None:
-    _, token = catalog.create_key("read")
+    _, token = catalog.api_keys.create("read")
     clock = Clock()
     client = client_of(catalog, limiter=RateLimiter(buckets=TokenBuckets(clock=clock)))
     found = [status(client, Authorization="Bearer nonsense") for _ in range(STRANGER_BURST + 3)]
@@ -302,7 +302,7 @@ def test_strangers_are_told_to_wait(catalog: Catalog) -> None:
 
 
 def test_bodies_are_bounded_by_key(catalog: Catalog, open_client: TestClient) -> None:
-    _, token = catalog.create_key("write", limits=KeyLimits(body_bytes=1000))
+    _, token = catalog.api_keys.create("write", limits=KeyLimits(body_bytes=1000))
     post = lambda body, **headers: open_client.post("/v1/echo", content=body, headers=bearing(token, **headers))  # noqa: E731
     assert post(b"x" * 1000).json() == {"bytes": 1000}
     for body in (b"x" * 1001, (b"x" * 100 for _ in range(11))):  # announced, and in chunks

@@ -49,7 +49,9 @@ def test_health_and_readiness(both: tuple[TestClient, Gallery]) -> None:
     pulse = client.app.state.context.pulse  # type: ignore[attr-defined]
     with (
         mock.patch.object(pulse, "_fresh", 0.0),
-        mock.patch.object(gallery.catalog, "sequence", side_effect=Unavailable(f"cannot connect {SECRET}")),
+        mock.patch.object(
+            gallery.catalog.changes, "last_sequence", side_effect=Unavailable(f"cannot connect {SECRET}")
+        ),
     ):
         answer = client.get("/readyz")
     assert answer.status_code == 503

@@ -53,7 +53,7 @@ def test_two_hosts_are_none(client: TestClient) -> None:
 
 
 def test_names_that_are_allowed(catalog: Catalog) -> None:
-    catalog.create_key("read")
+    catalog.api_keys.create("read")
     named = client_of(catalog, hosts=AllowedHosts("127.0.0.1", ["Images.test"]))
     assert get(named, "/", Host="images.TEST:443") == 200
     assert get(named, "/", Host="other.test") == 403
@@ -131,7 +131,7 @@ def test_who_may_drive_the_server(
 
 
 def test_a_proxy_with_tls_keeps_the_origin(catalog: Catalog) -> None:
-    _, token = catalog.create_key("write")
+    _, token = catalog.api_keys.create("write")
     client = client_of(catalog, hosts=AllowedHosts("127.0.0.1", ["images.test"]))
     headers = {"Host": "images.test", "Origin": "https://images.test", "Authorization": f"Bearer {token}"}
     assert client.post("/v1/echo", headers=headers).status_code == 200

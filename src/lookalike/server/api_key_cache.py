@@ -24,7 +24,7 @@ class Keys:
     def holder(self, token: str) -> ApiKey | None:
         """The live key of a token; an unknown id takes as long as a wrong secret."""
         key = self.by_id.get(id_in(token) or "", _NOBODY)
-        return key if key.fits(token) and key is not _NOBODY else None
+        return key if key.matches(token) and key is not _NOBODY else None
 
 
 class ApiKeyCache:

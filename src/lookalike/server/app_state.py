@@ -70,7 +70,7 @@ class AppState:
         self.jobs = JobRunner(service, fetcher, settings.import_from)
         self.keeper = BackgroundSync(service)
         engines = {name: partial(service.check_engine, name) for name in service.pipelines}
-        self.pulse = HealthMonitor({"catalog": lambda: service.catalog.sequence(), **engines})
+        self.pulse = HealthMonitor({"catalog": lambda: service.catalog.changes.last_sequence(), **engines})
         self._status: tuple[float, Status] | None = None
 
     def status(self) -> Status:

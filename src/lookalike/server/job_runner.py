@@ -106,7 +106,7 @@ class JobRunner:
     def _loop(self) -> None:
         while not self._stop.is_set():
             try:
-                job = self._service.catalog.claim_job(self._worker)
+                job = self._service.catalog.jobs.start_next(self._worker)
             except LookalikeError as error:
                 log.warning("cannot look for jobs: %s", error)
                 job = None
@@ -147,9 +147,9 @@ class JobRunner:
         put_back = state == "queued" or (self._stop.is_set() and state == "done")
         try:
             if put_back:
-                self._service.catalog.release_job(job.id, self._worker)
+                self._service.catalog.jobs.requeue(job.id, self._worker)
             elif not lost:
-                self._service.catalog.update_job(job.id, self._worker, progress, state=state)
+                self._service.catalog.jobs.update(job.id, self._worker, progress, state=state)
         except LookalikeError as error:
             log.warning("cannot write how job %s ended; it will be begun again: %s", job.id, error)
         log.info("job %s: %s", job.id, "put back" if put_back else "lost or cancelled" if lost else state)
@@ -160,7 +160,7 @@ class JobRunner:
         """Write the progress now and then, which also shows that this process lives, and learn of cancelling."""
         while not over.wait(HEARTBEAT_SECONDS):
             try:
-                if not self._service.catalog.update_job(job.id, self._worker, progress.told()):
+                if not self._service.catalog.jobs.update(job.id, self._worker, progress.told()):
                     progress.lost.set()
                     return
             except LookalikeError as error:

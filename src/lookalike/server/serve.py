@@ -61,9 +61,9 @@ def run(
 
     Raises BadSetting for a place that cannot be listened at, or that others could reach while there is no access key.
     """
-    keys = bool(service.catalog.api_keys())
+    keys = bool(service.catalog.api_keys.list_all())
     check_binding(where.host, where.allowed_hosts, keys=keys)
-    ring = ApiKeyCache(service.catalog.api_keys)
+    ring = ApiKeyCache(service.catalog.api_keys.list_all)
     access = Authenticator(ring, keyless=may_be_keyless(where.host, where.allowed_hosts))
     link = OneTimeLink(ring) if keys and is_loopback(where.host) else None  # elsewhere, logs would carry it about
     routers = [page_router, session_router(access, link)]

@@ -99,7 +99,7 @@ async def create_job(request: Request, here: State, caller: Writes) -> Response:
     asked = wanted.model_dump(exclude_none=True)
     if caller.limits.pixels is not None:
         asked["max_pixels"] = caller.limits.pixels  # the job runs when its caller has gone
-    job = await here.work.run(lambda: here.service.catalog.add_job(caller.tenant, wanted.kind, asked))
+    job = await here.work.run(lambda: here.service.catalog.jobs.add(caller.tenant, wanted.kind, asked))
     here.jobs.wake()
     return answer(job_object(job), 202, {"Location": f"/v1/jobs/{job.id}"})
 
@@ -115,7 +115,7 @@ async def list_jobs(
     before = _before(cursor)
 
     def listed() -> JobList:
-        found = here.service.catalog.list_jobs(caller.tenant, limit=limit + 1, before=before)
+        found = here.service.catalog.jobs.list_page(caller.tenant, limit=limit + 1, before=before)
         page = found[:limit]
         goes_on = encode_cursor([page[-1].created, page[-1].id]) if len(found) > limit else None
         return JobList(jobs=[job_object(job) for job in page], next=goes_on)
@@ -132,7 +132,7 @@ async def list_jobs(
 )
 async def get_job(job_id: str, here: State, caller: Reads) -> Response:
     """Its progress is about a second old."""
-    return answer(job_object(await here.work.run(lambda: here.service.catalog.job(caller.tenant, job_id))))
+    return answer(job_object(await here.work.run(lambda: here.service.catalog.jobs.get(caller.tenant, job_id))))
 
 
 @router.post(
@@ -144,7 +144,7 @@ async def get_job(job_id: str, here: State, caller: Reads) -> Response:
 )
 async def cancel_job(job_id: str, here: State, caller: Writes) -> Response:
     """What it has done so far stays done; a job that has ended stays as it is."""
-    return answer(job_object(await here.work.run(lambda: here.service.catalog.cancel_job(caller.tenant, job_id))))
+    return answer(job_object(await here.work.run(lambda: here.service.catalog.jobs.cancel(caller.tenant, job_id))))
 
 
 def job_object(job: catalog.Job) -> Job:

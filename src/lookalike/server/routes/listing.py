@@ -89,7 +89,7 @@ async def delete_images(request: Request, here: State, caller: Writes) -> Respon
             gone = here.service.remove(wanted.keys, tenant=caller.tenant)
         else:
             gone = here.service.remove_by_filter(wanted.filter or {}, tenant=caller.tenant).keys
-        sequence = here.service.catalog.sequence()
+        sequence = here.service.catalog.changes.last_sequence()
         return DeleteResult(deleted=len(gone), keys=gone[:MAX_REPORTED_KEYS], sequence=sequence)
 
     return answer(await here.work.run(delete))
@@ -97,5 +97,5 @@ async def delete_images(request: Request, here: State, caller: Writes) -> Respon
 
 def count_of(here: AppState, tenant: str) -> int:
     """How many images a tenant has."""
-    tenant_id = here.service.catalog.tenant_id(tenant)
-    return 0 if tenant_id is None else here.service.catalog.count(tenant_id)
+    tenant_id = here.service.catalog.tenants.find(tenant)
+    return 0 if tenant_id is None else here.service.catalog.images.count(tenant_id)

@@ -62,8 +62,8 @@ async def status(here: State, caller: Annotated[Caller, Depends(require_scope("r
 
     def asked() -> Status:
         found = here.status()
-        tenant_id = here.service.catalog.tenant_id(caller.tenant)
-        own = CatalogTotals(0, 0, {}) if tenant_id is None else here.service.catalog.totals(tenant_id)
+        tenant_id = here.service.catalog.tenants.find(caller.tenant)
+        own = CatalogTotals(0, 0, {}) if tenant_id is None else here.service.catalog.images.totals(tenant_id)
         return Status(
             images=own.images,
             bytes=own.nbytes,
@@ -143,11 +143,11 @@ def count(here: AppState) -> None:
         ("waiting", "Requests that wait for a thread.", lambda: {"": float(here.work.waiting)}, None),
         ("working", "Threads at work.", lambda: {"": float(here.work.working)}, None),
         ("held_bytes", "Bytes of request bodies in memory.", lambda: {"": float(here.memory.taken)}, None),
-        ("images", "Images in the catalog.", lambda: {"": float(catalog.count())}, None),
-        ("sequence", "The catalog's last change.", lambda: {"": float(catalog.sequence())}, None),
+        ("images", "Images in the catalog.", lambda: {"": float(catalog.images.count())}, None),
+        ("sequence", "The catalog's last change.", lambda: {"": float(catalog.changes.last_sequence())}, None),
         ("index_rows", "Rows of each index.", rows, "pipeline"),
         ("index_lag", "Changes that a saved index lacks yet.", lag, "pipeline"),
-        ("jobs", "Jobs by state.", lambda: {k: float(v) for k, v in catalog.count_jobs().items()}, "state"),
+        ("jobs", "Jobs by state.", lambda: {k: float(v) for k, v in catalog.jobs.count_by_state().items()}, "state"),
         ("up", "Whether the catalog and each pipeline answer.", up, "part"),
         ("ready", "Whether searches can be answered.", is_ready, None),
     )
