@@ -75,14 +75,14 @@ class DeleteResult(NamedTuple):
 class PipelineComparison:
     """Distance (0..1) of two images in one pipeline, and its copy threshold.
 
-    `rarity` is log10 of the false-match rate at that distance. `distance` and `rarity` are None if an image has no
-    usable feature, such as the hash of a flat image.
+    `false_match_rate` is the share (0..1) of pairs of unrelated images at most this far apart. It and `distance` are
+    None if an image has no usable feature, such as the hash of a flat image.
     """
 
     pipeline: str
     distance: float | None
     threshold: float
-    rarity: float | None
+    false_match_rate: float | None
 
     @property
     def is_copy(self) -> bool:

@@ -118,7 +118,7 @@ def test_a_second_writer_is_told(gallery: Path, tmp_path: Path) -> None:
         second = program("add", folder, "--json", "-g", gallery)
         assert second.code == 3
         assert str(first.pid) in second.err
-        assert second.line["error"]["type"] == "GalleryBusy"
+        assert second.line["error"]["type"] == "urn:lookalike:error:gallery-busy"
         first.stdout.read()
         assert first.wait(60) == 0
 
