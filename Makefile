@@ -5,12 +5,14 @@ PHOTOS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --require-hashes --only-binary :all:
 
-.PHONY: help setup try test check fix bench clean
+.PHONY: help setup try test test-fast check fix wheel bench clean
 
 help:
 	@echo "make try [PHOTOS=~/Pictures]   index your photos (or a small sample) and search them"
 	@echo "make test                      every check and test"
+	@echo "make test-fast                 checks and the tests that need no server: some minutes"
 	@echo "make check                     linting, types, layers;  make fix: format"
+	@echo "make wheel                     dist/*.whl"
 	@echo "make bench                     the measurements behind docs/numbers.md"
 
 .venv/made:
@@ -48,6 +50,14 @@ fix: .venv/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Checks, unit tests, and the contract suites of the embedded indexes and of the catalog in SQLite.
+test-fast: check
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" tests/unit tests/contract \
+	  -k "not postgresql and not partitioned and not elastic and not milvus"
+
+wheel: .venv/run
+	$(BIN)/python -m hatchling build --target wheel --directory dist
+
 # What the suites run against; where one cannot be had, its suites are skipped, or fail under REQUIRE_ENGINES=1.
 .PHONY: engines
 engines: .venv/dev
@@ -63,4 +73,4 @@ bench: .venv/bench
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf .venv
+	rm -rf .venv dist

@@ -1,4 +1,4 @@
-"""How fast images are put into a catalog, by one process and by several, on SQLite and on PostgreSQL.
+"""Catalog write throughput, with one process and several, on SQLite and PostgreSQL.
 
     python -m benchmarks.catalog [--seconds 10] [--batch 1000] [--writers 1 2 4] [--url postgresql://...]
 

@@ -1,4 +1,4 @@
-"""What a served gallery answers over loopback, and what the service adds to the work itself.
+"""Server throughput and latency over loopback, and its overhead over the work itself.
 
     python -m benchmarks.serving [--images 1000000] [--full 2000] [--seconds 20] [--clients 16]
 
@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,9 +34,8 @@ from benchmarks.machine import write_rows
 from benchmarks.photos import photos
 from lookalike.catalog import NewImage
 from lookalike.config import from_environment
-from lookalike.encoders import BatchingEncoder, load_encoder
+from lookalike.encoders import load_encoder
 from lookalike.factory import open_gallery
-from lookalike.interfaces import Encoder
 
 ROWS = 5000
 """Synthetic images put at once."""
@@ -117,18 +116,18 @@ class Load:
 
     def row(self, seconds: float) -> Row:
         """The figures."""
-        told: Row = {"requests": sum(self.statuses.values()), "statuses": dict(self.statuses)}
+        row: Row = {"requests": sum(self.statuses.values()), "statuses": dict(self.statuses)}
         if self.ms:
-            told |= {
+            row |= {
                 "per_second": round(len(self.ms) / seconds, 1),
                 "p50_ms": round(statistics.median(self.ms), 2),
                 "p99_ms": round(float(np.percentile(self.ms, 99)), 2),
             }
         if self.beyond_ms:
-            told["overhead_p50_ms"] = round(statistics.median(self.beyond_ms), 2)
+            row["overhead_p50_ms"] = round(statistics.median(self.beyond_ms), 2)
         if self.refused_ms:
-            told["refused_p99_ms"] = round(float(np.percentile(self.refused_ms, 99)), 2)
-        return told
+            row["refused_p99_ms"] = round(float(np.percentile(self.refused_ms, 99)), 2)
+        return row
 
 
 def press(place: tuple[str, int], queries: list[bytes], clients: int, seconds: float, writes: float = 0.0) -> Row:
@@ -193,33 +192,30 @@ def measure(what: str, settings: argparse.Namespace, pipelines: tuple[str, ...],
     return found
 
 
-def batching(settings: argparse.Namespace) -> list[Row]:
-    """Images a second that threads encode one by one with the network, merged and not, in turns."""
-    bare = load_encoder("vgg16", from_environment().cache)
-    image = np.random.default_rng(1).integers(0, 256, (1, bare.input.height, bare.input.width, 3), dtype=np.uint8)
-    found: list[Row] = []
-    ways: dict[str, Callable[[], Encoder]] = {"each alone": lambda: bare, "merged": lambda: BatchingEncoder(bare)}
+def encoding(settings: argparse.Namespace) -> list[Row]:
+    """Images a second that concurrent threads encode one by one with the network."""
+    encoder = load_encoder("vgg16", from_environment().cache)
+    image = np.random.default_rng(1).integers(0, 256, (1, encoder.input.height, encoder.input.width, 3), dtype=np.uint8)
+    rows: list[Row] = []
     for clients in (1, settings.clients):
-        for name, make in ways.items():
-            encoder = make()
-            encoder.encode_views(image)
-            took: list[float] = []
-            until = time.monotonic() + settings.seconds / 2
+        encoder.encode_views(image)
+        times: list[float] = []
+        deadline = time.monotonic() + settings.seconds / 2
 
-            def encode(_: int, encoder: Encoder = encoder, until: float = until, took: list[float] = took) -> None:
-                while time.monotonic() < until:
-                    began = time.perf_counter()
-                    encoder.encode_views(image)
-                    took.append((time.perf_counter() - began) * 1000)
+        def encode(_: int, deadline: float = deadline, times: list[float] = times) -> None:
+            while time.monotonic() < deadline:
+                start = time.perf_counter()
+                encoder.encode_views(image)
+                times.append((time.perf_counter() - start) * 1000)
 
-            with ThreadPoolExecutor(clients) as pool:
-                list(pool.map(encode, range(clients)))
-            rate = round(len(took) / (settings.seconds / 2), 1)
-            row: Row = {"what": "encoding", "load": f"{clients} threads, {name}", "per_second": rate}
-            row["p50_ms"] = round(statistics.median(took), 2)
-            print(f"  {row}", flush=True)
-            found.append(row)
-    return found
+        with ThreadPoolExecutor(clients) as pool:
+            list(pool.map(encode, range(clients)))
+        rate = round(len(times) / (settings.seconds / 2), 1)
+        row: Row = {"what": "encoding", "load": f"{clients} threads", "per_second": rate}
+        row["p50_ms"] = round(statistics.median(times), 2)
+        print(f"  {row}", flush=True)
+        rows.append(row)
+    return rows
 
 
 def main() -> None:
@@ -233,7 +229,7 @@ def main() -> None:
     rows = measure("hash only", settings, ("phash",), settings.images)
     if settings.full:
         rows += measure("both generations", settings, ("phash", "vgg16"), settings.full)
-        rows += batching(settings)
+        rows += encoding(settings)
     print(write_rows("serving", rows))
 
 

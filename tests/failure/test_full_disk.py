@@ -206,7 +206,7 @@ def lost_of(engine: Engine, index: VectorIndex, batches: int) -> int:
 
 def test_milvus_ends_itself_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes some rows into its memory, then ends; with room, and started again, it has all that it acknowledged."""
-    monkeypatch.setattr(circuit_breaker.CircuitBreaker.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
+    monkeypatch.setattr(circuit_breaker.CircuitBreaker.__init__, "__kwdefaults__", {**CIRCUIT, "reset_timeout": 1.0})
     watch = Watch()
     with ExitStack() as ends:
         disk = ends.enter_context(small_disk(512))  # its etcd and its log take 200 MB at once

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from httpx import Response
 from PIL import Image, ImageOps
 
-from lookalike.gallery import MAX_RESULTS
+from lookalike.results import MAX_RESULTS
 from tests.drawn_images import drawn, encoded
 from tests.web.api import JPEG, at, problem, put, serving
 

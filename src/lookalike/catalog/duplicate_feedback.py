@@ -12,10 +12,10 @@ from sqlalchemy import Connection, delete, literal, select
 
 from lookalike.catalog.database import Database
 from lookalike.catalog.locking import lock_state
-from lookalike.catalog.records import storable
 from lookalike.catalog.schema import images, not_matches
 from lookalike.catalog.statements import batches, insert_rows
 from lookalike.errors import BadInput, NotFound
+from lookalike.text import storable
 
 MAX_KEYS = 200
 """Images that can be marked at once: each pair of them, about 20,000, is a row."""

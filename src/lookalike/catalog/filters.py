@@ -34,10 +34,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from lookalike.catalog.records import check_text
 from lookalike.catalog.schema import images
 from lookalike.catalog.sqlite import MAX_INDEXED_LENGTH, attribute_values
 from lookalike.errors import BadInput
+from lookalike.text import check_text
 from lookalike.types import Condition
 
 MAX_VALUES = 10_000

@@ -23,12 +23,11 @@ from lookalike.catalog.records import (
     check_attributes,
     check_expected,
     check_limit,
-    check_text,
-    storable,
 )
 from lookalike.catalog.schema import features_table, images, thumbnails
 from lookalike.catalog.statements import RECORD, batches, id_array, in_tenant, spec_ids, to_record, update_images
 from lookalike.errors import BadInput, NotFound
+from lookalike.text import check_text, storable
 from lookalike.types import Attributes, Condition, Ids, Record
 
 # Built once: on the way of every search, building a statement would cost more than running it.

@@ -10,9 +10,10 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from lookalike.catalog.database import Database
 from lookalike.catalog.locking import lock_state
-from lookalike.catalog.records import check_limit, check_text, storable
+from lookalike.catalog.records import check_limit
 from lookalike.catalog.schema import jobs
 from lookalike.errors import NotFound, Unavailable
+from lookalike.text import check_text, storable
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 STALE_SECONDS = 60.0

@@ -16,9 +16,9 @@ from sqlalchemy.dialects.postgresql import insert as insert_or_ignore
 
 from lookalike.catalog.database import Database
 from lookalike.catalog.db_errors import translate_errors
-from lookalike.catalog.records import check_text
 from lookalike.catalog.schema import claims, followers
 from lookalike.errors import Unavailable
+from lookalike.text import check_text
 
 LEASE_TIMEOUT = 900
 """Seconds after which the server takes a lease from a holder that sends nothing; it can record no progress any more."""

@@ -16,6 +16,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from lookalike.catalog.schema import IMAGE_IDS, encode_json
 from lookalike.errors import BadSetting
+from lookalike.optional import require
 
 MIN_VERSION = 14
 """The oldest PostgreSQL that its developers still maintained when the catalog was written."""
@@ -46,10 +47,9 @@ _BINARY = {"BIGINT": "int8", "BYTEA": "bytea", "DOUBLE PRECISION": "float8"}
 
 def create_postgresql_engine(url: URL, *, read_only: bool, busy_seconds: float) -> Engine:
     """An engine for a server; nothing is connected yet. Raises BadSetting for unknown options or a missing driver."""
-    try:
-        from lookalike.catalog import psycopg_connection as driver  # noqa: PLC0415 - psycopg is an optional extra
-    except ImportError:
-        raise BadSetting('a catalog in PostgreSQL needs psycopg: pip install "lookalike[postgresql]"') from None
+    require("psycopg", purpose="a catalog in PostgreSQL")
+    from lookalike.catalog import psycopg_connection as driver  # noqa: PLC0415 - psycopg is an optional extra
+
     parameters = {name: value for name, value in url.query.items() if isinstance(value, str)}
     statement_seconds = _seconds(parameters.pop("statement_seconds", str(STATEMENT_SECONDS)))
     port = None if url.port is None else str(url.port)

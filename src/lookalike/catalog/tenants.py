@@ -4,8 +4,8 @@ from sqlalchemy import insert, select
 
 from lookalike.catalog.database import Database
 from lookalike.catalog.locking import lock_state
-from lookalike.catalog.records import check_text, storable
 from lookalike.catalog.schema import tenants
+from lookalike.text import check_text, storable
 
 
 class TenantRepository:

@@ -43,7 +43,7 @@ class Problem(BaseModel):
                     "type": "urn:lookalike:error:image-rejected",
                     "title": "The image cannot be accepted",
                     "status": 422,
-                    "detail": "These bytes are not an image: none of the known formats begins so.",
+                    "detail": "Not an image: unknown file signature. Supported formats: JPEG, PNG, ...",
                     "reason": "not_an_image",
                     "instance": "5f0c3d5e6b0e4e6f9a7f6f1f0c9f7a51",
                 }
