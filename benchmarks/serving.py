@@ -5,8 +5,7 @@
 Hash-only: JPEG photos are searched for in a gallery of synthetic hashes, by one client and by many; then with one
 request in ten a write; then by ten times as many clients as threads, who write too, and every acknowledged write is
 asked for afterwards. The overhead is what one client measures beyond the stages that the answer itself names. Full:
-both generations over so many synthetic images. Batching: threads that encode one image each with the network,
-merged and not. The clients take part of the same machine.
+both generations over so many synthetic images. The clients take part of the same machine.
 """
 
 import argparse
@@ -192,32 +191,6 @@ def measure(what: str, settings: argparse.Namespace, pipelines: tuple[str, ...],
     return found
 
 
-def encoding(settings: argparse.Namespace) -> list[Row]:
-    """Images a second that concurrent threads encode one by one with the network."""
-    encoder = load_encoder("vgg16", from_environment().cache)
-    image = np.random.default_rng(1).integers(0, 256, (1, encoder.input.height, encoder.input.width, 3), dtype=np.uint8)
-    rows: list[Row] = []
-    for clients in (1, settings.clients):
-        encoder.encode_views(image)
-        times: list[float] = []
-        deadline = time.monotonic() + settings.seconds / 2
-
-        def encode(_: int, deadline: float = deadline, times: list[float] = times) -> None:
-            while time.monotonic() < deadline:
-                start = time.perf_counter()
-                encoder.encode_views(image)
-                times.append((time.perf_counter() - start) * 1000)
-
-        with ThreadPoolExecutor(clients) as pool:
-            list(pool.map(encode, range(clients)))
-        rate = round(len(times) / (settings.seconds / 2), 1)
-        row: Row = {"what": "encoding", "load": f"{clients} threads", "per_second": rate}
-        row["p50_ms"] = round(statistics.median(times), 2)
-        print(f"  {row}", flush=True)
-        rows.append(row)
-    return rows
-
-
 def main() -> None:
     """Measure, print and keep the rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -229,7 +202,6 @@ def main() -> None:
     rows = measure("hash only", settings, ("phash",), settings.images)
     if settings.full:
         rows += measure("both generations", settings, ("phash", "vgg16"), settings.full)
-        rows += encoding(settings)
     print(write_rows("serving", rows))
 
 

@@ -231,18 +231,18 @@ PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
         (image(b"x", status="206 Partial Content"), BadInput, "status 206"),
         (image(b"x", status="404 Not Found"), BadInput, "status 404"),
         (image(b"x", status="503 Busy"), Unavailable, "status 503"),
-        (image(gzip.compress(b"x" * 10**7), "Content-Encoding: gzip"), BadInput, "packed"),
-        (image(b"x", "Content-Encoding: identity, br"), BadInput, "packed"),
-        (image(b"x", "Content-Length: 5"), BadInput, "not answer in HTTP"),
-        (image(b"x", "Transfer-Encoding: gzip"), BadInput, "not answer in HTTP"),
-        (image(b"x", *[f"X-{n}: {'y' * 1000}" for n in range(60)]), BadInput, "not answer in HTTP"),
-        (image(b"", status="302 Found"), BadInput, "where to"),
-        (image(b"", "Location: /a", "Location: /b", status="302 Found"), BadInput, "where to"),
+        (image(gzip.compress(b"x" * 10**7), "Content-Encoding: gzip"), BadInput, "compressed"),
+        (image(b"x", "Content-Encoding: identity, br"), BadInput, "compressed"),
+        (image(b"x", "Content-Length: 5"), BadInput, "not answer in valid HTTP"),
+        (image(b"x", "Transfer-Encoding: gzip"), BadInput, "not answer in valid HTTP"),
+        (image(b"x", *[f"X-{n}: {'y' * 1000}" for n in range(60)]), BadInput, "not answer in valid HTTP"),
+        (image(b"", status="302 Found"), BadInput, "Location headers"),
+        (image(b"", "Location: /a", "Location: /b", status="302 Found"), BadInput, "Location headers"),
         (lambda link, _: link.sendall(b"SSH-2.0-OpenSSH_9.2\r\n"), Unavailable, "broke off"),
-        (lambda link, _: link.sendall(b"\x15\x03\x01\x00\x02\x02\x16"), BadInput, "not answer in HTTP"),
+        (lambda link, _: link.sendall(b"\x15\x03\x01\x00\x02\x02\x16"), BadInput, "not answer in valid HTTP"),
         (lambda link, _: None, Unavailable, "broke off"),
-        (dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0), BadInput, "not answer in HTTP"),
-        (dripping(b"HTTP/1.1 200 OK\r\nX: ", b"y" * 1000, 0), BadInput, "not answer in HTTP"),
+        (dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0), BadInput, "not answer in valid HTTP"),
+        (dripping(b"HTTP/1.1 200 OK\r\nX: ", b"y" * 1000, 0), BadInput, "not answer in valid HTTP"),
         (dripping(PLAIN, b"x", 0.05), Unavailable, "longer than the limit of 1.5 seconds"),
         (dripping(CHUNKED, chunks(1), 0.05), Unavailable, "longer than the limit of 1.5 seconds"),
         (dripping(b"HTTP/1.1 200 OK\r\nX: ", b"y", 0.05), Unavailable, "longer than the limit of 1.5 seconds"),
@@ -281,7 +281,7 @@ def test_a_slow_name_server(dns: NameServer) -> None:
 
 def test_bytes_behind_the_said_length_are_left(dns: NameServer) -> None:
     dns.names.answers["images.test"] = [[PUBLIC]]
-    with serving(image(b"image and more", length=7)) as server:
+    with serving(image(b"image and more", length=5)) as server:
         assert fetcher(dns, server).fetch(f"http://images.test:{server.port}/") == b"image"
 
 

@@ -19,7 +19,7 @@ from lookalike.catalog.api_keys import (
 from lookalike.errors import BadSetting
 from lookalike.server.api_key_cache import CACHE_SECONDS, ApiKeyCache
 from lookalike.server.middleware.authentication import COOKIE, Authenticator
-from lookalike.server.rate_limit import STRANGER_BURST, RateLimiter, TokenBuckets
+from lookalike.server.rate_limit import ANONYMOUS_BURST, RateLimiter, TokenBuckets
 from tests.web.tiny import bearing, client_of, layered
 
 
@@ -56,7 +56,7 @@ def test_nobody_else_may_do_anything(catalog: Catalog, peer: str) -> None:
 def test_a_proxy_on_this_machine_is_not_the_person(open_client: TestClient, header: str) -> None:
     answer = open_client.get("/v1/who", headers={header: "127.0.0.1"})
     assert answer.status_code == 401
-    assert "through a proxy" in answer.json()["detail"]
+    assert "proxied requests" in answer.json()["detail"]
 
 
 def test_a_server_beyond_loopback_has_no_keyless_callers(catalog: Catalog) -> None:
@@ -294,8 +294,8 @@ def test_strangers_are_told_to_wait(catalog: Catalog) -> None:
     _, token = catalog.api_keys.create("read")
     clock = Clock()
     client = client_of(catalog, limiter=RateLimiter(buckets=TokenBuckets(clock=clock)))
-    found = [status(client, Authorization="Bearer nonsense") for _ in range(STRANGER_BURST + 3)]
-    assert found == [401] * STRANGER_BURST + [429] * 3
+    found = [status(client, Authorization="Bearer nonsense") for _ in range(ANONYMOUS_BURST + 3)]
+    assert found == [401] * ANONYMOUS_BURST + [429] * 3
     assert status(client, **bearing(token)) == 200  # whoever has a key is not kept waiting
     clock.now += 10
     assert status(client) == 401
@@ -331,14 +331,14 @@ def test_no_bucket_gives_more_than_it_may(asks: list[tuple[str, float]], rate: f
 
 
 def test_buckets_are_bounded() -> None:
-    buckets = TokenBuckets(most=100)
+    buckets = TokenBuckets(max_buckets=100)
     for n in range(10_000):
         buckets.take(f"stranger {n}", 1, 1)
     assert len(buckets) == 100
     limiter = RateLimiter(buckets=buckets)
-    for n in range(STRANGER_BURST):
+    for n in range(ANONYMOUS_BURST):
         limiter.check_anonymous(f"2001:db8:1:2::{n:x}")  # one network is one client, however many addresses it has
-    with pytest.raises(Exception, match="without a valid access key"):
+    with pytest.raises(Exception, match="without a valid API key"):
         limiter.check_anonymous("2001:db8:1:2:ffff::1")
     limiter.check_anonymous("2001:db8:1:3::1")
 
@@ -347,13 +347,13 @@ def test_requests_under_way_are_counted() -> None:
     limiter = RateLimiter(capacity=3)
     two = KeyLimits(concurrency=2)
     with limiter.admit("a", two), limiter.admit("a", two):
-        with pytest.raises(Exception, match="2 requests with this key"), limiter.admit("a", two):
+        with pytest.raises(Exception, match="reached: 2 requests"), limiter.admit("a", two):
             pass
         with limiter.admit("b", two):
-            with pytest.raises(Exception, match="3 requests already"), limiter.admit("c", two):
+            with pytest.raises(Exception, match="capacity of 3 requests"), limiter.admit("c", two):
                 pass
-            assert limiter.under_way == 3
-    assert limiter.under_way == 0
-    assert not limiter._under_way  # no name stays
+            assert limiter.in_flight == 3
+    assert limiter.in_flight == 0
+    assert not limiter._in_flight  # no name stays
     with pytest.raises(BadSetting):
         RateLimiter(capacity=0)

@@ -6,7 +6,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from lookalike.catalog import Catalog
 from lookalike.errors import BadInput, BadSetting
-from lookalike.server.middleware.origin_check import AllowedHosts, check_binding, host_in, may_be_keyless
+from lookalike.server.middleware.origin_check import AllowedHosts, allows_keyless, check_binding, parse_host
 from tests.web.tiny import client_of
 
 
@@ -165,8 +165,8 @@ def test_no_websockets(client: TestClient) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.9.9.9", None])
 def test_loopback_needs_no_keys(host: str | None) -> None:
     check_binding(host, [], keys=False)
-    assert may_be_keyless(host, [])
-    assert not may_be_keyless(host, ["images.test"])  # there is a proxy before it
+    assert allows_keyless(host, [])
+    assert not allows_keyless(host, ["images.test"])  # there is a proxy before it
 
 
 @pytest.mark.parametrize(
@@ -184,11 +184,11 @@ def test_beyond_loopback_keys_come_first(host: str, names: list[str]) -> None:
     with pytest.raises(BadSetting, match="lookalike keys create"):
         check_binding(host, names, keys=False)
     check_binding(host, names, keys=True)
-    assert not may_be_keyless(host, names)  # nor later, when all keys are forgotten
+    assert not allows_keyless(host, names)  # nor later, when all keys are forgotten
 
 
 def test_the_host_of_a_host_header() -> None:
-    assert [host_in(text) for text in ("A.test:80", "[::1]:80", "[0:0::1]", "1.2.3.4")] == [
+    assert [parse_host(text) for text in ("A.test:80", "[::1]:80", "[0:0::1]", "1.2.3.4")] == [
         "a.test",
         "::1",
         "::1",
@@ -196,4 +196,4 @@ def test_the_host_of_a_host_header() -> None:
     ]
     for text in ("", ":80", "a@b", "[::1", "a:b:c", "a:99999999"):
         with pytest.raises(BadInput):
-            host_in(text)
+            parse_host(text)

@@ -10,19 +10,19 @@ from lookalike.server.health import HealthMonitor, Outage
 
 
 def words(silent: Mapping[str, Outage]) -> dict[str, str]:
-    return {name: why.word for name, why in silent.items()}
+    return {name: why.summary for name, why in silent.items()}
 
 
 def test_an_answer_counts_for_a_while() -> None:
     asked: list[float] = []
 
     async def look() -> None:
-        pulse = HealthMonitor({"a": lambda: asked.append(time.monotonic())}, fresh=0.2)
+        pulse = HealthMonitor({"a": lambda: asked.append(time.monotonic())}, cache_seconds=0.2)
         for _ in range(5):
-            assert await pulse.silent() == {}
+            assert await pulse.check() == {}
         assert len(asked) == 1
         await asyncio.sleep(0.25)
-        assert await pulse.silent() == {}
+        assert await pulse.check() == {}
         assert len(asked) == 2
         pulse.close()
 
@@ -40,11 +40,11 @@ def test_what_fails_is_told_in_a_word_and_comes_back() -> None:
         raise ZeroDivisionError
 
     async def look() -> None:
-        pulse = HealthMonitor({"a": ask, "b": lambda: None, "c": wrong}, fresh=0.0)
-        assert words(await pulse.silent()) == {"a": "Unavailable", "c": "failed unexpectedly"}
+        pulse = HealthMonitor({"a": ask, "b": lambda: None, "c": wrong}, cache_seconds=0.0)
+        assert words(await pulse.check()) == {"a": "Unavailable", "c": "failed unexpectedly"}
         assert pulse.last["a"].message == "cannot reach secret.example:9200"
         away[0] = False
-        assert words(await pulse.silent()) == {"c": "failed unexpectedly"}
+        assert words(await pulse.check()) == {"c": "failed unexpectedly"}
         assert words(pulse.last) == {"c": "failed unexpectedly"}
         pulse.close()
 
@@ -64,16 +64,16 @@ def test_what_hangs_is_waited_for_once_and_asked_once() -> None:
         return time.monotonic() - began
 
     async def look() -> None:
-        pulse = HealthMonitor({"a": hang, "b": lambda: None}, fresh=0.0, patience=0.4)
-        together = await asyncio.gather(*(timed(pulse.silent) for _ in range(20)))
+        pulse = HealthMonitor({"a": hang, "b": lambda: None}, cache_seconds=0.0, timeout=0.4)
+        together = await asyncio.gather(*(timed(pulse.check) for _ in range(20)))
         assert 0.3 < max(together) < 2
-        assert words(pulse.last) == {"a": "no answer within 0.4 seconds"}
-        assert await timed(pulse.silent) < 0.2
-        assert words(pulse.last) == {"a": "no answer within 0.4 seconds"}
+        assert words(pulse.last) == {"a": "no response within 0.4 seconds"}
+        assert await timed(pulse.check) < 0.2
+        assert words(pulse.last) == {"a": "no response within 0.4 seconds"}
         assert len(asked) == 1
         released.set()
         while pulse.last:
-            await pulse.silent()
+            await pulse.check()
         pulse.close()
 
     asyncio.run(asyncio.wait_for(look(), 20))

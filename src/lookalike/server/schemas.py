@@ -1,4 +1,4 @@
-"""Parts of requests that several routes read, their documentation, and how responses are written."""
+"""Request models shared by routes, and helpers for responses and OpenAPI."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Self, get_args
@@ -54,29 +54,27 @@ Key = Annotated[
 ]
 
 
-def answer(body: WireObject, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """An object as a response in JSON."""
+def json_response(body: WireObject, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """An object as a JSON response."""
     return Response(to_json(body, inf_nan_mode="null"), status, headers, "application/json")
 
 
-def problems(*more: int, also: Responses | None = None) -> Responses:
-    """A route's documented responses: `also` its own, and problems, by default and for the statuses `more`."""
+def documented_responses(*statuses: int, also: Responses | None = None) -> Responses:
+    """OpenAPI responses of a route: problems by default and for `statuses`, and its own ones (`also`)."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    documented: Responses = {
-        "default": {"description": "What went wrong, as a problem (RFC 9457).", "content": content}
-    }
-    documented.update({status: {"description": "A problem (RFC 9457).", "content": content} for status in more})
+    documented: Responses = {"default": {"description": "A problem (RFC 9457).", "content": content}}
+    documented.update({status: {"description": "A problem (RFC 9457).", "content": content} for status in statuses})
     return documented | (also or {})
 
 
 def json_body(model: str) -> dict[str, Any]:
-    """A route's documentation of its JSON body, by the model's name; `openapi` adds the model."""
+    """OpenAPI of a JSON body by its model's name; `openapi` adds the model."""
     content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{model}"}}}
     return {"requestBody": {"required": True, "content": content}}
 
 
-def rejection(reason: str) -> BadInput:
-    """The error of a rejected outcome's reason, which is written `word: message`."""
+def rejection_error(reason: str) -> BadInput:
+    """The error for a rejected outcome's reason, `word: message`."""
     word, _, message = reason.partition(": ")
-    known = next((one for one in REASONS if one == word), None)
+    known = next((reason for reason in REASONS if reason == word), None)
     return BadInput(reason) if known is None else ImageRejected(known, message)

@@ -1,9 +1,9 @@
-// The end of a list: loads the next page when it comes near, and is a button for those who do not scroll.
+// Infinite scroll: loads the next page as the end of a list approaches, with a button for keyboard users.
 import { button, h } from "./dom.js";
-import { told } from "./words.js";
+import { describeProblem } from "./format.js";
 
-/** `load()` gives a promise. Call `set({more, text})` after each page; an error waits for the button. */
-export function endless(load, label = "Show more") {
+/** `load()` returns a promise. Call `set({more, text})` after each page; after an error the button retries. */
+export function infiniteScroll(load, label = "Show more") {
   const note = h("p.small.quiet");
   const act = button(label, { onclick: () => run() });
   const element = h("div.endless", {}, note, act);
@@ -21,14 +21,14 @@ export function endless(load, label = "Show more") {
       await load();
     } catch (problem) {
       failed = problem.name !== "AbortError";
-      if (failed) note.textContent = `${told(problem).title}. ${told(problem).detail}`;
+      if (failed) note.textContent = `${describeProblem(problem).title}. ${describeProblem(problem).detail}`;
     } finally {
       busy = false;
       act.removeAttribute("aria-disabled");
       act.textContent = failed ? "Try again" : label;
     }
     watcher.unobserve(element);
-    if (more && !failed) watcher.observe(element); // observing anew tells at once whether the end is still near
+    if (more && !failed) watcher.observe(element); // observing again reports at once whether the end is in view
   }
   return {
     element,

@@ -1,6 +1,6 @@
-// Files out of what was dropped: folders are walked through, paths are kept.
+// Files of a drop or a directory input: directories are walked, relative paths are kept.
 
-/** `[{file, path}]`; a folder's files keep the folder's name in their path. */
+/** `[{file, path}]`; paths begin with the dropped directory's name. */
 export async function filesOfDrop(transfer) {
   const entries = [...transfer.items].filter((item) => item.kind === "file").map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile());
   const found = [];
@@ -20,12 +20,12 @@ async function walk(entry, folder, found) {
   const reader = entry.createReader();
   for (;;) {
     const batch = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-    if (!batch.length) return; // a reader gives a folder in parts, an empty one at its end
+    if (!batch.length) return; // entries come in batches, the last one empty
     for (const inner of batch) await walk(inner, path, found);
   }
 }
 
-/** The same for files that were chosen. */
+/** `[{file, path}]` of chosen files. */
 export function filesOfChoice(files) {
   return files.map((file) => ({ file, path: file.webkitRelativePath || file.name }));
 }

@@ -1,25 +1,25 @@
-// What is said to a screen reader, and the notices in the corner.
+// ARIA live regions and toasts.
 import { button, h, iconButton } from "./dom.js";
 
-/** Said politely, after what is being read. */
-export function say(text) {
+/** Announce politely, after the current speech. */
+export function announce(text) {
   speak("live", text);
 }
 
-/** Said at once: something went wrong. */
-export function alarm(text) {
+/** Announce an error at once. */
+export function announceError(text) {
   speak("alarm", text);
 }
 
 function speak(id, text) {
   const place = document.getElementById(id);
   place.textContent = "";
-  setTimeout(() => (place.textContent = text), 60); // a change is needed for the same words to be said again
+  setTimeout(() => (place.textContent = text), 60); // the text must change for the same message to be announced again
 }
 
 /**
- * A notice with an optional action, which ends after `seconds` (not while the pointer or the focus is on it).
- * Gives `close()`. `ended` is called once when time runs out or the notice is dismissed, not after the action.
+ * A toast with an optional action, closed after `seconds` (paused while hovered or focused). Returns `{close}`. `ended` is
+ * called once on timeout or dismissal, not after the action.
  */
 export function toast(text, { action = null, seconds = 6, ended = null, loud = false } = {}) {
   const time = h("span.toast-time", { "aria-hidden": "true" });
@@ -44,11 +44,11 @@ export function toast(text, { action = null, seconds = 6, ended = null, loud = f
   const box = h("div.toast", {}, h("p", {}, text), act, iconButton("Dismiss", "close", { onclick: finish, "data-tip": null }), time);
   const timer = countDown(box, seconds, finish);
   document.getElementById("toasts").append(box);
-  (loud ? alarm : say)(action ? `${text} ${action.label} is possible for ${seconds} seconds.` : text);
+  (loud ? announceError : announce)(action ? `${text} ${action.label} is available for ${seconds} seconds.` : text);
   return { close };
 }
 
-/** Counts while nobody looks: by a clock, not by the animation, which may be switched off. */
+/** A timer that pauses while the toast is hovered or focused; independent of the animation, which may be disabled. */
 function countDown(box, seconds, finish) {
   let left = seconds * 10;
   return setInterval(() => {

@@ -1,13 +1,13 @@
-// The beginning: a place to drop an image, and every other way to hand one in.
+// The start view: drop zone, file input, camera, clipboard and URL.
 import { images } from "./api.js";
 import { takePhoto } from "./camera.js";
 import { button, h, icon } from "./dom.js";
-import { chooseFiles, pasteFromClipboard } from "./intake.js";
+import { chooseFiles, pasteFromClipboard } from "./file-input.js";
+import { countImages, splitKey } from "./format.js";
 import { fromBlob, fromKey, fromUrl } from "./query.js";
 import { thumbnail } from "./thumbnail.js";
-import { nameOf, countImages } from "./words.js";
 
-const SHOWN = 12;
+const EXAMPLES = 12;
 
 function urlForm(search) {
   const field = h("input.input", { type: "url", name: "url", placeholder: "https://… address of an image", "aria-label": "Address of an image", required: true, autocomplete: "off", pattern: "https?://.+" });
@@ -21,29 +21,29 @@ function urlForm(search) {
 
 async function strip(search) {
   const box = h("div.hero-strip");
-  const { images: some } = await images({ limit: SHOWN });
-  if (!some.length) return null;
-  box.append(h("h2.small.quiet", {}, "Or begin with one of the gallery"),
-    h("ul.strip", {}, some.map((image) => h("li", { data: { frame: "" } }, h("button.strip-image", { type: "button", "aria-label": `Search with ${nameOf(image.key).name}`, onclick: () => search(fromKey(image.key)) }, thumbnail(image.thumbnail, { size: 384, of: image }))))));
+  const { images: examples } = await images({ limit: EXAMPLES });
+  if (!examples.length) return null;
+  box.append(h("h2.small.quiet", {}, "Or start from an image of the gallery"),
+    h("ul.strip", {}, examples.map((image) => h("li", { data: { frame: "" } }, h("button.strip-image", { type: "button", "aria-label": `Find similar: ${splitKey(image.key).name}`, onclick: () => search(fromKey(image.key)) }, thumbnail(image.thumbnail, { size: 384, of: image }))))));
   return box;
 }
 
 function lead(status) {
-  if (status?.images === 0) return "The gallery is still empty. Add some images first; then any copy of them is found here.";
-  const among = status ? `Among ${countImages(status.images)}, the` : "The";
-  return `${among} original is found, and everything that looks like it: cropped, captioned, mirrored, recompressed.`;
+  if (status?.images === 0) return "The gallery is empty. Add images first.";
+  const scope = status ? `Search ${countImages(status.images)}` : "Search";
+  return `${scope} for the original and for edited copies: cropped, captioned, mirrored, recompressed.`;
 }
 
-/** `search(query)` begins a search; call `know(status)` with the gallery's status, null while it is not known; after
- * `forget()` its images are shown anew. */
-export function hero(search) {
+/** `search(query)` starts a search. Call `update(status)` with the gallery's status (null: unknown); `reset()` makes the
+ * next update reload the example images. */
+export function dropZone(search) {
   const choose = async () => {
     const [file] = await chooseFiles();
     if (file) search(fromBlob(file, file.name));
   };
   const photo = async () => {
-    const taken = await takePhoto();
-    if (taken) search(fromBlob(taken, "Photo"));
+    const shot = await takePhoto();
+    if (shot) search(fromBlob(shot, "Photo"));
   };
   const paste = async () => {
     const pasted = await pasteFromClipboard();
@@ -57,24 +57,24 @@ export function hero(search) {
       button("Take a photo", { symbol: "camera", onclick: photo }),
       button("Paste", { symbol: "paste", onclick: paste })),
     urlForm(search));
-  const words = h("p.hero-lead.quiet");
+  const summary = h("p.hero-lead.quiet");
   const adding = h("div.hero-actions.needs-write", { hidden: true }, h("a.button.primary", { href: "#/gallery" }, icon("plus"), "Add images"));
-  const element = h("div.hero", {}, h("h1", { tabIndex: -1 }, "Where does this image come from?"), words, adding, zone);
-  let known = null;
+  const element = h("div.hero", {}, h("h1", { tabIndex: -1 }, "Where does this image come from?"), summary, adding, zone);
+  let sequence = null;
   return {
     element,
-    forget: () => (known = null),
-    know(status) {
-      words.textContent = lead(status);
+    reset: () => (sequence = null),
+    update(status) {
+      summary.textContent = lead(status);
       adding.hidden = status?.images !== 0;
-      if (!status || known === status.sequence) return;
-      known = status.sequence;
+      if (!status || sequence === status.sequence) return;
+      sequence = status.sequence;
       element.querySelector(".hero-strip")?.remove();
       strip(search)
         .then((box) => {
-          if (box && known === status.sequence) element.append(box);
+          if (box && sequence === status.sequence) element.append(box);
         })
-        .catch(() => null); // a nicety: the search itself reports errors
+        .catch(() => null); // optional content: the search itself reports errors
     },
   };
 }
