@@ -1,4 +1,4 @@
-"""Pydantic models shared by routes, and helpers for responses and OpenAPI."""
+"""Request models shared by routes, and helpers for responses and OpenAPI."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Self, get_args

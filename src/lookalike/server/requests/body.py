@@ -83,7 +83,7 @@ def parse_json(data: bytes | str) -> Any:
             raise BadInput(f"the JSON has more than the limit of {MAX_JSON_VALUES:,} values")
         value = json.loads(text, parse_constant=_no_constant)
     except UnicodeDecodeError:
-        raise BadInput("the JSON is not valid UTF-8") from None
+        raise BadInput("the JSON is not UTF-8") from None
     except json.JSONDecodeError as error:
         raise BadInput(f"invalid JSON: {error.msg} at character {error.pos}") from None
     except (RecursionError, ValueError) as error:

@@ -129,7 +129,7 @@ class RequestReader:
 
 
 def _alternatives(source: type[ImageSource]) -> str:
-    """`url` or `base64`, as a source takes them."""
+    """`base64` or `url`, as a source takes them."""
     *others, last = (f"`{name}`" for name in source.model_fields)
     return f"{', '.join(others)} or {last}"
 

@@ -55,7 +55,7 @@ class PutJson(RequestModel):
 
     image: ImageSource
     attributes: Json | None = Field(
-        None, description="Stored with the image; if left out, an existing image keeps its own."
+        None, description="Stored with the image; by default an existing image keeps its own."
     )
 
 

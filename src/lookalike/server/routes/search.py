@@ -35,7 +35,7 @@ PIPELINES = "Search these pipelines only; by default all of the gallery's."
 
 
 class CommonOptions(BaseModel):
-    """The options that are written alike everywhere."""
+    """Options of the same type in the query string, in forms and in JSON."""
 
     k: K = 10
     page: int = Field(1, ge=1, le=MAX_RESULTS, description=f"Page x k is at most {MAX_RESULTS:,}.")
@@ -65,7 +65,7 @@ class SearchQuery(CommonOptions):
 
 
 class SearchRequest(RequestModel, CommonOptions):
-    """A search: where the image is, and how to search."""
+    """A search: the image source, and options."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -81,9 +81,7 @@ class SearchRequest(RequestModel, CommonOptions):
     filter: Json | None = Field(
         None, description="A filter on attributes: values, or operators (eq ne lt lte gt gte in exists)."
     )
-    engine_filter: Json | None = Field(
-        None, description="A further filter in an engine's query language, by the engine's name."
-    )
+    engine_filter: Json | None = Field(None, description="A further filter in an engine's query language, by engine.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,10 +198,10 @@ def run_search(state: AppState, arguments: SearchArguments, image: QueryImage) -
         min_sequence=options.min_sequence,
         engine_filter=options.engine_filter,
     )
-    page = to_page(arguments, state.gallery.search(image, **search_options))
+    result = to_page(arguments, state.gallery.search(image, **search_options))
     if options.preview is not None:
-        return replace(page, preview=render_preview(state, arguments, image, options.preview))
-    return page
+        return replace(result, preview=render_preview(state, arguments, image, options.preview))
+    return result
 
 
 def render_preview(state: AppState, arguments: SearchArguments, image: QueryImage, size: int) -> str | None:
@@ -220,14 +218,13 @@ def to_page(arguments: SearchArguments, answer: Answer) -> SearchAnswer:
     options = arguments.options
     unseen = [hit for hit in answer.hits if hit.id not in arguments.seen_ids]
     start, end = options.k * (options.page - 1), options.k * options.page
-    hits = unseen[start:end]
+    page = unseen[start:end]
     more = answer.more or len(unseen) > end
     seen_ids = arguments.seen_ids.union(hit.id for hit in unseen[:end])
-    has_next = more and hits and len(seen_ids) + options.k <= MAX_RESULTS
+    has_next = more and page and len(seen_ids) + options.k <= MAX_RESULTS
     number = len(arguments.seen_ids) // options.k + options.page
-    page = replace(answer, hits=tuple(hits), page=number, page_size=options.k, more=more)
-    cursor = encode_search_cursor(seen_ids, arguments.fingerprint) if has_next else None
-    return replace(SearchAnswer.of(page), next=cursor)
+    body = SearchAnswer.of(replace(answer, hits=tuple(page), page=number, page_size=options.k, more=more))
+    return replace(body, next=encode_search_cursor(seen_ids, arguments.fingerprint) if has_next else None)
 
 
 def server_timing(took_ms: Mapping[str, float]) -> dict[str, str]:
