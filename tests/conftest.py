@@ -1,4 +1,4 @@
-"""Fixtures that every suite shares."""
+"""Fixtures that every suite shares, and the marks and the order of the suites."""
 
 import os
 from pathlib import Path
@@ -9,13 +9,14 @@ from hypothesis import settings
 
 from lookalike.encoders import pull
 from lookalike.errors import Unavailable
+from tests.support.requirements import skip_or_fail
 
 settings.register_profile("suites", deadline=None)  # how long an example takes on a busy machine proves nothing
 settings.load_profile("suites")
-REQUIRED = os.environ.get("REQUIRE_ENGINES") == "1"
 LONG_FIRST = (
-    *("tests/browser", "tests/engines", "tests/contract/test_milvus", "tests/failure", "tests/contract/test_elastic"),
-    *("tests/golden", "tests/unit/test_trial", "tests/unit/test_cli_process", "tests/web", "tests/contract"),
+    *("tests/browser", "tests/integration/gallery", "tests/integration/milvus", "tests/faults"),
+    *("tests/integration/elasticsearch", "tests/golden", "tests/unit/cli/test_try", "tests/unit/cli/test_program"),
+    *("tests/server", "tests/integration", "tests/index_contract"),
 )
 """Where the long suites are. A process of the run takes a file at a time, so that short ones have to come last."""
 
@@ -30,20 +31,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
-def absent(what: str) -> None:
-    """Skip with a reason; where everything is required (CI), fail instead."""
-    if REQUIRED:
-        pytest.fail(f"{what}, and REQUIRE_ENGINES=1 forbids skipping")
-    pytest.skip(what)
-
-
 @pytest.fixture(scope="session")
 def photos() -> Path:
     """The folder of real images: $LOOKALIKE_PHOTOS, else shared/photos beside the checkout."""
     named = os.environ.get("LOOKALIKE_PHOTOS")
     folder = Path(named) if named else Path(__file__).parents[2] / "shared" / "photos"
     if not (folder / "manifest.tsv").is_file():
-        absent(f"no real photos at {folder} (set LOOKALIKE_PHOTOS to a folder with a manifest.tsv)")
+        skip_or_fail(f"no real photos at {folder} (set LOOKALIKE_PHOTOS to a folder with a manifest.tsv)")
     return folder
 
 
@@ -54,5 +48,5 @@ def cache() -> Path:
     try:
         pull("vgg16", folder)
     except Unavailable as error:
-        absent(f"no weights: {error}")
+        skip_or_fail(f"no weights: {error}")
     return folder

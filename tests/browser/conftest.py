@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.browser.serving import fill, fill_with_many, init, serve
-from tests.conftest import absent
+from tests.support.browser.served_galleries import fill, fill_with_many, init, serve
+from tests.support.requirements import skip_or_fail
 
 CHROMIUM = Path(os.environ.get("LOOKALIKE_CHROMIUM", "/usr/bin/chromium"))
 OUT = Path(__file__).parent / "out"
@@ -24,7 +24,9 @@ OpenPage = Callable[..., Page]
 @pytest.fixture(scope="session")
 def chromium() -> Path:
     if not CHROMIUM.is_file():
-        absent(f"no Chromium at {CHROMIUM} (scripts/chromium.sh installs Debian's; LOOKALIKE_CHROMIUM names another)")
+        skip_or_fail(
+            f"no Chromium at {CHROMIUM} (scripts/chromium.sh installs Debian's; LOOKALIKE_CHROMIUM names another)"
+        )
     return CHROMIUM
 
 

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import WIDTHS, OpenPage
-from tests.browser.doing import accessible, fits, sample, search_with
+from tests.support.browser.page_actions import accessible, fits, sample, search_with
 
 Shot = Callable[[Page, str], None]
 BETWEEN = 820

@@ -10,9 +10,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import OpenPage, Watch
-from tests.browser.doing import choose, drop, found, said, sample
-from tests.browser.serving import init, serve
-from tests.drawn_images import drawn, encoded
+from tests.support.browser.page_actions import choose, drop, found, said, sample
+from tests.support.browser.served_galleries import init, serve
+from tests.support.drawn_images import drawn, encoded
 
 Shot = Callable[[Page, str], None]
 

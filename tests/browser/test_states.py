@@ -7,8 +7,8 @@ from pathlib import Path
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import MANY, OpenPage, Watch
-from tests.browser.doing import choose, found, said, sample, search_with
-from tests.browser.serving import init, serve
+from tests.support.browser.page_actions import choose, found, said, sample, search_with
+from tests.support.browser.served_galleries import init, serve
 
 Shot = Callable[[Page, str], None]
 BUSY = '{"type": "urn:lookalike:error:unavailable", "title": "Busy", "status": 503, "detail": "All are at work."}'

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from lookalike.catalog import Catalog
-from tests.contract.catalogs import HASH, VECTOR, digest, entry
-from tests.failure.forked import Child
+from tests.support.catalogs import HASH, VECTOR, digest, entry
+from tests.support.faults.forked_process import Child
 
 KILLS = 20
 

@@ -22,9 +22,9 @@ from lookalike.indexes.elasticsearch.index import open_index
 from lookalike.indexes.elasticsearch.probe import probe
 from lookalike.interfaces import VectorIndex
 from lookalike.types import FeatureSpec, Item, Rows
-from tests.drawn_images import drawn, encoded
-from tests.engines.elasticsearch import nodes, raw, url_of
 from tests.index_contract import draw
+from tests.support.drawn_images import drawn, encoded
+from tests.support.engines.elasticsearch import nodes, raw, url_of
 
 SPEC = FeatureSpec("phash", "hamming", 8, "faults 1")
 KILLS = 2

@@ -9,8 +9,8 @@ import numpy as np
 from lookalike.errors import Unavailable
 from lookalike.indexes.elasticsearch.index import open_index
 from lookalike.types import FeatureSpec, Rows
-from tests.engines.elasticsearch import nodes, raw, url_of
 from tests.index_contract import draw
+from tests.support.engines.elasticsearch import nodes, raw, url_of
 
 SPEC = FeatureSpec("phash", "hamming", 8, "cluster 1")
 BATCH = 300

@@ -13,9 +13,9 @@ from lookalike.errors import Unavailable
 from lookalike.factory import create_gallery, open_gallery
 from lookalike.gallery import Gallery
 from lookalike.types import Item
-from tests.drawn_images import drawn, encoded
-from tests.engines import elasticsearch, postgresql
-from tests.failure.test_kill import IMAGES, State, begun, believe, compared, held, killed
+from tests.faults.test_kill import IMAGES, State, begun, believe, compared, held, killed
+from tests.support.drawn_images import drawn, encoded
+from tests.support.engines import elasticsearch, postgresql
 
 BACK_SECONDS = 120
 ROUNDS = 2

@@ -21,16 +21,16 @@ from lookalike.indexes import circuit_breaker
 from lookalike.indexes.milvus import index as milvus_index
 from lookalike.interfaces import VectorIndex
 from lookalike.types import Attributes, FeatureSpec, Item
-from tests.conftest import absent
-from tests.contract.catalogs import entry
-from tests.drawn_images import drawn, encoded
-from tests.engines import postgresql
-from tests.engines.milvus import new_gallery, own_server
-from tests.failure.beyond import BATCH, Engine
-from tests.failure.bounds import Watch, insist
-from tests.failure.disks import Disk, small_disk
-from tests.failure.namespaces import Network
-from tests.failure.test_postgresql import Server, execute
+from tests.faults.test_postgresql import Server, execute
+from tests.support.catalogs import entry
+from tests.support.drawn_images import drawn, encoded
+from tests.support.engines import postgresql
+from tests.support.engines.milvus import new_gallery, own_server
+from tests.support.faults.network_namespace import Network
+from tests.support.faults.networked_engines import BATCH, Engine
+from tests.support.faults.small_disk import Disk, small_disk
+from tests.support.faults.timed_calls import Watch, insist
+from tests.support.requirements import skip_or_fail
 
 CIRCUIT = dict(circuit_breaker.CircuitBreaker.__init__.__kwdefaults__ or {})
 FILLINGS = 3
@@ -210,7 +210,7 @@ def test_milvus_ends_itself_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> N
         try:
             server = ends.enter_context(own_server(parent=disk.path))
         except CannotStart as problem:
-            absent(f"no Milvus server: {problem}")
+            skip_or_fail(f"no Milvus server: {problem}")
             raise
         spec = FeatureSpec("vector", "cosine", 64, "full 1")
         address = f"{server.url}?index=FLAT&timeout=2&bulk_timeout=4"

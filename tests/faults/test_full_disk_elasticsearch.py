@@ -17,12 +17,7 @@ from lookalike.indexes import circuit_breaker
 from lookalike.indexes.elasticsearch import index as elasticsearch_index
 from lookalike.interfaces import VectorIndex
 from lookalike.types import FeatureSpec
-from tests.engines import elasticsearch, postgresql
-from tests.failure.beyond import BATCH, Engine
-from tests.failure.bounds import Watch, insist
-from tests.failure.disks import Disk, small_disk
-from tests.failure.namespaces import Network
-from tests.failure.test_full_disk import (
+from tests.faults.test_full_disk import (
     BACK_SECONDS,
     CIRCUIT,
     add_some,
@@ -32,6 +27,11 @@ from tests.failure.test_full_disk import (
     postgresql_on_small_disk,
     write_until_refused,
 )
+from tests.support.engines import elasticsearch, postgresql
+from tests.support.faults.network_namespace import Network
+from tests.support.faults.networked_engines import BATCH, Engine
+from tests.support.faults.small_disk import Disk, small_disk
+from tests.support.faults.timed_calls import Watch, insist
 
 SEARCH_SECONDS, WRITE_SECONDS = 3, 4
 """The options `timeout` and `bulk_timeout` here."""

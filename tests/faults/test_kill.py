@@ -10,8 +10,8 @@ from lookalike.errors import GalleryBusy
 from lookalike.factory import open_gallery
 from lookalike.gallery import Gallery
 from lookalike.types import Item
-from tests.drawn_images import drawn, encoded
-from tests.failure.forked import Child
+from tests.support.drawn_images import drawn, encoded
+from tests.support.faults.forked_process import Child
 
 KILLS = 50
 KEYS = 60

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from lookalike.config import GallerySettings, from_environment
 from lookalike.factory import create_gallery, open_gallery
-from tests.drawn_images import drawn, encoded
-from tests.engines import postgresql
-from tests.failure.test_kill import IMAGES, State, begun, believe, compared, held, killed
+from tests.faults.test_kill import IMAGES, State, begun, believe, compared, held, killed
+from tests.support.drawn_images import drawn, encoded
+from tests.support.engines import postgresql
 
 ROUNDS = 5
 TENANTS = ("anna", "ben", "carla")

@@ -15,8 +15,8 @@ from lookalike.errors import BadSetting, Unavailable
 from lookalike.indexes.circuit_breaker import FAILURES, RESET_TIMEOUT
 from lookalike.indexes.milvus.index import MilvusIndex, open_index
 from lookalike.indexes.milvus.probe import probe
-from tests.engines.milvus import new_gallery, server_of_its_own
-from tests.engines.milvus_rows import SPEC, rows
+from tests.support.engines.milvus import new_gallery, server_of_its_own
+from tests.support.engines.milvus_rows import SPEC, rows
 
 RECOVERY = 120.0
 """Seconds within which a killed server must answer again."""

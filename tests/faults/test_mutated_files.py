@@ -1,7 +1,7 @@
 """10,000 damaged files of every format: each is decoded or rejected with a reason; none crashes, hangs or eats memory.
 
 The files are decoded in a process of its own under a memory limit, one after the other; a watchdog ends it, with a
-traceback, when a single file takes too long. `python tests/failure/test_mutated_files.py SEED COUNT` is that process.
+traceback, when a single file takes too long. `python tests/faults/test_mutated_files.py SEED COUNT` is that process.
 """
 
 import faulthandler

@@ -20,12 +20,12 @@ from lookalike.gallery import Gallery
 from lookalike.indexes import circuit_breaker
 from lookalike.interfaces import VectorIndex
 from lookalike.types import Answer, Item
-from tests.drawn_images import drawn, encoded
-from tests.engines.milvus import new_gallery
-from tests.failure import beyond
-from tests.failure.beyond import BATCH, Database, Engine
-from tests.failure.bounds import Watch, insist
-from tests.failure.test_network_cut_catalog import CATALOG_SECONDS, impatient
+from tests.faults.test_network_cut_catalog import CATALOG_SECONDS, impatient
+from tests.support.drawn_images import drawn, encoded
+from tests.support.engines.milvus import new_gallery
+from tests.support.faults import networked_engines
+from tests.support.faults.networked_engines import BATCH, Database, Engine
+from tests.support.faults.timed_calls import Watch, insist
 
 CUTS = 2
 ENOUGH = 4
@@ -42,19 +42,19 @@ BACK_SECONDS = 60.0
 
 @pytest.fixture(scope="module")
 def beyond_elasticsearch() -> Iterator[Engine]:
-    with beyond.elasticsearch_beyond(OPTIONS) as engine:
+    with networked_engines.elasticsearch_beyond(OPTIONS) as engine:
         yield engine
 
 
 @pytest.fixture(scope="module")
 def beyond_milvus() -> Iterator[Engine]:
-    with beyond.milvus_beyond(OPTIONS) as engine:
+    with networked_engines.milvus_beyond(OPTIONS) as engine:
         yield engine
 
 
 @pytest.fixture(scope="module")
 def beyond_postgresql() -> Iterator[Database]:
-    with beyond.postgresql_beyond() as database:
+    with networked_engines.postgresql_beyond() as database:
         yield database
 
 

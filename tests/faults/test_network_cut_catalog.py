@@ -13,12 +13,12 @@ from sqlalchemy import make_url
 from lookalike.catalog import Catalog
 from lookalike.catalog import postgresql as postgresql_dialect
 from lookalike.errors import Unavailable
-from tests.contract.catalogs import HASH, entry
-from tests.engines import postgresql
-from tests.failure.beyond import Database, postgresql_beyond
-from tests.failure.bounds import Watch, insist
-from tests.failure.test_catalog_kill import Witness, contents
-from tests.failure.test_postgresql import write_until_it_fails
+from tests.faults.test_catalog_kill import Witness, contents
+from tests.faults.test_postgresql import write_until_it_fails
+from tests.support.catalogs import HASH, entry
+from tests.support.engines import postgresql
+from tests.support.faults.networked_engines import Database, postgresql_beyond
+from tests.support.faults.timed_calls import Watch, insist
 
 CUTS = 2
 CATALOG_OPTIONS = {"statement_seconds": "1", "connect_timeout": "2"}

@@ -19,10 +19,10 @@ from lookalike.catalog import Catalog
 from lookalike.catalog import postgresql as postgresql_dialect
 from lookalike.catalog.writing import lock
 from lookalike.errors import BadSetting, GalleryBusy, LookalikeError, Unavailable
-from tests.contract.catalogs import HASH, entry
-from tests.engines import postgresql
-from tests.failure.disks import small_disk
-from tests.failure.test_catalog_kill import Witness, contents
+from tests.faults.test_catalog_kill import Witness, contents
+from tests.support.catalogs import HASH, entry
+from tests.support.engines import postgresql
+from tests.support.faults.small_disk import small_disk
 
 KILLS = 5
 BOUND = 45.0

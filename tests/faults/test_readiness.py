@@ -14,10 +14,10 @@ from scripts.elasticsearch import Node
 
 from lookalike.config import GallerySettings, from_environment
 from lookalike.factory import create_gallery, open_gallery
-from tests.drawn_images import drawn, encoded
-from tests.engines import elasticsearch, postgresql
-from tests.served import listening
-from tests.web.api import application
+from tests.support.drawn_images import drawn, encoded
+from tests.support.engines import elasticsearch, postgresql
+from tests.support.served import listening
+from tests.support.server.api import application
 
 BOUND = 4.0
 """Seconds within which every answer comes, on a busy machine too."""

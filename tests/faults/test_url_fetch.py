@@ -15,8 +15,7 @@ import pytest
 
 from lookalike.errors import BadInput, ImageRejected, Unavailable
 from lookalike.server.url_fetch.fetcher import Fetcher, FetchLimits, parse_networks
-from tests.conftest import absent
-from tests.failure.hostile import (
+from tests.support.faults.hostile_servers import (
     PRIVATE,
     PUBLIC,
     NameServer,
@@ -28,6 +27,7 @@ from tests.failure.hostile import (
     moved,
     serving,
 )
+from tests.support.requirements import skip_or_fail
 
 ALLOWED = parse_networks([f"{PUBLIC}/32"])
 QUICK = FetchLimits(max_bytes=100_000, seconds=1.5, connect_seconds=0.5, redirects=3)
@@ -330,7 +330,7 @@ def test_only_so_many_at_once(dns: NameServer) -> None:
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Path]]:
     if shutil.which("openssl") is None:
-        absent("no openssl program to make certificates with")
+        skip_or_fail("no openssl program to make certificates with")
     folder = tmp_path_factory.mktemp("certificates")
     return {name: certificate(folder, name) for name in ("images.test", "other.test")}
 

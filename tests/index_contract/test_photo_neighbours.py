@@ -1,6 +1,6 @@
 """Approximate indexes find what is near among neighbours of real photos: the contract's recall, on VGG16's features.
 
-At any size: LOOKALIKE_CONTRACT_ROWS=200000 pytest tests/contract/test_photo_neighbours.py
+At any size: LOOKALIKE_CONTRACT_ROWS=200000 pytest tests/index_contract/test_photo_neighbours.py
 """
 
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ from lookalike.indexes.hnsw.index import HnswIndex
 from lookalike.indexes.milvus.index import drop_index, open_index
 from lookalike.interfaces import VectorIndex
 from lookalike.types import Features, FeatureSpec
-from tests.engines.milvus import milvus_url, new_gallery
 from tests.index_contract import Finding, MakeIndex
+from tests.support.engines.milvus import milvus_url, new_gallery
 
 EVERY = 15
 """Of the photos: 114 of 1,710, encoded in some 10 s, once a machine."""

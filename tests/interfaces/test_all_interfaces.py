@@ -22,10 +22,10 @@ from lookalike.cli.failures import exit_code
 from lookalike.errors import BadInput, Conflict, ImageRejected, LookalikeError, NotFound
 from lookalike.gallery import Cluster, Comparison, Gallery, StoredImage
 from lookalike.types import Answer, Item, Outcome, Record
-from tests.command import Ran
-from tests.command import lookalike as command
-from tests.drawn_images import drawn, encoded
-from tests.served import served
+from tests.support.command import Ran
+from tests.support.command import lookalike as command
+from tests.support.drawn_images import drawn, encoded
+from tests.support.served import served
 
 Object = dict[str, Any]
 

@@ -11,8 +11,8 @@ import pytest
 
 import lookalike as library
 from lookalike.types import Answer, Record
-from tests.command import lookalike as command
-from tests.drawn_images import drawn, encoded
+from tests.support.command import lookalike as command
+from tests.support.drawn_images import drawn, encoded
 
 
 @pytest.fixture(scope="module")

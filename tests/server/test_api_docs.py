@@ -6,9 +6,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.conftest import absent
-from tests.drawn_images import drawn, encoded
-from tests.web.api import live
+from tests.support.drawn_images import drawn, encoded
+from tests.support.requirements import skip_or_fail
+from tests.support.server.api import live
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 
@@ -21,7 +21,7 @@ def commands() -> list[str]:
 
 def test_every_command_of_the_page_works(tmp_path: Path) -> None:
     if shutil.which("curl") is None:
-        absent("no curl")
+        skip_or_fail("no curl")
     (tmp_path / "photo.jpg").write_bytes(encoded(drawn(1, (320, 240)), "JPEG"))
     (tmp_path / "copy.jpg").write_bytes(encoded(drawn(1, (160, 120)), "JPEG", quality=60))
     (tmp_path / ".curlrc").write_text("fail-with-body\nsilent\nshow-error\n")

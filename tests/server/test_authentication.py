@@ -20,7 +20,7 @@ from lookalike.errors import BadSetting
 from lookalike.server.api_key_cache import CACHE_SECONDS, ApiKeyCache
 from lookalike.server.middleware.authentication import COOKIE, Authenticator
 from lookalike.server.rate_limit import STRANGER_BURST, RateLimiter, TokenBuckets
-from tests.web.tiny import bearing, client_of, layered
+from tests.support.server.minimal_app import bearing, client_of, layered
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from fastapi.testclient import TestClient
 
 from lookalike.config import Settings
 from lookalike.factory import open_gallery
-from tests.drawn_images import drawn, encoded
-from tests.web.api import application, put
+from tests.support.drawn_images import drawn, encoded
+from tests.support.server.api import application, put
 
 
 @pytest.fixture(scope="module")

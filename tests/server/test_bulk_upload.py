@@ -16,8 +16,8 @@ from lookalike.server import job_runner
 from lookalike.server.app_state import ServeSettings
 from lookalike.server.routes import bulk_upload
 from lookalike.server.url_fetch.fetcher import Fetcher, parse_networks
-from tests.drawn_images import drawn, encoded
-from tests.web.api import NDJSON, at, lines, problem, put, serving
+from tests.support.drawn_images import drawn, encoded
+from tests.support.server.api import NDJSON, at, lines, problem, put, serving
 
 
 def line(key: str, seed: int, **attributes: Any) -> bytes:

@@ -16,8 +16,8 @@ from lookalike.errors import AccessDenied, BadInput, BadSetting, Conflict, Image
 from lookalike.gallery import Gallery, StoredImage
 from lookalike.imaging import Limits
 from lookalike.types import Answer, Item
-from tests.drawn_images import drawn, encoded
-from tests.served import served
+from tests.support.drawn_images import drawn, encoded
+from tests.support.served import served
 
 KEYS = [
     "a/b c?#%2F&.jpg",

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.drawn_images import drawn, encoded
-from tests.web.api import at, lines, live
+from tests.support.drawn_images import drawn, encoded
+from tests.support.server.api import at, lines, live
 
 THREADS = 12
 ROUNDS = 25

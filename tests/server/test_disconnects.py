@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from lookalike.gallery import Gallery
-from tests.drawn_images import drawn, encoded
-from tests.web.api import live
+from tests.support.drawn_images import drawn, encoded
+from tests.support.server.api import live
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lookalike.imaging import Limits
-from tests.drawn_images import drawn, encoded
-from tests.web.api import JPEG, at, problem, put, serving
+from tests.support.drawn_images import drawn, encoded
+from tests.support.server.api import JPEG, at, problem, put, serving
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import pytest
 
 from lookalike.catalog.api_keys import KeyLimits
 from lookalike.server.url_fetch.fetcher import Fetcher, parse_networks
-from tests.drawn_images import drawn, encoded
-from tests.failure.hostile import PUBLIC, image, serving
-from tests.web.worlds import World
+from tests.support.drawn_images import drawn, encoded
+from tests.support.faults.hostile_servers import PUBLIC, image, serving
+from tests.support.server.tenant_service import World
 
 SMALL, LARGE = encoded(drawn(1, (40, 30))), encoded(drawn(1, (160, 120)))
 PNG = {"Content-Type": "image/png"}

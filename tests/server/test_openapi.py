@@ -13,8 +13,8 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS
 
-from tests.drawn_images import drawn, encoded
-from tests.web.api import live
+from tests.support.drawn_images import drawn, encoded
+from tests.support.server.api import live
 
 EXAMPLES = int(os.environ.get("LOOKALIKE_SCHEMA_EXAMPLES", "10"))
 """Generated requests for each operation; more by the environment."""

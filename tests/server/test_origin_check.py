@@ -7,7 +7,7 @@ from starlette.websockets import WebSocketDisconnect
 from lookalike.catalog import Catalog
 from lookalike.errors import BadInput, BadSetting
 from lookalike.server.middleware.origin_check import AllowedHosts, check_binding, host_in, may_be_keyless
-from tests.web.tiny import client_of
+from tests.support.server.minimal_app import client_of
 
 
 @pytest.fixture

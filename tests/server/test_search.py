@@ -12,8 +12,8 @@ from httpx import Response
 from PIL import Image, ImageOps
 
 from lookalike.gallery import MAX_RESULTS
-from tests.drawn_images import drawn, encoded
-from tests.web.api import JPEG, at, problem, put, serving
+from tests.support.drawn_images import drawn, encoded
+from tests.support.server.api import JPEG, at, problem, put, serving
 
 IMAGES = 40
 COPY = encoded(drawn(7), "JPEG", quality=70)

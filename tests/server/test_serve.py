@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 from lookalike.factory import open_gallery
-from tests.command import PROGRAM, lookalike
-from tests.drawn_images import drawn, encoded
-from tests.web.api import at
+from tests.support.command import PROGRAM, lookalike
+from tests.support.drawn_images import drawn, encoded
+from tests.support.server.api import at
 
 PATIENCE = 90.0
 """Seconds for what takes one on an idle machine."""

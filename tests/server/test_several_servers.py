@@ -8,11 +8,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.command import lookalike
-from tests.drawn_images import drawn, encoded
-from tests.engines import postgresql
-from tests.web.api import at
-from tests.web.test_serve import PATIENCE, Served, process, ready
+from tests.server.test_serve import PATIENCE, Served, process, ready
+from tests.support.command import lookalike
+from tests.support.drawn_images import drawn, encoded
+from tests.support.engines import postgresql
+from tests.support.server.api import at
 
 BYTES = {"Content-Type": "application/octet-stream"}
 PUTS = 60

@@ -26,7 +26,7 @@ from fastapi import FastAPI
 from lookalike.catalog import Catalog
 from lookalike.server.middleware.authentication import Authenticator
 from lookalike.server.slow_clients import UVICORN, TimeoutH11Protocol
-from tests.web.tiny import layered, ring_of
+from tests.support.server.minimal_app import layered, ring_of
 
 TimeoutH11Protocol.header_seconds = {HEADER}
 TimeoutH11Protocol.stall_seconds = {STALL}

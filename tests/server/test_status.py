@@ -15,8 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from lookalike.errors import Damaged, Unavailable
 from lookalike.gallery import Gallery
 from lookalike.server.logs import JsonLines
-from tests.drawn_images import drawn, encoded
-from tests.web.api import at, problem, put, serving
+from tests.support.drawn_images import drawn, encoded
+from tests.support.server.api import at, problem, put, serving
 
 SECRET = "password=hunter2"
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.web.worlds import IMAGES, KEYS, TENANTS, Step, World, path_of, seen
+from tests.support.server.tenant_service import IMAGES, KEYS, TENANTS, Step, World, path_of, seen
 
 Doing = Callable[[World, Step], list[httpx.Response]]
 DOINGS: dict[str, Doing] = {}

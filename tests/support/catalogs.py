@@ -14,7 +14,7 @@ import numpy as np
 
 from lookalike.catalog import Catalog, NewImage
 from lookalike.types import FeatureSpec
-from tests.engines import postgresql
+from tests.support.engines import postgresql
 
 HASH = FeatureSpec("phash", "hamming", 8, "one")
 VECTOR = FeatureSpec("vgg16", "cosine", 64, "two")

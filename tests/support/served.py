@@ -16,7 +16,7 @@ from lookalike.gallery import Gallery
 from lookalike.imaging import Limits
 from lookalike.server.app_state import ServeSettings
 from lookalike.server.slow_clients import UVICORN, TimeoutH11Protocol
-from tests.web.api import application
+from tests.support.server.api import application
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from lookalike.errors import BadInput, BadSetting, Unavailable
 from lookalike.imaging import prepare
 from lookalike.interfaces import Encoder
 from lookalike.types import Encoded, EncodedViews, FeatureSpec, InputSpec, Pixels
-from tests.drawn_images import drawn, encoded
+from tests.support.drawn_images import drawn, encoded
 
 
 class Slow:

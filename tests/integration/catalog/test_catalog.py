@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lookalike.catalog import Catalog, FileLocation, PutResult, at_storage_precision
 from lookalike.errors import BadInput, NotFound
 from lookalike.types import Border, Condition, FeatureSpec
-from tests.contract.catalogs import BACKENDS, HASH, VECTOR, digest, entry, fresh, hash_row, vector_row
+from tests.support.catalogs import BACKENDS, HASH, VECTOR, digest, entry, fresh, hash_row, vector_row
 
 
 @pytest.fixture(params=BACKENDS)

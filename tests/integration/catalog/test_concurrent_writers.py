@@ -15,8 +15,8 @@ import pytest
 
 from lookalike.catalog import Catalog, NewImage
 from lookalike.types import Condition
-from tests.contract.catalogs import BACKENDS, HASH, VECTOR, digest, entry, hash_row
-from tests.contract.other_process import other_process
+from tests.support.catalog_process import other_process
+from tests.support.catalogs import BACKENDS, HASH, VECTOR, digest, entry, hash_row
 
 WRITERS = 4
 SECONDS = 4.0
@@ -28,7 +28,7 @@ WRITER = textwrap.dedent(
     from lookalike.catalog import Catalog
     from lookalike.errors import NotFound
     from lookalike.types import Condition
-    from tests.contract.catalogs import VECTOR, digest, entry, vector_row
+    from tests.support.catalogs import VECTOR, digest, entry, vector_row
 
     url, seed, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
     dice = random.Random(seed)
@@ -93,7 +93,7 @@ def follow(catalog: Catalog, rows: dict[int, bytes], since: int, limit: int) -> 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_writers_of_every_kind_and_a_follower(backend: str) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     with BACKENDS[backend]() as url, Catalog.open(url, create=True) as catalog, ExitStack() as stack:
         tenant = catalog.tenant_id("default", create=True)
         catalog.put([entry(tenant, "first")])

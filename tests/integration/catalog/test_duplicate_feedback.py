@@ -8,7 +8,7 @@ import pytest
 from lookalike.catalog import Catalog
 from lookalike.catalog.duplicate_feedback import MAX_KEYS
 from lookalike.errors import BadInput, NotFound
-from tests.contract.catalogs import BACKENDS, entry, fresh
+from tests.support.catalogs import BACKENDS, entry, fresh
 
 
 @pytest.fixture(params=BACKENDS)

@@ -9,7 +9,7 @@ import pytest
 
 from lookalike.catalog import Catalog, at_storage_precision
 from lookalike.errors import BadInput, BadSetting
-from tests.contract.catalogs import BACKENDS, HASH, VECTOR, digest, entry, hash_row, vector_row
+from tests.support.catalogs import BACKENDS, HASH, VECTOR, digest, entry, hash_row, vector_row
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from lookalike.catalog.attributes import MAX_INDEXED_LENGTH
 from lookalike.catalog.filters import MAX_VALUES
 from lookalike.errors import BadInput
 from lookalike.types import Condition
-from tests.contract.catalogs import BACKENDS, entry, fresh
+from tests.support.catalogs import BACKENDS, entry, fresh
 
 # Names that a careless translation would stumble over.
 NAMES = st.sampled_from(["a", "a.b", "$", "x y", "o'clock", "]", "Größe", "%s", ":n", "*", "--"])

@@ -8,7 +8,7 @@ import pytest
 from lookalike.catalog import Catalog
 from lookalike.catalog import jobs as jobs_room
 from lookalike.errors import NotFound, Unavailable
-from tests.contract.catalogs import BACKENDS, fresh
+from tests.support.catalogs import BACKENDS, fresh
 
 
 @pytest.fixture(params=list(BACKENDS))

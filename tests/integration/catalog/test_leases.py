@@ -13,8 +13,8 @@ from sqlalchemy import create_engine, make_url, text
 from lookalike.catalog import Catalog, leases
 from lookalike.catalog import postgresql as postgresql_dialect
 from lookalike.errors import BadInput, Unavailable
-from tests.contract.catalogs import BACKENDS
-from tests.engines import postgresql
+from tests.support.catalogs import BACKENDS
+from tests.support.engines import postgresql
 
 HOLDER = textwrap.dedent(
     """

@@ -8,7 +8,7 @@ import pytest
 from lookalike.catalog import Catalog
 from lookalike.errors import Conflict, NotFound
 from lookalike.types import Condition
-from tests.contract.catalogs import BACKENDS, entry, fresh
+from tests.support.catalogs import BACKENDS, entry, fresh
 
 
 @pytest.fixture(params=BACKENDS)

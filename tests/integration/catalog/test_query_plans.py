@@ -14,7 +14,7 @@ from sqlalchemy import Connection, event
 
 from lookalike.catalog import Catalog
 from lookalike.types import Condition
-from tests.contract.catalogs import BACKENDS, HASH, VECTOR, entry
+from tests.support.catalogs import BACKENDS, HASH, VECTOR, entry
 
 ROWS = int(os.environ.get("LOOKALIKE_PLAN_ROWS", "100000"))
 LARGE = ("images", "features_", "deletions", "attribute_values")

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from lookalike.catalog import Catalog, at_storage_precision
 from lookalike.types import FeatureSpec
-from tests.contract.catalogs import BACKENDS, HASH, VECTOR, digest, entry, hash_row, vector_row
-from tests.contract.other_process import other_process
+from tests.support.catalog_process import other_process
+from tests.support.catalogs import BACKENDS, HASH, VECTOR, digest, entry, hash_row, vector_row
 
 KEYS = st.sampled_from("abcde")
 TENANTS = st.sampled_from(["anna", "bert"])

@@ -12,11 +12,11 @@ import pytest
 from lookalike.indexes.elasticsearch.index import open_index
 from lookalike.interfaces import VectorIndex
 from lookalike.types import FeatureSpec, Matches
-from tests.engines.elasticsearch import server, sweep
 from tests.index_contract import IndexContract, MakeIndex, Model, chosen, draw
 from tests.index_contract.base import Contract
 from tests.index_contract.searching import Searching
 from tests.index_contract.writing import Writing
+from tests.support.engines.elasticsearch import server, sweep
 
 SPEC = FeatureSpec("phash", "hamming", 8, "contract 1")
 

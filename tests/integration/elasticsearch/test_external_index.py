@@ -13,8 +13,8 @@ from lookalike.indexes.elasticsearch.index import open_index
 from lookalike.indexes.flat import FlatIndex
 from lookalike.interfaces import VectorIndex
 from lookalike.types import Condition, FeatureSpec, ResolvedFilter, Rows
-from tests.engines.elasticsearch import name, raw, server
 from tests.index_contract import draw
+from tests.support.engines.elasticsearch import name, raw, server
 
 __all__ = ["name"]
 

@@ -12,8 +12,8 @@ from lookalike.errors import BadInput, UnsupportedQuery
 from lookalike.indexes.elasticsearch.filters import MAX_TERM_BYTES, terms_of
 from lookalike.indexes.elasticsearch.index import open_index
 from lookalike.types import Condition, FeatureSpec, Ids, ResolvedFilter, Rows
-from tests.contract.test_catalog_filters import ATTRIBUTES, CONDITIONS, equal, holds
-from tests.engines.elasticsearch import name, raw, server
+from tests.integration.catalog.test_filters import ATTRIBUTES, CONDITIONS, equal, holds
+from tests.support.engines.elasticsearch import name, raw, server
 
 __all__ = ["name"]
 

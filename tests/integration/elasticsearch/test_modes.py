@@ -11,8 +11,8 @@ from lookalike.indexes.elasticsearch.segments import BITS, SEGMENTATIONS, Segmen
 from lookalike.indexes.flat import FlatIndex
 from lookalike.indexes.mih.index import MihIndex
 from lookalike.types import FULLY_EXACT, FeatureSpec, Rows
-from tests.engines.elasticsearch import name, server
 from tests.index_contract import draw
+from tests.support.engines.elasticsearch import name, server
 
 __all__ = ["name"]
 

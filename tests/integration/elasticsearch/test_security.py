@@ -16,9 +16,9 @@ from lookalike.errors import BadSetting
 from lookalike.indexes.elasticsearch.index import open_index
 from lookalike.indexes.elasticsearch.probe import probe
 from lookalike.types import FeatureSpec, Rows
-from tests.conftest import absent
-from tests.engines.elasticsearch import nodes
 from tests.index_contract import draw
+from tests.support.engines.elasticsearch import nodes
+from tests.support.requirements import skip_or_fail
 
 SPEC = FeatureSpec("phash", "hamming", 8, "security 1")
 PASSWORD = "s3cret:with/odd@signs"
@@ -29,7 +29,7 @@ QUOTED = "s3cret%3Awith%2Fodd%40signs"
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for 127.0.0.1 and its key, made for this run."""
     if shutil.which("openssl") is None:
-        absent("no openssl to make a certificate with")
+        skip_or_fail("no openssl to make a certificate with")
     folder = tmp_path_factory.mktemp("tls")
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
     made += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "http.key", "-out", "http.crt"]

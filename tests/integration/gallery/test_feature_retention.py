@@ -14,9 +14,9 @@ from lookalike.errors import BadSetting, Damaged, UnsupportedQuery
 from lookalike.factory import create_gallery, open_gallery
 from lookalike.gallery import Gallery, StoredImage
 from lookalike.types import FeatureSpec, Item
-from tests.command import lookalike
-from tests.drawn_images import drawn, encoded
-from tests.engines import elasticsearch, milvus, postgresql
+from tests.support.command import lookalike
+from tests.support.drawn_images import drawn, encoded
+from tests.support.engines import elasticsearch, milvus, postgresql
 
 IMAGES = 12
 

@@ -10,9 +10,9 @@ from unittest import mock
 import pytest
 
 from lookalike.factory import open_gallery
-from tests.command import lookalike
-from tests.drawn_images import drawn, encoded
-from tests.engines import elasticsearch, milvus, postgresql
+from tests.support.command import lookalike
+from tests.support.drawn_images import drawn, encoded
+from tests.support.engines import elasticsearch, milvus, postgresql
 
 IMAGES = 24
 

@@ -10,8 +10,8 @@ import pytest
 from lookalike.indexes.milvus.index import drop_index, open_index
 from lookalike.interfaces import VectorIndex
 from lookalike.types import FeatureSpec
-from tests.engines.milvus import milvus_url, new_gallery
 from tests.index_contract import IndexContract, MakeIndex
+from tests.support.engines.milvus import milvus_url, new_gallery
 
 SPEC = FeatureSpec("vector", "cosine", 48, "v1")
 AHEAD = 4

@@ -12,9 +12,9 @@ from lookalike.errors import BadInput, UnsupportedQuery
 from lookalike.indexes.milvus import filters as milvus_filters
 from lookalike.indexes.milvus.index import MilvusIndex, drop_index, open_index
 from lookalike.types import Condition, ResolvedFilter, Rows
-from tests.contract.test_catalog_filters import ATTRIBUTES, CONDITIONS, NUMBERS, SCALARS, holds
-from tests.engines.milvus import milvus_url, new_gallery
-from tests.engines.milvus_rows import SPEC, rows
+from tests.integration.catalog.test_filters import ATTRIBUTES, CONDITIONS, NUMBERS, SCALARS, holds
+from tests.support.engines.milvus import milvus_url, new_gallery
+from tests.support.engines.milvus_rows import SPEC, rows
 
 LARGE = st.one_of(st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False), NUMBERS)
 LONG = "x" * 250

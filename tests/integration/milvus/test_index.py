@@ -20,8 +20,8 @@ from lookalike.indexes.milvus.index import MilvusIndex, drop_index, open_index
 from lookalike.indexes.milvus.probe import probe
 from lookalike.indexes.milvus.search import MAX_MATCHES
 from lookalike.types import NO_GUARANTEE, Condition, Features, FeatureSpec, ResolvedFilter, Rows
-from tests.engines.milvus import milvus_url, new_gallery
-from tests.engines.milvus_rows import SPEC, rows
+from tests.support.engines.milvus import milvus_url, new_gallery
+from tests.support.engines.milvus_rows import SPEC, rows
 
 VGG16 = FeatureSpec("vgg16", "cosine", 512, "test")
 PHOTOS, NEIGHBOURS = 60, 60
@@ -167,7 +167,7 @@ def test_a_file_is_one_processs_and_outlives_it(tmp_path: Path) -> None:
     url = f"milvus-lite://{tmp_path / 'gallery.db'}"
     words = (
         "import os, signal\nfrom lookalike.indexes.milvus.index import open_index\n"
-        "from tests.engines.milvus_rows import SPEC, rows\n"
+        "from tests.support.engines.milvus_rows import SPEC, rows\n"
         f"index = open_index(SPEC, {url!r}, 'g')\n"
         "index.upsert(rows(range(1, 101)))\nindex.delete(rows([5]).ids)\nindex.flush(9)\n"
     )

@@ -16,7 +16,7 @@ import lookalike
 from lookalike.evaluation.edits import apply
 from lookalike.samples import sample_paths
 from lookalike.types import Item
-from tests.drawn_images import drawn, encoded
+from tests.support.drawn_images import drawn, encoded
 
 START_SECONDS = 90
 COPIES = {"cat": ("scale_half", "grey"), "dogs": ("jpeg15",), "wine": ("jpeg15",)}

@@ -13,8 +13,8 @@ import pytest
 from elasticsearch import Elasticsearch
 from scripts.elasticsearch import Missing, Node, running
 
-from tests.conftest import absent
-from tests.engines import shared
+from tests.support.engines import shared
+from tests.support.requirements import skip_or_fail
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def nodes(count: int = 1, **how: object) -> Iterator[list[Node]]:
     try:
         started = own.__enter__()
     except Missing as problem:
-        absent(f"no Elasticsearch: {problem}")
+        skip_or_fail(f"no Elasticsearch: {problem}")
         raise
     try:
         yield started

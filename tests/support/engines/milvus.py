@@ -13,8 +13,8 @@ from pathlib import Path
 
 from scripts.milvus import QUICK, CannotStart, MilvusServer
 
-from tests.conftest import absent
-from tests.engines import shared
+from tests.support.engines import shared
+from tests.support.requirements import skip_or_fail
 
 PATIENT = QUICK | {"COMMON_SESSION_TTL": "60"}
 """For the server that nobody kills: on a busy machine it must not give itself up for a lease that it renewed late."""
@@ -57,7 +57,7 @@ def server_of_its_own(*, password: bool = False) -> Iterator[MilvusServer]:
         with own_server(password=password) as server:
             yield server
     except CannotStart as problem:
-        absent(f"no Milvus server: {problem}")
+        skip_or_fail(f"no Milvus server: {problem}")
 
 
 def new_gallery() -> str:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from sqlalchemy import NullPool, create_engine, make_url
 
-from tests.engines import shared
+from tests.support.engines import shared
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "postgresql.py"
+SCRIPT = Path(__file__).parents[3] / "scripts" / "postgresql.py"
 
 
 def script(*words: str, check: bool = True) -> str:

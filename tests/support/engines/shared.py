@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 from filelock import FileLock
 
-from tests.conftest import absent
+from tests.support.requirements import skip_or_fail
 
 RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid.uuid4().hex
 """What the processes of a run have in common."""
@@ -55,6 +55,6 @@ def url_of(what: str, variable: str, start: Callable[[], AbstractContextManager[
     """
     url, problem = _started(what, variable, start)
     if url is None:
-        absent(f"no {what}: {problem}")
+        skip_or_fail(f"no {what}: {problem}")
         raise Missing(problem)
     return url

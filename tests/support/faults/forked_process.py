@@ -7,7 +7,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["__main__", "tests.failure.test_kill", "tests.failure.test_catalog_kill"])
+FORKS.set_forkserver_preload(["__main__", "tests.faults.test_kill", "tests.faults.test_catalog_kill"])
 
 
 class Child:

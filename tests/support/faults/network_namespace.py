@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from tests.conftest import absent
+from tests.support.requirements import skip_or_fail
 
 _POOL = ipaddress.ip_network("198.18.0.0/15")  # set aside for trials of networks (RFC 2544): nobody is there
 _CLONE_NEWNET = 0x40000000
@@ -58,9 +58,9 @@ class Network:
 def network() -> Iterator[Network]:
     """A network of one's own, gone afterwards; skips where none can be made, saying why."""
     if shutil.which("ip") is None:
-        absent("no program `ip` (iproute2), so no network to cut")
+        skip_or_fail("no program `ip` (iproute2), so no network to cut")
     if os.geteuid() != 0:
-        absent("only root may make network namespaces, so no network to cut")
+        skip_or_fail("only root may make network namespaces, so no network to cut")
     _sweep()
     name = f"lk{os.getpid()}n{next(_numbers)}"
     try:
@@ -68,7 +68,7 @@ def network() -> Iterator[Network]:
             _ip("netns", "add", name)
             address = _join(name)
         except OSError as error:
-            absent(f"no network to cut: {error}")
+            skip_or_fail(f"no network to cut: {error}")
             raise
         yield Network(name, address)
     finally:

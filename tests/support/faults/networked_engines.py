@@ -15,10 +15,10 @@ from lookalike.indexes.elasticsearch import index as elasticsearch_index
 from lookalike.indexes.milvus import index as milvus_index
 from lookalike.interfaces import VectorIndex
 from lookalike.types import Features, FeatureSpec, Rows
-from tests.conftest import absent
-from tests.engines import elasticsearch, postgresql
-from tests.engines.milvus import own_server
-from tests.failure.namespaces import Network, network
+from tests.support.engines import elasticsearch, postgresql
+from tests.support.engines.milvus import own_server
+from tests.support.faults.network_namespace import Network, network
+from tests.support.requirements import skip_or_fail
 
 BATCH = 100
 Server = TypeVar("Server")
@@ -77,7 +77,7 @@ def milvus_beyond(options: str) -> Iterator[Engine]:
             url = f"milvus://{net.address}:{server.port}?index=FLAT&{options}"
             yield Engine(net, url, FeatureSpec("vector", "cosine", 64, "cut 1"), milvus_index.open_index)
     except CannotStart as problem:
-        absent(f"no Milvus server: {problem}")
+        skip_or_fail(f"no Milvus server: {problem}")
 
 
 @contextmanager
@@ -103,7 +103,7 @@ def _cluster(address: str) -> Iterator[str]:
     try:
         yield postgresql.script("start", str(folder), "--listen", address)
     except RuntimeError as problem:
-        absent(f"no PostgreSQL: {problem}")
+        skip_or_fail(f"no PostgreSQL: {problem}")
     finally:
         postgresql.script("stop", str(folder), check=False)
         shutil.rmtree(folder, ignore_errors=True)

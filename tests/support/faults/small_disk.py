@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conftest import absent
+from tests.support.requirements import skip_or_fail
 
 _BLOCK = 4096
 _PREFIX = "lookalike-disk-"
@@ -50,7 +50,7 @@ def small_disk(megabytes: int) -> Iterator[Disk]:
         why = str(error)
     if why:
         folder.rmdir()
-        absent(f"no small disk to fill: {why}")
+        skip_or_fail(f"no small disk to fill: {why}")
     try:
         yield Disk(folder)
     finally:

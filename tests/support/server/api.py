@@ -25,7 +25,7 @@ from lookalike.server.middleware.authentication import Authenticator
 from lookalike.server.middleware.origin_check import AllowedHosts
 from lookalike.server.slow_clients import UVICORN, TimeoutH11Protocol
 from lookalike.server.url_fetch.fetcher import Fetcher
-from tests.drawn_images import drawn, encoded
+from tests.support.drawn_images import drawn, encoded
 
 JPEG = {"Content-Type": "image/jpeg"}
 NDJSON = {"Content-Type": "application/x-ndjson"}

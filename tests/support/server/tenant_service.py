@@ -21,7 +21,7 @@ from lookalike.server.app_state import ServeSettings
 from lookalike.server.middleware.authentication import Authenticator
 from lookalike.server.middleware.origin_check import AllowedHosts
 from lookalike.server.url_fetch.fetcher import Fetcher
-from tests.drawn_images import drawn, encoded
+from tests.support.drawn_images import drawn, encoded
 
 TENANTS = ("alice", "bob")
 KEYS = ("a", "b/ü", "c d")

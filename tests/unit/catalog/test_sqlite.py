@@ -17,7 +17,7 @@ from lookalike.catalog.migrations import migrate, version_of
 from lookalike.catalog.schema import VERSION
 from lookalike.errors import BadInput, BadSetting, Damaged, GalleryBusy, NotFound, Unavailable
 from lookalike.types import Condition
-from tests.contract.catalogs import HASH, entry
+from tests.support.catalogs import HASH, entry
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from filelock import FileLock
 
 from lookalike import errors
 from lookalike.cli.failures import EXIT_CODES, ExitCode, exit_code
-from tests.command import lookalike
-from tests.drawn_images import drawn
+from tests.support.command import lookalike
+from tests.support.drawn_images import drawn
 
 
 @pytest.fixture

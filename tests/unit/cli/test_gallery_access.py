@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import lookalike
-from tests.drawn_images import drawn
-from tests.served import served
+from tests.support.command import lookalike
+from tests.support.drawn_images import drawn
+from tests.support.served import served
 
 
 @pytest.fixture(scope="module")

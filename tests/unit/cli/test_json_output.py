@@ -10,8 +10,8 @@ import pytest
 from PIL import ImageOps
 
 from lookalike.cli import run
-from tests.command import Ran, lookalike
-from tests.drawn_images import drawn, encoded
+from tests.support.command import Ran, lookalike
+from tests.support.drawn_images import drawn, encoded
 
 RECORD = {
     *("key", "path", "tenant", "sha256", "width", "height", "format", "bytes", "border", "attributes"),

@@ -9,7 +9,7 @@ from lookalike.catalog import Catalog
 from lookalike.catalog.api_keys import KeyLimits
 from lookalike.config import GallerySettings, from_environment
 from lookalike.factory import create_gallery
-from tests.command import lookalike
+from tests.support.command import lookalike
 
 
 @pytest.fixture

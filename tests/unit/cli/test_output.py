@@ -14,8 +14,8 @@ from lookalike.cli.output import counted, printable, size
 from lookalike.cli.preview import can_preview, preview_of
 from lookalike.cli.progress import Pace, ProgressBar
 from lookalike.errors import BadSetting
-from tests.command import lookalike
-from tests.drawn_images import drawn, encoded
+from tests.support.command import lookalike
+from tests.support.drawn_images import drawn, encoded
 
 NAMES = st.lists(st.binary(min_size=1).filter(lambda name: b"\0" not in name), max_size=8)
 

@@ -8,9 +8,9 @@ from unittest import mock
 import pytest
 from rich.console import Console
 
-from tests.command import lookalike
+from tests.support.command import lookalike
 
-DOCS_FOLDER = Path(__file__).parents[2] / "docs"
+DOCS_FOLDER = Path(__file__).parents[3] / "docs"
 DOCS = (DOCS_FOLDER / "cli.md").read_text()
 CASES = (
     ("--images", "50k"),

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import PROGRAM, lookalike, program
-from tests.drawn_images import drawn, encoded
+from tests.support.command import PROGRAM, lookalike, program
+from tests.support.drawn_images import drawn, encoded
 
 
 @pytest.fixture

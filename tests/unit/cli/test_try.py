@@ -7,8 +7,8 @@ import pytest
 from lookalike.cli import trial
 from lookalike.cli.trial import SHOWN_EDITS
 from lookalike.evaluation.edits import EDITS
-from tests.command import lookalike
-from tests.drawn_images import drawn
+from tests.support.command import lookalike
+from tests.support.drawn_images import drawn
 
 CHOSEN = 5
 """Images of which copies are made: fewer than a person sees, for a network looks at ten copies of each, twice."""

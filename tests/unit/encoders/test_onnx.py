@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lookalike.encoders import is_pulled, load_encoder, pull
 from lookalike.errors import BadInput, BadSetting, Damaged
-from tests import onnx_file as o
+from tests.support import onnx_file as o
 
 SIDE, CHANNELS = 16, 8
 RNG = np.random.default_rng(5)

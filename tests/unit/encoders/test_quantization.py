@@ -9,7 +9,7 @@ from PIL import Image
 
 from lookalike.encoders import info, load_encoder, pull
 from lookalike.errors import BadSetting, Damaged, Unavailable
-from tests.unit.test_models_onnx import IMAGES, entry, network
+from tests.unit.encoders.test_onnx import IMAGES, entry, network
 
 
 def album(folder: Path, count: int, seed: int = 1) -> Path:

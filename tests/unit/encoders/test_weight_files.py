@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lookalike.encoders import info, is_pulled, load_encoder, pull, verify, vgg16
 from lookalike.encoders.weight_files import _bytes_in, write_atomically
 from lookalike.errors import BadInput, BadSetting, Damaged, NotFound, Unavailable
-from tests import onnx_file as o
+from tests.support import onnx_file as o
 
 Weights = dict[str, NDArray[np.float32]]
 

@@ -14,7 +14,7 @@ from lookalike.errors import BadInput, NotFound
 from lookalike.gallery import Cluster, Gallery
 from lookalike.gallery.duplicates import _NeighbourGraph
 from lookalike.types import Item
-from tests.drawn_images import drawn, encoded
+from tests.support.drawn_images import drawn, encoded
 
 
 @pytest.fixture

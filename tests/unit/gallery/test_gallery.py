@@ -16,7 +16,7 @@ from lookalike.config import GallerySettings, from_environment
 from lookalike.errors import BadSetting, GalleryBusy, ImageRejected, NotFound, UnsupportedQuery
 from lookalike.factory import create_gallery, open_gallery
 from lookalike.types import Item
-from tests.drawn_images import drawn, encoded
+from tests.support.drawn_images import drawn, encoded
 
 HASHES = ("phash",)
 

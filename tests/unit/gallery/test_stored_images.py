@@ -12,7 +12,7 @@ import lookalike
 from lookalike.errors import BadInput, Conflict, ImageRejected, NotFound, UnsupportedQuery
 from lookalike.gallery import Gallery, StoredImage
 from lookalike.types import Answer, Item
-from tests.drawn_images import drawn, encoded
+from tests.support.drawn_images import drawn, encoded
 
 
 @pytest.fixture

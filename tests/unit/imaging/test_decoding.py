@@ -17,7 +17,7 @@ from lookalike.errors import ImageRejected
 from lookalike.imaging import color
 from lookalike.imaging.decoding import decode
 from lookalike.types import Decoded
-from tests.drawn_images import encoded as saved
+from tests.support.drawn_images import encoded as saved
 
 Array = NDArray[Any]
 

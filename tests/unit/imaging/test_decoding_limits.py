@@ -20,7 +20,7 @@ from lookalike.errors import BadSetting, ImageRejected
 from lookalike.imaging import formats
 from lookalike.imaging.decoding import decode
 from lookalike.imaging.limits import Limits
-from tests.drawn_images import encoded as saved
+from tests.support.drawn_images import encoded as saved
 
 
 def drawn(width: int = 90, height: int = 70) -> Image.Image:

@@ -10,7 +10,7 @@ from lookalike.errors import ImageRejected
 from lookalike.imaging import DecodePool, Source, decode, make_thumbnail, prepare
 from lookalike.imaging.thumbnails import SIDE
 from lookalike.types import InputSpec, Prepared
-from tests.drawn_images import drawn, encoded
+from tests.support.drawn_images import drawn, encoded
 
 INPUT = InputSpec(32, 32, mode="L", resample="lanczos", oversample=3.0)
 

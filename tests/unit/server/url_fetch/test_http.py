@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lookalike.errors import LookalikeError
 from lookalike.server.url_fetch.fetcher import Fetcher, parse_networks
 from lookalike.server.url_fetch.http import Deadline, FetchLimits, Redirect, Target, get
-from tests.failure.hostile import PUBLIC, Server, image, serving
+from tests.support.faults.hostile_servers import PUBLIC, Server, image, serving
 
 LIMITS = FetchLimits(max_bytes=2000, seconds=2)
 TARGET = Target(secure=False, host="images.test", authority="images.test", port=80, path=b"/")
