@@ -9,6 +9,7 @@ from hypothesis import settings
 
 from lookalike.encoders import pull
 from lookalike.errors import Unavailable
+from tests.support import supervisor
 from tests.support.requirements import skip_or_fail
 
 settings.register_profile("suites", deadline=None)  # how long an example takes on a busy machine proves nothing
@@ -19,6 +20,12 @@ LONG_FIRST = (
     *("tests/server", "tests/integration", "tests/index_contract"),
 )
 """Where the long suites are. A process of the run takes a file at a time, so that short ones have to come last."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have all that this run starts ended with it; xdist's workers belong to the run of their controller."""
+    if not hasattr(config, "workerinput") and not config.option.collectonly:
+        supervisor.start()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -6,21 +6,28 @@ whose names begin with `test-`.
 
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from elasticsearch import Elasticsearch
 from scripts.elasticsearch import Missing, Node, running
 
+from tests.support import supervisor
 from tests.support.engines import shared
 from tests.support.requirements import skip_or_fail
+
+
+def _running(count: int = 1, **how: Any) -> AbstractContextManager[list[Node]]:
+    """Servers for tests, which end with the run."""
+    return running(count, quick=True, parent=supervisor.run_folder(), environment=supervisor.environment(), **how)
 
 
 @contextmanager
 def _own() -> Iterator[str]:
     try:
-        with running(quick=True) as started:
+        with _running() as started:
             yield url_of(started[0])
     except Missing as problem:
         raise shared.Missing(problem) from problem
@@ -37,9 +44,9 @@ def url_of(node: Node) -> str:
 
 
 @contextmanager
-def nodes(count: int = 1, **how: object) -> Iterator[list[Node]]:
+def nodes(count: int = 1, **how: Any) -> Iterator[list[Node]]:
     """Servers of a suite's own, to be killed and frozen."""
-    own = running(count, quick=True, **how)  # type: ignore[arg-type]
+    own = _running(count, **how)
     try:
         started = own.__enter__()
     except Missing as problem:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from scripts.milvus import QUICK, CannotStart, MilvusServer
 
+from tests.support import supervisor
 from tests.support.engines import shared
 from tests.support.requirements import skip_or_fail
 
@@ -39,7 +40,7 @@ def own_server(
     *, password: bool = False, settings: Mapping[str, str] = QUICK, parent: Path | None = None
 ) -> Iterator[MilvusServer]:
     """A server of a suite's own, to be killed and frozen; raises CannotStart."""
-    folder = Path(tempfile.mkdtemp(prefix="milvus-", dir=parent))
+    folder = Path(tempfile.mkdtemp(prefix="milvus-", dir=parent or supervisor.run_folder()))
     try:
         server = MilvusServer(folder, settings=dict(settings), password=password)
         try:

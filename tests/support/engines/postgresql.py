@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import NullPool, create_engine, make_url
 
+from tests.support import supervisor
 from tests.support.engines import shared
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "postgresql.py"
@@ -30,7 +31,7 @@ def script(*words: str, check: bool = True) -> str:
 @contextmanager
 def cluster(*, fast: bool, parent: Path | None = None) -> Iterator[tuple[Path, str]]:
     """The folder and the URL of a server of one's own; stopped, and its folder deleted, in the end."""
-    folder = Path(tempfile.mkdtemp(prefix="lookalike-postgresql-", dir=parent))
+    folder = Path(tempfile.mkdtemp(prefix="lookalike-postgresql-", dir=parent or supervisor.run_folder()))
     folder.chmod(0o755)  # the server is not run by root
     try:
         yield folder, script("start", str(folder), *(["--fast"] if fast else []))

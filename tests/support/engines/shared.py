@@ -4,7 +4,6 @@ import atexit
 import json
 import os
 import tempfile
-import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cache
@@ -13,10 +12,8 @@ from pathlib import Path
 import psutil
 from filelock import FileLock
 
+from tests.support import supervisor
 from tests.support.requirements import skip_or_fail
-
-RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid.uuid4().hex
-"""What the processes of a run have in common."""
 
 
 class Missing(Exception):
@@ -28,7 +25,7 @@ def _started(what: str, variable: str, start: Callable[[], AbstractContextManage
     """The URL, or None and why there is none; the process that starts a server ends it when it ends itself."""
     if named := os.environ.get(variable):
         return named, ""
-    note = Path(tempfile.gettempdir()) / f"lookalike-tests-{RUN}-{what}.json"
+    note = (supervisor.run_folder() or Path(tempfile.mkdtemp())) / f"{what}.json"
     with FileLock(f"{note}.lock"):
         if note.is_file():
             owner, url, problem = json.loads(note.read_text())
@@ -42,8 +39,6 @@ def _started(what: str, variable: str, start: Callable[[], AbstractContextManage
             url, problem = None, str(missing)
         note.touch(0o600)  # for there may be a password in the URL
         note.write_text(json.dumps([os.getpid(), url, problem]))
-        for file in (note, Path(f"{note}.lock")):
-            atexit.register(file.unlink, missing_ok=True)
     return url, problem
 
 

@@ -15,6 +15,7 @@ from lookalike.indexes.elasticsearch import index as elasticsearch_index
 from lookalike.indexes.milvus import index as milvus_index
 from lookalike.interfaces import VectorIndex
 from lookalike.types import Features, FeatureSpec, Rows
+from tests.support import supervisor
 from tests.support.engines import elasticsearch, postgresql
 from tests.support.engines.milvus import own_server
 from tests.support.faults.network_namespace import Network, network
@@ -98,7 +99,7 @@ def _started_in(net: Network, server: AbstractContextManager[Server]) -> Iterato
 
 @contextmanager
 def _cluster(address: str) -> Iterator[str]:
-    folder = Path(tempfile.mkdtemp(prefix="lookalike-postgresql-"))
+    folder = Path(tempfile.mkdtemp(prefix="lookalike-postgresql-", dir=supervisor.run_folder()))
     folder.chmod(0o755)  # the server is not run by root
     try:
         yield postgresql.script("start", str(folder), "--listen", address)
