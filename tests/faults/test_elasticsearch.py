@@ -25,6 +25,8 @@ from lookalike.types import FeatureSpec, Item, Rows
 from tests.index_contract import draw
 from tests.support.drawn_images import drawn, encoded
 from tests.support.engines.elasticsearch import nodes, raw, url_of
+from tests.support.faults.timed_calls import insist
+from tests.support.waiting import HANG_SECONDS
 
 SPEC = FeatureSpec("phash", "hamming", 8, "faults 1")
 KILLS = 2
@@ -84,7 +86,7 @@ def test_kills_lose_nothing_that_was_acknowledged(node: Node) -> None:
         started = time.monotonic()
         with pytest.raises(Unavailable):
             index.search(batch(0).features[:1], 1)
-        assert time.monotonic() - started < PATIENCE + 1
+        assert time.monotonic() - started < HANG_SECONDS
         index.close()
         node.start()
         index = opened(node, "kills")
@@ -128,13 +130,11 @@ def test_a_frozen_server_is_given_up_in_time_and_found_again(node: Node, monkeyp
                 index.search(asked, 1)
             (slow if turn < circuit_breaker.FAILURES else quick).append(time.monotonic() - started)
             assert caught.value.retry_after is not None
-        assert max(slow) < PATIENCE + 1
-        assert max(quick) < 0.2
+        assert max(slow + quick) < HANG_SECONDS
     finally:
         node.thaw()
-    time.sleep(1.1)
-    assert index.search(asked, 1).distances[0, 0] == 0
-    index.flush(2)
+    assert insist(lambda: index.search(asked, 1), HANG_SECONDS).distances[0, 0] == 0
+    insist(lambda: index.flush(2), HANG_SECONDS)
     assert index.sequence == 2
     print(
         f"frozen: given up after {max(slow):.2f} s, {circuit_breaker.FAILURES} times, "
@@ -152,7 +152,7 @@ def test_a_port_that_refuses() -> None:
         open_index(SPEC, f"elasticsearch://127.0.0.1:{free_port()}", "faults")
     with pytest.raises(Unavailable, match="cannot be reached"):
         probe(f"elasticsearch://127.0.0.1:{free_port()}")
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < HANG_SECONDS
 
 
 def test_a_server_with_too_much_to_do_is_waited_for(node: Node) -> None:

@@ -78,7 +78,7 @@ class Load:
 
 def test_a_node_dies_under_load() -> None:
     with nodes(2, heap_mb=384) as (first, second):
-        more = f"nodes=127.0.0.1:{second.port}&timeout=5&bulk_timeout=20"
+        more = f"nodes=127.0.0.1:{second.port}&timeout=20&bulk_timeout=60"
         url = f"{url_of(first)}?name=cluster&shards=2&replicas=1&{more}"
         index = open_index(SPEC, url, "cluster")
         index.upsert(batch(0))

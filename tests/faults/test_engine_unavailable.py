@@ -13,9 +13,10 @@ from lookalike.errors import Unavailable
 from lookalike.factory import create_gallery, open_gallery
 from lookalike.gallery import Gallery
 from lookalike.types import Item
-from tests.faults.test_kill import IMAGES, State, begun, believe, compared, held, killed
+from tests.faults.test_kill import IMAGES, State, begun, believe, compared, held, killed, until_acknowledged
 from tests.support.drawn_images import drawn, encoded
 from tests.support.engines import elasticsearch, postgresql
+from tests.support.waiting import HANG_SECONDS
 
 BACK_SECONDS = 120
 ROUNDS = 2
@@ -61,12 +62,12 @@ def test_taking_images_while_the_engine_is_frozen_or_dead(node: Node, folder: Pa
             assert outcome.outcome == "added"
             with pytest.raises(Unavailable):
                 gallery.search(image(1))
-            assert time.monotonic() - began < 40
+            assert time.monotonic() - began < HANG_SECONDS
             quick = time.monotonic()
             for _ in range(5):  # the circuit is open by now: nobody waits for a server that does not answer
                 with pytest.raises(Unavailable):
                     gallery.search(image(1))
-            assert time.monotonic() - quick < 15
+            assert time.monotonic() - quick < HANG_SECONDS
             assert gallery.get(f"while away {number}").key == f"while away {number}"
             back()
             node.wait()
@@ -96,7 +97,9 @@ def test_writers_and_engine_are_killed_together(node: Node, folder: Path) -> Non
     acknowledged = lost = revived = 0
     for turn in range(ROUNDS):
         children = {tenant: begun(folder, 10 * turn + place, tenant) for place, tenant in enumerate(TENANTS)}
-        time.sleep(random.Random(turn).uniform(0.5, 1.5))
+        for tenant, child in children.items():
+            acknowledged += believe(until_acknowledged(child), states[tenant])
+        time.sleep(random.Random(turn).uniform(0.0, 1.0))
         node.kill()
         time.sleep(0.3)
         for tenant, child in children.items():
@@ -111,5 +114,5 @@ def test_writers_and_engine_are_killed_together(node: Node, folder: Path) -> Non
                 gone, wrong = compared(state, held(gallery, images, tenant))
                 lost, revived = lost + gone, revived + wrong
     print(f"{ROUNDS} kills of everything, {acknowledged} acknowledged changes, {lost} lost, {revived} revived or wrong")
-    assert acknowledged > ROUNDS * len(TENANTS)
+    assert acknowledged >= ROUNDS * len(TENANTS)
     assert (lost, revived) == (0, 0)

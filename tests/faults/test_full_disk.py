@@ -31,10 +31,11 @@ from tests.support.faults.networked_engines import BATCH, Engine
 from tests.support.faults.small_disk import Disk, small_disk
 from tests.support.faults.timed_calls import Watch, insist
 from tests.support.requirements import skip_or_fail
+from tests.support.waiting import HANG_SECONDS
 
 CIRCUIT = dict(circuit_breaker.CircuitBreaker.__init__.__kwdefaults__ or {})
 FILLINGS = 3
-BACK_SECONDS = 60.0
+BACK_SECONDS = HANG_SECONDS
 """Within these, everything works again once there is room."""
 IMAGES = 12
 
@@ -236,4 +237,4 @@ def test_milvus_ends_itself_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> N
         f"{max(watch.failed):.1f} s at most"
     )
     assert (lost, rows) == (0, (refused + 1) * BATCH)
-    assert max(watch.failed) < 10
+    assert max(watch.failed) < HANG_SECONDS

@@ -32,11 +32,10 @@ from tests.support.faults.network_namespace import Network
 from tests.support.faults.networked_engines import BATCH, Engine
 from tests.support.faults.small_disk import Disk, small_disk
 from tests.support.faults.timed_calls import Watch, insist
+from tests.support.waiting import HANG_SECONDS
 
 SEARCH_SECONDS, WRITE_SECONDS = 3, 4
 """The options `timeout` and `bulk_timeout` here."""
-SLACK = 2.0
-"""Seconds that a busy machine may add."""
 WATERMARK = "cluster.routing.allocation.disk"
 FLOOD_MB = 8
 
@@ -155,7 +154,7 @@ def whole_again(when: str, engine: Engine, index: VectorIndex, refused: int, wat
         f"{max(watch.failed):.1f} s at most; on again by itself {back:.1f} s after there was room"
     )
     assert (lost, index.count(), index.sequence) == (0, (refused + 1) * BATCH, 2)
-    assert max(watch.failed) < WRITE_SECONDS + SLACK
+    assert max(watch.failed) < HANG_SECONDS
     index.close()
 
 

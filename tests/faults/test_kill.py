@@ -62,11 +62,22 @@ def killed(child: Child) -> list[list[str]]:
     return [line.split() for line in child.kill().splitlines(keepends=True) if line.endswith("\n")]
 
 
+def until_acknowledged(child: Child) -> list[list[str]]:
+    """Wait for a child's first acknowledged change; gives what it said."""
+    said: list[list[str]] = []
+    while not said or said[-1][0] != "done":
+        line = child.said.readline()
+        assert line.endswith("\n"), "it ended by itself"
+        said.append(line.split())
+    return said
+
+
 def killed_run(folder: Path, seed: int) -> list[list[str]]:
-    """Let a child work for a random while, kill it, and give what it said."""
+    """Let a child work for a random while, kill it, and give what it said; every other one may have done nothing."""
     child = begun(folder, seed)
+    said = until_acknowledged(child) if seed % 2 else []
     time.sleep(random.Random(seed).uniform(0.0, 0.4))
-    return killed(child)
+    return said + killed(child)
 
 
 def believe(said: list[list[str]], state: State) -> int:
@@ -114,5 +125,5 @@ def test_fifty_kills_lose_and_revive_nothing(tmp_path: Path) -> None:
         gone, wrong = compared(state, holds)
         lost, revived = lost + gone, revived + wrong
     print(f"{KILLS} kills, {acknowledged} acknowledged changes, {lost} lost, {revived} revived or wrong")
-    assert acknowledged > KILLS
+    assert acknowledged >= KILLS // 2
     assert (lost, revived) == (0, 0)

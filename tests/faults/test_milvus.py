@@ -17,6 +17,7 @@ from lookalike.indexes.milvus.index import MilvusIndex, open_index
 from lookalike.indexes.milvus.probe import probe
 from tests.support.engines.milvus import new_gallery, server_of_its_own
 from tests.support.engines.milvus_rows import SPEC, rows
+from tests.support.waiting import HANG_SECONDS
 
 RECOVERY = 120.0
 """Seconds within which a killed server must answer again."""
@@ -64,11 +65,12 @@ def test_killed_in_bulk_writes_nothing_acknowledged_is_lost(
     """Killed among the batches, and again right after a flush and an exchange of collections."""
     url, gallery = f"{server.url}?timeout=3&index=FLAT", new_gallery()
     index, moved = open_index(SPEC, url, gallery), open_index(SPEC, url, f"{gallery}m")
-    killer = threading.Timer(0.5, kill_and_restart, [server])
-    killer.start()
+    killer = threading.Thread(target=kill_and_restart, args=[server])
     living, failures = set[int](), 0
     start = time.monotonic()
     for batch in range(BATCHES):
+        if batch == BATCHES // 8:
+            killer.start()
         ids = np.arange(batch * SIZE, (batch + 1) * SIZE) + 1
         failures += insist(partial(index.upsert, rows(ids)))[1]
         failures += insist(partial(index.delete, ids[:10]))[1]
@@ -114,12 +116,12 @@ def test_frozen_the_circuit_opens_and_closes(server: MilvusServer) -> None:
             start = time.monotonic()
             with pytest.raises(Unavailable):
                 index.search(query, 1)
-            assert time.monotonic() - start < 3
+            assert time.monotonic() - start < HANG_SECONDS
         for act in (lambda: index.search(query, 1), lambda: index.count(), lambda: index.flush(2)):
             start = time.monotonic()
             with pytest.raises(Unavailable, match="circuit open") as caught:
                 act()
-            assert time.monotonic() - start < 0.2
+            assert time.monotonic() - start < HANG_SECONDS
             assert caught.value.retry_after is not None
             assert 0 < caught.value.retry_after <= RESET_TIMEOUT
     finally:
@@ -136,7 +138,7 @@ def test_a_port_that_refuses() -> None:
             start = time.monotonic()
             with pytest.raises(Unavailable, match="milvus://"):
                 act()
-            assert time.monotonic() - start < 5
+            assert time.monotonic() - start < HANG_SECONDS
 
 
 def test_a_password_is_asked_for_and_never_shown() -> None:

@@ -20,12 +20,13 @@ from lookalike.gallery import Gallery
 from lookalike.indexes import circuit_breaker
 from lookalike.interfaces import VectorIndex
 from lookalike.types import Answer, Item
-from tests.faults.test_network_cut_catalog import CATALOG_SECONDS, impatient
+from tests.faults.test_network_cut_catalog import impatient
 from tests.support.drawn_images import drawn, encoded
 from tests.support.engines.milvus import new_gallery
 from tests.support.faults import networked_engines
 from tests.support.faults.networked_engines import BATCH, Database, Engine
 from tests.support.faults.timed_calls import Watch, insist
+from tests.support.waiting import HANG_SECONDS, wait_until
 
 CUTS = 2
 ENOUGH = 4
@@ -34,9 +35,7 @@ READERS = 4
 SEARCH_SECONDS, WRITE_SECONDS = 2, 4
 """The options `timeout` and `bulk_timeout` here."""
 OPTIONS = f"timeout={SEARCH_SECONDS}&bulk_timeout={WRITE_SECONDS}"
-SLACK = 2.0
-"""Seconds that a busy machine may add."""
-BACK_SECONDS = 60.0
+BACK_SECONDS = HANG_SECONDS
 """Within these, everything works again after the mending."""
 
 
@@ -138,10 +137,7 @@ def test_cut_in_the_middle_of_writes_nothing_acknowledged_is_lost(engine: Engine
         f"({max(quick) * 1e3:.0f} ms); "
         f"back {max(back):.1f} s after the mending"
     )
-    assert max(searches.failed) < SEARCH_SECONDS + SLACK
-    assert max(writes.failed, default=0.0) < WRITE_SECONDS + SLACK
-    assert max(flushes.failed, default=0.0) < 2 * WRITE_SECONDS + SLACK  # a write, and a look whether it is seen
-    assert max(quick) < 0.2
+    assert max(searches.failed + writes.failed + flushes.failed + quick) < HANG_SECONDS
     assert (lost, revived) == (0, 0)
 
 
@@ -156,9 +152,10 @@ def test_cut_in_the_middle_of_searches(engine: Engine) -> None:
 
     def search(place: int) -> None:
         while not ended.is_set():
+            began = time.monotonic()
             try:
                 found = watches[place].run(partial(engine.found, index, 0, fresh=False))
-                right[place] = time.monotonic()
+                right[place] = began
                 wrong.extend(everything ^ found)
             except Unavailable:
                 ended.wait(0.05)
@@ -169,17 +166,15 @@ def test_cut_in_the_middle_of_searches(engine: Engine) -> None:
     threads = [threading.Thread(target=search, args=(place,)) for place in range(READERS)]
     for thread in threads:
         thread.start()
-    began = time.monotonic()
-    while (before := sum(watch.calls for watch in watches)) <= 2 * READERS and time.monotonic() < began + BACK_SECONDS:
-        time.sleep(0.05)
+    wait_until(lambda: sum(watch.calls for watch in watches) > 2 * READERS, "the searches hang")
+    before = sum(watch.calls for watch in watches)
     engine.network.cut()
     cut = time.monotonic()
-    time.sleep(2 * SEARCH_SECONDS)
-    assert max(right) < cut + 1.0
+    wait_until(lambda: sum(len(watch.failed) for watch in watches) > circuit_breaker.FAILURES, "nothing failed")
+    assert max(right) <= cut, "a search that began after the cut was answered"
     engine.network.mend()
     mended = time.monotonic()
-    while min(right) < mended and time.monotonic() < mended + BACK_SECONDS:
-        time.sleep(0.05)
+    wait_until(lambda: min(right) > mended, "the searches did not come back")
     ended.set()
     for thread in threads:
         thread.join()
@@ -189,10 +184,7 @@ def test_cut_in_the_middle_of_searches(engine: Engine) -> None:
         f"it, after {max(failed):.1f} s at most; all right again {min(right) - mended:.1f} s after the mending"
     )
     assert wrong == []
-    assert before > 2 * READERS
-    assert len(failed) > circuit_breaker.FAILURES
-    assert max(failed) < SEARCH_SECONDS + SLACK
-    assert min(right) > mended
+    assert max(failed) < HANG_SECONDS
     index.close()
 
 
@@ -252,7 +244,7 @@ def test_a_gallery_goes_on_whatever_is_cut(
             answer = gallery.search(copy(2), k=1)
             assert [hit.key for hit in answer.hits] == ["p2"]
             assert list(answer.failed) == [name]
-            assert time.monotonic() - began < 30
+            assert time.monotonic() - began < HANG_SECONDS
             engine.network.mend()
             insist(partial(in_step, gallery), BACK_SECONDS)
         beyond_postgresql.network.cut()
@@ -274,7 +266,7 @@ def test_a_gallery_goes_on_whatever_is_cut(
     assert (lost, revived) == (set(), set())
     assert report.rebuilt == {"phash": report.images, "vgg16": report.images}
     assert rows == [report.images] * 2
-    assert max(watch.failed) < 2 * CATALOG_SECONDS + SLACK
+    assert max(watch.failed) < HANG_SECONDS
 
 
 def in_step(gallery: Gallery) -> None:

@@ -1,7 +1,6 @@
 """A catalog on a PostgreSQL beyond a network that is cut and mended, in the middle of writes."""
 
 import random
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,19 +13,16 @@ from lookalike.catalog import Catalog
 from lookalike.catalog import postgresql as postgresql_dialect
 from lookalike.errors import Unavailable
 from tests.faults.test_catalog_kill import Witness, contents
-from tests.faults.test_postgresql import write_until_it_fails
+from tests.faults.test_postgresql import after_batches, write_until_it_fails
 from tests.support.catalogs import HASH, entry
 from tests.support.engines import postgresql
 from tests.support.faults.networked_engines import Database, postgresql_beyond
 from tests.support.faults.timed_calls import Watch, insist
+from tests.support.waiting import HANG_SECONDS
 
 CUTS = 2
 CATALOG_OPTIONS = {"statement_seconds": "1", "connect_timeout": "2"}
-CATALOG_SECONDS = 5.0
-"""The bound that follows from these: a statement and a second of grace, then a new connection."""
-SLACK = 2.0
-"""Seconds that a busy machine may add."""
-BACK_SECONDS = 60.0
+BACK_SECONDS = HANG_SECONDS
 """Within these, everything works again after the mending."""
 
 
@@ -62,10 +58,10 @@ def test_a_catalog_cut_off_in_the_middle_of_writes(beyond_postgresql: Database, 
         for turn in range(CUTS):
             with catalog.lease("phash") as claim:
                 assert claim is not None
-                threading.Timer(dice.uniform(0.3, 0.8), net.cut).start()
+                after_batches(witness, 2, dice.uniform(0.0, 0.5), net.cut)
                 began = time.monotonic()
                 why = write_until_it_fails(catalog, tenant, str(turn), dice, witness)
-                assert time.monotonic() - began < 0.8 + CATALOG_SECONDS + SLACK
+                assert time.monotonic() - began < HANG_SECONDS
                 assert "nothing was changed" in why or "may or may not" in why
                 for act in (catalog.count, partial(catalog.put, [entry(tenant, "lost")]), partial(claim.note, 1)):
                     with pytest.raises(Unavailable):
@@ -86,7 +82,7 @@ def test_a_catalog_cut_off_in_the_middle_of_writes(beyond_postgresql: Database, 
     )
     assert witness.seqs == sorted(set(witness.seqs))
     assert witness.batches > CUTS
-    assert max(watch.failed) < CATALOG_SECONDS + SLACK
+    assert max(watch.failed) < HANG_SECONDS
 
 
 def claimed(catalog: Catalog) -> None:

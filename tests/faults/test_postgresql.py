@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -23,9 +23,10 @@ from tests.faults.test_catalog_kill import Witness, contents
 from tests.support.catalogs import HASH, entry
 from tests.support.engines import postgresql
 from tests.support.faults.small_disk import small_disk
+from tests.support.waiting import HANG_SECONDS, wait_until
 
 KILLS = 5
-BOUND = 45.0
+BOUND = HANG_SECONDS
 """Seconds that a call may take with a server that does not answer: two time-outs and a busy machine."""
 
 
@@ -102,14 +103,27 @@ def write_until_it_fails(catalog: Catalog, tenant: int, seed: str, dice: random.
     raise AssertionError("the server was never killed")
 
 
+def after_batches(witness: Witness, count: int, pause: float, act: Callable[[], object]) -> threading.Thread:
+    """Act once so many more batches were acknowledged and a while has passed, in a thread."""
+    enough = witness.batches + count
+
+    def wait() -> None:
+        wait_until(lambda: witness.batches >= enough, "no batch is acknowledged")
+        time.sleep(pause)
+        act()
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    return thread
+
+
 def test_a_killed_server_loses_nothing_acknowledged(durable: Server, url: str) -> None:
     dice = random.Random(11)
     witness = Witness()
     with Catalog.open(url) as catalog:
         tenant = catalog.tenant_id("default", create=True)
         for round_ in range(KILLS):
-            killer = threading.Timer(dice.uniform(0.2, 1.0), durable.kill)
-            killer.start()
+            killer = after_batches(witness, 2, dice.uniform(0.0, 0.8), durable.kill)
             with within(BOUND):
                 why = write_until_it_fails(catalog, tenant, str(round_), dice, witness)
             killer.join()
@@ -321,7 +335,7 @@ def test_a_full_disk_takes_no_half_batch() -> None:
         acknowledged = 0
         failed: LookalikeError | None = None
         began = time.monotonic()
-        while failed is None and time.monotonic() < began + 60:
+        while failed is None and time.monotonic() < began + HANG_SECONDS:
             some = [
                 entry(tenant, f"{acknowledged}-{n}", (acknowledged, n), features={}, thumbnail=os.urandom(20_000))
                 for n in range(100)

@@ -18,10 +18,7 @@ from tests.support.drawn_images import drawn, encoded
 from tests.support.engines import elasticsearch, postgresql
 from tests.support.served import listening
 from tests.support.server.api import application
-
-BOUND = 4.0
-"""Seconds within which every answer comes, on a busy machine too."""
-SOON = 60.0
+from tests.support.waiting import HANG_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +45,7 @@ def service(folder: Path, cache: Path | None = None) -> Iterator[httpx.Client]:
     with (
         open_gallery(folder, serving=True, settings=settings) as gallery,
         listening(application(gallery)) as url,
-        httpx.Client(base_url=url, timeout=60) as client,
+        httpx.Client(base_url=url, timeout=2 * HANG_SECONDS) as client,
     ):
         yield client
 
@@ -57,7 +54,7 @@ def asked(client: httpx.Client) -> tuple[int, dict[str, Any]]:
     """The verdict, which comes within its bound."""
     began = time.monotonic()
     answer = client.get("/readyz")
-    assert time.monotonic() - began < BOUND
+    assert time.monotonic() - began < HANG_SECONDS
     told: dict[str, Any] = answer.json()
     assert told["ready"] == (answer.status_code == 200)
     return answer.status_code, told["missing"]
@@ -65,7 +62,7 @@ def asked(client: httpx.Client) -> tuple[int, dict[str, Any]]:
 
 def until(client: httpx.Client, wanted: Callable[[int, dict[str, Any]], bool]) -> dict[str, Any]:
     """Ask until the verdict is this; gives what is missing."""
-    ends = time.monotonic() + SOON
+    ends = time.monotonic() + HANG_SECONDS
     while not wanted(*(seen := asked(client))):
         assert time.monotonic() < ends, seen
         time.sleep(0.2)

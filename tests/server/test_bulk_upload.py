@@ -18,6 +18,7 @@ from lookalike.server.routes import bulk_upload
 from lookalike.server.url_fetch.fetcher import Fetcher, parse_networks
 from tests.support.drawn_images import drawn, encoded
 from tests.support.server.api import NDJSON, at, lines, problem, put, serving
+from tests.support.waiting import HANG_SECONDS
 
 
 def line(key: str, seed: int, **attributes: Any) -> bytes:
@@ -106,7 +107,7 @@ def test_duplicates_and_what_is_none(client: TestClient) -> None:
 
 
 def ended(client: TestClient, job: dict[str, Any]) -> dict[str, Any]:
-    until = time.monotonic() + 20
+    until = time.monotonic() + HANG_SECONDS
     while time.monotonic() < until:
         told: dict[str, Any] = client.get(f"/v1/jobs/{job['id']}").json()
         if told["state"] not in ("queued", "running"):

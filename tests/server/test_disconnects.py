@@ -12,6 +12,7 @@ import pytest
 from lookalike.gallery import Gallery
 from tests.support.drawn_images import drawn, encoded
 from tests.support.server.api import live
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -38,9 +39,7 @@ def test_a_body_that_breaks_off(server: tuple[str, Gallery], caplog: pytest.LogC
     url, gallery = server
     logging.getLogger("lookalike").propagate = True
     half(url, "PUT /v1/images/a", b"--b\r\n", length=1000)
-    until = time.monotonic() + 10
-    while gone(url) < 1 and time.monotonic() < until:
-        time.sleep(0.05)
+    wait_until(lambda: gone(url) >= 1, "it was not counted")
     assert gone(url) == 1
     assert "unexpectedly" not in caplog.text
     assert gallery.ls() == []
@@ -55,13 +54,9 @@ def test_a_batch_that_breaks_off_keeps_what_came(server: tuple[str, Gallery], ca
         for n in range(3)
     )
     half(url, "POST /v1/images:batch", parts + b"--b\r\n", length=10**6)
-    until = time.monotonic() + 10
-    while len(gallery.ls()) < 3 and time.monotonic() < until:
-        time.sleep(0.05)
+    wait_until(lambda: len(gallery.ls()) >= 3, "what came is not there")
     assert [record.key for record in gallery.ls()] == ["0.png", "1.png", "2.png"]
-    until = time.monotonic() + 10
-    while "lookalike_held_bytes 0.0" not in (told := httpx.get(f"{url}/metrics").text) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert "lookalike_held_bytes 0.0" in told
+    wait_until(lambda: "lookalike_held_bytes 0.0" in httpx.get(f"{url}/metrics").text, "memory is held")
+    told = httpx.get(f"{url}/metrics").text
     assert "lookalike_under_way 1.0" in told, "the question itself, and nothing else"
     assert "unexpectedly" not in caplog.text

@@ -147,10 +147,12 @@ def test_a_stop_finishes_what_is_under_way(folder: Path) -> None:
         url = ready(served)
         writers = Writers(url)
         writers.wait_for(10)
+        sending = threading.Event()
         slow = ThreadPoolExecutor(1).submit(
-            lambda: httpx.put(f"{url}{at('slow')}", content=slowly(DATA[0], seconds=2.0), timeout=60)
+            lambda: httpx.put(f"{url}{at('slow')}", content=slowly(DATA[0], 2.0, sending), timeout=PATIENCE)
         )
-        time.sleep(0.5)
+        assert sending.wait(PATIENCE)
+        ready(served)  # over a later connection, so that the server has read from the former
         served.process.send_signal(signal.SIGTERM)
         assert slow.result(60).status_code in (200, 201), "it had begun before the signal"
         assert served.process.wait(60) == 0
@@ -160,10 +162,11 @@ def test_a_stop_finishes_what_is_under_way(folder: Path) -> None:
         assert gallery.get("slow").nbytes == len(DATA[0])
 
 
-def slowly(data: bytes, seconds: float) -> Iterator[bytes]:
+def slowly(data: bytes, seconds: float, sending: threading.Event) -> Iterator[bytes]:
     step = max(len(data) // 10, 1)
     for start in range(0, len(data), step):
         yield data[start : start + step]
+        sending.set()
         time.sleep(seconds / 10)
 
 

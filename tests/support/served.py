@@ -17,6 +17,7 @@ from lookalike.imaging import Limits
 from lookalike.server.app_state import ServeSettings
 from lookalike.server.slow_clients import UVICORN, TimeoutH11Protocol
 from tests.support.server.api import application
+from tests.support.waiting import HANG_SECONDS
 
 
 @contextmanager
@@ -39,7 +40,7 @@ def listening(app: Any) -> Iterator[str]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="server", daemon=True)
     thread.start()
-    until = time.monotonic() + 30
+    until = time.monotonic() + HANG_SECONDS
     while not server.started:
         assert thread.is_alive(), "the server did not start"
         assert time.monotonic() < until, "the server takes too long to start"
@@ -49,5 +50,5 @@ def listening(app: Any) -> Iterator[str]:
         yield f"http://127.0.0.1:{host.sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join(60)
+        thread.join(HANG_SECONDS)
         assert not thread.is_alive()

@@ -89,10 +89,26 @@ class Server:
         self.connections = 0
         self.tls: ssl.SSLContext | None = None
         self.server_names: list[str | None] = []
-        self._listening = socket.create_server((address, port))
+        self._reserved = contextlib.ExitStack()
+        self._listening = (
+            self._listen_with_reserve() if (address, port) == (PUBLIC, 0) else socket.create_server((address, port))
+        )
         self.port: int = self._listening.getsockname()[1]
         self._links: list[socket.socket] = []
         threading.Thread(target=self._serve, daemon=True).start()
+
+    def _listen_with_reserve(self) -> socket.socket:
+        """Listen on a port that another server of the test can have on PRIVATE: it is reserved there."""
+        while True:
+            listening = socket.create_server((PUBLIC, 0))
+            reserved = self._reserved.enter_context(socket.socket())
+            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                reserved.bind((PRIVATE, listening.getsockname()[1]))
+            except OSError:
+                listening.close()
+            else:
+                return listening
 
     def _serve(self) -> None:
         while True:
@@ -122,6 +138,7 @@ class Server:
         with contextlib.suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
+        self._reserved.close()
         for link in self._links:
             link.close()
 

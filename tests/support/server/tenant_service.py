@@ -22,6 +22,7 @@ from lookalike.server.middleware.authentication import Authenticator
 from lookalike.server.middleware.origin_check import AllowedHosts
 from lookalike.server.url_fetch.fetcher import Fetcher
 from tests.support.drawn_images import drawn, encoded
+from tests.support.waiting import HANG_SECONDS
 
 TENANTS = ("alice", "bob")
 KEYS = ("a", "b/ü", "c d")
@@ -81,7 +82,7 @@ class World:
 
     def finished(self, who: str, id_: str) -> httpx.Response:
         """A job, when it has ended."""
-        until = time.monotonic() + 30
+        until = time.monotonic() + HANG_SECONDS
         while True:
             answer = self.send(who, "GET", f"/v1/jobs/{id_}")
             if answer.status_code != 200 or answer.json()["state"] not in ("queued", "running"):

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from PIL import Image
 from lookalike.errors import BadSetting, ImageRejected
 from lookalike.imaging import DecodePool, Limits, Source, Unchanged, prepare
 from lookalike.types import InputSpec, Prepared
+from tests.support.waiting import wait_until
 
 HASH = InputSpec(32, 32, "L", "lanczos", oversample=1.0)
 NETWORK = InputSpec(64, 64, "RGB", "nearest")
@@ -51,13 +51,6 @@ def pool() -> Iterator[DecodePool]:
 def workers() -> list[psutil.Process]:
     """The decoding processes that this process started and that live."""
     return [p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE]
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def same(a: Prepared, b: Prepared) -> bool:
@@ -319,7 +312,7 @@ def test_no_orphans_after_the_parent_is_killed(
     process, children = running
     process.kill()
     process.wait()
-    wait_until(lambda: gone(children), 10)
+    wait_until(lambda: gone(children))
 
 
 def test_no_orphans_and_no_noise_after_ctrl_c(running: tuple[subprocess.Popen[bytes], list[psutil.Process]]) -> None:
@@ -328,7 +321,7 @@ def test_no_orphans_and_no_noise_after_ctrl_c(running: tuple[subprocess.Popen[by
     _, said = process.communicate(timeout=20)
     assert said.count(b"Traceback") == 1  # the script's own
     assert b"KeyboardInterrupt" in said
-    wait_until(lambda: gone(children), 10)
+    wait_until(lambda: gone(children))
 
 
 def test_nothing_printed_by_a_library_disturbs_the_answers(tmp_path: Path) -> None:
