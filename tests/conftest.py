@@ -14,6 +14,17 @@ from tests.support.requirements import skip_or_fail
 
 settings.register_profile("suites", deadline=None)  # how long an example takes on a busy machine proves nothing
 settings.load_profile("suites")
+ENGINE = (
+    *("tests/browser", "tests/faults", "tests/integration/elasticsearch", "tests/integration/gallery"),
+    *("tests/integration/milvus", "tests/golden/test_engines", "tests/index_contract/test_photo_neighbours"),
+    "tests/server/test_several_servers",
+)
+"""Suites that start PostgreSQL, Elasticsearch, Milvus or a browser: marked `engine`."""
+SLOW = (
+    *("tests/docs", "tests/golden/test_vgg16", "tests/unit/benchmarks/test_plan_check", "tests/unit/cli/test_try"),
+    *("tests/unit/cli/test_program", "tests/unit/encoders/test_weight_files"),
+)
+"""Further suites that take long, for they start many processes or run the network: marked `slow`."""
 LONG_FIRST = (
     *("tests/browser", "tests/integration/gallery", "tests/integration/milvus", "tests/faults"),
     *("tests/integration/elasticsearch", "tests/golden", "tests/unit/cli/test_try", "tests/unit/cli/test_program"),
@@ -30,12 +41,32 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put long files first (with --no-loadscope-reorder), so that the processes of a run end together."""
+    """Mark tests by where they are, and put long files first, so that the processes of a run end together.
 
-    def place(item: pytest.Item) -> int:
+    The order needs xdist's --no-loadscope-reorder.
+    """
+    for item in items:
+        if item.nodeid.startswith(ENGINE) or _on_postgresql(item):
+            item.add_marker("engine")
+        elif item.nodeid.startswith(SLOW):
+            item.add_marker("slow")
+
+    def position(item: pytest.Item) -> int:
         return next((n for n, first in enumerate(LONG_FIRST) if item.nodeid.startswith(first)), len(LONG_FIRST))
 
-    items.sort(key=place)
+    items.sort(key=position)
+
+
+def _on_postgresql(item: pytest.Item) -> bool:
+    """Whether it is one of the catalog's tests that runs on PostgreSQL: by its parameters or its fixtures."""
+    if not item.nodeid.startswith("tests/integration/catalog"):
+        return False
+    parameters = (
+        item.callspec.params.values() if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ()
+    )
+    return any(value in ("postgresql", "partitioned") for value in parameters if isinstance(value, str)) or (
+        "on_server" in item.fixturenames  # type: ignore[attr-defined]
+    )
 
 
 @pytest.fixture(scope="session")
