@@ -3,14 +3,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 PHOTOS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+BY_FILE := --dist loadfile --no-loadscope-reorder
 INSTALL := $(PIP) install --quiet --require-hashes --only-binary :all:
 
-.PHONY: help setup try test check fix bench clean
+.PHONY: help setup try test test-fast check fix wheel bench clean
 
 help:
 	@echo "make try [PHOTOS=~/Pictures]   index your photos (or a small sample) and search them"
 	@echo "make test                      every check and test"
+	@echo "make test-fast                 checks and the tests that need no server: some minutes"
 	@echo "make check                     linting, types, layers;  make fix: format"
+	@echo "make wheel                     dist/*.whl"
 	@echo "make bench                     the measurements behind docs/numbers.md"
 
 .venv/made:
@@ -48,6 +51,13 @@ fix: .venv/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Checks, unit tests, the contract of the embedded indexes and of the catalog in SQLite: no servers, two minutes.
+test-fast: check
+	$(BIN)/pytest -n 2 $(BY_FILE) -m "not slow and not engine" tests/unit tests/index_contract tests/integration/catalog
+
+wheel: .venv/run
+	$(BIN)/python -m hatchling build --target wheel --directory dist
+
 # What the suites run against; where one cannot be had, its suites are skipped, or fail under REQUIRE_ENGINES=1.
 .PHONY: engines
 engines: .venv/dev
@@ -57,10 +67,10 @@ engines: .venv/dev
 # Four suites side by side, for many wait for the engines that they start. What fails on a busy machine is tried again, and
 # every such test is listed at the end (R).
 test: check engines
-	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder --reruns 2 --reruns-delay 2 -rR
+	$(BIN)/pytest -n 4 $(BY_FILE) --reruns 2 --reruns-delay 2 -rR
 
 bench: .venv/bench
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf .venv
+	rm -rf .venv dist

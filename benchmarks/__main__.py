@@ -8,7 +8,18 @@ import sys
 
 QUESTIONS = (
     *("phash", "decode_pool", "thumbnails", "ingest", "mih", "hnsw", "vgg16", "finding"),
-    *("catalog", "elastic", "elastic_plot", "elastic_costs", "milvus", "originals", "recall", "plan_check", "serving"),
+    *(
+        "startup",
+        "catalog",
+        "elastic",
+        "elastic_plot",
+        "elastic_costs",
+        "milvus",
+        "originals",
+        "recall",
+        "plan_check",
+        "serving",
+    ),
 )
 
 if __name__ == "__main__":

@@ -22,8 +22,8 @@ import imagehash
 import numpy as np
 from PIL import Image, ImageOps
 
+from lookalike.cpu import usable_cores
 from lookalike.imaging import DecodePool, Source
-from lookalike.imaging.decode_pool.pool import usable_cores
 from lookalike.types import InputSpec, Prepared
 
 SIZE = (500, 375)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lookalike.imaging.decode_pool.pool import usable_cores
+from lookalike.cpu import usable_cores
 
 
 def describe() -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import mean, median
 
 from lookalike.encoders.phash import PHash
-from lookalike.gallery import files_below
+from lookalike.image_files import files_below
 from lookalike.imaging import prepare
 from lookalike.imaging.thumbnails import SIDE
 

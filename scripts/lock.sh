@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Writes requirements/*.lock anew from pyproject.toml: every version pinned, every file hashed, for any platform.
-# Needs uv (pip install uv). Give --upgrade to move to newer versions.
+# Compiles requirements/*.lock and deploy/requirements.lock from pyproject.toml: every version pinned, every file hashed,
+# for any platform. Needs uv (pip install uv). Give --upgrade to move to newer versions.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 compile() { uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -c requirements/constraints.in "$@"; }
-compile pyproject.toml -o requirements/run.lock "$@"
+run="--extra vgg16 --extra server"
+compile pyproject.toml $run -o requirements/run.lock "$@"
 compile requirements/build.in -o requirements/build.lock "$@"
-engines="--extra elasticsearch --extra milvus --extra postgresql"
+engines="$run --extra elasticsearch --extra milvus --extra postgresql"
 compile pyproject.toml --group dev $engines -o requirements/dev.lock -c requirements/run.lock "$@"
 compile pyproject.toml --group dev --group bench $engines --extra int8 -o requirements/bench.lock "$@"
 compile pyproject.toml $engines -c requirements/dev.lock -o deploy/requirements.lock "$@"

@@ -23,6 +23,7 @@ ENGINE = (
 SLOW = (
     *("tests/docs", "tests/golden/test_vgg16", "tests/unit/benchmarks/test_plan_check", "tests/unit/cli/test_try"),
     *("tests/unit/cli/test_program", "tests/unit/encoders/test_weight_files"),
+    *("tests/unit/test_extras", "tests/unit/test_wheel"),
 )
 """Further suites that take long, for they start many processes or run the network: marked `slow`."""
 LONG_FIRST = (

@@ -1,4 +1,4 @@
-"""Search by image: hand in an image, get back the original and everything that looks like it.
+"""Search by image: find the original of an image, and every image that looks like it.
 
 import lookalike
 
@@ -12,31 +12,129 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lookalike.client import Client
-    from lookalike.errors import LookalikeError
-    from lookalike.factory import open_gallery as open  # noqa: A004 - the name that the library is called by
+    from lookalike.client import Client, Job
+    from lookalike.errors import (
+        AccessDenied,
+        BadInput,
+        BadSetting,
+        Conflict,
+        Damaged,
+        FeatureMismatch,
+        GalleryBusy,
+        ImageRejected,
+        LookalikeError,
+        NotFound,
+        TooManyRequests,
+        Unavailable,
+        UnsupportedQuery,
+    )
+    from lookalike.factory import open_gallery as open  # noqa: A004 - the function by which the library is entered
     from lookalike.gallery import Gallery
-    from lookalike.types import Answer, Hit, Item, Outcome, Record
+    from lookalike.interfaces import GalleryAPI
+    from lookalike.results import (
+        Cluster,
+        ClusterPage,
+        Comparison,
+        DeleteResult,
+        Filter,
+        PipelineComparison,
+        PipelineStatus,
+        Query,
+        RepairReport,
+        SearchOptions,
+        Status,
+        StoredImage,
+    )
+    from lookalike.types import Answer, Border, Hit, Item, Outcome, Record
 
 __version__ = "0.1.0"
 
-# Loaded on first use: decoding processes import this package too, and must start quickly.
-_HOMES = {
-    "Client": "client",
-    "LookalikeError": "errors",
-    "Gallery": "gallery",
-    "Answer": "types",
-    "Hit": "types",
-    "Item": "types",
-    "Outcome": "types",
-    "Record": "types",
-    "open": "factory",
+# Imported on first use: decoding processes import this package and must start quickly, and the client needs neither
+# a database nor a decoder.
+_MODULES = {
+    "client": ("Client", "Job"),
+    "errors": (
+        "AccessDenied",
+        "BadInput",
+        "BadSetting",
+        "Conflict",
+        "Damaged",
+        "FeatureMismatch",
+        "GalleryBusy",
+        "ImageRejected",
+        "LookalikeError",
+        "NotFound",
+        "TooManyRequests",
+        "Unavailable",
+        "UnsupportedQuery",
+    ),
+    "factory": ("open",),
+    "gallery": ("Gallery",),
+    "interfaces": ("GalleryAPI",),
+    "results": (
+        "Cluster",
+        "ClusterPage",
+        "Comparison",
+        "DeleteResult",
+        "Filter",
+        "PipelineComparison",
+        "PipelineStatus",
+        "Query",
+        "RepairReport",
+        "SearchOptions",
+        "Status",
+        "StoredImage",
+    ),
+    "types": ("Answer", "Border", "Hit", "Item", "Outcome", "Record"),
 }
-__all__ = ["Answer", "Client", "Gallery", "Hit", "Item", "LookalikeError", "Outcome", "Record", "open"]
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+__all__ = [
+    "AccessDenied",
+    "Answer",
+    "BadInput",
+    "BadSetting",
+    "Border",
+    "Client",
+    "Cluster",
+    "ClusterPage",
+    "Comparison",
+    "Conflict",
+    "Damaged",
+    "DeleteResult",
+    "FeatureMismatch",
+    "Filter",
+    "Gallery",
+    "GalleryAPI",
+    "GalleryBusy",
+    "Hit",
+    "ImageRejected",
+    "Item",
+    "Job",
+    "LookalikeError",
+    "NotFound",
+    "Outcome",
+    "PipelineComparison",
+    "PipelineStatus",
+    "Query",
+    "Record",
+    "RepairReport",
+    "SearchOptions",
+    "Status",
+    "StoredImage",
+    "TooManyRequests",
+    "Unavailable",
+    "UnsupportedQuery",
+    "open",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = import_module(f"{__name__}.{_HOMES[name]}")
-    return getattr(home, "open_gallery" if name == "open" else name)
+    module = import_module(f"{__name__}.{_MODULE_OF[name]}")
+    value = globals()[name] = getattr(module, "open_gallery" if name == "open" else name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""Settings: what the environment and a gallery's own file say. The only reader of the environment."""
+"""Settings of the process (environment) and of a gallery (gallery.toml). The only reader of the environment."""
 
 import errno
 import os
@@ -17,18 +17,19 @@ from lookalike.imaging import Limits
 GALLERY_FILE = "gallery.toml"
 DEFAULT_PIPELINES = ("phash", "vgg16")
 DEFAULT_INDEX = {"hamming": "mih", "cosine": "hnsw"}
-INDEX = "LOOKALIKE_INDEX_"
+INDEX_VARIABLE = "LOOKALIKE_INDEX_"
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 PRECISIONS = ("auto", "fp32", "bf16", "int8")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What holds for a whole process: where things are kept, and what it may use.
+    """Settings of a process.
 
-    `cache` keeps model weights; `models` is a file of further encoders; `workers` decoding processes (None: one a
-    core); `precision` of networks. `catalog` and `index` (by pipeline) are addresses that stand in for those in a
-    gallery's file, so that passwords need not be kept there. `server` and `key` name a service to use instead.
+    `gallery` is the default gallery's folder; `cache` that of model weights; `models` a file of further encoders;
+    `workers` the number of decoding processes (None: one a core); `precision` that of networks. `catalog` and `index`
+    (by pipeline) are addresses that override those in a gallery's file, so that passwords need not be stored there.
+    `server` and `key` are the URL of a server to use instead of a gallery, and its API key.
     """
 
     gallery: Path
@@ -44,15 +45,15 @@ class Settings:
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
-    """The settings of LOOKALIKE_GALLERY, _CACHE, _MODELS, _WORKERS, _PRECISION, _CATALOG, _SERVER, _KEY, else defaults.
+    """Read LOOKALIKE_GALLERY, _CACHE, _MODELS, _WORKERS, _PRECISION, _CATALOG, _SERVER, _KEY.
 
-    LOOKALIKE_INDEX_NAME is the index of the pipeline of that name, in capitals, other signs than letters and digits
-    written as _. Raises BadSetting, naming the variable, for a value that makes no sense.
+    LOOKALIKE_INDEX_NAME is the index of the pipeline NAME, in capitals, with _ for all characters but letters and
+    digits. Raises BadSetting, naming the variable, for an invalid value.
     """
     env = os.environ if environment is None else environment
     workers = env.get("LOOKALIKE_WORKERS")
     if workers is not None and not (workers.isdecimal() and int(workers) > 0):
-        raise BadSetting(f"LOOKALIKE_WORKERS is a number of processes from 1 up, not {workers!r}")
+        raise BadSetting(f"LOOKALIKE_WORKERS must be an integer of 1 or more, not {workers!r}")
     models = env.get("LOOKALIKE_MODELS")
     return Settings(
         gallery=_path(env, "LOOKALIKE_GALLERY") or user_data_path("lookalike") / "gallery",
@@ -61,7 +62,11 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         workers=int(workers) if workers else None,
         precision=_precision(env.get("LOOKALIKE_PRECISION", "auto"), "LOOKALIKE_PRECISION"),
         catalog=env.get("LOOKALIKE_CATALOG") or None,
-        index={name.removeprefix(INDEX): address for name, address in env.items() if name.startswith(INDEX)},
+        index={
+            name.removeprefix(INDEX_VARIABLE): address
+            for name, address in env.items()
+            if name.startswith(INDEX_VARIABLE)
+        },
         server=env.get("LOOKALIKE_SERVER") or None,
         key=env.get("LOOKALIKE_KEY") or None,
     )
@@ -73,18 +78,18 @@ def _path(env: Mapping[str, str], name: str) -> Path | None:
 
 def _precision(value: object, where: str) -> Precision:
     if value not in PRECISIONS:
-        raise BadSetting(f"{where}: the precision is one of {', '.join(PRECISIONS)}, not {value!r}")
+        raise BadSetting(f"{where}: the precision must be one of {', '.join(PRECISIONS)}, not {value!r}")
     return cast(Precision, value)
 
 
 @dataclass(frozen=True, slots=True)
 class GallerySettings:
-    """What a gallery was made with; kept in its `gallery.toml`, to be edited by hand.
+    """Settings of a gallery, stored in its `gallery.toml`, which may be edited.
 
-    `pipelines` in order of precedence, the last ranks what is merely similar; `index` and `thresholds` by pipeline,
-    where they are not the default ones: an index is a name with options (`mih?m=5`) or the URL of an engine. `catalog`
-    is a URL, or none for a file in the gallery's folder. `exact_phash` hashes from every pixel, as imagehash does;
-    `precision` of its networks (int8 has features of its own, so it belongs to the gallery).
+    `pipelines` are in order of precedence; the last ranks images that are only similar. `index` and `thresholds` are by
+    pipeline, if they differ from the defaults: an index is a name with options (`mih?m=5`) or the URL of an engine.
+    `catalog` is a URL, or None for a file in the gallery's folder. `exact_phash` hashes from every pixel, as imagehash
+    does. `precision` is that of its networks (int8 has features of its own, so it belongs to the gallery).
     """
 
     pipelines: tuple[str, ...] = DEFAULT_PIPELINES
@@ -95,49 +100,49 @@ class GallerySettings:
     catalog: str | None = field(default=None, repr=False)
 
     def with_environment(self, settings: Settings) -> "GallerySettings":
-        """These settings with the addresses of the environment in place of the gallery's own."""
-        named = {name: re.sub(r"[^A-Z0-9]", "_", name.upper()) for name in self.pipelines}
-        given = {name: settings.index[upper] for name, upper in named.items() if upper in settings.index}
-        return replace(self, catalog=settings.catalog or self.catalog, index={**self.index, **given})
+        """Return these settings with the addresses of the environment, where there are any."""
+        variables = {name: re.sub(r"[^A-Z0-9]", "_", name.upper()) for name in self.pipelines}
+        overrides = {name: settings.index[v] for name, v in variables.items() if v in settings.index}
+        return replace(self, catalog=settings.catalog or self.catalog, index={**self.index, **overrides})
 
 
 def read_gallery(folder: Path) -> GallerySettings:
-    """A gallery's settings; raises NotFound where there is no gallery, BadSetting naming file and field."""
+    """Read a gallery's settings; raises NotFound if there is no gallery, BadSetting with the file and the field."""
     path = folder / GALLERY_FILE
     try:
         text = path.read_text()
     except FileNotFoundError:
-        raise NotFound(f"no gallery at {folder}; make one with: lookalike add PATH... (or lookalike init)") from None
+        raise NotFound(f"no gallery at {folder}; create one with: lookalike add PATH... (or lookalike init)") from None
     except OSError as error:
         raise BadSetting(f"cannot read {path}: {error.strerror}") from error
     try:
-        return _gallery(tomllib.loads(text))
+        return _parse_gallery(tomllib.loads(text))
     except (tomllib.TOMLDecodeError, BadSetting) as error:
         raise BadSetting(f"{path}: {error}") from error
 
 
-def _gallery(table: dict[str, Any]) -> GallerySettings:
+def _parse_gallery(table: dict[str, Any]) -> GallerySettings:
     known = {f.name for f in fields(GallerySettings)} | {"version"}
     if unknown := sorted(table.keys() - known):
-        raise BadSetting(f"unknown setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
+        raise BadSetting(f"unknown setting {unknown[0]!r}; the settings are {', '.join(sorted(known))}")
     if table.get("version", 1) != 1:
-        raise BadSetting(f"version {table['version']!r} is of a newer Lookalike; install that one")
+        raise BadSetting(f"version {table['version']!r} needs a newer Lookalike; install it")
     pipelines = table.get("pipelines", list(DEFAULT_PIPELINES))
     if not (isinstance(pipelines, list) and pipelines and all(isinstance(p, str) for p in pipelines)):
-        raise BadSetting("pipelines is a list of one or more names")
+        raise BadSetting("pipelines must be a list of one or more names")
     if len(set(pipelines)) != len(pipelines):
-        raise BadSetting("pipelines names one of them twice")
-    for part in ("index", "thresholds"):
-        if not isinstance(table.get(part, {}), dict):
-            raise BadSetting(f"[{part}] is a table of values by pipeline")
-        if extra := sorted(table.get(part, {}).keys() - set(pipelines)):
-            raise BadSetting(f"[{part}] names {extra[0]!r}, which is none of the gallery's pipelines")
+        raise BadSetting("pipelines must not repeat a name")
+    for section in ("index", "thresholds"):
+        if not isinstance(table.get(section, {}), dict):
+            raise BadSetting(f"[{section}] must be a table of values by pipeline")
+        if extra := sorted(table.get(section, {}).keys() - set(pipelines)):
+            raise BadSetting(f"[{section}] has a value for {extra[0]!r}, which is not one of the gallery's pipelines")
     for name, threshold in table.get("thresholds", {}).items():
         if not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
-            raise BadSetting(f"the threshold of {name} lies in 0..1, not {threshold!r}")
+            raise BadSetting(f"the threshold of {name} must be in 0..1, not {threshold!r}")
     for name, address in table.get("index", {}).items():
         if not isinstance(address, str):
-            raise BadSetting(f"the index of {name} is a name or a URL, not {address!r}")
+            raise BadSetting(f"the index of {name} must be a name or a URL, not {address!r}")
     precision = table.get("precision")
     return GallerySettings(
         tuple(pipelines),
@@ -152,21 +157,21 @@ def _gallery(table: dict[str, Any]) -> GallerySettings:
 def _flag(table: dict[str, Any], name: str) -> bool:
     value = table.get(name, False)
     if not isinstance(value, bool):
-        raise BadSetting(f"{name} is true or false, not {value!r}")
+        raise BadSetting(f"{name} must be true or false, not {value!r}")
     return value
 
 
 def _text(table: dict[str, Any], name: str) -> str | None:
     value = table.get(name)
     if value is not None and not (isinstance(value, str) and value):
-        raise BadSetting(f"{name} is a text, not {value!r}")
+        raise BadSetting(f"{name} must be a string that is not empty, not {value!r}")
     return value
 
 
 def write_gallery(folder: Path, settings: GallerySettings) -> None:
-    """Write a new gallery's file; the folder is made if need be, an existing file is never overwritten.
+    """Write a new gallery's file, and create the folder if necessary; an existing file is never overwritten.
 
-    Raises BadSetting for settings that make no sense together, Unavailable where the disk is full.
+    Raises BadSetting for invalid settings or an existing gallery, Unavailable if the disk is full.
     """
     lines = ["# A Lookalike gallery. Settings may be edited; see docs/cli.md.", "version = 1"]
     lines.append(f"pipelines = [{', '.join(_quoted(p) for p in settings.pipelines)}]")
@@ -179,22 +184,22 @@ def write_gallery(folder: Path, settings: GallerySettings) -> None:
     lines += ["", "[index]", *(f"{_quoted(name)} = {_quoted(engine)}" for name, engine in settings.index.items())]
     lines += ["", "[thresholds]", *(f"{_quoted(name)} = {value}" for name, value in settings.thresholds.items())]
     text = "\n".join(lines) + "\n"
-    _gallery(tomllib.loads(text))  # settings that could not be read again are refused now
+    _parse_gallery(tomllib.loads(text))  # rejects settings that could not be read again
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        private = os.open(folder / GALLERY_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # it may hold passwords
+        descriptor = os.open(folder / GALLERY_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # may hold passwords
         try:
-            with os.fdopen(private, "w") as file:
+            with os.fdopen(descriptor, "w") as file:
                 file.write(text)
         except OSError:
-            (folder / GALLERY_FILE).unlink()  # half a file would be taken for a gallery
+            (folder / GALLERY_FILE).unlink()  # a partial file would be mistaken for a gallery
             raise
     except FileExistsError as error:
-        raise BadSetting(f"{folder} is a gallery already") from error
+        raise BadSetting(f"there is already a gallery at {folder}") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise Unavailable(f"no space is left for a gallery at {folder}; free some and try again") from error
-        raise BadSetting(f"cannot make a gallery at {folder}: {error.strerror}") from error
+        raise BadSetting(f"cannot create a gallery at {folder}: {error.strerror}") from error
 
 
 def _quoted(text: str) -> str:

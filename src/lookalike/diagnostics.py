@@ -1,4 +1,4 @@
-"""What this machine has, what is missing, and how to mend it."""
+"""Checks of the environment, each with a remedy."""
 
 import base64
 import platform
@@ -18,17 +18,18 @@ import psutil
 from lookalike.encoders import is_pulled, verify
 from lookalike.errors import LookalikeError
 from lookalike.imaging.decoding import decode
+from lookalike.optional import EXTRAS, install_command, is_installed
 
-Status = Literal["ok", "warn", "fail"]
+CheckStatus = Literal["ok", "warn", "fail"]
 
-MIN_MEMORY, GOOD_MEMORY = 512 << 20, 2 << 30
-"""Bytes free: VGG16 with a batch of 8 takes 0.9 GB, hashes alone next to nothing."""
-MIN_DISK, GOOD_DISK = 256 << 20, 2 << 30
-"""Bytes free: the weights take 60 MB, a million images with both generations about 2 GB."""
+MIN_MEMORY, LOW_MEMORY = 512 << 20, 2 << 30
+"""Bytes free, below which the check fails or warns: VGG16 with a batch of 8 takes 0.9 GB, hashes very little."""
+MIN_DISK, LOW_DISK = 256 << 20, 2 << 30
+"""Bytes free, below which the check fails or warns: weights take 60 MB, a million images with phash and vgg16 2 GB."""
 MIN_SQLITE = (3, 35, 0)
-"""RETURNING came with 3.35."""
+"""First version with RETURNING."""
 
-TINY = {
+TEST_IMAGES = {
     "JPEG": "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABALDA4MChAODQ4SERATGCgaGBYWGDEjJR0oOjM9PDkzODdASFxOQERXRTc4UG1RV19iZ2hn"
     "Pk1xeXBkeFxlZ2P/2wBDARESEhgVGC8aGi9jQjhCY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2Nj"
     "Y2P/wAARCAAQABADASIAAhEBAxEB/8QAFQABAQAAAAAAAAAAAAAAAAAAAAT/xAAUEAEAAAAAAAAAAAAAAAAAAAAA/8QAFQEBAQAAAAAA"
@@ -46,15 +47,15 @@ TINY = {
     "aXNwZQAAAAAAAABAAAAAQAAAAChjbGFwAAAAEAAAAAEAAAAQAAAAAf///9AAAAAC////0AAAAAIAAAAQcGl4aQAAAAADCAgIAAAAGGlw"
     "bWEAAAAAAAAAAQABBYECAwWEAAAAOm1kYXQAAAAuKAGvEyFiY0D1JyL//v+6f/CLJ/0r2WFncrrBW/L6wPZkm8DzqpGegIdppzAVeA==",
 }
-"""The same 16 x 16 image of one brick red, (200, 60, 30), in each format, base 64."""
+"""A 16 x 16 image of one colour, (200, 60, 30), in each format, as base64."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at: what was found, and the remedy where it is not well (else "")."""
+    """One check: what was found, and the remedy if it is not ok (else "")."""
 
     name: str
-    status: Status
+    status: CheckStatus
     found: str
     remedy: str = ""
 
@@ -67,50 +68,53 @@ def diagnose(
     user_file: Path | None = None,
     engines: Sequence[Callable[[], Check]] = (),
 ) -> list[Check]:
-    """Look at processor, memory, disk, Python, decoders, weights of `models` and embedded engines, in this order.
+    """Check processor, memory, disk, Python, decoders, weights of `models`, embedded engines and extras, in this order.
 
-    `engines` are further checks, one for each engine that a URL names. Nothing is written and nothing fetched.
+    `engines` are further checks, one for each server of a gallery. Nothing is written or downloaded.
     """
     flags = cpu_flags()
     checks = [_avx2(flags), _low_precision(flags), _memory(), _disk("disk (cache)", cache)]
     if gallery is not None:
         checks.append(_disk("disk (gallery)", gallery))
     checks.append(_python())
-    checks += [_decoder(name, text) for name, text in TINY.items()]
-    checks += [_weights(name, cache, user_file) for name in models]
-    checks += [_package("openvino"), _package("faiss", "faiss-cpu"), _sqlite()]
+    checks += [_decoder(name, text) for name, text in TEST_IMAGES.items()]
+    models = list(models)
+    if is_installed("vgg16"):  # without OpenVINO no model's file can be opened
+        checks += [_weights(name, cache, user_file) for name in models]
+    checks += [_package(module, required=bool(models)) for module in ("openvino", "faiss")]
+    checks += [_sqlite(), _extras()]
     return checks + [check() for check in engines]
 
 
 def exit_code(checks: Iterable[Check]) -> int:
-    """1 where any check failed, else 0: a warning is no failure."""
+    """Return 1 if any check failed, else 0; warnings are not failures."""
     return int(any(check.status == "fail" for check in checks))
 
 
 def cpu_flags() -> frozenset[str]:
-    """Names of instruction sets, in lower case without "_", as Linux spells them (avx2, avx512bf16, asimd).
+    """Return the names of instruction sets as in Linux, in lower case without "_" (avx2, avx512bf16, asimd).
 
-    From /proc/cpuinfo on Linux and from sysctl on macOS; elsewhere what NumPy finds, which is fewer.
+    From /proc/cpuinfo on Linux and from sysctl on macOS; elsewhere from NumPy, which knows fewer.
     """
     listed = Path("/proc/cpuinfo")
     if listed.is_file():
         found = re.findall(r"^(?:flags|Features)\s*:(.*)$", listed.read_text(encoding="utf-8"), re.MULTILINE)
-        return _spelled(" ".join(found).split())
+        return _normalized(" ".join(found).split())
     if sys.platform == "darwin":
         names = ("machdep.cpu.features", "machdep.cpu.leaf7_features", "hw.optional")
-        asked = subprocess.run(["sysctl", *names], capture_output=True, text=True, check=False).stdout
-        optional = re.findall(r"^hw\.optional\.(?:arm\.FEAT_)?(\w+): 1$", asked, re.MULTILINE)
-        return _spelled([*re.sub(r"^hw\..*$|^[\w.]+:", "", asked, flags=re.MULTILINE).split(), *optional])
+        output = subprocess.run(["sysctl", *names], capture_output=True, text=True, check=False).stdout
+        optional = re.findall(r"^hw\.optional\.(?:arm\.FEAT_)?(\w+): 1$", output, re.MULTILINE)
+        return _normalized([*re.sub(r"^hw\..*$|^[\w.]+:", "", output, flags=re.MULTILINE).split(), *optional])
     known: dict[str, bool] = import_module("numpy._core._multiarray_umath").__cpu_features__
-    return _spelled(name for name, there in known.items() if there)
+    return _normalized(name for name, supported in known.items() if supported)
 
 
-def _spelled(names: Iterable[str]) -> frozenset[str]:
+def _normalized(names: Iterable[str]) -> frozenset[str]:
     return frozenset(name.lower().replace("_", "").replace(".", "") for name in names)
 
 
 def _avx2(flags: frozenset[str]) -> Check:
-    """The published system's own check: `grep flags /proc/cpuinfo | grep avx2`."""
+    """Check for AVX2, as the published system does: `grep flags /proc/cpuinfo | grep avx2`."""
     cores = f"{psutil.cpu_count(logical=False) or psutil.cpu_count() or 1} cores, {platform.machine()}"
     if "avx2" in flags:
         return Check("processor", "ok", f"{cores}, avx2" + (", avx512" if "avx512f" in flags else ""))
@@ -125,13 +129,13 @@ def _avx2(flags: frozenset[str]) -> Check:
 
 
 def _low_precision(flags: frozenset[str]) -> Check:
-    """What the processor has for fewer bits; without it everything works in fp32."""
-    named = {
+    """List the instruction sets for low precision; without them networks run in fp32."""
+    instruction_sets = {
         "bf16": {"avx512bf16", "amxbf16", "bf16"},
         "VNNI (int8)": {"avx512vnni", "avxvnni", "asimddp", "dotprod"},
         "AMX": {"amxtile", "amxint8"},
     }
-    found = [name for name, any_of in named.items() if flags & any_of]
+    found = [name for name, any_of in instruction_sets.items() if flags & any_of]
     if found:
         return Check("low precision", "ok", ", ".join(found))
     return Check("low precision", "ok", "none: networks run in fp32, at a third to a half of the speed of bf16")
@@ -145,23 +149,23 @@ def _memory() -> Check:
     memory = psutil.virtual_memory()
     found = f"{_size(memory.available)} free of {_size(memory.total)}"
     if memory.available < MIN_MEMORY:
-        return Check("memory", "fail", found, f"close other programs: {_size(MIN_MEMORY)} are needed at least")
-    if memory.available < GOOD_MEMORY:
-        return Check("memory", "warn", found, "enough for hashes; for VGG16 close other programs")
+        return Check("memory", "fail", found, f"close other programs: at least {_size(MIN_MEMORY)} are needed")
+    if memory.available < LOW_MEMORY:
+        return Check("memory", "warn", found, "enough for hashes; close other programs for VGG16")
     return Check("memory", "ok", found)
 
 
 def _disk(name: str, folder: Path) -> Check:
-    """Free space where `folder` is or will be."""
-    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    """Check the free space of the file system of `folder`, which may not exist yet."""
+    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
     try:
-        free = psutil.disk_usage(str(there)).free
+        free = psutil.disk_usage(str(existing)).free
     except OSError as error:
-        return Check(name, "fail", f"{there}: {error}", "name a folder that can be read and written")
-    found = f"{_size(free)} free at {there}"
+        return Check(name, "fail", f"{existing}: {error}", "use a folder that can be read and written")
+    found = f"{_size(free)} free at {existing}"
     if free < MIN_DISK:
-        return Check(name, "fail", found, f"make room: {_size(MIN_DISK)} are needed at least")
-    return Check(name, "warn" if free < GOOD_DISK else "ok", found, "make room soon" if free < GOOD_DISK else "")
+        return Check(name, "fail", found, f"free some space: at least {_size(MIN_DISK)} are needed")
+    return Check(name, "warn" if free < LOW_DISK else "ok", found, "free some space soon" if free < LOW_DISK else "")
 
 
 def _python() -> Check:
@@ -174,19 +178,19 @@ def _python() -> Check:
 
 
 def _decoder(name: str, text: str) -> Check:
-    """Decode a tiny image of this format, and look whether its colour came out."""
+    """Decode a test image of this format, and check its colour."""
     remedy = "reinstall: pip install --force-reinstall " + ("pillow-heif" if name == "HEIC" else "pillow")
     try:
         rgb = decode(base64.b64decode(text)).rgb
     except LookalikeError as error:
         return Check(f"decoder {name}", "fail", str(error), remedy)
     if rgb.shape != (16, 16, 3) or np.abs(rgb.mean((0, 1)) - (200, 60, 30)).max() > 6:
-        return Check(f"decoder {name}", "fail", f"a wrong image: {rgb.shape}, mean {rgb.mean((0, 1))}", remedy)
+        return Check(f"decoder {name}", "fail", f"wrong pixels: shape {rgb.shape}, mean {rgb.mean((0, 1))}", remedy)
     return Check(f"decoder {name}", "ok", _decoder_version(name))
 
 
 def _decoder_version(name: str) -> str:
-    """Which library decodes the format."""
+    """Return the name and version of the library that decodes the format."""
     if name == "HEIC":
         return f"pillow-heif {metadata.version('pillow-heif')}"
     features = import_module("PIL.features")
@@ -197,32 +201,45 @@ def _decoder_version(name: str) -> str:
 
 
 def _weights(name: str, cache: Path, user_file: Path | None) -> Check:
-    """Whether a model is here and whole; absent is a warning, for it is fetched when it is first needed."""
+    """Check a model's weights; missing ones are a warning, because they are downloaded at first use."""
     try:
         if not is_pulled(name, cache, user_file=user_file):
-            remedy = f"lookalike models pull {name} (off line: --from FILE)"
-            return Check(f"model {name}", "warn", "not here yet; fetched at first use", remedy)
-        wrong = verify(name, cache, user_file=user_file)
+            remedy = f"lookalike models pull {name} (offline: --from FILE)"
+            return Check(f"model {name}", "warn", "not downloaded yet; downloaded at first use", remedy)
+        problem = verify(name, cache, user_file=user_file)
     except LookalikeError as error:
         return Check(f"model {name}", "fail", str(error), "lookalike models list")
-    if wrong is not None:
-        return Check(f"model {name}", "fail", wrong, f"delete {cache / 'models' / name} and pull {name} again")
-    return Check(f"model {name}", "ok", "here, and its weights are the right ones")
+    if problem is not None:
+        return Check(f"model {name}", "fail", problem, f"delete {cache / 'models' / name} and pull {name} again")
+    return Check(f"model {name}", "ok", "downloaded, weights verified")
 
 
-def _package(module: str, package: str | None = None) -> Check:
-    """Whether a library can be loaded; missing ones and those for another processor both fail to import."""
+def _package(module: str, *, required: bool) -> Check:
+    """Whether a package of the extra vgg16 can be imported; a missing one is a failure only if a model needs it."""
+    name, package = f"engine {module}", {"faiss": "faiss-cpu"}.get(module, module)
     try:
         import_module(module)
     except ImportError as error:
-        return Check(f"engine {module}", "fail", str(error), f"pip install --force-reinstall {package or module}")
-    return Check(f"engine {module}", "ok", metadata.version(package or module))
+        if isinstance(error, ModuleNotFoundError) and error.name == module:
+            return Check(name, "fail" if required else "warn", "not installed", install_command("vgg16"))
+        return Check(name, "fail", str(error), f"pip install --force-reinstall {package}")
+    return Check(name, "ok", metadata.version(package))
+
+
+def _extras() -> Check:
+    """Which extras are installed; those that are not are optional."""
+    extras = list(dict.fromkeys(extra for _, extra in EXTRAS.values()))
+    missing = [extra for extra in extras if not is_installed(extra)]
+    installed = ", ".join(extra for extra in extras if extra not in missing) or "none"
+    if not missing:
+        return Check("extras", "ok", installed)
+    return Check(
+        "extras", "ok", f"{installed}; not installed: {', '.join(missing)}", install_command(",".join(missing))
+    )
 
 
 def _sqlite() -> Check:
     if sqlite3.sqlite_version_info < MIN_SQLITE:
-        wanted = ".".join(map(str, MIN_SQLITE))
-        return Check(
-            "engine sqlite", "fail", sqlite3.sqlite_version, f"use a Python that brings SQLite {wanted} or later"
-        )
+        required = ".".join(map(str, MIN_SQLITE))
+        return Check("engine sqlite", "fail", sqlite3.sqlite_version, f"use a Python with SQLite {required} or later")
     return Check("engine sqlite", "ok", sqlite3.sqlite_version)

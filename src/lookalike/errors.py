@@ -1,18 +1,18 @@
-"""The error tree. Every failure a caller can meet is one of these; `None` or `""` never means failure.
+"""Exception hierarchy. Every failure is raised as one of these; `None` or `""` never means failure.
 
 LookalikeError
-├── BadInput               the caller can mend it by calling differently
-│   ├── ImageRejected      bytes that are not an image we accept; `.reason` says why in one word
-│   ├── UnsupportedQuery   a search that cannot be answered as asked (page beyond the limit, unknown pipeline)
-│   ├── BadSetting         a setting, argument or model entry that makes no sense
-│   ├── Conflict           the image has changed meanwhile: it is not at the sequence number that was expected
-│   └── AccessDenied       a service that wants a key, or a key that may not do this
-├── NotFound               no such image, gallery, model
+├── BadInput               invalid input: the caller must change the call
+│   ├── ImageRejected      bytes that cannot be accepted as an image; `.reason` is a code
+│   ├── UnsupportedQuery   a search that is not supported (page beyond the limit, unknown pipeline)
+│   ├── BadSetting         an invalid setting, argument or model entry
+│   ├── Conflict           a failed precondition: the image has another sequence number than expected
+│   └── AccessDenied       a missing or unknown API key, or one without the permission
+├── NotFound               no such image, gallery or model
 ├── FeatureMismatch        features or an index of another encoder, or of another version of it
-├── Damaged                stored data that fails its own checks
-└── Unavailable            it may work later (`.retryable`): an engine that is down, weights not fetched yet
-    ├── GalleryBusy        another process is writing to this gallery
-    └── TooManyRequests    more requests than a key is allowed, or than a service can take at once
+├── Damaged                stored data that fails its integrity checks
+└── Unavailable            temporary (`.retryable`): an engine that is down, weights that are not downloaded
+    ├── GalleryBusy        another process is writing to the gallery
+    └── TooManyRequests    a rate limit or the server's capacity is exceeded
 """
 
 from typing import Literal
@@ -40,13 +40,13 @@ class LookalikeError(Exception):
 
 
 class BadInput(LookalikeError):
-    """The caller can mend it by calling differently."""
+    """Invalid input: the caller must change the call."""
 
 
 class ImageRejected(BadInput):
-    """Bytes that are not an image we accept.
+    """Bytes that cannot be accepted as an image.
 
-    `reason` is one of `Reason`; the message says the same for people and names the limit or the remedy.
+    `reason` is one of `Reason`; the message explains it and names the limit or the remedy.
     """
 
     def __init__(self, reason: Reason, message: str) -> None:
@@ -54,19 +54,19 @@ class ImageRejected(BadInput):
         self.reason: Reason = reason
 
     def __reduce__(self) -> tuple[type["ImageRejected"], tuple[Reason, str]]:
-        return type(self), (self.reason, str(self))  # crosses the pipe from a decoding process
+        return type(self), (self.reason, str(self))  # pickled by decoding processes
 
 
 class UnsupportedQuery(BadInput):
-    """A search that cannot be answered as asked."""
+    """A search that is not supported."""
 
 
 class BadSetting(BadInput):
-    """A setting, argument or model entry that makes no sense."""
+    """An invalid setting, argument or model entry."""
 
 
 class Conflict(BadInput):
-    """The image has changed meanwhile; `sequence` is where it stands now, None where there is none."""
+    """A failed precondition; `sequence` is the image's present sequence number, None if there is no image."""
 
     def __init__(self, message: str, *, sequence: int | None = None) -> None:
         super().__init__(message)
@@ -74,7 +74,7 @@ class Conflict(BadInput):
 
 
 class AccessDenied(BadInput):
-    """A service that wants a key (`authenticated` is False then), or a key that may not do this."""
+    """A missing or unknown API key (`authenticated` is False), or one without the permission."""
 
     def __init__(self, message: str, *, authenticated: bool = False) -> None:
         super().__init__(message)
@@ -90,13 +90,13 @@ class FeatureMismatch(LookalikeError):
 
 
 class Damaged(LookalikeError):
-    """Stored data that fails its own checks."""
+    """Stored data that fails its integrity checks."""
 
 
 class Unavailable(LookalikeError):
-    """It may work later: an engine that is down, weights that were not fetched yet.
+    """A temporary failure: an engine that is down, weights that are not downloaded.
 
-    `retry_after` is the number of seconds after which trying again makes sense, where that is known.
+    `retry_after` is the number of seconds after which to retry, if known.
     """
 
     retryable = True
@@ -107,8 +107,8 @@ class Unavailable(LookalikeError):
 
 
 class GalleryBusy(Unavailable):
-    """Another process is writing to this gallery."""
+    """Another process is writing to the gallery."""
 
 
 class TooManyRequests(Unavailable):
-    """More requests than a key is allowed, or than a service can take at once."""
+    """A rate limit of an API key, or the server's capacity, is exceeded."""

@@ -1,4 +1,4 @@
-"""The only module that names backends: it puts a gallery together from its settings."""
+"""Composition root: builds a gallery from its settings. The only module that names index engines."""
 
 import dataclasses
 import functools
@@ -29,48 +29,54 @@ from lookalike.indexes.address import Address, without_password
 from lookalike.indexes.lazy import LazyIndex
 from lookalike.indexes.snapshot import wipe
 from lookalike.interfaces import Encoder, VectorIndex
+from lookalike.optional import install_command, is_installed, require
 from lookalike.pipeline import Pipeline
 from lookalike.types import FeatureSpec
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedEngine:
-    """An index engine of this process, made as `engine(spec, folder, writable=..., **options)`."""
+    """An embedded index engine; `factory` is `module:class`, called with (spec, folder, writable=..., **options)."""
 
-    home: str
+    factory: str
     options: Mapping[str, str] = field(default_factory=dict)
-    """The argument that each option of an address sets, all of them whole numbers."""
+    """Argument of the class by option of the address; all are integers."""
+    package: str | None = None
+    """A package of an extra that it needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerEngine:
-    """An index engine on a server, opened by `open_index(spec, address, gallery)` in the module `home`.
+    """An index engine on a server, opened by `open_index(spec, address, gallery)` in `module`.
 
-    `probe(address)` in the module `check` tells whether it can be used; `extra` installs its client. `guest` is the
-    option that puts the rows into somebody else's index, where they may be lost without us.
+    `probe(address)` in `probe_module` checks whether it can be used; `package` is the client that it needs.
+    `external_option` is the option of an address that stores the rows in an index of another application, which may
+    delete them.
     """
 
-    home: str
-    check: str
-    extra: str
-    guest: str | None = None
+    module: str
+    probe_module: str
+    package: str
+    external_option: str | None = None
 
 
 INDEXES: Mapping[str, EmbeddedEngine | ServerEngine] = {
     "flat": EmbeddedEngine("lookalike.indexes.flat:FlatIndex"),
     "mih": EmbeddedEngine("lookalike.indexes.mih.index:MihIndex", {"m": "equal_bytes"}),
     "hnsw": EmbeddedEngine(
-        "lookalike.indexes.hnsw.index:HnswIndex", {name: name for name in ("m", "ef_construction", "ef")}
+        "lookalike.indexes.hnsw.index:HnswIndex", {name: name for name in ("m", "ef_construction", "ef")}, "faiss"
     ),
     "elasticsearch": ServerEngine(
         "lookalike.indexes.elasticsearch.index", "lookalike.indexes.elasticsearch.probe", "elasticsearch", "index"
     ),
-    "milvus": ServerEngine("lookalike.indexes.milvus.index", "lookalike.indexes.milvus.probe", "milvus"),
-    "milvus-lite": ServerEngine("lookalike.indexes.milvus.index", "lookalike.indexes.milvus.probe", "milvus"),
+    "milvus": ServerEngine("lookalike.indexes.milvus.index", "lookalike.indexes.milvus.probe", "pymilvus"),
+    "milvus-lite": ServerEngine("lookalike.indexes.milvus.index", "lookalike.indexes.milvus.probe", "pymilvus"),
 }
-"""Index engines by the name, or the scheme of a URL, that settings use."""
+"""Index engines by their name, or the scheme of their URL, in settings."""
 
 CATALOG_FILE = "catalog.sqlite"
+HASH_PIPELINES = ("phash",)
+"""The pipelines of a new gallery without the extra vgg16."""
 
 log = logging.getLogger("lookalike")
 
@@ -83,102 +89,126 @@ def open_gallery(
     serving: bool = False,
     settings: Settings | None = None,
 ) -> Gallery:
-    """Open the gallery in a folder (the user's own by default), made with `pipelines` where there is none yet.
+    """Open the gallery in a folder. Pipelines are opened, and weights downloaded, when they are first needed.
 
-    Pipelines are opened, and weights fetched, when they are first needed. `serving` is for a process of many threads
-    that nothing may bring down: networks encode the images of several threads together, and every image is decoded
-    in a process beside it. Raises NotFound where there is no gallery and `create` is False, BadSetting where there is
-    one with other pipelines than those asked for.
+    Args:
+        folder: Folder of the gallery; by default that of LOOKALIKE_GALLERY, or one in the user's data folder.
+        pipelines: Names of its pipelines in order of precedence; ("phash", "vgg16") for a new gallery.
+        create: Create the gallery if there is none.
+        serving: For a server of many threads: networks encode the images of concurrent requests in batches, and every
+            image is decoded in a worker process, which may crash without harm.
+        settings: Settings of the process; by default those of the environment.
+
+    Raises:
+        NotFound: There is no gallery, and `create` is False.
+        BadSetting: The gallery has other pipelines, or its settings are invalid.
+        Unavailable: The catalog's database does not answer.
     """
     settings = settings or from_environment()
-    at = Path(folder).expanduser().absolute() if folder is not None else settings.gallery.absolute()
-    if not (at / GALLERY_FILE).is_file() and create:
-        create_gallery(at, GallerySettings(tuple(pipelines or DEFAULT_PIPELINES)), settings)
-    made_with = read_gallery(at).with_environment(settings)
-    if pipelines is not None and tuple(pipelines) != made_with.pipelines:
-        raise BadSetting(f"the gallery {at} has the pipelines {', '.join(made_with.pipelines)}; they cannot be changed")
-    catalog = Catalog.open(made_with.catalog or at / CATALOG_FILE, create=True)
+    folder = Path(folder).expanduser().absolute() if folder is not None else settings.gallery.absolute()
+    if not (folder / GALLERY_FILE).is_file() and create:
+        create_gallery(folder, GallerySettings(tuple(pipelines or new_gallery_pipelines())), settings)
+    gallery_settings = read_gallery(folder).with_environment(settings)
+    if pipelines is not None and tuple(pipelines) != gallery_settings.pipelines:
+        raise BadSetting(
+            f"the gallery {folder} has the pipelines {', '.join(gallery_settings.pipelines)}, which cannot be changed"
+        )
+    catalog = Catalog.open(gallery_settings.catalog or folder / CATALOG_FILE, create=True)
     try:
-        _check_keeper(catalog, made_with)
+        _check_feature_retention(catalog, gallery_settings)
     except BadSetting:
         catalog.close()
         raise
-    lock = WriterLock(at, shared=made_with.catalog is not None)
-    build = _builder(at, made_with, settings, catalog, lock, batching=serving)
+    lock = WriterLock(folder, shared=gallery_settings.catalog is not None)
+    build = _pipeline_builder(folder, gallery_settings, settings, catalog, lock, batching=serving)
     return Gallery(
         catalog,
-        made_with.pipelines,
+        gallery_settings.pipelines,
         build,
         lock,
         limits=settings.limits,
         workers=settings.workers,
-        few=0 if serving else INLINE_LIMIT,
+        inline_limit=0 if serving else INLINE_LIMIT,
     )
 
 
 def open_catalog(folder: Path, settings: Settings) -> Catalog:
-    """The catalog of a gallery alone, for what needs no pipeline; raises NotFound where there is no gallery."""
-    made_with = read_gallery(folder).with_environment(settings)
-    return Catalog.open(made_with.catalog or folder / CATALOG_FILE)
+    """Open the catalog of a gallery without its pipelines; raises NotFound if there is no gallery."""
+    gallery_settings = read_gallery(folder).with_environment(settings)
+    return Catalog.open(gallery_settings.catalog or folder / CATALOG_FILE)
 
 
-def create_gallery(folder: Path, made_with: GallerySettings, settings: Settings) -> None:
-    """Make an empty gallery; raises BadSetting for unknown pipelines or engines, or where there is one already."""
+def new_gallery_pipelines() -> tuple[str, ...]:
+    """The pipelines of a new gallery: the default ones, or, with a warning, phash alone without the extra vgg16."""
+    if is_installed("vgg16"):
+        return DEFAULT_PIPELINES
+    log.warning(
+        "the extra vgg16 is not installed: the new gallery has the pipeline phash only, which finds copies but not "
+        "similar images. For both: %s, then create a gallery in another folder",
+        install_command("vgg16"),
+    )
+    return HASH_PIPELINES
+
+
+def create_gallery(folder: Path, gallery_settings: GallerySettings, settings: Settings) -> None:
+    """Create an empty gallery; raises BadSetting for unknown pipelines or engines, or if the gallery exists."""
     entries = model_entries(settings.models)
-    for name in made_with.pipelines:
+    for name in gallery_settings.pipelines:
         if name not in entries:
-            raise BadSetting(f"no encoder is called {name!r}; there are {', '.join(sorted(entries))}")
-    for name, address in made_with.index.items():
+            raise BadSetting(f"unknown encoder {name!r}; available: {', '.join(sorted(entries))}")
+        if entries[name].network != "phash":
+            require("openvino", purpose=f"the pipeline {name}")
+    for name, address in gallery_settings.index.items():
         _engine(address, name)
-    server = made_with.with_environment(settings).catalog
-    if server is not None:  # before anything is written here, for it may be down, or the password wrong
+    server = gallery_settings.with_environment(settings).catalog
+    if server is not None:  # before anything is written, because the server may be down or the password wrong
         with Catalog.open(server, create=True) as catalog:
-            _check_keeper(catalog, made_with.with_environment(settings))
-    write_gallery(folder, made_with)
+            _check_feature_retention(catalog, gallery_settings.with_environment(settings))
+    write_gallery(folder, gallery_settings)
     Catalog.open(server or folder / CATALOG_FILE, create=True).close()
 
 
-def _check_keeper(catalog: Catalog, made_with: GallerySettings) -> None:
-    """Raise BadSetting where features would be left to what is no engine on a server, or not its rows' keeper."""
+def _check_feature_retention(catalog: Catalog, gallery_settings: GallerySettings) -> None:
+    """Raise BadSetting if the catalog leaves features to an index that cannot be relied on to keep them."""
     if catalog.keeper() != "engine":
         return
-    for name in made_with.pipelines:
-        address = made_with.index.get(name)
+    for name in gallery_settings.pipelines:
+        address = gallery_settings.index.get(name)
         engine = None if address is None else _engine(address, name)
         if address is None or not isinstance(engine, ServerEngine):
             raise BadSetting(
-                f"this catalog, made with features=engine, leaves features to the engine, and the index of {name} is "
-                f"embedded: give {name} an index on a server ([index] in {GALLERY_FILE}, or `lookalike init --index "
-                f"{name}=URL`), or the gallery a catalog that keeps its features"
+                f"the catalog was created with features=engine, which needs an index on a server for {name}: set one "
+                f"([index] in {GALLERY_FILE}, or `lookalike init --index {name}=URL`), or use a catalog that stores "
+                "features"
             )
-        if engine.guest is not None and engine.guest in Address.parse(address).options:
+        if engine.external_option is not None and engine.external_option in Address.parse(address).options:
             raise BadSetting(
-                f"this catalog, made with features=engine, leaves features to the engine, and the index of {name} is "
-                f"somebody else's ({engine.guest}=), whose documents may be written anew without them: give {name} an "
-                "index of its own, or the gallery a catalog that keeps its features"
+                f"the catalog was created with features=engine, and the index of {name} belongs to another application "
+                f"({engine.external_option}=), which may replace its documents without the features: use an index of "
+                f"its own for {name}, or a catalog that stores features"
             )
 
 
-def _builder(
+def _pipeline_builder(
     folder: Path,
-    made_with: GallerySettings,
+    gallery_settings: GallerySettings,
     settings: Settings,
     catalog: Catalog,
     lock: WriterLock,
     *,
     batching: bool,
 ) -> Callable[[str], Pipeline]:
-    precision = made_with.precision or settings.precision
-    # A folder whose settings name another catalog now must not take the old one's rows for its own.
-    indexes = folder / "indexes" / catalog.gallery() if made_with.catalog else folder / "indexes"
+    precision = gallery_settings.precision or settings.precision
+    # By catalog: if the settings name another catalog later, the old one's rows must not be used with it.
+    indexes = folder / "indexes" / catalog.gallery() if gallery_settings.catalog else folder / "indexes"
 
-    @functools.cache  # opened again for writing, a pipeline keeps its encoder
+    @functools.cache  # a pipeline that is reopened for writing keeps its encoder
     def encoder_of(name: str) -> Encoder:
         encoder = load_encoder(
             name,
             settings.cache,
             precision=precision,
-            exact_phash=made_with.exact_phash,
+            exact_phash=gallery_settings.exact_phash,
             user_file=settings.models,
         )
         network = encoder.spec.metric == "cosine"
@@ -187,86 +217,87 @@ def _builder(
     def build(name: str) -> Pipeline:
         encoder = encoder_of(name)
         calibration = calibration_of(name, user_file=settings.models)
-        if name in made_with.thresholds:
-            calibration = dataclasses.replace(calibration, threshold=made_with.thresholds[name])
-        address = made_with.index.get(name) or DEFAULT_INDEX[encoder.spec.metric]
+        if name in gallery_settings.thresholds:
+            calibration = dataclasses.replace(calibration, threshold=gallery_settings.thresholds[name])
+        address = gallery_settings.index.get(name) or DEFAULT_INDEX[encoder.spec.metric]
         engine = _engine(address, name)
         at = Address.parse(address)
         if isinstance(engine, ServerEngine):
-            index = _served(engine, encoder.spec, address, catalog.gallery())
+            index = _open_shared(engine, encoder.spec, address, catalog.gallery())
         else:
-            place = indexes / f"{name}-{encoder.spec.fingerprint[:12]}-{at.scheme}"
-            index = _embedded(engine, encoder.spec, at, place, lock)
+            index_folder = indexes / f"{name}-{encoder.spec.fingerprint[:12]}-{at.scheme}"
+            index = _open_embedded(engine, encoder.spec, at, index_folder, lock)
         return Pipeline(encoder, index, calibration, engine=str(at))
 
     return build
 
 
 def _engine(address: str, pipeline: str) -> EmbeddedEngine | ServerEngine:
-    """The engine of an address; raises BadSetting for an unknown one, or embedded options that make no sense."""
+    """Return the engine of an address; raises BadSetting for an unknown one, or invalid options of an embedded one."""
     at = Address.parse(address)
     engine = INDEXES.get(at.scheme)
     if engine is None:
-        raise BadSetting(f"no index engine is called {at.scheme!r} (for {pipeline}); there are {', '.join(INDEXES)}")
+        raise BadSetting(f"unknown index engine {at.scheme!r} (for {pipeline}); available: {', '.join(INDEXES)}")
     if isinstance(engine, EmbeddedEngine):
         if at.host or at.path:
-            raise BadSetting(f"{at.scheme} (for {pipeline}) runs in this process: write {at.scheme}, not {at}")
+            raise BadSetting(f"{at.scheme} (for {pipeline}) is embedded: write {at.scheme}, not {at}")
         at.only(*engine.options)
         for option in at.options:
             at.number(option, 1)
     return engine
 
 
-def _embedded(engine: EmbeddedEngine, spec: FeatureSpec, at: Address, folder: Path, lock: WriterLock) -> VectorIndex:
-    """Open an index; a damaged one, or one of other features, is begun anew, for the catalog refills it.
+def _open_embedded(
+    engine: EmbeddedEngine, spec: FeatureSpec, at: Address, folder: Path, lock: WriterLock
+) -> VectorIndex:
+    """Open an index; a damaged one, or one of other features, is replaced by an empty one, which the catalog refills.
 
-    A process that does not write leaves the folder alone and works in memory.
+    A process without the writer lock leaves the folder alone and works in memory.
     """
     options = {engine.options[option]: at.number(option, 1) for option in at.options}
-    make: Callable[..., VectorIndex] = _loaded(engine.home)
+    if engine.package is not None:
+        require(engine.package, purpose=f"the index {at} of {spec.name}")
+    make: Callable[..., VectorIndex] = _load(engine.factory)
     try:
         return make(spec, folder, writable=lock.held, **options)
     except (Damaged, FeatureMismatch) as error:
-        log.warning("the index of %s is built anew from the catalog: %s", spec.name, error)
+        log.warning("the index of %s is rebuilt from the catalog: %s", spec.name, error)
     if not lock.held:
         return make(spec, None, **options)
     wipe(folder)
     return make(spec, folder, writable=True, **options)
 
 
-def _served(engine: ServerEngine, spec: FeatureSpec, address: str, gallery: str) -> VectorIndex:
-    connect = _client(engine, f"{engine.home}:open_index", address)
-    return LazyIndex(spec, str(Address.parse(address)), lambda: connect(spec, address, gallery))
+def _open_shared(engine: ServerEngine, spec: FeatureSpec, address: str, gallery: str) -> VectorIndex:
+    open_index = _load_adapter(engine, f"{engine.module}:open_index", address)
+    return LazyIndex(spec, str(Address.parse(address)), lambda: open_index(spec, address, gallery))
 
 
-def _client(engine: ServerEngine, home: str, address: str) -> Callable[..., Any]:
-    """Something of an engine's adapter; raises BadSetting where its client is not installed."""
-    try:
-        return _loaded(home)
-    except ModuleNotFoundError as error:
-        at = Address.parse(address)
-        raise BadSetting(f"{at} needs the package {error.name}: pip install 'lookalike[{engine.extra}]'") from error
+def _load_adapter(engine: ServerEngine, name: str, address: str) -> Callable[..., Any]:
+    """Import a function (`module:name`) of an engine's adapter; raises BadSetting if its client is not installed."""
+    require(engine.package, purpose=str(Address.parse(address)))
+    return _load(name)
 
 
-def _loaded(home: str) -> Callable[..., Any]:
-    module, _, attribute = home.partition(":")
-    made: Callable[..., Any] = getattr(import_module(module), attribute)
-    return made
+def _load(name: str) -> Callable[..., Any]:
+    module, _, attribute = name.partition(":")
+    loaded: Callable[..., Any] = getattr(import_module(module), attribute)
+    return loaded
 
 
-def probes(made_with: GallerySettings) -> dict[str, Callable[[], str]]:
-    """By address, as people may see it, what asks each server of a gallery how it is.
+def probes(gallery_settings: GallerySettings) -> dict[str, Callable[[], str]]:
+    """Return a check for each server of a gallery, by its address without password.
 
-    Each gives a few words, and raises BadSetting or Unavailable where the server cannot be used.
+    Each returns a short description, and raises BadSetting or Unavailable if the server cannot be used.
     """
-    found: dict[str, Callable[[], str]] = {}
-    if made_with.catalog is not None:
-        found[without_password(made_with.catalog)] = functools.partial(_probe_catalog, made_with.catalog)
-    for name, address in made_with.index.items():
+    checks: dict[str, Callable[[], str]] = {}
+    if gallery_settings.catalog is not None:
+        checks[without_password(gallery_settings.catalog)] = functools.partial(_probe_catalog, gallery_settings.catalog)
+    for name, address in gallery_settings.index.items():
         engine = _engine(address, name)
         if isinstance(engine, ServerEngine):
-            found[str(Address.parse(address))] = functools.partial(_probe_engine, engine, address)
-    return found
+            checks[str(Address.parse(address))] = functools.partial(_probe_engine, engine, address)
+    return checks
 
 
 def _probe_catalog(url: str) -> str:
@@ -278,6 +309,6 @@ def _probe_catalog(url: str) -> str:
 
 
 def _probe_engine(engine: ServerEngine, address: str) -> str:
-    told = _client(engine, f"{engine.check}:probe", address)(address)
-    facts: Mapping[str, Any] = told if isinstance(told, Mapping) else dataclasses.asdict(told)
+    result = _load_adapter(engine, f"{engine.probe_module}:probe", address)(address)
+    facts: Mapping[str, Any] = result if isinstance(result, Mapping) else dataclasses.asdict(result)
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items())

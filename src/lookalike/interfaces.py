@@ -1,10 +1,28 @@
-"""The two protocols of the system: what turns images into features, and what finds the nearest features."""
+"""Protocols: `Encoder` (images to features), `VectorIndex` (nearest features), `GalleryAPI` (library and client)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self, Unpack
 
+from lookalike.results import (
+    DEFAULT_TENANT,
+    THUMBNAIL_SIZE,
+    Cluster,
+    ClusterPage,
+    Comparison,
+    DeleteResult,
+    Failure,
+    Filter,
+    Precondition,
+    Query,
+    RepairReport,
+    SearchOptions,
+    Status,
+)
 from lookalike.types import (
+    Answer,
     Attributes,
     Encoded,
     EncodedViews,
@@ -12,8 +30,11 @@ from lookalike.types import (
     FeatureSpec,
     Ids,
     InputSpec,
+    Item,
     Matches,
+    Outcome,
     Pixels,
+    Record,
     ResolvedFilter,
     Rows,
 )
@@ -24,43 +45,56 @@ class Encoder(Protocol):
 
     @property
     def spec(self) -> FeatureSpec:
-        """What the rows are."""
+        """Name, metric, width and fingerprint of the features."""
         ...
 
     @property
     def input(self) -> InputSpec:
-        """The image it wants."""
+        """Size, mode and resampling of the images that it takes."""
         ...
 
     def encode(self, images: Pixels) -> Encoded:
-        """Encode a batch, `(n, height, width[, 3])` uint8 in the shape that `input` names."""
+        """Encode a batch of images.
+
+        Args:
+            images: `(n, height, width[, 3])` uint8, in the shape that `input` specifies.
+
+        Returns:
+            `features` (n, width) of the spec's dtype, `quality` and `usable` (n,).
+        """
         ...
 
     def encode_views(self, images: Pixels) -> EncodedViews:
-        """Encode a batch of queries, each in the views whose best match counts (at least one view)."""
+        """Encode a batch of queries, each in one or more views, the best of which counts.
+
+        Args:
+            images: `(n, height, width[, 3])` uint8, in the shape that `input` specifies.
+
+        Returns:
+            `features` (n, views, width) of the spec's dtype and `usable` (n,).
+        """
         ...
 
 
 class VectorIndex(Protocol):
     """Finds the nearest rows. Reads may run in several threads beside one writing thread.
 
-    The catalog is the truth: an index need not survive a crash by itself. After reopening, whatever it had not
-    flushed is replayed by its owner from `sequence` on; upsert and delete are therefore idempotent. A reader's
-    index follows the catalog in the same way, in memory alone: it cannot be flushed, and `clear` leaves the disk alone.
+    The catalog is the source of truth: an index need not survive a crash by itself. After reopening, changes that were
+    not flushed are replayed by its owner from `sequence` on; upsert and delete are therefore idempotent. A reader's
+    index follows the catalog in the same way, in memory only: it cannot be flushed, and `clear` leaves the disk alone.
 
-    An index on a server is `shared`: all processes see the same rows, one at a time applies the changes, and what is
-    flushed is seen by searches that ask for it with `fresh`. It raises Unavailable (bounded in time) where the server
-    does not answer.
+    An index on a server is `shared`: all processes see the same rows, one at a time applies the changes, and flushed
+    changes are seen by searches with `fresh`. It raises Unavailable, within a time-out, if the server does not answer.
     """
 
     @property
     def shared(self) -> bool:
-        """Whether the rows live on a server, the same for all processes."""
+        """Whether the rows are on a server, the same for all processes."""
         ...
 
     @property
     def spec(self) -> FeatureSpec:
-        """What the rows are."""
+        """Name, metric, width and fingerprint of the features."""
         ...
 
     @property
@@ -69,21 +103,34 @@ class VectorIndex(Protocol):
         ...
 
     def upsert(self, rows: Rows) -> None:
-        """Insert rows, or replace those whose ids are there. All rows or none; the caller's arrays are not kept.
+        """Insert rows, or replace those with the same ids: all or none. The caller's arrays are not kept.
 
-        Raises FeatureMismatch for a wrong width or dtype, BadInput for NaN, ids below 1 or repeated ids.
+        Args:
+            rows: Unique ids from 1 up, features (n, width), tenants, and attributes or None.
+
+        Raises:
+            FeatureMismatch: The features have another width or dtype than `spec`.
+            BadInput: The features hold NaN, or ids are below 1 or repeated.
         """
         ...
 
     def delete(self, ids: Ids) -> None:
-        """Forget these ids; unknown ones are passed over."""
+        """Delete rows.
+
+        Args:
+            ids: `(n,)` int64; unknown ids are ignored.
+        """
         ...
 
     def update_attributes(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
-        """Change what filters see of rows that are there, one of each for a row; unknown ids are passed over.
+        """Replace the attributes that filters see, of rows whose features the owner no longer has.
 
-        It is for rows whose features their owner no longer has; a row stays with its tenant. An embedded index, which
-        filters by ids, has nothing to change.
+        A row stays with its tenant. An embedded index, which filters by ids, has nothing to change.
+
+        Args:
+            ids: `(n,)` int64; unknown ids are ignored.
+            tenants: `(n,)` int64, the tenant of each row.
+            attributes: n JSON objects.
         """
         ...
 
@@ -97,31 +144,374 @@ class VectorIndex(Protocol):
         max_distance: float | None = None,
         fresh: bool = False,
     ) -> Matches:
-        """The k nearest rows of each query, `(n, width)`, within `max_distance` (raw, inclusive).
+        """Return the k nearest rows of each query.
 
-        `fresh` asks that everything flushed is seen, also by copies of the data that lag behind a little.
+        Args:
+            queries: `(n, width)` of the spec's dtype.
+            k: Rows a query.
+            tenant: Search this tenant's rows only; None for all.
+            filter: Conditions that the rows must satisfy.
+            max_distance: Largest raw distance, inclusive: bits, or 1 - cosine.
+            fresh: See everything flushed, also on replicas that lag behind.
+
+        Returns:
+            Ids and raw distances (n, k), nearest first, and the distance up to which the search was exhaustive.
+
+        Raises:
+            FeatureMismatch: The queries have another width or dtype than `spec`.
+            UnsupportedQuery: The filter is in another engine's query language.
+            Unavailable: The server of a shared index does not answer.
         """
         ...
 
     def count(self, tenant: int | None = None) -> int:
-        """How many rows there are."""
+        """Return the number of rows, of one tenant or of all."""
         ...
 
     def flush(self, sequence: int) -> None:
-        """Make everything so far durable, and remember `sequence` with it."""
+        """Make all changes so far durable, and save `sequence` with them."""
         ...
 
     def clear(self) -> None:
-        """Forget every row, durably, and set `sequence` to 0."""
+        """Delete every row, durably, and set `sequence` to 0."""
         ...
 
     def rebuilding(self) -> "AbstractContextManager[VectorIndex]":
-        """An empty index to fill, which takes this one's place when the block ends without an error.
+        """Return a context with an empty index to fill, which replaces this one if the block ends without an error.
 
-        On a server searches go on in the old one meanwhile; an embedded index is emptied at once.
+        On a server searches use the old one meanwhile; an embedded index is emptied at once.
         """
         ...
 
     def close(self) -> None:
-        """Release files and memory; closing twice is harmless."""
+        """Release files and memory; idempotent."""
+        ...
+
+
+class GalleryAPI(Protocol):
+    """The methods that `Gallery` (a gallery of this machine) and `Client` (one behind an HTTP server) have in common.
+
+    Methods are safe to call from several threads. Writing methods return when the change is durable. Every method may
+    raise Unavailable: the catalog's database or the server does not answer; methods of `Client` also raise
+    AccessDenied, for a missing API key or one without the permission. `tenant` separates the images of several owners;
+    no method sees those of another tenant, except a search with `tenant=None`.
+    """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None: ...
+
+    @property
+    def pipelines(self) -> tuple[str, ...]:
+        """Names of the gallery's pipelines, in order of precedence."""
+        ...
+
+    def close(self) -> None:
+        """Release connections, files and locks; save indexes that have changed."""
+        ...
+
+    def search(self, query: Query, **options: Unpack[SearchOptions]) -> Answer:
+        """Return the images most similar to a query: exact matches first, then copies, then similar images.
+
+        Args:
+            query: Path or bytes of an image, or a `StoredImage`.
+            options: See `SearchOptions`.
+
+        Returns:
+            One page of hits, and how far the search was exhaustive.
+
+        Raises:
+            ImageRejected: The query cannot be decoded as an image.
+            NotFound: There is no image with the key of a `StoredImage`.
+            UnsupportedQuery: The options are out of range, or name an unknown pipeline or operator.
+            Unavailable: No pipeline's index answers, or `min_sequence` was not reached in time.
+        """
+        ...
+
+    def search_many(
+        self, queries: Iterable[Query], **options: Unpack[SearchOptions]
+    ) -> Iterator[tuple[Query, Answer | Failure]]:
+        """Search with many queries, in batches.
+
+        Args:
+            queries: Paths, bytes or `StoredImage`s; consumed as the results are.
+            options: See `SearchOptions`; the same for all queries.
+
+        Returns:
+            Each query, in order, with its answer or its error.
+
+        Raises:
+            UnsupportedQuery: The options are out of range, or name an unknown pipeline or operator.
+            Unavailable: No pipeline's index answers.
+        """
+        ...
+
+    def compare(self, a: Query, b: Query, *, tenant: str = DEFAULT_TENANT) -> Comparison:
+        """Compare two images in every pipeline; neither needs to be in the gallery.
+
+        Args:
+            a: Path or bytes of an image, or a `StoredImage`.
+            b: The other image.
+            tenant: Owner of stored images.
+
+        Returns:
+            Equality of bytes and pixels, and each pipeline's distance (0..1).
+
+        Raises:
+            ImageRejected: An image cannot be decoded.
+            NotFound: There is no image with the key of a `StoredImage`.
+        """
+        ...
+
+    def get(self, key: str, *, tenant: str = DEFAULT_TENANT) -> Record:
+        """Return the record of an image.
+
+        Raises:
+            NotFound: There is no image with this key.
+        """
+        ...
+
+    def get_thumbnail(self, key: str, *, tenant: str = DEFAULT_TENANT, size: int = THUMBNAIL_SIZE) -> bytes:
+        """Return a small upright JPEG of an image.
+
+        Args:
+            key: Key of the image.
+            tenant: Owner of the image.
+            size: Pixels of the longer side, 16 to 1024; an image that is smaller keeps its size.
+
+        Raises:
+            NotFound: There is no image with this key, or its file is gone or has changed since it was added.
+            BadInput: The size is out of range.
+        """
+        ...
+
+    def ls(
+        self,
+        *,
+        tenant: str = DEFAULT_TENANT,
+        after: str | None = None,
+        limit: int = 100,
+        filter: Filter | None = None,
+        prefix: str = "",
+    ) -> list[Record]:
+        """List images in the order of their keys (by code point).
+
+        Args:
+            tenant: Owner of the images.
+            after: Continue after this key, the last one of the page before.
+            limit: Most records to return, from 1 up.
+            filter: Conditions on attributes.
+            prefix: Only keys that begin with this text; case-sensitive, without wildcards.
+
+        Raises:
+            BadInput: The limit is below 1, or `after` cannot be a key.
+            UnsupportedQuery: The filter has an unknown operator.
+        """
+        ...
+
+    def duplicates(self, *, tenant: str = DEFAULT_TENANT, pipelines: Sequence[str] | None = None) -> Iterator[Cluster]:
+        """Find clusters of images that are copies of one another, each yielded once it is complete.
+
+        Args:
+            tenant: Owner of the images.
+            pipelines: Names of the pipelines whose matches link images; all by default.
+
+        Raises:
+            UnsupportedQuery: A pipeline is unknown, or its features are stored by its engine only.
+        """
+        ...
+
+    def duplicates_page(
+        self,
+        *,
+        tenant: str = DEFAULT_TENANT,
+        pipelines: Sequence[str] | None = None,
+        after: str | None = None,
+        limit: int = 20,
+    ) -> ClusterPage:
+        """Find the next clusters of copies.
+
+        Args:
+            tenant: Owner of the images.
+            pipelines: Names of the pipelines whose matches link images; all by default.
+            after: `ClusterPage.after` of the page before.
+            limit: Most clusters to return, from 1 up.
+
+        Returns:
+            Clusters, and where to continue; a page may be empty without being the last.
+
+        Raises:
+            BadInput: The limit is below 1.
+            UnsupportedQuery: A pipeline is unknown, or its features are stored by its engine only.
+        """
+        ...
+
+    def status(self) -> Status:
+        """Return the number of images, and the state of each pipeline."""
+        ...
+
+    def add(
+        self,
+        what: str | Path | Iterable[str | Path | Item],
+        *,
+        key: str | None = None,
+        attributes: Attributes | None = None,
+        tenant: str = DEFAULT_TENANT,
+    ) -> list[Outcome]:
+        """Add files, folders or items, and return the outcome of each; see `add_iter`."""
+        ...
+
+    def add_iter(
+        self,
+        what: str | Path | Iterable[str | Path | Item | Outcome],
+        *,
+        key: str | None = None,
+        attributes: Attributes | None = None,
+        tenant: str = DEFAULT_TENANT,
+    ) -> Iterator[Outcome]:
+        """Add files, folders or items, and yield the outcome of each once it is durable.
+
+        Idempotent: an image is identified by tenant and key, and an unchanged one is recognised by the size and time of
+        its file, or by its digest, without decoding. An image that cannot be decoded is rejected with the reason, and
+        the others are added.
+
+        Args:
+            what: Paths of files and folders, or `Item`s; outcomes among them are passed through.
+            key: Key of a single file; by default its name, below a folder its path relative to that folder.
+            attributes: JSON object to store with each image; None leaves those of a known image as they are.
+            tenant: Owner of the images.
+
+        Raises:
+            NotFound: A path does not exist.
+            BadInput: A key was given for more than one file.
+            GalleryBusy: Another process is writing to the gallery.
+        """
+        ...
+
+    def put(
+        self,
+        key: str,
+        data: bytes | Path,
+        *,
+        attributes: Attributes | None = None,
+        tenant: str = DEFAULT_TENANT,
+        expected: Precondition = None,
+    ) -> Outcome:
+        """Add one image, or replace the one with its key; indexes are updated afterwards.
+
+        Idempotent. With `expected`, the check and the change are one atomic step: of several writers one succeeds.
+
+        Args:
+            key: Key of the image.
+            data: Bytes of the image, or the path of its file.
+            attributes: JSON object to store with the image; None leaves those of a known image as they are.
+            tenant: Owner of the image.
+            expected: Sequence number that the stored image must have, "absent", or None for any.
+
+        Returns:
+            The outcome, with the sequence number of the image.
+
+        Raises:
+            ImageRejected: The data cannot be decoded as an image.
+            BadInput: The key or the attributes cannot be stored.
+            Conflict: The stored image does not meet `expected`.
+            GalleryBusy: Another process is writing to the gallery.
+        """
+        ...
+
+    def remove(
+        self, keys: str | Iterable[str], *, tenant: str = DEFAULT_TENANT, expected: int | None = None
+    ) -> list[str]:
+        """Remove images from the gallery; files are never touched.
+
+        Args:
+            keys: One key or several; unknown ones are ignored.
+            tenant: Owner of the images.
+            expected: Sequence number that the stored images must have; `Client` takes it with a single key only.
+
+        Returns:
+            The keys that were removed.
+
+        Raises:
+            Conflict: An image has another sequence number than `expected`; none is removed.
+            GalleryBusy: Another process is writing to the gallery.
+        """
+        ...
+
+    def remove_by_filter(self, filter: Filter, *, tenant: str = DEFAULT_TENANT) -> DeleteResult:
+        """Remove the images whose attributes satisfy a filter, in one transaction.
+
+        Args:
+            filter: Conditions on attributes, at least one.
+            tenant: Owner of the images.
+
+        Returns:
+            The number of images removed and their keys; `Client` returns the first 1,000 keys.
+
+        Raises:
+            BadInput: The filter is empty.
+            UnsupportedQuery: The filter has an unknown operator.
+            GalleryBusy: Another process is writing to the gallery.
+        """
+        ...
+
+    def set_attributes(
+        self,
+        key: str,
+        attributes: Attributes,
+        *,
+        merge: bool = True,
+        tenant: str = DEFAULT_TENANT,
+        expected: int | None = None,
+    ) -> Record:
+        """Change the attributes of an image.
+
+        Args:
+            key: Key of the image.
+            attributes: JSON object.
+            merge: Merge into the stored attributes; otherwise replace them.
+            tenant: Owner of the image.
+            expected: Sequence number that the stored image must have.
+
+        Returns:
+            The changed record.
+
+        Raises:
+            NotFound: There is no image with this key.
+            BadInput: The attributes are not a JSON object.
+            Conflict: The image has another sequence number than `expected`.
+            GalleryBusy: Another process is writing to the gallery.
+        """
+        ...
+
+    def not_a_match(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
+        """Mark each pair of these images as no duplicates: `duplicates` no longer links them directly.
+
+        The mark is on their bytes, so it also holds for the same files under other keys.
+
+        Args:
+            keys: Two keys or more.
+            tenant: Owner of the images.
+
+        Raises:
+            NotFound: There is no image with one of these keys.
+            BadInput: There are less than two different keys.
+            GalleryBusy: Another process is writing to the gallery.
+        """
+        ...
+
+    def not_a_match_undo(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
+        """Remove the mark of `not_a_match` from each pair of these images; takes and raises the same."""
+        ...
+
+    def repair(self) -> RepairReport:
+        """Check the catalog, and rebuild every index from it.
+
+        Raises:
+            Damaged: The catalog itself fails its checks.
+            UnsupportedQuery: Features of a pipeline are stored by its engine only, so its index cannot be rebuilt.
+            GalleryBusy: Another process is writing to the gallery or updating an index.
+        """
         ...

@@ -1,4 +1,4 @@
-"""A pipeline: an encoder, the index that holds its features, and what its distances are worth."""
+"""Pipelines: an encoder, the index of its features, and the calibration of its distances."""
 
 from bisect import bisect_left
 from dataclasses import dataclass
@@ -20,15 +20,16 @@ from lookalike.types import (
     ResolvedFilter,
 )
 
-STEADY = 1.5
+EXTRAPOLATION_DECADES = 1.5
+"""Powers of ten over which the slope below the first anchor is taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What a pipeline's distances are worth, measured on pairs of unrelated images ("strangers").
+    """False-match rate by distance, measured on unrelated pairs of images ("negatives").
 
-    `anchors` are pairs (distance in 0..1, log10 of the share of strangers that come this close), rising in both.
-    `threshold` is the distance up to which a match counts as a copy.
+    `anchors` are pairs (distance in 0..1, log10 of the share of negatives within it), rising in both. `threshold` is
+    the distance up to which a match counts as a copy.
     """
 
     anchors: tuple[tuple[float, float], ...]
@@ -36,35 +37,37 @@ class Calibration:
 
     def __post_init__(self) -> None:
         if len(self.anchors) < 2:
-            raise BadSetting("a calibration needs at least two anchors (distance, log10 rate)")
+            raise BadSetting("a calibration needs at least two anchors (distance, log10 of the false-match rate)")
         for (d0, r0), (d1, r1) in zip(self.anchors, self.anchors[1:], strict=False):
             if not (d0 < d1 and r0 < r1):
                 raise BadSetting(f"calibration anchors must rise in both columns: {(d0, r0)} then {(d1, r1)}")
         if not 0 <= self.threshold <= 1:
-            raise BadSetting(f"a copy threshold lies in 0..1, not {self.threshold}")
+            raise BadSetting(f"the copy threshold must be in 0..1, not {self.threshold}")
 
-    def rarity(self, distance: float) -> float:
-        """Log10 of the share of strangers that come this close: the lower, the stronger the evidence.
+    def log_false_match_rate(self, distance: float) -> float:
+        """Return log10 of the share of negatives within a distance: the lower, the stronger the evidence.
 
-        Linear between the anchors and beyond them, so that distances of different pipelines are put on one scale and
-        keep their own order. Below the first anchor that is an estimate, not a measurement.
+        Linear between the anchors and beyond them, so that the distances of different pipelines are on one scale and
+        keep their order. Below the first anchor it is an extrapolation, not a measurement.
         """
         (d0, r0), (d1, r1) = self._segment(bisect_left(self.anchors, (distance, -np.inf)))
         return r0 + (distance - d0) * (r1 - r0) / (d1 - d0)
 
-    def distance_at(self, rarity: float) -> float:
-        """The distance, in 0..1, that this share of strangers (log10) undercuts; the inverse of `rarity`."""
-        (d0, r0), (d1, r1) = self._segment(bisect_left([r for _, r in self.anchors], rarity))
-        return min(max(d0 + (rarity - r0) * (d1 - d0) / (r1 - r0), 0.0), 1.0)
+    def distance_at(self, log_rate: float) -> float:
+        """Return the distance, in 0..1, of a false-match rate (log10); the inverse of `log_false_match_rate`."""
+        (d0, r0), (d1, r1) = self._segment(bisect_left([r for _, r in self.anchors], log_rate))
+        return min(max(d0 + (log_rate - r0) * (d1 - d0) / (r1 - r0), 0.0), 1.0)
 
     def _segment(self, at: int) -> tuple[tuple[float, float], tuple[float, float]]:
-        """The two anchors whose line holds before anchor `at`.
+        """Return the two anchors whose line applies before anchor `at`.
 
-        Below the first it is the line to the last anchor within `STEADY` powers of ten: longer than the first step,
-        and so less shaken by chance.
+        Below the first it is the line to the last anchor within `EXTRAPOLATION_DECADES`, which is longer than the first
+        step and so less affected by sampling noise.
         """
         if at == 0:
-            far = max([1, *(n for n, (_, r) in enumerate(self.anchors) if r <= self.anchors[0][1] + STEADY)])
+            far = max(
+                [1, *(n for n, (_, r) in enumerate(self.anchors) if r <= self.anchors[0][1] + EXTRAPOLATION_DECADES)]
+            )
             return self.anchors[0], self.anchors[far]
         at = min(at, len(self.anchors) - 1)
         return self.anchors[at - 1], self.anchors[at]
@@ -80,9 +83,9 @@ class Ranked:
 
 
 class Pipeline:
-    """An encoder and the index of its features, with distances brought to 0..1 (smaller is more similar).
+    """An encoder and the index of its features, with distances normalised to 0..1 (smaller is more similar).
 
-    `engine` names what the index runs on, as people may see it.
+    `engine` is the address of what the index runs on, without passwords.
     """
 
     def __init__(self, encoder: Encoder, index: VectorIndex, calibration: Calibration, *, engine: str = "") -> None:
@@ -95,17 +98,17 @@ class Pipeline:
 
     @property
     def name(self) -> str:
-        """The encoder's name, by which settings and hits call the pipeline."""
+        """The encoder's name, which identifies the pipeline in settings and hits."""
         return self.encoder.spec.name
 
     @property
     def spec(self) -> FeatureSpec:
-        """What its features are."""
+        """Name, metric, width and fingerprint of its features."""
         return self.encoder.spec
 
     @property
     def input(self) -> InputSpec:
-        """The image that its encoder wants."""
+        """Size, mode and resampling of the images that its encoder takes."""
         return self.encoder.input
 
     def search(
@@ -119,15 +122,15 @@ class Pipeline:
         views: bool = True,
         fresh: bool = False,
     ) -> list[Ranked]:
-        """The k nearest rows of each image within `max_distance` (0..1), over the best of its views.
+        """Return the k nearest rows of each image within `max_distance` (0..1), by the best of its views.
 
-        An image whose feature means nothing (a flat one's hash) has no matches here.
+        An image whose feature is not usable (the hash of a flat image) has no matches.
         """
         encoded = self.encode_views(images, views=views)
         return self.search_views(encoded, k, tenant=tenant, filter=filter, max_distance=max_distance, fresh=fresh)
 
     def encode_views(self, images: Pixels, *, views: bool = True) -> EncodedViews:
-        """Encode a batch of queries, in all views or in the one that is stored."""
+        """Encode a batch of queries, in all views or only in the one that is stored."""
         if views:
             return self.encoder.encode_views(images)
         encoded = self.encoder.encode(images)
@@ -143,15 +146,15 @@ class Pipeline:
         max_distance: float | None = None,
         fresh: bool = False,
     ) -> list[Ranked]:
-        """Like `search`, for queries that are encoded, of which some may mean nothing."""
+        """Like `search`, for encoded queries, of which some may not be usable."""
         features, usable = encoded.features, encoded.usable
         matches: list[Ranked] = [Ranked(np.empty(0, np.int64), np.empty(0, np.float32), 1.0) for _ in usable]
         if usable.any():
             found = self.search_features(
                 features[usable], k, tenant=tenant, filter=filter, max_distance=max_distance, fresh=fresh
             )
-            for place, ranked in zip(np.flatnonzero(usable), found, strict=True):
-                matches[int(place)] = ranked
+            for n, ranked in zip(np.flatnonzero(usable), found, strict=True):
+                matches[int(n)] = ranked
         return matches
 
     def search_features(
@@ -164,7 +167,7 @@ class Pipeline:
         max_distance: float | None = None,
         fresh: bool = False,
     ) -> list[Ranked]:
-        """Like `search`, for encoded queries: `features` (n, views, width)."""
+        """Like `search`, for usable features (n, views, width)."""
         n, views, width = features.shape
         raw = None if max_distance is None else max_distance * self.spec.scale
         flat = np.ascontiguousarray(features.reshape(n * views, width))
@@ -182,9 +185,9 @@ class Pipeline:
 
 
 def _best(ids: Ids, distances: NDArray[np.float32], k: int, exact: float) -> Ranked:
-    """Keep the best distance of each id, drop empty places, and order by distance, then id."""
-    there = ids >= 0
-    ids, distances = ids[there], distances[there]
+    """Keep the best distance of each id, drop padding, and order by distance, then id."""
+    valid = ids >= 0
+    ids, distances = ids[valid], distances[valid]
     order = np.lexsort((ids, distances))
     ids, distances = ids[order], distances[order]
     _, first = np.unique(ids, return_index=True)

@@ -1,4 +1,4 @@
-"""The values that travel between the layers: images, features, matches, records, hits."""
+"""Values passed between the layers: images, features, matches, records, hits."""
 
 import math
 import os
@@ -16,27 +16,27 @@ Op = Literal["eq", "ne", "lt", "lte", "gt", "gte", "in", "exists"]
 OutcomeKind = Literal["added", "unchanged", "updated", "duplicate", "rejected"]
 
 Ids = NDArray[np.int64]
-"""Catalog ids, 1 and up; -1 stands for "no row" inside `Matches` and never leaves the service."""
+"""Catalog ids from 1 up; -1 is padding inside `Matches` and never leaves the gallery."""
 Pixels = NDArray[np.uint8]
-"""Images: `(height, width, 3)` RGB or `(height, width)` grey, one or a batch of them."""
+"""Images: `(height, width, 3)` RGB or `(height, width)` grey, one or a batch."""
 Features = NDArray[Any]
 """`(n, width)`: uint8 packed bits under `hamming`, float32 unit rows under `cosine`."""
 Scalar = str | int | float | bool | None
 Attributes = Mapping[str, Any]
-"""What the business keeps with an image: a JSON object."""
+"""JSON object that the caller stores with an image."""
 
 FULLY_EXACT = math.inf
-"""`exact_within` of an index that misses nothing, at any distance."""
+"""`exact_within` of an exhaustive search: nothing was missed at any distance."""
 NO_GUARANTEE = -1.0
-"""`exact_within` of an approximate index: it promises nothing."""
+"""`exact_within` of an approximate search: matches may be missed at any distance."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureSpec:
-    """What a row of features is; stored with every index, a mismatch is an error on opening.
+    """Description of feature rows, stored with every index; a mismatch is an error on opening.
 
-    `width` counts columns of the stored row: bytes for `hamming`, floats for `cosine`. `fingerprint` covers weights
-    and preprocessing, so that an index or a threshold is never used with another encoder.
+    `width` is the number of columns: bytes for `hamming`, floats for `cosine`. `fingerprint` covers weights and
+    preprocessing, so that an index or a threshold is never used with another encoder.
     """
 
     name: str
@@ -51,17 +51,17 @@ class FeatureSpec:
 
     @property
     def scale(self) -> float:
-        """The raw distance that counts as 1.0: the number of bits for `hamming`, 1 for `cosine`."""
+        """Raw distance that is normalised to 1.0: the number of bits for `hamming`, 1 for `cosine`."""
         return float(self.width * 8) if self.metric == "hamming" else 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """The image an encoder wants: `(height, width, 3)` uint8 for RGB, `(height, width)` for L.
+    """Input of an encoder: `(height, width, 3)` uint8 for RGB, `(height, width)` for L.
 
-    `full_decode` asks for every pixel of the file; otherwise a JPEG may be decoded at a reduced scale that keeps at
-    least `oversample` times the wanted width and height. `approximate` lets a grey image be resized in a faster way
-    that is nearly the same (`imaging.lanczos`; only with "lanczos").
+    With `full_decode` every pixel of the file is decoded; otherwise a JPEG may be decoded at a reduced scale of at
+    least `oversample` times the width and height. `approximate` permits a faster resize of grey images with nearly the
+    same result (`imaging.resizing.lanczos`; only with "lanczos").
     """
 
     width: int
@@ -77,7 +77,7 @@ class InputSpec:
 class Encoded:
     """Features of a batch: `features` (n, width); `quality` (n,) float32 in 0..1; `usable` (n,) bool.
 
-    A row that is not usable (a flat image's hash) means nothing: it is neither stored nor searched for.
+    A row that is not usable (the hash of a flat image) is neither stored nor searched with.
     """
 
     features: Features
@@ -87,7 +87,7 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class EncodedViews:
-    """Features of a batch of queries, each in several views: `features` (n, views, width); `usable` (n,) bool."""
+    """Features of a batch of queries, each in one or more views: `features` (n, views, width); `usable` (n,) bool."""
 
     features: Features
     usable: NDArray[np.bool_]
@@ -95,7 +95,7 @@ class EncodedViews:
 
 @dataclass(frozen=True, slots=True)
 class Border:
-    """Pixels cut from each side of an image, in its own full-size pixels."""
+    """Width of the border cut from each side of an image, in pixels of its full size."""
 
     left: int = 0
     top: int = 0
@@ -113,9 +113,9 @@ UNCUT = Border()
 class Decoded:
     """A decoded image.
 
-    `rgb` is `(height, width, 3)` uint8 sRGB, C-contiguous and possibly read-only (`(height, width)` luma where grey
-    was asked for), at 1/`scale` of the full size, each side rounded up. `width` and `height` are the full size as a
-    viewer shows it. `format` is Pillow's name. `frames` counts frames or pages; only the first is decoded.
+    `rgb` is `(height, width, 3)` uint8 sRGB, C-contiguous and possibly read-only (`(height, width)` luma if grey was
+    requested), at 1/`scale` of the full size, each side rounded up. `width` and `height` are the full size as
+    displayed. `format` is Pillow's name. `frames` counts frames or pages; only the first is decoded.
     """
 
     rgb: Pixels
@@ -128,11 +128,11 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An image read, decoded, cleaned and resized: what encoders and the catalog need of it, and no more.
+    """An image decoded, stripped of its border and resized: what encoders and the catalog need of it.
 
-    `sha256` digests the bytes; `pixels` the shape and RGB values of the whole decoded image, None where it was
-    decoded at a reduced scale. `width` and `height` are those a viewer shows. `inputs` follow the order of the
-    `InputSpec`s asked for. `thumbnail` is a small JPEG, where one was asked for.
+    `sha256` is the digest of the bytes; `pixels` that of the shape and RGB values of the whole decoded image, None if
+    it was decoded at a reduced scale. `width` and `height` are as displayed. `inputs` are in the order of the requested
+    `InputSpec`s. `thumbnail` is a small JPEG, if requested.
     """
 
     sha256: bytes
@@ -148,9 +148,9 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows for an index: `ids` (n,) unique, `features` (n, width), `tenants` (n,) int64, `attributes` n or none.
+    """Rows for an index: `ids` (n,) unique, `features` (n, width), `tenants` (n,) int64, n `attributes` or None.
 
-    Embedded indexes ignore the attributes (a filter reaches them as ids); engines with filters of their own keep them.
+    Embedded indexes ignore the attributes (they filter by ids); engines with filters of their own store them.
     """
 
     ids: Ids
@@ -170,11 +170,11 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedFilter:
-    """A filter: the conditions, all of which must hold, and the ids that satisfy them, worked out when asked for.
+    """A filter: conditions that must all hold, and the ids that satisfy them, looked up on demand.
 
-    An index that filters by itself translates `conditions`; any other calls `ids()`, which gives a sorted array.
-    `native` is a further filter in an engine's own words, by the engine's name; an index of another engine must refuse
-    it with UnsupportedQuery.
+    An index with filters of its own translates `conditions`; any other calls `ids()`, which returns a sorted array.
+    `engine_filter` maps engines to further filters in their own query languages; an index of another engine must raise
+    UnsupportedQuery.
     """
 
     conditions: tuple[Condition, ...]
@@ -186,8 +186,8 @@ class ResolvedFilter:
 class Matches:
     """Nearest rows of a batch of queries, nearest first, ties by id: `ids` and `distances` (queries, k).
 
-    Places beyond the last match hold id -1 and an infinite distance. Distances are raw: bits, or 1 - cosine.
-    `exact_within` is the raw distance up to which nothing was missed in this very search.
+    Padding after the last match has id -1 and an infinite distance. Distances are raw: bits, or 1 - cosine.
+    `exact_within` is the raw distance up to which this search was exhaustive.
     """
 
     ids: Ids
@@ -197,7 +197,7 @@ class Matches:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An image to add: its business key, and where its bytes are (a path, or the bytes themselves)."""
+    """An image to add: its key, its source (a path, or the bytes), and attributes to store with it."""
 
     key: str
     source: str | Path | bytes
@@ -205,15 +205,15 @@ class Item:
 
     @property
     def path(self) -> str | None:
-        """Where the image's file is; None for bytes."""
+        """Path of the image's file; None for bytes."""
         return None if isinstance(self.source, bytes) else os.fspath(self.source)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one item; `reason` explains a rejection, or names the image it is a duplicate of.
+    """Result of adding one item; `reason` explains a rejection, or names the image with the same bytes.
 
-    `sequence` is the change at which the image stands now, None for a rejected one.
+    `sequence` is the sequence number of the image, None for a rejected one.
     """
 
     key: str
@@ -225,7 +225,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An image as the catalog knows it. Times are seconds since 1970, UTC."""
+    """An image in the catalog. `created` and `updated` are seconds since 1970, UTC."""
 
     id: int
     tenant: str
@@ -246,10 +246,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One answer: which image, and why we believe it.
+    """An image found by a search, and the evidence for it.
 
     `distance` is in 0..1, smaller is more similar, as measured by `pipeline` ("sha256" or "pixels" for an exact hit).
-    `width` and `height` are those that a viewer shows.
+    `width` and `height` are as displayed.
     """
 
     key: str
@@ -265,11 +265,11 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to one query.
+    """Answer to one query: a page of hits; `more` says whether another follows.
 
-    `exact_within` says, by pipeline, the distance (0..1) up to which no image was missed (-1: no promise).
-    `took_ms` is by stage. `sequence` is the last change of the catalog that the answer has seen. `failed` says, by
-    pipeline, why one could not be asked (its engine is down): such an answer is right but may lack hits.
+    `exact_within` is, by pipeline, the distance (0..1) up to which no image was missed (-1: no guarantee). `took_ms` is
+    by stage. `sequence` is the last change of the catalog that the answer reflects. `failed` is, by pipeline, why one
+    could not be searched (its engine is down): the hits of such an answer are correct but may be incomplete.
     """
 
     hits: tuple[Hit, ...]

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 import lookalike
 from lookalike.errors import LookalikeError
-from lookalike.gallery import StoredImage
 from lookalike.indexes.hnsw.index import HnswIndex
+from lookalike.results import StoredImage
 from lookalike.types import Answer, FeatureSpec, Item, Record
 from tests.support.command import PROGRAM, Ran, program
 
@@ -224,7 +224,7 @@ def _answer(answer: Answer) -> Object:
 def _comparison(found: Any) -> Object:
     measured = [
         {"pipeline": m.pipeline, "distance": m.distance, "threshold": m.threshold, "copy": m.is_copy}
-        for m in found.measured
+        for m in found.pipelines
     ]
     return {
         "evidence": found.evidence,

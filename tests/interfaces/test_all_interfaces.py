@@ -18,9 +18,10 @@ import pytest
 
 import lookalike
 from lookalike import Client
-from lookalike.cli.failures import exit_code
+from lookalike.cli.exit_codes import exit_code
 from lookalike.errors import BadInput, Conflict, ImageRejected, LookalikeError, NotFound
-from lookalike.gallery import Cluster, Comparison, Gallery, StoredImage
+from lookalike.gallery import Gallery
+from lookalike.results import Cluster, Comparison, StoredImage
 from lookalike.types import Answer, Item, Outcome, Record
 from tests.support.command import Ran
 from tests.support.command import lookalike as command
@@ -141,7 +142,7 @@ def told_cluster(cluster: Cluster | Object) -> Object:
 
 def told_comparison(found: Comparison | Object) -> Object:
     if isinstance(found, Comparison):
-        measured = [asdict(m) | {"copy": m.is_copy} for m in found.measured]
+        measured = [asdict(m) | {"copy": m.is_copy} for m in found.pipelines]
         return {name: getattr(found, name) for name in ("evidence", "same_bytes", "same_pixels")} | {"by": measured}
     measured = [
         {"pipeline": m.get("name") or m["pipeline"]} | {n: m[n] for n in ("distance", "threshold", "rarity", "copy")}

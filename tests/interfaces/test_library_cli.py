@@ -151,7 +151,7 @@ def test_compare(gallery: Path, opened: library.Gallery, folder: Path) -> None:
         line = command("compare", folder / a, folder / b, "--json", "-g", gallery).line
         found = opened.compare(folder / a, folder / b)
         assert (line["evidence"], line["same_bytes"]) == (found.evidence, found.same_bytes)
-        assert [m["distance"] for m in line["measured"]] == [m.distance for m in found.measured]
+        assert [m["distance"] for m in line["measured"]] == [m.distance for m in found.pipelines]
 
 
 def test_removing_and_repairing(folder: Path, tmp_path: Path) -> None:

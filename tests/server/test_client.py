@@ -13,8 +13,9 @@ from PIL import Image
 import lookalike
 from lookalike import Client
 from lookalike.errors import AccessDenied, BadInput, BadSetting, Conflict, ImageRejected, NotFound
-from lookalike.gallery import Gallery, StoredImage
+from lookalike.gallery import Gallery
 from lookalike.imaging import Limits
+from lookalike.results import StoredImage
 from lookalike.types import Answer, Item
 from tests.support.drawn_images import drawn, encoded
 from tests.support.served import served

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookalike.errors import BadInput, ImageRejected, Unavailable, UnsupportedQuery
-from lookalike.gallery import MAX_RESULTS
+from lookalike.results import MAX_RESULTS
 from lookalike.server.executor import BoundedExecutor, MemoryBudget
 from lookalike.server.middleware.access_log import routed_path
 from lookalike.server.pagination import (

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from httpx import Response
 from PIL import Image, ImageOps
 
-from lookalike.gallery import MAX_RESULTS
+from lookalike.results import MAX_RESULTS
 from tests.support.drawn_images import drawn, encoded
 from tests.support.server.api import JPEG, at, problem, put, serving
 

@@ -42,7 +42,7 @@ def test_damaged_weights_fail_with_a_remedy(tmp_path: Path) -> None:
 
 
 def test_a_decoder_that_gives_wrong_colours_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(diagnostics.TINY, "AVIF", diagnostics.TINY["AVIF"][:200])
+    monkeypatch.setitem(diagnostics.TEST_IMAGES, "AVIF", diagnostics.TEST_IMAGES["AVIF"][:200])
     check = by_name(diagnose(tmp_path))["decoder AVIF"]
     assert check.status == "fail"
     assert "reinstall" in check.remedy

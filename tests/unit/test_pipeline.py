@@ -1,4 +1,4 @@
-"""Pipelines and what their distances are worth."""
+"""Pipelines and the calibration of their distances."""
 
 import numpy as np
 import pytest
@@ -14,25 +14,25 @@ from lookalike.types import FeatureSpec, Rows
 TABLE = Calibration(((0.0, -6.0), (0.1, -4.0), (0.3, -1.0), (1.0, 0.0)), 0.1)
 
 
-def test_rarity_is_read_off_the_table() -> None:
-    assert TABLE.rarity(0.0) == -6
-    assert TABLE.rarity(0.05) == pytest.approx(-5)
-    assert TABLE.rarity(0.2) == pytest.approx(-2.5)
-    assert TABLE.rarity(1.0) == 0
+def test_the_rate_is_read_off_the_table() -> None:
+    assert TABLE.log_false_match_rate(0.0) == -6
+    assert TABLE.log_false_match_rate(0.05) == pytest.approx(-5)
+    assert TABLE.log_false_match_rate(0.2) == pytest.approx(-2.5)
+    assert TABLE.log_false_match_rate(1.0) == 0
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
-def test_rarity_rises_with_distance_and_is_inverted(a: float, b: float) -> None:
+def test_the_rate_rises_with_distance_and_is_inverted(a: float, b: float) -> None:
     if a < b:
-        assert TABLE.rarity(a) <= TABLE.rarity(b)
-    assert TABLE.distance_at(TABLE.rarity(a)) == pytest.approx(a, abs=1e-9)
+        assert TABLE.log_false_match_rate(a) <= TABLE.log_false_match_rate(b)
+    assert TABLE.distance_at(TABLE.log_false_match_rate(a)) == pytest.approx(a, abs=1e-9)
 
 
 @pytest.mark.parametrize(
     ("anchors", "threshold"),
     [(((0.0, -1.0),), 0.1), (((0.0, -1.0), (0.0, 0.0)), 0.1), (((0.0, 0.0), (1.0, -1.0)), 0.1), (TABLE.anchors, 1.2)],
 )
-def test_tables_that_make_no_sense_are_refused(anchors: tuple[tuple[float, float], ...], threshold: float) -> None:
+def test_invalid_calibrations_are_refused(anchors: tuple[tuple[float, float], ...], threshold: float) -> None:
     with pytest.raises(BadSetting):
         Calibration(anchors, threshold)
 

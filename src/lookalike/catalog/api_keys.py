@@ -12,9 +12,9 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from lookalike.catalog.database import Database
-from lookalike.catalog.records import storable
 from lookalike.catalog.schema import access_keys
 from lookalike.errors import BadSetting, NotFound
+from lookalike.text import storable
 
 Scope = Literal["read", "write", "admin"]
 SCOPES: tuple[Scope, ...] = ("read", "write", "admin")

@@ -17,6 +17,7 @@ from lookalike.catalog.layout import IDS
 from lookalike.catalog.options import Options, taken_from
 from lookalike.catalog.schema import state
 from lookalike.errors import BadSetting, NotFound
+from lookalike.optional import require
 
 WRITING = "lookalike_writing"
 """The execution option of a transaction that will write."""
@@ -180,10 +181,8 @@ def _sqlite(url: URL, *, create: bool, read_only: bool, busy_seconds: float) -> 
 
 
 def _postgresql(url: URL, *, read_only: bool, busy_seconds: float) -> Engine:
-    try:
-        driver = importlib.import_module("lookalike.catalog.postgresql")  # the driver is not installed everywhere
-    except ImportError:
-        raise BadSetting("a catalog in PostgreSQL needs psycopg 3: pip install 'psycopg[binary]'") from None
+    require("psycopg", purpose="a catalog in PostgreSQL")
+    driver = importlib.import_module("lookalike.catalog.postgresql")
     made: Engine = driver.engine(url, read_only=read_only, busy_seconds=busy_seconds)
     return made
 

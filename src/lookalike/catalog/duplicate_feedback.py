@@ -13,10 +13,10 @@ from sqlalchemy import Connection, delete, literal, select
 from lookalike.catalog.database import Database
 from lookalike.catalog.dialect import insert_rows
 from lookalike.catalog.reading import batches
-from lookalike.catalog.records import storable
 from lookalike.catalog.schema import images, not_matches
 from lookalike.catalog.writing import lock
 from lookalike.errors import BadInput, NotFound
+from lookalike.text import storable
 
 MAX_KEYS = 200
 """Images that can be judged at once: every pair of them, some 20,000, is a row."""

@@ -11,10 +11,11 @@ from sqlalchemy import Connection, delete, select, update
 from lookalike.catalog.dialect import insert_rows
 from lookalike.catalog.filters import to_sql
 from lookalike.catalog.reading import batches, ids_matching, specs
-from lookalike.catalog.records import Deleted, FileLocation, check_attributes, check_expected, check_text, storable
+from lookalike.catalog.records import Deleted, FileLocation, check_attributes, check_expected
 from lookalike.catalog.schema import deletions, images, state
 from lookalike.catalog.writing import Row, forget_features, lock_rows, next_sequence_numbers, update_images
 from lookalike.errors import BadInput, NotFound
+from lookalike.text import check_text, storable
 from lookalike.types import Attributes, Condition
 
 

@@ -35,9 +35,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from lookalike.catalog.attributes import MAX_INDEXED_LENGTH, attribute_values
-from lookalike.catalog.records import check_text
 from lookalike.catalog.schema import images
 from lookalike.errors import BadInput
+from lookalike.text import check_text
 from lookalike.types import Condition
 
 MAX_VALUES = 10_000

@@ -9,10 +9,10 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from lookalike.catalog.database import Database, check_limit
-from lookalike.catalog.records import check_text, storable
 from lookalike.catalog.schema import jobs
 from lookalike.catalog.writing import lock
 from lookalike.errors import NotFound, Unavailable
+from lookalike.text import check_text, storable
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 STALE_SECONDS = 60.0

@@ -16,9 +16,9 @@ from sqlalchemy.dialects.postgresql import insert as insert_or
 
 from lookalike.catalog.database import Database
 from lookalike.catalog.db_errors import translate_errors
-from lookalike.catalog.records import check_text
 from lookalike.catalog.schema import claims, followers
 from lookalike.errors import Unavailable
+from lookalike.text import check_text
 
 LEASE_TIMEOUT = 900
 """A holder that says nothing for so long is taken for frozen: the server frees its claim, and it notes nothing more."""

@@ -7,9 +7,10 @@ from sqlalchemy import select
 
 from lookalike.catalog import reading, writing
 from lookalike.catalog.database import Database, check_limit
-from lookalike.catalog.records import CatalogTotals, ExistingImage, SameBytes, check_text, storable
+from lookalike.catalog.records import CatalogTotals, ExistingImage, SameBytes
 from lookalike.catalog.schema import images, meta, tenants
 from lookalike.errors import NotFound
+from lookalike.text import check_text, storable
 from lookalike.types import Condition, FeatureSpec, Ids, Record
 
 

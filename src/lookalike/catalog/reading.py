@@ -8,9 +8,10 @@ import numpy as np
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select
 
 from lookalike.catalog.filters import has_index, to_sql
-from lookalike.catalog.records import CatalogTotals, ExistingImage, SameBytes, StoredFeatures, storable
+from lookalike.catalog.records import CatalogTotals, ExistingImage, SameBytes, StoredFeatures
 from lookalike.catalog.schema import RELEASED, features_table, fingerprints, images, tenants
 from lookalike.catalog.vectors import unpack
+from lookalike.text import storable
 from lookalike.types import Border, Condition, FeatureSpec, Ids, Record
 
 T = TypeVar("T")

@@ -9,28 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import BadInput, Conflict
+from lookalike.text import check_text
 from lookalike.types import UNCUT, Attributes, Border, Features, FeatureSpec, Ids, Rows
 
 DIGEST_BYTES = 32
-
-
-def check_text(what: str, text: str) -> None:
-    """Raise BadInput for text that no database stores faithfully: broken Unicode, or a NUL character."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise BadInput(f"{what} {text!r} is not valid Unicode; give another name") from None
-    if "\0" in text:
-        raise BadInput(f"{what} {text!r} contains a NUL character, which is not allowed")
-
-
-def storable(text: str) -> bool:
-    """Whether a key can be in a catalog at all; one that cannot is simply not there when it is looked up."""
-    try:
-        check_text("key", text)
-    except BadInput:
-        return False
-    return True
 
 
 def check_attributes(attributes: Attributes) -> None:

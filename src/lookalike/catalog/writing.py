@@ -18,11 +18,12 @@ from lookalike.catalog.db_errors import WriteConflict
 from lookalike.catalog.dialect import allocate_ids, insert_rows
 from lookalike.catalog.layout import create_features
 from lookalike.catalog.reading import batches, specs
-from lookalike.catalog.records import NewImage, PutResult, check_expected, check_text
+from lookalike.catalog.records import NewImage, PutResult, check_expected
 from lookalike.catalog.schema import RELEASED, features_table, fingerprints, images, state, tenants
 from lookalike.catalog.thumbnails import replace
 from lookalike.catalog.vectors import pack
 from lookalike.errors import NotFound
+from lookalike.text import check_text
 from lookalike.types import FeatureSpec
 
 Vector = NDArray[Any] | None

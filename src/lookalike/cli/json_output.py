@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from lookalike.cli.failures import error_object
+from lookalike.cli.exit_codes import error_object
 from lookalike.cli.output import when
-from lookalike.gallery import Cluster, Comparison, Failure, RepairReport, Status
+from lookalike.results import Cluster, Comparison, Failure, RepairReport, Status
 from lookalike.types import Answer, Hit, Outcome, Record
 
 Object = Mapping[str, Any]
@@ -80,7 +80,7 @@ def cluster_object(cluster: Cluster) -> Object:
 
 def comparison_object(a: str, b: str, found: Comparison) -> Object:
     """Two images side by side."""
-    measured = [asdict(m) | {"copy": m.is_copy} for m in found.measured]
+    measured = [asdict(m) | {"copy": m.is_copy} for m in found.pipelines]
     return {
         "a": a,
         "b": b,

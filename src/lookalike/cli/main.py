@@ -1,4 +1,4 @@
-"""Running the program: parse, act, and turn whatever goes wrong into a message and an exit code."""
+"""The entry point: run one command, and turn errors into messages and exit codes."""
 
 import sys
 import traceback
@@ -6,25 +6,26 @@ from collections.abc import Sequence
 
 import typer
 
-from lookalike.cli import commands_gallery, commands_keys, commands_machine, commands_serve
+from lookalike.cli import commands
 from lookalike.cli.app import app
-from lookalike.cli.failures import ExitCode, report, report_usage
+from lookalike.cli.exit_codes import ExitCode, error_object, exit_code
+from lookalike.cli.options import Session
+from lookalike.cli.output import emit, print_error, printable
 from lookalike.errors import LookalikeError
 
 PROGRAM = "lookalike"
-GRAMMAR = (app, commands_gallery, commands_keys, commands_serve, commands_machine)
-"""Importing these registers the commands, in this order."""
+commands.register()
 
 
 def main() -> None:
-    """The command `lookalike`."""
+    """Run the command `lookalike`."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # no name ends a listing
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a file name in any encoding prints
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command; gives its exit code. Only a fault of this program itself is shown as a traceback."""
+    """Run one command and return its exit code; only a bug of this program is printed as a traceback."""
     json = "--json" in arguments
     try:
         return _run(arguments, json=json)
@@ -37,14 +38,31 @@ def run(arguments: Sequence[str]) -> int:
 
 def _run(arguments: Sequence[str], *, json: bool) -> int:
     try:
-        code = app(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
+        code = app(args=list(arguments), prog_name=PROGRAM, standalone_mode=False, obj=Session(json=json))
     except LookalikeError as error:
-        return report(error, json=json)
+        return _report(error, json=json)
     except typer.TyperException as error:
         if not error.format_message():
-            return ExitCode.USAGE  # no arguments at all: the help was shown instead
+            return ExitCode.USAGE  # no arguments: the help was printed instead
         context = getattr(error, "ctx", None)
-        return report_usage(error.format_message(), context.command_path if context else PROGRAM, json=json)
+        return _report_usage(error.format_message(), context.command_path if context else PROGRAM, json=json)
     except typer.Abort:
         return ExitCode.INTERRUPTED
     return int(code or 0)
+
+
+def _report(error: LookalikeError, *, json: bool) -> int:
+    """Print a command's failure on standard error, and with `--json` also as an object; returns the exit code."""
+    if json:
+        emit({"error": error_object(error)})
+    print_error(str(error))
+    return exit_code(error)
+
+
+def _report_usage(message: str, command: str, *, json: bool) -> int:
+    """The same for an invalid command line."""
+    if json:
+        emit({"error": {"type": "UsageError", "message": message}})
+    print_error(message)
+    print(f"Try: {printable(command)} --help", file=sys.stderr)
+    return ExitCode.USAGE

@@ -1,4 +1,4 @@
-"""The options that commands share, and what holds for one run of the program."""
+"""The options that commands share, and the decorator that declares a command with them."""
 
 import functools
 import inspect
@@ -7,11 +7,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from lookalike.cli.failures import ExitCode
+from lookalike.cli.exit_codes import ExitCode
 from lookalike.errors import BadSetting
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 COMMON = "Common options"
 FLAG = " "
-"""The metavar of options without a value: Typer would show a type, as if one had to be given."""
+"""The metavar of options without a value, for which Typer would show a type."""
 GalleryOption = Annotated[
     str | None,
     typer.Option(
@@ -29,7 +29,7 @@ GalleryOption = Annotated[
         metavar="DIR",
         show_default=False,
         rich_help_panel=COMMON,
-        help="The gallery's folder; else LOOKALIKE_GALLERY, else one in your data folder.",
+        help="The gallery's folder. [default: LOOKALIKE_GALLERY, else a folder in your data directory]",
     ),
 ]
 TenantOption = Annotated[
@@ -38,7 +38,7 @@ TenantOption = Annotated[
         metavar="NAME",
         show_default=False,
         rich_help_panel=COMMON,
-        help="Whose images: each tenant has keys of its own and sees no other's. [default: default]",
+        help="The tenant whose images are used; tenants do not see each other's images. [default: default]",
     ),
 ]
 ServerOption = Annotated[
@@ -48,11 +48,11 @@ ServerOption = Annotated[
         metavar="URL",
         show_default=False,
         rich_help_panel=COMMON,
-        help="Use the gallery of this service, with the key in LOOKALIKE_KEY; else LOOKALIKE_SERVER, if set.",
+        help="Use the gallery of this server, with the API key in LOOKALIKE_KEY. [default: LOOKALIKE_SERVER]",
     ),
 ]
 JsonOption = Annotated[
-    bool, typer.Option("--json", metavar=FLAG, rich_help_panel=COMMON, help="One JSON object a line, for programs.")
+    bool, typer.Option("--json", metavar=FLAG, rich_help_panel=COMMON, help="Print JSON, one object per line.")
 ]
 
 FilterOption = Annotated[
@@ -62,26 +62,27 @@ FilterOption = Annotated[
         "--where",
         metavar="CONDITION",
         show_default=False,
-        help="Only images with this attribute: album=Alps, year>=2019, tag!=old. Repeat it: all must hold.",
+        help="Only images whose attributes match: album=Alps, year>=2019, tag!=old. Repeatable; all must match.",
     ),
 ]
 NullOption = Annotated[
     bool,
-    typer.Option(
-        "-0", "--null", metavar=FLAG, help="The list on standard input is separated by NUL bytes, not by lines."
-    ),
+    typer.Option("-0", "--null", metavar=FLAG, help="Entries on standard input are separated by NUL bytes, not lines."),
 ]
 PipelineNamesOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--pipeline", metavar="NAME", show_default=False, help="Ask this generation alone: phash or vgg16. Repeatable."
+        "--pipeline", metavar="NAME", show_default=False, help="Use this pipeline only, such as phash. Repeatable."
     ),
 ]
 
 
+Action = TypeVar("Action", bound=Callable[..., int])
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What the common options say."""
+    """The values of the common options."""
 
     gallery: str | None = None
     tenant: str = "default"
@@ -91,31 +92,31 @@ class Session:
     @property
     def settings(self) -> "Settings":
         """The settings of the environment."""
-        from lookalike.config import from_environment  # noqa: PLC0415 - loads numpy and Pillow: 0.2 s that --help spares
+        from lookalike.config import from_environment  # noqa: PLC0415 - loads numpy and Pillow, 0.2 s
 
         return from_environment()
 
     @property
     def folder(self) -> Path:
-        """Where the gallery is."""
+        """The gallery's folder."""
         return Path(self.gallery).expanduser().absolute() if self.gallery else self.settings.gallery.absolute()
 
     def open(self, *, create: bool = False) -> "Gallery":
         """Open the gallery; raises NotFound where there is none and `create` is False."""
-        from lookalike.factory import open_gallery  # noqa: PLC0415 - loads SQLAlchemy: 0.3 s that --help spares
+        from lookalike.factory import open_gallery  # noqa: PLC0415 - loads SQLAlchemy, 0.3 s
 
         return open_gallery(self.folder, create=create)
 
 
 def command(
-    app: typer.Typer, name: str | None = None, *, served: bool = False, **settings: Any
-) -> Callable[[Callable[..., int]], None]:
-    """Register `action(session, ...)` as a command that also takes the common options, after its name or before it.
+    app: typer.Typer, name: str | None = None, *, remote: bool = False, **settings: Any
+) -> Callable[[Action], Action]:
+    """Register `action(session, ...)` as a command that also takes the common options, before or after its name.
 
-    The action gives the exit code. `served` commands work on a service's gallery, too.
+    The action returns the exit code, and can still be called as a function. `remote` commands also accept --server.
     """
 
-    def register(action: Callable[..., int]) -> None:
+    def register(action: Action) -> Action:
         @functools.wraps(action, assigned=("__module__", "__name__", "__qualname__", "__doc__"))
         def run(
             ctx: typer.Context,
@@ -124,49 +125,50 @@ def command(
             tenant: TenantOption = None,
             json: JsonOption = False,
             server: ServerOption = None,
-            **given: Any,
+            **arguments: Any,
         ) -> int:
-            before: Session = ctx.obj
+            general: Session = ctx.obj
             session = Session(
-                gallery or before.gallery, tenant or before.tenant, json or before.json, server or before.server
+                gallery or general.gallery, tenant or general.tenant, json or general.json, server or general.server
             )
-            if session.server is not None and not served:
-                raise BadSetting("this command works on this machine; leave out --server")
+            if session.server is not None and not remote:
+                raise BadSetting("this command works on local galleries only; remove --server")
             try:
-                code = action(session, **given)
+                code = action(session, **arguments)
                 sys.stdout.flush()
             except BrokenPipeError:
-                # whoever read our output has gone, as `head` does: nothing to say, and nothing more to flush at exit
+                # the reader closed the pipe, as `head` does; with /dev/null in its place the flush at exit succeeds
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 return ExitCode.PIPE_CLOSED
             return code
 
-        common = list(inspect.signature(run, follow_wrapped=False).parameters.values())[: -1 if served else -2]
-        own = list(inspect.signature(action).parameters.values())[1:]
+        common = list(inspect.signature(run, follow_wrapped=False).parameters.values())[: -1 if remote else -2]
+        own = list(inspect.signature(action, eval_str=True).parameters.values())[1:]
         own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
         parameters = [common[0], *own, *common[1:]]
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
         app.command(name or action.__name__, **settings)(run)
+        return action
 
     return register
 
 
-def pairs(written: Iterable[str] | None, option: str) -> dict[str, str]:
-    """`NAME=VALUE` texts as a mapping; raises BadSetting naming the option."""
-    found = {}
-    for text in written or ():
+def parse_pairs(arguments: Iterable[str] | None, option: str) -> dict[str, str]:
+    """Parse `NAME=VALUE` arguments; raises BadSetting naming the option."""
+    pairs = {}
+    for text in arguments or ():
         name, equals, value = text.partition("=")
         if not (name.strip() and equals):
-            raise BadSetting(f"{option} is written NAME=VALUE, not {text!r}")
-        found[name.strip()] = value
-    return found
+            raise BadSetting(f"{option} must be NAME=VALUE, not {text!r}")
+        pairs[name.strip()] = value
+    return pairs
 
 
-def listed(stream: Iterable[bytes], *, null: bool) -> Iterator[str]:
-    """The entries of a list on standard input, as they come; empty ones are passed over.
+def read_entries(stream: Iterable[bytes], *, null: bool) -> Iterator[str]:
+    """The entries of a list on standard input, as they arrive, without empty ones.
 
-    Bytes that are not UTF-8 become lone surrogates, as in the names of files that Python gives.
+    Bytes that are not UTF-8 become lone surrogates, as in file names that Python returns.
     """
     for entry in _split_at_nul(stream) if null else (line.removesuffix(b"\n") for line in stream):
         if entry:

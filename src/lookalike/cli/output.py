@@ -1,4 +1,4 @@
-"""Where output goes: JSON lines or text on standard output, everything else on standard error."""
+"""Output: JSON lines or text on standard output, messages and progress on standard error."""
 
 import json
 import sys
@@ -9,11 +9,11 @@ from typing import Any
 from rich.console import Console
 
 UNLIMITED = 10_000
-"""The width of tables that no terminal shows: lines for a program are never wrapped or cut."""
+"""The width of tables outside a terminal: lines for a program are never wrapped or cut."""
 
 
 def emit(line: Mapping[str, Any], *, flush: bool = True) -> None:
-    """One JSON object as a line of UTF-8 on standard output.
+    """Print a JSON object as a line of UTF-8 on standard output.
 
     The bytes of a file name that is not UTF-8 stand as lone surrogates, which are written as JSON escapes
     (`\\udcff`): the line stays valid, and `os.fsencode` gives the name back.
@@ -26,24 +26,24 @@ def emit(line: Mapping[str, Any], *, flush: bool = True) -> None:
 
 
 def print_line(text: str = "") -> None:
-    """A line for people on standard output."""
+    """Print a line of text on standard output."""
     print(text)
 
 
 def print_error(text: str) -> None:
-    """A message about the command itself, on standard error."""
+    """Print a message about the command on standard error."""
     print("lookalike:", printable(text, keep="\n"), file=sys.stderr, flush=True)
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    """The text with what would disturb a terminal (control characters, bytes that are no text) written as escapes."""
+    """The text with control characters and undecodable bytes, which disturb a terminal, written as escapes."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
 def out() -> Console:
-    """The console for tables: as wide as the terminal, or as wide as it takes where there is none."""
+    """The console for tables: as wide as the terminal, or unlimited without one."""
     console = Console(highlight=False, emoji=False, markup=False)
     return console if console.is_terminal else Console(highlight=False, emoji=False, markup=False, width=UNLIMITED)
 
@@ -59,12 +59,12 @@ def when(seconds: float) -> str:
 
 
 def day(seconds: float) -> str:
-    """The local date and minute, for people."""
+    """Local date and time to the minute."""
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def size(nbytes: int) -> str:
-    """Bytes for people: 1.4 MB."""
+    """A number of bytes as text: 1.4 MB."""
     value = float(nbytes)
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if value < 999.5 or unit == "TB":

@@ -1,4 +1,4 @@
-"""Small images in a terminal: two pixels a character, an upper half block over a background."""
+"""Thumbnails in a terminal: two pixels per character, an upper half block over a background colour."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from lookalike.errors import ImageRejected
 from lookalike.imaging import decode
 
 COLUMNS, LINES = 16, 5
-"""The room that a preview takes, in characters; each is one pixel wide and two high."""
+"""Size of a thumbnail in characters; each is one pixel wide and two high."""
 
 
 def can_preview(console: Console) -> bool:
@@ -20,7 +20,7 @@ def can_preview(console: Console) -> bool:
 
 
 def preview_of(path: str, columns: int = COLUMNS, lines: int = LINES) -> Text | None:
-    """The image at this path, at most so large; none where it cannot be read any more."""
+    """The image at this path, scaled to fit; None if it cannot be read."""
     try:
         rgb = decode(Path(path).read_bytes(), box=(columns * 2, lines * 4)).rgb
     except (OSError, ImageRejected):

@@ -1,4 +1,4 @@
-"""How far a long run has come: a bar in a terminal, now and then a line elsewhere."""
+"""Progress of a long run: a bar in a terminal, else a line every few seconds."""
 
 import threading
 import time
@@ -13,34 +13,34 @@ from rich.text import Text
 
 from lookalike.cli.output import err, print_error
 
-EVERY = 10.0
+LINE_INTERVAL = 10.0
 """Seconds between lines where there is no terminal."""
-WINDOW = 30.0
-"""Seconds over which the rate is taken."""
+RATE_WINDOW = 30.0
+"""Seconds over which the rate is averaged."""
 
 
 class Pace:
-    """How fast it goes, over the last half minute: outcomes come in bursts, a batch at a time."""
+    """Count and rate over the last half minute: outcomes arrive in bursts, a batch at a time."""
 
     def __init__(self) -> None:
         self.done = 0
         self._marks = deque([(time.monotonic(), 0)])
 
     def advance(self) -> None:
-        """One more is done."""
+        """Count one image."""
         self.done += 1
         now = time.monotonic()
         if now - self._marks[-1][0] > 1:
             self._marks.append((now, self.done))
-            while now - self._marks[1][0] > WINDOW:  # one mark from before stays, to measure from
+            while now - self._marks[1][0] > RATE_WINDOW:  # one earlier mark is kept, to measure from
                 self._marks.popleft()
 
     def rate(self) -> float:
-        """Images a second."""
+        """Images per second."""
         since, before = self._marks[0]
         return (self.done - before) / max(time.monotonic() - since, 1e-6)
 
-    def told(self, total: float | None) -> str:
+    def text(self, total: float | None) -> str:
         """`1,200 of 1,710 images  84/s  0:00:06 left`."""
         of = f" of {total:,.0f}" if total is not None else ""
         rate = self.rate()
@@ -56,11 +56,11 @@ class _PaceColumn(ProgressColumn):
         self._pace = pace
 
     def render(self, task: Task) -> Text:
-        return Text(self._pace.told(task.total))
+        return Text(self._pace.text(task.total))
 
 
 class ProgressBar:
-    """Counts up to a total that is itself being found out, in a thread beside the work: `total()` may take its time."""
+    """A bar whose total is counted by a thread during the work, for `total()` may be slow."""
 
     def __init__(self, what: str, total: Callable[[], Iterable[object]], *, quiet: bool) -> None:
         console = err()
@@ -78,7 +78,7 @@ class ProgressBar:
         self._task = self._bar.add_task(what, total=None)
         self._total = total
         self._stop = threading.Event()
-        self._told = time.monotonic()
+        self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -91,13 +91,13 @@ class ProgressBar:
         self._bar.stop()
 
     def advance(self) -> None:
-        """One more."""
+        """Count one image."""
         self._pace.advance()
         self._bar.advance(self._task)
         now = time.monotonic()
-        if not self._quiet and now - self._told > EVERY:
-            self._told = now
-            print_error(self._pace.told(None))
+        if not self._quiet and now - self._last_line > LINE_INTERVAL:
+            self._last_line = now
+            print_error(self._pace.text(None))
 
     def _count(self) -> None:
         count = 0

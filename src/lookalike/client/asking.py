@@ -7,13 +7,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Unpack
 
-from lookalike.catalog.records import storable
 from lookalike.client.requests import compare_body, search_body
 from lookalike.client.responses import answer_of, cluster_of, comparison_of, parse, record_of, status_of
 from lookalike.client.room import PAGE, Room, cursor_of, path_of
 from lookalike.client.transport import Request
 from lookalike.errors import BadInput, ImageRejected, NotFound
-from lookalike.gallery import (
+from lookalike.results import (
     DEFAULT_TENANT,
     Cluster,
     ClusterPage,
@@ -24,6 +23,7 @@ from lookalike.gallery import (
     SearchOptions,
     Status,
 )
+from lookalike.text import storable
 from lookalike.types import Answer, Record
 
 AT_ONCE = 4

@@ -11,7 +11,8 @@ from lookalike.client.room import PAGE, Room, path_of
 from lookalike.client.transport import Request, RetryPolicy
 from lookalike.client.uploads import Uploads
 from lookalike.errors import BadSetting, NotFound
-from lookalike.gallery import DEFAULT_TENANT, DeleteResult, Filter, Precondition, items_of
+from lookalike.image_files import items_of
+from lookalike.results import DEFAULT_TENANT, DeleteResult, Filter, Precondition
 from lookalike.types import Attributes, Item, Outcome, Record
 
 HEADER_BYTES = 4096

@@ -6,7 +6,7 @@ from lookalike.client.asking import Asking
 from lookalike.client.changing import Changing
 from lookalike.client.jobs import Job, job_of, wait_for
 from lookalike.client.responses import Object, parse
-from lookalike.gallery import DEFAULT_TENANT, RepairReport
+from lookalike.results import DEFAULT_TENANT, RepairReport
 
 
 class Client(Changing, Asking):

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lookalike.errors import BadInput
-from lookalike.gallery import DEFAULT_TENANT, Query, SearchOptions, StoredImage
 from lookalike.imaging import Limits, read_bytes
+from lookalike.results import DEFAULT_TENANT, Query, SearchOptions, StoredImage
 
 Body = Callable[[], Mapping[str, Any]]
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from lookalike.errors import BadSetting
-from lookalike.gallery import Cluster, Comparison, PipelineComparison, PipelineStatus, Status
+from lookalike.results import Cluster, Comparison, PipelineComparison, PipelineStatus, Status
 from lookalike.types import Answer, Border, Hit, Outcome, Record
 
 Object = Mapping[str, Any]

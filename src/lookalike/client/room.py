@@ -9,8 +9,8 @@ from urllib.parse import quote
 from lookalike.client.responses import Object, parse, record_of
 from lookalike.client.transport import Request, RetryPolicy, Transport
 from lookalike.errors import BadInput, NotFound
-from lookalike.gallery import DEFAULT_TENANT
 from lookalike.imaging import Limits
+from lookalike.results import DEFAULT_TENANT
 from lookalike.types import Record
 
 PAGE = 1000

@@ -19,6 +19,7 @@ from lookalike.encoders.model_config import ModelEntry
 from lookalike.encoders.network import Network
 from lookalike.errors import BadSetting, Damaged, ImageRejected, Unavailable
 from lookalike.imaging import prepare
+from lookalike.optional import require
 from lookalike.types import Pixels
 
 MIN_IMAGES = 32
@@ -34,10 +35,8 @@ def calibrate(network: Network, entry: ModelEntry, fingerprint: str, folder: Pat
     Needs NNCF (extra "int8"). Files that are no images are passed over. Raises BadSetting without NNCF, or with fewer
     than 32 images.
     """
-    try:
-        nncf = importlib.import_module("nncf")
-    except ImportError as error:
-        raise BadSetting('calibrating in 8 bits needs NNCF: pip install "lookalike[int8]"') from error
+    require("nncf", purpose="8-bit calibration")
+    nncf = importlib.import_module("nncf")
     batches = [image[None] for image in _images(images, entry)]
     if len(batches) < MIN_IMAGES:
         raise BadSetting(f"calibrating {entry.name} needs at least {MIN_IMAGES} images; {images} has {len(batches)}")

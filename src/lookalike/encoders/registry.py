@@ -20,6 +20,7 @@ from lookalike.encoders.weight_files import (
 )
 from lookalike.errors import BadSetting, LookalikeError, NotFound, Unavailable
 from lookalike.interfaces import Encoder
+from lookalike.optional import require
 from lookalike.types import FeatureSpec
 
 AcceptLicence = bool | Callable[[ModelEntry, str], bool]
@@ -90,6 +91,7 @@ def pull(
     entry = find_entry(name, user_file)
     if entry.network == "phash":
         raise BadSetting(f"{name} needs no weights: there is nothing to pull")
+    require("openvino", purpose=f"the encoder {name}")  # before anything is downloaded
     if precision == "int8" and calibrate is None:
         raise BadSetting(f"8-bit {name} is calibrated on images of yours: name a folder with --calibrate FOLDER")
     with locked(cache, name) as folder:
@@ -99,7 +101,7 @@ def pull(
         if precision != "int8":
             return path
         network = _open(entry, path)
-        int8 = importlib.import_module(_INT8)
+        int8 = _openvino_module(_INT8, name)
         return cast(Path, int8.calibrate(network, entry, _fingerprint(entry, network), folder, calibrate))
 
 
@@ -149,7 +151,13 @@ def _accepted(entry: ModelEntry, cache: Path) -> bool:
 
 
 def _kind(entry: ModelEntry) -> NetworkLoader:
-    return cast(NetworkLoader, importlib.import_module(_KINDS[entry.network]))
+    return cast(NetworkLoader, _openvino_module(_KINDS[entry.network], entry.name))
+
+
+def _openvino_module(module: str, name: str) -> Any:
+    """Import a module that needs OpenVINO; raises BadSetting, naming the encoder, where it is not installed."""
+    require("openvino", purpose=f"the encoder {name}")
+    return importlib.import_module(module)
 
 
 def _file(entry: ModelEntry, cache: Path) -> Path:
@@ -191,7 +199,7 @@ def load_encoder(
     entry = find_entry(name, user_file)
     if entry.network == "phash":
         return cast(Encoder, importlib.import_module(_HASH).PHash(exact=exact_phash))
-    runtime: Any = importlib.import_module(_RUNTIME)
+    runtime = _openvino_module(_RUNTIME, name)
     chosen: Precision = runtime.choose_precision(precision, bf16_agrees=entry.bf16)
     if not is_pulled(name, cache, user_file=user_file):
         if not pull_missing:
@@ -200,7 +208,7 @@ def load_encoder(
     network = _open(entry, _file(entry, cache))
     fingerprint = _fingerprint(entry, network)
     if chosen == "int8":
-        int8: Any = importlib.import_module(_INT8)
+        int8 = _openvino_module(_INT8, name)
         network, fingerprint = int8.open_calibrated(model_folder(cache, name), entry, network, fingerprint)
     elif chosen == "bf16" and not entry.bf16:
         fingerprint = hashlib.sha256(f"{fingerprint} bf16".encode()).hexdigest()[:32]
@@ -226,7 +234,7 @@ def info(name: str, cache: Path, *, user_file: Path | None = None) -> ModelInfo:
     about: dict[str, Any] = {"name": name, "title": entry.title, "licence": entry.licence, "source": entry.source}
     if entry.network == "phash":
         return ModelInfo(**about, pulled=True, fingerprint=load_encoder(name, cache).spec.fingerprint)
-    runtime: Any = importlib.import_module(_RUNTIME)
+    runtime = _openvino_module(_RUNTIME, name)
     precision = runtime.choose_precision("auto", bf16_agrees=entry.bf16)
     int8 = (model_folder(cache, name) / "int8" / "about.json").is_file()
     path = _file(entry, cache)

@@ -1,55 +1,27 @@
-"""Two images side by side: what each generation says of them."""
+"""Comparing two images in every pipeline."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from lookalike.distances import pairwise
 from lookalike.gallery.queries import PreparedQuery, encode_queries
 from lookalike.gallery.search import pixels_of
 from lookalike.pipeline import Pipeline
+from lookalike.results import Comparison, PipelineComparison
 from lookalike.types import Evidence
 
 
-@dataclass(frozen=True, slots=True)
-class PipelineComparison:
-    """One pipeline's distance (0..1) between the two, its threshold, and log10 of how often strangers come so close.
-
-    `distance` is None where an image's feature means nothing, as a flat image's hash.
-    """
-
-    pipeline: str
-    distance: float | None
-    threshold: float
-    rarity: float | None
-
-    @property
-    def is_copy(self) -> bool:
-        """Whether this pipeline takes one for a copy of the other."""
-        return self.distance is not None and self.distance <= self.threshold
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """The verdict on two images, and what it rests on."""
-
-    same_bytes: bool
-    same_pixels: bool
-    evidence: Evidence
-    measured: tuple[PipelineComparison, ...]
-
-
-def compare_queried(a: PreparedQuery, b: PreparedQuery, pipelines: Sequence[Pipeline]) -> Comparison:
-    """Compare two images in these pipelines, in the same views as a search would; two stored ones as they lie."""
-    measured = tuple(_measure(a, b, at, pipeline) for at, pipeline in enumerate(pipelines))
+def compare_images(a: PreparedQuery, b: PreparedQuery, pipelines: Sequence[Pipeline]) -> Comparison:
+    """Compare two images in these pipelines, in the views of a search; two stored ones in their own orientation."""
+    compared = tuple(_compare_in(a, b, at, pipeline) for at, pipeline in enumerate(pipelines))
     same_bytes = a.prepared.sha256 == b.prepared.sha256
-    copy = any(m.is_copy for m in measured)
+    copy = any(c.is_copy for c in compared)
     same_pixels = same_bytes or _same_pixels(a, b, copy=copy)
     evidence: Evidence = "copy" if copy else "similar"
-    return Comparison(same_bytes, same_pixels, "exact" if same_pixels else evidence, measured)
+    return Comparison(same_bytes, same_pixels, "exact" if same_pixels else evidence, compared)
 
 
 def _same_pixels(a: PreparedQuery, b: PreparedQuery, *, copy: bool) -> bool:
-    """By digest; of a stored image without one the file is decoded where the two could be the same."""
+    """Compare digests; the file of a stored image without one is decoded if the two could be the same."""
     if (a.prepared.width, a.prepared.height) != (b.prepared.width, b.prepared.height):
         return False
     if not copy and None in (a.prepared.pixels, b.prepared.pixels):
@@ -58,9 +30,9 @@ def _same_pixels(a: PreparedQuery, b: PreparedQuery, *, copy: bool) -> bool:
     return digests[0] is not None and digests[0] == digests[1]
 
 
-def _measure(a: PreparedQuery, b: PreparedQuery, at: int, pipeline: Pipeline) -> PipelineComparison:
+def _compare_in(a: PreparedQuery, b: PreparedQuery, at: int, pipeline: Pipeline) -> PipelineComparison:
     if a.rows is not None:
-        a, b = b, a  # the distance is the same, and what is stored has one view
+        a, b = b, a  # the distance is symmetric, and a stored image has one view only
     query = encode_queries([a], at, pipeline, orientations=True)
     stored = encode_queries([b], at, pipeline, orientations=False)
     calibration = pipeline.calibration
@@ -68,4 +40,6 @@ def _measure(a: PreparedQuery, b: PreparedQuery, at: int, pipeline: Pipeline) ->
         return PipelineComparison(pipeline.name, None, calibration.threshold, None)
     raw = float(pairwise(pipeline.spec.metric, query.features[0], stored.features[0]).min())
     distance = round(min(raw / pipeline.spec.scale, 1.0), 6)
-    return PipelineComparison(pipeline.name, distance, calibration.threshold, calibration.rarity(distance))
+    return PipelineComparison(
+        pipeline.name, distance, calibration.threshold, calibration.log_false_match_rate(distance)
+    )

@@ -1,4 +1,4 @@
-"""Reading and preparing images: a few of them right here, more in processes that are kept for the next time."""
+"""Decoding: a few images in the calling process, more in worker processes that are kept."""
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,49 +10,49 @@ from lookalike.imaging.decode_pool.worker import answer
 from lookalike.types import InputSpec, Prepared
 
 INLINE_LIMIT = 4
-"""Up to so many images a command decodes in its own process; starting others would take longer. A service: none."""
+"""Most images that a command decodes in its own process, because starting workers would take longer; a server: 0."""
 
 
 class Decoder:
     """Prepares images for `inputs`, in order. Safe to use from several threads.
 
-    Processes are started for the first row of more than `few` images; once there, they do the short ones too, for
-    they survive what a hostile image does to its decoder.
+    Workers are started for the first call with more than `inline_limit` images, and then serve all calls, because a
+    hostile image cannot crash the caller from there.
     """
 
     def __init__(
-        self, inputs: Sequence[InputSpec], limits: Limits, workers: int | None, few: int = INLINE_LIMIT
+        self, inputs: Sequence[InputSpec], limits: Limits, workers: int | None, inline_limit: int = INLINE_LIMIT
     ) -> None:
         self._inputs = inputs
         self._limits = limits
         self._workers = workers
-        self._few = few
+        self._inline_limit = inline_limit
         self._pool: DecodePool | None = None
-        self._starting = threading.Lock()
+        self._start_lock = threading.Lock()
 
     def map(self, sources: Iterable[Source]) -> Iterator[Prepared | Unchanged | ImageRejected]:
-        """Each source prepared, known already, or rejected; consumes the sources as the results are."""
+        """Yield each source prepared, unchanged or rejected; sources are consumed as the results are."""
         rest = iter(sources)
         if self._pool is None:
-            first = list(islice(rest, self._few + 1))
-            if len(first) <= self._few:
-                yield from map(self._here, first)
+            first = list(islice(rest, self._inline_limit + 1))
+            if len(first) <= self._inline_limit:
+                yield from map(self._decode_inline, first)
                 return
             rest = chain(first, rest)
-        yield from self._processes().map(rest)
+        yield from self._worker_pool().map(rest)
 
-    def _processes(self) -> DecodePool:
-        with self._starting:
+    def _worker_pool(self) -> DecodePool:
+        with self._start_lock:
             if self._pool is None:
                 self._pool = DecodePool(self._inputs, limits=self._limits, workers=self._workers)
             return self._pool
 
     def close(self) -> None:
-        """End the processes."""
+        """Stop the workers."""
         if self._pool is not None:
             self._pool.close()
 
-    def _here(self, source: Source) -> Prepared | Unchanged | ImageRejected:
+    def _decode_inline(self, source: Source) -> Prepared | Unchanged | ImageRejected:
         path = None if source.path is None else str(source.path)
         request = (path, source.data, source.known, source.want_pixels, source.thumbnail_side)
         reply = answer(request, self._inputs, self._limits)

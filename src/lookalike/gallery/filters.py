@@ -1,4 +1,4 @@
-"""Filters as people write them, turned into conditions."""
+"""Parsing filters and resolving them to conditions."""
 
 import functools
 import json
@@ -8,44 +8,42 @@ from typing import Any, get_args
 
 from lookalike.catalog import Catalog
 from lookalike.errors import UnsupportedQuery
+from lookalike.results import Filter
 from lookalike.types import Condition, Op, ResolvedFilter
 
 OPS: tuple[Op, ...] = get_args(Op)
 _SYMBOLS = {"!=": "ne", "<=": "lte", ">=": "gte", "=": "eq", "<": "lt", ">": "gt"}
-_WRITTEN = re.compile(r"^\s*([\w.:-]+)\s*(!=|<=|>=|=|<|>)\s*(.*?)\s*$", re.DOTALL)
-
-Filter = Mapping[str, Any]
-"""`{"album": "Alps", "year": {"gte": 2019, "lt": 2021}, "tag": {"in": ["a", "b"]}}`: all must hold."""
+_CONDITION = re.compile(r"^\s*([\w.:-]+)\s*(!=|<=|>=|=|<|>)\s*(.*?)\s*$", re.DOTALL)
 
 
 def conditions_of(filter: Filter) -> tuple[Condition, ...]:
-    """The conditions of a filter; raises UnsupportedQuery for an unknown operator."""
-    found = []
-    for attribute, wanted in filter.items():
-        for op, value in wanted.items() if isinstance(wanted, Mapping) else [("eq", wanted)]:
+    """Return the conditions of a filter; raises UnsupportedQuery for an unknown operator."""
+    conditions = []
+    for attribute, test in filter.items():
+        for op, value in test.items() if isinstance(test, Mapping) else [("eq", test)]:
             if op not in OPS:
-                raise UnsupportedQuery(f"unknown operator {op!r} for {attribute!r}; there are {', '.join(OPS)}")
-            found.append(Condition(attribute, op, tuple(value) if op == "in" else value))
-    return tuple(found)
+                raise UnsupportedQuery(f"unknown operator {op!r} for {attribute!r}; the operators are {', '.join(OPS)}")
+            conditions.append(Condition(attribute, op, tuple(value) if op == "in" else value))
+    return tuple(conditions)
 
 
-def parse_filter(written: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """A filter from texts such as `album=Alps`, `year>=2019`, `tag!=old`, `size=null`.
+def parse_filter(conditions: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Parse conditions such as `album=Alps`, `year>=2019`, `tag!=old`, `size=null` to a filter.
 
-    Values are read as JSON where they are JSON (numbers, true, false, null, quoted strings), else as they stand.
+    Values are parsed as JSON if they are JSON (numbers, true, false, null, quoted strings), and are text otherwise.
     """
     filter: dict[str, dict[str, Any]] = {}
-    for text in written:
-        match = _WRITTEN.match(text)
+    for text in conditions:
+        match = _CONDITION.match(text)
         if match is None:
-            raise UnsupportedQuery(f"cannot read the filter {text!r}; write ATTRIBUTE=VALUE (or != < <= > >=)")
+            raise UnsupportedQuery(f"cannot parse the filter {text!r}; write ATTRIBUTE=VALUE (or != < <= > >=)")
         attribute, symbol, value = match.groups()
         filter.setdefault(attribute, {})[_SYMBOLS[symbol]] = parse_value(value)
     return filter
 
 
 def parse_value(text: str) -> Any:
-    """A JSON value where the text is one, else the text."""
+    """Parse a JSON value; text that is no JSON is returned unchanged."""
     try:
         return json.loads(text)
     except json.JSONDecodeError:
@@ -53,13 +51,14 @@ def parse_value(text: str) -> Any:
 
 
 def resolve_filter(
-    catalog: Catalog, tenant: int | None, filter: Filter | None, native: Mapping[str, Any] | None = None
+    catalog: Catalog, tenant: int | None, filter: Filter | None, engine_filter: Mapping[str, Any] | None = None
 ) -> ResolvedFilter | None:
-    """The filter for an index; its ids are worked out by the catalog once, when first asked for.
+    """Resolve a filter for the indexes; its ids are looked up in the catalog once, at first use.
 
-    `native` are further filters in engines' own words, by the engine's name.
+    `engine_filter` maps engines to further filters in their own query languages.
     """
-    if not filter and not native:
+    if not filter and not engine_filter:
         return None
     conditions = conditions_of(filter or {})
-    return ResolvedFilter(conditions, functools.cache(lambda: catalog.ids_matching(tenant, conditions)), native or {})
+    ids = functools.cache(lambda: catalog.ids_matching(tenant, conditions))
+    return ResolvedFilter(conditions, ids, engine_filter or {})

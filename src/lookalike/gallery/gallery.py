@@ -1,37 +1,168 @@
-"""The search service: one gallery, its catalog and its pipelines, behind one set of methods."""
+"""`Gallery`: the library's API, over a catalog, its pipelines and their indexes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby, islice
+from pathlib import Path
+from types import TracebackType
+from typing import Self, Unpack
 
-from lookalike.errors import BadInput
-from lookalike.gallery.changing_ import Changing
-from lookalike.gallery.duplicates import Cluster, ClusterPage, clusters, clusters_page
-from lookalike.gallery.filters import Filter, conditions_of
-from lookalike.gallery.pipeline_pool import catch_up, ensure_fresh
-from lookalike.gallery.queries import DEFAULT_TENANT
-from lookalike.gallery.searching_ import Asking
-from lookalike.gallery.status import RepairReport, Status, check_engine, rebuild, status_of
-from lookalike.imaging.thumbnails import SIDE
-from lookalike.types import Record
+from lookalike.catalog import Catalog, Deleted
+from lookalike.errors import BadInput, ImageRejected, LookalikeError, NotFound, UnsupportedQuery
+from lookalike.gallery.compare import compare_images
+from lookalike.gallery.decoder import INLINE_LIMIT
+from lookalike.gallery.duplicates import find_clusters, find_clusters_page
+from lookalike.gallery.filters import conditions_of, resolve_filter
+from lookalike.gallery.ingest import Ingest
+from lookalike.gallery.pipeline_pool import OpenPipeline, PipelinePool, catch_up, ensure_fresh
+from lookalike.gallery.queries import PreparedQuery, QueryReader
+from lookalike.gallery.search import Searcher, SearchRequest, StageTimer
+from lookalike.gallery.status import check_engine, gallery_status, rebuild_indexes
+from lookalike.gallery.thumbnails import Thumbnails, check_side
+from lookalike.gallery.writer_lock import WriterLock
+from lookalike.image_files import items_of
+from lookalike.imaging import Limits, Source, read_bytes
+from lookalike.interfaces import GalleryAPI
+from lookalike.pipeline import Pipeline
+from lookalike.results import (
+    DEFAULT_TENANT,
+    THUMBNAIL_SIZE,
+    Cluster,
+    ClusterPage,
+    Comparison,
+    DeleteResult,
+    Failure,
+    Filter,
+    Precondition,
+    Query,
+    RepairReport,
+    SearchOptions,
+    Status,
+    StoredImage,
+)
+from lookalike.types import Answer, Attributes, Item, Outcome, Prepared, Record
+
+NO_TENANT = -1
+"""Id of a tenant without images."""
+QUERY_BATCH = 64
+"""Queries prepared, encoded and searched together."""
+SYNC_EVERY = 4096
+"""Added images after which the indexes catch up, so that a long run does not end with one long wait."""
 
 
-class Gallery(Changing, Asking):
-    """One gallery. Methods are safe to call from several threads; one process writes, any number read.
+class Gallery(GalleryAPI):
+    """A gallery of this machine: a catalog and pipelines in a folder, or on servers. See `GalleryAPI` for the methods.
 
-    With a catalog on a server any number of processes write, and see one another's images.
+    Methods are safe to call from several threads. With a SQLite catalog one process writes and any number read; with a
+    catalog on a server any number of processes write. A search sees every durable change, also of other processes.
 
-    `names` are the gallery's pipelines in order of precedence; `build` opens one by name when it is first needed.
+    Args:
+        catalog: The catalog, closed with the gallery.
+        names: The gallery's pipelines in order of precedence.
+        build: Opens a pipeline by name; called when it is first needed.
+        lock: Held from the first write on.
+        limits: What an image may take to decode.
+        workers: Decoding processes; None for one a core.
+        inline_limit: Most images that are decoded in the calling process at once; more go to decoding processes.
     """
 
-    def get(self, key: str, *, tenant: str = DEFAULT_TENANT) -> Record:
-        """The record of an image; raises NotFound."""
-        return self._catalog.get(self._tenant(tenant, key), key)
+    def __init__(
+        self,
+        catalog: Catalog,
+        names: Sequence[str],
+        build: Callable[[str], Pipeline],
+        lock: WriterLock,
+        *,
+        limits: Limits | None = None,
+        workers: int | None = None,
+        inline_limit: int = INLINE_LIMIT,
+    ) -> None:
+        self._catalog = catalog
+        self._lock = lock
+        self._limits = limits or Limits()
+        self._pipelines = PipelinePool(names, build, catalog, lock, self._limits, workers, inline_limit)
+        self._thumbnails = Thumbnails(catalog, self._limits)
 
-    def get_thumbnail(self, key: str, *, tenant: str = DEFAULT_TENANT, size: int = SIDE) -> bytes:
-        """A small JPEG of an image, upright, its longer side `size` pixels; no larger than the image.
+    def __enter__(self) -> Self:
+        return self
 
-        Raises NotFound for an unknown key, and where the image's file is gone or holds other bytes than those added.
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._pipelines.close()
+        self._catalog.close()
+        self._lock.close()
+
+    @property
+    def pipelines(self) -> tuple[str, ...]:
+        return self._pipelines.names
+
+    @property
+    def catalog(self) -> Catalog:
+        """The underlying catalog, for the job runner and API-key commands."""
+        return self._catalog
+
+    @property
+    def limits(self) -> Limits:
+        """What an image may take to decode."""
+        return self._limits
+
+    # Search and comparison
+
+    def search(self, query: Query, **options: Unpack[SearchOptions]) -> Answer:
+        [(_, answer)] = self.search_many([query], **options)
+        if isinstance(answer, LookalikeError):
+            raise answer
+        return answer
+
+    def search_many(
+        self, queries: Iterable[Query], **options: Unpack[SearchOptions]
+    ) -> Iterator[tuple[Query, Answer | Failure]]:
+        opened = self._pipelines.open(options.get("pipelines"))
+        request = self._search_request(options)
+        request.check()
+        min_sequence = options.get("min_sequence")
+        if min_sequence is not None and min_sequence > (last := self._catalog.sequence()):
+            raise UnsupportedQuery(f"min_sequence {min_sequence} is in the future: the last change is {last}")
+        reader = self._query_reader(opened, options.get("tenant", DEFAULT_TENANT))
+        return self._answers(queries, opened, reader, request, min_sequence)
+
+    def compare(self, a: Query, b: Query, *, tenant: str = DEFAULT_TENANT) -> Comparison:
+        opened = self._pipelines.open()
+        reader = self._query_reader(opened, tenant)
+        return compare_images(reader.read_one(a), reader.read_one(b), [o.pipeline for o in opened])
+
+    def preview(self, query: Query, *, tenant: str = DEFAULT_TENANT, size: int = THUMBNAIL_SIZE) -> bytes:
+        """Return a small upright JPEG of a query, which may be in a format that browsers do not show.
+
+        Args:
+            query: Path or bytes of an image, or a `StoredImage`.
+            tenant: Owner of a stored image.
+            size: Pixels of the longer side, 16 to 1024; an image that is smaller keeps its size.
+
+        Raises:
+            ImageRejected: The query cannot be decoded as an image.
+            NotFound: There is no image with the key of a `StoredImage`.
+            BadInput: The size is out of range.
         """
-        return self._thumbnails.get(self._tenant(tenant, key), key, size)
+        check_side(size)
+        if isinstance(query, StoredImage):
+            return self._thumbnails.get(self._tenant_of(query.tenant or tenant, query.key), query.key, size)
+        data = query if isinstance(query, bytes) else read_bytes(Path(query), self._limits)
+        [prepared] = self._pipelines.decoder(self._pipelines.open()).map([Source(data=data, thumbnail_side=size)])
+        if isinstance(prepared, ImageRejected):
+            raise prepared
+        assert isinstance(prepared, Prepared)
+        assert prepared.thumbnail is not None
+        return prepared.thumbnail
+
+    # Reading
+
+    def get(self, key: str, *, tenant: str = DEFAULT_TENANT) -> Record:
+        return self._catalog.get(self._tenant_of(tenant, key), key)
+
+    def get_thumbnail(self, key: str, *, tenant: str = DEFAULT_TENANT, size: int = THUMBNAIL_SIZE) -> bytes:
+        return self._thumbnails.get(self._tenant_of(tenant, key), key, size)
 
     def ls(
         self,
@@ -42,10 +173,6 @@ class Gallery(Changing, Asking):
         filter: Filter | None = None,
         prefix: str = "",
     ) -> list[Record]:
-        """Records in the order of their keys, `limit` at a time, those after the key `after`.
-
-        Only those whose keys begin with `prefix`, as it is written: case counts, and no character is a wildcard.
-        """
         tenant_id = self._catalog.tenant_id(tenant)
         if tenant_id is None:
             return []
@@ -53,13 +180,12 @@ class Gallery(Changing, Asking):
         return self._catalog.browse(tenant_id, after=after, limit=limit, conditions=conditions, prefix=prefix)
 
     def duplicates(self, *, tenant: str = DEFAULT_TENANT, pipelines: Sequence[str] | None = None) -> Iterator[Cluster]:
-        """Clusters of images that are copies of one another, as they are found; never all pairs."""
         opened = self._pipelines.open(pipelines)
         tenant_id = self._catalog.tenant_id(tenant)
         if tenant_id is None:
             return iter(())
         ensure_fresh(opened)
-        return clusters(self._catalog, [o.pipeline for o in opened], tenant_id)
+        return find_clusters(self._catalog, [o.pipeline for o in opened], tenant_id)
 
     def duplicates_page(
         self,
@@ -70,47 +196,178 @@ class Gallery(Changing, Asking):
         limit: int = 20,
         seconds: float = 2.0,
     ) -> ClusterPage:
-        """The next clusters beyond `after`, at most `limit` and no more than are found in about so many seconds.
-
-        A page may be empty and yet say `after` which key to go on.
-        """
+        """See `GalleryAPI.duplicates_page`; a page is also complete after about `seconds`, with what was found."""
         if limit < 1:
-            raise BadInput(f"a limit of {limit} makes no sense; 1 is the least")
+            raise BadInput(f"the limit must be at least 1, not {limit}")
         opened = self._pipelines.open(pipelines)
         tenant_id = self._catalog.tenant_id(tenant)
         if tenant_id is None:
             return ClusterPage((), None)
         ensure_fresh(opened)
-        known = [o.pipeline for o in opened]
-        return clusters_page(self._catalog, known, tenant_id, after=after, limit=limit, seconds=seconds)
+        searched = [o.pipeline for o in opened]
+        return find_clusters_page(self._catalog, searched, tenant_id, after=after, limit=limit, seconds=seconds)
 
-    def status(self, *, silent: Mapping[str, str] | None = None) -> Status:
-        """How many images there are, and how each pipeline stands to the catalog.
+    # Writing
 
-        `silent` are pipelines whose engines are known not to answer, with the reason: they are not asked.
-        """
-        opened = {name: self._pipelines.try_open(name) for name in self.pipelines}
-        return status_of(self._catalog, opened, silent or {})
+    def add(
+        self,
+        what: str | Path | Iterable[str | Path | Item],
+        *,
+        key: str | None = None,
+        attributes: Attributes | None = None,
+        tenant: str = DEFAULT_TENANT,
+    ) -> list[Outcome]:
+        return list(self.add_iter(what, key=key, attributes=attributes, tenant=tenant))
+
+    def add_iter(
+        self,
+        what: str | Path | Iterable[str | Path | Item | Outcome],
+        *,
+        key: str | None = None,
+        attributes: Attributes | None = None,
+        tenant: str = DEFAULT_TENANT,
+    ) -> Iterator[Outcome]:
+        items = items_of(what, key, attributes)
+        with self._lock:
+            opened = self._pipelines.open()
+            for count, outcome in enumerate(self._ingest(opened, tenant).run(items), 1):
+                if count % SYNC_EVERY == 0:
+                    catch_up(opened)
+                yield outcome
+            catch_up(opened, save=True)
+
+    def put(
+        self,
+        key: str,
+        data: bytes | Path,
+        *,
+        attributes: Attributes | None = None,
+        tenant: str = DEFAULT_TENANT,
+        expected: Precondition = None,
+    ) -> Outcome:
+        with self._lock:
+            ingest = self._ingest(self._pipelines.open(), tenant)
+            return ingest.put(Item(key, data, attributes), 0 if expected == "absent" else expected)
+
+    def remove(
+        self, keys: str | Iterable[str], *, tenant: str = DEFAULT_TENANT, expected: int | None = None
+    ) -> list[str]:
+        requested = [keys] if isinstance(keys, str) else list(keys)
+        with self._lock:
+            tenant_id = self._catalog.tenant_id(tenant)
+            if tenant_id is None:
+                return []
+            return [deleted.key for deleted in self._catalog.delete(tenant_id, requested, expected=expected)]
+
+    def remove_by_filter(self, filter: Filter, *, tenant: str = DEFAULT_TENANT) -> DeleteResult:
+        conditions = conditions_of(filter)
+        deleted: Sequence[Deleted] = []
+        with self._lock:
+            tenant_id = self._catalog.tenant_id(tenant)
+            if tenant_id is not None:
+                deleted = self._catalog.delete_by_filter(tenant_id, conditions)
+        return DeleteResult([d.key for d in deleted], max((d.seq for d in deleted), default=0), len(deleted))
+
+    def set_attributes(
+        self,
+        key: str,
+        attributes: Attributes,
+        *,
+        merge: bool = True,
+        tenant: str = DEFAULT_TENANT,
+        expected: int | None = None,
+    ) -> Record:
+        with self._lock:
+            tenant_id = self._tenant_of(tenant, key)
+            self._catalog.set_attributes(tenant_id, key, attributes, merge=merge, expected=expected)
+        return self._catalog.get(tenant_id, key)
+
+    def not_a_match(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
+        with self._lock:
+            self._catalog.mark_not_matches(self._tenant_of(tenant, keys[0] if keys else ""), keys)
+
+    def not_a_match_undo(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
+        with self._lock:
+            self._catalog.unmark_not_matches(self._tenant_of(tenant, keys[0] if keys else ""), keys)
+
+    # Operations
+
+    def status(self, *, outages: Mapping[str, str] | None = None) -> Status:
+        """See `GalleryAPI.status`; `outages` maps pipelines known to be unavailable to the reason: they are skipped."""
+        pipelines = {name: self._pipelines.try_open(name) for name in self.pipelines}
+        return gallery_status(self._catalog, pipelines, outages or {})
 
     def check_engine(self, pipeline: str) -> None:
-        """Ask a pipeline's engine, by one cheap search, whether it answers; raises what searches raise.
+        """Check by one cheap search whether a pipeline's engine answers; raises what a search raises.
 
-        What answers in this process, or was not needed yet, is not asked.
+        An embedded index, or one that was not opened yet, is not checked.
         """
-        for one in self._pipelines.now_open():
-            if one.pipeline.name == pipeline and one.pipeline.index.shared:
-                check_engine(one.pipeline, one.follower)
+        for opened in self._pipelines.now_open():
+            if opened.pipeline.name == pipeline and opened.pipeline.index.shared:
+                check_engine(opened.pipeline, opened.sync)
 
     def repair(self) -> RepairReport:
-        """Check the catalog, and build every index anew from it; raises Damaged where the catalog itself is."""
         with self._lock:
-            return rebuild(self._catalog, {o.pipeline.name: o.follower for o in self._pipelines.open()})
+            return rebuild_indexes(self._catalog, {o.pipeline.name: o.sync for o in self._pipelines.open()})
 
     def sync_indexes(self) -> int:
-        """Bring every index that is open up to the catalog and save what is worth it; gives the change all reached.
+        """Bring every open index up to date with the catalog, and return the sequence number that all have reached.
 
-        A service calls it every now and then, so that no search has to.
+        A server calls it periodically, so that searches do not have to wait for it.
         """
         opened = self._pipelines.now_open()
         catch_up(opened, save=True)
-        return min((o.follower.applied for o in opened), default=0)
+        return min((o.sync.applied for o in opened), default=0)
+
+    def _tenant_of(self, tenant: str, key: str) -> int:
+        """Return the id of a tenant; raise NotFound, for the image `key`, if there is none."""
+        tenant_id = self._catalog.tenant_id(tenant)
+        if tenant_id is None:
+            raise NotFound(f"there is no image {key!r}")
+        return tenant_id
+
+    def _ingest(self, opened: Sequence[OpenPipeline], tenant: str) -> Ingest:
+        tenant_id = self._catalog.tenant_id(tenant, create=True)
+        return Ingest(self._catalog, [o.pipeline for o in opened], self._pipelines.decoder(opened), tenant_id)
+
+    def _query_reader(self, opened: Sequence[OpenPipeline], tenant: str | None) -> QueryReader:
+        decoder = self._pipelines.decoder(opened)
+        return QueryReader(self._catalog, [o.pipeline for o in opened], decoder, self._limits, tenant)
+
+    def _search_request(self, options: SearchOptions) -> SearchRequest:
+        tenant = options.get("tenant", DEFAULT_TENANT)
+        tenant_id = None if tenant is None else self._catalog.tenant_id(tenant)
+        if tenant is not None and tenant_id is None:
+            tenant_id = NO_TENANT
+        return SearchRequest(
+            k=options.get("k", 10),
+            page=options.get("page", 1),
+            tenant=tenant_id,
+            filter=resolve_filter(self._catalog, tenant_id, options.get("filter"), options.get("engine_filter")),
+            threshold=options.get("threshold"),
+            orientations=options.get("orientations", True),
+            fresh=options.get("min_sequence") is not None,
+        )
+
+    def _answers(
+        self,
+        queries: Iterable[Query],
+        opened: Sequence[OpenPipeline],
+        reader: QueryReader,
+        request: SearchRequest,
+        min_sequence: int | None,
+    ) -> Iterator[tuple[Query, Answer | Failure]]:
+        """Answer queries in batches, in their order; runs of stored images and of other queries are batched apart."""
+        searcher = Searcher(self._catalog, [o.pipeline for o in opened])
+        for stored, run in groupby(queries, lambda query: isinstance(query, StoredImage)):
+            read = (reader.read_stored if stored else reader.read_images)(run)
+            stages = StageTimer()
+            while batch := list(islice(read, QUERY_BATCH)):
+                stages.mark("look_up" if stored else "decode")
+                sequence = ensure_fresh(opened, min_sequence)
+                stages.mark("follow")
+                prepared = [result for _, result in batch if isinstance(result, PreparedQuery)]
+                answers = iter(searcher.answer(prepared, request, sequence, stages) if prepared else [])
+                for query, result in batch:
+                    yield query, next(answers) if isinstance(result, PreparedQuery) else result
+                stages = StageTimer()

@@ -1,4 +1,4 @@
-"""Keeping indexes in step with the catalog, which is the truth, and the keeper of features where no engine is."""
+"""Synchronisation of indexes with the catalog, by replay of its change log."""
 
 import math
 import threading
@@ -10,51 +10,50 @@ from lookalike.errors import Damaged, GalleryBusy, UnsupportedQuery
 from lookalike.interfaces import VectorIndex
 from lookalike.pipeline import Pipeline
 
-CHANGES = 8192
+BATCH_CHANGES = 8192
 """Changes applied to an index at once."""
-PENDING_ROWS = 1000
-PENDING_SHARE = 0.05
-"""An index is written to disk once its unsaved changes exceed both; until then they are replayed at each opening."""
+MIN_UNSAVED_ROWS = 1000
+MIN_UNSAVED_SHARE = 0.05
+"""An index is saved once its unsaved changes exceed both; until then they are replayed at each opening."""
 
 
 class IndexSync(Protocol):
-    """Brings one pipeline's index up to the catalog. Safe to use from several threads."""
+    """Brings one pipeline's index up to date with the catalog. Safe to use from several threads."""
 
     @property
     def applied(self) -> int:
-        """The last change that searches of this process see."""
+        """Sequence number of the last change that searches of this process see."""
         ...
 
     @property
     def missing_features(self) -> str | None:
-        """Why searches refuse this index, for it lacks what nobody can give it; None where they do not."""
+        """Why this index cannot be searched (released features are missing), or None."""
         ...
 
     def catch_up(self, until: float | None = None) -> int:
-        """Apply what the catalog has beyond the index, and give the sequence number reached.
+        """Apply the changes since the index's sequence number, and return the number reached.
 
-        After `until` (of the monotonic clock) it stops at the next pause, wherever it is.
+        It stops after the first batch that ends later than `until` (of the monotonic clock).
         """
         ...
 
     def ensure_fresh(self) -> int:
-        """What a search does: see that the index is in step, without long waiting; gives the number reached."""
+        """Before a search: bring the index up to date without a long wait, and return the number reached."""
         ...
 
     def save(self, *, always: bool = False) -> None:
-        """Make durable what is worth it, or `always` whatever has changed."""
+        """Save the index if enough has changed, or with `always` if anything has."""
         ...
 
     def rebuild(self) -> int:
-        """Build the index anew from the catalog; gives the number of its rows."""
+        """Rebuild the index from the catalog, and return the number of its rows."""
         ...
 
 
 class LocalIndexSync:
-    """Follows with an index of this process, and saves it when that is worth the writing.
+    """Synchronises an embedded index, and saves it when enough has changed.
 
-    A process that may not write the gallery's folder (`writable`) follows in memory alone; what it applied is forgotten
-    with it.
+    A process that may not write the gallery's folder (not `writable`) applies changes in memory only.
     """
 
     def __init__(self, catalog: Catalog, pipeline: Pipeline, *, writable: bool) -> None:
@@ -67,19 +66,19 @@ class LocalIndexSync:
 
     @property
     def applied(self) -> int:
-        """The last change that searches of this process see."""
+        """Sequence number of the last change that searches of this process see."""
         return self._applied
 
     @property
     def missing_features(self) -> str | None:
-        """Nothing: all of it can be built from the catalog."""
+        """None: the catalog has all features of an embedded index."""
         return None
 
     def catch_up(self, until: float | None = None) -> int:
-        """Apply what the catalog has beyond the index; gives the sequence number reached.
+        """Apply the changes since the index's sequence number, and return the number reached.
 
         An index that is ahead of the catalog (an older catalog was restored), or so far behind that deletions were
-        forgotten meanwhile, is built anew.
+        pruned meanwhile, is rebuilt.
         """
         if self._applied == self._catalog.sequence():
             return self._applied
@@ -88,27 +87,27 @@ class LocalIndexSync:
                 self._pipeline.index.clear()
                 self._applied = 0
             more = True
-            while more and not _late(until):
+            while more and not _expired(until):
                 self._applied, changed, more = _apply(self._catalog, self._pipeline.index, self._applied)
                 self._unsaved += changed
             return self._applied
 
     def ensure_fresh(self) -> int:
-        """The same, for applying takes no longer than asking would."""
+        """Apply all changes: with an embedded index that takes no longer than a check."""
         return self.catch_up()
 
     def save(self, *, always: bool = False) -> None:
-        """Write the index to disk if enough changed since the last time, or `always` if anything did."""
+        """Write the index to disk if enough has changed since the last time, or with `always` if anything has."""
         if not self._writable:
             return
         with self._lock:
-            worth = max(PENDING_ROWS, PENDING_SHARE * self._pipeline.index.count())
-            if self._unsaved > (0 if always else worth):
+            threshold = max(MIN_UNSAVED_ROWS, MIN_UNSAVED_SHARE * self._pipeline.index.count())
+            if self._unsaved > (0 if always else threshold):
                 self._pipeline.index.flush(self._applied)
                 self._unsaved = 0
 
     def rebuild(self) -> int:
-        """Build the index anew from the catalog and save it; gives the number of its rows."""
+        """Rebuild the index from the catalog, save it, and return the number of its rows."""
         with self._lock:
             self._pipeline.index.clear()
             self._applied = 0
@@ -118,23 +117,24 @@ class LocalIndexSync:
 
 
 POLL_INTERVAL = 1.0
-"""Seconds for which searches take an index on a server to be as they last saw it: how stale an answer may be."""
+"""Seconds between checks of a shared index by searches: how stale an answer may be."""
 FLUSH_EVERY = 8
-"""Portions of changes after which they are made visible; a flush costs an engine up to a fifth of a second."""
-RELEASED_FEATURES = 65_536
-"""Changes whose features the catalog releases between two looks at the claim."""
-COUNTED, NAMED = 1000, 3
-"""Images without features that are counted in an error, and those named."""
+"""Batches of changes after which they are flushed; a flush costs an engine up to a fifth of a second."""
+RELEASE_BATCH = 65_536
+"""Changes whose features the catalog releases between two checks of the lease."""
+MAX_COUNTED, MAX_NAMED = 1000, 3
+"""Most images without features that an error counts, and most that it names."""
 
 
 class SharedIndexSync:
-    """Follows with an index on a server, which one process at a time brings up to date: the one that has the claim.
+    """Synchronises an index on a server, which one process at a time brings up to date: the holder of its lease.
 
-    Whoever has written catches up; a search looks once in `POLL_INTERVAL` seconds whether that was done, and does a
-    portion of it if nobody does. Raises Unavailable where the engine does not answer: the catalog keeps the changes.
+    A writer catches up after writing; a search checks once in `POLL_INTERVAL` seconds whether the index is up to date,
+    and applies one batch if no other process does. Raises Unavailable if the engine does not answer: the catalog keeps
+    the changes.
 
-    Where the catalog leaves features to the engine, they are released once the engine has them for good, while the
-    claim is held, so that nobody builds an index from them meanwhile. An index that lacks such features is Damaged.
+    A catalog that leaves features to the engine releases them once the engine has flushed them, while the lease is
+    held, so that no process rebuilds an index from them meanwhile. An index that lacks such features is Damaged.
     """
 
     def __init__(self, catalog: Catalog, pipeline: Pipeline) -> None:
@@ -142,133 +142,133 @@ class SharedIndexSync:
         self._pipeline = pipeline
         self._name = f"{pipeline.name}-{pipeline.spec.fingerprint[:12]}"
         self._applied = 0
-        self._leaving = catalog.keeper() == "engine"
-        self._left = 0.0 if self._leaving else math.inf  # features up to this change are the engine's alone
-        self._lacking: str | None = None  # how the index was last found not to be whole
-        self._looked = float("-inf")
+        self._releases_features = catalog.keeper() == "engine"
+        self._released = 0.0 if self._releases_features else math.inf  # features up to this change are released
+        self._missing_features: str | None = None  # the reason found by the last check
+        self._last_check = -math.inf
         self._lock = threading.Lock()
 
     @property
     def applied(self) -> int:
-        """The last change that searches of this process see, as far as it knows."""
+        """Sequence number of the last change that searches of this process are known to see."""
         return self._applied
 
     @property
     def missing_features(self) -> str | None:
-        """Why searches refuse this index: it lacks features that only the engine had."""
-        return self._lacking
+        """Why this index cannot be searched: it lacks features that only the engine had."""
+        return self._missing_features
 
     def catch_up(self, until: float | None = None) -> int:
-        """Apply what the catalog has beyond the index, or see how far the process that has the claim has come."""
-        if self._applied == self._catalog.sequence() and (until is not None or self._left >= self._applied):
+        """Apply the changes since the index's sequence number, or read the progress of the process with the lease."""
+        if self._applied == self._catalog.sequence() and (until is not None or self._released >= self._applied):
             return self._applied
-        with self._lock, self._catalog.lease(self._name) as claim:
+        with self._lock, self._catalog.lease(self._name) as lease:
             index = self._pipeline.index
             applied = index.sequence
-            if claim is not None:
+            if lease is not None:
                 if needs_rebuild(self._catalog, applied):
-                    self._check(0, f"has reached change {applied}, from where it cannot go on", Damaged)
-                    self._renew(claim)
+                    self._check_features(0, f"is at change {applied}, from which it cannot catch up", Damaged)
+                    self._rebuild_index(lease)
                     applied = index.sequence
-                self._check(applied, f"has reached change {applied} only", Damaged)
-                self._lacking = None
-                applied = self._replay(index, applied, claim, until)
+                self._check_features(applied, f"is only at change {applied}", Damaged)
+                self._missing_features = None
+                applied = self._replay(index, applied, lease, until)
                 if until is None:
-                    self._release_features(applied, claim)
+                    self._release_features(applied, lease)
             self._applied = applied
             return applied
 
     def ensure_fresh(self) -> int:
-        """Check at most every `POLL_INTERVAL` seconds whether the index is up to date; if not, apply one portion."""
+        """Check at most every `POLL_INTERVAL` seconds whether the index is up to date; if not, apply one batch."""
         now = time.monotonic()
-        if now >= self._looked + POLL_INTERVAL and not self._lock.locked():
-            self._looked = now
+        if now >= self._last_check + POLL_INTERVAL and not self._lock.locked():
+            self._last_check = now
             self.catch_up(until=now)
-        elif self._lacking is not None:
-            raise Damaged(self._lacking)
+        elif self._missing_features is not None:
+            raise Damaged(self._missing_features)
         return self._applied
 
     def save(self, *, always: bool = False) -> None:
-        """Nothing to do: what was applied is on the server."""
+        """Do nothing: applied changes are on the server."""
 
     def rebuild(self) -> int:
-        """Build the index anew beside the old one, in which searches go on; raises GalleryBusy if another applies."""
-        with self._lock, self._catalog.lease(self._name) as claim:
-            if claim is None:
-                raise GalleryBusy(f"another process is bringing the index {self._name} up to date; try again later")
-            self._check(0, "cannot be built anew", UnsupportedQuery)
-            self._applied = self._renew(claim)
-        self.catch_up()  # what came meanwhile
+        """Rebuild the index beside the old one, which searches use meanwhile; raises GalleryBusy without the lease."""
+        with self._lock, self._catalog.lease(self._name) as lease:
+            if lease is None:
+                raise GalleryBusy(f"another process is updating the index {self._name}; try again later")
+            self._check_features(0, "cannot be rebuilt", UnsupportedQuery)
+            self._applied = self._rebuild_index(lease)
+        self.catch_up()  # changes since
         return self._pipeline.index.count()
 
-    def _renew(self, claim: IndexLease) -> int:
+    def _rebuild_index(self, lease: IndexLease) -> int:
         with self._pipeline.index.rebuilding() as fresh:
-            applied = self._replay(fresh, 0, claim, None)
-            # the claim may have been lost to one who released features
-            self._check(0, "was not built anew", UnsupportedQuery)
+            applied = self._replay(fresh, 0, lease, None)
+            # the lease may have been lost to a process that released features
+            self._check_features(0, "was not rebuilt", UnsupportedQuery)
             return applied
 
-    def _release_features(self, applied: int, claim: IndexLease) -> None:
-        """Have the catalog release the features that the engine has flushed."""
-        if self._left >= applied:
+    def _release_features(self, applied: int, lease: IndexLease) -> None:
+        """Release the features in the catalog that the engine has flushed."""
+        if self._released >= applied:
             return
         done = self._catalog.released(self._pipeline.spec)
         while done < applied:
-            claim.note(applied)  # raises if the claim was lost meanwhile
-            done = min(done + RELEASED_FEATURES, applied)
+            lease.note(applied)  # raises if the lease was lost meanwhile
+            done = min(done + RELEASE_BATCH, applied)
             self._catalog.release_features(self._pipeline.spec, through=done)
-        self._left = applied
+        self._released = applied
 
-    def _check(self, since: int, what: str, kind: type[Damaged | UnsupportedQuery]) -> None:
-        """Raise this kind of error where an index of the state `since` needs features that the catalog has released."""
+    def _check_features(self, since: int, problem: str, kind: type[Damaged | UnsupportedQuery]) -> None:
+        """Raise this kind of error if an index at change `since` needs features that the catalog has released."""
         spec = self._pipeline.spec
-        if not self._leaving or since >= (released := self._catalog.released(spec)):
+        if not self._releases_features or since >= (released := self._catalog.released(spec)):
             return
-        if keys := self._catalog.only_in_engine(spec, since, COUNTED):
-            names = ", ".join(repr(key) for key in keys[:NAMED]) + (", ..." if len(keys) > NAMED else "")
-            number = f"{len(keys)}{' or more' if len(keys) == COUNTED else ''}"
-            told = (
-                f"the index of {self._pipeline.name} {what}, and this catalog, made with features=engine, no longer "
-                f"holds the features of {number} images ({names}) that it would take. If the index is lost, restore "
+        if keys := self._catalog.only_in_engine(spec, since, MAX_COUNTED):
+            names = ", ".join(repr(key) for key in keys[:MAX_NAMED]) + (", ..." if len(keys) > MAX_NAMED else "")
+            number = f"{len(keys)}{' or more' if len(keys) == MAX_COUNTED else ''}"
+            message = (
+                f"the index of {self._pipeline.name} {problem}, and the catalog, created with features=engine, no "
+                f"longer has the features of {number} images ({names}) that it needs. If the index is lost, restore "
                 f"the engine's own backup of it, of a state between the changes {released} and "
                 f"{self._catalog.sequence()}, or remove these images and add them again (`lookalike rm`, "
                 "`lookalike add`), which encodes them"
             )
             if kind is Damaged:
-                self._lacking = told
-            raise kind(told)
+                self._missing_features = message
+            raise kind(message)
 
-    def _replay(self, index: VectorIndex, applied: int, claim: IndexLease, until: float | None) -> int:
-        """Apply changes from `applied` on; every so often they are flushed, and the claim's progress noted."""
-        flushed, portions, more = applied, 0, True
-        while more and (portions == 0 or not _late(until)):
+    def _replay(self, index: VectorIndex, applied: int, lease: IndexLease, until: float | None) -> int:
+        """Apply the changes after `applied`, flush every `FLUSH_EVERY` batches, and record progress in the lease."""
+        flushed, batches, more = applied, 0, True
+        while more and (batches == 0 or not _expired(until)):
             applied, _, more = _apply(self._catalog, index, applied, attributes=True)
-            portions += 1
-            if portions % FLUSH_EVERY == 0:
+            batches += 1
+            if batches % FLUSH_EVERY == 0:
                 index.flush(applied)
                 flushed = applied
-            claim.note(flushed)  # raises if the claim was lost meanwhile
+            lease.note(flushed)  # raises if the lease was lost meanwhile
         if applied > flushed:
             index.flush(applied)
-            claim.note(applied)
+            lease.note(applied)
         return applied
 
 
 def index_sync_of(catalog: Catalog, pipeline: Pipeline, *, writable: bool) -> IndexSync:
-    """What keeps this pipeline's index in step; `writable` where this process may write the gallery's folder."""
+    """Return the synchronisation of a pipeline's index; `writable` if this process may write the gallery's folder."""
     if pipeline.index.shared:
         return SharedIndexSync(catalog, pipeline)
     return LocalIndexSync(catalog, pipeline, writable=writable)
 
 
 def needs_rebuild(catalog: Catalog, applied: int) -> bool:
-    """Whether changes cannot bring an index from here to the catalog: it is of another time, or too far behind."""
+    """Return whether an index cannot catch up by replay: it is ahead of the catalog, or behind pruned deletions."""
     return applied > catalog.sequence() or 0 < applied < catalog.pruned()
 
 
 def _apply(catalog: Catalog, index: VectorIndex, since: int, *, attributes: bool = False) -> tuple[int, int, bool]:
-    """Apply one portion; gives the sequence number reached, the number of changes, and whether there are more."""
-    changes = catalog.changes(index.spec, since, CHANGES, attributes=attributes)
+    """Apply a batch of changes; returns the sequence number reached, the number of changes, and whether more follow."""
+    changes = catalog.changes(index.spec, since, BATCH_CHANGES, attributes=attributes)
     if len(changes.deletes):
         index.delete(changes.deletes)
     if len(changes.upserts.ids):
@@ -279,5 +279,5 @@ def _apply(catalog: Catalog, index: VectorIndex, since: int, *, attributes: bool
     return changes.sequence, changed, changes.more
 
 
-def _late(until: float | None) -> bool:
+def _expired(until: float | None) -> bool:
     return until is not None and time.monotonic() >= until

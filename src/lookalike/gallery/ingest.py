@@ -1,4 +1,4 @@
-"""Adding images: reading and decoding in processes beside us, encoding in batches, writing durably."""
+"""Adding images: decoding in worker processes, encoding in batches, writing in durable transactions."""
 
 import os
 import time
@@ -19,23 +19,23 @@ from lookalike.pipeline import Pipeline
 from lookalike.types import Features, FeatureSpec, Item, Outcome, OutcomeKind, Prepared
 
 LOOKAHEAD = 512
-"""Items whose catalog rows are looked up with one query."""
+"""Items whose catalog rows are read with one query."""
 ENCODE_BATCH = 32
-"""Images encoded and written at once where a network encodes them; hashes alone go by `HASH_BATCH`."""
+"""Images encoded and written at once by pipelines with a network; hashes alone use `HASH_BATCH`."""
 HASH_BATCH = 512
 MAX_BATCH_DELAY = 2.0
-"""Seconds after which a batch is written although it is not full, so that progress becomes durable."""
+"""Seconds after which a batch that is not full is written, so that progress becomes durable."""
 FLUSH_OUTCOMES = 4096
-"""Items in a row that needed no decoding after which their outcomes are passed on before going further."""
+"""Yield outcomes after this many consecutive unchanged items."""
 
 Row = Features | None
 
 
 @dataclass(slots=True)
 class IngestItem:
-    """One item that must be read: how it stands in the catalog, and how its file looked before it was read.
+    """An item to read: its row in the catalog, and the size and time of its file before it was read.
 
-    `path` is as the catalog keeps it, None for bytes.
+    `path` is as the catalog stores it, None for bytes.
     """
 
     item: Item
@@ -45,88 +45,90 @@ class IngestItem:
     mtime_ns: int | None = None
 
     def outcome(self, kind: OutcomeKind, reason: str | None = None, sequence: int | None = None) -> Outcome:
-        """This job's outcome."""
+        """Return an outcome of this item."""
         return Outcome(self.item.key, self.path, kind, reason, sequence)
 
 
 class Ingest:
-    """One run of adding: `run(items)` yields one outcome an item, each only once it is durable."""
+    """One run of adding images to a tenant; an outcome is yielded once it is durable."""
 
     def __init__(self, catalog: Catalog, pipelines: Sequence[Pipeline], decoder: Decoder, tenant: int) -> None:
         self._catalog = catalog
         self._pipelines = pipelines
         self._decoder = decoder
         self._tenant = tenant
-        self._seen: list[FileLocation] = []
+        self._locations: list[FileLocation] = []
         self._specs = frozenset(p.spec for p in pipelines)
         self._batch = HASH_BATCH if all(p.spec.metric == "hamming" for p in pipelines) else ENCODE_BATCH
 
     def run(self, items: Iterable[Item | Outcome]) -> Iterator[Outcome]:
-        """Add items; memory stays bounded however many there are."""
-        jobs = self._items(items)
-        for job in jobs:
-            if isinstance(job, Outcome):
-                yield job
+        """Add items, and yield their outcomes; memory is bounded."""
+        tasks = self._items(items)
+        for task in tasks:
+            if isinstance(task, Outcome):
+                yield task
             else:
-                yield from self._run_from(job, jobs)
+                yield from self._run_from(task, tasks)
 
     def put(self, item: Item, expected: int | None) -> Outcome:
-        """Add one item where its image stands at change `expected` (0: where there is none; None: in any case).
+        """Add one item if its stored image has the sequence number `expected` (0: no stored image; None: any).
 
-        Raises ImageRejected, Conflict, and BadInput for what cannot be stored.
+        Raises ImageRejected, Conflict, and BadInput for a key or attributes that cannot be stored.
         """
         known = self._catalog.existing_images(self._tenant, [item.key]).get(item.key)
-        check_expected(item.key, expected, None if known is None else known.seq)  # spares the decoding
-        job = self._item(item, known)
-        if isinstance(job, Outcome):
-            return job
-        [result] = self._decoder.map([self._source(job)])
+        check_expected(
+            item.key, expected, None if known is None else known.seq
+        )  # before decoding, which may be in vain
+        task = self._item(item, known)
+        if isinstance(task, Outcome):
+            return task
+        [result] = self._decoder.map([self._source(task)])
         if isinstance(result, ImageRejected):
             raise result
         if isinstance(result, Prepared):
-            [outcome] = self._write([(job, result)], expected)
+            [outcome] = self._write([(task, result)], expected)
         else:
-            outcome = self._unchanged(job, result, expected)
-            self._note_seen()
+            outcome = self._unchanged(task, result, expected)
+            self._write_locations()
         if outcome.outcome == "rejected":
             raise BadInput(outcome.reason or "")
         return outcome
 
-    def _run_from(self, first: IngestItem, jobs: Iterator[IngestItem | Outcome]) -> Iterator[Outcome]:
-        """Keep the pool busy with `first` and what follows, until a long row of items needs no decoding."""
+    def _run_from(self, first: IngestItem, tasks: Iterator[IngestItem | Outcome]) -> Iterator[Outcome]:
+        """Decode `first` and the items that follow, until many consecutive items need no decoding."""
         decoding: deque[IngestItem] = deque()
-        settled: list[Outcome] = []
+        outcomes: list[Outcome] = []
         ready: list[tuple[IngestItem, Prepared]] = []
         since = time.monotonic()
 
         def sources() -> Iterator[Source]:
-            for job in chain((first,), jobs):
-                if isinstance(job, Outcome):
-                    settled.append(job)
+            for task in chain((first,), tasks):
+                if isinstance(task, Outcome):
+                    outcomes.append(task)
                 else:
-                    decoding.append(job)
-                    yield self._source(job)
-                if len(settled) >= FLUSH_OUTCOMES:
+                    decoding.append(task)
+                    yield self._source(task)
+                if len(outcomes) >= FLUSH_OUTCOMES:
                     return
 
         for result in self._decoder.map(sources()):
-            job = decoding.popleft()
+            task = decoding.popleft()
             if isinstance(result, Prepared):
-                ready.append((job, result))
+                ready.append((task, result))
             elif isinstance(result, ImageRejected):
-                settled.append(job.outcome("rejected", f"{result.reason}: {result}"))
+                outcomes.append(task.outcome("rejected", f"{result.reason}: {result}"))
             else:
-                settled.append(self._unchanged(job, result))
+                outcomes.append(self._unchanged(task, result))
             if len(ready) >= self._batch or (ready and time.monotonic() - since > MAX_BATCH_DELAY):
-                settled += self._write(ready)
+                outcomes += self._write(ready)
                 ready, since = [], time.monotonic()
-            yield from _drain(settled)
-        settled += self._write(ready)
-        self._note_seen()
-        yield from settled
+            yield from _drain(outcomes)
+        outcomes += self._write(ready)
+        self._write_locations()
+        yield from outcomes
 
     def _items(self, items: Iterable[Item | Outcome]) -> Iterator[IngestItem | Outcome]:
-        """Look items up in the catalog by the hundred; a file that was not touched since needs no reading."""
+        """Look up items in the catalog in batches; a file with the stored size and time is not read."""
         rest = iter(items)
         while chunk := list(islice(rest, LOOKAHEAD)):
             known = self._catalog.existing_images(self._tenant, [i.key for i in chunk if isinstance(i, Item)])
@@ -134,96 +136,94 @@ class Ingest:
                 yield item if isinstance(item, Outcome) else self._item(item, known.get(item.key))
 
     def _item(self, item: Item, known: ExistingImage | None) -> IngestItem | Outcome:
-        job = IngestItem(item, known, item.path)
-        if job.path is not None:
+        task = IngestItem(item, known, item.path)
+        if task.path is not None:
             try:
-                stat = os.stat(job.path)  # noqa: PTH116 - a third of the time of Path.stat, for every file of a folder
+                stat = os.stat(task.path)  # noqa: PTH116 - a third of the time of Path.stat, for every file of a folder
             except OSError:
-                return job  # the reader meets the same error and says so
-            job.nbytes, job.mtime_ns = stat.st_size, stat.st_mtime_ns
+                return task  # the decoder meets the same error and reports it
+            task.nbytes, task.mtime_ns = stat.st_size, stat.st_mtime_ns
             if known is not None and self._complete(known) and _same_attributes(item, known):
                 before = (known.path, known.nbytes, known.mtime_ns)
-                if before == (job.path, job.nbytes, job.mtime_ns):
-                    return job.outcome("unchanged", sequence=known.seq)
-        return job
+                if before == (task.path, task.nbytes, task.mtime_ns):
+                    return task.outcome("unchanged", sequence=known.seq)
+        return task
 
     def _complete(self, known: ExistingImage) -> bool:
         return self._specs <= known.encoded
 
-    def _source(self, job: IngestItem) -> Source:
-        digest = job.known.sha256 if job.known is not None and self._complete(job.known) else None
-        if isinstance(job.item.source, bytes):  # no file to look at later: pixels digested and a small image made now
-            return Source(data=job.item.source, known=digest, want_pixels=True, thumbnail_side=SIDE)
-        return Source(path=job.path, known=digest)
+    def _source(self, task: IngestItem) -> Source:
+        digest = task.known.sha256 if task.known is not None and self._complete(task.known) else None
+        if isinstance(task.item.source, bytes):  # no file to read later: pixel digest and thumbnail are made now
+            return Source(data=task.item.source, known=digest, want_pixels=True, thumbnail_side=SIDE)
+        return Source(path=task.path, known=digest)
 
-    def _unchanged(self, job: IngestItem, result: Unchanged, expected: int | None = None) -> Outcome:
-        """The bytes are those we have; the file may have moved, its attributes may be new."""
-        assert job.known is not None
-        self._seen.append(FileLocation(job.known.id, job.path or job.known.path, job.mtime_ns))
-        if _same_attributes(job.item, job.known):
-            return job.outcome("unchanged", sequence=job.known.seq)
-        key, attributes = job.item.key, job.item.attributes or {}
+    def _unchanged(self, task: IngestItem, result: Unchanged, expected: int | None = None) -> Outcome:
+        """Handle a file whose bytes are stored already; its path and attributes may be new."""
+        assert task.known is not None
+        self._locations.append(FileLocation(task.known.id, task.path or task.known.path, task.mtime_ns))
+        if _same_attributes(task.item, task.known):
+            return task.outcome("unchanged", sequence=task.known.seq)
+        key, attributes = task.item.key, task.item.attributes or {}
         try:
             seq = self._catalog.set_attributes(self._tenant, key, attributes, merge=False, expected=expected)
         except NotFound:
-            return job.outcome("rejected", "it was removed by another writer at this moment; add it again")
-        return job.outcome("updated", "attributes", seq)
+            return task.outcome("rejected", "it was removed by another writer at the same time; add it again")
+        return task.outcome("updated", "attributes", seq)
 
-    def _note_seen(self) -> None:
-        """Where unchanged files are now; only spares reading them again, so it can wait for the end of the batch."""
-        if self._seen:
-            self._catalog.update_file_locations(self._seen)
-            self._seen = []
+    def _write_locations(self) -> None:
+        """Write the locations of unchanged files; they only save reading them again, so they can wait for the batch."""
+        if self._locations:
+            self._catalog.update_file_locations(self._locations)
+            self._locations = []
 
     def _write(self, ready: list[tuple[IngestItem, Prepared]], expected: int | None = None) -> list[Outcome]:
-        """Encode a batch and write it in one transaction; what another key holds already is not encoded again."""
+        """Encode a batch and write it in one transaction; features of stored images with the same bytes are copied."""
         if not ready:
             return []
-        twins = self._same_bytes(ready)
-        new: dict[bytes, Prepared] = {p.sha256: p for _, p in ready if p.sha256 not in twins}
+        stored = self._same_bytes(ready)
+        new: dict[bytes, Prepared] = {p.sha256: p for _, p in ready if p.sha256 not in stored}
         features = dict(zip(new, self._encode(list(new.values())), strict=True))
-        firsts: dict[bytes, str] = {digest: twin.key for digest, twin in twins.items()}
-        entries: list[NewImage] = []
+        first_keys: dict[bytes, str] = {digest: copy.key for digest, copy in stored.items()}
+        new_images: list[NewImage] = []
         outcomes: list[Outcome] = []
         written: list[IngestItem] = []
-        for job, prepared in ready:
+        for task, prepared in ready:
+            digest = prepared.sha256
             try:
-                entries.append(
-                    self._entry(job, prepared, features.get(prepared.sha256), twins.get(prepared.sha256), expected)
-                )
+                image = self._new_image(task, prepared, features.get(digest), stored.get(digest), expected)
             except BadInput as error:
-                outcomes.append(job.outcome("rejected", str(error)))
+                outcomes.append(task.outcome("rejected", str(error)))
                 continue
-            written.append(job)
-        done = self._put(entries, {prepared.sha256: prepared for _, prepared in ready})
-        for job, entry, put in zip(written, entries, done, strict=True):
-            first = firsts.setdefault(entry.sha256, job.item.key)
-            outcomes.append(_written(job, first if first != job.item.key else None, put.seq))
+            new_images.append(image)
+            written.append(task)
+        results = self._put(new_images, {prepared.sha256: prepared for _, prepared in ready})
+        for task, image, result in zip(written, new_images, results, strict=True):
+            first_key = first_keys.setdefault(image.sha256, task.item.key)
+            outcomes.append(_written(task, first_key if first_key != task.item.key else None, result.seq))
         return outcomes
 
-    def _put(self, entries: Sequence[NewImage], images: Mapping[bytes, Prepared]) -> list[PutResult]:
-        """Write entries; those whose twin another writer removed meanwhile are encoded after all."""
-        done = self._catalog.put(entries)
-        orphans = [(entry, put) for entry, put in zip(entries, done, strict=True) if not put.copied]
-        rows = self._encode([images[entry.sha256] for entry, _ in orphans])
+    def _put(self, new_images: Sequence[NewImage], prepared: Mapping[bytes, Prepared]) -> list[PutResult]:
+        """Write images; those whose `copy_of` was removed meanwhile by another writer are encoded after all."""
+        results = self._catalog.put(new_images)
+        orphans = [(image, result) for image, result in zip(new_images, results, strict=True) if not result.copied]
+        rows = self._encode([prepared[image.sha256] for image, _ in orphans])
         for spec in self._specs if orphans else ():
-            ids, digests = [put.id for _, put in orphans], [entry.sha256 for entry, _ in orphans]
+            ids, digests = [result.id for _, result in orphans], [image.sha256 for image, _ in orphans]
             self._catalog.put_features(spec, ids, digests, [row[spec] for row in rows])
-        return done
+        return results
 
     def _same_bytes(self, ready: Sequence[tuple[IngestItem, Prepared]]) -> Mapping[bytes, SameBytes]:
-        """Stored images with the same bytes whose features can be copied; those this batch replaces are none."""
-        found = self._catalog.same_bytes(self._tenant, {p.sha256 for _, p in ready})
-        replaced = {job.item.key for job, _ in ready}
-        known = (
-            self._catalog.existing_images(self._tenant, {twin.key for twin in found.values()} - replaced)
-            if found
-            else {}
-        )
-        return {d: twin for d, twin in found.items() if twin.key in known and self._complete(known[twin.key])}
+        """Return stored images with the same bytes whose features can be copied, except those this batch replaces."""
+        found = self._catalog.same_bytes(self._tenant, {prepared.sha256 for _, prepared in ready})
+        if not found:
+            return {}
+        replaced = {task.item.key for task, _ in ready}
+        known = self._catalog.existing_images(self._tenant, {copy.key for copy in found.values()} - replaced)
+        return {digest: copy for digest, copy in found.items() if copy.key in known and self._complete(known[copy.key])}
 
     def _encode(self, images: Sequence[Prepared]) -> list[dict[FeatureSpec, Row]]:
-        """Each image's row in each pipeline; none where its feature means nothing."""
+        """Return each image's row in each pipeline; None if its feature is not usable."""
         rows: list[dict[FeatureSpec, Row]] = [{} for _ in images]
         if not images:
             return rows
@@ -233,45 +233,45 @@ class Ingest:
                 row[pipeline.spec] = feature if usable else None
         return rows
 
-    def _entry(
+    def _new_image(
         self,
-        job: IngestItem,
+        task: IngestItem,
         prepared: Prepared,
         features: dict[FeatureSpec, Row] | None,
-        twin: SameBytes | None,
+        same_bytes: SameBytes | None,
         expected: int | None,
     ) -> NewImage:
         return NewImage(
             tenant_id=self._tenant,
-            key=job.item.key,
-            path=job.path,
+            key=task.item.key,
+            path=task.path,
             sha256=prepared.sha256,
             pixels=prepared.pixels,
             nbytes=prepared.nbytes,
-            mtime_ns=job.mtime_ns,
+            mtime_ns=task.mtime_ns,
             width=prepared.width,
             height=prepared.height,
             format=prepared.format,
             border=prepared.border,
-            attributes=job.item.attributes,
+            attributes=task.item.attributes,
             features=features or {},
-            copy_of=twin.id if twin is not None else None,
+            copy_of=None if same_bytes is None else same_bytes.id,
             thumbnail=prepared.thumbnail,
             expected=expected,
         )
 
 
-def _written(job: IngestItem, twin: str | None, seq: int) -> Outcome:
-    reason = None if twin is None else f"same bytes as {twin}"
-    if job.known is not None:
-        return job.outcome("updated", reason, seq)
-    return job.outcome("added" if twin is None else "duplicate", reason, seq)
+def _written(task: IngestItem, same_bytes_as: str | None, sequence: int) -> Outcome:
+    reason = None if same_bytes_as is None else f"same bytes as {same_bytes_as}"
+    if task.known is not None:
+        return task.outcome("updated", reason, sequence)
+    return task.outcome("added" if same_bytes_as is None else "duplicate", reason, sequence)
 
 
 def _same_attributes(item: Item, known: ExistingImage) -> bool:
     return item.attributes is None or dict(item.attributes) == dict(known.attributes)
 
 
-def _drain(settled: list[Outcome]) -> Iterator[Outcome]:
-    yield from settled
-    settled.clear()
+def _drain(outcomes: list[Outcome]) -> Iterator[Outcome]:
+    yield from outcomes
+    outcomes.clear()

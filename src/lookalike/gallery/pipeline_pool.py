@@ -1,4 +1,4 @@
-"""The pipelines of a gallery, opened when they are first needed, and the decoding that goes with them."""
+"""Pipelines of a gallery, opened when they are first needed, with their decoders."""
 
 import logging
 import threading
@@ -16,29 +16,29 @@ from lookalike.pipeline import Pipeline
 from lookalike.types import InputSpec
 
 FRESHNESS_TIMEOUT = 10.0
-"""Seconds that a search waits for the change that it asks for."""
-PAUSE = 0.05
-"""Seconds between two looks at an index that another process brings up to date."""
+"""Seconds that a search waits for its `min_sequence`."""
+POLL_PAUSE = 0.05
+"""Seconds between checks of an index that another process is bringing up to date."""
 
 log = logging.getLogger("lookalike")
 
 
 @dataclass(frozen=True, slots=True)
 class OpenPipeline:
-    """A pipeline, what keeps its index in step, and whether that index may be written to disk."""
+    """An open pipeline, the synchronisation of its index, and whether that index may be written to disk."""
 
     pipeline: Pipeline
-    follower: IndexSync
+    sync: IndexSync
     writable: bool
 
     @property
-    def settled(self) -> bool:
-        """Whether nothing would change if this process began to write the gallery's folder."""
-        return self.writable or self.pipeline.index.shared
+    def read_only(self) -> bool:
+        """Whether it must be reopened once this process writes to the gallery's folder."""
+        return not (self.writable or self.pipeline.index.shared)
 
 
 class PipelinePool:
-    """The pipelines called `names`, in order of precedence; `build` opens one. Safe to use from several threads."""
+    """The pipelines `names`, in order of precedence; `build` opens one. Safe to use from several threads."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class PipelinePool:
         lock: WriterLock,
         limits: Limits,
         workers: int | None,
-        few: int,
+        inline_limit: int,
     ) -> None:
         self.names = tuple(names)
         self._build = build
@@ -56,98 +56,102 @@ class PipelinePool:
         self._lock = lock
         self._limits = limits
         self._workers = workers
-        self._few = few
-        self._opened: dict[str, OpenPipeline] = {}
+        self._inline_limit = inline_limit
+        self._open: dict[str, OpenPipeline] = {}
         self._decoders: dict[tuple[InputSpec, ...], Decoder] = {}
-        self._opening = threading.Lock()
+        self._open_lock = threading.Lock()
 
     def open(self, names: Sequence[str] | None = None) -> list[OpenPipeline]:
-        """These pipelines (all by default), in order of precedence; raises UnsupportedQuery for an unknown name.
+        """Return these pipelines (all by default), in order of precedence; raises UnsupportedQuery for an unknown name.
 
-        Once this process writes the gallery they are opened anew, to be written; a reader's index is left to the
+        Once this process writes to the gallery they are reopened as writable; the read-only index is left to the
         searches that still use it.
         """
         unknown = [name for name in names or () if name not in self.names]
         if unknown:
-            raise UnsupportedQuery(f"this gallery has no pipeline {unknown[0]!r}; it has {', '.join(self.names)}")
+            raise UnsupportedQuery(
+                f"the gallery has no pipeline {unknown[0]!r}; its pipelines are {', '.join(self.names)}"
+            )
         chosen = [name for name in self.names if not names or name in names]
-        with self._opening:
+        with self._open_lock:
             for name in chosen:
-                opened = self._opened.get(name)
-                if opened is None or (self._lock.held and not opened.settled):
-                    writable = self._lock.held  # before building: taken meanwhile, it is built anew the next time
+                opened = self._open.get(name)
+                if opened is None or (self._lock.held and opened.read_only):
+                    writable = (
+                        self._lock.held
+                    )  # before building: if the lock is acquired meanwhile, the next call reopens it
                     pipeline = self._build(name)
-                    follower = index_sync_of(self._catalog, pipeline, writable=writable)
-                    self._opened[name] = OpenPipeline(pipeline, follower, writable)
-            return [self._opened[name] for name in chosen]
+                    sync = index_sync_of(self._catalog, pipeline, writable=writable)
+                    self._open[name] = OpenPipeline(pipeline, sync, writable)
+            return [self._open[name] for name in chosen]
 
     def now_open(self) -> list[OpenPipeline]:
-        """The pipelines that were needed so far, in order of precedence."""
-        with self._opening:
-            return [self._opened[name] for name in self.names if name in self._opened]
+        """Return the pipelines that are open, in order of precedence."""
+        with self._open_lock:
+            return [self._open[name] for name in self.names if name in self._open]
 
     def try_open(self, name: str) -> tuple[Pipeline, IndexSync] | LookalikeError:
-        """A pipeline, or why it cannot be opened (weights that were not fetched yet)."""
+        """Return a pipeline, or the error if it cannot be opened (such as weights that are not downloaded)."""
         try:
             [opened] = self.open([name])
         except LookalikeError as error:
             return error
-        return opened.pipeline, opened.follower
+        return opened.pipeline, opened.sync
 
     def decoder(self, opened: Sequence[OpenPipeline]) -> Decoder:
-        """What prepares images for these pipelines; kept, and its processes with it."""
+        """Return the decoder for these pipelines; it and its worker processes are kept."""
         inputs = tuple(o.pipeline.input for o in opened)
-        with self._opening:
+        with self._open_lock:
             if inputs not in self._decoders:
-                self._decoders[inputs] = Decoder(inputs, self._limits, self._workers, self._few)
+                self._decoders[inputs] = Decoder(inputs, self._limits, self._workers, self._inline_limit)
             return self._decoders[inputs]
 
     def close(self) -> None:
-        """Save what is worth saving, and release files and processes."""
-        for opened in self._opened.values():
-            opened.follower.save()
+        """Save indexes of which enough has changed, and release files and processes."""
+        for opened in self._open.values():
+            opened.sync.save()
             opened.pipeline.index.close()
-        self._opened.clear()
+        self._open.clear()
         for decoder in self._decoders.values():
             decoder.close()
         self._decoders.clear()
 
 
 def catch_up(opened: Sequence[OpenPipeline], *, save: bool = False) -> None:
-    """Bring all indexes up to the catalog, and save what is worth it.
+    """Bring all indexes up to date with the catalog, and with `save` those of which enough has changed to disk.
 
-    One whose engine does not answer stays behind and catches up later: the catalog keeps what it lacks.
+    One whose engine does not answer catches up later: the catalog keeps the changes.
     """
-    for one in opened:
+    for entry in opened:
         try:
-            one.follower.catch_up()
+            entry.sync.catch_up()
         except Unavailable as error:
-            if not one.pipeline.index.shared:
+            if not entry.pipeline.index.shared:
                 raise
-            log.warning("the index of %s will catch up later: %s", one.pipeline.name, error)
+            log.warning("the index of %s will catch up later: %s", entry.pipeline.name, error)
         if save:
-            one.follower.save()
+            entry.sync.save()
 
 
-def ensure_fresh(opened: Sequence[OpenPipeline], at_least: int | None = None) -> int:
-    """Before a search: see that the indexes are in step; gives the sequence number that all of them have reached.
+def ensure_fresh(opened: Sequence[OpenPipeline], min_sequence: int | None = None) -> int:
+    """Before a search: bring the indexes up to date, and return the sequence number that all have reached.
 
-    Waits up to `MAX_BATCH_DELAY` seconds for `at_least`; raises Unavailable where it is not reached by then.
+    Waits up to `FRESHNESS_TIMEOUT` seconds for `min_sequence`; raises Unavailable if it is not reached by then.
     """
-    for one in opened:
+    for entry in opened:
         try:
-            one.follower.ensure_fresh()
+            entry.sync.ensure_fresh()
         except Unavailable:
-            if not one.pipeline.index.shared:
-                raise  # the catalog itself; of an engine the search will tell
+            if not entry.pipeline.index.shared:
+                raise  # the catalog is down; an engine that is down is reported by the search
     until = time.monotonic() + FRESHNESS_TIMEOUT
-    while (reached := min(o.follower.applied for o in opened)) < (at_least or 0):
-        behind = min(opened, key=lambda o: o.follower.applied)
+    while (reached := min(o.sync.applied for o in opened)) < (min_sequence or 0):
+        behind = min(opened, key=lambda o: o.sync.applied)
         if time.monotonic() > until:
             raise Unavailable(
-                f"the index of {behind.pipeline.name} has reached change {reached} and not yet {at_least}; try again",
+                f"the index of {behind.pipeline.name} is at change {reached}, not yet at {min_sequence}; try again",
                 retry_after=1.0,
             )
-        if behind.follower.catch_up(until) < (at_least or 0):
-            time.sleep(PAUSE)  # another process is at it
+        if behind.sync.catch_up(until) < (min_sequence or 0):
+            time.sleep(POLL_PAUSE)  # another process is updating it
     return reached

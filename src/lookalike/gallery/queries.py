@@ -1,43 +1,31 @@
-"""Queries as they are asked: images prepared for the pipelines, or stored ones by key, whose features are there."""
+"""Reading queries: images are decoded for the pipelines, stored images bring their features."""
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from lookalike.catalog import Catalog
-from lookalike.catalog import StoredFeatures as StoredFeatures
-from lookalike.errors import NotFound, UnsupportedQuery
+from lookalike.catalog import Catalog, StoredFeatures
+from lookalike.errors import ImageRejected, LookalikeError, NotFound, UnsupportedQuery
+from lookalike.gallery.decoder import Decoder
+from lookalike.imaging import Limits, Source, read_bytes
 from lookalike.pipeline import Pipeline
+from lookalike.results import DEFAULT_TENANT, Failure, Query, StoredImage
 from lookalike.types import EncodedViews, Features, Prepared, Record
 
-DEFAULT_TENANT = "default"
-
-
-@dataclass(frozen=True, slots=True)
-class StoredImage:
-    """A query by key: an image of the gallery, asked by its stored features; its file is not needed.
-
-    `tenant` is whose image it is; None for the tenant that is searched. It is itself among the hits, as `exact`. It
-    is asked as it lies: turned and mirrored copies cannot be had from a stored hash, for their bits depend on the
-    sizes of its coefficients, and of these it keeps the signs alone. Networks find such copies where they are alike.
-    """
-
-    key: str
-    tenant: str | None = None
-
-
-Query = str | Path | bytes | StoredImage
-"""A query: the path of an image, its bytes, or the key of a stored one."""
+LOOKUP_BATCH = 64
+"""Stored images whose features are read from the catalog together."""
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedQuery:
-    """A query that can be asked; `source` is where its bytes can be had again, if they can.
+    """A query ready to be encoded or searched; `source` is where its bytes can be read again, if they can.
 
-    `rows` are the stored features by pipeline, each `(width,)` or None where it means nothing; where `rows` is None,
-    features come of the prepared inputs.
+    `rows` are the features of a stored image by pipeline, each `(width,)` or None if unusable; where `rows` is None,
+    features are encoded from the prepared inputs.
     """
 
     prepared: Prepared
@@ -45,54 +33,103 @@ class PreparedQuery:
     rows: tuple[Features | None, ...] | None = None
 
 
+class QueryReader:
+    """Prepares queries for these pipelines; stored images without a tenant of their own are of `tenant`."""
+
+    def __init__(
+        self, catalog: Catalog, pipelines: Sequence[Pipeline], decoder: Decoder, limits: Limits, tenant: str | None
+    ) -> None:
+        self._catalog = catalog
+        self._pipelines = pipelines
+        self._decoder = decoder
+        self._limits = limits
+        self._tenant = tenant
+
+    def read_images(self, queries: Iterable[Query]) -> Iterator[tuple[Query, PreparedQuery | Failure]]:
+        """Yield each query by path or bytes, decoded, or with the reason why it cannot be."""
+        pending: deque[Query] = deque()
+
+        def sources() -> Iterator[Source]:
+            for query in queries:
+                pending.append(query)
+                yield Source(data=query) if isinstance(query, bytes) else Source(path=_path(query))
+
+        for image in self._decoder.map(sources()):
+            query = pending.popleft()
+            if isinstance(image, Prepared):
+                yield query, PreparedQuery(image, query if isinstance(query, bytes) else _path(query))
+            elif isinstance(image, ImageRejected):
+                yield query, image
+
+    def read_stored(self, queries: Iterable[Query]) -> Iterator[tuple[Query, PreparedQuery | Failure]]:
+        """Yield each stored image with its features, or with the reason why it cannot be searched."""
+        stored = (query for query in queries if isinstance(query, StoredImage))
+        while batch := list(islice(stored, LOOKUP_BATCH)):
+            yield from zip(batch, resolve_stored(self._catalog, self._pipelines, self._tenant, batch), strict=True)
+
+    def read_one(self, query: Query) -> PreparedQuery:
+        """Return one query with the digest of its pixels, as comparisons need it; raises a `Failure`."""
+        if isinstance(query, StoredImage):
+            [found] = resolve_stored(self._catalog, self._pipelines, self._tenant, [query])
+            if isinstance(found, LookalikeError):
+                raise found
+            return found
+        source = query if isinstance(query, bytes) else _path(query)
+        data = source if isinstance(source, bytes) else read_bytes(source, self._limits)
+        [prepared] = self._decoder.map([Source(data=data, want_pixels=True)])
+        if isinstance(prepared, ImageRejected):
+            raise prepared
+        assert isinstance(prepared, Prepared)  # never Unchanged: no digest was given
+        return PreparedQuery(prepared, source)
+
+
 def encode_queries(
     queries: Sequence[PreparedQuery], at: int, pipeline: Pipeline, *, orientations: bool
 ) -> EncodedViews:
-    """The features of queries, all prepared or all stored, in pipeline number `at`."""
+    """Return the features of queries, all prepared or all stored, in pipeline number `at`."""
     rows = [query.rows[at] for query in queries if query.rows is not None]
     if not rows:
         return pipeline.encode_views(np.stack([query.prepared.inputs[at] for query in queries]), views=orientations)
     features = np.zeros((len(rows), 1, pipeline.spec.width), pipeline.spec.dtype)
-    for place, row in enumerate(rows):
+    for n, row in enumerate(rows):
         if row is not None:
-            features[place, 0] = row
+            features[n, 0] = row
     return EncodedViews(features, np.array([row is not None for row in rows]))
 
 
 def resolve_stored(
     catalog: Catalog, pipelines: Sequence[Pipeline], tenant: str | None, queries: Sequence[StoredImage]
 ) -> list[PreparedQuery | NotFound | UnsupportedQuery]:
-    """Each stored image with its features, or why it cannot be asked."""
-    found: list[Record | NotFound] = [_record(catalog, query, tenant) for query in queries]
-    ids = [record.id for record in found if isinstance(record, Record)]
+    """Return each stored image with its features, or the reason why it cannot be searched."""
+    records = [_record(catalog, query, tenant) for query in queries]
+    ids = [record.id for record in records if isinstance(record, Record)]
     stored = [catalog.features_of(pipeline.spec, ids) for pipeline in pipelines]
-    columns = [_features(one) for one in stored]
-    kept = {id_: p.name for p, one in zip(pipelines, stored, strict=True) for id_ in one.kept.tolist()}
-    answers: list[PreparedQuery | NotFound | UnsupportedQuery] = []
-    for one in found:
-        if isinstance(one, NotFound):
-            answers.append(one)
+    columns = [_features_by_id(features) for features in stored]
+    released = {id_: p.name for p, features in zip(pipelines, stored, strict=True) for id_ in features.kept.tolist()}
+    resolved: list[PreparedQuery | NotFound | UnsupportedQuery] = []
+    for record in records:
+        if isinstance(record, NotFound):
+            resolved.append(record)
             continue
-        if one.id in kept:
-            why = (
-                f"the features of {one.key!r} for {kept[one.id]} are the engine's alone (this catalog was made with "
-                "features=engine); search with the image's file instead of its key"
+        missing = [p.name for p, column in zip(pipelines, columns, strict=True) if record.id not in column]
+        if record.id in released:
+            reason = (
+                f"the features of {record.key!r} for {released[record.id]} are stored by the engine only (the catalog "
+                "was created with features=engine); search with the image's file instead of its key"
             )
-            answers.append(UnsupportedQuery(why))
-            continue
-        missing = [p.name for p, column in zip(pipelines, columns, strict=True) if one.id not in column]
-        if missing:
-            why = f"the image {one.key!r} was never encoded for {missing[0]} as it is now; add it again"
-            answers.append(UnsupportedQuery(why))
-            continue
-        rows = tuple(column[one.id] for column in columns)
-        answers.append(PreparedQuery(_prepared(one), None if one.path is None else Path(one.path), rows))
-    return answers
+            resolved.append(UnsupportedQuery(reason))
+        elif missing:
+            reason = f"the image {record.key!r} has no features of the current {missing[0]} encoder; add it again"
+            resolved.append(UnsupportedQuery(reason))
+        else:
+            rows = tuple(column[record.id] for column in columns)
+            source = None if record.path is None else Path(record.path)
+            resolved.append(PreparedQuery(_prepared(record), source, rows))
+    return resolved
 
 
 def _record(catalog: Catalog, query: StoredImage, tenant: str | None) -> Record | NotFound:
-    name = query.tenant or tenant or DEFAULT_TENANT
-    tenant_id = catalog.tenant_id(name)
+    tenant_id = catalog.tenant_id(query.tenant or tenant or DEFAULT_TENANT)
     try:
         if tenant_id is not None:
             return catalog.get(tenant_id, query.key)
@@ -101,10 +138,10 @@ def _record(catalog: Catalog, query: StoredImage, tenant: str | None) -> Record 
     return NotFound(f"there is no image {query.key!r}")
 
 
-def _features(stored: StoredFeatures) -> dict[int, Features | None]:
-    found: dict[int, Features | None] = dict.fromkeys(stored.empty.tolist())
-    found.update(zip(stored.ids.tolist(), stored.features, strict=True))
-    return found
+def _features_by_id(stored: StoredFeatures) -> dict[int, Features | None]:
+    by_id: dict[int, Features | None] = dict.fromkeys(stored.empty.tolist())
+    by_id.update(zip(stored.ids.tolist(), stored.features, strict=True))
+    return by_id
 
 
 def _prepared(record: Record) -> Prepared:
@@ -118,3 +155,8 @@ def _prepared(record: Record) -> Prepared:
         border=record.border,
         inputs=(),
     )
+
+
+def _path(query: str | Path | StoredImage) -> Path:
+    assert not isinstance(query, StoredImage)
+    return Path(query)

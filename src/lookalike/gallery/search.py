@@ -1,4 +1,4 @@
-"""Searching: digest, then each generation, merged by image into one ranking that pages cannot disturb."""
+"""Ranking: digest matches and each pipeline's matches, merged by image into one order that is stable over pages."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -11,19 +11,18 @@ from lookalike.errors import ImageRejected, Unavailable, UnsupportedQuery
 from lookalike.gallery.queries import PreparedQuery, encode_queries
 from lookalike.imaging import prepare
 from lookalike.pipeline import Pipeline, Ranked
+from lookalike.results import MAX_RESULTS
 from lookalike.types import NO_GUARANTEE, Answer, Evidence, Hit, Record, ResolvedFilter
 
-MAX_RESULTS = 10_000
-"""The deepest result that can be asked for: page x page size."""
-CONFIRM = 4
-"""The best copies; those of the query's own size are decoded to see whether they are it, pixel for pixel."""
+MAX_CONFIRMED = 4
+"""Best copies that are considered for a comparison of pixels, for which those of the query's size are decoded."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """What is asked of every query of a batch.
+    """Options of a batch of queries, resolved against the catalog.
 
-    `threshold` drops hits farther than this (0..1); `fresh` has all that was flushed seen, also by lagging copies.
+    `threshold` drops hits farther than this (0..1); `fresh` searches everything flushed, also on lagging replicas.
     """
 
     k: int = 10
@@ -36,30 +35,30 @@ class SearchRequest:
 
     @property
     def depth(self) -> int:
-        """How many results must be known to give this page."""
+        """Number of results up to the end of this page."""
         return self.k * self.page
 
     @property
     def candidates(self) -> int:
-        """How many are looked at: one more tells whether there are more, and `CONFIRM` must not depend on the page."""
-        return max(self.depth, CONFIRM) + 1
+        """Candidates to fetch: one more shows whether a page follows; `MAX_CONFIRMED` must not depend on the page."""
+        return max(self.depth, MAX_CONFIRMED) + 1
 
     def check(self) -> None:
-        """Refuse what cannot be answered."""
+        """Raise UnsupportedQuery for options that are out of range."""
         if self.k < 1 or self.page < 1:
-            raise UnsupportedQuery(f"k and page count from 1, not k={self.k}, page={self.page}")
+            raise UnsupportedQuery(f"k and page must be at least 1, not k={self.k}, page={self.page}")
         if self.depth > MAX_RESULTS:
             raise UnsupportedQuery(
                 f"page {self.page} of {self.k} reaches result {self.depth}; no more than {MAX_RESULTS} can be paged "
                 "through: narrow the search by a filter or a threshold"
             )
         if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise UnsupportedQuery(f"a threshold lies in 0..1, not {self.threshold}")
+            raise UnsupportedQuery(f"the threshold must be in 0..1, not {self.threshold}")
 
 
 @dataclass(slots=True)
 class Candidate:
-    """What speaks best for one image: its rank (lower is better), evidence, distance and who says so."""
+    """Best match for one image: sort key (lower is better), evidence, distance and pipeline."""
 
     rank: tuple[int, float]
     evidence: Evidence
@@ -75,23 +74,24 @@ class StageTimer:
     _since: float = field(default_factory=time.perf_counter)
 
     def mark(self, stage: str) -> None:
-        """Book the time since the last mark."""
+        """Add the time since the last mark to a stage."""
         now = time.perf_counter()
         self.ms[stage] = self.ms.get(stage, 0.0) + (now - self._since) * 1000
         self._since = now
 
     def each(self, n: int) -> dict[str, float]:
-        """The share of one query of n."""
+        """Return the share of one query of n."""
         return {stage: round(ms / n, 3) for stage, ms in self.ms.items()}
 
 
 class Searcher:
-    """Answers batches of prepared queries from a catalog and pipelines that are in step with it.
+    """Answers batches of prepared queries from a catalog and pipelines that are up to date with it.
 
-    The last pipeline ranks everything; those before it speak only for the copies they recognise, for beyond its
-    threshold a hash says nothing. Hits are ordered by what they prove: digests first, then copies, then the rest,
-    and within these by how rarely unrelated images come so close. Each pipeline's order is kept by that rule, so
-    the first n of k results are the same for every k: pages are stable and complete (where the index is exact).
+    The last pipeline ranks everything; earlier ones contribute only matches within their copy threshold, beyond which
+    the distance of hashes carries no information. Hits are ordered by evidence (exact, copy, similar), and within that
+    by false-match rate, the lowest over the pipelines. That is a minimum of functions that rise with each pipeline's
+    distance, so the first n of k results are the same for every k: pages are stable and complete (if the index is
+    exact).
     """
 
     def __init__(self, catalog: Catalog, pipelines: Sequence[Pipeline]) -> None:
@@ -101,15 +101,15 @@ class Searcher:
     def answer(
         self, queries: Sequence[PreparedQuery], request: SearchRequest, sequence: int, stages: StageTimer
     ) -> list[Answer]:
-        """One answer a query, for a request already checked; `sequence` is the change that the indexes have reached."""
-        exact = self._digests(queries, request)
+        """Return an answer for each query; `sequence` is the change that the indexes have reached."""
+        exact = self._digest_matches(queries, request)
         stages.mark("digest")
         found: list[dict[int, Candidate]] = [{} for _ in queries]
-        exact_within, failed = self._ranked(queries, request, found, stages)
+        exact_within, failed = self._search_pipelines(queries, request, found, stages)
         engine_filter = request.filter is not None and request.filter.engine_filter
         for of_query, same in zip(found, exact, strict=True):
-            # a filter in an engine's own words is known to the engine alone: what it did not find may not pass it
-            of_query.update({i: one for i, one in same.items() if not engine_filter or i in of_query})
+            # only the engine can evaluate its own filter, so a digest match that it did not return may not pass it
+            of_query.update({i: match for i, match in same.items() if not engine_filter or i in of_query})
         records = self._catalog.records(_top_ids(found, request))
         for query, of_query in zip(queries, found, strict=True):
             self._confirm(query, of_query, records)
@@ -130,32 +130,31 @@ class Searcher:
             for hits in ranked
         ]
 
-    def _digests(self, queries: Sequence[PreparedQuery], request: SearchRequest) -> list[dict[int, Candidate]]:
-        """The same bytes, or the same pixels, by equality in the catalog."""
+    def _digest_matches(self, queries: Sequence[PreparedQuery], request: SearchRequest) -> list[dict[int, Candidate]]:
+        """Find images with the same bytes or the same pixels, by digest, in the catalog."""
         found: list[dict[int, Candidate]] = [{} for _ in queries]
         conditions = () if request.filter is None else request.filter.conditions
         kinds: tuple[Literal["pixels", "sha256"], ...] = ("pixels", "sha256")
-        for kind in kinds:  # the stronger one last, so that it is the one named
+        for kind in kinds:  # the stronger evidence last, so that it replaces the weaker
             digests = [getattr(query.prepared, kind) for query in queries]
-            wanted = [digest for digest in digests if digest is not None]
-            same = self._catalog.by_digest(
-                kind, request.tenant, wanted, conditions=conditions, limit=request.candidates
-            )
+            known = [digest for digest in digests if digest is not None]
+            same = self._catalog.by_digest(kind, request.tenant, known, conditions=conditions, limit=request.candidates)
             for digest, of_query in zip(digests, found, strict=True):
                 for record in same.get(digest, ()):
                     of_query[record.id] = Candidate((0, 0.0), "exact", 0.0, kind)
         return found
 
-    def _ranked(
+    def _search_pipelines(
         self,
         queries: Sequence[PreparedQuery],
         request: SearchRequest,
         found: list[dict[int, Candidate]],
         stages: StageTimer,
     ) -> tuple[dict[str, float], dict[str, str]]:
-        """Ask every pipeline, and keep for each image what speaks best for it.
+        """Search every pipeline, and keep the best match of each image in `found`.
 
-        Gives how far each is exact, and why some could not be asked; raises Unavailable where none could.
+        Returns the distance up to which each pipeline was exact, and the errors of those that are unavailable; raises
+        Unavailable if all are.
         """
         exact_within: dict[str, float] = {}
         failed: dict[str, Unavailable] = {}
@@ -185,11 +184,11 @@ class Searcher:
         return exact_within, {name: str(error) for name, error in failed.items()}
 
     def _confirm(self, query: PreparedQuery, found: dict[int, Candidate], records: Mapping[int, Record]) -> None:
-        """Copies of the query's size may be it pixel for pixel; where no digest can tell, their files are decoded."""
+        """Compare the pixels of the best copies of the query's size; files without a stored digest are decoded."""
         size = (query.prepared.width, query.prepared.height)
         pixels = query.prepared.pixels
         copies = (i for i, f in found.items() if f.evidence == "copy" and i in records)
-        for i in sorted(copies, key=lambda i: (found[i].rank, i))[:CONFIRM]:
+        for i in sorted(copies, key=lambda i: (found[i].rank, i))[:MAX_CONFIRMED]:
             record = records[i]
             if (record.width, record.height) != size or (record.pixels and query.prepared.pixels):
                 continue
@@ -205,22 +204,22 @@ def _merge(found: dict[int, Candidate], pipeline: Pipeline, matches: Ranked) -> 
     calibration = pipeline.calibration
     for i, distance in zip(matches.ids.tolist(), matches.distances.tolist(), strict=True):
         copy = distance <= calibration.threshold
-        rank = (1 if copy else 2, calibration.rarity(distance))
+        rank = (1 if copy else 2, calibration.log_false_match_rate(distance))
         if i not in found or rank < found[i].rank:
             found[i] = Candidate(rank, "copy" if copy else "similar", distance, pipeline.name)
 
 
 def _top_ids(found: Sequence[dict[int, Candidate]], request: SearchRequest) -> list[int]:
-    """The ids whose records are needed: those that can stand on the page or before it, and one that tells of more."""
-    wanted: set[int] = set()
+    """Return the ids whose records are needed: the best of each query, up to one beyond its page."""
+    top: set[int] = set()
     for of_query in found:
         best = sorted(of_query, key=lambda i: (of_query[i].rank, i))
-        wanted.update(best[: request.candidates])
-    return list(wanted)
+        top.update(best[: request.candidates])
+    return list(top)
 
 
 def _rank(found: dict[int, Candidate], records: Mapping[int, Record], request: SearchRequest) -> list[Hit]:
-    """Hits in their final order; an image that was deleted while we searched has no record and is left out."""
+    """Return hits in their final order; an image that was deleted during the search has no record and is omitted."""
     order = sorted((i for i in found if i in records), key=lambda i: (found[i].rank, i))
     return [_hit(found[i], records[i]) for i in order[: request.depth + 1]]
 
@@ -240,17 +239,17 @@ def _hit(found: Candidate, record: Record) -> Hit:
 
 
 def pixels_of(source: Path | bytes | None, sha256: bytes) -> bytes | None:
-    """The digest of an image's pixels; none where it can no longer be read, or is not `sha256` any more."""
+    """Return the digest of an image's pixels, or None if it cannot be read or no longer has the digest `sha256`."""
     if source is None:
         return None
     try:
         data = source if isinstance(source, bytes) else source.read_bytes()
-        whole = prepare(data, (), want_pixels=True)
+        prepared = prepare(data, (), want_pixels=True)
     except (OSError, ImageRejected):
         return None
-    return whole.pixels if whole.sha256 == sha256 else None
+    return prepared.pixels if prepared.sha256 == sha256 else None
 
 
 def _pixels_of_file(record: Record) -> bytes | None:
-    """The same of a stored image, from its file if that is still the one we know."""
+    """Return the digest of a stored image's pixels, from its file if that is unchanged."""
     return None if record.path is None else pixels_of(Path(record.path), record.sha256)

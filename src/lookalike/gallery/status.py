@@ -1,8 +1,7 @@
-"""How a gallery stands, and mending it from its catalog."""
+"""Status of a gallery, checks of its engines, and rebuilding its indexes."""
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,75 +9,41 @@ from lookalike.catalog import Catalog
 from lookalike.errors import Damaged, LookalikeError, Unavailable
 from lookalike.gallery.index_sync import IndexSync
 from lookalike.pipeline import Pipeline
+from lookalike.results import PipelineStatus, RepairReport, Status
 
 
-@dataclass(frozen=True, slots=True)
-class PipelineStatus:
-    """One pipeline: its index's rows and how many changes it is behind (on disk, or on its server).
-
-    `engine` is what its index runs on, `shared` where that is a server; `error` says why it cannot be opened,
-    or does not answer.
-    """
-
-    name: str
-    fingerprint: str | None
-    metric: str | None
-    rows: int
-    saved_at: int
-    behind: int
-    threshold: float | None
-    engine: str = ""
-    shared: bool = False
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """A gallery at a glance: images and bytes of their files by tenant, last change, pipelines."""
-
-    images: int
-    nbytes: int
-    tenants: Mapping[str, int]
-    formats: Mapping[str, int]
-    sequence: int
-    pipelines: tuple[PipelineStatus, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RepairReport:
-    """What a repair did: images in the catalog, and the rows of each index built from it."""
-
-    images: int
-    rebuilt: Mapping[str, int]
-
-
-def status_of(
-    catalog: Catalog, opened: Mapping[str, tuple[Pipeline, IndexSync] | LookalikeError], silent: Mapping[str, str]
+def gallery_status(
+    catalog: Catalog,
+    pipelines: Mapping[str, tuple[Pipeline, IndexSync] | LookalikeError],
+    outages: Mapping[str, str],
 ) -> Status:
-    """The gallery's status; a pipeline that cannot be opened tells why, one that is `silent` is not asked."""
+    """Return the gallery's status.
+
+    `pipelines` holds the error of one that cannot be opened; those in `outages` (reason by name) are not queried.
+    """
     totals = catalog.totals()
     tenants = {name: catalog.count(tenant_id) for name, tenant_id in catalog.tenants().items()}
     sequence = catalog.sequence()
-    pipelines = tuple(_pipeline_status(name, found, sequence, silent.get(name)) for name, found in opened.items())
-    return Status(totals.images, totals.nbytes, tenants, totals.by_format, sequence, pipelines)
+    statuses = tuple(_pipeline_status(name, p, sequence, outages.get(name)) for name, p in pipelines.items())
+    return Status(totals.images, totals.nbytes, tenants, totals.by_format, sequence, statuses)
 
 
 def _pipeline_status(
-    name: str, found: tuple[Pipeline, IndexSync] | LookalikeError, sequence: int, error: str | None
+    name: str, opened: tuple[Pipeline, IndexSync] | LookalikeError, sequence: int, error: str | None
 ) -> PipelineStatus:
-    if isinstance(found, LookalikeError):
-        return PipelineStatus(name, None, None, 0, 0, sequence, None, error=str(found))
-    pipeline, follower = found
+    if isinstance(opened, LookalikeError):
+        return PipelineStatus(name, None, None, 0, 0, sequence, None, error=str(opened))
+    pipeline, sync = opened
     spec, index = pipeline.spec, pipeline.index
     rows, saved = 0, 0
     try:
         if error is None:
-            follower.ensure_fresh()
+            sync.ensure_fresh()
             rows, saved = index.count(), index.sequence
-    except (Unavailable, Damaged) as problem:
+    except (Unavailable, Damaged) as failure:
         if not index.shared:
             raise
-        error = str(problem)
+        error = str(failure)
     return PipelineStatus(
         name,
         spec.fingerprint,
@@ -93,13 +58,13 @@ def _pipeline_status(
     )
 
 
-def check_engine(pipeline: Pipeline, follower: IndexSync) -> None:
-    """Ask the engine for an image that nobody has; raises what a search raises where it cannot answer.
+def check_engine(pipeline: Pipeline, sync: IndexSync) -> None:
+    """Search the engine for a feature that no image has; raises what a search raises.
 
-    It asks in all of the index, and for nothing but the very same feature, which costs little in any size of it.
+    The search covers the whole index, but only distance 0, which is cheap at any size.
     """
-    if follower.missing_features is not None:
-        raise Damaged(follower.missing_features)
+    if sync.missing_features is not None:
+        raise Damaged(sync.missing_features)
     spec = pipeline.spec
     query = np.ones((1, spec.width), spec.dtype)
     if spec.metric == "hamming":
@@ -109,10 +74,10 @@ def check_engine(pipeline: Pipeline, follower: IndexSync) -> None:
     pipeline.index.search(query, 1, max_distance=0.0)
 
 
-def rebuild(catalog: Catalog, followers: Mapping[str, IndexSync]) -> RepairReport:
-    """Check the catalog, raising Damaged, and build every index anew from it; deletions before that are forgotten."""
+def rebuild_indexes(catalog: Catalog, syncs: Mapping[str, IndexSync]) -> RepairReport:
+    """Check the catalog, raising Damaged, rebuild every index from it, and prune the log of deletions."""
     catalog.check()
-    reached = catalog.sequence()
-    rebuilt = {name: follower.rebuild() for name, follower in followers.items()}
-    catalog.prune_deletions(reached)  # an index of another host that has not come so far is built anew by itself
+    sequence = catalog.sequence()
+    rebuilt = {name: sync.rebuild() for name, sync in syncs.items()}
+    catalog.prune_deletions(sequence)  # an index of another host that is behind this number is rebuilt by its host
     return RepairReport(catalog.count(None), rebuilt)

@@ -1,19 +1,15 @@
 """From the bytes of a file to what encoders and the catalog need of it, with as little decoding as will do."""
 
 import hashlib
-import os
-import stat
 import struct
 from collections.abc import Sequence
 from functools import lru_cache
 from math import ceil
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 from PIL import Image
 
-from lookalike.errors import ImageRejected
 from lookalike.imaging.borders import cut, find_border
 from lookalike.imaging.decoding import decode
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
@@ -31,55 +27,7 @@ _RESAMPLE: Final = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-_READ_FLAGS: Final = (
-    os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
-)
-"""Non-blocking, because opening a named pipe to look at it would otherwise wait for a writer."""
 _JPEG: Final = b"\xff\xd8\xff"
-
-
-def read_bytes(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> bytes:
-    """The bytes of a file, whose size is checked before any of it is read.
-
-    Raises ImageRejected: "unreadable" for a file that is missing, forbidden or not a regular file, "empty" and
-    "too_many_bytes".
-    """
-    try:
-        file = os.open(path, _READ_FLAGS)
-    except (OSError, ValueError) as error:  # ValueError: a NUL inside the path
-        raise _unreadable(path, error) from error
-    try:
-        status = os.fstat(file)
-        if not stat.S_ISREG(status.st_mode):
-            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise ImageRejected("unreadable", f"{path} is {kind}: name an image file.")
-        limits.check_bytes(status.st_size)
-        return _read_all(file, status.st_size, limits)
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    finally:
-        os.close(file)
-
-
-def _read_all(file: int, size: int, limits: Limits) -> bytes:
-    data = os.read(file, size)
-    if len(data) == size and not os.read(file, 1):
-        return data  # in one piece: a buffer larger than the file would be copied
-    os.lseek(file, len(data), os.SEEK_SET)
-    parts = [data]
-    total = len(data)
-    while part := os.read(file, 1 << 20):  # one read may give less than it was asked for; the file may have grown
-        parts.append(part)
-        total += len(part)
-        limits.check_bytes(total)
-    return b"".join(parts)
-
-
-def _unreadable(path: Path | str, error: OSError | ValueError) -> ImageRejected:
-    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return ImageRejected(
-        "unreadable", f"{path} cannot be read ({why}): check that it is there and that you may read it."
-    )
 
 
 def prepare(

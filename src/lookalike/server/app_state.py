@@ -11,7 +11,8 @@ from typing import Annotated, TypeVar
 from fastapi import Depends, Request
 
 from lookalike.errors import BadSetting, Unavailable
-from lookalike.gallery import Gallery, Status
+from lookalike.gallery import Gallery
+from lookalike.results import Status
 from lookalike.server.background_sync import BackgroundSync
 from lookalike.server.executor import BoundedExecutor, MemoryBudget
 from lookalike.server.health import HealthMonitor
@@ -80,7 +81,7 @@ class AppState:
         recent = self._status
         if recent is None or time.monotonic() - recent[0] > STATUS_SECONDS:
             silent = {name: why.message for name, why in self.pulse.last.items()}
-            recent = self._status = (time.monotonic(), self.service.status(silent=silent))
+            recent = self._status = (time.monotonic(), self.service.status(outages=silent))
         return recent[1]
 
     async def probe(self, ask: Callable[[], T]) -> T:

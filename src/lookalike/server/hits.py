@@ -2,7 +2,7 @@
 
 from pydantic import ConfigDict, Field
 
-from lookalike.gallery import MAX_RESULTS
+from lookalike.results import MAX_RESULTS
 from lookalike.server.schemas import Json, ResponseModel, thumbnail_url
 from lookalike.types import Evidence, Hit
 

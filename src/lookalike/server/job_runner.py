@@ -13,7 +13,8 @@ from typing import Any
 
 from lookalike.catalog import Job, JobState
 from lookalike.errors import BadInput, GalleryBusy, ImageRejected, LookalikeError, NotFound, Unavailable
-from lookalike.gallery import Gallery, items_from
+from lookalike.gallery import Gallery
+from lookalike.image_files import items_from
 from lookalike.problem_details import problem_of
 from lookalike.server.requests.pixels import check_pixels
 from lookalike.server.url_fetch.fetcher import Fetcher

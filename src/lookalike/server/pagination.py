@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from lookalike.errors import UnsupportedQuery
-from lookalike.gallery import MAX_RESULTS
+from lookalike.results import MAX_RESULTS
 
 _LONGEST = 80_000
 """Characters of a cursor; `MAX_RESULTS` ids of 5 bytes each are less."""

@@ -4,7 +4,7 @@ import re
 from urllib.parse import unquote
 
 from lookalike.errors import BadInput
-from lookalike.gallery import Precondition
+from lookalike.results import Precondition
 
 _TAGS = re.compile(r'\s*(?:W/)?"(\d{1,18})"\s*')
 

@@ -12,7 +12,8 @@ from lookalike.catalog import Catalog
 from lookalike.config import GallerySettings, from_environment
 from lookalike.errors import BadSetting, Damaged, UnsupportedQuery
 from lookalike.factory import create_gallery, open_gallery
-from lookalike.gallery import Gallery, StoredImage
+from lookalike.gallery import Gallery
+from lookalike.results import StoredImage
 from lookalike.types import FeatureSpec, Item
 from tests.support.command import lookalike
 from tests.support.drawn_images import drawn, encoded
@@ -128,7 +129,7 @@ def test_what_needs_stored_features_is_refused(gallery: Gallery, folder: Path) -
         gallery.compare(StoredImage("k01"), image(1))
     with pytest.raises(UnsupportedQuery, match="features=engine"):
         list(gallery.duplicates())
-    with pytest.raises(UnsupportedQuery, match=rf"cannot be built anew.* {IMAGES} images \('k00', 'k01', 'k02', "):
+    with pytest.raises(UnsupportedQuery, match=rf"cannot be rebuilt.* {IMAGES} images \('k00', 'k01', 'k02', "):
         gallery.repair()
     ran = lookalike("repair", "-g", folder)
     assert ran.code == 2
@@ -143,7 +144,7 @@ def test_a_lost_index_is_said_to_be_lost_and_filled_by_adding_again(
         gallery.add([item(n) for n in range(IMAGES)])
     elasticsearch.sweep(prefix)
     with open_gallery(folder) as gallery:
-        with pytest.raises(Damaged, match=rf"reached change 0 only.* {IMAGES} images"):
+        with pytest.raises(Damaged, match=rf"only at change 0.* {IMAGES} images"):
             gallery.search(image(1))
         [pipeline] = gallery.status().pipelines
         assert "encodes them" in (pipeline.error or "")
@@ -165,7 +166,7 @@ def test_an_index_that_holds_too_little_is_refused(folder: Path, catalog_url: st
         [name] = client.indices.get_alias(index=f"{prefix}*")
         [mapping] = client.indices.get_mapping(index=name).values()
         meta = mapping["mappings"]["_meta"]["lookalike"]
-        for sequence, told in ((4, "change 4 only.* 2 images"), (1000, "change 1000, from where.* 6 images")):
+        for sequence, told in ((4, "only at change 4.* 2 images"), (1000, "change 1000, from which.* 6 images")):
             client.indices.put_mapping(index=name, meta={"lookalike": {**meta, "sequence": sequence}})
             with open_gallery(folder) as gallery, pytest.raises(Damaged, match=told):
                 gallery.search(image(1))
@@ -188,7 +189,7 @@ def test_vectors_in_milvus(catalog_url: str, cache: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("index", "told"),
-    [({}, "phash is embedded"), ({"phash": "mih"}, "phash is embedded"), ("existing", "somebody else's")],
+    [({}, "server for phash"), ({"phash": "mih"}, "server for phash"), ("existing", "another application")],
 )
 def test_features_are_left_to_engines_of_their_own_alone(
     catalog_url: str, tmp_path: Path, index: dict[str, str] | str, told: str

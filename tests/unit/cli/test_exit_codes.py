@@ -8,7 +8,7 @@ import pytest
 from filelock import FileLock
 
 from lookalike import errors
-from lookalike.cli.failures import EXIT_CODES, ExitCode, exit_code
+from lookalike.cli.exit_codes import EXIT_CODES, ExitCode, exit_code
 from tests.support.command import lookalike
 from tests.support.drawn_images import drawn
 

@@ -37,7 +37,7 @@ def test_all_of_it_over_a_service(url: str, tmp_path: Path, monkeypatch: pytest.
     assert by_key.lines[1]["error"]["type"] == "NotFound"
     shown = lookalike("show", "1.png")
     assert "160" in shown.text
-    assert "none is known here" in shown.text
+    assert "unknown: the image was added as bytes" in shown.text
     assert lookalike("ls", "--json").lines[0]["key"] == "0.png"
     assert lookalike("status", "--json").line["gallery"] == url
     assert f"Gallery   {url}" in lookalike("status").text
@@ -63,7 +63,7 @@ def test_what_works_on_this_machine_alone(url: str, tmp_path: Path, monkeypatch:
     assert lookalike("init", "--server", url).code == 2
     refused = lookalike("--server", url, "init", "-g", tmp_path / "new")
     assert refused.code == 2
-    assert "leave out --server" in refused.err
+    assert "remove --server" in refused.err
     monkeypatch.setenv("LOOKALIKE_SERVER", url)
     assert lookalike("init", "--pipelines", "phash", "-g", tmp_path / "new").code == 0
 

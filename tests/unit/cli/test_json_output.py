@@ -23,19 +23,19 @@ STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Five images with awkward names, one of them in a subfolder, and one that is broken."""
-    filter = tmp_path / "my photos"
-    (filter / "sub").mkdir(parents=True)
+    photos = tmp_path / "my photos"
+    (photos / "sub").mkdir(parents=True)
     for seed, name in enumerate(["a.png", "b c.png", "grüße 🌄.png", "[bold]x.png", "sub/d.png"]):
-        drawn(seed).save(filter / name)
-    (filter / "broken.jpg").write_bytes(b"\xff\xd8\xff and no more")
-    return filter
+        drawn(seed).save(photos / name)
+    (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff and no more")
+    return photos
 
 
 @pytest.fixture
 def gallery(tmp_path: Path) -> Path:
-    filter = tmp_path / "gallery"
-    assert lookalike("init", "--pipelines", "phash", "--gallery", filter).code == 0
-    return filter
+    path = tmp_path / "gallery"
+    assert lookalike("init", "--pipelines", "phash", "--gallery", path).code == 0
+    return path
 
 
 @pytest.fixture
@@ -45,19 +45,19 @@ def full(gallery: Path, folder: Path) -> Path:
     return gallery
 
 
-def copy_of(seed: int, filter: Path) -> Path:
+def copy_of(seed: int, path: Path) -> Path:
     """An edited copy of a drawn image: half the size, JPEG."""
-    filter.write_bytes(encoded(drawn(seed).resize((80, 60)), "JPEG", quality=60))
-    return filter
+    path.write_bytes(encoded(drawn(seed).resize((80, 60)), "JPEG", quality=60))
+    return path
 
 
 def test_init_says_what_it_made(tmp_path: Path) -> None:
-    filter = tmp_path / "made"
-    ran = lookalike("init", "--pipelines", "phash", "--index", "phash=flat", "-g", filter, "--json")
+    path = tmp_path / "made"
+    ran = lookalike("init", "--pipelines", "phash", "--index", "phash=flat", "-g", path, "--json")
     assert ran.code == 0
     rest = {"catalog": None, "precision": None, "exact_phash": False}
-    assert ran.line == {"gallery": str(filter), "pipelines": ["phash"], "index": {"phash": "flat"}, **rest}
-    again = lookalike("init", "-g", filter, "--json")
+    assert ran.line == {"gallery": str(path), "pipelines": ["phash"], "index": {"phash": "flat"}, **rest}
+    again = lookalike("init", "-g", path, "--json")
     assert (again.code, again.line["error"]["type"]) == (2, "BadSetting")
 
 

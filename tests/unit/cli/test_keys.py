@@ -22,7 +22,7 @@ def gallery(tmp_path: Path) -> Path:
 def test_a_key_is_shown_once(gallery: Path) -> None:
     made = lookalike("keys", "create", "--scope", "write", "--tenant", "alice", "--rate", "2.5", "-g", gallery)
     assert made.code == 0
-    assert "not even on this machine" in made.text
+    assert "require a key, also from this machine" in made.text
     [token] = re.findall(r"lk_[0-9a-f]{12}_[\w-]{43}", made.text)
     with Catalog.open(gallery / "catalog.sqlite") as catalog:
         [key] = catalog.api_keys()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from lookalike.cli.options import listed, pairs
+from lookalike.cli.options import parse_pairs, read_entries
 from lookalike.cli.output import counted, printable, size
 from lookalike.cli.preview import can_preview, preview_of
 from lookalike.cli.progress import Pace, ProgressBar
@@ -24,14 +24,14 @@ NAMES = st.lists(st.binary(min_size=1).filter(lambda name: b"\0" not in name), m
 def test_lists_separated_by_nul_keep_every_name(names: list[bytes], chunk: int) -> None:
     data = b"".join(name + b"\0" for name in names)
     chunks = [data[i : i + chunk] for i in range(0, len(data), chunk)]
-    assert [os.fsencode(name) for name in listed(chunks, null=True)] == names
+    assert [os.fsencode(name) for name in read_entries(chunks, null=True)] == names
 
 
 @given(NAMES)
 def test_lists_of_lines_keep_every_name(names: list[bytes]) -> None:
     names = [name for name in names if b"\n" not in name]
     stream = io.BytesIO(b"\n".join(names))
-    assert [os.fsencode(name) for name in listed(stream, null=False)] == names
+    assert [os.fsencode(name) for name in read_entries(stream, null=False)] == names
 
 
 @given(st.text())
@@ -41,9 +41,9 @@ def test_what_is_shown_can_be_printed(text: str) -> None:
 
 
 def test_pairs_are_split_at_the_first_sign() -> None:
-    assert pairs(["a=1", "b==", " c = x"], "--attr") == {"a": "1", "b": "=", "c": " x"}
+    assert parse_pairs(["a=1", "b==", " c = x"], "--attr") == {"a": "1", "b": "=", "c": " x"}
     with pytest.raises(BadSetting, match="--attr"):
-        pairs(["=1"], "--attr")
+        parse_pairs(["=1"], "--attr")
 
 
 @pytest.mark.parametrize(
@@ -62,14 +62,14 @@ def test_pace_outlives_a_long_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("lookalike.cli.progress.time.monotonic", lambda: now)
     pace = Pace()
-    assert pace.told(1000) == "0 of 1,000 images"
+    assert pace.text(1000) == "0 of 1,000 images"
     for _ in range(20):  # a burst of fifty every five seconds
         now += 5
         for _ in range(50):
             pace.advance()
     assert pace.rate() == pytest.approx(10, rel=0.3)
-    assert pace.told(2000).startswith("1,000 of 2,000 images")
-    assert pace.told(2000).endswith("left")
+    assert pace.text(2000).startswith("1,000 of 2,000 images")
+    assert pace.text(2000).endswith("left")
     now += 500
     pace.advance()
     assert 0 < pace.rate() < 1

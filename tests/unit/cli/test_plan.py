@@ -25,7 +25,7 @@ CASES = (
 def test_the_table_fits_the_terminal(case: tuple[str, ...], width: int) -> None:
     written = io.StringIO()
     console = Console(file=written, width=width, highlight=False, emoji=False, markup=False)
-    with mock.patch("lookalike.cli.planning.out", return_value=console):
+    with mock.patch("lookalike.cli.commands.plan.out", return_value=console):
         ran = lookalike("plan", *case)
     assert ran.code == 0, ran.err
     lines = written.getvalue().splitlines()
@@ -43,7 +43,7 @@ def test_the_examples_in_the_docs_are_what_is_printed(command: str, printed: str
     def out() -> Console:
         return Console(width=100, highlight=False, emoji=False, markup=False)
 
-    with mock.patch("lookalike.cli.planning.out", side_effect=out):
+    with mock.patch("lookalike.cli.commands.plan.out", side_effect=out):
         told = lookalike(*command.split()).text
     assert [line.rstrip() for line in told.splitlines()] == printed.splitlines()
 

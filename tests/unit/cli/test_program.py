@@ -15,22 +15,22 @@ from tests.support.drawn_images import drawn, encoded
 
 @pytest.fixture
 def gallery(tmp_path: Path) -> Path:
-    filter = tmp_path / "gallery"
-    assert lookalike("init", "--pipelines", "phash", "-g", filter).code == 0
-    return filter
+    path = tmp_path / "gallery"
+    assert lookalike("init", "--pipelines", "phash", "-g", path).code == 0
+    return path
 
 
 MORE = 800
 """Images whose lines are more than a pipe holds (64 KB): who prints them is not done while nobody reads."""
 
 
-def folder_of(filter: Path, n: int, *, distinct: int = 8) -> Path:
+def folder_of(path: Path, n: int, *, distinct: int = 8) -> Path:
     """Many files with few images in them, each file with bytes of its own (a text after the image)."""
-    filter.mkdir()
+    path.mkdir()
     data = [encoded(drawn(seed, (64, 48)), "JPEG") for seed in range(distinct)]
     for i in range(n):
-        (filter / f"{i:05}.jpg").write_bytes(data[i % distinct] + str(i).encode())
-    return filter
+        (path / f"{i:05}.jpg").write_bytes(data[i % distinct] + str(i).encode())
+    return path
 
 
 def test_ctrl_c_keeps_what_was_reported(gallery: Path, tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.cli import trial
-from lookalike.cli.trial import SHOWN_EDITS
+from lookalike.cli.commands import try_it
+from lookalike.cli.commands.try_it import SHOWN_EDITS
 from lookalike.evaluation.edits import EDITS
 from tests.support.command import lookalike
 from tests.support.drawn_images import drawn
@@ -17,7 +17,7 @@ CHOSEN = 5
 def test_the_sample_is_found_by_both_generations(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LOOKALIKE_CACHE", str(cache))
-    monkeypatch.setattr(trial, "IMAGES", CHOSEN)
+    monkeypatch.setattr(try_it, "MAX_ORIGINALS", CHOSEN)
     ran = lookalike("try")
     assert ran.code == 0, ran.err
     together = {
@@ -54,4 +54,4 @@ def test_an_empty_folder_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert lookalike("init", "--pipelines", "phash").code == 0
     ran = lookalike("try", tmp_path / "photos")
     assert ran.code == 4
-    assert "no image to search for" in ran.text
+    assert "No image to search for" in ran.text

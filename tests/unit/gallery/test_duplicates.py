@@ -11,8 +11,9 @@ import pytest
 import lookalike
 from lookalike.catalog import NewImage
 from lookalike.errors import BadInput, NotFound
-from lookalike.gallery import Cluster, Gallery
+from lookalike.gallery import Gallery
 from lookalike.gallery.duplicates import _NeighbourGraph
+from lookalike.results import Cluster
 from lookalike.types import Item
 from tests.support.drawn_images import drawn, encoded
 
@@ -155,7 +156,7 @@ def test_clusters_are_those_of_a_plain_search_of_all_pairs(tmp_path: Path, seed:
             service.not_a_match(pair)
         found = {frozenset(members) for members in keys(service.duplicates())}
         [pipeline] = [opened.pipeline for opened in service._pipelines.open()]
-        limit = _NeighbourGraph(service.catalog, [pipeline], tenant)._limits["phash"] * 64
+        limit = _NeighbourGraph(service.catalog, [pipeline], tenant)._max_distances["phash"] * 64
     apart = {frozenset((digests[a], digests[b])) for a, b in judged}
     parts: list[set[str]] = [{key} for key in codes]
     for a, b in combinations(codes, 2):

@@ -333,7 +333,7 @@ def test_a_reader_that_becomes_the_writer_closes_cleanly(tmp_path: Path) -> None
     """Its index was opened for reading; what it has to save by then is left to the next opening."""
     with open_gallery(tmp_path / "gallery", pipelines=HASHES) as first:
         first.add([Item(str(n), encoded(drawn(n, (40, 30)))) for n in range(12)])
-    with open_gallery(tmp_path / "gallery") as gallery, mock.patch("lookalike.gallery.index_sync.PENDING_ROWS", 0):
+    with open_gallery(tmp_path / "gallery") as gallery, mock.patch("lookalike.gallery.index_sync.MIN_UNSAVED_ROWS", 0):
         gallery.search(encoded(drawn(1)))
         gallery.remove([str(n) for n in range(6)])
         gallery.search(encoded(drawn(1)))

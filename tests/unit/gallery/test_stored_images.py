@@ -10,7 +10,8 @@ from PIL import Image
 
 import lookalike
 from lookalike.errors import BadInput, Conflict, ImageRejected, NotFound, UnsupportedQuery
-from lookalike.gallery import Gallery, StoredImage
+from lookalike.gallery import Gallery
+from lookalike.results import StoredImage
 from lookalike.types import Answer, Item
 from tests.support.drawn_images import drawn, encoded
 
@@ -70,7 +71,7 @@ def test_a_key_needs_no_file(filled: Gallery, tmp_path: Path) -> None:
 
 def test_a_flat_image_finds_itself_alone(filled: Gallery) -> None:
     assert shown(filled.search(StoredImage("flat"))) == [("flat", "exact", 0.0)]
-    assert filled.compare(StoredImage("flat"), StoredImage("1.png")).measured[0].distance is None
+    assert filled.compare(StoredImage("flat"), StoredImage("1.png")).pipelines[0].distance is None
 
 
 def test_keys_are_a_tenant_s_own(filled: Gallery) -> None:

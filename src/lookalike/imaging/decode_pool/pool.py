@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from lookalike.cpu import usable_cores
 from lookalike.errors import BadSetting, ImageRejected
 from lookalike.imaging.decode_pool.process import WorkerCrashed, WorkerProcess
 from lookalike.imaging.decode_pool.worker import Reply, Request
@@ -239,10 +240,3 @@ def _end(tasks: "queue.SimpleQueue[_Task | None]", processes: list[WorkerProcess
     for process in tuple(processes):
         process.end()
         tasks.put(None)
-
-
-def usable_cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -25,8 +25,9 @@ from typing import IO, Any, BinaryIO, Final
 import numpy as np
 
 from lookalike.errors import ImageRejected
+from lookalike.imaging.files import read_bytes
 from lookalike.imaging.limits import Limits
-from lookalike.imaging.preprocessing import prepare, read_bytes
+from lookalike.imaging.preprocessing import prepare
 from lookalike.types import UNCUT, Border, InputSpec, Pixels, Prepared
 
 LENGTH: Final = struct.Struct("<Q")

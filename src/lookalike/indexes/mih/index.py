@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from lookalike.cpu import usable_cores
 from lookalike.errors import BadSetting
-from lookalike.imaging.decode_pool.pool import usable_cores
 from lookalike.indexes import snapshot
 from lookalike.indexes.base import EmbeddedIndex, ids_of
 from lookalike.indexes.mih import storage

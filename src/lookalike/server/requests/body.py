@@ -9,10 +9,10 @@ from typing import Any
 
 from fastapi import Request
 
-from lookalike.catalog.records import storable
 from lookalike.errors import BadInput, ImageRejected
 from lookalike.server.executor import MemoryLease
 from lookalike.server.problem_responses import HttpError
+from lookalike.text import storable
 
 JSON_OVERHEAD = 1024 * 1024
 """Bytes of JSON beside images."""

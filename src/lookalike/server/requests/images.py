@@ -10,7 +10,7 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from lookalike.errors import BadInput
-from lookalike.gallery import StoredImage
+from lookalike.results import StoredImage
 from lookalike.server.app_state import AppState
 from lookalike.server.auth import Caller
 from lookalike.server.executor import MemoryLease

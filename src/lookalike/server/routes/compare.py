@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import ConfigDict, Field
 
 from lookalike.errors import BadInput
-from lookalike.gallery import Comparison
+from lookalike.results import Comparison
 from lookalike.server.app_state import State
 from lookalike.server.auth import Caller, require_scope
 from lookalike.server.requests.images import RequestReader
@@ -68,7 +68,7 @@ class ComparisonModel(ResponseModel):
         """The same of the service's comparison."""
         measured = [
             MeasuredModel(name=m.pipeline, distance=m.distance, copy=m.is_copy, threshold=m.threshold, rarity=m.rarity)
-            for m in found.measured
+            for m in found.pipelines
         ]
         return cls(
             same_bytes=found.same_bytes,

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import ConfigDict, Field
 
-from lookalike.gallery import Cluster
+from lookalike.results import Cluster
 from lookalike.server.app_state import State
 from lookalike.server.auth import Caller, require_scope
 from lookalike.server.pagination import encode_cursor, key_in

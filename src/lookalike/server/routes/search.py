@@ -10,8 +10,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from lookalike.errors import AccessDenied, NotFound, UnsupportedQuery
-from lookalike.gallery import DEFAULT_TENANT, MAX_RESULTS, SearchOptions
 from lookalike.gallery.thumbnails import MAX_SIDE, MIN_SIDE
+from lookalike.results import DEFAULT_TENANT, MAX_RESULTS, SearchOptions
 from lookalike.server.app_state import AppState, State
 from lookalike.server.auth import Caller, require_scope
 from lookalike.server.hits import HitModel, SearchAnswer

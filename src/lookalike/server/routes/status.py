@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from lookalike import __version__
 from lookalike.catalog import CatalogTotals
-from lookalike.gallery import MAX_RESULTS, PipelineStatus
+from lookalike.results import MAX_RESULTS, PipelineStatus
 from lookalike.server.app_state import AppState, State
 from lookalike.server.auth import Caller, admin_of_all, require_scope
 from lookalike.server.health import Outage

@@ -1,81 +1,100 @@
-"""`try`: index some photos, make edited copies of a few, search for them, and show what was found."""
+"""`try`: index some images, make edited copies of a few, search for them, and show what was found."""
+
+from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from PIL import Image
+import typer
 from rich.table import Table
 from rich.text import Text
 
-from lookalike.cli.adding import add
-from lookalike.cli.failures import ExitCode
-from lookalike.cli.options import Session
-from lookalike.cli.output import out, print_line, printable
+from lookalike.cli.app import MACHINE, app
+from lookalike.cli.commands.add import add
+from lookalike.cli.exit_codes import ExitCode
+from lookalike.cli.options import Session, command
+from lookalike.cli.output import out, print_error, print_line
 from lookalike.errors import ImageRejected, LookalikeError
-from lookalike.evaluation.contact_sheet import Row, Shown, write_html
-from lookalike.evaluation.edits import EDITS, apply
-from lookalike.gallery import Gallery
-from lookalike.imaging import decode, read_bytes
-from lookalike.samples import sample_paths
-from lookalike.types import Answer, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lookalike.evaluation.contact_sheet import Row
+    from lookalike.gallery import Gallery
+    from lookalike.types import Answer, Record
 
 SHOWN_EDITS = tuple(
     "jpeg15 scale_quarter black_frame mirror grey watermark crop_50 caption screenshot rotate_5".split()
 )
-IMAGES = 12
+MAX_ORIGINALS = 12
 """Images of which copies are made: with ten edits each, some seconds of searching."""
 FOLDER = Path("try")
-"""Where the copies, the sheet and the sample's gallery go."""
-WORDS = {"phash": "by hash", "vgg16": "by network"}
+"""Where the copies, the contact sheet and the sample's gallery are written."""
+TITLES = {"phash": "by hash", "vgg16": "by network"}
 HITS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """An edited copy: its file, what was done, and the image it was made of."""
+    """An edited copy: its file, the edit, and the original's record."""
 
     path: Path
     edit: str
     original: Record
 
 
-def trial(session: Session, photos: Sequence[str]) -> int:
-    """Index `photos` in the user's gallery (or the samples in one of their own), and search for edited copies."""
+@command(app, "try", rich_help_panel=MACHINE)
+def try_it(
+    session: Session,
+    photos: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PHOTOS...]", show_default=False, help="Image files and folders."),
+    ] = None,
+) -> int:
+    """Index your photos, or a small sample, search for edited copies of some, and show the results."""
+    from lookalike.evaluation.contact_sheet import write_html
+    from lookalike.samples import sample_paths
+
     if not photos:
         session = Session(session.gallery or str(FOLDER / "gallery"), session.tenant, session.json)
-        print_line("No PHOTOS given, so this uses a small sample that comes with the program.\n")
-    print_line("1. Indexing: every image gets a digest, a perceptual hash and the features of a network.")
-    add(session, [str(p) for p in photos] or [str(sample_paths()[0].parent)], None, None)
+        print_line("No PHOTOS given: using a small sample that comes with the program.\n")
+    print_line("1. Indexing: a digest, a perceptual hash and, with vgg16, the features of a network for each image.")
+    add(session, list(photos or ()) or [str(sample_paths()[0].parent)])
     with session.open() as gallery:
-        chosen = _choose(gallery, session.tenant)
-        if not chosen:
-            print_line("There is no image to search for: give a folder with photos, as in make try PHOTOS=~/Pictures")
+        originals = _choose_originals(gallery, session.tenant)
+        if not originals:
+            print_line("No image to search for: name a folder with photos, as in make try PHOTOS=~/Pictures")
             return ExitCode.NOT_FOUND
-        print_line(f"\n2. Making {len(SHOWN_EDITS)} edited copies of {len(chosen)} of them, in {FOLDER / 'copies'}.")
-        copies = _make_copies(chosen)
-        print_line("\n3. Searching for the original of every copy. Found first:\n")
+        print_line(f"\n2. Making {len(SHOWN_EDITS)} edited copies of {len(originals)} images, in {FOLDER / 'copies'}.")
+        copies = _make_copies(originals)
+        print_line("\n3. Searching for the original of every copy. Found as the first hit:\n")
         rankings = [None, *([name] for name in gallery.pipelines)]
         answers = {_title(r): _search(gallery, copies, r, session.tenant) for r in rankings}
     out().print(_table(copies, answers))
     sheet = FOLDER / "contact-sheet.html"
     write_html(_rows(copies, answers[_title(None)]), sheet, title="Edited copies, and what was found for them")
-    _what_next(session, copies[0], sheet, sample=not photos)
+    _print_next_steps(session, copies[0], sheet, sample=not photos)
     return ExitCode.OK
 
 
-def _choose(gallery: Gallery, tenant: str) -> list[Record]:
-    """A few images whose files can be read, the same at every run."""
+def _choose_originals(gallery: Gallery, tenant: str) -> list[Record]:
+    """A few images whose files are known, the same in every run."""
     records = [
         r for r in gallery.ls(tenant=tenant, limit=10_000) if r.path is not None and min(r.width, r.height) > 100
     ]
     random.Random(1).shuffle(records)
-    return records[:IMAGES]
+    return records[:MAX_ORIGINALS]
 
 
 def _make_copies(records: Sequence[Record]) -> list[Copy]:
+    from PIL import Image
+
+    from lookalike.evaluation.edits import EDITS, apply
+    from lookalike.imaging import decode, read_bytes
+
     folder = FOLDER / "copies"
     folder.mkdir(parents=True, exist_ok=True)
     copies = []
@@ -83,7 +102,7 @@ def _make_copies(records: Sequence[Record]) -> list[Copy]:
         try:
             image = Image.fromarray(decode(read_bytes(str(record.path))).rgb)
         except ImageRejected as error:
-            print(f"lookalike: {printable(record.key)} can no longer be read: {error}", file=sys.stderr)
+            print_error(f"{record.key} can no longer be read: {error}")
             continue
         for edit in SHOWN_EDITS:
             path = folder / f"{Path(record.key).stem}-{edit}{EDITS[edit].encoding.suffix}"
@@ -93,33 +112,34 @@ def _make_copies(records: Sequence[Record]) -> list[Copy]:
 
 
 def _search(gallery: Gallery, copies: Sequence[Copy], pipelines: list[str] | None, tenant: str) -> list[Answer]:
-    found = []
+    answers = []
     for _, answer in gallery.search_many([c.path for c in copies], k=HITS, pipelines=pipelines, tenant=tenant):
         if isinstance(answer, LookalikeError):
             raise answer
-        found.append(answer)
-    return found
+        answers.append(answer)
+    return answers
 
 
-def _right(copy: Copy, answer: Answer) -> list[bool]:
-    """Which hits are the original, or a file with the same bytes."""
-    same = {hit.key for hit in answer.hits if hit.key == copy.original.key}
-    return [hit.key in same for hit in answer.hits]
+def _is_original(copy: Copy, answer: Answer) -> list[bool]:
+    """For each hit, whether it is the original."""
+    return [hit.key == copy.original.key for hit in answer.hits]
 
 
 def _title(pipelines: list[str] | None) -> str:
-    return "together" if pipelines is None else WORDS.get(pipelines[0], f"by {pipelines[0]}")
+    return "together" if pipelines is None else TITLES.get(pipelines[0], f"by {pipelines[0]}")
 
 
 def _table(copies: Sequence[Copy], answers: dict[str, list[Answer]]) -> Table:
-    """By edit, how many originals came first in each ranking; red where fewer than half did."""
-    table = Table("the copy was ...", box=None, header_style="bold", pad_edge=False)
+    """By edit, how many originals were the first hit of each ranking; red where fewer than half were."""
+    from lookalike.evaluation.edits import EDITS
+
+    table = Table("edit", box=None, header_style="bold", pad_edge=False)
     for title in answers:
         table.add_column(title, justify="right")
     for edit in SHOWN_EDITS:
         cells = [Text(EDITS[edit].what)]
-        for of_ranking in answers.values():
-            first = [_right(c, a)[:1] == [True] for c, a in zip(copies, of_ranking, strict=True) if c.edit == edit]
+        for ranking in answers.values():
+            first = [_is_original(c, a)[:1] == [True] for c, a in zip(copies, ranking, strict=True) if c.edit == edit]
             share = sum(first) / max(len(first), 1)
             style = "green" if share > 0.9 else "yellow" if share >= 0.5 else "red"
             cells.append(Text(f"{sum(first)} of {len(first)}", style=style))
@@ -128,17 +148,20 @@ def _table(copies: Sequence[Copy], answers: dict[str, list[Answer]]) -> Table:
 
 
 def _rows(copies: Sequence[Copy], answers: Sequence[Answer]) -> list[Row]:
+    from lookalike.evaluation.contact_sheet import Row, Shown
+    from lookalike.evaluation.edits import EDITS
+
     rows = []
     for copy, answer in zip(copies, answers, strict=True):
         hits = tuple(
             Shown(Path(hit.path) if hit.path else None, hit.key, hit.evidence, hit.distance, hit.pipeline, right)
-            for hit, right in zip(answer.hits, _right(copy, answer), strict=True)
+            for hit, right in zip(answer.hits, _is_original(copy, answer), strict=True)
         )
         rows.append(Row(copy.path.read_bytes(), f"{copy.original.key}, {EDITS[copy.edit].what}", hits))
     return rows
 
 
-def _what_next(session: Session, copy: Copy, sheet: Path, *, sample: bool) -> None:
+def _print_next_steps(session: Session, copy: Copy, sheet: Path, *, sample: bool) -> None:
     gallery = f" --gallery {FOLDER / 'gallery'}" if sample else ""
     program = Path(sys.argv[0]).absolute()
     name = str(program.relative_to(Path.cwd())) if program.is_relative_to(Path.cwd()) else program.name

@@ -1,19 +1,24 @@
 """`plan`: what a gallery of a certain size takes, and how its engines are set up."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from __future__ import annotations
 
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 from rich.table import Table
 from rich.text import Text
 
-from lookalike.capacity import ENGINES, IndexPlan, PipelineSpec, Plan, PlanRequest, count_of, make_plan, size_of
-from lookalike.capacity.request import DATABASES
-from lookalike.cli.failures import ExitCode
-from lookalike.cli.options import Session, pairs
+from lookalike.cli.app import MACHINE, app
+from lookalike.cli.exit_codes import ExitCode
+from lookalike.cli.options import FLAG, Session, command, parse_pairs
 from lookalike.cli.output import counted, emit, out, print_line, size
-from lookalike.encoders import model_entries
 from lookalike.errors import BadSetting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from lookalike.capacity import IndexPlan, PipelineSpec, Plan, PlanRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +40,61 @@ class PlanArguments:
     thumbnails: float
 
 
-def plan(session: Session, asked: PlanArguments, *, sources: bool) -> int:
-    """Work the plan out and show it; raises BadSetting for one that cannot be."""
-    made = make_plan(_wish(session, asked))
+@command(app, rich_help_panel=MACHINE)
+def plan(
+    session: Session,
+    images: Annotated[str, typer.Option(metavar="N", help="Number of images: 50000, 50k, 2.5M, 10B.")],
+    tenants: Annotated[str, typer.Option(metavar="N", help="Number of tenants.")] = "1",
+    qps: Annotated[float, typer.Option(metavar="N", help="Searches per second, each within one tenant.")] = 1,
+    pipelines: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME,...",
+            show_default=False,
+            help="The pipelines; NAME:DIMENSIONS for a model of your own. [default: phash,vgg16]",
+        ),
+    ] = None,
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]ENGINE",
+            show_default=False,
+            help="flat, mih, hnsw, elasticsearch, milvus, or an index type of Milvus: FLAT, IVF_FLAT, IVF_SQ8, HNSW, "
+            "DISKANN. Repeatable. [default: chosen by size]",
+        ),
+    ] = None,
+    replicas: Annotated[
+        int | None,
+        typer.Option(metavar="N", show_default=False, help="Replicas of indexes on servers. [default: 1]"),
+    ] = None,
+    memory: Annotated[str, typer.Option(metavar="SIZE", help="Memory per machine.")] = "64GB",
+    cores: Annotated[int, typer.Option(metavar="N", help="Cores per machine.")] = 8,
+    machines: Annotated[int, typer.Option(metavar="N", help="Machines that add images.")] = 1,
+    precision: Annotated[
+        str, typer.Option(metavar="NAME", help="Arithmetic precision of networks: fp32, bf16, int8.")
+    ] = "bf16",
+    catalog: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", show_default=False, help="sqlite or postgresql. [default: chosen by size]"),
+    ] = None,
+    features: Annotated[
+        str, typer.Option(metavar="WHERE", help="Where features are stored: catalog, or engine (servers only).")
+    ] = "catalog",
+    thumbnails: Annotated[
+        float, typer.Option(metavar="0..1", help="Share of images added as bytes, for which thumbnails are stored.")
+    ] = 0,
+    sources: Annotated[
+        bool, typer.Option("--sources", metavar=FLAG, help="Show every constant and its source.")
+    ] = False,
+) -> int:
+    """Plan capacity: memory, disk, cores, indexing time and engine settings for a gallery of a given size."""
+    from lookalike.capacity import make_plan
+
+    arguments = PlanArguments(
+        images, pipelines, engine, tenants, qps, replicas, machines, cores, memory, precision, catalog, features,
+        thumbnails,
+    )  # fmt: skip
+    made = make_plan(_wish(session, arguments))
     if session.json:
         emit(plan_object(made))
         return ExitCode.OK
@@ -48,6 +105,9 @@ def plan(session: Session, asked: PlanArguments, *, sources: bool) -> int:
 
 
 def _wish(session: Session, asked: PlanArguments) -> PlanRequest:
+    from lookalike.capacity import PlanRequest, count_of, size_of
+    from lookalike.capacity.request import DATABASES
+
     if asked.catalog is not None and asked.catalog not in DATABASES:
         raise BadSetting(f"--catalog is one of {', '.join(DATABASES)}, not {asked.catalog!r}")
     if asked.features not in ("catalog", "engine"):
@@ -72,6 +132,9 @@ def _wish(session: Session, asked: PlanArguments) -> PlanRequest:
 
 def _pipelines(session: Session, written: Iterable[str]) -> Iterable[PipelineSpec]:
     """`NAME`, as the models know it, or `NAME:DIMENSIONS` for vectors of a model that is none of them."""
+    from lookalike.capacity import PipelineSpec, count_of
+    from lookalike.encoders import model_entries
+
     known = model_entries(session.settings.models)
     for text in (part.strip() for line in written for part in line.split(",") if part.strip()):
         name, colon, dimensions = text.partition(":")
@@ -87,10 +150,12 @@ def _pipelines(session: Session, written: Iterable[str]) -> Iterable[PipelineSpe
 
 def _engines(written: Iterable[str], pipelines: Sequence[PipelineSpec]) -> dict[str, str]:
     """`NAME=ENGINE`, or an engine alone for every pipeline that it can hold."""
+    from lookalike.capacity import ENGINES
+
     engines: dict[str, str] = {}
     for text in written:
         if "=" in text:
-            engines |= pairs([text], "--engine")
+            engines |= parse_pairs([text], "--engine")
             continue
         if text.removeprefix("milvus:") not in ENGINES:
             raise BadSetting(f"no engine is called {text!r}; there are {', '.join(ENGINES)}")

@@ -1,0 +1,137 @@
+"""`add`: put images into the gallery; each is reported once it is durable."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import typer
+
+from lookalike.cli.app import IMAGES, app
+from lookalike.cli.exit_codes import ExitCode
+from lookalike.cli.gallery_access import name_of, open_gallery_or_client
+from lookalike.cli.options import Session, command, parse_pairs
+from lookalike.cli.output import counted, emit, print_error, print_line, printable
+from lookalike.errors import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lookalike.types import Outcome
+
+MAX_EXAMPLES = 3
+"""Rejected images that are named for each reason."""
+OUTCOMES = {
+    "added": "added",
+    "duplicate": "added as duplicates of others",
+    "updated": "updated",
+    "unchanged": "unchanged",
+    "rejected": "rejected",
+}
+"""Outcomes in the order and the wording of the summary."""
+
+
+@command(app, remote=True, rich_help_panel=IMAGES)
+def add(
+    session: Session,
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Image files and folders.")],
+    key: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", show_default=False, help="The key of a single file. [default: the file's name]"),
+    ] = None,
+    attr: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--attr",
+            metavar="NAME=VALUE",
+            show_default=False,
+            help="Attribute to store with every image given here (a JSON value, or text). Repeatable.",
+        ),
+    ] = None,
+) -> int:
+    """Add or update images; creates the gallery if there is none.
+
+    An image's key is its path relative to the given folder, or the file's name. Unchanged files are skipped quickly,
+    so after an interruption run the same command again.
+    """
+    from lookalike.cli.json_output import outcome_object
+    from lookalike.cli.progress import ProgressBar
+    from lookalike.gallery import Gallery, parse_value
+    from lookalike.image_files import items_from
+
+    attributes = {name: parse_value(value) for name, value in parse_pairs(attr, "--attr").items()} or None
+    items = items_from(paths, key=key, attributes=attributes)
+    summary = AddSummary()
+    with open_gallery_or_client(session, create=True) as gallery:
+        if isinstance(gallery, Gallery):
+            fetch_weights(session, gallery.pipelines)
+        try:
+            with ProgressBar("Adding", lambda: items_from(paths, key=key), quiet=session.json) as progress:
+                for outcome in gallery.add_iter(items, tenant=session.tenant):
+                    if session.json:
+                        emit(outcome_object(outcome))
+                    summary.count(outcome)
+                    progress.advance()
+        except KeyboardInterrupt:
+            print_error(f"interrupted; {summary.counts_text()}. Run the same command again to continue")
+            raise
+    if not session.json:
+        summary.print(name_of(session))
+    return ExitCode.PARTIAL if summary.outcomes["rejected"] else ExitCode.OK
+
+
+def fetch_weights(session: Session, pipelines: Sequence[str]) -> None:
+    """Fetch missing weights before the work starts, with a progress bar of their own."""
+    from lookalike.encoders import is_pulled, pull
+
+    settings = session.settings
+    for name in pipelines:
+        if not is_pulled(name, settings.cache, user_file=settings.models):
+            print_error(f"downloading the weights of {name} (once)")
+            pull(name, settings.cache, user_file=settings.models)
+
+
+class AddSummary:
+    """Counts of outcomes and of reasons for rejection, with a few examples of each reason."""
+
+    def __init__(self) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self._reasons: Counter[str] = Counter()
+        self._examples: dict[str, list[Outcome]] = {}
+        self._started = time.monotonic()
+
+    def count(self, outcome: Outcome) -> None:
+        """Count one outcome."""
+        self.outcomes[outcome.outcome] += 1
+        if outcome.outcome == "rejected":
+            reason = (outcome.reason or "").partition(":")[0]
+            reason = reason.replace("_", " ") if reason in get_args(Reason) else "other"
+            self._reasons[reason] += 1
+            examples = self._examples.setdefault(reason, [])
+            if len(examples) < MAX_EXAMPLES:
+                examples.append(outcome)
+
+    def counts_text(self) -> str:
+        """`1,200 added, 3 rejected`."""
+        counts = [
+            f"{self.outcomes[outcome]:,} {words}" for outcome, words in OUTCOMES.items() if self.outcomes[outcome]
+        ]
+        return ", ".join(counts) or "nothing was added"
+
+    def print(self, gallery: str) -> None:
+        """Print the summary."""
+        total = self.outcomes.total()
+        if not total:
+            print_line("No images found.")
+            return
+        seconds = time.monotonic() - self._started
+        print_line(f"{counted(total, 'image')}: {self.counts_text()}   ({seconds:.1f} s, {total / seconds:,.0f}/s)")
+        print_line(f"Gallery: {printable(gallery)}")
+        for reason, n in self._reasons.most_common():
+            print_line(f"Rejected, {reason} ({n:,}):")
+            for outcome in self._examples[reason]:
+                message = (outcome.reason or "").removeprefix(reason.replace(" ", "_") + ": ")
+                print_line(f"  {printable(outcome.key)}: {printable(message)}")
+            if n > MAX_EXAMPLES:
+                print_line(f"  and {n - MAX_EXAMPLES:,} more; add --json lists all of them")

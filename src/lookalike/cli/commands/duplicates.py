@@ -1,0 +1,90 @@
+"""`duplicates` and `compare`: clusters of copies in the gallery, and two images side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from lookalike.cli.app import IMAGES, app
+from lookalike.cli.exit_codes import ExitCode
+from lookalike.cli.gallery_access import open_gallery_or_client
+from lookalike.cli.options import PipelineNamesOption, Session, command
+from lookalike.cli.output import counted, emit, out, print_line, printable, size
+
+if TYPE_CHECKING:
+    from lookalike.results import Comparison
+
+VERDICTS = {
+    "exact": "They are the same image.",
+    "copy": "One is an edited copy of the other.",
+    "similar": "They are different images.",
+}
+ALIKE = "They are similar, but not similar enough to call one a copy of the other."
+MAX_ALIKE_RATE = -3.0
+"""Log10 of the false-match rate at or below which two images are called similar."""
+
+
+@command(app, remote=True, rich_help_panel=IMAGES)
+def duplicates(session: Session, pipeline: PipelineNamesOption = None) -> int:
+    """Find images of the gallery that are copies of one another."""
+    from lookalike.cli.json_output import cluster_object
+
+    clusters = images = 0
+    with open_gallery_or_client(session) as gallery:
+        for cluster in gallery.duplicates(tenant=session.tenant, pipelines=pipeline or None):
+            clusters, images = clusters + 1, images + len(cluster.images)
+            if session.json:
+                emit(cluster_object(cluster))
+                continue
+            how = "the same image" if cluster.evidence == "exact" else f"copies, at most {cluster.distance:.3f} apart"
+            print_line(f"{counted(len(cluster.images), 'image')}, {how}:")
+            for image in cluster.images:
+                dimensions = f"{image.width}x{image.height}"
+                print_line(f"  {dimensions:>11}  {size(image.nbytes):>8}  {printable(image.key)}")
+    if not session.json:
+        print_line(f"{counted(clusters, 'cluster')} of copies, {counted(images, 'image')} in all")
+    return ExitCode.OK
+
+
+@command(app, remote=True, rich_help_panel=IMAGES)
+def compare(
+    session: Session,
+    a: Annotated[str, typer.Argument(metavar="A", help="An image file, in the gallery or not.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another image file.")],
+) -> int:
+    """Compare two image files, by content and by each pipeline."""
+    from lookalike.cli.json_output import comparison_object
+
+    with open_gallery_or_client(session) as gallery:
+        found = gallery.compare(a, b)
+    if session.json:
+        emit(comparison_object(a, b, found))
+    else:
+        print_line(_verdict(found))
+        out().print(_table(found))
+    return ExitCode.OK
+
+
+def _table(found: Comparison) -> Table:
+    table = Table(box=None, padding=(0, 2), header_style="dim")
+    for name in ("compared", "result", "distance", "copies are within", "unrelated images this close"):
+        table.add_column(name)
+    table.add_row("bytes", "the same" if found.same_bytes else "different")
+    table.add_row("pixels", "the same" if found.same_pixels else "different")
+    for measured in found.pipelines:
+        if measured.distance is None or measured.rarity is None:
+            table.add_row(measured.pipeline, "unknown: too little contrast")
+            continue
+        result = "a copy" if measured.is_copy else "not a copy"
+        rate = "1 in " + (f"{10**-measured.rarity:,.0f}" if measured.rarity > -9 else "a billion or fewer")
+        table.add_row(measured.pipeline, result, f"{measured.distance:.3f}", f"{measured.threshold:.3f}", rate)
+    return table
+
+
+def _verdict(comparison: Comparison) -> str:
+    lowest = min((m.rarity for m in comparison.pipelines if m.rarity is not None), default=0.0)
+    if comparison.evidence == "similar" and lowest <= MAX_ALIKE_RATE:
+        return ALIKE
+    return VERDICTS[comparison.evidence]

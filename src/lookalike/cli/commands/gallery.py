@@ -1,0 +1,159 @@
+"""`init`, `status` and `repair`: the gallery as a whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+from rich.table import Table
+
+from lookalike.cli.app import GALLERY, app
+from lookalike.cli.exit_codes import ExitCode
+from lookalike.cli.gallery_access import name_of, open_gallery_or_client
+from lookalike.cli.options import FLAG, Session, command, parse_pairs
+from lookalike.cli.output import counted, emit, out, print_line, printable, size
+from lookalike.errors import BadSetting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from lookalike.config import Precision
+    from lookalike.results import PipelineStatus, Status
+
+
+@command(app, rich_help_panel=GALLERY)
+def init(
+    session: Session,
+    pipelines: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--pipelines",
+            metavar="NAME,...",
+            show_default=False,
+            help="The pipelines; they cannot be changed later. [default: phash,vgg16; phash alone is fast and needs "
+            "no weights]",
+        ),
+    ] = None,
+    index: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--index",
+            metavar="NAME=ENGINE",
+            show_default=False,
+            help="Another index for a pipeline: flat, mih (hashes), hnsw (vectors), or the URL of an engine: "
+            "elasticsearch://host:9200, milvus://host:19530, milvus-lite:///file. Repeatable.",
+        ),
+    ] = None,
+    catalog: Annotated[
+        str | None,
+        typer.Option(
+            "--catalog",
+            metavar="URL",
+            show_default=False,
+            help="Store records in postgresql://user@host/name. [default: a file in the gallery's folder]",
+        ),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", show_default=False, help="Arithmetic precision of networks: auto, fp32, bf16 or int8."
+        ),
+    ] = None,
+    exact_phash: Annotated[
+        bool,
+        typer.Option("--exact-phash", metavar=FLAG, help="Hash from every pixel, as imagehash does: slower."),
+    ] = False,
+) -> int:
+    """Create an empty gallery with other than the default settings (`add` creates a default one)."""
+    from lookalike.config import GallerySettings
+    from lookalike.factory import create_gallery, new_gallery_pipelines
+    from lookalike.indexes.address import without_password
+
+    names = _names(pipelines or ()) or new_gallery_pipelines()
+    engines = parse_pairs(index, "--index")
+    gallery = GallerySettings(names, engines, precision=_precision(precision), exact_phash=exact_phash, catalog=catalog)
+    create_gallery(session.folder, gallery, session.settings)
+    if session.json:
+        emit(
+            {
+                "gallery": str(session.folder),
+                "pipelines": names,
+                "index": {name: without_password(engine) for name, engine in engines.items()},
+                "catalog": without_password(catalog) if catalog else None,
+                "precision": precision,
+                "exact_phash": exact_phash,
+            }
+        )
+    else:
+        print_line(f"Created a gallery in {printable(str(session.folder))} with the pipelines {', '.join(names)}.")
+    return ExitCode.OK
+
+
+def _names(arguments: Iterable[str]) -> tuple[str, ...]:
+    return tuple(name.strip() for text in arguments for name in text.split(",") if name.strip())
+
+
+def _precision(name: str | None) -> Precision | None:
+    from lookalike.config import PRECISIONS
+
+    if name is not None and name not in PRECISIONS:
+        raise BadSetting(f"--precision must be one of {', '.join(PRECISIONS)}, not {name!r}")
+    return cast("Precision | None", name)
+
+
+@command(app, remote=True, rich_help_panel=GALLERY)
+def status(session: Session) -> int:
+    """Show what the gallery holds and whether its indexes are up to date."""
+    from lookalike.cli.json_output import status_object
+
+    with open_gallery_or_client(session) as gallery:
+        found = gallery.status()
+    if session.json:
+        emit(status_object(name_of(session), found))
+        return ExitCode.OK
+    print_line(f"Gallery   {printable(name_of(session))}")
+    print_line(f"Images    {found.images:,} ({size(found.nbytes)}){_breakdown(found)}")
+    print_line(f"Sequence  {found.sequence:,}")
+    print_line()
+    out().print(_pipelines(found.pipelines, found.images))
+    return ExitCode.OK
+
+
+def _breakdown(found: Status) -> str:
+    parts = [f"{n:,} {name}" for name, n in sorted(found.formats.items(), key=lambda item: -item[1])]
+    if len(found.tenants) > 1:
+        parts.append(counted(len(found.tenants), "tenant"))
+    return ": " + ", ".join(parts) if parts else ""
+
+
+def _pipelines(pipelines: Sequence[PipelineStatus], images: int) -> Table:
+    table = Table(box=None, padding=(0, 2), header_style="dim")
+    for name, justify in (("pipeline", "left"), ("distance", "left"), ("indexed", "right"), ("copies within", "right")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    table.add_column("index")
+    for pipeline in pipelines:
+        if pipeline.error is not None:
+            table.add_row(pipeline.name, "", "", "", f"unavailable: {printable(pipeline.error)}")
+            continue
+        threshold = "" if pipeline.threshold is None else f"{pipeline.threshold:.3f}"
+        pending = "pending" if pipeline.shared else "not saved yet, replayed when the gallery is opened"
+        state = f"{counted(pipeline.behind, 'change')} {pending}" if pipeline.behind else "up to date"
+        index = f"{pipeline.engine}: {state}"
+        table.add_row(pipeline.name, pipeline.metric, f"{pipeline.rows:,} of {images:,}", threshold, index)
+    return table
+
+
+@command(app, remote=True, rich_help_panel=GALLERY)
+def repair(session: Session) -> int:
+    """Check the catalog, and rebuild every index from it. Image files are not read."""
+    from lookalike.cli.json_output import repair_object
+
+    with open_gallery_or_client(session) as gallery:
+        report = gallery.repair()
+    if session.json:
+        emit(repair_object(report))
+    else:
+        print_line(f"The catalog is consistent: {counted(report.images, 'image')}.")
+        for name, rows in report.rebuilt.items():
+            print_line(f"Index of {name} rebuilt: {counted(rows, 'row')}.")
+    return ExitCode.OK

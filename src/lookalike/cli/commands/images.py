@@ -1,0 +1,122 @@
+"""`show`, `rm` and `ls`: the images of the gallery by key."""
+
+from __future__ import annotations
+
+import sys
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from lookalike.cli.app import IMAGES, app
+from lookalike.cli.exit_codes import ExitCode
+from lookalike.cli.gallery_access import open_gallery_or_client
+from lookalike.cli.options import FLAG, FilterOption, NullOption, Session, command, read_entries
+from lookalike.cli.output import day, emit, out, print_error, print_line, printable, size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lookalike.cli.gallery_access import AnyGallery
+    from lookalike.types import Record
+
+PAGE_SIZE = 1000
+"""Records read, or images removed, in one call."""
+
+
+@command(app, remote=True, rich_help_panel=IMAGES)
+def show(
+    session: Session,
+    key: Annotated[str, typer.Argument(metavar="KEY")],
+    preview: Annotated[
+        bool, typer.Option("--preview/--no-preview", metavar=FLAG, help="Show a thumbnail in a terminal.")
+    ] = True,
+) -> int:
+    """Show an image's record."""
+    from lookalike.cli.json_output import record_object
+    from lookalike.cli.preview import can_preview, preview_of
+
+    with open_gallery_or_client(session) as gallery:
+        record = gallery.get(key, tenant=session.tenant)
+    if session.json:
+        emit(record_object(record))
+        return ExitCode.OK
+    console = out()
+    if preview and record.path and can_preview(console) and (image := preview_of(record.path, 40, 12)):
+        console.print(image)
+    table = Table.grid(padding=(0, 2))
+    for name, value in record_object(record).items():
+        match name, value:
+            case "border", _:
+                value = ", ".join(f"{side} {n}" for side, n in value.items() if n) or "none"
+            case "attributes", _:
+                value = ", ".join(f"{attribute}={given}" for attribute, given in value.items()) or "none"
+            case "bytes", int():
+                value = f"{value:,} ({size(value)})"
+            case "path", None:
+                value = "unknown: the image was added as bytes, or is on a server"
+        table.add_row(name, printable(str(value)))
+    console.print(table)
+    return ExitCode.OK
+
+
+@command(app, remote=True, rich_help_panel=IMAGES)
+def rm(
+    session: Session,
+    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Keys, or - to read them from standard input.")],
+    null: NullOption = False,
+) -> int:
+    """Remove images from the gallery. Image files are never deleted."""
+    entries = chain.from_iterable(read_entries(sys.stdin.buffer, null=null) if key == "-" else [key] for key in keys)
+    removed = missing = 0
+    with open_gallery_or_client(session) as gallery:
+        while batch := list(islice(entries, PAGE_SIZE)):
+            existing = set(gallery.remove(batch, tenant=session.tenant))
+            for key in batch:
+                found = key in existing
+                existing.discard(key)  # named twice, it is missing the second time
+                removed, missing = removed + found, missing + (not found)
+                if session.json:
+                    emit({"key": key, "outcome": "removed" if found else "missing"})
+                elif not found:
+                    print_error(f"no image {key!r}")
+    if not session.json:
+        print_line(f"{removed:,} removed" + (f", {missing:,} not found" if missing else ""))
+    return ExitCode.PARTIAL if missing else ExitCode.OK
+
+
+@command(app, remote=True, rich_help_panel=IMAGES)
+def ls(
+    session: Session,
+    filter: FilterOption = None,
+    prefix: Annotated[
+        str, typer.Option(metavar="TEXT", show_default=False, help="Only keys with this prefix (case-sensitive).")
+    ] = "",
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=0, show_default=False, help="Stop after this number of images.")
+    ] = None,
+) -> int:
+    """List images in the order of their keys."""
+    from lookalike.cli.json_output import record_object
+
+    with open_gallery_or_client(session) as gallery:
+        for record in islice(_records(gallery, session, filter, prefix), limit):
+            if session.json:
+                emit(record_object(record), flush=False)
+            else:
+                dimensions = f"{record.width}x{record.height}"
+                about = f"{dimensions:>11}  {record.format:<5} {size(record.nbytes):>8}  {day(record.updated)}"
+                print_line(f"{about}  {printable(record.key)}")
+    return ExitCode.OK
+
+
+def _records(gallery: AnyGallery, session: Session, filter: Sequence[str] | None, prefix: str) -> Iterator[Record]:
+    """All records, page by page."""
+    from lookalike.gallery import parse_filter
+
+    conditions = parse_filter(filter or ())
+    after: str | None = None
+    while page := gallery.ls(tenant=session.tenant, after=after, limit=PAGE_SIZE, filter=conditions, prefix=prefix):
+        yield from page
+        after = page[-1].key

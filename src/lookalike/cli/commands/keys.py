@@ -1,0 +1,151 @@
+"""`keys`: create, list and revoke the API keys of a gallery."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from lookalike.cli.app import GALLERY, app
+from lookalike.cli.exit_codes import ExitCode
+from lookalike.cli.options import FLAG, Session, command
+from lookalike.cli.output import day, emit, out, print_line, printable, when
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lookalike.catalog.api_keys import ApiKey
+
+keys_app = typer.Typer(
+    help="API keys of servers on this gallery: scopes, tenants and rate limits. Changes apply within seconds.",
+    no_args_is_help=True,
+)
+app.add_typer(keys_app, name="keys", rich_help_panel=GALLERY)
+
+
+@command(keys_app, "create")
+def create_key(
+    session: Session,
+    scope: Annotated[
+        str, typer.Option(metavar="SCOPE", help="read (search and list), write (also change images) or admin.")
+    ] = "read",
+    any_tenant: Annotated[
+        bool,
+        typer.Option("--any-tenant", metavar=FLAG, help="Let requests choose the tenant with the header X-Tenant."),
+    ] = False,
+    label: Annotated[str, typer.Option(metavar="TEXT", show_default=False, help="Description shown in lists.")] = "",
+    rate: Annotated[
+        float | None, typer.Option(metavar="N", show_default=False, help="Requests per second, on average.")
+    ] = None,
+    burst: Annotated[
+        int | None, typer.Option(metavar="N", show_default=False, help="Requests that may arrive at once.")
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(metavar="N", show_default=False, help="Requests that may be in progress.")
+    ] = None,
+    max_bytes: Annotated[
+        int | None, typer.Option(metavar="N", show_default=False, help="Maximum size of a request in bytes.")
+    ] = None,
+    max_pixels: Annotated[
+        int | None, typer.Option(metavar="N", show_default=False, help="Maximum width times height of an image.")
+    ] = None,
+) -> int:
+    """Create an API key for one tenant. It is shown once; only its digest is stored.
+
+    As soon as a gallery has a key, its servers require one from every client, also from this machine.
+    """
+    from lookalike.catalog.api_keys import KeyLimits
+    from lookalike.factory import open_catalog
+
+    limits = KeyLimits(rate, burst, concurrency, max_bytes, max_pixels)
+    with open_catalog(session.folder, session.settings) as catalog:
+        first = not catalog.api_keys()
+        key, token = catalog.create_key(
+            scope, tenant=None if any_tenant else session.tenant, label=label, limits=limits
+        )
+    if session.json:
+        emit({**key_object(key), "key": token})
+        return ExitCode.OK
+    print_line(f"Created the key {key.id}: {scope}, {_tenant_text(key)}. It is shown only once:")
+    print_line()
+    print_line(f"  {token}")
+    if first:
+        print_line()
+        print_line("From now on, servers on this gallery require a key, also from this machine.")
+    return ExitCode.OK
+
+
+@command(keys_app, "list")
+def list_keys(session: Session) -> int:
+    """List the keys, without their secrets."""
+    from lookalike.factory import open_catalog
+
+    with open_catalog(session.folder, session.settings) as catalog:
+        keys = catalog.api_keys()
+    if session.json:
+        for key in keys:
+            emit(key_object(key))
+        return ExitCode.OK
+    if not keys:
+        print_line("No keys: servers on this gallery accept requests from this machine only, without a key.")
+        return ExitCode.OK
+    table = Table(box=None, padding=(0, 2), header_style="dim")
+    for name in ("id", "scope", "tenant", "label", "limits", "created", "revoked"):
+        table.add_column(name)
+    for key in keys:
+        limits = ", ".join(f"{name} {value:g}" for name, value in _limits(key).items())
+        revoked = "" if key.revoked is None else day(key.revoked)
+        tenant = "any" if key.tenant is None else printable(key.tenant)
+        table.add_row(key.id, key.scopes[-1], tenant, printable(key.label), limits, day(key.created), revoked)
+    out().print(table)
+    return ExitCode.OK
+
+
+@command(keys_app, "revoke")
+def revoke_keys(
+    session: Session,
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids as shown by `keys list`.")],
+    forget: Annotated[
+        bool,
+        typer.Option(
+            "--forget",
+            metavar=FLAG,
+            help="Also delete them from the list. Without any key, this machine needs no key again.",
+        ),
+    ] = False,
+) -> int:
+    """Revoke keys permanently. Servers accept them for up to two more seconds."""
+    from lookalike.factory import open_catalog
+
+    with open_catalog(session.folder, session.settings) as catalog:
+        for id in ids:  # noqa: A001 - as the column is called
+            key = catalog.forget_key(id) if forget else catalog.revoke_key(id)
+            if session.json:
+                emit(key_object(key))
+            else:
+                verb = "Deleted" if forget else "Revoked"
+                print_line(f"{verb} the key {key.id}: {key.scopes[-1]}, {_tenant_text(key)}.")
+    return ExitCode.OK
+
+
+def key_object(key: ApiKey) -> Mapping[str, Any]:
+    """A key as JSON, without secrets."""
+    return {
+        "id": key.id,
+        "scope": key.scopes[-1],
+        "tenant": key.tenant,
+        "label": key.label,
+        "limits": _limits(key),
+        "created": when(key.created),
+        "revoked": None if key.revoked is None else when(key.revoked),
+    }
+
+
+def _limits(key: ApiKey) -> dict[str, float]:
+    return {name: value for name, value in asdict(key.limits).items() if value is not None}
+
+
+def _tenant_text(key: ApiKey) -> str:
+    return "any tenant" if key.tenant is None else f"tenant {printable(key.tenant)}"

@@ -1,0 +1,107 @@
+"""`serve`: the page and the HTTP API over a gallery."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lookalike.cli.app import MACHINE, app
+from lookalike.cli.exit_codes import ExitCode
+from lookalike.cli.options import FLAG, Session, command
+from lookalike.cli.output import emit, print_error, print_line, printable
+from lookalike.optional import require
+
+
+@command(app, rich_help_panel=MACHINE)
+def serve(
+    session: Session,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address to listen on; other than loopback requires API keys.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="Port to listen on; 0 for any.")] = 8000,
+    open_page: Annotated[bool, typer.Option("--open", metavar=FLAG, help="Open the page in the browser.")] = False,
+    import_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import-from",
+            metavar="DIR",
+            show_default=False,
+            help="Let admins import images below this folder. Repeatable.",
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-host",
+            metavar="NAME",
+            show_default=False,
+            help="Accept this Host header as well, as sent by a reverse proxy. Repeatable.",
+        ),
+    ] = None,
+    fetch_allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fetch-allow",
+            metavar="NETWORK",
+            show_default=False,
+            help="Allow fetching images by URL from this private network: 10.1.0.0/16. Repeatable.",
+        ),
+    ] = None,
+    fetch_port: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--fetch-port",
+            metavar="N",
+            min=1,
+            max=65535,
+            show_default=False,
+            help="Allow fetching from this port besides 80 and 443. Repeatable.",
+        ),
+    ] = None,
+    threads: Annotated[int, typer.Option(metavar="N", min=1, max=512, help="Requests processed at once.")] = 16,
+    log: Annotated[
+        bool | None,
+        typer.Option(
+            "--log/--no-log",
+            metavar=FLAG,
+            show_default=False,
+            help="Log each request as a line of JSON on standard error. [default: unless that is a terminal]",
+        ),
+    ] = None,
+) -> int:
+    """Serve the gallery: a web page and an HTTP API. Stop it with Ctrl-C."""
+    require("fastapi", "uvicorn", "python_multipart", "prometheus_client", purpose="lookalike serve")
+    from lookalike.factory import open_gallery
+    from lookalike.server.app_state import ServeSettings
+    from lookalike.server.logs import set_up
+    from lookalike.server.serve import BindAddress, run
+    from lookalike.server.url_fetch.fetcher import Fetcher, parse_networks
+
+    set_up(requests=not sys.stderr.isatty() if log is None else log)
+    folders = tuple(Path(folder).expanduser().absolute() for folder in import_from or ())
+    settings = ServeSettings(threads=threads, import_from=folders)
+    fetcher = Fetcher(allow=parse_networks(tuple(fetch_allow or ())), ports=tuple(fetch_port or ()))
+    address = BindAddress(host, port, tuple(allow_host or ()))
+
+    def on_start(url: str) -> None:
+        if session.json:
+            emit({"url": url, "gallery": str(session.folder)})
+        else:
+            print_line(f"Serving {printable(str(session.folder))} at {url} (Ctrl-C stops it)")
+            sys.stdout.flush()
+        if open_page:  # in a thread, for some browsers return only when they are closed
+            threading.Thread(target=_open_browser, args=(url,), daemon=True).start()
+
+    with open_gallery(session.folder, serving=True, settings=session.settings) as gallery:
+        run(gallery, address, settings=settings, fetcher=fetcher, up=on_start)
+    return ExitCode.OK
+
+
+def _open_browser(url: str) -> None:
+    if not webbrowser.open(url):
+        print_error("no browser could be opened; open the URL above")
