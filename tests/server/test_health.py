@@ -75,6 +75,7 @@ def test_what_hangs_is_waited_for_once_and_asked_once() -> None:
         assert len(asked) == 1
         released.set()
         while pulse.last:
+            await asyncio.sleep(0.01)
             await pulse.silent()
         pulse.close()
 
