@@ -1,1 +1,1 @@
-"""Measurements behind docs/numbers.md: one module a question, each comparing with a peer or a limit in one run."""
+"""Benchmarks behind docs/numbers.md: each module compares with a peer or a limit in one run (see README.md)."""

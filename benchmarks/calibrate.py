@@ -1,10 +1,10 @@
-"""What distances are worth: how often unrelated images come how close, for features/calibration.toml.
+"""Distance calibration: the false-match rate by distance, for encoders/calibration.toml.
 
     python -m benchmarks.calibrate phash vgg16 [--write]
 
-Every pair of photos of different groups is compared ("strangers"), the hash in its eight orientations. The copy
-threshold is the distance that `COPY_RATE` of them would undercut, read off the straight line that goes on below the
-rates which so many photos can measure.
+Every pair of photos of different groups (a negative pair) is compared, the hash in its eight orientations. The copy
+threshold is the distance with a false-match rate of `COPY_RATE`, extrapolated along a straight line below the rates
+that so many photos can measure.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import numpy as np
 
 import lookalike.encoders
 from benchmarks.machine import describe
-from benchmarks.negative_pairs import stranger_distances
+from benchmarks.negative_pairs import negative_pair_distances
 from benchmarks.photos import photos
 from lookalike.config import from_environment
 from lookalike.encoders import load_encoder
@@ -23,10 +23,10 @@ from lookalike.pipeline import Calibration
 from lookalike.types import Prepared
 
 COPY_RATE = 1e-6
-"""Share of strangers that may pass for copies: one in twenty queries meets one in a gallery of 50,000."""
+"""False-match rate of copies: one in twenty queries has a false match in a gallery of 50,000."""
 RATES = tuple(10.0**e for e in np.arange(-5, 0.01, 0.25))
 TRUSTED = ("original", "distractor", "class", "same_scene")
-"""Kinds whose groups tell every relation; mere copies and images of other tools' tests are left out."""
+"""Kinds whose groups tell every relation; copies and images of other tools' tests are left out."""
 
 
 def measured(name: str) -> tuple[int, Calibration]:
@@ -40,7 +40,7 @@ def measured(name: str) -> tuple[int, Calibration]:
     stored, views = encoder.encode(images), encoder.encode_views(images).features
     groups = [group for (group, _), usable in zip(good, stored.usable, strict=True) if usable]
     kept = stored.usable
-    found = stranger_distances(encoder.spec.metric, stored.features[kept], groups, views=views[kept])
+    found = negative_pair_distances(encoder.spec.metric, stored.features[kept], groups, views=views[kept])
     anchors = tuple((round(min(d, 1.0), 5), round(r, 3)) for d, r in found.anchors(RATES))
     threshold = Calibration(anchors, 0.0).distance_at(np.log10(COPY_RATE))
     steps = encoder.spec.scale if encoder.spec.metric == "hamming" else 1000
@@ -51,11 +51,11 @@ def main() -> None:
     """Measure and print the tables; with --write, put them where the program reads them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="+")
-    parser.add_argument("--write", action="store_true", help="write features/calibration.toml")
+    parser.add_argument("--write", action="store_true", help="write encoders/calibration.toml")
     arguments = parser.parse_args()
     text = [
-        f"# What distances are worth, by encoder. Written by benchmarks/calibrate.py on {describe()['date']}.",
-        "# Anchors: distance (0..1), log10 of the share of unrelated images that are at most so far.",
+        f"# Distance calibration by encoder, written by benchmarks/calibrate.py on {describe()['date']}.",
+        "# Anchors: distance (0..1), log10 of the share of unrelated images at most that far apart.",
     ]
     for name in arguments.names:
         pairs, calibration = measured(name)

@@ -1,4 +1,4 @@
-"""How fast images are put into a catalog, by one process and by several, on SQLite and on PostgreSQL.
+"""Catalog write throughput, with one process and several, on SQLite and PostgreSQL.
 
     python -m benchmarks.catalog [--seconds 10] [--batch 1000] [--writers 1 2 4] [--url postgresql://...]
 
@@ -42,7 +42,7 @@ def write(url: str, name: str, seconds: float, batch: int, ready: Barrier) -> No
         end = time.monotonic() + seconds
         step = 0
         while time.monotonic() < end:
-            catalog.put([entry(f"{name}/{step}/{n}", row) for n, row in enumerate(rows)])
+            catalog.images.put([entry(f"{name}/{step}/{n}", row) for n, row in enumerate(rows)])
             step += 1
 
 
@@ -56,8 +56,8 @@ def entry(key: str, row: np.ndarray) -> NewImage:  # type: ignore[type-arg]
 def measure(url: str, writers: int, seconds: float, batch: int) -> dict[str, float]:
     """Images a second by so many processes, and whether the catalog is sound in the end."""
     with Catalog.open(url, create=True) as catalog:
-        catalog.tenant_id("default", create=True)
-        catalog.put([entry("first", np.eye(1, VECTOR.width, dtype=np.float32)[0])])
+        catalog.tenants.get_or_create("default")
+        catalog.images.put([entry("first", np.eye(1, VECTOR.width, dtype=np.float32)[0])])
         context = multiprocessing.get_context("spawn")
         ready = context.Barrier(writers + 1)
         processes = [context.Process(target=write, args=(url, f"w{n}", seconds, batch, ready)) for n in range(writers)]
@@ -70,7 +70,7 @@ def measure(url: str, writers: int, seconds: float, batch: int) -> dict[str, flo
         took = time.monotonic() - began
         if any(process.exitcode for process in processes):
             raise SystemExit("a writer failed")
-        number = catalog.count() - 1
+        number = catalog.images.count() - 1
         catalog.check()
     return {"images": number, "seconds": round(took, 2), "images_per_s": round(number / took)}
 

@@ -1,10 +1,10 @@
-"""How much of the bare decoder's speed is left for a decoding pool that reads, checks, cuts, digests and may crash?
+"""Decoding pool throughput, compared with the bare decoder.
 
     python -m benchmarks.decode_pool [--images 10000] [--rounds 3] [--photos FOLDER]
 
 In one run, alternating: (a) bare Pillow, reading and decoding at the same reduced scale, one plain process a core;
 (b) `DecodePool.map` with the input of a hash; (c) `imagehash.phash` in one process, on a tenth of the files. The files
-are photos of the folder (or drawn ones) brought to 500 x 375 and saved anew; rows go to benchmarks/out.
+are photos of the folder (or drawn ones) brought to 500 x 375 and saved again; rows go to benchmarks/out.
 """
 
 import argparse

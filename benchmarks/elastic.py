@@ -1,4 +1,4 @@
-"""Elasticsearch through the raw client and through ours, in one run.
+"""Elasticsearch adapter overhead, compared with the official client used directly, in one run.
 
     python -m benchmarks.elastic [--sizes 1e4 1e5 1e6] [--queries 500] [--seconds 10] [--url elasticsearch://HOST:PORT]
 
@@ -32,7 +32,7 @@ SPEC = FeatureSpec("phash", "hamming", 8, "benchmark")
 K, M = 10, 5
 BATCH = 10_000
 PAGE = 10_000
-"""The most hits a search gives at once; where there are more, the raw side misses the rest, and ours asks on."""
+"""Maximum hits of one request; where there are more, the raw side misses the rest, and ours requests more pages."""
 Bits = NDArray[np.uint8]
 Search = Callable[[Bits], Any]
 
@@ -82,7 +82,7 @@ def compare(url: str, count: int, queries: int, seconds: float, kind: str) -> li
     """One gallery, both sides: a row each."""
     rng = np.random.default_rng(1)
     codes = {"uniform": uniform, "skewed": skewed}[kind](rng, count)
-    asked = planted(rng, codes, queries)
+    query_codes = planted(rng, codes, queries)
     ids = np.arange(1, count + 1)
     stamp = f"bench-{time.time_ns():x}"
     raw = Raw(url, f"{stamp}-raw")
@@ -107,11 +107,11 @@ def compare(url: str, count: int, queries: int, seconds: float, kind: str) -> li
             "raw": raw.search,
             "ours": lambda code: ours.search(code, K, tenant=1, max_distance=None),
         }
-        pairs = [(raw.search(code[None]), ours.search(code[None], K, tenant=1)) for code in asked[:50]]
+        pairs = [(raw.search(code[None]), ours.search(code[None], K, tenant=1)) for code in query_codes[:50]]
         assert all(agree(*pair) for pair in pairs if pair[0][2] < PAGE), "both sides find the same"
         rows = [{"side": name, "codes": kind, "count": count, "bulk": round(count / took[name])} for name in sides]
         for clients in (1, 16):
-            for row, measured in zip(rows, load(sides, asked, clients, seconds), strict=True):
+            for row, measured in zip(rows, load(sides, query_codes, clients, seconds), strict=True):
                 row |= {f"{key}_{clients}": value for key, value in measured.items()}
         return rows
     finally:
@@ -126,15 +126,15 @@ def agree(raw: Any, found: Any) -> bool:
     return bool(np.array_equal(raw[0], ids))
 
 
-def load(sides: dict[str, Search], asked: Bits, clients: int, seconds: float) -> list[dict[str, float]]:
+def load(sides: dict[str, Search], query_codes: Bits, clients: int, seconds: float) -> list[dict[str, float]]:
     """Both sides in turns of a second: milliseconds and queries a second of each."""
     times: dict[str, list[float]] = {name: [] for name in sides}
     spent = dict.fromkeys(sides, 0.0)
     for search in sides.values():
-        turn(search, asked, clients, 1.0, [])
+        turn(search, query_codes, clients, 1.0, [])
     for number in range(2 * max(1, round(seconds))):
         name = list(sides)[number % 2]
-        spent[name] += turn(sides[name], asked, clients, 1.0, times[name])
+        spent[name] += turn(sides[name], query_codes, clients, 1.0, times[name])
     return [
         {
             "p50_ms": round(float(np.percentile(times[name], 50)) * 1e3, 2),
@@ -145,15 +145,15 @@ def load(sides: dict[str, Search], asked: Bits, clients: int, seconds: float) ->
     ]
 
 
-def turn(search: Search, asked: Bits, clients: int, seconds: float, times: list[float]) -> float:
+def turn(search: Search, query_codes: Bits, clients: int, seconds: float, times: list[float]) -> float:
     """So many threads search for a while; adds the seconds of each search, gives those of all."""
 
     def work(seed: int) -> None:
         rng = np.random.default_rng(seed)
         while time.perf_counter() < ends:
-            one = int(rng.integers(len(asked)))
+            one = int(rng.integers(len(query_codes)))
             before = time.perf_counter()
-            search(asked[one : one + 1])
+            search(query_codes[one : one + 1])
             times.append(time.perf_counter() - before)
 
     started = time.perf_counter()

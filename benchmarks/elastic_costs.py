@@ -1,8 +1,8 @@
-"""What the parts of a segment search cost in Elasticsearch.
+"""Costs of a segment search's parts in Elasticsearch.
 
     python -m benchmarks.elastic_costs [--count 300000] [--url elasticsearch://HOST:PORT]
 
-Random codes in several segmentations, each asked within several radii, one query at a time; then terms, postings and
+Random codes in several segmentations, each searched with several radii, one query at a time; then terms, postings and
 candidates are fitted to the medians by least squares of the relative errors, none below zero.
 """
 
@@ -30,14 +30,14 @@ RADII = (0, 1, 3, 5, 7, 9, 11)
 DEAREST = 2e5
 """Microseconds that a plan may be expected to take, to be tried."""
 BATCH = 10_000
-K, ASKED, TIMES = 10, 15, 6
+K, QUERIES, TIMES = 10, 15, 6
 
 
 def measure(url: str, count: int) -> tuple[list[tuple[float, ...]], list[float]]:
     """Of each plan its parts (1, terms, postings, candidates), and the median of its searches in microseconds."""
     rng = np.random.default_rng(1)
     codes = uniform(rng, count)
-    asked = planted(rng, codes, ASKED)
+    query_codes = planted(rng, codes, QUERIES)
     shapes, took = [], []
     for segments in SEGMENTS:
         plans = [best_plan(radius, count, Segmentation(segments)) for radius in RADII]
@@ -52,7 +52,7 @@ def measure(url: str, count: int) -> tuple[list[tuple[float, ...]], list[float]]
         for plan in tried:
             index = ElasticIndex(SPEC, place, dataclasses.replace(settings, plan=plan))
             shapes.append((1.0, float(plan.terms), plan.postings(count), plan.candidates(count)))
-            took.append(timed(index, asked) * 1e6)
+            took.append(timed(index, query_codes) * 1e6)
             print(line(plan, count, took[-1]), flush=True)
         server.call(lambda client, name=name: client.indices.delete(index=f"{name}-000001"), bulk=True)  # type: ignore[misc]
         server.close()
@@ -67,11 +67,11 @@ def fill(index: ElasticIndex, codes: NDArray[np.uint8]) -> None:
     index.flush(1)
 
 
-def timed(index: ElasticIndex, asked: NDArray[np.uint8]) -> float:
+def timed(index: ElasticIndex, query_codes: NDArray[np.uint8]) -> float:
     """Seconds of a search: the median over the queries of the quickest of several times, for others work here too."""
-    quickest = np.full(len(asked), np.inf)
+    quickest = np.full(len(query_codes), np.inf)
     for _ in range(TIMES):
-        for place, code in enumerate(asked):
+        for place, code in enumerate(query_codes):
             started = time.perf_counter()
             index.search(code[None], K)
             quickest[place] = min(quickest[place], time.perf_counter() - started)
@@ -81,7 +81,7 @@ def timed(index: ElasticIndex, asked: NDArray[np.uint8]) -> float:
 def line(plan: SegmentPlan, count: int, took: float) -> str:
     """One plan as a row of the table."""
     return (
-        f"{plan.segmentation.name:>6}  m {plan.at_least}  radius {plan.radius:>2}  {plan.terms:>6} terms  "
+        f"{plan.segmentation.name:>6}  m {plan.min_matches}  radius {plan.radius:>2}  {plan.terms:>6} terms  "
         f"{plan.postings(count):>9,.0f} postings  {plan.candidates(count):>9,.1f} candidates  {took / 1e3:>8.2f} ms"
     )
 

@@ -1,4 +1,4 @@
-"""What the published segment search finds, drawn: recall and candidates by m and Hamming distance.
+"""Plot of the published segment search: recall and candidates by m and Hamming distance.
 
     python -m benchmarks.elastic_plot [--photos 400] [--out docs/segment-search.svg]
 

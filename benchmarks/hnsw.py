@@ -1,11 +1,11 @@
-"""What our interface costs over the bare library: the same graph, the same parameters, taking turns, with recall.
+"""HNSW overhead over bare faiss: the same graph, the same parameters, alternating, with recall.
 
     python -m benchmarks.hnsw [--rows 100000] [--queries 300] [--features FILE.npy] [--ef 100] [--m 24]
 
 `hard` rows are like a network's pooled features: never negative, of low contrast; `clusters` are Gaussian and easy.
 `--features` takes real ones `(n, 512)`, the last of which are the queries. Bare Faiss searches the very graph file that
-our snapshot holds. With a filter both get the kept ids as an array, and Faiss the same widened ef as we take. Every
-query is asked once before the clock starts, so that mapped pages are in memory.
+our snapshot holds. With a filter both get the matching ids as an array, and Faiss the same widened ef as we take. Every
+query is searched once before timing starts, so that mapped pages are in memory.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from benchmarks.machine import describe, write_rows
 from lookalike.distances import nearest, normalise
-from lookalike.indexes.hnsw.index import SPARE, HnswIndex
+from lookalike.indexes.hnsw.index import FILTER_OVERSAMPLING, HnswIndex
 from lookalike.types import FeatureSpec, Ids, ResolvedFilter, Rows
 
 faiss: Any = _typed  # its stubs describe the C++ side, not the Python one
@@ -75,29 +75,29 @@ def questions(index: HnswIndex, bare: Any, rows: int, ef: int, one_in: int) -> t
     if one_in == 1:
         plain = faiss.SearchParametersHNSW(efSearch=ef + 4 * K)
         return lambda q: index.search(q, K).ids, lambda q: bare.search(q, K, params=plain)[1] + 1
-    kept = np.sort(np.random.default_rng(2).choice(rows, rows // one_in, replace=False)) + 1
-    filter = ResolvedFilter((), lambda: kept)
+    matching = np.sort(np.random.default_rng(2).choice(rows, rows // one_in, replace=False)) + 1
+    filter = ResolvedFilter((), lambda: matching)
 
     def filtered(queries: Vectors) -> Ids:
         mask = np.zeros(rows, np.bool_)
-        mask[kept - 1] = True
+        mask[matching - 1] = True
         bits = np.packbits(mask, bitorder="little")
         selector = faiss.IDSelectorBitmap(bits)
-        wide = faiss.SearchParametersHNSW(efSearch=max(ef + 4 * K, SPARE * K * one_in), sel=selector)
+        wide = faiss.SearchParametersHNSW(efSearch=max(ef + 4 * K, FILTER_OVERSAMPLING * K * one_in), sel=selector)
         found: Ids = bare.search(queries, K, params=wide)[1] + 1
         return found
 
     return lambda q: index.search(q, K, filter=filter).ids, filtered
 
 
-def compare(asks: tuple[Ask, Ask], queries: Vectors, batch: int) -> tuple[list[float], list[Ids]]:
-    """Median seconds a query, and the answers of both, which take turns; queries beyond whole batches are not asked."""
+def compare(searches: tuple[Ask, Ask], queries: Vectors, batch: int) -> tuple[list[float], list[Ids]]:
+    """Median seconds a query, and the answers of both, alternating; queries beyond whole batches are skipped."""
     spent: tuple[list[float], list[float]] = ([], [])
-    answers = [np.full((len(queries), K), -1) for _ in asks]
+    answers = [np.full((len(queries), K), -1) for _ in searches]
     for warm in (True, False):
         starts = range(0, len(queries) - batch + 1, batch)
         for turn in range(len(starts)):
-            for who, ask in enumerate(asks):
+            for who, ask in enumerate(searches):
                 # half a round apart, or the second would find in the cache what the first has fetched
                 start = starts[(turn + who * (len(starts) // 2)) % len(starts)]
                 part = queries[start : start + batch]
@@ -111,8 +111,8 @@ def compare(asks: tuple[Ask, Ask], queries: Vectors, batch: int) -> tuple[list[f
 
 def recall(found: Ids, truth: Ids) -> float:
     """The share of the true nearest that was found."""
-    asked = (found >= 0).any(axis=1)
-    pairs = zip(found[asked], truth[asked], strict=True)
+    answered = (found >= 0).any(axis=1)
+    pairs = zip(found[answered], truth[answered], strict=True)
     return float(np.mean([len(set(a.tolist()) & set(b.tolist()) - {-1}) / max(1, (b >= 0).sum()) for a, b in pairs]))
 
 
@@ -124,11 +124,11 @@ def measure(kind: str, rows: Vectors, queries: Vectors, arguments: argparse.Name
         print(f"{kind}: {json.dumps({key: round(value, 2) for key, value in facts.items()})}", flush=True)
         ids = np.arange(1, len(rows) + 1)
         for one_in in (1, 2, 5, 10, 100, 1000):
-            kept = np.sort(np.random.default_rng(2).choice(len(rows), len(rows) // one_in, replace=False))
-            truth = nearest("cosine", queries, rows, ids, K, keep=kept).ids
-            asks = questions(index, bare, len(rows), arguments.ef, one_in)
+            matching = np.sort(np.random.default_rng(2).choice(len(rows), len(rows) // one_in, replace=False))
+            truth = nearest("cosine", queries, rows, ids, K, keep=matching).ids
+            searches = questions(index, bare, len(rows), arguments.ef, one_in)
             for batch in (1, 16, 64):
-                seconds, answers = compare(asks, queries, batch)
+                seconds, answers = compare(searches, queries, batch)
                 row = {
                     "kind": kind,
                     "rows": len(rows),

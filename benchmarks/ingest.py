@@ -1,4 +1,4 @@
-"""How fast images are added, durably, beside what bounds it.
+"""Durable ingest throughput, compared with its bounds.
 
     python -m benchmarks.ingest [--files 10000] [--both 400]
     python -m benchmarks.ingest --files 2000 --side 1600 --both 0
@@ -118,7 +118,7 @@ def ours(what: Path | list[Path], paths: list[Path], pipelines: tuple[str, ...],
 
 
 def encoder_alone(paths: list[Path], settings: Settings) -> float:
-    """Images a second: VGG16 on inputs that lie in memory, in the batches that adding uses."""
+    """Images a second: VGG16 on inputs in memory, in the batches that adding uses."""
     encoder = load_encoder("vgg16", settings.cache)
     inputs = np.stack([prepare(path.read_bytes(), [encoder.input]).inputs[0] for path in paths])
     encoder.encode(inputs[:8])

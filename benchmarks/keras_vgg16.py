@@ -1,4 +1,4 @@
-"""The peer of benchmarks.vgg16: the article's Keras network in an interpreter of its own (needs tensorflow-cpu).
+"""The peer of benchmarks.vgg16: the published system's Keras network in its own process (needs tensorflow-cpu).
 
     python keras_vgg16.py WEIGHTS.npz IMAGES.npy
 
@@ -17,10 +17,10 @@ from keras.applications.vgg16 import VGG16, preprocess_input
 def main(weights: str, inputs: str) -> None:
     """Serve until standard input ends."""
     network = VGG16(weights=None, include_top=False, pooling="max", input_shape=(224, 224, 3))
-    with np.load(weights) as kept:
+    with np.load(weights) as arrays:
         for layer in network.layers:
-            if f"{layer.name}.kernel" in kept:
-                layer.set_weights([kept[f"{layer.name}.kernel"].transpose(2, 3, 1, 0), kept[f"{layer.name}.bias"]])
+            if f"{layer.name}.kernel" in arrays:
+                layer.set_weights([arrays[f"{layer.name}.kernel"].transpose(2, 3, 1, 0), arrays[f"{layer.name}.bias"]])
     images = np.load(inputs)
 
     def encode(batch: np.ndarray) -> np.ndarray:

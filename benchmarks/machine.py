@@ -1,4 +1,4 @@
-"""What machine a measurement ran on, and where its raw rows go."""
+"""Description of the machine, and output of raw rows."""
 
 import datetime
 import json

@@ -1,9 +1,9 @@
-"""How fast 64-bit hashes are found, exactly, beside faiss' binary indexes and a scan, in one run.
+"""Exact search of 64-bit hashes, compared with faiss' binary indexes and a scan, in one run.
 
     python -m benchmarks.mih [--sizes 1e6 1e7] [--queries 1000] [--without-faiss]
     python -m benchmarks.mih --costs
 
-Every query is a stored code with 0 to 7 bits flipped, asked alone, through the public `search`; the engines take turns
+Every query is a stored code with 0 to 7 bits flipped, searched alone through the public `search`; the engines alternate
 of 50 queries. `uniform` codes are random. `skewed` ones gather around centres of very different popularity, their bits
 are biased, and one in a hundred is the same code (a service's "image removed" image). `recall` is the share of the
 true 10 nearest, within 7 bits, that an engine finds (rows at an equal distance count as the same).
@@ -102,7 +102,7 @@ def measure(kind: str, count: int, queries: int, with_faiss: bool) -> list[dict[
     """One gallery, all engines: a row each."""
     rng = np.random.default_rng(1)
     codes = {"uniform": uniform, "skewed": skewed}[kind](rng, count)
-    asked = planted(rng, codes, queries)
+    query_codes = planted(rng, codes, queries)
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         index = MihIndex(SPEC, Path(folder))
@@ -122,32 +122,36 @@ def measure(kind: str, count: int, queries: int, with_faiss: bool) -> list[dict[
         if with_faiss:
             for name, seconds, search in faiss_engines(codes):
                 builds[name], engines[name] = seconds, search
-        take_turns(engines, asked[:20])
-        results = take_turns(engines, asked)
-        results |= take_turns({"mih, no radius": functools.partial(ours, index, radius=None)}, asked[: queries // 10])
+        take_turns(engines, query_codes[:20])
+        results = take_turns(engines, query_codes)
+        results |= take_turns(
+            {"mih, no radius": functools.partial(ours, index, radius=None)}, query_codes[: queries // 10]
+        )
         truth = results["faiss flat" if with_faiss else "mih"][1]
-        rows = [summary(name, took, found, truth) for name, (took, found) in results.items()] + [batch(index, asked)]
+        rows = [summary(name, took, found, truth) for name, (took, found) in results.items()] + [
+            batch(index, query_codes)
+        ]
         about = {"codes": kind, "count": count, "opened_s": round(opened, 3), "peak_mb": round(peak)}
         return [{**about, **row, "built_s": builds.get(row["engine"])} for row in rows]
 
 
-def batch(index: MihIndex, asked: Bits) -> dict[str, Any]:
+def batch(index: MihIndex, query_codes: Bits) -> dict[str, Any]:
     """All queries in one call: milliseconds a query."""
     started = time.perf_counter()
-    index.search(asked, K, max_distance=RADIUS)
-    each = (time.perf_counter() - started) / len(asked) * 1e3
+    index.search(query_codes, K, max_distance=RADIUS)
+    each = (time.perf_counter() - started) / len(query_codes) * 1e3
     return {"engine": "mih, one batch", "p50_ms": each, "p99_ms": each, "recall": None}
 
 
 def summary(name: str, took: list[float], found: list[Distances], truth: list[Distances]) -> dict[str, Any]:
     """Median and 99th percentile of the times, and recall within the radius."""
-    hits = wanted = 0
+    hits = expected = 0
     for got, all_true in zip(found, truth, strict=False):
         true = all_true[all_true <= RADIUS]
         hits += int((got[: len(true)] <= true).sum())
-        wanted += len(true)
+        expected += len(true)
     p50, p99 = np.percentile(took, [50, 99]).tolist()
-    return {"engine": name, "p50_ms": p50, "p99_ms": p99, "recall": hits / wanted}
+    return {"engine": name, "p50_ms": p50, "p99_ms": p99, "recall": hits / expected}
 
 
 def costs(count: int) -> None:

@@ -1,10 +1,10 @@
-"""What our adapter costs over the bare client: the same server, collection and parameters, taking turns, with recall.
+"""Milvus adapter overhead over pymilvus: the same server, collection and parameters, alternating, with recall.
 
     python -m benchmarks.milvus [--rows 100000] [--index HNSW] [--queries 200] [--url milvus://HOST:PORT]
 
 Bulk: rows a second until the server has taken them, ours into one collection, the bare client's into another of the
 same shape. Search: one client and sixteen threads, bounded consistency, top 10, one query a request; the bare client
-asks the very collection that our rebuilding filled, indexed and tuned. Recall is against every row, exactly.
+searches the same collection that our rebuilding filled, indexed and tuned. Recall is against every row, exactly.
 Without --url a server of its own is started, with its usual settings, and removed with its data after.
 """
 
@@ -27,7 +27,7 @@ from benchmarks.machine import write_rows
 from lookalike.distances import nearest
 from lookalike.indexes.milvus.config import BUILD
 from lookalike.indexes.milvus.index import MilvusIndex, drop_index, open_index
-from lookalike.indexes.milvus.writer import ROWS
+from lookalike.indexes.milvus.writer import MAX_ROWS
 from lookalike.types import FeatureSpec, Ids, Rows
 
 K = 10
@@ -59,9 +59,9 @@ def bare_collection(client: MilvusClient, name: str, index: str) -> None:
     schema.add_field("tenant", DataType.INT64, is_partition_key=True)
     schema.add_field("vector", DataType.FLOAT_VECTOR, dim=WIDTH)
     schema.add_field("attributes", DataType.JSON)
-    wanted = client.prepare_index_params()
-    wanted.add_index("vector", index_type=index, metric_type="IP", params=dict(BUILD[index]))
-    client.create_collection(name, schema=schema, num_partitions=1, index_params=wanted)
+    index_params = client.prepare_index_params()
+    index_params.add_index("vector", index_type=index, metric_type="IP", params=dict(BUILD[index]))
+    client.create_collection(name, schema=schema, num_partitions=1, index_params=index_params)
 
 
 def fill(index: MilvusIndex, client: MilvusClient, name: str, rows: Vectors) -> dict[str, float]:
@@ -75,8 +75,8 @@ def fill(index: MilvusIndex, client: MilvusClient, name: str, rows: Vectors) -> 
             if who == "ours":
                 index.upsert(Rows(ids, piece, ids % 100))
             else:
-                for first in range(0, len(piece), ROWS):
-                    part = slice(first, first + ROWS)
+                for first in range(0, len(piece), MAX_ROWS):
+                    part = slice(first, first + MAX_ROWS)
                     both = zip(ids[part].tolist(), piece[part], strict=True)
                     data = [{"id": i, "tenant": i % 100, "vector": vector, "attributes": {}} for i, vector in both]
                     client.upsert(name, data)
@@ -117,12 +117,12 @@ def compare(index: MilvusIndex, client: MilvusClient, queries: Vectors, rounds: 
         )
         return np.array([[hit["id"] for hit in hits] for hits in found])
 
-    asks: dict[str, Ask] = {"ours": lambda query: index.search(query, K).ids, "bare": bare}
+    searches: dict[str, Ask] = {"ours": lambda query: index.search(query, K).ids, "bare": bare}
     for clients in (1, 16):
-        taken: dict[str, list[dict[str, float]]] = {who: [] for who in asks}
+        taken: dict[str, list[dict[str, float]]] = {who: [] for who in searches}
         for turn in range(rounds + 1):
-            for who in asks if turn % 2 else reversed(asks):
-                seen = measure(asks[who], queries, clients)
+            for who in searches if turn % 2 else reversed(searches):
+                seen = measure(searches[who], queries, clients)
                 if turn:  # the first round warms up
                     taken[who].append(seen)
         for who, seen_all in taken.items():
@@ -163,7 +163,7 @@ def main() -> None:
         about: dict[str, Any] = {
             "rows": arguments.rows,
             "index": arguments.index,
-            "knob": index.collection.knob,
+            "knob": index.collection.effort,
             "recall": round(recall, 4),
             "index_and_tune_s": round(indexed - filled, 1),
             "fill_both_s": round(filled - began, 1),
@@ -174,7 +174,7 @@ def main() -> None:
         for row in compare(index, client, queries, arguments.rounds):
             print(row, flush=True)
             out.append({**about, **row})
-        print("kept in", write_rows("milvus", out))
+        print("written to", write_rows("milvus", out))
         index.close()
         drop_index(SPEC, address, GALLERY)
         client.close()

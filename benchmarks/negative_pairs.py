@@ -1,8 +1,7 @@
-"""How near unrelated images come to each other: the measure of what a distance is worth.
+"""Distances of negative pairs (unrelated images): the data behind a pipeline's calibration.
 
-A distance means little by itself: 0.2 may be a copy in one pipeline and a stranger in another. The share of unrelated
-pairs that come at least as near means the same everywhere. It is counted on real images here, and kept with a
-pipeline as a few anchors (distance, log10 of that share).
+A distance is not comparable between pipelines; the false-match rate, the share of negative pairs at most that far
+apart, is. It is measured here on real images, and kept with a pipeline as anchors (distance, log10 of that rate).
 """
 
 import math
@@ -20,7 +19,7 @@ BINS = 20_000
 """Bins of the histogram of cosine distances, from 0 to 2: 0.0001 each."""
 RATES = (1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 0.6)
 """The shares of unrelated pairs at which anchors are set."""
-ENOUGH = 10
+MIN_PAIRS = 10
 """Pairs that must lie below an anchor, so that chance moves its rate by no more than about a third (1 / sqrt(10))."""
 _BLOCK = 256
 
@@ -29,7 +28,7 @@ Anchor = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Strangers:
+class NegativePairs:
     """The distances of unrelated pairs: `counts[i]` of `pairs` were in bin `i`, at most `edges[i]` (0..1) apart."""
 
     edges: NDArray[np.float64]
@@ -44,12 +43,12 @@ class Strangers:
     def threshold(self, rate: float) -> float:
         """The largest distance (0..1) at which at most this share of unrelated pairs is accepted; -1 if there is none.
 
-        Raises BadInput where fewer than `ENOUGH` pairs would decide it: it takes more images to know.
+        Raises BadInput where fewer than `MIN_PAIRS` pairs would decide it: more images are needed.
         """
-        if rate * self.pairs < ENOUGH:
+        if rate * self.pairs < MIN_PAIRS:
             raise BadInput(
-                f"A rate of {rate:g} can't be measured with {self.pairs:,} unrelated pairs: "
-                f"it takes {ENOUGH / rate:,.0f} of them, so measure with more images."
+                f"A rate of {rate:g} cannot be measured with {self.pairs:,} unrelated pairs: "
+                f"it takes {MIN_PAIRS / rate:,.0f} of them, so measure with more images."
             )
         within = np.flatnonzero(np.cumsum(self.counts) <= rate * self.pairs)
         return float(self.edges[within[-1]]) if len(within) else -1.0
@@ -57,27 +56,27 @@ class Strangers:
     def anchors(self, rates: Sequence[float] = RATES) -> list[Anchor]:
         """Anchors for these rates, distances and rates strictly rising; rates too small to be measured are left out.
 
-        Each anchor has the true rate of its distance, at most the one asked for.
+        Each anchor has the true rate of its distance, at most the requested one.
         """
-        found: list[Anchor] = []
+        anchors: list[Anchor] = []
         for rate in sorted(rates):
-            if rate * self.pairs < ENOUGH:
+            if rate * self.pairs < MIN_PAIRS:
                 continue
             distance = self.threshold(rate)
             real = self.rate(distance)
-            if real * self.pairs >= ENOUGH and (not found or distance > found[-1][0]):
-                found.append((distance, math.log10(real)))
-        return found
+            if real * self.pairs >= MIN_PAIRS and (not anchors or distance > anchors[-1][0]):
+                anchors.append((distance, math.log10(real)))
+        return anchors
 
 
-def stranger_distances(
+def negative_pair_distances(
     metric: Metric, features: Features, groups: Sequence[str], *, views: Features | None = None
-) -> Strangers:
+) -> NegativePairs:
     """Count the distances between images of different groups, each image once as the query of each other.
 
     `features` are `(n, width)`, as an index holds them; `groups` are n labels, the same for images that are related
     in any way (copies, the same scene, the same kind of thing). `views` `(n, v, width)` are the queries where a search
-    asks with several views of an image: the nearest view counts. Distances are scaled to 0..1: bits / bits of a row,
+    uses several views of an image: the nearest view counts. Distances are scaled to 0..1: bits / bits of a row,
     or 1 - cosine (a distance above 1, between opposite vectors, is kept as it is). Raises BadInput where there are no
     two groups, or counts that do not match.
     """
@@ -85,25 +84,25 @@ def stranger_distances(
     if len(labels) != len(features) or (views is not None and len(views) != len(features)):
         raise BadInput(f"{len(features)} features need as many groups and views, not {len(labels)}.")
     if len(labels) == 0 or labels.max() == 0:
-        raise BadInput("Strangers need images of at least two groups.")
-    asked = features[:, None, :] if views is None else views
+        raise BadInput("Negative pairs need images of at least two groups.")
+    queries = features[:, None, :] if views is None else views
     bits = features.shape[1] * 8 if metric == "hamming" else 0
     steps = np.arange(bits + 1) if bits else np.arange(1, BINS + 1)
     edges = steps.astype(np.float64) / (bits or BINS / 2)
     counts = np.zeros(len(edges), np.int64)
     for start in range(0, len(features), _BLOCK):
         part = slice(start, start + _BLOCK)
-        nearest = _nearest_view(metric, asked[part], features)
-        strange = nearest[labels[part, None] != labels[None, :]]
-        places = strange if bits else np.ceil(strange * (BINS / 2) - 1e-6) - 1
-        counts += np.bincount(np.clip(places, 0, len(edges) - 1).astype(np.int64), minlength=len(edges))
-    return Strangers(edges, counts, int(counts.sum()))
+        nearest = _nearest_view(metric, queries[part], features)
+        negative = nearest[labels[part, None] != labels[None, :]]
+        bins = negative if bits else np.ceil(negative * (BINS / 2) - 1e-6) - 1
+        counts += np.bincount(np.clip(bins, 0, len(edges) - 1).astype(np.int64), minlength=len(edges))
+    return NegativePairs(edges, counts, int(counts.sum()))
 
 
-def _nearest_view(metric: Metric, asked: Features, rows: Features) -> NDArray[np.float64]:
+def _nearest_view(metric: Metric, queries: Features, rows: Features) -> NDArray[np.float64]:
     """The distance of each query's nearest view from each row: `(q, v, width)` and `(n, width)` give `(q, n)`."""
-    count, views, width = asked.shape
-    flat = asked.reshape(count * views, width)
+    count, views, width = queries.shape
+    flat = queries.reshape(count * views, width)
     if metric == "hamming":
         table = pairwise(metric, flat, rows)
     else:

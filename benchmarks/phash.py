@@ -1,4 +1,4 @@
-"""How fast images are hashed, and how far the fast mode's hash is from the exact one, beside `imagehash`.
+"""pHash throughput, and the difference between fast and exact mode, compared with `imagehash`.
 
     python -m benchmarks.phash [--photos 600]
 

@@ -1,4 +1,4 @@
-"""The real images that measurements use: $LOOKALIKE_PHOTOS, else shared/photos beside the checkout."""
+"""The real photos of the benchmarks: $LOOKALIKE_PHOTOS, else shared/photos beside the checkout."""
 
 import csv
 import os

@@ -1,4 +1,4 @@
-"""Whether `lookalike plan` tells the truth: galleries of synthetic features, built here, against what it says.
+"""Accuracy of `lookalike plan`: galleries of synthetic features, built and measured, against the plan.
 
     python -m benchmarks.plan_check [--sizes 50000 100000] [--engines flat mih hnsw sqlite]
     python -m benchmarks.plan_check --sizes 100000 --engines postgresql elasticsearch HNSW IVF_SQ8
@@ -25,10 +25,10 @@ import psutil
 
 from benchmarks import plan_servers
 from benchmarks.machine import describe, write_rows
-from lookalike.capacity import PHASH, VGG16, PlanRequest, make_plan
-from lookalike.capacity.measurements import ES_MERGING, MILVUS_FULL, MILVUS_LEAST, MILVUS_LOADED
+from lookalike.capacity.measurements import ES_MERGING, MILVUS_BASE, MILVUS_FULL, MILVUS_LOADED
 from lookalike.capacity.milvus import INDEX_TYPES
-from lookalike.capacity.request import Database
+from lookalike.capacity.planner import make_plan
+from lookalike.capacity.request import PHASH, VGG16, Database, PlanRequest
 from lookalike.catalog import Catalog
 from lookalike.catalog.records import NewImage
 from lookalike.distances import normalise
@@ -70,7 +70,7 @@ def draw(spec: FeatureSpec, count: int, seed: int) -> Features:
         return rng.integers(0, 256, (count, spec.width), np.uint8)
     centres = np.random.default_rng(0).standard_normal((500, spec.width), np.float32)
     out = np.empty((count, spec.width), np.float32)
-    for start in range(0, count, 512):  # in pieces, whose room does not count
+    for start in range(0, count, 512):  # in parts, whose memory is negligible
         some = out[start : start + 512]
         noise = rng.standard_normal(some.shape, np.float32)
         some[:] = normalise(centres[rng.integers(0, len(centres), len(some))] + np.float32(0.7) * noise)
@@ -128,11 +128,11 @@ def search(engine: str, folder: Path) -> int:
 def catalog(rows: int, target: str | Path) -> None:
     """Fill a catalog with images of both generations."""
     with Catalog.open(target, create=True) as made:
-        tenant = made.tenant_id("default", create=True)
+        tenant = made.tenants.get_or_create("default")
         for start in range(0, rows, 1000):
             count = min(1000, rows - start)
             hashes, vectors = draw(HASH, count, start), draw(VECTOR, count, start)
-            made.put([entry(tenant, start + n, hashes[n], vectors[n]) for n in range(count)])
+            made.images.put([entry(tenant, start + n, hashes[n], vectors[n]) for n in range(count)])
         made.checkpoint()
 
 
@@ -162,9 +162,9 @@ def size_of(folder: Path) -> int:
 def apart(*arguments: str) -> int:
     """Run one step in a process of its own; gives the number that it prints."""
     command = [sys.executable, "-m", "benchmarks.plan_check", "--step", *arguments]
-    patient = {**os.environ, "OMP_WAIT_POLICY": "passive"}  # threads that wait for each other leave the cores to others
+    environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}  # waiting threads do not spin
     done = subprocess.run(
-        command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1], env=patient
+        command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1], env=environment
     )
     return int(done.stdout)
 
@@ -194,17 +194,17 @@ def planned(engine: str, rows: int) -> Measured:
     """What the plan says of the same gallery."""
     if engine in ("sqlite", "postgresql"):
         database: Database = "sqlite" if engine == "sqlite" else "postgresql"
-        kept = make_plan(PlanRequest(rows, key=KEY, path=PATH, attributes=ATTRIBUTES, catalog=database)).catalog
-        return Measured(engine, rows, kept.disk, 0, 0)
+        catalog_plan = make_plan(PlanRequest(rows, key=KEY, path=PATH, attributes=ATTRIBUTES, catalog=database)).catalog
+        return Measured(engine, rows, catalog_plan.disk, 0, 0)
     if engine == "elasticsearch":
-        of_all = make_plan(PlanRequest(rows, (PHASH,), {"phash": engine}, replicas=0, attributes=0)).parts[0].disk
-        return Measured(engine, rows, round(of_all / ES_MERGING.value), 0, 0)
+        of_all = make_plan(PlanRequest(rows, (PHASH,), {"phash": engine}, replicas=0, attributes=0)).indexes[0].disk
+        return Measured(engine, rows, round(of_all / ES_MERGING), 0, 0)
     if engine in INDEX_TYPES:
-        loaded = make_plan(PlanRequest(rows, (VGG16,), {"vgg16": engine}, replicas=0, attributes=0)).parts[0].memory
-        of_rows = (loaded - MILVUS_LEAST.value - MILVUS_LOADED.value) * MILVUS_FULL.value
-        return Measured(engine, rows, 0, round(of_rows + MILVUS_LOADED.value), 0)
+        loaded = make_plan(PlanRequest(rows, (VGG16,), {"vgg16": engine}, replicas=0, attributes=0)).indexes[0].memory
+        of_rows = (loaded - MILVUS_BASE - MILVUS_LOADED) * MILVUS_FULL
+        return Measured(engine, rows, 0, round(of_rows + MILVUS_LOADED), 0)
     pipeline = PHASH if ENGINES[engine][0] is HASH else VGG16
-    part = make_plan(PlanRequest(rows, (pipeline,), {pipeline.name: engine})).parts[0]
+    part = make_plan(PlanRequest(rows, (pipeline,), {pipeline.name: engine})).indexes[0]
     return Measured(engine, rows, part.disk, part.memory, part.adding)
 
 
@@ -229,14 +229,14 @@ def main() -> None:
     raw = []
     for engine in arguments.engines:
         for rows in arguments.sizes:
-            found, said = measure(engine, rows), planned(engine, rows)
-            raw.append({**asdict(found), "planned": asdict(said)})
+            found, plan = measure(engine, rows), planned(engine, rows)
+            raw.append({**asdict(found), "planned": asdict(plan)})
             for what in ("disk", "searching", "adding"):
-                a, b = getattr(found, what), getattr(said, what)
+                a, b = getattr(found, what), getattr(plan, what)
                 if a:
-                    most = ", at the most" if what == "adding" else ""
+                    note = ", peak" if what == "adding" else ""
                     print(
-                        f"{engine:<8} {rows:>9,}  {what:<10} {a / 1e6:>7.1f} MB {b / 1e6:>7.1f} MB  {b / a:.2f}{most}",
+                        f"{engine:<8} {rows:>9,}  {what:<10} {a / 1e6:>7.1f} MB {b / 1e6:>7.1f} MB  {b / a:.2f}{note}",
                         flush=True,
                     )
     write_rows("plan_check", raw)

@@ -1,4 +1,4 @@
-"""What galleries take on servers started by scripts/: PostgreSQL's tables, Elasticsearch's files, Milvus' memory."""
+"""Resources on servers started by scripts/: PostgreSQL tables, Elasticsearch files, Milvus memory."""
 
 import contextlib
 import os
@@ -28,10 +28,10 @@ Draw = Callable[[FeatureSpec, int, int], Features]
 BATCH = 8192
 GALLERY = "0123456789ab"
 THRIFTY = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_ARENA_MAX": "2"}
-"""For the allocator of glibc, which keeps what was freed, in as many arenas as it likes, unless it is told not to."""
+"""Settings for the allocator of glibc, which otherwise retains freed memory in many arenas."""
 PAUSE, RESTING, CALM, IDLE = 3.0, 40, 3, 0.35
-"""Seconds between two looks at a server, how many looks at the most, how many in a row show that it rests, and the
-share of a core that a resting one takes."""
+"""Seconds between two checks of a server, the maximum number of checks, consecutive checks of an idle server, and the
+share of a core that an idle one uses."""
 STEADY = 0.03
 """What its memory may change by meanwhile: Go's heap swings by so much."""
 WARM, ASKED, VIEWS = 500, 200, 8
@@ -104,8 +104,10 @@ def milvus(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[
     """The address of a server whose data are in a folder, and its process; `settings` are of its environment."""
     script = [sys.executable, str(SCRIPTS / "milvus.py")]
     (folder / "configs" / "milvus.yaml").unlink(missing_ok=True)  # it names the ports of the last start
-    told = {**os.environ, **(settings or {})}
-    started = subprocess.run([*script, "start", str(folder)], check=True, stdout=subprocess.PIPE, text=True, env=told)
+    environment = {**os.environ, **(settings or {})}
+    started = subprocess.run(
+        [*script, "start", str(folder)], check=True, stdout=subprocess.PIPE, text=True, env=environment
+    )
     try:
         yield started.stdout.strip(), psutil.Process(int((folder / "pid").read_text()))
     finally:
@@ -116,7 +118,7 @@ def vectors(spec: FeatureSpec, rows: int, draw: Draw, index_type: str) -> int:
     """Bytes that a server holds with a collection loaded, beyond those it holds with nothing at all.
 
     One server fills it, closes its segments, indexes them and rests; another loads it from the same folder, so that
-    what filling has left behind does not count. Its allocator is told to give back what is free.
+    memory left over from filling does not count. Its allocator is configured to return free memory.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

@@ -1,12 +1,12 @@
-"""How much of what is nearest every kind of index finds, among neighbours of real photos that are hard to tell apart.
+"""Recall of every kind of index, among hard near neighbours of real photos.
 
     python -m benchmarks.recall [--rows 200000] [--queries 500] [--kinds flat hnsw mih elasticsearch HNSW ...]
 
-The rows are VGG16's features of the photos, and rows made of them (`tests.index_contract.neighbours`); for hashes,
+The rows are VGG16's features of the photos, and rows made of them (`tests.index_contract.synthetic_data`); for hashes,
 the sides of random planes that they lie on. The queries are made in the same way, and are not among the rows. Every
 tenth row is a second tenant's. The truth is a plain comparison with all rows that shares no code with any index. Each
 index is filled as by `repair` (one batch of 8,192 after the other), and indexed and tuned by its own defaults. Queries
-are asked one at a time, and timed, until a budget is spent; the rest is asked at once. An exact index of hashes must
+are searched one at a time, and timed, until a budget is spent; the rest in one batch. An exact index of hashes must
 give the same ids as `flat`, ties included; `equal` says in how many of the answers it does.
 
 Server kinds start a server of their own, with its usual settings, and remove it with its data after.
@@ -24,12 +24,12 @@ from typing import Any
 
 import numpy as np
 from scripts.elasticsearch import running
-from tests.index_contract.neighbours import codes, gallery, neighbours
-from tests.index_contract.truth import nearest
+from tests.index_contract.reference import reference_neighbours
+from tests.index_contract.synthetic_data import gallery_features, perturbed_features, projection_codes
 
 from benchmarks import plan_servers
+from benchmarks.cached_features import features
 from benchmarks.machine import describe, write_rows
-from benchmarks.originals import features
 from lookalike.distances import Distances
 from lookalike.indexes.elasticsearch.index import open_index as open_elastic
 from lookalike.indexes.flat import FlatIndex
@@ -44,7 +44,7 @@ K, BATCH = 10, 8192
 ALL, TENTH = 1, 2
 GALLERY = "0123456789ab"
 RADIUS = 7
-"""Bits within which the guaranteed mode of Elasticsearch is asked, and must find all."""
+"""Bits within which the guaranteed mode of Elasticsearch must find everything."""
 HASH = FeatureSpec("phash", "hamming", 8, "benchmark")
 VECTOR = FeatureSpec("vgg16", "cosine", 512, "benchmark")
 SERVER_KINDS = ("FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW", "auto")
@@ -67,19 +67,19 @@ class Question:
     within: float | None = None
 
 
-def ask_of(spec: FeatureSpec, rows: int, queries: int) -> Question:
-    """The same question at every call."""
+def make_question(spec: FeatureSpec, rows: int, queries: int) -> Question:
+    """Rows, queries and true neighbours, the same at every call."""
     originals = features()
-    stored, asked = gallery(originals, rows, 1), neighbours(originals, queries, 2)
+    stored, query_rows = gallery_features(originals, rows, 1), perturbed_features(originals, queries, 2)
     if spec.metric == "hamming":
-        stored, asked = (codes(vectors, originals, spec.width) for vectors in (stored, asked))
+        stored, query_rows = (projection_codes(vectors, originals, spec.width) for vectors in (stored, query_rows))
     tenants = np.where(np.arange(rows) % 10 == 3, TENTH, ALL)
     truth = {}
     for tenant in (None, TENTH):
         numbers = np.arange(rows) if tenant is None else np.flatnonzero(tenants == tenant)
-        places, distances = nearest(spec, asked, stored[numbers], K)
+        places, distances = reference_neighbours(spec, query_rows, stored[numbers], K)
         truth[tenant] = (numbers[places] + 1, distances)
-    return Question(spec, stored, tenants, asked, truth)
+    return Question(spec, stored, tenants, query_rows, truth)
 
 
 @contextlib.contextmanager
@@ -170,7 +170,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--queries", type=int, default=500)
     parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS, metavar="KIND")
-    parser.add_argument("--budget", type=float, default=60, help="seconds of asking one at a time, a kind and tenant")
+    parser.add_argument("--budget", type=float, default=60, help="seconds of single searches, per kind and tenant")
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     question: Question | None = None
@@ -179,13 +179,13 @@ def main() -> None:
     for kind in given.kinds:
         with opened(kind, given.rows) as index:
             if question is None or question.spec != index.spec:
-                question = ask_of(index.spec, given.rows, given.queries)
+                question = make_question(index.spec, given.rows, given.queries)
             question = replace(question, within=RADIUS if kind == "elasticsearch guaranteed" else None)
             seconds = fill(index, question)
             both = {tenant: measure(index, question, tenant, given.budget) for tenant in (None, TENTH)}
             how = ""
             if isinstance(index, MilvusIndex):
-                how = f"{index.collection.kind} {index.collection.parameters(K)}"
+                how = f"{index.collection.index_type} {index.collection.parameters(K)}"
         print(show(kind, given.rows, seconds, list(both.values()), how), flush=True)
         about = {"kind": kind, "rows": given.rows, "queries": given.queries, "filled_s": round(seconds, 1), "how": how}
         write_rows("recall", [{**about, "tenant": tenant, **one} for tenant, one in both.items()])

@@ -1,12 +1,11 @@
-"""What a served gallery answers over loopback, and what the service adds to the work itself.
+"""Server throughput and latency over loopback, and its overhead over the work itself.
 
     python -m benchmarks.serving [--images 1000000] [--full 2000] [--seconds 20] [--clients 16]
 
 Hash-only: JPEG photos are searched for in a gallery of synthetic hashes, by one client and by many; then with one
 request in ten a write; then by ten times as many clients as threads, who write too, and every acknowledged write is
 asked for afterwards. The overhead is what one client measures beyond the stages that the answer itself names. Full:
-both generations over so many synthetic images. Batching: threads that encode one image each with the network,
-merged and not. The clients take part of the same machine.
+both generations over so many synthetic images. The clients take part of the same machine.
 """
 
 import argparse
@@ -19,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,9 +33,8 @@ from benchmarks.machine import write_rows
 from benchmarks.photos import photos
 from lookalike.catalog import NewImage
 from lookalike.config import from_environment
-from lookalike.encoders import BatchingEncoder, load_encoder
+from lookalike.encoders import load_encoder
 from lookalike.factory import open_gallery
-from lookalike.interfaces import Encoder
 
 ROWS = 5000
 """Synthetic images put at once."""
@@ -49,7 +47,7 @@ def fill(folder: Path, pipelines: tuple[str, ...], images: int) -> None:
     settings = from_environment()
     specs = [load_encoder(name, settings.cache).spec for name in pipelines]
     with open_gallery(folder, pipelines=pipelines) as gallery:
-        tenant = gallery.catalog.tenant_id("default", create=True)
+        tenant = gallery.catalog.tenants.get_or_create("default")
         for start in range(0, images, ROWS):
             n = min(ROWS, images - start)
             columns = []
@@ -59,7 +57,7 @@ def fill(folder: Path, pipelines: tuple[str, ...], images: int) -> None:
                 else:
                     rows = rng.standard_normal((n, spec.width)).astype(np.float32)
                     columns.append(rows / np.linalg.norm(rows, axis=1, keepdims=True))
-            gallery.catalog.put(
+            gallery.catalog.images.put(
                 [
                     NewImage(
                         tenant,
@@ -117,18 +115,18 @@ class Load:
 
     def row(self, seconds: float) -> Row:
         """The figures."""
-        told: Row = {"requests": sum(self.statuses.values()), "statuses": dict(self.statuses)}
+        row: Row = {"requests": sum(self.statuses.values()), "statuses": dict(self.statuses)}
         if self.ms:
-            told |= {
+            row |= {
                 "per_second": round(len(self.ms) / seconds, 1),
                 "p50_ms": round(statistics.median(self.ms), 2),
                 "p99_ms": round(float(np.percentile(self.ms, 99)), 2),
             }
         if self.beyond_ms:
-            told["overhead_p50_ms"] = round(statistics.median(self.beyond_ms), 2)
+            row["overhead_p50_ms"] = round(statistics.median(self.beyond_ms), 2)
         if self.refused_ms:
-            told["refused_p99_ms"] = round(float(np.percentile(self.refused_ms, 99)), 2)
-        return told
+            row["refused_p99_ms"] = round(float(np.percentile(self.refused_ms, 99)), 2)
+        return row
 
 
 def press(place: tuple[str, int], queries: list[bytes], clients: int, seconds: float, writes: float = 0.0) -> Row:
@@ -193,35 +191,6 @@ def measure(what: str, settings: argparse.Namespace, pipelines: tuple[str, ...],
     return found
 
 
-def batching(settings: argparse.Namespace) -> list[Row]:
-    """Images a second that threads encode one by one with the network, merged and not, in turns."""
-    bare = load_encoder("vgg16", from_environment().cache)
-    image = np.random.default_rng(1).integers(0, 256, (1, bare.input.height, bare.input.width, 3), dtype=np.uint8)
-    found: list[Row] = []
-    ways: dict[str, Callable[[], Encoder]] = {"each alone": lambda: bare, "merged": lambda: BatchingEncoder(bare)}
-    for clients in (1, settings.clients):
-        for name, make in ways.items():
-            encoder = make()
-            encoder.encode_views(image)
-            took: list[float] = []
-            until = time.monotonic() + settings.seconds / 2
-
-            def encode(_: int, encoder: Encoder = encoder, until: float = until, took: list[float] = took) -> None:
-                while time.monotonic() < until:
-                    began = time.perf_counter()
-                    encoder.encode_views(image)
-                    took.append((time.perf_counter() - began) * 1000)
-
-            with ThreadPoolExecutor(clients) as pool:
-                list(pool.map(encode, range(clients)))
-            rate = round(len(took) / (settings.seconds / 2), 1)
-            row: Row = {"what": "encoding", "load": f"{clients} threads, {name}", "per_second": rate}
-            row["p50_ms"] = round(statistics.median(took), 2)
-            print(f"  {row}", flush=True)
-            found.append(row)
-    return found
-
-
 def main() -> None:
     """Measure, print and keep the rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -233,7 +202,6 @@ def main() -> None:
     rows = measure("hash only", settings, ("phash",), settings.images)
     if settings.full:
         rows += measure("both generations", settings, ("phash", "vgg16"), settings.full)
-        rows += batching(settings)
     print(write_rows("serving", rows))
 
 

@@ -1,6 +1,6 @@
-"""What the thumbnail of an image that comes as bytes costs, beside decoding, hashing its pixels and preparing it.
+"""Cost of a thumbnail, compared with decoding, pixel digest and preparation.
 
-python benchmarks/thumbnails.py PHOTOS [--most 500]: processor milliseconds an image (median), and bytes kept.
+python benchmarks/thumbnails.py PHOTOS [--most 500]: processor milliseconds an image (median), and bytes stored.
 """
 
 import argparse
@@ -22,16 +22,16 @@ def main() -> None:
     given = parser.parse_args()
     files = [path.read_bytes() for path in files_below(given.photos) if isinstance(path, Path)][: given.most]
     inputs = [PHash().input]
-    without, with_, kept = [], [], []
+    without, with_, sizes = [], [], []
     for data in files:
-        for wanted, times in ((False, without), (True, with_)):
+        for enabled, times in ((False, without), (True, with_)):
             started = time.process_time()
-            made = prepare(data, inputs, want_pixels=True, thumbnail_side=SIDE * wanted)
+            prepared = prepare(data, inputs, want_pixels=True, thumbnail_side=SIDE * enabled)
             times.append((time.process_time() - started) * 1000)
-        kept.append(len(made.thumbnail or b""))
+        sizes.append(len(prepared.thumbnail or b""))
     print(
         f"{len(files)} images: {median(without):.2f} ms without, {median(with_):.2f} ms with, "
-        f"{median(with_) - median(without):.2f} ms for the thumbnail; {mean(kept) / 1000:.1f} kB kept each"
+        f"{median(with_) - median(without):.2f} ms for the thumbnail; {mean(sizes) / 1000:.1f} kB each"
     )
 
 

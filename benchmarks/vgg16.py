@@ -1,4 +1,4 @@
-"""How many images VGG16 encodes a second, beside the article's Keras, in one run; and how far the features agree.
+"""VGG16 throughput compared with Keras' in one run, and agreement of their features.
 
     python -m benchmarks.vgg16 [--batches 8 1] [--rounds 5] [--seconds 4] [--keras PYTHON] [--calibrate FOLDER]
 

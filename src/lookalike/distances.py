@@ -1,12 +1,12 @@
-"""Exact distances and exact nearest rows, worked out block by block: no table of all queries against all rows.
+"""Exact distances and exact nearest rows, computed block by block without a full matrix of queries against rows.
 
-Hamming distances count differing bits: XOR, then `numpy.bitwise_count`. Cosine distances are 1 - cosine, on rows of
-unit length, where 1 - cosine = |a - b|^2 / 2.
+Hamming distance is the number of differing bits: XOR, then `numpy.bitwise_count`. Cosine distance is 1 - cosine, of
+rows of unit length, for which 1 - cosine = |a - b|^2 / 2.
 
-Matrix products round differently for other batch and block sizes, which would shuffle ties. So a product only finds
-the candidates (with room for its rounding error); their distances are then worked out pair by pair in double precision.
-Thus a distance depends on the two rows alone: equal rows tie exactly, a row is at 0 from itself, and the answer is the
-same whatever the batch. Ties are ordered by id.
+Matrix products round differently for different batch and block sizes, which would reorder ties. So a product only
+selects candidates (with a margin for its rounding error); their distances are then computed pair by pair in double
+precision. Thus a distance depends on the two rows alone: equal rows tie exactly, a row is at distance 0 from itself,
+and the result does not depend on the batch. Ties are ordered by id.
 """
 
 from collections.abc import Iterator
@@ -20,20 +20,20 @@ from lookalike.types import FULLY_EXACT, Features, Ids, Matches, Metric
 Distances = NDArray[np.float32]
 RowNumbers = NDArray[np.intp]
 
-WORK = 1 << 18
-"""Elements of the largest work array: bounds the memory of a search to a few times 2 MB, and stays near the cache."""
-QUERIES = 64
-"""Queries compared with a block of rows at a time."""
+WORK_ELEMENTS = 1 << 18
+"""Elements of the largest work array: bounds the memory of a search to a few times 2 MB, close to the cache size."""
+QUERY_BLOCK = 64
+"""Number of queries compared with a block of rows at a time."""
 
 
 def normalise(rows: NDArray[Any]) -> Distances:
     """Rows `(n, width)` scaled to unit length, float32; rows of zeros stay zeros.
 
-    The length is taken in double precision, so that a unit row comes out as it went in, give or take one rounding.
+    The length is computed in double precision, so that a unit row changes by at most one rounding.
     """
     rows = np.asarray(rows)
     unit = np.empty(rows.shape, np.float32)
-    step = max(1, WORK // max(1, rows.shape[1]))
+    step = max(1, WORK_ELEMENTS // max(1, rows.shape[1]))
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
         wide: NDArray[np.float64] = rows[part].astype(np.float64)
@@ -49,7 +49,7 @@ def paired(metric: Metric, a: Features, b: Features) -> Distances:
     if metric == "hamming":
         return _count_bits(_words(a) ^ _words(b))
     out = np.empty(len(a), np.float32)
-    step = max(1, WORK // max(1, a.shape[1]))
+    step = max(1, WORK_ELEMENTS // max(1, a.shape[1]))
     for start in range(0, len(a), step):
         part = slice(start, start + step)
         difference = a[part].astype(np.float64) - b[part]
@@ -77,16 +77,16 @@ def nearest(
 ) -> Matches:
     """The `k` nearest rows of each query, exactly: `(n, width)` against `(m, width)` with ids `(m,)`.
 
-    `keep` names the only rows to compare with (their numbers); `max_distance` is inclusive. Matches are padded to `k`
-    places. Under cosine, both sides must have unit length (see `normalise`).
+    `keep` restricts the comparison to these row numbers; `max_distance` is inclusive. Matches are padded to `k`
+    columns. Under cosine, both sides must have unit length (see `normalise`).
     """
     count = len(rows) if keep is None else len(keep)
-    places = min(k, count) if max_distance is None or max_distance >= 0 else 0
+    columns = min(k, count) if max_distance is None or max_distance >= 0 else 0
     found = Matches(np.full((len(queries), k), -1), np.full((len(queries), k), np.inf, np.float32), FULLY_EXACT)
-    for start in range(0, len(queries) if places else 0, QUERIES):
-        part = slice(start, start + QUERIES)
-        best = _nearest_of_block(metric, queries[part], rows, ids, places, keep, max_distance)
-        found.ids[part, :places], found.distances[part, :places] = best
+    for start in range(0, len(queries) if columns else 0, QUERY_BLOCK):
+        part = slice(start, start + QUERY_BLOCK)
+        best = _nearest_in_block(metric, queries[part], rows, ids, columns, keep, max_distance)
+        found.ids[part, :columns], found.distances[part, :columns] = best
     return found
 
 
@@ -97,18 +97,18 @@ def top_k(query: RowNumbers, ids: Ids, distances: Distances, queries: int, k: in
     """
     order = np.lexsort((ids, distances, query))
     owner = query[order]
-    place = np.arange(len(order)) - np.searchsorted(owner, owner)
-    first = place < k
-    owner, place, order = owner[first], place[first], order[first]
+    rank = np.arange(len(order)) - np.searchsorted(owner, owner)
+    first = rank < k
+    owner, rank, order = owner[first], rank[first], order[first]
     best_ids = np.full((queries, k), -1, np.int64)
     best = np.full((queries, k), np.inf, np.float32)
-    best_ids[owner, place] = ids[order]
-    best[owner, place] = distances[order]
+    best_ids[owner, rank] = ids[order]
+    best[owner, rank] = distances[order]
     return best_ids, best
 
 
 def merge(a: Matches, b: Matches, k: int) -> Matches:
-    """The k best of two answers to the same queries; it promises what both promise."""
+    """The k best of two results for the same queries; `exact_within` is the smaller of both."""
     ids = np.concatenate([a.ids, b.ids], axis=1)
     distances = np.concatenate([a.distances, b.distances], axis=1)
     order = np.lexsort((ids, distances), axis=1)[:, :k]
@@ -116,7 +116,7 @@ def merge(a: Matches, b: Matches, k: int) -> Matches:
     return Matches(best_ids, best, min(a.exact_within, b.exact_within))
 
 
-def _nearest_of_block(
+def _nearest_in_block(
     metric: Metric,
     queries: Features,
     rows: Features,
@@ -125,14 +125,14 @@ def _nearest_of_block(
     keep: RowNumbers | None,
     max_distance: float | None,
 ) -> tuple[Ids, Distances]:
-    """`nearest` for as many queries as fit into the work memory; `k` is at most the number of rows."""
+    """`nearest` for one block of queries; `k` is at most the number of rows."""
     count = len(queries)
     best_ids = np.full((count, k), -1, np.int64)
     best = np.full((count, k), np.inf, np.float32)
-    slack = _slack(metric, queries.shape[1])
+    slack = _rounding_slack(metric, queries.shape[1])
     ceiling = np.float32(np.inf if max_distance is None else max_distance)
     for numbers, block in _blocks(rows, keep, count):
-        coarse = _coarse(metric, queries, block)
+        coarse = _coarse_distances(metric, queries, block)
         limit = np.minimum(best[:, -1], ceiling) + np.float32(slack)
         query, row = _candidates(coarse, limit, k, slack)
         if metric == "hamming":
@@ -142,11 +142,11 @@ def _nearest_of_block(
         near = distances <= ceiling
         query, distances, found = query[near], distances[near], ids[numbers][row[near]]
         if len(query):
-            old, place = np.nonzero(best_ids >= 0)
+            old, rank = np.nonzero(best_ids >= 0)
             best_ids, best = top_k(
                 np.concatenate([query, old]),
-                np.concatenate([found, best_ids[old, place]]),
-                np.concatenate([distances, best[old, place]]),
+                np.concatenate([found, best_ids[old, rank]]),
+                np.concatenate([distances, best[old, rank]]),
                 count,
                 k,
             )
@@ -154,24 +154,24 @@ def _nearest_of_block(
 
 
 def _blocks(rows: Features, keep: RowNumbers | None, queries: int) -> Iterator[tuple[Any, Features]]:
-    """The rows, in blocks that fit into the work memory, each with its row numbers (or their slice)."""
+    """Blocks of rows that fit into the work memory, each with its row numbers or their slice."""
     width = rows.shape[1] // 8 if rows.dtype == np.uint8 else rows.shape[1] // 16
     if keep is None:
-        step = max(1, WORK // max(queries, 1))
+        step = max(1, WORK_ELEMENTS // max(queries, 1))
         for start in range(0, len(rows), step):
             yield slice(start, start + step), rows[start : start + step]
     else:
-        step = max(1, WORK // max(queries, width, 1))  # these are copied: a few MB at a time
+        step = max(1, WORK_ELEMENTS // max(queries, width, 1))  # these are copied: a few MB at a time
         for start in range(0, len(keep), step):
             numbers = keep[start : start + step]
             yield numbers, rows[numbers]
 
 
-def _coarse(metric: Metric, queries: Features, rows: Features) -> NDArray[Any]:
+def _coarse_distances(metric: Metric, queries: Features, rows: Features) -> NDArray[Any]:
     """Distances of all pairs: exact for Hamming, within `_slack` for cosine."""
     if metric == "cosine":
-        # One query: row by row on this core. A library's threaded product waits for a second core, which under load
-        # took 20 ms instead of 0.1 ms for 3,000 rows of 512; alone on the machine it gains nothing either.
+        # One query: row by row on this core. A threaded BLAS product waits for a second core, which under load took
+        # 20 ms instead of 0.1 ms for 3,000 rows of 512; on an idle machine it is no faster either.
         product: Distances = np.vecdot(rows, queries[0])[None] if len(queries) == 1 else queries @ rows.T
         np.subtract(1, product, out=product)
         return product
@@ -185,8 +185,8 @@ def _coarse(metric: Metric, queries: Features, rows: Features) -> NDArray[Any]:
 
 
 def _candidates(coarse: NDArray[Any], limit: NDArray[Any], k: int, slack: float) -> tuple[RowNumbers, RowNumbers]:
-    """Pairs (query, row) that may belong to the k best: within `limit`, and within reach of the block's own k best."""
-    if coarse.dtype != np.float32:  # bits: compare as integers, without a float copy of the whole table
+    """Pairs (query, row) that may be among the k best: within `limit`, and within slack of the block's own k best."""
+    if coarse.dtype != np.float32:  # bits: compare as integers, without a float copy of the whole matrix
         limit = np.minimum(limit.astype(np.float64), np.iinfo(coarse.dtype).max).astype(coarse.dtype)
     near = coarse <= limit[:, None]
     if np.count_nonzero(near) > 4 * k * len(coarse) and coarse.shape[1] > k:
@@ -198,20 +198,20 @@ def _candidates(coarse: NDArray[Any], limit: NDArray[Any], k: int, slack: float)
 
 
 def _paired_at(metric: Metric, queries: Features, query: RowNumbers, rows: Features, row: RowNumbers) -> Distances:
-    """`paired` of chosen pairs, without gathering them all at once."""
+    """`paired` of selected pairs, gathered block by block."""
     out = np.empty(len(query), np.float32)
-    step = max(1, WORK // rows.shape[1])
+    step = max(1, WORK_ELEMENTS // rows.shape[1])
     for start in range(0, len(query), step):
         part = slice(start, start + step)
         out[part] = paired(metric, queries[query[part]], rows[row[part]])
     return out
 
 
-def _slack(metric: Metric, width: int) -> float:
-    """How far a float32 product of unit rows, and their lengths, may be from the distance in double precision.
+def _rounding_slack(metric: Metric, width: int) -> float:
+    """Bound on the error of a float32 product of unit rows against the distance in double precision.
 
-    A sum of n products errs by at most n units of rounding (Higham, Accuracy and Stability, section 3.1); twice that
-    leaves room for the lengths.
+    A sum of n products errs by at most n roundoff units (Higham, Accuracy and Stability of Numerical Algorithms,
+    section 3.1); the factor 2 covers the error of the lengths.
     """
     return 0.0 if metric == "hamming" else 2.0 * (width + 2) * 2.0**-24
 

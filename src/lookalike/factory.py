@@ -20,7 +20,7 @@ from lookalike.config import (
     read_gallery,
     write_gallery,
 )
-from lookalike.encoders import BatchingEncoder, calibration_of, load_encoder, model_entries
+from lookalike.encoders import calibration_of, load_encoder, model_entries
 from lookalike.errors import BadSetting, Damaged, FeatureMismatch, NotFound
 from lookalike.gallery import Gallery
 from lookalike.gallery.decoder import INLINE_LIMIT
@@ -95,8 +95,7 @@ def open_gallery(
         folder: Folder of the gallery; by default that of LOOKALIKE_GALLERY, or one in the user's data folder.
         pipelines: Names of its pipelines in order of precedence; ("phash", "vgg16") for a new gallery.
         create: Create the gallery if there is none.
-        serving: For a server of many threads: networks encode the images of concurrent requests in batches, and every
-            image is decoded in a worker process, which may crash without harm.
+        serving: For a server: every image is decoded in a worker process, which may crash without harm.
         settings: Settings of the process; by default those of the environment.
 
     Raises:
@@ -120,7 +119,7 @@ def open_gallery(
         catalog.close()
         raise
     lock = WriterLock(folder, shared=gallery_settings.catalog is not None)
-    build = _pipeline_builder(folder, gallery_settings, settings, catalog, lock, batching=serving)
+    build = _pipeline_builder(folder, gallery_settings, settings, catalog, lock)
     return Gallery(
         catalog,
         gallery_settings.pipelines,
@@ -170,7 +169,7 @@ def create_gallery(folder: Path, gallery_settings: GallerySettings, settings: Se
 
 def _check_feature_retention(catalog: Catalog, gallery_settings: GallerySettings) -> None:
     """Raise BadSetting if the catalog leaves features to an index that cannot be relied on to keep them."""
-    if catalog.keeper() != "engine":
+    if catalog.features.keeper() != "engine":
         return
     for name in gallery_settings.pipelines:
         address = gallery_settings.index.get(name)
@@ -195,24 +194,20 @@ def _pipeline_builder(
     settings: Settings,
     catalog: Catalog,
     lock: WriterLock,
-    *,
-    batching: bool,
 ) -> Callable[[str], Pipeline]:
     precision = gallery_settings.precision or settings.precision
     # By catalog: if the settings name another catalog later, the old one's rows must not be used with it.
-    indexes = folder / "indexes" / catalog.gallery() if gallery_settings.catalog else folder / "indexes"
+    indexes = folder / "indexes" / catalog.gallery_id() if gallery_settings.catalog else folder / "indexes"
 
     @functools.cache  # a pipeline that is reopened for writing keeps its encoder
     def encoder_of(name: str) -> Encoder:
-        encoder = load_encoder(
+        return load_encoder(
             name,
             settings.cache,
             precision=precision,
             exact_phash=gallery_settings.exact_phash,
             user_file=settings.models,
         )
-        network = encoder.spec.metric == "cosine"
-        return BatchingEncoder(encoder) if batching and network else encoder
 
     def build(name: str) -> Pipeline:
         encoder = encoder_of(name)
@@ -223,7 +218,7 @@ def _pipeline_builder(
         engine = _engine(address, name)
         at = Address.parse(address)
         if isinstance(engine, ServerEngine):
-            index = _open_shared(engine, encoder.spec, address, catalog.gallery())
+            index = _open_shared(engine, encoder.spec, address, catalog.gallery_id())
         else:
             index_folder = indexes / f"{name}-{encoder.spec.fingerprint[:12]}-{at.scheme}"
             index = _open_embedded(engine, encoder.spec, at, index_folder, lock)
@@ -241,7 +236,7 @@ def _engine(address: str, pipeline: str) -> EmbeddedEngine | ServerEngine:
     if isinstance(engine, EmbeddedEngine):
         if at.host or at.path:
             raise BadSetting(f"{at.scheme} (for {pipeline}) is embedded: write {at.scheme}, not {at}")
-        at.only(*engine.options)
+        at.check_options(*engine.options)
         for option in at.options:
             at.number(option, 1)
     return engine
@@ -303,7 +298,7 @@ def probes(gallery_settings: GallerySettings) -> dict[str, Callable[[], str]]:
 def _probe_catalog(url: str) -> str:
     try:
         with Catalog.open(url, read_only=True) as catalog:
-            return f"answers; {catalog.count():,} images"
+            return f"answers; {catalog.images.count():,} images"
     except NotFound:
         return "answers; no catalog in it yet"
 

@@ -41,14 +41,14 @@ def test_the_page_asks_for_a_key(locked: Locked, open_page: OpenPage, watch: Wat
     served, keys = locked
     page = open_page(root_of(served))
     dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_role("heading")).to_have_text("A key, please")
-    expect(dialog.get_by_label("Access key")).to_be_focused()
+    expect(dialog.get_by_role("heading")).to_have_text("API key required")
+    expect(dialog.get_by_label("API key")).to_be_focused()
     accessible(page)
-    dialog.get_by_label("Access key").fill("lk_wrong")
+    dialog.get_by_label("API key").fill("lk_wrong")
     page.keyboard.press("Enter")
     expect(dialog.locator(".notice")).to_be_visible()
     shot(page, "key")
-    dialog.get_by_label("Access key").fill(keys["admin"])
+    dialog.get_by_label("API key").fill(keys["admin"])
     page.keyboard.press("Enter")
     expect(dialog).to_have_count(0)
     expect(page.locator(".hero-lead")).to_contain_text("43 images")
@@ -60,22 +60,22 @@ def test_the_page_asks_for_a_key(locked: Locked, open_page: OpenPage, watch: Wat
     page.reload()
     page.wait_for_selector(".strip img.loaded")
     page.get_by_role("button", name="Settings").click()
-    page.get_by_role("button", name="Forget the key").click()
-    expect(page.get_by_role("heading", name="A key, please")).to_be_visible()  # once the settings have closed
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="API key required")).to_be_visible()  # once the settings have closed
 
 
 def test_a_key_that_only_reads_is_shown_nothing_to_change(locked: Locked, open_page: OpenPage, watch: Watch) -> None:
     watch.expect("status of 401")
     served, keys = locked
     page = open_page(root_of(served), "#/gallery")
-    page.get_by_role("dialog").get_by_label("Access key").fill(keys["read"])
+    page.get_by_role("dialog").get_by_label("API key").fill(keys["read"])
     page.keyboard.press("Enter")
     page.wait_for_selector(".tile img.loaded")
     expect(page.get_by_role("button", name="Add images")).to_have_count(0)
     expect(page.get_by_role("checkbox")).to_have_count(0)
     page.goto(f"{root_of(served)}/#/duplicates")
     page.wait_for_selector(".member img.loaded")
-    expect(page.get_by_role("button", name="Delete the other")).to_have_count(0)
+    expect(page.get_by_role("button", name="Remove the other")).to_have_count(0)
 
 
 def test_the_link_that_the_server_prints_signs_in(filled: Path, open_page: OpenPage, tmp_path: Path) -> None:
@@ -93,11 +93,11 @@ def test_tenants_are_chosen_and_their_images_shown(library: str, open_page: Open
     page = open_page(library)
     expect(page.locator(".hero-lead")).to_contain_text("images")  # by now its buttons listen
     page.get_by_role("button", name="Settings").click()
-    page.get_by_label("Tenant, where the key may choose").fill("nobody here")
+    page.get_by_label("Tenant (for API keys bound to none)").fill("nobody here")
     page.get_by_role("button", name="Apply").click()
-    expect(page.locator(".hero-lead")).to_contain_text("still empty")
+    expect(page.locator(".hero-lead")).to_contain_text("gallery is empty")
     page.get_by_role("button", name="Settings").click()
-    page.get_by_label("Tenant, where the key may choose").fill("default")
+    page.get_by_label("Tenant (for API keys bound to none)").fill("default")
     page.get_by_role("button", name="Apply").click()
     page.wait_for_selector(".strip img.loaded")
     assert page.locator(".strip img.loaded").first.evaluate("(img) => img.src").startswith("blob:")

@@ -66,7 +66,7 @@ def test_the_theme_is_chosen_and_kept(library: str, open_page: OpenPage) -> None
     page.reload()
     assert page.evaluate(paper) == dark
     page.locator("#theme").click()
-    expect(page.locator("#theme")).to_have_attribute("aria-label", "Theme: as the system")
+    expect(page.locator("#theme")).to_have_attribute("aria-label", "Theme: system")
     assert page.evaluate(paper) == light
     page.emulate_media(color_scheme="dark")
     assert page.evaluate(paper) == dark

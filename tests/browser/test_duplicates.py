@@ -32,7 +32,7 @@ def test_clusters_propose_the_largest(library: str, open_page: OpenPage, shot: S
     expect(smaller.get_by_role("radio")).not_to_be_checked()
     smaller.get_by_role("radio").check()
     expect(smaller).to_have_class("card member kept")
-    expect(cat.get_by_role("button", name="Delete the other 2")).to_be_visible()
+    expect(cat.get_by_role("button", name="Remove the other 2")).to_be_visible()
     smaller.get_by_role("radio").press("ArrowUp")
     expect(smaller.get_by_role("radio")).not_to_be_checked()
     shot(page, "duplicates")
@@ -51,14 +51,14 @@ def test_members_are_compared(library: str, open_page: OpenPage) -> None:
 def test_the_others_are_deleted_after_the_time_for_an_undo(workshop: str, open_page: OpenPage, shot: Shot) -> None:
     page = opened(open_page, workshop)
     wine = cluster(page, "photos/wine.jpg")
-    wine.get_by_role("button", name="Delete the other").click()
+    wine.get_by_role("button", name="Remove the other").click()
     expect(wine).to_have_count(0)
     shot(page, "duplicates-undo")
     page.get_by_role("button", name="Undo").click()
     expect(wine).to_have_count(1)
-    wine.get_by_role("button", name="Delete the other").click()
+    wine.get_by_role("button", name="Remove the other").click()
     with page.expect_response("**/v1/images:delete"):
-        expect(page.get_by_text("1 image deleted.", exact=True)).to_be_visible()
+        expect(page.get_by_text("1 image removed.", exact=True)).to_be_visible()
     assert httpx.get(f"{workshop}/v1/images/copies%2Fwine-jpeg15.jpg").status_code == 404
     assert httpx.get(f"{workshop}/v1/images/photos%2Fwine.jpg").status_code == 200
 

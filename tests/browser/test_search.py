@@ -122,19 +122,19 @@ def test_an_image_on_the_web_is_searched_for_shown_and_cropped(
         assert mine.evaluate("img => [img.naturalWidth, img.naturalHeight]") == kept
         shot(page, f"url-{width}")
         page.get_by_role("button", name="Crop").click()
-        expect(page.get_by_role("slider", name="The part to search for")).to_be_focused()
+        expect(page.get_by_role("slider", name="Crop frame")).to_be_focused()
         shot(page, f"url-crop-{width}")
         with page.expect_request("**/v1/search**") as asking:
-            page.get_by_role("button", name="Search by this part").click()
+            page.get_by_role("button", name="Search with the crop").click()
         assert asking.value.headers["content-type"] == "image/png"
         found(page)
-        expect(page.locator(".query-name")).to_have_text(re.compile("^Part of .*soldier.jpg"))
+        expect(page.locator(".query-name")).to_have_text(re.compile("^Crop of .*soldier.jpg"))
         page.get_by_role("button", name="Whole image").click()
         expect(page.locator(".matches .hit").first).to_have_attribute("data-key", "photos/soldier.jpg")
         expect(mine).to_have_attribute("src", re.compile("^blob:"))
         page.locator(".hit [data-main]").first.click()
         expect(page.locator(".stage-yours img")).to_have_attribute("src", re.compile("^blob:"))
-        expect(page.locator(".verdict")).to_have_text("The same file, byte for byte.")
+        expect(page.locator(".verdict")).to_have_text("Identical file: the same bytes.")
         page.keyboard.press("Escape")
         page.reload()
         found(page)
@@ -150,6 +150,7 @@ def test_an_address_that_may_not_be_fetched_is_refused_in_words(
     page = open_page(library)
     page.get_by_label("Address of an image").fill("http://127.0.0.1/private.jpg")
     page.keyboard.press("Enter")
+    expect(page.locator(".state.error h2")).to_have_text("Invalid address")
     expect(page.locator(".state.error")).to_contain_text("public")
 
 
@@ -160,8 +161,8 @@ def test_what_is_no_image_is_refused_in_words(
     watch.expect("status of 422")
     page = open_page(library)
     choose(page, "Choose an image", {"name": name, "mimeType": kind, "buffer": b"not an image at all"})
-    expect(page.locator(".state.error h2")).to_have_text("This is not an image")
-    said(page, "This is not an image")
+    expect(page.locator(".state.error h2")).to_have_text("Not an image")
+    said(page, "Not an image")
     shot(page, "refused")
 
 
@@ -196,7 +197,7 @@ def test_a_badge_explains_itself_on_hover_and_focus(library: str, open_page: Ope
     search_with(page, sample("cat"))
     tip = page.get_by_role("tooltip")
     page.locator(".matches .badge.copy").first.hover()
-    expect(tip).to_contain_text("Unrelated images hardly ever come so close")
+    expect(tip).to_contain_text("Unrelated images are rarely this close")
     shot(page, "badge")
     page.keyboard.press("Escape")
     expect(tip).to_be_hidden()
@@ -204,7 +205,7 @@ def test_a_badge_explains_itself_on_hover_and_focus(library: str, open_page: Ope
     page.locator(".hit [data-main]").first.focus()
     page.keyboard.press("Tab")
     expect(page.locator(".badge.exact").first).to_be_focused()
-    expect(tip).to_contain_text("byte for byte")
+    expect(tip).to_contain_text("the same bytes")
 
 
 def test_filters_narrow_the_search(library: str, open_page: OpenPage, shot: Shot) -> None:
@@ -223,7 +224,7 @@ def test_filters_narrow_the_search(library: str, open_page: OpenPage, shot: Shot
     view.get_by_label("Comparison").select_option("gte")
     view.get_by_label("Value", exact=True).fill("1000")
     page.keyboard.press("Enter")
-    expect(page.locator(".state h2")).to_have_text("Nothing looks like it")
+    expect(page.locator(".state h2")).to_have_text("No results")
     shot(page, "no-hits")
     page.get_by_role("button", name="Remove the filters").click()
     found(page)
@@ -235,7 +236,7 @@ def test_a_part_is_cut_out_and_searched_for(library: str, open_page: OpenPage, s
     page = open_page(library)
     search_with(page, sample("wine"))
     page.get_by_role("button", name="Crop").click()
-    frame = page.get_by_role("slider", name="The part to search for")
+    frame = page.get_by_role("slider", name="Crop frame")
     expect(frame).to_be_focused()
     before = frame.get_attribute("aria-valuetext")
     for key in ("ArrowLeft", "Shift+ArrowRight", "Shift+ArrowDown", "ArrowUp"):
@@ -255,9 +256,9 @@ def test_a_part_is_cut_out_and_searched_for(library: str, open_page: OpenPage, s
     )
     shot(page, "crop")
     with page.expect_request("**/v1/search**") as asking:
-        page.get_by_role("button", name="Search by this part").click()
+        page.get_by_role("button", name="Search with the crop").click()
     assert asking.value.headers["content-type"] == "image/png"
-    expect(page.locator(".query-name")).to_have_text("Part of wine.jpg")
+    expect(page.locator(".query-name")).to_have_text("Crop of wine.jpg")
     found(page)
     page.get_by_role("button", name="Whole image").click()
     expect(page.locator(".matches .hit").first).to_have_attribute("data-key", "photos/wine.jpg")
@@ -268,7 +269,7 @@ def test_a_hit_is_searched_with_and_back_leads_back(library: str, open_page: Ope
     search_with(page, sample("dogs"))
     other = page.locator(".beyond .hit").first
     key = other.get_attribute("data-key") or ""
-    other.get_by_role("button", name=re.compile("Search with this one")).click()
+    other.get_by_role("button", name=re.compile("Find similar")).click()
     expect(page.locator(".query-name")).to_have_text(key.split("/")[-1])
     expect(page.locator(".matches .hit").first).to_have_attribute("data-key", key)
     page.reload()
@@ -285,7 +286,7 @@ def test_two_images_are_compared(library: str, open_page: OpenPage, shot: Shot) 
     first.focus()
     page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog")
-    expect(dialog.locator(".verdict")).to_have_text("The same file, byte for byte.")
+    expect(dialog.locator(".verdict")).to_have_text("Identical file: the same bytes.")
     swipe = dialog.get_by_role("slider")
     expect(swipe).to_be_focused()
     page.keyboard.press("ArrowRight")

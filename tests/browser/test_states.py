@@ -44,7 +44,7 @@ def test_a_busy_server_is_asked_again_by_itself(library: str, open_page: OpenPag
     page.route("**/v1/search**", refuse)
     choose(page, "Choose an image", sample("cat"))
     expect(page.locator(".state.error")).to_contain_text("The server is busy")
-    expect(page.locator(".state.error")).to_contain_text("Trying again in")
+    expect(page.locator(".state.error")).to_contain_text("Retrying in")
     shot(page, "busy")
     found(page)
     assert answers == []
@@ -72,7 +72,7 @@ def test_a_thousand_hits_stay_smooth(crowd: str, open_page: OpenPage, shot: Shot
     page = open_page(crowd, "#/gallery")
     page.wait_for_selector(".tile img.loaded")
     page.locator(".tile [data-main]").first.click()
-    page.get_by_role("dialog").get_by_role("button", name="Search with this one").click()
+    page.get_by_role("dialog").get_by_role("button", name="Find similar").click()
     found(page)
     while (total := page.locator(".hit").count()) < 1000:
         page.evaluate("scrollTo(0, document.body.scrollHeight)")
@@ -117,7 +117,7 @@ def test_a_plain_image_finds_nothing(tmp_path: Path, open_page: OpenPage, browse
     with serve(init(tmp_path / "nothing")) as served:
         page = open_page(served.url)
         choose(page, "Choose an image", sample("cat"))
-        expect(page.locator(".state h2")).to_have_text("Nothing looks like it")
+        expect(page.locator(".state h2")).to_have_text("No results")
         shot(page, "nothing")
         page.close()
 

@@ -1,4 +1,4 @@
-"""One Elasticsearch that is killed, frozen, overloaded and full: nothing acknowledged is lost, and no call hangs."""
+"""Elasticsearch killed, frozen, overloaded and out of disk space: nothing acknowledged is lost, and no call hangs."""
 
 import io
 import random
@@ -22,7 +22,7 @@ from lookalike.indexes.elasticsearch.index import open_index
 from lookalike.indexes.elasticsearch.probe import probe
 from lookalike.interfaces import VectorIndex
 from lookalike.types import FeatureSpec, Item, Rows
-from tests.index_contract import draw
+from tests.index_contract import random_features
 from tests.support.drawn_images import drawn, encoded
 from tests.support.engines.elasticsearch import nodes, raw, url_of
 from tests.support.faults.timed_calls import insist
@@ -31,28 +31,28 @@ from tests.support.waiting import HANG_SECONDS
 SPEC = FeatureSpec("phash", "hamming", 8, "faults 1")
 KILLS = 2
 BATCH = 400
-ENOUGH = 7
-"""Batches after which the server is killed, in the middle of further ones."""
-PATIENCE = 2
-"""Seconds of the option `timeout` here."""
+BATCHES_BEFORE_KILL = 7
+"""Batches after which the server is killed, while more are written."""
+TIMEOUT = 2
+"""The option `timeout`, in seconds."""
 
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[Node]:
-    """A server with one thread for writing and next to no queue, so that it soon has too much to do."""
+    """A server with one write thread and a queue of one, so that it is quickly overloaded."""
     settings = {"node.processors": "1", "thread_pool.write.queue_size": "1"}
     with nodes(settings=settings, heap_mb=384) as started:
         yield started[0]
 
 
 def opened(node: Node, name: str) -> VectorIndex:
-    return open_index(SPEC, f"{url_of(node)}?name={name}&timeout={PATIENCE}&bulk_timeout=40&replicas=0", "faults")
+    return open_index(SPEC, f"{url_of(node)}?name={name}&timeout={TIMEOUT}&bulk_timeout=40&replicas=0", "faults")
 
 
 def batch(number: int) -> Rows:
-    """Rows of batch n: the ids n * BATCH + 1 and on."""
+    """Rows of batch n, with ids from n * BATCH + 1."""
     ids = np.arange(BATCH) + number * BATCH + 1
-    return Rows(ids, draw(SPEC, np.random.default_rng(number), BATCH), np.ones(BATCH, np.int64))
+    return Rows(ids, random_features(SPEC, np.random.default_rng(number), BATCH), np.ones(BATCH, np.int64))
 
 
 def write_until_killed(index: VectorIndex, first: int, node: Node) -> tuple[list[int], int, int]:
@@ -70,14 +70,14 @@ def write_until_killed(index: VectorIndex, first: int, node: Node) -> tuple[list
                 tried = number
                 index.flush(number)
                 flushed = number
-            if len(done) == ENOUGH:
+            if len(done) == BATCHES_BEFORE_KILL:
                 threading.Timer(random.Random(first).uniform(0.0, 0.2), node.kill).start()
         except Unavailable:
             return done, flushed, tried
     raise AssertionError("it was never killed")
 
 
-def test_kills_lose_nothing_that_was_acknowledged(node: Node) -> None:
+def test_kills_lose_nothing_acknowledged(node: Node) -> None:
     index = opened(node, "kills")
     acknowledged = lost = revived = first = 0
     flushed = 0
@@ -95,13 +95,13 @@ def test_kills_lose_nothing_that_was_acknowledged(node: Node) -> None:
         index.flush(index.sequence)
         for number in done:
             rows = batch(number)
-            gone = rows.ids[::10]
-            kept = np.setdiff1d(rows.ids, gone)
+            deleted = rows.ids[::10]
+            kept = np.setdiff1d(rows.ids, deleted)
             found = index.search(rows.features, 50)
             here = {int(id_) for id_ in found.ids.ravel() if id_ > 0}
             lost += len(set(kept.tolist()) - here)
-            revived += len(set(gone.tolist()) & here)
-            acknowledged += BATCH + len(gone)
+            revived += len(set(deleted.tolist()) & here)
+            acknowledged += BATCH + len(deleted)
         first = done[-1] + 1
         index.upsert(batch(first))  # what was cut short is replayed
         index.delete(batch(first).ids[::10])
@@ -113,31 +113,31 @@ def test_kills_lose_nothing_that_was_acknowledged(node: Node) -> None:
     assert (lost, revived) == (0, 0)
 
 
-def test_a_frozen_server_is_given_up_in_time_and_found_again(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(circuit_breaker.CircuitBreaker.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
+def test_a_frozen_server_times_out_and_recovers(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(circuit_breaker.CircuitBreaker.__init__, "__kwdefaults__", {**CIRCUIT, "reset_timeout": 1.0})
     index = opened(node, "frozen")
     index.upsert(batch(0))
     index.flush(1)
-    asked = batch(0).features[:1]
+    query = batch(0).features[:1]
     node.freeze()
     try:
         slow, quick = list[float](), list[float]()
-        for turn in range(circuit_breaker.FAILURES + 5):
+        for turn in range(circuit_breaker.FAILURE_THRESHOLD + 5):
             started = time.monotonic()
             with pytest.raises(
-                Unavailable, match="did not answer" if turn < circuit_breaker.FAILURES else "circuit open"
+                Unavailable, match="did not answer" if turn < circuit_breaker.FAILURE_THRESHOLD else "circuit open"
             ) as caught:
-                index.search(asked, 1)
-            (slow if turn < circuit_breaker.FAILURES else quick).append(time.monotonic() - started)
+                index.search(query, 1)
+            (slow if turn < circuit_breaker.FAILURE_THRESHOLD else quick).append(time.monotonic() - started)
             assert caught.value.retry_after is not None
         assert max(slow + quick) < HANG_SECONDS
     finally:
         node.thaw()
-    assert insist(lambda: index.search(asked, 1), HANG_SECONDS).distances[0, 0] == 0
+    assert insist(lambda: index.search(query, 1), HANG_SECONDS).distances[0, 0] == 0
     insist(lambda: index.flush(2), HANG_SECONDS)
     assert index.sequence == 2
     print(
-        f"frozen: given up after {max(slow):.2f} s, {circuit_breaker.FAILURES} times, "
+        f"frozen: given up after {max(slow):.2f} s, {circuit_breaker.FAILURE_THRESHOLD} times, "
         f"then at once ({max(quick) * 1e3:.1f} ms)"
     )
     index.close()
@@ -146,7 +146,7 @@ def test_a_frozen_server_is_given_up_in_time_and_found_again(node: Node, monkeyp
 CIRCUIT = dict(circuit_breaker.CircuitBreaker.__init__.__kwdefaults__ or {})
 
 
-def test_a_port_that_refuses() -> None:
+def test_connection_refused() -> None:
     started = time.monotonic()
     with pytest.raises(Unavailable, match="cannot be reached"):
         open_index(SPEC, f"elasticsearch://127.0.0.1:{free_port()}", "faults")
@@ -155,8 +155,8 @@ def test_a_port_that_refuses() -> None:
     assert time.monotonic() - started < HANG_SECONDS
 
 
-def test_a_server_with_too_much_to_do_is_waited_for(node: Node) -> None:
-    """Eight writers at one thread and a queue of one: the server refuses, and everything is written all the same."""
+def test_writes_to_an_overloaded_server_are_retried(node: Node) -> None:
+    """Eight writers at one thread and a queue of one: requests are rejected, and everything is written nevertheless."""
     opened(node, "busy").close()
     indexes = [opened(node, "busy") for _ in range(8)]
     problems = list[BaseException]()
@@ -185,8 +185,8 @@ def test_a_server_with_too_much_to_do_is_waited_for(node: Node) -> None:
         index.close()
 
 
-def test_a_full_disk_is_unavailable_until_there_is_room(node: Node) -> None:
-    """The block that the server puts on an index when its disk is full; reading goes on."""
+def test_a_full_disk_is_unavailable_until_space_is_freed(node: Node) -> None:
+    """The block that the server sets on an index when its disk is full; searches continue."""
     index = opened(node, "full")
     index.upsert(batch(0))
     index.flush(1)
@@ -204,7 +204,7 @@ def test_a_full_disk_is_unavailable_until_there_is_room(node: Node) -> None:
 
 
 def test_signals_reach_the_server_itself(node: Node) -> None:
-    """Or the tests above would prove nothing: a frozen server does not answer at all."""
+    """Otherwise the tests above would prove nothing: a frozen server does not respond at all."""
     node.signal(signal.SIGSTOP)
     try:
         with pytest.raises(Unavailable):
@@ -214,9 +214,9 @@ def test_signals_reach_the_server_itself(node: Node) -> None:
     assert probe(f"{url_of(node)}?timeout=20")["nodes"] == 1
 
 
-def test_a_gallery_loses_nothing_when_its_engine_dies(node: Node, tmp_path: Path) -> None:
-    """Images are taken and removed while the engine is down; once it is back, searches are as the catalog says."""
-    url = f"{url_of(node)}/gallery?mode=exact&timeout={PATIENCE}&bulk_timeout=40&replicas=0"
+def test_a_gallery_loses_nothing_when_its_engine_is_killed(node: Node, tmp_path: Path) -> None:
+    """Images are added and removed while the engine is down; once it is back, searches match the catalog."""
+    url = f"{url_of(node)}/gallery?mode=exact&timeout={TIMEOUT}&bulk_timeout=40&replicas=0"
     create_gallery(tmp_path, GallerySettings(("phash",), index={"phash": url}), from_environment())
     images = {f"p{n}": encoded(drawn(n, (48, 36))) for n in range(18)}
     keys = list(images)
@@ -239,7 +239,7 @@ def test_a_gallery_loses_nothing_when_its_engine_dies(node: Node, tmp_path: Path
 
 
 def found_in(gallery: Gallery, images: dict[str, bytes]) -> set[str]:
-    """The keys of images of which a copy is found, by its hash."""
+    """The keys of images found by the hash of a copy."""
     found = set()
     for key, data in images.items():
         with Image.open(io.BytesIO(data)) as image:

@@ -1,4 +1,4 @@
-"""Two nodes, two shards and a replica of each; one node dies under load, and answers and writes go on."""
+"""Two nodes, two shards with a replica each: one node is killed under load, and searches and writes continue."""
 
 import threading
 import time
@@ -9,24 +9,24 @@ import numpy as np
 from lookalike.errors import Unavailable
 from lookalike.indexes.elasticsearch.index import open_index
 from lookalike.types import FeatureSpec, Rows
-from tests.index_contract import draw
+from tests.index_contract import random_features
 from tests.support.engines.elasticsearch import nodes, raw, url_of
 
 SPEC = FeatureSpec("phash", "hamming", 8, "cluster 1")
 BATCH = 300
 SEARCHES, WRITES = 30, 4
-"""What must be done before the kill, and again after it."""
-PATIENCE = 120.0
+"""Operations to complete before the kill, and again after it."""
+TIMEOUT = 120.0
 
 
 def batch(number: int) -> Rows:
     """Rows of batch n, of five tenants."""
     ids = np.arange(BATCH) + number * BATCH + 1
-    return Rows(ids, draw(SPEC, np.random.default_rng(number), BATCH), ids % 5 + 1)
+    return Rows(ids, random_features(SPEC, np.random.default_rng(number), BATCH), ids % 5 + 1)
 
 
 class Load:
-    """Searches and writes in threads of their own, each noted with its time."""
+    """Searches and writes in threads, each recorded with its time."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -38,8 +38,8 @@ class Load:
         self.threads.append(threading.Thread(target=self.write))
 
     def wait_for(self, since: float) -> None:
-        """Until enough was done since then."""
-        ends = time.monotonic() + PATIENCE
+        """Wait until enough operations have completed since then."""
+        ends = time.monotonic() + TIMEOUT
         while time.monotonic() < ends:
             if all(sum(at > since for at in t) >= n for t, n in ((self.searched, SEARCHES), (self.written, WRITES))):
                 return
@@ -76,7 +76,7 @@ class Load:
         index.close()
 
 
-def test_a_node_dies_under_load() -> None:
+def test_a_node_is_killed_under_load() -> None:
     with nodes(2, heap_mb=384) as (first, second):
         more = f"nodes=127.0.0.1:{second.port}&timeout=20&bulk_timeout=60"
         url = f"{url_of(first)}?name=cluster&shards=2&replicas=1&{more}"

@@ -137,25 +137,25 @@ def test_postgresql_goes_on_by_itself(small_server: tuple[Disk, Server]) -> None
     """Tables find no room: reading goes on, and so does writing once there is room, without a restart."""
     disk, server = small_server
     with postgresql.database(server.url) as url, Catalog.open(url, create=True) as catalog:
-        tenant, acknowledged = catalog.tenant_id("default", create=True), 0
+        tenant, acknowledged = catalog.tenants.get_or_create("default"), 0
         first = server.processes()[0].pid
         for filling in range(FILLINGS):
             execute(server.url, "SELECT pg_switch_wal()")  # the next 16 MB of the log are laid out
-            catalog.put([entry(tenant, f"before {filling}")])
+            catalog.images.put([entry(tenant, f"before {filling}")])
             disk.fill(leaving=2 << 20)
             for batch in range(10_000):
                 some = [entry(tenant, f"{filling}-{batch}-{n}", thumbnail=os.urandom(20_000)) for n in range(20)]
                 try:
-                    catalog.put(some)
+                    catalog.images.put(some)
                 except Unavailable as error:
                     if "no space is left" not in str(error):
                         raise
                     break
                 acknowledged += len(some)
-            assert catalog.count() == acknowledged + filling + 1
+            assert catalog.images.count() == acknowledged + filling + 1
             disk.relieve()
         catalog.check()
-        assert catalog.count() == acknowledged + FILLINGS
+        assert catalog.images.count() == acknowledged + FILLINGS
         assert server.processes()[0].pid == first
     print(f"PostgreSQL: disk full {FILLINGS} times, {acknowledged} images acknowledged: all there, no half batch")
 
@@ -164,8 +164,8 @@ def test_postgresql_whose_log_finds_no_room(small_server: tuple[Disk, Server]) -
     """The server gives itself up; with room, and started again where it ended, it has all that it acknowledged."""
     disk, server = small_server
     with postgresql.database(server.url) as url, Catalog.open(url, create=True) as catalog:
-        tenant = catalog.tenant_id("default", create=True)
-        catalog.put([entry(tenant, f"k{n}") for n in range(50)])
+        tenant = catalog.tenants.get_or_create("default")
+        catalog.images.put([entry(tenant, f"k{n}") for n in range(50)])
         disk.fill()
         write = "SELECT pg_logical_emit_message(false, 'x', repeat('y', 100000)), pg_switch_wal()"  # to the log alone
         began, failed = time.monotonic(), ""
@@ -176,12 +176,15 @@ def test_postgresql_whose_log_finds_no_room(small_server: tuple[Disk, Server]) -
                 failed = str(error.orig).splitlines()[0]
         assert failed, "the log never filled"
         with pytest.raises(Unavailable):
-            catalog.put([entry(tenant, f"more{n}") for n in range(2000)])
+            catalog.images.put([entry(tenant, f"more{n}") for n in range(2000)])
         disk.relieve()
         server.start()
-        insist(partial(catalog.put, [entry(tenant, "again")]), BACK_SECONDS)
+        insist(partial(catalog.images.put, [entry(tenant, "again")]), BACK_SECONDS)
         catalog.check()
-        assert {record.key for record in catalog.browse(tenant, limit=1000)} == {*(f"k{n}" for n in range(50)), "again"}
+        assert {record.key for record in catalog.images.list_page(tenant, limit=1000)} == {
+            *(f"k{n}" for n in range(50)),
+            "again",
+        }
     print(f"PostgreSQL without room for its log ({failed}): 50 acknowledged, all there")
 
 
@@ -204,7 +207,7 @@ def lost_of(engine: Engine, index: VectorIndex, batches: int) -> int:
 
 def test_milvus_ends_itself_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes some rows into its memory, then ends; with room, and started again, it has all that it acknowledged."""
-    monkeypatch.setattr(circuit_breaker.CircuitBreaker.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
+    monkeypatch.setattr(circuit_breaker.CircuitBreaker.__init__, "__kwdefaults__", {**CIRCUIT, "reset_timeout": 1.0})
     watch = Watch()
     with ExitStack() as ends:
         disk = ends.enter_context(small_disk(512))  # its etcd and its log take 200 MB at once

@@ -63,7 +63,7 @@ def node(disk: Disk) -> Iterator[Node]:
 @pytest.fixture
 def engine(node: Node, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """The server, with a circuit that rests for a second only."""
-    monkeypatch.setattr(circuit_breaker.CircuitBreaker.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
+    monkeypatch.setattr(circuit_breaker.CircuitBreaker.__init__, "__kwdefaults__", {**CIRCUIT, "reset_timeout": 1.0})
     url = f"{elasticsearch.url_of(node)}?replicas=0&timeout={SEARCH_SECONDS}&bulk_timeout={WRITE_SECONDS}"
     yield Engine(Network("", ""), url, FeatureSpec("phash", "hamming", 8, "full 1"), elasticsearch_index.open_index)
     disk.relieve()

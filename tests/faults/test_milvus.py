@@ -1,4 +1,4 @@
-"""A real Milvus that is killed, frozen or not there: errors of the tree, in bounded time, and nothing lost."""
+"""Milvus killed, frozen or unreachable: our errors, within the timeout, and nothing acknowledged is lost."""
 
 import signal
 import threading
@@ -12,7 +12,7 @@ import pytest
 from scripts.milvus import MilvusServer
 
 from lookalike.errors import BadSetting, Unavailable
-from lookalike.indexes.circuit_breaker import FAILURES, RESET_TIMEOUT
+from lookalike.indexes.circuit_breaker import FAILURE_THRESHOLD, RESET_TIMEOUT
 from lookalike.indexes.milvus.index import MilvusIndex, open_index
 from lookalike.indexes.milvus.probe import probe
 from tests.support.engines.milvus import new_gallery, server_of_its_own
@@ -20,7 +20,7 @@ from tests.support.engines.milvus_rows import SPEC, rows
 from tests.support.waiting import HANG_SECONDS
 
 RECOVERY = 120.0
-"""Seconds within which a killed server must answer again."""
+"""Seconds within which a restarted server must respond."""
 BATCHES, SIZE = 40, 100
 Answer = TypeVar("Answer")
 
@@ -33,15 +33,15 @@ def started() -> Iterator[MilvusServer]:
 
 @pytest.fixture
 def server(started: MilvusServer) -> MilvusServer:
-    """The module's server, alive: one that was frozen for longer than its lease ends itself."""
+    """The module's server, running: one that was frozen for longer than its lease exits."""
     if not started.healthy():
         started.stop()
         started.start()
     return started
 
 
-def insist(act: Callable[[], Answer]) -> tuple[Answer, int]:
-    """Try again while Milvus is unavailable, as the catalog's follower does; gives the answer and the failures."""
+def retry(act: Callable[[], Answer]) -> tuple[Answer, int]:
+    """Retry while Milvus is unavailable, as index sync does; returns the result and the number of failures."""
     end, failures = time.monotonic() + RECOVERY, 0
     while True:
         try:
@@ -59,10 +59,10 @@ def kill_and_restart(server: MilvusServer) -> None:
 
 
 @pytest.mark.slow
-def test_killed_in_bulk_writes_nothing_acknowledged_is_lost(
+def test_kills_during_writes_lose_nothing_acknowledged(
     server: MilvusServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Killed among the batches, and again right after a flush and an exchange of collections."""
+    """Killed between batches, and again right after a flush and an alias swap."""
     url, gallery = f"{server.url}?timeout=3&index=FLAT", new_gallery()
     index, moved = open_index(SPEC, url, gallery), open_index(SPEC, url, f"{gallery}m")
     killer = threading.Thread(target=kill_and_restart, args=[server])
@@ -72,19 +72,19 @@ def test_killed_in_bulk_writes_nothing_acknowledged_is_lost(
         if batch == BATCHES // 8:
             killer.start()
         ids = np.arange(batch * SIZE, (batch + 1) * SIZE) + 1
-        failures += insist(partial(index.upsert, rows(ids)))[1]
-        failures += insist(partial(index.delete, ids[:10]))[1]
+        failures += retry(partial(index.upsert, rows(ids)))[1]
+        failures += retry(partial(index.delete, ids[:10]))[1]
         living |= set(ids[10:].tolist())
     killer.join()
-    failures += insist(partial(index.flush, BATCHES))[1]
+    failures += retry(partial(index.flush, BATCHES))[1]
     took = time.monotonic() - start
     with moved.rebuilding() as filling:
         filling.upsert(rows([7]))
         filling.flush(77)
     kill_and_restart(server)
-    sequence, again = insist(lambda: index.sequence)
+    sequence, again = retry(lambda: index.sequence)
     assert sequence == BATCHES
-    assert insist(lambda: moved.sequence)[0] == 77
+    assert retry(lambda: moved.sequence)[0] == 77
     lost, revived = compare(index, living)
     with capsys.disabled():
         print(
@@ -99,20 +99,20 @@ def test_killed_in_bulk_writes_nothing_acknowledged_is_lost(
 
 
 def compare(index: MilvusIndex, living: set[int]) -> tuple[int, int]:
-    """How many rows are missing, and how many are back."""
-    found, _ = insist(lambda: index.search(rows([1]).features, BATCHES * SIZE, fresh=True))
-    there = set(found.ids[0][found.ids[0] > 0].tolist())
-    return len(living - there), len(there - living)
+    """Number of missing rows, and of deleted rows that are back."""
+    found, _ = retry(lambda: index.search(rows([1]).features, BATCHES * SIZE, fresh=True))
+    stored = set(found.ids[0][found.ids[0] > 0].tolist())
+    return len(living - stored), len(stored - living)
 
 
-def test_frozen_the_circuit_opens_and_closes(server: MilvusServer) -> None:
+def test_circuit_breaker_with_a_frozen_server(server: MilvusServer) -> None:
     index = open_index(SPEC, f"{server.url}?timeout=1&index=FLAT", new_gallery())
     index.upsert(rows([1, 2, 3]))
     index.flush(1)
     query = rows([2]).features
     server.send(signal.SIGSTOP)
     try:
-        for _ in range(FAILURES):
+        for _ in range(FAILURE_THRESHOLD):
             start = time.monotonic()
             with pytest.raises(Unavailable):
                 index.search(query, 1)
@@ -126,13 +126,13 @@ def test_frozen_the_circuit_opens_and_closes(server: MilvusServer) -> None:
             assert 0 < caught.value.retry_after <= RESET_TIMEOUT
     finally:
         server.send(signal.SIGCONT)
-    found, _ = insist(lambda: index.search(query, 1, fresh=True))
+    found, _ = retry(lambda: index.search(query, 1, fresh=True))
     assert found.ids.tolist() == [[2]]
     assert index.sequence == 1
     index.close()
 
 
-def test_a_port_that_refuses() -> None:
+def test_connection_refused() -> None:
     for url in ("milvus://127.0.0.1:1?timeout=2", "milvus://nowhere.invalid:19530?timeout=2"):
         for act in (lambda url=url: probe(url), lambda url=url: open_index(SPEC, url, "gallery")):
             start = time.monotonic()
@@ -141,7 +141,7 @@ def test_a_port_that_refuses() -> None:
             assert time.monotonic() - start < HANG_SECONDS
 
 
-def test_a_password_is_asked_for_and_never_shown() -> None:
+def test_wrong_credentials_are_reported_without_the_password() -> None:
     with server_of_its_own(password=True) as server:
         at = f"127.0.0.1:{server.port}"
         for user in ("", "root:wrong-secret@", "nobody:wrong-secret@"):
@@ -151,7 +151,7 @@ def test_a_password_is_asked_for_and_never_shown() -> None:
         for url in (f"milvus://root:Milvus@{at}", f"milvus://{at}?token=root%3AMilvus"):
             assert probe(url).version.startswith("v2.3.5")
         index = open_index(SPEC, f"milvus://root:Milvus@{at}", "gallery")
-        assert "password" not in repr(index._shelf.settings)
+        assert "password" not in repr(index._manager.settings)
         index.close()
         with pytest.raises(BadSetting, match="no database"):
             open_index(SPEC, f"milvus://root:Milvus@{at}/nowhere", "gallery")

@@ -61,7 +61,7 @@ def beyond_postgresql() -> Iterator[Database]:
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """Each engine; its circuit rests for a second only."""
     there: Engine = request.getfixturevalue(request.param)
-    monkeypatch.setattr(circuit_breaker.CircuitBreaker.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
+    monkeypatch.setattr(circuit_breaker.CircuitBreaker.__init__, "__kwdefaults__", {**CIRCUIT, "reset_timeout": 1.0})
     yield there
     there.network.mend()
 
@@ -92,7 +92,7 @@ def write_until_cut(engine: Engine, index: VectorIndex, first: int, writes: Watc
 
 def refused_at_once(engine: Engine, index: VectorIndex, watch: Watch) -> float:
     """Search until the circuit is open; gives the longest that a call took from then on."""
-    for _ in range(circuit_breaker.FAILURES):
+    for _ in range(circuit_breaker.FAILURE_THRESHOLD):
         try:
             watch.run(partial(engine.found, index, 0))
         except Unavailable as error:
@@ -170,7 +170,9 @@ def test_cut_in_the_middle_of_searches(engine: Engine) -> None:
     before = sum(watch.calls for watch in watches)
     engine.network.cut()
     cut = time.monotonic()
-    wait_until(lambda: sum(len(watch.failed) for watch in watches) > circuit_breaker.FAILURES, "nothing failed")
+    wait_until(
+        lambda: sum(len(watch.failed) for watch in watches) > circuit_breaker.FAILURE_THRESHOLD, "nothing failed"
+    )
     assert max(right) <= cut, "a search that began after the cut was answered"
     engine.network.mend()
     mended = time.monotonic()
@@ -220,7 +222,7 @@ def test_a_gallery_goes_on_whatever_is_cut(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With an engine away images are taken and answers name it; with the catalog away every call says so, in time."""
-    monkeypatch.setattr(circuit_breaker.CircuitBreaker.__init__, "__kwdefaults__", {**CIRCUIT, "rest": 1.0})
+    monkeypatch.setattr(circuit_breaker.CircuitBreaker.__init__, "__kwdefaults__", {**CIRCUIT, "reset_timeout": 1.0})
     monkeypatch.setenv("LOOKALIKE_CACHE", str(cache))
     engines = {"phash": beyond_elasticsearch, "vgg16": beyond_milvus}
     made_with = GallerySettings(tuple(engines), {name: e.url for name, e in engines.items()}, catalog=database)

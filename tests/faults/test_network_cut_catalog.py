@@ -54,28 +54,32 @@ def test_a_catalog_cut_off_in_the_middle_of_writes(beyond_postgresql: Database, 
     dice, witness, watch, back = random.Random(5), Witness(), Watch(), 0.0
     net = beyond_postgresql.network
     with Catalog.open(database, create=True) as catalog:
-        tenant = catalog.tenant_id("default", create=True)
+        tenant = catalog.tenants.get_or_create("default")
         for turn in range(CUTS):
-            with catalog.lease("phash") as claim:
+            with catalog.leases.try_acquire("phash") as claim:
                 assert claim is not None
                 after_batches(witness, 2, dice.uniform(0.0, 0.5), net.cut)
                 began = time.monotonic()
                 why = write_until_it_fails(catalog, tenant, str(turn), dice, witness)
                 assert time.monotonic() - began < HANG_SECONDS
                 assert "nothing was changed" in why or "may or may not" in why
-                for act in (catalog.count, partial(catalog.put, [entry(tenant, "lost")]), partial(claim.note, 1)):
+                for act in (
+                    catalog.images.count,
+                    partial(catalog.images.put, [entry(tenant, "lost")]),
+                    partial(claim.record, 1),
+                ):
                     with pytest.raises(Unavailable):
                         watch.run(act)
             net.mend()
             mended = time.monotonic()
             witness.settle(insist(partial(contents, catalog, witness), BACK_SECONDS))
-            insist(partial(catalog.put, [entry(tenant, "k0", f"back {turn}")]), BACK_SECONDS)
+            insist(partial(catalog.images.put, [entry(tenant, "k0", f"back {turn}")]), BACK_SECONDS)
             witness.sure["k0"] = f"back {turn}"
             insist(partial(claimed, catalog), BACK_SECONDS)
             back = max(back, time.monotonic() - mended)
             there = contents(catalog, witness)
             catalog.check()
-            assert len(catalog.changes(HASH, 0, 1_000_000).upserts.ids) == len(there)
+            assert len(catalog.changes.since(HASH, 0, 1_000_000).upserts.ids) == len(there)
     print(
         f"catalog: {CUTS} cuts, {witness.batches} batches, {len(witness.seqs)} changes acknowledged: none lost, none "
         f"by halves; calls failed after {max(watch.failed):.1f} s at most; back {back:.1f} s after the mending"
@@ -87,7 +91,7 @@ def test_a_catalog_cut_off_in_the_middle_of_writes(beyond_postgresql: Database, 
 
 def claimed(catalog: Catalog) -> None:
     """Take the claim for a moment; raises Unavailable while the server still holds it for a connection that is gone."""
-    with catalog.lease("phash") as claim:
+    with catalog.leases.try_acquire("phash") as claim:
         if claim is None:
             raise Unavailable("the claim is held")
-        claim.note(1)
+        claim.record(1)

@@ -17,7 +17,7 @@ from sqlalchemy import create_engine, make_url, text
 
 from lookalike.catalog import Catalog
 from lookalike.catalog import postgresql as postgresql_dialect
-from lookalike.catalog.writing import lock
+from lookalike.catalog.locking import lock_state
 from lookalike.errors import BadSetting, GalleryBusy, LookalikeError, Unavailable
 from tests.faults.test_catalog_kill import Witness, contents
 from tests.support.catalogs import HASH, entry
@@ -92,11 +92,13 @@ def write_until_it_fails(catalog: Catalog, tenant: int, seed: str, dice: random.
         try:
             if dice.random() < 0.3:
                 witness.hear(json.dumps(["deleting", dict.fromkeys(keys)]))
-                seqs = [gone.seq for gone in catalog.delete(tenant, keys)]
+                seqs = [gone.sequence for gone in catalog.images.delete(tenant, keys)]
             else:
                 said = {key: f"{seed}-{step}-{n}" for n, key in enumerate(keys)}
                 witness.hear(json.dumps(["putting", said]))
-                seqs = [put.seq for put in catalog.put([entry(tenant, key, what) for key, what in said.items()])]
+                seqs = [
+                    put.sequence for put in catalog.images.put([entry(tenant, key, what) for key, what in said.items()])
+                ]
         except Unavailable as error:
             return str(error)
         witness.hear(json.dumps(["done", seqs]))
@@ -121,7 +123,7 @@ def test_a_killed_server_loses_nothing_acknowledged(durable: Server, url: str) -
     dice = random.Random(11)
     witness = Witness()
     with Catalog.open(url) as catalog:
-        tenant = catalog.tenant_id("default", create=True)
+        tenant = catalog.tenants.get_or_create("default")
         for round_ in range(KILLS):
             killer = after_batches(witness, 2, dice.uniform(0.0, 0.8), durable.kill)
             with within(BOUND):
@@ -129,13 +131,13 @@ def test_a_killed_server_loses_nothing_acknowledged(durable: Server, url: str) -
             killer.join()
             assert "nothing was changed" in why or "may or may not" in why
             with within(BOUND), pytest.raises(Unavailable):
-                catalog.count()
+                catalog.images.count()
             durable.start()
             there = contents(catalog, witness)  # the same catalog goes on with the new server
             witness.settle(there)
             catalog.check()
-            assert catalog.sequence() >= max(witness.seqs, default=0)
-            assert len(catalog.changes(HASH, 0, 1_000_000).upserts.ids) == len(there)
+            assert catalog.changes.last_sequence() >= max(witness.seqs, default=0)
+            assert len(catalog.changes.since(HASH, 0, 1_000_000).upserts.ids) == len(there)
     assert witness.seqs == sorted(set(witness.seqs))
     assert witness.batches > KILLS
     print(
@@ -146,25 +148,25 @@ def test_a_killed_server_loses_nothing_acknowledged(durable: Server, url: str) -
 def test_a_frozen_server_is_given_up_in_time(durable: Server, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgresql_dialect, "GRACE_SECONDS", 1.0)
     with Catalog.open(f"{url}?statement_seconds=1") as catalog:
-        tenant = catalog.tenant_id("default", create=True)
-        catalog.put([entry(tenant, "before")])
-        with catalog.lease("phash") as claim:
+        tenant = catalog.tenants.get_or_create("default")
+        catalog.images.put([entry(tenant, "before")])
+        with catalog.leases.try_acquire("phash") as claim:
             assert claim is not None
             durable.signal(signal.SIGSTOP)
             try:
                 with within(BOUND), pytest.raises(Unavailable, match="does not answer"):
-                    catalog.put([entry(tenant, "lost")])
+                    catalog.images.put([entry(tenant, "lost")])
                 with within(BOUND), pytest.raises(Unavailable):
-                    catalog.get(tenant, "before")
+                    catalog.images.get(tenant, "before")
                 with within(BOUND), pytest.raises(Unavailable, match="lost"):
-                    claim.note(1)
+                    claim.record(1)
             finally:
                 durable.signal(signal.SIGCONT)
-        catalog.put([entry(tenant, "after")])
-        assert {"before", "after"} <= {record.key for record in catalog.browse(tenant)}
+        catalog.images.put([entry(tenant, "after")])
+        assert {"before", "after"} <= {record.key for record in catalog.images.list_page(tenant)}
         deadline = time.monotonic() + BOUND
         while time.monotonic() < deadline:  # the server ends the given up connection when it notices
-            with catalog.lease("phash") as claim:
+            with catalog.leases.try_acquire("phash") as claim:
                 if claim is not None:
                     break
             time.sleep(0.1)
@@ -223,23 +225,23 @@ def execute(url: str, statement: str) -> None:
 
 def test_a_hanging_writer_loses_its_locks(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with Catalog.open(url) as catalog:
-        tenant = catalog.tenant_id("default", create=True)
+        tenant = catalog.tenants.get_or_create("default")
         monkeypatch.setattr(postgresql_dialect, "IDLE_SECONDS", 1.0)
         hanging = Catalog.open(url)
         monkeypatch.undo()
 
         def hang() -> None:
-            with hanging, hanging._write() as conn:
-                lock(conn)
+            with hanging, hanging.database.write() as conn:
+                lock_state(conn)
                 with Catalog.open(url, busy_seconds=0.1) as hasty, pytest.raises(GalleryBusy):
-                    hasty.put([entry(tenant, "hasty")])
+                    hasty.images.put([entry(tenant, "hasty")])
                 with within(BOUND):
-                    catalog.put([entry(tenant, "patient")])  # once the server has ended the other's transaction
-                lock(conn)
+                    catalog.images.put([entry(tenant, "patient")])  # once the server has ended the other's transaction
+                lock_state(conn)
 
         with pytest.raises(Unavailable, match="nothing was changed"):
             hang()
-        assert [record.key for record in catalog.browse(tenant)] == ["patient"]
+        assert [record.key for record in catalog.images.list_page(tenant)] == ["patient"]
 
 
 class CuttingProxy:
@@ -288,15 +290,15 @@ def test_a_commit_whose_answer_is_lost_may_be_repeated(url: str) -> None:
     proxy = CuttingProxy(str(there.host), int(there.port or 0))
     through = there.set(port=proxy.port).render_as_string(hide_password=False)
     with Catalog.open(through) as catalog, Catalog.open(url) as other:
-        tenant = catalog.tenant_id("default", create=True)
-        catalog.put([entry(tenant, "a", 1)])
+        tenant = catalog.tenants.get_or_create("default")
+        catalog.images.put([entry(tenant, "a", 1)])
         proxy.armed = True
         with within(BOUND), pytest.raises(Unavailable, match="may or may not"):
-            catalog.put([entry(tenant, "b", 2), entry(tenant, "c", 3)])
+            catalog.images.put([entry(tenant, "b", 2), entry(tenant, "c", 3)])
         assert proxy.cuts == 1
-        before = {record.key: record.id for record in other.browse(tenant)}
-        catalog.put([entry(tenant, "b", 2), entry(tenant, "c", 3)])
-        after = {record.key: record.id for record in other.browse(tenant)}
+        before = {record.key: record.id for record in other.images.list_page(tenant)}
+        catalog.images.put([entry(tenant, "b", 2), entry(tenant, "c", 3)])
+        after = {record.key: record.id for record in other.images.list_page(tenant)}
         assert after.keys() == {"a", "b", "c"}
         assert before.items() <= after.items()
         other.check()
@@ -305,20 +307,20 @@ def test_a_commit_whose_answer_is_lost_may_be_repeated(url: str) -> None:
 
 def test_a_connection_cut_in_the_middle_changes_nothing(url: str) -> None:
     with Catalog.open(url) as catalog:
-        tenant = catalog.tenant_id("default", create=True)
-        catalog.put([entry(tenant, "a", 1)])
+        tenant = catalog.tenants.get_or_create("default")
+        catalog.images.put([entry(tenant, "a", 1)])
         others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
 
         def cut() -> None:
-            with catalog._write() as conn:
-                lock(conn)
+            with catalog.database.write() as conn:
+                lock_state(conn)
                 execute(url, f"{others} AND pid <> pg_backend_pid()")
-                lock(conn)
+                lock_state(conn)
 
         with pytest.raises(Unavailable, match="nothing was changed"):
             cut()
-        catalog.put([entry(tenant, "b", 2)])
-        assert catalog.count() == catalog.sequence() == 2
+        catalog.images.put([entry(tenant, "b", 2)])
+        assert catalog.images.count() == catalog.changes.last_sequence() == 2
 
 
 def test_a_full_disk_takes_no_half_batch() -> None:
@@ -331,7 +333,7 @@ def test_a_full_disk_takes_no_half_batch() -> None:
         ballast = disk.path / "ballast"
         ballast.write_bytes(bytes(24 << 20))
         catalog = stack.enter_context(Catalog.open(url, create=True))
-        tenant = catalog.tenant_id("default", create=True)
+        tenant = catalog.tenants.get_or_create("default")
         acknowledged = 0
         failed: LookalikeError | None = None
         began = time.monotonic()
@@ -341,7 +343,7 @@ def test_a_full_disk_takes_no_half_batch() -> None:
                 for n in range(100)
             ]
             try:
-                catalog.put(some)
+                catalog.images.put(some)
                 acknowledged += len(some)
             except Unavailable as error:
                 failed = error
@@ -349,7 +351,7 @@ def test_a_full_disk_takes_no_half_batch() -> None:
         ballast.unlink()
         server.kill()  # a log that finds no room may have ended it already
         server.start()
-        assert catalog.count() in (acknowledged, acknowledged + (100 if "may or may not" in str(failed) else 0))
-        catalog.put([entry(tenant, "again")])
+        assert catalog.images.count() in (acknowledged, acknowledged + (100 if "may or may not" in str(failed) else 0))
+        catalog.images.put([entry(tenant, "again")])
         catalog.check()
     print(f"{acknowledged} images acknowledged until the disk was full ({failed}): all there, no half batch")

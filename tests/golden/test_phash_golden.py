@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lookalike.encoders.phash import VIEWS, PHash
-from lookalike.imaging import cut, decode, find_border, prepare, resize_to
+from lookalike.imaging import crop_border, decode, find_border, prepare, resize_to
 
 FAST, EXACT = PHash(), PHash(exact=True)
 
@@ -44,7 +44,7 @@ def see(folder: Path, name: str) -> Seen:
         exact=prepare(data, [EXACT.input]).inputs[0],
         fast=fast.inputs[0],
         of_whole=of_whole,
-        of_cut=str(imagehash.phash(Image.fromarray(cut(rgb, border)))) if border else of_whole,
+        of_cut=str(imagehash.phash(Image.fromarray(crop_border(rgb, border)))) if border else of_whole,
         of_file=of_file,
         bordered=bool(border or fast.border),
     )

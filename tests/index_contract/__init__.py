@@ -1,34 +1,58 @@
-"""What every index must do, as tests that any index can inherit. Needs pytest; nothing else imports this package.
+"""The contract of every index, as test classes that a test module inherits.
 
-    from tests.index_contract import IndexContract
+    from tests.index_contract import IndexContract, IndexFactory
 
     class TestMyIndex(IndexContract):
         spec = FeatureSpec("vector", "cosine", 32, "v1")
-        exact = True
+        exact = True                           # False: results must reach the share `recall` of the true neighbours
 
         @pytest.fixture
-        def make_index(self):
-            return MyIndex                     # make_index(spec, folder) opens what was flushed to the folder
+        def make_index(self) -> IndexFactory:
+            return MyIndex                     # make_index(spec, folder) reopens what was flushed to the folder
 
-`Finding` alone asks for the recall among many near neighbours, at any size: LOOKALIKE_CONTRACT_ROWS=200000.
-An index that keeps its data elsewhere takes the folder as the name of a gallery.
+An index on a server derives its name from the folder, and sets `snapshots = False`. `IndexContract` is made of
+
+- `WriteTests`: upserts, deletions, attributes, and random sequences of operations;
+- `QueryTests`: tenants, filters, limits, ties, invalid input, and readers beside a writer;
+- `RecallTests`: recall among many near neighbours, at any size: `LOOKALIKE_CONTRACT_ROWS=200000 pytest ...`;
+- `PersistenceTests`: reopening, crashes without a flush, features of another encoder, damaged files.
+
+A class may inherit only some of them, if an index is tested in several configurations. `ReferenceIndex` (a dict and a
+brute force, sharing no code with any index) and `random_features` serve further tests of an index.
+docs/recipes.md says how an index is added.
 """
 
 import pytest
 
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{part}" for part in ("truth", "base", "writing", "searching", "finding", "keeping"))
+    *(f"{__name__}.{part}" for part in ("reference", "base", "writes", "queries", "recall", "persistence"))
 )
 
-from tests.index_contract.base import MakeIndex  # noqa: E402 - after the line above, or asserts say nothing
-from tests.index_contract.finding import Finding  # noqa: E402
-from tests.index_contract.keeping import Keeping  # noqa: E402
-from tests.index_contract.searching import Searching  # noqa: E402
-from tests.index_contract.truth import Model, chosen, draw, measure  # noqa: E402
-from tests.index_contract.writing import Writing  # noqa: E402
+from tests.index_contract.base import IndexFactory  # noqa: E402 - assertions are rewritten only after the line above
+from tests.index_contract.persistence import PersistenceTests  # noqa: E402
+from tests.index_contract.queries import QueryTests  # noqa: E402
+from tests.index_contract.recall import RecallTests  # noqa: E402
+from tests.index_contract.reference import (  # noqa: E402
+    ReferenceIndex,
+    id_filter,
+    random_features,
+    reference_distances,
+)
+from tests.index_contract.writes import WriteTests  # noqa: E402
 
-__all__ = ["Finding", "IndexContract", "MakeIndex", "Model", "chosen", "draw", "measure"]
+__all__ = [
+    "IndexContract",
+    "IndexFactory",
+    "PersistenceTests",
+    "QueryTests",
+    "RecallTests",
+    "ReferenceIndex",
+    "WriteTests",
+    "id_filter",
+    "random_features",
+    "reference_distances",
+]
 
 
-class IndexContract(Writing, Searching, Finding, Keeping):
-    """Inherit, set `spec` and `exact`, and give the fixture `make_index`."""
+class IndexContract(WriteTests, QueryTests, RecallTests, PersistenceTests):
+    """The whole contract: inherit it, set `spec` and `exact`, and provide the fixture `make_index`."""

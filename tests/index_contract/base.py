@@ -1,4 +1,4 @@
-"""What all parts of the contract share."""
+"""Settings, fixtures and helpers common to all contract tests."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,49 +10,59 @@ from numpy.typing import NDArray
 
 from lookalike.interfaces import VectorIndex
 from lookalike.types import FeatureSpec, Ids, Matches, Rows
-from tests.index_contract.truth import Model, chosen, draw
+from tests.index_contract.reference import ReferenceIndex, id_filter, random_features
 
-MakeIndex = Callable[[FeatureSpec, Path], VectorIndex]
+IndexFactory = Callable[[FeatureSpec, Path], VectorIndex]
+"""Opens the index of a spec that was flushed to a folder, or a new one."""
 
 
-class Contract:
-    """Settings, fixtures and helpers."""
+class ContractTests:
+    """What a contract class sets (`spec`, `exact`, ...), and the helpers of its tests."""
 
     spec: ClassVar[FeatureSpec]
     exact: ClassVar[bool]
+    """Whether every search is exact; otherwise results must reach `recall`."""
     size: ClassVar[int] = 3000
-    """Rows of the larger tests: enough that an approximate index works as one."""
+    """Rows of the larger tests: enough that an approximate index does not scan."""
     recall: ClassVar[float] = 0.98
 
     @pytest.fixture
-    def index(self, make_index: MakeIndex, tmp_path: Path) -> Iterator[VectorIndex]:
+    def index(self, make_index: IndexFactory, tmp_path: Path) -> Iterator[VectorIndex]:
         index = make_index(self.spec, tmp_path / "index")
         yield index
         index.close()
 
     @pytest.fixture
-    def model(self) -> Model:
-        return Model(self.spec)
+    def reference(self) -> ReferenceIndex:
+        return ReferenceIndex(self.spec)
 
     def rows(self, seed: int, ids: Sequence[int] | NDArray[Any], tenants: int | Ids = 1) -> Rows:
-        """New rows for these ids."""
+        """Random rows with these ids."""
         array = np.array(ids, np.int64)
         owners = np.broadcast_to(np.array(tenants, np.int64), array.shape).copy()
-        return Rows(array, draw(self.spec, np.random.default_rng(seed), len(array)), owners)
+        return Rows(array, random_features(self.spec, np.random.default_rng(seed), len(array)), owners)
 
-    def write(self, index: VectorIndex, model: Model, rows: Rows) -> None:
+    def write(self, index: VectorIndex, reference: ReferenceIndex, rows: Rows) -> None:
+        """Upsert rows into both indexes."""
         index.upsert(rows)
-        model.upsert(rows)
+        reference.upsert(rows)
 
-    def ask(
-        self, index: VectorIndex, model: Model, k: int, *, queries: int = 20, seed: int = 99, **how: Any
+    def search_and_check(
+        self,
+        index: VectorIndex,
+        reference: ReferenceIndex,
+        k: int,
+        *,
+        query_count: int = 20,
+        seed: int = 99,
+        ids: Sequence[int] | NDArray[Any] | None = None,
+        **scope: Any,
     ) -> Matches:
-        """Search with queries that may be stored rows, and check the answer."""
-        asked = draw(self.spec, np.random.default_rng(seed), queries)
-        for place, id_ in enumerate(list(model.rows)[: queries // 2]):
-            asked[place] = model.rows[id_][1]
-        ids = how.pop("ids", None)
-        found = index.search(asked, k, filter=None if ids is None else chosen(ids), **how)
-        recall = model.check(found, asked, k, ids=ids, **how)
+        """Search with random queries and stored rows, check the matches against the reference, and return them."""
+        queries = random_features(self.spec, np.random.default_rng(seed), query_count)
+        for position, id_ in enumerate(list(reference.rows)[: query_count // 2]):
+            queries[position] = reference.rows[id_][1]
+        matches = index.search(queries, k, filter=None if ids is None else id_filter(ids), **scope)
+        recall = reference.check(matches, queries, k, ids=ids, **scope)
         assert recall >= (1.0 if self.exact else self.recall)
-        return found
+        return matches

@@ -1,10 +1,10 @@
-"""The flat index keeps the contract, under both metrics."""
+"""The index contract on the flat index, under both metrics."""
 
 import pytest
 
 from lookalike.indexes.flat import FlatIndex
 from lookalike.types import FeatureSpec
-from tests.index_contract import IndexContract, MakeIndex
+from tests.index_contract import IndexContract, IndexFactory
 
 
 class TestCodes(IndexContract):
@@ -12,7 +12,7 @@ class TestCodes(IndexContract):
     exact = True
 
     @pytest.fixture
-    def make_index(self) -> MakeIndex:
+    def make_index(self) -> IndexFactory:
         return FlatIndex
 
 

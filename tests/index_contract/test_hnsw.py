@@ -1,4 +1,4 @@
-"""The graph index keeps the contract: approximate with a recall floor, and exact where it scans."""
+"""The index contract on the graph index: approximate with a minimum recall, and exact where it scans."""
 
 from functools import partial
 
@@ -6,7 +6,7 @@ import pytest
 
 from lookalike.indexes.hnsw.index import HnswIndex
 from lookalike.types import FeatureSpec
-from tests.index_contract import IndexContract, MakeIndex
+from tests.index_contract import IndexContract, IndexFactory
 
 
 class TestGraph(IndexContract):
@@ -15,16 +15,16 @@ class TestGraph(IndexContract):
     size = 5000
 
     @pytest.fixture
-    def make_index(self) -> MakeIndex:
-        return partial(HnswIndex, exact_below=150, loose=100, ef_construction=80, ef=40)
+    def make_index(self) -> IndexFactory:
+        return partial(HnswIndex, exact_below=150, max_unindexed=100, ef_construction=80, ef=40)
 
 
 class TestScanning(IndexContract):
-    """As it comes: the contract's galleries are small enough to scan, all but one."""
+    """With a larger `exact_below`, all of the contract's galleries are scanned."""
 
     spec = FeatureSpec("vector", "cosine", 48, "v1")
     exact = True
 
     @pytest.fixture
-    def make_index(self) -> MakeIndex:
+    def make_index(self) -> IndexFactory:
         return partial(HnswIndex, exact_below=20_000)

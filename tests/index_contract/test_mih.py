@@ -1,4 +1,4 @@
-"""Multi-index hashing: the contract of every index, what it refuses, and the proof of its probes."""
+"""Multi-index hashing: the index contract, invalid arguments, and the completeness of its probes."""
 
 from collections.abc import Iterable
 
@@ -9,9 +9,9 @@ from lookalike.errors import BadInput, BadSetting, FeatureMismatch, UnsupportedQ
 from lookalike.indexes.mih import index as mih_index
 from lookalike.indexes.mih import state
 from lookalike.indexes.mih.index import MihIndex
-from lookalike.indexes.mih.probing import TABLES, even_probes, own_buckets, probes, sharings
+from lookalike.indexes.mih.probing import TABLES, even_probes, own_buckets, probes, radius_splits
 from lookalike.types import FeatureSpec, Rows
-from tests.index_contract import IndexContract, MakeIndex
+from tests.index_contract import IndexContract, IndexFactory
 
 SPEC = FeatureSpec("phash", "hamming", 8, "test 1")
 
@@ -21,7 +21,7 @@ class TestMihIndex(IndexContract):
     exact = True
 
     @pytest.fixture
-    def make_index(self) -> MakeIndex:
+    def make_index(self) -> IndexFactory:
         return MihIndex
 
 
@@ -30,28 +30,28 @@ class TestMihIndexOfManySmallRuns(IndexContract):
     exact = True
 
     @pytest.fixture
-    def make_index(self, monkeypatch: pytest.MonkeyPatch) -> MakeIndex:
-        """A tiny buffer, so that runs come and merge all the time, and probing even where a scan would be cheaper."""
+    def make_index(self, monkeypatch: pytest.MonkeyPatch) -> IndexFactory:
+        """A tiny buffer, so that runs are merged often, and probing even where a scan would be cheaper."""
         monkeypatch.setattr(state, "BUFFER_ROWS", 16)
-        monkeypatch.setattr(state, "RATIO", 2)
-        monkeypatch.setattr(mih_index, "_SCANNED", -1.0)
+        monkeypatch.setattr(state, "MERGE_RATIO", 2)
+        monkeypatch.setattr(mih_index, "_ALWAYS_SCAN_COST", -1.0)
         return MihIndex
 
 
-def refused() -> Iterable[tuple[FeatureSpec, dict[str, int]]]:
+def unsupported() -> Iterable[tuple[FeatureSpec, dict[str, int]]]:
     yield FeatureSpec("vgg16", "cosine", 512, "x"), {}
     yield FeatureSpec("pdq", "hamming", 32, "x"), {}
     yield SPEC, {"equal_bytes": 9}
     yield SPEC, {"equal_bytes": -1}
 
 
-@pytest.mark.parametrize(("spec", "how"), list(refused()))
-def test_what_it_cannot_hold_is_refused(spec: FeatureSpec, how: dict[str, int]) -> None:
+@pytest.mark.parametrize(("spec", "options"), list(unsupported()))
+def test_unsupported_features_and_options_are_refused(spec: FeatureSpec, options: dict[str, int]) -> None:
     with pytest.raises(BadSetting):
-        MihIndex(spec, None, **how)
+        MihIndex(spec, None, **options)
 
 
-def test_bad_input_is_named() -> None:
+def test_invalid_input_is_refused() -> None:
     index = MihIndex(SPEC, None)
     with pytest.raises(FeatureMismatch):
         index.search(np.zeros((1, 16), np.uint8), 1)
@@ -65,16 +65,16 @@ def test_bad_input_is_named() -> None:
 
 
 @pytest.mark.parametrize("radius", [0, 3, 6, 7, 8, 11, 15, 19])
-def test_every_sharing_of_a_radius_sees_every_code_within_it(radius: int) -> None:
+def test_every_split_of_a_radius_finds_every_code_within_it(radius: int) -> None:
     rng = np.random.default_rng(21 + radius)
-    ways = sharings(radius)
-    assert (ways.sum(axis=1) == radius + 1).all()
+    splits = radius_splits(radius)
+    assert (splits.sum(axis=1) == radius + 1).all()
     code = int(rng.integers(0, 2**63))
     own = own_buckets(code)
-    chosen = [probes(tuple(way)) for way in rng.permutation(ways)[:6].tolist()]
-    for one in (even_probes(radius), *chosen):
-        seen = set(one.buckets(own).tolist())
-        assert len(seen) == len(one.flips)
+    chosen = [probes(tuple(split)) for split in rng.permutation(splits)[:6].tolist()]
+    for each in (even_probes(radius), *chosen):
+        seen = set(each.buckets(own).tolist())
+        assert len(seen) == len(each.flips)
         for _ in range(50):
             other = code
             for bit in rng.choice(64, radius, replace=False).tolist():

@@ -1,4 +1,4 @@
-"""Approximate indexes find what is near among neighbours of real photos: the contract's recall, on VGG16's features.
+"""Recall of approximate indexes on VGG16 features of real photos, and on features derived from them.
 
 At any size: LOOKALIKE_CONTRACT_ROWS=200000 pytest tests/index_contract/test_photo_neighbours.py
 """
@@ -8,47 +8,47 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from benchmarks import originals as kept
+from benchmarks import cached_features
 
 from lookalike.indexes.hnsw.index import HnswIndex
 from lookalike.indexes.milvus.index import drop_index, open_index
 from lookalike.interfaces import VectorIndex
 from lookalike.types import Features, FeatureSpec
-from tests.index_contract import Finding, MakeIndex
+from tests.index_contract import IndexFactory, RecallTests
 from tests.support.engines.milvus import milvus_url, new_gallery
 
 EVERY = 15
-"""Of the photos: 114 of 1,710, encoded in some 10 s, once a machine."""
+"""Every 15th photo: 114 of 1,710, encoded in about 10 s, once per machine."""
 
 
-class OfPhotos(Finding):
-    """Rows made of real features."""
+class PhotoRecallTests(RecallTests):
+    """Rows derived from real features."""
 
     spec = FeatureSpec("vector", "cosine", 512, "v1")
     exact = False
 
     @pytest.fixture
     def originals(self, photos: Path, cache: Path) -> Features:
-        return kept.features(EVERY)
+        return cached_features.features(EVERY)
 
 
-class TestEmbedded(OfPhotos):
-    """More rows than the graph's index scans."""
+class TestEmbedded(PhotoRecallTests):
+    """More rows than the graph index scans."""
 
-    neighbours = 8000
+    recall_rows = 8000
 
     @pytest.fixture
-    def make_index(self) -> MakeIndex:
+    def make_index(self) -> IndexFactory:
         return HnswIndex
 
 
-class OnMilvus(OfPhotos):
-    """An index type, built by a server and tuned by us."""
+class MilvusRecallTests(PhotoRecallTests):
+    """An index type, built by a server and tuned."""
 
     kind: ClassVar[str]
 
     @pytest.fixture
-    def make_index(self) -> Iterator[MakeIndex]:
+    def make_index(self) -> Iterator[IndexFactory]:
         url, gallery = f"{milvus_url()}?index={self.kind}", new_gallery()
 
         def make(spec: FeatureSpec, folder: Path) -> VectorIndex:
@@ -58,9 +58,9 @@ class OnMilvus(OfPhotos):
         drop_index(self.spec, url, gallery)
 
 
-class TestHnsw(OnMilvus):
+class TestHnsw(MilvusRecallTests):
     kind = "HNSW"
 
 
-class TestIvfSq8(OnMilvus):
+class TestIvfSq8(MilvusRecallTests):
     kind = "IVF_SQ8"

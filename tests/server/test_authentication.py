@@ -19,7 +19,7 @@ from lookalike.catalog.api_keys import (
 from lookalike.errors import BadSetting
 from lookalike.server.api_key_cache import CACHE_SECONDS, ApiKeyCache
 from lookalike.server.middleware.authentication import COOKIE, Authenticator
-from lookalike.server.rate_limit import STRANGER_BURST, RateLimiter, TokenBuckets
+from lookalike.server.rate_limit import ANONYMOUS_BURST, RateLimiter, TokenBuckets
 from tests.support.server.minimal_app import bearing, client_of, layered
 from tests.support.waiting import HANG_SECONDS
 
@@ -57,7 +57,7 @@ def test_nobody_else_may_do_anything(catalog: Catalog, peer: str) -> None:
 def test_a_proxy_on_this_machine_is_not_the_person(open_client: TestClient, header: str) -> None:
     answer = open_client.get("/v1/who", headers={header: "127.0.0.1"})
     assert answer.status_code == 401
-    assert "through a proxy" in answer.json()["detail"]
+    assert "proxied requests" in answer.json()["detail"]
 
 
 def test_a_server_beyond_loopback_has_no_keyless_callers(catalog: Catalog) -> None:
@@ -74,7 +74,7 @@ def test_tenants_that_cannot_be(open_client: TestClient, name: str) -> None:
 
 
 def test_keys_are_required_as_soon_as_one_was_made(catalog: Catalog, open_client: TestClient) -> None:
-    key, token = catalog.create_key("read", tenant="alice")
+    key, token = catalog.api_keys.create("read", tenant="alice")
     refused = open_client.get("/v1/who")
     assert refused.status_code == 401
     assert refused.headers["www-authenticate"].startswith("Bearer")
@@ -83,16 +83,16 @@ def test_keys_are_required_as_soon_as_one_was_made(catalog: Catalog, open_client
     for headers in (bearing(token), {"X-API-Key": token}, {"Authorization": f"bearer {token}"}):
         told = open_client.get("/v1/who", headers=headers).json()
         assert told == {"tenant": "alice", "scopes": ["read"], "key": key.id, "any": False}
-    catalog.revoke_key(key.id)
+    catalog.api_keys.revoke(key.id)
     assert status(open_client) == 401  # a leaked key that is revoked does not open the server to everybody
-    catalog.forget_key(key.id)
+    catalog.api_keys.delete(key.id)
     assert status(open_client) == 200
 
 
 def test_scopes_include_one_another(catalog: Catalog, open_client: TestClient) -> None:
     allowed = {"read": (200, 403, 403), "write": (200, 200, 403), "admin": (200, 200, 200)}
     for scope, expected in allowed.items():
-        _, token = catalog.create_key(scope)
+        _, token = catalog.api_keys.create(scope)
         found = (
             open_client.get("/v1/who", headers=bearing(token)).status_code,
             open_client.post("/v1/echo", headers=bearing(token)).status_code,
@@ -102,8 +102,8 @@ def test_scopes_include_one_another(catalog: Catalog, open_client: TestClient) -
 
 
 def test_tenants_are_the_keys_own(catalog: Catalog, open_client: TestClient) -> None:
-    _, bound = catalog.create_key("admin", tenant="alice")
-    _, free = catalog.create_key("read")
+    _, bound = catalog.api_keys.create("admin", tenant="alice")
+    _, free = catalog.api_keys.create("read")
     assert status(open_client, **bearing(bound, X_Tenant="alice")) == 200
     bodies = set()
     for other in ("bob", "never-heard-of"):  # known or not, the answer is the same
@@ -116,8 +116,8 @@ def test_tenants_are_the_keys_own(catalog: Catalog, open_client: TestClient) -> 
 
 
 def test_wrong_keys(catalog: Catalog, open_client: TestClient) -> None:
-    key, token = catalog.create_key("read")
-    _, other = catalog.create_key("read")
+    key, token = catalog.api_keys.create("read")
+    _, other = catalog.api_keys.create("read")
     secret = other.split("_", 2)[2]
     wrong = [
         f"lk_{key.id}_{secret}",
@@ -150,7 +150,7 @@ def test_any_text_is_no_key(text: str) -> None:
 
 
 def test_every_path_needs_a_caller(catalog: Catalog, open_client: TestClient) -> None:
-    _, token = catalog.create_key("read")
+    _, token = catalog.api_keys.create("read")
     closed = "/v1/forgot /v1/nothing /metrics /docs /page /healthz/x /Page/x /v1%2Fforgot /%76%31/forgot".split()
     for path in closed:
         assert open_client.get(path).status_code == 401, path
@@ -163,13 +163,13 @@ def test_every_path_needs_a_caller(catalog: Catalog, open_client: TestClient) ->
 
 
 def test_a_revoked_key_ends_soon_in_every_process(catalog: Catalog) -> None:
-    key, token = catalog.create_key("read")
+    key, token = catalog.api_keys.create("read")
     clients = []
     for _ in range(2):  # as two processes have it: each its own memory of the keys
-        access = Authenticator(ApiKeyCache(catalog.api_keys), keyless=True)
+        access = Authenticator(ApiKeyCache(catalog.api_keys.list_all), keyless=True)
         clients.append(TestClient(layered(access), base_url="http://localhost", client=("127.0.0.1", 1)))
     assert [status(c, **bearing(token)) for c in clients] == [200, 200]
-    catalog.revoke_key(key.id)
+    catalog.api_keys.revoke(key.id)
     revoked = time.monotonic()
     for client in clients:
         while status(client, **bearing(token)) == 200:
@@ -178,17 +178,17 @@ def test_a_revoked_key_ends_soon_in_every_process(catalog: Catalog) -> None:
 
 
 def test_a_new_key_works_soon(catalog: Catalog) -> None:
-    access = Authenticator(ApiKeyCache(catalog.api_keys, seconds=0.3), keyless=True)
+    access = Authenticator(ApiKeyCache(catalog.api_keys.list_all, seconds=0.3), keyless=True)
     client = TestClient(layered(access), base_url="http://localhost", client=("127.0.0.1", 1))
     assert status(client) == 200
-    _, token = catalog.create_key("read")
+    _, token = catalog.api_keys.create("read")
     time.sleep(0.3)
     assert status(client, **bearing(token)) == 200
     assert status(client) == 401
 
 
 def test_where_keys_cannot_be_read_nobody_is_let_in(catalog: Catalog, open_client: TestClient) -> None:
-    _, token = catalog.create_key("read")
+    _, token = catalog.api_keys.create("read")
     assert status(open_client, **bearing(token)) == 200
     catalog.close()
     assert status(open_client, **bearing(token)) != 200
@@ -196,21 +196,21 @@ def test_where_keys_cannot_be_read_nobody_is_let_in(catalog: Catalog, open_clien
 
 
 def test_there_is_an_end_to_keys(catalog: Catalog) -> None:
-    key, _ = catalog.create_key("read")
+    key, _ = catalog.api_keys.create("read")
     row = {c.name: getattr(key, c.name) for c in access_keys.columns} | {"scopes": ["read"], "limits": {}}
-    with catalog._write() as conn:
+    with catalog.database.write() as conn:
         conn.execute(access_keys.insert(), [row | {"id": f"{n:012x}"} for n in range(MAX_KEYS - 1)])
-    with pytest.raises(BadSetting, match="10,000 keys"):
-        catalog.create_key("read")
-    assert len(catalog.api_keys()) == MAX_KEYS
+    with pytest.raises(BadSetting, match="10,000 API keys"):
+        catalog.api_keys.create("read")
+    assert len(catalog.api_keys.list_all()) == MAX_KEYS
 
 
 def test_secrets_are_not_kept_or_shown(catalog: Catalog, tmp_path: object) -> None:
-    key, token = catalog.create_key("read", tenant="alice", label="shop", limits=KeyLimits(rate=3, pixels=10))
-    assert catalog.api_keys() == [key]
+    key, token = catalog.api_keys.create("read", tenant="alice", label="shop", limits=KeyLimits(rate=3, pixels=10))
+    assert catalog.api_keys.list_all() == [key]
     assert token not in repr(key)
     assert repr(key.digest) not in repr(key)
-    with catalog._read() as conn:
+    with catalog.database.read() as conn:
         rows = repr(conn.execute(access_keys.select()).all())
     assert token.split("_", 2)[2] not in rows
 
@@ -219,7 +219,7 @@ def test_secrets_are_not_kept_or_shown(catalog: Catalog, tmp_path: object) -> No
 
 
 def test_a_key_becomes_a_cookie(catalog: Catalog, open_client: TestClient) -> None:
-    key, token = catalog.create_key("write", tenant="alice")
+    key, token = catalog.api_keys.create("write", tenant="alice")
     assert open_client.post("/session").status_code == 401
     assert open_client.post("/session", headers=bearing("lk_000000000000_x")).status_code == 401
     begun = open_client.post("/session", headers=bearing(token))
@@ -232,12 +232,12 @@ def test_a_key_becomes_a_cookie(catalog: Catalog, open_client: TestClient) -> No
     open_client.delete("/session")
     assert open_client.get("/v1/who").status_code == 401
     open_client.post("/session", headers=bearing(token))
-    catalog.revoke_key(key.id)
+    catalog.api_keys.revoke(key.id)
     assert open_client.get("/v1/who").status_code == 401
 
 
 def test_the_first_link_opens_the_page_once(catalog: Catalog) -> None:
-    catalog.create_key("read")
+    catalog.api_keys.create("read")
     with client_of(catalog, link=True) as client:
         path = client.link.path  # type: ignore[attr-defined]
         assert client.get("/session?code=wrong", follow_redirects=False).status_code == 401
@@ -245,7 +245,7 @@ def test_the_first_link_opens_the_page_once(catalog: Catalog) -> None:
         opened = client.get(path, follow_redirects=False)
         assert (opened.status_code, opened.headers["location"]) == (303, "/")
         assert client.get("/v1/boss").status_code == 200
-        assert len(catalog.api_keys()) == 1  # its key is known to this process alone
+        assert len(catalog.api_keys.list_all()) == 1  # its key is known to this process alone
         client.cookies.clear()
         assert client.get(path, follow_redirects=False).status_code == 401
     other = client_of(catalog, link=False)
@@ -253,7 +253,7 @@ def test_the_first_link_opens_the_page_once(catalog: Catalog) -> None:
 
 
 def test_cookies_are_secure_over_tls(catalog: Catalog, open_client: TestClient) -> None:
-    _, token = catalog.create_key("read")
+    _, token = catalog.api_keys.create("read")
     begun = open_client.post("/session", headers=bearing(token, X_Forwarded_Proto="https"))
     assert "secure" in begun.headers["set-cookie"].lower()
     open_client.cookies.clear()
@@ -276,8 +276,8 @@ class Clock:
 def test_rates_are_kept_by_key(catalog: Catalog) -> None:
     clock = Clock()
     client = client_of(catalog, limiter=RateLimiter(buckets=TokenBuckets(clock=clock)))
-    _, slow = catalog.create_key("read", limits=KeyLimits(rate=2, burst=3))
-    _, other = catalog.create_key("read", limits=KeyLimits(rate=2, burst=3))
+    _, slow = catalog.api_keys.create("read", limits=KeyLimits(rate=2, burst=3))
+    _, other = catalog.api_keys.create("read", limits=KeyLimits(rate=2, burst=3))
     found = [client.get("/v1/who", headers=bearing(slow)) for _ in range(5)]
     assert [answer.status_code for answer in found] == [200, 200, 200, 429, 429]
     assert found[-1].headers["retry-after"] == "1"
@@ -290,18 +290,18 @@ def test_rates_are_kept_by_key(catalog: Catalog) -> None:
 
 
 def test_strangers_are_told_to_wait(catalog: Catalog) -> None:
-    _, token = catalog.create_key("read")
+    _, token = catalog.api_keys.create("read")
     clock = Clock()
     client = client_of(catalog, limiter=RateLimiter(buckets=TokenBuckets(clock=clock)))
-    found = [status(client, Authorization="Bearer nonsense") for _ in range(STRANGER_BURST + 3)]
-    assert found == [401] * STRANGER_BURST + [429] * 3
+    found = [status(client, Authorization="Bearer nonsense") for _ in range(ANONYMOUS_BURST + 3)]
+    assert found == [401] * ANONYMOUS_BURST + [429] * 3
     assert status(client, **bearing(token)) == 200  # whoever has a key is not kept waiting
     clock.now += 10
     assert status(client) == 401
 
 
 def test_bodies_are_bounded_by_key(catalog: Catalog, open_client: TestClient) -> None:
-    _, token = catalog.create_key("write", limits=KeyLimits(body_bytes=1000))
+    _, token = catalog.api_keys.create("write", limits=KeyLimits(body_bytes=1000))
     post = lambda body, **headers: open_client.post("/v1/echo", content=body, headers=bearing(token, **headers))  # noqa: E731
     assert post(b"x" * 1000).json() == {"bytes": 1000}
     for body in (b"x" * 1001, (b"x" * 100 for _ in range(11))):  # announced, and in chunks
@@ -330,14 +330,14 @@ def test_no_bucket_gives_more_than_it_may(asks: list[tuple[str, float]], rate: f
 
 
 def test_buckets_are_bounded() -> None:
-    buckets = TokenBuckets(most=100)
+    buckets = TokenBuckets(max_buckets=100)
     for n in range(10_000):
         buckets.take(f"stranger {n}", 1, 1)
     assert len(buckets) == 100
     limiter = RateLimiter(buckets=buckets)
-    for n in range(STRANGER_BURST):
+    for n in range(ANONYMOUS_BURST):
         limiter.check_anonymous(f"2001:db8:1:2::{n:x}")  # one network is one client, however many addresses it has
-    with pytest.raises(Exception, match="without a valid access key"):
+    with pytest.raises(Exception, match="without a valid API key"):
         limiter.check_anonymous("2001:db8:1:2:ffff::1")
     limiter.check_anonymous("2001:db8:1:3::1")
 
@@ -346,13 +346,13 @@ def test_requests_under_way_are_counted() -> None:
     limiter = RateLimiter(capacity=3)
     two = KeyLimits(concurrency=2)
     with limiter.admit("a", two), limiter.admit("a", two):
-        with pytest.raises(Exception, match="2 requests with this key"), limiter.admit("a", two):
+        with pytest.raises(Exception, match="reached: 2 requests"), limiter.admit("a", two):
             pass
         with limiter.admit("b", two):
-            with pytest.raises(Exception, match="3 requests already"), limiter.admit("c", two):
+            with pytest.raises(Exception, match="capacity of 3 requests"), limiter.admit("c", two):
                 pass
-            assert limiter.under_way == 3
-    assert limiter.under_way == 0
-    assert not limiter._under_way  # no name stays
+            assert limiter.in_flight == 3
+    assert limiter.in_flight == 0
+    assert not limiter._in_flight  # no name stays
     with pytest.raises(BadSetting):
         RateLimiter(capacity=0)

@@ -83,7 +83,7 @@ def test_the_memory_of_a_batch_is_given_back(client: TestClient) -> None:
     files = [("file", (f"{n}.png", encoded(drawn(n)))) for n in range(20)]
     client.post("/v1/images:batch", files=files)
     client.post("/v1/images:batch", content=line("a", 1) + b"nonsense", headers=NDJSON)
-    assert client.app.state.context.memory.taken == 0  # type: ignore[attr-defined]
+    assert client.app.state.app_state.memory.used == 0  # type: ignore[attr-defined]
 
 
 def test_duplicates_and_what_is_none(client: TestClient) -> None:
@@ -190,7 +190,7 @@ def test_a_job_is_left_to_the_process_that_may_write(tmp_path: Path, monkeypatch
         put(writer, "first", 2)
         with serving(tmp_path / "g", may) as (reader, _):
             problem(reader.put(at("x"), content=encoded(drawn(3))), 503, "gallery-busy")
-            writer.app.state.context.jobs.close()  # type: ignore[attr-defined]  # another process writes, this one asks
+            writer.app.state.app_state.jobs.close()  # type: ignore[attr-defined]  # another process writes, this one asks
             job = reader.post("/v1/jobs", json={"kind": "import", "paths": [str(photos)]}).json()
             time.sleep(1.0)
             assert reader.get(f"/v1/jobs/{job['id']}").json()["state"] in ("queued", "running")

@@ -184,8 +184,8 @@ def test_a_service_with_smaller_limits(tmp_path: Path) -> None:
 
 def test_keys_say_who_may_do_what(tmp_path: Path) -> None:
     with served(tmp_path / "gallery") as (url, gallery):
-        write, read = (gallery.catalog.create_key(scope, tenant="ann")[1] for scope in ("write", "read"))
-        admin = gallery.catalog.create_key("admin")[1]
+        write, read = (gallery.catalog.api_keys.create(scope, tenant="ann")[1] for scope in ("write", "read"))
+        admin = gallery.catalog.api_keys.create("admin")[1]
         with Client(url) as nobody, pytest.raises(AccessDenied) as raised:
             nobody.status()
         assert not raised.value.authenticated

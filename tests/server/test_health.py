@@ -12,18 +12,18 @@ from tests.support.waiting import HANG_SECONDS
 
 
 def words(silent: Mapping[str, Outage]) -> dict[str, str]:
-    return {name: why.word for name, why in silent.items()}
+    return {name: why.summary for name, why in silent.items()}
 
 
 def test_an_answer_counts_for_a_while() -> None:
     asked: list[float] = []
 
     async def look() -> None:
-        for fresh, expected in ((HANG_SECONDS, 1), (0.0, 5)):
+        for seconds, expected in ((HANG_SECONDS, 1), (0.0, 5)):
             asked.clear()
-            pulse = HealthMonitor({"a": lambda: asked.append(time.monotonic())}, fresh=fresh)
+            pulse = HealthMonitor({"a": lambda: asked.append(time.monotonic())}, cache_seconds=seconds)
             for _ in range(5):
-                assert await pulse.silent() == {}
+                assert await pulse.check() == {}
             assert len(asked) == expected
             pulse.close()
 
@@ -41,11 +41,11 @@ def test_what_fails_is_told_in_a_word_and_comes_back() -> None:
         raise ZeroDivisionError
 
     async def look() -> None:
-        pulse = HealthMonitor({"a": ask, "b": lambda: None, "c": wrong}, fresh=0.0)
-        assert words(await pulse.silent()) == {"a": "Unavailable", "c": "failed unexpectedly"}
+        pulse = HealthMonitor({"a": ask, "b": lambda: None, "c": wrong}, cache_seconds=0.0)
+        assert words(await pulse.check()) == {"a": "Unavailable", "c": "failed unexpectedly"}
         assert pulse.last["a"].message == "cannot reach secret.example:9200"
         away[0] = False
-        assert words(await pulse.silent()) == {"c": "failed unexpectedly"}
+        assert words(await pulse.check()) == {"c": "failed unexpectedly"}
         assert words(pulse.last) == {"c": "failed unexpectedly"}
         pulse.close()
 
@@ -65,18 +65,18 @@ def test_what_hangs_is_waited_for_once_and_asked_once() -> None:
         return time.monotonic() - began
 
     async def look() -> None:
-        pulse = HealthMonitor({"a": hang}, fresh=0.0, patience=0.4)
-        together = await asyncio.gather(*(timed(pulse.silent) for _ in range(20)))
+        pulse = HealthMonitor({"a": hang}, cache_seconds=0.0, timeout=0.4)
+        together = await asyncio.gather(*(timed(pulse.check) for _ in range(20)))
         assert max(together) > 0.3
-        assert words(pulse.last) == {"a": "no answer within 0.4 seconds"}
+        assert words(pulse.last) == {"a": "no response within 0.4 seconds"}
         with mock.patch.object(asyncio, "wait", side_effect=AssertionError("it is waited for again")):
-            await pulse.silent()
-        assert words(pulse.last) == {"a": "no answer within 0.4 seconds"}
+            await pulse.check()
+        assert words(pulse.last) == {"a": "no response within 0.4 seconds"}
         assert len(asked) == 1
         released.set()
         while pulse.last:
             await asyncio.sleep(0.01)
-            await pulse.silent()
+            await pulse.check()
         pulse.close()
 
     asyncio.run(asyncio.wait_for(look(), HANG_SECONDS))

@@ -24,7 +24,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         fetcher = Fetcher(allow=parse_networks([PUBLIC]), ports=[server.port])
         with World(folder, fetcher) as made:
             limits = KeyLimits(pixels=40 * 30, body_bytes=200_000)
-            made.tokens["small"] = made.service.catalog.create_key("write", tenant="alice", limits=limits)[1]
+            made.tokens["small"] = made.service.catalog.api_keys.create("write", tenant="alice", limits=limits)[1]
             made.url = f"http://{PUBLIC}:{server.port}/large.png"
             yield made
 

@@ -6,7 +6,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from lookalike.catalog import Catalog
 from lookalike.errors import BadInput, BadSetting
-from lookalike.server.middleware.origin_check import AllowedHosts, check_binding, host_in, may_be_keyless
+from lookalike.server.middleware.origin_check import AllowedHosts, allows_keyless, check_binding, parse_host
 from tests.support.server.minimal_app import client_of
 
 
@@ -53,7 +53,7 @@ def test_two_hosts_are_none(client: TestClient) -> None:
 
 
 def test_names_that_are_allowed(catalog: Catalog) -> None:
-    catalog.create_key("read")
+    catalog.api_keys.create("read")
     named = client_of(catalog, hosts=AllowedHosts("127.0.0.1", ["Images.test"]))
     assert get(named, "/", Host="images.TEST:443") == 200
     assert get(named, "/", Host="other.test") == 403
@@ -131,7 +131,7 @@ def test_who_may_drive_the_server(
 
 
 def test_a_proxy_with_tls_keeps_the_origin(catalog: Catalog) -> None:
-    _, token = catalog.create_key("write")
+    _, token = catalog.api_keys.create("write")
     client = client_of(catalog, hosts=AllowedHosts("127.0.0.1", ["images.test"]))
     headers = {"Host": "images.test", "Origin": "https://images.test", "Authorization": f"Bearer {token}"}
     assert client.post("/v1/echo", headers=headers).status_code == 200
@@ -165,8 +165,8 @@ def test_no_websockets(client: TestClient) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.9.9.9", None])
 def test_loopback_needs_no_keys(host: str | None) -> None:
     check_binding(host, [], keys=False)
-    assert may_be_keyless(host, [])
-    assert not may_be_keyless(host, ["images.test"])  # there is a proxy before it
+    assert allows_keyless(host, [])
+    assert not allows_keyless(host, ["images.test"])  # there is a proxy before it
 
 
 @pytest.mark.parametrize(
@@ -184,11 +184,11 @@ def test_beyond_loopback_keys_come_first(host: str, names: list[str]) -> None:
     with pytest.raises(BadSetting, match="lookalike keys create"):
         check_binding(host, names, keys=False)
     check_binding(host, names, keys=True)
-    assert not may_be_keyless(host, names)  # nor later, when all keys are forgotten
+    assert not allows_keyless(host, names)  # nor later, when all keys are forgotten
 
 
 def test_the_host_of_a_host_header() -> None:
-    assert [host_in(text) for text in ("A.test:80", "[::1]:80", "[0:0::1]", "1.2.3.4")] == [
+    assert [parse_host(text) for text in ("A.test:80", "[::1]:80", "[0:0::1]", "1.2.3.4")] == [
         "a.test",
         "::1",
         "::1",
@@ -196,4 +196,4 @@ def test_the_host_of_a_host_header() -> None:
     ]
     for text in ("", ":80", "a@b", "[::1", "a:b:c", "a:99999999"):
         with pytest.raises(BadInput):
-            host_in(text)
+            parse_host(text)

@@ -12,19 +12,20 @@ from hypothesis import strategies as st
 
 from lookalike.errors import BadInput, ImageRejected, Unavailable, UnsupportedQuery
 from lookalike.results import MAX_RESULTS
-from lookalike.server.executor import BoundedExecutor, MemoryBudget
-from lookalike.server.middleware.access_log import routed_path
+from lookalike.server.executor import BoundedExecutor
+from lookalike.server.memory_budget import MemoryBudget
+from lookalike.server.middleware.access_log import normalize_path
 from lookalike.server.pagination import (
     decode_cursor,
+    decode_key_cursor,
     decode_search_cursor,
     encode_cursor,
     encode_search_cursor,
-    key_in,
     query_fingerprint,
 )
-from lookalike.server.requests.body import MAX_JSON_DEPTH, MAX_JSON_VALUES, read_json
-from lookalike.server.requests.multipart import Part, parts
-from lookalike.server.routes.bulk_upload import lines
+from lookalike.server.requests.body import MAX_JSON_DEPTH, MAX_JSON_VALUES, parse_json
+from lookalike.server.requests.multipart import Part, read_parts
+from lookalike.server.routes.bulk_upload import split_lines
 from tests.support.waiting import HANG_SECONDS
 
 BINDING = query_fingerprint({"a": 1})
@@ -51,14 +52,14 @@ def test_a_full_cursor_fits_a_header_and_a_bomb_does_not_go_off() -> None:
 
 @given(st.text(max_size=50))
 def test_places_in_lists(key: str) -> None:
-    assert key_in(encode_cursor(key)) == key
+    assert decode_key_cursor(encode_cursor(key)) == key
     assert decode_cursor(None) is None
 
 
 @pytest.mark.parametrize("wrong", ["x", "%", "bnVsbA=", encode_cursor([1]), encode_cursor(5)])
 def test_what_is_no_place_is_refused(wrong: str) -> None:
     with pytest.raises(UnsupportedQuery):
-        key_in(wrong)
+        decode_key_cursor(wrong)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_what_is_no_place_is_refused(wrong: str) -> None:
 )
 def test_json_that_is_none_or_too_much(text: bytes) -> None:
     with pytest.raises(BadInput):
-        read_json(text)
+        parse_json(text)
 
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5)
@@ -94,8 +95,8 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_json_that_is_fine(value: object) -> None:
-    assert read_json(json.dumps(value)) == value
-    assert read_json(b"[" * MAX_JSON_DEPTH + b"]" * MAX_JSON_DEPTH) is not None
+    assert parse_json(json.dumps(value)) == value
+    assert parse_json(b"[" * MAX_JSON_DEPTH + b"]" * MAX_JSON_DEPTH) is not None
 
 
 def form(*fields: tuple[str, str | None, bytes], boundary: str = "b") -> bytes:
@@ -114,7 +115,7 @@ async def stream(data: bytes, size: int) -> AsyncIterator[bytes]:
 def read(data: bytes, size: int = 7, *, most_parts: int = 5, most_bytes: int = 100) -> list[Part]:
     async def all_of_them() -> list[Part]:
         kind = "multipart/form-data; boundary=b"
-        return [p async for p in parts(stream(data, size), kind, most_parts=most_parts, most_bytes=most_bytes)]
+        return [p async for p in read_parts(stream(data, size), kind, max_parts=most_parts, max_part_bytes=most_bytes)]
 
     return asyncio.run(all_of_them())
 
@@ -156,7 +157,7 @@ def test_a_part_that_is_too_large_is_refused_as_it_comes() -> None:
             yield b"x" * 10
 
     async def read_all() -> None:
-        async for _ in parts(endless(), "multipart/form-data; boundary=b", most_parts=2, most_bytes=100):
+        async for _ in read_parts(endless(), "multipart/form-data; boundary=b", max_parts=2, max_part_bytes=100):
             pass
 
     with pytest.raises(ImageRejected):
@@ -166,7 +167,7 @@ def test_a_part_that_is_too_large_is_refused_as_it_comes() -> None:
 
 def test_lines_come_in_pieces_and_have_an_end() -> None:
     async def all_of(data: bytes, size: int) -> list[bytes]:
-        return [line async for line in lines(stream(data, size), 20)]
+        return [line async for line in split_lines(stream(data, size), 20)]
 
     for size in (1, 3, 100):
         assert asyncio.run(all_of(b"one\n\ntwo\nthree", size)) == [b"one", b"", b"two", b"three"]
@@ -176,7 +177,7 @@ def test_lines_come_in_pieces_and_have_an_end() -> None:
 
 def test_threads_and_queue_are_bounded_and_refuse_at_once() -> None:
     async def crowd() -> tuple[int, int, float]:
-        work = BoundedExecutor("test", threads=2, queue=3, patience=HANG_SECONDS)
+        work = BoundedExecutor("test", threads=2, queue=3, timeout=HANG_SECONDS)
         gate = threading.Event()
         asked = [asyncio.ensure_future(work.run(gate.wait)) for _ in range(2 + 3)]
         while (work.working, work.waiting) != (2, 3):
@@ -201,7 +202,7 @@ def test_threads_and_queue_are_bounded_and_refuse_at_once() -> None:
 
 def test_who_would_wait_too_long_is_refused_at_once() -> None:
     async def scene() -> None:
-        work = BoundedExecutor("test", threads=1, queue=50, patience=0.5)
+        work = BoundedExecutor("test", threads=1, queue=50, timeout=0.5)
         for _ in range(10):
             await work.run(lambda: time.sleep(0.1))
         asked = [asyncio.ensure_future(work.run(lambda: time.sleep(0.1))) for _ in range(30)]
@@ -218,7 +219,7 @@ def test_who_would_wait_too_long_is_refused_at_once() -> None:
 
 def test_a_turn_comes_in_time_or_not_at_all_and_one_who_leaves_keeps_no_thread() -> None:
     async def scene() -> None:
-        work = BoundedExecutor("test", threads=1, queue=3, patience=0.05)
+        work = BoundedExecutor("test", threads=1, queue=3, timeout=0.05)
         gate = threading.Event()
         first = asyncio.ensure_future(work.run(gate.wait))
         await asyncio.sleep(0.01)
@@ -229,7 +230,7 @@ def test_a_turn_comes_in_time_or_not_at_all_and_one_who_leaves_keeps_no_thread()
             await first
         assert work.working == 1, "its thread is busy until it is done"
         gate.set()
-        assert await work.run(lambda: 1, patience=HANG_SECONDS) == 1
+        assert await work.run(lambda: 1, timeout=HANG_SECONDS) == 1
         work.close()
 
     asyncio.run(scene())
@@ -238,15 +239,15 @@ def test_a_turn_comes_in_time_or_not_at_all_and_one_who_leaves_keeps_no_thread()
 def test_memory_is_bounded_and_given_back() -> None:
     async def scene() -> None:
         memory = MemoryBudget(100)
-        async with memory.account() as one, memory.account() as other:
-            one.take(60)
+        async with memory.lease() as one, memory.lease() as other:
+            one.acquire(60)
             with pytest.raises(Unavailable):
-                other.take(50)
-            one.give_back(30)
-            other.take(50)
-            one.give_back(1000)
-            assert memory.taken == 50
-        assert memory.taken == 0
+                other.acquire(50)
+            one.release(30)
+            other.acquire(50)
+            one.release(1000)
+            assert memory.used == 50
+        assert memory.used == 0
 
     asyncio.run(scene())
 
@@ -263,4 +264,4 @@ def test_memory_is_bounded_and_given_back() -> None:
     ],
 )
 def test_paths_are_spelt_one_way(raw: bytes, path: str) -> None:
-    assert routed_path(raw) == path
+    assert normalize_path(raw) == path

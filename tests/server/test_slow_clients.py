@@ -16,7 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.server import ServerState
 
-from lookalike.server.slow_clients import UVICORN, TimeoutH11Protocol
+from lookalike.server.slow_clients import UVICORN_SETTINGS, TimeoutH11Protocol
 from tests.support.waiting import HANG_SECONDS, wait_until
 
 HEADER, BODY, STALL, KEEP = 1.0, 1.0, 1.5, 1
@@ -27,14 +27,14 @@ import uvicorn
 from fastapi import FastAPI
 from lookalike.catalog import Catalog
 from lookalike.server.middleware.authentication import Authenticator
-from lookalike.server.slow_clients import UVICORN, TimeoutH11Protocol
+from lookalike.server.slow_clients import UVICORN_SETTINGS, TimeoutH11Protocol
 from tests.support.server.minimal_app import layered, ring_of
 
-TimeoutH11Protocol.header_seconds = {HEADER}
-TimeoutH11Protocol.stall_seconds = {STALL}
+TimeoutH11Protocol.header_timeout = {HEADER}
+TimeoutH11Protocol.write_timeout = {STALL}
 catalog = Catalog.open(Path(sys.argv[1]), create=True)
-app = layered(Authenticator(ring_of(catalog), keyless=True, patience={BODY}))
-settings = UVICORN | {{"timeout_keep_alive": {KEEP}, "limit_concurrency": 60}}
+app = layered(Authenticator(ring_of(catalog), keyless=True, body_timeout={BODY}))
+settings = UVICORN_SETTINGS | {{"timeout_keep_alive": {KEEP}, "limit_concurrency": 60}}
 config = uvicorn.Config(app, port=0, http=TimeoutH11Protocol, log_level="warning", **settings)
 class Told(uvicorn.Server):
     async def startup(self, sockets=None):
@@ -66,7 +66,7 @@ def test_answers_leave_at_once() -> None:
     """Not when the client acknowledges what came before, some 40 ms later (Nagle's algorithm)."""
 
     async def connect() -> int:
-        config = uvicorn.Config(FastAPI(), **UVICORN)
+        config = uvicorn.Config(FastAPI(), **UVICORN_SETTINGS)
         protocol = TimeoutH11Protocol(config, ServerState(), {})
         with socket.create_server(("127.0.0.1", 0)) as listening:
             serving = await asyncio.get_running_loop().create_server(lambda: protocol, sock=listening)
@@ -134,7 +134,7 @@ def test_an_idle_connection_ends(link: socket.socket) -> None:
 def test_a_body_has_to_come(link: socket.socket, drop: bytes) -> None:
     said = drip(link, POST.replace(b"100", b"1000000"), drop)
     assert said.startswith(b"HTTP/1.1 408")
-    assert b"too slowly" in said
+    assert b"too slow" in said
     assert b"connection: close" in said.lower()
 
 

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from lookalike.errors import Damaged, Unavailable
 from lookalike.gallery import Gallery
-from lookalike.server.logs import JsonLines
+from lookalike.server.serve import JsonLines
 from tests.support.drawn_images import drawn, encoded
 from tests.support.server.api import at, problem, put, serving
 
@@ -24,7 +24,7 @@ SECRET = "password=hunter2"
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, Gallery]]:
     with serving(tmp_path_factory.mktemp("gallery") / "g") as (client, gallery):
-        client.app.state.context.keeper._open()  # type: ignore[attr-defined]  # now, not within a second
+        client.app.state.app_state.background_sync._open()  # type: ignore[attr-defined]  # now, not within a second
         yield client, gallery
 
 
@@ -46,24 +46,26 @@ def test_health_and_readiness(both: tuple[TestClient, Gallery]) -> None:
     client, gallery = both
     assert client.get("/healthz").json() == {"status": "ok"}
     assert client.get("/readyz").json() == {"ready": True, "missing": {}}
-    pulse = client.app.state.context.pulse  # type: ignore[attr-defined]
+    pulse = client.app.state.app_state.health  # type: ignore[attr-defined]
     with (
-        mock.patch.object(pulse, "_fresh", 0.0),
-        mock.patch.object(gallery.catalog, "sequence", side_effect=Unavailable(f"cannot connect {SECRET}")),
+        mock.patch.object(pulse, "_cache_seconds", 0.0),
+        mock.patch.object(
+            gallery.catalog.changes, "last_sequence", side_effect=Unavailable(f"cannot connect {SECRET}")
+        ),
     ):
         answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json() == {"ready": False, "missing": {"catalog": "Unavailable"}}
-    pulse._asked.clear()
+    pulse._started.clear()
     assert int(answer.headers["retry-after"]) >= 1
 
 
 def test_not_ready_until_the_pipelines_can_answer(tmp_path: Path) -> None:
     with serving(tmp_path / "g") as (client, gallery):
-        keeper = client.app.state.context.keeper  # type: ignore[attr-defined]
+        keeper = client.app.state.app_state.background_sync  # type: ignore[attr-defined]
         keeper.close()  # the test does its work
         with mock.patch.object(gallery._pipelines, "try_open", return_value=Unavailable("no weights yet")):
-            keeper._missing = {"phash": "not opened yet"}
+            keeper._unopened = {"phash": "not opened yet"}
             keeper._open()
             answer = client.get("/readyz")
             assert answer.status_code == 503
@@ -74,7 +76,7 @@ def test_not_ready_until_the_pipelines_can_answer(tmp_path: Path) -> None:
 
 def test_status(client: TestClient) -> None:
     put(client, "a", 1)
-    client.app.state.context._status = None  # type: ignore[attr-defined]
+    client.app.state.app_state._status = None  # type: ignore[attr-defined]
     told = client.get("/v1/status").json()
     assert told["images"] == 1
     assert told["tenant"] == "default"

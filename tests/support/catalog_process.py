@@ -1,7 +1,8 @@
 """A catalog opened by another process, used as if it were here: calls and answers go through a pipe."""
 
 import multiprocessing
-from collections.abc import Callable, Iterator
+import operator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any, cast
@@ -13,7 +14,7 @@ ANSWER_SECONDS = 60
 
 
 def serve(pipe: Connection) -> None:
-    """Open and close catalogs and call their methods as told, until the pipe is closed."""
+    """Open and close catalogs and call methods of their repositories, until the pipe is closed."""
     catalog: Catalog | None = None
     while (request := pipe.recv()) is not None:
         name, args, kwargs = request
@@ -24,7 +25,7 @@ def serve(pipe: Connection) -> None:
                 catalog = Catalog.open(*args)
                 pipe.send((None, None))
             else:
-                pipe.send((getattr(catalog, name)(*args, **kwargs), None))
+                pipe.send((operator.attrgetter(name)(catalog)(*args, **kwargs), None))
         except LookalikeError as error:
             pipe.send((None, error))
     if catalog is not None:
@@ -32,21 +33,22 @@ def serve(pipe: Connection) -> None:
 
 
 class OtherProcess:
-    """Has every method of a catalog; iterators travel as lists."""
+    """Has every method of a catalog and of its repositories; `path` names a repository."""
 
-    def __init__(self, pipe: Connection) -> None:
+    def __init__(self, pipe: Connection, path: str = "") -> None:
         self._pipe = pipe
+        self._path = path
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            self._pipe.send((name, args, kwargs))
-            assert self._pipe.poll(ANSWER_SECONDS), f"the other process does not answer to {name}"
-            answer, error = self._pipe.recv()
-            if error is not None:
-                raise error
-            return answer
+    def __getattr__(self, name: str) -> "OtherProcess":
+        return OtherProcess(self._pipe, f"{self._path}.{name}" if self._path else name)
 
-        return call
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self._pipe.send((self._path, args, kwargs))
+        assert self._pipe.poll(ANSWER_SECONDS), f"the other process does not answer to {self._path}"
+        answer, error = self._pipe.recv()
+        if error is not None:
+            raise error
+        return answer
 
     def as_catalog(self) -> Catalog:
         return cast(Catalog, self)

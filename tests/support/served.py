@@ -15,7 +15,7 @@ from lookalike.factory import open_gallery
 from lookalike.gallery import Gallery
 from lookalike.imaging import Limits
 from lookalike.server.app_state import ServeSettings
-from lookalike.server.slow_clients import UVICORN, TimeoutH11Protocol
+from lookalike.server.slow_clients import UVICORN_SETTINGS, TimeoutH11Protocol
 from tests.support.server.api import application
 from tests.support.waiting import HANG_SECONDS
 
@@ -36,7 +36,7 @@ def served(
 @contextmanager
 def listening(app: Any) -> Iterator[str]:
     """The URL of an application that is served while the block runs."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, http=TimeoutH11Protocol, log_config=None, **UVICORN)
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, http=TimeoutH11Protocol, log_config=None, **UVICORN_SETTINGS)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="server", daemon=True)
     thread.start()

@@ -101,7 +101,7 @@ def test_the_addresses_name_services_and_are_understood() -> None:
         assert urlsplit(address).hostname in SERVICES["lookalike"]["depends_on"]
     elastic = read_settings(settings.index["PHASH"]).connection
     assert (elastic.user, elastic.password, elastic.tls) == ("elastic", PASSWORDS["ELASTIC_PASSWORD"], False)
-    milvus = MilvusSettings.read(settings.index["VGG16"]).place
+    milvus = MilvusSettings.read(settings.index["VGG16"]).connection
     assert (milvus.user, milvus.password) == ("root", PASSWORDS["MILVUS_PASSWORD"])
     assert urlsplit(settings.catalog).password == SERVICES["postgresql"]["environment"]["POSTGRES_PASSWORD"].replace(
         "${POSTGRES_PASSWORD:?set it in deploy/.env}", PASSWORDS["POSTGRES_PASSWORD"]

@@ -1,4 +1,4 @@
-"""Exact distances and exact nearest rows, against a brute force written another way."""
+"""Exact distances and exact nearest rows, compared with an independent brute force."""
 
 import tracemalloc
 from typing import Any
@@ -14,7 +14,7 @@ from lookalike.types import FULLY_EXACT, NO_GUARANTEE, Features, Matches, Metric
 
 
 def make(metric: Metric, rng: np.random.Generator, n: int, width: int, levels: int = 256) -> Features:
-    """Rows with many ties where there are few levels."""
+    """Rows, with many ties if there are few levels."""
     if metric == "hamming":
         return (rng.integers(0, levels, (n, width)) % 256).astype(np.uint8)
     return distances.normalise(rng.integers(1, levels + 1, (n, width)))
@@ -94,15 +94,15 @@ def test_nearest_equals_sorting_everything(
 
 
 @pytest.mark.parametrize("metric", ["hamming", "cosine"])
-def test_the_answer_does_not_depend_on_the_batch(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_do_not_depend_on_the_batch(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
     rows = make(metric, rng, 3000, 16, 3)
     rows = np.concatenate([rows, rows[:1000]])  # equal rows must tie
     ids, queries = rng.permutation(len(rows)) + 1, make(metric, rng, 130, 16, 3)
     whole = distances.nearest(metric, queries, rows, ids, 20)
     for work, most in [(1 << 18, 1), (1 << 10, 64), (1 << 13, 7)]:
-        monkeypatch.setattr(distances, "WORK", work)
-        monkeypatch.setattr(distances, "QUERIES", most)
+        monkeypatch.setattr(distances, "WORK_ELEMENTS", work)
+        monkeypatch.setattr(distances, "QUERY_BLOCK", most)
         again = distances.nearest(metric, queries, rows, ids, 20, keep=np.arange(len(rows)) if work < 5000 else None)
         np.testing.assert_array_equal(again.ids, whole.ids)
         np.testing.assert_array_equal(again.distances, whole.distances)

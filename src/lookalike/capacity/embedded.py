@@ -1,152 +1,109 @@
 """The embedded engines: what `flat`, `mih` and `hnsw` take, row by row."""
 
 import math
-from collections.abc import Callable
+from bisect import bisect_right
 from dataclasses import dataclass
 
 from lookalike.capacity import measurements as c
-from lookalike.capacity.measurements import Constant
-from lookalike.capacity.models import IndexPlan
+from lookalike.capacity.models import SERVER_ENGINE, IndexPlan
 from lookalike.capacity.request import PipelineSpec, PlanRequest
 from lookalike.errors import BadSetting
 
+MAX_ROWS = {"flat": c.MIH_MAX_ROWS, "mih": c.MIH_MAX_ROWS, "hnsw": c.HNSW_MAX_ROWS}
+_HNSW_SETTINGS = {"m": int(c.GRAPH_M), "ef_construction": 150, "ef": 100}
+
 
 @dataclass(frozen=True, slots=True)
-class Weight:
-    """Bytes of an index of so many rows: on disk, in memory while searching, in memory while adding at the most.
-
-    `seconds` are those of one core for one search of an image.
-    """
+class Footprint:
+    """Bytes on disk, in memory while searching and at the peak of adding, and core seconds to search one image."""
 
     disk: float
     searching: float
     adding: float
     seconds: float
-    used: tuple[Constant, ...]
 
 
-def flat(rows: float, pipeline: PipelineSpec, wish: PlanRequest) -> Weight:
-    """The features as they are; every search reads all of them (its tenant's share of them)."""
-    features = rows * pipeline.raw
-    disk = features + rows * c.ROW.value
-    searching = disk + rows * c.FLAT_TABLES.value + c.EMBEDDED.value
-    adding = searching + (c.ADDING_COPIES.value - 1) * disk + c.ADDING_BATCH.value
-    seen = rows / wish.tenants
+def footprint(engine: str, rows: float, pipeline: PipelineSpec, tenants: int) -> Footprint:
+    """The resources of an embedded index of so many rows."""
+    if engine == "mih":
+        return _mih(rows, tenants)
+    return _flat(rows, pipeline, tenants) if engine == "flat" else _hnsw(rows, pipeline)
+
+
+def _flat(rows: float, pipeline: PipelineSpec, tenants: int) -> Footprint:
+    """The features themselves; a search reads those of its tenant."""
     if pipeline.metric == "hamming":
-        seconds, speed = c.VIEWS.value * seen * c.SCAN_HASH.value * pipeline.raw / 8, c.SCAN_HASH
+        seconds = c.VIEWS * rows / tenants * c.SCAN_HASH * pipeline.feature_bytes / 8
     else:
-        seconds, speed = seen * pipeline.dimensions * c.SCAN_FLOAT.value, c.SCAN_FLOAT
-    used = (c.FLOAT, c.ROW, c.FLAT_TABLES, c.EMBEDDED, c.ADDING_COPIES, c.ADDING_BATCH, speed)
-    return Weight(disk, searching, adding, seconds, used)
+        seconds = rows / tenants * pipeline.dimensions * c.SCAN_FLOAT
+    return _arrays(rows * (pipeline.feature_bytes + c.ROW), rows * c.FLAT_TABLES, seconds)
 
 
-def mih(rows: float, pipeline: PipelineSpec, wish: PlanRequest) -> Weight:
-    """Hashes in four sorted tables."""
-    _refuse(pipeline, "hamming", "mih", "hashes", "hnsw or flat", rows, c.MIH_LIMIT)
-    if pipeline.dimensions != 64:
-        raise BadSetting(f"mih holds hashes of 64 bits, and {pipeline.name} has {pipeline.dimensions}: choose flat")
-    each = c.MIH_ROW.value + (c.MIH_TENANTS.value if wish.tenants > 1 else 0)
-    fresh = rows if rows <= c.MIH_ROOM.value else c.MIH_ROOM.value / 2
-    buckets = c.MIH_BUCKETS.value if fresh < rows else 0
-    disk = (rows - fresh) * each + fresh * c.MIH_FRESH.value + buckets
-    searching = disk + c.EMBEDDED.value
-    seconds = c.VIEWS.value * (c.MIH_SEARCH.value + rows * c.MIH_CANDIDATES.value)
-    used = (
-        c.MIH_ROW,
-        c.MIH_FRESH,
-        c.MIH_ROOM,
-        c.MIH_BUCKETS,
-        c.EMBEDDED,
-        c.MIH_MERGING,
-        c.VIEWS,
-        c.MIH_SEARCH,
-        c.MIH_CANDIDATES,
-    )
-    return Weight(disk, searching, searching + c.MIH_MERGING.value * rows * each, seconds, used)
+def _mih(rows: float, tenants: int) -> Footprint:
+    """Hashes in four sorted tables, and a write buffer."""
+    row = c.MIH_ROW + (c.MIH_TENANTS if tenants > 1 else 0)
+    buffered = rows if rows <= c.MIH_BUFFER else c.MIH_BUFFER / 2
+    disk = (rows - buffered) * row + buffered * c.MIH_BUFFERED + (c.MIH_BUCKETS if buffered < rows else 0)
+    searching = disk + c.EMBEDDED
+    seconds = c.VIEWS * (c.MIH_SEARCH + rows * c.MIH_CANDIDATES)
+    return Footprint(disk, searching, searching + c.MIH_MERGING * rows * row, seconds)
 
 
-def hnsw(rows: float, pipeline: PipelineSpec, wish: PlanRequest) -> Weight:
+def _hnsw(rows: float, pipeline: PipelineSpec) -> Footprint:
     """The features, and a graph with a copy of them in half precision."""
-    _refuse(pipeline, "cosine", "hnsw", "vectors", "mih or flat", rows, c.HNSW_LIMIT)
-    features = rows * pipeline.raw
-    links = 2 * c.GRAPH_LINKS.value * c.GRAPH_LINK.value
-    graph = rows * (pipeline.dimensions * c.HALF.value + links + c.GRAPH_ROW.value + c.GRAPH_KEYS.value)
-    disk = features + rows * c.ROW.value + graph
-    searching = disk + rows * c.HNSW_TABLES.value + c.EMBEDDED.value
-    adding = searching + (c.ADDING_COPIES.value - 1) * disk + c.ADDING_BATCH.value
-    used = (c.FLOAT, c.ROW, c.HALF, c.GRAPH_LINKS, c.GRAPH_LINK, c.GRAPH_ROW, c.GRAPH_KEYS, c.HNSW_TABLES, c.EMBEDDED)
-    more = (c.ADDING_COPIES, c.ADDING_BATCH, c.GRAPH_SEARCH, c.GRAPH_SEARCH_ROWS)
-    return Weight(disk, searching, adding, walking(rows), (*used, *more))
+    node = pipeline.dimensions * c.HALF + 2 * c.GRAPH_M * c.GRAPH_LINK + c.GRAPH_ROW + c.GRAPH_KEYS
+    disk = rows * (pipeline.feature_bytes + c.ROW + node)
+    return _arrays(disk, rows * c.HNSW_TABLES, graph_search_seconds(rows))
 
 
-def walking(rows: float) -> float:
-    """Seconds of one core for one search of a graph."""
-    return c.GRAPH_SEARCH.value * max(0.1, math.log(max(rows, 2)) / math.log(c.GRAPH_SEARCH_ROWS.value))
+def _arrays(disk: float, tables: float, seconds: float) -> Footprint:
+    """An index of memory-mapped arrays, which are rewritten from time to time and then held twice."""
+    searching = disk + tables + c.EMBEDDED
+    return Footprint(disk, searching, searching + (c.ADDING_COPIES - 1) * disk + c.ADDING_BATCH, seconds)
 
 
-def _refuse(
-    pipeline: PipelineSpec, metric: str, engine: str, holds: str, instead: str, rows: float, most: Constant
-) -> None:
-    if pipeline.metric != metric:
-        raise BadSetting(f"{engine} holds {holds}, and {pipeline.name} has none: choose {instead}")
-    if rows > most.value:
-        grown = "elasticsearch" if metric == "hamming" else "milvus"
-        raise BadSetting(f"{engine} holds {most.value:,.0f} rows at the most ({most.source}): choose {grown}")
+def graph_search_seconds(rows: float) -> float:
+    """Core seconds to search a graph: they grow with the logarithm of its rows (Malkov and Yashunin, 2018)."""
+    return c.GRAPH_SEARCH * max(0.1, math.log(max(rows, 2)) / math.log(c.GRAPH_SEARCH_ROWS))
 
 
-WEIGHTS: dict[str, Callable[[float, PipelineSpec, PlanRequest], Weight]] = {"flat": flat, "mih": mih, "hnsw": hnsw}
-
-
-def part(engine: str, pipeline: PipelineSpec, wish: PlanRequest, why: str) -> IndexPlan:
-    """The index of a pipeline in this process, in every process that searches."""
-    if wish.replicas:
-        raise BadSetting(
-            f"{engine} is embedded: every process has its own copy, and there are no others; "
-            f"leave out --replicas, or choose {'elasticsearch' if pipeline.metric == 'hamming' else 'milvus'}"
-        )
-    weight = WEIGHTS[engine](wish.images, pipeline, wish)
-    notes: tuple[str, ...] = ()
-    if weight.adding > usable(wish):
-        notes = (
-            f"needs {weight.adding / c.GB:,.0f} GB while adding: more than a machine of {wish.memory / c.GB:,.0f} GB",
-        )
+def plan_index(engine: str, pipeline: PipelineSpec, request: PlanRequest, why: str) -> IndexPlan:
+    """The embedded index of a pipeline; raises BadSetting where this engine cannot hold it."""
+    server = SERVER_ENGINE[pipeline.metric]
+    if request.replicas:
+        raise BadSetting(f"{engine} is embedded and has no replicas: leave out --replicas, or choose {server}")
+    limit = MAX_ROWS[engine]
+    if engine != "flat" and request.images > limit:
+        raise BadSetting(f"{engine} holds at most {limit:,.0f} rows ({limit.source}): choose {server}")
+    need = footprint(engine, request.images, pipeline, request.tenants)
+    too_large = (
+        f"needs {need.adding / c.GB:,.0f} GB while adding: more than a machine of {request.memory / c.GB:,.0f} GB"
+    )
     return IndexPlan(
-        pipeline.name,
-        engine,
-        None,
-        1,
-        math.ceil(weight.searching),
-        math.ceil(weight.adding),
-        math.ceil(weight.disk),
-        wish.searches * weight.seconds,
-        weight.seconds if engine != "flat" else weight.seconds * wish.tenants,
-        1,
-        why,
-        engine,
-        _settings(engine),
-        notes,
-        weight.used,
+        pipeline=pipeline.name,
+        engine=engine,
+        why=why,
+        url=engine,
+        memory=math.ceil(need.searching),
+        disk=math.ceil(need.disk),
+        cores=request.searches * need.seconds,
+        all_tenants=need.seconds * (request.tenants if engine == "flat" else 1),
+        adding=math.ceil(need.adding),
+        settings=_HNSW_SETTINGS if engine == "hnsw" else {},
+        notes=(too_large,) if need.adding > usable_memory(request) else (),
     )
 
 
-def usable(wish: PlanRequest) -> float:
-    """Bytes of a machine that an index may take: the rest is the system's, the catalog's cache, and a reserve."""
-    return wish.memory * c.RESERVE.value
+def usable_memory(request: PlanRequest) -> float:
+    """Bytes of a machine that an index may take: the rest is for the system, the catalog's cache, and a reserve."""
+    return request.memory * c.USABLE_MEMORY
 
 
-def _settings(engine: str) -> dict[str, str | int | float]:
-    if engine != "hnsw":
-        return {}
-    return {"m": 24, "ef_construction": 150, "ef": 100}
+def max_images(engine: str, pipeline: PipelineSpec, request: PlanRequest) -> int:
+    """The number of images that this engine holds on one of the machines, while they are being added."""
 
+    def peak(rows: int) -> float:
+        return footprint(engine, rows, pipeline, request.tenants).adding
 
-def largest(engine: str, pipeline: PipelineSpec, wish: PlanRequest) -> int:
-    """How many images this engine holds on one machine as wished for, while they are being added."""
-    low, high = 1, 2**31 if engine == "hnsw" else 2**32
-    while low < high:
-        middle = (low + high + 1) // 2
-        if WEIGHTS[engine](middle, pipeline, wish).adding <= usable(wish):
-            low = middle
-        else:
-            high = middle - 1
-    return low
+    counts = range(1, int(MAX_ROWS[engine]) + 1)
+    return max(1, bisect_right(counts, usable_memory(request), key=peak))

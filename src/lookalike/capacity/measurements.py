@@ -1,165 +1,150 @@
-"""What the arithmetic rests on: every constant with its unit and, in one line, where it was measured or published."""
+"""The planner's constants: each with its unit, and the measurement, document or source file that it comes from."""
 
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from functools import partial
+from typing import Self
 
 KB, MB, GB, TB = 10**3, 10**6, 10**9, 10**12
 
 
-@dataclass(frozen=True, slots=True)
-class Constant:
-    """A number that was measured or published; `source` names the file, benchmark or document."""
+class Constant(float):
+    """A measured or published number; `source` names the benchmark, file or document.
 
+    `scope` is the engine, index type, pipeline, precision or database that it applies to, several separated by "/".
+    """
+
+    scope: str
     name: str
-    value: float
     unit: str
     source: str
 
+    def __new__(cls, scope: str, name: str, value: float, unit: str, source: str) -> Self:
+        self = super().__new__(cls, value)
+        self.scope, self.name, self.unit, self.source = scope, name, unit, source
+        return self
 
-CHECKED = "measured: benchmarks/plan_check.py"
-ENGINES = "measured: docs/engines.md"
-NUMBERS = "measured: docs/numbers.md"
 
-# The article's arithmetic.
-FLOAT = Constant("a float", 4, "bytes", "IEEE 754 single precision; the article: 512 floats are 2 KB")
-HALF = Constant(
-    "half a float", 2, "bytes", "IEEE 754 half precision: the catalog's vectors, and those in the hnsw graph"
-)
+_any, _flat, _mih, _hnsw = (partial(Constant, scope) for scope in ("", "flat", "mih", "hnsw"))
+_graph, _ivf, _diskann = (partial(Constant, scope) for scope in ("hnsw/HNSW", "IVF_FLAT/IVF_SQ8", "DISKANN"))
+_es, _milvus = partial(Constant, "elasticsearch"), partial(Constant, "milvus")
+_sqlite, _pg, _vgg16 = partial(Constant, "sqlite"), partial(Constant, "postgresql"), partial(Constant, "vgg16")
 
-# Embedded engines.
-ROW = Constant("a row beside its features", 17, "bytes", "stores/rows.py: id 8, tenant 8, alive 1")
-FLAT_TABLES = Constant("look-ups of flat", 50, "bytes a row in memory", CHECKED)
-MIH_ROW = Constant("a row of mih", 64, "bytes", "stores/mih_runs.py: id 8, code 8, four tables 48")
-MIH_FRESH = Constant(
-    "newest rows of mih", 24, "bytes a row", "stores/mih_state.py: up to 32,768 wait outside the tables"
-)
-MIH_ROOM = Constant("room for them", 32_768, "rows", "stores/mih_state.py; half full on average")
-MIH_TENANTS = Constant("tenants of mih", 8, "bytes a row", "stores/mih_runs.py, from two tenants on")
-MIH_BUCKETS = Constant("buckets of mih", 2.1 * MB, "bytes", "stores/mih_tables.py: starts of 262,144 buckets, a run")
-MIH_MERGING = Constant("runs of mih being merged", 1.3, "times its rows, at the most", CHECKED)
-GRAPH_LINKS = Constant("m", 24, "links a row, twice as many at the bottom", "stores/hnsw.py; recall in docs/numbers.md")
-GRAPH_LINK = Constant("a link", 4, "bytes", "Faiss: a row number of 32 bits")
-GRAPH_ROW = Constant("levels of the graph", 16, "bytes a row", "Faiss: level 4, offset 8, upper links 4 on average")
-GRAPH_KEYS = Constant("nodes of the graph", 12, "bytes a row", "stores/hnsw_nodes.py: node 4, key 8")
-HNSW_TABLES = Constant("look-ups of hnsw", 66, "bytes a row in memory", CHECKED)
-EMBEDDED = Constant("an embedded index", 4 * MB, "bytes in memory", CHECKED + ", buffers whatever its size")
-RESERVE = Constant(
-    "a machine's memory for indexes", 0.8, "of it", "our choice: the rest is the system's, and a reserve"
-)
-ADDING_COPIES = Constant("arrays being rewritten", 2, "times the index, at the most", CHECKED)
-ADDING_BATCH = Constant("a batch being added", 80 * MB, "bytes in memory", CHECKED)
-MIH_LIMIT = Constant("rows of mih", 2**32, "rows", "stores/mih_tables.py numbers rows in 32 bits")
-HNSW_LIMIT = Constant("rows of hnsw", 2**31, "rows", "stores/hnsw_nodes.py numbers nodes in 31 bits")
+PLAN_CHECK = "measured: benchmarks/plan_check.py"
+ENGINES_DOC = "measured: docs/engines.md"
+NUMBERS_DOC = "measured: docs/numbers.md"
+CHOICE = "design choice: "
+
+# Features.
+FLOAT = _any("float32", 4, "bytes", "IEEE 754 single precision; the published system: 512 floats are 2 KB")
+HALF = _any("float16", 2, "bytes", "IEEE 754 half precision: vectors in the catalog and in the hnsw graph")
+VIEWS = _any("views of a hash", 8, "a search", "docs/architecture.md: rotated and mirrored images")
+
+# Embedded indexes.
+ROW = _any("row without its feature", 17, "bytes", "indexes/row_table.py: id 8, tenant 8, alive 1")
+FLAT_TABLES = _flat("lookup tables", 50, "bytes a row in memory", PLAN_CHECK)
+MIH_ROW = _mih("row", 64, "bytes", "indexes/mih/runs.py: id 8, code 8, four tables 48")
+MIH_BUFFERED = _mih("buffered row", 24, "bytes a row", "indexes/mih/state.py: rows outside the tables")
+MIH_BUFFER = _mih("write buffer", 32_768, "rows", "indexes/mih/state.py; half full on average")
+MIH_TENANTS = _mih("tenant", 8, "bytes a row", "indexes/mih/runs.py, with two tenants or more")
+MIH_BUCKETS = _mih("buckets", 2.1 * MB, "bytes", "indexes/mih/bucket_tables.py: 262,144 offsets a run")
+MIH_MERGING = _mih("runs being merged", 1.3, "times its rows, at most", PLAN_CHECK)
+MIH_MAX_ROWS = _mih("rows", 2**32, "rows", "indexes/mih/bucket_tables.py: 32-bit row numbers")
+GRAPH_M = _graph("M", 24, "links a row, twice as many at level 0", "indexes/hnsw; recall in docs/numbers.md")
+GRAPH_LINK = _graph("link", 4, "bytes", "Faiss: 32-bit row number")
+GRAPH_ROW = _hnsw("levels", 16, "bytes a row", "Faiss: level 4, offset 8, upper links 4 on average")
+GRAPH_KEYS = _hnsw("nodes", 12, "bytes a row", "indexes/hnsw/node_map.py: node 4, key 8")
+HNSW_TABLES = _hnsw("lookup tables", 66, "bytes a row in memory", PLAN_CHECK)
+HNSW_MAX_ROWS = _hnsw("rows", 2**31, "rows", "indexes/hnsw/node_map.py: 31-bit node numbers")
+EMBEDDED = _any("embedded index", 4 * MB, "bytes in memory", f"{PLAN_CHECK}, buffers at any size")
+USABLE_MEMORY = _any("memory for indexes", 0.8, "of a machine", f"{CHOICE}the rest is for the system and a reserve")
+ADDING_COPIES = _any("arrays being rewritten", 2, "times the index, at most", PLAN_CHECK)
+ADDING_BATCH = _any("batch being added", 80 * MB, "bytes in memory", PLAN_CHECK)
 
 # Elasticsearch.
-ES_DOCUMENT = Constant("a document", 105, "bytes on disk", CHECKED + ", without attributes, merged")
-ES_TEXT = Constant("attributes", 0.15, "times their JSON", CHECKED + ": terms of a keyword field")
-ES_SHARD_BYTES = Constant("a shard", 50 * GB, "bytes at the most", "Elasticsearch, Size your shards: 10 to 50 GB")
-ES_SHARD_ROWS = Constant("a shard", 200e6, "documents at the most", "Elasticsearch, Size your shards: 200 million")
-ES_HEAP = Constant(
-    "a heap", 26 * GB, "bytes at the most", "Elasticsearch, Heap size: 26 GB keeps pointers short everywhere"
-)
-ES_HEAP_SHARE = Constant(
-    "a heap's share", 0.5, "of a machine's memory", "Elasticsearch, Heap size: the rest caches files"
-)
-ES_SEARCH = Constant("a search", 0.8e-3, "core seconds a view", CHECKED + ", the server's processor time, m = 5")
-ES_SEARCH_ROWS = Constant("growth of a search", 2e-9, "core seconds a document", CHECKED + ": 300,000 and 1 million")
-ES_LEAD = Constant("documents walked", 64, "for each of a tenant's", "Lucene leads with the rarest clause")
-ES_SMALL_HEAP = Constant("heap of a small node", 0.5 * GB, "bytes", ENGINES + ": up, searching and filling at that")
-ES_MERGING = Constant(
-    "room for merging", 1.5, "times the documents", "Elasticsearch, Disk watermarks: keep 15 % free; merges"
-)
-ES_BULK = Constant("bulk", 27e3, "documents a second", ENGINES + ", two cores")
-ES_QUORUM = Constant("nodes that elect a master", 3, "nodes", "Elasticsearch, Resilience: two of three can still elect")
+ES_DOCUMENT = _es("document", 105, "bytes on disk", f"{PLAN_CHECK}, without attributes, merged")
+ES_ATTRIBUTES = _es("attributes", 0.15, "times their JSON", f"{PLAN_CHECK}: terms of a keyword field")
+ES_SHARD_BYTES = _es("shard", 50 * GB, "bytes at most", "Elasticsearch, Size your shards: 10 to 50 GB")
+ES_SHARD_ROWS = _es("shard", 200e6, "documents at most", "Elasticsearch, Size your shards: 200 million")
+ES_MAX_HEAP = _es("heap", 26 * GB, "bytes at most", "Elasticsearch, Heap size: 26 GB keeps pointers compressed")
+ES_HEAP_SHARE = _es("heap", 0.5, "of a machine's memory", "Elasticsearch, Heap size: the rest caches files")
+ES_SMALL_HEAP = _es("heap of a small node", 0.5 * GB, "bytes", f"{ENGINES_DOC}: starts, searches and fills")
+ES_MERGING = _es("space for merging", 1.5, "times the documents", "Elasticsearch, Disk watermarks; merges")
+ES_QUORUM = _es("master-eligible nodes", 3, "nodes", "Elasticsearch, Resilience: two of three elect a master")
+ES_SEARCH = _es("search", 0.8e-3, "core seconds a view", f"{PLAN_CHECK}, the server's processor time, m = 5")
+ES_SEARCH_ROWS = _es("growth of a search", 2e-9, "core seconds a document", f"{PLAN_CHECK}: 300,000 and 1 million")
+ES_LEAD = _es("documents visited", 64, "for each of a tenant's", "Lucene leads with the rarest clause")
 
 # Milvus.
-MILVUS_LEAST = Constant("a small server", 0.22 * GB, "bytes in memory", ENGINES)
-MILVUS_LOADED = Constant(
-    "a collection in use", 45 * MB, "bytes in memory, a node", CHECKED + ": the heap of Go, buffers, whatever its size"
-)
-MILVUS_FULL = Constant("load", 0.9, "of the query nodes' memory", "Milvus, Load a partition: below 90 %")
-MILVUS_SEGMENT = Constant("a segment", 1024 * MB, "bytes", "Milvus, dataCoord.segment.maxSize: 1,024 MB by default")
-MILVUS_SEGMENT_MOST = Constant(
-    "a segment", 16 * 1024 * MB, "bytes at the most", "our choice: building its index needs twice that"
-)
-MILVUS_SEGMENTS = Constant("segments", 2000, "searched well", "our choice: every search of all tenants visits each")
-MILVUS_SCANNED = Constant("rows that are scanned", 20_000, "rows", "stores/milvus_settings.py")
-MILVUS_NODES = Constant("query nodes", 48, "before a smaller index type is taken", "our choice")
-MILVUS_NAMED = Constant("partitions by name", 64, "at the most", "our choice: each is a unit that Milvus looks after")
-MILVUS_PARTITIONS = Constant("partitions", 1024, "in a collection", "Milvus, Use partition key: 1,024 at the most")
-MILVUS_KEY_PARTITIONS = Constant("partitions of a key", 16, "by default", "Milvus, Use partition key")
-MILVUS_UNITS = Constant("shards x partitions", 65_536, "in all", "Milvus 2.6, Limit collection counts")
-MILVUS_FIELDS = Constant(
-    "fields beside the vector", 24, "bytes a row on disk", "id 8, tenant 8, time stamp 8 (Milvus adds its own)"
-)
-MILVUS_NODE = Constant("a node of HNSW", 72, "bytes a row", "hnswlib, in Knowhere: counts, label, level, pointer, lock")
-MILVUS_ROOM = Constant("an index in memory", 1.2, "times its bytes", CHECKED + ": what loading leaves in the heaps")
-MILVUS_ROW = Constant(
-    "a row in memory", 280, "bytes beside the index", CHECKED + ": fields, attributes as JSON, keys to rows"
-)
-IVF_LISTS = Constant("nlist", 1024, "lists a segment", "stores/milvus_settings.py: 4 x the root of its rows")
-IVF_PROBES = Constant("nprobe", 64, "lists, until tuned to a recall", "stores/milvus_settings.py")
-DISK_CODES = Constant(
-    "codes of DISKANN", 0.125, "of the vectors, in memory", "Milvus, DISKANN: pq_code_budget_gb_ratio"
-)
-DISK_CACHE = Constant(
-    "cache of DISKANN", 0.1, "of the vectors, in memory", "Milvus, DISKANN: search_cache_budget_gb_ratio"
-)
-DISK_DEGREE = Constant("links of DISKANN", 56, "a row", "Milvus, DISKANN: max_degree")
-DISK_SECTOR = Constant("a sector", 4096, "bytes", "DiskANN (Subramanya et al., 2019): a node lies in one sector")
-DISK_SEARCH = Constant(
-    "a search of DISKANN", 3.2e-3, "core seconds", "Subramanya et al., 2019: 5,000 a second on 16 cores"
-)
+MILVUS_BASE = _milvus("small server", 0.22 * GB, "bytes in memory", ENGINES_DOC)
+MILVUS_LOADED = _milvus("loaded collection", 45 * MB, "bytes in memory, a node", f"{PLAN_CHECK}: Go heap and buffers")
+MILVUS_FULL = _milvus("load", 0.9, "of the query nodes' memory", "Milvus, Load a partition: below 90 %")
+MILVUS_SEGMENT = _milvus("segment", 1024 * MB, "bytes", "Milvus, dataCoord.segment.maxSize: 1,024 MB by default")
+MILVUS_MAX_SEGMENT = _milvus("segment", 16 * 1024 * MB, "bytes at most", f"{CHOICE}building its index takes twice that")
+MILVUS_MAX_SEGMENTS = _milvus("segments", 2000, "at most", f"{CHOICE}a search of all tenants visits each")
+MILVUS_SCAN_ROWS = _milvus("rows that are scanned", 20_000, "rows", "indexes/milvus/config.py")
+MILVUS_MAX_NODES = _milvus("query nodes", 48, "before a smaller index type is chosen", CHOICE + "operating cost")
+MILVUS_NAMED = _milvus("partitions by name", 64, "at most", f"{CHOICE}each is managed and loaded by Milvus")
+MILVUS_PARTITIONS = _milvus("partitions", 1024, "in a collection", "Milvus, Use partition key: 1,024 at most")
+MILVUS_KEY_PARTITIONS = _milvus("partitions of a key", 16, "by default", "Milvus, Use partition key")
+MILVUS_FIELDS = _milvus("scalar fields", 24, "bytes a row on disk", "id 8, tenant 8, time stamp 8 (added by Milvus)")
+MILVUS_NODE = _milvus("node of HNSW", 72, "bytes a row", "hnswlib in Knowhere: counts, label, level, pointer, lock")
+MILVUS_OVERHEAD = _milvus("index in memory", 1.2, "times its bytes", f"{PLAN_CHECK}: heap left over from loading")
+MILVUS_ROW = _milvus("row in memory", 280, "bytes beside the index", f"{PLAN_CHECK}: fields, attributes as JSON, keys")
+IVF_LISTS = _ivf("nlist", 1024, "lists a segment", "indexes/milvus/config.py: 4 x the root of its rows")
+IVF_PROBES = _ivf("nprobe", 64, "lists, until tuned to a recall", "indexes/milvus/config.py")
+DISK_CODES = _diskann("codes", 0.125, "of the vectors, in memory", "Milvus, DISKANN: pq_code_budget_gb_ratio")
+DISK_CACHE = _diskann("cache", 0.1, "of the vectors, in memory", "milvus: search_cache_budget_gb_ratio")
+DISK_DEGREE = _diskann("links", 56, "a row", "Milvus, DISKANN: max_degree")
+DISK_SECTOR = _diskann("sector", 4096, "bytes", "Subramanya et al., DiskANN, 2019: a node fits in one sector")
+DISK_SEARCH = _diskann("search", 3.2e-3, "core seconds", "Subramanya et al., 2019: 5,000/s on 16 cores")
 
 # Searching, in seconds of one core.
-MIH_SEARCH = Constant("a search of mih", 0.16e-3, "core seconds a view", NUMBERS + ": 10 million, p50")
-MIH_CANDIDATES = Constant("growth of mih", 2.1e-12, "core seconds a row", "68 of 65,536 buckets, 2 ns a candidate")
-SCAN_HASH = Constant("a hash scanned", 1.3e-9, "core seconds", NUMBERS + ": 1 million in 1.24 ms")
-SCAN_FLOAT = Constant("a float scanned", 6.3e-10, "core seconds", ENGINES + ": 62 searches/s, 100,000 x 512, two cores")
-GRAPH_SEARCH = Constant("a search of hnsw", 1.58e-3, "core seconds", NUMBERS + ": 100,000 rows, alone")
-GRAPH_SEARCH_ROWS = Constant(
-    "of so many rows", 100e3, "rows", "it grows with their logarithm (Malkov and Yashunin, 2018)"
-)
-MILVUS_SEARCH = Constant(
-    "a search of HNSW", 0.88e-3, "core seconds a segment", ENGINES + ": 2,282/s, 100,000 rows, two cores"
-)
-GRAPH_BUILD = Constant("building hnsw", 1.06e-3, "core seconds a row", NUMBERS + ": 100,000 rows in 53 s, two cores")
-VIEWS = Constant("views of a hash", 8, "a search", "docs/architecture.md: turned and mirrored images")
+MIH_SEARCH = _mih("search", 0.16e-3, "core seconds a view", f"{NUMBERS_DOC}: 10 million, p50")
+MIH_CANDIDATES = _mih("growth of a search", 2.1e-12, "core seconds a row", "68 of 65,536 buckets, 2 ns a candidate")
+SCAN_HASH = _any("hash scanned", 1.3e-9, "core seconds", f"{NUMBERS_DOC}: 1 million in 1.24 ms")
+SCAN_FLOAT = _any("float scanned", 6.3e-10, "core seconds", f"{ENGINES_DOC}: 62/s, 100,000 x 512, two cores")
+GRAPH_SEARCH = _hnsw("search", 1.58e-3, "core seconds", f"{NUMBERS_DOC}: 100,000 rows, one caller")
+GRAPH_SEARCH_ROWS = _graph("search measured at", 100e3, "rows", "cost grows as their log (Malkov, Yashunin, 2018)")
+GRAPH_BUILD = _hnsw("building", 1.06e-3, "core seconds a row", f"{NUMBERS_DOC}: 100,000 in 53 s, two cores")
+MILVUS_SEARCH = _milvus("search of HNSW", 0.88e-3, "core seconds a segment", f"{ENGINES_DOC}: 2,282/s, 100,000 rows")
 
-# Adding, and reading a query's image.
-READ = Constant(
-    "reading, decoding, hashing, cataloguing", 2 / 1415, "core seconds", NUMBERS + ": 1,415/s, two cores, 75 kB"
-)
+# Reading and encoding images, for adding and for queries.
+READ = _any("read, decode, hash, store", 2 / 1415, "core seconds", f"{NUMBERS_DOC}: 1,415/s, two cores, 75 kB")
 VGG16 = {
-    "bf16": Constant(
-        "VGG16 in bf16", 2 / 14.3, "core seconds", NUMBERS + ": 14.3/s, two cores with AMX or AVX-512 bf16"
-    ),
-    "fp32": Constant("VGG16 in fp32", 2 / 6.7, "core seconds", NUMBERS + ": 6.7/s, two cores"),
-    "int8": Constant("VGG16 in int8", 2 / 28.3, "core seconds", NUMBERS + ": 28.3/s, two cores"),
+    "bf16": Constant("bf16", "VGG16 in bf16", 2 / 14.3, "core seconds", f"{NUMBERS_DOC}: 14.3/s, two cores with AMX"),
+    "fp32": Constant("fp32", "VGG16 in fp32", 2 / 6.7, "core seconds", f"{NUMBERS_DOC}: 6.7/s, two cores"),
+    "int8": Constant("int8", "VGG16 in int8", 2 / 28.3, "core seconds", f"{NUMBERS_DOC}: 28.3/s, two cores"),
 }
-ADDING = Constant("both together", 0.94, "of the encoder alone", NUMBERS)
-PROCESS = Constant("a process", 90 * MB, "bytes in memory", CHECKED + ", libraries")
-NETWORK = Constant("VGG16 in memory", 390 * MB, "bytes", CHECKED + ", fp32; bf16 260 MB")
+ADDING = _vgg16("adding", 0.94, "of the encoder's speed alone", NUMBERS_DOC)
+PROCESS = _any("process", 90 * MB, "bytes in memory", f"{PLAN_CHECK}, libraries")
+NETWORK = _vgg16("memory", 390 * MB, "bytes", f"{PLAN_CHECK}, fp32; bf16 260 MB")
 
 # The catalog.
-IMAGE = Constant("a record in SQLite", 185, "bytes", CHECKED + ", without key, path, attributes and features")
-KEY_COPIES = Constant("a key", 1.95, "times", CHECKED + ": in the record and in the index of keys")
-TEXT_COPIES = Constant("a path, or attributes", 0.95, "times", CHECKED)
-HASH_RECORD = Constant("a hash in SQLite", 9, "bytes beside its own", CHECKED)
-PAGE = Constant("a page of SQLite", 4096, "bytes", "SQLite's default, kept by catalog/dialect.py")
-PG_PARTITIONED = Constant("images in one table", 1e9, "images", "catalog/layout.py: partitions beyond")
-PG_PARTITION = Constant("a partition", 100e6, "images", "our choice: vacuumed and indexed within an hour or so")
-PG_PARTITIONS = Constant("partitions", 256, "at the most", "catalog/layout.py")
-SQLITE_MOST = Constant(
-    "images in one file", 100e6, "images", "our choice: 170 GB to copy, check and vacuum; one writer"
-)
-PG_RECORD = Constant("a record in PostgreSQL", 340, "bytes", CHECKED + ", without key, path, attributes and features")
-PG_KEY_COPIES = Constant("a key", 2.15, "times", CHECKED + ": in the record and in the index of keys")
-PG_TEXT = Constant("a path", 1.03, "times", CHECKED)
-PG_ATTRIBUTES = Constant("attributes", 1.5, "times their JSON", CHECKED + ": jsonb")
-PG_PAGE = Constant("a page of PostgreSQL", 8192, "bytes", "PostgreSQL's default")
-PG_TUPLE = Constant("a row of features", 32, "bytes", "PostgreSQL, Database page layout: header 24, id 8")
-PG_KEY = Constant("its place in the primary key", 23, "bytes", CHECKED)
-PG_PIECE = Constant("a piece of a long row", 1996, "bytes", "PostgreSQL, TOAST")
-THUMBNAIL = Constant(
-    "a small image", 20 * KB, "bytes", "measured: imaging/thumbnail.py, 384 pixels: 18 to 23 kB on average"
-)
+SQLITE_RECORD = _sqlite("record", 185, "bytes", f"{PLAN_CHECK}, without key, path, attributes and features")
+SQLITE_KEY = _sqlite("key", 1.95, "times", f"{PLAN_CHECK}: in the record and in the index of keys")
+SQLITE_TEXT = _sqlite("path, attributes", 0.95, "times", PLAN_CHECK)
+SQLITE_HASH = _sqlite("hash", 9, "bytes beside its own", PLAN_CHECK)
+SQLITE_PAGE = _sqlite("page", 4096, "bytes", "SQLite's default, set by catalog/sqlite.py")
+SQLITE_MAX_IMAGES = _sqlite("images in one file", 100e6, "images", f"{CHOICE}170 GB to copy and vacuum; one writer")
+PG_RECORD = _pg("record", 340, "bytes", f"{PLAN_CHECK}, without key, path, attributes and features")
+PG_KEY = _pg("key", 2.15, "times", f"{PLAN_CHECK}: in the record and in the index of keys")
+PG_PATH = _pg("path", 1.03, "times", PLAN_CHECK)
+PG_ATTRIBUTES = _pg("attributes", 1.5, "times their JSON", f"{PLAN_CHECK}: jsonb")
+PG_PAGE = _pg("page", 8192, "bytes", "PostgreSQL's default")
+PG_TUPLE = _pg("row of features", 32, "bytes", "PostgreSQL, Database page layout: header 24, id 8")
+PG_PRIMARY_KEY = _pg("primary key", 23, "bytes a row", PLAN_CHECK)
+PG_TOAST_CHUNK = _pg("TOAST chunk", 1996, "bytes", "PostgreSQL, TOAST")
+PG_PARTITION_ABOVE = _pg("images in one table", 1e9, "images", "catalog/schema.py: partitions beyond")
+PG_PARTITION = _pg("partition", 100e6, "images", f"{CHOICE}vacuumed and indexed within about an hour")
+PG_MAX_PARTITIONS = _pg("partitions", 256, "at most", "catalog/schema.py")
+THUMBNAIL = _any("thumbnail", 20 * KB, "bytes", "measured: imaging/thumbnails.py, 384 pixels: 18 to 23 kB on average")
+
+
+_ALL = (*(value for value in tuple(globals().values()) if isinstance(value, Constant)), *VGG16.values())
+
+
+def constants_for(scopes: AbstractSet[str]) -> tuple[Constant, ...]:
+    """The constants without a scope, and those of these scopes."""
+    return tuple(
+        constant for constant in _ALL if not constant.scope or not scopes.isdisjoint(constant.scope.split("/"))
+    )

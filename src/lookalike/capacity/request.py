@@ -1,4 +1,4 @@
-"""What somebody wants to plan, and the wishes that make no sense."""
+"""Planner input and its validation."""
 
 import math
 import re
@@ -15,22 +15,23 @@ DATABASES: tuple[Database, ...] = ("sqlite", "postgresql")
 PRECISIONS = ("fp32", "bf16", "int8")
 MAX_IMAGES = 10**12
 MAX_DIMENSIONS = 32_768
-"""The widest vector that Milvus takes."""
+"""The widest vector that Milvus accepts."""
+MIN_MEMORY = 2 * GB
 _COUNT = re.compile(r"([0-9][0-9_,]*(?:\.[0-9]+)?)\s*([kKmMbBgGtT]?)")
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]i?B?)", re.IGNORECASE)
-_TIMES = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "g": 10**9, "t": 10**12}
+_FACTORS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "g": 10**9, "t": 10**12}
 
 
-def count_of(text: str, option: str) -> int:
-    """A number of things as people write it: 50000, 50_000, 50,000, 50k, 2.5M, 10B; raises BadSetting."""
+def parse_count(text: str, option: str) -> int:
+    """A whole number as people write it: 50000, 50_000, 50,000, 50k, 2.5M, 10B; raises BadSetting."""
     match = _COUNT.fullmatch(text.strip())
-    number = float(match[1].replace("_", "").replace(",", "")) * _TIMES[match[2].lower()] if match else 0.5
-    if match is None or number != round(number):
+    number = float(match[1].replace("_", "").replace(",", "")) * _FACTORS[match[2].lower()] if match else 0.5
+    if number != round(number):
         raise BadSetting(f"{option} is a whole number such as 50000, 50k, 2.5M or 10B, not {text!r}")
     return round(number)
 
 
-def size_of(text: str, option: str) -> int:
+def parse_size(text: str, option: str) -> int:
     """Bytes as people write them: 64GB, 64G, 512GiB, 1.5TB; raises BadSetting."""
     match = _SIZE.fullmatch(text.strip())
     if match is None:
@@ -43,14 +44,14 @@ def size_of(text: str, option: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class PipelineSpec:
-    """A generation: its name, its metric, and its width in dimensions (bits for `hamming`, floats for `cosine`)."""
+    """A pipeline: its name, its metric, and its width in dimensions (bits for `hamming`, floats for `cosine`)."""
 
     name: str
     metric: Metric
     dimensions: int
 
     @property
-    def raw(self) -> int:
+    def feature_bytes(self) -> int:
         """Bytes of a feature as the encoder gives it."""
         return math.ceil(self.dimensions / 8) if self.metric == "hamming" else self.dimensions * 4
 
@@ -61,12 +62,12 @@ VGG16 = PipelineSpec("vgg16", "cosine", 512)
 
 @dataclass(frozen=True, slots=True)
 class PlanRequest:
-    """A gallery as it shall be. Raises BadSetting, with the remedy, for one that cannot be.
+    """The gallery to plan. Raises BadSetting, with the remedy, for an impossible one.
 
-    `engines` by pipeline, where not left to the plan; `searches` images asked for a second, within one tenant;
+    `engines` by pipeline, unless chosen by the planner; `searches` is images a second, each within one tenant;
     `replicas` further copies of each index on a server (None: one, where there are servers); `machines` of `cores`
-    add images; every machine has `memory` bytes. `features` says whether the catalog keeps them or the engine alone.
-    `key`, `path` and `attributes` are their usual bytes; `thumbnails` is the share of images kept as small ones.
+    add images; every machine has `memory` bytes. `features` says whether the catalog keeps them or only the engine.
+    `key`, `path` and `attributes` are bytes on average; `thumbnails` is the share of images stored with one.
     """
 
     images: int
@@ -87,7 +88,7 @@ class PlanRequest:
     thumbnails: float = 0.0
 
     def __post_init__(self) -> None:
-        for what, value, least, most in (
+        for name, value, low, high in (
             ("images", self.images, 1, MAX_IMAGES),
             ("tenants", self.tenants, 1, self.images),
             ("searches a second", self.searches, 0, 10**6),
@@ -97,25 +98,18 @@ class PlanRequest:
             ("bytes of a key", self.key, 1, 4096),
             ("bytes of a path", self.path, 0, 4096),
             ("bytes of attributes", self.attributes, 0, 65_536),
+            *((f"dimensions of {spec.name}", spec.dimensions, 1, MAX_DIMENSIONS) for spec in self.pipelines),
         ):
-            if not least <= value <= most:
-                raise BadSetting(f"{what}: from {least:,} to {most:,} can be planned, not {value:,}")
+            if not low <= value <= high:
+                raise BadSetting(f"{name}: {value:,} is out of range; from {low:,} to {high:,} can be planned")
         if not 0 <= self.thumbnails <= 1:
             raise BadSetting(f"thumbnails is a share of the images, 0 to 1, not {self.thumbnails}")
-        if self.memory < 2 * GB:
+        if self.memory < MIN_MEMORY:
             raise BadSetting("a machine needs 2 GB of memory or more; give --memory 4GB or another size")
         if self.precision not in PRECISIONS:
             raise BadSetting(f"the precision is one of {', '.join(PRECISIONS)}, not {self.precision!r}")
-        self._check_pipelines()
-
-    def _check_pipelines(self) -> None:
         names = [pipeline.name for pipeline in self.pipelines]
         if not names or len(set(names)) != len(names):
             raise BadSetting("name one or more pipelines, each once, such as phash,vgg16")
         if unknown := sorted(self.engines.keys() - set(names)):
             raise BadSetting(f"an engine is given for {unknown[0]}, which is none of the pipelines {', '.join(names)}")
-        for pipeline in self.pipelines:
-            if not 1 <= pipeline.dimensions <= MAX_DIMENSIONS:
-                raise BadSetting(
-                    f"{pipeline.name} has from 1 to {MAX_DIMENSIONS:,} dimensions, not {pipeline.dimensions:,}"
-                )

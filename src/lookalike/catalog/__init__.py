@@ -1,6 +1,7 @@
-"""The catalog, the truth of the system: what images there are, their features, and every change in order."""
+"""The catalog, the source of truth: what images there are, their features, and every change in order."""
 
 from lookalike.catalog.catalog import Catalog
+from lookalike.catalog.features import at_storage_precision
 from lookalike.catalog.jobs import Job, JobState
 from lookalike.catalog.leases import IndexLease, Progress
 from lookalike.catalog.records import (
@@ -14,7 +15,6 @@ from lookalike.catalog.records import (
     SameBytes,
     StoredFeatures,
 )
-from lookalike.catalog.vectors import at_storage_precision
 
 __all__ = [
     "Catalog",

@@ -1,4 +1,4 @@
-"""The room of the catalog for access keys: made once, shown once, kept as digests."""
+"""API keys: created and shown once, stored as digests, revoked."""
 
 import hashlib
 import hmac
@@ -18,20 +18,26 @@ from lookalike.text import storable
 
 Scope = Literal["read", "write", "admin"]
 SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
-"""What a key may do; each includes those before it."""
+"""What an API key permits; each scope includes those before it."""
 MAX_KEYS = 10_000
-"""Revoked ones count. A server keeps all in memory, so that a wrong key costs no question to the database."""
+"""Revoked ones count. A server keeps all in memory, so that a wrong key costs no database query."""
 MAX_NAME_LENGTH = 200
 """Characters of a label and of a tenant's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyLimits:
-    """What one key may take of a server; None leaves it to the server.
+    """Limits of one API key; None leaves a limit to the server.
 
-    `rate` is requests a second over long times, `burst` how many may come at once, `concurrency` how many may be
-    under way, `body_bytes` the size of one request, `pixels` the width times height of one image. Raises BadSetting
-    for a limit that is not positive.
+    Attributes:
+        rate: Requests a second in the long run.
+        burst: Requests that may arrive at once.
+        concurrency: Requests that may be processed at the same time.
+        body_bytes: The size of one request, in bytes.
+        pixels: Width times height of one image.
+
+    Raises:
+        BadSetting: for a limit that is not positive.
     """
 
     rate: float | None = None
@@ -47,16 +53,18 @@ class KeyLimits:
                 raise BadSetting(f"a key's limit {limit.name} is a number above 0, not {value}")
 
     def or_else(self, others: "KeyLimits") -> "KeyLimits":
-        """These limits, and the others where these say nothing."""
+        """These limits, and the other ones where these are None."""
         own = {name: value for name, value in asdict(self).items() if value is not None}
         return KeyLimits(**(asdict(others) | own))
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key as the catalog knows it: everything but the secret. Times are seconds since 1970, UTC.
+    """An API key without its secret. Times are seconds since 1970, UTC.
 
-    `tenant` None is a key that may choose any tenant. `scopes` in the order of `SCOPES`.
+    Attributes:
+        tenant: The only tenant that the key gives access to; None for a key that may choose any.
+        scopes: What it permits, in the order of `SCOPES`.
     """
 
     id: str
@@ -68,13 +76,13 @@ class ApiKey:
     created: float
     revoked: float | None
 
-    def fits(self, token: str) -> bool:
-        """Whether this is the key's token; takes the same time wherever the two differ."""
+    def matches(self, token: str) -> bool:
+        """Whether this is the key's token; compares in constant time."""
         return hmac.compare_digest(digest_of(token), self.digest)
 
 
 def digest_of(token: str) -> bytes:
-    """SHA-256 of a token. A fast hash is right here: the secret is 256 random bits, which nobody can guess through."""
+    """SHA-256 of a token. A fast hash is right here: the secret is 256 random bits, too many to guess."""
     return hashlib.sha256(token.encode()).digest()
 
 
@@ -85,7 +93,7 @@ def new_token() -> tuple[str, str]:
 
 
 def id_in(token: str) -> str | None:
-    """The public id that a token names, None for what is no token."""
+    """The public id in a token, None for what is no token."""
     start, _, rest = token.partition("_")
     public, _, secret = rest.partition("_")
     return public if start == "lk" and public and secret else None
@@ -99,75 +107,107 @@ def scopes_up_to(scope: str) -> tuple[Scope, ...]:
 
 
 def check_name(name: str, what: str) -> str:
-    """The name of a tenant or a key, if it can be one; raises BadSetting naming `what`."""
+    """The name of a tenant or an API key, if it is valid; raises BadSetting naming `what`."""
     if not (0 < len(name) <= MAX_NAME_LENGTH and storable(name) and name.isprintable()):
         raise BadSetting(f"{what} is 1 to {MAX_NAME_LENGTH} printable characters, not {name[: MAX_NAME_LENGTH + 1]!r}")
     return name
 
 
-class ApiKeys(Database):
-    """Access keys: who may use a server on this catalog, and for what."""
+class ApiKeyRepository:
+    """API keys: who may use a server of this catalog, and for what."""
 
-    def create_key(
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(
         self, scope: str, *, tenant: str | None = None, label: str = "", limits: KeyLimits | None = None
     ) -> tuple[ApiKey, str]:
-        """Make a key; gives it and its token, which is never to be had again.
+        """Create an API key.
 
-        Raises BadSetting for an unknown scope, a name that cannot be one, or where there are `MAX_KEYS` already.
+        Args:
+            scope: The highest of its scopes.
+            tenant: The only tenant that it gives access to; None for any.
+            label: A description.
+            limits: Its limits; None leaves them to the server.
+
+        Returns:
+            The key, and its token, which is not stored and cannot be shown again.
+
+        Raises:
+            BadSetting: for an unknown scope or an invalid name, and where there are `MAX_KEYS` keys already.
         """
         if tenant is not None:
             check_name(tenant, "a tenant's name")
         if label:
             check_name(label, "a key's label")
-        public, token = new_token()
+        public_id, token = new_token()
         key = ApiKey(
-            public, digest_of(token), label, tenant, scopes_up_to(scope), limits or KeyLimits(), time.time(), None
+            public_id, digest_of(token), label, tenant, scopes_up_to(scope), limits or KeyLimits(), time.time(), None
         )
-        with self._write() as conn:
-            _check_room(conn)
+        with self._database.write() as conn:
+            _check_number(conn)
             conn.execute(insert(access_keys).values(asdict(key) | {"scopes": list(key.scopes)}))
         return key, token
 
-    def api_keys(self, *, live: bool = False) -> list[ApiKey]:
-        """Every key, oldest first; with `live` only those that are not revoked."""
+    def list_all(self, *, active_only: bool = False) -> list[ApiKey]:
+        """All API keys, oldest first.
+
+        Args:
+            active_only: Whether to leave out revoked keys.
+        """
         query = select(access_keys).order_by(access_keys.c.created, access_keys.c.id)
-        if live:
+        if active_only:
             query = query.where(access_keys.c.revoked.is_(None))
-        with self._read() as conn:
-            return [_key(row) for row in conn.execute(query)]
+        with self._database.read() as conn:
+            return [_to_key(row) for row in conn.execute(query)]
 
-    def revoke_key(self, public: str) -> ApiKey:
-        """Make a key worthless for good; revoking twice keeps the first time. Raises NotFound for an unknown id."""
-        query = update(access_keys).where(access_keys.c.id == public, access_keys.c.revoked.is_(None))
-        with self._write() as conn:
+    def revoke(self, public_id: str) -> ApiKey:
+        """Revoke an API key for good; revoking it again keeps the first time.
+
+        Args:
+            public_id: The key's public id.
+
+        Raises:
+            NotFound: for an unknown id.
+        """
+        query = update(access_keys).where(access_keys.c.id == public_id, access_keys.c.revoked.is_(None))
+        with self._database.write() as conn:
             conn.execute(query.values(revoked=time.time()))
-            return _key_of(conn, public)
+            return _find(conn, public_id)
 
-    def forget_key(self, public: str) -> ApiKey:
-        """Take a key out of the catalog, and the memory of it; raises NotFound for an unknown id."""
-        with self._write() as conn:
-            key = _key_of(conn, public)
-            conn.execute(delete(access_keys).where(access_keys.c.id == public))
+    def delete(self, public_id: str) -> ApiKey:
+        """Delete an API key, and with it the record that it existed.
+
+        Args:
+            public_id: The key's public id.
+
+        Raises:
+            NotFound: for an unknown id.
+        """
+        with self._database.write() as conn:
+            key = _find(conn, public_id)
+            conn.execute(delete(access_keys).where(access_keys.c.id == public_id))
             return key
 
 
-def _check_room(conn: Connection) -> None:
-    there = conn.execute(select(func.count()).select_from(access_keys)).scalar_one()
-    if there >= MAX_KEYS:
+def _check_number(conn: Connection) -> None:
+    number = conn.execute(select(func.count()).select_from(access_keys)).scalar_one()
+    if number >= MAX_KEYS:
         raise BadSetting(
-            f"there are {there:,} keys, which is the most; make room by `lookalike keys revoke --forget ID...`"
+            f"there are {number:,} API keys, the limit is {MAX_KEYS:,}; delete revoked ones with "
+            "`lookalike keys revoke --forget ID...`"
         )
 
 
-def _key_of(conn: Connection, public: str) -> ApiKey:
-    query = select(access_keys).where(access_keys.c.id == public)
-    row = conn.execute(query).one_or_none() if storable(public) else None
+def _find(conn: Connection, public_id: str) -> ApiKey:
+    query = select(access_keys).where(access_keys.c.id == public_id)
+    row = conn.execute(query).one_or_none() if storable(public_id) else None
     if row is None:
-        raise NotFound(f"there is no access key {public!r}; `lookalike keys list` shows them")
-    return _key(row)
+        raise NotFound(f"there is no API key {public_id!r}; `lookalike keys list` shows them")
+    return _to_key(row)
 
 
-def _key(row: Row[Any]) -> ApiKey:
+def _to_key(row: Row[Any]) -> ApiKey:
     scopes: Sequence[str] = row.scopes
     return ApiKey(
         id=row.id,

@@ -1,40 +1,109 @@
-"""The catalog as the rest of the program sees it: one object, safe to use from several threads."""
+"""The catalog of a gallery: one object, safe to use from several threads, that composes the repositories."""
 
-from lookalike.catalog import dialect, integrity
-from lookalike.catalog.api_keys import ApiKeys
-from lookalike.catalog.changing import Changing
-from lookalike.catalog.db_errors import translate_errors
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import select
+
+from lookalike.catalog import integrity
+from lookalike.catalog.api_keys import ApiKeyRepository
+from lookalike.catalog.changelog import ChangeLog
+from lookalike.catalog.database import Database
 from lookalike.catalog.duplicate_feedback import DuplicateFeedback
-from lookalike.catalog.feature_retention import Releasing
-from lookalike.catalog.following import Following
-from lookalike.catalog.jobs import Jobs
-from lookalike.catalog.leases import Leases
-from lookalike.catalog.looking import Looking
-from lookalike.catalog.thumbnails import Thumbnails
+from lookalike.catalog.features import FeatureRepository
+from lookalike.catalog.images import ImageRepository
+from lookalike.catalog.jobs import JobRepository
+from lookalike.catalog.leases import LeaseRepository
+from lookalike.catalog.schema import meta
+from lookalike.catalog.tenants import TenantRepository
 
 
-class Catalog(Changing, Looking, Following, Releasing, Leases, ApiKeys, Jobs, Thumbnails, DuplicateFeedback):
-    """The truth of a gallery: images, digests, attributes, features, and every change in order.
+class Catalog:
+    """The source of truth of a gallery: images, digests, attributes, features, and every change in order.
 
-    Every method is one transaction; one that changes something returns when the change is durable. Readers see a
-    moment of the past and never wait for a writer. Methods raise Damaged for a broken file, GalleryBusy while another
-    process writes for longer than `busy_seconds`, Unavailable where the database does not answer. Lists may be of any
-    length; they are cut into statements as the database takes them.
+    Every method of a repository is one transaction; one that writes returns when its change is durable. Readers see a
+    snapshot and never wait for a writer. All methods raise Damaged for a broken file, GalleryBusy while another process
+    writes for longer than `busy_seconds`, Unavailable where the database does not answer, BadInput after `close`. Lists
+    may be of any length; they are split into statements as the database takes them.
+
+    Attributes:
+        database: Transactions on the database that the repositories share.
+        tenants: Ids of tenants by name.
+        images: Records by key, id, digest and filter; adding, changing and deleting images.
+        features: Features by image and spec.
+        changes: Changes in order, for the indexes.
+        leases: Which process applies changes to an index of a server.
+        api_keys: API keys of servers.
+        jobs: Queued and running jobs of servers.
+        duplicate_feedback: Pairs of images marked as no duplicates.
     """
 
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.tenants = TenantRepository(database)
+        self.features = FeatureRepository(database)
+        self.images = ImageRepository(database, self.features)
+        self.changes = ChangeLog(database)
+        self.leases = LeaseRepository(database)
+        self.api_keys = ApiKeyRepository(database)
+        self.jobs = JobRepository(database)
+        self.duplicate_feedback = DuplicateFeedback(database)
+
+    @classmethod
+    def open(
+        cls, target: str | Path, *, create: bool = False, read_only: bool = False, busy_seconds: float = 10.0
+    ) -> Self:
+        """Open a catalog; an older schema is migrated.
+
+        Args:
+            target: A file, or a URL: `sqlite:///...` or `postgresql://...`. A URL may say how a catalog is to be
+                created, or was: `?partitions=16`, `?features=engine` (see `catalog.options`).
+            create: Whether to create the catalog where there is none.
+            read_only: Whether to refuse writing.
+            busy_seconds: How long to wait for another writer.
+
+        Raises:
+            NotFound: where there is no catalog.
+            BadInput: for a database of another program, or a schema that this version does not know.
+            BadSetting: for an invalid URL.
+            Damaged: for a broken file.
+        """
+        return cls(Database.open(target, create=create, read_only=read_only, busy_seconds=busy_seconds))
+
+    def gallery_id(self) -> str:
+        """The gallery's id in the names of indexes on servers: 12 hexadecimal digits, the same on every host."""
+        with self.database.read() as conn:
+            return str(conn.execute(select(meta.c.value).where(meta.c.key == "gallery")).scalar_one())
+
     def check(self) -> None:
-        """Read everything and verify it; raises Damaged with what was found. Reads the whole file: takes a while."""
-        with self._read() as conn, dialect.without_statement_timeout(conn):
-            integrity.check(conn, self._where)
+        """Read and verify everything, which takes time in proportion to the catalog's size.
+
+        Raises:
+            Damaged: naming the first problems found, and the remedy.
+        """
+        with self.database.read() as conn, self.database.without_statement_timeout(conn):
+            integrity.check(conn, self.database.location)
 
     def checkpoint(self) -> None:
-        """Empty the write-ahead log into the file, so that the file alone can be copied."""
-        self._check_open()
-        with self._one_writer, translate_errors(self._where):
-            dialect.checkpoint(self._engine)
+        """Move SQLite's write-ahead log into the file, so that the file alone can be copied."""
+        self.database.checkpoint()
 
     def vacuum(self) -> None:
-        """Give the room of deleted images back to the disk; rewrites the file."""
-        self._check_open()
-        with self._one_writer, translate_errors(self._where):
-            dialect.vacuum(self._engine)
+        """Return the space of deleted images to the file system; rewrites the file."""
+        self.database.vacuum()
+
+    def close(self) -> None:
+        """Close all connections; closing twice is harmless."""
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Catalog({self.database.location!r})"

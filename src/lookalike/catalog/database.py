@@ -1,4 +1,4 @@
-"""The connection to a catalog's database: opened, migrated, pooled, its errors translated; every room builds on it."""
+"""The database of a catalog: opening and migrating it, transactions, retries after write conflicts, maintenance."""
 
 import random
 import threading
@@ -6,132 +6,175 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import URL, Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError
 
-from lookalike.catalog import dialect, migrations, options
+from lookalike.catalog import migrations, options, postgresql, sqlite
 from lookalike.catalog.db_errors import WriteConflict, translate_errors
 from lookalike.catalog.options import Options
 from lookalike.catalog.schema import VERSION
-from lookalike.errors import BadInput
-from lookalike.types import FeatureSpec
+from lookalike.errors import BadInput, BadSetting
 
 T = TypeVar("T")
 MAX_ATTEMPTS = 10
-"""How often a change is tried where other writers get in its way; each time one of them has got on."""
+"""Attempts at a transaction that conflicts with other writers; at each conflict one of those writers has committed."""
+MAX_BACKOFF_SECONDS = 0.01
+"""The longest pause after the first conflict; it grows with each attempt."""
 
 
 class Database:
-    """A database that holds a catalog. The rooms of `Catalog` are subclasses that add methods by subject.
+    """A SQLite file or PostgreSQL database that holds a catalog; the repositories read and write through it.
 
-    A method opens exactly one transaction, `with self._read() as conn` or `with self._write() as conn`, and calls
-    functions that take the connection.
+    `engine` is SQLAlchemy's, `location` what messages call the database: a path, or a URL without its password.
     """
 
-    def __init__(self, engine: Engine, where: str, *, read_only: bool) -> None:
-        self._engine = engine
-        self._reads = dialect.reading(engine)
-        self._writes = dialect.writing(engine)
-        self._where = where
+    def __init__(self, engine: Engine, location: str, *, read_only: bool) -> None:
+        self.engine = engine
+        self.location = location
         self._read_only = read_only
         self._closed = False
-        self._one_writer = threading.Lock()
-        self._registered: frozenset[FeatureSpec] = frozenset()
+        self._writer = threading.Lock()
+        # All statements of a reading transaction see the same snapshot; SQLite's always do.
+        level = {"isolation_level": "REPEATABLE READ"} if self.is_postgresql else {}
+        self._readers = engine.execution_options(**level)
+        self._writers = engine.execution_options(**{sqlite.WRITING: True})
 
     @classmethod
-    def open(
-        cls, target: str | Path, *, create: bool = False, read_only: bool = False, busy_seconds: float = 10.0
-    ) -> Self:
-        """Open a file or URL; `create` makes the catalog where there is none, an older schema is migrated.
-
-        A URL may say how a catalog is to be made, or was: `?partitions=16`, `?features=engine` (see `options`).
-
-        Raises NotFound where there is none, BadInput for another database or a newer schema, BadSetting for a URL
-        that makes no sense, Damaged for a broken file.
-        """
+    def open(cls, target: str | Path, *, create: bool, read_only: bool, busy_seconds: float) -> Self:
+        """Open a file or URL as `Catalog.open` says."""
         if create and read_only:
             raise BadInput("a catalog is created or opened read-only, not both")
-        engine = dialect.connect(target, create=create, read_only=read_only, busy_seconds=busy_seconds)
-        where = dialect.redacted_url(target)
-        catalog = cls(engine, where, read_only=read_only)
+        url, requested = options.take_options(_parse_url(target))
+        engine = _create_engine(url, create=create, read_only=read_only, busy_seconds=busy_seconds)
+        database = cls(engine, redacted_url(target), read_only=read_only)
         try:
-            catalog._set_up(dialect.options_of(target), create=create)
+            database._set_up(requested, create=create)
         except BaseException:
             engine.dispose()
             raise
-        return catalog
+        return database
 
-    def _set_up(self, asked: Options, *, create: bool) -> None:
-        with self._read() as conn:
-            found = migrations.version_of(conn)
-            if found == VERSION:
-                options.check(conn, asked)
-                return
-        if self._read_only or (not create and found is None):
-            migrations.check_version(found)
-            return
-        with self._write() as conn:
-            dialect.lock_schema(conn)
-            found = migrations.version_of(conn)  # another process may have been faster
-            if found is None:
-                migrations.create(conn, asked)
-            else:
-                migrations.migrate(conn, found)
-            options.check(conn, asked)
-
-    def close(self) -> None:
-        """Release the file; closing twice is harmless."""
-        self._closed = True
-        self._engine.dispose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"Catalog({self._where!r})"
+    @property
+    def is_postgresql(self) -> bool:
+        """Whether the database is a PostgreSQL server, otherwise a SQLite file."""
+        return self.engine.dialect.name == "postgresql"
 
     @contextmanager
-    def _read(self) -> Iterator[Connection]:
-        self._check_open()
-        with translate_errors(self._where), self._reads.connect() as conn:
+    def read(self) -> Iterator[Connection]:
+        """A transaction that reads; it sees one snapshot and waits for no writer."""
+        self.check_open()
+        with translate_errors(self.location), self._readers.connect() as conn:
             yield conn
 
     @contextmanager
-    def _write(self) -> Iterator[Connection]:
-        self._check_open()
+    def write(self) -> Iterator[Connection]:
+        """A transaction that writes, durable when the block ends; raises BadInput where opened read-only."""
+        self.check_open()
         if self._read_only:
-            raise BadInput(f"the catalog {self._where} was opened read-only")
+            raise BadInput(f"the catalog {self.location} was opened read-only")
         # Threads queue for the file, more fairly than the database's busy waiting; a server orders writers itself.
-        queue = self._one_writer if self._engine.dialect.name == "sqlite" else nullcontext()
-        with queue, translate_errors(self._where), self._writes.connect() as conn, conn.begin() as transaction:
+        queue = nullcontext() if self.is_postgresql else self._writer
+        with queue, translate_errors(self.location), self.connect_writer() as conn, conn.begin() as transaction:
             yield conn
-            with translate_errors(self._where, committing=True):
+            with translate_errors(self.location, committing=True):
                 transaction.commit()
 
-    def _change(self, work: Callable[[Connection], T]) -> T:
-        """Do this in a transaction that writes; again where another writer got in its way."""
+    def write_with_retry(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a transaction that writes, and retry it with backoff after a WriteConflict."""
         for attempt in range(1, MAX_ATTEMPTS):
             try:
-                with self._write() as conn:
+                with self.write() as conn:
                     return work(conn)
             except WriteConflict:
-                time.sleep(random.uniform(0, 0.01 * attempt))
-        with self._write() as conn:
+                time.sleep(random.uniform(0, MAX_BACKOFF_SECONDS * attempt))
+        with self.write() as conn:
             return work(conn)
 
-    def _check_open(self) -> None:
+    def connect_writer(self) -> Connection:
+        """A connection for writing of which the caller controls transactions and error translation."""
+        return self._writers.connect()
+
+    def check_open(self) -> None:
+        """Raise BadInput after `close`."""
         if self._closed:
-            raise BadInput(f"the catalog {self._where} is closed")
+            raise BadInput(f"the catalog {self.location} is closed")
+
+    def checkpoint(self) -> None:
+        """Move SQLite's write-ahead log into the file and empty it; PostgreSQL does so by itself."""
+        self.check_open()
+        if not self.is_postgresql:
+            self._run_outside_transaction("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def vacuum(self) -> None:
+        """Return the space of deleted rows to the file system."""
+        self.check_open()
+        self._run_outside_transaction("VACUUM")
+
+    def close(self) -> None:
+        """Close all connections; closing twice is harmless."""
+        self._closed = True
+        self.engine.dispose()
+
+    @contextmanager
+    def without_statement_timeout(self, conn: Connection) -> Iterator[None]:
+        """Lift a server's statement timeout, for statements that read or rewrite everything."""
+        with postgresql.without_statement_timeout(conn) if self.is_postgresql else nullcontext():
+            yield
+
+    def _run_outside_transaction(self, statement: str) -> None:
+        level = {"isolation_level": "AUTOCOMMIT"} if self.is_postgresql else {}
+        with (
+            self._writer,
+            translate_errors(self.location),
+            self.engine.connect().execution_options(**{sqlite.AUTOCOMMIT: True}, **level) as conn,
+            self.without_statement_timeout(conn),
+        ):
+            conn.exec_driver_sql(statement)
+
+    def _set_up(self, requested: Options, *, create: bool) -> None:
+        with self.read() as conn:
+            version = migrations.version_of(conn)
+            if version == VERSION:
+                options.check(conn, requested)
+                return
+        if self._read_only or (not create and version is None):
+            migrations.check_version(version)
+            return
+        with self.write() as conn:
+            if self.is_postgresql:
+                postgresql.lock_schema(conn)
+            version = migrations.version_of(conn)  # another process may have been faster
+            if version is None:
+                migrations.create(conn, requested)
+            else:
+                migrations.migrate(conn, version)
+            options.check(conn, requested)
 
 
-def check_limit(limit: int) -> None:
-    """Raise BadInput for a page without room."""
-    if limit < 1:
-        raise BadInput(f"a limit of {limit} makes no sense; 1 is the least")
+def redacted_url(target: str | Path) -> str:
+    """The target as messages may show it: without a password."""
+    url = _parse_url(target)
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    return url.set(query={}).render_as_string(hide_password=True)  # options may hold secrets too
+
+
+def _parse_url(target: str | Path) -> URL:
+    if isinstance(target, Path) or "://" not in target:
+        return URL.create("sqlite", database=str(target))
+    try:
+        return make_url(target)
+    except (ArgumentError, ValueError):  # the second for a port that is no number
+        raise BadSetting("the catalog's URL is invalid; write postgresql://user@host/name") from None
+
+
+def _create_engine(url: URL, *, create: bool, read_only: bool, busy_seconds: float) -> Engine:
+    """An engine that has connected to nothing yet; raises NotFound for a missing file, BadSetting for another kind."""
+    backend = url.get_backend_name()
+    if backend == "sqlite":
+        return sqlite.create_sqlite_engine(url, create=create, read_only=read_only, busy_seconds=busy_seconds)
+    if backend == "postgresql":
+        return postgresql.create_postgresql_engine(url, read_only=read_only, busy_seconds=busy_seconds)
+    raise BadSetting(f"a catalog is a file, sqlite:///... or postgresql://..., not {backend!r}")

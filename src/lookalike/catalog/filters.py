@@ -34,17 +34,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from lookalike.catalog.attributes import MAX_INDEXED_LENGTH, attribute_values
 from lookalike.catalog.schema import images
+from lookalike.catalog.sqlite import MAX_INDEXED_LENGTH, attribute_values
 from lookalike.errors import BadInput
 from lookalike.text import check_text
 from lookalike.types import Condition
 
 MAX_VALUES = 10_000
-"""The most values of one `in`: databases take some 30,000 parameters a statement."""
+"""The limit on values of one `in`: databases take some 30,000 parameters a statement."""
 _WORDS = {None: "null", True: "true", False: "false"}
 MAX_CONTAINED = 100
-"""Up to so many values PostgreSQL looks into its index one by one; more it compares with each image's."""
+"""Up to so many values are looked up in PostgreSQL's index one by one; more are compared with each image's."""
 _ORDERINGS = ("lt", "lte", "gt", "gte")
 _FORBIDDEN = set('"\\') | {chr(code) for code in range(32)}
 
@@ -60,7 +60,7 @@ class _Attribute(Protocol):
     def equals_bool(self, value: bool) -> ColumnElement[bool]: ...
     def as_number(self, value: float) -> Any: ...
     def contains(self, values: list[Any]) -> ColumnElement[bool] | None:
-        """That the attribute is one of these values, by an index made for it; None where there is none."""
+        """That the attribute is one of these values, by an index for it; None where there is none."""
 
 
 class _InSqlite:
@@ -86,9 +86,9 @@ class _InSqlite:
         if not self._indexed or not values:
             return None
         kind, value = attribute_values.c.kind, attribute_values.c.value
-        texts = [one for one in values if isinstance(one, str)]
-        numbers = [one for one in values if _is_number(one)]
-        words = [_WORDS[one] for one in values if one is None or isinstance(one, bool)]
+        texts = [text for text in values if isinstance(text, str)]
+        numbers = [number for number in values if _is_number(number)]
+        words = [_WORDS[word] for word in values if word is None or isinstance(word, bool)]
         clauses: list[ColumnElement[bool]] = []
         if texts:
             clauses.append((kind == "text") & value.in_([text[:MAX_INDEXED_LENGTH] for text in texts]))
@@ -111,7 +111,7 @@ class _InPostgresql:
         self._name = name
         self._attributes = attributes
         self._boolean = case((kind == "boolean", value))
-        # Word for word as the index has it.
+        # Exactly the expression of the index, or PostgreSQL would not use it.
         names: ColumnElement[Any] = literal_column("jsonb_path_query_array(attributes, '$.keyvalue().key')", JSONB())
         self.exists: ColumnElement[bool] = names.contains([name])
         self.null: ColumnElement[bool] = kind == "null"
@@ -127,28 +127,28 @@ class _InPostgresql:
     def contains(self, values: list[Any]) -> ColumnElement[bool] | None:
         if not 0 < len(values) <= MAX_CONTAINED:
             return None
-        wanted = [{self._name: value} for value in values]
-        if len(wanted) == 1:
-            return self._attributes.contains(wanted[0])
-        return self._attributes.op("@>", is_comparison=True)(any_(literal(wanted, ARRAY(JSONB()))))
+        objects = [{self._name: value} for value in values]
+        if len(objects) == 1:
+            return self._attributes.contains(objects[0])
+        return self._attributes.op("@>", is_comparison=True)(any_(literal(objects, ARRAY(JSONB()))))
 
 
 def to_sql(conditions: Sequence[Condition], dialect: str, *, indexed: bool = False) -> ColumnElement[bool]:
-    """All conditions together, over `images`; raises BadInput for a condition that makes no sense.
+    """All conditions together, over `images`; raises BadInput for an invalid condition.
 
-    `indexed` has SQLite find the images by its index of attributes, and not try those that another way leads to;
-    PostgreSQL weighs that itself.
+    `indexed` makes SQLite find the images by its index of attributes, instead of checking those that another index
+    finds; PostgreSQL chooses by itself.
     """
-    clauses = [_one(condition, dialect, indexed=indexed) for condition in conditions]
+    clauses = [_condition(condition, dialect, indexed=indexed) for condition in conditions]
     return and_(*clauses) if clauses else literal(1) == 1
 
 
 def has_index(condition: Condition) -> bool:
-    """Whether images are found by an index for such a condition, and need not all be read."""
+    """Whether an index finds the images of such a condition, so that not all need to be read."""
     return condition.op in ("eq", "in") or (condition.op == "exists" and condition.value is True)
 
 
-def _one(condition: Condition, dialect: str, *, indexed: bool) -> ColumnElement[bool]:
+def _condition(condition: Condition, dialect: str, *, indexed: bool) -> ColumnElement[bool]:
     name, op, value = condition.attribute, condition.op, condition.value
     if not name or not _FORBIDDEN.isdisjoint(name):
         raise BadInput(f"a filter on attribute {name!r} is not possible: no quotes, backslashes or control characters")

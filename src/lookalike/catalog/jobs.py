@@ -1,4 +1,4 @@
-"""The room of the catalog for jobs: long work that is queued, claimed by one server process, watched and cancelled."""
+"""Jobs: long-running work that is queued, run by one server process, watched and cancelled."""
 
 import time
 import uuid
@@ -8,29 +8,32 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from lookalike.catalog.database import Database, check_limit
+from lookalike.catalog.database import Database
+from lookalike.catalog.locking import lock_state
+from lookalike.catalog.records import check_limit
 from lookalike.catalog.schema import jobs
-from lookalike.catalog.writing import lock
 from lookalike.errors import NotFound, Unavailable
 from lookalike.text import check_text, storable
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 STALE_SECONDS = 60.0
-"""A running job that was not heard of for so long lost its process (clocks of servers must agree that well)."""
+"""A running job that was not updated for so long has lost its process (servers' clocks must agree that well)."""
 MAX_ATTEMPTS = 3
-"""Times a job is begun: one that takes its process down each time is not tried for ever."""
+"""Times a job is started: one that takes its process down each time is not retried for ever."""
 MAX_QUEUED = 100
-"""Jobs of one tenant that may wait or run at the same time."""
-KEPT_SECONDS = 30 * 86400.0
-"""How long a job is kept after its end."""
+"""Unfinished jobs of one tenant."""
+RETENTION_SECONDS = 30 * 86400.0
+"""How long a finished job is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Long work and how it stands.
+    """A job and its state. Times are seconds since 1970, UTC.
 
-    `request` is what was asked; `progress` a JSON object that its runner writes; `attempts` how often it was begun.
-    Times are seconds since 1970, UTC.
+    Attributes:
+        request: What it was requested to do, as its kind defines.
+        progress: A JSON object that its runner writes.
+        worker: The process that runs it, if any.
     """
 
     id: str
@@ -45,29 +48,41 @@ class Job:
 
     @property
     def attempts(self) -> int:
-        """How often a process has begun it."""
+        """How often a process has started it."""
         return int(self.progress.get("attempts", 0))
 
 
-class Jobs(Database):
-    """Jobs of all tenants; every method is one transaction."""
+class JobRepository:
+    """Jobs of all tenants; each method is one transaction."""
 
-    def add_job(self, tenant: str, kind: str, request: Mapping[str, Any]) -> Job:
-        """Queue a job; raises Unavailable where the tenant has `MAX_QUEUED` unfinished ones.
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-        Jobs that ended `KEPT_SECONDS` ago are forgotten on this occasion.
+    def add(self, tenant: str, kind: str, request: Mapping[str, Any]) -> Job:
+        """Queue a job, and delete jobs that finished `RETENTION_SECONDS` ago.
+
+        Args:
+            tenant: The tenant's name.
+            kind: What sort of job.
+            request: Its parameters, a JSON object.
+
+        Returns:
+            The job.
+
+        Raises:
+            Unavailable: where the tenant has `MAX_QUEUED` unfinished jobs.
         """
         check_text("tenant", tenant)
         now = time.time()
         job = Job(uuid.uuid4().hex, tenant, kind, "queued", request, {}, None, now, now)
-        with self._write() as conn:
-            ended = jobs.c.state.not_in(("queued", "running"))
-            conn.execute(delete(jobs).where(ended, jobs.c.updated < now - KEPT_SECONDS))
-            lock(conn)  # of two that queue the last one at once, one must wait to see it
-            unfinished = select(func.count()).select_from(jobs).where(jobs.c.tenant == tenant, ~ended)
+        with self._database.write() as conn:
+            finished = jobs.c.state.not_in(("queued", "running"))
+            conn.execute(delete(jobs).where(finished, jobs.c.updated < now - RETENTION_SECONDS))
+            lock_state(conn)  # of two writers that add the last one at once, one must wait to see the other's
+            unfinished = select(func.count()).select_from(jobs).where(jobs.c.tenant == tenant, ~finished)
             if conn.execute(unfinished).scalar_one() >= MAX_QUEUED:
                 raise Unavailable(
-                    f"{MAX_QUEUED} jobs are waiting already, the most there may be; wait, or cancel some",
+                    f"{MAX_QUEUED} jobs are unfinished, which is the limit of a tenant; wait, or cancel some",
                     retry_after=30.0,
                 )
             conn.execute(
@@ -85,89 +100,135 @@ class Jobs(Database):
             )
         return job
 
-    def job(self, tenant: str, id_: str) -> Job:
-        """A job of this tenant; raises NotFound."""
-        with self._read() as conn:
-            return _found(conn, tenant, id_)
+    def get(self, tenant: str, id_: str) -> Job:
+        """A job of a tenant.
 
-    def list_jobs(self, tenant: str, *, limit: int = 100, before: tuple[float, str] | None = None) -> list[Job]:
-        """Jobs of a tenant, the newest first; `before` is the creation time and id of the last one seen."""
+        Args:
+            tenant: The tenant's name.
+            id_: The job's id.
+
+        Raises:
+            NotFound: where the tenant has no such job.
+        """
+        with self._database.read() as conn:
+            return _find(conn, tenant, id_)
+
+    def list_page(self, tenant: str, *, limit: int = 100, before: tuple[float, str] | None = None) -> list[Job]:
+        """A page of a tenant's jobs, the newest first.
+
+        Args:
+            tenant: The tenant's name.
+            limit: The most jobs to return.
+            before: Where to continue: creation time and id of the last job of the previous page.
+        """
         check_limit(limit)
         if not storable(tenant):
             return []
         query = select(jobs).where(jobs.c.tenant == tenant)
         if before is not None:
-            at, id_ = before
-            query = query.where((jobs.c.created < at) | ((jobs.c.created == at) & (jobs.c.id < id_)))
-        with self._read() as conn:
+            created, id_ = before
+            query = query.where((jobs.c.created < created) | ((jobs.c.created == created) & (jobs.c.id < id_)))
+        with self._database.read() as conn:
             rows = conn.execute(query.order_by(jobs.c.created.desc(), jobs.c.id.desc()).limit(limit)).all()
-        return [_job(row) for row in rows]
+        return [_to_job(row) for row in rows]
 
-    def claim_job(self, worker: str) -> Job | None:
-        """The oldest job that waits, or whose process is gone, now running for `worker`; None where there is none.
+    def start_next(self, worker: str) -> Job | None:
+        """Start the oldest job that is queued, or that has lost its process.
 
-        A job that was begun `MAX_ATTEMPTS` times fails here instead of being begun again.
+        A job that was started `MAX_ATTEMPTS` times fails here instead of being started again.
+
+        Args:
+            worker: The name of the process that will run it.
+
+        Returns:
+            The job, None where there is none.
         """
         now = time.time()
         lost = (jobs.c.state == "running") & (jobs.c.updated < now - STALE_SECONDS)
         query = select(jobs).where((jobs.c.state == "queued") | lost).order_by(jobs.c.created, jobs.c.id).limit(1)
-        with self._read() as conn:
+        with self._database.read() as conn:
             if conn.execute(query).one_or_none() is None:
-                return None  # looking costs no other writer anything
-        with self._write() as conn:
+                return None  # a read blocks no writer
+        with self._database.write() as conn:
             while (row := conn.execute(query.with_for_update(skip_locked=True)).one_or_none()) is not None:
-                job = _job(row)
+                job = _to_job(row)
                 progress = {**job.progress, "attempts": job.attempts + 1}
                 state: JobState = "running"
                 if job.attempts >= MAX_ATTEMPTS:
                     state = "failed"
-                    progress = {**job.progress, "error": f"its server process ended {MAX_ATTEMPTS} times while at it"}
+                    progress = {
+                        **job.progress,
+                        "error": f"its server process ended {MAX_ATTEMPTS} times while running it",
+                    }
                 changed = {"state": state, "progress": progress, "worker": worker, "updated": now}
                 conn.execute(update(jobs).where(jobs.c.id == job.id).values(**changed))
                 if state == "running":
-                    return _job(conn.execute(select(jobs).where(jobs.c.id == job.id)).one())
+                    return _to_job(conn.execute(select(jobs).where(jobs.c.id == job.id)).one())
         return None
 
-    def update_job(self, id_: str, worker: str, progress: Mapping[str, Any], *, state: JobState = "running") -> bool:
-        """Write how a job stands, or that it ended; False where it is no longer this worker's (cancelled, taken up)."""
-        with self._write() as conn:
-            mine = (jobs.c.id == id_) & (jobs.c.worker == worker) & (jobs.c.state == "running")
+    def update(self, id_: str, worker: str, progress: Mapping[str, Any], *, state: JobState = "running") -> bool:
+        """Store the progress of a running job, or its end.
+
+        Args:
+            id_: The job's id.
+            worker: The name of the process that runs it.
+            progress: A JSON object.
+            state: Its new state.
+
+        Returns:
+            False where the job is no longer this worker's: it was cancelled, or another worker has started it.
+        """
+        with self._database.write() as conn:
+            own = (jobs.c.id == id_) & (jobs.c.worker == worker) & (jobs.c.state == "running")
             values = {"progress": dict(progress), "state": state, "updated": time.time()}
-            return conn.execute(update(jobs).where(mine).values(**values)).rowcount == 1
+            return conn.execute(update(jobs).where(own).values(**values)).rowcount == 1
 
-    def release_job(self, id_: str, worker: str) -> None:
-        """Put a job back into the queue, as a process that is stopping does; this was no attempt."""
-        with self._write() as conn:
-            mine = (jobs.c.id == id_) & (jobs.c.worker == worker) & (jobs.c.state == "running")
-            row = conn.execute(select(jobs).where(mine)).one_or_none()
+    def requeue(self, id_: str, worker: str) -> None:
+        """Put a running job back into the queue, as a process does that is stopping; not counted as an attempt.
+
+        Args:
+            id_: The job's id.
+            worker: The name of the process that runs it.
+        """
+        with self._database.write() as conn:
+            own = (jobs.c.id == id_) & (jobs.c.worker == worker) & (jobs.c.state == "running")
+            row = conn.execute(select(jobs).where(own)).one_or_none()
             if row is not None:
-                progress = {**row.progress, "attempts": max(_job(row).attempts - 1, 0)}
+                progress = {**row.progress, "attempts": max(_to_job(row).attempts - 1, 0)}
                 values = {"state": "queued", "worker": None, "progress": progress, "updated": time.time()}
-                conn.execute(update(jobs).where(mine).values(**values))
+                conn.execute(update(jobs).where(own).values(**values))
 
-    def cancel_job(self, tenant: str, id_: str) -> Job:
-        """Cancel a job; one that has ended stays as it is. Its runner stops at its next step. Raises NotFound."""
-        with self._write() as conn:
+    def cancel(self, tenant: str, id_: str) -> Job:
+        """Cancel a job; a finished one stays as it is. Its runner stops at its next step.
+
+        Args:
+            tenant: The tenant's name.
+            id_: The job's id.
+
+        Raises:
+            NotFound: where the tenant has no such job.
+        """
+        with self._database.write() as conn:
             unfinished = (jobs.c.id == id_) & (jobs.c.tenant == tenant) & jobs.c.state.in_(("queued", "running"))
             if storable(tenant) and storable(id_):
                 conn.execute(update(jobs).where(unfinished).values(state="cancelled", updated=time.time()))
-            return _found(conn, tenant, id_)
+            return _find(conn, tenant, id_)
 
-    def count_jobs(self) -> dict[str, int]:
-        """How many jobs there are by state, of all tenants."""
-        with self._read() as conn:
+    def count_by_state(self) -> dict[str, int]:
+        """The number of jobs of all tenants, by state."""
+        with self._database.read() as conn:
             rows = conn.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state)).all()
         return {str(state): int(n) for state, n in rows}
 
 
-def _found(conn: Connection, tenant: str, id_: str) -> Job:
+def _find(conn: Connection, tenant: str, id_: str) -> Job:
     row = None
     if storable(tenant) and storable(id_):
         row = conn.execute(select(jobs).where(jobs.c.id == id_, jobs.c.tenant == tenant)).one_or_none()
     if row is None:
         raise NotFound(f"there is no job {id_!r}")
-    return _job(row)
+    return _to_job(row)
 
 
-def _job(row: Row[Any]) -> Job:
+def _to_job(row: Row[Any]) -> Job:
     return Job(row.id, row.tenant, row.kind, row.state, row.request, row.progress, row.worker, row.created, row.updated)

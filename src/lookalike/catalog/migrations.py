@@ -1,39 +1,27 @@
-"""Brings a catalog of an older schema up to date, one numbered step after the other."""
+"""Creates the schema of a catalog, and migrates an older one, one numbered step after the other."""
 
 import uuid
 from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection, insert, inspect, select, update
 
-from lookalike.catalog.attributes import create_index
-from lookalike.catalog.layout import create_tables
-from lookalike.catalog.options import Options, keep
-from lookalike.catalog.schema import ADDED_IN_2, VERSION, meta, metadata, state
+from lookalike.catalog.options import Options, save_options
+from lookalike.catalog.schema import VERSION, create_tables, meta, state
+from lookalike.catalog.sqlite import create_attribute_index
 from lookalike.errors import BadInput, Damaged, NotFound
 
 NO_OPTIONS = Options()
 Migration = Callable[[Connection], None]
 
+MIGRATIONS: Mapping[int, Migration] = {}
+"""By the version that each step leads to; a step names its tables itself, for `schema` changes after it.
 
-def name_gallery(conn: Connection) -> None:
-    """Give the gallery the name by which its indexes on servers are known: 12 hexadecimal digits."""
-    conn.execute(insert(meta).values(key="gallery", value=uuid.uuid4().hex[:12]))
-
-
-def _to_2(conn: Connection) -> None:
-    if conn.dialect.name != "sqlite":
-        raise BadInput("this catalog was made before PostgreSQL was supported; make a new one and add the images")
-    metadata.create_all(conn, tables=ADDED_IN_2)
-    create_index(conn)
-    name_gallery(conn)
-
-
-MIGRATIONS: Mapping[int, Migration] = {2: _to_2}
-"""By the version that each step leads to; a step names its tables itself, for `schema` moves on."""
+Schema 1 was never released, so there is no step from it.
+"""
 
 
 def version_of(conn: Connection) -> int | None:
-    """The schema of this database, None where it is empty; raises BadInput for somebody else's database."""
+    """The schema of this database, None where it is empty; raises BadInput for a database of another program."""
     names = inspect(conn).get_table_names()
     if meta.name not in names:
         if names:
@@ -41,7 +29,7 @@ def version_of(conn: Connection) -> int | None:
         return None
     found = conn.execute(select(meta.c.value).where(meta.c.key == "schema")).scalar_one_or_none()
     if not isinstance(found, int):
-        raise Damaged("the catalog does not say which schema it has; restore it from a backup")
+        raise Damaged("the catalog does not name its schema; restore it from a backup")
     return found
 
 
@@ -58,12 +46,14 @@ def check_version(found: int | None, version: int = VERSION) -> None:
 
 
 def create(conn: Connection, options: Options = NO_OPTIONS) -> None:
-    """Make the tables in an empty database."""
+    """Create the tables in an empty database, with a new gallery id: 12 hexadecimal digits."""
     create_tables(conn, options.partitions or 0)
-    keep(conn, options)
+    if conn.dialect.name == "sqlite":
+        create_attribute_index(conn)
+    save_options(conn, options)
     conn.execute(insert(meta).values(key="schema", value=VERSION))
     conn.execute(insert(state).values(one=1, sequence=0, last_id=0, pruned=0))
-    name_gallery(conn)
+    conn.execute(insert(meta).values(key="gallery", value=uuid.uuid4().hex[:12]))
 
 
 def migrate(
@@ -72,6 +62,12 @@ def migrate(
     """Apply every step after `found`, inside the caller's transaction: all of them or none."""
     if found > version:
         check_version(found, version)
-    for step in range(found + 1, version + 1):
+    steps = range(found + 1, version + 1)
+    if any(step not in migrations for step in steps):
+        raise BadInput(
+            f"the catalog has schema {found}, which this version of Lookalike cannot migrate; make a new catalog and "
+            "add the images"
+        )
+    for step in steps:
         migrations[step](conn)
         conn.execute(update(meta).where(meta.c.key == "schema").values(value=step))

@@ -1,35 +1,39 @@
-"""PostgreSQL by psycopg: a pool whose every wait is bounded.
+"""PostgreSQL: a pooled engine with a limit on every wait, COPY, image ids, the schema lock.
 
-A statement is ended by the server after `statement_seconds`; a server that does not even do that (frozen, or beyond a
-dead network) is given up by the client some seconds later. A writer that dies or hangs with locks in its hands loses
-them: its connection is found dead by TCP keepalives, its open transaction is ended after `IDLE_SECONDS`.
+The server ends a statement after `statement_seconds`; where the server does not even do that (frozen, or behind a dead
+network) the client closes the connection some seconds later. A writer that dies or hangs while it holds locks loses
+them: TCP keepalives find its connection dead, and the server ends its open transaction after `IDLE_SECONDS`.
 """
 
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-import psycopg
-from psycopg.abc import PQGen
-from psycopg.conninfo import make_conninfo
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
-from lookalike.catalog.dialect import DAY_SECONDS, dumps
+from lookalike.catalog.schema import IMAGE_IDS, encode_json
 from lookalike.errors import BadSetting
+from lookalike.optional import require
 
-POOL = 8
+MIN_VERSION = 14
+"""The oldest PostgreSQL that its developers still maintained when the catalog was written."""
+POOL_SIZE = 8
 """Connections kept open by a catalog."""
-OVERFLOW = 8
+MAX_OVERFLOW = 8
 """Connections beyond those while they are needed; a thread waits for one no longer than `CONNECT_SECONDS`."""
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 60
 IDLE_SECONDS = 30
-"""How long a transaction may be open without saying anything."""
+"""How long a transaction may be open between two statements."""
 GRACE_SECONDS = 5.0
 """How much longer than the server's own limit the client waits for it."""
+DAY_SECONDS = 86400
 
+_SCHEMA_LOCK = 7029384
+"""The number of the advisory lock under which tables are created and migrated."""
 _TCP = {
     "keepalives": "1",
     "keepalives_idle": "10",
@@ -37,63 +41,40 @@ _TCP = {
     "keepalives_count": "3",
     "tcp_user_timeout": "20000",  # ms
 }
+_BINARY = {"BIGINT": "int8", "BYTEA": "bytea", "DOUBLE PRECISION": "float8"}
+"""Column types that COPY takes in binary; features then need half as many bytes as in hexadecimal digits."""
 
 
-class Bounded(psycopg.Connection[Any]):
-    """A connection that gives up, and is closed, when an answer takes longer than `patience` seconds."""
+def create_postgresql_engine(url: URL, *, read_only: bool, busy_seconds: float) -> Engine:
+    """An engine for a server; nothing is connected yet. Raises BadSetting for unknown options or a missing driver."""
+    require("psycopg", purpose="a catalog in PostgreSQL")
+    from lookalike.catalog import psycopg_connection as driver  # noqa: PLC0415 - psycopg is an optional extra
 
-    patience = STATEMENT_SECONDS + GRACE_SECONDS
-
-    def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
-        """Wait for an answer, as psycopg does, within the patience."""
-        return super().wait(self._bounded(gen, self.patience if timeout is None else timeout), interval)
-
-    def _bounded(self, gen: PQGen[Any], limit: float) -> PQGen[Any]:
-        """The steps of an exchange with the server; psycopg comes back each interval, also when nothing was heard."""
-        end = time.monotonic() + limit
-        try:
-            wanted = next(gen)
-            while True:
-                heard = yield wanted
-                if not heard and time.monotonic() >= end:
-                    self.pgconn.finish()  # an answer that comes later would be taken for that of another question
-                    raise psycopg.OperationalError(f"no answer within {limit:.0f} seconds")
-                wanted = gen.send(heard)
-        except StopIteration as done:
-            return done.value
-
-
-def engine(url: URL, *, read_only: bool, busy_seconds: float) -> Engine:
-    """An engine for a server; nothing is connected yet. Raises BadSetting for options nobody knows."""
-    options = {name: value for name, value in url.query.items() if isinstance(value, str)}
-    statement_seconds = _seconds(options.pop("statement_seconds", str(STATEMENT_SECONDS)))
-    words = {**_TCP, "connect_timeout": str(CONNECT_SECONDS), "application_name": "lookalike", **options}
+    parameters = {name: value for name, value in url.query.items() if isinstance(value, str)}
+    statement_seconds = _seconds(parameters.pop("statement_seconds", str(STATEMENT_SECONDS)))
     port = None if url.port is None else str(url.port)
     parts = {"host": url.host, "port": port, "user": url.username, "password": url.password, "dbname": url.database}
-    try:
-        conninfo = make_conninfo(**words, **{name: value for name, value in parts.items() if value is not None})
-    except psycopg.ProgrammingError as error:
-        raise BadSetting(f"the catalog's URL cannot be used: {error}") from None
+    defaults = {**_TCP, "connect_timeout": str(CONNECT_SECONDS), "application_name": "lookalike"}
+    given = {name: value for name, value in parts.items() if value is not None}
+    conninfo = driver.connection_string({**defaults, **parameters, **given})
 
-    def connect() -> Bounded:
-        connection = Bounded.connect(conninfo)
-        connection.patience = statement_seconds + GRACE_SECONDS
-        return connection
+    def connect() -> Any:
+        return driver.connect(conninfo, statement_seconds + GRACE_SECONDS)
 
-    made = create_engine(
+    engine = create_engine(
         "postgresql+psycopg://",
         creator=connect,
-        json_serializer=dumps,
+        json_serializer=encode_json,
         poolclass=QueuePool,
-        pool_size=POOL,
-        max_overflow=OVERFLOW,
+        pool_size=POOL_SIZE,
+        max_overflow=MAX_OVERFLOW,
         pool_timeout=CONNECT_SECONDS,
         pool_pre_ping=True,
         pool_use_lifo=True,
     )
     settings = _settings(read_only, busy_seconds, statement_seconds)
 
-    @event.listens_for(made, "connect")
+    @event.listens_for(engine, "connect")
     def set_up(dbapi: DBAPIConnection, _: ConnectionPoolEntry) -> None:
         cursor = dbapi.cursor()
         cursor.execute("; ".join(f"SET {name} = {value}" for name, value in settings.items()))
@@ -105,7 +86,7 @@ def engine(url: URL, *, read_only: bool, busy_seconds: float) -> Engine:
         cursor.close()
         dbapi.commit()
 
-    return made
+    return engine
 
 
 def _seconds(text: str) -> int:
@@ -127,3 +108,51 @@ def _settings(read_only: bool, busy_seconds: float, statement_seconds: int) -> M
         "random_page_cost": 1.1,  # look-ups go by indexes, on disks without heads to move
         "jit": "off",  # the catalog's statements are short; compiling them would take longer than running them
     }
+
+
+def lock_schema(conn: Connection) -> None:
+    """Let one process at a time make or migrate tables; raises BadSetting for a server that cannot hold a catalog."""
+    conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})")
+    encoding, version = conn.exec_driver_sql(
+        "SELECT current_setting('server_encoding'), current_setting('server_version_num')::int"
+    ).one()
+    if encoding != "UTF8":
+        raise BadSetting(f"the catalog's database has the encoding {encoding}; create it with ENCODING 'UTF8'")
+    if version < MIN_VERSION * 10_000:
+        raise BadSetting(f"a catalog needs PostgreSQL {MIN_VERSION} or newer, this is {version // 10_000}")
+
+
+@contextmanager
+def without_statement_timeout(conn: Connection) -> Iterator[None]:
+    """Let each statement of this connection take a day, for those that read or rewrite everything."""
+    driver: Any = conn.connection.driver_connection
+    usual = driver.answer_timeout
+    driver.answer_timeout = 2.0 * DAY_SECONDS
+    conn.exec_driver_sql(f"SET statement_timeout = {DAY_SECONDS * 1000}")
+    try:
+        yield
+    finally:
+        driver.answer_timeout = usual
+        conn.invalidate()  # a new connection has the usual limits
+
+
+def insert_rows(conn: Connection, table: Table, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Insert rows of values by COPY."""
+    statement = f"COPY {table.name} ({', '.join(columns)}) FROM STDIN"
+    types = [_BINARY.get(table.c[name].type.compile(conn.dialect)) for name in columns]
+    binary = all(types)
+    cursor: Any = conn.connection.cursor()  # the driver's own
+    try:
+        with cursor, cursor.copy(f"{statement} (FORMAT BINARY)" if binary else statement) as copy:
+            if binary:
+                copy.set_types(types)
+            for row in rows:
+                copy.write_row(row)
+    except conn.dialect.loaded_dbapi.Error as error:
+        raise DBAPIError(statement, None, error) from error
+
+
+def allocate_ids(conn: Connection, number: int) -> Sequence[int]:
+    """Ids for new images, never allocated before; concurrent writers do not wait for one another."""
+    found = conn.exec_driver_sql(f"SELECT nextval('{IMAGE_IDS}') FROM generate_series(1, {number})")
+    return [int(id_) for id_ in found.scalars()]

@@ -1,4 +1,4 @@
-"""What goes into the catalog and what comes out, beyond the shared types."""
+"""The values that the catalog takes and returns, beyond the shared types, and their validation."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -26,25 +26,35 @@ def check_attributes(attributes: Attributes) -> None:
         raise BadInput("attributes contain a NUL character, which is not allowed")
 
 
+def check_limit(limit: int) -> None:
+    """Raise BadInput for a page that could not hold one result."""
+    if limit < 1:
+        raise BadInput(f"a limit is at least 1, not {limit}")
+
+
 def check_expected(key: str, expected: int | None, found: int | None) -> None:
-    """Raise Conflict where an image does not stand at the sequence number expected (0: must not be there)."""
+    """Raise Conflict where an image's sequence number is not the expected one (0: there must be no such image)."""
     if expected is None or expected == (found or 0):
         return
     if found is None:
-        raise Conflict(f"the image {key!r} is gone; it was expected at change {expected}")
-    wanted = f"it was expected at change {expected}" if expected else "it was expected not to be there"
-    raise Conflict(f"the image {key!r} has changed: {wanted}, and is at {found}", sequence=found)
+        raise Conflict(f"the image {key!r} does not exist; it was expected at sequence {expected}")
+    expectation = f"it was expected at sequence {expected}" if expected else "it was expected not to exist"
+    raise Conflict(f"the image {key!r} has changed: {expectation}, and is at {found}", sequence=found)
 
 
 @dataclass(frozen=True, slots=True)
 class NewImage:
-    """An image to put in, in place of any other with its tenant and key.
+    """An image to add, or to replace the one with its tenant and key.
 
-    `attributes` None keeps those that are there. `features` holds a row by spec, as the encoder gave it: `(width,)` in
-    the spec's dtype, or None for "encoded, and nothing meaningful found". Instead, `copy_of` names a stored image
-    with the same bytes, whose features are taken over exactly. `thumbnail` is a small image to keep. `expected` is
-    the sequence number at which the image must stand, 0 for one that must not be there yet. Raises BadInput at once
-    for what cannot be stored, so that one bad image does not fail its batch.
+    Attributes:
+        attributes: A JSON object; None keeps the present attributes.
+        features: A row by spec, `(width,)` in the spec's dtype, or None for an image with no meaningful feature.
+        copy_of: Instead of features, the id of a stored image with the same bytes, whose features are copied exactly.
+        thumbnail: An encoded small image to store.
+        expected: The sequence number that the present image must have; 0 for an image that must not exist.
+
+    Raises:
+        BadInput: for what cannot be stored, so that one bad image does not fail its batch.
     """
 
     tenant_id: int
@@ -76,24 +86,27 @@ class NewImage:
             if digest is not None and len(digest) != DIGEST_BYTES:
                 raise BadInput(f"the digest of {self.key!r} has {len(digest)} bytes instead of {DIGEST_BYTES}")
         if self.copy_of is not None and self.features:
-            raise BadInput(f"{self.key!r} brings features and names an image to copy them from; give one of the two")
+            raise BadInput(f"{self.key!r} has features and names an image to copy them from; give one of the two")
         for spec, row in self.features.items():
             if row is not None and (row.shape != (spec.width,) or row.dtype != spec.dtype):
-                wanted = f"({spec.width},) {spec.dtype}"
-                raise BadInput(f"the {spec.name} row of {self.key!r} is {row.shape} {row.dtype}, not {wanted}")
+                expected = f"({spec.width},) {spec.dtype}"
+                raise BadInput(f"the {spec.name} row of {self.key!r} is {row.shape} {row.dtype}, not {expected}")
 
 
 class PutResult(NamedTuple):
-    """What became of an entry; `copied` is False only where the image named by `copy_of` was gone or had changed."""
+    """The result for one image; `copied` is False where the features of `copy_of` could not be copied.
+
+    That image was gone or had changed, or its features were released to the engine.
+    """
 
     id: int
-    seq: int
+    sequence: int
     created: bool
     copied: bool = True
 
 
 class FileLocation(NamedTuple):
-    """A file met again with the same content: where it is now, and its time stamp."""
+    """Where the unchanged file of an image is now, and its modification time."""
 
     id: int
     path: str | None
@@ -101,11 +114,11 @@ class FileLocation(NamedTuple):
 
 
 class Deleted(NamedTuple):
-    """An image that is gone, and the sequence number of its going."""
+    """A deleted image, and the sequence number of its deletion."""
 
     key: str
     id: int
-    seq: int
+    sequence: int
 
 
 class SameBytes(NamedTuple):
@@ -117,10 +130,7 @@ class SameBytes(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ExistingImage:
-    """What tells whether a file has changed; `encoded` are the specs that need no encoding any more.
-
-    `seq` is the change at which the image stands.
-    """
+    """What shows whether a file has changed; `encoded` are the specs that the image was encoded for."""
 
     id: int
     sha256: bytes
@@ -129,7 +139,7 @@ class ExistingImage:
     path: str | None
     attributes: Attributes
     encoded: frozenset[FeatureSpec]
-    seq: int
+    sequence: int
 
 
 def no_ids() -> Ids:
@@ -141,38 +151,47 @@ def no_ids() -> Ids:
 class Changes:
     """What an index must apply after a sequence number: first `deletes`, then `upserts`; no id is in both.
 
-    `kept` are images changed in other ways whose features the engine alone keeps: an index leaves their features as
-    they are, and takes the rest from `kept_tenants` and `kept_attributes` (None where attributes were not asked for).
-    `sequence` is the last change covered, `more` says that there are later ones. Deletions up to `pruned` are
-    forgotten: an index whose own sequence is below it, and not 0, must be cleared and replayed from 0.
+    Attributes:
+        sequence: The sequence number of the last change covered.
+        upserts: Images whose features are new.
+        deletes: Ids of images that were deleted or have no feature.
+        more: Whether there are later changes.
+        pruned_through: Deletions up to this number are not in the log any more: an index whose own number is below it,
+            and not 0, must be cleared and replayed from 0.
+        released: Ids of changed images whose features only the engine has: an index leaves these features as they are,
+            and takes the rest from `released_tenants` and `released_attributes` (None if not requested).
     """
 
     sequence: int
     upserts: Rows
     deletes: Ids
     more: bool
-    pruned: int
-    kept: Ids = field(default_factory=no_ids)
-    kept_tenants: Ids = field(default_factory=no_ids)
-    kept_attributes: Sequence[Attributes] | None = None
+    pruned_through: int
+    released: Ids = field(default_factory=no_ids)
+    released_tenants: Ids = field(default_factory=no_ids)
+    released_attributes: Sequence[Attributes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFeatures:
-    """Features by image: `ids` (n,) ascending, `features` (n, width); `empty` are ids with no meaningful feature.
+    """Features by image.
 
-    `kept` are ids whose features the engine alone keeps.
+    Attributes:
+        ids: Ids with features, `(n,)` ascending.
+        features: Their features, `(n, width)`.
+        empty: Ids of images with no meaningful feature.
+        released: Ids of images whose features only the engine has.
     """
 
     ids: Ids
     features: Features
     empty: Ids
-    kept: Ids = field(default_factory=no_ids)
+    released: Ids = field(default_factory=no_ids)
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogTotals:
-    """How much there is: images, bytes of their files, and images by format."""
+    """The number of images, of the bytes of their files, and of images by format."""
 
     images: int
     nbytes: int

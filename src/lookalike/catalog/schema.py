@@ -1,5 +1,14 @@
-"""The tables of the catalog, written once for SQLite and PostgreSQL."""
+"""The tables of the catalog, written once for SQLite and PostgreSQL, and how they are created.
 
+On PostgreSQL images and their features can be hash-partitioned by id, for more than a billion images. What is done by
+id (search results, joins of images with features, updates) then goes to one partition, and a tenant of any size is
+spread over all. Look-ups by key or digest read the index of each partition, a few microseconds each; pages by key and
+changes by sequence number merge the partitions' indexes. PostgreSQL checks uniqueness within a partition only, so that
+(tenant, key) is then kept unique by the writers, who look for the key under the lock of the sequence numbers;
+`Catalog.check` verifies it.
+"""
+
+import json
 from functools import cache
 
 from sqlalchemy import (
@@ -7,6 +16,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Connection,
     Double,
     ForeignKey,
     ForeignKeyConstraint,
@@ -19,16 +29,23 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from lookalike.errors import BadSetting
 
 VERSION = 2
 """The schema that this code writes; a catalog of a higher one is refused, a lower one is migrated."""
+MAX_PARTITIONS = 256
+IMAGE_IDS = "image_ids"
+"""PostgreSQL's sequence of image ids: allocated in blocks without waiting for other writers, never twice."""
 
 RELEASED = b""
-"""The stored feature of an image whose feature was left to the engine, as `catalog.releasing` tells."""
+"""The stored feature of an image whose feature was released to the engine (see `catalog.features`)."""
 
 Id = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER PRIMARY KEY is SQLite's own row number
 Ordered = Text().with_variant(Text(collation="C"), "postgresql")  # by code point, as SQLite and Python sort
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 metadata = MetaData()
 
@@ -39,9 +56,8 @@ meta = Table(
     Column("value", Json, nullable=False),
 )
 
-# The one row that every writer of images locks, and on PostgreSQL locks last: sequence numbers are handed out under
-# that lock, so they become visible in the order of the commits. `last_id` is SQLite's; PostgreSQL has a sequence. An id
-# is never given twice, even after its image is gone.
+# The one row that every writer of images locks (see `catalog.locking`). `last_id` is SQLite's; PostgreSQL has a
+# sequence of ids. An id is never allocated twice, even after its image is gone.
 state = Table(
     "state",
     metadata,
@@ -77,7 +93,7 @@ images = Table(
     Column("created", Double, nullable=False),
     Column("updated", Double, nullable=False),
     Column("seq", BigInteger, nullable=False),
-    UniqueConstraint("tenant_id", "key").ddl_if(dialect="sqlite"),  # on PostgreSQL see `layout`
+    UniqueConstraint("tenant_id", "key").ddl_if(dialect="sqlite"),  # on PostgreSQL see `create_tables`
 )
 
 # The digest leads, so that one index serves a look-up in one tenant and in all of them.
@@ -110,9 +126,7 @@ deletions = Table(
     Column("image_id", BigInteger, nullable=False),
 )
 
-# Version 2: what a service and shared engines need.
-
-# How far each index that lives on a server has been brought, and by whom.
+# The last change applied to each index on a server, and by which process.
 followers = Table(
     "followers",
     metadata,
@@ -122,8 +136,8 @@ followers = Table(
     Column("at", Double),
 )
 
-# A row for each index on a server; who applies changes to it has the row locked. Apart from `followers`, whose rows
-# change, and are seen, while the claim is held.
+# A row for each index on a server; the process that has the index's lease has the row locked. Apart from `followers`,
+# whose rows change, and are seen, while the lease is held.
 claims = Table("claims", metadata, Column("name", Text, primary_key=True))
 
 # Small images of those that came as bytes; they leave with their image.
@@ -141,8 +155,8 @@ thumbnails = Table(
     Column("data", LargeBinary, nullable=False),
 )
 
-# Pairs of images that a person said are no copies of each other, by digest (the smaller one first), so that an image
-# added again is not asked about again.
+# Pairs of images that a person marked as no duplicates, by digest (the smaller one first), so that a mark also holds
+# for an image that is removed and added again.
 not_matches = Table(
     "not_matches",
     metadata,
@@ -152,7 +166,7 @@ not_matches = Table(
     Column("at", Double, nullable=False),
 )
 
-# Access keys: a public name and the digest of the secret; tenant NULL is any tenant.
+# API keys: a public name and the digest of the secret; tenant NULL is any tenant.
 access_keys = Table(
     "access_keys",
     metadata,
@@ -166,7 +180,7 @@ access_keys = Table(
     Column("revoked", Double),
 )
 
-# Long work: claimed by one server process, seen by all.
+# Long-running work: run by one server process, visible to all.
 jobs = Table(
     "jobs",
     metadata,
@@ -181,7 +195,12 @@ jobs = Table(
     Column("updated", Double, nullable=False),
 )
 
-ADDED_IN_2 = (followers, claims, thumbnails, not_matches, access_keys, jobs)
+# Containment of a value (eq, in), and of a name (exists).
+_ATTRIBUTE_INDEXES = (
+    "CREATE INDEX images_attributes ON images USING gin (attributes jsonb_path_ops)",
+    "CREATE INDEX images_names ON images USING gin"
+    " (jsonb_path_query_array(attributes, '$.keyvalue().key') jsonb_path_ops)",
+)
 
 
 @cache
@@ -202,3 +221,59 @@ def features_table(fingerprint_id: int) -> Table:
             ["image_id"], [images.c.id], ondelete="CASCADE", deferrable=True, initially="DEFERRED"
         ).ddl_if(dialect="sqlite"),
     )
+
+
+def check_partitions(number: int, dialect: str) -> None:
+    """Raise BadSetting for a number of partitions that this database cannot have."""
+    if not 0 <= number <= MAX_PARTITIONS or number == 1:
+        raise BadSetting(f"partitions is a number from 2 to {MAX_PARTITIONS}, or 0 for none, not {number}")
+    if number and dialect != "postgresql":
+        raise BadSetting("only a catalog in PostgreSQL can be partitioned; leave partitions out")
+
+
+def create_tables(conn: Connection, partitions: int) -> None:
+    """Create the tables in an empty database."""
+    if conn.dialect.name != "postgresql":
+        metadata.create_all(conn)
+        return
+    if partitions:
+        metadata.create_all(conn, tables=[tenants])
+        _create_partitioned(conn, images, partitions)
+        metadata.create_all(conn, tables=[table for table in metadata.sorted_tables if table is not images])
+    else:
+        metadata.create_all(conn)
+    kind = "INDEX" if partitions else "UNIQUE INDEX"
+    conn.exec_driver_sql(f"CREATE {kind} images_key ON images (tenant_id, key)")
+    for statement in _ATTRIBUTE_INDEXES:
+        conn.exec_driver_sql(statement)
+    conn.exec_driver_sql(f"CREATE SEQUENCE {IMAGE_IDS}")
+
+
+def create_features_table(conn: Connection, fingerprint_id: int) -> None:
+    """Create the table of a fingerprint's features, partitioned as the images are."""
+    table = features_table(fingerprint_id)
+    partitions = count_partitions(conn)
+    if partitions:
+        _create_partitioned(conn, table, partitions)
+    else:
+        table.create(conn)
+
+
+def count_partitions(conn: Connection) -> int:
+    """The number of partitions of the images; 0 where they are not partitioned."""
+    if conn.dialect.name != "postgresql":
+        return 0
+    found = conn.exec_driver_sql("SELECT count(*) FROM pg_inherits WHERE inhparent = 'images'::regclass")
+    return int(found.scalar_one())
+
+
+def _create_partitioned(conn: Connection, table: Table, partitions: int) -> None:
+    (key,) = table.primary_key.columns
+    conn.exec_driver_sql(f"{CreateTable(table).compile(conn)} PARTITION BY HASH ({key.name})")
+    for number in range(partitions):
+        conn.exec_driver_sql(
+            f"CREATE TABLE {table.name}_p{number} PARTITION OF {table.name}"
+            f" FOR VALUES WITH (MODULUS {partitions}, REMAINDER {number})"
+        )
+    for index in table.indexes:
+        conn.execute(CreateIndex(index))

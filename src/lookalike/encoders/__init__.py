@@ -1,12 +1,10 @@
-"""Encoders: perceptual hashes, and networks run by OpenVINO with weights that are fetched, checked and cached."""
+"""Encoders: the perceptual hash, and networks run by OpenVINO, whose weights are downloaded, verified and cached."""
 
 from lookalike.encoders.calibration import calibration_of
-from lookalike.encoders.micro_batching import BatchingEncoder
 from lookalike.encoders.model_config import ModelEntry, Precision, model_entries
 from lookalike.encoders.registry import ModelInfo, find_entry, info, is_pulled, load_encoder, pull, verify
 
 __all__ = [
-    "BatchingEncoder",
     "ModelEntry",
     "ModelInfo",
     "Precision",

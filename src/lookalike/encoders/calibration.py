@@ -1,4 +1,4 @@
-"""What each encoder's distances are worth: measured tables by encoder name, and a cautious guess for others."""
+"""Distance calibration by encoder: measured tables, and a conservative default for other encoders."""
 
 import tomllib
 from functools import cache
@@ -8,10 +8,10 @@ from pathlib import Path
 from lookalike.encoders.model_config import model_entries
 from lookalike.pipeline import Calibration
 
-UNMEASURED = ((0.0, -9.0), (1.0, 0.0))
-"""For an encoder whose distances nobody measured: a straight line that only keeps their order."""
-CONSERVATIVE = 0.05
-"""The copy threshold of such an encoder, unless its entry names one."""
+UNMEASURED_ANCHORS = ((0.0, -9.0), (1.0, 0.0))
+"""For an encoder without a measured table: a straight line, which preserves the order only."""
+DEFAULT_THRESHOLD = 0.05
+"""The copy threshold of such an encoder, unless its entry defines one."""
 
 
 @cache
@@ -32,4 +32,4 @@ def calibration_of(name: str, user_file: Path | None = None) -> Calibration:
         return _measured()[name]
     entry = model_entries(user_file).get(name)
     threshold = getattr(entry, "threshold", None)
-    return Calibration(UNMEASURED, CONSERVATIVE if threshold is None else threshold)
+    return Calibration(UNMEASURED_ANCHORS, DEFAULT_THRESHOLD if threshold is None else threshold)

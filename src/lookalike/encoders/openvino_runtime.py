@@ -1,70 +1,101 @@
-"""Encoders that OpenVINO runs: a network from RGB uint8 to numbers, in the precision that suits the processor."""
+"""The network runtime: encoders run by OpenVINO, in the precision that the processor supports."""
 
 import threading
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
+from openvino import opset13 as ops
+from openvino import preprocess
 
 from lookalike.encoders.model_config import PRECISIONS, Precision
-from lookalike.encoders.network import Network
 from lookalike.errors import BadInput, BadSetting, Damaged
 from lookalike.types import Encoded, EncodedViews, Features, FeatureSpec, InputSpec, Pixels
 
-BATCH = 8
-"""Images in one inference. Larger ones were no faster on 2 cores and cost 50 MB of activations an image."""
+__all__ = [
+    "Network",
+    "OpenVinoEncoder",
+    "choose_precision",
+    "has_bf16",
+    "last_line",
+    "ops",
+    "ov",
+    "preprocess",
+    "read_network",
+]
+# OpenVINO is imported here only: the loaders of networks take `ov`, `ops` and `preprocess` from this module.
+
+BATCH_SIZE = 8
+"""Images in one inference. Larger batches were no faster on 2 cores and take 50 MB of activations an image."""
 _HINT: Mapping[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
-"""What the layers that are not quantised compute in; for int8 the quantised ones follow their own types."""
+"""The precision of layers that are not quantised; in int8, the quantised ones have their own types."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network `(n, height, width, 3) uint8 RGB -> (n, d) float32`.
+
+    `model` is an `openvino.Model`; `weights` the digest of its weights; `architecture` describes everything else that
+    determines its output; `batch` is its fixed batch size, None for any.
+    """
+
+    model: Any
+    weights: str
+    architecture: str
+    batch: int | None = None
 
 
 def has_bf16() -> bool:
-    """Whether this processor computes in bfloat16 by itself (AVX512_BF16, AMX_BF16), as OpenVINO sees it.
+    """Whether this processor supports bfloat16 natively (AVX512_BF16, AMX_BF16), as OpenVINO detects it.
 
-    OpenVINO's own default is bfloat16 exactly there; elsewhere it would only be emulated.
+    OpenVINO's default is bfloat16 exactly on such processors; elsewhere it would be emulated.
     """
     return str(ov.Core().get_property("CPU", "INFERENCE_PRECISION_HINT")).find("bfloat16") >= 0
 
 
-def choose_precision(wanted: Precision | Literal["auto"], *, bf16_agrees: bool) -> Precision:
-    """What to compute in. "auto": bf16 where the processor has it and the model says that it agrees, else fp32.
+def choose_precision(requested: Precision | Literal["auto"], *, bf16_agrees: bool) -> Precision:
+    """The precision to compute in; "auto" is bf16 where processor and model support it, else fp32.
 
-    Raises BadSetting for another word, and for bf16 on a processor that has none.
+    Raises BadSetting for an unknown precision, and for bf16 on a processor without it.
     """
-    if wanted == "auto":
+    if requested == "auto":
         return "bf16" if bf16_agrees and has_bf16() else "fp32"
-    if wanted not in PRECISIONS:
-        raise BadSetting(f"precision must be auto, {', '.join(PRECISIONS)}, not {wanted!r}")
-    if wanted == "bf16" and not has_bf16():
-        raise BadSetting("this processor has no bfloat16 (AVX512_BF16 or AMX_BF16): choose fp32, int8 or auto")
-    return wanted
+    if requested not in PRECISIONS:
+        raise BadSetting(f"precision must be auto, {', '.join(PRECISIONS)}, not {requested!r}")
+    if requested == "bf16" and not has_bf16():
+        raise BadSetting(
+            "this processor does not support bfloat16 (AVX512_BF16 or AMX_BF16): choose fp32, int8 or auto"
+        )
+    return requested
 
 
 class OpenVinoEncoder:
-    """An encoder around a network `(n, height, width, 3) uint8 -> (n, d) float32`. Safe to call from several threads.
+    """An encoder around a network `(n, height, width, 3) uint8 -> (n, d) float32`. Thread-safe.
 
-    Under `cosine` rows leave as unit vectors (where `normalise`), float32; under `hamming` as the packed signs of the
-    outputs. A row of zeros, or with a value that is no number, is not usable.
+    With `cosine`, rows are unit vectors (where `normalise`), float32; with `hamming`, the packed signs of the outputs.
+    A row of zeros, or with NaN, is not usable.
     """
 
     def __init__(
         self,
         network: Network,
         spec: FeatureSpec,
-        wants: InputSpec,
+        input_spec: InputSpec,
         precision: Precision,
         *,
         normalise: bool = True,
         as_written: bool = False,
         threads: int | None = None,
     ) -> None:
-        """Compile the network; `threads` bounds the cores taken (None: all); for `as_written` see `ModelEntry`."""
-        self._spec, self._input, self._precision = spec, wants, precision
-        self._normalise, self._batch = normalise, network.batch or BATCH
-        # LATENCY gives every core to one batch. Any batch, so that compiling takes 0.1 s and
+        """Compile the network; `threads` limits the cores used (None: all); for `as_written` see `ModelEntry`."""
+        self._spec, self._input, self._precision = spec, input_spec, precision
+        self._normalise, self._batch = normalise, network.batch or BATCH_SIZE
+        # LATENCY gives every core to one batch. With a dynamic batch, compiling takes 0.1 s and
         # a cache of compiled networks would gain nothing.
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _HINT[precision]}
         if threads is not None:
@@ -72,8 +103,8 @@ class OpenVinoEncoder:
         if as_written:
             settings["LP_TRANSFORMS_MODE"] = False
         self._compiled = ov.Core().compile_model(network.model, "CPU", settings)
-        self._idle: deque[Any] = deque()
-        self._making = threading.Lock()
+        self._idle_requests: deque[Any] = deque()
+        self._create_lock = threading.Lock()
 
     @property
     def spec(self) -> FeatureSpec:
@@ -82,31 +113,31 @@ class OpenVinoEncoder:
 
     @property
     def input(self) -> InputSpec:
-        """The image it wants."""
+        """The input it needs."""
         return self._input
 
     @property
     def precision(self) -> Precision:
-        """What it computes in."""
+        """The precision it computes in."""
         return self._precision
 
     def raw(self, images: Pixels) -> NDArray[np.float32]:
         """The network's own output `(n, d)` float32, before normalisation; raises BadInput for another shape."""
-        wanted = (self._input.height, self._input.width, 3)
-        if images.ndim != 4 or images.shape[1:] != wanted or images.dtype != np.uint8:
+        shape = (self._input.height, self._input.width, 3)
+        if images.ndim != 4 or images.shape[1:] != shape or images.dtype != np.uint8:
             raise BadInput(
-                f"{self._spec.name} takes (n, {wanted[0]}, {wanted[1]}, 3) uint8, not {images.shape} {images.dtype}"
+                f"{self._spec.name} takes (n, {shape[0]}, {shape[1]}, 3) uint8, not {images.shape} {images.dtype}"
             )
         if not len(images):
             return np.empty((0, self._outputs), np.float32)
-        request = self._borrow()
+        request = self._acquire_request()
         try:
             parts = [
                 np.array(request.infer([np.ascontiguousarray(images[at : at + self._batch])])[0], dtype=np.float32)
                 for at in range(0, len(images), self._batch)
             ]
         finally:
-            self._idle.append(request)
+            self._idle_requests.append(request)
         rows = np.concatenate(parts)
         if rows.shape != (len(images), self._outputs):
             raise BadSetting(
@@ -115,20 +146,20 @@ class OpenVinoEncoder:
         return rows
 
     def encode(self, images: Pixels) -> Encoded:
-        """Features of `(n, height, width, 3)` uint8 RGB images, any n; batches are cut inside."""
+        """Features of `(n, height, width, 3)` uint8 RGB images, any n; they are split into batches."""
         rows = self.raw(images)
-        length = np.linalg.norm(rows.astype(np.float64), axis=1)
-        usable = np.isfinite(length) & (length > 0)
+        norms = np.linalg.norm(rows.astype(np.float64), axis=1)
+        usable = np.isfinite(norms) & (norms > 0)
         features: Features
         if self._spec.metric == "hamming":
             features = np.packbits(rows > 0, axis=1)
         else:
-            divisor = np.where(usable, length, 1.0) if self._normalise else np.ones(len(rows))
+            divisor = np.where(usable, norms, 1.0) if self._normalise else np.ones(len(rows))
             features = np.where(usable[:, None], rows / divisor[:, None], 0.0).astype(np.float32)
         return Encoded(features, usable.astype(np.float32), usable)
 
     def encode_views(self, images: Pixels) -> EncodedViews:
-        """Each query in one view: as it stands."""
+        """Each query in one view: the image itself."""
         encoded = self.encode(images)
         return EncodedViews(encoded.features[:, None, :], encoded.usable)
 
@@ -136,18 +167,24 @@ class OpenVinoEncoder:
     def _outputs(self) -> int:
         return self._spec.width * (8 if self._spec.metric == "hamming" else 1)
 
-    def _borrow(self) -> Any:
-        """An inference request that no other thread uses; they are kept, so there are as many as threads at once."""
+    def _acquire_request(self) -> Any:
+        """An inference request for this thread; they are pooled, so there are as many as concurrent threads."""
         try:
-            return self._idle.pop()
+            return self._idle_requests.pop()
         except IndexError:
-            with self._making:
+            with self._create_lock:
                 return self._compiled.create_infer_request()
 
 
-def read_model(path: Path) -> ov.Model:
-    """A network from an ONNX file or OpenVINO's own .xml; raises Damaged where it cannot be read."""
+def read_network(source: bytes | Path, description: str) -> ov.Model:
+    """A network from ONNX bytes or a file (ONNX, or OpenVINO's own .xml); raises Damaged where it cannot be read."""
     try:
-        return ov.Core().read_model(path)
+        return ov.Core().read_model(source)
     except RuntimeError as error:
-        raise Damaged(f"{path}: not a network that can be read: {str(error).strip()[:300]}") from error
+        raise Damaged(f"{description}: not an ONNX or OpenVINO file that can be read: {last_line(error)}") from error
+
+
+def last_line(error: Exception) -> str:
+    """The last line of OpenVINO's message, which names the reason; those before name places in its sources."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:200] if lines else "no reason given"

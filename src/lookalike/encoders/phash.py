@@ -1,11 +1,13 @@
-"""Generation 1: a 64-bit perceptual hash of an image, bit for bit that of `imagehash` 4.3.2, for whole batches.
+"""Generation 1: the 64-bit DCT perceptual hash (pHash) of images, in batches, bit for bit that of `imagehash` 4.3.2.
 
-The image as 32 x 32 grey levels becomes DCT-II coefficients; each of the 8 x 8 lowest gives one bit: is it above
-their median? (N. Krawetz, "Looks Like It", 2011, in the form that `imagehash.phash` gives it, where the 64 include the
-mean of the image.)
+The image as 32 x 32 grey levels is transformed by DCT-II; each of the 8 x 8 lowest coefficients gives one bit: whether
+it is above their median (N. Krawetz, "Looks Like It", 2011, as `imagehash.phash` implements it, where the 64 include
+the DC coefficient).
 
-The DCT is folded: sums and differences of mirrored pixels are exact integers, so what cancels in the image cancels to
-a true zero, a mirrored image gives exactly the negated odd coefficients, and few multiplications are left.
+The DCT is folded (the even-odd recursion of W.-H. Chen, C. H. Smith, S. C. Fralick, "A Fast Computational Algorithm for
+the Discrete Cosine Transform", 1977): sums and differences of mirrored pixels are exact integers, so symmetric content
+cancels to an exact zero, a mirrored image gives exactly the negated odd coefficients, and fewer multiplications are
+needed.
 """
 
 import hashlib
@@ -15,33 +17,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import BadInput
-from lookalike.imaging.resizing import GAP
+from lookalike.imaging.resizing import REDUCING_GAP
 from lookalike.types import Encoded, EncodedViews, Features, FeatureSpec, InputSpec, Pixels
 
 SIDE = 32
-"""Width and height of the grey image that is hashed."""
+"""Width and height of the hashed grey image, in pixels."""
 OVERSAMPLE = 3.0
-"""How much larger than 32 x 32 a reduced-scale decode must be in the fast mode.
+"""The minimum size of a reduced-scale decode, in multiples of 32 x 32, in the fast mode.
 
 Over 1,588 JPEG photos of about 500 x 375, bits that differ from the exact hash, and hashes a second with decoding, one
 core: 1: 2.3 bits, 1130/s; 2: 1.0 bits (99%: 6, most 12), 1080/s; 3: 0.46 bits (2, 12), 950/s; 4: 0.33 bits (2, 4),
 870/s; exact: 470/s. Photos of 800 pixels and more decode at 1/8 with 3 as with 1.
 """
-MARGIN = 2.0
-"""A bit counts as sure where its coefficient is this far from the median: noise of this many grey levels a pixel."""
-USABLE = 0.5
-"""The least share of sure bits in a hash that means something.
+STABLE_MARGIN = 2.0
+"""A bit is stable where its coefficient differs from the median by more than noise of so many grey levels a pixel."""
+MIN_STABLE_SHARE = 0.5
+"""The minimum share of stable bits of a usable hash.
 
-Of 1,710 photos no image of anything has less than 0.70, uniform ones have 0 or 0.02, plain gradients less than 0.2.
+Of 1,710 photos none has less than 0.70; uniform images have 0 or 0.02, plain gradients less than 0.2.
 On faded photos and noisy gradients saved as JPEG of quality 30, hashes with a share of 0.5 to 0.6 moved by 8 bits on
-average (99%: 16), below 0.2 by 26, which is chance.
+average (99%: 16), below 0.2 by 26, as random ones.
 """
 VIEWS = ("same", "turn_90", "turn_180", "turn_270", "mirror", "flip", "transpose", "transverse")
-"""The orientations of `PHash.encode_views`, in order: what was done to the image. Turns go counter-clockwise;
+"""The orientations of `PHash.encode_views`, in order: the transformation of the image. Turns are counter-clockwise;
 `mirror` swaps left and right, `flip` top and bottom; `transverse` is the transpose about the other diagonal."""
 
 _LOW = 8
-_BLOCK = 256  # images at a time: the working set stays in the cache of a core
+_BLOCK = 256  # images at a time: the working set fits into a core's cache
 
 Coefficients = NDArray[np.float64]
 
@@ -51,10 +53,10 @@ class PHash:
 
     By default a JPEG is decoded at a reduced scale (see `OVERSAMPLE`). With `exact` every pixel is decoded, and the
     hash equals `imagehash.phash`. The two differ by 0.46 bits on average, so they carry different fingerprints: a
-    gallery holds one kind or the other, and a threshold measured on one is not used on the other.
+    gallery holds one variant, and a threshold measured on one is not used with the other.
 
     The features are 64 packed bits, the first bit the highest: `features[i].tobytes().hex()` is what
-    `str(imagehash.phash(...))` prints. Safe to call from several threads.
+    `str(imagehash.phash(...))` prints. Thread-safe.
     """
 
     def __init__(self, exact: bool = False) -> None:
@@ -67,7 +69,8 @@ class PHash:
             full_decode=exact,
             approximate=not exact,
         )
-        reduced = f"reduced scale, at least {OVERSAMPLE:g} times as large, box-reduced to {GAP} times, single precision"
+        scale = f"at least {OVERSAMPLE:g} times as large, box-reduced to {REDUCING_GAP} times"
+        reduced = f"reduced scale, {scale}, single precision"
         decoding = "every pixel" if exact else reduced
         recipe = f"phash 1: {decoding}; L; lanczos to {SIDE} x {SIDE}; dct-ii, lowest 8 x 8, above their median"
         self.spec = FeatureSpec("phash", "hamming", _LOW, hashlib.sha256(recipe.encode()).hexdigest())
@@ -75,7 +78,7 @@ class PHash:
     def encode(self, images: Pixels) -> Encoded:
         """Hash a batch, `(n, 32, 32)` uint8: packed bits `(n, 8)`.
 
-        `quality` is the share of bits that are sure (see `MARGIN`), `usable` whether that is at least `USABLE`.
+        `quality` is the share of stable bits (`STABLE_MARGIN`), `usable` whether it is at least `MIN_STABLE_SHARE`.
         Raises BadInput for another shape or dtype.
         """
         _check(images)
@@ -85,14 +88,14 @@ class PHash:
             coefficients = _low_frequencies(images[block])
             median = _median(coefficients)
             features[block] = _pack(coefficients > median)
-            quality[block] = _sure(coefficients, median)
-        return Encoded(features, quality, quality >= USABLE)
+            quality[block] = _stable_share(coefficients, median)
+        return Encoded(features, quality, quality >= MIN_STABLE_SHARE)
 
     def encode_views(self, images: Pixels) -> EncodedViews:
-        """Hash a batch in all eight orientations (see `VIEWS`) from the one DCT: `(n, 8, 8)`, view 0 as `encode`.
+        """Hash a batch in all eight orientations (see `VIEWS`) from one DCT: `(n, 8, 8)`, view 0 as `encode`.
 
-        A mirrored image has the odd coefficients negated, a transposed one has them transposed. The pixels turned are
-        those of the 32 x 32 input: an image that was turned before it was made smaller differs by its resampling.
+        A mirrored image has the odd coefficients negated, a transposed one has them transposed. This transforms the
+        32 x 32 input: an image that was rotated before resizing differs by its resampling.
         Raises BadInput as `encode` does.
         """
         _check(images)
@@ -100,7 +103,7 @@ class PHash:
         usable = np.empty(len(images), np.bool_)
         for block in _blocks(len(images)):
             coefficients = _low_frequencies(images[block])
-            usable[block] = _sure(coefficients, _median(coefficients)) >= USABLE
+            usable[block] = _stable_share(coefficients, _median(coefficients)) >= MIN_STABLE_SHARE
             features[block] = _orientations(coefficients)
         return EncodedViews(features, usable)
 
@@ -168,24 +171,24 @@ def _pack(bits: NDArray[np.bool_]) -> Features:
 
 
 def _noise() -> Coefficients:
-    """How far each coefficient moves, as a standard deviation, when every pixel moves by one grey level at random."""
+    """The standard deviation of each coefficient under pixel noise with a standard deviation of one grey level."""
     along = np.full(_LOW, np.sqrt(2.0 * SIDE))
     along[0] = np.sqrt(4.0 * SIDE)
     return np.outer(along, along).reshape(-1)
 
 
-_SURE = MARGIN * _noise()
+_STABLE_DISTANCE = STABLE_MARGIN * _noise()
 
 
-def _sure(coefficients: Coefficients, median: Coefficients) -> NDArray[np.float32]:
-    sure: NDArray[np.float32] = (np.abs(coefficients - median) > _SURE).mean(axis=1, dtype=np.float32)
-    return sure
+def _stable_share(coefficients: Coefficients, median: Coefficients) -> NDArray[np.float32]:
+    share: NDArray[np.float32] = (np.abs(coefficients - median) > _STABLE_DISTANCE).mean(axis=1, dtype=np.float32)
+    return share
 
 
 _ALTERNATING = np.tile([1.0, -1.0], _LOW // 2)
 _MIRROR = np.tile(_ALTERNATING, _LOW)
 _FLIP = np.repeat(_ALTERNATING, _LOW)
-# (signs, the view with them, and the view that is transposed as well)
+# (signs, the view with them, and the view with them that is also transposed)
 _SIGNS = (
     (np.ones(_LOW * _LOW), "same", "transpose"),
     (_MIRROR, "mirror", "turn_90"),

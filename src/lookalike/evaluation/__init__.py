@@ -1,4 +1,4 @@
-"""How well copies are found: edited copies, measures of ranked answers, distances between strangers, contact sheets."""
+"""Evaluation of searches: edited copies of images, and contact sheets of what was found."""
 
 from lookalike.evaluation.edits import EDITS, Edit, apply
 

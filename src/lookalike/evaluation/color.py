@@ -1,6 +1,6 @@
-"""Edits that change how pixels look and leave them in place: light, colour, sharpness, noise.
+"""Edits of pixel values: light, color, sharpness, noise.
 
-Each takes an RGB image and the chances of one copy; it returns a new RGB image of the same size.
+Each takes an RGB image and the random source of one copy; it returns a new RGB image of the same size.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,13 +12,13 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from lookalike.evaluation.random_source import Change, RandomSource
 
-_ENHANCERS = {"brightness": ImageEnhance.Brightness, "contrast": ImageEnhance.Contrast, "colour": ImageEnhance.Color}
+_ENHANCERS = {"brightness": ImageEnhance.Brightness, "contrast": ImageEnhance.Contrast, "color": ImageEnhance.Color}
 
 
 def enhance(what: str, factor: float) -> Change:
-    """Change "brightness", "contrast" or "colour" by a factor; 1 leaves the image alone."""
+    """Change "brightness", "contrast" or "color" by a factor; 1 leaves the image alone."""
 
-    def change(image: Image.Image, chance: RandomSource) -> Image.Image:
+    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
         return _ENHANCERS[what](image).enhance(factor)
 
     return change
@@ -29,32 +29,32 @@ def gamma(exponent: float) -> Change:
     return _curves([lambda value: value**exponent] * 3)
 
 
-def warm(image: Image.Image, chance: RandomSource) -> Image.Image:
+def warm(image: Image.Image, rng: RandomSource) -> Image.Image:
     """A photo app's filter: warmer, faded blacks, softer contrast."""
     lift: list[Callable[[float], float]] = [
         lambda value: 0.08 + 0.92 * value**0.85,
         lambda value: 0.06 + 0.88 * value,
         lambda value: 0.10 + 0.72 * value**1.1,
     ]
-    return _curves(lift)(image, chance)
+    return _curves(lift)(image, rng)
 
 
-def grey(image: Image.Image, chance: RandomSource) -> Image.Image:
+def grey(image: Image.Image, rng: RandomSource) -> Image.Image:
     """Black and white."""
     return image.convert("L").convert("RGB")
 
 
-def sepia(image: Image.Image, chance: RandomSource) -> Image.Image:
+def sepia(image: Image.Image, rng: RandomSource) -> Image.Image:
     """Grey values from dark brown to cream, like an old print."""
     return ImageOps.colorize(image.convert("L"), (38, 22, 8), (255, 242, 214), (163, 122, 76))
 
 
-def negative(image: Image.Image, chance: RandomSource) -> Image.Image:
+def negative(image: Image.Image, rng: RandomSource) -> Image.Image:
     """Every value turned round: black becomes white."""
     return ImageOps.invert(image)
 
 
-def posterise(image: Image.Image, chance: RandomSource) -> Image.Image:
+def posterise(image: Image.Image, rng: RandomSource) -> Image.Image:
     """Eight levels a channel."""
     return ImageOps.posterize(image, 3)
 
@@ -62,7 +62,7 @@ def posterise(image: Image.Image, chance: RandomSource) -> Image.Image:
 def vignette(strength: float) -> Change:
     """Darken towards the corners, where `strength` (0..1) of the light is lost."""
 
-    def change(image: Image.Image, chance: RandomSource) -> Image.Image:
+    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
         x, y = np.linspace(-1, 1, image.width), np.linspace(-1, 1, image.height)
         away = (x[None, :] ** 2 + y[:, None] ** 2) / 2
         light = 1 - strength * away**1.5
@@ -74,13 +74,13 @@ def vignette(strength: float) -> Change:
 def blur(share: float) -> Change:
     """Gaussian blur; the radius is a share of the longer side, so that large images blur as visibly as small ones."""
 
-    def change(image: Image.Image, chance: RandomSource) -> Image.Image:
+    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
         return image.filter(ImageFilter.GaussianBlur(max(0.6, share * max(image.size))))
 
     return change
 
 
-def sharpen(image: Image.Image, chance: RandomSource) -> Image.Image:
+def sharpen(image: Image.Image, rng: RandomSource) -> Image.Image:
     """A strong unsharp mask."""
     return image.filter(ImageFilter.UnsharpMask(radius=2, percent=200, threshold=0))
 
@@ -88,8 +88,8 @@ def sharpen(image: Image.Image, chance: RandomSource) -> Image.Image:
 def noise(deviation: float) -> Change:
     """Gaussian noise of this standard deviation, in steps of 0..255, in every channel."""
 
-    def change(image: Image.Image, chance: RandomSource) -> Image.Image:
-        source = np.random.default_rng(chance.getrandbits(64))
+    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
+        source = np.random.default_rng(rng.getrandbits(64))
         pixels = np.asarray(image, np.float32)
         return _to_image(pixels + source.normal(0, deviation, pixels.shape))
 
@@ -99,7 +99,7 @@ def noise(deviation: float) -> Change:
 def pixelate(across: int) -> Change:
     """Squares, about so many along the longer side."""
 
-    def change(image: Image.Image, chance: RandomSource) -> Image.Image:
+    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
         step = max(1.0, max(image.size) / across)
         small = (max(1, round(image.width / step)), max(1, round(image.height / step)))
         return image.resize(small, Image.Resampling.BOX).resize(image.size, Image.Resampling.NEAREST)
@@ -111,7 +111,7 @@ def _curves(channels: Sequence[Callable[[float], float]]) -> Change:
     """Map the values 0..1 of red, green and blue by one function each."""
     table = [min(255, max(0, round(255 * curve(value / 255)))) for curve in channels for value in range(256)]
 
-    def change(image: Image.Image, chance: RandomSource) -> Image.Image:
+    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
         return image.point(table)
 
     return change

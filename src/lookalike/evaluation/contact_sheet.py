@@ -1,34 +1,59 @@
-"""Contact sheets: what was asked, and what was found, to look at. One HTML file that needs nothing else, or one PNG."""
+"""Contact sheets: queries and their hits as one self-contained HTML file."""
 
 import base64
 import io
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image, ImageOps
 
 from lookalike.errors import ImageRejected
-from lookalike.evaluation.contact_drawing import draw
-from lookalike.evaluation.contact_rows import Row, Shown, clean, verdict
 from lookalike.imaging import decode
+from lookalike.types import Evidence
 
-__all__ = ["Row", "Shown", "write_html", "write_png"]
-
-THUMBNAIL = 300
+THUMBNAIL_SIDE = 300
 """Pixels of a thumbnail's longer side: sharp at its usual size of 150 to 190 on a screen of two pixels a point."""
-_CACHED = 512
+MAX_CACHED = 512
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _KEY = (
     ("exact", "the same file, or the same pixels"),
-    ("copy", "nearer than strangers come"),
+    ("copy", "nearer than unrelated images come"),
     ("similar", "the nearest of the rest"),
 )
+Verdict = Literal["first", "later", "missed", "none"]
 
 
-def write_html(rows: Sequence[Row], path: Path, *, title: str, summary: Sequence[str] = ()) -> None:
+@dataclass(frozen=True, slots=True)
+class SheetHit:
+    """One hit on a sheet: the file to show (or its bytes, or None), and whether it is the `right` answer."""
+
+    path: Path | bytes | None
+    key: str
+    evidence: Evidence
+    distance: float
+    pipeline: str
+    right: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SheetRow:
+    """One query: the bytes of its image, a title (the edit), and its hits, best first.
+
+    `expected` is False for a query that has no original in the gallery, for which no answer is right.
+    """
+
+    query: bytes
+    title: str
+    hits: tuple[SheetHit, ...]
+    expected: bool = True
+
+
+def write_html(rows: Sequence[SheetRow], path: Path, *, title: str, summary: Sequence[str] = ()) -> None:
     """Write a page with a row for each query: its image, what was done to it, and its hits in order.
 
     The page holds everything, images too (about 15 KB each), and loads nothing. `summary` is lines of text under the
@@ -49,35 +74,28 @@ def write_html(rows: Sequence[Row], path: Path, *, title: str, summary: Sequence
     )
 
 
-def write_png(rows: Sequence[Row], path: Path, *, title: str = "", summary: Sequence[str] = ()) -> None:
-    """Write the same sheet as one PNG image, 1,240 pixels wide and some 230 pixels high for each row."""
-    thumbnails = _Thumbnails()
-    images = [[thumbnails.image(part) for part in (row.query, *map(_source, row.hits))] for row in rows]
-    draw(rows, images, title=title, summary=summary).save(path, "PNG", optimize=True)
-
-
 def _legend() -> str:
     items = [f'<li><b class="{name}">{name}</b> {meaning}</li>' for name, meaning in _KEY]
     items.append("<li>number: distance, 0 is equal</li><li>green: the original</li>")
     return f'<ul class="key">{"".join(items)}</ul>\n'
 
 
-def _section(row: Row, thumbnails: "_Thumbnails") -> str:
-    kind, words = verdict(row)
+def _section(row: SheetRow, thumbnails: "_Thumbnails") -> str:
+    kind, words = _verdict(row)
     head = f'<h2>{_text(row.title)} <span class="verdict {kind}">{words}</span></h2>'
     query = (
         f'<figure class="query">{_well(thumbnails.uri(row.query), "the edited copy")}'
-        f'<figcaption><span class="soft">asked with</span></figcaption></figure>'
+        f'<figcaption><span class="soft">query</span></figcaption></figure>'
     )
     return f'<section class="row">{head}<div class="images">{query}{"".join(_hits(row, thumbnails))}</div></section>'
 
 
-def _hits(row: Row, thumbnails: "_Thumbnails") -> Iterable[str]:
+def _hits(row: SheetRow, thumbnails: "_Thumbnails") -> Iterable[str]:
     for hit in row.hits:
         name = _text(hit.key)
         tick = '<span class="tick" title="the original">✓</span>' if hit.right else ""
         yield (
-            f'<figure class="hit{" right" if hit.right else ""}">{_well(thumbnails.uri(_source(hit)), name, tick)}'
+            f'<figure class="hit{" right" if hit.right else ""}">{_well(thumbnails.uri(hit.path), name, tick)}'
             f'<figcaption><span class="evidence"><b class="{hit.evidence}">{hit.evidence}</b> '
             f'<span class="distance">{hit.distance:.3f}</span> <span class="soft">{_text(hit.pipeline)}</span></span>'
             f'<bdi class="name" title="{name}">{name}</bdi></figcaption></figure>'
@@ -90,45 +108,45 @@ def _well(uri: str | None, alternative: str, tick: str = "") -> str:
 
 
 def _text(value: str) -> str:
-    return escape(clean(value), quote=True)
+    return escape(_printable(value), quote=True)
 
 
-def _source(hit: Shown) -> Path | bytes | None:
-    return hit.path
+def _verdict(row: SheetRow) -> tuple[Verdict, str]:
+    """The result of a query: a CSS class, and the words to print."""
+    if not row.expected:
+        return "none", "nothing to find"
+    place = next((number for number, hit in enumerate(row.hits, 1) if hit.right), None)
+    if place is None:
+        return "missed", "not found"
+    return ("first", "found first") if place == 1 else ("later", f"found at rank {place}")
+
+
+def _printable(text: str) -> str:
+    """Text with control characters and undecodable bytes of file names escaped."""
+    readable = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+    return readable.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class _Thumbnails:
-    """Small images of the files on a sheet; a file that is hit again and again is read once."""
+    """JPEG thumbnails as data: URLs; a file that several rows show is read once."""
 
     def __init__(self) -> None:
-        self._read = lru_cache(maxsize=_CACHED)(_thumbnail)
-        self._uri = lru_cache(maxsize=_CACHED)(self._encode)
-
-    def image(self, source: Path | bytes | None) -> Image.Image | None:
-        """The image, at most THUMBNAIL pixels wide and high, or None where it can't be shown."""
-        return None if source is None else self._read(source)
+        self._cached_uri = lru_cache(maxsize=MAX_CACHED)(_thumbnail_uri)
 
     def uri(self, source: Path | bytes | None) -> str | None:
-        """The image as a data: address of a JPEG."""
-        return None if source is None else self._uri(source)
-
-    def _encode(self, source: Path | bytes) -> str | None:
-        image = self._read(source)
-        if image is None:
-            return None
-        file = io.BytesIO()
-        image.save(file, "JPEG", quality=78, optimize=True)
-        return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+        """The URL, or None for an image that cannot be shown."""
+        return None if source is None else self._cached_uri(source)
 
 
-def _thumbnail(source: Path | bytes) -> Image.Image | None:
-    """A sheet is worth having without an image that is gone by now, or was never one: both give None."""
+def _thumbnail_uri(source: Path | bytes) -> str | None:
+    """An image at most THUMBNAIL_SIDE pixels wide and high; None for a file that is missing or not an image."""
     try:
         data = source if isinstance(source, bytes) else source.read_bytes()
-        rgb = decode(data, box=(THUMBNAIL, THUMBNAIL)).rgb
-    except (OSError, ValueError, ImageRejected):  # ValueError: a name with a zero byte in it
+        image = Image.fromarray(decode(data, box=(THUMBNAIL_SIDE, THUMBNAIL_SIDE)).rgb)
+    except (OSError, ValueError, ImageRejected):  # ValueError: a path with a NUL in it
         return None
-    image = Image.fromarray(rgb)
-    if max(image.size) <= THUMBNAIL:
-        return image
-    return ImageOps.contain(image, (THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    if max(image.size) > THUMBNAIL_SIDE:
+        image = ImageOps.contain(image, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=78, optimize=True)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"

@@ -1,9 +1,9 @@
-"""The edited copies that a search is measured with: what people do to images before they pass them on.
+"""Edited copies of images, for measuring searches: what people do to images before they share them.
 
     copy = apply("watermark", image, seed=7)      # the bytes of a file
 
-A copy depends on the edit, the image, the seed and the images around it, on nothing else: the same machine and
-version of Pillow give the same bytes again.
+A copy is determined by the edit, the image, the seed and the other images: the same machine and version of Pillow
+give the same bytes.
 """
 
 import io
@@ -31,15 +31,15 @@ class Encoding:
 
     @property
     def suffix(self) -> str:
-        """The usual ending of such a file, with its dot."""
+        """The usual file suffix, with its dot."""
         return {"JPEG": ".jpg", "TIFF": ".tif"}.get(self.format, f".{self.format.lower()}")
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One thing done to an image: `what` says it to people, after "the image was"; `severity` how much is left.
+    """One edit: `what` describes it, after "the image was"; `severity` is its visibility.
 
-    light: the eye sees the same image; medium: it sees at once what was done; heavy: much is gone, or much was added.
+    light: hardly visible; medium: obvious, the content is intact; heavy: much is removed or added.
     """
 
     name: str
@@ -52,8 +52,8 @@ class Edit:
 def apply(name: str, image: Image.Image, seed: int = 0, *, others: Sequence[Image.Image] = ()) -> bytes:
     """An edited copy of an image, as the bytes of a file (JPEG at quality 90, unless the edit says otherwise).
 
-    `image` may have any mode and size; it is not changed. `others` lend themselves to what stands around a copy
-    (collages, screens), so leave out the image itself; without them simple ones are drawn. Raises BadSetting for an
+    `image` may have any mode and size; it is not changed. `others` are used around a copy (collages,
+    screens), so leave out the image itself; without them simple ones are drawn. Raises BadSetting for an
     unknown edit.
     """
     edit = find(name)
@@ -64,11 +64,11 @@ def apply(name: str, image: Image.Image, seed: int = 0, *, others: Sequence[Imag
 
 
 def find(name: str) -> Edit:
-    """The edit of this name; raises BadSetting, with the names there are, for another."""
+    """The edit of this name; raises BadSetting, which lists the known names."""
     try:
         return EDITS[name]
     except KeyError:
-        raise BadSetting(f"There is no edit called {name!r}. There are: {', '.join(EDITS)}.") from None
+        raise BadSetting(f"Unknown edit {name!r}; known edits: {', '.join(EDITS)}.") from None
 
 
 def _encoded(image: Image.Image, form: str, options: Mapping[str, Any]) -> bytes:
@@ -77,7 +77,7 @@ def _encoded(image: Image.Image, form: str, options: Mapping[str, Any]) -> bytes
     return file.getvalue()
 
 
-def _same(image: Image.Image, chance: RandomSource) -> Image.Image:
+def _same(image: Image.Image, rng: RandomSource) -> Image.Image:
     return image
 
 
@@ -86,7 +86,7 @@ def _jpeg(quality: int, *passes: int) -> Encoding:
 
 
 _ALL: tuple[Edit, ...] = (
-    # files: the same pixels, or nearly
+    # encodings: the same pixels, or nearly
     Edit("strip_metadata", "saved again without its metadata", "light", _same, _jpeg(95)),
     Edit("jpeg40", "compressed (JPEG quality 40)", "light", _same, _jpeg(40)),
     Edit("jpeg15", "compressed hard (JPEG quality 15)", "medium", _same, _jpeg(15)),
@@ -108,7 +108,7 @@ _ALL: tuple[Edit, ...] = (
     Edit("white_frame", "framed in white", "medium", geometry.frame(0.12, geometry.WHITE)),
     Edit("colour_frame", "framed in a colour", "medium", geometry.frame(0.12, None)),
     Edit("blurred_sides", "made square with blurred sides", "heavy", geometry.blurred_sides),
-    # turns
+    # rotations
     Edit("mirror", "mirrored", "medium", geometry.turn(_TURN.FLIP_LEFT_RIGHT)),
     Edit("flip", "turned upside down as in water", "medium", geometry.turn(_TURN.FLIP_TOP_BOTTOM)),
     Edit("rotate_90", "turned by 90 degrees", "medium", geometry.turn(_TURN.ROTATE_90)),
@@ -132,7 +132,7 @@ _ALL: tuple[Edit, ...] = (
     Edit("darker", "darkened", "light", color.enhance("brightness", 0.6)),
     Edit("contrast_up", "given more contrast", "light", color.enhance("contrast", 1.5)),
     Edit("contrast_down", "given less contrast", "light", color.enhance("contrast", 0.6)),
-    Edit("saturated", "given strong colours", "light", color.enhance("colour", 1.8)),
+    Edit("saturated", "given strong colours", "light", color.enhance("color", 1.8)),
     Edit("gamma_up", "given lighter shadows (gamma 0.6)", "light", color.gamma(0.6)),
     Edit("gamma_down", "given deeper shadows (gamma 1.6)", "light", color.gamma(1.6)),
     Edit("warm_filter", "put through a warm, faded filter", "medium", color.warm),
@@ -144,13 +144,13 @@ _ALL: tuple[Edit, ...] = (
     Edit("sharpen", "sharpened strongly", "light", color.sharpen),
     Edit("noise", "given noise", "medium", color.noise(20)),
     Edit("pixelate", "pixelated", "heavy", color.pixelate(64)),
-    # things over it
+    # overlays
     Edit("watermark", "covered with a watermark", "medium", overlays.watermark),
     Edit("logo", "given a logo in a corner", "light", overlays.logo),
     Edit("text_overlay", "written on", "medium", overlays.text_overlay),
     Edit("meme", "made a meme, with text at top and bottom", "medium", overlays.meme),
     Edit("stickers", "covered with stickers", "medium", overlays.stickers),
-    # things around it
+    # surroundings
     Edit("caption", "given a caption above", "medium", overlays.caption(above=True)),
     Edit("caption_below", "given a caption below", "medium", overlays.caption(above=False)),
     Edit("screenshot", "captured from a phone's photo viewer", "heavy", screenshots.viewer),

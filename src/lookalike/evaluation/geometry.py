@@ -1,6 +1,6 @@
-"""Edits that move pixels: sizes, turns, crops, frames, perspective.
+"""Geometric edits: scaling, rotation, crops, frames, perspective.
 
-Each takes an RGB image of any size from 1 x 1 up, and the chances of one copy; it returns a new RGB image.
+Each takes an RGB image of at least 1 x 1, and the random source of one copy; it returns a new RGB image.
 """
 
 import math
@@ -8,17 +8,17 @@ import math
 import numpy as np
 from PIL import Image, ImageFilter
 
-from lookalike.evaluation.random_source import Change, Colour, RandomSource
+from lookalike.evaluation.random_source import Change, Color, RandomSource
 
-BLACK: Colour = (0, 0, 0)
-WHITE: Colour = (255, 255, 255)
+BLACK: Color = (0, 0, 0)
+WHITE: Color = (255, 255, 255)
 _SMOOTH = Image.Resampling.LANCZOS
 
 
 def scale(width: float, height: float | None = None) -> Change:
     """Resize to these factors of the width and height; one factor keeps the aspect."""
 
-    def change(image: Image.Image, chance: RandomSource) -> Image.Image:
+    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
         factors = (width, width if height is None else height)
         size = tuple(max(1, round(side * factor)) for side, factor in zip(image.size, factors, strict=True))
         return image.resize((size[0], size[1]), _SMOOTH)
@@ -27,22 +27,22 @@ def scale(width: float, height: float | None = None) -> Change:
 
 
 def turn(how: Image.Transpose) -> Change:
-    """Mirror or turn by a multiple of 90 degrees, without loss."""
+    """Mirror or rotate by a multiple of 90 degrees, losslessly."""
 
-    def change(image: Image.Image, chance: RandomSource) -> Image.Image:
+    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
         return image.transpose(how)
 
     return change
 
 
 def rotate(degrees: float, *, crop: bool) -> Change:
-    """Turn by any angle, to either side by chance.
+    """Rotate by any angle, to either side at random.
 
     Uncropped, the image grows and gets black corners. Cropped, the largest upright rectangle inside is kept.
     """
 
-    def change(image: Image.Image, chance: RandomSource) -> Image.Image:
-        angle = chance.choice((-degrees, degrees))
+    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
+        angle = rng.choice((-degrees, degrees))
         turned = image.rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor=BLACK)
         if not crop:
             return turned
@@ -69,10 +69,10 @@ def inner_rectangle(width: float, height: float, angle: float) -> tuple[float, f
 def crop(area: float, *, off_centre: bool = False) -> Change:
     """Keep a rectangle of this share of the area and of the same shape: the middle, or touching one of the corners."""
 
-    def change(image: Image.Image, chance: RandomSource) -> Image.Image:
+    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
         side = math.sqrt(area)
         width, height = image.width * side, image.height * side
-        x, y = (chance.choice((0.0, 1.0)), chance.choice((0.0, 1.0))) if off_centre else (0.5, 0.5)
+        x, y = (rng.choice((0.0, 1.0)), rng.choice((0.0, 1.0))) if off_centre else (0.5, 0.5)
         return _cut(image, (image.width - width) * x, (image.height - height) * y, width, height)
 
     return change
@@ -81,42 +81,42 @@ def crop(area: float, *, off_centre: bool = False) -> Change:
 def crop_to(aspect: float) -> Change:
     """Cut to this aspect (width / height), keeping the middle: what a square profile image does."""
 
-    def change(image: Image.Image, chance: RandomSource) -> Image.Image:
+    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
         width, height = min(image.width, image.height * aspect), min(image.height, image.width / aspect)
         return _cut(image, (image.width - width) / 2, (image.height - height) / 2, width, height)
 
     return change
 
 
-def bars(*, across: float = 0.0, down: float = 0.0, colour: Colour | None = BLACK) -> Change:
+def bars(*, across: float = 0.0, down: float = 0.0, color: Color | None = BLACK) -> Change:
     """Add bars of these shares of the image's width (left and right) and height (above and below).
 
-    Without a colour it is drawn by chance: a lively one, neither black nor white.
+    Without a color, a random saturated one is used.
     """
 
-    def change(image: Image.Image, chance: RandomSource) -> Image.Image:
+    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
         x, y = _thickness(image.width, across), _thickness(image.height, down)
         size = (image.width + 2 * x, image.height + 2 * y)
-        canvas = Image.new("RGB", size, chance.colour() if colour is None else colour)
+        canvas = Image.new("RGB", size, rng.color() if color is None else color)
         canvas.paste(image, (x, y))
         return canvas
 
     return change
 
 
-def frame(share: float, colour: Colour | None = BLACK) -> Change:
+def frame(share: float, color: Color | None = BLACK) -> Change:
     """A frame of the same thickness all round, a share of the shorter side."""
 
-    def change(image: Image.Image, chance: RandomSource) -> Image.Image:
+    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
         thickness = share * min(image.size)
         sides = {"across": thickness / image.width, "down": thickness / image.height}
-        return bars(**sides, colour=colour)(image, chance)
+        return bars(**sides, color=color)(image, rng)
 
     return change
 
 
-def blurred_sides(image: Image.Image, chance: RandomSource) -> Image.Image:
-    """Make the image square (or 16:9 where it is square) and fill the room with its own blurred enlargement."""
+def blurred_sides(image: Image.Image, rng: RandomSource) -> Image.Image:
+    """Make the image square (or 16:9 where it is square) and fill the rest with its own blurred enlargement."""
     longest = max(image.size)
     size = (longest, longest) if image.width != image.height else (max(2, longest * 16 // 9), longest)
     canvas = image.resize(size, Image.Resampling.BILINEAR).filter(ImageFilter.GaussianBlur(longest / 25))
@@ -125,14 +125,14 @@ def blurred_sides(image: Image.Image, chance: RandomSource) -> Image.Image:
 
 
 def perspective(share: float) -> Change:
-    """Photograph it from the side: two corners of one side move inwards by up to this share of the height."""
+    """Perspective from the side: two corners of one side move inwards by up to this share of the height."""
 
-    def change(image: Image.Image, chance: RandomSource) -> Image.Image:
+    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
         width, height = image.size
-        upper, lower = (height * share * chance.uniform(0.5, 1.0) for _ in range(2))
+        upper, lower = (height * share * rng.uniform(0.5, 1.0) for _ in range(2))
         inset = width * share / 2
         corners = [(0.0, 0.0), (width - inset, upper), (width - inset, height - lower), (0.0, float(height))]
-        if chance.random() < 0.5:
+        if rng.random() < 0.5:
             corners = [(width - x, y) for x, y in (corners[1], corners[0], corners[3], corners[2])]
         source = [(0.0, 0.0), (float(width), 0.0), (float(width), float(height)), (0.0, float(height))]
         return image.transform(

@@ -1,22 +1,22 @@
-"""What is left to chance in an edited copy: random numbers, and the images that may stand around it."""
+"""The random source of an edited copy: random numbers, and other images to combine it with."""
 
 import random
 from collections.abc import Callable, Sequence
 
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 
 class RandomSource(random.Random):
-    """Random numbers from a seed, the same everywhere, and other images to stand beside the copy."""
+    """Reproducible random numbers from a seed, and other images to combine the copy with."""
 
     def __init__(self, seed: str, others: Sequence[Image.Image] = ()) -> None:
         super().__init__(seed)
         self.others = tuple(others)
 
-    def colour(self) -> Colour:
-        """A lively colour, neither black nor white."""
+    def color(self) -> Color:
+        """A saturated color, neither black nor white."""
         return self.randrange(40, 220), self.randrange(40, 220), self.randrange(40, 220)
 
     def image(self, size: tuple[int, int]) -> Image.Image:
@@ -26,19 +26,19 @@ class RandomSource(random.Random):
         return self._draw(size)
 
     def _draw(self, size: tuple[int, int]) -> Image.Image:
-        """A sky, hills and something round: enough to be no flat colour."""
+        """A drawn landscape, so that the image is not flat."""
         width, height = size
         sky = Image.linear_gradient("L").resize(size)
-        image = ImageOps.colorize(sky, self.colour(), self.colour())
+        image = ImageOps.colorize(sky, self.color(), self.color())
         pen = ImageDraw.Draw(image)
         x, y, radius = self.randrange(width), self.randrange(height), max(1, min(size) // 6)
-        pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=self.colour())
+        pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=self.color())
         for depth in range(3):
             level = height * (0.45 + 0.18 * depth)
             tops = [(width * step / 6, level + self.uniform(-0.1, 0.1) * height) for step in range(7)]
-            pen.polygon([*tops, (width, height), (0, height)], fill=self.colour())
+            pen.polygon([*tops, (width, height), (0, height)], fill=self.color())
         return image.filter(ImageFilter.GaussianBlur(1))
 
 
 Change = Callable[[Image.Image, RandomSource], Image.Image]
-"""One edit: an RGB image of any size from 1 x 1 up, and the chances of this copy, give a new RGB image."""
+"""One edit: an RGB image of any size from 1 x 1 up, and the random source of this copy, give a new RGB image."""

@@ -6,7 +6,7 @@ from itertools import chain, islice
 
 from lookalike.errors import ImageRejected
 from lookalike.imaging import DecodePool, Limits, Source, Unchanged
-from lookalike.imaging.decode_pool.worker import answer
+from lookalike.imaging.decode_pool.worker import process_request
 from lookalike.types import InputSpec, Prepared
 
 INLINE_LIMIT = 4
@@ -55,5 +55,5 @@ class Decoder:
     def _decode_inline(self, source: Source) -> Prepared | Unchanged | ImageRejected:
         path = None if source.path is None else str(source.path)
         request = (path, source.data, source.known, source.want_pixels, source.thumbnail_side)
-        reply = answer(request, self._inputs, self._limits)
+        reply = process_request(request, self._inputs, self._limits)
         return Unchanged(*reply) if isinstance(reply, tuple) else reply

@@ -42,7 +42,7 @@ class _NeighbourGraph:
         self._catalog = catalog
         self._pipelines = pipelines
         self._tenant = tenant
-        max_rate = math.log10(MAX_FALSE_LINKS / max(catalog.count(tenant), 1))
+        max_rate = math.log10(MAX_FALSE_LINKS / max(catalog.images.count(tenant), 1))
         self._max_distances = {
             p.name: min(p.calibration.threshold, p.calibration.distance_at(max_rate)) for p in pipelines
         }
@@ -55,20 +55,20 @@ class _NeighbourGraph:
             self._link_neighbours(links, pipeline)
         for i, neighbours in links.items():
             neighbours.pop(i, None)
-        for i, neighbour in self._catalog.not_matches(self._tenant, links):
+        for i, neighbour in self._catalog.duplicate_feedback.marked_links(self._tenant, links):
             del links[i][neighbour]
         return links
 
     def _link_same_bytes(self, links: dict[int, dict[int, float]]) -> None:
-        records = self._catalog.records(list(links))
-        same = self._catalog.by_digest("sha256", self._tenant, [r.sha256 for r in records.values()])
+        records = self._catalog.images.by_ids(list(links))
+        same = self._catalog.images.by_digest("sha256", self._tenant, [r.sha256 for r in records.values()])
         for i, record in records.items():
             for copy in same.get(record.sha256, ()):
                 links[i][copy.id] = 0.0
 
     def _link_neighbours(self, links: dict[int, dict[int, float]], pipeline: Pipeline) -> None:
-        stored = self._catalog.features_of(pipeline.spec, list(links))
-        if len(stored.kept):
+        stored = self._catalog.features.get(pipeline.spec, list(links))
+        if len(stored.released):
             raise UnsupportedQuery(
                 f"duplicates are found by stored features, and those of {pipeline.name} are stored by the engine only "
                 "(the catalog was created with features=engine): search with the files instead "
@@ -122,7 +122,7 @@ def _scan(catalog: Catalog, pipelines: Sequence[Pipeline], tenant: int, after: s
     graph = _NeighbourGraph(catalog, pipelines, tenant)
     visited: set[int] = set()
     last_key = after
-    while records := catalog.browse(tenant, after=last_key, limit=SEEDS):
+    while records := catalog.images.list_page(tenant, after=last_key, limit=SEEDS):
         last_key = records[-1].key
         seeds = {r.id: r.key for r in records if r.id not in visited}
         links = graph.links_of(list(seeds)) if seeds else {}
@@ -156,7 +156,7 @@ def _expand(seed: int, neighbours: dict[int, float], graph: _NeighbourGraph) -> 
 
 
 def _cluster(catalog: Catalog, members: Mapping[int, bool], max_distance: float, after: str | None) -> Cluster | None:
-    records = catalog.records(members)
+    records = catalog.images.by_ids(members)
     images = tuple(records[i] for i in members if i in records)
     if len(images) < 2:
         return None  # the others were removed meanwhile

@@ -60,5 +60,5 @@ def resolve_filter(
     if not filter and not engine_filter:
         return None
     conditions = conditions_of(filter or {})
-    ids = functools.cache(lambda: catalog.ids_matching(tenant, conditions))
+    ids = functools.cache(lambda: catalog.images.ids_matching(tenant, conditions))
     return ResolvedFilter(conditions, ids, engine_filter or {})

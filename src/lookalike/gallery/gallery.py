@@ -122,7 +122,7 @@ class Gallery(GalleryAPI):
         request = self._search_request(options)
         request.check()
         min_sequence = options.get("min_sequence")
-        if min_sequence is not None and min_sequence > (last := self._catalog.sequence()):
+        if min_sequence is not None and min_sequence > (last := self._catalog.changes.last_sequence()):
             raise UnsupportedQuery(f"min_sequence {min_sequence} is in the future: the last change is {last}")
         reader = self._query_reader(opened, options.get("tenant", DEFAULT_TENANT))
         return self._answers(queries, opened, reader, request, min_sequence)
@@ -159,7 +159,7 @@ class Gallery(GalleryAPI):
     # Reading
 
     def get(self, key: str, *, tenant: str = DEFAULT_TENANT) -> Record:
-        return self._catalog.get(self._tenant_of(tenant, key), key)
+        return self._catalog.images.get(self._tenant_of(tenant, key), key)
 
     def get_thumbnail(self, key: str, *, tenant: str = DEFAULT_TENANT, size: int = THUMBNAIL_SIZE) -> bytes:
         return self._thumbnails.get(self._tenant_of(tenant, key), key, size)
@@ -173,15 +173,15 @@ class Gallery(GalleryAPI):
         filter: Filter | None = None,
         prefix: str = "",
     ) -> list[Record]:
-        tenant_id = self._catalog.tenant_id(tenant)
+        tenant_id = self._catalog.tenants.find(tenant)
         if tenant_id is None:
             return []
         conditions = conditions_of(filter or {})
-        return self._catalog.browse(tenant_id, after=after, limit=limit, conditions=conditions, prefix=prefix)
+        return self._catalog.images.list_page(tenant_id, after=after, limit=limit, conditions=conditions, prefix=prefix)
 
     def duplicates(self, *, tenant: str = DEFAULT_TENANT, pipelines: Sequence[str] | None = None) -> Iterator[Cluster]:
         opened = self._pipelines.open(pipelines)
-        tenant_id = self._catalog.tenant_id(tenant)
+        tenant_id = self._catalog.tenants.find(tenant)
         if tenant_id is None:
             return iter(())
         ensure_fresh(opened)
@@ -200,7 +200,7 @@ class Gallery(GalleryAPI):
         if limit < 1:
             raise BadInput(f"the limit must be at least 1, not {limit}")
         opened = self._pipelines.open(pipelines)
-        tenant_id = self._catalog.tenant_id(tenant)
+        tenant_id = self._catalog.tenants.find(tenant)
         if tenant_id is None:
             return ClusterPage((), None)
         ensure_fresh(opened)
@@ -254,19 +254,19 @@ class Gallery(GalleryAPI):
     ) -> list[str]:
         requested = [keys] if isinstance(keys, str) else list(keys)
         with self._lock:
-            tenant_id = self._catalog.tenant_id(tenant)
+            tenant_id = self._catalog.tenants.find(tenant)
             if tenant_id is None:
                 return []
-            return [deleted.key for deleted in self._catalog.delete(tenant_id, requested, expected=expected)]
+            return [deleted.key for deleted in self._catalog.images.delete(tenant_id, requested, expected=expected)]
 
     def remove_by_filter(self, filter: Filter, *, tenant: str = DEFAULT_TENANT) -> DeleteResult:
         conditions = conditions_of(filter)
         deleted: Sequence[Deleted] = []
         with self._lock:
-            tenant_id = self._catalog.tenant_id(tenant)
+            tenant_id = self._catalog.tenants.find(tenant)
             if tenant_id is not None:
-                deleted = self._catalog.delete_by_filter(tenant_id, conditions)
-        return DeleteResult([d.key for d in deleted], max((d.seq for d in deleted), default=0), len(deleted))
+                deleted = self._catalog.images.delete_by_filter(tenant_id, conditions)
+        return DeleteResult([d.key for d in deleted], max((d.sequence for d in deleted), default=0), len(deleted))
 
     def set_attributes(
         self,
@@ -279,16 +279,16 @@ class Gallery(GalleryAPI):
     ) -> Record:
         with self._lock:
             tenant_id = self._tenant_of(tenant, key)
-            self._catalog.set_attributes(tenant_id, key, attributes, merge=merge, expected=expected)
-        return self._catalog.get(tenant_id, key)
+            self._catalog.images.set_attributes(tenant_id, key, attributes, merge=merge, expected=expected)
+        return self._catalog.images.get(tenant_id, key)
 
     def not_a_match(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
         with self._lock:
-            self._catalog.mark_not_matches(self._tenant_of(tenant, keys[0] if keys else ""), keys)
+            self._catalog.duplicate_feedback.mark(self._tenant_of(tenant, keys[0] if keys else ""), keys)
 
     def not_a_match_undo(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
         with self._lock:
-            self._catalog.unmark_not_matches(self._tenant_of(tenant, keys[0] if keys else ""), keys)
+            self._catalog.duplicate_feedback.unmark(self._tenant_of(tenant, keys[0] if keys else ""), keys)
 
     # Operations
 
@@ -321,13 +321,13 @@ class Gallery(GalleryAPI):
 
     def _tenant_of(self, tenant: str, key: str) -> int:
         """Return the id of a tenant; raise NotFound, for the image `key`, if there is none."""
-        tenant_id = self._catalog.tenant_id(tenant)
+        tenant_id = self._catalog.tenants.find(tenant)
         if tenant_id is None:
             raise NotFound(f"there is no image {key!r}")
         return tenant_id
 
     def _ingest(self, opened: Sequence[OpenPipeline], tenant: str) -> Ingest:
-        tenant_id = self._catalog.tenant_id(tenant, create=True)
+        tenant_id = self._catalog.tenants.get_or_create(tenant)
         return Ingest(self._catalog, [o.pipeline for o in opened], self._pipelines.decoder(opened), tenant_id)
 
     def _query_reader(self, opened: Sequence[OpenPipeline], tenant: str | None) -> QueryReader:
@@ -336,7 +336,7 @@ class Gallery(GalleryAPI):
 
     def _search_request(self, options: SearchOptions) -> SearchRequest:
         tenant = options.get("tenant", DEFAULT_TENANT)
-        tenant_id = None if tenant is None else self._catalog.tenant_id(tenant)
+        tenant_id = None if tenant is None else self._catalog.tenants.find(tenant)
         if tenant is not None and tenant_id is None:
             tenant_id = NO_TENANT
         return SearchRequest(

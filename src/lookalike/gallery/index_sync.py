@@ -80,7 +80,7 @@ class LocalIndexSync:
         An index that is ahead of the catalog (an older catalog was restored), or so far behind that deletions were
         pruned meanwhile, is rebuilt.
         """
-        if self._applied == self._catalog.sequence():
+        if self._applied == self._catalog.changes.last_sequence():
             return self._applied
         with self._lock:
             if needs_rebuild(self._catalog, self._applied):
@@ -142,7 +142,7 @@ class SharedIndexSync:
         self._pipeline = pipeline
         self._name = f"{pipeline.name}-{pipeline.spec.fingerprint[:12]}"
         self._applied = 0
-        self._releases_features = catalog.keeper() == "engine"
+        self._releases_features = catalog.features.keeper() == "engine"
         self._released = 0.0 if self._releases_features else math.inf  # features up to this change are released
         self._missing_features: str | None = None  # the reason found by the last check
         self._last_check = -math.inf
@@ -160,9 +160,11 @@ class SharedIndexSync:
 
     def catch_up(self, until: float | None = None) -> int:
         """Apply the changes since the index's sequence number, or read the progress of the process with the lease."""
-        if self._applied == self._catalog.sequence() and (until is not None or self._released >= self._applied):
+        if self._applied == self._catalog.changes.last_sequence() and (
+            until is not None or self._released >= self._applied
+        ):
             return self._applied
-        with self._lock, self._catalog.lease(self._name) as lease:
+        with self._lock, self._catalog.leases.try_acquire(self._name) as lease:
             index = self._pipeline.index
             applied = index.sequence
             if lease is not None:
@@ -193,7 +195,7 @@ class SharedIndexSync:
 
     def rebuild(self) -> int:
         """Rebuild the index beside the old one, which searches use meanwhile; raises GalleryBusy without the lease."""
-        with self._lock, self._catalog.lease(self._name) as lease:
+        with self._lock, self._catalog.leases.try_acquire(self._name) as lease:
             if lease is None:
                 raise GalleryBusy(f"another process is updating the index {self._name}; try again later")
             self._check_features(0, "cannot be rebuilt", UnsupportedQuery)
@@ -212,26 +214,26 @@ class SharedIndexSync:
         """Release the features in the catalog that the engine has flushed."""
         if self._released >= applied:
             return
-        done = self._catalog.released(self._pipeline.spec)
+        done = self._catalog.features.released_through(self._pipeline.spec)
         while done < applied:
-            lease.note(applied)  # raises if the lease was lost meanwhile
+            lease.record(applied)  # raises if the lease was lost meanwhile
             done = min(done + RELEASE_BATCH, applied)
-            self._catalog.release_features(self._pipeline.spec, through=done)
+            self._catalog.features.release(self._pipeline.spec, through=done)
         self._released = applied
 
     def _check_features(self, since: int, problem: str, kind: type[Damaged | UnsupportedQuery]) -> None:
         """Raise this kind of error if an index at change `since` needs features that the catalog has released."""
         spec = self._pipeline.spec
-        if not self._releases_features or since >= (released := self._catalog.released(spec)):
+        if not self._releases_features or since >= (released := self._catalog.features.released_through(spec)):
             return
-        if keys := self._catalog.only_in_engine(spec, since, MAX_COUNTED):
+        if keys := self._catalog.features.only_in_engine(spec, since, MAX_COUNTED):
             names = ", ".join(repr(key) for key in keys[:MAX_NAMED]) + (", ..." if len(keys) > MAX_NAMED else "")
             number = f"{len(keys)}{' or more' if len(keys) == MAX_COUNTED else ''}"
             message = (
                 f"the index of {self._pipeline.name} {problem}, and the catalog, created with features=engine, no "
                 f"longer has the features of {number} images ({names}) that it needs. If the index is lost, restore "
                 f"the engine's own backup of it, of a state between the changes {released} and "
-                f"{self._catalog.sequence()}, or remove these images and add them again (`lookalike rm`, "
+                f"{self._catalog.changes.last_sequence()}, or remove these images and add them again (`lookalike rm`, "
                 "`lookalike add`), which encodes them"
             )
             if kind is Damaged:
@@ -247,10 +249,10 @@ class SharedIndexSync:
             if batches % FLUSH_EVERY == 0:
                 index.flush(applied)
                 flushed = applied
-            lease.note(flushed)  # raises if the lease was lost meanwhile
+            lease.record(flushed)  # raises if the lease was lost meanwhile
         if applied > flushed:
             index.flush(applied)
-            lease.note(applied)
+            lease.record(applied)
         return applied
 
 
@@ -263,19 +265,19 @@ def index_sync_of(catalog: Catalog, pipeline: Pipeline, *, writable: bool) -> In
 
 def needs_rebuild(catalog: Catalog, applied: int) -> bool:
     """Return whether an index cannot catch up by replay: it is ahead of the catalog, or behind pruned deletions."""
-    return applied > catalog.sequence() or 0 < applied < catalog.pruned()
+    return applied > catalog.changes.last_sequence() or 0 < applied < catalog.changes.pruned_through()
 
 
 def _apply(catalog: Catalog, index: VectorIndex, since: int, *, attributes: bool = False) -> tuple[int, int, bool]:
     """Apply a batch of changes; returns the sequence number reached, the number of changes, and whether more follow."""
-    changes = catalog.changes(index.spec, since, BATCH_CHANGES, attributes=attributes)
+    changes = catalog.changes.since(index.spec, since, BATCH_CHANGES, attributes=attributes)
     if len(changes.deletes):
         index.delete(changes.deletes)
     if len(changes.upserts.ids):
         index.upsert(changes.upserts)
-    if len(changes.kept) and changes.kept_attributes is not None:
-        index.update_attributes(changes.kept, changes.kept_tenants, changes.kept_attributes)
-    changed = len(changes.deletes) + len(changes.upserts.ids) + len(changes.kept)
+    if len(changes.released) and changes.released_attributes is not None:
+        index.update_attributes(changes.released, changes.released_tenants, changes.released_attributes)
+    changed = len(changes.deletes) + len(changes.upserts.ids) + len(changes.released)
     return changes.sequence, changed, changes.more
 
 

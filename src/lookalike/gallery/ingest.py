@@ -75,9 +75,9 @@ class Ingest:
 
         Raises ImageRejected, Conflict, and BadInput for a key or attributes that cannot be stored.
         """
-        known = self._catalog.existing_images(self._tenant, [item.key]).get(item.key)
+        known = self._catalog.images.existing_images(self._tenant, [item.key]).get(item.key)
         check_expected(
-            item.key, expected, None if known is None else known.seq
+            item.key, expected, None if known is None else known.sequence
         )  # before decoding, which may be in vain
         task = self._item(item, known)
         if isinstance(task, Outcome):
@@ -131,7 +131,7 @@ class Ingest:
         """Look up items in the catalog in batches; a file with the stored size and time is not read."""
         rest = iter(items)
         while chunk := list(islice(rest, LOOKAHEAD)):
-            known = self._catalog.existing_images(self._tenant, [i.key for i in chunk if isinstance(i, Item)])
+            known = self._catalog.images.existing_images(self._tenant, [i.key for i in chunk if isinstance(i, Item)])
             for item in chunk:
                 yield item if isinstance(item, Outcome) else self._item(item, known.get(item.key))
 
@@ -146,7 +146,7 @@ class Ingest:
             if known is not None and self._complete(known) and _same_attributes(item, known):
                 before = (known.path, known.nbytes, known.mtime_ns)
                 if before == (task.path, task.nbytes, task.mtime_ns):
-                    return task.outcome("unchanged", sequence=known.seq)
+                    return task.outcome("unchanged", sequence=known.sequence)
         return task
 
     def _complete(self, known: ExistingImage) -> bool:
@@ -163,10 +163,10 @@ class Ingest:
         assert task.known is not None
         self._locations.append(FileLocation(task.known.id, task.path or task.known.path, task.mtime_ns))
         if _same_attributes(task.item, task.known):
-            return task.outcome("unchanged", sequence=task.known.seq)
+            return task.outcome("unchanged", sequence=task.known.sequence)
         key, attributes = task.item.key, task.item.attributes or {}
         try:
-            seq = self._catalog.set_attributes(self._tenant, key, attributes, merge=False, expected=expected)
+            seq = self._catalog.images.set_attributes(self._tenant, key, attributes, merge=False, expected=expected)
         except NotFound:
             return task.outcome("rejected", "it was removed by another writer at the same time; add it again")
         return task.outcome("updated", "attributes", seq)
@@ -174,7 +174,7 @@ class Ingest:
     def _write_locations(self) -> None:
         """Write the locations of unchanged files; they only save reading them again, so they can wait for the batch."""
         if self._locations:
-            self._catalog.update_file_locations(self._locations)
+            self._catalog.images.update_file_locations(self._locations)
             self._locations = []
 
     def _write(self, ready: list[tuple[IngestItem, Prepared]], expected: int | None = None) -> list[Outcome]:
@@ -200,26 +200,26 @@ class Ingest:
         results = self._put(new_images, {prepared.sha256: prepared for _, prepared in ready})
         for task, image, result in zip(written, new_images, results, strict=True):
             first_key = first_keys.setdefault(image.sha256, task.item.key)
-            outcomes.append(_written(task, first_key if first_key != task.item.key else None, result.seq))
+            outcomes.append(_written(task, first_key if first_key != task.item.key else None, result.sequence))
         return outcomes
 
     def _put(self, new_images: Sequence[NewImage], prepared: Mapping[bytes, Prepared]) -> list[PutResult]:
         """Write images; those whose `copy_of` was removed meanwhile by another writer are encoded after all."""
-        results = self._catalog.put(new_images)
+        results = self._catalog.images.put(new_images)
         orphans = [(image, result) for image, result in zip(new_images, results, strict=True) if not result.copied]
         rows = self._encode([prepared[image.sha256] for image, _ in orphans])
         for spec in self._specs if orphans else ():
             ids, digests = [result.id for _, result in orphans], [image.sha256 for image, _ in orphans]
-            self._catalog.put_features(spec, ids, digests, [row[spec] for row in rows])
+            self._catalog.features.put(spec, ids, digests, [row[spec] for row in rows])
         return results
 
     def _same_bytes(self, ready: Sequence[tuple[IngestItem, Prepared]]) -> Mapping[bytes, SameBytes]:
         """Return stored images with the same bytes whose features can be copied, except those this batch replaces."""
-        found = self._catalog.same_bytes(self._tenant, {prepared.sha256 for _, prepared in ready})
+        found = self._catalog.images.same_bytes(self._tenant, {prepared.sha256 for _, prepared in ready})
         if not found:
             return {}
         replaced = {task.item.key for task, _ in ready}
-        known = self._catalog.existing_images(self._tenant, {copy.key for copy in found.values()} - replaced)
+        known = self._catalog.images.existing_images(self._tenant, {copy.key for copy in found.values()} - replaced)
         return {digest: copy for digest, copy in found.items() if copy.key in known and self._complete(known[copy.key])}
 
     def _encode(self, images: Sequence[Prepared]) -> list[dict[FeatureSpec, Row]]:

@@ -103,9 +103,11 @@ def resolve_stored(
     """Return each stored image with its features, or the reason why it cannot be searched."""
     records = [_record(catalog, query, tenant) for query in queries]
     ids = [record.id for record in records if isinstance(record, Record)]
-    stored = [catalog.features_of(pipeline.spec, ids) for pipeline in pipelines]
+    stored = [catalog.features.get(pipeline.spec, ids) for pipeline in pipelines]
     columns = [_features_by_id(features) for features in stored]
-    released = {id_: p.name for p, features in zip(pipelines, stored, strict=True) for id_ in features.kept.tolist()}
+    released = {
+        id_: p.name for p, features in zip(pipelines, stored, strict=True) for id_ in features.released.tolist()
+    }
     resolved: list[PreparedQuery | NotFound | UnsupportedQuery] = []
     for record in records:
         if isinstance(record, NotFound):
@@ -129,10 +131,10 @@ def resolve_stored(
 
 
 def _record(catalog: Catalog, query: StoredImage, tenant: str | None) -> Record | NotFound:
-    tenant_id = catalog.tenant_id(query.tenant or tenant or DEFAULT_TENANT)
+    tenant_id = catalog.tenants.find(query.tenant or tenant or DEFAULT_TENANT)
     try:
         if tenant_id is not None:
-            return catalog.get(tenant_id, query.key)
+            return catalog.images.get(tenant_id, query.key)
     except NotFound as error:
         return error
     return NotFound(f"there is no image {query.key!r}")

@@ -110,7 +110,7 @@ class Searcher:
         for of_query, same in zip(found, exact, strict=True):
             # only the engine can evaluate its own filter, so a digest match that it did not return may not pass it
             of_query.update({i: match for i, match in same.items() if not engine_filter or i in of_query})
-        records = self._catalog.records(_top_ids(found, request))
+        records = self._catalog.images.by_ids(_top_ids(found, request))
         for query, of_query in zip(queries, found, strict=True):
             self._confirm(query, of_query, records)
         ranked = [_rank(of_query, records, request) for of_query in found]
@@ -138,7 +138,9 @@ class Searcher:
         for kind in kinds:  # the stronger evidence last, so that it replaces the weaker
             digests = [getattr(query.prepared, kind) for query in queries]
             known = [digest for digest in digests if digest is not None]
-            same = self._catalog.by_digest(kind, request.tenant, known, conditions=conditions, limit=request.candidates)
+            same = self._catalog.images.by_digest(
+                kind, request.tenant, known, conditions=conditions, limit=request.candidates
+            )
             for digest, of_query in zip(digests, found, strict=True):
                 for record in same.get(digest, ()):
                     of_query[record.id] = Candidate((0, 0.0), "exact", 0.0, kind)

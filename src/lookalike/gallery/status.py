@@ -21,9 +21,9 @@ def gallery_status(
 
     `pipelines` holds the error of one that cannot be opened; those in `outages` (reason by name) are not queried.
     """
-    totals = catalog.totals()
-    tenants = {name: catalog.count(tenant_id) for name, tenant_id in catalog.tenants().items()}
-    sequence = catalog.sequence()
+    totals = catalog.images.totals()
+    tenants = {name: catalog.images.count(tenant_id) for name, tenant_id in catalog.tenants.ids_by_name().items()}
+    sequence = catalog.changes.last_sequence()
     statuses = tuple(_pipeline_status(name, p, sequence, outages.get(name)) for name, p in pipelines.items())
     return Status(totals.images, totals.nbytes, tenants, totals.by_format, sequence, statuses)
 
@@ -77,7 +77,7 @@ def check_engine(pipeline: Pipeline, sync: IndexSync) -> None:
 def rebuild_indexes(catalog: Catalog, syncs: Mapping[str, IndexSync]) -> RepairReport:
     """Check the catalog, raising Damaged, rebuild every index from it, and prune the log of deletions."""
     catalog.check()
-    sequence = catalog.sequence()
+    sequence = catalog.changes.last_sequence()
     rebuilt = {name: sync.rebuild() for name, sync in syncs.items()}
-    catalog.prune_deletions(sequence)  # an index of another host that is behind this number is rebuilt by its host
-    return RepairReport(catalog.count(None), rebuilt)
+    catalog.changes.prune(sequence)  # an index of another host that is behind this number is rebuilt by its host
+    return RepairReport(catalog.images.count(None), rebuilt)

@@ -42,7 +42,7 @@ class Thumbnails:
         Raises NotFound for an unknown key or a file that is gone or has changed, BadInput for a size out of range.
         """
         check_side(size)
-        record, stored = self._catalog.with_thumbnail(tenant_id, key)
+        record, stored = self._catalog.images.get_with_thumbnail(tenant_id, key)
         if stored is not None and (size == SIDE or (size > SIDE and record.path is None)):
             return stored
         return self._cached(record, size, stored)

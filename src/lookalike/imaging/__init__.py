@@ -1,15 +1,16 @@
-"""From the bytes of an image to clean pixels in the sizes that encoders want."""
+"""Imaging: decoding, border removal, resizing to encoder inputs, thumbnails, decoding in processes."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lookalike.imaging.borders import cut, find_border
+    from lookalike.imaging.borders import crop_border, find_border
     from lookalike.imaging.decode_pool.pool import DecodePool, Source, Unchanged
     from lookalike.imaging.decoding import decode
     from lookalike.imaging.files import read_bytes
     from lookalike.imaging.limits import Limits
-    from lookalike.imaging.preprocessing import prepare, resize_to
+    from lookalike.imaging.preprocessing import prepare
+    from lookalike.imaging.resizing import resize_to
     from lookalike.imaging.thumbnails import make_thumbnail, thumbnail_of
 
 # Imported on first use: the HTTP client reads files within limits, and needs no decoder for that.
@@ -18,13 +19,13 @@ _MODULES = {
     "Limits": "limits",
     "Source": "decode_pool.pool",
     "Unchanged": "decode_pool.pool",
-    "cut": "borders",
+    "crop_border": "borders",
     "decode": "decoding",
     "find_border": "borders",
     "make_thumbnail": "thumbnails",
     "prepare": "preprocessing",
     "read_bytes": "files",
-    "resize_to": "preprocessing",
+    "resize_to": "resizing",
     "thumbnail_of": "thumbnails",
 }
 __all__ = [
@@ -32,7 +33,7 @@ __all__ = [
     "Limits",
     "Source",
     "Unchanged",
-    "cut",
+    "crop_border",
     "decode",
     "find_border",
     "make_thumbnail",

@@ -1,4 +1,4 @@
-"""From any of Pillow's modes to the RGB that a viewer shows: palettes, alpha, 16 bits and floats, ICC profiles."""
+"""Conversion of any Pillow mode to sRGB: palettes, alpha, 16 bits and floats, ICC profiles."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -11,21 +11,21 @@ from PIL import Image, ImageCms, ImageFile
 from lookalike.types import Pixels
 
 STRIP_PIXELS = 4_000_000
-"""Colours are worked out in strips of about so many pixels, so that a huge image is not held several times over."""
+"""Colors are converted in strips of about so many pixels, which bounds the memory of huge images."""
 
 MAX_PROFILE_BYTES = 8 * 1024 * 1024
 """A larger ICC profile is ignored; those of printing presses have one to three megabytes."""
 
-SAME_COLOUR = 2
-"""A profile that moves no tested colour by more than this many levels of 255 is taken for sRGB itself."""
+MAX_SRGB_DEVIATION = 2
+"""A profile that changes no tested color by more than this many levels of 255 is treated as sRGB."""
 
 _WIDE_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
 _PROFILED_MODES = frozenset({"L", "RGB", "CMYK"})
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
-def mend_transparency(image: ImageFile.ImageFile) -> None:
-    """Bring a PNG's transparent colour (tRNS) to the 8 bits that Pillow scales its pixels to; before loading only."""
+def scale_transparency(image: ImageFile.ImageFile) -> None:
+    """Scale a PNG's transparent color (tRNS) to 8 bits as Pillow scales the pixels; call it before loading."""
     key = image.info.get("transparency")
     raw = image.tile[0][3] if image.tile else None
     if key is None or not isinstance(raw, str):
@@ -39,30 +39,30 @@ def mend_transparency(image: ImageFile.ImageFile) -> None:
 
 
 def to_pixels(image: Image.Image, *, grey: bool = False) -> Pixels:
-    """The pixels of a loaded image as a viewer shows them: `(height, width, 3)` uint8 sRGB, or `(height, width)`.
+    """The pixels of a loaded image as a viewer displays them: `(height, width, 3)` uint8 sRGB, or `(height, width)`.
 
-    Alpha, in whatever form, is laid over white. An embedded ICC profile that Little CMS can use is applied, any other
-    is ignored. 16-bit values are scaled from 0..65535; see `_wide_range` for 32-bit integers and floats. `grey` gives
+    Alpha, in any form, is composited over white. An embedded ICC profile that Little CMS can use is applied, any other
+    is ignored. 16-bit values are scaled from 0..65535; see `_value_range` for 32-bit integers and floats. `grey` gives
     luma by ITU-R 601, as Pillow's mode L does.
     """
     mode = "L" if grey else "RGB"
     plain = image.mode == mode and not image.has_transparency_data and not image.info.get("icc_profile")
-    scale = _wide_scale(image) if image.mode in _WIDE_MODES else None
+    scale = _to_8_bits(image) if image.mode in _WIDE_MODES else None
 
-    def finished(part: Image.Image) -> Pixels:
+    def convert(part: Image.Image) -> Pixels:
         return np.asarray(part if plain else _in_mode(_flatten(part, scale), mode))
 
     strips = list(_strips(image.size))
     if len(strips) == 1:
-        return finished(image)
+        return convert(image)
     out = np.empty((image.height, image.width) if grey else (image.height, image.width, 3), np.uint8)
     for top, bottom in strips:
-        out[top:bottom] = finished(image.crop((0, top, image.width, bottom)))
+        out[top:bottom] = convert(image.crop((0, top, image.width, bottom)))
     return out
 
 
 def _in_mode(image: Image.Image, mode: str) -> Image.Image:
-    return image if image.mode == mode else image.convert(mode)  # `convert` alone would copy
+    return image if image.mode == mode else image.convert(mode)  # `convert` would copy
 
 
 def _strips(size: tuple[int, int]) -> Iterator[tuple[int, int]]:
@@ -72,28 +72,28 @@ def _strips(size: tuple[int, int]) -> Iterator[tuple[int, int]]:
 
 
 def _flatten(image: Image.Image, scale: Callable[[Image.Image], Image.Image] | None) -> Image.Image:
-    """An opaque sRGB (or plain grey) image of any image."""
+    """The image as opaque sRGB or grey."""
     profile = image.info.get("icc_profile")
     alpha: Image.Image | None = None
     if scale is not None:
-        colours = scale(image)
+        colors = scale(image)
         alpha = _key_alpha(image)
     elif image.mode == "LA":
-        colours, alpha = image.getchannel("L"), image.getchannel("A")
+        colors, alpha = image.getchannel("L"), image.getchannel("A")
     elif image.has_transparency_data:
-        whole = image.convert("RGBA")
-        alpha = whole.getchannel("A")
-        colours = whole.convert("RGB")
+        rgba = image.convert("RGBA")
+        alpha = rgba.getchannel("A")
+        colors = rgba.convert("RGB")
     elif image.mode in _PROFILED_MODES:
-        colours = image
+        colors = image
     else:
-        colours = image.convert("L" if image.mode == "1" else "RGB")
-    colours = _to_srgb(colours, profile)
+        colors = image.convert("L" if image.mode == "1" else "RGB")
+    colors = _to_srgb(colors, profile)
     if alpha is None or alpha.getextrema() == (255, 255):
-        return colours
-    paper = Image.new(colours.mode, colours.size, "white")
-    paper.paste(colours, mask=alpha)
-    return paper
+        return colors
+    background = Image.new(colors.mode, colors.size, "white")
+    background.paste(colors, mask=alpha)
+    return background
 
 
 def _key_alpha(image: Image.Image) -> Image.Image | None:
@@ -104,11 +104,11 @@ def _key_alpha(image: Image.Image) -> Image.Image | None:
     return Image.fromarray(np.where(np.asarray(image) == key, 0, 255).astype(np.uint8))
 
 
-def _wide_scale(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    """How to bring an image of 16-bit or 32-bit grey values down to 8 bits: linearly, the same for each strip."""
-    low, high = _wide_range(image)
+def _to_8_bits(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
+    """A linear conversion of 16-bit or 32-bit grey values to 8 bits, the same for each strip."""
+    low, high = _value_range(image)
     tags = getattr(image, "tag_v2", {})
-    if tags.get(262) == 0:  # TIFF 6.0, PhotometricInterpretation: 0 is white; Pillow minds it up to 8 bits only
+    if tags.get(262) == 0:  # TIFF 6.0, PhotometricInterpretation: 0 is white; Pillow applies it up to 8 bits only
         low, high = high, low
 
     def scale(strip: Image.Image) -> Image.Image:
@@ -121,15 +121,15 @@ def _wide_scale(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
 
 
 def _finite(image: Image.Image) -> NDArray[np.float64]:
-    """The values as floats; those that are not numbers become 0."""
+    """The values as floats, with NaN and infinity replaced by 0."""
     return np.nan_to_num(np.asarray(image).astype(np.float64), copy=False, nan=0.0, posinf=0.0, neginf=0.0)
 
 
-def _wide_range(image: Image.Image) -> tuple[float, float]:
-    """The values shown as black and as white.
+def _value_range(image: Image.Image) -> tuple[float, float]:
+    """The values displayed as black and as white.
 
-    16-bit values, 12-bit ones of a TIFF and 32-bit integers and floats have a fixed range where theirs is evident:
-    0..1 for floats within it, else 0..255 or 0..65535. Anything beyond is spread between its least and its greatest.
+    16-bit values, 12-bit ones of a TIFF and 32-bit integers and floats have a fixed range where it is evident:
+    0..1 for floats within it, else 0..255 or 0..65535. Anything beyond is scaled from its minimum to its maximum.
     """
     if image.mode.startswith("I;16"):
         bits = getattr(image, "tag_v2", {}).get(258, (16,))
@@ -146,7 +146,7 @@ def _wide_range(image: Image.Image) -> tuple[float, float]:
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """The image in sRGB, by its ICC profile where that is usable; without one, Pillow's plain conversion."""
+    """The image in sRGB, by its ICC profile where that is usable, else by Pillow's conversion."""
     if profile and image.mode in _PROFILED_MODES:
         transform = _transform(bytes(profile), image.mode)
         if transform is not None:
@@ -154,17 +154,17 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     return image if image.mode == "L" else _in_mode(image, "RGB")
 
 
-def moves_colours(profile: bytes | None, mode: str) -> bool:
-    """Whether this ICC profile is usable for this mode and shows colours other than sRGB's."""
+def changes_colors(profile: bytes | None, mode: str) -> bool:
+    """Whether this ICC profile is usable for this mode and differs from sRGB."""
     return bool(profile) and mode in _PROFILED_MODES and _transform(bytes(profile or b""), mode) is not None
 
 
 @lru_cache(maxsize=32)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From this profile to sRGB, None where the profile is unusable, or is plainly sRGB.
+    """The transform from this profile to sRGB; None where the profile is unusable, or equals sRGB.
 
-    Cameras and editors write the same few profiles into their files, hence the cache. Perceptual is the intent that
-    viewers use for photos. Whether it is sRGB is found by trying a grid of colours: a name may lie.
+    Cached, because cameras and editors embed the same few profiles. Perceptual is the intent that viewers use for
+    photos. Whether it is sRGB is tested on a grid of colors, since the profile's name is not reliable.
     """
     if len(profile) > MAX_PROFILE_BYTES:
         return None
@@ -172,17 +172,17 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         transform = ImageCms.ImageCmsTransform(source, _SRGB, mode, "RGB", ImageCms.Intent.PERCEPTUAL)
         if mode != "CMYK":
-            probe = _probe(mode)
-            moved = np.asarray(transform.apply(probe)).astype(int) - np.asarray(probe.convert("RGB"))
-            if np.abs(moved).max() <= SAME_COLOUR:
+            colors = _test_colors(mode)
+            difference = np.asarray(transform.apply(colors)).astype(int) - np.asarray(colors.convert("RGB"))
+            if np.abs(difference).max() <= MAX_SRGB_DEVIATION:
                 return None
     except (OSError, ValueError, TypeError, ImageCms.PyCMSError):
-        return None  # a viewer shows an image with a broken or foreign profile as if it had none
+        return None  # viewers ignore a broken profile too
     return transform
 
 
-def _probe(mode: str) -> Image.Image:
-    """Colours to try a profile on: all greys, or a cube of 9 x 9 x 9."""
+def _test_colors(mode: str) -> Image.Image:
+    """Colors to test a profile with: all greys, or a 9 x 9 x 9 RGB cube."""
     if mode == "L":
         return Image.fromarray(np.arange(256, dtype=np.uint8)[None, :])
     steps = np.linspace(0, 255, 9).astype(np.uint8)

@@ -1,16 +1,16 @@
-"""What a file's own structure tells without decoding: a WebP's size, the number of frames, a missing end."""
+"""Container parsing without decoding: EXIF orientation, size of a WebP, number of frames, truncation."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from PIL import ImageFile
+from PIL import Image, ImageFile
 
 _STRIPS: Final = {273: 279, 324: 325}
 """TIFF 6.0: the tags of where strips and tiles are, and for each the tag of their sizes."""
 
-_PLACES: Final = frozenset(_STRIPS) | frozenset(_STRIPS.values())
+_OFFSET_TAGS: Final = frozenset(_STRIPS) | frozenset(_STRIPS.values())
 _MAX_STRIPS: Final = 1 << 18
-"""More strips or tiles than that are not followed: a hostile file could keep us busy."""
+"""More strips or tiles are not followed: a hostile file could cause unbounded work."""
 
 _TYPE_BYTES: Final = {
     1: 1,
@@ -32,11 +32,38 @@ _TYPE_BYTES: Final = {
 }
 """TIFF 6.0 and BigTIFF: bytes per value of each field type."""
 
+_ORIENTATION_TAG: Final = 0x0112
+_TRANSPOSITIONS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+SIDEWAYS: Final = frozenset(
+    {Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90}
+)
+"""Transpositions that swap width and height."""
+
+
+def orientation(exif: bytes | None) -> Image.Transpose | None:
+    """The transposition that a file's EXIF orientation (tag 0x0112) asks for; None where EXIF is missing or damaged."""
+    if not exif:
+        return None
+    tags = Image.Exif()
+    try:
+        tags.load(exif)
+        return _TRANSPOSITIONS.get(tags.get(_ORIENTATION_TAG, 1))
+    except Exception:  # noqa: BLE001 - damaged EXIF raises anything, and the image itself is intact
+        return None
+
 
 def webp_size(data: bytes) -> tuple[int, int] | None:
     """Width and height of a WebP file by its header (RFC 9649), None where that is damaged.
 
-    Needed before the reader is made, since that already sets aside two canvases.
+    Needed before the reader is created, because that already allocates two canvases.
     """
     kind = data[12:16]
     if kind == b"VP8X" and len(data) >= 30:
@@ -50,7 +77,7 @@ def webp_size(data: bytes) -> tuple[int, int] | None:
 
 
 def count_frames(image: ImageFile.ImageFile, kind: str, data: bytes, stop: int) -> int:
-    """How many frames or pages the file has, at most `stop`; nothing is decoded to find out."""
+    """The number of frames or pages, counted up to `stop` without decoding."""
     if kind == "GIF":
         return _gif_frames(data, stop)
     if kind == "TIFF":
@@ -77,7 +104,7 @@ def _gif_frames(data: bytes, stop: int) -> int:
 
 
 def _tiff_pages(data: bytes, stop: int) -> int:
-    """Count the directories of a TIFF (TIFF 6.0, section 2; BigTIFF) along their chain, once around at most."""
+    """Count the directories of a TIFF (TIFF 6.0, section 2; BigTIFF) along their chain, stopping at a cycle."""
     tiff = _Tiff.of(data)
     at = tiff.number(data, tiff.first, tiff.word)
     seen: set[int] = set()
@@ -90,7 +117,7 @@ def _tiff_pages(data: bytes, stop: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Tiff:
-    """How a TIFF or BigTIFF writes its numbers: byte order, and bytes of an offset, of a count, of a whole entry."""
+    """The layout of a TIFF or BigTIFF: byte order, and bytes of an offset, of a count and of an entry."""
 
     order: Literal["little", "big"]
     first: int
@@ -104,26 +131,26 @@ class _Tiff:
         return cls(order, 8, 8, 8, 20) if 43 in data[2:4] else cls(order, 4, 4, 2, 12)
 
     def number(self, data: bytes, at: int, size: int) -> int:
-        """An unsigned number; what lies beyond the end of the file counts as 0."""
+        """An unsigned number; bytes beyond the end of the file read as 0."""
         return int.from_bytes(data[at : at + size], self.order)
 
     def missing(self, data: bytes) -> bool:
-        """Whether the first directory, or anything that it points to, lies beyond the end of the file."""
+        """Whether the first directory, or anything that it points to, is beyond the end of the file."""
         at = self.number(data, self.first, self.word)
         entries = self.number(data, at, self.count)
         start = at + self.count
         if at == 0 or start + entries * self.entry + self.word > len(data):
             return True
         values: dict[int, list[int]] = {}
-        for place in range(start, start + entries * self.entry, self.entry):
-            tag, kind = self.number(data, place, 2), self.number(data, place + 2, 2)
-            amount, width = self.number(data, place + 4, self.word), _TYPE_BYTES.get(kind, 1)
-            value = place + 4 + self.word
+        for entry in range(start, start + entries * self.entry, self.entry):
+            tag, kind = self.number(data, entry, 2), self.number(data, entry + 2, 2)
+            amount, width = self.number(data, entry + 4, self.word), _TYPE_BYTES.get(kind, 1)
+            value = entry + 4 + self.word
             if amount * width > self.word:
                 value = self.number(data, value, self.word)
             if value + amount * width > len(data):
                 return True
-            if tag in _PLACES and tag not in values and amount <= _MAX_STRIPS:
+            if tag in _OFFSET_TAGS and tag not in values and amount <= _MAX_STRIPS:
                 values[tag] = [self.number(data, value + i * width, width) for i in range(amount)]
         return any(
             start + size > len(data)
@@ -133,7 +160,7 @@ class _Tiff:
 
 
 def ends_early(data: bytes, kind: str) -> bool:
-    """Whether the file's own sizes or end marks say that its end is missing; asked only about files that failed."""
+    """Whether the file is truncated by its own sizes or end markers; called only for files that failed to decode."""
     match kind:
         case "JPEG":
             return data.rfind(b"\xff\xd9") < max(data.rfind(b"\xff\xda"), 0)
@@ -152,7 +179,7 @@ def ends_early(data: bytes, kind: str) -> bool:
 
 
 def _boxes_end_early(data: bytes) -> bool:
-    """Whether the last top-level box of an ISO base media file (AVIF, HEIC) goes on beyond the end."""
+    """Whether the last top-level box of an ISO base media file (AVIF, HEIC) extends beyond the end."""
     at = 0
     while at + 8 <= len(data):
         length = int.from_bytes(data[at : at + 4])

@@ -1,4 +1,4 @@
-"""From the bytes of a file to RGB pixels as a viewer shows them, within limits, or a clear rejection."""
+"""Decoding of image files to upright sRGB pixels within limits, or a rejection with its reason."""
 
 import io
 import threading
@@ -10,17 +10,17 @@ from PIL import Image, ImageFile
 
 from lookalike.errors import ImageRejected
 from lookalike.imaging import color, containers, formats
-from lookalike.imaging.exif import SIDEWAYS, turn_of
-from lookalike.imaging.jpeg_luma import luma
+from lookalike.imaging.containers import SIDEWAYS, orientation
+from lookalike.imaging.jpeg_luma import decode_luma
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
 from lookalike.types import Decoded
 
-_UPRIGHT_ALREADY: Final = frozenset({"TIFF", "HEIF"})
-"""Formats whose readers turn the image themselves."""
+_ORIENTED_FORMATS: Final = frozenset({"TIFF", "HEIF"})
+"""Formats whose readers apply the orientation themselves."""
 
 _TOO_LARGE: Final = ("decompression bomb", "security limit", "memory allocation", "too large")
-_PACKED_METADATA: Final = ("max_text_chunk", "max_text_memory")
-_CUT_SHORT: Final = (
+_COMPRESSED_METADATA: Final = ("max_text_chunk", "max_text_memory")
+_TRUNCATED: Final = (
     "truncated",
     "end of file",
     "unexpected end",
@@ -28,7 +28,7 @@ _CUT_SHORT: Final = (
     "buffer is not large enough",
     "no more images",
 )
-_NOT_READ_HERE: Final = (
+_UNSUPPORTED: Final = (
     "unknown pixel mode",
     "unknown data organization",
     "unsupported",
@@ -40,11 +40,11 @@ _NOT_READ_HERE: Final = (
 def decode(
     data: bytes, *, limits: Limits = DEFAULT_LIMITS, box: tuple[int, int] | None = None, grey: bool = False
 ) -> Decoded:
-    """Decode an image of any accepted format to upright sRGB, its alpha over white; see `colour.to_pixels`.
+    """Decode an image of any accepted format to upright sRGB, its alpha over white; see `color.to_pixels`.
 
-    `box` is the least `(width, height)` needed, as a viewer shows the image: a JPEG is then decoded at 1/2, 1/4 or
-    1/8 where the result is no smaller than the box; None asks for every pixel. `grey` asks for luma alone, which saves
-    a JPEG the work on its colours; it is within rounding of the luma of `rgb`.
+    `box` is the minimum `(width, height)` of the upright image: a JPEG is then decoded at 1/2, 1/4 or 1/8 where the
+    result is no smaller than the box; None decodes every pixel. `grey` decodes luma only, which is faster for a JPEG;
+    it equals the luma of `rgb` up to rounding.
 
     Raises ImageRejected with a reason: "empty", "not_an_image", "unsupported", "truncated", "damaged", "timeout",
     "too_many_bytes", "too_many_pixels", "too_many_frames" or "too_small".
@@ -56,13 +56,13 @@ def decode(
         limits.check_size(*size)
     try:
         with _quiet:
-            if kind == "JPEG" and grey and (plain := luma(data, box, limits)) is not None:
+            if kind == "JPEG" and grey and (plain := decode_luma(data, box, limits)) is not None:
                 limits.check_time(started)
                 return plain
             return _decode(data, kind, limits, started, box, grey)
     except ImageRejected:
         raise
-    except Exception as error:  # every kind: damaged files bring all of them out of the readers, down to KeyError
+    except Exception as error:  # damaged files make the readers raise anything, even KeyError
         raise _rejection(error, data, kind) from error
 
 
@@ -72,78 +72,81 @@ def _decode(data: bytes, kind: str, limits: Limits, started: float, box: tuple[i
     frames = containers.count_frames(file, kind, data, limits.max_frames + 1)
     limits.check_frames(frames)
     limits.check_time(started)
-    turn = None
+    transposition = None
     scale = 1
     if kind == "JPEG":
-        turn = turn_of(file.info.get("exif"))
+        transposition = orientation(file.info.get("exif"))
         width, height = file.size
-        scale = _draft(file, box, turn, grey)
+        scale = _draft(file, box, transposition, grey)
         file.load()
     else:
         if kind == "PNG":
-            color.mend_transparency(file)
+            color.scale_transparency(file)
         file.load()
-        if kind not in _UPRIGHT_ALREADY:
-            turn = turn_of(file.info.get("exif"))  # a PNG may have it behind its pixels
+        if kind not in _ORIENTED_FORMATS:
+            transposition = orientation(file.info.get("exif"))  # a PNG may store it after its pixels
         width, height = file.size  # a HEIC may change its size while loading
         limits.check_size(width, height)
     limits.check_time(started)
     image: Image.Image = file
-    if turn is not None:
-        image = file.transpose(turn)
-        file.close()  # frees the pixels as they lay in the file
-    if turn in SIDEWAYS:
+    if transposition is not None:
+        image = file.transpose(transposition)
+        file.close()  # frees the untransposed pixels
+    if transposition in SIDEWAYS:
         width, height = height, width
     rgb = color.to_pixels(image, grey=grey)
     limits.check_time(started)
     return Decoded(rgb, width, height, kind, scale, frames)
 
 
-def _draft(file: ImageFile.ImageFile, box: tuple[int, int] | None, turn: Image.Transpose | None, grey: bool) -> int:
-    """Ask libjpeg for a reduced scale that still covers the box, and for luma alone; gives the scale."""
-    luma = grey and file.mode == "RGB" and not color.moves_colours(file.info.get("icc_profile"), "RGB")
-    if luma:
+def _draft(
+    file: ImageFile.ImageFile, box: tuple[int, int] | None, transposition: Image.Transpose | None, grey: bool
+) -> int:
+    """Configure libjpeg for a reduced scale that still covers the box, and for luma only; returns the scale."""
+    luma_only = grey and file.mode == "RGB" and not color.changes_colors(file.info.get("icc_profile"), "RGB")
+    if luma_only:
         file.info.pop("icc_profile", None)
     elif box is None:
         return 1
-    wanted = box or file.size
-    if turn in SIDEWAYS and box is not None:
-        wanted = (box[1], box[0])
+    target = box or file.size
+    if transposition in SIDEWAYS and box is not None:
+        target = (box[1], box[0])
     full = file.width
-    drafted = file.draft("L" if luma else None, (max(wanted[0], 1), max(wanted[1], 1)))
+    drafted = file.draft("L" if luma_only else None, (max(target[0], 1), max(target[1], 1)))
     return 1 if drafted is None else round(full / drafted[1][2])
 
 
 def _rejection(error: Exception, data: bytes, kind: str) -> ImageRejected:
-    """What to say about a file that made its reader fail."""
+    """The rejection of a file that made its reader fail."""
     name = "HEIC" if kind == "HEIF" else kind
     detail = str(error).strip() or type(error).__name__
-    lower = detail.lower()
-    if any(hint in lower for hint in _PACKED_METADATA):
+    lowered = detail.lower()
+    if any(hint in lowered for hint in _COMPRESSED_METADATA):
         return ImageRejected(
-            "damaged", f"The metadata of this {name} file unpacks to a huge size ({detail}): save it without metadata."
+            "damaged",
+            f"The metadata of this {name} file decompresses to a huge size ({detail}): save it without metadata.",
         )
-    if isinstance(error, MemoryError | Image.DecompressionBombError) or any(hint in lower for hint in _TOO_LARGE):
+    if isinstance(error, MemoryError | Image.DecompressionBombError) or any(hint in lowered for hint in _TOO_LARGE):
         return ImageRejected(
             "too_many_pixels",
-            f"This {name} file unpacks to more than its reader allows ({detail}): save it smaller.",
+            f"This {name} file decompresses to more than its reader allows ({detail}): save it smaller.",
         )
-    if any(hint in lower for hint in _CUT_SHORT) or containers.ends_early(data, kind):
+    if any(hint in lowered for hint in _TRUNCATED) or containers.ends_early(data, kind):
         return ImageRejected(
             "truncated", f"This {name} file ends before the image does ({detail}): copy or download it again."
         )
-    if any(hint in lower for hint in _NOT_READ_HERE):
+    if any(hint in lowered for hint in _UNSUPPORTED):
         return ImageRejected(
-            "unsupported", f"This kind of {name} file is not read here ({detail}): save it as a plain JPEG or PNG."
+            "unsupported", f"This variant of {name} is not supported ({detail}): save it as a plain JPEG or PNG."
         )
-    return ImageRejected("damaged", f"This {name} file is damaged ({detail}): use another copy, or save it anew.")
+    return ImageRejected("damaged", f"This {name} file is damaged ({detail}): use another copy, or save it again.")
 
 
 class _Quiet:
-    """Silences Python warnings while any thread is decoding, and puts the filters back after the last.
+    """Suppresses Python warnings while any thread is decoding, and restores the filters after the last.
 
-    Pillow warns of odd metadata, which is of no use to the caller and, under `-W error`, would reject good images.
-    `warnings.catch_warnings` alone is not safe in threads that overlap, hence the count.
+    Pillow warns of unusual metadata, which under `-W error` would reject good images. `warnings.catch_warnings` alone
+    is not thread-safe, hence the counter.
     """
 
     def __init__(self) -> None:

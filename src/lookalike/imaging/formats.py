@@ -1,4 +1,4 @@
-"""Which file format some bytes are in, judged by the bytes alone, and the reader for each that is accepted."""
+"""File format detection by signature, and the reader of each accepted format."""
 
 import io
 from collections.abc import Callable
@@ -26,12 +26,12 @@ READERS: Final[dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]]] = {
     "AVIF": AvifImageFile,
     "HEIF": HeifImageFile,
 }
-"""The readers that may see a file, by Pillow's name of the format.
+"""The accepted readers, by Pillow's name of the format.
 
-They are called directly, not through `Image.open`: no other format can be reached, and nothing is registered with or
-changed in Pillow for the program around us. Pillow's own limit on pixels, a global, then counts only where its readers
-ask for it themselves: TIFF, WebP and GIF beyond twice `Image.MAX_IMAGE_PIXELS` (about 179 million) are rejected too.
-A JPEG file with further images behind the first (MPO) is read as the JPEG it starts with.
+They are called directly, not through `Image.open`: no other format is reachable, and Pillow's global registry is not
+changed for the surrounding program. Pillow's global limit on pixels then applies only where its readers check it
+themselves: TIFF, WebP and GIF beyond twice `Image.MAX_IMAGE_PIXELS` (about 179 million) are rejected too. A JPEG file
+with further images behind the first (MPO) is read as the JPEG it starts with.
 """
 
 ACCEPTED: Final = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC"
@@ -66,7 +66,7 @@ _OTHER_IMAGES: Final = (
     (b"P5\n", "portable greymap"),
     (b"P6\n", "portable pixmap"),
 )
-_NO_IMAGES: Final = (
+_OTHER_FILES: Final = (
     (b"%PDF", "a PDF document"),
     (b"PK\3\4", "a ZIP archive or an office document"),
     (b"PK\5\6", "an empty ZIP archive"),
@@ -87,9 +87,9 @@ _CONTROL: Final = frozenset(range(0x20)) - frozenset(b"\t\n\f\r")
 
 
 def identify(data: bytes) -> str:
-    """Pillow's name of the format of these bytes, by their signature; a file's name and extension never count.
+    """Pillow's name of the format of these bytes, by their signature; file names and extensions are ignored.
 
-    Raises ImageRejected: "unsupported" for an image of a format that is not read here, "not_an_image" otherwise.
+    Raises ImageRejected: "unsupported" for an image of an unsupported format, "not_an_image" otherwise.
     """
     for signature, name in _SIGNATURES:
         if data.startswith(signature):
@@ -101,9 +101,9 @@ def identify(data: bytes) -> str:
     for signature, name in _OTHER_IMAGES:
         if data.startswith(signature):
             raise _unsupported(f"a {name} file")
-    for signature, name in _NO_IMAGES:
+    for signature, name in _OTHER_FILES:
         if data.startswith(signature):
-            raise ImageRejected("not_an_image", f"This is {name}, not an image: hand in {ACCEPTED}.")
+            raise ImageRejected("not_an_image", f"Not an image: this is {name}. Supported formats: {ACCEPTED}.")
     raise _by_text(data[:1024])
 
 
@@ -117,21 +117,24 @@ def _by_brand(data: bytes) -> str:
         return "HEIF"
     if brands & _IMAGE_BRANDS:
         raise _unsupported("a HEIF file with neither HEVC nor AV1 in it")
-    raise ImageRejected("not_an_image", f"This is a video or sound file (MP4 or its kin): hand in {ACCEPTED}.")
+    raise ImageRejected(
+        "not_an_image",
+        f"Not an image: this is a video or sound file (ISO base media, such as MP4). Supported formats: {ACCEPTED}.",
+    )
 
 
 def _unsupported(what: str) -> ImageRejected:
-    return ImageRejected("unsupported", f"This is {what}, a format not read here: save it as {ACCEPTED}.")
+    return ImageRejected("unsupported", f"Unsupported image format: this is {what}. Save it as {ACCEPTED}.")
 
 
 def _by_text(head: bytes) -> ImageRejected:
-    """The rejection of bytes without any known signature, which names text as text."""
+    """The rejection of bytes without a known signature; text is named as such."""
     lower = head.lower()
     if b"<svg" in lower:
         return _unsupported("a drawing (SVG)")
     if b"<html" in lower or b"<!doctype html" in lower:
-        return ImageRejected("not_an_image", f"This is a web page, not an image: hand in {ACCEPTED}.")
+        return ImageRejected("not_an_image", f"Not an image: this is a web page. Supported formats: {ACCEPTED}.")
     readable = len(head.decode(errors="ignore").encode()) > len(head) - 4  # the last character may be cut
     text = len(head) > 3 and readable and _CONTROL.isdisjoint(head)
-    what = "This is text" if text else "The first bytes are of no known image format"
-    return ImageRejected("not_an_image", f"{what}: hand in {ACCEPTED}.")
+    reason = "this is text" if text else "unknown file signature"
+    return ImageRejected("not_an_image", f"Not an image: {reason}. Supported formats: {ACCEPTED}.")

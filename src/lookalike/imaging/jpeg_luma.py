@@ -1,8 +1,7 @@
-"""The luma of plain JPEG files straight from libjpeg-turbo: the pixels that Pillow gives, with less around them.
+"""Luma of plain JPEG files straight from libjpeg-turbo: the same pixels as Pillow's, with less overhead.
 
-Pillow reads a file through Python objects in pieces of 64 KiB, which costs a photo of 75 kB some 0.1 ms of 0.75. What
-is not plain (colours moved by a profile, no YCbCr, a damaged or odd file) is left to Pillow, which also has the last
-word on what is wrong with it.
+Pillow reads a file through Python objects in chunks of 64 KiB, which takes about 0.1 ms of 0.75 for a photo of 75 kB.
+Other JPEG files (an ICC profile other than sRGB, no YCbCr, damaged) are left to Pillow, which also reports errors.
 """
 
 import numpy as np
@@ -10,7 +9,7 @@ import simplejpeg
 from PIL import Image
 
 from lookalike.imaging import color
-from lookalike.imaging.exif import SIDEWAYS, turn_of
+from lookalike.imaging.containers import SIDEWAYS, orientation
 from lookalike.imaging.limits import Limits
 from lookalike.types import Decoded
 
@@ -18,14 +17,14 @@ _SCALES = (8, 4, 2, 1)
 _APP1, _APP2, _START_OF_SCAN = b"\xff\xe1", b"\xff\xe2", b"\xff\xda"
 _EXIF = b"Exif\0\0"
 _PROFILE = b"ICC_PROFILE\0"
-_WHOLE = b"\1\1"
-"""First of one: a profile in one piece."""
+_SINGLE_CHUNK = b"\1\1"
+"""Chunk 1 of 1: a profile in a single chunk."""
 
 
-def luma(data: bytes, box: tuple[int, int] | None, limits: Limits) -> Decoded | None:
-    """Decode a JPEG's luma at the smallest scale that covers `box`, `(width, height)`; None: it is not for us.
+def decode_luma(data: bytes, box: tuple[int, int] | None, limits: Limits) -> Decoded | None:
+    """Decode a JPEG's luma at the smallest scale that covers `box`, `(width, height)`.
 
-    Raises ImageRejected for an image beyond the limits on pixels.
+    None for a file that Pillow must decode. Raises ImageRejected for an image beyond the limits on pixels.
     """
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(data)
@@ -35,35 +34,35 @@ def luma(data: bytes, box: tuple[int, int] | None, limits: Limits) -> Decoded | 
     if metadata is None or space not in ("YCbCr", "Gray"):
         return None
     exif, profile = metadata
-    if profile is not None and (space == "Gray" or color.moves_colours(profile, "RGB")):
+    if profile is not None and (space == "Gray" or color.changes_colors(profile, "RGB")):
         return None
     limits.check_size(width, height)
-    turn = turn_of(exif)
-    sideways = turn in SIDEWAYS
+    transposition = orientation(exif)
+    sideways = transposition in SIDEWAYS
     scale = _scale(width, height, box[::-1] if box and sideways else box)
-    least = -(-height // scale), -(-width // scale)
+    min_size = -(-height // scale), -(-width // scale)
     try:
-        grey = simplejpeg.decode_jpeg(data, "GRAY", min_height=least[0], min_width=least[1])[:, :, 0]
+        grey = simplejpeg.decode_jpeg(data, "GRAY", min_height=min_size[0], min_width=min_size[1])[:, :, 0]
     except ValueError:
         return None
-    if grey.shape != least:
+    if grey.shape != min_size:
         return None
-    if turn is not None:
-        grey = np.asarray(Image.fromarray(grey).transpose(turn))
+    if transposition is not None:
+        grey = np.asarray(Image.fromarray(grey).transpose(transposition))
     if sideways:
         width, height = height, width
     return Decoded(grey, width, height, "JPEG", scale, 1)
 
 
 def _scale(width: int, height: int, box: tuple[int, int] | None) -> int:
-    """By how much libjpeg may reduce, as Pillow's `draft` chooses it."""
-    most = 1 if box is None else min(width // max(box[0], 1), height // max(box[1], 1))
-    return next((scale for scale in _SCALES if scale <= most), 1)
+    """The reduction of libjpeg's decode, chosen as Pillow's `draft` does."""
+    max_scale = 1 if box is None else min(width // max(box[0], 1), height // max(box[1], 1))
+    return next((scale for scale in _SCALES if scale <= max_scale), 1)
 
 
 def _metadata(data: bytes) -> tuple[bytes | None, bytes | None] | None:
-    """The EXIF data and the colour profile before the first scan; None where either is in pieces, or markers are odd
-    (ITU-T T.81, annex B; ICC.1, annex B.4)."""
+    """The EXIF data and the ICC profile before the first scan; None where either is in several chunks, or markers are
+    invalid (ITU-T T.81, annex B; ICC.1, annex B.4)."""
     exif = profile = None
     at = 2
     while (marker := data[at : at + 2]).startswith(b"\xff") and marker != _START_OF_SCAN:
@@ -73,7 +72,7 @@ def _metadata(data: bytes) -> tuple[bytes | None, bytes | None] | None:
                 return None
             exif = data[at + 4 : end]
         elif marker == _APP2 and data.startswith(_PROFILE, at + 4):
-            if not data.startswith(_WHOLE, at + 16):
+            if not data.startswith(_SINGLE_CHUNK, at + 16):
                 return None
             profile = data[at + 18 : end]
         at = end

@@ -1,4 +1,4 @@
-"""How much of a machine one image may take: bytes, pixels, frames, seconds and memory."""
+"""Limits on one image: bytes, pixels, frames, seconds and memory."""
 
 from dataclasses import dataclass, fields
 from time import monotonic
@@ -10,12 +10,12 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an image may ask for before it is rejected; raises BadSetting for a limit that is not positive.
+    """The resources that an image may take; raises BadSetting for a limit that is not positive.
 
     `max_bytes` is the size of the file. `max_pixels` is width times height, read from the header before any pixel is
     decoded. `max_frames` counts the frames or pages, of which only the first is ever decoded. `min_side` is the
-    smallest width and height, in pixels. `seconds` is wall-clock time per image: `decode` looks at the clock between
-    its stages, only a pool of processes can stop a decoder that hangs. `max_memory` is in bytes, for such a process:
+    smallest width and height, in pixels. `seconds` is wall-clock time per image: `decode` checks the clock between
+    its stages; only a pool of processes can stop a decoder that hangs. `max_memory` is in bytes, for such a process:
     an image of `max_pixels` needs about 8 bytes per pixel at its peak.
     """
 

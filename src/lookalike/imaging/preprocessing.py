@@ -1,4 +1,4 @@
-"""From the bytes of a file to what encoders and the catalog need of it, with as little decoding as will do."""
+"""Preprocessing: from the bytes of a file to the inputs of encoders and the catalog's record, in one decoding."""
 
 import hashlib
 import struct
@@ -8,25 +8,17 @@ from math import ceil
 from typing import Final
 
 import numpy as np
-from PIL import Image
 
-from lookalike.imaging.borders import cut, find_border
+from lookalike.imaging.borders import crop_border, find_border
 from lookalike.imaging.decoding import decode
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
-from lookalike.imaging.resizing import lanczos
+from lookalike.imaging.resizing import resize_to
 from lookalike.imaging.thumbnails import thumbnail_of
-from lookalike.types import Border, Decoded, InputSpec, Pixels, Prepared
+from lookalike.types import Border, Decoded, InputSpec, Prepared
 
-PRECISE: Final = 128
-"""Pixels of the smaller side from which on a reduced image tells its frame well enough."""
+MIN_BORDER_SIDE: Final = 128
+"""The smaller side, in pixels, from which a reduced image shows its border precisely enough."""
 
-_RESAMPLE: Final = {
-    "nearest": Image.Resampling.NEAREST,
-    "box": Image.Resampling.BOX,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
 _JPEG: Final = b"\xff\xd8\xff"
 
 
@@ -41,22 +33,22 @@ def prepare(
     """Decode an image once, cut its border, and resize it to every input.
 
     A JPEG is decoded at the smallest scale that the most demanding input allows. Where that shows a border, it is
-    decoded again, large enough to measure the border and to keep what the inputs need of the rest; the Border is in
-    full-size pixels, exact to the scale of that decode. `want_pixels` has every pixel decoded, for the digest of the
-    pixels: SHA-256 over width and height (little-endian uint32) and the RGB values, before anything is cut.
-    `thumbnail_side`, where it is not 0, has a small image made of the same decoding, before anything is cut, its
-    longer side so many pixels; a JPEG is then decoded in colour, and large enough for it.
+    decoded again, large enough to measure the border and to serve the inputs after cropping; the Border is in
+    full-size pixels, exact to the scale of that decode. `want_pixels` decodes every pixel, for the digest of the
+    pixels: SHA-256 over width and height (little-endian uint32) and the RGB values, before cropping.
+    `thumbnail_side`, unless 0, is the longer side of a thumbnail made from the same decoding, before cropping; a JPEG
+    is then decoded in color, and large enough for it.
 
     Raises ImageRejected as `decode` does.
     """
-    box = None if want_pixels else _box(tuple(inputs), max(thumbnail_side, 1))
-    colourless = not thumbnail_side and all(spec.mode == "L" for spec in inputs)
-    grey = box is not None and data.startswith(_JPEG) and colourless
-    decoded = decode(data, limits=limits, box=box, grey=grey)
+    min_size = None if want_pixels else _min_size(tuple(inputs), max(thumbnail_side, 1))
+    all_grey = not thumbnail_side and all(spec.mode == "L" for spec in inputs)
+    grey = min_size is not None and data.startswith(_JPEG) and all_grey
+    decoded = decode(data, limits=limits, box=min_size, grey=grey)
     border = find_border(decoded.rgb)
-    if border and box is not None:
-        decoded, border = _measure(data, decoded, border, box, limits)
-    rest = cut(decoded.rgb, border)
+    if border and min_size is not None:
+        decoded, border = _decode_for_border(data, decoded, border, min_size, limits)
+    content = crop_border(decoded.rgb, border)
     return Prepared(
         sha256=hashlib.sha256(data).digest(),
         pixels=_digest(decoded) if decoded.scale == 1 and decoded.rgb.ndim == 3 else None,
@@ -65,71 +57,54 @@ def prepare(
         height=decoded.height,
         format=decoded.format,
         border=_full_size(border, decoded),
-        inputs=tuple(resize_to(rest, spec) for spec in inputs),
+        inputs=tuple(resize_to(content, spec) for spec in inputs),
         thumbnail=thumbnail_of(decoded.rgb, thumbnail_side) if thumbnail_side else None,
     )
 
 
-def resize_to(rgb: Pixels, spec: InputSpec) -> Pixels:
-    """The image in the size and mode of an input: what Pillow's `convert` and then `resize` give, exactly or nearly.
-
-    `rgb` is (height, width, 3), or (height, width) where grey was decoded; the result is (spec.height, spec.width, 3)
-    or (spec.height, spec.width). "nearest" equals `load_img(target_size=...)` of Keras, which calls the same.
-    """
-    quick = spec.approximate and spec.mode == "L" and spec.resample == "lanczos"
-    if quick and rgb.ndim == 2:
-        return lanczos(rgb, spec.width, spec.height)
-    image = Image.fromarray(rgb)
-    if image.mode != spec.mode:
-        image = image.convert(spec.mode)
-    if quick:
-        return lanczos(np.asarray(image), spec.width, spec.height)
-    return np.asarray(image.resize((spec.width, spec.height), _RESAMPLE[spec.resample]))
-
-
 @lru_cache(maxsize=32)
-def _box(inputs: tuple[InputSpec, ...], least_width: int) -> tuple[int, int] | None:
-    """The least width and height that serve every input; None where one wants every pixel."""
+def _min_size(inputs: tuple[InputSpec, ...], min_width: int) -> tuple[int, int] | None:
+    """The minimum width and height that serve every input; None where one needs every pixel."""
     if any(spec.full_decode for spec in inputs):
         return None
     return (
-        max([least_width, *(ceil(spec.width * spec.oversample) for spec in inputs)]),
+        max([min_width, *(ceil(spec.width * spec.oversample) for spec in inputs)]),
         max((ceil(spec.height * spec.oversample) for spec in inputs), default=1),
     )
 
 
-def _measure(
-    data: bytes, decoded: Decoded, border: Border, box: tuple[int, int], limits: Limits
+def _decode_for_border(
+    data: bytes, decoded: Decoded, border: Border, min_size: tuple[int, int], limits: Limits
 ) -> tuple[Decoded, Border]:
-    """Decode again until the border is measured well, and what it leaves is as large as the inputs want it."""
+    """Decode again until the border is measured precisely and the cropped image is large enough for the inputs."""
     grey = decoded.rgb.ndim == 2
-    while border and not _serves(decoded, border, box):
-        before = decoded
-        height, width = cut(decoded.rgb, border).shape[:2]
+    while border and not _is_sufficient(decoded, border, min_size):
+        previous = decoded
+        height, width = crop_border(decoded.rgb, border).shape[:2]
         decoded = decode(
             data,
             limits=limits,
             box=(
-                max(PRECISE, ceil(box[0] * decoded.rgb.shape[1] / width)),
-                max(PRECISE, ceil(box[1] * decoded.rgb.shape[0] / height)),
+                max(MIN_BORDER_SIDE, ceil(min_size[0] * decoded.rgb.shape[1] / width)),
+                max(MIN_BORDER_SIDE, ceil(min_size[1] * decoded.rgb.shape[0] / height)),
             ),
             grey=grey,
         )
         border = find_border(decoded.rgb)
-        if decoded.scale in (1, before.scale):
+        if decoded.scale in (1, previous.scale):
             break
     return decoded, border
 
 
-def _serves(decoded: Decoded, border: Border, box: tuple[int, int]) -> bool:
+def _is_sufficient(decoded: Decoded, border: Border, min_size: tuple[int, int]) -> bool:
     if decoded.scale == 1:
         return True
-    height, width = cut(decoded.rgb, border).shape[:2]
-    return bool(min(decoded.rgb.shape[:2]) >= PRECISE and width >= box[0] and height >= box[1])
+    height, width = crop_border(decoded.rgb, border).shape[:2]
+    return bool(min(decoded.rgb.shape[:2]) >= MIN_BORDER_SIDE and width >= min_size[0] and height >= min_size[1])
 
 
 def _full_size(border: Border, decoded: Decoded) -> Border:
-    """A border measured at 1/scale, in the pixels of the file; a last line may stand for less than `scale` of them."""
+    """A border measured at 1/scale, in pixels of the file; the last line may represent fewer than `scale` of them."""
     if not border or decoded.scale == 1:
         return border
     scale = decoded.scale

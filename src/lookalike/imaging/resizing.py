@@ -1,6 +1,8 @@
-"""Lanczos resampling of small grey images as two matrix products, in single precision and rounded once.
+"""Resizing to encoder inputs, with a fast Lanczos resampling of grey images for hashes.
 
-Half the time of Pillow's for what a hash wants, where BLAS has one thread, as in the decoding processes.
+Lanczos is computed as two matrix products in single precision, rounded once: half the time of Pillow's for a 32 x 32
+result, where BLAS has one thread, as in the decoding processes. The filter and its support are those of Pillow's
+Resample.c (Image.Resampling.LANCZOS, three lobes; reduced first as by its `reducing_gap`).
 """
 
 from functools import lru_cache
@@ -10,38 +12,64 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lookalike.types import Pixels
+from lookalike.types import InputSpec, Pixels
 
-GAP: Final = 4
-"""How many times larger than wanted the image is at least when the products are taken; beyond twice that it is
-reduced by whole numbers first, which bounds the matrices and costs less."""
+REDUCING_GAP: Final = 4
+"""The image is at least so many times larger than the result when the products are computed; beyond twice that it is
+reduced by an integer factor first, which bounds the matrices and is faster. As Pillow's `reducing_gap`."""
+_RESAMPLE: Final = {
+    "nearest": Image.Resampling.NEAREST,
+    "box": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
 _LOBES: Final = 3
 
 Weights = NDArray[np.float32]
 
 
-def lanczos(grey: Pixels, width: int, height: int) -> Pixels:
-    """An image `(h, w)` uint8 resampled to `(height, width)` uint8, as by Pillow's LANCZOS but for rounding.
+def resize_to(rgb: Pixels, spec: InputSpec) -> Pixels:
+    """The image in the size and mode of an input: Pillow's `convert` and `resize`, exactly or (`approximate`) nearly.
 
-    Like Pillow it clips between the two passes; Pillow 13 takes them in the order that costs less, here it is always
-    across and then down.
+    `rgb` is (height, width, 3), or (height, width) where grey was decoded; the result is (spec.height, spec.width, 3)
+    or (spec.height, spec.width). "nearest" equals `load_img(target_size=...)` of Keras, which calls the same.
     """
-    across, down = (max(1, n // (GAP * wanted)) for n, wanted in ((grey.shape[1], width), (grey.shape[0], height)))
+    approximate = spec.approximate and spec.mode == "L" and spec.resample == "lanczos"
+    if approximate and rgb.ndim == 2:
+        return lanczos(rgb, spec.width, spec.height)
+    image = Image.fromarray(rgb)
+    if image.mode != spec.mode:
+        image = image.convert(spec.mode)
+    if approximate:
+        return lanczos(np.asarray(image), spec.width, spec.height)
+    return np.asarray(image.resize((spec.width, spec.height), _RESAMPLE[spec.resample]))
+
+
+def lanczos(grey: Pixels, width: int, height: int) -> Pixels:
+    """An image `(h, w)` uint8 resampled to `(height, width)` uint8, as by Pillow's LANCZOS up to rounding.
+
+    Like Pillow it clips between the two passes; Pillow 13 chooses the cheaper order, here it is always horizontal, then
+    vertical.
+    """
+    across, down = (
+        max(1, n // (REDUCING_GAP * target)) for n, target in ((grey.shape[1], width), (grey.shape[0], height))
+    )
     if across > 1 or down > 1:
         grey = np.asarray(Image.fromarray(grey).reduce((across, down)))
-    rows = (grey.astype(np.float32) @ _weights(grey.shape[1], width).T).clip(0, 255)  # clipped there as Pillow does
+    rows = (grey.astype(np.float32) @ _weights(grey.shape[1], width).T).clip(0, 255)  # clipped here as Pillow does
     resampled: Pixels = np.rint((_weights(grey.shape[0], height) @ rows).clip(0, 255)).astype(np.uint8)
     return resampled
 
 
 @lru_cache(maxsize=1024)
 def _weights(source: int, target: int) -> Weights:
-    """What each of the `source` pixels of a line gives to each of the `target` ones, (target, source): the sinc filter
-    with three lobes, widened to the scale, as Pillow has it."""
+    """The weight of each of the `source` pixels of a line in each of the `target` ones, (target, source): the windowed
+    sinc filter with three lobes, widened to the scale, as in Pillow."""
     scale = source / target
     reach = max(scale, 1.0)
     centres = (np.arange(target) + 0.5) * scale
     x = (np.arange(source)[None, :] + 0.5 - centres[:, None]) / reach
     weights = np.where(np.abs(x) < _LOBES, np.sinc(x) * np.sinc(x / _LOBES), 0.0)
-    shares: Weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-    return shares
+    normalized: Weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return normalized

@@ -1,4 +1,4 @@
-"""Small images to show: from pixels that are decoded already, or from a file's bytes."""
+"""Thumbnails: from decoded pixels, or from a file's bytes."""
 
 import io
 from typing import Final
@@ -10,7 +10,7 @@ from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
 from lookalike.types import Pixels
 
 SIDE: Final = 384
-"""Pixels of the longer side of a thumbnail that is kept with its image."""
+"""The longer side, in pixels, of a thumbnail that is stored with its image."""
 QUALITY: Final = 80
 """JPEG's quality. Over 60 photos of 384 pixels, one core: JPEG 0.5 ms and 23 kB each, WebP of quality 80 4 ms and
 19 kB at its second fastest setting, 9 ms at its default."""
@@ -20,17 +20,19 @@ MEDIA_TYPE: Final = "image/jpeg"
 def thumbnail_of(rgb: Pixels, side: int = SIDE) -> bytes:
     """A JPEG of `(height, width, 3)` or `(height, width)` pixels, its longer side `side` pixels or the image's own.
 
-    It holds no metadata: what a camera wrote about place and owner stays with the original.
+    It has no metadata: location and owner stay in the original.
     """
     image = Image.fromarray(rgb)
-    image.thumbnail((side, side), Image.Resampling.HAMMING, reducing_gap=2.0)  # as sharp as needed, in 2/3 of the time
+    image.thumbnail(
+        (side, side), Image.Resampling.HAMMING, reducing_gap=2.0
+    )  # as sharp as needed, in 2/3 of LANCZOS' time
     out = io.BytesIO()
     image.save(out, "JPEG", quality=QUALITY)
     return out.getvalue()
 
 
 def make_thumbnail(data: bytes, side: int = SIDE, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
-    """The same of a file's bytes, upright and over white; a JPEG is decoded no larger than needed.
+    """A thumbnail of a file's bytes, upright and over white; a JPEG is decoded no larger than needed.
 
     Raises ImageRejected as `decode` does.
     """

@@ -1,5 +1,6 @@
-"""Where an engine is, and how it is to be used: a URL with options, read strictly."""
+"""Engine addresses: URLs with options, parsed strictly."""
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,9 +13,9 @@ _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no"
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """`scheme://user:password@host:port/path?option=value`, taken apart.
+    """The parts of `scheme://user:password@host:port/path?option=value`.
 
-    An embedded engine is a bare name with options, such as `mih?equal_bytes=5`: it has no host and no path.
+    An embedded engine is a bare name with options, such as `mih?m=5`: it has no host and no path.
     """
 
     scheme: str
@@ -27,61 +28,61 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> "Address":
-        """Take a URL, or a name with options, apart; raises BadSetting, never showing a password."""
-        written, _, query = text.strip().partition("?")
+        """Parse a URL, or a name with options; raises BadSetting, whose message never shows a password."""
+        location, _, query = text.strip().partition("?")
         try:
-            parts = urlsplit(written if "://" in written else f"{written}://")
+            parts = urlsplit(location if "://" in location else f"{location}://")
             port = parts.port
         except ValueError as error:
-            raise BadSetting(f"cannot read the address {without_password(text)!r}: {error}") from None
+            raise BadSetting(f"invalid address {without_password(text)!r}: {error}") from None
         if not parts.scheme:
-            raise BadSetting(f"cannot read the address {without_password(text)!r}; write NAME or scheme://host:port")
+            raise BadSetting(f"invalid address {without_password(text)!r}; write NAME or scheme://host:port")
         pairs = parse_qsl(query, keep_blank_values=True)
         if len(dict(pairs)) != len(pairs):
             raise BadSetting(f"an option is given twice in {without_password(text)!r}")
         user, password = (None if part is None else unquote(part) for part in (parts.username, parts.password))
         return cls(parts.scheme, parts.hostname or "", port, user, password, unquote(parts.path), dict(pairs))
 
-    def text(self, name: str, default: str, *, among: tuple[str, ...] = ()) -> str:
-        """An option, one of a few words if `among` is given; raises BadSetting."""
+    def text(self, name: str, default: str, *, choices: tuple[str, ...] = ()) -> str:
+        """A text option, one of `choices` if any are given; raises BadSetting."""
         value = self.options.get(name, default)
-        if among and value not in among:
-            raise BadSetting(f"{name} of {self} is one of {', '.join(among)}, not {value!r}")
+        if choices and value not in choices:
+            raise BadSetting(f"{name} of {self} must be one of {', '.join(choices)}, not {value!r}")
         return value
 
-    def number(self, name: str, default: int, *, least: int = 1, most: int = 1 << 31) -> int:
-        """An option that is a whole number; raises BadSetting."""
+    def number(self, name: str, default: int, *, minimum: int = 1, maximum: int = 1 << 31) -> int:
+        """An integer option; raises BadSetting."""
         value = self.options.get(name, str(default))
-        if not re.fullmatch(r"-?\d{1,12}", value) or not least <= int(value) <= most:
-            raise BadSetting(f"{name} of {self} is a number from {least} to {most}, not {value!r}")
+        if not re.fullmatch(r"-?\d{1,12}", value) or not minimum <= int(value) <= maximum:
+            raise BadSetting(f"{name} of {self} must be an integer from {minimum} to {maximum}, not {value!r}")
         return int(value)
 
-    def share(self, name: str, default: float, *, least: float = 0.0, most: float = 1.0) -> float:
-        """An option that is a fraction; raises BadSetting."""
+    def fraction(self, name: str, default: float, *, minimum: float = 0.0, maximum: float = 1.0) -> float:
+        """A floating-point option; raises BadSetting."""
         value = self.options.get(name, str(default))
         try:
             number = float(value)
         except ValueError:
             number = -1.0
-        if not least <= number <= most:
-            raise BadSetting(f"{name} of {self} lies in {least}..{most}, not {value!r}")
+        if not minimum <= number <= maximum:
+            raise BadSetting(f"{name} of {self} must be from {minimum} to {maximum}, not {value!r}")
         return number
 
     def flag(self, name: str, default: bool) -> bool:
-        """An option that is true or false; raises BadSetting."""
+        """A boolean option; raises BadSetting."""
         value = self.options.get(name, str(default)).lower()
         if value not in _FLAGS:
-            raise BadSetting(f"{name} of {self} is true or false, not {value!r}")
+            raise BadSetting(f"{name} of {self} must be true or false, not {value!r}")
         return _FLAGS[value]
 
-    def only(self, *names: str) -> None:
-        """Refuse options that nobody reads."""
+    def check_options(self, *names: str) -> None:
+        """Raise BadSetting for an option that is not one of `names`."""
         if unknown := sorted(self.options.keys() - set(names)):
-            known = f"there are {', '.join(names)}" if names else "there are none"
+            known = f"the options are {', '.join(names)}" if names else "it has no options"
             raise BadSetting(f"{self} has no option {unknown[0]!r}; {known}")
 
     def __str__(self) -> str:
-        """As messages may show it: without password and options."""
+        """The address without password and options, for messages."""
         if not (self.host or self.path):
             return self.scheme
         at = f"{quote(self.user)}@" if self.user else ""
@@ -89,6 +90,14 @@ class Address:
         return f"{self.scheme}://{at}{host}{f':{self.port}' if self.port else ''}{self.path}"
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, so that credentials may be sent to it without TLS."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def without_password(text: str) -> str:
-    """A URL as messages may show it, also one that cannot be read."""
+    """A URL with its password masked, for messages; works for invalid URLs too."""
     return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)

@@ -1,4 +1,4 @@
-"""What every index that lives in this process has: its spec, its folder, its lock, and whether it may be written."""
+"""Base class of indexes that live in this process."""
 
 import threading
 from abc import ABC, abstractmethod
@@ -13,7 +13,7 @@ from lookalike.types import Attributes, FeatureSpec, Ids, ResolvedFilter
 
 
 class EmbeddedIndex(ABC):
-    """The common part of embedded indexes; `folder` None keeps everything in memory."""
+    """State and behaviour common to embedded indexes; a `folder` of None keeps everything in memory."""
 
     def __init__(self, spec: FeatureSpec, folder: Path | None, *, writable: bool) -> None:
         self._spec = spec
@@ -25,12 +25,12 @@ class EmbeddedIndex(ABC):
 
     @property
     def shared(self) -> bool:
-        """Every process has its own."""
+        """False: every process has its own copy."""
         return False
 
     @property
     def spec(self) -> FeatureSpec:
-        """What the rows are."""
+        """Specification of the indexed features."""
         return self._spec
 
     @property
@@ -39,7 +39,7 @@ class EmbeddedIndex(ABC):
         return self._sequence
 
     def update_attributes(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
-        """Nothing to do: a filter reaches this index as ids."""
+        """Validate only: filters reach an embedded index as ids, so it stores no attributes."""
         check_attributes(ids, tenants, attributes)
         self._check_open()
 
@@ -47,25 +47,25 @@ class EmbeddedIndex(ABC):
         if self._closed:
             raise BadInput(f"the {self._spec.name} index is closed")
         if flush and not self._writable:
-            raise BadInput(f"the {self._spec.name} index was opened for reading only: it cannot be flushed")
+            raise BadInput(f"the {self._spec.name} index is read-only and cannot be flushed")
 
     @abstractmethod
     def clear(self) -> None:
-        """Forget every row; durably, if the index is writable."""
+        """Delete every row; durably if the index is writable."""
 
     @contextmanager
     def rebuilding(self) -> Iterator[Self]:
-        """This index, emptied."""
+        """Empty this index and yield it: an embedded index is rebuilt in place."""
         self.clear()
         yield self
 
 
-def ids_of(filter: ResolvedFilter | None) -> Ids | None:
-    """The ids that pass a filter; raises UnsupportedQuery for one in the words of an engine."""
+def allowed_ids(filter: ResolvedFilter | None) -> Ids | None:
+    """The ids that pass a filter, None without one; raises UnsupportedQuery for an engine-specific filter."""
     if filter is None:
         return None
     if filter.engine_filter:
         raise UnsupportedQuery(
-            f"only {' and '.join(filter.engine_filter)} can filter in its own words; this index is embedded"
+            f"this index is embedded and takes no engine_filter (given for {', '.join(filter.engine_filter)})"
         )
     return filter.ids()

@@ -1,4 +1,4 @@
-"""A circuit breaker: after repeated failures an engine is left alone for a while, so that callers fail at once."""
+"""Circuit breaker: after repeated failures, requests to a server fail at once for a while."""
 
 import threading
 import time
@@ -7,64 +7,62 @@ from types import TracebackType
 
 from lookalike.errors import Unavailable
 
-FAILURES = 3
-"""Failures in a row that open the circuit."""
+FAILURE_THRESHOLD = 3
+"""Consecutive failures that open the circuit."""
 RESET_TIMEOUT = 5.0
-"""Seconds for which it stays open; then one caller at a time may try."""
+"""Seconds for which an open circuit refuses requests before it lets one trial request through."""
 
 
 class CircuitBreaker:
-    """`with circuit:` around every request to one server; safe to use from several threads.
+    """Wrap every request to one server in `with circuit:`. Thread-safe.
 
-    Only Unavailable counts as a failure. While open it raises Unavailable itself, with `retry_after`. After `rest`
-    seconds one caller is let through: its success closes the circuit, its failure keeps it open for as long again.
+    Only Unavailable counts as a failure. An open circuit raises Unavailable itself, with `retry_after`. After
+    `reset_timeout` seconds it is half-open: one request is let through, whose success closes the circuit and whose
+    failure keeps it open for another `reset_timeout`.
     """
 
     def __init__(
         self,
         server: str,
         *,
-        failures: int = FAILURES,
-        rest: float = RESET_TIMEOUT,
+        failure_threshold: int = FAILURE_THRESHOLD,
+        reset_timeout: float = RESET_TIMEOUT,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._server = server
-        self._failures = failures
-        self._rest = rest
+        self._failure_threshold = failure_threshold
+        self._reset_timeout = reset_timeout
         self._clock = clock
         self._lock = threading.Lock()
         self._failures_in_row = 0
-        self._opened: float | None = None
-        self._why = ""
+        self._opened_at: float | None = None
+        self._last_error = ""
 
     @property
     def open(self) -> bool:
-        """Whether requests are refused at present."""
+        """Whether requests are refused now."""
         with self._lock:
-            return self._opened is not None and self._clock() < self._opened + self._rest
+            return self._opened_at is not None and self._clock() < self._opened_at + self._reset_timeout
 
     def __enter__(self) -> None:
         with self._lock:
-            if self._opened is None:
+            if self._opened_at is None:
                 return
-            left = self._opened + self._rest - self._clock()
+            left = self._opened_at + self._reset_timeout - self._clock()
             if left > 0:
                 raise Unavailable(
                     f"{self._server}: circuit open for {left:.1f} s after "
-                    f"{self._failures_in_row} consecutive failures: {self._why}",
+                    f"{self._failures_in_row} consecutive failures: {self._last_error}",
                     retry_after=left,
                 )
-            self._opened = self._clock()  # the others wait until this one comes back
+            self._opened_at = self._clock()  # half-open: refuse the other callers until this one returns
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         with self._lock:
-            if not isinstance(error, Unavailable):
-                self._failures_in_row, self._opened = (
-                    0,
-                    None,
-                )  # an answer, be it a refusal, shows that the server is there
+            if not isinstance(error, Unavailable):  # any answer, even a refusal, shows that the server is up
+                self._failures_in_row, self._opened_at = 0, None
                 return
             self._failures_in_row += 1
-            self._why = str(error)
-            if self._failures_in_row >= self._failures:
-                self._opened = self._clock()
+            self._last_error = str(error)
+            if self._failures_in_row >= self._failure_threshold:
+                self._opened_at = self._clock()

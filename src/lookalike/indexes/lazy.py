@@ -1,4 +1,4 @@
-"""An index on a server, opened when it is first needed: a gallery takes images even while an engine is down."""
+"""An index on a server, connected on first use: a gallery opens and takes images even while an engine is down."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -11,10 +11,10 @@ from lookalike.types import Attributes, Features, FeatureSpec, Ids, Matches, Res
 
 
 class LazyIndex:
-    """An `VectorIndex` of `spec` that `connect` opens at the first use; every use tries again until that succeeds.
+    """A `VectorIndex` of `spec` that calls `connect` on first use, and again on each use until it succeeds.
 
-    `server` names the engine in messages. Raises what `connect` raises, and Unavailable at once while an engine that
-    did not answer several times is left alone.
+    Every method is forwarded to that index. `server` names the engine in messages. Raises what `connect` raises, and
+    Unavailable while the circuit is open.
     """
 
     def __init__(self, spec: FeatureSpec, server: str, connect: Callable[[], VectorIndex]) -> None:
@@ -27,30 +27,27 @@ class LazyIndex:
 
     @property
     def shared(self) -> bool:
-        """The rows live on a server."""
+        """True: all processes share the rows on the server."""
         return True
 
     @property
     def spec(self) -> FeatureSpec:
-        """What the rows are."""
+        """Specification of the indexed features."""
         return self._spec
 
     @property
     def sequence(self) -> int:
-        """The catalog's sequence number of the last flush, as the server knows it."""
-        return self._opened().sequence
+        """The catalog's sequence number of the last flush, read from the server."""
+        return self._connected().sequence
 
     def upsert(self, rows: Rows) -> None:
-        """Insert or replace rows."""
-        self._opened().upsert(rows)
+        self._connected().upsert(rows)
 
     def delete(self, ids: Ids) -> None:
-        """Forget these ids."""
-        self._opened().delete(ids)
+        self._connected().delete(ids)
 
     def update_attributes(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
-        """Change what filters see of rows that are there."""
-        self._opened().update_attributes(ids, tenants, attributes)
+        self._connected().update_attributes(ids, tenants, attributes)
 
     def search(
         self,
@@ -62,33 +59,30 @@ class LazyIndex:
         max_distance: float | None = None,
         fresh: bool = False,
     ) -> Matches:
-        """The k nearest rows of each query."""
-        return self._opened().search(queries, k, tenant=tenant, filter=filter, max_distance=max_distance, fresh=fresh)
+        return self._connected().search(
+            queries, k, tenant=tenant, filter=filter, max_distance=max_distance, fresh=fresh
+        )
 
     def count(self, tenant: int | None = None) -> int:
-        """How many rows there are."""
-        return self._opened().count(tenant)
+        return self._connected().count(tenant)
 
     def flush(self, sequence: int) -> None:
-        """Make everything so far durable and visible."""
-        self._opened().flush(sequence)
+        self._connected().flush(sequence)
 
     def clear(self) -> None:
-        """Forget every row."""
-        self._opened().clear()
+        self._connected().clear()
 
     def rebuilding(self) -> AbstractContextManager[VectorIndex]:
-        """An empty index that takes this one's place."""
-        return self._opened().rebuilding()
+        return self._connected().rebuilding()
 
     def close(self) -> None:
-        """Release the connections."""
+        """Close the connections."""
         with self._lock:
             self._closed = True
             if self._index is not None:
                 self._index.close()
 
-    def _opened(self) -> VectorIndex:
+    def _connected(self) -> VectorIndex:
         with self._lock:
             if self._closed:
                 raise BadInput(f"the {self._spec.name} index is closed")

@@ -1,7 +1,7 @@
-"""The rows of an index in memory: one writer appends, any number of readers look at a view that never changes.
+"""Copy-on-write table of rows in memory: one writer appends, any number of readers use an immutable view.
 
-A replaced or deleted row is only marked as gone, so that a reader's row numbers stay true. Features are kept in two
-parts, because the first may be a file mapped into memory that must not be copied to append one row.
+A replaced or deleted row is only marked as deleted, so that row numbers in a reader's view stay valid. Features are
+kept in two parts, `base` and `tail`, because the base may be a memory-mapped file that must not be copied to append.
 """
 
 from collections.abc import Mapping
@@ -14,67 +14,14 @@ from numpy.typing import NDArray
 
 from lookalike import distances
 from lookalike.distances import RowNumbers
-from lookalike.errors import BadInput, FeatureMismatch, UnsupportedQuery
-from lookalike.types import Features, FeatureSpec, Ids, Matches, Metric, Rows
+from lookalike.types import Features, FeatureSpec, Ids, Matches, Metric
 
-LENGTH_TOLERANCE = 0.01
-"""How far a vector's length may be from 1: half precision errs by 0.0005, an unscaled encoder by far more."""
-LOOSE_ROWS = 16_384
-"""Rows that are searched without an ordered table; beyond it (or a sixteenth of all) they are sorted in."""
+MAX_UNINDEXED_ROWS = 16_384
+"""Newest rows that are looked up linearly; beyond it (or a sixteenth of all rows) they are sorted into the lookup."""
 
 
-def check_rows(spec: FeatureSpec, rows: Rows) -> tuple[Ids, Features, Ids]:
-    """Copies of ids, features and tenants, ready to keep; vectors are brought to unit length to the last digit.
-
-    Raises FeatureMismatch for a wrong width or dtype; BadInput for NaN, infinity, vectors far from unit length, ids
-    below 1 or repeated, and arrays of different lengths.
-    """
-    ids, tenants = _whole_numbers("ids", rows.ids), _whole_numbers("tenants", rows.tenants)
-    features = _check_features(spec, rows.features)
-    if not len(ids) == len(features) == len(tenants):
-        raise BadInput(f"{len(ids)} ids, {len(features)} rows of features and {len(tenants)} tenants: give one of each")
-    if len(ids) and ids.min() < 1:
-        raise BadInput(f"ids start at 1, not {ids.min()}")
-    unique, counts = np.unique(ids, return_counts=True)
-    if len(unique) < len(ids):
-        raise BadInput(f"id {unique[counts > 1][0]} comes twice in one batch")
-    return ids, features, tenants
-
-
-def check_query(spec: FeatureSpec, queries: Features, k: int, max_distance: float | None) -> Features:
-    """Queries ready to search with; raises like `check_rows`, and UnsupportedQuery for a `k` below 1."""
-    if k < 1:
-        raise UnsupportedQuery(f"ask for at least 1 match, not {k}")
-    if max_distance is not None and np.isnan(max_distance):
-        raise UnsupportedQuery("the largest distance is not a number")
-    return _check_features(spec, queries)
-
-
-def _check_features(spec: FeatureSpec, features: Features) -> Features:
-    array = np.asarray(features)
-    if array.ndim != 2 or array.shape[1] != spec.width or array.dtype != spec.dtype:
-        raise FeatureMismatch(
-            f"{spec.name} features are (n, {spec.width}) {spec.dtype}, not {array.shape} {array.dtype}"
-        )
-    if spec.metric == "hamming":
-        return np.array(array, order="C")
-    length = np.sqrt(np.einsum("ij,ij->i", array, array))
-    wrong = np.flatnonzero(~(np.abs(length - 1) <= LENGTH_TOLERANCE))  # catches NaN and infinity too
-    if len(wrong):
-        what = "length" if np.isfinite(length[wrong[0]]) else "NaN, infinite or huge numbers, length"
-        raise BadInput(f"{spec.name} row {wrong[0]} has {what} {length[wrong[0]]:g} instead of 1; see `normalise`")
-    return distances.normalise(array)
-
-
-def _whole_numbers(what: str, values: Any) -> Ids:
-    array = np.asarray(values)
-    if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
-        raise BadInput(f"{what} are whole numbers in one row, not {array.shape} {array.dtype}")
-    return array.astype(np.int64)
-
-
-class Lookup:
-    """Where ids and tenants are among the first `size` rows, leaving out those that were gone when it was made."""
+class RowLookup:
+    """Row numbers by id and by tenant of the first `size` rows, except those deleted before it was built."""
 
     def __init__(self, ids: Ids, rows: RowNumbers, tenants: Ids, size: int) -> None:
         self.ids = ids  # sorted
@@ -96,15 +43,15 @@ class Lookup:
 
     @cached_property
     def _by_id(self) -> NDArray[np.int32] | None:
-        """Row numbers in one table by id, where few ids below the highest are missing."""
-        if self.ids[-1] > 4 * len(self.ids) + LOOSE_ROWS or self.size > np.iinfo(np.int32).max:
+        """Row numbers in a dense table indexed by id; None where the ids are too sparse for one."""
+        if self.ids[-1] > 4 * len(self.ids) + MAX_UNINDEXED_ROWS or self.size > np.iinfo(np.int32).max:
             return None
         table = np.full(self.ids[-1] + 1, -1, np.int32)
         table[self.ids] = self.rows
         return table
 
     def find(self, ids: Ids) -> RowNumbers:
-        """The row of each id, -1 where there is none."""
+        """The row number of each id, -1 for unknown ids."""
         if not len(self.ids):
             return np.full(len(ids), -1)
         table = self._by_id
@@ -113,55 +60,55 @@ class Lookup:
                 inside = (ids >= 0) & (ids < len(table))
                 return np.where(inside, table[np.where(inside, ids, 0)], -1).astype(np.intp)
             return table[ids].astype(np.intp)
-        place = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
-        return np.where(self.ids[place] == ids, self.rows[place], -1)
+        position = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
+        return np.where(self.ids[position] == ids, self.rows[position], -1)
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a reader sees: rows `0 .. len(ids)`, of which `alive` ones count; `base` and `tail` hold their features."""
+    """Immutable view of the table: rows `0 .. len(ids)`, valid where `alive`; features in `base`, then `tail`."""
 
     ids: Ids
     tenants: Ids
     alive: NDArray[np.bool_]
     base: Features
     tail: Features
-    lookup: Lookup
+    lookup: RowLookup
     count: int
     numbering: object
-    """Changes when rows get other numbers."""
+    """Identity of the row numbering: a new object whenever rows are renumbered."""
 
     @property
     def size(self) -> int:
-        """All rows, those that are gone too."""
+        """Number of rows, deleted ones included."""
         return len(self.ids)
 
     def find(self, ids: Ids) -> RowNumbers:
-        """The living row of each id, -1 where there is none."""
+        """The row number of each id, -1 for unknown or deleted ids."""
         rows = self.lookup.find(ids)
         if self.count < self.size:
             known = np.flatnonzero(rows >= 0)
             rows[known[~self.alive[rows[known]]]] = -1
-        lost = np.flatnonzero(rows < 0)
-        loose = self.lookup.size + np.flatnonzero(self.alive[self.lookup.size :])
-        if len(lost) and len(loose):
-            loose_ids = self.ids[loose]
-            if ids[lost].min() <= loose_ids.max():  # new ids mostly are above all others
-                order = np.argsort(loose_ids)
-                place = np.minimum(np.searchsorted(loose_ids, ids[lost], sorter=order), len(order) - 1)
-                at = order[place]
-                rows[lost] = np.where(loose_ids[at] == ids[lost], loose[at], -1)
+        missing = np.flatnonzero(rows < 0)
+        unindexed = self.lookup.size + np.flatnonzero(self.alive[self.lookup.size :])
+        if len(missing) and len(unindexed):
+            unindexed_ids = self.ids[unindexed]
+            if ids[missing].min() <= unindexed_ids.max():  # new ids are usually larger than all others
+                order = np.argsort(unindexed_ids)
+                position = np.minimum(np.searchsorted(unindexed_ids, ids[missing], sorter=order), len(order) - 1)
+                nearest = order[position]
+                rows[missing] = np.where(unindexed_ids[nearest] == ids[missing], unindexed[nearest], -1)
         return rows
 
     def of_tenant(self, tenant: int) -> RowNumbers:
-        """The living rows of a tenant, ascending."""
+        """Row numbers of a tenant, ascending, without deleted rows."""
         rows = self.lookup.of_tenant(tenant)
-        loose = slice(self.lookup.size, None)
-        more = self.lookup.size + np.flatnonzero((self.tenants[loose] == tenant) & self.alive[loose])
-        return np.concatenate([rows[self.alive[rows]], more])
+        rest = slice(self.lookup.size, None)
+        unindexed = self.lookup.size + np.flatnonzero((self.tenants[rest] == tenant) & self.alive[rest])
+        return np.concatenate([rows[self.alive[rows]], unindexed])
 
     def allowed(self, tenant: int | None, ids: Ids | None) -> RowNumbers | None:
-        """The living rows of a tenant, or with these ids, or both, ascending; None where every row counts."""
+        """Row numbers of a tenant, or with these ids, or both, ascending; None if every row is allowed."""
         if ids is not None:
             rows = self.find(np.asarray(ids, np.int64))
             rows = rows[rows >= 0]
@@ -173,7 +120,7 @@ class View:
         return None if self.count == self.size else np.flatnonzero(self.alive)
 
     def features(self, rows: RowNumbers) -> Features:
-        """The features of these rows, copied."""
+        """A copy of the features of these rows."""
         if not len(self.tail):
             return np.asarray(self.base[rows])
         if not len(self.base):
@@ -187,46 +134,46 @@ class View:
     def nearest(
         self, metric: Metric, queries: Features, k: int, keep: RowNumbers | None, max_distance: float | None
     ) -> Matches:
-        """`distance.nearest` over both parts; `keep` is ascending, None for all rows."""
+        """`distances.nearest` over base and tail; `keep` (ascending row numbers) restricts it, None for all rows."""
         split = len(self.base)
         parts = [(self.base, self.ids[:split], 0, split), (self.tail, self.ids[split:], split, self.size)]
-        found: Matches | None = None
+        matches: Matches | None = None
         for features, ids, start, stop in parts:
-            some = None
+            subset = None
             if keep is not None:
-                some = keep[np.searchsorted(keep, start) : np.searchsorted(keep, stop)] - start
-            if len(features) or found is None:
-                more = distances.nearest(metric, queries, features, ids, k, keep=some, max_distance=max_distance)
-                found = more if found is None else distances.merge(found, more, k)
-        assert found is not None
-        return found
+                subset = keep[np.searchsorted(keep, start) : np.searchsorted(keep, stop)] - start
+            if len(features) or matches is None:
+                of_part = distances.nearest(metric, queries, features, ids, k, keep=subset, max_distance=max_distance)
+                matches = of_part if matches is None else distances.merge(matches, of_part, k)
+        assert matches is not None
+        return matches
 
 
 class RowTable:
-    """The writer's side; `view` is what readers take, once for each search."""
+    """The writable table; readers take its `view` once per search."""
 
     def __init__(self, spec: FeatureSpec, arrays: Mapping[str, NDArray[Any]] | None = None) -> None:
         stored = arrays or {}
-        nothing = np.zeros((0, spec.width), spec.dtype)
+        empty = np.zeros((0, spec.width), spec.dtype)
         ids, tenants = (np.array(stored.get(name, ()), np.int64) for name in ("ids", "tenants"))
         alive = np.array(stored.get("alive", ()), np.bool_)
-        base, tail = stored.get("base", nothing), np.array(stored.get("tail", nothing))
+        base, tail = stored.get("base", empty), np.array(stored.get("tail", empty))
         self._ids, self._tenants, self._alive, self._tail = ids, tenants, alive, tail
         count = int(np.count_nonzero(alive))
-        loose = View(ids, tenants, alive, base, tail, Lookup(ids[:0], ids[:0], tenants, 0), count, object())
-        self.view = replace(loose, lookup=_look_up(loose))
+        unindexed = View(ids, tenants, alive, base, tail, RowLookup(ids[:0], ids[:0], tenants, 0), count, object())
+        self.view = replace(unindexed, lookup=_build_lookup(unindexed))
 
     def put(self, ids: Ids, features: Features, tenants: Ids) -> None:
-        """Append checked rows; rows with the same ids are gone."""
+        """Append validated rows, and mark the rows that they replace as deleted."""
         view = self.view
         size = view.size + len(ids)
-        gone = view.find(ids)
-        gone = gone[gone >= 0]
+        replaced = view.find(ids)
+        replaced = replaced[replaced >= 0]
         self._ids = _append(self._ids, view.size, ids)
         self._tenants = _append(self._tenants, view.size, tenants)
         self._alive = _append(self._alive, view.size, np.ones(len(ids), np.bool_))
         self._tail = _append(self._tail, len(view.tail), features)
-        self._mark(gone)
+        self._mark_deleted(replaced)
         new = View(
             self._ids[:size],
             self._tenants[:size],
@@ -234,52 +181,52 @@ class RowTable:
             view.base,
             self._tail[: size - len(view.base)],
             view.lookup,
-            view.count + len(ids) - len(gone),
+            view.count + len(ids) - len(replaced),
             view.numbering,
         )
-        if size - new.lookup.size > max(LOOSE_ROWS, size // 16):
-            new = replace(new, lookup=_look_up(new))
+        if size - new.lookup.size > max(MAX_UNINDEXED_ROWS, size // 16):
+            new = replace(new, lookup=_build_lookup(new))
         self.view = new
 
     def remove(self, ids: Ids) -> int:
-        """Mark rows as gone; says how many there were."""
+        """Mark rows as deleted; returns how many."""
         view = self.view
         rows = view.find(np.unique(np.asarray(ids, np.int64)))
         rows = rows[rows >= 0]
         if len(rows):
-            self._mark(rows)
+            self._mark_deleted(rows)
             self.view = replace(view, alive=self._alive[: view.size], count=view.count - len(rows))
         return len(rows)
 
-    def settle(self, *, drop: bool) -> None:
-        """Make one part of all features, copied in memory; with `drop`, without the rows that are gone."""
+    def compact(self, *, drop_deleted: bool) -> None:
+        """Merge base and tail into one base in memory; with `drop_deleted`, without the deleted rows."""
         view = self.view
-        if drop and view.count < view.size:
+        if drop_deleted and view.count < view.size:
             rows = np.flatnonzero(view.alive)
             ids, tenants, base, numbering = view.ids[rows], view.tenants[rows], view.features(rows), object()
         else:
             ids, tenants, numbering = view.ids, view.tenants, view.numbering
             base = np.concatenate([view.base, view.tail]) if len(view.base) else view.tail.copy()
         self._ids, self._tenants, self._tail = ids.copy(), tenants.copy(), base[:0].copy()
-        self._alive = np.ones(len(ids), np.bool_) if drop else view.alive.copy()
+        self._alive = np.ones(len(ids), np.bool_) if drop_deleted else view.alive.copy()
         new = replace(view, ids=self._ids, tenants=self._tenants, alive=self._alive, base=base, tail=self._tail)
-        new = replace(new, lookup=Lookup(ids[:0], ids[:0], self._tenants, 0), numbering=numbering)
-        self.view = replace(new, lookup=_look_up(new))
+        new = replace(new, lookup=RowLookup(ids[:0], ids[:0], self._tenants, 0), numbering=numbering)
+        self.view = replace(new, lookup=_build_lookup(new))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """What to store, for the constructor."""
+        """The arrays to store, as the constructor takes them."""
         view = self.view
         names = ("ids", "tenants", "alive", "base", "tail")
         return {name: getattr(view, name) for name in names}
 
-    def _mark(self, rows: RowNumbers) -> None:
+    def _mark_deleted(self, rows: RowNumbers) -> None:
         if len(rows):
-            self._alive = self._alive.copy()  # readers go on with the old one
+            self._alive = self._alive.copy()  # existing views keep the old mask
             self._alive[rows] = False
 
 
 def _append(buffer: NDArray[Any], used: int, more: NDArray[Any]) -> NDArray[Any]:
-    """`more` written behind the first `used` rows: in place where nobody looks, else in a copy twice as large."""
+    """Write `more` after the first `used` rows: in place, beyond every view's rows, or in a copy twice as large."""
     size = used + len(more)
     if size > len(buffer):
         grown = np.empty((max(size, 2 * used, 64), *buffer.shape[1:]), buffer.dtype)
@@ -289,14 +236,14 @@ def _append(buffer: NDArray[Any], used: int, more: NDArray[Any]) -> NDArray[Any]
     return buffer
 
 
-def _look_up(view: View) -> Lookup:
-    """A table of all living rows, from the one there is and the loose rows."""
+def _build_lookup(view: View) -> RowLookup:
+    """A lookup of all rows not deleted, merged from the existing lookup and the unindexed rows."""
     old = view.lookup
-    living = view.alive[old.rows]
-    loose = old.size + np.flatnonzero(view.alive[old.size :])
-    loose = loose[np.argsort(view.ids[loose], kind="stable")]
-    ids, rows = np.concatenate([old.ids[living], view.ids[loose]]), np.concatenate([old.rows[living], loose])
-    if len(loose) and len(ids) > len(loose) and ids[-len(loose) - 1] > ids[-len(loose)]:
-        order = np.argsort(ids, kind="stable")  # two sorted runs: merged in one pass
+    alive = view.alive[old.rows]
+    new = old.size + np.flatnonzero(view.alive[old.size :])
+    new = new[np.argsort(view.ids[new], kind="stable")]
+    ids, rows = np.concatenate([old.ids[alive], view.ids[new]]), np.concatenate([old.rows[alive], new])
+    if len(new) and len(ids) > len(new) and ids[-len(new) - 1] > ids[-len(new)]:
+        order = np.argsort(ids, kind="stable")  # two sorted runs: the stable sort merges them in one pass
         ids, rows = ids[order], rows[order]
-    return Lookup(ids, rows, view.tenants, view.size)
+    return RowLookup(ids, rows, view.tenants, view.size)

@@ -1,12 +1,12 @@
-"""Snapshots of an index on disk: named arrays and files, complete or not there at all.
+"""Atomic snapshots of an index on disk: named arrays and files.
 
     folder/
-      CURRENT                  the name of the snapshot that counts, and the checksum of its manifest
-      snapshot-1f0c.../        manifest.json, ids.npy, ..., whatever files the index writes by itself
+      CURRENT                  the name of the current snapshot, and the checksum of its manifest
+      snapshot-1f0c.../        manifest.json, ids.npy, ..., and any files that the index writes itself
 
-A snapshot is written aside, made durable, and only then named by CURRENT, which is replaced in one step: a kill at any
-moment leaves the old snapshot or the new one. What CURRENT does not name is a leftover; the next save removes it.
-A file that another process has mapped into memory stays readable after its removal (POSIX).
+A snapshot is written to a new folder, synced, and only then named by CURRENT, which is replaced atomically: a kill at
+any moment leaves the old snapshot or the new one. Snapshots that CURRENT does not name are stale; the next save removes
+them. A file that another process has memory-mapped stays readable after its removal (POSIX).
 """
 
 import json
@@ -36,8 +36,8 @@ _CHUNK = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """A snapshot read back: `arrays` (read-only) and `files` by name; a file is what its reader made of it."""
+class LoadedSnapshot:
+    """A loaded snapshot: `arrays` (read-only) by name, and `files`, the values that their readers returned, by name."""
 
     sequence: int
     arrays: Mapping[str, NDArray[Any]]
@@ -55,31 +55,31 @@ def save(
     keep: Collection[str] = (),
     extra: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a snapshot and make it the current one, durably; older ones and leftovers are removed.
+    """Write a snapshot durably, make it the current one, and remove older and stale ones.
 
-    `files` maps a file's name to a function that writes it at the path given. `keep` names arrays and files taken over
-    unchanged from the current snapshot (as hard links, so that a large one is not written again). `extra` is JSON.
-    One process at a time may save. Raises Unavailable where the disk refuses.
+    `files` maps a file name to a function that writes it to the given path. `keep` names arrays and files that are
+    unchanged since the current snapshot and are hard-linked instead of written again. `extra` is JSON.
+    Only one process may save at a time. Raises Unavailable if the disk fails or is full.
     """
     new = folder / f"snapshot-{secrets.token_hex(8)}"
     try:
         _make_folder(folder)
-        sweep(folder)
+        remove_stale(folder)
         new.mkdir()
-        entries = _keep_files(folder, new, keep)
+        entries = _link_kept(folder, new, keep)
         for name, array in arrays.items():
             entries[f"{name}.npy"] = _write_array(new / f"{name}.npy", array)
         for name, write in (files or {}).items():
             write(new / name)
-            entries[name] = _seal(new / name)
+            entries[name] = _sync_file(new / name)
         checksum = _write_manifest(new, spec, sequence, entries, extra or {})
         _sync_folder(new)
         _sync_folder(folder)
         _replace(folder / CURRENT, f"{new.name} {checksum:08x}\n".encode())
         _sync_folder(folder)
-        sweep(folder)
+        remove_stale(folder)
     except OSError as error:
-        raise Unavailable(f"cannot write the index in {folder}: {error}; free some space or mend the rights") from error
+        raise Unavailable(f"cannot write the index in {folder}: {error}; check free space and permissions") from error
 
 
 def load(
@@ -89,13 +89,13 @@ def load(
     files: Mapping[str, Callable[[Path], Any]] | None = None,
     mmap: bool = True,
     verify: bool = True,
-) -> Loaded | None:
-    """Read the current snapshot; None where nothing was saved.
+) -> LoadedSnapshot | None:
+    """Load the current snapshot; None if there is none.
 
-    `files` maps the name of each file wanted to the function that reads it. With `mmap` arrays are mapped, not read.
-    `verify` compares checksums, which reads every byte once. Safe beside a process that saves.
-    Raises FeatureMismatch for another name, metric, width or fingerprint, Damaged where anything fails its checks,
-    Unavailable where the disk refuses.
+    `files` maps the name of each required file to its reader. With `mmap` arrays are memory-mapped. `verify` compares
+    checksums, which reads every byte once. Safe beside a process that saves.
+    Raises FeatureMismatch for another name, metric, width or fingerprint, Damaged for a failed check, Unavailable for
+    an I/O error.
     """
     pointer = _read_pointer(folder)
     while pointer is not None:
@@ -103,7 +103,7 @@ def load(
             return _load(folder, pointer, spec, files or {}, mmap, verify)
         except (Damaged, OSError) as error:
             latest = _read_pointer(folder)
-            if latest == pointer:  # otherwise it was replaced while being read: take the new one
+            if latest == pointer:  # otherwise it was replaced while being read: load the new one
                 if isinstance(error, Damaged):
                     raise
                 raise Unavailable(f"cannot read the index in {folder}: {error}") from error
@@ -112,34 +112,28 @@ def load(
 
 
 def wipe(folder: Path) -> None:
-    """Forget the snapshot, durably; a folder without one is left alone."""
+    """Delete the snapshot durably; a folder without one is left unchanged."""
     if not folder.is_dir():
         return
     try:
         (folder / CURRENT).unlink(missing_ok=True)
         _sync_folder(folder)
-        sweep(folder)
+        remove_stale(folder)
     except OSError as error:
         raise Unavailable(f"cannot clear the index in {folder}: {error}") from error
 
 
-def sweep(folder: Path) -> None:
-    """Remove whatever an interrupted save left, and snapshots that are no longer current. For the writer alone."""
+def remove_stale(folder: Path) -> None:
+    """Remove incomplete snapshots and those that are no longer current. Only the writer may call it."""
     try:
         pointer = _read_pointer(folder)
     except Damaged:
-        return  # it may still tell a person what happened
+        return  # keep everything for diagnosis
     for path in folder.iterdir():
         if path.name == f"{CURRENT}.new":
             path.unlink()
         elif path.name.startswith("snapshot-") and (pointer is None or path.name != pointer[0]):
             shutil.rmtree(path)
-
-
-def current(folder: Path) -> str | None:
-    """The name of the current snapshot: a reader that remembers it sees cheaply that there is a newer one."""
-    pointer = _read_pointer(folder)
-    return pointer[0] if pointer else None
 
 
 def _load(
@@ -149,7 +143,7 @@ def _load(
     readers: Mapping[str, Callable[[Path], Any]],
     mmap: bool,
     verify: bool,
-) -> Loaded:
+) -> LoadedSnapshot:
     path = folder / pointer[0]
     manifest = _read_manifest(path, pointer[1])
     _check_spec(folder, manifest["spec"], spec)
@@ -160,13 +154,13 @@ def _load(
         if name.endswith(".npy"):
             arrays[name.removesuffix(".npy")] = array = _read_array(path / name, mmap)
             if verify and isinstance(array, np.memmap):
-                _touch(array)
+                _prefault(array)
         elif name in readers:
             try:
                 files[name] = readers[name](path / name)
             except (RuntimeError, ValueError) as error:
                 raise Damaged(f"{path / name} cannot be read: {error}; {REMEDY}") from error
-    return Loaded(manifest["sequence"], arrays, files, manifest["extra"])
+    return LoadedSnapshot(manifest["sequence"], arrays, files, manifest["extra"])
 
 
 def _read_pointer(folder: Path) -> tuple[str, int] | None:
@@ -186,7 +180,7 @@ def _read_manifest(path: Path, checksum: int) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise Damaged(f"{path / MANIFEST} is missing; {REMEDY}") from error
     if zlib.crc32(data) != checksum:
-        raise Damaged(f"{path / MANIFEST} differs from what was written (wrong checksum); {REMEDY}")
+        raise Damaged(f"{path / MANIFEST} has a wrong checksum; {REMEDY}")
     manifest: dict[str, Any] = json.loads(data)
     if manifest["format"] != FORMAT:
         raise Damaged(f"{path} has format {manifest['format']}, this version reads format {FORMAT}; {REMEDY}")
@@ -194,11 +188,11 @@ def _read_manifest(path: Path, checksum: int) -> dict[str, Any]:
 
 
 def _check_spec(folder: Path, stored: Mapping[str, Any], spec: FeatureSpec) -> None:
-    wanted = asdict(spec)
-    if stored == wanted:
+    expected = asdict(spec)
+    if stored == expected:
         return
     pairs = ", ".join(
-        f"{key} {stored.get(key)!r} instead of {wanted[key]!r}" for key in wanted if stored.get(key) != wanted[key]
+        f"{key} {stored.get(key)!r} instead of {value!r}" for key, value in expected.items() if stored.get(key) != value
     )
     raise FeatureMismatch(f"the index in {folder} holds other features: {pairs}; {REMEDY}")
 
@@ -211,7 +205,7 @@ def _check_file(path: Path, entry: Mapping[str, int], verify: bool) -> None:
     if size != entry["bytes"]:
         raise Damaged(f"{path} has {size} bytes instead of {entry['bytes']}; {REMEDY}")
     if verify and _checksum(path) != entry["crc32"]:
-        raise Damaged(f"{path} differs from what was written (wrong checksum); {REMEDY}")
+        raise Damaged(f"{path} has a wrong checksum; {REMEDY}")
 
 
 def _read_array(path: Path, mmap: bool) -> NDArray[Any]:
@@ -226,24 +220,24 @@ def _read_array(path: Path, mmap: bool) -> NDArray[Any]:
     return array
 
 
-def _touch(array: NDArray[Any]) -> None:
-    """Look at every page of a mapped array that was just read, so that searches do not wait for the page table."""
+def _prefault(array: NDArray[Any]) -> None:
+    """Read one byte of every page of a mapped array, so that searches do not wait for page faults."""
     array.reshape(-1).view(np.uint8)[::PAGESIZE].max(initial=0)
 
 
-def _keep_files(folder: Path, new: Path, keep: Collection[str]) -> dict[str, dict[str, int]]:
+def _link_kept(folder: Path, new: Path, keep: Collection[str]) -> dict[str, dict[str, int]]:
     if not keep:
         return {}
     pointer = _read_pointer(folder)
     if pointer is None:
-        raise Damaged(f"{folder} has no snapshot to take {', '.join(sorted(keep))} over from; {REMEDY}")
+        raise Damaged(f"{folder} has no snapshot to link {', '.join(sorted(keep))} from; {REMEDY}")
     old = folder / pointer[0]
     stored = _read_manifest(old, pointer[1])["files"]
     entries: dict[str, dict[str, int]] = {}
     for name in keep:
         file = name if name in stored else f"{name}.npy"
         if file not in stored:
-            raise Damaged(f"{old} has no {name} to take over; {REMEDY}")
+            raise Damaged(f"{old} has no {name} to link; {REMEDY}")
         _link(old / file, new / file)
         entries[file] = stored[file]
     return entries
@@ -254,15 +248,15 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except FileNotFoundError as error:
         raise Damaged(f"{source} is missing; {REMEDY}") from error
-    except OSError:  # a file system without hard links
+    except OSError:  # the file system has no hard links
         shutil.copyfile(source, target)
-        _seal(target)
+        _sync_file(target)
 
 
 def _write_array(path: Path, array: NDArray[Any]) -> dict[str, int]:
     with path.open("xb") as file:
         np.lib.format.write_array(file, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
-    return _seal(path)
+    return _sync_file(path)
 
 
 def _write_manifest(
@@ -271,7 +265,7 @@ def _write_manifest(
     manifest = {"format": FORMAT, "spec": asdict(spec), "sequence": sequence, "extra": extra, "files": entries}
     data = json.dumps(manifest, indent=1).encode()
     (new / MANIFEST).write_bytes(data)
-    return _seal(new / MANIFEST)["crc32"]
+    return _sync_file(new / MANIFEST)["crc32"]
 
 
 def _checksum(path: Path) -> int:
@@ -282,8 +276,8 @@ def _checksum(path: Path) -> int:
     return crc
 
 
-def _seal(path: Path) -> dict[str, int]:
-    """Make a file durable, and measure it."""
+def _sync_file(path: Path) -> dict[str, int]:
+    """Sync a file to disk; returns its size and checksum."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
     return {"bytes": path.stat().st_size, "crc32": _checksum(path)}
@@ -292,7 +286,7 @@ def _seal(path: Path) -> dict[str, int]:
 def _replace(path: Path, data: bytes) -> None:
     new = path.with_name(f"{path.name}.new")
     new.write_bytes(data)
-    _seal(new)
+    _sync_file(new)
     new.replace(path)
 
 
@@ -303,7 +297,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # Windows cannot sync a folder; its renames are journalled
+    if os.name == "nt":  # Windows cannot sync a folder; its renames are journaled
         return
     handle = os.open(folder, os.O_RDONLY)
     try:

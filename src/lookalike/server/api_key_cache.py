@@ -1,4 +1,4 @@
-"""The live keys of a catalog as a server keeps them in memory."""
+"""In-memory cache of the catalog's valid API keys."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -10,59 +10,58 @@ from starlette.concurrency import run_in_threadpool
 from lookalike.catalog.api_keys import ApiKey, KeyLimits, digest_of, id_in, new_token, scopes_up_to
 
 CACHE_SECONDS = 2.0
-"""So long a server goes by what it last read: a revoked key works no longer than this, in any process."""
-_NOBODY = ApiKey("", digest_of(""), "", None, (), KeyLimits(), 0.0, None)
+"""Age at which the cache is read again: the longest time, in any process, that a revoked API key still works."""
+_UNKNOWN_KEY = ApiKey("", digest_of(""), "", None, (), KeyLimits(), 0.0, None)
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
-    """The live keys at one moment, by id. `made` says whether any key was ever made: then one is required."""
+class KeySnapshot:
+    """The valid API keys by id. `any_created`: whether a key was ever created, which makes keys mandatory."""
 
     by_id: Mapping[str, ApiKey]
-    made: bool
+    any_created: bool
 
-    def holder(self, token: str) -> ApiKey | None:
-        """The live key of a token; an unknown id takes as long as a wrong secret."""
-        key = self.by_id.get(id_in(token) or "", _NOBODY)
-        return key if key.fits(token) and key is not _NOBODY else None
+    def find(self, token: str) -> ApiKey | None:
+        """The valid API key of a token, or None; an unknown id takes as long as a wrong secret."""
+        key = self.by_id.get(id_in(token) or "", _UNKNOWN_KEY)
+        return key if key.matches(token) and key is not _UNKNOWN_KEY else None
 
 
 class ApiKeyCache:
-    """Keeps the keys of a catalog fresh. Nothing is trusted longer than `seconds`: where the catalog cannot be read,
-    its error goes to whoever asked.
+    """Caches the API keys of a catalog for `seconds`; if the catalog cannot be read then, its error is raised.
 
-    `load` reads every key, the revoked ones too; it runs in a thread.
+    `load` reads all API keys, including revoked ones; it runs in a thread.
     """
 
     def __init__(self, load: Callable[[], Sequence[ApiKey]], *, seconds: float = CACHE_SECONDS) -> None:
         self._load = load
         self._seconds = seconds
-        self._keys = Keys({}, made=False)
-        self._until = -1.0
-        self._reading = asyncio.Lock()
-        self._own: list[ApiKey] = []
+        self._keys = KeySnapshot({}, any_created=False)
+        self._expires = -1.0
+        self._read_lock = asyncio.Lock()
+        self._page_keys: list[ApiKey] = []
 
-    def make_own(self) -> str:
-        """The token of a key that this process alone knows, for the page of the person who started it; not stored."""
+    def create_page_key(self) -> str:
+        """The token of a new admin key known to this process only, for the one-time link of `serve`; not stored."""
         public, token = new_token()
         key = ApiKey(
             public, digest_of(token), "this server's page", None, scopes_up_to("admin"), KeyLimits(), 0.0, None
         )
-        self._own.append(key)
-        self._until = -1.0
+        self._page_keys.append(key)
+        self._expires = -1.0
         return token
 
-    async def current(self) -> Keys:
-        """The keys, read anew where they are not fresh; raises what reading the catalog raises."""
-        if monotonic() >= self._until:
-            async with self._reading:
-                if monotonic() >= self._until:
+    async def current(self) -> KeySnapshot:
+        """The keys, read again if expired; raises the catalog's errors."""
+        if monotonic() >= self._expires:
+            async with self._read_lock:
+                if monotonic() >= self._expires:
                     await self._read()
         return self._keys
 
     async def _read(self) -> None:
-        began = monotonic()  # the age of what was read counts from before the question
-        found = await run_in_threadpool(self._load)
-        live = {key.id: key for key in (*found, *self._own) if key.revoked is None}
-        self._keys = Keys(live, made=bool(found))
-        self._until = began + self._seconds
+        started = monotonic()  # the age counts from before the read
+        keys = await run_in_threadpool(self._load)
+        valid = {key.id: key for key in (*keys, *self._page_keys) if key.revoked is None}
+        self._keys = KeySnapshot(valid, any_created=bool(keys))
+        self._expires = started + self._seconds

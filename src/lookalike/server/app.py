@@ -1,4 +1,4 @@
-"""The application: routes, and the layers around them."""
+"""The FastAPI application: routes and middleware."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -12,15 +12,15 @@ from lookalike.server import openapi, problem_responses
 from lookalike.server.app_state import AppState, ServeSettings
 from lookalike.server.middleware.access_log import RequestMiddleware
 from lookalike.server.middleware.authentication import AuthenticationMiddleware, Authenticator
-from lookalike.server.middleware.origin_check import AllowedHosts, OriginCheckMiddleware, SecurityHeaders
-from lookalike.server.routes import bulk_upload, compare, duplicates, images, jobs, listing, search, status, thumbnails
+from lookalike.server.middleware.origin_check import AllowedHosts, OriginCheckMiddleware, SecurityHeadersMiddleware
+from lookalike.server.routes import bulk_upload, compare, duplicates, images, jobs, search, status
 from lookalike.server.url_fetch.fetcher import Fetcher
 
-ROUTERS = (bulk_upload, listing, images, thumbnails, search, compare, duplicates, jobs, status)
+ROUTERS = (bulk_upload, images, search, compare, duplicates, jobs, status)
 
 
 def create_app(
-    service: Gallery,
+    gallery: Gallery,
     access: Authenticator,
     hosts: AllowedHosts,
     *,
@@ -28,39 +28,39 @@ def create_app(
     fetcher: Fetcher | None = None,
     routers: Sequence[APIRouter] = (),
 ) -> FastAPI:
-    """The application over an open gallery, which its maker closes; `routers` are further ones, as the page's.
+    """The application over an open gallery, which the caller closes; `routers` are additional ones, such as the page's.
 
-    It is started and stopped by the lifespan protocol; stopping waits for what is under way.
+    The ASGI lifespan starts and stops it; stopping waits for running work.
     """
-    context = AppState(service, settings or ServeSettings(), fetcher or Fetcher())
-    status.count(context)
+    state = AppState(gallery, settings or ServeSettings(), fetcher or Fetcher())
+    status.register_gauges(state)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        context.start()
+        state.start()
         try:
             yield
         finally:
-            await asyncio.to_thread(context.close)
+            await asyncio.to_thread(state.close)
 
     app = FastAPI(
         title="Lookalike",
         version=__version__,
         lifespan=lifespan,
         openapi_url="/v1/openapi.json",
-        docs_url=None,  # they would load their scripts from elsewhere
+        docs_url=None,  # they load scripts from other hosts
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.context = context
+    app.state.app_state = state
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
-    every = [*(module.router for module in ROUTERS), *routers]
-    for router in every:
+    all_routers = [*(module.router for module in ROUTERS), *routers]
+    for router in all_routers:
         app.include_router(router)
-    problem_responses.install(app, every)
-    # From the inside to the outside.
+    problem_responses.install_error_handlers(app, all_routers)
+    # From the innermost to the outermost.
     app.add_middleware(AuthenticationMiddleware, access=access)
     app.add_middleware(OriginCheckMiddleware, hosts=hosts)
-    app.add_middleware(RequestMiddleware, metrics=context.metrics)
-    app.add_middleware(SecurityHeaders)
+    app.add_middleware(RequestMiddleware, metrics=state.metrics)
+    app.add_middleware(SecurityHeadersMiddleware)
     return app

@@ -1,4 +1,4 @@
-"""What every route works with: the gallery, threads to work in, memory to read into, counters, and who fetches URLs."""
+"""Application state shared by the routes: gallery, executors, memory budget, metrics, health, jobs, URL fetcher."""
 
 import asyncio
 import time
@@ -14,104 +14,107 @@ from lookalike.errors import BadSetting, Unavailable
 from lookalike.gallery import Gallery
 from lookalike.results import Status
 from lookalike.server.background_sync import BackgroundSync
-from lookalike.server.executor import BoundedExecutor, MemoryBudget
+from lookalike.server.executor import BoundedExecutor
 from lookalike.server.health import HealthMonitor
 from lookalike.server.job_runner import JobRunner
+from lookalike.server.memory_budget import MemoryBudget
 from lookalike.server.metrics import Metrics
 from lookalike.server.url_fetch.fetcher import Fetcher
 
 MIB = 1024 * 1024
-STATUS_SECONDS = 2.0
-PROBE_SECONDS = 5.0
-"""How long a question about the service's own health may take."""
+STATUS_CACHE_SECONDS = 2.0
+PROBE_TIMEOUT = 5.0
+"""Seconds that a read of status or metrics may take."""
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class ServeSettings:
-    """How much a server takes on at once; raises BadSetting for what makes no sense.
+    """Capacity limits of a server process; raises BadSetting for invalid values.
 
-    `threads` work at the same time, `queue` requests wait for one, each up to `patience` seconds; `fetches` URLs are
-    fetched at the same time; bodies under way hold `memory` bytes. Jobs may read files below `import_from`. `jobs` is
-    whether this process runs jobs.
+    Up to `queue` requests wait for one of `threads` worker threads, each up to `queue_timeout` seconds. `fetches`
+    bounds concurrent URL fetches, `memory` the bytes of request bodies. Jobs may read files below `import_from`; `jobs`
+    is whether this process runs jobs.
     """
 
     threads: int = 16
     queue: int = 64
-    patience: float = 5.0
+    queue_timeout: float = 5.0
     fetches: int = 8
     memory: int = 1024 * MIB
     import_from: tuple[Path, ...] = field(default=())
     jobs: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("threads", "queue", "patience", "fetches", "memory"):
+        for name in ("threads", "queue", "queue_timeout", "fetches", "memory"):
             if not getattr(self, name) > 0:
-                raise BadSetting(f"the server's {name} must be above 0, not {getattr(self, name)}")
+                raise BadSetting(f"the server setting {name} must be greater than 0, not {getattr(self, name)}")
         for folder in self.import_from:
             if not folder.is_dir():
-                raise BadSetting(f"--import-from {folder}: there is no such folder")
+                raise BadSetting(f"--import-from {folder}: no such folder")
 
 
 class AppState:
-    """One running service. Made in the event loop, closed outside of it."""
+    """The state of one running application; created in the event loop, closed outside of it."""
 
-    def __init__(self, service: Gallery, settings: ServeSettings, fetcher: Fetcher) -> None:
-        self.service = service
+    def __init__(self, gallery: Gallery, settings: ServeSettings, fetcher: Fetcher) -> None:
+        self.gallery = gallery
         self.settings = settings
         self.fetcher = fetcher
         self.metrics = Metrics()
-        self.work = BoundedExecutor("work", threads=settings.threads, queue=settings.queue, patience=settings.patience)
-        self.fetching = BoundedExecutor(
-            "fetch", threads=settings.fetches, queue=settings.queue, patience=settings.patience
+        self.executor = BoundedExecutor(
+            "work", threads=settings.threads, queue=settings.queue, timeout=settings.queue_timeout
         )
-        self.probing = BoundedExecutor("probe", threads=2, queue=16, patience=PROBE_SECONDS)
+        self.fetch_executor = BoundedExecutor(
+            "fetch", threads=settings.fetches, queue=settings.queue, timeout=settings.queue_timeout
+        )
+        self.probe_executor = BoundedExecutor("probe", threads=2, queue=16, timeout=PROBE_TIMEOUT)
         self.memory = MemoryBudget(settings.memory)
-        self.jobs = JobRunner(service, fetcher, settings.import_from)
-        self.keeper = BackgroundSync(service)
-        engines = {name: partial(service.check_engine, name) for name in service.pipelines}
-        self.pulse = HealthMonitor({"catalog": lambda: service.catalog.sequence(), **engines})
+        self.jobs = JobRunner(gallery, fetcher, settings.import_from)
+        self.background_sync = BackgroundSync(gallery)
+        engines = {name: partial(gallery.check_engine, name) for name in gallery.pipelines}
+        self.health = HealthMonitor({"catalog": lambda: gallery.catalog.changes.last_sequence(), **engines})
         self._status: tuple[float, Status] | None = None
 
     def status(self) -> Status:
-        """How the gallery stood `STATUS_SECONDS` ago at most: it counts all images. Asks the catalog.
+        """The gallery's status, at most `STATUS_CACHE_SECONDS` old, because it counts all images; blocks.
 
-        Engines that were silent when the pulse was last felt are not asked again.
+        Skips engines that failed the last health check.
         """
         recent = self._status
-        if recent is None or time.monotonic() - recent[0] > STATUS_SECONDS:
-            silent = {name: why.message for name, why in self.pulse.last.items()}
-            recent = self._status = (time.monotonic(), self.service.status(outages=silent))
+        if recent is None or time.monotonic() - recent[0] > STATUS_CACHE_SECONDS:
+            unavailable = {name: outage.message for name, outage in self.health.last.items()}
+            recent = self._status = (time.monotonic(), self.gallery.status(outages=unavailable))
         return recent[1]
 
-    async def probe(self, ask: Callable[[], T]) -> T:
-        """What a short question to the catalog and the engines gives; raises Unavailable where it takes too long."""
+    async def probe(self, function: Callable[[], T]) -> T:
+        """The result of a short read of the catalog and the engines; raises Unavailable after `PROBE_TIMEOUT`."""
         try:
-            async with asyncio.timeout(PROBE_SECONDS):
-                return await self.probing.run(ask)
+            async with asyncio.timeout(PROBE_TIMEOUT):
+                return await self.probe_executor.run(function)
         except TimeoutError:
-            raise Unavailable(f"the catalog or an engine did not answer within {PROBE_SECONDS:g} seconds") from None
+            raise Unavailable(f"the catalog or an engine did not answer within {PROBE_TIMEOUT:g} seconds") from None
 
     def start(self) -> None:
-        """Begin what goes on by itself: opening the pipelines, keeping indexes in step, jobs."""
-        self.keeper.start()
+        """Start the background threads: index synchronization and jobs."""
+        self.background_sync.start()
         if self.settings.jobs:
             self.jobs.start()
 
     def close(self) -> None:
-        """End all that, and wait for what is under way; blocks."""
+        """Stop them and wait for running work; blocks."""
         self.jobs.close()
-        self.keeper.close()
-        for pool in (self.work, self.fetching, self.probing, self.pulse):
+        self.background_sync.close()
+        for pool in (self.executor, self.fetch_executor, self.probe_executor, self.health):
             pool.close()
 
 
-async def context_of(request: Request) -> AppState:
-    """The service that a request was made to."""
-    context = request.app.state.context
-    assert isinstance(context, AppState)
-    return context
+async def get_app_state(request: Request) -> AppState:
+    """The state of the application that serves a request."""
+    state = request.app.state.app_state
+    assert isinstance(state, AppState)
+    return state
 
 
-State = Annotated[AppState, Depends(context_of)]
-"""A route's parameter: the service."""
+State = Annotated[AppState, Depends(get_app_state)]
+"""A route's parameter: the application state."""

@@ -1,4 +1,4 @@
-"""What a server does by itself: open the pipelines at its start, and keep their indexes in step with the catalog."""
+"""Background thread of a server: opens the pipelines and synchronizes their indexes with the catalog."""
 
 import logging
 import threading
@@ -7,53 +7,53 @@ from collections.abc import Mapping
 from lookalike.errors import LookalikeError
 from lookalike.gallery import Gallery
 
-PAUSE_SECONDS = 1.0
-"""Between two looks whether the catalog has changed."""
+SYNC_INTERVAL = 1.0
+"""Seconds between two checks of the catalog for changes."""
 log = logging.getLogger("lookalike.server")
 
 
 class BackgroundSync:
-    """A thread that opens every pipeline, again and again where one cannot be opened, and then keeps all in step."""
+    """A thread that opens every pipeline, retrying failures, and then keeps their indexes up to date."""
 
-    def __init__(self, service: Gallery) -> None:
-        self._service = service
+    def __init__(self, gallery: Gallery) -> None:
+        self._gallery = gallery
         self._stop = threading.Event()
-        self._missing: dict[str, str] = dict.fromkeys(service.pipelines, "not opened yet")
-        self._thread = threading.Thread(target=self._loop, name="lookalike-keeper", daemon=True)
+        self._unopened: dict[str, str] = dict.fromkeys(gallery.pipelines, "not opened yet")
+        self._thread = threading.Thread(target=self._loop, name="lookalike-sync", daemon=True)
 
     @property
-    def missing(self) -> Mapping[str, str]:
-        """By pipeline that was not opened yet, why; none when all were."""
-        return dict(self._missing)
+    def unopened(self) -> Mapping[str, str]:
+        """The reasons by pipeline that is not open yet; empty once all are open."""
+        return dict(self._unopened)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
-    def close(self, seconds: float = 60.0) -> None:
-        """Stop after the step under way."""
+    def close(self, timeout: float = 60.0) -> None:
+        """Stop after the current step."""
         self._stop.set()
         if self._thread.ident is not None:
-            self._thread.join(seconds)
+            self._thread.join(timeout)
 
     def _loop(self) -> None:
         while not self._stop.is_set():
             try:
-                if self._missing:
+                if self._unopened:
                     self._open()
-                self._service.sync_indexes()
+                self._gallery.sync_indexes()
             except LookalikeError as error:
                 log.warning("the indexes will catch up later: %s", error)
             except Exception:
-                log.exception("keeping the indexes in step failed unexpectedly; it is tried again")
-            self._stop.wait(PAUSE_SECONDS)
+                log.exception("index synchronization failed unexpectedly; retrying")
+            self._stop.wait(SYNC_INTERVAL)
 
     def _open(self) -> None:
-        """Open what is not; an engine that does not answer is no hindrance: it may come and go at any time."""
-        status = self._service.status()
+        """Open pipelines; an unavailable engine does not count as a failure, since it may come and go at any time."""
+        status = self._gallery.status()
         for pipeline in status.pipelines:
             if pipeline.error is None or pipeline.shared:
-                self._missing.pop(pipeline.name, None)
-            elif self._missing.get(pipeline.name) != pipeline.error:
-                log.warning("the pipeline %s cannot answer yet: %s", pipeline.name, pipeline.error)
-                self._missing[pipeline.name] = pipeline.error
+                self._unopened.pop(pipeline.name, None)
+            elif self._unopened.get(pipeline.name) != pipeline.error:
+                log.warning("pipeline %s is not available yet: %s", pipeline.name, pipeline.error)
+                self._unopened[pipeline.name] = pipeline.error

@@ -1,154 +1,100 @@
-"""Blocking work off the event loop: so many threads, so many waiting, so many bytes, and a quick refusal beyond."""
+"""A thread pool with a bounded queue for blocking work off the event loop; it sheds load instead of queueing it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from lookalike.errors import Unavailable
 
 T = TypeVar("T")
-FORGETTING = 0.1
-"""The weight of the latest work in what work usually takes."""
+SMOOTHING = 0.1
+"""Weight of the latest duration in the exponential moving average."""
 
 
 class BoundedExecutor:
-    """A bounded pool of threads with a bounded queue before it. Its methods belong to the event loop's thread.
+    """A thread pool with a bounded queue. Its methods must be called in the event loop's thread.
 
-    A request that would wait behind `queue` others, or for more than `patience` seconds as work goes now, gets
-    Unavailable at once: it is better told to come again than answered when nobody waits for it any more.
+    A request that would wait behind `queue` others, or is expected to wait for more than `timeout` seconds, fails with
+    Unavailable at once: an early refusal is cheaper than a late response that the client no longer awaits.
     """
 
-    def __init__(self, name: str, *, threads: int, queue: int, patience: float) -> None:
+    def __init__(self, name: str, *, threads: int, queue: int, timeout: float) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"lookalike-{name}")
         self._free = asyncio.Semaphore(threads)
         self._threads = threads
         self._queue = queue
-        self._patience = patience
+        self._timeout = timeout
         self._waiting = 0
         self._working = 0
-        self._usual = 0.0  # seconds that a thread's work takes, the recent past counting most
+        self._mean_seconds = 0.0  # exponential moving average
 
     @property
     def waiting(self) -> int:
-        """How many wait for a thread."""
+        """Number of calls that wait for a thread."""
         return self._waiting
 
     @property
     def working(self) -> int:
-        """How many threads are at work."""
+        """Number of busy threads."""
         return self._working
 
-    def admit(self) -> None:
-        """Raise Unavailable where there is no room; asked before a body is read, too."""
-        wait = (self._waiting + 1) * self._usual / self._threads if self._free.locked() else 0.0
-        if self._waiting >= self._queue or wait > self._patience:
+    def check_capacity(self) -> None:
+        """Raise Unavailable if the queue is full; routes call it before they read a body, too."""
+        wait = (self._waiting + 1) * self._mean_seconds / self._threads if self._free.locked() else 0.0
+        if self._waiting >= self._queue or wait > self._timeout:
             raise Unavailable(
-                f"the service is busy: {self._working} requests are under way and {self._waiting} wait",
+                f"the server is busy: {self._working} requests are running and {self._waiting} are queued",
                 retry_after=max(1.0, wait),
             )
 
-    async def run(self, do: Callable[[], T], *, patience: float | None = None) -> T:
-        """What `do` gives, called in a thread; raises Unavailable where none is free in time.
+    async def run(self, function: Callable[[], T], *, timeout: float | None = None) -> T:
+        """The result of a function called in a thread; raises Unavailable if no thread is free in time.
 
-        `patience` (seconds) is for what goes on in the background of an answer that has begun: it waits longer, and
-        however many wait.
+        `timeout` (seconds) is for work of a response that has already started: it replaces the executor's own, and the
+        queue's length is not checked.
         """
         if self._free.locked():
-            if patience is None:
-                self.admit()
-            await self._turn(self._patience if patience is None else patience)
+            if timeout is None:
+                self.check_capacity()
+            await self._wait_for_thread(self._timeout if timeout is None else timeout)
         else:
             await self._free.acquire()
-        return await asyncio.wrap_future(self._start(do))
+        return await asyncio.wrap_future(self._start(function))
 
-    async def _turn(self, patience: float) -> None:
+    async def _wait_for_thread(self, timeout: float) -> None:
         self._waiting += 1
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 await self._free.acquire()
         except TimeoutError:
-            message = f"the service is busy: no thread was free for {patience:g} seconds"
+            message = f"the server is busy: no thread became free within {timeout:g} seconds"
             raise Unavailable(message, retry_after=2.0) from None
         finally:
             self._waiting -= 1
 
     def close(self) -> None:
-        """Wait until the threads are done; blocks."""
+        """Wait for the running calls; blocks."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _start(self, do: Callable[[], T]) -> "Future[T]":
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        started = loop.time()
         self._working += 1
 
         def free() -> None:
             self._working -= 1
-            self._usual += FORGETTING * (loop.time() - began - self._usual)
+            self._mean_seconds += SMOOTHING * (loop.time() - started - self._mean_seconds)
             self._free.release()
 
         def done(_: "Future[T]") -> None:
             if not loop.is_closed():
-                loop.call_soon_threadsafe(free)  # also where the caller has gone: the thread is busy until now
+                loop.call_soon_threadsafe(free)  # even if the caller was cancelled: the thread was busy until now
 
         try:
             future = self._pool.submit(do)
         except RuntimeError as error:
             free()
-            raise Unavailable("the service is stopping", retry_after=5.0) from error
+            raise Unavailable("the server is stopping", retry_after=5.0) from error
         future.add_done_callback(done)
         return future
-
-
-class MemoryBudget:
-    """The bytes that request bodies take together; belongs to the event loop's thread."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._taken = 0
-
-    @property
-    def taken(self) -> int:
-        """Bytes held now."""
-        return self._taken
-
-    @asynccontextmanager
-    async def account(self) -> AsyncIterator["MemoryLease"]:
-        """What one request holds, given back at its end."""
-        account = MemoryLease(self)
-        try:
-            yield account
-        finally:
-            account.give_back()
-
-    def take(self, nbytes: int) -> None:
-        """Count bytes; raises Unavailable where there would be too many."""
-        if self._taken + nbytes > self._most:
-            raise Unavailable(
-                f"the service is busy: requests under way hold {self._taken:,} of {self._most:,} bytes", retry_after=1.0
-            )
-        self._taken += nbytes
-
-    def free(self, nbytes: int) -> None:
-        """Count them off."""
-        self._taken -= nbytes
-
-
-class MemoryLease:
-    """The bytes that one request holds."""
-
-    def __init__(self, memory: MemoryBudget) -> None:
-        self._memory = memory
-        self._held = 0
-
-    def take(self, nbytes: int) -> None:
-        """Hold so many more; raises Unavailable."""
-        self._memory.take(nbytes)
-        self._held += nbytes
-
-    def give_back(self, nbytes: int | None = None) -> None:
-        """Hold so many less, or none any more."""
-        freed = self._held if nbytes is None else min(nbytes, self._held)
-        self._memory.free(freed)
-        self._held -= freed

@@ -1,7 +1,6 @@
-"""Whether the catalog and the engines answer: asked now and then, waited for briefly, however many want to know.
+"""Health checks of the catalog and the engines, for readiness, status and metrics.
 
-What a load balancer asks for must not hang with what hangs: a question that is under way is never asked again beside
-itself, and who has waited for it in vain need not be waited for again.
+Readiness must not block: at most one probe per dependency runs, and a probe that timed out is not awaited again.
 """
 
 import asyncio
@@ -14,93 +13,93 @@ from typing import NamedTuple
 from lookalike.errors import LookalikeError
 
 CACHE_SECONDS = 3.0
-"""So long an answer counts before the question is asked again."""
+"""Seconds for which a result is reused."""
 PROBE_TIMEOUT = 2.0
-"""So long an answer may take; until it comes after all, there is none."""
+"""Seconds after which a running probe counts as an outage."""
 log = logging.getLogger("lookalike.server")
 
 
 class Outage(NamedTuple):
-    """Why something does not answer: a word for anybody, and the message for those who may know of the inside."""
+    """Why a dependency is unavailable: a short summary that is public, and a message for operators."""
 
-    word: str
+    summary: str
     message: str
 
 
 class HealthMonitor:
-    """Asks `questions`, by the name of what they ask after: functions that return where it answers, and raise else.
+    """Runs health probes by name: functions that return if the dependency answers, and raise otherwise.
 
-    Its methods belong to the event loop's thread; the questions are asked in threads, one for each.
+    Its methods must be called in the event loop's thread; each probe runs in a thread of its own.
     """
 
     def __init__(
         self,
-        questions: Mapping[str, Callable[[], object]],
+        probes: Mapping[str, Callable[[], object]],
         *,
-        fresh: float = CACHE_SECONDS,
-        patience: float = PROBE_TIMEOUT,
+        cache_seconds: float = CACHE_SECONDS,
+        timeout: float = PROBE_TIMEOUT,
     ) -> None:
-        self._questions = dict(questions)
-        self._fresh = fresh
-        self._patience = patience
-        self._pool = ThreadPoolExecutor(len(self._questions), thread_name_prefix="lookalike-pulse")
-        self._asked: dict[str, tuple[float, asyncio.Future[Outage | None]]] = {}
-        self._silent: dict[str, Outage] = {}
+        self._probes = dict(probes)
+        self._cache_seconds = cache_seconds
+        self._timeout = timeout
+        self._pool = ThreadPoolExecutor(len(self._probes), thread_name_prefix="lookalike-health")
+        self._started: dict[str, tuple[float, asyncio.Future[Outage | None]]] = {}
+        self._outages: dict[str, Outage] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What is asked after."""
-        return tuple(self._questions)
+        """The names of the dependencies."""
+        return tuple(self._probes)
 
     @property
     def last(self) -> Mapping[str, Outage]:
-        """What `silent` gave when it was last called."""
-        return dict(self._silent)
+        """The outages at the last check."""
+        return dict(self._outages)
 
-    async def silent(self) -> Mapping[str, Outage]:
-        """By its name whatever does not answer, and why; takes `patience` seconds at most."""
-        for name in self._questions:
-            self._ask(name)
-        began = time.monotonic() - self._patience
-        waiting = [(begun, answer) for begun, answer in self._asked.values() if begun > began and not answer.done()]
+    async def check(self) -> Mapping[str, Outage]:
+        """The outages by name; takes at most `timeout` seconds."""
+        for name in self._probes:
+            self._start(name)
+        oldest = time.monotonic() - self._timeout
+        waiting = [(start, probe) for start, probe in self._started.values() if start > oldest and not probe.done()]
         if waiting:
-            await asyncio.wait([answer for _, answer in waiting], timeout=max(begun for begun, _ in waiting) - began)
-        found = {name: self._told(answer) for name, (_, answer) in self._asked.items()}
-        self._note({name: why for name, why in found.items() if why is not None})
+            await asyncio.wait([probe for _, probe in waiting], timeout=max(start for start, _ in waiting) - oldest)
+        results = {name: self._result(probe) for name, (_, probe) in self._started.items()}
+        self._update({name: outage for name, outage in results.items() if outage is not None})
         return self.last
 
     def close(self) -> None:
-        """Wait for the questions under way; blocks."""
+        """Wait for the running probes; blocks."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _ask(self, name: str) -> None:
-        if name in self._asked:
-            begun, answer = self._asked[name]
-            if not answer.done() or time.monotonic() < begun + self._fresh:
+    def _start(self, name: str) -> None:
+        if name in self._started:
+            started, probe = self._started[name]
+            if not probe.done() or time.monotonic() < started + self._cache_seconds:
                 return
-        asking = asyncio.get_running_loop().run_in_executor(self._pool, _tried, name, self._questions[name])
-        self._asked[name] = (time.monotonic(), asking)
+        probe = asyncio.get_running_loop().run_in_executor(self._pool, _run_probe, name, self._probes[name])
+        self._started[name] = (time.monotonic(), probe)
 
-    def _told(self, answer: "asyncio.Future[Outage | None]") -> Outage | None:
-        if answer.done():
-            return answer.result()
-        late = f"no answer within {self._patience:g} seconds"
-        return Outage(late, late)
+    def _result(self, probe: "asyncio.Future[Outage | None]") -> Outage | None:
+        if probe.done():
+            return probe.result()
+        message = f"no response within {self._timeout:g} seconds"
+        return Outage(message, message)
 
-    def _note(self, silent: dict[str, Outage]) -> None:
-        for name in silent.keys() - self._silent.keys():
-            log.warning("%s does not answer: %s", name, silent[name].message)
-        for name in self._silent.keys() - silent.keys():
-            log.warning("%s answers again", name)
-        self._silent = silent
+    def _update(self, outages: dict[str, Outage]) -> None:
+        for name in outages.keys() - self._outages.keys():
+            log.warning("%s is unavailable: %s", name, outages[name].message)
+        for name in self._outages.keys() - outages.keys():
+            log.warning("%s is available again", name)
+        self._outages = outages
 
 
-def _tried(name: str, ask: Callable[[], object]) -> Outage | None:
+def _run_probe(name: str, probe: Callable[[], object]) -> Outage | None:
     try:
-        ask()
+        probe()
     except LookalikeError as error:
         return Outage(type(error).__name__, str(error))
     except Exception:
-        log.exception("asking whether %s answers failed unexpectedly", name)
-        return Outage("failed unexpectedly", "asking failed unexpectedly; the server's log tells more")
+        log.exception("the health probe of %s failed unexpectedly", name)
+        return Outage("failed unexpectedly", "the probe failed unexpectedly; see the server's log")
     return None

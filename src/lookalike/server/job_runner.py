@@ -1,4 +1,4 @@
-"""Running jobs: a thread of the server claims them one by one, tells how they stand, and minds cancelling."""
+"""Job worker: a thread of the server claims jobs one by one, writes their progress and honours cancellation."""
 
 import logging
 import os
@@ -16,31 +16,31 @@ from lookalike.errors import BadInput, GalleryBusy, ImageRejected, LookalikeErro
 from lookalike.gallery import Gallery
 from lookalike.image_files import items_from
 from lookalike.problem_details import problem_of
-from lookalike.server.requests.pixels import check_pixels
+from lookalike.server.requests.body import check_pixels
 from lookalike.server.url_fetch.fetcher import Fetcher
 from lookalike.types import Item, Outcome
 
 POLL_SECONDS = 2.0
-"""How often the catalog is asked for jobs that other processes queued."""
+"""Interval between polls of the catalog for jobs queued by other processes."""
 RETRY_SECONDS = 5.0
-"""How long a job is left to others after this process was not allowed to write."""
+"""Seconds before this process retries after another one held the gallery's writer lock."""
 HEARTBEAT_SECONDS = 1.0
-"""How often a running job's progress is written."""
-FETCHES = 4
-"""URLs fetched at the same time, the more so as requests fetch some, too."""
-GROUP = 16
-"""Fetched images that are written together."""
+"""Interval between writes of a running job's progress."""
+MAX_CONCURRENT_FETCHES = 4
+"""Concurrent URL fetches of a job, besides those of requests."""
+FETCH_BATCH = 16
+"""Fetched images that are written in one batch."""
 MAX_REPORTED_REJECTED = 100
 MAX_REPORTED_CLUSTERS = 1000
-"""Rejected images and clusters that a job's result names."""
+"""Rejected images and clusters that a job's result lists."""
 log = logging.getLogger("lookalike.jobs")
 
 
 @dataclass(slots=True)
 class Progress:
-    """How a job stands; written by the job's thread, read by the one that tells of it.
+    """The progress of a job; written by the job's thread, read by the heartbeat thread.
 
-    `lost` is set once the job is no longer this process's: it was cancelled, or taken up by another.
+    `lost` is set once the job no longer belongs to this process: it was cancelled, or claimed by another.
     """
 
     attempts: int
@@ -50,12 +50,12 @@ class Progress:
     counts: dict[str, int] = field(default_factory=dict)
     result: dict[str, list[Any]] = field(default_factory=dict)
 
-    def count(self, what: str, n: int = 1) -> None:
-        """Count."""
-        self.counts[what] = self.counts.get(what, 0) + n
+    def count(self, name: str, n: int = 1) -> None:
+        """Increase a count."""
+        self.counts[name] = self.counts.get(name, 0) + n
 
-    def told(self) -> dict[str, Any]:
-        """As the catalog keeps it."""
+    def as_dict(self) -> dict[str, Any]:
+        """The catalog's representation."""
         return {
             "attempts": self.attempts,
             "done": self.done,
@@ -66,10 +66,10 @@ class Progress:
 
 
 class JobRunner:
-    """Runs the jobs of a gallery, one at a time in this process; several processes share them out."""
+    """Runs a gallery's jobs, one at a time in this process; several processes share the queue."""
 
-    def __init__(self, service: Gallery, fetcher: Fetcher, import_from: Sequence[Path] = ()) -> None:
-        self._service = service
+    def __init__(self, gallery: Gallery, fetcher: Fetcher, import_from: Sequence[Path] = ()) -> None:
+        self._gallery = gallery
         self._fetcher = fetcher
         self._import_from = [folder.resolve() for folder in import_from]
         self._worker = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
@@ -78,37 +78,37 @@ class JobRunner:
         self._thread = threading.Thread(target=self._loop, name="lookalike-jobs", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def wake(self) -> None:
-        """Look for a job now."""
+        """Poll for jobs now."""
         self._wake.set()
 
-    def close(self, seconds: float = 30.0) -> None:
-        """Stop at the next step of the job under way, which goes back into the queue."""
+    def close(self, timeout: float = 30.0) -> None:
+        """Stop at the next step of the running job, which is queued again."""
         self._stop.set()
         self._wake.set()
         if self._thread.ident is not None:
-            self._thread.join(seconds)
+            self._thread.join(timeout)
 
     def check_paths(self, paths: Sequence[str]) -> list[Path]:
-        """The paths, if all lie below the folders that may be read; raises BadInput otherwise."""
-        found = [Path(path).resolve() for path in paths]
-        for path, named in zip(found, paths, strict=True):
+        """The resolved paths; raises BadInput if one is not below an import folder."""
+        resolved = [Path(path).resolve() for path in paths]
+        for path, given in zip(resolved, paths, strict=True):
             if not any(path.is_relative_to(folder) for folder in self._import_from):
-                raise BadInput(f"{named!r} is not below a folder given by `lookalike serve --import-from DIR`")
-        return found
+                raise BadInput(f"{given!r} is not below a folder given by `lookalike serve --import-from DIR`")
+        return resolved
 
-    def _halts(self, progress: Progress) -> bool:
+    def _is_stopped(self, progress: Progress) -> bool:
         return progress.lost.is_set() or self._stop.is_set()
 
     def _loop(self) -> None:
         while not self._stop.is_set():
             try:
-                job = self._service.catalog.claim_job(self._worker)
+                job = self._gallery.catalog.jobs.start_next(self._worker)
             except LookalikeError as error:
-                log.warning("cannot look for jobs: %s", error)
+                log.warning("polling for jobs failed: %s", error)
                 job = None
             if job is None:
                 self._wake.wait(POLL_SECONDS)
@@ -117,56 +117,56 @@ class JobRunner:
                 self._run(job)
 
     def _run(self, job: Job) -> None:
-        log.info("job %s (%s) begins, attempt %d", job.id, job.kind, job.attempts)
+        log.info("job %s (%s) started, attempt %d", job.id, job.kind, job.attempts)
         progress = Progress(job.attempts)
-        over = threading.Event()
-        beating = threading.Thread(target=self._heartbeat, args=(job, progress, over), name="lookalike-job-beat")
-        beating.start()
+        finished = threading.Event()
+        heartbeat = threading.Thread(
+            target=self._heartbeat, args=(job, progress, finished), name="lookalike-job-heartbeat"
+        )
+        heartbeat.start()
         state: JobState = "done"
-        told: dict[str, Any] = {}
+        error_fields: dict[str, Any] = {}
         try:
             for _ in STEPS[job.kind](self, job, progress):
-                if self._halts(progress):
+                if self._is_stopped(progress):
                     break
         except GalleryBusy:
-            state = "queued"  # another process writes this gallery: that one shall do it
+            state = "queued"  # another process holds the writer lock, and can run the job
         except LookalikeError as error:
-            state, told = "failed", {"error": problem_of(error)}
+            state, error_fields = "failed", {"error": problem_of(error)}
         except Exception:
             log.exception("job %s failed unexpectedly", job.id)
-            state, told = (
-                "failed",
-                {"error": problem_of(LookalikeError("an unexpected error; the server's log tells more"))},
-            )
+            unexpected = LookalikeError("an unexpected error occurred; see the server's log")
+            state, error_fields = "failed", {"error": problem_of(unexpected)}
         finally:
-            over.set()
-            beating.join()
-        self._end(job, state, {**progress.told(), **told}, lost=progress.lost.is_set())
+            finished.set()
+            heartbeat.join()
+        self._finish(job, state, {**progress.as_dict(), **error_fields}, lost=progress.lost.is_set())
 
-    def _end(self, job: Job, state: JobState, progress: Mapping[str, Any], *, lost: bool) -> None:
-        put_back = state == "queued" or (self._stop.is_set() and state == "done")
+    def _finish(self, job: Job, state: JobState, progress: Mapping[str, Any], *, lost: bool) -> None:
+        requeued = state == "queued" or (self._stop.is_set() and state == "done")
         try:
-            if put_back:
-                self._service.catalog.release_job(job.id, self._worker)
+            if requeued:
+                self._gallery.catalog.jobs.requeue(job.id, self._worker)
             elif not lost:
-                self._service.catalog.update_job(job.id, self._worker, progress, state=state)
+                self._gallery.catalog.jobs.update(job.id, self._worker, progress, state=state)
         except LookalikeError as error:
-            log.warning("cannot write how job %s ended; it will be begun again: %s", job.id, error)
-        log.info("job %s: %s", job.id, "put back" if put_back else "lost or cancelled" if lost else state)
+            log.warning("writing the result of job %s failed; it will run again: %s", job.id, error)
+        log.info("job %s: %s", job.id, "requeued" if requeued else "lost or cancelled" if lost else state)
         if state == "queued":
             self._stop.wait(RETRY_SECONDS)
 
-    def _heartbeat(self, job: Job, progress: Progress, over: threading.Event) -> None:
-        """Write the progress now and then, which also shows that this process lives, and learn of cancelling."""
-        while not over.wait(HEARTBEAT_SECONDS):
+    def _heartbeat(self, job: Job, progress: Progress, finished: threading.Event) -> None:
+        """Write the progress periodically, which also renews the claim, and detect cancellation."""
+        while not finished.wait(HEARTBEAT_SECONDS):
             try:
-                if not self._service.catalog.update_job(job.id, self._worker, progress.told()):
+                if not self._gallery.catalog.jobs.update(job.id, self._worker, progress.as_dict()):
                     progress.lost.set()
                     return
             except LookalikeError as error:
-                log.warning("cannot write how job %s stands: %s", job.id, error)
+                log.warning("writing the progress of job %s failed: %s", job.id, error)
 
-    # Each kind of job is a generator, so that it can be stopped between its steps.
+    # Each kind of job is a generator, so that it can be stopped between steps.
 
     def _import(self, job: Job, progress: Progress) -> Iterator[None]:
         attributes = job.request.get("attributes")
@@ -176,9 +176,9 @@ class JobRunner:
             ]
         else:
             progress.total = len(job.request["urls"])
-            groups = self._fetched(job, attributes, progress)
+            groups = self._fetch_batches(job, attributes, progress)
         for group in groups:
-            for outcome in self._service.add_iter(group, tenant=job.tenant):
+            for outcome in self._gallery.add_iter(group, tenant=job.tenant):
                 progress.done += 1
                 progress.count(outcome.outcome)
                 rejected = progress.result.setdefault("rejected", [])
@@ -186,40 +186,40 @@ class JobRunner:
                     rejected.append({"key": outcome.key, "reason": outcome.reason})
                 yield
 
-    def _fetched(
+    def _fetch_batches(
         self, job: Job, attributes: Mapping[str, Any] | None, progress: Progress
     ) -> Iterator[list[Item | Outcome]]:
         urls: Sequence[str] = job.request["urls"]
-        most_pixels: int | None = job.request.get("max_pixels")
+        max_pixels: int | None = job.request.get("max_pixels")
 
         def fetch(url: str) -> Item | Outcome:
-            if self._halts(progress):
+            if self._is_stopped(progress):
                 return Outcome(url, None, "rejected", "unreadable: the job was stopped")
             try:
                 data = self._fetcher.fetch(url)
-                if most_pixels is not None:
-                    check_pixels(data, most_pixels)
+                if max_pixels is not None:
+                    check_pixels(data, max_pixels)
                 return Item(url, data, attributes)
             except (BadInput, NotFound, Unavailable) as error:
-                word = error.reason if isinstance(error, ImageRejected) else "unreadable"
-                return Outcome(url, None, "rejected", f"{word}: {error}")
+                reason = error.reason if isinstance(error, ImageRejected) else "unreadable"
+                return Outcome(url, None, "rejected", f"{reason}: {error}")
 
-        with ThreadPoolExecutor(FETCHES, thread_name_prefix="lookalike-job-fetch") as pool:
-            for start in range(0, len(urls), GROUP):
-                group = list(pool.map(fetch, urls[start : start + GROUP]))
-                if self._halts(progress):
+        with ThreadPoolExecutor(MAX_CONCURRENT_FETCHES, thread_name_prefix="lookalike-job-fetch") as pool:
+            for start in range(0, len(urls), FETCH_BATCH):
+                group = list(pool.map(fetch, urls[start : start + FETCH_BATCH]))
+                if self._is_stopped(progress):
                     return
                 yield group
 
     def _repair(self, job: Job, progress: Progress) -> Iterator[None]:
-        report = self._service.repair()
+        report = self._gallery.repair()
         progress.done = progress.total = report.images
         progress.counts.update(report.rebuilt)
         yield
 
     def _duplicates(self, job: Job, progress: Progress) -> Iterator[None]:
         clusters = progress.result.setdefault("clusters", [])
-        for cluster in self._service.duplicates(tenant=job.tenant, pipelines=job.request.get("pipelines")):
+        for cluster in self._gallery.duplicates(tenant=job.tenant, pipelines=job.request.get("pipelines")):
             progress.done += 1
             progress.count("clusters")
             progress.count("images", len(cluster.images))
@@ -228,9 +228,9 @@ class JobRunner:
             yield
 
     def _delete(self, job: Job, progress: Progress) -> Iterator[None]:
-        gone = self._service.remove_by_filter(job.request["filter"], tenant=job.tenant)
-        progress.done = progress.total = len(gone.keys)
-        progress.count("deleted", len(gone.keys))
+        deleted = self._gallery.remove_by_filter(job.request["filter"], tenant=job.tenant)
+        progress.done = progress.total = len(deleted.keys)
+        progress.count("deleted", len(deleted.keys))
         yield
 
 
@@ -240,4 +240,4 @@ STEPS: Mapping[str, Callable[[JobRunner, Job, Progress], Iterator[None]]] = {
     "duplicates": JobRunner._duplicates,
     "delete": JobRunner._delete,
 }
-"""What to do for each kind of job."""
+"""The steps of each kind of job."""

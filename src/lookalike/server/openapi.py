@@ -1,4 +1,4 @@
-"""The description of the API (OpenAPI 3.1), with the models of bodies that the routes read by themselves."""
+"""The OpenAPI 3.1 document, with the models of request bodies that the routes parse themselves."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,13 +11,12 @@ from pydantic.json_schema import models_json_schema
 from lookalike.server.routes.bulk_upload import BatchItem, BatchLine
 from lookalike.server.routes.compare import CompareRequest
 from lookalike.server.routes.duplicates import NotAMatch
-from lookalike.server.routes.images import PatchJson, PutJson
+from lookalike.server.routes.images import DeleteJson, PatchJson, PutJson
 from lookalike.server.routes.jobs import JobRequest
-from lookalike.server.routes.listing import DeleteJson
 from lookalike.server.routes.search import SearchRequest
 from lookalike.server.schemas import Problem
 
-READ_BY_HAND: tuple[type[BaseModel], ...] = (
+EXTRA_MODELS: tuple[type[BaseModel], ...] = (
     BatchItem,
     BatchLine,
     CompareRequest,
@@ -41,40 +40,40 @@ HEADS: Mapping[str, str] = {
     "/healthz": "headHealth",
     "/readyz": "headReady",
 }
-"""Where HEAD is described, too: whether an image is there, and has changed, and how a balancer looks after servers."""
+"""Paths with a documented HEAD operation, by operation id: existence checks and load-balancer probes."""
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """The description of an application, made once."""
+    """The OpenAPI document of an application, cached."""
     if app.openapi_schema is None:
-        made = get_openapi(title=app.title, version=app.version, description=ABOUT, routes=app.routes)
-        _, found = models_json_schema(
-            [(model, "validation") for model in READ_BY_HAND], ref_template="#/components/schemas/{model}"
+        document = get_openapi(title=app.title, version=app.version, description=ABOUT, routes=app.routes)
+        _, definitions = models_json_schema(
+            [(model, "validation") for model in EXTRA_MODELS], ref_template="#/components/schemas/{model}"
         )
-        schemas = made.setdefault("components", {}).setdefault("schemas", {})
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
-        schemas.update(found["$defs"])
-        for path in made["paths"].values():
-            for operation in path.values():
+        schemas.update(definitions["$defs"])
+        for operations in document["paths"].values():
+            for operation in operations.values():
                 operation["responses"].pop("422", None) if _is_framework(operation) else None
-        for place, name in HEADS.items():
-            made["paths"][place]["head"] = _head(made["paths"][place]["get"], name)
-        app.openapi_schema = made
+        for path, name in HEADS.items():
+            document["paths"][path]["head"] = _head(document["paths"][path]["get"], name)
+        app.openapi_schema = document
     return app.openapi_schema
 
 
 def _head(get: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The HEAD of a GET: the same without bodies."""
-    answers = {
-        status: {part: told for part, told in one.items() if part != "content"}
-        for status, one in get["responses"].items()
+    """The HEAD operation of a GET operation: the same without response bodies."""
+    responses = {
+        status: {member: value for member, value in response.items() if member != "content"}
+        for status, response in get["responses"].items()
     }
-    about = "The status and headers that GET would bring, and no body."
-    return {**get, "operationId": name, "description": about, "responses": answers}
+    description = "The status and headers of GET, without a body."
+    return {**get, "operationId": name, "description": description, "responses": responses}
 
 
 def _is_framework(operation: dict[str, Any]) -> bool:
-    """Whether the 422 of an operation is the one that the framework adds: ours tells faults as 400."""
+    """Whether the 422 of an operation is FastAPI's own: validation errors are reported as 400 here."""
     content = operation["responses"].get("422", {}).get("content", {})
     return "application/json" in content

@@ -1,7 +1,7 @@
-"""Cursors: where a list goes on, as text that callers hand back unread.
+"""Opaque pagination cursors.
 
-A search's cursor holds the ids of all hits given so far, so that going on shows nothing twice and leaves nothing out,
-whatever others write meanwhile: the next page is the best of what was not given yet. It holds 1 to 3 bytes a hit.
+A search's cursor holds the ids of all hits returned so far, so that pages neither repeat nor skip hits despite
+concurrent writes: the next page is the best of the hits not returned yet. It takes 1 to 3 bytes per hit.
 """
 
 import base64
@@ -15,38 +15,38 @@ from typing import Any
 from lookalike.errors import UnsupportedQuery
 from lookalike.results import MAX_RESULTS
 
-_LONGEST = 80_000
-"""Characters of a cursor; `MAX_RESULTS` ids of 5 bytes each are less."""
-_LONGEST_PACKED = MAX_RESULTS * 10
-_BINDING = 8
+_MAX_LENGTH = 80_000
+"""Characters of a cursor; enough for `MAX_RESULTS` ids of 5 bytes."""
+_MAX_PACKED = MAX_RESULTS * 10
+_FINGERPRINT_BYTES = 8
 
 
-def encode_search_cursor(given: Iterable[int], binding: bytes) -> str:
-    """A cursor for going on after these ids, in the search that `binding` names."""
+def encode_search_cursor(ids: Iterable[int], fingerprint: bytes) -> str:
+    """A cursor after these ids, bound to the search with this fingerprint."""
     packed = bytearray()
     last = 0
-    for id_ in sorted(given):
+    for id_ in sorted(ids):
         gap, last = id_ - last, id_
-        while gap > 0x7F:  # LEB128: seven bits a byte, the lowest first
+        while gap > 0x7F:  # LEB128: seven bits per byte, the lowest first
             packed.append(gap & 0x7F | 0x80)
             gap >>= 7
         packed.append(gap)
-    return _written(binding + zlib.compress(bytes(packed), 9))
+    return _encode(fingerprint + zlib.compress(bytes(packed), 9))
 
 
-def decode_search_cursor(cursor: str, binding: bytes) -> list[int]:
-    """The ids that a search's cursor holds; raises UnsupportedQuery for one of another search, or none at all."""
-    raw = _read(cursor)
-    if raw[:_BINDING] != binding:
-        raise UnsupportedQuery("the cursor belongs to another search: send the same image and options again with it")
-    unpacking = zlib.decompressobj()
+def decode_search_cursor(cursor: str, fingerprint: bytes) -> list[int]:
+    """The ids of a search cursor; raises UnsupportedQuery for an invalid one or one of another search."""
+    raw = _decode(cursor)
+    if raw[:_FINGERPRINT_BYTES] != fingerprint:
+        raise UnsupportedQuery("the cursor belongs to another search: send it with the same image and options")
+    decompressor = zlib.decompressobj()
     try:
-        packed = unpacking.decompress(raw[_BINDING:], _LONGEST_PACKED)
+        packed = decompressor.decompress(raw[_FINGERPRINT_BYTES:], _MAX_PACKED)
     except zlib.error:
-        raise _unreadable() from None
+        raise _invalid_cursor() from None
     ids = list(_ids(packed))
-    if not unpacking.eof or len(ids) > MAX_RESULTS:
-        raise _unreadable()
+    if not decompressor.eof or len(ids) > MAX_RESULTS:
+        raise _invalid_cursor()
     return ids
 
 
@@ -62,49 +62,49 @@ def _ids(packed: bytes) -> Iterator[int]:
 
 
 def query_fingerprint(parts: Mapping[str, Any]) -> bytes:
-    """What tells one search from another, 8 bytes of a digest; `parts` is a JSON object."""
+    """An 8-byte digest that identifies a search; `parts` is a JSON object."""
     text = json.dumps(parts, sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=_BINDING, person=b"cursor").digest()
+    return hashlib.blake2b(text.encode(), digest_size=_FINGERPRINT_BYTES, person=b"cursor").digest()
 
 
-def encode_cursor(place: Any) -> str:
-    """A cursor that holds a place in a list, a JSON value."""
-    return _written(json.dumps(place).encode())
+def encode_cursor(position: Any) -> str:
+    """A cursor with a position in a list, a JSON value."""
+    return _encode(json.dumps(position).encode())
 
 
 def decode_cursor(cursor: str | None) -> Any:
-    """The place that a list's cursor holds; None for none. Raises UnsupportedQuery for what is no cursor of a list."""
+    """The position of a list cursor, None for None; raises UnsupportedQuery for an invalid cursor."""
     if cursor is None:
         return None
     try:
-        place = json.loads(_read(cursor))
+        position = json.loads(_decode(cursor))
     except (ValueError, RecursionError):
-        raise _unreadable() from None
-    if place is None:
-        raise _unreadable()
-    return place
+        raise _invalid_cursor() from None
+    if position is None:
+        raise _invalid_cursor()
+    return position
 
 
-def key_in(cursor: str | None) -> str | None:
-    """The same where the place is a key."""
-    place = decode_cursor(cursor)
-    if place is not None and not isinstance(place, str):
-        raise _unreadable()
-    return place
+def decode_key_cursor(cursor: str | None) -> str | None:
+    """The key of a cursor of a list ordered by key."""
+    position = decode_cursor(cursor)
+    if position is not None and not isinstance(position, str):
+        raise _invalid_cursor()
+    return position
 
 
-def _written(raw: bytes) -> str:
+def _encode(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def _read(cursor: str) -> bytes:
-    if len(cursor) > _LONGEST:
-        raise _unreadable()
+def _decode(cursor: str) -> bytes:
+    if len(cursor) > _MAX_LENGTH:
+        raise _invalid_cursor()
     try:
         return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
-        raise _unreadable() from None
+        raise _invalid_cursor() from None
 
 
-def _unreadable() -> UnsupportedQuery:
-    return UnsupportedQuery("this is no cursor that this service gave; begin again without one")
+def _invalid_cursor() -> UnsupportedQuery:
+    return UnsupportedQuery("invalid cursor: start again without one")

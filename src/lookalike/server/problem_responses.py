@@ -1,4 +1,4 @@
-"""Every error as a problem (RFC 9457): ours by the table in `lookalike.problem_details`, and all others."""
+"""Errors as problem responses (RFC 9457): ours by the table in `lookalike.problem_details`, and all others."""
 
 import json
 import logging
@@ -16,13 +16,13 @@ from lookalike.errors import AccessDenied, ImageRejected, LookalikeError, Unavai
 from lookalike.problem_details import MEDIA_TYPE, PREFIX, problem_of, retry_after, status_of
 
 MAX_REPORTED = 10
-"""Faults of one request that are named."""
-NO_ROUTE = "There is nothing at this path (within a key, a slash is written %2F)."
+"""Validation errors that a response lists."""
+NO_ROUTE = "Unknown path (a slash in a key is written %2F)."
 log = logging.getLogger("lookalike.server")
 
 
 class HttpError(Exception):
-    """An error that only HTTP knows (a body that came too slowly, a media type); `status` and what to tell."""
+    """An error with an HTTP status and no counterpart in `lookalike.errors` (408, 415)."""
 
     def __init__(self, status: HTTPStatus, detail: str) -> None:
         super().__init__(detail)
@@ -30,25 +30,25 @@ class HttpError(Exception):
 
 
 def request_id_of(request: Request) -> str:
-    """The id of a request, as `RequestMiddleware` gave it."""
+    """The request id assigned by `RequestMiddleware`."""
     return str(request.scope.get("state", {}).get("request_id", ""))
 
 
 def problem_response(problem: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    """A problem as an answer."""
+    """A problem as a response."""
     content = json.dumps(problem, ensure_ascii=False).encode(errors="backslashreplace")
     return Response(content, int(problem["status"]), headers, MEDIA_TYPE)
 
 
-def answer_to(error: Exception, request_id: str) -> Response:
-    """The answer to any exception."""
+def error_response(error: Exception, request_id: str) -> Response:
+    """The response to any exception."""
     return problem_response(problem_for(error, request_id), _headers(error))
 
 
 def problem_for(error: Exception, request_id: str) -> dict[str, Any]:
-    """The problem of any exception; an unexpected one is logged, and its inside is not shown."""
+    """The problem of any exception; an unexpected one is logged and its message is not disclosed."""
     if isinstance(error, LookalikeError):
-        if status_of(error) == HTTPStatus.INTERNAL_SERVER_ERROR:  # a 503 would fill the log with what is counted
+        if status_of(error) == HTTPStatus.INTERNAL_SERVER_ERROR:  # not 503: it is counted, and would flood the log
             log.error("request %s: %s: %s", request_id, type(error).__name__, error)
         return problem_of(error, instance=request_id)
     if isinstance(error, HttpError):
@@ -57,10 +57,10 @@ def problem_for(error: Exception, request_id: str) -> dict[str, Any]:
         detail = NO_ROUTE if error.detail == HTTPStatus.NOT_FOUND.phrase else str(error.detail)
         return http_problem(HTTPStatus(error.status_code), detail, request_id)
     if isinstance(error, RequestValidationError):
-        return http_problem(HTTPStatus.BAD_REQUEST, told(error.errors()), request_id)
+        return http_problem(HTTPStatus.BAD_REQUEST, describe_faults(error.errors()), request_id)
     log.error("request %s failed unexpectedly", request_id, exc_info=error)
-    detail = f"The service met an error that it did not expect; its log tells more about request {request_id}."
-    return _problem("lookalike-error", "The service failed", 500, detail, request_id)
+    detail = f"An unexpected error occurred; see the server's log for request {request_id}."
+    return _problem("lookalike-error", "Internal server error", 500, detail, request_id)
 
 
 def _headers(error: Exception) -> Mapping[str, str] | None:
@@ -72,7 +72,7 @@ def _headers(error: Exception) -> Mapping[str, str] | None:
 
 
 def http_problem(status: HTTPStatus, detail: str, request_id: str) -> dict[str, Any]:
-    """A problem that only HTTP knows, typed so that a client raises the error that comes nearest."""
+    """A problem by HTTP status, with the type of the closest error, which clients raise."""
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         kind = "unavailable" if status == HTTPStatus.SERVICE_UNAVAILABLE else "lookalike-error"
     else:
@@ -84,40 +84,38 @@ def _problem(kind: str, title: str, status: int, detail: str, request_id: str) -
     return {"type": PREFIX + kind, "title": title, "status": int(status), "detail": detail, "instance": request_id}
 
 
-def told(faults: Sequence[Any]) -> str:
-    """What is wrong with a request, each fault with its place; what was sent is not repeated."""
-    named = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in faults[:MAX_REPORTED]]
-    more = f"; and {len(faults) - MAX_REPORTED} more" if len(faults) > MAX_REPORTED else ""
-    return "; ".join(named) + more
+def describe_faults(errors: Sequence[Any]) -> str:
+    """Validation errors with their locations, without the invalid values."""
+    described = [f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in errors[:MAX_REPORTED]]
+    more = f"; and {len(errors) - MAX_REPORTED} more" if len(errors) > MAX_REPORTED else ""
+    return "; ".join(described) + more
 
 
-def reason_of(error: Exception) -> str:
-    """The word under which a refusal is counted."""
+def rejection_reason(error: Exception) -> str:
+    """The label under which a rejection is counted."""
     if isinstance(error, ImageRejected):
         return error.reason
     return problem_of(error)["type"].removeprefix(PREFIX) if isinstance(error, LookalikeError) else "http"
 
 
 def _allowed(request: Request, routers: Sequence[APIRouter]) -> dict[str, str]:
-    """Every method of a path, as a header (RFC 9110, 10.2.1); the framework names those of its first route alone."""
-    there = [route for router in routers for route in router.routes if isinstance(route, Route)]
-    methods = set(chain.from_iterable(r.methods or () for r in there if r.matches(request.scope)[0] != Match.NONE))
-    if (
-        "GET" in methods and request.method != "HEAD"
-    ):  # `RequestMiddleware` answers HEAD by GET, but where that would spend a link
+    """The Allow header of a path (RFC 9110, 10.2.1); the framework lists the methods of the first route only."""
+    routes = [route for router in routers for route in router.routes if isinstance(route, Route)]
+    methods = set(chain.from_iterable(r.methods or () for r in routes if r.matches(request.scope)[0] != Match.NONE))
+    if "GET" in methods and request.method != "HEAD":  # `RequestMiddleware` maps HEAD to GET, except for one-time links
         methods.add("HEAD")
     return {"Allow": ", ".join(sorted(methods))} if methods else {}
 
 
-def install(app: FastAPI, routers: Sequence[APIRouter] = ()) -> None:
-    """Have the framework answer with problems, too; `routers` are those whose paths it tells the methods of."""
+def install_error_handlers(app: FastAPI, routers: Sequence[APIRouter] = ()) -> None:
+    """Install the exception handlers; `routers` are those whose methods the Allow header lists."""
 
-    async def answer(request: Request, error: Exception) -> Response:
-        metrics = request.app.state.context.metrics
-        metrics.rejected(reason_of(error))
+    async def respond(request: Request, error: Exception) -> Response:
+        metrics = request.app.state.app_state.metrics
+        metrics.count_rejection(rejection_reason(error))
         if isinstance(error, HTTPException) and error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             error.headers = {**(error.headers or {}), **_allowed(request, routers)}
-        return answer_to(error, request_id_of(request))
+        return error_response(error, request_id_of(request))
 
     for kind in (LookalikeError, HttpError, HTTPException, RequestValidationError):
-        app.add_exception_handler(kind, answer)
+        app.add_exception_handler(kind, respond)

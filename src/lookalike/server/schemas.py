@@ -1,4 +1,4 @@
-"""What several parts of the API speak of: images, where an image comes from, problems, and how they are written."""
+"""Pydantic models shared by routes, and helpers for responses and OpenAPI."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lookalike.errors import BadInput, ImageRejected, Reason
 from lookalike.problem_details import MEDIA_TYPE
-from lookalike.types import Record
+from lookalike.results import MAX_RESULTS
+from lookalike.types import Evidence, Hit, Record
 
 Json = dict[str, Any]
 Responses = dict[int | str, dict[str, Any]]
@@ -43,7 +44,7 @@ class Problem(BaseModel):
                     "type": "urn:lookalike:error:image-rejected",
                     "title": "The image cannot be accepted",
                     "status": 422,
-                    "detail": "These bytes are not an image: none of the known formats begins so.",
+                    "detail": "Not an image: unknown file signature. Supported formats: JPEG, PNG, ...",
                     "reason": "not_an_image",
                     "instance": "5f0c3d5e6b0e4e6f9a7f6f1f0c9f7a51",
                 }
@@ -139,6 +140,89 @@ class QuerySource(ImageSource):
     key: str | None = Field(None, min_length=1, description="The key of an image of the gallery.")
 
 
+class HitModel(ResponseModel):
+    """One hit: which image, and why it is believed to be one."""
+
+    key: str
+    evidence: Evidence = Field(description="`exact`: same bytes or pixels; `copy`: an edited copy; `similar`.")
+    distance: float = Field(description="0..1, smaller is more similar, as measured by `pipeline`.")
+    pipeline: str = Field(description="Who says so; sha256 or pixels for an exact hit.")
+    attributes: Json
+    width: int = Field(description="Pixels, as a viewer shows the image.")
+    height: int
+    thumbnail: str
+    tenant: str | None = Field(None, description="Whose image it is, where all tenants were searched.")
+
+    @classmethod
+    def of(cls, hit: Hit, tenant: str | None = None) -> "HitModel":
+        """The same of the service's hit."""
+        return cls.model_construct(
+            key=hit.key,
+            evidence=hit.evidence,
+            distance=hit.distance,
+            pipeline=hit.pipeline,
+            attributes=dict(hit.attributes),
+            width=hit.width,
+            height=hit.height,
+            thumbnail=thumbnail_url(hit.key),
+            tenant=tenant,
+        )
+
+
+class SearchAnswer(ResponseModel):
+    """The hits, best first, and what this answer rests on."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "hits": [
+                        {
+                            "key": "alps/IMG_1.jpg",
+                            "evidence": "copy",
+                            "distance": 0.03125,
+                            "pipeline": "phash",
+                            "attributes": {"album": "Alps"},
+                            "width": 4032,
+                            "height": 3024,
+                            "thumbnail": "/v1/images/alps%2FIMG_1.jpg/thumbnail",
+                            "tenant": None,
+                        }
+                    ],
+                    "page": 1,
+                    "page_size": 10,
+                    "more": False,
+                    "next": None,
+                    "exact_within": {"phash": 1.0, "vgg16": -1.0},
+                    "failed": {},
+                    "sequence": 17,
+                    "took_ms": {"decode": 4.1, "phash": 0.6, "vgg16": 22.5},
+                    "preview": None,
+                }
+            ]
+        }
+    )
+
+    hits: list[HitModel]
+    page: int
+    page_size: int
+    more: bool
+    next: str | None = Field(
+        description=f"The cursor to go on with; none where there is no more, or {MAX_RESULTS:,} hits are reached."
+    )
+    exact_within: dict[str, float] = Field(
+        description="By pipeline, the distance up to which no image was missed; -1: no promise."
+    )
+    failed: dict[str, str] = Field(description="Pipelines whose engine was down: right hits, but some may be missing.")
+    sequence: int = Field(description="The last change that the answer has seen.")
+    took_ms: dict[str, float] = Field(description="Milliseconds by stage.")
+    preview: str | None = Field(
+        None,
+        description="The query image itself, small, where it was asked for: a JPEG in base64.",
+        json_schema_extra={"contentEncoding": "base64", "contentMediaType": "image/jpeg"},
+    )
+
+
 Key = Annotated[
     str,
     Path(
@@ -150,36 +234,36 @@ Key = Annotated[
 
 
 def rfc3339(seconds: float) -> str:
-    """A time as RFC 3339 writes it, in UTC."""
+    """Format a time by RFC 3339, in UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def thumbnail_url(key: str) -> str:
-    """Where an image's thumbnail is."""
+    """Path of an image's thumbnail."""
     return f"/v1/images/{quote(key, safe='')}/thumbnail"
 
 
-def answer(model: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A model as an answer in JSON."""
+def json_response(model: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A model as a JSON response."""
     return Response(model.model_dump_json(by_alias=True), status, headers, "application/json")
 
 
-def problems(*more: int, also: Responses | None = None) -> Responses:
-    """A route's documented answers: `also` its own, and problems, which any status may bring and `more` often do."""
+def documented_responses(*statuses: int, also: Responses | None = None) -> Responses:
+    """OpenAPI responses of a route: problems by default and for `statuses`, and its own ones (`also`)."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    told: Responses = {"default": {"description": "What went wrong, as a problem (RFC 9457).", "content": content}}
-    told.update({status: {"description": "A problem (RFC 9457).", "content": content} for status in more})
-    return told | (also or {})
+    documented: Responses = {"default": {"description": "A problem (RFC 9457).", "content": content}}
+    documented.update({status: {"description": "A problem (RFC 9457).", "content": content} for status in statuses})
+    return documented | (also or {})
 
 
 def json_body(model: str) -> dict[str, Any]:
-    """What a route's documentation says of a body in JSON, by its model's name; `openapi` adds the model."""
+    """OpenAPI of a JSON body by its model's name; `openapi` adds the model."""
     content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{model}"}}}
     return {"requestBody": {"required": True, "content": content}}
 
 
-def rejection(reason: str) -> BadInput:
-    """The error of a rejected outcome's reason, written `word: message`."""
+def rejection_error(reason: str) -> BadInput:
+    """The error for a rejected outcome's reason, `word: message`."""
     word, _, message = reason.partition(": ")
-    known = next((one for one in REASONS if one == word), None)
+    known = next((reason for reason in REASONS if reason == word), None)
     return BadInput(reason) if known is None else ImageRejected(known, message)

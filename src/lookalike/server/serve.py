@@ -1,10 +1,14 @@
-"""Serving an application on a socket, until a signal says stop; then what is under way is finished first."""
+"""Running the application with uvicorn until a signal stops it gracefully, and logging."""
 
+import json
+import logging
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import FrameType
 
 import uvicorn
@@ -16,20 +20,21 @@ from lookalike.server.api_key_cache import ApiKeyCache
 from lookalike.server.app import create_app
 from lookalike.server.app_state import ServeSettings
 from lookalike.server.middleware.authentication import Authenticator
-from lookalike.server.middleware.origin_check import AllowedHosts, check_binding, is_loopback, may_be_keyless
+from lookalike.server.middleware.origin_check import AllowedHosts, allows_keyless, check_binding, is_loopback
 from lookalike.server.routes.page import page_router
 from lookalike.server.sessions import OneTimeLink, session_router
-from lookalike.server.slow_clients import UVICORN, TimeoutH11Protocol
+from lookalike.server.slow_clients import UVICORN_SETTINGS, TimeoutH11Protocol
 from lookalike.server.url_fetch.fetcher import Fetcher
 
 SHUTDOWN_TIMEOUT = 30
-"""How long requests under way may take to end after a signal."""
+"""Seconds that running requests may take to finish after a signal."""
 BACKLOG = 1024
+LOGGERS = ("lookalike", "uvicorn.error")
 
 
 @dataclass(frozen=True, slots=True)
 class BindAddress:
-    """Where a server listens, and the further names by which it is known."""
+    """The address that a server listens on, and additional host names that it answers to."""
 
     host: str = "127.0.0.1"
     port: int = 8000
@@ -37,85 +42,113 @@ class BindAddress:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, telling when it is up."""
+    """uvicorn's server with a callback when it is ready."""
 
-    def __init__(self, config: uvicorn.Config, up: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
-        self._up = up
+        self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            self._up()
+            self._on_ready()
 
 
 def run(
-    service: Gallery,
-    where: BindAddress,
+    gallery: Gallery,
+    bind: BindAddress,
     *,
     settings: ServeSettings | None = None,
     fetcher: Fetcher | None = None,
-    up: Callable[[str], None],
+    on_ready: Callable[[str], None],
 ) -> None:
-    """Serve a gallery and the page until SIGTERM or SIGINT; `up` is given the page's URL once it can be opened.
+    """Serve a gallery and the page until SIGTERM or SIGINT; `on_ready` is called with the page's URL.
 
-    Raises BadSetting for a place that cannot be listened at, or that others could reach while there is no access key.
+    Raises BadSetting for an address that cannot be bound, or that is not loopback while no API key exists.
     """
-    keys = bool(service.catalog.api_keys())
-    check_binding(where.host, where.allowed_hosts, keys=keys)
-    ring = ApiKeyCache(service.catalog.api_keys)
-    access = Authenticator(ring, keyless=may_be_keyless(where.host, where.allowed_hosts))
-    link = OneTimeLink(ring) if keys and is_loopback(where.host) else None  # elsewhere, logs would carry it about
+    keys = bool(gallery.catalog.api_keys.list_all())
+    check_binding(bind.host, bind.allowed_hosts, keys=keys)
+    key_cache = ApiKeyCache(gallery.catalog.api_keys.list_all)
+    access = Authenticator(key_cache, keyless=allows_keyless(bind.host, bind.allowed_hosts))
+    link = OneTimeLink(key_cache) if keys and is_loopback(bind.host) else None  # otherwise proxies could log it
     routers = [page_router, session_router(access, link)]
-    hosts = AllowedHosts(where.host, where.allowed_hosts)
-    with _stopping(), closing(_listening(where)) as listening:
-        app = create_app(service, access, hosts, settings=settings, fetcher=fetcher, routers=routers)
-        port = listening.getsockname()[1]
-        host = f"[{where.host}]" if ":" in where.host else where.host
+    hosts = AllowedHosts(bind.host, bind.allowed_hosts)
+    with _stop_on_signal(), closing(_bind_socket(bind)) as listener:
+        app = create_app(gallery, access, hosts, settings=settings, fetcher=fetcher, routers=routers)
+        port = listener.getsockname()[1]
+        host = f"[{bind.host}]" if ":" in bind.host else bind.host
         url = f"http://{host}:{port}{'/' if link is None else link.path}"
-        _serve(app, [listening], lambda: up(url))
+        _serve(app, [listener], lambda: on_ready(url))
 
 
-def _serve(app: FastAPI, sockets: Sequence[socket.socket], up: Callable[[], None]) -> None:
+def _serve(app: FastAPI, sockets: Sequence[socket.socket], on_ready: Callable[[], None]) -> None:
     config = uvicorn.Config(
         app,
         http=TimeoutH11Protocol,
         lifespan="on",
         log_config=None,
         timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
-        **UVICORN,
+        **UVICORN_SETTINGS,
     )
-    _Server(config, up).run(list(sockets))
+    _Server(config, on_ready).run(list(sockets))
 
 
-def _listening(where: BindAddress) -> socket.socket:
-    family = socket.AF_INET6 if ":" in where.host else socket.AF_INET
+def _bind_socket(bind: BindAddress) -> socket.socket:
+    family = socket.AF_INET6 if ":" in bind.host else socket.AF_INET
     try:
-        return socket.create_server((where.host, where.port), family=family, backlog=BACKLOG)
+        return socket.create_server((bind.host, bind.port), family=family, backlog=BACKLOG)
     except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise BadSetting(f"cannot listen on {where.host}, port {where.port}: {why}; choose another --port") from error
+        reason = getattr(error, "strerror", None) or error
+        raise BadSetting(f"cannot listen on {bind.host}, port {bind.port}: {reason}; choose another --port") from error
 
 
 @contextmanager
-def _stopping() -> Iterator[None]:
-    """Leave this block when SIGTERM or SIGINT comes, so that what is open is closed.
+def _stop_on_signal() -> Iterator[None]:
+    """Leave the block at SIGTERM or SIGINT, so that resources are closed.
 
-    uvicorn ends gracefully at either and then raises it again, for whoever was there before.
+    uvicorn stops gracefully at either and then raises it again for the previous handler.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise _Stopped
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     except _Stopped:
         return
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 class _Stopped(BaseException):
-    """A signal has come; nothing on the way catches it."""
+    """Raised at a signal; a BaseException, so that no handler catches it."""
+
+
+class JsonLines(logging.Formatter):
+    """Formats a record as a JSON object; `extra={"fields": {...}}` adds members."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line without a newline."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line.update(getattr(record, "fields", {}))
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def configure_logging(*, requests: bool) -> None:
+    """Log JSON lines, without API keys and image data, to standard error; without `requests`, warnings and errors."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    for name in LOGGERS:
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False
+        logger.setLevel(logging.INFO if requests and name == "lookalike" else logging.WARNING)

@@ -1,7 +1,7 @@
-"""The page's session: an access key in a cookie that no script can read, so that images load by plain links.
+"""Sessions of the page: the API key in an HttpOnly cookie, so that images load by plain links.
 
-A session is the key itself. It ends with the browser, or when the key is revoked; nothing is stored for it here, and
-no digest in the catalog is of any use for making one.
+The session is the API key itself: it ends with the browser session or when the key is revoked, and no session state is
+stored on the server.
 """
 
 import hmac
@@ -13,69 +13,67 @@ from fastapi.responses import RedirectResponse
 
 from lookalike.errors import AccessDenied
 from lookalike.server.api_key_cache import ApiKeyCache
-from lookalike.server.middleware.authentication import COOKIE, Authenticator, token_in
+from lookalike.server.middleware.authentication import COOKIE, Authenticator, read_token
 
-LINK_SECONDS = 15 * 60.0
-"""So long the link that `serve` prints opens the page."""
+LINK_LIFETIME = 15 * 60.0
+"""Seconds for which the link printed by `serve` is valid."""
 
 
 class OneTimeLink:
-    """The link with which the person who started a server opens its page without a key: once, and soon."""
+    """A one-time link that opens the page without entering an API key."""
 
-    def __init__(self, ring: ApiKeyCache, seconds: float = LINK_SECONDS) -> None:
-        self._ring = ring
+    def __init__(self, key_cache: ApiKeyCache, lifetime: float = LINK_LIFETIME) -> None:
+        self._key_cache = key_cache
         self._code: str | None = secrets.token_urlsafe(24)
-        self._until = monotonic() + seconds
+        self._expires = monotonic() + lifetime
 
     @property
     def path(self) -> str:
-        """What follows the server's address in the link."""
+        """Path and query of the link."""
         return f"/session?code={self._code}"
 
     def redeem(self, code: str) -> str:
-        """The token of a key of this process alone, for the right code; raises AccessDenied for any other."""
-        right = self._code is not None and hmac.compare_digest(code.encode(), self._code.encode())
-        if not right or monotonic() > self._until:
-            raise AccessDenied(
-                "this link was used already, or is too old; start the server again, or use an access key"
-            )
+        """The token of a page key of this process, for the right code; raises AccessDenied otherwise."""
+        is_valid = self._code is not None and hmac.compare_digest(code.encode(), self._code.encode())
+        if not is_valid or monotonic() > self._expires:
+            raise AccessDenied("this link has been used or has expired; restart the server, or use an API key")
         self._code = None
-        return self._ring.make_own()
+        return self._key_cache.create_page_key()
 
 
 def session_router(access: Authenticator, link: OneTimeLink | None = None) -> APIRouter:
-    """The routes that begin and end a session; they belong to the page, not to the API."""
+    """The routes that start and end a session; they belong to the page, not to the API."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/session")
     async def open_link(request: Request, code: str = "") -> Response:
         """Follow the link that the server printed."""
         if link is None:
-            raise AccessDenied("this server has printed no link; use an access key")
-        _count(access, request)
+            raise AccessDenied("this server has no sign-in link; use an API key")
+        _rate_limit(access, request)
         return _with_cookie(RedirectResponse("/", status_code=303), link.redeem(code), request)
 
     @router.post("/session")
-    async def begin(request: Request) -> Response:
-        """Take the key of the Authorization header into the page's cookie."""
-        _count(access, request)
-        token = token_in(request.headers)
+    async def sign_in(request: Request) -> Response:
+        """Store the API key of the Authorization header in the page's cookie."""
+        _rate_limit(access, request)
+        token = read_token(request.headers)
         if token is None:
-            raise AccessDenied("send the access key as `Authorization: Bearer lk_...`")
+            raise AccessDenied("send the API key as `Authorization: Bearer lk_...`")
         await access.caller(request.headers, _address(request))
         return _with_cookie(Response(status_code=204), token, request)
 
     @router.delete("/session")
-    async def end(request: Request) -> Response:
-        """Forget the key."""
-        answer = Response(status_code=204)
-        answer.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=_is_secure(request))
-        return answer
+    async def sign_out(request: Request) -> Response:
+        """Delete the cookie."""
+        response = Response(status_code=204)
+        response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=_is_secure(request))
+        return response
 
     return router
 
 
-def _count(access: Authenticator, request: Request) -> None:
+def _rate_limit(access: Authenticator, request: Request) -> None:
     access.limiter.check_anonymous(_address(request))
 
 
@@ -87,6 +85,6 @@ def _is_secure(request: Request) -> bool:
     return request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
 
 
-def _with_cookie(answer: Response, token: str, request: Request) -> Response:
-    answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=_is_secure(request))
-    return answer
+def _with_cookie(response: Response, token: str, request: Request) -> Response:
+    response.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=_is_secure(request))
+    return response

@@ -1,6 +1,7 @@
-"""Connections that nobody can hold for nothing: what uvicorn lacks against clients that send or read too slowly.
+"""Slow-client (slowloris) timeouts for uvicorn.
 
-`body` bounds a body's time; before a request's header has ended there is no request, and no layer above can act.
+`middleware.body_limits` bounds the time of a request body; before the header is complete there is no request, so only
+the protocol can act.
 """
 
 import asyncio
@@ -10,74 +11,74 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEADER_SECONDS = 10.0
-"""From the connection, or the first byte of a further request, to the end of the header."""
-STALL_SECONDS = 60.0
-"""So long a client may leave an answer unread before the connection is cut."""
-UVICORN: dict[str, Any] = {
+HEADER_TIMEOUT = 10.0
+"""Seconds from the connection, or the first byte of a further request, to the end of the header."""
+WRITE_TIMEOUT = 60.0
+"""Seconds for which a client may leave a response unread before the connection is closed."""
+UVICORN_SETTINGS: dict[str, Any] = {
     "ws": "none",
-    "proxy_headers": False,  # who the client is decides what it may do: nobody else is believed about that
+    "proxy_headers": False,  # the client address decides on access, so forwarded addresses are not trusted
     "server_header": False,
-    "access_log": False,  # it would show queries, and the page's link among them; the edge logs
+    "access_log": False,  # it would contain query strings, such as the one-time link; RequestMiddleware logs
     "timeout_keep_alive": 5,
-    "h11_max_incomplete_event_size": 32 * 1024,  # the longest header
-    "limit_concurrency": 1000,  # connections, idle ones too; more are answered with 503
+    "h11_max_incomplete_event_size": 32 * 1024,  # maximum header size
+    "limit_concurrency": 1000,  # connections including idle ones; beyond, 503
 }
-"""The settings of `uvicorn.Config` that go with it, besides `http=TimeoutH11Protocol`."""
+"""Settings of `uvicorn.Config` to be used with `http=TimeoutH11Protocol`."""
 log = logging.getLogger("lookalike.connections")
 
 
 class TimeoutH11Protocol(H11Protocol):
-    """uvicorn's own protocol, with an end to patience."""
+    """uvicorn's h11 protocol with timeouts for headers and for unread responses."""
 
-    header_seconds = HEADER_SECONDS
-    stall_seconds = STALL_SECONDS
+    header_timeout = HEADER_TIMEOUT
+    write_timeout = WRITE_TIMEOUT
     _header_timer: asyncio.TimerHandle | None = None
-    _stall_timer: asyncio.TimerHandle | None = None
+    _write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # asyncio sets it only where a socket knows its protocol, which those of `socket.create_server` do not: every
-        # answer would then wait some 40 ms for the client's delayed acknowledgement.
+        # asyncio sets TCP_NODELAY only on sockets with an explicit protocol, which `socket.create_server` does not set:
+        # every response would wait about 40 ms for the client's delayed acknowledgement.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._wait_for_header()
+        self._start_header_timer()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self.cycle is None or self.cycle.response_complete:
-            self._wait_for_header()
+            self._start_header_timer()
         else:
-            self._end_waiting()
+            self._cancel_header_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end_waiting()
-        self._end_stall()
+        self._cancel_header_timer()
+        self._cancel_write_timer()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._end_stall()
-        self._stall_timer = self.loop.call_later(self.stall_seconds, self._abort, "left its answer unread")
+        self._cancel_write_timer()
+        self._write_timer = self.loop.call_later(self.write_timeout, self._abort, "did not read its response")
 
     def resume_writing(self) -> None:
-        self._end_stall()
+        self._cancel_write_timer()
         super().resume_writing()
 
-    def _wait_for_header(self) -> None:
+    def _start_header_timer(self) -> None:
         if self._header_timer is None:
-            self._header_timer = self.loop.call_later(self.header_seconds, self._abort, "did not end its header")
+            self._header_timer = self.loop.call_later(self.header_timeout, self._abort, "did not complete its header")
 
-    def _end_waiting(self) -> None:
+    def _cancel_header_timer(self) -> None:
         if self._header_timer is not None:
             self._header_timer.cancel()
             self._header_timer = None
 
-    def _end_stall(self) -> None:
-        if self._stall_timer is not None:
-            self._stall_timer.cancel()
-            self._stall_timer = None
+    def _cancel_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
 
-    def _abort(self, why: str) -> None:
+    def _abort(self, reason: str) -> None:
         if not self.transport.is_closing() or self.transport.get_write_buffer_size():
-            log.info("cut a connection that %s", why)
+            log.info("closed a connection that %s", reason)
             self.transport.abort()

@@ -34,7 +34,7 @@ WRITER = textwrap.dedent(
     dice = random.Random(seed)
     seqs, ids, counts = [], [], {}
     with Catalog.open(url) as catalog:
-        tenant = catalog.tenant_id("default")
+        tenant = catalog.tenants.find("default")
         print("ready", flush=True)
         sys.stdin.readline()
         end = time.monotonic() + seconds
@@ -45,36 +45,37 @@ WRITER = textwrap.dedent(
             what = dice.choice(["put", "put", "put", "copy", "delete", "where", "attributes", "later", "touch"])
             counts[what] = counts.get(what, 0) + 1
             if what == "put":
-                done = catalog.put([entry(tenant, key, (seed, step, key), attributes={"w": seed}) for key in keys])
-                seqs += [put.seq for put in done]
+                new = [entry(tenant, key, (seed, step, key), attributes={"w": seed}) for key in keys]
+                done = catalog.images.put(new)
+                seqs += [put.sequence for put in done]
                 ids += [put.id for put in done if put.created]
             elif what == "copy":
-                known = catalog.existing_images(tenant, [keys[0]])
+                known = catalog.images.existing_images(tenant, [keys[0]])
                 if known:
                     source = known[keys[0]]
                     twin = entry(tenant, f"copy{dice.randrange(50)}", sha256=source.sha256, copy_of=source.id)
-                    (done,) = catalog.put([twin])
-                    seqs.append(done.seq)
+                    (done,) = catalog.images.put([twin])
+                    seqs.append(done.sequence)
                     ids += [done.id] if done.created else []
             elif what == "delete":
-                seqs += [gone.seq for gone in catalog.delete(tenant, keys)]
+                seqs += [gone.sequence for gone in catalog.images.delete(tenant, keys)]
             elif what == "where":
                 some = Condition("n", "eq", dice.randrange(20))
-                seqs += [gone.seq for gone in catalog.delete_by_filter(tenant, [some])]
+                seqs += [gone.sequence for gone in catalog.images.delete_by_filter(tenant, [some])]
             elif what == "attributes":
                 try:
-                    seqs.append(catalog.set_attributes(tenant, keys[0], {"n": dice.randrange(20)}, merge=True))
+                    seqs.append(catalog.images.set_attributes(tenant, keys[0], {"n": dice.randrange(20)}, merge=True))
                 except NotFound:
                     pass
             elif what == "later":
-                known = catalog.existing_images(tenant, keys)
+                known = catalog.images.existing_images(tenant, keys)
                 some = [one for one in known.values()]
-                catalog.put_features(VECTOR, [one.id for one in some], [one.sha256 for one in some],
+                catalog.features.put(VECTOR, [one.id for one in some], [one.sha256 for one in some],
                                      [vector_row(one.sha256) for one in some])
             else:
                 from lookalike.catalog import FileLocation
-                known = catalog.existing_images(tenant, keys).values()
-                catalog.update_file_locations([FileLocation(one.id, "/moved", step) for one in known])
+                known = catalog.images.existing_images(tenant, keys).values()
+                catalog.images.update_file_locations([FileLocation(one.id, "/moved", step) for one in known])
     print(json.dumps({"seqs": seqs, "ids": ids, "counts": counts}), flush=True)
     """
 )
@@ -82,7 +83,7 @@ WRITER = textwrap.dedent(
 
 def follow(catalog: Catalog, rows: dict[int, bytes], since: int, limit: int) -> int:
     """Apply what is new, as an index does."""
-    changes = catalog.changes(HASH, since, limit)
+    changes = catalog.changes.since(HASH, since, limit)
     assert changes.sequence >= since
     for id_ in changes.deletes.tolist():
         rows.pop(id_, None)
@@ -95,8 +96,8 @@ def follow(catalog: Catalog, rows: dict[int, bytes], since: int, limit: int) -> 
 def test_writers_of_every_kind_and_a_follower(backend: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     with BACKENDS[backend]() as url, Catalog.open(url, create=True) as catalog, ExitStack() as stack:
-        tenant = catalog.tenant_id("default", create=True)
-        catalog.put([entry(tenant, "first")])
+        tenant = catalog.tenants.get_or_create("default")
+        catalog.images.put([entry(tenant, "first")])
         writers = [
             stack.enter_context(
                 subprocess.Popen(
@@ -122,7 +123,7 @@ def test_writers_of_every_kind_and_a_follower(backend: str) -> None:
         while any(writer.poll() is None for writer in writers):
             since = follow(catalog, rows, since, dice.choice([1, 7, 1000]))
             assert time.monotonic() - began < SECONDS + 60, "the writers are stuck"
-        while since < catalog.sequence():
+        while since < catalog.changes.last_sequence():
             since = follow(catalog, rows, since, 1000)
         said = [json.loads(writer.stdout.readline()) for writer in writers if writer.stdout]
         seconds = time.monotonic() - began
@@ -138,12 +139,12 @@ def check_outcome(catalog: Catalog, tenant: int, rows: dict[int, bytes], said: l
     ids = [id_ for one in said for id_ in one["ids"]]
     assert len(seqs) == len(set(seqs)), "a sequence number was given twice"
     assert len(ids) == len(set(ids)), "an id was given twice"
-    there = {record.id: record for record in catalog.browse(tenant, limit=10_000)}
-    stored = catalog.features_of(HASH, there)
+    there = {record.id: record for record in catalog.images.list_page(tenant, limit=10_000)}
+    stored = catalog.features.get(HASH, there)
     features = {id_: row.tobytes() for id_, row in zip(stored.ids.tolist(), stored.features, strict=True)}
     assert rows == features, "the follower differs from the catalog"
     bare = there.keys() - rows.keys()  # copies whose source had changed when they were put in
-    assert bare == {record.id for record in catalog.missing(HASH)}
+    assert bare == {record.id for record in catalog.features.missing(HASH)}
     assert all(there[id_].key.startswith("copy") for id_ in bare)
     assert len({record.key for record in there.values()}) == len(there)
     by_bytes: dict[bytes, set[bytes]] = {}
@@ -151,7 +152,7 @@ def check_outcome(catalog: Catalog, tenant: int, rows: dict[int, bytes], said: l
         by_bytes.setdefault(there[id_].sha256, set()).add(row)
     assert all(len(one) == 1 for one in by_bytes.values()), "an image has the features of other bytes"
     for n in range(20):
-        assert set(catalog.ids_matching(tenant, [Condition("n", "eq", n)])) <= there.keys()
+        assert set(catalog.images.ids_matching(tenant, [Condition("n", "eq", n)])) <= there.keys()
     catalog.check()
 
 
@@ -159,16 +160,18 @@ def check_outcome(catalog: Catalog, tenant: int, rows: dict[int, bytes], said: l
 def test_a_tenant_and_a_spec_are_made_once_by_two_processes(backend: str) -> None:
     with BACKENDS[backend]() as url, other_process() as other, Catalog.open(url, create=True) as catalog:
         other.open(url)
-        assert other.tenant_id("a", create=True) == catalog.tenant_id("a", create=True)
-        catalog.put([entry(1, "x", features={HASH: hash_row(1)})])
-        other.put([entry(1, "y", features={HASH: hash_row(2), VECTOR: None})])
-        assert catalog.specs() == other.specs() == [HASH, VECTOR]
-        assert catalog.gallery() == other.gallery()
+        assert other.tenants.get_or_create("a") == catalog.tenants.get_or_create("a")
+        catalog.images.put([entry(1, "x", features={HASH: hash_row(1)})])
+        other.images.put([entry(1, "y", features={HASH: hash_row(2), VECTOR: None})])
+        assert catalog.features.specs() == other.features.specs() == [HASH, VECTOR]
+        assert catalog.gallery_id() == other.gallery_id()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_catalog_is_made_once_by_several_at_a_time(backend: str) -> None:
-    make = "import sys; from lookalike.catalog import Catalog; print(Catalog.open(sys.argv[1], create=True).gallery())"
+    make = (
+        "import sys; from lookalike.catalog import Catalog; print(Catalog.open(sys.argv[1], create=True).gallery_id())"
+    )
     with BACKENDS[backend]() as url:
         running = [
             subprocess.Popen([sys.executable, "-c", make, url], stdout=subprocess.PIPE, text=True) for _ in range(3)
@@ -183,18 +186,18 @@ def test_large_batches_of_several_processes(backend: str) -> None:
     """Batches of new images by two writers at a time; the time is printed, for a quiet machine to judge."""
     rng = np.random.default_rng(5)
     with BACKENDS[backend]() as url, Catalog.open(url, create=True) as catalog, other_process() as other:
-        tenant = catalog.tenant_id("default", create=True)
+        tenant = catalog.tenants.get_or_create("default")
         other.open(url)
         batches = [[many(tenant, f"{who}{n}-", 1000, rng) for n in range(3)] for who in ("a", "b")]
         began = time.monotonic()
         for mine, theirs in zip(*batches, strict=True):
-            other._pipe.send(("put", (theirs,), {}))
-            catalog.put(mine)
+            other._pipe.send(("images.put", (theirs,), {}))
+            catalog.images.put(mine)
             answer, error = other._pipe.recv()
             assert error is None
             assert len(answer) == 1000
         seconds = time.monotonic() - began
-        assert catalog.count() == catalog.sequence() == 6000
+        assert catalog.images.count() == catalog.changes.last_sequence() == 6000
         catalog.check()
     print(f"{backend}: 6000 images with features of 8 + 128 bytes in {seconds:.2f} s by two")
 

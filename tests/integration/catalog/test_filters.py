@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lookalike.catalog.attributes import MAX_INDEXED_LENGTH
 from lookalike.catalog.filters import MAX_VALUES
+from lookalike.catalog.sqlite import MAX_INDEXED_LENGTH
 from lookalike.errors import BadInput
 from lookalike.types import Condition
 from tests.support.catalogs import BACKENDS, entry, fresh
@@ -76,7 +76,7 @@ def holds(condition: Condition, attributes: dict[str, Any]) -> bool:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_filters_mean_what_python_means(backend: str) -> None:
     with fresh(backend) as catalog:
-        tenant, other = (catalog.tenant_id(name, create=True) for name in ("anna", "bert"))
+        tenant, other = (catalog.tenants.get_or_create(name) for name in ("anna", "bert"))
 
         @settings(max_examples=60 if backend == "sqlite" else 25, deadline=None)
         @given(
@@ -84,18 +84,18 @@ def test_filters_mean_what_python_means(backend: str) -> None:
             queries=st.lists(st.lists(CONDITIONS, max_size=3), min_size=5, max_size=20),
         )
         def check(images: list[dict[str, Any]], queries: list[list[Condition]]) -> None:
-            catalog.delete(tenant, [record.key for record in catalog.browse(tenant)])
-            puts = catalog.put([entry(tenant, f"k{n}", attributes=a, features={}) for n, a in enumerate(images)])
-            catalog.put([entry(other, "same", attributes=images[0], features={})])
+            catalog.images.delete(tenant, [record.key for record in catalog.images.list_page(tenant)])
+            puts = catalog.images.put([entry(tenant, f"k{n}", attributes=a, features={}) for n, a in enumerate(images)])
+            catalog.images.put([entry(other, "same", attributes=images[0], features={})])
             for conditions in queries:
                 expected = [
                     put.id
                     for put, attributes in zip(puts, images, strict=True)
                     if all(holds(condition, attributes) for condition in conditions)
                 ]
-                assert catalog.ids_matching(tenant, conditions).tolist() == expected, conditions
+                assert catalog.images.ids_matching(tenant, conditions).tolist() == expected, conditions
                 everywhere = len(expected) + all(holds(condition, images[0]) for condition in conditions)
-                assert len(catalog.ids_matching(None, conditions)) == everywhere
+                assert len(catalog.images.ids_matching(None, conditions)) == everywhere
 
         check()
 
@@ -121,14 +121,14 @@ def test_filters_mean_what_python_means(backend: str) -> None:
 )
 def test_conditions_without_sense_are_refused(condition: Condition) -> None:
     with fresh("sqlite") as catalog, pytest.raises(BadInput, match=r"attribute|value"):
-        catalog.ids_matching(None, [condition])
+        catalog.images.ids_matching(None, [condition])
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_longest_list_works(backend: str) -> None:
     with fresh(backend) as catalog:
-        tenant = catalog.tenant_id("anna", create=True)
-        catalog.put([entry(tenant, "a", attributes={"n": 7, "s": "7"}, features={})])
+        tenant = catalog.tenants.get_or_create("anna")
+        catalog.images.put([entry(tenant, "a", attributes={"n": 7, "s": "7"}, features={})])
         numbers = Condition("n", "in", tuple(range(MAX_VALUES)))
         texts = Condition("s", "in", tuple(map(str, range(MAX_VALUES))))
-        assert len(catalog.ids_matching(tenant, [numbers, texts])) == 1
+        assert len(catalog.images.ids_matching(tenant, [numbers, texts])) == 1

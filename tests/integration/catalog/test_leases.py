@@ -20,8 +20,8 @@ HOLDER = textwrap.dedent(
     """
     import sys, time
     from lookalike.catalog import Catalog
-    with Catalog.open(sys.argv[1]) as catalog, catalog.lease("phash/1") as lease:
-        lease.note(7)
+    with Catalog.open(sys.argv[1]) as catalog, catalog.leases.try_acquire("phash/1") as lease:
+        lease.record(7)
         print("held", flush=True)
         time.sleep(600)
     """
@@ -43,40 +43,40 @@ def two(url: str) -> Iterator[tuple[Catalog, Catalog]]:
 
 def test_one_holder_at_a_time(two: tuple[Catalog, Catalog]) -> None:
     first, second = two
-    with first.lease("phash") as held:
+    with first.leases.try_acquire("phash") as held:
         assert held is not None
         assert held.applied == 0
-        with second.lease("phash") as refused, first.lease("phash") as again:
+        with second.leases.try_acquire("phash") as refused, first.leases.try_acquire("phash") as again:
             assert refused is None
             assert again is None
-        with second.lease("vgg16") as other:
+        with second.leases.try_acquire("vgg16") as other:
             assert other is not None
-    with pytest.raises(KeyError), second.lease("phash") as held:
+    with pytest.raises(KeyError), second.leases.try_acquire("phash") as held:
         raise KeyError
-    with first.lease("phash") as held:
+    with first.leases.try_acquire("phash") as held:
         assert held is not None
 
 
 def test_progress_is_seen_while_the_claim_is_held(two: tuple[Catalog, Catalog]) -> None:
     first, second = two
     before = time.time()
-    with first.lease("Größe /..\\ 'x'") as held:
+    with first.leases.try_acquire("Größe /..\\ 'x'") as held:
         assert held is not None
-        held.note(5)
-        held.note(12)
+        held.record(5)
+        held.record(12)
         assert held.applied == 12
-        (name, progress), *others = second.index_progress().items()
+        (name, progress), *others = second.leases.progress().items()
         assert (name, progress.applied, others) == ("Größe /..\\ 'x'", 12, [])
         assert progress.at is not None
         assert before <= progress.at <= time.time()
         assert progress.worker
-    with second.lease("Größe /..\\ 'x'") as held:
+    with second.leases.try_acquire("Größe /..\\ 'x'") as held:
         assert held is not None
         assert held.applied == 12
 
 
 def test_names_that_cannot_be_stored_are_refused(two: tuple[Catalog, Catalog]) -> None:
-    with pytest.raises(BadInput), two[0].lease("a\0b"):
+    with pytest.raises(BadInput), two[0].leases.try_acquire("a\0b"):
         pass
 
 
@@ -85,13 +85,13 @@ def test_a_killed_holder_frees_its_claim(url: str) -> None:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         with Catalog.open(url) as catalog:
-            with catalog.lease("phash/1") as held:
+            with catalog.leases.try_acquire("phash/1") as held:
                 assert held is None
             holder.send_signal(signal.SIGKILL)
             holder.wait()
             deadline = time.monotonic() + 5
             while time.monotonic() < deadline:  # the server hears of it at once, but not at the same moment
-                with catalog.lease("phash/1") as held:
+                with catalog.leases.try_acquire("phash/1") as held:
                     if held is not None:
                         assert held.applied == 7
                         return
@@ -115,31 +115,31 @@ def disturb(url: str, statement: str) -> None:
 def test_a_cut_connection_loses_the_claim(on_server: tuple[Catalog, str]) -> None:
     catalog, url = on_server
     others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
-    with catalog.lease("phash") as held:
+    with catalog.leases.try_acquire("phash") as held:
         assert held is not None
-        held.note(3)
+        held.record(3)
         disturb(url, f"{others} AND pid <> pg_backend_pid()")
-        with catalog.lease("phash") as successor:
+        with catalog.leases.try_acquire("phash") as successor:
             assert successor is not None
-            successor.note(4)
+            successor.record(4)
         with pytest.raises(Unavailable, match="lost"):
-            held.note(5)
-    assert catalog.index_progress()["phash"].applied == 4
+            held.record(5)
+    assert catalog.leases.progress()["phash"].applied == 4
 
 
 def test_a_claim_outlives_idle_timeouts_and_renewals(
     on_server: tuple[Catalog, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgresql_dialect, "IDLE_SECONDS", 0.05)
-    with Catalog.open(on_server[1]) as catalog, catalog.lease("phash") as held:
+    with Catalog.open(on_server[1]) as catalog, catalog.leases.try_acquire("phash") as held:
         other = on_server[0]
         assert held is not None
         time.sleep(0.3)
-        held.note(1)
+        held.record(1)
         monkeypatch.setattr(leases, "LEASE_RENEWAL", 0.0)
-        held.note(2)
-        with other.lease("phash") as refused:
+        held.record(2)
+        with other.leases.try_acquire("phash") as refused:
             assert refused is None
         time.sleep(0.3)
-        held.note(3)
-    assert other.index_progress()["phash"].applied == 3
+        held.record(3)
+    assert other.leases.progress()["phash"].applied == 3

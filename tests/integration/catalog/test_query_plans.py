@@ -53,13 +53,13 @@ UPDATE state SET sequence = {rows} + 20000, last_id = {rows} + 20000;
 def full(request: pytest.FixtureRequest) -> Iterator[Catalog]:
     with BACKENDS[request.param]() as url, Catalog.open(patient(url), create=True) as catalog:
         for name in ("default", "other"):
-            catalog.tenant_id(name, create=True)
-        catalog.put([entry(1, "a", 1)])
-        with catalog._write() as conn:
+            catalog.tenants.get_or_create(name)
+        catalog.images.put([entry(1, "a", 1)])
+        with catalog.database.write() as conn:
             script = _SQLITE if conn.dialect.name == "sqlite" else _POSTGRESQL
             for statement in script.format(rows=ROWS, vector=64 * "003c").split(";")[:-1]:
                 conn.exec_driver_sql(statement.replace("%", "%%") if conn.dialect.name != "sqlite" else statement)
-        with catalog._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+        with catalog.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
             conn.exec_driver_sql("ANALYZE")
         yield catalog
 
@@ -70,53 +70,55 @@ def patient(url: str) -> str:
 
 
 def digest_of(catalog: Catalog, n: int) -> bytes:
-    return next(iter(catalog.records([n]).values())).sha256
+    return next(iter(catalog.images.by_ids([n]).values())).sha256
 
 
 SOME = [*range(20, ROWS, ROWS // 300)]
 LAST = ROWS + 20000
 HOT: dict[str, Callable[[Catalog], Any]] = {
-    "known": lambda catalog: catalog.existing_images(1, [f"k{n:09d}" for n in SOME]),
-    "get": lambda catalog: catalog.get(1, "k000000021"),
-    "records": lambda catalog: catalog.records(SOME),
-    "twins": lambda catalog: catalog.same_bytes(1, [digest_of(catalog, n) for n in SOME[:20]]),
-    "by digest": lambda catalog: catalog.by_digest("sha256", 1, [digest_of(catalog, 21)], limit=5),
-    "by pixels": lambda catalog: catalog.by_digest("pixels", None, [digest_of(catalog, 21)], limit=5),
-    "browse": lambda catalog: catalog.browse(1, after="k000050000", limit=100),
-    "the first page": lambda catalog: catalog.browse(1, limit=100),
-    "a prefix": lambda catalog: catalog.browse(1, prefix="k00005", limit=100),
-    "a page of a prefix": lambda catalog: catalog.browse(1, prefix="k0000", after="k000050000", limit=100),
-    "a prefix and a filter": lambda catalog: catalog.browse(1, prefix="k00005", conditions=[Condition("x", "eq", 1)]),
-    "changes": lambda catalog: catalog.changes(HASH, ROWS // 2, 1000),
-    "the first changes": lambda catalog: catalog.changes(VECTOR, 0, 1000, attributes=True),
-    "the last changes": lambda catalog: catalog.changes(VECTOR, LAST - 100, 1000),
-    "missing": lambda catalog: catalog.missing(HASH, after_id=ROWS - 1200, limit=100),
-    "features": lambda catalog: catalog.features_of(VECTOR, SOME),
-    "sequence": lambda catalog: catalog.sequence(),
-    "ids of an album": lambda catalog: catalog.ids_matching(1, [Condition("album", "eq", 77)]),
-    "ids of some names": lambda catalog: catalog.ids_matching(1, [Condition("name", "in", ("n21", "n22"))]),
-    "ids of a rare attribute": lambda catalog: catalog.ids_matching(None, [Condition("rare", "exists", True)]),
-    "put": lambda catalog: catalog.put([entry(1, f"k{n:09d}", ("new", n)) for n in SOME[:50]]),
-    "attributes": lambda catalog: catalog.set_attributes(1, "k000000021", {"x": 1}, merge=True),
-    "delete": lambda catalog: catalog.delete(1, ["k000000023"]),
+    "known": lambda catalog: catalog.images.existing_images(1, [f"k{n:09d}" for n in SOME]),
+    "get": lambda catalog: catalog.images.get(1, "k000000021"),
+    "records": lambda catalog: catalog.images.by_ids(SOME),
+    "twins": lambda catalog: catalog.images.same_bytes(1, [digest_of(catalog, n) for n in SOME[:20]]),
+    "by digest": lambda catalog: catalog.images.by_digest("sha256", 1, [digest_of(catalog, 21)], limit=5),
+    "by pixels": lambda catalog: catalog.images.by_digest("pixels", None, [digest_of(catalog, 21)], limit=5),
+    "browse": lambda catalog: catalog.images.list_page(1, after="k000050000", limit=100),
+    "the first page": lambda catalog: catalog.images.list_page(1, limit=100),
+    "a prefix": lambda catalog: catalog.images.list_page(1, prefix="k00005", limit=100),
+    "a page of a prefix": lambda catalog: catalog.images.list_page(1, prefix="k0000", after="k000050000", limit=100),
+    "a prefix and a filter": lambda catalog: catalog.images.list_page(
+        1, prefix="k00005", conditions=[Condition("x", "eq", 1)]
+    ),
+    "changes": lambda catalog: catalog.changes.since(HASH, ROWS // 2, 1000),
+    "the first changes": lambda catalog: catalog.changes.since(VECTOR, 0, 1000, attributes=True),
+    "the last changes": lambda catalog: catalog.changes.since(VECTOR, LAST - 100, 1000),
+    "missing": lambda catalog: catalog.features.missing(HASH, after_id=ROWS - 1200, limit=100),
+    "features": lambda catalog: catalog.features.get(VECTOR, SOME),
+    "sequence": lambda catalog: catalog.changes.last_sequence(),
+    "ids of an album": lambda catalog: catalog.images.ids_matching(1, [Condition("album", "eq", 77)]),
+    "ids of some names": lambda catalog: catalog.images.ids_matching(1, [Condition("name", "in", ("n21", "n22"))]),
+    "ids of a rare attribute": lambda catalog: catalog.images.ids_matching(None, [Condition("rare", "exists", True)]),
+    "put": lambda catalog: catalog.images.put([entry(1, f"k{n:09d}", ("new", n)) for n in SOME[:50]]),
+    "attributes": lambda catalog: catalog.images.set_attributes(1, "k000000021", {"x": 1}, merge=True),
+    "delete": lambda catalog: catalog.images.delete(1, ["k000000023"]),
 }
 
 
 @pytest.mark.parametrize("name", HOT)
 def test_no_hot_query_reads_a_whole_table(full: Catalog, name: str) -> None:
-    dialect = full._engine.dialect.name
+    dialect = full.database.engine.dialect.name
     said: list[tuple[str, Any]] = []
 
     def hear(conn: Connection, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool) -> None:
         said.append((statement, parameters[0] if executemany else parameters))
 
-    event.listen(full._engine, "before_cursor_execute", hear)
+    event.listen(full.database.engine, "before_cursor_execute", hear)
     try:
         assert HOT[name](full) is not None
     finally:
-        event.remove(full._engine, "before_cursor_execute", hear)
+        event.remove(full.database.engine, "before_cursor_execute", hear)
     explained = 0
-    with full._read() as conn:
+    with full.database.read() as conn:
         for statement, parameters in said:
             if statement.split()[0] in ("SELECT", "UPDATE", "DELETE", "WITH"):
                 explained += 1
@@ -128,20 +130,20 @@ def test_no_hot_query_reads_a_whole_table(full: Catalog, name: str) -> None:
 @pytest.mark.parametrize("after", [None, "k000050150"])
 def test_a_prefix_is_a_range_of_the_index(full: Catalog, after: str | None) -> None:
     """Keys before and beyond it are not even looked at, also by a page in its middle."""
-    dialect = full._engine.dialect.name
+    dialect = full.database.engine.dialect.name
     said: list[tuple[str, Any]] = []
 
     def hear(conn: Connection, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool) -> None:
         said.append((statement, parameters))
 
-    event.listen(full._engine, "before_cursor_execute", hear)
+    event.listen(full.database.engine, "before_cursor_execute", hear)
     try:
-        found = full.browse(1, prefix="k0000502", after=after, limit=1000)
+        found = full.images.list_page(1, prefix="k0000502", after=after, limit=1000)
     finally:
-        event.remove(full._engine, "before_cursor_execute", hear)
+        event.remove(full.database.engine, "before_cursor_execute", hear)
     assert [record.key for record in found] == [f"k{n:09d}" for n in range(50200, 50300) if n % 10]
     [(statement, parameters)] = [one for one in said if "FROM images" in one[0]]
-    with full._read() as conn:
+    with full.database.read() as conn:
         if dialect == "sqlite":
             plan = [row[3] for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
             assert any(line.endswith("(tenant_id=? AND key>? AND key<?)") for line in plan), plan

@@ -51,7 +51,7 @@ def put(catalog: Catalog, model: Model, ids: dict[str, int], puts: list[tuple[st
     for tenant, key, content, hash_kind, vector_kind in puts:
         kinds = {HASH: hash_kind, VECTOR: vector_kind}
         entries.append(entry(ids[tenant], key, content, features=features(content, kinds)))
-    for (tenant, key, content, hash_kind, vector_kind), done in zip(puts, catalog.put(entries), strict=True):
+    for (tenant, key, content, hash_kind, vector_kind), done in zip(puts, catalog.images.put(entries), strict=True):
         old = model.images.get((tenant, key))
         assert done.created == (old is None)
         assert old is None or old["id"] == done.id
@@ -66,7 +66,7 @@ def apply(catalog: Catalog, model: Model, ids: dict[str, int], operation: tuple[
         put(catalog, model, ids, operation[1])
     elif operation[0] == "delete":
         _, tenant, keys = operation
-        gone = catalog.delete(ids[tenant], keys)
+        gone = catalog.images.delete(ids[tenant], keys)
         expected = [
             (key, model.images.pop((tenant, key))["id"]) for key in dict.fromkeys(keys) if (tenant, key) in model.images
         ]
@@ -74,13 +74,13 @@ def apply(catalog: Catalog, model: Model, ids: dict[str, int], operation: tuple[
     elif operation[0] == "attributes":
         _, tenant, key, value = operation
         if (tenant, key) in model.images:
-            catalog.set_attributes(ids[tenant], key, {"n": value})
+            catalog.images.set_attributes(ids[tenant], key, {"n": value})
             model.images[tenant, key]["attributes"] = {"n": value}
     elif operation[1] != "absent":
-        lacking = catalog.missing(VECTOR)
+        lacking = catalog.features.missing(VECTOR)
         contents = {digest(content): content for content in range(4)}
         rows = [features(contents[r.sha256], {VECTOR: operation[1]})[VECTOR] for r in lacking]
-        catalog.put_features(VECTOR, [r.id for r in lacking], [r.sha256 for r in lacking], rows)
+        catalog.features.put(VECTOR, [r.id for r in lacking], [r.sha256 for r in lacking], rows)
         assert {r.id for r in lacking} == {p["id"] for p in model.images.values() if VECTOR not in p["rows"]}
         for image in model.images.values():
             image["rows"].setdefault(VECTOR, operation[1])
@@ -89,7 +89,7 @@ def apply(catalog: Catalog, model: Model, ids: dict[str, int], operation: tuple[
 def replay(catalog: Catalog, spec: FeatureSpec, rows: dict[int, bytes], since: int, limit: int) -> dict[int, bytes]:
     more = True
     while more:
-        changes = catalog.changes(spec, since, limit)
+        changes = catalog.changes.since(spec, since, limit)
         assert len(changes.upserts.ids) + len(changes.deletes) <= limit
         assert not set(changes.upserts.ids.tolist()) & set(changes.deletes.tolist())
         assert changes.sequence > since or not changes.more
@@ -98,7 +98,7 @@ def replay(catalog: Catalog, spec: FeatureSpec, rows: dict[int, bytes], since: i
         for id_, row in zip(changes.upserts.ids.tolist(), changes.upserts.features, strict=True):
             rows[id_] = row.tobytes()
         since, more = changes.sequence, changes.more
-    assert since == catalog.sequence()
+    assert since == catalog.changes.last_sequence()
     return rows
 
 
@@ -122,20 +122,20 @@ def test_any_history_equals_its_model_and_its_replay(backend: str) -> None:
 
 def compare(catalogs: Iterator[Catalog], operations: list[Any], limit: int) -> None:
     model = Model()
-    ids = {name: next(catalogs).tenant_id(name, create=True) for name in ("anna", "bert")}
+    ids = {name: next(catalogs).tenants.get_or_create(name) for name in ("anna", "bert")}
     moments = [(0, {HASH: {}, VECTOR: {}})]
     for operation in operations:
         apply(next(catalogs), model, ids, operation)
-        sequence = next(catalogs).sequence()
+        sequence = next(catalogs).changes.last_sequence()
         next(catalogs)
         assert sequence >= moments[-1][0]
         moments.append((sequence, {HASH: model.rows(HASH), VECTOR: model.rows(VECTOR)}))
     for catalog in (next(catalogs), next(catalogs)):
         for name, tenant in ids.items():
             mine = {key: image for (owner, key), image in model.images.items() if owner == name}
-            there = {record.key: record.attributes for record in catalog.browse(tenant)}
+            there = {record.key: record.attributes for record in catalog.images.list_page(tenant)}
             assert there == {key: image["attributes"] for key, image in mine.items()}
-            known = catalog.existing_images(tenant, "abcde")
+            known = catalog.images.existing_images(tenant, "abcde")
             assert {key: (one.id, one.sha256, one.encoded) for key, one in known.items()} == {
                 key: (p["id"], digest(p["content"]), frozenset(p["rows"])) for key, p in mine.items()
             }

@@ -1,4 +1,4 @@
-"""An index of somebody else's: our fields come and go, everything else of theirs stays as it was."""
+"""External indexes: our fields are added and cleared, and nothing else in the index changes."""
 
 import logging
 from collections.abc import Iterator
@@ -13,20 +13,20 @@ from lookalike.indexes.elasticsearch.index import open_index
 from lookalike.indexes.flat import FlatIndex
 from lookalike.interfaces import VectorIndex
 from lookalike.types import Condition, FeatureSpec, ResolvedFilter, Rows
-from tests.index_contract import draw
+from tests.index_contract import random_features
 from tests.support.engines.elasticsearch import name, raw, server
 
 __all__ = ["name"]
 
 SPEC = FeatureSpec("phash", "hamming", 8, "0123456789abcdef" * 4)
 WORDS = ("lake at dawn", "mountain lake", "city at night", "a dog on a beach")
-OURS = {f"lookalike_{field}" for field in ("id", "tenant", "hash", "segments", "attributes")}
+OUR_FIELDS = {f"lookalike_{field}" for field in ("id", "tenant", "hash", "segments", "attributes")}
 COUNT = 200
 
 
 @pytest.fixture
-def theirs(name: str) -> Iterator[Elasticsearch]:
-    """An index for full-text search that knows nothing of us: strict, on two shards, with a routing of its own."""
+def external(name: str) -> Iterator[Elasticsearch]:
+    """An existing index for full-text search: strict mapping, two shards, custom routing."""
     with raw(server()) as client:
         client.indices.create(
             index=name,
@@ -50,7 +50,7 @@ def images(count: int, key: str, first: int = 0) -> Rows:
     attributes = [
         {key: f"doc-{n}" if key == "doc" else f"S{n}", "odd": bool(n % 2)} for n in range(first, first + count)
     ]
-    features = draw(SPEC, np.random.default_rng(3 + first), count)
+    features = random_features(SPEC, np.random.default_rng(3 + first), count)
     return Rows(np.arange(count) + first + 1, features, np.where(np.arange(count) % 3, 1, 2), attributes)
 
 
@@ -58,23 +58,23 @@ def opened(name: str, how: str = "id_attribute=doc", spec: FeatureSpec = SPEC) -
     return open_index(spec, f"{server()}?mode=exact&index={name}&{how}", "gallery")
 
 
-def their_side(client: Elasticsearch, name: str) -> dict[str, Any]:
-    """Their documents and mapping without what is ours."""
+def foreign_content(client: Elasticsearch, name: str) -> dict[str, Any]:
+    """Documents and mapping without our fields."""
     client.indices.refresh(index=name)
     hits = client.search(index=name, size=1000)["hits"]["hits"]
     mapping = client.indices.get_mapping(index=name)[name]["mappings"]
-    fields = {field: kind for field, kind in mapping["properties"].items() if field not in OURS}
-    assert set(mapping["properties"]) - set(fields) in (OURS, set())
+    fields = {field: kind for field, kind in mapping["properties"].items() if field not in OUR_FIELDS}
+    assert set(mapping["properties"]) - set(fields) in (OUR_FIELDS, set())
     documents = {
-        hit["_id"]: (hit["_routing"], {k: v for k, v in hit["_source"].items() if k not in OURS}) for hit in hits
+        hit["_id"]: (hit["_routing"], {k: v for k, v in hit["_source"].items() if k not in OUR_FIELDS}) for hit in hits
     }
     return {"documents": documents, "mapping": {**mapping, "properties": fields}}
 
 
 @pytest.mark.parametrize("how", ["id_attribute=doc", "id_attribute=sku&id_field=sku"])
-def test_nothing_of_theirs_changes(theirs: Elasticsearch, name: str, how: str) -> None:
-    """Through adding, moving, deleting, reopening and clearing."""
-    before = their_side(theirs, name)
+def test_other_content_is_unchanged(external: Elasticsearch, name: str, how: str) -> None:
+    """After adding, moving, deleting, reopening and clearing."""
+    before = foreign_content(external, name)
     key = "doc" if how.endswith("doc") else "sku"
     index = opened(name, how)
     stored = images(120, key)
@@ -86,7 +86,7 @@ def test_nothing_of_theirs_changes(theirs: Elasticsearch, name: str, how: str) -
     for tenant in (None, 2):
         expected, found = (each.search(stored.features[:20], 15, tenant=tenant) for each in (flat, index))
         np.testing.assert_array_equal(found.ids, expected.ids)
-    assert their_side(theirs, name) == before
+    assert foreign_content(external, name) == before
     index.delete(np.arange(1, 31))
     moved = Rows(np.array([31]), stored.features[30:31], np.array([1]), [{key: "doc-0" if key == "doc" else "S0"}])
     index.upsert(moved)
@@ -94,17 +94,17 @@ def test_nothing_of_theirs_changes(theirs: Elasticsearch, name: str, how: str) -
     index.close()
     index = opened(name, how)
     assert (index.count(), index.sequence) == (90, 5)
-    assert theirs.get(index=name, id="doc-0", routing="r0")["_source"]["lookalike_id"] == 31
-    assert theirs.get(index=name, id="doc-30", routing="r0")["_source"]["lookalike_id"] is None
+    assert external.get(index=name, id="doc-0", routing="r0")["_source"]["lookalike_id"] == 31
+    assert external.get(index=name, id="doc-30", routing="r0")["_source"]["lookalike_id"] is None
     index.clear()
     assert (index.count(), index.sequence) == (0, 0)
     index.close()
-    assert their_side(theirs, name) == before
+    assert foreign_content(external, name) == before
 
 
-def test_attributes_change_without_features(theirs: Elasticsearch, name: str) -> None:
-    """Ours alone, in the documents of the images, wherever their routing has put them."""
-    before = their_side(theirs, name)
+def test_attributes_change_without_features(external: Elasticsearch, name: str) -> None:
+    """Only our field, in the documents of the images, whatever their routing."""
+    before = foreign_content(external, name)
     index = opened(name)
     stored = images(20, "doc")
     index.upsert(stored)
@@ -114,11 +114,11 @@ def test_attributes_change_without_features(theirs: Elasticsearch, name: str) ->
     assert {int(id_) for id_ in found if id_ >= 0} == {3, 8}
     assert index.count() == 20
     index.close()
-    assert their_side(theirs, name) == before
+    assert foreign_content(external, name) == before
 
 
-def test_full_text_joins_a_search(theirs: Elasticsearch, name: str) -> None:
-    """Among their documents about lakes with at least 100 likes, the images that look alike."""
+def test_search_with_a_full_text_filter(external: Elasticsearch, name: str) -> None:
+    """Similar images among the documents about lakes with at least 100 likes."""
     index = opened(name)
     stored = images(COUNT, "doc")
     index.upsert(stored)
@@ -133,8 +133,8 @@ def test_full_text_joins_a_search(theirs: Elasticsearch, name: str) -> None:
     index.close()
 
 
-def test_documents_that_are_not_there_are_named_not_made(
-    theirs: Elasticsearch, name: str, caplog: pytest.LogCaptureFixture
+def test_missing_documents_are_reported_not_created(
+    external: Elasticsearch, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     index = opened(name)
     with caplog.at_level(logging.WARNING, "lookalike"):
@@ -143,23 +143,23 @@ def test_documents_that_are_not_there_are_named_not_made(
     assert index.count() == 5
     assert "5 images have no document" in caplog.text
     assert "doc-200" in caplog.text
-    assert theirs.count(index=name)["count"] == COUNT
+    assert external.count(index=name)["count"] == COUNT
     index.close()
 
 
-def test_a_crash_while_clearing_is_made_good(theirs: Elasticsearch, name: str) -> None:
+def test_clearing_is_completed_after_a_crash(external: Elasticsearch, name: str) -> None:
     index = opened(name)
     index.upsert(images(20, "doc"))
     index.flush(3)
-    index._place._store(0, state="clearing")  # type: ignore[attr-defined]
+    index._storage._store_meta(0, state="clearing")  # type: ignore[attr-defined]
     index.close()
     index = opened(name)
     assert (index.count(), index.sequence) == (0, 0)
     index.close()
 
 
-def test_what_does_not_fit_is_refused(theirs: Elasticsearch, name: str) -> None:
-    theirs.indices.put_mapping(index=name, properties={"taken_hash": {"type": "text"}})
+def test_incompatible_indexes_are_refused(external: Elasticsearch, name: str) -> None:
+    external.indices.put_mapping(index=name, properties={"taken_hash": {"type": "text"}})
     with pytest.raises(BadSetting, match="another prefix"):
         opened(name, "id_attribute=doc&prefix=taken_")
     opened(name).close()

@@ -1,4 +1,4 @@
-"""Filters in Elasticsearch mean what they mean in the catalog, for any value of any type and length."""
+"""Filters in Elasticsearch have the catalog's semantics, for values of any type and length."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -41,7 +41,7 @@ def never() -> Ids:
 
 
 def passing(index: Any, conditions: Sequence[Condition], ids: Callable[[], Ids] = never, **native: Any) -> list[int]:
-    """The ids that pass a filter, as the index sees it."""
+    """The ids that pass a filter in the index."""
     found = index.search(np.zeros((1, 8), np.uint8), 100, filter=ResolvedFilter(tuple(conditions), ids, native))
     return sorted(found.ids[found.ids >= 0].tolist())
 
@@ -52,7 +52,7 @@ def fill(index: Any, images: Sequence[dict[str, Any]]) -> None:
     index.upsert(Rows(np.arange(1, len(images) + 1), codes, np.ones(len(images), np.int64), images))
 
 
-def test_filters_mean_what_the_catalog_means(name: str) -> None:
+def test_filters_equal_the_catalogs(name: str) -> None:
     index = open_index(SPEC, f"{server()}?mode=exact&name={name}", "filters")
 
     @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -71,7 +71,7 @@ def test_filters_mean_what_the_catalog_means(name: str) -> None:
 
 
 def test_texts_of_any_length(name: str) -> None:
-    """Longer than a term may be; only a comparison with such a text needs the catalog."""
+    """Also longer than a term may be; only ordering against such a text needs the catalog."""
     index = open_index(SPEC, f"{server()}?mode=exact&name={name}", "filters")
     images: list[dict[str, Any]] = [{"t": text, "n" * 9000: 1} for text in LONG_TEXTS]
     fill(index, images)
@@ -79,14 +79,14 @@ def test_texts_of_any_length(name: str) -> None:
         for op in ("eq", "ne", "lt", "lte", "gt", "gte"):
             condition = Condition("t", op, text)
             expected = [n for n, a in enumerate(images, 1) if holds(condition, a)]
-            asked = list[int]()
+            catalog_calls = list[int]()
 
-            def ids(expected: list[int] = expected, asked: list[int] = asked) -> Ids:
-                asked.append(1)
+            def ids(expected: list[int] = expected, catalog_calls: list[int] = catalog_calls) -> Ids:
+                catalog_calls.append(1)
                 return np.array(expected, np.int64)
 
             assert passing(index, [condition], ids) == expected, (op, text[:9], len(text))
-            assert bool(asked) == (op not in ("eq", "ne") and len(text.encode()) > MAX_TERM_BYTES)
+            assert bool(catalog_calls) == (op not in ("eq", "ne") and len(text.encode()) > MAX_TERM_BYTES)
         both = Condition("t", "in", (text, "ab"))
         assert passing(index, [both]) == [n for n, a in enumerate(images, 1) if holds(both, a)]
     assert passing(index, [Condition("n" * 9000, "eq", 1)]) == list(range(1, len(images) + 1))
@@ -108,8 +108,8 @@ def test_terms_of_texts_are_in_the_order_of_texts(a: str, b: str) -> None:
     assert (left < right, left == right) == (a < b, equal(a, b))
 
 
-def test_a_filter_in_elasticsearchs_words(name: str) -> None:
-    """It joins the conditions; one for another engine, or that makes no sense, is refused."""
+def test_engine_filter(name: str) -> None:
+    """It is combined with the conditions; one for another engine, or an invalid one, is refused."""
     index = open_index(SPEC, f"{server()}?mode=exact&name={name}", "filters")
     fill(index, [{"album": "Alps", "year": 2019}, {"album": "Alps", "year": 2021}, {"album": "Andes"}])
     assert passing(index, [], elasticsearch={"range": {"id": {"gte": 2}}}) == [2, 3]
@@ -124,7 +124,7 @@ def test_a_filter_in_elasticsearchs_words(name: str) -> None:
     index.close()
 
 
-def test_long_lists_of_ids_are_looked_up_here(name: str) -> None:
+def test_long_lists_of_ids_are_applied_to_the_hits(name: str) -> None:
     index = open_index(SPEC, f"{server()}?mode=exact&name={name}", "filters")
     fill(index, [{} for _ in range(50)])
     assert passing(index, [], lambda: np.arange(20, 20_000)) == list(range(20, 51))

@@ -1,4 +1,4 @@
-"""Building anew beside the old index: searches go on, the switch is at once, and nothing is left behind."""
+"""Rebuilding beside the old index: searches continue, the switch is atomic, and no index is left behind."""
 
 import threading
 
@@ -10,7 +10,7 @@ from lookalike.indexes.elasticsearch.index import open_index
 from lookalike.indexes.elasticsearch.probe import probe
 from lookalike.interfaces import VectorIndex
 from lookalike.types import FeatureSpec, Rows
-from tests.index_contract import draw
+from tests.index_contract import random_features
 from tests.support.engines.elasticsearch import name, raw, server
 
 __all__ = ["name"]
@@ -19,7 +19,9 @@ SPEC = FeatureSpec("phash", "hamming", 8, "switch 1")
 
 
 def rows(count: int, seed: int = 1) -> Rows:
-    return Rows(np.arange(count) + 1, draw(SPEC, np.random.default_rng(seed), count), np.ones(count, np.int64))
+    return Rows(
+        np.arange(count) + 1, random_features(SPEC, np.random.default_rng(seed), count), np.ones(count, np.int64)
+    )
 
 
 def opened(name: str) -> VectorIndex:
@@ -31,8 +33,8 @@ def indexes(name: str) -> list[str]:
         return sorted(client.indices.get_alias(index=f"{name}*", expand_wildcards="all"))
 
 
-def test_searches_go_on_while_another_index_is_built(name: str) -> None:
-    """Row 1 is in the old and the new one: a search finds it at every moment, in this process and in another."""
+def test_searches_continue_during_a_rebuild(name: str) -> None:
+    """Row 1 is in both indexes: every search finds it, in this process and in another."""
     index, other = opened(name), opened(name)
     old, new = rows(500), rows(900)
     new.features[:500] = old.features
@@ -68,7 +70,7 @@ def test_searches_go_on_while_another_index_is_built(name: str) -> None:
     other.close()
 
 
-def test_a_failed_building_leaves_the_old_one_alone(name: str) -> None:
+def test_a_failed_rebuild_keeps_the_old_index(name: str) -> None:
     index = opened(name)
     index.upsert(rows(50))
     index.flush(3)
@@ -78,7 +80,7 @@ def test_a_failed_building_leaves_the_old_one_alone(name: str) -> None:
     index.close()
 
 
-def test_what_a_crash_left_half_built_goes_with_the_next_building(name: str) -> None:
+def test_incomplete_indexes_are_dropped_at_the_next_rebuild(name: str) -> None:
     index = opened(name)
     index.upsert(rows(50))
     index.flush(3)
@@ -94,7 +96,7 @@ def test_what_a_crash_left_half_built_goes_with_the_next_building(name: str) -> 
     index.close()
 
 
-def test_an_index_that_is_gone_is_damage_and_is_not_made_by_writing(name: str) -> None:
+def test_a_missing_index_is_reported_and_not_created_by_writes(name: str) -> None:
     index = opened(name)
     index.upsert(rows(50))
     with raw(server()) as client:
@@ -111,15 +113,15 @@ def test_an_index_that_is_gone_is_damage_and_is_not_made_by_writing(name: str) -
     index.close()
 
 
-def test_a_strangers_index_is_not_taken(name: str) -> None:
+def test_an_index_not_created_by_us_is_refused(name: str) -> None:
     with raw(server()) as client:
         client.indices.create(index=name, mappings={"_meta": {"owner": "somebody"}})
-        with pytest.raises(BadSetting, match="not an index of ours"):
+        with pytest.raises(BadSetting, match="not created by lookalike"):
             opened(name)
         assert client.count(index=name)["count"] == 0
 
 
-def test_the_name_says_what_is_in_it() -> None:
+def test_index_name() -> None:
     first = "test-named"
     spec = FeatureSpec("phash", "hamming", 8, "0123456789abcdef0123")
     try:
@@ -131,7 +133,7 @@ def test_the_name_says_what_is_in_it() -> None:
             client.indices.delete(index=indexes(first))
 
 
-def test_two_processes_that_open_at_once_share_one_index(name: str) -> None:
+def test_concurrent_opening_creates_one_index(name: str) -> None:
     made = list[VectorIndex]()
     openers = [threading.Thread(target=lambda: made.append(opened(name))) for _ in range(4)]
     for opener in openers:
@@ -146,7 +148,7 @@ def test_two_processes_that_open_at_once_share_one_index(name: str) -> None:
         index.close()
 
 
-def test_what_the_doctor_is_told() -> None:
+def test_probe() -> None:
     found = probe(server())
     assert str(found["version"]).startswith(("8.", "9."))
     assert found["health"] in ("green", "yellow")

@@ -1,4 +1,4 @@
-"""An Elasticsearch with a password and a certificate: who may come in, and what is said to who may not."""
+"""Elasticsearch with passwords and TLS: authentication, and messages for rejected credentials."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ from lookalike.errors import BadSetting
 from lookalike.indexes.elasticsearch.index import open_index
 from lookalike.indexes.elasticsearch.probe import probe
 from lookalike.types import FeatureSpec, Rows
-from tests.index_contract import draw
+from tests.index_contract import random_features
 from tests.support.engines.elasticsearch import nodes
 from tests.support.requirements import skip_or_fail
 
@@ -27,7 +27,7 @@ QUOTED = "s3cret%3Awith%2Fodd%40signs"
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 and its key, made for this run."""
+    """A certificate for 127.0.0.1 and its key, created for this run."""
     if shutil.which("openssl") is None:
         skip_or_fail("no openssl to make a certificate with")
     folder = tmp_path_factory.mktemp("tls")
@@ -51,7 +51,7 @@ def node(certificate: Path) -> Iterator[Node]:
 
 
 def user_files() -> dict[str, bytes]:
-    """A user who may do everything with our own indexes, in files: this build keeps none in an index."""
+    """A user with all privileges on our indexes, in files: this build has no users in an index."""
     salt = b"0123456789abcdef0123456789abcdef"
     digest = hashlib.pbkdf2_hmac("sha512", b"changeme-1", salt, 10_000, 32)
     hashed = "$".join(["{PBKDF2}10000", *(base64.b64encode(part).decode() for part in (salt, digest))])
@@ -64,12 +64,12 @@ def user_files() -> dict[str, bytes]:
 
 
 def test_the_right_password_over_tls(node: Node, certificate: Path) -> None:
-    """By the authority's certificate, and by the fingerprint of the server's own."""
+    """Trusted by the CA certificate, and by the fingerprint of the server's certificate."""
     der = ssl.PEM_cert_to_DER_cert((certificate / "http.crt").read_text())
     for trust in (f"ca={certificate / 'http.crt'}", f"fingerprint={hashlib.sha256(der).hexdigest()}"):
         url = f"elasticsearch://elastic:{QUOTED}@127.0.0.1:{node.port}?{trust}"
         index = open_index(SPEC, f"{url}&name=secure", "security")
-        rows = Rows(np.arange(1, 11), draw(SPEC, np.random.default_rng(1), 10), np.ones(10, np.int64))
+        rows = Rows(np.arange(1, 11), random_features(SPEC, np.random.default_rng(1), 10), np.ones(10, np.int64))
         index.upsert(rows)
         index.flush(1)
         assert index.search(rows.features, 1).distances[:, 0].tolist() == [0] * 10
@@ -79,24 +79,26 @@ def test_the_right_password_over_tls(node: Node, certificate: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("user", "said"),
+    ("user", "message"),
     [
         ("", "without a password"),
         ("elastic:wrong-one@", "user 'elastic' and its password"),
         ("nobody:wrong-one@", "nobody"),
     ],
 )
-def test_who_may_not_come_in_is_told_the_remedy(node: Node, certificate: Path, user: str, said: str) -> None:
+def test_rejected_credentials_are_reported_with_the_remedy(
+    node: Node, certificate: Path, user: str, message: str
+) -> None:
     url = f"elasticsearch://{user}127.0.0.1:{node.port}?ca={certificate / 'http.crt'}"
     for attempt in (lambda: open_index(SPEC, f"{url}&name=secure", "security"), lambda: probe(url)):
         with pytest.raises(BadSetting, match="USER:PASSWORD@HOST:PORT") as caught:
             attempt()
-        assert said in str(caught.value)
+        assert message in str(caught.value)
         assert "wrong-one" not in str(caught.value)
 
 
 def test_an_api_key_is_sent_as_such(node: Node, certificate: Path) -> None:
-    """This build of the server makes none; that it is refused as a key shows that it came as one."""
+    """This build of the server issues none; that it is rejected as an API key shows that it was sent as one."""
     url = f"elasticsearch://127.0.0.1:{node.port}?ca={certificate / 'http.crt'}&api_key=bm90OmFrZXk="
     with pytest.raises(BadSetting, match="the API key") as caught:
         open_index(SPEC, url, "security")
@@ -109,8 +111,8 @@ def test_an_unknown_certificate_is_refused(node: Node) -> None:
             open_index(SPEC, f"elasticsearch://elastic:{QUOTED}@127.0.0.1:{node.port}?{trust}", "security")
 
 
-def test_too_few_privileges_are_named(node: Node, certificate: Path) -> None:
-    """Those of a user for our own indexes are enough there, and nowhere else."""
+def test_missing_privileges_are_reported(node: Node, certificate: Path) -> None:
+    """Privileges on our own indexes are sufficient there, and only there."""
     url = f"elasticsearch://lookalike:changeme-1@127.0.0.1:{node.port}?ca={certificate / 'http.crt'}"
     index = open_index(SPEC, url, "security")
     index.upsert(Rows(np.array([1]), np.zeros((1, 8), np.uint8), np.array([1])))

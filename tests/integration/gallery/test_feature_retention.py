@@ -59,7 +59,7 @@ def gallery(folder: Path) -> Iterator[Gallery]:
 
 
 def spec_of(catalog: Catalog, name: str = "phash") -> FeatureSpec:
-    [found] = [spec for spec in catalog.specs() if spec.name == name]
+    [found] = [spec for spec in catalog.features.specs() if spec.name == name]
     return found
 
 
@@ -67,10 +67,10 @@ def left(catalog_url: str, name: str = "phash") -> tuple[int, int]:
     """Images whose features the catalog has, and those whose features it has left to the engine."""
     with Catalog.open(catalog_url) as catalog:
         spec = spec_of(catalog, name)
-        ids = catalog.ids_matching(None, ())
-        stored = catalog.features_of(spec, ids.tolist())
-        assert len(stored.kept) == len(catalog.only_in_engine(spec, 0, 1000))
-        return len(stored.ids), len(stored.kept)
+        ids = catalog.images.ids_matching(None, ())
+        stored = catalog.features.get(spec, ids.tolist())
+        assert len(stored.released) == len(catalog.features.only_in_engine(spec, 0, 1000))
+        return len(stored.ids), len(stored.released)
 
 
 def found(gallery: Gallery, n: int, **options: object) -> list[str]:

@@ -1,4 +1,4 @@
-"""Milvus keeps the contract: a real server, and Milvus Lite in a file."""
+"""The index contract on Milvus: a real server, and Milvus Lite in a file."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -10,24 +10,24 @@ import pytest
 from lookalike.indexes.milvus.index import drop_index, open_index
 from lookalike.interfaces import VectorIndex
 from lookalike.types import FeatureSpec
-from tests.index_contract import IndexContract, MakeIndex
+from tests.index_contract import IndexContract, IndexFactory
 from tests.support.engines.milvus import milvus_url, new_gallery
 
 SPEC = FeatureSpec("vector", "cosine", 48, "v1")
-AHEAD = 4
+PREPARED = 4
 
 
 class Galleries:
-    """Galleries made while other tests run: a server takes 2 s to load a new collection, mostly waiting."""
+    """Galleries created in advance, in threads: a server takes 2 s to load a new collection, mostly waiting."""
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._workers = ThreadPoolExecutor(AHEAD)
+        self._workers = ThreadPoolExecutor(PREPARED)
         self._made: deque[Future[str]] = deque()
 
     def take(self) -> str:
         """The name of an empty gallery."""
-        while len(self._made) < AHEAD:
+        while len(self._made) < PREPARED:
             self._made.append(self._workers.submit(self._make))
         return self._made.popleft().result()
 
@@ -47,7 +47,7 @@ class Galleries:
 
 @pytest.fixture(scope="module")
 def on_server() -> Iterator[Galleries]:
-    """Scanned, so exact; strongly consistent, as the contract searches at once for what it wrote."""
+    """Exact by scanning; strongly consistent, because the contract searches right after its writes."""
     galleries = Galleries(f"{milvus_url()}?index=FLAT&consistency=strong&rows=1000")
     yield galleries
     galleries.close()
@@ -55,14 +55,14 @@ def on_server() -> Iterator[Galleries]:
 
 @pytest.fixture(scope="module")
 def in_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Galleries]:
-    """One file for all tests, as one process holds it until it ends."""
+    """One file for all tests, because the process keeps it open until it exits."""
     galleries = Galleries(f"milvus-lite://{tmp_path_factory.mktemp('lite') / 'gallery.db'}")
     yield galleries
     galleries.close()
 
 
-def maker(galleries: Galleries) -> Iterator[MakeIndex]:
-    """Opens one gallery for each folder that a test names."""
+def maker(galleries: Galleries) -> Iterator[IndexFactory]:
+    """Opens one gallery per folder of a test."""
     names: dict[Path, str] = {}
 
     def make(spec: FeatureSpec, folder: Path) -> VectorIndex:
@@ -76,7 +76,7 @@ def maker(galleries: Galleries) -> Iterator[MakeIndex]:
 
 
 class TestServer(IndexContract):
-    """A real server."""
+    """A Milvus server."""
 
     spec = SPEC
     exact = True
@@ -84,7 +84,7 @@ class TestServer(IndexContract):
     size = 2000
 
     @pytest.fixture
-    def make_index(self, on_server: Galleries) -> Iterator[MakeIndex]:
+    def make_index(self, on_server: Galleries) -> Iterator[IndexFactory]:
         yield from maker(on_server)
 
 
@@ -95,8 +95,8 @@ class TestLite(IndexContract):
     exact = True
     snapshots = False
     size = 1000
-    neighbours = 1000
+    recall_rows = 1000
 
     @pytest.fixture
-    def make_index(self, in_file: Galleries) -> Iterator[MakeIndex]:
+    def make_index(self, in_file: Galleries) -> Iterator[IndexFactory]:
         yield from maker(in_file)

@@ -1,4 +1,4 @@
-"""Filters in Milvus mean what the catalog means, on a server and in a file."""
+"""Filters in Milvus have the catalog's semantics, on a server and in Milvus Lite."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +18,7 @@ from tests.support.engines.milvus_rows import SPEC, rows
 
 LARGE = st.one_of(st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False), NUMBERS)
 LONG = "x" * 250
-"""Longer than what a row keeps of a string."""
+"""Longer than the stored prefix of a string."""
 
 
 @pytest.fixture(params=["server", "lite"], scope="module")
@@ -35,17 +35,17 @@ def index(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def passing(index: MilvusIndex, conditions: tuple[Condition, ...], ids: Any = None, **native: Any) -> list[int]:
-    """The ids that pass; the catalog may be asked only where `ids` are given."""
+    """The ids that pass; the catalog may be called only if `ids` is given."""
 
     def never() -> Any:
-        raise AssertionError("the catalog was asked")
+        raise AssertionError("the catalog was called")
 
     filter = ResolvedFilter(conditions, never if ids is None else lambda: np.array(ids, np.int64), native)
     found = index.search(rows([1]).features, 100, filter=filter)
     return sorted(found.ids[found.ids > 0].tolist())
 
 
-def test_filters_mean_what_the_catalog_means(index: MilvusIndex) -> None:
+def test_filters_equal_the_catalogs(index: MilvusIndex) -> None:
     rng = np.random.default_rng(0)
 
     @settings(max_examples=12, deadline=None)
@@ -70,7 +70,7 @@ def test_filters_mean_what_the_catalog_means(index: MilvusIndex) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(values=st.lists(LARGE, min_size=2, max_size=20))
-def test_numbers_order_as_they_are_written(values: list[int | float]) -> None:
+def test_encoded_numbers_order_as_numbers(values: list[int | float]) -> None:
     written = [milvus_filters.encode({"a": value})["k61"] for value in values]  # type: ignore[index]
     for left, wrote_left in zip(values, written, strict=True):
         for right, wrote_right in zip(values, written, strict=True):
@@ -89,7 +89,7 @@ def test_values_of_different_types_never_equal(values: list[Any]) -> None:
 
 
 def test_long_strings_and_large_rows(index: MilvusIndex) -> None:
-    """Long strings are equal or not, but ordered by the catalog; rows too large leave all filtering to it."""
+    """Long strings are compared for equality but ordered by the catalog; oversized rows leave all filtering to it."""
     index.clear()
     index.upsert(rows([1, 2, 3], attributes=[{"a": LONG}, {"a": LONG + "y"}, {"a": "x"}]))
     assert passing(index, (Condition("a", "eq", LONG),)) == [1]
@@ -112,7 +112,7 @@ def test_ids_of_the_catalog_in_many_requests(index: MilvusIndex) -> None:
         passing(index, (), ids=range(1, 200_002))
 
 
-def test_filters_in_milvus_own_words(index: MilvusIndex) -> None:
+def test_engine_filter(index: MilvusIndex) -> None:
     index.clear()
     index.upsert(rows(range(1, 11), attributes=[{"n": n % 2} for n in range(10)]))
     assert passing(index, (), milvus="id > 7") == [8, 9, 10]

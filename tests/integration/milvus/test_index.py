@@ -1,4 +1,4 @@
-"""What a Milvus index does beyond the contract: kinds of index, tuning, partitions, exchanges, addresses."""
+"""The Milvus index beyond the contract: index types, tuning, partitions, alias swaps, addresses."""
 
 import subprocess
 import sys
@@ -41,7 +41,7 @@ def open_strong(gallery: str, **options: str) -> MilvusIndex:
 
 @pytest.fixture(scope="module")
 def features(photos: Path, cache: Path) -> Features:
-    """Features of real photos, and of neighbours made from each: as far off as edited copies are, and farther."""
+    """Features of real photos and rows derived from each, as near as edited copies and farther."""
     chosen = sorted(photos.rglob("*.jpg"))[:: max(1, 1000 // PHOTOS)][:PHOTOS]
     opened = [Image.open(path).convert("RGB").resize((224, 224), Image.Resampling.NEAREST) for path in chosen]
     real = load_encoder("vgg16", cache).encode(np.stack([np.asarray(image) for image in opened])).features
@@ -52,16 +52,16 @@ def features(photos: Path, cache: Path) -> Features:
 
 
 @pytest.mark.parametrize("kind", ["HNSW", "IVF_FLAT", "IVF_SQ8"])
-def test_every_kind_reaches_the_wanted_recall(kind: str, features: Features) -> None:
-    """Built in a rebuilding: sealed, indexed, loaded and tuned before it takes over."""
+def test_every_index_type_reaches_its_recall(kind: str, features: Features) -> None:
+    """Filled by a rebuild: sealed, indexed, loaded and tuned before the swap."""
     gallery, url = new_gallery(), f"{milvus_url()}?index={kind}&recall=0.98"
     ids, tenants = np.arange(len(features)) + 1, np.arange(len(features)) % 3
     index = open_index(VGG16, url, gallery)
     with index.rebuilding() as filling:
         filling.upsert(Rows(ids, features, tenants))
         filling.flush(5)
-    assert (index.sequence, index.count(), index.collection.kind) == (5, len(features), kind)
-    assert index.collection.knob > 0
+    assert (index.sequence, index.count(), index.collection.index_type) == (5, len(features), kind)
+    assert index.collection.effort > 0
     queries = features[:PHOTOS]
     found, truth = index.search(queries, 10, fresh=True), nearest("cosine", queries, features, ids, 10)
     assert found.exact_within == NO_GUARANTEE
@@ -73,13 +73,13 @@ def test_every_kind_reaches_the_wanted_recall(kind: str, features: Features) -> 
     again = index.tune(0.9)
     assert again is not None
     assert (again.reached, again.reference, again.rows) == (True, "exact", len(features))
-    assert again.value <= index.collection.knob
-    assert open_index(VGG16, url, gallery).collection.knob == again.value  # kept on the server
+    assert again.value <= index.collection.effort
+    assert open_index(VGG16, url, gallery).collection.effort == again.value  # kept on the server
     index.close()
     drop_index(VGG16, url, gallery)
 
 
-def test_searches_go_on_while_another_collection_is_filled(gallery: str) -> None:
+def test_searches_continue_during_a_rebuild(gallery: str) -> None:
     index, other = open_strong(gallery), open_strong(gallery)
     index.upsert(rows(range(1, 51)))
     index.flush(1)
@@ -107,7 +107,7 @@ def test_searches_go_on_while_another_collection_is_filled(gallery: str) -> None
     reader.join()
     assert problems == []
     assert (index.sequence, index.count()) == (2, 20)
-    left = index._shelf.create(0)  # as a crash leaves it
+    left = index._manager.create(0)  # as a crash leaves it
     index.clear()
     assert left.name not in index._server.collections()
     assert len([name for name in index._server.collections() if gallery in name]) == 1
@@ -115,7 +115,7 @@ def test_searches_go_on_while_another_collection_is_filled(gallery: str) -> None
     other.close()
 
 
-def test_tenants_in_partitions_of_their_own(gallery: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_partition_per_tenant(gallery: str, monkeypatch: pytest.MonkeyPatch) -> None:
     index, other = open_strong(gallery, tenants="partitions"), open_strong(gallery, tenants="partitions")
     index.upsert(rows(range(1, 31), np.arange(30) % 3))
     assert [index.count(tenant) for tenant in (0, 1, 2, 3, None)] == [10, 10, 10, 0, 30]
@@ -144,8 +144,8 @@ def test_tenants_in_partitions_of_their_own(gallery: str, monkeypatch: pytest.Mo
     other.close()
 
 
-def test_what_is_flushed_is_seen_by_others_who_ask_for_it(gallery: str) -> None:
-    """Bounded searches, as they come: a fresh one sees what another process has just flushed."""
+def test_fresh_searches_see_what_another_process_flushed(gallery: str) -> None:
+    """With bounded consistency, a fresh search sees what another process has just flushed."""
     index, other = (open_index(SPEC, f"{milvus_url()}?index=FLAT", gallery) for _ in range(2))
     for sequence in range(1, 6):
         index.upsert(rows([sequence]))
@@ -162,8 +162,8 @@ def test_what_is_flushed_is_seen_by_others_who_ask_for_it(gallery: str) -> None:
     other.close()
 
 
-def test_a_file_is_one_processs_and_outlives_it(tmp_path: Path) -> None:
-    """Milvus Lite: what was flushed is there after a kill; while it is open, another process is told so."""
+def test_milvus_lite_is_durable_and_opened_by_one_process(tmp_path: Path) -> None:
+    """What was flushed survives a kill; while it is open, another process gets an error."""
     url = f"milvus-lite://{tmp_path / 'gallery.db'}"
     words = (
         "import os, signal\nfrom lookalike.indexes.milvus.index import open_index\n"
@@ -180,7 +180,7 @@ def test_a_file_is_one_processs_and_outlives_it(tmp_path: Path) -> None:
 
 
 def run_python(words: str) -> str:
-    """Run a program in a process of its own; gives what it complained about."""
+    """Run a program in a new process; returns its stderr."""
     return subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, timeout=120).stderr
 
 
@@ -202,15 +202,15 @@ def run_python(words: str) -> str:
         ("elasticsearch://h", "no Milvus"),
     ],
 )
-def test_addresses_that_make_no_sense(url: str, words: str) -> None:
+def test_invalid_addresses_are_refused(url: str, words: str) -> None:
     with pytest.raises(BadSetting, match=words) as caught:
         Settings.read(url)
     assert "secret" not in str(caught.value)
 
 
-def test_a_password_leaves_the_machine_under_tls_only() -> None:
+def test_credentials_leave_the_machine_under_tls_only() -> None:
     def uri(url: str) -> str:
-        return Settings.read(url).place.uri
+        return Settings.read(url).connection.uri
 
     assert uri("milvus://user:secret@far.example") == "https://far.example:19530"
     assert uri("milvus://far.example?token=secret") == "https://far.example:19530"
@@ -224,7 +224,7 @@ def test_hashes_are_refused() -> None:
         open_index(FeatureSpec("phash", "hamming", 8, "v1"), "milvus://h", "g")
 
 
-def test_an_index_is_chosen_by_size_and_memory() -> None:
+def test_index_type_by_size_and_memory() -> None:
     gigabytes = 16 << 30
     assert [suggest(rows, 512, gigabytes) for rows in (1000, 10**6, 10**7, 10**9)] == [
         "FLAT",
@@ -233,10 +233,10 @@ def test_an_index_is_chosen_by_size_and_memory() -> None:
         "DISKANN",
     ]
     assert suggest(10**9, 512, gigabytes, lite=True) == "IVF_SQ8"
-    assert Settings.read("milvus://h?index=IVF_FLAT").kind(VGG16, 10) == "IVF_FLAT"
+    assert Settings.read("milvus://h?index=IVF_FLAT").index_type(VGG16, 10) == "IVF_FLAT"
 
 
-def test_old_servers_keep_buckets_apart_only_if_there_is_one(gallery: str) -> None:
+def test_old_servers_get_one_bucket(gallery: str) -> None:
     """2.3.5 puts replaced rows into the bucket of their id instead of their tenant's."""
     if not probe(milvus_url()).version.startswith("v2.3.5"):
         pytest.skip("a newer server")

@@ -13,4 +13,9 @@ if __name__ == "__main__":
     gallery, port = Path(sys.argv[1]), int(sys.argv[2])
     fetcher = Fetcher(allow=[ipaddress.ip_network("127.0.0.0/8")], ports=[port])
     with lookalike.open(gallery) as service:
-        run(service, BindAddress(port=0), fetcher=fetcher, up=lambda url: print(json.dumps({"url": url}), flush=True))
+        run(
+            service,
+            BindAddress(port=0),
+            fetcher=fetcher,
+            on_ready=lambda url: print(json.dumps({"url": url}), flush=True),
+        )

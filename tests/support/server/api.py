@@ -23,7 +23,7 @@ from lookalike.server.app import create_app
 from lookalike.server.app_state import ServeSettings
 from lookalike.server.middleware.authentication import Authenticator
 from lookalike.server.middleware.origin_check import AllowedHosts
-from lookalike.server.slow_clients import UVICORN, TimeoutH11Protocol
+from lookalike.server.slow_clients import UVICORN_SETTINGS, TimeoutH11Protocol
 from lookalike.server.url_fetch.fetcher import Fetcher
 from tests.support.drawn_images import drawn, encoded
 
@@ -33,7 +33,7 @@ NDJSON = {"Content-Type": "application/x-ndjson"}
 
 def application(gallery: Gallery, settings: ServeSettings | None = None, fetcher: Fetcher | None = None) -> Any:
     """The application as `serve` makes it, on loopback."""
-    ring = ApiKeyCache(gallery.catalog.api_keys, seconds=0.0)
+    ring = ApiKeyCache(gallery.catalog.api_keys.list_all, seconds=0.0)
     access = Authenticator(ring, keyless=True)
     return create_app(gallery, access, AllowedHosts("127.0.0.1"), settings=settings, fetcher=fetcher)
 
@@ -91,7 +91,7 @@ def live(folder: Path, settings: ServeSettings | None = None) -> Iterator[tuple[
     with open_gallery(folder, pipelines=["phash"], serving=True) as gallery:
         listening = socket.create_server(("127.0.0.1", 0), backlog=256)
         config = uvicorn.Config(
-            application(gallery, settings), http=TimeoutH11Protocol, lifespan="on", log_config=None, **UVICORN
+            application(gallery, settings), http=TimeoutH11Protocol, lifespan="on", log_config=None, **UVICORN_SETTINGS
         )
         server = uvicorn.Server(config)
         thread = Thread(target=server.run, args=([listening],))

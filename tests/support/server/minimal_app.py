@@ -13,9 +13,9 @@ from lookalike.server.api_key_cache import ApiKeyCache
 from lookalike.server.auth import Caller, require_scope
 from lookalike.server.metrics import Metrics
 from lookalike.server.middleware.access_log import RequestMiddleware
-from lookalike.server.middleware.authentication import Authenticator
-from lookalike.server.middleware.origin_check import AllowedHosts, SecurityHeaders, guarded
-from lookalike.server.problem_responses import install
+from lookalike.server.middleware.authentication import AuthenticationMiddleware, Authenticator
+from lookalike.server.middleware.origin_check import AllowedHosts, OriginCheckMiddleware, SecurityHeadersMiddleware
+from lookalike.server.problem_responses import install_error_handlers
 from lookalike.server.rate_limit import RateLimiter
 from lookalike.server.sessions import OneTimeLink, session_router
 
@@ -27,8 +27,8 @@ Admins = Annotated[Caller, Depends(require_scope("admin"))]
 def routes() -> FastAPI:
     """An application with a route for each scope, one that forgot to ask for any, and ones that take their time."""
     app = FastAPI(openapi_url=None)
-    app.state.context = type("Context", (), {"metrics": Metrics()})()
-    install(app)
+    app.state.app_state = type("Context", (), {"metrics": Metrics()})()
+    install_error_handlers(app)
 
     @app.get("/v1/who")
     async def who(caller: Reads) -> dict[str, Any]:
@@ -81,13 +81,13 @@ def layered(access: Authenticator, hosts: AllowedHosts | None = None, link: OneT
     """The tiny application in all its layers."""
     app = routes()
     app.include_router(session_router(access, link))
-    inner = guarded(app, access, hosts or AllowedHosts("127.0.0.1"))
-    return SecurityHeaders(RequestMiddleware(inner, Metrics()))
+    inner = OriginCheckMiddleware(AuthenticationMiddleware(app, access), hosts or AllowedHosts("127.0.0.1"))
+    return SecurityHeadersMiddleware(RequestMiddleware(inner, Metrics()))
 
 
 def ring_of(catalog: Catalog, seconds: float = 0.0) -> ApiKeyCache:
     """The keys of a catalog, read anew at each request unless told otherwise."""
-    return ApiKeyCache(catalog.api_keys, seconds=seconds)
+    return ApiKeyCache(catalog.api_keys.list_all, seconds=seconds)
 
 
 def client_of(

@@ -50,10 +50,10 @@ class World:
         self.tokens: dict[str, str] = {}
         for tenant in TENANTS:
             self.welcome(tenant)
-        self.tokens["reader"] = self.service.catalog.create_key("read", tenant="alice")[1]
-        self.tokens["alice's admin"] = self.service.catalog.create_key("admin", tenant="alice")[1]
-        self.tokens["root"] = self.service.catalog.create_key("admin")[1]
-        ring = ApiKeyCache(self.service.catalog.api_keys, seconds=0)
+        self.tokens["reader"] = self.service.catalog.api_keys.create("read", tenant="alice")[1]
+        self.tokens["alice's admin"] = self.service.catalog.api_keys.create("admin", tenant="alice")[1]
+        self.tokens["root"] = self.service.catalog.api_keys.create("admin")[1]
+        ring = ApiKeyCache(self.service.catalog.api_keys.list_all, seconds=0)
         access = Authenticator(ring, keyless=False, defaults=KeyLimits())
         settings = ServeSettings(threads=2)
         self.app = create_app(self.service, access, AllowedHosts("127.0.0.1"), settings=settings, fetcher=fetcher)
@@ -71,7 +71,7 @@ class World:
 
     def welcome(self, tenant: str) -> None:
         """Give a tenant a key to write with."""
-        self.tokens[tenant] = self.service.catalog.create_key("write", tenant=tenant)[1]
+        self.tokens[tenant] = self.service.catalog.api_keys.create("write", tenant=tenant)[1]
 
     def send(self, who: str | None, method: str, path: str, **given: Any) -> httpx.Response:
         """One request, with somebody's key."""

@@ -1,10 +1,10 @@
-"""Distances between strangers: counted as a plain double loop counts them, and read off anchors without steps back."""
+"""Distances of negative pairs against a plain double loop, and the anchors of a calibration."""
 
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from benchmarks.negative_pairs import stranger_distances
+from benchmarks.negative_pairs import negative_pair_distances
 
 from lookalike.distances import normalise
 from lookalike.errors import BadInput
@@ -26,10 +26,10 @@ def hamming(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.unpackbits(a ^ b).sum()) / 64
 
 
-def test_hamming_strangers_are_counted_one_by_one() -> None:
+def test_hamming_pairs_are_counted() -> None:
     rows, labels = codes(40), groups(40)
     pairs = [hamming(rows[i], rows[j]) for i in range(40) for j in range(40) if labels[i] != labels[j]]
-    found = stranger_distances("hamming", rows, labels)
+    found = negative_pair_distances("hamming", rows, labels)
     assert found.pairs == len(pairs)
     for distance in (0.3, 0.4, 0.5, 0.6):
         assert found.rate(distance) == pytest.approx(sum(pair <= distance for pair in pairs) / len(pairs))
@@ -41,32 +41,32 @@ def test_the_nearest_view_counts() -> None:
     pairs = [
         min(hamming(view, rows[j]) for view in views[i]) for i in range(30) for j in range(30) if labels[i] != labels[j]
     ]
-    found = stranger_distances("hamming", rows, labels, views=views)
+    found = negative_pair_distances("hamming", rows, labels, views=views)
     for distance in (0.25, 0.35, 0.45):
         assert found.rate(distance) == pytest.approx(sum(pair <= distance for pair in pairs) / len(pairs))
 
 
-def test_cosine_strangers_are_counted_to_a_ten_thousandth() -> None:
+def test_cosine_pairs_are_counted_to_a_ten_thousandth() -> None:
     rows, labels = vectors(60), groups(60)
     wide = rows.astype(np.float64)
     pairs = np.array([1 - wide[i] @ wide[j] for i in range(60) for j in range(60) if labels[i] != labels[j]])
-    found = stranger_distances("cosine", rows, labels)
+    found = negative_pair_distances("cosine", rows, labels)
     assert found.pairs == len(pairs)
     for distance in (0.1, 0.2, 0.3, 0.5):
         assert (pairs <= distance - 2e-4).mean() <= found.rate(distance) <= (pairs <= distance + 2e-4).mean()
 
 
-def test_relatives_do_not_count() -> None:
+def test_pairs_of_one_group_do_not_count() -> None:
     rows = np.repeat(codes(20), 2, axis=0)
-    found = stranger_distances("hamming", rows, groups(40, 2))
+    found = negative_pair_distances("hamming", rows, groups(40, 2))
     assert found.rate(0.0) == 0.0
     assert found.pairs == 40 * 38
 
 
 @pytest.mark.parametrize(("metric", "rows"), [("hamming", codes(120)), ("cosine", vectors(120))])
-def test_anchors_rise_and_are_honest(metric, rows) -> None:
+def test_anchors_are_monotonic_and_measured(metric, rows) -> None:
     labels = groups(120)
-    found = stranger_distances(metric, rows, labels)
+    found = negative_pair_distances(metric, rows, labels)
     anchors = found.anchors()
     assert len(anchors) >= 4
     assert all(low[0] < high[0] and low[1] < high[1] for low, high in pairwise(anchors))
@@ -75,21 +75,21 @@ def test_anchors_rise_and_are_honest(metric, rows) -> None:
     assert min(10**rate for _, rate in anchors) * found.pairs >= 10
 
 
-def test_a_threshold_lets_no_more_strangers_in_than_asked() -> None:
-    found = stranger_distances("hamming", codes(200), groups(200))
+def test_a_threshold_respects_the_false_match_rate() -> None:
+    found = negative_pair_distances("hamming", codes(200), groups(200))
     threshold = found.threshold(0.001)
     assert found.rate(threshold) <= 0.001 < found.rate(threshold + 1 / 64)
 
 
 def test_a_rate_that_cannot_be_measured_is_refused() -> None:
     with pytest.raises(BadInput, match="more images"):
-        stranger_distances("hamming", codes(30), groups(30)).threshold(1e-6)
+        negative_pair_distances("hamming", codes(30), groups(30)).threshold(1e-6)
 
 
-def test_strangers_need_two_groups_and_as_many_labels_as_rows() -> None:
+def test_negative_pairs_need_two_groups_and_as_many_labels_as_rows() -> None:
     with pytest.raises(BadInput, match="two groups"):
-        stranger_distances("hamming", codes(3), ["a", "a", "a"])
+        negative_pair_distances("hamming", codes(3), ["a", "a", "a"])
     with pytest.raises(BadInput, match="two groups"):
-        stranger_distances("hamming", codes(0), [])
+        negative_pair_distances("hamming", codes(0), [])
     with pytest.raises(BadInput, match="3 features"):
-        stranger_distances("hamming", codes(3), ["a", "b"])
+        negative_pair_distances("hamming", codes(3), ["a", "b"])

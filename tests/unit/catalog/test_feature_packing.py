@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from lookalike.catalog import at_storage_precision
-from lookalike.catalog.vectors import pack, row_bytes, unpack
+from lookalike.catalog.features import pack, row_bytes, unpack
 from lookalike.errors import BadInput, Damaged
 from lookalike.types import FeatureSpec
 

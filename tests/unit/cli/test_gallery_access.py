@@ -74,7 +74,7 @@ def test_no_service_and_no_access(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert lookalike("ls", "--server", "http://127.0.0.1:1").code == 3
     assert lookalike("ls", "--server", "nonsense").code == 2
     with served(tmp_path / "gallery") as (url, gallery):
-        _, token = gallery.catalog.create_key("read")
+        _, token = gallery.catalog.api_keys.create("read")
         denied = lookalike("ls", "--server", url, "--json")
         assert (denied.code, denied.line["error"]["type"]) == (2, "AccessDenied")
         monkeypatch.setenv("LOOKALIKE_KEY", token)

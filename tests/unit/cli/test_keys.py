@@ -25,8 +25,8 @@ def test_a_key_is_shown_once(gallery: Path) -> None:
     assert "require a key, also from this machine" in made.text
     [token] = re.findall(r"lk_[0-9a-f]{12}_[\w-]{43}", made.text)
     with Catalog.open(gallery / "catalog.sqlite") as catalog:
-        [key] = catalog.api_keys()
-    assert key.fits(token)
+        [key] = catalog.api_keys.list_all()
+    assert key.matches(token)
     assert (key.tenant, key.scopes, key.limits) == ("alice", ("read", "write"), KeyLimits(rate=2.5))
     listed = lookalike("keys", "list", "-g", gallery)
     assert key.id in listed.text

@@ -44,8 +44,8 @@ def test_the_examples_in_the_docs_are_what_is_printed(command: str, printed: str
         return Console(width=100, highlight=False, emoji=False, markup=False)
 
     with mock.patch("lookalike.cli.commands.plan.out", side_effect=out):
-        told = lookalike(*command.split()).text
-    assert [line.rstrip() for line in told.splitlines()] == printed.splitlines()
+        text = lookalike(*command.split()).text
+    assert [line.rstrip() for line in text.splitlines()] == printed.splitlines()
 
 
 def test_there_are_examples() -> None:
@@ -53,10 +53,10 @@ def test_there_are_examples() -> None:
 
 
 def test_piped_output_is_not_wrapped() -> None:
-    told = lookalike("plan", *CASES[1]).text
-    assert '[index] vgg16 = "milvus://USER:PASSWORD@HOST:19530?index=' in told
-    assert "1,000,000,000 images of 1,000,000 tenants, 100 searches a second" in told
-    assert "512 floats of 4 bytes are 2,048 bytes an image, 2.0 TB in all" in told
+    text = lookalike("plan", *CASES[1]).text
+    assert '[index] vgg16 = "milvus://USER:PASSWORD@HOST:19530?index=' in text
+    assert "1,000,000,000 images of 1,000,000 tenants, 100 searches a second" in text
+    assert "512 floats of 4 bytes are 2,048 bytes an image, 2.0 TB in all" in text
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[1])
@@ -95,7 +95,7 @@ def test_an_engine_alone_is_taken_for_every_pipeline_it_can_hold() -> None:
         (("--images", "lots"), "such as 50000, 50k, 2.5M or 10B"),
         (("--images", "1M", "--memory", "64"), "such as 16GB"),
         (("--images", "1M", "--engine", "annoy"), "there are flat, mih, hnsw, elasticsearch, milvus"),
-        (("--images", "1M", "--engine", "vgg16=mih"), "choose hnsw or flat"),
+        (("--images", "1M", "--engine", "vgg16=mih"), "choose flat, hnsw, milvus"),
         (("--images", "1M", "--pipelines", "phash", "--engine", "HNSW"), "none of the pipelines has any"),
         (("--images", "1M", "--pipelines", "clip"), "give its dimensions (clip:768)"),
         (("--images", "1M", "--catalog", "oracle"), "one of sqlite, postgresql"),

@@ -72,35 +72,35 @@ def unit(rows: NDArray[Any]) -> NDArray[Any]:
 
 
 def test_it_equals_numpy_with_max_pooling(tmp_path: Path) -> None:
-    made = encoder(tmp_path)
-    encoded = made.encode(IMAGES)
+    loaded = encoder(tmp_path)
+    encoded = loaded.encode(IMAGES)
     expected = unit(convolved(IMAGES.transpose(0, 3, 1, 2)).max((2, 3)))
     np.testing.assert_allclose(encoded.features, expected, atol=2e-5)
     assert encoded.features.dtype == np.float32
     assert encoded.usable.all()
-    assert (made.spec.name, made.spec.metric, made.spec.width) == ("drawn", "cosine", CHANNELS)
+    assert (loaded.spec.name, loaded.spec.metric, loaded.spec.width) == ("drawn", "cosine", CHANNELS)
 
 
 def test_scale_mean_std_and_colour_order_come_before_the_network(tmp_path: Path) -> None:
     mean, std = [0.4, 0.5, 0.6], [0.2, 0.3, 0.4]
-    made = encoder(tmp_path, colour="BGR", scale=1 / 255, mean=mean, std=std, pooling="avg")
+    loaded = encoder(tmp_path, colour="BGR", scale=1 / 255, mean=mean, std=std, pooling="avg")
     seen = (IMAGES[..., ::-1] / 255 - np.array(mean)) / np.array(std)
     expected = unit(convolved(seen.transpose(0, 3, 1, 2)).mean((2, 3)))
-    np.testing.assert_allclose(made.encode(IMAGES).features, expected, atol=2e-5)
+    np.testing.assert_allclose(loaded.encode(IMAGES).features, expected, atol=2e-5)
 
 
 def test_an_output_of_one_place_needs_no_pooling(tmp_path: Path) -> None:
-    made = encoder(tmp_path, output="mean", pooling="none", normalise=False)
+    loaded = encoder(tmp_path, output="mean", pooling="none", normalise=False)
     expected = convolved(IMAGES.transpose(0, 3, 1, 2)).mean((2, 3))
-    np.testing.assert_allclose(made.encode(IMAGES).features, expected, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(loaded.encode(IMAGES).features, expected, rtol=1e-4, atol=1e-3)
 
 
 def test_signs_become_bits_under_hamming(tmp_path: Path) -> None:
-    made = encoder(tmp_path, output="mean", pooling="none", metric="hamming", mean=[128.0, 128.0, 128.0])
+    loaded = encoder(tmp_path, output="mean", pooling="none", metric="hamming", mean=[128.0, 128.0, 128.0])
     seen = IMAGES.transpose(0, 3, 1, 2).astype(np.float64) - 128
     bits = np.packbits(convolved(seen).mean((2, 3)) > 0, axis=1)
-    assert (made.spec.metric, made.spec.width) == ("hamming", 1)
-    np.testing.assert_array_equal(made.encode(IMAGES).features, bits)
+    assert (loaded.spec.metric, loaded.spec.width) == ("hamming", 1)
+    np.testing.assert_array_equal(loaded.encode(IMAGES).features, bits)
 
 
 def test_a_network_of_one_image_at_a_time_takes_batches_too(tmp_path: Path) -> None:
@@ -109,24 +109,24 @@ def test_a_network_of_one_image_at_a_time_takes_batches_too(tmp_path: Path) -> N
 
 
 def test_batches_of_any_size_give_the_same_rows(tmp_path: Path) -> None:
-    made = encoder(tmp_path)
-    whole = made.encode(IMAGES).features
+    loaded = encoder(tmp_path)
+    whole = loaded.encode(IMAGES).features
     for n in (0, 1, 8, 9, 17):
-        part = made.encode(IMAGES[:n])
+        part = loaded.encode(IMAGES[:n])
         assert part.features.shape == (n, CHANNELS)
         np.testing.assert_allclose(part.features, whole[:n], atol=1e-6)
-    views = made.encode_views(IMAGES[:3])
+    views = loaded.encode_views(IMAGES[:3])
     assert views.features.shape == (3, 1, CHANNELS)
 
 
 def test_threads_do_not_mix_their_images(tmp_path: Path) -> None:
-    made = encoder(tmp_path)
-    expected = made.encode(IMAGES).features
+    loaded = encoder(tmp_path)
+    expected = loaded.encode(IMAGES).features
     wrong: list[int] = []
 
     def work(i: int) -> None:
         for _ in range(20):
-            if not np.allclose(made.encode(IMAGES[i : i + 2]).features, expected[i : i + 2], atol=1e-6):
+            if not np.allclose(loaded.encode(IMAGES[i : i + 2]).features, expected[i : i + 2], atol=1e-6):
                 wrong.append(i)
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
@@ -216,7 +216,7 @@ def test_a_licence_must_be_accepted_once(tmp_path: Path) -> None:
     with pytest.raises(BadSetting, match="accepted"):
         load_encoder("drawn", cache, user_file=file, accept_licence=lambda entry, text: False)
     assert not is_pulled("drawn", cache, user_file=file)
-    asked: list[str] = []
-    pull("drawn", cache, user_file=file, accept_licence=lambda entry, text: not asked.append(text))
-    assert asked == ["terms of use"]
+    shown: list[str] = []
+    pull("drawn", cache, user_file=file, accept_licence=lambda entry, text: not shown.append(text))
+    assert shown == ["terms of use"]
     assert load_encoder("drawn", cache, user_file=file).spec.width == CHANNELS

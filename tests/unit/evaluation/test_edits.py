@@ -148,8 +148,8 @@ def test_turns_are_what_they_say() -> None:
         "rotate_180": image[::-1, ::-1],
         "rotate_270": np.rot90(image, 3),
     }
-    for name, wanted in expected.items():
-        assert np.abs(pixels(edited(name)) - wanted).mean() < 2, name
+    for name, pixel in expected.items():
+        assert np.abs(pixels(edited(name)) - pixel).mean() < 2, name
 
 
 def test_rotation_leaves_black_corners_or_crops_them() -> None:
@@ -184,7 +184,7 @@ def test_crops_keep_the_middle_or_a_corner() -> None:
     corners = [
         whole[y, x] for y in (slice(0, height), slice(-height, None)) for x in (slice(0, width), slice(-width, None))
     ]
-    assert min(np.abs(corner - wanted).mean() for wanted in corners) < 3
+    assert min(np.abs(corner - expected).mean() for expected in corners) < 3
 
 
 def test_grey_has_no_colour_and_sepia_is_brown() -> None:
@@ -241,9 +241,9 @@ def test_overlays_touch_a_part_and_leave_the_rest(name: str) -> None:
 def test_the_image_is_whole_inside_another(name: str) -> None:
     image, around = drawn((60, 40)), drawn((60, 40), seed=5)
     copy = pixels(Image.open(io.BytesIO(apply(name, image, 2, others=[around]))))
-    wanted = pixels(image)
+    expected = pixels(image)
     best = min(
-        np.abs(copy[y : y + 40, x : x + 60] - wanted).mean()
+        np.abs(copy[y : y + 40, x : x + 60] - expected).mean()
         for y in range(copy.shape[0] - 39)
         for x in range(copy.shape[1] - 59)
     )

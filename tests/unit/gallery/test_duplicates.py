@@ -140,8 +140,8 @@ def test_clusters_are_those_of_a_plain_search_of_all_pairs(tmp_path: Path, seed:
     rng = np.random.default_rng(seed)
     with lookalike.open(tmp_path / "gallery", pipelines=["phash"]) as service:
         service.add([Item("first", encoded(drawn(0)))])
-        spec = service.catalog.specs()[0]
-        tenant = service.catalog.tenant_id("default", create=True)
+        spec = service.catalog.features.specs()[0]
+        tenant = service.catalog.tenants.get_or_create("default")
         codes, digests = {}, {}
         for number in range(60):
             code = rng.integers(0, 2, 64, dtype=np.uint8) if number % 6 == 0 else codes[f"{number - 1:02}"].copy()
@@ -149,7 +149,7 @@ def test_clusters_are_those_of_a_plain_search_of_all_pairs(tmp_path: Path, seed:
             key = f"{number:02}"
             codes[key], digests[key] = code, hashlib.sha256(f"{number % 50}".encode()).digest()
             row = {spec: np.packbits(code)}
-            service.catalog.put([NewImage(tenant, key, None, digests[key], 1, 9, 9, "PNG", features=row)])
+            service.catalog.images.put([NewImage(tenant, key, None, digests[key], 1, 9, 9, "PNG", features=row)])
         judged = [tuple(rng.choice(sorted(codes), 2, replace=False).tolist()) for _ in range(40)]
         judged += [(f"{n:02}", f"{n + 1:02}") for n in range(0, 58, 3)]
         for pair in judged:

@@ -246,11 +246,11 @@ def test_repair_forgets_deletions_and_readers_notice(folder: Path, tmp_path: Pat
         writer.add(folder)
         assert reader.search(folder / "4.png").hits[0].key == "4.png"
         writer.remove("4.png")
-        deleted = writer.catalog.sequence()
+        deleted = writer.catalog.changes.last_sequence()
         writer.put("late.png", encoded(drawn(30), "PNG"))
-        assert writer.catalog.pruned() == 0
+        assert writer.catalog.changes.pruned_through() == 0
         writer.repair()
-        assert writer.catalog.pruned() >= deleted
+        assert writer.catalog.changes.pruned_through() >= deleted
         assert "4.png" not in {hit.key for hit in reader.search(folder / "4.png", k=20).hits}
         assert reader.search(encoded(drawn(30), "JPEG")).hits[0].key == "late.png"
 

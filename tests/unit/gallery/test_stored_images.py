@@ -125,9 +125,9 @@ def test_features_of_another_encoder_are_no_query(filled: Gallery, tmp_path: Pat
     other = lookalike.open(tmp_path / "exact", pipelines=["phash"])
     with other:
         other.add([Item("a", encoded(drawn(1)))])
-        spec = other.catalog.specs()[0]
+        spec = other.catalog.features.specs()[0]
         record = other.get("a")
-        other.catalog.put_features(spec, [record.id], [record.sha256], [None])
+        other.catalog.features.put(spec, [record.id], [record.sha256], [None])
         assert shown(other.search(StoredImage("a"))) == [("a", "exact", 0.0)]
     toml = tmp_path / "exact" / "gallery.toml"
     toml.write_text(toml.read_text().replace("[index]", "exact_phash = true\n[index]", 1))

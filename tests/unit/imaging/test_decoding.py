@@ -286,7 +286,7 @@ def test_one_real_image_in_many_modes(photos: Path) -> None:
 
 
 def swapped_profile() -> bytes:
-    """An RGB profile whose red and blue primaries have changed places, so that nobody can overlook it."""
+    """An RGB profile whose red and blue primaries have changed places, so that it cannot be overlooked."""
     data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     for at in range(132, 132 + 12 * struct.unpack_from(">I", data, 128)[0], 12):
         tag = bytes(data[at : at + 4])
@@ -332,9 +332,9 @@ def test_a_profile_for_other_colours_is_ignored() -> None:
 
 def test_srgb_is_recognised_by_its_colours() -> None:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    assert not color.moves_colours(srgb, "RGB")
-    assert color.moves_colours(swapped_profile(), "RGB")
-    assert not color.moves_colours(None, "RGB")
+    assert not color.changes_colors(srgb, "RGB")
+    assert color.changes_colors(swapped_profile(), "RGB")
+    assert not color.changes_colors(None, "RGB")
 
 
 def icc(space: bytes, pcs: bytes, tags: dict[bytes, bytes]) -> bytes:

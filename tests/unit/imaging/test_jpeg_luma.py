@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 
 from lookalike.errors import ImageRejected
 from lookalike.imaging import Limits, decode
-from lookalike.imaging.jpeg_luma import luma
+from lookalike.imaging.jpeg_luma import decode_luma
 from lookalike.imaging.limits import DEFAULT_LIMITS
 from lookalike.types import Decoded
 
@@ -33,7 +33,7 @@ def saved(image: Image.Image, **options: object) -> bytes:
 
 def by_pillow(data: bytes, box: tuple[int, int] | None) -> Decoded:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys.modules["lookalike.imaging.decoding"], "luma", lambda *_: None)
+        patch.setattr(sys.modules["lookalike.imaging.decoding"], "decode_luma", lambda *_: None)
         return decode(data, box=box, grey=True)
 
 
@@ -74,14 +74,14 @@ def test_it_is_what_pillow_gives(
         progressive=progressive,
         exif=oriented(orientation),
     )
-    assert luma(data, box, DEFAULT_LIMITS) is not None
+    assert decode_luma(data, box, DEFAULT_LIMITS) is not None
     assert same(data, box)
 
 
 def test_it_is_what_pillow_gives_of_real_photos(photos: Path) -> None:
     files = sorted(p for p in photos.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))[::5]
     data = [path.read_bytes() for path in files]
-    short = [luma(one, BOX, DEFAULT_LIMITS) is not None for one in data]
+    short = [decode_luma(one, BOX, DEFAULT_LIMITS) is not None for one in data]
     assert sum(short) > 0.8 * len(short) > 100
     assert all(same(one, BOX) for one, taken in zip(data, short, strict=True) if taken)
 
@@ -103,13 +103,15 @@ def test_what_is_not_plain_is_left_to_pillow() -> None:
         b"\xff\xd8\xff",
         b"\xff\xd8\xff\xe1",
     ):
-        assert luma(data, BOX, DEFAULT_LIMITS) is None
-    assert luma(saved(drawn(), icc_profile=profile), BOX, DEFAULT_LIMITS) is not None  # no profile for RGB: ignored
+        assert decode_luma(data, BOX, DEFAULT_LIMITS) is None
+    assert (
+        decode_luma(saved(drawn(), icc_profile=profile), BOX, DEFAULT_LIMITS) is not None
+    )  # no profile for RGB: ignored
 
 
 def test_its_limits_are_those_of_every_image() -> None:
     with pytest.raises(ImageRejected, match="pixels") as rejected:
-        luma(saved(drawn()), BOX, Limits(max_pixels=1000))
+        decode_luma(saved(drawn()), BOX, Limits(max_pixels=1000))
     assert rejected.value.reason == "too_many_pixels"
 
 
@@ -117,8 +119,8 @@ def test_damaged_files_hold_no_memory() -> None:
     broken = saved(drawn(800, 800), quality=95)[:-2000]
     process = psutil.Process()
     for _ in range(200):
-        assert luma(broken, None, DEFAULT_LIMITS) is None
+        assert decode_luma(broken, None, DEFAULT_LIMITS) is None
     before = process.memory_info().rss
     for _ in range(1000):
-        assert luma(broken, None, DEFAULT_LIMITS) is None
+        assert decode_luma(broken, None, DEFAULT_LIMITS) is None
     assert process.memory_info().rss - before < 32 * 1024 * 1024

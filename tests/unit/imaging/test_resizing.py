@@ -6,11 +6,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from lookalike.imaging.preprocessing import resize_to
-from lookalike.imaging.resizing import GAP, lanczos
+from lookalike.imaging.resizing import REDUCING_GAP, lanczos, resize_to
 from lookalike.types import InputSpec
 
-SIDES = st.integers(1, 2 * GAP * 32 - 1)
+SIDES = st.integers(1, 2 * REDUCING_GAP * 32 - 1)
 
 
 def drawn(width: int, height: int, seed: int, finest: float = 2) -> NDArray[np.uint8]:
@@ -31,8 +30,8 @@ def drawn(width: int, height: int, seed: int, finest: float = 2) -> NDArray[np.u
 def test_it_is_pillows_but_for_rounding(width: int, height: int, seed: int) -> None:
     image = drawn(width, height, seed)
     across = Image.fromarray(image).resize((32, height), Image.Resampling.LANCZOS)  # Pillow 13 may begin downwards
-    wanted = np.asarray(across.resize((32, 32), Image.Resampling.LANCZOS))
-    difference = np.abs(lanczos(image, 32, 32).astype(int) - wanted)
+    expected = np.asarray(across.resize((32, 32), Image.Resampling.LANCZOS))
+    difference = np.abs(lanczos(image, 32, 32).astype(int) - expected)
     assert difference.max() <= 1
 
 
@@ -40,10 +39,10 @@ def test_it_is_pillows_but_for_rounding(width: int, height: int, seed: int) -> N
 @given(st.integers(256, 3000), st.integers(32, 600), st.integers(0, 1000))
 def test_large_images_are_reduced_first(width: int, height: int, seed: int) -> None:
     image = drawn(width, height, seed, finest=max(width, height) / 8)
-    wanted = np.asarray(Image.fromarray(image).resize((32, 32), Image.Resampling.LANCZOS))
+    expected = np.asarray(Image.fromarray(image).resize((32, 32), Image.Resampling.LANCZOS))
     got = lanczos(image, 32, 32)
     assert got.shape == (32, 32)
-    assert np.abs(got.astype(int) - wanted).mean() < 5
+    assert np.abs(got.astype(int) - expected).mean() < 5
 
 
 def test_colour_is_made_grey_before() -> None:

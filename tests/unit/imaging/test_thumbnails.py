@@ -27,8 +27,8 @@ def opened(data: bytes | None) -> Image.Image:
 @pytest.mark.parametrize("want_pixels", [False, True])
 def test_its_longer_side_is_bounded(size: tuple[int, int], kind: str, want_pixels: bool) -> None:
     data = encoded(drawn(1, size), kind)
-    made = prepare(data, [INPUT], want_pixels=want_pixels, thumbnail_side=SIDE)
-    small = opened(made.thumbnail)
+    prepared = prepare(data, [INPUT], want_pixels=want_pixels, thumbnail_side=SIDE)
+    small = opened(prepared.thumbnail)
     scale = min(1.0, SIDE / max(size))
     assert small.size == tuple(pytest.approx(max(round(side * scale), 1), abs=1) for side in size)
     assert small.mode == "RGB"
@@ -57,9 +57,9 @@ def test_alpha_lies_over_white_and_frames_stay() -> None:
     assert opened(prepare(encoded(clear), [INPUT], thumbnail_side=SIDE).thumbnail).getextrema() == ((255, 255),) * 3
     framed = Image.new("RGB", (600, 400), "black")
     framed.paste(drawn(3, (400, 200)), (100, 100))
-    made = prepare(encoded(framed, "JPEG", quality=95), [INPUT], thumbnail_side=SIDE)
-    assert made.border
-    small = opened(made.thumbnail)
+    prepared = prepare(encoded(framed, "JPEG", quality=95), [INPUT], thumbnail_side=SIDE)
+    assert prepared.border
+    small = opened(prepared.thumbnail)
     assert small.size == (384, 256)
     assert max(small.getpixel((5, 5))) < 8  # type: ignore[type-var,arg-type]
 
@@ -76,8 +76,10 @@ def test_it_changes_nothing_else() -> None:
 def test_it_comes_from_the_worker() -> None:
     files = [encoded(drawn(seed, (500, 300)), "JPEG") for seed in range(5)]
     with DecodePool([INPUT], workers=1) as pool:
-        made = list(pool.map(Source(data=data, thumbnail_side=SIDE * (at % 2 == 0)) for at, data in enumerate(files)))
-    for at, (data, one) in enumerate(zip(files, made, strict=True)):
+        prepared = list(
+            pool.map(Source(data=data, thumbnail_side=SIDE * (at % 2 == 0)) for at, data in enumerate(files))
+        )
+    for at, (data, one) in enumerate(zip(files, prepared, strict=True)):
         assert isinstance(one, Prepared)
         here = prepare(data, [INPUT], thumbnail_side=SIDE * (at % 2 == 0))
         assert one.thumbnail == here.thumbnail

@@ -1,4 +1,4 @@
-"""Multi-index hashing: the same answers as comparing with every row, whatever is stored, asked, deleted or crowded."""
+"""Multi-index hashing equals a scan of all rows, for any rows, queries, deletions and distributions of codes."""
 
 import itertools
 import threading
@@ -29,13 +29,13 @@ def random_codes(rng: np.random.Generator, count: int) -> Bits:
 
 
 def near(rng: np.random.Generator, codes: Bits, flips: int) -> Bits:
-    """The codes with up to so many bits flipped."""
+    """The codes with up to `flips` bits flipped."""
     order = rng.random((len(codes), 64)).argsort(axis=1)
     return codes ^ np.packbits(order < rng.integers(0, flips + 1, (len(codes), 1)), axis=1)
 
 
 def crowded(rng: np.random.Generator, count: int) -> Bits:
-    """Codes as real images give them and worse: dense clusters, equal codes, a segment that is the same in most."""
+    """Codes like those of real images and worse: dense clusters, equal codes, a segment that is equal in most."""
     centres = random_codes(rng, 5)
     codes = near(rng, centres[rng.integers(0, 5, count)], 12)
     codes[: count // 3, 2:4] = 7
@@ -44,15 +44,15 @@ def crowded(rng: np.random.Generator, count: int) -> Bits:
 
 
 def planned_to_probe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make scanning look so dear that every search that can probe does."""
-    monkeypatch.setattr("lookalike.indexes.mih.runs.SCAN", 1e9)
-    monkeypatch.setattr("lookalike.indexes.mih.runs.PICK", 1e9)
-    monkeypatch.setattr("lookalike.indexes.mih.runs.LOOK_UP", 1e9)
+    """Make scanning so expensive in the cost model that every search probes if it can."""
+    monkeypatch.setattr("lookalike.indexes.mih.runs.SCAN_COST", 1e9)
+    monkeypatch.setattr("lookalike.indexes.mih.runs.LISTED_ROW_COST", 1e9)
+    monkeypatch.setattr("lookalike.indexes.mih.runs.ID_LOOKUP_COST", 1e9)
 
 
-def same(found: Matches, wanted: Matches) -> None:
-    np.testing.assert_array_equal(found.distances, wanted.distances)
-    np.testing.assert_array_equal(found.ids, wanted.ids)
+def same(found: Matches, expected: Matches) -> None:
+    np.testing.assert_array_equal(found.distances, expected.distances)
+    np.testing.assert_array_equal(found.ids, expected.ids)
 
 
 def filled(codes: Bits, tenants: Ids | None = None, **how: int) -> MihIndex:
@@ -74,13 +74,13 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param != "as priced":
         planned_to_probe(monkeypatch)
     if request.param == "step by step":
-        monkeypatch.setattr(mih_index, "_CROWDED", 0.0)
-    monkeypatch.setattr(mih_index, "_SCANNED", -1.0)
+        monkeypatch.setattr(mih_index, "_CROWDED_COST", 0.0)
+    monkeypatch.setattr(mih_index, "_ALWAYS_SCAN_COST", -1.0)
     return str(request.param)
 
 
 @pytest.mark.parametrize("max_distance", [0, 2, 3, 4, 7, 8, 9.5, 11, 15, 17, 19, 20, 64, None])
-def test_every_radius_equals_comparing_with_every_row(
+def test_every_radius_equals_a_scan(
     codes: Bits, way: str, max_distance: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(12)
@@ -90,9 +90,9 @@ def test_every_radius_equals_comparing_with_every_row(
     if way != "as priced" and max_distance is not None and max_distance <= MAX_RADIUS:
         monkeypatch.setattr(Run, "scan", lambda *_: pytest.fail("it scans"))
     for k in (1, 10, 300):
-        wanted = nearest("hamming", queries, codes, ids, k, max_distance=max_distance)
+        expected = nearest("hamming", queries, codes, ids, k, max_distance=max_distance)
         found = index.search(queries, k, max_distance=max_distance)
-        same(found, wanted)
+        same(found, expected)
         assert found.exact_within == FULLY_EXACT
 
 
@@ -104,10 +104,10 @@ def test_every_radius_equals_comparing_with_every_row(
     tenant=st.one_of(st.none(), st.integers(0, 6)),
     share=st.one_of(st.none(), st.sampled_from([0.0, 0.001, 0.05, 0.5, 1.0])),
     probing=st.booleans(),
-    room=st.sampled_from([8, 300, 1 << 15]),
+    capacity=st.sampled_from([8, 300, 1 << 15]),
 )
 @settings(max_examples=150, deadline=None)
-def test_it_equals_flat_after_anything(
+def test_it_equals_flat_after_any_operations(
     seed: int,
     kind: object,
     k: int,
@@ -115,24 +115,24 @@ def test_it_equals_flat_after_anything(
     tenant: int | None,
     share: float | None,
     probing: bool,
-    room: int,
+    capacity: int,
 ) -> None:
     rng = np.random.default_rng(seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(state, "BUFFER_ROWS", room)
+        patch.setattr(state, "BUFFER_ROWS", capacity)
         if probing:
             planned_to_probe(patch)
-            patch.setattr(mih_index, "_SCANNED", -1.0)
-            patch.setattr(mih_index, "_CROWDED", float(rng.choice([0, 1e5])))
+            patch.setattr(mih_index, "_ALWAYS_SCAN_COST", -1.0)
+            patch.setattr(mih_index, "_CROWDED_COST", float(rng.choice([0, 1e5])))
         flat, index = FlatIndex(SPEC, None), MihIndex(SPEC, None)
         pool = kind(rng, 3000)  # type: ignore[operator]
         for _ in range(int(rng.integers(1, 6))):
             ids = rng.choice(2500, int(rng.integers(1, 900)), replace=False) + 1
             rows = Rows(ids, pool[rng.integers(0, len(pool), len(ids))], rng.integers(1, rng.integers(2, 6), len(ids)))
-            gone = rng.choice(2600, int(rng.integers(0, 300)), replace=False)
+            deleted = rng.choice(2600, int(rng.integers(0, 300)), replace=False)
             for each in (flat, index):
                 each.upsert(rows)
-                each.delete(gone)
+                each.delete(deleted)
         filter = None
         if share is not None:
             allowed = np.sort(rng.choice(2600, int(share * 2600), replace=False))
@@ -166,33 +166,33 @@ def test_large_and_small_tenants_and_filters(codes: Bits, way: str, tenant: int,
         )
 
 
-def equal_bytes_model(queries: Bits, codes: Bits, least: int, k: int) -> list[list[tuple[int, int]]]:
+def published_rule(queries: Bits, codes: Bits, equal_bytes: int, k: int) -> list[list[tuple[int, int]]]:
     answers = []
     for query in queries:
         equal = (codes == query).sum(axis=1)
         distance = np.unpackbits(codes ^ query, axis=1).sum(axis=1)
-        answers.append(sorted((int(distance[i]), int(i) + 1) for i in np.flatnonzero(equal >= least))[:k])
+        answers.append(sorted((int(distance[i]), int(i) + 1) for i in np.flatnonzero(equal >= equal_bytes))[:k])
     return answers
 
 
-@pytest.mark.parametrize("least", [1, 3, 4, 5, 6, 7, 8])
-def test_the_articles_rule_finds_exactly_what_it_says(codes: Bits, way: str, least: int) -> None:
+@pytest.mark.parametrize("equal_bytes", [1, 3, 4, 5, 6, 7, 8])
+def test_the_published_rule(codes: Bits, way: str, equal_bytes: int) -> None:
     rng = np.random.default_rng(14)
     queries = codes[::12_000].copy()
     for query in queries:
         query[rng.choice(8, 3, replace=False)] ^= rng.integers(0, 256, 3, dtype=np.uint8)
-    index = filled(codes, equal_bytes=least)
+    index = filled(codes, equal_bytes=equal_bytes)
     for k in (5, 200):
         found = index.search(queries, k)
-        assert found.exact_within == 8 - least
-        for ids, distances, wanted in zip(
-            found.ids, found.distances, equal_bytes_model(queries, codes, least, k), strict=True
+        assert found.exact_within == 8 - equal_bytes
+        for ids, distances, expected in zip(
+            found.ids, found.distances, published_rule(queries, codes, equal_bytes, k), strict=True
         ):
             real = ids >= 0
-            assert list(zip(distances[real].astype(int).tolist(), ids[real].tolist(), strict=True)) == wanted
+            assert list(zip(distances[real].astype(int).tolist(), ids[real].tolist(), strict=True)) == expected
 
 
-def test_the_articles_rule_keeps_its_guarantee() -> None:
+def test_the_published_rule_keeps_its_guarantee() -> None:
     rng = np.random.default_rng(15)
     codes = random_codes(rng, 50_000)
     queries = near(rng, codes[:300], 3)
@@ -200,7 +200,7 @@ def test_the_articles_rule_keeps_its_guarantee() -> None:
     assert np.array_equal(found.ids[:, 0], np.arange(1, 301))
 
 
-def test_rows_survive_reopening_and_unchanged_runs_are_not_written_again(tmp_path: Path) -> None:
+def test_reopening_and_linking_of_unchanged_runs(tmp_path: Path) -> None:
     rng = np.random.default_rng(16)
     codes = random_codes(rng, 50_000)
     ids = np.arange(1, 50_001)
@@ -213,18 +213,18 @@ def test_rows_survive_reopening_and_unchanged_runs_are_not_written_again(tmp_pat
     index.flush(2)
     assert {path.stat().st_ino for path in tmp_path.glob("*/run0-table-codes.npy")} == first
     index.upsert(Rows(np.array([70_000]), codes[:1], np.array([2])))  # never flushed
-    wanted = index.search(codes[:50], 5, max_distance=10)
+    expected = index.search(codes[:50], 5, max_distance=10)
     index.close()
     again = MihIndex(SPEC, tmp_path, writable=False)
-    wanted_of_2 = int((ids[99:] % 3 == 2).sum()) + 1
-    assert (again.sequence, again.count(), again.count(2)) == (2, 50_000 - 99 + 1, wanted_of_2)
+    expected_of_2 = int((ids[99:] % 3 == 2).sum()) + 1
+    assert (again.sequence, again.count(), again.count(2)) == (2, 50_000 - 99 + 1, expected_of_2)
     found = again.search(codes[:50], 5, max_distance=10)
     assert found.ids[0, 0] == 60_000
     same(
         Matches(found.ids[1:], found.distances[1:], FULLY_EXACT),
-        Matches(wanted.ids[1:], wanted.distances[1:], FULLY_EXACT),
+        Matches(expected.ids[1:], expected.distances[1:], FULLY_EXACT),
     )
-    with pytest.raises(BadInput, match="reading only"):
+    with pytest.raises(BadInput, match="read-only"):
         again.flush(3)
     again.delete(np.array([60_000]))  # in memory alone, as the catalog says
     again.upsert(Rows(np.array([90_000]), codes[:1], np.array([2])))
@@ -249,7 +249,7 @@ def test_deleting_most_rows_shrinks_the_runs() -> None:
     assert not index._state.runs
 
 
-def test_many_small_additions_keep_few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_small_upserts_keep_few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state, "BUFFER_ROWS", 64)
     rng = np.random.default_rng(18)
     codes = random_codes(rng, 20_000)
@@ -258,12 +258,12 @@ def test_many_small_additions_keep_few_runs(monkeypatch: pytest.MonkeyPatch) -> 
         ids = np.arange(start + 1, start + 51)
         index.upsert(Rows(ids, codes[start : start + 50], np.ones(50, np.int64)))
         sizes = [len(run.ids) for run in index._state.runs]
-        assert all(large >= state.RATIO * small for large, small in itertools.pairwise(sizes))
+        assert all(large >= state.MERGE_RATIO * small for large, small in itertools.pairwise(sizes))
     same(index.search(codes[:50], 4), nearest("hamming", codes[:50], codes, np.arange(1, 20_001), 4))
 
 
-def test_readers_see_every_batch_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch replaces the same code under 40 ids: a reader finds 40 rows with one code, never a mixture."""
+def test_readers_see_batches_atomically(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch replaces the code of 40 ids: a reader finds 40 rows with one code, never a mixture."""
     monkeypatch.setattr(state, "BUFFER_ROWS", 200)
     rng = np.random.default_rng(19)
     index = filled(random_codes(rng, 3000))

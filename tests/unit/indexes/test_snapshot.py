@@ -1,4 +1,4 @@
-"""Snapshots: complete or not there, whatever happens to the process or to the bytes."""
+"""Snapshots are atomic, whatever happens to the process, and damage to their files is detected."""
 
 import os
 import signal
@@ -28,12 +28,12 @@ def save(folder: Path, sequence: int = 1) -> None:
     snapshot.save(folder, SPEC, sequence, ARRAYS, files={"note.txt": write_note}, extra={"level": 3})
 
 
-def load(folder: Path, *, mmap: bool = True) -> snapshot.Loaded | None:
+def load(folder: Path, *, mmap: bool = True) -> snapshot.LoadedSnapshot | None:
     return snapshot.load(folder, SPEC, files={"note.txt": Path.read_text}, mmap=mmap)
 
 
 @pytest.mark.parametrize("mmap", [True, False])
-def test_what_was_saved_comes_back(tmp_path: Path, mmap: bool) -> None:
+def test_load_returns_what_was_saved(tmp_path: Path, mmap: bool) -> None:
     save(tmp_path / "new" / "index", 7)
     loaded = load(tmp_path / "new" / "index", mmap=mmap)
     assert loaded is not None
@@ -44,7 +44,7 @@ def test_what_was_saved_comes_back(tmp_path: Path, mmap: bool) -> None:
         assert not loaded.arrays[name].flags.writeable
 
 
-def test_nothing_saved_is_none(tmp_path: Path) -> None:
+def test_load_without_a_snapshot(tmp_path: Path) -> None:
     assert load(tmp_path / "absent") is None
     assert load(tmp_path) is None
     snapshot.wipe(tmp_path / "absent")
@@ -54,18 +54,18 @@ def test_nothing_saved_is_none(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_open_map_survives_the_next_save(tmp_path: Path) -> None:
+def test_a_mapped_array_survives_the_next_save(tmp_path: Path) -> None:
     save(tmp_path)
     loaded = load(tmp_path)
-    first = snapshot.current(tmp_path)
+    first = (tmp_path / snapshot.CURRENT).read_text()
     snapshot.save(tmp_path, SPEC, 2, {"rows": np.zeros((5, 4), np.float32)})
-    assert snapshot.current(tmp_path) != first
+    assert (tmp_path / snapshot.CURRENT).read_text() != first
     assert loaded is not None
     np.testing.assert_array_equal(loaded.arrays["rows"], ARRAYS["rows"])
     assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 1
 
 
-def test_files_are_taken_over_without_writing_them_again(tmp_path: Path) -> None:
+def test_unchanged_files_are_linked(tmp_path: Path) -> None:
     save(tmp_path)
     before = next(tmp_path.glob("snapshot-*/rows.npy")).stat().st_ino
     snapshot.save(tmp_path, SPEC, 2, {"ids": np.arange(3)}, keep=("rows", "note.txt"))
@@ -74,7 +74,7 @@ def test_files_are_taken_over_without_writing_them_again(tmp_path: Path) -> None
     assert loaded.files == {"note.txt": "a note"}
     np.testing.assert_array_equal(loaded.arrays["rows"], ARRAYS["rows"])
     assert next(tmp_path.glob("snapshot-*/rows.npy")).stat().st_ino == before
-    with pytest.raises(Damaged, match="no graph to take over"):
+    with pytest.raises(Damaged, match="no graph to link"):
         snapshot.save(tmp_path, SPEC, 3, {}, keep=("graph",))
     assert load(tmp_path) is not None
 
@@ -88,7 +88,7 @@ def test_files_are_taken_over_without_writing_them_again(tmp_path: Path) -> None
         FeatureSpec("text", "cosine", 4, "v1"),
     ],
 )
-def test_other_features_are_refused_by_name(tmp_path: Path, other: FeatureSpec) -> None:
+def test_other_features_are_refused(tmp_path: Path, other: FeatureSpec) -> None:
     save(tmp_path)
     with pytest.raises(FeatureMismatch, match=r"instead of .*lookalike repair"):
         snapshot.load(tmp_path, other)
@@ -100,7 +100,7 @@ def stored_files(folder: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("harm", ["flip first", "flip middle", "flip last", "truncate", "empty", "append", "remove"])
-def test_damage_to_any_file_is_named(tmp_path: Path, harm: str) -> None:
+def test_damage_to_any_file_is_reported(tmp_path: Path, harm: str) -> None:
     save(tmp_path)
     for path in stored_files(tmp_path):
         whole = path.read_bytes()
@@ -127,7 +127,7 @@ def test_damage_to_any_file_is_named(tmp_path: Path, harm: str) -> None:
     assert load(tmp_path) is not None
 
 
-def test_leftovers_go_with_the_next_save(tmp_path: Path) -> None:
+def test_stale_snapshots_are_removed_by_the_next_save(tmp_path: Path) -> None:
     (tmp_path / "snapshot-0123456789abcdef").mkdir()
     (tmp_path / "snapshot-0123456789abcdef" / "half.npy").write_bytes(b"half")
     (tmp_path / "CURRENT.new").write_bytes(b"half")
@@ -137,7 +137,7 @@ def test_leftovers_go_with_the_next_save(tmp_path: Path) -> None:
     assert sorted(path.name.split("-")[0] for path in tmp_path.iterdir()) == ["CURRENT", "mine.txt", "snapshot"]
 
 
-def test_a_disk_that_refuses_keeps_the_old_one(tmp_path: Path) -> None:
+def test_a_failed_save_keeps_the_old_snapshot(tmp_path: Path) -> None:
     save(tmp_path)
 
     def refuse(path: Path) -> None:
@@ -169,7 +169,7 @@ while True:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills with SIGKILL")
-def test_a_kill_leaves_the_old_or_the_new(tmp_path: Path) -> None:
+def test_a_kill_leaves_the_old_or_the_new_snapshot(tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     sequence = 0
     for turn in range(25):
@@ -178,11 +178,11 @@ def test_a_kill_leaves_the_old_or_the_new(tmp_path: Path) -> None:
         )
         assert child.stdout is not None
         assert child.stdout.readline() == "ready\n"
-        said = [child.stdout.readline()] if turn % 5 == 4 else []  # now and then after a first one
+        lines = [child.stdout.readline()] if turn % 5 == 4 else []  # now and then after a first one
         time.sleep(float(rng.uniform(0, 0.06)))  # anywhere within the first saves
         os.kill(child.pid, signal.SIGKILL)
-        said += child.communicate()[0].splitlines()
-        acknowledged = int(said[-1]) if said else sequence
+        lines += child.communicate()[0].splitlines()
+        acknowledged = int(lines[-1]) if lines else sequence
         loaded = snapshot.load(tmp_path, SPEC)
         sequence = loaded.sequence if loaded else 0
         assert sequence in (acknowledged, acknowledged + 1)

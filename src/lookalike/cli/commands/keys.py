@@ -61,8 +61,8 @@ def create_key(
 
     limits = KeyLimits(rate, burst, concurrency, max_bytes, max_pixels)
     with open_catalog(session.folder, session.settings) as catalog:
-        first = not catalog.api_keys()
-        key, token = catalog.create_key(
+        first = not catalog.api_keys.list_all()
+        key, token = catalog.api_keys.create(
             scope, tenant=None if any_tenant else session.tenant, label=label, limits=limits
         )
     if session.json:
@@ -83,7 +83,7 @@ def list_keys(session: Session) -> int:
     from lookalike.factory import open_catalog
 
     with open_catalog(session.folder, session.settings) as catalog:
-        keys = catalog.api_keys()
+        keys = catalog.api_keys.list_all()
     if session.json:
         for key in keys:
             emit(key_object(key))
@@ -121,7 +121,7 @@ def revoke_keys(
 
     with open_catalog(session.folder, session.settings) as catalog:
         for id in ids:  # noqa: A001 - as the column is called
-            key = catalog.forget_key(id) if forget else catalog.revoke_key(id)
+            key = catalog.api_keys.delete(id) if forget else catalog.api_keys.revoke(id)
             if session.json:
                 emit(key_object(key))
             else:

@@ -1,4 +1,4 @@
-"""`plan`: what a gallery of a certain size takes, and how its engines are set up."""
+"""`plan`: the resources of a gallery of a given size, and the settings of its engines."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from lookalike.errors import BadSetting
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from lookalike.capacity import IndexPlan, PipelineSpec, Plan, PlanRequest
+    from lookalike.capacity.models import IndexPlan, Plan
+    from lookalike.capacity.request import PipelineSpec, PlanRequest
 
 
 @dataclass(frozen=True, slots=True)
 class PlanArguments:
-    """The options of `plan`, as they were written."""
+    """The options of `plan`, unparsed."""
 
     images: str
     pipelines: Sequence[str] | None
@@ -88,58 +89,58 @@ def plan(
     ] = False,
 ) -> int:
     """Plan capacity: memory, disk, cores, indexing time and engine settings for a gallery of a given size."""
-    from lookalike.capacity import make_plan
+    from lookalike.capacity.planner import make_plan
 
     arguments = PlanArguments(
         images, pipelines, engine, tenants, qps, replicas, machines, cores, memory, precision, catalog, features,
         thumbnails,
     )  # fmt: skip
-    made = make_plan(_wish(session, arguments))
+    result = make_plan(_parse(session, arguments))
     if session.json:
-        emit(plan_object(made))
+        emit(plan_object(result))
         return ExitCode.OK
-    _show(made)
+    _print_table(result)
+    _print_details(result)
     if sources:
-        _show_sources(made)
+        _print_sources(result)
     return ExitCode.OK
 
 
-def _wish(session: Session, asked: PlanArguments) -> PlanRequest:
-    from lookalike.capacity import PlanRequest, count_of, size_of
-    from lookalike.capacity.request import DATABASES
+def _parse(session: Session, arguments: PlanArguments) -> PlanRequest:
+    from lookalike.capacity.request import DATABASES, PlanRequest, parse_count, parse_size
 
-    if asked.catalog is not None and asked.catalog not in DATABASES:
-        raise BadSetting(f"--catalog is one of {', '.join(DATABASES)}, not {asked.catalog!r}")
-    if asked.features not in ("catalog", "engine"):
-        raise BadSetting(f"--features are kept by catalog or engine, not by {asked.features!r}")
-    pipelines = tuple(_pipelines(session, asked.pipelines or ("phash,vgg16",)))
+    if arguments.catalog is not None and arguments.catalog not in DATABASES:
+        raise BadSetting(f"--catalog is one of {', '.join(DATABASES)}, not {arguments.catalog!r}")
+    if arguments.features not in ("catalog", "engine"):
+        raise BadSetting(f"--features is catalog or engine, not {arguments.features!r}")
+    pipelines = tuple(_parse_pipelines(session, arguments.pipelines or ("phash,vgg16",)))
     return PlanRequest(
-        count_of(asked.images, "--images"),
+        parse_count(arguments.images, "--images"),
         pipelines,
-        _engines(asked.engine or (), pipelines),
-        tenants=count_of(asked.tenants, "--tenants"),
-        searches=asked.qps,
-        replicas=asked.replicas,
-        machines=asked.machines,
-        cores=asked.cores,
-        memory=size_of(asked.memory, "--memory"),
-        precision=asked.precision,
-        catalog=asked.catalog,
-        features="engine" if asked.features == "engine" else "catalog",
-        thumbnails=asked.thumbnails,
+        _parse_engines(arguments.engine or (), pipelines),
+        tenants=parse_count(arguments.tenants, "--tenants"),
+        searches=arguments.qps,
+        replicas=arguments.replicas,
+        machines=arguments.machines,
+        cores=arguments.cores,
+        memory=parse_size(arguments.memory, "--memory"),
+        precision=arguments.precision,
+        catalog=arguments.catalog,
+        features="engine" if arguments.features == "engine" else "catalog",
+        thumbnails=arguments.thumbnails,
     )
 
 
-def _pipelines(session: Session, written: Iterable[str]) -> Iterable[PipelineSpec]:
-    """`NAME`, as the models know it, or `NAME:DIMENSIONS` for vectors of a model that is none of them."""
-    from lookalike.capacity import PipelineSpec, count_of
+def _parse_pipelines(session: Session, options: Iterable[str]) -> Iterable[PipelineSpec]:
+    """`NAME` of a known model, or `NAME:DIMENSIONS` for vectors of any other."""
+    from lookalike.capacity.request import PipelineSpec, parse_count
     from lookalike.encoders import model_entries
 
     known = model_entries(session.settings.models)
-    for text in (part.strip() for line in written for part in line.split(",") if part.strip()):
+    for text in (part.strip() for option in options for part in option.split(",") if part.strip()):
         name, colon, dimensions = text.partition(":")
         if colon:
-            yield PipelineSpec(name, "cosine", count_of(dimensions, f"the dimensions of {name}"))
+            yield PipelineSpec(name, "cosine", parse_count(dimensions, f"the dimensions of {name}"))
         elif name in known:
             yield PipelineSpec(name, known[name].metric, known[name].dimensions)
         else:
@@ -148,183 +149,164 @@ def _pipelines(session: Session, written: Iterable[str]) -> Iterable[PipelineSpe
             )
 
 
-def _engines(written: Iterable[str], pipelines: Sequence[PipelineSpec]) -> dict[str, str]:
+def _parse_engines(options: Iterable[str], pipelines: Sequence[PipelineSpec]) -> dict[str, str]:
     """`NAME=ENGINE`, or an engine alone for every pipeline that it can hold."""
-    from lookalike.capacity import ENGINES
+    from lookalike.capacity.models import ENGINE_METRICS
+    from lookalike.capacity.planner import ENGINES
 
     engines: dict[str, str] = {}
-    for text in written:
+    for text in options:
         if "=" in text:
             engines |= parse_pairs([text], "--engine")
             continue
         if text.removeprefix("milvus:") not in ENGINES:
             raise BadSetting(f"no engine is called {text!r}; there are {', '.join(ENGINES)}")
-        metrics = {"flat": ("hamming", "cosine"), "mih": ("hamming",), "elasticsearch": ("hamming",)}.get(
-            text, ("cosine",)
-        )
-        fitting = [pipeline.name for pipeline in pipelines if pipeline.metric in metrics]
-        if not fitting:
-            held = "hashes" if metrics == ("hamming",) else "vectors"
-            raise BadSetting(f"{text} holds {held}, and none of the pipelines has any; see --pipelines")
-        engines |= dict.fromkeys(fitting, text)
+        metrics = ENGINE_METRICS.get(text, ("cosine",))
+        matching = [pipeline.name for pipeline in pipelines if pipeline.metric in metrics]
+        if not matching:
+            kind = "hashes" if metrics == ("hamming",) else "vectors"
+            raise BadSetting(f"{text} stores {kind}, and none of the pipelines has any; see --pipelines")
+        engines |= dict.fromkeys(matching, text)
     return engines
 
 
-def plan_object(made: Plan) -> dict[str, Any]:
+def plan_object(plan: Plan) -> dict[str, Any]:
     """The plan as docs/cli.md describes it."""
-    wish = made.wish
-    asked = {key: value for key, value in asdict(wish).items() if key not in ("pipelines", "engines")}
+    request = asdict(plan.request)
+    pipelines = [
+        {
+            "name": pipeline.name,
+            "metric": pipeline.metric,
+            "dimensions": pipeline.dimensions,
+            "feature_bytes": pipeline.feature_bytes,
+            **{key: value for key, value in asdict(index).items() if key != "pipeline"},
+            "embedded": index.embedded,
+        }
+        for pipeline, index in zip(plan.request.pipelines, plan.indexes, strict=True)
+    ]
     return {
-        **asked,
-        "pipelines": [
-            _pipeline_object(pipeline, part) for pipeline, part in zip(wish.pipelines, made.parts, strict=True)
+        **{key: value for key, value in request.items() if key not in ("pipelines", "engines")},
+        "pipelines": pipelines,
+        "catalog": asdict(plan.catalog),
+        "serving": asdict(plan.serving),
+        "adding": asdict(plan.adding),
+        "total": {"memory": plan.memory, "disk": plan.disk, "cores": plan.cores},
+        "leaving": [asdict(point) for point in plan.leaving],
+        "notes": list(plan.notes),
+        "constants": [
+            {"name": constant.name, "value": float(constant), "unit": constant.unit, "source": constant.source}
+            for constant in plan.constants
         ],
-        "catalog": {key: value for key, value in asdict(made.catalog).items() if key != "used"},
-        "serving": {key: value for key, value in asdict(made.serving).items() if key != "used"},
-        "adding": {key: value for key, value in asdict(made.adding).items() if key != "used"},
-        "total": {"memory": _memory(made), "disk": _disk(made), "cores": _cores(made)},
-        "leaving": [asdict(end) for end in made.leaving],
-        "notes": list(made.notes),
-        "constants": [asdict(constant) for constant in made.used],
     }
 
 
-def _pipeline_object(pipeline: PipelineSpec, part: IndexPlan) -> dict[str, Any]:
-    told = {key: value for key, value in asdict(part).items() if key not in ("pipeline", "used")}
-    raw = {"metric": pipeline.metric, "dimensions": pipeline.dimensions, "feature_bytes": pipeline.raw}
-    return {"name": pipeline.name, **raw, **told, "embedded": part.embedded}
-
-
-def _memory(made: Plan) -> int:
-    """Bytes while searching, of everything; embedded indexes count once for each process, as if each had a machine."""
-    inside = sum(part.memory for part in made.parts if part.embedded)
-    outside = sum(part.memory for part in made.parts if not part.embedded)
-    return outside + made.serving.processes * (inside + made.serving.memory)
-
-
-def _disk(made: Plan) -> int:
-    inside = sum(part.disk for part in made.parts if part.embedded) * made.serving.processes
-    return made.catalog.disk + inside + sum(part.disk for part in made.parts if not part.embedded)
-
-
-def _cores(made: Plan) -> float | None:
-    if made.serving.cores is None:
-        return None
-    return made.serving.cores + sum(part.cores for part in made.parts)
-
-
-def _show(made: Plan) -> None:
-    wish = made.wish
+def _print_table(plan: Plan) -> None:
+    request, serving = plan.request, plan.serving
     print_line(
-        f"{counted(wish.images, 'image')} of {counted(wish.tenants, 'tenant')}, "
-        f"{wish.searches:,g} {'search' if wish.searches == 1 else 'searches'} a second; "
-        f"machines with {wish.memory / 1e9:,g} GB and {counted(wish.cores, 'core')}"
+        f"{counted(request.images, 'image')} of {counted(request.tenants, 'tenant')}, "
+        f"{request.searches:,g} {'search' if request.searches == 1 else 'searches'} a second; "
+        f"machines with {request.memory / 1e9:,g} GB and {counted(request.cores, 'core')}"
     )
-    for pipeline in wish.pipelines:
+    for pipeline in request.pipelines:
         if pipeline.metric == "cosine":
-            each = f"{pipeline.dimensions:,} floats of 4 bytes are {pipeline.raw:,} bytes an image"
-            print_line(f"{pipeline.name}: {each}, {size(pipeline.raw * wish.images)} in all.")
+            vector = f"{pipeline.dimensions:,} floats of 4 bytes are {pipeline.feature_bytes:,} bytes an image"
+            print_line(f"{pipeline.name}: {vector}, {size(pipeline.feature_bytes * request.images)} in all.")
     print_line()
-    out().print(_table(made))
-    print_line()
-    _show_words(made)
-
-
-def _table(made: Plan) -> Table:
     table = Table(box=None, padding=(0, 2), header_style="dim", pad_edge=False)
     table.add_column("")
     table.add_column("where", overflow="fold")
     for name in ("memory", "while adding", "disk", "cores"):
         table.add_column(name, justify="right", no_wrap=True)
-    for part in made.parts:
-        held = size(part.adding) if part.adding else ""
-        table.add_row(part.pipeline, _where(part), size(part.memory), held, size(part.disk), _number(part.cores))
-    table.add_row("catalog", _catalog_where(made), "", "", size(made.catalog.disk), "")
-    serving = made.serving
-    where = "1 process that answers" if serving.processes == 1 else f"{serving.processes:,} processes that answer"
-    table.add_row("queries", where, size(serving.processes * serving.memory), "", "", _number(serving.cores))
+    for index in plan.indexes:
+        peak = size(index.adding) if index.adding else ""
+        table.add_row(index.pipeline, _engine(index), size(index.memory), peak, size(index.disk), _cores(index.cores))
+    table.add_row("catalog", _database(plan), "", "", size(plan.catalog.disk), "")
+    processes = counted(serving.processes, "server process", "server processes")
+    table.add_row("queries", processes, size(serving.total_memory), "", "", _cores(serving.cores))
     table.add_section()
-    table.add_row("all", "", size(_memory(made)), "", size(_disk(made)), _number(_cores(made)), style="bold")
-    return table
+    table.add_row("all", "", size(plan.memory), "", size(plan.disk), _cores(plan.cores), style="bold")
+    out().print(table)
+    print_line()
 
 
-def _where(part: IndexPlan) -> str:
-    name = f"Milvus {part.index_type}" if part.engine == "milvus" else part.engine
-    if part.embedded:
+def _print_details(plan: Plan) -> None:
+    grid = Table(box=None, padding=(0, 2), show_header=False, pad_edge=False)
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
+    grid.add_row("adding", _ingest(plan))
+    for index in plan.indexes:
+        grid.add_row(index.pipeline, Text(_because(_engine(index).split(",")[0], index.why)))
+        if not index.embedded:
+            grid.add_row("", Text(", ".join(f"{name} {_setting(value)}" for name, value in index.settings.items())))
+            grid.add_row("", Text(f'[index] {index.pipeline} = "{index.url}"'))
+        for note in index.notes:
+            grid.add_row("", Text(note))
+    grid.add_row("catalog", Text(_because(_database(plan).split(" ")[0], plan.catalog.why)))
+    if plan.catalog.url:
+        grid.add_row("", Text(f'catalog = "{plan.catalog.url}"'))
+    for note in (*plan.catalog.notes, *plan.notes):
+        grid.add_row("note", Text(note))
+    for point in plan.leaving:
+        limit = f"{point.images:,} images for {point.pipeline}, then {point.to}: {point.because}"
+        grid.add_row("until", Text(limit))
+    out().print(grid)
+
+
+def _ingest(plan: Plan) -> str:
+    adding, request = plan.adding, plan.request
+    machines = f"by {counted(request.machines, 'machine')} of {counted(request.cores, 'core')}"
+    if adding.days is None or adding.rate is None:
+        return f"{machines}: not known"
+    graph = f", of which {_days(adding.building)} building the graph" if adding.building > adding.days / 20 else ""
+    return f"{_days(adding.days)} {machines}, {adding.rate:,.0f} images/s{graph}"
+
+
+def _engine(index: IndexPlan) -> str:
+    name = {"milvus": f"Milvus {index.index_type}", "elasticsearch": "Elasticsearch"}.get(index.engine, index.engine)
+    if index.embedded:
         return f"{name}, embedded"
-    name = name if part.engine == "milvus" else "Elasticsearch"
-    copies = f"{part.copies} copies on " if part.copies > 1 else ""
-    return f"{name}, {copies}{counted(part.machines, 'machine')}"
+    copies = f"{index.copies} copies on " if index.copies > 1 else ""
+    return f"{name}, {copies}{counted(index.machines, 'machine')}"
 
 
-def _catalog_where(made: Plan) -> str:
-    name = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[made.catalog.database]
-    extra = []
-    if made.catalog.features:
-        extra.append(f"features {size(made.catalog.features)}")
-    if made.catalog.thumbnails:
-        extra.append(f"small images {size(made.catalog.thumbnails)}")
-    return f"{name} ({', '.join(extra)})" if extra else name
+def _database(plan: Plan) -> str:
+    catalog = plan.catalog
+    name = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[catalog.database]
+    parts = [
+        f"{label} {size(nbytes)}"
+        for label, nbytes in (("features", catalog.features), ("thumbnails", catalog.thumbnails))
+        if nbytes
+    ]
+    return f"{name} ({', '.join(parts)})" if parts else name
 
 
-def _number(cores: float | None) -> str:
+def _cores(cores: float | None) -> str:
     if cores is None:
         return "?"
     return "< 0.1" if cores < 0.05 else f"{cores:,.1f}" if cores < 10 else f"{cores:,.0f}"
 
 
 def _days(days: float) -> str:
-    for unit, length in (("days", 1.0), ("hours", 24.0), ("minutes", 1440.0)):
-        if days * length >= 1.95 or unit == "minutes":
-            return f"{days * length:,.1f} {unit}" if days * length < 10 else f"{days * length:,.0f} {unit}"
-    return ""
+    units = (("days", 1.0), ("hours", 24.0), ("minutes", 1440.0))
+    unit, number = next(
+        ((unit, days * factor) for unit, factor in units if days * factor >= 1.95), ("minutes", days * 1440)
+    )
+    return f"{number:,.1f} {unit}" if number < 10 else f"{number:,.0f} {unit}"
 
 
-def _show_words(made: Plan) -> None:
-    grid = Table(box=None, padding=(0, 2), show_header=False, pad_edge=False)
-    grid.add_column(no_wrap=True, style="dim")
-    grid.add_column(overflow="fold")
-    adding, wish = made.adding, made.wish
-    by = f"{counted(wish.machines, 'machine')} of {counted(wish.cores, 'core')}"
-    if adding.days is None or adding.rate is None:
-        grid.add_row("adding", f"by {by}: not known")
-    else:
-        building = (
-            f", {_days(adding.building)} of them for building the graph" if adding.building > adding.days / 20 else ""
-        )
-        grid.add_row("adding", f"{_days(adding.days)} by {by}, {adding.rate:,.0f} images/s{building}")
-    for part in made.parts:
-        grid.add_row(part.pipeline, Text(_reasoned(_where(part), part.why)))
-        if not part.embedded:
-            grid.add_row("", Text(", ".join(f"{name} {_setting(value)}" for name, value in part.settings.items())))
-            grid.add_row("", Text(f'[index] {part.pipeline} = "{part.url}"'))
-        for text in part.notes:
-            grid.add_row("", Text(text))
-    grid.add_row("catalog", Text(_reasoned(_catalog_where(made).split(" ")[0], made.catalog.why)))
-    if made.catalog.url:
-        grid.add_row("", Text(f'catalog = "{made.catalog.url}"'))
-    for text in (*made.catalog.notes, *made.notes):
-        grid.add_row("note", Text(text))
-    for end in made.leaving:
-        grid.add_row("until", Text(f"{end.images:,} images for {end.pipeline}, then {end.to}: {end.because}"))
-    out().print(grid)
-
-
-def _reasoned(where: str, why: str) -> str:
-    return f"{where.split(',')[0]}, {why if why == 'as wished' else f'because {why}'}"
+def _because(choice: str, why: str) -> str:
+    return f"{choice}, {why if why == 'as requested' else f'because {why}'}"
 
 
 def _setting(value: str | float) -> str:
     return value if isinstance(value, str) else f"{value:,}" if value >= 10_000 else f"{value:g}"
 
 
-def _show_sources(made: Plan) -> None:
+def _print_sources(plan: Plan) -> None:
     print_line()
     table = Table(box=None, padding=(0, 2), header_style="dim", pad_edge=False)
-    table.add_column("constant")
-    table.add_column("value", justify="right", no_wrap=True)
-    table.add_column("unit")
-    table.add_column("from", overflow="fold")
-    for constant in made.used:
-        table.add_row(constant.name, f"{constant.value:,.4g}", Text(constant.unit), Text(constant.source))
+    for name in ("constant", "value", "unit", "source"):
+        table.add_column(name, justify="right" if name == "value" else "left", no_wrap=name == "value", overflow="fold")
+    for constant in plan.constants:
+        table.add_row(constant.name, f"{constant:,.4g}", Text(constant.unit), Text(constant.source))
     out().print(table)

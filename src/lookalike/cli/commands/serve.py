@@ -78,11 +78,10 @@ def serve(
     require("fastapi", "uvicorn", "python_multipart", "prometheus_client", purpose="lookalike serve")
     from lookalike.factory import open_gallery
     from lookalike.server.app_state import ServeSettings
-    from lookalike.server.logs import set_up
-    from lookalike.server.serve import BindAddress, run
+    from lookalike.server.serve import BindAddress, configure_logging, run
     from lookalike.server.url_fetch.fetcher import Fetcher, parse_networks
 
-    set_up(requests=not sys.stderr.isatty() if log is None else log)
+    configure_logging(requests=not sys.stderr.isatty() if log is None else log)
     folders = tuple(Path(folder).expanduser().absolute() for folder in import_from or ())
     settings = ServeSettings(threads=threads, import_from=folders)
     fetcher = Fetcher(allow=parse_networks(tuple(fetch_allow or ())), ports=tuple(fetch_port or ()))
@@ -98,7 +97,7 @@ def serve(
             threading.Thread(target=_open_browser, args=(url,), daemon=True).start()
 
     with open_gallery(session.folder, serving=True, settings=session.settings) as gallery:
-        run(gallery, address, settings=settings, fetcher=fetcher, up=on_start)
+        run(gallery, address, settings=settings, fetcher=fetcher, on_ready=on_start)
     return ExitCode.OK
 
 

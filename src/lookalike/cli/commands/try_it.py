@@ -22,7 +22,7 @@ from lookalike.errors import ImageRejected, LookalikeError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lookalike.evaluation.contact_sheet import Row
+    from lookalike.evaluation.contact_sheet import SheetRow
     from lookalike.gallery import Gallery
     from lookalike.types import Answer, Record
 
@@ -147,17 +147,17 @@ def _table(copies: Sequence[Copy], answers: dict[str, list[Answer]]) -> Table:
     return table
 
 
-def _rows(copies: Sequence[Copy], answers: Sequence[Answer]) -> list[Row]:
-    from lookalike.evaluation.contact_sheet import Row, Shown
+def _rows(copies: Sequence[Copy], answers: Sequence[Answer]) -> list[SheetRow]:
+    from lookalike.evaluation.contact_sheet import SheetHit, SheetRow
     from lookalike.evaluation.edits import EDITS
 
     rows = []
     for copy, answer in zip(copies, answers, strict=True):
         hits = tuple(
-            Shown(Path(hit.path) if hit.path else None, hit.key, hit.evidence, hit.distance, hit.pipeline, right)
+            SheetHit(Path(hit.path) if hit.path else None, hit.key, hit.evidence, hit.distance, hit.pipeline, right)
             for hit, right in zip(answer.hits, _is_original(copy, answer), strict=True)
         )
-        rows.append(Row(copy.path.read_bytes(), f"{copy.original.key}, {EDITS[copy.edit].what}", hits))
+        rows.append(SheetRow(copy.path.read_bytes(), f"{copy.original.key}, {EDITS[copy.edit].what}", hits))
     return rows
 
 

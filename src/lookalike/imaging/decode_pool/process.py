@@ -1,4 +1,4 @@
-"""The parent's side of one decoding process: starting it, talking to it, and telling why it died."""
+"""The parent's side of one decoding process: start, messages, time limit, and the cause of a crash."""
 
 import mmap
 import os
@@ -24,27 +24,29 @@ from lookalike.imaging.decode_pool.worker import (
 from lookalike.imaging.limits import Limits
 from lookalike.types import InputSpec
 
-KILL_DELAY: Final = 1.0
-"""Seconds beyond the limit in which a decoder may notice the limit by itself, and say more about it."""
-ATTEMPTS: Final = 3
-"""Times a process is started for one chunk when it dies before its first image."""
-_BOOT: Final = "import sys; sys.path[:] = sys.argv[1:]; from lookalike.imaging.decode_pool.worker import main; main()"
-_ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-"""Processes are as many as cores already; pools of threads inside them would only take memory and start-up time."""
+KILL_GRACE_SECONDS: Final = 1.0
+"""Seconds beyond the limit in which the decoder may detect the timeout itself, with a more precise message."""
+MAX_START_ATTEMPTS: Final = 3
+"""Number of starts for one chunk whose process crashes before its first image."""
+_WORKER_CODE: Final = (
+    "import sys; sys.path[:] = sys.argv[1:]; from lookalike.imaging.decode_pool.worker import main; main()"
+)
+_SINGLE_THREADED: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""There are as many processes as cores; thread pools inside them would only take memory and start-up time."""
 
 
 class WorkerCrashed(Exception):
-    """The process ended over the image at `place` in its chunk, with this return code, or was ended as overdue."""
+    """The process crashed on the image at `position` in its chunk, or was killed as overdue."""
 
-    def __init__(self, place: int, returncode: int, overdue: bool, limits: Limits) -> None:
-        super().__init__(place, returncode)
-        self.place = place
+    def __init__(self, position: int, returncode: int, overdue: bool, limits: Limits) -> None:
+        super().__init__(position, returncode)
+        self.position = position
         self._returncode = returncode
         self._overdue = overdue
         self._limits = limits
 
     def rejection(self, path: str | None) -> ImageRejected:
-        """What to say of the image."""
+        """The rejection of that image."""
         name = path or "This image"
         if self._overdue:
             return ImageRejected(
@@ -53,91 +55,99 @@ class WorkerCrashed(Exception):
                 "plainer format, or raise seconds.",
             )
         how = f"signal {-self._returncode}" if self._returncode < 0 else f"exit code {self._returncode}"
-        return ImageRejected("crashed", f"{name} crashed its decoder ({how}): use another copy, or save it anew.")
+        return ImageRejected("crashed", f"{name} crashed its decoder ({how}): use another copy, or save it again.")
 
 
 class WorkerProcess:
-    """A process that answers chunks of requests, started when first needed and again after it has died.
+    """A process that handles chunks of requests, started when first needed and restarted after a crash.
 
-    `work` and `close` belong to one thread; `kill_if_overdue` and `end` may be called from any other.
+    `work` and `close` belong to one thread; `kill_if_overdue` and `terminate` may be called from any.
     """
 
     def __init__(self, inputs: tuple[InputSpec, ...], limits: Limits) -> None:
         self._setup = Setup(inputs, limits, os.getpid())
         self._process: subprocess.Popen[bytes] | None = None
         self._progress: mmap.mmap | None = None
-        self._number = 0
+        self._chunk_number = 0
         self._busy_since: float | None = None
         self._overdue = False
-        self._ended = False
+        self._terminated = False
         self._lock = threading.Lock()
 
     def work(self, requests: list[Request]) -> tuple[list[Reply], float]:
-        """Have requests answered: replies in order, and the seconds it took.
+        """Process requests: replies in order, and the seconds taken.
 
-        Raises Died when the process ends over one of them, Unavailable when it cannot be started.
+        Raises WorkerCrashed when the process crashes on one of them, Unavailable when it cannot be started.
         """
-        for _ in range(ATTEMPTS):
-            process, progress = self._started()
-            self._number += 1
+        for _ in range(MAX_START_ATTEMPTS):
+            process, progress = self._start()
+            self._chunk_number += 1
             self._overdue = False
-            self._busy_since = begun = time.monotonic()
+            self._busy_since = started = time.monotonic()
             try:
-                send(_pipe(process.stdin), Chunk(self._number, tuple(requests)))
+                send(_pipe(process.stdin), Chunk(self._chunk_number, tuple(requests)))
                 replies = unpack(receive(_pipe(process.stdout)))
             except (OSError, EOFError):
                 self._busy_since = None
-                number, place, _ = PROGRESS.unpack_from(progress)
+                number, position, _ = PROGRESS.unpack_from(progress)
                 returncode = self._reap()
-                if self._ended:
+                if self._terminated:
                     raise Unavailable("The pool was closed while it was decoding.") from None
-                if number == self._number:
-                    raise WorkerCrashed(place, returncode, self._overdue, self._setup.limits) from None
+                if number == self._chunk_number:
+                    raise WorkerCrashed(position, returncode, self._overdue, self._setup.limits) from None
             else:
                 self._busy_since = None
-                return replies, time.monotonic() - begun
-        raise Unavailable("A decoding process died three times before its first image; is there memory left?")
+                return replies, time.monotonic() - started
+        raise Unavailable(
+            f"A decoding process crashed {MAX_START_ATTEMPTS} times before its first image; is there enough memory?"
+        )
 
     def kill_if_overdue(self) -> None:
-        """Kill the process if its present image has taken longer than the limit, and a little."""
+        """Kill the process if its current image has taken longer than the limit and the grace period."""
         since, progress = self._busy_since, self._progress
-        patience = self._setup.limits.seconds + KILL_DELAY
-        if since is None or progress is None or time.monotonic() - since <= patience:
+        timeout = self._setup.limits.seconds + KILL_GRACE_SECONDS
+        if since is None or progress is None or time.monotonic() - since <= timeout:
             return
         number, _, begun = PROGRESS.unpack_from(progress)
-        if number == self._number:
+        if number == self._chunk_number:
             since = max(since, begun)
-        if time.monotonic() - since > patience:
+        if time.monotonic() - since > timeout:
             self._overdue = True
             self._kill()
 
-    def end(self) -> None:
-        """End the process for good, whatever it is doing."""
+    def terminate(self) -> None:
+        """Kill the process, and start it no more."""
         with self._lock:
-            self._ended = True
+            self._terminated = True
         self._kill()
 
     def close(self) -> None:
-        """End the process and release its pipes; for the thread that `work` belongs to."""
-        self.end()
+        """Terminate the process and close its pipes; for the thread that `work` belongs to."""
+        self.terminate()
         if self._process is not None:
             self._reap()
 
-    def _started(self) -> tuple["subprocess.Popen[bytes]", mmap.mmap]:
+    def _start(self) -> tuple["subprocess.Popen[bytes]", mmap.mmap]:
         if self._process is not None and self._progress is not None:
             return self._process, self._progress
-        options: dict[str, Any] = {} if sys.platform == "win32" else {"process_group": 0}  # out of Ctrl-C's reach
+        options: dict[str, Any] = {} if sys.platform == "win32" else {"process_group": 0}  # does not receive Ctrl-C
         with tempfile.TemporaryFile() as shared:
             shared.truncate(SHARED_BYTES)
             with self._lock:
-                if self._ended:
+                if self._terminated:
                     raise Unavailable("This pool is closed.")
                 self._process = process = subprocess.Popen(
-                    [sys.executable, "-P", "-c", _BOOT, *(entry for entry in sys.path if isinstance(entry, str))],
+                    [
+                        sys.executable,
+                        "-P",
+                        "-c",
+                        _WORKER_CODE,
+                        *(entry for entry in sys.path if isinstance(entry, str)),
+                    ],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=shared,
-                    env=os.environ | _ONE_THREAD,
+                    env=os.environ | _SINGLE_THREADED,
                     **options,
                 )
             self._progress = progress = mmap.mmap(shared.fileno(), SHARED_BYTES)
@@ -146,18 +156,18 @@ class WorkerProcess:
                 receive(_pipe(process.stdout))
             except (OSError, EOFError) as error:
                 returncode = self._reap()
-                said = _text(shared)
-                raise Unavailable(f"A decoding process did not start (exit code {returncode}): {said}") from error
+                output = _last_line(shared)
+                raise Unavailable(f"A decoding process did not start (exit code {returncode}): {output}") from error
         PROGRESS.pack_into(progress, 0, 0, 0, 0.0)
-        self._number = 0
+        self._chunk_number = 0
         return process, progress
 
     def _reap(self) -> int:
-        """The return code of the process, which is over; its pipes are closed."""
+        """Reap the process, close its pipes, and return its exit code."""
         with self._lock:
             process, self._process, self._progress = self._process, None, None
         assert process is not None
-        process.kill()  # its end of the pipe is closed, so it is of no use any more
+        process.kill()  # its pipe is closed, so it cannot be used any more
         returncode = process.wait()
         _close(process)
         return returncode
@@ -181,11 +191,11 @@ def _close(process: "subprocess.Popen[bytes]") -> None:
             try:
                 pipe.close()
             except OSError:
-                continue  # what was still to be written goes nowhere: nobody reads it any more
+                continue  # buffered data for a process that has exited
 
 
-def _text(shared: BinaryIO) -> str:
-    """What the process wrote before it died: the end of its traceback."""
+def _last_line(shared: BinaryIO) -> str:
+    """The last line that the process wrote: the end of its traceback."""
     shared.seek(0)
     lines = shared.read().decode(errors="replace").strip("\0 \n").splitlines()
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "no output"

@@ -1,9 +1,9 @@
-"""A decoding process: takes chunks of images from standard input, answers on standard output.
+"""A decoding process: reads chunks of images from standard input, writes replies to standard output.
 
-Messages are pickles behind their length (8 bytes, little-endian): first `Setup`, answered by its process id, then
+Messages are pickles preceded by their length (8 bytes, little-endian): first `Setup`, answered by the process id, then
 chunks, each answered by one list of results in the same order. Before each image, the chunk's number, the image's
-place in it and the time are noted in a file shared with the parent (handed over as standard error), so that a crash
-or a hang is pinned on one image.
+position in it and the time are written to a file shared with the parent (passed as standard error), so that a crash
+or a hang is attributed to one image.
 """
 
 import gc
@@ -32,24 +32,24 @@ from lookalike.types import UNCUT, Border, InputSpec, Pixels, Prepared
 
 LENGTH: Final = struct.Struct("<Q")
 PROGRESS: Final = struct.Struct("<qqd")
-"""Number of the chunk, place of the image, time.monotonic() when it was begun."""
+"""Number of the chunk, position of the image, time.monotonic() at its start."""
 SHARED_BYTES: Final = 4096
-ORPHAN_CHECK: Final = 1.0
-"""Seconds between two looks at whether the parent still lives."""
+ORPHAN_CHECK_SECONDS: Final = 1.0
+"""Seconds between two checks that the parent is alive."""
 
 Request = tuple[str | None, bytes | None, bytes | None, bool, int]
-"""Path, data, known digest, whether the digest of the pixels is wanted, the longer side of a thumbnail (0 for none)."""
+"""Path, data, known digest, whether to digest the pixels, the longer side of a thumbnail (0 for none)."""
 Reply = Prepared | tuple[bytes, int] | ImageRejected
-"""An image; digest and size of one that is known already; or why it was rejected."""
+"""An image; digest and size of one with the known digest; or the rejection."""
 Packed = tuple[list[Any], list[Pixels]]
-"""Replies fit for a pipe: an image is the tuple of its plain values, its inputs are rows of one array each."""
+"""Replies in wire form: an image is the tuple of its plain values, its inputs are rows of one array each."""
 _PLAIN: Final = attrgetter("sha256", "pixels", "nbytes", "width", "height", "format", "thumbnail")
 _SIDES: Final = attrgetter("left", "top", "right", "bottom")
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What holds for every image; `parent` is the process to end with."""
+    """Settings for every image; the worker exits when the process `parent` does."""
 
     inputs: tuple[InputSpec, ...]
     limits: Limits
@@ -58,7 +58,7 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Images to read, and the number under which their progress is noted."""
+    """Images to read, and the number under which their progress is recorded."""
 
     number: int
     requests: tuple[Request, ...]
@@ -85,14 +85,14 @@ def receive(pipe: IO[bytes]) -> Any:
 
 
 def pack(replies: Sequence[Reply]) -> Packed:
-    """Replies of one chunk as a message: pickling each image by itself would cost more than sending it."""
+    """Replies of one chunk as a message: pickling each image separately would cost more than sending it."""
     good = [reply for reply in replies if isinstance(reply, Prepared)]
     arrays = [np.stack(rows) for rows in zip(*(reply.inputs for reply in good), strict=True)]
     return [_packed(reply) if isinstance(reply, Prepared) else reply for reply in replies], arrays
 
 
 def unpack(packed: Packed) -> list[Reply]:
-    """The replies again; their inputs are views of the chunk's arrays."""
+    """The inverse of `pack`; the inputs are views of the chunk's arrays."""
     values, arrays = packed
     inputs = zip(*arrays, strict=True) if arrays else repeat(())
     return [_unpack(value, inputs) for value in values]
@@ -112,8 +112,8 @@ def _unpack(value: Any, inputs: Iterator[tuple[Pixels, ...]]) -> Reply:
     return Prepared(sha256, pixels, nbytes, width, height, kind, border, next(inputs), thumbnail)
 
 
-def answer(request: Request, inputs: Sequence[InputSpec], limits: Limits) -> Reply:
-    """Read and prepare one image; one that is known is only digested."""
+def process_request(request: Request, inputs: Sequence[InputSpec], limits: Limits) -> Reply:
+    """Read and prepare one image; one with the known digest is not decoded."""
     path, data, known, want_pixels, thumbnail_side = request
     try:
         if data is None:
@@ -132,11 +132,11 @@ def answer(request: Request, inputs: Sequence[InputSpec], limits: Limits) -> Rep
 
 
 def main() -> None:
-    """Serve until standard input ends."""
+    """Process chunks until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, replies, progress = _take_pipes()
     setup: Setup = receive(requests)
-    _end_with(setup.parent)
+    _exit_with(setup.parent)
     _limit_memory(setup.limits.max_memory)
     gc.freeze()
     send(replies, os.getpid())
@@ -146,9 +146,9 @@ def main() -> None:
         except EOFError:
             return
         results = []
-        for place, request in enumerate(chunk.requests):
-            PROGRESS.pack_into(progress, 0, chunk.number, place, time.monotonic())
-            results.append(answer(request, setup.inputs, setup.limits))
+        for position, request in enumerate(chunk.requests):
+            PROGRESS.pack_into(progress, 0, chunk.number, position, time.monotonic())
+            results.append(process_request(request, setup.inputs, setup.limits))
         try:
             send(replies, pack(results))
         except OSError:
@@ -156,32 +156,32 @@ def main() -> None:
 
 
 def _take_pipes() -> tuple[BinaryIO, BinaryIO, mmap.mmap]:
-    """The pipes and the shared page, out of reach of anything that prints or reads by itself."""
+    """Move the pipes and the shared page to private descriptors, so that no library prints to or reads from them."""
     requests = os.fdopen(os.dup(0), "rb")
     replies = os.fdopen(os.dup(1), "wb")
     progress = mmap.mmap(2, SHARED_BYTES)
-    nowhere = os.open(os.devnull, os.O_RDWR)
+    null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
-        os.dup2(nowhere, standard)
-    os.close(nowhere)
+        os.dup2(null, standard)
+    os.close(null)
     return requests, replies, progress
 
 
-def _end_with(parent: int) -> None:
-    """End this process soon after its parent, even where a process forked elsewhere keeps the pipe open."""
+def _exit_with(parent: int) -> None:
+    """Exit soon after the parent, even where another forked process keeps the pipe open."""
     if sys.platform == "win32":
         return  # os.getppid() never changes there; the pipe ends with the parent
 
     def watch() -> None:
         while os.getppid() == parent:
-            time.sleep(ORPHAN_CHECK)
+            time.sleep(ORPHAN_CHECK_SECONDS)
         os._exit(1)
 
     threading.Thread(target=watch, name="orphan-watch", daemon=True).start()
 
 
-def _limit_memory(most: int) -> None:
-    """Let this process grow by so many bytes and no more, where the platform can: Linux."""
+def _limit_memory(max_growth: int) -> None:
+    """Limit the growth of this process's address space to so many bytes; Linux only."""
     if sys.platform != "linux":
         return
     import resource  # noqa: PLC0415 - exists on Unix only
@@ -189,7 +189,7 @@ def _limit_memory(most: int) -> None:
     with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123 - one line, at start-up
         now = int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    limit = now + most if hard == resource.RLIM_INFINITY else min(now + most, hard)
+    limit = now + max_growth if hard == resource.RLIM_INFINITY else min(now + max_growth, hard)
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
 
 

@@ -1,4 +1,4 @@
-"""Writing many documents: requests of bounded size, and patience with a server that is busy."""
+"""Bulk requests of bounded size, with retries and backoff for rejected operations."""
 
 import itertools
 import random
@@ -12,17 +12,17 @@ from elasticsearch import ApiError, Elasticsearch
 from lookalike.errors import Unavailable
 from lookalike.indexes.elasticsearch.client import OVERLOADED, RETRY_AFTER, ElasticClient
 
-OPERATIONS = 2500
-"""Operations of one request."""
-CHARACTERS = 8 << 20
-"""Characters of one request, about; a server takes 100 MB by default, and parses it in memory."""
+MAX_OPERATIONS = 2500
+"""Operations in one request."""
+MAX_CHARACTERS = 8 << 20
+"""Approximate characters in one request; a server accepts 100 MB by default, and parses it in memory."""
 MAX_ATTEMPTS = 8
-"""Times that a refused operation is sent; with the pauses between, about 15 s."""
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 4.0
-_CONFLICT, _TOO_MANY = 409, 429
+"""Times that a rejected operation is sent; with backoff, about 15 s in all."""
+_INITIAL_BACKOFF, _MAX_BACKOFF = 0.1, 4.0
+_CONFLICT, _TOO_MANY_REQUESTS = 409, 429
 
 Operation = tuple[str, ...]
-"""JSON lines: what is to be done, and the document unless it is a deletion."""
+"""JSON lines of the bulk API: the action, and the document unless it is a deletion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,58 +32,65 @@ class _Failure:
     reason: str
 
 
-def write(server: ElasticClient, index: str, operations: Sequence[Operation], *, alias: bool) -> list[int]:
-    """Send all operations; gives the places of those whose document to be updated does not exist.
+def send_operations(
+    server: ElasticClient, index: str, operations: Sequence[Operation], *, require_alias: bool
+) -> list[int]:
+    """Send all operations; returns the positions of updates whose document does not exist.
 
-    What a busy server refuses is sent again, later and later; what it refuses for good raises. `alias` says that
-    `index` is an alias, so that nothing is created where it is gone. Raises Unavailable when patience ends.
+    Rejections by an overloaded server are retried with backoff; other failures raise. `require_alias` refuses writes
+    unless `index` is an alias, so that no index is created in place of a missing one. Raises Unavailable after
+    `MAX_ATTEMPTS`.
     """
     missing = []
-    for first, portion in _portions(operations):
-        missing += [first + place for place in _settle(server, index, portion, alias=alias)]
+    for first, batch in _batches(operations):
+        missing += [first + position for position in _send_with_retries(server, index, batch, require_alias)]
     return missing
 
 
-def _portions(operations: Sequence[Operation]) -> Iterator[tuple[int, Sequence[Operation]]]:
+def _batches(operations: Sequence[Operation]) -> Iterator[tuple[int, Sequence[Operation]]]:
+    """The operations in batches that fit one request, each with the position of its first operation."""
     first = size = 0
-    for place, operation in enumerate(operations):
+    for position, operation in enumerate(operations):
         length = sum(map(len, operation))
-        if place > first and (place - first == OPERATIONS or size + length > CHARACTERS):
-            yield first, operations[first:place]
-            first, size = place, 0
+        if position > first and (position - first == MAX_OPERATIONS or size + length > MAX_CHARACTERS):
+            yield first, operations[first:position]
+            first, size = position, 0
         size += length
     if first < len(operations):
         yield first, operations[first:]
 
 
-def _settle(server: ElasticClient, index: str, operations: Sequence[Operation], *, alias: bool) -> list[int]:
-    """One request, again and again for what was refused for now."""
-    waiting = list(range(len(operations)))
+def _send_with_retries(
+    server: ElasticClient, index: str, operations: Sequence[Operation], require_alias: bool
+) -> list[int]:
+    """Send a bulk request, retrying operations rejected with a retryable status."""
+    pending = list(range(len(operations)))
     missing: list[int] = []
-    busy = ""
+    rejection = ""
     for attempt in range(MAX_ATTEMPTS):
         if attempt:
-            time.sleep(min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE) * random.uniform(0.5, 1.0))
-        failures = _send(server, index, [operations[place] for place in waiting], alias=alias)
-        again = []
-        for at, failure in failures:
+            time.sleep(min(_INITIAL_BACKOFF * 2**attempt, _MAX_BACKOFF) * random.uniform(0.5, 1.0))
+        rejected = []
+        for position, failure in _send(server, index, [operations[each] for each in pending], require_alias):
             if failure.status == 404 and failure.kind == "document_missing_exception":
-                missing.append(waiting[at])
+                missing.append(pending[position])
             elif failure.status in (*OVERLOADED, _CONFLICT) and failure.kind != "cluster_block_exception":
-                again.append(waiting[at])
-                busy = f"{failure.kind} {failure.reason}"
+                rejected.append(pending[position])
+                rejection = f"{failure.kind} {failure.reason}"
             else:
-                raise server.refused(failure.status, failure.kind, failure.reason)
-        waiting = again
-        if not waiting:
+                raise server.error_for(failure.status, failure.kind, failure.reason)
+        pending = rejected
+        if not pending:
             return missing
-    raise Unavailable(f"{server.name} was too busy to write {len(waiting)} documents: {busy}", retry_after=RETRY_AFTER)
+    raise Unavailable(
+        f"{server.name} rejected {len(pending)} documents {MAX_ATTEMPTS} times: {rejection}", retry_after=RETRY_AFTER
+    )
 
 
 def _send(
-    server: ElasticClient, index: str, operations: Sequence[Operation], *, alias: bool
+    server: ElasticClient, index: str, operations: Sequence[Operation], require_alias: bool
 ) -> list[tuple[int, _Failure]]:
-    """Send a request; gives the operations that failed, by place; all of them if the whole request was refused."""
+    """Send a request; returns the failed operations by position: all of them if the request itself was rejected."""
     lines: list[Any] = list(itertools.chain.from_iterable(operations))
 
     def request(client: Elasticsearch) -> Mapping[str, Any] | None:
@@ -91,23 +98,24 @@ def _send(
             answer = client.bulk(
                 operations=lines,
                 index=index,
-                require_alias=alias,
+                require_alias=require_alias,
                 filter_path="errors,items.*.status,items.*.error.type,items.*.error.reason",
             )
             return dict(answer)
         except ApiError as error:
-            if error.status_code != _TOO_MANY:
+            if error.status_code != _TOO_MANY_REQUESTS:
                 raise
-            return None  # no failure of the server, which would open the circuit: it asks for patience
+            return None  # backpressure, which must not open the circuit as a failure would
 
     answer = server.call(request, bulk=True)
     if answer is None:
-        return [(place, _Failure(_TOO_MANY, "too_many_requests", "")) for place in range(len(operations))]
+        failure = _Failure(_TOO_MANY_REQUESTS, "too_many_requests", "")
+        return [(position, failure) for position in range(len(operations))]
     if not answer.get("errors"):
         return []
     items = [next(iter(item.values())) for item in answer["items"]]
     return [
-        (place, _Failure(item["status"], item["error"].get("type", ""), item["error"].get("reason", "")))
-        for place, item in enumerate(items)
+        (position, _Failure(item["status"], item["error"].get("type", ""), item["error"].get("reason", "")))
+        for position, item in enumerate(items)
         if "error" in item
     ]

@@ -1,4 +1,4 @@
-"""One Elasticsearch server or cluster: requests through a circuit, and its failures as errors of our tree."""
+"""Client of one Elasticsearch server or cluster: circuit breaker, and translation of its failures into our errors."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from elastic_transport import ConnectionError as NoConnection
 from elastic_transport import ConnectionTimeout, TlsError, TransportError
-from elasticsearch import ApiError, Elasticsearch, SerializationError, UnsupportedProductError
+from elasticsearch import ApiError, Elasticsearch, NotFoundError, SerializationError, UnsupportedProductError
 
 from lookalike.errors import BadInput, BadSetting, Damaged, LookalikeError, Unavailable
 from lookalike.indexes.circuit_breaker import CircuitBreaker
@@ -14,56 +14,67 @@ from lookalike.indexes.elasticsearch.config import Connection
 
 T = TypeVar("T")
 
-CONNECTIONS = 32
-"""Connections kept to each node: as many searches may run at once."""
+CONNECTIONS_PER_NODE = 32
+"""Pooled connections per node, and so concurrent searches."""
 RETRY_AFTER = 1.0
-"""Seconds after which an overloaded server is worth another try."""
+"""Seconds after which a request to an overloaded server may be retried."""
 OVERLOADED = frozenset({429, 502, 503, 504})
-_GONE = frozenset({"index_not_found_exception", "alias_not_found_exception", "no_such_index_exception"})
+_NOT_FOUND_TYPES = frozenset({"index_not_found_exception", "alias_not_found_exception", "no_such_index_exception"})
 
 
 class IndexNotFound(Damaged):
-    """The index is not on the server; a search that met a switch finds it again."""
+    """The index does not exist; while an alias is switched, a search may raise it once."""
 
 
 class ElasticClient:
-    """A client of the official library, and a circuit. Safe to use from several threads."""
+    """The official client behind a circuit breaker. Thread-safe."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._circuit = CircuitBreaker(connection.name)
-        self._client = _client(connection)
+        self._client = _connect(connection)
         self._bulk = self._client.options(request_timeout=connection.bulk_timeout)
 
     @property
     def name(self) -> str:
-        """As messages show it."""
+        """Name for messages."""
         return self._connection.name
 
     @property
     def circuit(self) -> CircuitBreaker:
-        """What leaves the server alone after repeated failures."""
+        """The circuit breaker of this server."""
         return self._circuit
 
     def call(self, request: Callable[[Elasticsearch], T], *, bulk: bool = False) -> T:
-        """Send one request; raises Unavailable, bounded in time, BadSetting, BadInput, or Gone."""
+        """Send one request within the timeout; raises Unavailable, BadSetting, BadInput, Damaged or IndexNotFound."""
         with self._circuit:
             try:
                 return request(self._bulk if bulk else self._client)
             except (ApiError, TransportError) as error:
-                raise self._translated(error, bulk=bulk) from None
+                raise self._translate_error(error, bulk=bulk) from None
             except SerializationError as error:
-                raise Damaged(f"{self.name} gave an answer that cannot be read: {error}") from None
+                raise Damaged(f"{self.name} sent an invalid response: {error}") from None
 
-    def _translated(self, error: ApiError | TransportError, *, bulk: bool) -> LookalikeError:
+    def find(self, request: Callable[[Elasticsearch], T]) -> T | None:
+        """Send one request; None if what it asks for does not exist."""
+
+        def find_or_none(client: Elasticsearch) -> T | None:
+            try:
+                return request(client)
+            except NotFoundError:
+                return None
+
+        return self.call(find_or_none)
+
+    def _translate_error(self, error: ApiError | TransportError, *, bulk: bool) -> LookalikeError:
         if isinstance(error, UnsupportedProductError):
-            return BadSetting(f"{self.name} says that it is not Elasticsearch: the official client refuses it")
+            return BadSetting(f"{self.name} is not Elasticsearch: the official client refuses it")
         if isinstance(error, ApiError):
-            kind, reason = reason_of(error.body)
-            return self.refused(error.status_code, kind, reason)
+            kind, reason = error_reason(error.body)
+            return self.error_for(error.status_code, kind, reason)
         if isinstance(error, TlsError):
             return BadSetting(
-                f"{self.name}: no trusted TLS connection ({error.message}); see the options ca and fingerprint"
+                f"{self.name}: TLS certificate not trusted ({error.message}); see the options ca and fingerprint"
             )
         if isinstance(error, ConnectionTimeout):
             seconds = self._connection.bulk_timeout if bulk else self._connection.timeout
@@ -72,23 +83,23 @@ class ElasticClient:
             return Unavailable(f"{self.name} cannot be reached: {error.message}", retry_after=RETRY_AFTER)
         return Unavailable(f"{self.name}: {error.message}", retry_after=RETRY_AFTER)
 
-    def refused(self, status: int, kind: str, reason: str) -> LookalikeError:
-        """What an answer with an error status means, be it of a request or of one of its parts."""
+    def error_for(self, status: int, kind: str, reason: str) -> LookalikeError:
+        """The error for a response, or a part of one, with an error status."""
         if status == 401:
             return BadSetting(
                 f"{self.name} does not accept {self._credentials()}; "
                 "write elasticsearch://USER:PASSWORD@HOST:PORT or api_key=KEY, in the environment rather than in a file"
             )
         if status == 403 and kind != "cluster_block_exception":
-            return BadSetting(f"{self.name} forbids this to {self._credentials()}: {reason}; it needs more privileges")
-        if kind in _GONE:
+            return BadSetting(f"{self.name} denies this to {self._credentials()}: {reason}; it needs more privileges")
+        if kind in _NOT_FOUND_TYPES:
             return IndexNotFound(
                 f"{self.name} has no such index ({reason}); `lookalike repair` fills it again from the catalog"
             )
         if status in OVERLOADED or status >= 500 or kind == "cluster_block_exception":
-            why = f"{kind} {reason}".strip() or "it gives no reason"
-            return Unavailable(f"{self.name} cannot do this now ({status}): {why}", retry_after=RETRY_AFTER)
-        return BadInput(f"{self.name} refuses this ({status}): {kind} {reason}")
+            why = f"{kind} {reason}".strip() or "no reason given"
+            return Unavailable(f"{self.name} is unavailable ({status}): {why}", retry_after=RETRY_AFTER)
+        return BadInput(f"{self.name} rejected the request ({status}): {kind} {reason}")
 
     def close(self) -> None:
         """Close the connections."""
@@ -97,48 +108,44 @@ class ElasticClient:
     def _credentials(self) -> str:
         if self._connection.api_key:
             return "the API key"
-        return (
-            f"the user {self._connection.user!r} and its password"
-            if self._connection.user
-            else "a client without a password"
-        )
+        user = self._connection.user
+        return f"the user {user!r} and its password" if user else "a client without a password"
 
 
-def reason_of(body: Any) -> tuple[str, str]:
-    """Type and reason of an error, the cause's where there is one: `{"error": {"type": ..., "reason": ...}}`."""
+def error_reason(body: Any) -> tuple[str, str]:
+    """Type and reason of an error response, those of its root cause if it has one."""
     error = body.get("error", body) if isinstance(body, Mapping) else body
     if not isinstance(error, Mapping):
         return "", str(error)[:300]
     causes = error.get("root_cause") or [error]
-    kind, reason = error.get("type", ""), error.get("reason", "")
     cause = causes[0] if isinstance(causes[0], Mapping) else {}
-    deeper = cause.get("reason") or ""
-    return str(cause.get("type") or kind), str(deeper if deeper else reason)[:500]
+    kind, reason = (cause.get(name) or error.get(name, "") for name in ("type", "reason"))
+    return str(kind), str(reason)[:500]
 
 
-def _client(connection: Connection) -> Elasticsearch:
-    """The official client; several nodes stand in for each other, one is asked once."""
+def _connect(connection: Connection) -> Elasticsearch:
+    """The official client, which retries on another node if there are several."""
     scheme = "https" if connection.tls else "http"
     several = len(connection.nodes) > 1
-    how: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     if connection.ca and not Path(connection.ca).is_file():
         raise BadSetting(f"{connection.name}: there is no certificate {connection.ca}; ca=FILE names a PEM file")
     if connection.tls:
-        how |= {"ca_certs": connection.ca} if connection.ca else {}
-        how |= {"ssl_assert_fingerprint": connection.fingerprint} if connection.fingerprint else {}
+        options |= {"ca_certs": connection.ca} if connection.ca else {}
+        options |= {"ssl_assert_fingerprint": connection.fingerprint} if connection.fingerprint else {}
     if connection.user is not None and connection.password is not None:
-        how["basic_auth"] = (connection.user, connection.password)
+        options["basic_auth"] = (connection.user, connection.password)
     if connection.api_key:
-        how["api_key"] = connection.api_key
+        options["api_key"] = connection.api_key
     try:
         return Elasticsearch(
             [{"scheme": scheme, "host": host, "port": port} for host, port in connection.nodes],
             request_timeout=connection.timeout,
-            connections_per_node=CONNECTIONS,
+            connections_per_node=CONNECTIONS_PER_NODE,
             max_retries=len(connection.nodes) if several else 0,
             retry_on_timeout=several,
             retry_on_status=(502, 503, 504) if several else (),
-            **how,
+            **options,
         )
     except (ValueError, OSError) as error:
         raise BadSetting(f"{connection.name}: {error}") from None

@@ -1,20 +1,19 @@
-"""What an `elasticsearch://` URL says, read strictly."""
+"""Settings of an `elasticsearch://` URL, parsed strictly."""
 
-import ipaddress
 import re
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
 from lookalike.errors import BadSetting
-from lookalike.indexes.address import Address
-from lookalike.indexes.elasticsearch.segments import MAX_TERMS, Segmentation, SegmentPlan, best_plan, published
+from lookalike.indexes.address import Address, is_loopback
+from lookalike.indexes.elasticsearch.segments import MAX_TERMS, Segmentation, SegmentPlan, best_plan, published_plan
 
 Mode = Literal["published", "guaranteed", "exact"]
 Routing = Literal["tenant", "id"]
 
 PORT = 9200
 MAX_RADIUS = 31
-"""Half of the bits is what unrelated codes differ by: up to there, segments let nearly every row through."""
+"""Unrelated codes differ in half of the bits (32): near that radius nearly every row is a candidate."""
 _MODES = ("published", "guaranteed", "exact")
 _OPTIONS = (
     *("mode", "m", "radius", "rows", "segments", "shards", "replicas", "routing", "name", "timeout", "bulk_timeout"),
@@ -25,8 +24,8 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True)
-class Existing:
-    """An index of somebody else's: its name, where an image's document is found, and how our fields begin."""
+class ExternalSettings:
+    """An existing index: its name, how an image's document is identified, and the prefix of our fields."""
 
     index: str
     id_attribute: str
@@ -36,7 +35,7 @@ class Existing:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """How the server is reached: `nodes` are (host, port); times in seconds."""
+    """How to reach the server: `nodes` are (host, port); timeouts in seconds."""
 
     nodes: tuple[tuple[str, int], ...]
     tls: bool
@@ -50,13 +49,13 @@ class Connection:
 
     @property
     def name(self) -> str:
-        """As messages show it."""
+        """Name for messages."""
         return f"Elasticsearch at {', '.join(f'{host}:{port}' for host, port in self.nodes)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How hashes are kept and asked for. `replicas` None follows the number of nodes, none or one."""
+    """How hashes are stored and searched. `replicas` None means none or one, by the number of nodes."""
 
     connection: Connection
     mode: Mode
@@ -65,44 +64,43 @@ class Settings:
     shards: int
     replicas: int | None
     routing: Routing
-    first_name: str
+    name_prefix: str
     name: str | None
-    existing: Existing | None
+    external: ExternalSettings | None
 
 
 def read_settings(url: str) -> Settings:
-    """Take a URL apart; raises BadSetting for what makes no sense."""
+    """Parse a URL; raises BadSetting for invalid options."""
     address = Address.parse(url)
-    address.only(*_OPTIONS)
-    mode = cast(Mode, address.text("mode", "published", among=_MODES))
-    rows = address.number("rows", 1_000_000, most=1 << 36)
+    address.check_options(*_OPTIONS)
+    mode = cast(Mode, address.text("mode", "published", choices=_MODES))
+    rows = address.number("rows", 1_000_000, maximum=1 << 36)
     return Settings(
         connection=_connection(address),
         mode=mode,
         plan=_plan(address, mode, rows),
         rows=rows,
-        shards=address.number("shards", 1, most=1024),
-        replicas=address.number("replicas", 1, least=0, most=100) if "replicas" in address.options else None,
-        routing=cast(Routing, address.text("routing", "tenant", among=("tenant", "id"))),
-        first_name=_checked(address, "the path", address.path.strip("/") or "lookalike"),
-        name=_checked(address, "name", address.options["name"]) if "name" in address.options else None,
-        existing=_existing(address),
+        shards=address.number("shards", 1, maximum=1024),
+        replicas=address.number("replicas", 1, minimum=0, maximum=100) if "replicas" in address.options else None,
+        routing=cast(Routing, address.text("routing", "tenant", choices=("tenant", "id"))),
+        name_prefix=_check_name(address, "the path", address.path.strip("/") or "lookalike"),
+        name=_check_name(address, "name", address.options["name"]) if "name" in address.options else None,
+        external=_external_settings(address),
     )
 
 
 def _plan(address: Address, mode: Mode, rows: int) -> SegmentPlan:
-    for unread in ("radius", "rows", "segments") if mode == "published" else ("m",):
-        if unread not in address.options:
-            continue
-        raise BadSetting(f"{unread} of {address} means nothing in the mode {mode}")
+    for name in ("radius", "rows", "segments") if mode == "published" else ("m",):
+        if name in address.options:
+            raise BadSetting(f"{name} of {address} does not apply to mode={mode}")
     if mode == "published":
-        return published(address.number("m", 5, most=8))
-    radius = address.number("radius", 7, least=0, most=MAX_RADIUS)
-    segments = address.number("segments", 4, least=2, most=16) if "segments" in address.options else None
+        return published_plan(address.number("m", 5, maximum=8))
+    radius = address.number("radius", 7, minimum=0, maximum=MAX_RADIUS)
+    segments = address.number("segments", 4, minimum=2, maximum=16) if "segments" in address.options else None
     plan = best_plan(radius, rows, None if segments is None else Segmentation(segments))
     if plan is None:
         raise BadSetting(
-            f"a radius of {radius} bits would take more than {MAX_TERMS} terms a search; choose a smaller one"
+            f"radius={radius} of {address} needs more than {MAX_TERMS} terms per search; choose a smaller radius"
         )
     return plan
 
@@ -111,21 +109,21 @@ def _connection(address: Address) -> Connection:
     if not address.host:
         raise BadSetting(f"{address} names no host; write elasticsearch://HOST:{PORT}")
     nodes = [(address.host, address.port or PORT)]
-    for more in filter(None, address.text("nodes", "").split(",")):
-        host, _, port = more.strip().rpartition(":")
+    for node in filter(None, address.text("nodes", "").split(",")):
+        host, _, port = node.strip().rpartition(":")
         if not host or not port.isdigit() or not 0 < int(port) < 65536:
-            raise BadSetting(f"nodes of {address} are HOST:PORT, with commas between them, not {more!r}")
+            raise BadSetting(f"nodes of {address} must be HOST:PORT, separated by commas, not {node!r}")
         nodes.append((host.strip("[]"), int(port)))
     key, password = address.options.get("api_key"), address.password
     if key and address.user:
-        raise BadSetting(f"{address} gives a user and an API key; one of them is enough")
+        raise BadSetting(f"{address} has both a user and an API key; give only one")
     if (address.user is None) != (password is None):
-        raise BadSetting(f"{address} gives a user or a password; both are needed: elasticsearch://USER:PASSWORD@HOST")
+        raise BadSetting(f"{address} needs both user and password: elasticsearch://USER:PASSWORD@HOST")
     ca, fingerprint = address.options.get("ca"), address.options.get("fingerprint")
-    secret = bool(key or address.user) and not all(_is_loopback(host) for host, _ in nodes)
+    secret = bool(key or address.user) and not all(is_loopback(host) for host, _ in nodes)
     tls = address.flag("tls", bool(ca or fingerprint or secret))
     if not tls and (ca or fingerprint):
-        raise BadSetting(f"{address} names a certificate and says tls=false; drop one of them")
+        raise BadSetting(f"{address} has tls=false and a certificate; remove one of them")
     return Connection(
         nodes=tuple(nodes),
         tls=tls,
@@ -134,40 +132,33 @@ def _connection(address: Address) -> Connection:
         user=address.user,
         password=password,
         api_key=key,
-        timeout=address.number("timeout", 10, most=600),
-        bulk_timeout=address.number("bulk_timeout", 60, most=3600),
+        timeout=address.number("timeout", 10, maximum=600),
+        bulk_timeout=address.number("bulk_timeout", 60, maximum=3600),
     )
 
 
-def _existing(address: Address) -> Existing | None:
+def _external_settings(address: Address) -> ExternalSettings | None:
     if "index" not in address.options:
         for name in ("id_attribute", "id_field", "prefix"):
             if name in address.options:
-                raise BadSetting(f"{name} of {address} goes with index=NAME, an index that is there already")
+                raise BadSetting(f"{name} of {address} needs index=NAME, the name of an existing index")
         return None
     for name in ("shards", "replicas", "routing", "name"):
         if name in address.options:
-            raise BadSetting(f"{name} of {address} cannot be set: the index is there already")
+            raise BadSetting(f"{name} of {address} cannot be set for an existing index (index=NAME)")
     attribute = address.options.get("id_attribute")
     if not attribute:
         raise BadSetting(
-            f"{address} needs id_attribute=NAME: the attribute of an image that names its document in "
+            f"{address} needs id_attribute=NAME: the attribute of an image that identifies its document in "
             f"{address.options['index']}"
         )
     prefix = address.text("prefix", "lookalike_")
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]{0,40}_", prefix):
-        raise BadSetting(f"prefix of {address} is letters and digits with a _ at the end, not {prefix!r}")
-    return Existing(address.options["index"], attribute, address.text("id_field", "_id"), prefix)
+        raise BadSetting(f"prefix of {address} must be letters and digits followed by _, not {prefix!r}")
+    return ExternalSettings(address.options["index"], attribute, address.text("id_field", "_id"), prefix)
 
 
-def _checked(address: Address, what: str, name: str) -> str:
+def _check_name(address: Address, what: str, name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise BadSetting(f"{what} of {address} is lower-case letters, digits, - _ and ., not {name!r}")
+        raise BadSetting(f"{what} of {address} must be lower-case letters, digits, - _ and ., not {name!r}")
     return name
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -1,8 +1,8 @@
-"""Attributes as terms of one keyword field, and conditions on them as Elasticsearch's filters.
+"""Attributes as terms of one keyword field, and conditions on them as Elasticsearch filters.
 
-An inverted index knows strings only, in the order of their UTF-8 bytes, which is the order of code points. So each
-top-level attribute becomes two terms: its name, for `exists`, and `name NUL type value`, in which the value is written
-so that the order of terms is the order of values. What conditions mean is said in `catalog.filters`.
+An inverted index holds strings, ordered by their UTF-8 bytes, which is the order of code points. So each top-level
+attribute becomes two terms: its name, for `exists`, and `name NUL type value`, where the value is encoded so that terms
+order as values do. The semantics of conditions are defined in `catalog.filters`.
 """
 
 import hashlib
@@ -15,8 +15,8 @@ from lookalike.catalog.filters import to_sql
 from lookalike.types import Attributes, Condition
 
 MAX_TERM_BYTES = 512
-"""Bytes of a text that a term holds as they are. Both bounds of a range must stay below 1,000 (Lucene makes automata of
-them, byte by byte); a term could have 32,766."""
+"""Bytes of a text stored verbatim in a term. Both bounds of a range must stay below 1,000 bytes (Lucene compiles them
+to automata, byte by byte); a term could have 32,766."""
 MAX_NAME_BYTES = 256
 """Bytes of a name, likewise."""
 _TEXT, _NUMBER = "s", "n"
@@ -26,7 +26,7 @@ JSON = dict[str, Any]
 
 
 def terms_of(attributes: Attributes) -> list[str]:
-    """What is indexed for an image's attributes."""
+    """The terms indexed for an image's attributes."""
     terms = []
     for name, value in attributes.items():
         named = _name(name)
@@ -35,20 +35,20 @@ def terms_of(attributes: Attributes) -> list[str]:
 
 
 def filters_of(conditions: Sequence[Condition], field: str) -> list[JSON] | None:
-    """The filters that all must pass; None where a comparison with a very long text needs the catalog's answer.
+    """The equivalent filters, all of which must pass; None if only the catalog can compare (with a very long text).
 
-    Raises BadInput for a condition that makes no sense, just as the catalog does.
+    Raises BadInput for an invalid condition, as the catalog does.
     """
     to_sql(conditions, "sqlite")
-    filters = [_one(condition, field) for condition in conditions]
+    filters = [_clause(condition, field) for condition in conditions]
     return None if any(each is None for each in filters) else [each for each in filters if each is not None]
 
 
-def _one(condition: Condition, field: str) -> JSON | None:
+def _clause(condition: Condition, field: str) -> JSON | None:
     name, value = _name(condition.attribute), condition.value
     if condition.op == "exists":
-        there: JSON = {"term": {field: name}}
-        return there if value else _not(there)
+        exists: JSON = {"term": {field: name}}
+        return exists if value else _not(exists)
     if condition.op in ("eq", "ne"):
         equal: JSON = {"term": {field: f"{name}\0{_typed(value)}"}}
         return equal if condition.op == "eq" else _not(equal)
@@ -74,7 +74,7 @@ def _name(name: str) -> str:
 
 
 def _typed(value: object) -> str:
-    """The type in one letter, then the value; lists and objects equal nothing, so their content is left out."""
+    """The type as one letter, then the value; lists and objects equal nothing, so their content is omitted."""
     if value is None:
         return "z"
     if isinstance(value, bool):
@@ -87,7 +87,7 @@ def _typed(value: object) -> str:
 
 
 def _text(text: str) -> str:
-    """A long text is its beginning and a digest: equal if equal, and in order beside any text that is not long."""
+    """The text, or the prefix and digest of a long one: equal only to itself, and ordered among shorter texts."""
     data = text.encode()
     if len(data) <= MAX_TERM_BYTES:
         return text
@@ -95,18 +95,18 @@ def _text(text: str) -> str:
 
 
 def _number(value: float) -> str:
-    """20 hexadecimal digits in the order of numbers: the nearest double, then what a whole number is beyond it.
+    """20 hexadecimal digits that order as numbers do: the nearest double, then the remainder of an integer.
 
-    A double's bits are in order once the sign is turned, and all bits of negative ones. Whole numbers of more than 64
-    bits count as doubles, as they do in databases.
+    The bits of doubles order as integers once the sign bit is flipped, and all bits of negative numbers. Integers of
+    more than 64 bits are treated as doubles, as databases do.
     """
     try:
         nearest = float(value)
     except OverflowError:
         nearest = math.inf if value > 0 else -math.inf
-    beyond = 0
+    remainder = 0
     if isinstance(value, int) and -_SIGN <= value < _SIGN:
-        beyond = value - int(nearest)
-    bits: int = struct.unpack(">Q", struct.pack(">d", nearest + 0.0))[0]  # + 0.0: one zero, not two
+        remainder = value - int(nearest)
+    bits: int = struct.unpack(">Q", struct.pack(">d", nearest + 0.0))[0]  # + 0.0 turns -0.0 into 0.0
     ordered = bits ^ (2 * _SIGN - 1) if bits & _SIGN else bits | _SIGN
-    return f"{ordered:016x}{beyond + 0x8000:04x}"
+    return f"{ordered:016x}{remainder + 0x8000:04x}"

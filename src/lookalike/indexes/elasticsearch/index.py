@@ -1,8 +1,8 @@
-"""Hashes in Elasticsearch: generation 1 as it was published, with its guarantee stated, and two modes that give more.
+"""Index of 64-bit hashes in Elasticsearch, in three modes.
 
-`published`: a row comes out if at least m of its 8 bytes equal the query's, and is ranked by Hamming distance; every
-row within 8 - m bits is found. `guaranteed`: every row within a radius that is chosen, and none beyond. `exact`:
-whatever is asked for, by reading all rows where no radius proves the answer. The mathematics is in `elastic_segments`.
+`published`: rows of which at least m of 8 bytes equal the query's, ranked by Hamming distance; every row within 8 - m
+bits is found. `guaranteed`: every row within a chosen radius, and none beyond. `exact`: the k nearest rows, by reading
+all rows where the radius does not prove the result. For the theory see `segments`.
 """
 
 import math
@@ -18,22 +18,20 @@ from lookalike.indexes.elasticsearch.client import ElasticClient
 from lookalike.indexes.elasticsearch.config import Settings, read_settings
 from lookalike.indexes.elasticsearch.external_index import ExternalIndex
 from lookalike.indexes.elasticsearch.managed_index import ManagedIndex
-from lookalike.indexes.elasticsearch.paging import count_of
-from lookalike.indexes.elasticsearch.search import Search, scope_filters
+from lookalike.indexes.elasticsearch.search import Search, count_rows, scope_filters
 from lookalike.indexes.elasticsearch.segments import BITS
-from lookalike.indexes.elasticsearch.storage import HashRows, HashStorage, codes_of, refresh
-from lookalike.indexes.row_table import check_query, check_rows
-from lookalike.indexes.validation import check_attributes
+from lookalike.indexes.elasticsearch.storage import HashRows, HashStorage, pack_codes, refresh
+from lookalike.indexes.validation import check_attributes, check_query, check_rows
 from lookalike.types import Attributes, Features, FeatureSpec, Ids, Matches, ResolvedFilter, Rows
 
-_SIZE_HOLDS = 30.0  # seconds for which the number of rows is taken as known, to choose between two ways
+_COUNT_TTL = 30.0  # seconds for which the number of rows is cached; it only chooses between segment search and scan
 
 
 def open_index(spec: FeatureSpec, url: str, gallery: str) -> "ElasticIndex":
-    """The index of a gallery's hashes on a server, made where it is not there yet.
+    """Open the index of a gallery's hashes on a server, and create it if it does not exist.
 
-    Raises BadSetting for options that make no sense, Unavailable where the server is down, FeatureMismatch where the
-    index holds other features.
+    Raises BadSetting for invalid options, Unavailable for a server that is down, FeatureMismatch for an index of other
+    features.
     """
     settings = read_settings(url)
     if spec.metric != "hamming" or spec.width * 8 != BITS:
@@ -43,76 +41,76 @@ def open_index(spec: FeatureSpec, url: str, gallery: str) -> "ElasticIndex":
         )
     server = ElasticClient(settings.connection)
     try:
-        place: HashStorage = (ExternalIndex if settings.existing else ManagedIndex)(server, spec, gallery, settings)
+        storage: HashStorage = (ExternalIndex if settings.external else ManagedIndex)(server, spec, gallery, settings)
     except BaseException:
         server.close()
         raise
-    return ElasticIndex(spec, place, settings)
+    return ElasticIndex(spec, storage, settings)
 
 
 class ElasticIndex:
-    """An `VectorIndex` of 64-bit codes on a server. What this process wrote, it sees; others see it after a flush."""
+    """A `VectorIndex` of 64-bit codes on a server. This process sees its own writes at once, others after a flush."""
 
-    def __init__(self, spec: FeatureSpec, place: HashStorage, settings: Settings) -> None:
+    def __init__(self, spec: FeatureSpec, storage: HashStorage, settings: Settings) -> None:
         self._spec = spec
-        self._place = place
+        self._storage = storage
         self._settings = settings
         self._closed = False
-        self._writing = threading.RLock()
-        self._seeing = threading.Lock()
-        self._written = self._seen = 0  # numbers of writes: seen are those before the last refresh
-        self._rows, self._counted = 0, -math.inf
+        self._write_lock = threading.RLock()
+        self._refresh_lock = threading.Lock()
+        self._writes = self._visible_writes = 0  # write counters: of all writes, and at the last refresh
+        self._rows, self._counted_at = 0, -math.inf
 
     @property
     def shared(self) -> bool:
-        """The rows live on a server."""
+        """True: all processes share the rows on the server."""
         return True
 
     @property
     def spec(self) -> FeatureSpec:
-        """What the rows are."""
+        """Specification of the indexed features."""
         return self._spec
 
     @property
     def sequence(self) -> int:
-        """The catalog's sequence number of the last flush, asked from the server."""
+        """The catalog's sequence number of the last flush, read from the server."""
         self._check_open()
-        return self._place.sequence()
+        return self._storage.sequence()
 
     def upsert(self, rows: Rows) -> None:
-        """Insert or replace rows; see `check_rows` for the errors.
+        """Insert or replace rows; raises as `check_rows`.
 
-        A failure may leave some of them written: writing them again ends well, and nothing has to be undone.
+        After a failure some rows may be written: repeating the call is safe.
         """
         ids, features, tenants = check_rows(self._spec, rows)
         if rows.attributes is not None and len(rows.attributes) != len(ids):
             raise BadInput(f"{len(ids)} ids and {len(rows.attributes)} attributes: give one of each")
-        with self._writing:
+        with self._write_lock:
             self._check_open()
             if len(ids):
-                self._written += 1
-                self._place.write(HashRows(ids, codes_of(features), tenants, rows.attributes))
-                self._written += 1
+                self._writes += 1
+                self._storage.write(HashRows(ids, pack_codes(features), tenants, rows.attributes))
+                self._writes += 1
 
     def delete(self, ids: Ids) -> None:
-        """Forget these ids; unknown ones are passed over."""
-        gone = np.unique(np.asarray(ids, np.int64))
-        with self._writing:
+        """Delete rows by id; unknown ids are ignored."""
+        unique = np.unique(np.asarray(ids, np.int64))
+        with self._write_lock:
             self._check_open()
-            if len(gone):
-                self._written += 1
-                self._place.forget(gone)
-                self._written += 1
+            if len(unique):
+                self._writes += 1
+                self._storage.delete(unique)
+                self._writes += 1
 
     def update_attributes(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
-        """Change what filters see of rows that are there, by partial updates; unknown ids are passed over."""
-        wanted, owners = check_attributes(ids, tenants, attributes)
-        with self._writing:
+        """Change the attributes of rows by partial updates; unknown ids are ignored."""
+        id_array, tenant_array = check_attributes(ids, tenants, attributes)
+        with self._write_lock:
             self._check_open()
-            if len(wanted):
-                self._written += 1
-                self._place.update(wanted, owners, attributes)
-                self._written += 1
+            if len(id_array):
+                self._writes += 1
+                self._storage.update(id_array, tenant_array, attributes)
+                self._writes += 1
 
     def search(
         self,
@@ -124,69 +122,69 @@ class ElasticIndex:
         max_distance: float | None = None,
         fresh: bool = False,
     ) -> Matches:
-        """The k nearest rows of each query, as far as the mode finds them; see `check_query` for the errors.
+        """The k nearest rows of each query that the mode finds; raises as `check_query`.
 
-        `fresh` changes nothing: a flush ends only when every copy of the data has seen it.
+        `fresh` has no effect: a flush returns only when it is visible in every replica.
         """
-        codes = codes_of(check_query(self._spec, queries, k, max_distance))
+        codes = pack_codes(check_query(self._spec, queries, k, max_distance))
         self._check_open()
-        search = Search(self._place, self._settings, codes, k, tenant, filter, self._size)
-        self._see()
+        search = Search(self._storage, self._settings, codes, k, tenant, filter, self._row_count)
+        self._refresh()
         return search.run(BITS if max_distance is None else math.floor(min(max_distance, BITS)))
 
     def count(self, tenant: int | None = None) -> int:
-        """How many rows there are."""
+        """Number of rows."""
         self._check_open()
-        self._see()
-        return count_of(self._place.table, scope_filters(self._place, tenant), self._place.routing(tenant))
+        self._refresh()
+        return count_rows(self._storage.source, scope_filters(self._storage, tenant), self._storage.routing(tenant))
 
     def flush(self, sequence: int) -> None:
-        """Make everything so far durable and seen in all copies; then, and only then, store `sequence` with it."""
-        with self._writing:
+        """Make all writes durable and visible in all replicas, and only then store `sequence`."""
+        with self._write_lock:
             self._check_open()
-            self._place.settle()
-            self._see(always=True)
-            self._place.store_sequence(sequence)
+            self._storage.flush()
+            self._refresh(force=True)
+            self._storage.store_sequence(sequence)
 
     def clear(self) -> None:
-        """Forget every row."""
-        with self._writing:
+        """Delete every row."""
+        with self._write_lock:
             self._check_open()
-            self._place.clear()
-            self._counted = -math.inf
+            self._storage.clear()
+            self._counted_at = -math.inf
 
     @contextmanager
     def rebuilding(self) -> Iterator["ElasticIndex"]:
-        """An empty index to fill; of our own one, searches go on in the old one until it is replaced at once."""
-        with self._writing:
+        """An empty index to fill. A managed index serves searches until the new one replaces it atomically."""
+        with self._write_lock:
             self._check_open()
-            with self._place.rebuilding() as place:
-                yield ElasticIndex(self._spec, place, self._settings)
-            self._counted = -math.inf
+            with self._storage.rebuilding() as storage:
+                yield ElasticIndex(self._spec, storage, self._settings)
+            self._counted_at = -math.inf
 
     def close(self) -> None:
         """Close the connections."""
         if not self._closed:
             self._closed = True
-            self._place.server.close()
+            self._storage.server.close()
 
     def _check_open(self) -> None:
         if self._closed:
             raise BadInput(f"the {self._spec.name} index is closed")
 
-    def _see(self, *, always: bool = False) -> None:
-        """Have the server show what this process wrote; it would do so by itself within a second."""
-        if not always and self._seen == self._written:
+    def _refresh(self, *, force: bool = False) -> None:
+        """Make this process's writes visible to searches; without it the server does so within a second."""
+        if not force and self._visible_writes == self._writes:
             return
-        with self._seeing:
-            written = self._written
-            if always or self._seen != written:
-                refresh(self._place.server, self._place.table.index, bulk=always)
-                self._seen = written
+        with self._refresh_lock:
+            writes = self._writes
+            if force or self._visible_writes != writes:
+                refresh(self._storage.server, self._storage.source.index, bulk=force)
+                self._visible_writes = writes
 
-    def _size(self) -> int:
-        """How many rows there are, roughly."""
-        if time.monotonic() > self._counted + _SIZE_HOLDS:
-            self._rows = count_of(self._place.table, self._place.filters(), None)
-            self._counted = time.monotonic()
+    def _row_count(self) -> int:
+        """Approximate number of rows."""
+        if time.monotonic() > self._counted_at + _COUNT_TTL:
+            self._rows = count_rows(self._storage.source, self._storage.filters(), None)
+            self._counted_at = time.monotonic()
         return self._rows

@@ -1,4 +1,4 @@
-"""An index of our own: one for each gallery and encoder, behind an alias, so that another can take its place."""
+"""Managed index: one that we create per gallery and pipeline, behind an alias, so that a rebuilt one can replace it."""
 
 import logging
 import re
@@ -6,31 +6,38 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from elasticsearch import BadRequestError, NotFoundError
+from elasticsearch import BadRequestError
 
 from lookalike.errors import BadSetting, FeatureMismatch, LookalikeError
-from lookalike.indexes.elasticsearch.bulk import Operation, write
+from lookalike.indexes.elasticsearch.bulk import Operation, send_operations
 from lookalike.indexes.elasticsearch.client import ElasticClient
 from lookalike.indexes.elasticsearch.config import Settings
-from lookalike.indexes.elasticsearch.paging import HitSource
 from lookalike.indexes.elasticsearch.segments import Segmentation
-from lookalike.indexes.elasticsearch.storage import UNSURE, FieldNames, HashRows, attributes_of, documents, refresh
+from lookalike.indexes.elasticsearch.storage import (
+    METADATA_TIMEOUT,
+    FieldNames,
+    HashRows,
+    HitSource,
+    attribute_updates,
+    encode_rows,
+    refresh,
+)
 from lookalike.types import Attributes, FeatureSpec, Ids
 
 META = "lookalike"
-"""What we keep in the mapping's `_meta`: the spec, the segmentation, the sequence number."""
-_ALREADY = "resource_already_exists_exception"
-_ASKED = 5000
+"""Key in the mapping's `_meta` under which spec, segmentation and sequence number are stored."""
+_ALREADY_EXISTS = "resource_already_exists_exception"
+_LOOKUP_BATCH = 5000
 
 JSON = dict[str, Any]
 log = logging.getLogger("lookalike")
 
 
 class ManagedIndex:
-    """A `HashStorage` behind an alias; the index itself has the alias' name and a number.
+    """A `HashStorage` behind an alias; the index itself is named after the alias and a number.
 
-    A document's `_id` is the catalog's id. With several shards a tenant's rows share one of them; a row that changes
-    its tenant is looked up first, so that it does not stay in the other shard too.
+    A document's `_id` is the catalog's id. With several shards all rows of a tenant are in one of them, so a row that
+    changes its tenant is looked up first, and deleted from the old shard.
     """
 
     def __init__(
@@ -44,97 +51,100 @@ class ManagedIndex:
         self._settings = settings
         self.alias = alias or settings.name or index_name(settings, spec, gallery)
         if self._meta() is None:
-            self._create(max(self._numbers(), default=0) + 1, self.alias)
+            self._create(max(self._existing_numbers(), default=0) + 1, self.alias)
         self._check(self._meta() or {})
         self._shards = self._count_shards()
-        self.table = HitSource(server, self.alias, "id", "hash")
+        self.source = HitSource(server, self.alias, "id", "hash")
 
     def filters(self) -> list[JSON]:
-        """All documents are ours."""
+        """None: all documents are ours."""
         return []
 
     def routing(self, tenant: int | None) -> str | None:
-        """The tenant's shard."""
+        """The tenant's shard; None with routing by id."""
         return None if tenant is None or self._settings.routing == "id" else str(tenant)
 
     def write(self, rows: HashRows) -> None:
-        """Put rows in; those that were in another tenant's shard are deleted there."""
+        """Insert or replace rows; copies in another tenant's shard are deleted."""
         tenants = rows.tenants.tolist()
         ids = rows.ids.tolist()
         by_tenant = self._settings.routing == "tenant"
         operations: list[Operation] = []
         if by_tenant and self._shards > 1:
-            now = dict(zip(ids, tenants, strict=True))
-            operations = [_deletion(id_, tenant) for id_, tenant in self._placed(rows.ids) if tenant != str(now[id_])]
+            new_tenant = dict(zip(ids, tenants, strict=True))
+            operations = [
+                _delete_operation(id_, tenant)
+                for id_, tenant in self._locate(rows.ids)
+                if tenant != str(new_tenant[id_])
+            ]
         head = '{"index":{"_id":"%d","routing":"%d"}}' if by_tenant else '{"index":{"_id":"%d"}}'
         names = zip(ids, tenants, strict=True) if by_tenant else ((id_,) for id_ in ids)
         heads = [head % name for name in names]
-        operations += zip(heads, documents(rows, self.fields, self.segmentation), strict=True)
-        write(self.server, self.alias, operations, alias=True)
+        operations += zip(heads, encode_rows(rows, self.fields, self.segmentation), strict=True)
+        send_operations(self.server, self.alias, operations, require_alias=True)
 
     def update(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
-        """Change the attributes of documents, each in its tenant's shard."""
+        """Update the attributes of documents, each in its tenant's shard."""
         head = '{"update":{"_id":"%d","retry_on_conflict":3}}'
         if self._settings.routing == "tenant":
             head = '{"update":{"_id":"%d","routing":"%d","retry_on_conflict":3}}'
             heads = [head % pair for pair in zip(ids.tolist(), tenants.tolist(), strict=True)]
         else:
             heads = [head % id_ for id_ in ids.tolist()]
-        operations = list(zip(heads, attributes_of(attributes, self.fields), strict=True))
-        write(self.server, self.alias, operations, alias=True)
+        operations = list(zip(heads, attribute_updates(attributes, self.fields), strict=True))
+        send_operations(self.server, self.alias, operations, require_alias=True)
 
-    def forget(self, ids: Ids) -> None:
-        """Delete documents, wherever they are."""
+    def delete(self, ids: Ids) -> None:
+        """Delete documents, whatever their shard."""
         if self._settings.routing == "id" or self._shards == 1:
-            operations = [_deletion(id_, None) for id_ in ids.tolist()]
+            operations = [_delete_operation(id_, None) for id_ in ids.tolist()]
         else:
-            operations = [_deletion(id_, tenant) for id_, tenant in self._placed(ids)]
-        write(self.server, self.alias, operations, alias=True)
+            operations = [_delete_operation(id_, tenant) for id_, tenant in self._locate(ids)]
+        send_operations(self.server, self.alias, operations, require_alias=True)
 
     def sequence(self) -> int:
-        """From the mapping, where it goes with the index into snapshots and copies."""
+        """Read from the mapping, which is part of snapshots and copies of the index."""
         return int((self._meta() or {}).get("sequence", 0))
 
     def store_sequence(self, sequence: int) -> None:
-        """Into the mapping."""
+        """Write to the mapping."""
         meta = {**(self._meta() or {}), "sequence": sequence}
         self.server.call(lambda client: client.indices.put_mapping(index=self.alias, meta={META: meta}), bulk=True)
 
-    def settle(self) -> None:
-        """Nothing to do: the index was made so that every write is on disk before it is acknowledged."""
+    def flush(self) -> None:
+        """Do nothing: the index is created so that every write is on disk before it is acknowledged."""
 
     def clear(self) -> None:
-        """Put an empty index in this one's place."""
+        """Replace the index by an empty one."""
         with self.rebuilding():
             pass
 
     @contextmanager
     def rebuilding(self) -> Iterator["ManagedIndex"]:
-        """A new index under an alias of its own; the old one is deleted once the alias has moved."""
-        numbers = self._numbers()
-        current = self._concrete(self.alias)
+        """Build a new index under an alias of its own; the old one is deleted once the alias is switched."""
+        numbers = self._existing_numbers()
+        current = self._alias_target(self.alias)
         for number in numbers:
-            if self._numbered(number) != current:
-                log.warning("deleting %s, which was never finished", self._numbered(number))
-                self._drop(self._numbered(number))
+            if self._numbered_name(number) != current:
+                log.warning("deleting %s, left by an incomplete rebuild", self._numbered_name(number))
+                self._drop(self._numbered_name(number))
         building = f"{self.alias}-building"
         new = self._create(max(numbers, default=0) + 1, building, refresh_interval="-1")
         try:
-            place = ManagedIndex(self.server, self._spec, self._gallery, self._settings, alias=building)
-            yield place
+            yield ManagedIndex(self.server, self._spec, self._gallery, self._settings, alias=building)
             self.server.call(
                 lambda client: client.indices.put_settings(index=new, settings={"index.refresh_interval": None}),
                 bulk=True,
             )
             refresh(self.server, new)
-            self._switch(new, current)
+            self._switch_alias(new, current)
         except BaseException:
-            self._leave(new)
+            self._drop_or_warn(new)
             raise
         if current is not None:
-            self._leave(current)
+            self._drop_or_warn(current)
 
-    def _switch(self, new: str, current: str | None) -> None:
+    def _switch_alias(self, new: str, current: str | None) -> None:
         actions: list[JSON] = [
             {"add": {"index": new, "alias": self.alias, "is_write_index": True}},
             {"remove": {"index": new, "alias": f"{self.alias}-building"}},
@@ -144,8 +154,8 @@ class ManagedIndex:
         self.server.call(lambda client: client.indices.update_aliases(actions=actions), bulk=True)
 
     def _create(self, number: int, alias: str, **more: object) -> str:
-        """Make an index; if another process was quicker, its index is as good."""
-        name = self._numbered(number)
+        """Create an index; one that another process has just created is used instead."""
+        name = self._numbered_name(number)
         settings = self._settings
         replicas: JSON = {"number_of_replicas": settings.replicas, "auto_expand_replicas": False}
         if settings.replicas is None:
@@ -170,38 +180,32 @@ class ManagedIndex:
                         **more,
                     },
                     mappings={"dynamic": "strict", "_meta": {META: meta}, "properties": self.fields.mapping()},
-                    timeout=f"{UNSURE:.0f}s",
+                    timeout=f"{METADATA_TIMEOUT:.0f}s",
                 )
             except BadRequestError as error:
-                if error.error != _ALREADY:
+                if error.error != _ALREADY_EXISTS:
                     raise
 
         self.server.call(request, bulk=True)
         return name
 
     def _meta(self) -> JSON | None:
-        """What we keep in the mapping; None where there is no index."""
-
-        def request(client: Any) -> JSON | None:
-            try:
-                return dict(client.indices.get_mapping(index=self.alias, filter_path="*.mappings._meta"))
-            except NotFoundError:
-                return None
-
-        found = self.server.call(request)
+        """Our metadata in the mapping; None if there is no index."""
+        found = self.server.find(
+            lambda client: client.indices.get_mapping(index=self.alias, filter_path="*.mappings._meta")
+        )
         if found is None:
             return None
         if len(found) != 1 or META not in next(iter(found.values()))["mappings"]["_meta"]:
-            raise BadSetting(f"{self.alias} at {self.server.name} is not an index of ours; choose another name")
+            raise BadSetting(f"{self.alias} at {self.server.name} was not created by lookalike; choose another name")
         meta: JSON = next(iter(found.values()))["mappings"]["_meta"][META]
         return meta
 
     def _check(self, meta: JSON) -> None:
-        here, there = self._spec.fingerprint, meta.get("fingerprint")
-        if (meta.get("name"), there) != (self._spec.name, here):
+        if (meta.get("name"), meta.get("fingerprint")) != (self._spec.name, self._spec.fingerprint):
             raise FeatureMismatch(
-                f"{self.alias} at {self.server.name} holds features of {meta.get('name')} {there}, "
-                f"not of {self._spec.name} {here}; name another index, or delete it"
+                f"{self.alias} at {self.server.name} holds features of {meta.get('name')} {meta.get('fingerprint')}, "
+                f"not of {self._spec.name} {self._spec.fingerprint}; name another index, or delete it"
             )
         if meta.get("segments") != self.segmentation.count:
             raise FeatureMismatch(
@@ -209,12 +213,12 @@ class ManagedIndex:
                 f"needs {self.segmentation.count}; name another index, or delete it"
             )
 
-    def _placed(self, ids: Ids) -> list[tuple[int, str]]:
-        """Where documents with these ids are: id and tenant of each, more than one where a move was cut short."""
+    def _locate(self, ids: Ids) -> list[tuple[int, str]]:
+        """Id and tenant of the documents with these ids; an id may occur twice after an interrupted move."""
         refresh(self.server, self.alias)
         found: list[tuple[int, str]] = []
-        for start in range(0, len(ids), _ASKED):
-            part = ids[start : start + _ASKED].tolist()
+        for start in range(0, len(ids), _LOOKUP_BATCH):
+            part = ids[start : start + _LOOKUP_BATCH].tolist()
             answer = self.server.call(
                 lambda client, part=part: client.search(  # type: ignore[misc]
                     index=self.alias,
@@ -222,7 +226,7 @@ class ManagedIndex:
                     docvalue_fields=["id", "tenant"],
                     source=False,
                     stored_fields="_none_",
-                    size=2 * _ASKED,
+                    size=2 * _LOOKUP_BATCH,
                     allow_partial_search_results=False,
                     filter_path="hits.hits.fields",
                 ),
@@ -232,37 +236,30 @@ class ManagedIndex:
             found += [(int(hit["fields"]["id"][0]), hit["fields"]["tenant"][0]) for hit in hits]
         return found
 
-    def _numbers(self) -> list[int]:
-        """The numbers of the indexes that belong to this alias, ascending."""
+    def _existing_numbers(self) -> list[int]:
+        """The numbers of the existing indexes named after this alias, ascending."""
         answer = self.server.call(
             lambda client: client.indices.get_alias(index=f"{self.alias}-*", expand_wildcards="all")
         )
         matches = (re.fullmatch(rf"{re.escape(self.alias)}-(\d{{6}})", name) for name in answer)
         return sorted(int(match[1]) for match in matches if match)
 
-    def _numbered(self, number: int) -> str:
+    def _numbered_name(self, number: int) -> str:
         return f"{self.alias}-{number:06d}"
 
-    def _concrete(self, alias: str) -> str | None:
-        """The index behind an alias."""
-
-        def request(client: Any) -> list[str]:
-            try:
-                return list(client.indices.get_alias(name=alias))
-            except NotFoundError:
-                return []
-
-        return next(iter(self.server.call(request)), None)
+    def _alias_target(self, alias: str) -> str | None:
+        """The index that an alias points to; None if there is no such alias."""
+        return next(iter(self.server.find(lambda client: client.indices.get_alias(name=alias)) or ()), None)
 
     def _drop(self, name: str) -> None:
         self.server.call(lambda client: client.indices.delete(index=name, ignore_unavailable=True), bulk=True)
 
-    def _leave(self, name: str) -> None:
-        """Delete an index that nobody needs any more; if that fails, the next rebuilding does it."""
+    def _drop_or_warn(self, name: str) -> None:
+        """Delete an unused index; if that fails, the next rebuild deletes it."""
         try:
             self._drop(name)
         except LookalikeError as error:
-            log.warning("%s stays behind, and goes at the next rebuilding: %s", name, error)
+            log.warning("%s could not be deleted, and will be at the next rebuild: %s", name, error)
 
     def _count_shards(self) -> int:
         answer = self.server.call(
@@ -272,14 +269,14 @@ class ManagedIndex:
 
 
 def index_name(settings: Settings, spec: FeatureSpec, gallery: str) -> str:
-    """`lookalike-GALLERY-PIPELINE-FINGERPRINT`, and the segmentation where it is not the published one."""
+    """`lookalike-GALLERY-PIPELINE-FINGERPRINT`, followed by the segmentation unless it is the published one."""
     segmentation = settings.plan.segmentation
-    parts = [settings.first_name, gallery, spec.name, spec.fingerprint[:12]]
+    parts = [settings.name_prefix, gallery, spec.name, spec.fingerprint[:12]]
     if segmentation != Segmentation(8):
         parts.append(segmentation.name)
     return "-".join(re.sub(r"[^a-z0-9_.-]+", "_", part.lower()) for part in parts)
 
 
-def _deletion(id_: int, tenant: object) -> Operation:
+def _delete_operation(id_: int, tenant: object) -> Operation:
     routing = "" if tenant is None else f',"routing":"{tenant}"'
     return (f'{{"delete":{{"_id":"{id_}"{routing}}}}}',)

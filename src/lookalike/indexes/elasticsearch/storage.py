@@ -1,4 +1,4 @@
-"""Where rows live in Elasticsearch: an index of our own, or fields of ours in somebody's documents."""
+"""Storage protocol of hash rows in Elasticsearch, and their encoding as documents."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -10,18 +10,28 @@ import numpy as np
 
 from lookalike.indexes.elasticsearch.client import ElasticClient
 from lookalike.indexes.elasticsearch.filters import terms_of
-from lookalike.indexes.elasticsearch.paging import HitSource
 from lookalike.indexes.elasticsearch.segments import Codes, Segmentation
 from lookalike.types import Attributes, Features, Ids
 
 JSON = dict[str, Any]
-UNSURE = 60.0
-"""Seconds that settings and mappings may take: the nodes of a cluster must agree."""
+METADATA_TIMEOUT = 60.0
+"""Seconds for changes of settings and mappings, on which the nodes of a cluster must agree."""
+
+
+@dataclass(frozen=True, slots=True)
+class HitSource:
+    """Where hits are fetched from: an index or alias, the fields of id and code, and the maximum page size."""
+
+    server: ElasticClient
+    index: str
+    id_field: str
+    code_field: str
+    page: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class FieldNames:
-    """The names of our fields."""
+    """The names of our fields, under a prefix."""
 
     prefix: str = ""
 
@@ -29,7 +39,7 @@ class FieldNames:
         return self.prefix + name
 
     def mapping(self) -> JSON:
-        """What they are to Elasticsearch. Tenants are keywords, for they are only ever compared."""
+        """Their mapping. Tenants are keywords because they are only compared for equality."""
         return {
             self["id"]: {"type": "long"},
             self["tenant"]: {"type": "keyword"},
@@ -41,7 +51,7 @@ class FieldNames:
 
 @dataclass(frozen=True, slots=True)
 class HashRows:
-    """Checked rows: ids, codes and tenants `(n,)`, attributes n or none."""
+    """Validated rows: ids, codes and tenants `(n,)`, n attributes or None."""
 
     ids: Ids
     codes: Codes
@@ -50,31 +60,31 @@ class HashRows:
 
 
 class HashStorage(Protocol):
-    """What an index asks of the place where its rows live. One thread writes at a time."""
+    """Where an index keeps its rows: an index that we manage, or our fields in an external index. One writer."""
 
     server: ElasticClient
     fields: FieldNames
-    table: HitSource
+    source: HitSource
     segmentation: Segmentation
 
     def filters(self) -> list[JSON]:
-        """What tells our rows from other documents."""
+        """Filters that select our rows among other documents."""
         ...
 
     def routing(self, tenant: int | None) -> str | None:
-        """Which part of the index has a tenant's rows; None: any."""
+        """Routing value of a tenant's rows; None for all shards."""
         ...
 
     def write(self, rows: HashRows) -> None:
-        """Put rows in, in place of those with the same ids."""
+        """Insert rows, or replace those with the same ids."""
         ...
 
     def update(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
-        """Change the attributes of rows that are there."""
+        """Change the attributes of existing rows."""
         ...
 
-    def forget(self, ids: Ids) -> None:
-        """Take rows out; unknown ids are passed over."""
+    def delete(self, ids: Ids) -> None:
+        """Delete rows; unknown ids are ignored."""
         ...
 
     def sequence(self) -> int:
@@ -82,34 +92,34 @@ class HashStorage(Protocol):
         ...
 
     def store_sequence(self, sequence: int) -> None:
-        """Store it."""
+        """Store a sequence number with the rows."""
         ...
 
-    def settle(self) -> None:
-        """Make durable what was written, where the index does not do so with every write."""
+    def flush(self) -> None:
+        """Flush if the index does not sync every write to disk."""
         ...
 
     def clear(self) -> None:
-        """Take all rows out, and set the sequence number to 0."""
+        """Delete all rows, and set the sequence number to 0."""
         ...
 
     def rebuilding(self) -> "AbstractContextManager[HashStorage]":
-        """An empty place, which takes this one's place when the block ends well."""
+        """An empty storage, which replaces this one when the block ends without an error."""
         ...
 
 
 def refresh(server: ElasticClient, index: str, *, bulk: bool = True) -> None:
-    """Let searches see what was written, in every copy of the data; as patiently as a write, if `bulk`."""
+    """Make writes visible to searches in every replica; `bulk` applies the timeout of writes."""
     answer = server.call(lambda client: client.indices.refresh(index=index), bulk=bulk)
     if answer["_shards"]["failed"]:
-        raise server.refused(503, "refresh", f"{answer['_shards']['failed']} copies of {index} did not take part")
+        raise server.error_for(503, "refresh", f"{answer['_shards']['failed']} shard copies of {index} failed")
 
 
-def documents(rows: HashRows, fields: FieldNames, segmentation: Segmentation) -> list[str]:
-    """The rows as JSON, without the last brace where attributes follow; ten thousand in about 50 ms."""
-    written = ",".join(f'"{segment}"' for segment in segmentation.formats)
+def encode_rows(rows: HashRows, fields: FieldNames, segmentation: Segmentation) -> list[str]:
+    """The rows as JSON documents, by string formatting: ten thousand in about 50 ms."""
+    terms = ",".join(f'"{segment}"' for segment in segmentation.formats)
     pattern = (
-        f'{{"{fields["id"]}":%d,"{fields["tenant"]}":"%d","{fields["hash"]}":%d,"{fields["segments"]}":[{written}]%s}}'
+        f'{{"{fields["id"]}":%d,"{fields["tenant"]}":"%d","{fields["hash"]}":%d,"{fields["segments"]}":[{terms}]%s}}'
     )
     columns = (
         rows.ids.tolist(),
@@ -127,11 +137,11 @@ def _attributes(rows: HashRows, field: str) -> Iterable[str]:
     return [f',"{field}":{json.dumps(terms_of(each or {}))}' for each in rows.attributes]
 
 
-def attributes_of(attributes: Sequence[Attributes], fields: FieldNames) -> list[str]:
-    """Partial updates, as JSON, that put attributes in place of those that are there."""
+def attribute_updates(attributes: Sequence[Attributes], fields: FieldNames) -> list[str]:
+    """Partial updates, as JSON, that replace the attributes."""
     return [f'{{"doc":{{"{fields["attributes"]}":{json.dumps(terms_of(each or {}))}}}}}' for each in attributes]
 
 
-def codes_of(features: Features) -> Codes:
-    """Packed bits `(n, 8)` as one number each; which number is the same on every machine."""
+def pack_codes(features: Features) -> Codes:
+    """Packed bits `(n, 8)` as one little-endian integer each, the same on every machine."""
     return np.ascontiguousarray(features).view("<u8").reshape(-1).astype(np.uint64)

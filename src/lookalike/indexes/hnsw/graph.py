@@ -1,8 +1,8 @@
-"""A graph of near neighbours (HNSW) over the first rows of an index: Faiss, with half-precision vectors.
+"""HNSW graph over the first rows of an index: Faiss, with half-precision vectors.
 
 Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using Hierarchical Navigable Small World
-graphs", 2018. Faiss can neither remove from such a graph nor search it while rows are added; both are dealt with here
-and in the index: rows that are gone are left out of what is found, and readers wait while a small batch is added.
+graphs", 2018. Faiss can neither remove rows from such a graph nor search it while rows are added. So deleted rows are
+filtered from its results, and readers wait while a small batch is added.
 """
 
 import threading
@@ -20,23 +20,23 @@ from lookalike.distances import RowNumbers
 from lookalike.indexes.hnsw.node_map import NodeMap
 from lookalike.types import Features, FeatureSpec, Ids
 
-faiss: Any = _typed  # its stubs describe the C++ side, not the Python one
-BATCH = 256
-"""Rows added while readers wait (or a 4,000th of the graph, as each batch costs some time for every row there is)."""
+faiss: Any = _typed  # its stubs describe the C++ API, not the Python one
+ADD_BATCH = 256
+"""Rows added while readers wait; a 4,000th of a larger graph, because each batch costs time per row already in it."""
 
 
-class Shared:
-    """A lock that many readers or one writer hold; a writer that waits goes first."""
+class ReadWriteLock:
+    """A read-write lock that prefers waiting writers."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._readers = 0
-        self._writers = 0  # that wait or work
-        self._working = False
+        self._writers = 0  # waiting or active
+        self._writer_active = False
 
     @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Beside other readers."""
+    def read(self) -> Iterator[None]:
+        """Hold the lock together with other readers."""
         with self._condition:
             while self._writers:
                 self._condition.wait()
@@ -50,25 +50,25 @@ class Shared:
                     self._condition.notify_all()
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Alone."""
+    def write(self) -> Iterator[None]:
+        """Hold the lock exclusively."""
         with self._condition:
             self._writers += 1
-            while self._readers or self._working:
+            while self._readers or self._writer_active:
                 self._condition.wait()
-            self._working = True
+            self._writer_active = True
         try:
             yield
         finally:
             with self._condition:
-                self._working = False
+                self._writer_active = False
                 self._writers -= 1
                 self._condition.notify_all()
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
-    """Pairs of query and row that may be near; rows from `size` on were not looked at."""
+class Candidates:
+    """Candidate pairs of query and row from a graph of `size` rows."""
 
     query: RowNumbers
     row: RowNumbers
@@ -76,29 +76,29 @@ class Proposal:
 
 
 class Graph:
-    """A graph over rows `0 .. size` of the view whose numbering it shares; one writer, many readers."""
+    """A graph over rows `0 .. size` of the view whose `numbering` it shares; one writer, many readers."""
 
     def __init__(self, index: Any, nodes: NodeMap) -> None:
         self.numbering: object = None
         self._index = index
         self._nodes = nodes
-        self._lock = Shared()
+        self._lock = ReadWriteLock()
 
     @classmethod
     def empty(cls, width: int, m: int, ef_construction: int) -> "Graph":
-        """A graph without rows: `m` neighbours a node (twice as many at the bottom)."""
+        """A graph without rows, with `m` neighbours per node (2 m in the bottom layer)."""
         index = faiss.IndexHNSWSQ(width, faiss.ScalarQuantizer.QT_fp16, m, faiss.METRIC_INNER_PRODUCT)
         index.hnsw.efConstruction = ef_construction
-        index.is_trained = True  # half precision has nothing to learn
+        index.is_trained = True  # half precision needs no training
         return cls(index, NodeMap(np.zeros(0, np.int32), np.zeros(0, np.uint64)))
 
     @classmethod
     def restore(cls, index: Any, arrays: Mapping[str, NDArray[Any]], spec: FeatureSpec) -> "Graph":
-        """A graph from what `write` and `arrays` stored; raises ValueError where they do not fit together."""
-        of_row, keys = np.array(arrays["nodes"]), np.array(arrays["keys"])
-        if index.ntotal != len(keys) or index.d != spec.width or (len(of_row) and of_row.max() >= len(keys)):
-            raise ValueError("the graph does not fit its rows")
-        return cls(index, NodeMap(of_row, keys))
+        """A graph from the stored file and arrays; raises ValueError if they are inconsistent."""
+        row_nodes, keys = np.array(arrays["nodes"]), np.array(arrays["keys"])
+        if index.ntotal != len(keys) or index.d != spec.width or (len(row_nodes) and row_nodes.max() >= len(keys)):
+            raise ValueError("the graph does not match its rows")
+        return cls(index, NodeMap(row_nodes, keys))
 
     def write(self, path: Path) -> None:
         """Write the links and vectors to a file; raises OSError."""
@@ -108,41 +108,41 @@ class Graph:
             raise OSError(f"the graph cannot be written to {path}: {error}") from error
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """What else to store."""
-        return {"nodes": self._nodes.of_row, "keys": self._nodes.keys}
+        """The arrays to store beside the file."""
+        return {"nodes": self._nodes.row_nodes, "keys": self._nodes.keys}
 
     @property
     def size(self) -> int:
-        """How many rows it holds."""
+        """Number of rows in the graph."""
         return self._nodes.rows
 
     def add(self, vectors: Features) -> None:
-        """Append rows, in batches between which readers get their turn; all cores work on a batch."""
+        """Append rows in batches, between which readers may search; Faiss uses all cores for a batch."""
         done = 0
         while done < len(vectors):
-            batch = vectors[done : done + max(BATCH, self.size // 4000)]
-            self.add_at_once(batch)
+            batch = vectors[done : done + max(ADD_BATCH, self.size // 4000)]
+            self.add_batch(batch)
             done += len(batch)
 
-    def add_at_once(self, vectors: Features) -> None:
+    def add_batch(self, vectors: Features) -> None:
         """Append rows while readers wait."""
-        of_row, keys, first = self._nodes.plan(vectors)
-        with self._lock.writing():
+        row_nodes, keys, first = self._nodes.assign_nodes(vectors)
+        with self._lock.write():
             self._index.add(np.ascontiguousarray(vectors[first]))
-            self._nodes.extend(of_row, keys, first)
+            self._nodes.extend(row_nodes, keys, first)
 
-    def search(self, queries: Features, ef: int, limit: int, ids: Ids, allowed: NDArray[np.bool_] | None) -> Proposal:
-        """At most `limit` rows for each query: the nearest allowed ones among about the nearest `ef` nodes of all.
+    def search(self, queries: Features, ef: int, limit: int, ids: Ids, allowed: NDArray[np.bool_] | None) -> Candidates:
+        """At most `limit` candidates per query: the nearest allowed rows among about the `ef` nearest nodes.
 
-        `ids` are those of the rows that may be given.
+        `ids` (rows,) are the ids of the rows in the caller's view; rows beyond it are not returned.
         """
         parameters = faiss.SearchParametersHNSW(efSearch=ef)
-        with self._lock.reading():
+        with self._lock.read():
             nodes = self._index.search(queries, limit if allowed is None else ef, params=parameters)[1]
             query, row = self._nodes.expand(nodes, ids, allowed, limit)
-            return Proposal(query, row, self.size)
+            return Candidates(query, row, self.size)
 
 
 def read_graph(path: Path) -> Any:
-    """Read what `Graph.write` wrote; raises RuntimeError for a file that Faiss cannot read."""
+    """Read a file written by `Graph.write`; raises RuntimeError if Faiss cannot read it."""
     return faiss.read_index(str(path))

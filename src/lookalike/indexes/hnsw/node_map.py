@@ -1,7 +1,7 @@
-"""Which rows stand at which node of a graph: rows that half precision cannot tell apart share one.
+"""Mapping between rows and graph nodes: rows with equal half-precision vectors share one node.
 
-Without this, an image that a thousand users uploaded would fill all the links of its neighbourhood with itself and cut
-the graph in pieces: with half of the rows equal, recall of the others fell to 0.5.
+Without it, an image that a thousand users uploaded would fill all the links of its neighbourhood with itself and
+disconnect the graph: with half of the rows equal, the recall of the others fell to 0.5.
 """
 
 from typing import Any
@@ -16,11 +16,11 @@ Keys = NDArray[np.uint64]
 _SEED = 20190613  # keys are stored: never change it
 
 
-def key(features: Features) -> Keys:
-    """64 bits that stand for a vector in half precision: a multilinear hash (Carter and Wegman, 1979), modulo 2^64.
+def vector_keys(features: Features) -> Keys:
+    """64-bit hashes of half-precision vectors: multilinear hashing (Carter and Wegman, 1979), modulo 2^64.
 
-    Among 10 million vectors two different ones share a key with a chance of about 3 in a million; a row would then
-    be found only beside its false twin.
+    The probability of a collision among 10 million different vectors is about 3 in a million; a colliding row would
+    then be found only together with the other one.
     """
     half = features.astype(np.float16).view(np.uint16)
     factors = np.random.default_rng(_SEED).integers(0, 2**63, features.shape[1], np.uint64) * np.uint64(2) + np.uint64(
@@ -35,85 +35,86 @@ def key(features: Features) -> Keys:
 
 
 class NodeMap:
-    """`of_row` (rows,) int32 names the node of each row; `keys` (nodes,) tell known vectors from new ones."""
+    """`row_nodes` (rows,) int32 is the node of each row; `keys` (nodes,) are the hashes of the nodes' vectors."""
 
-    def __init__(self, of_row: NDArray[np.int32], keys: Keys) -> None:
-        self.of_row = of_row
+    def __init__(self, row_nodes: NDArray[np.int32], keys: Keys) -> None:
+        self.row_nodes = row_nodes
         self.keys = keys
         self._by_key = np.argsort(keys, kind="stable").astype(np.int32)
         self._sorted = keys[self._by_key]
-        new = np.maximum.accumulate(of_row) if len(of_row) else of_row
+        new = np.maximum.accumulate(row_nodes) if len(row_nodes) else row_nodes
         first = np.flatnonzero(np.diff(new, prepend=-1))
-        self._first: RowNumbers = first
-        self._set_twins()
+        self._first_rows: RowNumbers = first
+        self._find_duplicates()
 
     @property
     def rows(self) -> int:
-        """How many rows there are."""
-        return len(self.of_row)
+        """Number of rows."""
+        return len(self.row_nodes)
 
     @property
-    def twins(self) -> int:
-        """How many rows stand at the node of an earlier row."""
-        return len(self._twins)
+    def duplicates(self) -> int:
+        """Number of rows that share the node of an earlier row."""
+        return len(self._duplicates)
 
-    def plan(self, features: Features) -> tuple[NDArray[np.int32], Keys, RowNumbers]:
-        """The nodes of new rows, the keys of the nodes that are new, and which of the rows those are (in order)."""
-        keys, appears, which = np.unique(key(features), return_index=True, return_inverse=True)
-        place = np.minimum(np.searchsorted(self._sorted, keys), max(0, len(self._sorted) - 1))
-        known = self._sorted[place] == keys if len(self._sorted) else np.zeros(len(keys), np.bool_)
-        fresh = np.flatnonzero(~known)
-        fresh = fresh[np.argsort(appears[fresh])]
+    def assign_nodes(self, features: Features) -> tuple[NDArray[np.int32], Keys, RowNumbers]:
+        """The nodes of new rows; the keys of nodes to create, and the row that each is created for, in row order."""
+        keys, first_row, inverse = np.unique(vector_keys(features), return_index=True, return_inverse=True)
+        position = np.minimum(np.searchsorted(self._sorted, keys), max(0, len(self._sorted) - 1))
+        known = self._sorted[position] == keys if len(self._sorted) else np.zeros(len(keys), np.bool_)
+        new = np.flatnonzero(~known)
+        new = new[np.argsort(first_row[new])]
         node = np.empty(len(keys), np.int32)
-        node[known] = self._by_key[place[known]]
-        node[fresh] = len(self.keys) + np.arange(len(fresh))
-        return node[which], keys[fresh], appears[fresh]
+        node[known] = self._by_key[position[known]]
+        node[new] = len(self.keys) + np.arange(len(new))
+        return node[inverse], keys[new], first_row[new]
 
-    def extend(self, of_row: NDArray[np.int32], keys: Keys, first: RowNumbers) -> None:
-        """Take over what `plan` said, once the new nodes are in the graph."""
+    def extend(self, row_nodes: NDArray[np.int32], keys: Keys, first: RowNumbers) -> None:
+        """Append rows as `assign_nodes` returned them, once the new nodes are in the graph."""
         order = np.argsort(keys)
-        place = np.searchsorted(self._sorted, keys[order])
-        self._sorted = np.insert(self._sorted, place, keys[order])
-        self._by_key = np.insert(self._by_key, place, (len(self.keys) + order).astype(np.int32))
-        self._first = np.concatenate([self._first, self.rows + first])
+        position = np.searchsorted(self._sorted, keys[order])
+        self._sorted = np.insert(self._sorted, position, keys[order])
+        self._by_key = np.insert(self._by_key, position, (len(self.keys) + order).astype(np.int32))
+        self._first_rows = np.concatenate([self._first_rows, self.rows + first])
         self.keys = np.concatenate([self.keys, keys])
-        self.of_row = np.concatenate([self.of_row, of_row])
-        self._set_twins()
+        self.row_nodes = np.concatenate([self.row_nodes, row_nodes])
+        self._find_duplicates()
 
     def expand(
         self, found: NDArray[Any], ids: Ids, allowed: NDArray[np.bool_] | None, limit: int
     ) -> tuple[RowNumbers, RowNumbers]:
-        """Pairs (query, row) for the nodes found, nearest first, `(queries, n)` with -1 for none; at most `limit` each.
+        """Pairs (query, row) of the rows at the found nodes, nearest first, at most `limit` per query.
 
-        Of rows at one node those with low ids come first. Only rows below `len(ids)`, and allowed, are given.
+        `found` (queries, n) holds node numbers, nearest first, padded with -1. Rows at one node are ordered by id.
+        Only rows below `len(ids)` that are allowed are returned.
         """
-        query, place = np.nonzero(found >= 0)
-        node = found[query, place]
-        row = self._first[node]
-        twins = False
-        if self.twins:
-            start = np.searchsorted(self._twin_nodes, node, "left")
-            more = np.searchsorted(self._twin_nodes, node, "right") - start
-            if twins := bool(more.any()):
-                offset = np.arange(more.sum()) - np.repeat(np.cumsum(more) - more, more)
-                row = np.concatenate([row, self._twins[np.repeat(start, more) + offset]])
-                query = np.concatenate([query, np.repeat(query, more)])
-                place = np.concatenate([place, np.repeat(place, more)])
-        good = row < len(ids)
+        query, rank = np.nonzero(found >= 0)
+        node = found[query, rank]
+        row = self._first_rows[node]
+        duplicated = False
+        if self.duplicates:
+            start = np.searchsorted(self._duplicate_nodes, node, "left")
+            counts = np.searchsorted(self._duplicate_nodes, node, "right") - start
+            if duplicated := bool(counts.any()):
+                offset = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+                row = np.concatenate([row, self._duplicates[np.repeat(start, counts) + offset]])
+                query = np.concatenate([query, np.repeat(query, counts)])
+                rank = np.concatenate([rank, np.repeat(rank, counts)])
+        keep = row < len(ids)
         if allowed is not None:
-            good[good] = allowed[row[good]]
-        if not good.all():
-            query, place, row = query[good], place[good], row[good]
-        if twins:
-            order = np.lexsort((ids[row], place, query))
+            keep[keep] = allowed[row[keep]]
+        if not keep.all():
+            query, rank, row = query[keep], rank[keep], row[keep]
+        if duplicated:
+            order = np.lexsort((ids[row], rank, query))
             query, row = query[order], row[order]
         first = np.arange(len(query)) - np.searchsorted(query, query) < limit
         return query[first], row[first]
 
-    def _set_twins(self) -> None:
-        later = np.ones(self.rows, np.bool_)
-        later[self._first] = False
-        rows = np.flatnonzero(later)
-        order = np.argsort(self.of_row[rows], kind="stable")
-        self._twins: RowNumbers = rows[order]
-        self._twin_nodes = self.of_row[self._twins]
+    def _find_duplicates(self) -> None:
+        duplicate = np.ones(self.rows, np.bool_)
+        duplicate[self._first_rows] = False
+        rows = np.flatnonzero(duplicate)
+        order = np.argsort(self.row_nodes[rows], kind="stable")
+        self._duplicates: RowNumbers = rows[order]
+        self._duplicate_nodes = self.row_nodes[self._duplicates]

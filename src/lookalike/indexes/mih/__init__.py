@@ -1,1 +1,1 @@
-"""Multi-index hashing: an exact index of hashes under Hamming distance, in this process."""
+"""Multi-index hashing: an exact in-process index of hashes under Hamming distance."""

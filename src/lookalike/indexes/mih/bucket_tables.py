@@ -1,7 +1,7 @@
-"""Four bucket-sorted tables over 64-bit codes: every code within a radius, by looking into few buckets.
+"""Four bucket-sorted tables over 64-bit codes: finds every code within a radius by probing few buckets.
 
-Codes and row numbers lie bucket after bucket, table after table, so a bucket is one contiguous piece: a search joins
-the pieces it needs, and XORs and counts bits once over all of them.
+Codes and row numbers are stored bucket by bucket, table by table, so a bucket is one contiguous slice: a search joins
+the slices it needs, and XORs and counts bits once over all of them.
 """
 
 from dataclasses import dataclass
@@ -12,39 +12,39 @@ from numpy.typing import NDArray
 
 from lookalike.indexes.mih.probing import (
     BUCKETS,
-    FLIPS,
+    FLIP_MASKS,
     MAX_RADIUS,
+    NEIGHBOURHOOD_SIZES,
     SEGMENT_BITS,
     TABLES,
-    WITHIN,
     Numbers,
     Probes,
     even_probes,
     own_buckets,
     probes,
-    sharings,
+    radius_splits,
 )
 
 Codes = NDArray[np.uint64]
 RowNumbers = NDArray[np.uint32]
 Bits = NDArray[np.uint8]
 
-# What the parts of a search cost, in nanoseconds; measured by `python -m benchmarks.mih --costs`, only ratios matter.
-SCAN = 1.0
-"""A row of a scan."""
-CANDIDATE = 2.0
-"""A row of a bucket that is looked into."""
-PROBE = 450.0
-"""A bucket that is looked into, with the cache misses that come with it."""
-_CHEAP = 60_000.0  # a plan below this is not worth improving: the improvement costs as much
+# Cost model of a search, in nanoseconds, measured by `python -m benchmarks.mih --costs`; only the ratios matter.
+SCAN_COST = 1.0
+"""Scanning one row."""
+CANDIDATE_COST = 2.0
+"""Comparing one row of a probed bucket."""
+PROBE_COST = 450.0
+"""Probing one bucket, including its cache misses."""
+_CHEAP_PLAN_COST = 60_000.0  # below this, optimising the plan costs as much as it saves
 
-_SHARINGS_END = np.array(WITHIN) - 1
-_JOIN = 1 << 20  # candidates joined at a time: 8 MB
+_LAST_FLIP = np.array(NEIGHBOURHOOD_SIZES) - 1
+_JOIN_SIZE = 1 << 20  # candidates joined at a time: 8 MB
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProbePlan:
-    """The pieces `first[i]:last[i]` of the tables that hold every code within the radius; `cost` in nanoseconds."""
+    """The slices `first[i]:last[i]` of the tables that contain every code within the radius; `cost` in nanoseconds."""
 
     first: Numbers
     last: Numbers
@@ -53,9 +53,9 @@ class ProbePlan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BucketTables:
-    """`codes` and `rows` (4 n,), ordered by bucket; bucket b of all 4 x 65,536 is the piece `starts[b]:starts[b + 1]`.
+    """`codes` and `rows` (4 n,), ordered by bucket; bucket b of all 4 x 65,536 is the slice `starts[b]:starts[b + 1]`.
 
-    12 bytes a code and table: 48 bytes a code, and 2 MB for `starts`.
+    Takes 12 bytes per code and table, so 48 bytes per code, and 2 MB for `starts`.
     """
 
     starts: Numbers
@@ -64,7 +64,7 @@ class BucketTables:
 
     @classmethod
     def build(cls, codes: Codes) -> "BucketTables":
-        """Sort codes into the tables: a radix sort and a gather each, about 4 million codes a second."""
+        """Sort codes into the tables: one radix sort and gather per table, about 4 million codes per second."""
         count = len(codes)
         starts = np.zeros(TABLES * BUCKETS + 1, np.int64)
         sorted_codes = np.empty(TABLES * count, np.uint64)
@@ -80,32 +80,32 @@ class BucketTables:
         return cls(starts, sorted_codes, rows)
 
     def plan(self, code: int, radius: int, budget: float) -> ProbePlan | None:
-        """The cheapest way found to see every code within `radius` bits; None where scanning (`budget`) is cheaper."""
+        """The cheapest plan found that covers `radius` bits; None if scanning, at a cost of `budget`, is cheaper."""
         if radius > MAX_RADIUS:
             return None
         even = even_probes(radius)
-        if len(even.flips) * PROBE > budget:
+        if len(even.flips) * PROBE_COST > budget:
             return None
         own = own_buckets(code)
-        plan = self._priced(even, own)
-        if plan.cost > _CHEAP:
-            plan = min(plan, self._priced(self._best_probes(own, radius), own), key=lambda each: each.cost)
+        plan = self._plan_of(even, own)
+        if plan.cost > _CHEAP_PLAN_COST:
+            plan = min(plan, self._plan_of(self._best_probes(own, radius), own), key=lambda each: each.cost)
         return plan if plan.cost <= budget else None
 
     def plan_equal(self, code: int) -> ProbePlan:
-        """See every code that has at least one segment in common."""
-        return self._priced(even_probes(TABLES - 1), own_buckets(code))
+        """The plan that covers every code with at least one equal segment."""
+        return self._plan_of(even_probes(TABLES - 1), own_buckets(code))
 
     def within(self, plan: ProbePlan, code: np.uint64, radius: int, equal_bytes: int = 0) -> tuple[RowNumbers, Bits]:
-        """The rows within `radius` bits among those that the plan sees, ascending, and their distances.
+        """Rows within `radius` bits among those that the plan covers, ascending, and their distances.
 
-        With `equal_bytes`, only codes that have at least so many bytes in common with `code`.
+        With `equal_bytes`, only codes of which at least that many bytes equal those of `code`.
         """
         sizes = plan.last - plan.first
         ends = np.cumsum(sizes)
         rows: list[NDArray[Any]] = []
         distances: list[NDArray[Any]] = []
-        for begin, end in _groups(ends):
+        for begin, end in _piece_groups(ends):
             offset = ends[begin - 1] if begin else 0
             pieces = zip(plan.first[begin:end].tolist(), plan.last[begin:end].tolist(), strict=True)
             differing = np.concatenate([self.codes[first:last] for first, last in pieces])
@@ -119,49 +119,49 @@ class BucketTables:
                 piece = np.searchsorted(ends, at, side="right")
                 rows.append(self.rows[plan.last[piece] - (ends[piece] - at)])
                 distances.append(bits[near])
-        return _once(rows, distances)
+        return _join_distinct(rows, distances)
 
-    def _priced(self, chosen: Probes, own: Numbers) -> ProbePlan:
+    def _plan_of(self, chosen: Probes, own: Numbers) -> ProbePlan:
         buckets = chosen.buckets(own)
         first, last = self.starts[buckets], self.starts[buckets + 1]
-        return ProbePlan(first, last, PROBE * len(buckets) + CANDIDATE * float((last - first).sum()))
+        return ProbePlan(first, last, PROBE_COST * len(buckets) + CANDIDATE_COST * float((last - first).sum()))
 
     def _best_probes(self, own: Numbers, radius: int) -> Probes:
-        """Share the radius so that crowded buckets are avoided: price each table at each radius, try every sharing."""
-        largest = min(radius // TABLES + 2, len(WITHIN))
-        buckets = own[:, None] ^ FLIPS[None, : WITHIN[largest - 1]]
+        """Split the radius so that large buckets are avoided: cost each table at each radius, try every split."""
+        largest = min(radius // TABLES + 2, len(NEIGHBOURHOOD_SIZES))
+        buckets = own[:, None] ^ FLIP_MASKS[None, : NEIGHBOURHOOD_SIZES[largest - 1]]
         sizes = self.starts[buckets + 1] - self.starts[buckets]
-        seen = np.cumsum(sizes, axis=1)[:, _SHARINGS_END[:largest]]
-        price = np.zeros((TABLES, largest + 1))
-        price[:, 1:] = CANDIDATE * seen + PROBE * np.array(WITHIN[:largest])
-        ways = sharings(radius)
-        ways = ways[(ways <= largest).all(axis=1)]
-        total = price[np.arange(TABLES), ways].sum(axis=1)
-        return probes(tuple(ways[total.argmin()].tolist()))
+        candidates = np.cumsum(sizes, axis=1)[:, _LAST_FLIP[:largest]]
+        cost = np.zeros((TABLES, largest + 1))
+        cost[:, 1:] = CANDIDATE_COST * candidates + PROBE_COST * np.array(NEIGHBOURHOOD_SIZES[:largest])
+        splits = radius_splits(radius)
+        splits = splits[(splits <= largest).all(axis=1)]
+        total = cost[np.arange(TABLES), splits].sum(axis=1)
+        return probes(tuple(splits[total.argmin()].tolist()))
 
 
 def count_equal_bytes(differing: Codes) -> NDArray[np.intp]:
-    """How many of the eight bytes are zero, of XORed codes `(n,)`."""
+    """Number of zero bytes, 0 to 8, in each of the XORed codes `(n,)`."""
     equal: NDArray[np.intp] = (differing.view(np.uint8).reshape(-1, 8) == 0).sum(axis=1)
     return equal
 
 
-def _groups(ends: Numbers) -> list[tuple[int, int]]:
-    """Cut the pieces into groups of at most `_JOIN` codes, or of one piece."""
-    if not len(ends) or ends[-1] <= _JOIN:
+def _piece_groups(ends: Numbers) -> list[tuple[int, int]]:
+    """Group the slices so that each group has at most `_JOIN_SIZE` codes, or one slice."""
+    if not len(ends) or ends[-1] <= _JOIN_SIZE:
         return [(0, len(ends))] if len(ends) and ends[-1] else []
     groups = []
     begin = 0
     while begin < len(ends):
-        taken = ends[begin - 1] if begin else 0
-        end = max(begin + 1, int(np.searchsorted(ends, taken + _JOIN, side="right")))
+        offset = ends[begin - 1] if begin else 0
+        end = max(begin + 1, int(np.searchsorted(ends, offset + _JOIN_SIZE, side="right")))
         groups.append((begin, end))
         begin = end
     return groups
 
 
-def _once(rows: list[NDArray[Any]], distances: list[NDArray[Any]]) -> tuple[RowNumbers, Bits]:
-    """Join, order by row, and drop what several tables have found."""
+def _join_distinct(rows: list[NDArray[Any]], distances: list[NDArray[Any]]) -> tuple[RowNumbers, Bits]:
+    """Concatenate, order by row, and drop duplicates found in several tables."""
     if not rows:
         return np.empty(0, np.uint32), np.empty(0, np.uint8)
     found = rows[0] if len(rows) == 1 else np.concatenate(rows)

@@ -1,7 +1,7 @@
-"""An exact index of 64-bit hashes: multi-index hashing, the article's segments with a guarantee.
+"""Exact index of 64-bit hashes by multi-index hashing: segment matching with a guarantee.
 
-A search looks into the buckets that hold everything within its radius (`mih_probes`), or scans where that is cheaper,
-run by run (`mih_runs`); without a radius it widens step by step until it has k rows that nothing unseen can displace.
+A search probes the buckets that contain every code within its radius (`probing`), or scans where that is cheaper, run
+by run (`runs`). Without a maximum distance the radius grows step by step until it contains the k nearest rows.
 """
 
 import math
@@ -14,40 +14,42 @@ import numpy as np
 from lookalike.cpu import usable_cores
 from lookalike.errors import BadSetting
 from lookalike.indexes import snapshot
-from lookalike.indexes.base import EmbeddedIndex, ids_of
+from lookalike.indexes.base import EmbeddedIndex, allowed_ids
 from lookalike.indexes.mih import storage
 from lookalike.indexes.mih.bucket_tables import Codes, ProbePlan
 from lookalike.indexes.mih.probing import TABLES
 from lookalike.indexes.mih.runs import Run
 from lookalike.indexes.mih.state import State
 from lookalike.indexes.mih.top_k import SearchScope, TopK
-from lookalike.indexes.row_table import check_query, check_rows
+from lookalike.indexes.validation import check_query, check_rows
 from lookalike.types import FULLY_EXACT, Features, FeatureSpec, Ids, Matches, ResolvedFilter, Rows
 
 BITS = 64
 BYTES = 8
-RADII = (7, 11, 15, 19)
-"""The steps of a search: all tables within 1, 2, 3, 4 bits. Each costs about 8 times the one before."""
-_CROWDED_RADII = (0, 3, *RADII)
-_CROWDED = 200_000.0  # where the first step costs so many nanoseconds, many rows are near: the k may be nearer still
-_TURNS = threading.BoundedSemaphore(usable_cores())
-"""Searches at once, of all indexes here: numpy lets others in at each of its many calls, and 16 take turns so often
-that they get half as much done as 2, on 2 cores."""
-_SCANNED = 60_000.0  # a run that scans in so many nanoseconds is not worth probing
+RADIUS_STEPS = (7, 11, 15, 19)
+"""Successive radii of a search: all tables within 1, 2, 3, 4 bits. Each step costs about 8 times the one before."""
+_CROWDED_RADIUS_STEPS = (0, 3, *RADIUS_STEPS)
+_CROWDED_COST = (
+    200_000.0  # nanoseconds of the first step above which so many rows are near that the k nearest may be nearer still
+)
+_SEARCH_SLOTS = threading.BoundedSemaphore(usable_cores())
+"""Concurrent searches in all indexes of this process: numpy releases the GIL at each of its many calls, so that 16
+threads on 2 cores switch so often that their throughput is half that of 2 threads."""
+_ALWAYS_SCAN_COST = 60_000.0  # nanoseconds: a run that is scanned in less is never probed
 
 
 class MihIndex(EmbeddedIndex):
-    """An `VectorIndex` of 64-bit codes under Hamming distance that misses nothing at any distance.
+    """A `VectorIndex` of 64-bit codes under Hamming distance that is exact at any distance.
 
-    With `equal_bytes` it follows the article's rule instead: a row is found if at least so many of the 8 bytes of its
-    code equal the query's, nearest first; the article asks for 5. That finds every row within `8 - equal_bytes` bits,
-    which the matches state as `exact_within`, and those further rows whose differences lie in few bytes. 5 and more
-    look into four buckets; fewer have to scan.
+    With `equal_bytes` (address option `m`) it applies the published rule instead: a row matches if at least that many
+    of the 8 bytes of its code equal the query's; the published value is 5. That finds every row within
+    `8 - equal_bytes` bits, which the matches state as `exact_within`, and further rows that differ in few bytes only.
+    5 and more probe four buckets; fewer have to scan.
 
-    Opening a folder maps its last snapshot (`folder` None: memory only). `verify` compares checksums, reading every
-    byte once: about half a second for 10 million codes in the file cache. A code takes 64 bytes, 72 where there are
-    several tenants, and as much again while runs are merged. One object, of one process, may write to a folder at a
-    time; its readers see each write wholly or not at all.
+    Opening a folder memory-maps its last snapshot (`folder` None: memory only). `verify` compares checksums, reading
+    every byte once: about half a second for 10 million codes in the page cache. A code takes 64 bytes, 72 with several
+    tenants, and as much again while runs are merged. Only one object in one process may write to a folder at a time;
+    its readers see each write atomically.
 
     Raises BadSetting for another metric or width, FeatureMismatch for a snapshot of other features, Damaged for one
     that fails its checks.
@@ -68,28 +70,28 @@ class MihIndex(EmbeddedIndex):
                 f"({spec.metric}, {spec.width}); choose the flat index for it"
             )
         if not 0 <= equal_bytes <= BYTES:
-            raise BadSetting(f"equal_bytes is 0 (any row) to {BYTES} (the same hash), not {equal_bytes}")
+            raise BadSetting(f"m (equal bytes) must be from 0 (any row) to {BYTES} (equal hashes), not {equal_bytes}")
         super().__init__(spec, folder, writable=writable)
         self._equal_bytes = equal_bytes
         self._state = State.empty()
-        self._stored: frozenset[int] = frozenset()
+        self._saved_runs: frozenset[int] = frozenset()
         loaded = storage.load(folder, spec, verify=verify) if folder else None
         if loaded:
             self._sequence, self._state = loaded
-            self._stored = frozenset(run.number for run in self._state.runs)
+            self._saved_runs = frozenset(run.number for run in self._state.runs)
 
     def upsert(self, rows: Rows) -> None:
-        """Insert or replace rows: all of them or none; see `check_rows` for the errors."""
+        """Insert or replace rows, all or none; raises as `check_rows`."""
         ids, features, tenants = check_rows(self._spec, rows)
         with self._lock:
             self._check_open()
-            self._state = self._state.without(np.sort(ids)).with_rows(ids, _codes(features), tenants)
+            self._state = self._state.without_ids(np.sort(ids)).with_rows(ids, _codes(features), tenants)
 
     def delete(self, ids: Ids) -> None:
-        """Forget these ids; unknown ones are passed over."""
+        """Delete rows by id; unknown ids are ignored."""
         with self._lock:
             self._check_open()
-            self._state = self._state.without(np.unique(np.asarray(ids, np.int64)))
+            self._state = self._state.without_ids(np.unique(np.asarray(ids, np.int64)))
 
     def search(
         self,
@@ -101,137 +103,137 @@ class MihIndex(EmbeddedIndex):
         max_distance: float | None = None,
         fresh: bool = False,
     ) -> Matches:
-        """The k nearest rows of each query; see `check_query` for the errors."""
+        """The k nearest rows of each query; raises as `check_query`."""
         codes = _codes(check_query(self._spec, queries, k, max_distance))
         self._check_open()
-        scope = SearchScope(tenant, ids_of(filter), self._equal_bytes)
+        scope = SearchScope(tenant, allowed_ids(filter), self._equal_bytes)
         radius = BITS if max_distance is None else math.floor(min(max_distance, BITS))
-        promised = FULLY_EXACT
+        exact_within = FULLY_EXACT
         if scope.equal_bytes:
             radius = min(radius, BITS - BYTES * scope.equal_bytes)
-            promised = float(BYTES - scope.equal_bytes)
+            exact_within = float(BYTES - scope.equal_bytes)
         ids = np.full((len(codes), k), -1, np.int64)
         distances = np.full((len(codes), k), np.inf, np.float32)
         if radius >= 0:
-            with _TURNS:
-                found_by_row = _search(self._state, list(codes), k, radius, scope)
-            for row, nearest in enumerate(found_by_row):
+            with _SEARCH_SLOTS:
+                results = _search(self._state, list(codes), k, radius, scope)
+            for row, nearest in enumerate(results):
                 bits, found = nearest.ranked()
                 ids[row, : len(found)] = found
                 distances[row, : len(found)] = bits
-        return Matches(ids, distances, promised)
+        return Matches(ids, distances, exact_within)
 
     def count(self, tenant: int | None = None) -> int:
-        """How many rows there are."""
+        """Number of rows."""
         self._check_open()
         return self._state.count(tenant)
 
     def flush(self, sequence: int) -> None:
-        """Write a snapshot; runs that are in the last one are not written again."""
+        """Save a snapshot; runs that are in the last one are linked, not written."""
         with self._lock:
             self._check_open(flush=True)
             if self._folder:
-                self._state = storage.save(self._folder, self._spec, sequence, self._state, self._stored)
-                self._stored = frozenset(run.number for run in self._state.runs)
+                self._state = storage.save(self._folder, self._spec, sequence, self._state, self._saved_runs)
+                self._saved_runs = frozenset(run.number for run in self._state.runs)
             self._sequence = sequence
 
     def clear(self) -> None:
-        """Forget every row; durably, if the index is writable."""
+        """Delete every row; durably if the index is writable."""
         with self._lock:
             self._check_open()
             if self._folder and self._writable:
                 snapshot.wipe(self._folder)
             self._state = State.empty(self._state.next_run)
-            self._stored = frozenset()
+            self._saved_runs = frozenset()
             self._sequence = 0
 
     def close(self) -> None:
-        """Release files and memory; what was not flushed is forgotten."""
+        """Release files and memory; unflushed changes are lost."""
         with self._lock:
             self._closed = True
             self._state = State.empty()
 
 
 def _codes(features: Features) -> Codes:
-    """Packed bits `(n, 8)`, contiguous, as one number each; which number is the same on every machine."""
+    """Packed bits `(n, 8)`, contiguous, as one little-endian integer each, the same on every machine."""
     return features.view("<u8").reshape(-1).astype(np.uint64, copy=False)
 
 
 def _search(state: State, codes: Sequence[np.uint64], k: int, radius: int, scope: SearchScope) -> list[TopK]:
-    """Probe query by query, then scan what is left for all queries that need it, block by block."""
+    """Scan the buffer and small runs, probe the large runs query by query, and scan them for the remaining queries."""
     budgets = {run.number: run.scan_cost(scope) for run in state.runs}
-    small = [run for run in state.runs if budgets[run.number] <= _SCANNED]
-    large = [run for run in state.runs if budgets[run.number] > _SCANNED]
+    small = [run for run in state.runs if budgets[run.number] <= _ALWAYS_SCAN_COST]
+    large = [run for run in state.runs if budgets[run.number] > _ALWAYS_SCAN_COST]
     results = [TopK(k, radius) for _ in codes]
-    if state.fresh.count:
-        state.fresh.scan(codes, results, scope)
+    if state.buffer.count:
+        state.buffer.scan(codes, results, scope)
     for run in small:
         run.scan(codes, results, scope)
     if not large:
         return results
-    left: list[int] = []
-    for place, code in enumerate(codes):
-        found = _probe(large, budgets, code, results[place], scope)
+    remaining: list[int] = []
+    for query, code in enumerate(codes):
+        found = _probe(large, budgets, code, results[query], scope)
         if found is None:
-            left.append(place)
+            remaining.append(query)
         else:
-            results[place] = found
-    if left:
+            results[query] = found
+    if remaining:
         for run in large:
-            run.scan([codes[place] for place in left], [results[place] for place in left], scope)
+            run.scan([codes[query] for query in remaining], [results[query] for query in remaining], scope)
     return results
 
 
 def _probe(
     runs: Sequence[Run], budgets: dict[int, float], code: np.uint64, nearest: TopK, scope: SearchScope
 ) -> TopK | None:
-    """Widen the radius until k rows are found within it, or all; None once scanning is cheaper."""
+    """Increase the radius until it contains k rows or reaches its maximum; None once scanning is cheaper."""
     number = int(code)
-    radius = min(RADII[0], nearest.radius)
-    plans = _plans(runs, budgets, number, radius, scope)
+    radius = min(RADIUS_STEPS[0], nearest.radius)
+    plans = _plan_runs(runs, budgets, number, radius, scope)
     if scope.equal_bytes:
-        return _continued(nearest, runs, plans, code, nearest.radius, scope) if plans else None
-    crowded = plans is None or sum(plan.cost for plan in plans) > _CROWDED
-    for step in _CROWDED_RADII if crowded else RADII:
+        return _apply_plans(nearest, runs, plans, code, nearest.radius, scope) if plans else None
+    crowded = plans is None or sum(plan.cost for plan in plans) > _CROWDED_COST
+    for step in _CROWDED_RADIUS_STEPS if crowded else RADIUS_STEPS:
         if step != radius or plans is None:
             radius = min(step, nearest.radius)
-            plans = _plans(runs, budgets, number, radius, scope)
+            plans = _plan_runs(runs, budgets, number, radius, scope)
         if plans is None:
             return None
-        trial = _continued(nearest, runs, plans, code, radius, scope)
+        trial = _apply_plans(nearest, runs, plans, code, radius, scope)
         if trial.radius <= radius:
             return trial
     return None
 
 
-def _continued(
+def _apply_plans(
     nearest: TopK, runs: Sequence[Run], plans: Sequence[ProbePlan], code: np.uint64, radius: int, scope: SearchScope
 ) -> TopK:
-    """What is nearest, with what the plans find."""
+    """A copy of `nearest`, extended by the rows that the plans find."""
     trial = nearest.copy()
     for run, plan in zip(runs, plans, strict=True):
         run.probe(plan, code, trial, radius, scope)
-    trial.settle()
+    trial.prune()
     return trial
 
 
-def _plans(
+def _plan_runs(
     runs: Sequence[Run], budgets: dict[int, float], code: int, radius: int, scope: SearchScope
 ) -> list[ProbePlan] | None:
-    """A plan for each run; None if one of them had better be scanned."""
+    """A plan for each run; None if scanning one of them is cheaper."""
     plans = []
     for run in runs:
-        plan = _plan(run, code, radius, budgets[run.number], scope)
+        plan = _plan_run(run, code, radius, budgets[run.number], scope)
         if plan is None:
             return None
         plans.append(plan)
     return plans
 
 
-def _plan(run: Run, code: int, radius: int, budget: float, scope: SearchScope) -> ProbePlan | None:
+def _plan_run(run: Run, code: int, radius: int, budget: float, scope: SearchScope) -> ProbePlan | None:
     if not scope.equal_bytes:
         return run.tables.plan(code, radius, budget)
-    if scope.equal_bytes <= BYTES - TABLES:  # 4 unequal bytes can spoil all four tables
+    if scope.equal_bytes <= BYTES - TABLES:  # 4 unequal bytes can touch all four segments
         return None
     plan = run.tables.plan_equal(code)
     return plan if plan.cost <= budget else None

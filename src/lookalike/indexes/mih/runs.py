@@ -1,4 +1,4 @@
-"""The parts that a multi-index hashing index is made of: large sorted runs, and a small buffer of the newest rows."""
+"""The two containers of a multi-index hashing index: large sorted runs, and a small write buffer of the newest rows."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -8,75 +8,75 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.indexes.mih.bucket_tables import SCAN, BucketTables, Codes, ProbePlan, RowNumbers, count_equal_bytes
-from lookalike.indexes.mih.top_k import Bits, SearchScope, TopK, found_in
+from lookalike.indexes.mih.bucket_tables import SCAN_COST, BucketTables, Codes, ProbePlan, RowNumbers, count_equal_bytes
+from lookalike.indexes.mih.top_k import Bits, SearchScope, TopK, in_sorted
 from lookalike.types import Ids
 
-PICK = 5.0
-"""Scanning one row of a list of row numbers, in nanoseconds (see `mih_tables.SCAN`)."""
-LOOK_UP = 150.0
-"""Finding the row of one id, in nanoseconds."""
-_BLOCK = 1 << 15  # rows scanned at a time: 256 KB, they stay in the cache while all queries pass over them
-_ABREAST = 8  # queries compared at a time: few long calls of numpy hinder other threads less than many short ones
+LISTED_ROW_COST = 5.0
+"""Nanoseconds to scan one row of a list of row numbers (see `bucket_tables.SCAN_COST`)."""
+ID_LOOKUP_COST = 150.0
+"""Nanoseconds to find the row of one id."""
+_ROW_BLOCK = 1 << 15  # rows scanned at a time: 256 KB, which stay in the cache for all queries
+_QUERY_BLOCK = 8  # queries compared at a time: few long numpy calls hold up other threads less than many short ones
 
-Picked = NDArray[Any]
+RowList = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tenants:
-    """Which row belongs to whom. `names` are the tenants, ascending; the rest is empty where there is but one.
+    """Index of rows by tenant. `names` are the tenants, ascending; the other arrays are empty if there is only one.
 
-    `of` (n,) is each row's place in `names`; `rows` (n,) lists the rows tenant by tenant, `starts` where each begins:
-    8 bytes a code where there are several tenants, none where there is one.
+    `index_of_row` (n,) is each row's position in `names`; `rows` (n,) lists the rows tenant by tenant, and `starts`
+    where each tenant begins. Takes 8 bytes per code with several tenants, none with one.
     """
 
     names: Ids
-    of: RowNumbers
+    index_of_row: RowNumbers
     rows: RowNumbers
     starts: Ids
 
     @classmethod
     def build(cls, tenants: Ids) -> "Tenants":
-        """From the tenant of each row, (n,)."""
-        nothing = np.empty(0, np.uint32)
+        """Build from the tenant of each row (n,)."""
+        empty = np.empty(0, np.uint32)
         if len(tenants) and (tenants == tenants[0]).all():
-            return cls(tenants[:1].copy(), nothing, nothing, np.array([0, len(tenants)]))
+            return cls(tenants[:1].copy(), empty, empty, np.array([0, len(tenants)]))
         names, of, counts = np.unique(tenants, return_inverse=True, return_counts=True)
         rows = np.argsort(of, kind="stable").astype(np.uint32)
         return cls(names, of.astype(np.uint32), rows, np.concatenate([[0], np.cumsum(counts)]))
 
-    def place(self, tenant: int) -> int | None:
-        """The place of a tenant in `names`; None for one without rows."""
-        place = int(np.searchsorted(self.names, tenant))
-        return place if place < len(self.names) and self.names[place] == tenant else None
+    def position(self, tenant: int) -> int | None:
+        """The position of a tenant in `names`; None for one without rows."""
+        position = int(np.searchsorted(self.names, tenant))
+        return position if position < len(self.names) and self.names[position] == tenant else None
 
-    def among(self, rows: Picked, tenant: int) -> NDArray[np.bool_]:
+    def owned(self, rows: RowList, tenant: int) -> NDArray[np.bool_]:
         """Which of these rows are the tenant's."""
-        place = self.place(tenant)
-        if place is None or not len(self.of):
-            return np.full(len(rows), place is not None)
-        same: NDArray[np.bool_] = self.of[rows] == place
-        return same
+        position = self.position(tenant)
+        if position is None or not len(self.index_of_row):
+            return np.full(len(rows), position is not None)
+        mask: NDArray[np.bool_] = self.index_of_row[rows] == position
+        return mask
 
-    def only(self, tenant: int) -> bool:
+    def owns_all(self, tenant: int) -> bool:
         """Whether every row is the tenant's."""
         return len(self.names) == 1 and bool(self.names[0] == tenant)
 
     def count(self, tenant: int) -> int:
-        """How many rows the tenant has."""
-        place = self.place(tenant)
-        return 0 if place is None else int(self.starts[place + 1] - self.starts[place])
+        """Number of rows of the tenant."""
+        position = self.position(tenant)
+        return 0 if position is None else int(self.starts[position + 1] - self.starts[position])
 
-    def of_each(self, count: int) -> Ids:
-        """The tenant of every row, (n,)."""
-        return self.names[self.of] if len(self.of) else np.repeat(self.names[:1], count)
+    def per_row(self, count: int) -> Ids:
+        """The tenant of each row (n,)."""
+        return self.names[self.index_of_row] if len(self.index_of_row) else np.repeat(self.names[:1], count)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Run:
-    """Rows that no longer change, ordered by id, with their tables. `dead` lists the deleted rows, ascending.
+    """Immutable rows ordered by id, with their bucket tables. `deleted` lists the deleted rows, ascending.
 
-    64 bytes a code (8 id, 8 code, 48 tables), 72 where there are several tenants, and 2 MB.
+    Takes 64 bytes per code (8 id, 8 code, 48 tables), 72 with several tenants, and 2 MB.
     """
 
     number: int
@@ -84,11 +84,11 @@ class Run:
     codes: Codes
     tables: BucketTables
     tenants: Tenants
-    dead: Picked
+    deleted: RowList
 
     @classmethod
     def build(cls, number: int, ids: Ids, codes: Codes, tenants: Ids) -> "Run":
-        """Of rows in any order, ids unique; arrays that are in order already are kept, not copied."""
+        """Build from rows in any order with unique ids; arrays already ordered by id are kept, not copied."""
         if (ids[1:] < ids[:-1]).any():
             order = np.argsort(ids)
             ids, codes, tenants = ids[order], codes[order], tenants[order]
@@ -98,96 +98,96 @@ class Run:
         return len(self.ids)
 
     def alive(self) -> tuple[Ids, Codes, Ids]:
-        """Ids, codes and tenants of the rows that were not deleted."""
-        arrays = self.ids, self.codes, self.tenants.of_each(len(self))
-        if not len(self.dead):
+        """Ids, codes and tenants of the rows not deleted."""
+        arrays = self.ids, self.codes, self.tenants.per_row(len(self))
+        if not len(self.deleted):
             return arrays
         keep = np.ones(len(self), np.bool_)
-        keep[self.dead] = False
+        keep[self.deleted] = False
         return arrays[0][keep], arrays[1][keep], arrays[2][keep]
 
     def count(self, tenant: int | None) -> int:
-        """How many rows are alive."""
+        """Number of rows not deleted."""
         if tenant is None:
-            return len(self) - len(self.dead)
-        return self.tenants.count(tenant) - int(self.tenants.among(self.dead, tenant).sum())
+            return len(self) - len(self.deleted)
+        return self.tenants.count(tenant) - int(self.tenants.owned(self.deleted, tenant).sum())
 
-    def without(self, ids: Ids) -> "Run":
-        """The same run with these ids deleted (sorted; those it does not hold are passed over)."""
+    def without_ids(self, ids: Ids) -> "Run":
+        """The run with these ids (sorted) deleted; unknown ids are ignored."""
         rows = self._rows_of(ids)
-        if len(self.dead):
-            rows = rows[~found_in(rows, self.dead)]
+        if len(self.deleted):
+            rows = rows[~in_sorted(rows, self.deleted)]
         if not len(rows):
             return self
-        return replace(self, dead=np.insert(self.dead, np.searchsorted(self.dead, rows), rows))
+        return replace(self, deleted=np.insert(self.deleted, np.searchsorted(self.deleted, rows), rows))
 
     def scan_cost(self, scope: SearchScope) -> float:
-        """What scanning costs, in nanoseconds, in the cheapest way (see `_pick`)."""
-        return min(cost for cost, _ in self._ways(scope))
+        """Nanoseconds of the cheapest scan (see `_rows_to_scan`)."""
+        return min(cost for cost, _ in self._scan_options(scope))
 
     def probe(self, plan: ProbePlan, code: np.uint64, nearest: TopK, radius: int, scope: SearchScope) -> None:
-        """Add what the plan finds within `radius`."""
+        """Add the rows that the plan finds within `radius` to `nearest`."""
         rows, distances = self.tables.within(plan, code, radius, scope.equal_bytes)
         if len(rows):
-            keep = self._admitted(rows, scope)
+            keep = self._filter_mask(rows, scope)
             if keep is not None:
                 rows, distances = rows[keep], distances[keep]
             nearest.add(distances, self.ids[rows])
 
     def scan(self, codes: Sequence[np.uint64], nearest: Sequence[TopK], scope: SearchScope) -> None:
-        """Compare every row that can count with every query, a block at a time."""
-        picked = self._pick(scope)
-        count = len(self) if picked is None else len(picked)
-        for start in range(0, count, _BLOCK):
-            rows = None if picked is None else picked[start : start + _BLOCK]
-            block = self.codes[start : start + _BLOCK] if rows is None else self.codes[rows]
+        """Compare every row in scope with every query, block by block."""
+        selected = self._rows_to_scan(scope)
+        count = len(self) if selected is None else len(selected)
+        for start in range(0, count, _ROW_BLOCK):
+            rows = None if selected is None else selected[start : start + _ROW_BLOCK]
+            block = self.codes[start : start + _ROW_BLOCK] if rows is None else self.codes[rows]
             for best, near, distances in compare(block, codes, nearest, scope.equal_bytes):
                 hits = near + start if rows is None else rows[near]
-                keep = self._admitted(hits, scope)
+                keep = self._filter_mask(hits, scope)
                 if keep is not None:
                     hits, distances = hits[keep], distances[keep]
                 best.add(distances, self.ids[hits])
 
-    def _ways(self, scope: SearchScope) -> list[tuple[float, str]]:
-        ways = [(SCAN * len(self), "all")]
-        if scope.tenant is not None and len(self.tenants.of):
-            ways.append((PICK * self.tenants.count(scope.tenant), "tenant"))
-        if scope.tenant is not None and self.tenants.place(scope.tenant) is None:
-            ways.append((0.0, "none"))
+    def _scan_options(self, scope: SearchScope) -> list[tuple[float, str]]:
+        options = [(SCAN_COST * len(self), "all")]
+        if scope.tenant is not None and len(self.tenants.index_of_row):
+            options.append((LISTED_ROW_COST * self.tenants.count(scope.tenant), "tenant"))
+        if scope.tenant is not None and self.tenants.position(scope.tenant) is None:
+            options.append((0.0, "none"))
         if scope.allowed is not None:
-            ways.append(((LOOK_UP + PICK) * len(scope.allowed), "allowed"))
-        return ways
+            options.append(((ID_LOOKUP_COST + LISTED_ROW_COST) * len(scope.allowed), "allowed"))
+        return options
 
-    def _pick(self, scope: SearchScope) -> Picked | None:
-        """The rows to scan, in the cheapest way: None for all of them."""
-        way = min(self._ways(scope))[1]
-        if way == "all":
+    def _rows_to_scan(self, scope: SearchScope) -> RowList | None:
+        """The rows of the cheapest scan; None for all."""
+        option = min(self._scan_options(scope))[1]
+        if option == "all":
             return None
-        if way == "none":
+        if option == "none":
             return np.empty(0, np.int64)
-        if way == "allowed":
+        if option == "allowed":
             assert scope.allowed is not None
             return self._rows_of(scope.allowed)
         assert scope.tenant is not None
-        place = self.tenants.place(scope.tenant)
-        assert place is not None
-        return self.tenants.rows[self.tenants.starts[place] : self.tenants.starts[place + 1]]
+        position = self.tenants.position(scope.tenant)
+        assert position is not None
+        return self.tenants.rows[self.tenants.starts[position] : self.tenants.starts[position + 1]]
 
-    def _rows_of(self, ids: Ids) -> Picked:
+    def _rows_of(self, ids: Ids) -> RowList:
         if not len(self) or not len(ids) or ids[0] > self.ids[-1] or ids[-1] < self.ids[0]:
             return np.empty(0, np.int64)
         rows = np.searchsorted(self.ids, ids)
         rows[rows == len(self)] = 0
-        found: Picked = rows[self.ids[rows] == ids]
+        found: RowList = rows[self.ids[rows] == ids]
         return found
 
-    def _admitted(self, rows: Picked, scope: SearchScope) -> NDArray[np.bool_] | None:
-        """Which of these rows count; None for all."""
+    def _filter_mask(self, rows: RowList, scope: SearchScope) -> NDArray[np.bool_] | None:
+        """Which of these rows are not deleted and in scope; None for all."""
         keep = None
-        if len(self.dead):
-            keep = ~found_in(rows, self.dead)
-        if scope.tenant is not None and not self.tenants.only(scope.tenant):
-            own = self.tenants.among(rows, scope.tenant)
+        if len(self.deleted):
+            keep = ~in_sorted(rows, self.deleted)
+        if scope.tenant is not None and not self.tenants.owns_all(scope.tenant):
+            own = self.tenants.owned(rows, scope.tenant)
             keep = own if keep is None else keep & own
         if scope.allowed is not None:
             allowed = scope.admits(self.ids[rows])
@@ -197,9 +197,9 @@ class Run:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WriteBuffer:
-    """The newest rows, in the order they came, always scanned.
+    """The newest rows in insertion order, always scanned.
 
-    The writer appends behind `count`, where the readers of an older state never look.
+    The writer appends after `count`, beyond the rows that readers of an older state access.
     """
 
     ids: Ids
@@ -209,32 +209,31 @@ class WriteBuffer:
     count: int
 
     @classmethod
-    def empty(cls, room: int) -> "WriteBuffer":
-        """With room for so many rows: 25 bytes each."""
-        return cls(
-            np.empty(room, np.int64), np.empty(room, np.uint64), np.empty(room, np.int64), np.ones(room, bool), 0
-        )
+    def empty(cls, capacity: int) -> "WriteBuffer":
+        """An empty buffer of 25 bytes per row."""
+        ids, codes, tenants = np.empty(capacity, np.int64), np.empty(capacity, np.uint64), np.empty(capacity, np.int64)
+        return cls(ids, codes, tenants, np.ones(capacity, bool), 0)
 
     def with_rows(self, ids: Ids, codes: Codes, tenants: Ids) -> "WriteBuffer":
-        """With these rows appended; there must be room."""
+        """The buffer with these rows appended; they must fit its capacity."""
         end = self.count + len(ids)
         piece = slice(self.count, end)
         self.ids[piece], self.codes[piece], self.tenants[piece] = ids, codes, tenants
         return replace(self, count=end)
 
-    def without(self, rows: Sequence[int] | Picked) -> "WriteBuffer":
-        """With these rows deleted; the readers of an older state keep what they had."""
+    def without_rows(self, rows: Sequence[int] | RowList) -> "WriteBuffer":
+        """The buffer with these rows deleted; readers of an older state keep theirs."""
         alive = self.alive.copy()
         alive[rows] = False
         return replace(self, alive=alive)
 
     def rows(self) -> tuple[Ids, Codes, Ids]:
-        """Ids, codes and tenants of the rows that were not deleted."""
+        """Ids, codes and tenants of the rows not deleted."""
         keep = np.flatnonzero(self.alive[: self.count])
         return self.ids[keep], self.codes[keep], self.tenants[keep]
 
-    def live(self, tenant: int | None) -> int:
-        """How many rows are alive."""
+    def count_alive(self, tenant: int | None) -> int:
+        """Number of rows not deleted."""
         alive = self.alive[: self.count]
         return int(alive.sum() if tenant is None else (alive & (self.tenants[: self.count] == tenant)).sum())
 
@@ -252,11 +251,11 @@ class WriteBuffer:
 
 def compare(
     rows: Codes, codes: Sequence[np.uint64], nearest: Sequence[TopK], equal_bytes: int
-) -> Iterator[tuple[TopK, Picked, Bits]]:
-    """For each query: which rows lie within its radius (and have so many equal bytes), if any, and their distances."""
-    for first in range(0, len(codes), _ABREAST):
-        bests = nearest[first : first + _ABREAST]
-        differing = rows ^ np.array(codes[first : first + _ABREAST], np.uint64)[:, None]
+) -> Iterator[tuple[TopK, RowList, Bits]]:
+    """Yield, for each query with any, the rows within its radius (and with `equal_bytes`), and their distances."""
+    for first in range(0, len(codes), _QUERY_BLOCK):
+        bests = nearest[first : first + _QUERY_BLOCK]
+        differing = rows ^ np.array(codes[first : first + _QUERY_BLOCK], np.uint64)[:, None]
         bits = np.bitwise_count(differing)
         near = np.flatnonzero(bits <= np.array([[best.radius] for best in bests], np.uint8))
         if equal_bytes and len(near):
@@ -264,7 +263,7 @@ def compare(
         if not len(near):
             continue
         ends = np.searchsorted(near, len(rows) * np.arange(len(bests) + 1))
-        for place, (begin, end) in enumerate(pairwise(ends.tolist())):
+        for query, (begin, end) in enumerate(pairwise(ends.tolist())):
             if begin < end:
-                found = near[begin:end] - place * len(rows)
-                yield bests[place], found, bits[place, found]
+                found = near[begin:end] - query * len(rows)
+                yield bests[query], found, bits[query, found]

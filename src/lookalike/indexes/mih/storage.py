@@ -1,4 +1,4 @@
-"""A multi-index hashing index on disk: every run once, its deletions and the newest rows at each flush."""
+"""Persistence of a multi-index hashing index: each run is written once, deletions and the buffer at each flush."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,40 +19,42 @@ Arrays = Mapping[str, NDArray[Any]]
 _EMPTY = np.empty(0, np.int64)
 
 
-def save(folder: Path, spec: FeatureSpec, sequence: int, state: State, stored: frozenset[int]) -> State:
-    """Write a snapshot, and give back the state with new runs mapped from it instead of held in memory.
+def save(folder: Path, spec: FeatureSpec, sequence: int, state: State, saved_runs: frozenset[int]) -> State:
+    """Save a snapshot; returns the state with new runs memory-mapped from it.
 
-    Runs whose number is in `stored` are in the current snapshot already, and are not written again.
+    Runs whose number is in `saved_runs` are already in the current snapshot, and are linked instead of written.
     """
     arrays: dict[str, NDArray[Any]] = {}
     keep: list[str] = []
     for run in state.runs:
         columns = _columns(run)
-        if run.number in stored:
+        if run.number in saved_runs:
             keep.extend(columns)
         else:
             arrays.update(columns)
-        arrays[f"run{run.number}-dead"] = run.dead
-    arrays.update(zip(("fresh-ids", "fresh-codes", "fresh-tenants"), state.fresh.rows(), strict=True))
+        arrays[f"run{run.number}-dead"] = run.deleted
+    arrays.update(zip(("fresh-ids", "fresh-codes", "fresh-tenants"), state.buffer.rows(), strict=True))
     extra = {"runs": [run.number for run in state.runs], "next_run": state.next_run}
     snapshot.save(folder, spec, sequence, arrays, keep=keep, extra=extra)
-    if all(run.number in stored for run in state.runs):
+    if all(run.number in saved_runs for run in state.runs):
         return state
     loaded = snapshot.load(folder, spec, verify=False)
-    if loaded is None:  # only if somebody else removed it
+    if loaded is None:  # removed by another process
         return state
-    runs = (run if run.number in stored else _run(run.number, loaded.arrays, run.dead) for run in state.runs)
+    runs = (
+        run if run.number in saved_runs else _restore_run(run.number, loaded.arrays, run.deleted) for run in state.runs
+    )
     return replace(state, runs=tuple(runs))
 
 
 def load(folder: Path, spec: FeatureSpec, *, verify: bool) -> tuple[int, State] | None:
-    """The sequence number and the rows of the current snapshot; None where there is none. Runs are mapped."""
+    """The sequence number and state of the current snapshot, its runs memory-mapped; None if there is none."""
     loaded = snapshot.load(folder, spec, verify=verify)
     if loaded is None:
         return None
     arrays = loaded.arrays
     try:
-        runs = tuple(_run(n, arrays, np.asarray(arrays[f"run{n}-dead"])) for n in loaded.extra["runs"])
+        runs = tuple(_restore_run(n, arrays, np.asarray(arrays[f"run{n}-dead"])) for n in loaded.extra["runs"])
         fresh = arrays["fresh-ids"], arrays["fresh-codes"], arrays["fresh-tenants"]
         return loaded.sequence, State.restored(runs, fresh, loaded.extra["next_run"])
     except KeyError as error:
@@ -67,16 +69,16 @@ def _columns(run: Run) -> dict[str, NDArray[Any]]:
         "table-codes": run.tables.codes,
         "table-rows": run.tables.rows,
         "tenant-names": run.tenants.names,
-        "tenant-of": run.tenants.of,
+        "tenant-of": run.tenants.index_of_row,
         "tenant-rows": run.tenants.rows,
         "tenant-starts": run.tenants.starts,
     }
     return {f"run{run.number}-{name}": array for name, array in columns.items()}
 
 
-def _run(number: int, arrays: Arrays, dead: NDArray[Any]) -> Run:
+def _restore_run(number: int, arrays: Arrays, dead: NDArray[Any]) -> Run:
     def column(name: str) -> NDArray[Any]:
-        return np.asarray(arrays[f"run{number}-{name}"])  # a plain view of the map: slicing a memmap is slow
+        return np.asarray(arrays[f"run{number}-{name}"])  # a plain view: slicing a memmap is slow
 
     tables = BucketTables(column("starts"), column("table-codes"), column("table-rows"))
     tenants = Tenants(column("tenant-names"), column("tenant-of"), column("tenant-rows"), column("tenant-starts"))

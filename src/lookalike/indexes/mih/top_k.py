@@ -1,4 +1,4 @@
-"""What a multi-index hashing search looks for, and the best it has found so far."""
+"""Scope and result heap of a multi-index hashing search."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,20 +13,20 @@ Bits = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SearchScope:
-    """Which rows count: of one tenant, among `allowed` ids (sorted), with `equal_bytes` bytes as in the query."""
+    """Which rows match: of one tenant, among `allowed` ids (sorted), with at least `equal_bytes` equal bytes."""
 
     tenant: int | None = None
     allowed: Ids | None = None
     equal_bytes: int = 0
 
     def admits(self, ids: Ids) -> NDArray[np.bool_]:
-        """Which of these ids the filter allows; only for a scope that has one."""
+        """Which of these ids are in `allowed`, which must not be None."""
         assert self.allowed is not None
-        return found_in(ids, self.allowed)
+        return in_sorted(ids, self.allowed)
 
 
 class TopK:
-    """The k nearest rows added so far, and the radius beyond which a further row cannot count."""
+    """The k nearest rows added so far; `radius` is the distance beyond which a further row cannot be among them."""
 
     __slots__ = ("_count", "_distances", "_ids", "_k", "radius")
 
@@ -38,35 +38,35 @@ class TopK:
         self.radius = radius
 
     def copy(self) -> "TopK":
-        """A second one, to be continued apart."""
+        """An independent copy."""
         other = TopK(self._k, self.radius)
         other._count, other._distances, other._ids = self._count, self._distances.copy(), self._ids.copy()
         return other
 
     def add(self, distances: Bits, ids: Ids) -> None:
-        """Rows within the radius, not added before."""
+        """Add rows within the radius that were not added before."""
         if len(ids):
             before = self._count
             self._count += len(ids)
             self._distances.append(distances)
             self._ids.append(ids)
             if before < self._k <= self._count or self._count > 2 * self._k + 64:
-                self.settle()
+                self.prune()
 
-    def settle(self) -> None:
-        """Keep the k best, and shrink the radius to the k-th distance once there are k."""
+    def prune(self) -> None:
+        """Drop all but the k best, and shrink the radius to the k-th distance once there are k."""
         if self._count < self._k:
             return
         distances, ids = self._joined()
         if self._count > self._k:
-            best = _best(distances, ids, self._k)
+            best = _best_rows(distances, ids, self._k)
             distances, ids = distances[best], ids[best]
         self._count, self._distances, self._ids = self._k, [distances], [ids]
         self.radius = min(self.radius, int(distances.max()))
 
     def ranked(self) -> tuple[Bits, Ids]:
         """The k best, nearest first, ties by id."""
-        self.settle()
+        self.prune()
         distances, ids = self._joined()
         order = np.lexsort((ids, distances))
         return distances[order], ids[order]
@@ -79,22 +79,22 @@ class TopK:
         return np.concatenate(self._distances), np.concatenate(self._ids)
 
 
-def found_in(values: NDArray[Any], among: NDArray[Any]) -> NDArray[np.bool_]:
+def in_sorted(values: NDArray[Any], among: NDArray[Any]) -> NDArray[np.bool_]:
     """Which values are in a sorted array."""
     if not len(among):
         return np.zeros(len(values), np.bool_)
-    place = np.searchsorted(among, values)
-    place[place == len(among)] = 0
-    same: NDArray[np.bool_] = among[place] == values
-    return same
+    position = np.searchsorted(among, values)
+    position[position == len(among)] = 0
+    equal: NDArray[np.bool_] = among[position] == values
+    return equal
 
 
-def _best(distances: Bits, ids: Ids, k: int) -> NDArray[np.intp]:
-    """The numbers of the k best, in any order, ties by id; linear in the number of candidates."""
-    worst = np.partition(distances, k - 1)[k - 1]
-    sure = np.flatnonzero(distances < worst)
-    tied = np.flatnonzero(distances == worst)
-    wanted = k - len(sure)
-    if len(tied) > wanted:
-        tied = tied[np.argpartition(ids[tied], wanted - 1)[:wanted]]
-    return np.concatenate([sure, tied])
+def _best_rows(distances: Bits, ids: Ids, k: int) -> NDArray[np.intp]:
+    """Row numbers of the k best in any order, ties by id; linear in the number of candidates."""
+    kth = np.partition(distances, k - 1)[k - 1]
+    nearer = np.flatnonzero(distances < kth)
+    tied = np.flatnonzero(distances == kth)
+    remaining = k - len(nearer)
+    if len(tied) > remaining:
+        tied = tied[np.argpartition(ids[tied], remaining - 1)[:remaining]]
+    return np.concatenate([nearer, tied])

@@ -1,1 +1,1 @@
-"""Vector index on Milvus, server or Lite."""
+"""Vector index on Milvus: a server, or Milvus Lite in a file."""

@@ -1,8 +1,8 @@
-"""The collections of one index: one that an alias stands for, at times one that is being filled to take its place.
+"""The collections of one index: the one behind its alias, and during a rebuild the one that will replace it.
 
-What never changes is kept as properties of the collection: what the rows are, how they are indexed. What changes (the
-sequence number, how to search) is kept in a row of its own, id 0, and thus in the same log as the rows and behind them:
-it never claims what is not there, and goes wherever they go. Milvus 2.3 forgets changed properties when it restarts.
+Constant metadata (spec, index type) is kept in collection properties. State that changes (sequence number, search
+effort) is kept in a row of its own, id 0, and so in the same log as the rows and after them: it is never ahead of the
+rows, and is copied with them. Milvus 2.3 loses changed properties when it restarts.
 """
 
 import hashlib
@@ -19,97 +19,104 @@ import numpy as np
 
 from lookalike.distances import Distances
 from lookalike.errors import BadSetting, FeatureMismatch, Unavailable
-from lookalike.indexes.milvus.client import PARTITION_KEY_UPSERT, PREFIX, STRONG, Level, MilvusGateway, numbers_of
+from lookalike.indexes.milvus.client import (
+    PARTITION_KEY_UPSERT,
+    PREFIX,
+    STRONG,
+    ConsistencyLevel,
+    IndexNotFound,
+    MilvusGateway,
+    parse_version,
+)
 from lookalike.indexes.milvus.config import BUILD, DEFAULT_EFFORT, SEARCH_PARAM, Settings
-from lookalike.indexes.milvus.errors import IndexNotFound
 from lookalike.types import FeatureSpec
 
 LOAD_SECONDS = 300.0
-"""Loading what is there: about a gigabyte in 10 s."""
+"""Timeout for loading a collection; about 10 s per gigabyte."""
 MAX_PARTITIONS = 1000
-"""Named partitions: today's servers hold 1,024 in a collection."""
-STATE = 0
-"""The id of the row that is no image."""
-WAITING = 2
-"""Times `bulk_timeout` that it may take until searches see all that was written: mostly 0.2 s, more behind a load."""
+"""Named partitions; current servers allow 1,024 in a collection."""
+STATE_ID = 0
+"""The id of the state row; images have ids from 1."""
+STRONG_READ_FACTOR = 2
+"""Timeout of a strongly consistent read, in units of `bulk_timeout`: usually 0.2 s, more while a collection loads."""
 BUCKETS = 16
-"""Buckets of a partition key, which is what today's servers make by default."""
+"""Buckets of a partition key, the default of current servers."""
 
 log = logging.getLogger("lookalike")
 
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """What is known of a collection; `knob` is the search parameter's value, `oversized` that some attributes are not
-    in it."""
+    """A collection and its state: `effort` is the value of the search parameter (0: the default); `oversized` means
+    that the attributes of some rows are not stored."""
 
     name: str
-    kind: str
+    index_type: str
     tenants: str
     sequence: int = 0
-    knob: int = 0
+    effort: int = 0
     oversized: bool = False
 
-    def parameters(self, limit: int, *, knob: int | None = None) -> dict[str, int]:
-        """How to search for `limit` rows."""
-        if self.kind == "FLAT":
+    def parameters(self, limit: int, *, effort: int | None = None) -> dict[str, int]:
+        """The search parameters for `limit` rows."""
+        if self.index_type == "FLAT":
             return {}
-        value = knob or self.knob or DEFAULT_EFFORT[self.kind]
-        return {SEARCH_PARAM[self.kind]: value if self.kind.startswith("IVF") else max(value, limit)}
+        value = effort or self.effort or DEFAULT_EFFORT[self.index_type]
+        return {SEARCH_PARAM[self.index_type]: value if self.index_type.startswith("IVF") else max(value, limit)}
 
 
 class CollectionManager:
-    """Makes, finds, exchanges and drops the collections of one pipeline of one gallery."""
+    """Creates, finds, swaps and drops the collections of one pipeline of one gallery."""
 
     def __init__(self, server: MilvusGateway, settings: Settings, spec: FeatureSpec, gallery: str) -> None:
         self.server = server
         self.settings = settings
         self.spec = spec
-        self.alias = f"lookalike_{_plain(gallery)}_{_plain(spec.name)}"
+        self.alias = f"lookalike_{_safe_name(gallery)}_{_safe_name(spec.name)}"
 
     def open(self) -> Collection:
-        """The collection that counts, made where there is none; raises FeatureMismatch for one of other features."""
+        """The current collection, created if there is none; raises FeatureMismatch if it holds other features."""
         self.server.check_database()
         found = self.current()
-        if found is None:
-            made = self.create(0)
-            try:
-                self.server.point(self.alias, made.name, new=True)
-            except Unavailable:
-                found = self.current()  # somebody else was quicker
-                if found is None or found.name == made.name:
-                    raise
-                self.server.drop(made.name)
-                return found
-            return made
-        return found
+        if found is not None:
+            return found
+        created = self.create(0)
+        try:
+            self.server.set_alias(self.alias, created.name, new=True)
+        except Unavailable:
+            found = self.current()  # another process may have created one first
+            if found is None or found.name == created.name:
+                raise
+            self.server.drop(created.name)
+            return found
+        return created
 
-    def current(self, level: Level = STRONG) -> Collection | None:
-        """The collection that counts, as the server knows it now."""
+    def current(self, level: ConsistencyLevel = STRONG) -> Collection | None:
+        """The collection behind the alias, read from the server and loaded; None if there is none."""
         for _ in range(3):
-            name = self.server.behind(self.alias)
+            name = self.server.alias_target(self.alias)
             if name is None:
                 return None
             try:
-                if not self.server.loaded(name):
+                if not self.server.is_loaded(name):
                     self.server.load(name, replicas=self.settings.replicas, seconds=LOAD_SECONDS)
                 return self._read(name, level)
             except IndexNotFound:
-                continue  # exchanged between the two questions
-        raise Unavailable(f"the alias {self.alias} on {self.server.place.name} points nowhere, again and again")
+                continue  # swapped between the two requests
+        raise Unavailable(f"the alias {self.alias} on {self.server.connection.name} points to no collection")
 
     def create(self, rows: int) -> Collection:
-        """An empty collection, indexed for so many rows (or those expected, if more), loaded; no alias stands for it.
+        """Create and load an empty collection without an alias, indexed for `rows` or the expected rows, if more.
 
-        Raises BadSetting for buckets on a server that cannot keep them apart.
+        Raises BadSetting for several buckets on a server that mixes them up.
         """
         settings, server = self.settings, self.server
-        kind = settings.kind(self.spec, max(rows, settings.rows))
-        name = f"{self.alias}_{_plain(self.spec.fingerprint[:12])}_{time.time_ns():x}"
+        index_type = settings.index_type(self.spec, max(rows, settings.rows))
+        name = f"{self.alias}_{_safe_name(self.spec.fingerprint[:12])}_{time.time_ns():x}"
         properties = {
             "alias": self.alias,
-            "spec": _written(self.spec),
-            "index": kind,
+            "spec": _spec_json(self.spec),
+            "index": index_type,
             "tenants": settings.tenants,
         }
         key = settings.tenants == "key"
@@ -117,21 +124,21 @@ class CollectionManager:
             name,
             self.spec,
             key=key,
-            buckets=self._buckets() if key else 1,
+            buckets=self._bucket_count() if key else 1,
             shards=settings.shards,
             properties=properties,
         )
-        server.create_index(name, kind, BUILD[kind])
+        server.create_index(name, index_type, BUILD[index_type])
         server.load(name, replicas=settings.replicas, seconds=LOAD_SECONDS)
-        return Collection(name, kind, settings.tenants)
+        return Collection(name, index_type, settings.tenants)
 
     def swap_alias(self, new: Collection) -> None:
-        """Let the alias stand for another collection, at once for everybody."""
-        self.server.point(self.alias, new.name, new=self.server.behind(self.alias) is None)
+        """Point the alias to another collection, atomically."""
+        self.server.set_alias(self.alias, new.name, new=self.server.alias_target(self.alias) is None)
 
     def drop_stale(self) -> None:
-        """Drop what earlier rebuildings left behind."""
-        kept = self.server.behind(self.alias)
+        """Drop collections left by incomplete rebuilds."""
+        kept = self.server.alias_target(self.alias)
         for name in self.server.collections():
             if name.startswith(f"{self.alias}_") and name != kept:
                 try:
@@ -139,63 +146,77 @@ class CollectionManager:
                 except IndexNotFound:
                     continue
                 if ours:
-                    log.info("dropping %s, left behind by a rebuilding that did not end", name)
+                    log.info("dropping %s, left by an incomplete rebuild", name)
                     self.server.drop(name)
 
     def save_state(self, collection: Collection) -> None:
-        """Write down what changes, behind all that was written, and wait until searches that ask for it see it."""
-        said = {"sequence": collection.sequence, "knob": collection.knob, "oversized": collection.oversized}
-        row = {"id": STATE, "tenant": -1, "vector": self._nowhere(), "attributes": said}
-        self.server.upsert(collection.name, [row], "", seconds=self.server.place.bulk_timeout)
-        if self._state(collection.name, STRONG) != said:
-            raise Unavailable(f"{self.server.place.name} does not give back what {collection.name} was to save_state")
+        """Write the state row after all earlier writes, and wait until strongly consistent searches see it."""
+        state = {"sequence": collection.sequence, "knob": collection.effort, "oversized": collection.oversized}
+        row = {"id": STATE_ID, "tenant": -1, "vector": self._state_vector(), "attributes": state}
+        self.server.upsert(collection.name, [row], "", seconds=self.server.connection.bulk_timeout)
+        if self._load_state(collection.name, STRONG) != state:
+            raise Unavailable(f"{self.server.connection.name} did not return the state just saved in {collection.name}")
 
-    def _state(self, name: str, level: Level) -> dict[str, Any]:
-        seconds = WAITING * self.server.place.bulk_timeout if level == STRONG else self.server.place.timeout
-        found = self.server.query(name, f"id == {STATE}", ["attributes"], level=level, seconds=seconds)
+    def _load_state(self, name: str, level: ConsistencyLevel) -> dict[str, Any]:
+        seconds = (
+            STRONG_READ_FACTOR * self.server.connection.bulk_timeout
+            if level == STRONG
+            else self.server.connection.timeout
+        )
+        found = self.server.query(name, f"id == {STATE_ID}", ["attributes"], level=level, seconds=seconds)
         return dict(found[0]["attributes"]) if found else {}
 
-    def _nowhere(self) -> Distances:
-        """A vector far from all that encoders give, which is never negative."""
+    def _state_vector(self) -> Distances:
+        """A vector far from all features, whose components are never negative."""
         return np.full(self.spec.width, -1 / math.sqrt(self.spec.width), np.float32)
 
-    def _buckets(self) -> int:
-        wanted, server = self.settings.buckets, self.server
-        if server.place.lite:
+    def _bucket_count(self) -> int:
+        configured, server = self.settings.buckets, self.server
+        if server.connection.lite:
             return BUCKETS
         version = server.version()
-        if numbers_of(version) < PARTITION_KEY_UPSERT:
-            if (wanted or 1) > 1:
+        if parse_version(version) < PARTITION_KEY_UPSERT:
+            if (configured or 1) > 1:
                 raise BadSetting(
-                    f"{server.place.name} is Milvus {version}, which puts replaced rows into wrong buckets; leave "
-                    f"buckets out (one is used), or move to 2.3.10 or later"
+                    f"{server.connection.name} is Milvus {version}, which puts replaced rows into wrong "
+                    f"buckets: remove the option buckets (one is used), or upgrade to 2.3.10 or later"
                 )
             return 1
-        return wanted or BUCKETS
+        return configured or BUCKETS
 
-    def _read(self, name: str, level: Level) -> Collection:
+    def _read(self, name: str, level: ConsistencyLevel) -> Collection:
         found = self.server.describe(name)
-        words = {key[len(PREFIX) :]: value for key, value in found["properties"].items() if key.startswith(PREFIX)}
-        self._check(name, words, found)
-        return Collection(name, words["index"], words["tenants"], **self._state(name, level))
+        properties = {key[len(PREFIX) :]: value for key, value in found["properties"].items() if key.startswith(PREFIX)}
+        self._check(name, properties, found)
+        state = self._load_state(name, level)
+        return Collection(
+            name,
+            properties["index"],
+            properties["tenants"],
+            state.get("sequence", 0),
+            state.get("knob", 0),
+            state.get("oversized", False),
+        )
 
-    def _check(self, name: str, words: Mapping[str, str], found: Mapping[str, Any]) -> None:
-        where = f"the collection {name} on {self.server.place.name}"
-        if "spec" not in words:
-            raise BadSetting(f"{where} is not ours, but the alias {self.alias} stands for it; drop the alias")
-        if words["spec"] != _written(self.spec):
-            raise FeatureMismatch(f"{where} holds {words['spec']}, not {_written(self.spec)}")
+    def _check(self, name: str, properties: Mapping[str, str], found: Mapping[str, Any]) -> None:
+        where = f"the collection {name} on {self.server.connection.name}"
+        if "spec" not in properties:
+            raise BadSetting(
+                f"{where} was not created by lookalike, but the alias {self.alias} points to it; drop the alias"
+            )
+        if properties["spec"] != _spec_json(self.spec):
+            raise FeatureMismatch(f"{where} holds {properties['spec']}, not {_spec_json(self.spec)}")
         width = next(field["params"]["dim"] for field in found["fields"] if field["name"] == "vector")
-        metric = self.server.index_of(name).get("metric_type")
+        metric = self.server.describe_index(name).get("metric_type")
         if int(width) != self.spec.width or metric != "IP":
             raise FeatureMismatch(f"{where} has vectors of {width} under {metric}, not {self.spec.width} under IP")
 
 
-def _written(spec: FeatureSpec) -> str:
+def _spec_json(spec: FeatureSpec) -> str:
     return json.dumps({"name": spec.name, "metric": spec.metric, "width": spec.width, "fingerprint": spec.fingerprint})
 
 
-def _plain(name: str) -> str:
-    """A name of letters, digits and underscores only, others told apart by a digest."""
+def _safe_name(name: str) -> str:
+    """A name of letters, digits and underscores; a digest keeps replaced names distinct."""
     plain = re.sub(r"[^A-Za-z0-9_]", "_", name)[:80]
     return plain if plain == name else f"{plain}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"

@@ -1,27 +1,23 @@
-"""How a gallery wants its Milvus: the address, taken apart; which index suits how many rows."""
+"""Settings of a `milvus://` address, and the index type for a number of rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lookalike.errors import BadSetting
-from lookalike.indexes.address import Address
+from lookalike.indexes.address import Address, is_loopback
 from lookalike.types import FeatureSpec
 
 SERVER_INDEXES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW", "DISKANN")
 LITE_INDEXES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW")
-"""Milvus Lite takes others too, and silently scans instead."""
+"""Milvus Lite accepts others too, but silently scans instead."""
 TENANTS = ("key", "partitions")
-OPTIONS = (
-    "index tenants recall consistency replicas shards buckets rows memory timeout bulk_timeout tls token".split()
-)  # all that an address may hold
+OPTIONS = "index tenants recall consistency replicas shards buckets rows memory timeout bulk_timeout tls token".split()
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-"""Hosts to which a password may go in the clear."""
 FLAT_ROWS = 20_000
-"""Rows that are scanned: a few milliseconds, and nothing is missed."""
+"""Up to this many rows are scanned: exact, in a few milliseconds."""
 M, EF_CONSTRUCTION, NLIST = 24, 200, 1024
-"""Shape of a graph, as in the embedded index; lists of an inverted file, some 4 * sqrt(rows) of a sealed segment."""
+"""Graph parameters as in the embedded index; IVF lists, about 4 * sqrt(rows) of a sealed segment."""
 BUILD: Mapping[str, Mapping[str, int]] = {
     "FLAT": {},
     "IVF_FLAT": {"nlist": NLIST},
@@ -30,17 +26,17 @@ BUILD: Mapping[str, Mapping[str, int]] = {
     "DISKANN": {},
 }
 SEARCH_PARAM: Mapping[str, str] = {"IVF_FLAT": "nprobe", "IVF_SQ8": "nprobe", "HNSW": "ef", "DISKANN": "search_list"}
-"""What is turned to trade speed for recall."""
+"""The search parameter that trades speed for recall."""
 DEFAULT_EFFORT: Mapping[str, int] = {"IVF_FLAT": 64, "IVF_SQ8": 64, "HNSW": 128, "DISKANN": 100}
-"""Where it stands until it was tuned: recall 0.98 and more on clustered vectors, 512 wide."""
+"""Its value until it is tuned: recall 0.98 or more on clustered vectors of 512 dimensions."""
 MAX_EFFORT: Mapping[str, int] = {"IVF_FLAT": NLIST, "IVF_SQ8": NLIST, "HNSW": 4096, "DISKANN": 4096}
 MEMORY_FACTOR = 1.2
-"""Memory beside the vectors themselves: ids, tenants, the segment that grows."""
+"""Memory relative to the vectors alone, for ids, tenants and the growing segment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Where a Milvus is and how it is spoken to; `name` is what messages may show."""
+    """How to reach a Milvus; `name` is for messages and contains no secret."""
 
     name: str
     uri: str
@@ -55,12 +51,12 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The wishes of an address; `rows` (expected) and `memory` (GB of the query nodes) steer `index=auto`.
+    """Parsed settings; `rows` (expected) and `memory` (GB of the query nodes) determine `index=auto`.
 
-    With `strong`, every search sees all that was written before it, and waits for it as a `fresh` one does.
+    With `strong`, every search is strongly consistent, as a `fresh` one is.
     """
 
-    place: Connection
+    connection: Connection
     index: str
     tenants: str
     recall: float
@@ -73,46 +69,48 @@ class Settings:
 
     @classmethod
     def read(cls, url: str) -> "Settings":
-        """Take an address apart; raises BadSetting, never showing a password."""
+        """Parse an address; raises BadSetting, whose message never shows a password."""
         address = Address.parse(url)
         if address.scheme not in ("milvus", "milvus-lite"):
-            raise BadSetting(f"{address} is no Milvus; write milvus://host:19530 or milvus-lite:///folder/name.db")
-        address.only(*OPTIONS)
+            raise BadSetting(f"{address} is no Milvus address; write milvus://host:19530 or milvus-lite:///folder/x.db")
+        address.check_options(*OPTIONS)
         lite = address.scheme == "milvus-lite"
-        wanted = address.text("index", "auto")
+        index = address.text("index", "auto")
         known = LITE_INDEXES if lite else SERVER_INDEXES
-        if wanted not in ("auto", *known):
+        if index not in ("auto", *known):
             why = ": Milvus Lite scans instead, silently; use a Milvus server" if lite else ""
-            raise BadSetting(f"index of {address} is one of auto, {', '.join(known)}, not {wanted!r}{why}")
-        tenants = address.text("tenants", "key", among=TENANTS)
+            raise BadSetting(f"index of {address} must be one of auto, {', '.join(known)}, not {index!r}{why}")
+        tenants = address.text("tenants", "key", choices=TENANTS)
         if lite and tenants == "partitions":
             raise BadSetting(f"{address}: Milvus Lite deletes across partitions; use tenants=key, or a Milvus server")
-        buckets = address.number("buckets", 0, least=1, most=1024) if "buckets" in address.options else None
+        buckets = address.number("buckets", 0, minimum=1, maximum=1024) if "buckets" in address.options else None
         if buckets and (lite or tenants == "partitions"):
-            raise BadSetting(f"{address}: buckets divide a partition key on a server; leave them out")
+            raise BadSetting(f"{address}: buckets apply to tenants=key on a server only; remove the option")
         return cls(
-            _place(address, lite),
-            wanted,
+            _connection(address, lite),
+            index,
             tenants,
-            address.share("recall", 0.98, least=0.5, most=0.9999),
-            address.number("replicas", 1, most=1 if lite else 100),
-            address.number("shards", 1, most=1 if lite else 16),
+            address.fraction("recall", 0.98, minimum=0.5, maximum=0.9999),
+            address.number("replicas", 1, maximum=1 if lite else 100),
+            address.number("shards", 1, maximum=1 if lite else 16),
             buckets,
             address.number("rows", 20_000 if lite else 1_000_000),
-            address.number("memory", 16, most=1 << 20),
-            address.text("consistency", "bounded", among=("bounded", "strong")) == "strong",
+            address.number("memory", 16, maximum=1 << 20),
+            address.text("consistency", "bounded", choices=("bounded", "strong")) == "strong",
         )
 
-    def kind(self, spec: FeatureSpec, rows: int) -> str:
-        """The index for so many rows: the one wished for, else the most exact and quickest that fits into memory."""
-        return self.index if self.index != "auto" else suggest(rows, spec.width, self.memory << 30, self.place.lite)
+    def index_type(self, spec: FeatureSpec, rows: int) -> str:
+        """The index type for this many rows: the configured one, or the fastest accurate one that fits into memory."""
+        return (
+            self.index if self.index != "auto" else suggest(rows, spec.width, self.memory << 30, self.connection.lite)
+        )
 
 
 def suggest(rows: int, width: int, memory: int, lite: bool = False) -> str:
-    """The index for so many vectors of `width` floats in so many bytes of memory.
+    """The index type for `rows` vectors of `width` floats in `memory` bytes.
 
-    Scanned while that takes milliseconds; a graph (4 bytes a float and 2M links of 4 bytes) while it fits; 1 byte a
-    float; and beyond that, the disk.
+    FLAT while a scan takes milliseconds; HNSW (4 bytes per float and 2M links of 4 bytes) while it fits; then IVF_SQ8
+    (1 byte per float); then DISKANN.
     """
     if rows <= FLAT_ROWS:
         return "FLAT"
@@ -123,24 +121,24 @@ def suggest(rows: int, width: int, memory: int, lite: bool = False) -> str:
     return "DISKANN"
 
 
-def _place(address: Address, lite: bool) -> Connection:
-    timeout = float(address.number("timeout", 10, most=600))
-    bulk_timeout = float(address.number("bulk_timeout", 60, most=3600))
+def _connection(address: Address, lite: bool) -> Connection:
+    timeout = float(address.number("timeout", 10, maximum=600))
+    bulk_timeout = float(address.number("bulk_timeout", 60, maximum=3600))
     if lite:
         if address.host or not address.path.strip("/") or not address.path.endswith(".db"):
             raise BadSetting(f"{address}: write milvus-lite:///folder/name.db")
         if wrong := [name for name in ("token", "tls") if name in address.options]:
-            raise BadSetting(f"{address}: a file takes no {wrong[0]}")
+            raise BadSetting(f"{address}: Milvus Lite has no option {wrong[0]!r}")
         if not Path(address.path).parent.is_dir():
-            raise BadSetting(f"{address}: there is no folder {Path(address.path).parent}; make it first")
+            raise BadSetting(f"{address}: there is no folder {Path(address.path).parent}; create it first")
         return Connection(str(address), address.path, lite=True, timeout=timeout, bulk_timeout=bulk_timeout)
     if not address.host:
         raise BadSetting(f"{address} names no host; write milvus://host:19530")
     database = address.path.strip("/")
     if (address.user or "") and "token" in address.options:
-        raise BadSetting(f"{address}: give user and password, or a token")
+        raise BadSetting(f"{address}: give either user and password, or a token")
     secret = bool(address.password or address.options.get("token"))
-    scheme = "https" if address.flag("tls", secret and address.host not in LOOPBACK) else "http"
+    scheme = "https" if address.flag("tls", secret and not is_loopback(address.host)) else "http"
     host = f"[{address.host}]" if ":" in address.host else address.host
     return Connection(
         str(address),

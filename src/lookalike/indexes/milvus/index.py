@@ -1,8 +1,8 @@
-"""An index in Milvus: generation 2 as published, for galleries that outgrow one machine.
+"""Vector index in Milvus, for galleries that outgrow one machine.
 
 `milvus://[user:password@]host:port[/database]?index=auto&tenants=key&recall=0.98`, or Milvus Lite in a file,
-`milvus-lite:///folder/name.db`. Rows are durable when Milvus has taken them (its log comes before its answer), so
-nothing is flushed for that. Every request and every wait is bounded.
+`milvus-lite:///folder/name.db`. Rows are durable once Milvus acknowledges them, because it writes its log first, so
+durability needs no flush. Every request and every wait has a timeout.
 """
 
 import logging
@@ -16,17 +16,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from lookalike.errors import BadInput, BadSetting, LookalikeError, Unavailable, UnsupportedQuery
-from lookalike.indexes.milvus import filters as filters
-from lookalike.indexes.milvus.client import BOUNDED, STRONG, MilvusGateway
+from lookalike.indexes.milvus import filters
+from lookalike.indexes.milvus.client import BOUNDED, STRONG, IndexNotFound, MilvusGateway
 from lookalike.indexes.milvus.collections import LOAD_SECONDS, Collection, CollectionManager
 from lookalike.indexes.milvus.config import Settings
-from lookalike.indexes.milvus.errors import IndexNotFound
-from lookalike.indexes.milvus.search import MAX_MATCHES, Search
-from lookalike.indexes.milvus.selectivity import SelectivityCache
+from lookalike.indexes.milvus.search import MAX_MATCHES, Search, SelectivityCache
 from lookalike.indexes.milvus.tuning import Tuning, tune
 from lookalike.indexes.milvus.writer import Writer
-from lookalike.indexes.row_table import check_query, check_rows
-from lookalike.indexes.validation import check_attributes
+from lookalike.indexes.validation import check_attributes, check_query, check_rows
 from lookalike.types import (
     FULLY_EXACT,
     NO_GUARANTEE,
@@ -40,111 +37,113 @@ from lookalike.types import (
 )
 
 REFRESH_INTERVAL = 5.0
-"""Seconds after which a process asks again which collection counts, and how it is searched best."""
+"""Seconds for which the current collection and its state are cached."""
 DROP_DELAY = REFRESH_INTERVAL + 1.0
-"""Seconds for which a collection outlives its exchange: searching one that is being dropped may find nothing."""
+"""Seconds from swapping the alias until the old collection is dropped: searching a dropped one may find nothing."""
 INDEX_ROWS = 2000
-"""Rows from which a new collection is indexed before it takes over; servers scan segments below 1,024 anyway."""
+"""Rows from which a new collection is indexed before the swap; servers scan segments below 1,024 rows anyway."""
 INDEX_SECONDS = 120.0
-"""Sealing a new collection may take so long, and its indexing stand still: and a second more for every 200 rows."""
+"""Timeout for sealing a new collection, and for indexing without progress; plus one second per 200 rows."""
 
 log = logging.getLogger("lookalike")
 Answer = TypeVar("Answer")
 
 
 def open_index(spec: FeatureSpec, url: str, gallery: str) -> "MilvusIndex":
-    """Open the index of a gallery's pipeline, made if it is not there yet.
+    """Open the index of a gallery's pipeline, and create it if it does not exist.
 
-    Raises BadSetting for a wrong address, Unavailable where the server is down, FeatureMismatch where the collection of
-    that name holds other features.
+    Raises BadSetting for a wrong address, Unavailable for a server that is down, FeatureMismatch for a collection of
+    other features.
     """
     settings = Settings.read(url)
     if spec.metric != "cosine":
-        raise BadSetting(f"Milvus is for vectors under cosine, not for {spec.name} ({spec.metric}): use elasticsearch")
-    shelf = CollectionManager(MilvusGateway(settings.place), settings, spec, gallery)
+        raise BadSetting(f"Milvus holds vectors under cosine, not {spec.name} ({spec.metric}): use elasticsearch")
+    manager = CollectionManager(MilvusGateway(settings.connection), settings, spec, gallery)
     try:
-        return MilvusIndex(shelf, shelf.open())
+        return MilvusIndex(manager, manager.open())
     except LookalikeError:
-        shelf.server.close()
+        manager.server.close()
         raise
 
 
 def drop_index(spec: FeatureSpec, url: str, gallery: str) -> None:
-    """Forget the index of a gallery's pipeline, whatever features it holds."""
+    """Drop the index of a gallery's pipeline, whatever features it holds."""
     settings = Settings.read(url)
-    shelf = CollectionManager(MilvusGateway(settings.place), settings, spec, gallery)
+    manager = CollectionManager(MilvusGateway(settings.connection), settings, spec, gallery)
     try:
-        if shelf.server.behind(shelf.alias) is not None:
-            shelf.server.unpoint(shelf.alias)
-        shelf.drop_stale()
+        if manager.server.alias_target(manager.alias) is not None:
+            manager.server.drop_alias(manager.alias)
+        manager.drop_stale()
     finally:
-        shelf.server.close()
+        manager.server.close()
 
 
 class MilvusIndex:
-    """Rows in a collection behind an alias; see `ports.VectorIndex`.
+    """A `VectorIndex` in a collection behind an alias.
 
-    FLAT misses nothing; the others promise nothing, and are tuned to a recall. Searches may miss what was written in
-    the last seconds, unless `fresh`. At most 16,382 matches a query.
+    FLAT is exact; the other index types are approximate, and tuned to a recall. Searches may miss the writes of the
+    last seconds unless `fresh`. A query has at most 16,382 matches.
     """
 
-    def __init__(self, shelf: CollectionManager, collection: Collection, *, filling: bool = False) -> None:
-        self._shelf = shelf
-        self._server = shelf.server
+    def __init__(self, manager: CollectionManager, collection: Collection, *, building: bool = False) -> None:
+        self._manager = manager
+        self._server = manager.server
         self._collection = collection
-        self._filling = filling  # not behind the alias yet
-        self._asked = time.monotonic()
+        self._building = building  # the alias does not point to it yet
+        self._checked_at = time.monotonic()
         self._lock = threading.RLock()
-        self._writer = Writer(shelf.server, shelf.spec)
-        self._shares = SelectivityCache(shelf.server)
+        self._writer = Writer(manager.server, manager.spec)
+        self._selectivity = SelectivityCache(manager.server)
         self._closed = False
-        wished = shelf.settings.index
-        if wished not in ("auto", collection.kind) or shelf.settings.tenants != collection.tenants:
-            found = (collection.name, collection.kind, collection.tenants)
-            log.warning("%s has index=%s and tenants=%s; the address's wishes come with the next rebuilding", *found)
+        settings = manager.settings
+        if settings.index not in ("auto", collection.index_type) or settings.tenants != collection.tenants:
+            log.warning(
+                "%s has index=%s and tenants=%s; the settings of the address apply after the next rebuild",
+                *(collection.name, collection.index_type, collection.tenants),
+            )
 
     @property
     def shared(self) -> bool:
-        """The rows are on a server, or in one file."""
+        """True: all processes share the rows on the server."""
         return True
 
     @property
     def spec(self) -> FeatureSpec:
-        """What the rows are."""
-        return self._shelf.spec
+        """Specification of the indexed features."""
+        return self._manager.spec
 
     @property
     def sequence(self) -> int:
-        """The catalog's sequence number of the last flush, as the server has it."""
-        return self._run(lambda collection: collection.sequence, fresh=True)
+        """The catalog's sequence number of the last flush, read from the server."""
+        return self._with_collection(lambda collection: collection.sequence, fresh=True)
 
     @property
     def collection(self) -> Collection:
-        """The collection in use, for whoever wants to know more of it."""
+        """The collection in use."""
         return self._collection
 
     def upsert(self, rows: Rows) -> None:
-        """Insert rows, or replace those with the same ids."""
+        """Insert or replace rows; raises as `check_rows`."""
         ids, features, tenants = check_rows(self.spec, rows)
         attributes: Sequence[Attributes] = rows.attributes if rows.attributes is not None else [{}] * len(ids)
         check_attributes(ids, tenants, attributes)
         with self._lock:
-            kept = self._kept(attributes)
-            self._run(lambda at: self._writer.upsert(at, ids, features, tenants, kept))
+            encoded = self._encode_attributes(attributes)
+            self._with_collection(lambda current: self._writer.upsert(current, ids, features, tenants, encoded))
 
     def update_attributes(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
-        """Change what filters see of rows that are there: their vectors are read, and written again beside it."""
-        wanted, _ = check_attributes(ids, tenants, attributes)
+        """Change the attributes of rows, by reading and rewriting whole rows; unknown ids are ignored."""
+        id_array, _ = check_attributes(ids, tenants, attributes)
         with self._lock:
-            kept = dict(zip(wanted.tolist(), self._kept(attributes), strict=True))
-            self._run(lambda at: self._writer.rewrite(at, kept))
+            encoded = dict(zip(id_array.tolist(), self._encode_attributes(attributes), strict=True))
+            self._with_collection(lambda current: self._writer.update_attributes(current, encoded))
 
     def delete(self, ids: Ids) -> None:
-        """Forget these ids; unknown ones are passed over."""
-        wanted = np.unique(np.asarray(ids, np.int64))
-        images = wanted[wanted > 0].tolist()
+        """Delete rows by id; unknown ids are ignored."""
+        unique = np.unique(np.asarray(ids, np.int64))
+        images = unique[unique > 0].tolist()  # never the state row
         with self._lock:
-            self._run(lambda collection: self._writer.delete(collection, images))
+            self._with_collection(lambda current: self._writer.delete(current, images))
 
     def search(
         self,
@@ -156,80 +155,77 @@ class MilvusIndex:
         max_distance: float | None = None,
         fresh: bool = False,
     ) -> Matches:
-        """The k nearest rows of each query; raises UnsupportedQuery for k above 16,382 and filters it cannot read."""
+        """The k nearest rows of each query; raises UnsupportedQuery for k > 16,382 and invalid filters."""
         queries = check_query(self.spec, queries, k, max_distance)
         if k > MAX_MATCHES:
-            raise UnsupportedQuery(f"Milvus gives at most {MAX_MATCHES} matches a query, not {k}; ask for fewer pages")
-        found = self._run(lambda at: self._search(at, queries, k, tenant, filter, fresh), fresh=fresh)
+            raise UnsupportedQuery(f"Milvus returns at most {MAX_MATCHES} matches per query, not {k}")
+        found = self._with_collection(
+            lambda current: self._search(current, queries, k, tenant, filter, fresh), fresh=fresh
+        )
         if max_distance is not None:
             far = ~(found.distances <= np.float32(max_distance))
             found.ids[far], found.distances[far] = -1, np.inf
         return found
 
     def count(self, tenant: int | None = None) -> int:
-        """How many rows there are, what was written last included."""
-        return self._run(lambda collection: self._writer.count(collection, tenant))
+        """Number of rows, strongly consistent."""
+        return self._with_collection(lambda current: self._writer.count(current, tenant))
 
     def flush(self, sequence: int) -> None:
-        """Keep `sequence` on the server, and wait until every search that asks for it sees it and all before it.
+        """Store `sequence` on the server, and wait until strongly consistent searches see it and all earlier writes.
 
-        It is written to the same log, behind the rows: a crash leaves an older sequence, never one that claims too
-        much. Milvus' own flush, which closes segments, is not for small batches, and not needed for this.
+        It is written to the same log after the rows: after a crash it may be too old, but is never ahead of the rows.
+        Milvus' own flush, which seals segments, is unsuitable for small batches and not needed for durability.
         """
-
         with self._lock:
-            self._remember(sequence=sequence)
+            self._update_state(sequence=sequence)
 
     def clear(self) -> None:
-        """Forget every row, durably, and set `sequence` to 0: an empty collection takes the place of this one."""
+        """Delete every row durably and set `sequence` to 0, by swapping in an empty collection."""
         with self.rebuilding():
             pass
 
     @contextmanager
     def rebuilding(self) -> Iterator["MilvusIndex"]:
-        """An empty index to fill; searches go on in this one until it is full, indexed, tuned, and takes the place."""
+        """An empty index to fill; this one serves searches until the new one is indexed, tuned and swapped in."""
         with self._lock:
             old = self._current(fresh=True)
-            self._shelf.drop_stale()
-            new = self._shelf.create(self.count())
-            filling = MilvusIndex(self._shelf, new, filling=True)
+            self._manager.drop_stale()
+            new = self._manager.create(self.count())
+            building = MilvusIndex(self._manager, new, building=True)
             try:
-                yield filling
-                rows = filling._settle()
-                self._shelf.swap_alias(filling._collection)
+                yield building
+                rows = building._finish_building()
+                self._manager.swap_alias(building._collection)
             except BaseException:
                 self._drop(new)
                 raise
-            self._collection, self._asked = filling._collection, time.monotonic()
-            if rows and not self._server.place.lite:
+            self._collection, self._checked_at = building._collection, time.monotonic()
+            if rows and not self._server.connection.lite:
                 time.sleep(DROP_DELAY)
             self._drop(old)
 
     def tune(self, recall: float | None = None) -> Tuning | None:
-        """Measure how widely to search for a recall (the address's, if none is given), and keep that on the server.
+        """Measure the search effort needed for a recall (by default the address's), and store it on the server.
 
-        Worth repeating when the gallery has grown a few times. None where there is nothing to tune: a FLAT index.
+        Repeat it when the gallery has grown several times. None if there is nothing to tune: a FLAT index.
         """
 
-        def act(collection: Collection) -> Tuning | None:
-            tuning = tune(self._server, collection, self.spec, recall or self._shelf.settings.recall)
+        def measure(collection: Collection) -> Tuning | None:
+            tuning = tune(self._server, collection, self.spec, recall or self._manager.settings.recall)
             if tuning is not None:
-                self._remember(knob=tuning.value)
-                log.info(
-                    "%s: %s %d gives a recall of %.3f",
-                    collection.name,
-                    *(tuning.parameter, tuning.value),
-                    tuning.recall,
-                )
+                self._update_state(effort=tuning.value)
+                result = (collection.name, tuning.parameter, tuning.value, tuning.recall)
+                log.info("%s: %s %d has a recall of %.3f", *result)
             return tuning
 
         with self._lock:
-            return self._run(act, fresh=True)
+            return self._with_collection(measure, fresh=True)
 
     def close(self) -> None:
-        """Let the connection go; closing twice is harmless."""
+        """Close the connection; closing twice is harmless."""
         self._closed = True
-        if not self._filling:
+        if not self._building:
             self._server.close()
 
     def _search(
@@ -243,41 +239,41 @@ class MilvusIndex:
     ) -> Matches:
         partitions = self._writer.partitions_of(collection, tenant)
         expressions = [] if partitions == [] else filters.expressions(filter, oversized=collection.oversized)
-        mine = "" if tenant is None else f"tenant == {tenant}"
+        of_tenant = "" if tenant is None else f"tenant == {tenant}"
         if not len(queries) or not expressions:
-            promise = FULLY_EXACT if collection.kind == "FLAT" or not expressions else NO_GUARANTEE
-            return Matches(np.full((len(queries), k), -1), np.full((len(queries), k), np.inf, np.float32), promise)
-        level = STRONG if fresh or self._shelf.settings.strong else BOUNDED
-        search = Search(self._server, collection, level, partitions, self._shares)
-        return search.nearest(queries, k, [filters.both(mine, one) for one in expressions])
+            exact = FULLY_EXACT if collection.index_type == "FLAT" or not expressions else NO_GUARANTEE
+            return Matches(np.full((len(queries), k), -1), np.full((len(queries), k), np.inf, np.float32), exact)
+        level = STRONG if fresh or self._manager.settings.strong else BOUNDED
+        search = Search(self._server, collection, level, partitions, self._selectivity)
+        return search.nearest(queries, k, [filters.conjunction(of_tenant, each) for each in expressions])
 
-    def _kept(self, attributes: Sequence[Attributes]) -> list[dict[str, str]]:
-        """Attributes as rows keep them; where some do not fit, the collection remembers it."""
-        kept = [filters.encode(one) for one in attributes]
-        if None in kept and not self._collection.oversized:
-            self._remember(oversized=True)
-        return [one or {} for one in kept]
+    def _encode_attributes(self, attributes: Sequence[Attributes]) -> list[dict[str, str]]:
+        """Attributes as stored with rows; if some are too large, the collection's state records it."""
+        encoded = [filters.encode(each) for each in attributes]
+        if None in encoded and not self._collection.oversized:
+            self._update_state(oversized=True)
+        return [each or {} for each in encoded]
 
-    def _remember(self, **changed: Any) -> None:
-        def act(collection: Collection) -> Collection:
+    def _update_state(self, **changed: Any) -> None:
+        def save(collection: Collection) -> Collection:
             new = replace(collection, **changed)
-            self._shelf.save_state(new)
+            self._manager.save_state(new)
             return new
 
-        self._collection = self._run(act, fresh=True)
+        self._collection = self._with_collection(save, fresh=True)
 
-    def _settle(self) -> int:
-        """Close, index, load and tune what was filled, so that it can take over; gives the number of rows."""
+    def _finish_building(self) -> int:
+        """Seal, index, load and tune a filled collection before the swap; returns the number of rows."""
         rows = self.count()
-        name, kind, server = self._collection.name, self._collection.kind, self._server
-        if kind == "FLAT" or rows < INDEX_ROWS:
+        name, server = self._collection.name, self._server
+        if self._collection.index_type == "FLAT" or rows < INDEX_ROWS:
             return rows
         seconds = INDEX_SECONDS + rows / 200
         server.seal(name, seconds=seconds)
         server.await_index(name, rows, seconds)
-        if not server.place.lite:  # what grew in memory is let go; what is loaded is indexed
+        if not server.connection.lite:  # replace growing segments in memory by the indexed ones
             server.release(name)
-            server.load(name, replicas=self._shelf.settings.replicas, seconds=LOAD_SECONDS + rows / 10_000)
+            server.load(name, replicas=self._manager.settings.replicas, seconds=LOAD_SECONDS + rows / 10_000)
         self.tune()
         return rows
 
@@ -285,18 +281,18 @@ class MilvusIndex:
         try:
             self._server.drop(collection.name)
         except (Unavailable, IndexNotFound) as error:
-            log.warning("%s is left behind until the next rebuilding: %s", collection.name, error)
+            log.warning("%s could not be dropped, and will be at the next rebuild: %s", collection.name, error)
 
     def _current(self, *, fresh: bool) -> Collection:
         if self._closed:
             raise BadInput(f"the {self.spec.name} index is closed")
-        if not self._filling and (fresh or time.monotonic() - self._asked > REFRESH_INTERVAL):
-            self._asked = time.monotonic()  # other threads go on with what is known meanwhile
-            self._collection = self._shelf.current(STRONG if fresh else BOUNDED) or self._shelf.open()
+        if not self._building and (fresh or time.monotonic() - self._checked_at > REFRESH_INTERVAL):
+            self._checked_at = time.monotonic()  # other threads use the cached collection meanwhile
+            self._collection = self._manager.current(STRONG if fresh else BOUNDED) or self._manager.open()
         return self._collection
 
-    def _run(self, act: Callable[[Collection], Answer], *, fresh: bool = False) -> Answer:
-        """Do something with the collection that counts; once more where another process has exchanged it meanwhile."""
+    def _with_collection(self, act: Callable[[Collection], Answer], *, fresh: bool = False) -> Answer:
+        """Call `act` with the current collection; retry once if another process has swapped it meanwhile."""
         try:
             return act(self._current(fresh=fresh))
         except IndexNotFound:

@@ -1,4 +1,4 @@
-"""Whether a Milvus can be used, for `lookalike doctor`."""
+"""Reachability check of a Milvus, for `lookalike doctor`."""
 
 import time
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from lookalike.indexes.milvus.config import Settings
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """A Milvus that answers: its address (without password), version, and the time of one question."""
+    """A reachable Milvus: its address without password, its version, and its response time."""
 
     server: str
     version: str
@@ -17,13 +17,13 @@ class ProbeResult:
 
 
 def probe(url: str) -> ProbeResult:
-    """Ask a Milvus for its version; raises BadSetting for a wrong address or password, Unavailable if it is down."""
-    server = MilvusGateway(Settings.read(url).place)
+    """Connect to a Milvus; raises BadSetting for a wrong address or credentials, Unavailable if it is down."""
+    server = MilvusGateway(Settings.read(url).connection)
     try:
         server.check_database()
-        server.collections()  # shows that user and password are right
+        server.collections()  # fails for wrong credentials
         start = time.perf_counter()
         version = server.version()
-        return ProbeResult(server.place.name, version, (time.perf_counter() - start) * 1000)
+        return ProbeResult(server.connection.name, version, (time.perf_counter() - start) * 1000)
     finally:
         server.close()

@@ -1,128 +1,162 @@
-"""One search, as the requests that Milvus accepts, and their answers as one ranking."""
+"""One search in Milvus: requests within its limits, filtering, and ranking of the hits."""
 
 import math
+import time
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.distances import Distances, merge, paired, top_k
-from lookalike.indexes.milvus.client import Found, Level, MilvusGateway
+from lookalike.indexes.milvus.client import ConsistencyLevel, Hits, MilvusGateway
 from lookalike.indexes.milvus.collections import Collection
 from lookalike.indexes.milvus.config import MAX_EFFORT, SEARCH_PARAM
-from lookalike.indexes.milvus.selectivity import SelectivityCache
 from lookalike.types import FULLY_EXACT, NO_GUARANTEE, Features, Ids, Matches
 
-LIMIT = 16_384
-"""Rows that Milvus gives for one query, whatever its version."""
-MAX_MATCHES = LIMIT - 2
-"""Matches that we give: one row is none of ours (see `milvus_state`), one shows whether equals were cut in two."""
-QUERIES = 1000
+MAX_LIMIT = 16_384
+"""Rows that any version of Milvus returns for one query."""
+MAX_MATCHES = MAX_LIMIT - 2
+"""Matches that a query may request: one hit may be the state row (see `collections`), one reveals a cut tie."""
+MAX_QUERIES = 1000
 """Queries in one request: 2 MB of 512 floats, far below the 64 MB of a message."""
-HITS = 1 << 18
-"""Matches in one answer, all queries together: some 5 MB."""
-VECTORS = 4096
-"""The same where vectors come along: 8 MB of 512 floats."""
-ZERO = 1e-6
-"""Cosine distances that are shown as 0: a sum of 512 products in single precision errs by up to about that."""
-SCARCE = 0.05
-"""The share of rows below which a filter's rows are all compared, in every version: Milvus does so below 0.07."""
-COMMON = 0.9
-"""The share above which a filter does a graph no harm."""
+MAX_HITS = 1 << 18
+"""Hits in one response, all queries together: about 5 MB."""
+MAX_HITS_WITH_VECTORS = 4096
+"""The same with vectors: 8 MB of 512 floats."""
+ZERO_DISTANCE = 1e-6
+"""Cosine distances below it are returned as 0: a sum of 512 products in single precision errs by about as much."""
+SELECTIVE_SHARE = 0.05
+"""Share of rows below which Milvus compares all rows that pass a filter (every version does below 0.07)."""
+UNSELECTIVE_SHARE = 0.9
+"""Share of rows above which a filter does not reduce a graph's recall."""
 OVERSAMPLING = 1.5
-"""How many more rows are asked for than hold k that pass, where a filter is applied here."""
+"""Oversampling factor for client-side filtering."""
+COUNT_TTL = 30.0
+"""Seconds for which a count is cached: it only determines the search effort, never which rows are found."""
+MAX_ENTRIES = 1000
+"""Cached counts."""
+MAX_EXPRESSION_LENGTH = 500
+"""Length of the longest expression whose count is cached; longer ones list ids, and rarely recur."""
+ALL_ROWS = "id > 0"
+
+
+class SelectivityCache:
+    """Cached shares of rows that filters pass. Thread-safe."""
+
+    def __init__(self, server: MilvusGateway) -> None:
+        self._server = server
+        self._counts: dict[tuple[str, str, tuple[str, ...]], tuple[float, int]] = {}
+
+    def share(self, name: str, expression: str, partitions: list[str] | None, level: ConsistencyLevel) -> float:
+        """The share, 0 to 1, of a collection's rows (or of those in some partitions) that pass an expression."""
+        total = self._count(name, ALL_ROWS, partitions, level)
+        return min(1.0, self._count(name, expression, partitions, level) / total) if total else 0.0
+
+    def _count(self, name: str, expression: str, partitions: list[str] | None, level: ConsistencyLevel) -> int:
+        key = (name, expression, tuple(partitions or ()))
+        counted_at, count = self._counts.get(key, (-COUNT_TTL, 0))
+        if time.monotonic() - counted_at < COUNT_TTL:
+            return count
+        rows = self._server.query(name, expression, ["count(*)"], level=level, partitions=partitions)
+        count = int(rows[0]["count(*)"])
+        if len(expression) <= MAX_EXPRESSION_LENGTH:
+            if len(self._counts) >= MAX_ENTRIES:
+                self._counts = {}
+            self._counts[key] = (time.monotonic(), count)
+        return count
 
 
 class Search:
-    """What is the same for all requests of one search."""
+    """A search of one collection, with what all of its requests have in common."""
 
     def __init__(
         self,
         server: MilvusGateway,
         collection: Collection,
-        level: Level,
+        level: ConsistencyLevel,
         partitions: list[str] | None,
-        shares: SelectivityCache | None = None,
+        selectivity: SelectivityCache | None = None,
     ) -> None:
         self._server = server
-        self._shares = shares or SelectivityCache(server)
+        self._selectivity = selectivity or SelectivityCache(server)
         self._collection = collection
         self._level = level
         self._partitions = partitions
-        self._exact = collection.kind == "FLAT"
-        self._vectors = collection.kind == "IVF_SQ8"  # it measures with a byte a float: measured again here
+        self._exact = collection.index_type == "FLAT"
+        self._with_vectors = (
+            collection.index_type == "IVF_SQ8"
+        )  # its distances are approximate, and computed again here
 
     def nearest(self, queries: Features, k: int, expressions: Sequence[str]) -> Matches:
-        """The k nearest rows that pass any of the expressions, which exclude each other."""
-        promise = FULLY_EXACT if self._exact else NO_GUARANTEE
-        found = Matches(np.full((len(queries), k), -1), np.full((len(queries), k), np.inf, np.float32), promise)
-        wanted = min(2 * k + 10 if self._vectors else k + 2, LIMIT)
-        step = max(1, min(QUERIES, (VECTORS if self._vectors else HITS) // wanted))
+        """The k nearest rows that pass any of the expressions, which are mutually exclusive."""
+        exact_within = FULLY_EXACT if self._exact else NO_GUARANTEE
+        found = Matches(np.full((len(queries), k), -1), np.full((len(queries), k), np.inf, np.float32), exact_within)
+        limit = min(2 * k + 10 if self._with_vectors else k + 2, MAX_LIMIT)
+        step = max(1, min(MAX_QUERIES, (MAX_HITS_WITH_VECTORS if self._with_vectors else MAX_HITS) // limit))
         for start in range(0, len(queries), step):
             part = slice(start, start + step)
             for expression in expressions:
-                more = self._of_one(queries[part], k, wanted, expression)
-                best = merge(Matches(found.ids[part], found.distances[part], promise), more, k)
+                matches = self._search_expression(queries[part], k, limit, expression)
+                best = merge(Matches(found.ids[part], found.distances[part], exact_within), matches, k)
                 found.ids[part], found.distances[part] = best.ids, best.distances
         return found
 
-    def _of_one(self, queries: Features, k: int, limit: int, expression: str) -> Matches:
-        share = self._share(expression)
-        if self._collection.kind == "HNSW" and SCARCE < share < COMMON:
-            return self._sifted(queries, k, limit, expression, share)
-        answers = self._ask(queries, limit, expression, knob=self._lists(share))
+    def _search_expression(self, queries: Features, k: int, limit: int, expression: str) -> Matches:
+        share = self._passing_share(expression)
+        if self._collection.index_type == "HNSW" and SELECTIVE_SHARE < share < UNSELECTIVE_SHARE:
+            return self._post_filter(queries, k, limit, expression, share)
+        answers = self._request(queries, limit, expression, effort=self._probed_lists(share))
         if self._exact:
-            self._reach_past_ties(queries, answers, k, limit, expression)
+            self._complete_ties(queries, answers, k, limit, expression)
         else:
-            self._look_wider(queries, answers, k, limit, expression)
-        return self._ranked(queries, answers, k)
+            self._widen_incomplete(queries, answers, k, limit, expression)
+        return self._rank(queries, answers, k)
 
-    def _share(self, expression: str) -> float:
-        """The share of rows that a filter passes, where that makes a difference; else 1."""
-        if not expression or self._exact or self._server.place.lite:
+    def _passing_share(self, expression: str) -> float:
+        """The share of rows that pass a filter if the search effort depends on it; otherwise 1."""
+        if not expression or self._exact or self._server.connection.lite:
             return 1.0
-        return self._shares.of(self._collection.name, expression, self._partitions, self._level)
+        return self._selectivity.share(self._collection.name, expression, self._partitions, self._level)
 
-    def _lists(self, share: float) -> int | None:
-        """The lists of an inverted file to look into: the fewer of their rows a filter leaves to be compared, the more.
+    def _probed_lists(self, share: float) -> int | None:
+        """The lists of an IVF index to probe, inversely proportional to the share of their rows that pass a filter.
 
-        The work stays the same, and the neighbours, which lie the farther apart, are found. None: as it was tuned.
+        The work stays the same, and neighbours, which are farther apart, are still found. None: the tuned number.
         """
-        name = SEARCH_PARAM.get(self._collection.kind)
+        name = SEARCH_PARAM.get(self._collection.index_type)
         if name != "nprobe" or share == 1:
             return None
-        usual = self._collection.parameters(1)[name]
-        return min(MAX_EFFORT[self._collection.kind], math.ceil(usual / max(share, 1e-6)))
+        tuned = self._collection.parameters(1)[name]
+        return min(MAX_EFFORT[self._collection.index_type], math.ceil(tuned / max(share, 1e-6)))
 
-    def _sifted(self, queries: Features, k: int, limit: int, expression: str, share: float) -> Matches:
-        """Search a graph without the filter, for more, and leave out what does not pass it.
+    def _post_filter(self, queries: Features, k: int, limit: int, expression: str, share: float) -> Matches:
+        """Search a graph without the filter, oversampled, and drop hits that do not pass.
 
-        Milvus follows only some of the edges that lead over rows which do not pass, and loses its way where these are
-        many (measured on 2.3.5: of a tenth of the rows it finds 0.75 to 0.85 of the nearest, however wide it looks).
-        Where fewer than k are left, those that Milvus finds by itself are added.
+        Milvus follows only some of the edges through rows that do not pass, so that it fails to reach the neighbours
+        where these are many (measured on 2.3.5: with a tenth of the rows passing, recall is 0.75 to 0.85 at any
+        effort). If fewer than k hits are left, those of a filtered search are added.
         """
-        wide = min(LIMIT, math.ceil(OVERSAMPLING * k / share) + limit)
-        step = max(1, HITS // wide)
-        starts = range(0, len(queries), step)
-        answers = [answer for start in starts for answer in self._ask(queries[start : start + step], wide, "")]
-        passing = self._passing(np.unique(np.concatenate([answer.ids for answer in answers])), expression)
-        answers = [_only(answer, np.isin(answer.ids, passing)) for answer in answers]
-        few = [place for place, answer in enumerate(answers) if len(answer.ids) < k]
-        if few:
-            own = self._ask(queries[few], limit, expression)
-            self._look_wider(queries[few], own, k, limit, expression)
-            for place, answer in zip(few, own, strict=True):
-                answers[place] = _joined(answers[place], answer)
-        return self._ranked(queries, answers, k)
+        oversampled = min(MAX_LIMIT, math.ceil(OVERSAMPLING * k / share) + limit)
+        step = max(1, MAX_HITS // oversampled)
+        parts = [queries[start : start + step] for start in range(0, len(queries), step)]
+        answers = [answer for part in parts for answer in self._request(part, oversampled, "")]
+        passing = self._passing_ids(np.unique(np.concatenate([answer.ids for answer in answers])), expression)
+        answers = [_select(answer, np.isin(answer.ids, passing)) for answer in answers]
+        incomplete = [query for query, answer in enumerate(answers) if len(answer.ids) < k]
+        if incomplete:
+            filtered = self._request(queries[incomplete], limit, expression)
+            self._widen_incomplete(queries[incomplete], filtered, k, limit, expression)
+            for query, answer in zip(incomplete, filtered, strict=True):
+                answers[query] = _union(answers[query], answer)
+        return self._rank(queries, answers, k)
 
-    def _passing(self, ids: Ids, expression: str) -> Ids:
-        """Which of these ids a filter passes."""
+    def _passing_ids(self, ids: Ids, expression: str) -> Ids:
+        """Which of these ids pass a filter."""
         found: list[int] = []
-        for start in range(0, len(ids), LIMIT):
-            some = f"id in {ids[start : start + LIMIT].tolist()}"
+        for start in range(0, len(ids), MAX_LIMIT):
             rows = self._server.query(
                 self._collection.name,
-                f"{some} and ({expression})",
+                f"id in {ids[start : start + MAX_LIMIT].tolist()} and ({expression})",
                 ["id"],
                 level=self._level,
                 partitions=self._partitions,
@@ -130,69 +164,71 @@ class Search:
             found += [row["id"] for row in rows]
         return np.array(found, np.int64)
 
-    def _ranked(self, queries: Features, answers: list[Found], k: int) -> Matches:
-        """The k best of each answer, ties by id."""
+    def _rank(self, queries: Features, answers: list[Hits], k: int) -> Matches:
+        """The k nearest hits of each query, ties by id."""
         counts = [len(answer.ids) for answer in answers]
         owner = np.repeat(np.arange(len(queries)), counts)
         ids = np.concatenate([answer.ids for answer in answers])
-        if self._vectors:
+        if self._with_vectors:
             rows = np.concatenate([answer.vectors for answer in answers if answer.vectors is not None])
             distances = paired("cosine", queries[owner], rows)
         else:
             distances = _distances(np.concatenate([answer.scores for answer in answers]))
         return Matches(*top_k(owner, ids, distances, len(queries), k), NO_GUARANTEE)
 
-    def _reach_past_ties(self, queries: Features, answers: list[Found], k: int, limit: int, expression: str) -> None:
-        """Where equal distances were cut in two, ask for more: Milvus orders equals as it likes, we do by id."""
+    def _complete_ties(self, queries: Features, answers: list[Hits], k: int, limit: int, expression: str) -> None:
+        """Raise the limit where it cuts a group of equal distances: Milvus orders ties arbitrarily, we do by id."""
         cut = list(range(len(queries)))
-        while limit < LIMIT:
-            cut = [place for place in cut if answers[place].full and _tied(answers[place], k)]
+        while limit < MAX_LIMIT:
+            cut = [query for query in cut if answers[query].full and _cut_in_tie(answers[query], k)]
             if not cut:
                 return
-            limit = min(2 * limit, LIMIT)
-            for place, answer in zip(cut, self._ask(queries[cut], limit, expression), strict=True):
-                answers[place] = answer
+            limit = min(2 * limit, MAX_LIMIT)
+            for query, answer in zip(cut, self._request(queries[cut], limit, expression), strict=True):
+                answers[query] = answer
 
-    def _look_wider(self, queries: Features, answers: list[Found], k: int, limit: int, expression: str) -> None:
-        """Where fewer than k came back, look everywhere: an index that is searched in part may pass over the rest."""
-        few = [place for place, answer in enumerate(answers) if len(answer.ids) < k]
-        if few:
-            wider = self._ask(queries[few], limit, expression, knob=MAX_EFFORT[self._collection.kind])
-            for place, answer in zip(few, wider, strict=True):
-                if len(answer.ids) > len(answers[place].ids):
-                    answers[place] = answer
+    def _widen_incomplete(self, queries: Features, answers: list[Hits], k: int, limit: int, expression: str) -> None:
+        """Repeat queries with fewer than k hits at maximum effort: an approximate search may miss rows that pass."""
+        incomplete = [query for query, answer in enumerate(answers) if len(answer.ids) < k]
+        if incomplete:
+            effort = MAX_EFFORT[self._collection.index_type]
+            widened = self._request(queries[incomplete], limit, expression, effort=effort)
+            for query, answer in zip(incomplete, widened, strict=True):
+                if len(answer.ids) > len(answers[query].ids):
+                    answers[query] = answer
 
-    def _ask(self, queries: Features, limit: int, expression: str, *, knob: int | None = None) -> list[Found]:
+    def _request(self, queries: Features, limit: int, expression: str, *, effort: int | None = None) -> list[Hits]:
         return self._server.search(
             self._collection.name,
             queries,
             limit,
             expression,
-            self._collection.parameters(limit, knob=knob),
+            self._collection.parameters(limit, effort=effort),
             level=self._level,
             partitions=self._partitions,
-            vectors=self._vectors,
+            vectors=self._with_vectors,
         )
 
 
 def _distances(scores: Distances) -> Distances:
-    """1 - cosine of inner products of unit rows, never negative, and 0 for what is equal but for the last digits."""
+    """1 - cosine, from inner products of unit rows; values below `ZERO_DISTANCE` are 0."""
     found = np.float32(1) - scores
-    found[found < ZERO] = 0
+    found[found < ZERO_DISTANCE] = 0
     return found
 
 
-def _only(answer: Found, keep: NDArray[np.bool_]) -> Found:
-    """Some of the rows of an answer without vectors."""
-    return Found(answer.ids[keep], answer.scores[keep], None, answer.full)
+def _select(answer: Hits, keep: NDArray[np.bool_]) -> Hits:
+    """A subset of hits without vectors."""
+    return Hits(answer.ids[keep], answer.scores[keep], None, answer.full)
 
 
-def _joined(one: Found, other: Found) -> Found:
-    """The rows of two answers without vectors, each row once."""
-    ids, first = np.unique(np.concatenate([one.ids, other.ids]), return_index=True)
-    return Found(ids, np.concatenate([one.scores, other.scores])[first], None, one.full or other.full)
+def _union(a: Hits, b: Hits) -> Hits:
+    """The union of hits without vectors."""
+    ids, first = np.unique(np.concatenate([a.ids, b.ids]), return_index=True)
+    return Hits(ids, np.concatenate([a.scores, b.scores])[first], None, a.full or b.full)
 
 
-def _tied(answer: Found, k: int) -> bool:
+def _cut_in_tie(answer: Hits, k: int) -> bool:
+    """Whether the last hit is as near as the k-th, so that further ties may be missing."""
     distances = _distances(answer.scores)
     return bool(distances[-1] <= distances[k - 1])

@@ -1,4 +1,4 @@
-"""How widely to search, measured: the least effort that finds the wanted share of the true neighbours."""
+"""Tuning of the search parameter: the smallest effort that reaches a recall, measured on the collection itself."""
 
 import logging
 import math
@@ -12,29 +12,29 @@ from lookalike import distances
 from lookalike.indexes.milvus.client import BOUNDED, STRONG, MilvusGateway
 from lookalike.indexes.milvus.collections import Collection
 from lookalike.indexes.milvus.config import MAX_EFFORT, SEARCH_PARAM
-from lookalike.indexes.milvus.search import LIMIT, Search
-from lookalike.types import Features, FeatureSpec, Ids, Matches
+from lookalike.indexes.milvus.search import MAX_LIMIT, Search
+from lookalike.types import Features, FeatureSpec, Ids
 
-QUERIES = 200
-"""Vectors that are searched for: between two stored rows, for those are easier to find than what was never seen."""
-MIX = 0.3
-"""How far from the first of the two: 0 is the row itself."""
+QUERY_COUNT = 200
+"""Number of queries. They lie between two stored rows, because stored rows are easier to find than unseen vectors."""
+INTERPOLATION = 0.3
+"""Position of a query between its two rows: 0 is the first row itself."""
 NEIGHBOURS = 10
-EXACT_ROWS = 100_000
-"""Rows that are compared one by one (half a minute, 200 MB of 512 floats); with more, the widest search stands for the
-truth: all lists of an inverted file, 4,096 candidates of a graph."""
-PAGE = 4000
+MAX_EXACT_ROWS = 100_000
+"""Up to this many rows the ground truth is exact (half a minute, 200 MB of 512 floats); beyond, it is a search with
+maximum effort: all lists of an IVF index, 4,096 candidates of a graph."""
+PAGE_ROWS = 4000
 """Rows fetched at a time: 8 MB of 512 floats."""
 MIN_EFFORT = 16
-MARGIN = 0.005
-"""What is asked for beyond the wanted recall: twice the standard error of a share measured on 2,000 neighbours."""
+RECALL_MARGIN = 0.005
+"""Margin above the required recall: twice the standard error of a share measured on 2,000 neighbours."""
 
 log = logging.getLogger("lookalike")
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """What was found: the parameter's name and value, the recall it gave, and what that was measured against."""
+    """The tuned parameter and its value, the recall that it reaches, and the reference of the measurement."""
 
     parameter: str
     value: int
@@ -45,75 +45,70 @@ class Tuning:
 
 
 def tune(server: MilvusGateway, collection: Collection, spec: FeatureSpec, recall: float) -> Tuning | None:
-    """Try the search parameter from narrow to wide, doubling, until the recall is reached; None where there is none.
+    """Double the search parameter until the recall is reached, or use the largest value if none reaches it.
 
-    The narrowest value with that recall counts; where none has it, the widest.
+    None for an index without a search parameter, or with too few rows.
     """
     total = int(server.query(collection.name, "id > 0", ["count(*)"], level=STRONG)[0]["count(*)"])
-    if collection.kind == "FLAT" or total <= 2 * NEIGHBOURS:
+    if collection.index_type == "FLAT" or total <= 2 * NEIGHBOURS:
         return None
-    queries, truth = _truth(server, collection, spec, total)
-    most = MAX_EFFORT[collection.kind]
-    steps = [MIN_EFFORT << step for step in range(int(math.log2(most / MIN_EFFORT)) + 1)]
-    for value in steps:
-        share = _recall(_distances(server, collection, queries, value), truth)
-        if share >= min(recall + MARGIN, 0.9999) or value == steps[-1]:
+    queries, truth = _ground_truth(server, collection, spec, total)
+    doublings = int(math.log2(MAX_EFFORT[collection.index_type] / MIN_EFFORT))
+    for value in (MIN_EFFORT << step for step in range(doublings + 1)):
+        measured = _recall(_distances(server, collection, queries, value), truth)
+        if measured >= min(recall + RECALL_MARGIN, 0.9999):
             break
-    reached = share >= recall
+    reached = measured >= recall
     if not reached:
-        log.warning("%s reaches a recall of %.3f only, not %.3f, even with %d", collection.name, share, recall, value)
-    reference: Literal["exact", "widest search"] = "exact" if total <= EXACT_ROWS else "widest search"
-    return Tuning(SEARCH_PARAM[collection.kind], value, share, reached, reference, total)
+        log.warning("%s has a recall of only %.3f, not %.3f, even with %d", collection.name, measured, recall, value)
+    reference: Literal["exact", "widest search"] = "exact" if total <= MAX_EXACT_ROWS else "widest search"
+    return Tuning(SEARCH_PARAM[collection.index_type], value, measured, reached, reference, total)
 
 
-def _truth(
+def _ground_truth(
     server: MilvusGateway, collection: Collection, spec: FeatureSpec, total: int
 ) -> tuple[Features, distances.Distances]:
-    """Vectors to search for, and the distances of their true neighbours."""
-    pages = _pages(server, collection.name, total)
-    if total > EXACT_ROWS:
-        queries = _between([next(pages)[1]])
-        return queries, _distances(server, collection, queries, MAX_EFFORT[collection.kind])
-    every = list(pages)
-    queries = _between([rows for _, rows in every])
-    found: Matches | None = None
-    for ids, rows in every:
-        more = distances.nearest(spec.metric, queries, rows, ids, NEIGHBOURS)
-        found = more if found is None else distances.merge(found, more, NEIGHBOURS)
-    assert found is not None
-    return queries, found.distances
+    """Queries, and the distances of their true neighbours."""
+    pages = _scan_pages(server, collection.name, total)
+    if total > MAX_EXACT_ROWS:
+        queries = _interpolate([next(pages)[1]])
+        return queries, _distances(server, collection, queries, MAX_EFFORT[collection.index_type])
+    all_pages = list(pages)
+    queries = _interpolate([rows for _, rows in all_pages])
+    ids, rows = (np.concatenate(column) for column in zip(*all_pages, strict=True))
+    return queries, distances.nearest(spec.metric, queries, rows, ids, NEIGHBOURS).distances
 
 
-def _between(pages: list[Features]) -> Features:
+def _interpolate(pages: list[Features]) -> Features:
     rows = np.concatenate(pages)
-    first, second = np.random.default_rng(0).choice(len(rows), (2, QUERIES))
-    return distances.normalise((1 - MIX) * rows[first] + MIX * rows[second])
+    first, second = np.random.default_rng(0).choice(len(rows), (2, QUERY_COUNT))
+    return distances.normalise((1 - INTERPOLATION) * rows[first] + INTERPOLATION * rows[second])
 
 
 def _distances(server: MilvusGateway, collection: Collection, queries: Features, value: int) -> distances.Distances:
-    """What the index finds when it is searched so widely."""
-    search = Search(server, replace(collection, knob=value), BOUNDED, None)
+    """The distances of the neighbours that the index finds with this effort."""
+    search = Search(server, replace(collection, effort=value), BOUNDED, None)
     return search.nearest(queries, NEIGHBOURS, [""]).distances
 
 
 def _recall(found: distances.Distances, truth: distances.Distances) -> float:
-    """The share of true neighbours among those found, ties and last digits forgiven."""
+    """The share of true neighbours that were found, ignoring ties and rounding."""
     real = np.isfinite(truth)
     farthest = np.max(np.where(real, truth, -np.inf), axis=1, keepdims=True)
     return float(np.count_nonzero(found <= farthest + 1e-5) / np.count_nonzero(real))
 
 
-def _pages(server: MilvusGateway, name: str, total: int) -> Iterator[tuple[Ids, Features]]:
-    """All rows, by ranges of ids: `total` of them, or fewer where they are deleted meanwhile."""
-    first, width, seen, empty = 1, PAGE, 0, 0
+def _scan_pages(server: MilvusGateway, name: str, total: int) -> Iterator[tuple[Ids, Features]]:
+    """All rows, by ranges of ids: `total` of them, or fewer if rows are deleted meanwhile."""
+    first, width, seen, empty = 1, PAGE_ROWS, 0, 0
     while seen < total and empty < 64:
         rows = server.query(name, f"id >= {first} and id < {first + width}", ["id", "vector"], level=BOUNDED)
-        if len(rows) >= LIMIT:  # there are more than one answer holds
-            width = PAGE
+        if len(rows) >= MAX_LIMIT:  # the response may be truncated
+            width = PAGE_ROWS
             continue
         first += width
         empty = 0 if rows else empty + 1
-        width = PAGE if len(rows) > PAGE // 8 else min(2 * width, 1 << 40)
+        width = PAGE_ROWS if len(rows) > PAGE_ROWS // 8 else min(2 * width, 1 << 40)
         if rows:
             seen += len(rows)
             yield np.array([row["id"] for row in rows]), np.array([row["vector"] for row in rows], np.float32)

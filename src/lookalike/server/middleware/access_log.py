@@ -1,6 +1,6 @@
-"""The outermost layer: request ids, routing by the raw path, a log line and a count each; no error gets past it.
+"""Request middleware: request ids, path normalization, access log, metrics, HEAD, and problem responses for all errors.
 
-HEAD is answered here for every route at once (RFC 9110, 9.3.2): inside it is a GET, whose body stays here.
+HEAD is implemented here for every route (RFC 9110, 9.3.2): inner layers see a GET, whose body is discarded.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lookalike.errors import BadInput
 from lookalike.server.metrics import NO_ROUTE, Metrics
-from lookalike.server.problem_responses import answer_to, reason_of
+from lookalike.server.problem_responses import error_response, rejection_reason
 
 log = logging.getLogger("lookalike.requests")
 
@@ -26,15 +26,15 @@ _KNOWN_METHODS = frozenset("GET HEAD POST PUT PATCH DELETE OPTIONS".split())
 _SAFE = "!$&'()*+,;=:@~-._"
 """Characters of a path segment that need no escape (RFC 3986, pchar)."""
 MAX_PATH_LENGTH = 8192
-ONCE = "/session"
-"""Where a link works once: who merely looks at it must not spend it, so it is never asked in place of a HEAD."""
-GONE = 499
-"""What the log and the counters say of a request whose sender has gone (nginx's number for it)."""
+SESSION_PATH = "/session"
+"""Path of the one-time link: HEAD is not mapped to GET, which would redeem it."""
+CLIENT_CLOSED_REQUEST = 499
+"""Status of a request whose client has disconnected, in log and metrics (nginx's code)."""
 
 
 @dataclass(slots=True)
 class RequestLog:
-    """One request and its answer, as the log tells of them; `scope` is what the layers within see of it."""
+    """One request and its response for the access log; `scope` is that of the inner layers."""
 
     id: str
     method: str
@@ -47,13 +47,13 @@ class RequestLog:
 
     @property
     def route(self) -> str:
-        """The route's path with its parameters' names; a key never shows."""
-        found = getattr(self.scope.get("route"), "path", None)
-        return found if isinstance(found, str) else NO_ROUTE
+        """The route's path template, which contains no keys."""
+        path = getattr(self.scope.get("route"), "path", None)
+        return path if isinstance(path, str) else NO_ROUTE
 
 
 class RequestMiddleware:
-    """ASGI middleware around the whole application; no exception leaves it."""
+    """The outermost ASGI middleware but for the security headers; no exception passes it."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -64,86 +64,86 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         scope.setdefault("state", {})
-        exchange = RequestLog(_request_id(scope), _method(scope), scope)
-        scope["state"]["request_id"] = exchange.id
-        sending, receiving = self._sending(exchange, send), self._receiving(exchange, receive)
-        self._metrics.under_way.inc()
+        entry = RequestLog(_request_id(scope), _method(scope), scope)
+        scope["state"]["request_id"] = entry.id
+        wrapped_send, wrapped_receive = self._wrap_send(entry, send), self._wrap_receive(entry, receive)
+        self._metrics.in_flight.inc()
         try:
-            scope["path"] = routed_path(scope.get("raw_path") or scope["path"].encode())
-            if exchange.method == "HEAD" and scope["path"] != ONCE:
-                exchange.scope = {**scope, "method": "GET"}
-            await self._app(exchange.scope, receiving, sending)
+            scope["path"] = normalize_path(scope.get("raw_path") or scope["path"].encode())
+            if entry.method == "HEAD" and scope["path"] != SESSION_PATH:
+                entry.scope = {**scope, "method": "GET"}
+            await self._app(entry.scope, wrapped_receive, wrapped_send)
         except ClientDisconnect:
-            exchange.status = GONE
-        except Exception as error:  # noqa: BLE001 - the last one to catch it: it is told as a problem, and logged
-            self._metrics.rejected(reason_of(error))
-            await self._answer(exchange, error, scope, receive, sending)
+            entry.status = CLIENT_CLOSED_REQUEST
+        except Exception as error:  # noqa: BLE001 - the last handler: it responds with a problem, and logs
+            self._metrics.count_rejection(rejection_reason(error))
+            await self._respond(entry, error, scope, receive, wrapped_send)
         except asyncio.CancelledError:
-            exchange.status = exchange.status or GONE  # or the server is stopping
+            entry.status = entry.status or CLIENT_CLOSED_REQUEST  # or the server is stopping
             raise
         finally:
-            self._metrics.under_way.dec()
-            self._note(exchange)
+            self._metrics.in_flight.dec()
+            self._log(entry)
 
-    async def _answer(self, exchange: RequestLog, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = answer_to(error, exchange.id)
-        if exchange.started:  # left unfinished, the server closes the connection: nobody takes it for whole
-            log.warning("an answer broke off", extra={"told": {"id": exchange.id, "error": type(error).__name__}})
+    async def _respond(self, entry: RequestLog, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
+        response = error_response(error, entry.id)
+        if entry.started:  # uvicorn then closes the connection, so that the client notices the incomplete response
+            log.warning("response aborted", extra={"fields": {"id": entry.id, "error": type(error).__name__}})
             return
-        await answer(scope, receive, send)
+        await response(scope, receive, send)
 
-    def _receiving(self, exchange: RequestLog, receive: Receive) -> Receive:
-        async def receiving() -> Message:
+    def _wrap_receive(self, entry: RequestLog, receive: Receive) -> Receive:
+        async def wrapped() -> Message:
             message = await receive()
             nbytes = len(message.get("body", b""))
-            exchange.received += nbytes
+            entry.received += nbytes
             self._metrics.received.inc(nbytes)
             return message
 
-        return receiving
+        return wrapped
 
-    def _sending(self, exchange: RequestLog, send: Send) -> Send:
-        async def sending(message: Message) -> None:
+    def _wrap_send(self, entry: RequestLog, send: Send) -> Send:
+        async def wrapped(message: Message) -> None:
             if message["type"] == "http.response.start":
-                exchange.started = True
-                exchange.status = message["status"]
-                message = {**message, "headers": _headers(message.get("headers", ()), exchange)}
+                entry.started = True
+                entry.status = message["status"]
+                message = {**message, "headers": _headers(message.get("headers", ()), entry)}
             else:
-                if exchange.method == "HEAD":
+                if entry.method == "HEAD":
                     message = {**message, "body": b""}
                 nbytes = len(message.get("body", b""))
-                exchange.sent += nbytes
+                entry.sent += nbytes
                 self._metrics.sent.inc(nbytes)
             await send(message)
 
-        return sending
+        return wrapped
 
-    def _note(self, exchange: RequestLog) -> None:
-        seconds = time.perf_counter() - exchange.began
-        status = exchange.status or 500
-        self._metrics.answered(exchange.method, exchange.route, status, seconds)
+    def _log(self, entry: RequestLog) -> None:
+        seconds = time.perf_counter() - entry.began
+        status = entry.status or 500
+        self._metrics.observe_request(entry.method, entry.route, status, seconds)
         if not log.isEnabledFor(logging.INFO):
             return
-        caller = exchange.scope.get("state", {}).get("caller")
+        caller = entry.scope.get("state", {}).get("caller")
         line = {
-            "id": exchange.id,
-            "method": exchange.method,
-            "route": exchange.route,
+            "id": entry.id,
+            "method": entry.method,
+            "route": entry.route,
             "status": status,
             "ms": round(seconds * 1000, 1),
             "tenant": getattr(caller, "tenant", None),
             "key": getattr(caller, "key_id", None),
-            "received": exchange.received,
-            "sent": exchange.sent,
+            "received": entry.received,
+            "sent": entry.sent,
         }
-        log.info("request", extra={"told": line})
+        log.info("request", extra={"fields": line})
 
 
-def routed_path(raw: bytes) -> str:
-    """The path to route by, spelt one way: a slash within a segment stays escaped, all else as RFC 3986 has it.
+def normalize_path(raw: bytes) -> str:
+    """The normalized path for routing: percent-encoded as RFC 3986 requires, a slash within a segment stays escaped.
 
-    So a key may hold anything, and no other spelling of a path reaches past a check of it. Raises BadInput for a path
-    that is too long.
+    Keys may therefore contain any character, and no alternative encoding of a path bypasses a check. Raises BadInput
+    for a path that is too long.
     """
     raw = raw.partition(b"?")[0]
     if len(raw) > MAX_PATH_LENGTH:
@@ -152,7 +152,7 @@ def routed_path(raw: bytes) -> str:
 
 
 def _method(scope: Scope) -> str:
-    """The method, those nobody knows under one name."""
+    """The method, unknown ones as OTHER, for bounded metric labels."""
     method = str(scope["method"])
     return method if method in _KNOWN_METHODS else "OTHER"
 
@@ -160,16 +160,16 @@ def _method(scope: Scope) -> str:
 def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id":
-            given = value.decode("latin-1")
-            if _REQUEST_ID.fullmatch(given):
-                return str(given)
+            request_id = value.decode("latin-1")
+            if _REQUEST_ID.fullmatch(request_id):
+                return str(request_id)
     return uuid.uuid4().hex
 
 
-def _headers(headers: Iterable[tuple[bytes, bytes]], exchange: RequestLog) -> list[tuple[bytes, bytes]]:
-    given = list(headers)
-    names = {name.lower() for name, _ in given}
-    given.append((b"x-request-id", exchange.id.encode()))
+def _headers(headers: Iterable[tuple[bytes, bytes]], entry: RequestLog) -> list[tuple[bytes, bytes]]:
+    extended = list(headers)
+    names = {name.lower() for name, _ in extended}
+    extended.append((b"x-request-id", entry.id.encode()))
     if b"cache-control" not in names:
-        given.append((b"cache-control", b"no-store"))
-    return given
+        extended.append((b"cache-control", b"no-store"))
+    return extended

@@ -1,4 +1,4 @@
-"""Lets requests in: who calls is settled, and their limits kept, before anything of a body is read."""
+"""Authentication by API key, and the caller's limits, before the body is read."""
 
 from collections.abc import Iterable, Mapping
 from http.cookies import CookieError, SimpleCookie
@@ -16,61 +16,62 @@ from lookalike.server.middleware.body_limits import BODY_TIMEOUT, BodyLimitMiddl
 from lookalike.server.rate_limit import KEYLESS_LIMITS, SERVER_LIMITS, RateLimiter
 
 COOKIE = "lookalike_key"
-OPEN_PATHS = frozenset({"/", "/favicon.ico", "/healthz", "/readyz", "/session"})
-"""What anybody may ask for; the page's own files, below `OPEN_FOLDER`, are the same."""
-OPEN_FOLDER = "/page/"
-FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
-"""Headers by which proxies make themselves known."""
+PUBLIC_PATHS = frozenset({"/", "/favicon.ico", "/healthz", "/readyz", "/session"})
+"""Paths without authentication, besides the page's files below `PUBLIC_PREFIX`."""
+PUBLIC_PREFIX = "/page/"
+PROXY_HEADERS = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+"""Headers that proxies add."""
 DEFAULT_TENANT = "default"
 
 
 class Authenticator:
-    """Who may do what on this server.
+    """Determines the caller of a request by its API key.
 
-    `keyless` allows callers on loopback to do everything while no key was ever made; a server that listens beyond
-    loopback must not. `defaults` are the limits of keys that have none of their own. `patience` is how
-    many seconds a body may keep the server waiting.
+    `keyless` grants callers on loopback every scope while no API key was ever created; it must be False for a server
+    that listens beyond loopback. `defaults` are the limits of API keys without limits of their own. `body_timeout` is
+    how many seconds the server waits for a body.
     """
 
     def __init__(
         self,
-        ring: ApiKeyCache,
+        key_cache: ApiKeyCache,
         *,
         keyless: bool,
         limiter: RateLimiter | None = None,
         defaults: KeyLimits = SERVER_LIMITS,
-        patience: float = BODY_TIMEOUT,
+        body_timeout: float = BODY_TIMEOUT,
     ) -> None:
-        self.ring = ring
+        self.key_cache = key_cache
         self.limiter = limiter or RateLimiter()
-        self.patience = patience
+        self.body_timeout = body_timeout
         self._keyless = keyless
         self._defaults = defaults
 
     async def caller(self, headers: Headers, client: str | None) -> Caller:
-        """Who calls from this address, None where it is no network's; raises AccessDenied, BadInput for a bad tenant.
+        """The caller at a client address (None: no network address).
 
-        Raises what reading the keys raises, too: without them nobody is let in.
+        Raises AccessDenied, BadInput for an invalid tenant, and the catalog's errors, since no request is admitted if
+        the API keys cannot be read.
         """
-        keys = await self.ring.current()
-        token = token_in(headers)
+        keys = await self.key_cache.current()
+        token = read_token(headers)
         if token is not None:
-            key = keys.holder(token)
+            key = keys.find(token)
             if key is None:
-                raise AccessDenied("this access key is not known here, or was revoked")
+                raise AccessDenied("unknown or revoked API key")
             return self._with_key(key, headers)
-        if keys.made or not self._keyless:
-            raise AccessDenied("this server wants an access key: send it as `Authorization: Bearer lk_...`")
-        _check_at_machine(headers, client)
-        tenant = _asked_for(headers) or DEFAULT_TENANT
+        if keys.any_created or not self._keyless:
+            raise AccessDenied("API key required: send it as `Authorization: Bearer lk_...`")
+        _check_loopback(headers, client)
+        tenant = _requested_tenant(headers) or DEFAULT_TENANT
         return Caller(tenant, frozenset(SCOPES), None, any_tenant=True, limits=KEYLESS_LIMITS)
 
     def _with_key(self, key: ApiKey, headers: Headers) -> Caller:
-        asked = _asked_for(headers)
-        if key.tenant is not None and asked not in (None, key.tenant):
-            raise AccessDenied("this key is bound to another tenant", authenticated=True)
+        requested = _requested_tenant(headers)
+        if key.tenant is not None and requested not in (None, key.tenant):
+            raise AccessDenied("this API key is bound to another tenant", authenticated=True)
         return Caller(
-            key.tenant or asked or DEFAULT_TENANT,
+            key.tenant or requested or DEFAULT_TENANT,
             frozenset(key.scopes),
             key.id,
             any_tenant=key.tenant is None,
@@ -79,10 +80,10 @@ class Authenticator:
 
 
 class AuthenticationMiddleware:
-    """ASGI middleware that puts the `Caller` into the request's state, under "caller", and keeps its limits.
+    """ASGI middleware that sets the `Caller` in the request's state, under "caller", and enforces its limits.
 
-    Every path but the open ones needs a caller, whatever its route asks for. Errors are raised, before any of the body
-    is read, for the edge to answer.
+    Every path but the public ones requires a caller, whatever its route requires. Errors are raised before the body is
+    read; `RequestMiddleware` responds to them.
     """
 
     def __init__(self, app: ASGIApp, access: Authenticator) -> None:
@@ -94,22 +95,22 @@ class AuthenticationMiddleware:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        if is_open(scope["path"]):
+        if is_public_path(scope["path"]):
             await self._pass(scope, receive, send, 0)
             return
-        caller = await self._recognised(headers, (scope.get("client") or (None,))[0])
-        check_length(_announced(headers), caller.limits.body_bytes)
-        with self._access.limiter.admit(caller.key_id or "at the machine", caller.limits):
+        caller = await self._authenticate(headers, (scope.get("client") or (None,))[0])
+        check_length(_content_length(headers), caller.limits.body_bytes)
+        with self._access.limiter.admit(caller.key_id or "loopback", caller.limits):
             scope.setdefault("state", {})["caller"] = caller
             await self._pass(scope, receive, send, caller.limits.body_bytes)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send, max_bytes: int | None) -> None:
         headers = Headers(scope=scope)
         empty = "transfer-encoding" not in headers and headers.get("content-length", "0") == "0"
-        body = BodyLimitMiddleware(receive, send, max_bytes, patience=self._access.patience, empty=empty)
+        body = BodyLimitMiddleware(receive, send, max_bytes, timeout=self._access.body_timeout, empty=empty)
         await self._app(scope, body.receive, body.send)
 
-    async def _recognised(self, headers: Headers, address: str | None) -> Caller:
+    async def _authenticate(self, headers: Headers, address: str | None) -> Caller:
         try:
             return await self._access.caller(headers, address)
         except AccessDenied:
@@ -117,59 +118,59 @@ class AuthenticationMiddleware:
             raise
 
 
-def is_open(path: str) -> bool:
-    """Whether anybody may ask for a path."""
-    return path in OPEN_PATHS or path.startswith(OPEN_FOLDER)
+def is_public_path(path: str) -> bool:
+    """Whether a path needs no authentication."""
+    return path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIX)
 
 
-def token_in(headers: Headers) -> str | None:
-    """The access key that a request brings, in a header or the page's cookie; None for none.
+def read_token(headers: Headers) -> str | None:
+    """The API key of a request, from a header or the page's cookie, or None.
 
-    Raises AccessDenied for an Authorization header of another kind.
+    Raises AccessDenied for an Authorization header of another scheme.
     """
-    written = headers.get("authorization")
-    if written is not None:
-        scheme, _, token = written.partition(" ")
+    authorization = headers.get("authorization")
+    if authorization is not None:
+        scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
-            raise AccessDenied("the Authorization header is `Bearer lk_...`, with an access key")
+            raise AccessDenied("the Authorization header must be `Bearer lk_...`, with an API key")
         return token.strip()
     return headers.get("x-api-key") or _cookie(headers.getlist("cookie"))
 
 
-def _cookie(written: Iterable[str]) -> str | None:
-    for text in written:
+def _cookie(headers: Iterable[str]) -> str | None:
+    for text in headers:
         try:
-            found = SimpleCookie(text).get(COOKIE)
+            cookie = SimpleCookie(text).get(COOKIE)
         except CookieError:
             continue
-        if found is not None and found.value:
-            return found.value
+        if cookie is not None and cookie.value:
+            return cookie.value
     return None
 
 
-def _asked_for(headers: Headers) -> str | None:
-    """The tenant of X-Tenant, percent-encoded UTF-8; raises BadInput for a name that cannot be one."""
-    written = headers.get("x-tenant")
-    if not written:
+def _requested_tenant(headers: Headers) -> str | None:
+    """The tenant of X-Tenant, percent-encoded UTF-8; raises BadInput for an invalid name."""
+    encoded = headers.get("x-tenant")
+    if not encoded:
         return None
     try:
-        return check_name(unquote(written, errors="strict"), "the tenant of X-Tenant")
+        return check_name(unquote(encoded, errors="strict"), "the tenant of X-Tenant")
     except UnicodeDecodeError:
-        raise BadInput("X-Tenant is a name in percent-encoded UTF-8") from None
+        raise BadInput("X-Tenant must be a name in percent-encoded UTF-8") from None
 
 
-def _announced(headers: Mapping[str, str]) -> int:
+def _content_length(headers: Mapping[str, str]) -> int:
     length = headers.get("content-length", "0")
-    return int(length) if length.isascii() and length.isdecimal() else 0  # the server below checks the header itself
+    return int(length) if length.isascii() and length.isdecimal() else 0  # uvicorn validates the header
 
 
-def _check_at_machine(headers: Headers, client: str | None) -> None:
-    """Raise AccessDenied for a caller without a key who may not be at this machine."""
-    remedy = "make a key for it: lookalike keys create --scope read"
+def _check_loopback(headers: Headers, client: str | None) -> None:
+    """Raise AccessDenied for a caller without an API key that may not be on this machine."""
+    remedy = "create one: lookalike keys create --scope read"
     if client is not None and not _is_loopback(client):
-        raise AccessDenied(f"without an access key only this machine itself is served; {remedy}")
-    if any(name in headers for name in FORWARDED):
-        raise AccessDenied(f"without an access key nothing is served through a proxy; {remedy}")
+        raise AccessDenied(f"only loopback clients are served without an API key; {remedy}")
+    if any(name in headers for name in PROXY_HEADERS):
+        raise AccessDenied(f"proxied requests require an API key; {remedy}")
 
 
 def _is_loopback(client: str) -> bool:

@@ -1,4 +1,4 @@
-"""A request's body, bounded in bytes and in the time that the server waits for it."""
+"""Limits of a request body: bytes, and the time spent waiting for it."""
 
 import asyncio
 from http import HTTPStatus
@@ -10,18 +10,17 @@ from lookalike.errors import ImageRejected
 from lookalike.server.problem_responses import HttpError
 
 BODY_TIMEOUT = 20.0
-"""Seconds that a server waits for a body that does not come."""
+"""Seconds that the server waits for a body, besides the time that its bytes allow by `MIN_RATE`."""
 MIN_RATE = 4096.0
-"""Bytes a second that a body must come with, over the time that the server waited for it, beyond its patience."""
+"""Minimum bytes per second of a body over the time waited for it, beyond the timeout."""
 
 
 class BodyLimitMiddleware:
-    """The `receive` and `send` of one request, in place of the server's own.
+    """Wraps the `receive` and `send` of one request.
 
-    `receive` raises ImageRejected ("too_many_bytes") as soon as more than `max_bytes` came, HttpError (408) for a body
-    that comes too slowly. Only the time spent waiting counts, so that a server that is slow itself does not blame the
-    client. A response that begins before its request's body has ended closes the connection: the rest is not waited
-    for.
+    `receive` raises ImageRejected ("too_many_bytes") as soon as more than `max_bytes` have been received, HttpError
+    (408) for a body that arrives too slowly. Only the time spent waiting counts, so that a slow server does not blame
+    the client. A response that starts before the end of the body closes the connection, instead of reading the rest.
     """
 
     def __init__(
@@ -30,43 +29,44 @@ class BodyLimitMiddleware:
         send: Send,
         max_bytes: int | None,
         *,
-        patience: float = BODY_TIMEOUT,
+        timeout: float = BODY_TIMEOUT,
         empty: bool = False,
     ) -> None:
         self._receive, self._send = receive, send
         self._max_bytes = max_bytes
-        self._patience = patience
+        self._timeout = timeout
         self._waited = 0.0
-        self._came = 0
-        self._ended = empty  # nobody reads a body that is announced to be none
+        self._received = 0
+        self._ended = empty  # without a body, nothing is to be received
 
     async def receive(self) -> Message:
-        """The next message, in time."""
+        """The next message; raises as the class describes."""
         if self._ended:
-            return await self._receive()  # waits for the client to leave, as long as the answer takes
-        began = monotonic()
+            return await self._receive()  # waits for the disconnect, without a timeout
+        started = monotonic()
         try:
-            async with asyncio.timeout(self._patience + self._came / MIN_RATE - self._waited):
+            async with asyncio.timeout(self._timeout + self._received / MIN_RATE - self._waited):
                 message = await self._receive()
         except TimeoutError:
-            waited = self._waited + monotonic() - began
+            waited = self._waited + monotonic() - started
             raise HttpError(
-                HTTPStatus.REQUEST_TIMEOUT, f"the body comes too slowly: {self._came:,} bytes in {waited:.0f} seconds"
+                HTTPStatus.REQUEST_TIMEOUT,
+                f"request body too slow: {self._received:,} bytes in {waited:.0f} seconds",
             ) from None
-        self._waited += monotonic() - began
-        self._came += len(message.get("body", b""))
+        self._waited += monotonic() - started
+        self._received += len(message.get("body", b""))
         self._ended = message["type"] != "http.request" or not message.get("more_body", False)
-        check_length(self._came, self._max_bytes)
+        check_length(self._received, self._max_bytes)
         return message
 
     async def send(self, message: Message) -> None:
-        """Pass a message on."""
+        """Send a message, with `Connection: close` if the body was not read to its end."""
         if message["type"] == "http.response.start" and not self._ended:
             message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
         await self._send(message)
 
 
 def check_length(nbytes: int, max_bytes: int | None) -> None:
-    """Raise ImageRejected for a body of so many bytes, where there is a limit and it is beyond."""
+    """Raise ImageRejected for a body of more than `max_bytes` (None: no limit)."""
     if max_bytes is not None and nbytes > max_bytes:
-        raise ImageRejected("too_many_bytes", f"The request has more than {max_bytes:,} bytes, the most it may have.")
+        raise ImageRejected("too_many_bytes", f"The request body exceeds the limit of {max_bytes:,} bytes.")

@@ -1,4 +1,4 @@
-"""Images and options out of requests: bytes, forms and JSON all come down to an image and a JSON object."""
+"""Parsing requests with images: raw bytes, multipart forms and JSON become image sources and fields."""
 
 import base64
 import binascii
@@ -13,145 +13,155 @@ from lookalike.errors import BadInput
 from lookalike.results import StoredImage
 from lookalike.server.app_state import AppState
 from lookalike.server.auth import Caller
-from lookalike.server.executor import MemoryLease
-from lookalike.server.problem_responses import told
-from lookalike.server.requests.body import JSON_OVERHEAD, chunks, is_image, media_type, read_object, refuse, whole
-from lookalike.server.requests.multipart import Part, parts
-from lookalike.server.requests.pixels import check_pixels
+from lookalike.server.memory_budget import MemoryLease
+from lookalike.server.problem_responses import describe_faults
+from lookalike.server.requests.body import (
+    JSON_OVERHEAD,
+    check_pixels,
+    is_image_type,
+    media_type,
+    parse_object,
+    read_body,
+    read_chunks,
+    unsupported_media_type,
+)
+from lookalike.server.requests.multipart import Part, read_parts
 from lookalike.server.schemas import ImageSource, Json, QuerySource
 
 MAX_FIELDS = 32
-"""Parts of a form beside its files."""
+"""Fields of a form besides its files."""
 FORM_OVERHEAD = 64 * 1024
-"""Bytes of a form beside its parts."""
+"""Bytes of a form besides its parts."""
 M = TypeVar("M", bound=BaseModel)
-Image = bytes | StoredImage
+QueryImage = bytes | StoredImage
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedRequest:
-    """What a request brought: sources of images by the name under which they came, and everything else of it.
+    """A parsed request: image sources by name, and all other fields.
 
-    `typed` tells whether the rest came as JSON; as a form's it is text throughout.
+    `is_json` says whether the fields came as JSON; those of a form are strings.
     """
 
     sources: Mapping[str, bytes | ImageSource]
-    rest: Mapping[str, Any] = field(default_factory=dict)
-    typed: bool = True
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    is_json: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class RequestReader:
-    """Reads one request. `names` are those of its images; the first is that of a body that is an image itself."""
+    """Reads one request. `names`: expected image fields; a raw body is assigned to the first."""
 
     request: Request
-    context: AppState
+    state: AppState
     caller: Caller
-    account: MemoryLease
+    lease: MemoryLease
     names: tuple[str, ...] = ("image",)
     source: type[ImageSource] = ImageSource
 
     @property
-    def most(self) -> int:
-        """The most bytes that one image may have."""
-        return self.context.service.limits.max_bytes
+    def max_bytes(self) -> int:
+        """Maximum bytes of an image."""
+        return self.state.gallery.limits.max_bytes
 
     async def read(self) -> ParsedRequest:
-        """The whole request; raises HttpError (415) for a body of a type that is not taken."""
+        """Read and parse the request; raises HttpError (415) for an unsupported media type."""
         kind = media_type(self.request)
         if kind == "multipart/form-data":
             return await self._form()
         if kind == "application/json":
             return await self._json()
-        if is_image(kind) and len(self.names) == 1:
-            return ParsedRequest({self.names[0]: await whole(self.request, self.most, self.account)})
+        if is_image_type(kind) and len(self.names) == 1:
+            return ParsedRequest({self.names[0]: await read_body(self.request, self.max_bytes, self.lease)})
         images = ["image/*", "application/octet-stream"] if len(self.names) == 1 else []
-        raise refuse(kind, *images, "multipart/form-data", "application/json")
+        raise unsupported_media_type(kind, *images, "multipart/form-data", "application/json")
 
-    async def image(self, source: bytes | ImageSource) -> Image:
-        """The bytes of a source, or which stored image it is; fetches a URL."""
+    async def image(self, source: bytes | ImageSource) -> QueryImage:
+        """The bytes of a source, fetched if it is a URL, or a reference to a stored image."""
         if isinstance(source, bytes):
-            found = source
+            data = source
         elif isinstance(source, QuerySource) and source.key is not None:
             return StoredImage(source.key)
         elif source.base64 is not None:
             text = source.base64
-            found = await self.context.work.run(lambda: decoded(text))
+            data = await self.state.executor.run(lambda: decode_base64(text))
         else:
             url = source.url or ""
-            most = self.most
-            found = await self.context.fetching.run(lambda: self.context.fetcher.fetch(url, max_bytes=most))
-            self.account.take(len(found))
-        most_pixels = self.caller.limits.pixels
-        if most_pixels is not None:
-            await self.context.work.run(lambda: check_pixels(found, most_pixels))
-        return found
+            max_bytes = self.max_bytes
+            data = await self.state.fetch_executor.run(lambda: self.state.fetcher.fetch(url, max_bytes=max_bytes))
+            self.lease.acquire(len(data))
+        max_pixels = self.caller.limits.pixels
+        if max_pixels is not None:
+            await self.state.executor.run(lambda: check_pixels(data, max_pixels))
+        return data
 
     async def _json(self) -> ParsedRequest:
-        most = len(self.names) * (self.most * 4 // 3) + JSON_OVERHEAD
-        data = await whole(self.request, most, self.account)
-        rest = await self.context.work.run(lambda: read_object(data))
+        max_bytes = len(self.names) * (self.max_bytes * 4 // 3) + JSON_OVERHEAD
+        data = await read_body(self.request, max_bytes, self.lease)
+        fields = await self.state.executor.run(lambda: parse_object(data))
         sources = {}
         for name in self.names:
-            if name not in rest:
-                raise BadInput(f"{name}: the JSON must say where the image is")
-            sources[name] = validated(self.source, rest.pop(name), name)
-        return ParsedRequest(sources, rest)
+            if name not in fields:
+                raise BadInput(f"{name}: the JSON lacks this image source")
+            sources[name] = validate(self.source, fields.pop(name), name)
+        return ParsedRequest(sources, fields)
 
     async def _form(self) -> ParsedRequest:
-        most = len(self.names) * (self.most + FORM_OVERHEAD) + JSON_OVERHEAD
+        max_bytes = len(self.names) * (self.max_bytes + FORM_OVERHEAD) + JSON_OVERHEAD
         sources: dict[str, bytes | ImageSource] = {}
-        rest: dict[str, str] = {}
-        stream = chunks(self.request, most, self.account)
+        fields: dict[str, str] = {}
+        stream = read_chunks(self.request, max_bytes, self.lease)
         kind = self.request.headers["content-type"]
-        async for part in parts(stream, kind, most_parts=MAX_FIELDS + len(self.names), most_bytes=self.most):
+        async for part in read_parts(
+            stream, kind, max_parts=MAX_FIELDS + len(self.names), max_part_bytes=self.max_bytes
+        ):
             name = self.names[0] if part.name == "file" and len(self.names) == 1 else part.name
-            if name in sources or name in rest:
-                raise BadInput(f"the form has {part.name!r} twice")
+            if name in sources or name in fields:
+                raise BadInput(f"duplicate form part {part.name!r}")
             if name in self.names:
                 sources[name] = part.data
             else:
-                rest[name] = field_text(part)
+                fields[name] = field_text(part)
         if missing := [name for name in self.names if name not in sources]:
-            wanted = "file" if self.names == ("image",) else missing[0]
-            raise BadInput(f"the form lacks the part {wanted!r}, with the image's bytes")
-        return ParsedRequest(sources, rest, typed=False)
+            expected = "file" if self.names == ("image",) else missing[0]
+            raise BadInput(f"the form lacks the part {expected!r} with the image")
+        return ParsedRequest(sources, fields, is_json=False)
 
 
-async def small_json(request: Request, here: AppState) -> Json:
-    """A JSON object without images; raises HttpError (415) for another type."""
+async def read_json_object(request: Request, state: AppState) -> Json:
+    """Read a JSON object without images; raises HttpError (415) for another media type."""
     kind = media_type(request)
     if kind != "application/json":
-        raise refuse(kind, "application/json")
-    async with here.memory.account() as account:
-        data = await whole(request, JSON_OVERHEAD, account)
-        return read_object(data)
+        raise unsupported_media_type(kind, "application/json")
+    async with state.memory.lease() as lease:
+        data = await read_body(request, JSON_OVERHEAD, lease)
+        return parse_object(data)
 
 
 def field_text(part: Part) -> str:
-    """The text of a form's field; raises BadInput for a file where none belongs, or for too much text."""
+    """The text of a form field; raises BadInput for a file, or for too much text."""
     if part.filename is not None:
-        raise BadInput(f"the form has a file in {part.name!r}, which takes none")
+        raise BadInput(f"the form field {part.name!r} must not be a file")
     if len(part.data) > JSON_OVERHEAD:
-        raise BadInput(f"the form's field {part.name!r} has more than {JSON_OVERHEAD:,} bytes")
+        raise BadInput(f"the form field {part.name!r} exceeds the limit of {JSON_OVERHEAD:,} bytes")
     return part.text()
 
 
-def decoded(text: str) -> bytes:
-    """Bytes written in base64, with or without padding and line breaks; raises BadInput."""
+def decode_base64(text: str) -> bytes:
+    """Decode base64, with or without padding and whitespace; raises BadInput."""
     compact = "".join(text.split())
     try:
         return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise BadInput("image.base64 is not base64 (RFC 4648, section 4)") from None
+        raise BadInput("image.base64 is not valid base64 (RFC 4648, section 4)") from None
 
 
-def validated(model: type[M], value: Any, place: str = "", *, strict: bool | None = None) -> M:
-    """A model of a JSON value; raises BadInput naming every fault and its place, and repeating nothing of it."""
+def validate(model: type[M], value: Any, location: str = "", *, strict: bool | None = None) -> M:
+    """Validate a JSON value; raises BadInput with every error and its location, without the invalid values."""
     try:
         return model.model_validate(value, strict=strict)
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        errors = error.errors(include_url=False, include_context=False, include_input=False)
         raise BadInput(
-            told([{**fault, "loc": (*([place] if place else []), *fault["loc"])} for fault in faults])
+            describe_faults([{**e, "loc": (*([location] if location else []), *e["loc"])} for e in errors])
         ) from None

@@ -1,4 +1,4 @@
-"""Forms (multipart/form-data, RFC 7578) as they stream in: parts of bounded size and number, nothing on disk."""
+"""Streaming parser for multipart/form-data (RFC 7578): bounded part size and count, in memory only."""
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -10,17 +10,17 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from lookalike.errors import BadInput, ImageRejected
 
 if TYPE_CHECKING:
-    from python_multipart.multipart import MultipartCallbacks  # there for type checkers alone
+    from python_multipart.multipart import MultipartCallbacks  # exists for type checkers only
 
 MAX_HEADERS = 16
 MAX_HEADER_BYTES = 4096
 MAX_NAME_LENGTH = 1024
-"""Characters of a field's or a file's name."""
+"""Characters of a field name or a file name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a form: a field's name, a file's name where it is a file, its media type and its bytes."""
+    """One part of a form: field name, file name (of a file), media type and bytes."""
 
     name: str
     filename: str | None
@@ -28,16 +28,16 @@ class Part:
     data: bytes
 
     def text(self) -> str:
-        """The bytes as text; raises BadInput where they are not UTF-8."""
+        """The bytes as text; raises BadInput if they are not UTF-8."""
         try:
             return self.data.decode()
         except UnicodeDecodeError:
-            raise BadInput(f"the form's field {self.name!r} is not UTF-8 text") from None
+            raise BadInput(f"the form field {self.name!r} is not UTF-8") from None
 
 
 @dataclass(slots=True)
-class _Collected:
-    """What the parser has given so far."""
+class _ParserState:
+    """The parser's state between callbacks."""
 
     done: list[Part] = field(default_factory=list)
     headers: dict[bytes, bytes] = field(default_factory=dict)
@@ -48,73 +48,71 @@ class _Collected:
     ended: bool = False
 
 
-async def parts(
-    chunks: AsyncIterator[bytes], content_type: str, *, most_parts: int, most_bytes: int
+async def read_parts(
+    chunks: AsyncIterator[bytes], content_type: str, *, max_parts: int, max_part_bytes: int
 ) -> AsyncIterator[Part]:
-    """The parts of a form, each as soon as it is whole.
+    """The parts of a form, each as soon as it is complete.
 
-    Raises BadInput for what is no form or has too many parts, ImageRejected ("too_many_bytes") for a part that is too
-    large, while it comes in.
+    Raises BadInput for an invalid form or too many parts, ImageRejected ("too_many_bytes") for a part that is too
+    large.
     """
-    collected = _Collected()
+    state = _ParserState()
     parser = MultipartParser(
         _boundary(content_type),
-        _callbacks(collected, most_parts, most_bytes),
+        _callbacks(state, max_parts, max_part_bytes),
         max_header_count=MAX_HEADERS,
         max_header_size=MAX_HEADER_BYTES,
     )
     try:
         async for chunk in chunks:
             parser.write(chunk)
-            for part in collected.done:
+            for part in state.done:
                 yield part
-            collected.done.clear()
+            state.done.clear()
         parser.finalize()
     except MultipartParseError as error:
-        raise BadInput(f"the form cannot be read: {error}") from None
-    if not collected.ended:
-        raise BadInput("the form is cut short: its last boundary is missing")
+        raise BadInput(f"invalid form: {error}") from None
+    if not state.ended:
+        raise BadInput("the form is truncated: the closing boundary is missing")
 
 
 def _boundary(content_type: str) -> bytes:
     _, options = parse_options_header(content_type)
     boundary = options.get(b"boundary", b"")
     if not 0 < len(boundary) <= 70:  # RFC 2046, 5.1.1
-        raise BadInput("the form's Content-Type names no boundary of 1 to 70 characters")
+        raise BadInput("the form's Content-Type lacks a boundary of 1 to 70 characters")
     return boundary
 
 
-def _callbacks(to: _Collected, most_parts: int, most_bytes: int) -> "MultipartCallbacks":
+def _callbacks(state: _ParserState, max_parts: int, max_part_bytes: int) -> "MultipartCallbacks":
     def begin() -> None:
-        to.parts += 1
-        if to.parts > most_parts:
-            raise BadInput(f"the form has more than {most_parts:,} parts, the most that one request may have")
-        to.headers = {}
-        to.data = bytearray()
+        state.parts += 1
+        if state.parts > max_parts:
+            raise BadInput(f"the form has more than the limit of {max_parts:,} parts")
+        state.headers = {}
+        state.data = bytearray()
 
     def header_field(data: bytes, start: int, end: int) -> None:
-        to.header += data[start:end]
+        state.header += data[start:end]
 
     def header_value(data: bytes, start: int, end: int) -> None:
-        to.value += data[start:end]
+        state.value += data[start:end]
 
     def header_end() -> None:
-        to.headers[bytes(to.header).lower()] = bytes(to.value)
-        to.header, to.value = bytearray(), bytearray()
+        state.headers[bytes(state.header).lower()] = bytes(state.value)
+        state.header, state.value = bytearray(), bytearray()
 
     def part_data(data: bytes, start: int, end: int) -> None:
-        if len(to.data) + end - start > most_bytes:
-            raise ImageRejected(
-                "too_many_bytes", f"a part of the form has more than the limit of {most_bytes:,} bytes: save it smaller"
-            )
-        to.data += data[start:end]
+        if len(state.data) + end - start > max_part_bytes:
+            raise ImageRejected("too_many_bytes", f"a part of the form exceeds the limit of {max_part_bytes:,} bytes")
+        state.data += data[start:end]
 
     def part_end() -> None:
-        to.done.append(_part(to.headers, bytes(to.data)))
-        to.data = bytearray()
+        state.done.append(_part(state.headers, bytes(state.data)))
+        state.data = bytearray()
 
     def end() -> None:
-        to.ended = True
+        state.ended = True
 
     return {
         "on_part_begin": begin,
@@ -135,8 +133,8 @@ def _part(headers: Mapping[bytes, bytes], data: bytes) -> Part:
     filename = options.get(b"filename")
     kind = headers.get(b"content-type")
     return Part(
-        _text(name, "a field's name"),
-        None if filename is None else _text(filename, "a file's name"),
+        _text(name, "a field name"),
+        None if filename is None else _text(filename, "a file name"),
         None if kind is None else kind.decode("latin-1"),
         data,
     )

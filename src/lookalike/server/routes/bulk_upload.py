@@ -1,4 +1,4 @@
-"""Many images in one request, each answered by a line as it becomes durable, while the rest still comes in."""
+"""Streaming bulk upload: many images in one request, with one response line per image as it becomes durable."""
 
 import asyncio
 import functools
@@ -17,25 +17,39 @@ from starlette.types import Receive, Scope, Send
 from lookalike.errors import BadInput, ImageRejected, NotFound, Unavailable
 from lookalike.server.app_state import AppState, State
 from lookalike.server.auth import Caller, require_scope
-from lookalike.server.executor import MemoryLease
-from lookalike.server.problem_responses import problem_for, reason_of, request_id_of
-from lookalike.server.requests.body import JSON_OVERHEAD, chunks, media_type, read_attributes, read_object, refuse
-from lookalike.server.requests.images import RequestReader, field_text, validated
-from lookalike.server.requests.multipart import Part, parts
-from lookalike.server.requests.pixels import check_pixels
-from lookalike.server.schemas import ImageSource, Json, RequestModel, ResponseModel, problems, rejection
+from lookalike.server.memory_budget import MemoryLease
+from lookalike.server.problem_responses import problem_for, rejection_reason, request_id_of
+from lookalike.server.requests.body import (
+    JSON_OVERHEAD,
+    check_pixels,
+    media_type,
+    parse_attributes,
+    parse_object,
+    read_chunks,
+    unsupported_media_type,
+)
+from lookalike.server.requests.images import RequestReader, field_text, validate
+from lookalike.server.requests.multipart import Part, read_parts
+from lookalike.server.schemas import (
+    ImageSource,
+    Json,
+    RequestModel,
+    ResponseModel,
+    documented_responses,
+    rejection_error,
+)
 from lookalike.types import Item, Outcome, OutcomeKind
 
 router = APIRouter(prefix="/v1", tags=["images"])
 MAX_IMAGES = 10_000
-"""Images of one request; their outcomes wait in memory for a caller that reads them only at the end."""
-GROUP = 64
-"""Images written at once."""
-GROUP_BYTES = 32 * 1024 * 1024
+"""Images per request; the outcomes are kept in memory for clients that read the response only at the end."""
+BATCH_SIZE = 64
+"""Images written in one transaction."""
+BATCH_BYTES = 32 * 1024 * 1024
 MAX_BATCH_DELAY = 0.2
-"""Seconds that an image waits for others to be written with."""
-TURN_SECONDS = 120.0
-"""A group waits so long for a thread: its caller is being answered already."""
+"""Seconds that an image waits for others of its batch."""
+QUEUE_TIMEOUT = 120.0
+"""Seconds that a batch waits for a thread; long, because the response has already started."""
 NDJSON = "application/x-ndjson"
 
 
@@ -70,88 +84,87 @@ class BatchLine(ResponseModel):
 
 @dataclass(frozen=True, slots=True)
 class PendingImage:
-    """An image on its way, with the bytes that it holds of the server's memory."""
+    """An image that was read and not written yet, with its bytes of the memory budget."""
 
     item: Item | Outcome
     nbytes: int
 
 
 class BulkUploadResponse(Response):
-    """Reads the request while it answers it: nobody else may read the request's body."""
+    """Reads the request body while it sends the response."""
 
-    def __init__(self, request: Request, here: AppState, caller: Caller) -> None:
+    def __init__(self, request: Request, state: AppState, caller: Caller) -> None:
         super().__init__(status_code=200, media_type=NDJSON)
         del self.headers["content-length"]
         self._request = request
-        self._here = here
+        self._state = state
         self._caller = caller
-        self._coming: asyncio.Queue[PendingImage | None] = asyncio.Queue(GROUP)
-        self._broken: Exception | None = None
+        self._pending: asyncio.Queue[PendingImage | None] = asyncio.Queue(BATCH_SIZE)
+        self._read_error: Exception | None = None
         self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        async with self._here.memory.account() as account:
-            working = asyncio.gather(self._read(account), self._write(account))
-            working.add_done_callback(lambda _: self._lines.put_nowait(None))
+        async with self._state.memory.lease() as lease:
+            tasks = asyncio.gather(self._read(lease), self._write(lease))
+            tasks.add_done_callback(lambda _: self._lines.put_nowait(None))
             try:
                 while (line := await self._lines.get()) is not None:
                     await send({"type": "http.response.body", "body": line, "more_body": True})
-                await working
+                await tasks
             except ClientDisconnect:
                 return
-            except Exception as error:  # noqa: BLE001 - the answer has begun, so its last line tells of it
-                line = _line({"error": problem_for(error, request_id_of(self._request))})
+            except Exception as error:  # noqa: BLE001 - the response has started, so its last line reports the error
+                line = _json_line({"error": problem_for(error, request_id_of(self._request))})
                 await send({"type": "http.response.body", "body": line, "more_body": True})
             finally:
-                working.cancel()
+                tasks.cancel()
         await send({"type": "http.response.body", "body": b""})
 
-    async def _read(self, account: MemoryLease) -> None:
-        """Read images ahead, a group of them at most; then the sender is held up."""
+    async def _read(self, lease: MemoryLease) -> None:
+        """Read ahead at most one batch of images; then the client is throttled."""
         try:
-            async for coming in images_of(self._request, self._here, self._caller, account):
-                await self._coming.put(coming)
-        except Exception as error:  # noqa: BLE001 - what came before is written first
-            self._broken = error
-        await self._coming.put(None)
+            async for image in read_images(self._request, self._state, self._caller, lease):
+                await self._pending.put(image)
+        except Exception as error:  # noqa: BLE001 - images read before the error are written first
+            self._read_error = error
+        await self._pending.put(None)
 
-    async def _write(self, account: MemoryLease) -> None:
-        goes_on = True
-        while goes_on:
-            group, goes_on = await self._group()
-            items = [coming.item for coming in group]
-            for outcome in await self._written(items) if items else ():
-                self._here.metrics.written(outcome.outcome)
+    async def _write(self, lease: MemoryLease) -> None:
+        has_more = True
+        while has_more:
+            batch, has_more = await self._next_batch()
+            items = [image.item for image in batch]
+            for outcome in await self._add(items) if items else ():
+                self._state.metrics.count_write(outcome.outcome)
                 if outcome.outcome == "rejected":
-                    self._here.metrics.rejected(reason_of(rejection(outcome.reason or "")))
-                told = {"key": outcome.key, "outcome": outcome.outcome, "reason": outcome.reason}
-                self._lines.put_nowait(_line(told | {"sequence": outcome.sequence}))
-            account.give_back(sum(coming.nbytes for coming in group))
-        if self._broken is not None:
-            raise self._broken
+                    self._state.metrics.count_rejection(rejection_reason(rejection_error(outcome.reason or "")))
+                fields = {"key": outcome.key, "outcome": outcome.outcome, "reason": outcome.reason}
+                self._lines.put_nowait(_json_line(fields | {"sequence": outcome.sequence}))
+            lease.release(sum(image.nbytes for image in batch))
+        if self._read_error is not None:
+            raise self._read_error
 
-    async def _group(self) -> tuple[list[PendingImage], bool]:
+    async def _next_batch(self) -> tuple[list[PendingImage], bool]:
         """The next images to write, and whether more may follow; the first waits at most `MAX_BATCH_DELAY`."""
-        group: list[PendingImage] = []
-        coming = await self._coming.get()
-        until = time.monotonic() + MAX_BATCH_DELAY
-        while coming is not None:
-            group.append(coming)
-            left = until - time.monotonic()
-            if len(group) >= GROUP or sum(c.nbytes for c in group) >= GROUP_BYTES or left <= 0:
-                return group, True
+        batch: list[PendingImage] = []
+        image = await self._pending.get()
+        deadline = time.monotonic() + MAX_BATCH_DELAY
+        while image is not None:
+            batch.append(image)
+            remaining = deadline - time.monotonic()
+            if len(batch) >= BATCH_SIZE or sum(i.nbytes for i in batch) >= BATCH_BYTES or remaining <= 0:
+                return batch, True
             try:
-                async with asyncio.timeout(left):
-                    coming = await self._coming.get()
+                async with asyncio.timeout(remaining):
+                    image = await self._pending.get()
             except TimeoutError:
-                return group, True
-        return group, False
+                return batch, True
+        return batch, False
 
-    async def _written(self, items: Sequence[Item | Outcome]) -> list[Outcome]:
-        here, tenant = self._here, self._caller.tenant
-        add = functools.partial(here.service.add_iter, items, tenant=tenant)
-        return await here.work.run(lambda: list(add()), patience=TURN_SECONDS)
+    async def _add(self, items: Sequence[Item | Outcome]) -> list[Outcome]:
+        add = functools.partial(self._state.gallery.add_iter, items, tenant=self._caller.tenant)
+        return await self._state.executor.run(lambda: list(add()), timeout=QUEUE_TIMEOUT)
 
 
 @router.post(
@@ -159,8 +172,8 @@ class BulkUploadResponse(Response):
     operation_id="putImages",
     summary="Add many images",
     response_class=Response,
-    responses=problems(
-        also={200: {"description": "A line an image.", "content": {NDJSON: {"schema": {"type": "string"}}}}}
+    responses=documented_responses(
+        also={200: {"description": "One line per image.", "content": {NDJSON: {"schema": {"type": "string"}}}}}
     ),
     openapi_extra={
         "requestBody": {
@@ -185,52 +198,54 @@ class BulkUploadResponse(Response):
     },
 )
 async def put_images(
-    request: Request, here: State, caller: Annotated[Caller, Depends(require_scope("write"))]
+    request: Request, state: State, caller: Annotated[Caller, Depends(require_scope("write"))]
 ) -> Response:
-    """A form of files, each under its file name, or lines of JSON (`BatchItem`).
+    """A form with files, each stored under its file name, or lines of JSON (`BatchItem`).
 
-    The answer is NDJSON, a line (`BatchLine`) an image as it becomes durable, in that order; what is no image is
-    rejected in its line and stops nothing. At most 10,000 images a request.
+    The response is NDJSON with one line (`BatchLine`) per image as it becomes durable, in the order of the request; an
+    invalid image is rejected in its line and does not affect others. At most 10,000 images per request.
     """
-    here.work.admit()
+    state.executor.check_capacity()
     if media_type(request) not in ("multipart/form-data", NDJSON, "application/jsonl"):
-        raise refuse(media_type(request), "multipart/form-data", NDJSON)
-    return BulkUploadResponse(request, here, caller)
+        raise unsupported_media_type(media_type(request), "multipart/form-data", NDJSON)
+    return BulkUploadResponse(request, state, caller)
 
 
-async def images_of(
-    request: Request, here: AppState, caller: Caller, account: MemoryLease
+async def read_images(
+    request: Request, state: AppState, caller: Caller, lease: MemoryLease
 ) -> AsyncIterator[PendingImage]:
-    """The images of a batch as they come in; raises BadInput for too many of them."""
+    """The images of a batch as they arrive; raises BadInput above `MAX_IMAGES`."""
     count = 0
-    source = _of_form if media_type(request) == "multipart/form-data" else _of_lines
-    async for coming in source(request, here, caller, account):
+    source = _read_form if media_type(request) == "multipart/form-data" else _read_lines
+    async for image in source(request, state, caller, lease):
         count += 1
         if count > MAX_IMAGES:
-            raise BadInput(f"a batch has at most {MAX_IMAGES:,} images; send the rest in another one")
-        yield coming
+            raise BadInput(f"a batch has at most {MAX_IMAGES:,} images; send the rest in another request")
+        yield image
 
 
-async def _of_form(
-    request: Request, here: AppState, caller: Caller, account: MemoryLease
+async def _read_form(
+    request: Request, state: AppState, caller: Caller, lease: MemoryLease
 ) -> AsyncIterator[PendingImage]:
     attributes = None
-    most = here.service.limits.max_bytes
-    stream = chunks(request, _most_bytes(caller, here), account)
-    async for part in parts(stream, request.headers["content-type"], most_parts=2 * MAX_IMAGES, most_bytes=most):
+    max_bytes = state.gallery.limits.max_bytes
+    stream = read_chunks(request, _max_body_bytes(caller, state), lease)
+    async for part in read_parts(
+        stream, request.headers["content-type"], max_parts=2 * MAX_IMAGES, max_part_bytes=max_bytes
+    ):
         if part.name == "attributes":
-            attributes = read_attributes(field_text(part))
-            account.give_back(len(part.data))
+            attributes = parse_attributes(field_text(part))
+            lease.release(len(part.data))
         else:
-            yield await _of_part(part, attributes, here, caller)
+            yield await _read_part(part, attributes, state, caller)
 
 
-async def _of_part(part: Part, attributes: Mapping[str, Any] | None, here: AppState, caller: Caller) -> PendingImage:
-    """The image of a form's part; one with more pixels than the caller may send is rejected by itself."""
-    key, most = _key_of(part), caller.limits.pixels
-    if most is not None:
+async def _read_part(part: Part, attributes: Mapping[str, Any] | None, state: AppState, caller: Caller) -> PendingImage:
+    """The image of a form part; rejected if it exceeds the caller's pixel limit."""
+    key, max_pixels = _key_of(part), caller.limits.pixels
+    if max_pixels is not None:
         try:
-            await here.work.run(lambda: check_pixels(part.data, most), patience=TURN_SECONDS)
+            await state.executor.run(lambda: check_pixels(part.data, max_pixels), timeout=QUEUE_TIMEOUT)
         except ImageRejected as error:
             return PendingImage(Outcome(key, None, "rejected", f"{error.reason}: {error}"), len(part.data))
     return PendingImage(Item(key, part.data, attributes), len(part.data))
@@ -238,52 +253,52 @@ async def _of_part(part: Part, attributes: Mapping[str, Any] | None, here: AppSt
 
 def _key_of(part: Part) -> str:
     if part.name != "file" or not part.filename:
-        raise BadInput(f"a batch's form has parts `file`, each with a file name, and `attributes`; not {part.name!r}")
+        raise BadInput(f"unexpected form part {part.name!r}; expected `file` with a file name, or `attributes`")
     return part.filename
 
 
-async def _of_lines(
-    request: Request, here: AppState, caller: Caller, account: MemoryLease
+async def _read_lines(
+    request: Request, state: AppState, caller: Caller, lease: MemoryLease
 ) -> AsyncIterator[PendingImage]:
-    longest = here.service.limits.max_bytes * 4 // 3 + JSON_OVERHEAD
-    reader = RequestReader(request, here, caller, account)
-    async for line in lines(chunks(request, _most_bytes(caller, here), account), longest):
+    max_line = state.gallery.limits.max_bytes * 4 // 3 + JSON_OVERHEAD
+    reader = RequestReader(request, state, caller, lease)
+    async for line in split_lines(read_chunks(request, _max_body_bytes(caller, state), lease), max_line):
         if line.strip():
-            yield await _coming(reader, line)
+            yield await _read_line(reader, line)
 
 
-async def lines(stream: AsyncIterator[bytes], longest: int) -> AsyncIterator[bytes]:
+async def split_lines(stream: AsyncIterator[bytes], max_bytes: int) -> AsyncIterator[bytes]:
     """The lines of a body; raises ImageRejected ("too_many_bytes") for one that is too long."""
     rest = bytearray()
     async for chunk in stream:
         rest += chunk
         if b"\n" in chunk:
-            *whole, last = bytes(rest).split(b"\n")
+            *complete, last = bytes(rest).split(b"\n")
             rest = bytearray(last)
-            for line in whole:
+            for line in complete:
                 yield line
-        if len(rest) > longest:
-            raise ImageRejected("too_many_bytes", f"a line of the batch has more than {longest:,} bytes")
+        if len(rest) > max_bytes:
+            raise ImageRejected("too_many_bytes", f"a line of the batch exceeds the limit of {max_bytes:,} bytes")
     yield bytes(rest)
 
 
-async def _coming(reader: RequestReader, line: bytes) -> PendingImage:
-    """The image of a line; one that cannot be had is rejected by itself."""
-    item = validated(BatchItem, await reader.context.work.run(lambda: read_object(line), patience=TURN_SECONDS))
+async def _read_line(reader: RequestReader, line: bytes) -> PendingImage:
+    """The image of a line; rejected if it cannot be read or fetched."""
+    item = validate(BatchItem, await reader.state.executor.run(lambda: parse_object(line), timeout=QUEUE_TIMEOUT))
     try:
         image = await reader.image(item.image)
     except (BadInput, NotFound, Unavailable) as error:
-        word = error.reason if isinstance(error, ImageRejected) else "unreadable"
-        return PendingImage(Outcome(item.key, None, "rejected", f"{word}: {error}"), len(line))
+        reason = error.reason if isinstance(error, ImageRejected) else "unreadable"
+        return PendingImage(Outcome(item.key, None, "rejected", f"{reason}: {error}"), len(line))
     assert isinstance(image, bytes)
     fetched = 0 if item.image.url is None else len(image)
     return PendingImage(Item(item.key, image, item.attributes), len(line) + fetched)
 
 
-def _most_bytes(caller: Caller, here: AppState) -> int:
-    """A batch may be as large as the caller's requests, or else as many of the largest images as it may have."""
-    return caller.limits.body_bytes or here.service.limits.max_bytes * MAX_IMAGES
+def _max_body_bytes(caller: Caller, state: AppState) -> int:
+    """The caller's body limit, or else that of `MAX_IMAGES` images of maximum size."""
+    return caller.limits.body_bytes or state.gallery.limits.max_bytes * MAX_IMAGES
 
 
-def _line(told: dict[str, Any]) -> bytes:
-    return json.dumps(told, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
+def _json_line(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"

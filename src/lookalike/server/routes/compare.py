@@ -1,4 +1,4 @@
-"""Two images side by side."""
+"""Comparison of two images."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from lookalike.results import Comparison
 from lookalike.server.app_state import State
 from lookalike.server.auth import Caller, require_scope
 from lookalike.server.requests.images import RequestReader
-from lookalike.server.schemas import QuerySource, RequestModel, ResponseModel, answer, problems
+from lookalike.server.schemas import QuerySource, RequestModel, ResponseModel, documented_responses, json_response
 from lookalike.types import Evidence
 
 router = APIRouter(prefix="/v1", tags=["search"])
@@ -81,9 +81,9 @@ class ComparisonModel(ResponseModel):
 @router.post(
     "/compare",
     operation_id="compare",
-    summary="Say how alike two images are, and who says so",
+    summary="Compare two images",
     response_model=ComparisonModel,
-    responses=problems(),
+    responses=documented_responses(),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -102,14 +102,14 @@ class ComparisonModel(ResponseModel):
         }
     },
 )
-async def compare(request: Request, here: State, caller: Reads) -> Response:
-    """Neither of the two need be in the gallery; each may be a file, a URL, or the key of a stored image."""
-    here.work.admit()
-    async with here.memory.account() as account:
-        reader = RequestReader(request, here, caller, account, names=("a", "b"), source=QuerySource)
-        given = await reader.read()
-        if given.rest:
-            raise BadInput(f"a comparison takes a and b, and no {next(iter(given.rest))!r}")
-        a, b = [await reader.image(given.sources[name]) for name in ("a", "b")]
-        found = await here.work.run(lambda: here.service.compare(a, b, tenant=caller.tenant))
-    return answer(ComparisonModel.of(found))
+async def compare(request: Request, state: State, caller: Reads) -> Response:
+    """Each image is a file, a URL, or the key of a stored image; neither has to be in the gallery."""
+    state.executor.check_capacity()
+    async with state.memory.lease() as lease:
+        reader = RequestReader(request, state, caller, lease, names=("a", "b"), source=QuerySource)
+        parsed = await reader.read()
+        if parsed.fields:
+            raise BadInput(f"unknown field {next(iter(parsed.fields))!r}; a comparison takes a and b only")
+        a, b = [await reader.image(parsed.sources[name]) for name in ("a", "b")]
+        comparison = await state.executor.run(lambda: state.gallery.compare(a, b, tenant=caller.tenant))
+    return json_response(ComparisonModel.of(comparison))

@@ -1,4 +1,4 @@
-"""Clusters of copies, and pairs that a person said are none."""
+"""Duplicate clusters, and feedback that images are not duplicates."""
 
 from typing import Annotated, Literal
 
@@ -8,15 +8,15 @@ from pydantic import ConfigDict, Field
 from lookalike.results import Cluster
 from lookalike.server.app_state import State
 from lookalike.server.auth import Caller, require_scope
-from lookalike.server.pagination import encode_cursor, key_in
-from lookalike.server.requests.images import small_json, validated
-from lookalike.server.schemas import Image, RequestModel, ResponseModel, answer, json_body, problems
+from lookalike.server.pagination import decode_key_cursor, encode_cursor
+from lookalike.server.requests.images import read_json_object, validate
+from lookalike.server.schemas import Image, RequestModel, ResponseModel, documented_responses, json_body, json_response
 
 router = APIRouter(prefix="/v1", tags=["duplicates"])
 Writes = Annotated[Caller, Depends(require_scope("write"))]
 MAX_CLUSTERS = 100
-MAX_JUDGED = 100
-"""Images judged in one request: every pair of them is one row."""
+MAX_MARKED = 100
+"""Images in one request: every pair of them is one row."""
 
 
 class ClusterModel(ResponseModel):
@@ -50,61 +50,61 @@ class NotAMatch(RequestModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"keys": ["alps/IMG_1.jpg", "alps/IMG_2.jpg"]}]})
 
-    keys: list[str] = Field(min_length=2, max_length=MAX_JUDGED)
+    keys: list[str] = Field(min_length=2, max_length=MAX_MARKED)
 
 
 @router.get(
     "/duplicates",
     operation_id="listDuplicates",
-    summary="Find the images that are copies of one another",
+    summary="List duplicate clusters",
     response_model=ClusterList,
-    responses=problems(),
+    responses=documented_responses(),
 )
 async def list_duplicates(
-    here: State,
+    state: State,
     caller: Annotated[Caller, Depends(require_scope("read"))],
     limit: Annotated[int, Query(ge=1, le=MAX_CLUSTERS)] = 20,
-    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
-    pipelines: Annotated[list[str] | None, Query(max_length=32, description="Ask these pipelines alone.")] = None,
+    cursor: Annotated[str | None, Query(description="`next` of the previous page.")] = None,
+    pipelines: Annotated[list[str] | None, Query(max_length=32, description="Use these pipelines only.")] = None,
 ) -> Response:
-    """Found while you wait, some seconds a page; for a whole large gallery there is the job `duplicates`."""
-    after = key_in(cursor)
+    """Computed on request, some seconds per page; for a whole large gallery, use the job `duplicates`."""
+    after = decode_key_cursor(cursor)
 
-    def found() -> ClusterList:
-        page = here.service.duplicates_page(tenant=caller.tenant, pipelines=pipelines, after=after, limit=limit)
-        goes_on = None if page.after is None else encode_cursor(page.after)
-        return ClusterList(clusters=[ClusterModel.of(cluster) for cluster in page.clusters], next=goes_on)
+    def list_page() -> ClusterList:
+        page = state.gallery.duplicates_page(tenant=caller.tenant, pipelines=pipelines, after=after, limit=limit)
+        next_cursor = None if page.after is None else encode_cursor(page.after)
+        return ClusterList(clusters=[ClusterModel.of(cluster) for cluster in page.clusters], next=next_cursor)
 
-    return answer(await here.work.run(found))
+    return json_response(await state.executor.run(list_page))
 
 
 @router.post(
     "/duplicates:not-a-match",
     operation_id="markNotAMatch",
-    summary="Say that images are no copies of each other",
+    summary="Mark images as not duplicates",
     status_code=204,
     response_class=Response,
-    responses=problems(404),
+    responses=documented_responses(404),
     openapi_extra=json_body("NotAMatch"),
 )
-async def mark(request: Request, here: State, caller: Writes) -> Response:
-    """It is remembered by their bytes, for every pair of them, also when they are added again."""
-    keys = validated(NotAMatch, await small_json(request, here)).keys
-    await here.work.run(lambda: here.service.not_a_match(keys, tenant=caller.tenant))
+async def mark(request: Request, state: State, caller: Writes) -> Response:
+    """Stored for every pair by the images' bytes, so that it survives deleting and adding them again."""
+    keys = validate(NotAMatch, await read_json_object(request, state)).keys
+    await state.executor.run(lambda: state.gallery.not_a_match(keys, tenant=caller.tenant))
     return Response(status_code=204)
 
 
 @router.delete(
     "/duplicates:not-a-match",
     operation_id="unmarkNotAMatch",
-    summary="Take that back",
+    summary="Undo marking images as not duplicates",
     status_code=204,
     response_class=Response,
-    responses=problems(404),
+    responses=documented_responses(404),
     openapi_extra=json_body("NotAMatch"),
 )
-async def unmark(request: Request, here: State, caller: Writes) -> Response:
-    """For every pair of these images."""
-    keys = validated(NotAMatch, await small_json(request, here)).keys
-    await here.work.run(lambda: here.service.not_a_match_undo(keys, tenant=caller.tenant))
+async def unmark(request: Request, state: State, caller: Writes) -> Response:
+    """For every pair of the images."""
+    keys = validate(NotAMatch, await read_json_object(request, state)).keys
+    await state.executor.run(lambda: state.gallery.not_a_match_undo(keys, tenant=caller.tenant))
     return Response(status_code=204)

@@ -1,34 +1,50 @@
-"""Images of the gallery: put, get, change and delete."""
+"""Images: put, get, patch, delete, list, bulk delete, thumbnails."""
 
+import hashlib
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from lookalike.errors import BadInput, NotFound
-from lookalike.server.app_state import State
+from lookalike.gallery.thumbnails import MAX_SIDE, MIN_SIDE
+from lookalike.imaging.thumbnails import SIDE
+from lookalike.server.app_state import AppState, State
 from lookalike.server.auth import Caller, require_scope
-from lookalike.server.preconditions import expected_of, key_of, number_in, tags_in
-from lookalike.server.requests.body import read_attributes
-from lookalike.server.requests.images import ParsedRequest, RequestReader, small_json, validated
+from lookalike.server.pagination import decode_key_cursor, encode_cursor
+from lookalike.server.preconditions import decode_key, parse_etags, parse_if_match, parse_precondition
+from lookalike.server.requests.body import parse_attributes, parse_object
+from lookalike.server.requests.images import ParsedRequest, RequestReader, read_json_object, validate
 from lookalike.server.schemas import (
+    FILTER_EXAMPLE,
     Image,
     ImageSource,
     Json,
     Key,
     RequestModel,
     ResponseModel,
-    answer,
+    Responses,
+    documented_responses,
     json_body,
-    problems,
+    json_response,
 )
 from lookalike.types import Outcome, OutcomeKind
 
 router = APIRouter(prefix="/v1", tags=["images"])
 Reads = Annotated[Caller, Depends(require_scope("read"))]
 Writes = Annotated[Caller, Depends(require_scope("write"))]
+MAX_PAGE = 1000
+MAX_KEYS = 10_000
+"""Keys in one bulk deletion."""
+MAX_REPORTED_KEYS = 1000
+"""Deleted keys that a response lists."""
+JPEG: Responses = {
+    200: {"description": "A JPEG.", "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
+}
+CACHE_SECONDS = 300
+"""Seconds for which a browser reuses a thumbnail without revalidation."""
 
 
 class PutJson(RequestModel):
@@ -66,15 +82,58 @@ class PatchJson(RequestModel):
     merge: bool = Field(default=True, description="Into the old ones, by name; otherwise instead of them.")
 
 
+class ImageList(ResponseModel):
+    """Images in the order of their keys."""
+
+    images: list[Image]
+    next: str | None = Field(description="The cursor to go on with; none at the end.")
+    total: int | None = Field(
+        None, description="How many there are; told on the first page, without a filter and a prefix."
+    )
+
+
+class DeleteJson(RequestModel):
+    """Which images to delete: by keys, or all that a filter describes."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"keys": ["alps/IMG_1.jpg"]}, {"filter": FILTER_EXAMPLE}],
+            "minProperties": 1,
+            "maxProperties": 1,
+        }
+    )
+
+    keys: list[str] | None = Field(None, min_length=1, max_length=MAX_KEYS)
+    filter: Json | None = Field(None, min_length=1)
+
+    @model_validator(mode="after")
+    def _one(self) -> "DeleteJson":
+        if (self.keys is None) == (self.filter is None):
+            raise ValueError("exactly one of keys and filter must be given")
+        return self
+
+
+class DeleteResult(ResponseModel):
+    """What was deleted, durably. Unknown keys are passed over."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"deleted": 1, "keys": ["alps/IMG_1.jpg"], "sequence": 18}]}
+    )
+
+    deleted: int
+    keys: list[str] = Field(description=f"Those deleted, the first {MAX_REPORTED_KEYS:,}.")
+    sequence: int = Field(description="The catalog's last change; a search with this `min_sequence` sees it.")
+
+
 BINARY: Mapping[str, Any] = {"schema": {"type": "string", "format": "binary", "minLength": 1}}
 
 
 @router.put(
     "/images/{key}",
     operation_id="putImage",
-    summary="Add an image, or bring it up to date",
+    summary="Add or replace an image",
     response_model=PutResult,
-    responses=problems(412, 422, also={201: {"model": PutResult, "description": "A new image."}}),
+    responses=documented_responses(412, 422, also={201: {"model": PutResult, "description": "The image was added."}}),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -99,71 +158,71 @@ BINARY: Mapping[str, Any] = {"schema": {"type": "string", "format": "binary", "m
 async def put_image(
     key: Key,
     request: Request,
-    here: State,
+    state: State,
     caller: Writes,
-    attributes: Annotated[str | None, Query(description="A JSON object, where the body is the image.")] = None,
-    x_attributes: Annotated[str | None, Header(description="The same, in a header.")] = None,
-    if_match: Annotated[str | None, Header(description='Only if the image stands there: "17".')] = None,
-    if_none_match: Annotated[str | None, Header(description="`*`: only if there is none yet.")] = None,
+    attributes: Annotated[str | None, Query(description="A JSON object; for a body that is the image.")] = None,
+    x_attributes: Annotated[str | None, Header(description="The same as a header.")] = None,
+    if_match: Annotated[str | None, Header(description='Precondition: the image\'s ETag, such as "17".')] = None,
+    if_none_match: Annotated[str | None, Header(description="`*`: only if the image does not exist.")] = None,
 ) -> Response:
-    """The answer comes when the image is durable. Putting the same again changes nothing."""
-    name = key_of(key)
-    expected = expected_of(if_match, if_none_match)
-    here.work.admit()
-    async with here.memory.account() as account:
-        reader = RequestReader(request, here, caller, account)
-        given = await reader.read()
-        kept = attributes_in(given, x_attributes if x_attributes is not None else attributes)
-        image = await reader.image(given.sources["image"])
+    """Responds when the image is durable. Idempotent: the same bytes again change nothing."""
+    name = decode_key(key)
+    expected = parse_precondition(if_match, if_none_match)
+    state.executor.check_capacity()
+    async with state.memory.lease() as lease:
+        reader = RequestReader(request, state, caller, lease)
+        parsed = await reader.read()
+        values = attributes_of(parsed, x_attributes if x_attributes is not None else attributes)
+        image = await reader.image(parsed.sources["image"])
         assert isinstance(image, bytes)
-        written = await here.work.run(
-            lambda: here.service.put(name, image, attributes=kept, tenant=caller.tenant, expected=expected)
+        outcome = await state.executor.run(
+            lambda: state.gallery.put(name, image, attributes=values, tenant=caller.tenant, expected=expected)
         )
-    here.metrics.written(written.outcome)
-    return put_answer(written)
+    state.metrics.count_write(outcome.outcome)
+    return put_response(outcome)
 
 
-def attributes_in(given: ParsedRequest, beside: str | None) -> Mapping[str, Any] | None:
-    """The attributes of a body, or those beside it; raises BadInput for members that mean nothing here."""
-    if extra := sorted(given.rest.keys() - {"attributes"}):
-        raise BadInput(f"an image comes with attributes, and with no {extra[0]!r}")
-    inside = given.rest.get("attributes")
-    if inside is None:
-        return read_attributes(beside)
-    if isinstance(inside, str) and not given.typed:
-        return read_attributes(inside)
-    if not isinstance(inside, dict):
+def attributes_of(parsed: ParsedRequest, outside_body: str | None) -> Mapping[str, Any] | None:
+    """The attributes in the body, or else in a header or the query string; raises BadInput for unknown fields."""
+    if unknown := sorted(parsed.fields.keys() - {"attributes"}):
+        raise BadInput(f"unknown field {unknown[0]!r}; only attributes may accompany an image")
+    attributes = parsed.fields.get("attributes")
+    if attributes is None:
+        return parse_attributes(outside_body)
+    if isinstance(attributes, str) and not parsed.is_json:
+        return parse_attributes(attributes)
+    if not isinstance(attributes, dict):
         raise BadInput("attributes must be a JSON object")
-    return inside
+    return attributes
 
 
-def put_answer(written: Outcome) -> Response:
-    """The answer to a put."""
-    sequence = written.sequence or 0
-    told = PutResult(key=written.key, outcome=written.outcome, reason=written.reason, sequence=sequence)
-    status = HTTPStatus.CREATED if written.outcome == "added" else HTTPStatus.OK
-    return answer(told, status, {"ETag": f'"{sequence}"'})
+def put_response(outcome: Outcome) -> Response:
+    """The response to a put."""
+    sequence = outcome.sequence or 0
+    result = PutResult(key=outcome.key, outcome=outcome.outcome, reason=outcome.reason, sequence=sequence)
+    status = HTTPStatus.CREATED if outcome.outcome == "added" else HTTPStatus.OK
+    return json_response(result, status, {"ETag": f'"{sequence}"'})
 
 
 @router.get(
     "/images/{key}",
     operation_id="getImage",
-    summary="What is known of an image",
+    summary="Get an image's record",
     response_model=Image,
-    responses=problems(404, also={304: {"description": "It has not changed."}}),
+    responses=documented_responses(404, also={304: {"description": "Not modified."}}),
 )
 async def get_image(
     key: Key,
-    here: State,
+    state: State,
     caller: Reads,
-    if_none_match: Annotated[str | None, Header(description='Only if it no longer stands at "17".')] = None,
+    if_none_match: Annotated[str | None, Header(description='A known ETag, such as "17".')] = None,
 ) -> Response:
-    """Its ETag is the number of its last change."""
-    record = await here.work.run(lambda: here.service.get(key_of(key), tenant=caller.tenant))
+    """The ETag is the sequence number of the image's last change."""
+    record = await state.executor.run(lambda: state.gallery.get(decode_key(key), tenant=caller.tenant))
     headers = {"ETag": f'"{record.sequence}"', "Cache-Control": "no-cache"}
-    if if_none_match is not None and (if_none_match.strip() == "*" or record.sequence in tags_in(if_none_match)):
+    if if_none_match is not None and (if_none_match.strip() == "*" or record.sequence in parse_etags(if_none_match)):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return answer(Image.of(record), headers=headers)
+    return json_response(Image.of(record), headers=headers)
 
 
 @router.patch(
@@ -171,25 +230,25 @@ async def get_image(
     operation_id="patchImage",
     summary="Change an image's attributes",
     response_model=Image,
-    responses=problems(404, 412),
+    responses=documented_responses(404, 412),
     openapi_extra=json_body("PatchJson"),
 )
 async def patch_image(
     key: Key,
     request: Request,
-    here: State,
+    state: State,
     caller: Writes,
-    if_match: Annotated[str | None, Header(description='Only if the image stands there: "17".')] = None,
+    if_match: Annotated[str | None, Header(description='Precondition: the image\'s ETag, such as "17".')] = None,
 ) -> Response:
-    """Merged into the old attributes by name, or put in their place."""
-    name, expected = key_of(key), number_in(if_match)
-    wanted = validated(PatchJson, await small_json(request, here))
-    record = await here.work.run(
-        lambda: here.service.set_attributes(
-            name, wanted.attributes, merge=wanted.merge, tenant=caller.tenant, expected=expected
+    """Merges into the old attributes by name, or replaces them."""
+    name, expected = decode_key(key), parse_if_match(if_match)
+    patch = validate(PatchJson, await read_json_object(request, state))
+    record = await state.executor.run(
+        lambda: state.gallery.set_attributes(
+            name, patch.attributes, merge=patch.merge, tenant=caller.tenant, expected=expected
         )
     )
-    return answer(Image.of(record), headers={"ETag": f'"{record.sequence}"'})
+    return json_response(Image.of(record), headers={"ETag": f'"{record.sequence}"'})
 
 
 @router.delete(
@@ -198,17 +257,106 @@ async def patch_image(
     summary="Delete an image",
     status_code=204,
     response_class=Response,
-    responses=problems(404, 412),
+    responses=documented_responses(404, 412),
 )
 async def delete_image(
     key: Key,
-    here: State,
+    state: State,
     caller: Writes,
-    if_match: Annotated[str | None, Header(description='Only if the image stands there: "17".')] = None,
+    if_match: Annotated[str | None, Header(description='Precondition: the image\'s ETag, such as "17".')] = None,
 ) -> Response:
-    """For good; where it came from a file, the file is not touched."""
-    name, expected = key_of(key), number_in(if_match)
-    gone = await here.work.run(lambda: here.service.remove(name, tenant=caller.tenant, expected=expected))
-    if not gone:
-        raise NotFound(f"there is no image {name!r}")
+    """Permanent; the file that the image was added from is not deleted."""
+    name, expected = decode_key(key), parse_if_match(if_match)
+    is_deleted = await state.executor.run(lambda: state.gallery.remove(name, tenant=caller.tenant, expected=expected))
+    if not is_deleted:
+        raise NotFound(f"no image {name!r}")
     return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+@router.get(
+    "/images/{key}/thumbnail",
+    operation_id="getThumbnail",
+    summary="Get an image's thumbnail",
+    response_class=Response,
+    responses=documented_responses(404, also=JPEG | {304: {"description": "Not modified."}}),
+)
+async def get_thumbnail(
+    key: Key,
+    state: State,
+    caller: Annotated[Caller, Depends(require_scope("read"))],
+    size: Annotated[int, Query(ge=MIN_SIDE, le=MAX_SIDE, description="Maximum pixels of the longer side.")] = SIDE,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Upright, in sRGB, no larger than the image."""
+    name = decode_key(key)
+    data = await state.executor.run(lambda: state.gallery.get_thumbnail(name, tenant=caller.tenant, size=size))
+    etag = f'"{hashlib.blake2b(data, digest_size=12).hexdigest()}"'
+    headers = {"ETag": etag, "Cache-Control": f"private, max-age={CACHE_SECONDS}"}
+    if if_none_match is not None and etag in if_none_match:
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return Response(data, headers=headers, media_type="image/jpeg")
+
+
+@router.get(
+    "/images",
+    operation_id="listImages",
+    summary="List images",
+    response_model=ImageList,
+    responses=documented_responses(),
+)
+async def list_images(
+    state: State,
+    caller: Reads,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
+    cursor: Annotated[str | None, Query(description="`next` of the previous page.")] = None,
+    filter: Annotated[
+        str | None, Query(description="A filter on attributes, as JSON.", examples=['{"album": "Alps"}'])
+    ] = None,
+    prefix: Annotated[
+        str,
+        Query(
+            description="Key prefix: case-sensitive, without wildcards.",
+            examples=["alps/"],
+        ),
+    ] = "",
+) -> Response:
+    """Ordered by key."""
+    after, conditions = decode_key_cursor(cursor), None if filter is None else parse_object(filter)
+
+    def list_page() -> ImageList:
+        records = state.gallery.ls(tenant=caller.tenant, after=after, limit=limit + 1, filter=conditions, prefix=prefix)
+        page = records[:limit]
+        next_cursor = encode_cursor(page[-1].key) if len(records) > limit else None
+        total = count_images(state, caller.tenant) if after is None and not filter and not prefix else None
+        return ImageList(images=[Image.of(record) for record in page], next=next_cursor, total=total)
+
+    return json_response(await state.executor.run(list_page))
+
+
+@router.post(
+    "/images:delete",
+    operation_id="deleteImages",
+    summary="Delete many images",
+    response_model=DeleteResult,
+    responses=documented_responses(),
+    openapi_extra=json_body("DeleteJson"),
+)
+async def delete_images(request: Request, state: State, caller: Writes) -> Response:
+    """In one transaction: all or, on an error, none."""
+    selection = validate(DeleteJson, await read_json_object(request, state))
+
+    def delete() -> DeleteResult:
+        if selection.keys is not None:
+            deleted = state.gallery.remove(selection.keys, tenant=caller.tenant)
+        else:
+            deleted = state.gallery.remove_by_filter(selection.filter or {}, tenant=caller.tenant).keys
+        sequence = state.gallery.catalog.changes.last_sequence()
+        return DeleteResult(deleted=len(deleted), keys=deleted[:MAX_REPORTED_KEYS], sequence=sequence)
+
+    return json_response(await state.executor.run(delete))
+
+
+def count_images(state: AppState, tenant: str) -> int:
+    """Number of images of a tenant."""
+    tenant_id = state.gallery.catalog.tenants.find(tenant)
+    return 0 if tenant_id is None else state.gallery.catalog.images.count(tenant_id)

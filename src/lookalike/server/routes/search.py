@@ -1,4 +1,4 @@
-"""Searching by image, and comparing two."""
+"""Search by image."""
 
 import base64
 import hashlib
@@ -14,11 +14,19 @@ from lookalike.gallery.thumbnails import MAX_SIDE, MIN_SIDE
 from lookalike.results import DEFAULT_TENANT, MAX_RESULTS, SearchOptions
 from lookalike.server.app_state import AppState, State
 from lookalike.server.auth import Caller, require_scope
-from lookalike.server.hits import HitModel, SearchAnswer
 from lookalike.server.pagination import decode_search_cursor, encode_search_cursor, query_fingerprint
-from lookalike.server.requests.body import read_object
-from lookalike.server.requests.images import Image, ParsedRequest, RequestReader, validated
-from lookalike.server.schemas import FILTER_EXAMPLE, Json, QuerySource, RequestModel, answer, problems
+from lookalike.server.requests.body import parse_object
+from lookalike.server.requests.images import ParsedRequest, QueryImage, RequestReader, validate
+from lookalike.server.schemas import (
+    FILTER_EXAMPLE,
+    HitModel,
+    Json,
+    QuerySource,
+    RequestModel,
+    SearchAnswer,
+    documented_responses,
+    json_response,
+)
 from lookalike.types import Answer, Hit
 
 router = APIRouter(prefix="/v1", tags=["search"])
@@ -27,7 +35,7 @@ K = Annotated[int, Field(ge=1, le=MAX_RESULTS, description="Hits a page.")]
 PIPELINES = "Ask these pipelines alone; all of the gallery's otherwise."
 
 
-class _Common(BaseModel):
+class CommonOptions(BaseModel):
     """The options that are written alike everywhere."""
 
     k: K = 10
@@ -47,7 +55,7 @@ class _Common(BaseModel):
     )
 
 
-class SearchQuery(_Common):
+class SearchQuery(CommonOptions):
     """Options in the query string, or as a form's fields; objects are JSON texts there."""
 
     model_config = ConfigDict(extra="forbid")
@@ -57,7 +65,7 @@ class SearchQuery(_Common):
     engine_filter: str | None = Field(None, description="A filter in an engine's own words, as JSON.")
 
 
-class SearchRequest(RequestModel, _Common):
+class SearchRequest(RequestModel, CommonOptions):
     """A search: where the image is, and how to search."""
 
     model_config = ConfigDict(
@@ -79,23 +87,23 @@ class SearchRequest(RequestModel, _Common):
 
 @dataclass(frozen=True, slots=True)
 class SearchArguments:
-    """One search as it was asked for: the options, and the ids of hits that were given before."""
+    """A checked search: the options, and the ids of hits on previous pages."""
 
     options: SearchRequest
     tenant: str | None
-    binding: bytes
-    given: frozenset[int] = frozenset()
+    fingerprint: bytes
+    seen_ids: frozenset[int] = frozenset()
 
     @property
     def depth(self) -> int:
-        """How many of the best there must be known to give this page."""
-        return len(self.given) + self.options.k * self.options.page
+        """Number of best hits needed for this page."""
+        return len(self.seen_ids) + self.options.k * self.options.page
 
 
 BODY: Mapping[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "The image: its bytes with options in the query string, a form, or JSON.",
+        "description": "The image: bytes with options in the query string, a form, or JSON.",
         "content": {
             "image/*": {"schema": {"type": "string", "format": "binary", "minLength": 1}},
             "application/octet-stream": {"schema": {"type": "string", "format": "binary", "minLength": 1}},
@@ -120,70 +128,70 @@ BODY: Mapping[str, Any] = {
 @router.post(
     "/search",
     operation_id="search",
-    summary="Find the original of an image, and everything that looks like it",
+    summary="Search by image",
     response_model=SearchAnswer,
-    responses=problems(),
+    responses=documented_responses(),
     openapi_extra=dict(BODY),
 )
-async def search(request: Request, here: State, caller: Reads, query: Annotated[SearchQuery, Query()]) -> Response:
-    """Hits are ordered by what they prove: the same bytes or pixels, then copies, then what merely looks alike.
+async def search(request: Request, state: State, caller: Reads, query: Annotated[SearchQuery, Query()]) -> Response:
+    """Hits are ordered by evidence: same bytes or pixels, then copies, then similar images.
 
-    Options stand in the query string, in the form's fields or in the JSON; those of the body count where both are
-    given.
+    Options are in the query string, the form's fields or the JSON; those of the body take precedence.
     """
-    here.work.admit()
-    async with here.memory.account() as account:
-        reader = RequestReader(request, here, caller, account, source=QuerySource)
-        given = await reader.read()
-        options = options_of(query, given)
-        image = await reader.image(given.sources["image"])
-        wanted = arguments_of(options, caller, image)
-        found = await here.work.run(lambda: look_up(here, wanted, image))
-    here.metrics.stages(found.took_ms)
-    return answer(found, headers=server_timing(found.took_ms))
+    state.executor.check_capacity()
+    async with state.memory.lease() as lease:
+        reader = RequestReader(request, state, caller, lease, source=QuerySource)
+        parsed = await reader.read()
+        options = merge_options(query, parsed)
+        image = await reader.image(parsed.sources["image"])
+        arguments = check_arguments(options, caller, image)
+        result = await state.executor.run(lambda: run_search(state, arguments, image))
+    state.metrics.observe_stages(result.took_ms)
+    return json_response(result, headers=server_timing(result.took_ms))
 
 
-def options_of(query: SearchQuery, given: ParsedRequest) -> SearchRequest:
-    """The options of query string and body together; raises BadInput for those that make no sense."""
-    own: dict[str, Any] = query.model_dump(exclude_unset=True)
-    rest = dict(given.rest)
-    if given.typed:
-        validated(SearchRequest, rest)
-    elif "pipelines" in rest:
-        rest["pipelines"] = [name.strip() for name in rest["pipelines"].split(",")]
-    own.update(rest)
+def merge_options(query: SearchQuery, parsed: ParsedRequest) -> SearchRequest:
+    """The options of query string and body, merged and validated; raises BadInput."""
+    options: dict[str, Any] = query.model_dump(exclude_unset=True)
+    fields = dict(parsed.fields)
+    if parsed.is_json:
+        validate(SearchRequest, fields)
+    elif "pipelines" in fields:
+        fields["pipelines"] = [name.strip() for name in fields["pipelines"].split(",")]
+    options.update(fields)
     for name in ("filter", "engine_filter"):
-        if isinstance(own.get(name), str):
-            own[name] = read_object(own[name])
-    return validated(SearchRequest, own, strict=False)
+        if isinstance(options.get(name), str):
+            options[name] = parse_object(options[name])
+    return validate(SearchRequest, options, strict=False)
 
 
-def arguments_of(options: SearchRequest, caller: Caller, image: Image) -> SearchArguments:
-    """The search, checked; raises UnsupportedQuery for a page out of reach, AccessDenied for others' images."""
-    if options.tenants == "all" and not (caller.any_tenant and caller.may("admin")):
-        raise AccessDenied("only an admin's key that is bound to no tenant may search all tenants", authenticated=True)
+def check_arguments(options: SearchRequest, caller: Caller, image: QueryImage) -> SearchArguments:
+    """Check a search; raises UnsupportedQuery beyond the last page, AccessDenied for images of other tenants."""
+    if options.tenants == "all" and not (caller.any_tenant and caller.has_scope("admin")):
+        raise AccessDenied(
+            "searching all tenants needs an admin API key that is bound to no tenant", authenticated=True
+        )
     tenant = None if options.tenants == "all" else caller.tenant
-    named = hashlib.sha256(image).hexdigest() if isinstance(image, bytes) else f"key {image.key}"
-    kept = options.model_dump(include={"threshold", "pipelines", "filter", "engine_filter", "orientations"})
-    wanted = SearchArguments(options, tenant, query_fingerprint({"tenant": [tenant], "image": named, **kept}))
+    image_id = hashlib.sha256(image).hexdigest() if isinstance(image, bytes) else f"key {image.key}"
+    bound = options.model_dump(include={"threshold", "pipelines", "filter", "engine_filter", "orientations"})
+    arguments = SearchArguments(options, tenant, query_fingerprint({"tenant": [tenant], "image": image_id, **bound}))
     if options.cursor is not None:
         if options.page != 1:
-            raise UnsupportedQuery("a search goes on by cursor or by page, not by both")
-        wanted = replace(wanted, given=frozenset(decode_search_cursor(options.cursor, wanted.binding)))
-    if wanted.depth > MAX_RESULTS:
+            raise UnsupportedQuery("cursor and page cannot be combined")
+        arguments = replace(arguments, seen_ids=frozenset(decode_search_cursor(options.cursor, arguments.fingerprint)))
+    if arguments.depth > MAX_RESULTS:
         raise UnsupportedQuery(
-            f"this reaches result {wanted.depth}; no more than {MAX_RESULTS} can be paged through: narrow the search "
-            "by a filter or a threshold"
+            f"result {arguments.depth} exceeds the limit of {MAX_RESULTS}: narrow the search by a filter or a threshold"
         )
-    return wanted
+    return arguments
 
 
-def look_up(here: AppState, wanted: SearchArguments, image: Image) -> SearchAnswer:
-    """The page; to be called in a thread."""
-    options = wanted.options
-    asked = SearchOptions(
-        k=wanted.depth,
-        tenant=wanted.tenant,
+def run_search(state: AppState, arguments: SearchArguments, image: QueryImage) -> SearchAnswer:
+    """Run a search; blocks."""
+    options = arguments.options
+    search_options = SearchOptions(
+        k=arguments.depth,
+        tenant=arguments.tenant,
         filter=options.filter,
         threshold=options.threshold,
         pipelines=options.pipelines,
@@ -191,51 +199,51 @@ def look_up(here: AppState, wanted: SearchArguments, image: Image) -> SearchAnsw
         min_sequence=options.min_sequence,
         engine_filter=options.engine_filter,
     )
-    found = page_of(here, wanted, here.service.search(image, **asked))
+    result = to_page(state, arguments, state.gallery.search(image, **search_options))
     if options.preview is not None:
-        found.preview = preview_of(here, wanted, image, options.preview)
-    return found
+        result.preview = render_preview(state, arguments, image, options.preview)
+    return result
 
 
-def preview_of(here: AppState, wanted: SearchArguments, image: Image, size: int) -> str | None:
-    """The query image, small, as the answer tells it; None for a stored one whose file is gone."""
+def render_preview(state: AppState, arguments: SearchArguments, image: QueryImage, size: int) -> str | None:
+    """A preview of the query image in base64; None for a stored image whose file is missing."""
     try:
-        data = here.service.preview(image, tenant=wanted.tenant or DEFAULT_TENANT, size=size)
+        data = state.gallery.preview(image, tenant=arguments.tenant or DEFAULT_TENANT, size=size)
     except NotFound:
         return None
     return base64.b64encode(data).decode()
 
 
-def page_of(here: AppState, wanted: SearchArguments, found: Answer) -> SearchAnswer:
-    """The page of an answer that reaches from the best hit to its end."""
-    options = wanted.options
-    new = [hit for hit in found.hits if hit.id not in wanted.given]
+def to_page(state: AppState, arguments: SearchArguments, answer: Answer) -> SearchAnswer:
+    """The requested page of the `depth` best hits."""
+    options = arguments.options
+    unseen = [hit for hit in answer.hits if hit.id not in arguments.seen_ids]
     start, end = options.k * (options.page - 1), options.k * options.page
-    page = new[start:end]
-    more = found.more or len(new) > end
-    given = wanted.given.union(hit.id for hit in new[:end])
-    goes_on = more and page and len(given) + options.k <= MAX_RESULTS
+    page = unseen[start:end]
+    more = answer.more or len(unseen) > end
+    seen_ids = arguments.seen_ids.union(hit.id for hit in unseen[:end])
+    has_next = more and page and len(seen_ids) + options.k <= MAX_RESULTS
     return SearchAnswer(
-        hits=_hits(here, page, with_tenant=wanted.tenant is None),
-        page=len(wanted.given) // options.k + options.page,
+        hits=_hits(state, page, with_tenant=arguments.tenant is None),
+        page=len(arguments.seen_ids) // options.k + options.page,
         page_size=options.k,
         more=more,
-        next=encode_search_cursor(given, wanted.binding) if goes_on else None,
-        exact_within=dict(found.exact_within),
-        failed=dict(found.failed),
-        sequence=found.sequence,
-        took_ms=dict(found.took_ms),
+        next=encode_search_cursor(seen_ids, arguments.fingerprint) if has_next else None,
+        exact_within=dict(answer.exact_within),
+        failed=dict(answer.failed),
+        sequence=answer.sequence,
+        took_ms=dict(answer.took_ms),
         preview=None,
     )
 
 
-def _hits(here: AppState, hits: Sequence[Hit], *, with_tenant: bool) -> list[HitModel]:
+def _hits(state: AppState, hits: Sequence[Hit], *, with_tenant: bool) -> list[HitModel]:
     if not with_tenant:
         return [HitModel.of(hit) for hit in hits]
-    records = here.service.catalog.records([hit.id for hit in hits])
+    records = state.gallery.catalog.images.by_ids([hit.id for hit in hits])
     return [HitModel.of(hit, records[hit.id].tenant) for hit in hits if hit.id in records]
 
 
 def server_timing(took_ms: Mapping[str, float]) -> dict[str, str]:
-    """The header Server-Timing (W3C) of these stages."""
+    """The Server-Timing header (W3C) of the stages."""
     return {"Server-Timing": ", ".join(f"{stage};dur={ms:.2f}" for stage, ms in took_ms.items())}

@@ -1,6 +1,6 @@
-"""How the service stands: for callers, for load balancers, and for Prometheus."""
+"""Health, readiness, status and Prometheus metrics."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -12,10 +12,9 @@ from lookalike import __version__
 from lookalike.catalog import CatalogTotals
 from lookalike.results import MAX_RESULTS, PipelineStatus
 from lookalike.server.app_state import AppState, State
-from lookalike.server.auth import Caller, admin_of_all, require_scope
+from lookalike.server.auth import Caller, require_global_admin, require_scope
 from lookalike.server.health import Outage
-from lookalike.server.metrics import Gauged
-from lookalike.server.schemas import Json, ResponseModel, answer, problems
+from lookalike.server.schemas import Json, ResponseModel, documented_responses, json_response
 
 router = APIRouter(tags=["operations"])
 
@@ -27,7 +26,7 @@ class Health(ResponseModel):
 
 
 class Ready(ResponseModel):
-    """Whether searches can be answered."""
+    """Readiness."""
 
     ready: bool = Field(description="By one pipeline at least; answers without the others name them in `failed`.")
     missing: dict[str, str] = Field(
@@ -98,145 +97,143 @@ class StatusModel(ResponseModel):
     scopes: list[str] = Field(description="What the caller may do.")
 
 
-@router.get("/healthz", operation_id="health", summary="Whether the process lives", response_model=Health)
+@router.get("/healthz", operation_id="health", summary="Liveness", response_model=Health)
 async def health() -> Response:
-    """Asks nothing of anybody."""
-    return answer(Health(status="ok"))
+    """Checks no dependencies."""
+    return json_response(Health(status="ok"))
 
 
 @router.get(
     "/readyz",
     operation_id="ready",
-    summary="Whether searches can be answered",
+    summary="Readiness",
     response_model=Ready,
-    responses={503: {"model": Ready, "description": "Not yet, or not now."}},
+    responses={503: {"model": Ready, "description": "Not ready."}},
 )
-async def ready(here: State) -> Response:
-    """True once every pipeline was opened, and while the catalog and one pipeline at least answer.
+async def ready(state: State) -> Response:
+    """Ready once every pipeline is open, and while the catalog and at least one pipeline are available.
 
-    Each is asked every few seconds at most, by as little a search as can be, and waited for briefly.
+    Each is probed at most every few seconds, by a minimal search, with a short timeout.
     """
-    told = readiness(here, await here.pulse.silent())
-    return answer(told) if told.ready else answer(told, 503, {"Retry-After": "1"})
+    result = readiness(state, await state.health.check())
+    return json_response(result) if result.ready else json_response(result, 503, {"Retry-After": "1"})
 
 
-def readiness(here: AppState, silent: Mapping[str, Outage]) -> Ready:
-    """The verdict on what is `silent`, and on what was not opened yet."""
-    opening = here.keeper.missing
-    missing = {**{name: why.word for name, why in silent.items()}, **opening}
-    answering = [name for name in here.service.pipelines if name not in missing]
-    return Ready(ready=bool(answering) and not opening and "catalog" not in silent, missing=missing)
+def readiness(state: AppState, outages: Mapping[str, Outage]) -> Ready:
+    """The readiness, given the outages and the pipelines that are not open yet."""
+    unopened = state.background_sync.unopened
+    missing = {**{name: outage.summary for name, outage in outages.items()}, **unopened}
+    available = [name for name in state.gallery.pipelines if name not in missing]
+    return Ready(ready=bool(available) and not unopened and "catalog" not in outages, missing=missing)
 
 
 @router.get(
     "/v1/status",
     operation_id="getStatus",
-    summary="How the service stands",
+    summary="Status of the gallery and the server",
     response_model=StatusModel,
-    responses=problems(),
+    responses=documented_responses(),
 )
-async def status(here: State, caller: Annotated[Caller, Depends(require_scope("read"))]) -> Response:
-    """What a page or a client needs to know."""
+async def status(state: State, caller: Annotated[Caller, Depends(require_scope("read"))]) -> Response:
+    """Counts, pipelines, limits, features, and the scopes of the caller."""
 
-    def asked() -> StatusModel:
-        found = here.status()
-        tenant_id = here.service.catalog.tenant_id(caller.tenant)
-        own = CatalogTotals(0, 0, {}) if tenant_id is None else here.service.catalog.totals(tenant_id)
+    def build() -> StatusModel:
+        status = state.status()
+        tenant_id = state.gallery.catalog.tenants.find(caller.tenant)
+        own = CatalogTotals(0, 0, {}) if tenant_id is None else state.gallery.catalog.images.totals(tenant_id)
         return StatusModel(
             images=own.images,
             bytes=own.nbytes,
             formats=dict(own.by_format),
             tenant=caller.tenant,
-            sequence=found.sequence,
-            pipelines=[_pipeline(one, told=caller.any_tenant) for one in found.pipelines],
-            limits=_limits(here, caller),
+            sequence=status.sequence,
+            pipelines=[_pipeline(pipeline, detailed=caller.any_tenant) for pipeline in status.pipelines],
+            limits=_limits(state, caller),
             version=__version__,
-            features=_features(here),
+            features=_features(state),
             scopes=sorted(caller.scopes),
         )
 
-    await here.pulse.silent()
-    return answer(await here.work.run(asked))
+    await state.health.check()
+    return json_response(await state.executor.run(build))
 
 
 @router.get(
     "/metrics",
     operation_id="metrics",
-    summary="Counters for Prometheus",
+    summary="Prometheus metrics",
     response_class=Response,
-    responses=problems(also={200: {"description": "Prometheus' text format.", "content": {"text/plain": {}}}}),
+    responses=documented_responses(
+        also={200: {"description": "Prometheus text format.", "content": {"text/plain": {}}}}
+    ),
 )
-async def metrics(here: State, _: Annotated[Caller, Depends(admin_of_all)]) -> Response:
-    """Requests, stages, queue, index size and lag, what answers, refusals by reason."""
-    await here.pulse.silent()
-    return Response(await here.probe(here.metrics.text), media_type=CONTENT_TYPE_LATEST)
+async def metrics(state: State, _: Annotated[Caller, Depends(require_global_admin)]) -> Response:
+    """Requests, search stages, queue, index size and lag, availability, rejections by reason."""
+    await state.health.check()
+    return Response(await state.probe(state.metrics.text), media_type=CONTENT_TYPE_LATEST)
 
 
-def _pipeline(one: PipelineStatus, *, told: bool) -> PipelineModel:
+def _pipeline(status: PipelineStatus, *, detailed: bool) -> PipelineModel:
     return PipelineModel(
-        name=one.name,
-        fingerprint=one.fingerprint,
-        metric=one.metric,
-        threshold=one.threshold,
-        rows=one.rows if told else None,
-        saved_at=one.saved_at,
-        behind=one.behind,
-        engine=one.engine if told else one.engine.partition(":")[0],
-        shared=one.shared,
-        error=one.error,
+        name=status.name,
+        fingerprint=status.fingerprint,
+        metric=status.metric,
+        threshold=status.threshold,
+        rows=status.rows if detailed else None,
+        saved_at=status.saved_at,
+        behind=status.behind,
+        engine=status.engine if detailed else status.engine.partition(":")[0],
+        shared=status.shared,
+        error=status.error,
     )
 
 
-def _limits(here: AppState, caller: Caller) -> dict[str, Any]:
+def _limits(state: AppState, caller: Caller) -> dict[str, Any]:
     own = {name: value for name, value in asdict(caller.limits).items() if value is not None}
-    limits = asdict(here.service.limits) | {"max_results": MAX_RESULTS} | own
+    limits = asdict(state.gallery.limits) | {"max_results": MAX_RESULTS} | own
     pixels = own.get("pixels")
-    return limits | ({"max_pixels": min(pixels, here.service.limits.max_pixels)} if pixels else {})
+    return limits | ({"max_pixels": min(pixels, state.gallery.limits.max_pixels)} if pixels else {})
 
 
-def _features(here: AppState) -> list[str]:
-    offered = {"search": True, "compare": True, "duplicates": True, "jobs": here.settings.jobs, "url": True}
-    offered["import_paths"] = bool(here.settings.import_from)
-    return [name for name, there in offered.items() if there]
+def _features(state: AppState) -> list[str]:
+    offered = {"search": True, "compare": True, "duplicates": True, "jobs": state.settings.jobs, "url": True}
+    offered["import_paths"] = bool(state.settings.import_from)
+    return [name for name, available in offered.items() if available]
 
 
-class _Value(Gauged):
-    def __init__(self, ask: Callable[[], Mapping[str, float]], label: str | None = None) -> None:
-        self._ask = ask
-        self.label = label
-
-    def values(self) -> Mapping[str, float]:
-        return self._ask()
-
-
-def count(here: AppState) -> None:
-    """Have the service's own state among its counters."""
-    catalog = here.service.catalog
+def register_gauges(state: AppState) -> None:
+    """Register gauges of the application's state."""
+    catalog = state.gallery.catalog
 
     def lag() -> Mapping[str, float]:
-        return {one.name: float(one.behind) for one in here.status().pipelines if one.error is None}
+        return {p.name: float(p.behind) for p in state.status().pipelines if p.error is None}
 
     def rows() -> Mapping[str, float]:
-        return {one.name: float(one.rows) for one in here.status().pipelines if one.error is None}
+        return {p.name: float(p.rows) for p in state.status().pipelines if p.error is None}
 
     def up() -> Mapping[str, float]:
-        missing = readiness(here, here.pulse.last).missing
-        return {name: float(name not in missing) for name in here.pulse.names}
+        missing = readiness(state, state.health.last).missing
+        return {name: float(name not in missing) for name in state.health.names}
 
     def is_ready() -> Mapping[str, float]:
-        return {"": float(readiness(here, here.pulse.last).ready)}
+        return {"": float(readiness(state, state.health.last).ready)}
 
     gauges = (
-        ("waiting", "Requests that wait for a thread.", lambda: {"": float(here.work.waiting)}, None),
-        ("working", "Threads at work.", lambda: {"": float(here.work.working)}, None),
-        ("held_bytes", "Bytes of request bodies in memory.", lambda: {"": float(here.memory.taken)}, None),
-        ("images", "Images in the catalog.", lambda: {"": float(catalog.count())}, None),
-        ("sequence", "The catalog's last change.", lambda: {"": float(catalog.sequence())}, None),
+        ("waiting", "Requests waiting for a thread.", lambda: {"": float(state.executor.waiting)}, None),
+        ("working", "Busy threads.", lambda: {"": float(state.executor.working)}, None),
+        ("held_bytes", "Bytes of request bodies in memory.", lambda: {"": float(state.memory.used)}, None),
+        ("images", "Images in the catalog.", lambda: {"": float(catalog.images.count())}, None),
+        (
+            "sequence",
+            "Sequence of the catalog's last change.",
+            lambda: {"": float(catalog.changes.last_sequence())},
+            None,
+        ),
         ("index_rows", "Rows of each index.", rows, "pipeline"),
-        ("index_lag", "Changes that a saved index lacks yet.", lag, "pipeline"),
-        ("jobs", "Jobs by state.", lambda: {k: float(v) for k, v in catalog.count_jobs().items()}, "state"),
-        ("up", "Whether the catalog and each pipeline answer.", up, "part"),
-        ("ready", "Whether searches can be answered.", is_ready, None),
+        ("index_lag", "Changes that are not in the saved index yet.", lag, "pipeline"),
+        ("jobs", "Jobs by state.", lambda: {k: float(v) for k, v in catalog.jobs.count_by_state().items()}, "state"),
+        ("up", "Whether the catalog and each pipeline are available.", up, "part"),
+        ("ready", "Readiness.", is_ready, None),
     )
-    for name, what, ask, label in gauges:
-        here.metrics.gauge(f"lookalike_{name}", what, _Value(ask, label))
+    for name, description, values, label in gauges:
+        state.metrics.register_gauge(f"lookalike_{name}", description, values, label)

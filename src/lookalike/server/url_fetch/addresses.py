@@ -1,4 +1,4 @@
-"""Where an image may be fetched from: the forms of a host, which addresses are public, and asking for them."""
+"""Host syntax, public addresses and name resolution for URL fetches."""
 
 import queue
 import re
@@ -19,10 +19,10 @@ from lookalike.errors import BadInput, BadSetting, NotFound, Unavailable
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 Resolver = Callable[[str, float], Sequence[str]]
-"""`resolve(host, seconds)` gives every address of a name; raises NotFound for a name without any, Unavailable."""
+"""`resolve(host, timeout)` returns every address of a name; raises NotFound if there is none, Unavailable."""
 
-# IANA's registries of special-purpose addresses (RFC 6890 and its successors), written out because Python's own idea
-# of "global" has changed between its releases. A tunnel's addresses (6to4, Teredo) are refused whatever they wrap.
+# IANA's registries of special-purpose addresses (RFC 6890 and its successors), listed here because Python's definition
+# of `is_global` has changed between releases. Tunnel addresses (6to4, Teredo) are rejected whatever they embed.
 NOT_PUBLIC_4 = tuple(
     IPv4Network(text)
     for text in (
@@ -30,7 +30,7 @@ NOT_PUBLIC_4 = tuple(
         "10.0.0.0/8",  # private
         "100.64.0.0/10",  # between a provider and its customers (CGNAT)
         "127.0.0.0/8",  # loopback
-        "168.63.129.16/32",  # Azure's platform, public by its number only
+        "168.63.129.16/32",  # Azure's platform services, at a public address
         "169.254.0.0/16",  # link-local, clouds' metadata
         "172.16.0.0/12",  # private
         "192.0.0.0/24",  # protocol assignments
@@ -44,7 +44,7 @@ NOT_PUBLIC_4 = tuple(
         "240.0.0.0/4",  # reserved, broadcast
     )
 )
-PUBLIC_6 = IPv6Network("2000::/3")  # all that is handed out; loopback, fc00::/7, fe80::/10, ff00::/8 lie outside
+PUBLIC_6 = IPv6Network("2000::/3")  # global unicast; loopback, fc00::/7, fe80::/10, ff00::/8 lie outside
 NOT_PUBLIC_6 = tuple(
     IPv6Network(text)
     for text in (
@@ -54,14 +54,14 @@ NOT_PUBLIC_6 = tuple(
         "3fff::/20",  # documentation
     )
 )
-NAT64 = IPv6Network("64:ff9b::/96")  # an IPv4 address stands in the last 32 bits
+NAT64 = IPv6Network("64:ff9b::/96")  # an IPv4 address in the last 32 bits
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
-def unwrapped(address: Address) -> Address:
-    """The IPv4 address that an IPv6 one stands for (v4-mapped, NAT64); any other as it is."""
+def unwrap(address: Address) -> Address:
+    """The IPv4 address embedded in an IPv6 one (v4-mapped, NAT64); any other unchanged."""
     if isinstance(address, IPv4Address):
         return address
     if address.ipv4_mapped is not None:
@@ -70,76 +70,75 @@ def unwrapped(address: Address) -> Address:
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address is one that anybody on the Internet may be reached at."""
+    """Whether an address is globally reachable."""
     if isinstance(address, IPv6Address) and address.scope_id is not None:
         return False
-    plain = unwrapped(address)
+    plain = unwrap(address)
     if isinstance(plain, IPv4Address):
         return not any(plain in network for network in NOT_PUBLIC_4)
     return plain in PUBLIC_6 and not any(plain in network for network in NOT_PUBLIC_6)
 
 
 def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Networks that an operator names, `10.1.0.0/16`; raises BadSetting for what is none, or is half the Internet."""
-    found = []
+    """Parse an operator's networks, `10.1.0.0/16`; raises BadSetting for an invalid or too large one."""
+    networks = []
     for text in texts:
         try:
             network = ip_network(text.strip())
         except ValueError as error:
             raise BadSetting(f"a network is written as 10.1.0.0/16 or fd00:1::/32: {error}") from None
         if network.prefixlen < (8 if network.version == 4 else 7):
-            raise BadSetting(f"{network} is too large a network to name; the largest are /8, and /7 of IPv6")
-        found.append(network)
-    return tuple(found)
+            raise BadSetting(f"network {network} is too large; the maximum is /8, or /7 for IPv6")
+        networks.append(network)
+    return tuple(networks)
 
 
-def literal(host: str) -> Address | None:
-    """The address that a host spells, None for a name. The host is in lower case, in ASCII, without brackets.
+def parse_literal(host: str) -> Address | None:
+    """The address of a literal host, None for a name. The host is in lower case, in ASCII, without brackets.
 
-    Raises BadInput for what is neither: a name that cannot be one, or an address in a form that some programs read and
-    others do not (`0x7f.1`, `2130706433`, `0177.0.0.1`, `127.1`, a scope). What ends in a number is an address, as in
-    the URL standard (https://url.spec.whatwg.org/#ends-in-a-number-checker).
+    Raises BadInput for an invalid name, or an address in a form that parsers disagree on (`0x7f.1`, `2130706433`,
+    `0177.0.0.1`, `127.1`, a scope). A host that ends in a number is an address, as in the URL standard (https://url.spec.whatwg.org/#ends-in-a-number-checker).
     """
     if ":" in host:
         try:
             address = IPv6Address(host)
         except ValueError:
-            raise BadInput("the host is not an IPv6 address as it should be written") from None
+            raise BadInput("the host is not a valid IPv6 address") from None
         if address.scope_id is not None:
-            raise BadInput("an address with a scope (%) cannot be fetched from")
+            raise BadInput("an address with a scope (%) is not allowed")
         return address
     labels = host.removesuffix(".").split(".")
     if _NUMBER.fullmatch(labels[-1]):
         try:
             return IPv4Address(host)
         except ValueError:
-            raise BadInput(f"{host!r} is no address; write it as four decimal numbers, 192.0.2.1") from None
+            raise BadInput(f"{host!r} is not a valid IPv4 address; write four decimal numbers, 192.0.2.1") from None
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise BadInput("the URL has no host that could have a name")
+        raise BadInput("the URL's host is not a valid name")
     return None
 
 
-def system_resolver(most: int = 32) -> Resolver:
-    """Names as the operating system resolves them, in at most `most` threads: its own time-outs are far too long."""
-    room = threading.BoundedSemaphore(most)
+def system_resolver(max_threads: int = 32) -> Resolver:
+    """The operating system's resolver in at most `max_threads` threads, because its own timeouts are too long."""
+    slots = threading.BoundedSemaphore(max_threads)
 
-    def resolve(host: str, seconds: float) -> Sequence[str]:
-        answer: queue.SimpleQueue[list[str] | Exception] = queue.SimpleQueue()
+    def resolve(host: str, timeout: float) -> Sequence[str]:
+        result: queue.SimpleQueue[list[str] | Exception] = queue.SimpleQueue()
 
-        def ask() -> None:
+        def look_up() -> None:
             try:
-                found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-                answer.put([str(filter[4][0]) for filter in found])
+                infos = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+                result.put([str(info[4][0]) for info in infos])
             except (OSError, UnicodeError) as error:
-                answer.put(error)
+                result.put(error)
             finally:
-                room.release()
+                slots.release()
 
-        if not room.acquire(timeout=seconds):
+        if not slots.acquire(timeout=timeout):
             raise Unavailable("too many names are being resolved", retry_after=1)
-        threading.Thread(target=ask, name="resolve", daemon=True).start()
+        threading.Thread(target=look_up, name="resolve", daemon=True).start()
         try:
-            found = answer.get(timeout=seconds)
+            found = result.get(timeout=timeout)
         except queue.Empty:
             raise Unavailable(f"the name {host} was not resolved in time", retry_after=5) from None
         if not isinstance(found, Exception):
@@ -152,8 +151,8 @@ def system_resolver(most: int = 32) -> Resolver:
 
 
 def parse_addresses(texts: Iterable[str]) -> list[Address]:
-    """What a resolver gave, as addresses, each once, in its order; raises Unavailable for what is none."""
+    """Parse a resolver's addresses, without duplicates, in order; raises Unavailable for an invalid one."""
     try:
         return list(dict.fromkeys(ip_address(text) for text in texts))
     except ValueError as error:
-        raise Unavailable(f"the resolver gave no address: {error}") from None
+        raise Unavailable(f"the resolver returned an invalid address: {error}") from None

@@ -1,7 +1,7 @@
-"""Images by URL, fetched so that nobody can send this machine into networks that are not public.
+"""Fetching images by URL, protected against server-side request forgery (SSRF).
 
-Each hop's host is resolved once, every address is checked, and the connection is made to a checked address itself: a
-second look-up, which could answer otherwise, does not happen. One parser's reading of a URL is used for everything.
+Each hop's host is resolved once, every address is checked, and the connection is made to a checked address: there is no
+second look-up, which could return another address (DNS rebinding). All checks use the URL as parsed by one parser.
 """
 
 import logging
@@ -18,13 +18,13 @@ from lookalike.server.url_fetch.addresses import (
     Network,
     Resolver,
     is_public,
-    literal,
     parse_addresses,
+    parse_literal,
     parse_networks,
     system_resolver,
-    unwrapped,
+    unwrap,
 )
-from lookalike.server.url_fetch.http import Deadline, FetchLimits, Redirect, Target, connected, get
+from lookalike.server.url_fetch.http import Deadline, FetchLimits, Redirect, Target, get
 
 __all__ = ["DEFAULT_PORTS", "FetchLimits", "Fetcher", "parse_networks"]
 
@@ -55,101 +55,100 @@ class Fetcher:
         self._allow, self._deny = tuple(allow), tuple(deny)
         self._ports = frozenset(ports) | frozenset(DEFAULT_PORTS.values())
         self._resolve = resolver or system_resolver()
-        self._tls = tls or _trusting()
-        self._room = threading.BoundedSemaphore(self._limits.concurrent)
+        self._tls = tls or _default_tls()
+        self._slots = threading.BoundedSemaphore(self._limits.concurrent)
 
     @property
     def limits(self) -> FetchLimits:
-        """What one fetch may take."""
+        """The limits of one fetch."""
         return self._limits
 
     def fetch(self, url: str, *, max_bytes: int | None = None) -> bytes:
-        """The bytes behind a URL, as they are; `max_bytes` makes the limit stricter for this one.
+        """The body of a URL; `max_bytes` lowers the limit for this one.
 
-        Raises BadInput for a URL that is not allowed or gives no image, ImageRejected for a body outside the
-        limits, Unavailable for what may work later.
+        Raises BadInput for a URL that is not allowed or yields no image, ImageRejected for a body outside the limits,
+        Unavailable for errors that may be temporary.
         """
-        most = min(max_bytes or self._limits.max_bytes, self._limits.max_bytes)
+        limit = min(max_bytes or self._limits.max_bytes, self._limits.max_bytes)
         deadline = Deadline(self._limits.seconds)
-        with self._turn(deadline):
-            at = _parsed(url)
+        with self._slot(deadline):
+            hop = _parse_url(url)
             for _ in range(self._limits.redirects + 1):
-                answer = self._hop(at, most, deadline)
-                if not isinstance(answer, Redirect):
-                    return answer
-                at = _joined(at, answer.location)
-        raise BadInput(f"the URL is redirected more than {self._limits.redirects} times")
+                result = self._fetch_hop(hop, limit, deadline)
+                if not isinstance(result, Redirect):
+                    return result
+                hop = _join_url(hop, result.location)
+        raise BadInput(f"the URL redirects more than {self._limits.redirects} times")
 
     @contextmanager
-    def _turn(self, deadline: Deadline) -> Iterator[None]:
-        if not self._room.acquire(timeout=min(1.0, deadline.left())):
+    def _slot(self, deadline: Deadline) -> Iterator[None]:
+        if not self._slots.acquire(timeout=min(1.0, deadline.remaining())):
             raise Unavailable(f"{self._limits.concurrent} images are being fetched already", retry_after=2)
         try:
             yield
         finally:
-            self._room.release()
+            self._slots.release()
 
-    def _hop(self, at: httpx.URL, most: int, deadline: Deadline) -> bytes | Redirect:
-        target = self._target(at)
-        addresses = self._addresses(target.host, deadline)
-        with connected(target, addresses, self._tls, deadline, self._limits.connect_seconds) as link:
-            return get(link, target, self._limits, most, deadline)
+    def _fetch_hop(self, url: httpx.URL, max_bytes: int, deadline: Deadline) -> bytes | Redirect:
+        target = self._target(url)
+        addresses = self._resolve_host(target.host, deadline)
+        return get(target, addresses, self._tls, self._limits, max_bytes, deadline)
 
-    def _target(self, at: httpx.URL) -> Target:
-        if at.scheme not in DEFAULT_PORTS:
-            raise BadInput("an image is fetched by http:// or https://, and by nothing else")
-        if at.userinfo:
-            raise BadInput("a URL with a name or password in it is not fetched")
-        port = DEFAULT_PORTS[at.scheme] if at.port is None else at.port
+    def _target(self, url: httpx.URL) -> Target:
+        if url.scheme not in DEFAULT_PORTS:
+            raise BadInput("only http:// and https:// URLs are fetched")
+        if url.userinfo:
+            raise BadInput("URLs with a user name or password are not fetched")
+        port = DEFAULT_PORTS[url.scheme] if url.port is None else url.port
         if port not in self._ports:
-            raise BadInput(f"port {port} is not one that images are fetched from")
-        host = at.raw_host.decode("ascii")
-        authority = at.netloc.decode("ascii")
-        return Target(at.scheme == "https", host.removesuffix("."), authority, port, at.raw_path)
+            raise BadInput(f"port {port} is not allowed")
+        host = url.raw_host.decode("ascii")
+        authority = url.netloc.decode("ascii")
+        return Target(url.scheme == "https", host.removesuffix("."), authority, port, url.raw_path)
 
-    def _addresses(self, host: str, deadline: Deadline) -> Sequence[Address]:
-        """Every address of the host, all of them allowed; raises BadInput, saying no more than that, otherwise."""
-        spelt = literal(host)
+    def _resolve_host(self, host: str, deadline: Deadline) -> Sequence[Address]:
+        """Every address of the host; raises BadInput, without the reason, if one of them is not allowed."""
+        address = parse_literal(host)
         try:
-            found = [spelt] if spelt is not None else parse_addresses(self._resolve(host, deadline.left()))
+            addresses = [address] if address is not None else parse_addresses(self._resolve(host, deadline.remaining()))
         except NotFound:
-            found = []
-        refused = [address for address in found if not self._permits(address)]
-        if refused:
-            log.warning("refused to fetch from %s: its address %s is not allowed", host, refused[0])
-        if refused or not found:  # one answer for both: names of a private network are not to be told apart
-            raise BadInput(f"{host} is no host that images are fetched from: it has no public address")
-        return found
+            addresses = []
+        rejected = [address for address in addresses if not self._is_allowed(address)]
+        if rejected:
+            log.warning("rejected a fetch from %s: its address %s is not allowed", host, rejected[0])
+        if rejected or not addresses:  # one message for both, so that names of a private network cannot be probed
+            raise BadInput(f"{host} is not allowed as a source of images: it has no public address")
+        return addresses
 
-    def _permits(self, address: Address) -> bool:
-        plain = unwrapped(address)
-        if any(place in network for network in self._deny for place in (address, plain)):
+    def _is_allowed(self, address: Address) -> bool:
+        plain = unwrap(address)
+        if any(form in network for network in self._deny for form in (address, plain)):
             return False
         return any(plain in network for network in self._allow) or is_public(address)
 
 
-def _trusting() -> ssl.SSLContext:
+def _default_tls() -> ssl.SSLContext:
     context = httpx.create_ssl_context(trust_env=False)
     context.load_default_certs()
     return context
 
 
-def _parsed(url: str) -> httpx.URL:
+def _parse_url(url: str) -> httpx.URL:
     if len(url) > MAX_URL_LENGTH:
         raise BadInput(f"the URL is longer than {MAX_URL_LENGTH:,} characters")
     try:
         return httpx.URL(url)
     except (httpx.InvalidURL, ValueError) as error:
-        raise BadInput(f"the URL cannot be read: {_reason(error)}") from None
+        raise BadInput(f"invalid URL: {_reason(error)}") from None
 
 
-def _joined(at: httpx.URL, location: str) -> httpx.URL:
+def _join_url(base: httpx.URL, location: str) -> httpx.URL:
     if len(location) > MAX_URL_LENGTH:
-        raise BadInput(f"the URL is redirected to one longer than {MAX_URL_LENGTH:,} characters")
+        raise BadInput(f"the URL redirects to one longer than {MAX_URL_LENGTH:,} characters")
     try:
-        return at.join(location)
+        return base.join(location)
     except (httpx.InvalidURL, ValueError) as error:
-        raise BadInput(f"the URL is redirected to one that cannot be read: {_reason(error)}") from None
+        raise BadInput(f"the URL redirects to an invalid one: {_reason(error)}") from None
 
 
 def _reason(error: Exception) -> str:

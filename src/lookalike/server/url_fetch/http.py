@@ -1,35 +1,35 @@
-"""One HTTP exchange with a server that nobody trusts: everything it sends is bounded in bytes and in time."""
+"""One HTTP exchange with an untrusted server: the response is bounded in bytes and in time.
 
-import socket
+httpcore speaks HTTP and TLS. The network backend given to it connects to one checked address and to nothing else, uses
+no proxy, and enforces the limits below HTTP, where every byte passes.
+"""
+
 import ssl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from time import monotonic
 
-import h11
+import httpcore
 
 from lookalike.errors import BadInput, BadSetting, ImageRejected, Unavailable
 from lookalike.server.url_fetch.addresses import Address
 
 MIB = 1024 * 1024
-AT_ONCE = 16 * 1024
-"""Bytes read at once; a header that comes whole may be longer than its limit by so much."""
+READ_BYTES = 16 * 1024
+"""Bytes of one read; a header that arrives whole may exceed its limit by this much."""
 MAX_ADDRESSES = 4
 """Addresses of one host that are tried."""
-MAX_INTERIM = 4
-"""Interim (1xx) answers before the real one."""
-MOVED = frozenset({301, 302, 303, 307, 308})
-PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""Statuses of a server that may answer better later."""
+REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
+RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Statuses after which the same request may succeed later."""
 
 
 @dataclass(frozen=True, slots=True)
 class FetchLimits:
-    """What fetching one image may take; raises BadSetting for a limit that makes no sense.
+    """Limits of a URL fetch; raises BadSetting for invalid values.
 
-    `max_bytes` of the body, `seconds` for everything together (names, redirects, body), `connect_seconds` for one
-    address, `redirects` followed, `header_bytes` of one answer's header or of one chunk's, `concurrent` fetches of
-    this process at once.
+    `max_bytes` of the body, `seconds` for the whole fetch (name resolution, redirects, body), `connect_seconds` per
+    address, number of `redirects`, `header_bytes` of a response, `concurrent` fetches of this process.
     """
 
     max_bytes: int = 50 * MIB
@@ -43,31 +43,31 @@ class FetchLimits:
         for field in fields(self):
             value = getattr(self, field.name)
             if value < 0 or (value == 0 and field.name != "redirects"):
-                raise BadSetting(f"the limit {field.name} of fetching must be greater than 0, not {value}")
+                raise BadSetting(f"the fetch limit {field.name} must be greater than 0, not {value}")
 
 
 class Deadline:
-    """The moment by which all must be done."""
+    """The end of the time allowed for a fetch."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._at = monotonic() + seconds
 
-    def left(self) -> float:
-        """Seconds left, more than 0; raises Unavailable when there are none."""
-        left = self._at - monotonic()
-        if left <= 0:
-            raise self.passed()
-        return left
+    def remaining(self) -> float:
+        """Remaining seconds, greater than 0; raises Unavailable after the deadline."""
+        remaining = self._at - monotonic()
+        if remaining <= 0:
+            raise self.error()
+        return remaining
 
-    def passed(self) -> Unavailable:
-        """The error that says so."""
-        return Unavailable(f"fetching took longer than the limit of {self._seconds:g} seconds", retry_after=60)
+    def error(self) -> Unavailable:
+        """The error for a missed deadline."""
+        return Unavailable(f"the fetch took longer than the limit of {self._seconds:g} seconds", retry_after=60)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What to ask for: `host` as certificates name it, `authority` as the Host header does, `path` with its query."""
+    """A parsed URL: `host` as certificates name it, `authority` as the Host header does, `path` with its query."""
 
     secure: bool
     host: str
@@ -78,149 +78,180 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """An answer that names another place."""
+    """A redirect response and its location."""
 
     location: str
 
 
-def connected(
-    target: Target, addresses: Sequence[Address], tls: ssl.SSLContext, deadline: Deadline, each: float
-) -> socket.socket:
-    """A connection to the first of these very addresses that takes one; nothing is looked up here.
+class PinnedBackend(httpcore.NetworkBackend):
+    """Connects to one address, whatever host the request names, and bounds what is read from the connection.
 
-    Raises Unavailable where none does, BadInput for a certificate that is not the host's.
+    Until `header_received` is called, the limit is that of the header, interim (1xx) responses included; after it, that
+    of the body with its chunk headers. `ended` says whether the server has closed the connection.
     """
-    for address in addresses[:MAX_ADDRESSES]:
-        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-        link = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            link.settimeout(min(each, deadline.left()))
-            link.connect((str(address), target.port))
-            return _secured(link, target, tls, deadline) if target.secure else link
-        except ssl.SSLCertVerificationError as error:
-            link.close()
-            raise BadInput(f"the certificate of {target.host} is not valid: {error.verify_message}") from None
-        except OSError:
-            link.close()  # the next address may answer
-        except BaseException:
-            link.close()
-            raise
-    deadline.left()
-    raise Unavailable(f"{target.host} does not answer on port {target.port}", retry_after=60)
+
+    def __init__(
+        self,
+        address: Address,
+        limits: FetchLimits,
+        max_bytes: int,
+        deadline: Deadline,
+        network: httpcore.NetworkBackend | None = None,
+    ) -> None:
+        self._address = str(address)
+        self._limits = limits
+        self._max_bytes = max_bytes
+        self._deadline = deadline
+        self._network = network or httpcore.SyncBackend()
+        self._received = 0
+        self._in_header = True
+        self.ended = False
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Connect to the address; a numeric address is not looked up."""
+        seconds = min(self._limits.connect_seconds, self._deadline.remaining())
+        return _BoundedStream(self._network.connect_tcp(self._address, port, seconds), self, self._deadline)
+
+    def header_received(self) -> None:
+        """Apply the limit of the body from now on."""
+        self._in_header = False
+        self._received = 0
+
+    def count(self, nbytes: int) -> None:
+        """Count bytes that were read; raises BadInput or ImageRejected above the limit."""
+        self.ended = nbytes == 0
+        self._received += nbytes
+        if self._in_header and self._received > self._limits.header_bytes + READ_BYTES:
+            raise httpcore.RemoteProtocolError(f"the header has more than {self._limits.header_bytes:,} bytes")
+        if self._received > 2 * self._max_bytes + MIB:
+            raise _too_long(self._max_bytes)
 
 
-def _secured(link: socket.socket, target: Target, tls: ssl.SSLContext, deadline: Deadline) -> socket.socket:
-    link.settimeout(deadline.left())
-    return tls.wrap_socket(link, server_hostname=target.host)  # verifies the name against the certificate
+class _BoundedStream(httpcore.NetworkStream):
+    """A connection whose every operation ends at the deadline, whatever time-out httpcore asks for."""
+
+    def __init__(self, stream: httpcore.NetworkStream, backend: PinnedBackend, deadline: Deadline) -> None:
+        self._stream = stream
+        self._backend = backend
+        self._deadline = deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        data = self._stream.read(min(max_bytes, READ_BYTES), self._deadline.remaining())
+        self._backend.count(len(data))
+        return data
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, self._deadline.remaining())
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        secure = self._stream.start_tls(ssl_context, server_hostname, self._deadline.remaining())
+        return _BoundedStream(secure, self._backend, self._deadline)
+
+    def get_extra_info(self, info: str) -> object:
+        return self._stream.get_extra_info(info)
+
+    def close(self) -> None:
+        self._stream.close()
 
 
 def get(
-    link: socket.socket, target: Target, limits: FetchLimits, max_bytes: int, deadline: Deadline
+    target: Target,
+    addresses: Sequence[Address],
+    tls: ssl.SSLContext,
+    limits: FetchLimits,
+    max_bytes: int,
+    deadline: Deadline,
+    network: httpcore.NetworkBackend | None = None,
 ) -> bytes | Redirect:
-    """Ask for the target and read the whole answer.
+    """Request the target from the first of the addresses that accepts a connection; `network` is for tests.
 
-    Raises ImageRejected ("too_many_bytes", "empty") for a body outside the limits, BadInput for an answer that is no
-    image's, Unavailable for one that breaks off, takes too long or may be better later.
+    Raises ImageRejected ("too_many_bytes", "empty") for a body outside the limits, BadInput for an invalid certificate
+    or a response that is no image's, Unavailable for one that breaks off, takes too long or may succeed later.
     """
-    talk = _HttpExchange(link, limits, max_bytes, deadline)
-    try:
-        talk.ask(target)
-        answer = talk.answer()
-        if answer.status_code in MOVED:
-            return Redirect(_location(answer))
-        _check_answer(answer, target, max_bytes)
-        return talk.body()
-    except TimeoutError:
-        raise deadline.passed() from None
-    except OSError as error:
-        raise Unavailable(f"the connection to {target.host} broke off: {error.strerror}", retry_after=5) from None
-    except h11.RemoteProtocolError as error:
-        if talk.ended:
-            raise Unavailable(f"{target.host} broke off in the middle of its answer", retry_after=5) from None
-        raise BadInput(f"{target.host} does not answer in HTTP as it should: {error}") from None
+    for address in addresses[:MAX_ADDRESSES]:
+        backend = PinnedBackend(address, limits, max_bytes, deadline, network)
+        try:
+            return _exchange(target, tls, max_bytes, backend)
+        except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+            if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+                why = error.__cause__.verify_message
+                raise BadInput(f"the certificate of {target.host} is not valid: {why}") from None
+        except httpcore.TimeoutException:
+            raise deadline.error() from None
+        except httpcore.NetworkError as error:
+            raise Unavailable(f"the connection to {target.host} broke off: {error}", retry_after=5) from None
+        except httpcore.ProtocolError as error:
+            if backend.ended:
+                raise Unavailable(f"{target.host} broke off in the middle of its response", retry_after=5) from None
+            raise BadInput(f"{target.host} does not answer in valid HTTP: {error}") from None
+    deadline.remaining()
+    raise Unavailable(f"{target.host} does not answer on port {target.port}", retry_after=60)
 
 
-class _HttpExchange:
-    """One request and its answer, on a connection that is not used again."""
+def _exchange(target: Target, tls: ssl.SSLContext, max_bytes: int, backend: PinnedBackend) -> bytes | Redirect:
+    """One request on a connection of its own; raises httpcore's errors, too."""
+    url = httpcore.URL(
+        scheme=b"https" if target.secure else b"http", host=target.host.encode(), port=target.port, target=target.path
+    )
+    headers = [
+        ("Host", target.authority),
+        ("User-Agent", "lookalike"),
+        ("Accept", "image/*"),
+        ("Accept-Encoding", "identity"),  # nothing is decompressed, so there are no decompression bombs
+        ("Connection", "close"),
+    ]
+    with httpcore.HTTPConnection(url.origin, tls, network_backend=backend) as connection:
+        response = connection.handle_request(httpcore.Request("GET", url, headers=headers))
+        backend.header_received()
+        if response.status in REDIRECT_STATUSES:
+            return Redirect(_location(response))
+        _check_response(response, target, max_bytes)
+        return _body(response, max_bytes)
 
-    def __init__(self, link: socket.socket, limits: FetchLimits, max_bytes: int, deadline: Deadline) -> None:
-        self._link = link
-        self._deadline = deadline
-        self._max_bytes = max_bytes
-        self._room = 2 * max_bytes + MIB  # all that may come, chunk headers included
-        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.header_bytes)
-        self.ended = False
 
-    def ask(self, target: Target) -> None:
-        headers = [
-            ("Host", target.authority),
-            ("User-Agent", "lookalike"),
-            ("Accept", "image/*"),
-            ("Accept-Encoding", "identity"),  # nothing is unpacked here, so that nothing can burst
-            ("Connection", "close"),
-        ]
-        request = h11.Request(method="GET", target=target.path, headers=headers)
-        self._link.settimeout(self._deadline.left())
-        self._link.sendall((self._http.send(request) or b"") + (self._http.send(h11.EndOfMessage()) or b""))
-
-    def answer(self) -> h11.Response:
-        for _ in range(MAX_INTERIM + 1):
-            event = self._next()
-            if isinstance(event, h11.Response):
-                return event
-            if not isinstance(event, h11.InformationalResponse):
-                break
-        raise h11.RemoteProtocolError("too many interim answers")
-
-    def body(self) -> bytes:
-        body = bytearray()
-        while isinstance(event := self._next(), h11.Data):
-            body += event.data
-            if len(body) > self._max_bytes:
-                raise _too_long(self._max_bytes)
-        if not body:
-            raise ImageRejected("empty", "The URL gives an empty file (0 bytes).")
-        return bytes(body)
-
-    def _next(self) -> object:
-        while (event := self._http.next_event()) is h11.NEED_DATA:
-            self._link.settimeout(self._deadline.left())
-            data = self._link.recv(AT_ONCE)
-            self.ended = not data
-            self._room -= len(data)
-            if self._room < 0:
-                raise _too_long(self._max_bytes)
-            self._http.receive_data(data)
-        return event
+def _body(response: httpcore.Response, max_bytes: int) -> bytes:
+    body = bytearray()
+    for chunk in response.iter_stream():
+        body += chunk
+        if len(body) > max_bytes:
+            raise _too_long(max_bytes)
+    if not body:
+        raise ImageRejected("empty", "The URL gives an empty file (0 bytes).")
+    return bytes(body)
 
 
 def _too_long(max_bytes: int) -> ImageRejected:
     return ImageRejected("too_many_bytes", f"The URL gives more than the limit of {max_bytes:,} bytes.")
 
 
-def _location(answer: h11.Response) -> str:
-    places = _values(answer, b"location")
-    if len(places) != 1:
-        raise BadInput("the URL is redirected, and the answer does not name one place where to")
-    return places[0]
+def _location(response: httpcore.Response) -> str:
+    locations = _values(response, b"location")
+    if len(locations) != 1:
+        raise BadInput(f"the URL is redirected, and the response has {len(locations)} Location headers instead of one")
+    return locations[0]
 
 
-def _values(answer: h11.Response, name: bytes) -> list[str]:
-    return [value.decode("utf-8", "replace") for key, value in _pairs(answer.headers) if key == name]
+def _values(response: httpcore.Response, name: bytes) -> list[str]:
+    return [value.decode("utf-8", "replace") for key, value in response.headers if key.lower() == name]
 
 
-def _pairs(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
-    return ((bytes(key), bytes(value)) for key, value in headers)
-
-
-def _check_answer(answer: h11.Response, target: Target, max_bytes: int) -> None:
-    if answer.status_code in PASSING:
-        raise Unavailable(f"{target.host} answers with status {answer.status_code}", retry_after=60)
-    if answer.status_code not in (200, 203):
-        raise BadInput(f"the URL gives no image: {target.host} answers with status {answer.status_code}")
-    for encoding in _values(answer, b"content-encoding"):
+def _check_response(response: httpcore.Response, target: Target, max_bytes: int) -> None:
+    if response.status in RETRYABLE_STATUSES:
+        raise Unavailable(f"{target.host} answers with status {response.status}", retry_after=60)
+    if response.status not in (200, 203):
+        raise BadInput(f"the URL gives no image: {target.host} answers with status {response.status}")
+    for encoding in _values(response, b"content-encoding"):
         if encoding.strip().lower() not in ("", "identity"):
-            raise BadInput(f"{target.host} sends its answer packed ({encoding[:20]!r}), although not asked to")
-    for length in _values(answer, b"content-length"):  # h11 has made sure that they are numbers, and agree
+            raise BadInput(f"{target.host} sends a compressed response ({encoding[:20]!r}), although not asked to")
+    for length in _values(response, b"content-length"):  # h11 has checked that they are numbers, and agree
         if int(length) > max_bytes:
             raise _too_long(max_bytes)

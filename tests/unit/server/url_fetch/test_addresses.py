@@ -10,11 +10,11 @@ from lookalike.errors import BadInput, BadSetting, NotFound, Unavailable
 from lookalike.server.url_fetch.addresses import (
     NOT_PUBLIC_4,
     is_public,
-    literal,
     parse_addresses,
+    parse_literal,
     parse_networks,
     system_resolver,
-    unwrapped,
+    unwrap,
 )
 from lookalike.server.url_fetch.fetcher import Fetcher, FetchLimits
 
@@ -46,7 +46,7 @@ def test_public(text: str) -> None:
 def test_wrapping_an_address_changes_nothing(address: IPv4Address) -> None:
     for prefix in ("::ffff:", "64:ff9b::"):
         wrapped = IPv6Address(f"{prefix}{address}")
-        assert unwrapped(wrapped) == address
+        assert unwrap(wrapped) == address
         assert is_public(wrapped) == is_public(address)
     assert not is_public(IPv6Address(f"::{address}"))
 
@@ -58,7 +58,7 @@ def test_no_number_is_read_as_a_name(number: int) -> None:
     forms = [str(number), hex(number), f"0{number:o}", f"{a}.{rest}", f"{a}.{b}.{rest16}", f"{a}.0x{rest:x}"]
     for form in forms:
         with pytest.raises(BadInput):
-            literal(form)
+            parse_literal(form)
 
 
 @pytest.mark.parametrize(
@@ -71,17 +71,17 @@ def test_no_number_is_read_as_a_name(number: int) -> None:
 )  # fmt: skip
 def test_hosts_that_are_none(host: str) -> None:
     with pytest.raises(BadInput):
-        literal(host)
+        parse_literal(host)
 
 
 @pytest.mark.parametrize("host", ["a", "a.test", "a.test.", "xn--bcher-kva.test", "_a.b-c.test", "1a.b2", "0xg.test"])
 def test_names(host: str) -> None:
-    assert literal(host) is None
+    assert parse_literal(host) is None
 
 
 def test_addresses() -> None:
-    assert literal("1.2.3.4") == IPv4Address("1.2.3.4")
-    assert literal("2606:4700::1") == IPv6Address("2606:4700::1")
+    assert parse_literal("1.2.3.4") == IPv4Address("1.2.3.4")
+    assert parse_literal("2606:4700::1") == IPv6Address("2606:4700::1")
     assert parse_addresses(["1.1.1.1", "::1", "1.1.1.1"]) == [IPv4Address("1.1.1.1"), IPv6Address("::1")]
     with pytest.raises(Unavailable):
         parse_addresses(["nonsense"])
@@ -127,7 +127,7 @@ def test_urls_that_nobody_fetches(url: str) -> None:
 @given(st.text(max_size=60) | st.text(max_size=40).map(lambda text: f"http://{text}"))
 def test_any_text_is_refused_or_resolved_as_a_name(url: str) -> None:
     def resolve(host: str, _: float) -> list[str]:
-        assert literal(host) is None
+        assert parse_literal(host) is None
         raise NotFound("nothing here")
 
     with pytest.raises((BadInput, Unavailable)):

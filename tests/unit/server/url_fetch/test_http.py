@@ -1,9 +1,10 @@
 """Whatever a server answers and whatever a URL holds, fetching ends in bytes or in an error of ours."""
 
-import socket
 import ssl
 from collections.abc import Iterator
+from ipaddress import ip_address
 
+import httpcore
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from lookalike.server.url_fetch.fetcher import Fetcher, parse_networks
 from lookalike.server.url_fetch.http import Deadline, FetchLimits, Redirect, Target, get
 from tests.support.faults.hostile_servers import PUBLIC, Server, image, serving
 
+TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 LIMITS = FetchLimits(max_bytes=2000, seconds=2)
 TARGET = Target(secure=False, host="images.test", authority="images.test", port=80, path=b"/")
 LINES = st.sampled_from(
@@ -30,14 +32,11 @@ LINES = st.sampled_from(
 
 def answered(data: bytes) -> bytes | Redirect | LookalikeError:
     """What comes of a server that sends this and hangs up."""
-    here, there = socket.socketpair()
-    with here, there:
-        there.sendall(data)
-        there.shutdown(socket.SHUT_WR)
-        try:
-            return get(here, TARGET, LIMITS, LIMITS.max_bytes, Deadline(LIMITS.seconds))
-        except LookalikeError as error:
-            return error
+    network = httpcore.MockBackend([data])
+    try:
+        return get(TARGET, [ip_address(PUBLIC)], TLS, LIMITS, LIMITS.max_bytes, Deadline(LIMITS.seconds), network)
+    except LookalikeError as error:
+        return error
 
 
 @given(st.lists(LINES, max_size=12).map(b"\r\n".join) | st.binary(max_size=200))
@@ -70,8 +69,7 @@ def server() -> Iterator[Server]:
 @given(end=st.text(max_size=40))
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_path(server: Server, end: str) -> None:
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    fetcher = Fetcher(allow=parse_networks([PUBLIC]), ports=[server.port], resolver=lambda *_: [PUBLIC], tls=tls)
+    fetcher = Fetcher(allow=parse_networks([PUBLIC]), ports=[server.port], resolver=lambda *_: [PUBLIC], tls=TLS)
     try:
         assert fetcher.fetch(f"http://images.test:{server.port}/{end}") == b"image"
     except LookalikeError:

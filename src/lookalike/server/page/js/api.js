@@ -1,27 +1,27 @@
-// The HTTP API: one request function, errors as Problem. The access key is handed in once and then lives in a cookie that
-// no script can read; so images load by plain links.
+// HTTP client: one request function, errors as Problem. The API key is entered once and then kept in an HttpOnly cookie,
+// so that images load by plain links.
 
 const SIGNED_IN = "lookalike.signed-in";
 const TENANT = "lookalike.tenant";
-const PATIENCE_MS = 120_000;
-/** The longer side of images that are shown large: the most that the service gives. */
+const TIMEOUT_MS = 120_000;
+/** The longer side of large previews in pixels: the server's maximum. */
 export const LARGE = 1024;
 
-/** What the server (or the network) says went wrong; `status` 0 means that no answer came. */
+/** A problem response (RFC 9457), or a network error with `status` 0. */
 export class Problem extends Error {
   constructor({ status, title, detail, reason, type, retryAfter, instance }) {
-    super(detail || title || `The server answered ${status}.`);
+    super(detail || title || `HTTP status ${status}.`);
     Object.assign(this, { status, title, reason, type, retryAfter, instance });
   }
 
-  get passing() {
+  get isRetryable() {
     return this.status === 0 || this.status === 429 || this.status === 503;
   }
 }
 
 export const access = {
-  /** Rises whenever another key is used: a request refused before that may be tried again. */
-  turn: 0,
+  /** Incremented whenever the API key changes: a request refused before that may be retried. */
+  generation: 0,
   get signedIn() {
     return sessionStorage.getItem(SIGNED_IN) === "yes";
   },
@@ -31,13 +31,13 @@ export const access = {
   set tenant(value) {
     keep(TENANT, value);
   },
-  /** Set by keys.js: asks the person for a key, and answers whether one was taken. */
-  ask: async () => false,
-  /** Begins a session with a key; throws Problem where the server refuses it. */
+  /** Set by keys.js: shows the API key dialog; resolves to whether a key was accepted. */
+  requestKey: async () => false,
+  /** Start a session with an API key; throws Problem if the server rejects it. */
   async signIn(key) {
     const response = await attempt("/session", { method: "POST", headers: { Authorization: `Bearer ${key}` } });
     if (!response.ok) throw await problemOf(response);
-    this.turn += 1;
+    this.generation += 1;
     keep(SIGNED_IN, "yes");
   },
   async signOut() {
@@ -56,42 +56,42 @@ function keep(name, value) {
 }
 
 async function problemOf(response) {
-  let said = {};
+  let body = {};
   try {
-    if ((response.headers.get("Content-Type") ?? "").includes("json")) said = await response.json();
+    if ((response.headers.get("Content-Type") ?? "").includes("json")) body = await response.json();
   } catch {
-    said = {};
+    body = {};
   }
   const after = Number.parseFloat(response.headers.get("Retry-After") ?? "");
-  const detail = typeof said.detail === "string" ? said.detail : "";
-  return new Problem({ ...said, detail, status: response.status, retryAfter: Number.isFinite(after) ? after : null });
+  const detail = typeof body.detail === "string" ? body.detail : "";
+  return new Problem({ ...body, detail, status: response.status, retryAfter: Number.isFinite(after) ? after : null });
 }
 
-/** One try: gives whatever the server answers; throws Problem where no answer comes, AbortError when aborted. */
+/** One attempt: resolves to any response; throws Problem if there is none, AbortError when aborted. */
 async function attempt(path, { method = "GET", body, headers = {}, signal, keepalive }) {
-  const limit = AbortSignal.timeout(PATIENCE_MS);
-  const both = signal ? AbortSignal.any([signal, limit]) : limit;
+  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  const combined = signal ? AbortSignal.any([signal, timeout]) : timeout;
   try {
-    return await fetch(path, { method, body, keepalive, signal: both, headers: { ...headers, ...access.headers() } });
+    return await fetch(path, { method, body, keepalive, signal: combined, headers: { ...headers, ...access.headers() } });
   } catch (error) {
     if (signal?.aborted) throw error;
-    if (error.name === "TimeoutError") throw new Problem({ status: 0, title: "No answer in time", detail: "The server took longer than two minutes." });
+    if (error.name === "TimeoutError") throw new Problem({ status: 0, title: "Request timed out", detail: "The server did not respond within two minutes." });
     throw unreachable();
   }
 }
 
 export const unreachable = () => new Problem({ status: 0, title: "The server cannot be reached", detail: "It may have stopped, or the network is down." });
 
-/** Sends a request and gives the Response; asks for a key once on 401; throws Problem, or AbortError when aborted. */
+/** Send a request; on 401, request an API key and retry once; throws Problem, or AbortError when aborted. */
 export async function send(path, { json, query, ...options } = {}) {
   const url = new URL(path, location.href);
   for (const [name, value] of Object.entries(query ?? {})) {
     if (value !== undefined && value !== null && value !== "") url.searchParams.set(name, value);
   }
-  const made = json === undefined ? options : { ...options, body: JSON.stringify(json), headers: { "Content-Type": "application/json", ...options.headers } };
-  const turn = access.turn;
-  let response = await attempt(url, made);
-  if (response.status === 401 && (access.turn !== turn || (await access.ask(await problemOf(response.clone()))))) response = await attempt(url, made);
+  const init = json === undefined ? options : { ...options, body: JSON.stringify(json), headers: { "Content-Type": "application/json", ...options.headers } };
+  const generation = access.generation;
+  let response = await attempt(url, init);
+  if (response.status === 401 && (access.generation !== generation || (await access.requestKey(await problemOf(response.clone()))))) response = await attempt(url, init);
   if (!response.ok) throw await problemOf(response);
   return response;
 }
@@ -114,10 +114,10 @@ export function notAMatch(keys, undo = false) {
   return send("/v1/duplicates:not-a-match", { method: undo ? "DELETE" : "POST", json: { keys } });
 }
 
-/** What a body is sent as; whether it is an image, the server finds out. */
+/** The Content-Type of an upload; the server identifies the format from the bytes. */
 export const mediaType = (blob) => (blob.type.startsWith("image/") ? blob.type : "application/octet-stream");
 
-/** One page of answers to a query (see query.js). */
+/** One page of search results for a query (see query.js). */
 export function search(query, { k, cursor, filter, signal }) {
   if (query.blob) {
     const headers = { "Content-Type": mediaType(query.blob) };
@@ -131,7 +131,7 @@ export function search(query, { k, cursor, filter, signal }) {
   return read("/v1/search", { method: "POST", json, signal });
 }
 
-async function side(image) {
+async function sourceOf(image) {
   if (image.key) return { key: image.key };
   if (image.url) return { url: image.url };
   return { base64: await base64(image.blob) };
@@ -146,7 +146,7 @@ function base64(blob) {
   });
 }
 
-/** What each pipeline says of two images, each `{key}`, `{url}` or `{blob}`. */
+/** The distance of two images by each pipeline; each image is `{key}`, `{url}` or `{blob}`. */
 export async function compare(a, b, { signal } = {}) {
-  return read("/v1/compare", { method: "POST", json: { a: await side(a), b: await side(b) }, signal });
+  return read("/v1/compare", { method: "POST", json: { a: await sourceOf(a), b: await sourceOf(b) }, signal });
 }

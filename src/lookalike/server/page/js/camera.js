@@ -1,13 +1,13 @@
-// A photo by the camera: a live image where the browser gives one, else the phone's own camera by a file field.
-import { button, h, iconButton } from "./dom.js";
+// Takes a photo: by a camera stream where the browser offers one, else by a file input with `capture`.
 import { openDialog } from "./dialog.js";
-import { chooseFiles } from "./intake.js";
-import { toast } from "./announce.js";
+import { button, h, iconButton } from "./dom.js";
+import { chooseFiles } from "./file-input.js";
+import { toast } from "./live-region.js";
 
-const WANTED = { width: { ideal: 1920 }, height: { ideal: 1440 } };
+const RESOLUTION = { width: { ideal: 1920 }, height: { ideal: 1440 } };
 
 async function open(facing) {
-  return navigator.mediaDevices.getUserMedia({ video: { ...WANTED, facingMode: { ideal: facing } }, audio: false });
+  return navigator.mediaDevices.getUserMedia({ video: { ...RESOLUTION, facingMode: { ideal: facing } }, audio: false });
 }
 
 function stop(stream) {
@@ -20,22 +20,22 @@ function shoot(video) {
   return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.95));
 }
 
-/** A photo as a Blob, or null. */
+/** Resolves to a photo as a Blob, or null. */
 export async function takePhoto() {
   let stream = null;
   try {
-    if (!navigator.mediaDevices?.getUserMedia) throw new DOMException("no camera here", "NotSupportedError");
+    if (!navigator.mediaDevices?.getUserMedia) throw new DOMException("no camera available", "NotSupportedError");
     stream = await open("environment");
   } catch (error) {
     if (error.name === "NotAllowedError") {
-      toast("The browser was told not to use the camera; allow it beside the address, or choose a file.");
+      toast("Camera access is blocked; allow it in the browser's address bar, or choose a file.");
     }
     return (await chooseFiles({ capture: "environment" }))[0] ?? null;
   }
   return new Promise((resolve) => {
     let facing = "environment";
     let photo = null;
-    const video = h("video.camera-view", { autoplay: true, muted: true, playsInline: true, srcObject: stream, "aria-label": "What the camera sees" });
+    const video = h("video.camera-view", { autoplay: true, muted: true, playsInline: true, srcObject: stream, "aria-label": "Camera preview" });
     const turn = async () => {
       facing = facing === "environment" ? "user" : "environment";
       stop(stream);

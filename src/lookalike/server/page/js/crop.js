@@ -1,18 +1,18 @@
-// Choosing a part of an image: a frame that is drawn, moved and sized with a pointer or with arrow keys.
-import { button, eachFrame, h } from "./dom.js";
+// Crop dialog: a frame that is drawn, moved and resized by pointer or arrow keys.
 import { openDialog } from "./dialog.js";
-import { say } from "./announce.js";
+import { button, eachFrame, h } from "./dom.js";
+import { announce } from "./live-region.js";
 
-const SMALLEST = 16;
-const LARGEST = 4096;
+const MIN_SIDE = 16;
+const MAX_SIDE = 4096;
 const HANDLES = ["nw", "n", "ne", "e", "se", "s", "sw", "w"];
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
-/** The frame `{x, y, w, h}` in the image's own pixels, kept inside it. */
+/** A frame `{x, y, w, h}` in image pixels, kept inside the image. */
 class Frame {
   constructor(width, height) {
     Object.assign(this, { width, height });
-    this.least = Math.min(SMALLEST, width, height);
+    this.least = Math.min(MIN_SIDE, width, height);
     this.set(width * 0.15, height * 0.15, width * 0.7, height * 0.7);
   }
 
@@ -23,14 +23,14 @@ class Frame {
     this.y = clamp(y, 0, this.height - this.h);
   }
 
-  /** Between two corners. */
+  /** Set the frame by two corners. */
   span(ax, ay, bx, by) {
     const [left, right] = [ax, bx].map((v) => clamp(v, 0, this.width)).sort((a, b) => a - b);
     const [top, bottom] = [ay, by].map((v) => clamp(v, 0, this.height)).sort((a, b) => a - b);
     this.set(left, top, right - left, bottom - top);
   }
 
-  /** One side or corner moved by so much. */
+  /** Move one side or corner by (dx, dy). */
   pull(handle, from, dx, dy) {
     const left = from.x + (handle.includes("w") ? dx : 0);
     const right = from.x + from.w + (handle.includes("e") ? dx : 0);
@@ -39,7 +39,7 @@ class Frame {
     this.span(left, top, right, bottom);
   }
 
-  get words() {
+  get description() {
     return `${Math.round(this.w)} by ${Math.round(this.h)} pixels, from ${Math.round(this.x)}, ${Math.round(this.y)}`;
   }
 }
@@ -49,7 +49,7 @@ function draw(stage, box, size, frame) {
     stage.style.setProperty(name, String(value));
   }
   size.textContent = `${Math.round(frame.w)} × ${Math.round(frame.h)}`;
-  box.setAttribute("aria-valuetext", frame.words);
+  box.setAttribute("aria-valuetext", frame.description);
 }
 
 function byPointer(stage, frame, redraw) {
@@ -73,7 +73,7 @@ function byPointer(stage, frame, redraw) {
     };
     const end = () => {
       stage.removeEventListener("pointermove", move);
-      say(frame.words);
+      announce(frame.description);
     };
     stage.addEventListener("pointermove", move);
     stage.addEventListener("pointerup", end, { once: true });
@@ -96,13 +96,13 @@ function byKeys(box, frame, redraw) {
 }
 
 function cut(bitmap, frame) {
-  const shrink = Math.min(1, LARGEST / Math.max(frame.w, frame.h));
+  const shrink = Math.min(1, MAX_SIDE / Math.max(frame.w, frame.h));
   const canvas = h("canvas", { width: Math.max(1, Math.round(frame.w * shrink)), height: Math.max(1, Math.round(frame.h * shrink)) });
   canvas.getContext("2d").drawImage(bitmap, frame.x, frame.y, frame.w, frame.h, 0, 0, canvas.width, canvas.height);
-  return new Promise((resolve) => canvas.toBlob(resolve, "image/png")); // nothing is lost by compressing it twice
+  return new Promise((resolve) => canvas.toBlob(resolve, "image/png")); // lossless, so that it is not recompressed
 }
 
-/** A part of the image as a Blob, or null. */
+/** Resolves to the cropped image as a Blob, or null. */
 export function cropDialog(bitmap) {
   const frame = new Frame(bitmap.width, bitmap.height);
   const canvas = h("canvas.crop-image", { width: bitmap.width, height: bitmap.height });
@@ -110,21 +110,21 @@ export function cropDialog(bitmap) {
   const size = h("span.crop-size.numbers");
   const handles = HANDLES.map((name) => h("span.crop-handle", { data: { handle: name } }));
   // A slider is the nearest role of a thing that arrow keys change and whose value is words.
-  const box = h("div.crop-box", { tabIndex: 0, role: "slider", "aria-label": "The part to search for", "aria-valuenow": "0", "aria-describedby": "crop-help" }, handles, size);
+  const box = h("div.crop-box", { tabIndex: 0, role: "slider", "aria-label": "Crop frame", "aria-valuenow": "0", "aria-describedby": "crop-help" }, handles, size);
   const stage = h("div.crop-stage", {}, canvas, box);
   stage.style.setProperty("--ratio", String(bitmap.width / bitmap.height));
   const redraw = eachFrame(() => draw(stage, box, size, frame));
   draw(stage, box, size, frame);
   byPointer(stage, frame, redraw);
   byKeys(box, frame, redraw);
-  const help = h("p.small.quiet", { id: "crop-help" }, "Draw a frame, or move and size it: arrow keys move it, with Shift they size it, with Alt in small steps.");
+  const help = h("p.small.quiet", { id: "crop-help" }, "Draw a frame, or move and resize it: arrow keys move, Shift+arrow keys resize, Alt makes small steps.");
   return new Promise((resolve) => {
     let part = null;
-    const search = button("Search by this part", { look: "primary", symbol: "search", onclick: async () => {
+    const search = button("Search with the crop", { look: "primary", symbol: "search", onclick: async () => {
       part = await cut(bitmap, frame);
       dialog.close("cut");
     } });
-    const dialog = openDialog({ title: "Search by a part", look: "wide crop", body: [stage, help], actions: [button("Cancel", { onclick: () => dialog.close("") }), search], closed: () => resolve(part) });
+    const dialog = openDialog({ title: "Crop", look: "wide crop", body: [stage, help], actions: [button("Cancel", { onclick: () => dialog.close("") }), search], closed: () => resolve(part) });
     box.focus();
   });
 }

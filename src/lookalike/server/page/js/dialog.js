@@ -1,9 +1,9 @@
-// Modal dialogs: the browser's own, so that focus, Escape and what lies behind are taken care of.
+// Modal dialogs by <dialog>, so that the browser handles focus, Escape and the inert background.
 import { h, iconButton, uniqueId } from "./dom.js";
 
-const SPOKEN = ["live", "alarm", "toasts"];
+const LIVE_REGIONS = ["live", "alarm", "toasts"];
 
-/** Opens a dialog and gives it; it removes itself when closed. `closed(returnValue)` is called once. */
+/** Open a dialog, which removes itself when closed; `closed(returnValue)` is called once. */
 export function openDialog({ title, look = "", body, actions = [], closed = null }) {
   const id = uniqueId("dialog");
   const back = document.activeElement;
@@ -13,18 +13,18 @@ export function openDialog({ title, look = "", body, actions = [], closed = null
   if (actions.length) dialog.append(h("footer.dialog-foot", {}, actions));
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close(""));
   dialog.addEventListener("close", () => {
-    for (const name of [...SPOKEN, "tip"]) document.body.append(document.getElementById(name));
+    for (const name of [...LIVE_REGIONS, "tip"]) document.body.append(document.getElementById(name));
     dialog.remove();
     if (back?.isConnected) back.focus({ preventScroll: true });
     closed?.(dialog.returnValue);
   });
   document.body.append(dialog);
   dialog.showModal();
-  for (const name of SPOKEN) dialog.append(document.getElementById(name)); // what lies behind a modal is not read out
+  for (const name of LIVE_REGIONS) dialog.append(document.getElementById(name)); // live regions outside a modal are not announced
   return dialog;
 }
 
-/** A question with two answers; gives whether it was confirmed. */
+/** A confirmation dialog; resolves to whether it was confirmed. */
 export function confirmed(title, text, label) {
   return new Promise((resolve) => {
     const yes = h("button.button.danger", { type: "button", onclick: () => dialog.close("yes") }, label);

@@ -1,8 +1,8 @@
-// Elements made in one line. Text is always text: nothing here parses HTML.
+// DOM helpers. Strings become text nodes; nothing here parses HTML.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** h("button.primary", {type: "button", onclick: f}, "Text", child): null, false and undefined are passed over. */
+/** h("button.primary", {type: "button", onclick: f}, "Text", child): null, false and undefined are skipped. */
 export function h(spec, props = {}, ...children) {
   const [tag, ...classes] = spec.split(".");
   const element = document.createElement(tag || "div");
@@ -22,15 +22,15 @@ function set(element, name, value) {
   else element.setAttribute(name, value);
 }
 
-export function add(element, children) {
+function add(element, children) {
   element.append(...children.flat(2).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
 
 const SPRITE = "/page/icons/icons.svg";
-let drawnHere = false;
+let inlined = false;
 
-/** Takes the icons into the page, so that they are drawn also when the server has gone. */
+/** Inline the icons, so that they are shown even when the server is down. */
 export async function loadIcons() {
   const response = await fetch(SPRITE);
   if (!response.ok) return;
@@ -39,7 +39,7 @@ export async function loadIcons() {
   sprite.setAttribute("hidden", "");
   sprite.setAttribute("aria-hidden", "true");
   document.body.append(sprite);
-  drawnHere = true;
+  inlined = true;
 }
 
 export function icon(name) {
@@ -47,7 +47,7 @@ export function icon(name) {
   svg.setAttribute("class", "icon");
   svg.setAttribute("aria-hidden", "true");
   const use = document.createElementNS(SVG, "use");
-  use.setAttribute("href", drawnHere ? `#icon-${name}` : `${SPRITE}#${name}`);
+  use.setAttribute("href", inlined ? `#icon-${name}` : `${SPRITE}#${name}`);
   svg.append(use);
   return svg;
 }
@@ -56,21 +56,21 @@ export function button(label, { look = "", symbol = null, ...props } = {}) {
   return h("button.button", { type: "button", class: look, ...props }, symbol && icon(symbol), label);
 }
 
-/** A button that shows only an icon; its name is read out and shown as a tip. */
+/** A button with an icon; the label is its accessible name and its tooltip. */
 export function iconButton(label, symbol, { look = "", ...props } = {}) {
   return h("button.icon-button", { type: "button", class: look, "aria-label": label, "data-tip": label, ...props }, icon(symbol));
 }
 
-/** Runs at most once a frame, with the newest arguments. */
+/** Throttle to one call per animation frame, with the latest arguments. */
 export function eachFrame(work) {
-  let newest = null;
+  let latest = null;
   return (...args) => {
-    if (newest === null) requestAnimationFrame(() => {
-      const now = newest;
-      newest = null;
+    if (latest === null) requestAnimationFrame(() => {
+      const now = latest;
+      latest = null;
       work(...now);
     });
-    newest = args;
+    latest = args;
   };
 }
 
@@ -81,7 +81,7 @@ export function uniqueId(prefix) {
   return `${prefix}-${serial}`;
 }
 
-/** Whether a key pressed here is meant for a text field. */
+/** Whether the target of a key press is a text field. */
 export function isTyping(target) {
   return target instanceof Element && target.closest("input:not([type=range],[type=checkbox],[type=radio]),textarea,select,[contenteditable=true]") !== null;
 }

@@ -1,15 +1,15 @@
-// Duplicates: clusters of images that are copies of one another, to be thinned out or told apart.
+// Duplicates view: clusters of copies, to be pruned or marked as not a match.
 import { duplicates, notAMatch } from "./api.js";
-import { say, toast } from "./announce.js";
 import { clusterCard } from "./cluster.js";
 import { openCompare } from "./compare.js";
 import { h } from "./dom.js";
-import { endless } from "./endless.js";
+import { count, describeProblem, plural, splitKey } from "./format.js";
 import { put } from "./grid.js";
+import { infiniteScroll } from "./infinite-scroll.js";
+import { announce, toast } from "./live-region.js";
+import { errorBox, resetRetries, skeletons, stateBox } from "./placeholders.js";
 import { fromKey } from "./query.js";
-import { isGoing, removeWithUndo } from "./removal.js";
-import { allWell, errorBox, skeletons, stateBox } from "./states.js";
-import { count, nameOf, plural, told } from "./words.js";
+import { deleteWithUndo, isPendingDelete } from "./undo-delete.js";
 
 const PAGE = 20;
 
@@ -22,9 +22,9 @@ export function duplicatesView(root, { go, changed }) {
   const note = h("p.small.quiet.numbers");
   const state = h("div");
   const list = h("ul.clusters", { "aria-label": "Clusters of duplicates" });
-  const end = endless(more, "Show more clusters");
+  const end = infiniteScroll(more, "Show more clusters");
   root.append(h("header.view-head", {}, h("div", {}, title, note),
-  h("p.small.quiet.view-hint", {}, "Keep the best of each cluster, and delete the others; or say that they are no match, and they are not proposed again. Files outside the gallery are never touched.")), state, list, end.element);
+  h("p.small.quiet.view-hint", {}, "Keep the best image of each cluster and remove the others, or mark them as not a match. Original files are never deleted.")), state, list, end.element);
 
   async function start() {
     control.abort();
@@ -35,13 +35,13 @@ export function duplicatesView(root, { go, changed }) {
     cards.clear();
     list.replaceChildren();
     end.set({ more: false });
-    note.textContent = "Every image is searched for among the others …";
+    note.textContent = "Searching for duplicates …";
     state.replaceChildren(skeletons(4, "clusters waiting"));
     try {
       await fetchPage(mine);
-      allWell();
+      resetRetries();
       draw();
-      say(note.textContent);
+      announce(note.textContent);
     } catch (problem) {
       if (problem.name === "AbortError") return;
       clusters = null;
@@ -61,23 +61,23 @@ export function duplicatesView(root, { go, changed }) {
     draw();
   }
 
-  /** Clusters with those images that are still there, where at least two are. */
-  function standing() {
-    const alive = clusters.map((cluster) => ({ cluster, images: cluster.images.filter((image) => !isGoing(image.key)) }));
-    return alive.filter(({ cluster, images }) => images.length > 1 && !cluster.parted);
+  /** Clusters without images pending deletion, if at least two remain. */
+  function openClusters() {
+    const remaining = clusters.map((cluster) => ({ cluster, images: cluster.images.filter((image) => !isPendingDelete(image.key)) }));
+    return remaining.filter(({ cluster, images }) => images.length > 1 && !cluster.dismissed);
   }
 
   function cardOf({ cluster, images }) {
     const name = `${cluster.id} ${images.map((image) => image.key).join("\n")}`;
-    if (!cards.has(name)) cards.set(name, clusterCard({ ...cluster, images, from: cluster }, { removeOthers, notAMatch: part, compare }));
+    if (!cards.has(name)) cards.set(name, clusterCard({ ...cluster, images, from: cluster }, { removeOthers, notAMatch: dismiss, compare }));
     return cards.get(name);
   }
 
   function draw() {
-    const wanted = standing().map(cardOf);
-    put(list, wanted);
-    state.replaceChildren(...(wanted.length || cursor ? [] : [stateBox({ symbol: "copies", title: "No duplicates", text: "No two images of the gallery are copies of each other, or you have sorted out all of them." })]));
-    note.textContent = wanted.length ? `${plural(wanted.length, "cluster")}${cursor ? " so far" : ""}, ${count(standing().reduce((sum, { images }) => sum + images.length, 0))} images` : "";
+    const shown = openClusters().map(cardOf);
+    put(list, shown);
+    state.replaceChildren(...(shown.length || cursor ? [] : [stateBox({ symbol: "copies", title: "No duplicates", text: "The gallery has no duplicates, or all clusters are resolved." })]));
+    note.textContent = shown.length ? `${plural(shown.length, "cluster")}${cursor ? " so far" : ""}, ${count(openClusters().reduce((sum, { images }) => sum + images.length, 0))} images` : "";
     end.set({ more: cursor !== null });
   }
 
@@ -91,51 +91,51 @@ export function duplicatesView(root, { go, changed }) {
   function removeOthers(cluster, best) {
     const keys = cluster.images.filter((image) => image !== best).map((image) => image.key);
     const at = placeOf(cluster);
-    removeWithUndo(keys, {
+    deleteWithUndo(keys, {
       hide: () => {
         draw();
         focusNear(at);
       },
       back: draw,
       gone: () => {
-        const gone = new Set(keys);
-        for (const one of clusters ?? []) one.images = one.images.filter((image) => !gone.has(image.key));
+        const deleted = new Set(keys);
+        for (const item of clusters ?? []) item.images = item.images.filter((image) => !deleted.has(image.key));
         changed();
       },
     });
   }
 
-  /** Parts one image from the others, or (null) all of them from one another; the server remembers it. */
-  async function part(cluster, image) {
+  /** Mark one image, or (null) all images of a cluster, as not a match; the server stores it. */
+  async function dismiss(cluster, image) {
     const at = placeOf(cluster);
     const origin = cluster.from;
-    const groups = image ? cluster.images.filter((one) => one !== image).map((one) => [image.key, one.key]) : [cluster.images.map((one) => one.key)];
+    const groups = image ? cluster.images.filter((other) => other !== image).map((other) => [image.key, other.key]) : [cluster.images.map((member) => member.key)];
     const before = origin.images;
-    const put = (undo) => Promise.all(groups.map((keys) => notAMatch(keys, undo)));
+    const send = (undo) => Promise.all(groups.map((keys) => notAMatch(keys, undo)));
     try {
-      await put(false);
+      await send(false);
     } catch (problem) {
-      toast(`Not remembered: ${told(problem).title}. ${told(problem).detail}`, { loud: true, seconds: 12 });
+      toast(`Not saved: ${describeProblem(problem).title}. ${describeProblem(problem).detail}`, { loud: true, seconds: 12 });
       return;
     }
-    if (image) origin.images = origin.images.filter((one) => one !== image);
-    else origin.parted = true;
+    if (image) origin.images = origin.images.filter((other) => other !== image);
+    else origin.dismissed = true;
     draw();
     focusNear(at);
-    toast(image ? `${nameOf(image.key).name} will not be proposed with these again.` : "These will not be proposed together again.", { seconds: 8, action: { label: "Undo", symbol: "undo", run: async () => {
+    toast(image ? `${splitKey(image.key).name} will not be grouped with these again.` : "These will not be grouped again.", { seconds: 8, action: { label: "Undo", symbol: "undo", run: async () => {
       try {
-        await put(true);
-        Object.assign(origin, { images: before, parted: false });
+        await send(true);
+        Object.assign(origin, { images: before, dismissed: false });
         draw();
       } catch (problem) {
-        toast(`Not undone: ${told(problem).title}. ${told(problem).detail}`, { loud: true, seconds: 12 });
+        toast(`Not undone: ${describeProblem(problem).title}. ${describeProblem(problem).detail}`, { loud: true, seconds: 12 });
       }
     } } });
   }
 
   function compare(image, best) {
     const back = document.activeElement;
-    openCompare({ query: fromKey(best.key), hits: [{ ...image, evidence: null }], at: 0, like: (one) => go(fromKey(one.key).route), chosen: () => back, labels: ["Kept", "Other"] });
+    openCompare({ query: fromKey(best.key), hits: [{ ...image, evidence: null }], at: 0, like: (hit) => go(fromKey(hit.key).route), focusOf: () => back, labels: ["Kept", "Other"] });
   }
 
   return {

@@ -1,14 +1,14 @@
-// Filters on attributes, as chips: {"year": {"gte": 2019}, "tag": {"in": ["a", "b"]}}; all must hold.
-import { say } from "./announce.js";
+// Attribute filters as chips: {"year": {"gte": 2019}, "tag": {"in": ["a", "b"]}}; all conditions must hold.
 import { button, h, iconButton, uniqueId } from "./dom.js";
+import { announce } from "./live-region.js";
 
-const OPS = [["eq", "is"], ["ne", "is not"], ["gt", "is more than"], ["gte", "is at least"], ["lt", "is less than"], ["lte", "is at most"], ["in", "is one of"], ["exists", "exists"]];
+const OPS = [["eq", "is"], ["ne", "is not"], ["gt", "is greater than"], ["gte", "is at least"], ["lt", "is less than"], ["lte", "is at most"], ["in", "is one of"], ["exists", "exists"]];
 const SIGNS = { eq: "=", ne: "≠", gt: ">", gte: "≥", lt: "<", lte: "≤", in: "in", exists: "exists" };
 
 const seen = new Map();
 
-/** Attributes met in answers are offered when a filter is written. */
-export function noteAttributes(attributes) {
+/** Remember attribute names and values of responses as suggestions. */
+export function suggestAttributes(attributes) {
   for (const [name, value] of Object.entries(attributes ?? {})) {
     if (!seen.has(name)) seen.set(name, new Set());
     const values = seen.get(name);
@@ -16,7 +16,7 @@ export function noteAttributes(attributes) {
   }
 }
 
-/** A JSON value where the text is one, else the text. */
+/** The text parsed as JSON, or the text itself. */
 function valueOf(text) {
   try {
     return JSON.parse(text);
@@ -25,13 +25,13 @@ function valueOf(text) {
   }
 }
 
-function read(op, text) {
+function parse(op, text) {
   if (op === "exists") return text.trim().toLowerCase() !== "no" && text.trim().toLowerCase() !== "false";
   if (op === "in") return text.split(",").map((part) => valueOf(part.trim()));
   return valueOf(text.trim());
 }
 
-function written(op, value) {
+function format(op, value) {
   if (op === "exists") return value ? "" : "not";
   return Array.isArray(value) ? value.join(", ") : String(value);
 }
@@ -40,10 +40,10 @@ function options(list, values) {
   list.replaceChildren(...values.map((value) => h("option", { value })));
 }
 
-/** `element` and `value`; `changed(value)` is called for every change by the person. */
+/** The filter bar; `changed(value)` is called for every change by the user. */
 export function filterBar(changed) {
   let value = {};
-  const chips = h("ul.chips", { "aria-label": "Filters in use" });
+  const chips = h("ul.chips", { "aria-label": "Active filters" });
   const names = h("datalist", { id: uniqueId("names") });
   const values = h("datalist", { id: uniqueId("values") });
   const name = h("input.input.little", { "aria-label": "Attribute", placeholder: "attribute", list: names.id, required: true, autocomplete: "off", spellcheck: false });
@@ -71,7 +71,7 @@ export function filterBar(changed) {
     event.preventDefault();
     const attribute = name.value.trim();
     if (!attribute) return;
-    change({ ...value, [attribute]: { ...value[attribute], [op.value]: read(op.value, text.value) } }, `Filter added: ${attribute}.`);
+    change({ ...value, [attribute]: { ...value[attribute], [op.value]: parse(op.value, text.value) } }, `Filter added: ${attribute}.`);
     name.value = "";
     text.value = "";
     open(false);
@@ -80,22 +80,22 @@ export function filterBar(changed) {
   function change(next, words) {
     value = next;
     draw();
-    say(words);
+    announce(words);
     changed(value);
   }
-  function drop(attribute, wanted) {
-    const { [wanted]: _, ...rest } = value[attribute];
+  function drop(attribute, operator) {
+    const { [operator]: _, ...rest } = value[attribute];
     const { [attribute]: __, ...others } = value;
     change(Object.keys(rest).length ? { ...others, [attribute]: rest } : others, `Filter removed: ${attribute}.`);
     opener.focus();
   }
   function draw() {
-    const made = Object.entries(value).flatMap(([attribute, ops]) => Object.entries(ops).map(([id, wanted]) => {
-      const words = `${attribute} ${SIGNS[id]} ${written(id, wanted)}`.trim();
+    const items = Object.entries(value).flatMap(([attribute, ops]) => Object.entries(ops).map(([id, operand]) => {
+      const words = `${attribute} ${SIGNS[id]} ${format(id, operand)}`.trim();
       return h("li.chip", {}, h("span.cut", {}, words), iconButton(`Remove the filter ${words}`, "close", { look: "little", onclick: () => drop(attribute, id) }));
     }));
-    chips.replaceChildren(...made);
-    chips.hidden = made.length === 0;
+    chips.replaceChildren(...items);
+    chips.hidden = items.length === 0;
   }
   draw();
   return {

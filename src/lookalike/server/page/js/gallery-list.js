@@ -1,7 +1,7 @@
-// What the gallery lists: pages of images by cursor, with a filter, and with what the keys must begin with.
+// Cursor pagination over the gallery's images, with a filter and a key prefix.
 import { images } from "./api.js";
-import { noteAttributes } from "./filters.js";
-import { isGoing } from "./removal.js";
+import { suggestAttributes } from "./filters.js";
+import { isPendingDelete } from "./undo-delete.js";
 
 const PAGE = 100;
 
@@ -12,21 +12,21 @@ export class GalleryList {
   }
 
   get images() {
-    return this.found.filter((one) => !isGoing(one.key));
+    return this.found.filter((image) => !isPendingDelete(image.key));
   }
 
-  /** Whether these are not all images. */
-  get narrowed() {
+  /** Whether a filter or a prefix is set. */
+  get isFiltered() {
     return this.prefix !== "" || Object.keys(this.filter).length > 0;
   }
 
-  /** Fetches the next images. */
+  /** Fetch the next page. */
   async next() {
     const answer = await images({ limit: PAGE, cursor: this.cursor, filter: this.filter, prefix: this.prefix, signal: this.control.signal });
-    const known = new Set(this.found.map((one) => one.key));
-    for (const one of answer.images) {
-      noteAttributes(one.attributes);
-      if (!known.has(one.key)) this.found.push(one);
+    const known = new Set(this.found.map((image) => image.key));
+    for (const image of answer.images) {
+      suggestAttributes(image.attributes);
+      if (!known.has(image.key)) this.found.push(image);
     }
     this.cursor = answer.next ?? null;
     this.more = this.cursor !== null;

@@ -1,40 +1,40 @@
-// The gallery: everything there is, adding to it, finding by the beginning of a name or by filter, selecting and deleting.
-import { say } from "./announce.js";
+// Gallery view: list, upload, filter by key prefix or attributes, select and remove images.
+import { filesOfChoice } from "./directory-upload.js";
 import { button, h, icon, isTyping } from "./dom.js";
-import { endless } from "./endless.js";
+import { chooseFiles } from "./file-input.js";
 import { filterBar } from "./filters.js";
-import { filesOfChoice } from "./folders.js";
+import { count, countImages } from "./format.js";
 import { GalleryList } from "./gallery-list.js";
 import { put, rovingGrid } from "./grid.js";
-import { chooseFiles } from "./intake.js";
+import { infiniteScroll } from "./infinite-scroll.js";
+import { announce } from "./live-region.js";
+import { errorBox, resetRetries, skeletons, stateBox } from "./placeholders.js";
 import { fromKey } from "./query.js";
-import { removeWithUndo } from "./removal.js";
-import { allWell, errorBox, skeletons, stateBox } from "./states.js";
 import { openImage, tile } from "./tile.js";
+import { deleteWithUndo } from "./undo-delete.js";
 import { uploadPanel } from "./upload-panel.js";
-import { count, countImages } from "./words.js";
 
-const BEGINNINGS = "A name begins with its folder, and capitals count: “Alps/IMG_1”.";
+const PREFIX_HINT = "Names include the folder and are case-sensitive: “Alps/IMG_1”.";
 const found = (list) => `${count(list.images.length)}${list.more ? "+" : ""} found`;
 
-/** `changed()` is called when images were added or deleted. */
+/** `changed()` is called after images were added or removed. */
 export function galleryView(root, { go, statusNow, mayWrite, changed }) {
   let list = null;
   let tiles = new Map();
-  const picked = new Set();
-  let lastPicked = null;
+  const selected = new Set();
+  let lastSelected = null;
 
   const like = (image) => go(fromKey(image.key).route);
-  const uploads = uploadPanel((news) => {
-    if (news) changed();
-    if (news) start();
+  const uploads = uploadPanel((added) => {
+    if (added) changed();
+    if (added) start();
   });
   const addFiles = async () => uploads.add(filesOfChoice(await chooseFiles({ multiple: true })));
   const addFolder = async () => uploads.add(filesOfChoice(await chooseFiles({ folder: true })));
   const filters = filterBar(() => start());
-  const beginning = h("input.input", { type: "search", name: "beginning", placeholder: "Name begins with …", "aria-label": "Name begins with", autocomplete: "off", autocapitalize: "off", spellcheck: false });
+  const prefix = h("input.input", { type: "search", name: "prefix", placeholder: "Name prefix …", "aria-label": "Name prefix", autocomplete: "off", autocapitalize: "off", spellcheck: false });
   let typed = null;
-  beginning.addEventListener("input", () => {
+  prefix.addEventListener("input", () => {
     clearTimeout(typed);
     typed = setTimeout(() => start(), 250);
   });
@@ -43,15 +43,15 @@ export function galleryView(root, { go, statusNow, mayWrite, changed }) {
   const head = h("header.view-head", {}, h("div", {}, title, note), h("div.view-actions.needs-write", {},
     button("Add images", { look: "primary", symbol: "plus", onclick: addFiles }),
     button("Add a folder", { symbol: "folder", onclick: addFolder })));
-  const finder = h("div.finder", { role: "search" }, h("div.find-field", {}, icon("search"), beginning), filters.element);
-  const pickedWords = h("span.numbers");
-  const bar = h("div.pick-bar.needs-write", { hidden: true, role: "toolbar", "aria-label": "What to do with the selected images" }, pickedWords,
-    button("All", { look: "little plain", "aria-label": "Select all shown", onclick: () => pickAll() }),
-    button("Clear", { look: "little plain", onclick: () => clearPicks() }),
-    button("Delete", { look: "little danger", symbol: "trash", onclick: () => remove([...picked]) }));
+  const finder = h("div.finder", { role: "search" }, h("div.find-field", {}, icon("search"), prefix), filters.element);
+  const selectionCount = h("span.numbers");
+  const bar = h("div.pick-bar.needs-write", { hidden: true, role: "toolbar", "aria-label": "Actions on the selected images" }, selectionCount,
+    button("All", { look: "little plain", "aria-label": "Select all shown", onclick: () => selectAll() }),
+    button("Clear", { look: "little plain", onclick: () => clearSelection() }),
+    button("Remove", { look: "little danger", symbol: "trash", "aria-label": "Remove from gallery", onclick: () => remove([...selected]) }));
   const grid = h("ul.tiles", { "aria-label": "Images" });
   const state = h("div");
-  const end = endless(more);
+  const end = infiniteScroll(more);
   const refresh = rovingGrid(grid);
   root.append(head, uploads.element, finder, bar, state, grid, end.element);
 
@@ -60,24 +60,24 @@ export function galleryView(root, { go, statusNow, mayWrite, changed }) {
     const key = event.target.closest(".tile")?.dataset.key;
     event.preventDefault();
     if (!mayWrite()) return;
-    remove(picked.size ? [...picked] : key === undefined ? [] : [key]);
+    remove(selected.size ? [...selected] : key === undefined ? [] : [key]);
   });
 
   async function start() {
     list?.stop();
-    const mine = new GalleryList(filters.value, beginning.value);
+    const mine = new GalleryList(filters.value, prefix.value);
     list = mine;
     tiles = new Map();
-    clearPicks();
+    clearSelection();
     grid.replaceChildren();
     end.set({ more: false });
     state.replaceChildren(skeletons(18, "tiles waiting"));
     try {
       await mine.next();
       if (mine !== list) return;
-      allWell();
+      resetRetries();
       draw();
-      if (mine.narrowed) say(`${found(mine)}.`);
+      if (mine.isFiltered) announce(`${found(mine)}.`);
     } catch (problem) {
       if (mine === list && problem.name !== "AbortError") state.replaceChildren(errorBox(problem, start));
     }
@@ -89,97 +89,97 @@ export function galleryView(root, { go, statusNow, mayWrite, changed }) {
     await mine.next();
     if (mine !== list) return;
     draw();
-    say(`${mine.images.length - before} more images.`);
+    announce(`${mine.images.length - before} more images.`);
   }
 
   function draw() {
     const shown = list.images;
     for (const image of shown) if (!tiles.has(image.key)) tiles.set(image.key, tile(image, { open, pick, like }));
     put(grid, shown.map((image) => tiles.get(image.key)));
-    finder.hidden = shown.length === 0 && !list.narrowed;
+    finder.hidden = shown.length === 0 && !list.isFiltered;
     state.replaceChildren(...(shown.length === 0 && !list.more ? [nothing()] : []));
     end.set({ more: list.more });
-    tellTotal();
+    showTotal();
     refresh();
   }
 
-  function tellTotal() {
+  function showTotal() {
     const total = statusNow()?.images;
-    if (list?.narrowed) note.textContent = found(list);
+    if (list?.isFiltered) note.textContent = found(list);
     else note.textContent = typeof total === "number" ? countImages(total) : "";
   }
 
   function nothing() {
-    if (list.narrowed) {
-      const text = list.prefix === "" ? "No image satisfies the filters." : `No name begins with “${list.prefix}”${Object.keys(list.filter).length ? " and satisfies the filters" : ""}. ${BEGINNINGS}`;
-      return stateBox({ symbol: "search", title: "No such image", text, actions: [button("Show all", { look: "primary", onclick: () => {
-        beginning.value = "";
+    if (list.isFiltered) {
+      const text = list.prefix === "" ? "No image matches the filters." : `No name starts with “${list.prefix}”${Object.keys(list.filter).length ? " and matches the filters" : ""}. ${PREFIX_HINT}`;
+      return stateBox({ symbol: "search", title: "No images found", text, actions: [button("Show all", { look: "primary", onclick: () => {
+        prefix.value = "";
         filters.value = {};
         start();
       } })] });
     }
-    const text = mayWrite() ? "Drop files or folders here, or choose some. They stay on this server." : "This key may look at images, and not add any.";
+    const text = mayWrite() ? "Drop files or folders here, or choose some. They stay on this server." : "This API key is read-only.";
     return stateBox({ symbol: "images", title: "No images yet", text, look: "empty", actions: !mayWrite() ? [] : [
       button("Add images", { look: "primary", symbol: "plus", onclick: addFiles }), button("Add a folder", { symbol: "folder", onclick: addFolder })] });
   }
 
   function open(image) {
-    openImage(image, { images: () => list.images, like, remove, chosen: (one) => tiles.get(one.key)?.querySelector("[data-main]") });
+    openImage(image, { images: () => list.images, like, remove, focusOf: (item) => tiles.get(item.key)?.querySelector("[data-main]") });
   }
 
   function pick(image, on, range) {
-    const keys = list.images.map((one) => one.key);
-    const from = range && lastPicked !== null ? keys.indexOf(lastPicked) : -1;
+    const keys = list.images.map((item) => item.key);
+    const from = range && lastSelected !== null ? keys.indexOf(lastSelected) : -1;
     const to = keys.indexOf(image.key);
-    const some = from < 0 ? [image.key] : keys.slice(Math.min(from, to), Math.max(from, to) + 1);
-    for (const key of some) mark(key, on);
-    lastPicked = image.key;
-    showPicks();
+    const rangeKeys = from < 0 ? [image.key] : keys.slice(Math.min(from, to), Math.max(from, to) + 1);
+    for (const key of rangeKeys) mark(key, on);
+    lastSelected = image.key;
+    showSelection();
   }
 
   function mark(key, on) {
-    if (on) picked.add(key);
-    else picked.delete(key);
+    if (on) selected.add(key);
+    else selected.delete(key);
     const card = tiles.get(key);
     if (!card) return;
     card.classList.toggle("picked", on);
     card.querySelector(".tile-pick").checked = on;
   }
 
-  function pickAll() {
+  function selectAll() {
     for (const image of list.images) mark(image.key, true);
-    showPicks();
+    showSelection();
   }
 
-  function clearPicks() {
-    for (const key of [...picked]) mark(key, false);
-    lastPicked = null;
-    showPicks();
+  function clearSelection() {
+    for (const key of [...selected]) mark(key, false);
+    lastSelected = null;
+    showSelection();
   }
 
-  function showPicks() {
-    bar.hidden = picked.size === 0;
-    grid.classList.toggle("picking", picked.size > 0);
-    pickedWords.textContent = `${count(picked.size)} selected`;
+  function showSelection() {
+    bar.hidden = selected.size === 0;
+    grid.classList.toggle("picking", selected.size > 0);
+    selectionCount.textContent = `${count(selected.size)} selected`;
   }
 
   function remove(keys) {
-    const gone = new Set(keys);
-    const at = list.images.findIndex((image) => gone.has(image.key));
+    const removed = new Set(keys);
+    const at = list.images.findIndex((image) => removed.has(image.key));
     const show = () => {
       if (list) draw();
     };
-    return removeWithUndo(keys, {
+    return deleteWithUndo(keys, {
       hide: () => {
-        clearPicks();
+        clearSelection();
         show();
-        const left = list.images[Math.min(at, list.images.length - 1)];
-        const next = left && tiles.get(left.key)?.querySelector("[data-main]");
+        const neighbor = list.images[Math.min(at, list.images.length - 1)];
+        const next = neighbor && tiles.get(neighbor.key)?.querySelector("[data-main]");
         (next ?? title).focus({ preventScroll: true });
       },
       back: show,
       gone: () => {
-        list.found = list.found.filter((image) => !gone.has(image.key));
+        list.found = list.found.filter((image) => !removed.has(image.key));
         changed();
       },
     });
@@ -190,9 +190,9 @@ export function galleryView(root, { go, statusNow, mayWrite, changed }) {
     show() {
       if (!list) start();
       else draw();
-      tellTotal();
+      showTotal();
     },
-    statusChanged: tellTotal,
+    statusChanged: showTotal,
     reset() {
       list?.stop();
       list = null;

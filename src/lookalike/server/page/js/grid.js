@@ -1,5 +1,5 @@
-// Arrow keys in grids of cards: one card is in the tab order, arrows go to its neighbours on screen, and Tab goes
-// through the buttons of that card, then on.
+// Roving tabindex for grids of cards: arrow keys move to the neighbouring card on screen, Tab goes through the buttons of
+// the current card, then on.
 
 const PARTS = "a[href], button, input";
 
@@ -12,19 +12,19 @@ function setTabs(card, on) {
   for (const part of parts(card)) part.tabIndex = on ? 0 : -1;
 }
 
-/** Makes `wanted` the children of a list with as few moves as can be: what stays keeps its focus and its image. */
-export function put(list, wanted) {
-  const keep = new Set(wanted);
+/** Make `cards` the children of a list with few moves, so that cards that stay keep their focus and image. */
+export function put(list, cards) {
+  const keep = new Set(cards);
   const focused = list.contains(document.activeElement) ? document.activeElement : null;
   let at = list.firstElementChild;
   const skip = () => {
     while (at && !keep.has(at)) {
-      const gone = at;
+      const stale = at;
       at = at.nextElementSibling;
-      gone.remove();
+      stale.remove();
     }
   };
-  for (const card of wanted) {
+  for (const card of cards) {
     skip();
     if (card === at) at = at.nextElementSibling;
     else list.insertBefore(card, at);
@@ -36,19 +36,19 @@ export function put(list, wanted) {
 
 /** Nearest card in the next or previous row, by the middle of its box. */
 function vertical(cards, from, down) {
-  const here = from.getBoundingClientRect();
-  const middle = here.left + here.width / 2;
+  const origin = from.getBoundingClientRect();
+  const middle = origin.left + origin.width / 2;
   const order = down ? cards.slice(cards.indexOf(from) + 1) : cards.slice(0, cards.indexOf(from)).reverse();
   let best = null;
   let row = null;
   for (const card of order) {
     const box = card.getBoundingClientRect();
-    const other = down ? box.top > here.top + 4 : box.top < here.top - 4;
+    const other = down ? box.top > origin.top + 4 : box.top < origin.top - 4;
     if (!other) continue;
     row ??= box.top;
     if (Math.abs(box.top - row) > 4) break;
-    const away = Math.abs(box.left + box.width / 2 - middle);
-    if (!best || away < best.away) best = { card, away };
+    const offset = Math.abs(box.left + box.width / 2 - middle);
+    if (!best || offset < best.offset) best = { card, offset };
   }
   return best?.card ?? null;
 }
@@ -64,7 +64,7 @@ function target(key, cards, card) {
   return null;
 }
 
-/** Makes the children of `root` that match `.card` one grid; call the result after adding or removing cards. */
+/** Make the `.card` descendants of `root` one grid; call the returned function after adding or removing cards. */
 export function rovingGrid(root) {
   let active = null;
   const all = () => [...root.querySelectorAll(".card")].filter((card) => card.getClientRects().length);

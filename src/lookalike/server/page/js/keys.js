@@ -1,16 +1,16 @@
-// The key prompt, and the settings.
+// The API key prompt and the settings dialog.
 import { access } from "./api.js";
-import { alarm, say } from "./announce.js";
-import { button, h } from "./dom.js";
 import { openDialog } from "./dialog.js";
-import { capital, count, distance, measuredBy, pipelines, told } from "./words.js";
+import { button, h } from "./dom.js";
+import { capital, count, describeProblem, distance, pipelineLabel, pipelines } from "./format.js";
+import { announce, announceError } from "./live-region.js";
 
-let asking = null;
+let pending = null;
 
-/** Asks for a key (one dialog, however many requests wait for it); gives whether one was given. */
-function ask(problem) {
-  asking ??= prompt(problem).finally(() => (asking = null));
-  return asking;
+/** Show the API key dialog (one for all waiting requests); resolves to whether a key was accepted. */
+function requestKey(problem) {
+  pending ??= prompt(problem).finally(() => (pending = null));
+  return pending;
 }
 
 function keyField() {
@@ -28,26 +28,26 @@ function prompt(problem) {
           await access.signIn(field.value.trim());
           dialog.close("given");
         } catch (refused) {
-          wrong.textContent = `${refused.status === 401 ? "The key was refused" : told(refused).title}. ${told(refused).detail}`;
+          wrong.textContent = `${refused.status === 401 ? "Invalid API key" : describeProblem(refused).title}. ${describeProblem(refused).detail}`;
           wrong.hidden = false;
-          alarm(wrong.textContent);
+          announceError(wrong.textContent);
           field.select();
         }
       },
     },
-    h("p.quiet", {}, problem?.status === 401 ? "This server shows its images to those who have an access key." : (problem?.message ?? "")),
-    h("label.field", {}, "Access key", field),
+    h("p.quiet", {}, problem?.status === 401 ? "This server requires an API key." : (problem?.message ?? "")),
+    h("label.field", {}, "API key", field),
     wrong,
-    h("p.small.quiet", {}, "It is kept in a cookie until the browser is closed, where no script can read it. “lookalike keys create” makes keys."),
-    h("div.dialog-foot", {}, button("Use this key", { type: "submit", look: "primary", symbol: "key" })));
-    const dialog = openDialog({ title: "A key, please", look: "narrow key-prompt", body: form, closed: (value) => resolve(value === "given") });
+    h("p.small.quiet", {}, "It is stored in a session cookie that scripts cannot read. Create keys with “lookalike keys create”."),
+    h("div.dialog-foot", {}, button("Sign in", { type: "submit", look: "primary", symbol: "key" })));
+    const dialog = openDialog({ title: "API key required", look: "narrow key-prompt", body: form, closed: (value) => resolve(value === "given") });
     field.focus();
   });
 }
 
 function facts(status) {
   const rows = pipelines().map((p) => h("tr", {},
-    h("th", { scope: "row" }, capital(measuredBy(p.name))),
+    h("th", { scope: "row" }, capital(pipelineLabel(p.name))),
     h("td.numbers", {}, count(p.rows ?? 0)),
     h("td.numbers", {}, typeof p.threshold === "number" ? distance(p.threshold) : "–")));
   return h("section.stack", {},
@@ -58,11 +58,11 @@ function facts(status) {
     h("p.small.quiet", {}, `Lookalike ${status?.version ?? ""}`));
 }
 
-/** The settings; `changed` is called when another key or tenant is used from now on. */
+/** The settings dialog; `changed` is called after the API key or the tenant has changed. */
 function openSettings(status, changed) {
   const key = keyField();
   key.required = false;
-  key.placeholder = access.signedIn ? "A key is in use; another takes its place" : "For servers that want one";
+  key.placeholder = access.signedIn ? "Signed in; enter another API key to replace it" : "If the server requires one";
   const tenant = h("input.input", { name: "tenant", autocomplete: "off", value: access.tenant, placeholder: "default", spellcheck: false });
   const wrong = h("p.notice", { hidden: true });
   const attempt = async (work) => {
@@ -70,9 +70,9 @@ function openSettings(status, changed) {
       await work();
       dialog.close("changed");
     } catch (problem) {
-      wrong.textContent = `${told(problem).title}. ${told(problem).detail}`;
+      wrong.textContent = `${describeProblem(problem).title}. ${describeProblem(problem).detail}`;
       wrong.hidden = false;
-      alarm(wrong.textContent);
+      announceError(wrong.textContent);
     }
   };
   const apply = async () => {
@@ -85,23 +85,23 @@ function openSettings(status, changed) {
       attempt(apply);
     },
   },
-  h("label.field", {}, "Access key", key),
-  h("label.field", {}, "Tenant, where the key may choose", tenant),
+  h("label.field", {}, "API key", key),
+  h("label.field", {}, "Tenant (for API keys bound to none)", tenant),
   wrong,
   h("div.dialog-foot", {},
-    access.signedIn ? button("Forget the key", { onclick: () => attempt(() => access.signOut()) }) : null,
+    access.signedIn ? button("Sign out", { onclick: () => attempt(() => access.signOut()) }) : null,
     button("Apply", { type: "submit", look: "primary" })));
   const dialog = openDialog({
     title: "Settings", look: "narrow", body: [form, facts(status)],
     closed: (value) => {
       if (value !== "changed") return;
-      say("The settings are applied.");
+      announce("Settings applied.");
       changed();
     },
   });
 }
 
 export function initKeys(settingsButton, statusNow, changed) {
-  access.ask = ask;
+  access.requestKey = requestKey;
   settingsButton.addEventListener("click", () => openSettings(statusNow(), changed));
 }

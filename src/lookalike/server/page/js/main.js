@@ -1,31 +1,31 @@
-// The page: its views, which of them is shown, and what they share.
+// Entry point: views, routing and shared state.
 import { status as askStatus } from "./api.js";
 import { loadIcons } from "./dom.js";
 import { duplicatesView } from "./duplicates-view.js";
+import { initFileInput } from "./file-input.js";
+import { countImages, setPipelines } from "./format.js";
 import { galleryView } from "./gallery-view.js";
-import { initIntake } from "./intake.js";
 import { initKeys } from "./keys.js";
 import { searchView } from "./search-view.js";
 import { initTheme } from "./theme.js";
 import { hide as hideTip, initTooltips } from "./tooltip.js";
-import { knowPipelines, countImages } from "./words.js";
 
 const TITLES = { search: "Search", gallery: "Gallery", duplicates: "Duplicates" };
 const SEARCHES = new Set(["search", "like", "url"]);
-const FIRST_MS = 500; // so long the first view waits for the gallery's numbers
+const STATUS_TIMEOUT_MS = 500; // the first view waits this long for the gallery's status
 let status = null;
 let shown = null;
 
-await loadIcons().catch(() => null); // without them the page still works
+await loadIcons().catch(() => null); // the page works without icons
 
-const shared = { go, mayWrite, statusNow: () => status, changed: () => learn() };
+const shared = { go, mayWrite, statusNow: () => status, changed: () => refreshStatus() };
 const views = {
   search: searchView(document.getElementById("search"), shared),
   gallery: galleryView(document.getElementById("gallery"), shared),
   duplicates: duplicatesView(document.getElementById("duplicates"), shared),
 };
 
-/** Whether the key in use may change anything; the page then shows no way to. */
+/** Whether the API key has the write scope; without it, write actions are hidden. */
 function mayWrite() {
   return status?.scopes?.includes("write") ?? true;
 }
@@ -66,14 +66,14 @@ function route() {
   if (changes) (document.querySelector(`#${view} h1`) ?? document.getElementById("main")).focus({ preventScroll: true });
 }
 
-/** Asks how the gallery stands; the views show the numbers, and work without them. */
-async function learn() {
+/** Fetch the gallery's status; the views work without it. */
+async function refreshStatus() {
   try {
     status = await askStatus();
   } catch {
-    return; // the view that is shown meets the same trouble, and tells it
+    return; // the current view reports the same error
   }
-  knowPipelines(status.pipelines);
+  setPipelines(status.pipelines);
   document.documentElement.classList.toggle("read-only", !mayWrite());
   document.getElementById("count").textContent = countImages(status.images);
   for (const view of Object.values(views)) view.statusChanged();
@@ -81,15 +81,15 @@ async function learn() {
 
 initTheme(document.getElementById("theme"));
 initTooltips();
-initIntake(() => views[shown]?.target ?? null);
+initFileInput(() => views[shown]?.target ?? null);
 initKeys(document.getElementById("settings"), shared.statusNow, () => {
   for (const view of Object.values(views)) view.reset();
-  learn().then(route);
+  refreshStatus().then(route);
 });
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   document.getElementById("main").focus();
 });
 addEventListener("hashchange", route);
-await Promise.race([learn(), new Promise((resolve) => setTimeout(resolve, FIRST_MS))]);
+await Promise.race([refreshStatus(), new Promise((resolve) => setTimeout(resolve, STATUS_TIMEOUT_MS))]);
 route();

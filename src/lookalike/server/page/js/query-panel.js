@@ -1,25 +1,25 @@
-// The image that was searched for, and what can be done with it.
-import { button, h, iconButton } from "./dom.js";
+// The query image and its actions.
 import { takePhoto } from "./camera.js";
 import { cropDialog } from "./crop.js";
-import { chooseFiles } from "./intake.js";
+import { button, h, iconButton } from "./dom.js";
+import { chooseFiles } from "./file-input.js";
+import { bytes, capital, count, distance, pipelineLabel } from "./format.js";
+import { toast } from "./live-region.js";
 import { fromBlob, pixelsOf, queryImage } from "./query.js";
-import { toast } from "./announce.js";
-import { bytes, capital, count, distance, measuredBy } from "./words.js";
 
-/** Lets the person cut out a part; gives a query, or null. */
+/** Crop the query image; resolves to a new query, or null. */
 async function cropQuery(query) {
   const bitmap = await pixelsOf(query);
   if (!bitmap) {
-    toast("This browser cannot show this kind of image, so it cannot be cut here.");
+    toast("This browser cannot display this image format, so it cannot be cropped.");
     return null;
   }
-  const part = await cropDialog(bitmap);
+  const crop = await cropDialog(bitmap);
   bitmap.close();
-  return part && fromBlob(part, `Part of ${query.name}`, query);
+  return crop && fromBlob(crop, `Crop of ${query.name}`, query);
 }
 
-/** `search(query)` begins another search. */
+/** `search(query)` starts another search. */
 export function queryPanel(search) {
   const frame = h("div.query-frame");
   const name = h("p.query-name.cut");
@@ -29,13 +29,13 @@ export function queryPanel(search) {
     const part = await cropQuery(current);
     if (part) search(part);
   } });
-  const other = button("Another", { look: "little", symbol: "upload", "aria-label": "Another: choose an image", onclick: async () => {
+  const other = button("Replace", { look: "little", symbol: "upload", "aria-label": "Replace: choose an image", onclick: async () => {
     const [file] = await chooseFiles();
     if (file) search(fromBlob(file, file.name));
   } });
   const photo = iconButton("Take a photo", "camera", { look: "little", onclick: async () => {
-    const taken = await takePhoto();
-    if (taken) search(fromBlob(taken, "Photo"));
+    const shot = await takePhoto();
+    if (shot) search(fromBlob(shot, "Photo"));
   } });
   const element = h("div.query", {}, frame, h("div.query-words", {}, name, about, h("div.query-actions", {}, crop, whole, other, photo)));
   let current = null;
@@ -56,15 +56,15 @@ export function queryPanel(search) {
   };
 }
 
-/** How an answer came about: times, and up to which distance nothing can have been missed. */
-export function howFound(answer) {
+/** Timings, and the distance up to which the search is exhaustive, by pipeline. */
+export function searchDetails(answer) {
   const times = Object.entries(answer.took_ms ?? {});
-  const promise = Object.entries(answer.exact_within ?? {}).map(([pipeline, within]) => {
-    const by = capital(measuredBy(pipeline));
-    if (within === null || within >= 1) return `${by} missed nothing.`;
-    return within < 0 ? `${by} looks where the best are likely, and promises nothing.` : `${by} missed nothing up to a distance of ${distance(within)}.`;
+  const guarantees = Object.entries(answer.exact_within ?? {}).map(([pipeline, within]) => {
+    const by = capital(pipelineLabel(pipeline));
+    if (within === null || within >= 1) return `${by}: exhaustive.`;
+    return within < 0 ? `${by}: approximate, without guarantee.` : `${by}: exhaustive up to a distance of ${distance(within)}.`;
   });
-  return h("details.how", {}, h("summary", {}, "How this was found"),
-    h("ul.small.quiet", {}, promise.map((line) => h("li", {}, line))),
+  return h("details.how", {}, h("summary", {}, "Search details"),
+    h("ul.small.quiet", {}, guarantees.map((line) => h("li", {}, line))),
     times.length ? h("dl.times.small.numbers", {}, times.map(([stage, ms]) => [h("dt", {}, stage), h("dd", {}, `${Number(ms).toFixed(1)} ms`)])) : null);
 }

@@ -1,36 +1,36 @@
-// What is searched for: an image of the person's own (a Blob), one of the gallery (a key), or one on the web (a URL).
-import { thumbnailBlob, thumbnail } from "./thumbnail.js";
+// A query: an uploaded image (Blob), an image of the gallery (key), or an image by URL.
 import { LARGE, thumbnailOf } from "./api.js";
 import { h, icon } from "./dom.js";
-import { nameOf } from "./words.js";
+import { splitKey } from "./format.js";
+import { thumbnail, thumbnailBlob } from "./thumbnail.js";
 
-const KEPT = 20;
-const mine = new Map();
-const fetched = new Map(); // what the server has fetched from addresses, small
+const MAX_CACHED = 20;
+const uploads = new Map();
+const fetched = new Map(); // previews of images that the server has fetched by URL
 let serial = 0;
 
-/** An image the person has handed in. `parent` is the query it was cut from. */
+/** A query by an uploaded image; `parent` is the query it was cropped from. */
 export function fromBlob(blob, name, parent = null) {
   serial += 1;
   const query = { id: String(serial), blob, name, parent, preview: URL.createObjectURL(blob), route: `#/search/${serial}` };
-  mine.set(query.id, query);
-  for (const [id, old] of mine) {
-    if (mine.size <= KEPT || old === parent) break;
+  uploads.set(query.id, query);
+  for (const [id, old] of uploads) {
+    if (uploads.size <= MAX_CACHED || old === parent) break;
     URL.revokeObjectURL(old.preview);
-    mine.delete(id);
+    uploads.delete(id);
   }
   return query;
 }
 
 export function fromKey(key) {
-  return { key, name: nameOf(key).name, route: `#/like/${encodeURIComponent(key)}` };
+  return { key, name: splitKey(key).name, route: `#/like/${encodeURIComponent(key)}` };
 }
 
 export function fromUrl(url) {
   return { url, name: hostAndFile(url), route: `#/url/${encodeURIComponent(url)}`, ...fetched.get(url) };
 }
 
-/** Lets a query by address show what was fetched: a JPEG in base64, which came with the answer. */
+/** Set the preview of a query by URL: the response's JPEG in base64. */
 export function showFetched(query, jpeg) {
   if (query.preview) return;
   if (!fetched.has(query.url)) {
@@ -39,34 +39,34 @@ export function showFetched(query, jpeg) {
   }
   Object.assign(query, fetched.get(query.url));
   for (const [url, old] of fetched) {
-    if (fetched.size <= KEPT) break;
+    if (fetched.size <= MAX_CACHED) break;
     URL.revokeObjectURL(old.preview);
     fetched.delete(url);
   }
 }
 
-/** The query of a route, or null for one that this tab no longer has. */
+/** The query of a route, or null if this tab no longer has it. */
 export function fromRoute(kind, value) {
   if (kind === "like") return fromKey(value);
   if (kind === "url") return fromUrl(value);
-  return mine.get(value) ?? null;
+  return uploads.get(value) ?? null;
 }
 
 function hostAndFile(url) {
   try {
     const { host, pathname } = new URL(url);
-    return `${host} … ${nameOf(pathname).name}`;
+    return `${host} … ${splitKey(pathname).name}`;
   } catch {
     return url;
   }
 }
 
-/** The query's image as an element. A browser cannot show every kind (HEIC, TIFF), and the page loads nothing from elsewhere. */
+/** The query image as an element. Browsers lack some formats (HEIC, TIFF), and the page loads nothing from other hosts. */
 export function queryImage(query, alt) {
   if (query.key) return thumbnail(thumbnailOf(query.key), { size: LARGE, alt, eager: true });
-  if (query.url && !query.preview) return noPreview("link", "An image on the web, shown once the server has fetched it.");
+  if (query.url && !query.preview) return noPreview("link", "An image by URL, shown once the server has fetched it.");
   const img = h("img", { src: query.preview, alt, draggable: false });
-  img.addEventListener("error", () => img.replaceWith(noPreview("image", "This browser cannot show this kind of image; searching works all the same.")));
+  img.addEventListener("error", () => img.replaceWith(noPreview("image", "This browser cannot display this image format; the search works nevertheless.")));
   return img;
 }
 
@@ -74,7 +74,7 @@ function noPreview(symbol, text) {
   return h("div.no-image", {}, icon(symbol), h("p.small", {}, text));
 }
 
-/** The image's pixels, for cutting a part out; null where this browser cannot have them. */
+/** The image's pixels for cropping; null if this browser cannot decode it. */
 export async function pixelsOf(query) {
   if (query.url && !query.small) return null;
   try {

@@ -1,57 +1,57 @@
-// The search: the beginning, then the image on one side and what was found on the other.
-import { say } from "./announce.js";
+// Search view: the start view, then the query image beside the results.
 import { openCompare } from "./compare.js";
 import { button, h } from "./dom.js";
-import { endless } from "./endless.js";
+import { dropZone } from "./drop-zone.js";
 import { filterBar } from "./filters.js";
+import { count, plural } from "./format.js";
 import { put, rovingGrid } from "./grid.js";
-import { hero } from "./hero.js";
 import { hitCard } from "./hit.js";
-import { howFound, queryPanel } from "./query-panel.js";
+import { infiniteScroll } from "./infinite-scroll.js";
+import { announce } from "./live-region.js";
+import { errorBox, resetRetries, skeletons, stateBox } from "./placeholders.js";
 import { fromBlob, fromKey, fromRoute, fromUrl, showFetched } from "./query.js";
-import { SearchRun } from "./search-run.js";
-import { allWell, errorBox, skeletons, stateBox } from "./states.js";
+import { queryPanel, searchDetails } from "./query-panel.js";
+import { ResultPager } from "./result-pager.js";
 import { thresholdControl } from "./threshold.js";
-import { count, plural } from "./words.js";
 
-/** `go(route)` changes the address; `statusNow()` gives the last known status of the gallery. */
+/** `go(route)` navigates; `statusNow()` returns the last known status of the gallery. */
 export function searchView(root, { go, statusNow }) {
-  let run = null;
+  let pager = null;
   let cards = new Map();
-  let beyondShown = true;
-  const runs = new Map();
+  let similarShown = true;
+  const pagers = new Map();
   const begin = (query) => {
-    runs.delete(query.route);
+    pagers.delete(query.route);
     if (location.hash === query.route) open(query);
     else go(query.route);
   };
-  const beginning = hero(begin);
+  const startView = dropZone(begin);
   const panel = queryPanel(begin);
   const threshold = thresholdControl(() => arrange());
-  const filters = filterBar(() => start(run.query));
+  const filters = filterBar(() => start(pager.query));
   const how = h("div.how-box");
   const title = h("h1.found-title", { tabIndex: -1 });
   const under = h("p.quiet.small.numbers");
   const warning = h("p.notice", { hidden: true });
   const matches = h("ul.hits.matches", { "aria-label": "Matches" });
-  const similar = h("ul.hits.beyond", { "aria-label": "Similar, beyond the threshold" });
+  const similar = h("ul.hits.beyond", { "aria-label": "Similar, above the threshold" });
   const toggle = button("Hide", { look: "little plain", "aria-expanded": "true", onclick: () => {
-    beyondShown = !beyondShown;
+    similarShown = !similarShown;
     arrange();
   } });
-  const none = h("p.none-within.quiet", { hidden: true }, "No match within the threshold. The nearest images are below.");
+  const none = h("p.none-within.quiet", { hidden: true }, "No match within the threshold. The nearest images are shown below.");
   const beyondHead = h("div.beyond-head", {}, h("h2", {}, "Similar"), h("span.small.quiet.numbers"), toggle);
   const lists = h("div.found-lists", {}, none, matches, beyondHead, similar);
   const state = h("div.found-state");
-  const end = endless(more);
-  const side = h("aside.search-side", { "aria-label": "Your image and the settings of the search" }, panel.element, h("div.search-settings", {}, threshold.element, filters.element, how));
+  const end = infiniteScroll(more);
+  const side = h("aside.search-side", { "aria-label": "Query image and search settings" }, panel.element, h("div.search-settings", {}, threshold.element, filters.element, how));
   const layout = h("div.search-layout", {}, side, h("div.found", {}, h("header.found-head", {}, title, under), warning, state, lists, end.element));
   const refresh = rovingGrid(lists);
 
   function start(query) {
-    run?.stop();
-    run = new SearchRun(query, filters.value);
-    runs.set(query.route, run);
+    pager?.stop();
+    pager = new ResultPager(query, filters.value);
+    pagers.set(query.route, pager);
     cards = new Map();
     title.textContent = "Searching …";
     under.textContent = "";
@@ -63,117 +63,118 @@ export function searchView(root, { go, statusNow }) {
     lists.hidden = true;
     end.set({ more: false });
     state.replaceChildren(skeletons(12));
-    return first(run);
+    return first(pager);
   }
 
   async function first(mine) {
     try {
       await mine.next();
-      if (mine !== run) return;
-      allWell();
+      if (mine !== pager) return;
+      resetRetries();
       showQuery();
       show();
-      say(title.textContent);
+      announce(title.textContent);
     } catch (problem) {
-      if (mine !== run || problem.name === "AbortError") return;
-      const refused = Boolean(problem.reason) && !mine.query.url; // the same bytes would be refused again
-      title.textContent = problem.passing ? "No answer" : "Not searched";
+      if (mine !== pager || problem.name === "AbortError") return;
+      const permanent = Boolean(problem.reason) && !mine.query.url; // the same bytes would be rejected again
+      const invalidUrl = mine.query.url && problem.status === 400;
+      title.textContent = problem.isRetryable ? "No response" : "Search failed";
       const whole = mine.query.parent ? [button("Back to the whole image", { onclick: () => begin(mine.query.parent) })] : [];
-      state.replaceChildren(errorBox(problem, refused ? null : () => start(mine.query), [...whole, button("New search", { onclick: () => go("#/") })]));
+      state.replaceChildren(errorBox(problem, permanent ? null : () => start(mine.query), [...whole, button("New search", { onclick: () => go("#/") })], invalidUrl ? "Invalid address" : null));
     }
   }
 
   async function more() {
-    const mine = run;
+    const mine = pager;
     await mine.next();
-    if (mine !== run) return;
+    if (mine !== pager) return;
     const before = cards.size;
     arrange();
-    say(`${cards.size - before} more images.`);
+    announce(`${cards.size - before} more images.`);
     endText();
   }
 
-  /** The image as the answer has it: one from the web has come with it. */
+  /** Show the preview that came with the response to a query by URL. */
   function showQuery() {
-    if (!run.answer.preview) return;
-    showFetched(run.query, run.answer.preview);
-    panel.show(run.query);
+    if (!pager.answer.preview) return;
+    showFetched(pager.query, pager.answer.preview);
+    panel.show(pager.query);
   }
 
   function show() {
     state.replaceChildren();
-    how.replaceChildren(howFound(run.answer));
-    const failed = Object.entries(run.answer.failed ?? {});
+    how.replaceChildren(searchDetails(pager.answer));
+    const failed = Object.entries(pager.answer.failed ?? {});
     warning.hidden = failed.length === 0;
-    warning.textContent = failed.map(([pipeline, why]) => `${pipeline} could not be asked, so hits may be missing: ${why}`).join(" ");
+    warning.textContent = failed.map(([pipeline, why]) => `${pipeline} is unavailable, so hits may be missing: ${why}`).join(" ");
     arrange();
     endText();
-    const total = Object.values(run.answer.took_ms ?? {}).reduce((sum, ms) => sum + Number(ms), 0);
+    const total = Object.values(pager.answer.took_ms ?? {}).reduce((sum, ms) => sum + Number(ms), 0);
     const among = statusNow()?.images;
     under.textContent = `${among ? `${count(among)} images searched` : "Searched"} in ${total < 10 ? total.toFixed(1) : Math.round(total)} ms`;
   }
 
   function endText() {
-    const text = !run.more && run.hits.length > 12 ? "That was everything." : "";
-    end.set({ more: run.more, text });
+    const text = !pager.more && pager.hits.length > 12 ? "End of results." : "";
+    end.set({ more: pager.more, text });
   }
 
-  /** Puts every hit on its side of the threshold; cards are made once and moved. */
+  /** Place every hit on its side of the threshold; cards are created once and moved. */
   function arrange() {
-    if (!run?.answer) return;
-    const hits = run.hits;
+    if (!pager?.answer) return;
+    const hits = pager.hits;
     const sides = [[], []];
     for (const hit of hits) {
-      if (!cards.has(hit.key)) cards.set(hit.key, hitCard(hit, { open: compareWith, like: (one) => begin(fromKey(one.key)) }));
+      if (!cards.has(hit.key)) cards.set(hit.key, hitCard(hit, { open: compareWith, like: (item) => begin(fromKey(item.key)) }));
       sides[threshold.within(hit) ? 0 : 1].push(cards.get(hit.key));
     }
     put(matches, sides[0]);
-    put(similar, beyondShown ? sides[1] : []);
+    put(similar, similarShown ? sides[1] : []);
     matches.hidden = sides[0].length === 0;
     beyondHead.hidden = sides[1].length === 0;
-    beyondHead.children[1].textContent = `${count(sides[1].length)}${run.more ? " so far" : ""}, beyond the threshold`;
-    toggle.textContent = beyondShown ? "Hide" : "Show";
-    toggle.setAttribute("aria-expanded", String(beyondShown));
+    beyondHead.children[1].textContent = `${count(sides[1].length)}${pager.more ? " so far" : ""}, above the threshold`;
+    toggle.textContent = similarShown ? "Hide" : "Show";
+    toggle.setAttribute("aria-expanded", String(similarShown));
     none.hidden = sides[0].length > 0 || hits.length === 0;
     lists.hidden = hits.length === 0;
-    if (hits.length === 0) nothing();
+    if (hits.length === 0) showEmpty();
     title.textContent = headline(hits, sides[0].length);
     threshold.update(hits);
     refresh();
   }
 
   function headline(hits, within) {
-    if (hits.length === 0) return "Nothing found";
+    if (hits.length === 0) return "No results";
     if (threshold.chosen !== null) return `${plural(within, "image")} within the threshold`;
     const exact = hits.filter((hit) => hit.evidence === "exact").length;
     const copies = hits.filter((hit) => hit.evidence === "copy").length;
-    const parts = [exact && (exact === 1 ? "the same image" : `${count(exact)} times the same image`), copies && plural(copies, "copy", "copies")].filter(Boolean);
-    return parts.length ? `Found: ${parts.join(" and ")}` : "No copy, but these look like it";
+    const parts = [exact && (exact === 1 ? "the same image" : `${count(exact)} identical images`), copies && plural(copies, "copy", "copies")].filter(Boolean);
+    return parts.length ? `Found: ${parts.join(" and ")}` : "No copies; similar images";
   }
 
-  function nothing() {
-    const filtered = Object.keys(run.filter).length > 0;
-    const actions = [filtered && button("Remove the filters", { look: "primary", onclick: () => filters.clear() }), h("a.button", { href: "#/gallery" }, "Look at the gallery")].filter(Boolean);
-    const text = filtered ? "No image in the gallery satisfies the filters." : "The gallery has nothing to compare with yet, or the image is all one colour.";
-    state.replaceChildren(stateBox({ symbol: "search", title: "Nothing looks like it", text, actions }));
+  function showEmpty() {
+    const filtered = Object.keys(pager.filter).length > 0;
+    const actions = [filtered && button("Remove the filters", { look: "primary", onclick: () => filters.clear() }), h("a.button", { href: "#/gallery" }, "Open the gallery")].filter(Boolean);
+    const text = filtered ? "No image in the gallery matches the filters." : "The gallery is empty, or the image has a single colour.";
+    state.replaceChildren(stateBox({ symbol: "search", title: "No results", text, actions }));
   }
 
   function compareWith(hit) {
-    const order = run.hits.filter((one) => cards.get(one.key)?.isConnected);
-    const shown = [...order.filter(threshold.within), ...order.filter((one) => !threshold.within(one))];
-    openCompare({ query: run.query, hits: shown, at: shown.indexOf(hit), like: (one) => begin(fromKey(one.key)), chosen: (one) => cards.get(one.key)?.querySelector("[data-main]") });
+    const order = pager.hits.filter((item) => cards.get(item.key)?.isConnected);
+    const shown = [...order.filter(threshold.within), ...order.filter((item) => !threshold.within(item))];
+    openCompare({ query: pager.query, hits: shown, at: shown.indexOf(hit), like: (item) => begin(fromKey(item.key)), focusOf: (item) => cards.get(item.key)?.querySelector("[data-main]") });
   }
 
   function open(query) {
     root.replaceChildren(layout);
     panel.show(query);
-    const old = runs.get(query.route);
+    const old = pagers.get(query.route);
     if (!old?.answer) return start(query);
-    run = old;
-    run.query = query;
+    pager = old;
+    pager.query = query;
     showQuery();
     cards = new Map();
-    filters.value = run.filter;
+    filters.value = pager.filter;
     lists.hidden = false;
     return show();
   }
@@ -187,22 +188,22 @@ export function searchView(root, { go, statusNow }) {
         open(query);
         return;
       }
-      run?.stop();
-      run = null;
+      pager?.stop();
+      pager = null;
       if (kind) go("#/");
-      beginning.know(statusNow());
-      root.replaceChildren(beginning.element);
+      startView.update(statusNow());
+      root.replaceChildren(startView.element);
     },
-    /** The gallery's status has become known or has changed. */
+    /** The gallery's status has changed. */
     statusChanged() {
-      beginning.know(statusNow());
+      startView.update(statusNow());
     },
-    /** Another key or tenant is used from now on. */
+    /** The API key or the tenant has changed. */
     reset() {
-      run?.stop();
-      run = null;
-      runs.clear();
-      beginning.forget();
+      pager?.stop();
+      pager = null;
+      pagers.clear();
+      startView.reset();
     },
   };
 }

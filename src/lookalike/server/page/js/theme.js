@@ -1,11 +1,11 @@
-// Light, dark, or as the system says; the choice is kept.
+// Theme: light, dark or the system's; the choice is stored.
 import { icon } from "./dom.js";
-import { say } from "./announce.js";
+import { announce } from "./live-region.js";
 
 const NAME = "lookalike.theme";
 const ORDER = ["auto", "light", "dark"];
 const SYMBOL = { auto: "auto", light: "sun", dark: "moon" };
-const WORDS = { auto: "as the system", light: "light", dark: "dark" };
+const WORDS = { auto: "system", light: "light", dark: "dark" };
 
 function chosen() {
   try {
@@ -34,11 +34,11 @@ export function initTheme(toggle) {
       if (theme === "auto") localStorage.removeItem(NAME);
       else localStorage.setItem(NAME, theme);
     } catch {
-      say("This browser keeps no settings for the page.");
+      announce("This browser does not store settings.");
     }
     apply(theme);
     show();
-    say(toggle.getAttribute("aria-label"));
+    announce(toggle.getAttribute("aria-label"));
   });
   show();
 }

@@ -1,11 +1,11 @@
-// The threshold: what counts as a match. Left alone it follows the measured thresholds (exact and copies); moved, it is
-// a distance, and filters at once. The small chart shows how the distances that have come so far are spread.
+// Threshold control. Automatic: the calibrated thresholds of the pipelines (exact and copies); manual: a distance, applied
+// at once. A histogram shows the distances loaded so far.
 import { button, eachFrame, h, uniqueId } from "./dom.js";
-import { distance, measuredBy, thresholds } from "./words.js";
+import { distance, pipelineLabel, thresholds } from "./format.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const BARS = 40;
-const USUAL = 0.6;
+const DEFAULT_MAX = 0.6;
 const STEP = 0.005;
 
 function chart(hits, end) {
@@ -20,40 +20,40 @@ function chart(hits, end) {
     bin.n += 1;
     if (hit.evidence !== "similar" && bin.evidence !== "exact") bin.evidence = hit.evidence;
   }
-  const most = Math.max(1, ...bins.map((bin) => bin.n));
+  const highest = Math.max(1, ...bins.map((bin) => bin.n));
   bins.forEach((bin, at) => {
     if (!bin.n) return;
-    const tall = Math.max(1.5, Math.sqrt(bin.n / most) * 20);
+    const height = Math.max(1.5, Math.sqrt(bin.n / highest) * 20);
     const bar = document.createElementNS(SVG, "rect");
-    for (const [name, value] of [["x", at + 0.12], ["y", 20 - tall], ["width", 0.76], ["height", tall], ["class", bin.evidence]]) bar.setAttribute(name, value);
+    for (const [name, value] of [["x", at + 0.12], ["y", 20 - height], ["width", 0.76], ["height", height], ["class", bin.evidence]]) bar.setAttribute(name, value);
     svg.append(bar);
   });
   return svg;
 }
 
-/** `changed()` is called at most once a frame while the slider moves. */
+/** `changed()` is called at most once per frame while the slider moves. */
 export function thresholdControl(changed) {
   let chosen = null;
   let hits = [];
-  let end = USUAL;
+  let end = DEFAULT_MAX;
   const id = uniqueId("threshold");
   const range = h("input", { type: "range", id, min: "0", max: String(end), step: String(STEP) });
   const spread = h("div.spread-box");
   const value = h("output.numbers", { htmlFor: id });
-  const auto = button("Automatic", { look: "little", "aria-pressed": "true", "data-tip": "Matches are what the measured thresholds call exact or a copy", onclick: () => choose(null) });
+  const auto = button("Automatic", { look: "little", "aria-pressed": "true", "data-tip": "Use the calibrated thresholds: matches are exact hits and copies", onclick: () => choose(null) });
   const note = h("p.small.quiet");
   const element = h("div.threshold", {}, h("div.threshold-head", {}, h("label", { htmlFor: id }, "Threshold"), value, auto), spread, range, note);
-  const tell = eachFrame(() => changed());
+  const notify = eachFrame(() => changed());
 
   function within(hit) {
     return chosen === null ? hit.evidence !== "similar" : hit.distance <= chosen + 1e-9;
   }
-  function usual() {
+  function calibrated() {
     const limits = thresholds().map((p) => p.threshold);
     return limits.length ? Math.max(...limits) : 0.2;
   }
   function draw() {
-    const shown = chosen ?? usual();
+    const shown = chosen ?? calibrated();
     range.value = String(shown);
     range.style.setProperty("--at", String(Math.min(1, shown / end)));
     const matches = hits.filter(within).length;
@@ -62,13 +62,13 @@ export function thresholdControl(changed) {
     auto.setAttribute("aria-pressed", String(chosen === null));
     auto.classList.toggle("on", chosen === null);
     note.textContent = chosen === null
-      ? `Copies by measured thresholds: ${thresholds().map((p) => `${distance(p.threshold)} by ${measuredBy(p.name)}`).join(", ")}.`
+      ? `Calibrated thresholds: ${thresholds().map((p) => `${distance(p.threshold)} for ${pipelineLabel(p.name)}`).join(", ")}.`
       : `${matches} of ${hits.length} within a distance of ${distance(chosen)}.`;
   }
   function choose(next) {
     chosen = next;
     draw();
-    tell();
+    notify();
   }
   range.addEventListener("input", () => choose(Number(range.value)));
   draw();
@@ -78,12 +78,12 @@ export function thresholdControl(changed) {
     get chosen() {
       return chosen;
     },
-    /** The hits that have come so far. */
-    update(now) {
-      const same = now.length === hits.length && now.every((hit, at) => hit === hits[at]);
-      hits = now;
+    /** Set the hits loaded so far. */
+    update(latest) {
+      const same = latest.length === hits.length && latest.every((hit, at) => hit === hits[at]);
+      hits = latest;
       if (same) return draw();
-      end = hits.some((hit) => hit.distance > USUAL) ? 1 : USUAL;
+      end = hits.some((hit) => hit.distance > DEFAULT_MAX) ? 1 : DEFAULT_MAX;
       range.max = String(end);
       spread.replaceChildren(chart(hits, end));
       return draw();

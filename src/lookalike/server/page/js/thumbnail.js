@@ -1,10 +1,10 @@
-// Images of the gallery. The browser loads them by itself; only where a tenant was chosen, which an <img> cannot tell,
-// they are fetched and shown as blobs.
+// Thumbnails. The browser loads them by <img>; with a chosen tenant, for which a header is needed, they are fetched and
+// shown as blobs.
 import { access, send } from "./api.js";
 import { h } from "./dom.js";
 
-const AT_ONCE = 6;
-const TRIES = 3;
+const MAX_CONCURRENT = 6;
+const MAX_TRIES = 3;
 const waiting = [];
 let running = 0;
 
@@ -18,8 +18,8 @@ const near = new IntersectionObserver((entries) => {
 }, { rootMargin: "600px" });
 
 function pump() {
-  while (running < AT_ONCE && waiting.length) {
-    const img = waiting.pop(); // the newest: what was scrolled to last is looked at now
+  while (running < MAX_CONCURRENT && waiting.length) {
+    const img = waiting.pop(); // newest first: the user looks at what was scrolled to last
     if (!img.isConnected) continue;
     running += 1;
     fetchInto(img).finally(() => {
@@ -34,7 +34,7 @@ async function fetchInto(img) {
     const response = await send(img.dataset.source);
     img.src = URL.createObjectURL(await response.blob());
   } catch (problem) {
-    if (problem.passing && again(img)) setTimeout(() => {
+    if (problem.isRetryable && mayRetry(img)) setTimeout(() => {
       waiting.push(img);
       pump();
     }, (problem.retryAfter ?? 2) * 1000);
@@ -42,10 +42,10 @@ async function fetchInto(img) {
   }
 }
 
-function again(img) {
+function mayRetry(img) {
   const tries = Number(img.dataset.tries ?? 0) + 1;
   img.dataset.tries = tries;
-  return tries < TRIES;
+  return tries < MAX_TRIES;
 }
 
 function broken(img) {
@@ -53,7 +53,7 @@ function broken(img) {
   img.closest("[data-frame]")?.classList.add("no-preview");
 }
 
-/** The size of an image scaled into a square, so that its place is kept before it is loaded; none where it is not known. */
+/** The size of an image scaled into a square, which reserves its space before it is loaded; {} if unknown. */
 function scaled(image, size) {
   if (!(image?.width > 0 && image?.height > 0)) return {};
   const scale = Math.min(1, size / Math.max(image.width, image.height));
@@ -61,8 +61,8 @@ function scaled(image, size) {
 }
 
 /**
- * An <img> of a gallery image, at most `size` pixels wide and high; `eager` for the one that is waited for, `of` is what
- * is known of the image: its width and height.
+ * An <img> of a gallery image, at most `size` pixels wide and high; `eager` disables lazy loading, `of` has the image's
+ * width and height.
  */
 export function thumbnail(path, { size = 320, alt = "", eager = false, of = null } = {}) {
   const source = `${path}?size=${size}`;
@@ -78,14 +78,14 @@ export function thumbnail(path, { size = 320, alt = "", eager = false, of = null
   }
   img.loading = eager ? "eager" : "lazy";
   img.addEventListener("error", () => {
-    if (!again(img)) return broken(img);
+    if (!mayRetry(img)) return broken(img);
     return setTimeout(() => (img.src = source), 1500 * Number(img.dataset.tries));
   });
   img.src = source;
   return img;
 }
 
-/** The image itself as a Blob, as large as the server gives it. */
+/** The thumbnail as a Blob. */
 export async function thumbnailBlob(path, size) {
   return (await send(path, { query: { size } })).blob();
 }

@@ -1,14 +1,13 @@
-// One image of the gallery, as a tile in a row; and the dialog that shows it large.
+// A gallery tile, and the dialog with the large preview.
 import { LARGE } from "./api.js";
-import { button, h, iconButton } from "./dom.js";
 import { openDialog } from "./dialog.js";
+import { button, h, iconButton } from "./dom.js";
+import { bytes, count, date, sizeOf, splitKey, spokenSize } from "./format.js";
 import { thumbnail } from "./thumbnail.js";
-import { bytes, count, date, nameOf, sizeOf, sizeSaid } from "./words.js";
 
-
-/** `open(image)` shows it, `pick(image, on, range)` selects it (`range` with Shift), `like(image)` searches with it. */
+/** `open(image)` shows it, `pick(image, on, range)` selects it (`range`: with Shift), `like(image)` finds similar images. */
 export function tile(image, { open, pick, like }) {
-  const { name } = nameOf(image.key);
+  const { name } = splitKey(image.key);
   let shift = false;
   const box = h("input.tile-pick.needs-write", {
     type: "checkbox", "aria-label": `Select ${name}`,
@@ -16,22 +15,22 @@ export function tile(image, { open, pick, like }) {
     onchange: () => pick(image, box.checked, shift),
   });
   const card = h("li.card.tile", { data: { frame: "", key: image.key } },
-    h("button.tile-image", { type: "button", "data-main": "", "aria-label": `${name}, ${sizeSaid(image)}`, onclick: () => open(image) }, thumbnail(image.thumbnail, { size: 384, of: image })),
+    h("button.tile-image", { type: "button", "data-main": "", "aria-label": `${name}, ${spokenSize(image)}`, onclick: () => open(image) }, thumbnail(image.thumbnail, { size: 384, of: image })),
     box,
-    h("div.tile-foot", {}, h("span.tile-name.small.cut", { "aria-hidden": "true" }, name), iconButton("Search with this one", "like", { look: "little", "aria-label": `Search with this one: ${name}`, onclick: () => like(image) })));
+    h("div.tile-foot", {}, h("span.tile-name.small.cut", { "aria-hidden": "true" }, name), iconButton("Find similar", "like", { look: "little", "aria-label": `Find similar: ${name}`, onclick: () => like(image) })));
   card.style.setProperty("--ratio", String(Math.min(3, Math.max(0.5, image.width / image.height || 1))));
   return card;
 }
 
 function facts(image) {
-  const { folder } = nameOf(image.key);
+  const { folder } = splitKey(image.key);
   const rows = [["Size", `${sizeOf(image)}, ${bytes(image.bytes)}`], ["Format", image.format], folder && ["Folder", folder], ["Added", date(image.created)],
     ...Object.entries(image.attributes ?? {}).map(([name, value]) => [name, typeof value === "object" ? JSON.stringify(value) : String(value)]), ["SHA-256", h("span.mono.wrap", {}, image.sha256)]];
   return h("dl.facts", {}, rows.filter(Boolean).map(([name, value]) => [h("dt", {}, name), h("dd.wrap", {}, value)]));
 }
 
-/** The image large, with what is known about it, and its neighbours. `images()` gives the list as it is now. */
-export function openImage(start, { images, like, remove, chosen }) {
+/** A dialog with the large preview and metadata; arrow keys go through `images()`, the current list. */
+export function openImage(start, { images, like, remove, focusOf }) {
   let image = start;
   const frame = h("div.image-large", { "data-frame": "" });
   const side = h("div.compare-side");
@@ -46,7 +45,7 @@ export function openImage(start, { images, like, remove, chosen }) {
   const dialog = openDialog({
     title: "Image", look: "full", body,
     actions: [iconButton("Previous image", "previous", { onclick: () => turn(-1) }), place, iconButton("Next image", "next", { onclick: () => turn(1) })],
-    closed: () => chosen(image)?.focus(),
+    closed: () => focusOf(image)?.focus(),
   });
   const heading = dialog.querySelector("h2");
   dialog.addEventListener("keydown", (event) => {
@@ -54,18 +53,18 @@ export function openImage(start, { images, like, remove, chosen }) {
     if (event.key === "ArrowRight") turn(1);
   });
   function show() {
-    const { name } = nameOf(image.key);
+    const { name } = splitKey(image.key);
     const all = images();
     heading.textContent = name;
     place.textContent = `${all.indexOf(image) + 1} of ${count(all.length)}`;
     frame.classList.remove("no-preview");
-    frame.replaceChildren(thumbnail(image.thumbnail, { size: LARGE, alt: `${name}, ${sizeSaid(image)}`, eager: true, of: image }));
+    frame.replaceChildren(thumbnail(image.thumbnail, { size: LARGE, alt: `${name}, ${spokenSize(image)}`, eager: true, of: image }));
     side.replaceChildren(facts(image), h("div.side-actions", {},
-      button("Search with this one", { look: "primary", symbol: "like", onclick: () => {
+      button("Find similar", { look: "primary", symbol: "like", onclick: () => {
         dialog.close("");
         like(image);
       } }),
-      button("Delete", { look: "needs-write", symbol: "trash", onclick: () => {
+      button("Remove from gallery", { look: "needs-write", symbol: "trash", onclick: () => {
         dialog.close("");
         remove([image.key]);
       } })));

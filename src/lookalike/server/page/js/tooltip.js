@@ -1,4 +1,4 @@
-// One tip for the whole page: elements with data-tip show it on hover and on focus; Escape hides it.
+// One tooltip for the page: elements with data-tip show it on hover and focus; Escape hides it.
 
 const tip = () => document.getElementById("tip");
 let owner = null;
@@ -9,7 +9,7 @@ function show(element) {
   owner = element;
   const box = tip();
   const dialog = element.closest("dialog");
-  (dialog ?? document.body).append(box); // a modal dialog lies above everything outside it
+  (dialog ?? document.body).append(box); // a modal dialog is in the top layer
   box.textContent = element.dataset.tip;
   box.hidden = false;
   if (element.dataset.tip !== element.getAttribute("aria-label")) element.setAttribute("aria-describedby", "tip");
@@ -45,7 +45,7 @@ export function initTooltips() {
   document.addEventListener("scroll", hide, { capture: true, passive: true });
   document.addEventListener("pointerdown", (event) => {
     const badge = event.target instanceof Element ? event.target.closest(".badge[data-tip]") : null;
-    if (badge && event.pointerType === "touch") show(badge); // a finger cannot hover
+    if (badge && event.pointerType === "touch") show(badge); // touch has no hover
     else hide();
   });
   document.addEventListener("keydown", (event) => event.key === "Escape" && hide());

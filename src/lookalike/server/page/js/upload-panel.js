@@ -1,13 +1,13 @@
-// The list of uploads: how far each is, what became of it, and what can be done where it failed.
-import { say } from "./announce.js";
+// The list of uploads: progress, outcome and actions.
 import { button, eachFrame, h, icon, iconButton } from "./dom.js";
-import { mayBeImage } from "./intake.js";
+import { mayBeImage } from "./file-input.js";
+import { bytes, count, countImages, describeProblem, plural } from "./format.js";
+import { announce } from "./live-region.js";
 import { OPEN, UploadQueue } from "./upload-queue.js";
-import { bytes, count, countImages, plural, told } from "./words.js";
 
 const STATES = {
-  waiting: "Waiting", sending: "Sending", working: "Being read", added: "Added", updated: "Replaced", unchanged: "Already there",
-  duplicate: "Already there", exists: "Another image has this name", failed: "Failed", cancelled: "Cancelled",
+  waiting: "Waiting", sending: "Sending", working: "Processing", added: "Added", updated: "Replaced", unchanged: "Already in the gallery",
+  duplicate: "Already in the gallery", exists: "Another image has this name", failed: "Failed", cancelled: "Cancelled",
 };
 const SYMBOLS = { added: "check", updated: "check", unchanged: "check", duplicate: "copies", exists: "alert", failed: "alert", cancelled: "close" };
 
@@ -17,40 +17,40 @@ function freeName(key, taken) {
   for (let n = 2; ; n += 1) if (!taken.has(`${stem} (${n})${end}`)) return `${stem} (${n})${end}`;
 }
 
-/** `finished(added)` is called when all is done, with how many images were added or replaced since. */
+/** `finished(added)` is called when the queue is empty, with the number of images added or replaced. */
 export function uploadPanel(finished) {
   const rows = new Map();
   const dirty = new Set();
-  let news = 0;
+  let added = 0;
   const queue = new UploadQueue({
     changed: (upload) => {
-      if (upload.state === "added" || upload.state === "updated") news += 1;
+      if (upload.state === "added" || upload.state === "updated") added += 1;
       dirty.add(upload);
       redraw();
     },
     idle: () => {
-      say(summary());
-      finished(news);
-      news = 0;
+      announce(summary());
+      finished(added);
+      added = 0;
     },
   });
   const heading = h("h2.cut", {}, "Uploads");
   const bar = h("span");
   const stop = button("Stop", { look: "little", symbol: "close", onclick: () => queue.cancelOpen() });
-  const again = button("Try failed ones again", { look: "little", symbol: "retry", onclick: () => queue.all.filter((one) => one.state === "failed").forEach((one) => queue.retry(one)) });
+  const again = button("Retry failed", { look: "little", symbol: "retry", onclick: () => queue.all.filter((upload) => upload.state === "failed").forEach((upload) => queue.retry(upload)) });
   const close = iconButton("Close the list of uploads", "close", { onclick: () => {
     queue.forgetDone();
     rows.clear();
     list.replaceChildren();
     element.hidden = true;
   } });
-  const left = h("p.small.quiet", { hidden: true });
+  const skipped = h("p.small.quiet", { hidden: true });
   const list = h("ul.uploads", { "aria-label": "Uploads", tabIndex: 0 });
-  const element = h("section.upload-panel", { hidden: true, "aria-label": "Uploads" }, h("header.upload-head", {}, heading, again, stop, close), h("div.progress", { "aria-hidden": "true" }, bar), left, list);
+  const element = h("section.upload-panel", { hidden: true, "aria-label": "Uploads" }, h("header.upload-head", {}, heading, again, stop, close), h("div.progress", { "aria-hidden": "true" }, bar), skipped, list);
 
   function summary() {
-    const n = (...states) => queue.all.filter((one) => states.includes(one.state)).length;
-    const parts = [[n("added", "updated"), "added"], [n("unchanged", "duplicate"), "already there"], [n("exists"), "with a name that is taken"], [n("failed"), "failed"], [n("cancelled"), "cancelled"]];
+    const n = (...states) => queue.all.filter((upload) => states.includes(upload.state)).length;
+    const parts = [[n("added", "updated"), "added"], [n("unchanged", "duplicate"), "already in the gallery"], [n("exists"), "with a name conflict"], [n("failed"), "failed"], [n("cancelled"), "cancelled"]];
     return parts.filter(([many]) => many).map(([many, words]) => `${count(many)} ${words}`).join(", ") || "Uploads";
   }
   function actions(upload) {
@@ -58,7 +58,7 @@ export function uploadPanel(finished) {
     if (upload.state !== "exists") return [];
     return [
       button("Replace", { look: "little", "aria-label": `Replace ${upload.key}`, onclick: () => queue.retry(upload, { replace: true }) }),
-      button("Keep both", { look: "little", "aria-label": `Keep both: ${upload.key}`, onclick: () => queue.retry(upload, { key: freeName(upload.key, new Set(queue.all.map((one) => one.key))) }) }),
+      button("Keep both", { look: "little", "aria-label": `Keep both: ${upload.key}`, onclick: () => queue.retry(upload, { key: freeName(upload.key, new Set(queue.all.map((item) => item.key))) }) }),
     ];
   }
   function draw(upload) {
@@ -73,9 +73,9 @@ export function uploadPanel(finished) {
     row.thumb.firstChild.style.setProperty("--done", String(upload.progress));
     if (row.state === upload.state && row.key === upload.key) return;
     Object.assign(row, { state: upload.state, key: upload.key });
-    const why = upload.problem ? `${told(upload.problem).title}: ${told(upload.problem).detail}` : (upload.reason ?? "");
+    const why = upload.problem ? `${describeProblem(upload.problem).title}: ${describeProblem(upload.problem).detail}` : (upload.reason ?? "");
     row.element.dataset.state = upload.state;
-    if (upload.state === "failed" || upload.state === "exists") list.prepend(row.element); // what needs a decision comes first
+    if (upload.state === "failed" || upload.state === "exists") list.prepend(row.element); // uploads that need a decision come first
     row.name.textContent = upload.key;
     row.name.title = upload.key;
     row.note.textContent = [STATES[upload.state] ?? upload.state, why, OPEN.has(upload.state) ? bytes(upload.file.size) : ""].filter(Boolean).join(" · ");
@@ -87,27 +87,27 @@ export function uploadPanel(finished) {
     for (const upload of dirty) draw(upload);
     dirty.clear();
     const open = queue.open;
-    const part = queue.all.reduce((sum, one) => sum + (OPEN.has(one.state) ? one.progress * 0.9 : 1), 0);
+    const part = queue.all.reduce((sum, item) => sum + (OPEN.has(item.state) ? item.progress * 0.9 : 1), 0);
     bar.style.setProperty("--done", String(queue.all.length ? part / queue.all.length : 0));
     heading.textContent = open ? `Adding ${countImages(queue.all.length)}: ${count(queue.all.length - open)} done` : summary();
     stop.hidden = open === 0;
     close.hidden = open > 0;
-    again.hidden = !queue.all.some((one) => one.state === "failed");
+    again.hidden = !queue.all.some((item) => item.state === "failed");
   });
   addEventListener("beforeunload", (event) => queue.open && event.preventDefault());
 
   return {
     element,
-    /** `[{file, path}]`; what is no image by its kind and name is left out, and said. */
+    /** `[{file, path}]`; files that are not images by type and name are skipped and counted. */
     add(files) {
-      const good = files.filter(({ file }) => mayBeImage(file));
-      const others = files.length - good.length;
-      left.hidden = others === 0;
-      left.textContent = `${plural(others, "file")} left out: not images by their names.`;
+      const accepted = files.filter(({ file }) => mayBeImage(file));
+      const others = files.length - accepted.length;
+      skipped.hidden = others === 0;
+      skipped.textContent = `${plural(others, "file")} skipped: not an image by name.`;
       element.hidden = false;
-      if (good.length) say(`Adding ${countImages(good.length)}.`);
+      if (accepted.length) announce(`Adding ${countImages(accepted.length)}.`);
       else heading.textContent = "Nothing to add";
-      queue.add(good);
+      queue.add(accepted);
     },
   };
 }

@@ -1,11 +1,11 @@
-// Uploads: a few at once, each with progress, a reason where it fails, and another try. Nothing is replaced unasked.
+// Upload queue: limited concurrency, progress, retries. An existing image is replaced only on request.
 import { access, image, imagePath, mediaType, Problem, unreachable } from "./api.js";
 
-const AT_ONCE = 3;
-const TRIES = 4;
+const MAX_CONCURRENT = 3;
+const MAX_TRIES = 4;
 export const OPEN = new Set(["waiting", "sending", "working"]);
 
-/** Sends one file; XMLHttpRequest, because fetch tells nothing about how much has been sent. */
+/** Upload one file by XMLHttpRequest, because fetch does not report upload progress. */
 function put(upload, progress) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
@@ -18,9 +18,9 @@ function put(upload, progress) {
     request.upload.onprogress = (event) => event.lengthComputable && progress(event.loaded / event.total);
     request.onload = () => {
       if (request.status < 300) return resolve(request.response ?? {});
-      const said = request.response ?? {};
+      const problem = request.response ?? {};
       const after = Number.parseFloat(request.getResponseHeader("Retry-After") ?? "");
-      return reject(new Problem({ ...said, status: request.status, retryAfter: Number.isFinite(after) ? after : null }));
+      return reject(new Problem({ ...problem, status: request.status, retryAfter: Number.isFinite(after) ? after : null }));
     };
     request.onerror = () => reject(unreachable());
     request.onabort = () => reject(new DOMException("cancelled", "AbortError"));
@@ -28,18 +28,18 @@ function put(upload, progress) {
   });
 }
 
-/** Whether the gallery's image of this key has the very bytes of the file; undefined where that cannot be told. */
-async function sameThere(upload) {
+/** Whether the gallery's image of this key has the same bytes; undefined if unknown. */
+async function hasSameBytes(upload) {
   if (!crypto.subtle || upload.file.size > 64_000_000) return undefined;
-  const [there, digest] = await Promise.all([image(upload.key), upload.file.arrayBuffer().then((data) => crypto.subtle.digest("SHA-256", data))]);
+  const [existing, digest] = await Promise.all([image(upload.key), upload.file.arrayBuffer().then((data) => crypto.subtle.digest("SHA-256", data))]);
   const hex = [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  return hex === there.sha256;
+  return hex === existing.sha256;
 }
 
 const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
 export class UploadQueue {
-  /** `changed(upload)` is called for every change of one upload, `idle()` when nothing is left to do. */
+  /** `changed(upload)` is called for every change of an upload, `idle()` when the queue is empty. */
   constructor({ changed, idle }) {
     Object.assign(this, { changed, idle, all: [], running: 0 });
   }
@@ -48,11 +48,11 @@ export class UploadQueue {
     return this.all.filter((upload) => OPEN.has(upload.state)).length;
   }
 
-  /** `[{file, path}]`: the path becomes the key. */
+  /** Enqueue `[{file, path}]`: the path becomes the key. */
   add(files) {
-    const made = files.map(({ file, path }) => ({ file, key: path, state: "waiting", progress: 0, tries: 0, replace: false }));
-    this.all.push(...made);
-    for (const upload of made) this.changed(upload);
+    const uploads = files.map(({ file, path }) => ({ file, key: path, state: "waiting", progress: 0, tries: 0, replace: false }));
+    this.all.push(...uploads);
+    for (const upload of uploads) this.changed(upload);
     this.#pump();
   }
 
@@ -80,11 +80,11 @@ export class UploadQueue {
   }
 
   #pump() {
-    while (this.running < AT_ONCE) {
-      const upload = this.all.find((one) => one.state === "waiting");
+    while (this.running < MAX_CONCURRENT) {
+      const upload = this.all.find((item) => item.state === "waiting");
       if (!upload) break;
       this.running += 1;
-      this.#one(upload).finally(() => {
+      this.#upload(upload).finally(() => {
         this.running -= 1;
         this.#pump();
         if (!this.running && !this.open) this.idle();
@@ -92,29 +92,29 @@ export class UploadQueue {
     }
   }
 
-  async #one(upload) {
-    const turn = access.turn;
+  async #upload(upload) {
+    const generation = access.generation;
     this.#set(upload, "sending");
     try {
       const answer = await put(upload, (part) => this.#set(upload, part >= 1 ? "working" : "sending", { progress: part }));
       if (answer.outcome === "rejected") this.#set(upload, "failed", { problem: new Problem({ status: 422, detail: answer.reason }) });
       else this.#set(upload, answer.outcome ?? "added", { progress: 1, reason: answer.reason });
     } catch (problem) {
-      await this.#failed(upload, problem, turn);
+      await this.#failed(upload, problem, generation);
     }
   }
 
-  async #failed(upload, problem, turn) {
+  async #failed(upload, problem, generation) {
     if (problem.name === "AbortError") return this.#set(upload, "cancelled");
     upload.tries += 1;
     if (problem.status === 412 && !upload.replace) {
-      const same = await sameThere(upload).catch(() => undefined);
+      const same = await hasSameBytes(upload).catch(() => undefined);
       return this.#set(upload, same ? "unchanged" : "exists", { progress: 1 });
     }
-    if (upload.tries < TRIES && problem.status === 401 && (access.turn !== turn || (await access.ask(problem)))) return this.#one(upload);
-    if (upload.tries < TRIES && (problem.status === 429 || problem.status === 503)) {
+    if (upload.tries < MAX_TRIES && problem.status === 401 && (access.generation !== generation || (await access.requestKey(problem)))) return this.#upload(upload);
+    if (upload.tries < MAX_TRIES && (problem.status === 429 || problem.status === 503)) {
       await pause(problem.retryAfter ?? 2 ** upload.tries);
-      return upload.state === "cancelled" ? null : this.#one(upload);
+      return upload.state === "cancelled" ? null : this.#upload(upload);
     }
     return this.#set(upload, "failed", { problem });
   }

@@ -1,0 +1,105 @@
+"""The change log: every change of the catalog in order, as an index of one spec must apply it."""
+
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, delete, null, select, update
+
+from lookalike.catalog.database import Database
+from lookalike.catalog.features import unpack
+from lookalike.catalog.records import Changes, check_limit
+from lookalike.catalog.schema import RELEASED, deletions, features_table, images, state
+from lookalike.catalog.statements import id_array, spec_ids
+from lookalike.types import FeatureSpec, Rows
+
+
+class ChangeLog:
+    """Changes by sequence number: an image's is that of its last change; a deletion has its own."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def last_sequence(self) -> int:
+        """The sequence number of the last change; 0 for a new catalog."""
+        with self._database.read() as conn:
+            return int(conn.execute(select(state.c.sequence)).scalar_one())
+
+    def pruned_through(self) -> int:
+        """The sequence number up to which deletions were pruned.
+
+        An index whose own number is between 0 and this must be cleared and replayed.
+        """
+        with self._database.read() as conn:
+            return int(conn.execute(select(state.c.pruned)).scalar_one())
+
+    def since(self, spec: FeatureSpec, sequence: int, limit: int, *, attributes: bool = False) -> Changes:
+        """Changes in order, as an index must apply them.
+
+        Args:
+            spec: The spec of the index.
+            sequence: The sequence number that the index has reached.
+            limit: The most changes to return.
+            attributes: Whether to return attributes, for engines that filter by themselves.
+
+        Returns:
+            The changes after `sequence`. Features come as `at_storage_precision` gives them. An image with no
+            meaningful feature, or none yet, is among the deletes.
+
+        Raises:
+            BadInput: for a limit below 1.
+            Damaged: where stored features have a wrong size.
+        """
+        check_limit(limit)
+        with self._database.read() as conn:  # one snapshot for all three queries
+            last, pruned = conn.execute(select(state.c.sequence, state.c.pruned)).one()
+            changed = _changed_images(conn, spec, sequence, limit + 1, attributes=attributes)
+            query = select(deletions.c.seq, deletions.c.image_id).where(deletions.c.seq > sequence)
+            deleted = conn.execute(query.order_by(deletions.c.seq).limit(limit + 1)).all()
+        more = len(changed) + len(deleted) > limit
+        if more:
+            # Both lists are in order and each reaches far enough, so the limit-th smallest of their numbers is the end.
+            last = sorted([row[0] for row in changed] + [row[0] for row in deleted])[limit - 1]
+            changed = [row for row in changed if row[0] <= last]
+            deleted = [row for row in deleted if row[0] <= last]
+        full = [row for row in changed if row[3]]
+        empty = [row[1] for row in changed if row[3] is None]
+        released = [row for row in changed if row[3] == RELEASED]
+        return Changes(
+            int(last),
+            upserts=Rows(
+                ids=id_array(row[1] for row in full),
+                features=unpack(spec, [row[3] for row in full]),
+                tenants=id_array(row[2] for row in full),
+                attributes=tuple(row[4] for row in full) if attributes else None,
+            ),
+            deletes=np.unique(id_array([row[1] for row in deleted] + empty)),
+            more=more,
+            pruned_through=int(pruned),
+            released=id_array(row[1] for row in released),
+            released_tenants=id_array(row[2] for row in released),
+            released_attributes=[row[4] for row in released] if attributes else None,
+        )
+
+    def prune(self, through: int) -> None:
+        """Delete the log of deletions up to a sequence number that every index has flushed.
+
+        Args:
+            through: The sequence number.
+        """
+        with self._database.write() as conn:
+            conn.execute(delete(deletions).where(deletions.c.seq <= through))
+            conn.execute(update(state).where(state.c.pruned < through).values(pruned=through))
+
+
+def _changed_images(conn: Connection, spec: FeatureSpec, sequence: int, limit: int, *, attributes: bool) -> list[Any]:
+    """Rows (seq, id, tenant, vector or None[, attributes]) of the images changed after this sequence number."""
+    spec_id = spec_ids(conn).get(spec)
+    columns: list[Any] = [images.c.seq, images.c.id, images.c.tenant_id]
+    if spec_id is None:
+        query = select(*columns, null())
+    else:
+        table = features_table(spec_id)
+        query = select(*columns, table.c.vector).outerjoin_from(images, table, table.c.image_id == images.c.id)
+    if attributes:
+        query = query.add_columns(images.c.attributes)
+    return list(conn.execute(query.where(images.c.seq > sequence).order_by(images.c.seq).limit(limit)).all())

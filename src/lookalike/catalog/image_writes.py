@@ -1,0 +1,223 @@
+"""The transactions that write images together with their features and thumbnails, or delete them.
+
+The functions take the connection of a write transaction, and lock in the order that `catalog.locking` defines.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, insert, select
+
+from lookalike.catalog.db_errors import WriteConflict
+from lookalike.catalog.features import FeatureRow, delete_features, insert_features
+from lookalike.catalog.locking import LockedImage, lock_images, next_sequence_numbers
+from lookalike.catalog.records import Deleted, NewImage, PutResult, check_expected
+from lookalike.catalog.schema import RELEASED, deletions, features_table, images, tenants, thumbnails
+from lookalike.catalog.statements import allocate_ids, batches, insert_rows, spec_ids, update_images
+from lookalike.errors import NotFound
+from lookalike.types import FeatureSpec
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """The stored images that a put concerns, all locked, by id and by tenant and key; kept up to date by the put."""
+
+    by_id: dict[int, LockedImage]
+    by_key: dict[tuple[int, str], LockedImage]
+    specs: dict[FeatureSpec, int]
+
+    def add(self, row: LockedImage) -> None:
+        self.by_id[row.id] = self.by_key[row.tenant_id, row.key] = row
+
+
+def put_images(conn: Connection, new: Sequence[NewImage]) -> list[PutResult]:
+    """Insert or replace images; where a tenant and key occur twice, the later one replaces the earlier.
+
+    The specs must be registered. Raises WriteConflict where another writer has changed the same images meanwhile.
+    """
+    by_id = _lock_existing(conn, new)
+    by_key = {(row.tenant_id, row.key): row for row in by_id.values()}
+    stored = _Stored(by_id, by_key, spec_ids(conn))  # read after locking: no features of other specs are added any more
+    results: list[PutResult] = []
+    start = 0
+    while start < len(new):
+        seen: set[tuple[int, str]] = set()
+        end = start
+        while end < len(new) and (key := (new[end].tenant_id, new[end].key)) not in seen:
+            seen.add(key)
+            end += 1
+        results.extend(_put_distinct(conn, new[start:end], stored))
+        start = end
+    return results
+
+
+def delete_images(conn: Connection, rows: Sequence[LockedImage]) -> list[Deleted]:
+    """Delete locked images with their features and thumbnails, and log the deletions."""
+    if not rows:
+        return []
+    ids = [row.id for row in rows]
+    delete_features(conn, spec_ids(conn).values(), ids)
+    for batch in batches(ids):
+        conn.execute(delete(images).where(images.c.id.in_(batch)))  # their thumbnails are deleted by cascade
+    numbers = next_sequence_numbers(conn, len(rows))
+    deleted = [Deleted(row.key, row.id, sequence) for row, sequence in zip(rows, numbers, strict=True)]
+    insert_rows(conn, deletions, [{"seq": gone.sequence, "image_id": gone.id} for gone in deleted])
+    return deleted
+
+
+def _keys_by_tenant(new: Iterable[NewImage]) -> dict[int, list[str]]:
+    keys: dict[int, list[str]] = {}
+    for image in new:
+        keys.setdefault(image.tenant_id, []).append(image.key)
+    return keys
+
+
+def _lock_existing(conn: Connection, new: Sequence[NewImage]) -> dict[int, LockedImage]:
+    """Lock the images that these replace, and those that they are copies of."""
+    keys = _keys_by_tenant(new)
+    known_tenants = set(conn.execute(select(tenants.c.id).where(tenants.c.id.in_(keys))).scalars())
+    if unknown := keys.keys() - known_tenants:
+        raise NotFound(f"there is no tenant {min(unknown)}; create it with tenants.get_or_create(name)")
+    replaced: set[int] = set()
+    for tenant_id, tenant_keys in keys.items():
+        for batch in batches(tenant_keys):
+            query = select(images.c.id).where(images.c.tenant_id == tenant_id, images.c.key.in_(batch))
+            replaced.update(conn.execute(query).scalars())
+    locked = lock_images(conn, replaced | {image.copy_of for image in new if image.copy_of is not None})
+    if not replaced <= locked.keys():
+        raise WriteConflict("another writer deleted one of these images")
+    return locked
+
+
+def _put_distinct(conn: Connection, new: Sequence[NewImage], stored: _Stored) -> list[PutResult]:
+    """Put images of distinct tenants and keys."""
+    old = [stored.by_key.get((image.tenant_id, image.key)) for image in new]
+    for image, row in zip(new, old, strict=True):
+        check_expected(image.key, image.expected, None if row is None else row.sequence)
+    allocated = iter(allocate_ids(conn, old.count(None)))
+    ids = [next(allocated) if row is None else row.id for row in old]
+    # The features of the old bytes are deleted, also those of specs that the new image does not bring.
+    changed = [row.id for image, row in zip(new, old, strict=True) if row and row.sha256 != image.sha256]
+    delete_features(conn, stored.specs.values(), changed)
+    _replace_thumbnails(conn, changed, new, ids)
+    _replace_features(conn, new, ids, {row.id for row in old if row}, stored.specs)
+    not_copied = _copy_features(conn, new, ids, stored)
+
+    numbers = next_sequence_numbers(conn, len(new))
+    _check_still_new(conn, [image for image, row in zip(new, old, strict=True) if row is None])
+    results = [
+        PutResult(id_, sequence, created=row is None, copied=id_ not in not_copied)
+        for id_, sequence, row in zip(ids, numbers, old, strict=True)
+    ]
+    _write_images(conn, new, results)
+    for image, result in zip(new, results, strict=True):
+        stored.add(LockedImage(result.id, image.tenant_id, image.key, image.sha256, result.sequence))
+    return results
+
+
+def _check_still_new(conn: Connection, new: Sequence[NewImage]) -> None:
+    """Raise WriteConflict where another writer has inserted one of these keys meanwhile.
+
+    None can do so from here on, for the row of sequence numbers is locked. On SQLite there is no other writer.
+    """
+    if conn.dialect.name == "sqlite":
+        return
+    for tenant_id, keys in _keys_by_tenant(new).items():
+        for batch in batches(keys):
+            query = select(images.c.id).where(images.c.tenant_id == tenant_id, images.c.key.in_(batch)).limit(1)
+            if conn.execute(query).one_or_none() is not None:
+                raise WriteConflict("another writer added one of these images")
+
+
+def _write_images(conn: Connection, new: Sequence[NewImage], results: Sequence[PutResult]) -> None:
+    now = time.time()
+    inserted: list[dict[str, Any]] = []
+    replaced: list[dict[str, Any]] = []
+    for image, result in zip(new, results, strict=True):
+        values = _column_values(image, result.sequence, now)
+        if result.created:
+            inserted.append({**values, "id": result.id, "created": now, "attributes": dict(image.attributes or {})})
+            continue
+        if image.attributes is not None:
+            values["attributes"] = dict(image.attributes)
+        replaced.append({**values, "the_id": result.id})
+    insert_rows(conn, images, inserted)
+    update_images(conn, [row for row in replaced if "attributes" in row])
+    update_images(conn, [row for row in replaced if "attributes" not in row])
+
+
+def _column_values(image: NewImage, sequence: int, now: float) -> dict[str, Any]:
+    border = image.border
+    return {
+        "tenant_id": image.tenant_id,
+        "key": image.key,
+        "path": image.path,
+        "sha256": image.sha256,
+        "pixels": image.pixels,
+        "nbytes": image.nbytes,
+        "mtime_ns": image.mtime_ns,
+        "width": image.width,
+        "height": image.height,
+        "format": image.format,
+        "border": [border.left, border.top, border.right, border.bottom] if border else None,
+        "updated": now,
+        "seq": sequence,
+    }
+
+
+def _replace_thumbnails(conn: Connection, changed: Sequence[int], new: Sequence[NewImage], ids: Sequence[int]) -> None:
+    """Delete the thumbnails of images whose bytes have changed, and store those of the new images."""
+    stored = [(id_, image.thumbnail) for id_, image in zip(ids, new, strict=True) if image.thumbnail is not None]
+    for batch in batches({*changed, *(id_ for id_, _ in stored)}):
+        conn.execute(delete(thumbnails).where(thumbnails.c.image_id.in_(batch)))
+    insert_rows(conn, thumbnails, [{"image_id": id_, "data": data} for id_, data in stored])
+
+
+def _replace_features(
+    conn: Connection, new: Sequence[NewImage], ids: Sequence[int], existing: set[int], specs: dict[FeatureSpec, int]
+) -> None:
+    by_spec: dict[FeatureSpec, list[tuple[int, FeatureRow]]] = {}
+    for image, id_ in zip(new, ids, strict=True):
+        for spec, row in image.features.items():
+            by_spec.setdefault(spec, []).append((id_, row))
+    for spec, rows in by_spec.items():
+        delete_features(conn, [specs[spec]], [id_ for id_, _ in rows if id_ in existing])
+        insert_features(conn, spec, specs[spec], rows)
+
+
+def _copy_features(conn: Connection, new: Sequence[NewImage], ids: Sequence[int], stored: _Stored) -> set[int]:
+    """Copy stored features from images with the same bytes; returns the ids for which that is not possible."""
+    copies = [(id_, image) for id_, image in zip(ids, new, strict=True) if image.copy_of is not None]
+    if not copies:
+        return set()
+    refused: set[int] = set()
+    sources: dict[int, int] = {}
+    released = _released_ids(conn, {image.copy_of for _, image in copies if image.copy_of}, stored.specs.values())
+    for id_, image in copies:
+        source = stored.by_id.get(image.copy_of or 0)
+        if source is None or source.sha256 != image.sha256 or source.id in released:
+            refused.add(id_)
+        elif source.id != id_:
+            sources[id_] = source.id
+    if sources:
+        delete_features(conn, stored.specs.values(), list(sources))
+        for spec_id in stored.specs.values():
+            table = features_table(spec_id)
+            rows = select(bindparam("to"), table.c.vector).where(table.c.image_id == bindparam("source"))
+            values = [{"to": to, "source": source} for to, source in sources.items()]
+            conn.execute(insert(table).from_select(["image_id", "vector"], rows), values)
+    return refused
+
+
+def _released_ids(conn: Connection, ids: Iterable[int], spec_ids: Iterable[int]) -> set[int]:
+    """Those of these images of which a feature was released to the engine."""
+    ids = list(ids)
+    released: set[int] = set()
+    for spec_id in spec_ids:
+        table = features_table(spec_id)
+        for batch in batches(ids):
+            query = select(table.c.image_id).where(table.c.image_id.in_(batch), table.c.vector == RELEASED)
+            released.update(conn.execute(query).scalars())
+    return released

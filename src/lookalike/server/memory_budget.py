@@ -1,0 +1,60 @@
+"""Memory budget for the request bodies that are being processed."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from lookalike.errors import Unavailable
+
+
+class MemoryBudget:
+    """Bounds the bytes that request bodies hold together; must be used in the event loop's thread."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._used = 0
+
+    @property
+    def used(self) -> int:
+        """Bytes in use."""
+        return self._used
+
+    @asynccontextmanager
+    async def lease(self) -> AsyncIterator["MemoryLease"]:
+        """A lease for one request, released at its end."""
+        lease = MemoryLease(self)
+        try:
+            yield lease
+        finally:
+            lease.release()
+
+    def acquire(self, nbytes: int) -> None:
+        """Reserve bytes; raises Unavailable above the limit."""
+        if self._used + nbytes > self._max_bytes:
+            raise Unavailable(
+                f"the server is busy: running requests hold {self._used:,} of {self._max_bytes:,} bytes",
+                retry_after=1.0,
+            )
+        self._used += nbytes
+
+    def release(self, nbytes: int) -> None:
+        """Release reserved bytes."""
+        self._used -= nbytes
+
+
+class MemoryLease:
+    """The bytes reserved by one request."""
+
+    def __init__(self, budget: MemoryBudget) -> None:
+        self._budget = budget
+        self._held = 0
+
+    def acquire(self, nbytes: int) -> None:
+        """Reserve more bytes; raises Unavailable above the budget's limit."""
+        self._budget.acquire(nbytes)
+        self._held += nbytes
+
+    def release(self, nbytes: int | None = None) -> None:
+        """Release some bytes, or (None) all."""
+        freed = self._held if nbytes is None else min(nbytes, self._held)
+        self._budget.release(freed)
+        self._held -= freed

@@ -1,0 +1,34 @@
+// Pagination of one search: the hits so far, the cursor and the first response.
+import { search } from "./api.js";
+import { suggestAttributes } from "./filters.js";
+import { isPendingDelete } from "./undo-delete.js";
+
+const PAGE = 48;
+
+export class ResultPager {
+  constructor(query, filter) {
+    Object.assign(this, { query, filter, found: [], answer: null, cursor: null, more: true, control: new AbortController() });
+  }
+
+  /** The hits, without images pending deletion. */
+  get hits() {
+    return this.found.filter((hit) => !isPendingDelete(hit.key));
+  }
+
+  /** Fetch the next page; resolves to its new hits, without duplicates. */
+  async next() {
+    const answer = await search(this.query, { k: PAGE, cursor: this.cursor, filter: this.filter, signal: this.control.signal });
+    const known = new Set(this.found.map((hit) => hit.key));
+    const fresh = answer.hits.filter((hit) => !known.has(hit.key));
+    this.found.push(...fresh);
+    for (const hit of fresh) suggestAttributes(hit.attributes);
+    this.answer ??= answer;
+    this.cursor = answer.next ?? null;
+    this.more = Boolean(answer.more && answer.next);
+    return fresh;
+  }
+
+  stop() {
+    this.control.abort();
+  }
+}
