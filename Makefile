@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PHOTOS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+BY_FILE := --dist loadfile --no-loadscope-reorder
 INSTALL := $(PIP) install --quiet --require-hashes --only-binary :all:
 
 .PHONY: help setup try test test-fast check fix wheel bench clean
@@ -50,10 +51,9 @@ fix: .venv/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Checks, unit tests, and the contract suites of the embedded indexes and of the catalog in SQLite.
+# Checks, unit tests, the contract of the embedded indexes and of the catalog in SQLite: no servers, two minutes.
 test-fast: check
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" tests/unit tests/contract \
-	  -k "not postgresql and not partitioned and not elastic and not milvus"
+	$(BIN)/pytest -n 2 $(BY_FILE) -m "not slow and not engine" tests/unit tests/index_contract tests/integration/catalog
 
 wheel: .venv/run
 	$(BIN)/python -m hatchling build --target wheel --directory dist
@@ -67,7 +67,7 @@ engines: .venv/dev
 # Four suites side by side, for many wait for the engines that they start. What fails on a busy machine is tried again, and
 # every such test is listed at the end (R).
 test: check engines
-	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder --reruns 2 --reruns-delay 2 -rR
+	$(BIN)/pytest -n 4 $(BY_FILE) --reruns 2 --reruns-delay 2 -rR
 
 bench: .venv/bench
 	$(BIN)/python -m benchmarks

@@ -101,7 +101,8 @@ def free_port() -> int:
 
 @dataclass
 class Node:
-    """One server process and its folder. `settings` are further lines of elasticsearch.yml, `files` further files.
+    """One server process and its folder. `settings` are further lines of elasticsearch.yml, `files` further files,
+    `environment` further variables.
 
     `quick` compiles little: it starts and warms up sooner, and is slower in the end; for tests, not for measuring.
     """
@@ -113,6 +114,7 @@ class Node:
     transport: int = field(default_factory=free_port)
     settings: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
     password: str | None = field(default=None, repr=False)
     heap_mb: int = 512
     quick: bool = False
@@ -223,6 +225,7 @@ class Node:
             "ES_JAVA_HOME": java,
             "ES_PATH_CONF": str(self.folder / "config"),
             "CLI_JAVA_OPTS": QUICK,  # its launcher is a Java program too
+            **self.environment,
         }
 
     def _keystore(self, *words: str, given: str | None = None) -> None:
@@ -249,10 +252,15 @@ def _unprivileged(*options: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def running(nodes: int = 1, *, settings: Mapping[str, str] | None = None, **more: Any) -> Iterator[list[Node]]:
-    """Servers that answer, in a folder that goes with them; `more` is what `Node` takes. Raises Missing."""
+def running(
+    nodes: int = 1, *, settings: Mapping[str, str] | None = None, parent: Path | None = None, **more: Any
+) -> Iterator[list[Node]]:
+    """Servers that answer, in a folder (below `parent`) that goes with them; `more` is what `Node` takes.
+
+    Raises Missing.
+    """
     home = install()
-    with tempfile.TemporaryDirectory(prefix="lookalike-elasticsearch-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="lookalike-elasticsearch-", dir=parent) as scratch:
         Path(scratch).chmod(0o755)
         started: list[Node] = []
         try:

@@ -1,4 +1,4 @@
-"""Fixtures that every suite shares."""
+"""Fixtures that every suite shares, and the marks and the order of the suites."""
 
 import os
 from pathlib import Path
@@ -9,32 +9,65 @@ from hypothesis import settings
 
 from lookalike.encoders import pull
 from lookalike.errors import Unavailable
+from tests.support import supervisor
+from tests.support.requirements import skip_or_fail
 
 settings.register_profile("suites", deadline=None)  # how long an example takes on a busy machine proves nothing
 settings.load_profile("suites")
-REQUIRED = os.environ.get("REQUIRE_ENGINES") == "1"
+ENGINE = (
+    *("tests/browser", "tests/faults", "tests/integration/elasticsearch", "tests/integration/gallery"),
+    *("tests/integration/milvus", "tests/golden/test_engines", "tests/index_contract/test_photo_neighbours"),
+    "tests/server/test_several_servers",
+)
+"""Suites that start PostgreSQL, Elasticsearch, Milvus or a browser: marked `engine`."""
+SLOW = (
+    *("tests/docs", "tests/golden/test_vgg16", "tests/unit/benchmarks/test_plan_check", "tests/unit/cli/test_try"),
+    *("tests/unit/cli/test_program", "tests/unit/encoders/test_weight_files"),
+    *("tests/unit/test_extras", "tests/unit/test_wheel"),
+)
+"""Further suites that take long, for they start many processes or run the network: marked `slow`."""
 LONG_FIRST = (
-    *("tests/browser", "tests/engines", "tests/contract/test_milvus", "tests/failure", "tests/contract/test_elastic"),
-    *("tests/golden", "tests/unit/test_trial", "tests/unit/test_cli_process", "tests/web", "tests/contract"),
+    *("tests/browser", "tests/integration/gallery", "tests/integration/milvus", "tests/faults"),
+    *("tests/integration/elasticsearch", "tests/golden", "tests/unit/cli/test_try", "tests/unit/cli/test_program"),
+    *("tests/server", "tests/integration", "tests/index_contract"),
 )
 """Where the long suites are. A process of the run takes a file at a time, so that short ones have to come last."""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Have all that this run starts ended with it; xdist's workers belong to the run of their controller."""
+    if not hasattr(config, "workerinput") and not config.option.collectonly:
+        supervisor.start()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put long files first (with --no-loadscope-reorder), so that the processes of a run end together."""
+    """Mark tests by where they are, and put long files first, so that the processes of a run end together.
 
-    def place(item: pytest.Item) -> int:
+    The order needs xdist's --no-loadscope-reorder.
+    """
+    for item in items:
+        if item.nodeid.startswith(ENGINE) or _on_postgresql(item):
+            item.add_marker("engine")
+        elif item.nodeid.startswith(SLOW):
+            item.add_marker("slow")
+
+    def position(item: pytest.Item) -> int:
         return next((n for n, first in enumerate(LONG_FIRST) if item.nodeid.startswith(first)), len(LONG_FIRST))
 
-    items.sort(key=place)
+    items.sort(key=position)
 
 
-def absent(what: str) -> None:
-    """Skip with a reason; where everything is required (CI), fail instead."""
-    if REQUIRED:
-        pytest.fail(f"{what}, and REQUIRE_ENGINES=1 forbids skipping")
-    pytest.skip(what)
+def _on_postgresql(item: pytest.Item) -> bool:
+    """Whether it is one of the catalog's tests that runs on PostgreSQL: by its parameters or its fixtures."""
+    if not item.nodeid.startswith("tests/integration/catalog"):
+        return False
+    parameters = (
+        item.callspec.params.values() if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ()
+    )
+    return any(value in ("postgresql", "partitioned") for value in parameters if isinstance(value, str)) or (
+        "on_server" in item.fixturenames  # type: ignore[attr-defined]
+    )
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +76,7 @@ def photos() -> Path:
     named = os.environ.get("LOOKALIKE_PHOTOS")
     folder = Path(named) if named else Path(__file__).parents[2] / "shared" / "photos"
     if not (folder / "manifest.tsv").is_file():
-        absent(f"no real photos at {folder} (set LOOKALIKE_PHOTOS to a folder with a manifest.tsv)")
+        skip_or_fail(f"no real photos at {folder} (set LOOKALIKE_PHOTOS to a folder with a manifest.tsv)")
     return folder
 
 
@@ -54,5 +87,5 @@ def cache() -> Path:
     try:
         pull("vgg16", folder)
     except Unavailable as error:
-        absent(f"no weights: {error}")
+        skip_or_fail(f"no weights: {error}")
     return folder

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.browser.serving import fill, fill_with_many, init, serve
-from tests.conftest import absent
+from tests.support.browser.served_galleries import fill, fill_with_many, init, serve
+from tests.support.requirements import skip_or_fail
+from tests.support.waiting import HANG_SECONDS
 
 CHROMIUM = Path(os.environ.get("LOOKALIKE_CHROMIUM", "/usr/bin/chromium"))
 OUT = Path(__file__).parent / "out"
 WIDTHS = {360: 740, 820: 1100, 1440: 900}
 MANY = 1100
-PATIENCE_MS = 20_000
+PATIENCE_MS = int(1000 * HANG_SECONDS)
 expect.set_options(timeout=PATIENCE_MS)
 OpenPage = Callable[..., Page]
 
@@ -24,7 +25,9 @@ OpenPage = Callable[..., Page]
 @pytest.fixture(scope="session")
 def chromium() -> Path:
     if not CHROMIUM.is_file():
-        absent(f"no Chromium at {CHROMIUM} (scripts/chromium.sh installs Debian's; LOOKALIKE_CHROMIUM names another)")
+        skip_or_fail(
+            f"no Chromium at {CHROMIUM} (scripts/chromium.sh installs Debian's; LOOKALIKE_CHROMIUM names another)"
+        )
     return CHROMIUM
 
 

@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import OpenPage, Watch
-from tests.browser.doing import accessible, found, sample, search_with
-from tests.browser.serving import Served, serve
-from tests.command import lookalike
+from tests.support.browser.page_actions import accessible, found, sample, search_with
+from tests.support.browser.served_galleries import Served, serve
+from tests.support.command import lookalike
 
 Shot = Callable[[Page, str], None]
 Locked = tuple[Served, dict[str, str]]

@@ -57,7 +57,7 @@ def test_the_others_are_deleted_after_the_time_for_an_undo(workshop: str, open_p
     page.get_by_role("button", name="Undo").click()
     expect(wine).to_have_count(1)
     wine.get_by_role("button", name="Remove the other").click()
-    with page.expect_response("**/v1/images:delete", timeout=20_000):
+    with page.expect_response("**/v1/images:delete"):
         expect(page.get_by_text("1 image removed.", exact=True)).to_be_visible()
     assert httpx.get(f"{workshop}/v1/images/copies%2Fwine-jpeg15.jpg").status_code == 404
     assert httpx.get(f"{workshop}/v1/images/photos%2Fwine.jpg").status_code == 200

@@ -10,9 +10,10 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import OpenPage, Watch
-from tests.browser.doing import choose, drop, found, said, sample
-from tests.browser.serving import init, serve
-from tests.drawn_images import drawn, encoded
+from tests.support.browser.page_actions import choose, drop, found, said, sample
+from tests.support.browser.served_galleries import init, serve
+from tests.support.drawn_images import drawn, encoded
+from tests.support.waiting import wait_until
 
 Shot = Callable[[Page, str], None]
 
@@ -153,11 +154,7 @@ def test_leaving_the_page_deletes_what_waits(workshop: str, open_page: OpenPage)
     expect(card).to_have_count(0)
     assert there(workshop, key)
     page.goto("about:blank")
-    for _ in range(50):
-        if not there(workshop, key):
-            break
-        page.wait_for_timeout(100)
-    assert not there(workshop, key)
+    wait_until(lambda: not there(workshop, key), "nothing was deleted")
 
 
 def test_what_could_not_be_deleted_comes_back(workshop: str, open_page: OpenPage, watch: Watch) -> None:

@@ -15,9 +15,9 @@ from playwright.sync_api import Page, expect
 import lookalike
 from lookalike.types import Item
 from tests.browser.conftest import OpenPage, Watch
-from tests.browser.doing import choose, copy_to_clipboard, drop, found, hit, said, sample, search_with
-from tests.browser.serving import copy_of, init, running, serve
-from tests.drawn_images import encoded
+from tests.support.browser.page_actions import choose, copy_to_clipboard, drop, found, hit, said, sample, search_with
+from tests.support.browser.served_galleries import copy_of, init, running, serve
+from tests.support.drawn_images import encoded
 
 Shot = Callable[[Page, str], None]
 
@@ -106,7 +106,7 @@ def web_host() -> Iterator[int]:
 def test_an_image_on_the_web_is_searched_for_shown_and_cropped(
     filled: Path, web_host: int, open_page: OpenPage, browser: object, shot: Shot, width: int
 ) -> None:
-    with running([sys.executable, "-m", "tests.browser.serve_with_urls", str(filled), str(web_host)]) as served:
+    with running([sys.executable, "-m", "tests.support.browser.serve_with_urls", str(filled), str(web_host)]) as served:
         page = open_page(served.url, width=width)
         elsewhere: list[str] = []
         page.on("request", lambda asked: elsewhere.append(asked.url) if f":{web_host}/" in asked.url[:40] else None)

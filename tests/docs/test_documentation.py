@@ -14,9 +14,9 @@ from PIL import Image
 
 import lookalike
 from lookalike.factory import open_gallery
-from tests import onnx_file
-from tests.drawn_images import drawn
-from tests.served import served
+from tests.support import onnx_file
+from tests.support.drawn_images import drawn
+from tests.support.served import served
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

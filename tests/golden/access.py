@@ -21,7 +21,7 @@ from lookalike.errors import LookalikeError
 from lookalike.indexes.hnsw.index import HnswIndex
 from lookalike.results import StoredImage
 from lookalike.types import Answer, FeatureSpec, Item, Record
-from tests.command import PROGRAM, Ran, program
+from tests.support.command import PROGRAM, Ran, program
 
 Object = dict[str, Any]
 

@@ -14,7 +14,7 @@ import numpy as np
 import psycopg
 from pymilvus import DataType, MilvusClient
 
-from tests.engines import elasticsearch, milvus, postgresql
+from tests.support.engines import elasticsearch, milvus, postgresql
 
 WAYS = {
     "engines": ("", "/test-golden?mode=exact", "?index=FLAT"),

@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 
-from tests.command import Ran, lookalike
 from tests.golden.access import command, served
+from tests.support.command import Ran, lookalike
 
 Object = dict[str, Any]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import lookalike
 from tests.golden.questions import DATA, IMAGES, unpacked
 from tests.golden.surface import commands, described, json_fields, options, parts, renamed
+from tests.support.command import lookalike
 
 RENAMED_COMMANDS: Mapping[str, str] = {}
 """`old words: new words`, such as `"keys create": "keys add"`."""

@@ -13,7 +13,7 @@ from PIL import Image
 
 from lookalike.encoders import Precision, load_encoder, pull
 from lookalike.encoders.openvino_runtime import OpenVinoEncoder, has_bf16
-from tests.conftest import absent
+from tests.support.requirements import skip_or_fail
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def golden(photos: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArra
     """Images (16, 224, 224, 3), and Keras' features of them: raw and unit, (16, 512)."""
     file = photos.parent / "golden" / "vgg16_keras.npz"
     if not file.is_file():
-        absent(f"no golden features at {file}")
+        skip_or_fail(f"no golden features at {file}")
     with np.load(file) as kept:
         names, raw, unit = kept["paths"], kept["raw"], kept["unit"]
     # as Keras' load_img does it: Pillow's RGB, nearest pixel

@@ -12,8 +12,8 @@ from lookalike.indexes import snapshot
 from lookalike.indexes.base import EmbeddedIndex, allowed_ids
 from lookalike.indexes.validation import check_query, check_rows
 from lookalike.types import Features, FeatureSpec, Ids, Matches, ResolvedFilter, Rows
-from tests.drawn_images import drawn, encoded
 from tests.index_contract import IndexContract, IndexFactory
+from tests.support.drawn_images import drawn, encoded
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import yaml
 from lookalike.config import from_environment, read_gallery
 from lookalike.indexes.elasticsearch.config import read_settings
 from lookalike.indexes.milvus.config import Settings as MilvusSettings
-from tests.command import lookalike
+from tests.support.command import lookalike
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -10,8 +10,8 @@ import pytest
 
 from lookalike import optional
 from lookalike.errors import BadSetting
-from tests.command import Ran, program
-from tests.drawn_images import drawn, encoded
+from tests.support.command import Ran, program
+from tests.support.drawn_images import drawn, encoded
 
 EXTRA_NAMES = list(dict.fromkeys(extra for _, extra in optional.EXTRAS.values()))
 BLOCKED = (*optional.EXTRAS, "starlette", "elastic_transport", "milvus_lite", "grpc")

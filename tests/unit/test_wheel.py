@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import absent
-from tests.drawn_images import drawn, encoded
+from tests.support.drawn_images import drawn, encoded
+from tests.support.requirements import skip_or_fail
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
@@ -47,7 +47,7 @@ def installed(environment: dict[str, str]) -> Path:
     pip = (folder / "venv" / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "--quiet", "--retries", "1")
     reached = run(*pip, "download", "--no-deps", "--dest", folder, "filelock", environment=environment, cwd=folder)
     if reached.returncode:
-        absent("no package index that pip reaches, to install the wheel's dependencies from")
+        skip_or_fail("no package index that pip reaches, to install the wheel's dependencies from")
     done = run(*pip, "install", "--only-binary", ":all:", wheel, environment=environment, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder

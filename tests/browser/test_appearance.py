@@ -1,0 +1,103 @@
+"""Every view at three widths, light and dark: images of them, nothing wider than the window, axe-core's findings."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import WIDTHS, OpenPage
+from tests.support.browser.page_actions import accessible, fits, sample, search_with
+
+Shot = Callable[[Page, str], None]
+BETWEEN = 820
+"""What axe-core looks at (names, roles, colours) is that of the narrower or the wider page, and there it looks."""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_view(library: str, open_page: OpenPage, shot: Shot, width: int, theme: str) -> None:
+    page = open_page(library, width=width, theme=theme)
+
+    def look(name: str) -> None:
+        fits(page)
+        if width != BETWEEN:
+            accessible(page)
+        shot(page, f"{name}-{width}-{theme}")
+
+    page.wait_for_selector(".strip img.loaded")
+    look("begin")
+    search_with(page, sample("cat"))
+    look("found")
+    page.locator(".hit [data-main]").nth(1).click()
+    page.wait_for_selector(".measures")
+    look("compare")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Crop").click()
+    look("crop")
+    page.keyboard.press("Escape")
+    page.locator("#search").get_by_role("button", name="Filter", exact=True).click()
+    look("filter")
+    page.goto(f"{library}/#/gallery")
+    page.wait_for_selector(".tile img.loaded")
+    page.locator(".tile").nth(2).hover()
+    page.get_by_role("checkbox").nth(2).check()
+    look("gallery")
+    page.get_by_role("button", name="Clear").click()
+    page.locator(".tile [data-main]").nth(2).click()
+    page.wait_for_selector("dialog img.loaded")
+    look("image")
+    page.keyboard.press("Escape")
+    page.goto(f"{library}/#/duplicates")
+    page.wait_for_selector(".member img.loaded")
+    look("duplicates")
+    page.get_by_role("button", name="Settings").click()
+    look("settings")
+
+
+def test_the_theme_is_chosen_and_kept(library: str, open_page: OpenPage) -> None:
+    page = open_page(library, theme="light")
+    paper = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(paper)
+    for expected in ("Theme: light", "Theme: dark"):
+        page.locator("#theme").click()
+        expect(page.locator("#theme")).to_have_attribute("aria-label", expected)
+    dark = page.evaluate(paper)
+    assert dark != light
+    page.reload()
+    assert page.evaluate(paper) == dark
+    page.locator("#theme").click()
+    expect(page.locator("#theme")).to_have_attribute("aria-label", "Theme: system")
+    assert page.evaluate(paper) == light
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate(paper) == dark
+
+
+def test_the_keyboard_reaches_everything_in_order(library: str, open_page: OpenPage) -> None:
+    page = open_page(library)
+    page.wait_for_selector(".strip img.loaded")
+    names = []
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        names.append(
+            page.evaluate(
+                """() => {
+                    const at = document.activeElement;
+                    return at.getAttribute('aria-label') || at.textContent.trim();
+                }"""
+            )
+        )
+    assert names[0] == "Skip to the content"
+    assert names[2:5] == ["Search", "Gallery", "Duplicates"]
+    assert names[7:12] == ["Choose an image", "Take a photo", "Paste", "Address of an image", "Search"]
+    page.reload()
+    page.wait_for_selector(".drop-zone")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#main")).to_be_focused()
+
+
+def test_motion_is_left_out_where_asked(library: str, open_page: OpenPage) -> None:
+    page = open_page(library)
+    page.wait_for_selector(".strip img.loaded")
+    quick = page.locator(".strip img").first.evaluate("(img) => getComputedStyle(img).transitionDuration")
+    assert all(float(part.removesuffix("s")) < 0.001 for part in quick.split(", "))

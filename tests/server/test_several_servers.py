@@ -1,0 +1,90 @@
+"""Several server processes on one PostgreSQL catalog: they work as one, and the death of one costs nothing."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.server.test_serve import PATIENCE, Served, process, ready
+from tests.support.command import lookalike
+from tests.support.drawn_images import drawn, encoded
+from tests.support.engines import postgresql
+from tests.support.server.api import at
+
+BYTES = {"Content-Type": "application/octet-stream"}
+PUTS = 60
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[tuple[Served, Served]]:
+    """Two servers, each with a folder of its own, as on two hosts."""
+    with postgresql.database() as catalog:
+        for host in ("one", "two"):
+            made = lookalike("init", "-g", tmp_path / host, "--pipelines", "phash", "--catalog", catalog)
+            assert made.code == 0, made.err
+        with process(tmp_path / "one") as one, process(tmp_path / "two") as two:
+            ready(one)
+            ready(two)
+            yield one, two
+
+
+def put(server: Served, key: str, n: int) -> httpx.Response:
+    image = encoded(drawn(n, (64, 48)))
+    return httpx.put(server.url + at(key), content=image, headers=BYTES, timeout=PATIENCE)
+
+
+def test_each_sees_what_the_other_was_told(servers: tuple[Served, Served]) -> None:
+    one, two = servers
+    answer = put(one, "a", 1)
+    assert answer.status_code == 201
+    asked = {"min_sequence": answer.json()["sequence"]}
+    image = encoded(drawn(1, (64, 48)))
+    found = httpx.post(f"{two.url}/v1/search", content=image, headers=BYTES, params=asked, timeout=PATIENCE).json()
+    assert [(hit["key"], hit["evidence"]) for hit in found["hits"]] == [("a", "exact")]
+    etag = httpx.get(two.url + at("a")).headers["etag"]
+    assert httpx.delete(two.url + at("a"), headers={"If-Match": etag}, timeout=PATIENCE).status_code == 204
+    assert httpx.get(one.url + at("a")).status_code == 404
+    again = httpx.post(f"{one.url}/v1/search", content=image, headers=BYTES, timeout=PATIENCE).json()
+    assert again["hits"] == []
+
+
+def test_a_job_given_to_one_is_seen_by_the_other(servers: tuple[Served, Served]) -> None:
+    one, two = servers
+    assert put(one, "a", 1).status_code == 201
+    job = httpx.post(f"{one.url}/v1/jobs", json={"kind": "repair"}, timeout=PATIENCE).json()
+    until = time.monotonic() + PATIENCE
+    while (state := httpx.get(f"{two.url}/v1/jobs/{job['id']}").json()["state"]) in ("queued", "running"):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert state == "done"
+
+
+def test_one_dies_while_both_are_written_to(servers: tuple[Served, Served]) -> None:
+    """Whatever either acknowledged is found in the one that is left; it goes on taking images."""
+    one, two = servers
+
+    def write(n: int) -> tuple[str, bool]:
+        key = f"p{n}"
+        try:
+            return key, put(servers[n % 2], key, n).status_code in (200, 201)
+        except httpx.HTTPError:
+            return key, False
+
+    with ThreadPoolExecutor(6) as pool:
+        told = pool.map(write, range(PUTS))
+        acknowledged = []
+        for place, (key, done) in enumerate(told):
+            if place == PUTS // 3:
+                one.process.kill()
+            acknowledged += [key] if done else []
+    assert PUTS // 3 < len(acknowledged) < PUTS
+    listed = httpx.get(f"{two.url}/v1/images", params={"limit": PUTS + 1}, timeout=PATIENCE).json()["images"]
+    assert set(acknowledged) <= {image["key"] for image in listed}
+    for key in acknowledged:
+        image = encoded(drawn(int(key[1:]), (64, 48)))
+        hits = httpx.post(f"{two.url}/v1/search", content=image, headers=BYTES, timeout=PATIENCE).json()["hits"]
+        assert (hits[0]["key"], hits[0]["evidence"]) == (key, "exact")
+    print(f"one of two servers killed: {len(acknowledged)} of {PUTS} images acknowledged, none lost")

@@ -1,0 +1,35 @@
+"""Processes to be killed, forked from one that has loaded everything: many are, and loading is not what is tried."""
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["__main__", "tests.faults.test_kill", "tests.faults.test_catalog_kill"])
+
+
+class Child:
+    """A process that runs `work(*arguments)`; what it prints is read from `said`, a line or all to its end."""
+
+    def __init__(self, work: Callable[..., None], *arguments: object) -> None:
+        hears, speaks = FORKS.Pipe(duplex=False)
+        self._process = FORKS.Process(target=_run, args=(speaks, work, arguments))
+        self._process.start()
+        speaks.close()
+        self.said = os.fdopen(os.dup(hears.fileno()), encoding="utf-8")
+        hears.close()
+
+    def kill(self) -> str:
+        """SIGKILL; gives what it said and nobody has read yet, once it is gone."""
+        self._process.kill()
+        self._process.join()
+        with self.said:
+            return self.said.read()
+
+
+def _run(speaks: Connection, work: Callable[..., None], arguments: tuple[object, ...]) -> None:
+    os.dup2(speaks.fileno(), 1)
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8")
+    work(*arguments)
