@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypedDict
 
@@ -61,6 +62,15 @@ class SearchOptions(TypedDict, total=False):
     orientations: bool
     min_sequence: int | None
     engine_filter: Mapping[str, Any] | None
+
+
+def check_search_options(options: SearchOptions) -> None:
+    """Raise TypeError for an unknown option, which would otherwise be ignored, naming a similar one."""
+    for name in options:
+        if name not in SearchOptions.__annotations__:
+            similar = get_close_matches(name, SearchOptions.__annotations__, n=1)
+            hint = f"; did you mean {similar[0]!r}?" if similar else ""
+            raise TypeError(f"unknown search option {name!r}{hint}")
 
 
 class DeleteResult(NamedTuple):

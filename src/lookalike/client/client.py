@@ -28,6 +28,7 @@ from lookalike.client.uploads import Uploads
 from lookalike.errors import BadInput, BadSetting, ImageRejected, NotFound, Unavailable
 from lookalike.image_files import items_of
 from lookalike.imaging import Limits
+from lookalike.interfaces import GalleryAPI
 from lookalike.results import (
     DEFAULT_TENANT,
     THUMBNAIL_SIZE,
@@ -58,7 +59,7 @@ MIN_POLL_SECONDS, MAX_POLL_SECONDS = 0.1, 2.0
 POLL_GROWTH = 1.5
 
 
-class Client:
+class Client(GalleryAPI):
     """The gallery of a service. Safe to use from several threads.
 
     Methods, results and errors are those of `GalleryAPI`, with these differences: paths and ids of the service's images
@@ -109,7 +110,6 @@ class Client:
     # -- search
 
     def search(self, query: Query, **options: Unpack[SearchOptions]) -> Answer:
-        """The images most similar to the query; see `GalleryAPI.search`. A path is that of a file of this machine."""
         body = search_body(query, options, self._limits)
         headers = self._headers(options.get("tenant") or DEFAULT_TENANT)
         response = self._transport.json(Request("POST", "/v1/search", headers=headers, body=body))
@@ -118,7 +118,6 @@ class Client:
     def search_many(
         self, queries: Iterable[Query], **options: Unpack[SearchOptions]
     ) -> Iterator[tuple[Query, Answer | Failure]]:
-        """Search for many queries, some in parallel; see `GalleryAPI.search_many`."""
 
         def search(query: Query) -> Answer | Failure:
             try:
@@ -142,7 +141,6 @@ class Client:
                     answer.cancel()
 
     def compare(self, a: Query, b: Query, *, tenant: str = DEFAULT_TENANT) -> Comparison:
-        """Compare two images; see `GalleryAPI.compare`."""
         headers, body = self._headers(tenant), compare_body(a, b, self._limits)
         response = self._transport.json(Request("POST", "/v1/compare", headers=headers, body=body))
         return comparison_of(wire.parse(wire.Comparison, response))
@@ -150,11 +148,9 @@ class Client:
     # -- images
 
     def get(self, key: str, *, tenant: str = DEFAULT_TENANT) -> Record:
-        """The record of an image; see `GalleryAPI.get`."""
         return self._record_of(self._call(wire.Image, "GET", image_path(key), tenant), tenant)
 
     def get_thumbnail(self, key: str, *, tenant: str = DEFAULT_TENANT, size: int = THUMBNAIL_SIZE) -> bytes:
-        """A small JPEG of an image; see `GalleryAPI.get_thumbnail`."""
         path = f"{image_path(key)}/thumbnail"
         return self._transport.send(Request("GET", path, headers=self._headers(tenant), params={"size": size})).content
 
@@ -167,7 +163,6 @@ class Client:
         filter: Filter | None = None,
         prefix: str = "",
     ) -> list[Record]:
-        """Records in the order of their keys; see `GalleryAPI.ls`."""
         if limit < 1:
             raise BadInput(f"limit must be at least 1, not {limit}")
         if not storable(prefix):
@@ -194,7 +189,6 @@ class Client:
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
     ) -> list[Outcome]:
-        """Add files, folders or items of this machine; see `GalleryAPI.add`."""
         return list(self.add_iter(what, key=key, attributes=attributes, tenant=tenant))
 
     def add_iter(
@@ -221,7 +215,6 @@ class Client:
         tenant: str = DEFAULT_TENANT,
         expected: Precondition = None,
     ) -> Outcome:
-        """Add or replace one image; see `GalleryAPI.put`."""
         return self._put(Item(key, data, attributes), tenant, expected)
 
     def set_attributes(
@@ -233,7 +226,6 @@ class Client:
         tenant: str = DEFAULT_TENANT,
         expected: int | None = None,
     ) -> Record:
-        """Change an image's attributes; see `GalleryAPI.set_attributes`."""
         body = {"attributes": dict(attributes), "merge": merge}
         retry: RetryPolicy = "always" if expected is None else "refused"
         headers = _if_match(expected)
@@ -259,14 +251,12 @@ class Client:
         return removed
 
     def remove_by_filter(self, filter: Filter, *, tenant: str = DEFAULT_TENANT) -> DeleteResult:
-        """Remove the images that match a filter; see `GalleryAPI.remove_by_filter`. Names the first 1,000 keys."""
         result = self._delete({"filter": dict(filter)}, tenant)
         return DeleteResult(result.keys, result.sequence, result.deleted)
 
     # -- duplicates
 
     def duplicates(self, *, tenant: str = DEFAULT_TENANT, pipelines: Sequence[str] | None = None) -> Iterator[Cluster]:
-        """Clusters of images that are copies of one another, page by page; see `GalleryAPI.duplicates`."""
         after: str | None = None
         while True:
             page = self.duplicates_page(tenant=tenant, pipelines=pipelines, after=after)
@@ -291,17 +281,14 @@ class Client:
         return ClusterPage(tuple(cluster_of(cluster, name) for cluster in page.clusters), page.next)
 
     def not_a_match(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
-        """Record that no two of these images are copies of each other; see `GalleryAPI.not_a_match`."""
         self._send_feedback("POST", keys, tenant)
 
     def not_a_match_undo(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
-        """Delete that record for every pair of these images; see `GalleryAPI.not_a_match_undo`."""
         self._send_feedback("DELETE", keys, tenant)
 
     # -- the gallery
 
     def status(self) -> Status:
-        """The tenant's images and the state of each pipeline; see `GalleryAPI.status`."""
         return status_of(self._call(wire.Status, "GET", "/v1/status", DEFAULT_TENANT))
 
     def repair(self) -> RepairReport:

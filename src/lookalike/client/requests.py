@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from lookalike.errors import BadInput, NotFound
 from lookalike.imaging import Limits, read_bytes
-from lookalike.results import DEFAULT_TENANT, Query, SearchOptions, StoredImage
+from lookalike.results import DEFAULT_TENANT, Query, SearchOptions, StoredImage, check_search_options
 
 Body = Callable[[], Mapping[str, Any]]
 """Makes httpx's arguments for a body, once for each attempt, as a stream can be read only once."""
@@ -37,7 +37,8 @@ def cursor_after(key: str) -> str:
 
 
 def search_body(query: Query, options: SearchOptions, limits: Limits) -> Body:
-    """A search's body; raises ImageRejected for a file that cannot be read here."""
+    """A search's body; raises ImageRejected for a file that cannot be read here, TypeError for an unknown option."""
+    check_search_options(options)
     fields: dict[str, Any] = {
         "k": options.get("k"),
         "page": options.get("page"),
