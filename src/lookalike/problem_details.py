@@ -1,4 +1,4 @@
-"""Errors as problem details (RFC 9457): one table for the service that writes them and the client that reads them."""
+"""Errors as problem details (RFC 9457): one table for the server, the client and the command line."""
 
 import re
 from collections.abc import Mapping
@@ -26,19 +26,19 @@ PREFIX = "urn:lookalike:error:"
 """What the `type` of every problem begins with; the name of the error's class in kebab case follows."""
 
 PROBLEMS: tuple[tuple[type[LookalikeError], int, str], ...] = (
-    (ImageRejected, 422, "The image cannot be accepted"),
-    (UnsupportedQuery, 400, "This cannot be answered as asked"),
-    (BadSetting, 400, "A setting makes no sense"),
-    (Conflict, 412, "The image has changed meanwhile"),
+    (ImageRejected, 422, "Invalid image"),
+    (UnsupportedQuery, 400, "Unsupported query"),
+    (BadSetting, 400, "Invalid setting"),
+    (Conflict, 412, "Precondition failed"),
     (AccessDenied, 403, "Access denied"),
-    (BadInput, 400, "The request makes no sense"),
-    (NotFound, 404, "There is no such thing"),
-    (FeatureMismatch, 500, "Features of another encoder"),
-    (Damaged, 500, "Stored data is damaged"),
-    (GalleryBusy, 503, "Another process is writing"),
+    (BadInput, 400, "Invalid request"),
+    (NotFound, 404, "Not found"),
+    (FeatureMismatch, 500, "Feature mismatch"),
+    (Damaged, 500, "Damaged data"),
+    (GalleryBusy, 503, "Gallery busy"),
     (TooManyRequests, 429, "Too many requests"),
-    (Unavailable, 503, "Not available now"),
-    (LookalikeError, 500, "The service failed"),
+    (Unavailable, 503, "Service unavailable"),
+    (LookalikeError, 500, "Internal error"),
 )
 """Error class, HTTP status and title; the first class that fits decides."""
 _BY_TYPE = {kind.__name__: kind for kind, _, _ in PROBLEMS}
@@ -53,7 +53,7 @@ _BY_STATUS: Mapping[int, type[LookalikeError]] = {
     503: Unavailable,
     504: Unavailable,
 }
-"""What an answer means that is no problem of ours: something between client and service has spoken."""
+"""The error of a response that is no problem of ours: it comes from a proxy between client and service."""
 
 
 def status_of(error: LookalikeError) -> int:
@@ -82,10 +82,10 @@ def problem_of(error: LookalikeError, *, instance: str | None = None) -> dict[st
 
 
 def error_of(status: int, problem: Mapping[str, Any], *, retry_after: float | None = None) -> LookalikeError:
-    """The error that a problem object tells of, as the library would have raised it; never raises."""
+    """The error of a problem object, as the library would have raised it; never raises."""
     name = str(problem.get("type", "")).removeprefix(PREFIX).title().replace("-", "")
     kind = _BY_TYPE.get(name) or _BY_STATUS.get(status) or (BadInput if 400 <= status < 500 else LookalikeError)
-    message = str(problem.get("detail") or problem.get("title") or f"the service answered with status {status}")
+    message = str(problem.get("detail") or problem.get("title") or f"the service responded with status {status}")
     if kind is ImageRejected:
         reason = problem.get("reason")
         return ImageRejected(cast(Reason, reason) if reason in get_args(Reason) else "unreadable", message)
@@ -100,6 +100,6 @@ def error_of(status: int, problem: Mapping[str, Any], *, retry_after: float | No
 
 
 def retry_after(error: LookalikeError) -> int:
-    """Whole seconds for the header Retry-After of an error that may pass; at least 1."""
+    """Whole seconds for the header Retry-After of a transient error; at least 1."""
     seconds = error.retry_after if isinstance(error, Unavailable) else None
     return max(1, round(seconds or 1.0))

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypedDict
 
@@ -63,6 +64,15 @@ class SearchOptions(TypedDict, total=False):
     engine_filter: Mapping[str, Any] | None
 
 
+def check_search_options(options: SearchOptions) -> None:
+    """Raise TypeError for an unknown option, which would otherwise be ignored, naming a similar one."""
+    for name in options:
+        if name not in SearchOptions.__annotations__:
+            similar = get_close_matches(name, SearchOptions.__annotations__, n=1)
+            hint = f"; did you mean {similar[0]!r}?" if similar else ""
+            raise TypeError(f"unknown search option {name!r}{hint}")
+
+
 class DeleteResult(NamedTuple):
     """Deleted keys, the sequence number of the last deletion (0 if there was none), and how many were deleted."""
 
@@ -75,14 +85,14 @@ class DeleteResult(NamedTuple):
 class PipelineComparison:
     """Distance (0..1) of two images in one pipeline, and its copy threshold.
 
-    `rarity` is log10 of the false-match rate at that distance. `distance` and `rarity` are None if an image has no
-    usable feature, such as the hash of a flat image.
+    `false_match_rate` is the share (0..1) of pairs of unrelated images at most this far apart. It and `distance` are
+    None if an image has no usable feature, such as the hash of a flat image.
     """
 
     pipeline: str
     distance: float | None
     threshold: float
-    rarity: float | None
+    false_match_rate: float | None
 
     @property
     def is_copy(self) -> bool:

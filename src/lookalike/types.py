@@ -249,7 +249,7 @@ class Hit:
     """An image found by a search, and the evidence for it.
 
     `distance` is in 0..1, smaller is more similar, as measured by `pipeline` ("sha256" or "pixels" for an exact hit).
-    `width` and `height` are as displayed.
+    `width` and `height` are as displayed. `tenant` owns the image; it is None unless all tenants were searched.
     """
 
     key: str
@@ -261,6 +261,7 @@ class Hit:
     width: int
     height: int
     id: int
+    tenant: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

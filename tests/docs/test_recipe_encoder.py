@@ -1,4 +1,4 @@
-"""docs/recipes_encoder.md, followed: an ONNX file and the recipe's entry make a gallery that finds a copy."""
+"""docs/recipes.md, followed: an ONNX file and the recipe's entry make a gallery that finds a copy."""
 
 import re
 import textwrap
@@ -12,7 +12,7 @@ from lookalike.factory import open_gallery
 from tests.support import onnx_file as o
 from tests.support.drawn_images import drawn, encoded
 
-RECIPE = (Path(__file__).parents[2] / "docs" / "recipes_encoder.md").read_text(encoding="utf-8")
+RECIPE = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
 SIDE, CELL = 64, 8
 
 

@@ -200,7 +200,7 @@ def graph_neighbours(folder: Path, spec: Object, queries: NDArray[np.float32], k
         view, graph = index._table.view, index._graph
         assert graph is not None, f"no graph in {folder}"
         # asked directly, for a search scans where that is quicker
-        found = index._walk(graph, view, queries, k, 64, None, None)
+        found = index._search_graph(graph, view, queries, k, 64, None, None)
         return {"sequence": index.sequence, "ids": found.ids.tolist(), "distances": found.distances.tolist()}
     finally:
         index.close()

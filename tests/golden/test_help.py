@@ -14,11 +14,34 @@ RENAMED_COMMANDS: Mapping[str, str] = {}
 """`old words: new words`, such as `"keys create": "keys add"`."""
 RENAMED_OPTIONS: Mapping[str, str] = {"plan --pictures": "--images"}
 """`command and old option: new option`, in the command's old words, such as `"search --where": "--filter"`."""
-RENAMED_PARTS: Mapping[str, str] = {"schema StatusModel .pictures": "schema StatusModel .images"}
+RENAMED_PARTS: Mapping[str, str] = {
+    "schema StatusModel .pictures": "schema StatusModel .images",
+    "schema StatusModel": "schema Status",
+    "schema HitModel": "schema Hit",
+    "schema ComparisonModel": "schema Comparison",
+    "schema MeasuredModel": "schema PipelineComparison",
+    "schema PipelineComparison .rarity": "schema PipelineComparison .false_match_rate",
+    "schema ClusterModel": "schema Cluster",
+    "schema PipelineModel": "schema PipelineStatus",
+    "schema JobModel": "schema Job",
+    "schema ProgressModel": "schema JobProgress",
+    "schema PutResult": "schema Outcome",
+    "schema BatchLine": "schema Outcome",
+    "schema Image .border is object": "schema Image .border is Border",
+    "schema Image .border [] is integer": "schema Border .left is integer",
+}
 """Of the API: an old part, as a failure names it, or the beginning of some, and its new name; later lines see what
 earlier ones made of a part. `"schema Hit": "schema Match"` holds wherever a body is one."""
 
-RENAMED_FIELDS: Mapping[str, str] = {"pictures": "images", "leaving[].pictures": "leaving[].images"}
+RENAMED_FIELDS: Mapping[str, str] = {
+    "pictures": "images",
+    "leaving[].pictures": "leaving[].images",
+    "stages_ms": "took_ms",
+    "error.message": "error.detail",
+    "measured": "pipelines",
+    "pipelines[].pipeline": "pipelines[].name",
+    "pipelines[].rarity": "pipelines[].false_match_rate",
+}
 """Of what commands print with --json: an old field, or the beginning of its path, and its new name in every command,
 such as `"pictures": "images"`."""
 

@@ -17,12 +17,13 @@ import httpx
 import pytest
 
 import lookalike
-from lookalike import Client
+from lookalike import Client, wire
 from lookalike.cli.exit_codes import exit_code
 from lookalike.errors import BadInput, Conflict, ImageRejected, LookalikeError, NotFound
 from lookalike.gallery import Gallery
 from lookalike.results import Cluster, Comparison, StoredImage
 from lookalike.types import Answer, Item, Outcome, Record
+from lookalike.wire import to_dict
 from tests.support.command import Ran
 from tests.support.command import lookalike as command
 from tests.support.drawn_images import drawn, encoded
@@ -135,20 +136,15 @@ def told_cluster(cluster: Cluster | Object) -> Object:
     if isinstance(cluster, Cluster):
         found: Object = {"evidence": cluster.evidence, "distance": cluster.distance, "images": cluster.images}
     else:
-        found = {"images": cluster.get("images") or cluster["images"], **cluster}
+        found = cluster
     told = {name: found[name] for name in ("evidence", "distance")}
     return told | {"images": [told_record(image) for image in found["images"]]}
 
 
 def told_comparison(found: Comparison | Object) -> Object:
     if isinstance(found, Comparison):
-        measured = [asdict(m) | {"copy": m.is_copy} for m in found.pipelines]
-        return {name: getattr(found, name) for name in ("evidence", "same_bytes", "same_pixels")} | {"by": measured}
-    measured = [
-        {"pipeline": m.get("name") or m["pipeline"]} | {n: m[n] for n in ("distance", "threshold", "rarity", "copy")}
-        for m in found.get("pipelines") or found["measured"]
-    ]
-    return {name: found[name] for name in ("evidence", "same_bytes", "same_pixels")} | {"by": measured}
+        return to_dict(wire.Comparison.of(found))
+    return {name: found[name] for name in ("same_bytes", "same_pixels", "evidence", "pipelines")}
 
 
 # -- adding and changing

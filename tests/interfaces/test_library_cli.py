@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 import lookalike as library
+from lookalike.problem_details import problem_of
 from lookalike.types import Answer, Record
+from lookalike.wire import thumbnail_url
 from tests.support.command import lookalike as command
 from tests.support.drawn_images import drawn, encoded
 
@@ -53,7 +55,7 @@ def told(answer: Answer) -> dict[str, Any]:
     """What both say of an answer, times aside."""
     hits = [{name: value for name, value in asdict(hit).items() if name != "id"} for hit in answer.hits]
     return {
-        "hits": hits,
+        "hits": [hit | {"thumbnail": thumbnail_url(hit["key"])} for hit in hits],
         "exact_within": dict(answer.exact_within),
         "page": answer.page,
         "more": answer.more,
@@ -69,6 +71,7 @@ def same_record(line: dict[str, Any], record: Record) -> None:
     found = asdict(record)
     assert line.pop("sha256") == record.sha256.hex()
     assert line.pop("bytes") == record.nbytes
+    assert line.pop("thumbnail") == thumbnail_url(record.key)
     line.pop("sequence")
     for name in ("created", "updated"):
         at = datetime.fromisoformat(line.pop(name))
@@ -120,8 +123,7 @@ def test_many_queries_are_as_one(gallery: Path, opened: library.Gallery, folder:
         if isinstance(answer, library.Answer):
             assert without_times(line) == told(answer) == told(opened.search(query))
         else:
-            error = {"type": type(answer).__name__, "message": str(answer), "reason": answer.reason}
-            assert line["error"] == error
+            assert line["error"] == problem_of(answer)
 
 
 def test_records(gallery: Path, opened: library.Gallery) -> None:
@@ -151,7 +153,7 @@ def test_compare(gallery: Path, opened: library.Gallery, folder: Path) -> None:
         line = command("compare", folder / a, folder / b, "--json", "-g", gallery).line
         found = opened.compare(folder / a, folder / b)
         assert (line["evidence"], line["same_bytes"]) == (found.evidence, found.same_bytes)
-        assert [m["distance"] for m in line["measured"]] == [m.distance for m in found.pipelines]
+        assert [m["distance"] for m in line["pipelines"]] == [m.distance for m in found.pipelines]
 
 
 def test_removing_and_repairing(folder: Path, tmp_path: Path) -> None:

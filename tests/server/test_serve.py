@@ -50,8 +50,8 @@ def process(folder: Path, *options: str) -> Iterator[Served]:
         yield served
     finally:
         started.kill()
-        started.wait(10)
-        drain.join(10)
+        started.wait(PATIENCE)
+        drain.join(PATIENCE)
         started.stdout.close()
         started.stderr.close()
 
@@ -135,7 +135,7 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed(folder: Path) ->
             writers = Writers(url)
             writers.wait_for(30)
             served.process.send_signal(signal.SIGKILL)
-            served.process.wait(10)
+            served.process.wait(PATIENCE)
             writers.stop()
         writers.check(folder)
         with open_gallery(folder) as gallery:
@@ -155,7 +155,7 @@ def test_a_stop_finishes_what_is_under_way(folder: Path) -> None:
         ready(served)  # over a later connection, so that the server has read from the former
         served.process.send_signal(signal.SIGTERM)
         assert slow.result(60).status_code in (200, 201), "it had begun before the signal"
-        assert served.process.wait(60) == 0
+        assert served.process.wait(PATIENCE) == 0
         writers.stop()
     writers.check(folder)
     with open_gallery(folder) as gallery:
@@ -219,7 +219,7 @@ def test_a_job_survives_its_process(folder: Path, tmp_path: Path) -> None:
         while httpx.get(f"{url}/v1/jobs/{job['id']}", timeout=60).json()["state"] == "queued":
             assert time.monotonic() < until
         served.process.send_signal(signal.SIGTERM)
-        served.process.wait(60)
+        served.process.wait(PATIENCE)
     with process(folder, "--import-from", str(photos)) as served:
         url = ready(served)
         until = time.monotonic() + PATIENCE
@@ -250,7 +250,7 @@ def test_the_log_is_json_and_the_page_is_there(folder: Path) -> None:
         assert page.headers["content-type"].startswith("text/html")
         httpx.put(f"{url}{at('my secret key')}", content=DATA[0], headers={"X-Request-Id": "the-put"})
         served.process.send_signal(signal.SIGINT)
-        assert served.process.wait(60) == 0
+        assert served.process.wait(PATIENCE) == 0
     lines = [json.loads(line) for line in served.errors]
     told = {line["id"]: line for line in lines if "id" in line}
     assert (told["the-page"]["route"], told["the-page"]["status"]) == ("/", 200)

@@ -45,6 +45,13 @@ def test_rejections_keep_their_reason(reason: Reason) -> None:
     assert back.reason == reason
 
 
+def test_titles_are_plain() -> None:
+    titles = {kind.__name__: title for kind, _, title in PROBLEMS}
+    assert titles["BadInput"] == "Invalid request"
+    assert titles["ImageRejected"] == "Invalid image"
+    assert len(set(titles.values())) == len(titles)
+
+
 def test_what_goes_along() -> None:
     conflict = error_of(412, problem_of(Conflict("changed", sequence=7)))
     assert isinstance(conflict, Conflict)

@@ -1,6 +1,8 @@
 """Exit codes, and the one table that maps errors to them."""
 
+from collections.abc import Mapping
 from enum import IntEnum
+from typing import Any
 
 from lookalike.errors import (
     BadInput,
@@ -11,6 +13,7 @@ from lookalike.errors import (
     NotFound,
     Unavailable,
 )
+from lookalike.problem_details import PREFIX, problem_of
 
 
 class ExitCode(IntEnum):
@@ -43,7 +46,12 @@ def exit_code(error: LookalikeError) -> ExitCode:
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), ExitCode.BUG)
 
 
-def error_object(error: LookalikeError) -> dict[str, str]:
-    """`{"type", "message"}`, and `reason` where the error has one."""
-    fields = {"type": type(error).__name__, "message": str(error)}
-    return fields | {"reason": error.reason} if isinstance(error, ImageRejected) else fields
+def error_object(error: LookalikeError) -> Mapping[str, Any]:
+    """The failure of a command in JSON: a problem, as the HTTP API has it."""
+    return {"error": problem_of(error)}
+
+
+def usage_error_object(message: str) -> Mapping[str, Any]:
+    """The same for an invalid command line, which HTTP does not know."""
+    title = "Invalid command line"
+    return {"error": {"type": PREFIX + "usage-error", "title": title, "status": 400, "detail": message}}

@@ -1,109 +1,57 @@
-"""The JSON objects of docs/cli.md, made from what the service gives. Keys may be added here, never renamed."""
+"""The JSON lines of docs/cli.md: the objects of the HTTP API (`lookalike.wire`), and what only the command line knows.
+
+Only the command line knows the query or the files as they were given, the gallery, and paths and tenants of images.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from lookalike import wire
 from lookalike.cli.exit_codes import error_object
-from lookalike.cli.output import when
 from lookalike.results import Cluster, Comparison, Failure, RepairReport, Status
-from lookalike.types import Answer, Hit, Outcome, Record
+from lookalike.types import Answer, Outcome, Record
 
 Object = Mapping[str, Any]
 
 
 def outcome_object(outcome: Outcome) -> Object:
     """What became of one image."""
-    return asdict(outcome)
+    return wire.to_dict(wire.Outcome.of(outcome)) | {"path": outcome.path}
 
 
 def query_object(query: str, answer: Answer | Failure) -> Object:
-    """The answer to one query, or what is wrong with it."""
+    """The answer to one query, or its error."""
     if not isinstance(answer, Answer):
-        return {"query": query, "error": error_object(answer)}
-    return {
-        "query": query,
-        "hits": [hit_object(hit) for hit in answer.hits],
-        "exact_within": dict(answer.exact_within),
-        "took_ms": total_ms(answer),
-        "page": answer.page,
-        "more": answer.more,
-        "sequence": answer.sequence,
-        "stages_ms": dict(answer.took_ms),
-        "failed": dict(answer.failed),
-    }
-
-
-def total_ms(answer: Answer) -> float:
-    """Milliseconds that this query took, all stages together."""
-    return round(sum(answer.took_ms.values()), 3)
-
-
-def hit_object(hit: Hit) -> Object:
-    """One hit."""
-    return {
-        "key": hit.key,
-        "path": hit.path,
-        "evidence": hit.evidence,
-        "distance": hit.distance,
-        "pipeline": hit.pipeline,
-        "attributes": dict(hit.attributes),
-        "width": hit.width,
-        "height": hit.height,
-    }
+        return {"query": query, **error_object(answer)}
+    found = wire.to_dict(wire.SearchAnswer.of(answer))
+    for line, hit in zip(found["hits"], answer.hits, strict=True):
+        line["path"] = hit.path
+    return {"query": query, **found}
 
 
 def record_object(record: Record) -> Object:
     """One image of the gallery."""
-    return {
-        "key": record.key,
-        "path": record.path,
-        "tenant": record.tenant,
-        "sha256": record.sha256.hex(),
-        "width": record.width,
-        "height": record.height,
-        "format": record.format,
-        "bytes": record.nbytes,
-        "border": asdict(record.border),
-        "attributes": dict(record.attributes),
-        "created": when(record.created),
-        "updated": when(record.updated),
-        "sequence": record.sequence,
-    }
+    return wire.to_dict(wire.Image.of(record)) | {"path": record.path, "tenant": record.tenant}
 
 
 def cluster_object(cluster: Cluster) -> Object:
     """Images that are copies of one another."""
     images = [record_object(image) for image in cluster.images]
-    return {"id": cluster.id, "evidence": cluster.evidence, "distance": cluster.distance, "images": images}
+    return wire.to_dict(wire.Cluster.of(cluster)) | {"images": images}
 
 
-def comparison_object(a: str, b: str, found: Comparison) -> Object:
-    """Two images side by side."""
-    measured = [asdict(m) | {"copy": m.is_copy} for m in found.pipelines]
-    return {
-        "a": a,
-        "b": b,
-        "evidence": found.evidence,
-        "same_bytes": found.same_bytes,
-        "same_pixels": found.same_pixels,
-        "measured": measured,
-    }
+def comparison_object(a: str, b: str, comparison: Comparison) -> Object:
+    """The comparison of two images."""
+    return {"a": a, "b": b, **wire.to_dict(wire.Comparison.of(comparison))}
 
 
 def status_object(gallery: str, status: Status) -> Object:
-    """How a gallery stands."""
-    return {
-        "gallery": gallery,
-        "images": status.images,
-        "bytes": status.nbytes,
-        "tenants": dict(status.tenants),
-        "formats": dict(status.formats),
-        "sequence": status.sequence,
-        "pipelines": [asdict(pipeline) for pipeline in status.pipelines],
-    }
+    """The contents of a gallery and the state of its pipelines."""
+    found = wire.to_dict(wire.GalleryStatus.of_gallery(status))
+    return {"gallery": gallery, **found, "tenants": dict(status.tenants)}
 
 
 def repair_object(report: RepairReport) -> Object:
     """What a repair did."""
-    return {"images": report.images, "rebuilt": dict(report.rebuilt)}
+    return asdict(report)

@@ -8,7 +8,7 @@ import typer
 
 from lookalike.cli import commands
 from lookalike.cli.app import app
-from lookalike.cli.exit_codes import ExitCode, error_object, exit_code
+from lookalike.cli.exit_codes import ExitCode, error_object, exit_code, usage_error_object
 from lookalike.cli.options import Session
 from lookalike.cli.output import emit, print_error, printable
 from lookalike.errors import LookalikeError
@@ -54,7 +54,7 @@ def _run(arguments: Sequence[str], *, json: bool) -> int:
 def _report(error: LookalikeError, *, json: bool) -> int:
     """Print a command's failure on standard error, and with `--json` also as an object; returns the exit code."""
     if json:
-        emit({"error": error_object(error)})
+        emit(error_object(error))
     print_error(str(error))
     return exit_code(error)
 
@@ -62,7 +62,7 @@ def _report(error: LookalikeError, *, json: bool) -> int:
 def _report_usage(message: str, command: str, *, json: bool) -> int:
     """The same for an invalid command line."""
     if json:
-        emit({"error": {"type": "UsageError", "message": message}})
+        emit(usage_error_object(message))
     print_error(message)
     print(f"Try: {printable(command)} --help", file=sys.stderr)
     return ExitCode.USAGE

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -51,11 +51,6 @@ def out() -> Console:
 def err() -> Console:
     """The console for progress."""
     return Console(stderr=True, highlight=False, emoji=False, markup=False)
-
-
-def when(seconds: float) -> str:
-    """ISO 8601 in UTC, to the millisecond."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def day(seconds: float) -> str:

@@ -1,6 +1,6 @@
-"""The HTTP client: a gallery that a service keeps, by the same methods as one of our own."""
+"""The HTTP client: the gallery of a service, with the methods of a local one."""
 
 from lookalike.client.client import Client
-from lookalike.client.jobs import Job
+from lookalike.client.responses import Job
 
 __all__ = ["Client", "Job"]

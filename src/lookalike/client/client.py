@@ -1,48 +1,414 @@
-"""A gallery that a service keeps: the methods of `Gallery` over HTTP."""
+"""The client of a service's gallery: the methods of `GalleryAPI` over HTTP."""
 
+import json
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
 from urllib.parse import quote
 
-from lookalike.client.asking import Asking
-from lookalike.client.changing import Changing
-from lookalike.client.jobs import Job, job_of, wait_for
-from lookalike.client.responses import Object, parse
-from lookalike.results import DEFAULT_TENANT, RepairReport
+from lookalike import wire
+from lookalike.client.requests import bytes_of, compare_body, cursor_after, image_path, job_path, search_body
+from lookalike.client.responses import (
+    Job,
+    answer_of,
+    cluster_of,
+    comparison_of,
+    job_of,
+    outcome_of,
+    record_of,
+    status_of,
+)
+from lookalike.client.transport import Params, Request, RetryPolicy, Transport
+from lookalike.client.uploads import Uploads
+from lookalike.errors import BadInput, BadSetting, ImageRejected, NotFound, Unavailable
+from lookalike.image_files import items_of
+from lookalike.imaging import Limits
+from lookalike.interfaces import GalleryAPI
+from lookalike.results import (
+    DEFAULT_TENANT,
+    THUMBNAIL_SIZE,
+    Cluster,
+    ClusterPage,
+    Comparison,
+    DeleteResult,
+    Failure,
+    Filter,
+    Precondition,
+    Query,
+    RepairReport,
+    SearchOptions,
+    Status,
+)
+from lookalike.text import storable
+from lookalike.types import Answer, Attributes, Item, Outcome, Record
+
+T = TypeVar("T")
+PAGE_SIZE = 1000
+"""Records, and keys to remove, of one request."""
+PARALLEL_SEARCHES = 4
+"""Queries of `search_many` that are sent at the same time."""
+MAX_HEADER_BYTES = 4096
+"""Attributes longer than this are sent in the body instead of a header."""
+MIN_POLL_SECONDS, MAX_POLL_SECONDS = 0.1, 2.0
+"""Seconds between two requests for a job's state: at first, and at last."""
+POLL_GROWTH = 1.5
 
 
-class Client(Changing, Asking):
-    """A gallery at `url`, with an access `key` where the service wants one. Safe to use from several threads.
+class Client(GalleryAPI):
+    """The gallery of a service. Safe to use from several threads.
 
-    The methods, their results and their errors are those of `Gallery`, with these differences: what the service
-    does not tell (paths of its files, ids) is missing; a `tenant` of "default" is the key's own; and every
-    method may raise Unavailable where the service does not answer, AccessDenied where the key is missing or may not.
-    Requests that change nothing more when they are repeated are made up to four times.
+    Methods, results and errors are those of `GalleryAPI`, with these differences: paths and ids of the service's images
+    are not known; a `tenant` of "default" is that of the API key; and every method may raise Unavailable where the
+    service does not respond, and AccessDenied where the API key is missing or not allowed to do this. Idempotent
+    requests are retried up to three times.
     """
+
+    def __init__(self, url: str, key: str | None = None, tenant: str | None = None, *, timeout: float = 60.0) -> None:
+        """Connect at the first request.
+
+        Args:
+            url: the service, as `https://images.example`.
+            key: an API key, where the service requires one.
+            tenant: whose images, for an API key that is bound to no tenant.
+            timeout: seconds, for each part of a request or response.
+
+        Raises:
+            BadSetting: the URL or the timeout is invalid.
+        """
+        self._transport = Transport(url, key, timeout)
+        self._tenant = tenant or DEFAULT_TENANT
+        self._limits = Limits()
+
+    def __repr__(self) -> str:
+        return f"Client({self.url!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    @property
+    def url(self) -> str:
+        """The service's URL."""
+        return self._transport.url
 
     @property
     def pipelines(self) -> tuple[str, ...]:
         """The names of the gallery's pipelines, in order of precedence."""
         return tuple(pipeline.name for pipeline in self.status().pipelines)
 
+    # -- search
+
+    def search(self, query: Query, **options: Unpack[SearchOptions]) -> Answer:
+        body = search_body(query, options, self._limits)
+        headers = self._headers(options.get("tenant") or DEFAULT_TENANT)
+        response = self._transport.json(Request("POST", "/v1/search", headers=headers, body=body))
+        return answer_of(wire.parse(wire.SearchAnswer, response))
+
+    def search_many(
+        self, queries: Iterable[Query], **options: Unpack[SearchOptions]
+    ) -> Iterator[tuple[Query, Answer | Failure]]:
+
+        def search(query: Query) -> Answer | Failure:
+            try:
+                return self.search(query, **options)
+            except (ImageRejected, NotFound) as error:
+                return error
+
+        pending: deque[tuple[Query, Future[Answer | Failure]]] = deque()
+        rest = iter(queries)
+        with ThreadPoolExecutor(PARALLEL_SEARCHES, thread_name_prefix="lookalike-client") as threads:
+            try:
+                while True:
+                    free = PARALLEL_SEARCHES - len(pending)
+                    pending.extend((query, threads.submit(search, query)) for query in islice(rest, free))
+                    if not pending:
+                        return
+                    query, answer = pending.popleft()
+                    yield query, answer.result()
+            finally:
+                for _, answer in pending:
+                    answer.cancel()
+
+    def compare(self, a: Query, b: Query, *, tenant: str = DEFAULT_TENANT) -> Comparison:
+        headers, body = self._headers(tenant), compare_body(a, b, self._limits)
+        response = self._transport.json(Request("POST", "/v1/compare", headers=headers, body=body))
+        return comparison_of(wire.parse(wire.Comparison, response))
+
+    # -- images
+
+    def get(self, key: str, *, tenant: str = DEFAULT_TENANT) -> Record:
+        return self._record_of(self._call(wire.Image, "GET", image_path(key), tenant), tenant)
+
+    def get_thumbnail(self, key: str, *, tenant: str = DEFAULT_TENANT, size: int = THUMBNAIL_SIZE) -> bytes:
+        path = f"{image_path(key)}/thumbnail"
+        return self._transport.send(Request("GET", path, headers=self._headers(tenant), params={"size": size})).content
+
+    def ls(
+        self,
+        *,
+        tenant: str = DEFAULT_TENANT,
+        after: str | None = None,
+        limit: int = 100,
+        filter: Filter | None = None,
+        prefix: str = "",
+    ) -> list[Record]:
+        if limit < 1:
+            raise BadInput(f"limit must be at least 1, not {limit}")
+        if not storable(prefix):
+            return []  # no key begins so, and no request can contain it
+        records: list[Record] = []
+        cursor = None if after is None else cursor_after(after)
+        while len(records) < limit:
+            params: dict[str, str | int] = {"limit": min(limit - len(records), PAGE_SIZE)}
+            params |= {"cursor": cursor} if cursor else {}
+            params |= {"filter": json.dumps(filter)} if filter else {}
+            params |= {"prefix": prefix} if prefix else {}
+            page = self._call(wire.ImageList, "GET", "/v1/images", tenant, params=params)
+            records += [self._record_of(image, tenant) for image in page.images]
+            cursor = page.next
+            if cursor is None:
+                break
+        return records
+
+    def add(
+        self,
+        what: str | Path | Iterable[str | Path | Item],
+        *,
+        key: str | None = None,
+        attributes: Attributes | None = None,
+        tenant: str = DEFAULT_TENANT,
+    ) -> list[Outcome]:
+        return list(self.add_iter(what, key=key, attributes=attributes, tenant=tenant))
+
+    def add_iter(
+        self,
+        what: str | Path | Iterable[str | Path | Item | Outcome],
+        *,
+        key: str | None = None,
+        attributes: Attributes | None = None,
+        tenant: str = DEFAULT_TENANT,
+    ) -> Iterator[Outcome]:
+        """Add files, folders or items of this machine, and yield each outcome; see `GalleryAPI.add_iter`.
+
+        Files are read while they are sent, up to 64 a request. A batch whose connection was lost is sent again.
+        """
+        uploads = Uploads(self._transport, self._headers(tenant), self._limits, lambda item: self._put(item, tenant))
+        return uploads.run(items_of(what, key, attributes))
+
+    def put(
+        self,
+        key: str,
+        data: bytes | Path,
+        *,
+        attributes: Attributes | None = None,
+        tenant: str = DEFAULT_TENANT,
+        expected: Precondition = None,
+    ) -> Outcome:
+        return self._put(Item(key, data, attributes), tenant, expected)
+
+    def set_attributes(
+        self,
+        key: str,
+        attributes: Attributes,
+        *,
+        merge: bool = True,
+        tenant: str = DEFAULT_TENANT,
+        expected: int | None = None,
+    ) -> Record:
+        body = {"attributes": dict(attributes), "merge": merge}
+        retry: RetryPolicy = "always" if expected is None else "refused"
+        headers = _if_match(expected)
+        image = self._call(wire.Image, "PATCH", image_path(key), tenant, json=body, headers=headers, retry=retry)
+        return self._record_of(image, tenant)
+
+    def remove(
+        self, keys: str | Iterable[str], *, tenant: str = DEFAULT_TENANT, expected: int | None = None
+    ) -> list[str]:
+        """Remove images; see `GalleryAPI.remove`. Not retried once sent: the second response would lack the keys.
+
+        Raises:
+            BadSetting: `expected` with more than one key.
+        """
+        unique = [keys] if isinstance(keys, str) else list(dict.fromkeys(keys))
+        if expected is not None:
+            if len(unique) != 1:
+                raise BadSetting("a service removes only a single image with a precondition; give one key")
+            return self._remove_expected(unique[0], tenant, expected)
+        removed: list[str] = []
+        for start in range(0, len(unique), PAGE_SIZE):
+            removed += self._delete({"keys": unique[start : start + PAGE_SIZE]}, tenant).keys
+        return removed
+
+    def remove_by_filter(self, filter: Filter, *, tenant: str = DEFAULT_TENANT) -> DeleteResult:
+        result = self._delete({"filter": dict(filter)}, tenant)
+        return DeleteResult(result.keys, result.sequence, result.deleted)
+
+    # -- duplicates
+
+    def duplicates(self, *, tenant: str = DEFAULT_TENANT, pipelines: Sequence[str] | None = None) -> Iterator[Cluster]:
+        after: str | None = None
+        while True:
+            page = self.duplicates_page(tenant=tenant, pipelines=pipelines, after=after)
+            yield from page.clusters
+            after = page.after
+            if after is None:
+                return
+
+    def duplicates_page(
+        self,
+        *,
+        tenant: str = DEFAULT_TENANT,
+        pipelines: Sequence[str] | None = None,
+        after: str | None = None,
+        limit: int = 20,
+    ) -> ClusterPage:
+        """The next clusters, `after` being the cursor of the page before; see `GalleryAPI.duplicates_page`."""
+        params: list[tuple[str, str | int]] = [("limit", limit), *(("pipelines", name) for name in pipelines or ())]
+        params += [("cursor", after)] if after is not None else []
+        page = self._call(wire.ClusterList, "GET", "/v1/duplicates", tenant, params=params)
+        name = self._tenant_name(tenant)
+        return ClusterPage(tuple(cluster_of(cluster, name) for cluster in page.clusters), page.next)
+
+    def not_a_match(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
+        self._send_feedback("POST", keys, tenant)
+
+    def not_a_match_undo(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
+        self._send_feedback("DELETE", keys, tenant)
+
+    # -- the gallery
+
+    def status(self) -> Status:
+        return status_of(self._call(wire.Status, "GET", "/v1/status", DEFAULT_TENANT))
+
     def repair(self) -> RepairReport:
-        """Have the service check its catalog and build every index anew, and wait for it; a key of an admin may."""
+        """Check the catalog and rebuild every index in a job, and wait for it; see `GalleryAPI.repair`.
+
+        The API key needs the scope admin.
+        """
         job = self.wait_for(self.start_job({"kind": "repair"}).id)
         return RepairReport(job.done, job.counts)
 
-    def start_job(self, request: Object, *, tenant: str = DEFAULT_TENANT) -> Job:
-        """Queue long work: `{"kind": "import", "urls": [...]}`, repair, duplicates or delete, as the API has them.
+    # -- jobs
 
-        Not repeated once it was sent, lest it be done twice.
+    def start_job(self, request: Mapping[str, Any], *, tenant: str = DEFAULT_TENANT) -> Job:
+        """Queue a job. Not retried once it was sent, as it might be queued twice.
+
+        Args:
+            request: as the HTTP API takes it: `{"kind": "import", "urls": [...]}`, repair, duplicates or delete.
+            tenant: whose images.
+
+        Raises:
+            BadInput: the request is invalid.
+            Unavailable: too many jobs are queued.
         """
-        return parse(job_of, self._json("POST", "/v1/jobs", tenant, dict(request), "unsent"))
+        return job_of(self._call(wire.Job, "POST", "/v1/jobs", tenant, json=dict(request), retry="unsent"))
 
     def job(self, id: str, *, tenant: str = DEFAULT_TENANT) -> Job:  # noqa: A002 - the API's own word
-        """How a job stands; raises NotFound."""
-        return parse(job_of, self._json("GET", f"/v1/jobs/{quote(id, safe='')}", tenant))
+        """The state of a job; raises NotFound."""
+        return job_of(self._call(wire.Job, "GET", job_path(id), tenant))
 
     def cancel_job(self, id: str, *, tenant: str = DEFAULT_TENANT) -> Job:  # noqa: A002
-        """Stop a job where it is."""
-        return parse(job_of, self._json("POST", f"/v1/jobs/{quote(id, safe='')}:cancel", tenant, {}))
+        """Cancel a job; what it has done stays done. Raises NotFound."""
+        return job_of(self._call(wire.Job, "POST", f"{job_path(id)}:cancel", tenant, json={}))
 
     def wait_for(self, id: str, *, tenant: str = DEFAULT_TENANT, seconds: float | None = None) -> Job:  # noqa: A002
-        """Wait until a job is done; raises what it failed over, Unavailable where it was cancelled or takes longer."""
-        return wait_for(lambda: self.job(id, tenant=tenant), seconds)
+        """Poll a job until it is done.
+
+        Args:
+            id: the job's id.
+            tenant: whose job.
+            seconds: the timeout; None waits without limit.
+
+        Raises:
+            LookalikeError: the error with which the job failed.
+            Unavailable: it was cancelled, or is not done after `seconds`.
+        """
+        deadline = None if seconds is None else time.monotonic() + seconds
+        delay = MIN_POLL_SECONDS
+        while not (job := self.job(id, tenant=tenant)).ended:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise Unavailable(f"job {job.id} ({job.kind}) is {job.state} and not done after {seconds:g} seconds")
+            time.sleep(delay)
+            delay = min(delay * POLL_GROWTH, MAX_POLL_SECONDS)
+        if job.error is not None:
+            raise job.error
+        if job.state != "done":
+            raise Unavailable(f"job {job.id} ({job.kind}) was {job.state}")
+        return job
+
+    # -- requests
+
+    def _call(
+        self,
+        kind: type[T],
+        method: str,
+        path: str,
+        tenant: str,
+        *,
+        json: Any = None,
+        params: Params = (),
+        headers: Mapping[str, str] | None = None,
+        retry: RetryPolicy = "always",
+    ) -> T:
+        """Send a request, with or without a JSON body, and parse its response."""
+        body = {} if json is None else {"json": json}
+        sent = self._headers(tenant) | dict(headers or {})
+        return wire.parse(kind, self._transport.json(Request(method, path, retry, sent, params, lambda: body)))
+
+    def _put(self, item: Item, tenant: str, expected: Precondition = None) -> Outcome:
+        data = bytes_of(item.source, self._limits)
+        headers = self._headers(tenant)
+        headers |= {"If-None-Match": "*"} if expected == "absent" else _if_match(expected)
+        attributes = None if item.attributes is None else json.dumps(dict(item.attributes))
+        if attributes is not None and len(attributes) > MAX_HEADER_BYTES:
+            body: dict[str, Any] = {"files": {"file": ("image", data)}, "data": {"attributes": attributes}}
+        else:
+            headers |= {"Content-Type": "application/octet-stream"}
+            headers |= {} if attributes is None else {"X-Attributes": attributes}
+            body = {"content": data}
+        retry: RetryPolicy = "always" if expected is None else "refused"
+        response = self._transport.json(Request("PUT", image_path(item.key), retry, headers, body=lambda: body))
+        return outcome_of(wire.parse(wire.Outcome, response), item.path)
+
+    def _delete(self, body: dict[str, Any], tenant: str) -> wire.DeleteResult:
+        return self._call(wire.DeleteResult, "POST", "/v1/images:delete", tenant, json=body, retry="unsent")
+
+    def _remove_expected(self, key: str, tenant: str, expected: int) -> list[str]:
+        headers = self._headers(tenant) | _if_match(expected)
+        try:
+            self._transport.send(Request("DELETE", image_path(key), "unsent", headers))
+        except NotFound:
+            return []
+        return [key]
+
+    def _send_feedback(self, method: str, keys: Sequence[str], tenant: str) -> None:
+        body = {"json": {"keys": list(keys)}}
+        request = Request(method, "/v1/duplicates:not-a-match", headers=self._headers(tenant), body=lambda: body)
+        self._transport.send(request)
+
+    def _record_of(self, image: wire.Image, tenant: str) -> Record:
+        return record_of(image, self._tenant_name(tenant))
+
+    def _tenant_name(self, tenant: str) -> str:
+        return self._tenant if tenant == DEFAULT_TENANT else tenant
+
+    def _headers(self, tenant: str) -> dict[str, str]:
+        """The tenant's header; without one the service uses the API key's tenant, or the default."""
+        name = self._tenant_name(tenant)
+        return {} if name == DEFAULT_TENANT else {"X-Tenant": quote(name, safe="")}
+
+
+def _if_match(expected: int | str | None) -> dict[str, str]:
+    """The precondition's header."""
+    return {} if expected is None else {"If-Match": f'"{expected}"'}

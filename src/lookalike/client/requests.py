@@ -1,54 +1,78 @@
-"""Queries as a service takes them: an image's bytes as a form's file, or JSON where a key is asked."""
+"""Requests: paths and cursors, and bodies: a form with the image's bytes, or JSON where a stored image is the query."""
 
 import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from lookalike.errors import BadInput
+from lookalike.errors import BadInput, NotFound
 from lookalike.imaging import Limits, read_bytes
-from lookalike.results import DEFAULT_TENANT, Query, SearchOptions, StoredImage
+from lookalike.results import DEFAULT_TENANT, Query, SearchOptions, StoredImage, check_search_options
 
 Body = Callable[[], Mapping[str, Any]]
+"""Makes httpx's arguments for a body, once for each attempt, as a stream can be read only once."""
+
+
+def image_path(key: str) -> str:
+    """The path of an image; raises BadInput for the empty key, NotFound for one that no image can have."""
+    if not key:
+        raise BadInput("an image's key must not be empty")
+    try:
+        quoted = quote(key, safe="")
+    except UnicodeEncodeError:
+        raise NotFound(f"there is no image {key!r}") from None
+    return f"/v1/images/{quoted.replace('.', '%2E') if set(key) == {'.'} else quoted}"
+
+
+def job_path(job_id: str) -> str:
+    """The path of a job."""
+    return f"/v1/jobs/{quote(job_id, safe='')}"
+
+
+def cursor_after(key: str) -> str:
+    """The cursor of a list after any key: the key as JSON in base64, as the server writes it."""
+    return base64.urlsafe_b64encode(json.dumps(key).encode()).rstrip(b"=").decode()
 
 
 def search_body(query: Query, options: SearchOptions, limits: Limits) -> Body:
-    """A search's body; raises ImageRejected for a file that cannot be read here."""
-    told: dict[str, Any] = {
+    """A search's body; raises ImageRejected for a file that cannot be read here, TypeError for an unknown option."""
+    check_search_options(options)
+    fields: dict[str, Any] = {
         "k": options.get("k"),
         "page": options.get("page"),
         "threshold": options.get("threshold"),
         "pipelines": list(options.get("pipelines") or ()) or None,
-        "filter": _listed(options.get("filter") or {}) or None,
+        "filter": _json_filter(options.get("filter") or {}) or None,
         "engine_filter": options.get("engine_filter"),
         "orientations": options.get("orientations"),
         "min_sequence": options.get("min_sequence"),
         "tenants": "all" if options.get("tenant", DEFAULT_TENANT) is None else None,
     }
-    told = {name: value for name, value in told.items() if value is not None}
+    fields = {name: value for name, value in fields.items() if value is not None}
     if isinstance(query, StoredImage):
-        asked = {"image": source_of(query, limits), **told}
-        return lambda: {"json": asked}
+        body = {"image": source_of(query, limits), **fields}
+        return lambda: {"json": body}
     data = bytes_of(query, limits)
-    fields = {name: _text(name, value) for name, value in told.items()}
-    return lambda: {"files": {"file": ("query", data)}, "data": fields}
+    form = {name: _form_text(name, value) for name, value in fields.items()}
+    return lambda: {"files": {"file": ("query", data)}, "data": form}
 
 
 def compare_body(a: Query, b: Query, limits: Limits) -> Body:
     """A comparison's body; raises ImageRejected for a file that cannot be read here."""
     if isinstance(a, StoredImage) or isinstance(b, StoredImage):
-        asked = {"a": source_of(a, limits), "b": source_of(b, limits)}
-        return lambda: {"json": asked}
+        body = {"a": source_of(a, limits), "b": source_of(b, limits)}
+        return lambda: {"json": body}
     first, second = bytes_of(a, limits), bytes_of(b, limits)
     return lambda: {"files": {"a": ("a", first), "b": ("b", second)}}
 
 
 def source_of(query: Query, limits: Limits) -> dict[str, str]:
-    """Where an image is, in JSON."""
+    """The JSON of an image source."""
     if isinstance(query, StoredImage):
         if query.tenant is not None:
-            raise BadInput("a service searches with images of the tenant that asks; leave out the tenant of the key")
+            raise BadInput("a service takes stored images of the request's own tenant only; leave out `tenant`")
         return {"key": query.key}
     return {"base64": base64.b64encode(bytes_of(query, limits)).decode()}
 
@@ -60,19 +84,19 @@ def bytes_of(query: str | Path | bytes, limits: Limits) -> bytes:
     return data
 
 
-def _text(name: str, value: Any) -> str:
+def _form_text(name: str, value: Any) -> str:
     """An option as a form's field."""
     if name == "pipelines" and isinstance(value, Sequence):
         return ",".join(value)
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _listed(filter: Mapping[str, Any]) -> dict[str, Any]:
-    """A filter with tuples and sets as JSON's lists."""
-    return {name: _listed_value(value) for name, value in filter.items()}
+def _json_filter(filter: Mapping[str, Any]) -> dict[str, Any]:
+    """A filter with sets as JSON's lists."""
+    return {name: _json_condition(value) for name, value in filter.items()}
 
 
-def _listed_value(value: Any) -> Any:
+def _json_condition(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {op: sorted(given) if isinstance(given, set | frozenset) else given for op, given in value.items()}
     return value

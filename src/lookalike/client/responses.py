@@ -1,124 +1,151 @@
-"""The service's JSON as the values that the library gives."""
+"""Responses of a service, parsed as `lookalike.wire` objects and converted to the library's result types."""
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from lookalike.errors import BadSetting
+from lookalike import wire
+from lookalike.errors import LookalikeError
+from lookalike.problem_details import error_of
 from lookalike.results import Cluster, Comparison, PipelineComparison, PipelineStatus, Status
 from lookalike.types import Answer, Border, Hit, Outcome, Record
 
-Object = Mapping[str, Any]
-T = TypeVar("T")
 NO_ID = 0
-"""The id of every image and hit that comes from a service: its own ids are its own business."""
+"""Placeholder id of records and hits: the server does not expose internal ids."""
+ENDED = ("done", "failed", "cancelled")
 
 
-def parse(read: Callable[[Object], T], told: Object) -> T:
-    """What `read` makes of an answer; raises BadSetting where members are missing: another kind of service."""
-    try:
-        return read(told)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadSetting(
-            f"the service's answer cannot be understood ({type(error).__name__}: {error}); "
-            "are it and this client of the same version?"
-        ) from error
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job and its state: queued, running, done, failed or cancelled.
+
+    `total` is None where it is not known beforehand; `counts` are by outcome, or rows by index; `error` is why it
+    failed.
+    """
+
+    id: str
+    kind: str
+    state: str
+    done: int
+    total: int | None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    result: Mapping[str, Any] = field(default_factory=dict)
+    error: LookalikeError | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether its state is final."""
+        return self.state in ENDED
 
 
-def record_of(told: Object, tenant: str) -> Record:
-    """An image. Where its file is, a service does not tell."""
+def record_of(image: wire.Image, tenant: str) -> Record:
+    """An image's record, without a path, as a server tells none."""
+    border = image.border
     return Record(
         id=NO_ID,
         tenant=tenant,
-        key=told["key"],
+        key=image.key,
         path=None,
-        sha256=bytes.fromhex(told["sha256"]),
+        sha256=wire.bytes_of(image.sha256),
         pixels=None,
-        nbytes=told["bytes"],
-        width=told["width"],
-        height=told["height"],
-        format=told["format"],
-        border=Border(**told["border"]),
-        attributes=told["attributes"],
-        created=_seconds(told["created"]),
-        updated=_seconds(told["updated"]),
-        sequence=told["sequence"],
+        nbytes=image.bytes,
+        width=image.width,
+        height=image.height,
+        format=image.format,
+        border=Border(border.left, border.top, border.right, border.bottom),
+        attributes=image.attributes,
+        created=wire.seconds_of(image.created),
+        updated=wire.seconds_of(image.updated),
+        sequence=image.sequence,
     )
 
 
-def answer_of(told: Object) -> Answer:
+def answer_of(answer: wire.SearchAnswer) -> Answer:
     """The answer to a query."""
     return Answer(
-        hits=tuple(_hit(hit) for hit in told["hits"]),
-        page=told["page"],
-        page_size=told["page_size"],
-        more=told["more"],
-        exact_within=told["exact_within"],
-        sequence=told["sequence"],
-        took_ms=told["took_ms"],
-        failed=told["failed"],
+        hits=tuple(_hit_of(hit) for hit in answer.hits),
+        page=answer.page,
+        page_size=answer.page_size,
+        more=answer.more,
+        exact_within=answer.exact_within,
+        sequence=answer.sequence,
+        took_ms=answer.took_ms,
+        failed=answer.failed,
     )
 
 
-def _hit(told: Object) -> Hit:
+def _hit_of(hit: wire.Hit) -> Hit:
     return Hit(
-        key=told["key"],
+        key=hit.key,
         path=None,
-        evidence=told["evidence"],
-        distance=told["distance"],
-        pipeline=told["pipeline"],
-        attributes=told["attributes"],
-        width=told["width"],
-        height=told["height"],
+        evidence=hit.evidence,
+        distance=hit.distance,
+        pipeline=hit.pipeline,
+        attributes=hit.attributes,
+        width=hit.width,
+        height=hit.height,
         id=NO_ID,
+        tenant=hit.tenant,
     )
 
 
-def outcome_of(told: Object, path: str | None) -> Outcome:
-    """What became of an image; `path` is where it came from on this side."""
-    return Outcome(told["key"], path, told["outcome"], told["reason"], told["sequence"])
+def outcome_of(outcome: wire.Outcome, path: str | None) -> Outcome:
+    """What became of an image that was read from `path` on this machine."""
+    return Outcome(outcome.key, path, outcome.outcome, outcome.reason, outcome.sequence)
 
 
-def cluster_of(told: Object, tenant: str) -> Cluster:
-    """Copies of one another."""
-    images = tuple(record_of(image, tenant) for image in told["images"])
-    return Cluster(images, told["evidence"], told["distance"])
+def cluster_of(cluster: wire.Cluster, tenant: str) -> Cluster:
+    """A cluster of copies."""
+    return Cluster(tuple(record_of(image, tenant) for image in cluster.images), cluster.evidence, cluster.distance)
 
 
-def comparison_of(told: Object) -> Comparison:
-    """Two images side by side."""
+def comparison_of(comparison: wire.Comparison) -> Comparison:
+    """The comparison of two images."""
     measured = tuple(
-        PipelineComparison(one["name"], one["distance"], one["threshold"], one["rarity"]) for one in told["pipelines"]
+        PipelineComparison(pipeline.name, pipeline.distance, pipeline.threshold, pipeline.false_match_rate)
+        for pipeline in comparison.pipelines
     )
-    return Comparison(told["same_bytes"], told["same_pixels"], told["evidence"], measured)
+    return Comparison(comparison.same_bytes, comparison.same_pixels, comparison.evidence, measured)
 
 
-def status_of(told: Object) -> Status:
-    """How the gallery stands for one tenant; a key that is bound to one is not told the rows of all (0)."""
+def status_of(status: wire.Status) -> Status:
+    """The gallery's status for one tenant; rows are 0 where the API key is bound to it and may not see them."""
     return Status(
-        images=told["images"],
-        nbytes=told["bytes"],
-        tenants={told["tenant"]: told["images"]},
-        formats=told["formats"],
-        sequence=told["sequence"],
-        pipelines=tuple(_pipeline(one) for one in told["pipelines"]),
+        images=status.images,
+        nbytes=status.bytes,
+        tenants={status.tenant: status.images},
+        formats=status.formats,
+        sequence=status.sequence,
+        pipelines=tuple(_pipeline_status_of(pipeline) for pipeline in status.pipelines),
     )
 
 
-def _pipeline(told: Object) -> PipelineStatus:
+def _pipeline_status_of(pipeline: wire.PipelineStatus) -> PipelineStatus:
     return PipelineStatus(
-        name=told["name"],
-        fingerprint=told["fingerprint"],
-        metric=told["metric"],
-        rows=told["rows"] or 0,
-        saved_at=told["saved_at"],
-        behind=told["behind"],
-        threshold=told["threshold"],
-        engine=told["engine"],
-        shared=told["shared"],
-        error=told["error"],
+        name=pipeline.name,
+        fingerprint=pipeline.fingerprint,
+        metric=pipeline.metric,
+        rows=pipeline.rows or 0,
+        saved_at=pipeline.saved_at,
+        behind=pipeline.behind,
+        threshold=pipeline.threshold,
+        engine=pipeline.engine,
+        shared=pipeline.shared,
+        error=pipeline.error,
     )
 
 
-def _seconds(rfc3339: str) -> float:
-    return datetime.fromisoformat(rfc3339).timestamp()
+def job_of(job: wire.Job) -> Job:
+    """A job and its state."""
+    error = job.error
+    status = error.get("status") if error else None
+    return Job(
+        id=job.id,
+        kind=job.kind,
+        state=job.state,
+        done=job.progress.done,
+        total=job.progress.total,
+        counts=job.progress.counts,
+        result=job.result,
+        error=None if error is None else error_of(status if isinstance(status, int) else 500, error),
+    )

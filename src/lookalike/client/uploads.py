@@ -1,4 +1,4 @@
-"""Adding many images: read one by one from the disk and sent in groups, of which each is told as it is durable."""
+"""Adding many images: batches of NDJSON, read from disk while they are sent, several requests in parallel."""
 
 import base64
 import json
@@ -6,91 +6,95 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lookalike.client.responses import outcome_of, parse
-from lookalike.client.transport import Request, Transport, pause_after
+import httpx
+
+from lookalike import wire
+from lookalike.client.responses import outcome_of
+from lookalike.client.transport import Request, Transport, retry_delay
 from lookalike.errors import BadInput, ImageRejected, LookalikeError
 from lookalike.imaging import Limits, read_bytes
 from lookalike.problem_details import error_of
 from lookalike.types import Item, Outcome
 
-GROUP = 64
-"""Images sent in one request; their outcomes come when all of them are sent."""
-GROUP_BYTES = 32 * 1024 * 1024
-"""Bytes after which a group is sent sooner."""
-AT_ONCE = 2
-"""Groups under way at the same time: while the service works on one, the next is read and sent."""
+BATCH_SIZE = 64
+"""Images of one request; their outcomes come when all of them are sent."""
+MAX_BATCH_BYTES = 32 * 1024 * 1024
+"""Bytes after which a batch is sent although it has fewer images."""
+PARALLEL_REQUESTS = 2
+"""While the service works on one batch, the next is read and sent."""
 NDJSON = "application/x-ndjson"
-Put = Callable[[Item], Outcome]
 
 
 class Uploads:
-    """Adds items to a service's gallery. Memory holds an image for each request, beside items that hold bytes.
+    """Adds items to a service's gallery. Memory holds one file for each request, beside items that are bytes.
 
-    `put` adds a single one.
+    `put` adds a single item; it finds out which item of a refused batch was invalid.
     """
 
-    def __init__(self, transport: Transport, headers: Mapping[str, str], limits: Limits, put: Put) -> None:
+    def __init__(
+        self, transport: Transport, headers: Mapping[str, str], limits: Limits, put: Callable[[Item], Outcome]
+    ) -> None:
         self._transport = transport
         self._headers = {**headers, "Content-Type": NDJSON}
         self._limits = limits
         self._put = put
 
     def run(self, items: Iterable[Item | Outcome]) -> Iterator[Outcome]:
-        """One outcome an item, group by group; raises what stops all of it.
+        """One outcome an item, batch by batch; raises the error that stops all of it.
 
-        A group whose connection broke off is sent again: what had arrived of it comes out as unchanged. Groups that
+        A batch whose connection was lost is sent again: images that had arrived come out as unchanged. Batches that
         share a key are sent one after the other, so that the later image stays.
         """
         rest = iter(items)
-        underway: deque[tuple[set[str], Future[list[Outcome]]]] = deque()
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="lookalike-upload") as threads:
-            while group := self._next(rest):
-                keys = {one.key for one in group if isinstance(one, Item)}
-                while len(underway) == AT_ONCE or any(keys & others for others, _ in underway):
-                    yield from underway.popleft()[1].result()
-                underway.append((keys, threads.submit(self._outcomes, group)))
-            for _, outcomes in underway:
+        pending: deque[tuple[set[str], Future[list[Outcome]]]] = deque()
+        with ThreadPoolExecutor(PARALLEL_REQUESTS, thread_name_prefix="lookalike-upload") as threads:
+            while batch := self._next_batch(rest):
+                keys = {item.key for item in batch if isinstance(item, Item)}
+                while len(pending) == PARALLEL_REQUESTS or any(keys & others for others, _ in pending):
+                    yield from pending.popleft()[1].result()
+                pending.append((keys, threads.submit(self._outcomes, batch)))
+            for _, outcomes in pending:
                 yield from outcomes.result()
 
-    def _outcomes(self, group: list[Item | Outcome]) -> list[Outcome]:
-        known = [one for one in group if isinstance(one, Outcome)]
-        return known + list(self._sent([one for one in group if isinstance(one, Item)]))
+    def _outcomes(self, batch: list[Item | Outcome]) -> list[Outcome]:
+        known = [outcome for outcome in batch if isinstance(outcome, Outcome)]
+        return known + list(self._send([item for item in batch if isinstance(item, Item)]))
 
-    def _next(self, rest: Iterator[Item | Outcome]) -> list[Item | Outcome]:
-        group: list[Item | Outcome] = []
+    def _next_batch(self, rest: Iterator[Item | Outcome]) -> list[Item | Outcome]:
+        batch: list[Item | Outcome] = []
         nbytes = 0
         for item in rest:
-            group.append(item)
+            batch.append(item)
             nbytes += _size(item)
-            if len(group) >= GROUP or nbytes >= GROUP_BYTES:
+            if len(batch) >= BATCH_SIZE or nbytes >= MAX_BATCH_BYTES:
                 break
-        return group
+        return batch
 
-    def _sent(self, items: list[Item]) -> Iterator[Outcome]:
+    def _send(self, items: list[Item]) -> Iterator[Outcome]:
+        """Send a batch, and what is left of it again after a transient failure."""
         attempt = 0
         while items:
             attempt += 1
-            outcomes, error = self._group(items)
+            outcomes, error = self._send_once(items)
             yield from outcomes
-            told = deque(outcome.key for outcome in outcomes)
-            items = [item for item in items if not _taken(told, item.key)]
+            finished = deque(outcome.key for outcome in outcomes)
+            items = [item for item in items if not _take(finished, item.key)]
             if error is None:
                 return
-            pause = pause_after(error, "always", attempt)
-            if pause is not None:
-                time.sleep(pause)
+            delay = retry_delay(error, "always", attempt)
+            if delay is not None:
+                time.sleep(delay)
             elif isinstance(error, BadInput):
-                yield from map(self._alone, items)  # whichever of them it was
+                yield from map(self._put_alone, items)  # to find out which of them is invalid
                 return
             else:
                 raise error
 
-    def _group(self, items: list[Item]) -> tuple[list[Outcome], LookalikeError | None]:
-        """The outcomes of a group, and what broke it off."""
+    def _send_once(self, items: list[Item]) -> tuple[list[Outcome], LookalikeError | None]:
+        """The outcomes of a batch, and the error that stopped it."""
         unreadable: list[Outcome] = []
 
         def lines() -> Iterator[bytes]:
@@ -102,22 +106,29 @@ class Uploads:
                 else:
                     yield line
 
-        call = Request("POST", "/v1/images:batch", headers=self._headers, body=lambda: {"content": lines()})
+        request = Request("POST", "/v1/images:batch", headers=self._headers, body=lambda: {"content": lines()})
         try:
-            answer = self._transport.send(call)
+            response = self._transport.send(request)
         except BadInput as error:
             return unreadable, error
+        outcomes, failure = self._parse(response, items)
+        return unreadable + outcomes, failure
+
+    def _parse(self, response: httpx.Response, items: list[Item]) -> tuple[list[Outcome], LookalikeError | None]:
+        """The outcomes in a response, and the error of its last line, if it has one."""
         paths: dict[str, deque[str | None]] = {}
         for item in items:
             paths.setdefault(item.key, deque()).append(item.path)
         outcomes: list[Outcome] = []
-        for line in answer.content.splitlines():
-            told = self._transport.object_in(line, answer)
-            if "error" in told:
-                return unreadable + outcomes, error_of(int(told["error"].get("status", 500)), told["error"])
-            path = paths[told["key"]].popleft() if paths.get(told["key"]) else None
-            outcomes.append(parse(partial(outcome_of, path=path), told))
-        return unreadable + outcomes, None
+        for line in response.content.splitlines():
+            value = self._transport.parse_object(line, response)
+            if "error" in value:
+                problem = wire.parse(wire.Problem, value["error"])
+                return outcomes, error_of(problem.status, wire.to_dict(problem))
+            outcome = wire.parse(wire.Outcome, value)
+            path = paths[outcome.key].popleft() if paths.get(outcome.key) else None
+            outcomes.append(outcome_of(outcome, path))
+        return outcomes, None
 
     def _line(self, item: Item) -> bytes | Outcome:
         try:
@@ -129,7 +140,7 @@ class Uploads:
             line["attributes"] = dict(item.attributes)
         return json.dumps(line).encode() + b"\n"
 
-    def _alone(self, item: Item) -> Outcome:
+    def _put_alone(self, item: Item) -> Outcome:
         try:
             return self._put(item)
         except BadInput as error:
@@ -137,20 +148,21 @@ class Uploads:
 
 
 def rejected(item: Item, error: BadInput) -> Outcome:
-    """The outcome of an item that cannot be accepted."""
-    word = f"{error.reason}: " if isinstance(error, ImageRejected) else ""
-    return Outcome(item.key, item.path, "rejected", f"{word}{error}")
+    """The outcome of an invalid item."""
+    reason = f"{error.reason}: {error}" if isinstance(error, ImageRejected) else str(error)
+    return Outcome(item.key, item.path, "rejected", reason)
 
 
-def _taken(told: deque[str], key: str) -> bool:
-    if key in told:
-        told.remove(key)
+def _take(keys: deque[str], key: str) -> bool:
+    """Remove a key once; whether it was there."""
+    if key in keys:
+        keys.remove(key)
         return True
     return False
 
 
 def _size(item: Item | Outcome) -> int:
-    """Bytes that an item will take, as far as is known; a file that is gone is told of when it is read."""
+    """Bytes that an item will take; 0 for a file that is gone, which is reported when it is read."""
     if isinstance(item, Outcome):
         return 0
     if isinstance(item.source, bytes):

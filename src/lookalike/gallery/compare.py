@@ -9,6 +9,9 @@ from lookalike.pipeline import Pipeline
 from lookalike.results import Comparison, PipelineComparison
 from lookalike.types import Evidence
 
+RATE_DIGITS = 4
+"""Significant digits of a false-match rate; it is an estimate."""
+
 
 def compare_images(a: PreparedQuery, b: PreparedQuery, pipelines: Sequence[Pipeline]) -> Comparison:
     """Compare two images in these pipelines, in the views of a search; two stored ones in their own orientation."""
@@ -40,6 +43,5 @@ def _compare_in(a: PreparedQuery, b: PreparedQuery, at: int, pipeline: Pipeline)
         return PipelineComparison(pipeline.name, None, calibration.threshold, None)
     raw = float(pairwise(pipeline.spec.metric, query.features[0], stored.features[0]).min())
     distance = round(min(raw / pipeline.spec.scale, 1.0), 6)
-    return PipelineComparison(
-        pipeline.name, distance, calibration.threshold, calibration.log_false_match_rate(distance)
-    )
+    rate = min(10 ** calibration.log_false_match_rate(distance), 1.0)
+    return PipelineComparison(pipeline.name, distance, calibration.threshold, float(f"{rate:.{RATE_DIGITS}g}"))

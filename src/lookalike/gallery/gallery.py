@@ -38,6 +38,7 @@ from lookalike.results import (
     SearchOptions,
     Status,
     StoredImage,
+    check_search_options,
 )
 from lookalike.types import Answer, Attributes, Item, Outcome, Prepared, Record
 
@@ -118,6 +119,7 @@ class Gallery(GalleryAPI):
     def search_many(
         self, queries: Iterable[Query], **options: Unpack[SearchOptions]
     ) -> Iterator[tuple[Query, Answer | Failure]]:
+        check_search_options(options)
         opened = self._pipelines.open(options.get("pipelines"))
         request = self._search_request(options)
         request.check()

@@ -223,10 +223,11 @@ def _top_ids(found: Sequence[dict[int, Candidate]], request: SearchRequest) -> l
 def _rank(found: dict[int, Candidate], records: Mapping[int, Record], request: SearchRequest) -> list[Hit]:
     """Return hits in their final order; an image that was deleted during the search has no record and is omitted."""
     order = sorted((i for i in found if i in records), key=lambda i: (found[i].rank, i))
-    return [_hit(found[i], records[i]) for i in order[: request.depth + 1]]
+    all_tenants = request.tenant is None
+    return [_hit(found[i], records[i], all_tenants=all_tenants) for i in order[: request.depth + 1]]
 
 
-def _hit(found: Candidate, record: Record) -> Hit:
+def _hit(found: Candidate, record: Record, *, all_tenants: bool) -> Hit:
     return Hit(
         key=record.key,
         path=record.path,
@@ -237,6 +238,7 @@ def _hit(found: Candidate, record: Record) -> Hit:
         width=record.width,
         height=record.height,
         id=record.id,
+        tenant=record.tenant if all_tenants else None,
     )
 
 

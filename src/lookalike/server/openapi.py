@@ -5,20 +5,18 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic import TypeAdapter
 
-from lookalike.server.routes.bulk_upload import BatchItem, BatchLine
+from lookalike.server.routes.bulk_upload import BatchItem
 from lookalike.server.routes.compare import CompareRequest
 from lookalike.server.routes.duplicates import NotAMatch
 from lookalike.server.routes.images import DeleteJson, PatchJson, PutJson
 from lookalike.server.routes.jobs import JobRequest
 from lookalike.server.routes.search import SearchRequest
-from lookalike.server.schemas import Problem
+from lookalike.wire import Problem
 
-EXTRA_MODELS: tuple[type[BaseModel], ...] = (
+EXTRA_MODELS: tuple[type, ...] = (
     BatchItem,
-    BatchLine,
     CompareRequest,
     DeleteJson,
     JobRequest,
@@ -29,10 +27,10 @@ EXTRA_MODELS: tuple[type[BaseModel], ...] = (
     SearchRequest,
 )
 ABOUT = (
-    "Search by image: hand in an image, get back the original and everything that looks like it.\n\n"
-    "Errors are problems (RFC 9457). Every answer has an `X-Request-Id`. Keys in paths are percent-encoded, a slash as "
-    "%2F. Callers whose key is bound to no tenant may name one in `X-Tenant`. Whatever answers GET answers HEAD: with "
-    "the same status and headers, and no body."
+    "Search by image: send an image, get its original and everything that looks like it.\n\n"
+    "Errors are problems (RFC 9457). Every response has an `X-Request-Id`. Keys in paths are percent-encoded, a slash "
+    "as %2F. Callers whose key is bound to no tenant may name one in `X-Tenant`. Whatever answers GET answers HEAD: "
+    "with the same status and headers, and no body."
 )
 HEADS: Mapping[str, str] = {
     "/v1/images/{key}": "headImage",
@@ -47,8 +45,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document of an application, cached."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=ABOUT, routes=app.routes)
-        _, definitions = models_json_schema(
-            [(model, "validation") for model in EXTRA_MODELS], ref_template="#/components/schemas/{model}"
+        _, definitions = TypeAdapter.json_schemas(
+            [(model, "validation", TypeAdapter(model)) for model in EXTRA_MODELS],
+            ref_template="#/components/schemas/{model}",
         )
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         for name in ("HTTPValidationError", "ValidationError"):

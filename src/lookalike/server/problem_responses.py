@@ -77,7 +77,8 @@ def http_problem(status: HTTPStatus, detail: str, request_id: str) -> dict[str, 
         kind = "unavailable" if status == HTTPStatus.SERVICE_UNAVAILABLE else "lookalike-error"
     else:
         kind = "not-found" if status == HTTPStatus.NOT_FOUND else "bad-input"
-    return _problem(kind, status.phrase, status, detail, request_id)
+    title = "Invalid request" if status == HTTPStatus.BAD_REQUEST else status.phrase.capitalize()
+    return _problem(kind, title, status, detail, request_id)
 
 
 def _problem(kind: str, title: str, status: int, detail: str, request_id: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from lookalike.evaluation.edits import apply
 from lookalike.samples import sample_paths
 from lookalike.types import Item
 from tests.support.drawn_images import drawn, encoded
+from tests.support.waiting import HANG_SECONDS
 
 START_SECONDS = 90
 COPIES = {"cat": ("scale_half", "grey"), "dogs": ("jpeg15",), "wine": ("jpeg15",)}
@@ -44,7 +45,7 @@ def running(command: Sequence[str]) -> Iterator[Served]:
         yield Served(url.rstrip("/"), process)
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(HANG_SECONDS)
 
 
 def serve(gallery: Path, *options: str) -> "Iterator[Served]":

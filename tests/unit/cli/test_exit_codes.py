@@ -38,17 +38,17 @@ def test_every_error_has_an_exit_code() -> None:
 @pytest.mark.parametrize(
     ("arguments", "kind"),
     [
-        (["frobnicate"], "UsageError"),
-        (["search"], "UsageError"),
-        (["search", "a.png", "-k", "many"], "UsageError"),
-        (["search", "a.png", "-k", "0"], "UnsupportedQuery"),
-        (["search", "a.png", "-k", "100", "--page", "101"], "UnsupportedQuery"),
-        (["search", "a.png", "--threshold", "7"], "UnsupportedQuery"),
-        (["search", "a.png", "--pipeline", "vgg61"], "UnsupportedQuery"),
-        (["search", "a.png", "--where", "year"], "UnsupportedQuery"),
-        (["add", "a.png", "--attr", "year"], "BadSetting"),
-        (["add", ".", "--key", "one"], "BadInput"),
-        (["models", "pull", "phash"], "BadSetting"),
+        (["frobnicate"], "usage-error"),
+        (["search"], "usage-error"),
+        (["search", "a.png", "-k", "many"], "usage-error"),
+        (["search", "a.png", "-k", "0"], "unsupported-query"),
+        (["search", "a.png", "-k", "100", "--page", "101"], "unsupported-query"),
+        (["search", "a.png", "--threshold", "7"], "unsupported-query"),
+        (["search", "a.png", "--pipeline", "vgg61"], "unsupported-query"),
+        (["search", "a.png", "--where", "year"], "unsupported-query"),
+        (["add", "a.png", "--attr", "year"], "bad-setting"),
+        (["add", ".", "--key", "one"], "bad-input"),
+        (["models", "pull", "phash"], "bad-setting"),
     ],
 )
 def test_2_what_makes_no_sense(gallery: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], kind: str) -> None:
@@ -56,8 +56,9 @@ def test_2_what_makes_no_sense(gallery: Path, monkeypatch: pytest.MonkeyPatch, a
     ran = lookalike(*arguments, "--json", "-g", gallery)
     assert ran.code == 2
     assert set(ran.line) == {"error"}
-    assert ran.line["error"]["type"] == kind
-    assert ran.err.startswith(f"lookalike: {ran.line['error']['message'].splitlines()[0]}")
+    assert ran.line["error"]["type"] == f"urn:lookalike:error:{kind}"
+    assert {"type", "title", "status", "detail"} <= set(ran.line["error"])
+    assert ran.err.startswith(f"lookalike: {ran.line['error']['detail'].splitlines()[0]}")
     plain = lookalike(*arguments, "-g", gallery)
     assert (plain.code, plain.out) == (2, b"")
 
@@ -71,7 +72,7 @@ def test_3_busy_while_readers_go_on(gallery: Path) -> None:
     with FileLock(gallery / "writer.lock"):
         for command in (["add", gallery.parent / "a.png"], ["rm", "a.png"], ["repair"]):
             ran = lookalike(*command, "-g", gallery, "--json")
-            assert (ran.code, ran.line["error"]["type"]) == (3, "GalleryBusy")
+            assert (ran.code, ran.line["error"]["type"]) == (3, "urn:lookalike:error:gallery-busy")
             assert "writing to the gallery" in ran.err
         assert lookalike("search", gallery.parent / "a.png", "-g", gallery, "--json").line["hits"]
         assert lookalike("ls", "-g", gallery).code == 0
@@ -83,7 +84,7 @@ def test_3_busy_while_readers_go_on(gallery: Path) -> None:
 )
 def test_4_no_gallery(tmp_path: Path, arguments: list[str]) -> None:
     ran = lookalike(*arguments, "-g", tmp_path / "nowhere", "--json")
-    assert (ran.code, ran.line["error"]["type"]) == (4, "NotFound")
+    assert (ran.code, ran.line["error"]["type"]) == (4, "urn:lookalike:error:not-found")
     assert "no gallery at" in ran.err
     assert not (tmp_path / "nowhere").exists()
 
@@ -92,7 +93,7 @@ def test_4_no_image(gallery: Path) -> None:
     assert lookalike("show", "nobody", "-g", gallery).code == 4
     assert lookalike("show", "a.png", "--tenant", "other", "-g", gallery).code == 4
     ran = lookalike("add", gallery / "no such folder", "-g", gallery, "--json")
-    assert (ran.code, ran.line["error"]["type"]) == (4, "NotFound")
+    assert (ran.code, ran.line["error"]["type"]) == (4, "urn:lookalike:error:not-found")
     assert lookalike("models", "info", "vgg61").code == 4
 
 
@@ -106,7 +107,7 @@ def test_5_a_damaged_catalog(gallery: Path) -> None:
         (gallery / name).unlink(missing_ok=True)
     (gallery / "catalog.sqlite").write_bytes(b"this is no database at all" * 1000)
     ran = lookalike("ls", "-g", gallery, "--json")
-    assert (ran.code, ran.line["error"]["type"]) == (5, "Damaged")
+    assert (ran.code, ran.line["error"]["type"]) == (5, "urn:lookalike:error:damaged")
 
 
 def test_a_bad_gallery_file_is_named(gallery: Path) -> None:

@@ -34,7 +34,7 @@ def test_all_of_it_over_a_service(url: str, tmp_path: Path, monkeypatch: pytest.
     )
     by_key = lookalike("search", "--key", "2.png", "--key", "none", "--json")
     assert (by_key.code, by_key.lines[0]["hits"][0]["key"]) == (1, "2.png")
-    assert by_key.lines[1]["error"]["type"] == "NotFound"
+    assert by_key.lines[1]["error"]["type"] == "urn:lookalike:error:not-found"
     shown = lookalike("show", "1.png")
     assert "160" in shown.text
     assert "unknown: the image was added as bytes" in shown.text
@@ -55,7 +55,7 @@ def test_a_gallery_that_is_named_is_meant(url: str, tmp_path: Path, monkeypatch:
     ran = lookalike("ls", "-g", tmp_path / "none", "--json")
     assert ran.code == 4
     both = lookalike("ls", "-g", tmp_path / "none", "--server", url, "--json")
-    assert (both.code, both.line["error"]["type"]) == (2, "BadSetting")
+    assert (both.code, both.line["error"]["type"]) == (2, "urn:lookalike:error:bad-setting")
     assert lookalike("--server", url, "ls").code == 0
 
 
@@ -70,13 +70,16 @@ def test_what_works_on_this_machine_alone(url: str, tmp_path: Path, monkeypatch:
 
 def test_no_service_and_no_access(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lookalike.client.transport.BACKOFF", 0.01)
-    assert lookalike("ls", "--server", "http://127.0.0.1:1", "--json").line["error"]["type"] == "Unavailable"
+    assert (
+        lookalike("ls", "--server", "http://127.0.0.1:1", "--json").line["error"]["type"]
+        == "urn:lookalike:error:unavailable"
+    )
     assert lookalike("ls", "--server", "http://127.0.0.1:1").code == 3
     assert lookalike("ls", "--server", "nonsense").code == 2
     with served(tmp_path / "gallery") as (url, gallery):
         _, token = gallery.catalog.api_keys.create("read")
         denied = lookalike("ls", "--server", url, "--json")
-        assert (denied.code, denied.line["error"]["type"]) == (2, "AccessDenied")
+        assert (denied.code, denied.line["error"]["type"]) == (2, "urn:lookalike:error:access-denied")
         monkeypatch.setenv("LOOKALIKE_KEY", token)
         assert lookalike("ls", "--server", url).code == 0
         forbidden = lookalike("rm", "a", "--server", url)

@@ -15,9 +15,9 @@ from tests.support.drawn_images import drawn, encoded
 
 RECORD = {
     *("key", "path", "tenant", "sha256", "width", "height", "format", "bytes", "border", "attributes"),
-    *("created", "updated", "sequence"),
+    *("created", "updated", "sequence", "thumbnail"),
 }
-STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_init_says_what_it_made(tmp_path: Path) -> None:
     rest = {"catalog": None, "precision": None, "exact_phash": False}
     assert ran.line == {"gallery": str(path), "pipelines": ["phash"], "index": {"phash": "flat"}, **rest}
     again = lookalike("init", "-g", path, "--json")
-    assert (again.code, again.line["error"]["type"]) == (2, "BadSetting")
+    assert (again.code, again.line["error"]["type"]) == (2, "urn:lookalike:error:bad-setting")
 
 
 def test_init_takes_lists_and_repetitions(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_init_takes_lists_and_repetitions(tmp_path: Path) -> None:
 )
 def test_init_refuses_settings_that_make_no_sense(tmp_path: Path, wrong: list[str]) -> None:
     ran = lookalike("init", *wrong, "-g", tmp_path / "g", "--json")
-    assert (ran.code, ran.line["error"]["type"]) == (2, "BadSetting")
+    assert (ran.code, ran.line["error"]["type"]) == (2, "urn:lookalike:error:bad-setting")
     assert not (tmp_path / "g").exists()
 
 
@@ -126,13 +126,14 @@ def test_search_finds_the_original(full: Path, tmp_path: Path) -> None:
     line = ran.line
     assert {"query", "hits", "exact_within", "took_ms"} <= set(line)
     assert line["query"] == str(query)
-    names = {"key", "path", "evidence", "distance", "pipeline", "attributes", "width", "height"}
+    names = {"key", "path", "evidence", "distance", "pipeline", "attributes", "width", "height", "thumbnail", "tenant"}
     assert all(set(h) == names for h in line["hits"])
     best = line["hits"][0]
     assert (best["key"], best["evidence"], best["pipeline"]) == ("grüße 🌄.png", "copy", "phash")
     assert 0 <= best["distance"] <= 1
     assert set(line["exact_within"]) == {"phash"}
-    assert line["took_ms"] > 0
+    assert all(ms >= 0 for ms in line["took_ms"].values())
+    assert {"digest", "phash"} <= set(line["took_ms"])
 
 
 def test_search_knows_the_very_file(full: Path, folder: Path) -> None:
@@ -160,8 +161,8 @@ def test_search_goes_on_after_a_bad_query(full: Path, folder: Path) -> None:
     assert ran.code == 1
     broken, missing, good = ran.lines
     assert set(broken) == set(missing) == {"query", "error"}
-    assert broken["error"]["type"] == missing["error"]["type"] == "ImageRejected"
-    assert missing["error"]["message"]
+    assert broken["error"]["type"] == missing["error"]["type"] == "urn:lookalike:error:image-rejected"
+    assert missing["error"]["detail"]
     assert good["hits"]
 
 
@@ -246,7 +247,7 @@ def test_search_by_key_needs_no_file(full: Path, folder: Path) -> None:
     assert ran.code == 1
     found, missing = ran.lines
     assert [(hit["key"], hit["evidence"]) for hit in found["hits"]] == [("b small.jpg", "exact"), ("b c.png", "copy")]
-    assert (found["query"], missing["error"]["type"]) == ("b small.jpg", "NotFound")
+    assert (found["query"], missing["error"]["type"]) == ("b small.jpg", "urn:lookalike:error:not-found")
     assert "b c.png" in lookalike("search", "--key", "b small.jpg", "-g", full).text
     nothing = lookalike("search", "-g", full)
     assert nothing.code == 2
@@ -258,12 +259,13 @@ def test_compare_two_files(full: Path, folder: Path, tmp_path: Path) -> None:
     line = lookalike("compare", folder / "a.png", small, "-g", full, "--json").line
     assert (line["a"], line["b"]) == (str(folder / "a.png"), str(small))
     assert (line["evidence"], line["same_bytes"], line["same_pixels"]) == ("copy", False, False)
-    [measured] = line["measured"]
-    assert set(measured) == {"pipeline", "distance", "threshold", "rarity", "copy"}
-    assert (measured["pipeline"], measured["copy"]) == ("phash", True)
+    [measured] = line["pipelines"]
+    assert set(measured) == {"name", "distance", "threshold", "false_match_rate", "copy"}
+    assert (measured["name"], measured["copy"]) == ("phash", True)
+    assert 0 < measured["false_match_rate"] < 1e-3
     assert lookalike("compare", small, small, "-g", full, "--json").line["evidence"] == "exact"
     broken = lookalike("compare", folder / "a.png", folder / "broken.jpg", "-g", full, "--json")
-    assert (broken.code, broken.line["error"]["type"]) == (1, "ImageRejected")
+    assert (broken.code, broken.line["error"]["type"]) == (1, "urn:lookalike:error:image-rejected")
 
 
 def test_status_and_repair(full: Path) -> None:

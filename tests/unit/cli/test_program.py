@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.command import PROGRAM, lookalike, program
 from tests.support.drawn_images import drawn, encoded
+from tests.support.waiting import HANG_SECONDS
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_ctrl_c_keeps_what_was_reported(gallery: Path, tmp_path: Path) -> None:
         os.killpg(child.pid, signal.SIGINT)
         reported = [json.loads(line) for line in [first, *child.stdout] if line.endswith(b"\n")]
         said = child.stderr.read().decode()
-        code = child.wait(30)
+        code = child.wait(HANG_SECONDS)
     assert code == 130
     assert "Run the same command again" in said
     assert "Traceback" not in said
@@ -67,7 +68,7 @@ def test_a_closed_pipe_ends_quietly(gallery: Path, tmp_path: Path) -> None:
         assert child.stdout.readline()
         child.stdout.close()
         assert child.stderr.read() == b""
-        assert child.wait(30) == 141
+        assert child.wait(HANG_SECONDS) == 141
 
 
 def test_names_that_are_no_text(gallery: Path, tmp_path: Path) -> None:
@@ -106,7 +107,7 @@ def test_one_may_ask_and_wait_for_the_answer(gallery: Path, tmp_path: Path) -> N
             answer = json.loads(child.stdout.readline())
             assert (answer["query"], answer["hits"][0]["key"]) == (str(path), path.name)
         child.stdin.close()
-        assert child.wait(30) == 0
+        assert child.wait(HANG_SECONDS) == 0
 
 
 def test_a_second_writer_is_told(gallery: Path, tmp_path: Path) -> None:
@@ -118,9 +119,9 @@ def test_a_second_writer_is_told(gallery: Path, tmp_path: Path) -> None:
         second = program("add", folder, "--json", "-g", gallery)
         assert second.code == 3
         assert str(first.pid) in second.err
-        assert second.line["error"]["type"] == "GalleryBusy"
+        assert second.line["error"]["type"] == "urn:lookalike:error:gallery-busy"
         first.stdout.read()
-        assert first.wait(60) == 0
+        assert first.wait(HANG_SECONDS) == 0
 
 
 def test_lines_come_as_soon_as_they_are_durable(gallery: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookalike.client.room import cursor_of, path_of
+from lookalike.client.requests import cursor_after, image_path
 from lookalike.errors import BadInput, NotFound
 from lookalike.server.pagination import decode_key_cursor, encode_cursor
 
@@ -16,7 +16,7 @@ KEYS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 
 @given(KEYS)
 def test_a_key_is_one_part_of_the_path(key: str) -> None:
-    path = path_of(key)
+    path = image_path(key)
     assert path.isascii()
     prefix, images, quoted = path.rpartition("/v1/images/")
     assert (prefix, images) == ("", "/v1/images/")
@@ -28,12 +28,12 @@ def test_a_key_is_one_part_of_the_path(key: str) -> None:
 
 @given(KEYS)
 def test_a_key_is_a_cursor(key: str) -> None:
-    assert cursor_of(key) == encode_cursor(key)
-    assert decode_key_cursor(cursor_of(key)) == key
+    assert cursor_after(key) == encode_cursor(key)
+    assert decode_key_cursor(cursor_after(key)) == key
 
 
 def test_what_is_no_key() -> None:
     with pytest.raises(BadInput):
-        path_of("")
+        image_path("")
     with pytest.raises(NotFound):
-        path_of("bytes that are no text \udcff")
+        image_path("bytes that are no text \udcff")

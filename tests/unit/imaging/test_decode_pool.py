@@ -18,7 +18,7 @@ from PIL import Image
 from lookalike.errors import BadSetting, ImageRejected
 from lookalike.imaging import DecodePool, Limits, Source, Unchanged, prepare
 from lookalike.types import InputSpec, Prepared
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANG_SECONDS, wait_until
 
 HASH = InputSpec(32, 32, "L", "lanczos", oversample=1.0)
 NETWORK = InputSpec(64, 64, "RGB", "nearest")
@@ -318,7 +318,7 @@ def test_no_orphans_after_the_parent_is_killed(
 def test_no_orphans_and_no_noise_after_ctrl_c(running: tuple[subprocess.Popen[bytes], list[psutil.Process]]) -> None:
     process, children = running
     os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=HANG_SECONDS)
     assert said.count(b"Traceback") == 1  # the script's own
     assert b"KeyboardInterrupt" in said
     wait_until(lambda: gone(children))

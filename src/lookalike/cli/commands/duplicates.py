@@ -22,8 +22,9 @@ VERDICTS = {
     "similar": "They are different images.",
 }
 ALIKE = "They are similar, but not similar enough to call one a copy of the other."
-MAX_ALIKE_RATE = -3.0
-"""Log10 of the false-match rate at or below which two images are called similar."""
+MAX_ALIKE_RATE = 1e-3
+"""The highest false-match rate at which two images that are no copies are called similar."""
+MIN_SHOWN_RATE = 1e-9
 
 
 @command(app, remote=True, rich_help_panel=IMAGES)
@@ -74,17 +75,18 @@ def _table(found: Comparison) -> Table:
     table.add_row("bytes", "the same" if found.same_bytes else "different")
     table.add_row("pixels", "the same" if found.same_pixels else "different")
     for measured in found.pipelines:
-        if measured.distance is None or measured.rarity is None:
+        if measured.distance is None or measured.false_match_rate is None:
             table.add_row(measured.pipeline, "unknown: too little contrast")
             continue
         result = "a copy" if measured.is_copy else "not a copy"
-        rate = "1 in " + (f"{10**-measured.rarity:,.0f}" if measured.rarity > -9 else "a billion or fewer")
-        table.add_row(measured.pipeline, result, f"{measured.distance:.3f}", f"{measured.threshold:.3f}", rate)
+        rate = measured.false_match_rate
+        share = "1 in " + (f"{1 / rate:,.0f}" if rate > MIN_SHOWN_RATE else "a billion or fewer")
+        table.add_row(measured.pipeline, result, f"{measured.distance:.3f}", f"{measured.threshold:.3f}", share)
     return table
 
 
 def _verdict(comparison: Comparison) -> str:
-    lowest = min((m.rarity for m in comparison.pipelines if m.rarity is not None), default=0.0)
-    if comparison.evidence == "similar" and lowest <= MAX_ALIKE_RATE:
+    rates = (m.false_match_rate for m in comparison.pipelines if m.false_match_rate is not None)
+    if comparison.evidence == "similar" and min(rates, default=1.0) <= MAX_ALIKE_RATE:
         return ALIKE
     return VERDICTS[comparison.evidence]

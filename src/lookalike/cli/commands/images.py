@@ -48,6 +48,8 @@ def show(
     table = Table.grid(padding=(0, 2))
     for name, value in record_object(record).items():
         match name, value:
+            case "thumbnail", _:
+                continue  # a path of a server
             case "border", _:
                 value = ", ".join(f"{side} {n}" for side, n in value.items() if n) or "none"
             case "attributes", _:

@@ -11,7 +11,7 @@ from rich.table import Table
 from lookalike.cli.app import GALLERY, app
 from lookalike.cli.exit_codes import ExitCode
 from lookalike.cli.options import FLAG, Session, command
-from lookalike.cli.output import day, emit, out, print_line, printable, when
+from lookalike.cli.output import day, emit, out, print_line, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -132,14 +132,16 @@ def revoke_keys(
 
 def key_object(key: ApiKey) -> Mapping[str, Any]:
     """A key as JSON, without secrets."""
+    from lookalike.wire import rfc3339
+
     return {
         "id": key.id,
         "scope": key.scopes[-1],
         "tenant": key.tenant,
         "label": key.label,
         "limits": _limits(key),
-        "created": when(key.created),
-        "revoked": None if key.revoked is None else when(key.revoked),
+        "created": rfc3339(key.created),
+        "revoked": None if key.revoked is None else rfc3339(key.revoked),
     }
 
 

@@ -200,9 +200,7 @@ class ResultPrinter:
 
 
 def _footer(answer: Answer) -> str:
-    from lookalike.cli.json_output import total_ms
-
-    notes = [f"{total_ms(answer):.0f} ms"]
+    notes = [f"{sum(answer.took_ms.values()):.0f} ms"]
     for name, distance in answer.exact_within.items():
         if distance >= 0:
             notes.append(f"{name} exact" + (f" within {distance:.3f}" if distance < 1 else ""))

@@ -102,7 +102,7 @@ class RequestReader:
         sources = {}
         for name in self.names:
             if name not in fields:
-                raise BadInput(f"{name}: the JSON lacks this image source")
+                raise BadInput(f"missing image source {name!r}: give {_alternatives(self.source)}")
             sources[name] = validate(self.source, fields.pop(name), name)
         return ParsedRequest(sources, fields)
 
@@ -124,8 +124,14 @@ class RequestReader:
                 fields[name] = field_text(part)
         if missing := [name for name in self.names if name not in sources]:
             expected = "file" if self.names == ("image",) else missing[0]
-            raise BadInput(f"the form lacks the part {expected!r} with the image")
+            raise BadInput(f"missing form part {expected!r} with the image's bytes")
         return ParsedRequest(sources, fields, is_json=False)
+
+
+def _alternatives(source: type[ImageSource]) -> str:
+    """`base64` or `url`, as a source takes them."""
+    *others, last = (f"`{name}`" for name in source.model_fields)
+    return f"{', '.join(others)} or {last}"
 
 
 async def read_json_object(request: Request, state: AppState) -> Json:

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from lookalike import wire
 from lookalike.errors import BadInput, ImageRejected, NotFound, Unavailable
 from lookalike.server.app_state import AppState, State
 from lookalike.server.auth import Caller, require_scope
@@ -34,11 +35,10 @@ from lookalike.server.schemas import (
     ImageSource,
     Json,
     RequestModel,
-    ResponseModel,
     documented_responses,
     rejection_error,
 )
-from lookalike.types import Item, Outcome, OutcomeKind
+from lookalike.types import Item, Outcome
 
 router = APIRouter(prefix="/v1", tags=["images"])
 MAX_IMAGES = 10_000
@@ -67,19 +67,6 @@ class BatchItem(RequestModel):
     key: str = Field(min_length=1)
     image: ImageSource
     attributes: Json | None = None
-
-
-class BatchLine(ResponseModel):
-    """What became of one image; it is durable. A last line with `error` alone says why a batch broke off."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"key": "1.jpg", "outcome": "added", "reason": None, "sequence": 17}]}
-    )
-
-    key: str
-    outcome: OutcomeKind
-    reason: str | None
-    sequence: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +126,7 @@ class BulkUploadResponse(Response):
                 self._state.metrics.count_write(outcome.outcome)
                 if outcome.outcome == "rejected":
                     self._state.metrics.count_rejection(rejection_reason(rejection_error(outcome.reason or "")))
-                fields = {"key": outcome.key, "outcome": outcome.outcome, "reason": outcome.reason}
-                self._lines.put_nowait(_json_line(fields | {"sequence": outcome.sequence}))
+                self._lines.put_nowait(_json_line(wire.to_dict(wire.Outcome.of(outcome))))
             lease.release(sum(image.nbytes for image in batch))
         if self._read_error is not None:
             raise self._read_error
@@ -202,7 +188,7 @@ async def put_images(
 ) -> Response:
     """A form with files, each stored under its file name, or lines of JSON (`BatchItem`).
 
-    The response is NDJSON with one line (`BatchLine`) per image as it becomes durable, in the order of the request; an
+    The response is NDJSON with one line (`Outcome`) per image as it becomes durable, in the order of the request; an
     invalid image is rejected in its line and does not affect others. At most 10,000 images per request.
     """
     state.executor.check_capacity()

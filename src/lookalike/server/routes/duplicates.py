@@ -1,48 +1,22 @@
 """Duplicate clusters, and feedback that images are not duplicates."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import ConfigDict, Field
 
-from lookalike.results import Cluster
 from lookalike.server.app_state import State
 from lookalike.server.auth import Caller, require_scope
 from lookalike.server.pagination import decode_key_cursor, encode_cursor
 from lookalike.server.requests.images import read_json_object, validate
-from lookalike.server.schemas import Image, RequestModel, ResponseModel, documented_responses, json_body, json_response
+from lookalike.server.schemas import RequestModel, documented_responses, json_body, json_response
+from lookalike.wire import Cluster, ClusterList
 
 router = APIRouter(prefix="/v1", tags=["duplicates"])
 Writes = Annotated[Caller, Depends(require_scope("write"))]
 MAX_CLUSTERS = 100
 MAX_MARKED = 100
 """Images in one request: every pair of them is one row."""
-
-
-class ClusterModel(ResponseModel):
-    """Images that are copies of one another."""
-
-    id: str = Field(description="Stays the same as long as the same images belong to it.")
-    evidence: Literal["exact", "copy"] = Field(description="`exact` where all have the same bytes or pixels.")
-    distance: float = Field(description="The largest (0..1) over which two of them were linked.")
-    images: list[Image]
-
-    @classmethod
-    def of(cls, found: Cluster) -> "ClusterModel":
-        """The same of the service's cluster."""
-        return cls(
-            id=found.id,
-            evidence="exact" if found.evidence == "exact" else "copy",
-            distance=found.distance,
-            images=[Image.of(image) for image in found.images],
-        )
-
-
-class ClusterList(ResponseModel):
-    """Clusters, in the order of their lowest keys."""
-
-    clusters: list[ClusterModel]
-    next: str | None = Field(description="The cursor to go on with; a page may be short, even empty, and yet go on.")
 
 
 class NotAMatch(RequestModel):
@@ -73,7 +47,7 @@ async def list_duplicates(
     def list_page() -> ClusterList:
         page = state.gallery.duplicates_page(tenant=caller.tenant, pipelines=pipelines, after=after, limit=limit)
         next_cursor = None if page.after is None else encode_cursor(page.after)
-        return ClusterList(clusters=[ClusterModel.of(cluster) for cluster in page.clusters], next=next_cursor)
+        return ClusterList(clusters=[Cluster.of(cluster) for cluster in page.clusters], next=next_cursor)
 
     return json_response(await state.executor.run(list_page))
 

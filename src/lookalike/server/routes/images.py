@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import ConfigDict, Field, model_validator
 
+from lookalike import types
 from lookalike.errors import BadInput, NotFound
 from lookalike.gallery.thumbnails import MAX_SIDE, MIN_SIDE
 from lookalike.imaging.thumbnails import SIDE
@@ -19,18 +20,16 @@ from lookalike.server.requests.body import parse_attributes, parse_object
 from lookalike.server.requests.images import ParsedRequest, RequestReader, read_json_object, validate
 from lookalike.server.schemas import (
     FILTER_EXAMPLE,
-    Image,
     ImageSource,
     Json,
     Key,
     RequestModel,
-    ResponseModel,
     Responses,
     documented_responses,
     json_body,
     json_response,
 )
-from lookalike.types import Outcome, OutcomeKind
+from lookalike.wire import MAX_REPORTED_KEYS, DeleteResult, Image, ImageList, Outcome
 
 router = APIRouter(prefix="/v1", tags=["images"])
 Reads = Annotated[Caller, Depends(require_scope("read"))]
@@ -38,8 +37,6 @@ Writes = Annotated[Caller, Depends(require_scope("write"))]
 MAX_PAGE = 1000
 MAX_KEYS = 10_000
 """Keys in one bulk deletion."""
-MAX_REPORTED_KEYS = 1000
-"""Deleted keys that a response lists."""
 JPEG: Responses = {
     200: {"description": "A JPEG.", "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
 }
@@ -48,7 +45,7 @@ CACHE_SECONDS = 300
 
 
 class PutJson(RequestModel):
-    """An image to add, and what is kept with it."""
+    """An image to add, and its attributes."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -57,20 +54,9 @@ class PutJson(RequestModel):
     )
 
     image: ImageSource
-    attributes: Json | None = Field(None, description="Kept with the image; left out, those there are stay.")
-
-
-class PutResult(ResponseModel):
-    """What became of an image. It is durable."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"key": "alps/IMG_1.jpg", "outcome": "added", "reason": None, "sequence": 17}]}
+    attributes: Json | None = Field(
+        None, description="Stored with the image; by default an existing image keeps its own."
     )
-
-    key: str
-    outcome: OutcomeKind
-    reason: str | None = Field(description="Names the image that it is a duplicate of.")
-    sequence: int = Field(description="The image's last change; a search with this `min_sequence` sees it.")
 
 
 class PatchJson(RequestModel):
@@ -79,21 +65,11 @@ class PatchJson(RequestModel):
     model_config = ConfigDict(json_schema_extra={"examples": [{"attributes": {"album": "Alps"}, "merge": True}]})
 
     attributes: Json
-    merge: bool = Field(default=True, description="Into the old ones, by name; otherwise instead of them.")
-
-
-class ImageList(ResponseModel):
-    """Images in the order of their keys."""
-
-    images: list[Image]
-    next: str | None = Field(description="The cursor to go on with; none at the end.")
-    total: int | None = Field(
-        None, description="How many there are; told on the first page, without a filter and a prefix."
-    )
+    merge: bool = Field(default=True, description="Merge into the old ones, by name; otherwise replace them.")
 
 
 class DeleteJson(RequestModel):
-    """Which images to delete: by keys, or all that a filter describes."""
+    """Which images to delete: by keys, or all that match a filter."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -109,20 +85,8 @@ class DeleteJson(RequestModel):
     @model_validator(mode="after")
     def _one(self) -> "DeleteJson":
         if (self.keys is None) == (self.filter is None):
-            raise ValueError("exactly one of keys and filter must be given")
+            raise ValueError("give exactly one of keys and filter")
         return self
-
-
-class DeleteResult(ResponseModel):
-    """What was deleted, durably. Unknown keys are passed over."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"deleted": 1, "keys": ["alps/IMG_1.jpg"], "sequence": 18}]}
-    )
-
-    deleted: int
-    keys: list[str] = Field(description=f"Those deleted, the first {MAX_REPORTED_KEYS:,}.")
-    sequence: int = Field(description="The catalog's last change; a search with this `min_sequence` sees it.")
 
 
 BINARY: Mapping[str, Any] = {"schema": {"type": "string", "format": "binary", "minLength": 1}}
@@ -132,8 +96,8 @@ BINARY: Mapping[str, Any] = {"schema": {"type": "string", "format": "binary", "m
     "/images/{key}",
     operation_id="putImage",
     summary="Add or replace an image",
-    response_model=PutResult,
-    responses=documented_responses(412, 422, also={201: {"model": PutResult, "description": "The image was added."}}),
+    response_model=Outcome,
+    responses=documented_responses(412, 422, also={201: {"model": Outcome, "description": "The image was added."}}),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -196,12 +160,10 @@ def attributes_of(parsed: ParsedRequest, outside_body: str | None) -> Mapping[st
     return attributes
 
 
-def put_response(outcome: Outcome) -> Response:
+def put_response(outcome: types.Outcome) -> Response:
     """The response to a put."""
-    sequence = outcome.sequence or 0
-    result = PutResult(key=outcome.key, outcome=outcome.outcome, reason=outcome.reason, sequence=sequence)
     status = HTTPStatus.CREATED if outcome.outcome == "added" else HTTPStatus.OK
-    return json_response(result, status, {"ETag": f'"{sequence}"'})
+    return json_response(Outcome.of(outcome), status, {"ETag": f'"{outcome.sequence}"'})
 
 
 @router.get(

@@ -1,12 +1,11 @@
 """Background jobs: import, repair, duplicates, delete."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import ConfigDict, Field, RootModel, model_validator
 
-from lookalike.catalog import Job, JobState
+from lookalike import catalog
 from lookalike.errors import AccessDenied, UnsupportedQuery
 from lookalike.gallery import conditions_of
 from lookalike.server.app_state import State
@@ -17,18 +16,16 @@ from lookalike.server.schemas import (
     FILTER_EXAMPLE,
     Json,
     RequestModel,
-    ResponseModel,
     documented_responses,
     json_body,
     json_response,
-    rfc3339,
 )
+from lookalike.wire import Job, JobKind, JobList, JobProgress, rfc3339
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 Reads = Annotated[Caller, Depends(require_scope("read"))]
 Writes = Annotated[Caller, Depends(require_scope("write"))]
 MAX_URLS = 10_000
-Kind = Literal["import", "repair", "duplicates", "delete"]
 
 
 class ImportJob(RequestModel):
@@ -46,12 +43,12 @@ class ImportJob(RequestModel):
     @model_validator(mode="after")
     def _one(self) -> "ImportJob":
         if (self.urls is None) == (self.paths is None):
-            raise ValueError("exactly one of urls and paths must be given")
+            raise ValueError("give exactly one of urls and paths")
         return self
 
 
 class RepairJob(RequestModel):
-    """Check the catalog, and build every index anew from it (admin only)."""
+    """Check the catalog, and rebuild every index from it (admin only)."""
 
     kind: Literal["repair"]
 
@@ -64,14 +61,14 @@ class DuplicatesJob(RequestModel):
 
 
 class DeleteJob(RequestModel):
-    """Delete all images that a filter describes."""
+    """Delete all images that match a filter."""
 
     kind: Literal["delete"]
     filter: Json = Field(min_length=1)
 
 
 class JobRequest(RootModel[Annotated[ImportJob | RepairJob | DuplicatesJob | DeleteJob, Field(discriminator="kind")]]):
-    """What is to be done."""
+    """A job to queue."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -85,78 +82,12 @@ class JobRequest(RootModel[Annotated[ImportJob | RepairJob | DuplicatesJob | Del
     )
 
 
-class ProgressModel(ResponseModel):
-    """How far a job is."""
-
-    done: int
-    total: int | None = Field(description="None where it is not known beforehand.")
-    counts: dict[str, int] = Field(description="By outcome, or by index.")
-
-
-class JobModel(ResponseModel):
-    """A job and how it stands."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "0f8fad5bd9cb469fa16570867728950e",
-                    "kind": "import",
-                    "state": "running",
-                    "progress": {"done": 12, "total": 40, "counts": {"added": 11, "rejected": 1}},
-                    "result": {"rejected": [{"key": "https://images.example/7.jpg", "reason": "not_an_image: ..."}]},
-                    "error": None,
-                    "created": "2026-01-31T09:30:00.250000Z",
-                    "updated": "2026-01-31T09:30:04.500000Z",
-                }
-            ]
-        }
-    )
-
-    id: str
-    kind: Kind
-    state: JobState
-    progress: ProgressModel
-    result: Json = Field(description="`rejected` of an import, the first 100; `clusters` of keys, the first 1,000.")
-    error: Json | None = Field(description="The problem over which it failed.")
-    created: str
-    updated: str
-
-    @classmethod
-    def of(cls, job: Job) -> "JobModel":
-        """The same of the catalog's job."""
-        progress: Mapping[str, Any] = job.progress
-        return cls.model_validate(
-            {
-                "id": job.id,
-                "kind": job.kind,
-                "state": job.state,
-                "progress": {
-                    "done": progress.get("done", 0),
-                    "total": progress.get("total"),
-                    "counts": progress.get("counts", {}),
-                },
-                "result": progress.get("result", {}),
-                "error": progress.get("error"),
-                "created": rfc3339(job.created),
-                "updated": rfc3339(job.updated),
-            }
-        )
-
-
-class JobList(ResponseModel):
-    """Jobs, the newest first."""
-
-    jobs: list[JobModel]
-    next: str | None
-
-
 @router.post(
     "/jobs",
     operation_id="createJob",
     summary="Create a job",
     status_code=202,
-    response_model=JobModel,
+    response_model=Job,
     responses=documented_responses(),
     openapi_extra=json_body("JobRequest"),
 )
@@ -176,7 +107,7 @@ async def create_job(request: Request, state: State, caller: Writes) -> Response
         parameters["max_pixels"] = caller.limits.pixels  # stored, since the job runs without its caller
     job = await state.executor.run(lambda: state.gallery.catalog.jobs.add(caller.tenant, job_request.kind, parameters))
     state.jobs.wake()
-    return json_response(JobModel.of(job), 202, {"Location": f"/v1/jobs/{job.id}"})
+    return json_response(job_object(job), 202, {"Location": f"/v1/jobs/{job.id}"})
 
 
 @router.get(
@@ -195,7 +126,7 @@ async def list_jobs(
         jobs = state.gallery.catalog.jobs.list_page(caller.tenant, limit=limit + 1, before=before)
         page = jobs[:limit]
         next_cursor = encode_cursor([page[-1].created, page[-1].id]) if len(jobs) > limit else None
-        return JobList(jobs=[JobModel.of(job) for job in page], next=next_cursor)
+        return JobList(jobs=[job_object(job) for job in page], next=next_cursor)
 
     return json_response(await state.executor.run(list_page))
 
@@ -204,13 +135,13 @@ async def list_jobs(
     "/jobs/{job_id}",
     operation_id="getJob",
     summary="Get a job",
-    response_model=JobModel,
+    response_model=Job,
     responses=documented_responses(404),
 )
 async def get_job(job_id: str, state: State, caller: Reads) -> Response:
     """The progress is about a second old."""
     return json_response(
-        JobModel.of(await state.executor.run(lambda: state.gallery.catalog.jobs.get(caller.tenant, job_id)))
+        job_object(await state.executor.run(lambda: state.gallery.catalog.jobs.get(caller.tenant, job_id)))
     )
 
 
@@ -218,13 +149,28 @@ async def get_job(job_id: str, state: State, caller: Reads) -> Response:
     "/jobs/{job_id}:cancel",
     operation_id="cancelJob",
     summary="Cancel a job",
-    response_model=JobModel,
+    response_model=Job,
     responses=documented_responses(404),
 )
 async def cancel_job(job_id: str, state: State, caller: Writes) -> Response:
     """Work done so far is kept; a finished job does not change."""
     return json_response(
-        JobModel.of(await state.executor.run(lambda: state.gallery.catalog.jobs.cancel(caller.tenant, job_id)))
+        job_object(await state.executor.run(lambda: state.gallery.catalog.jobs.cancel(caller.tenant, job_id)))
+    )
+
+
+def job_object(job: catalog.Job) -> Job:
+    """The JSON object of the catalog's job."""
+    progress = job.progress
+    return Job(
+        id=job.id,
+        kind=cast(JobKind, job.kind),
+        state=job.state,
+        progress=JobProgress(progress.get("done", 0), progress.get("total"), progress.get("counts", {})),
+        result=progress.get("result", {}),
+        error=progress.get("error"),
+        created=rfc3339(job.created),
+        updated=rfc3339(job.updated),
     )
 
 

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -19,39 +19,38 @@ from lookalike.server.requests.body import parse_object
 from lookalike.server.requests.images import ParsedRequest, QueryImage, RequestReader, validate
 from lookalike.server.schemas import (
     FILTER_EXAMPLE,
-    HitModel,
     Json,
     QuerySource,
     RequestModel,
-    SearchAnswer,
     documented_responses,
     json_response,
 )
-from lookalike.types import Answer, Hit
+from lookalike.types import Answer
+from lookalike.wire import SearchAnswer
 
 router = APIRouter(prefix="/v1", tags=["search"])
 Reads = Annotated[Caller, Depends(require_scope("read"))]
 K = Annotated[int, Field(ge=1, le=MAX_RESULTS, description="Hits a page.")]
-PIPELINES = "Ask these pipelines alone; all of the gallery's otherwise."
+PIPELINES = "Search these pipelines only; by default all of the gallery's."
 
 
 class CommonOptions(BaseModel):
-    """The options that are written alike everywhere."""
+    """Options of the same type in the query string, in forms and in JSON."""
 
     k: K = 10
     page: int = Field(1, ge=1, le=MAX_RESULTS, description=f"Page x k is at most {MAX_RESULTS:,}.")
     cursor: str | None = Field(None, description="`next` of the page before, with the same image and options.")
-    threshold: float | None = Field(None, ge=0, le=1, description="Leave out what is farther away than this.")
-    orientations: bool = Field(default=True, description="Find turned and mirrored copies by their hash, too.")
+    threshold: float | None = Field(None, ge=0, le=1, description="The largest distance of a hit.")
+    orientations: bool = Field(default=True, description="Also find rotated and mirrored copies, by their hash.")
     min_sequence: int | None = Field(
-        None, ge=0, le=2**62, description="The answer sees at least this change: read your own writes."
+        None, ge=0, le=2**62, description="The answer sees at least this change, for read-your-writes consistency."
     )
     tenants: Literal["all"] | None = Field(None, description="Search the images of every tenant (admin only).")
     preview: int | None = Field(
         None,
         ge=MIN_SIDE,
         le=MAX_SIDE,
-        description="Give the query image back, small: a JPEG whose longer side has so many pixels at most.",
+        description="Return the query image, small: a JPEG, at most so many pixels on its longer side.",
     )
 
 
@@ -62,11 +61,11 @@ class SearchQuery(CommonOptions):
 
     pipelines: list[str] | None = Field(None, max_length=32, description=PIPELINES + " Repeat it for several.")
     filter: str | None = Field(None, description="A filter on attributes, as JSON.", examples=['{"album": "Alps"}'])
-    engine_filter: str | None = Field(None, description="A filter in an engine's own words, as JSON.")
+    engine_filter: str | None = Field(None, description="A filter in the engine's query language, as JSON.")
 
 
 class SearchRequest(RequestModel, CommonOptions):
-    """A search: where the image is, and how to search."""
+    """A search: the image source, and options."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -80,9 +79,9 @@ class SearchRequest(RequestModel, CommonOptions):
     image: QuerySource | None = None
     pipelines: list[str] | None = Field(None, max_length=32, description=PIPELINES)
     filter: Json | None = Field(
-        None, description="What must hold of attributes: values, or operators (eq ne lt lte gt gte in exists)."
+        None, description="A filter on attributes: values, or operators (eq ne lt lte gt gte in exists)."
     )
-    engine_filter: Json | None = Field(None, description="A further filter in an engine's own words, by its name.")
+    engine_filter: Json | None = Field(None, description="A further filter in an engine's query language, by engine.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,9 +198,9 @@ def run_search(state: AppState, arguments: SearchArguments, image: QueryImage) -
         min_sequence=options.min_sequence,
         engine_filter=options.engine_filter,
     )
-    result = to_page(state, arguments, state.gallery.search(image, **search_options))
+    result = to_page(arguments, state.gallery.search(image, **search_options))
     if options.preview is not None:
-        result.preview = render_preview(state, arguments, image, options.preview)
+        return replace(result, preview=render_preview(state, arguments, image, options.preview))
     return result
 
 
@@ -214,7 +213,7 @@ def render_preview(state: AppState, arguments: SearchArguments, image: QueryImag
     return base64.b64encode(data).decode()
 
 
-def to_page(state: AppState, arguments: SearchArguments, answer: Answer) -> SearchAnswer:
+def to_page(arguments: SearchArguments, answer: Answer) -> SearchAnswer:
     """The requested page of the `depth` best hits."""
     options = arguments.options
     unseen = [hit for hit in answer.hits if hit.id not in arguments.seen_ids]
@@ -223,25 +222,9 @@ def to_page(state: AppState, arguments: SearchArguments, answer: Answer) -> Sear
     more = answer.more or len(unseen) > end
     seen_ids = arguments.seen_ids.union(hit.id for hit in unseen[:end])
     has_next = more and page and len(seen_ids) + options.k <= MAX_RESULTS
-    return SearchAnswer(
-        hits=_hits(state, page, with_tenant=arguments.tenant is None),
-        page=len(arguments.seen_ids) // options.k + options.page,
-        page_size=options.k,
-        more=more,
-        next=encode_search_cursor(seen_ids, arguments.fingerprint) if has_next else None,
-        exact_within=dict(answer.exact_within),
-        failed=dict(answer.failed),
-        sequence=answer.sequence,
-        took_ms=dict(answer.took_ms),
-        preview=None,
-    )
-
-
-def _hits(state: AppState, hits: Sequence[Hit], *, with_tenant: bool) -> list[HitModel]:
-    if not with_tenant:
-        return [HitModel.of(hit) for hit in hits]
-    records = state.gallery.catalog.images.by_ids([hit.id for hit in hits])
-    return [HitModel.of(hit, records[hit.id].tenant) for hit in hits if hit.id in records]
+    number = len(arguments.seen_ids) // options.k + options.page
+    body = SearchAnswer.of(replace(answer, hits=tuple(page), page=number, page_size=options.k, more=more))
+    return replace(body, next=encode_search_cursor(seen_ids, arguments.fingerprint) if has_next else None)
 
 
 def server_timing(took_ms: Mapping[str, float]) -> dict[str, str]:

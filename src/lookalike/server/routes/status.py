@@ -1,100 +1,22 @@
 """Health, readiness, status and Prometheus metrics."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
 from prometheus_client import CONTENT_TYPE_LATEST
-from pydantic import ConfigDict, Field
 
-from lookalike import __version__
+from lookalike import __version__, results
 from lookalike.catalog import CatalogTotals
-from lookalike.results import MAX_RESULTS, PipelineStatus
+from lookalike.results import MAX_RESULTS
 from lookalike.server.app_state import AppState, State
 from lookalike.server.auth import Caller, require_global_admin, require_scope
 from lookalike.server.health import Outage
-from lookalike.server.schemas import Json, ResponseModel, documented_responses, json_response
+from lookalike.server.schemas import documented_responses, json_response
+from lookalike.wire import Health, PipelineStatus, Ready, Status
 
 router = APIRouter(tags=["operations"])
-
-
-class Health(ResponseModel):
-    """Whether the process lives."""
-
-    status: str = Field(examples=["ok"])
-
-
-class Ready(ResponseModel):
-    """Readiness."""
-
-    ready: bool = Field(description="By one pipeline at least; answers without the others name them in `failed`.")
-    missing: dict[str, str] = Field(
-        description="By name, why: the pipelines, and the `catalog`, that do not answer.",
-        examples=[{}, {"vgg16": "Unavailable"}],
-    )
-
-
-class PipelineModel(ResponseModel):
-    """A pipeline and its index."""
-
-    name: str
-    fingerprint: str | None = Field(description="Of its features: weights and preprocessing.")
-    metric: str | None
-    threshold: float | None = Field(description="The distance up to which a match counts as a copy.")
-    rows: int | None = Field(description="Rows of its index, of all tenants; told to callers bound to none.")
-    saved_at: int = Field(description="The change up to which its index is saved.")
-    behind: int = Field(description="Changes that its saved index lacks yet; searches see them nevertheless.")
-    engine: str = Field(description="What its index runs on.")
-    shared: bool = Field(description="Whether that is a server.")
-    error: str | None = Field(description="Why it cannot be asked.")
-
-
-class StatusModel(ResponseModel):
-    """What there is, and what this service allows."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "images": 1710,
-                    "bytes": 3419211776,
-                    "formats": {"JPEG": 1700, "PNG": 10},
-                    "tenant": "default",
-                    "sequence": 1822,
-                    "pipelines": [
-                        {
-                            "name": "phash",
-                            "fingerprint": "1f6d3a90c2",
-                            "metric": "hamming",
-                            "threshold": 0.125,
-                            "rows": 1710,
-                            "saved_at": 1822,
-                            "behind": 0,
-                            "engine": "mih",
-                            "shared": False,
-                            "error": None,
-                        }
-                    ],
-                    "limits": {"max_bytes": 209715200, "max_pixels": 200000000, "max_results": 10000},
-                    "version": "0.1.0",
-                    "features": ["search", "jobs"],
-                    "scopes": ["read", "write"],
-                }
-            ]
-        }
-    )
-
-    images: int = Field(description="The caller's.")
-    bytes: int = Field(description="Of their files.")
-    formats: dict[str, int] = Field(description="Images by format.")
-    tenant: str
-    sequence: int = Field(description="The catalog's last change.")
-    pipelines: list[PipelineModel]
-    limits: Json
-    version: str
-    features: list[str] = Field(description="What this service offers.")
-    scopes: list[str] = Field(description="What the caller may do.")
 
 
 @router.get("/healthz", operation_id="health", summary="Liveness", response_model=Health)
@@ -131,23 +53,23 @@ def readiness(state: AppState, outages: Mapping[str, Outage]) -> Ready:
     "/v1/status",
     operation_id="getStatus",
     summary="Status of the gallery and the server",
-    response_model=StatusModel,
+    response_model=Status,
     responses=documented_responses(),
 )
 async def status(state: State, caller: Annotated[Caller, Depends(require_scope("read"))]) -> Response:
     """Counts, pipelines, limits, features, and the scopes of the caller."""
 
-    def build() -> StatusModel:
+    def build() -> Status:
         status = state.status()
         tenant_id = state.gallery.catalog.tenants.find(caller.tenant)
         own = CatalogTotals(0, 0, {}) if tenant_id is None else state.gallery.catalog.images.totals(tenant_id)
-        return StatusModel(
+        return Status(
             images=own.images,
             bytes=own.nbytes,
             formats=dict(own.by_format),
             tenant=caller.tenant,
             sequence=status.sequence,
-            pipelines=[_pipeline(pipeline, detailed=caller.any_tenant) for pipeline in status.pipelines],
+            pipelines=[_pipeline(pipeline, any_tenant=caller.any_tenant) for pipeline in status.pipelines],
             limits=_limits(state, caller),
             version=__version__,
             features=_features(state),
@@ -173,19 +95,10 @@ async def metrics(state: State, _: Annotated[Caller, Depends(require_global_admi
     return Response(await state.probe(state.metrics.text), media_type=CONTENT_TYPE_LATEST)
 
 
-def _pipeline(status: PipelineStatus, *, detailed: bool) -> PipelineModel:
-    return PipelineModel(
-        name=status.name,
-        fingerprint=status.fingerprint,
-        metric=status.metric,
-        threshold=status.threshold,
-        rows=status.rows if detailed else None,
-        saved_at=status.saved_at,
-        behind=status.behind,
-        engine=status.engine if detailed else status.engine.partition(":")[0],
-        shared=status.shared,
-        error=status.error,
-    )
+def _pipeline(status: results.PipelineStatus, *, any_tenant: bool) -> PipelineStatus:
+    """A pipeline's status; rows of other tenants and the engine's address are not for callers bound to one tenant."""
+    described = PipelineStatus.of(status)
+    return described if any_tenant else replace(described, rows=None, engine=status.engine.partition(":")[0])
 
 
 def _limits(state: AppState, caller: Caller) -> dict[str, Any]:

@@ -1,0 +1,641 @@
+"""The JSON objects of the HTTP API: the server's responses, what the client parses, and what `--json` prints.
+
+Each object is a dataclass: `of` makes it from the library's value, `to_dict` gives its JSON, `parse` reads it strictly.
+Docstrings, `EXAMPLE` and the fields' metadata are its documentation in the server's OpenAPI description.
+"""
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from datetime import UTC, datetime
+from functools import cache, partial
+from types import NoneType, UnionType
+from typing import Any, ClassVar, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from urllib.parse import quote
+
+from lookalike import results, types
+from lookalike.errors import BadSetting
+from lookalike.types import Evidence, OutcomeKind
+
+T = TypeVar("T")
+Json = dict[str, Any]
+JobKind = Literal["import", "repair", "duplicates", "delete"]
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+MAX_REPORTED_KEYS = 1000
+"""Deleted keys that a response names."""
+_SHA256 = "6fe9c1e2b3d0f3a4a5b6c7d8e9f00112233445566778899aabbccddeeff00112"
+
+
+def rfc3339(seconds: float) -> str:
+    """A time (seconds since 1970) as RFC 3339 writes it, in UTC, to the microsecond."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def seconds_of(text: str) -> float:
+    """Seconds since 1970 of a time in RFC 3339; raises BadSetting."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        raise BadSetting(f"{text!r} is not a time in RFC 3339") from None
+
+
+def bytes_of(text: str) -> bytes:
+    """Bytes written in hexadecimal; raises BadSetting."""
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise BadSetting(f"{text!r} is not a hexadecimal digest") from None
+
+
+def thumbnail_url(key: str) -> str:
+    """The path of an image's thumbnail on a server."""
+    return f"/v1/images/{quote(key, safe='')}/thumbnail"
+
+
+def to_dict(value: "WireObject") -> Json:
+    """The JSON object of a value."""
+    return asdict(cast(Any, value))
+
+
+def _doc(description: str, **schema: Any) -> Mapping[str, Any]:
+    """Metadata of a field, in the names that pydantic reads."""
+    return {"description": description, **schema}
+
+
+def _document(schema: dict[str, Any], kind: "type[WireObject]") -> None:
+    """Add a class's docstring and example to its JSON schema; pydantic itself takes neither from a dataclass."""
+    schema["description"] = kind.__doc__
+    if kind.EXAMPLE is not None:
+        schema["examples"] = [kind.EXAMPLE]
+
+
+class WireObject:
+    """Base of the objects: how pydantic describes them in the OpenAPI description (their fields and no others)."""
+
+    __slots__ = ()
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid", "json_schema_extra": _document}
+    EXAMPLE: ClassVar[Mapping[str, Any] | None] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem(WireObject):
+    """An error (RFC 9457)."""
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "allow", "json_schema_extra": _document}
+    EXAMPLE: ClassVar[Mapping[str, Any] | None] = {
+        "type": "urn:lookalike:error:image-rejected",
+        "title": "Invalid image",
+        "status": 422,
+        "detail": "Not an image: unknown file signature. Supported formats: JPEG, PNG, ...",
+        "reason": "not_an_image",
+        "instance": "5f0c3d5e6b0e4e6f9a7f6f1f0c9f7a51",
+    }
+
+    type: str = field(metadata=_doc("`urn:lookalike:error:` and the kind of error in kebab case."))
+    title: str = field(metadata=_doc("The kind of error in a few words."))
+    status: int = field(metadata=_doc("The HTTP status."))
+    detail: str = field(metadata=_doc("What is wrong with this very request, and what to do."))
+    instance: str | None = field(
+        default=None, metadata=_doc("The request's id, as in `X-Request-Id` and the server's log.")
+    )
+    reason: str | None = field(default=None, metadata=_doc("Why an image was rejected, in one word."))
+    sequence: int | None = field(
+        default=None, metadata=_doc("The sequence number of an image that does not match the precondition.")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Border(WireObject):
+    """Pixels cut from each side of an image."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+@dataclass(frozen=True, slots=True)
+class Image(WireObject):
+    """An image of the gallery."""
+
+    EXAMPLE: ClassVar[Mapping[str, Any] | None] = {
+        "key": "alps/IMG_1.jpg",
+        "width": 4032,
+        "height": 3024,
+        "format": "JPEG",
+        "bytes": 2481937,
+        "sha256": _SHA256,
+        "border": {"left": 0, "top": 0, "right": 0, "bottom": 0},
+        "attributes": {"album": "Alps", "year": 2019},
+        "created": "2026-01-31T09:30:00.250000Z",
+        "updated": "2026-01-31T09:30:00.250000Z",
+        "sequence": 17,
+        "thumbnail": "/v1/images/alps%2FIMG_1.jpg/thumbnail",
+    }
+
+    key: str
+    width: int = field(metadata=_doc("Pixels, as a viewer shows the image."))
+    height: int
+    format: str
+    bytes: int
+    sha256: str
+    border: Border = field(
+        metadata=_doc("Pixels cut from each side before computing features: left, top, right, bottom.")
+    )
+    attributes: Json
+    created: str = field(metadata=_doc("RFC 3339, UTC."))
+    updated: str
+    sequence: int = field(metadata=_doc("The number of the image's last change."))
+    thumbnail: str = field(metadata=_doc("The path of its thumbnail on the server."))
+
+    @classmethod
+    def of(cls, record: types.Record) -> "Image":
+        """The object of a record."""
+        border = record.border
+        return cls(
+            key=record.key,
+            width=record.width,
+            height=record.height,
+            format=record.format,
+            bytes=record.nbytes,
+            sha256=record.sha256.hex(),
+            border=Border(border.left, border.top, border.right, border.bottom),
+            attributes=dict(record.attributes),
+            created=rfc3339(record.created),
+            updated=rfc3339(record.updated),
+            sequence=record.sequence,
+            thumbnail=thumbnail_url(record.key),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ImageList(WireObject):
+    """Images in the order of their keys."""
+
+    images: list[Image]
+    next: str | None = field(metadata=_doc("The cursor of the next page; null at the end."))
+    total: int | None = field(
+        default=None, metadata=_doc("How many there are; on the first page only, without a filter and a prefix.")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(WireObject):
+    """What became of an image. It is durable. A last line of a batch with `error` alone says why it broke off."""
+
+    EXAMPLE: ClassVar[Mapping[str, Any] | None] = {
+        "key": "alps/IMG_1.jpg",
+        "outcome": "added",
+        "reason": None,
+        "sequence": 17,
+    }
+
+    key: str
+    outcome: OutcomeKind
+    reason: str | None = field(
+        metadata=_doc("Names the image that it is a duplicate of; why it was rejected: a word, a colon, a sentence.")
+    )
+    sequence: int | None = field(
+        metadata=_doc("The image's last change; a search with this `min_sequence` sees it. Null if it was rejected.")
+    )
+
+    @classmethod
+    def of(cls, outcome: types.Outcome) -> "Outcome":
+        """The object of an outcome."""
+        return cls(outcome.key, outcome.outcome, outcome.reason, outcome.sequence)
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteResult(WireObject):
+    """What was deleted, durably. Unknown keys are ignored."""
+
+    EXAMPLE: ClassVar[Mapping[str, Any] | None] = {"deleted": 1, "keys": ["alps/IMG_1.jpg"], "sequence": 18}
+
+    deleted: int
+    keys: list[str] = field(metadata=_doc(f"Those deleted, the first {MAX_REPORTED_KEYS:,}."))
+    sequence: int = field(metadata=_doc("The catalog's last change; a search with this `min_sequence` sees it."))
+
+
+@dataclass(frozen=True, slots=True)
+class Hit(WireObject):
+    """One hit: which image, and the evidence for it."""
+
+    key: str
+    evidence: Evidence = field(
+        metadata=_doc("`exact`: same bytes or pixels; `copy`: an edited copy; `similar`: merely similar.")
+    )
+    distance: float = field(metadata=_doc("0..1, smaller is more similar, as measured by `pipeline`."))
+    pipeline: str = field(metadata=_doc("What measured the distance; sha256 or pixels for an exact hit."))
+    attributes: Json
+    width: int = field(metadata=_doc("Pixels, as a viewer shows the image."))
+    height: int
+    thumbnail: str = field(metadata=_doc("The path of its thumbnail on the server."))
+    tenant: str | None = field(
+        default=None, metadata=_doc("Whose image it is, where all tenants were searched; else null.")
+    )
+
+    @classmethod
+    def of(cls, hit: types.Hit) -> "Hit":
+        """The object of a hit."""
+        return cls(
+            key=hit.key,
+            evidence=hit.evidence,
+            distance=hit.distance,
+            pipeline=hit.pipeline,
+            attributes=dict(hit.attributes),
+            width=hit.width,
+            height=hit.height,
+            thumbnail=thumbnail_url(hit.key),
+            tenant=hit.tenant,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SearchAnswer(WireObject):
+    """The hits, best first, and what this answer rests on."""
+
+    EXAMPLE: ClassVar[Mapping[str, Any] | None] = {
+        "hits": [
+            {
+                "key": "alps/IMG_1.jpg",
+                "evidence": "copy",
+                "distance": 0.03125,
+                "pipeline": "phash",
+                "attributes": {"album": "Alps"},
+                "width": 4032,
+                "height": 3024,
+                "thumbnail": "/v1/images/alps%2FIMG_1.jpg/thumbnail",
+                "tenant": None,
+            }
+        ],
+        "page": 1,
+        "page_size": 10,
+        "more": False,
+        "next": None,
+        "exact_within": {"phash": 1.0, "vgg16": -1.0},
+        "failed": {},
+        "sequence": 17,
+        "took_ms": {"decode": 4.1, "phash": 0.6, "vgg16": 22.5},
+        "preview": None,
+    }
+
+    hits: list[Hit]
+    page: int
+    page_size: int
+    more: bool
+    next: str | None = field(
+        metadata=_doc(
+            f"The cursor of the next page; null where there is no more, or {results.MAX_RESULTS:,} hits are reached."
+        )
+    )
+    exact_within: dict[str, float] = field(
+        metadata=_doc("By pipeline, the distance up to which no image was missed; -1: no guarantee.")
+    )
+    failed: dict[str, str] = field(
+        metadata=_doc("By pipeline that did not answer, why: the hits are right, but some may be missing.")
+    )
+    sequence: int = field(metadata=_doc("The last change that the answer has seen."))
+    took_ms: dict[str, float] = field(metadata=_doc("Milliseconds by stage."))
+    preview: str | None = field(
+        default=None,
+        metadata=_doc(
+            "The query image itself, small, where it was asked for: a JPEG in base64.",
+            json_schema_extra={"contentEncoding": "base64", "contentMediaType": "image/jpeg"},
+        ),
+    )
+
+    @classmethod
+    def of(cls, answer: types.Answer) -> "SearchAnswer":
+        """The object of an answer; it has no cursor and no preview."""
+        return cls(
+            hits=[Hit.of(hit) for hit in answer.hits],
+            page=answer.page,
+            page_size=answer.page_size,
+            more=answer.more,
+            next=None,
+            exact_within=dict(answer.exact_within),
+            failed=dict(answer.failed),
+            sequence=answer.sequence,
+            took_ms=dict(answer.took_ms),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineComparison(WireObject):
+    """What one pipeline measured between two images."""
+
+    name: str = field(metadata=_doc("The pipeline."))
+    distance: float | None = field(metadata=_doc("0..1; null where an image is too flat for this pipeline."))
+    copy: bool = field(metadata=_doc("Whether the distance is within the threshold."))
+    threshold: float = field(metadata=_doc("The distance up to which two images count as copies."))
+    false_match_rate: float | None = field(
+        metadata=_doc("The share (0..1) of pairs of unrelated images at most this far apart; null as the distance.")
+    )
+
+    @classmethod
+    def of(cls, measured: results.PipelineComparison) -> "PipelineComparison":
+        """The object of a pipeline's comparison."""
+        return cls(
+            name=measured.pipeline,
+            distance=measured.distance,
+            copy=measured.is_copy,
+            threshold=measured.threshold,
+            false_match_rate=measured.false_match_rate,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison(WireObject):
+    """The verdict on two images, and what it rests on."""
+
+    EXAMPLE: ClassVar[Mapping[str, Any] | None] = {
+        "same_bytes": False,
+        "same_pixels": False,
+        "evidence": "copy",
+        "pipelines": [
+            {"name": "phash", "distance": 0.03125, "copy": True, "threshold": 0.125, "false_match_rate": 7.943e-07}
+        ],
+    }
+
+    same_bytes: bool
+    same_pixels: bool
+    evidence: Evidence
+    pipelines: list[PipelineComparison]
+
+    @classmethod
+    def of(cls, comparison: results.Comparison) -> "Comparison":
+        """The object of a comparison."""
+        return cls(
+            same_bytes=comparison.same_bytes,
+            same_pixels=comparison.same_pixels,
+            evidence=comparison.evidence,
+            pipelines=[PipelineComparison.of(measured) for measured in comparison.pipelines],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster(WireObject):
+    """Images that are copies of one another."""
+
+    id: str = field(metadata=_doc("Stays the same as long as the same images belong to it."))
+    evidence: Literal["exact", "copy"] = field(metadata=_doc("`exact` where all have the same bytes or pixels."))
+    distance: float = field(metadata=_doc("The largest (0..1) by which two of them were linked."))
+    images: list[Image]
+
+    @classmethod
+    def of(cls, cluster: results.Cluster) -> "Cluster":
+        """The object of a cluster."""
+        return cls(
+            id=cluster.id,
+            evidence="exact" if cluster.evidence == "exact" else "copy",
+            distance=cluster.distance,
+            images=[Image.of(image) for image in cluster.images],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterList(WireObject):
+    """Clusters, in the order of their lowest keys."""
+
+    clusters: list[Cluster]
+    next: str | None = field(
+        metadata=_doc("The cursor of the next page; a page may be short, even empty, and not the last.")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineStatus(WireObject):
+    """A pipeline and its index."""
+
+    name: str
+    fingerprint: str | None = field(metadata=_doc("Of its features: weights and preprocessing."))
+    metric: str | None
+    threshold: float | None = field(metadata=_doc("The distance up to which a match counts as a copy."))
+    rows: int | None = field(metadata=_doc("Rows of its index, of all tenants; null for callers bound to one."))
+    saved_at: int = field(metadata=_doc("The change up to which its index is saved."))
+    behind: int = field(metadata=_doc("Changes that its saved index lacks yet; searches see them nevertheless."))
+    engine: str = field(metadata=_doc("What its index runs on."))
+    shared: bool = field(metadata=_doc("Whether that is a server."))
+    error: str | None = field(metadata=_doc("Why it cannot be searched."))
+
+    @classmethod
+    def of(cls, status: results.PipelineStatus) -> "PipelineStatus":
+        """The object of a pipeline's status."""
+        return cls(**asdict(status))
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryStatus(WireObject):
+    """The contents of a gallery and the state of its pipelines."""
+
+    images: int = field(metadata=_doc("The caller's."))
+    bytes: int = field(metadata=_doc("Of their files."))
+    formats: dict[str, int] = field(metadata=_doc("Images by format."))
+    sequence: int = field(metadata=_doc("The catalog's last change."))
+    pipelines: list[PipelineStatus]
+
+    @classmethod
+    def of_gallery(cls, status: results.Status) -> "GalleryStatus":
+        """The object of a gallery's status."""
+        return GalleryStatus(
+            images=status.images,
+            bytes=status.nbytes,
+            formats=dict(status.formats),
+            sequence=status.sequence,
+            pipelines=[PipelineStatus.of(pipeline) for pipeline in status.pipelines],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Status(GalleryStatus):
+    """What there is, and what this service allows."""
+
+    EXAMPLE: ClassVar[Mapping[str, Any] | None] = {
+        "images": 1710,
+        "bytes": 3419211776,
+        "formats": {"JPEG": 1700, "PNG": 10},
+        "tenant": "default",
+        "sequence": 1822,
+        "pipelines": [
+            {
+                "name": "phash",
+                "fingerprint": "1f6d3a90c2",
+                "metric": "hamming",
+                "threshold": 0.125,
+                "rows": 1710,
+                "saved_at": 1822,
+                "behind": 0,
+                "engine": "mih",
+                "shared": False,
+                "error": None,
+            }
+        ],
+        "limits": {"max_bytes": 209715200, "max_pixels": 200000000, "max_results": 10000},
+        "version": "0.1.0",
+        "features": ["search", "jobs"],
+        "scopes": ["read", "write"],
+    }
+
+    tenant: str = field(metadata=_doc("Whose images are counted."))
+    limits: Json = field(metadata=_doc("Of requests and images: the server's, or the API key's."))
+    version: str = field(metadata=_doc("Of the server."))
+    features: list[str] = field(metadata=_doc("What this service offers."))
+    scopes: list[str] = field(metadata=_doc("What the caller may do."))
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress(WireObject):
+    """How far a job is."""
+
+    done: int
+    total: int | None = field(metadata=_doc("Null where it is not known beforehand."))
+    counts: dict[str, int] = field(metadata=_doc("By outcome, or by index."))
+
+
+@dataclass(frozen=True, slots=True)
+class Job(WireObject):
+    """A job and its state."""
+
+    EXAMPLE: ClassVar[Mapping[str, Any] | None] = {
+        "id": "0f8fad5bd9cb469fa16570867728950e",
+        "kind": "import",
+        "state": "running",
+        "progress": {"done": 12, "total": 40, "counts": {"added": 11, "rejected": 1}},
+        "result": {"rejected": [{"key": "https://images.example/7.jpg", "reason": "not_an_image: ..."}]},
+        "error": None,
+        "created": "2026-01-31T09:30:00.250000Z",
+        "updated": "2026-01-31T09:30:04.500000Z",
+    }
+
+    id: str
+    kind: JobKind
+    state: JobState
+    progress: JobProgress
+    result: Json = field(metadata=_doc("`rejected` of an import, the first 100; `clusters` of keys, the first 1,000."))
+    error: Json | None = field(metadata=_doc("The problem over which it failed."))
+    created: str = field(metadata=_doc("RFC 3339, UTC."))
+    updated: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobList(WireObject):
+    """Jobs, the newest first."""
+
+    jobs: list[Job]
+    next: str | None = field(metadata=_doc("The cursor of the next page; null at the end."))
+
+
+@dataclass(frozen=True, slots=True)
+class Health(WireObject):
+    """Whether the process lives."""
+
+    status: str = field(metadata={"examples": ["ok"]})
+
+
+@dataclass(frozen=True, slots=True)
+class Ready(WireObject):
+    """Whether searches can be answered."""
+
+    ready: bool = field(metadata=_doc("By one pipeline at least; answers without the others name them in `failed`."))
+    missing: dict[str, str] = field(
+        metadata=_doc(
+            "By name, why: the pipelines, and the `catalog`, that do not answer.",
+            examples=[{}, {"vgg16": "Unavailable"}],
+        )
+    )
+
+
+class _Mismatch(Exception):
+    """A JSON value that is not of its field's type; the message names the field."""
+
+
+def parse(kind: type[T], value: Any) -> T:
+    """Read an object from JSON. Unknown fields are ignored, so that a later version may add some.
+
+    Args:
+        kind: a dataclass of this module.
+        value: the decoded JSON.
+
+    Raises:
+        BadSetting: a field is missing or of another type; the message names it.
+    """
+    try:
+        return cast(T, _parser(cast(Hashable, kind))(value, ""))
+    except _Mismatch as error:
+        raise BadSetting(
+            f"the service's response is not a valid {kind.__name__}: {error}; "
+            "are the service and this client of the same version?"
+        ) from None
+
+
+_NAMES = {str: "a string", bool: "a boolean", int: "an integer", float: "a number", dict: "an object", list: "a list"}
+
+
+@cache
+def _parser(hint: Hashable) -> Callable[[Any, str], Any]:
+    """The function that reads a value of a type; it is given the value and the name of its place."""
+    if hint is Any:
+        return lambda value, _: value
+    if is_dataclass(hint):
+        return partial(_parse_object, hint)
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return partial(_parse_choice, arguments)
+    if origin in (Union, UnionType):
+        [inner] = (argument for argument in arguments if argument is not NoneType)
+        return partial(_parse_optional, _parser(inner))
+    if origin is list:
+        return partial(_parse_list, _parser(arguments[0]))
+    if origin is dict:
+        return partial(_parse_dict, _parser(arguments[1]))
+    return partial(_parse_scalar, hint)
+
+
+def _parse_object(kind: Any, value: Any, at: str) -> Any:
+    _check(dict, value, at)
+    found = {}
+    for name, read, required in _fields_of(kind):
+        place = f"{at}.{name}" if at else name
+        if name in value:
+            found[name] = read(value[name], place)
+        elif required:
+            raise _Mismatch(f"{place} is missing")
+    return kind(**found)
+
+
+@cache
+def _fields_of(kind: Any) -> tuple[tuple[str, Callable[[Any, str], Any], bool], ...]:
+    """Name, parser and whether it is required, of each field."""
+    hints = get_type_hints(kind)
+    return tuple((f.name, _parser(hints[f.name]), f.default is MISSING) for f in fields(kind))
+
+
+def _parse_optional(read: Callable[[Any, str], Any], value: Any, at: str) -> Any:
+    return None if value is None else read(value, at)
+
+
+def _parse_list(read: Callable[[Any, str], Any], value: Any, at: str) -> list[Any]:
+    _check(list, value, at)
+    return [read(member, f"{at}[{number}]") for number, member in enumerate(value)]
+
+
+def _parse_dict(read: Callable[[Any, str], Any], value: Any, at: str) -> dict[str, Any]:
+    _check(dict, value, at)
+    return {name: read(member, f"{at}[{name!r}]") for name, member in value.items()}
+
+
+def _parse_choice(choices: tuple[Any, ...], value: Any, at: str) -> Any:
+    if value not in choices:
+        raise _Mismatch(f"{at} must be one of {', '.join(map(repr, choices))}")
+    return value
+
+
+def _parse_scalar(kind: Any, value: Any, at: str) -> Any:
+    _check(kind, value, at)
+    return float(value) if kind is float else value
+
+
+def _check(kind: Any, value: Any, at: str) -> None:
+    """Raise for a value of another type; an integer is a number, a boolean is neither."""
+    allowed = (int, float) if kind is float else kind
+    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
+        raise _Mismatch(f"{at or 'it'} must be {_NAMES[kind]}")
