@@ -23,7 +23,7 @@ from tests.faults.test_catalog_kill import Witness, contents
 from tests.support.catalogs import HASH, entry
 from tests.support.engines import postgresql
 from tests.support.faults.small_disk import small_disk
-from tests.support.waiting import HANG_SECONDS, wait_until
+from tests.support.waiting import HANG_SECONDS
 
 KILLS = 5
 BOUND = HANG_SECONDS
@@ -105,18 +105,27 @@ def write_until_it_fails(catalog: Catalog, tenant: int, seed: str, dice: random.
     raise AssertionError("the server was never killed")
 
 
-def after_batches(witness: Witness, count: int, pause: float, act: Callable[[], object]) -> threading.Thread:
-    """Act once so many more batches were acknowledged and a while has passed, in a thread."""
-    enough = witness.batches + count
+@contextmanager
+def after_batches(witness: Witness, count: int, pause: float, act: Callable[[], object]) -> Iterator[None]:
+    """Act in a thread once so many more batches are acknowledged and a while has passed, or else when the block ends.
+
+    The block writes until it fails; on a busy machine a statement may time out before.
+    """
+    enough, ended = witness.batches + count, threading.Event()
 
     def wait() -> None:
-        wait_until(lambda: witness.batches >= enough, "no batch is acknowledged")
-        time.sleep(pause)
+        while witness.batches < enough and not ended.wait(0.01):
+            pass
+        ended.wait(pause)
         act()
 
-    thread = threading.Thread(target=wait, daemon=True)
+    thread = threading.Thread(target=wait)
     thread.start()
-    return thread
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def test_a_killed_server_loses_nothing_acknowledged(durable: Server, url: str) -> None:
@@ -125,10 +134,9 @@ def test_a_killed_server_loses_nothing_acknowledged(durable: Server, url: str) -
     with Catalog.open(url) as catalog:
         tenant = catalog.tenants.get_or_create("default")
         for round_ in range(KILLS):
-            killer = after_batches(witness, 2, dice.uniform(0.0, 0.8), durable.kill)
-            with within(BOUND):
+            pause = dice.uniform(0.0, 0.8)
+            with within(BOUND), after_batches(witness, 2, pause, durable.kill):
                 why = write_until_it_fails(catalog, tenant, str(round_), dice, witness)
-            killer.join()
             assert "nothing was changed" in why or "may or may not" in why
             with within(BOUND), pytest.raises(Unavailable):
                 catalog.images.count()
