@@ -144,7 +144,7 @@ class Gallery:
 
     def keep_up(self) -> None:
         """Bring the indexes up to the catalog."""
-        self._gallery.keep_up()
+        self._gallery.sync_indexes()
 
 
 @contextmanager
