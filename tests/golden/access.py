@@ -142,7 +142,7 @@ class Gallery:
     def repair(self) -> None:
         self._gallery.repair()
 
-    def keep_up(self) -> None:
+    def sync_indexes(self) -> None:
         """Bring the indexes up to the catalog."""
         self._gallery.sync_indexes()
 
