@@ -19,61 +19,55 @@ if TYPE_CHECKING:
     from lookalike.gallery import Gallery
 
 COMMON = "Common options"
-FLAG = " "
-"""The metavar of options without a value, for which Typer would show a type."""
+
+
+def option(usage: str, text: str, *, show_default: bool = False, **settings: Any) -> Any:
+    """Declare an option by its usage, such as `-k --k N`."""
+    *names, metavar = usage.split()
+    return typer.Option(*names, metavar=metavar, show_default=show_default, help=text, **settings)
+
+
+def flag(names: str, text: str, **settings: Any) -> Any:
+    """Declare an option without a value; Typer would show a type where the metavar is empty."""
+    return typer.Option(*names.split(), metavar=" ", help=text, **settings)
+
+
 GalleryOption = Annotated[
     str | None,
-    typer.Option(
-        "--gallery",
-        "-g",
-        metavar="DIR",
-        show_default=False,
+    option(
+        "--gallery -g DIR",
+        "The gallery's folder. [default: LOOKALIKE_GALLERY, else a folder in your data directory]",
         rich_help_panel=COMMON,
-        help="The gallery's folder. [default: LOOKALIKE_GALLERY, else a folder in your data directory]",
     ),
 ]
 TenantOption = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME",
-        show_default=False,
+    option(
+        "--tenant NAME",
+        "The tenant whose images are used; tenants do not see each other's images. [default: default]",
         rich_help_panel=COMMON,
-        help="The tenant whose images are used; tenants do not see each other's images. [default: default]",
     ),
 ]
 ServerOption = Annotated[
     str | None,
-    typer.Option(
-        "--server",
-        metavar="URL",
-        show_default=False,
+    option(
+        "--server URL",
+        "Use the gallery of this server, with the API key in LOOKALIKE_KEY. [default: LOOKALIKE_SERVER]",
         rich_help_panel=COMMON,
-        help="Use the gallery of this server, with the API key in LOOKALIKE_KEY. [default: LOOKALIKE_SERVER]",
     ),
 ]
-JsonOption = Annotated[
-    bool, typer.Option("--json", metavar=FLAG, rich_help_panel=COMMON, help="Print JSON, one object per line.")
-]
+JsonOption = Annotated[bool, flag("--json", "Print JSON, one object per line.", rich_help_panel=COMMON)]
 
 FilterOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--filter",
-        "--where",
-        metavar="CONDITION",
-        show_default=False,
-        help="Only images whose attributes match: album=Alps, year>=2019, tag!=old. Repeatable; all must match.",
+    option(
+        "--filter --where CONDITION",
+        "Only images whose attributes match: album=Alps, year>=2019, tag!=old. Repeatable; all must match.",
     ),
 ]
-NullOption = Annotated[
-    bool,
-    typer.Option("-0", "--null", metavar=FLAG, help="Entries on standard input are separated by NUL bytes, not lines."),
-]
+NullOption = Annotated[bool, flag("-0 --null", "Entries on standard input are separated by NUL bytes, not lines.")]
 PipelineNamesOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--pipeline", metavar="NAME", show_default=False, help="Use this pipeline only, such as phash. Repeatable."
-    ),
+    list[str] | None, option("--pipeline NAME", "Use this pipeline only, such as phash. Repeatable.")
 ]
 
 
@@ -127,9 +121,9 @@ def command(
             server: ServerOption = None,
             **arguments: Any,
         ) -> int:
-            general: Session = ctx.obj
+            before: Session = ctx.obj
             session = Session(
-                gallery or general.gallery, tenant or general.tenant, json or general.json, server or general.server
+                gallery or before.gallery, tenant or before.tenant, json or before.json, server or before.server
             )
             if session.server is not None and not remote:
                 raise BadSetting("this command works on local galleries only; remove --server")

@@ -69,9 +69,8 @@ def compare(
 
 
 def _table(found: Comparison) -> Table:
-    table = Table(box=None, padding=(0, 2), header_style="dim")
-    for name in ("compared", "result", "distance", "copies are within", "unrelated images this close"):
-        table.add_column(name)
+    columns = ("compared", "result", "distance", "copies are within", "unrelated images this close")
+    table = Table(*columns, box=None, padding=(0, 2), header_style="dim")
     table.add_row("bytes", "the same" if found.same_bytes else "different")
     table.add_row("pixels", "the same" if found.same_pixels else "different")
     for measured in found.pipelines:

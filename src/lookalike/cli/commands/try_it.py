@@ -50,8 +50,7 @@ class Copy:
 def try_it(
     session: Session,
     photos: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[PHOTOS...]", show_default=False, help="Image files and folders."),
+        list[str] | None, typer.Argument(metavar="[PHOTOS...]", show_default=False, help="Image files and folders.")
     ] = None,
 ) -> int:
     """Index your photos, or a small sample, search for edited copies of some, and show the results."""
