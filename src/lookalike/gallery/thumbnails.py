@@ -45,9 +45,6 @@ class Thumbnails:
         record, stored = self._catalog.images.get_with_thumbnail(tenant_id, key)
         if stored is not None and (size == SIDE or (size > SIDE and record.path is None)):
             return stored
-        return self._cached(record, size, stored)
-
-    def _cached(self, record: Record, size: int, stored: bytes | None) -> bytes:
         cache_key = (record.sha256, size)
         with self._lock:
             if cache_key in self._cache:
