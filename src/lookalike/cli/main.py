@@ -18,7 +18,6 @@ commands.register()
 
 
 def main() -> None:
-    """Run the command `lookalike`."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a file name in any encoding prints
     sys.exit(run(sys.argv[1:]))
@@ -60,7 +59,6 @@ def _report(error: LookalikeError, *, json: bool) -> int:
 
 
 def _report_usage(message: str, command: str, *, json: bool) -> int:
-    """The same for an invalid command line."""
     if json:
         emit(usage_error_object(message))
     print_error(message)

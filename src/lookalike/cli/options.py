@@ -1,4 +1,4 @@
-"""The options that commands share, and the decorator that declares a command with them."""
+"""The options that commands share, the gallery they name, and the decorator that declares a command with them."""
 
 import functools
 import inspect
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import typer
 
@@ -15,8 +15,12 @@ from lookalike.cli.exit_codes import ExitCode
 from lookalike.errors import BadSetting
 
 if TYPE_CHECKING:
+    from lookalike.client import Client
     from lookalike.config import Settings
     from lookalike.gallery import Gallery
+
+    AnyGallery: TypeAlias = Gallery | Client
+    """Both have the methods that commands call."""
 
 COMMON = "Common options"
 
@@ -85,14 +89,12 @@ class Session:
 
     @property
     def settings(self) -> "Settings":
-        """The settings of the environment."""
         from lookalike.config import from_environment  # noqa: PLC0415 - loads numpy and Pillow, 0.2 s
 
         return from_environment()
 
     @property
     def folder(self) -> Path:
-        """The gallery's folder."""
         return Path(self.gallery).expanduser().absolute() if self.gallery else self.settings.gallery.absolute()
 
     def open(self, *, create: bool = False) -> "Gallery":
@@ -100,6 +102,33 @@ class Session:
         from lookalike.factory import open_gallery  # noqa: PLC0415 - loads SQLAlchemy, 0.3 s
 
         return open_gallery(self.folder, create=create)
+
+
+def open_gallery_or_client(session: Session, *, create: bool = False) -> "AnyGallery":
+    """Open the local gallery, or connect to the server that is configured; raises NotFound where there is no gallery.
+
+    The API key is read from LOOKALIKE_KEY only: a command line is visible to every process of the machine.
+    """
+    url = server_of(session)
+    if url is None:
+        return session.open(create=create)
+    from lookalike.client import Client  # noqa: PLC0415 - loads httpx, which local galleries do not need
+
+    return Client(url, session.settings.key)
+
+
+def server_of(session: Session) -> str | None:
+    """The server's URL: that of `--server`, or, without `--gallery`, that of LOOKALIKE_SERVER."""
+    if session.server is None:
+        return session.settings.server if session.gallery is None else None
+    if session.gallery is not None:
+        raise BadSetting("--server and --gallery exclude each other; remove one of them")
+    return session.server
+
+
+def name_of(session: Session) -> str:
+    """The gallery's folder or the server's URL, to show."""
+    return server_of(session) or str(session.folder)
 
 
 def command(

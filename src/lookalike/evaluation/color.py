@@ -37,7 +37,6 @@ def warm(image: Image.Image, rng: RandomSource) -> Image.Image:
 
 
 def grey(image: Image.Image, rng: RandomSource) -> Image.Image:
-    """Black and white."""
     return image.convert("L").convert("RGB")
 
 
@@ -47,7 +46,6 @@ def sepia(image: Image.Image, rng: RandomSource) -> Image.Image:
 
 
 def negative(image: Image.Image, rng: RandomSource) -> Image.Image:
-    """Every value turned round: black becomes white."""
     return ImageOps.invert(image)
 
 
@@ -72,7 +70,6 @@ def blur(image: Image.Image, rng: RandomSource, share: float) -> Image.Image:
 
 
 def sharpen(image: Image.Image, rng: RandomSource) -> Image.Image:
-    """A strong unsharp mask."""
     return image.filter(ImageFilter.UnsharpMask(radius=2, percent=200, threshold=0))
 
 

@@ -116,11 +116,7 @@ def perspective(image: Image.Image, rng: RandomSource, share: float) -> Image.Im
         corners = [(width - x, y) for x, y in (corners[1], corners[0], corners[3], corners[2])]
     source = [(0.0, 0.0), (float(width), 0.0), (float(width), float(height)), (0.0, float(height))]
     return image.transform(
-        image.size,
-        Image.Transform.PERSPECTIVE,
-        _homography(corners, source),
-        Image.Resampling.BICUBIC,
-        fillcolor=WHITE,
+        image.size, Image.Transform.PERSPECTIVE, _homography(corners, source), Image.Resampling.BICUBIC, fillcolor=WHITE
     )
 
 

@@ -45,7 +45,6 @@ class IngestItem:
     mtime_ns: int | None = None
 
     def outcome(self, kind: OutcomeKind, reason: str | None = None, sequence: int | None = None) -> Outcome:
-        """Return an outcome of this item."""
         return Outcome(self.item.key, self.path, kind, reason, sequence)
 
 

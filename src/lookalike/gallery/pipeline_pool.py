@@ -86,7 +86,6 @@ class PipelinePool:
             return [self._open[name] for name in chosen]
 
     def now_open(self) -> list[OpenPipeline]:
-        """Return the pipelines that are open, in order of precedence."""
         with self._open_lock:
             return [self._open[name] for name in self.names if name in self._open]
 

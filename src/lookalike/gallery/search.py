@@ -80,7 +80,6 @@ class StageTimer:
         self._since = now
 
     def each(self, n: int) -> dict[str, float]:
-        """Return the share of one query of n."""
         return {stage: round(ms / n, 3) for stage, ms in self.ms.items()}
 
 

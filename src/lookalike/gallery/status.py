@@ -13,9 +13,7 @@ from lookalike.results import PipelineStatus, RepairReport, Status
 
 
 def gallery_status(
-    catalog: Catalog,
-    pipelines: Mapping[str, tuple[Pipeline, IndexSync] | LookalikeError],
-    outages: Mapping[str, str],
+    catalog: Catalog, pipelines: Mapping[str, tuple[Pipeline, IndexSync] | LookalikeError], outages: Mapping[str, str]
 ) -> Status:
     """Return the gallery's status.
 

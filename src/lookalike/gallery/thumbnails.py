@@ -17,7 +17,6 @@ CACHE_BYTES = 32 * 1024 * 1024
 
 
 def check_side(size: int) -> None:
-    """Raise BadInput for a size out of range."""
     if not MIN_SIDE <= size <= MAX_SIDE:
         raise BadInput(f"the size of a thumbnail must be {MIN_SIDE} to {MAX_SIDE} pixels, not {size}")
 

@@ -10,8 +10,7 @@ import typer
 
 from lookalike.cli.app import IMAGES, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.gallery_access import name_of, open_gallery_or_client
-from lookalike.cli.options import Session, command, option, parse_pairs
+from lookalike.cli.options import Session, command, name_of, open_gallery_or_client, option, parse_pairs
 from lookalike.cli.output import counted, emit, print_error, print_line, printable
 from lookalike.errors import Reason
 
@@ -96,7 +95,6 @@ class AddSummary:
         self._started = time.monotonic()
 
     def count(self, outcome: Outcome) -> None:
-        """Count one outcome."""
         self.outcomes[outcome.outcome] += 1
         if outcome.outcome == "rejected":
             reason = (outcome.reason or "").partition(":")[0]
@@ -114,7 +112,6 @@ class AddSummary:
         return ", ".join(counts) or "nothing was added"
 
     def print(self, gallery: str) -> None:
-        """Print the summary."""
         total = self.outcomes.total()
         if not total:
             print_line("No images found.")

@@ -9,8 +9,7 @@ from rich.table import Table
 
 from lookalike.cli.app import IMAGES, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.gallery_access import open_gallery_or_client
-from lookalike.cli.options import PipelineNamesOption, Session, command
+from lookalike.cli.options import PipelineNamesOption, Session, command, open_gallery_or_client
 from lookalike.cli.output import counted, emit, out, print_line, printable, size
 
 if TYPE_CHECKING:

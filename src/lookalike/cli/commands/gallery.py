@@ -8,8 +8,7 @@ from rich.table import Column, Table
 
 from lookalike.cli.app import GALLERY, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.gallery_access import name_of, open_gallery_or_client
-from lookalike.cli.options import Session, command, flag, option, parse_pairs
+from lookalike.cli.options import Session, command, flag, name_of, open_gallery_or_client, option, parse_pairs
 from lookalike.cli.output import counted, emit, out, print_line, printable, size
 from lookalike.errors import BadSetting
 

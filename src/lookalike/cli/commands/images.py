@@ -11,14 +11,22 @@ from rich.table import Table
 
 from lookalike.cli.app import IMAGES, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.gallery_access import open_gallery_or_client
-from lookalike.cli.options import FilterOption, NullOption, Session, command, flag, option, read_entries
+from lookalike.cli.options import (
+    FilterOption,
+    NullOption,
+    Session,
+    command,
+    flag,
+    open_gallery_or_client,
+    option,
+    read_entries,
+)
 from lookalike.cli.output import day, emit, out, print_error, print_line, printable, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from lookalike.cli.gallery_access import AnyGallery
+    from lookalike.cli.options import AnyGallery
     from lookalike.types import Record
 
 PAGE_SIZE = 1000

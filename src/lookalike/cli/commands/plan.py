@@ -17,8 +17,7 @@ from lookalike.errors import BadSetting
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from lookalike.capacity.models import IndexPlan, Plan
-    from lookalike.capacity.request import PipelineSpec
+    from lookalike.capacity.models import IndexPlan, PipelineSpec, Plan
 
 
 @command(app, rich_help_panel=MACHINE)
@@ -62,8 +61,8 @@ def plan(
     sources: Annotated[bool, flag("--sources", "Show every constant and its source.")] = False,
 ) -> int:
     """Plan capacity: memory, disk, cores, indexing time and engine settings for a gallery of a given size."""
+    from lookalike.capacity.models import DATABASES, PlanRequest, parse_count, parse_size
     from lookalike.capacity.planner import make_plan
-    from lookalike.capacity.request import DATABASES, PlanRequest, parse_count, parse_size
 
     if catalog is not None and catalog not in DATABASES:
         raise BadSetting(f"--catalog is one of {', '.join(DATABASES)}, not {catalog!r}")
@@ -98,7 +97,7 @@ def plan(
 
 def _parse_pipelines(session: Session, options: Iterable[str]) -> Iterable[PipelineSpec]:
     """`NAME` of a known model, or `NAME:DIMENSIONS` for vectors of any other."""
-    from lookalike.capacity.request import PipelineSpec, parse_count
+    from lookalike.capacity.models import PipelineSpec, parse_count
     from lookalike.encoders import model_entries
 
     known = model_entries(session.settings.models)

@@ -15,7 +15,6 @@ from rich.text import Text
 
 from lookalike.cli.app import IMAGES, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.gallery_access import open_gallery_or_client
 from lookalike.cli.options import (
     FilterOption,
     NullOption,
@@ -23,6 +22,7 @@ from lookalike.cli.options import (
     Session,
     command,
     flag,
+    open_gallery_or_client,
     option,
     read_entries,
 )
@@ -32,7 +32,7 @@ from lookalike.errors import BadSetting
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from lookalike.cli.gallery_access import AnyGallery
+    from lookalike.cli.options import AnyGallery
     from lookalike.results import Query, SearchOptions
     from lookalike.types import Answer, Hit
 
@@ -127,7 +127,6 @@ class ResultPrinter:
         self.code = ExitCode.OK
 
     def search(self, gallery: AnyGallery, queries: Iterable[Query], options: SearchOptions) -> None:
-        """Search with these queries and print each answer."""
         from lookalike.cli.json_output import query_object
         from lookalike.results import StoredImage
         from lookalike.types import Answer

@@ -120,7 +120,6 @@ def _search(gallery: Gallery, copies: Sequence[Copy], pipelines: list[str] | Non
 
 
 def _is_original(copy: Copy, answer: Answer) -> list[bool]:
-    """For each hit, whether it is the original."""
     return [hit.key == copy.original.key for hit in answer.hits]
 
 
