@@ -16,7 +16,7 @@ from lookalike.gallery.ingest import Ingest
 from lookalike.gallery.pipeline_pool import OpenPipeline, PipelinePool, catch_up, ensure_fresh
 from lookalike.gallery.queries import PreparedQuery, QueryReader
 from lookalike.gallery.search import Searcher, SearchRequest, StageTimer
-from lookalike.gallery.status import check_engine, gallery_status, rebuild_indexes
+from lookalike.gallery.status import check_engine, gallery_status
 from lookalike.gallery.thumbnails import Thumbnails, check_side
 from lookalike.gallery.writer_lock import WriterLock
 from lookalike.image_files import items_of
@@ -281,7 +281,12 @@ class Gallery(GalleryAPI):
 
     def repair(self) -> RepairReport:
         with self._lock:
-            return rebuild_indexes(self.catalog, {o.pipeline.name: o.sync for o in self._pipelines.open()})
+            opened = self._pipelines.open()
+            self.catalog.check()
+            sequence = self.catalog.changes.last_sequence()
+            rebuilt = {o.pipeline.name: o.sync.rebuild() for o in opened}
+            self.catalog.changes.prune(sequence)  # an index of another host that is behind this is rebuilt by its host
+            return RepairReport(self.catalog.images.count(None), rebuilt)
 
     def sync_indexes(self) -> int:
         """Bring every open index up to date with the catalog, and return the sequence number that all have reached.
