@@ -189,9 +189,9 @@ class RowTable:
         self.view = new
 
     def remove(self, ids: Ids) -> int:
-        """Mark rows as deleted; returns how many."""
+        """Mark the rows of unique ids as deleted; returns how many."""
         view = self.view
-        rows = view.find(np.unique(np.asarray(ids, np.int64)))
+        rows = view.find(ids)
         rows = rows[rows >= 0]
         if len(rows):
             self._mark_deleted(rows)
