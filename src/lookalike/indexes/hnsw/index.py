@@ -152,10 +152,8 @@ class HnswIndex(FlatIndex):
             graph = self._build_graph()
         elif view.size - graph.size > max_unindexed:
             graph.add(view.features(np.arange(graph.size, view.size)))
-        if (
-            graph.size - self._saved_graph_size > max(self._max_unindexed, graph.size // 100)
-            or not self._saved_graph_size
-        ):
+        unsaved = graph.size - self._saved_graph_size
+        if not self._saved_graph_size or unsaved > max(self._max_unindexed, graph.size // 100):
             # A saved graph may lag behind a little: on opening, the rows missing from it are scanned.
             self._mark_changed(*GRAPH_ENTRIES)
 

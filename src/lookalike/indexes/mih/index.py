@@ -1,7 +1,7 @@
 """Exact index of 64-bit hashes by multi-index hashing: segment matching with a guarantee.
 
-A search probes the buckets that contain every code within its radius (`probing`), or scans where that is cheaper, run
-by run (`runs`). Without a maximum distance the radius grows step by step until it contains the k nearest rows.
+A search probes the buckets that contain every code within its radius (`bucket_tables`), or scans where that is cheaper,
+run by run (`runs`). Without a maximum distance the radius grows step by step until it contains the k nearest rows.
 """
 
 import math
@@ -15,8 +15,7 @@ from lookalike.cpu import usable_cores
 from lookalike.errors import BadSetting
 from lookalike.indexes.base import EmbeddedIndex
 from lookalike.indexes.mih import storage
-from lookalike.indexes.mih.bucket_tables import Codes, ProbePlan
-from lookalike.indexes.mih.probing import TABLES
+from lookalike.indexes.mih.bucket_tables import TABLES, Codes, ProbePlan
 from lookalike.indexes.mih.runs import Run
 from lookalike.indexes.mih.state import State
 from lookalike.indexes.mih.top_k import SearchScope, TopK
@@ -27,9 +26,8 @@ BYTES = 8
 RADIUS_STEPS = (7, 11, 15, 19)
 """Successive radii of a search: all tables within 1, 2, 3, 4 bits. Each step costs about 8 times the one before."""
 _CROWDED_RADIUS_STEPS = (0, 3, *RADIUS_STEPS)
-_CROWDED_COST = (
-    200_000.0  # nanoseconds of the first step above which so many rows are near that the k nearest may be nearer still
-)
+_CROWDED_COST = 200_000.0
+"""Nanoseconds of the first step above which so many rows are near that the k nearest may be nearer still."""
 _SEARCH_SLOTS = threading.BoundedSemaphore(usable_cores())
 """Concurrent searches in all indexes of this process: numpy releases the GIL at each of its many calls, so that 16
 threads on 2 cores switch so often that their throughput is half that of 2 threads."""
@@ -39,18 +37,14 @@ _ALWAYS_SCAN_COST = 60_000.0  # nanoseconds: a run that is scanned in less is ne
 class MihIndex(EmbeddedIndex):
     """A `VectorIndex` of 64-bit codes under Hamming distance that is exact at any distance.
 
-    With `equal_bytes` (address option `m`) it applies the published rule instead: a row matches if at least that many
-    of the 8 bytes of its code equal the query's; the published value is 5. That finds every row within
-    `8 - equal_bytes` bits, which the matches state as `exact_within`, and further rows that differ in few bytes only.
-    5 and more probe four buckets; fewer have to scan.
+    With `equal_bytes` (address option `m`) it applies the published rule instead (there 5): a row matches if at least
+    that many of the 8 bytes of its code equal the query's. That finds every row within `8 - equal_bytes` bits, which
+    the matches state as `exact_within`, and further ones. 5 and more probe four buckets; fewer have to scan.
 
-    Opening a folder memory-maps its last snapshot (`folder` None: memory only). `verify` compares checksums, reading
-    every byte once: about half a second for 10 million codes in the page cache. A code takes 64 bytes, 72 with several
-    tenants, and as much again while runs are merged. Only one object in one process may write to a folder at a time;
-    its readers see each write atomically.
-
-    Raises BadSetting for another metric or width, FeatureMismatch for a snapshot of other features, Damaged for one
-    that fails its checks.
+    Opening a folder memory-maps its last snapshot. `verify` compares checksums, reading every byte once: about half a
+    second for 10 million codes in the page cache. A code takes 64 bytes, 72 with several tenants, and as much again
+    while runs are merged. Only one object in one process may write to a folder at a time; its readers see each write
+    atomically. Raises BadSetting for another metric or width; otherwise as FlatIndex.
     """
 
     def __init__(
@@ -126,13 +120,13 @@ def _codes(features: Features) -> Codes:
 def _search(state: State, codes: Sequence[np.uint64], k: int, radius: int, scope: SearchScope) -> list[TopK]:
     """Scan the buffer and small runs, probe the large runs query by query, and scan them for the remaining queries."""
     budgets = {run.number: run.scan_cost(scope) for run in state.runs}
-    small = [run for run in state.runs if budgets[run.number] <= _ALWAYS_SCAN_COST]
     large = [run for run in state.runs if budgets[run.number] > _ALWAYS_SCAN_COST]
     results = [TopK(k, radius) for _ in codes]
     if state.buffer.count:
         state.buffer.scan(codes, results, scope)
-    for run in small:
-        run.scan(codes, results, scope)
+    for run in state.runs:
+        if run not in large:
+            run.scan(codes, results, scope)
     if not large:
         return results
     remaining: list[int] = []
