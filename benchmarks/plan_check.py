@@ -27,8 +27,8 @@ from benchmarks import plan_servers
 from benchmarks.machine import describe, write_rows
 from lookalike.capacity.measurements import ES_MERGING, MILVUS_BASE, MILVUS_FULL, MILVUS_LOADED
 from lookalike.capacity.milvus import INDEX_TYPES
+from lookalike.capacity.models import PHASH, VGG16, Database, PlanRequest
 from lookalike.capacity.planner import make_plan
-from lookalike.capacity.request import PHASH, VGG16, Database, PlanRequest
 from lookalike.catalog import Catalog
 from lookalike.catalog.records import NewImage
 from lookalike.distances import normalise

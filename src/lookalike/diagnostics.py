@@ -178,7 +178,6 @@ def _python() -> Check:
 
 
 def _decoder(name: str, text: str) -> Check:
-    """Decode a test image of this format, and check its colour."""
     remedy = "reinstall: pip install --force-reinstall " + ("pillow-heif" if name == "HEIC" else "pillow")
     try:
         rgb = decode(base64.b64decode(text)).rgb
@@ -190,7 +189,6 @@ def _decoder(name: str, text: str) -> Check:
 
 
 def _decoder_version(name: str) -> str:
-    """Return the name and version of the library that decodes the format."""
     if name == "HEIC":
         return f"pillow-heif {metadata.version('pillow-heif')}"
     features = import_module("PIL.features")
@@ -227,7 +225,6 @@ def _package(module: str, *, required: bool) -> Check:
 
 
 def _extras() -> Check:
-    """Which extras are installed; those that are not are optional."""
     extras = list(dict.fromkeys(extra for _, extra in EXTRAS.values()))
     missing = [extra for extra in extras if not is_installed(extra)]
     installed = ", ".join(extra for extra in extras if extra not in missing) or "none"

@@ -46,12 +46,10 @@ class Encoder(Protocol):
     @property
     def spec(self) -> FeatureSpec:
         """Name, metric, width and fingerprint of the features."""
-        ...
 
     @property
     def input(self) -> InputSpec:
         """Size, mode and resampling of the images that it takes."""
-        ...
 
     def encode(self, images: Pixels) -> Encoded:
         """Encode a batch of images.
@@ -62,7 +60,6 @@ class Encoder(Protocol):
         Returns:
             `features` (n, width) of the spec's dtype, `quality` and `usable` (n,).
         """
-        ...
 
     def encode_views(self, images: Pixels) -> EncodedViews:
         """Encode a batch of queries, each in one or more views, the best of which counts.
@@ -73,7 +70,6 @@ class Encoder(Protocol):
         Returns:
             `features` (n, views, width) of the spec's dtype and `usable` (n,).
         """
-        ...
 
 
 class VectorIndex(Protocol):
@@ -90,17 +86,14 @@ class VectorIndex(Protocol):
     @property
     def shared(self) -> bool:
         """Whether the rows are on a server, the same for all processes."""
-        ...
 
     @property
     def spec(self) -> FeatureSpec:
         """Name, metric, width and fingerprint of the features."""
-        ...
 
     @property
     def sequence(self) -> int:
         """The catalog's sequence number of the last durable flush; 0 for an index that was never flushed."""
-        ...
 
     def upsert(self, rows: Rows) -> None:
         """Insert rows, or replace those with the same ids: all or none. The caller's arrays are not kept.
@@ -112,7 +105,6 @@ class VectorIndex(Protocol):
             FeatureMismatch: The features have another width or dtype than `spec`.
             BadInput: The features hold NaN, or ids are below 1 or repeated.
         """
-        ...
 
     def delete(self, ids: Ids) -> None:
         """Delete rows.
@@ -120,7 +112,6 @@ class VectorIndex(Protocol):
         Args:
             ids: `(n,)` int64; unknown ids are ignored.
         """
-        ...
 
     def update_attributes(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
         """Replace the attributes that filters see, of rows whose features the owner no longer has.
@@ -132,7 +123,6 @@ class VectorIndex(Protocol):
             tenants: `(n,)` int64, the tenant of each row.
             attributes: n JSON objects.
         """
-        ...
 
     def search(
         self,
@@ -162,30 +152,24 @@ class VectorIndex(Protocol):
             UnsupportedQuery: The filter is in another engine's query language.
             Unavailable: The server of a shared index does not answer.
         """
-        ...
 
     def count(self, tenant: int | None = None) -> int:
         """Return the number of rows, of one tenant or of all."""
-        ...
 
     def flush(self, sequence: int) -> None:
         """Make all changes so far durable, and save `sequence` with them."""
-        ...
 
     def clear(self) -> None:
         """Delete every row, durably, and set `sequence` to 0."""
-        ...
 
     def rebuilding(self) -> "AbstractContextManager[VectorIndex]":
         """Return a context with an empty index to fill, which replaces this one if the block ends without an error.
 
         On a server searches use the old one meanwhile; an embedded index is emptied at once.
         """
-        ...
 
     def close(self) -> None:
         """Release files and memory; idempotent."""
-        ...
 
 
 class GalleryAPI(Protocol):
@@ -206,11 +190,9 @@ class GalleryAPI(Protocol):
     @property
     def pipelines(self) -> tuple[str, ...]:
         """Names of the gallery's pipelines, in order of precedence."""
-        ...
 
     def close(self) -> None:
         """Release connections, files and locks; save indexes that have changed."""
-        ...
 
     def search(self, query: Query, **options: Unpack[SearchOptions]) -> Answer:
         """Return the images most similar to a query: exact matches first, then copies, then similar images.
@@ -228,7 +210,6 @@ class GalleryAPI(Protocol):
             UnsupportedQuery: The options are out of range, or name an unknown pipeline or operator.
             Unavailable: No pipeline's index answers, or `min_sequence` was not reached in time.
         """
-        ...
 
     def search_many(
         self, queries: Iterable[Query], **options: Unpack[SearchOptions]
@@ -246,7 +227,6 @@ class GalleryAPI(Protocol):
             UnsupportedQuery: The options are out of range, or name an unknown pipeline or operator.
             Unavailable: No pipeline's index answers.
         """
-        ...
 
     def compare(self, a: Query, b: Query, *, tenant: str = DEFAULT_TENANT) -> Comparison:
         """Compare two images in every pipeline; neither needs to be in the gallery.
@@ -263,7 +243,6 @@ class GalleryAPI(Protocol):
             ImageRejected: An image cannot be decoded.
             NotFound: There is no image with the key of a `StoredImage`.
         """
-        ...
 
     def get(self, key: str, *, tenant: str = DEFAULT_TENANT) -> Record:
         """Return the record of an image.
@@ -271,7 +250,6 @@ class GalleryAPI(Protocol):
         Raises:
             NotFound: There is no image with this key.
         """
-        ...
 
     def get_thumbnail(self, key: str, *, tenant: str = DEFAULT_TENANT, size: int = THUMBNAIL_SIZE) -> bytes:
         """Return a small upright JPEG of an image.
@@ -285,7 +263,6 @@ class GalleryAPI(Protocol):
             NotFound: There is no image with this key, or its file is gone or has changed since it was added.
             BadInput: The size is out of range.
         """
-        ...
 
     def ls(
         self,
@@ -309,7 +286,6 @@ class GalleryAPI(Protocol):
             BadInput: The limit is below 1, or `after` cannot be a key.
             UnsupportedQuery: The filter has an unknown operator.
         """
-        ...
 
     def duplicates(self, *, tenant: str = DEFAULT_TENANT, pipelines: Sequence[str] | None = None) -> Iterator[Cluster]:
         """Find clusters of images that are copies of one another, each yielded once it is complete.
@@ -321,7 +297,6 @@ class GalleryAPI(Protocol):
         Raises:
             UnsupportedQuery: A pipeline is unknown, or its features are stored by its engine only.
         """
-        ...
 
     def duplicates_page(
         self,
@@ -346,11 +321,9 @@ class GalleryAPI(Protocol):
             BadInput: The limit is below 1.
             UnsupportedQuery: A pipeline is unknown, or its features are stored by its engine only.
         """
-        ...
 
     def status(self) -> Status:
         """Return the number of images, and the state of each pipeline."""
-        ...
 
     def add(
         self,
@@ -361,7 +334,6 @@ class GalleryAPI(Protocol):
         tenant: str = DEFAULT_TENANT,
     ) -> list[Outcome]:
         """Add files, folders or items, and return the outcome of each; see `add_iter`."""
-        ...
 
     def add_iter(
         self,
@@ -388,7 +360,6 @@ class GalleryAPI(Protocol):
             BadInput: A key was given for more than one file.
             GalleryBusy: Another process is writing to the gallery.
         """
-        ...
 
     def put(
         self,
@@ -419,7 +390,6 @@ class GalleryAPI(Protocol):
             Conflict: The stored image does not meet `expected`.
             GalleryBusy: Another process is writing to the gallery.
         """
-        ...
 
     def remove(
         self, keys: str | Iterable[str], *, tenant: str = DEFAULT_TENANT, expected: int | None = None
@@ -438,7 +408,6 @@ class GalleryAPI(Protocol):
             Conflict: An image has another sequence number than `expected`; none is removed.
             GalleryBusy: Another process is writing to the gallery.
         """
-        ...
 
     def remove_by_filter(self, filter: Filter, *, tenant: str = DEFAULT_TENANT) -> DeleteResult:
         """Remove the images whose attributes satisfy a filter, in one transaction.
@@ -455,7 +424,6 @@ class GalleryAPI(Protocol):
             UnsupportedQuery: The filter has an unknown operator.
             GalleryBusy: Another process is writing to the gallery.
         """
-        ...
 
     def set_attributes(
         self,
@@ -484,7 +452,6 @@ class GalleryAPI(Protocol):
             Conflict: The image has another sequence number than `expected`.
             GalleryBusy: Another process is writing to the gallery.
         """
-        ...
 
     def not_a_match(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
         """Mark each pair of these images as no duplicates: `duplicates` no longer links them directly.
@@ -500,11 +467,9 @@ class GalleryAPI(Protocol):
             BadInput: There are less than two different keys.
             GalleryBusy: Another process is writing to the gallery.
         """
-        ...
 
     def not_a_match_undo(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
         """Remove the mark of `not_a_match` from each pair of these images; takes and raises the same."""
-        ...
 
     def repair(self) -> RepairReport:
         """Check the catalog, and rebuild every index from it.
@@ -514,4 +479,3 @@ class GalleryAPI(Protocol):
             UnsupportedQuery: Features of a pipeline are stored by its engine only, so its index cannot be rebuilt.
             GalleryBusy: Another process is writing to the gallery or updating an index.
         """
-        ...

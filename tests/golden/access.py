@@ -142,9 +142,9 @@ class Gallery:
     def repair(self) -> None:
         self._gallery.repair()
 
-    def keep_up(self) -> None:
+    def sync_indexes(self) -> None:
         """Bring the indexes up to the catalog."""
-        self._gallery.keep_up()
+        self._gallery.sync_indexes()
 
 
 @contextmanager

@@ -59,7 +59,7 @@ def fill(gallery: Gallery, *, repair: bool = True) -> list[Object]:
     outcomes += gallery.add_bytes(LATER, {}, "default")
     gallery.set_attributes("five", {"album": "Alps", "year": 2022})
     gallery.not_a_match(["two", "two-framed"])
-    gallery.keep_up()
+    gallery.sync_indexes()
     return outcomes
 
 

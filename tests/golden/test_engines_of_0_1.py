@@ -98,7 +98,7 @@ def test_answers_are_those_of_then_and_nothing_is_written(loaded: Loaded, caplog
     with caplog.at_level(logging.WARNING):
         assert unlike(loaded) == []
         with opened(loaded.folder) as gallery:
-            gallery.keep_up()
+            gallery.sync_indexes()
     assert [record.getMessage() for record in caplog.records if record.name.startswith("lookalike")] == []
     assert changed(before, loaded.state()) == []
 
@@ -108,7 +108,7 @@ def test_the_same_images_again_change_nothing(loaded: Loaded) -> None:
     before = loaded.state()
     with opened(loaded.folder) as gallery:
         assert {one["outcome"] for one in again(gallery)} == {"unchanged"}
-        gallery.keep_up()
+        gallery.sync_indexes()
     found = changed(before, loaded.state())
     assert [one for one in found if not one.startswith("postgresql images")] == []
     assert unlike(loaded) == []
@@ -124,7 +124,7 @@ def test_it_is_gone_on_with(loaded: Loaded) -> None:
         assert (outcome["outcome"], outcome["sequence"]) == ("added", sequence + 1)
         gallery.set_attributes("two", {"album": "changed"})
         assert gallery.remove(["one", "to delete"]) == ["one"]
-        gallery.keep_up()
+        gallery.sync_indexes()
         seen = {"min_sequence": sequence + 3}
         new = gallery.search(six, tenant=OTHER_TENANT, filter={"album": "new"}, **seen)["hits"]
         assert [hit[1] for hit in new] == ["new"]

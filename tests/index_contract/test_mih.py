@@ -8,8 +8,8 @@ import pytest
 from lookalike.errors import BadInput, BadSetting, FeatureMismatch, UnsupportedQuery
 from lookalike.indexes.mih import index as mih_index
 from lookalike.indexes.mih import state
+from lookalike.indexes.mih.bucket_tables import TABLES, even_probes, own_buckets, probes, radius_splits
 from lookalike.indexes.mih.index import MihIndex
-from lookalike.indexes.mih.probing import TABLES, even_probes, own_buckets, probes, radius_splits
 from lookalike.types import FeatureSpec, Rows
 from tests.index_contract import IndexContract, IndexFactory
 

@@ -9,9 +9,8 @@ import pytest
 from lookalike import distances, factory
 from lookalike.config import GallerySettings, from_environment
 from lookalike.indexes import snapshot
-from lookalike.indexes.base import EmbeddedIndex, allowed_ids
-from lookalike.indexes.validation import check_query, check_rows
-from lookalike.types import Features, FeatureSpec, Ids, Matches, ResolvedFilter, Rows
+from lookalike.indexes.base import EmbeddedIndex
+from lookalike.types import Features, FeatureSpec, Ids, Matches
 from tests.index_contract import IndexContract, IndexFactory
 from tests.support.drawn_images import drawn, encoded
 
@@ -38,65 +37,41 @@ class BruteForceIndex(EmbeddedIndex):
         if folder is not None and (loaded := snapshot.load(folder, spec)) is not None:
             self._state, self._sequence = State(**loaded.arrays), loaded.sequence
 
-    def upsert(self, rows: Rows) -> None:
-        ids, features, tenants = check_rows(self.spec, rows)
-        with self._lock:
-            self._check_open()
-            old = self._state.keep(~np.isin(self._state.ids, ids))
-            pairs = [(old.ids, ids), (old.features, features), (old.tenants, tenants)]
-            self._state = State(*(np.concatenate(pair) for pair in pairs))
-
-    def delete(self, ids: Ids) -> None:
-        with self._lock:
-            self._check_open()
-            self._state = self._state.keep(~np.isin(self._state.ids, ids))
-
-    def search(
-        self,
-        queries: Features,
-        k: int,
-        *,
-        tenant: int | None = None,
-        filter: ResolvedFilter | None = None,
-        max_distance: float | None = None,
-        fresh: bool = False,
-    ) -> Matches:
-        queries = check_query(self.spec, queries, k, max_distance)
-        self._check_open()
-        state, allowed = self._state, allowed_ids(filter)
-        if tenant is not None:
-            state = state.keep(state.tenants == tenant)
-        if allowed is not None:
-            state = state.keep(np.isin(state.ids, allowed))
-        parts = []
-        for start in range(0, len(queries), self._step):
-            matrix = distances.pairwise(self.spec.metric, queries[start : start + self._step], state.features)
-            query, row = np.nonzero(matrix <= (np.inf if max_distance is None else np.float32(max_distance)))
-            parts.append(distances.top_k(query, state.ids[row], matrix[query, row], len(matrix), k))
-        ids = np.concatenate([np.empty((0, k), np.int64), *(part[0] for part in parts)])
-        return Matches(ids, np.concatenate([np.empty((0, k), np.float32), *(part[1] for part in parts)]), np.inf)
-
     def count(self, tenant: int | None = None) -> int:
         self._check_open()
         tenants = self._state.tenants
         return len(tenants) if tenant is None else int((tenants == tenant).sum())
 
-    def flush(self, sequence: int) -> None:
-        with self._lock:
-            self._check_open(flush=True)
-            if self._folder is not None:
-                snapshot.save(self._folder, self.spec, sequence, vars(self._state))
-            self._sequence = sequence
+    def _put(self, ids: Ids, features: Features, tenants: Ids) -> None:
+        old = self._state.keep(~np.isin(self._state.ids, ids))
+        pairs = [(old.ids, ids), (old.features, features), (old.tenants, tenants)]
+        self._state = State(*(np.concatenate(pair) for pair in pairs))
 
-    def clear(self) -> None:
-        with self._lock:
-            self._check_open()
-            if self._folder is not None and self._writable:
-                snapshot.wipe(self._folder)
-            self._state, self._sequence = self._empty(), 0
+    def _remove(self, ids: Ids) -> None:
+        self._state = self._state.keep(~np.isin(self._state.ids, ids))
 
-    def close(self) -> None:
-        self._closed = True
+    def _search(
+        self, queries: Features, k: int, tenant: int | None, ids: Ids | None, max_distance: float | None
+    ) -> Matches:
+        state = self._state
+        if tenant is not None:
+            state = state.keep(state.tenants == tenant)
+        if ids is not None:
+            state = state.keep(np.isin(state.ids, ids))
+        parts = []
+        for start in range(0, len(queries), self._step):
+            matrix = distances.pairwise(self.spec.metric, queries[start : start + self._step], state.features)
+            query, row = np.nonzero(matrix <= (np.inf if max_distance is None else np.float32(max_distance)))
+            parts.append(distances.top_k(query, state.ids[row], matrix[query, row], len(matrix), k))
+        found = np.concatenate([np.empty((0, k), np.int64), *(part[0] for part in parts)])
+        return Matches(found, np.concatenate([np.empty((0, k), np.float32), *(part[1] for part in parts)]), np.inf)
+
+    def _save(self, sequence: int) -> None:
+        if self._folder is not None:
+            snapshot.save(self._folder, self.spec, sequence, vars(self._state))
+
+    def _reset(self) -> None:
+        self._state = self._empty()
 
     def _empty(self) -> State:
         features = np.empty((0, self.spec.width), self.spec.dtype)

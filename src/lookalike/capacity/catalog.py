@@ -4,13 +4,11 @@ import math
 from collections.abc import Sequence
 
 from lookalike.capacity import measurements as c
-from lookalike.capacity.models import CatalogPlan, IndexPlan
-from lookalike.capacity.request import Database, PipelineSpec, PlanRequest
+from lookalike.capacity.models import CatalogPlan, Database, IndexPlan, PipelineSpec, PlanRequest
 from lookalike.errors import BadSetting
 
 
 def plan_catalog(request: PlanRequest, indexes: Sequence[IndexPlan]) -> CatalogPlan:
-    """The catalog beside these indexes."""
     on_servers = not any(index.embedded for index in indexes)
     database, why = _choose_database(request, indexes)
     if request.features == "engine" and not on_servers:

@@ -4,8 +4,7 @@ import math
 from collections.abc import Iterator
 
 from lookalike.capacity import measurements as c
-from lookalike.capacity.models import IndexPlan
-from lookalike.capacity.request import PipelineSpec, PlanRequest
+from lookalike.capacity.models import IndexPlan, PipelineSpec, PlanRequest
 
 
 def plan_index(pipeline: PipelineSpec, request: PlanRequest, why: str) -> IndexPlan:

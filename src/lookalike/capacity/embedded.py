@@ -5,8 +5,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 
 from lookalike.capacity import measurements as c
-from lookalike.capacity.models import SERVER_ENGINE, IndexPlan
-from lookalike.capacity.request import PipelineSpec, PlanRequest
+from lookalike.capacity.models import SERVER_ENGINE, IndexPlan, PipelineSpec, PlanRequest
 from lookalike.errors import BadSetting
 
 MAX_ROWS = {"flat": c.MIH_MAX_ROWS, "mih": c.MIH_MAX_ROWS, "hnsw": c.HNSW_MAX_ROWS}
@@ -24,7 +23,6 @@ class Footprint:
 
 
 def footprint(engine: str, rows: float, pipeline: PipelineSpec, tenants: int) -> Footprint:
-    """The resources of an embedded index of so many rows."""
     if engine == "mih":
         return _mih(rows, tenants)
     return _flat(rows, pipeline, tenants) if engine == "flat" else _hnsw(rows, pipeline)
@@ -40,7 +38,6 @@ def _flat(rows: float, pipeline: PipelineSpec, tenants: int) -> Footprint:
 
 
 def _mih(rows: float, tenants: int) -> Footprint:
-    """Hashes in four sorted tables, and a write buffer."""
     row = c.MIH_ROW + (c.MIH_TENANTS if tenants > 1 else 0)
     buffered = rows if rows <= c.MIH_BUFFER else c.MIH_BUFFER / 2
     disk = (rows - buffered) * row + buffered * c.MIH_BUFFERED + (c.MIH_BUCKETS if buffered < rows else 0)

@@ -144,7 +144,6 @@ _ALL = (*(value for value in tuple(globals().values()) if isinstance(value, Cons
 
 
 def constants_for(scopes: AbstractSet[str]) -> tuple[Constant, ...]:
-    """The constants without a scope, and those of these scopes."""
     return tuple(
         constant for constant in _ALL if not constant.scope or not scopes.isdisjoint(constant.scope.split("/"))
     )

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 
 from lookalike.capacity import measurements as c
 from lookalike.capacity.embedded import graph_search_seconds
-from lookalike.capacity.models import IndexPlan, Setting
-from lookalike.capacity.request import PipelineSpec, PlanRequest
+from lookalike.capacity.models import IndexPlan, PipelineSpec, PlanRequest, Setting
 
 MAX_ROWS = 1 << 31
 """The largest `rows` that an index URL accepts."""
@@ -107,7 +106,6 @@ def _choose_type(pipeline: PipelineSpec, request: PlanRequest, layout: Layout, c
 
 
 def _index_type(name: str, pipeline: PipelineSpec, rows: int) -> IndexType:
-    """An index type in segments of so many rows."""
     raw = pipeline.feature_bytes
     match name:
         case "FLAT":

@@ -11,10 +11,11 @@ from lookalike.capacity.models import (
     IndexPlan,
     IngestPlan,
     OutgrowPoint,
+    PipelineSpec,
     Plan,
+    PlanRequest,
     ServingPlan,
 )
-from lookalike.capacity.request import PipelineSpec, PlanRequest
 from lookalike.errors import BadSetting
 
 ENGINES = (*ENGINE_METRICS, *milvus.INDEX_TYPES)
@@ -89,7 +90,6 @@ def _exceeded_limit(engine: str, pipeline: PipelineSpec, request: PlanRequest) -
 
 
 def _outgrow_point(pipeline: PipelineSpec, index: IndexPlan, request: PlanRequest) -> OutgrowPoint:
-    """Up to how many images an embedded index is enough."""
     because = f"adding then takes more than {c.USABLE_MEMORY:.0%} of {request.memory / c.GB:,.0f} GB"
     served = pipeline.metric == "cosine" or pipeline.dimensions == 64
     to = SERVER_ENGINE[pipeline.metric] if served else "no other engine yet"

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from lookalike import __version__
-from lookalike.cli.options import FLAG, GalleryOption, JsonOption, ServerOption, Session, TenantOption
+from lookalike.cli.options import GalleryOption, JsonOption, ServerOption, Session, TenantOption, flag
 from lookalike.cli.output import emit, print_line
 
 app = typer.Typer(
@@ -40,10 +40,7 @@ def set_session(
     json: JsonOption = False,
     server: ServerOption = None,
     version: Annotated[
-        bool,
-        typer.Option(
-            "--version", metavar=FLAG, is_eager=True, callback=_show_version, help="Print the version and exit."
-        ),
+        bool, flag("--version", "Print the version and exit.", is_eager=True, callback=_show_version)
     ] = False,
 ) -> None:
     """Read the common options that stand before the command's name."""

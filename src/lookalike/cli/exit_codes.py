@@ -4,15 +4,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any
 
-from lookalike.errors import (
-    BadInput,
-    Damaged,
-    FeatureMismatch,
-    ImageRejected,
-    LookalikeError,
-    NotFound,
-    Unavailable,
-)
+from lookalike.errors import BadInput, Damaged, FeatureMismatch, ImageRejected, LookalikeError, NotFound, Unavailable
 from lookalike.problem_details import PREFIX, problem_of
 
 

@@ -16,12 +16,10 @@ Object = Mapping[str, Any]
 
 
 def outcome_object(outcome: Outcome) -> Object:
-    """What became of one image."""
     return wire.to_dict(wire.Outcome.of(outcome)) | {"path": outcome.path}
 
 
 def query_object(query: str, answer: Answer | Failure) -> Object:
-    """The answer to one query, or its error."""
     if not isinstance(answer, Answer):
         return {"query": query, **error_object(answer)}
     found = wire.to_dict(wire.SearchAnswer.of(answer))
@@ -31,18 +29,15 @@ def query_object(query: str, answer: Answer | Failure) -> Object:
 
 
 def record_object(record: Record) -> Object:
-    """One image of the gallery."""
     return wire.to_dict(wire.Image.of(record)) | {"path": record.path, "tenant": record.tenant}
 
 
 def cluster_object(cluster: Cluster) -> Object:
-    """Images that are copies of one another."""
     images = [record_object(image) for image in cluster.images]
     return wire.to_dict(wire.Cluster.of(cluster)) | {"images": images}
 
 
 def comparison_object(a: str, b: str, comparison: Comparison) -> Object:
-    """The comparison of two images."""
     return {"a": a, "b": b, **wire.to_dict(wire.Comparison.of(comparison))}
 
 
@@ -53,5 +48,4 @@ def status_object(gallery: str, status: Status) -> Object:
 
 
 def repair_object(report: RepairReport) -> Object:
-    """What a repair did."""
     return asdict(report)

@@ -2,7 +2,8 @@
 
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import typer
 
@@ -18,7 +19,6 @@ commands.register()
 
 
 def main() -> None:
-    """Run the command `lookalike`."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a file name in any encoding prints
     sys.exit(run(sys.argv[1:]))
@@ -40,29 +40,23 @@ def _run(arguments: Sequence[str], *, json: bool) -> int:
     try:
         code = app(args=list(arguments), prog_name=PROGRAM, standalone_mode=False, obj=Session(json=json))
     except LookalikeError as error:
-        return _report(error, json=json)
+        return _report(str(error), error_object(error), exit_code(error), json=json)
     except typer.TyperException as error:
         if not error.format_message():
             return ExitCode.USAGE  # no arguments: the help was printed instead
         context = getattr(error, "ctx", None)
-        return _report_usage(error.format_message(), context.command_path if context else PROGRAM, json=json)
+        message, program = error.format_message(), context.command_path if context else PROGRAM
+        _report(message, usage_error_object(message), ExitCode.USAGE, json=json)
+        print(f"Try: {printable(program)} --help", file=sys.stderr)
+        return ExitCode.USAGE
     except typer.Abort:
         return ExitCode.INTERRUPTED
     return int(code or 0)
 
 
-def _report(error: LookalikeError, *, json: bool) -> int:
+def _report(message: str, failure: Mapping[str, Any], code: ExitCode, *, json: bool) -> int:
     """Print a command's failure on standard error, and with `--json` also as an object; returns the exit code."""
     if json:
-        emit(error_object(error))
-    print_error(str(error))
-    return exit_code(error)
-
-
-def _report_usage(message: str, command: str, *, json: bool) -> int:
-    """The same for an invalid command line."""
-    if json:
-        emit(usage_error_object(message))
+        emit(failure)
     print_error(message)
-    print(f"Try: {printable(command)} --help", file=sys.stderr)
-    return ExitCode.USAGE
+    return code

@@ -1,4 +1,4 @@
-"""The options that commands share, and the decorator that declares a command with them."""
+"""The options that commands share, the gallery they name, and the decorator that declares a command with them."""
 
 import functools
 import inspect
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import typer
 
@@ -15,65 +15,63 @@ from lookalike.cli.exit_codes import ExitCode
 from lookalike.errors import BadSetting
 
 if TYPE_CHECKING:
+    from lookalike.client import Client
     from lookalike.config import Settings
     from lookalike.gallery import Gallery
 
+    AnyGallery: TypeAlias = Gallery | Client
+    """Both have the methods that commands call."""
+
 COMMON = "Common options"
-FLAG = " "
-"""The metavar of options without a value, for which Typer would show a type."""
+
+
+def option(usage: str, text: str, *, show_default: bool = False, **settings: Any) -> Any:
+    """Declare an option by its usage, such as `-k --k N`."""
+    *names, metavar = usage.split()
+    return typer.Option(*names, metavar=metavar, show_default=show_default, help=text, **settings)
+
+
+def flag(names: str, text: str, **settings: Any) -> Any:
+    """Declare an option without a value; Typer would show a type where the metavar is empty."""
+    return typer.Option(*names.split(), metavar=" ", help=text, **settings)
+
+
 GalleryOption = Annotated[
     str | None,
-    typer.Option(
-        "--gallery",
-        "-g",
-        metavar="DIR",
-        show_default=False,
+    option(
+        "--gallery -g DIR",
+        "The gallery's folder. [default: LOOKALIKE_GALLERY, else a folder in your data directory]",
         rich_help_panel=COMMON,
-        help="The gallery's folder. [default: LOOKALIKE_GALLERY, else a folder in your data directory]",
     ),
 ]
 TenantOption = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME",
-        show_default=False,
+    option(
+        "--tenant NAME",
+        "The tenant whose images are used; tenants do not see each other's images. [default: default]",
         rich_help_panel=COMMON,
-        help="The tenant whose images are used; tenants do not see each other's images. [default: default]",
     ),
 ]
 ServerOption = Annotated[
     str | None,
-    typer.Option(
-        "--server",
-        metavar="URL",
-        show_default=False,
+    option(
+        "--server URL",
+        "Use the gallery of this server, with the API key in LOOKALIKE_KEY. [default: LOOKALIKE_SERVER]",
         rich_help_panel=COMMON,
-        help="Use the gallery of this server, with the API key in LOOKALIKE_KEY. [default: LOOKALIKE_SERVER]",
     ),
 ]
-JsonOption = Annotated[
-    bool, typer.Option("--json", metavar=FLAG, rich_help_panel=COMMON, help="Print JSON, one object per line.")
-]
+JsonOption = Annotated[bool, flag("--json", "Print JSON, one object per line.", rich_help_panel=COMMON)]
 
 FilterOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--filter",
-        "--where",
-        metavar="CONDITION",
-        show_default=False,
-        help="Only images whose attributes match: album=Alps, year>=2019, tag!=old. Repeatable; all must match.",
+    option(
+        "--filter --where CONDITION",
+        "Only images whose attributes match: album=Alps, year>=2019, tag!=old. Repeatable; all must match.",
     ),
 ]
-NullOption = Annotated[
-    bool,
-    typer.Option("-0", "--null", metavar=FLAG, help="Entries on standard input are separated by NUL bytes, not lines."),
-]
+NullOption = Annotated[bool, flag("-0 --null", "Entries on standard input are separated by NUL bytes, not lines.")]
 PipelineNamesOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--pipeline", metavar="NAME", show_default=False, help="Use this pipeline only, such as phash. Repeatable."
-    ),
+    list[str] | None, option("--pipeline NAME", "Use this pipeline only, such as phash. Repeatable.")
 ]
 
 
@@ -91,14 +89,12 @@ class Session:
 
     @property
     def settings(self) -> "Settings":
-        """The settings of the environment."""
         from lookalike.config import from_environment  # noqa: PLC0415 - loads numpy and Pillow, 0.2 s
 
         return from_environment()
 
     @property
     def folder(self) -> Path:
-        """The gallery's folder."""
         return Path(self.gallery).expanduser().absolute() if self.gallery else self.settings.gallery.absolute()
 
     def open(self, *, create: bool = False) -> "Gallery":
@@ -106,6 +102,33 @@ class Session:
         from lookalike.factory import open_gallery  # noqa: PLC0415 - loads SQLAlchemy, 0.3 s
 
         return open_gallery(self.folder, create=create)
+
+
+def open_gallery_or_client(session: Session, *, create: bool = False) -> "AnyGallery":
+    """Open the local gallery, or connect to the server that is configured; raises NotFound where there is no gallery.
+
+    The API key is read from LOOKALIKE_KEY only: a command line is visible to every process of the machine.
+    """
+    url = server_of(session)
+    if url is None:
+        return session.open(create=create)
+    from lookalike.client import Client  # noqa: PLC0415 - loads httpx, which local galleries do not need
+
+    return Client(url, session.settings.key)
+
+
+def server_of(session: Session) -> str | None:
+    """The server's URL: that of `--server`, or, without `--gallery`, that of LOOKALIKE_SERVER."""
+    if session.server is None:
+        return session.settings.server if session.gallery is None else None
+    if session.gallery is not None:
+        raise BadSetting("--server and --gallery exclude each other; remove one of them")
+    return session.server
+
+
+def name_of(session: Session) -> str:
+    """The gallery's folder or the server's URL, to show."""
+    return server_of(session) or str(session.folder)
 
 
 def command(
@@ -127,9 +150,9 @@ def command(
             server: ServerOption = None,
             **arguments: Any,
         ) -> int:
-            general: Session = ctx.obj
+            before: Session = ctx.obj
             session = Session(
-                gallery or general.gallery, tenant or general.tenant, json or general.json, server or general.server
+                gallery or before.gallery, tenant or before.tenant, json or before.json, server or before.server
             )
             if session.server is not None and not remote:
                 raise BadSetting("this command works on local galleries only; remove --server")

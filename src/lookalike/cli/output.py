@@ -26,7 +26,6 @@ def emit(line: Mapping[str, Any], *, flush: bool = True) -> None:
 
 
 def print_line(text: str = "") -> None:
-    """Print a line of text on standard output."""
     print(text)
 
 
@@ -49,7 +48,6 @@ def out() -> Console:
 
 
 def err() -> Console:
-    """The console for progress."""
     return Console(stderr=True, highlight=False, emoji=False, markup=False)
 
 

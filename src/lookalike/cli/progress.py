@@ -27,7 +27,6 @@ class Pace:
         self._marks = deque([(time.monotonic(), 0)])
 
     def advance(self) -> None:
-        """Count one image."""
         self.done += 1
         now = time.monotonic()
         if now - self._marks[-1][0] > 1:
@@ -36,7 +35,6 @@ class Pace:
                 self._marks.popleft()
 
     def rate(self) -> float:
-        """Images per second."""
         since, before = self._marks[0]
         return (self.done - before) / max(time.monotonic() - since, 1e-6)
 
@@ -91,7 +89,6 @@ class ProgressBar:
         self._bar.stop()
 
     def advance(self) -> None:
-        """Count one image."""
         self._pace.advance()
         self._bar.advance(self._task)
         now = time.monotonic()

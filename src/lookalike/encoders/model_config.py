@@ -95,7 +95,8 @@ def model_entries(user_file: Path | None = None) -> dict[str, ModelEntry]:
                 raise BadSetting(f"{where}: [{name}] must be a table of fields, not {type(table).__name__}")
             if "file" in table and isinstance(table["file"], str):
                 table["file"] = str(user_file.parent / Path(table["file"]).expanduser())
-                _remove_wheel(tables.get(name, {}))
+                for field in ("wheel", "wheel_sha256", "wheel_bytes", "member", "sha256", "licence_members"):
+                    tables.get(name, {}).pop(field, None)  # the user's own file replaces the wheel and its digests
             tables[name] = tables.get(name, {}) | table
     return {name: _entry(name, table, where) for name, table in tables.items()}
 
@@ -105,12 +106,6 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadSetting(f"{path}: cannot be read as a file of model entries: {error}") from error
-
-
-def _remove_wheel(table: dict[str, Any]) -> None:
-    """Remove the wheel and its digests, which the user's own file replaces."""
-    for field in ("wheel", "wheel_sha256", "wheel_bytes", "member", "sha256", "licence_members"):
-        table.pop(field, None)
 
 
 def _one_of(*values: str) -> Callable[[Any], str | None]:

@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openvino as ov
+from openvino import opset13 as ops
+from openvino import preprocess
 
 from lookalike.encoders.model_config import ModelEntry
-from lookalike.encoders.openvino_runtime import Network, last_line, ops, ov, preprocess, read_network
+from lookalike.encoders.openvino_runtime import Network, last_line, read_network
 from lookalike.encoders.weight_files import check_sha256, read_file
 from lookalike.errors import BadSetting
 
@@ -78,9 +81,8 @@ def _set_shape(model: ov.Model, entry: ModelEntry) -> int | None:
             problem = last_line(error)
             continue
         shape = model.outputs[0].get_partial_shape()
-        columns = shape[1]
-        if columns.is_static and columns.get_length() != entry.dimensions:
-            raise BadSetting(f"[{entry.name}] dimensions is {entry.dimensions}, the network gives {columns}")
+        if shape[1].is_static and shape[1].get_length() != entry.dimensions:
+            raise BadSetting(f"[{entry.name}] dimensions is {entry.dimensions}, the network gives {shape[1]}")
         if batch == 1 or shape[0].is_dynamic:
             return None if batch == -1 else 1
     raise BadSetting(f"[{entry.name}] size, layout: the network does not take {entry.layout} {image_shape}: {problem}")
@@ -94,9 +96,8 @@ def _add_preprocessing(model: ov.Model, entry: ModelEntry) -> ov.Model:
         raise BadSetting(f"[{entry.name}] dtype is {entry.dtype}, the network takes {port.get_element_type()}")
     steps = preprocess.PrePostProcessor(model)
     image = steps.input(0) if entry.input is None else steps.input(entry.input)
-    image.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC")).set_color_format(
-        preprocess.ColorFormat.RGB
-    )
+    image.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+    image.tensor().set_color_format(preprocess.ColorFormat.RGB)
     if entry.colour == "BGR":
         image.preprocess().convert_color(preprocess.ColorFormat.BGR)
     if entry.dtype == "float32":

@@ -10,25 +10,10 @@ from typing import Any, Literal
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
-from openvino import opset13 as ops
-from openvino import preprocess
 
 from lookalike.encoders.model_config import PRECISIONS, Precision
 from lookalike.errors import BadInput, BadSetting, Damaged
-from lookalike.types import Encoded, EncodedViews, Features, FeatureSpec, InputSpec, Pixels
-
-__all__ = [
-    "Network",
-    "OpenVinoEncoder",
-    "choose_precision",
-    "has_bf16",
-    "last_line",
-    "ops",
-    "ov",
-    "preprocess",
-    "read_network",
-]
-# OpenVINO is imported here only: the loaders of networks take `ov`, `ops` and `preprocess` from this module.
+from lookalike.types import Encoded, EncodedViews, FeatureSpec, InputSpec, Pixels
 
 BATCH_SIZE = 8
 """Images in one inference. Larger batches were no faster on 2 cores and take 50 MB of activations an image."""
@@ -108,17 +93,14 @@ class OpenVinoEncoder:
 
     @property
     def spec(self) -> FeatureSpec:
-        """What the rows are."""
         return self._spec
 
     @property
     def input(self) -> InputSpec:
-        """The input it needs."""
         return self._input
 
     @property
     def precision(self) -> Precision:
-        """The precision it computes in."""
         return self._precision
 
     def raw(self, images: Pixels) -> NDArray[np.float32]:
@@ -150,12 +132,10 @@ class OpenVinoEncoder:
         rows = self.raw(images)
         norms = np.linalg.norm(rows.astype(np.float64), axis=1)
         usable = np.isfinite(norms) & (norms > 0)
-        features: Features
         if self._spec.metric == "hamming":
-            features = np.packbits(rows > 0, axis=1)
-        else:
-            divisor = np.where(usable, norms, 1.0) if self._normalise else np.ones(len(rows))
-            features = np.where(usable[:, None], rows / divisor[:, None], 0.0).astype(np.float32)
+            return Encoded(np.packbits(rows > 0, axis=1), usable.astype(np.float32), usable)
+        divisor = np.where(usable, norms, 1.0) if self._normalise else np.ones(len(rows))
+        features = np.where(usable[:, None], rows / divisor[:, None], 0.0).astype(np.float32)
         return Encoded(features, usable.astype(np.float32), usable)
 
     def encode_views(self, images: Pixels) -> EncodedViews:

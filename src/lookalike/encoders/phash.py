@@ -70,8 +70,7 @@ class PHash:
             approximate=not exact,
         )
         scale = f"at least {OVERSAMPLE:g} times as large, box-reduced to {REDUCING_GAP} times"
-        reduced = f"reduced scale, {scale}, single precision"
-        decoding = "every pixel" if exact else reduced
+        decoding = "every pixel" if exact else f"reduced scale, {scale}, single precision"
         recipe = f"phash 1: {decoding}; L; lanczos to {SIDE} x {SIDE}; dct-ii, lowest 8 x 8, above their median"
         self.spec = FeatureSpec("phash", "hamming", _LOW, hashlib.sha256(recipe.encode()).hexdigest())
 
@@ -87,7 +86,7 @@ class PHash:
         for block in _blocks(len(images)):
             coefficients = _low_frequencies(images[block])
             median = _median(coefficients)
-            features[block] = _pack(coefficients > median)
+            features[block] = np.packbits(coefficients > median, axis=1)
             quality[block] = _stable_share(coefficients, median)
         return Encoded(features, quality, quality >= MIN_STABLE_SHARE)
 
@@ -166,18 +165,9 @@ def _median(coefficients: Coefficients) -> Coefficients:
     return (ordered[:, middle - 1 : middle] + ordered[:, middle : middle + 1]) / 2
 
 
-def _pack(bits: NDArray[np.bool_]) -> Features:
-    return np.packbits(bits, axis=1)
-
-
-def _noise() -> Coefficients:
-    """The standard deviation of each coefficient under pixel noise with a standard deviation of one grey level."""
-    along = np.full(_LOW, np.sqrt(2.0 * SIDE))
-    along[0] = np.sqrt(4.0 * SIDE)
-    return np.outer(along, along).reshape(-1)
-
-
-_STABLE_DISTANCE = STABLE_MARGIN * _noise()
+_NOISE = np.sqrt(np.array([4.0, *[2.0] * (_LOW - 1)]) * SIDE)
+"""The standard deviation of a line's coefficients under pixel noise with a standard deviation of one grey level."""
+_STABLE_DISTANCE = STABLE_MARGIN * np.outer(_NOISE, _NOISE).reshape(-1)
 
 
 def _stable_share(coefficients: Coefficients, median: Coefficients) -> NDArray[np.float32]:
@@ -203,7 +193,7 @@ def _orientations(coefficients: Coefficients) -> Features:
     for signs, plain, transposed in _SIGNS:
         signed = coefficients * signs
         bits = signed > _median(signed)
-        features[:, VIEWS.index(plain)] = _pack(bits)
+        features[:, VIEWS.index(plain)] = np.packbits(bits, axis=1)
         turned = bits.reshape(count, _LOW, _LOW).swapaxes(1, 2).reshape(count, _LOW * _LOW)
-        features[:, VIEWS.index(transposed)] = _pack(turned)
+        features[:, VIEWS.index(transposed)] = np.packbits(turned, axis=1)
     return features

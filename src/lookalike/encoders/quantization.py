@@ -9,13 +9,15 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openvino as ov
 
 from lookalike.encoders.model_config import ModelEntry
-from lookalike.encoders.openvino_runtime import Network, ov, read_network
+from lookalike.encoders.openvino_runtime import Network, read_network
 from lookalike.errors import BadSetting, Damaged, ImageRejected, Unavailable
 from lookalike.imaging import prepare
 from lookalike.optional import require
@@ -36,7 +38,7 @@ def calibrate(network: Network, entry: ModelEntry, fingerprint: str, folder: Pat
     """
     require("nncf", purpose="8-bit calibration")
     nncf = importlib.import_module("nncf")
-    batches = [image[None] for image in _calibration_images(images, entry)]
+    batches = [image[None] for image in islice(_calibration_images(images, entry), MAX_IMAGES)]
     if len(batches) < MIN_IMAGES:
         raise BadSetting(f"calibrating {entry.name} needs at least {MIN_IMAGES} images; {images} has {len(batches)}")
     nncf.set_log_level(logging.WARNING)
@@ -55,22 +57,17 @@ def calibrate(network: Network, entry: ModelEntry, fingerprint: str, folder: Pat
 
 
 def _calibration_images(folder: Path, entry: ModelEntry) -> Iterator[Pixels]:
-    """Up to `MAX_IMAGES` images, prepared as for encoding, spread evenly over the folder's files in order of name."""
+    """The images of a folder, prepared as for encoding, any first few spread evenly over its files in order of name."""
     if not folder.is_dir():
         raise BadSetting(f"the images to calibrate on must be in a folder; {folder} is not one")
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     # golden-ratio (Kronecker) sequence: any prefix is spread over the whole list, however many are unreadable
     order = np.argsort(np.modf(np.arange(len(files)) * 0.6180339887498949)[0], kind="stable")
-    found = 0
     for position in order:
-        if found == MAX_IMAGES:
-            return
         try:
-            pixels = prepare(files[position].read_bytes(), [entry.input_spec]).inputs[0]
+            yield prepare(files[position].read_bytes(), [entry.input_spec]).inputs[0]
         except (ImageRejected, OSError):  # other and broken files among the images are skipped
             continue
-        found += 1
-        yield pixels
 
 
 def _save(model: Any, fingerprint: str, images: int, folder: Path) -> Path:

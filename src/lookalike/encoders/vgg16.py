@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openvino as ov
 from numpy.typing import NDArray
+from openvino import opset13 as ops
 
 from lookalike.encoders.model_config import ModelEntry
-from lookalike.encoders.openvino_runtime import Network, ops, ov
+from lookalike.encoders.openvino_runtime import Network
 from lookalike.encoders.weight_files import read_file
 from lookalike.errors import BadInput, BadSetting, Damaged
 
@@ -62,6 +64,9 @@ def layers() -> list[tuple[str, tuple[int, int, int, int]]]:
     return named
 
 
+_PARTS = [f"{name}.{part}" for name, _ in layers() for part in ("kernel", "bias")]
+
+
 def read_weights(data: bytes, what: str) -> dict[str, NDArray[np.float32]]:
     """The verified weights of an ONNX file, Keras' notop .h5 file (needs h5py), or our own .npz.
 
@@ -93,18 +98,15 @@ def check_weights(weights: Weights, what: str) -> None:
 def digest(weights: Weights) -> str:
     """SHA-256 over the values in layer order, independent of the file format."""
     total = hashlib.sha256()
-    for name, _ in layers():
-        for part in ("kernel", "bias"):
-            total.update(np.ascontiguousarray(weights[f"{name}.{part}"], dtype="<f4").data)
+    for part in _PARTS:
+        total.update(np.ascontiguousarray(weights[part], dtype="<f4").data)
     return total.hexdigest()
 
 
 def to_npz(weights: Weights) -> bytes:
     """The weights in our own file format: an uncompressed .npz of the thirteen kernels and biases, and their digest."""
     buffer = io.BytesIO()
-    arrays: dict[str, Any] = {
-        part: weights[part] for name, _ in layers() for part in (f"{name}.kernel", f"{name}.bias")
-    }
+    arrays: dict[str, Any] = {part: weights[part] for part in _PARTS}
     np.savez(buffer, digest=np.array(digest(weights)), **arrays)
     return buffer.getvalue()
 
@@ -123,16 +125,19 @@ def load_npz(source: bytes | Path, what: str) -> dict[str, NDArray[np.float32]]:
     return arrays
 
 
+def _layer_in(path: str) -> str | None:
+    return next((name for name, _ in layers() if name in path), None)
+
+
 def _from_onnx(data: bytes, what: str) -> dict[str, NDArray[np.float32]]:
     """The constants of the convolutions named `blockB_convC`, anywhere in the graph."""
     try:
         model = ov.Core().read_model(data)
     except RuntimeError as error:
         raise BadInput(f"{what}: neither ONNX nor a Keras .h5 nor our own .npz: {str(error).strip()[:200]}") from error
-    names = [name for name, _ in layers()]
     found: dict[str, NDArray[np.float32]] = {}
     for node in model.get_ops():
-        layer = next((name for name in names if name in node.get_friendly_name()), None)
+        layer = _layer_in(node.get_friendly_name())
         if layer is not None and node.get_type_name() == "Constant" and node.data.dtype == np.float32:
             found[f"{layer}.{'kernel' if node.data.ndim == 4 else 'bias'}"] = np.array(node.data)
     return found
@@ -148,13 +153,13 @@ def _from_keras(data: bytes) -> dict[str, NDArray[np.float32]]:
     with h5py.File(io.BytesIO(data), "r") as file:
 
         def visit(path: str, item: Any) -> None:
-            layer = next((name for name, _ in layers() if name in path), None)
+            layer = _layer_in(path)
             if layer is not None and isinstance(item, h5py.Dataset):
                 values = np.asarray(item, dtype=np.float32)
-                kernel = values.ndim == 4
-                found[f"{layer}.{'kernel' if kernel else 'bias'}"] = (
-                    np.ascontiguousarray(values.transpose(3, 2, 0, 1)) if kernel else values
-                )
+                if values.ndim == 4:
+                    found[f"{layer}.kernel"] = np.ascontiguousarray(values.transpose(3, 2, 0, 1))
+                else:
+                    found[f"{layer}.bias"] = values
 
         file.visititems(visit)
     return found

@@ -10,7 +10,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -38,9 +38,8 @@ def locked(cache: Path, name: str) -> Iterator[Path]:
         with FileLock(folder / ".lock", timeout=LOCK_TIMEOUT_SECONDS):
             yield folder
     except Timeout as error:
-        raise Unavailable(
-            f"another process has been downloading {name!r} for {LOCK_TIMEOUT_SECONDS:.0f} s; try later"
-        ) from error
+        text = f"another process has been downloading {name!r} for {LOCK_TIMEOUT_SECONDS:.0f} s; try later"
+        raise Unavailable(text) from error
     except PermissionError as error:
         raise Unavailable(f"the cache folder {folder} cannot be written ({error}); name another cache") from error
 
@@ -147,8 +146,6 @@ def _bytes_in(folder: Path) -> int:
     largest = 0
     for below, _, names in os.walk(folder):  # skips folders that disappear, where Path.rglob would fail
         for name in names:
-            try:
+            with suppress(OSError):
                 largest = max(largest, Path(below, name).stat().st_size)
-            except OSError:
-                continue
     return largest

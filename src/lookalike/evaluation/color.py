@@ -10,18 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
-from lookalike.evaluation.random_source import Change, RandomSource
+from lookalike.evaluation.random_source import Change, RandomSource, with_options
 
 _ENHANCERS = {"brightness": ImageEnhance.Brightness, "contrast": ImageEnhance.Contrast, "color": ImageEnhance.Color}
 
 
-def enhance(what: str, factor: float) -> Change:
+@with_options
+def enhance(image: Image.Image, rng: RandomSource, what: str, factor: float) -> Image.Image:
     """Change "brightness", "contrast" or "color" by a factor; 1 leaves the image alone."""
-
-    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
-        return _ENHANCERS[what](image).enhance(factor)
-
-    return change
+    return _ENHANCERS[what](image).enhance(factor)
 
 
 def gamma(exponent: float) -> Change:
@@ -40,7 +37,6 @@ def warm(image: Image.Image, rng: RandomSource) -> Image.Image:
 
 
 def grey(image: Image.Image, rng: RandomSource) -> Image.Image:
-    """Black and white."""
     return image.convert("L").convert("RGB")
 
 
@@ -50,7 +46,6 @@ def sepia(image: Image.Image, rng: RandomSource) -> Image.Image:
 
 
 def negative(image: Image.Image, rng: RandomSource) -> Image.Image:
-    """Every value turned round: black becomes white."""
     return ImageOps.invert(image)
 
 
@@ -59,62 +54,46 @@ def posterise(image: Image.Image, rng: RandomSource) -> Image.Image:
     return ImageOps.posterize(image, 3)
 
 
-def vignette(strength: float) -> Change:
+@with_options
+def vignette(image: Image.Image, rng: RandomSource, strength: float) -> Image.Image:
     """Darken towards the corners, where `strength` (0..1) of the light is lost."""
-
-    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
-        x, y = np.linspace(-1, 1, image.width), np.linspace(-1, 1, image.height)
-        away = (x[None, :] ** 2 + y[:, None] ** 2) / 2
-        light = 1 - strength * away**1.5
-        return _to_image(np.asarray(image, np.float32) * light[:, :, None])
-
-    return change
+    x, y = np.linspace(-1, 1, image.width), np.linspace(-1, 1, image.height)
+    away = (x[None, :] ** 2 + y[:, None] ** 2) / 2
+    light = 1 - strength * away**1.5
+    return _to_image(np.asarray(image, np.float32) * light[:, :, None])
 
 
-def blur(share: float) -> Change:
+@with_options
+def blur(image: Image.Image, rng: RandomSource, share: float) -> Image.Image:
     """Gaussian blur; the radius is a share of the longer side, so that large images blur as visibly as small ones."""
-
-    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
-        return image.filter(ImageFilter.GaussianBlur(max(0.6, share * max(image.size))))
-
-    return change
+    return image.filter(ImageFilter.GaussianBlur(max(0.6, share * max(image.size))))
 
 
 def sharpen(image: Image.Image, rng: RandomSource) -> Image.Image:
-    """A strong unsharp mask."""
     return image.filter(ImageFilter.UnsharpMask(radius=2, percent=200, threshold=0))
 
 
-def noise(deviation: float) -> Change:
+@with_options
+def noise(image: Image.Image, rng: RandomSource, deviation: float) -> Image.Image:
     """Gaussian noise of this standard deviation, in steps of 0..255, in every channel."""
-
-    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
-        source = np.random.default_rng(rng.getrandbits(64))
-        pixels = np.asarray(image, np.float32)
-        return _to_image(pixels + source.normal(0, deviation, pixels.shape))
-
-    return change
+    source = np.random.default_rng(rng.getrandbits(64))
+    pixels = np.asarray(image, np.float32)
+    return _to_image(pixels + source.normal(0, deviation, pixels.shape))
 
 
-def pixelate(across: int) -> Change:
+@with_options
+def pixelate(image: Image.Image, rng: RandomSource, across: int) -> Image.Image:
     """Squares, about so many along the longer side."""
-
-    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
-        step = max(1.0, max(image.size) / across)
-        small = (max(1, round(image.width / step)), max(1, round(image.height / step)))
-        return image.resize(small, Image.Resampling.BOX).resize(image.size, Image.Resampling.NEAREST)
-
-    return change
+    step = max(1.0, max(image.size) / across)
+    small = (max(1, round(image.width / step)), max(1, round(image.height / step)))
+    return image.resize(small, Image.Resampling.BOX).resize(image.size, Image.Resampling.NEAREST)
 
 
-def _curves(channels: Sequence[Callable[[float], float]]) -> Change:
+@with_options
+def _curves(image: Image.Image, rng: RandomSource, channels: Sequence[Callable[[float], float]]) -> Image.Image:
     """Map the values 0..1 of red, green and blue by one function each."""
     table = [min(255, max(0, round(255 * curve(value / 255)))) for curve in channels for value in range(256)]
-
-    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
-        return image.point(table)
-
-    return change
+    return image.point(table)
 
 
 def _to_image(pixels: NDArray[Any]) -> Image.Image:

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
@@ -25,6 +25,7 @@ _KEY = (
     ("copy", "nearer than unrelated images come"),
     ("similar", "the nearest of the rest"),
 )
+Uri = Callable[[Path | bytes | None], str | None]
 Verdict = Literal["first", "later", "missed", "none"]
 
 
@@ -59,10 +60,10 @@ def write_html(rows: Sequence[SheetRow], path: Path, *, title: str, summary: Seq
     The page holds everything, images too (about 15 KB each), and loads nothing. `summary` is lines of text under the
     title. Names and texts are escaped. An image that can't be shown leaves a note in its place.
     """
-    thumbnails = _Thumbnails()
+    uri = lru_cache(maxsize=MAX_CACHED)(_thumbnail_uri)  # a file that several rows show is read once
     columns = 1 + max([1, *(len(row.hits) for row in rows)])
     style = Path(__file__).with_name("contact_sheet.css").read_text(encoding="utf-8")
-    body = "\n".join(_section(row, thumbnails) for row in rows)
+    body = "\n".join(_section(row, uri) for row in rows)
     lines = "".join(f"<p>{_text(line)}</p>\n" for line in summary)
     path.write_text(
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -80,22 +81,22 @@ def _legend() -> str:
     return f'<ul class="key">{"".join(items)}</ul>\n'
 
 
-def _section(row: SheetRow, thumbnails: "_Thumbnails") -> str:
+def _section(row: SheetRow, uri: Uri) -> str:
     kind, words = _verdict(row)
     head = f'<h2>{_text(row.title)} <span class="verdict {kind}">{words}</span></h2>'
     query = (
-        f'<figure class="query">{_well(thumbnails.uri(row.query), "the edited copy")}'
+        f'<figure class="query">{_well(uri(row.query), "the edited copy")}'
         f'<figcaption><span class="soft">query</span></figcaption></figure>'
     )
-    return f'<section class="row">{head}<div class="images">{query}{"".join(_hits(row, thumbnails))}</div></section>'
+    return f'<section class="row">{head}<div class="images">{query}{"".join(_hits(row, uri))}</div></section>'
 
 
-def _hits(row: SheetRow, thumbnails: "_Thumbnails") -> Iterable[str]:
+def _hits(row: SheetRow, uri: Uri) -> Iterable[str]:
     for hit in row.hits:
         name = _text(hit.key)
         tick = '<span class="tick" title="the original">✓</span>' if hit.right else ""
         yield (
-            f'<figure class="hit{" right" if hit.right else ""}">{_well(thumbnails.uri(hit.path), name, tick)}'
+            f'<figure class="hit{" right" if hit.right else ""}">{_well(uri(hit.path), name, tick)}'
             f'<figcaption><span class="evidence"><b class="{hit.evidence}">{hit.evidence}</b> '
             f'<span class="distance">{hit.distance:.3f}</span> <span class="soft">{_text(hit.pipeline)}</span></span>'
             f'<bdi class="name" title="{name}">{name}</bdi></figcaption></figure>'
@@ -105,10 +106,6 @@ def _hits(row: SheetRow, thumbnails: "_Thumbnails") -> Iterable[str]:
 def _well(uri: str | None, alternative: str, tick: str = "") -> str:
     image = f'<img src="{uri}" alt="{alternative}">' if uri else "<span>can't be shown</span>"
     return f'<div class="well">{tick}{image}</div>'
-
-
-def _text(value: str) -> str:
-    return escape(_printable(value), quote=True)
 
 
 def _verdict(row: SheetRow) -> tuple[Verdict, str]:
@@ -121,25 +118,16 @@ def _verdict(row: SheetRow) -> tuple[Verdict, str]:
     return ("first", "found first") if place == 1 else ("later", f"found at rank {place}")
 
 
-def _printable(text: str) -> str:
-    """Text with control characters and undecodable bytes of file names escaped."""
-    readable = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
-    return readable.encode("utf-8", "backslashreplace").decode("utf-8")
+def _text(value: str) -> str:
+    """Text as HTML, with control characters and undecodable bytes of file names escaped."""
+    readable = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in value)
+    return escape(readable.encode("utf-8", "backslashreplace").decode("utf-8"), quote=True)
 
 
-class _Thumbnails:
-    """JPEG thumbnails as data: URLs; a file that several rows show is read once."""
-
-    def __init__(self) -> None:
-        self._cached_uri = lru_cache(maxsize=MAX_CACHED)(_thumbnail_uri)
-
-    def uri(self, source: Path | bytes | None) -> str | None:
-        """The URL, or None for an image that cannot be shown."""
-        return None if source is None else self._cached_uri(source)
-
-
-def _thumbnail_uri(source: Path | bytes) -> str | None:
-    """An image at most THUMBNAIL_SIDE pixels wide and high; None for a file that is missing or not an image."""
+def _thumbnail_uri(source: Path | bytes | None) -> str | None:
+    """A JPEG of at most THUMBNAIL_SIDE pixels as a data: URL; None for a file that is missing or not an image."""
+    if source is None:
+        return None
     try:
         data = source if isinstance(source, bytes) else source.read_bytes()
         image = Image.fromarray(decode(data, box=(THUMBNAIL_SIDE, THUMBNAIL_SIDE)).rgb)

@@ -8,48 +8,39 @@ import math
 import numpy as np
 from PIL import Image, ImageFilter
 
-from lookalike.evaluation.random_source import Change, Color, RandomSource
+from lookalike.evaluation.random_source import Color, RandomSource, with_options
 
 BLACK: Color = (0, 0, 0)
 WHITE: Color = (255, 255, 255)
 _SMOOTH = Image.Resampling.LANCZOS
 
 
-def scale(width: float, height: float | None = None) -> Change:
+@with_options
+def scale(image: Image.Image, rng: RandomSource, width: float, height: float | None = None) -> Image.Image:
     """Resize to these factors of the width and height; one factor keeps the aspect."""
-
-    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
-        factors = (width, width if height is None else height)
-        size = tuple(max(1, round(side * factor)) for side, factor in zip(image.size, factors, strict=True))
-        return image.resize((size[0], size[1]), _SMOOTH)
-
-    return change
+    factors = (width, width if height is None else height)
+    size = tuple(max(1, round(side * factor)) for side, factor in zip(image.size, factors, strict=True))
+    return image.resize((size[0], size[1]), _SMOOTH)
 
 
-def turn(how: Image.Transpose) -> Change:
+@with_options
+def turn(image: Image.Image, rng: RandomSource, how: Image.Transpose) -> Image.Image:
     """Mirror or rotate by a multiple of 90 degrees, losslessly."""
-
-    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
-        return image.transpose(how)
-
-    return change
+    return image.transpose(how)
 
 
-def rotate(degrees: float, *, crop: bool) -> Change:
+@with_options
+def rotate(image: Image.Image, rng: RandomSource, degrees: float, *, crop: bool) -> Image.Image:
     """Rotate by any angle, to either side at random.
 
     Uncropped, the image grows and gets black corners. Cropped, the largest upright rectangle inside is kept.
     """
-
-    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
-        angle = rng.choice((-degrees, degrees))
-        turned = image.rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor=BLACK)
-        if not crop:
-            return turned
-        width, height = inner_rectangle(*image.size, math.radians(degrees))
-        return _cut(turned, (turned.width - width) / 2, (turned.height - height) / 2, width, height)
-
-    return change
+    angle = rng.choice((-degrees, degrees))
+    turned = image.rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor=BLACK)
+    if not crop:
+        return turned
+    width, height = inner_rectangle(*image.size, math.radians(degrees))
+    return _cut(turned, (turned.width - width) / 2, (turned.height - height) / 2, width, height)
 
 
 def inner_rectangle(width: float, height: float, angle: float) -> tuple[float, float]:
@@ -66,53 +57,43 @@ def inner_rectangle(width: float, height: float, angle: float) -> tuple[float, f
     return (width * cosine - height * sine) / double, (height * cosine - width * sine) / double
 
 
-def crop(area: float, *, off_centre: bool = False) -> Change:
+@with_options
+def crop(image: Image.Image, rng: RandomSource, area: float, *, off_centre: bool = False) -> Image.Image:
     """Keep a rectangle of this share of the area and of the same shape: the middle, or touching one of the corners."""
-
-    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
-        side = math.sqrt(area)
-        width, height = image.width * side, image.height * side
-        x, y = (rng.choice((0.0, 1.0)), rng.choice((0.0, 1.0))) if off_centre else (0.5, 0.5)
-        return _cut(image, (image.width - width) * x, (image.height - height) * y, width, height)
-
-    return change
+    side = math.sqrt(area)
+    width, height = image.width * side, image.height * side
+    x, y = (rng.choice((0.0, 1.0)), rng.choice((0.0, 1.0))) if off_centre else (0.5, 0.5)
+    return _cut(image, (image.width - width) * x, (image.height - height) * y, width, height)
 
 
-def crop_to(aspect: float) -> Change:
+@with_options
+def crop_to(image: Image.Image, rng: RandomSource, aspect: float) -> Image.Image:
     """Cut to this aspect (width / height), keeping the middle: what a square profile image does."""
-
-    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
-        width, height = min(image.width, image.height * aspect), min(image.height, image.width / aspect)
-        return _cut(image, (image.width - width) / 2, (image.height - height) / 2, width, height)
-
-    return change
+    width, height = min(image.width, image.height * aspect), min(image.height, image.width / aspect)
+    return _cut(image, (image.width - width) / 2, (image.height - height) / 2, width, height)
 
 
-def bars(*, across: float = 0.0, down: float = 0.0, color: Color | None = BLACK) -> Change:
+@with_options
+def bars(
+    image: Image.Image, rng: RandomSource, *, across: float = 0.0, down: float = 0.0, color: Color | None = BLACK
+) -> Image.Image:
     """Add bars of these shares of the image's width (left and right) and height (above and below).
 
     Without a color, a random saturated one is used.
     """
-
-    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
-        x, y = _thickness(image.width, across), _thickness(image.height, down)
-        size = (image.width + 2 * x, image.height + 2 * y)
-        canvas = Image.new("RGB", size, rng.color() if color is None else color)
-        canvas.paste(image, (x, y))
-        return canvas
-
-    return change
+    x, y = _thickness(image.width, across), _thickness(image.height, down)
+    size = (image.width + 2 * x, image.height + 2 * y)
+    canvas = Image.new("RGB", size, rng.color() if color is None else color)
+    canvas.paste(image, (x, y))
+    return canvas
 
 
-def frame(share: float, color: Color | None = BLACK) -> Change:
+@with_options
+def frame(image: Image.Image, rng: RandomSource, share: float, color: Color | None = BLACK) -> Image.Image:
     """A frame of the same thickness all round, a share of the shorter side."""
-
-    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
-        thickness = share * min(image.size)
-        sides = {"across": thickness / image.width, "down": thickness / image.height}
-        return bars(**sides, color=color)(image, rng)
-
-    return change
+    thickness = share * min(image.size)
+    sides = {"across": thickness / image.width, "down": thickness / image.height}
+    return bars(**sides, color=color)(image, rng)
 
 
 def blurred_sides(image: Image.Image, rng: RandomSource) -> Image.Image:
@@ -124,26 +105,19 @@ def blurred_sides(image: Image.Image, rng: RandomSource) -> Image.Image:
     return canvas
 
 
-def perspective(share: float) -> Change:
+@with_options
+def perspective(image: Image.Image, rng: RandomSource, share: float) -> Image.Image:
     """Perspective from the side: two corners of one side move inwards by up to this share of the height."""
-
-    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
-        width, height = image.size
-        upper, lower = (height * share * rng.uniform(0.5, 1.0) for _ in range(2))
-        inset = width * share / 2
-        corners = [(0.0, 0.0), (width - inset, upper), (width - inset, height - lower), (0.0, float(height))]
-        if rng.random() < 0.5:
-            corners = [(width - x, y) for x, y in (corners[1], corners[0], corners[3], corners[2])]
-        source = [(0.0, 0.0), (float(width), 0.0), (float(width), float(height)), (0.0, float(height))]
-        return image.transform(
-            image.size,
-            Image.Transform.PERSPECTIVE,
-            _homography(corners, source),
-            Image.Resampling.BICUBIC,
-            fillcolor=WHITE,
-        )
-
-    return change
+    width, height = image.size
+    upper, lower = (height * share * rng.uniform(0.5, 1.0) for _ in range(2))
+    inset = width * share / 2
+    corners = [(0.0, 0.0), (width - inset, upper), (width - inset, height - lower), (0.0, float(height))]
+    if rng.random() < 0.5:
+        corners = [(width - x, y) for x, y in (corners[1], corners[0], corners[3], corners[2])]
+    source = [(0.0, 0.0), (float(width), 0.0), (float(width), float(height)), (0.0, float(height))]
+    return image.transform(
+        image.size, Image.Transform.PERSPECTIVE, _homography(corners, source), Image.Resampling.BICUBIC, fillcolor=WHITE
+    )
 
 
 def _homography(seen: list[tuple[float, float]], source: list[tuple[float, float]]) -> list[float]:

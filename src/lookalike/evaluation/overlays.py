@@ -6,7 +6,7 @@ Lettering uses the font that comes with Pillow, so a copy is the same on every m
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
 from lookalike.evaluation.geometry import WHITE
-from lookalike.evaluation.random_source import Change, Color, RandomSource
+from lookalike.evaluation.random_source import Color, RandomSource, with_options
 
 _CAPTIONS = (
     "when the code works the first time",
@@ -48,18 +48,15 @@ def logo(image: Image.Image, rng: RandomSource) -> Image.Image:
     return _overlay(image, badge, (x, rng.choice((gap, image.height - side - gap))))
 
 
-def caption(*, above: bool) -> Change:
+@with_options
+def caption(image: Image.Image, rng: RandomSource, *, above: bool) -> Image.Image:
     """A white band with one line of text, as on a meme; it adds about a sixth of the height."""
-
-    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
-        band = max(10, round(image.height * 0.17))
-        canvas = Image.new("RGB", (image.width, image.height + band), WHITE)
-        canvas.paste(image, (0, band if above else 0))
-        text = _fitted(rng.choice(_CAPTIONS), image.width * 0.92, band * 0.5, _INK)
-        y = 0 if above else image.height
-        return _overlay(canvas, text, ((image.width - text.width) // 2, y + (band - text.height) // 2))
-
-    return change
+    band = max(10, round(image.height * 0.17))
+    canvas = Image.new("RGB", (image.width, image.height + band), WHITE)
+    canvas.paste(image, (0, band if above else 0))
+    text = _fitted(rng.choice(_CAPTIONS), image.width * 0.92, band * 0.5, _INK)
+    y = 0 if above else image.height
+    return _overlay(canvas, text, ((image.width - text.width) // 2, y + (band - text.height) // 2))
 
 
 def meme(image: Image.Image, rng: RandomSource) -> Image.Image:
@@ -101,16 +98,13 @@ def collage(image: Image.Image, rng: RandomSource) -> Image.Image:
     return canvas
 
 
-def pasted(area: float) -> Change:
+@with_options
+def pasted(image: Image.Image, rng: RandomSource, area: float) -> Image.Image:
     """Paste it, whole, somewhere into another image of the same shape, of which it takes this share of the area."""
-
-    def change(image: Image.Image, rng: RandomSource) -> Image.Image:
-        size = (max(1, round(image.width / area**0.5)), max(1, round(image.height / area**0.5)))
-        canvas = rng.image(size)
-        canvas.paste(image, (rng.randint(0, size[0] - image.width), rng.randint(0, size[1] - image.height)))
-        return canvas
-
-    return change
+    size = (max(1, round(image.width / area**0.5)), max(1, round(image.height / area**0.5)))
+    canvas = rng.image(size)
+    canvas.paste(image, (rng.randint(0, size[0] - image.width), rng.randint(0, size[1] - image.height)))
+    return canvas
 
 
 def _text_line(text: str, size: int, color: Color, *, rim: bool = False) -> Image.Image:

@@ -2,10 +2,12 @@
 
 import random
 from collections.abc import Callable, Sequence
+from typing import Concatenate, ParamSpec
 
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 Color = tuple[int, int, int]
+Options = ParamSpec("Options")
 
 
 class RandomSource(random.Random):
@@ -42,3 +44,14 @@ class RandomSource(random.Random):
 
 Change = Callable[[Image.Image, RandomSource], Image.Image]
 """One edit: an RGB image of any size from 1 x 1 up, and the random source of this copy, give a new RGB image."""
+
+
+def with_options(
+    change: Callable[Concatenate[Image.Image, RandomSource, Options], Image.Image],
+) -> Callable[Options, Change]:
+    """Turn an edit with options into a function that takes the options and returns the edit."""
+
+    def configured(*args: Options.args, **kwargs: Options.kwargs) -> Change:
+        return lambda image, rng: change(image, rng, *args, **kwargs)
+
+    return configured

@@ -48,7 +48,6 @@ class Decoder:
             return self._pool
 
     def close(self) -> None:
-        """Stop the workers."""
         if self._pool is not None:
             self._pool.close()
 

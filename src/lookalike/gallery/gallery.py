@@ -16,7 +16,7 @@ from lookalike.gallery.ingest import Ingest
 from lookalike.gallery.pipeline_pool import OpenPipeline, PipelinePool, catch_up, ensure_fresh
 from lookalike.gallery.queries import PreparedQuery, QueryReader
 from lookalike.gallery.search import Searcher, SearchRequest, StageTimer
-from lookalike.gallery.status import check_engine, gallery_status, rebuild_indexes
+from lookalike.gallery.status import check_engine, gallery_status
 from lookalike.gallery.thumbnails import Thumbnails, check_side
 from lookalike.gallery.writer_lock import WriterLock
 from lookalike.image_files import items_of
@@ -56,14 +56,9 @@ class Gallery(GalleryAPI):
     Methods are safe to call from several threads. With a SQLite catalog one process writes and any number read; with a
     catalog on a server any number of processes write. A search sees every durable change, also of other processes.
 
-    Args:
-        catalog: The catalog, closed with the gallery.
-        names: The gallery's pipelines in order of precedence.
-        build: Opens a pipeline by name; called when it is first needed.
-        lock: Held from the first write on.
-        limits: What an image may take to decode.
-        workers: Decoding processes; None for one a core.
-        inline_limit: Most images that are decoded in the calling process at once; more go to decoding processes.
+    `catalog` is closed with the gallery; `build` opens one of the pipelines `names`, in order of precedence, when it is
+    first needed; `lock` is held from the first write on; `workers` decode (None: one a core) what is more than
+    `inline_limit` images, which the calling process decodes; `limits` is what an image may take to decode.
     """
 
     def __init__(
@@ -77,11 +72,11 @@ class Gallery(GalleryAPI):
         workers: int | None = None,
         inline_limit: int = INLINE_LIMIT,
     ) -> None:
-        self._catalog = catalog
+        self.catalog = catalog
         self._lock = lock
-        self._limits = limits or Limits()
-        self._pipelines = PipelinePool(names, build, catalog, lock, self._limits, workers, inline_limit)
-        self._thumbnails = Thumbnails(catalog, self._limits)
+        self.limits = limits or Limits()
+        self._pipelines = PipelinePool(names, build, catalog, lock, self.limits, workers, inline_limit)
+        self._thumbnails = Thumbnails(catalog, self.limits)
 
     def __enter__(self) -> Self:
         return self
@@ -91,22 +86,12 @@ class Gallery(GalleryAPI):
 
     def close(self) -> None:
         self._pipelines.close()
-        self._catalog.close()
+        self.catalog.close()
         self._lock.close()
 
     @property
     def pipelines(self) -> tuple[str, ...]:
         return self._pipelines.names
-
-    @property
-    def catalog(self) -> Catalog:
-        """The underlying catalog, for the job runner and API-key commands."""
-        return self._catalog
-
-    @property
-    def limits(self) -> Limits:
-        """What an image may take to decode."""
-        return self._limits
 
     # Search and comparison
 
@@ -124,7 +109,7 @@ class Gallery(GalleryAPI):
         request = self._search_request(options)
         request.check()
         min_sequence = options.get("min_sequence")
-        if min_sequence is not None and min_sequence > (last := self._catalog.changes.last_sequence()):
+        if min_sequence is not None and min_sequence > (last := self.catalog.changes.last_sequence()):
             raise UnsupportedQuery(f"min_sequence {min_sequence} is in the future: the last change is {last}")
         reader = self._query_reader(opened, options.get("tenant", DEFAULT_TENANT))
         return self._answers(queries, opened, reader, request, min_sequence)
@@ -137,20 +122,13 @@ class Gallery(GalleryAPI):
     def preview(self, query: Query, *, tenant: str = DEFAULT_TENANT, size: int = THUMBNAIL_SIZE) -> bytes:
         """Return a small upright JPEG of a query, which may be in a format that browsers do not show.
 
-        Args:
-            query: Path or bytes of an image, or a `StoredImage`.
-            tenant: Owner of a stored image.
-            size: Pixels of the longer side, 16 to 1024; an image that is smaller keeps its size.
-
-        Raises:
-            ImageRejected: The query cannot be decoded as an image.
-            NotFound: There is no image with the key of a `StoredImage`.
-            BadInput: The size is out of range.
+        Its longer side has `size` pixels, 16 to 1024, or those of the image if that is smaller. Raises ImageRejected,
+        NotFound for the key of a `StoredImage`, and BadInput for a size out of range.
         """
         check_side(size)
         if isinstance(query, StoredImage):
             return self._thumbnails.get(self._tenant_of(query.tenant or tenant, query.key), query.key, size)
-        data = query if isinstance(query, bytes) else read_bytes(Path(query), self._limits)
+        data = query if isinstance(query, bytes) else read_bytes(Path(query), self.limits)
         [prepared] = self._pipelines.decoder(self._pipelines.open()).map([Source(data=data, thumbnail_side=size)])
         if isinstance(prepared, ImageRejected):
             raise prepared
@@ -161,7 +139,7 @@ class Gallery(GalleryAPI):
     # Reading
 
     def get(self, key: str, *, tenant: str = DEFAULT_TENANT) -> Record:
-        return self._catalog.images.get(self._tenant_of(tenant, key), key)
+        return self.catalog.images.get(self._tenant_of(tenant, key), key)
 
     def get_thumbnail(self, key: str, *, tenant: str = DEFAULT_TENANT, size: int = THUMBNAIL_SIZE) -> bytes:
         return self._thumbnails.get(self._tenant_of(tenant, key), key, size)
@@ -175,19 +153,17 @@ class Gallery(GalleryAPI):
         filter: Filter | None = None,
         prefix: str = "",
     ) -> list[Record]:
-        tenant_id = self._catalog.tenants.find(tenant)
-        if tenant_id is None:
+        if (tenant_id := self.catalog.tenants.find(tenant)) is None:
             return []
         conditions = conditions_of(filter or {})
-        return self._catalog.images.list_page(tenant_id, after=after, limit=limit, conditions=conditions, prefix=prefix)
+        return self.catalog.images.list_page(tenant_id, after=after, limit=limit, conditions=conditions, prefix=prefix)
 
     def duplicates(self, *, tenant: str = DEFAULT_TENANT, pipelines: Sequence[str] | None = None) -> Iterator[Cluster]:
         opened = self._pipelines.open(pipelines)
-        tenant_id = self._catalog.tenants.find(tenant)
-        if tenant_id is None:
+        if (tenant_id := self.catalog.tenants.find(tenant)) is None:
             return iter(())
         ensure_fresh(opened)
-        return find_clusters(self._catalog, [o.pipeline for o in opened], tenant_id)
+        return find_clusters(self.catalog, [o.pipeline for o in opened], tenant_id)
 
     def duplicates_page(
         self,
@@ -202,12 +178,11 @@ class Gallery(GalleryAPI):
         if limit < 1:
             raise BadInput(f"the limit must be at least 1, not {limit}")
         opened = self._pipelines.open(pipelines)
-        tenant_id = self._catalog.tenants.find(tenant)
-        if tenant_id is None:
+        if (tenant_id := self.catalog.tenants.find(tenant)) is None:
             return ClusterPage((), None)
         ensure_fresh(opened)
         searched = [o.pipeline for o in opened]
-        return find_clusters_page(self._catalog, searched, tenant_id, after=after, limit=limit, seconds=seconds)
+        return find_clusters_page(self.catalog, searched, tenant_id, after=after, limit=limit, seconds=seconds)
 
     # Writing
 
@@ -256,18 +231,16 @@ class Gallery(GalleryAPI):
     ) -> list[str]:
         requested = [keys] if isinstance(keys, str) else list(keys)
         with self._lock:
-            tenant_id = self._catalog.tenants.find(tenant)
-            if tenant_id is None:
+            if (tenant_id := self.catalog.tenants.find(tenant)) is None:
                 return []
-            return [deleted.key for deleted in self._catalog.images.delete(tenant_id, requested, expected=expected)]
+            return [deleted.key for deleted in self.catalog.images.delete(tenant_id, requested, expected=expected)]
 
     def remove_by_filter(self, filter: Filter, *, tenant: str = DEFAULT_TENANT) -> DeleteResult:
         conditions = conditions_of(filter)
         deleted: Sequence[Deleted] = []
         with self._lock:
-            tenant_id = self._catalog.tenants.find(tenant)
-            if tenant_id is not None:
-                deleted = self._catalog.images.delete_by_filter(tenant_id, conditions)
+            if (tenant_id := self.catalog.tenants.find(tenant)) is not None:
+                deleted = self.catalog.images.delete_by_filter(tenant_id, conditions)
         return DeleteResult([d.key for d in deleted], max((d.sequence for d in deleted), default=0), len(deleted))
 
     def set_attributes(
@@ -281,23 +254,23 @@ class Gallery(GalleryAPI):
     ) -> Record:
         with self._lock:
             tenant_id = self._tenant_of(tenant, key)
-            self._catalog.images.set_attributes(tenant_id, key, attributes, merge=merge, expected=expected)
-        return self._catalog.images.get(tenant_id, key)
+            self.catalog.images.set_attributes(tenant_id, key, attributes, merge=merge, expected=expected)
+        return self.catalog.images.get(tenant_id, key)
 
     def not_a_match(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
         with self._lock:
-            self._catalog.duplicate_feedback.mark(self._tenant_of(tenant, keys[0] if keys else ""), keys)
+            self.catalog.duplicate_feedback.mark(self._tenant_of(tenant, keys[0] if keys else ""), keys)
 
     def not_a_match_undo(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
         with self._lock:
-            self._catalog.duplicate_feedback.unmark(self._tenant_of(tenant, keys[0] if keys else ""), keys)
+            self.catalog.duplicate_feedback.unmark(self._tenant_of(tenant, keys[0] if keys else ""), keys)
 
     # Operations
 
     def status(self, *, outages: Mapping[str, str] | None = None) -> Status:
         """See `GalleryAPI.status`; `outages` maps pipelines known to be unavailable to the reason: they are skipped."""
         pipelines = {name: self._pipelines.try_open(name) for name in self.pipelines}
-        return gallery_status(self._catalog, pipelines, outages or {})
+        return gallery_status(self.catalog, pipelines, outages or {})
 
     def check_engine(self, pipeline: str) -> None:
         """Check by one cheap search whether a pipeline's engine answers; raises what a search raises.
@@ -310,7 +283,12 @@ class Gallery(GalleryAPI):
 
     def repair(self) -> RepairReport:
         with self._lock:
-            return rebuild_indexes(self._catalog, {o.pipeline.name: o.sync for o in self._pipelines.open()})
+            opened = self._pipelines.open()
+            self.catalog.check()
+            sequence = self.catalog.changes.last_sequence()
+            rebuilt = {o.pipeline.name: o.sync.rebuild() for o in opened}
+            self.catalog.changes.prune(sequence)  # an index of another host that is behind this is rebuilt by its host
+            return RepairReport(self.catalog.images.count(None), rebuilt)
 
     def sync_indexes(self) -> int:
         """Bring every open index up to date with the catalog, and return the sequence number that all have reached.
@@ -323,29 +301,28 @@ class Gallery(GalleryAPI):
 
     def _tenant_of(self, tenant: str, key: str) -> int:
         """Return the id of a tenant; raise NotFound, for the image `key`, if there is none."""
-        tenant_id = self._catalog.tenants.find(tenant)
-        if tenant_id is None:
+        if (tenant_id := self.catalog.tenants.find(tenant)) is None:
             raise NotFound(f"there is no image {key!r}")
         return tenant_id
 
     def _ingest(self, opened: Sequence[OpenPipeline], tenant: str) -> Ingest:
-        tenant_id = self._catalog.tenants.get_or_create(tenant)
-        return Ingest(self._catalog, [o.pipeline for o in opened], self._pipelines.decoder(opened), tenant_id)
+        tenant_id = self.catalog.tenants.get_or_create(tenant)
+        return Ingest(self.catalog, [o.pipeline for o in opened], self._pipelines.decoder(opened), tenant_id)
 
     def _query_reader(self, opened: Sequence[OpenPipeline], tenant: str | None) -> QueryReader:
         decoder = self._pipelines.decoder(opened)
-        return QueryReader(self._catalog, [o.pipeline for o in opened], decoder, self._limits, tenant)
+        return QueryReader(self.catalog, [o.pipeline for o in opened], decoder, self.limits, tenant)
 
     def _search_request(self, options: SearchOptions) -> SearchRequest:
         tenant = options.get("tenant", DEFAULT_TENANT)
-        tenant_id = None if tenant is None else self._catalog.tenants.find(tenant)
+        tenant_id = None if tenant is None else self.catalog.tenants.find(tenant)
         if tenant is not None and tenant_id is None:
             tenant_id = NO_TENANT
         return SearchRequest(
             k=options.get("k", 10),
             page=options.get("page", 1),
             tenant=tenant_id,
-            filter=resolve_filter(self._catalog, tenant_id, options.get("filter"), options.get("engine_filter")),
+            filter=resolve_filter(self.catalog, tenant_id, options.get("filter"), options.get("engine_filter")),
             threshold=options.get("threshold"),
             orientations=options.get("orientations", True),
             fresh=options.get("min_sequence") is not None,
@@ -360,7 +337,7 @@ class Gallery(GalleryAPI):
         min_sequence: int | None,
     ) -> Iterator[tuple[Query, Answer | Failure]]:
         """Answer queries in batches, in their order; runs of stored images and of other queries are batched apart."""
-        searcher = Searcher(self._catalog, [o.pipeline for o in opened])
+        searcher = Searcher(self.catalog, [o.pipeline for o in opened])
         for stored, run in groupby(queries, lambda query: isinstance(query, StoredImage)):
             read = (reader.read_stored if stored else reader.read_images)(run)
             stages = StageTimer()

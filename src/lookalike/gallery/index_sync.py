@@ -22,32 +22,26 @@ class IndexSync(Protocol):
 
     @property
     def applied(self) -> int:
-        """Sequence number of the last change that searches of this process see."""
-        ...
+        """Sequence number of the last change that searches of this process are known to see."""
 
     @property
     def missing_features(self) -> str | None:
-        """Why this index cannot be searched (released features are missing), or None."""
-        ...
+        """Why this index cannot be searched (it lacks released features, which only the engine had), or None."""
 
     def catch_up(self, until: float | None = None) -> int:
         """Apply the changes since the index's sequence number, and return the number reached.
 
         It stops after the first batch that ends later than `until` (of the monotonic clock).
         """
-        ...
 
     def ensure_fresh(self) -> int:
         """Before a search: bring the index up to date without a long wait, and return the number reached."""
-        ...
 
     def save(self, *, always: bool = False) -> None:
         """Save the index if enough has changed, or with `always` if anything has."""
-        ...
 
     def rebuild(self) -> int:
         """Rebuild the index from the catalog, and return the number of its rows."""
-        ...
 
 
 class LocalIndexSync:
@@ -66,20 +60,13 @@ class LocalIndexSync:
 
     @property
     def applied(self) -> int:
-        """Sequence number of the last change that searches of this process see."""
         return self._applied
 
     @property
     def missing_features(self) -> str | None:
-        """None: the catalog has all features of an embedded index."""
         return None
 
     def catch_up(self, until: float | None = None) -> int:
-        """Apply the changes since the index's sequence number, and return the number reached.
-
-        An index that is ahead of the catalog (an older catalog was restored), or so far behind that deletions were
-        pruned meanwhile, is rebuilt.
-        """
         if self._applied == self._catalog.changes.last_sequence():
             return self._applied
         with self._lock:
@@ -97,7 +84,6 @@ class LocalIndexSync:
         return self.catch_up()
 
     def save(self, *, always: bool = False) -> None:
-        """Write the index to disk if enough has changed since the last time, or with `always` if anything has."""
         if not self._writable:
             return
         with self._lock:
@@ -107,7 +93,6 @@ class LocalIndexSync:
                 self._unsaved = 0
 
     def rebuild(self) -> int:
-        """Rebuild the index from the catalog, save it, and return the number of its rows."""
         with self._lock:
             self._pipeline.index.clear()
             self._applied = 0
@@ -150,12 +135,10 @@ class SharedIndexSync:
 
     @property
     def applied(self) -> int:
-        """Sequence number of the last change that searches of this process are known to see."""
         return self._applied
 
     @property
     def missing_features(self) -> str | None:
-        """Why this index cannot be searched: it lacks features that only the engine had."""
         return self._missing_features
 
     def catch_up(self, until: float | None = None) -> int:
@@ -264,7 +247,10 @@ def index_sync_of(catalog: Catalog, pipeline: Pipeline, *, writable: bool) -> In
 
 
 def needs_rebuild(catalog: Catalog, applied: int) -> bool:
-    """Return whether an index cannot catch up by replay: it is ahead of the catalog, or behind pruned deletions."""
+    """Return whether an index cannot catch up by replay: it is behind pruned deletions, or ahead of the catalog.
+
+    It is ahead where an older catalog was restored.
+    """
     return applied > catalog.changes.last_sequence() or 0 < applied < catalog.changes.pruned_through()
 
 

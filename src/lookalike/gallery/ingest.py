@@ -45,7 +45,6 @@ class IngestItem:
     mtime_ns: int | None = None
 
     def outcome(self, kind: OutcomeKind, reason: str | None = None, sequence: int | None = None) -> Outcome:
-        """Return an outcome of this item."""
         return Outcome(self.item.key, self.path, kind, reason, sequence)
 
 
@@ -76,9 +75,8 @@ class Ingest:
         Raises ImageRejected, Conflict, and BadInput for a key or attributes that cannot be stored.
         """
         known = self._catalog.images.existing_images(self._tenant, [item.key]).get(item.key)
-        check_expected(
-            item.key, expected, None if known is None else known.sequence
-        )  # before decoding, which may be in vain
+        # before decoding, which may be in vain
+        check_expected(item.key, expected, None if known is None else known.sequence)
         task = self._item(item, known)
         if isinstance(task, Outcome):
             return task
@@ -122,7 +120,8 @@ class Ingest:
             if len(ready) >= self._batch or (ready and time.monotonic() - since > MAX_BATCH_DELAY):
                 outcomes += self._write(ready)
                 ready, since = [], time.monotonic()
-            yield from _drain(outcomes)
+            yield from outcomes
+            outcomes.clear()
         outcomes += self._write(ready)
         self._write_locations()
         yield from outcomes
@@ -184,23 +183,23 @@ class Ingest:
         stored = self._same_bytes(ready)
         new: dict[bytes, Prepared] = {p.sha256: p for _, p in ready if p.sha256 not in stored}
         features = dict(zip(new, self._encode(list(new.values())), strict=True))
-        first_keys: dict[bytes, str] = {digest: copy.key for digest, copy in stored.items()}
+        first_keys = {digest: copy.key for digest, copy in stored.items()}
         new_images: list[NewImage] = []
         outcomes: list[Outcome] = []
         written: list[IngestItem] = []
         for task, prepared in ready:
             digest = prepared.sha256
             try:
-                image = self._new_image(task, prepared, features.get(digest), stored.get(digest), expected)
+                new_images.append(self._new_image(task, prepared, features.get(digest), stored.get(digest), expected))
+                written.append(task)
             except BadInput as error:
                 outcomes.append(task.outcome("rejected", str(error)))
-                continue
-            new_images.append(image)
-            written.append(task)
         results = self._put(new_images, {prepared.sha256: prepared for _, prepared in ready})
         for task, image, result in zip(written, new_images, results, strict=True):
             first_key = first_keys.setdefault(image.sha256, task.item.key)
-            outcomes.append(_written(task, first_key if first_key != task.item.key else None, result.sequence))
+            reason = None if first_key == task.item.key else f"same bytes as {first_key}"
+            kind: OutcomeKind = "updated" if task.known is not None else "added" if reason is None else "duplicate"
+            outcomes.append(task.outcome(kind, reason, result.sequence))
         return outcomes
 
     def _put(self, new_images: Sequence[NewImage], prepared: Mapping[bytes, Prepared]) -> list[PutResult]:
@@ -261,17 +260,5 @@ class Ingest:
         )
 
 
-def _written(task: IngestItem, same_bytes_as: str | None, sequence: int) -> Outcome:
-    reason = None if same_bytes_as is None else f"same bytes as {same_bytes_as}"
-    if task.known is not None:
-        return task.outcome("updated", reason, sequence)
-    return task.outcome("added" if same_bytes_as is None else "duplicate", reason, sequence)
-
-
 def _same_attributes(item: Item, known: ExistingImage) -> bool:
     return item.attributes is None or dict(item.attributes) == dict(known.attributes)
-
-
-def _drain(outcomes: list[Outcome]) -> Iterator[Outcome]:
-    yield from outcomes
-    outcomes.clear()

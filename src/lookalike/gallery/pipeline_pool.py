@@ -77,16 +77,14 @@ class PipelinePool:
             for name in chosen:
                 opened = self._open.get(name)
                 if opened is None or (self._lock.held and opened.read_only):
-                    writable = (
-                        self._lock.held
-                    )  # before building: if the lock is acquired meanwhile, the next call reopens it
+                    # read before building: if the lock is acquired meanwhile, the next call reopens it
+                    writable = self._lock.held
                     pipeline = self._build(name)
                     sync = index_sync_of(self._catalog, pipeline, writable=writable)
                     self._open[name] = OpenPipeline(pipeline, sync, writable)
             return [self._open[name] for name in chosen]
 
     def now_open(self) -> list[OpenPipeline]:
-        """Return the pipelines that are open, in order of precedence."""
         with self._open_lock:
             return [self._open[name] for name in self.names if name in self._open]
 

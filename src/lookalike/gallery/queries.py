@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lookalike.catalog import Catalog, StoredFeatures
+from lookalike.catalog import Catalog
 from lookalike.errors import ImageRejected, LookalikeError, NotFound, UnsupportedQuery
 from lookalike.gallery.decoder import Decoder
 from lookalike.imaging import Limits, Source, read_bytes
@@ -104,7 +104,10 @@ def resolve_stored(
     records = [_record(catalog, query, tenant) for query in queries]
     ids = [record.id for record in records if isinstance(record, Record)]
     stored = [catalog.features.get(pipeline.spec, ids) for pipeline in pipelines]
-    columns = [_features_by_id(features) for features in stored]
+    columns: list[dict[int, Features | None]] = [
+        dict.fromkeys(features.empty.tolist()) | dict(zip(features.ids.tolist(), features.features, strict=True))
+        for features in stored
+    ]
     released = {
         id_: p.name for p, features in zip(pipelines, stored, strict=True) for id_ in features.released.tolist()
     }
@@ -138,12 +141,6 @@ def _record(catalog: Catalog, query: StoredImage, tenant: str | None) -> Record 
     except NotFound as error:
         return error
     return NotFound(f"there is no image {query.key!r}")
-
-
-def _features_by_id(stored: StoredFeatures) -> dict[int, Features | None]:
-    by_id: dict[int, Features | None] = dict.fromkeys(stored.empty.tolist())
-    by_id.update(zip(stored.ids.tolist(), stored.features, strict=True))
-    return by_id
 
 
 def _prepared(record: Record) -> Prepared:

@@ -80,7 +80,6 @@ class StageTimer:
         self._since = now
 
     def each(self, n: int) -> dict[str, float]:
-        """Return the share of one query of n."""
         return {stage: round(ms / n, 3) for stage, ms in self.ms.items()}
 
 
@@ -194,7 +193,8 @@ class Searcher:
             record = records[i]
             if (record.width, record.height) != size or (record.pixels and query.prepared.pixels):
                 continue
-            stored = record.pixels or _pixels_of_file(record)
+            path = None if record.path is None else Path(record.path)
+            stored = record.pixels or pixels_of(path, record.sha256)
             if stored is None:
                 continue
             pixels = pixels or pixels_of(query.source, query.prepared.sha256)
@@ -223,23 +223,21 @@ def _top_ids(found: Sequence[dict[int, Candidate]], request: SearchRequest) -> l
 def _rank(found: dict[int, Candidate], records: Mapping[int, Record], request: SearchRequest) -> list[Hit]:
     """Return hits in their final order; an image that was deleted during the search has no record and is omitted."""
     order = sorted((i for i in found if i in records), key=lambda i: (found[i].rank, i))
-    all_tenants = request.tenant is None
-    return [_hit(found[i], records[i], all_tenants=all_tenants) for i in order[: request.depth + 1]]
-
-
-def _hit(found: Candidate, record: Record, *, all_tenants: bool) -> Hit:
-    return Hit(
-        key=record.key,
-        path=record.path,
-        evidence=found.evidence,
-        distance=round(found.distance, 6),
-        pipeline=found.pipeline,
-        attributes=record.attributes,
-        width=record.width,
-        height=record.height,
-        id=record.id,
-        tenant=record.tenant if all_tenants else None,
-    )
+    return [
+        Hit(
+            key=records[i].key,
+            path=records[i].path,
+            evidence=found[i].evidence,
+            distance=round(found[i].distance, 6),
+            pipeline=found[i].pipeline,
+            attributes=records[i].attributes,
+            width=records[i].width,
+            height=records[i].height,
+            id=i,
+            tenant=records[i].tenant if request.tenant is None else None,
+        )
+        for i in order[: request.depth + 1]
+    ]
 
 
 def pixels_of(source: Path | bytes | None, sha256: bytes) -> bytes | None:
@@ -252,8 +250,3 @@ def pixels_of(source: Path | bytes | None, sha256: bytes) -> bytes | None:
     except (OSError, ImageRejected):
         return None
     return prepared.pixels if prepared.sha256 == sha256 else None
-
-
-def _pixels_of_file(record: Record) -> bytes | None:
-    """Return the digest of a stored image's pixels, from its file if that is unchanged."""
-    return None if record.path is None else pixels_of(Path(record.path), record.sha256)

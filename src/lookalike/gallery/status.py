@@ -1,4 +1,4 @@
-"""Status of a gallery, checks of its engines, and rebuilding its indexes."""
+"""Status of a gallery, and checks of its engines."""
 
 import hashlib
 from collections.abc import Mapping
@@ -9,13 +9,11 @@ from lookalike.catalog import Catalog
 from lookalike.errors import Damaged, LookalikeError, Unavailable
 from lookalike.gallery.index_sync import IndexSync
 from lookalike.pipeline import Pipeline
-from lookalike.results import PipelineStatus, RepairReport, Status
+from lookalike.results import PipelineStatus, Status
 
 
 def gallery_status(
-    catalog: Catalog,
-    pipelines: Mapping[str, tuple[Pipeline, IndexSync] | LookalikeError],
-    outages: Mapping[str, str],
+    catalog: Catalog, pipelines: Mapping[str, tuple[Pipeline, IndexSync] | LookalikeError], outages: Mapping[str, str]
 ) -> Status:
     """Return the gallery's status.
 
@@ -72,12 +70,3 @@ def check_engine(pipeline: Pipeline, sync: IndexSync) -> None:
     else:
         query /= np.sqrt(spec.width)
     pipeline.index.search(query, 1, max_distance=0.0)
-
-
-def rebuild_indexes(catalog: Catalog, syncs: Mapping[str, IndexSync]) -> RepairReport:
-    """Check the catalog, raising Damaged, rebuild every index from it, and prune the log of deletions."""
-    catalog.check()
-    sequence = catalog.changes.last_sequence()
-    rebuilt = {name: sync.rebuild() for name, sync in syncs.items()}
-    catalog.changes.prune(sequence)  # an index of another host that is behind this number is rebuilt by its host
-    return RepairReport(catalog.images.count(None), rebuilt)

@@ -17,7 +17,6 @@ CACHE_BYTES = 32 * 1024 * 1024
 
 
 def check_side(size: int) -> None:
-    """Raise BadInput for a size out of range."""
     if not MIN_SIDE <= size <= MAX_SIDE:
         raise BadInput(f"the size of a thumbnail must be {MIN_SIDE} to {MAX_SIDE} pixels, not {size}")
 
@@ -45,9 +44,6 @@ class Thumbnails:
         record, stored = self._catalog.images.get_with_thumbnail(tenant_id, key)
         if stored is not None and (size == SIDE or (size > SIDE and record.path is None)):
             return stored
-        return self._cached(record, size, stored)
-
-    def _cached(self, record: Record, size: int, stored: bytes | None) -> bytes:
         cache_key = (record.sha256, size)
         with self._lock:
             if cache_key in self._cache:

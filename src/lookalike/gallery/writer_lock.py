@@ -39,7 +39,6 @@ class WriterLock:
         return self._file.is_locked
 
     def close(self) -> None:
-        """Release the lock."""
         if self._file.is_locked:
             self._pid_file.unlink(missing_ok=True)
             self._file.release()

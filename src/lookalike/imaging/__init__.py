@@ -4,14 +4,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lookalike.imaging.borders import crop_border, find_border
-    from lookalike.imaging.decode_pool.pool import DecodePool, Source, Unchanged
-    from lookalike.imaging.decoding import decode
-    from lookalike.imaging.files import read_bytes
-    from lookalike.imaging.limits import Limits
-    from lookalike.imaging.preprocessing import prepare
-    from lookalike.imaging.resizing import resize_to
-    from lookalike.imaging.thumbnails import make_thumbnail, thumbnail_of
+    from lookalike.imaging.borders import crop_border as crop_border
+    from lookalike.imaging.borders import find_border as find_border
+    from lookalike.imaging.decode_pool.pool import DecodePool as DecodePool
+    from lookalike.imaging.decode_pool.pool import Source as Source
+    from lookalike.imaging.decode_pool.pool import Unchanged as Unchanged
+    from lookalike.imaging.decoding import decode as decode
+    from lookalike.imaging.files import read_bytes as read_bytes
+    from lookalike.imaging.limits import Limits as Limits
+    from lookalike.imaging.preprocessing import prepare as prepare
+    from lookalike.imaging.resizing import resize_to as resize_to
+    from lookalike.imaging.thumbnails import make_thumbnail as make_thumbnail
+    from lookalike.imaging.thumbnails import thumbnail_of as thumbnail_of
 
 # Imported on first use: the HTTP client reads files within limits, and needs no decoder for that.
 _MODULES = {
@@ -28,20 +32,6 @@ _MODULES = {
     "resize_to": "resizing",
     "thumbnail_of": "thumbnails",
 }
-__all__ = [
-    "DecodePool",
-    "Limits",
-    "Source",
-    "Unchanged",
-    "crop_border",
-    "decode",
-    "find_border",
-    "make_thumbnail",
-    "prepare",
-    "read_bytes",
-    "resize_to",
-    "thumbnail_of",
-]
 
 
 def __getattr__(name: str) -> Any:

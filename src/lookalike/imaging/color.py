@@ -32,10 +32,8 @@ def scale_transparency(image: ImageFile.ImageFile) -> None:
         return
     if raw == "RGB;16B":
         image.info["transparency"] = tuple(value >> 8 for value in key)
-    elif raw == "L;2":
-        image.info["transparency"] = key * 85
-    elif raw == "L;4":
-        image.info["transparency"] = key * 17
+    elif raw in ("L;2", "L;4"):
+        image.info["transparency"] = key * (85 if raw == "L;2" else 17)
 
 
 def to_pixels(image: Image.Image, *, grey: bool = False) -> Pixels:
@@ -82,12 +80,9 @@ def _flatten(image: Image.Image, scale: Callable[[Image.Image], Image.Image] | N
         colors, alpha = image.getchannel("L"), image.getchannel("A")
     elif image.has_transparency_data:
         rgba = image.convert("RGBA")
-        alpha = rgba.getchannel("A")
-        colors = rgba.convert("RGB")
-    elif image.mode in _PROFILED_MODES:
-        colors = image
+        colors, alpha = rgba.convert("RGB"), rgba.getchannel("A")
     else:
-        colors = image.convert("L" if image.mode == "1" else "RGB")
+        colors = image if image.mode in _PROFILED_MODES else image.convert("L" if image.mode == "1" else "RGB")
     colors = _to_srgb(colors, profile)
     if alpha is None or alpha.getextrema() == (255, 255):
         return colors
@@ -147,10 +142,8 @@ def _value_range(image: Image.Image) -> tuple[float, float]:
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """The image in sRGB, by its ICC profile where that is usable, else by Pillow's conversion."""
-    if profile and image.mode in _PROFILED_MODES:
-        transform = _transform(bytes(profile), image.mode)
-        if transform is not None:
-            return transform.apply(image)
+    if profile and image.mode in _PROFILED_MODES and (transform := _transform(bytes(profile), image.mode)):
+        return transform.apply(image)
     return image if image.mode == "L" else _in_mode(image, "RGB")
 
 

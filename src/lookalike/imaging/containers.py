@@ -13,24 +13,9 @@ _MAX_STRIPS: Final = 1 << 18
 """More strips or tiles are not followed: a hostile file could cause unbounded work."""
 
 _TYPE_BYTES: Final = {
-    1: 1,
-    2: 1,
-    3: 2,
-    4: 4,
-    5: 8,
-    6: 1,
-    7: 1,
-    8: 2,
-    9: 4,
-    10: 8,
-    11: 4,
-    12: 8,
-    13: 4,
-    16: 8,
-    17: 8,
-    18: 8,
+    kind: width for width, kinds in ((2, (3, 8)), (4, (4, 9, 11, 13)), (8, (5, 10, 12, 16, 17, 18))) for kind in kinds
 }
-"""TIFF 6.0 and BigTIFF: bytes per value of each field type."""
+"""TIFF 6.0 and BigTIFF: bytes per value of each field type; one for the others."""
 
 _ORIENTATION_TAG: Final = 0x0112
 _TRANSPOSITIONS: Final = {

@@ -1,6 +1,7 @@
 """Decoding of image files to upright sRGB pixels within limits, or a rejection with its reason."""
 
 import io
+import re
 import threading
 import warnings
 from time import monotonic
@@ -18,23 +19,11 @@ from lookalike.types import Decoded
 _ORIENTED_FORMATS: Final = frozenset({"TIFF", "HEIF"})
 """Formats whose readers apply the orientation themselves."""
 
-_TOO_LARGE: Final = ("decompression bomb", "security limit", "memory allocation", "too large")
-_COMPRESSED_METADATA: Final = ("max_text_chunk", "max_text_memory")
-_TRUNCATED: Final = (
-    "truncated",
-    "end of file",
-    "unexpected end",
-    "too small",
-    "buffer is not large enough",
-    "no more images",
-)
-_UNSUPPORTED: Final = (
-    "unknown pixel mode",
-    "unknown data organization",
-    "unsupported",
-    "not supported",
-    "not installed",
-)
+# Phrases of the readers' messages, as regular expressions
+_TOO_LARGE: Final = "decompression bomb|security limit|memory allocation|too large"
+_COMPRESSED_METADATA: Final = "max_text_chunk|max_text_memory"
+_TRUNCATED: Final = "truncated|end of file|unexpected end|too small|buffer is not large enough|no more images"
+_UNSUPPORTED: Final = "unknown pixel mode|unknown data organization|unsupported|not supported|not installed"
 
 
 def decode(
@@ -72,8 +61,7 @@ def _decode(data: bytes, kind: str, limits: Limits, started: float, box: tuple[i
     frames = containers.count_frames(file, kind, data, limits.max_frames + 1)
     limits.check_frames(frames)
     limits.check_time(started)
-    transposition = None
-    scale = 1
+    transposition, scale = None, 1
     if kind == "JPEG":
         transposition = orientation(file.info.get("exif"))
         width, height = file.size
@@ -121,24 +109,18 @@ def _rejection(error: Exception, data: bytes, kind: str) -> ImageRejected:
     name = "HEIC" if kind == "HEIF" else kind
     detail = str(error).strip() or type(error).__name__
     lowered = detail.lower()
-    if any(hint in lowered for hint in _COMPRESSED_METADATA):
-        return ImageRejected(
-            "damaged",
-            f"The metadata of this {name} file decompresses to a huge size ({detail}): save it without metadata.",
-        )
-    if isinstance(error, MemoryError | Image.DecompressionBombError) or any(hint in lowered for hint in _TOO_LARGE):
-        return ImageRejected(
-            "too_many_pixels",
-            f"This {name} file decompresses to more than its reader allows ({detail}): save it smaller.",
-        )
-    if any(hint in lowered for hint in _TRUNCATED) or containers.ends_early(data, kind):
-        return ImageRejected(
-            "truncated", f"This {name} file ends before the image does ({detail}): copy or download it again."
-        )
-    if any(hint in lowered for hint in _UNSUPPORTED):
-        return ImageRejected(
-            "unsupported", f"This variant of {name} is not supported ({detail}): save it as a plain JPEG or PNG."
-        )
+    if re.search(_COMPRESSED_METADATA, lowered):
+        text = f"The metadata of this {name} file decompresses to a huge size ({detail}): save it without metadata."
+        return ImageRejected("damaged", text)
+    if isinstance(error, MemoryError | Image.DecompressionBombError) or re.search(_TOO_LARGE, lowered):
+        text = f"This {name} file decompresses to more than its reader allows ({detail}): save it smaller."
+        return ImageRejected("too_many_pixels", text)
+    if re.search(_TRUNCATED, lowered) or containers.ends_early(data, kind):
+        text = f"This {name} file ends before the image does ({detail}): copy or download it again."
+        return ImageRejected("truncated", text)
+    if re.search(_UNSUPPORTED, lowered):
+        text = f"This variant of {name} is not supported ({detail}): save it as a plain JPEG or PNG."
+        return ImageRejected("unsupported", text)
     return ImageRejected("damaged", f"This {name} file is damaged ({detail}): use another copy, or save it again.")
 
 

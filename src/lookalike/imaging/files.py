@@ -8,9 +8,7 @@ from typing import Final
 from lookalike.errors import ImageRejected
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
 
-_READ_FLAGS: Final = (
-    os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
-)
+_READ_FLAGS: Final = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_BINARY", "O_NONBLOCK", "O_NOCTTY"))
 """Non-blocking, because opening a named pipe to look at it would otherwise wait for a writer."""
 
 
@@ -42,8 +40,7 @@ def _read_all(file: int, size: int, limits: Limits) -> bytes:
     if len(data) == size and not os.read(file, 1):
         return data  # in one piece: a buffer larger than the file would be copied
     os.lseek(file, len(data), os.SEEK_SET)
-    parts = [data]
-    total = len(data)
+    parts, total = [data], len(data)
     while part := os.read(file, 1 << 20):  # one read may give less than it was asked for; the file may have grown
         parts.append(part)
         total += len(part)

@@ -15,8 +15,7 @@ from lookalike.types import Decoded
 
 _SCALES = (8, 4, 2, 1)
 _APP1, _APP2, _START_OF_SCAN = b"\xff\xe1", b"\xff\xe2", b"\xff\xda"
-_EXIF = b"Exif\0\0"
-_PROFILE = b"ICC_PROFILE\0"
+_EXIF, _PROFILE = b"Exif\0\0", b"ICC_PROFILE\0"
 _SINGLE_CHUNK = b"\1\1"
 """Chunk 1 of 1: a profile in a single chunk."""
 

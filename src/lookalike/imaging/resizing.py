@@ -17,13 +17,6 @@ from lookalike.types import InputSpec, Pixels
 REDUCING_GAP: Final = 4
 """The image is at least so many times larger than the result when the products are computed; beyond twice that it is
 reduced by an integer factor first, which bounds the matrices and is faster. As Pillow's `reducing_gap`."""
-_RESAMPLE: Final = {
-    "nearest": Image.Resampling.NEAREST,
-    "box": Image.Resampling.BOX,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
 _LOBES: Final = 3
 
 Weights = NDArray[np.float32]
@@ -43,7 +36,7 @@ def resize_to(rgb: Pixels, spec: InputSpec) -> Pixels:
         image = image.convert(spec.mode)
     if approximate:
         return lanczos(np.asarray(image), spec.width, spec.height)
-    return np.asarray(image.resize((spec.width, spec.height), _RESAMPLE[spec.resample]))
+    return np.asarray(image.resize((spec.width, spec.height), Image.Resampling[spec.resample.upper()]))
 
 
 def lanczos(grey: Pixels, width: int, height: int) -> Pixels:

@@ -23,9 +23,8 @@ def thumbnail_of(rgb: Pixels, side: int = SIDE) -> bytes:
     It has no metadata: location and owner stay in the original.
     """
     image = Image.fromarray(rgb)
-    image.thumbnail(
-        (side, side), Image.Resampling.HAMMING, reducing_gap=2.0
-    )  # as sharp as needed, in 2/3 of LANCZOS' time
+    # as sharp as needed, in 2/3 of LANCZOS' time
+    image.thumbnail((side, side), Image.Resampling.HAMMING, reducing_gap=2.0)
     out = io.BytesIO()
     image.save(out, "JPEG", quality=QUALITY)
     return out.getvalue()

@@ -40,7 +40,6 @@ class CircuitBreaker:
 
     @property
     def open(self) -> bool:
-        """Whether requests are refused now."""
         with self._lock:
             return self._opened_at is not None and self._clock() < self._opened_at + self._reset_timeout
 

@@ -7,18 +7,16 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lookalike.indexes import snapshot
-from lookalike.indexes.base import EmbeddedIndex, allowed_ids
-from lookalike.indexes.row_table import RowTable, View
-from lookalike.indexes.validation import check_query, check_rows
-from lookalike.types import Features, FeatureSpec, Ids, Matches, ResolvedFilter, Rows
+from lookalike.indexes.base import EmbeddedIndex
+from lookalike.indexes.row_table import RowTable
+from lookalike.types import Features, FeatureSpec, Ids, Matches
 
 
 class FlatIndex(EmbeddedIndex):
-    """A `VectorIndex` that scans; in memory, with snapshots in `folder` (None: memory only).
+    """An index that scans. Opening a folder loads its last snapshot with the features memory-mapped.
 
-    Opening a folder loads its last snapshot with the features memory-mapped. Raises FeatureMismatch for other
-    features, Damaged for a snapshot that fails its checks; `snapshot.wipe(folder)` removes it.
     Only one object in one process may write to a folder at a time; its readers see each write atomically.
+    Raises FeatureMismatch for other features, Damaged for a snapshot that fails its checks.
     """
 
     def __init__(self, spec: FeatureSpec, folder: Path | None, *, writable: bool = True) -> None:
@@ -32,83 +30,46 @@ class FlatIndex(EmbeddedIndex):
             self._saved = {*loaded.arrays, *loaded.files}
             self._restore(loaded)
 
-    def upsert(self, rows: Rows) -> None:
-        """Insert or replace rows, all or none; raises as `check_rows`."""
-        ids, features, tenants = check_rows(self._spec, rows)
-        with self._lock:
-            self._check_open()
-            if len(ids):
-                self._table.put(ids, features, tenants)
-                self._mark_changed("ids", "tenants", "alive", "tail")
-                self._after_upsert()
-
-    def delete(self, ids: Ids) -> None:
-        """Delete rows by id; unknown ids are ignored."""
-        with self._lock:
-            self._check_open()
-            if self._table.remove(ids):
-                self._mark_changed("alive")
-
-    def search(
-        self,
-        queries: Features,
-        k: int,
-        *,
-        tenant: int | None = None,
-        filter: ResolvedFilter | None = None,
-        max_distance: float | None = None,
-        fresh: bool = False,
-    ) -> Matches:
-        """The k nearest rows of each query; raises as `check_query`."""
-        queries = check_query(self._spec, queries, k, max_distance)
-        self._check_open()
-        return self._search(self._table.view, queries, k, tenant, allowed_ids(filter), max_distance)
-
     def count(self, tenant: int | None = None) -> int:
-        """Number of rows."""
         self._check_open()
         view = self._table.view
         return view.count if tenant is None else len(view.of_tenant(tenant))
 
-    def flush(self, sequence: int) -> None:
-        """Save a snapshot; arrays and files unchanged since the last one are linked, not written."""
-        with self._lock:
-            self._check_open(flush=True)
-            self._compact()
-            if self._folder is not None:
-                arrays, files = self._arrays(), self._file_writers()
-                snapshot.save(
-                    self._folder,
-                    self._spec,
-                    sequence,
-                    {name: array for name, array in arrays.items() if name not in self._saved},
-                    files={name: write for name, write in files.items() if name not in self._saved},
-                    keep=[name for name in (*arrays, *files) if name in self._saved],
-                )
-                self._after_save({*arrays, *files} - self._saved)
-                self._saved = {*arrays, *files}
-            self._sequence = sequence
+    def _put(self, ids: Ids, features: Features, tenants: Ids) -> None:
+        if len(ids):
+            self._table.put(ids, features, tenants)
+            self._mark_changed("ids", "tenants", "alive", "tail")
+            self._after_put()
 
-    def clear(self) -> None:
-        """Delete every row; durably if the index is writable."""
-        with self._lock:
-            self._check_open()
-            if self._folder is not None and self._writable:
-                snapshot.wipe(self._folder)
-            self._table = RowTable(self._spec)
-            self._saved = set()
-            self._sequence = 0
-
-    def close(self) -> None:
-        """Release files and memory; unflushed changes are lost."""
-        with self._lock:
-            self._closed = True
-            self._table = RowTable(self._spec)
+    def _remove(self, ids: Ids) -> None:
+        if self._table.remove(ids):
+            self._mark_changed("alive")
 
     def _search(
-        self, view: View, queries: Features, k: int, tenant: int | None, ids: Ids | None, max_distance: float | None
+        self, queries: Features, k: int, tenant: int | None, ids: Ids | None, max_distance: float | None
     ) -> Matches:
+        view = self._table.view
         return view.nearest(self._spec.metric, queries, k, view.allowed(tenant, ids), max_distance)
+
+    def _save(self, sequence: int) -> None:
+        """Save a snapshot; arrays and files unchanged since the last one are linked, not written."""
+        self._compact()
+        if self._folder is not None:
+            arrays, files = self._arrays(), self._file_writers()
+            snapshot.save(
+                self._folder,
+                self._spec,
+                sequence,
+                {name: array for name, array in arrays.items() if name not in self._saved},
+                files={name: write for name, write in files.items() if name not in self._saved},
+                keep=[name for name in (*arrays, *files) if name in self._saved],
+            )
+            self._after_save({*arrays, *files} - self._saved)
+            self._saved = {*arrays, *files}
+
+    def _reset(self) -> None:
+        self._table = RowTable(self._spec)
+        self._saved = set()
 
     def _compact(self) -> None:
         """Compact before a flush: drop deleted rows once they are the majority; merge a large tail into the base."""
@@ -120,8 +81,8 @@ class FlatIndex(EmbeddedIndex):
             self._table.compact(drop_deleted=False)
             self._mark_changed("base", "tail")
 
-    def _after_upsert(self) -> None:
-        """Hook: rows were upserted."""
+    def _after_put(self) -> None:
+        """Hook: rows were inserted."""
 
     def _after_save(self, names: set[str]) -> None:
         """Hook: a snapshot was saved in which `names` were newly written."""

@@ -27,17 +27,14 @@ class LazyIndex:
 
     @property
     def shared(self) -> bool:
-        """True: all processes share the rows on the server."""
         return True
 
     @property
     def spec(self) -> FeatureSpec:
-        """Specification of the indexed features."""
         return self._spec
 
     @property
     def sequence(self) -> int:
-        """The catalog's sequence number of the last flush, read from the server."""
         return self._connected().sequence
 
     def upsert(self, rows: Rows) -> None:
@@ -76,7 +73,6 @@ class LazyIndex:
         return self._connected().rebuilding()
 
     def close(self) -> None:
-        """Close the connections."""
         with self._lock:
             self._closed = True
             if self._index is not None:

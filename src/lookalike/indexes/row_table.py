@@ -54,8 +54,7 @@ class RowLookup:
         """The row number of each id, -1 for unknown ids."""
         if not len(self.ids):
             return np.full(len(ids), -1)
-        table = self._by_id
-        if table is not None:
+        if (table := self._by_id) is not None:
             if len(ids) and (ids.min() < 0 or ids.max() >= len(table)):
                 inside = (ids >= 0) & (ids < len(table))
                 return np.where(inside, table[np.where(inside, ids, 0)], -1).astype(np.intp)
@@ -80,7 +79,7 @@ class View:
 
     @property
     def size(self) -> int:
-        """Number of rows, deleted ones included."""
+        """Deleted rows included."""
         return len(self.ids)
 
     def find(self, ids: Ids) -> RowNumbers:
@@ -156,11 +155,10 @@ class RowTable:
         stored = arrays or {}
         empty = np.zeros((0, spec.width), spec.dtype)
         ids, tenants = (np.array(stored.get(name, ()), np.int64) for name in ("ids", "tenants"))
-        alive = np.array(stored.get("alive", ()), np.bool_)
-        base, tail = stored.get("base", empty), np.array(stored.get("tail", empty))
+        alive, tail = np.array(stored.get("alive", ()), np.bool_), np.array(stored.get("tail", empty))
         self._ids, self._tenants, self._alive, self._tail = ids, tenants, alive, tail
-        count = int(np.count_nonzero(alive))
-        unindexed = View(ids, tenants, alive, base, tail, RowLookup(ids[:0], ids[:0], tenants, 0), count, object())
+        count, lookup = int(np.count_nonzero(alive)), RowLookup(ids[:0], ids[:0], tenants, 0)
+        unindexed = View(ids, tenants, alive, stored.get("base", empty), tail, lookup, count, object())
         self.view = replace(unindexed, lookup=_build_lookup(unindexed))
 
     def put(self, ids: Ids, features: Features, tenants: Ids) -> None:
@@ -189,9 +187,9 @@ class RowTable:
         self.view = new
 
     def remove(self, ids: Ids) -> int:
-        """Mark rows as deleted; returns how many."""
+        """Mark the rows of unique ids as deleted; returns how many."""
         view = self.view
-        rows = view.find(np.unique(np.asarray(ids, np.int64)))
+        rows = view.find(ids)
         rows = rows[rows >= 0]
         if len(rows):
             self._mark_deleted(rows)
@@ -215,9 +213,7 @@ class RowTable:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays to store, as the constructor takes them."""
-        view = self.view
-        names = ("ids", "tenants", "alive", "base", "tail")
-        return {name: getattr(view, name) for name in names}
+        return {name: getattr(self.view, name) for name in ("ids", "tenants", "alive", "base", "tail")}
 
     def _mark_deleted(self, rows: RowNumbers) -> None:
         if len(rows):

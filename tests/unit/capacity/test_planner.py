@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from lookalike.capacity import measurements
 from lookalike.capacity.catalog import feature_bytes
+from lookalike.capacity.models import PHASH, VGG16, PipelineSpec, PlanRequest, parse_count, parse_size
 from lookalike.capacity.planner import ENGINES, make_plan
-from lookalike.capacity.request import PHASH, VGG16, PipelineSpec, PlanRequest, parse_count, parse_size
 from lookalike.errors import BadSetting
 from lookalike.indexes.elasticsearch.config import read_settings
 from lookalike.indexes.milvus.config import BUILD, DEFAULT_EFFORT, FLAT_ROWS, SERVER_INDEXES

@@ -15,8 +15,8 @@ from lookalike.errors import BadInput
 from lookalike.indexes.flat import FlatIndex
 from lookalike.indexes.mih import index as mih_index
 from lookalike.indexes.mih import state
+from lookalike.indexes.mih.bucket_tables import MAX_RADIUS
 from lookalike.indexes.mih.index import MihIndex
-from lookalike.indexes.mih.probing import MAX_RADIUS
 from lookalike.indexes.mih.runs import Run
 from lookalike.types import FULLY_EXACT, FeatureSpec, Ids, Matches, ResolvedFilter, Rows
 

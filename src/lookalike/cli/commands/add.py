@@ -10,8 +10,7 @@ import typer
 
 from lookalike.cli.app import IMAGES, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.gallery_access import name_of, open_gallery_or_client
-from lookalike.cli.options import Session, command, parse_pairs
+from lookalike.cli.options import Session, command, name_of, open_gallery_or_client, option, parse_pairs
 from lookalike.cli.output import counted, emit, print_error, print_line, printable
 from lookalike.errors import Reason
 
@@ -36,17 +35,11 @@ OUTCOMES = {
 def add(
     session: Session,
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Image files and folders.")],
-    key: Annotated[
-        str | None,
-        typer.Option(metavar="KEY", show_default=False, help="The key of a single file. [default: the file's name]"),
-    ] = None,
+    key: Annotated[str | None, option("--key KEY", "The key of a single file. [default: the file's name]")] = None,
     attr: Annotated[
         list[str] | None,
-        typer.Option(
-            "--attr",
-            metavar="NAME=VALUE",
-            show_default=False,
-            help="Attribute to store with every image given here (a JSON value, or text). Repeatable.",
+        option(
+            "--attr NAME=VALUE", "Attribute to store with every image given here (a JSON value, or text). Repeatable."
         ),
     ] = None,
 ) -> int:
@@ -102,7 +95,6 @@ class AddSummary:
         self._started = time.monotonic()
 
     def count(self, outcome: Outcome) -> None:
-        """Count one outcome."""
         self.outcomes[outcome.outcome] += 1
         if outcome.outcome == "rejected":
             reason = (outcome.reason or "").partition(":")[0]
@@ -120,7 +112,6 @@ class AddSummary:
         return ", ".join(counts) or "nothing was added"
 
     def print(self, gallery: str) -> None:
-        """Print the summary."""
         total = self.outcomes.total()
         if not total:
             print_line("No images found.")

@@ -9,8 +9,7 @@ from rich.table import Table
 
 from lookalike.cli.app import IMAGES, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.gallery_access import open_gallery_or_client
-from lookalike.cli.options import PipelineNamesOption, Session, command
+from lookalike.cli.options import PipelineNamesOption, Session, command, open_gallery_or_client
 from lookalike.cli.output import counted, emit, out, print_line, printable, size
 
 if TYPE_CHECKING:
@@ -69,9 +68,8 @@ def compare(
 
 
 def _table(found: Comparison) -> Table:
-    table = Table(box=None, padding=(0, 2), header_style="dim")
-    for name in ("compared", "result", "distance", "copies are within", "unrelated images this close"):
-        table.add_column(name)
+    columns = ("compared", "result", "distance", "copies are within", "unrelated images this close")
+    table = Table(*columns, box=None, padding=(0, 2), header_style="dim")
     table.add_row("bytes", "the same" if found.same_bytes else "different")
     table.add_row("pixels", "the same" if found.same_pixels else "different")
     for measured in found.pipelines:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, cast
 
-import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from lookalike.cli.app import GALLERY, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.gallery_access import name_of, open_gallery_or_client
-from lookalike.cli.options import FLAG, Session, command, parse_pairs
+from lookalike.cli.options import Session, command, flag, name_of, open_gallery_or_client, option, parse_pairs
 from lookalike.cli.output import counted, emit, out, print_line, printable, size
 from lookalike.errors import BadSetting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from lookalike.config import Precision
     from lookalike.results import PipelineStatus, Status
@@ -26,52 +24,43 @@ def init(
     session: Session,
     pipelines: Annotated[
         list[str] | None,
-        typer.Option(
-            "--pipelines",
-            metavar="NAME,...",
-            show_default=False,
-            help="The pipelines; they cannot be changed later. [default: phash,vgg16; phash alone is fast and needs "
+        option(
+            "--pipelines NAME,...",
+            "The pipelines; they cannot be changed later. [default: phash,vgg16; phash alone is fast and needs "
             "no weights]",
         ),
     ] = None,
     index: Annotated[
         list[str] | None,
-        typer.Option(
-            "--index",
-            metavar="NAME=ENGINE",
-            show_default=False,
-            help="Another index for a pipeline: flat, mih (hashes), hnsw (vectors), or the URL of an engine: "
+        option(
+            "--index NAME=ENGINE",
+            "Another index for a pipeline: flat, mih (hashes), hnsw (vectors), or the URL of an engine: "
             "elasticsearch://host:9200, milvus://host:19530, milvus-lite:///file. Repeatable.",
         ),
     ] = None,
     catalog: Annotated[
         str | None,
-        typer.Option(
-            "--catalog",
-            metavar="URL",
-            show_default=False,
-            help="Store records in postgresql://user@host/name. [default: a file in the gallery's folder]",
+        option(
+            "--catalog URL", "Store records in postgresql://user@host/name. [default: a file in the gallery's folder]"
         ),
     ] = None,
     precision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", show_default=False, help="Arithmetic precision of networks: auto, fp32, bf16 or int8."
-        ),
+        str | None, option("--precision NAME", "Arithmetic precision of networks: auto, fp32, bf16 or int8.")
     ] = None,
-    exact_phash: Annotated[
-        bool,
-        typer.Option("--exact-phash", metavar=FLAG, help="Hash from every pixel, as imagehash does: slower."),
-    ] = False,
+    exact_phash: Annotated[bool, flag("--exact-phash", "Hash from every pixel, as imagehash does: slower.")] = False,
 ) -> int:
     """Create an empty gallery with other than the default settings (`add` creates a default one)."""
-    from lookalike.config import GallerySettings
+    from lookalike.config import PRECISIONS, GallerySettings
     from lookalike.factory import create_gallery, new_gallery_pipelines
     from lookalike.indexes.address import without_password
 
-    names = _names(pipelines or ()) or new_gallery_pipelines()
+    listed = tuple(name.strip() for text in pipelines or () for name in text.split(",") if name.strip())
+    names = listed or new_gallery_pipelines()
     engines = parse_pairs(index, "--index")
-    gallery = GallerySettings(names, engines, precision=_precision(precision), exact_phash=exact_phash, catalog=catalog)
+    if precision is not None and precision not in PRECISIONS:
+        raise BadSetting(f"--precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+    networks = cast("Precision | None", precision)
+    gallery = GallerySettings(names, engines, precision=networks, exact_phash=exact_phash, catalog=catalog)
     create_gallery(session.folder, gallery, session.settings)
     if session.json:
         emit(
@@ -87,18 +76,6 @@ def init(
     else:
         print_line(f"Created a gallery in {printable(str(session.folder))} with the pipelines {', '.join(names)}.")
     return ExitCode.OK
-
-
-def _names(arguments: Iterable[str]) -> tuple[str, ...]:
-    return tuple(name.strip() for text in arguments for name in text.split(",") if name.strip())
-
-
-def _precision(name: str | None) -> Precision | None:
-    from lookalike.config import PRECISIONS
-
-    if name is not None and name not in PRECISIONS:
-        raise BadSetting(f"--precision must be one of {', '.join(PRECISIONS)}, not {name!r}")
-    return cast("Precision | None", name)
 
 
 @command(app, remote=True, rich_help_panel=GALLERY)
@@ -127,10 +104,8 @@ def _breakdown(found: Status) -> str:
 
 
 def _pipelines(pipelines: Sequence[PipelineStatus], images: int) -> Table:
-    table = Table(box=None, padding=(0, 2), header_style="dim")
-    for name, justify in (("pipeline", "left"), ("distance", "left"), ("indexed", "right"), ("copies within", "right")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    table.add_column("index")
+    numbers = (Column("indexed", justify="right"), Column("copies within", justify="right"))
+    table = Table("pipeline", "distance", *numbers, "index", box=None, padding=(0, 2), header_style="dim")
     for pipeline in pipelines:
         if pipeline.error is not None:
             table.add_row(pipeline.name, "", "", "", f"unavailable: {printable(pipeline.error)}")

@@ -11,14 +11,22 @@ from rich.table import Table
 
 from lookalike.cli.app import IMAGES, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.gallery_access import open_gallery_or_client
-from lookalike.cli.options import FLAG, FilterOption, NullOption, Session, command, read_entries
+from lookalike.cli.options import (
+    FilterOption,
+    NullOption,
+    Session,
+    command,
+    flag,
+    open_gallery_or_client,
+    option,
+    read_entries,
+)
 from lookalike.cli.output import day, emit, out, print_error, print_line, printable, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from lookalike.cli.gallery_access import AnyGallery
+    from lookalike.cli.options import AnyGallery
     from lookalike.types import Record
 
 PAGE_SIZE = 1000
@@ -29,9 +37,7 @@ PAGE_SIZE = 1000
 def show(
     session: Session,
     key: Annotated[str, typer.Argument(metavar="KEY")],
-    preview: Annotated[
-        bool, typer.Option("--preview/--no-preview", metavar=FLAG, help="Show a thumbnail in a terminal.")
-    ] = True,
+    preview: Annotated[bool, flag("--preview/--no-preview", "Show a thumbnail in a terminal.")] = True,
 ) -> int:
     """Show an image's record."""
     from lookalike.cli.json_output import record_object
@@ -92,12 +98,8 @@ def rm(
 def ls(
     session: Session,
     filter: FilterOption = None,
-    prefix: Annotated[
-        str, typer.Option(metavar="TEXT", show_default=False, help="Only keys with this prefix (case-sensitive).")
-    ] = "",
-    limit: Annotated[
-        int | None, typer.Option(metavar="N", min=0, show_default=False, help="Stop after this number of images.")
-    ] = None,
+    prefix: Annotated[str, option("--prefix TEXT", "Only keys with this prefix (case-sensitive).")] = "",
+    limit: Annotated[int | None, option("--limit N", "Stop after this number of images.", min=0)] = None,
 ) -> int:
     """List images in the order of their keys."""
     from lookalike.cli.json_output import record_object

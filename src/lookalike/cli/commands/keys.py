@@ -10,7 +10,7 @@ from rich.table import Table
 
 from lookalike.cli.app import GALLERY, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import FLAG, Session, command
+from lookalike.cli.options import Session, command, flag, option
 from lookalike.cli.output import day, emit, out, print_line, printable
 
 if TYPE_CHECKING:
@@ -29,28 +29,17 @@ app.add_typer(keys_app, name="keys", rich_help_panel=GALLERY)
 def create_key(
     session: Session,
     scope: Annotated[
-        str, typer.Option(metavar="SCOPE", help="read (search and list), write (also change images) or admin.")
+        str, option("--scope SCOPE", "read (search and list), write (also change images) or admin.", show_default=True)
     ] = "read",
     any_tenant: Annotated[
-        bool,
-        typer.Option("--any-tenant", metavar=FLAG, help="Let requests choose the tenant with the header X-Tenant."),
+        bool, flag("--any-tenant", "Let requests choose the tenant with the header X-Tenant.")
     ] = False,
-    label: Annotated[str, typer.Option(metavar="TEXT", show_default=False, help="Description shown in lists.")] = "",
-    rate: Annotated[
-        float | None, typer.Option(metavar="N", show_default=False, help="Requests per second, on average.")
-    ] = None,
-    burst: Annotated[
-        int | None, typer.Option(metavar="N", show_default=False, help="Requests that may arrive at once.")
-    ] = None,
-    concurrency: Annotated[
-        int | None, typer.Option(metavar="N", show_default=False, help="Requests that may be in progress.")
-    ] = None,
-    max_bytes: Annotated[
-        int | None, typer.Option(metavar="N", show_default=False, help="Maximum size of a request in bytes.")
-    ] = None,
-    max_pixels: Annotated[
-        int | None, typer.Option(metavar="N", show_default=False, help="Maximum width times height of an image.")
-    ] = None,
+    label: Annotated[str, option("--label TEXT", "Description shown in lists.")] = "",
+    rate: Annotated[float | None, option("--rate N", "Requests per second, on average.")] = None,
+    burst: Annotated[int | None, option("--burst N", "Requests that may arrive at once.")] = None,
+    concurrency: Annotated[int | None, option("--concurrency N", "Requests that may be in progress.")] = None,
+    max_bytes: Annotated[int | None, option("--max-bytes N", "Maximum size of a request in bytes.")] = None,
+    max_pixels: Annotated[int | None, option("--max-pixels N", "Maximum width times height of an image.")] = None,
 ) -> int:
     """Create an API key for one tenant. It is shown once; only its digest is stored.
 
@@ -91,9 +80,8 @@ def list_keys(session: Session) -> int:
     if not keys:
         print_line("No keys: servers on this gallery accept requests from this machine only, without a key.")
         return ExitCode.OK
-    table = Table(box=None, padding=(0, 2), header_style="dim")
-    for name in ("id", "scope", "tenant", "label", "limits", "created", "revoked"):
-        table.add_column(name)
+    columns = ("id", "scope", "tenant", "label", "limits", "created", "revoked")
+    table = Table(*columns, box=None, padding=(0, 2), header_style="dim")
     for key in keys:
         limits = ", ".join(f"{name} {value:g}" for name, value in _limits(key).items())
         revoked = "" if key.revoked is None else day(key.revoked)
@@ -108,12 +96,7 @@ def revoke_keys(
     session: Session,
     ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids as shown by `keys list`.")],
     forget: Annotated[
-        bool,
-        typer.Option(
-            "--forget",
-            metavar=FLAG,
-            help="Also delete them from the list. Without any key, this machine needs no key again.",
-        ),
+        bool, flag("--forget", "Also delete them from the list. Without any key, this machine needs no key again.")
     ] = False,
 ) -> int:
     """Revoke keys permanently. Servers accept them for up to two more seconds."""

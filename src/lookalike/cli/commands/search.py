@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from lookalike.cli.app import IMAGES, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.gallery_access import open_gallery_or_client
 from lookalike.cli.options import (
-    FLAG,
     FilterOption,
     NullOption,
     PipelineNamesOption,
     Session,
     command,
+    flag,
+    open_gallery_or_client,
+    option,
     read_entries,
 )
 from lookalike.cli.output import emit, out, print_error, printable
@@ -31,7 +32,7 @@ from lookalike.errors import BadSetting
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from lookalike.cli.gallery_access import AnyGallery
+    from lookalike.cli.options import AnyGallery
     from lookalike.results import Query, SearchOptions
     from lookalike.types import Answer, Hit
 
@@ -46,48 +47,30 @@ def search(
     images: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="IMAGE...",
-            show_default=False,
-            help="Image files, folders, or - to read paths from standard input.",
+            metavar="IMAGE...", show_default=False, help="Image files, folders, or - to read paths from standard input."
         ),
     ] = None,
     key: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KEY", show_default=False, help="Search with an image of the gallery, by its key. Repeatable."
-        ),
+        list[str] | None, option("--key KEY", "Search with an image of the gallery, by its key. Repeatable.")
     ] = None,
-    k: Annotated[int, typer.Option("-k", "--k", metavar="N", help="Maximum number of hits per image.")] = 10,
-    page: Annotated[int, typer.Option(metavar="N", help="Page of N hits: 2 for the next ones, ...")] = 1,
-    threshold: Annotated[
-        float | None,
-        typer.Option(metavar="0..1", show_default=False, help="Maximum distance of a hit."),
-    ] = None,
+    k: Annotated[int, option("-k --k N", "Maximum number of hits per image.", show_default=True)] = 10,
+    page: Annotated[int, option("--page N", "Page of N hits: 2 for the next ones, ...", show_default=True)] = 1,
+    threshold: Annotated[float | None, option("--threshold 0..1", "Maximum distance of a hit.")] = None,
     filter: FilterOption = None,
     pipeline: PipelineNamesOption = None,
     orientations: Annotated[
-        bool,
-        typer.Option(
-            "--orientations/--no-orientations",
-            metavar=FLAG,
-            help="Also find rotated and mirrored copies by their hash.",
-        ),
+        bool, flag("--orientations/--no-orientations", "Also find rotated and mirrored copies by their hash.")
     ] = True,
-    all_tenants: Annotated[
-        bool, typer.Option("--all-tenants", metavar=FLAG, help="Search the images of all tenants.")
-    ] = False,
+    all_tenants: Annotated[bool, flag("--all-tenants", "Search the images of all tenants.")] = False,
     engine_filter: Annotated[
         str | None,
-        typer.Option(
-            metavar="ENGINE=FILTER",
-            show_default=False,
-            help='A further filter in the engine\'s own syntax: elasticsearch={"match": {"title": "Alps"}}.',
+        option(
+            "--engine-filter ENGINE=FILTER",
+            'A further filter in the engine\'s own syntax: elasticsearch={"match": {"title": "Alps"}}.',
         ),
     ] = None,
     null: NullOption = False,
-    preview: Annotated[
-        bool, typer.Option("--preview/--no-preview", metavar=FLAG, help="Show thumbnails in a terminal.")
-    ] = True,
+    preview: Annotated[bool, flag("--preview/--no-preview", "Show thumbnails in a terminal.")] = True,
 ) -> int:
     """Find the original of an image, its copies and similar images.
 
@@ -144,7 +127,6 @@ class ResultPrinter:
         self.code = ExitCode.OK
 
     def search(self, gallery: AnyGallery, queries: Iterable[Query], options: SearchOptions) -> None:
-        """Search with these queries and print each answer."""
         from lookalike.cli.json_output import query_object
         from lookalike.results import StoredImage
         from lookalike.types import Answer
@@ -166,23 +148,15 @@ class ResultPrinter:
         self._console.print(Text(printable(query), style="bold"))
         if self._preview and with_image and (image := preview_of(query)):
             self._console.print(image)
-        if answer.hits:
-            self._console.print(self._table(answer))
-        else:
-            self._console.print("  no hits")
+        self._console.print(self._table(answer) if answer.hits else "  no hits")
         self._console.print(Text("  " + _footer(answer), style="dim"))
         self._console.print()
 
     def _table(self, answer: Answer) -> Table:
-        table = Table(box=None, padding=(0, 2), pad_edge=True, header_style="dim")
-        table.add_column("evidence")
-        table.add_column("distance", justify="right")
-        table.add_column("found by")
-        if self._preview:
-            table.add_column("")
-        table.add_column("key", overflow="fold")
-        if not self._preview:
-            table.add_column("path", style="dim", overflow="fold")
+        key, path = Column("key", overflow="fold"), Column("path", style="dim", overflow="fold")
+        last = ("", key) if self._preview else (key, path)
+        columns = ("evidence", Column("distance", justify="right"), "found by", *last)
+        table = Table(*columns, box=None, padding=(0, 2), header_style="dim")
         for hit in answer.hits:
             table.add_row(*self._row(hit))
         return table
@@ -215,10 +189,7 @@ def _queries(images: Sequence[str], *, null: bool) -> Iterator[str]:
     """Paths of queries: files as given, files below folders, and paths listed on standard input."""
     for image in images:
         for path in read_entries(sys.stdin.buffer, null=null) if image == "-" else [image]:
-            if Path(path).is_dir():
-                yield from _below(path)
-            else:
-                yield path
+            yield from _below(path) if Path(path).is_dir() else [path]
 
 
 def _below(folder: str) -> Iterator[str]:

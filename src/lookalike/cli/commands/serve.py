@@ -8,11 +8,9 @@ import webbrowser
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from lookalike.cli.app import MACHINE, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import FLAG, Session, command
+from lookalike.cli.options import Session, command, flag, option
 from lookalike.cli.output import emit, print_error, print_line, printable
 from lookalike.optional import require
 
@@ -21,56 +19,38 @@ from lookalike.optional import require
 def serve(
     session: Session,
     host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Address to listen on; other than loopback requires API keys.")
+        str, option("--host ADDRESS", "Address to listen on; other than loopback requires API keys.", show_default=True)
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="Port to listen on; 0 for any.")] = 8000,
-    open_page: Annotated[bool, typer.Option("--open", metavar=FLAG, help="Open the page in the browser.")] = False,
+    port: Annotated[
+        int, option("--port N", "Port to listen on; 0 for any.", min=0, max=65535, show_default=True)
+    ] = 8000,
+    open_page: Annotated[bool, flag("--open", "Open the page in the browser.")] = False,
     import_from: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--import-from",
-            metavar="DIR",
-            show_default=False,
-            help="Let admins import images below this folder. Repeatable.",
-        ),
+        list[str] | None, option("--import-from DIR", "Let admins import images below this folder. Repeatable.")
     ] = None,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(
-            "--allow-host",
-            metavar="NAME",
-            show_default=False,
-            help="Accept this Host header as well, as sent by a reverse proxy. Repeatable.",
-        ),
+        option("--allow-host NAME", "Accept this Host header as well, as sent by a reverse proxy. Repeatable."),
     ] = None,
     fetch_allow: Annotated[
         list[str] | None,
-        typer.Option(
-            "--fetch-allow",
-            metavar="NETWORK",
-            show_default=False,
-            help="Allow fetching images by URL from this private network: 10.1.0.0/16. Repeatable.",
+        option(
+            "--fetch-allow NETWORK", "Allow fetching images by URL from this private network: 10.1.0.0/16. Repeatable."
         ),
     ] = None,
     fetch_port: Annotated[
         list[int] | None,
-        typer.Option(
-            "--fetch-port",
-            metavar="N",
-            min=1,
-            max=65535,
-            show_default=False,
-            help="Allow fetching from this port besides 80 and 443. Repeatable.",
-        ),
+        option("--fetch-port N", "Allow fetching from this port besides 80 and 443. Repeatable.", min=1, max=65535),
     ] = None,
-    threads: Annotated[int, typer.Option(metavar="N", min=1, max=512, help="Requests processed at once.")] = 16,
+    threads: Annotated[
+        int, option("--threads N", "Requests processed at once.", min=1, max=512, show_default=True)
+    ] = 16,
     log: Annotated[
         bool | None,
-        typer.Option(
+        flag(
             "--log/--no-log",
-            metavar=FLAG,
+            "Log each request as a line of JSON on standard error. [default: unless that is a terminal]",
             show_default=False,
-            help="Log each request as a line of JSON on standard error. [default: unless that is a terminal]",
         ),
     ] = None,
 ) -> int:

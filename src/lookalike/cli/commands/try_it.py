@@ -50,8 +50,7 @@ class Copy:
 def try_it(
     session: Session,
     photos: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[PHOTOS...]", show_default=False, help="Image files and folders."),
+        list[str] | None, typer.Argument(metavar="[PHOTOS...]", show_default=False, help="Image files and folders.")
     ] = None,
 ) -> int:
     """Index your photos, or a small sample, search for edited copies of some, and show the results."""
@@ -121,7 +120,6 @@ def _search(gallery: Gallery, copies: Sequence[Copy], pipelines: list[str] | Non
 
 
 def _is_original(copy: Copy, answer: Answer) -> list[bool]:
-    """For each hit, whether it is the original."""
     return [hit.key == copy.original.key for hit in answer.hits]
 
 

@@ -133,8 +133,7 @@ class DecodePool:
                         images, nbytes = images + len(task.requests), nbytes + task.nbytes
                         self._submit(task)
                 if in_flight:
-                    self._wait(in_flight[0])
-                    for reply in self._take_replies(in_flight[0]):
+                    for reply in self._replies(in_flight[0]):
                         yield Unchanged(*reply) if isinstance(reply, tuple) else reply
                     task = in_flight.popleft()
                     images, nbytes = images - len(task.requests), nbytes - task.nbytes
@@ -160,15 +159,13 @@ class DecodePool:
         )
 
     def _chunk_size(self) -> int:
-        return max(
-            1, min(int(CHUNK_SECONDS / self._seconds_per_image), MAX_CHUNK_IMAGES, self.ahead // (2 * self.workers))
-        )
+        images = int(CHUNK_SECONDS / self._seconds_per_image)
+        return max(1, min(images, MAX_CHUNK_IMAGES, self.ahead // (2 * self.workers)))
 
     def _next_task(self, sources: Iterator[Source], want_pixels: bool) -> _Task | None:
         """The next images, as many as take `CHUNK_SECONDS`."""
         requests: list[Request] = []
-        nbytes = 0
-        size = self._chunk_size()
+        nbytes, size = 0, self._chunk_size()
         for source in sources:
             path = None if source.path is None else os.fspath(source.path)
             pixels = source.want_pixels or want_pixels
@@ -187,19 +184,17 @@ class DecodePool:
             self._tasks.put(task)
             if len(self._processes) < min(self.workers, len(self._pending)):
                 process = WorkerProcess(self._inputs, self._limits)
-                thread = threading.Thread(
-                    target=_run_worker, args=(self._tasks, process), name="decode-pool", daemon=True
-                )
+                arguments = self._tasks, process
+                thread = threading.Thread(target=_run_worker, args=arguments, name="decode-pool", daemon=True)
                 self._processes.append(process)
                 self._threads.append(thread)
                 thread.start()
 
-    def _wait(self, task: _Task) -> None:
+    def _replies(self, task: _Task) -> list[Reply]:
+        """The replies of a task, waited for."""
         while not task.done.wait(POLL_SECONDS):
             for process in tuple(self._processes):
                 process.kill_if_overdue()
-
-    def _take_replies(self, task: _Task) -> list[Reply]:
         if task.error is not None:
             raise task.error
         self._seconds_per_image = max((self._seconds_per_image + task.seconds / len(task.requests)) / 2, 1e-6)

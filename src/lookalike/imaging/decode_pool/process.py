@@ -1,5 +1,6 @@
 """The parent's side of one decoding process: start, messages, time limit, and the cause of a crash."""
 
+import contextlib
 import mmap
 import os
 import subprocess
@@ -10,17 +11,8 @@ import time
 from typing import IO, Any, BinaryIO, Final
 
 from lookalike.errors import ImageRejected, Unavailable
-from lookalike.imaging.decode_pool.worker import (
-    PROGRESS,
-    SHARED_BYTES,
-    Chunk,
-    Reply,
-    Request,
-    Setup,
-    receive,
-    send,
-    unpack,
-)
+from lookalike.imaging.decode_pool import worker
+from lookalike.imaging.decode_pool.worker import PROGRESS, SHARED_BYTES, Reply, Request, receive, send
 from lookalike.imaging.limits import Limits
 from lookalike.types import InputSpec
 
@@ -28,9 +20,7 @@ KILL_GRACE_SECONDS: Final = 1.0
 """Seconds beyond the limit in which the decoder may detect the timeout itself, with a more precise message."""
 MAX_START_ATTEMPTS: Final = 3
 """Number of starts for one chunk whose process crashes before its first image."""
-_WORKER_CODE: Final = (
-    "import sys; sys.path[:] = sys.argv[1:]; from lookalike.imaging.decode_pool.worker import main; main()"
-)
+_WORKER_CODE: Final = f"import sys; sys.path[:] = sys.argv[1:]; from {worker.__name__} import main; main()"
 _SINGLE_THREADED: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """There are as many processes as cores; thread pools inside them would only take memory and start-up time."""
 
@@ -46,7 +36,6 @@ class WorkerCrashed(Exception):
         self._limits = limits
 
     def rejection(self, path: str | None) -> ImageRejected:
-        """The rejection of that image."""
         name = path or "This image"
         if self._overdue:
             return ImageRejected(
@@ -65,7 +54,7 @@ class WorkerProcess:
     """
 
     def __init__(self, inputs: tuple[InputSpec, ...], limits: Limits) -> None:
-        self._setup = Setup(inputs, limits, os.getpid())
+        self._setup = worker.Setup(inputs, limits, os.getpid())
         self._process: subprocess.Popen[bytes] | None = None
         self._progress: mmap.mmap | None = None
         self._chunk_number = 0
@@ -85,8 +74,8 @@ class WorkerProcess:
             self._overdue = False
             self._busy_since = started = time.monotonic()
             try:
-                send(_pipe(process.stdin), Chunk(self._chunk_number, tuple(requests)))
-                replies = unpack(receive(_pipe(process.stdout)))
+                send(_pipe(process.stdin), worker.Chunk(self._chunk_number, tuple(requests)))
+                replies = worker.unpack(receive(_pipe(process.stdout)))
             except (OSError, EOFError):
                 self._busy_since = None
                 number, position, _ = PROGRESS.unpack_from(progress)
@@ -137,13 +126,7 @@ class WorkerProcess:
                 if self._terminated:
                     raise Unavailable("This pool is closed.")
                 self._process = process = subprocess.Popen(
-                    [
-                        sys.executable,
-                        "-P",
-                        "-c",
-                        _WORKER_CODE,
-                        *(entry for entry in sys.path if isinstance(entry, str)),
-                    ],
+                    [sys.executable, "-P", "-c", _WORKER_CODE, *(path for path in sys.path if isinstance(path, str))],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=shared,
@@ -155,9 +138,8 @@ class WorkerProcess:
                 send(_pipe(process.stdin), self._setup)
                 receive(_pipe(process.stdout))
             except (OSError, EOFError) as error:
-                returncode = self._reap()
-                output = _last_line(shared)
-                raise Unavailable(f"A decoding process did not start (exit code {returncode}): {output}") from error
+                code, output = self._reap(), _last_line(shared)
+                raise Unavailable(f"A decoding process did not start (exit code {code}): {output}") from error
         PROGRESS.pack_into(progress, 0, 0, 0, 0.0)
         self._chunk_number = 0
         return process, progress
@@ -169,7 +151,9 @@ class WorkerProcess:
         assert process is not None
         process.kill()  # its pipe is closed, so it cannot be used any more
         returncode = process.wait()
-        _close(process)
+        for pipe in (process.stdin, process.stdout):
+            with contextlib.suppress(OSError):  # buffered data for a process that has exited
+                _pipe(pipe).close()
         return returncode
 
     def _kill(self) -> None:
@@ -183,15 +167,6 @@ class WorkerProcess:
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     assert pipe is not None
     return pipe
-
-
-def _close(process: "subprocess.Popen[bytes]") -> None:
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            try:
-                pipe.close()
-            except OSError:
-                continue  # buffered data for a process that has exited
 
 
 def _last_line(shared: BinaryIO) -> str:

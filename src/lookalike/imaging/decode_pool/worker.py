@@ -88,7 +88,11 @@ def pack(replies: Sequence[Reply]) -> Packed:
     """Replies of one chunk as a message: pickling each image separately would cost more than sending it."""
     good = [reply for reply in replies if isinstance(reply, Prepared)]
     arrays = [np.stack(rows) for rows in zip(*(reply.inputs for reply in good), strict=True)]
-    return [_packed(reply) if isinstance(reply, Prepared) else reply for reply in replies], arrays
+    plain = [
+        (*_PLAIN(reply), _SIDES(reply.border) if reply.border else ()) if isinstance(reply, Prepared) else reply
+        for reply in replies
+    ]
+    return plain, arrays
 
 
 def unpack(packed: Packed) -> list[Reply]:
@@ -96,10 +100,6 @@ def unpack(packed: Packed) -> list[Reply]:
     values, arrays = packed
     inputs = zip(*arrays, strict=True) if arrays else repeat(())
     return [_unpack(value, inputs) for value in values]
-
-
-def _packed(image: Prepared) -> tuple[Any, ...]:
-    return (*_PLAIN(image), _SIDES(image.border) if image.border else ())
 
 
 def _unpack(value: Any, inputs: Iterator[tuple[Pixels, ...]]) -> Reply:
@@ -157,14 +157,12 @@ def main() -> None:
 
 def _take_pipes() -> tuple[BinaryIO, BinaryIO, mmap.mmap]:
     """Move the pipes and the shared page to private descriptors, so that no library prints to or reads from them."""
-    requests = os.fdopen(os.dup(0), "rb")
-    replies = os.fdopen(os.dup(1), "wb")
-    progress = mmap.mmap(2, SHARED_BYTES)
+    pipes = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"), mmap.mmap(2, SHARED_BYTES)
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
     os.close(null)
-    return requests, replies, progress
+    return pipes
 
 
 def _exit_with(parent: int) -> None:

@@ -113,8 +113,7 @@ class Graph:
 
     @property
     def size(self) -> int:
-        """Number of rows in the graph."""
-        return self._nodes.rows
+        return len(self._nodes.row_nodes)
 
     def add(self, vectors: Features) -> None:
         """Append rows in batches, between which readers may search; Faiss uses all cores for a batch."""

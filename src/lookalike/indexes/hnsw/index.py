@@ -67,25 +67,17 @@ class HnswIndex(FlatIndex):
         self._saved_graph_size = 0  # rows of the graph in the snapshot
         super().__init__(spec, folder, writable=writable)
 
-    def clear(self) -> None:
-        """Delete every row; durably if the index is writable."""
-        with self._lock:
-            super().clear()
-            self._graph, self._saved_graph_size = None, 0
-
-    def close(self) -> None:
-        """Release files and memory; unflushed changes are lost."""
-        with self._lock:
-            super().close()
-            self._graph = None
+    def _reset(self) -> None:
+        super()._reset()
+        self._graph, self._saved_graph_size = None, 0
 
     def _search(
-        self, view: View, queries: Features, k: int, tenant: int | None, ids: Ids | None, max_distance: float | None
+        self, queries: Features, k: int, tenant: int | None, ids: Ids | None, max_distance: float | None
     ) -> Matches:
-        graph = self._graph
-        if graph is None or graph.numbering is not view.numbering or view.count < self._exact_below:
-            return super()._search(view, queries, k, tenant, ids, max_distance)
+        view, graph = self._table.view, self._graph
         keep = view.allowed(tenant, ids)
+        if graph is None or graph.numbering is not view.numbering or view.count < self._exact_below:
+            return view.nearest("cosine", queries, k, keep, max_distance)
         allowed_count = view.count if keep is None else len(keep)
         ef = max(self._ef + 4 * k, math.ceil(FILTER_OVERSAMPLING * k * view.size / max(allowed_count, 1)))
         scan_rows = SCAN_ROWS_PER_CANDIDATE if len(queries) >= SMALL_BATCH else SCAN_ROWS_PER_CANDIDATE_SMALL_BATCH
@@ -137,7 +129,7 @@ class HnswIndex(FlatIndex):
             query, row, distances = query[near], row[near], distances[near]
         return Matches(*top_k(query, view.ids[row], distances, len(queries), k), NO_GUARANTEE)
 
-    def _after_upsert(self) -> None:
+    def _after_put(self) -> None:
         self._update_graph(self._max_unindexed)
 
     def _compact(self) -> None:
@@ -160,10 +152,8 @@ class HnswIndex(FlatIndex):
             graph = self._build_graph()
         elif view.size - graph.size > max_unindexed:
             graph.add(view.features(np.arange(graph.size, view.size)))
-        if (
-            graph.size - self._saved_graph_size > max(self._max_unindexed, graph.size // 100)
-            or not self._saved_graph_size
-        ):
+        unsaved = graph.size - self._saved_graph_size
+        if not self._saved_graph_size or unsaved > max(self._max_unindexed, graph.size // 100):
             # A saved graph may lag behind a little: on opening, the rows missing from it are scanned.
             self._mark_changed(*GRAPH_ENTRIES)
 

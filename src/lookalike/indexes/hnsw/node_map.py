@@ -23,9 +23,8 @@ def vector_keys(features: Features) -> Keys:
     then be found only together with the other one.
     """
     half = features.astype(np.float16).view(np.uint16)
-    factors = np.random.default_rng(_SEED).integers(0, 2**63, features.shape[1], np.uint64) * np.uint64(2) + np.uint64(
-        1
-    )
+    factors = np.random.default_rng(_SEED).integers(0, 2**63, features.shape[1], np.uint64)
+    factors = factors * np.uint64(2) + np.uint64(1)
     total = np.zeros(len(features), np.uint64)
     step = max(1, (1 << 18) // features.shape[1])
     for start in range(0, len(features), step):
@@ -43,19 +42,8 @@ class NodeMap:
         self._by_key = np.argsort(keys, kind="stable").astype(np.int32)
         self._sorted = keys[self._by_key]
         new = np.maximum.accumulate(row_nodes) if len(row_nodes) else row_nodes
-        first = np.flatnonzero(np.diff(new, prepend=-1))
-        self._first_rows: RowNumbers = first
+        self._first_rows: RowNumbers = np.flatnonzero(np.diff(new, prepend=-1))
         self._find_duplicates()
-
-    @property
-    def rows(self) -> int:
-        """Number of rows."""
-        return len(self.row_nodes)
-
-    @property
-    def duplicates(self) -> int:
-        """Number of rows that share the node of an earlier row."""
-        return len(self._duplicates)
 
     def assign_nodes(self, features: Features) -> tuple[NDArray[np.int32], Keys, RowNumbers]:
         """The nodes of new rows; the keys of nodes to create, and the row that each is created for, in row order."""
@@ -75,7 +63,7 @@ class NodeMap:
         position = np.searchsorted(self._sorted, keys[order])
         self._sorted = np.insert(self._sorted, position, keys[order])
         self._by_key = np.insert(self._by_key, position, (len(self.keys) + order).astype(np.int32))
-        self._first_rows = np.concatenate([self._first_rows, self.rows + first])
+        self._first_rows = np.concatenate([self._first_rows, len(self.row_nodes) + first])
         self.keys = np.concatenate([self.keys, keys])
         self.row_nodes = np.concatenate([self.row_nodes, row_nodes])
         self._find_duplicates()
@@ -92,7 +80,7 @@ class NodeMap:
         node = found[query, rank]
         row = self._first_rows[node]
         duplicated = False
-        if self.duplicates:
+        if len(self._duplicates):  # rows that share the node of an earlier row
             start = np.searchsorted(self._duplicate_nodes, node, "left")
             counts = np.searchsorted(self._duplicate_nodes, node, "right") - start
             if duplicated := bool(counts.any()):
@@ -112,7 +100,7 @@ class NodeMap:
         return query[first], row[first]
 
     def _find_duplicates(self) -> None:
-        duplicate = np.ones(self.rows, np.bool_)
+        duplicate = np.ones(len(self.row_nodes), np.bool_)
         duplicate[self._first_rows] = False
         rows = np.flatnonzero(duplicate)
         order = np.argsort(self.row_nodes[rows], kind="stable")

@@ -1,7 +1,7 @@
 """Exact index of 64-bit hashes by multi-index hashing: segment matching with a guarantee.
 
-A search probes the buckets that contain every code within its radius (`probing`), or scans where that is cheaper, run
-by run (`runs`). Without a maximum distance the radius grows step by step until it contains the k nearest rows.
+A search probes the buckets that contain every code within its radius (`bucket_tables`), or scans where that is cheaper,
+run by run (`runs`). Without a maximum distance the radius grows step by step until it contains the k nearest rows.
 """
 
 import math
@@ -13,25 +13,21 @@ import numpy as np
 
 from lookalike.cpu import usable_cores
 from lookalike.errors import BadSetting
-from lookalike.indexes import snapshot
-from lookalike.indexes.base import EmbeddedIndex, allowed_ids
+from lookalike.indexes.base import EmbeddedIndex
 from lookalike.indexes.mih import storage
-from lookalike.indexes.mih.bucket_tables import Codes, ProbePlan
-from lookalike.indexes.mih.probing import TABLES
+from lookalike.indexes.mih.bucket_tables import TABLES, Codes, ProbePlan
 from lookalike.indexes.mih.runs import Run
 from lookalike.indexes.mih.state import State
 from lookalike.indexes.mih.top_k import SearchScope, TopK
-from lookalike.indexes.validation import check_query, check_rows
-from lookalike.types import FULLY_EXACT, Features, FeatureSpec, Ids, Matches, ResolvedFilter, Rows
+from lookalike.types import FULLY_EXACT, Features, FeatureSpec, Ids, Matches
 
 BITS = 64
 BYTES = 8
 RADIUS_STEPS = (7, 11, 15, 19)
 """Successive radii of a search: all tables within 1, 2, 3, 4 bits. Each step costs about 8 times the one before."""
 _CROWDED_RADIUS_STEPS = (0, 3, *RADIUS_STEPS)
-_CROWDED_COST = (
-    200_000.0  # nanoseconds of the first step above which so many rows are near that the k nearest may be nearer still
-)
+_CROWDED_COST = 200_000.0
+"""Nanoseconds of the first step above which so many rows are near that the k nearest may be nearer still."""
 _SEARCH_SLOTS = threading.BoundedSemaphore(usable_cores())
 """Concurrent searches in all indexes of this process: numpy releases the GIL at each of its many calls, so that 16
 threads on 2 cores switch so often that their throughput is half that of 2 threads."""
@@ -41,18 +37,14 @@ _ALWAYS_SCAN_COST = 60_000.0  # nanoseconds: a run that is scanned in less is ne
 class MihIndex(EmbeddedIndex):
     """A `VectorIndex` of 64-bit codes under Hamming distance that is exact at any distance.
 
-    With `equal_bytes` (address option `m`) it applies the published rule instead: a row matches if at least that many
-    of the 8 bytes of its code equal the query's; the published value is 5. That finds every row within
-    `8 - equal_bytes` bits, which the matches state as `exact_within`, and further rows that differ in few bytes only.
-    5 and more probe four buckets; fewer have to scan.
+    With `equal_bytes` (address option `m`) it applies the published rule instead (there 5): a row matches if at least
+    that many of the 8 bytes of its code equal the query's. That finds every row within `8 - equal_bytes` bits, which
+    the matches state as `exact_within`, and further ones. 5 and more probe four buckets; fewer have to scan.
 
-    Opening a folder memory-maps its last snapshot (`folder` None: memory only). `verify` compares checksums, reading
-    every byte once: about half a second for 10 million codes in the page cache. A code takes 64 bytes, 72 with several
-    tenants, and as much again while runs are merged. Only one object in one process may write to a folder at a time;
-    its readers see each write atomically.
-
-    Raises BadSetting for another metric or width, FeatureMismatch for a snapshot of other features, Damaged for one
-    that fails its checks.
+    Opening a folder memory-maps its last snapshot. `verify` compares checksums, reading every byte once: about half a
+    second for 10 million codes in the page cache. A code takes 64 bytes, 72 with several tenants, and as much again
+    while runs are merged. Only one object in one process may write to a folder at a time; its readers see each write
+    atomically. Raises BadSetting for another metric or width; otherwise as FlatIndex.
     """
 
     def __init__(
@@ -80,78 +72,44 @@ class MihIndex(EmbeddedIndex):
             self._sequence, self._state = loaded
             self._saved_runs = frozenset(run.number for run in self._state.runs)
 
-    def upsert(self, rows: Rows) -> None:
-        """Insert or replace rows, all or none; raises as `check_rows`."""
-        ids, features, tenants = check_rows(self._spec, rows)
-        with self._lock:
-            self._check_open()
-            self._state = self._state.without_ids(np.sort(ids)).with_rows(ids, _codes(features), tenants)
-
-    def delete(self, ids: Ids) -> None:
-        """Delete rows by id; unknown ids are ignored."""
-        with self._lock:
-            self._check_open()
-            self._state = self._state.without_ids(np.unique(np.asarray(ids, np.int64)))
-
-    def search(
-        self,
-        queries: Features,
-        k: int,
-        *,
-        tenant: int | None = None,
-        filter: ResolvedFilter | None = None,
-        max_distance: float | None = None,
-        fresh: bool = False,
-    ) -> Matches:
-        """The k nearest rows of each query; raises as `check_query`."""
-        codes = _codes(check_query(self._spec, queries, k, max_distance))
+    def count(self, tenant: int | None = None) -> int:
         self._check_open()
-        scope = SearchScope(tenant, allowed_ids(filter), self._equal_bytes)
+        return self._state.count(tenant)
+
+    def _put(self, ids: Ids, features: Features, tenants: Ids) -> None:
+        self._state = self._state.without_ids(np.sort(ids)).with_rows(ids, _codes(features), tenants)
+
+    def _remove(self, ids: Ids) -> None:
+        self._state = self._state.without_ids(ids)
+
+    def _search(
+        self, queries: Features, k: int, tenant: int | None, ids: Ids | None, max_distance: float | None
+    ) -> Matches:
+        codes = _codes(queries)
+        scope = SearchScope(tenant, ids, self._equal_bytes)
         radius = BITS if max_distance is None else math.floor(min(max_distance, BITS))
         exact_within = FULLY_EXACT
         if scope.equal_bytes:
             radius = min(radius, BITS - BYTES * scope.equal_bytes)
             exact_within = float(BYTES - scope.equal_bytes)
-        ids = np.full((len(codes), k), -1, np.int64)
-        distances = np.full((len(codes), k), np.inf, np.float32)
+        matches = Matches(np.full((len(codes), k), -1), np.full((len(codes), k), np.inf, np.float32), exact_within)
         if radius >= 0:
             with _SEARCH_SLOTS:
                 results = _search(self._state, list(codes), k, radius, scope)
             for row, nearest in enumerate(results):
                 bits, found = nearest.ranked()
-                ids[row, : len(found)] = found
-                distances[row, : len(found)] = bits
-        return Matches(ids, distances, exact_within)
+                matches.ids[row, : len(found)], matches.distances[row, : len(found)] = found, bits
+        return matches
 
-    def count(self, tenant: int | None = None) -> int:
-        """Number of rows."""
-        self._check_open()
-        return self._state.count(tenant)
-
-    def flush(self, sequence: int) -> None:
+    def _save(self, sequence: int) -> None:
         """Save a snapshot; runs that are in the last one are linked, not written."""
-        with self._lock:
-            self._check_open(flush=True)
-            if self._folder:
-                self._state = storage.save(self._folder, self._spec, sequence, self._state, self._saved_runs)
-                self._saved_runs = frozenset(run.number for run in self._state.runs)
-            self._sequence = sequence
+        if self._folder is not None:
+            self._state = storage.save(self._folder, self._spec, sequence, self._state, self._saved_runs)
+            self._saved_runs = frozenset(run.number for run in self._state.runs)
 
-    def clear(self) -> None:
-        """Delete every row; durably if the index is writable."""
-        with self._lock:
-            self._check_open()
-            if self._folder and self._writable:
-                snapshot.wipe(self._folder)
-            self._state = State.empty(self._state.next_run)
-            self._saved_runs = frozenset()
-            self._sequence = 0
-
-    def close(self) -> None:
-        """Release files and memory; unflushed changes are lost."""
-        with self._lock:
-            self._closed = True
-            self._state = State.empty()
+    def _reset(self) -> None:
+        self._state = State.empty(self._state.next_run)
+        self._saved_runs = frozenset()
 
 
 def _codes(features: Features) -> Codes:
@@ -162,13 +120,13 @@ def _codes(features: Features) -> Codes:
 def _search(state: State, codes: Sequence[np.uint64], k: int, radius: int, scope: SearchScope) -> list[TopK]:
     """Scan the buffer and small runs, probe the large runs query by query, and scan them for the remaining queries."""
     budgets = {run.number: run.scan_cost(scope) for run in state.runs}
-    small = [run for run in state.runs if budgets[run.number] <= _ALWAYS_SCAN_COST]
     large = [run for run in state.runs if budgets[run.number] > _ALWAYS_SCAN_COST]
     results = [TopK(k, radius) for _ in codes]
     if state.buffer.count:
         state.buffer.scan(codes, results, scope)
-    for run in small:
-        run.scan(codes, results, scope)
+    for run in state.runs:
+        if run not in large:
+            run.scan(codes, results, scope)
     if not large:
         return results
     remaining: list[int] = []

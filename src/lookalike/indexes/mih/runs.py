@@ -8,8 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.indexes.mih.bucket_tables import SCAN_COST, BucketTables, Codes, ProbePlan, RowNumbers, count_equal_bytes
-from lookalike.indexes.mih.top_k import Bits, SearchScope, TopK, in_sorted
+from lookalike.indexes.mih.bucket_tables import (
+    SCAN_COST,
+    Bits,
+    BucketTables,
+    Codes,
+    ProbePlan,
+    RowNumbers,
+    count_equal_bytes,
+)
+from lookalike.indexes.mih.top_k import SearchScope, TopK, in_sorted
 from lookalike.types import Ids
 
 LISTED_ROW_COST = 5.0
@@ -37,7 +45,6 @@ class Tenants:
 
     @classmethod
     def build(cls, tenants: Ids) -> "Tenants":
-        """Build from the tenant of each row (n,)."""
         empty = np.empty(0, np.uint32)
         if len(tenants) and (tenants == tenants[0]).all():
             return cls(tenants[:1].copy(), empty, empty, np.array([0, len(tenants)]))
@@ -51,7 +58,6 @@ class Tenants:
         return position if position < len(self.names) and self.names[position] == tenant else None
 
     def owned(self, rows: RowList, tenant: int) -> NDArray[np.bool_]:
-        """Which of these rows are the tenant's."""
         position = self.position(tenant)
         if position is None or not len(self.index_of_row):
             return np.full(len(rows), position is not None)
@@ -59,11 +65,9 @@ class Tenants:
         return mask
 
     def owns_all(self, tenant: int) -> bool:
-        """Whether every row is the tenant's."""
         return len(self.names) == 1 and bool(self.names[0] == tenant)
 
     def count(self, tenant: int) -> int:
-        """Number of rows of the tenant."""
         position = self.position(tenant)
         return 0 if position is None else int(self.starts[position + 1] - self.starts[position])
 
@@ -122,8 +126,8 @@ class Run:
         return replace(self, deleted=np.insert(self.deleted, np.searchsorted(self.deleted, rows), rows))
 
     def scan_cost(self, scope: SearchScope) -> float:
-        """Nanoseconds of the cheapest scan (see `_rows_to_scan`)."""
-        return min(cost for cost, _ in self._scan_options(scope))
+        """Nanoseconds of the cheapest scan."""
+        return min(self._scan_options(scope))[0]
 
     def probe(self, plan: ProbePlan, code: np.uint64, nearest: TopK, radius: int, scope: SearchScope) -> None:
         """Add the rows that the plan finds within `radius` to `nearest`."""
@@ -163,14 +167,11 @@ class Run:
         option = min(self._scan_options(scope))[1]
         if option == "all":
             return None
-        if option == "none":
-            return np.empty(0, np.int64)
-        if option == "allowed":
-            assert scope.allowed is not None
+        if option == "allowed" and scope.allowed is not None:
             return self._rows_of(scope.allowed)
-        assert scope.tenant is not None
-        position = self.tenants.position(scope.tenant)
-        assert position is not None
+        position = None if scope.tenant is None else self.tenants.position(scope.tenant)
+        if position is None:
+            return np.empty(0, np.int64)
         return self.tenants.rows[self.tenants.starts[position] : self.tenants.starts[position + 1]]
 
     def _rows_of(self, ids: Ids) -> RowList:
@@ -183,9 +184,7 @@ class Run:
 
     def _filter_mask(self, rows: RowList, scope: SearchScope) -> NDArray[np.bool_] | None:
         """Which of these rows are not deleted and in scope; None for all."""
-        keep = None
-        if len(self.deleted):
-            keep = ~in_sorted(rows, self.deleted)
+        keep = ~in_sorted(rows, self.deleted) if len(self.deleted) else None
         if scope.tenant is not None and not self.tenants.owns_all(scope.tenant):
             own = self.tenants.owned(rows, scope.tenant)
             keep = own if keep is None else keep & own

@@ -41,8 +41,7 @@ class State:
     @classmethod
     def restored(cls, runs: tuple[Run, ...], buffer_rows: tuple[Ids, Codes, Ids], next_run: int) -> "State":
         """The state of a snapshot."""
-        state = cls(runs, WriteBuffer.empty(BUFFER_ROWS), {}, next_run)
-        return state.with_rows(*buffer_rows)
+        return cls(runs, WriteBuffer.empty(BUFFER_ROWS), {}, next_run).with_rows(*buffer_rows)
 
     def count(self, tenant: int | None) -> int:
         """Number of rows not deleted."""

@@ -16,7 +16,6 @@ from lookalike.indexes.mih.state import State
 from lookalike.types import FeatureSpec
 
 Arrays = Mapping[str, NDArray[Any]]
-_EMPTY = np.empty(0, np.int64)
 
 
 def save(folder: Path, spec: FeatureSpec, sequence: int, state: State, saved_runs: frozenset[int]) -> State:

@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.indexes.mih.bucket_tables import Bits
 from lookalike.types import Ids
-
-Bits = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +37,6 @@ class TopK:
         self.radius = radius
 
     def copy(self) -> "TopK":
-        """An independent copy."""
         other = TopK(self._k, self.radius)
         other._count, other._distances, other._ids = self._count, self._distances.copy(), self._ids.copy()
         return other
