@@ -48,7 +48,6 @@ class Segmentation:
 
     @cached_property
     def starts(self) -> tuple[int, ...]:
-        """The lowest bit of each segment."""
         return tuple(sum(self.widths[:position]) for position in range(self.count))
 
     @cached_property
@@ -92,7 +91,6 @@ class SegmentPlan:
 
     @property
     def terms(self) -> int:
-        """Number of terms."""
         return sum(self._counts())
 
     def candidates(self, rows: int) -> float:
@@ -115,9 +113,8 @@ class SegmentPlan:
         return [count / 2.0**width for count, width in zip(self._counts(), self.segmentation.widths, strict=True)]
 
     def _counts(self) -> list[int]:
-        return [
-            values_within(width, share - 1) for width, share in zip(self.segmentation.widths, self.shares, strict=True)
-        ]
+        pairs = zip(self.segmentation.widths, self.shares, strict=True)
+        return [values_within(width, share - 1) for width, share in pairs]
 
 
 def published_plan(min_matches: int) -> SegmentPlan:

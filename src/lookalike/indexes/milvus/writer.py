@@ -66,7 +66,6 @@ class Writer:
                 self.upsert(collection, ids, vectors, tenants, [attributes[row["id"]] for row in found])
 
     def delete(self, collection: Collection, ids: list[int]) -> None:
-        """Delete ids from all partitions."""
         for start in range(0, len(ids), MAX_DELETED_IDS):
             self._server.delete(collection.name, ids[start : start + MAX_DELETED_IDS], seconds=self._seconds)
 
