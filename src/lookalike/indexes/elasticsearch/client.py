@@ -122,16 +122,13 @@ def _connect(connection: Connection) -> Elasticsearch:
     """The official client, which retries on another node if there are several."""
     scheme = "https" if connection.tls else "http"
     several = len(connection.nodes) > 1
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"api_key": connection.api_key}
     if connection.ca and not Path(connection.ca).is_file():
         raise BadSetting(f"{connection.name}: there is no certificate {connection.ca}; ca=FILE names a PEM file")
     if connection.tls:
-        options |= {"ca_certs": connection.ca} if connection.ca else {}
-        options |= {"ssl_assert_fingerprint": connection.fingerprint} if connection.fingerprint else {}
+        options |= {"ca_certs": connection.ca, "ssl_assert_fingerprint": connection.fingerprint}
     if connection.user is not None and connection.password is not None:
         options["basic_auth"] = (connection.user, connection.password)
-    if connection.api_key:
-        options["api_key"] = connection.api_key
     try:
         return Elasticsearch(
             [{"scheme": scheme, "host": host, "port": port} for host, port in connection.nodes],
@@ -140,7 +137,7 @@ def _connect(connection: Connection) -> Elasticsearch:
             max_retries=len(connection.nodes) if several else 0,
             retry_on_timeout=several,
             retry_on_status=(502, 503, 504) if several else (),
-            **options,
+            **{name: value for name, value in options.items() if value},
         )
     except (ValueError, OSError) as error:
         raise BadSetting(f"{connection.name}: {error}") from None

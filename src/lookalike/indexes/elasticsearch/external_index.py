@@ -10,12 +10,12 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from lookalike.errors import BadInput, BadSetting, FeatureMismatch
 from lookalike.indexes.elasticsearch.bulk import Operation, send_operations
 from lookalike.indexes.elasticsearch.client import ElasticClient
 from lookalike.indexes.elasticsearch.config import ExternalSettings, Settings
+from lookalike.indexes.elasticsearch.filters import JSON
 from lookalike.indexes.elasticsearch.storage import FieldNames, HashRows, HitSource, attribute_updates, encode_rows
 from lookalike.types import Attributes, FeatureSpec, Ids
 
@@ -23,7 +23,6 @@ _LOOKUP_BATCH = 1000
 _MAX_META_LENGTH = 50  # characters of a value in a field's `meta`
 _MAX_NAMED_KEYS = 5  # missing documents named in a warning
 
-JSON = dict[str, Any]
 log = logging.getLogger("lookalike")
 
 
@@ -51,7 +50,7 @@ class ExternalIndex:
         self.source = HitSource(server, name, self.fields["id"], self.fields["hash"], page)
         meta = self._meta()
         if meta is None:
-            self._store_meta(0)
+            self.store_sequence(0)
         else:
             self._check(meta)
             if meta.get("state") == "clearing":
@@ -103,26 +102,22 @@ class ExternalIndex:
     def sequence(self) -> int:
         return int((self._meta() or {}).get("sequence", 0))
 
-    def store_sequence(self, sequence: int) -> None:
-        self._store_meta(sequence)
-
     def flush(self) -> None:
         """Flush if the index uses asynchronous translog durability."""
         if not self._durable_writes:
-            self.server.call(
-                lambda client: client.indices.flush(index=self.source.index, wait_if_ongoing=True), bulk=True
-            )
+            index = self.source.index
+            self.server.call(lambda client: client.indices.flush(index=index, wait_if_ongoing=True), bulk=True)
 
     def clear(self) -> None:
         """Set our fields to null in all documents. After a crash, the next opening completes it."""
-        self._store_meta(0, state="clearing")
+        self.store_sequence(0, state="clearing")
         while True:
             self.server.refresh(self.source.index)
             found = self._find(self.filters()[0], self.fields["id"])
             if not found:
                 break
             send_operations(self.server, self.source.index, self._clear_fields(found), require_alias=False)
-        self._store_meta(0)
+        self.store_sequence(0)
 
     @contextmanager
     def rebuilding(self) -> Iterator["ExternalIndex"]:
@@ -197,7 +192,7 @@ class ExternalIndex:
             raise BadSetting(f"{self.source.index} has other fields {', '.join(ours)}; choose another prefix")
         return joined or None
 
-    def _store_meta(self, sequence: int, *, state: str = "") -> None:
+    def store_sequence(self, sequence: int, *, state: str = "") -> None:
         """Put the mappings of our fields with their metadata; creates missing fields."""
         name, fingerprint = self._spec.name, self._spec.fingerprint
         if len(fingerprint) > 2 * _MAX_META_LENGTH or len(name) > _MAX_META_LENGTH:
@@ -213,13 +208,11 @@ class ExternalIndex:
         if len(fingerprint) > _MAX_META_LENGTH:
             meta["fingerprint_end"] = fingerprint[_MAX_META_LENGTH:]
         try:
-            self.server.call(
-                lambda client: client.indices.put_mapping(index=self.source.index, properties=mapping), bulk=True
-            )
+            index = self.source.index
+            self.server.call(lambda client: client.indices.put_mapping(index=index, properties=mapping), bulk=True)
         except BadInput as error:
-            raise BadSetting(
-                f"cannot add fields {self.fields.prefix}* to {self.source.index}; choose another prefix ({error})"
-            ) from None
+            fields = f"fields {self.fields.prefix}* to {self.source.index}"
+            raise BadSetting(f"cannot add {fields}; choose another prefix ({error})") from None
 
     def _check(self, meta: Mapping[str, str]) -> None:
         fingerprint = meta.get("fingerprint", "") + meta.get("fingerprint_end", "")

@@ -112,10 +112,8 @@ class ManagedIndex:
         new = self._create(max(numbers, default=0) + 1, building, refresh_interval="-1")
         try:
             yield ManagedIndex(self.server, self._spec, self._gallery, self._settings, alias=building)
-            self.server.call(
-                lambda client: client.indices.put_settings(index=new, settings={"index.refresh_interval": None}),
-                bulk=True,
-            )
+            settings = {"index.refresh_interval": None}
+            self.server.call(lambda client: client.indices.put_settings(index=new, settings=settings), bulk=True)
             self.server.refresh(new)
             self._switch_alias(new, current)
         except BaseException:
@@ -132,12 +130,9 @@ class ManagedIndex:
         return [f'{{"{action}":{{"_id":"{id_}","routing":"{tenant}"{options}}}}}' for id_, tenant in pairs]
 
     def _switch_alias(self, new: str, current: str | None) -> None:
-        actions: list[JSON] = [
-            {"add": {"index": new, "alias": self.alias, "is_write_index": True}},
-            {"remove": {"index": new, "alias": f"{self.alias}-building"}},
-        ]
-        if current is not None:
-            actions.append({"remove": {"index": current, "alias": self.alias}})
+        actions: list[JSON] = [{"add": {"index": new, "alias": self.alias, "is_write_index": True}}]
+        removed = [(new, f"{self.alias}-building")] + ([] if current is None else [(current, self.alias)])
+        actions += [{"remove": {"index": index, "alias": alias}} for index, alias in removed]
         self.server.call(lambda client: client.indices.update_aliases(actions=actions), bulk=True)
 
     def _create(self, number: int, alias: str, **more: object) -> str:
@@ -174,9 +169,9 @@ class ManagedIndex:
         )
         if found is None:
             return None
-        if len(found) != 1 or META not in next(iter(found.values()))["mappings"]["_meta"]:
+        meta: JSON | None = next(iter(found.values()))["mappings"]["_meta"].get(META) if len(found) == 1 else None
+        if meta is None:
             raise BadSetting(f"{self.alias} at {self.server.name} was not created by lookalike; choose another name")
-        meta: JSON = next(iter(found.values()))["mappings"]["_meta"][META]
         return meta
 
     def _check(self, meta: JSON) -> None:
@@ -215,7 +210,6 @@ class ManagedIndex:
         return found
 
     def _existing_numbers(self) -> list[int]:
-        """The numbers of the existing indexes named after this alias, ascending."""
         answer = self.server.call(
             lambda client: client.indices.get_alias(index=f"{self.alias}-*", expand_wildcards="all")
         )
@@ -240,8 +234,7 @@ def index_name(settings: Settings, spec: FeatureSpec, gallery: str) -> str:
     """`lookalike-GALLERY-PIPELINE-FINGERPRINT`, followed by the segmentation unless it is the published one."""
     segmentation = settings.plan.segmentation
     parts = [settings.name_prefix, gallery, spec.name, spec.fingerprint[:12]]
-    if segmentation != Segmentation(8):
-        parts.append(segmentation.name)
+    parts += [] if segmentation == Segmentation(8) else [segmentation.name]
     return "-".join(re.sub(r"[^a-z0-9_.-]+", "_", part.lower()) for part in parts)
 
 

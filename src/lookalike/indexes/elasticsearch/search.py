@@ -13,7 +13,7 @@ from lookalike.distances import Distances, merge, nearest, top_k
 from lookalike.errors import Unavailable, UnsupportedQuery
 from lookalike.indexes.elasticsearch.client import RETRY_AFTER, IndexNotFound, error_reason
 from lookalike.indexes.elasticsearch.config import Settings
-from lookalike.indexes.elasticsearch.filters import filters_of
+from lookalike.indexes.elasticsearch.filters import JSON, filters_of
 from lookalike.indexes.elasticsearch.segments import CANDIDATE_COST, Codes, SegmentPlan, best_plan, expected_candidates
 from lookalike.indexes.elasticsearch.storage import HashStorage, HitSource
 from lookalike.types import FULLY_EXACT, Ids, Matches, ResolvedFilter
@@ -28,7 +28,6 @@ SEARCHES_PER_REQUEST = 32
 """Searches sent in one request."""
 _ALIAS_SWITCH_SECONDS = 0.2  # seconds to wait before a retry while an alias is being switched
 
-JSON = dict[str, Any]
 Pairs = NDArray[np.int64]
 """`(n, 2)`: ids, ascending, and codes as signed integers."""
 _RESPONSE_FIELDS = "hits.hits.sort,timed_out,_shards.failed,error,status"
@@ -184,7 +183,6 @@ def fetch_all(
 
 
 def count_rows(source: HitSource, filters: list[JSON], routing: str | None) -> int:
-    """Number of hits."""
     answer = _retry_once(
         lambda: source.server.call(
             lambda client: client.count(index=source.index, query=_query(filters), routing=routing)

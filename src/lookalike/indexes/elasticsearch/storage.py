@@ -4,16 +4,14 @@ import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from lookalike.indexes.elasticsearch.client import ElasticClient
-from lookalike.indexes.elasticsearch.filters import terms_of
+from lookalike.indexes.elasticsearch.filters import JSON, terms_of
 from lookalike.indexes.elasticsearch.segments import Codes, Segmentation
 from lookalike.types import Attributes, Features, Ids
-
-JSON = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,43 +65,33 @@ class HashStorage(Protocol):
 
     def filters(self) -> list[JSON]:
         """Filters that select our rows among other documents."""
-        ...
 
     def routing(self, tenant: int | None) -> str | None:
         """Routing value of a tenant's rows; None for all shards."""
-        ...
 
     def write(self, rows: HashRows) -> None:
         """Insert rows, or replace those with the same ids."""
-        ...
 
     def update(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
         """Change the attributes of existing rows."""
-        ...
 
     def delete(self, ids: Ids) -> None:
         """Delete rows; unknown ids are ignored."""
-        ...
 
     def sequence(self) -> int:
         """The sequence number stored with the rows."""
-        ...
 
     def store_sequence(self, sequence: int) -> None:
         """Store a sequence number with the rows."""
-        ...
 
     def flush(self) -> None:
         """Flush if the index does not sync every write to disk."""
-        ...
 
     def clear(self) -> None:
         """Delete all rows, and set the sequence number to 0."""
-        ...
 
     def rebuilding(self) -> "AbstractContextManager[HashStorage]":
         """An empty storage, which replaces this one when the block ends without an error."""
-        ...
 
 
 def encode_rows(rows: HashRows, fields: FieldNames, segmentation: Segmentation) -> list[str]:

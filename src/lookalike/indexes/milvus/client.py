@@ -35,8 +35,6 @@ PREFIX = "lookalike."
 """Prefix of our collection properties, set at creation: 2.3 loses later changes of properties when it restarts."""
 PARTITION_KEY_UPSERT = (2, 3, 10)
 """Earlier servers put upserted rows into the partition of another key (milvus-io/milvus pull request 30773)."""
-FAILURES: tuple[type[Exception], ...] = (MilvusException, grpc.RpcError, grpc.FutureTimeoutError)
-"""The exceptions that the client raises for a failed request."""
 _NOT_FOUND_PHRASES = ("not found", "not exist", "can't find")
 _DENIED_PHRASES = ("auth check failure", "unauthenticated", "permission deny", "permission denied", "invalid token")
 _INVALID_FILTER_PHRASES = ("cannot parse expression", "failed to create query plan", "invalid expression", "at column ")
@@ -84,7 +82,6 @@ class MilvusGateway:
             raise BadSetting(f"{self.connection.name}: there is no database {database!r}; create it, or name another")
 
     def collections(self) -> list[str]:
-        """The names of all collections."""
         return list(self._call("list", "list_collections"))
 
     def alias_target(self, alias: str) -> str | None:
@@ -168,7 +165,6 @@ class MilvusGateway:
         self._call("alias", "drop_alias", alias)
 
     def partitions(self, name: str) -> set[str]:
-        """The names of a collection's partitions."""
         return set(self._call("partitions", "list_partitions", name))
 
     def create_partition(self, name: str, partition: str) -> None:
@@ -248,7 +244,7 @@ class MilvusGateway:
             try:
                 request = getattr(self._connect(), method)
                 return request(*arguments, timeout=seconds or self.connection.timeout, **options)
-            except FAILURES as error:
+            except (MilvusException, grpc.RpcError, grpc.FutureTimeoutError) as error:
                 raise _translate_error(self.connection, what, error) from error
 
     def _connect(self) -> Any:

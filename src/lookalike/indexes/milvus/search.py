@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lookalike.distances import Distances, merge, paired, top_k
 from lookalike.indexes.milvus.client import MAX_LIMIT, ConsistencyLevel, Hits, MilvusGateway
@@ -133,7 +132,9 @@ class Search:
         parts = [queries[start : start + step] for start in range(0, len(queries), step)]
         answers = [answer for part in parts for answer in self._request(part, oversampled, "")]
         passing = self._passing_ids(np.unique(np.concatenate([answer.ids for answer in answers])), expression)
-        answers = [_select(answer, np.isin(answer.ids, passing)) for answer in answers]
+        for query, answer in enumerate(answers):
+            keep = np.isin(answer.ids, passing)
+            answers[query] = Hits(answer.ids[keep], answer.scores[keep], None, answer.full)
         incomplete = [query for query, answer in enumerate(answers) if len(answer.ids) < k]
         if incomplete:
             filtered = self._request(queries[incomplete], limit, expression)
@@ -207,11 +208,6 @@ def _distances(scores: Distances) -> Distances:
     found = np.float32(1) - scores
     found[found < ZERO_DISTANCE] = 0
     return found
-
-
-def _select(answer: Hits, keep: NDArray[np.bool_]) -> Hits:
-    """A subset of hits without vectors."""
-    return Hits(answer.ids[keep], answer.scores[keep], None, answer.full)
 
 
 def _union(a: Hits, b: Hits) -> Hits:
