@@ -209,7 +209,7 @@ def _first_pages(source: HitSource, filters: Sequence[list[JSON]], routing: str 
     if len(filters) == 1:
         return [_page(source, filters[0], routing, size, None)]
     header: JSON = {"allow_partial_search_results": False, **({"routing": routing} if routing else {})}
-    bodies = [{"query": _query(each), "size": size, **_sort_options(source)} for each in filters]
+    bodies = [{"query": _query(each), "size": size, "_source": False, **_sort_options(source)} for each in filters]
     searches = [line for body in bodies for line in (header, body)]
     fields = ",".join(f"responses.{part}" for part in _RESPONSE_FIELDS.split(","))
     answers = source.server.call(
@@ -228,7 +228,8 @@ def _page(source: HitSource, filters: list[JSON], routing: str | None, size: int
             routing=routing,
             allow_partial_search_results=False,
             filter_path=_RESPONSE_FIELDS,
-            **_sort_options(source, in_body=False),
+            source=False,
+            **_sort_options(source),
         )
     )
     return _parse_rows(source, dict(answer))
@@ -238,14 +239,10 @@ def _query(filters: list[JSON]) -> JSON:
     return {"bool": {"filter": filters}} if filters else {"match_all": {}}
 
 
-def _sort_options(source: HitSource, *, in_body: bool = True) -> JSON:
+def _sort_options(source: HitSource) -> JSON:
     """Return id and code as sort values: no document is read, and the last row's are the next page's `search_after`."""
-    return {
-        "sort": [{source.id_field: "asc"}, {source.code_field: "asc"}],
-        "track_total_hits": False,
-        "stored_fields": "_none_",
-        ("_source" if in_body else "source"): False,
-    }
+    sort = [{source.id_field: "asc"}, {source.code_field: "asc"}]
+    return {"sort": sort, "track_total_hits": False, "stored_fields": "_none_"}
 
 
 def _parse_rows(source: HitSource, answer: Mapping[str, Any]) -> Pairs:

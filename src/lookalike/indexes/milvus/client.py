@@ -4,7 +4,6 @@ The only module that uses pymilvus (which takes a second to import).
 """
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -33,8 +32,6 @@ MAX_LIMIT = 16_384
 """Rows that any version of Milvus returns for one query."""
 PREFIX = "lookalike."
 """Prefix of our collection properties, set at creation: 2.3 loses later changes of properties when it restarts."""
-PARTITION_KEY_UPSERT = (2, 3, 10)
-"""Earlier servers put upserted rows into the partition of another key (milvus-io/milvus pull request 30773)."""
 _NOT_FOUND_PHRASES = ("not found", "not exist", "can't find")
 _DENIED_PHRASES = ("auth check failure", "unauthenticated", "permission deny", "permission denied", "invalid token")
 _INVALID_FILTER_PHRASES = ("cannot parse expression", "failed to create query plan", "invalid expression", "at column ")
@@ -142,11 +139,9 @@ class MilvusGateway:
         self._wait_until_done(lambda: None if self.is_loaded(name) else (), f"loading {name}", seconds)
 
     def is_loaded(self, name: str) -> bool:
-        """Whether a collection can be searched."""
         return str(self._call("load state", "get_load_state", name)["state"].name) == "Loaded"
 
     def release(self, name: str) -> None:
-        """Release a collection from the query nodes' memory."""
         self._call("release", "release_collection", name)
 
     def seal(self, name: str, *, seconds: float) -> None:
@@ -255,12 +250,6 @@ class MilvusGateway:
                 with self._client_lock:
                     self._client = MilvusClient(uri=to.uri, timeout=to.timeout, db_name=to.database, **credentials)
             return self._client
-
-
-def parse_version(version: str) -> tuple[int, ...]:
-    """`v2.3.5-lite` as (2, 3, 5); () if there are no numbers."""
-    found = re.search(r"(\d+)\.(\d+)\.(\d+)", version)
-    return tuple(map(int, found.groups())) if found else ()
 
 
 def _parse_hits(hits: Any, limit: int, width: int, vectors: bool) -> Hits:

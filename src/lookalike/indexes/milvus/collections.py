@@ -19,15 +19,7 @@ import numpy as np
 
 from lookalike.distances import Distances
 from lookalike.errors import BadSetting, FeatureMismatch, Unavailable
-from lookalike.indexes.milvus.client import (
-    PARTITION_KEY_UPSERT,
-    PREFIX,
-    STRONG,
-    ConsistencyLevel,
-    IndexNotFound,
-    MilvusGateway,
-    parse_version,
-)
+from lookalike.indexes.milvus.client import PREFIX, STRONG, ConsistencyLevel, IndexNotFound, MilvusGateway
 from lookalike.indexes.milvus.config import BUILD, DEFAULT_EFFORT, SEARCH_PARAM, Settings
 from lookalike.types import FeatureSpec
 
@@ -39,6 +31,8 @@ STATE_ID = 0
 """The id of the state row; images have ids from 1."""
 STRONG_READ_FACTOR = 2
 """Timeout of a strongly consistent read, in units of `bulk_timeout`: usually 0.2 s, more while a collection loads."""
+PARTITION_KEY_UPSERT = (2, 3, 10)
+"""Earlier servers put upserted rows into the partition of another key (milvus-io/milvus pull request 30773)."""
 BUCKETS = 16
 """Buckets of a partition key, the default of current servers."""
 
@@ -160,7 +154,7 @@ class CollectionManager:
         if server.connection.lite:
             return BUCKETS
         version = server.version()
-        if parse_version(version) < PARTITION_KEY_UPSERT:
+        if _parse_version(version) < PARTITION_KEY_UPSERT:
             if (configured or 1) > 1:
                 raise BadSetting(
                     f"{server.connection.name} is Milvus {version}, which puts replaced rows into wrong "
@@ -191,6 +185,12 @@ class CollectionManager:
         metric = self.server.describe_index(name).get("metric_type")
         if int(width) != self.spec.width or metric != "IP":
             raise FeatureMismatch(f"{where} has vectors of {width} under {metric}, not {self.spec.width} under IP")
+
+
+def _parse_version(version: str) -> tuple[int, ...]:
+    """`v2.3.5-lite` as (2, 3, 5); () if there are no numbers."""
+    found = re.search(r"(\d+)\.(\d+)\.(\d+)", version)
+    return tuple(map(int, found.groups())) if found else ()
 
 
 def _spec_json(spec: FeatureSpec) -> str:

@@ -147,12 +147,9 @@ class Search:
         """Which of these ids pass a filter."""
         found: list[int] = []
         for start in range(0, len(ids), MAX_LIMIT):
+            passing = f"id in {ids[start : start + MAX_LIMIT].tolist()} and ({expression})"
             rows = self.server.query(
-                self.collection.name,
-                f"id in {ids[start : start + MAX_LIMIT].tolist()} and ({expression})",
-                ["id"],
-                level=self.level,
-                partitions=self.partitions,
+                self.collection.name, passing, ["id"], level=self.level, partitions=self.partitions
             )
             found += [row["id"] for row in rows]
         return np.array(found, np.int64)

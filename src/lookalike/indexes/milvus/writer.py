@@ -18,6 +18,7 @@ MAX_DELETED_IDS = 10_000
 """Ids in one request to delete."""
 
 Row = Mapping[str, Any]
+StoredAttributes = Mapping[str, str]
 
 
 class Writer:
@@ -30,14 +31,8 @@ class Writer:
         self._partitions: tuple[str, frozenset[str]] = ("", frozenset())
 
     def upsert(
-        self,
-        collection: Collection,
-        ids: Ids,
-        features: Features,
-        tenants: Ids,
-        attributes: Sequence[Mapping[str, str]],
+        self, collection: Collection, ids: Ids, features: Features, tenants: Ids, attributes: Sequence[StoredAttributes]
     ) -> None:
-        """Insert or replace validated rows."""
         rows: list[Row] = [
             {"id": id_, "tenant": tenant, "vector": vector, "attributes": kept}
             for id_, tenant, vector, kept in zip(ids.tolist(), tenants.tolist(), features, attributes, strict=True)
@@ -48,7 +43,7 @@ class Writer:
             else:
                 self._upsert_by_partition(collection, batch)
 
-    def update_attributes(self, collection: Collection, attributes: Mapping[int, Mapping[str, str]]) -> None:
+    def update_attributes(self, collection: Collection, attributes: Mapping[int, StoredAttributes]) -> None:
         """Replace the attributes of these ids by reading rows and writing them again; unknown ids are ignored."""
         all_ids = list(attributes)
         size = max(1, min(MAX_ROWS, MAX_BYTES // (4 * self._spec.width)))
