@@ -149,7 +149,7 @@ def test_wrong_credentials_are_reported_without_the_password() -> None:
                 open_index(SPEC, f"milvus://{user}{at}", "gallery")
             assert "secret" not in str(caught.value)
         for url in (f"milvus://root:Milvus@{at}", f"milvus://{at}?token=root%3AMilvus"):
-            assert probe(url).version.startswith("v2.3.5")
+            assert probe(url)["version"].startswith("v2.3.5")
         index = open_index(SPEC, f"milvus://root:Milvus@{at}", "gallery")
         assert "password" not in repr(index._manager.settings)
         index.close()

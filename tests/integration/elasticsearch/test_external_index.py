@@ -151,7 +151,7 @@ def test_clearing_is_completed_after_a_crash(external: Elasticsearch, name: str)
     index = opened(name)
     index.upsert(images(20, "doc"))
     index.flush(3)
-    index._storage._store_meta(0, state="clearing")  # type: ignore[attr-defined]
+    index._storage.store_sequence(0, state="clearing")  # type: ignore[attr-defined]
     index.close()
     index = opened(name)
     assert (index.count(), index.sequence) == (0, 0)

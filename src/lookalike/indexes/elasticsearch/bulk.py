@@ -4,7 +4,6 @@ import itertools
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from elasticsearch import ApiError, Elasticsearch
@@ -20,16 +19,13 @@ MAX_ATTEMPTS = 8
 """Times that a rejected operation is sent; with backoff, about 15 s in all."""
 _INITIAL_BACKOFF, _MAX_BACKOFF = 0.1, 4.0
 _CONFLICT, _TOO_MANY_REQUESTS = 409, 429
+_FAILURE_FIELDS = "errors,items.*.status,items.*.error.type,items.*.error.reason"
 
 Operation = tuple[str, ...]
 """JSON lines of the bulk API: the action, and the document unless it is a deletion."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    status: int
-    kind: str
-    reason: str
+_Failure = tuple[int, int, str, str]  # position, status, type and reason
 
 
 def send_operations(
@@ -63,7 +59,6 @@ def _batches(operations: Sequence[Operation]) -> Iterator[tuple[int, Sequence[Op
 def _send_with_retries(
     server: ElasticClient, index: str, operations: Sequence[Operation], require_alias: bool
 ) -> list[int]:
-    """Send a bulk request, retrying operations rejected with a retryable status."""
     pending = list(range(len(operations)))
     missing: list[int] = []
     rejection = ""
@@ -71,14 +66,15 @@ def _send_with_retries(
         if attempt:
             time.sleep(min(_INITIAL_BACKOFF * 2**attempt, _MAX_BACKOFF) * random.uniform(0.5, 1.0))
         rejected = []
-        for position, failure in _send(server, index, [operations[each] for each in pending], require_alias):
-            if failure.status == 404 and failure.kind == "document_missing_exception":
+        batch = [operations[each] for each in pending]
+        for position, status, kind, reason in _send(server, index, batch, require_alias):
+            if status == 404 and kind == "document_missing_exception":
                 missing.append(pending[position])
-            elif failure.status in (*OVERLOADED, _CONFLICT) and failure.kind != "cluster_block_exception":
+            elif status in (*OVERLOADED, _CONFLICT) and kind != "cluster_block_exception":
                 rejected.append(pending[position])
-                rejection = f"{failure.kind} {failure.reason}"
+                rejection = f"{kind} {reason}"
             else:
-                raise server.error_for(failure.status, failure.kind, failure.reason)
+                raise server.error_for(status, kind, reason)
         pending = rejected
         if not pending:
             return missing
@@ -87,19 +83,14 @@ def _send_with_retries(
     )
 
 
-def _send(
-    server: ElasticClient, index: str, operations: Sequence[Operation], require_alias: bool
-) -> list[tuple[int, _Failure]]:
-    """Send a request; returns the failed operations by position: all of them if the request itself was rejected."""
+def _send(server: ElasticClient, index: str, operations: Sequence[Operation], require_alias: bool) -> list[_Failure]:
+    """Send a request; returns the failed operations: all of them if the request itself was rejected."""
     lines: list[Any] = list(itertools.chain.from_iterable(operations))
 
     def request(client: Elasticsearch) -> Mapping[str, Any] | None:
         try:
             answer = client.bulk(
-                operations=lines,
-                index=index,
-                require_alias=require_alias,
-                filter_path="errors,items.*.status,items.*.error.type,items.*.error.reason",
+                operations=lines, index=index, require_alias=require_alias, filter_path=_FAILURE_FIELDS
             )
             return dict(answer)
         except ApiError as error:
@@ -109,13 +100,12 @@ def _send(
 
     answer = server.call(request, bulk=True)
     if answer is None:
-        failure = _Failure(_TOO_MANY_REQUESTS, "too_many_requests", "")
-        return [(position, failure) for position in range(len(operations))]
+        return [(position, _TOO_MANY_REQUESTS, "too_many_requests", "") for position in range(len(operations))]
     if not answer.get("errors"):
         return []
     items = [next(iter(item.values())) for item in answer["items"]]
     return [
-        (position, _Failure(item["status"], item["error"].get("type", ""), item["error"].get("reason", "")))
+        (position, item["status"], item["error"].get("type", ""), item["error"].get("reason", ""))
         for position, item in enumerate(items)
         if "error" in item
     ]

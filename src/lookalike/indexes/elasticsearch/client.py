@@ -30,20 +30,11 @@ class ElasticClient:
     """The official client behind a circuit breaker. Thread-safe."""
 
     def __init__(self, connection: Connection) -> None:
+        self.name = connection.name
         self._connection = connection
         self._circuit = CircuitBreaker(connection.name)
         self._client = _connect(connection)
         self._bulk = self._client.options(request_timeout=connection.bulk_timeout)
-
-    @property
-    def name(self) -> str:
-        """Name for messages."""
-        return self._connection.name
-
-    @property
-    def circuit(self) -> CircuitBreaker:
-        """The circuit breaker of this server."""
-        return self._circuit
 
     def call(self, request: Callable[[Elasticsearch], T], *, bulk: bool = False) -> T:
         """Send one request within the timeout; raises Unavailable, BadSetting, BadInput, Damaged or IndexNotFound."""
@@ -56,7 +47,7 @@ class ElasticClient:
                 raise Damaged(f"{self.name} sent an invalid response: {error}") from None
 
     def find(self, request: Callable[[Elasticsearch], T]) -> T | None:
-        """Send one request; None if what it asks for does not exist."""
+        """`call`, with None for an object that does not exist."""
 
         def find_or_none(client: Elasticsearch) -> T | None:
             try:
@@ -66,12 +57,17 @@ class ElasticClient:
 
         return self.call(find_or_none)
 
+    def refresh(self, index: str, *, bulk: bool = True) -> None:
+        """Make writes visible to searches in every replica; `bulk` applies the timeout of writes."""
+        answer = self.call(lambda client: client.indices.refresh(index=index), bulk=bulk)
+        if failed := answer["_shards"]["failed"]:
+            raise self.error_for(503, "refresh", f"{failed} shard copies of {index} failed")
+
     def _translate_error(self, error: ApiError | TransportError, *, bulk: bool) -> LookalikeError:
         if isinstance(error, UnsupportedProductError):
             return BadSetting(f"{self.name} is not Elasticsearch: the official client refuses it")
         if isinstance(error, ApiError):
-            kind, reason = error_reason(error.body)
-            return self.error_for(error.status_code, kind, reason)
+            return self.error_for(error.status_code, *error_reason(error.body))
         if isinstance(error, TlsError):
             return BadSetting(
                 f"{self.name}: TLS certificate not trusted ({error.message}); see the options ca and fingerprint"
@@ -102,7 +98,6 @@ class ElasticClient:
         return BadInput(f"{self.name} rejected the request ({status}): {kind} {reason}")
 
     def close(self) -> None:
-        """Close the connections."""
         self._client.close()
 
     def _credentials(self) -> str:
@@ -127,16 +122,13 @@ def _connect(connection: Connection) -> Elasticsearch:
     """The official client, which retries on another node if there are several."""
     scheme = "https" if connection.tls else "http"
     several = len(connection.nodes) > 1
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"api_key": connection.api_key}
     if connection.ca and not Path(connection.ca).is_file():
         raise BadSetting(f"{connection.name}: there is no certificate {connection.ca}; ca=FILE names a PEM file")
     if connection.tls:
-        options |= {"ca_certs": connection.ca} if connection.ca else {}
-        options |= {"ssl_assert_fingerprint": connection.fingerprint} if connection.fingerprint else {}
+        options |= {"ca_certs": connection.ca, "ssl_assert_fingerprint": connection.fingerprint}
     if connection.user is not None and connection.password is not None:
         options["basic_auth"] = (connection.user, connection.password)
-    if connection.api_key:
-        options["api_key"] = connection.api_key
     try:
         return Elasticsearch(
             [{"scheme": scheme, "host": host, "port": port} for host, port in connection.nodes],
@@ -145,7 +137,7 @@ def _connect(connection: Connection) -> Elasticsearch:
             max_retries=len(connection.nodes) if several else 0,
             retry_on_timeout=several,
             retry_on_status=(502, 503, 504) if several else (),
-            **options,
+            **{name: value for name, value in options.items() if value},
         )
     except (ValueError, OSError) as error:
         raise BadSetting(f"{connection.name}: {error}") from None

@@ -49,7 +49,6 @@ class Connection:
 
     @property
     def name(self) -> str:
-        """Name for messages."""
         return f"Elasticsearch at {', '.join(f'{host}:{port}' for host, port in self.nodes)}"
 
 

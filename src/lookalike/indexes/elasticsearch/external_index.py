@@ -1,11 +1,8 @@
 """External index: our fields in the documents of an existing index, whose other content is never changed.
 
-An attribute of an image identifies its document, by `_id` or by another field. Our fields are added by partial updates.
 Elasticsearch cannot remove a field from a document without rewriting the document, so deleting an image sets our fields
-to null, which is indexed as if they were missing.
-
-Metadata (spec, sequence number) is in the `meta` of our fields' own mappings: it is part of snapshots and copies of the
-index, and leaves the owner's `_meta` unchanged.
+to null, which is indexed as if they were missing. Metadata (spec, sequence number) is in the `meta` of our fields' own
+mappings: it is part of snapshots and copies of the index, and leaves the owner's `_meta` unchanged.
 """
 
 import json
@@ -13,27 +10,19 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from lookalike.errors import BadInput, BadSetting, FeatureMismatch
 from lookalike.indexes.elasticsearch.bulk import Operation, send_operations
 from lookalike.indexes.elasticsearch.client import ElasticClient
 from lookalike.indexes.elasticsearch.config import ExternalSettings, Settings
-from lookalike.indexes.elasticsearch.storage import (
-    FieldNames,
-    HashRows,
-    HitSource,
-    attribute_updates,
-    encode_rows,
-    refresh,
-)
+from lookalike.indexes.elasticsearch.filters import JSON
+from lookalike.indexes.elasticsearch.storage import FieldNames, HashRows, HitSource, attribute_updates, encode_rows
 from lookalike.types import Attributes, FeatureSpec, Ids
 
 _LOOKUP_BATCH = 1000
 _MAX_META_LENGTH = 50  # characters of a value in a field's `meta`
 _MAX_NAMED_KEYS = 5  # missing documents named in a warning
 
-JSON = dict[str, Any]
 log = logging.getLogger("lookalike")
 
 
@@ -61,14 +50,13 @@ class ExternalIndex:
         self.source = HitSource(server, name, self.fields["id"], self.fields["hash"], page)
         meta = self._meta()
         if meta is None:
-            self._store_meta(0)
+            self.store_sequence(0)
         else:
             self._check(meta)
             if meta.get("state") == "clearing":
                 self.clear()
 
     def filters(self) -> list[JSON]:
-        """Select documents that have our fields."""
         return [{"exists": {"field": self.fields["id"]}}]
 
     def routing(self, tenant: int | None) -> str | None:
@@ -78,7 +66,7 @@ class ExternalIndex:
     def write(self, rows: HashRows) -> None:
         """Set our fields in the documents of these rows; a missing document is warned of, not created."""
         keys = self._keys(rows)
-        refresh(self.server, self.source.index)
+        self.server.refresh(self.source.index)
         by_key: dict[str, list[_Document]] = {}
         for document in self._documents(self._target.id_field, sorted({key for key in keys if key is not None})):
             by_key.setdefault(document.matched_value, []).append(document)
@@ -92,47 +80,44 @@ class ExternalIndex:
         operations += self._clear_fields([document for document in previous if document.id not in written])
         deleted = send_operations(self.server, self.source.index, operations, require_alias=False)
         missing = [key or "(no such attribute)" for key in keys if key is None or key not in by_key]
-        self._warn_missing(missing, len(missing) + len(deleted))
+        if missing or deleted:
+            names = ", ".join(missing[:_MAX_NAMED_KEYS]) + (", ..." if len(missing) > _MAX_NAMED_KEYS else "")
+            log.warning(
+                "%d images have no document in %s and cannot be found: %s; `lookalike repair` retries them",
+                *(len(missing) + len(deleted), self.source.index, names),
+            )
 
     def update(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
-        """Update the attributes in the documents of these rows."""
-        refresh(self.server, self.source.index)
+        self.server.refresh(self.source.index)
         new = dict(zip(map(str, ids.tolist()), attribute_updates(attributes, self.fields), strict=True))
         found = self._documents(self.fields["id"], ids.tolist())
         operations: list[Operation] = [(_update_operation(document), new[document.matched_value]) for document in found]
         send_operations(self.server, self.source.index, operations, require_alias=False)
 
     def delete(self, ids: Ids) -> None:
-        """Set our fields to null in the documents of these rows."""
-        refresh(self.server, self.source.index)
+        self.server.refresh(self.source.index)
         found = self._documents(self.fields["id"], ids.tolist())
         send_operations(self.server, self.source.index, self._clear_fields(found), require_alias=False)
 
     def sequence(self) -> int:
-        """Read from the mapping of our fields."""
         return int((self._meta() or {}).get("sequence", 0))
-
-    def store_sequence(self, sequence: int) -> None:
-        """Write to the mapping of our fields."""
-        self._store_meta(sequence)
 
     def flush(self) -> None:
         """Flush if the index uses asynchronous translog durability."""
         if not self._durable_writes:
-            self.server.call(
-                lambda client: client.indices.flush(index=self.source.index, wait_if_ongoing=True), bulk=True
-            )
+            index = self.source.index
+            self.server.call(lambda client: client.indices.flush(index=index, wait_if_ongoing=True), bulk=True)
 
     def clear(self) -> None:
         """Set our fields to null in all documents. After a crash, the next opening completes it."""
-        self._store_meta(0, state="clearing")
+        self.store_sequence(0, state="clearing")
         while True:
-            refresh(self.server, self.source.index)
-            found = self._find({"exists": {"field": self.fields["id"]}}, self.fields["id"], self.source.page)
+            self.server.refresh(self.source.index)
+            found = self._find(self.filters()[0], self.fields["id"])
             if not found:
                 break
             send_operations(self.server, self.source.index, self._clear_fields(found), require_alias=False)
-        self._store_meta(0)
+        self.store_sequence(0)
 
     @contextmanager
     def rebuilding(self) -> Iterator["ExternalIndex"]:
@@ -143,17 +128,14 @@ class ExternalIndex:
     def _keys(self, rows: HashRows) -> list[str | None]:
         """The value that identifies each row's document; None for a row without one."""
         values = [each.get(self._target.id_attribute) for each in rows.attributes or [{}] * len(rows.ids)]
-        return [
-            str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else None for value in values
-        ]
+        return [str(each) if isinstance(each, (str, int)) and not isinstance(each, bool) else None for each in values]
 
     def _documents(self, field: str, values: Sequence[str | int]) -> list[_Document]:
-        """The documents with one of these values in a field."""
         found: list[_Document] = []
         for start in range(0, len(values), _LOOKUP_BATCH):
             part = list(values[start : start + _LOOKUP_BATCH])
             query: JSON = {"ids": {"values": part}} if field == "_id" else {"terms": {field: part}}
-            documents = self._find(query, field, self.source.page)
+            documents = self._find(query, field)
             if len(documents) == self.source.page:
                 raise BadInput(
                     f"{self.source.index}: {len(part)} values of {field} match {len(documents)} documents or more; an "
@@ -162,13 +144,13 @@ class ExternalIndex:
             found += documents
         return found
 
-    def _find(self, query: JSON, field: str, size: int) -> list[_Document]:
+    def _find(self, query: JSON, field: str) -> list[_Document]:
         options: JSON = {} if field == "_id" else {"docvalue_fields": [field]}
         answer = self.server.call(
             lambda client: client.search(
                 index=self.source.index,
                 query=query,
-                size=size,
+                size=self.source.page,
                 source=False,
                 allow_partial_search_results=False,
                 filter_path="hits.hits._id,hits.hits._routing,hits.hits.fields",
@@ -184,16 +166,6 @@ class ExternalIndex:
     def _clear_fields(self, found: Sequence[_Document]) -> list[Operation]:
         nulls = json.dumps({"doc": dict.fromkeys(self.fields.mapping())})
         return [(_update_operation(document), nulls) for document in found]
-
-    def _warn_missing(self, keys: Sequence[str], count: int) -> None:
-        if count:
-            names = ", ".join(keys[:_MAX_NAMED_KEYS]) + (", ..." if len(keys) > _MAX_NAMED_KEYS else "")
-            log.warning(
-                "%d images have no document in %s and cannot be found: %s; `lookalike repair` retries them",
-                count,
-                self.source.index,
-                names,
-            )
 
     def _inspect(self) -> tuple[str, int, bool]:
         """The index's name, its maximum page size, and whether every write is synced before it is acknowledged."""
@@ -215,18 +187,16 @@ class ExternalIndex:
         found = self.server.call(lambda client: client.indices.get_mapping(index=self.source.index))
         properties = next(iter(found.values()))["mappings"].get("properties", {})
         ours = {name: properties[name] for name in self.fields.mapping() if name in properties}
-        joined: dict[str, str] = {}
-        for mapping in ours.values():
-            joined |= mapping.get("meta", {})
+        joined = {name: value for mapping in ours.values() for name, value in mapping.get("meta", {}).items()}
         if ours and "fingerprint" not in joined:
             raise BadSetting(f"{self.source.index} has other fields {', '.join(ours)}; choose another prefix")
         return joined or None
 
-    def _store_meta(self, sequence: int, *, state: str = "") -> None:
+    def store_sequence(self, sequence: int, *, state: str = "") -> None:
         """Put the mappings of our fields with their metadata; creates missing fields."""
-        fingerprint = self._spec.fingerprint
-        if len(fingerprint) > 2 * _MAX_META_LENGTH or len(self._spec.name) > _MAX_META_LENGTH:
-            raise BadSetting(f"the name or fingerprint of {self._spec.name} is too long for a mapping's meta")
+        name, fingerprint = self._spec.name, self._spec.fingerprint
+        if len(fingerprint) > 2 * _MAX_META_LENGTH or len(name) > _MAX_META_LENGTH:
+            raise BadSetting(f"the name or fingerprint of {name} is too long for a mapping's meta")
         mapping = self.fields.mapping()
         mapping[self.fields["hash"]]["meta"] = {
             "sequence": str(sequence),
@@ -234,28 +204,20 @@ class ExternalIndex:
             "segments": str(self.segmentation.count),
             **({"state": state} if state else {}),
         }
-        mapping[self.fields["id"]]["meta"] = {
-            "name": self._spec.name,
-            "fingerprint": fingerprint[:_MAX_META_LENGTH],
-            **({"fingerprint_end": fingerprint[_MAX_META_LENGTH:]} if fingerprint[_MAX_META_LENGTH:] else {}),
-        }
+        meta = mapping[self.fields["id"]]["meta"] = {"name": name, "fingerprint": fingerprint[:_MAX_META_LENGTH]}
+        if len(fingerprint) > _MAX_META_LENGTH:
+            meta["fingerprint_end"] = fingerprint[_MAX_META_LENGTH:]
         try:
-            self.server.call(
-                lambda client: client.indices.put_mapping(index=self.source.index, properties=mapping), bulk=True
-            )
+            index = self.source.index
+            self.server.call(lambda client: client.indices.put_mapping(index=index, properties=mapping), bulk=True)
         except BadInput as error:
-            raise BadSetting(
-                f"cannot add fields {self.fields.prefix}* to {self.source.index}; choose another prefix ({error})"
-            ) from None
+            fields = f"fields {self.fields.prefix}* to {self.source.index}"
+            raise BadSetting(f"cannot add {fields}; choose another prefix ({error})") from None
 
     def _check(self, meta: Mapping[str, str]) -> None:
         fingerprint = meta.get("fingerprint", "") + meta.get("fingerprint_end", "")
-        expected = (
-            self._spec.name,
-            self._spec.fingerprint,
-            self._gallery[:_MAX_META_LENGTH],
-            str(self.segmentation.count),
-        )
+        spec, segments = self._spec, str(self.segmentation.count)
+        expected = (spec.name, spec.fingerprint, self._gallery[:_MAX_META_LENGTH], segments)
         stored = (meta.get("name", ""), fingerprint, meta.get("gallery", ""), meta.get("segments", ""))
         if expected != stored:
             raise FeatureMismatch(

@@ -74,24 +74,22 @@ def _name(name: str) -> str:
 
 
 def _typed(value: object) -> str:
-    """The type as one letter, then the value; lists and objects equal nothing, so their content is omitted."""
+    """The type as one letter, then the value; lists and objects equal nothing, so their content is omitted.
+
+    Of a long text the prefix and a digest: equal only to itself, and ordered among shorter texts.
+    """
     if value is None:
         return "z"
     if isinstance(value, bool):
         return "b1" if value else "b0"
     if isinstance(value, str):
-        return _TEXT + _text(value)
+        data = value.encode()
+        if len(data) <= MAX_TERM_BYTES:
+            return _TEXT + value
+        return f"{_TEXT}{data[:MAX_TERM_BYTES].decode(errors='ignore')}\0{hashlib.sha256(data).hexdigest()}"
     if isinstance(value, (int, float)):
         return _NUMBER + _number(value)
     return "o"
-
-
-def _text(text: str) -> str:
-    """The text, or the prefix and digest of a long one: equal only to itself, and ordered among shorter texts."""
-    data = text.encode()
-    if len(data) <= MAX_TERM_BYTES:
-        return text
-    return f"{data[:MAX_TERM_BYTES].decode(errors='ignore')}\0{hashlib.sha256(data).hexdigest()}"
 
 
 def _number(value: float) -> str:
@@ -104,9 +102,7 @@ def _number(value: float) -> str:
         nearest = float(value)
     except OverflowError:
         nearest = math.inf if value > 0 else -math.inf
-    remainder = 0
-    if isinstance(value, int) and -_SIGN <= value < _SIGN:
-        remainder = value - int(nearest)
+    remainder = value - int(nearest) if isinstance(value, int) and -_SIGN <= value < _SIGN else 0
     bits: int = struct.unpack(">Q", struct.pack(">d", nearest + 0.0))[0]  # + 0.0 turns -0.0 into 0.0
     ordered = bits ^ (2 * _SIGN - 1) if bits & _SIGN else bits | _SIGN
     return f"{ordered:016x}{remainder + 0x8000:04x}"

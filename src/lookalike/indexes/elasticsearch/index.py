@@ -8,7 +8,7 @@ all rows where the radius does not prove the result. For the theory see `segment
 import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -20,7 +20,7 @@ from lookalike.indexes.elasticsearch.external_index import ExternalIndex
 from lookalike.indexes.elasticsearch.managed_index import ManagedIndex
 from lookalike.indexes.elasticsearch.search import Search, count_rows, scope_filters
 from lookalike.indexes.elasticsearch.segments import BITS
-from lookalike.indexes.elasticsearch.storage import HashRows, HashStorage, pack_codes, refresh
+from lookalike.indexes.elasticsearch.storage import HashRows, HashStorage, pack_codes
 from lookalike.indexes.validation import check_attributes, check_query, check_rows
 from lookalike.types import Attributes, Features, FeatureSpec, Ids, Matches, ResolvedFilter, Rows
 
@@ -63,12 +63,10 @@ class ElasticIndex:
 
     @property
     def shared(self) -> bool:
-        """True: all processes share the rows on the server."""
         return True
 
     @property
     def spec(self) -> FeatureSpec:
-        """Specification of the indexed features."""
         return self._spec
 
     @property
@@ -78,39 +76,20 @@ class ElasticIndex:
         return self._storage.sequence()
 
     def upsert(self, rows: Rows) -> None:
-        """Insert or replace rows; raises as `check_rows`.
-
-        After a failure some rows may be written: repeating the call is safe.
-        """
+        """Insert or replace rows; after a failure some may be written, and repeating the call is safe."""
         ids, features, tenants = check_rows(self._spec, rows)
         if rows.attributes is not None and len(rows.attributes) != len(ids):
             raise BadInput(f"{len(ids)} ids and {len(rows.attributes)} attributes: give one of each")
-        with self._write_lock:
-            self._check_open()
-            if len(ids):
-                self._writes += 1
-                self._storage.write(HashRows(ids, pack_codes(features), tenants, rows.attributes))
-                self._writes += 1
+        self._write(ids, lambda: self._storage.write(HashRows(ids, pack_codes(features), tenants, rows.attributes)))
 
     def delete(self, ids: Ids) -> None:
-        """Delete rows by id; unknown ids are ignored."""
         unique = np.unique(np.asarray(ids, np.int64))
-        with self._write_lock:
-            self._check_open()
-            if len(unique):
-                self._writes += 1
-                self._storage.delete(unique)
-                self._writes += 1
+        self._write(unique, lambda: self._storage.delete(unique))
 
     def update_attributes(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
         """Change the attributes of rows by partial updates; unknown ids are ignored."""
         id_array, tenant_array = check_attributes(ids, tenants, attributes)
-        with self._write_lock:
-            self._check_open()
-            if len(id_array):
-                self._writes += 1
-                self._storage.update(id_array, tenant_array, attributes)
-                self._writes += 1
+        self._write(id_array, lambda: self._storage.update(id_array, tenant_array, attributes))
 
     def search(
         self,
@@ -133,7 +112,6 @@ class ElasticIndex:
         return search.run(BITS if max_distance is None else math.floor(min(max_distance, BITS)))
 
     def count(self, tenant: int | None = None) -> int:
-        """Number of rows."""
         self._check_open()
         self._refresh()
         return count_rows(self._storage.source, scope_filters(self._storage, tenant), self._storage.routing(tenant))
@@ -147,7 +125,6 @@ class ElasticIndex:
             self._storage.store_sequence(sequence)
 
     def clear(self) -> None:
-        """Delete every row."""
         with self._write_lock:
             self._check_open()
             self._storage.clear()
@@ -163,10 +140,18 @@ class ElasticIndex:
             self._counted_at = -math.inf
 
     def close(self) -> None:
-        """Close the connections."""
         if not self._closed:
             self._closed = True
             self._storage.server.close()
+
+    def _write(self, ids: Ids, write: Callable[[], None]) -> None:
+        """Write unless there are no ids; counted before and after, because a refresh in between shows only a part."""
+        with self._write_lock:
+            self._check_open()
+            if len(ids):
+                self._writes += 1
+                write()
+                self._writes += 1
 
     def _check_open(self) -> None:
         if self._closed:
@@ -179,7 +164,7 @@ class ElasticIndex:
         with self._refresh_lock:
             writes = self._writes
             if force or self._visible_writes != writes:
-                refresh(self._storage.server, self._storage.source.index, bulk=force)
+                self._storage.server.refresh(self._storage.source.index, bulk=force)
                 self._visible_writes = writes
 
     def _row_count(self) -> int:

@@ -13,17 +13,11 @@ from lookalike.indexes.elasticsearch.bulk import Operation, send_operations
 from lookalike.indexes.elasticsearch.client import ElasticClient
 from lookalike.indexes.elasticsearch.config import Settings
 from lookalike.indexes.elasticsearch.segments import Segmentation
-from lookalike.indexes.elasticsearch.storage import (
-    METADATA_TIMEOUT,
-    FieldNames,
-    HashRows,
-    HitSource,
-    attribute_updates,
-    encode_rows,
-    refresh,
-)
+from lookalike.indexes.elasticsearch.storage import FieldNames, HashRows, HitSource, attribute_updates, encode_rows
 from lookalike.types import Attributes, FeatureSpec, Ids
 
+METADATA_TIMEOUT = 60.0
+"""Seconds for changes of settings and mappings, on which the nodes of a cluster must agree."""
 META = "lookalike"
 """Key in the mapping's `_meta` under which spec, segmentation and sequence number are stored."""
 _ALREADY_EXISTS = "resource_already_exists_exception"
@@ -53,11 +47,13 @@ class ManagedIndex:
         if self._meta() is None:
             self._create(max(self._existing_numbers(), default=0) + 1, self.alias)
         self._check(self._meta() or {})
-        self._shards = self._count_shards()
+        answer = server.call(
+            lambda client: client.indices.get_settings(index=self.alias, name="index.number_of_shards")
+        )
+        self._shards = int(next(iter(answer.values()))["settings"]["index"]["number_of_shards"])
         self.source = HitSource(server, self.alias, "id", "hash")
 
     def filters(self) -> list[JSON]:
-        """None: all documents are ours."""
         return []
 
     def routing(self, tenant: int | None) -> str | None:
@@ -66,40 +62,25 @@ class ManagedIndex:
 
     def write(self, rows: HashRows) -> None:
         """Insert or replace rows; copies in another tenant's shard are deleted."""
-        tenants = rows.tenants.tolist()
-        ids = rows.ids.tolist()
-        by_tenant = self._settings.routing == "tenant"
         operations: list[Operation] = []
-        if by_tenant and self._shards > 1:
-            new_tenant = dict(zip(ids, tenants, strict=True))
-            operations = [
-                _delete_operation(id_, tenant)
-                for id_, tenant in self._locate(rows.ids)
-                if tenant != str(new_tenant[id_])
-            ]
-        head = '{"index":{"_id":"%d","routing":"%d"}}' if by_tenant else '{"index":{"_id":"%d"}}'
-        names = zip(ids, tenants, strict=True) if by_tenant else ((id_,) for id_ in ids)
-        heads = [head % name for name in names]
+        if self._settings.routing == "tenant" and self._shards > 1:
+            new_tenant = dict(zip(rows.ids.tolist(), rows.tenants.tolist(), strict=True))
+            stored = self._locate(rows.ids)
+            operations = [_delete_operation(id_, old) for id_, old in stored if old != str(new_tenant[id_])]
+        heads = self._actions("index", rows.ids, rows.tenants)
         operations += zip(heads, encode_rows(rows, self.fields, self.segmentation), strict=True)
         send_operations(self.server, self.alias, operations, require_alias=True)
 
     def update(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
-        """Update the attributes of documents, each in its tenant's shard."""
-        head = '{"update":{"_id":"%d","retry_on_conflict":3}}'
-        if self._settings.routing == "tenant":
-            head = '{"update":{"_id":"%d","routing":"%d","retry_on_conflict":3}}'
-            heads = [head % pair for pair in zip(ids.tolist(), tenants.tolist(), strict=True)]
-        else:
-            heads = [head % id_ for id_ in ids.tolist()]
+        heads = self._actions("update", ids, tenants, ',"retry_on_conflict":3')
         operations = list(zip(heads, attribute_updates(attributes, self.fields), strict=True))
         send_operations(self.server, self.alias, operations, require_alias=True)
 
     def delete(self, ids: Ids) -> None:
         """Delete documents, whatever their shard."""
-        if self._settings.routing == "id" or self._shards == 1:
-            operations = [_delete_operation(id_, None) for id_ in ids.tolist()]
-        else:
-            operations = [_delete_operation(id_, tenant) for id_, tenant in self._locate(ids)]
+        unrouted = self._settings.routing == "id" or self._shards == 1
+        found = ((id_, None) for id_ in ids.tolist()) if unrouted else self._locate(ids)
+        operations = [_delete_operation(id_, tenant) for id_, tenant in found]
         send_operations(self.server, self.alias, operations, require_alias=True)
 
     def sequence(self) -> int:
@@ -107,7 +88,6 @@ class ManagedIndex:
         return int((self._meta() or {}).get("sequence", 0))
 
     def store_sequence(self, sequence: int) -> None:
-        """Write to the mapping."""
         meta = {**(self._meta() or {}), "sequence": sequence}
         self.server.call(lambda client: client.indices.put_mapping(index=self.alias, meta={META: meta}), bulk=True)
 
@@ -123,20 +103,18 @@ class ManagedIndex:
     def rebuilding(self) -> Iterator["ManagedIndex"]:
         """Build a new index under an alias of its own; the old one is deleted once the alias is switched."""
         numbers = self._existing_numbers()
-        current = self._alias_target(self.alias)
-        for number in numbers:
-            if self._numbered_name(number) != current:
-                log.warning("deleting %s, left by an incomplete rebuild", self._numbered_name(number))
-                self._drop(self._numbered_name(number))
+        current = next(iter(self.server.find(lambda client: client.indices.get_alias(name=self.alias)) or ()), None)
+        for name in map(self._numbered_name, numbers):
+            if name != current:
+                log.warning("deleting %s, left by an incomplete rebuild", name)
+                self._drop(name)
         building = f"{self.alias}-building"
         new = self._create(max(numbers, default=0) + 1, building, refresh_interval="-1")
         try:
             yield ManagedIndex(self.server, self._spec, self._gallery, self._settings, alias=building)
-            self.server.call(
-                lambda client: client.indices.put_settings(index=new, settings={"index.refresh_interval": None}),
-                bulk=True,
-            )
-            refresh(self.server, new)
+            settings = {"index.refresh_interval": None}
+            self.server.call(lambda client: client.indices.put_settings(index=new, settings=settings), bulk=True)
+            self.server.refresh(new)
             self._switch_alias(new, current)
         except BaseException:
             self._drop_or_warn(new)
@@ -144,13 +122,17 @@ class ManagedIndex:
         if current is not None:
             self._drop_or_warn(current)
 
+    def _actions(self, action: str, ids: Ids, tenants: Ids, options: str = "") -> list[str]:
+        """The first lines of operations, each routed to its tenant's shard unless routing is by id."""
+        if self._settings.routing == "id":
+            return [f'{{"{action}":{{"_id":"{id_}"{options}}}}}' for id_ in ids.tolist()]
+        pairs = zip(ids.tolist(), tenants.tolist(), strict=True)
+        return [f'{{"{action}":{{"_id":"{id_}","routing":"{tenant}"{options}}}}}' for id_, tenant in pairs]
+
     def _switch_alias(self, new: str, current: str | None) -> None:
-        actions: list[JSON] = [
-            {"add": {"index": new, "alias": self.alias, "is_write_index": True}},
-            {"remove": {"index": new, "alias": f"{self.alias}-building"}},
-        ]
-        if current is not None:
-            actions.append({"remove": {"index": current, "alias": self.alias}})
+        actions: list[JSON] = [{"add": {"index": new, "alias": self.alias, "is_write_index": True}}]
+        removed = [(new, f"{self.alias}-building")] + ([] if current is None else [(current, self.alias)])
+        actions += [{"remove": {"index": index, "alias": alias}} for index, alias in removed]
         self.server.call(lambda client: client.indices.update_aliases(actions=actions), bulk=True)
 
     def _create(self, number: int, alias: str, **more: object) -> str:
@@ -160,25 +142,16 @@ class ManagedIndex:
         replicas: JSON = {"number_of_replicas": settings.replicas, "auto_expand_replicas": False}
         if settings.replicas is None:
             replicas = {"auto_expand_replicas": "0-1"}
-        meta = {
-            "gallery": self._gallery,
-            "name": self._spec.name,
-            "fingerprint": self._spec.fingerprint,
-            "segments": self.segmentation.count,
-            "sequence": 0,
-        }
+        spec = {"gallery": self._gallery, "name": self._spec.name, "fingerprint": self._spec.fingerprint}
+        meta = {**spec, "segments": self.segmentation.count, "sequence": 0}
+        options = {"number_of_shards": settings.shards, "translog.durability": "request", **replicas, **more}
 
         def request(client: Any) -> None:
             try:
                 client.indices.create(
                     index=name,
                     aliases={alias: {"is_write_index": True}},
-                    settings={
-                        "number_of_shards": settings.shards,
-                        "translog.durability": "request",
-                        **replicas,
-                        **more,
-                    },
+                    settings=options,
                     mappings={"dynamic": "strict", "_meta": {META: meta}, "properties": self.fields.mapping()},
                     timeout=f"{METADATA_TIMEOUT:.0f}s",
                 )
@@ -196,9 +169,9 @@ class ManagedIndex:
         )
         if found is None:
             return None
-        if len(found) != 1 or META not in next(iter(found.values()))["mappings"]["_meta"]:
+        meta: JSON | None = next(iter(found.values()))["mappings"]["_meta"].get(META) if len(found) == 1 else None
+        if meta is None:
             raise BadSetting(f"{self.alias} at {self.server.name} was not created by lookalike; choose another name")
-        meta: JSON = next(iter(found.values()))["mappings"]["_meta"][META]
         return meta
 
     def _check(self, meta: JSON) -> None:
@@ -215,7 +188,7 @@ class ManagedIndex:
 
     def _locate(self, ids: Ids) -> list[tuple[int, str]]:
         """Id and tenant of the documents with these ids; an id may occur twice after an interrupted move."""
-        refresh(self.server, self.alias)
+        self.server.refresh(self.alias)
         found: list[tuple[int, str]] = []
         for start in range(0, len(ids), _LOOKUP_BATCH):
             part = ids[start : start + _LOOKUP_BATCH].tolist()
@@ -237,7 +210,6 @@ class ManagedIndex:
         return found
 
     def _existing_numbers(self) -> list[int]:
-        """The numbers of the existing indexes named after this alias, ascending."""
         answer = self.server.call(
             lambda client: client.indices.get_alias(index=f"{self.alias}-*", expand_wildcards="all")
         )
@@ -246,10 +218,6 @@ class ManagedIndex:
 
     def _numbered_name(self, number: int) -> str:
         return f"{self.alias}-{number:06d}"
-
-    def _alias_target(self, alias: str) -> str | None:
-        """The index that an alias points to; None if there is no such alias."""
-        return next(iter(self.server.find(lambda client: client.indices.get_alias(name=alias)) or ()), None)
 
     def _drop(self, name: str) -> None:
         self.server.call(lambda client: client.indices.delete(index=name, ignore_unavailable=True), bulk=True)
@@ -261,19 +229,12 @@ class ManagedIndex:
         except LookalikeError as error:
             log.warning("%s could not be deleted, and will be at the next rebuild: %s", name, error)
 
-    def _count_shards(self) -> int:
-        answer = self.server.call(
-            lambda client: client.indices.get_settings(index=self.alias, name="index.number_of_shards")
-        )
-        return int(next(iter(answer.values()))["settings"]["index"]["number_of_shards"])
-
 
 def index_name(settings: Settings, spec: FeatureSpec, gallery: str) -> str:
     """`lookalike-GALLERY-PIPELINE-FINGERPRINT`, followed by the segmentation unless it is the published one."""
     segmentation = settings.plan.segmentation
     parts = [settings.name_prefix, gallery, spec.name, spec.fingerprint[:12]]
-    if segmentation != Segmentation(8):
-        parts.append(segmentation.name)
+    parts += [] if segmentation == Segmentation(8) else [segmentation.name]
     return "-".join(re.sub(r"[^a-z0-9_.-]+", "_", part.lower()) for part in parts)
 
 

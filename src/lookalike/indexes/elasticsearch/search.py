@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from lookalike.distances import Distances, merge, nearest, top_k
 from lookalike.errors import Unavailable, UnsupportedQuery
 from lookalike.indexes.elasticsearch.client import RETRY_AFTER, IndexNotFound, error_reason
 from lookalike.indexes.elasticsearch.config import Settings
-from lookalike.indexes.elasticsearch.filters import filters_of
+from lookalike.indexes.elasticsearch.filters import JSON, filters_of
 from lookalike.indexes.elasticsearch.segments import CANDIDATE_COST, Codes, SegmentPlan, best_plan, expected_candidates
 from lookalike.indexes.elasticsearch.storage import HashStorage, HitSource
 from lookalike.types import FULLY_EXACT, Ids, Matches, ResolvedFilter
@@ -27,7 +28,6 @@ SEARCHES_PER_REQUEST = 32
 """Searches sent in one request."""
 _ALIAS_SWITCH_SECONDS = 0.2  # seconds to wait before a retry while an alias is being switched
 
-JSON = dict[str, Any]
 Pairs = NDArray[np.int64]
 """`(n, 2)`: ids, ascending, and codes as signed integers."""
 _RESPONSE_FIELDS = "hits.hits.sort,timed_out,_shards.failed,error,status"
@@ -39,76 +39,71 @@ def scope_filters(storage: HashStorage, tenant: int | None) -> list[JSON]:
     return [*storage.filters(), *of_tenant]
 
 
+@dataclass
 class Search:
     """A batch of queries with one scope. `row_count` returns the number of rows, to choose between search and scan."""
 
-    def __init__(
-        self,
-        storage: HashStorage,
-        settings: Settings,
-        codes: Codes,
-        k: int,
-        tenant: int | None,
-        filter: ResolvedFilter | None,
-        row_count: Callable[[], int],
-    ) -> None:
-        self._storage = storage
-        self._settings = settings
-        self._codes = codes
-        self._k = k
-        self._row_count = row_count
-        self._routing = storage.routing(tenant)
-        self._filters, self._ids = scope_filters(storage, tenant), None
-        if filter is not None:
-            filters, self._ids = _translate_filter(storage, filter)
+    storage: HashStorage
+    settings: Settings
+    codes: Codes
+    k: int
+    tenant: int | None
+    filter: ResolvedFilter | None
+    row_count: Callable[[], int]
+
+    def __post_init__(self) -> None:
+        self._routing = self.storage.routing(self.tenant)
+        self._filters, self._ids = scope_filters(self.storage, self.tenant), None
+        if self.filter is not None:
+            filters, self._ids = _translate_filter(self.storage, self.filter)
             self._filters += filters
 
     def run(self, radius: int) -> Matches:
         """The matches within `radius` bits that the mode finds."""
-        mode, plan = self._settings.mode, self._settings.plan
+        mode, plan = self.settings.mode, self.settings.plan
         exact_within = FULLY_EXACT if mode == "exact" else float(plan.radius)
-        if not len(self._codes) or radius < 0 or (self._ids is not None and not len(self._ids)):
-            return Matches(*_empty_matches(len(self._codes), self._k), exact_within)
-        if mode == "published":
-            return Matches(*self._search_segments(self._codes, plan, radius), exact_within)
+        if not len(self.codes) or radius < 0 or (self._ids is not None and not len(self._ids)):
+            return Matches(*_empty_matches(len(self.codes), self.k), exact_within)
+        if mode == "exact":
+            return Matches(*self._exact(radius), exact_within)
         if mode == "guaranteed":
-            within = min(radius, plan.radius)
-            return Matches(*self._search_segments(self._codes, self._plan(within), within), exact_within)
-        return Matches(*self._exact(radius), exact_within)
+            radius = min(radius, plan.radius)
+            plan = self._plan(radius)
+        return Matches(*self._search_segments(self.codes, plan, radius), exact_within)
 
     def _exact(self, radius: int) -> tuple[Ids, Distances]:
         """Search within the settings' radius; scan where that is cheaper, and for queries with fewer than k matches."""
-        within = min(radius, self._settings.plan.radius)
+        within = min(radius, self.settings.plan.radius)
         plan = self._plan(within)
-        rows = self._row_count()
-        if len(self._codes) * plan.cost(rows) >= CANDIDATE_COST * rows:
-            return self._scan(self._codes, radius)
-        ids, distances = self._search_segments(self._codes, plan, within)
+        rows = self.row_count()
+        if len(self.codes) * plan.cost(rows) >= CANDIDATE_COST * rows:
+            return self._scan(self.codes, radius)
+        ids, distances = self._search_segments(self.codes, plan, within)
         if radius > within:
             unproven = np.flatnonzero(~(distances[:, -1] <= within))
             if len(unproven):
-                ids[unproven], distances[unproven] = self._scan(self._codes[unproven], radius)
+                ids[unproven], distances[unproven] = self._scan(self.codes[unproven], radius)
         return ids, distances
 
     def _plan(self, radius: int) -> SegmentPlan:
         """The cheapest plan for a radius with the stored segmentation."""
-        return best_plan(radius, self._settings.rows, self._storage.segmentation) or self._settings.plan
+        return best_plan(radius, self.settings.rows, self.storage.segmentation) or self.settings.plan
 
     def _search_segments(self, codes: Codes, plan: SegmentPlan, radius: int) -> tuple[Ids, Distances]:
         """The rows that match enough segments, ranked by Hamming distance."""
         searches = [[*self._filters, self._segment_query(code, plan)] for code in codes.tolist()]
-        first = max(FIRST_PAGE_ROWS, math.ceil(1.5 * expected_candidates(plan, self._settings.rows)))
-        found = [self._filter_rows(pairs) for pairs in fetch_all(self._storage.source, searches, self._routing, first)]
+        first = max(FIRST_PAGE_ROWS, math.ceil(1.5 * expected_candidates(plan, self.settings.rows)))
+        found = [self._filter_rows(pairs) for pairs in fetch_all(self.storage.source, searches, self._routing, first)]
         query = np.repeat(np.arange(len(codes)), [len(pairs) for pairs in found])
         ids, stored = _columns(found)
         bits = np.bitwise_count(stored ^ codes[query])
         near = bits <= radius
-        return top_k(query[near], ids[near], bits[near].astype(np.float32), len(codes), self._k)
+        return top_k(query[near], ids[near], bits[near].astype(np.float32), len(codes), self.k)
 
     def _segment_query(self, code: int, plan: SegmentPlan) -> JSON:
         """A plan as a query: `should` terms with `minimum_should_match`, as published."""
-        field = self._storage.fields["segments"]
-        terms = self._storage.segmentation.terms(code, plan)
+        field = self.storage.fields["segments"]
+        terms = self.storage.segmentation.terms(code, plan)
         if plan.min_matches == 1:
             return {"terms": {field: [term for segment in terms for term in segment]}}
         should = [
@@ -119,11 +114,11 @@ class Search:
     def _scan(self, codes: Codes, radius: int) -> tuple[Ids, Distances]:
         """Compare all rows in scope with all queries, page by page."""
         queries = _bytes(codes)
-        best = Matches(*_empty_matches(len(codes), self._k), FULLY_EXACT)
-        for page in fetch_pages(self._storage.source, self._filters, self._routing):
+        best = Matches(*_empty_matches(len(codes), self.k), FULLY_EXACT)
+        for page in fetch_pages(self.storage.source, self._filters, self._routing):
             ids, stored = _columns([self._filter_rows(page)])
-            near = nearest("hamming", queries, _bytes(stored), ids, self._k, max_distance=float(radius))
-            best = merge(best, near, self._k)
+            near = nearest("hamming", queries, _bytes(stored), ids, self.k, max_distance=float(radius))
+            best = merge(best, near, self.k)
         return best.ids, best.distances
 
     def _filter_rows(self, pairs: Pairs) -> Pairs:
@@ -180,18 +175,14 @@ def fetch_all(
             lambda part=filters[start : start + SEARCHES_PER_REQUEST]: _first_pages(source, part, routing, first)
         )
     return [
-        np.concatenate([pairs, *_pages(source, each, routing, pairs[-1].tolist())]) if len(pairs) == first else pairs
+        np.concatenate([pairs, *fetch_pages(source, each, routing, pairs[-1].tolist())])
+        if len(pairs) == first
+        else pairs
         for pairs, each in zip(found, filters, strict=True)
     ]
 
 
-def fetch_pages(source: HitSource, filters: list[JSON], routing: str | None) -> Iterator[Pairs]:
-    """All hits, page by page."""
-    return _pages(source, filters, routing, None)
-
-
 def count_rows(source: HitSource, filters: list[JSON], routing: str | None) -> int:
-    """Number of hits."""
     answer = _retry_once(
         lambda: source.server.call(
             lambda client: client.count(index=source.index, query=_query(filters), routing=routing)
@@ -202,7 +193,10 @@ def count_rows(source: HitSource, filters: list[JSON], routing: str | None) -> i
     return int(answer["count"])
 
 
-def _pages(source: HitSource, filters: list[JSON], routing: str | None, after: list[int] | None) -> Iterator[Pairs]:
+def fetch_pages(
+    source: HitSource, filters: list[JSON], routing: str | None, after: list[int] | None = None
+) -> Iterator[Pairs]:
+    """All hits, or those after the sort values of one, page by page."""
     while True:
         pairs = _retry_once(lambda after=after: _page(source, filters, routing, source.page, after))
         yield pairs
@@ -215,15 +209,11 @@ def _first_pages(source: HitSource, filters: Sequence[list[JSON]], routing: str 
     if len(filters) == 1:
         return [_page(source, filters[0], routing, size, None)]
     header: JSON = {"allow_partial_search_results": False, **({"routing": routing} if routing else {})}
-    searches: list[JSON] = []
-    for each in filters:
-        searches += [header, {"query": _query(each), "size": size, **_sort_options(source)}]
+    bodies = [{"query": _query(each), "size": size, "_source": False, **_sort_options(source)} for each in filters]
+    searches = [line for body in bodies for line in (header, body)]
+    fields = ",".join(f"responses.{part}" for part in _RESPONSE_FIELDS.split(","))
     answers = source.server.call(
-        lambda client: client.msearch(
-            searches=searches,
-            index=source.index,
-            filter_path=",".join(f"responses.{part}" for part in _RESPONSE_FIELDS.split(",")),
-        )
+        lambda client: client.msearch(searches=searches, index=source.index, filter_path=fields)
     )
     return [_parse_rows(source, answer) for answer in answers["responses"]]
 
@@ -238,7 +228,8 @@ def _page(source: HitSource, filters: list[JSON], routing: str | None, size: int
             routing=routing,
             allow_partial_search_results=False,
             filter_path=_RESPONSE_FIELDS,
-            **_sort_options(source, in_body=False),
+            source=False,
+            **_sort_options(source),
         )
     )
     return _parse_rows(source, dict(answer))
@@ -248,14 +239,10 @@ def _query(filters: list[JSON]) -> JSON:
     return {"bool": {"filter": filters}} if filters else {"match_all": {}}
 
 
-def _sort_options(source: HitSource, *, in_body: bool = True) -> JSON:
+def _sort_options(source: HitSource) -> JSON:
     """Return id and code as sort values: no document is read, and the last row's are the next page's `search_after`."""
-    return {
-        "sort": [{source.id_field: "asc"}, {source.code_field: "asc"}],
-        "track_total_hits": False,
-        "stored_fields": "_none_",
-        ("_source" if in_body else "source"): False,
-    }
+    sort = [{source.id_field: "asc"}, {source.code_field: "asc"}]
+    return {"sort": sort, "track_total_hits": False, "stored_fields": "_none_"}
 
 
 def _parse_rows(source: HitSource, answer: Mapping[str, Any]) -> Pairs:

@@ -48,7 +48,6 @@ class Segmentation:
 
     @cached_property
     def starts(self) -> tuple[int, ...]:
-        """The lowest bit of each segment."""
         return tuple(sum(self.widths[:position]) for position in range(self.count))
 
     @cached_property
@@ -64,8 +63,7 @@ class Segmentation:
     def values(self, codes: Codes) -> NDArray[np.uint64]:
         """The segments `(n, count)` of codes `(n,)`."""
         masks = np.array([(1 << width) - 1 for width in self.widths], np.uint64)
-        segments: NDArray[np.uint64] = (codes[:, None] >> np.array(self.starts, np.uint64)) & masks
-        return segments
+        return (codes[:, None] >> np.array(self.starts, np.uint64)) & masks
 
     def terms(self, code: int, plan: "SegmentPlan") -> list[list[str]]:
         """The terms of a search: a list for each segment that the plan queries."""
@@ -92,7 +90,6 @@ class SegmentPlan:
 
     @property
     def terms(self) -> int:
-        """Number of terms."""
         return sum(self._counts())
 
     def candidates(self, rows: int) -> float:
@@ -115,19 +112,14 @@ class SegmentPlan:
         return [count / 2.0**width for count, width in zip(self._counts(), self.segmentation.widths, strict=True)]
 
     def _counts(self) -> list[int]:
-        return [
-            values_within(width, share - 1) for width, share in zip(self.segmentation.widths, self.shares, strict=True)
-        ]
+        """The number of values of each segment that are queried: those within `share - 1` flipped bits."""
+        pairs = zip(self.segmentation.widths, self.shares, strict=True)
+        return [sum(comb(width, bits) for bits in range(share)) for width, share in pairs]
 
 
 def published_plan(min_matches: int) -> SegmentPlan:
     """The published rule: at least `min_matches` of eight bytes are equal."""
     return SegmentPlan(Segmentation(8), (1,) * 8, min_matches)
-
-
-def values_within(width: int, flips: int) -> int:
-    """Number of `width`-bit values within `flips` bits of a given one; 0 for -1."""
-    return sum(comb(width, bits) for bits in range(flips + 1))
 
 
 @cache

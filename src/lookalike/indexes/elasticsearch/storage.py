@@ -1,21 +1,17 @@
 """Storage protocol of hash rows in Elasticsearch, and their encoding as documents."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from lookalike.indexes.elasticsearch.client import ElasticClient
-from lookalike.indexes.elasticsearch.filters import terms_of
+from lookalike.indexes.elasticsearch.filters import JSON, terms_of
 from lookalike.indexes.elasticsearch.segments import Codes, Segmentation
 from lookalike.types import Attributes, Features, Ids
-
-JSON = dict[str, Any]
-METADATA_TIMEOUT = 60.0
-"""Seconds for changes of settings and mappings, on which the nodes of a cluster must agree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,72 +65,44 @@ class HashStorage(Protocol):
 
     def filters(self) -> list[JSON]:
         """Filters that select our rows among other documents."""
-        ...
 
     def routing(self, tenant: int | None) -> str | None:
         """Routing value of a tenant's rows; None for all shards."""
-        ...
 
     def write(self, rows: HashRows) -> None:
         """Insert rows, or replace those with the same ids."""
-        ...
 
     def update(self, ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -> None:
         """Change the attributes of existing rows."""
-        ...
 
     def delete(self, ids: Ids) -> None:
         """Delete rows; unknown ids are ignored."""
-        ...
 
     def sequence(self) -> int:
         """The sequence number stored with the rows."""
-        ...
 
     def store_sequence(self, sequence: int) -> None:
         """Store a sequence number with the rows."""
-        ...
 
     def flush(self) -> None:
         """Flush if the index does not sync every write to disk."""
-        ...
 
     def clear(self) -> None:
         """Delete all rows, and set the sequence number to 0."""
-        ...
 
     def rebuilding(self) -> "AbstractContextManager[HashStorage]":
         """An empty storage, which replaces this one when the block ends without an error."""
-        ...
-
-
-def refresh(server: ElasticClient, index: str, *, bulk: bool = True) -> None:
-    """Make writes visible to searches in every replica; `bulk` applies the timeout of writes."""
-    answer = server.call(lambda client: client.indices.refresh(index=index), bulk=bulk)
-    if answer["_shards"]["failed"]:
-        raise server.error_for(503, "refresh", f"{answer['_shards']['failed']} shard copies of {index} failed")
 
 
 def encode_rows(rows: HashRows, fields: FieldNames, segmentation: Segmentation) -> list[str]:
     """The rows as JSON documents, by string formatting: ten thousand in about 50 ms."""
     terms = ",".join(f'"{segment}"' for segment in segmentation.formats)
-    pattern = (
-        f'{{"{fields["id"]}":%d,"{fields["tenant"]}":"%d","{fields["hash"]}":%d,"{fields["segments"]}":[{terms}]%s}}'
-    )
-    columns = (
-        rows.ids.tolist(),
-        rows.tenants.tolist(),
-        rows.codes.view(np.int64).tolist(),
-        *segmentation.values(rows.codes).T.tolist(),
-        _attributes(rows, fields["attributes"]),
-    )
+    pattern = f'"{fields["id"]}":%d,"{fields["tenant"]}":"%d","{fields["hash"]}":%d,"{fields["segments"]}":[{terms}]'
+    pattern = f'{{{pattern},"{fields["attributes"]}":%s}}'
+    numbers = np.vstack([rows.ids, rows.tenants, rows.codes.view(np.int64)]).tolist()
+    attributes = [json.dumps(terms_of(each or {})) for each in rows.attributes or [{}] * len(rows.ids)]
+    columns = (*numbers, *segmentation.values(rows.codes).T.tolist(), attributes)
     return [pattern % row for row in zip(*columns, strict=True)]
-
-
-def _attributes(rows: HashRows, field: str) -> Iterable[str]:
-    if rows.attributes is None:
-        return [f',"{field}":[]'] * len(rows.ids)
-    return [f',"{field}":{json.dumps(terms_of(each or {}))}' for each in rows.attributes]
 
 
 def attribute_updates(attributes: Sequence[Attributes], fields: FieldNames) -> list[str]:

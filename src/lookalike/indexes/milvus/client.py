@@ -4,13 +4,12 @@ The only module that uses pymilvus (which takes a second to import).
 """
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import numpy as np
@@ -29,12 +28,10 @@ STRONG: ConsistencyLevel = "Strong"
 BOUNDED: ConsistencyLevel = "Bounded"
 """A search does not wait, and may miss the writes of the last seconds (the server's gracefulTime, 5 s)."""
 
+MAX_LIMIT = 16_384
+"""Rows that any version of Milvus returns for one query."""
 PREFIX = "lookalike."
 """Prefix of our collection properties, set at creation: 2.3 loses later changes of properties when it restarts."""
-PARTITION_KEY_UPSERT = (2, 3, 10)
-"""Earlier servers put upserted rows into the partition of another key (milvus-io/milvus pull request 30773)."""
-FAILURES: tuple[type[Exception], ...] = (MilvusException, grpc.RpcError, grpc.FutureTimeoutError)
-"""The exceptions that the client raises for a failed request."""
 _NOT_FOUND_PHRASES = ("not found", "not exist", "can't find")
 _DENIED_PHRASES = ("auth check failure", "unauthenticated", "permission deny", "permission denied", "invalid token")
 _INVALID_FILTER_PHRASES = ("cannot parse expression", "failed to create query plan", "invalid expression", "at column ")
@@ -42,7 +39,6 @@ _POLL_SECONDS = 0.05
 _LITE_LOCK = threading.RLock()  # starting Milvus Lite and changing its aliases is not thread-safe
 
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs every error, with a traceback, before raising it
-Answer = TypeVar("Answer")
 
 
 class IndexNotFound(LookalikeError):
@@ -74,40 +70,32 @@ class MilvusGateway:
 
     def version(self) -> str:
         """The server's version, such as `v2.3.5`."""
-        return str(self._call("version", lambda client, limit: client.get_server_version(timeout=limit)))
+        return str(self._call("version", "get_server_version"))
 
     def check_database(self) -> None:
         """Raise BadSetting if the database does not exist: old servers silently use another."""
         database = self.connection.database
-        if database and database not in self._call(
-            "databases", lambda client, limit: client.list_databases(timeout=limit)
-        ):
+        if database and database not in self._call("databases", "list_databases"):
             raise BadSetting(f"{self.connection.name}: there is no database {database!r}; create it, or name another")
 
     def collections(self) -> list[str]:
-        """The names of all collections."""
-        return list(self._call("list", lambda client, limit: client.list_collections(timeout=limit)))
+        return list(self._call("list", "list_collections"))
 
     def alias_target(self, alias: str) -> str | None:
         """The collection that an alias points to; None if there is no such alias."""
         try:
-            found = self._call("alias", lambda client, limit: client.describe_alias(alias, timeout=limit))
+            return str(self._call("alias", "describe_alias", alias)["collection_name"])
         except IndexNotFound:
             return None
-        return str(found["collection_name"])
 
     def describe(self, name: str) -> Mapping[str, Any]:
         """A collection's schema and properties; raises IndexNotFound."""
-        found: Mapping[str, Any] = self._call(
-            "describe", lambda client, limit: client.describe_collection(name, timeout=limit)
-        )
+        found: Mapping[str, Any] = self._call("describe", "describe_collection", name)
         return found
 
     def describe_index(self, name: str) -> Mapping[str, Any]:
         """Type, metric and build progress of the vector index."""
-        found: Mapping[str, Any] | None = self._call(
-            "index", lambda client, limit: client.describe_index(name, "vector", timeout=limit)
-        )
+        found: Mapping[str, Any] | None = self._call("index", "describe_index", name, "vector")
         return found or {}
 
     def await_index(self, name: str, rows: int, seconds: float) -> None:
@@ -126,84 +114,64 @@ class MilvusGateway:
         self._wait_until_done(progress, f"indexing {name}", seconds)
 
     def create(
-        self, name: str, spec: FeatureSpec, *, key: bool, buckets: int, shards: int, properties: Mapping[str, str]
+        self, name: str, spec: FeatureSpec, *, buckets: int | None, shards: int, properties: Mapping[str, str]
     ) -> None:
-        """Create an empty collection, with the tenant as partition key or as a plain field."""
+        """Create an empty collection, with the tenant as partition key in `buckets`, or as a plain field for None."""
         schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field("id", DataType.INT64, is_primary=True)
-        schema.add_field("tenant", DataType.INT64, is_partition_key=key)
+        schema.add_field("tenant", DataType.INT64, is_partition_key=buckets is not None)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=spec.width)
         schema.add_field("attributes", DataType.JSON)
-        options: dict[str, Any] = {"num_partitions": buckets} if key else {}
-        options["properties"] = {PREFIX + name: value for name, value in properties.items()}
-        self._call(
-            "create",
-            lambda client, limit: client.create_collection(
-                name, schema=schema, num_shards=shards, consistency_level=BOUNDED, timeout=limit, **options
-            ),
-        )
+        options: dict[str, Any] = {} if buckets is None else {"num_partitions": buckets}
+        options |= {"num_shards": shards, "properties": {PREFIX + name: value for name, value in properties.items()}}
+        self._call("create", "create_collection", name, schema=schema, consistency_level=BOUNDED, **options)
 
     def create_index(self, name: str, index_type: str, parameters: Mapping[str, int]) -> None:
         """Define the vector index of an empty collection."""
         index = MilvusClient.prepare_index_params()
         index.add_index("vector", index_type=index_type, metric_type="IP", params=dict(parameters))
-        self._call("index", lambda client, limit: client.create_index(name, index, timeout=limit, sync=False))
+        self._call("index", "create_index", name, index, sync=False)
 
     def load(self, name: str, *, replicas: int, seconds: float) -> None:
         """Load a collection into the query nodes' memory, and wait for it."""
-        self._call(
-            "load",
-            lambda client, limit: client.load_collection(
-                name, replica_number=replicas, timeout=limit, **({} if self.connection.lite else {"_async": True})
-            ),
-        )
+        options = {} if self.connection.lite else {"_async": True}
+        self._call("load", "load_collection", name, replica_number=replicas, **options)
         self._wait_until_done(lambda: None if self.is_loaded(name) else (), f"loading {name}", seconds)
 
     def is_loaded(self, name: str) -> bool:
-        """Whether a collection can be searched."""
-        found = self._call("load state", lambda client, limit: client.get_load_state(name, timeout=limit))
-        return str(found["state"].name) == "Loaded"
+        return str(self._call("load state", "get_load_state", name)["state"].name) == "Loaded"
 
     def release(self, name: str) -> None:
-        """Release a collection from the query nodes' memory."""
-        self._call("release", lambda client, limit: client.release_collection(name, timeout=limit))
+        self._call("release", "release_collection", name)
 
     def seal(self, name: str, *, seconds: float) -> None:
         """Seal the growing segments (Milvus' flush), so that they are indexed. Takes seconds: for large batches."""
-        self._call("flush", lambda client, limit: client.flush(name, timeout=limit), seconds=seconds)
+        self._call("flush", "flush", name, seconds=seconds)
 
     def drop(self, name: str) -> None:
         """Drop a collection, to which no alias may point."""
-        self._call("drop", lambda client, limit: client.drop_collection(name, timeout=limit))
+        self._call("drop", "drop_collection", name)
 
     def set_alias(self, alias: str, name: str, *, new: bool) -> None:
         """Point an alias, `new` or existing, to a collection."""
-        method = "create_alias" if new else "alter_alias"
-        self._call("alias", lambda client, limit: getattr(client, method)(name, alias, timeout=limit))
+        self._call("alias", "create_alias" if new else "alter_alias", name, alias)
 
     def drop_alias(self, alias: str) -> None:
-        """Drop an alias."""
-        self._call("alias", lambda client, limit: client.drop_alias(alias, timeout=limit))
+        self._call("alias", "drop_alias", alias)
 
     def partitions(self, name: str) -> set[str]:
-        """The names of a collection's partitions."""
-        return set(self._call("partitions", lambda client, limit: client.list_partitions(name, timeout=limit)))
+        return set(self._call("partitions", "list_partitions", name))
 
     def create_partition(self, name: str, partition: str) -> None:
         """Create a partition, which is loaded with its collection."""
-        self._call("partition", lambda client, limit: client.create_partition(name, partition, timeout=limit))
+        self._call("partition", "create_partition", name, partition)
 
     def upsert(self, name: str, rows: Sequence[Mapping[str, Any]], partition: str, *, seconds: float) -> None:
         """Insert rows, or replace those with the same ids in a partition ("": determined by the partition key)."""
-        self._call(
-            "upsert",
-            lambda client, limit: client.upsert(name, rows, timeout=limit, partition_name=partition),
-            seconds=seconds,
-        )
+        self._call("upsert", "upsert", name, rows, partition_name=partition, seconds=seconds)
 
     def delete(self, name: str, ids: list[int], *, seconds: float) -> None:
-        """Delete ids from all partitions."""
-        self._call("delete", lambda client, limit: client.delete(name, ids=ids, timeout=limit), seconds=seconds)
+        self._call("delete", "delete", name, ids=ids, seconds=seconds)
 
     def query(
         self,
@@ -212,27 +180,13 @@ class MilvusGateway:
         fields: list[str],
         *,
         level: ConsistencyLevel,
-        limit: int = 16_384,
         partitions: list[str] | None = None,
         seconds: float = 0.0,
     ) -> list[dict[str, Any]]:
-        """The rows that pass an expression, in all or some partitions, unordered."""
-        options: dict[str, Any] = {} if "count(*)" in fields else {"limit": limit}
-        return list(
-            self._call(
-                "query",
-                lambda client, timeout: client.query(
-                    name,
-                    filter=filter,
-                    output_fields=fields,
-                    consistency_level=level,
-                    partition_names=partitions,
-                    timeout=timeout,
-                    **options,
-                ),
-                seconds=seconds,
-            )
-        )
+        """The rows that pass an expression, in all or some partitions, unordered; at most `MAX_LIMIT`."""
+        options: dict[str, Any] = {} if "count(*)" in fields else {"limit": MAX_LIMIT}
+        options |= {"consistency_level": level, "partition_names": partitions, "seconds": seconds}
+        return list(self._call("query", "query", name, filter=filter, output_fields=fields, **options))
 
     def search(
         self,
@@ -248,19 +202,15 @@ class MilvusGateway:
     ) -> list[Hits]:
         """The rows with the largest inner products for each query."""
         answers = self._call(
-            "search",
-            lambda client, timeout: client.search(
-                name,
-                data=queries,
-                anns_field="vector",
-                limit=limit,
-                filter=filter,
-                output_fields=["vector"] if vectors else ["id"],  # with no field, Lite returns all of them
-                search_params={"metric_type": "IP", "params": dict(parameters)},
-                partition_names=partitions,
-                consistency_level=level,
-                timeout=timeout,
-            ),
+            *("search", "search", name),
+            data=queries,
+            anns_field="vector",
+            limit=limit,
+            filter=filter,
+            output_fields=["vector"] if vectors else ["id"],  # with no field, Lite returns all of them
+            search_params={"metric_type": "IP", "params": dict(parameters)},
+            partition_names=partitions,
+            consistency_level=level,
         )
         return [_parse_hits(hits, limit, queries.shape[1], vectors) for hits in answers]
 
@@ -277,18 +227,19 @@ class MilvusGateway:
                 raise Unavailable(f"{what} made no progress for {seconds:g} s on {self.connection.name}")
 
     def close(self) -> None:
-        """Close the connection; closing twice is harmless."""
         with self._lock:
             client, self._client = self._client, None
         if client is not None:
             with self._client_lock:
                 client.close()
 
-    def _call(self, what: str, request: Callable[[Any, float], Answer], *, seconds: float = 0.0) -> Answer:
+    def _call(self, what: str, method: str, *arguments: Any, seconds: float = 0.0, **options: Any) -> Any:
+        """Call a method of the client with a timeout; `what` names the request in errors."""
         with self._circuit, self._client_lock:
             try:
-                return request(self._connect(), seconds or self.connection.timeout)
-            except FAILURES as error:
+                request = getattr(self._connect(), method)
+                return request(*arguments, timeout=seconds or self.connection.timeout, **options)
+            except (MilvusException, grpc.RpcError, grpc.FutureTimeoutError) as error:
                 raise _translate_error(self.connection, what, error) from error
 
     def _connect(self) -> Any:
@@ -301,19 +252,12 @@ class MilvusGateway:
             return self._client
 
 
-def parse_version(version: str) -> tuple[int, ...]:
-    """`v2.3.5-lite` as (2, 3, 5); () if there are no numbers."""
-    found = re.search(r"(\d+)\.(\d+)\.(\d+)", version)
-    return tuple(map(int, found.groups())) if found else ()
-
-
 def _parse_hits(hits: Any, limit: int, width: int, vectors: bool) -> Hits:
-    ids, scores = np.array(hits.ids, np.int64), np.array(hits.distances, np.float32)
-    images, full = ids > 0, len(ids) == limit  # id 0 is the state row (see `collections`)
-    rows = None
-    if vectors:
-        rows = np.array([hit["entity"]["vector"] for hit in hits], np.float32).reshape(-1, width)[images]
-    return Hits(ids[images], scores[images], rows, full)
+    ids = np.array(hits.ids, np.int64)
+    images = ids > 0  # id 0 is the state row (see `collections`)
+    rows = np.array([hit["entity"]["vector"] for hit in hits], np.float32).reshape(-1, width) if vectors else None
+    scores = np.array(hits.distances, np.float32)[images]
+    return Hits(ids[images], scores, None if rows is None else rows[images], len(ids) == limit)
 
 
 def _translate_error(connection: Connection, what: str, error: Exception) -> LookalikeError:

@@ -1,8 +1,8 @@
 """The collections of one index: the one behind its alias, and during a rebuild the one that will replace it.
 
-Constant metadata (spec, index type) is kept in collection properties. State that changes (sequence number, search
-effort) is kept in a row of its own, id 0, and so in the same log as the rows and after them: it is never ahead of the
-rows, and is copied with them. Milvus 2.3 loses changed properties when it restarts.
+Constant metadata (spec, index type) is kept in collection properties; Milvus 2.3 loses changed ones when it restarts.
+State (sequence number, search effort) is kept in a row of its own, id 0, and so in the same log as the rows and after
+them: it is never ahead of the rows, and is copied with them.
 """
 
 import hashlib
@@ -19,15 +19,7 @@ import numpy as np
 
 from lookalike.distances import Distances
 from lookalike.errors import BadSetting, FeatureMismatch, Unavailable
-from lookalike.indexes.milvus.client import (
-    PARTITION_KEY_UPSERT,
-    PREFIX,
-    STRONG,
-    ConsistencyLevel,
-    IndexNotFound,
-    MilvusGateway,
-    parse_version,
-)
+from lookalike.indexes.milvus.client import PREFIX, STRONG, ConsistencyLevel, IndexNotFound, MilvusGateway
 from lookalike.indexes.milvus.config import BUILD, DEFAULT_EFFORT, SEARCH_PARAM, Settings
 from lookalike.types import FeatureSpec
 
@@ -39,6 +31,8 @@ STATE_ID = 0
 """The id of the state row; images have ids from 1."""
 STRONG_READ_FACTOR = 2
 """Timeout of a strongly consistent read, in units of `bulk_timeout`: usually 0.2 s, more while a collection loads."""
+PARTITION_KEY_UPSERT = (2, 3, 10)
+"""Earlier servers put upserted rows into the partition of another key (milvus-io/milvus pull request 30773)."""
 BUCKETS = 16
 """Buckets of a partition key, the default of current servers."""
 
@@ -110,27 +104,15 @@ class CollectionManager:
 
         Raises BadSetting for several buckets on a server that mixes them up.
         """
-        settings, server = self.settings, self.server
+        settings, server, tenants = self.settings, self.server, self.settings.tenants
         index_type = settings.index_type(self.spec, max(rows, settings.rows))
         name = f"{self.alias}_{_safe_name(self.spec.fingerprint[:12])}_{time.time_ns():x}"
-        properties = {
-            "alias": self.alias,
-            "spec": _spec_json(self.spec),
-            "index": index_type,
-            "tenants": settings.tenants,
-        }
-        key = settings.tenants == "key"
-        server.create(
-            name,
-            self.spec,
-            key=key,
-            buckets=self._bucket_count() if key else 1,
-            shards=settings.shards,
-            properties=properties,
-        )
+        properties = {"alias": self.alias, "spec": _spec_json(self.spec), "index": index_type, "tenants": tenants}
+        buckets = self._bucket_count() if tenants == "key" else None
+        server.create(name, self.spec, buckets=buckets, shards=settings.shards, properties=properties)
         server.create_index(name, index_type, BUILD[index_type])
         server.load(name, replicas=settings.replicas, seconds=LOAD_SECONDS)
-        return Collection(name, index_type, settings.tenants)
+        return Collection(name, index_type, tenants)
 
     def swap_alias(self, new: Collection) -> None:
         """Point the alias to another collection, atomically."""
@@ -158,11 +140,8 @@ class CollectionManager:
             raise Unavailable(f"{self.server.connection.name} did not return the state just saved in {collection.name}")
 
     def _load_state(self, name: str, level: ConsistencyLevel) -> dict[str, Any]:
-        seconds = (
-            STRONG_READ_FACTOR * self.server.connection.bulk_timeout
-            if level == STRONG
-            else self.server.connection.timeout
-        )
+        to = self.server.connection
+        seconds = STRONG_READ_FACTOR * to.bulk_timeout if level == STRONG else to.timeout
         found = self.server.query(name, f"id == {STATE_ID}", ["attributes"], level=level, seconds=seconds)
         return dict(found[0]["attributes"]) if found else {}
 
@@ -175,7 +154,7 @@ class CollectionManager:
         if server.connection.lite:
             return BUCKETS
         version = server.version()
-        if parse_version(version) < PARTITION_KEY_UPSERT:
+        if _parse_version(version) < PARTITION_KEY_UPSERT:
             if (configured or 1) > 1:
                 raise BadSetting(
                     f"{server.connection.name} is Milvus {version}, which puts replaced rows into wrong "
@@ -189,13 +168,9 @@ class CollectionManager:
         properties = {key[len(PREFIX) :]: value for key, value in found["properties"].items() if key.startswith(PREFIX)}
         self._check(name, properties, found)
         state = self._load_state(name, level)
+        sequence, effort = state.get("sequence", 0), state.get("knob", 0)
         return Collection(
-            name,
-            properties["index"],
-            properties["tenants"],
-            state.get("sequence", 0),
-            state.get("knob", 0),
-            state.get("oversized", False),
+            name, properties["index"], properties["tenants"], sequence, effort, state.get("oversized", False)
         )
 
     def _check(self, name: str, properties: Mapping[str, str], found: Mapping[str, Any]) -> None:
@@ -210,6 +185,12 @@ class CollectionManager:
         metric = self.server.describe_index(name).get("metric_type")
         if int(width) != self.spec.width or metric != "IP":
             raise FeatureMismatch(f"{where} has vectors of {width} under {metric}, not {self.spec.width} under IP")
+
+
+def _parse_version(version: str) -> tuple[int, ...]:
+    """`v2.3.5-lite` as (2, 3, 5); () if there are no numbers."""
+    found = re.search(r"(\d+)\.(\d+)\.(\d+)", version)
+    return tuple(map(int, found.groups())) if found else ()
 
 
 def _spec_json(spec: FeatureSpec) -> str:

@@ -101,9 +101,9 @@ class Settings:
 
     def index_type(self, spec: FeatureSpec, rows: int) -> str:
         """The index type for this many rows: the configured one, or the fastest accurate one that fits into memory."""
-        return (
-            self.index if self.index != "auto" else suggest(rows, spec.width, self.memory << 30, self.connection.lite)
-        )
+        if self.index != "auto":
+            return self.index
+        return suggest(rows, spec.width, self.memory << 30, self.connection.lite)
 
 
 def suggest(rows: int, width: int, memory: int, lite: bool = False) -> str:
@@ -134,8 +134,7 @@ def _connection(address: Address, lite: bool) -> Connection:
         return Connection(str(address), address.path, lite=True, timeout=timeout, bulk_timeout=bulk_timeout)
     if not address.host:
         raise BadSetting(f"{address} names no host; write milvus://host:19530")
-    database = address.path.strip("/")
-    if (address.user or "") and "token" in address.options:
+    if address.user and "token" in address.options:
         raise BadSetting(f"{address}: give either user and password, or a token")
     secret = bool(address.password or address.options.get("token"))
     scheme = "https" if address.flag("tls", secret and not is_loopback(address.host)) else "http"
@@ -146,7 +145,7 @@ def _connection(address: Address, lite: bool) -> Connection:
         user=address.user or "",
         password=address.password or "",
         token=address.options.get("token", ""),
-        database=database,
+        database=address.path.strip("/"),
         timeout=timeout,
         bulk_timeout=bulk_timeout,
     )

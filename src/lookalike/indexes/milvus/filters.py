@@ -82,11 +82,8 @@ def expression(conditions: Sequence[Condition]) -> str | None:
 
 def id_expressions(ids: Ids) -> list[str]:
     """Expressions that together select exactly these ids, each short enough for one request."""
-    numbers = ids.tolist()
-    return [
-        f"id in {numbers[start : start + MAX_IDS_PER_EXPRESSION]}"
-        for start in range(0, len(numbers), MAX_IDS_PER_EXPRESSION)
-    ]
+    starts = range(0, len(ids), MAX_IDS_PER_EXPRESSION)
+    return [f"id in {ids[start : start + MAX_IDS_PER_EXPRESSION].tolist()}" for start in starts]
 
 
 def conjunction(*parts: str) -> str:
@@ -143,14 +140,11 @@ def _number(value: int | float) -> str:
             double = math.nextafter(double, -math.inf)
         remainder = value - int(double)
     else:
-        double, remainder = _double(value), 0
+        remainder = 0
+        try:
+            double = float(value)
+        except OverflowError:
+            double = math.inf if value > 0 else -math.inf
     (bits,) = struct.unpack(">Q", struct.pack(">d", double + 0.0))  # + 0.0 turns -0.0 into 0.0
     ordered = bits ^ (0xFFFFFFFFFFFFFFFF if bits >> 63 else 1 << 63)
     return f"{ordered:016x}{remainder:03x}"
-
-
-def _double(value: int | float) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf

@@ -24,17 +24,7 @@ from lookalike.indexes.milvus.search import MAX_MATCHES, Search, SelectivityCach
 from lookalike.indexes.milvus.tuning import Tuning, tune
 from lookalike.indexes.milvus.writer import Writer
 from lookalike.indexes.validation import check_attributes, check_query, check_rows
-from lookalike.types import (
-    FULLY_EXACT,
-    NO_GUARANTEE,
-    Attributes,
-    Features,
-    FeatureSpec,
-    Ids,
-    Matches,
-    ResolvedFilter,
-    Rows,
-)
+from lookalike.types import Attributes, Features, FeatureSpec, Ids, Matches, ResolvedFilter, Rows
 
 REFRESH_INTERVAL = 5.0
 """Seconds for which the current collection and its state are cached."""
@@ -104,12 +94,10 @@ class MilvusIndex:
 
     @property
     def shared(self) -> bool:
-        """True: all processes share the rows on the server."""
         return True
 
     @property
     def spec(self) -> FeatureSpec:
-        """Specification of the indexed features."""
         return self._manager.spec
 
     @property
@@ -119,11 +107,9 @@ class MilvusIndex:
 
     @property
     def collection(self) -> Collection:
-        """The collection in use."""
         return self._collection
 
     def upsert(self, rows: Rows) -> None:
-        """Insert or replace rows; raises as `check_rows`."""
         ids, features, tenants = check_rows(self.spec, rows)
         attributes: Sequence[Attributes] = rows.attributes if rows.attributes is not None else [{}] * len(ids)
         check_attributes(ids, tenants, attributes)
@@ -139,9 +125,7 @@ class MilvusIndex:
             self._with_collection(lambda current: self._writer.update_attributes(current, encoded))
 
     def delete(self, ids: Ids) -> None:
-        """Delete rows by id; unknown ids are ignored."""
-        unique = np.unique(np.asarray(ids, np.int64))
-        images = unique[unique > 0].tolist()  # never the state row
+        images = [id_ for id_ in np.unique(np.asarray(ids, np.int64)).tolist() if id_ > 0]  # never the state row
         with self._lock:
             self._with_collection(lambda current: self._writer.delete(current, images))
 
@@ -159,9 +143,16 @@ class MilvusIndex:
         queries = check_query(self.spec, queries, k, max_distance)
         if k > MAX_MATCHES:
             raise UnsupportedQuery(f"Milvus returns at most {MAX_MATCHES} matches per query, not {k}")
-        found = self._with_collection(
-            lambda current: self._search(current, queries, k, tenant, filter, fresh), fresh=fresh
-        )
+        of_tenant = "" if tenant is None else f"tenant == {tenant}"
+        level = STRONG if fresh or self._manager.settings.strong else BOUNDED
+
+        def search_collection(current: Collection) -> Matches:
+            partitions = self._writer.partitions_of(current, tenant)
+            parts = [] if partitions == [] else filters.expressions(filter, oversized=current.oversized)
+            search = Search(self._server, current, level, partitions, self._selectivity)
+            return search.nearest(queries, k, [filters.conjunction(of_tenant, part) for part in parts])
+
+        found = self._with_collection(search_collection, fresh=fresh)
         if max_distance is not None:
             far = ~(found.distances <= np.float32(max_distance))
             found.ids[far], found.distances[far] = -1, np.inf
@@ -215,37 +206,18 @@ class MilvusIndex:
             tuning = tune(self._server, collection, self.spec, recall or self._manager.settings.recall)
             if tuning is not None:
                 self._update_state(effort=tuning.value)
-                result = (collection.name, tuning.parameter, tuning.value, tuning.recall)
-                log.info("%s: %s %d has a recall of %.3f", *result)
+                log.info(
+                    "%s: %s %d has a recall of %.3f", collection.name, tuning.parameter, tuning.value, tuning.recall
+                )
             return tuning
 
         with self._lock:
             return self._with_collection(measure, fresh=True)
 
     def close(self) -> None:
-        """Close the connection; closing twice is harmless."""
         self._closed = True
         if not self._building:
             self._server.close()
-
-    def _search(
-        self,
-        collection: Collection,
-        queries: Features,
-        k: int,
-        tenant: int | None,
-        filter: ResolvedFilter | None,
-        fresh: bool,
-    ) -> Matches:
-        partitions = self._writer.partitions_of(collection, tenant)
-        expressions = [] if partitions == [] else filters.expressions(filter, oversized=collection.oversized)
-        of_tenant = "" if tenant is None else f"tenant == {tenant}"
-        if not len(queries) or not expressions:
-            exact = FULLY_EXACT if collection.index_type == "FLAT" or not expressions else NO_GUARANTEE
-            return Matches(np.full((len(queries), k), -1), np.full((len(queries), k), np.inf, np.float32), exact)
-        level = STRONG if fresh or self._manager.settings.strong else BOUNDED
-        search = Search(self._server, collection, level, partitions, self._selectivity)
-        return search.nearest(queries, k, [filters.conjunction(of_tenant, each) for each in expressions])
 
     def _encode_attributes(self, attributes: Sequence[Attributes]) -> list[dict[str, str]]:
         """Attributes as stored with rows; if some are too large, the collection's state records it."""

@@ -3,18 +3,16 @@
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lookalike.distances import Distances, merge, paired, top_k
-from lookalike.indexes.milvus.client import ConsistencyLevel, Hits, MilvusGateway
+from lookalike.indexes.milvus.client import MAX_LIMIT, ConsistencyLevel, Hits, MilvusGateway
 from lookalike.indexes.milvus.collections import Collection
 from lookalike.indexes.milvus.config import MAX_EFFORT, SEARCH_PARAM
 from lookalike.types import FULLY_EXACT, NO_GUARANTEE, Features, Ids, Matches
 
-MAX_LIMIT = 16_384
-"""Rows that any version of Milvus returns for one query."""
 MAX_MATCHES = MAX_LIMIT - 2
 """Matches that a query may request: one hit may be the state row (see `collections`), one reveals a cut tie."""
 MAX_QUERIES = 1000
@@ -66,30 +64,23 @@ class SelectivityCache:
         return count
 
 
+@dataclass
 class Search:
     """A search of one collection, with what all of its requests have in common."""
 
-    def __init__(
-        self,
-        server: MilvusGateway,
-        collection: Collection,
-        level: ConsistencyLevel,
-        partitions: list[str] | None,
-        selectivity: SelectivityCache | None = None,
-    ) -> None:
-        self._server = server
-        self._selectivity = selectivity or SelectivityCache(server)
-        self._collection = collection
-        self._level = level
-        self._partitions = partitions
-        self._exact = collection.index_type == "FLAT"
-        self._with_vectors = (
-            collection.index_type == "IVF_SQ8"
-        )  # its distances are approximate, and computed again here
+    server: MilvusGateway
+    collection: Collection
+    level: ConsistencyLevel
+    partitions: list[str] | None
+    selectivity: SelectivityCache
+
+    def __post_init__(self) -> None:
+        self._exact = self.collection.index_type == "FLAT"
+        self._with_vectors = self.collection.index_type == "IVF_SQ8"  # its distances are approximate: compute them here
 
     def nearest(self, queries: Features, k: int, expressions: Sequence[str]) -> Matches:
-        """The k nearest rows that pass any of the expressions, which are mutually exclusive."""
-        exact_within = FULLY_EXACT if self._exact else NO_GUARANTEE
+        """The k nearest rows that pass any of the expressions, which are mutually exclusive; none without any."""
+        exact_within = FULLY_EXACT if self._exact or not expressions else NO_GUARANTEE
         found = Matches(np.full((len(queries), k), -1), np.full((len(queries), k), np.inf, np.float32), exact_within)
         limit = min(2 * k + 10 if self._with_vectors else k + 2, MAX_LIMIT)
         step = max(1, min(MAX_QUERIES, (MAX_HITS_WITH_VECTORS if self._with_vectors else MAX_HITS) // limit))
@@ -103,7 +94,7 @@ class Search:
 
     def _search_expression(self, queries: Features, k: int, limit: int, expression: str) -> Matches:
         share = self._passing_share(expression)
-        if self._collection.index_type == "HNSW" and SELECTIVE_SHARE < share < UNSELECTIVE_SHARE:
+        if self.collection.index_type == "HNSW" and SELECTIVE_SHARE < share < UNSELECTIVE_SHARE:
             return self._post_filter(queries, k, limit, expression, share)
         answers = self._request(queries, limit, expression, effort=self._probed_lists(share))
         if self._exact:
@@ -114,20 +105,20 @@ class Search:
 
     def _passing_share(self, expression: str) -> float:
         """The share of rows that pass a filter if the search effort depends on it; otherwise 1."""
-        if not expression or self._exact or self._server.connection.lite:
+        if not expression or self._exact or self.server.connection.lite:
             return 1.0
-        return self._selectivity.share(self._collection.name, expression, self._partitions, self._level)
+        return self.selectivity.share(self.collection.name, expression, self.partitions, self.level)
 
     def _probed_lists(self, share: float) -> int | None:
         """The lists of an IVF index to probe, inversely proportional to the share of their rows that pass a filter.
 
         The work stays the same, and neighbours, which are farther apart, are still found. None: the tuned number.
         """
-        name = SEARCH_PARAM.get(self._collection.index_type)
+        name = SEARCH_PARAM.get(self.collection.index_type)
         if name != "nprobe" or share == 1:
             return None
-        tuned = self._collection.parameters(1)[name]
-        return min(MAX_EFFORT[self._collection.index_type], math.ceil(tuned / max(share, 1e-6)))
+        tuned = self.collection.parameters(1)[name]
+        return min(MAX_EFFORT[self.collection.index_type], math.ceil(tuned / max(share, 1e-6)))
 
     def _post_filter(self, queries: Features, k: int, limit: int, expression: str, share: float) -> Matches:
         """Search a graph without the filter, oversampled, and drop hits that do not pass.
@@ -141,7 +132,9 @@ class Search:
         parts = [queries[start : start + step] for start in range(0, len(queries), step)]
         answers = [answer for part in parts for answer in self._request(part, oversampled, "")]
         passing = self._passing_ids(np.unique(np.concatenate([answer.ids for answer in answers])), expression)
-        answers = [_select(answer, np.isin(answer.ids, passing)) for answer in answers]
+        for query, answer in enumerate(answers):
+            keep = np.isin(answer.ids, passing)
+            answers[query] = Hits(answer.ids[keep], answer.scores[keep], None, answer.full)
         incomplete = [query for query, answer in enumerate(answers) if len(answer.ids) < k]
         if incomplete:
             filtered = self._request(queries[incomplete], limit, expression)
@@ -154,12 +147,9 @@ class Search:
         """Which of these ids pass a filter."""
         found: list[int] = []
         for start in range(0, len(ids), MAX_LIMIT):
-            rows = self._server.query(
-                self._collection.name,
-                f"id in {ids[start : start + MAX_LIMIT].tolist()} and ({expression})",
-                ["id"],
-                level=self._level,
-                partitions=self._partitions,
+            passing = f"id in {ids[start : start + MAX_LIMIT].tolist()} and ({expression})"
+            rows = self.server.query(
+                self.collection.name, passing, ["id"], level=self.level, partitions=self.partitions
             )
             found += [row["id"] for row in rows]
         return np.array(found, np.int64)
@@ -191,21 +181,21 @@ class Search:
         """Repeat queries with fewer than k hits at maximum effort: an approximate search may miss rows that pass."""
         incomplete = [query for query, answer in enumerate(answers) if len(answer.ids) < k]
         if incomplete:
-            effort = MAX_EFFORT[self._collection.index_type]
+            effort = MAX_EFFORT[self.collection.index_type]
             widened = self._request(queries[incomplete], limit, expression, effort=effort)
             for query, answer in zip(incomplete, widened, strict=True):
                 if len(answer.ids) > len(answers[query].ids):
                     answers[query] = answer
 
     def _request(self, queries: Features, limit: int, expression: str, *, effort: int | None = None) -> list[Hits]:
-        return self._server.search(
-            self._collection.name,
+        return self.server.search(
+            self.collection.name,
             queries,
             limit,
             expression,
-            self._collection.parameters(limit, effort=effort),
-            level=self._level,
-            partitions=self._partitions,
+            self.collection.parameters(limit, effort=effort),
+            level=self.level,
+            partitions=self.partitions,
             vectors=self._with_vectors,
         )
 
@@ -215,11 +205,6 @@ def _distances(scores: Distances) -> Distances:
     found = np.float32(1) - scores
     found[found < ZERO_DISTANCE] = 0
     return found
-
-
-def _select(answer: Hits, keep: NDArray[np.bool_]) -> Hits:
-    """A subset of hits without vectors."""
-    return Hits(answer.ids[keep], answer.scores[keep], None, answer.full)
 
 
 def _union(a: Hits, b: Hits) -> Hits:

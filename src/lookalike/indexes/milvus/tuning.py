@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 
 from lookalike import distances
-from lookalike.indexes.milvus.client import BOUNDED, STRONG, MilvusGateway
+from lookalike.indexes.milvus.client import BOUNDED, MAX_LIMIT, STRONG, MilvusGateway
 from lookalike.indexes.milvus.collections import Collection
 from lookalike.indexes.milvus.config import MAX_EFFORT, SEARCH_PARAM
-from lookalike.indexes.milvus.search import MAX_LIMIT, Search
+from lookalike.indexes.milvus.search import Search, SelectivityCache
 from lookalike.types import Features, FeatureSpec, Ids
 
 QUERY_COUNT = 200
@@ -87,7 +87,7 @@ def _interpolate(pages: list[Features]) -> Features:
 
 def _distances(server: MilvusGateway, collection: Collection, queries: Features, value: int) -> distances.Distances:
     """The distances of the neighbours that the index finds with this effort."""
-    search = Search(server, replace(collection, effort=value), BOUNDED, None)
+    search = Search(server, replace(collection, effort=value), BOUNDED, None, SelectivityCache(server))
     return search.nearest(queries, NEIGHBOURS, [""]).distances
 
 

@@ -18,6 +18,7 @@ MAX_DELETED_IDS = 10_000
 """Ids in one request to delete."""
 
 Row = Mapping[str, Any]
+StoredAttributes = Mapping[str, str]
 
 
 class Writer:
@@ -30,14 +31,8 @@ class Writer:
         self._partitions: tuple[str, frozenset[str]] = ("", frozenset())
 
     def upsert(
-        self,
-        collection: Collection,
-        ids: Ids,
-        features: Features,
-        tenants: Ids,
-        attributes: Sequence[Mapping[str, str]],
+        self, collection: Collection, ids: Ids, features: Features, tenants: Ids, attributes: Sequence[StoredAttributes]
     ) -> None:
-        """Insert or replace validated rows."""
         rows: list[Row] = [
             {"id": id_, "tenant": tenant, "vector": vector, "attributes": kept}
             for id_, tenant, vector, kept in zip(ids.tolist(), tenants.tolist(), features, attributes, strict=True)
@@ -48,25 +43,18 @@ class Writer:
             else:
                 self._upsert_by_partition(collection, batch)
 
-    def update_attributes(self, collection: Collection, attributes: Mapping[int, Mapping[str, str]]) -> None:
+    def update_attributes(self, collection: Collection, attributes: Mapping[int, StoredAttributes]) -> None:
         """Replace the attributes of these ids by reading rows and writing them again; unknown ids are ignored."""
         all_ids = list(attributes)
         size = max(1, min(MAX_ROWS, MAX_BYTES // (4 * self._spec.width)))
         for start in range(0, len(all_ids), size):
-            found = self._server.query(
-                collection.name,
-                f"id in {all_ids[start : start + size]}",
-                ["id", "tenant", "vector"],
-                level=STRONG,
-                seconds=self._seconds,
-            )
+            found = self._read(collection, f"id in {all_ids[start : start + size]}", "id", "tenant", "vector")
             if found:
                 ids, tenants = (np.array([row[name] for row in found], np.int64) for name in ("id", "tenant"))
                 vectors = np.array([row["vector"] for row in found], np.float32)
                 self.upsert(collection, ids, vectors, tenants, [attributes[row["id"]] for row in found])
 
     def delete(self, collection: Collection, ids: list[int]) -> None:
-        """Delete ids from all partitions."""
         for start in range(0, len(ids), MAX_DELETED_IDS):
             self._server.delete(collection.name, ids[start : start + MAX_DELETED_IDS], seconds=self._seconds)
 
@@ -75,8 +63,7 @@ class Writer:
         if self.partitions_of(collection, tenant) == []:
             return 0
         filter = "id > 0" if tenant is None else f"tenant == {tenant}"
-        found = self._server.query(collection.name, filter, ["count(*)"], level=STRONG, seconds=self._seconds)
-        return int(found[0]["count(*)"])
+        return int(self._read(collection, filter, "count(*)")[0]["count(*)"])
 
     def partitions_of(self, collection: Collection, tenant: int | None) -> list[str] | None:
         """The partition of a tenant, an empty list if it has no rows; None to search all partitions."""
@@ -85,12 +72,13 @@ class Writer:
         name = _partition_name(tenant)
         return [name] if name in self._partition_names(collection, name) else []
 
+    def _read(self, collection: Collection, filter: str, *fields: str) -> list[dict[str, Any]]:
+        return self._server.query(collection.name, filter, list(fields), level=STRONG, seconds=self._seconds)
+
     def _upsert_by_partition(self, collection: Collection, batch: list[Row]) -> None:
         """Upsert into each tenant's partition, after deleting the ids from other partitions, where they would stay."""
         new_tenant = {row["id"]: row["tenant"] for row in batch}
-        stored = self._server.query(
-            collection.name, f"id in {list(new_tenant)}", ["id", "tenant"], level=STRONG, seconds=self._seconds
-        )
+        stored = self._read(collection, f"id in {list(new_tenant)}", "id", "tenant")
         self.delete(collection, [row["id"] for row in stored if row["tenant"] != new_tenant[row["id"]]])
         for tenant in sorted(set(new_tenant.values())):
             partition = _partition_name(tenant)
