@@ -1,7 +1,6 @@
 """The catalog of a gallery: one object, safe to use from several threads, that composes the repositories."""
 
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from sqlalchemy import select
@@ -26,17 +25,6 @@ class Catalog:
     snapshot and never wait for a writer. All methods raise Damaged for a broken file, GalleryBusy while another process
     writes for longer than `busy_seconds`, Unavailable where the database does not answer, BadInput after `close`. Lists
     may be of any length; they are split into statements as the database takes them.
-
-    Attributes:
-        database: Transactions on the database that the repositories share.
-        tenants: Ids of tenants by name.
-        images: Records by key, id, digest and filter; adding, changing and deleting images.
-        features: Features by image and spec.
-        changes: Changes in order, for the indexes.
-        leases: Which process applies changes to an index of a server.
-        api_keys: API keys of servers.
-        jobs: Queued and running jobs of servers.
-        duplicate_feedback: Pairs of images marked as no duplicates.
     """
 
     def __init__(self, database: Database) -> None:
@@ -54,20 +42,11 @@ class Catalog:
     def open(
         cls, target: str | Path, *, create: bool = False, read_only: bool = False, busy_seconds: float = 10.0
     ) -> Self:
-        """Open a catalog; an older schema is migrated.
+        """Open a file or URL (`sqlite:///...`, `postgresql://...`); an older schema is migrated.
 
-        Args:
-            target: A file, or a URL: `sqlite:///...` or `postgresql://...`. A URL may say how a catalog is to be
-                created, or was: `?partitions=16`, `?features=engine` (see `catalog.options`).
-            create: Whether to create the catalog where there is none.
-            read_only: Whether to refuse writing.
-            busy_seconds: How long to wait for another writer.
-
-        Raises:
-            NotFound: where there is no catalog.
-            BadInput: for a database of another program, or a schema that this version does not know.
-            BadSetting: for an invalid URL.
-            Damaged: for a broken file.
+        A URL may name the options that a catalog is, or was, created with: `?partitions=16`, `?features=engine`.
+        `busy_seconds` is how long to wait for another writer. Raises NotFound where there is no catalog, BadSetting for
+        an invalid URL, Damaged for a broken file, BadInput for a database of another program or an unknown schema.
         """
         return cls(Database.open(target, create=create, read_only=read_only, busy_seconds=busy_seconds))
 
@@ -77,11 +56,7 @@ class Catalog:
             return str(conn.execute(select(meta.c.value).where(meta.c.key == "gallery")).scalar_one())
 
     def check(self) -> None:
-        """Read and verify everything, which takes time in proportion to the catalog's size.
-
-        Raises:
-            Damaged: naming the first problems found, and the remedy.
-        """
+        """Read and verify everything, in time proportional to the size; raises Damaged, naming the first problems."""
         with self.database.read() as conn, self.database.without_statement_timeout(conn):
             integrity.check(conn, self.database.location)
 
@@ -100,9 +75,7 @@ class Catalog:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def __repr__(self) -> str:

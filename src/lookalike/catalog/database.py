@@ -25,10 +25,7 @@ MAX_BACKOFF_SECONDS = 0.01
 
 
 class Database:
-    """A SQLite file or PostgreSQL database that holds a catalog; the repositories read and write through it.
-
-    `engine` is SQLAlchemy's, `location` what messages call the database: a path, or a URL without its password.
-    """
+    """A SQLite file or PostgreSQL database that holds a catalog. Messages show its `location`, without a password."""
 
     def __init__(self, engine: Engine, location: str, *, read_only: bool) -> None:
         self.engine = engine

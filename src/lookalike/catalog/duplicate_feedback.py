@@ -31,16 +31,7 @@ class DuplicateFeedback:
         self._database = database
 
     def mark(self, tenant_id: int, keys: Sequence[str]) -> None:
-        """Mark every pair of these images as no duplicates.
-
-        Args:
-            tenant_id: The tenant's id.
-            keys: The images' keys, 2 to `MAX_KEYS`.
-
-        Raises:
-            NotFound: for an unknown key.
-            BadInput: for too few or too many keys.
-        """
+        """Mark every pair of these images, 2 to `MAX_KEYS`, as no duplicates; raises NotFound for an unknown key."""
         with self._database.write() as conn:
             lock_state(conn)  # of two writers that mark the same pair at once, one must wait to see the other's
             pairs = _pairs(_digests_by_key(conn, tenant_id, keys))
@@ -51,29 +42,12 @@ class DuplicateFeedback:
             )
 
     def unmark(self, tenant_id: int, keys: Sequence[str]) -> None:
-        """Remove the marks of every pair of these images; unmarked pairs are skipped.
-
-        Args:
-            tenant_id: The tenant's id.
-            keys: The images' keys, 2 to `MAX_KEYS`.
-
-        Raises:
-            NotFound: for an unknown key.
-            BadInput: for too few or too many keys.
-        """
+        """Remove the marks of every pair of these images, 2 to `MAX_KEYS`; raises NotFound for an unknown key."""
         with self._database.write() as conn:
             _delete(conn, tenant_id, _pairs(_digests_by_key(conn, tenant_id, keys)))
 
     def marked_links(self, tenant_id: int, links: Mapping[int, Iterable[int]]) -> set[tuple[int, int]]:
-        """Those of the links between images that were marked.
-
-        Args:
-            tenant_id: The tenant's id.
-            links: For an image's id the ids that it is linked to.
-
-        Returns:
-            Pairs (from, to) of ids.
-        """
+        """Those of the links between images, by id, whose pair was marked, as (from, to)."""
         with self._database.read() as conn:
             own = not_matches.c.tenant_id == tenant_id
             if conn.execute(select(literal(1)).select_from(not_matches).where(own).limit(1)).one_or_none() is None:

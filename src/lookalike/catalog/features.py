@@ -42,20 +42,11 @@ FeatureRow = NDArray[Any] | None
 
 
 def at_storage_precision(spec: FeatureSpec, rows: Features) -> Features:
-    """The rows as the catalog returns them: cosine rows rounded and of unit length again.
+    """The rows, `(n, width)`, as the catalog returns them: cosine rows rounded and of unit length again.
 
     An index must be given these, so that it answers the same after it was rebuilt from the catalog. The catalog itself
-    takes the encoder's rows: rounding twice can differ in the last bit where few numbers carry the vector.
-
-    Args:
-        spec: The spec of the features.
-        rows: Features as the encoder returned them, `(n, width)` in the spec's dtype.
-
-    Returns:
-        Features of the same shape and dtype.
-
-    Raises:
-        BadInput: for another shape or dtype, and for cosine rows that are not finite and of unit length.
+    takes the encoder's rows: rounding twice can differ in the last bit where few numbers carry the vector. Raises
+    BadInput for another shape or dtype, and for cosine rows that are not finite and of unit length.
     """
     _check_rows(spec, rows)
     if spec.metric == "hamming":
@@ -120,11 +111,7 @@ class FeatureRepository:
             return list(spec_ids(conn))
 
     def register(self, specs: Collection[FeatureSpec]) -> None:
-        """Create the tables of specs that have none yet; needed before features of theirs are written.
-
-        Args:
-            specs: The specs to register.
-        """
+        """Create the tables of specs that have none yet; needed before features of theirs are written."""
         if self._registered.issuperset(specs):  # a registered spec is never removed
             return
         with self._database.write() as conn:
@@ -141,19 +128,10 @@ class FeatureRepository:
     def put(
         self, spec: FeatureSpec, ids: Sequence[int], sha256s: Sequence[bytes], rows: Sequence[FeatureRow]
     ) -> list[int]:
-        """Add or replace the features of one spec for stored images.
+        """Add or replace the features of one spec for stored images; returns the ids written.
 
-        Args:
-            spec: The spec of the features.
-            ids: The images' ids.
-            sha256s: For each image the digest of the bytes that were encoded.
-            rows: For each image its features, `(width,)` in the spec's dtype, or None where it has no meaningful one.
-
-        Returns:
-            The ids written; an image that is gone, or whose digest is another one, is skipped.
-
-        Raises:
-            BadInput: for sequences of different lengths, and for rows that do not fit the spec.
+        `sha256s` are of the bytes that were encoded: an image that is gone, or whose digest is another one, is skipped.
+        Raises BadInput for sequences of different lengths, and for rows that do not fit the spec.
         """
         if not len(ids) == len(sha256s) == len(rows):
             raise BadInput(f"{len(ids)} ids, {len(sha256s)} digests and {len(rows)} rows must be of the same number")
@@ -177,18 +155,7 @@ class FeatureRepository:
         return self._database.write_with_retry(work)
 
     def get(self, spec: FeatureSpec, ids: Iterable[int]) -> StoredFeatures:
-        """The stored features of images.
-
-        Args:
-            spec: The spec of the features.
-            ids: The images' ids; images without a row of this spec are left out.
-
-        Returns:
-            The features as `at_storage_precision` gives them, with the ids of empty and of released ones.
-
-        Raises:
-            Damaged: where stored features have a wrong size.
-        """
+        """The stored features of images, as `at_storage_precision` gives them; images without a row are left out."""
         stored: list[tuple[int, bytes | None]] = []
         with self._database.read() as conn:
             spec_id = spec_ids(conn).get(spec)
@@ -206,16 +173,7 @@ class FeatureRepository:
         )
 
     def missing(self, spec: FeatureSpec, *, after_id: int = 0, limit: int = 1000) -> list[Record]:
-        """Images that were never encoded for a spec.
-
-        Args:
-            spec: The spec.
-            after_id: Where to continue: the last id of the previous page.
-            limit: The most images to return.
-
-        Returns:
-            Records with no row of this spec, not even an empty one, by id.
-        """
+        """Images after this id with no row of a spec, not even an empty one, by id."""
         check_limit(limit)
         query = RECORD.where(images.c.id > after_id)
         with self._database.read() as conn:
@@ -233,18 +191,10 @@ class FeatureRepository:
             return feature_keeper(conn)
 
     def release(self, spec: FeatureSpec, through: int) -> int:
-        """Delete features that every index of the spec has flushed.
+        """Delete features that every index of the spec has flushed, and return their number.
 
-        Args:
-            spec: The spec of the features.
-            through: The sequence number up to which every index of the spec has flushed its changes; an image that was
-                changed later keeps its features.
-
-        Returns:
-            How many features were released.
-
-        Raises:
-            BadInput: in a catalog that keeps its features, and for a sequence number that was not given out yet.
+        An image that was changed after the sequence number `through` keeps its features. Raises BadInput in a catalog
+        that keeps its features, and for a sequence number that was not given out yet.
         """
         with self._database.read() as conn:
             if feature_keeper(conn) != "engine":
@@ -270,17 +220,7 @@ class FeatureRepository:
             return 0 if spec_id is None else _released_through(conn, spec_id)
 
     def only_in_engine(self, spec: FeatureSpec, after: int, limit: int) -> list[str]:
-        """Images whose features only the engine has.
-
-        Args:
-            spec: The spec of the features.
-            after: The sequence number that an index has reached; where it is below `released_through`, the index may
-                lack these features, and the catalog cannot provide them.
-            limit: The most keys to return.
-
-        Returns:
-            The keys of images changed after that sequence number, in the order of their changes.
-        """
+        """Keys of images changed after a sequence number whose features only the engine has, in this order."""
         check_limit(limit)
         with self._database.read() as conn:
             spec_id = spec_ids(conn).get(spec)

@@ -10,7 +10,8 @@ What they mean, the same in every database:
 """
 
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -45,7 +46,12 @@ MAX_VALUES = 10_000
 _WORDS = {None: "null", True: "true", False: "false"}
 MAX_CONTAINED = 100
 """Up to so many values are looked up in PostgreSQL's index one by one; more are compared with each image's."""
-_ORDERINGS = ("lt", "lte", "gt", "gte")
+_ORDERINGS: Mapping[str, Callable[[Any, Any], ColumnElement[bool]]] = {
+    "lt": operator.lt,
+    "lte": operator.le,
+    "gt": operator.gt,
+    "gte": operator.ge,
+}
 _FORBIDDEN = set('"\\') | {chr(code) for code in range(32)}
 
 
@@ -56,8 +62,8 @@ class _Attribute(Protocol):
     null: ColumnElement[bool]
     text: ColumnElement[Any]
     number: ColumnElement[Any]
+    word: ColumnElement[Any]  # "true" or "false" of a bool
 
-    def equals_bool(self, value: bool) -> ColumnElement[bool]: ...
     def as_number(self, value: float) -> Any: ...
     def contains(self, values: list[Any]) -> ColumnElement[bool] | None:
         """That the attribute is one of these values, by an index for it; None where there is none."""
@@ -66,18 +72,15 @@ class _Attribute(Protocol):
 class _InSqlite:
     def __init__(self, name: str, *, indexed: bool) -> None:
         path = f'$."{name}"'  # travels as a parameter; the quotes make dots and brackets plain characters
-        kind = func.json_type(images.c.attributes, path)
+        kind: ColumnElement[Any] = func.json_type(images.c.attributes, path)
         value: ColumnElement[Any] = func.json_extract(images.c.attributes, path)
-        self._kind = kind
         self._name = name
         self._indexed = indexed
         self.exists: ColumnElement[bool] = self._found(true()) if indexed else kind.is_not(None)
         self.null: ColumnElement[bool] = kind == "null"
         self.text: ColumnElement[Any] = case((kind == "text", value))
         self.number: ColumnElement[Any] = case((kind.in_(("integer", "real")), value))
-
-    def equals_bool(self, value: bool) -> ColumnElement[bool]:
-        return self._kind == ("true" if value else "false")
+        self.word = kind
 
     def as_number(self, value: float) -> Any:
         return value
@@ -110,16 +113,13 @@ class _InPostgresql:
         kind = func.jsonb_typeof(attributes.op("->", return_type=JSONB())(name))
         self._name = name
         self._attributes = attributes
-        self._boolean = case((kind == "boolean", value))
         # Exactly the expression of the index, or PostgreSQL would not use it.
         names: ColumnElement[Any] = literal_column("jsonb_path_query_array(attributes, '$.keyvalue().key')", JSONB())
         self.exists: ColumnElement[bool] = names.contains([name])
         self.null: ColumnElement[bool] = kind == "null"
         self.text: ColumnElement[Any] = case((kind == "string", value)).collate("C")
         self.number: ColumnElement[Any] = case((kind == "number", cast(value, Numeric)))
-
-    def equals_bool(self, value: bool) -> ColumnElement[bool]:
-        return self._boolean == ("true" if value else "false")
+        self.word: ColumnElement[Any] = case((kind == "boolean", value))
 
     def as_number(self, value: float) -> Any:
         return Decimal(repr(value))  # as JSON writes it, and as the database compares it
@@ -136,8 +136,7 @@ class _InPostgresql:
 def to_sql(conditions: Sequence[Condition], dialect: str, *, indexed: bool = False) -> ColumnElement[bool]:
     """All conditions together, over `images`; raises BadInput for an invalid condition.
 
-    `indexed` makes SQLite find the images by its index of attributes, instead of checking those that another index
-    finds; PostgreSQL chooses by itself.
+    `indexed` makes SQLite use its index of attributes, instead of checking the images that another index finds.
     """
     clauses = [_condition(condition, dialect, indexed=indexed) for condition in conditions]
     return and_(*clauses) if clauses else literal(1) == 1
@@ -190,7 +189,7 @@ def _equals(attribute: _Attribute, name: str, values: list[Any]) -> ColumnElemen
         if value is None:
             clauses.append(attribute.null)
         elif isinstance(value, bool):
-            clauses.append(attribute.equals_bool(value))
+            clauses.append(attribute.word == _WORDS[value])
     exact = or_(*clauses) if clauses else false()
     return exact if contained is None else contained & exact
 
@@ -216,13 +215,7 @@ def _compares(attribute: _Attribute, name: str, op: str, value: Any) -> ColumnEl
         side, other = attribute.number, literal(attribute.as_number(_check_number(name, value)))
     else:
         raise BadInput(f"{op} compares strings or numbers, not {value!r} (attribute {name!r})")
-    if op == "lt":
-        return side < other
-    if op == "lte":
-        return side <= other
-    if op == "gt":
-        return side > other
-    return side >= other
+    return _ORDERINGS[op](side, other)
 
 
 def _is_number(value: object) -> bool:

@@ -5,7 +5,7 @@ The functions take the connection of a write transaction, and lock in the order 
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select
@@ -18,6 +18,9 @@ from lookalike.catalog.schema import RELEASED, deletions, features_table, images
 from lookalike.catalog.statements import allocate_ids, batches, insert_rows, spec_ids, update_images
 from lookalike.errors import NotFound
 from lookalike.types import FeatureSpec
+
+_COLUMNS = ("tenant_id", "key", "path", "sha256", "pixels", "nbytes", "mtime_ns", "width", "height", "format")
+"""Columns that hold what the attribute of `NewImage` of the same name says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,9 @@ def _write_images(conn: Connection, new: Sequence[NewImage], results: Sequence[P
     inserted: list[dict[str, Any]] = []
     replaced: list[dict[str, Any]] = []
     for image, result in zip(new, results, strict=True):
-        values = _column_values(image, result.sequence, now)
+        values: dict[str, Any] = {name: getattr(image, name) for name in _COLUMNS}
+        border = list(astuple(image.border)) if image.border else None
+        values.update(border=border, updated=now, seq=result.sequence)
         if result.created:
             inserted.append({**values, "id": result.id, "created": now, "attributes": dict(image.attributes or {})})
             continue
@@ -146,25 +151,6 @@ def _write_images(conn: Connection, new: Sequence[NewImage], results: Sequence[P
     insert_rows(conn, images, inserted)
     update_images(conn, [row for row in replaced if "attributes" in row])
     update_images(conn, [row for row in replaced if "attributes" not in row])
-
-
-def _column_values(image: NewImage, sequence: int, now: float) -> dict[str, Any]:
-    border = image.border
-    return {
-        "tenant_id": image.tenant_id,
-        "key": image.key,
-        "path": image.path,
-        "sha256": image.sha256,
-        "pixels": image.pixels,
-        "nbytes": image.nbytes,
-        "mtime_ns": image.mtime_ns,
-        "width": image.width,
-        "height": image.height,
-        "format": image.format,
-        "border": [border.left, border.top, border.right, border.bottom] if border else None,
-        "updated": now,
-        "seq": sequence,
-    }
 
 
 def _replace_thumbnails(conn: Connection, changed: Sequence[int], new: Sequence[NewImage], ids: Sequence[int]) -> None:

@@ -15,11 +15,7 @@ class TenantRepository:
         self._database = database
 
     def find(self, name: str) -> int | None:
-        """The id of a tenant, None where there is none.
-
-        Args:
-            name: The tenant's name.
-        """
+        """The id of a tenant, None where there is none."""
         if not storable(name):
             return None
         with self._database.read() as conn:
@@ -27,14 +23,7 @@ class TenantRepository:
         return None if found is None else int(found)
 
     def get_or_create(self, name: str) -> int:
-        """The id of a tenant, which is created where there is none.
-
-        Args:
-            name: The tenant's name.
-
-        Raises:
-            BadInput: for a name with broken Unicode or a NUL character.
-        """
+        """The id of a tenant, created where there is none; raises BadInput for a name that cannot be stored."""
         if (found := self.find(name)) is not None:
             return found
         check_text("tenant", name)
