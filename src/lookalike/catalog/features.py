@@ -10,6 +10,7 @@ the images again, but no longer from the catalog.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -17,19 +18,31 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, insert, select, update
 
 from lookalike.catalog.database import Database
-from lookalike.catalog.locking import lock_images, lock_state, next_sequence_numbers
-from lookalike.catalog.options import FeatureKeeper, feature_keeper
 from lookalike.catalog.records import StoredFeatures, check_limit
 from lookalike.catalog.schema import (
     RELEASED,
+    FeatureKeeper,
     create_features_table,
+    feature_keeper,
     features_table,
     fingerprints,
     images,
     meta,
     state,
 )
-from lookalike.catalog.statements import RECORD, batches, id_array, insert_rows, spec_ids, to_record, update_images
+from lookalike.catalog.statements import (
+    RECORD,
+    batches,
+    id_array,
+    insert_rows,
+    lock_images,
+    lock_state,
+    next_sequence_numbers,
+    rows_in,
+    spec_ids,
+    to_record,
+    update_images,
+)
 from lookalike.errors import BadInput, Damaged
 from lookalike.types import Features, FeatureSpec, Record
 
@@ -119,10 +132,8 @@ class FeatureRepository:
             registered = spec_ids(conn)
             for spec in specs:
                 if spec not in registered:
-                    row = insert(fingerprints).values(
-                        name=spec.name, metric=spec.metric, width=spec.width, fingerprint=spec.fingerprint
-                    )
-                    create_features_table(conn, int(conn.execute(row.returning(fingerprints.c.id)).scalar_one()))
+                    row = insert(fingerprints).values(asdict(spec)).returning(fingerprints.c.id)
+                    create_features_table(conn, int(conn.execute(row).scalar_one()))
         self._registered |= set(specs)
 
     def put(
@@ -156,14 +167,13 @@ class FeatureRepository:
 
     def get(self, spec: FeatureSpec, ids: Iterable[int]) -> StoredFeatures:
         """The stored features of images, as `at_storage_precision` gives them; images without a row are left out."""
-        stored: list[tuple[int, bytes | None]] = []
+        stored: list[Any] = []
         with self._database.read() as conn:
             spec_id = spec_ids(conn).get(spec)
             if spec_id is not None:
                 table = features_table(spec_id)
-                for batch in batches(sorted({int(id_) for id_ in ids})):
-                    query = select(table.c.image_id, table.c.vector).where(table.c.image_id.in_(batch))
-                    stored.extend((id_, vector) for id_, vector in conn.execute(query.order_by(table.c.image_id)))
+                query = select(table.c.image_id, table.c.vector).order_by(table.c.image_id)
+                stored.extend(rows_in(conn, query, table.c.image_id, sorted({int(id_) for id_ in ids})))
         full = [(id_, vector) for id_, vector in stored if vector]
         return StoredFeatures(
             ids=id_array(id_ for id_, _ in full),

@@ -46,12 +46,7 @@ MAX_VALUES = 10_000
 _WORDS = {None: "null", True: "true", False: "false"}
 MAX_CONTAINED = 100
 """Up to so many values are looked up in PostgreSQL's index one by one; more are compared with each image's."""
-_ORDERINGS: Mapping[str, Callable[[Any, Any], ColumnElement[bool]]] = {
-    "lt": operator.lt,
-    "lte": operator.le,
-    "gt": operator.gt,
-    "gte": operator.ge,
-}
+_ORDERINGS: Mapping[str, Any] = {"lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge}
 _FORBIDDEN = set('"\\') | {chr(code) for code in range(32)}
 
 
@@ -199,7 +194,10 @@ def _check_values(name: str, values: list[Any]) -> None:
         if isinstance(value, str):
             check_text(f"the value of {name!r}", value)
         elif _is_number(value):
-            _check_number(name, value)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise BadInput(f"{value!r} is no JSON number (attribute {name!r})")
+            if isinstance(value, int) and not -(2**63) <= value < 2**63:
+                raise BadInput(f"{value!r} is beyond 64 bits (attribute {name!r})")
         elif value is not None and not isinstance(value, bool):
             raise BadInput(
                 f"{value!r} cannot be compared with (attribute {name!r}); give a string, number, bool or null"
@@ -207,24 +205,15 @@ def _check_values(name: str, values: list[Any]) -> None:
 
 
 def _compares(attribute: _Attribute, name: str, op: str, value: Any) -> ColumnElement[bool]:
-    side: ColumnElement[Any]
-    if isinstance(value, str):
-        check_text(f"the value of {name!r}", value)
-        side, other = attribute.text, literal(value, Text())
-    elif _is_number(value):
-        side, other = attribute.number, literal(attribute.as_number(_check_number(name, value)))
-    else:
+    is_text = isinstance(value, str)
+    if not is_text and not _is_number(value):
         raise BadInput(f"{op} compares strings or numbers, not {value!r} (attribute {name!r})")
-    return _ORDERINGS[op](side, other)
+    _check_values(name, [value])
+    compare: Callable[[Any, Any], ColumnElement[bool]] = _ORDERINGS[op]
+    if is_text:
+        return compare(attribute.text, literal(value, Text()))
+    return compare(attribute.number, literal(attribute.as_number(value)))
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _check_number(name: str, value: float) -> float:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise BadInput(f"{value!r} is no JSON number (attribute {name!r})")
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise BadInput(f"{value!r} is beyond 64 bits (attribute {name!r})")
-    return value

@@ -1,17 +1,16 @@
-"""The images of a catalog: records by key, id, digest and filter; attributes, deletion, thumbnails."""
+"""The tenants and images of a catalog: records by key, id, digest and filter; attributes, deletion, thumbnails."""
 
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from lookalike.catalog.database import Database
 from lookalike.catalog.features import FeatureRepository
 from lookalike.catalog.filters import has_index, to_sql
 from lookalike.catalog.image_writes import delete_images, put_images
-from lookalike.catalog.locking import lock_images, next_sequence_numbers
 from lookalike.catalog.records import (
     CatalogTotals,
     Deleted,
@@ -24,8 +23,21 @@ from lookalike.catalog.records import (
     check_expected,
     check_limit,
 )
-from lookalike.catalog.schema import features_table, images, thumbnails
-from lookalike.catalog.statements import RECORD, batches, id_array, in_tenant, spec_ids, to_record, update_images
+from lookalike.catalog.schema import features_table, images, tenants, thumbnails
+from lookalike.catalog.statements import (
+    RECORD,
+    batches,
+    id_array,
+    ids_by_key,
+    in_tenant,
+    lock_images,
+    lock_state,
+    next_sequence_numbers,
+    rows_in,
+    spec_ids,
+    to_record,
+    update_images,
+)
 from lookalike.errors import BadInput, NotFound
 from lookalike.text import check_text, storable
 from lookalike.types import Attributes, Condition, Ids, Record
@@ -33,6 +45,39 @@ from lookalike.types import Attributes, Condition, Ids, Record
 # Built once: on the way of every search, building a statement would cost more than running it.
 _BY_KEY = RECORD.where(images.c.tenant_id == bindparam("tenant"), images.c.key == bindparam("key"))
 _BY_ID = RECORD.where(images.c.id.in_(bindparam("ids", expanding=True)))
+
+
+class TenantRepository:
+    """Tenants by name; every image belongs to one."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, name: str) -> int | None:
+        """The id of a tenant, None where there is none."""
+        if not storable(name):
+            return None
+        with self._database.read() as conn:
+            found = conn.execute(select(tenants.c.id).where(tenants.c.name == name)).scalar_one_or_none()
+        return None if found is None else int(found)
+
+    def get_or_create(self, name: str) -> int:
+        """The id of a tenant, created where there is none; raises BadInput for a name that cannot be stored."""
+        if (found := self.find(name)) is not None:
+            return found
+        check_text("tenant", name)
+        with self._database.write() as conn:
+            lock_state(conn)
+            query = select(tenants.c.id).where(tenants.c.name == name)
+            found = conn.execute(query).scalar_one_or_none()  # another writer may have been faster
+            if found is None:
+                found = conn.execute(insert(tenants).values(name=name).returning(tenants.c.id)).scalar_one()
+            return int(found)
+
+    def ids_by_name(self) -> dict[str, int]:
+        """The ids of all tenants, by name."""
+        with self._database.read() as conn:
+            return {row[0]: row[1] for row in conn.execute(select(tenants.c.name, tenants.c.id)).all()}
 
 
 class ImageRepository:
@@ -146,18 +191,17 @@ class ImageRepository:
         query: Any = select(i.key, i.id, i.sha256, i.nbytes, i.mtime_ns, i.path, i.attributes, i.seq)
         query = query.select_from(images)
         found: dict[str, ExistingImage] = {}
-        row: Any  # its length depends on the number of specs
         with self._database.read() as conn:
             specs = spec_ids(conn)
             for spec_id in specs.values():
                 table = features_table(spec_id)
                 query = query.add_columns(table.c.image_id).outerjoin(table, table.c.image_id == i.id)
-            for batch in batches(filter(storable, dict.fromkeys(keys))):
-                for row in conn.execute(query.where(i.tenant_id == tenant_id, i.key.in_(batch))):
-                    encoded = frozenset(spec for spec, id_ in zip(specs, row[8:], strict=True) if id_ is not None)
-                    found[row.key] = ExistingImage(
-                        row.id, row.sha256, row.nbytes, row.mtime_ns, row.path, row.attributes, encoded, row.seq
-                    )
+            query = query.where(i.tenant_id == tenant_id)
+            for row in rows_in(conn, query, i.key, filter(storable, dict.fromkeys(keys))):
+                encoded = frozenset(spec for spec, id_ in zip(specs, row[8:], strict=True) if id_ is not None)
+                found[row.key] = ExistingImage(
+                    row.id, row.sha256, row.nbytes, row.mtime_ns, row.path, row.attributes, encoded, row.seq
+                )
         return found
 
     def same_bytes(self, tenant_id: int, sha256s: Iterable[bytes]) -> dict[bytes, SameBytes]:
@@ -184,14 +228,11 @@ class ImageRepository:
         return self._database.write_with_retry(lambda conn: put_images(conn, new))
 
     def update_file_locations(self, locations: Sequence[FileLocation]) -> None:
-        """Store where unchanged files are now; no index needs to know, so no sequence number is used.
-
-        Of two locations of the same image the later one is stored. Raises BadInput for a path that cannot be stored.
-        """
+        """Store where unchanged files are now, the last of several; no index needs to know: no sequence number."""
         for location in locations:
             if location.path is not None:
                 check_text("path", location.path)
-        # Rows are locked by id (see `locking`); the sort is stable.
+        # Rows are locked by id (see `statements`); the sort is stable.
         ordered = sorted(locations, key=lambda location: location.id)
         rows = [{"the_id": at.id, "path": at.path, "mtime_ns": at.mtime_ns} for at in ordered]
         self._database.write_with_retry(lambda conn: update_images(conn, rows))
@@ -222,18 +263,11 @@ class ImageRepository:
         return self._database.write_with_retry(work)
 
     def delete(self, tenant_id: int, keys: Iterable[str], *, expected: int | None = None) -> list[Deleted]:
-        """Delete images, their features and thumbnails; unknown keys are skipped.
-
-        Raises Conflict where an image's sequence number is not the `expected` one; none is deleted then.
-        """
+        """Delete images by key, skipping unknown ones; raises Conflict, deleting none, for one not at `expected`."""
         distinct = [key for key in dict.fromkeys(keys) if storable(key)]
 
         def work(conn: Connection) -> list[Deleted]:
-            ids: dict[str, int] = {}
-            for batch in batches(distinct):
-                query = select(images.c.key, images.c.id)
-                query = query.where(images.c.tenant_id == tenant_id, images.c.key.in_(batch))
-                ids.update((key, id_) for key, id_ in conn.execute(query))
+            ids = ids_by_key(conn, tenant_id, distinct)
             locked = lock_images(conn, ids.values(), deleting=True)
             rows = [locked[ids[key]] for key in distinct if ids.get(key) in locked]
             for row in rows:
@@ -243,17 +277,15 @@ class ImageRepository:
         return self._database.write_with_retry(work)
 
     def delete_by_filter(self, tenant_id: int, conditions: Sequence[Condition]) -> list[Deleted]:
-        """Delete the images of a tenant that satisfy every condition; raises BadInput where there is none."""
+        """Delete the images of a tenant that satisfy every condition; raises BadInput where none is given."""
         if not conditions:
             raise BadInput("a deletion by filter needs a condition; to empty a gallery, delete its keys")
 
         def work(conn: Connection) -> list[Deleted]:
             locked = lock_images(conn, _ids_matching(conn, tenant_id, conditions).tolist(), deleting=True)
             if self._database.is_postgresql:  # until they were locked, they may have been changed
-                matching: set[int] = set()
-                for batch in batches(locked):
-                    query = select(images.c.id).where(images.c.id.in_(batch), to_sql(conditions, conn.dialect.name))
-                    matching.update(conn.execute(query).scalars())
+                query = select(images.c.id).where(to_sql(conditions, conn.dialect.name))
+                matching = {row.id for row in rows_in(conn, query, images.c.id, locked)}
                 locked = {id_: row for id_, row in locked.items() if id_ in matching}
             return delete_images(conn, list(locked.values()))
 

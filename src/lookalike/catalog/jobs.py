@@ -9,9 +9,9 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from lookalike.catalog.database import Database
-from lookalike.catalog.locking import lock_state
 from lookalike.catalog.records import check_limit
 from lookalike.catalog.schema import jobs
+from lookalike.catalog.statements import lock_state
 from lookalike.errors import NotFound, Unavailable
 from lookalike.text import check_text, storable
 
@@ -53,10 +53,7 @@ class JobRepository:
         self._database = database
 
     def add(self, tenant: str, kind: str, request: Mapping[str, Any]) -> Job:
-        """Queue a job, and delete jobs that finished `RETENTION_SECONDS` ago.
-
-        Raises Unavailable where the tenant has `MAX_QUEUED` unfinished jobs.
-        """
+        """Queue a job, and delete old ones; raises Unavailable where the tenant has `MAX_QUEUED` unfinished jobs."""
         check_text("tenant", tenant)
         now = time.time()
         job = Job(uuid.uuid4().hex, tenant, kind, "queued", dict(request), {}, None, now, now)
@@ -117,10 +114,7 @@ class JobRepository:
         return None
 
     def update(self, id_: str, worker: str, progress: Mapping[str, Any], *, state: JobState = "running") -> bool:
-        """Store the progress of a running job, or its end.
-
-        Returns False where the job is no longer this worker's: it was cancelled, or another worker has started it.
-        """
+        """Store the progress of a running job, or its end; False where it was cancelled, or another worker has it."""
         with self._database.write() as conn:
             values = {"progress": dict(progress), "state": state, "updated": time.time()}
             return conn.execute(update(jobs).where(*_running(id_, worker)).values(**values)).rowcount == 1

@@ -134,11 +134,6 @@ class ExistingImage:
     sequence: int
 
 
-def no_ids() -> Ids:
-    """An empty array of ids."""
-    return np.empty(0, np.int64)
-
-
 @dataclass(frozen=True, slots=True)
 class Changes:
     """What an index must apply after a sequence number: first `deletes`, then `upserts`; no id is in both.
@@ -153,8 +148,8 @@ class Changes:
     deletes: Ids  # images that were deleted or have no feature
     more: bool  # whether there are later changes
     pruned_through: int
-    released: Ids = field(default_factory=no_ids)
-    released_tenants: Ids = field(default_factory=no_ids)
+    released: Ids = field(default_factory=lambda: np.empty(0, np.int64))
+    released_tenants: Ids = field(default_factory=lambda: np.empty(0, np.int64))
     released_attributes: Sequence[Attributes] | None = None
 
 
@@ -168,7 +163,7 @@ class StoredFeatures:
     ids: Ids
     features: Features
     empty: Ids
-    released: Ids = field(default_factory=no_ids)
+    released: Ids = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,8 +155,6 @@ def attribute_index_differences(conn: Connection) -> int:
 
 def file_problems(conn: Connection) -> list[str]:
     """What SQLite finds wrong with its file."""
-    found = [str(row[0]) for row in conn.exec_driver_sql("PRAGMA integrity_check")]
-    problems = [] if found == ["ok"] else found
-    return problems + [
-        f"{row[0]} row {row[1]} lost its {row[2]}" for row in conn.exec_driver_sql("PRAGMA foreign_key_check")
-    ]
+    problems = [str(row[0]) for row in conn.exec_driver_sql("PRAGMA integrity_check") if row[0] != "ok"]
+    strays = conn.exec_driver_sql("PRAGMA foreign_key_check")
+    return problems + [f"{row[0]} row {row[1]} lost its {row[2]}" for row in strays]
