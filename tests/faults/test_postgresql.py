@@ -17,7 +17,7 @@ from sqlalchemy import create_engine, make_url, text
 
 from lookalike.catalog import Catalog
 from lookalike.catalog import postgresql as postgresql_dialect
-from lookalike.catalog.locking import lock_state
+from lookalike.catalog.statements import lock_state
 from lookalike.errors import BadSetting, GalleryBusy, LookalikeError, Unavailable
 from tests.faults.test_catalog_kill import Witness, contents
 from tests.support.catalogs import HASH, entry

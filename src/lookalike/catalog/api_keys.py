@@ -5,7 +5,6 @@ import hmac
 import math
 import secrets
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -27,24 +26,13 @@ MAX_NAME_LENGTH = 200
 
 @dataclass(frozen=True, slots=True)
 class KeyLimits:
-    """Limits of one API key; None leaves a limit to the server.
+    """Limits of one API key; None leaves a limit to the server. Raises BadSetting for one that is not positive."""
 
-    Attributes:
-        rate: Requests a second in the long run.
-        burst: Requests that may arrive at once.
-        concurrency: Requests that may be processed at the same time.
-        body_bytes: The size of one request, in bytes.
-        pixels: Width times height of one image.
-
-    Raises:
-        BadSetting: for a limit that is not positive.
-    """
-
-    rate: float | None = None
-    burst: int | None = None
-    concurrency: int | None = None
-    body_bytes: int | None = None
-    pixels: int | None = None
+    rate: float | None = None  # requests a second in the long run
+    burst: int | None = None  # requests that may arrive at once
+    concurrency: int | None = None  # requests that may be processed at the same time
+    body_bytes: int | None = None  # of one request
+    pixels: int | None = None  # width times height of one image
 
     def __post_init__(self) -> None:
         for limit in fields(self):
@@ -60,18 +48,13 @@ class KeyLimits:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """An API key without its secret. Times are seconds since 1970, UTC.
-
-    Attributes:
-        tenant: The only tenant that the key gives access to; None for a key that may choose any.
-        scopes: What it permits, in the order of `SCOPES`.
-    """
+    """An API key without its secret. `tenant` None permits any tenant; times are seconds since 1970, UTC."""
 
     id: str
     digest: bytes = field(repr=False)
     label: str
     tenant: str | None
-    scopes: tuple[Scope, ...]
+    scopes: tuple[Scope, ...]  # in the order of `SCOPES`
     limits: KeyLimits
     created: float
     revoked: float | None
@@ -122,19 +105,10 @@ class ApiKeyRepository:
     def create(
         self, scope: str, *, tenant: str | None = None, label: str = "", limits: KeyLimits | None = None
     ) -> tuple[ApiKey, str]:
-        """Create an API key.
+        """Create an API key of this scope and those below it, for one tenant or any (None).
 
-        Args:
-            scope: The highest of its scopes.
-            tenant: The only tenant that it gives access to; None for any.
-            label: A description.
-            limits: Its limits; None leaves them to the server.
-
-        Returns:
-            The key, and its token, which is not stored and cannot be shown again.
-
-        Raises:
-            BadSetting: for an unknown scope or an invalid name, and where there are `MAX_KEYS` keys already.
+        Returns the key, and its token, which is not stored and cannot be shown again. Raises BadSetting for an unknown
+        scope or an invalid name, and where there are `MAX_KEYS` keys already.
         """
         if tenant is not None:
             check_name(tenant, "a tenant's name")
@@ -145,16 +119,17 @@ class ApiKeyRepository:
             public_id, digest_of(token), label, tenant, scopes_up_to(scope), limits or KeyLimits(), time.time(), None
         )
         with self._database.write() as conn:
-            _check_number(conn)
+            number = conn.execute(select(func.count()).select_from(access_keys)).scalar_one()
+            if number >= MAX_KEYS:
+                raise BadSetting(
+                    f"there are {number:,} API keys, the limit is {MAX_KEYS:,}; delete revoked ones with "
+                    "`lookalike keys revoke --forget ID...`"
+                )
             conn.execute(insert(access_keys).values(asdict(key) | {"scopes": list(key.scopes)}))
         return key, token
 
     def list_all(self, *, active_only: bool = False) -> list[ApiKey]:
-        """All API keys, oldest first.
-
-        Args:
-            active_only: Whether to leave out revoked keys.
-        """
+        """All API keys, oldest first; `active_only` leaves out revoked ones."""
         query = select(access_keys).order_by(access_keys.c.created, access_keys.c.id)
         if active_only:
             query = query.where(access_keys.c.revoked.is_(None))
@@ -162,41 +137,18 @@ class ApiKeyRepository:
             return [_to_key(row) for row in conn.execute(query)]
 
     def revoke(self, public_id: str) -> ApiKey:
-        """Revoke an API key for good; revoking it again keeps the first time.
-
-        Args:
-            public_id: The key's public id.
-
-        Raises:
-            NotFound: for an unknown id.
-        """
+        """Revoke an API key for good; revoking it again keeps the first time. Raises NotFound for an unknown id."""
         query = update(access_keys).where(access_keys.c.id == public_id, access_keys.c.revoked.is_(None))
         with self._database.write() as conn:
             conn.execute(query.values(revoked=time.time()))
             return _find(conn, public_id)
 
     def delete(self, public_id: str) -> ApiKey:
-        """Delete an API key, and with it the record that it existed.
-
-        Args:
-            public_id: The key's public id.
-
-        Raises:
-            NotFound: for an unknown id.
-        """
+        """Delete an API key, and with it the record that it existed; raises NotFound for an unknown id."""
         with self._database.write() as conn:
             key = _find(conn, public_id)
             conn.execute(delete(access_keys).where(access_keys.c.id == public_id))
             return key
-
-
-def _check_number(conn: Connection) -> None:
-    number = conn.execute(select(func.count()).select_from(access_keys)).scalar_one()
-    if number >= MAX_KEYS:
-        raise BadSetting(
-            f"there are {number:,} API keys, the limit is {MAX_KEYS:,}; delete revoked ones with "
-            "`lookalike keys revoke --forget ID...`"
-        )
 
 
 def _find(conn: Connection, public_id: str) -> ApiKey:
@@ -208,14 +160,6 @@ def _find(conn: Connection, public_id: str) -> ApiKey:
 
 
 def _to_key(row: Row[Any]) -> ApiKey:
-    scopes: Sequence[str] = row.scopes
-    return ApiKey(
-        id=row.id,
-        digest=bytes(row.digest),
-        label=row.label,
-        tenant=row.tenant,
-        scopes=tuple(scope for scope in SCOPES if scope in scopes),
-        limits=KeyLimits(**row.limits),
-        created=row.created,
-        revoked=row.revoked,
-    )
+    scopes = tuple(scope for scope in SCOPES if scope in row.scopes)
+    values = {"digest": bytes(row.digest), "scopes": scopes, "limits": KeyLimits(**row.limits)}
+    return ApiKey(**{**row._mapping, **values})

@@ -25,29 +25,15 @@ class ChangeLog:
             return int(conn.execute(select(state.c.sequence)).scalar_one())
 
     def pruned_through(self) -> int:
-        """The sequence number up to which deletions were pruned.
-
-        An index whose own number is between 0 and this must be cleared and replayed.
-        """
+        """Where deletions were pruned to; an index whose own number is between 0 and this must be replayed from 0."""
         with self._database.read() as conn:
             return int(conn.execute(select(state.c.pruned)).scalar_one())
 
     def since(self, spec: FeatureSpec, sequence: int, limit: int, *, attributes: bool = False) -> Changes:
-        """Changes in order, as an index must apply them.
+        """The changes after `sequence`, at most `limit`, in order, as an index of this spec must apply them.
 
-        Args:
-            spec: The spec of the index.
-            sequence: The sequence number that the index has reached.
-            limit: The most changes to return.
-            attributes: Whether to return attributes, for engines that filter by themselves.
-
-        Returns:
-            The changes after `sequence`. Features come as `at_storage_precision` gives them. An image with no
-            meaningful feature, or none yet, is among the deletes.
-
-        Raises:
-            BadInput: for a limit below 1.
-            Damaged: where stored features have a wrong size.
+        Features come as `at_storage_precision` gives them. An image with no meaningful feature, or none yet, is among
+        the deletes. `attributes` is for engines that filter by themselves. Raises Damaged for features of a wrong size.
         """
         check_limit(limit)
         with self._database.read() as conn:  # one snapshot for all three queries
@@ -81,11 +67,7 @@ class ChangeLog:
         )
 
     def prune(self, through: int) -> None:
-        """Delete the log of deletions up to a sequence number that every index has flushed.
-
-        Args:
-            through: The sequence number.
-        """
+        """Delete the log of deletions up to a sequence number that every index has flushed."""
         with self._database.write() as conn:
             conn.execute(delete(deletions).where(deletions.c.seq <= through))
             conn.execute(update(state).where(state.c.pruned < through).values(pruned=through))

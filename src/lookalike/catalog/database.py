@@ -6,15 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar, get_args
 
 from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
-from lookalike.catalog import migrations, options, postgresql, sqlite
+from lookalike.catalog import migrations, postgresql, sqlite
 from lookalike.catalog.db_errors import WriteConflict, translate_errors
-from lookalike.catalog.options import Options
-from lookalike.catalog.schema import VERSION
+from lookalike.catalog.schema import MAX_PARTITIONS, VERSION, FeatureKeeper, Options, check_options
 from lookalike.errors import BadInput, BadSetting
 
 T = TypeVar("T")
@@ -25,10 +24,7 @@ MAX_BACKOFF_SECONDS = 0.01
 
 
 class Database:
-    """A SQLite file or PostgreSQL database that holds a catalog; the repositories read and write through it.
-
-    `engine` is SQLAlchemy's, `location` what messages call the database: a path, or a URL without its password.
-    """
+    """A SQLite file or PostgreSQL database that holds a catalog. Messages show its `location`, without a password."""
 
     def __init__(self, engine: Engine, location: str, *, read_only: bool) -> None:
         self.engine = engine
@@ -46,7 +42,7 @@ class Database:
         """Open a file or URL as `Catalog.open` says."""
         if create and read_only:
             raise BadInput("a catalog is created or opened read-only, not both")
-        url, requested = options.take_options(_parse_url(target))
+        url, requested = _take_options(_parse_url(target))
         engine = _create_engine(url, create=create, read_only=read_only, busy_seconds=busy_seconds)
         database = cls(engine, redacted_url(target), read_only=read_only)
         try:
@@ -117,19 +113,13 @@ class Database:
         self._closed = True
         self.engine.dispose()
 
-    @contextmanager
-    def without_statement_timeout(self, conn: Connection) -> Iterator[None]:
-        """Lift a server's statement timeout, for statements that read or rewrite everything."""
-        with postgresql.without_statement_timeout(conn) if self.is_postgresql else nullcontext():
-            yield
-
     def _run_outside_transaction(self, statement: str) -> None:
         level = {"isolation_level": "AUTOCOMMIT"} if self.is_postgresql else {}
         with (
             self._writer,
             translate_errors(self.location),
             self.engine.connect().execution_options(**{sqlite.AUTOCOMMIT: True}, **level) as conn,
-            self.without_statement_timeout(conn),
+            postgresql.without_statement_timeout(conn),
         ):
             conn.exec_driver_sql(statement)
 
@@ -137,7 +127,7 @@ class Database:
         with self.read() as conn:
             version = migrations.version_of(conn)
             if version == VERSION:
-                options.check(conn, requested)
+                check_options(conn, requested)
                 return
         if self._read_only or (not create and version is None):
             migrations.check_version(version)
@@ -150,7 +140,7 @@ class Database:
                 migrations.create(conn, requested)
             else:
                 migrations.migrate(conn, version)
-            options.check(conn, requested)
+            check_options(conn, requested)
 
 
 def redacted_url(target: str | Path) -> str:
@@ -178,3 +168,27 @@ def _create_engine(url: URL, *, create: bool, read_only: bool, busy_seconds: flo
     if backend == "postgresql":
         return postgresql.create_postgresql_engine(url, read_only=read_only, busy_seconds=busy_seconds)
     raise BadSetting(f"a catalog is a file, sqlite:///... or postgresql://..., not {backend!r}")
+
+
+def _take_options(url: URL) -> tuple[URL, Options]:
+    """The URL without the catalog's own options, and these; raises BadSetting."""
+    partitions, features = (_single(url, name) for name in ("partitions", "features"))
+    if partitions is not None and not (partitions.isascii() and partitions.isdigit() and len(partitions) < 5):
+        raise BadSetting(f"partitions in the catalog's URL is a number, not {partitions!r}")
+    if features is not None and features not in get_args(FeatureKeeper):
+        raise BadSetting(f"features in the catalog's URL is catalog or engine, not {features!r}")
+    keeper: Any = features
+    options = Options(None if partitions is None else int(partitions), keeper)
+    number = options.partitions or 0
+    if number > MAX_PARTITIONS or number == 1:
+        raise BadSetting(f"partitions is a number from 2 to {MAX_PARTITIONS}, or 0 for none, not {number}")
+    if number and url.get_backend_name() != "postgresql":
+        raise BadSetting("only a catalog in PostgreSQL can be partitioned; leave partitions out")
+    return url.difference_update_query(["partitions", "features"]), options
+
+
+def _single(url: URL, name: str) -> str | None:
+    value = url.query.get(name)
+    if value is not None and not isinstance(value, str):
+        raise BadSetting(f"{name} is given twice in the catalog's URL")
+    return value

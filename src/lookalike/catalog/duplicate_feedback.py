@@ -1,7 +1,6 @@
-"""Feedback on duplicates: pairs of images that a person marked as not the same.
+"""Pairs of images that a person marked as no duplicates.
 
-A mark is about bytes, by digest: it holds for every image of the tenant with those bytes, also for one that is removed
-and added again.
+A mark is about bytes, by digest: it holds for every image of the tenant with them, also for one that is added again.
 """
 
 import time
@@ -11,9 +10,8 @@ from itertools import combinations
 from sqlalchemy import Connection, delete, literal, select
 
 from lookalike.catalog.database import Database
-from lookalike.catalog.locking import lock_state
 from lookalike.catalog.schema import images, not_matches
-from lookalike.catalog.statements import batches, insert_rows
+from lookalike.catalog.statements import batches, insert_rows, lock_state, rows_in
 from lookalike.errors import BadInput, NotFound
 from lookalike.text import storable
 
@@ -31,16 +29,7 @@ class DuplicateFeedback:
         self._database = database
 
     def mark(self, tenant_id: int, keys: Sequence[str]) -> None:
-        """Mark every pair of these images as no duplicates.
-
-        Args:
-            tenant_id: The tenant's id.
-            keys: The images' keys, 2 to `MAX_KEYS`.
-
-        Raises:
-            NotFound: for an unknown key.
-            BadInput: for too few or too many keys.
-        """
+        """Mark every pair of these images, 2 to `MAX_KEYS`, as no duplicates; raises NotFound for an unknown key."""
         with self._database.write() as conn:
             lock_state(conn)  # of two writers that mark the same pair at once, one must wait to see the other's
             pairs = _pairs(_digests_by_key(conn, tenant_id, keys))
@@ -51,42 +40,22 @@ class DuplicateFeedback:
             )
 
     def unmark(self, tenant_id: int, keys: Sequence[str]) -> None:
-        """Remove the marks of every pair of these images; unmarked pairs are skipped.
-
-        Args:
-            tenant_id: The tenant's id.
-            keys: The images' keys, 2 to `MAX_KEYS`.
-
-        Raises:
-            NotFound: for an unknown key.
-            BadInput: for too few or too many keys.
-        """
+        """Remove the marks of every pair of these images, 2 to `MAX_KEYS`; raises NotFound for an unknown key."""
         with self._database.write() as conn:
             _delete(conn, tenant_id, _pairs(_digests_by_key(conn, tenant_id, keys)))
 
     def marked_links(self, tenant_id: int, links: Mapping[int, Iterable[int]]) -> set[tuple[int, int]]:
-        """Those of the links between images that were marked.
-
-        Args:
-            tenant_id: The tenant's id.
-            links: For an image's id the ids that it is linked to.
-
-        Returns:
-            Pairs (from, to) of ids.
-        """
+        """Those of the links between images, by id, whose pair was marked, as (from, to)."""
         with self._database.read() as conn:
             own = not_matches.c.tenant_id == tenant_id
             if conn.execute(select(literal(1)).select_from(not_matches).where(own).limit(1)).one_or_none() is None:
                 return set()
-            digests: dict[int, bytes] = {}
-            for ids in batches({*links, *(other for others in links.values() for other in others)}):
-                found = conn.execute(select(images.c.id, images.c.sha256).where(images.c.id.in_(ids)))
-                digests.update((id_, sha256) for id_, sha256 in found)
-            marked: set[Pair] = set()
-            for firsts in batches(set(digests.values())):
-                query = select(not_matches.c.first, not_matches.c.second)
-                rows = conn.execute(query.where(own, not_matches.c.first.in_(firsts)))
-                marked.update((first, second) for first, second in rows)
+            ids = {*links, *(other for others in links.values() for other in others)}
+            query = select(images.c.id, images.c.sha256)
+            digests: dict[int, bytes] = dict(rows_in(conn, query, images.c.id, ids))
+            query = select(not_matches.c.first, not_matches.c.second).where(own)
+            found = rows_in(conn, query, not_matches.c.first, set(digests.values()))
+            marked: set[Pair] = {(first, second) for first, second in found}
         return {
             (start, end)
             for start, ends in links.items()
@@ -99,10 +68,8 @@ def _digests_by_key(conn: Connection, tenant_id: int, keys: Sequence[str]) -> li
     distinct = list(dict.fromkeys(keys))
     if not 2 <= len(distinct) <= MAX_KEYS:
         raise BadInput(f"2 to {MAX_KEYS} images can be marked at once, not {len(distinct)}")
-    found: dict[str, bytes] = {}
-    for batch in batches(filter(storable, distinct)):
-        query = select(images.c.key, images.c.sha256).where(images.c.tenant_id == tenant_id, images.c.key.in_(batch))
-        found.update((key, sha256) for key, sha256 in conn.execute(query))
+    query = select(images.c.key, images.c.sha256).where(images.c.tenant_id == tenant_id)
+    found = dict(rows_in(conn, query, images.c.key, filter(storable, distinct)))
     if missing := [key for key in distinct if key not in found]:
         raise NotFound(f"there is no image {missing[0]!r}")
     return [found[key] for key in distinct]

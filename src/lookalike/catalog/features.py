@@ -10,6 +10,7 @@ the images again, but no longer from the catalog.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -17,19 +18,31 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, insert, select, update
 
 from lookalike.catalog.database import Database
-from lookalike.catalog.locking import lock_images, lock_state, next_sequence_numbers
-from lookalike.catalog.options import FeatureKeeper, feature_keeper
 from lookalike.catalog.records import StoredFeatures, check_limit
 from lookalike.catalog.schema import (
     RELEASED,
+    FeatureKeeper,
     create_features_table,
+    feature_keeper,
     features_table,
     fingerprints,
     images,
     meta,
     state,
 )
-from lookalike.catalog.statements import RECORD, batches, id_array, insert_rows, spec_ids, to_record, update_images
+from lookalike.catalog.statements import (
+    RECORD,
+    batches,
+    id_array,
+    insert_rows,
+    lock_images,
+    lock_state,
+    next_sequence_numbers,
+    rows_in,
+    spec_ids,
+    to_record,
+    update_images,
+)
 from lookalike.errors import BadInput, Damaged
 from lookalike.types import Features, FeatureSpec, Record
 
@@ -42,20 +55,11 @@ FeatureRow = NDArray[Any] | None
 
 
 def at_storage_precision(spec: FeatureSpec, rows: Features) -> Features:
-    """The rows as the catalog returns them: cosine rows rounded and of unit length again.
+    """The rows, `(n, width)`, as the catalog returns them: cosine rows rounded and of unit length again.
 
     An index must be given these, so that it answers the same after it was rebuilt from the catalog. The catalog itself
-    takes the encoder's rows: rounding twice can differ in the last bit where few numbers carry the vector.
-
-    Args:
-        spec: The spec of the features.
-        rows: Features as the encoder returned them, `(n, width)` in the spec's dtype.
-
-    Returns:
-        Features of the same shape and dtype.
-
-    Raises:
-        BadInput: for another shape or dtype, and for cosine rows that are not finite and of unit length.
+    takes the encoder's rows: rounding twice can differ in the last bit where few numbers carry the vector. Raises
+    BadInput for another shape or dtype, and for cosine rows that are not finite and of unit length.
     """
     _check_rows(spec, rows)
     if spec.metric == "hamming":
@@ -120,11 +124,7 @@ class FeatureRepository:
             return list(spec_ids(conn))
 
     def register(self, specs: Collection[FeatureSpec]) -> None:
-        """Create the tables of specs that have none yet; needed before features of theirs are written.
-
-        Args:
-            specs: The specs to register.
-        """
+        """Create the tables of specs that have none yet; needed before features of theirs are written."""
         if self._registered.issuperset(specs):  # a registered spec is never removed
             return
         with self._database.write() as conn:
@@ -132,28 +132,17 @@ class FeatureRepository:
             registered = spec_ids(conn)
             for spec in specs:
                 if spec not in registered:
-                    row = insert(fingerprints).values(
-                        name=spec.name, metric=spec.metric, width=spec.width, fingerprint=spec.fingerprint
-                    )
-                    create_features_table(conn, int(conn.execute(row.returning(fingerprints.c.id)).scalar_one()))
+                    row = insert(fingerprints).values(asdict(spec)).returning(fingerprints.c.id)
+                    create_features_table(conn, int(conn.execute(row).scalar_one()))
         self._registered |= set(specs)
 
     def put(
         self, spec: FeatureSpec, ids: Sequence[int], sha256s: Sequence[bytes], rows: Sequence[FeatureRow]
     ) -> list[int]:
-        """Add or replace the features of one spec for stored images.
+        """Add or replace the features of one spec for stored images; returns the ids written.
 
-        Args:
-            spec: The spec of the features.
-            ids: The images' ids.
-            sha256s: For each image the digest of the bytes that were encoded.
-            rows: For each image its features, `(width,)` in the spec's dtype, or None where it has no meaningful one.
-
-        Returns:
-            The ids written; an image that is gone, or whose digest is another one, is skipped.
-
-        Raises:
-            BadInput: for sequences of different lengths, and for rows that do not fit the spec.
+        `sha256s` are of the bytes that were encoded: an image that is gone, or whose digest is another one, is skipped.
+        Raises BadInput for sequences of different lengths, and for rows that do not fit the spec.
         """
         if not len(ids) == len(sha256s) == len(rows):
             raise BadInput(f"{len(ids)} ids, {len(sha256s)} digests and {len(rows)} rows must be of the same number")
@@ -177,26 +166,14 @@ class FeatureRepository:
         return self._database.write_with_retry(work)
 
     def get(self, spec: FeatureSpec, ids: Iterable[int]) -> StoredFeatures:
-        """The stored features of images.
-
-        Args:
-            spec: The spec of the features.
-            ids: The images' ids; images without a row of this spec are left out.
-
-        Returns:
-            The features as `at_storage_precision` gives them, with the ids of empty and of released ones.
-
-        Raises:
-            Damaged: where stored features have a wrong size.
-        """
-        stored: list[tuple[int, bytes | None]] = []
+        """The stored features of images, as `at_storage_precision` gives them; images without a row are left out."""
+        stored: list[Any] = []
         with self._database.read() as conn:
             spec_id = spec_ids(conn).get(spec)
             if spec_id is not None:
                 table = features_table(spec_id)
-                for batch in batches(sorted({int(id_) for id_ in ids})):
-                    query = select(table.c.image_id, table.c.vector).where(table.c.image_id.in_(batch))
-                    stored.extend((id_, vector) for id_, vector in conn.execute(query.order_by(table.c.image_id)))
+                query = select(table.c.image_id, table.c.vector).order_by(table.c.image_id)
+                stored.extend(rows_in(conn, query, table.c.image_id, sorted({int(id_) for id_ in ids})))
         full = [(id_, vector) for id_, vector in stored if vector]
         return StoredFeatures(
             ids=id_array(id_ for id_, _ in full),
@@ -206,16 +183,7 @@ class FeatureRepository:
         )
 
     def missing(self, spec: FeatureSpec, *, after_id: int = 0, limit: int = 1000) -> list[Record]:
-        """Images that were never encoded for a spec.
-
-        Args:
-            spec: The spec.
-            after_id: Where to continue: the last id of the previous page.
-            limit: The most images to return.
-
-        Returns:
-            Records with no row of this spec, not even an empty one, by id.
-        """
+        """Images after this id with no row of a spec, not even an empty one, by id."""
         check_limit(limit)
         query = RECORD.where(images.c.id > after_id)
         with self._database.read() as conn:
@@ -233,18 +201,10 @@ class FeatureRepository:
             return feature_keeper(conn)
 
     def release(self, spec: FeatureSpec, through: int) -> int:
-        """Delete features that every index of the spec has flushed.
+        """Delete features that every index of the spec has flushed, and return their number.
 
-        Args:
-            spec: The spec of the features.
-            through: The sequence number up to which every index of the spec has flushed its changes; an image that was
-                changed later keeps its features.
-
-        Returns:
-            How many features were released.
-
-        Raises:
-            BadInput: in a catalog that keeps its features, and for a sequence number that was not given out yet.
+        An image that was changed after the sequence number `through` keeps its features. Raises BadInput in a catalog
+        that keeps its features, and for a sequence number that was not given out yet.
         """
         with self._database.read() as conn:
             if feature_keeper(conn) != "engine":
@@ -270,17 +230,7 @@ class FeatureRepository:
             return 0 if spec_id is None else _released_through(conn, spec_id)
 
     def only_in_engine(self, spec: FeatureSpec, after: int, limit: int) -> list[str]:
-        """Images whose features only the engine has.
-
-        Args:
-            spec: The spec of the features.
-            after: The sequence number that an index has reached; where it is below `released_through`, the index may
-                lack these features, and the catalog cannot provide them.
-            limit: The most keys to return.
-
-        Returns:
-            The keys of images changed after that sequence number, in the order of their changes.
-        """
+        """Keys of images changed after a sequence number whose features only the engine has, in this order."""
         check_limit(limit)
         with self._database.read() as conn:
             spec_id = spec_ids(conn).get(spec)

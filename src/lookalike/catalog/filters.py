@@ -10,7 +10,8 @@ What they mean, the same in every database:
 """
 
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -45,7 +46,7 @@ MAX_VALUES = 10_000
 _WORDS = {None: "null", True: "true", False: "false"}
 MAX_CONTAINED = 100
 """Up to so many values are looked up in PostgreSQL's index one by one; more are compared with each image's."""
-_ORDERINGS = ("lt", "lte", "gt", "gte")
+_ORDERINGS: Mapping[str, Any] = {"lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge}
 _FORBIDDEN = set('"\\') | {chr(code) for code in range(32)}
 
 
@@ -56,8 +57,8 @@ class _Attribute(Protocol):
     null: ColumnElement[bool]
     text: ColumnElement[Any]
     number: ColumnElement[Any]
+    word: ColumnElement[Any]  # "true" or "false" of a bool
 
-    def equals_bool(self, value: bool) -> ColumnElement[bool]: ...
     def as_number(self, value: float) -> Any: ...
     def contains(self, values: list[Any]) -> ColumnElement[bool] | None:
         """That the attribute is one of these values, by an index for it; None where there is none."""
@@ -66,18 +67,15 @@ class _Attribute(Protocol):
 class _InSqlite:
     def __init__(self, name: str, *, indexed: bool) -> None:
         path = f'$."{name}"'  # travels as a parameter; the quotes make dots and brackets plain characters
-        kind = func.json_type(images.c.attributes, path)
+        kind: ColumnElement[Any] = func.json_type(images.c.attributes, path)
         value: ColumnElement[Any] = func.json_extract(images.c.attributes, path)
-        self._kind = kind
         self._name = name
         self._indexed = indexed
         self.exists: ColumnElement[bool] = self._found(true()) if indexed else kind.is_not(None)
         self.null: ColumnElement[bool] = kind == "null"
         self.text: ColumnElement[Any] = case((kind == "text", value))
         self.number: ColumnElement[Any] = case((kind.in_(("integer", "real")), value))
-
-    def equals_bool(self, value: bool) -> ColumnElement[bool]:
-        return self._kind == ("true" if value else "false")
+        self.word = kind
 
     def as_number(self, value: float) -> Any:
         return value
@@ -110,16 +108,13 @@ class _InPostgresql:
         kind = func.jsonb_typeof(attributes.op("->", return_type=JSONB())(name))
         self._name = name
         self._attributes = attributes
-        self._boolean = case((kind == "boolean", value))
         # Exactly the expression of the index, or PostgreSQL would not use it.
         names: ColumnElement[Any] = literal_column("jsonb_path_query_array(attributes, '$.keyvalue().key')", JSONB())
         self.exists: ColumnElement[bool] = names.contains([name])
         self.null: ColumnElement[bool] = kind == "null"
         self.text: ColumnElement[Any] = case((kind == "string", value)).collate("C")
         self.number: ColumnElement[Any] = case((kind == "number", cast(value, Numeric)))
-
-    def equals_bool(self, value: bool) -> ColumnElement[bool]:
-        return self._boolean == ("true" if value else "false")
+        self.word: ColumnElement[Any] = case((kind == "boolean", value))
 
     def as_number(self, value: float) -> Any:
         return Decimal(repr(value))  # as JSON writes it, and as the database compares it
@@ -136,8 +131,7 @@ class _InPostgresql:
 def to_sql(conditions: Sequence[Condition], dialect: str, *, indexed: bool = False) -> ColumnElement[bool]:
     """All conditions together, over `images`; raises BadInput for an invalid condition.
 
-    `indexed` makes SQLite find the images by its index of attributes, instead of checking those that another index
-    finds; PostgreSQL chooses by itself.
+    `indexed` makes SQLite use its index of attributes, instead of checking the images that another index finds.
     """
     clauses = [_condition(condition, dialect, indexed=indexed) for condition in conditions]
     return and_(*clauses) if clauses else literal(1) == 1
@@ -190,7 +184,7 @@ def _equals(attribute: _Attribute, name: str, values: list[Any]) -> ColumnElemen
         if value is None:
             clauses.append(attribute.null)
         elif isinstance(value, bool):
-            clauses.append(attribute.equals_bool(value))
+            clauses.append(attribute.word == _WORDS[value])
     exact = or_(*clauses) if clauses else false()
     return exact if contained is None else contained & exact
 
@@ -200,7 +194,10 @@ def _check_values(name: str, values: list[Any]) -> None:
         if isinstance(value, str):
             check_text(f"the value of {name!r}", value)
         elif _is_number(value):
-            _check_number(name, value)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise BadInput(f"{value!r} is no JSON number (attribute {name!r})")
+            if isinstance(value, int) and not -(2**63) <= value < 2**63:
+                raise BadInput(f"{value!r} is beyond 64 bits (attribute {name!r})")
         elif value is not None and not isinstance(value, bool):
             raise BadInput(
                 f"{value!r} cannot be compared with (attribute {name!r}); give a string, number, bool or null"
@@ -208,30 +205,15 @@ def _check_values(name: str, values: list[Any]) -> None:
 
 
 def _compares(attribute: _Attribute, name: str, op: str, value: Any) -> ColumnElement[bool]:
-    side: ColumnElement[Any]
-    if isinstance(value, str):
-        check_text(f"the value of {name!r}", value)
-        side, other = attribute.text, literal(value, Text())
-    elif _is_number(value):
-        side, other = attribute.number, literal(attribute.as_number(_check_number(name, value)))
-    else:
+    is_text = isinstance(value, str)
+    if not is_text and not _is_number(value):
         raise BadInput(f"{op} compares strings or numbers, not {value!r} (attribute {name!r})")
-    if op == "lt":
-        return side < other
-    if op == "lte":
-        return side <= other
-    if op == "gt":
-        return side > other
-    return side >= other
+    _check_values(name, [value])
+    compare: Callable[[Any, Any], ColumnElement[bool]] = _ORDERINGS[op]
+    if is_text:
+        return compare(attribute.text, literal(value, Text()))
+    return compare(attribute.number, literal(attribute.as_number(value)))
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _check_number(name: str, value: float) -> float:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise BadInput(f"{value!r} is no JSON number (attribute {name!r})")
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise BadInput(f"{value!r} is beyond 64 bits (attribute {name!r})")
-    return value

@@ -1,23 +1,36 @@
 """The transactions that write images together with their features and thumbnails, or delete them.
 
-The functions take the connection of a write transaction, and lock in the order that `catalog.locking` defines.
+The functions take the connection of a write transaction, and lock in the order that `catalog.statements` defines.
 """
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from lookalike.catalog.db_errors import WriteConflict
 from lookalike.catalog.features import FeatureRow, delete_features, insert_features
-from lookalike.catalog.locking import LockedImage, lock_images, next_sequence_numbers
 from lookalike.catalog.records import Deleted, NewImage, PutResult, check_expected
 from lookalike.catalog.schema import RELEASED, deletions, features_table, images, tenants, thumbnails
-from lookalike.catalog.statements import allocate_ids, batches, insert_rows, spec_ids, update_images
+from lookalike.catalog.statements import (
+    LockedImage,
+    allocate_ids,
+    batches,
+    ids_by_key,
+    insert_rows,
+    lock_images,
+    next_sequence_numbers,
+    rows_in,
+    spec_ids,
+    update_images,
+)
 from lookalike.errors import NotFound
 from lookalike.types import FeatureSpec
+
+_COLUMNS = ("tenant_id", "key", "path", "sha256", "pixels", "nbytes", "mtime_ns", "width", "height", "format")
+"""Columns that hold what the attribute of `NewImage` of the same name says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +53,13 @@ def put_images(conn: Connection, new: Sequence[NewImage]) -> list[PutResult]:
     by_id = _lock_existing(conn, new)
     by_key = {(row.tenant_id, row.key): row for row in by_id.values()}
     stored = _Stored(by_id, by_key, spec_ids(conn))  # read after locking: no features of other specs are added any more
-    results: list[PutResult] = []
-    start = 0
-    while start < len(new):
-        seen: set[tuple[int, str]] = set()
-        end = start
-        while end < len(new) and (key := (new[end].tenant_id, new[end].key)) not in seen:
-            seen.add(key)
-            end += 1
-        results.extend(_put_distinct(conn, new[start:end], stored))
-        start = end
-    return results
+    runs: list[dict[tuple[int, str], NewImage]] = [{}]  # of distinct tenants and keys
+    for image in new:
+        key = (image.tenant_id, image.key)
+        if key in runs[-1]:
+            runs.append({})
+        runs[-1][key] = image
+    return [result for run in runs for result in _put_distinct(conn, list(run.values()), stored)]
 
 
 def delete_images(conn: Connection, rows: Sequence[LockedImage]) -> list[Deleted]:
@@ -82,9 +91,7 @@ def _lock_existing(conn: Connection, new: Sequence[NewImage]) -> dict[int, Locke
         raise NotFound(f"there is no tenant {min(unknown)}; create it with tenants.get_or_create(name)")
     replaced: set[int] = set()
     for tenant_id, tenant_keys in keys.items():
-        for batch in batches(tenant_keys):
-            query = select(images.c.id).where(images.c.tenant_id == tenant_id, images.c.key.in_(batch))
-            replaced.update(conn.execute(query).scalars())
+        replaced.update(ids_by_key(conn, tenant_id, tenant_keys).values())
     locked = lock_images(conn, replaced | {image.copy_of for image in new if image.copy_of is not None})
     if not replaced <= locked.keys():
         raise WriteConflict("another writer deleted one of these images")
@@ -124,11 +131,8 @@ def _check_still_new(conn: Connection, new: Sequence[NewImage]) -> None:
     """
     if conn.dialect.name == "sqlite":
         return
-    for tenant_id, keys in _keys_by_tenant(new).items():
-        for batch in batches(keys):
-            query = select(images.c.id).where(images.c.tenant_id == tenant_id, images.c.key.in_(batch)).limit(1)
-            if conn.execute(query).one_or_none() is not None:
-                raise WriteConflict("another writer added one of these images")
+    if any(ids_by_key(conn, tenant_id, keys) for tenant_id, keys in _keys_by_tenant(new).items()):
+        raise WriteConflict("another writer added one of these images")
 
 
 def _write_images(conn: Connection, new: Sequence[NewImage], results: Sequence[PutResult]) -> None:
@@ -136,7 +140,9 @@ def _write_images(conn: Connection, new: Sequence[NewImage], results: Sequence[P
     inserted: list[dict[str, Any]] = []
     replaced: list[dict[str, Any]] = []
     for image, result in zip(new, results, strict=True):
-        values = _column_values(image, result.sequence, now)
+        values: dict[str, Any] = {name: getattr(image, name) for name in _COLUMNS}
+        border = list(astuple(image.border)) if image.border else None
+        values.update(border=border, updated=now, seq=result.sequence)
         if result.created:
             inserted.append({**values, "id": result.id, "created": now, "attributes": dict(image.attributes or {})})
             continue
@@ -146,25 +152,6 @@ def _write_images(conn: Connection, new: Sequence[NewImage], results: Sequence[P
     insert_rows(conn, images, inserted)
     update_images(conn, [row for row in replaced if "attributes" in row])
     update_images(conn, [row for row in replaced if "attributes" not in row])
-
-
-def _column_values(image: NewImage, sequence: int, now: float) -> dict[str, Any]:
-    border = image.border
-    return {
-        "tenant_id": image.tenant_id,
-        "key": image.key,
-        "path": image.path,
-        "sha256": image.sha256,
-        "pixels": image.pixels,
-        "nbytes": image.nbytes,
-        "mtime_ns": image.mtime_ns,
-        "width": image.width,
-        "height": image.height,
-        "format": image.format,
-        "border": [border.left, border.top, border.right, border.bottom] if border else None,
-        "updated": now,
-        "seq": sequence,
-    }
 
 
 def _replace_thumbnails(conn: Connection, changed: Sequence[int], new: Sequence[NewImage], ids: Sequence[int]) -> None:
@@ -217,7 +204,6 @@ def _released_ids(conn: Connection, ids: Iterable[int], spec_ids: Iterable[int])
     released: set[int] = set()
     for spec_id in spec_ids:
         table = features_table(spec_id)
-        for batch in batches(ids):
-            query = select(table.c.image_id).where(table.c.image_id.in_(batch), table.c.vector == RELEASED)
-            released.update(conn.execute(query).scalars())
+        query = select(table.c.image_id).where(table.c.vector == RELEASED)
+        released.update(row.image_id for row in rows_in(conn, query, table.c.image_id, ids))
     return released

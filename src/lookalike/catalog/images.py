@@ -1,17 +1,16 @@
-"""The images of a catalog: records by key, id, digest and filter; attributes, deletion, thumbnails."""
+"""The tenants and images of a catalog: records by key, id, digest and filter; attributes, deletion, thumbnails."""
 
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from lookalike.catalog.database import Database
 from lookalike.catalog.features import FeatureRepository
 from lookalike.catalog.filters import has_index, to_sql
 from lookalike.catalog.image_writes import delete_images, put_images
-from lookalike.catalog.locking import lock_images, next_sequence_numbers
 from lookalike.catalog.records import (
     CatalogTotals,
     Deleted,
@@ -24,8 +23,21 @@ from lookalike.catalog.records import (
     check_expected,
     check_limit,
 )
-from lookalike.catalog.schema import features_table, images, thumbnails
-from lookalike.catalog.statements import RECORD, batches, id_array, in_tenant, spec_ids, to_record, update_images
+from lookalike.catalog.schema import features_table, images, tenants, thumbnails
+from lookalike.catalog.statements import (
+    RECORD,
+    batches,
+    id_array,
+    ids_by_key,
+    in_tenant,
+    lock_images,
+    lock_state,
+    next_sequence_numbers,
+    rows_in,
+    spec_ids,
+    to_record,
+    update_images,
+)
 from lookalike.errors import BadInput, NotFound
 from lookalike.text import check_text, storable
 from lookalike.types import Attributes, Condition, Ids, Record
@@ -33,6 +45,39 @@ from lookalike.types import Attributes, Condition, Ids, Record
 # Built once: on the way of every search, building a statement would cost more than running it.
 _BY_KEY = RECORD.where(images.c.tenant_id == bindparam("tenant"), images.c.key == bindparam("key"))
 _BY_ID = RECORD.where(images.c.id.in_(bindparam("ids", expanding=True)))
+
+
+class TenantRepository:
+    """Tenants by name; every image belongs to one."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, name: str) -> int | None:
+        """The id of a tenant, None where there is none."""
+        if not storable(name):
+            return None
+        with self._database.read() as conn:
+            found = conn.execute(select(tenants.c.id).where(tenants.c.name == name)).scalar_one_or_none()
+        return None if found is None else int(found)
+
+    def get_or_create(self, name: str) -> int:
+        """The id of a tenant, created where there is none; raises BadInput for a name that cannot be stored."""
+        if (found := self.find(name)) is not None:
+            return found
+        check_text("tenant", name)
+        with self._database.write() as conn:
+            lock_state(conn)
+            query = select(tenants.c.id).where(tenants.c.name == name)
+            found = conn.execute(query).scalar_one_or_none()  # another writer may have been faster
+            if found is None:
+                found = conn.execute(insert(tenants).values(name=name).returning(tenants.c.id)).scalar_one()
+            return int(found)
+
+    def ids_by_name(self) -> dict[str, int]:
+        """The ids of all tenants, by name."""
+        with self._database.read() as conn:
+            return {row[0]: row[1] for row in conn.execute(select(tenants.c.name, tenants.c.id)).all()}
 
 
 class ImageRepository:
@@ -43,41 +88,19 @@ class ImageRepository:
         self._features = features
 
     def get(self, tenant_id: int, key: str) -> Record:
-        """The image of a key.
-
-        Args:
-            tenant_id: The tenant's id.
-            key: The image's key.
-
-        Raises:
-            NotFound: where there is none.
-        """
+        """The image of a key; raises NotFound where there is none."""
         with self._database.read() as conn:
             return _find(conn, tenant_id, key)
 
     def get_with_thumbnail(self, tenant_id: int, key: str) -> tuple[Record, bytes | None]:
-        """The image of a key and its stored thumbnail, None where none is stored.
-
-        Thumbnails are stored of images that were added as bytes, and have no file to make one from.
-
-        Args:
-            tenant_id: The tenant's id.
-            key: The image's key.
-
-        Raises:
-            NotFound: where there is no such image.
-        """
+        """The image of a key, and its thumbnail, stored only of images that were added as bytes (else None)."""
         with self._database.read() as conn:
             record = _find(conn, tenant_id, key)
             query = select(thumbnails.c.data).where(thumbnails.c.image_id == record.id)
             return record, conn.execute(query).scalar_one_or_none()
 
     def by_ids(self, ids: Iterable[int]) -> dict[int, Record]:
-        """Images by id.
-
-        Args:
-            ids: The images' ids; those that are gone are left out of the result.
-        """
+        """Images by id; those that are gone are left out."""
         found: dict[int, Record] = {}
         with self._database.read() as conn:
             for batch in batches(dict.fromkeys(map(int, ids))):
@@ -93,20 +116,9 @@ class ImageRepository:
         conditions: Sequence[Condition] = (),
         limit: int | None = None,
     ) -> dict[bytes, list[Record]]:
-        """Images with the same bytes or the same pixels.
+        """Images with the same bytes or the same pixels that satisfy every condition, by digest, each list by id.
 
-        Args:
-            kind: Which digest: of the file's bytes, or of the decoded pixels.
-            tenant_id: The tenant's id, None for all tenants.
-            digests: The digests.
-            conditions: A filter; an image must satisfy every condition.
-            limit: The most images a digest, None for all: one image may be in a catalog a million times.
-
-        Returns:
-            The images by digest, each list by id.
-
-        Raises:
-            BadInput: for an invalid condition.
+        `tenant_id` None is all tenants. `limit` is a digest's: one image may be in a catalog a million times.
         """
         column = images.c[kind]
         number = func.row_number().over(partition_by=column, order_by=images.c.id).label("number")
@@ -125,18 +137,7 @@ class ImageRepository:
         return found
 
     def ids_matching(self, tenant_id: int | None, conditions: Sequence[Condition]) -> Ids:
-        """The ids of images that satisfy a filter; `catalog.filters` defines what a condition means.
-
-        Args:
-            tenant_id: The tenant's id, None for all tenants.
-            conditions: The conditions, all of which an image must satisfy.
-
-        Returns:
-            Ids, `(n,)` int64, ascending.
-
-        Raises:
-            BadInput: for an invalid condition.
-        """
+        """The ids, ascending, of images that satisfy every condition, as `catalog.filters` defines them."""
         with self._database.read() as conn:
             return _ids_matching(conn, tenant_id, conditions)
 
@@ -149,19 +150,10 @@ class ImageRepository:
         conditions: Sequence[Condition] = (),
         prefix: str = "",
     ) -> list[Record]:
-        """A page of a tenant's images by key, in code point order.
+        """A page of a tenant's images after this key, in code point order.
 
-        A prefix is a range of keys, so that an index serves it and every character stands for itself.
-
-        Args:
-            tenant_id: The tenant's id.
-            after: Where to continue: the last key of the previous page.
-            limit: The most images to return.
-            conditions: A filter; an image must satisfy every condition.
-            prefix: The beginning of the keys.
-
-        Raises:
-            BadInput: for a limit below 1, an invalid condition, or an `after` that cannot be a key.
+        A prefix is a range of keys, so that an index serves it and every character stands for itself. Raises BadInput
+        for a limit below 1, an invalid condition, or an `after` that cannot be a key.
         """
         check_limit(limit)
         if after is not None:
@@ -180,20 +172,12 @@ class ImageRepository:
             return [to_record(row) for row in conn.execute(query.order_by(images.c.key).limit(limit))]
 
     def count(self, tenant_id: int | None = None) -> int:
-        """The number of images.
-
-        Args:
-            tenant_id: The tenant's id, None for all tenants.
-        """
+        """The number of images of a tenant, or of all."""
         with self._database.read() as conn:
             return int(conn.execute(in_tenant(select(func.count()).select_from(images), tenant_id)).scalar_one())
 
     def totals(self, tenant_id: int | None = None) -> CatalogTotals:
-        """The number of images and of their files' bytes, and images by format.
-
-        Args:
-            tenant_id: The tenant's id, None for all tenants.
-        """
+        """The number of images of a tenant, or of all, of their files' bytes, and of images by format."""
         query = select(images.c.format, func.count(), func.sum(images.c.nbytes)).group_by(images.c.format)
         query = in_tenant(query.order_by(func.count().desc(), images.c.format), tenant_id)
         with self._database.read() as conn:
@@ -202,43 +186,26 @@ class ImageRepository:
         return CatalogTotals(sum(by_format.values()), sum(int(nbytes) for _, _, nbytes in found), by_format)
 
     def existing_images(self, tenant_id: int, keys: Iterable[str]) -> dict[str, ExistingImage]:
-        """What shows whether a file has changed since it was added.
-
-        Args:
-            tenant_id: The tenant's id.
-            keys: The images' keys; unknown ones are left out of the result.
-
-        Returns:
-            The images by key.
-        """
+        """What shows whether a file has changed since it was added, by key; unknown keys are left out."""
         i = images.c
         query: Any = select(i.key, i.id, i.sha256, i.nbytes, i.mtime_ns, i.path, i.attributes, i.seq)
         query = query.select_from(images)
         found: dict[str, ExistingImage] = {}
-        row: Any  # its length depends on the number of specs
         with self._database.read() as conn:
             specs = spec_ids(conn)
             for spec_id in specs.values():
                 table = features_table(spec_id)
                 query = query.add_columns(table.c.image_id).outerjoin(table, table.c.image_id == i.id)
-            for batch in batches(filter(storable, dict.fromkeys(keys))):
-                for row in conn.execute(query.where(i.tenant_id == tenant_id, i.key.in_(batch))):
-                    encoded = frozenset(spec for spec, id_ in zip(specs, row[8:], strict=True) if id_ is not None)
-                    found[row.key] = ExistingImage(
-                        row.id, row.sha256, row.nbytes, row.mtime_ns, row.path, row.attributes, encoded, row.seq
-                    )
+            query = query.where(i.tenant_id == tenant_id)
+            for row in rows_in(conn, query, i.key, filter(storable, dict.fromkeys(keys))):
+                encoded = frozenset(spec for spec, id_ in zip(specs, row[8:], strict=True) if id_ is not None)
+                found[row.key] = ExistingImage(
+                    row.id, row.sha256, row.nbytes, row.mtime_ns, row.path, row.attributes, encoded, row.seq
+                )
         return found
 
     def same_bytes(self, tenant_id: int, sha256s: Iterable[bytes]) -> dict[bytes, SameBytes]:
-        """The first image with the same bytes.
-
-        Args:
-            tenant_id: The tenant's id.
-            sha256s: The digests.
-
-        Returns:
-            By digest the tenant's image of the lowest id.
-        """
+        """By digest the tenant's image of the lowest id with these bytes."""
         i = images.c
         found: dict[bytes, SameBytes] = {}
         with self._database.read() as conn:
@@ -249,21 +216,11 @@ class ImageRepository:
         return found
 
     def put(self, new: Sequence[NewImage]) -> list[PutResult]:
-        """Insert images, or replace those of the same tenant and key; all of them or none.
+        """Insert images, or replace those of the same tenant and key (the later one wins); all of them or none.
 
         A replaced image keeps its id and creation time. Its features are kept where its bytes are the same and the new
-        image brings none of that spec, and deleted where its bytes have changed.
-
-        Args:
-            new: The images; where a tenant and key occur twice, the later one replaces the earlier.
-
-        Returns:
-            For each image its id and sequence number, and whether it was created.
-
-        Raises:
-            NotFound: for a tenant that does not exist.
-            BadInput: for cosine rows that are not finite and of unit length.
-            Conflict: for an image whose sequence number is not the `expected` one.
+        image brings none of that spec, and deleted where its bytes have changed. Raises NotFound for an unknown tenant,
+        BadInput for cosine rows not of unit length, Conflict for a sequence number other than the `expected` one.
         """
         if not new:
             return []
@@ -271,18 +228,11 @@ class ImageRepository:
         return self._database.write_with_retry(lambda conn: put_images(conn, new))
 
     def update_file_locations(self, locations: Sequence[FileLocation]) -> None:
-        """Store where unchanged files are now; no index needs to know, so no sequence number is used.
-
-        Args:
-            locations: The files; of two of the same image the later one is stored.
-
-        Raises:
-            BadInput: for a path that cannot be stored.
-        """
+        """Store where unchanged files are now, the last of several; no index needs to know: no sequence number."""
         for location in locations:
             if location.path is not None:
                 check_text("path", location.path)
-        # Rows are locked by id (see `locking`); the sort is stable.
+        # Rows are locked by id (see `statements`); the sort is stable.
         ordered = sorted(locations, key=lambda location: location.id)
         rows = [{"the_id": at.id, "path": at.path, "mtime_ns": at.mtime_ns} for at in ordered]
         self._database.write_with_retry(lambda conn: update_images(conn, rows))
@@ -290,22 +240,10 @@ class ImageRepository:
     def set_attributes(
         self, tenant_id: int, key: str, attributes: Attributes, *, merge: bool = False, expected: int | None = None
     ) -> int:
-        """Replace the attributes of an image, or merge into them.
+        """Replace the attributes of an image, or merge into them; returns the sequence number of the change.
 
-        Args:
-            tenant_id: The tenant's id.
-            key: The image's key.
-            attributes: A JSON object.
-            merge: Whether to change only the attributes named.
-            expected: The sequence number that the image must have, None for any.
-
-        Returns:
-            The sequence number of the change.
-
-        Raises:
-            NotFound: for an unknown key.
-            BadInput: for attributes that are no JSON object.
-            Conflict: where the image's sequence number is not the `expected` one.
+        Raises NotFound for an unknown key, BadInput for attributes that are no JSON object, Conflict where the image's
+        sequence number is not the `expected` one.
         """
         check_attributes(attributes)
         query = select(images.c.id, images.c.seq, images.c.attributes)
@@ -325,27 +263,11 @@ class ImageRepository:
         return self._database.write_with_retry(work)
 
     def delete(self, tenant_id: int, keys: Iterable[str], *, expected: int | None = None) -> list[Deleted]:
-        """Delete images, their features and thumbnails.
-
-        Args:
-            tenant_id: The tenant's id.
-            keys: The images' keys; unknown ones are skipped.
-            expected: The sequence number that each image must have, None for any.
-
-        Returns:
-            The deleted images, in the order of the keys.
-
-        Raises:
-            Conflict: where an image's sequence number is not the `expected` one; none is deleted then.
-        """
+        """Delete images by key, skipping unknown ones; raises Conflict, deleting none, for one not at `expected`."""
         distinct = [key for key in dict.fromkeys(keys) if storable(key)]
 
         def work(conn: Connection) -> list[Deleted]:
-            ids: dict[str, int] = {}
-            for batch in batches(distinct):
-                query = select(images.c.key, images.c.id)
-                query = query.where(images.c.tenant_id == tenant_id, images.c.key.in_(batch))
-                ids.update((key, id_) for key, id_ in conn.execute(query))
+            ids = ids_by_key(conn, tenant_id, distinct)
             locked = lock_images(conn, ids.values(), deleting=True)
             rows = [locked[ids[key]] for key in distinct if ids.get(key) in locked]
             for row in rows:
@@ -355,28 +277,15 @@ class ImageRepository:
         return self._database.write_with_retry(work)
 
     def delete_by_filter(self, tenant_id: int, conditions: Sequence[Condition]) -> list[Deleted]:
-        """Delete the images of a tenant that satisfy a filter, their features and thumbnails.
-
-        Args:
-            tenant_id: The tenant's id.
-            conditions: The conditions, all of which an image must satisfy.
-
-        Returns:
-            The deleted images, by id.
-
-        Raises:
-            BadInput: where no condition is given, or an invalid one.
-        """
+        """Delete the images of a tenant that satisfy every condition; raises BadInput where none is given."""
         if not conditions:
             raise BadInput("a deletion by filter needs a condition; to empty a gallery, delete its keys")
 
         def work(conn: Connection) -> list[Deleted]:
             locked = lock_images(conn, _ids_matching(conn, tenant_id, conditions).tolist(), deleting=True)
             if self._database.is_postgresql:  # until they were locked, they may have been changed
-                matching: set[int] = set()
-                for batch in batches(locked):
-                    query = select(images.c.id).where(images.c.id.in_(batch), to_sql(conditions, conn.dialect.name))
-                    matching.update(conn.execute(query).scalars())
+                query = select(images.c.id).where(to_sql(conditions, conn.dialect.name))
+                matching = {row.id for row in rows_in(conn, query, images.c.id, locked)}
                 locked = {id_: row for id_, row in locked.items() if id_ in matching}
             return delete_images(conn, list(locked.values()))
 

@@ -3,15 +3,15 @@
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from lookalike.catalog.database import Database
-from lookalike.catalog.locking import lock_state
 from lookalike.catalog.records import check_limit
 from lookalike.catalog.schema import jobs
+from lookalike.catalog.statements import lock_state
 from lookalike.errors import NotFound, Unavailable
 from lookalike.text import check_text, storable
 
@@ -28,13 +28,7 @@ RETENTION_SECONDS = 30 * 86400.0
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job and its state. Times are seconds since 1970, UTC.
-
-    Attributes:
-        request: What it was requested to do, as its kind defines.
-        progress: A JSON object that its runner writes.
-        worker: The process that runs it, if any.
-    """
+    """A job, as a row of `schema.jobs`; `progress` is written by its runner, times are seconds since 1970, UTC."""
 
     id: str
     tenant: str
@@ -59,22 +53,10 @@ class JobRepository:
         self._database = database
 
     def add(self, tenant: str, kind: str, request: Mapping[str, Any]) -> Job:
-        """Queue a job, and delete jobs that finished `RETENTION_SECONDS` ago.
-
-        Args:
-            tenant: The tenant's name.
-            kind: What sort of job.
-            request: Its parameters, a JSON object.
-
-        Returns:
-            The job.
-
-        Raises:
-            Unavailable: where the tenant has `MAX_QUEUED` unfinished jobs.
-        """
+        """Queue a job, and delete old ones; raises Unavailable where the tenant has `MAX_QUEUED` unfinished jobs."""
         check_text("tenant", tenant)
         now = time.time()
-        job = Job(uuid.uuid4().hex, tenant, kind, "queued", request, {}, None, now, now)
+        job = Job(uuid.uuid4().hex, tenant, kind, "queued", dict(request), {}, None, now, now)
         with self._database.write() as conn:
             finished = jobs.c.state.not_in(("queued", "running"))
             conn.execute(delete(jobs).where(finished, jobs.c.updated < now - RETENTION_SECONDS))
@@ -85,42 +67,16 @@ class JobRepository:
                     f"{MAX_QUEUED} jobs are unfinished, which is the limit of a tenant; wait, or cancel some",
                     retry_after=30.0,
                 )
-            conn.execute(
-                insert(jobs).values(
-                    id=job.id,
-                    tenant=tenant,
-                    kind=kind,
-                    state=job.state,
-                    request=dict(request),
-                    progress={},
-                    worker=None,
-                    created=now,
-                    updated=now,
-                )
-            )
+            conn.execute(insert(jobs).values(asdict(job)))
         return job
 
     def get(self, tenant: str, id_: str) -> Job:
-        """A job of a tenant.
-
-        Args:
-            tenant: The tenant's name.
-            id_: The job's id.
-
-        Raises:
-            NotFound: where the tenant has no such job.
-        """
+        """A job of a tenant; raises NotFound where it has no such job."""
         with self._database.read() as conn:
             return _find(conn, tenant, id_)
 
     def list_page(self, tenant: str, *, limit: int = 100, before: tuple[float, str] | None = None) -> list[Job]:
-        """A page of a tenant's jobs, the newest first.
-
-        Args:
-            tenant: The tenant's name.
-            limit: The most jobs to return.
-            before: Where to continue: creation time and id of the last job of the previous page.
-        """
+        """A page of a tenant's jobs, the newest first; `before` is creation time and id of the last one seen."""
         check_limit(limit)
         if not storable(tenant):
             return []
@@ -129,19 +85,13 @@ class JobRepository:
             created, id_ = before
             query = query.where((jobs.c.created < created) | ((jobs.c.created == created) & (jobs.c.id < id_)))
         with self._database.read() as conn:
-            rows = conn.execute(query.order_by(jobs.c.created.desc(), jobs.c.id.desc()).limit(limit)).all()
-        return [_to_job(row) for row in rows]
+            query = query.order_by(jobs.c.created.desc(), jobs.c.id.desc()).limit(limit)
+            return [Job(*row) for row in conn.execute(query)]
 
     def start_next(self, worker: str) -> Job | None:
-        """Start the oldest job that is queued, or that has lost its process.
+        """Start the oldest job that is queued, or that has lost its process; None where there is none.
 
         A job that was started `MAX_ATTEMPTS` times fails here instead of being started again.
-
-        Args:
-            worker: The name of the process that will run it.
-
-        Returns:
-            The job, None where there is none.
         """
         now = time.time()
         lost = (jobs.c.state == "running") & (jobs.c.updated < now - STALE_SECONDS)
@@ -151,63 +101,36 @@ class JobRepository:
                 return None  # a read blocks no writer
         with self._database.write() as conn:
             while (row := conn.execute(query.with_for_update(skip_locked=True)).one_or_none()) is not None:
-                job = _to_job(row)
-                progress = {**job.progress, "attempts": job.attempts + 1}
-                state: JobState = "running"
-                if job.attempts >= MAX_ATTEMPTS:
-                    state = "failed"
-                    progress = {
-                        **job.progress,
-                        "error": f"its server process ended {MAX_ATTEMPTS} times while running it",
-                    }
-                changed = {"state": state, "progress": progress, "worker": worker, "updated": now}
-                conn.execute(update(jobs).where(jobs.c.id == job.id).values(**changed))
-                if state == "running":
-                    return _to_job(conn.execute(select(jobs).where(jobs.c.id == job.id)).one())
+                job = Job(*row)
+                failed = job.attempts >= MAX_ATTEMPTS
+                change: dict[str, Any] = {"attempts": job.attempts + 1}
+                if failed:
+                    change = {"error": f"its server process ended {MAX_ATTEMPTS} times while running it"}
+                values = {"state": "failed" if failed else "running", "progress": {**job.progress, **change}}
+                changed = update(jobs).where(jobs.c.id == job.id).values(**values, worker=worker, updated=now)
+                started = conn.execute(changed.returning(jobs)).one()
+                if not failed:
+                    return Job(*started)
         return None
 
     def update(self, id_: str, worker: str, progress: Mapping[str, Any], *, state: JobState = "running") -> bool:
-        """Store the progress of a running job, or its end.
-
-        Args:
-            id_: The job's id.
-            worker: The name of the process that runs it.
-            progress: A JSON object.
-            state: Its new state.
-
-        Returns:
-            False where the job is no longer this worker's: it was cancelled, or another worker has started it.
-        """
+        """Store the progress of a running job, or its end; False where it was cancelled, or another worker has it."""
         with self._database.write() as conn:
-            own = (jobs.c.id == id_) & (jobs.c.worker == worker) & (jobs.c.state == "running")
             values = {"progress": dict(progress), "state": state, "updated": time.time()}
-            return conn.execute(update(jobs).where(own).values(**values)).rowcount == 1
+            return conn.execute(update(jobs).where(*_running(id_, worker)).values(**values)).rowcount == 1
 
     def requeue(self, id_: str, worker: str) -> None:
-        """Put a running job back into the queue, as a process does that is stopping; not counted as an attempt.
-
-        Args:
-            id_: The job's id.
-            worker: The name of the process that runs it.
-        """
+        """Put a running job back into the queue, as a process does that is stopping; not counted as an attempt."""
         with self._database.write() as conn:
-            own = (jobs.c.id == id_) & (jobs.c.worker == worker) & (jobs.c.state == "running")
-            row = conn.execute(select(jobs).where(own)).one_or_none()
+            own = _running(id_, worker)
+            row = conn.execute(select(jobs).where(*own)).one_or_none()
             if row is not None:
-                progress = {**row.progress, "attempts": max(_to_job(row).attempts - 1, 0)}
+                progress = {**row.progress, "attempts": max(Job(*row).attempts - 1, 0)}
                 values = {"state": "queued", "worker": None, "progress": progress, "updated": time.time()}
-                conn.execute(update(jobs).where(own).values(**values))
+                conn.execute(update(jobs).where(*own).values(**values))
 
     def cancel(self, tenant: str, id_: str) -> Job:
-        """Cancel a job; a finished one stays as it is. Its runner stops at its next step.
-
-        Args:
-            tenant: The tenant's name.
-            id_: The job's id.
-
-        Raises:
-            NotFound: where the tenant has no such job.
-        """
+        """Cancel a job; its runner stops at its next step, a finished one stays. Raises NotFound for an unknown id."""
         with self._database.write() as conn:
             unfinished = (jobs.c.id == id_) & (jobs.c.tenant == tenant) & jobs.c.state.in_(("queued", "running"))
             if storable(tenant) and storable(id_):
@@ -217,8 +140,8 @@ class JobRepository:
     def count_by_state(self) -> dict[str, int]:
         """The number of jobs of all tenants, by state."""
         with self._database.read() as conn:
-            rows = conn.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state)).all()
-        return {str(state): int(n) for state, n in rows}
+            query = select(jobs.c.state, func.count()).group_by(jobs.c.state)
+            return {str(state): int(n) for state, n in conn.execute(query)}
 
 
 def _find(conn: Connection, tenant: str, id_: str) -> Job:
@@ -227,8 +150,8 @@ def _find(conn: Connection, tenant: str, id_: str) -> Job:
         row = conn.execute(select(jobs).where(jobs.c.id == id_, jobs.c.tenant == tenant)).one_or_none()
     if row is None:
         raise NotFound(f"there is no job {id_!r}")
-    return _to_job(row)
+    return Job(*row)
 
 
-def _to_job(row: Row[Any]) -> Job:
-    return Job(row.id, row.tenant, row.kind, row.state, row.request, row.progress, row.worker, row.created, row.updated)
+def _running(id_: str, worker: str) -> tuple[ColumnElement[bool], ...]:
+    return jobs.c.id == id_, jobs.c.worker == worker, jobs.c.state == "running"

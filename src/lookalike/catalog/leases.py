@@ -45,22 +45,10 @@ class IndexLease:
         self._began = time.monotonic()
         self._worker = f"{platform.node()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._lock = threading.Lock()
-        self._applied = self._take_over()
-
-    @property
-    def applied(self) -> int:
-        """The sequence number recorded last, by this or an earlier holder."""
-        return self._applied
+        self.applied = self._take_over()  # the sequence number recorded last, by this or an earlier holder
 
     def record(self, applied: int) -> None:
-        """Record how far the index has come, for others to see.
-
-        Args:
-            applied: The sequence number of the last change applied.
-
-        Raises:
-            Unavailable: where the lease was lost meanwhile.
-        """
+        """Record how far the index has come, for others to see; raises Unavailable where the lease was lost."""
         with self._lock:
             self._check_held()
             own = (followers.c.name == self._name) & (followers.c.worker == self._worker)
@@ -68,7 +56,7 @@ class IndexLease:
                 updated = conn.execute(update(followers).where(own).values(applied=applied, at=time.time())).rowcount
             if updated != 1:
                 raise self._lost("another process has it")
-            self._applied = applied
+            self.applied = applied
 
     def _take_over(self) -> int:
         """Enter this worker in the row of the index, so that an earlier holder can record nothing any more."""
@@ -107,19 +95,10 @@ class LeaseRepository:
 
     @contextmanager
     def try_acquire(self, name: str) -> Iterator[IndexLease | None]:
-        """Hold the lease on an index for the block.
+        """Hold the lease on an index for the block; None where another process or thread holds it.
 
         In PostgreSQL it is a locked row, held by a connection of its own: the server frees it when the process dies.
-        With SQLite it is a lock on a file beside the catalog's.
-
-        Args:
-            name: The index's name.
-
-        Returns:
-            The lease, or None where another process or thread holds it.
-
-        Raises:
-            BadInput: for a name with broken Unicode or a NUL character.
+        With SQLite it is a lock on a file beside the catalog's. Raises BadInput for a name that cannot be stored.
         """
         check_text("index", name)
         acquire = self._acquire_row if self._database.is_postgresql else self._acquire_file
@@ -130,7 +109,12 @@ class LeaseRepository:
     def _acquire_row(self, name: str) -> Iterator[IndexLease | None]:
         location = self._database.location
         with translate_errors(location):
-            held = self._connect(name)
+            with self._database.read() as conn:
+                known = conn.execute(select(claims.c.name).where(claims.c.name == name)).one_or_none()
+            if known is None:
+                with self._database.write() as conn:
+                    conn.execute(insert_or_ignore(claims).values(name=name).on_conflict_do_nothing())
+            held = self._database.connect_writer()
         try:
             with translate_errors(location):
                 acquired = _lock_row(held, name)
@@ -138,15 +122,6 @@ class LeaseRepository:
         finally:
             with translate_errors(location):
                 held.close()
-
-    def _connect(self, name: str) -> Connection:
-        """A connection of the lease's own, with a row of this name to lock."""
-        with self._database.read() as conn:
-            known = conn.execute(select(claims.c.name).where(claims.c.name == name)).one_or_none()
-        if known is None:
-            with self._database.write() as conn:
-                conn.execute(insert_or_ignore(claims).values(name=name).on_conflict_do_nothing())
-        return self._database.connect_writer()
 
     @contextmanager
     def _acquire_file(self, name: str) -> Iterator[IndexLease | None]:

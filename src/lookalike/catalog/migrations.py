@@ -5,12 +5,10 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection, insert, inspect, select, update
 
-from lookalike.catalog.options import Options, save_options
-from lookalike.catalog.schema import VERSION, create_tables, meta, state
+from lookalike.catalog.schema import VERSION, Options, create_tables, meta, state
 from lookalike.catalog.sqlite import create_attribute_index
 from lookalike.errors import BadInput, Damaged, NotFound
 
-NO_OPTIONS = Options()
 Migration = Callable[[Connection], None]
 
 MIGRATIONS: Mapping[int, Migration] = {}
@@ -45,12 +43,12 @@ def check_version(found: int | None, version: int = VERSION) -> None:
         raise BadInput(f"the catalog has schema {found}; open it once for writing to bring it to schema {version}")
 
 
-def create(conn: Connection, options: Options = NO_OPTIONS) -> None:
+def create(conn: Connection, options: Options) -> None:
     """Create the tables in an empty database, with a new gallery id: 12 hexadecimal digits."""
     create_tables(conn, options.partitions or 0)
     if conn.dialect.name == "sqlite":
         create_attribute_index(conn)
-    save_options(conn, options)
+    conn.execute(insert(meta).values(key="features", value=options.features or "catalog"))
     conn.execute(insert(meta).values(key="schema", value=VERSION))
     conn.execute(insert(state).values(one=1, sequence=0, last_id=0, pruned=0))
     conn.execute(insert(meta).values(key="gallery", value=uuid.uuid4().hex[:12]))

@@ -52,18 +52,14 @@ def create_postgresql_engine(url: URL, *, read_only: bool, busy_seconds: float) 
 
     parameters = {name: value for name, value in url.query.items() if isinstance(value, str)}
     statement_seconds = _seconds(parameters.pop("statement_seconds", str(STATEMENT_SECONDS)))
-    port = None if url.port is None else str(url.port)
-    parts = {"host": url.host, "port": port, "user": url.username, "password": url.password, "dbname": url.database}
+    parts = url.translate_connect_args(username="user", database="dbname")
+    given = {name: str(value) for name, value in parts.items()}
     defaults = {**_TCP, "connect_timeout": str(CONNECT_SECONDS), "application_name": "lookalike"}
-    given = {name: value for name, value in parts.items() if value is not None}
     conninfo = driver.connection_string({**defaults, **parameters, **given})
-
-    def connect() -> Any:
-        return driver.connect(conninfo, statement_seconds + GRACE_SECONDS)
 
     engine = create_engine(
         "postgresql+psycopg://",
-        creator=connect,
+        creator=lambda: driver.connect(conninfo, statement_seconds + GRACE_SECONDS),
         json_serializer=encode_json,
         poolclass=QueuePool,
         pool_size=POOL_SIZE,
@@ -125,6 +121,9 @@ def lock_schema(conn: Connection) -> None:
 @contextmanager
 def without_statement_timeout(conn: Connection) -> Iterator[None]:
     """Let each statement of this connection take a day, for those that read or rewrite everything."""
+    if conn.dialect.name != "postgresql":
+        yield
+        return
     driver: Any = conn.connection.driver_connection
     usual = driver.answer_timeout
     driver.answer_timeout = 2.0 * DAY_SECONDS

@@ -46,15 +46,10 @@ def check_expected(key: str, expected: int | None, found: int | None) -> None:
 class NewImage:
     """An image to add, or to replace the one with its tenant and key.
 
-    Attributes:
-        attributes: A JSON object; None keeps the present attributes.
-        features: A row by spec, `(width,)` in the spec's dtype, or None for an image with no meaningful feature.
-        copy_of: Instead of features, the id of a stored image with the same bytes, whose features are copied exactly.
-        thumbnail: An encoded small image to store.
-        expected: The sequence number that the present image must have; 0 for an image that must not exist.
-
-    Raises:
-        BadInput: for what cannot be stored, so that one bad image does not fail its batch.
+    `attributes` None keeps the present ones. A row of `features` is `(width,)` in the spec's dtype, or None for an
+    image with no meaningful feature; instead, `copy_of` names a stored image with the same bytes, whose features are
+    copied exactly. `expected` is the sequence number that the present image must have, 0 where it must not
+    exist. Raises BadInput for what cannot be stored, so that one bad image does not fail its batch.
     """
 
     tenant_id: int
@@ -94,10 +89,7 @@ class NewImage:
 
 
 class PutResult(NamedTuple):
-    """The result for one image; `copied` is False where the features of `copy_of` could not be copied.
-
-    That image was gone or had changed, or its features were released to the engine.
-    """
+    """The result for one image; `copied` is False where `copy_of` was gone, changed or had its features released."""
 
     id: int
     sequence: int
@@ -142,51 +134,36 @@ class ExistingImage:
     sequence: int
 
 
-def no_ids() -> Ids:
-    """An empty array of ids."""
-    return np.empty(0, np.int64)
-
-
 @dataclass(frozen=True, slots=True)
 class Changes:
     """What an index must apply after a sequence number: first `deletes`, then `upserts`; no id is in both.
 
-    Attributes:
-        sequence: The sequence number of the last change covered.
-        upserts: Images whose features are new.
-        deletes: Ids of images that were deleted or have no feature.
-        more: Whether there are later changes.
-        pruned_through: Deletions up to this number are not in the log any more: an index whose own number is below it,
-            and not 0, must be cleared and replayed from 0.
-        released: Ids of changed images whose features only the engine has: an index leaves these features as they are,
-            and takes the rest from `released_tenants` and `released_attributes` (None if not requested).
+    Deletions up to `pruned_through` are not in the log any more: an index whose own number is below it, and not 0, must
+    be cleared and replayed from 0. Of `released` images only the engine has the features: an index leaves these as they
+    are, and takes the rest from `released_tenants` and `released_attributes` (None if not requested).
     """
 
-    sequence: int
-    upserts: Rows
-    deletes: Ids
-    more: bool
+    sequence: int  # of the last change covered
+    upserts: Rows  # images whose features are new
+    deletes: Ids  # images that were deleted or have no feature
+    more: bool  # whether there are later changes
     pruned_through: int
-    released: Ids = field(default_factory=no_ids)
-    released_tenants: Ids = field(default_factory=no_ids)
+    released: Ids = field(default_factory=lambda: np.empty(0, np.int64))
+    released_tenants: Ids = field(default_factory=lambda: np.empty(0, np.int64))
     released_attributes: Sequence[Attributes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFeatures:
-    """Features by image.
+    """Features, `(n, width)`, with their `ids`, ascending, and the ids of images that have none.
 
-    Attributes:
-        ids: Ids with features, `(n,)` ascending.
-        features: Their features, `(n, width)`.
-        empty: Ids of images with no meaningful feature.
-        released: Ids of images whose features only the engine has.
+    `empty` ones have no meaningful feature; of `released` ones only the engine has it.
     """
 
     ids: Ids
     features: Features
     empty: Ids
-    released: Ids = field(default_factory=no_ids)
+    released: Ids = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 @dataclass(frozen=True, slots=True)

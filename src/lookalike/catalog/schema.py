@@ -9,7 +9,9 @@ changes by sequence number merge the partitions' indexes. PostgreSQL checks uniq
 """
 
 import json
+from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 from sqlalchemy import (
     JSON,
@@ -27,6 +29,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    select,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.schema import CreateIndex, CreateTable
@@ -42,6 +45,18 @@ IMAGE_IDS = "image_ids"
 RELEASED = b""
 """The stored feature of an image whose feature was released to the engine (see `catalog.features`)."""
 
+FeatureKeeper = Literal["catalog", "engine"]
+"""What keeps the features of images: the catalog, or, once every index has them, the engine alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Options as requested; None stands for what the catalog has, or for the default where it is created."""
+
+    partitions: int | None = None
+    features: FeatureKeeper | None = None
+
+
 Id = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER PRIMARY KEY is SQLite's own row number
 Ordered = Text().with_variant(Text(collation="C"), "postgresql")  # by code point, as SQLite and Python sort
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
@@ -49,14 +64,9 @@ encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(
 
 metadata = MetaData()
 
-meta = Table(
-    "meta",
-    metadata,
-    Column("key", Text, primary_key=True),
-    Column("value", Json, nullable=False),
-)
+meta = Table("meta", metadata, Column("key", Text, primary_key=True), Column("value", Json, nullable=False))
 
-# The one row that every writer of images locks (see `catalog.locking`). `last_id` is SQLite's; PostgreSQL has a
+# The one row that every writer of images locks (see `catalog.statements`). `last_id` is SQLite's; PostgreSQL has a
 # sequence of ids. An id is never allocated twice, even after its image is gone.
 state = Table(
     "state",
@@ -223,25 +233,14 @@ def features_table(fingerprint_id: int) -> Table:
     )
 
 
-def check_partitions(number: int, dialect: str) -> None:
-    """Raise BadSetting for a number of partitions that this database cannot have."""
-    if not 0 <= number <= MAX_PARTITIONS or number == 1:
-        raise BadSetting(f"partitions is a number from 2 to {MAX_PARTITIONS}, or 0 for none, not {number}")
-    if number and dialect != "postgresql":
-        raise BadSetting("only a catalog in PostgreSQL can be partitioned; leave partitions out")
-
-
 def create_tables(conn: Connection, partitions: int) -> None:
     """Create the tables in an empty database."""
-    if conn.dialect.name != "postgresql":
-        metadata.create_all(conn)
-        return
     if partitions:
         metadata.create_all(conn, tables=[tenants])
         _create_partitioned(conn, images, partitions)
-        metadata.create_all(conn, tables=[table for table in metadata.sorted_tables if table is not images])
-    else:
-        metadata.create_all(conn)
+    metadata.create_all(conn)  # those that do not exist yet
+    if conn.dialect.name != "postgresql":
+        return
     kind = "INDEX" if partitions else "UNIQUE INDEX"
     conn.exec_driver_sql(f"CREATE {kind} images_key ON images (tenant_id, key)")
     for statement in _ATTRIBUTE_INDEXES:
@@ -252,8 +251,7 @@ def create_tables(conn: Connection, partitions: int) -> None:
 def create_features_table(conn: Connection, fingerprint_id: int) -> None:
     """Create the table of a fingerprint's features, partitioned as the images are."""
     table = features_table(fingerprint_id)
-    partitions = count_partitions(conn)
-    if partitions:
+    if partitions := count_partitions(conn):
         _create_partitioned(conn, table, partitions)
     else:
         table.create(conn)
@@ -277,3 +275,19 @@ def _create_partitioned(conn: Connection, table: Table, partitions: int) -> None
         )
     for index in table.indexes:
         conn.execute(CreateIndex(index))
+
+
+def feature_keeper(conn: Connection) -> FeatureKeeper:
+    """What keeps the features of this catalog."""
+    found = conn.execute(select(meta.c.value).where(meta.c.key == "features")).scalar_one_or_none()
+    return "engine" if found == "engine" else "catalog"
+
+
+def check_options(conn: Connection, requested: Options) -> None:
+    """Raise BadSetting where the catalog was created with other options than those requested."""
+    if requested.features is not None and requested.features != (keeper := feature_keeper(conn)):
+        raise BadSetting(
+            f"the catalog was created with features={keeper}, which cannot be changed; give the same value, or none"
+        )
+    if requested.partitions is not None and requested.partitions != (number := count_partitions(conn)):
+        raise BadSetting(f"the catalog was created with partitions={number}; give the same number, or none")

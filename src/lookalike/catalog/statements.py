@@ -1,10 +1,23 @@
-"""Statements that several repositories share, in the form that SQLite or PostgreSQL takes."""
+"""Statements that several repositories share, in the form of each database, and the locks that writers take.
+
+On PostgreSQL writers run concurrently. So that none waits for another in a cycle, each write transaction
+
+1. locks the rows of the stored images that it concerns, in the order of their ids (`lock_images`);
+2. writes everything large: features and thumbnails;
+3. locks the row of sequence numbers (`next_sequence_numbers`), writes the images' rows, and commits. Held until the
+   commit, this lock makes sequence numbers visible in their order; taken last, it is held as briefly as can be.
+
+Rare transactions that must see one another's result (a new tenant, a new spec, a job queue with a limit) lock that row
+from their beginning (`lock_state`), and lock no image afterwards. On SQLite a write transaction holds the one lock of
+the file from its beginning, and all of this costs nothing.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-from sqlalchemy import JSON, Connection, Select, Table, bindparam, select, update
+from sqlalchemy import JSON, Column, Connection, Select, Table, bindparam, select, update
 
 from lookalike.catalog import postgresql, sqlite
 from lookalike.catalog.schema import IMAGE_IDS, encode_json, fingerprints, images, state, tenants
@@ -14,24 +27,9 @@ T = TypeVar("T")
 BATCH = 512
 """Values a statement: SQLite takes 32,766 parameters, and longer lists bring no more speed."""
 
-RECORD = select(
-    images.c.id,
-    tenants.c.name,
-    images.c.key,
-    images.c.path,
-    images.c.sha256,
-    images.c.pixels,
-    images.c.nbytes,
-    images.c.width,
-    images.c.height,
-    images.c.format,
-    images.c.border,
-    images.c.attributes,
-    images.c.created,
-    images.c.updated,
-    images.c.seq,
-).join(tenants, tenants.c.id == images.c.tenant_id)
-"""The columns that `to_record` takes."""
+_FURTHER = [column for column in images.c if column.name not in ("id", "tenant_id", "mtime_ns")]
+RECORD = select(images.c.id, tenants.c.name, *_FURTHER).join(tenants, tenants.c.id == images.c.tenant_id)
+"""The columns that `to_record` takes, in the order of `Record`."""
 
 
 def to_record(row: Any) -> Record:
@@ -51,6 +49,18 @@ def batches(values: Iterable[T]) -> Iterator[list[T]]:
     everything = list(values)
     for start in range(0, len(everything), BATCH):
         yield everything[start : start + BATCH]
+
+
+def rows_in(conn: Connection, query: Select[Any], column: Column[Any], values: Iterable[Any]) -> Iterator[Any]:
+    """The rows of a query where the column has one of these values, any number of them."""
+    for batch in batches(values):
+        yield from conn.execute(query.where(column.in_(batch)))
+
+
+def ids_by_key(conn: Connection, tenant_id: int, keys: Iterable[str]) -> dict[str, int]:
+    """The ids of a tenant's images by key; unknown keys are left out."""
+    query = select(images.c.key, images.c.id).where(images.c.tenant_id == tenant_id)
+    return dict(rows_in(conn, query, images.c.key, keys))
 
 
 def id_array(ids: Iterable[int]) -> Ids:
@@ -99,3 +109,33 @@ def update_images(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     if rows:
         columns: dict[str, Any] = {name: bindparam(name) for name in rows[0] if name != "the_id"}
         conn.execute(update(images).where(images.c.id == bindparam("the_id")).values(columns), rows)
+
+
+@dataclass(frozen=True, slots=True)
+class LockedImage:
+    """A stored image whose row this transaction has locked."""
+
+    id: int
+    tenant_id: int
+    key: str
+    sha256: bytes
+    sequence: int
+
+
+def lock_images(conn: Connection, ids: Iterable[int], *, deleting: bool = False) -> dict[int, LockedImage]:
+    """Lock stored images in the order of their ids; by id, without those that are gone."""
+    i = images.c
+    query = select(i.id, i.tenant_id, i.key, i.sha256, i.seq).order_by(i.id).with_for_update(key_share=not deleting)
+    return {row.id: LockedImage(*row) for row in rows_in(conn, query, i.id, sorted(set(ids)))}
+
+
+def next_sequence_numbers(conn: Connection, number: int) -> Iterator[int]:
+    """The next sequence numbers; no other writer gets any until this transaction ends."""
+    query = update(state).values(sequence=state.c.sequence + number).returning(state.c.sequence)
+    last = int(conn.execute(query).scalar_one())
+    return iter(range(last - number + 1, last + 1))
+
+
+def lock_state(conn: Connection) -> None:
+    """Lock the row of sequence numbers, and with it out all other writers of images."""
+    conn.execute(select(state.c.one).with_for_update()).one()
