@@ -59,6 +59,11 @@ def require_scope(scope: Scope) -> Callable[..., Awaitable[Caller]]:
     return allowed
 
 
+Reads = Annotated[Caller, Depends(require_scope("read"))]
+Writes = Annotated[Caller, Depends(require_scope("write"))]
+"""A route's parameter: the caller, who has this scope."""
+
+
 async def require_global_admin(caller: Annotated[Caller, Depends(require_scope("admin"))]) -> Caller:
     """A FastAPI dependency for operations across tenants; raises AccessDenied for an admin of one tenant."""
     if not caller.any_tenant:
