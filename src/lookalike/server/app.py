@@ -58,7 +58,7 @@ def create_app(
     for router in all_routers:
         app.include_router(router)
     problem_responses.install_error_handlers(app, all_routers)
-    # From the innermost to the outermost.
+    # From the innermost to the outermost; RequestMiddleware responds to errors raised further in.
     app.add_middleware(AuthenticationMiddleware, access=access)
     app.add_middleware(OriginCheckMiddleware, hosts=hosts)
     app.add_middleware(RequestMiddleware, metrics=state.metrics)

@@ -11,12 +11,7 @@ class MemoryBudget:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._used = 0
-
-    @property
-    def used(self) -> int:
-        """Bytes in use."""
-        return self._used
+        self.used = 0  # bytes
 
     @asynccontextmanager
     async def lease(self) -> AsyncIterator["MemoryLease"]:
@@ -29,16 +24,16 @@ class MemoryBudget:
 
     def acquire(self, nbytes: int) -> None:
         """Reserve bytes; raises Unavailable above the limit."""
-        if self._used + nbytes > self._max_bytes:
+        if self.used + nbytes > self._max_bytes:
             raise Unavailable(
-                f"the server is busy: running requests hold {self._used:,} of {self._max_bytes:,} bytes",
+                f"the server is busy: running requests hold {self.used:,} of {self._max_bytes:,} bytes",
                 retry_after=1.0,
             )
-        self._used += nbytes
+        self.used += nbytes
 
     def release(self, nbytes: int) -> None:
         """Release reserved bytes."""
-        self._used -= nbytes
+        self.used -= nbytes
 
 
 class MemoryLease:

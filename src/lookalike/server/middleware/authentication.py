@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from http.cookies import CookieError, SimpleCookie
-from ipaddress import ip_address
 from urllib.parse import unquote
 
 from starlette.datastructures import Headers
@@ -13,6 +12,7 @@ from lookalike.errors import AccessDenied, BadInput
 from lookalike.server.api_key_cache import ApiKeyCache
 from lookalike.server.auth import Caller
 from lookalike.server.middleware.body_limits import BODY_TIMEOUT, BodyLimitMiddleware, check_length
+from lookalike.server.middleware.origin_check import is_loopback_address
 from lookalike.server.rate_limit import KEYLESS_LIMITS, SERVER_LIMITS, RateLimiter
 
 COOKIE = "lookalike_key"
@@ -50,8 +50,7 @@ class Authenticator:
     async def caller(self, headers: Headers, client: str | None) -> Caller:
         """The caller at a client address (None: no network address).
 
-        Raises AccessDenied, BadInput for an invalid tenant, and the catalog's errors, since no request is admitted if
-        the API keys cannot be read.
+        Raises AccessDenied, BadInput for an invalid tenant, and the catalog's errors if its API keys cannot be read.
         """
         keys = await self.key_cache.current()
         token = read_token(headers)
@@ -82,8 +81,7 @@ class Authenticator:
 class AuthenticationMiddleware:
     """ASGI middleware that sets the `Caller` in the request's state, under "caller", and enforces its limits.
 
-    Every path but the public ones requires a caller, whatever its route requires. Errors are raised before the body is
-    read; `RequestMiddleware` responds to them.
+    Every path but the public ones requires a caller, whatever its route requires.
     """
 
     def __init__(self, app: ASGIApp, access: Authenticator) -> None:
@@ -95,10 +93,15 @@ class AuthenticationMiddleware:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        if is_public_path(scope["path"]):
+        if scope["path"] in PUBLIC_PATHS or scope["path"].startswith(PUBLIC_PREFIX):
             await self._pass(scope, receive, send, 0)
             return
-        caller = await self._authenticate(headers, (scope.get("client") or (None,))[0])
+        address = (scope.get("client") or (None,))[0]
+        try:
+            caller = await self._access.caller(headers, address)
+        except AccessDenied:
+            self._access.limiter.check_anonymous(address)
+            raise
         check_length(_content_length(headers), caller.limits.body_bytes)
         with self._access.limiter.admit(caller.key_id or "loopback", caller.limits):
             scope.setdefault("state", {})["caller"] = caller
@@ -110,24 +113,9 @@ class AuthenticationMiddleware:
         body = BodyLimitMiddleware(receive, send, max_bytes, timeout=self._access.body_timeout, empty=empty)
         await self._app(scope, body.receive, body.send)
 
-    async def _authenticate(self, headers: Headers, address: str | None) -> Caller:
-        try:
-            return await self._access.caller(headers, address)
-        except AccessDenied:
-            self._access.limiter.check_anonymous(address)
-            raise
-
-
-def is_public_path(path: str) -> bool:
-    """Whether a path needs no authentication."""
-    return path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIX)
-
 
 def read_token(headers: Headers) -> str | None:
-    """The API key of a request, from a header or the page's cookie, or None.
-
-    Raises AccessDenied for an Authorization header of another scheme.
-    """
+    """The API key in a header or the page's cookie, or None; raises AccessDenied for another Authorization scheme."""
     authorization = headers.get("authorization")
     if authorization is not None:
         scheme, _, token = authorization.partition(" ")
@@ -167,14 +155,7 @@ def _content_length(headers: Mapping[str, str]) -> int:
 def _check_loopback(headers: Headers, client: str | None) -> None:
     """Raise AccessDenied for a caller without an API key that may not be on this machine."""
     remedy = "create one: lookalike keys create --scope read"
-    if client is not None and not _is_loopback(client):
+    if client is not None and not is_loopback_address(client):
         raise AccessDenied(f"only loopback clients are served without an API key; {remedy}")
     if any(name in headers for name in PROXY_HEADERS):
         raise AccessDenied(f"proxied requests require an API key; {remedy}")
-
-
-def _is_loopback(client: str) -> bool:
-    try:
-        return ip_address(client).is_loopback
-    except ValueError:
-        return False

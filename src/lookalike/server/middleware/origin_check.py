@@ -2,13 +2,10 @@
 
 A server on loopback trusts local clients, and without these checks also every web page in a local browser: by
 cross-site requests, or by a host name that resolves to 127.0.0.1 after the page has loaded (DNS rebinding).
-
-The middleware of an application, outermost first: `SecurityHeadersMiddleware`, `access_log.RequestMiddleware` (responds
-to errors raised further in), `OriginCheckMiddleware`, `authentication.AuthenticationMiddleware`, the routes.
 """
 
 from collections.abc import Collection, Iterable
-from ipaddress import IPv6Address, ip_address
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -42,8 +39,11 @@ REMEDY = "create one first: lookalike keys create --scope admin"
 
 def is_loopback(host: str) -> bool:
     """Whether a host, a name or an address without brackets, is loopback."""
-    if host.lower().removesuffix(".") == "localhost":
-        return True
+    return host.lower().removesuffix(".") == "localhost" or is_loopback_address(host)
+
+
+def is_loopback_address(host: str) -> bool:
+    """Whether a host is a loopback address."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -154,10 +154,9 @@ def parse_host(authority: str) -> str:
 def _name(host: str) -> str:
     bare = host.strip().removeprefix("[").removesuffix("]").lower().removesuffix(".")
     try:
-        address = ip_address(bare)
+        return ip_address(bare).compressed
     except ValueError:
         return bare
-    return address.compressed if isinstance(address, IPv6Address) else str(address)
 
 
 def _is_page_navigation(scope: Scope, headers: Headers) -> bool:

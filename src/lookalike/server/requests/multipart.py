@@ -53,8 +53,7 @@ async def read_parts(
 ) -> AsyncIterator[Part]:
     """The parts of a form, each as soon as it is complete.
 
-    Raises BadInput for an invalid form or too many parts, ImageRejected ("too_many_bytes") for a part that is too
-    large.
+    Raises BadInput for an invalid form or too many parts, ImageRejected ("too_many_bytes") for too large a part.
     """
     state = _ParserState()
     parser = MultipartParser(
@@ -92,12 +91,6 @@ def _callbacks(state: _ParserState, max_parts: int, max_part_bytes: int) -> "Mul
         state.headers = {}
         state.data = bytearray()
 
-    def header_field(data: bytes, start: int, end: int) -> None:
-        state.header += data[start:end]
-
-    def header_value(data: bytes, start: int, end: int) -> None:
-        state.value += data[start:end]
-
     def header_end() -> None:
         state.headers[bytes(state.header).lower()] = bytes(state.value)
         state.header, state.value = bytearray(), bytearray()
@@ -116,8 +109,8 @@ def _callbacks(state: _ParserState, max_parts: int, max_part_bytes: int) -> "Mul
 
     return {
         "on_part_begin": begin,
-        "on_header_field": header_field,
-        "on_header_value": header_value,
+        "on_header_field": lambda data, start, end: state.header.extend(data[start:end]),
+        "on_header_value": lambda data, start, end: state.value.extend(data[start:end]),
         "on_header_end": header_end,
         "on_part_data": part_data,
         "on_part_end": part_end,
