@@ -28,10 +28,7 @@ def create_app(
     fetcher: Fetcher | None = None,
     routers: Sequence[APIRouter] = (),
 ) -> FastAPI:
-    """The application over an open gallery, which the caller closes; `routers` are additional ones, such as the page's.
-
-    The ASGI lifespan starts and stops it; stopping waits for running work.
-    """
+    """The application over an open gallery, which the caller closes; `routers` are further ones, such as the page's."""
     state = AppState(gallery, settings or ServeSettings(), fetcher or Fetcher())
     status.register_gauges(state)
 

@@ -41,8 +41,7 @@ class BoundedExecutor:
     async def run(self, function: Callable[[], T], *, timeout: float | None = None) -> T:
         """The result of a function called in a thread; raises Unavailable if no thread is free in time.
 
-        `timeout` (seconds) is for work of a response that has already started: it replaces the executor's own, and the
-        queue's length is not checked.
+        `timeout` is for a response that has already started: it replaces the executor's, and the queue is not checked.
         """
         if self._free.locked():
             if timeout is None:

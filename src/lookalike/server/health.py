@@ -26,9 +26,8 @@ class Outage(NamedTuple):
 class HealthMonitor:
     """Runs health probes by name: functions that return if the dependency answers, and raise otherwise.
 
-    `names` are those of the dependencies, `last` the outages at the last check. Readiness must not block: at most one
-    probe per dependency runs, in a thread of its own, and one that timed out is not awaited again. The methods must be
-    called in the event loop's thread.
+    `last` are the outages at the last check. Readiness must not block: at most one probe per dependency runs, in its
+    own thread, and one that timed out is not awaited again. The methods must be called in the event loop's thread.
     """
 
     def __init__(

@@ -15,17 +15,7 @@ from lookalike.server.routes.jobs import JobRequest
 from lookalike.server.routes.search import SearchRequest
 from lookalike.wire import Problem
 
-EXTRA_MODELS: tuple[type, ...] = (
-    BatchItem,
-    CompareRequest,
-    DeleteJson,
-    JobRequest,
-    NotAMatch,
-    PatchJson,
-    Problem,
-    PutJson,
-    SearchRequest,
-)
+MODELS = (BatchItem, CompareRequest, DeleteJson, JobRequest, NotAMatch, PatchJson, Problem, PutJson, SearchRequest)
 ABOUT = (
     "Search by image: send an image, get its original and everything that looks like it.\n\n"
     "Errors are problems (RFC 9457). Every response has an `X-Request-Id`. Keys in paths are percent-encoded, a slash "
@@ -46,7 +36,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=ABOUT, routes=app.routes)
         _, definitions = TypeAdapter.json_schemas(
-            [(model, "validation", TypeAdapter(model)) for model in EXTRA_MODELS],
+            [(model, "validation", TypeAdapter(model)) for model in MODELS],
             ref_template="#/components/schemas/{model}",
         )
         schemas = document.setdefault("components", {}).setdefault("schemas", {})

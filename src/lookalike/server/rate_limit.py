@@ -51,29 +51,27 @@ class RateLimiter:
         self._capacity = capacity
         self._buckets = TokenBuckets() if buckets is None else buckets
         self._in_flight: Counter[str] = Counter()
-        self._total = 0
+        self.in_flight = 0  # requests
 
     @contextmanager
     def admit(self, name: str, limits: KeyLimits) -> Iterator[None]:
         """Count a caller's running request; raises TooManyRequests above its limits, Unavailable above the capacity."""
-        if self._total >= self._capacity:
-            raise Unavailable(f"the server is at its capacity of {self._total} requests", retry_after=1)
+        if self.in_flight >= self._capacity:
+            raise Unavailable(f"the server is at its capacity of {self.in_flight} requests", retry_after=1)
         if limits.concurrency is not None and self._in_flight[name] >= limits.concurrency:
-            raise TooManyRequests(
-                f"concurrency limit of this API key reached: {limits.concurrency} requests", retry_after=1
-            )
+            message = f"concurrency limit of this API key reached: {limits.concurrency} requests"
+            raise TooManyRequests(message, retry_after=1)
         if limits.rate is not None:
             wait = self._buckets.take(name, limits.rate, limits.burst or max(1, round(limits.rate)))
             if wait:
-                raise TooManyRequests(
-                    f"rate limit of this API key exceeded: {limits.rate:g} requests per second", retry_after=wait
-                )
+                message = f"rate limit of this API key exceeded: {limits.rate:g} requests per second"
+                raise TooManyRequests(message, retry_after=wait)
         self._in_flight[name] += 1
-        self._total += 1
+        self.in_flight += 1
         try:
             yield
         finally:
-            self._total -= 1
+            self.in_flight -= 1
             self._in_flight[name] -= 1
             if not self._in_flight[name]:
                 del self._in_flight[name]

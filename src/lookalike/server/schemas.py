@@ -23,6 +23,11 @@ class RequestModel(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+def example_config(*examples: Json, **schema: Any) -> ConfigDict:
+    """A model's configuration with examples and further members of its JSON schema."""
+    return ConfigDict(json_schema_extra={"examples": list(examples), **schema})
+
+
 class ImageSource(RequestModel):
     """An image source: its bytes in base64, or a URL to fetch it from."""
 
@@ -44,13 +49,9 @@ class QuerySource(ImageSource):
     key: str | None = Field(None, min_length=1, description="The key of a stored image.")
 
 
+KEY_EXAMPLES = ["IMG_1.jpg", "alps%2FIMG_1.jpg"]
 Key = Annotated[
-    str,
-    Path(
-        description="The image's key, percent-encoded: a slash is %2F.",
-        examples=["IMG_1.jpg", "alps%2FIMG_1.jpg"],
-        min_length=1,
-    ),
+    str, Path(description="The image's key, percent-encoded: a slash is %2F.", examples=KEY_EXAMPLES, min_length=1)
 ]
 
 

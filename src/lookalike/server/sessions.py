@@ -1,6 +1,5 @@
-"""Sessions of the page: the API key itself in an HttpOnly cookie, so that images load by plain links; no server state.
-
-A session ends with the browser's, or when the key is revoked.
+"""Sessions of the page: the API key itself in an HttpOnly cookie, so that images load by plain links. No state is
+stored on the server; a session ends with the browser's, or when the key is revoked.
 """
 
 import hmac

@@ -65,7 +65,8 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         scope.setdefault("state", {})
-        entry = RequestLog(_request_id(scope), _method(scope), scope)
+        method = scope["method"] if scope["method"] in _KNOWN_METHODS else "OTHER"  # for bounded metric labels
+        entry = RequestLog(_request_id(scope), method, scope)
         scope["state"]["request_id"] = entry.id
         wrapped_send = self._wrap_send(entry, send)
         self._metrics.in_flight.inc()
@@ -146,12 +147,6 @@ def normalize_path(raw: bytes) -> str:
     if len(raw) > MAX_PATH_LENGTH:
         raise BadInput(f"the path has more than {MAX_PATH_LENGTH} bytes")
     return "/".join(quote(unquote_to_bytes(segment), safe=_SAFE) for segment in raw.split(b"/"))
-
-
-def _method(scope: Scope) -> str:
-    """The method, unknown ones as OTHER, for bounded metric labels."""
-    method = str(scope["method"])
-    return method if method in _KNOWN_METHODS else "OTHER"
 
 
 def _request_id(scope: Scope) -> str:

@@ -1,13 +1,13 @@
 """Authentication by API key, and the caller's limits, before the body is read."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import unquote
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lookalike.catalog.api_keys import SCOPES, ApiKey, KeyLimits, check_name
+from lookalike.catalog.api_keys import SCOPES, KeyLimits, check_name
 from lookalike.errors import AccessDenied, BadInput
 from lookalike.server.api_key_cache import ApiKeyCache
 from lookalike.server.auth import Caller
@@ -28,8 +28,7 @@ class Authenticator:
     """Determines the caller of a request by its API key.
 
     `keyless` grants callers on loopback every scope while no API key was ever created; it must be False for a server
-    that listens beyond loopback. `defaults` are the limits of API keys without limits of their own. `body_timeout` is
-    how many seconds the server waits for a body.
+    that listens beyond loopback. `defaults` are the limits of API keys without their own. `body_timeout` is in seconds.
     """
 
     def __init__(
@@ -58,31 +57,21 @@ class Authenticator:
             key = keys.find(token)
             if key is None:
                 raise AccessDenied("unknown or revoked API key")
-            return self._with_key(key, headers)
+            requested = _requested_tenant(headers)
+            if key.tenant is not None and requested not in (None, key.tenant):
+                raise AccessDenied("this API key is bound to another tenant", authenticated=True)
+            tenant = key.tenant or requested or DEFAULT_TENANT
+            limits = key.limits.or_else(self._defaults)
+            return Caller(tenant, frozenset(key.scopes), key.id, any_tenant=key.tenant is None, limits=limits)
         if keys.any_created or not self._keyless:
             raise AccessDenied("API key required: send it as `Authorization: Bearer lk_...`")
         _check_loopback(headers, client)
         tenant = _requested_tenant(headers) or DEFAULT_TENANT
         return Caller(tenant, frozenset(SCOPES), None, any_tenant=True, limits=KEYLESS_LIMITS)
 
-    def _with_key(self, key: ApiKey, headers: Headers) -> Caller:
-        requested = _requested_tenant(headers)
-        if key.tenant is not None and requested not in (None, key.tenant):
-            raise AccessDenied("this API key is bound to another tenant", authenticated=True)
-        return Caller(
-            key.tenant or requested or DEFAULT_TENANT,
-            frozenset(key.scopes),
-            key.id,
-            any_tenant=key.tenant is None,
-            limits=key.limits.or_else(self._defaults),
-        )
-
 
 class AuthenticationMiddleware:
-    """ASGI middleware that sets the `Caller` in the request's state, under "caller", and enforces its limits.
-
-    Every path but the public ones requires a caller, whatever its route requires.
-    """
+    """ASGI middleware that sets the request state's `caller`, required on all paths but public ones, and its limits."""
 
     def __init__(self, app: ASGIApp, access: Authenticator) -> None:
         self._app = app
@@ -102,7 +91,9 @@ class AuthenticationMiddleware:
         except AccessDenied:
             self._access.limiter.check_anonymous(address)
             raise
-        check_length(_content_length(headers), caller.limits.body_bytes)
+        length = headers.get("content-length", "")
+        if length.isascii() and length.isdecimal():  # uvicorn validates the header
+            check_length(int(length), caller.limits.body_bytes)
         with self._access.limiter.admit(caller.key_id or "loopback", caller.limits):
             scope.setdefault("state", {})["caller"] = caller
             await self._pass(scope, receive, send, caller.limits.body_bytes)
@@ -145,11 +136,6 @@ def _requested_tenant(headers: Headers) -> str | None:
         return check_name(unquote(encoded, errors="strict"), "the tenant of X-Tenant")
     except UnicodeDecodeError:
         raise BadInput("X-Tenant must be a name in percent-encoded UTF-8") from None
-
-
-def _content_length(headers: Mapping[str, str]) -> int:
-    length = headers.get("content-length", "0")
-    return int(length) if length.isascii() and length.isdecimal() else 0  # uvicorn validates the header
 
 
 def _check_loopback(headers: Headers, client: str | None) -> None:

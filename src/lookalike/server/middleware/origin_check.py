@@ -1,7 +1,6 @@
-"""Host and origin checks against cross-site requests (CSRF) and DNS rebinding, and security headers.
-
-A server on loopback trusts local clients, and without these checks also every web page in a local browser: by
-cross-site requests, or by a host name that resolves to 127.0.0.1 after the page has loaded (DNS rebinding).
+"""Host and origin checks, and security headers. A server on loopback trusts local clients, and without these checks
+every web page in a local browser: by cross-site requests (CSRF), or by a host name that resolves to 127.0.0.1 after the
+page has loaded (DNS rebinding).
 """
 
 from collections.abc import Collection, Iterable
@@ -13,15 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lookalike.errors import AccessDenied, BadInput, BadSetting
 
-CONTENT_SECURITY_POLICY = "; ".join(
-    (
-        "default-src 'self'",
-        "img-src 'self' blob: data:",  # blob: a chosen image, and thumbnails that need an API key
-        "object-src 'none'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    )
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; "  # blob: a chosen image, and thumbnails by key
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 SECURITY_HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
@@ -68,10 +61,9 @@ def allows_keyless(host: str | None, allowed_hosts: Collection[str]) -> bool:
 
 
 class AllowedHosts:
-    """The host names that a server accepts.
+    """The host names that a server accepts: loopback ones, and those in `allowed`.
 
-    Loopback names always. If `bound` is loopback, only those in `allowed` besides; otherwise (API keys are mandatory
-    then) any name, or those in `allowed` if there are any.
+    If there are none and `bound` is not loopback, any name is accepted; API keys are mandatory then.
     """
 
     def __init__(self, bound: str | None, allowed: Iterable[str] = ()) -> None:
@@ -82,17 +74,14 @@ class AllowedHosts:
         """Raise AccessDenied for a Host header that is not accepted."""
         host = parse_host(authority)
         if not (self._any or is_loopback(host) or host in self._allowed):
-            raise AccessDenied(
-                f"host name {host!r} is not allowed; allow it: lookalike serve --allow-host {host}",
-                authenticated=True,
-            )
+            message = f"host name {host!r} is not allowed; allow it: lookalike serve --allow-host {host}"
+            raise AccessDenied(message, authenticated=True)
 
 
 class OriginCheckMiddleware:
-    """ASGI middleware that rejects requests with a foreign Host, and cross-site requests of browsers.
+    """ASGI middleware that checks Host, Sec-Fetch-Site and Origin; only browsers send the last two.
 
-    It checks Host, Sec-Fetch-Site and Origin; only browsers send the last two. The only cross-site request allowed is a
-    navigation to the page. CORS and WebSockets are not supported.
+    The only cross-site request allowed is a navigation to the page. CORS and WebSockets are not supported.
     """
 
     def __init__(self, app: ASGIApp, hosts: AllowedHosts) -> None:

@@ -55,9 +55,12 @@ async def read_parts(
 
     Raises BadInput for an invalid form or too many parts, ImageRejected ("too_many_bytes") for too large a part.
     """
+    boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
+    if not 0 < len(boundary) <= 70:  # RFC 2046, 5.1.1
+        raise BadInput("the form's Content-Type lacks a boundary of 1 to 70 characters")
     state = _ParserState()
     parser = MultipartParser(
-        _boundary(content_type),
+        boundary,
         _callbacks(state, max_parts, max_part_bytes),
         max_header_count=MAX_HEADERS,
         max_header_size=MAX_HEADER_BYTES,
@@ -73,14 +76,6 @@ async def read_parts(
         raise BadInput(f"invalid form: {error}") from None
     if not state.ended:
         raise BadInput("the form is truncated: the closing boundary is missing")
-
-
-def _boundary(content_type: str) -> bytes:
-    _, options = parse_options_header(content_type)
-    boundary = options.get(b"boundary", b"")
-    if not 0 < len(boundary) <= 70:  # RFC 2046, 5.1.1
-        raise BadInput("the form's Content-Type lacks a boundary of 1 to 70 characters")
-    return boundary
 
 
 def _callbacks(state: _ParserState, max_parts: int, max_part_bytes: int) -> "MultipartCallbacks":

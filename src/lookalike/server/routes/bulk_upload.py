@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from fastapi import APIRouter, Request
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -37,6 +37,7 @@ from lookalike.server.schemas import (
     Json,
     RequestModel,
     documented_responses,
+    example_config,
     form_schema,
     request_body,
 )
@@ -58,12 +59,8 @@ NDJSON = "application/x-ndjson"
 class BatchItem(RequestModel):
     """One line of a batch in NDJSON."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"key": "1.jpg", "image": {"url": "https://images.example/1.jpg"}, "attributes": {"album": "Alps"}}
-            ]
-        }
+    model_config = example_config(
+        {"key": "1.jpg", "image": {"url": "https://images.example/1.jpg"}, "attributes": {"album": "Alps"}}
     )
 
     key: str = Field(min_length=1)

@@ -1,7 +1,6 @@
 """Comparison of two images."""
 
 from fastapi import APIRouter, Request, Response
-from pydantic import ConfigDict
 
 from lookalike.errors import BadInput
 from lookalike.server.app_state import State
@@ -12,6 +11,7 @@ from lookalike.server.schemas import (
     QuerySource,
     RequestModel,
     documented_responses,
+    example_config,
     form_schema,
     json_response,
     request_body,
@@ -24,11 +24,7 @@ router = APIRouter(prefix="/v1", tags=["search"])
 class CompareRequest(RequestModel):
     """Two images, each from any source."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"a": {"key": "alps/IMG_1.jpg"}, "b": {"url": "https://images.example/copy.jpg"}}]
-        }
-    )
+    model_config = example_config({"a": {"key": "alps/IMG_1.jpg"}, "b": {"url": "https://images.example/copy.jpg"}})
 
     a: QuerySource
     b: QuerySource

@@ -3,13 +3,13 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from lookalike.server.app_state import State
 from lookalike.server.auth import Reads, Writes
 from lookalike.server.pagination import decode_key_cursor, encode_cursor
 from lookalike.server.requests.images import read_json_object, validate
-from lookalike.server.schemas import RequestModel, documented_responses, json_body, json_response
+from lookalike.server.schemas import RequestModel, documented_responses, example_config, json_body, json_response
 from lookalike.wire import Cluster, ClusterList
 
 router = APIRouter(prefix="/v1", tags=["duplicates"])
@@ -21,7 +21,7 @@ MAX_MARKED = 100
 class NotAMatch(RequestModel):
     """Images of which no two are copies of each other."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"keys": ["alps/IMG_1.jpg", "alps/IMG_2.jpg"]}]})
+    model_config = example_config({"keys": ["alps/IMG_1.jpg", "alps/IMG_2.jpg"]})
 
     keys: list[str] = Field(min_length=2, max_length=MAX_MARKED)
 

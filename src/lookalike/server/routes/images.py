@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from urllib.parse import unquote
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from lookalike.errors import BadInput, NotFound
 from lookalike.gallery.thumbnails import MAX_SIDE, MIN_SIDE
@@ -32,6 +32,7 @@ from lookalike.server.schemas import (
     RequestModel,
     Responses,
     documented_responses,
+    example_config,
     form_schema,
     json_body,
     json_response,
@@ -53,11 +54,7 @@ _TAGS = re.compile(r'\s*(?:W/)?"(\d{1,18})"\s*')
 class PutJson(RequestModel):
     """An image to add, and its attributes."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"image": {"url": "https://images.example/1.jpg"}, "attributes": {"album": "Alps"}}]
-        }
-    )
+    model_config = example_config({"image": {"url": "https://images.example/1.jpg"}, "attributes": {"album": "Alps"}})
 
     image: ImageSource
     attributes: Json | None = Field(
@@ -68,7 +65,7 @@ class PutJson(RequestModel):
 class PatchJson(RequestModel):
     """Attributes to change."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"attributes": {"album": "Alps"}, "merge": True}]})
+    model_config = example_config({"attributes": {"album": "Alps"}, "merge": True})
 
     attributes: Json
     merge: bool = Field(default=True, description="Merge into the old ones, by name; otherwise replace them.")
@@ -77,12 +74,8 @@ class PatchJson(RequestModel):
 class DeleteJson(RequestModel):
     """Which images to delete: by keys, or all that match a filter."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"keys": ["alps/IMG_1.jpg"]}, {"filter": FILTER_EXAMPLE}],
-            "minProperties": 1,
-            "maxProperties": 1,
-        }
+    model_config = example_config(
+        {"keys": ["alps/IMG_1.jpg"]}, {"filter": FILTER_EXAMPLE}, minProperties=1, maxProperties=1
     )
 
     keys: list[str] | None = Field(None, min_length=1, max_length=MAX_KEYS)

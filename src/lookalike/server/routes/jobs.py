@@ -3,7 +3,7 @@
 from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import ConfigDict, Field, RootModel, model_validator
+from pydantic import Field, RootModel, model_validator
 
 from lookalike import catalog
 from lookalike.errors import AccessDenied, UnsupportedQuery
@@ -17,6 +17,7 @@ from lookalike.server.schemas import (
     Json,
     RequestModel,
     documented_responses,
+    example_config,
     json_body,
     json_response,
 )
@@ -68,15 +69,11 @@ class DeleteJob(RequestModel):
 class JobRequest(RootModel[Annotated[ImportJob | RepairJob | DuplicatesJob | DeleteJob, Field(discriminator="kind")]]):
     """A job to queue."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"kind": "import", "urls": ["https://images.example/1.jpg"], "attributes": {"album": "Alps"}},
-                {"kind": "duplicates"},
-                {"kind": "delete", "filter": FILTER_EXAMPLE},
-                {"kind": "repair"},
-            ]
-        }
+    model_config = example_config(
+        {"kind": "import", "urls": ["https://images.example/1.jpg"], "attributes": {"album": "Alps"}},
+        {"kind": "duplicates"},
+        {"kind": "delete", "filter": FILTER_EXAMPLE},
+        {"kind": "repair"},
     )
 
 

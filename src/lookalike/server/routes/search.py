@@ -24,6 +24,7 @@ from lookalike.server.schemas import (
     QuerySource,
     RequestModel,
     documented_responses,
+    example_config,
     form_schema,
     json_response,
     json_schema,
@@ -33,14 +34,13 @@ from lookalike.types import Answer
 from lookalike.wire import SearchAnswer
 
 router = APIRouter(prefix="/v1", tags=["search"])
-K = Annotated[int, Field(ge=1, le=MAX_RESULTS, description="Hits a page.")]
 PIPELINES = "Search these pipelines only; by default all of the gallery's."
 
 
 class CommonOptions(BaseModel):
     """Options of the same type in the query string, in forms and in JSON."""
 
-    k: K = 10
+    k: int = Field(10, ge=1, le=MAX_RESULTS, description="Hits a page.")
     page: int = Field(1, ge=1, le=MAX_RESULTS, description=f"Page x k is at most {MAX_RESULTS:,}.")
     cursor: str | None = Field(None, description="`next` of the page before, with the same image and options.")
     threshold: float | None = Field(None, ge=0, le=1, description="The largest distance of a hit.")
@@ -70,13 +70,9 @@ class SearchQuery(CommonOptions):
 class SearchRequest(RequestModel, CommonOptions):
     """A search: the image source, and options."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"image": {"key": "alps/IMG_1.jpg"}, "k": 20, "filter": FILTER_EXAMPLE},
-                {"image": {"url": "https://images.example/copy.jpg"}, "threshold": 0.25},
-            ]
-        }
+    model_config = example_config(
+        {"image": {"key": "alps/IMG_1.jpg"}, "k": 20, "filter": FILTER_EXAMPLE},
+        {"image": {"url": "https://images.example/copy.jpg"}, "threshold": 0.25},
     )
 
     image: QuerySource | None = None

@@ -1,7 +1,5 @@
-"""Fetching images by URL, protected against server-side request forgery (SSRF).
-
-Each hop's host is resolved once, and the connection is made to a checked address: there is no second look-up, which
-could return another one (DNS rebinding). All checks use the URL as parsed by one parser.
+"""Fetching images by URL, protected against server-side request forgery (SSRF): each hop's URL is parsed once, its host
+resolved once, and the connection made to a checked address. A second look-up could return another (DNS rebinding).
 """
 
 import logging
@@ -34,11 +32,11 @@ log = logging.getLogger("lookalike.fetch")
 
 
 class Fetcher:
-    """Fetches images by URL; safe to use from several threads.
+    """Fetches images by URL; thread-safe. No proxy, cookie, credential or setting of the environment is used.
 
     `allow` are networks that may be fetched from although they are not public, `deny` further ones that may not;
     `ports` are those allowed besides 80 and 443. `resolver` and `tls` replace the system's own (trusted certificates
-    are the system's and certifi's). No proxy, no cookie, no credential, and nothing of the environment is used.
+    are the system's and certifi's).
     """
 
     def __init__(
@@ -59,10 +57,8 @@ class Fetcher:
         self._slots = threading.BoundedSemaphore(self._limits.concurrent)
 
     def fetch(self, url: str, *, max_bytes: int | None = None) -> bytes:
-        """The body of a URL; `max_bytes` lowers the limit for this one.
-
-        Raises BadInput for a URL that is not allowed or yields no image, ImageRejected for a body outside the limits,
-        Unavailable for errors that may be temporary.
+        """The body of a URL, of at most `max_bytes`. Raises BadInput for a URL that is not allowed or yields no image,
+        ImageRejected for a body outside the limits, Unavailable for errors that may be temporary.
         """
         limit = min(max_bytes or self._limits.max_bytes, self._limits.max_bytes)
         deadline = Deadline(self._limits.seconds)
