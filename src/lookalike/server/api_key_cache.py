@@ -28,10 +28,7 @@ class KeySnapshot:
 
 
 class ApiKeyCache:
-    """Caches the API keys of a catalog for `seconds`; if the catalog cannot be read then, its error is raised.
-
-    `load` reads all API keys, including revoked ones; it runs in a thread.
-    """
+    """Caches API keys for `seconds`; `load` reads all of them, including revoked ones, in a thread."""
 
     def __init__(self, load: Callable[[], Sequence[ApiKey]], *, seconds: float = CACHE_SECONDS) -> None:
         self._load = load
@@ -44,10 +41,10 @@ class ApiKeyCache:
     def create_page_key(self) -> str:
         """The token of a new admin key known to this process only, for the one-time link of `serve`; not stored."""
         public, token = new_token()
-        key = ApiKey(
-            public, digest_of(token), "this server's page", None, scopes_up_to("admin"), KeyLimits(), 0.0, None
+        scopes = scopes_up_to("admin")
+        self._page_keys.append(
+            ApiKey(public, digest_of(token), "this server's page", None, scopes, KeyLimits(), 0.0, None)
         )
-        self._page_keys.append(key)
         self._expires = -1.0
         return token
 

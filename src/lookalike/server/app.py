@@ -28,10 +28,7 @@ def create_app(
     fetcher: Fetcher | None = None,
     routers: Sequence[APIRouter] = (),
 ) -> FastAPI:
-    """The application over an open gallery, which the caller closes; `routers` are additional ones, such as the page's.
-
-    The ASGI lifespan starts and stops it; stopping waits for running work.
-    """
+    """The application over an open gallery, which the caller closes; `routers` are further ones, such as the page's."""
     state = AppState(gallery, settings or ServeSettings(), fetcher or Fetcher())
     status.register_gauges(state)
 
@@ -58,7 +55,7 @@ def create_app(
     for router in all_routers:
         app.include_router(router)
     problem_responses.install_error_handlers(app, all_routers)
-    # From the innermost to the outermost.
+    # From the innermost to the outermost; RequestMiddleware responds to errors raised further in.
     app.add_middleware(AuthenticationMiddleware, access=access)
     app.add_middleware(OriginCheckMiddleware, hosts=hosts)
     app.add_middleware(RequestMiddleware, metrics=state.metrics)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -32,9 +32,8 @@ T = TypeVar("T")
 class ServeSettings:
     """Capacity limits of a server process; raises BadSetting for invalid values.
 
-    Up to `queue` requests wait for one of `threads` worker threads, each up to `queue_timeout` seconds. `fetches`
-    bounds concurrent URL fetches, `memory` the bytes of request bodies. Jobs may read files below `import_from`; `jobs`
-    is whether this process runs jobs.
+    Up to `queue` requests wait for one of `threads`, each up to `queue_timeout` seconds. `fetches` bounds concurrent
+    URL fetches, `memory` the bytes of request bodies. `jobs`: whether to run them; they may read from `import_from`.
     """
 
     threads: int = 16
@@ -42,7 +41,7 @@ class ServeSettings:
     queue_timeout: float = 5.0
     fetches: int = 8
     memory: int = 1024 * MIB
-    import_from: tuple[Path, ...] = field(default=())
+    import_from: tuple[Path, ...] = ()
     jobs: bool = True
 
     def __post_init__(self) -> None:
@@ -77,12 +76,9 @@ class AppState:
         self._status: tuple[float, Status] | None = None
 
     def status(self) -> Status:
-        """The gallery's status, at most `STATUS_CACHE_SECONDS` old, because it counts all images; blocks.
-
-        Skips engines that failed the last health check.
-        """
+        """The status, `STATUS_CACHE_SECONDS` old at most, without engines that failed the last health check; blocks."""
         recent = self._status
-        if recent is None or time.monotonic() - recent[0] > STATUS_CACHE_SECONDS:
+        if recent is None or time.monotonic() - recent[0] > STATUS_CACHE_SECONDS:  # it counts all images
             unavailable = {name: outage.message for name, outage in self.health.last.items()}
             recent = self._status = (time.monotonic(), self.gallery.status(outages=unavailable))
         return recent[1]

@@ -33,12 +33,6 @@ class Caller:
         return scope in self.scopes
 
 
-def caller_from(request: Request) -> Caller | None:
-    """The caller set by the authentication middleware; None on public paths."""
-    caller = request.scope.get("state", {}).get("caller")
-    return caller if isinstance(caller, Caller) else None
-
-
 def require_scope(scope: Scope) -> Callable[..., Awaitable[Caller]]:
     """A FastAPI dependency that returns the `Caller` if it has this scope, and raises AccessDenied otherwise."""
     if scope not in SCOPES:
@@ -49,14 +43,19 @@ def require_scope(scope: Scope) -> Callable[..., Awaitable[Caller]]:
         _bearer: Annotated[object, Security(_BEARER)] = None,
         _header: Annotated[object, Security(_HEADER)] = None,
     ) -> Caller:
-        caller = caller_from(request)
-        if caller is None:
+        caller = request.scope.get("state", {}).get("caller")
+        if not isinstance(caller, Caller):  # on a public path
             raise AccessDenied("API key required: send it as `Authorization: Bearer lk_...`")
         if not caller.has_scope(scope):
             raise AccessDenied(f"this API key lacks the scope {scope}", authenticated=True)
         return caller
 
     return allowed
+
+
+Reads = Annotated[Caller, Depends(require_scope("read"))]
+Writes = Annotated[Caller, Depends(require_scope("write"))]
+"""Parameters of routes: the caller, who has this scope."""
 
 
 async def require_global_admin(caller: Annotated[Caller, Depends(require_scope("admin"))]) -> Caller:

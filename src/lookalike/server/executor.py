@@ -25,34 +25,23 @@ class BoundedExecutor:
         self._threads = threads
         self._queue = queue
         self._timeout = timeout
-        self._waiting = 0
-        self._working = 0
+        self.waiting = 0  # calls that wait for a thread
+        self.working = 0  # busy threads
         self._mean_seconds = 0.0  # exponential moving average
-
-    @property
-    def waiting(self) -> int:
-        """Number of calls that wait for a thread."""
-        return self._waiting
-
-    @property
-    def working(self) -> int:
-        """Number of busy threads."""
-        return self._working
 
     def check_capacity(self) -> None:
         """Raise Unavailable if the queue is full; routes call it before they read a body, too."""
-        wait = (self._waiting + 1) * self._mean_seconds / self._threads if self._free.locked() else 0.0
-        if self._waiting >= self._queue or wait > self._timeout:
+        wait = (self.waiting + 1) * self._mean_seconds / self._threads if self._free.locked() else 0.0
+        if self.waiting >= self._queue or wait > self._timeout:
             raise Unavailable(
-                f"the server is busy: {self._working} requests are running and {self._waiting} are queued",
+                f"the server is busy: {self.working} requests are running and {self.waiting} are queued",
                 retry_after=max(1.0, wait),
             )
 
     async def run(self, function: Callable[[], T], *, timeout: float | None = None) -> T:
         """The result of a function called in a thread; raises Unavailable if no thread is free in time.
 
-        `timeout` (seconds) is for work of a response that has already started: it replaces the executor's own, and the
-        queue's length is not checked.
+        `timeout` is for a response that has already started: it replaces the executor's, and the queue is not checked.
         """
         if self._free.locked():
             if timeout is None:
@@ -63,7 +52,7 @@ class BoundedExecutor:
         return await asyncio.wrap_future(self._start(function))
 
     async def _wait_for_thread(self, timeout: float) -> None:
-        self._waiting += 1
+        self.waiting += 1
         try:
             async with asyncio.timeout(timeout):
                 await self._free.acquire()
@@ -71,7 +60,7 @@ class BoundedExecutor:
             message = f"the server is busy: no thread became free within {timeout:g} seconds"
             raise Unavailable(message, retry_after=2.0) from None
         finally:
-            self._waiting -= 1
+            self.waiting -= 1
 
     def close(self) -> None:
         """Wait for the running calls; blocks."""
@@ -80,10 +69,10 @@ class BoundedExecutor:
     def _start(self, do: Callable[[], T]) -> "Future[T]":
         loop = asyncio.get_running_loop()
         started = loop.time()
-        self._working += 1
+        self.working += 1
 
         def free() -> None:
-            self._working -= 1
+            self.working -= 1
             self._mean_seconds += SMOOTHING * (loop.time() - started - self._mean_seconds)
             self._free.release()
 

@@ -1,7 +1,4 @@
-"""Health checks of the catalog and the engines, for readiness, status and metrics.
-
-Readiness must not block: at most one probe per dependency runs, and a probe that timed out is not awaited again.
-"""
+"""Health checks of the catalog and the engines, for readiness, status and metrics."""
 
 import asyncio
 import logging
@@ -29,7 +26,8 @@ class Outage(NamedTuple):
 class HealthMonitor:
     """Runs health probes by name: functions that return if the dependency answers, and raise otherwise.
 
-    Its methods must be called in the event loop's thread; each probe runs in a thread of its own.
+    `last` are the outages at the last check. Readiness must not block: at most one probe per dependency runs, in its
+    own thread, and one that timed out is not awaited again. The methods must be called in the event loop's thread.
     """
 
     def __init__(
@@ -44,17 +42,8 @@ class HealthMonitor:
         self._timeout = timeout
         self._pool = ThreadPoolExecutor(len(self._probes), thread_name_prefix="lookalike-health")
         self._started: dict[str, tuple[float, asyncio.Future[Outage | None]]] = {}
-        self._outages: dict[str, Outage] = {}
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the dependencies."""
-        return tuple(self._probes)
-
-    @property
-    def last(self) -> Mapping[str, Outage]:
-        """The outages at the last check."""
-        return dict(self._outages)
+        self.names = tuple(probes)
+        self.last: Mapping[str, Outage] = {}
 
     async def check(self) -> Mapping[str, Outage]:
         """The outages by name; takes at most `timeout` seconds."""
@@ -64,9 +53,16 @@ class HealthMonitor:
         waiting = [(start, probe) for start, probe in self._started.values() if start > oldest and not probe.done()]
         if waiting:
             await asyncio.wait([probe for _, probe in waiting], timeout=max(start for start, _ in waiting) - oldest)
-        results = {name: self._result(probe) for name, (_, probe) in self._started.items()}
-        self._update({name: outage for name, outage in results.items() if outage is not None})
-        return self.last
+        message = f"no response within {self._timeout:g} seconds"
+        timed_out = Outage(message, message)
+        results = {name: probe.result() if probe.done() else timed_out for name, (_, probe) in self._started.items()}
+        outages = {name: outage for name, outage in results.items() if outage is not None}
+        for name in outages.keys() - self.last.keys():
+            log.warning("%s is unavailable: %s", name, outages[name].message)
+        for name in self.last.keys() - outages.keys():
+            log.warning("%s is available again", name)
+        self.last = outages
+        return outages
 
     def close(self) -> None:
         """Wait for the running probes; blocks."""
@@ -79,19 +75,6 @@ class HealthMonitor:
                 return
         probe = asyncio.get_running_loop().run_in_executor(self._pool, _run_probe, name, self._probes[name])
         self._started[name] = (time.monotonic(), probe)
-
-    def _result(self, probe: "asyncio.Future[Outage | None]") -> Outage | None:
-        if probe.done():
-            return probe.result()
-        message = f"no response within {self._timeout:g} seconds"
-        return Outage(message, message)
-
-    def _update(self, outages: dict[str, Outage]) -> None:
-        for name in outages.keys() - self._outages.keys():
-            log.warning("%s is unavailable: %s", name, outages[name].message)
-        for name in self._outages.keys() - outages.keys():
-            log.warning("%s is available again", name)
-        self._outages = outages
 
 
 def _run_probe(name: str, probe: Callable[[], object]) -> Outage | None:

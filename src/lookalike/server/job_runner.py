@@ -38,9 +38,8 @@ log = logging.getLogger("lookalike.jobs")
 
 @dataclass(slots=True)
 class Progress:
-    """The progress of a job; written by the job's thread, read by the heartbeat thread.
-
-    `lost` is set once the job no longer belongs to this process: it was cancelled, or claimed by another.
+    """The progress of a job; written by the job's thread, read by the heartbeat thread. `lost` is set once the job was
+    cancelled, or claimed by another process.
     """
 
     attempts: int
@@ -120,9 +119,8 @@ class JobRunner:
         log.info("job %s (%s) started, attempt %d", job.id, job.kind, job.attempts)
         progress = Progress(job.attempts)
         finished = threading.Event()
-        heartbeat = threading.Thread(
-            target=self._heartbeat, args=(job, progress, finished), name="lookalike-job-heartbeat"
-        )
+        arguments = job, progress, finished
+        heartbeat = threading.Thread(target=self._heartbeat, args=arguments, name="lookalike-job-heartbeat")
         heartbeat.start()
         state: JobState = "done"
         error_fields: dict[str, Any] = {}
@@ -171,9 +169,8 @@ class JobRunner:
     def _import(self, job: Job, progress: Progress) -> Iterator[None]:
         attributes = job.request.get("attributes")
         if "paths" in job.request:
-            groups: Iterable[Iterable[Item | Outcome]] = [
-                items_from(self.check_paths(job.request["paths"]), attributes=attributes)
-            ]
+            paths = self.check_paths(job.request["paths"])
+            groups: Iterable[Iterable[Item | Outcome]] = [items_from(paths, attributes=attributes)]
         else:
             progress.total = len(job.request["urls"])
             groups = self._fetch_batches(job, attributes, progress)

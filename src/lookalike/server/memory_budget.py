@@ -10,13 +10,8 @@ class MemoryBudget:
     """Bounds the bytes that request bodies hold together; must be used in the event loop's thread."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._used = 0
-
-    @property
-    def used(self) -> int:
-        """Bytes in use."""
-        return self._used
+        self.max_bytes = max_bytes
+        self.used = 0  # bytes
 
     @asynccontextmanager
     async def lease(self) -> AsyncIterator["MemoryLease"]:
@@ -26,19 +21,6 @@ class MemoryBudget:
             yield lease
         finally:
             lease.release()
-
-    def acquire(self, nbytes: int) -> None:
-        """Reserve bytes; raises Unavailable above the limit."""
-        if self._used + nbytes > self._max_bytes:
-            raise Unavailable(
-                f"the server is busy: running requests hold {self._used:,} of {self._max_bytes:,} bytes",
-                retry_after=1.0,
-            )
-        self._used += nbytes
-
-    def release(self, nbytes: int) -> None:
-        """Release reserved bytes."""
-        self._used -= nbytes
 
 
 class MemoryLease:
@@ -50,11 +32,15 @@ class MemoryLease:
 
     def acquire(self, nbytes: int) -> None:
         """Reserve more bytes; raises Unavailable above the budget's limit."""
-        self._budget.acquire(nbytes)
+        used, max_bytes = self._budget.used, self._budget.max_bytes
+        if used + nbytes > max_bytes:
+            message = f"the server is busy: running requests hold {used:,} of {max_bytes:,} bytes"
+            raise Unavailable(message, retry_after=1.0)
+        self._budget.used += nbytes
         self._held += nbytes
 
     def release(self, nbytes: int | None = None) -> None:
         """Release some bytes, or (None) all."""
         freed = self._held if nbytes is None else min(nbytes, self._held)
-        self._budget.release(freed)
+        self._budget.used -= freed
         self._held -= freed

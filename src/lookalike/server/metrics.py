@@ -1,6 +1,7 @@
 """Prometheus metrics."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -11,42 +12,34 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 """Upper bounds of the histogram buckets, in seconds."""
 NO_ROUTE = "(none)"
 """Route label of requests without a route: their paths would create a time series each."""
-Values = Callable[[], Mapping[str, float]]
-"""Computes a gauge's values by label value; by "" for a gauge without a label."""
+Values = Callable[[], Mapping[str, float] | float]
+"""Computes a gauge's values by label value, or its value if it has no label."""
 
 
 class Metrics:
     """The metrics of one application; thread-safe."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        registry = self.registry = CollectorRegistry()
         self._requests = Counter(
-            "lookalike_requests", "Completed requests.", ("method", "route", "status"), registry=self.registry
+            "lookalike_requests", "Completed requests.", ("method", "route", "status"), registry=registry
         )
         self._seconds = Histogram(
-            "lookalike_request_seconds",
-            "Request duration.",
-            ("method", "route"),
-            registry=self.registry,
-            buckets=BUCKETS,
+            "lookalike_request_seconds", "Request duration.", ("method", "route"), registry=registry, buckets=BUCKETS
         )
         self._stages = Histogram(
-            "lookalike_stage_seconds",
-            "Duration by stage of a search.",
-            ("stage",),
-            registry=self.registry,
-            buckets=BUCKETS,
+            "lookalike_stage_seconds", "Duration by stage of a search.", ("stage",), registry=registry, buckets=BUCKETS
         )
         self._rejected = Counter(
-            "lookalike_rejected", "Rejected images and requests, by reason.", ("reason",), registry=self.registry
+            "lookalike_rejected", "Rejected images and requests, by reason.", ("reason",), registry=registry
         )
         self._outcomes = Counter(
-            "lookalike_images_written", "Written images, by outcome.", ("outcome",), registry=self.registry
+            "lookalike_images_written", "Written images, by outcome.", ("outcome",), registry=registry
         )
-        self.received = Counter("lookalike_received_bytes", "Bytes of request bodies.", registry=self.registry)
-        self.sent = Counter("lookalike_sent_bytes", "Bytes of responses.", registry=self.registry)
-        self.in_flight = Gauge("lookalike_under_way", "Requests in progress.", registry=self.registry)
-        ProcessCollector(registry=self.registry)
+        self.received = Counter("lookalike_received_bytes", "Bytes of request bodies.", registry=registry)
+        self.sent = Counter("lookalike_sent_bytes", "Bytes of responses.", registry=registry)
+        self.in_flight = Gauge("lookalike_under_way", "Requests in progress.", registry=registry)
+        ProcessCollector(registry=registry)
 
     def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Record a completed request."""
@@ -75,19 +68,21 @@ class Metrics:
         return generate_latest(self.registry)
 
 
+@dataclass(frozen=True, slots=True)
 class _GaugeCollector(Collector):
-    def __init__(self, name: str, description: str, values: Values, label: str | None) -> None:
-        self._name = name
-        self._description = description
-        self._values = values
-        self._label = label
+    name: str
+    description: str
+    values: Values
+    label: str | None
 
     def describe(self) -> Iterable[Metric]:
-        return [GaugeMetricFamily(self._name, self._description)]
+        return [GaugeMetricFamily(self.name, self.description)]
 
     def collect(self) -> Iterable[Metric]:
-        label = self._label
-        family = GaugeMetricFamily(self._name, self._description, labels=[label] if label else [])
-        for label_value, value in self._values().items():
-            family.add_metric([label_value] if label else [], value)
+        values = self.values()
+        if not isinstance(values, Mapping):
+            return [GaugeMetricFamily(self.name, self.description, value=float(values))]
+        family = GaugeMetricFamily(self.name, self.description, labels=[self.label or ""])
+        for label_value, value in values.items():
+            family.add_metric([label_value], float(value))
         return [family]

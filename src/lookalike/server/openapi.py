@@ -15,17 +15,7 @@ from lookalike.server.routes.jobs import JobRequest
 from lookalike.server.routes.search import SearchRequest
 from lookalike.wire import Problem
 
-EXTRA_MODELS: tuple[type, ...] = (
-    BatchItem,
-    CompareRequest,
-    DeleteJson,
-    JobRequest,
-    NotAMatch,
-    PatchJson,
-    Problem,
-    PutJson,
-    SearchRequest,
-)
+MODELS = (BatchItem, CompareRequest, DeleteJson, JobRequest, NotAMatch, PatchJson, Problem, PutJson, SearchRequest)
 ABOUT = (
     "Search by image: send an image, get its original and everything that looks like it.\n\n"
     "Errors are problems (RFC 9457). Every response has an `X-Request-Id`. Keys in paths are percent-encoded, a slash "
@@ -46,16 +36,16 @@ def describe(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=ABOUT, routes=app.routes)
         _, definitions = TypeAdapter.json_schemas(
-            [(model, "validation", TypeAdapter(model)) for model in EXTRA_MODELS],
+            [(model, "validation", TypeAdapter(model)) for model in MODELS],
             ref_template="#/components/schemas/{model}",
         )
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
         schemas.update(definitions["$defs"])
-        for operations in document["paths"].values():
-            for operation in operations.values():
-                operation["responses"].pop("422", None) if _is_framework(operation) else None
+        for responses in (op["responses"] for path in document["paths"].values() for op in path.values()):
+            if "application/json" in responses.get("422", {}).get("content", {}):  # FastAPI's own; here they are 400
+                del responses["422"]
         for path, name in HEADS.items():
             document["paths"][path]["head"] = _head(document["paths"][path]["get"], name)
         app.openapi_schema = document
@@ -70,9 +60,3 @@ def _head(get: Mapping[str, Any], name: str) -> dict[str, Any]:
     }
     description = "The status and headers of GET, without a body."
     return {**get, "operationId": name, "description": description, "responses": responses}
-
-
-def _is_framework(operation: dict[str, Any]) -> bool:
-    """Whether the 422 of an operation is FastAPI's own: validation errors are reported as 400 here."""
-    content = operation["responses"].get("422", {}).get("content", {})
-    return "application/json" in content

@@ -1,7 +1,5 @@
-"""Opaque pagination cursors.
-
-A search's cursor holds the ids of all hits returned so far, so that pages neither repeat nor skip hits despite
-concurrent writes: the next page is the best of the hits not returned yet. It takes 1 to 3 bytes per hit.
+"""Opaque pagination cursors. A search's holds the ids of all hits returned so far, in 1 to 3 bytes each, so that pages
+neither repeat nor skip hits despite concurrent writes: the next page is the best of the hits not returned yet.
 """
 
 import base64

@@ -34,15 +34,11 @@ def request_id_of(request: Request) -> str:
     return str(request.scope.get("state", {}).get("request_id", ""))
 
 
-def problem_response(problem: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    """A problem as a response."""
-    content = json.dumps(problem, ensure_ascii=False).encode(errors="backslashreplace")
-    return Response(content, int(problem["status"]), headers, MEDIA_TYPE)
-
-
 def error_response(error: Exception, request_id: str) -> Response:
     """The response to any exception."""
-    return problem_response(problem_for(error, request_id), _headers(error))
+    problem = problem_for(error, request_id)
+    content = json.dumps(problem, ensure_ascii=False).encode(errors="backslashreplace")
+    return Response(content, int(problem["status"]), _headers(error), MEDIA_TYPE)
 
 
 def problem_for(error: Exception, request_id: str) -> dict[str, Any]:
@@ -112,8 +108,7 @@ def install_error_handlers(app: FastAPI, routers: Sequence[APIRouter] = ()) -> N
     """Install the exception handlers; `routers` are those whose methods the Allow header lists."""
 
     async def respond(request: Request, error: Exception) -> Response:
-        metrics = request.app.state.app_state.metrics
-        metrics.count_rejection(rejection_reason(error))
+        request.app.state.app_state.metrics.count_rejection(rejection_reason(error))
         if isinstance(error, HTTPException) and error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             error.headers = {**(error.headers or {}), **_allowed(request, routers)}
         return error_response(error, request_id_of(request))

@@ -1,7 +1,4 @@
-"""Rate and concurrency limits by caller and for the whole process, by token buckets.
-
-Used from the event loop only, hence without locks. All tables are bounded.
-"""
+"""Rate and concurrency limits by caller and for the process; used from the event loop only, hence without locks."""
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
@@ -23,10 +20,7 @@ ANONYMOUS_RATE, ANONYMOUS_BURST = 5.0, 50
 
 
 class TokenBuckets:
-    """The `max_buckets` most recently used token buckets, by name.
-
-    An evicted bucket starts full again; exploiting that takes thousands of API keys.
-    """
+    """The `max_buckets` last used token buckets; an evicted one starts full, which takes thousands of API keys."""
 
     def __init__(self, max_buckets: int = MAX_BUCKETS, clock: Callable[[], float] = monotonic) -> None:
         self._max_buckets = max_buckets
@@ -57,37 +51,27 @@ class RateLimiter:
         self._capacity = capacity
         self._buckets = TokenBuckets() if buckets is None else buckets
         self._in_flight: Counter[str] = Counter()
-        self._total = 0
-
-    @property
-    def in_flight(self) -> int:
-        """Number of running requests."""
-        return self._total
+        self.in_flight = 0  # requests
 
     @contextmanager
     def admit(self, name: str, limits: KeyLimits) -> Iterator[None]:
-        """Count a caller's request while it runs.
-
-        Raises TooManyRequests above the caller's rate or concurrency limit, Unavailable above the server's capacity.
-        """
-        if self._total >= self._capacity:
-            raise Unavailable(f"the server is at its capacity of {self._total} requests", retry_after=1)
+        """Count a caller's running request; raises TooManyRequests above its limits, Unavailable above the capacity."""
+        if self.in_flight >= self._capacity:
+            raise Unavailable(f"the server is at its capacity of {self.in_flight} requests", retry_after=1)
         if limits.concurrency is not None and self._in_flight[name] >= limits.concurrency:
-            raise TooManyRequests(
-                f"concurrency limit of this API key reached: {limits.concurrency} requests", retry_after=1
-            )
+            message = f"concurrency limit of this API key reached: {limits.concurrency} requests"
+            raise TooManyRequests(message, retry_after=1)
         if limits.rate is not None:
             wait = self._buckets.take(name, limits.rate, limits.burst or max(1, round(limits.rate)))
             if wait:
-                raise TooManyRequests(
-                    f"rate limit of this API key exceeded: {limits.rate:g} requests per second", retry_after=wait
-                )
+                message = f"rate limit of this API key exceeded: {limits.rate:g} requests per second"
+                raise TooManyRequests(message, retry_after=wait)
         self._in_flight[name] += 1
-        self._total += 1
+        self.in_flight += 1
         try:
             yield
         finally:
-            self._total -= 1
+            self.in_flight -= 1
             self._in_flight[name] -= 1
             if not self._in_flight[name]:
                 del self._in_flight[name]

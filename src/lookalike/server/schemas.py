@@ -1,26 +1,31 @@
 """Request models shared by routes, and helpers for responses and OpenAPI."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Self, get_args
+from typing import Annotated, Any, Self
 
 from fastapi import Path, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import to_json
 
-from lookalike.errors import BadInput, ImageRejected, Reason
 from lookalike.problem_details import MEDIA_TYPE
 from lookalike.wire import WireObject
 
 Json = dict[str, Any]
 Responses = dict[int | str, dict[str, Any]]
+BINARY: Json = {"type": "string", "format": "binary"}
+IMAGE_BODY: Json = {"schema": {**BINARY, "minLength": 1}}
 FILTER_EXAMPLE: Json = {"album": "Alps", "year": {"gte": 2019, "lt": 2021}, "tag": {"in": ["a", "b"]}}
-REASONS: tuple[Reason, ...] = get_args(Reason)
 
 
 class RequestModel(BaseModel):
     """Base of request bodies: exactly these fields, of exactly these types."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+
+def example_config(*examples: Json, **schema: Any) -> ConfigDict:
+    """A model's configuration with examples and further members of its JSON schema."""
+    return ConfigDict(json_schema_extra={"examples": list(examples), **schema})
 
 
 class ImageSource(RequestModel):
@@ -44,13 +49,9 @@ class QuerySource(ImageSource):
     key: str | None = Field(None, min_length=1, description="The key of a stored image.")
 
 
+KEY_EXAMPLES = ["IMG_1.jpg", "alps%2FIMG_1.jpg"]
 Key = Annotated[
-    str,
-    Path(
-        description="The image's key, percent-encoded: a slash is %2F.",
-        examples=["IMG_1.jpg", "alps%2FIMG_1.jpg"],
-        min_length=1,
-    ),
+    str, Path(description="The image's key, percent-encoded: a slash is %2F.", examples=KEY_EXAMPLES, min_length=1)
 ]
 
 
@@ -67,14 +68,21 @@ def documented_responses(*statuses: int, also: Responses | None = None) -> Respo
     return documented | (also or {})
 
 
-def json_body(model: str) -> dict[str, Any]:
-    """OpenAPI of a JSON body by its model's name; `openapi` adds the model."""
-    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{model}"}}}
-    return {"requestBody": {"required": True, "content": content}}
+def request_body(content: Json, **members: Any) -> Json:
+    """OpenAPI of a request body by media type; `members` are further ones of the body."""
+    return {"requestBody": {"required": True, **members, "content": content}}
 
 
-def rejection_error(reason: str) -> BadInput:
-    """The error for a rejected outcome's reason, `word: message`."""
-    word, _, message = reason.partition(": ")
-    known = next((reason for reason in REASONS if reason == word), None)
-    return BadInput(reason) if known is None else ImageRejected(known, message)
+def json_schema(model: str) -> Json:
+    """OpenAPI of JSON by its model's name; `openapi` adds the model."""
+    return {"schema": {"$ref": f"#/components/schemas/{model}"}}
+
+
+def json_body(model: str) -> Json:
+    """OpenAPI of a JSON body."""
+    return request_body({"application/json": json_schema(model)})
+
+
+def form_schema(*required: str, **properties: Json) -> Json:
+    """OpenAPI of a multipart form."""
+    return {"schema": {"type": "object", "required": list(required), "properties": properties}}

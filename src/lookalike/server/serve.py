@@ -5,14 +5,13 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import FrameType
 
 import uvicorn
-from fastapi import FastAPI
 
 from lookalike.errors import BadSetting
 from lookalike.gallery import Gallery
@@ -78,19 +77,15 @@ def run(
         port = listener.getsockname()[1]
         host = f"[{bind.host}]" if ":" in bind.host else bind.host
         url = f"http://{host}:{port}{'/' if link is None else link.path}"
-        _serve(app, [listener], lambda: on_ready(url))
-
-
-def _serve(app: FastAPI, sockets: Sequence[socket.socket], on_ready: Callable[[], None]) -> None:
-    config = uvicorn.Config(
-        app,
-        http=TimeoutH11Protocol,
-        lifespan="on",
-        log_config=None,
-        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
-        **UVICORN_SETTINGS,
-    )
-    _Server(config, on_ready).run(list(sockets))
+        config = uvicorn.Config(
+            app,
+            http=TimeoutH11Protocol,
+            lifespan="on",
+            log_config=None,
+            timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
+            **UVICORN_SETTINGS,
+        )
+        _Server(config, lambda: on_ready(url)).run([listener])
 
 
 def _bind_socket(bind: BindAddress) -> socket.socket:
@@ -102,12 +97,13 @@ def _bind_socket(bind: BindAddress) -> socket.socket:
         raise BadSetting(f"cannot listen on {bind.host}, port {bind.port}: {reason}; choose another --port") from error
 
 
+class _Stopped(BaseException):
+    """Raised at a signal; a BaseException, so that no handler catches it."""
+
+
 @contextmanager
 def _stop_on_signal() -> Iterator[None]:
-    """Leave the block at SIGTERM or SIGINT, so that resources are closed.
-
-    uvicorn stops gracefully at either and then raises it again for the previous handler.
-    """
+    """Leave the block at SIGTERM or SIGINT, which uvicorn raises again after it has stopped gracefully."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise _Stopped
@@ -120,10 +116,6 @@ def _stop_on_signal() -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-class _Stopped(BaseException):
-    """Raised at a signal; a BaseException, so that no handler catches it."""
 
 
 class JsonLines(logging.Formatter):

@@ -1,7 +1,5 @@
-"""Sessions of the page: the API key in an HttpOnly cookie, so that images load by plain links.
-
-The session is the API key itself: it ends with the browser session or when the key is revoked, and no session state is
-stored on the server.
+"""Sessions of the page: the API key itself in an HttpOnly cookie, so that images load by plain links. No state is
+stored on the server; a session ends with the browser's, or when the key is revoked.
 """
 
 import hmac
@@ -50,13 +48,13 @@ def session_router(access: Authenticator, link: OneTimeLink | None = None) -> AP
         """Follow the link that the server printed."""
         if link is None:
             raise AccessDenied("this server has no sign-in link; use an API key")
-        _rate_limit(access, request)
+        access.limiter.check_anonymous(_address(request))
         return _with_cookie(RedirectResponse("/", status_code=303), link.redeem(code), request)
 
     @router.post("/session")
     async def sign_in(request: Request) -> Response:
         """Store the API key of the Authorization header in the page's cookie."""
-        _rate_limit(access, request)
+        access.limiter.check_anonymous(_address(request))
         token = read_token(request.headers)
         if token is None:
             raise AccessDenied("send the API key as `Authorization: Bearer lk_...`")
@@ -71,10 +69,6 @@ def session_router(access: Authenticator, link: OneTimeLink | None = None) -> AP
         return response
 
     return router
-
-
-def _rate_limit(access: Authenticator, request: Request) -> None:
-    access.limiter.check_anonymous(_address(request))
 
 
 def _address(request: Request) -> str | None:

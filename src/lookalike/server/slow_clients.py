@@ -1,7 +1,5 @@
-"""Slow-client (slowloris) timeouts for uvicorn.
-
-`middleware.body_limits` bounds the time of a request body; before the header is complete there is no request, so only
-the protocol can act.
+"""Slow-client (slowloris) timeouts for uvicorn: before the header is complete there is no request, so only the protocol
+can act. `middleware.body_limits` bounds the time of a request body.
 """
 
 import asyncio
@@ -33,11 +31,10 @@ class TimeoutH11Protocol(H11Protocol):
 
     header_timeout = HEADER_TIMEOUT
     write_timeout = WRITE_TIMEOUT
-    _header_timer: asyncio.TimerHandle | None = None
-    _write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._timers: dict[str, asyncio.TimerHandle] = {}
         # asyncio sets TCP_NODELAY only on sockets with an explicit protocol, which `socket.create_server` does not set:
         # every response would wait about 40 ms for the client's delayed acknowledgement.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -48,35 +45,30 @@ class TimeoutH11Protocol(H11Protocol):
         if self.cycle is None or self.cycle.response_complete:
             self._start_header_timer()
         else:
-            self._cancel_header_timer()
+            self._cancel_timer("header")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._cancel_header_timer()
-        self._cancel_write_timer()
+        self._cancel_timer("header")
+        self._cancel_timer("write")
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._cancel_write_timer()
-        self._write_timer = self.loop.call_later(self.write_timeout, self._abort, "did not read its response")
+        self._cancel_timer("write")
+        self._timers["write"] = self.loop.call_later(self.write_timeout, self._abort, "did not read its response")
 
     def resume_writing(self) -> None:
-        self._cancel_write_timer()
+        self._cancel_timer("write")
         super().resume_writing()
 
     def _start_header_timer(self) -> None:
-        if self._header_timer is None:
-            self._header_timer = self.loop.call_later(self.header_timeout, self._abort, "did not complete its header")
+        if "header" not in self._timers:
+            reason = "did not complete its header"
+            self._timers["header"] = self.loop.call_later(self.header_timeout, self._abort, reason)
 
-    def _cancel_header_timer(self) -> None:
-        if self._header_timer is not None:
-            self._header_timer.cancel()
-            self._header_timer = None
-
-    def _cancel_write_timer(self) -> None:
-        if self._write_timer is not None:
-            self._write_timer.cancel()
-            self._write_timer = None
+    def _cancel_timer(self, name: str) -> None:
+        if name in self._timers:
+            self._timers.pop(name).cancel()
 
     def _abort(self, reason: str) -> None:
         if not self.transport.is_closing() or self.transport.get_write_buffer_size():

@@ -1,7 +1,4 @@
-"""Request middleware: request ids, path normalization, access log, metrics, HEAD, and problem responses for all errors.
-
-HEAD is implemented here for every route (RFC 9110, 9.3.2): inner layers see a GET, whose body is discarded.
-"""
+"""Request middleware: request ids, path normalization, access log, metrics, HEAD, problem responses for all errors."""
 
 import asyncio
 import logging
@@ -12,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote_to_bytes
 
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -53,7 +51,10 @@ class RequestLog:
 
 
 class RequestMiddleware:
-    """The outermost ASGI middleware but for the security headers; no exception passes it."""
+    """The outermost ASGI middleware but for the security headers; no exception passes it.
+
+    HEAD is implemented here for every route (RFC 9110, 9.3.2): inner layers see a GET, whose body is discarded.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -64,33 +65,31 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         scope.setdefault("state", {})
-        entry = RequestLog(_request_id(scope), _method(scope), scope)
+        method = scope["method"] if scope["method"] in _KNOWN_METHODS else "OTHER"  # for bounded metric labels
+        entry = RequestLog(_request_id(scope), method, scope)
         scope["state"]["request_id"] = entry.id
-        wrapped_send, wrapped_receive = self._wrap_send(entry, send), self._wrap_receive(entry, receive)
+        wrapped_send = self._wrap_send(entry, send)
         self._metrics.in_flight.inc()
         try:
             scope["path"] = normalize_path(scope.get("raw_path") or scope["path"].encode())
             if entry.method == "HEAD" and scope["path"] != SESSION_PATH:
                 entry.scope = {**scope, "method": "GET"}
-            await self._app(entry.scope, wrapped_receive, wrapped_send)
+            await self._app(entry.scope, self._wrap_receive(entry, receive), wrapped_send)
         except ClientDisconnect:
             entry.status = CLIENT_CLOSED_REQUEST
         except Exception as error:  # noqa: BLE001 - the last handler: it responds with a problem, and logs
             self._metrics.count_rejection(rejection_reason(error))
-            await self._respond(entry, error, scope, receive, wrapped_send)
+            response = error_response(error, entry.id)
+            if entry.started:  # uvicorn then closes the connection, so that the client notices the incomplete response
+                log.warning("response aborted", extra={"fields": {"id": entry.id, "error": type(error).__name__}})
+            else:
+                await response(scope, receive, wrapped_send)
         except asyncio.CancelledError:
             entry.status = entry.status or CLIENT_CLOSED_REQUEST  # or the server is stopping
             raise
         finally:
             self._metrics.in_flight.dec()
             self._log(entry)
-
-    async def _respond(self, entry: RequestLog, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
-        response = error_response(error, entry.id)
-        if entry.started:  # uvicorn then closes the connection, so that the client notices the incomplete response
-            log.warning("response aborted", extra={"fields": {"id": entry.id, "error": type(error).__name__}})
-            return
-        await response(scope, receive, send)
 
     def _wrap_receive(self, entry: RequestLog, receive: Receive) -> Receive:
         async def wrapped() -> Message:
@@ -140,10 +139,9 @@ class RequestMiddleware:
 
 
 def normalize_path(raw: bytes) -> str:
-    """The normalized path for routing: percent-encoded as RFC 3986 requires, a slash within a segment stays escaped.
+    """The path for routing, percent-encoded by RFC 3986; raises BadInput for one that is too long.
 
-    Keys may therefore contain any character, and no alternative encoding of a path bypasses a check. Raises BadInput
-    for a path that is too long.
+    A slash in a segment stays escaped: keys may contain any character, and no other encoding bypasses a check.
     """
     raw = raw.partition(b"?")[0]
     if len(raw) > MAX_PATH_LENGTH:
@@ -151,25 +149,13 @@ def normalize_path(raw: bytes) -> str:
     return "/".join(quote(unquote_to_bytes(segment), safe=_SAFE) for segment in raw.split(b"/"))
 
 
-def _method(scope: Scope) -> str:
-    """The method, unknown ones as OTHER, for bounded metric labels."""
-    method = str(scope["method"])
-    return method if method in _KNOWN_METHODS else "OTHER"
-
-
 def _request_id(scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        if name == b"x-request-id":
-            request_id = value.decode("latin-1")
-            if _REQUEST_ID.fullmatch(request_id):
-                return str(request_id)
-    return uuid.uuid4().hex
+    given = Headers(scope=scope).getlist("x-request-id")
+    return next((value for value in given if _REQUEST_ID.fullmatch(value)), uuid.uuid4().hex)
 
 
 def _headers(headers: Iterable[tuple[bytes, bytes]], entry: RequestLog) -> list[tuple[bytes, bytes]]:
-    extended = list(headers)
-    names = {name.lower() for name, _ in extended}
-    extended.append((b"x-request-id", entry.id.encode()))
-    if b"cache-control" not in names:
+    extended = [*headers, (b"x-request-id", entry.id.encode())]
+    if all(name.lower() != b"cache-control" for name, _ in extended):
         extended.append((b"cache-control", b"no-store"))
     return extended

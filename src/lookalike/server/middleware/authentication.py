@@ -1,18 +1,18 @@
 """Authentication by API key, and the caller's limits, before the body is read."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from http.cookies import CookieError, SimpleCookie
-from ipaddress import ip_address
 from urllib.parse import unquote
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lookalike.catalog.api_keys import SCOPES, ApiKey, KeyLimits, check_name
+from lookalike.catalog.api_keys import SCOPES, KeyLimits, check_name
 from lookalike.errors import AccessDenied, BadInput
 from lookalike.server.api_key_cache import ApiKeyCache
 from lookalike.server.auth import Caller
 from lookalike.server.middleware.body_limits import BODY_TIMEOUT, BodyLimitMiddleware, check_length
+from lookalike.server.middleware.origin_check import is_loopback_address
 from lookalike.server.rate_limit import KEYLESS_LIMITS, SERVER_LIMITS, RateLimiter
 
 COOKIE = "lookalike_key"
@@ -28,8 +28,7 @@ class Authenticator:
     """Determines the caller of a request by its API key.
 
     `keyless` grants callers on loopback every scope while no API key was ever created; it must be False for a server
-    that listens beyond loopback. `defaults` are the limits of API keys without limits of their own. `body_timeout` is
-    how many seconds the server waits for a body.
+    that listens beyond loopback. `defaults` are the limits of API keys without their own. `body_timeout` is in seconds.
     """
 
     def __init__(
@@ -50,8 +49,7 @@ class Authenticator:
     async def caller(self, headers: Headers, client: str | None) -> Caller:
         """The caller at a client address (None: no network address).
 
-        Raises AccessDenied, BadInput for an invalid tenant, and the catalog's errors, since no request is admitted if
-        the API keys cannot be read.
+        Raises AccessDenied, BadInput for an invalid tenant, and the catalog's errors if its API keys cannot be read.
         """
         keys = await self.key_cache.current()
         token = read_token(headers)
@@ -59,32 +57,21 @@ class Authenticator:
             key = keys.find(token)
             if key is None:
                 raise AccessDenied("unknown or revoked API key")
-            return self._with_key(key, headers)
+            requested = _requested_tenant(headers)
+            if key.tenant is not None and requested not in (None, key.tenant):
+                raise AccessDenied("this API key is bound to another tenant", authenticated=True)
+            tenant = key.tenant or requested or DEFAULT_TENANT
+            limits = key.limits.or_else(self._defaults)
+            return Caller(tenant, frozenset(key.scopes), key.id, any_tenant=key.tenant is None, limits=limits)
         if keys.any_created or not self._keyless:
             raise AccessDenied("API key required: send it as `Authorization: Bearer lk_...`")
         _check_loopback(headers, client)
         tenant = _requested_tenant(headers) or DEFAULT_TENANT
         return Caller(tenant, frozenset(SCOPES), None, any_tenant=True, limits=KEYLESS_LIMITS)
 
-    def _with_key(self, key: ApiKey, headers: Headers) -> Caller:
-        requested = _requested_tenant(headers)
-        if key.tenant is not None and requested not in (None, key.tenant):
-            raise AccessDenied("this API key is bound to another tenant", authenticated=True)
-        return Caller(
-            key.tenant or requested or DEFAULT_TENANT,
-            frozenset(key.scopes),
-            key.id,
-            any_tenant=key.tenant is None,
-            limits=key.limits.or_else(self._defaults),
-        )
-
 
 class AuthenticationMiddleware:
-    """ASGI middleware that sets the `Caller` in the request's state, under "caller", and enforces its limits.
-
-    Every path but the public ones requires a caller, whatever its route requires. Errors are raised before the body is
-    read; `RequestMiddleware` responds to them.
-    """
+    """ASGI middleware that sets the request state's `caller`, required on all paths but public ones, and its limits."""
 
     def __init__(self, app: ASGIApp, access: Authenticator) -> None:
         self._app = app
@@ -95,11 +82,18 @@ class AuthenticationMiddleware:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        if is_public_path(scope["path"]):
+        if scope["path"] in PUBLIC_PATHS or scope["path"].startswith(PUBLIC_PREFIX):
             await self._pass(scope, receive, send, 0)
             return
-        caller = await self._authenticate(headers, (scope.get("client") or (None,))[0])
-        check_length(_content_length(headers), caller.limits.body_bytes)
+        address = (scope.get("client") or (None,))[0]
+        try:
+            caller = await self._access.caller(headers, address)
+        except AccessDenied:
+            self._access.limiter.check_anonymous(address)
+            raise
+        length = headers.get("content-length", "")
+        if length.isascii() and length.isdecimal():  # uvicorn validates the header
+            check_length(int(length), caller.limits.body_bytes)
         with self._access.limiter.admit(caller.key_id or "loopback", caller.limits):
             scope.setdefault("state", {})["caller"] = caller
             await self._pass(scope, receive, send, caller.limits.body_bytes)
@@ -110,24 +104,9 @@ class AuthenticationMiddleware:
         body = BodyLimitMiddleware(receive, send, max_bytes, timeout=self._access.body_timeout, empty=empty)
         await self._app(scope, body.receive, body.send)
 
-    async def _authenticate(self, headers: Headers, address: str | None) -> Caller:
-        try:
-            return await self._access.caller(headers, address)
-        except AccessDenied:
-            self._access.limiter.check_anonymous(address)
-            raise
-
-
-def is_public_path(path: str) -> bool:
-    """Whether a path needs no authentication."""
-    return path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIX)
-
 
 def read_token(headers: Headers) -> str | None:
-    """The API key of a request, from a header or the page's cookie, or None.
-
-    Raises AccessDenied for an Authorization header of another scheme.
-    """
+    """The API key in a header or the page's cookie, or None; raises AccessDenied for another Authorization scheme."""
     authorization = headers.get("authorization")
     if authorization is not None:
         scheme, _, token = authorization.partition(" ")
@@ -159,22 +138,10 @@ def _requested_tenant(headers: Headers) -> str | None:
         raise BadInput("X-Tenant must be a name in percent-encoded UTF-8") from None
 
 
-def _content_length(headers: Mapping[str, str]) -> int:
-    length = headers.get("content-length", "0")
-    return int(length) if length.isascii() and length.isdecimal() else 0  # uvicorn validates the header
-
-
 def _check_loopback(headers: Headers, client: str | None) -> None:
     """Raise AccessDenied for a caller without an API key that may not be on this machine."""
     remedy = "create one: lookalike keys create --scope read"
-    if client is not None and not _is_loopback(client):
+    if client is not None and not is_loopback_address(client):
         raise AccessDenied(f"only loopback clients are served without an API key; {remedy}")
     if any(name in headers for name in PROXY_HEADERS):
         raise AccessDenied(f"proxied requests require an API key; {remedy}")
-
-
-def _is_loopback(client: str) -> bool:
-    try:
-        return ip_address(client).is_loopback
-    except ValueError:
-        return False

@@ -24,13 +24,7 @@ class BodyLimitMiddleware:
     """
 
     def __init__(
-        self,
-        receive: Receive,
-        send: Send,
-        max_bytes: int | None,
-        *,
-        timeout: float = BODY_TIMEOUT,
-        empty: bool = False,
+        self, receive: Receive, send: Send, max_bytes: int | None, *, timeout: float = BODY_TIMEOUT, empty: bool = False
     ) -> None:
         self._receive, self._send = receive, send
         self._max_bytes = max_bytes
@@ -50,8 +44,7 @@ class BodyLimitMiddleware:
         except TimeoutError:
             waited = self._waited + monotonic() - started
             raise HttpError(
-                HTTPStatus.REQUEST_TIMEOUT,
-                f"request body too slow: {self._received:,} bytes in {waited:.0f} seconds",
+                HTTPStatus.REQUEST_TIMEOUT, f"request body too slow: {self._received:,} bytes in {waited:.0f} seconds"
             ) from None
         self._waited += monotonic() - started
         self._received += len(message.get("body", b""))

@@ -1,14 +1,10 @@
-"""Host and origin checks against cross-site requests (CSRF) and DNS rebinding, and security headers.
-
-A server on loopback trusts local clients, and without these checks also every web page in a local browser: by
-cross-site requests, or by a host name that resolves to 127.0.0.1 after the page has loaded (DNS rebinding).
-
-The middleware of an application, outermost first: `SecurityHeadersMiddleware`, `access_log.RequestMiddleware` (responds
-to errors raised further in), `OriginCheckMiddleware`, `authentication.AuthenticationMiddleware`, the routes.
+"""Host and origin checks, and security headers. A server on loopback trusts local clients, and without these checks
+every web page in a local browser: by cross-site requests (CSRF), or by a host name that resolves to 127.0.0.1 after the
+page has loaded (DNS rebinding).
 """
 
 from collections.abc import Collection, Iterable
-from ipaddress import IPv6Address, ip_address
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,15 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lookalike.errors import AccessDenied, BadInput, BadSetting
 
-CONTENT_SECURITY_POLICY = "; ".join(
-    (
-        "default-src 'self'",
-        "img-src 'self' blob: data:",  # blob: a chosen image, and thumbnails that need an API key
-        "object-src 'none'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    )
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; "  # blob: a chosen image, and thumbnails by key
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 SECURITY_HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
@@ -42,8 +32,11 @@ REMEDY = "create one first: lookalike keys create --scope admin"
 
 def is_loopback(host: str) -> bool:
     """Whether a host, a name or an address without brackets, is loopback."""
-    if host.lower().removesuffix(".") == "localhost":
-        return True
+    return host.lower().removesuffix(".") == "localhost" or is_loopback_address(host)
+
+
+def is_loopback_address(host: str) -> bool:
+    """Whether a host is a loopback address."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -68,10 +61,9 @@ def allows_keyless(host: str | None, allowed_hosts: Collection[str]) -> bool:
 
 
 class AllowedHosts:
-    """The host names that a server accepts.
+    """The host names that a server accepts: loopback ones, and those in `allowed`.
 
-    Loopback names always. If `bound` is loopback, only those in `allowed` besides; otherwise (API keys are mandatory
-    then) any name, or those in `allowed` if there are any.
+    If there are none and `bound` is not loopback, any name is accepted; API keys are mandatory then.
     """
 
     def __init__(self, bound: str | None, allowed: Iterable[str] = ()) -> None:
@@ -82,17 +74,14 @@ class AllowedHosts:
         """Raise AccessDenied for a Host header that is not accepted."""
         host = parse_host(authority)
         if not (self._any or is_loopback(host) or host in self._allowed):
-            raise AccessDenied(
-                f"host name {host!r} is not allowed; allow it: lookalike serve --allow-host {host}",
-                authenticated=True,
-            )
+            message = f"host name {host!r} is not allowed; allow it: lookalike serve --allow-host {host}"
+            raise AccessDenied(message, authenticated=True)
 
 
 class OriginCheckMiddleware:
-    """ASGI middleware that rejects requests with a foreign Host, and cross-site requests of browsers.
+    """ASGI middleware that checks Host, Sec-Fetch-Site and Origin; only browsers send the last two.
 
-    It checks Host, Sec-Fetch-Site and Origin; only browsers send the last two. The only cross-site request allowed is a
-    navigation to the page. CORS and WebSockets are not supported.
+    The only cross-site request allowed is a navigation to the page. CORS and WebSockets are not supported.
     """
 
     def __init__(self, app: ASGIApp, hosts: AllowedHosts) -> None:
@@ -154,10 +143,9 @@ def parse_host(authority: str) -> str:
 def _name(host: str) -> str:
     bare = host.strip().removeprefix("[").removesuffix("]").lower().removesuffix(".")
     try:
-        address = ip_address(bare)
+        return ip_address(bare).compressed
     except ValueError:
         return bare
-    return address.compressed if isinstance(address, IPv6Address) else str(address)
 
 
 def _is_page_navigation(scope: Scope, headers: Headers) -> bool:

@@ -24,18 +24,13 @@ MAX_JSON_DEPTH = 32
 """Nesting depth of objects and arrays."""
 _SUSPICIOUS_ESCAPE = re.compile(r"\\u(0000|[dD][89a-fA-F])")
 """Escapes of characters that databases reject: NUL and surrogates."""
-_IMAGE_TYPE = re.compile(r"image/[\w.+-]+|application/octet-stream|application/x-www-form-urlencoded")
+IMAGE_TYPE = re.compile(r"image/[\w.+-]+|application/octet-stream|application/x-www-form-urlencoded")
 """The last is what `curl --data-binary @image.jpg` sends for any file; URL-encoded forms are not supported."""
 
 
 def media_type(request: Request) -> str:
     """The body's media type in lower case, without parameters; empty if there is none."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-def is_image_type(kind: str) -> bool:
-    """Whether a body of this media type is an image."""
-    return not kind or _IMAGE_TYPE.fullmatch(kind) is not None
 
 
 def unsupported_media_type(kind: str, *accepted: str) -> HttpError:
@@ -45,26 +40,17 @@ def unsupported_media_type(kind: str, *accepted: str) -> HttpError:
     )
 
 
-def body_too_large(max_bytes: int) -> ImageRejected:
-    """The error for a body above the limit."""
-    return ImageRejected("too_many_bytes", f"the body exceeds the limit of {max_bytes:,} bytes")
-
-
-def check_content_length(request: Request, max_bytes: int) -> None:
-    """Reject a body by its Content-Length, before it is read."""
-    length = request.headers.get("content-length", "")
-    if length.isascii() and length.isdecimal() and int(length[:19]) > max_bytes:
-        raise body_too_large(max_bytes)
-
-
 async def read_chunks(request: Request, max_bytes: int, lease: MemoryLease) -> AsyncIterator[bytes]:
     """The body in chunks; raises ImageRejected ("too_many_bytes") as soon as it exceeds the limit."""
-    check_content_length(request, max_bytes)
+    too_large = ImageRejected("too_many_bytes", f"the body exceeds the limit of {max_bytes:,} bytes")
+    length = request.headers.get("content-length", "")
+    if length.isascii() and length.isdecimal() and int(length[:19]) > max_bytes:
+        raise too_large
     received = 0
     async for chunk in request.stream():
         received += len(chunk)
         if received > max_bytes:
-            raise body_too_large(max_bytes)
+            raise too_large
         lease.acquire(len(chunk))
         if chunk:
             yield chunk

@@ -16,9 +16,9 @@ from lookalike.server.auth import Caller
 from lookalike.server.memory_budget import MemoryLease
 from lookalike.server.problem_responses import describe_faults
 from lookalike.server.requests.body import (
+    IMAGE_TYPE,
     JSON_OVERHEAD,
     check_pixels,
-    is_image_type,
     media_type,
     parse_object,
     read_body,
@@ -38,10 +38,7 @@ QueryImage = bytes | StoredImage
 
 @dataclass(frozen=True, slots=True)
 class ParsedRequest:
-    """A parsed request: image sources by name, and all other fields.
-
-    `is_json` says whether the fields came as JSON; those of a form are strings.
-    """
+    """A parsed request: image sources by name, all other fields, and whether these came as JSON, not as strings."""
 
     sources: Mapping[str, bytes | ImageSource]
     fields: Mapping[str, Any] = field(default_factory=dict)
@@ -71,7 +68,7 @@ class RequestReader:
             return await self._form()
         if kind == "application/json":
             return await self._json()
-        if is_image_type(kind) and len(self.names) == 1:
+        if (not kind or IMAGE_TYPE.fullmatch(kind)) and len(self.names) == 1:
             return ParsedRequest({self.names[0]: await read_body(self.request, self.max_bytes, self.lease)})
         images = ["image/*", "application/octet-stream"] if len(self.names) == 1 else []
         raise unsupported_media_type(kind, *images, "multipart/form-data", "application/json")
@@ -102,7 +99,8 @@ class RequestReader:
         sources = {}
         for name in self.names:
             if name not in fields:
-                raise BadInput(f"missing image source {name!r}: give {_alternatives(self.source)}")
+                *others, last = (f"`{field}`" for field in self.source.model_fields)
+                raise BadInput(f"missing image source {name!r}: give {', '.join(others)} or {last}")
             sources[name] = validate(self.source, fields.pop(name), name)
         return ParsedRequest(sources, fields)
 
@@ -128,20 +126,13 @@ class RequestReader:
         return ParsedRequest(sources, fields, is_json=False)
 
 
-def _alternatives(source: type[ImageSource]) -> str:
-    """`base64` or `url`, as a source takes them."""
-    *others, last = (f"`{name}`" for name in source.model_fields)
-    return f"{', '.join(others)} or {last}"
-
-
 async def read_json_object(request: Request, state: AppState) -> Json:
     """Read a JSON object without images; raises HttpError (415) for another media type."""
     kind = media_type(request)
     if kind != "application/json":
         raise unsupported_media_type(kind, "application/json")
     async with state.memory.lease() as lease:
-        data = await read_body(request, JSON_OVERHEAD, lease)
-        return parse_object(data)
+        return parse_object(await read_body(request, JSON_OVERHEAD, lease))
 
 
 def field_text(part: Part) -> str:

@@ -53,12 +53,14 @@ async def read_parts(
 ) -> AsyncIterator[Part]:
     """The parts of a form, each as soon as it is complete.
 
-    Raises BadInput for an invalid form or too many parts, ImageRejected ("too_many_bytes") for a part that is too
-    large.
+    Raises BadInput for an invalid form or too many parts, ImageRejected ("too_many_bytes") for too large a part.
     """
+    boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
+    if not 0 < len(boundary) <= 70:  # RFC 2046, 5.1.1
+        raise BadInput("the form's Content-Type lacks a boundary of 1 to 70 characters")
     state = _ParserState()
     parser = MultipartParser(
-        _boundary(content_type),
+        boundary,
         _callbacks(state, max_parts, max_part_bytes),
         max_header_count=MAX_HEADERS,
         max_header_size=MAX_HEADER_BYTES,
@@ -76,14 +78,6 @@ async def read_parts(
         raise BadInput("the form is truncated: the closing boundary is missing")
 
 
-def _boundary(content_type: str) -> bytes:
-    _, options = parse_options_header(content_type)
-    boundary = options.get(b"boundary", b"")
-    if not 0 < len(boundary) <= 70:  # RFC 2046, 5.1.1
-        raise BadInput("the form's Content-Type lacks a boundary of 1 to 70 characters")
-    return boundary
-
-
 def _callbacks(state: _ParserState, max_parts: int, max_part_bytes: int) -> "MultipartCallbacks":
     def begin() -> None:
         state.parts += 1
@@ -91,12 +85,6 @@ def _callbacks(state: _ParserState, max_parts: int, max_part_bytes: int) -> "Mul
             raise BadInput(f"the form has more than the limit of {max_parts:,} parts")
         state.headers = {}
         state.data = bytearray()
-
-    def header_field(data: bytes, start: int, end: int) -> None:
-        state.header += data[start:end]
-
-    def header_value(data: bytes, start: int, end: int) -> None:
-        state.value += data[start:end]
 
     def header_end() -> None:
         state.headers[bytes(state.header).lower()] = bytes(state.value)
@@ -116,8 +104,8 @@ def _callbacks(state: _ParserState, max_parts: int, max_part_bytes: int) -> "Mul
 
     return {
         "on_part_begin": begin,
-        "on_header_field": header_field,
-        "on_header_value": header_value,
+        "on_header_field": lambda data, start, end: state.header.extend(data[start:end]),
+        "on_header_value": lambda data, start, end: state.value.extend(data[start:end]),
         "on_header_end": header_end,
         "on_part_data": part_data,
         "on_part_end": part_end,

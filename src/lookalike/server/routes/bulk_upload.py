@@ -6,20 +6,20 @@ import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any, get_args
 
-from fastapi import APIRouter, Depends, Request
-from pydantic import ConfigDict, Field
+from fastapi import APIRouter, Request
+from pydantic import Field
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from lookalike import wire
-from lookalike.errors import BadInput, ImageRejected, NotFound, Unavailable
+from lookalike.errors import BadInput, ImageRejected, NotFound, Reason, Unavailable
 from lookalike.server.app_state import AppState, State
-from lookalike.server.auth import Caller, require_scope
+from lookalike.server.auth import Caller, Writes
 from lookalike.server.memory_budget import MemoryLease
-from lookalike.server.problem_responses import problem_for, rejection_reason, request_id_of
+from lookalike.server.problem_responses import problem_for, request_id_of
 from lookalike.server.requests.body import (
     JSON_OVERHEAD,
     check_pixels,
@@ -32,11 +32,14 @@ from lookalike.server.requests.body import (
 from lookalike.server.requests.images import RequestReader, field_text, validate
 from lookalike.server.requests.multipart import Part, read_parts
 from lookalike.server.schemas import (
+    BINARY,
     ImageSource,
     Json,
     RequestModel,
     documented_responses,
-    rejection_error,
+    example_config,
+    form_schema,
+    request_body,
 )
 from lookalike.types import Item, Outcome
 
@@ -56,12 +59,8 @@ NDJSON = "application/x-ndjson"
 class BatchItem(RequestModel):
     """One line of a batch in NDJSON."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"key": "1.jpg", "image": {"url": "https://images.example/1.jpg"}, "attributes": {"album": "Alps"}}
-            ]
-        }
+    model_config = example_config(
+        {"key": "1.jpg", "image": {"url": "https://images.example/1.jpg"}, "attributes": {"album": "Alps"}}
     )
 
     key: str = Field(min_length=1)
@@ -111,7 +110,7 @@ class BulkUploadResponse(Response):
     async def _read(self, lease: MemoryLease) -> None:
         """Read ahead at most one batch of images; then the client is throttled."""
         try:
-            async for image in read_images(self._request, self._state, self._caller, lease):
+            async for image in read_images(RequestReader(self._request, self._state, self._caller, lease)):
                 await self._pending.put(image)
         except Exception as error:  # noqa: BLE001 - images read before the error are written first
             self._read_error = error
@@ -125,7 +124,8 @@ class BulkUploadResponse(Response):
             for outcome in await self._add(items) if items else ():
                 self._state.metrics.count_write(outcome.outcome)
                 if outcome.outcome == "rejected":
-                    self._state.metrics.count_rejection(rejection_reason(rejection_error(outcome.reason or "")))
+                    reason = (outcome.reason or "").partition(": ")[0]
+                    self._state.metrics.count_rejection(reason if reason in get_args(Reason) else "bad-input")
                 self._lines.put_nowait(_json_line(wire.to_dict(wire.Outcome.of(outcome))))
             lease.release(sum(image.nbytes for image in batch))
         if self._read_error is not None:
@@ -161,31 +161,21 @@ class BulkUploadResponse(Response):
     responses=documented_responses(
         also={200: {"description": "One line per image.", "content": {NDJSON: {"schema": {"type": "string"}}}}}
     ),
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                NDJSON: {
-                    "schema": {"type": "string"},
-                    "example": '{"key": "1.jpg", "image": {"url": "https://images.example/1.jpg"}}\n',
-                },
-                "multipart/form-data": {
-                    "schema": {
-                        "type": "object",
-                        "required": ["file"],
-                        "properties": {
-                            "file": {"type": "array", "items": {"type": "string", "format": "binary"}},
-                            "attributes": {"type": "string", "description": "A JSON object, for the files after it."},
-                        },
-                    }
-                },
+    openapi_extra=request_body(
+        {
+            NDJSON: {
+                "schema": {"type": "string"},
+                "example": '{"key": "1.jpg", "image": {"url": "https://images.example/1.jpg"}}\n',
             },
+            "multipart/form-data": form_schema(
+                "file",
+                file={"type": "array", "items": BINARY},
+                attributes={"type": "string", "description": "A JSON object, for the files after it."},
+            ),
         }
-    },
+    ),
 )
-async def put_images(
-    request: Request, state: State, caller: Annotated[Caller, Depends(require_scope("write"))]
-) -> Response:
+async def put_images(request: Request, state: State, caller: Writes) -> Response:
     """A form with files, each stored under its file name, or lines of JSON (`BatchItem`).
 
     The response is NDJSON with one line (`Outcome`) per image as it becomes durable, in the order of the request; an
@@ -197,58 +187,45 @@ async def put_images(
     return BulkUploadResponse(request, state, caller)
 
 
-async def read_images(
-    request: Request, state: AppState, caller: Caller, lease: MemoryLease
-) -> AsyncIterator[PendingImage]:
+async def read_images(reader: RequestReader) -> AsyncIterator[PendingImage]:
     """The images of a batch as they arrive; raises BadInput above `MAX_IMAGES`."""
     count = 0
-    source = _read_form if media_type(request) == "multipart/form-data" else _read_lines
-    async for image in source(request, state, caller, lease):
+    max_bytes = reader.caller.limits.body_bytes or reader.max_bytes * MAX_IMAGES
+    stream = read_chunks(reader.request, max_bytes, reader.lease)
+    source = _read_form if media_type(reader.request) == "multipart/form-data" else _read_lines
+    async for image in source(reader, stream):
         count += 1
         if count > MAX_IMAGES:
             raise BadInput(f"a batch has at most {MAX_IMAGES:,} images; send the rest in another request")
         yield image
 
 
-async def _read_form(
-    request: Request, state: AppState, caller: Caller, lease: MemoryLease
-) -> AsyncIterator[PendingImage]:
+async def _read_form(reader: RequestReader, stream: AsyncIterator[bytes]) -> AsyncIterator[PendingImage]:
     attributes = None
-    max_bytes = state.gallery.limits.max_bytes
-    stream = read_chunks(request, _max_body_bytes(caller, state), lease)
-    async for part in read_parts(
-        stream, request.headers["content-type"], max_parts=2 * MAX_IMAGES, max_part_bytes=max_bytes
-    ):
+    kind = reader.request.headers["content-type"]
+    async for part in read_parts(stream, kind, max_parts=2 * MAX_IMAGES, max_part_bytes=reader.max_bytes):
         if part.name == "attributes":
             attributes = parse_attributes(field_text(part))
-            lease.release(len(part.data))
+            reader.lease.release(len(part.data))
         else:
-            yield await _read_part(part, attributes, state, caller)
+            yield await _read_part(reader, part, attributes)
 
 
-async def _read_part(part: Part, attributes: Mapping[str, Any] | None, state: AppState, caller: Caller) -> PendingImage:
+async def _read_part(reader: RequestReader, part: Part, attributes: Mapping[str, Any] | None) -> PendingImage:
     """The image of a form part; rejected if it exceeds the caller's pixel limit."""
-    key, max_pixels = _key_of(part), caller.limits.pixels
-    if max_pixels is not None:
-        try:
-            await state.executor.run(lambda: check_pixels(part.data, max_pixels), timeout=QUEUE_TIMEOUT)
-        except ImageRejected as error:
-            return PendingImage(Outcome(key, None, "rejected", f"{error.reason}: {error}"), len(part.data))
-    return PendingImage(Item(key, part.data, attributes), len(part.data))
-
-
-def _key_of(part: Part) -> str:
     if part.name != "file" or not part.filename:
         raise BadInput(f"unexpected form part {part.name!r}; expected `file` with a file name, or `attributes`")
-    return part.filename
+    max_pixels = reader.caller.limits.pixels
+    if max_pixels is not None:
+        try:
+            await reader.state.executor.run(lambda: check_pixels(part.data, max_pixels), timeout=QUEUE_TIMEOUT)
+        except ImageRejected as error:
+            return PendingImage(Outcome(part.filename, None, "rejected", f"{error.reason}: {error}"), len(part.data))
+    return PendingImage(Item(part.filename, part.data, attributes), len(part.data))
 
 
-async def _read_lines(
-    request: Request, state: AppState, caller: Caller, lease: MemoryLease
-) -> AsyncIterator[PendingImage]:
-    max_line = state.gallery.limits.max_bytes * 4 // 3 + JSON_OVERHEAD
-    reader = RequestReader(request, state, caller, lease)
-    async for line in split_lines(read_chunks(request, _max_body_bytes(caller, state), lease), max_line):
+async def _read_lines(reader: RequestReader, stream: AsyncIterator[bytes]) -> AsyncIterator[PendingImage]:
+    async for line in split_lines(stream, reader.max_bytes * 4 // 3 + JSON_OVERHEAD):
         if line.strip():
             yield await _read_line(reader, line)
 
@@ -279,11 +256,6 @@ async def _read_line(reader: RequestReader, line: bytes) -> PendingImage:
     assert isinstance(image, bytes)
     fetched = 0 if item.image.url is None else len(image)
     return PendingImage(Item(item.key, image, item.attributes), len(line) + fetched)
-
-
-def _max_body_bytes(caller: Caller, state: AppState) -> int:
-    """The caller's body limit, or else that of `MAX_IMAGES` images of maximum size."""
-    return caller.limits.body_bytes or state.gallery.limits.max_bytes * MAX_IMAGES
 
 
 def _json_line(fields: dict[str, Any]) -> bytes:

@@ -1,29 +1,30 @@
 """Comparison of two images."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Request, Response
-from pydantic import ConfigDict
+from fastapi import APIRouter, Request, Response
 
 from lookalike.errors import BadInput
 from lookalike.server.app_state import State
-from lookalike.server.auth import Caller, require_scope
+from lookalike.server.auth import Reads
 from lookalike.server.requests.images import RequestReader
-from lookalike.server.schemas import QuerySource, RequestModel, documented_responses, json_response
+from lookalike.server.schemas import (
+    BINARY,
+    QuerySource,
+    RequestModel,
+    documented_responses,
+    example_config,
+    form_schema,
+    json_response,
+    request_body,
+)
 from lookalike.wire import Comparison
 
 router = APIRouter(prefix="/v1", tags=["search"])
-Reads = Annotated[Caller, Depends(require_scope("read"))]
 
 
 class CompareRequest(RequestModel):
     """Two images, each from any source."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"a": {"key": "alps/IMG_1.jpg"}, "b": {"url": "https://images.example/copy.jpg"}}]
-        }
-    )
+    model_config = example_config({"a": {"key": "alps/IMG_1.jpg"}, "b": {"url": "https://images.example/copy.jpg"}})
 
     a: QuerySource
     b: QuerySource
@@ -35,23 +36,14 @@ class CompareRequest(RequestModel):
     summary="Compare two images",
     response_model=Comparison,
     responses=documented_responses(),
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {
-                    "schema": CompareRequest.model_json_schema(ref_template="#/components/schemas/{model}")
-                },
-                "multipart/form-data": {
-                    "schema": {
-                        "type": "object",
-                        "required": ["a", "b"],
-                        "properties": {name: {"type": "string", "format": "binary"} for name in ("a", "b")},
-                    }
-                },
+    openapi_extra=request_body(
+        {
+            "application/json": {
+                "schema": CompareRequest.model_json_schema(ref_template="#/components/schemas/{model}")
             },
+            "multipart/form-data": form_schema("a", "b", a=BINARY, b=BINARY),
         }
-    },
+    ),
 )
 async def compare(request: Request, state: State, caller: Reads) -> Response:
     """Each image is a file, a URL, or the key of a stored image; neither has to be in the gallery."""

@@ -2,18 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import ConfigDict, Field
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
 
 from lookalike.server.app_state import State
-from lookalike.server.auth import Caller, require_scope
+from lookalike.server.auth import Reads, Writes
 from lookalike.server.pagination import decode_key_cursor, encode_cursor
 from lookalike.server.requests.images import read_json_object, validate
-from lookalike.server.schemas import RequestModel, documented_responses, json_body, json_response
+from lookalike.server.schemas import RequestModel, documented_responses, example_config, json_body, json_response
 from lookalike.wire import Cluster, ClusterList
 
 router = APIRouter(prefix="/v1", tags=["duplicates"])
-Writes = Annotated[Caller, Depends(require_scope("write"))]
 MAX_CLUSTERS = 100
 MAX_MARKED = 100
 """Images in one request: every pair of them is one row."""
@@ -22,7 +21,7 @@ MAX_MARKED = 100
 class NotAMatch(RequestModel):
     """Images of which no two are copies of each other."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"keys": ["alps/IMG_1.jpg", "alps/IMG_2.jpg"]}]})
+    model_config = example_config({"keys": ["alps/IMG_1.jpg", "alps/IMG_2.jpg"]})
 
     keys: list[str] = Field(min_length=2, max_length=MAX_MARKED)
 
@@ -36,7 +35,7 @@ class NotAMatch(RequestModel):
 )
 async def list_duplicates(
     state: State,
-    caller: Annotated[Caller, Depends(require_scope("read"))],
+    caller: Reads,
     limit: Annotated[int, Query(ge=1, le=MAX_CLUSTERS)] = 20,
     cursor: Annotated[str | None, Query(description="`next` of the previous page.")] = None,
     pipelines: Annotated[list[str] | None, Query(max_length=32, description="Use these pipelines only.")] = None,

@@ -1,57 +1,60 @@
-"""Images: put, get, patch, delete, list, bulk delete, thumbnails."""
+"""Images: put, get, patch, delete, list, bulk delete, thumbnails.
+
+Requests may be conditional: an image's ETag is the sequence number of its last change.
+"""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
+from urllib.parse import unquote
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from pydantic import ConfigDict, Field, model_validator
+from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import Field, model_validator
 
-from lookalike import types
 from lookalike.errors import BadInput, NotFound
 from lookalike.gallery.thumbnails import MAX_SIDE, MIN_SIDE
 from lookalike.imaging.thumbnails import SIDE
-from lookalike.server.app_state import AppState, State
-from lookalike.server.auth import Caller, require_scope
+from lookalike.results import Precondition
+from lookalike.server.app_state import State
+from lookalike.server.auth import Reads, Writes
 from lookalike.server.pagination import decode_key_cursor, encode_cursor
-from lookalike.server.preconditions import decode_key, parse_etags, parse_if_match, parse_precondition
 from lookalike.server.requests.body import parse_attributes, parse_object
 from lookalike.server.requests.images import ParsedRequest, RequestReader, read_json_object, validate
 from lookalike.server.schemas import (
+    BINARY,
     FILTER_EXAMPLE,
+    IMAGE_BODY,
     ImageSource,
     Json,
     Key,
     RequestModel,
     Responses,
     documented_responses,
+    example_config,
+    form_schema,
     json_body,
     json_response,
+    json_schema,
+    request_body,
 )
 from lookalike.wire import MAX_REPORTED_KEYS, DeleteResult, Image, ImageList, Outcome
 
 router = APIRouter(prefix="/v1", tags=["images"])
-Reads = Annotated[Caller, Depends(require_scope("read"))]
-Writes = Annotated[Caller, Depends(require_scope("write"))]
 MAX_PAGE = 1000
 MAX_KEYS = 10_000
 """Keys in one bulk deletion."""
-JPEG: Responses = {
-    200: {"description": "A JPEG.", "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
-}
+JPEG: Responses = {200: {"description": "A JPEG.", "content": {"image/jpeg": {"schema": BINARY}}}}
 CACHE_SECONDS = 300
 """Seconds for which a browser reuses a thumbnail without revalidation."""
+_TAGS = re.compile(r'\s*(?:W/)?"(\d{1,18})"\s*')
 
 
 class PutJson(RequestModel):
     """An image to add, and its attributes."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"image": {"url": "https://images.example/1.jpg"}, "attributes": {"album": "Alps"}}]
-        }
-    )
+    model_config = example_config({"image": {"url": "https://images.example/1.jpg"}, "attributes": {"album": "Alps"}})
 
     image: ImageSource
     attributes: Json | None = Field(
@@ -62,7 +65,7 @@ class PutJson(RequestModel):
 class PatchJson(RequestModel):
     """Attributes to change."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"attributes": {"album": "Alps"}, "merge": True}]})
+    model_config = example_config({"attributes": {"album": "Alps"}, "merge": True})
 
     attributes: Json
     merge: bool = Field(default=True, description="Merge into the old ones, by name; otherwise replace them.")
@@ -71,12 +74,8 @@ class PatchJson(RequestModel):
 class DeleteJson(RequestModel):
     """Which images to delete: by keys, or all that match a filter."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"keys": ["alps/IMG_1.jpg"]}, {"filter": FILTER_EXAMPLE}],
-            "minProperties": 1,
-            "maxProperties": 1,
-        }
+    model_config = example_config(
+        {"keys": ["alps/IMG_1.jpg"]}, {"filter": FILTER_EXAMPLE}, minProperties=1, maxProperties=1
     )
 
     keys: list[str] | None = Field(None, min_length=1, max_length=MAX_KEYS)
@@ -89,35 +88,22 @@ class DeleteJson(RequestModel):
         return self
 
 
-BINARY: Mapping[str, Any] = {"schema": {"type": "string", "format": "binary", "minLength": 1}}
-
-
 @router.put(
     "/images/{key}",
     operation_id="putImage",
     summary="Add or replace an image",
     response_model=Outcome,
     responses=documented_responses(412, 422, also={201: {"model": Outcome, "description": "The image was added."}}),
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "image/*": BINARY,
-                "application/octet-stream": BINARY,
-                "multipart/form-data": {
-                    "schema": {
-                        "type": "object",
-                        "required": ["file"],
-                        "properties": {
-                            "file": {"type": "string", "format": "binary"},
-                            "attributes": {"type": "string", "description": "A JSON object"},
-                        },
-                    }
-                },
-                "application/json": {"schema": {"$ref": "#/components/schemas/PutJson"}},
-            },
+    openapi_extra=request_body(
+        {
+            "image/*": IMAGE_BODY,
+            "application/octet-stream": IMAGE_BODY,
+            "multipart/form-data": form_schema(
+                "file", file=BINARY, attributes={"type": "string", "description": "A JSON object"}
+            ),
+            "application/json": json_schema("PutJson"),
         }
-    },
+    ),
 )
 async def put_image(
     key: Key,
@@ -143,7 +129,8 @@ async def put_image(
             lambda: state.gallery.put(name, image, attributes=values, tenant=caller.tenant, expected=expected)
         )
     state.metrics.count_write(outcome.outcome)
-    return put_response(outcome)
+    status = HTTPStatus.CREATED if outcome.outcome == "added" else HTTPStatus.OK
+    return json_response(Outcome.of(outcome), status, {"ETag": f'"{outcome.sequence}"'})
 
 
 def attributes_of(parsed: ParsedRequest, outside_body: str | None) -> Mapping[str, Any] | None:
@@ -158,12 +145,6 @@ def attributes_of(parsed: ParsedRequest, outside_body: str | None) -> Mapping[st
     if not isinstance(attributes, dict):
         raise BadInput("attributes must be a JSON object")
     return attributes
-
-
-def put_response(outcome: types.Outcome) -> Response:
-    """The response to a put."""
-    status = HTTPStatus.CREATED if outcome.outcome == "added" else HTTPStatus.OK
-    return json_response(Outcome.of(outcome), status, {"ETag": f'"{outcome.sequence}"'})
 
 
 @router.get(
@@ -245,7 +226,7 @@ async def delete_image(
 async def get_thumbnail(
     key: Key,
     state: State,
-    caller: Annotated[Caller, Depends(require_scope("read"))],
+    caller: Reads,
     size: Annotated[int, Query(ge=MIN_SIDE, le=MAX_SIDE, description="Maximum pixels of the longer side.")] = SIDE,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
@@ -275,11 +256,7 @@ async def list_images(
         str | None, Query(description="A filter on attributes, as JSON.", examples=['{"album": "Alps"}'])
     ] = None,
     prefix: Annotated[
-        str,
-        Query(
-            description="Key prefix: case-sensitive, without wildcards.",
-            examples=["alps/"],
-        ),
+        str, Query(description="Key prefix: case-sensitive, without wildcards.", examples=["alps/"])
     ] = "",
 ) -> Response:
     """Ordered by key."""
@@ -289,7 +266,10 @@ async def list_images(
         records = state.gallery.ls(tenant=caller.tenant, after=after, limit=limit + 1, filter=conditions, prefix=prefix)
         page = records[:limit]
         next_cursor = encode_cursor(page[-1].key) if len(records) > limit else None
-        total = count_images(state, caller.tenant) if after is None and not filter and not prefix else None
+        total = None
+        if after is None and not filter and not prefix:
+            tenant_id = state.gallery.catalog.tenants.find(caller.tenant)
+            total = 0 if tenant_id is None else state.gallery.catalog.images.count(tenant_id)
         return ImageList(images=[Image.of(record) for record in page], next=next_cursor, total=total)
 
     return json_response(await state.executor.run(list_page))
@@ -318,7 +298,36 @@ async def delete_images(request: Request, state: State, caller: Writes) -> Respo
     return json_response(await state.executor.run(delete))
 
 
-def count_images(state: AppState, tenant: str) -> int:
-    """Number of images of a tenant."""
-    tenant_id = state.gallery.catalog.tenants.find(tenant)
-    return 0 if tenant_id is None else state.gallery.catalog.images.count(tenant_id)
+def decode_key(quoted: str) -> str:
+    """The key in a path; raises BadInput if it is not UTF-8."""
+    try:
+        return unquote(quoted, errors="strict")
+    except UnicodeDecodeError:
+        raise BadInput("the key in the path is not UTF-8, percent-encoded") from None
+
+
+def parse_precondition(if_match: str | None, if_none_match: str | None) -> Precondition:
+    """The precondition of a write; raises BadInput for invalid headers."""
+    if if_match is not None and if_none_match is not None:
+        raise BadInput("If-Match and If-None-Match cannot be combined")
+    if if_none_match is not None:
+        if if_none_match.strip() != "*":
+            raise BadInput("If-None-Match of a write must be *")
+        return "absent"
+    return parse_if_match(if_match)
+
+
+def parse_if_match(if_match: str | None) -> int | None:
+    """The sequence number of an If-Match header."""
+    if if_match is None:
+        return None
+    tags = parse_etags(if_match)
+    if len(tags) != 1:
+        raise BadInput('If-Match must be one ETag of this server, such as "17"')
+    return tags[0]
+
+
+def parse_etags(header: str) -> list[int]:
+    """The sequence numbers of a header's ETags; others are ignored."""
+    matches = (_TAGS.fullmatch(tag) for tag in header.split(","))
+    return [int(match[1]) for match in matches if match is not None]

@@ -2,14 +2,14 @@
 
 from typing import Annotated, Literal, cast
 
-from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import ConfigDict, Field, RootModel, model_validator
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field, RootModel, model_validator
 
 from lookalike import catalog
 from lookalike.errors import AccessDenied, UnsupportedQuery
 from lookalike.gallery import conditions_of
 from lookalike.server.app_state import State
-from lookalike.server.auth import Caller, require_scope
+from lookalike.server.auth import Reads, Writes
 from lookalike.server.pagination import decode_cursor, encode_cursor
 from lookalike.server.requests.images import read_json_object, validate
 from lookalike.server.schemas import (
@@ -17,14 +17,13 @@ from lookalike.server.schemas import (
     Json,
     RequestModel,
     documented_responses,
+    example_config,
     json_body,
     json_response,
 )
 from lookalike.wire import Job, JobKind, JobList, JobProgress, rfc3339
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
-Reads = Annotated[Caller, Depends(require_scope("read"))]
-Writes = Annotated[Caller, Depends(require_scope("write"))]
 MAX_URLS = 10_000
 
 
@@ -70,15 +69,11 @@ class DeleteJob(RequestModel):
 class JobRequest(RootModel[Annotated[ImportJob | RepairJob | DuplicatesJob | DeleteJob, Field(discriminator="kind")]]):
     """A job to queue."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"kind": "import", "urls": ["https://images.example/1.jpg"], "attributes": {"album": "Alps"}},
-                {"kind": "duplicates"},
-                {"kind": "delete", "filter": FILTER_EXAMPLE},
-                {"kind": "repair"},
-            ]
-        }
+    model_config = example_config(
+        {"kind": "import", "urls": ["https://images.example/1.jpg"], "attributes": {"album": "Alps"}},
+        {"kind": "duplicates"},
+        {"kind": "delete", "filter": FILTER_EXAMPLE},
+        {"kind": "repair"},
     )
 
 
@@ -140,9 +135,8 @@ async def list_jobs(
 )
 async def get_job(job_id: str, state: State, caller: Reads) -> Response:
     """The progress is about a second old."""
-    return json_response(
-        job_object(await state.executor.run(lambda: state.gallery.catalog.jobs.get(caller.tenant, job_id)))
-    )
+    job = await state.executor.run(lambda: state.gallery.catalog.jobs.get(caller.tenant, job_id))
+    return json_response(job_object(job))
 
 
 @router.post(
@@ -154,9 +148,8 @@ async def get_job(job_id: str, state: State, caller: Reads) -> Response:
 )
 async def cancel_job(job_id: str, state: State, caller: Writes) -> Response:
     """Work done so far is kept; a finished job does not change."""
-    return json_response(
-        job_object(await state.executor.run(lambda: state.gallery.catalog.jobs.cancel(caller.tenant, job_id)))
-    )
+    job = await state.executor.run(lambda: state.gallery.catalog.jobs.cancel(caller.tenant, job_id))
+    return json_response(job_object(job))
 
 
 def job_object(job: catalog.Job) -> Job:

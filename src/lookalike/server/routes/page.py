@@ -17,10 +17,8 @@ MEDIA_TYPES = {".js": "text/javascript", ".svg": "image/svg+xml", ".css": "text/
 
 
 class PageFiles(StaticFiles):
-    """Static files that browsers revalidate at each use, by a digest of their content.
-
-    Starlette's own ETag is made of size and modification time, which wheels fix: an upgraded file of the same size
-    would be taken for the old one.
+    """Static files that browsers revalidate at each use, by a digest of their content: wheels fix the modification time
+    of which Starlette makes its ETag, so that an upgraded file of the same size would be taken for the old one.
     """
 
     def file_response(

@@ -2,42 +2,45 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from lookalike.errors import AccessDenied, NotFound, UnsupportedQuery
 from lookalike.gallery.thumbnails import MAX_SIDE, MIN_SIDE
 from lookalike.results import DEFAULT_TENANT, MAX_RESULTS, SearchOptions
 from lookalike.server.app_state import AppState, State
-from lookalike.server.auth import Caller, require_scope
+from lookalike.server.auth import Caller, Reads
 from lookalike.server.pagination import decode_search_cursor, encode_search_cursor, query_fingerprint
 from lookalike.server.requests.body import parse_object
 from lookalike.server.requests.images import ParsedRequest, QueryImage, RequestReader, validate
 from lookalike.server.schemas import (
+    BINARY,
     FILTER_EXAMPLE,
+    IMAGE_BODY,
     Json,
     QuerySource,
     RequestModel,
     documented_responses,
+    example_config,
+    form_schema,
     json_response,
+    json_schema,
+    request_body,
 )
 from lookalike.types import Answer
 from lookalike.wire import SearchAnswer
 
 router = APIRouter(prefix="/v1", tags=["search"])
-Reads = Annotated[Caller, Depends(require_scope("read"))]
-K = Annotated[int, Field(ge=1, le=MAX_RESULTS, description="Hits a page.")]
 PIPELINES = "Search these pipelines only; by default all of the gallery's."
 
 
 class CommonOptions(BaseModel):
     """Options of the same type in the query string, in forms and in JSON."""
 
-    k: K = 10
+    k: int = Field(10, ge=1, le=MAX_RESULTS, description="Hits a page.")
     page: int = Field(1, ge=1, le=MAX_RESULTS, description=f"Page x k is at most {MAX_RESULTS:,}.")
     cursor: str | None = Field(None, description="`next` of the page before, with the same image and options.")
     threshold: float | None = Field(None, ge=0, le=1, description="The largest distance of a hit.")
@@ -67,13 +70,9 @@ class SearchQuery(CommonOptions):
 class SearchRequest(RequestModel, CommonOptions):
     """A search: the image source, and options."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"image": {"key": "alps/IMG_1.jpg"}, "k": 20, "filter": FILTER_EXAMPLE},
-                {"image": {"url": "https://images.example/copy.jpg"}, "threshold": 0.25},
-            ]
-        }
+    model_config = example_config(
+        {"image": {"key": "alps/IMG_1.jpg"}, "k": 20, "filter": FILTER_EXAMPLE},
+        {"image": {"url": "https://images.example/copy.jpg"}, "threshold": 0.25},
     )
 
     image: QuerySource | None = None
@@ -99,38 +98,27 @@ class SearchArguments:
         return len(self.seen_ids) + self.options.k * self.options.page
 
 
-BODY: Mapping[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "description": "The image: bytes with options in the query string, a form, or JSON.",
-        "content": {
-            "image/*": {"schema": {"type": "string", "format": "binary", "minLength": 1}},
-            "application/octet-stream": {"schema": {"type": "string", "format": "binary", "minLength": 1}},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {"type": "string", "format": "binary"},
-                        "k": {"type": "integer", "minimum": 1, "maximum": MAX_RESULTS},
-                        "threshold": {"type": "number", "minimum": 0, "maximum": 1},
-                        "filter": {"type": "string", "description": "JSON"},
-                    },
-                }
-            },
-            "application/json": {"schema": {"$ref": "#/components/schemas/SearchRequest"}},
-        },
-    }
-}
-
-
 @router.post(
     "/search",
     operation_id="search",
     summary="Search by image",
     response_model=SearchAnswer,
     responses=documented_responses(),
-    openapi_extra=dict(BODY),
+    openapi_extra=request_body(
+        {
+            "image/*": IMAGE_BODY,
+            "application/octet-stream": IMAGE_BODY,
+            "multipart/form-data": form_schema(
+                "file",
+                file=BINARY,
+                k={"type": "integer", "minimum": 1, "maximum": MAX_RESULTS},
+                threshold={"type": "number", "minimum": 0, "maximum": 1},
+                filter={"type": "string", "description": "JSON"},
+            ),
+            "application/json": json_schema("SearchRequest"),
+        },
+        description="The image: bytes with options in the query string, a form, or JSON.",
+    ),
 )
 async def search(request: Request, state: State, caller: Reads, query: Annotated[SearchQuery, Query()]) -> Response:
     """Hits are ordered by evidence: same bytes or pixels, then copies, then similar images.
@@ -146,7 +134,8 @@ async def search(request: Request, state: State, caller: Reads, query: Annotated
         arguments = check_arguments(options, caller, image)
         result = await state.executor.run(lambda: run_search(state, arguments, image))
     state.metrics.observe_stages(result.took_ms)
-    return json_response(result, headers=server_timing(result.took_ms))
+    timing = ", ".join(f"{stage};dur={ms:.2f}" for stage, ms in result.took_ms.items())
+    return json_response(result, headers={"Server-Timing": timing})
 
 
 def merge_options(query: SearchQuery, parsed: ParsedRequest) -> SearchRequest:
@@ -199,18 +188,13 @@ def run_search(state: AppState, arguments: SearchArguments, image: QueryImage) -
         engine_filter=options.engine_filter,
     )
     result = to_page(arguments, state.gallery.search(image, **search_options))
-    if options.preview is not None:
-        return replace(result, preview=render_preview(state, arguments, image, options.preview))
-    return result
-
-
-def render_preview(state: AppState, arguments: SearchArguments, image: QueryImage, size: int) -> str | None:
-    """A preview of the query image in base64; None for a stored image whose file is missing."""
+    if options.preview is None:
+        return result
     try:
-        data = state.gallery.preview(image, tenant=arguments.tenant or DEFAULT_TENANT, size=size)
-    except NotFound:
-        return None
-    return base64.b64encode(data).decode()
+        preview = state.gallery.preview(image, tenant=arguments.tenant or DEFAULT_TENANT, size=options.preview)
+    except NotFound:  # a stored image whose file is missing
+        return result
+    return replace(result, preview=base64.b64encode(preview).decode())
 
 
 def to_page(arguments: SearchArguments, answer: Answer) -> SearchAnswer:
@@ -225,8 +209,3 @@ def to_page(arguments: SearchArguments, answer: Answer) -> SearchAnswer:
     number = len(arguments.seen_ids) // options.k + options.page
     body = SearchAnswer.of(replace(answer, hits=tuple(page), page=number, page_size=options.k, more=more))
     return replace(body, next=encode_search_cursor(seen_ids, arguments.fingerprint) if has_next else None)
-
-
-def server_timing(took_ms: Mapping[str, float]) -> dict[str, str]:
-    """The Server-Timing header (W3C) of the stages."""
-    return {"Server-Timing": ", ".join(f"{stage};dur={ms:.2f}" for stage, ms in took_ms.items())}

@@ -11,7 +11,7 @@ from lookalike import __version__, results
 from lookalike.catalog import CatalogTotals
 from lookalike.results import MAX_RESULTS
 from lookalike.server.app_state import AppState, State
-from lookalike.server.auth import Caller, require_global_admin, require_scope
+from lookalike.server.auth import Caller, Reads, require_global_admin
 from lookalike.server.health import Outage
 from lookalike.server.schemas import documented_responses, json_response
 from lookalike.wire import Health, PipelineStatus, Ready, Status
@@ -56,7 +56,7 @@ def readiness(state: AppState, outages: Mapping[str, Outage]) -> Ready:
     response_model=Status,
     responses=documented_responses(),
 )
-async def status(state: State, caller: Annotated[Caller, Depends(require_scope("read"))]) -> Response:
+async def status(state: State, caller: Reads) -> Response:
     """Counts, pipelines, limits, features, and the scopes of the caller."""
 
     def build() -> Status:
@@ -119,34 +119,26 @@ def register_gauges(state: AppState) -> None:
     catalog = state.gallery.catalog
 
     def lag() -> Mapping[str, float]:
-        return {p.name: float(p.behind) for p in state.status().pipelines if p.error is None}
+        return {p.name: p.behind for p in state.status().pipelines if p.error is None}
 
     def rows() -> Mapping[str, float]:
-        return {p.name: float(p.rows) for p in state.status().pipelines if p.error is None}
+        return {p.name: p.rows for p in state.status().pipelines if p.error is None}
 
     def up() -> Mapping[str, float]:
         missing = readiness(state, state.health.last).missing
-        return {name: float(name not in missing) for name in state.health.names}
-
-    def is_ready() -> Mapping[str, float]:
-        return {"": float(readiness(state, state.health.last).ready)}
+        return {name: name not in missing for name in state.health.names}
 
     gauges = (
-        ("waiting", "Requests waiting for a thread.", lambda: {"": float(state.executor.waiting)}, None),
-        ("working", "Busy threads.", lambda: {"": float(state.executor.working)}, None),
-        ("held_bytes", "Bytes of request bodies in memory.", lambda: {"": float(state.memory.used)}, None),
-        ("images", "Images in the catalog.", lambda: {"": float(catalog.images.count())}, None),
-        (
-            "sequence",
-            "Sequence of the catalog's last change.",
-            lambda: {"": float(catalog.changes.last_sequence())},
-            None,
-        ),
+        ("waiting", "Requests waiting for a thread.", lambda: state.executor.waiting, None),
+        ("working", "Busy threads.", lambda: state.executor.working, None),
+        ("held_bytes", "Bytes of request bodies in memory.", lambda: state.memory.used, None),
+        ("images", "Images in the catalog.", catalog.images.count, None),
+        ("sequence", "Sequence of the catalog's last change.", catalog.changes.last_sequence, None),
         ("index_rows", "Rows of each index.", rows, "pipeline"),
         ("index_lag", "Changes that are not in the saved index yet.", lag, "pipeline"),
-        ("jobs", "Jobs by state.", lambda: {k: float(v) for k, v in catalog.jobs.count_by_state().items()}, "state"),
+        ("jobs", "Jobs by state.", catalog.jobs.count_by_state, "state"),
         ("up", "Whether the catalog and each pipeline are available.", up, "part"),
-        ("ready", "Readiness.", is_ready, None),
+        ("ready", "Readiness.", lambda: readiness(state, state.health.last).ready, None),
     )
     for name, description, values, label in gauges:
         state.metrics.register_gauge(f"lookalike_{name}", description, values, label)

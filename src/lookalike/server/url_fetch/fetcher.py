@@ -1,7 +1,5 @@
-"""Fetching images by URL, protected against server-side request forgery (SSRF).
-
-Each hop's host is resolved once, every address is checked, and the connection is made to a checked address: there is no
-second look-up, which could return another address (DNS rebinding). All checks use the URL as parsed by one parser.
+"""Fetching images by URL, protected against server-side request forgery (SSRF): each hop's URL is parsed once, its host
+resolved once, and the connection made to a checked address. A second look-up could return another (DNS rebinding).
 """
 
 import logging
@@ -34,11 +32,11 @@ log = logging.getLogger("lookalike.fetch")
 
 
 class Fetcher:
-    """Fetches images by URL; safe to use from several threads.
+    """Fetches images by URL; thread-safe. No proxy, cookie, credential or setting of the environment is used.
 
     `allow` are networks that may be fetched from although they are not public, `deny` further ones that may not;
     `ports` are those allowed besides 80 and 443. `resolver` and `tls` replace the system's own (trusted certificates
-    are the system's and certifi's). No proxy, no cookie, no credential, and nothing of the environment is used.
+    are the system's and certifi's).
     """
 
     def __init__(
@@ -58,26 +56,21 @@ class Fetcher:
         self._tls = tls or _default_tls()
         self._slots = threading.BoundedSemaphore(self._limits.concurrent)
 
-    @property
-    def limits(self) -> FetchLimits:
-        """The limits of one fetch."""
-        return self._limits
-
     def fetch(self, url: str, *, max_bytes: int | None = None) -> bytes:
-        """The body of a URL; `max_bytes` lowers the limit for this one.
-
-        Raises BadInput for a URL that is not allowed or yields no image, ImageRejected for a body outside the limits,
-        Unavailable for errors that may be temporary.
+        """The body of a URL, of at most `max_bytes`. Raises BadInput for a URL that is not allowed or yields no image,
+        ImageRejected for a body outside the limits, Unavailable for errors that may be temporary.
         """
         limit = min(max_bytes or self._limits.max_bytes, self._limits.max_bytes)
         deadline = Deadline(self._limits.seconds)
         with self._slot(deadline):
             hop = _parse_url(url)
             for _ in range(self._limits.redirects + 1):
-                result = self._fetch_hop(hop, limit, deadline)
+                target = self._target(hop)
+                addresses = self._resolve_host(target.host, deadline)
+                result = get(target, addresses, self._tls, self._limits, limit, deadline)
                 if not isinstance(result, Redirect):
                     return result
-                hop = _join_url(hop, result.location)
+                hop = _parse_url(result.location, hop)
         raise BadInput(f"the URL redirects more than {self._limits.redirects} times")
 
     @contextmanager
@@ -88,11 +81,6 @@ class Fetcher:
             yield
         finally:
             self._slots.release()
-
-    def _fetch_hop(self, url: httpx.URL, max_bytes: int, deadline: Deadline) -> bytes | Redirect:
-        target = self._target(url)
-        addresses = self._resolve_host(target.host, deadline)
-        return get(target, addresses, self._tls, self._limits, max_bytes, deadline)
 
     def _target(self, url: httpx.URL) -> Target:
         if url.scheme not in DEFAULT_PORTS:
@@ -133,23 +121,12 @@ def _default_tls() -> ssl.SSLContext:
     return context
 
 
-def _parse_url(url: str) -> httpx.URL:
+def _parse_url(url: str, base: httpx.URL | None = None) -> httpx.URL:
+    """Parse a URL, or (with `base`) the location of a redirect from there; raises BadInput."""
     if len(url) > MAX_URL_LENGTH:
-        raise BadInput(f"the URL is longer than {MAX_URL_LENGTH:,} characters")
+        raise BadInput(f"the URL {'redirects to one' if base else 'is'} longer than {MAX_URL_LENGTH:,} characters")
     try:
-        return httpx.URL(url)
+        return httpx.URL(url) if base is None else base.join(url)
     except (httpx.InvalidURL, ValueError) as error:
-        raise BadInput(f"invalid URL: {_reason(error)}") from None
-
-
-def _join_url(base: httpx.URL, location: str) -> httpx.URL:
-    if len(location) > MAX_URL_LENGTH:
-        raise BadInput(f"the URL redirects to one longer than {MAX_URL_LENGTH:,} characters")
-    try:
-        return base.join(location)
-    except (httpx.InvalidURL, ValueError) as error:
-        raise BadInput(f"the URL redirects to an invalid one: {_reason(error)}") from None
-
-
-def _reason(error: Exception) -> str:
-    return type(error).__name__ if not isinstance(error, httpx.InvalidURL) else str(error)[:200]
+        reason = str(error)[:200] if isinstance(error, httpx.InvalidURL) else type(error).__name__
+        raise BadInput(f"{'the URL redirects to an invalid one' if base else 'invalid URL'}: {reason}") from None

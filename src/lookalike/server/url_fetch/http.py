@@ -1,7 +1,5 @@
-"""One HTTP exchange with an untrusted server: the response is bounded in bytes and in time.
-
-httpcore speaks HTTP and TLS. The network backend given to it connects to one checked address and to nothing else, uses
-no proxy, and enforces the limits below HTTP, where every byte passes.
+"""One HTTP exchange with an untrusted server: the network backend given to httpcore connects to one checked address,
+uses no proxy, and bounds the response in bytes and in time, below HTTP, where every byte passes.
 """
 
 import ssl
@@ -172,7 +170,7 @@ def get(
     deadline: Deadline,
     network: httpcore.NetworkBackend | None = None,
 ) -> bytes | Redirect:
-    """Request the target from the first of the addresses that accepts a connection; `network` is for tests.
+    """Request the target from the first address that accepts a connection; `network` is for tests.
 
     Raises ImageRejected ("too_many_bytes", "empty") for a body outside the limits, BadInput for an invalid certificate
     or a response that is no image's, Unavailable for one that breaks off, takes too long or may succeed later.
@@ -183,8 +181,8 @@ def get(
             return _exchange(target, tls, max_bytes, backend)
         except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
             if isinstance(error.__cause__, ssl.SSLCertVerificationError):
-                why = error.__cause__.verify_message
-                raise BadInput(f"the certificate of {target.host} is not valid: {why}") from None
+                reason = error.__cause__.verify_message
+                raise BadInput(f"the certificate of {target.host} is not valid: {reason}") from None
         except httpcore.TimeoutException:
             raise deadline.error() from None
         except httpcore.NetworkError as error:
@@ -213,17 +211,16 @@ def _exchange(target: Target, tls: ssl.SSLContext, max_bytes: int, backend: Pinn
         response = connection.handle_request(httpcore.Request("GET", url, headers=headers))
         backend.header_received()
         if response.status in REDIRECT_STATUSES:
-            return Redirect(_location(response))
+            locations = _values(response, b"location")
+            if (count := len(locations)) != 1:
+                raise BadInput(f"the URL is redirected, and the response has {count} Location headers instead of one")
+            return Redirect(locations[0])
         _check_response(response, target, max_bytes)
-        return _body(response, max_bytes)
-
-
-def _body(response: httpcore.Response, max_bytes: int) -> bytes:
-    body = bytearray()
-    for chunk in response.iter_stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise _too_long(max_bytes)
+        body = bytearray()
+        for chunk in response.iter_stream():
+            body += chunk
+            if len(body) > max_bytes:
+                raise _too_long(max_bytes)
     if not body:
         raise ImageRejected("empty", "The URL gives an empty file (0 bytes).")
     return bytes(body)
@@ -231,13 +228,6 @@ def _body(response: httpcore.Response, max_bytes: int) -> bytes:
 
 def _too_long(max_bytes: int) -> ImageRejected:
     return ImageRejected("too_many_bytes", f"The URL gives more than the limit of {max_bytes:,} bytes.")
-
-
-def _location(response: httpcore.Response) -> str:
-    locations = _values(response, b"location")
-    if len(locations) != 1:
-        raise BadInput(f"the URL is redirected, and the response has {len(locations)} Location headers instead of one")
-    return locations[0]
 
 
 def _values(response: httpcore.Response, name: bytes) -> list[str]:
