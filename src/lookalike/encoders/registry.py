@@ -42,11 +42,9 @@ class NetworkLoader(Protocol):
 
     def store(self, data: bytes, entry: ModelEntry, source: str) -> bytes:
         """Verify a downloaded or imported file, and return the bytes to store in the cache."""
-        ...
 
     def open_network(self, path: Path, entry: ModelEntry) -> "Network":
         """The network of a file in the cache, or of the user's own."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
