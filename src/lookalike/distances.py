@@ -1,12 +1,11 @@
 """Exact distances and exact nearest rows, computed block by block without a full matrix of queries against rows.
 
-Hamming distance is the number of differing bits: XOR, then `numpy.bitwise_count`. Cosine distance is 1 - cosine, of
-rows of unit length, for which 1 - cosine = |a - b|^2 / 2.
+Hamming distance is the number of differing bits; cosine distance is 1 - cosine = |a - b|^2 / 2 of rows of unit length.
 
 Matrix products round differently for different batch and block sizes, which would reorder ties. So a product only
-selects candidates (with a margin for its rounding error); their distances are then computed pair by pair in double
-precision. Thus a distance depends on the two rows alone: equal rows tie exactly, a row is at distance 0 from itself,
-and the result does not depend on the batch. Ties are ordered by id.
+selects candidates, with a margin for its rounding error; their distances are then computed pair by pair in double
+precision. Thus a distance depends on the two rows alone, not on the batch, and equal rows tie exactly. Ties are ordered
+by id.
 """
 
 from collections.abc import Iterator
@@ -27,10 +26,7 @@ QUERY_BLOCK = 64
 
 
 def normalise(rows: NDArray[Any]) -> Distances:
-    """Rows `(n, width)` scaled to unit length, float32; rows of zeros stay zeros.
-
-    The length is computed in double precision, so that a unit row changes by at most one rounding.
-    """
+    """Rows `(n, width)` scaled to unit length, float32, in double precision; rows of zeros stay zeros."""
     rows = np.asarray(rows)
     unit = np.empty(rows.shape, np.float32)
     step = max(1, WORK_ELEMENTS // max(1, rows.shape[1]))
@@ -208,10 +204,8 @@ def _paired_at(metric: Metric, queries: Features, query: RowNumbers, rows: Featu
 
 
 def _rounding_slack(metric: Metric, width: int) -> float:
-    """Bound on the error of a float32 product of unit rows against the distance in double precision.
-
-    A sum of n products errs by at most n roundoff units (Higham, Accuracy and Stability of Numerical Algorithms,
-    section 3.1); the factor 2 covers the error of the lengths.
+    """Bound on the error of a float32 product of unit rows: a sum of n products errs by at most n roundoff units
+    (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1); the factor 2 covers the error of the lengths.
     """
     return 0.0 if metric == "hamming" else 2.0 * (width + 2) * 2.0**-24
 

@@ -139,7 +139,6 @@ class OpenVinoEncoder:
         return Encoded(features, usable.astype(np.float32), usable)
 
     def encode_views(self, images: Pixels) -> EncodedViews:
-        """Each query in one view: the image itself."""
         encoded = self.encode(images)
         return EncodedViews(encoded.features[:, None, :], encoded.usable)
 

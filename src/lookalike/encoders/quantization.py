@@ -71,7 +71,6 @@ def _calibration_images(folder: Path, entry: ModelEntry) -> Iterator[Pixels]:
 
 
 def _save(model: Any, fingerprint: str, images: int, folder: Path) -> Path:
-    """Save the quantised network atomically."""
     target = folder / FOLDER
     with tempfile.TemporaryDirectory(dir=folder, prefix=".int8-") as name:
         temporary = Path(name) / FOLDER

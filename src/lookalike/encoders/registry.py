@@ -146,7 +146,6 @@ def _is_wheel(data: bytes) -> bool:
 
 
 def _accept_licence(entry: ModelEntry, folder: Path, licence: str, accept: AcceptLicence) -> None:
-    """Have the licence accepted once, and record its text."""
     if not entry.must_accept:
         return
     if not (accept(entry, licence) if callable(accept) else accept):

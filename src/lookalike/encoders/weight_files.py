@@ -25,7 +25,6 @@ LOCK_TIMEOUT_SECONDS = 900.0
 
 
 def model_folder(cache: Path, name: str) -> Path:
-    """The cache folder of one model."""
     return cache / "models" / name
 
 

@@ -70,7 +70,6 @@ def _strips(size: tuple[int, int]) -> Iterator[tuple[int, int]]:
 
 
 def _flatten(image: Image.Image, scale: Callable[[Image.Image], Image.Image] | None) -> Image.Image:
-    """The image as opaque sRGB or grey."""
     profile = image.info.get("icc_profile")
     alpha: Image.Image | None = None
     if scale is not None:

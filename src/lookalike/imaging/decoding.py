@@ -105,7 +105,6 @@ def _draft(
 
 
 def _rejection(error: Exception, data: bytes, kind: str) -> ImageRejected:
-    """The rejection of a file that made its reader fail."""
     name = "HEIC" if kind == "HEIF" else kind
     detail = str(error).strip() or type(error).__name__
     lowered = detail.lower()

@@ -103,7 +103,7 @@ def identify(data: bytes) -> str:
             raise _unsupported(f"a {name} file")
     for signature, name in _OTHER_FILES:
         if data.startswith(signature):
-            raise ImageRejected("not_an_image", f"Not an image: this is {name}. Supported formats: {ACCEPTED}.")
+            raise _no_image(f"this is {name}")
     raise _by_text(data[:1024])
 
 
@@ -117,14 +117,15 @@ def _by_brand(data: bytes) -> str:
         return "HEIF"
     if brands & _IMAGE_BRANDS:
         raise _unsupported("a HEIF file with neither HEVC nor AV1 in it")
-    raise ImageRejected(
-        "not_an_image",
-        f"Not an image: this is a video or sound file (ISO base media, such as MP4). Supported formats: {ACCEPTED}.",
-    )
+    raise _no_image("this is a video or sound file (ISO base media, such as MP4)")
 
 
 def _unsupported(what: str) -> ImageRejected:
     return ImageRejected("unsupported", f"Unsupported image format: this is {what}. Save it as {ACCEPTED}.")
+
+
+def _no_image(reason: str) -> ImageRejected:
+    return ImageRejected("not_an_image", f"Not an image: {reason}. Supported formats: {ACCEPTED}.")
 
 
 def _by_text(head: bytes) -> ImageRejected:
@@ -133,8 +134,7 @@ def _by_text(head: bytes) -> ImageRejected:
     if b"<svg" in lower:
         return _unsupported("a drawing (SVG)")
     if b"<html" in lower or b"<!doctype html" in lower:
-        return ImageRejected("not_an_image", f"Not an image: this is a web page. Supported formats: {ACCEPTED}.")
+        return _no_image("this is a web page")
     readable = len(head.decode(errors="ignore").encode()) > len(head) - 4  # the last character may be cut
     text = len(head) > 3 and readable and _CONTROL.isdisjoint(head)
-    reason = "this is text" if text else "unknown file signature"
-    return ImageRejected("not_an_image", f"Not an image: {reason}. Supported formats: {ACCEPTED}.")
+    return _no_image("this is text" if text else "unknown file signature")

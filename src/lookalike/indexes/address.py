@@ -51,14 +51,12 @@ class Address:
         return value
 
     def number(self, name: str, default: int, *, minimum: int = 1, maximum: int = 1 << 31) -> int:
-        """An integer option; raises BadSetting."""
         value = self.options.get(name, str(default))
         if not re.fullmatch(r"-?\d{1,12}", value) or not minimum <= int(value) <= maximum:
             raise BadSetting(f"{name} of {self} must be an integer from {minimum} to {maximum}, not {value!r}")
         return int(value)
 
     def fraction(self, name: str, default: float, *, minimum: float = 0.0, maximum: float = 1.0) -> float:
-        """A floating-point option; raises BadSetting."""
         value = self.options.get(name, str(default))
         try:
             number = float(value)
@@ -69,7 +67,6 @@ class Address:
         return number
 
     def flag(self, name: str, default: bool) -> bool:
-        """A boolean option; raises BadSetting."""
         value = self.options.get(name, str(default)).lower()
         if value not in _FLAGS:
             raise BadSetting(f"{name} of {self} must be true or false, not {value!r}")

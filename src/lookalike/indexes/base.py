@@ -32,7 +32,6 @@ class EmbeddedIndex(ABC):
 
     @property
     def shared(self) -> bool:
-        """False: every process has its own copy."""
         return False
 
     @property

@@ -191,7 +191,6 @@ class DecodePool:
                 thread.start()
 
     def _replies(self, task: _Task) -> list[Reply]:
-        """The replies of a task, waited for."""
         while not task.done.wait(POLL_SECONDS):
             for process in tuple(self._processes):
                 process.kill_if_overdue()
@@ -202,7 +201,6 @@ class DecodePool:
 
 
 def _run_worker(tasks: "queue.SimpleQueue[_Task | None]", process: WorkerProcess) -> None:
-    """Thread main: process tasks until a None."""
     while (task := tasks.get()) is not None:
         if not task.cancelled:
             try:
@@ -216,23 +214,22 @@ def _run_worker(tasks: "queue.SimpleQueue[_Task | None]", process: WorkerProcess
 
 def _complete(process: WorkerProcess, requests: list[Request]) -> tuple[list[Reply], float]:
     """Replies to all requests, and the seconds taken; an image that crashes its process is rejected."""
-    rejected: dict[int, Reply] = {}
+    replies: dict[int, Reply] = {}
     pending = list(range(len(requests)))
     seconds = 0.0
     while pending:
         try:
-            replies, seconds = process.work([requests[index] for index in pending])
+            answers, seconds = process.work([requests[index] for index in pending])
         except WorkerCrashed as crash:
             position = pending.pop(crash.position)
-            rejected[position] = crash.rejection(requests[position][0])
+            replies[position] = crash.rejection(requests[position][0])
         else:
-            answered = dict(zip(pending, replies, strict=True)) | rejected
-            return [answered[index] for index in range(len(requests))], seconds
-    return [rejected[index] for index in range(len(requests))], seconds
+            replies.update(zip(pending, answers, strict=True))
+            break
+    return [replies[index] for index in range(len(requests))], seconds
 
 
 def _shut_down(tasks: "queue.SimpleQueue[_Task | None]", processes: list[WorkerProcess]) -> None:
-    """Terminate all processes and their threads."""
     for process in tuple(processes):
         process.terminate()
         tasks.put(None)

@@ -74,7 +74,7 @@ class WorkerProcess:
             self._overdue = False
             self._busy_since = started = time.monotonic()
             try:
-                send(_pipe(process.stdin), worker.Chunk(self._chunk_number, tuple(requests)))
+                send(_pipe(process.stdin), (self._chunk_number, requests))
                 replies = worker.unpack(receive(_pipe(process.stdout)))
             except (OSError, EOFError):
                 self._busy_since = None
@@ -105,7 +105,6 @@ class WorkerProcess:
             self._kill()
 
     def terminate(self) -> None:
-        """Kill the process, and start it no more."""
         with self._lock:
             self._terminated = True
         self._kill()
@@ -145,7 +144,6 @@ class WorkerProcess:
         return process, progress
 
     def _reap(self) -> int:
-        """Reap the process, close its pipes, and return its exit code."""
         with self._lock:
             process, self._process, self._progress = self._process, None, None
         assert process is not None

@@ -36,7 +36,6 @@ class ReadWriteLock:
 
     @contextmanager
     def read(self) -> Iterator[None]:
-        """Hold the lock together with other readers."""
         with self._condition:
             while self._writers:
                 self._condition.wait()
@@ -51,7 +50,6 @@ class ReadWriteLock:
 
     @contextmanager
     def write(self) -> Iterator[None]:
-        """Hold the lock exclusively."""
         with self._condition:
             self._writers += 1
             while self._readers or self._writer_active:
@@ -108,7 +106,6 @@ class Graph:
             raise OSError(f"the graph cannot be written to {path}: {error}") from error
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays to store beside the file."""
         return {"nodes": self._nodes.row_nodes, "keys": self._nodes.keys}
 
     @property
@@ -124,7 +121,6 @@ class Graph:
             done += len(batch)
 
     def add_batch(self, vectors: Features) -> None:
-        """Append rows while readers wait."""
         row_nodes, keys, first = self._nodes.assign_nodes(vectors)
         with self._lock.write():
             self._index.add(np.ascontiguousarray(vectors[first]))

@@ -121,7 +121,6 @@ class HnswIndex(FlatIndex):
     def _rerank(
         self, view: View, queries: Features, candidates: Candidates, k: int, max_distance: float | None
     ) -> Matches:
-        """The k nearest candidates by exact distance."""
         query, row = candidates.query, candidates.row
         distances = paired("cosine", queries[query], view.features(row))
         if max_distance is not None:

@@ -73,7 +73,6 @@ def probes(shares: tuple[int, ...]) -> Probes:
 
 @cache
 def even_probes(radius: int) -> Probes:
-    """The probes for `radius` split as evenly as possible."""
     share, remainder = divmod(radius + 1, TABLES)
     return probes(tuple(share + (t < remainder) for t in range(TABLES)))
 

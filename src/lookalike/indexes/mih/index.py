@@ -167,7 +167,6 @@ def _probe(
 def _apply_plans(
     nearest: TopK, runs: Sequence[Run], plans: Sequence[ProbePlan], code: np.uint64, radius: int, scope: SearchScope
 ) -> TopK:
-    """A copy of `nearest`, extended by the rows that the plans find."""
     trial = nearest.copy()
     for run, plan in zip(runs, plans, strict=True):
         run.probe(plan, code, trial, radius, scope)

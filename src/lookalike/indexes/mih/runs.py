@@ -72,7 +72,6 @@ class Tenants:
         return 0 if position is None else int(self.starts[position + 1] - self.starts[position])
 
     def per_row(self, count: int) -> Ids:
-        """The tenant of each row (n,)."""
         return self.names[self.index_of_row] if len(self.index_of_row) else np.repeat(self.names[:1], count)
 
 
@@ -102,7 +101,6 @@ class Run:
         return len(self.ids)
 
     def alive(self) -> tuple[Ids, Codes, Ids]:
-        """Ids, codes and tenants of the rows not deleted."""
         arrays = self.ids, self.codes, self.tenants.per_row(len(self))
         if not len(self.deleted):
             return arrays
@@ -111,7 +109,6 @@ class Run:
         return arrays[0][keep], arrays[1][keep], arrays[2][keep]
 
     def count(self, tenant: int | None) -> int:
-        """Number of rows not deleted."""
         if tenant is None:
             return len(self) - len(self.deleted)
         return self.tenants.count(tenant) - int(self.tenants.owned(self.deleted, tenant).sum())
@@ -126,7 +123,6 @@ class Run:
         return replace(self, deleted=np.insert(self.deleted, np.searchsorted(self.deleted, rows), rows))
 
     def scan_cost(self, scope: SearchScope) -> float:
-        """Nanoseconds of the cheapest scan."""
         return min(self._scan_options(scope))[0]
 
     def probe(self, plan: ProbePlan, code: np.uint64, nearest: TopK, radius: int, scope: SearchScope) -> None:
@@ -189,7 +185,7 @@ class Run:
             own = self.tenants.owned(rows, scope.tenant)
             keep = own if keep is None else keep & own
         if scope.allowed is not None:
-            allowed = scope.admits(self.ids[rows])
+            allowed = in_sorted(self.ids[rows], scope.allowed)
             keep = allowed if keep is None else keep & allowed
         return keep
 
@@ -227,24 +223,20 @@ class WriteBuffer:
         return replace(self, alive=alive)
 
     def rows(self) -> tuple[Ids, Codes, Ids]:
-        """Ids, codes and tenants of the rows not deleted."""
         keep = np.flatnonzero(self.alive[: self.count])
         return self.ids[keep], self.codes[keep], self.tenants[keep]
 
     def count_alive(self, tenant: int | None) -> int:
-        """Number of rows not deleted."""
         alive = self.alive[: self.count]
         return int(alive.sum() if tenant is None else (alive & (self.tenants[: self.count] == tenant)).sum())
 
     def scan(self, codes: Sequence[np.uint64], nearest: Sequence[TopK], scope: SearchScope) -> None:
-        """Compare every row with every query."""
         for best, near, distances in compare(self.codes[: self.count], codes, nearest, scope.equal_bytes):
-            keep = self.alive[near]
+            keep, ids = self.alive[near], self.ids[near]
             if scope.tenant is not None:
                 keep &= self.tenants[near] == scope.tenant
-            ids = self.ids[near]
             if scope.allowed is not None:
-                keep &= scope.admits(ids)
+                keep &= in_sorted(ids, scope.allowed)
             best.add(distances[keep], ids[keep])
 
 
