@@ -87,10 +87,7 @@ def nearest(
 
 
 def top_k(query: RowNumbers, ids: Ids, distances: Distances, queries: int, k: int) -> tuple[Ids, Distances]:
-    """The k best of candidates in any order: `query[i]` is the query that candidate `i` belongs to.
-
-    Returns ids and distances `(queries, k)`, nearest first, ties by id, padded with -1 and infinity.
-    """
+    """The k best `(queries, k)` of candidates, `query[i]` being that of candidate `i`; padded with -1 and infinity."""
     order = np.lexsort((ids, distances, query))
     owner = query[order]
     rank = np.arange(len(order)) - np.searchsorted(owner, owner)
@@ -204,8 +201,10 @@ def _paired_at(metric: Metric, queries: Features, query: RowNumbers, rows: Featu
 
 
 def _rounding_slack(metric: Metric, width: int) -> float:
-    """Bound on the error of a float32 product of unit rows: a sum of n products errs by at most n roundoff units
-    (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1); the factor 2 covers the error of the lengths.
+    """Bound on the error of a float32 product of unit rows against the distance in double precision.
+
+    A sum of n products errs by at most n roundoff units (Higham, Accuracy and Stability of Numerical Algorithms,
+    section 3.1); the factor 2 covers the error of the lengths.
     """
     return 0.0 if metric == "hamming" else 2.0 * (width + 2) * 2.0**-24
 

@@ -85,11 +85,7 @@ class ModelEntry:
 
 
 def model_entries(user_file: Path | None = None) -> dict[str, ModelEntry]:
-    """The models of this package, with those of `user_file` merged over them field by field.
-
-    Raises BadSetting for a file that cannot be read or parsed, and for any invalid entry; the message names
-    file, entry and field.
-    """
+    """The models of this package, those of `user_file` merged over them; raises BadSetting, naming file and field."""
     built_in = resources.files("lookalike.encoders") / "models.toml"
     tables: dict[str, dict[str, Any]] = tomllib.loads(built_in.read_text(encoding="utf-8"))
     where = "the built-in models.toml"
@@ -116,10 +112,7 @@ def _measured() -> dict[str, Calibration]:
 
 
 def calibration_of(name: str, user_file: Path | None = None) -> Calibration:
-    """The calibration of an encoder: as measured (see docs/numbers.md), else from its entry's threshold.
-
-    Raises BadSetting for a threshold outside 0..1.
-    """
+    """The calibration of an encoder: as measured (docs/numbers.md), else with its entry's threshold or the default."""
     if name in _measured():
         return _measured()[name]
     entry = model_entries(user_file).get(name)
@@ -220,9 +213,8 @@ def _entry(name: str, table: Mapping[str, Any], where: str) -> ModelEntry:
 
 def _check_consistency(name: str, table: Mapping[str, Any], where: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
-        raise BadSetting(
-            f"{where}: [{name}] is not a valid model name: a letter or digit, then letters, digits, '-', '_' or '.'"
-        )
+        rule = "a letter or digit, then letters, digits, '-', '_' or '.'"
+        raise BadSetting(f"{where}: [{name}] is not a valid model name: {rule}")
     if table.get("network") == "phash":
         if name != "phash":
             raise BadSetting(f"{where}: [{name}] network phash is built in and reserved for the name phash")

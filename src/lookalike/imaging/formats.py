@@ -29,11 +29,9 @@ READERS: Final[dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]]] = {
 """The accepted readers, by Pillow's name of the format.
 
 They are called directly, not through `Image.open`: no other format is reachable, and Pillow's global registry is not
-changed for the surrounding program. Pillow's global limit on pixels then applies only where its readers check it
-themselves: TIFF, WebP and GIF beyond twice `Image.MAX_IMAGE_PIXELS` (about 179 million) are rejected too. A JPEG file
-with further images behind the first (MPO) is read as the JPEG it starts with.
+changed. Pillow's global limit on pixels then applies only where its readers check it themselves: TIFF, WebP and GIF
+beyond twice `Image.MAX_IMAGE_PIXELS` (about 179 million) are rejected too. An MPO is read as the JPEG it starts with.
 """
-
 ACCEPTED: Final = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC"
 
 _SIGNATURES: Final = (

@@ -20,10 +20,7 @@ _SINGLE_CHUNK = b"\1\1"
 
 
 def decode_luma(data: bytes, box: tuple[int, int] | None, limits: Limits) -> Decoded | None:
-    """Decode a JPEG's luma at the smallest scale that covers `box`, `(width, height)`.
-
-    None for a file that Pillow must decode. Raises ImageRejected for an image beyond the limits on pixels.
-    """
+    """Decode luma at the smallest scale that covers `box`, `(width, height)`; None where Pillow must decode it."""
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError:

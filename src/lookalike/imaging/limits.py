@@ -51,10 +51,8 @@ class Limits:
     def check_frames(self, frames: int) -> None:
         """Raise ImageRejected ("too_many_frames"); `frames` may be a count that stopped one past the limit."""
         if frames > self.max_frames:
-            remedy = "save its first one as an image, or raise max_frames."
-            raise ImageRejected(
-                "too_many_frames", f"The file has more than {self.max_frames:,} frames or pages: {remedy}"
-            )
+            problem = f"The file has more than {self.max_frames:,} frames or pages"
+            raise ImageRejected("too_many_frames", f"{problem}: save its first one as an image, or raise max_frames.")
 
     def check_time(self, started: float) -> None:
         """Raise ImageRejected ("timeout") when more than `seconds` have passed since `started` (time.monotonic)."""

@@ -79,9 +79,11 @@ def _decode_for_border(
 ) -> tuple[Decoded, Border]:
     """Decode again until the border is measured precisely and the cropped image is large enough for the inputs."""
     grey = decoded.rgb.ndim == 2
-    while border and not _is_sufficient(decoded, border, min_size):
+    while border and decoded.scale > 1:
         previous = decoded
         height, width = crop_border(decoded.rgb, border).shape[:2]
+        if min(decoded.rgb.shape[:2]) >= MIN_BORDER_SIDE and width >= min_size[0] and height >= min_size[1]:
+            break
         box_width = max(MIN_BORDER_SIDE, ceil(min_size[0] * decoded.rgb.shape[1] / width))
         box_height = max(MIN_BORDER_SIDE, ceil(min_size[1] * decoded.rgb.shape[0] / height))
         decoded = decode(data, limits=limits, box=(box_width, box_height), grey=grey)
@@ -89,13 +91,6 @@ def _decode_for_border(
         if decoded.scale in (1, previous.scale):
             break
     return decoded, border
-
-
-def _is_sufficient(decoded: Decoded, border: Border, min_size: tuple[int, int]) -> bool:
-    if decoded.scale == 1:
-        return True
-    height, width = crop_border(decoded.rgb, border).shape[:2]
-    return bool(min(decoded.rgb.shape[:2]) >= MIN_BORDER_SIDE and width >= min_size[0] and height >= min_size[1])
 
 
 def _full_size(border: Border, decoded: Decoded) -> Border:

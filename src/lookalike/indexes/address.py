@@ -13,10 +13,7 @@ _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no"
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The parts of `scheme://user:password@host:port/path?option=value`.
-
-    An embedded engine is a bare name with options, such as `mih?m=5`: it has no host and no path.
-    """
+    """The parts of `scheme://user:password@host:port/path?option=value`, or of an embedded engine, `mih?m=5`."""
 
     scheme: str
     host: str

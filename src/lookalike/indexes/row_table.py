@@ -170,16 +170,9 @@ class RowTable:
         self._alive = _append(self._alive, view.size, np.ones(len(ids), np.bool_))
         self._tail = _append(self._tail, len(view.tail), features)
         self._mark_deleted(replaced)
-        new = View(
-            self._ids[:size],
-            self._tenants[:size],
-            self._alive[:size],
-            view.base,
-            self._tail[: size - len(view.base)],
-            view.lookup,
-            view.count + len(ids) - len(replaced),
-            view.numbering,
-        )
+        new = replace(view, ids=self._ids[:size], tenants=self._tenants[:size], alive=self._alive[:size])
+        count = view.count + len(ids) - len(replaced)
+        new = replace(new, tail=self._tail[: size - len(view.base)], count=count)
         if size - new.lookup.size > max(MAX_UNINDEXED_ROWS, size // 16):
             new = replace(new, lookup=_build_lookup(new))
         self.view = new

@@ -78,10 +78,9 @@ class _Task:
 
 
 class DecodePool:
-    """Prepares images for `inputs` in `workers` processes (default: the usable cores).
+    """Prepares images for `inputs` in `workers` processes (default: the usable cores), kept until `close`.
 
-    They are started when first needed and kept until `close`, which takes a fraction of a second. Thread-safe. Raises
-    BadSetting for less than one worker.
+    Thread-safe. Raises BadSetting for less than one worker.
     """
 
     def __init__(
@@ -115,8 +114,7 @@ class DecodePool:
     ) -> Iterator[Prepared | Unchanged | ImageRejected]:
         """Read and prepare images, in the order of `sources`, which is consumed as the results are (see `ahead`).
 
-        An image that cannot be decoded yields its ImageRejected; the others continue. Raises Unavailable where the
-        processes cannot be started.
+        An image that cannot be decoded yields its ImageRejected. Raises Unavailable where no process can be started.
         """
         remaining = iter(sources)
         in_flight: deque[_Task] = deque()

@@ -118,11 +118,8 @@ def process_request(request: Request, inputs: Sequence[InputSpec], limits: Limit
     except ImageRejected as error:
         return error
     except MemoryError:
-        return ImageRejected(
-            "too_many_pixels",
-            f"Decoding this image takes more than the limit of {limits.max_memory:,} bytes of memory: "
-            "save it smaller, or raise max_memory.",
-        )
+        problem = f"Decoding this image takes more than the limit of {limits.max_memory:,} bytes of memory"
+        return ImageRejected("too_many_pixels", f"{problem}: save it smaller, or raise max_memory.")
 
 
 def main() -> None:

@@ -127,10 +127,7 @@ class Graph:
             self._nodes.extend(row_nodes, keys, first)
 
     def search(self, queries: Features, ef: int, limit: int, ids: Ids, allowed: NDArray[np.bool_] | None) -> Candidates:
-        """At most `limit` candidates per query: the nearest allowed rows among about the `ef` nearest nodes.
-
-        `ids` (rows,) are the ids of the rows in the caller's view; rows beyond it are not returned.
-        """
+        """At most `limit` candidates per query among about the `ef` nearest nodes: allowed rows below `len(ids)`."""
         parameters = faiss.SearchParametersHNSW(efSearch=ef)
         with self._lock.read():
             nodes = self._index.search(queries, limit if allowed is None else ef, params=parameters)[1]

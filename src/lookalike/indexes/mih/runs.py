@@ -8,16 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.indexes.mih.bucket_tables import (
-    SCAN_COST,
-    Bits,
-    BucketTables,
-    Codes,
-    ProbePlan,
-    RowNumbers,
-    count_equal_bytes,
-)
-from lookalike.indexes.mih.top_k import SearchScope, TopK, in_sorted
+from lookalike.indexes.mih.bucket_tables import SCAN_COST, BucketTables, Codes, ProbePlan, RowNumbers, count_equal_bytes
+from lookalike.indexes.mih.top_k import Bits, SearchScope, TopK, in_sorted
 from lookalike.types import Ids
 
 LISTED_ROW_COST = 5.0
@@ -63,9 +55,6 @@ class Tenants:
             return np.full(len(rows), position is not None)
         mask: NDArray[np.bool_] = self.index_of_row[rows] == position
         return mask
-
-    def owns_all(self, tenant: int) -> bool:
-        return len(self.names) == 1 and bool(self.names[0] == tenant)
 
     def count(self, tenant: int) -> int:
         position = self.position(tenant)
@@ -181,7 +170,7 @@ class Run:
     def _filter_mask(self, rows: RowList, scope: SearchScope) -> NDArray[np.bool_] | None:
         """Which of these rows are not deleted and in scope; None for all."""
         keep = ~in_sorted(rows, self.deleted) if len(self.deleted) else None
-        if scope.tenant is not None and not self.tenants.owns_all(scope.tenant):
+        if scope.tenant is not None and (len(self.tenants.names) != 1 or self.tenants.names[0] != scope.tenant):
             own = self.tenants.owned(rows, scope.tenant)
             keep = own if keep is None else keep & own
         if scope.allowed is not None:
@@ -192,10 +181,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WriteBuffer:
-    """The newest rows in insertion order, always scanned.
-
-    The writer appends after `count`, beyond the rows that readers of an older state access.
-    """
+    """The newest rows, as inserted; the writer appends after `count`, beyond what readers of an older state access."""
 
     ids: Ids
     codes: Codes

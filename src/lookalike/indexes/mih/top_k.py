@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.indexes.mih.bucket_tables import Bits
 from lookalike.types import Ids
+
+Bits = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
