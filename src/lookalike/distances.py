@@ -1,12 +1,11 @@
 """Exact distances and exact nearest rows, computed block by block without a full matrix of queries against rows.
 
-Hamming distance is the number of differing bits: XOR, then `numpy.bitwise_count`. Cosine distance is 1 - cosine, of
-rows of unit length, for which 1 - cosine = |a - b|^2 / 2.
+Hamming distance is the number of differing bits; cosine distance is 1 - cosine = |a - b|^2 / 2 of rows of unit length.
 
 Matrix products round differently for different batch and block sizes, which would reorder ties. So a product only
-selects candidates (with a margin for its rounding error); their distances are then computed pair by pair in double
-precision. Thus a distance depends on the two rows alone: equal rows tie exactly, a row is at distance 0 from itself,
-and the result does not depend on the batch. Ties are ordered by id.
+selects candidates, with a margin for its rounding error; their distances are then computed pair by pair in double
+precision. Thus a distance depends on the two rows alone, not on the batch, and equal rows tie exactly. Ties are ordered
+by id.
 """
 
 from collections.abc import Iterator
@@ -27,10 +26,7 @@ QUERY_BLOCK = 64
 
 
 def normalise(rows: NDArray[Any]) -> Distances:
-    """Rows `(n, width)` scaled to unit length, float32; rows of zeros stay zeros.
-
-    The length is computed in double precision, so that a unit row changes by at most one rounding.
-    """
+    """Rows `(n, width)` scaled to unit length, float32, in double precision; rows of zeros stay zeros."""
     rows = np.asarray(rows)
     unit = np.empty(rows.shape, np.float32)
     step = max(1, WORK_ELEMENTS // max(1, rows.shape[1]))
@@ -91,10 +87,7 @@ def nearest(
 
 
 def top_k(query: RowNumbers, ids: Ids, distances: Distances, queries: int, k: int) -> tuple[Ids, Distances]:
-    """The k best of candidates in any order: `query[i]` is the query that candidate `i` belongs to.
-
-    Returns ids and distances `(queries, k)`, nearest first, ties by id, padded with -1 and infinity.
-    """
+    """The k best `(queries, k)` of candidates, `query[i]` being that of candidate `i`; padded with -1 and infinity."""
     order = np.lexsort((ids, distances, query))
     owner = query[order]
     rank = np.arange(len(order)) - np.searchsorted(owner, owner)

@@ -1,7 +1,6 @@
 """Encoders: the perceptual hash, and networks run by OpenVINO, whose weights are downloaded, verified and cached."""
 
-from lookalike.encoders.calibration import calibration_of
-from lookalike.encoders.model_config import ModelEntry, Precision, model_entries
+from lookalike.encoders.model_config import ModelEntry, Precision, calibration_of, model_entries
 from lookalike.encoders.registry import ModelInfo, find_entry, info, is_pulled, load_encoder, pull, verify
 
 __all__ = [

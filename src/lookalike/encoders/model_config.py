@@ -1,18 +1,24 @@
-"""Model configuration: entries of models.toml and of the user's file, and their validation."""
+"""Model configuration: entries of models.toml and of the user's file, their validation, and measured calibrations."""
 
 import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 from lookalike.errors import BadSetting
+from lookalike.pipeline import Calibration
 from lookalike.types import InputSpec, Metric
 
 Precision = Literal["fp32", "bf16", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
+UNMEASURED_ANCHORS = ((0.0, -9.0), (1.0, 0.0))
+"""For an encoder without a measured table: a straight line, which preserves the order only."""
+DEFAULT_THRESHOLD = 0.05
+"""The copy threshold of such an encoder, unless its entry defines one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,6 @@ class ModelEntry:
 
     @property
     def input_spec(self) -> InputSpec:
-        """The input this model needs."""
         width, height = self.size
         return InputSpec(width, height, "RGB", self.resample, self.oversample, self.full_decode)
 
@@ -80,11 +85,7 @@ class ModelEntry:
 
 
 def model_entries(user_file: Path | None = None) -> dict[str, ModelEntry]:
-    """The models of this package, with those of `user_file` merged over them field by field.
-
-    Raises BadSetting for a file that cannot be read or parsed, and for any invalid entry; the message names
-    file, entry and field.
-    """
+    """The models of this package, those of `user_file` merged over them; raises BadSetting, naming file and field."""
     built_in = resources.files("lookalike.encoders") / "models.toml"
     tables: dict[str, dict[str, Any]] = tomllib.loads(built_in.read_text(encoding="utf-8"))
     where = "the built-in models.toml"
@@ -99,6 +100,24 @@ def model_entries(user_file: Path | None = None) -> dict[str, ModelEntry]:
                     tables.get(name, {}).pop(field, None)  # the user's own file replaces the wheel and its digests
             tables[name] = tables.get(name, {}) | table
     return {name: _entry(name, table, where) for name, table in tables.items()}
+
+
+@cache
+def _measured() -> dict[str, Calibration]:
+    text = (resources.files("lookalike.encoders") / "calibration.toml").read_text(encoding="utf-8")
+    return {
+        name: Calibration(tuple((float(d), float(r)) for d, r in table["anchors"]), float(table["threshold"]))
+        for name, table in tomllib.loads(text).items()
+    }
+
+
+def calibration_of(name: str, user_file: Path | None = None) -> Calibration:
+    """The calibration of an encoder: as measured (docs/numbers.md), else with its entry's threshold or the default."""
+    if name in _measured():
+        return _measured()[name]
+    entry = model_entries(user_file).get(name)
+    threshold = getattr(entry, "threshold", None)
+    return Calibration(UNMEASURED_ANCHORS, DEFAULT_THRESHOLD if threshold is None else threshold)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -193,11 +212,9 @@ def _entry(name: str, table: Mapping[str, Any], where: str) -> ModelEntry:
 
 
 def _check_consistency(name: str, table: Mapping[str, Any], where: str) -> None:
-    """Validation across fields."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
-        raise BadSetting(
-            f"{where}: [{name}] is not a valid model name: a letter or digit, then letters, digits, '-', '_' or '.'"
-        )
+        rule = "a letter or digit, then letters, digits, '-', '_' or '.'"
+        raise BadSetting(f"{where}: [{name}] is not a valid model name: {rule}")
     if table.get("network") == "phash":
         if name != "phash":
             raise BadSetting(f"{where}: [{name}] network phash is built in and reserved for the name phash")

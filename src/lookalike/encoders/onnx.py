@@ -39,7 +39,6 @@ def open_network(path: Path, entry: ModelEntry) -> Network:
 
 
 def _port(ports: list[Any], name: str | None, field: str, entry: ModelEntry) -> Any:
-    """The port of this name, or the only one."""
     if name is None and len(ports) == 1:
         return ports[0]
     found = [port for port in ports if name in port.get_names()]

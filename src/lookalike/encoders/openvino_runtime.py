@@ -36,18 +36,12 @@ class Network:
 
 
 def has_bf16() -> bool:
-    """Whether this processor supports bfloat16 natively (AVX512_BF16, AMX_BF16), as OpenVINO detects it.
-
-    OpenVINO's default is bfloat16 exactly on such processors; elsewhere it would be emulated.
-    """
+    """Whether bfloat16 is native here (AVX512_BF16, AMX_BF16): then it is OpenVINO's default, elsewhere emulated."""
     return str(ov.Core().get_property("CPU", "INFERENCE_PRECISION_HINT")).find("bfloat16") >= 0
 
 
 def choose_precision(requested: Precision | Literal["auto"], *, bf16_agrees: bool) -> Precision:
-    """The precision to compute in; "auto" is bf16 where processor and model support it, else fp32.
-
-    Raises BadSetting for an unknown precision, and for bf16 on a processor without it.
-    """
+    """The precision to compute in, for "auto" bf16 where native and in agreement; raises BadSetting if impossible."""
     if requested == "auto":
         return "bf16" if bf16_agrees and has_bf16() else "fp32"
     if requested not in PRECISIONS:
@@ -107,24 +101,20 @@ class OpenVinoEncoder:
         """The network's own output `(n, d)` float32, before normalisation; raises BadInput for another shape."""
         shape = (self._input.height, self._input.width, 3)
         if images.ndim != 4 or images.shape[1:] != shape or images.dtype != np.uint8:
-            raise BadInput(
-                f"{self._spec.name} takes (n, {shape[0]}, {shape[1]}, 3) uint8, not {images.shape} {images.dtype}"
-            )
+            expected = f"(n, {shape[0]}, {shape[1]}, 3) uint8"
+            raise BadInput(f"{self._spec.name} takes {expected}, not {images.shape} {images.dtype}")
         if not len(images):
             return np.empty((0, self._outputs), np.float32)
         request = self._acquire_request()
         try:
-            parts = [
-                np.array(request.infer([np.ascontiguousarray(images[at : at + self._batch])])[0], dtype=np.float32)
-                for at in range(0, len(images), self._batch)
-            ]
+            batches = (images[at : at + self._batch] for at in range(0, len(images), self._batch))
+            parts = [np.array(request.infer([np.ascontiguousarray(b)])[0], dtype=np.float32) for b in batches]
         finally:
             self._idle_requests.append(request)
         rows = np.concatenate(parts)
         if rows.shape != (len(images), self._outputs):
-            raise BadSetting(
-                f"{self._spec.name}: the network gives {rows.shape}, the entry promises (n, {self._outputs})"
-            )
+            promised = f"(n, {self._outputs})"
+            raise BadSetting(f"{self._spec.name}: the network gives {rows.shape}, the entry promises {promised}")
         return rows
 
     def encode(self, images: Pixels) -> Encoded:
@@ -139,7 +129,6 @@ class OpenVinoEncoder:
         return Encoded(features, usable.astype(np.float32), usable)
 
     def encode_views(self, images: Pixels) -> EncodedViews:
-        """Each query in one view: the image itself."""
         encoded = self.encode(images)
         return EncodedViews(encoded.features[:, None, :], encoded.usable)
 

@@ -1,13 +1,11 @@
 """Generation 1: the 64-bit DCT perceptual hash (pHash) of images, in batches, bit for bit that of `imagehash` 4.3.2.
 
-The image as 32 x 32 grey levels is transformed by DCT-II; each of the 8 x 8 lowest coefficients gives one bit: whether
-it is above their median (N. Krawetz, "Looks Like It", 2011, as `imagehash.phash` implements it, where the 64 include
-the DC coefficient).
+Of the DCT-II of 32 x 32 grey levels, each of the 8 x 8 lowest coefficients gives one bit: whether it is above their
+median (N. Krawetz, "Looks Like It", 2011; as `imagehash.phash`, where the 64 include the DC coefficient).
 
 The DCT is folded (the even-odd recursion of W.-H. Chen, C. H. Smith, S. C. Fralick, "A Fast Computational Algorithm for
 the Discrete Cosine Transform", 1977): sums and differences of mirrored pixels are exact integers, so symmetric content
-cancels to an exact zero, a mirrored image gives exactly the negated odd coefficients, and fewer multiplications are
-needed.
+cancels to an exact zero, and a mirrored image gives exactly the negated odd coefficients.
 """
 
 import hashlib
@@ -34,9 +32,8 @@ STABLE_MARGIN = 2.0
 MIN_STABLE_SHARE = 0.5
 """The minimum share of stable bits of a usable hash.
 
-Of 1,710 photos none has less than 0.70; uniform images have 0 or 0.02, plain gradients less than 0.2.
-On faded photos and noisy gradients saved as JPEG of quality 30, hashes with a share of 0.5 to 0.6 moved by 8 bits on
-average (99%: 16), below 0.2 by 26, as random ones.
+Of 1,710 photos none has less than 0.70; uniform images have 0 or 0.02, plain gradients less than 0.2. On faded photos
+saved as JPEG of quality 30, a share of 0.5 to 0.6 moved by 8 bits on average, below 0.2 by 26, as random ones.
 """
 VIEWS = ("same", "turn_90", "turn_180", "turn_270", "mirror", "flip", "transpose", "transverse")
 """The orientations of `PHash.encode_views`, in order: the transformation of the image. Turns are counter-clockwise;
@@ -49,36 +46,26 @@ Coefficients = NDArray[np.float64]
 
 
 class PHash:
-    """The encoder of generation 1; `spec` is ("phash", hamming, 8 bytes), its input 32 x 32 grey levels.
+    """The encoder of generation 1; `spec` is ("phash", hamming, 8 bytes), its input 32 x 32 grey levels. Thread-safe.
 
     By default a JPEG is decoded at a reduced scale (see `OVERSAMPLE`). With `exact` every pixel is decoded, and the
     hash equals `imagehash.phash`. The two differ by 0.46 bits on average, so they carry different fingerprints: a
     gallery holds one variant, and a threshold measured on one is not used with the other.
-
-    The features are 64 packed bits, the first bit the highest: `features[i].tobytes().hex()` is what
-    `str(imagehash.phash(...))` prints. Thread-safe.
+    `features[i].tobytes().hex()` is what `str(imagehash.phash(...))` prints.
     """
 
     def __init__(self, exact: bool = False) -> None:
-        self.input = InputSpec(
-            SIDE,
-            SIDE,
-            mode="L",
-            resample="lanczos",
-            oversample=1.0 if exact else OVERSAMPLE,
-            full_decode=exact,
-            approximate=not exact,
-        )
+        oversample = 1.0 if exact else OVERSAMPLE
+        self.input = InputSpec(SIDE, SIDE, "L", "lanczos", oversample, full_decode=exact, approximate=not exact)
         scale = f"at least {OVERSAMPLE:g} times as large, box-reduced to {REDUCING_GAP} times"
         decoding = "every pixel" if exact else f"reduced scale, {scale}, single precision"
         recipe = f"phash 1: {decoding}; L; lanczos to {SIDE} x {SIDE}; dct-ii, lowest 8 x 8, above their median"
         self.spec = FeatureSpec("phash", "hamming", _LOW, hashlib.sha256(recipe.encode()).hexdigest())
 
     def encode(self, images: Pixels) -> Encoded:
-        """Hash a batch, `(n, 32, 32)` uint8: packed bits `(n, 8)`.
+        """Hash a batch, `(n, 32, 32)` uint8: packed bits `(n, 8)`; raises BadInput for another shape or dtype.
 
         `quality` is the share of stable bits (`STABLE_MARGIN`), `usable` whether it is at least `MIN_STABLE_SHARE`.
-        Raises BadInput for another shape or dtype.
         """
         _check(images)
         features = np.empty((len(images), _LOW), np.uint8)
@@ -95,7 +82,6 @@ class PHash:
 
         A mirrored image has the odd coefficients negated, a transposed one has them transposed. This transforms the
         32 x 32 input: an image that was rotated before resizing differs by its resampling.
-        Raises BadInput as `encode` does.
         """
         _check(images)
         features = np.empty((len(images), len(VIEWS), _LOW), np.uint8)
@@ -109,10 +95,8 @@ class PHash:
 
 def _check(images: NDArray[Any]) -> None:
     if images.ndim != 3 or images.shape[1:] != (SIDE, SIDE) or images.dtype != np.uint8:
-        raise BadInput(
-            f"phash takes images as (n, {SIDE}, {SIDE}) uint8 grey levels, not {images.shape} {images.dtype}; "
-            "prepare them by the encoder's `input`"
-        )
+        problem = f"phash takes images as (n, {SIDE}, {SIDE}) uint8 grey levels, not {images.shape} {images.dtype}"
+        raise BadInput(f"{problem}; prepare them by the encoder's `input`")
 
 
 def _blocks(count: int) -> list[slice]:

@@ -33,8 +33,7 @@ FOLDER = "int8"
 def calibrate(network: Network, entry: ModelEntry, fingerprint: str, folder: Path, images: Path) -> Path:
     """Quantise a network on up to `MAX_IMAGES` images spread over those below `images`; returns the .xml.
 
-    Needs NNCF (extra "int8"). Files that are not images are skipped. Raises BadSetting without NNCF, or with fewer than
-    `MIN_IMAGES` images.
+    Other files are skipped. Raises BadSetting without NNCF (extra "int8"), or with fewer than `MIN_IMAGES` images.
     """
     require("nncf", purpose="8-bit calibration")
     nncf = importlib.import_module("nncf")
@@ -71,7 +70,6 @@ def _calibration_images(folder: Path, entry: ModelEntry) -> Iterator[Pixels]:
 
 
 def _save(model: Any, fingerprint: str, images: int, folder: Path) -> Path:
-    """Save the quantised network atomically."""
     target = folder / FOLDER
     with tempfile.TemporaryDirectory(dir=folder, prefix=".int8-") as name:
         temporary = Path(name) / FOLDER

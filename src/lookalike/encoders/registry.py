@@ -51,9 +51,8 @@ class NetworkLoader(Protocol):
 class ModelInfo:
     """The state of one model on this machine.
 
-    `precision` is the result of "auto" here; `fingerprint` is that of fp32 and, where the model allows it, bf16.
-    `path`, `nbytes` and `sha256` describe the file in use; they and the fingerprint are None before the model is
-    pulled, path and precision for a hash. `int8` is whether a calibrated 8-bit form exists.
+    `precision` is that of "auto"; `fingerprint` is that of fp32 and, where the model allows it, bf16. `sha256` and
+    `nbytes` describe the file at `path`, None before it is pulled. `int8` is whether a calibrated 8-bit form exists.
     """
 
     name: str
@@ -114,7 +113,7 @@ def pull(
             _fetch(entry, folder, path, from_file, accept_licence, progress)
         if precision != "int8":
             return path
-        network = _open_network(entry, path)
+        network = _loader(entry).open_network(path, entry)
         int8 = _openvino_module(_INT8, name)
         return cast(Path, int8.calibrate(network, entry, _fingerprint(entry, network), folder, calibrate))
 
@@ -144,13 +143,11 @@ def _is_wheel(data: bytes) -> bool:
 
 
 def _accept_licence(entry: ModelEntry, folder: Path, licence: str, accept: AcceptLicence) -> None:
-    """Have the licence accepted once, and record its text."""
     if not entry.must_accept:
         return
     if not (accept(entry, licence) if callable(accept) else accept):
-        raise BadSetting(
-            f"{entry.name} is used under terms that must be accepted first (--accept-licence):\n\n{licence}"
-        )
+        terms = f"terms that must be accepted first (--accept-licence):\n\n{licence}"
+        raise BadSetting(f"{entry.name} is used under {terms}")
     write_atomically(folder / _ACCEPTED, licence.encode())
 
 
@@ -173,10 +170,6 @@ def _model_file(entry: ModelEntry, cache: Path) -> Path:
     if entry.file is not None:
         return Path(entry.file)
     return model_folder(cache, entry.name) / _LOADERS[entry.network][1]
-
-
-def _open_network(entry: ModelEntry, path: Path) -> "Network":
-    return _loader(entry).open_network(path, entry)
 
 
 def _fingerprint(entry: ModelEntry, network: "Network") -> str:
@@ -213,7 +206,7 @@ def load_encoder(
         if not pull_missing:
             raise Unavailable(f"the weights of {name} have not been downloaded; run: lookalike models pull {name}")
         pull(name, cache, user_file=user_file, accept_licence=accept_licence, progress=progress)
-    network = _open_network(entry, _model_file(entry, cache))
+    network = _loader(entry).open_network(_model_file(entry, cache), entry)
     fingerprint = _fingerprint(entry, network)
     if resolved == "int8":
         int8 = _openvino_module(_INT8, name)
@@ -233,22 +226,15 @@ def info(name: str, cache: Path, *, user_file: Path | None = None) -> ModelInfo:
     if entry.network == "phash":
         return ModelInfo(**about, pulled=True, fingerprint=load_encoder(name, cache).spec.fingerprint)
     runtime = _openvino_module(_RUNTIME, name)
-    precision = runtime.choose_precision("auto", bf16_agrees=entry.bf16)
-    int8 = (model_folder(cache, name) / "int8" / "about.json").is_file()
     path = _model_file(entry, cache)
+    about |= {"path": path, "precision": runtime.choose_precision("auto", bf16_agrees=entry.bf16)}
+    about["int8"] = (model_folder(cache, name) / "int8" / "about.json").is_file()
     if not is_pulled(name, cache, user_file=user_file):
-        return ModelInfo(**about, pulled=False, path=path, precision=precision, int8=int8)
+        return ModelInfo(**about, pulled=False)
     data = read_file(path, entry)
-    return ModelInfo(
-        **about,
-        pulled=True,
-        path=path,
-        nbytes=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
-        fingerprint=_fingerprint(entry, _open_network(entry, path)),
-        precision=precision,
-        int8=int8,
-    )
+    fingerprint = _fingerprint(entry, _loader(entry).open_network(path, entry))
+    digest = hashlib.sha256(data).hexdigest()
+    return ModelInfo(**about, pulled=True, nbytes=len(data), sha256=digest, fingerprint=fingerprint)
 
 
 def verify(name: str, cache: Path, *, user_file: Path | None = None) -> str | None:
@@ -257,7 +243,7 @@ def verify(name: str, cache: Path, *, user_file: Path | None = None) -> str | No
     if entry.network == "phash":
         return None
     try:
-        _open_network(entry, _model_file(entry, cache))
+        _loader(entry).open_network(_model_file(entry, cache), entry)
     except LookalikeError as error:
         return str(error)
     return None

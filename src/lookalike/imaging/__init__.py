@@ -19,22 +19,19 @@ if TYPE_CHECKING:
 
 # Imported on first use: the HTTP client reads files within limits, and needs no decoder for that.
 _MODULES = {
-    "DecodePool": "decode_pool.pool",
-    "Limits": "limits",
-    "Source": "decode_pool.pool",
-    "Unchanged": "decode_pool.pool",
-    "crop_border": "borders",
-    "decode": "decoding",
-    "find_border": "borders",
-    "make_thumbnail": "thumbnails",
-    "prepare": "preprocessing",
-    "read_bytes": "files",
-    "resize_to": "resizing",
-    "thumbnail_of": "thumbnails",
+    "borders": ("crop_border", "find_border"),
+    "decode_pool.pool": ("DecodePool", "Source", "Unchanged"),
+    "decoding": ("decode",),
+    "files": ("read_bytes",),
+    "limits": ("Limits",),
+    "preprocessing": ("prepare",),
+    "resizing": ("resize_to",),
+    "thumbnails": ("make_thumbnail", "thumbnail_of"),
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -61,8 +61,7 @@ class _Edge:
 def find_border(rgb: Pixels) -> Border:
     """Measure the frame around `rgb`, (h, w, 3) RGB or (h, w) grey uint8, in its own pixels; no frame: all zero.
 
-    Rounds repeat until none finds a frame, so nested frames are found too, and cropping is idempotent.
-    An image without flat sides takes about 10 microseconds at any size.
+    Rounds repeat until none finds a frame, so cropping is idempotent. An image without flat sides takes about 10 us.
     """
     if rgb.ndim == 2:
         rgb = rgb[:, :, None]

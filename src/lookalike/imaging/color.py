@@ -12,10 +12,8 @@ from lookalike.types import Pixels
 
 STRIP_PIXELS = 4_000_000
 """Colors are converted in strips of about so many pixels, which bounds the memory of huge images."""
-
 MAX_PROFILE_BYTES = 8 * 1024 * 1024
 """A larger ICC profile is ignored; those of printing presses have one to three megabytes."""
-
 MAX_SRGB_DEVIATION = 2
 """A profile that changes no tested color by more than this many levels of 255 is treated as sRGB."""
 
@@ -70,7 +68,6 @@ def _strips(size: tuple[int, int]) -> Iterator[tuple[int, int]]:
 
 
 def _flatten(image: Image.Image, scale: Callable[[Image.Image], Image.Image] | None) -> Image.Image:
-    """The image as opaque sRGB or grey."""
     profile = image.info.get("icc_profile")
     alpha: Image.Image | None = None
     if scale is not None:
@@ -123,8 +120,8 @@ def _finite(image: Image.Image) -> NDArray[np.float64]:
 def _value_range(image: Image.Image) -> tuple[float, float]:
     """The values displayed as black and as white.
 
-    16-bit values, 12-bit ones of a TIFF and 32-bit integers and floats have a fixed range where it is evident:
-    0..1 for floats within it, else 0..255 or 0..65535. Anything beyond is scaled from its minimum to its maximum.
+    16-bit values and 12-bit ones of a TIFF have a fixed range. 32-bit integers and floats have one where it is evident,
+    0..1 (floats), 0..255 or 0..65535; anything beyond is scaled from its minimum to its maximum.
     """
     if image.mode.startswith("I;16"):
         bits = getattr(image, "tag_v2", {}).get(258, (16,))

@@ -46,10 +46,7 @@ def orientation(exif: bytes | None) -> Image.Transpose | None:
 
 
 def webp_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height of a WebP file by its header (RFC 9649), None where that is damaged.
-
-    Needed before the reader is created, because that already allocates two canvases.
-    """
+    """Width and height by a WebP's header (RFC 9649), as its reader allocates two canvases; None if damaged."""
     kind = data[12:16]
     if kind == b"VP8X" and len(data) >= 30:
         return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1

@@ -18,7 +18,6 @@ from lookalike.types import Decoded
 
 _ORIENTED_FORMATS: Final = frozenset({"TIFF", "HEIF"})
 """Formats whose readers apply the orientation themselves."""
-
 # Phrases of the readers' messages, as regular expressions
 _TOO_LARGE: Final = "decompression bomb|security limit|memory allocation|too large"
 _COMPRESSED_METADATA: Final = "max_text_chunk|max_text_memory"
@@ -31,9 +30,8 @@ def decode(
 ) -> Decoded:
     """Decode an image of any accepted format to upright sRGB, its alpha over white; see `color.to_pixels`.
 
-    `box` is the minimum `(width, height)` of the upright image: a JPEG is then decoded at 1/2, 1/4 or 1/8 where the
-    result is no smaller than the box; None decodes every pixel. `grey` decodes luma only, which is faster for a JPEG;
-    it equals the luma of `rgb` up to rounding.
+    `box` is the minimum `(width, height)` of the upright image: a JPEG is then decoded at 1/2, 1/4 or 1/8 where that is
+    no smaller; None decodes every pixel. `grey` decodes luma only: that of `rgb` up to rounding, faster for a JPEG.
 
     Raises ImageRejected with a reason: "empty", "not_an_image", "unsupported", "truncated", "damaged", "timeout",
     "too_many_bytes", "too_many_pixels", "too_many_frames" or "too_small".
@@ -105,7 +103,6 @@ def _draft(
 
 
 def _rejection(error: Exception, data: bytes, kind: str) -> ImageRejected:
-    """The rejection of a file that made its reader fail."""
     name = "HEIC" if kind == "HEIF" else kind
     detail = str(error).strip() or type(error).__name__
     lowered = detail.lower()
@@ -125,10 +122,9 @@ def _rejection(error: Exception, data: bytes, kind: str) -> ImageRejected:
 
 
 class _Quiet:
-    """Suppresses Python warnings while any thread is decoding, and restores the filters after the last.
+    """Suppresses Python warnings while any thread is decoding; `warnings.catch_warnings` alone is not thread-safe.
 
-    Pillow warns of unusual metadata, which under `-W error` would reject good images. `warnings.catch_warnings` alone
-    is not thread-safe, hence the counter.
+    Pillow warns of unusual metadata, which under `-W error` would reject good images.
     """
 
     def __init__(self) -> None:

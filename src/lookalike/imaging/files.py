@@ -13,10 +13,9 @@ _READ_FLAGS: Final = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_BINA
 
 
 def read_bytes(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> bytes:
-    """The bytes of a file, whose size is checked before any of it is read.
+    """The bytes of a file, whose size is checked first.
 
-    Raises ImageRejected: "unreadable" for a file that is missing, forbidden or not a regular file, "empty" and
-    "too_many_bytes".
+    Raises ImageRejected: "unreadable" (missing, forbidden, not a regular file), "empty" or "too_many_bytes".
     """
     try:
         file = os.open(path, _READ_FLAGS)
@@ -50,6 +49,5 @@ def _read_all(file: int, size: int, limits: Limits) -> bytes:
 
 def _unreadable(path: Path | str, error: OSError | ValueError) -> ImageRejected:
     why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return ImageRejected(
-        "unreadable", f"{path} cannot be read ({why}): check that it is there and that you may read it."
-    )
+    remedy = "check that it is there and that you may read it."
+    return ImageRejected("unreadable", f"{path} cannot be read ({why}): {remedy}")

@@ -29,11 +29,9 @@ READERS: Final[dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]]] = {
 """The accepted readers, by Pillow's name of the format.
 
 They are called directly, not through `Image.open`: no other format is reachable, and Pillow's global registry is not
-changed for the surrounding program. Pillow's global limit on pixels then applies only where its readers check it
-themselves: TIFF, WebP and GIF beyond twice `Image.MAX_IMAGE_PIXELS` (about 179 million) are rejected too. A JPEG file
-with further images behind the first (MPO) is read as the JPEG it starts with.
+changed. Pillow's global limit on pixels then applies only where its readers check it themselves: TIFF, WebP and GIF
+beyond twice `Image.MAX_IMAGE_PIXELS` (about 179 million) are rejected too. An MPO is read as the JPEG it starts with.
 """
-
 ACCEPTED: Final = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC"
 
 _SIGNATURES: Final = (
@@ -103,7 +101,7 @@ def identify(data: bytes) -> str:
             raise _unsupported(f"a {name} file")
     for signature, name in _OTHER_FILES:
         if data.startswith(signature):
-            raise ImageRejected("not_an_image", f"Not an image: this is {name}. Supported formats: {ACCEPTED}.")
+            raise _no_image(f"this is {name}")
     raise _by_text(data[:1024])
 
 
@@ -117,14 +115,15 @@ def _by_brand(data: bytes) -> str:
         return "HEIF"
     if brands & _IMAGE_BRANDS:
         raise _unsupported("a HEIF file with neither HEVC nor AV1 in it")
-    raise ImageRejected(
-        "not_an_image",
-        f"Not an image: this is a video or sound file (ISO base media, such as MP4). Supported formats: {ACCEPTED}.",
-    )
+    raise _no_image("this is a video or sound file (ISO base media, such as MP4)")
 
 
 def _unsupported(what: str) -> ImageRejected:
     return ImageRejected("unsupported", f"Unsupported image format: this is {what}. Save it as {ACCEPTED}.")
+
+
+def _no_image(reason: str) -> ImageRejected:
+    return ImageRejected("not_an_image", f"Not an image: {reason}. Supported formats: {ACCEPTED}.")
 
 
 def _by_text(head: bytes) -> ImageRejected:
@@ -133,8 +132,7 @@ def _by_text(head: bytes) -> ImageRejected:
     if b"<svg" in lower:
         return _unsupported("a drawing (SVG)")
     if b"<html" in lower or b"<!doctype html" in lower:
-        return ImageRejected("not_an_image", f"Not an image: this is a web page. Supported formats: {ACCEPTED}.")
+        return _no_image("this is a web page")
     readable = len(head.decode(errors="ignore").encode()) > len(head) - 4  # the last character may be cut
     text = len(head) > 3 and readable and _CONTROL.isdisjoint(head)
-    reason = "this is text" if text else "unknown file signature"
-    return ImageRejected("not_an_image", f"Not an image: {reason}. Supported formats: {ACCEPTED}.")
+    return _no_image("this is text" if text else "unknown file signature")

@@ -13,7 +13,6 @@ from lookalike.imaging.containers import SIDEWAYS, orientation
 from lookalike.imaging.limits import Limits
 from lookalike.types import Decoded
 
-_SCALES = (8, 4, 2, 1)
 _APP1, _APP2, _START_OF_SCAN = b"\xff\xe1", b"\xff\xe2", b"\xff\xda"
 _EXIF, _PROFILE = b"Exif\0\0", b"ICC_PROFILE\0"
 _SINGLE_CHUNK = b"\1\1"
@@ -21,10 +20,7 @@ _SINGLE_CHUNK = b"\1\1"
 
 
 def decode_luma(data: bytes, box: tuple[int, int] | None, limits: Limits) -> Decoded | None:
-    """Decode a JPEG's luma at the smallest scale that covers `box`, `(width, height)`.
-
-    None for a file that Pillow must decode. Raises ImageRejected for an image beyond the limits on pixels.
-    """
+    """Decode luma at the smallest scale that covers `box`, `(width, height)`; None where Pillow must decode it."""
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError:
@@ -38,7 +34,9 @@ def decode_luma(data: bytes, box: tuple[int, int] | None, limits: Limits) -> Dec
     limits.check_size(width, height)
     transposition = orientation(exif)
     sideways = transposition in SIDEWAYS
-    scale = _scale(width, height, box[::-1] if box and sideways else box)
+    least = (width, height) if box is None else box[::-1] if sideways else box
+    max_scale = min(width // max(least[0], 1), height // max(least[1], 1))
+    scale = next((scale for scale in (8, 4, 2) if scale <= max_scale), 1)  # as Pillow's `draft` chooses it
     min_size = -(-height // scale), -(-width // scale)
     try:
         grey = simplejpeg.decode_jpeg(data, "GRAY", min_height=min_size[0], min_width=min_size[1])[:, :, 0]
@@ -51,12 +49,6 @@ def decode_luma(data: bytes, box: tuple[int, int] | None, limits: Limits) -> Dec
     if sideways:
         width, height = height, width
     return Decoded(grey, width, height, "JPEG", scale, 1)
-
-
-def _scale(width: int, height: int, box: tuple[int, int] | None) -> int:
-    """The reduction of libjpeg's decode, chosen as Pillow's `draft` does."""
-    max_scale = 1 if box is None else min(width // max(box[0], 1), height // max(box[1], 1))
-    return next((scale for scale in _SCALES if scale <= max_scale), 1)
 
 
 def _metadata(data: bytes) -> tuple[bytes | None, bytes | None] | None:

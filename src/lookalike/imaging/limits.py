@@ -12,11 +12,10 @@ MIB = 1024 * 1024
 class Limits:
     """The resources that an image may take; raises BadSetting for a limit that is not positive.
 
-    `max_bytes` is the size of the file. `max_pixels` is width times height, read from the header before any pixel is
-    decoded. `max_frames` counts the frames or pages, of which only the first is ever decoded. `min_side` is the
-    smallest width and height, in pixels. `seconds` is wall-clock time per image: `decode` checks the clock between
-    its stages; only a pool of processes can stop a decoder that hangs. `max_memory` is in bytes, for such a process:
-    an image of `max_pixels` needs about 8 bytes per pixel at its peak.
+    `max_pixels` is width times height, read from the header before any pixel is decoded. `max_frames` counts the frames
+    or pages, of which only the first is ever decoded. `min_side` is the smallest width and height, in pixels. `seconds`
+    is wall-clock time per image: `decode` checks the clock between its stages; only a pool of processes can stop a
+    decoder that hangs. `max_memory` is in bytes, for such a process: decoding takes about 8 bytes per pixel.
     """
 
     max_bytes: int = 200 * MIB
@@ -36,44 +35,30 @@ class Limits:
         if nbytes == 0:
             raise ImageRejected("empty", "The file is empty (0 bytes): copy or download it again.")
         if nbytes > self.max_bytes:
-            raise ImageRejected(
-                "too_many_bytes",
-                f"The file has {nbytes:,} bytes, more than the limit of {self.max_bytes:,}: "
-                "save it smaller, or raise max_bytes.",
-            )
+            problem = f"The file has {nbytes:,} bytes, more than the limit of {self.max_bytes:,}"
+            raise ImageRejected("too_many_bytes", f"{problem}: save it smaller, or raise max_bytes.")
 
     def check_size(self, width: int, height: int) -> None:
         """Raise ImageRejected ("too_many_pixels", "too_small") for an image of this size."""
         if width * height > self.max_pixels:
-            raise ImageRejected(
-                "too_many_pixels",
-                f"The header says {width:,} x {height:,} pixels, {width * height:,} in all, more than the limit of "
-                f"{self.max_pixels:,}: save the image smaller, or raise max_pixels.",
-            )
+            size = f"{width:,} x {height:,} pixels, {width * height:,} in all"
+            problem = f"The header says {size}, more than the limit of {self.max_pixels:,}"
+            raise ImageRejected("too_many_pixels", f"{problem}: save the image smaller, or raise max_pixels.")
         if min(width, height) < self.min_side:
-            raise ImageRejected(
-                "too_small",
-                f"The image is {width} x {height} pixels, and the smaller side must have at least {self.min_side}: "
-                "use a larger image, or lower min_side.",
-            )
+            problem = f"The image is {width} x {height} pixels, and the smaller side must have at least {self.min_side}"
+            raise ImageRejected("too_small", f"{problem}: use a larger image, or lower min_side.")
 
     def check_frames(self, frames: int) -> None:
         """Raise ImageRejected ("too_many_frames"); `frames` may be a count that stopped one past the limit."""
         if frames > self.max_frames:
-            raise ImageRejected(
-                "too_many_frames",
-                f"The file has more than {self.max_frames:,} frames or pages: save its first one as an image, "
-                "or raise max_frames.",
-            )
+            problem = f"The file has more than {self.max_frames:,} frames or pages"
+            raise ImageRejected("too_many_frames", f"{problem}: save its first one as an image, or raise max_frames.")
 
     def check_time(self, started: float) -> None:
         """Raise ImageRejected ("timeout") when more than `seconds` have passed since `started` (time.monotonic)."""
         if monotonic() - started > self.seconds:
-            raise ImageRejected(
-                "timeout",
-                f"Decoding took longer than the limit of {self.seconds:g} seconds: save the image smaller or in a "
-                "plainer format, or raise seconds.",
-            )
+            remedy = "save the image smaller or in a plainer format, or raise seconds."
+            raise ImageRejected("timeout", f"Decoding took longer than the limit of {self.seconds:g} seconds: {remedy}")
 
 
 DEFAULT_LIMITS = Limits()

@@ -30,16 +30,13 @@ def prepare(
     want_pixels: bool = False,
     thumbnail_side: int = 0,
 ) -> Prepared:
-    """Decode an image once, cut its border, and resize it to every input.
+    """Decode an image once, cut its border, and resize it to every input; raises ImageRejected as `decode` does.
 
     A JPEG is decoded at the smallest scale that the most demanding input allows. Where that shows a border, it is
     decoded again, large enough to measure the border and to serve the inputs after cropping; the Border is in
     full-size pixels, exact to the scale of that decode. `want_pixels` decodes every pixel, for the digest of the
     pixels: SHA-256 over width and height (little-endian uint32) and the RGB values, before cropping.
-    `thumbnail_side`, unless 0, is the longer side of a thumbnail made from the same decoding, before cropping; a JPEG
-    is then decoded in color, and large enough for it.
-
-    Raises ImageRejected as `decode` does.
+    `thumbnail_side`, unless 0, is the longer side, in pixels, of a color thumbnail of the uncropped image.
     """
     min_size = None if want_pixels else _min_size(tuple(inputs), max(thumbnail_side, 1))
     all_grey = not thumbnail_side and all(spec.mode == "L" for spec in inputs)
@@ -49,9 +46,13 @@ def prepare(
     if border and min_size is not None:
         decoded, border = _decode_for_border(data, decoded, border, min_size, limits)
     content = crop_border(decoded.rgb, border)
+    pixels = None
+    if decoded.scale == 1 and decoded.rgb.ndim == 3:
+        pixels = hashlib.sha256(struct.pack("<II", decoded.width, decoded.height))
+        pixels.update(np.ascontiguousarray(decoded.rgb).data)
     return Prepared(
         sha256=hashlib.sha256(data).digest(),
-        pixels=_digest(decoded) if decoded.scale == 1 and decoded.rgb.ndim == 3 else None,
+        pixels=pixels.digest() if pixels else None,
         nbytes=len(data),
         width=decoded.width,
         height=decoded.height,
@@ -78,29 +79,18 @@ def _decode_for_border(
 ) -> tuple[Decoded, Border]:
     """Decode again until the border is measured precisely and the cropped image is large enough for the inputs."""
     grey = decoded.rgb.ndim == 2
-    while border and not _is_sufficient(decoded, border, min_size):
+    while border and decoded.scale > 1:
         previous = decoded
         height, width = crop_border(decoded.rgb, border).shape[:2]
-        decoded = decode(
-            data,
-            limits=limits,
-            box=(
-                max(MIN_BORDER_SIDE, ceil(min_size[0] * decoded.rgb.shape[1] / width)),
-                max(MIN_BORDER_SIDE, ceil(min_size[1] * decoded.rgb.shape[0] / height)),
-            ),
-            grey=grey,
-        )
+        if min(decoded.rgb.shape[:2]) >= MIN_BORDER_SIDE and width >= min_size[0] and height >= min_size[1]:
+            break
+        box_width = max(MIN_BORDER_SIDE, ceil(min_size[0] * decoded.rgb.shape[1] / width))
+        box_height = max(MIN_BORDER_SIDE, ceil(min_size[1] * decoded.rgb.shape[0] / height))
+        decoded = decode(data, limits=limits, box=(box_width, box_height), grey=grey)
         border = find_border(decoded.rgb)
         if decoded.scale in (1, previous.scale):
             break
     return decoded, border
-
-
-def _is_sufficient(decoded: Decoded, border: Border, min_size: tuple[int, int]) -> bool:
-    if decoded.scale == 1:
-        return True
-    height, width = crop_border(decoded.rgb, border).shape[:2]
-    return bool(min(decoded.rgb.shape[:2]) >= MIN_BORDER_SIDE and width >= min_size[0] and height >= min_size[1])
 
 
 def _full_size(border: Border, decoded: Decoded) -> Border:
@@ -109,15 +99,6 @@ def _full_size(border: Border, decoded: Decoded) -> Border:
         return border
     scale = decoded.scale
     height, width = decoded.rgb.shape[:2]
-    return Border(
-        left=border.left * scale,
-        top=border.top * scale,
-        right=max(decoded.width - (width - border.right) * scale, 0),
-        bottom=max(decoded.height - (height - border.bottom) * scale, 0),
-    )
-
-
-def _digest(decoded: Decoded) -> bytes:
-    digest = hashlib.sha256(struct.pack("<II", decoded.width, decoded.height))
-    digest.update(np.ascontiguousarray(decoded.rgb).data)
-    return digest.digest()
+    right = max(decoded.width - (width - border.right) * scale, 0)
+    bottom = max(decoded.height - (height - border.bottom) * scale, 0)
+    return Border(border.left * scale, border.top * scale, right, bottom)

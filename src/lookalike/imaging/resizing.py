@@ -40,11 +40,7 @@ def resize_to(rgb: Pixels, spec: InputSpec) -> Pixels:
 
 
 def lanczos(grey: Pixels, width: int, height: int) -> Pixels:
-    """An image `(h, w)` uint8 resampled to `(height, width)` uint8, as by Pillow's LANCZOS up to rounding.
-
-    Like Pillow it clips between the two passes; Pillow 13 chooses the cheaper order, here it is always horizontal, then
-    vertical.
-    """
+    """`(h, w)` uint8 resampled to `(height, width)`, horizontally first, as by Pillow's LANCZOS up to rounding."""
     across, down = (
         max(1, n // (REDUCING_GAP * target)) for n, target in ((grey.shape[1], width), (grey.shape[0], height))
     )
@@ -57,8 +53,7 @@ def lanczos(grey: Pixels, width: int, height: int) -> Pixels:
 
 @lru_cache(maxsize=1024)
 def _weights(source: int, target: int) -> Weights:
-    """The weight of each of the `source` pixels of a line in each of the `target` ones, (target, source): the windowed
-    sinc filter with three lobes, widened to the scale, as in Pillow."""
+    """The weights of source pixels in target ones, (target, source): Pillow's windowed sinc filter of three lobes."""
     scale = source / target
     reach = max(scale, 1.0)
     centres = (np.arange(target) + 0.5) * scale

@@ -18,10 +18,7 @@ MEDIA_TYPE: Final = "image/jpeg"
 
 
 def thumbnail_of(rgb: Pixels, side: int = SIDE) -> bytes:
-    """A JPEG of `(height, width, 3)` or `(height, width)` pixels, its longer side `side` pixels or the image's own.
-
-    It has no metadata: location and owner stay in the original.
-    """
+    """A JPEG without metadata of `(height, width[, 3])` pixels, at most `side` pixels long."""
     image = Image.fromarray(rgb)
     # as sharp as needed, in 2/3 of LANCZOS' time
     image.thumbnail((side, side), Image.Resampling.HAMMING, reducing_gap=2.0)
@@ -31,8 +28,5 @@ def thumbnail_of(rgb: Pixels, side: int = SIDE) -> bytes:
 
 
 def make_thumbnail(data: bytes, side: int = SIDE, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
-    """A thumbnail of a file's bytes, upright and over white; a JPEG is decoded no larger than needed.
-
-    Raises ImageRejected as `decode` does.
-    """
+    """A thumbnail of a file's bytes, upright and over white; raises ImageRejected as `decode` does."""
     return thumbnail_of(decode(data, limits=limits, box=(side, 1)).rgb, side)

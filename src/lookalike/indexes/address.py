@@ -13,10 +13,7 @@ _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no"
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The parts of `scheme://user:password@host:port/path?option=value`.
-
-    An embedded engine is a bare name with options, such as `mih?m=5`: it has no host and no path.
-    """
+    """The parts of `scheme://user:password@host:port/path?option=value`, or of an embedded engine, `mih?m=5`."""
 
     scheme: str
     host: str
@@ -51,14 +48,12 @@ class Address:
         return value
 
     def number(self, name: str, default: int, *, minimum: int = 1, maximum: int = 1 << 31) -> int:
-        """An integer option; raises BadSetting."""
         value = self.options.get(name, str(default))
         if not re.fullmatch(r"-?\d{1,12}", value) or not minimum <= int(value) <= maximum:
             raise BadSetting(f"{name} of {self} must be an integer from {minimum} to {maximum}, not {value!r}")
         return int(value)
 
     def fraction(self, name: str, default: float, *, minimum: float = 0.0, maximum: float = 1.0) -> float:
-        """A floating-point option; raises BadSetting."""
         value = self.options.get(name, str(default))
         try:
             number = float(value)
@@ -69,7 +64,6 @@ class Address:
         return number
 
     def flag(self, name: str, default: bool) -> bool:
-        """A boolean option; raises BadSetting."""
         value = self.options.get(name, str(default)).lower()
         if value not in _FLAGS:
             raise BadSetting(f"{name} of {self} must be true or false, not {value!r}")

@@ -32,7 +32,6 @@ class EmbeddedIndex(ABC):
 
     @property
     def shared(self) -> bool:
-        """False: every process has its own copy."""
         return False
 
     @property
@@ -136,7 +135,6 @@ def _allowed_ids(filter: ResolvedFilter | None) -> Ids | None:
     if filter is None:
         return None
     if filter.engine_filter:
-        raise UnsupportedQuery(
-            f"this index is embedded and takes no engine_filter (given for {', '.join(filter.engine_filter)})"
-        )
+        engines = ", ".join(filter.engine_filter)
+        raise UnsupportedQuery(f"this index is embedded and takes no engine_filter (given for {engines})")
     return filter.ids()

@@ -16,9 +16,8 @@ RESET_TIMEOUT = 5.0
 class CircuitBreaker:
     """Wrap every request to one server in `with circuit:`. Thread-safe.
 
-    Only Unavailable counts as a failure. An open circuit raises Unavailable itself, with `retry_after`. After
-    `reset_timeout` seconds it is half-open: one request is let through, whose success closes the circuit and whose
-    failure keeps it open for another `reset_timeout`.
+    Only Unavailable counts as a failure. An open circuit raises it, with `retry_after`; after `reset_timeout` seconds
+    one trial request is let through, whose success closes the circuit.
     """
 
     def __init__(

@@ -38,12 +38,11 @@ class FlatIndex(EmbeddedIndex):
     def _put(self, ids: Ids, features: Features, tenants: Ids) -> None:
         if len(ids):
             self._table.put(ids, features, tenants)
-            self._mark_changed("ids", "tenants", "alive", "tail")
-            self._after_put()
+            self._saved -= {"ids", "tenants", "alive", "tail"}
 
     def _remove(self, ids: Ids) -> None:
         if self._table.remove(ids):
-            self._mark_changed("alive")
+            self._saved -= {"alive"}
 
     def _search(
         self, queries: Features, k: int, tenant: int | None, ids: Ids | None, max_distance: float | None
@@ -79,10 +78,7 @@ class FlatIndex(EmbeddedIndex):
             self._saved = set()
         elif len(view.tail) > len(view.base) // 2:
             self._table.compact(drop_deleted=False)
-            self._mark_changed("base", "tail")
-
-    def _after_put(self) -> None:
-        """Hook: rows were inserted."""
+            self._saved -= {"base", "tail"}
 
     def _after_save(self, names: set[str]) -> None:
         """Hook: a snapshot was saved in which `names` were newly written."""
@@ -98,6 +94,3 @@ class FlatIndex(EmbeddedIndex):
 
     def _file_writers(self) -> Mapping[str, Callable[[Path], None]]:
         return {}
-
-    def _mark_changed(self, *names: str) -> None:
-        self._saved.difference_update(names)

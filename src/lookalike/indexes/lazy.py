@@ -11,10 +11,9 @@ from lookalike.types import Attributes, Features, FeatureSpec, Ids, Matches, Res
 
 
 class LazyIndex:
-    """A `VectorIndex` of `spec` that calls `connect` on first use, and again on each use until it succeeds.
+    """A `VectorIndex` of `spec` that forwards to the one that `connect` gives, called on each use until it succeeds.
 
-    Every method is forwarded to that index. `server` names the engine in messages. Raises what `connect` raises, and
-    Unavailable while the circuit is open.
+    Raises what `connect` raises, and Unavailable while the circuit to `server` is open.
     """
 
     def __init__(self, spec: FeatureSpec, server: str, connect: Callable[[], VectorIndex]) -> None:

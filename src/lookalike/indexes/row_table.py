@@ -51,7 +51,6 @@ class RowLookup:
         return table
 
     def find(self, ids: Ids) -> RowNumbers:
-        """The row number of each id, -1 for unknown ids."""
         if not len(self.ids):
             return np.full(len(ids), -1)
         if (table := self._by_id) is not None:
@@ -119,7 +118,6 @@ class View:
         return None if self.count == self.size else np.flatnonzero(self.alive)
 
     def features(self, rows: RowNumbers) -> Features:
-        """A copy of the features of these rows."""
         if not len(self.tail):
             return np.asarray(self.base[rows])
         if not len(self.base):
@@ -172,16 +170,9 @@ class RowTable:
         self._alive = _append(self._alive, view.size, np.ones(len(ids), np.bool_))
         self._tail = _append(self._tail, len(view.tail), features)
         self._mark_deleted(replaced)
-        new = View(
-            self._ids[:size],
-            self._tenants[:size],
-            self._alive[:size],
-            view.base,
-            self._tail[: size - len(view.base)],
-            view.lookup,
-            view.count + len(ids) - len(replaced),
-            view.numbering,
-        )
+        new = replace(view, ids=self._ids[:size], tenants=self._tenants[:size], alive=self._alive[:size])
+        count = view.count + len(ids) - len(replaced)
+        new = replace(new, tail=self._tail[: size - len(view.base)], count=count)
         if size - new.lookup.size > max(MAX_UNINDEXED_ROWS, size // 16):
             new = replace(new, lookup=_build_lookup(new))
         self.view = new
@@ -212,7 +203,6 @@ class RowTable:
         self.view = replace(new, lookup=_build_lookup(new))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays to store, as the constructor takes them."""
         return {name: getattr(self.view, name) for name in ("ids", "tenants", "alive", "base", "tail")}
 
     def _mark_deleted(self, rows: RowNumbers) -> None:

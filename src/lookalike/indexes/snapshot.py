@@ -55,27 +55,35 @@ def save(
     keep: Collection[str] = (),
     extra: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a snapshot durably, make it the current one, and remove older and stale ones.
+    """Write a snapshot durably, make it the current one, and remove the others; one process at a time.
 
-    `files` maps a file name to a function that writes it to the given path. `keep` names arrays and files that are
-    unchanged since the current snapshot and are hard-linked instead of written again. `extra` is JSON.
-    Only one process may save at a time. Raises Unavailable if the disk fails or is full.
+    `files` maps a file name to the function that writes it. `keep` names arrays and files that are unchanged since the
+    current snapshot, and are hard-linked. `extra` is JSON. Raises Unavailable if the disk fails or is full.
     """
     new = folder / f"snapshot-{secrets.token_hex(8)}"
     try:
-        _make_folder(folder)
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            _sync_folder(folder.parent)
         remove_stale(folder)
         new.mkdir()
         entries = _link_kept(folder, new, keep)
         for name, array in arrays.items():
-            entries[f"{name}.npy"] = _write_array(new / f"{name}.npy", array)
+            with (new / f"{name}.npy").open("xb") as file:
+                np.lib.format.write_array(file, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
+            entries[f"{name}.npy"] = _sync_file(new / f"{name}.npy")
         for name, write in (files or {}).items():
             write(new / name)
             entries[name] = _sync_file(new / name)
-        checksum = _write_manifest(new, spec, sequence, entries, extra or {})
+        manifest = {"format": FORMAT, "spec": asdict(spec), "sequence": sequence, "extra": extra or {}}
+        (new / MANIFEST).write_bytes(json.dumps(manifest | {"files": entries}, indent=1).encode())
+        checksum = _sync_file(new / MANIFEST)["crc32"]
         _sync_folder(new)
         _sync_folder(folder)
-        _replace(folder / CURRENT, f"{new.name} {checksum:08x}\n".encode())
+        pointer = folder / f"{CURRENT}.new"
+        pointer.write_bytes(f"{new.name} {checksum:08x}\n".encode())
+        _sync_file(pointer)
+        pointer.replace(folder / CURRENT)
         _sync_folder(folder)
         remove_stale(folder)
     except OSError as error:
@@ -92,9 +100,8 @@ def load(
 ) -> LoadedSnapshot | None:
     """Load the current snapshot; None if there is none.
 
-    `files` maps the name of each required file to its reader. With `mmap` arrays are memory-mapped. `verify` compares
-    checksums, which reads every byte once. Safe beside a process that saves.
-    Raises FeatureMismatch for another name, metric, width or fingerprint, Damaged for a failed check, Unavailable for
+    `files` maps the name of each file to its reader. `verify` compares checksums, which reads every byte once. Safe
+    beside a process that saves. Raises FeatureMismatch for other features, Damaged for a failed check, Unavailable for
     an I/O error.
     """
     pointer = _read_pointer(folder)
@@ -154,7 +161,8 @@ def _load(
         if name.endswith(".npy"):
             arrays[name.removesuffix(".npy")] = array = _read_array(path / name, mmap)
             if verify and isinstance(array, np.memmap):
-                _prefault(array)
+                # read one byte of every page, so that searches do not wait for page faults
+                array.reshape(-1).view(np.uint8)[::PAGESIZE].max(initial=0)
         elif name in readers:
             try:
                 files[name] = readers[name](path / name)
@@ -191,9 +199,8 @@ def _check_spec(folder: Path, stored: Mapping[str, Any], spec: FeatureSpec) -> N
     expected = asdict(spec)
     if stored == expected:
         return
-    pairs = ", ".join(
-        f"{key} {stored.get(key)!r} instead of {value!r}" for key, value in expected.items() if stored.get(key) != value
-    )
+    different = [key for key, value in expected.items() if stored.get(key) != value]
+    pairs = ", ".join(f"{key} {stored.get(key)!r} instead of {expected[key]!r}" for key in different)
     raise FeatureMismatch(f"the index in {folder} holds other features: {pairs}; {REMEDY}")
 
 
@@ -220,11 +227,6 @@ def _read_array(path: Path, mmap: bool) -> NDArray[Any]:
     return array
 
 
-def _prefault(array: NDArray[Any]) -> None:
-    """Read one byte of every page of a mapped array, so that searches do not wait for page faults."""
-    array.reshape(-1).view(np.uint8)[::PAGESIZE].max(initial=0)
-
-
 def _link_kept(folder: Path, new: Path, keep: Collection[str]) -> dict[str, dict[str, int]]:
     if not keep:
         return {}
@@ -238,34 +240,15 @@ def _link_kept(folder: Path, new: Path, keep: Collection[str]) -> dict[str, dict
         file = name if name in stored else f"{name}.npy"
         if file not in stored:
             raise Damaged(f"{old} has no {name} to link; {REMEDY}")
-        _link(old / file, new / file)
+        try:
+            os.link(old / file, new / file)
+        except FileNotFoundError as error:
+            raise Damaged(f"{old / file} is missing; {REMEDY}") from error
+        except OSError:  # the file system has no hard links
+            shutil.copyfile(old / file, new / file)
+            _sync_file(new / file)
         entries[file] = stored[file]
     return entries
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except FileNotFoundError as error:
-        raise Damaged(f"{source} is missing; {REMEDY}") from error
-    except OSError:  # the file system has no hard links
-        shutil.copyfile(source, target)
-        _sync_file(target)
-
-
-def _write_array(path: Path, array: NDArray[Any]) -> dict[str, int]:
-    with path.open("xb") as file:
-        np.lib.format.write_array(file, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
-    return _sync_file(path)
-
-
-def _write_manifest(
-    new: Path, spec: FeatureSpec, sequence: int, entries: Mapping[str, Mapping[str, int]], extra: Mapping[str, Any]
-) -> int:
-    manifest = {"format": FORMAT, "spec": asdict(spec), "sequence": sequence, "extra": extra, "files": entries}
-    data = json.dumps(manifest, indent=1).encode()
-    (new / MANIFEST).write_bytes(data)
-    return _sync_file(new / MANIFEST)["crc32"]
 
 
 def _checksum(path: Path) -> int:
@@ -281,19 +264,6 @@ def _sync_file(path: Path) -> dict[str, int]:
     with path.open("rb+") as file:
         os.fsync(file.fileno())
     return {"bytes": path.stat().st_size, "crc32": _checksum(path)}
-
-
-def _replace(path: Path, data: bytes) -> None:
-    new = path.with_name(f"{path.name}.new")
-    new.write_bytes(data)
-    _sync_file(new)
-    new.replace(path)
-
-
-def _make_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        _sync_folder(folder.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -44,9 +44,8 @@ def check_attributes(ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -
     """Ids and tenants as int64; raises BadInput for different lengths or a repeated id."""
     id_array, tenant_array = np.asarray(ids, np.int64), np.asarray(tenants, np.int64)
     if not len(id_array) == len(tenant_array) == len(attributes):
-        raise BadInput(
-            f"{len(id_array)} ids, {len(tenant_array)} tenants and {len(attributes)} attributes: give one of each"
-        )
+        counts = f"{len(id_array)} ids, {len(tenant_array)} tenants and {len(attributes)} attributes"
+        raise BadInput(f"{counts}: give one of each")
     if len(np.unique(id_array)) < len(id_array):
         raise BadInput("an id is given twice in one batch of attributes")
     return id_array, tenant_array
@@ -55,9 +54,8 @@ def check_attributes(ids: Ids, tenants: Ids, attributes: Sequence[Attributes]) -
 def _check_features(spec: FeatureSpec, features: Features) -> Features:
     array = np.asarray(features)
     if array.ndim != 2 or array.shape[1] != spec.width or array.dtype != spec.dtype:
-        raise FeatureMismatch(
-            f"{spec.name} features are (n, {spec.width}) {spec.dtype}, not {array.shape} {array.dtype}"
-        )
+        expected = f"(n, {spec.width}) {spec.dtype}"
+        raise FeatureMismatch(f"{spec.name} features are {expected}, not {array.shape} {array.dtype}")
     if spec.metric == "hamming":
         return np.array(array, order="C")
     length = np.sqrt(np.einsum("ij,ij->i", array, array))

@@ -78,10 +78,9 @@ class _Task:
 
 
 class DecodePool:
-    """Prepares images for `inputs` in `workers` processes (default: the usable cores).
+    """Prepares images for `inputs` in `workers` processes (default: the usable cores), kept until `close`.
 
-    They are started when first needed and kept until `close`, which takes a fraction of a second. Thread-safe. Raises
-    BadSetting for less than one worker.
+    Thread-safe. Raises BadSetting for less than one worker.
     """
 
     def __init__(
@@ -115,8 +114,7 @@ class DecodePool:
     ) -> Iterator[Prepared | Unchanged | ImageRejected]:
         """Read and prepare images, in the order of `sources`, which is consumed as the results are (see `ahead`).
 
-        An image that cannot be decoded yields its ImageRejected; the others continue. Raises Unavailable where the
-        processes cannot be started.
+        An image that cannot be decoded yields its ImageRejected. Raises Unavailable where no process can be started.
         """
         remaining = iter(sources)
         in_flight: deque[_Task] = deque()
@@ -191,7 +189,6 @@ class DecodePool:
                 thread.start()
 
     def _replies(self, task: _Task) -> list[Reply]:
-        """The replies of a task, waited for."""
         while not task.done.wait(POLL_SECONDS):
             for process in tuple(self._processes):
                 process.kill_if_overdue()
@@ -202,7 +199,6 @@ class DecodePool:
 
 
 def _run_worker(tasks: "queue.SimpleQueue[_Task | None]", process: WorkerProcess) -> None:
-    """Thread main: process tasks until a None."""
     while (task := tasks.get()) is not None:
         if not task.cancelled:
             try:
@@ -216,23 +212,22 @@ def _run_worker(tasks: "queue.SimpleQueue[_Task | None]", process: WorkerProcess
 
 def _complete(process: WorkerProcess, requests: list[Request]) -> tuple[list[Reply], float]:
     """Replies to all requests, and the seconds taken; an image that crashes its process is rejected."""
-    rejected: dict[int, Reply] = {}
+    replies: dict[int, Reply] = {}
     pending = list(range(len(requests)))
     seconds = 0.0
     while pending:
         try:
-            replies, seconds = process.work([requests[index] for index in pending])
+            answers, seconds = process.work([requests[index] for index in pending])
         except WorkerCrashed as crash:
             position = pending.pop(crash.position)
-            rejected[position] = crash.rejection(requests[position][0])
+            replies[position] = crash.rejection(requests[position][0])
         else:
-            answered = dict(zip(pending, replies, strict=True)) | rejected
-            return [answered[index] for index in range(len(requests))], seconds
-    return [rejected[index] for index in range(len(requests))], seconds
+            replies.update(zip(pending, answers, strict=True))
+            break
+    return [replies[index] for index in range(len(requests))], seconds
 
 
 def _shut_down(tasks: "queue.SimpleQueue[_Task | None]", processes: list[WorkerProcess]) -> None:
-    """Terminate all processes and their threads."""
     for process in tuple(processes):
         process.terminate()
         tasks.put(None)

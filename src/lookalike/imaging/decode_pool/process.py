@@ -38,11 +38,8 @@ class WorkerCrashed(Exception):
     def rejection(self, path: str | None) -> ImageRejected:
         name = path or "This image"
         if self._overdue:
-            return ImageRejected(
-                "timeout",
-                f"{name} took longer than the limit of {self._limits.seconds:g} seconds: save it smaller or in a "
-                "plainer format, or raise seconds.",
-            )
+            problem = f"{name} took longer than the limit of {self._limits.seconds:g} seconds"
+            return ImageRejected("timeout", f"{problem}: save it smaller or in a plainer format, or raise seconds.")
         how = f"signal {-self._returncode}" if self._returncode < 0 else f"exit code {self._returncode}"
         return ImageRejected("crashed", f"{name} crashed its decoder ({how}): use another copy, or save it again.")
 
@@ -64,17 +61,14 @@ class WorkerProcess:
         self._lock = threading.Lock()
 
     def work(self, requests: list[Request]) -> tuple[list[Reply], float]:
-        """Process requests: replies in order, and the seconds taken.
-
-        Raises WorkerCrashed when the process crashes on one of them, Unavailable when it cannot be started.
-        """
+        """Replies in order, and seconds taken; raises WorkerCrashed, or Unavailable if the process cannot start."""
         for _ in range(MAX_START_ATTEMPTS):
             process, progress = self._start()
             self._chunk_number += 1
             self._overdue = False
             self._busy_since = started = time.monotonic()
             try:
-                send(_pipe(process.stdin), worker.Chunk(self._chunk_number, tuple(requests)))
+                send(_pipe(process.stdin), (self._chunk_number, requests))
                 replies = worker.unpack(receive(_pipe(process.stdout)))
             except (OSError, EOFError):
                 self._busy_since = None
@@ -105,7 +99,6 @@ class WorkerProcess:
             self._kill()
 
     def terminate(self) -> None:
-        """Kill the process, and start it no more."""
         with self._lock:
             self._terminated = True
         self._kill()
@@ -145,7 +138,6 @@ class WorkerProcess:
         return process, progress
 
     def _reap(self) -> int:
-        """Reap the process, close its pipes, and return its exit code."""
         with self._lock:
             process, self._process, self._progress = self._process, None, None
         assert process is not None

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from operator import attrgetter
-from typing import IO, Any, BinaryIO, Final
+from typing import IO, Any, BinaryIO, Final, cast
 
 import numpy as np
 
@@ -39,6 +39,8 @@ ORPHAN_CHECK_SECONDS: Final = 1.0
 
 Request = tuple[str | None, bytes | None, bytes | None, bool, int]
 """Path, data, known digest, whether to digest the pixels, the longer side of a thumbnail (0 for none)."""
+Chunk = tuple[int, list[Request]]
+"""The number under which the progress of the requests is recorded, and these."""
 Reply = Prepared | tuple[bytes, int] | ImageRejected
 """An image; digest and size of one with the known digest; or the rejection."""
 Packed = tuple[list[Any], list[Pixels]]
@@ -54,14 +56,6 @@ class Setup:
     inputs: tuple[InputSpec, ...]
     limits: Limits
     parent: int
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Images to read, and the number under which their progress is recorded."""
-
-    number: int
-    requests: tuple[Request, ...]
 
 
 def send(pipe: IO[bytes], message: Any) -> None:
@@ -124,30 +118,26 @@ def process_request(request: Request, inputs: Sequence[InputSpec], limits: Limit
     except ImageRejected as error:
         return error
     except MemoryError:
-        return ImageRejected(
-            "too_many_pixels",
-            f"Decoding this image takes more than the limit of {limits.max_memory:,} bytes of memory: "
-            "save it smaller, or raise max_memory.",
-        )
+        problem = f"Decoding this image takes more than the limit of {limits.max_memory:,} bytes of memory"
+        return ImageRejected("too_many_pixels", f"{problem}: save it smaller, or raise max_memory.")
 
 
 def main() -> None:
-    """Process chunks until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    requests, replies, progress = _take_pipes()
-    setup: Setup = receive(requests)
+    pipe, replies, progress = _take_pipes()
+    setup: Setup = receive(pipe)
     _exit_with(setup.parent)
     _limit_memory(setup.limits.max_memory)
     gc.freeze()
     send(replies, os.getpid())
     while True:
         try:
-            chunk: Chunk = receive(requests)
+            number, requests = cast(Chunk, receive(pipe))
         except EOFError:
             return
         results = []
-        for position, request in enumerate(chunk.requests):
-            PROGRESS.pack_into(progress, 0, chunk.number, position, time.monotonic())
+        for position, request in enumerate(requests):
+            PROGRESS.pack_into(progress, 0, number, position, time.monotonic())
             results.append(process_request(request, setup.inputs, setup.limits))
         try:
             send(replies, pack(results))

@@ -36,7 +36,6 @@ class ReadWriteLock:
 
     @contextmanager
     def read(self) -> Iterator[None]:
-        """Hold the lock together with other readers."""
         with self._condition:
             while self._writers:
                 self._condition.wait()
@@ -51,7 +50,6 @@ class ReadWriteLock:
 
     @contextmanager
     def write(self) -> Iterator[None]:
-        """Hold the lock exclusively."""
         with self._condition:
             self._writers += 1
             while self._readers or self._writer_active:
@@ -108,7 +106,6 @@ class Graph:
             raise OSError(f"the graph cannot be written to {path}: {error}") from error
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays to store beside the file."""
         return {"nodes": self._nodes.row_nodes, "keys": self._nodes.keys}
 
     @property
@@ -124,17 +121,13 @@ class Graph:
             done += len(batch)
 
     def add_batch(self, vectors: Features) -> None:
-        """Append rows while readers wait."""
         row_nodes, keys, first = self._nodes.assign_nodes(vectors)
         with self._lock.write():
             self._index.add(np.ascontiguousarray(vectors[first]))
             self._nodes.extend(row_nodes, keys, first)
 
     def search(self, queries: Features, ef: int, limit: int, ids: Ids, allowed: NDArray[np.bool_] | None) -> Candidates:
-        """At most `limit` candidates per query: the nearest allowed rows among about the `ef` nearest nodes.
-
-        `ids` (rows,) are the ids of the rows in the caller's view; rows beyond it are not returned.
-        """
+        """At most `limit` candidates per query among about the `ef` nearest nodes: allowed rows below `len(ids)`."""
         parameters = faiss.SearchParametersHNSW(efSearch=ef)
         with self._lock.read():
             nodes = self._index.search(queries, limit if allowed is None else ef, params=parameters)[1]

@@ -34,12 +34,11 @@ MAX_DELETED_SHARE = 0.4
 
 
 class HnswIndex(FlatIndex):
-    """A flat index with an HNSW graph over its first rows; the few newer rows are scanned.
+    """A flat index with an HNSW graph over its first rows; up to `max_unindexed` newer rows are scanned.
 
     A search scans, and is exact, for fewer than `exact_below` rows, a small tenant or a selective filter. Otherwise it
-    searches the graph with `ef + 4 k` candidates, and more if few rows pass the filter; if fewer than k of these pass,
-    it scans after all. Distances are always exact: candidates from the graph are re-ranked. `m` and `ef_construction`
-    apply to graphs built from now on. Up to `max_unindexed` new rows stay outside the graph.
+    searches the graph with `ef + 4 k` candidates, and more if few rows pass the filter, and re-ranks them exactly; if
+    fewer than k pass, it scans after all. `m` and `ef_construction` apply to graphs built from now on.
     Raises BadSetting for a metric other than cosine; otherwise as FlatIndex.
     """
 
@@ -56,9 +55,8 @@ class HnswIndex(FlatIndex):
         max_unindexed: int = 1000,
     ) -> None:
         if spec.metric != "cosine":
-            raise BadSetting(
-                f"an hnsw index holds vectors under cosine distance, not {spec.name} ({spec.metric}): use mih"
-            )
+            what = f"{spec.name} ({spec.metric})"
+            raise BadSetting(f"an hnsw index holds vectors under cosine distance, not {what}: use mih")
         if min(m, ef_construction, ef, max_unindexed) < 1 or m < 2:
             raise BadSetting("m must be at least 2, and ef_construction, ef and max_unindexed at least 1")
         self._m, self._ef_construction, self._ef = m, ef_construction, ef
@@ -121,7 +119,6 @@ class HnswIndex(FlatIndex):
     def _rerank(
         self, view: View, queries: Features, candidates: Candidates, k: int, max_distance: float | None
     ) -> Matches:
-        """The k nearest candidates by exact distance."""
         query, row = candidates.query, candidates.row
         distances = paired("cosine", queries[query], view.features(row))
         if max_distance is not None:
@@ -129,8 +126,10 @@ class HnswIndex(FlatIndex):
             query, row, distances = query[near], row[near], distances[near]
         return Matches(*top_k(query, view.ids[row], distances, len(queries), k), NO_GUARANTEE)
 
-    def _after_put(self) -> None:
-        self._update_graph(self._max_unindexed)
+    def _put(self, ids: Ids, features: Features, tenants: Ids) -> None:
+        super()._put(ids, features, tenants)
+        if len(ids):
+            self._update_graph(self._max_unindexed)
 
     def _compact(self) -> None:
         view = self._table.view
@@ -140,7 +139,7 @@ class HnswIndex(FlatIndex):
             super()._compact()
         elif len(view.tail) > len(view.base) // 2:
             self._table.compact(drop_deleted=False)
-            self._mark_changed("base", "tail")
+            self._saved -= {"base", "tail"}
         self._update_graph(0)
 
     def _update_graph(self, max_unindexed: int) -> None:
@@ -155,7 +154,7 @@ class HnswIndex(FlatIndex):
         unsaved = graph.size - self._saved_graph_size
         if not self._saved_graph_size or unsaved > max(self._max_unindexed, graph.size // 100):
             # A saved graph may lag behind a little: on opening, the rows missing from it are scanned.
-            self._mark_changed(*GRAPH_ENTRIES)
+            self._saved.difference_update(GRAPH_ENTRIES)
 
     def _build_graph(self) -> Graph:
         """Build a new graph of all rows not deleted; readers use the old one until it is complete."""

@@ -19,8 +19,7 @@ _SEED = 20190613  # keys are stored: never change it
 def vector_keys(features: Features) -> Keys:
     """64-bit hashes of half-precision vectors: multilinear hashing (Carter and Wegman, 1979), modulo 2^64.
 
-    The probability of a collision among 10 million different vectors is about 3 in a million; a colliding row would
-    then be found only together with the other one.
+    Of 10 million vectors, two collide with a probability of 3 in a million; one is then found only with the other.
     """
     half = features.astype(np.float16).view(np.uint16)
     factors = np.random.default_rng(_SEED).integers(0, 2**63, features.shape[1], np.uint64)
@@ -71,10 +70,9 @@ class NodeMap:
     def expand(
         self, found: NDArray[Any], ids: Ids, allowed: NDArray[np.bool_] | None, limit: int
     ) -> tuple[RowNumbers, RowNumbers]:
-        """Pairs (query, row) of the rows at the found nodes, nearest first, at most `limit` per query.
+        """Pairs (query, row) of the allowed rows below `len(ids)` at the found nodes, at most `limit` per query.
 
         `found` (queries, n) holds node numbers, nearest first, padded with -1. Rows at one node are ordered by id.
-        Only rows below `len(ids)` that are allowed are returned.
         """
         query, rank = np.nonzero(found >= 0)
         node = found[query, rank]

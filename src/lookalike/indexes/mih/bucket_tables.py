@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.indexes.mih.top_k import Bits
+
 TABLES = 4
 SEGMENT_BITS = 16
 BUCKETS = 1 << SEGMENT_BITS
@@ -29,7 +31,6 @@ MAX_RADIUS = TABLES * len(NEIGHBOURHOOD_SIZES) - 1
 Numbers = NDArray[np.int64]
 Codes = NDArray[np.uint64]
 RowNumbers = NDArray[np.uint32]
-Bits = NDArray[np.uint8]
 
 # Cost model of a search, in nanoseconds, measured by `python -m benchmarks.mih --costs`; only the ratios matter.
 SCAN_COST = 1.0
@@ -73,7 +74,6 @@ def probes(shares: tuple[int, ...]) -> Probes:
 
 @cache
 def even_probes(radius: int) -> Probes:
-    """The probes for `radius` split as evenly as possible."""
     share, remainder = divmod(radius + 1, TABLES)
     return probes(tuple(share + (t < remainder) for t in range(TABLES)))
 
@@ -140,10 +140,7 @@ class BucketTables:
         return self._plan_of(even_probes(TABLES - 1), own_buckets(code))
 
     def within(self, plan: ProbePlan, code: np.uint64, radius: int, equal_bytes: int = 0) -> tuple[RowNumbers, Bits]:
-        """Rows within `radius` bits among those that the plan covers, ascending, and their distances.
-
-        With `equal_bytes`, only codes of which at least that many bytes equal those of `code`.
-        """
+        """Rows within `radius` bits, with as many equal bytes, that the plan covers, ascending; and their distances."""
         sizes = plan.last - plan.first
         ends = np.cumsum(sizes)
         rows: list[NDArray[Any]] = []

@@ -57,10 +57,8 @@ class MihIndex(EmbeddedIndex):
         verify: bool = True,
     ) -> None:
         if spec.metric != "hamming" or spec.width != BYTES:
-            raise BadSetting(
-                f"the mih index holds 64-bit hashes (hamming, {BYTES} bytes), not {spec.name} "
-                f"({spec.metric}, {spec.width}); choose the flat index for it"
-            )
+            what = f"{spec.name} ({spec.metric}, {spec.width}); choose the flat index for it"
+            raise BadSetting(f"the mih index holds 64-bit hashes (hamming, {BYTES} bytes), not {what}")
         if not 0 <= equal_bytes <= BYTES:
             raise BadSetting(f"m (equal bytes) must be from 0 (any row) to {BYTES} (equal hashes), not {equal_bytes}")
         super().__init__(spec, folder, writable=writable)
@@ -167,7 +165,6 @@ def _probe(
 def _apply_plans(
     nearest: TopK, runs: Sequence[Run], plans: Sequence[ProbePlan], code: np.uint64, radius: int, scope: SearchScope
 ) -> TopK:
-    """A copy of `nearest`, extended by the rows that the plans find."""
     trial = nearest.copy()
     for run, plan in zip(runs, plans, strict=True):
         run.probe(plan, code, trial, radius, scope)

@@ -8,16 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.indexes.mih.bucket_tables import (
-    SCAN_COST,
-    Bits,
-    BucketTables,
-    Codes,
-    ProbePlan,
-    RowNumbers,
-    count_equal_bytes,
-)
-from lookalike.indexes.mih.top_k import SearchScope, TopK, in_sorted
+from lookalike.indexes.mih.bucket_tables import SCAN_COST, BucketTables, Codes, ProbePlan, RowNumbers, count_equal_bytes
+from lookalike.indexes.mih.top_k import Bits, SearchScope, TopK, in_sorted
 from lookalike.types import Ids
 
 LISTED_ROW_COST = 5.0
@@ -64,15 +56,11 @@ class Tenants:
         mask: NDArray[np.bool_] = self.index_of_row[rows] == position
         return mask
 
-    def owns_all(self, tenant: int) -> bool:
-        return len(self.names) == 1 and bool(self.names[0] == tenant)
-
     def count(self, tenant: int) -> int:
         position = self.position(tenant)
         return 0 if position is None else int(self.starts[position + 1] - self.starts[position])
 
     def per_row(self, count: int) -> Ids:
-        """The tenant of each row (n,)."""
         return self.names[self.index_of_row] if len(self.index_of_row) else np.repeat(self.names[:1], count)
 
 
@@ -102,7 +90,6 @@ class Run:
         return len(self.ids)
 
     def alive(self) -> tuple[Ids, Codes, Ids]:
-        """Ids, codes and tenants of the rows not deleted."""
         arrays = self.ids, self.codes, self.tenants.per_row(len(self))
         if not len(self.deleted):
             return arrays
@@ -111,7 +98,6 @@ class Run:
         return arrays[0][keep], arrays[1][keep], arrays[2][keep]
 
     def count(self, tenant: int | None) -> int:
-        """Number of rows not deleted."""
         if tenant is None:
             return len(self) - len(self.deleted)
         return self.tenants.count(tenant) - int(self.tenants.owned(self.deleted, tenant).sum())
@@ -126,7 +112,6 @@ class Run:
         return replace(self, deleted=np.insert(self.deleted, np.searchsorted(self.deleted, rows), rows))
 
     def scan_cost(self, scope: SearchScope) -> float:
-        """Nanoseconds of the cheapest scan."""
         return min(self._scan_options(scope))[0]
 
     def probe(self, plan: ProbePlan, code: np.uint64, nearest: TopK, radius: int, scope: SearchScope) -> None:
@@ -185,21 +170,18 @@ class Run:
     def _filter_mask(self, rows: RowList, scope: SearchScope) -> NDArray[np.bool_] | None:
         """Which of these rows are not deleted and in scope; None for all."""
         keep = ~in_sorted(rows, self.deleted) if len(self.deleted) else None
-        if scope.tenant is not None and not self.tenants.owns_all(scope.tenant):
+        if scope.tenant is not None and (len(self.tenants.names) != 1 or self.tenants.names[0] != scope.tenant):
             own = self.tenants.owned(rows, scope.tenant)
             keep = own if keep is None else keep & own
         if scope.allowed is not None:
-            allowed = scope.admits(self.ids[rows])
+            allowed = in_sorted(self.ids[rows], scope.allowed)
             keep = allowed if keep is None else keep & allowed
         return keep
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WriteBuffer:
-    """The newest rows in insertion order, always scanned.
-
-    The writer appends after `count`, beyond the rows that readers of an older state access.
-    """
+    """The newest rows, as inserted; the writer appends after `count`, beyond what readers of an older state access."""
 
     ids: Ids
     codes: Codes
@@ -227,24 +209,20 @@ class WriteBuffer:
         return replace(self, alive=alive)
 
     def rows(self) -> tuple[Ids, Codes, Ids]:
-        """Ids, codes and tenants of the rows not deleted."""
         keep = np.flatnonzero(self.alive[: self.count])
         return self.ids[keep], self.codes[keep], self.tenants[keep]
 
     def count_alive(self, tenant: int | None) -> int:
-        """Number of rows not deleted."""
         alive = self.alive[: self.count]
         return int(alive.sum() if tenant is None else (alive & (self.tenants[: self.count] == tenant)).sum())
 
     def scan(self, codes: Sequence[np.uint64], nearest: Sequence[TopK], scope: SearchScope) -> None:
-        """Compare every row with every query."""
         for best, near, distances in compare(self.codes[: self.count], codes, nearest, scope.equal_bytes):
-            keep = self.alive[near]
+            keep, ids = self.alive[near], self.ids[near]
             if scope.tenant is not None:
                 keep &= self.tenants[near] == scope.tenant
-            ids = self.ids[near]
             if scope.allowed is not None:
-                keep &= scope.admits(ids)
+                keep &= in_sorted(ids, scope.allowed)
             best.add(distances[keep], ids[keep])
 
 

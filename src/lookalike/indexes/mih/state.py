@@ -40,11 +40,9 @@ class State:
 
     @classmethod
     def restored(cls, runs: tuple[Run, ...], buffer_rows: tuple[Ids, Codes, Ids], next_run: int) -> "State":
-        """The state of a snapshot."""
         return cls(runs, WriteBuffer.empty(BUFFER_ROWS), {}, next_run).with_rows(*buffer_rows)
 
     def count(self, tenant: int | None) -> int:
-        """Number of rows not deleted."""
         return sum(run.count(tenant) for run in self.runs) + self.buffer.count_alive(tenant)
 
     def without_ids(self, ids: Ids) -> "State":

@@ -19,10 +19,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 def save(folder: Path, spec: FeatureSpec, sequence: int, state: State, saved_runs: frozenset[int]) -> State:
-    """Save a snapshot; returns the state with new runs memory-mapped from it.
-
-    Runs whose number is in `saved_runs` are already in the current snapshot, and are linked instead of written.
-    """
+    """Save a snapshot, linking `saved_runs` from the last; returns the state with new runs memory-mapped from it."""
     arrays: dict[str, NDArray[Any]] = {}
     keep: list[str] = []
     for run in state.runs:

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.indexes.mih.bucket_tables import Bits
 from lookalike.types import Ids
+
+Bits = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,11 +18,6 @@ class SearchScope:
     tenant: int | None = None
     allowed: Ids | None = None
     equal_bytes: int = 0
-
-    def admits(self, ids: Ids) -> NDArray[np.bool_]:
-        """Which of these ids are in `allowed`, which must not be None."""
-        assert self.allowed is not None
-        return in_sorted(ids, self.allowed)
 
 
 class TopK:
@@ -63,7 +59,6 @@ class TopK:
         self.radius = min(self.radius, int(distances.max()))
 
     def ranked(self) -> tuple[Bits, Ids]:
-        """The k best, nearest first, ties by id."""
         self.prune()
         distances, ids = self._joined()
         order = np.lexsort((ids, distances))
@@ -78,7 +73,6 @@ class TopK:
 
 
 def in_sorted(values: NDArray[Any], among: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which values are in a sorted array."""
     if not len(among):
         return np.zeros(len(values), np.bool_)
     position = np.searchsorted(among, values)
