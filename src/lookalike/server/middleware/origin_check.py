@@ -63,7 +63,7 @@ def allows_keyless(host: str | None, allowed_hosts: Collection[str]) -> bool:
 class AllowedHosts:
     """The host names that a server accepts: loopback ones, and those in `allowed`.
 
-    If there are none and `bound` is not loopback, any name is accepted; API keys are mandatory then.
+    If `allowed` is empty and `bound` is not loopback, any name is accepted; API keys are mandatory then.
     """
 
     def __init__(self, bound: str | None, allowed: Iterable[str] = ()) -> None:
