@@ -52,42 +52,17 @@ __version__ = "0.1.0"
 # Imported on first use: decoding processes import this package and must start quickly, and the client needs neither
 # a database nor a decoder.
 _MODULES = {
-    "client": ("Client", "Job"),
-    "errors": (
-        "AccessDenied",
-        "BadInput",
-        "BadSetting",
-        "Conflict",
-        "Damaged",
-        "FeatureMismatch",
-        "GalleryBusy",
-        "ImageRejected",
-        "LookalikeError",
-        "NotFound",
-        "TooManyRequests",
-        "Unavailable",
-        "UnsupportedQuery",
-    ),
-    "factory": ("open",),
-    "gallery": ("Gallery",),
-    "interfaces": ("GalleryAPI",),
-    "results": (
-        "Cluster",
-        "ClusterPage",
-        "Comparison",
-        "DeleteResult",
-        "Filter",
-        "PipelineComparison",
-        "PipelineStatus",
-        "Query",
-        "RepairReport",
-        "SearchOptions",
-        "Status",
-        "StoredImage",
-    ),
-    "types": ("Answer", "Border", "Hit", "Item", "Outcome", "Record"),
+    "client": "Client Job",
+    "errors": "AccessDenied BadInput BadSetting Conflict Damaged FeatureMismatch GalleryBusy ImageRejected "
+    "LookalikeError NotFound TooManyRequests Unavailable UnsupportedQuery",
+    "factory": "open",
+    "gallery": "Gallery",
+    "interfaces": "GalleryAPI",
+    "results": "Cluster ClusterPage Comparison DeleteResult Filter PipelineComparison PipelineStatus Query "
+    "RepairReport SearchOptions Status StoredImage",
+    "types": "Answer Border Hit Item Outcome Record",
 }
-_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
 __all__ = [
     "AccessDenied",
     "Answer",

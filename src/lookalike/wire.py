@@ -4,11 +4,11 @@ Each object is a dataclass: `of` makes it from the library's value, `to_dict` gi
 Docstrings, `EXAMPLE` and the fields' metadata are its documentation in the server's OpenAPI description.
 """
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
-from functools import cache, partial
-from types import NoneType, UnionType
+from functools import cache
+from types import UnionType
 from typing import Any, ClassVar, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 from urllib.parse import quote
 
@@ -54,6 +54,12 @@ def thumbnail_url(key: str) -> str:
 def to_dict(value: "WireObject") -> Json:
     """The JSON object of a value."""
     return asdict(cast(Any, value))
+
+
+def convert(kind: type[T], value: Any, **changes: Any) -> T:
+    """Make an object of the fields that `value` has under the same names, and of `changes`."""
+    names = [f.name for f in fields(cast(Any, kind)) if f.name not in changes]
+    return kind(**{name: getattr(value, name) for name in names}, **changes)
 
 
 def _doc(description: str, **schema: Any) -> Mapping[str, Any]:
@@ -236,17 +242,7 @@ class Hit(WireObject):
     @classmethod
     def of(cls, hit: types.Hit) -> "Hit":
         """The object of a hit."""
-        return cls(
-            key=hit.key,
-            evidence=hit.evidence,
-            distance=hit.distance,
-            pipeline=hit.pipeline,
-            attributes=dict(hit.attributes),
-            width=hit.width,
-            height=hit.height,
-            thumbnail=thumbnail_url(hit.key),
-            tenant=hit.tenant,
-        )
+        return convert(cls, hit, attributes=dict(hit.attributes), thumbnail=thumbnail_url(hit.key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,17 +302,8 @@ class SearchAnswer(WireObject):
     @classmethod
     def of(cls, answer: types.Answer) -> "SearchAnswer":
         """The object of an answer; it has no cursor and no preview."""
-        return cls(
-            hits=[Hit.of(hit) for hit in answer.hits],
-            page=answer.page,
-            page_size=answer.page_size,
-            more=answer.more,
-            next=None,
-            exact_within=dict(answer.exact_within),
-            failed=dict(answer.failed),
-            sequence=answer.sequence,
-            took_ms=dict(answer.took_ms),
-        )
+        changes = {name: dict(getattr(answer, name)) for name in ("exact_within", "failed", "took_ms")}
+        return convert(cls, answer, hits=[Hit.of(hit) for hit in answer.hits], next=None, preview=None, **changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,13 +321,7 @@ class PipelineComparison(WireObject):
     @classmethod
     def of(cls, measured: results.PipelineComparison) -> "PipelineComparison":
         """The object of a pipeline's comparison."""
-        return cls(
-            name=measured.pipeline,
-            distance=measured.distance,
-            copy=measured.is_copy,
-            threshold=measured.threshold,
-            false_match_rate=measured.false_match_rate,
-        )
+        return convert(cls, measured, name=measured.pipeline, copy=measured.is_copy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,12 +345,8 @@ class Comparison(WireObject):
     @classmethod
     def of(cls, comparison: results.Comparison) -> "Comparison":
         """The object of a comparison."""
-        return cls(
-            same_bytes=comparison.same_bytes,
-            same_pixels=comparison.same_pixels,
-            evidence=comparison.evidence,
-            pipelines=[PipelineComparison.of(measured) for measured in comparison.pipelines],
-        )
+        pipelines = [PipelineComparison.of(measured) for measured in comparison.pipelines]
+        return convert(cls, comparison, pipelines=pipelines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -436,13 +413,8 @@ class GalleryStatus(WireObject):
     @classmethod
     def of_gallery(cls, status: results.Status) -> "GalleryStatus":
         """The object of a gallery's status."""
-        return GalleryStatus(
-            images=status.images,
-            bytes=status.nbytes,
-            formats=dict(status.formats),
-            sequence=status.sequence,
-            pipelines=[PipelineStatus.of(pipeline) for pipeline in status.pipelines],
-        )
+        pipelines = [PipelineStatus.of(pipeline) for pipeline in status.pipelines]
+        return convert(GalleryStatus, status, bytes=status.nbytes, formats=dict(status.formats), pipelines=pipelines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -559,7 +531,7 @@ def parse(kind: type[T], value: Any) -> T:
         BadSetting: a field is missing or of another type; the message names it.
     """
     try:
-        return cast(T, _parser(cast(Hashable, kind))(value, ""))
+        return cast(T, _read(kind, value, ""))
     except _Mismatch as error:
         raise BadSetting(
             f"the service's response is not a valid {kind.__name__}: {error}; "
@@ -570,72 +542,43 @@ def parse(kind: type[T], value: Any) -> T:
 _NAMES = {str: "a string", bool: "a boolean", int: "an integer", float: "a number", dict: "an object", list: "a list"}
 
 
-@cache
-def _parser(hint: Hashable) -> Callable[[Any, str], Any]:
-    """The function that reads a value of a type; it is given the value and the name of its place."""
-    if hint is Any:
-        return lambda value, _: value
-    if is_dataclass(hint):
-        return partial(_parse_object, hint)
+def _read(hint: Any, value: Any, at: str) -> Any:
+    """Read a value of a type; `at` names its place. An integer is a number, a boolean is neither."""
     origin, arguments = get_origin(hint), get_args(hint)
-    if origin is Literal:
-        return partial(_parse_choice, arguments)
+    if hint is Any:
+        return value
     if origin in (Union, UnionType):
-        [inner] = (argument for argument in arguments if argument is not NoneType)
-        return partial(_parse_optional, _parser(inner))
-    if origin is list:
-        return partial(_parse_list, _parser(arguments[0]))
-    if origin is dict:
-        return partial(_parse_dict, _parser(arguments[1]))
-    return partial(_parse_scalar, hint)
+        return None if value is None else _read(arguments[0], value, at)
+    if origin is Literal:
+        if value not in arguments:
+            raise _Mismatch(f"{at} must be one of {', '.join(map(repr, arguments))}")
+        return value
+    kind: Any = dict if is_dataclass(hint) else origin or hint
+    allowed: Any = (int, float) if kind is float else kind
+    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
+        raise _Mismatch(f"{at or 'it'} must be {_NAMES[kind]}")
+    if is_dataclass(hint):
+        return _read_object(hint, value, at)
+    if kind is list:
+        return [_read(arguments[0], member, f"{at}[{number}]") for number, member in enumerate(value)]
+    if kind is dict:
+        return {name: _read(arguments[1], member, f"{at}[{name!r}]") for name, member in value.items()}
+    return float(value) if kind is float else value
 
 
-def _parse_object(kind: Any, value: Any, at: str) -> Any:
-    _check(dict, value, at)
+def _read_object(kind: Any, value: Mapping[str, Any], at: str) -> Any:
     found = {}
-    for name, read, required in _fields_of(kind):
+    for name, (hint, required) in _fields_of(kind).items():
         place = f"{at}.{name}" if at else name
         if name in value:
-            found[name] = read(value[name], place)
+            found[name] = _read(hint, value[name], place)
         elif required:
             raise _Mismatch(f"{place} is missing")
     return kind(**found)
 
 
 @cache
-def _fields_of(kind: Any) -> tuple[tuple[str, Callable[[Any, str], Any], bool], ...]:
-    """Name, parser and whether it is required, of each field."""
+def _fields_of(kind: Any) -> dict[str, tuple[Any, bool]]:
+    """Type, and whether it is required, of each field."""
     hints = get_type_hints(kind)
-    return tuple((f.name, _parser(hints[f.name]), f.default is MISSING) for f in fields(kind))
-
-
-def _parse_optional(read: Callable[[Any, str], Any], value: Any, at: str) -> Any:
-    return None if value is None else read(value, at)
-
-
-def _parse_list(read: Callable[[Any, str], Any], value: Any, at: str) -> list[Any]:
-    _check(list, value, at)
-    return [read(member, f"{at}[{number}]") for number, member in enumerate(value)]
-
-
-def _parse_dict(read: Callable[[Any, str], Any], value: Any, at: str) -> dict[str, Any]:
-    _check(dict, value, at)
-    return {name: read(member, f"{at}[{name!r}]") for name, member in value.items()}
-
-
-def _parse_choice(choices: tuple[Any, ...], value: Any, at: str) -> Any:
-    if value not in choices:
-        raise _Mismatch(f"{at} must be one of {', '.join(map(repr, choices))}")
-    return value
-
-
-def _parse_scalar(kind: Any, value: Any, at: str) -> Any:
-    _check(kind, value, at)
-    return float(value) if kind is float else value
-
-
-def _check(kind: Any, value: Any, at: str) -> None:
-    """Raise for a value of another type; an integer is a number, a boolean is neither."""
-    allowed = (int, float) if kind is float else kind
-    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
-        raise _Mismatch(f"{at or 'it'} must be {_NAMES[kind]}")
+    return {f.name: (hints[f.name], f.default is MISSING) for f in fields(kind)}

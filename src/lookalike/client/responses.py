@@ -62,31 +62,8 @@ def record_of(image: wire.Image, tenant: str) -> Record:
 
 def answer_of(answer: wire.SearchAnswer) -> Answer:
     """The answer to a query."""
-    return Answer(
-        hits=tuple(_hit_of(hit) for hit in answer.hits),
-        page=answer.page,
-        page_size=answer.page_size,
-        more=answer.more,
-        exact_within=answer.exact_within,
-        sequence=answer.sequence,
-        took_ms=answer.took_ms,
-        failed=answer.failed,
-    )
-
-
-def _hit_of(hit: wire.Hit) -> Hit:
-    return Hit(
-        key=hit.key,
-        path=None,
-        evidence=hit.evidence,
-        distance=hit.distance,
-        pipeline=hit.pipeline,
-        attributes=hit.attributes,
-        width=hit.width,
-        height=hit.height,
-        id=NO_ID,
-        tenant=hit.tenant,
-    )
+    hits = tuple(wire.convert(Hit, hit, path=None, id=NO_ID) for hit in answer.hits)
+    return wire.convert(Answer, answer, hits=hits)
 
 
 def outcome_of(outcome: wire.Outcome, path: str | None) -> Outcome:
@@ -116,22 +93,9 @@ def status_of(status: wire.Status) -> Status:
         tenants={status.tenant: status.images},
         formats=status.formats,
         sequence=status.sequence,
-        pipelines=tuple(_pipeline_status_of(pipeline) for pipeline in status.pipelines),
-    )
-
-
-def _pipeline_status_of(pipeline: wire.PipelineStatus) -> PipelineStatus:
-    return PipelineStatus(
-        name=pipeline.name,
-        fingerprint=pipeline.fingerprint,
-        metric=pipeline.metric,
-        rows=pipeline.rows or 0,
-        saved_at=pipeline.saved_at,
-        behind=pipeline.behind,
-        threshold=pipeline.threshold,
-        engine=pipeline.engine,
-        shared=pipeline.shared,
-        error=pipeline.error,
+        pipelines=tuple(
+            wire.convert(PipelineStatus, pipeline, rows=pipeline.rows or 0) for pipeline in status.pipelines
+        ),
     )
 
 
