@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self, TypeVar, get_args
@@ -172,23 +172,19 @@ def _create_engine(url: URL, *, create: bool, read_only: bool, busy_seconds: flo
 
 def _take_options(url: URL) -> tuple[URL, Options]:
     """The URL without the catalog's own options, and these; raises BadSetting."""
-    partitions, features = (_single(url, name) for name in ("partitions", "features"))
+    for name in ("partitions", "features"):
+        if isinstance(url.query.get(name), tuple):
+            raise BadSetting(f"{name} is given twice in the catalog's URL")
+    query: Mapping[str, Any] = url.query
+    partitions, features = query.get("partitions"), query.get("features")
     if partitions is not None and not (partitions.isascii() and partitions.isdigit() and len(partitions) < 5):
         raise BadSetting(f"partitions in the catalog's URL is a number, not {partitions!r}")
     if features is not None and features not in get_args(FeatureKeeper):
         raise BadSetting(f"features in the catalog's URL is catalog or engine, not {features!r}")
-    keeper: Any = features
-    options = Options(None if partitions is None else int(partitions), keeper)
+    options = Options(None if partitions is None else int(partitions), features)
     number = options.partitions or 0
     if number > MAX_PARTITIONS or number == 1:
         raise BadSetting(f"partitions is a number from 2 to {MAX_PARTITIONS}, or 0 for none, not {number}")
     if number and url.get_backend_name() != "postgresql":
         raise BadSetting("only a catalog in PostgreSQL can be partitioned; leave partitions out")
     return url.difference_update_query(["partitions", "features"]), options
-
-
-def _single(url: URL, name: str) -> str | None:
-    value = url.query.get(name)
-    if value is not None and not isinstance(value, str):
-        raise BadSetting(f"{name} is given twice in the catalog's URL")
-    return value

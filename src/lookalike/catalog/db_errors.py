@@ -72,10 +72,9 @@ def _of_postgresql(cause: BaseException | None, location: str, committing: bool)
         return BadSetting(f"the catalog {location} cannot be used: {_SETTINGS[state]} ({detail})")
     if state in ("XX001", "XX002"):
         return Damaged(f"the catalog {location} is damaged ({detail}); {REMEDY}")
-    if state in ("40P01", "40001"):
-        return WriteConflict(f"another process is writing to {location} ({detail}); nothing was changed, try again")
-    if state == "55P03":
-        return GalleryBusy(f"another process is writing to {location} ({detail}); nothing was changed, try again")
+    if state in ("40P01", "40001", "55P03"):
+        kind = GalleryBusy if state == "55P03" else WriteConflict
+        return kind(f"another process is writing to {location} ({detail}); nothing was changed, try again")
     if state == "53100":
         return Unavailable(f"no space is left for the catalog {location}; nothing was changed, free some and try again")
     if state in ("57014", "25P03"):

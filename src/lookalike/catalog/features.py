@@ -221,10 +221,7 @@ class FeatureRepository:
         return number
 
     def released_through(self, spec: FeatureSpec) -> int:
-        """The sequence number up to which features of a spec were released; 0 where none were.
-
-        An index of this spec that is behind it, or is emptied, lacks the features that `only_in_engine` names.
-        """
+        """Where features were released to, or 0; an index behind it lacks those that `only_in_engine` names."""
         with self._database.read() as conn:
             spec_id = spec_ids(conn).get(spec)
             return 0 if spec_id is None else _released_through(conn, spec_id)

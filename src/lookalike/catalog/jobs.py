@@ -145,9 +145,8 @@ class JobRepository:
 
 
 def _find(conn: Connection, tenant: str, id_: str) -> Job:
-    row = None
-    if storable(tenant) and storable(id_):
-        row = conn.execute(select(jobs).where(jobs.c.id == id_, jobs.c.tenant == tenant)).one_or_none()
+    query = select(jobs).where(jobs.c.id == id_, jobs.c.tenant == tenant)
+    row = conn.execute(query).one_or_none() if storable(tenant) and storable(id_) else None
     if row is None:
         raise NotFound(f"there is no job {id_!r}")
     return Job(*row)

@@ -78,10 +78,7 @@ state = Table(
 )
 
 tenants = Table(
-    "tenants",
-    metadata,
-    Column("id", Id, primary_key=True),
-    Column("name", Ordered, nullable=False, unique=True),
+    "tenants", metadata, Column("id", Id, primary_key=True), Column("name", Ordered, nullable=False, unique=True)
 )
 
 images = Table(
