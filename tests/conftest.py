@@ -1,6 +1,7 @@
 """Fixtures that every suite shares, and the marks and the order of the suites."""
 
 import os
+import signal
 from pathlib import Path
 
 import platformdirs
@@ -35,7 +36,12 @@ LONG_FIRST = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have all that this run starts ended with it; xdist's workers belong to the run of their controller."""
+    """Have all that this run starts ended with it; xdist's workers belong to the run of their controller.
+
+    A shell starts background jobs with SIGINT ignored, which every process started here would inherit.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput") and not config.option.collectonly:
         supervisor.start()
 
