@@ -132,7 +132,7 @@ class Prepared:
 
     `sha256` is the digest of the bytes; `pixels` that of the shape and RGB values of the whole decoded image, None if
     it was decoded at a reduced scale. `width` and `height` are as displayed. `inputs` are in the order of the requested
-    `InputSpec`s. `thumbnail` is a small JPEG, if requested.
+    `InputSpec`s. `thumbnail` is a small JPEG, and `reduced` the uncropped image in RGB at a reduced size, if requested.
     """
 
     sha256: bytes
@@ -144,6 +144,7 @@ class Prepared:
     border: Border
     inputs: tuple[Pixels, ...]
     thumbnail: bytes | None = None
+    reduced: Pixels | None = None
 
 
 @dataclass(frozen=True, slots=True)
