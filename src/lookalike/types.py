@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Metric = Literal["hamming", "cosine"]
-Evidence = Literal["exact", "copy", "similar"]
+Evidence = Literal["exact", "copy", "variant", "similar"]
 Op = Literal["eq", "ne", "lt", "lte", "gt", "gte", "in", "exists"]
 OutcomeKind = Literal["added", "unchanged", "updated", "duplicate", "rejected"]
 
@@ -246,11 +246,63 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in relative coordinates: 0..1 of the width and the height of an upright image."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def area(self) -> float:
+        """Share of the image, 0..1."""
+        return max(self.right - self.left, 0.0) * max(self.bottom - self.top, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """Alignment of two images.
+
+    `matrix` is a homography (3 x 3, row by row) from relative coordinates of the stored image to those of the query.
+    `rotation` is in degrees, clockwise; `scale` is query pixels per stored pixel, at full size. `crop` is the part of
+    the stored image that the query shows, `border` the part of the query that shows it.
+    """
+
+    matrix: tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
+    mirrored: bool
+    rotation: float
+    scale: float
+    crop: Box
+    border: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Comparison of the pixels of a query and of a stored image, after alignment.
+
+    `agreement` is the share (0..1) of the textured pixels of the overlap that agree; None if there is nothing to
+    compare (flat images, or no alignment was found and `method` is None). `query_coverage` and `stored_coverage` are
+    the shares of either image inside the overlap. `differences` are boxes of the stored image where the two differ.
+    """
+
+    agreement: float | None
+    query_coverage: float
+    stored_coverage: float
+    transform: Transform | None
+    differences: tuple[Box, ...]
+    method: Literal["whole", "local"] | None
+    textured: float
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """An image found by a search, and the evidence for it.
 
     `distance` is in 0..1, smaller is more similar, as measured by `pipeline` ("sha256" or "pixels" for an exact hit).
     `width` and `height` are as displayed. `tenant` owns the image; it is None unless all tenants were searched.
+    `verified` says whether `evidence` rests on the digests or on a comparison of the aligned pixels, `verification`;
+    otherwise it rests on the distance alone.
     """
 
     key: str
@@ -263,6 +315,30 @@ class Hit:
     height: int
     id: int
     tenant: str | None = None
+    verified: bool = False
+    verification: Verification | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationReport:
+    """Numbers of candidates of one query whose pixels were compared with the query's, and of those where they were not.
+
+    `unavailable` have no pixels at hand: no file, thumbnail or verification record. `skipped` were left when
+    `budget_ms` was used up: none of them is called a copy.
+    """
+
+    verified: int
+    unavailable: int
+    skipped: int
+    budget_ms: float
+
+    def __add__(self, other: "VerificationReport") -> "VerificationReport":
+        return VerificationReport(
+            self.verified + other.verified,
+            self.unavailable + other.unavailable,
+            self.skipped + other.skipped,
+            self.budget_ms,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +348,7 @@ class Answer:
     `exact_within` is, by pipeline, the distance (0..1) up to which no image was missed (-1: no guarantee). `took_ms` is
     by stage. `sequence` is the last change of the catalog that the answer reflects. `failed` is, by pipeline, why one
     could not be searched (its engine is down): the hits of such an answer are correct but may be incomplete.
+    `verification` is None if candidates were not to be verified.
     """
 
     hits: tuple[Hit, ...]
@@ -282,3 +359,4 @@ class Answer:
     sequence: int
     took_ms: Mapping[str, float] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
+    verification: VerificationReport | None = None

@@ -7,8 +7,8 @@ from typing import Any
 from lookalike import wire
 from lookalike.errors import LookalikeError
 from lookalike.problem_details import error_of
-from lookalike.results import Cluster, Comparison, PipelineComparison, PipelineStatus, Status
-from lookalike.types import Answer, Border, Hit, Outcome, Record
+from lookalike.results import Cluster, Comparison, Diagnosis, DiagnosisStep, PipelineComparison, PipelineStatus, Status
+from lookalike.types import Answer, Border, Hit, Outcome, Record, VerificationReport
 
 NO_ID = 0
 """Placeholder id of records and hits: the server does not expose internal ids."""
@@ -62,8 +62,14 @@ def record_of(image: wire.Image, tenant: str) -> Record:
 
 def answer_of(answer: wire.SearchAnswer) -> Answer:
     """The answer to a query."""
-    hits = tuple(wire.convert(Hit, hit, path=None, id=NO_ID) for hit in answer.hits)
-    return wire.convert(Answer, answer, hits=hits)
+    report = None if answer.verification is None else wire.convert(VerificationReport, answer.verification)
+    return wire.convert(Answer, answer, hits=tuple(hit_of(hit) for hit in answer.hits), verification=report)
+
+
+def hit_of(hit: wire.Hit) -> Hit:
+    """A hit."""
+    verification = None if hit.verification is None else hit.verification.value()
+    return wire.convert(Hit, hit, path=None, id=NO_ID, verification=verification)
 
 
 def outcome_of(outcome: wire.Outcome, path: str | None) -> Outcome:
@@ -82,7 +88,15 @@ def comparison_of(comparison: wire.Comparison) -> Comparison:
         PipelineComparison(pipeline.name, pipeline.distance, pipeline.threshold, pipeline.false_match_rate)
         for pipeline in comparison.pipelines
     )
-    return Comparison(comparison.same_bytes, comparison.same_pixels, comparison.evidence, measured)
+    verification = None if comparison.verification is None else comparison.verification.value()
+    return wire.convert(Comparison, comparison, pipelines=measured, verification=verification)
+
+
+def diagnosis_of(diagnosis: wire.Diagnosis) -> Diagnosis:
+    """Why an image is found, or not."""
+    hit = None if diagnosis.hit is None else hit_of(diagnosis.hit)
+    steps = tuple(wire.convert(DiagnosisStep, step) for step in diagnosis.steps)
+    return wire.convert(Diagnosis, diagnosis, hit=hit, steps=steps)
 
 
 def status_of(status: wire.Status) -> Status:

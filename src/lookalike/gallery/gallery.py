@@ -18,6 +18,8 @@ from lookalike.gallery.queries import PreparedQuery, QueryReader
 from lookalike.gallery.search import Searcher, SearchRequest, StageTimer
 from lookalike.gallery.status import check_engine, gallery_status
 from lookalike.gallery.thumbnails import Thumbnails, check_side
+from lookalike.gallery.verification import DEFAULT_BUDGET_MS, CandidateVerifier
+from lookalike.gallery.why_not import Diagnoser
 from lookalike.gallery.writer_lock import WriterLock
 from lookalike.image_files import items_of
 from lookalike.imaging import Limits, Source, read_bytes
@@ -30,6 +32,7 @@ from lookalike.results import (
     ClusterPage,
     Comparison,
     DeleteResult,
+    Diagnosis,
     Failure,
     Filter,
     Precondition,
@@ -41,6 +44,7 @@ from lookalike.results import (
     check_search_options,
 )
 from lookalike.types import Answer, Attributes, Item, Outcome, Prepared, Record
+from lookalike.verification import SIDE
 
 NO_TENANT = -1
 """Id of a tenant without images."""
@@ -77,6 +81,7 @@ class Gallery(GalleryAPI):
         self.limits = limits or Limits()
         self._pipelines = PipelinePool(names, build, catalog, lock, self.limits, workers, inline_limit)
         self._thumbnails = Thumbnails(catalog, self.limits)
+        self._verifier = CandidateVerifier(catalog, self.limits)
 
     def __enter__(self) -> Self:
         return self
@@ -86,6 +91,7 @@ class Gallery(GalleryAPI):
 
     def close(self) -> None:
         self._pipelines.close()
+        self._verifier.close()
         self.catalog.close()
         self._lock.close()
 
@@ -111,13 +117,28 @@ class Gallery(GalleryAPI):
         min_sequence = options.get("min_sequence")
         if min_sequence is not None and min_sequence > (last := self.catalog.changes.last_sequence()):
             raise UnsupportedQuery(f"min_sequence {min_sequence} is in the future: the last change is {last}")
-        reader = self._query_reader(opened, options.get("tenant", DEFAULT_TENANT))
+        reader = self._query_reader(opened, options.get("tenant", DEFAULT_TENANT), verify=request.verify)
         return self._answers(queries, opened, reader, request, min_sequence)
 
     def compare(self, a: Query, b: Query, *, tenant: str = DEFAULT_TENANT) -> Comparison:
         opened = self._pipelines.open()
-        reader = self._query_reader(opened, tenant)
-        return compare_images(reader.read_one(a), reader.read_one(b), [o.pipeline for o in opened])
+        reader = self._query_reader(opened, tenant, verify=True)
+        first, second = reader.read_one(a), reader.read_one(b)
+        verification = self._verifier.compare(first, second, reader)
+        return compare_images(first, second, [o.pipeline for o in opened], verification)
+
+    def why_not(self, query: Query, key: str, **options: Unpack[SearchOptions]) -> Diagnosis:
+        check_search_options(options)
+        opened = self._pipelines.open(options.get("pipelines"))
+        request = self._search_request(options)
+        request.check()
+        tenant = options.get("tenant", DEFAULT_TENANT) or DEFAULT_TENANT
+        reader = self._query_reader(opened, tenant, verify=True)
+        asked, stored = reader.read_one(query), reader.read_one(StoredImage(key, tenant))
+        sequence = ensure_fresh(opened, options.get("min_sequence"))
+        pipelines = [o.pipeline for o in opened]
+        diagnoser = Diagnoser(pipelines, Searcher(self.catalog, pipelines, self._verifier, reader))
+        return diagnoser.diagnose(asked, stored, request, sequence, self._verifier.compare(asked, stored, reader))
 
     def preview(self, query: Query, *, tenant: str = DEFAULT_TENANT, size: int = THUMBNAIL_SIZE) -> bytes:
         """Return a small upright JPEG of a query, which may be in a format that browsers do not show.
@@ -309,9 +330,10 @@ class Gallery(GalleryAPI):
         tenant_id = self.catalog.tenants.get_or_create(tenant)
         return Ingest(self.catalog, [o.pipeline for o in opened], self._pipelines.decoder(opened), tenant_id)
 
-    def _query_reader(self, opened: Sequence[OpenPipeline], tenant: str | None) -> QueryReader:
-        decoder = self._pipelines.decoder(opened)
-        return QueryReader(self.catalog, [o.pipeline for o in opened], decoder, self.limits, tenant)
+    def _query_reader(self, opened: Sequence[OpenPipeline], tenant: str | None, *, verify: bool) -> QueryReader:
+        decoder, side = self._pipelines.decoder(opened), SIDE if verify else 0
+        pipelines = [o.pipeline for o in opened]
+        return QueryReader(self.catalog, pipelines, decoder, self.limits, tenant, reduced_side=side)
 
     def _search_request(self, options: SearchOptions) -> SearchRequest:
         tenant = options.get("tenant", DEFAULT_TENANT)
@@ -326,6 +348,9 @@ class Gallery(GalleryAPI):
             threshold=options.get("threshold"),
             orientations=options.get("orientations", True),
             fresh=options.get("min_sequence") is not None,
+            verify=options.get("verify", True),
+            verify_ms=options.get("verify_ms", DEFAULT_BUDGET_MS),
+            deep=options.get("deep", False),
         )
 
     def _answers(
@@ -337,7 +362,7 @@ class Gallery(GalleryAPI):
         min_sequence: int | None,
     ) -> Iterator[tuple[Query, Answer | Failure]]:
         """Answer queries in batches, in their order; runs of stored images and of other queries are batched apart."""
-        searcher = Searcher(self.catalog, [o.pipeline for o in opened])
+        searcher = Searcher(self.catalog, [o.pipeline for o in opened], self._verifier, reader)
         for stored, run in groupby(queries, lambda query: isinstance(query, StoredImage)):
             read = (reader.read_stored if stored else reader.read_images)(run)
             stages = StageTimer()

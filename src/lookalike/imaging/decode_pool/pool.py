@@ -79,7 +79,7 @@ class _Task:
     """A chunk in flight: `replies` or `error` once `done`."""
 
     requests: list[Request]
-    nbytes: int
+    nbytes: int  # of image data, and at most of reduced pixels in the replies
     done: threading.Event = field(default_factory=threading.Event)
     cancelled: bool = False
     replies: list[Reply] = field(default_factory=list)
@@ -176,7 +176,7 @@ class DecodePool:
         nbytes, size = 0, self._chunk_size()
         for source in sources:
             requests.append(source.request(want_pixels=want_pixels))
-            nbytes += len(source.data) if source.data is not None else 0
+            nbytes += len(source.data or b"") + 3 * source.reduced_side**2
             if len(requests) >= size or nbytes >= MAX_CHUNK_BYTES:
                 break
         return _Task(requests, nbytes) if requests else None
