@@ -37,7 +37,7 @@ class PreparedQuery:
 class QueryReader:
     """Prepares queries for these pipelines; stored images without a tenant of their own are of `tenant`.
 
-    `reduced_side`, unless 0, is the longer side of the reduced pixels that images are decoded to where that costs nothing.
+    `reduced_side`, unless 0, is the longer side of reduced pixels, which images bring along where that costs nothing.
     """
 
     def __init__(

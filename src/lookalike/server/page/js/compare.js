@@ -49,7 +49,9 @@ function meter(measured) {
 function verdict(found) {
   if (found.same_bytes) return "Identical file: the same bytes.";
   if (found.same_pixels) return "Identical pixels in another file.";
-  return found.pipelines.some((p) => p.copy) ? "A copy: edited, scaled or recompressed." : "Not a copy by any pipeline; similar at most.";
+  const words = found.verification?.description;
+  if (found.verified) return { copy: `A copy: ${words}.`, variant: `A variant: ${words}.` }[found.evidence] ?? "Not a copy: the aligned pixels do not agree.";
+  return found.evidence === "copy" ? "Probably a copy, by its distance alone." : "Not a copy by any pipeline; similar at most.";
 }
 
 async function measureInto(box, query, hit, signal) {
