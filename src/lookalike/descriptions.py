@@ -11,7 +11,7 @@ MAX_STATED_SCALE = 0.9
 
 
 def describe(evidence: Evidence, verification: Verification) -> str:
-    """Return what was found, such as "the same image, mirrored, cropped to 49%", or "the same template; 2 parts differ".
+    """Return what was found, such as "the same image, cropped to 49%", or "the same template; 2 parts differ".
 
     Args:
         evidence: What the verification proves.

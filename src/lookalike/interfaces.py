@@ -14,6 +14,7 @@ from lookalike.results import (
     Comparison,
     DeleteResult,
     Diagnosis,
+    Explanation,
     Failure,
     Filter,
     Precondition,
@@ -243,6 +244,22 @@ class GalleryAPI(Protocol):
         Raises:
             ImageRejected: An image cannot be decoded.
             NotFound: There is no image with the key of a `StoredImage`.
+        """
+
+    def explain(self, query: Query, key: str, *, tenant: str = DEFAULT_TENANT) -> Explanation:
+        """Explain what a query and a stored image have in common, with both images aligned.
+
+        Args:
+            query: Path or bytes of an image, or a `StoredImage`.
+            key: Key of the stored image.
+            tenant: Owner of stored images.
+
+        Returns:
+            The comparison, the hashes bit by bit, the calibration curves, and the images.
+
+        Raises:
+            ImageRejected: The query cannot be decoded.
+            NotFound: There is no image with this key.
         """
 
     def why_not(self, query: Query, key: str, **options: Unpack[SearchOptions]) -> Diagnosis:

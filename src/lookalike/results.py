@@ -125,6 +125,39 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class HashComparison:
+    """Two hashes of one pipeline: the query's view that is nearest to the stored hash, and the stored hash.
+
+    `differing` are the numbers of the bits that differ, from 0, most significant first; `equal_segments` of 8 segments
+    are equal.
+    """
+
+    pipeline: str
+    query: bytes
+    stored: bytes
+    differing: tuple[int, ...]
+    equal_segments: int
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a query and a stored image have in common, to be shown: `lookalike.evaluation.explanation` renders it.
+
+    `curves` are the calibrations by pipeline: pairs of a distance (0..1) and log10 of its false-match rate. The images
+    are JPEGs at a reduced size, None where the pixels are not available; `aligned` is the stored image in the frame of
+    the query, None where no alignment was found.
+    """
+
+    key: str
+    comparison: Comparison
+    hashes: tuple[HashComparison, ...]
+    curves: Mapping[str, tuple[tuple[float, float], ...]]
+    query_image: bytes | None
+    stored_image: bytes | None
+    aligned: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class DiagnosisStep:
     """One step of a search, checked for one stored image; `passed` is None where that was not possible."""
 

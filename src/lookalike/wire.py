@@ -4,6 +4,7 @@ Each object is a dataclass: `of` makes it from the library's value, `to_dict` gi
 Docstrings, `EXAMPLE` and the fields' metadata are its documentation in the server's OpenAPI description.
 """
 
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
@@ -480,6 +481,60 @@ class Comparison(WireObject):
         pipelines = [PipelineComparison.of(measured) for measured in comparison.pipelines]
         verification = Verification.of(comparison.verification, comparison.evidence)
         return convert(cls, comparison, pipelines=pipelines, verification=verification)
+
+
+@dataclass(frozen=True, slots=True)
+class HashComparison(WireObject):
+    """Two hashes of one pipeline, bit by bit."""
+
+    pipeline: str
+    query: str = field(metadata=_doc("Hexadecimal; of the query's orientation that is nearest to the stored hash."))
+    stored: str
+    differing: list[int] = field(metadata=_doc("Numbers of the bits that differ, the most significant is 0."))
+    equal_segments: int = field(metadata=_doc("Of 8 segments."))
+
+    @classmethod
+    def of(cls, hashes: results.HashComparison) -> "HashComparison":
+        """The object of two hashes."""
+        return cls(
+            hashes.pipeline, hashes.query.hex(), hashes.stored.hex(), list(hashes.differing), hashes.equal_segments
+        )
+
+    def value(self) -> results.HashComparison:
+        """The library's value of the object."""
+        query, stored = bytes_of(self.query), bytes_of(self.stored)
+        return results.HashComparison(self.pipeline, query, stored, tuple(self.differing), self.equal_segments)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation(WireObject):
+    """What a query and a stored image have in common. Images are JPEGs in base64, null where not available."""
+
+    key: str
+    comparison: Comparison
+    hashes: list[HashComparison]
+    curves: dict[str, list[list[float]]] = field(
+        metadata=_doc("By pipeline, pairs of a distance and log10 of the share of unrelated pairs within it.")
+    )
+    query_image: str | None
+    stored_image: str | None
+    aligned: str | None = field(metadata=_doc("The stored image in the frame of the query."))
+
+    @classmethod
+    def of(cls, found: results.Explanation) -> "Explanation":
+        """The object of an explanation."""
+        images = {name: _base64(getattr(found, name)) for name in ("query_image", "stored_image", "aligned")}
+        return cls(
+            key=found.key,
+            comparison=Comparison.of(found.comparison),
+            hashes=[HashComparison.of(hashes) for hashes in found.hashes],
+            curves={name: [list(anchor) for anchor in curve] for name, curve in found.curves.items()},
+            **images,
+        )
+
+
+def _base64(data: bytes | None) -> str | None:
+    return None if data is None else b64encode(data).decode()
 
 
 @dataclass(frozen=True, slots=True)

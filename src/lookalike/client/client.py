@@ -18,6 +18,7 @@ from lookalike.client.requests import (
     cursor_after,
     image_path,
     job_path,
+    query_body,
     search_body,
     why_not_body,
 )
@@ -27,6 +28,7 @@ from lookalike.client.responses import (
     cluster_of,
     comparison_of,
     diagnosis_of,
+    explanation_of,
     job_of,
     outcome_of,
     record_of,
@@ -46,6 +48,7 @@ from lookalike.results import (
     Comparison,
     DeleteResult,
     Diagnosis,
+    Explanation,
     Failure,
     Filter,
     Precondition,
@@ -154,6 +157,11 @@ class Client(GalleryAPI):
         headers, body = self._headers(tenant), compare_body(a, b, self._limits)
         response = self._transport.json(Request("POST", "/v1/compare", headers=headers, body=body))
         return comparison_of(wire.parse(wire.Comparison, response))
+
+    def explain(self, query: Query, key: str, *, tenant: str = DEFAULT_TENANT) -> Explanation:
+        headers, body = self._headers(tenant), query_body(query, {"key": key}, self._limits)
+        response = self._transport.json(Request("POST", "/v1/explain", headers=headers, body=body))
+        return explanation_of(wire.parse(wire.Explanation, response))
 
     def why_not(self, query: Query, key: str, **options: Unpack[SearchOptions]) -> Diagnosis:
         headers = self._headers(options.get("tenant", DEFAULT_TENANT) or DEFAULT_TENANT)

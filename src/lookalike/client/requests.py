@@ -53,7 +53,7 @@ def search_body(query: Query, options: SearchOptions, limits: Limits) -> Body:
         "deep": options.get("deep"),
         "tenants": "all" if options.get("tenant", DEFAULT_TENANT) is None else None,
     }
-    return _query_body(query, fields, limits)
+    return query_body(query, fields, limits)
 
 
 def why_not_body(query: Query, key: str, options: SearchOptions, limits: Limits) -> Body:
@@ -66,10 +66,10 @@ def why_not_body(query: Query, key: str, options: SearchOptions, limits: Limits)
         "pipelines": list(options.get("pipelines") or ()) or None,
         "filter": _json_filter(options.get("filter") or {}) or None,
     }
-    return _query_body(query, fields, limits)
+    return query_body(query, fields, limits)
 
 
-def _query_body(query: Query, fields: Mapping[str, Any], limits: Limits) -> Body:
+def query_body(query: Query, fields: Mapping[str, Any], limits: Limits) -> Body:
     """A query image and the fields that are not None: JSON for a stored image, a form for the bytes of a file."""
     given = {name: value for name, value in fields.items() if value is not None}
     if isinstance(query, StoredImage):

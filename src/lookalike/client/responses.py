@@ -1,13 +1,23 @@
 """Responses of a service, parsed as `lookalike.wire` objects and converted to the library's result types."""
 
+from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from lookalike import wire
-from lookalike.errors import LookalikeError
+from lookalike.errors import BadSetting, LookalikeError
 from lookalike.problem_details import error_of
-from lookalike.results import Cluster, Comparison, Diagnosis, DiagnosisStep, PipelineComparison, PipelineStatus, Status
+from lookalike.results import (
+    Cluster,
+    Comparison,
+    Diagnosis,
+    DiagnosisStep,
+    Explanation,
+    PipelineComparison,
+    PipelineStatus,
+    Status,
+)
 from lookalike.types import Answer, Border, Hit, Outcome, Record, VerificationReport
 
 NO_ID = 0
@@ -90,6 +100,24 @@ def comparison_of(comparison: wire.Comparison) -> Comparison:
     )
     verification = None if comparison.verification is None else comparison.verification.value()
     return wire.convert(Comparison, comparison, pipelines=measured, verification=verification)
+
+
+def explanation_of(explanation: wire.Explanation) -> Explanation:
+    """What two images have in common; raises BadSetting for what is not base64."""
+    try:
+        images = {
+            name: None if (text := getattr(explanation, name)) is None else b64decode(text, validate=True)
+            for name in ("query_image", "stored_image", "aligned")
+        }
+    except ValueError:
+        raise BadSetting("the service's response has an image that is not valid base64") from None
+    return Explanation(
+        key=explanation.key,
+        comparison=comparison_of(explanation.comparison),
+        hashes=tuple(hashes.value() for hashes in explanation.hashes),
+        curves={name: tuple((d, r) for d, r in curve) for name, curve in explanation.curves.items()},
+        **images,
+    )
 
 
 def diagnosis_of(diagnosis: wire.Diagnosis) -> Diagnosis:

@@ -11,6 +11,7 @@ from lookalike.errors import BadInput, ImageRejected, LookalikeError, NotFound, 
 from lookalike.gallery.compare import compare_images
 from lookalike.gallery.decoder import INLINE_LIMIT
 from lookalike.gallery.duplicates import find_clusters, find_clusters_page
+from lookalike.gallery.explain import explain_pair
 from lookalike.gallery.filters import conditions_of, resolve_filter
 from lookalike.gallery.ingest import Ingest
 from lookalike.gallery.pipeline_pool import OpenPipeline, PipelinePool, catch_up, ensure_fresh
@@ -33,6 +34,7 @@ from lookalike.results import (
     Comparison,
     DeleteResult,
     Diagnosis,
+    Explanation,
     Failure,
     Filter,
     Precondition,
@@ -123,9 +125,15 @@ class Gallery(GalleryAPI):
     def compare(self, a: Query, b: Query, *, tenant: str = DEFAULT_TENANT) -> Comparison:
         opened = self._pipelines.open()
         reader = self._query_reader(opened, tenant, verify=True)
-        first, second = reader.read_one(a), reader.read_one(b)
-        verification = self._verifier.compare(first, second, reader)
-        return compare_images(first, second, [o.pipeline for o in opened], verification)
+        return self._compare(reader.read_one(a), reader.read_one(b), opened, reader)
+
+    def explain(self, query: Query, key: str, *, tenant: str = DEFAULT_TENANT) -> Explanation:
+        opened = self._pipelines.open()
+        reader = self._query_reader(opened, tenant, verify=True)
+        asked, stored = reader.read_one(query), reader.read_one(StoredImage(key, tenant))
+        comparison = self._compare(asked, stored, opened, reader)
+        pixels = self._verifier.query_pixels(asked, reader), self._verifier.query_pixels(stored, reader)
+        return explain_pair(key, asked, stored, pixels, comparison, [o.pipeline for o in opened])
 
     def why_not(self, query: Query, key: str, **options: Unpack[SearchOptions]) -> Diagnosis:
         check_search_options(options)
@@ -329,6 +337,12 @@ class Gallery(GalleryAPI):
     def _ingest(self, opened: Sequence[OpenPipeline], tenant: str) -> Ingest:
         tenant_id = self.catalog.tenants.get_or_create(tenant)
         return Ingest(self.catalog, [o.pipeline for o in opened], self._pipelines.decoder(opened), tenant_id)
+
+    def _compare(
+        self, a: PreparedQuery, b: PreparedQuery, opened: Sequence[OpenPipeline], reader: QueryReader
+    ) -> Comparison:
+        verification = self._verifier.compare(a, b, reader)
+        return compare_images(a, b, [o.pipeline for o in opened], verification)
 
     def _query_reader(self, opened: Sequence[OpenPipeline], tenant: str | None, *, verify: bool) -> QueryReader:
         decoder, side = self._pipelines.decoder(opened), SIDE if verify else 0

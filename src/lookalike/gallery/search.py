@@ -275,7 +275,7 @@ class Searcher:
         request: SearchRequest,
         stage_ms: Mapping[str, float],
     ) -> VerificationReport:
-        """Verify the best candidates, then those of windows of the query, and replace the evidence of their distances."""
+        """Verify the best candidates, then those of windows of the query, and replace the evidence of distances."""
         until = time.monotonic() + request.verify_ms / 1000
         best = sorted((i for i in found if i in records), key=lambda i: (found[i].rank, i))
         best = [i for i in best[: request.candidates - 1] if found[i].evidence != "exact"]

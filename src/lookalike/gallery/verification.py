@@ -105,6 +105,12 @@ class CandidateVerifier:
         sides = self._query_side(a, reader), self._query_side(b, reader)
         return None if sides[0] is None or sides[1] is None else self._verifier.verify(sides[0], sides[1])
 
+    def compare_stored(self, pairs: Sequence[tuple[Record, Record]]) -> list[Verification | None]:
+        """Compare pairs of stored images; None where the pixels of one are not available."""
+        return list(
+            self._executor.map(lambda pair: self._compare(pair[0].sha256, self._stored_side(pair[0]), pair[1]), pairs)
+        )
+
     def _compare(self, sha256: bytes, query: Side | None, record: Record) -> Verification | None:
         pair = sha256, record.sha256
         if (known := self._results.get(pair)) is not None:

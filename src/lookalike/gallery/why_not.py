@@ -7,18 +7,17 @@ import numpy as np
 
 from lookalike.descriptions import describe
 from lookalike.distances import pairwise
+from lookalike.gallery.explain import SEGMENTS, equal_segments
 from lookalike.gallery.queries import PreparedQuery, encode_queries
 from lookalike.gallery.search import Searcher, SearchRequest, StageTimer
 from lookalike.pipeline import Pipeline
 from lookalike.results import Diagnosis, DiagnosisStep
-from lookalike.types import Border, Features, Record, Verification
+from lookalike.types import Border, Record, Verification
 from lookalike.verification import label
 
 MAX_RANK = 1000
 """Depth to which the rank of the image in an index is looked up."""
 FILTER, DISTANCE = "filter", "distance"
-SEGMENTS = 8
-"""Segments of a hash that the published search compares."""
 
 
 class Diagnoser:
@@ -78,7 +77,7 @@ class Diagnoser:
         rate = pipeline.calibration.log_false_match_rate(distance)
         detail = f"{distance:.4f} (copy threshold {threshold:.4f}; false-match rate 10^{rate:.1f})"
         if pipeline.spec.metric == "hamming":
-            detail += f"; {_equal_segments(views.features[0, best], other.features[0, 0])} of {SEGMENTS} segments equal"
+            detail += f"; {equal_segments(views.features[0, best], other.features[0, 0])} of {SEGMENTS} segments equal"
         steps = [DiagnosisStep(f"{name}: {DISTANCE}", distance <= threshold, detail)]
         if request.threshold is not None:
             passed = distance <= request.threshold
@@ -129,12 +128,6 @@ def _verification_step(verification: Verification | None) -> DiagnosisStep:
     if verification.agreement is not None:
         detail += f" (agreement {verification.agreement:.2f})"
     return DiagnosisStep("verification", evidence != "similar", detail)
-
-
-def _equal_segments(a: Features, b: Features) -> int:
-    """The number of equal segments of two hashes, packed in bytes; the published system cuts 64 bits in 8 of them."""
-    pieces = [np.unpackbits(code).reshape(SEGMENTS, -1) for code in (a, b)]
-    return int((pieces[0] == pieces[1]).all(axis=1).sum())
 
 
 def _lost_at(steps: Sequence[DiagnosisStep], of_last: Sequence[DiagnosisStep]) -> str | None:
