@@ -105,13 +105,13 @@ def difference_image(explanation: Explanation) -> Image.Image | None:
         return None
     query = _open(explanation.query_image)
     aligned = _open(explanation.aligned).resize(query.size)
-    grey = [np.asarray(side.convert("L"), np.float32) for side in (query, aligned)]
+    pixels = [np.asarray(side, np.float32) for side in (query, aligned)]
     mask = Image.new("L", query.size)
     ImageDraw.Draw(mask).polygon(_pixels(overlap, query), fill=255)
-    difference = np.abs(grey[0] - grey[1]) * (np.asarray(mask) > 0)
+    difference = np.abs(pixels[0] - pixels[1]).max(axis=2) * (np.asarray(mask) > 0)
     strength = np.clip((difference - 24) / 64, 0, 1)[..., None]
     color = np.array(Image.new("RGB", (1, 1), DIFFERENCE_COLOR), np.float32)[0, 0]
-    faded = np.repeat((128 + grey[0] / 2)[..., None], 3, axis=2)
+    faded = np.repeat((128 + np.asarray(query.convert("L"), np.float32) / 2)[..., None], 3, axis=2)
     return Image.fromarray((faded * (1 - strength) + color * strength).astype(np.uint8))
 
 
