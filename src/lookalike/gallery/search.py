@@ -11,7 +11,7 @@ from lookalike.catalog import Catalog
 from lookalike.errors import ImageRejected, Unavailable, UnsupportedQuery
 from lookalike.gallery.queries import PreparedQuery, QueryReader, encode_queries
 from lookalike.gallery.verification import DEFAULT_BUDGET_MS, MAX_SIMILAR_VERIFIED, CandidateVerifier, ToVerify
-from lookalike.gallery.windows import WINDOW_COUNT, encode_windows
+from lookalike.gallery.windows import AUTO_MS, WINDOW_COUNT, encode_windows
 from lookalike.imaging import prepare
 from lookalike.pipeline import Pipeline, Ranked
 from lookalike.results import MAX_RESULTS, Deep
@@ -49,7 +49,7 @@ class SearchRequest:
 
     `threshold` drops hits farther than this (0..1); `fresh` searches everything flushed, also on lagging replicas;
     `verify` compares the pixels of the best candidates with the query's, for at most about `verify_ms` milliseconds;
-    `deep` also searches with windows of the query where no copy was verified ("auto": if that fits into the time left).
+    `deep` also searches with windows of the query where no copy was verified ("auto": if that is expected to take a second at most).
     """
 
     k: int = 10
@@ -330,7 +330,7 @@ def _is_deep(request: SearchRequest, query: PreparedQuery, encode_ms: float, lef
     """Whether to search with windows; for "auto", if encoding them is expected to fit into the time left."""
     if request.deep != "auto":
         return request.deep
-    return query.rows is None and encode_ms * WINDOW_COUNT <= left_ms
+    return query.rows is None and encode_ms * WINDOW_COUNT <= min(left_ms, AUTO_MS)
 
 
 def _merge(found: dict[int, Candidate], pipeline: Pipeline, matches: Ranked) -> None:

@@ -21,8 +21,9 @@ from lookalike.verification import SIDE, Side, Verifier, label, side_of
 
 MAX_SIMILAR_VERIFIED = 10
 """Candidates beyond the copy threshold that are verified, while none has been verified as a copy."""
-DEFAULT_BUDGET_MS = 1000.0
-"""Milliseconds after which no further candidate of a query is verified."""
+DEFAULT_BUDGET_MS = 5000.0
+"""Milliseconds after which no further candidate of a query is verified: a bound for galleries with many near images,
+far above the usual time, so that answers do not depend on how busy the machine is."""
 CACHED_SIDES = 256
 """Images whose reduced pixels and local features are kept, about 0.3 MB each."""
 CACHED_RESULTS = 4096
