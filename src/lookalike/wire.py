@@ -395,7 +395,7 @@ class SearchAnswer(WireObject):
         "sequence": 17,
         "took_ms": {"decode": 4.1, "phash": 0.6, "vgg16": 22.5},
         "preview": None,
-        "verification": {"verified": 1, "unavailable": 0, "skipped": 0, "budget_ms": 1000.0},
+        "verification": {"verified": 1, "unavailable": 0, "skipped": 0, "budget_ms": 5000.0},
     }
 
     hits: list[Hit]

@@ -49,7 +49,8 @@ class SearchRequest:
 
     `threshold` drops hits farther than this (0..1); `fresh` searches everything flushed, also on lagging replicas;
     `verify` compares the pixels of the best candidates with the query's, for at most about `verify_ms` milliseconds;
-    `deep` also searches with windows of the query where no copy was verified ("auto": if that is expected to take a second at most).
+    `deep` also searches with windows of the query where no copy was verified ("auto": if that takes
+    about a second at most).
     """
 
     k: int = 10

@@ -67,14 +67,14 @@ def search(
     ] = True,
     verify_ms: Annotated[
         float | None,
-        option("--verify-ms N", "Milliseconds after which no further candidate is verified (1000).", min=0),
+        option("--verify-ms N", "Milliseconds after which no further candidate is verified (5000).", min=0),
     ] = None,
     deep: Annotated[
         bool | None,
         flag(
             "--deep/--no-deep",
             "Where no copy was found, search with parts of the image as well, for originals pasted into it. "
-            "[default: for a single image, if the time of --verify-ms allows]",
+            "[default: for a single image, if it takes about a second]",
         ),
     ] = None,
     all_hits: Annotated[bool, flag("--all", "Also list similar images where copies were found.")] = False,
@@ -109,7 +109,7 @@ def search(
         "tenant": None if all_tenants else session.tenant,
         "engine_filter": _engine_filter(engine_filter),
         "verify": verify,
-        "deep": deep if deep is not None else "auto" if len(images or ()) == 1 else False,
+        "deep": deep if deep is not None else "auto" if _is_single(images) else False,
     }
     if verify_ms is not None:
         options["verify_ms"] = verify_ms
@@ -224,6 +224,10 @@ def _footer(answer: Answer, *, hidden: int) -> str:
     if answer.more:
         notes.append(f"more: --page {answer.page + 1}")
     return "; ".join(notes)
+
+
+def _is_single(images: Sequence[str] | None) -> bool:
+    return images is not None and len(images) == 1 and images[0] != "-" and not Path(images[0]).is_dir()
 
 
 def _queries(images: Sequence[str], *, null: bool) -> Iterator[str]:

@@ -59,12 +59,12 @@ class CommonOptions(BaseModel):
         None,
         ge=0,
         le=MAX_VERIFY_MS,
-        description="Milliseconds after which no further candidate is verified; else 1,000.",
+        description="Milliseconds for verification; 5,000 by default.",
     )
     deep: bool | Literal["auto"] = Field(
         default=False,
         description="Where no copy was found, search with windows of the image as well, for originals pasted into it; "
-        "`auto`: if that fits into `verify_ms`.",
+        "`auto`: if that takes about a second at most.",
     )
     tenants: Literal["all"] | None = Field(None, description="Search the images of every tenant (admin only).")
     preview: int | None = Field(
