@@ -12,7 +12,7 @@ Point = tuple[float, float]
 BLACK, WHITE, GREY = (20, 20, 20), (255, 255, 255), (120, 120, 120)
 _ONSETS = "b c d f g h k l m n p r s t v w br ch cl dr fr gr pl pr st th tr".split()
 _VOWELS = "a e i o u ea ou ai".split()
-_CODAS = ["", "", "n", "r", "s", "t", "l", "nd", "st", "ck", "m"]
+_CODAS = ["", "", "n", "r", "s", "t", "l", "nd", "st", "lm", "m"]
 
 
 @cache
