@@ -17,8 +17,9 @@ MIN_FRAME: Final = 24
 TRIM: Final = 2
 """Pixels cut from the rim of both aligned images: a row of a frame there would disagree along the whole side."""
 _INNER: Final = (slice(TRIM, -TRIM), slice(TRIM, -TRIM))
-ALIGNED: Final = 0.97
+ALIGNED: Final = 0.985
 """Agreement from which an alignment is not refined."""
+MAX_REFINEMENTS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +42,11 @@ def compare(query: Side, stored: Side, homography: Homography) -> Compared | Non
     source, reference = frame.images(query, stored)
     blurred = moments(blur(reference[_INNER]))
     found = _compare(frame, source, blurred, homography)
-    if found.evidence.share is None or found.evidence.share < ALIGNED:
-        correction = track(found.warped, reference, np.asarray(np.where(found.seen, 255, 0), np.uint8))
-        if correction is not None:
-            to_relative = _to_relative(frame.width, frame.height)
-            refined = normalised(homography @ to_relative @ correction @ np.linalg.inv(to_relative))
-            if refined is not None and is_plausible(refined):
-                again = _compare(frame, source, blurred, refined)
-                if (again.evidence.share or 0.0) > (found.evidence.share or 0.0):
-                    found = again
+    for _ in range(MAX_REFINEMENTS):
+        better = None if _is_aligned(found) else _refined(frame, source, reference, blurred, found)
+        if better is None:
+            break
+        found = better
     overlap = float(found.seen.mean())
     detail = round(min(frame.width, frame.height) * overlap**0.5)
     color, tone = _colors(query, stored, found.homography)
@@ -64,6 +61,23 @@ class _Warped:
     warped: Pixels
     seen: NDArray[np.bool_]
     evidence: Agreement
+
+
+def _is_aligned(found: _Warped) -> bool:
+    return found.evidence.share is not None and found.evidence.share >= ALIGNED
+
+
+def _refined(frame: "_Frame", source: Pixels, reference: Pixels, blurred: Moments, found: _Warped) -> _Warped | None:
+    """The comparison with a better alignment; None where tracked corners give none."""
+    correction = track(found.warped, reference, np.asarray(np.where(found.seen, 255, 0), np.uint8))
+    if correction is None:
+        return None
+    to_relative = _to_relative(frame.width, frame.height)
+    refined = normalised(found.homography @ to_relative @ correction @ np.linalg.inv(to_relative))
+    if refined is None or not is_plausible(refined):
+        return None
+    again = _compare(frame, source, blurred, refined)
+    return again if (again.evidence.share or 0.0) > (found.evidence.share or 0.0) else None
 
 
 def _compare(frame: "_Frame", source: Pixels, stored: Moments, homography: Homography) -> _Warped:
@@ -134,7 +148,7 @@ def _clear_of(outside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     spread = outside.astype(np.float32)
     for _ in range(2):
         spread = (window_mean(spread) > 1e-4).astype(np.float32)
-    return spread == 0
+    return np.asarray(spread == 0)
 
 
 def _colors(query: Side, stored: Side, homography: Homography) -> tuple[float | None, float | None]:

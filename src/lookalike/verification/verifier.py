@@ -17,6 +17,8 @@ from lookalike.verification.types import NOTHING, WHOLE, Box, Matrix, Method, Tr
 
 MIN_WHOLE: Final = 0.45
 """Agreement of the squashed images from which their alignment is refined and compared at full detail."""
+ALIKE: Final = 0.9
+"""Correlation of the images at 32 x 32 from which they are compared at full detail although texture is scarce."""
 SURE: Final = 0.8
 """Agreement from which no other alignment is tried."""
 SURE_INLIERS: Final = 12
@@ -83,6 +85,8 @@ class Verifier:
             found = share_agreeing(query.turns[turn], reference)
             if found is not None and found > share:
                 best, share = turn, found
+        if best < 0 and similarity.max() > ALIKE:
+            best = int(similarity.argmax())
         return None if best < 0 else compare(query, stored, _turned(query.border, stored.border, best))
 
 
