@@ -21,6 +21,9 @@ Pixels = NDArray[np.uint8]
 """Images: `(height, width, 3)` RGB or `(height, width)` grey, one or a batch."""
 Features = NDArray[Any]
 """`(n, width)`: uint8 packed bits under `hamming`, float32 unit rows under `cosine`."""
+VerificationMethod = Literal["whole", "local"]
+Matrix = tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
+"""A homography, 3 x 3, row by row."""
 Scalar = str | int | float | bool | None
 Attributes = Mapping[str, Any]
 """JSON object that the caller stores with an image."""
@@ -247,7 +250,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle in relative coordinates: 0..1 of the width and the height of an upright image."""
+    """An upright rectangle in relative coordinates: 0..1 of the width and of the height, from the upper left."""
 
     left: float
     top: float
@@ -256,20 +259,21 @@ class Box:
 
     @property
     def area(self) -> float:
-        """Share of the image, 0..1."""
+        """Share of the image inside the box, 0..1."""
         return max(self.right - self.left, 0.0) * max(self.bottom - self.top, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Transform:
-    """Alignment of two images.
+    """The projective map from the stored image to the query, and what it says in words.
 
-    `matrix` is a homography (3 x 3, row by row) from relative coordinates of the stored image to those of the query.
-    `rotation` is in degrees, clockwise; `scale` is query pixels per stored pixel, at full size. `crop` is the part of
-    the stored image that the query shows, `border` the part of the query that shows it.
+    `matrix` maps relative coordinates (0..1 of width and height, upright, uncropped) of the stored image to those of
+    the query, up to scale: (x', y', w) = matrix @ (x, y, 1). `rotation` is in degrees, clockwise, -180..180, after
+    mirroring left to right where `mirrored`. `scale` is query pixels per stored pixel, at full size. `crop` is the part
+    of the stored image that the query shows, `border` the part of the query that shows the stored image.
     """
 
-    matrix: tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
+    matrix: Matrix
     mirrored: bool
     rotation: float
     scale: float
@@ -279,11 +283,16 @@ class Transform:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Comparison of the pixels of a query and of a stored image, after alignment.
+    """Evidence that a query and a stored image show the same pixels.
 
-    `agreement` is the share (0..1) of the textured pixels of the overlap that agree; None if there is nothing to
-    compare (flat images, or no alignment was found and `method` is None). `query_coverage` and `stored_coverage` are
-    the shares of either image inside the overlap. `differences` are boxes of the stored image where the two differ.
+    `agreement` is the share (0..1) of the textured pixels of the overlap whose surroundings correlate; None where there
+    is nothing to compare (flat images). `query_coverage` and `stored_coverage` are the shares of either image inside
+    the overlap. `differences` are boxes in the stored image where the two disagree, largest first. `method` is
+    "whole" (image against image), "local" (aligned by local features) or None (not aligned). `textured` is the share
+    of the overlap with texture. `differing` is the share of the textured windows inside `differences`; `color` the
+    agreement of the colors, -1..1, None where one image has none; `tone` that of the brightness; `detail` the
+    resolution of the comparison, in pixels of the shorter side of the overlap; `inliers` the number of matched points
+    (None: not aligned by points).
     """
 
     agreement: float | None
@@ -291,8 +300,13 @@ class Verification:
     stored_coverage: float
     transform: Transform | None
     differences: tuple[Box, ...]
-    method: Literal["whole", "local"] | None
+    method: VerificationMethod | None
     textured: float
+    differing: float = 0.0
+    color: float | None = None
+    tone: float | None = None
+    detail: int = 0
+    inliers: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -282,6 +282,11 @@ class Verification(WireObject):
         metadata=_doc("What aligned them: their whole areas, or local features.")
     )
     textured: float = field(metadata=_doc("The share of the overlap that has texture to compare."))
+    differing: float = field(metadata=_doc("The share of the textured windows inside `differences`."))
+    color: float | None = field(metadata=_doc("Agreement of the colors, -1..1; null where one image has none."))
+    tone: float | None = field(metadata=_doc("Agreement of the brightness, -1..1; null where one image has none."))
+    detail: int = field(metadata=_doc("Pixels of the shorter side of the overlap, at the resolution compared."))
+    inliers: int | None = field(metadata=_doc("Matched points; null unless aligned by local features."))
 
     @classmethod
     def of(cls, verification: types.Verification | None, evidence: Evidence) -> "Verification | None":
@@ -383,6 +388,11 @@ class SearchAnswer(WireObject):
                     "differences": [],
                     "method": "whole",
                     "textured": 0.81,
+                    "differing": 0.0,
+                    "color": 0.99,
+                    "tone": 0.99,
+                    "detail": 475,
+                    "inliers": None,
                 },
             }
         ],

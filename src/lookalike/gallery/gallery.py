@@ -19,7 +19,7 @@ from lookalike.gallery.queries import PreparedQuery, QueryReader
 from lookalike.gallery.search import Searcher, SearchRequest, StageTimer
 from lookalike.gallery.status import check_engine, gallery_status
 from lookalike.gallery.thumbnails import Thumbnails, check_side
-from lookalike.gallery.verification import DEFAULT_BUDGET_MS, CandidateVerifier
+from lookalike.gallery.verification import DEFAULT_BUDGET_MS, SIDE, CandidateVerifier
 from lookalike.gallery.why_not import Diagnoser
 from lookalike.gallery.writer_lock import WriterLock
 from lookalike.image_files import items_of
@@ -46,7 +46,6 @@ from lookalike.results import (
     check_search_options,
 )
 from lookalike.types import Answer, Attributes, Item, Outcome, Prepared, Record
-from lookalike.verification import SIDE
 
 NO_TENANT = -1
 """Id of a tenant without images."""

@@ -17,8 +17,10 @@ from lookalike.gallery.queries import PreparedQuery, QueryReader
 from lookalike.imaging import Limits, decode, read_bytes
 from lookalike.imaging.resizing import reduce_to
 from lookalike.types import Pixels, Record, Verification, VerificationReport
-from lookalike.verification import SIDE, Side, Verifier, label, side_of
+from lookalike.verification import Side, VerificationEncoder, Verifier, label
 
+SIDE = 800
+"""Pixels of the longer side to which images are reduced before they are compared."""
 MAX_SIMILAR_VERIFIED = 10
 """Candidates beyond the copy threshold that are verified, while none has been verified as a copy."""
 DEFAULT_BUDGET_MS = 5000.0
@@ -60,6 +62,7 @@ class CandidateVerifier:
     def __init__(self, catalog: Catalog, limits: Limits) -> None:
         self._catalog = catalog
         self._limits = limits
+        self._encoder = VerificationEncoder()
         self._verifier = Verifier()
         self._workers = usable_cores()
         self._executor = ThreadPoolExecutor(self._workers, thread_name_prefix="verify")
@@ -127,7 +130,9 @@ class CandidateVerifier:
         if query.record is not None:
             return self._stored_side(query.record)
         pixels = self.query_pixels(query, reader)
-        return None if pixels is None else side_of(pixels, query.prepared.width, query.prepared.height)
+        return (
+            None if pixels is None else self._encoder.from_pixels(pixels, query.prepared.width, query.prepared.height)
+        )
 
     def query_pixels(self, query: PreparedQuery, reader: QueryReader) -> Pixels | None:
         """Reduced RGB pixels of a query; None if they are not available."""
@@ -141,7 +146,7 @@ class CandidateVerifier:
         pixels = self._stored_pixels(record)
         if pixels is None:
             return None
-        side = side_of(pixels, record.width, record.height)
+        side = self._encoder.from_pixels(pixels, record.width, record.height)
         self._sides.put(record.sha256, side)
         return side
 
