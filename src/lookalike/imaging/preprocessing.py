@@ -1,20 +1,21 @@
 """Preprocessing: from the bytes of a file to the inputs of encoders and the catalog's record, in one decoding."""
 
 import hashlib
-import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from math import ceil
 from typing import Final
 
-import numpy as np
-
+from lookalike.imaging.backgrounds import other_backgrounds, replaced_backgrounds
 from lookalike.imaging.borders import crop_border, find_border
 from lookalike.imaging.decoding import decode
+from lookalike.imaging.exif import exif_fields
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
+from lookalike.imaging.pixel_digest import MAX_EAGER_PIXELS
+from lookalike.imaging.raw_preview import FORMAT as RAW
 from lookalike.imaging.resizing import resize_to
 from lookalike.imaging.thumbnails import thumbnail_of
-from lookalike.types import Border, Decoded, InputSpec, Prepared
+from lookalike.types import Border, Decoded, InputSpec, Pixels, Prepared
 
 MIN_BORDER_SIDE: Final = 128
 """The smaller side, in pixels, from which a reduced image shows its border precisely enough."""
@@ -29,30 +30,29 @@ def prepare(
     limits: Limits = DEFAULT_LIMITS,
     want_pixels: bool = False,
     thumbnail_side: int = 0,
+    backgrounds: bool = False,
 ) -> Prepared:
     """Decode an image once, cut its border, and resize it to every input; raises ImageRejected as `decode` does.
 
     A JPEG is decoded at the smallest scale that the most demanding input allows. Where that shows a border, it is
     decoded again, large enough to measure the border and to serve the inputs after cropping; the Border is in
-    full-size pixels, exact to the scale of that decode. `want_pixels` decodes every pixel, for the digest of the
-    pixels: SHA-256 over width and height (little-endian uint32) and the RGB values, before cropping.
-    `thumbnail_side`, unless 0, is the longer side, in pixels, of a color thumbnail of the uncropped image.
+    full-size pixels, exact to the scale of that decode. `want_pixels` decodes every pixel, of every frame, for the
+    digest of the pixels; without it, that is computed where it costs little. `thumbnail_side`, unless 0, is the longer
+    side, in pixels, of a color thumbnail of the uncropped image. `backgrounds` adds the inputs over other backgrounds,
+    for a query.
     """
     min_size = None if want_pixels else _min_size(tuple(inputs), max(thumbnail_side, 1))
     all_grey = not thumbnail_side and all(spec.mode == "L" for spec in inputs)
     grey = min_size is not None and data.startswith(_JPEG) and all_grey
-    decoded = decode(data, limits=limits, box=min_size, grey=grey)
+    digest_pixels = limits.max_pixels if want_pixels else MAX_EAGER_PIXELS
+    decoded = decode(data, limits=limits, box=min_size, grey=grey, digest_pixels=digest_pixels)
     border = find_border(decoded.rgb)
     if border and min_size is not None:
         decoded, border = _decode_for_border(data, decoded, border, min_size, limits)
     content = crop_border(decoded.rgb, border)
-    pixels = None
-    if decoded.scale == 1 and decoded.rgb.ndim == 3:
-        pixels = hashlib.sha256(struct.pack("<II", decoded.width, decoded.height))
-        pixels.update(np.ascontiguousarray(decoded.rgb).data)
     return Prepared(
         sha256=hashlib.sha256(data).digest(),
-        pixels=pixels.digest() if pixels else None,
+        pixels=decoded.pixels,
         nbytes=len(data),
         width=decoded.width,
         height=decoded.height,
@@ -60,7 +60,24 @@ def prepare(
         border=_full_size(border, decoded),
         inputs=tuple(resize_to(content, spec) for spec in inputs),
         thumbnail=thumbnail_of(decoded.rgb, thumbnail_side) if thumbnail_side else None,
+        frames=decoded.frames,
+        truncated=decoded.truncated,
+        exif=exif_fields(decoded.exif),
+        transparent=decoded.alpha is not None,
+        backgrounds=tuple(_over_backgrounds(decoded, content, border, inputs)) if backgrounds else (),
     )
+
+
+def _over_backgrounds(
+    decoded: Decoded, content: Pixels, border: Border, inputs: Sequence[InputSpec]
+) -> Iterator[tuple[Pixels, ...]]:
+    """The inputs over each other background that the query may have been laid over."""
+    if decoded.alpha is None:
+        views = replaced_backgrounds(content, decoded.rgb)
+    else:
+        views = other_backgrounds(content, crop_border(decoded.alpha, border), decoded.background)
+    for view in views:
+        yield tuple(resize_to(view, spec) for spec in inputs)
 
 
 @lru_cache(maxsize=32)
@@ -86,7 +103,8 @@ def _decode_for_border(
             break
         box_width = max(MIN_BORDER_SIDE, ceil(min_size[0] * decoded.rgb.shape[1] / width))
         box_height = max(MIN_BORDER_SIDE, ceil(min_size[1] * decoded.rgb.shape[0] / height))
-        decoded = decode(data, limits=limits, box=(box_width, box_height), grey=grey)
+        box = (box_width, box_height)
+        decoded = decode(data, limits=limits, box=box, grey=grey, digest_pixels=MAX_EAGER_PIXELS)
         border = find_border(decoded.rgb)
         if decoded.scale in (1, previous.scale):
             break
@@ -95,6 +113,10 @@ def _decode_for_border(
 
 def _full_size(border: Border, decoded: Decoded) -> Border:
     """A border measured at 1/scale, in pixels of the file; the last line may represent fewer than `scale` of them."""
+    if border and decoded.format == RAW:  # measured in the preview
+        across, down = (decoded.width / decoded.rgb.shape[1], decoded.height / decoded.rgb.shape[0])
+        sides = (border.left * across, border.top * down, border.right * across, border.bottom * down)
+        return Border(*(round(side) for side in sides))
     if not border or decoded.scale == 1:
         return border
     scale = decoded.scale
