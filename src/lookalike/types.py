@@ -233,8 +233,8 @@ class Item:
 class Outcome:
     """Result of adding one item; `reason` explains a rejection, or names the image with the same bytes.
 
-    `sequence` is the sequence number of the image, None for a rejected one. `truncated` tells that pixels are missing in
-    a file that was added.
+    `sequence` is the sequence number of the image, None for a rejected one. `truncated` tells that pixels are missing
+    in a file that was added.
     """
 
     key: str
@@ -302,10 +302,10 @@ class Answer:
     """Answer to one query: a page of hits; `more` says whether another follows.
 
     `exact_within` is, by pipeline, the distance (0..1) up to which no image was missed (-1: no guarantee; None: the
-    query was not compared, for the reason in `not_compared`, such as that it is flat). `frames` counts frames or pages
-    of the query, of which the first was searched for. `truncated` tells that pixels of the query are missing. `took_ms`
-    is by stage. `sequence` is the last change of the catalog that the answer reflects. `failed` is, by pipeline, why one
-    could not be searched (its engine is down): the hits of such an answer are correct but may be incomplete.
+    query was not compared, for the reason in `not_compared`, such as that it is flat). `took_ms` is by stage.
+    `sequence` is the last change of the catalog that the answer reflects. `failed` is, by pipeline, why one could not
+    be searched (its engine is down): the hits of such an answer are correct but may be incomplete. `frames` counts
+    frames or pages of the query, of which the first was searched for. `truncated` tells that pixels of it are missing.
     """
 
     hits: tuple[Hit, ...]

@@ -1,7 +1,7 @@
-"""Views of an image over other backgrounds, to search with: the copy of a transparent image may have been laid over any.
+"""Views of an image over other backgrounds, to search with: a copy of a transparent image may be over any.
 
-A transparent query is laid over every background. An opaque one that has a flat white or black background may be such a
-copy: its background is taken to be transparent, and replaced by each of the others.
+A transparent query is laid over every background. An opaque one that has a flat white or black background may be such
+a copy: its background is taken to be transparent, and replaced by each of the others.
 """
 
 from collections.abc import Iterator

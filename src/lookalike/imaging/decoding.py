@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from lookalike.errors import ImageRejected
-from lookalike.imaging import color, containers, formats, jxl, pixel_digest, raw_preview, recovery
+from lookalike.imaging import color, containers, formats, jxl, mini_avif, pixel_digest, raw_preview, recovery
 from lookalike.imaging.bit_depth import bits_per_channel
 from lookalike.imaging.exif import SIDEWAYS, orientation
 from lookalike.imaging.jpeg_luma import decode_luma
@@ -70,6 +70,8 @@ def decode(
     kind = formats.identify(data)
     if kind == raw_preview.FORMAT:
         return _decode_raw(data, request)
+    if kind == "AVIF" and mini_avif.is_mini(data):
+        data = mini_avif.rewrite(data) or data
     if kind == "WEBP" and (size := containers.webp_size(data)):
         limits.check_size(*size)
     if kind == "JXL" and (header := jxl.read_header(data)):

@@ -17,7 +17,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from pillow_heif import HeifImageFile
 
 from lookalike.errors import ImageRejected
-from lookalike.imaging import jxl, raw_preview
+from lookalike.imaging import jxl, mini_avif, raw_preview
 
 Reader = Callable[[io.BytesIO], ImageFile.ImageFile]
 
@@ -141,6 +141,17 @@ def open_frames(data: bytes, kind: str) -> ImageFile.ImageFile:
     return (_on_first_use("Mpo") if kind == "JPEG" else READERS[kind])(io.BytesIO(data))
 
 
+def size_by_header(data: bytes) -> tuple[int, int]:
+    """Width and height that a file declares, before it is decoded; raises what the readers raise for damaged files."""
+    kind = identify(data)
+    if kind == raw_preview.FORMAT:
+        preview = raw_preview.largest_preview(data)
+        return raw_preview.raw_size(data) or (preview.width, preview.height) if preview else (0, 0)
+    if kind == "JXL" and (header := jxl.read_header(data)):
+        return header.width, header.height
+    return READERS[kind](io.BytesIO(data)).size
+
+
 def _is_tga(data: bytes) -> bool:
     """Whether a file is a TGA: version 2 has a footer; of version 1 only the header, and the size of what follows."""
     if len(data) < 19:
@@ -165,6 +176,10 @@ def _by_brand(data: bytes) -> str:
     """The format of an ISO base media file (ISO/IEC 14496-12): AVIF or HEIF by its brands, else rejected."""
     end = min(int.from_bytes(data[:4]), len(data), 1024)
     brands = {data[at : at + 4] for at in (8, *range(16, end - 3, 4))}
+    if data[8:12] == mini_avif.BRAND:
+        if data[12:16] in _AVIF_BRANDS:  # the minor version names the codec
+            return "AVIF"
+        raise _unsupported("a HEIF file with a MinimizedImageBox and no AV1 in it")
     if brands & _AVIF_BRANDS:
         return "AVIF"
     if brands & _HEIC_BRANDS:

@@ -158,14 +158,16 @@ class ResultPrinter:
         columns = ("evidence", Column("distance", justify="right"), "found by", *last)
         table = Table(*columns, box=None, padding=(0, 2), header_style="dim")
         for hit in answer.hits:
-            table.add_row(*self._row(hit))
+            table.add_row(*self._row(hit, answer.frames))
         return table
 
-    def _row(self, hit: Hit) -> list[Text | str]:
+    def _row(self, hit: Hit, frames: int) -> list[Text | str]:
         from lookalike.cli.preview import preview_of
 
-        style = STYLES[hit.evidence]
-        row: list[Text | str] = [Text(hit.evidence, style=style), f"{hit.distance:.3f}", hit.pipeline]
+        evidence = Text(hit.evidence, style=STYLES[hit.evidence])
+        for note in frame_notes(hit, frames):
+            evidence.append(f"\n{note}", style="dim")
+        row: list[Text | str] = [evidence, f"{hit.distance:.3f}", hit.pipeline]
         path = printable(hit.path or "")
         if self._preview:
             image = preview_of(hit.path) if hit.path else None
@@ -173,11 +175,23 @@ class ResultPrinter:
         return [*row, printable(hit.key), path]
 
 
+def frame_notes(hit: Hit, frames: int) -> Iterator[str]:
+    """What the table says of a hit that is not all of an image; `frames` are those of the query."""
+    if hit.evidence != "exact" and max(hit.frames, frames) > 1:
+        yield f"1 of {max(hit.frames, frames)} frames"
+    if hit.truncated:
+        yield "truncated"
+
+
 def _footer(answer: Answer) -> str:
     notes = [f"{sum(answer.took_ms.values()):.0f} ms"]
     for name, distance in answer.exact_within.items():
-        if distance >= 0:
+        if distance is not None and distance >= 0:
             notes.append(f"{name} exact" + (f" within {distance:.3f}" if distance < 1 else ""))
+    for name, why in answer.not_compared.items():
+        notes.append(f"{name} compared nothing: {printable(why)}")
+    if answer.truncated:
+        notes.append("the image is truncated: pixels are missing")
     for name, why in answer.failed.items():
         notes.append(f"{name} failed, so hits may be missing: {printable(why)}")
     if answer.more:
