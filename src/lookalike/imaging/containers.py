@@ -8,6 +8,8 @@ from PIL import ImageFile
 
 from lookalike.imaging.tiff import COMPRESSION, Tiff
 
+_SIDES: Final = (256, 257)
+"""TIFF 6.0: the tags of width and height."""
 _MP_ENTRIES: Final = 0xB002
 _MP_TYPE, _MP_THUMBNAIL = 0xFF0000, 0x010000
 _GAIN_MAP: Final = b"hdrgm:Version"
@@ -130,11 +132,13 @@ def _tiff_pages(data: bytes, stop: int) -> int:
     return max(len(seen), 1)
 
 
-def tiff_end(data: bytes) -> int | None:
-    """The end, in bytes, of the strips or tiles of an uncompressed TIFF; None for a compressed one."""
+def tiff_extent(data: bytes) -> tuple[int, int, int]:
+    """Width and height of an uncompressed TIFF, and where its strips or tiles end; zeros for a compressed one."""
     tiff = Tiff.of(data)
-    compression = tiff.fields(tiff.first_directory(), {COMPRESSION}).get(COMPRESSION, (1,))
-    return tiff.end() if compression == (1,) else None
+    first = tiff.first_directory()
+    found = tiff.fields(first, (*_SIDES, COMPRESSION))
+    sides = [found.get(tag, (0,))[0] for tag in _SIDES]
+    return (sides[0], sides[1], tiff.end()) if found.get(COMPRESSION, (1,)) == (1,) else (0, 0, 0)
 
 
 def ends_early(data: bytes, kind: str) -> bool:

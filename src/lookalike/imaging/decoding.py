@@ -16,6 +16,7 @@ from lookalike.imaging import color, containers, formats, jxl, mini_avif, pixel_
 from lookalike.imaging.bit_depth import bits_per_channel
 from lookalike.imaging.exif import SIDEWAYS, orientation
 from lookalike.imaging.jpeg_luma import decode_luma
+from lookalike.imaging.libtiff_errors import decoding_errors
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
 from lookalike.types import Decoded, Pixels
 
@@ -26,6 +27,8 @@ _RECOVERABLE: Final = frozenset({"truncated", "damaged", "unsupported"})
 MIN_CONTENT_SHARE: Final = 0.05
 """The least share of a truncated image that must be there for it to be read."""
 FILL_TOLERANCE: Final = 2
+MAX_DAMAGED_SHARE: Final = 0.02
+"""Damaged lines of a compressed TIFF, as a share of its height, up to which it is read, and marked as truncated."""
 # Phrases of the readers' messages, as regular expressions
 _TOO_LARGE: Final = "decompression bomb|security limit|memory allocation|too large"
 _COMPRESSED_METADATA: Final = "max_text_chunk|max_text_memory"
@@ -193,7 +196,10 @@ def _decode(data: bytes, kind: str, request: _Request, *, reduced: bool = True) 
     else:
         if kind == "PNG":
             color.scale_transparency(file)
-        file.load()
+        if getattr(file, "use_load_libtiff", False):
+            truncated = _load_tiff(file)
+        else:
+            file.load()
         exif = file.info.get("exif")  # a PNG may store it after its pixels
         if kind not in _ORIENTED_FORMATS and not (kind == "JXL" and jxl.is_upright(file)):
             transposition = orientation(exif)
@@ -231,6 +237,16 @@ def _decode(data: bytes, kind: str, request: _Request, *, reduced: bool = True) 
         truncated=truncated,
         exif=data if kind == "TIFF" else exif,
     )
+
+
+def _load_tiff(file: ImageFile.ImageFile) -> bool:
+    """Load a compressed TIFF, and return whether lines of it are damaged; raises ImageRejected where most may be."""
+    with decoding_errors() as errors:
+        file.load()
+    if len(errors) > MAX_DAMAGED_SHARE * file.height:
+        remedy = "use another copy, or save it again."
+        raise ImageRejected("damaged", f"This TIFF file is damaged ({errors[0]} and {len(errors)} in all): {remedy}")
+    return bool(errors)
 
 
 def _draft(

@@ -4,6 +4,7 @@ Missing end markers, damaged ancillary chunks and unusual bit fields lose no pix
 there is kept, and the rest is filled; then pixels are missing. Nothing is invented for a file whose header is damaged.
 """
 
+import math
 import struct
 import zlib
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _ADAM7: Final = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """PNG (W3C, section 8.1): first column and row, and steps, of the passes of an interlaced image."""
 _BLOCK: Final = 1 << 16
+MAX_PIXEL_BYTES: Final = 16
+"""Bytes of a pixel of a TIFF, whose strips are completed."""
 _JPEG_END: Final = b"\xff\xd9"
 _PROGRESSIVE, _SCAN = 0xC2, 0xDA
 _STUFFED: Final = frozenset({0x00, 0xFF, *range(0xD0, 0xD8)})
@@ -47,7 +50,7 @@ def repair(data: bytes, kind: str, max_pixels: int) -> Repaired | None:
         case "JPEG":
             return Repaired(data + _JPEG_END, is_cut_jpeg(data))
         case "PNG":
-            return _repair_png(data)
+            return _repair_png(data, max_pixels)
         case "GIF":
             return _repair_gif(data, max_pixels)
         case "BMP":
@@ -92,7 +95,7 @@ def _has_all_coefficients(data: bytes) -> bool:
     return all(len(coefficients) == 64 for coefficients in components.values())
 
 
-def _repair_png(data: bytes) -> Repaired | None:
+def _repair_png(data: bytes, max_pixels: int) -> Repaired | None:
     """Drop chunks that are damaged or not needed, and complete the pixels with zeros."""
     header = b""
     kept: list[tuple[bytes, bytes]] = []
@@ -106,7 +109,7 @@ def _repair_png(data: bytes) -> Repaired | None:
             compressed.append(body)
         elif name in _PNG_KEPT and valid and name != b"IEND" and not (name == b"iCCP" and _is_bomb(body)):
             kept.append((name, body))
-    if not header or not compressed:
+    if not header or not compressed or not 0 < math.prod(struct.unpack_from(">II", header)) <= max_pixels:
         return None
     expected = _png_bytes(header)
     pixels, missing = _complete(compressed, expected)
@@ -201,7 +204,7 @@ def _repair_bmp(data: bytes, max_pixels: int) -> Repaired | None:
     offset = int.from_bytes(data[10:14], "little")
     width, height = struct.unpack("<ii", data[18:26])
     bits, compression = struct.unpack("<HI", data[28:34])
-    if not 0 < width * abs(height) <= max_pixels or bits not in (1, 4, 8, 16, 24, 32):
+    if not 0 < width * abs(height) <= max_pixels or bits not in (1, 4, 8, 16, 24, 32) or offset > len(data):
         return None
     row = -(-width * bits // 32) * 4
     end = offset + row * abs(height)
@@ -234,8 +237,8 @@ def _field(values: NDArray[Any], mask: int, missing: int) -> Pixels:
 
 
 def _repair_tiff(data: bytes, max_pixels: int) -> Repaired | None:
-    """Complete uncompressed strips with zeros, up to the bytes that so many pixels take."""
-    end = containers.tiff_end(data)
-    if end is None or not len(data) < end <= len(data) + 16 * max_pixels:
+    """Complete uncompressed strips with zeros, at most the bytes that the pixels of the image take."""
+    width, height, end = containers.tiff_extent(data)
+    if width * height > max_pixels or not len(data) < end <= len(data) + MAX_PIXEL_BYTES * width * height:
         return None
     return Repaired(data + bytes(end - len(data)), True)

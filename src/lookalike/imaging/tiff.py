@@ -112,7 +112,7 @@ class Tiff:
     def _value(self, entry: int) -> Value | None:
         kind, amount = self.number(entry + 2, 2), self.number(entry + 4, self.word)
         value, size = self._extent(entry)
-        if value + size > len(self.data) or amount > MAX_VALUES:
+        if value + size > len(self.data) or not 0 < amount <= MAX_VALUES:
             return None
         if kind in _BYTES:
             return self.data[value : value + size]
