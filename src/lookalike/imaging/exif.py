@@ -77,7 +77,9 @@ def _text(value: Value | None) -> str:
     if not isinstance(value, bytes):
         return ""
     text = value.partition(b"\0")[0].decode("utf-8", errors="replace")
-    return "".join(character for character in text if character.isprintable()).strip()
+    if not text.isprintable():
+        text = "".join(character for character in text if character.isprintable())
+    return text.strip()
 
 
 def _date(text: str) -> str | None:

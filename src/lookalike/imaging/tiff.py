@@ -1,5 +1,6 @@
 """Directories of TIFF files, and of what is built like them (EXIF, camera raw), read without decoding."""
 
+import struct
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -19,6 +20,7 @@ _WIDTHS: Final = {
 """TIFF 6.0 and BigTIFF: bytes per value of each field type; one for the others."""
 _BYTES: Final = frozenset({2, 7})
 """Text, and bytes of no declared type."""
+_CODES: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _UNSIGNED: Final = frozenset({1, 3, 4, 13, 16, 18})
 _RATIONAL: Final = 5
 
@@ -58,10 +60,11 @@ class Tiff:
         found: dict[int, Value] = {}
         entries = self.number(at, self.count)
         start = at + self.count
-        stop = min(start + entries * self.entry, len(self.data) - self.entry + 1)
-        for entry in range(start, stop, self.entry):
-            tag = self.number(entry, 2)
-            if tag in tags and tag not in found and (value := self._value(entry)) is not None:
+        entries = min(entries, max(len(self.data) - start, 0) // self.entry)
+        layout = f"{self._byte_order}H{self.entry - 2}x"
+        listed = struct.iter_unpack(layout, self.data[start : start + entries * self.entry])
+        for number, (tag,) in enumerate(listed):
+            if tag in tags and tag not in found and (value := self._value(start + number * self.entry)) is not None:
                 found[tag] = value
         return found
 
@@ -73,7 +76,7 @@ class Tiff:
         if at == 0 or start + entries * self.entry + self.word > len(self.data):
             return True
         for entry in range(start, start + entries * self.entry, self.entry):
-            value, size = self._extent(entry)
+            _, _, value, size = self._extent(entry)
             if value + size > len(self.data):
                 return True
         return self.end() > len(self.data)
@@ -102,16 +105,15 @@ class Tiff:
             pending += [int(each) for each in below[:MAX_DIRECTORIES]]
             pending.append(self.next_directory(at))
 
-    def _extent(self, entry: int) -> tuple[int, int]:
-        """Where the value of an entry is, and its bytes."""
-        kind, amount = self.number(entry + 2, 2), self.number(entry + 4, self.word)
+    def _extent(self, entry: int) -> tuple[int, int, int, int]:
+        """Type and number of the values of an entry, where they are, and their bytes."""
+        layout = f"{self._byte_order}{'HHII' if self.word == 4 else 'HHQQ'}"
+        _, kind, amount, value = struct.unpack_from(layout, self.data, entry)
         size = amount * _WIDTHS.get(kind, 1)
-        value = entry + 4 + self.word
-        return (value, size) if size <= self.word else (self.number(value, self.word), size)
+        return kind, amount, entry + 4 + self.word if size <= self.word else value, size
 
     def _value(self, entry: int) -> Value | None:
-        kind, amount = self.number(entry + 2, 2), self.number(entry + 4, self.word)
-        value, size = self._extent(entry)
+        kind, amount, value, size = self._extent(entry)
         if value + size > len(self.data) or not 0 < amount <= MAX_VALUES:
             return None
         if kind in _BYTES:
@@ -120,5 +122,8 @@ class Tiff:
             kind, amount = 4, amount * 2
         if kind not in _UNSIGNED:
             return None
-        width = _WIDTHS.get(kind, 1)
-        return tuple(self.number(value + i * width, width) for i in range(amount))
+        return struct.unpack_from(f"{self._byte_order}{amount}{_CODES[_WIDTHS.get(kind, 1)]}", self.data, value)
+
+    @property
+    def _byte_order(self) -> str:
+        return "<" if self.order == "little" else ">"
