@@ -146,8 +146,8 @@ class Prepared:
     was decoded at a reduced scale, is truncated, or cannot be known. `width` and `height` are as displayed. `inputs`
     are in the order of the requested `InputSpec`s. `thumbnail` is a small JPEG, if requested. `frames` counts frames or
     pages, of which the first is prepared; `truncated` tells that pixels are missing in the file; `exif` is what its
-    EXIF data say; `transparent` is whether it has alpha. `backgrounds` are further inputs of a query, over other
-    backgrounds, if requested.
+    EXIF data say; `transparent` is whether it has alpha. `variants` are further inputs of a query, if requested: over
+    other backgrounds, first those of the same content, and with another choice about its border.
     """
 
     sha256: bytes
@@ -163,7 +163,7 @@ class Prepared:
     truncated: bool = False
     exif: ExifFields = field(default_factory=dict)
     transparent: bool = False
-    backgrounds: tuple[tuple[Pixels, ...], ...] = ()
+    variants: tuple[tuple[Pixels, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

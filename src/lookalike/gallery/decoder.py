@@ -53,6 +53,6 @@ class Decoder:
 
     def _decode_inline(self, source: Source) -> Prepared | Unchanged | ImageRejected:
         path = None if source.path is None else str(source.path)
-        request = (path, source.data, source.known, source.want_pixels, source.thumbnail_side, source.backgrounds)
+        request = (path, source.data, source.known, source.want_pixels, source.thumbnail_side, source.variants)
         reply = process_request(request, self._inputs, self._limits)
         return Unchanged(*reply) if isinstance(reply, tuple) else reply

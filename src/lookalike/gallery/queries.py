@@ -12,6 +12,7 @@ from lookalike.catalog import Catalog
 from lookalike.errors import ImageRejected, LookalikeError, NotFound, UnsupportedQuery
 from lookalike.gallery.decoder import Decoder
 from lookalike.imaging import Limits, Source, read_bytes
+from lookalike.imaging.backgrounds import OTHER_BACKGROUNDS
 from lookalike.pipeline import Pipeline
 from lookalike.results import DEFAULT_TENANT, Failure, Query, StoredImage
 from lookalike.types import EncodedViews, Features, Pixels, Prepared, Record
@@ -53,9 +54,9 @@ class QueryReader:
             for query in queries:
                 pending.append(query)
                 if isinstance(query, bytes):
-                    yield Source(data=query, backgrounds=True)
+                    yield Source(data=query, variants=True)
                 else:
-                    yield Source(path=_path(query), backgrounds=True)
+                    yield Source(path=_path(query), variants=True)
 
         for image in self._decoder.map(sources()):
             query = pending.popleft()
@@ -79,7 +80,7 @@ class QueryReader:
             return found
         source = query if isinstance(query, bytes) else _path(query)
         data = source if isinstance(source, bytes) else read_bytes(source, self._limits)
-        [prepared] = self._decoder.map([Source(data=data, want_pixels=True, backgrounds=True)])
+        [prepared] = self._decoder.map([Source(data=data, want_pixels=True, variants=True)])
         if isinstance(prepared, ImageRejected):
             raise prepared
         assert isinstance(prepared, Prepared)  # never Unchanged: no digest was given
@@ -91,7 +92,7 @@ def encode_queries(
 ) -> EncodedViews:
     """Return the features of queries, all prepared or all stored, in pipeline number `at`.
 
-    A prepared query is also encoded over other backgrounds; see `_backgrounds_of`.
+    A prepared query is also encoded in its variants; see `_variants_of`.
     """
     rows = [query.rows[at] for query in queries if query.rows is not None]
     if rows:
@@ -102,19 +103,21 @@ def encode_queries(
         return EncodedViews(features, np.array([row is not None for row in rows]))
     prepared = [query.prepared for query in queries]
     encoded = pipeline.encode_views(np.stack([image.inputs[at] for image in prepared]), views=orientations)
-    others = [(n, inputs[at]) for n, image in enumerate(prepared) for inputs in _backgrounds_of(image, pipeline)]
+    others = [(n, inputs[at]) for n, image in enumerate(prepared) for inputs in _variants_of(image, pipeline)]
     if not others:
         return encoded
     more = pipeline.encode_views(np.stack([view for _, view in others]), views=orientations)
     return _with_views(encoded, [n for n, _ in others], more)
 
 
-def _backgrounds_of(image: Prepared, pipeline: Pipeline) -> Sequence[tuple[Pixels, ...]]:
-    """The inputs over other backgrounds that this pipeline searches for.
+def _variants_of(image: Prepared, pipeline: Pipeline) -> Sequence[tuple[Pixels, ...]]:
+    """The variants of a query that this pipeline searches for.
 
-    A network encodes only those of a transparent image: each takes as long as the query itself.
+    A network encodes only a transparent image over other backgrounds: each takes as long as the query itself.
     """
-    return image.backgrounds if image.transparent or pipeline.spec.metric == "hamming" else ()
+    if pipeline.spec.metric == "hamming":
+        return image.variants
+    return image.variants[:OTHER_BACKGROUNDS] if image.transparent else ()
 
 
 def _with_views(encoded: EncodedViews, queries: Sequence[int], more: EncodedViews) -> EncodedViews:

@@ -14,6 +14,7 @@ from PIL import Image
 from lookalike.imaging.color import BACKGROUNDS, MIN_CONTRAST
 from lookalike.types import Pixels
 
+OTHER_BACKGROUNDS: Final = len(BACKGROUNDS) - 1
 MAX_SIDE: Final = 1024
 """The smaller side, in pixels, beyond which an opaque image is reduced before its background is replaced."""
 FLAT_LEVELS: Final = (255, 0)
@@ -50,6 +51,11 @@ def replaced_backgrounds(content: Pixels, whole: Pixels) -> Iterator[Pixels]:
     for other in BACKGROUNDS:
         if other != level:
             yield _relay(content, clear, other - level)
+
+
+def is_on_flat_background(whole: Pixels) -> bool:
+    """Whether the edges of an image are of a flat background that can be replaced."""
+    return _flat_level(whole) is not None
 
 
 def _relay(content: Pixels, clear: NDArray[np.int16], change: int) -> Pixels:

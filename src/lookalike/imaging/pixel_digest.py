@@ -20,6 +20,8 @@ PREFIX: Final = b"lookalike pixels 2\0"
 MAX_EAGER_PIXELS: Final = 32_000_000
 """Pixels, over all frames, that are read for the digest of an image that is added; about half a second for a GIF."""
 
+_UNREADABLE_FRAMES: Final = frozenset({"ICO"})
+"""Formats of which only the largest image is read."""
 _LOW_BYTES: Final = {
     "RGB;16B": ("RGB", "RGB;16L"),
     "RGB;16L": ("RGB", "RGB;16B"),
@@ -67,7 +69,7 @@ def digest_pixels(opened: Opened, flattened: color.Flattened, max_pixels: int) -
         total = hashlib.sha256(PREFIX + struct.pack("<II", 1, 0))
         _add_colors(total, image)
         return total.digest()
-    if opened.frames * image.width * image.height > max_pixels:
+    if opened.kind in _UNREADABLE_FRAMES or opened.frames * image.width * image.height > max_pixels:
         return None  # all frames would be decoded again
     total = hashlib.sha256(PREFIX + struct.pack("<I", opened.frames))
     return total.digest() if _add_frames(total, opened) else None

@@ -3,10 +3,11 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 from math import ceil
 from typing import Final
 
-from lookalike.imaging.backgrounds import other_backgrounds, replaced_backgrounds
+from lookalike.imaging.backgrounds import is_on_flat_background, other_backgrounds, replaced_backgrounds
 from lookalike.imaging.borders import crop_border, find_border
 from lookalike.imaging.decoding import decode
 from lookalike.imaging.exif import exif_fields
@@ -15,7 +16,7 @@ from lookalike.imaging.pixel_digest import MAX_EAGER_PIXELS
 from lookalike.imaging.raw_preview import FORMAT as RAW
 from lookalike.imaging.resizing import resize_to
 from lookalike.imaging.thumbnails import thumbnail_of
-from lookalike.types import Border, Decoded, InputSpec, Pixels, Prepared
+from lookalike.types import UNCUT, Border, Decoded, InputSpec, Pixels, Prepared
 
 MIN_BORDER_SIDE: Final = 128
 """The smaller side, in pixels, from which a reduced image shows its border precisely enough."""
@@ -30,7 +31,7 @@ def prepare(
     limits: Limits = DEFAULT_LIMITS,
     want_pixels: bool = False,
     thumbnail_side: int = 0,
-    backgrounds: bool = False,
+    variants: bool = False,
 ) -> Prepared:
     """Decode an image once, cut its border, and resize it to every input; raises ImageRejected as `decode` does.
 
@@ -38,15 +39,15 @@ def prepare(
     decoded again, large enough to measure the border and to serve the inputs after cropping; the Border is in
     full-size pixels, exact to the scale of that decode. `want_pixels` decodes every pixel, of every frame, for the
     digest of the pixels; without it, that is computed where it costs little. `thumbnail_side`, unless 0, is the longer
-    side, in pixels, of a color thumbnail of the uncropped image. `backgrounds` adds the inputs over other backgrounds,
-    for a query.
+    side, in pixels, of a color thumbnail of the uncropped image. `variants` adds further inputs of a query. The border
+    of a transparent image is part of it.
     """
     min_size = None if want_pixels else _min_size(tuple(inputs), max(thumbnail_side, 1))
     all_grey = not thumbnail_side and all(spec.mode == "L" for spec in inputs)
     grey = min_size is not None and data.startswith(_JPEG) and all_grey
     digest_pixels = limits.max_pixels if want_pixels else MAX_EAGER_PIXELS
     decoded = decode(data, limits=limits, box=min_size, grey=grey, digest_pixels=digest_pixels)
-    border = find_border(decoded.rgb)
+    border = find_border(decoded.rgb) if decoded.alpha is None else UNCUT
     if border and min_size is not None:
         decoded, border = _decode_for_border(data, decoded, border, min_size, limits)
     content = crop_border(decoded.rgb, border)
@@ -64,20 +65,28 @@ def prepare(
         truncated=decoded.truncated,
         exif=exif_fields(decoded.exif),
         transparent=decoded.alpha is not None,
-        backgrounds=tuple(_over_backgrounds(decoded, content, border, inputs)) if backgrounds else (),
+        variants=tuple(_variants(decoded, border, inputs)) if variants else (),
     )
 
 
-def _over_backgrounds(
-    decoded: Decoded, content: Pixels, border: Border, inputs: Sequence[InputSpec]
-) -> Iterator[tuple[Pixels, ...]]:
-    """The inputs over each other background that the query may have been laid over."""
+def _variants(decoded: Decoded, border: Border, inputs: Sequence[InputSpec]) -> Iterator[tuple[Pixels, ...]]:
+    """Inputs that may be those of a stored copy: over other backgrounds, with a border that is cut or not.
+
+    A flat margin around a drawing is taken for a border at one size and not at another; so a query that has one is
+    searched for in both forms.
+    """
+    whole = decoded.rgb
     if decoded.alpha is None:
-        views = replaced_backgrounds(content, decoded.rgb)
+        contents = replaced_backgrounds(crop_border(whole, border), whole)
+        if border and is_on_flat_background(whole):
+            contents = chain(contents, [whole], replaced_backgrounds(whole, whole))
     else:
-        views = other_backgrounds(content, crop_border(decoded.alpha, border), decoded.background)
-    for view in views:
-        yield tuple(resize_to(view, spec) for spec in inputs)
+        contents = other_backgrounds(whole, decoded.alpha, decoded.background)
+        if margin := find_border(whole):
+            cut, alpha = crop_border(whole, margin), crop_border(decoded.alpha, margin)
+            contents = chain(contents, [cut], other_backgrounds(cut, alpha, decoded.background))
+    for content in contents:
+        yield tuple(resize_to(content, spec) for spec in inputs)
 
 
 @lru_cache(maxsize=32)

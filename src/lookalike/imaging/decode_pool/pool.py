@@ -42,8 +42,8 @@ POLL_SECONDS: Final = 0.1
 class Source:
     """An image to read: its path, or its bytes. `known` is its stored SHA-256, if any: such bytes are not decoded.
 
-    `want_pixels` adds the digest of the pixels, `thumbnail_side`, unless 0, a thumbnail, `backgrounds` the inputs over
-    other backgrounds, as in `prepare`.
+    `want_pixels` adds the digest of the pixels, `thumbnail_side`, unless 0, a thumbnail, `variants` further inputs of
+    a query, as in `prepare`.
     """
 
     path: str | Path | None = None
@@ -51,7 +51,7 @@ class Source:
     known: bytes | None = None
     want_pixels: bool = False
     thumbnail_side: int = 0
-    backgrounds: bool = False
+    variants: bool = False
 
     def __post_init__(self) -> None:
         if (self.path is None) == (self.data is None):
@@ -169,7 +169,7 @@ class DecodePool:
         for source in sources:
             path = None if source.path is None else os.fspath(source.path)
             pixels = source.want_pixels or want_pixels
-            requests.append((path, source.data, source.known, pixels, source.thumbnail_side, source.backgrounds))
+            requests.append((path, source.data, source.known, pixels, source.thumbnail_side, source.variants))
             nbytes += len(source.data) if source.data is not None else 0
             if len(requests) >= size or nbytes >= MAX_CHUNK_BYTES:
                 break

@@ -39,7 +39,7 @@ ORPHAN_CHECK_SECONDS: Final = 1.0
 
 Request = tuple[str | None, bytes | None, bytes | None, bool, int, bool]
 """Path, data, known digest, whether to digest all pixels, the longer side of a thumbnail (0 for none), and whether
-inputs over other backgrounds are wanted."""
+variants of a query are wanted."""
 Chunk = tuple[int, list[Request]]
 """The number under which the progress of the requests is recorded, and these."""
 Reply = Prepared | tuple[bytes, int] | ImageRejected
@@ -58,7 +58,7 @@ _PLAIN: Final = attrgetter(
     "truncated",
     "exif",
     "transparent",
-    "backgrounds",
+    "variants",
 )
 _SIDES: Final = attrgetter("left", "top", "right", "bottom")
 
@@ -122,7 +122,7 @@ def _unpack(value: Any, inputs: Iterator[tuple[Pixels, ...]]) -> Reply:
 
 def process_request(request: Request, inputs: Sequence[InputSpec], limits: Limits) -> Reply:
     """Read and prepare one image; one with the known digest is not decoded."""
-    path, data, known, want_pixels, thumbnail_side, backgrounds = request
+    path, data, known, want_pixels, thumbnail_side, variants = request
     try:
         if data is None:
             data = read_bytes(path or "", limits)
@@ -134,7 +134,7 @@ def process_request(request: Request, inputs: Sequence[InputSpec], limits: Limit
             limits=limits,
             want_pixels=want_pixels,
             thumbnail_side=thumbnail_side,
-            backgrounds=backgrounds,
+            variants=variants,
         )
     except ImageRejected as error:
         return error
