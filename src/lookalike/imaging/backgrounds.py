@@ -27,7 +27,7 @@ MIN_EDGE_SHARE: Final = 0.98
 
 def other_backgrounds(content: Pixels, alpha: Pixels, background: int) -> Iterator[Pixels]:
     """An image over each other background; `content` is over `background`, `alpha` has one channel."""
-    clear = 255 - alpha.astype(np.int16)
+    clear = 255 - alpha.astype(np.int32)
     for level in BACKGROUNDS:
         if level != background:
             yield _relay(content, clear, level - background)
@@ -43,7 +43,7 @@ def replaced_backgrounds(content: Pixels, whole: Pixels) -> Iterator[Pixels]:
         return
     if (factor := min(content.shape[:2]) // MAX_SIDE) > 1:
         content = np.asarray(Image.fromarray(content).reduce(factor))
-    difference = np.abs(content.astype(np.int16) - level)
+    difference = np.abs(content.astype(np.int32) - level)
     if difference.ndim == 3:
         difference = difference.max(axis=2)
     # a pixel between background and content is taken for a mixture of both
@@ -58,9 +58,9 @@ def is_on_flat_background(whole: Pixels) -> bool:
     return _flat_level(whole) is not None
 
 
-def _relay(content: Pixels, clear: NDArray[np.int16], change: int) -> Pixels:
+def _relay(content: Pixels, clear: NDArray[np.int32], change: int) -> Pixels:
     """Add `change` to what shows the background, by the share in 0..255 in which it does."""
-    added = (clear.astype(np.int32) * change + 127) // 255
+    added = (clear * change + 127) // 255
     if content.ndim == 3:
         added = added[:, :, None]
     view: Pixels = np.clip(content + added, 0, 255).astype(np.uint8)

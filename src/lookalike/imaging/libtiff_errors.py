@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from typing import Final
 
 _STDERR: Final = 2
-_DECODING: Final = re.compile(r"^(\w*Decode\w*|JPEGLib|OJPEG\w*|PackBits\w*|TIFFFill\w+|TIFFRead\w+|LZW\w*|Zip\w*): .")
-"""Messages of its decoders, which name themselves; other lines are of other threads."""
+_DECODING: Final = re.compile(
+    r"^(\w*Decode\w*|tempfile\.tif|JPEGLib|OJPEG\w*|PackBits\w*|TIFFFill\w+|TIFFRead\w+|LZW\w*|Zip\w*): ."
+)
+"""Messages of its decoders, which name themselves, or the file as Pillow names it; others are of other threads."""
 _lock = threading.Lock()
 
 

@@ -70,7 +70,8 @@ def is_cut_jpeg(data: bytes) -> bool:
         height, width, _, _ = simplejpeg.decode_jpeg_header(ended)
         simplejpeg.decode_jpeg(ended, "GRAY", min_height=-(-height // 8), min_width=-(-width // 8))
     except ValueError as error:
-        return "premature end" in str(error).lower()
+        if "premature end" in str(error).lower():
+            return True
     return not _has_all_coefficients(data)
 
 
