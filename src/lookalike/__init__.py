@@ -36,7 +36,11 @@ if TYPE_CHECKING:
         ClusterPage,
         Comparison,
         DeleteResult,
+        Diagnosis,
+        DiagnosisStep,
+        Explanation,
         Filter,
+        HashComparison,
         PipelineComparison,
         PipelineStatus,
         Query,
@@ -45,7 +49,18 @@ if TYPE_CHECKING:
         Status,
         StoredImage,
     )
-    from lookalike.types import Answer, Border, Hit, Item, Outcome, Record
+    from lookalike.types import (
+        Answer,
+        Border,
+        Box,
+        Hit,
+        Item,
+        Outcome,
+        Record,
+        Transform,
+        Verification,
+        VerificationReport,
+    )
 
 __version__ = "0.2.0"
 
@@ -58,9 +73,9 @@ _MODULES = {
     "factory": "open",
     "gallery": "Gallery",
     "interfaces": "GalleryAPI",
-    "results": "Cluster ClusterPage Comparison DeleteResult Filter PipelineComparison PipelineStatus Query "
-    "RepairReport SearchOptions Status StoredImage",
-    "types": "Answer Border Hit Item Outcome Record",
+    "results": "Cluster ClusterPage Comparison DeleteResult Diagnosis DiagnosisStep Explanation Filter HashComparison "
+    "PipelineComparison PipelineStatus Query RepairReport SearchOptions Status StoredImage",
+    "types": "Answer Border Box Hit Item Outcome Record Transform Verification VerificationReport",
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
 __all__ = [
@@ -69,6 +84,7 @@ __all__ = [
     "BadInput",
     "BadSetting",
     "Border",
+    "Box",
     "Client",
     "Cluster",
     "ClusterPage",
@@ -76,11 +92,15 @@ __all__ = [
     "Conflict",
     "Damaged",
     "DeleteResult",
+    "Diagnosis",
+    "DiagnosisStep",
+    "Explanation",
     "FeatureMismatch",
     "Filter",
     "Gallery",
     "GalleryAPI",
     "GalleryBusy",
+    "HashComparison",
     "Hit",
     "ImageRejected",
     "Item",
@@ -97,8 +117,11 @@ __all__ = [
     "Status",
     "StoredImage",
     "TooManyRequests",
+    "Transform",
     "Unavailable",
     "UnsupportedQuery",
+    "Verification",
+    "VerificationReport",
     "open",
 ]
 

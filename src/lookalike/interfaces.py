@@ -306,8 +306,9 @@ class GalleryAPI(Protocol):
         limit: int = 100,
         filter: Filter | None = None,
         prefix: str = "",
+        sort: str = "key",
     ) -> list[Record]:
-        """List images in the order of their keys (by code point).
+        """List images in the order of their keys (by code point), or sorted by a built-in attribute.
 
         Args:
             tenant: Owner of the images.
@@ -315,9 +316,13 @@ class GalleryAPI(Protocol):
             limit: Most records to return, from 1 up.
             filter: Conditions on attributes.
             prefix: Only keys that begin with this text; case-sensitive, without wildcards.
+            sort: `key`, or an attribute of the file (`file.folder`, `file.name`, `file.format`, `file.bytes`,
+                `file.width`, `file.height`, `file.frames`, `file.added`) or of its EXIF data (`exif.captured`,
+                `exif.camera`, `exif.orientation`, `exif.latitude`, `exif.longitude`); `-` before it reverses the order.
+                Images without the attribute come last.
 
         Raises:
-            BadInput: The limit is below 1, or `after` cannot be a key.
+            BadInput: The limit is below 1, `sort` is unknown, `after` cannot be a key, or is gone from a sorted list.
             UnsupportedQuery: The filter has an unknown operator.
         """
 
@@ -366,6 +371,7 @@ class GalleryAPI(Protocol):
         key: str | None = None,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
+        exif: bool = True,
     ) -> list[Outcome]:
         """Add files, folders or items, and return the outcome of each; see `add_iter`."""
 
@@ -376,6 +382,7 @@ class GalleryAPI(Protocol):
         key: str | None = None,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
+        exif: bool = True,
     ) -> Iterator[Outcome]:
         """Add files, folders or items, and yield the outcome of each once it is durable.
 
@@ -388,6 +395,7 @@ class GalleryAPI(Protocol):
             key: Key of a single file; by default its name, below a folder its path relative to that folder.
             attributes: JSON object to store with each image; None leaves those of a known image as they are.
             tenant: Owner of the images.
+            exif: Store capture time, camera, orientation and position, where EXIF data say them.
 
         Raises:
             NotFound: A path does not exist.
@@ -403,6 +411,7 @@ class GalleryAPI(Protocol):
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
         expected: Precondition = None,
+        exif: bool = True,
     ) -> Outcome:
         """Add one image, or replace the one with its key; indexes are updated afterwards.
 
@@ -414,6 +423,7 @@ class GalleryAPI(Protocol):
             attributes: JSON object to store with the image; None leaves those of a known image as they are.
             tenant: Owner of the image.
             expected: Sequence number that the stored image must have, "absent", or None for any.
+            exif: Store capture time, camera, orientation and position, where EXIF data say them.
 
         Returns:
             The outcome, with the sequence number of the image.

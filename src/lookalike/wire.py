@@ -24,6 +24,7 @@ JobKind = Literal["import", "repair", "duplicates", "delete"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 MAX_REPORTED_KEYS = 1000
 """Deleted keys that a response names."""
+FRAMES = "Frames of an animation, or pages; the first is compared, unless the images are exactly the same."
 _SHA256 = "6fe9c1e2b3d0f3a4a5b6c7d8e9f00112233445566778899aabbccddeeff00112"
 
 
@@ -138,6 +139,9 @@ class Image(WireObject):
         "updated": "2026-01-31T09:30:00.250000Z",
         "sequence": 17,
         "thumbnail": "/v1/images/alps%2FIMG_1.jpg/thumbnail",
+        "frames": 1,
+        "truncated": False,
+        "exif": {"captured": "2019-07-14T09:30:00", "camera": "Canon EOS 6D", "orientation": 1},
     }
 
     key: str
@@ -154,6 +158,14 @@ class Image(WireObject):
     updated: str
     sequence: int = field(metadata=_doc("The number of the image's last change."))
     thumbnail: str = field(metadata=_doc("The path of its thumbnail on the server."))
+    frames: int = field(default=1, metadata=_doc(FRAMES))
+    truncated: bool = field(default=False, metadata=_doc("Whether pixels are missing in the file."))
+    exif: Json = field(
+        default_factory=dict,
+        metadata=_doc(
+            "What its EXIF data say of `captured` (local time), `camera`, `orientation`, `latitude` and `longitude`."
+        ),
+    )
 
     @classmethod
     def of(cls, record: types.Record) -> "Image":
@@ -172,6 +184,9 @@ class Image(WireObject):
             updated=rfc3339(record.updated),
             sequence=record.sequence,
             thumbnail=thumbnail_url(record.key),
+            frames=record.frames,
+            truncated=record.truncated,
+            exif=dict(record.exif),
         )
 
 
@@ -195,6 +210,7 @@ class Outcome(WireObject):
         "outcome": "added",
         "reason": None,
         "sequence": 17,
+        "truncated": False,
     }
 
     key: str
@@ -205,11 +221,12 @@ class Outcome(WireObject):
     sequence: int | None = field(
         metadata=_doc("The image's last change; a search with this `min_sequence` sees it. Null if it was rejected.")
     )
+    truncated: bool = field(default=False, metadata=_doc("Whether pixels are missing in a file that was added."))
 
     @classmethod
     def of(cls, outcome: types.Outcome) -> "Outcome":
         """The object of an outcome."""
-        return cls(outcome.key, outcome.outcome, outcome.reason, outcome.sequence)
+        return convert(cls, outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +363,8 @@ class Hit(WireObject):
         metadata=_doc("Whether `evidence` rests on digests or a comparison of pixels; else on the distance alone."),
     )
     verification: Verification | None = field(default=None, metadata=_doc("Null where pixels were not compared."))
+    frames: int = field(default=1, metadata=_doc(FRAMES))
+    truncated: bool = field(default=False, metadata=_doc("Whether pixels are missing in the file."))
 
     @classmethod
     def of(cls, hit: types.Hit) -> "Hit":
@@ -394,6 +413,8 @@ class SearchAnswer(WireObject):
                     "detail": 475,
                     "inliers": None,
                 },
+                "frames": 1,
+                "truncated": False,
             }
         ],
         "page": 1,
@@ -406,6 +427,9 @@ class SearchAnswer(WireObject):
         "took_ms": {"decode": 4.1, "phash": 0.6, "vgg16": 22.5},
         "preview": None,
         "verification": {"verified": 1, "unavailable": 0, "skipped": 0, "budget_ms": 5000.0},
+        "not_compared": {},
+        "frames": 1,
+        "truncated": False,
     }
 
     hits: list[Hit]
@@ -417,8 +441,10 @@ class SearchAnswer(WireObject):
             f"The cursor of the next page; null where there is no more, or {results.MAX_RESULTS:,} hits are reached."
         )
     )
-    exact_within: dict[str, float] = field(
-        metadata=_doc("By pipeline, the distance up to which no image was missed; -1: no guarantee.")
+    exact_within: dict[str, float | None] = field(
+        metadata=_doc(
+            "By pipeline, the distance up to which no image was missed; -1: no guarantee; null: see `not_compared`."
+        )
     )
     failed: dict[str, str] = field(
         metadata=_doc("By pipeline that did not answer, why: the hits are right, but some may be missing.")
@@ -435,11 +461,18 @@ class SearchAnswer(WireObject):
     verification: VerificationReport | None = field(
         default=None, metadata=_doc("Null where candidates were not to be verified.")
     )
+    not_compared: dict[str, str] = field(
+        default_factory=dict,
+        metadata=_doc("By pipeline that compared nothing with the query image, why, such as that it is flat."),
+    )
+    frames: int = field(default=1, metadata=_doc("Frames or pages of the query image; the first was searched for."))
+    truncated: bool = field(default=False, metadata=_doc("Whether pixels of the query image are missing."))
 
     @classmethod
     def of(cls, answer: types.Answer) -> "SearchAnswer":
         """The object of an answer; it has no cursor and no preview."""
-        changes = {name: dict(getattr(answer, name)) for name in ("exact_within", "failed", "took_ms")}
+        names = ("exact_within", "failed", "took_ms", "not_compared")
+        changes = {name: dict(getattr(answer, name)) for name in names}
         report = None if answer.verification is None else convert(VerificationReport, answer.verification)
         hits = [Hit.of(hit) for hit in answer.hits]
         return convert(cls, answer, hits=hits, next=None, preview=None, verification=report, **changes)
@@ -813,4 +846,4 @@ def _read_object(kind: Any, value: Mapping[str, Any], at: str) -> Any:
 def _fields_of(kind: Any) -> dict[str, tuple[Any, bool]]:
     """Type, and whether it is required, of each field."""
     hints = get_type_hints(kind)
-    return {f.name: (hints[f.name], f.default is MISSING) for f in fields(kind)}
+    return {f.name: (hints[f.name], f.default is MISSING and f.default_factory is MISSING) for f in fields(kind)}

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self, Unpack
 
 from lookalike.catalog import Catalog, Deleted
+from lookalike.catalog.built_in_attributes import check_sort
 from lookalike.errors import BadInput, ImageRejected, LookalikeError, NotFound, UnsupportedQuery
 from lookalike.gallery.compare import compare_images
 from lookalike.gallery.decoder import INLINE_LIMIT
@@ -180,11 +181,15 @@ class Gallery(GalleryAPI):
         limit: int = 100,
         filter: Filter | None = None,
         prefix: str = "",
+        sort: str = "key",
     ) -> list[Record]:
+        check_sort(sort)
         if (tenant_id := self.catalog.tenants.find(tenant)) is None:
             return []
         conditions = conditions_of(filter or {})
-        return self.catalog.images.list_page(tenant_id, after=after, limit=limit, conditions=conditions, prefix=prefix)
+        return self.catalog.images.list_page(
+            tenant_id, after=after, limit=limit, conditions=conditions, prefix=prefix, sort=sort
+        )
 
     def duplicates(self, *, tenant: str = DEFAULT_TENANT, pipelines: Sequence[str] | None = None) -> Iterator[Cluster]:
         opened = self._pipelines.open(pipelines)
@@ -221,8 +226,9 @@ class Gallery(GalleryAPI):
         key: str | None = None,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
+        exif: bool = True,
     ) -> list[Outcome]:
-        return list(self.add_iter(what, key=key, attributes=attributes, tenant=tenant))
+        return list(self.add_iter(what, key=key, attributes=attributes, tenant=tenant, exif=exif))
 
     def add_iter(
         self,
@@ -231,11 +237,12 @@ class Gallery(GalleryAPI):
         key: str | None = None,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
+        exif: bool = True,
     ) -> Iterator[Outcome]:
         items = items_of(what, key, attributes)
         with self._lock:
             opened = self._pipelines.open()
-            for count, outcome in enumerate(self._ingest(opened, tenant).run(items), 1):
+            for count, outcome in enumerate(self._ingest(opened, tenant, exif=exif).run(items), 1):
                 if count % SYNC_EVERY == 0:
                     catch_up(opened)
                 yield outcome
@@ -249,9 +256,10 @@ class Gallery(GalleryAPI):
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
         expected: Precondition = None,
+        exif: bool = True,
     ) -> Outcome:
         with self._lock:
-            ingest = self._ingest(self._pipelines.open(), tenant)
+            ingest = self._ingest(self._pipelines.open(), tenant, exif=exif)
             return ingest.put(Item(key, data, attributes), 0 if expected == "absent" else expected)
 
     def remove(
@@ -333,9 +341,10 @@ class Gallery(GalleryAPI):
             raise NotFound(f"there is no image {key!r}")
         return tenant_id
 
-    def _ingest(self, opened: Sequence[OpenPipeline], tenant: str) -> Ingest:
+    def _ingest(self, opened: Sequence[OpenPipeline], tenant: str, *, exif: bool) -> Ingest:
         tenant_id = self.catalog.tenants.get_or_create(tenant)
-        return Ingest(self.catalog, [o.pipeline for o in opened], self._pipelines.decoder(opened), tenant_id)
+        decoder = self._pipelines.decoder(opened)
+        return Ingest(self.catalog, [o.pipeline for o in opened], decoder, tenant_id, exif=exif)
 
     def _compare(
         self, a: PreparedQuery, b: PreparedQuery, opened: Sequence[OpenPipeline], reader: QueryReader

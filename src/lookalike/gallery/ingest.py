@@ -44,18 +44,23 @@ class IngestItem:
     nbytes: int | None = None
     mtime_ns: int | None = None
 
-    def outcome(self, kind: OutcomeKind, reason: str | None = None, sequence: int | None = None) -> Outcome:
-        return Outcome(self.item.key, self.path, kind, reason, sequence)
+    def outcome(
+        self, kind: OutcomeKind, reason: str | None = None, sequence: int | None = None, *, truncated: bool = False
+    ) -> Outcome:
+        return Outcome(self.item.key, self.path, kind, reason, sequence, truncated)
 
 
 class Ingest:
-    """One run of adding images to a tenant; an outcome is yielded once it is durable."""
+    """One run of adding images to a tenant; an outcome is yielded once it is durable. `exif` stores EXIF fields."""
 
-    def __init__(self, catalog: Catalog, pipelines: Sequence[Pipeline], decoder: Decoder, tenant: int) -> None:
+    def __init__(
+        self, catalog: Catalog, pipelines: Sequence[Pipeline], decoder: Decoder, tenant: int, *, exif: bool = True
+    ) -> None:
         self._catalog = catalog
         self._pipelines = pipelines
         self._decoder = decoder
         self._tenant = tenant
+        self._exif = exif
         self._locations: list[FileLocation] = []
         self._specs = frozenset(p.spec for p in pipelines)
         self._batch = HASH_BATCH if all(p.spec.metric == "hamming" for p in pipelines) else ENCODE_BATCH
@@ -199,7 +204,7 @@ class Ingest:
             first_key = first_keys.setdefault(image.sha256, task.item.key)
             reason = None if first_key == task.item.key else f"same bytes as {first_key}"
             kind: OutcomeKind = "updated" if task.known is not None else "added" if reason is None else "duplicate"
-            outcomes.append(task.outcome(kind, reason, result.sequence))
+            outcomes.append(task.outcome(kind, reason, result.sequence, truncated=image.truncated))
         return outcomes
 
     def _put(self, new_images: Sequence[NewImage], prepared: Mapping[bytes, Prepared]) -> list[PutResult]:
@@ -257,6 +262,9 @@ class Ingest:
             copy_of=None if same_bytes is None else same_bytes.id,
             thumbnail=prepared.thumbnail,
             expected=expected,
+            frames=prepared.frames,
+            truncated=prepared.truncated,
+            exif=prepared.exif if self._exif else {},
         )
 
 

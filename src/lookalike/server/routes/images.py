@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import Field, model_validator
 
+from lookalike.catalog.built_in_attributes import KEY, SORTS, check_sort
 from lookalike.errors import BadInput, NotFound
 from lookalike.gallery.thumbnails import MAX_SIDE, MIN_SIDE
 from lookalike.imaging.thumbnails import SIDE
@@ -112,6 +113,7 @@ async def put_image(
     caller: Writes,
     attributes: Annotated[str | None, Query(description="A JSON object; for a body that is the image.")] = None,
     x_attributes: Annotated[str | None, Header(description="The same as a header.")] = None,
+    exif: Annotated[bool, Query(description="Store what EXIF data say: capture time, camera, position.")] = True,
     if_match: Annotated[str | None, Header(description='Precondition: the image\'s ETag, such as "17".')] = None,
     if_none_match: Annotated[str | None, Header(description="`*`: only if the image does not exist.")] = None,
 ) -> Response:
@@ -126,7 +128,9 @@ async def put_image(
         image = await reader.image(parsed.sources["image"])
         assert isinstance(image, bytes)
         outcome = await state.executor.run(
-            lambda: state.gallery.put(name, image, attributes=values, tenant=caller.tenant, expected=expected)
+            lambda: state.gallery.put(
+                name, image, attributes=values, tenant=caller.tenant, expected=expected, exif=exif
+            )
         )
     state.metrics.count_write(outcome.outcome)
     status = HTTPStatus.CREATED if outcome.outcome == "added" else HTTPStatus.OK
@@ -258,12 +262,23 @@ async def list_images(
     prefix: Annotated[
         str, Query(description="Key prefix: case-sensitive, without wildcards.", examples=["alps/"])
     ] = "",
+    sort: Annotated[
+        str,
+        Query(
+            description="`key`, or a built-in attribute; `-` before it reverses the order. Without it come last.",
+            examples=["-exif.captured"],
+            json_schema_extra={"enum": [*SORTS, *(f"-{name}" for name in SORTS if name != KEY)]},
+        ),
+    ] = KEY,
 ) -> Response:
-    """Ordered by key."""
+    """Ordered by key, or by what `sort` names."""
+    check_sort(sort)
     after, conditions = decode_key_cursor(cursor), None if filter is None else parse_object(filter)
 
     def list_page() -> ImageList:
-        records = state.gallery.ls(tenant=caller.tenant, after=after, limit=limit + 1, filter=conditions, prefix=prefix)
+        records = state.gallery.ls(
+            tenant=caller.tenant, after=after, limit=limit + 1, filter=conditions, prefix=prefix, sort=sort
+        )
         page = records[:limit]
         next_cursor = encode_cursor(page[-1].key) if len(records) > limit else None
         total = None
