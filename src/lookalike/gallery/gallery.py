@@ -1,5 +1,6 @@
 """`Gallery`: the library's API, over a catalog, its pipelines and their indexes."""
 
+import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from pathlib import Path
@@ -22,7 +23,7 @@ from lookalike.gallery.writer_lock import WriterLock
 from lookalike.image_files import items_of
 from lookalike.imaging import Limits, Source, read_bytes
 from lookalike.interfaces import GalleryAPI
-from lookalike.pipeline import Pipeline
+from lookalike.pipeline import Calibration, Pipeline
 from lookalike.results import (
     DEFAULT_TENANT,
     THUMBNAIL_SIZE,
@@ -183,6 +184,25 @@ class Gallery(GalleryAPI):
         ensure_fresh(opened)
         searched = [o.pipeline for o in opened]
         return find_clusters_page(self.catalog, searched, tenant_id, after=after, limit=limit, seconds=seconds)
+
+    def sample(self, n: int, *, tenant: str = DEFAULT_TENANT, seed: int = 0) -> list[Record]:
+        """Return up to n images chosen at random, the same ones for the same seed and images.
+
+        Args:
+            n: Number of images.
+            tenant: Owner of the images.
+            seed: Of the choice.
+        """
+        if (tenant_id := self.catalog.tenants.find(tenant)) is None:
+            return []
+        ids = self.catalog.images.ids_matching(tenant_id, ()).tolist()
+        chosen = random.Random(seed).sample(ids, min(n, len(ids)))
+        records = self.catalog.images.by_ids(chosen)
+        return [records[id_] for id_ in chosen if id_ in records]
+
+    def calibrations(self) -> dict[str, Calibration]:
+        """Return the calibration of each pipeline, by name."""
+        return {o.pipeline.name: o.pipeline.calibration for o in self._pipelines.open()}
 
     # Writing
 

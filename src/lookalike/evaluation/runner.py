@@ -1,0 +1,152 @@
+"""Evaluation of a gallery: edited copies of its images are searched for, with and without their originals in it."""
+
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image
+
+from lookalike.errors import ImageRejected, LookalikeError, Unavailable
+from lookalike.evaluation.edits import apply
+from lookalike.evaluation.measurement import EVALUATED_HITS, Confidence, QueryResult, Sample, ScoredHit, Search
+from lookalike.imaging import decode, read_bytes
+from lookalike.interfaces import GalleryAPI
+from lookalike.results import SearchOptions, StoredImage
+from lookalike.types import Answer, Hit, Record
+
+SEARCH_DEPTH = 2 * EVALUATED_HITS
+"""Hits fetched for a query, so that enough are left without its original and the copies of it in the gallery."""
+MAX_SIDE = 1600
+"""Pixels from which an original is reduced before it is edited: edits of 50-megapixel images would take minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """An image to make copies of: its key in the gallery, or its name outside; its file; how it was chosen."""
+
+    name: str
+    source: str | Path
+    sample: Sample = "random"
+
+
+@dataclass(slots=True)
+class Runner:
+    """Searches `gallery` for edited copies of images; never changes it.
+
+    Args:
+        gallery: The gallery.
+        tenant: Whose images are searched.
+        confidence: Orders hits of different queries.
+        searches: The ways to search.
+        edits: Names of edits; see `lookalike.evaluation.EDITS`.
+        seed: Of the edits.
+        others: Images that are not in the gallery, to paste copies into.
+        groups: Group by key: images of one group are the same image. Without it those are the same whose bytes or
+            pixels are equal.
+    """
+
+    gallery: GalleryAPI
+    tenant: str
+    confidence: Confidence
+    searches: Sequence[Search]
+    edits: Sequence[str]
+    seed: int = 0
+    others: Sequence[Image.Image] = ()
+    groups: Mapping[str, str] | None = None
+    skipped: dict[str, str] = field(default_factory=dict)
+    """Reason by name of the images that could not be evaluated."""
+
+    def run(self, originals: Iterable[Original]) -> Iterator[list[QueryResult]]:
+        """Yield the results of each image, of all edits and searches; images that cannot be read are `skipped`."""
+        for original in originals:
+            results = self._evaluate(original)
+            if results:
+                yield results
+
+    def copies(self, original: Original, edits: Sequence[str] | None = None) -> list[bytes]:
+        """Return the edited copies of an image, the same in each call; raises ImageRejected."""
+        box = (MAX_SIDE, MAX_SIDE)
+        image = Image.fromarray(decode(read_bytes(original.source), box=box).rgb)
+        seed = random.Random(f"{self.seed} {original.name}").randrange(2**31)
+        return [apply(edit, image, seed, others=self.others) for edit in edits or self.edits]
+
+    def hard_originals(self, records: Sequence[Record], n: int) -> list[Original]:
+        """Return the n images whose nearest neighbour that is no copy of them is the likeliest to be called one.
+
+        They are searched for by their stored features in the first of `searches`; nothing is decoded or encoded.
+        """
+        nearest: list[tuple[float, str]] = []
+        sources = {record.key: record.path for record in records if record.path is not None}
+        for key, hits in self._stored(list(sources)):
+            false = [self.confidence(hit) for hit in hits if not self._is_same(key, hit)]
+            if false:
+                nearest.append((max(false), key))
+        hardest = sorted(nearest, key=lambda found: (-found[0], found[1]))[:n]
+        return [Original(key, str(sources[key]), "hard") for _, key in hardest]
+
+    def _evaluate(self, original: Original) -> list[QueryResult]:
+        try:
+            copies = self.copies(original)
+        except ImageRejected as error:
+            self.skipped[original.name] = str(error)
+            return []
+        same = self._copies_in_gallery(original)
+        results = []
+        for search in self.searches:
+            answers = self.gallery.search_many(copies, **self._options(search))
+            for edit, (_, answer) in zip(self.edits, answers, strict=True):
+                hits = tuple(self._score(hit, hit.key in same) for hit in _hits(answer))
+                results.append(QueryResult(search.name, edit, original.name, original.sample, hits))
+        return results
+
+    def _copies_in_gallery(self, original: Original) -> set[str]:
+        """The keys under which the gallery has this very image; empty for one outside of it."""
+        if original.sample == "outside":
+            return set()
+        if self.groups is not None:
+            group = self.groups.get(original.name)
+            return {original.name} | {key for key, other in self.groups.items() if group is not None and other == group}
+        [(_, hits)] = self._stored([original.name])
+        return {original.name} | {hit.key for hit in hits if hit.evidence == "exact"}
+
+    def _is_same(self, key: str, hit: Hit) -> bool:
+        if hit.key == key or hit.evidence == "exact":
+            return True
+        return self.groups is not None and key in self.groups and self.groups.get(hit.key) == self.groups[key]
+
+    def _stored(self, keys: Sequence[str]) -> Iterator[tuple[str, tuple[Hit, ...]]]:
+        """Search for images of the gallery by their stored features; an image that has none is skipped."""
+        queries = [StoredImage(key) for key in keys]
+        for query, answer in self.gallery.search_many(queries, **self._options(self.searches[0])):
+            assert isinstance(query, StoredImage)
+            if isinstance(answer, LookalikeError):
+                self.skipped[query.key] = str(answer)
+                yield query.key, ()
+            else:
+                yield query.key, _hits(answer)
+
+    def _options(self, search: Search) -> SearchOptions:
+        options = search.options.copy()
+        options.update({"k": SEARCH_DEPTH, "tenant": self.tenant})
+        return options
+
+    def _score(self, hit: Hit, right: bool) -> ScoredHit:
+        score = self.confidence(hit)
+        return ScoredHit(hit.key, hit.path, hit.evidence, hit.distance, hit.pipeline, score, right)
+
+
+def _hits(answer: Answer | LookalikeError) -> tuple[Hit, ...]:
+    """The hits of an answer; raises its error, or Unavailable where a pipeline failed: figures would be wrong."""
+    if isinstance(answer, LookalikeError):
+        raise answer
+    for pipeline, why in answer.failed.items():
+        raise Unavailable(f"the pipeline {pipeline} cannot be evaluated: {why}")
+    return answer.hits
+
+
+def outside_images(gallery: GalleryAPI, paths: Sequence[Path], *, tenant: str) -> list[Path]:
+    """Return those of these images that the gallery does not have."""
+    found = gallery.search_many(paths, k=1, tenant=tenant)
+    answers = [(path, _hits(answer)) for path, (_, answer) in zip(paths, found, strict=True)]
+    return [path for path, hits in answers if not any(hit.evidence == "exact" for hit in hits)]
