@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 NO_ANSWER = -np.inf
 """The score of a query without an answer."""
-RESAMPLES = 200
+RESAMPLES = 400
 CONFIDENCE = 0.95
+Z = 1.959964
+"""The normal quantile of `CONFIDENCE`, two-sided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +135,8 @@ def bootstrap(
     """Return a statistic with its percentile bootstrap interval (Efron 1979) over images.
 
     Whole images are drawn, with all their queries, because the edited copies of one image succeed and fail together.
-    Where no resample differs, chance cannot be seen in it; then the interval is the exact one (Clopper and Pearson
-    1934) of as many independent trials as there are images, for values 0 and 1.
+    Where no resample differs, as for values 0 and 1, chance cannot be seen in them; then the interval is that of a
+    share of as many independent trials as there are images (Wilson 1927).
 
     Args:
         statistic: Takes a weight for each image, and returns the value.
@@ -150,10 +152,17 @@ def bootstrap(
     values = np.array([statistic(weights) for weights in draws])
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
-    if low == high and value in (0.0, 1.0):
-        bound = tail ** (1 / images)
-        low, high = (bound, 1.0) if value == 1.0 else (0.0, 1 - bound)
+    if low == high:
+        low, high = wilson_interval(value, images)
     return Estimate(value, float(min(low, value)), float(max(high, value)))
+
+
+def wilson_interval(share: float, n: float) -> tuple[float, float]:
+    """Return the 95 % interval of a share of n independent trials (Wilson 1927)."""
+    spread = Z * Z / n
+    middle = (share + spread / 2) / (1 + spread)
+    half = Z * np.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
 def _share(condition: NDArray[np.bool_], weights: Floats | None) -> float:
