@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.estimation import wilson_interval
+
 Floats = NDArray[np.float64]
 NO_ANSWER = -np.inf
 """The score of a query without an answer."""
 RESAMPLES = 400
 CONFIDENCE = 0.95
-Z = 1.959964
-"""The normal quantile of `CONFIDENCE`, two-sided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,14 +155,6 @@ def bootstrap(
     if low == high:
         low, high = wilson_interval(value, images)
     return Estimate(value, float(min(low, value)), float(max(high, value)))
-
-
-def wilson_interval(share: float, n: float) -> tuple[float, float]:
-    """Return the 95 % interval of a share of n independent trials (Wilson 1927)."""
-    spread = Z * Z / n
-    middle = (share + spread / 2) / (1 + spread)
-    half = Z * np.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
 def _share(condition: NDArray[np.bool_], weights: Floats | None) -> float:

@@ -20,6 +20,7 @@ from lookalike.gallery.search import Searcher, SearchRequest, StageTimer
 from lookalike.gallery.status import check_engine, gallery_status
 from lookalike.gallery.thumbnails import Thumbnails, check_side
 from lookalike.gallery.writer_lock import WriterLock
+from lookalike.gallery_calibration import GalleryCalibration
 from lookalike.image_files import items_of
 from lookalike.imaging import Limits, Source, read_bytes
 from lookalike.interfaces import GalleryAPI
@@ -200,9 +201,30 @@ class Gallery(GalleryAPI):
         records = self.catalog.images.by_ids(chosen)
         return [records[id_] for id_ in chosen if id_ in records]
 
-    def calibrations(self) -> dict[str, Calibration]:
-        """Return the calibration of each pipeline, by name."""
+    def pipeline_calibrations(self) -> dict[str, Calibration]:
+        """Return the calibration that each pipeline came with, by name."""
         return {o.pipeline.name: o.pipeline.calibration for o in self._pipelines.open()}
+
+    def fingerprints(self) -> dict[str, str]:
+        """Return the fingerprint of each pipeline's features, by name."""
+        return {o.pipeline.name: o.pipeline.spec.fingerprint for o in self._pipelines.open()}
+
+    def calibration(self, *, tenant: str = DEFAULT_TENANT) -> GalleryCalibration | None:
+        """Return the calibration that `lookalike calibrate` measured on a tenant's images, None where it did not."""
+        tenant_id = self.catalog.tenants.find(tenant)
+        stored = None if tenant_id is None else self.catalog.calibrations.get(tenant_id)
+        return None if stored is None else GalleryCalibration.of_json(stored)
+
+    def set_calibration(self, calibration: GalleryCalibration, *, tenant: str = DEFAULT_TENANT) -> None:
+        """Store the calibration of a tenant's images, in the place of an earlier one.
+
+        Raises:
+            NotFound: The tenant has no images.
+        """
+        with self._lock:
+            if (tenant_id := self.catalog.tenants.find(tenant)) is None:
+                raise NotFound(f"there are no images of the tenant {tenant!r}")
+            self.catalog.calibrations.put(tenant_id, calibration.to_json())
 
     # Writing
 

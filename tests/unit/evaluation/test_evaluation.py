@@ -36,7 +36,7 @@ def gallery(folder: Path, tmp_path: Path) -> Iterator[Gallery]:
 
 
 def runner_of(gallery: Gallery, *edits: str, groups: dict[str, str] | None = None) -> Runner:
-    calibrations = gallery.calibrations()
+    calibrations = gallery.pipeline_calibrations()
     return Runner(gallery, "default", confidence(calibrations), searches(gallery.pipelines), edits, groups=groups)
 
 
@@ -151,7 +151,7 @@ def test_a_report_is_one_file_without_foreign_content(gallery: Gallery, tmp_path
         return runner.copies(originals[image], [edit])[0] if image in originals else None
 
     report = Report(
-        hostile, 12, results, ["phash"], runner.edits, gallery.calibrations(), {hostile: hostile}, [hostile]
+        hostile, 12, results, ["phash"], runner.edits, gallery.pipeline_calibrations(), {hostile: hostile}, [hostile]
     )
     write_report(report, copy, path)
     text = path.read_text(encoding="utf-8")
@@ -165,7 +165,7 @@ def test_a_report_is_one_file_without_foreign_content(gallery: Gallery, tmp_path
 
 
 def test_confidence_falls_along_the_hits_of_an_answer(gallery: Gallery, folder: Path) -> None:
-    of = confidence(gallery.calibrations())
+    of = confidence(gallery.pipeline_calibrations())
     for name in NAMES:
         scores = [of(found) for found in gallery.search(folder / name).hits]
         assert scores == sorted(scores, reverse=True)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lookalike.estimation import wilson_interval
 from lookalike.evaluation.metrics import (
     NO_ANSWER,
     bootstrap,
@@ -14,7 +15,6 @@ from lookalike.evaluation.metrics import (
     recall_at_false_rate,
     recall_at_k,
     threshold_at_false_rate,
-    wilson_interval,
 )
 
 SCORES = st.integers(-5, 5).map(float)  # few values, so that ties are common

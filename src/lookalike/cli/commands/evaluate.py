@@ -134,7 +134,7 @@ def _start(
     runner = Runner(
         gallery,
         session.tenant,
-        confidence(gallery.calibrations()),
+        confidence(gallery.pipeline_calibrations()),
         searches(names),
         edits,
         seed,
@@ -247,7 +247,7 @@ def _write_report(gallery: Gallery, session: Session, evaluation: Evaluation, pa
 
     images = gallery.status().tenants.get(session.tenant, 0)
     names = [search.name for search in evaluation.runner.searches]
-    calibrations = {name: found for name, found in gallery.calibrations().items() if name in names}
+    calibrations = {name: found for name, found in gallery.pipeline_calibrations().items() if name in names}
     notes = [
         f"{counted(images, 'image')} in {session.folder}. Lookalike {__version__}, {day(time.time())}, "
         f"{shlex.join(['lookalike', *sys.argv[1:]])}"
