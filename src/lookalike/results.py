@@ -159,8 +159,27 @@ class PipelineStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasuredRecall:
+    """Share (0..1) of the ten nearest images that live searches of a pipeline with an approximate index returned.
+
+    Measured on `queries` searches since the process started, which were repeated exactly; `low` and `high` are its
+    interval of 95 % confidence. `tenant` is the one searched, None for searches in all.
+    """
+
+    tenant: str | None
+    pipeline: str
+    queries: int
+    recall: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
-    """State of a gallery: images, bytes of their files, images by tenant and by format, last sequence, pipelines."""
+    """State of a gallery: images, bytes of their files, images by tenant and by format, last sequence, pipelines.
+
+    `recall` is measured by a server, by tenant and pipeline.
+    """
 
     images: int
     nbytes: int
@@ -168,6 +187,7 @@ class Status:
     formats: Mapping[str, int]
     sequence: int
     pipelines: tuple[PipelineStatus, ...]
+    recall: tuple[MeasuredRecall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

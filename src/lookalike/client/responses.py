@@ -7,7 +7,7 @@ from typing import Any
 from lookalike import wire
 from lookalike.errors import LookalikeError
 from lookalike.problem_details import error_of
-from lookalike.results import Cluster, Comparison, PipelineComparison, PipelineStatus, Status
+from lookalike.results import Cluster, Comparison, MeasuredRecall, PipelineComparison, PipelineStatus, Status
 from lookalike.types import Answer, Border, Hit, Outcome, Record
 
 NO_ID = 0
@@ -96,6 +96,7 @@ def status_of(status: wire.Status) -> Status:
         pipelines=tuple(
             wire.convert(PipelineStatus, pipeline, rows=pipeline.rows or 0) for pipeline in status.pipelines
         ),
+        recall=tuple(wire.convert(MeasuredRecall, measured) for measured in status.recall),
     )
 
 

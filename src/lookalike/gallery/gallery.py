@@ -16,6 +16,7 @@ from lookalike.gallery.filters import conditions_of, resolve_filter
 from lookalike.gallery.ingest import Ingest
 from lookalike.gallery.pipeline_pool import OpenPipeline, PipelinePool, catch_up, ensure_fresh
 from lookalike.gallery.queries import PreparedQuery, QueryReader
+from lookalike.gallery.recall_meter import RecallMeter
 from lookalike.gallery.search import Searcher, SearchRequest, StageTimer
 from lookalike.gallery.status import check_engine, gallery_status
 from lookalike.gallery.thumbnails import Thumbnails, check_side
@@ -61,6 +62,8 @@ class Gallery(GalleryAPI):
     `catalog` is closed with the gallery; `build` opens one of the pipelines `names`, in order of precedence, when it is
     first needed; `lock` is held from the first write on; `workers` decode (None: one a core) what is more than
     `inline_limit` images, which the calling process decodes; `limits` is what an image may take to decode.
+    `recall_share` is the share of one core's time in which live searches are repeated exactly, to measure their recall;
+    0 for none.
     """
 
     def __init__(
@@ -73,12 +76,14 @@ class Gallery(GalleryAPI):
         limits: Limits | None = None,
         workers: int | None = None,
         inline_limit: int = INLINE_LIMIT,
+        recall_share: float = 0.0,
     ) -> None:
         self.catalog = catalog
         self._lock = lock
         self.limits = limits or Limits()
         self._pipelines = PipelinePool(names, build, catalog, lock, self.limits, workers, inline_limit)
         self._thumbnails = Thumbnails(catalog, self.limits)
+        self._recall_meter = RecallMeter(catalog, recall_share) if recall_share > 0 else None
 
     def __enter__(self) -> Self:
         return self
@@ -87,6 +92,8 @@ class Gallery(GalleryAPI):
         self.close()
 
     def close(self) -> None:
+        if self._recall_meter is not None:
+            self._recall_meter.close()
         self._pipelines.close()
         self.catalog.close()
         self._lock.close()
@@ -312,7 +319,8 @@ class Gallery(GalleryAPI):
     def status(self, *, outages: Mapping[str, str] | None = None) -> Status:
         """See `GalleryAPI.status`; `outages` maps pipelines known to be unavailable to the reason: they are skipped."""
         pipelines = {name: self._pipelines.try_open(name) for name in self.pipelines}
-        return gallery_status(self.catalog, pipelines, outages or {})
+        recall = () if self._recall_meter is None else self._recall_meter.measurements()
+        return gallery_status(self.catalog, pipelines, outages or {}, recall)
 
     def check_engine(self, pipeline: str) -> None:
         """Check by one cheap search whether a pipeline's engine answers; raises what a search raises.
@@ -379,7 +387,7 @@ class Gallery(GalleryAPI):
         min_sequence: int | None,
     ) -> Iterator[tuple[Query, Answer | Failure]]:
         """Answer queries in batches, in their order; runs of stored images and of other queries are batched apart."""
-        searcher = Searcher(self.catalog, [o.pipeline for o in opened])
+        searcher = Searcher(self.catalog, [o.pipeline for o in opened], self._recall_meter)
         for stored, run in groupby(queries, lambda query: isinstance(query, StoredImage)):
             read = (reader.read_stored if stored else reader.read_images)(run)
             stages = StageTimer()

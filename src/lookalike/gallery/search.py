@@ -9,6 +9,7 @@ from typing import Literal
 from lookalike.catalog import Catalog
 from lookalike.errors import ImageRejected, Unavailable, UnsupportedQuery
 from lookalike.gallery.queries import PreparedQuery, encode_queries
+from lookalike.gallery.recall_meter import RecallMeter
 from lookalike.imaging import prepare
 from lookalike.pipeline import Pipeline, Ranked
 from lookalike.results import MAX_RESULTS
@@ -93,9 +94,12 @@ class Searcher:
     exact).
     """
 
-    def __init__(self, catalog: Catalog, pipelines: Sequence[Pipeline]) -> None:
+    def __init__(
+        self, catalog: Catalog, pipelines: Sequence[Pipeline], recall_meter: RecallMeter | None = None
+    ) -> None:
         self._catalog = catalog
         self._pipelines = pipelines
+        self._recall_meter = recall_meter
 
     def answer(
         self, queries: Sequence[PreparedQuery], request: SearchRequest, sequence: int, stages: StageTimer
@@ -104,7 +108,7 @@ class Searcher:
         exact = self._digest_matches(queries, request)
         stages.mark("digest")
         found: list[dict[int, Candidate]] = [{} for _ in queries]
-        exact_within, failed = self._search_pipelines(queries, request, found, stages)
+        exact_within, failed = self._search_pipelines(queries, request, found, sequence, stages)
         engine_filter = request.filter is not None and request.filter.engine_filter
         for of_query, same in zip(found, exact, strict=True):
             # only the engine can evaluate its own filter, so a digest match that it did not return may not pass it
@@ -150,6 +154,7 @@ class Searcher:
         queries: Sequence[PreparedQuery],
         request: SearchRequest,
         found: list[dict[int, Candidate]],
+        sequence: int,
         stages: StageTimer,
     ) -> tuple[dict[str, float], dict[str, str]]:
         """Search every pipeline, and keep the best match of each image in `found`.
@@ -163,19 +168,31 @@ class Searcher:
             limits = [request.threshold] if request.threshold is not None else []
             if pipeline is not self._pipelines[-1]:
                 limits.append(pipeline.calibration.threshold)
+            max_distance = min(limits, default=None)
             try:
+                encoded = encode_queries(queries, at, pipeline, orientations=request.orientations)
                 ranked = pipeline.search_views(
-                    encode_queries(queries, at, pipeline, orientations=request.orientations),
+                    encoded,
                     request.candidates,
                     tenant=request.tenant,
                     filter=request.filter,
-                    max_distance=min(limits, default=None),
+                    max_distance=max_distance,
                     fresh=request.fresh,
                 )
             except Unavailable as error:
                 failed[pipeline.name], exact_within[pipeline.name] = error, NO_GUARANTEE
                 stages.mark(pipeline.name)
                 continue
+            if self._recall_meter is not None and request.filter is None:
+                self._recall_meter.offer(
+                    pipeline,
+                    encoded,
+                    ranked,
+                    request.candidates,
+                    tenant=request.tenant,
+                    max_distance=max_distance,
+                    sequence=sequence,
+                )
             exact_within[pipeline.name] = min((r.exact_within for r in ranked), default=1.0)
             for of_query, matches in zip(found, ranked, strict=True):
                 _merge(of_query, pipeline, matches)
