@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         Comparison,
         DeleteResult,
         Filter,
+        MeasuredRecall,
         PipelineComparison,
         PipelineStatus,
         Query,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
         Status,
         StoredImage,
     )
-    from lookalike.types import Answer, Border, Hit, Item, Outcome, Record
+    from lookalike.types import Answer, Border, Hit, Item, Outcome, Probability, Record
 
 __version__ = "0.1.0"
 
@@ -58,9 +59,9 @@ _MODULES = {
     "factory": "open",
     "gallery": "Gallery",
     "interfaces": "GalleryAPI",
-    "results": "Cluster ClusterPage Comparison DeleteResult Filter PipelineComparison PipelineStatus Query "
+    "results": "Cluster ClusterPage Comparison DeleteResult Filter MeasuredRecall PipelineComparison PipelineStatus Query "
     "RepairReport SearchOptions Status StoredImage",
-    "types": "Answer Border Hit Item Outcome Record",
+    "types": "Answer Border Hit Item Outcome Probability Record",
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
 __all__ = [
@@ -86,10 +87,12 @@ __all__ = [
     "Item",
     "Job",
     "LookalikeError",
+    "MeasuredRecall",
     "NotFound",
     "Outcome",
     "PipelineComparison",
     "PipelineStatus",
+    "Probability",
     "Query",
     "Record",
     "RepairReport",

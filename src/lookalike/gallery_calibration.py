@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from lookalike.errors import Damaged, UnsupportedQuery
 from lookalike.estimation import isotonic, wilson_interval
+from lookalike.types import Probability
 
 FORMAT = 1
 """Version of the stored JSON object."""
@@ -28,15 +29,6 @@ MAX_TAIL, MAX_QUANTILES = 200, 200
 """Points kept of a distribution: its surest values one by one, and quantiles of the rest."""
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Probability:
-    """Probability that a hit is a copy, with its interval of 95 % confidence, where half of the queries have one."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,9 @@ class SearchOptions(TypedDict, total=False):
     """Options of a search, all optional.
 
     `k` hits a page (10), `page` from 1; `tenant` ("default"), None for all tenants; `filter` on attributes;
-    `threshold` drops hits farther than this (0..1); `pipelines` to search, by name (all of the gallery's);
+    `threshold` drops hits farther than this (0..1); `max_false` drops hits that are not sure enough, so that at most
+    this share of queries without an original gets any (it needs a calibration of the gallery: `lookalike calibrate`);
+    `pipelines` to search, by name (all of the gallery's);
     `orientations` (True) finds rotated and mirrored copies by their hash. `min_sequence` makes the answer reflect at
     least that change (as `Answer.sequence` and writes return it): read your own writes. `engine_filter` is a further
     filter in an engine's own query language, by engine: `{"elasticsearch": {"match": {"title": "Alps"}}}`.
@@ -58,6 +60,7 @@ class SearchOptions(TypedDict, total=False):
     tenant: str | None
     filter: Filter | None
     threshold: float | None
+    max_false: float | None
     pipelines: Sequence[str] | None
     orientations: bool
     min_sequence: int | None

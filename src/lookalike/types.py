@@ -245,11 +245,21 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Probability:
+    """Probability (0..1) that a hit is a copy, if half of the queries have one, and its interval of 95 % confidence."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """An image found by a search, and the evidence for it.
 
     `distance` is in 0..1, smaller is more similar, as measured by `pipeline` ("sha256" or "pixels" for an exact hit).
     `width` and `height` are as displayed. `tenant` owns the image; it is None unless all tenants were searched.
+    `probability` is that of a copy, None unless the gallery was calibrated (`lookalike calibrate`).
     """
 
     key: str
@@ -262,6 +272,7 @@ class Hit:
     height: int
     id: int
     tenant: str | None = None
+    probability: Probability | None = None
 
 
 @dataclass(frozen=True, slots=True)

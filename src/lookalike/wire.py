@@ -222,6 +222,15 @@ class DeleteResult(WireObject):
 
 
 @dataclass(frozen=True, slots=True)
+class Probability(WireObject):
+    """The probability that a hit is a copy, if half of the queries have one in the gallery."""
+
+    value: float
+    low: float = field(metadata=_doc("Of its interval of 95 % confidence."))
+    high: float = field(metadata=_doc("Of its interval of 95 % confidence."))
+
+
+@dataclass(frozen=True, slots=True)
 class Hit(WireObject):
     """One hit: which image, and the evidence for it."""
 
@@ -238,11 +247,21 @@ class Hit(WireObject):
     tenant: str | None = field(
         default=None, metadata=_doc("Whose image it is, where all tenants were searched; else null.")
     )
+    probability: Probability | None = field(
+        default=None, metadata=_doc("That it is a copy; null unless the gallery was calibrated.")
+    )
 
     @classmethod
     def of(cls, hit: types.Hit) -> "Hit":
         """The object of a hit."""
-        return convert(cls, hit, attributes=dict(hit.attributes), thumbnail=thumbnail_url(hit.key))
+        probability = None if hit.probability is None else convert(Probability, hit.probability)
+        return convert(
+            cls,
+            hit,
+            attributes=dict(hit.attributes),
+            thumbnail=thumbnail_url(hit.key),
+            probability=probability,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +280,7 @@ class SearchAnswer(WireObject):
                 "height": 3024,
                 "thumbnail": "/v1/images/alps%2FIMG_1.jpg/thumbnail",
                 "tenant": None,
+                "probability": {"value": 0.9994, "low": 0.9971, "high": 1.0},
             }
         ],
         "page": 1,

@@ -8,7 +8,7 @@ from lookalike import wire
 from lookalike.errors import LookalikeError
 from lookalike.problem_details import error_of
 from lookalike.results import Cluster, Comparison, MeasuredRecall, PipelineComparison, PipelineStatus, Status
-from lookalike.types import Answer, Border, Hit, Outcome, Record
+from lookalike.types import Answer, Border, Hit, Outcome, Probability, Record
 
 NO_ID = 0
 """Placeholder id of records and hits: the server does not expose internal ids."""
@@ -62,8 +62,13 @@ def record_of(image: wire.Image, tenant: str) -> Record:
 
 def answer_of(answer: wire.SearchAnswer) -> Answer:
     """The answer to a query."""
-    hits = tuple(wire.convert(Hit, hit, path=None, id=NO_ID) for hit in answer.hits)
-    return wire.convert(Answer, answer, hits=hits)
+    return wire.convert(Answer, answer, hits=tuple(map(hit_of, answer.hits)))
+
+
+def hit_of(hit: wire.Hit) -> Hit:
+    """A hit, whose path and id the server keeps to itself."""
+    probability = None if hit.probability is None else wire.convert(Probability, hit.probability)
+    return wire.convert(Hit, hit, path=None, id=NO_ID, probability=probability)
 
 
 def outcome_of(outcome: wire.Outcome, path: str | None) -> Outcome:

@@ -15,6 +15,7 @@ from lookalike.gallery.duplicates import find_clusters, find_clusters_page
 from lookalike.gallery.filters import conditions_of, resolve_filter
 from lookalike.gallery.ingest import Ingest
 from lookalike.gallery.pipeline_pool import OpenPipeline, PipelinePool, catch_up, ensure_fresh
+from lookalike.gallery.probabilities import CalibrationReader
 from lookalike.gallery.queries import PreparedQuery, QueryReader
 from lookalike.gallery.recall_meter import RecallMeter
 from lookalike.gallery.search import Searcher, SearchRequest, StageTimer
@@ -83,6 +84,7 @@ class Gallery(GalleryAPI):
         self.limits = limits or Limits()
         self._pipelines = PipelinePool(names, build, catalog, lock, self.limits, workers, inline_limit)
         self._thumbnails = Thumbnails(catalog, self.limits)
+        self._calibrations = CalibrationReader(catalog)
         self._recall_meter = RecallMeter(catalog, recall_share) if recall_share > 0 else None
 
     def __enter__(self) -> Self:
@@ -115,7 +117,7 @@ class Gallery(GalleryAPI):
     ) -> Iterator[tuple[Query, Answer | Failure]]:
         check_search_options(options)
         opened = self._pipelines.open(options.get("pipelines"))
-        request = self._search_request(options)
+        request = self._search_request(options, opened)
         request.check()
         min_sequence = options.get("min_sequence")
         if min_sequence is not None and min_sequence > (last := self.catalog.changes.last_sequence()):
@@ -232,6 +234,7 @@ class Gallery(GalleryAPI):
             if (tenant_id := self.catalog.tenants.find(tenant)) is None:
                 raise NotFound(f"there are no images of the tenant {tenant!r}")
             self.catalog.calibrations.put(tenant_id, calibration.to_json())
+            self._calibrations.forget()
 
     # Writing
 
@@ -363,7 +366,7 @@ class Gallery(GalleryAPI):
         decoder = self._pipelines.decoder(opened)
         return QueryReader(self.catalog, [o.pipeline for o in opened], decoder, self.limits, tenant)
 
-    def _search_request(self, options: SearchOptions) -> SearchRequest:
+    def _search_request(self, options: SearchOptions, opened: Sequence[OpenPipeline]) -> SearchRequest:
         tenant = options.get("tenant", DEFAULT_TENANT)
         tenant_id = None if tenant is None else self.catalog.tenants.find(tenant)
         if tenant is not None and tenant_id is None:
@@ -376,6 +379,9 @@ class Gallery(GalleryAPI):
             threshold=options.get("threshold"),
             orientations=options.get("orientations", True),
             fresh=options.get("min_sequence") is not None,
+            probabilities=self._calibrations.probabilities(
+                tenant_id, [o.pipeline for o in opened], options.get("max_false")
+            ),
         )
 
     def _answers(

@@ -8,12 +8,13 @@ from typing import Literal
 
 from lookalike.catalog import Catalog
 from lookalike.errors import ImageRejected, Unavailable, UnsupportedQuery
+from lookalike.gallery.probabilities import CERTAIN, HitProbabilities
 from lookalike.gallery.queries import PreparedQuery, encode_queries
 from lookalike.gallery.recall_meter import RecallMeter
 from lookalike.imaging import prepare
 from lookalike.pipeline import Pipeline, Ranked
 from lookalike.results import MAX_RESULTS
-from lookalike.types import NO_GUARANTEE, Answer, Evidence, Hit, Record, ResolvedFilter
+from lookalike.types import NO_GUARANTEE, Answer, Evidence, Hit, Probability, Record, ResolvedFilter
 
 MAX_CONFIRMED = 4
 """Best copies that are considered for a comparison of pixels, for which those of the query's size are decoded."""
@@ -23,7 +24,8 @@ MAX_CONFIRMED = 4
 class SearchRequest:
     """Options of a batch of queries, resolved against the catalog.
 
-    `threshold` drops hits farther than this (0..1); `fresh` searches everything flushed, also on lagging replicas.
+    `threshold` drops hits farther than this (0..1); `probabilities` judges hits, and drops those that are not sure
+    enough, if the gallery was calibrated; `fresh` searches everything flushed, also on lagging replicas.
     """
 
     k: int = 10
@@ -33,6 +35,7 @@ class SearchRequest:
     threshold: float | None = None
     orientations: bool = True
     fresh: bool = False
+    probabilities: HitProbabilities | None = None
 
     @property
     def depth(self) -> int:
@@ -239,7 +242,9 @@ def _top_ids(found: Sequence[dict[int, Candidate]], request: SearchRequest) -> l
 
 def _rank(found: dict[int, Candidate], records: Mapping[int, Record], request: SearchRequest) -> list[Hit]:
     """Return hits in their final order; an image that was deleted during the search has no record and is omitted."""
-    order = sorted((i for i in found if i in records), key=lambda i: (found[i].rank, i))
+    judge = request.probabilities
+    accepted = (i for i in found if i in records and _is_accepted(found[i], judge))
+    order = sorted(accepted, key=lambda i: (found[i].rank, i))
     return [
         Hit(
             key=records[i].key,
@@ -252,9 +257,20 @@ def _rank(found: dict[int, Candidate], records: Mapping[int, Record], request: S
             height=records[i].height,
             id=i,
             tenant=records[i].tenant if request.tenant is None else None,
+            probability=_probability(found[i], judge),
         )
         for i in order[: request.depth + 1]
     ]
+
+
+def _is_accepted(candidate: Candidate, judge: HitProbabilities | None) -> bool:
+    return judge is None or candidate.evidence == "exact" or judge.accepts(candidate.pipeline, candidate.distance)
+
+
+def _probability(candidate: Candidate, judge: HitProbabilities | None) -> Probability | None:
+    if judge is None:
+        return None
+    return CERTAIN if candidate.evidence == "exact" else judge.probability(candidate.pipeline, candidate.distance)
 
 
 def pixels_of(source: Path | bytes | None, sha256: bytes) -> bytes | None:

@@ -39,7 +39,7 @@ def calibrate(
     """Measure how far a hit of this gallery can be trusted, and store it.
 
     Afterwards hits carry the probability that they are copies, and searches take --max-false. Repeat it after a change
-    of the pipelines; `status` says when.
+    of the pipelines.
     """
     from lookalike.cli.progress import ProgressBar
     from lookalike.evaluation.calibrate import calibration_originals, calibration_searches, fit_calibration

@@ -44,6 +44,13 @@ class CommonOptions(BaseModel):
     page: int = Field(1, ge=1, le=MAX_RESULTS, description=f"Page x k is at most {MAX_RESULTS:,}.")
     cursor: str | None = Field(None, description="`next` of the page before, with the same image and options.")
     threshold: float | None = Field(None, ge=0, le=1, description="The largest distance of a hit.")
+    max_false: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Drop hits that are not sure enough: at most this share of queries without an original gets any. "
+        "Needs a calibrated gallery.",
+    )
     orientations: bool = Field(default=True, description="Also find rotated and mirrored copies, by their hash.")
     min_sequence: int | None = Field(
         None, ge=0, le=2**62, description="The answer sees at least this change, for read-your-writes consistency."
@@ -113,6 +120,7 @@ class SearchArguments:
                 file=BINARY,
                 k={"type": "integer", "minimum": 1, "maximum": MAX_RESULTS},
                 threshold={"type": "number", "minimum": 0, "maximum": 1},
+                max_false={"type": "number", "exclusiveMinimum": 0, "maximum": 1},
                 filter={"type": "string", "description": "JSON"},
             ),
             "application/json": json_schema("SearchRequest"),
@@ -161,7 +169,9 @@ def check_arguments(options: SearchRequest, caller: Caller, image: QueryImage) -
         )
     tenant = None if options.tenants == "all" else caller.tenant
     image_id = hashlib.sha256(image).hexdigest() if isinstance(image, bytes) else f"key {image.key}"
-    bound = options.model_dump(include={"threshold", "pipelines", "filter", "engine_filter", "orientations"})
+    bound = options.model_dump(
+        include={"threshold", "max_false", "pipelines", "filter", "engine_filter", "orientations"}
+    )
     arguments = SearchArguments(options, tenant, query_fingerprint({"tenant": [tenant], "image": image_id, **bound}))
     if options.cursor is not None:
         if options.page != 1:
@@ -182,6 +192,7 @@ def run_search(state: AppState, arguments: SearchArguments, image: QueryImage) -
         tenant=arguments.tenant,
         filter=options.filter,
         threshold=options.threshold,
+        max_false=options.max_false,
         pipelines=options.pipelines,
         orientations=options.orientations,
         min_sequence=options.min_sequence,
