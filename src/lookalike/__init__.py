@@ -59,8 +59,8 @@ _MODULES = {
     "factory": "open",
     "gallery": "Gallery",
     "interfaces": "GalleryAPI",
-    "results": "Cluster ClusterPage Comparison DeleteResult Filter MeasuredRecall PipelineComparison PipelineStatus Query "
-    "RepairReport SearchOptions Status StoredImage",
+    "results": "Cluster ClusterPage Comparison DeleteResult Filter MeasuredRecall PipelineComparison "
+    "PipelineStatus Query RepairReport SearchOptions Status StoredImage",
     "types": "Answer Border Hit Item Outcome Probability Record",
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}

@@ -13,6 +13,8 @@ from lookalike.results import (
     ClusterPage,
     Comparison,
     DeleteResult,
+    Diagnosis,
+    Explanation,
     Failure,
     Filter,
     Precondition,
@@ -242,6 +244,38 @@ class GalleryAPI(Protocol):
         Raises:
             ImageRejected: An image cannot be decoded.
             NotFound: There is no image with the key of a `StoredImage`.
+        """
+
+    def explain(self, query: Query, key: str, *, tenant: str = DEFAULT_TENANT) -> Explanation:
+        """Explain what a query and a stored image have in common, with both images aligned.
+
+        Args:
+            query: Path or bytes of an image, or a `StoredImage`.
+            key: Key of the stored image.
+            tenant: Owner of stored images.
+
+        Returns:
+            The comparison, the hashes bit by bit, the calibration curves, and the images.
+
+        Raises:
+            ImageRejected: The query cannot be decoded.
+            NotFound: There is no image with this key.
+        """
+
+    def why_not(self, query: Query, key: str, **options: Unpack[SearchOptions]) -> Diagnosis:
+        """Check every step of a search for one stored image, which is not found, or is found late.
+
+        Args:
+            query: Path or bytes of an image, or a `StoredImage`.
+            key: Key of the image that should be found, in the tenant that is searched.
+            options: As of `search`; `Client` takes `k`, `threshold`, `pipelines`, `filter` and `tenant`.
+
+        Returns:
+            The steps, the place of the image in the answer, and where it was lost.
+
+        Raises:
+            ImageRejected: The query cannot be decoded.
+            NotFound: There is no image with this key.
         """
 
     def get(self, key: str, *, tenant: str = DEFAULT_TENANT) -> Record:

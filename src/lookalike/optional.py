@@ -8,6 +8,7 @@ from lookalike.errors import BadSetting
 EXTRAS = {
     "openvino": ("OpenVINO", "vgg16"),
     "faiss": ("Faiss", "vgg16"),
+    "cv2": ("OpenCV", "verify"),
     "fastapi": ("FastAPI", "server"),
     "uvicorn": ("Uvicorn", "server"),
     "python_multipart": ("python-multipart", "server"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypedDict
 
 from lookalike.errors import ImageRejected, NotFound, UnsupportedQuery
-from lookalike.types import Evidence, Record
+from lookalike.types import Evidence, Hit, Record, Verification
 
 DEFAULT_TENANT = "default"
 THUMBNAIL_SIZE = 384
@@ -39,6 +39,8 @@ class StoredImage:
     tenant: str | None = None
 
 
+Deep = bool | Literal["auto"]
+
 Query = str | Path | bytes | StoredImage
 """An image to search with: the path of a file, the bytes of one, or the key of a stored image."""
 
@@ -53,6 +55,9 @@ class SearchOptions(TypedDict, total=False):
     `orientations` (True) finds rotated and mirrored copies by their hash. `min_sequence` makes the answer reflect at
     least that change (as `Answer.sequence` and writes return it): read your own writes. `engine_filter` is a further
     filter in an engine's own query language, by engine: `{"elasticsearch": {"match": {"title": "Alps"}}}`.
+    `verify` (True) compares the pixels of the best candidates with those of the query, so that `copy` is proven, for
+    about `verify_ms` milliseconds (5000) at most. `deep` (False) also searches with windows of the query where no copy
+    was found, for originals that were pasted into the query; "auto" does so if that takes about a second at most.
     """
 
     k: int
@@ -65,6 +70,9 @@ class SearchOptions(TypedDict, total=False):
     orientations: bool
     min_sequence: int | None
     engine_filter: Mapping[str, Any] | None
+    verify: bool
+    verify_ms: float
+    deep: Deep
 
 
 def check_search_options(options: SearchOptions) -> None:
@@ -105,12 +113,75 @@ class PipelineComparison:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Comparison of two images: equality of digests, the resulting evidence, and each pipeline's distance."""
+    """Comparison of two images: equality of digests, the resulting evidence, and each pipeline's distance.
+
+    `verification` is the comparison of their pixels after alignment, the second image in the place of the stored one;
+    None if the pixels of one were not available. `verified` is as in a hit.
+    """
 
     same_bytes: bool
     same_pixels: bool
     evidence: Evidence
     pipelines: tuple[PipelineComparison, ...]
+    verified: bool = False
+    verification: Verification | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HashComparison:
+    """Two hashes of one pipeline: the query's view that is nearest to the stored hash, and the stored hash.
+
+    `differing` are the numbers of the bits that differ, from 0, most significant first; `equal_segments` of 8 segments
+    are equal.
+    """
+
+    pipeline: str
+    query: bytes
+    stored: bytes
+    differing: tuple[int, ...]
+    equal_segments: int
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a query and a stored image have in common, to be shown: `lookalike.evaluation.explanation` renders it.
+
+    `curves` are the calibrations by pipeline: pairs of a distance (0..1) and log10 of its false-match rate. The images
+    are JPEGs at a reduced size, None where the pixels are not available; `aligned` is the stored image in the frame of
+    the query, None where no alignment was found.
+    """
+
+    key: str
+    comparison: Comparison
+    hashes: tuple[HashComparison, ...]
+    curves: Mapping[str, tuple[tuple[float, float], ...]]
+    query_image: bytes | None
+    stored_image: bytes | None
+    aligned: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class DiagnosisStep:
+    """One step of a search, checked for one stored image; `passed` is None where that was not possible."""
+
+    name: str
+    passed: bool | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Why a stored image is found by a query, or not.
+
+    `position` is its place in the answer, from 1 (None: not among the first 1,000), `hit` the hit there, and `lost_at`
+    the name of the step at which it was lost.
+    """
+
+    key: str
+    position: int | None
+    hit: Hit | None
+    lost_at: str | None
+    steps: tuple[DiagnosisStep, ...]
 
 
 @dataclass(frozen=True, slots=True)

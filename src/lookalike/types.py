@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Metric = Literal["hamming", "cosine"]
-Evidence = Literal["exact", "copy", "similar"]
+Evidence = Literal["exact", "copy", "variant", "similar"]
 Op = Literal["eq", "ne", "lt", "lte", "gt", "gte", "in", "exists"]
 OutcomeKind = Literal["added", "unchanged", "updated", "duplicate", "rejected"]
 
@@ -21,6 +21,9 @@ Pixels = NDArray[np.uint8]
 """Images: `(height, width, 3)` RGB or `(height, width)` grey, one or a batch."""
 Features = NDArray[Any]
 """`(n, width)`: uint8 packed bits under `hamming`, float32 unit rows under `cosine`."""
+VerificationMethod = Literal["whole", "local"]
+Matrix = tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
+"""A homography, 3 x 3, row by row."""
 Scalar = str | int | float | bool | None
 Attributes = Mapping[str, Any]
 """JSON object that the caller stores with an image."""
@@ -132,7 +135,7 @@ class Prepared:
 
     `sha256` is the digest of the bytes; `pixels` that of the shape and RGB values of the whole decoded image, None if
     it was decoded at a reduced scale. `width` and `height` are as displayed. `inputs` are in the order of the requested
-    `InputSpec`s. `thumbnail` is a small JPEG, if requested.
+    `InputSpec`s. `thumbnail` is a small JPEG, and `reduced` the uncropped image in RGB at a reduced size, if requested.
     """
 
     sha256: bytes
@@ -144,6 +147,7 @@ class Prepared:
     border: Border
     inputs: tuple[Pixels, ...]
     thumbnail: bytes | None = None
+    reduced: Pixels | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,11 +258,74 @@ class Probability:
 
 
 @dataclass(frozen=True, slots=True)
+class Box:
+    """An upright rectangle in relative coordinates: 0..1 of the width and of the height, from the upper left."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def area(self) -> float:
+        """Share of the image inside the box, 0..1."""
+        return max(self.right - self.left, 0.0) * max(self.bottom - self.top, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """The projective map from the stored image to the query, and what it says in words.
+
+    `matrix` maps relative coordinates (0..1 of width and height, upright, uncropped) of the stored image to those of
+    the query, up to scale: (x', y', w) = matrix @ (x, y, 1). `rotation` is in degrees, clockwise, -180..180, after
+    mirroring left to right where `mirrored`. `scale` is query pixels per stored pixel, at full size. `crop` is the part
+    of the stored image that the query shows, `border` the part of the query that shows the stored image.
+    """
+
+    matrix: Matrix
+    mirrored: bool
+    rotation: float
+    scale: float
+    crop: Box
+    border: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Evidence that a query and a stored image show the same pixels.
+
+    `agreement` is the share (0..1) of the textured pixels of the overlap whose surroundings correlate; None where there
+    is nothing to compare (flat images). `query_coverage` and `stored_coverage` are the shares of either image inside
+    the overlap. `differences` are boxes in the stored image where the two disagree, largest first. `method` is
+    "whole" (image against image), "local" (aligned by local features) or None (not aligned). `textured` is the share
+    of the overlap with texture. `differing` is the share of the textured windows inside `differences`; `color` the
+    agreement of the colors, -1..1, None where one image has none; `tone` that of the brightness; `detail` the
+    resolution of the comparison, in pixels of the shorter side of the overlap; `inliers` the number of matched points
+    (None: not aligned by points).
+    """
+
+    agreement: float | None
+    query_coverage: float
+    stored_coverage: float
+    transform: Transform | None
+    differences: tuple[Box, ...]
+    method: VerificationMethod | None
+    textured: float
+    differing: float = 0.0
+    color: float | None = None
+    tone: float | None = None
+    detail: int = 0
+    inliers: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """An image found by a search, and the evidence for it.
 
     `distance` is in 0..1, smaller is more similar, as measured by `pipeline` ("sha256" or "pixels" for an exact hit).
     `width` and `height` are as displayed. `tenant` owns the image; it is None unless all tenants were searched.
+    `verified` says whether `evidence` rests on the digests or on a comparison of the aligned pixels, `verification`;
+    otherwise it rests on the distance alone.
     `probability` is that of a copy, None unless the gallery was calibrated (`lookalike calibrate`).
     """
 
@@ -272,7 +339,31 @@ class Hit:
     height: int
     id: int
     tenant: str | None = None
+    verified: bool = False
+    verification: Verification | None = None
     probability: Probability | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationReport:
+    """Numbers of candidates of one query whose pixels were compared with the query's, and of those where they were not.
+
+    `unavailable` have no pixels at hand: no file, thumbnail or verification record. `skipped` were left when
+    `budget_ms` was used up: none of them is called a copy.
+    """
+
+    verified: int
+    unavailable: int
+    skipped: int
+    budget_ms: float
+
+    def __add__(self, other: "VerificationReport") -> "VerificationReport":
+        return VerificationReport(
+            self.verified + other.verified,
+            self.unavailable + other.unavailable,
+            self.skipped + other.skipped,
+            self.budget_ms,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +373,7 @@ class Answer:
     `exact_within` is, by pipeline, the distance (0..1) up to which no image was missed (-1: no guarantee). `took_ms` is
     by stage. `sequence` is the last change of the catalog that the answer reflects. `failed` is, by pipeline, why one
     could not be searched (its engine is down): the hits of such an answer are correct but may be incomplete.
+    `verification` is None if candidates were not to be verified.
     """
 
     hits: tuple[Hit, ...]
@@ -292,3 +384,4 @@ class Answer:
     sequence: int
     took_ms: Mapping[str, float] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
+    verification: VerificationReport | None = None

@@ -4,6 +4,7 @@ Each object is a dataclass: `of` makes it from the library's value, `to_dict` gi
 Docstrings, `EXAMPLE` and the fields' metadata are its documentation in the server's OpenAPI description.
 """
 
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from typing import Any, ClassVar, Literal, TypeVar, Union, cast, get_args, get_o
 from urllib.parse import quote
 
 from lookalike import results, types
+from lookalike.descriptions import describe
 from lookalike.errors import BadSetting
 from lookalike.types import Evidence, OutcomeKind
 
@@ -231,12 +233,113 @@ class Probability(WireObject):
 
 
 @dataclass(frozen=True, slots=True)
+class Box(WireObject):
+    """A rectangle of an image, in shares (0..1) of its width and height."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True, slots=True)
+class Transform(WireObject):
+    """How the query and the stored image are aligned."""
+
+    matrix: list[list[float]] = field(
+        metadata=_doc("Homography, 3 rows of 3, from shares of the stored image's size to shares of the query's.")
+    )
+    mirrored: bool
+    rotation: float = field(metadata=_doc("Degrees, clockwise."))
+    scale: float = field(metadata=_doc("Query pixels per stored pixel."))
+    crop: Box = field(metadata=_doc("The part of the stored image that the query shows."))
+    border: Box = field(metadata=_doc("The part of the query that shows the stored image."))
+
+    @classmethod
+    def of(cls, transform: types.Transform) -> "Transform":
+        """The object of an alignment."""
+        return convert(
+            cls,
+            transform,
+            matrix=[list(row) for row in transform.matrix],
+            crop=convert(Box, transform.crop),
+            border=convert(Box, transform.border),
+        )
+
+    def value(self) -> types.Transform:
+        """The library's value of the object; raises BadSetting unless the matrix is 3 x 3."""
+        if [len(row) for row in self.matrix] != [3, 3, 3]:
+            raise BadSetting("the matrix of a transform must be 3 x 3")
+        matrix = cast(Any, tuple(tuple(row) for row in self.matrix))
+        crop, border = convert(types.Box, self.crop), convert(types.Box, self.border)
+        return convert(types.Transform, self, matrix=matrix, crop=crop, border=border)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification(WireObject):
+    """The comparison of the pixels of the query and a stored image, after alignment."""
+
+    description: str = field(metadata=_doc("The result in words."))
+    agreement: float | None = field(
+        metadata=_doc("The share (0..1) of the textured pixels of the overlap that agree; null: nothing to compare.")
+    )
+    query_coverage: float = field(metadata=_doc("The share of the query inside the overlap."))
+    stored_coverage: float = field(metadata=_doc("The share of the stored image inside the overlap."))
+    transform: Transform | None = field(metadata=_doc("Null where no alignment was found."))
+    differences: list[Box] = field(metadata=_doc("Boxes of the stored image in which the two differ."))
+    method: Literal["whole", "local"] | None = field(
+        metadata=_doc("What aligned them: their whole areas, or local features.")
+    )
+    textured: float = field(metadata=_doc("The share of the overlap that has texture to compare."))
+    differing: float = field(metadata=_doc("The share of the textured windows inside `differences`."))
+    color: float | None = field(metadata=_doc("Agreement of the colors, -1..1; null where one image has none."))
+    tone: float | None = field(metadata=_doc("Agreement of the brightness, -1..1; null where one image has none."))
+    detail: int = field(metadata=_doc("Pixels of the shorter side of the overlap, at the resolution compared."))
+    inliers: int | None = field(metadata=_doc("Matched points; null unless aligned by local features."))
+
+    @classmethod
+    def of(cls, verification: types.Verification | None, evidence: Evidence) -> "Verification | None":
+        """The object of a verification."""
+        if verification is None:
+            return None
+        return convert(
+            cls,
+            verification,
+            description=describe(evidence, verification),
+            transform=None if verification.transform is None else Transform.of(verification.transform),
+            differences=[convert(Box, box) for box in verification.differences],
+        )
+
+    def value(self) -> types.Verification:
+        """The library's value of the object."""
+        return convert(
+            types.Verification,
+            self,
+            transform=None if self.transform is None else self.transform.value(),
+            differences=tuple(convert(types.Box, box) for box in self.differences),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationReport(WireObject):
+    """The numbers of candidates whose pixels were compared with the query's, and of those where they were not."""
+
+    verified: int
+    unavailable: int = field(metadata=_doc("Neither the file nor a thumbnail is at hand: the distance decides."))
+    skipped: int = field(metadata=_doc("Left when the budget was used up; none of them is called a copy."))
+    budget_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Hit(WireObject):
     """One hit: which image, and the evidence for it."""
 
     key: str
     evidence: Evidence = field(
-        metadata=_doc("`exact`: same bytes or pixels; `copy`: an edited copy; `similar`: merely similar.")
+        metadata=_doc(
+            "`exact`: same bytes or pixels; `copy`: an edited copy; `variant`: one template or scene, of which parts "
+            "differ; `similar`: merely similar."
+        )
     )
     distance: float = field(metadata=_doc("0..1, smaller is more similar, as measured by `pipeline`."))
     pipeline: str = field(metadata=_doc("What measured the distance; sha256 or pixels for an exact hit."))
@@ -247,6 +350,11 @@ class Hit(WireObject):
     tenant: str | None = field(
         default=None, metadata=_doc("Whose image it is, where all tenants were searched; else null.")
     )
+    verified: bool = field(
+        default=False,
+        metadata=_doc("Whether `evidence` rests on digests or a comparison of pixels; else on the distance alone."),
+    )
+    verification: Verification | None = field(default=None, metadata=_doc("Null where pixels were not compared."))
     probability: Probability | None = field(
         default=None, metadata=_doc("That it is a copy; null unless the gallery was calibrated.")
     )
@@ -254,14 +362,10 @@ class Hit(WireObject):
     @classmethod
     def of(cls, hit: types.Hit) -> "Hit":
         """The object of a hit."""
+        verification = Verification.of(hit.verification, hit.evidence)
         probability = None if hit.probability is None else convert(Probability, hit.probability)
-        return convert(
-            cls,
-            hit,
-            attributes=dict(hit.attributes),
-            thumbnail=thumbnail_url(hit.key),
-            probability=probability,
-        )
+        changes = {"attributes": dict(hit.attributes), "thumbnail": thumbnail_url(hit.key)}
+        return convert(cls, hit, verification=verification, probability=probability, **changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +384,29 @@ class SearchAnswer(WireObject):
                 "height": 3024,
                 "thumbnail": "/v1/images/alps%2FIMG_1.jpg/thumbnail",
                 "tenant": None,
+                "verified": True,
+                "verification": {
+                    "description": "the same image",
+                    "agreement": 0.993,
+                    "query_coverage": 1.0,
+                    "stored_coverage": 1.0,
+                    "transform": {
+                        "matrix": [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+                        "mirrored": False,
+                        "rotation": 0.0,
+                        "scale": 0.5,
+                        "crop": {"left": 0.0, "top": 0.0, "right": 1.0, "bottom": 1.0},
+                        "border": {"left": 0.0, "top": 0.0, "right": 1.0, "bottom": 1.0},
+                    },
+                    "differences": [],
+                    "method": "whole",
+                    "textured": 0.81,
+                    "differing": 0.0,
+                    "color": 0.99,
+                    "tone": 0.99,
+                    "detail": 475,
+                    "inliers": None,
+                },
                 "probability": {"value": 0.9994, "low": 0.9971, "high": 1.0},
             }
         ],
@@ -292,6 +419,7 @@ class SearchAnswer(WireObject):
         "sequence": 17,
         "took_ms": {"decode": 4.1, "phash": 0.6, "vgg16": 22.5},
         "preview": None,
+        "verification": {"verified": 1, "unavailable": 0, "skipped": 0, "budget_ms": 5000.0},
     }
 
     hits: list[Hit]
@@ -318,12 +446,17 @@ class SearchAnswer(WireObject):
             json_schema_extra={"contentEncoding": "base64", "contentMediaType": "image/jpeg"},
         ),
     )
+    verification: VerificationReport | None = field(
+        default=None, metadata=_doc("Null where candidates were not to be verified.")
+    )
 
     @classmethod
     def of(cls, answer: types.Answer) -> "SearchAnswer":
         """The object of an answer; it has no cursor and no preview."""
         changes = {name: dict(getattr(answer, name)) for name in ("exact_within", "failed", "took_ms")}
-        return convert(cls, answer, hits=[Hit.of(hit) for hit in answer.hits], next=None, preview=None, **changes)
+        report = None if answer.verification is None else convert(VerificationReport, answer.verification)
+        hits = [Hit.of(hit) for hit in answer.hits]
+        return convert(cls, answer, hits=hits, next=None, preview=None, verification=report, **changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,18 +488,111 @@ class Comparison(WireObject):
         "pipelines": [
             {"name": "phash", "distance": 0.03125, "copy": True, "threshold": 0.125, "false_match_rate": 7.943e-07}
         ],
+        "verified": False,
+        "verification": None,
     }
 
     same_bytes: bool
     same_pixels: bool
     evidence: Evidence
     pipelines: list[PipelineComparison]
+    verified: bool = field(default=False, metadata=_doc("Whether `evidence` rests on digests or on compared pixels."))
+    verification: Verification | None = field(default=None, metadata=_doc("The second image in place of the stored."))
 
     @classmethod
     def of(cls, comparison: results.Comparison) -> "Comparison":
         """The object of a comparison."""
         pipelines = [PipelineComparison.of(measured) for measured in comparison.pipelines]
-        return convert(cls, comparison, pipelines=pipelines)
+        verification = Verification.of(comparison.verification, comparison.evidence)
+        return convert(cls, comparison, pipelines=pipelines, verification=verification)
+
+
+@dataclass(frozen=True, slots=True)
+class HashComparison(WireObject):
+    """Two hashes of one pipeline, bit by bit."""
+
+    pipeline: str
+    query: str = field(metadata=_doc("Hexadecimal; of the query's orientation that is nearest to the stored hash."))
+    stored: str
+    differing: list[int] = field(metadata=_doc("Numbers of the bits that differ, the most significant is 0."))
+    equal_segments: int = field(metadata=_doc("Of 8 segments."))
+
+    @classmethod
+    def of(cls, hashes: results.HashComparison) -> "HashComparison":
+        """The object of two hashes."""
+        return cls(
+            hashes.pipeline, hashes.query.hex(), hashes.stored.hex(), list(hashes.differing), hashes.equal_segments
+        )
+
+    def value(self) -> results.HashComparison:
+        """The library's value of the object."""
+        query, stored = bytes_of(self.query), bytes_of(self.stored)
+        return results.HashComparison(self.pipeline, query, stored, tuple(self.differing), self.equal_segments)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation(WireObject):
+    """What a query and a stored image have in common. Images are JPEGs in base64, null where not available."""
+
+    key: str
+    comparison: Comparison
+    hashes: list[HashComparison]
+    curves: dict[str, list[list[float]]] = field(
+        metadata=_doc("By pipeline, pairs of a distance and log10 of the share of unrelated pairs within it.")
+    )
+    query_image: str | None
+    stored_image: str | None
+    aligned: str | None = field(metadata=_doc("The stored image in the frame of the query."))
+
+    @classmethod
+    def of(cls, found: results.Explanation) -> "Explanation":
+        """The object of an explanation."""
+        images = {name: _base64(getattr(found, name)) for name in ("query_image", "stored_image", "aligned")}
+        return cls(
+            key=found.key,
+            comparison=Comparison.of(found.comparison),
+            hashes=[HashComparison.of(hashes) for hashes in found.hashes],
+            curves={name: [list(anchor) for anchor in curve] for name, curve in found.curves.items()},
+            **images,
+        )
+
+
+def _base64(data: bytes | None) -> str | None:
+    return None if data is None else b64encode(data).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class DiagnosisStep(WireObject):
+    """One step of a search, checked for one image."""
+
+    name: str
+    passed: bool | None = field(metadata=_doc("Null where the step was not possible."))
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis(WireObject):
+    """Why an image of the gallery is found by a query, or not."""
+
+    EXAMPLE: ClassVar[Mapping[str, Any] | None] = {
+        "key": "alps/IMG_1.jpg",
+        "position": None,
+        "hit": None,
+        "lost_at": "filter",
+        "steps": [{"name": "filter", "passed": False, "detail": "the attributes do not satisfy it"}],
+    }
+
+    key: str
+    position: int | None = field(metadata=_doc("Its place in the answer; null: not among the first 1,000."))
+    hit: Hit | None
+    lost_at: str | None = field(metadata=_doc("The step at which it was lost."))
+    steps: list[DiagnosisStep]
+
+    @classmethod
+    def of(cls, diagnosis: results.Diagnosis) -> "Diagnosis":
+        """The object of a diagnosis."""
+        hit = None if diagnosis.hit is None else Hit.of(diagnosis.hit)
+        return convert(cls, diagnosis, hit=hit, steps=[convert(DiagnosisStep, step) for step in diagnosis.steps])
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,9 +116,17 @@ def fill(ways: Ways) -> list[list[Outcome]]:
 
 def told_answer(answer: Answer | Object) -> Object:
     found = asdict(answer) if isinstance(answer, Answer) else answer
-    names = ("key", "evidence", "distance", "pipeline", "attributes", "width", "height")
-    hits = [{name: hit[name] for name in names} for hit in found["hits"]]
-    return {"hits": hits} | {name: found[name] for name in ("exact_within", "page", "more", "sequence")}
+    names = ("key", "evidence", "verified", "distance", "pipeline", "attributes", "width", "height")
+    hits = [{name: hit[name] for name in names} | told_verification(hit["verification"]) for hit in found["hits"]]
+    return {"hits": hits} | {name: found[name] for name in ("exact_within", "page", "more", "sequence", "verification")}
+
+
+def told_verification(found: Object | None) -> Object:
+    if found is None:
+        return {"agreement": None}
+    told = {name: found[name] for name in ("agreement", "query_coverage", "stored_coverage", "method", "textured")}
+    transform = json.loads(json.dumps(found["transform"]))
+    return told | {"transform": transform, "differences": list(found["differences"])}
 
 
 def told_record(record: Record | Object) -> Object:
@@ -144,7 +152,7 @@ def told_cluster(cluster: Cluster | Object) -> Object:
 def told_comparison(found: Comparison | Object) -> Object:
     if isinstance(found, Comparison):
         return to_dict(wire.Comparison.of(found))
-    return {name: found[name] for name in ("same_bytes", "same_pixels", "evidence", "pipelines")}
+    return {name: found[name] for name in to_dict(wire.Comparison(False, False, "exact", []))}
 
 
 # -- adding and changing
@@ -220,6 +228,8 @@ OPTIONS: list[tuple[list[str], Object, Object]] = [
     (["--pipeline", "phash"], {"pipelines": ["phash"]}, {"pipelines": ["phash"]}),
     (["--no-orientations"], {"orientations": False}, {"orientations": False}),
     (["--all-tenants"], {"tenant": None}, {"tenants": "all"}),
+    (["--no-verify"], {"verify": False}, {"verify": False}),
+    (["--verify-ms", "0"], {"verify_ms": 0.0}, {"verify_ms": 0}),
 ]
 QUERIES = ("1.png", "copy of 1.jpg", "5.png", "flat.png", "sub/3.png", "twin ü.png")
 
@@ -308,6 +318,39 @@ def test_comparing(filled: Ways, folder: Path) -> None:
         assert told_comparison(filled.client.compare(folder / a, StoredImage(b))) == mixed
 
 
+def test_explaining(filled: Ways, folder: Path) -> None:
+    for name, key in (("copy of 1.jpg", "1.png"), ("1.png", "2.png"), ("1.png", "flat.png")):
+        expected = to_dict(wire.Explanation.of(filled.library.explain(folder / name, key)))
+        assert to_dict(wire.Explanation.of(filled.client.explain(folder / name, key))) == expected
+        line = filled.command("explain", folder / name, key).line
+        assert {field: line[field] for field in expected} == expected
+        files = {"file": (folder / name).read_bytes()}
+        assert filled.http.post("/v1/explain", files=files, data={"key": key}).json() == expected
+        assert expected["query_image"] is not None
+        assert expected["stored_image"] is not None
+
+
+def test_why_not(filled: Ways, folder: Path) -> None:
+    options: list[tuple[Object, Object, list[str]]] = [
+        ({}, {}, []),
+        ({"filter": {"year": 1999}}, {"filter": json.dumps({"year": 1999})}, ["--filter", "year=1999"]),
+        ({"k": 1, "threshold": 0.01}, {"k": 1, "threshold": 0.01}, ["-k", "1", "--threshold", "0.01"]),
+    ]
+    for name, key in (("copy of 1.jpg", "1.png"), ("1.png", "2.png"), ("1.png", "flat.png")):
+        for ours, fields, arguments in options:
+            found = filled.library.why_not(folder / name, key, **ours)
+            expected = to_dict(wire.Diagnosis.of(found))
+            assert to_dict(wire.Diagnosis.of(filled.client.why_not(folder / name, key, **ours))) == expected
+            line = filled.command("why-not", folder / name, key, *arguments).line
+            assert {field: line[field] for field in expected} == expected
+            files = {"file": (folder / name).read_bytes()}
+            assert filled.http.post("/v1/why-not", files=files, data={"key": key, **fields}).json() == expected
+    assert filled.library.why_not(folder / "copy of 1.jpg", "1.png").position == 2  # after itself
+    assert filled.library.why_not(folder / "copy of 1.jpg", "1.png", filter={"year": 1999}).lost_at == "filter"
+    assert filled.library.why_not(folder / "1.png", "flat.png").lost_at == "phash: feature"
+    assert filled.library.why_not(folder / "1.png", "2.png", threshold=0.01).lost_at == "phash: threshold of the search"
+
+
 def test_duplicates_and_judgements(ways: Ways) -> None:
     fill(ways)
     for judged in ((), ("1.png", "copy of 1.jpg"), ("2.png", "twin ü.png")):
@@ -361,6 +404,10 @@ ERRORS: list[tuple[Any, type[LookalikeError], list[object]]] = [
     (lambda to: to.search(encoded(drawn(1)), min_sequence=10**9), BadInput, []),
     (lambda to: to.compare(b"x", b"y"), ImageRejected, ["compare", "lying.png", "1.png"]),
     (lambda to: to.compare(StoredImage("1.png"), StoredImage("none")), NotFound, []),
+    (lambda to: to.explain(encoded(drawn(1)), "none"), NotFound, ["explain", "1.png", "none"]),
+    (lambda to: to.explain(b"x", "1.png"), ImageRejected, ["explain", "lying.png", "1.png"]),
+    (lambda to: to.why_not(encoded(drawn(1)), "none"), NotFound, ["why-not", "1.png", "none"]),
+    (lambda to: to.search(encoded(drawn(1)), verify_ms=-1.0), BadInput, []),
     (lambda to: to.get_thumbnail("none"), NotFound, []),
     (lambda to: to.get_thumbnail("1.png", size=5), BadInput, []),
     (lambda to: to.set_attributes("none", {}), NotFound, []),

@@ -12,7 +12,7 @@ import pytest
 import lookalike as library
 from lookalike.problem_details import problem_of
 from lookalike.types import Answer, Record
-from lookalike.wire import thumbnail_url
+from lookalike.wire import Hit, thumbnail_url, to_dict
 from tests.support.command import lookalike as command
 from tests.support.drawn_images import drawn, encoded
 
@@ -53,9 +53,8 @@ def opened(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[l
 
 def told(answer: Answer) -> dict[str, Any]:
     """What both say of an answer, times aside."""
-    hits = [{name: value for name, value in asdict(hit).items() if name != "id"} for hit in answer.hits]
     return {
-        "hits": [hit | {"thumbnail": thumbnail_url(hit["key"])} for hit in hits],
+        "hits": [to_dict(Hit.of(hit)) | {"path": hit.path} for hit in answer.hits],
         "exact_within": dict(answer.exact_within),
         "page": answer.page,
         "more": answer.more,

@@ -99,6 +99,12 @@ class ImageRepository:
             query = select(thumbnails.c.data).where(thumbnails.c.image_id == record.id)
             return record, conn.execute(query).scalar_one_or_none()
 
+    def thumbnail(self, image_id: int) -> bytes | None:
+        """The stored thumbnail of an image, a JPEG; None if there is none."""
+        with self._database.read() as conn:
+            query = select(thumbnails.c.data).where(thumbnails.c.image_id == image_id)
+            return conn.execute(query).scalar_one_or_none()
+
     def by_ids(self, ids: Iterable[int]) -> dict[int, Record]:
         """Images by id; those that are gone are left out."""
         found: dict[int, Record] = {}

@@ -12,12 +12,23 @@ from typing import Any, Self, TypeVar, Unpack
 from urllib.parse import quote
 
 from lookalike import wire
-from lookalike.client.requests import bytes_of, compare_body, cursor_after, image_path, job_path, search_body
+from lookalike.client.requests import (
+    bytes_of,
+    compare_body,
+    cursor_after,
+    image_path,
+    job_path,
+    query_body,
+    search_body,
+    why_not_body,
+)
 from lookalike.client.responses import (
     Job,
     answer_of,
     cluster_of,
     comparison_of,
+    diagnosis_of,
+    explanation_of,
     job_of,
     outcome_of,
     record_of,
@@ -36,6 +47,8 @@ from lookalike.results import (
     ClusterPage,
     Comparison,
     DeleteResult,
+    Diagnosis,
+    Explanation,
     Failure,
     Filter,
     Precondition,
@@ -144,6 +157,17 @@ class Client(GalleryAPI):
         headers, body = self._headers(tenant), compare_body(a, b, self._limits)
         response = self._transport.json(Request("POST", "/v1/compare", headers=headers, body=body))
         return comparison_of(wire.parse(wire.Comparison, response))
+
+    def explain(self, query: Query, key: str, *, tenant: str = DEFAULT_TENANT) -> Explanation:
+        headers, body = self._headers(tenant), query_body(query, {"key": key}, self._limits)
+        response = self._transport.json(Request("POST", "/v1/explain", headers=headers, body=body))
+        return explanation_of(wire.parse(wire.Explanation, response))
+
+    def why_not(self, query: Query, key: str, **options: Unpack[SearchOptions]) -> Diagnosis:
+        headers = self._headers(options.get("tenant", DEFAULT_TENANT) or DEFAULT_TENANT)
+        body = why_not_body(query, key, options, self._limits)
+        response = self._transport.json(Request("POST", "/v1/why-not", headers=headers, body=body))
+        return diagnosis_of(wire.parse(wire.Diagnosis, response))
 
     # -- images
 

@@ -49,14 +49,35 @@ def search_body(query: Query, options: SearchOptions, limits: Limits) -> Body:
         "engine_filter": options.get("engine_filter"),
         "orientations": options.get("orientations"),
         "min_sequence": options.get("min_sequence"),
+        "verify": options.get("verify"),
+        "verify_ms": options.get("verify_ms"),
+        "deep": options.get("deep"),
         "tenants": "all" if options.get("tenant", DEFAULT_TENANT) is None else None,
     }
-    fields = {name: value for name, value in fields.items() if value is not None}
+    return query_body(query, fields, limits)
+
+
+def why_not_body(query: Query, key: str, options: SearchOptions, limits: Limits) -> Body:
+    """A diagnosis's body; raises ImageRejected for a file that cannot be read here, TypeError for an unknown option."""
+    check_search_options(options)
+    fields: dict[str, Any] = {
+        "key": key,
+        "k": options.get("k"),
+        "threshold": options.get("threshold"),
+        "pipelines": list(options.get("pipelines") or ()) or None,
+        "filter": _json_filter(options.get("filter") or {}) or None,
+    }
+    return query_body(query, fields, limits)
+
+
+def query_body(query: Query, fields: Mapping[str, Any], limits: Limits) -> Body:
+    """A query image and the fields that are not None: JSON for a stored image, a form for the bytes of a file."""
+    given = {name: value for name, value in fields.items() if value is not None}
     if isinstance(query, StoredImage):
-        body = {"image": source_of(query, limits), **fields}
+        body = {"image": source_of(query, limits), **given}
         return lambda: {"json": body}
     data = bytes_of(query, limits)
-    form = {name: _form_text(name, value) for name, value in fields.items()}
+    form = {name: _form_text(name, value) for name, value in given.items()}
     return lambda: {"files": {"file": ("query", data)}, "data": form}
 
 

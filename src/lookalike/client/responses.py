@@ -1,14 +1,25 @@
 """Responses of a service, parsed as `lookalike.wire` objects and converted to the library's result types."""
 
+from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from lookalike import wire
-from lookalike.errors import LookalikeError
+from lookalike.errors import BadSetting, LookalikeError
 from lookalike.problem_details import error_of
-from lookalike.results import Cluster, Comparison, MeasuredRecall, PipelineComparison, PipelineStatus, Status
-from lookalike.types import Answer, Border, Hit, Outcome, Probability, Record
+from lookalike.results import (
+    Cluster,
+    Comparison,
+    Diagnosis,
+    DiagnosisStep,
+    Explanation,
+    MeasuredRecall,
+    PipelineComparison,
+    PipelineStatus,
+    Status,
+)
+from lookalike.types import Answer, Border, Hit, Outcome, Probability, Record, VerificationReport
 
 NO_ID = 0
 """Placeholder id of records and hits: the server does not expose internal ids."""
@@ -62,13 +73,15 @@ def record_of(image: wire.Image, tenant: str) -> Record:
 
 def answer_of(answer: wire.SearchAnswer) -> Answer:
     """The answer to a query."""
-    return wire.convert(Answer, answer, hits=tuple(map(hit_of, answer.hits)))
+    report = None if answer.verification is None else wire.convert(VerificationReport, answer.verification)
+    return wire.convert(Answer, answer, hits=tuple(hit_of(hit) for hit in answer.hits), verification=report)
 
 
 def hit_of(hit: wire.Hit) -> Hit:
     """A hit, whose path and id the server keeps to itself."""
+    verification = None if hit.verification is None else hit.verification.value()
     probability = None if hit.probability is None else wire.convert(Probability, hit.probability)
-    return wire.convert(Hit, hit, path=None, id=NO_ID, probability=probability)
+    return wire.convert(Hit, hit, path=None, id=NO_ID, verification=verification, probability=probability)
 
 
 def outcome_of(outcome: wire.Outcome, path: str | None) -> Outcome:
@@ -87,7 +100,33 @@ def comparison_of(comparison: wire.Comparison) -> Comparison:
         PipelineComparison(pipeline.name, pipeline.distance, pipeline.threshold, pipeline.false_match_rate)
         for pipeline in comparison.pipelines
     )
-    return Comparison(comparison.same_bytes, comparison.same_pixels, comparison.evidence, measured)
+    verification = None if comparison.verification is None else comparison.verification.value()
+    return wire.convert(Comparison, comparison, pipelines=measured, verification=verification)
+
+
+def explanation_of(explanation: wire.Explanation) -> Explanation:
+    """What two images have in common; raises BadSetting for what is not base64."""
+    try:
+        images = {
+            name: None if (text := getattr(explanation, name)) is None else b64decode(text, validate=True)
+            for name in ("query_image", "stored_image", "aligned")
+        }
+    except ValueError:
+        raise BadSetting("the service's response has an image that is not valid base64") from None
+    return Explanation(
+        key=explanation.key,
+        comparison=comparison_of(explanation.comparison),
+        hashes=tuple(hashes.value() for hashes in explanation.hashes),
+        curves={name: tuple((d, r) for d, r in curve) for name, curve in explanation.curves.items()},
+        **images,
+    )
+
+
+def diagnosis_of(diagnosis: wire.Diagnosis) -> Diagnosis:
+    """Why an image is found, or not."""
+    hit = None if diagnosis.hit is None else hit_of(diagnosis.hit)
+    steps = tuple(wire.convert(DiagnosisStep, step) for step in diagnosis.steps)
+    return wire.convert(Diagnosis, diagnosis, hit=hit, steps=steps)
 
 
 def status_of(status: wire.Status) -> Status:

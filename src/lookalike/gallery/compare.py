@@ -7,20 +7,31 @@ from lookalike.gallery.queries import PreparedQuery, encode_queries
 from lookalike.gallery.search import pixels_of
 from lookalike.pipeline import Pipeline
 from lookalike.results import Comparison, PipelineComparison
-from lookalike.types import Evidence
+from lookalike.types import Evidence, Verification
+from lookalike.verification import label
 
 RATE_DIGITS = 4
 """Significant digits of a false-match rate; it is an estimate."""
 
 
-def compare_images(a: PreparedQuery, b: PreparedQuery, pipelines: Sequence[Pipeline]) -> Comparison:
-    """Compare two images in these pipelines, in the views of a search; two stored ones in their own orientation."""
+def compare_images(
+    a: PreparedQuery, b: PreparedQuery, pipelines: Sequence[Pipeline], verification: Verification | None
+) -> Comparison:
+    """Compare two images in these pipelines, in the views of a search; two stored ones in their own orientation.
+
+    `verification` is the comparison of their pixels, None if those are not available.
+    """
     compared = tuple(_compare_in(a, b, at, pipeline) for at, pipeline in enumerate(pipelines))
     same_bytes = a.prepared.sha256 == b.prepared.sha256
     copy = any(c.is_copy for c in compared)
     same_pixels = same_bytes or _same_pixels(a, b, copy=copy)
     evidence: Evidence = "copy" if copy else "similar"
-    return Comparison(same_bytes, same_pixels, "exact" if same_pixels else evidence, compared)
+    verified = verification is not None and verification.agreement is not None
+    if verification is not None and verified:
+        evidence, _ = label(verification)
+    if same_pixels:
+        evidence, verified = "exact", True
+    return Comparison(same_bytes, same_pixels, evidence, compared, verified, verification)
 
 
 def _same_pixels(a: PreparedQuery, b: PreparedQuery, *, copy: bool) -> bool:

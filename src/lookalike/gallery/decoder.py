@@ -52,7 +52,5 @@ class Decoder:
             self._pool.close()
 
     def _decode_inline(self, source: Source) -> Prepared | Unchanged | ImageRejected:
-        path = None if source.path is None else str(source.path)
-        request = (path, source.data, source.known, source.want_pixels, source.thumbnail_side)
-        reply = process_request(request, self._inputs, self._limits)
+        reply = process_request(source.request(), self._inputs, self._limits)
         return Unchanged(*reply) if isinstance(reply, tuple) else reply

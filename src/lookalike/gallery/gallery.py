@@ -12,6 +12,7 @@ from lookalike.errors import BadInput, ImageRejected, LookalikeError, NotFound, 
 from lookalike.gallery.compare import compare_images
 from lookalike.gallery.decoder import INLINE_LIMIT
 from lookalike.gallery.duplicates import find_clusters, find_clusters_page
+from lookalike.gallery.explain import explain_pair
 from lookalike.gallery.filters import conditions_of, resolve_filter
 from lookalike.gallery.ingest import Ingest
 from lookalike.gallery.pipeline_pool import OpenPipeline, PipelinePool, catch_up, ensure_fresh
@@ -21,6 +22,8 @@ from lookalike.gallery.recall_meter import RecallMeter
 from lookalike.gallery.search import Searcher, SearchRequest, StageTimer
 from lookalike.gallery.status import check_engine, gallery_status
 from lookalike.gallery.thumbnails import Thumbnails, check_side
+from lookalike.gallery.verification import DEFAULT_BUDGET_MS, SIDE, CandidateVerifier
+from lookalike.gallery.why_not import Diagnoser
 from lookalike.gallery.writer_lock import WriterLock
 from lookalike.gallery_calibration import GalleryCalibration
 from lookalike.image_files import items_of
@@ -34,6 +37,8 @@ from lookalike.results import (
     ClusterPage,
     Comparison,
     DeleteResult,
+    Diagnosis,
+    Explanation,
     Failure,
     Filter,
     Precondition,
@@ -86,6 +91,7 @@ class Gallery(GalleryAPI):
         self._thumbnails = Thumbnails(catalog, self.limits)
         self._calibrations = CalibrationReader(catalog)
         self._recall_meter = RecallMeter(catalog, recall_share) if recall_share > 0 else None
+        self._verifier = CandidateVerifier(catalog, self.limits)
 
     def __enter__(self) -> Self:
         return self
@@ -97,6 +103,7 @@ class Gallery(GalleryAPI):
         if self._recall_meter is not None:
             self._recall_meter.close()
         self._pipelines.close()
+        self._verifier.close()
         self.catalog.close()
         self._lock.close()
 
@@ -122,13 +129,34 @@ class Gallery(GalleryAPI):
         min_sequence = options.get("min_sequence")
         if min_sequence is not None and min_sequence > (last := self.catalog.changes.last_sequence()):
             raise UnsupportedQuery(f"min_sequence {min_sequence} is in the future: the last change is {last}")
-        reader = self._query_reader(opened, options.get("tenant", DEFAULT_TENANT))
+        reader = self._query_reader(opened, options.get("tenant", DEFAULT_TENANT), verify=request.verify)
         return self._answers(queries, opened, reader, request, min_sequence)
 
     def compare(self, a: Query, b: Query, *, tenant: str = DEFAULT_TENANT) -> Comparison:
         opened = self._pipelines.open()
-        reader = self._query_reader(opened, tenant)
-        return compare_images(reader.read_one(a), reader.read_one(b), [o.pipeline for o in opened])
+        reader = self._query_reader(opened, tenant, verify=True)
+        return self._compare(reader.read_one(a), reader.read_one(b), opened, reader)
+
+    def explain(self, query: Query, key: str, *, tenant: str = DEFAULT_TENANT) -> Explanation:
+        opened = self._pipelines.open()
+        reader = self._query_reader(opened, tenant, verify=True)
+        asked, stored = reader.read_one(query), reader.read_one(StoredImage(key, tenant))
+        comparison = self._compare(asked, stored, opened, reader)
+        pixels = self._verifier.query_pixels(asked, reader), self._verifier.query_pixels(stored, reader)
+        return explain_pair(key, asked, stored, pixels, comparison, [o.pipeline for o in opened])
+
+    def why_not(self, query: Query, key: str, **options: Unpack[SearchOptions]) -> Diagnosis:
+        check_search_options(options)
+        opened = self._pipelines.open(options.get("pipelines"))
+        request = self._search_request(options, opened)
+        request.check()
+        tenant = options.get("tenant", DEFAULT_TENANT) or DEFAULT_TENANT
+        reader = self._query_reader(opened, tenant, verify=True)
+        asked, stored = reader.read_one(query), reader.read_one(StoredImage(key, tenant))
+        sequence = ensure_fresh(opened, options.get("min_sequence"))
+        pipelines = [o.pipeline for o in opened]
+        diagnoser = Diagnoser(pipelines, Searcher(self.catalog, pipelines, self._verifier, reader))
+        return diagnoser.diagnose(asked, stored, request, sequence, self._verifier.compare(asked, stored, reader))
 
     def preview(self, query: Query, *, tenant: str = DEFAULT_TENANT, size: int = THUMBNAIL_SIZE) -> bytes:
         """Return a small upright JPEG of a query, which may be in a format that browsers do not show.
@@ -362,9 +390,16 @@ class Gallery(GalleryAPI):
         tenant_id = self.catalog.tenants.get_or_create(tenant)
         return Ingest(self.catalog, [o.pipeline for o in opened], self._pipelines.decoder(opened), tenant_id)
 
-    def _query_reader(self, opened: Sequence[OpenPipeline], tenant: str | None) -> QueryReader:
-        decoder = self._pipelines.decoder(opened)
-        return QueryReader(self.catalog, [o.pipeline for o in opened], decoder, self.limits, tenant)
+    def _compare(
+        self, a: PreparedQuery, b: PreparedQuery, opened: Sequence[OpenPipeline], reader: QueryReader
+    ) -> Comparison:
+        verification = self._verifier.compare(a, b, reader)
+        return compare_images(a, b, [o.pipeline for o in opened], verification)
+
+    def _query_reader(self, opened: Sequence[OpenPipeline], tenant: str | None, *, verify: bool) -> QueryReader:
+        decoder, side = self._pipelines.decoder(opened), SIDE if verify else 0
+        pipelines = [o.pipeline for o in opened]
+        return QueryReader(self.catalog, pipelines, decoder, self.limits, tenant, reduced_side=side)
 
     def _search_request(self, options: SearchOptions, opened: Sequence[OpenPipeline]) -> SearchRequest:
         tenant = options.get("tenant", DEFAULT_TENANT)
@@ -382,6 +417,9 @@ class Gallery(GalleryAPI):
             probabilities=self._calibrations.probabilities(
                 tenant_id, [o.pipeline for o in opened], options.get("max_false")
             ),
+            verify=options.get("verify", True),
+            verify_ms=options.get("verify_ms", DEFAULT_BUDGET_MS),
+            deep=options.get("deep", False),
         )
 
     def _answers(
@@ -393,7 +431,8 @@ class Gallery(GalleryAPI):
         min_sequence: int | None,
     ) -> Iterator[tuple[Query, Answer | Failure]]:
         """Answer queries in batches, in their order; runs of stored images and of other queries are batched apart."""
-        searcher = Searcher(self.catalog, [o.pipeline for o in opened], self._recall_meter)
+        pipelines = [o.pipeline for o in opened]
+        searcher = Searcher(self.catalog, pipelines, self._verifier, reader, recall_meter=self._recall_meter)
         for stored, run in groupby(queries, lambda query: isinstance(query, StoredImage)):
             read = (reader.read_stored if stored else reader.read_images)(run)
             stages = StageTimer()

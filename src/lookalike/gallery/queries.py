@@ -14,7 +14,7 @@ from lookalike.gallery.decoder import Decoder
 from lookalike.imaging import Limits, Source, read_bytes
 from lookalike.pipeline import Pipeline
 from lookalike.results import DEFAULT_TENANT, Failure, Query, StoredImage
-from lookalike.types import EncodedViews, Features, Prepared, Record
+from lookalike.types import EncodedViews, Features, Pixels, Prepared, Record
 
 LOOKUP_BATCH = 64
 """Stored images whose features are read from the catalog together."""
@@ -24,26 +24,38 @@ LOOKUP_BATCH = 64
 class PreparedQuery:
     """A query ready to be encoded or searched; `source` is where its bytes can be read again, if they can.
 
-    `rows` are the features of a stored image by pipeline, each `(width,)` or None if unusable; where `rows` is None,
-    features are encoded from the prepared inputs.
+    `rows` are the features of a stored image by pipeline, each `(width,)` or None if unusable, and `record` is its
+    record; where they are None, features are encoded from the prepared inputs.
     """
 
     prepared: Prepared
     source: Path | bytes | None
     rows: tuple[Features | None, ...] | None = None
+    record: Record | None = None
 
 
 class QueryReader:
-    """Prepares queries for these pipelines; stored images without a tenant of their own are of `tenant`."""
+    """Prepares queries for these pipelines; stored images without a tenant of their own are of `tenant`.
+
+    `reduced_side`, unless 0, is the longer side of reduced pixels, which images bring along where that costs nothing.
+    """
 
     def __init__(
-        self, catalog: Catalog, pipelines: Sequence[Pipeline], decoder: Decoder, limits: Limits, tenant: str | None
+        self,
+        catalog: Catalog,
+        pipelines: Sequence[Pipeline],
+        decoder: Decoder,
+        limits: Limits,
+        tenant: str | None,
+        *,
+        reduced_side: int = 0,
     ) -> None:
         self._catalog = catalog
         self._pipelines = pipelines
         self._decoder = decoder
         self._limits = limits
         self._tenant = tenant
+        self._reduced_side = reduced_side
 
     def read_images(self, queries: Iterable[Query]) -> Iterator[tuple[Query, PreparedQuery | Failure]]:
         """Yield each query by path or bytes, decoded, or with the reason why it cannot be."""
@@ -52,7 +64,8 @@ class QueryReader:
         def sources() -> Iterator[Source]:
             for query in queries:
                 pending.append(query)
-                yield Source(data=query) if isinstance(query, bytes) else Source(path=_path(query))
+                path, data = (None, query) if isinstance(query, bytes) else (_path(query), None)
+                yield Source(path=path, data=data, reduced_side=self._reduced_side)
 
         for image in self._decoder.map(sources()):
             query = pending.popleft()
@@ -76,11 +89,19 @@ class QueryReader:
             return found
         source = query if isinstance(query, bytes) else _path(query)
         data = source if isinstance(source, bytes) else read_bytes(source, self._limits)
-        [prepared] = self._decoder.map([Source(data=data, want_pixels=True)])
+        [prepared] = self._decoder.map([Source(data=data, want_pixels=True, reduced_side=self._reduced_side)])
         if isinstance(prepared, ImageRejected):
             raise prepared
         assert isinstance(prepared, Prepared)  # never Unchanged: no digest was given
         return PreparedQuery(prepared, source)
+
+    def read_reduced(self, query: PreparedQuery) -> Pixels | None:
+        """Decode a query again, to reduced RGB pixels; None if its file cannot be read any more or has changed."""
+        path, data = (None, query.source) if isinstance(query.source, bytes) else (query.source, None)
+        source = Source(path=path, data=data, reduced_side=self._reduced_side, reduced_required=True)
+        [image] = self._decoder.map([source])
+        same = isinstance(image, Prepared) and image.sha256 == query.prepared.sha256
+        return image.reduced if isinstance(image, Prepared) and same else None
 
 
 def encode_queries(
@@ -129,7 +150,7 @@ def resolve_stored(
         else:
             rows = tuple(column[record.id] for column in columns)
             source = None if record.path is None else Path(record.path)
-            resolved.append(PreparedQuery(_prepared(record), source, rows))
+            resolved.append(PreparedQuery(_prepared(record), source, rows, record))
     return resolved
 
 

@@ -1,5 +1,6 @@
 """Ranking: digest matches and each pipeline's matches, merged by image into one order that is stable over pages."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,13 +10,38 @@ from typing import Literal
 from lookalike.catalog import Catalog
 from lookalike.errors import ImageRejected, Unavailable, UnsupportedQuery
 from lookalike.gallery.probabilities import CERTAIN, HitProbabilities
-from lookalike.gallery.queries import PreparedQuery, encode_queries
+from lookalike.gallery.queries import PreparedQuery, QueryReader, encode_queries
 from lookalike.gallery.recall_meter import RecallMeter
+from lookalike.gallery.verification import DEFAULT_BUDGET_MS, MAX_SIMILAR_VERIFIED, CandidateVerifier, ToVerify
+from lookalike.gallery.windows import AUTO_MS, WINDOW_COUNT, encode_windows
 from lookalike.imaging import prepare
 from lookalike.pipeline import Pipeline, Ranked
-from lookalike.results import MAX_RESULTS
-from lookalike.types import NO_GUARANTEE, Answer, Evidence, Hit, Probability, Record, ResolvedFilter
+from lookalike.results import MAX_RESULTS, Deep
+from lookalike.types import (
+    NO_GUARANTEE,
+    Answer,
+    Evidence,
+    Hit,
+    Probability,
+    Record,
+    ResolvedFilter,
+    Verification,
+    VerificationReport,
+)
+from lookalike.verification import label
 
+VERIFIED_DEPTH = 64
+"""Candidates among which those to verify are chosen, whatever page was requested; deeper pages choose among theirs."""
+AGREEMENT_DIGITS = 2
+"""Decimals of the agreement in the ranking; smaller differences say nothing, and the distance decides."""
+_ORDER = {
+    ("exact", True): 0,
+    ("copy", True): 1,
+    ("copy", False): 2,
+    ("variant", True): 3,
+    ("similar", True): 4,
+}
+"""Order of evidence, by whether a copy is verified."""
 MAX_CONFIRMED = 4
 """Best copies that are considered for a comparison of pixels, for which those of the query's size are decoded."""
 
@@ -25,7 +51,10 @@ class SearchRequest:
     """Options of a batch of queries, resolved against the catalog.
 
     `threshold` drops hits farther than this (0..1); `probabilities` judges hits, and drops those that are not sure
-    enough, if the gallery was calibrated; `fresh` searches everything flushed, also on lagging replicas.
+    enough, if the gallery was calibrated; `fresh` searches everything flushed, also on lagging replicas;
+    `verify` compares the pixels of the best candidates with the query's, for at most about `verify_ms` milliseconds;
+    `deep` also searches with windows of the query where no copy was verified ("auto": if that takes
+    about a second at most).
     """
 
     k: int = 10
@@ -35,6 +64,9 @@ class SearchRequest:
     threshold: float | None = None
     orientations: bool = True
     fresh: bool = False
+    verify: bool = True
+    verify_ms: float = DEFAULT_BUDGET_MS
+    deep: Deep = False
     probabilities: HitProbabilities | None = None
 
     @property
@@ -44,8 +76,8 @@ class SearchRequest:
 
     @property
     def candidates(self) -> int:
-        """Candidates to fetch: one more shows whether a page follows; `MAX_CONFIRMED` must not depend on the page."""
-        return max(self.depth, MAX_CONFIRMED) + 1
+        """Candidates to fetch: one more shows whether a page follows; those verified must not depend on the page."""
+        return max(self.depth, VERIFIED_DEPTH if self.verify else MAX_CONFIRMED) + 1
 
     def check(self) -> None:
         """Raise UnsupportedQuery for options that are out of range."""
@@ -58,16 +90,39 @@ class SearchRequest:
             )
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise UnsupportedQuery(f"the threshold must be in 0..1, not {self.threshold}")
+        if self.verify_ms < 0:
+            raise UnsupportedQuery(f"verify_ms must be 0 or more milliseconds, not {self.verify_ms}")
 
 
 @dataclass(slots=True)
 class Candidate:
-    """Best match for one image: sort key (lower is better), evidence, distance and pipeline."""
+    """Best match for one image. `log_rate` is log10 of the false-match rate of its distance."""
 
-    rank: tuple[int, float]
     evidence: Evidence
     distance: float
     pipeline: str
+    log_rate: float
+    verified: bool = False
+    verification: Verification | None = None
+
+    @property
+    def rank(self) -> tuple[int, float, float]:
+        """Sort key, lower is better: evidence; of verified copies the agreement; the false-match rate."""
+        agreement = 0.0
+        if self.evidence == "copy" and self.verified and self.verification is not None:
+            agreement = round(self.verification.agreement or 0.0, AGREEMENT_DIGITS)
+        return _ORDER[self.evidence, self.verified or self.evidence != "copy"], -agreement, self.log_rate
+
+    def decide(self, verification: Verification) -> None:
+        """Replace the evidence of the distance by that of a comparison of pixels, if there was something to compare."""
+        self.verification = verification
+        if verification.agreement is not None:
+            self.evidence, _ = label(verification)
+            self.verified = True
+
+
+def _exact(kind: str) -> Candidate:
+    return Candidate("exact", 0.0, kind, -math.inf, verified=True)
 
 
 @dataclass(slots=True)
@@ -95,13 +150,22 @@ class Searcher:
     by false-match rate, the lowest over the pipelines. That is a minimum of functions that rise with each pipeline's
     distance, so the first n of k results are the same for every k: pages are stable and complete (if the index is
     exact).
+
     """
 
     def __init__(
-        self, catalog: Catalog, pipelines: Sequence[Pipeline], recall_meter: RecallMeter | None = None
+        self,
+        catalog: Catalog,
+        pipelines: Sequence[Pipeline],
+        verifier: CandidateVerifier,
+        reader: QueryReader,
+        *,
+        recall_meter: RecallMeter | None = None,
     ) -> None:
         self._catalog = catalog
         self._pipelines = pipelines
+        self._verifier = verifier
+        self._reader = reader
         self._recall_meter = recall_meter
 
     def answer(
@@ -119,8 +183,15 @@ class Searcher:
         records = self._catalog.images.by_ids(_top_ids(found, request))
         for query, of_query in zip(queries, found, strict=True):
             self._confirm(query, of_query, records)
-        ranked = [_rank(of_query, records, request) for of_query in found]
         stages.mark("merge")
+        reports: list[VerificationReport | None] = [None] * len(queries)
+        if request.verify:
+            reports = [
+                self._verify_query(query, of_query, records, request, stages.ms)
+                for query, of_query in zip(queries, found, strict=True)
+            ]
+            stages.mark("verify")
+        ranked = [_rank(of_query, records, request) for of_query in found]
         first, end = request.depth - request.k, request.depth
         return [
             Answer(
@@ -132,8 +203,9 @@ class Searcher:
                 sequence=sequence,
                 took_ms=stages.each(len(queries)),
                 failed=failed,
+                verification=report,
             )
-            for hits in ranked
+            for hits, report in zip(ranked, reports, strict=True)
         ]
 
     def _digest_matches(self, queries: Sequence[PreparedQuery], request: SearchRequest) -> list[dict[int, Candidate]]:
@@ -149,7 +221,7 @@ class Searcher:
             )
             for digest, of_query in zip(digests, found, strict=True):
                 for record in same.get(digest, ()):
-                    of_query[record.id] = Candidate((0, 0.0), "exact", 0.0, kind)
+                    of_query[record.id] = _exact(kind)
         return found
 
     def _search_pipelines(
@@ -219,16 +291,82 @@ class Searcher:
                 continue
             pixels = pixels or pixels_of(query.source, query.prepared.sha256)
             if stored == pixels:
-                found[i] = Candidate((0, 0.0), "exact", 0.0, "pixels")
+                found[i] = _exact("pixels")
+
+    def _verify_query(
+        self,
+        query: PreparedQuery,
+        found: dict[int, Candidate],
+        records: dict[int, Record],
+        request: SearchRequest,
+        stage_ms: Mapping[str, float],
+    ) -> VerificationReport:
+        """Verify the best candidates, then those of windows of the query, and replace the evidence of distances."""
+        until = time.monotonic() + request.verify_ms / 1000
+        best = sorted((i for i in found if i in records), key=lambda i: (found[i].rank, i))
+        best = [i for i in best[: request.candidates - 1] if found[i].evidence != "exact"]
+        to_verify = [ToVerify(records[i], found[i].evidence == "copy") for i in best]
+        verified = self._verifier.verify(query, self._reader, to_verify, request.verify_ms)
+        for i, verification in verified.results.items():
+            found[i].decide(verification)
+        for i in verified.skipped:
+            found[i].evidence = "similar"  # its pixels could be compared, but were not
+        if any(candidate.evidence in ("exact", "copy") for candidate in found.values()):
+            return verified.report
+        pipeline = next((p for p in reversed(self._pipelines) if p.spec.metric == "cosine"), None)
+        left_ms = (until - time.monotonic()) * 1000
+        if pipeline is None or not _is_deep(request, query, stage_ms.get(pipeline.name, 0.0), left_ms):
+            return verified.report
+        return self._verify_windows(query, found, records, request, pipeline, verified.report)
+
+    def _verify_windows(
+        self,
+        query: PreparedQuery,
+        found: dict[int, Candidate],
+        records: dict[int, Record],
+        request: SearchRequest,
+        pipeline: Pipeline,
+        report: VerificationReport,
+    ) -> VerificationReport:
+        """Verify the images that are nearest to windows of the query; those that are copies of a part are added.
+
+        The distance of a window has no calibrated false-match rate, so that only a verified match counts.
+        """
+        pixels = self._verifier.query_pixels(query, self._reader)
+        if pixels is None:
+            return report
+        encoded = encode_windows(pixels, pipeline)
+        [ranked] = pipeline.search_views(
+            encoded, MAX_SIMILAR_VERIFIED, tenant=request.tenant, filter=request.filter, fresh=request.fresh
+        )
+        distances = dict(zip(ranked.ids.tolist(), ranked.distances.tolist(), strict=True))
+        new = [i for i in distances if i not in found or found[i].verification is None]
+        records.update(self._catalog.images.by_ids([i for i in new if i not in records]))
+        to_verify = [ToVerify(records[i], copy_by_distance=False) for i in new if i in records]
+        verified = self._verifier.verify(query, self._reader, to_verify, request.verify_ms)
+        for i, verification in verified.results.items():
+            candidate = Candidate("similar", distances[i], pipeline.name, 0.0)
+            candidate.decide(verification)
+            if candidate.evidence != "similar":
+                found[i] = candidate
+        return report + verified.report
+
+
+def _is_deep(request: SearchRequest, query: PreparedQuery, encode_ms: float, left_ms: float) -> bool:
+    """Whether to search with windows; for "auto", if encoding them is expected to fit into the time left."""
+    if request.deep != "auto":
+        return request.deep
+    return query.rows is None and encode_ms * WINDOW_COUNT <= min(left_ms, AUTO_MS)
 
 
 def _merge(found: dict[int, Candidate], pipeline: Pipeline, matches: Ranked) -> None:
     calibration = pipeline.calibration
     for i, distance in zip(matches.ids.tolist(), matches.distances.tolist(), strict=True):
         copy = distance <= calibration.threshold
-        rank = (1 if copy else 2, calibration.log_false_match_rate(distance))
-        if i not in found or rank < found[i].rank:
-            found[i] = Candidate(rank, "copy" if copy else "similar", distance, pipeline.name)
+        evidence: Evidence = "copy" if copy else "similar"
+        candidate = Candidate(evidence, distance, pipeline.name, calibration.log_false_match_rate(distance))
+        if i not in found or candidate.rank < found[i].rank:
+            found[i] = candidate
 
 
 def _top_ids(found: Sequence[dict[int, Candidate]], request: SearchRequest) -> list[int]:
@@ -257,6 +395,8 @@ def _rank(found: dict[int, Candidate], records: Mapping[int, Record], request: S
             height=records[i].height,
             id=i,
             tenant=records[i].tenant if request.tenant is None else None,
+            verified=found[i].verified,
+            verification=found[i].verification,
             probability=_probability(found[i], judge),
         )
         for i in order[: request.depth + 1]

@@ -12,9 +12,9 @@ import numpy as np
 from lookalike.imaging.borders import crop_border, find_border
 from lookalike.imaging.decoding import decode
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
-from lookalike.imaging.resizing import resize_to
+from lookalike.imaging.resizing import reduce_to, resize_to
 from lookalike.imaging.thumbnails import thumbnail_of
-from lookalike.types import Border, Decoded, InputSpec, Prepared
+from lookalike.types import Border, Decoded, InputSpec, Pixels, Prepared
 
 MIN_BORDER_SIDE: Final = 128
 """The smaller side, in pixels, from which a reduced image shows its border precisely enough."""
@@ -29,6 +29,8 @@ def prepare(
     limits: Limits = DEFAULT_LIMITS,
     want_pixels: bool = False,
     thumbnail_side: int = 0,
+    reduced_side: int = 0,
+    reduced_required: bool = False,
 ) -> Prepared:
     """Decode an image once, cut its border, and resize it to every input; raises ImageRejected as `decode` does.
 
@@ -37,9 +39,12 @@ def prepare(
     full-size pixels, exact to the scale of that decode. `want_pixels` decodes every pixel, for the digest of the
     pixels: SHA-256 over width and height (little-endian uint32) and the RGB values, before cropping.
     `thumbnail_side`, unless 0, is the longer side, in pixels, of a color thumbnail of the uncropped image.
+    `reduced_side`, unless 0, is that of its reduced RGB pixels (never enlarged). Unless `reduced_required`, they are
+    made only where the decoding for the inputs is in color and large enough, so that the inputs do not depend on them.
     """
-    min_size = None if want_pixels else _min_size(tuple(inputs), max(thumbnail_side, 1))
-    all_grey = not thumbnail_side and all(spec.mode == "L" for spec in inputs)
+    needed_side = reduced_side if reduced_required else 0
+    min_size = None if want_pixels else _min_size(tuple(inputs), max(thumbnail_side, needed_side, 1))
+    all_grey = not (thumbnail_side or needed_side) and all(spec.mode == "L" for spec in inputs)
     grey = min_size is not None and data.startswith(_JPEG) and all_grey
     decoded = decode(data, limits=limits, box=min_size, grey=grey)
     border = find_border(decoded.rgb)
@@ -60,6 +65,7 @@ def prepare(
         border=_full_size(border, decoded),
         inputs=tuple(resize_to(content, spec) for spec in inputs),
         thumbnail=thumbnail_of(decoded.rgb, thumbnail_side) if thumbnail_side else None,
+        reduced=_reduced(decoded, reduced_side) if reduced_side else None,
     )
 
 
@@ -91,6 +97,12 @@ def _decode_for_border(
         if decoded.scale in (1, previous.scale):
             break
     return decoded, border
+
+
+def _reduced(decoded: Decoded, side: int) -> Pixels | None:
+    """Reduced RGB pixels; None if only luma was decoded, or at too small a scale."""
+    large_enough = decoded.scale == 1 or max(decoded.rgb.shape[:2]) >= side
+    return reduce_to(decoded.rgb, side) if large_enough and decoded.rgb.ndim == 3 else None
 
 
 def _full_size(border: Border, decoded: Decoded) -> Border:

@@ -39,6 +39,16 @@ def resize_to(rgb: Pixels, spec: InputSpec) -> Pixels:
     return np.asarray(image.resize((spec.width, spec.height), Image.Resampling[spec.resample.upper()]))
 
 
+def reduce_to(rgb: Pixels, side: int) -> Pixels:
+    """`(height, width, 3)` pixels, reduced so that the longer side has at most `side` pixels; never enlarged."""
+    height, width = rgb.shape[:2]
+    longer = max(height, width)
+    if longer <= side:
+        return rgb
+    size = max(1, round(width * side / longer)), max(1, round(height * side / longer))
+    return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
+
+
 def lanczos(grey: Pixels, width: int, height: int) -> Pixels:
     """`(h, w)` uint8 resampled to `(height, width)`, horizontally first, as by Pillow's LANCZOS up to rounding."""
     across, down = (

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 VERDICTS = {
     "exact": "They are the same image.",
     "copy": "One is an edited copy of the other.",
+    "variant": "They are variants: one template or scene, of which parts differ.",
     "similar": "They are different images.",
 }
+PROBABLY = "One is probably an edited copy of the other, by the distance alone: the pixels could not be compared."
 ALIKE = "They are similar, but not similar enough to call one a copy of the other."
 MAX_ALIKE_RATE = 1e-3
 """The highest false-match rate at which two images that are no copies are called similar."""
@@ -68,10 +70,14 @@ def compare(
 
 
 def _table(found: Comparison) -> Table:
+    from lookalike.descriptions import describe
+
     columns = ("compared", "result", "distance", "copies are within", "unrelated images this close")
     table = Table(*columns, box=None, padding=(0, 2), header_style="dim")
     table.add_row("bytes", "the same" if found.same_bytes else "different")
     table.add_row("pixels", "the same" if found.same_pixels else "different")
+    if found.verification is not None and not found.same_pixels:
+        table.add_row("aligned", describe(found.evidence, found.verification))
     for measured in found.pipelines:
         if measured.distance is None or measured.false_match_rate is None:
             table.add_row(measured.pipeline, "unknown: too little contrast")
@@ -87,4 +93,6 @@ def _verdict(comparison: Comparison) -> str:
     rates = (m.false_match_rate for m in comparison.pipelines if m.false_match_rate is not None)
     if comparison.evidence == "similar" and min(rates, default=1.0) <= MAX_ALIKE_RATE:
         return ALIKE
+    if comparison.evidence == "copy" and not comparison.verified:
+        return PROBABLY
     return VERDICTS[comparison.evidence]

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 MAX_WAITING = 4096
 """Queries read ahead from standard input while others are being answered."""
-STYLES = {"exact": "bold green", "copy": "green", "similar": "dim"}
+STYLES = {"exact": "bold green", "copy": "green", "variant": "yellow", "similar": "dim"}
 
 
 @command(app, remote=True, rich_help_panel=IMAGES)
@@ -69,6 +69,23 @@ def search(
     orientations: Annotated[
         bool, flag("--orientations/--no-orientations", "Also find rotated and mirrored copies by their hash.")
     ] = True,
+    verify: Annotated[
+        bool,
+        flag("--verify/--no-verify", "Prove copies: compare the pixels of the best candidates with the image's."),
+    ] = True,
+    verify_ms: Annotated[
+        float | None,
+        option("--verify-ms N", "Milliseconds after which no further candidate is verified (5000).", min=0),
+    ] = None,
+    deep: Annotated[
+        bool | None,
+        flag(
+            "--deep/--no-deep",
+            "Where no copy was found, search with parts of the image as well, for originals pasted into it. "
+            "[default: for a single image, if it takes about a second]",
+        ),
+    ] = None,
+    all_hits: Annotated[bool, flag("--all", "Also list similar images where copies were found.")] = False,
     all_tenants: Annotated[bool, flag("--all-tenants", "Search the images of all tenants.")] = False,
     engine_filter: Annotated[
         str | None,
@@ -82,8 +99,8 @@ def search(
 ) -> int:
     """Find the original of an image, its copies and similar images.
 
-    Evidence: **exact** is the same file or the same pixels, **copy** an edited copy, **similar** an image that looks
-    similar; nearest first.
+    Evidence: **exact** is the same file or the same pixels, **copy** an edited copy, **variant** the same template or
+    scene with other parts, **similar** an image that looks similar; nearest first.
     """
     if not (images or key):
         raise typer.BadParameter("no image to search with: name a file, or an image of the gallery with --key.")
@@ -100,8 +117,12 @@ def search(
         "orientations": orientations,
         "tenant": None if all_tenants else session.tenant,
         "engine_filter": _engine_filter(engine_filter),
+        "verify": verify,
+        "deep": deep if deep is not None else "auto" if _is_single(images) else False,
     }
-    printer = ResultPrinter(session, preview=preview)
+    if verify_ms is not None:
+        options["verify_ms"] = verify_ms
+    printer = ResultPrinter(session, preview=preview, all_hits=all_hits)
     with open_gallery_or_client(session) as gallery:
         printer.search(gallery, map(StoredImage, key or ()), options)
         queries = _queries(images or (), null=null)
@@ -127,11 +148,12 @@ def _engine_filter(argument: str | None) -> dict[str, Any] | None:
 class ResultPrinter:
     """Searches, prints each answer as it arrives, and keeps the exit code."""
 
-    def __init__(self, session: Session, *, preview: bool) -> None:
+    def __init__(self, session: Session, *, preview: bool, all_hits: bool) -> None:
         from lookalike.cli.preview import can_preview
 
         self._json = session.json
         self._console = out()
+        self._all_hits = all_hits
         self._preview = preview and not self._json and can_preview(self._console)
         self.code = ExitCode.OK
 
@@ -157,18 +179,19 @@ class ResultPrinter:
         self._console.print(Text(printable(query), style="bold"))
         if self._preview and with_image and (image := preview_of(query)):
             self._console.print(image)
-        self._console.print(self._table(answer) if answer.hits else "  no hits")
-        self._console.print(Text("  " + _footer(answer), style="dim"))
+        hits = answer.hits if self._all_hits else _without_similar(answer.hits)
+        self._console.print(self._table(hits) if hits else "  no hits")
+        self._console.print(Text("  " + _footer(answer, hidden=len(answer.hits) - len(hits)), style="dim"))
         self._console.print()
 
-    def _table(self, answer: Answer) -> Table:
+    def _table(self, hits: Sequence[Hit]) -> Table:
         key, path = Column("key", overflow="fold"), Column("path", style="dim", overflow="fold")
         last = ("", key) if self._preview else (key, path)
-        calibrated = any(hit.probability is not None for hit in answer.hits)
+        calibrated = any(hit.probability is not None for hit in hits)
         probability = (Column("probability", justify="right"),) if calibrated else ()
-        columns = ("evidence", Column("distance", justify="right"), *probability, "found by", *last)
+        columns = ("evidence", "what", Column("distance", justify="right"), *probability, "found by", *last)
         table = Table(*columns, box=None, padding=(0, 2), header_style="dim")
-        for hit in answer.hits:
+        for hit in hits:
             table.add_row(*self._row(hit, calibrated=calibrated))
         return table
 
@@ -176,7 +199,7 @@ class ResultPrinter:
         from lookalike.cli.preview import preview_of
 
         style = STYLES[hit.evidence]
-        row: list[Text | str] = [Text(hit.evidence, style=style), f"{hit.distance:.3f}"]
+        row: list[Text | str] = [Text(hit.evidence, style=style), _what(hit), f"{hit.distance:.3f}"]
         if calibrated:
             row.append("" if hit.probability is None else f"{hit.probability.value:.3f}")
         row.append(hit.pipeline)
@@ -187,8 +210,26 @@ class ResultPrinter:
         return [*row, printable(hit.key), path]
 
 
-def _footer(answer: Answer) -> str:
+def _without_similar(hits: Sequence[Hit]) -> Sequence[Hit]:
+    """The hits without those that are merely similar, where there are others."""
+    return [hit for hit in hits if hit.evidence != "similar"] or hits
+
+
+def _what(hit: Hit) -> str:
+    """What the verification has shown, in words."""
+    from lookalike.descriptions import describe
+
+    if hit.evidence == "copy" and not hit.verified:
+        return "not verified"
+    return "" if hit.verification is None or hit.evidence == "similar" else describe(hit.evidence, hit.verification)
+
+
+def _footer(answer: Answer, *, hidden: int) -> str:
     notes = [f"{sum(answer.took_ms.values()):.0f} ms"]
+    if hidden:
+        notes.append(f"{hidden} similar not shown: --all")
+    if answer.verification is not None and answer.verification.skipped:
+        notes.append(f"{answer.verification.skipped} candidates not verified in time: raise --verify-ms")
     for name, distance in answer.exact_within.items():
         if distance >= 0:
             notes.append(f"{name} exact" + (f" within {distance:.3f}" if distance < 1 else ""))
@@ -197,6 +238,10 @@ def _footer(answer: Answer) -> str:
     if answer.more:
         notes.append(f"more: --page {answer.page + 1}")
     return "; ".join(notes)
+
+
+def _is_single(images: Sequence[str] | None) -> bool:
+    return images is not None and len(images) == 1 and images[0] != "-" and not Path(images[0]).is_dir()
 
 
 def _queries(images: Sequence[str], *, null: bool) -> Iterator[str]:

@@ -34,6 +34,7 @@ MAX_CHUNKS_PER_WORKER: Final = 16
 """Messages in flight for each worker: its work while the caller encodes and writes."""
 MAX_AHEAD_BYTES: Final = 64 * 1024 * 1024
 """Bytes of results, and of image data in sources, in flight."""
+_OPTIONS: Final = ("want_pixels", "thumbnail_side", "reduced_side", "reduced_required")
 POLL_SECONDS: Final = 0.1
 """Seconds between two checks for overdue workers."""
 
@@ -42,7 +43,7 @@ POLL_SECONDS: Final = 0.1
 class Source:
     """An image to read: its path, or its bytes. `known` is its stored SHA-256, if any: such bytes are not decoded.
 
-    `want_pixels` adds the digest of the pixels, `thumbnail_side`, unless 0, a thumbnail, as in `prepare`.
+    The others are options of `prepare`.
     """
 
     path: str | Path | None = None
@@ -50,10 +51,19 @@ class Source:
     known: bytes | None = None
     want_pixels: bool = False
     thumbnail_side: int = 0
+    reduced_side: int = 0
+    reduced_required: bool = False
 
     def __post_init__(self) -> None:
         if (self.path is None) == (self.data is None):
             raise BadSetting("A source needs either a path or data.")
+
+    def request(self, *, want_pixels: bool = False) -> Request:
+        """The message to a worker."""
+        options = {name: value for name in _OPTIONS if (value := getattr(self, name))}
+        if want_pixels:
+            options["want_pixels"] = True
+        return None if self.path is None else os.fspath(self.path), self.data, self.known, options
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +79,7 @@ class _Task:
     """A chunk in flight: `replies` or `error` once `done`."""
 
     requests: list[Request]
-    nbytes: int
+    nbytes: int  # of image data, and at most of reduced pixels in the replies
     done: threading.Event = field(default_factory=threading.Event)
     cancelled: bool = False
     replies: list[Reply] = field(default_factory=list)
@@ -165,10 +175,8 @@ class DecodePool:
         requests: list[Request] = []
         nbytes, size = 0, self._chunk_size()
         for source in sources:
-            path = None if source.path is None else os.fspath(source.path)
-            pixels = source.want_pixels or want_pixels
-            requests.append((path, source.data, source.known, pixels, source.thumbnail_side))
-            nbytes += len(source.data) if source.data is not None else 0
+            requests.append(source.request(want_pixels=want_pixels))
+            nbytes += len(source.data or b"") + 3 * source.reduced_side**2
             if len(requests) >= size or nbytes >= MAX_CHUNK_BYTES:
                 break
         return _Task(requests, nbytes) if requests else None

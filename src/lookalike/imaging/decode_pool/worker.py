@@ -16,7 +16,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from operator import attrgetter
@@ -37,15 +37,15 @@ SHARED_BYTES: Final = 4096
 ORPHAN_CHECK_SECONDS: Final = 1.0
 """Seconds between two checks that the parent is alive."""
 
-Request = tuple[str | None, bytes | None, bytes | None, bool, int]
-"""Path, data, known digest, whether to digest the pixels, the longer side of a thumbnail (0 for none)."""
+Request = tuple[str | None, bytes | None, bytes | None, Mapping[str, Any]]
+"""Path, data, known digest, and the options of `prepare`."""
 Chunk = tuple[int, list[Request]]
 """The number under which the progress of the requests is recorded, and these."""
 Reply = Prepared | tuple[bytes, int] | ImageRejected
 """An image; digest and size of one with the known digest; or the rejection."""
 Packed = tuple[list[Any], list[Pixels]]
 """Replies in wire form: an image is the tuple of its plain values, its inputs are rows of one array each."""
-_PLAIN: Final = attrgetter("sha256", "pixels", "nbytes", "width", "height", "format", "thumbnail")
+_PLAIN: Final = attrgetter("sha256", "pixels", "nbytes", "width", "height", "format", "thumbnail", "reduced")
 _SIDES: Final = attrgetter("left", "top", "right", "bottom")
 
 
@@ -101,20 +101,20 @@ def _unpack(value: Any, inputs: Iterator[tuple[Pixels, ...]]) -> Reply:
         return value
     if len(value) == 2:
         return value[0], value[1]
-    sha256, pixels, nbytes, width, height, kind, thumbnail, sides = value
+    sha256, pixels, nbytes, width, height, kind, thumbnail, reduced, sides = value
     border = Border(*sides) if sides else UNCUT
-    return Prepared(sha256, pixels, nbytes, width, height, kind, border, next(inputs), thumbnail)
+    return Prepared(sha256, pixels, nbytes, width, height, kind, border, next(inputs), thumbnail, reduced)
 
 
 def process_request(request: Request, inputs: Sequence[InputSpec], limits: Limits) -> Reply:
     """Read and prepare one image; one with the known digest is not decoded."""
-    path, data, known, want_pixels, thumbnail_side = request
+    path, data, known, options = request
     try:
         if data is None:
             data = read_bytes(path or "", limits)
         if known is not None and hashlib.sha256(data).digest() == known:
             return known, len(data)
-        return prepare(data, inputs, limits=limits, want_pixels=want_pixels, thumbnail_side=thumbnail_side)
+        return prepare(data, inputs, limits=limits, **options)
     except ImageRejected as error:
         return error
     except MemoryError:

@@ -34,6 +34,9 @@ from lookalike.types import Answer
 from lookalike.wire import SearchAnswer
 
 router = APIRouter(prefix="/v1", tags=["search"])
+BOUND_OPTIONS = ("threshold", "max_false", "pipelines", "filter", "engine_filter", "orientations", "verify", "deep")
+"""Options that must be the same for all pages of a cursor."""
+MAX_VERIFY_MS = 60_000
 PIPELINES = "Search these pipelines only; by default all of the gallery's."
 
 
@@ -54,6 +57,21 @@ class CommonOptions(BaseModel):
     orientations: bool = Field(default=True, description="Also find rotated and mirrored copies, by their hash.")
     min_sequence: int | None = Field(
         None, ge=0, le=2**62, description="The answer sees at least this change, for read-your-writes consistency."
+    )
+    verify: bool = Field(
+        default=True,
+        description="Compare the pixels of the best candidates with the query's, so that copies are proven.",
+    )
+    verify_ms: float | None = Field(
+        None,
+        ge=0,
+        le=MAX_VERIFY_MS,
+        description="Milliseconds for verification; 5,000 by default.",
+    )
+    deep: bool | Literal["auto"] = Field(
+        default=False,
+        description="Where no copy was found, search with windows of the image as well, for originals pasted into it; "
+        "`auto`: if that takes about a second at most.",
     )
     tenants: Literal["all"] | None = Field(None, description="Search the images of every tenant (admin only).")
     preview: int | None = Field(
@@ -169,9 +187,7 @@ def check_arguments(options: SearchRequest, caller: Caller, image: QueryImage) -
         )
     tenant = None if options.tenants == "all" else caller.tenant
     image_id = hashlib.sha256(image).hexdigest() if isinstance(image, bytes) else f"key {image.key}"
-    bound = options.model_dump(
-        include={"threshold", "max_false", "pipelines", "filter", "engine_filter", "orientations"}
-    )
+    bound = options.model_dump(include=set(BOUND_OPTIONS))
     arguments = SearchArguments(options, tenant, query_fingerprint({"tenant": [tenant], "image": image_id, **bound}))
     if options.cursor is not None:
         if options.page != 1:
@@ -197,7 +213,11 @@ def run_search(state: AppState, arguments: SearchArguments, image: QueryImage) -
         orientations=options.orientations,
         min_sequence=options.min_sequence,
         engine_filter=options.engine_filter,
+        verify=options.verify,
+        deep=options.deep,
     )
+    if options.verify_ms is not None:
+        search_options["verify_ms"] = options.verify_ms
     result = to_page(arguments, state.gallery.search(image, **search_options))
     if options.preview is None:
         return result

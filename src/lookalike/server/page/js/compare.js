@@ -1,4 +1,5 @@
 // Comparison of two images: swipe, side by side or difference, with the distance by each pipeline.
+import { alignOn } from "./align.js";
 import { compare, LARGE } from "./api.js";
 import { openDialog } from "./dialog.js";
 import { button, h, icon, iconButton } from "./dom.js";
@@ -49,14 +50,17 @@ function meter(measured) {
 function verdict(found) {
   if (found.same_bytes) return "Identical file: the same bytes.";
   if (found.same_pixels) return "Identical pixels in another file.";
-  return found.pipelines.some((p) => p.copy) ? "A copy: edited, scaled or recompressed." : "Not a copy by any pipeline; similar at most.";
+  const words = found.verification?.description;
+  if (found.verified) return { copy: `A copy: ${words}.`, variant: `A variant: ${words}.` }[found.evidence] ?? "Not a copy: the aligned pixels do not agree.";
+  return found.evidence === "copy" ? "Probably a copy, by its distance alone." : "Not a copy by any pipeline; similar at most.";
 }
 
-async function measureInto(box, query, hit, signal) {
+async function measureInto(box, query, hit, signal, aligned) {
   box.replaceChildren(h("p.quiet", {}, "Measuring …"));
   try {
     const found = await compare(query, { key: hit.key }, { signal });
     box.replaceChildren(h("p.verdict", {}, verdict(found)), h("ul.measures", {}, found.pipelines.map(meter)));
+    aligned(found.verified && found.evidence !== "similar" ? found.verification?.transform : null);
     announce(verdict(found));
   } catch (problem) {
     if (problem.name !== "AbortError") box.replaceChildren(h("p.notice", {}, `${describeProblem(problem).title}. ${describeProblem(problem).detail}`));
@@ -72,6 +76,7 @@ function attributeList(attributes) {
 /** `focusOf(hit)` returns the element to focus when the dialog closes on that hit. */
 export function openCompare({ query, hits, at, like, focusOf = null, labels = ["Yours", "Found"] }) {
   let control = new AbortController();
+  let stopAligning = () => {};
   const body = h("div.compare");
   const place = h("span.small.quiet.numbers");
   const previous = iconButton("Previous image", "previous", { onclick: () => turn(-1) });
@@ -83,6 +88,7 @@ export function openCompare({ query, hits, at, like, focusOf = null, labels = ["
     actions: [hits.length > 1 ? [previous, place, next] : null, modes],
     closed: () => {
       control.abort();
+      stopAligning();
       focusOf?.(current.hit)?.focus({ preventScroll: false });
     },
   });
@@ -102,7 +108,9 @@ export function openCompare({ query, hits, at, like, focusOf = null, labels = ["
     place.textContent = `${at + 1} of ${hits.length}`;
     const measures = h("div.measure-box");
     body.dataset.mode = mode;
-    body.replaceChildren(stageOf(query, hit, labels), h("div.compare-side", {},
+    stopAligning();
+    const stage = stageOf(query, hit, labels);
+    body.replaceChildren(stage, h("div.compare-side", {},
       h("div.compare-name", {}, hit.evidence ? badge(hit) : null, h("p.small.quiet.wrap", {}, folder ? `${folder}/${name}` : name, h("span.numbers", {}, ` · ${sizeOf(hit)}`))),
       measures,
       attributeList(hit.attributes),
@@ -110,7 +118,7 @@ export function openCompare({ query, hits, at, like, focusOf = null, labels = ["
         dialog.close("");
         like(hit);
       } })));
-    measureInto(measures, query, hit, control.signal);
+    measureInto(measures, query, hit, control.signal, (transform) => (stopAligning = alignOn(stage, transform)));
   }
   show();
   dialog.querySelector(".stage-range").focus();

@@ -46,18 +46,22 @@ export function pipelineLabel(pipeline) {
   return pipeline;
 }
 
-export const EVIDENCE = { exact: "Exact", copy: "Copy", similar: "Similar" };
+const EVIDENCE = { exact: "Exact", copy: "Copy", variant: "Variant", similar: "Similar" };
+
+/** The evidence in a word or two: a copy by its distance alone is a probable one. */
+export const evidenceOf = (hit) => (hit.evidence === "copy" && !hit.verified ? "Probably a copy" : EVIDENCE[hit.evidence]);
 
 /** The evidence for a hit, in a sentence or two. */
 export function explain(hit) {
   if (hit.evidence === "exact") {
     return hit.pipeline === "pixels" ? "Exact: another file with identical pixels." : "Exact: the same bytes.";
   }
+  if (hit.verified && hit.verification && hit.evidence !== "similar") return `${EVIDENCE[hit.evidence]}: ${hit.verification.description}. The pixels of both images were compared.`;
   const limit = current.get(hit.pipeline)?.threshold;
   const by = pipelineLabel(hit.pipeline);
   if (hit.evidence === "copy") {
     const within = typeof limit === "number" ? `, within its threshold of ${distance(limit)}` : "";
-    return `Copy: ${by} measures a distance of ${distance(hit.distance)}${within}. Unrelated images are rarely this close.`;
+    return `Probably a copy: ${by} measures a distance of ${distance(hit.distance)}${within}. The pixels could not be compared.`;
   }
   const beyond = typeof limit === "number" ? `, above its threshold of ${distance(limit)}` : "";
   return `Similar: ${by} measures a distance of ${distance(hit.distance)}${beyond}.`;

@@ -1,18 +1,19 @@
 // The card of a search hit.
 import { h, iconButton } from "./dom.js";
-import { distance, EVIDENCE, explain, sizeOf, splitKey, spokenSize } from "./format.js";
+import { capital, distance, evidenceOf, explain, sizeOf, splitKey, spokenSize } from "./format.js";
 import { thumbnail } from "./thumbnail.js";
 
 /** The evidence badge; its explanation is shown on hover and focus. */
 export function badge(hit) {
   const text = explain(hit);
-  return h("button.badge", { type: "button", class: hit.evidence, "aria-label": text, "data-tip": text }, EVIDENCE[hit.evidence]);
+  return h("button.badge", { type: "button", class: hit.evidence, "aria-label": text, "data-tip": text }, evidenceOf(hit));
 }
 
 /** `open(hit)` compares it with the query, `like(hit)` finds images similar to it. */
 export function hitCard(hit, { open, like }) {
   const { folder, name } = splitKey(hit.key);
-  const label = `${name}, ${spokenSize(hit)}, ${EVIDENCE[hit.evidence].toLowerCase()}, distance ${distance(hit.distance)}: compare`;
+  const label = `${name}, ${spokenSize(hit)}, ${evidenceOf(hit).toLowerCase()}, distance ${distance(hit.distance)}: compare`;
+  const found = hit.verified && hit.evidence !== "similar" ? hit.verification?.description : null;
   const details = [h("span.numbers", {}, distance(hit.distance)), sizeOf(hit), hit.tenant, folder].filter(Boolean);
   const card = h("li.card.hit", { class: hit.evidence, data: { frame: "", key: hit.key } },
     h("button.hit-image", { type: "button", "aria-label": label, "data-main": "", onclick: () => open(hit) }, thumbnail(hit.thumbnail, { size: 384, of: hit })),
@@ -20,6 +21,7 @@ export function hitCard(hit, { open, like }) {
     h("div.hit-foot", {},
       h("div.hit-names", {},
         h("span.hit-name.cut", { title: hit.key }, name),
+        found && h("span.hit-found.small.cut", { title: capital(found) }, capital(found)),
         h("span.hit-where.small.quiet", {}, details.map((part, at) => h("span.cut", {}, part, at < details.length - 1 ? " · " : "")))),
       iconButton("Find similar", "like", { onclick: () => like(hit), "aria-label": `Find similar: ${name}`, "data-tip": "Find similar" })));
   return card;

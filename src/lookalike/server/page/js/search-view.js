@@ -148,8 +148,15 @@ export function searchView(root, { go, statusNow }) {
     if (threshold.chosen !== null) return `${plural(within, "image")} within the threshold`;
     const exact = hits.filter((hit) => hit.evidence === "exact").length;
     const copies = hits.filter((hit) => hit.evidence === "copy").length;
-    const parts = [exact && (exact === 1 ? "the same image" : `${count(exact)} identical images`), copies && plural(copies, "copy", "copies")].filter(Boolean);
-    return parts.length ? `Found: ${parts.join(" and ")}` : "No copies; similar images";
+    const sure = hits.filter((hit) => hit.evidence === "copy" && hit.verified).length;
+    const variants = hits.filter((hit) => hit.evidence === "variant").length;
+    const parts = [
+      exact && (exact === 1 ? "the same image" : `${count(exact)} identical images`),
+      sure && plural(sure, "copy", "copies"),
+      copies > sure && plural(copies - sure, "probable copy", "probable copies"),
+      variants && plural(variants, "variant"),
+    ].filter(Boolean);
+    return parts.length ? `Found: ${parts.join(", ")}` : "No copies; similar images";
   }
 
   function showEmpty() {

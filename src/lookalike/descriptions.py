@@ -1,0 +1,58 @@
+"""Results of a verification in words."""
+
+from lookalike.types import Box, Evidence, Transform, Verification
+
+MIN_STATED_CUT = 0.03
+"""Share of an image that is cut off, or covered by a border, from which it is stated; less is a matter of rounding."""
+MIN_STATED_ROTATION = 1.0
+"""Degrees."""
+MAX_STATED_SCALE = 0.9
+"""Scale up to which, or above whose inverse, a change of size is stated."""
+
+
+def describe(evidence: Evidence, verification: Verification) -> str:
+    """Return what was found, such as "the same image, cropped to 49%", or "the same template; 2 parts differ".
+
+    Args:
+        evidence: What the verification proves.
+        verification: The comparison of the pixels, aligned.
+    """
+    if verification.agreement is None or verification.transform is None:
+        return "no part in common was found" if verification.method is None else "too flat to compare"
+    changes = _changes(verification.transform)
+    if evidence == "similar":
+        return f"{verification.agreement:.0%} of the overlap agrees"
+    if evidence == "variant":
+        parts = len(verification.differences)
+        differing = f"{parts} parts differ" if parts > 1 else "one part differs" if parts else "parts differ"
+        return ", ".join(["the same template or scene", *changes]) + f"; {differing}"
+    return ", ".join(["the same image", *changes])
+
+
+def _changes(transform: Transform) -> list[str]:
+    """What was done to the stored image, in the order of its visibility."""
+    changes = ["mirrored"] if transform.mirrored else []
+    turn = round(transform.rotation) % 360
+    if min(turn, 360 - turn) >= MIN_STATED_ROTATION:
+        changes.append(f"turned by {turn if turn <= 180 else turn - 360} degrees")
+    if (kept := transform.crop.area) < 1 - MIN_STATED_CUT:
+        changes.append(f"cropped to {kept:.0%}")
+    if (shown := transform.border.area) < 1 - MIN_STATED_CUT:
+        changes.append(_border_text(transform.border, shown))
+    if transform.scale <= MAX_STATED_SCALE:
+        changes.append(f"{transform.scale:.0%} of its size")
+    elif transform.scale >= 1 / MAX_STATED_SCALE:
+        changes.append(f"{transform.scale:.1f} times its size")
+    return changes
+
+
+def _border_text(border: Box, shown: float) -> str:
+    centred = (
+        abs(border.left - (1 - border.right)) < MIN_STATED_CUT
+        and abs(border.top - (1 - border.bottom)) < MIN_STATED_CUT
+    )
+    return (
+        f"with a border around it ({shown:.0%} of the image)"
+        if centred
+        else f"inside another image ({shown:.0%} of it)"
+    )

@@ -1,0 +1,77 @@
+"""Why an image of the gallery is not found by a query."""
+
+from fastapi import APIRouter, Request, Response
+from pydantic import Field
+
+from lookalike.results import MAX_RESULTS, SearchOptions
+from lookalike.server.app_state import State
+from lookalike.server.auth import Reads
+from lookalike.server.requests.body import parse_object
+from lookalike.server.requests.images import RequestReader, validate
+from lookalike.server.schemas import (
+    BINARY,
+    Json,
+    QuerySource,
+    RequestModel,
+    documented_responses,
+    example_config,
+    form_schema,
+    json_response,
+    json_schema,
+    request_body,
+)
+from lookalike.wire import Diagnosis
+
+router = APIRouter(prefix="/v1", tags=["search"])
+
+
+class WhyNotRequest(RequestModel):
+    """A search, and the image that it should find."""
+
+    model_config = example_config({"image": {"url": "https://images.example/copy.jpg"}, "key": "alps/IMG_1.jpg"})
+
+    image: QuerySource | None = None
+    key: str = Field(description="The image that should be found.")
+    k: int = Field(10, ge=1, le=MAX_RESULTS, description="Hits of the search.")
+    threshold: float | None = Field(None, ge=0, le=1, description="The largest distance of a hit.")
+    pipelines: list[str] | None = Field(None, max_length=32, description="Search these pipelines only.")
+    filter: Json | None = Field(None, description="A filter on attributes.")
+
+
+@router.post(
+    "/why-not",
+    operation_id="why_not",
+    summary="Explain why an image is not found",
+    response_model=Diagnosis,
+    responses=documented_responses(404),
+    openapi_extra=request_body(
+        {
+            "application/json": json_schema("WhyNotRequest"),
+            "multipart/form-data": form_schema(
+                "file", "key", file=BINARY, key={"type": "string"}, filter={"type": "string", "description": "JSON"}
+            ),
+        }
+    ),
+)
+async def why_not(request: Request, state: State, caller: Reads) -> Response:
+    """Every step of the search is checked for one image: digest, filter, distances, ranks, verification."""
+    state.executor.check_capacity()
+    async with state.memory.lease() as lease:
+        reader = RequestReader(request, state, caller, lease, source=QuerySource)
+        parsed = await reader.read()
+        fields = dict(parsed.fields)
+        if isinstance(fields.get("filter"), str):
+            fields["filter"] = parse_object(fields["filter"])
+        if isinstance(fields.get("pipelines"), str):
+            fields["pipelines"] = [name.strip() for name in fields["pipelines"].split(",")]
+        asked = validate(WhyNotRequest, fields, strict=parsed.is_json)
+        image = await reader.image(parsed.sources["image"])
+        options = SearchOptions(
+            k=asked.k,
+            tenant=caller.tenant,
+            threshold=asked.threshold,
+            pipelines=asked.pipelines,
+            filter=asked.filter,
+        )
+        found = await state.executor.run(lambda: state.gallery.why_not(image, asked.key, **options))
+    return json_response(Diagnosis.of(found))

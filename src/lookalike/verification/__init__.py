@@ -1,0 +1,24 @@
+"""Verification: whether two images show the same pixels, by aligning them and comparing what they show."""
+
+from lookalike.verification.labels import describe, label
+from lookalike.verification.records import from_record, to_record
+from lookalike.verification.side import Side, VerificationEncoder
+from lookalike.verification.types import Box, Label, Method, Transform, Verification
+from lookalike.verification.verifier import Verifier
+from lookalike.verification.xfeat import available
+
+__all__ = [
+    "Box",
+    "Label",
+    "Method",
+    "Side",
+    "Transform",
+    "Verification",
+    "VerificationEncoder",
+    "Verifier",
+    "available",
+    "describe",
+    "from_record",
+    "label",
+    "to_record",
+]

@@ -1,0 +1,121 @@
+"""Agreement of two aligned grey images: local correlation, and the windows in which they disagree."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.verification.raster import Grey, window_mean
+from lookalike.verification.types import Box
+
+MIN_VARIANCE: Final = 25.0
+"""Variance of luma in a window (levels squared) from which a pixel counts as textured: twice the noise of JPEG 15."""
+NOISE_VARIANCE: Final = 4.0
+"""Added to both variances, so that noise on flat areas doesn't correlate or fail to."""
+MIN_CORRELATION: Final = 0.7
+"""Correlation from which a pixel's surroundings agree."""
+MIN_TEXTURED: Final = 60
+"""Textured pixels below which nothing is known."""
+CELL: Final = 12
+"""Pixels a side of the cells in which disagreement is gathered: one line of small text."""
+MIN_CELL_TEXTURE: Final = 0.15
+"""Share of a cell's pixels that must be textured for the cell to count."""
+MAX_CELL_AGREEMENT: Final = 0.45
+"""Share of a cell's textured pixels that agree, up to which the cell disagrees."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """`share` of the textured pixels that agree, None where there are too few; `textured` share of the compared ones.
+
+    `differing` is the share of the textured cells that are in connected groups which disagree, `boxes` are these
+    groups, largest first, relative to the compared images.
+    """
+
+    share: float | None
+    textured: float
+    differing: float
+    boxes: tuple[Box, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Local means and variances of a blurred image."""
+
+    image: Grey
+    mean: Grey
+    variance: Grey
+
+
+def moments(image: Grey) -> Moments:
+    """Means and variances of the windows of a blurred image."""
+    mean = window_mean(image)
+    return Moments(image, mean, window_mean(image * image) - mean * mean)
+
+
+def correlate(first: Moments, second: Moments) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Of every pixel: whether either image has texture around it, and whether the two agree there."""
+    covariance = window_mean(first.image * second.image) - first.mean * second.mean
+    product = (first.variance + NOISE_VARIANCE) * (second.variance + NOISE_VARIANCE)
+    agrees = (covariance > 0) & (covariance * covariance > MIN_CORRELATION**2 * product)
+    return np.maximum(first.variance, second.variance) > MIN_VARIANCE, agrees
+
+
+def share_agreeing(first: Moments, second: Moments) -> float | None:
+    """The share of textured pixels that agree; None where there are too few."""
+    textured, agrees = correlate(first, second)
+    count = np.count_nonzero(textured)
+    return float(np.count_nonzero(textured & agrees) / count) if count >= MIN_TEXTURED else None
+
+
+def agreement(first: Moments, second: Moments, mask: NDArray[np.bool_]) -> Agreement:
+    """Compare two aligned blurred images where `mask` holds."""
+    textured, agrees = correlate(first, second)
+    textured &= mask
+    count, compared = int(np.count_nonzero(textured)), max(int(np.count_nonzero(mask)), 1)
+    if count < MIN_TEXTURED:
+        return Agreement(None, count / compared, 0.0, ())
+    agrees &= textured
+    differing, boxes = _groups(textured, agrees)
+    return Agreement(float(np.count_nonzero(agrees) / count), count / compared, differing, boxes)
+
+
+def _groups(textured: NDArray[np.bool_], agrees: NDArray[np.bool_]) -> tuple[float, tuple[Box, ...]]:
+    """Connected cells that disagree: their share of the textured cells, and their boxes, largest first."""
+    texture, agreeing = _cell_sums(textured), _cell_sums(agrees)
+    counts = texture >= MIN_CELL_TEXTURE * CELL * CELL
+    total = int(np.count_nonzero(counts))
+    if not total:
+        return 0.0, ()
+    groups = _connected(counts & (agreeing <= MAX_CELL_AGREEMENT * texture))
+    height, width = textured.shape
+    boxes = []
+    for group in sorted(groups, key=len, reverse=True):
+        top, left = (min(cell[axis] for cell in group) * CELL for axis in (0, 1))
+        bottom, right = ((max(cell[axis] for cell in group) + 1) * CELL for axis in (0, 1))
+        boxes.append(Box(left / width, top / height, min(right / width, 1.0), min(bottom / height, 1.0)))
+    return sum(map(len, groups)) / total, tuple(boxes)
+
+
+def _cell_sums(values: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Number of true values in each cell; the last cells may be smaller."""
+    rows = np.add.reduceat(values, range(0, values.shape[0], CELL), axis=0, dtype=np.intp)
+    sums: NDArray[np.intp] = np.add.reduceat(rows, range(0, values.shape[1], CELL), axis=1)
+    return sums
+
+
+def _connected(cells: NDArray[np.bool_]) -> list[list[tuple[int, int]]]:
+    """Groups of true cells that touch, corners included."""
+    left = {(int(row), int(column)) for row, column in zip(*np.nonzero(cells), strict=True)}
+    groups = []
+    while left:
+        group, edge = [], [left.pop()]
+        while edge:
+            row, column = edge.pop()
+            group.append((row, column))
+            around = {(row + down, column + along) for down in (-1, 0, 1) for along in (-1, 0, 1)} & left
+            left -= around
+            edge.extend(around)
+        groups.append(group)
+    return groups

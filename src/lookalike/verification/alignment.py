@@ -1,0 +1,106 @@
+"""Alignment of two images: matched local features, a homography, and its refinement by tracked corners."""
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.types import Pixels
+from lookalike.verification.raster import CV2
+from lookalike.verification.xfeat import LocalFeatures
+
+Homography = NDArray[np.float64]
+"""(3, 3), maps points (x, y, 1) of the stored image to the query."""
+MIN_COSINE: Final = 0.75
+"""Cosine of descriptors from which mutual nearest neighbours match."""
+MIN_SIGN_COSINE: Final = 0.55
+"""The same where one side has only the signs of its descriptors."""
+MIN_MATCHES: Final = 8
+"""Matches, and inliers of a homography, below which images are not aligned."""
+MAX_ERROR: Final = 4.0
+"""Pixels by which an inlier may miss its place, in an image of `GRID` pixels."""
+GRID: Final = 480.0
+MAX_PERSPECTIVE: Final = 0.01 * GRID
+"""The largest perspective term of a plausible homography, in relative coordinates."""
+MIN_AREA, MAX_AREA = 0.005, 200.0
+"""Range of the area ratio of a plausible homography."""
+TRACKED_CORNERS: Final = 240
+MIN_TRACKED: Final = 12
+
+
+def match(query: LocalFeatures, stored: LocalFeatures) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Indexes of mutual nearest neighbours whose descriptors are close enough."""
+    if not len(query.points) or not len(stored.points):
+        return np.empty(0, np.intp), np.empty(0, np.intp)
+    cosines = query.descriptors @ stored.descriptors.T
+    nearest, back = cosines.argmax(axis=1), cosines.argmax(axis=0)
+    rows = np.arange(len(nearest))
+    least = MIN_SIGN_COSINE if query.signs_only or stored.signs_only else MIN_COSINE
+    mutual = (back[nearest] == rows) & (cosines[rows, nearest] > least)
+    return rows[mutual], nearest[mutual]
+
+
+def find_homography(
+    query: LocalFeatures, stored: LocalFeatures, query_size: tuple[int, int], stored_size: tuple[int, int]
+) -> tuple[Homography, int] | None:
+    """The homography in relative coordinates, and its inliers; None where the images cannot be aligned.
+
+    MAGSAC++ (D. Barath et al., 2020) as OpenCV has it, with its fixed seed: the same input gives the same result.
+    Sizes are (width, height) in any unit; they set the aspect in which errors are measured.
+    """
+    in_query, in_stored = match(query, stored)
+    if len(in_query) < MIN_MATCHES:
+        return None
+    to_query, to_stored = _grid(query_size), _grid(stored_size)
+    source, target = stored.points[in_stored] * to_stored, query.points[in_query] * to_query
+    found, inliers = CV2.findHomography(source, target, CV2.USAC_MAGSAC, MAX_ERROR, maxIters=1000, confidence=0.999)
+    if found is None or np.count_nonzero(inliers) < MIN_MATCHES:
+        return None
+    scaled = np.diag([1 / to_query[0], 1 / to_query[1], 1]) @ found @ np.diag([to_stored[0], to_stored[1], 1])
+    homography = normalised(scaled)
+    if homography is None or not is_plausible(homography):
+        return None
+    return homography, int(np.count_nonzero(inliers))
+
+
+def _grid(size: tuple[int, int]) -> NDArray[np.float32]:
+    """Pixels of a unit of relative width and height in the grid that errors are measured in."""
+    return (np.array(size, np.float32) * np.float32(GRID / max(size))).astype(np.float32)
+
+
+def normalised(matrix: NDArray[Any]) -> Homography | None:
+    """The matrix with 1 in its lower right; None where that is impossible."""
+    if not np.isfinite(matrix).all() or abs(matrix[2, 2]) < 1e-9:
+        return None
+    return np.asarray(matrix / matrix[2, 2], np.float64)
+
+
+def is_plausible(homography: Homography) -> bool:
+    """Whether a homography is neither degenerate nor folds the image."""
+    area = abs(float(np.linalg.det(homography)))
+    if not MIN_AREA < area < MAX_AREA or np.abs(homography[2, :2]).max() > MAX_PERSPECTIVE:
+        return False
+    corners = np.array([[0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]], np.float64) @ homography.T
+    return bool((corners[:, 2] > 0.05).all())  # all in front of the camera
+
+
+def track(warped: Pixels, stored: Pixels, mask: Pixels) -> Homography | None:
+    """The small correction, in pixels, that maps the stored image onto the warped query; None where it isn't found.
+
+    Corners of the stored image are tracked (B. Lucas, T. Kanade, 1981, in pyramids) to the query, there and back.
+    """
+    if CV2 is None:
+        return None
+    corners = CV2.goodFeaturesToTrack(stored, TRACKED_CORNERS, 0.01, 8, mask=mask)
+    if corners is None or len(corners) < MIN_TRACKED:
+        return None
+    options = {"winSize": (15, 15), "maxLevel": 2}
+    there, found, _ = CV2.calcOpticalFlowPyrLK(stored, warped, corners, None, **options)
+    back, returned, _ = CV2.calcOpticalFlowPyrLK(warped, stored, there, None, **options)
+    good = (found & returned).ravel().astype(bool) & (np.abs(back - corners).max(axis=(1, 2)) < 0.7)
+    if np.count_nonzero(good) < MIN_TRACKED:
+        return None
+    matrix, inliers = CV2.findHomography(corners[good], there[good], CV2.USAC_MAGSAC, 1.0, maxIters=500)
+    if matrix is None or np.count_nonzero(inliers) < MIN_TRACKED:
+        return None
+    return normalised(matrix)

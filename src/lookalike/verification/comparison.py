@@ -1,0 +1,188 @@
+"""Comparison of two images under a homography, in the frame of the stored one."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.types import Pixels
+from lookalike.verification.agreement import Agreement, Moments, agreement, moments
+from lookalike.verification.alignment import Homography, is_plausible, normalised, track
+from lookalike.verification.raster import blur, shrink, warp, window_mean
+from lookalike.verification.side import Side
+
+MIN_FRAME: Final = 24
+"""Pixels a side below which nothing is compared."""
+TRIM: Final = 2
+"""Pixels cut from the rim of both aligned images: a row of a frame there would disagree along the whole side."""
+_INNER: Final = (slice(TRIM, -TRIM), slice(TRIM, -TRIM))
+ALIGNED: Final = 0.985
+"""Agreement from which an alignment is not refined."""
+MAX_REFINEMENTS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What a comparison under a homography found; `overlap` is the share of the stored image that the query shows."""
+
+    homography: Homography
+    evidence: Agreement
+    overlap: float
+    color: float | None
+    tone: float | None
+    detail: int
+
+
+def compare(query: Side, stored: Side, homography: Homography) -> Compared | None:
+    """Compare at the resolution of the coarser image; None where the overlap is too small to see anything."""
+    frame = _Frame.fitting(query, stored, homography)
+    if frame is None:
+        return None
+    source, reference = frame.images(query, stored)
+    blurred = moments(blur(reference[_INNER]))
+    found = _compare(frame, source, blurred, homography)
+    for _ in range(MAX_REFINEMENTS):
+        better = None if _is_aligned(found) else _refined(frame, source, reference, blurred, found)
+        if better is None:
+            break
+        found = better
+    overlap = float(found.seen.mean())
+    detail = round(min(frame.width, frame.height) * overlap**0.5)
+    color, tone = _colors(query, stored, found.homography)
+    return Compared(found.homography, found.evidence, overlap, color, tone, detail)
+
+
+@dataclass(frozen=True, slots=True)
+class _Warped:
+    """The query warped onto the stored image, the pixels it shows, and how they agree there."""
+
+    homography: Homography
+    warped: Pixels
+    seen: NDArray[np.bool_]
+    evidence: Agreement
+
+
+def _is_aligned(found: _Warped) -> bool:
+    return found.evidence.share is not None and found.evidence.share >= ALIGNED
+
+
+def _refined(frame: "_Frame", source: Pixels, reference: Pixels, blurred: Moments, found: _Warped) -> _Warped | None:
+    """The comparison with a better alignment; None where tracked corners give none."""
+    correction = track(found.warped, reference, np.asarray(np.where(found.seen, 255, 0), np.uint8))
+    if correction is None:
+        return None
+    to_relative = _to_relative(frame.width, frame.height)
+    refined = normalised(found.homography @ to_relative @ correction @ np.linalg.inv(to_relative))
+    if refined is None or not is_plausible(refined):
+        return None
+    again = _compare(frame, source, blurred, refined)
+    return again if (again.evidence.share or 0.0) > (found.evidence.share or 0.0) else None
+
+
+def _compare(frame: "_Frame", source: Pixels, stored: Moments, homography: Homography) -> _Warped:
+    """Warp the query's luma onto the stored image and compare."""
+    warped = warp(source, frame.matrix(homography, source), frame.width, frame.height)
+    seen = _overlap(homography, frame.width, frame.height)
+    clear = seen[_INNER] if seen[_INNER].all() else _clear_of(~seen[_INNER])
+    evidence = agreement(moments(blur(warped[_INNER])), stored, clear)
+    return _Warped(homography, warped, seen, evidence)
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """Size of the compared images, in pixels of the stored image, and the size to which the query is reduced first."""
+
+    width: int
+    height: int
+    query_width: int
+    query_height: int
+
+    @classmethod
+    def fitting(cls, query: Side, stored: Side, homography: Homography) -> "_Frame | None":
+        """The frame whose pixels are as large as those of the coarser image."""
+        height, width = stored.luma.shape
+        query_height, query_width = query.luma.shape
+        center = homography @ np.array([0.5, 0.5, 1.0])
+        derivative = homography[:2, :2] / center[2] - np.outer(center[:2], homography[2, :2]) / center[2] ** 2
+        area = abs(float(np.linalg.det(derivative)))
+        scale = (area * query_width * query_height / (width * height)) ** 0.5  # query pixels a stored pixel
+        shrunk, reduced = min(1.0, scale), min(1.0, 1 / max(scale, 1e-6))
+        frame = cls(
+            round(width * shrunk), round(height * shrunk), round(query_width * reduced), round(query_height * reduced)
+        )
+        sides = (frame.width, frame.height, frame.query_width, frame.query_height)
+        return frame if min(sides) >= MIN_FRAME else None
+
+    def images(self, query: Side, stored: Side) -> tuple[Pixels, Pixels]:
+        """Luma of both at this frame's resolution."""
+        return shrink(query.luma, self.query_width, self.query_height), shrink(stored.luma, self.width, self.height)
+
+    def matrix(self, homography: Homography, source: Pixels) -> Homography:
+        """The map from pixel centers of the frame to those of the query's image."""
+        return pixel_matrix(homography, (self.width, self.height), (source.shape[1], source.shape[0]))
+
+
+def pixel_matrix(homography: Homography, stored: tuple[int, int], query: tuple[int, int]) -> Homography:
+    """A homography of relative coordinates as one from pixel centers of the stored image to those of the query."""
+    return np.asarray(np.linalg.inv(_to_relative(*query)) @ homography @ _to_relative(*stored), np.float64)
+
+
+def _to_relative(width: int, height: int) -> Homography:
+    """The map from pixel centers to relative coordinates."""
+    return np.array([[1 / width, 0, 0.5 / width], [0, 1 / height, 0.5 / height], [0, 0, 1]])
+
+
+def _overlap(homography: Homography, width: int, height: int) -> NDArray[np.bool_]:
+    """The pixels of the stored frame that the query shows."""
+    x = (np.arange(width) + 0.5) / width
+    y = ((np.arange(height) + 0.5) / height)[:, None]
+    h = homography
+    depth = h[2, 0] * x + h[2, 1] * y + h[2, 2]
+    across, down = h[0, 0] * x + h[0, 1] * y + h[0, 2], h[1, 0] * x + h[1, 1] * y + h[1, 2]
+    return np.asarray((depth > 0) & (across > 0) & (across < depth) & (down > 0) & (down < depth))
+
+
+def _clear_of(outside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The pixels whose windows, blurred, do not reach those outside."""
+    spread = outside.astype(np.float32)
+    for _ in range(2):
+        spread = (window_mean(spread) > 1e-4).astype(np.float32)
+    return np.asarray(spread == 0)
+
+
+def _colors(query: Side, stored: Side, homography: Homography) -> tuple[float | None, float | None]:
+    """Agreement of colors and of brightness in the overlap, -1..1 each; None where one image has none."""
+    if query.colors is None or stored.colors is None:
+        return None, None
+    height, width = stored.colors.shape[:2]
+    source = query.colors
+    matrix = pixel_matrix(homography, (width, height), (source.shape[1], source.shape[0]))
+    inside = _overlap(homography, width, height)
+    if np.count_nonzero(inside) < 16:
+        return None, None
+    first = warp(source, matrix, width, height)[inside].astype(np.float32)
+    second = stored.colors[inside].astype(np.float32)
+    return _chroma_correlation(first, second), _correlation(first.mean(axis=1), second.mean(axis=1))
+
+
+MIN_CHROMA: Final = 3.0
+"""Standard deviation of chroma (levels) below which an image has no colors to compare: grey, sepia."""
+
+
+def _chroma_correlation(first: NDArray[np.float32], second: NDArray[np.float32]) -> float | None:
+    """Correlation of the two chroma components together; None where either image has hardly any."""
+    basis = np.array([[1, -1, 0], [0.5, 0.5, -1]], np.float32)
+    one, other = first @ basis.T, second @ basis.T
+    one -= one.mean(axis=0)
+    other -= other.mean(axis=0)
+    if min(float(one.std()), float(other.std())) < MIN_CHROMA:
+        return None
+    return float((one * other).sum() / np.sqrt((one * one).sum() * (other * other).sum()))
+
+
+def _correlation(first: NDArray[np.float32], second: NDArray[np.float32]) -> float | None:
+    one, other = first - first.mean(), second - second.mean()
+    if min(float(one.std()), float(other.std())) < MIN_CHROMA:
+        return None
+    return float((one * other).sum() / np.sqrt((one * one).sum() * (other * other).sum()))

@@ -1,0 +1,85 @@
+"""Filters and warps of grey images: by OpenCV where it is installed, else by numpy and Pillow with the same results."""
+
+from types import ModuleType
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lookalike.types import Pixels
+
+Grey = NDArray[np.float32]
+WINDOW: Final = 11
+"""Pixels a side of the window of local correlation."""
+BLUR: Final = np.array([0.0065, 0.0561, 0.2420, 0.3909, 0.2420, 0.0561, 0.0065], np.float32) / np.float32(1.0001)
+"""Gaussian of standard deviation about 1.02 pixels."""
+
+
+def load_cv2() -> ModuleType | None:
+    """OpenCV, or None where it is not installed or cannot be loaded."""
+    try:
+        import cv2  # noqa: PLC0415 - optional
+    except ImportError:
+        return None
+    return cv2
+
+
+CV2: Final[Any] = load_cv2()
+
+
+def blur(image: Pixels | Grey) -> Grey:
+    """The image, lightly smoothed, as float32."""
+    if CV2 is not None:
+        smoothed: Grey = CV2.sepFilter2D(image, CV2.CV_32F, BLUR, BLUR, borderType=CV2.BORDER_REPLICATE)
+        return smoothed
+    half = len(BLUR) // 2
+    padded = np.pad(image.astype(np.float32), half, mode="edge")
+    height, width = image.shape
+    rows = np.asarray(sum(weight * padded[at : at + height] for at, weight in enumerate(BLUR)))
+    columns = sum(weight * rows[:, at : at + width] for at, weight in enumerate(BLUR))
+    return np.asarray(columns, np.float32)
+
+
+def window_mean(image: Grey) -> Grey:
+    """The mean of the window around every pixel; beyond the edge, the nearest pixel counts."""
+    if CV2 is not None:
+        averaged: Grey = CV2.blur(image, (WINDOW, WINDOW), borderType=CV2.BORDER_REPLICATE)
+        return averaged
+    half = WINDOW // 2
+    padded = np.pad(image.astype(np.float64), ((half + 1, half), (half + 1, half)), mode="edge")
+    padded[0], padded[:, 0] = 0, 0
+    total = padded.cumsum(axis=0).cumsum(axis=1)
+    sums = total[WINDOW:, WINDOW:] - total[:-WINDOW, WINDOW:] - total[WINDOW:, :-WINDOW] + total[:-WINDOW, :-WINDOW]
+    return np.asarray(sums / WINDOW**2, np.float32)
+
+
+def shrink(image: Pixels, width: int, height: int) -> Pixels:
+    """The image at another size, grey or color, averaging where it shrinks."""
+    if image.shape[:2] == (height, width):
+        return image
+    smaller = width <= image.shape[1] and height <= image.shape[0]
+    if CV2 is not None:
+        how = CV2.INTER_AREA if smaller else CV2.INTER_LINEAR
+        resized: Pixels = CV2.resize(image, (width, height), interpolation=how)
+        return resized
+    resample = Image.Resampling.BOX if smaller else Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(image).resize((width, height), resample))
+
+
+def warp(image: Pixels, matrix: NDArray[np.float64], width: int, height: int) -> Pixels:
+    """The image seen through `matrix`, from pixel centers of the result to those of `image`; bilinear.
+
+    Outside, values are those of the nearest edge with OpenCV, 0 with Pillow.
+    """
+    if CV2 is not None:
+        flags = CV2.INTER_LINEAR | CV2.WARP_INVERSE_MAP
+        warped: Pixels = CV2.warpPerspective(
+            image, matrix, (width, height), flags=flags, borderMode=CV2.BORDER_REPLICATE
+        )
+        return warped
+    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])  # Pillow's coordinates start at a pixel's corner
+    shifted = half @ matrix @ np.linalg.inv(half)
+    values = (shifted / shifted[2, 2]).ravel()[:8].tolist()
+    source = Image.fromarray(image)
+    return np.asarray(source.transform((width, height), Image.Transform.PERSPECTIVE, values, Image.Resampling.BILINEAR))

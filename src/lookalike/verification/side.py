@@ -1,0 +1,150 @@
+"""One image prepared for verification: small luma, small colors, border, and local features on demand."""
+
+import threading
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.errors import BadInput
+from lookalike.imaging.borders import find_border
+from lookalike.types import Pixels
+from lookalike.verification import xfeat
+from lookalike.verification.agreement import Moments, moments
+from lookalike.verification.raster import Grey, blur, shrink
+from lookalike.verification.types import Box
+from lookalike.verification.xfeat import LocalFeatures
+
+MAX_PIXELS: Final = 320_000
+"""Pixels of the luma that is kept: an A4 page at 475 x 672, where text of 11 points is 9 pixels high."""
+WHOLE_SIDE: Final = 160
+"""Pixels a side of the squashed image of the whole-against-whole step."""
+COLOR_SIDE: Final = 64
+"""Pixels of the longer side of the small color image."""
+
+
+class Side:
+    """One image of a pair, prepared. Made by `VerificationEncoder`; local features are computed once, when needed."""
+
+    def __init__(
+        self,
+        luma: Pixels,
+        colors: Pixels | None,
+        width: int,
+        height: int,
+        *,
+        border: Box | None = None,
+        features: LocalFeatures | None = None,
+    ) -> None:
+        """`luma` (h, w) and `colors` (h, w, 3) uint8: the uncropped upright image; `width`, `height`: its full size."""
+        self.luma, self.colors, self.width, self.height = luma, colors, width, height
+        self._given_border, self._features = border, features
+        self._mirrored: LocalFeatures | None = None
+        self._lock = threading.Lock()
+
+    @cached_property
+    def border(self) -> Box:
+        """The part of the image inside its flat border."""
+        if self._given_border is not None:
+            return self._given_border
+        height, width = self.luma.shape
+        cut = find_border(self.luma)
+        return Box(cut.left / width, cut.top / height, 1 - cut.right / width, 1 - cut.bottom / height)
+
+    @cached_property
+    def whole(self) -> Grey:
+        """The image inside its border, squashed to a square and blurred."""
+        height, width = self.luma.shape
+        box = self.border
+        left, top = round(box.left * width), round(box.top * height)
+        content = self.luma[
+            top : max(round(box.bottom * height), top + 1), left : max(round(box.right * width), left + 1)
+        ]
+        return blur(shrink(np.ascontiguousarray(content), WHOLE_SIDE, WHOLE_SIDE))
+
+    @cached_property
+    def turns(self) -> list[Moments]:
+        """The eight turned and mirrored views of `whole`, in the order of `TURNS`."""
+        return [moments(np.ascontiguousarray(turned)) for turned in turned_views(self.whole)]
+
+    @cached_property
+    def small_turns(self) -> NDArray[np.float32]:
+        """The eight views at 32 x 32, as unit rows without their means."""
+        step = WHOLE_SIDE // 32
+        small = self.whole.reshape(32, step, 32, step).mean(axis=(1, 3))
+        small = small - small.mean()
+        rows = np.stack([turned.ravel() for turned in turned_views(small)])
+        return rows / np.float32(np.linalg.norm(small) + 1e-6)
+
+    @property
+    def features(self) -> LocalFeatures:
+        """Local features of the image."""
+        with self._lock:
+            if self._features is None:
+                self._features = xfeat.extract(self.luma)
+            return self._features
+
+    @property
+    def mirrored_features(self) -> LocalFeatures:
+        """Local features of the mirrored image, at their places in the image that is not mirrored."""
+        with self._lock:
+            if self._mirrored is None:
+                found = xfeat.extract(np.ascontiguousarray(self.luma[:, ::-1]))
+                points = found.points.copy()
+                points[:, 0] = 1 - points[:, 0]
+                self._mirrored = LocalFeatures(points, found.descriptors, found.signs_only)
+            return self._mirrored
+
+
+class VerificationEncoder:
+    """Prepares images for verification. Stateless and thread-safe."""
+
+    def from_pixels(self, pixels: Pixels, full_width: int, full_height: int) -> Side:
+        """Prepare an image.
+
+        Args:
+            pixels: `(h, w, 3)` RGB or `(h, w)` luma, uint8, upright and uncropped, possibly at reduced scale.
+            full_width: Width of the image at full size, in pixels.
+            full_height: Its height.
+
+        Raises:
+            BadInput: the array is of another shape or type, or empty.
+        """
+        if (
+            pixels.dtype != np.uint8
+            or pixels.ndim not in (2, 3)
+            or pixels.shape[2:] not in ((), (3,))
+            or not pixels.size
+        ):
+            raise BadInput(f"an image is (h, w, 3) or (h, w) uint8, not {pixels.shape} {pixels.dtype}")
+        height, width = pixels.shape[:2]
+        factor = min(1.0, (MAX_PIXELS / (width * height)) ** 0.5)
+        small = shrink(pixels, max(1, round(width * factor)), max(1, round(height * factor)))
+        if small.ndim == 2:
+            return Side(small, None, full_width, full_height)
+        factor = min(1.0, COLOR_SIDE / max(small.shape[:2]))
+        size = (max(1, round(small.shape[1] * factor)), max(1, round(small.shape[0] * factor)))
+        return Side(luma_of(small), shrink(small, *size), full_width, full_height)
+
+    def from_luma(self, luma: Pixels, full_width: int, full_height: int) -> Side:
+        """Prepare a grey image `(h, w)` uint8; see `from_pixels`."""
+        return self.from_pixels(luma, full_width, full_height)
+
+
+TURNS: Final = tuple((quarters, mirrored) for mirrored in (False, True) for quarters in range(4))
+"""The eight views: turned left by quarters, of the mirrored image where `mirrored`."""
+
+
+def turned_views(image: Grey) -> list[Grey]:
+    """The eight views of an image, in the order of `TURNS`."""
+    return [np.rot90(image[:, ::-1] if mirrored else image, quarters) for quarters, mirrored in TURNS]
+
+
+def luma_of(rgb: Pixels) -> Pixels:
+    """Luma of RGB values, ITU-R BT.601, in 16-bit integers."""
+    weights: NDArray[np.uint16] = np.array([77, 150, 29], np.uint16)
+    grey = rgb[..., 0] * weights[0]
+    grey += rgb[..., 1] * weights[1]
+    grey += rgb[..., 2] * weights[2]
+    return np.asarray(grey >> 8, np.uint8)

@@ -1,0 +1,175 @@
+"""Verification of a pair of images: whole against whole first, then aligned by local features."""
+
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import numpy as np
+
+from lookalike.cpu import usable_cores
+from lookalike.verification import xfeat
+from lookalike.verification.agreement import share_agreeing
+from lookalike.verification.alignment import Homography, find_homography, normalised
+from lookalike.verification.comparison import Compared, compare
+from lookalike.verification.side import TURNS, Side
+from lookalike.verification.types import NOTHING, WHOLE, Box, Matrix, Method, Transform, Verification
+
+MIN_WHOLE: Final = 0.45
+"""Agreement of the squashed images from which their alignment is refined and compared at full detail."""
+ALIKE: Final = 0.9
+"""Correlation of the images at 32 x 32 from which they are compared at full detail although texture is scarce."""
+SURE: Final = 0.8
+"""Agreement from which no other alignment is tried."""
+SURE_INLIERS: Final = 12
+"""Inliers from which a homography by local features counts fully."""
+MAX_BOXES: Final = 32
+"""Boxes reported; smaller ones than these are counted in `differing` alone."""
+
+
+class Verifier:
+    """Verifies pairs of images. Thread-safe; the same pair gives the same result."""
+
+    def __init__(self, *, local: bool | None = None) -> None:
+        """`local` allows alignment by local features (None: where the extra [verify] is installed)."""
+        self._local = xfeat.available() if local is None else local
+
+    def verify(self, query: Side, stored: Side) -> Verification:
+        """Compare a query with a stored image.
+
+        Args:
+            query: The image that was searched for.
+            stored: The candidate.
+
+        Returns:
+            The evidence; `agreement` is None where either image is flat.
+        """
+        best, inliers, strength = self._whole(query, stored), None, 0.0
+        if best is not None and best.evidence.share is not None:
+            strength = best.evidence.share
+        chosen: Method = "whole"
+        if strength < SURE and self._local:
+            for mirrored in (False, True):
+                features = query.mirrored_features if mirrored else query.features
+                found = find_homography(features, stored.features, _size(query), _size(stored))
+                compared = found and compare(query, stored, found[0])
+                if not found or not compared or compared.evidence.share is None:
+                    continue
+                weighted = compared.evidence.share * min(1.0, found[1] / SURE_INLIERS)
+                if weighted > strength:
+                    best, chosen, inliers, strength = compared, "local", found[1], weighted
+                if strength >= SURE:
+                    break
+        return _result(query, stored, best, chosen, inliers, strength)
+
+    def verify_many(self, query: Side, stored: Sequence[Side], *, workers: int | None = None) -> list[Verification]:
+        """Compare a query with several stored images, in their order.
+
+        Args:
+            query: The image that was searched for.
+            stored: The candidates.
+            workers: Threads (None: the cores that this process may use).
+        """
+        count = min(workers or usable_cores(), len(stored))
+        if count <= 1:
+            return [self.verify(query, side) for side in stored]
+        with ThreadPoolExecutor(count, "verify") as pool:
+            return list(pool.map(lambda side: self.verify(query, side), stored))
+
+    def _whole(self, query: Side, stored: Side) -> Compared | None:
+        """Compare the images without their borders, in the two most similar of the eight orientations."""
+        reference = stored.turns[0]
+        similarity = query.small_turns @ stored.small_turns[0]
+        best, share = -1, MIN_WHOLE
+        for turn in np.argsort(-similarity, kind="stable")[:2].tolist():
+            found = share_agreeing(query.turns[turn], reference)
+            if found is not None and found > share:
+                best, share = turn, found
+        if best < 0 and similarity.max() > ALIKE:
+            best = int(similarity.argmax())
+        return None if best < 0 else compare(query, stored, _turned(query.border, stored.border, best))
+
+
+def _size(side: Side) -> tuple[int, int]:
+    return side.width, side.height
+
+
+def _turned(query: Box, stored: Box, turn: int) -> Homography:
+    """The map from the stored content to the query's, whose view number `turn` looks like the stored one."""
+    quarters, mirrored = TURNS[turn]
+    # np.rot90 by one quarter: the turned view at (x, y) shows the image at (1 - y, x).
+    one = np.array([[0, -1, 1], [1, 0, 0], [0, 0, 1]], np.float64)
+    view = np.linalg.matrix_power(one, quarters)
+    if mirrored:
+        view = np.array([[-1, 0, 1], [0, 1, 0], [0, 0, 1]], np.float64) @ view
+    return np.asarray(_from_unit(query) @ view @ np.linalg.inv(_from_unit(stored)), np.float64)
+
+
+def _from_unit(box: Box) -> Homography:
+    """The map from the unit square to a box."""
+    width, height = max(box.right - box.left, 1e-6), max(box.bottom - box.top, 1e-6)
+    return np.array([[width, 0, box.left], [0, height, box.top], [0, 0, 1]])
+
+
+def _result(
+    query: Side, stored: Side, best: Compared | None, method: Method, inliers: int | None, strength: float
+) -> Verification:
+    """The evidence of the best alignment."""
+    if best is None:
+        textured = [float(np.mean(side.turns[0].variance > 25.0)) for side in (query, stored)]
+        return (
+            NOTHING if min(textured) * query.whole.size < 60 else Verification(0.0, 0, 0, None, (), None, min(textured))
+        )
+    evidence, homography = best.evidence, best.homography
+    border, crop = _visible(homography), _visible(normalised(np.linalg.inv(homography)))
+    share = None if evidence.share is None else strength
+    return Verification(
+        share,
+        query_coverage=_coverage(homography),
+        stored_coverage=best.overlap,
+        transform=_transform(query, stored, homography, crop, border),
+        differences=evidence.boxes[:MAX_BOXES],
+        method=method,
+        textured=evidence.textured,
+        differing=evidence.differing,
+        color=best.color,
+        tone=best.tone,
+        detail=best.detail,
+        inliers=inliers,
+    )
+
+
+def _visible(homography: Homography | None) -> Box:
+    """The part of the unit square onto which the map takes the unit square."""
+    if homography is None:
+        return WHOLE
+    corners = np.array([[0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]], np.float64) @ homography.T
+    points = np.clip(corners[:, :2] / corners[:, 2:], 0, 1)
+    (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+    return Box(left, top, right, bottom)
+
+
+def _coverage(homography: Homography) -> float:
+    """The share of the query's area that shows the stored image, sampled on a grid."""
+    inverse = normalised(np.linalg.inv(homography))
+    if inverse is None:
+        return 0.0
+    steps = (np.arange(32) + 0.5) / 32
+    grid = np.stack([np.tile(steps, 32), np.repeat(steps, 32), np.ones(1024)])
+    x, y, depth = inverse @ grid
+    inside = (depth > 0) & (x >= 0) & (y >= 0) & (x <= depth) & (y <= depth)
+    return float(inside.mean())
+
+
+def _transform(query: Side, stored: Side, homography: Homography, crop: Box, border: Box) -> Transform:
+    """The map in words: mirrored, rotation and scale at the middle of what is visible."""
+    middle = np.array([(crop.left + crop.right) / 2, (crop.top + crop.bottom) / 2, 1.0])
+    at = homography @ middle
+    local = homography[:2, :2] / at[2] - np.outer(at[:2], homography[2, :2]) / at[2] ** 2
+    pixels = np.diag([query.width, query.height]) @ local @ np.diag([1 / stored.width, 1 / stored.height])
+    determinant = float(np.linalg.det(pixels))
+    mirrored = determinant < 0
+    turned = pixels @ np.diag([-1.0, 1.0]) if mirrored else pixels
+    rotation = math.degrees(math.atan2(turned[1, 0] - turned[0, 1], turned[0, 0] + turned[1, 1]))
+    rows: Matrix = tuple(tuple(row) for row in homography.tolist())  # type: ignore[assignment]
+    return Transform(rows, mirrored, rotation, abs(determinant) ** 0.5, crop, border)
