@@ -1,8 +1,8 @@
 """Calibration of a gallery on its own images: how likely a hit is a copy, and how often a search answers falsely.
 
 Both are measured on edited copies of the gallery's images, searched for with their originals in the answers and
-without them (`lookalike calibrate`). A hit is judged by a *measure*: the distance in a pipeline, or 1 - agreement where
-its pixels were compared; smaller is surer.
+without them (`lookalike calibrate`). A hit is judged by a *measure* (`measure_of`): the distance in a pipeline, or what
+a comparison of its pixels found; smaller is surer.
 
 The share of false answers is a conformal p-value (Vovk, Gammerman and Shafer 2005): of n queries without an original,
 (c + 1) / (n + 1), where c have a hit at least as sure. It is never below 1 / (n + 1), so it promises nothing that the
@@ -14,21 +14,40 @@ many neighbours they have (1 - (1 - p)^g is concave in p). Where images were del
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import Damaged, UnsupportedQuery
 from lookalike.estimation import isotonic, wilson_interval
-from lookalike.types import Probability
+from lookalike.types import Evidence, Probability, Verification
 
 FORMAT = 1
 """Version of the stored JSON object."""
+VERIFICATION = "verification"
+"""Name of the measure of hits whose pixels were compared."""
+LABELS = ("copy", "variant", "similar")
+"""Evidence of a comparison of pixels, the surest first."""
+Mode = Literal["single", "distance", "verified"]
+"""How hits are judged: by their own measure (one pipeline, no verification), or by the lowest false share of any."""
 MAX_TAIL, MAX_QUANTILES = 200, 200
 """Points kept of a distribution: its surest values one by one, and quantiles of the rest."""
 
 Floats = NDArray[np.float64]
+
+
+def measure_of(
+    evidence: Evidence, pipeline: str, distance: float, verification: Verification | None
+) -> tuple[str, float]:
+    """Return the measure that judges a hit, and its value in 0..1.
+
+    Where pixels were compared the label decides, and within it the agreement: the value is in the first third for
+    "copy", in the second for "variant", in the last for "similar".
+    """
+    if verification is None or verification.agreement is None or evidence == "exact":
+        return pipeline, distance
+    return VERIFICATION, (LABELS.index(evidence) + 1 - verification.agreement) / len(LABELS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +105,15 @@ class GalleryCalibration:
         gallery_images: Images of the tenant at that time.
         fingerprints: Of the features, by pipeline: with others the calibration is stale.
         measures: Curve by measure.
-        together: Curve of the lowest false share of any measure, for searches with several pipelines.
+        combined: Curve of the lowest false share of any measure, by mode: "distance" for searches with several
+            pipelines, "verified" for those that compare pixels.
     """
 
     created: float
     gallery_images: int
     fingerprints: Mapping[str, str]
     measures: Mapping[str, Curve]
-    together: Curve | None = None
+    combined: Mapping[str, Curve]
     format: int = field(default=FORMAT)
 
     def is_stale(self, fingerprints: Mapping[str, str]) -> bool:
@@ -104,19 +124,19 @@ class GalleryCalibration:
         """Return how many times as many images as at the calibration there are."""
         return images / max(self.gallery_images, 1)
 
-    def curve(self, measure: str, *, several: bool) -> Curve | None:
-        """Return the curve that judges a measure's hits, in a search with `several` pipelines or with one."""
-        return self.together if several and self.together is not None else self.measures.get(measure)
+    def curve(self, measure: str, mode: Mode) -> Curve | None:
+        """Return the curve that judges a measure's hits; None where it was not measured."""
+        if mode == "single":
+            return self.measures.get(measure)
+        return self.combined.get(mode) if measure in self.measures else None
 
-    def judged(self, measure: str, value: float, *, several: bool) -> float:
-        """Return the value to look up in `curve`: with several pipelines the false share of the measure's value."""
-        if several and self.together is not None and measure in self.measures:
-            return self.measures[measure].false_share(value)
-        return value
+    def judged(self, measure: str, value: float, mode: Mode) -> float:
+        """Return the value to look up in `curve`: unless the mode is "single", the false share of the measure's."""
+        return value if mode == "single" else self.measures[measure].false_share(value)
 
-    def check_share(self, share: float, measures: Sequence[str], *, several: bool, images: int) -> None:
+    def check_share(self, share: float, measures: Sequence[str], mode: Mode, *, images: int) -> None:
         """Raise UnsupportedQuery for a share of false answers that the sample cannot show."""
-        curves = [curve for m in measures if (curve := self.curve(m, several=several)) is not None]
+        curves = [curve for m in measures if (curve := self.curve(m, mode)) is not None]
         floor = max((curve.floor(self.growth(images)) for curve in curves), default=1.0)
         if share < floor:
             raise UnsupportedQuery(
@@ -136,9 +156,9 @@ class GalleryCalibration:
             return None
         try:
             measures = {name: _curve_of(curve) for name, curve in stored["measures"].items()}
-            together = None if stored["together"] is None else _curve_of(stored["together"])
-            return cls(stored["created"], stored["gallery_images"], stored["fingerprints"], measures, together)
-        except (KeyError, TypeError, ValueError) as error:
+            combined = {mode: _curve_of(curve) for mode, curve in stored["combined"].items()}
+            return cls(stored["created"], stored["gallery_images"], stored["fingerprints"], measures, combined)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise Damaged(
                 f"the stored calibration of this gallery is damaged ({error}); repeat lookalike calibrate"
             ) from error

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookalike.errors import Damaged, UnsupportedQuery
-from lookalike.gallery_calibration import Curve, GalleryCalibration, fit_curve
+from lookalike.gallery_calibration import Curve, GalleryCalibration, fit_curve, measure_of
+from lookalike.types import Verification
 
 DISTANCES = st.lists(st.integers(0, 64).map(lambda bits: bits / 64), min_size=1, max_size=60)
 
@@ -25,7 +26,8 @@ def curve_of(seed: int, *, queries: int = 4000, images: int = 300) -> Curve:
 
 
 def calibration_of(**measures: Curve) -> GalleryCalibration:
-    return GalleryCalibration(1.8e9, 300, dict.fromkeys(measures, "f"), measures, measures.get("together"))
+    combined = {"distance": measures.pop("distance")} if "distance" in measures else {}
+    return GalleryCalibration(1.8e9, 300, dict.fromkeys(measures, "f"), measures, combined)
 
 
 @given(DISTANCES, DISTANCES)
@@ -105,11 +107,23 @@ def test_probabilities_are_those_of_new_hits() -> None:
 
 def test_a_share_that_the_sample_cannot_show_is_refused_with_the_remedy() -> None:
     calibration = calibration_of(phash=curve_of(1, queries=500))
-    calibration.check_share(0.01, ["phash"], several=False, images=300)
+    calibration.check_share(0.01, ["phash"], "single", images=300)
     with pytest.raises(UnsupportedQuery, match=r"fewer than 1 in 501 was seen.*calibrate --queries"):
-        calibration.check_share(1e-4, ["phash"], several=False, images=300)
+        calibration.check_share(1e-4, ["phash"], "single", images=300)
     with pytest.raises(UnsupportedQuery, match="max_false"):
-        calibration.check_share(0.01, ["phash"], several=False, images=30_000)  # a hundred times as many images
+        calibration.check_share(0.01, ["phash"], "single", images=30_000)  # a hundred times as many images
+
+
+def test_pixels_compared_are_judged_by_label_then_agreement() -> None:
+    none = Verification(None, 0, 0, None, (), None, 0)
+    assert measure_of("copy", "phash", 0.1, None) == ("phash", 0.1)
+    assert measure_of("similar", "phash", 0.3, none) == ("phash", 0.3)
+    values = [
+        measure_of(label, "phash", 0.1, dataclasses.replace(none, agreement=agreement))
+        for label, agreement in (("copy", 0.99), ("copy", 0.91), ("variant", 0.95), ("variant", 0.7), ("similar", 0.5))
+    ]
+    assert {name for name, _ in values} == {"verification"}
+    assert [value for _, value in values] == sorted(value for _, value in values)
 
 
 def test_other_features_make_it_stale() -> None:
@@ -120,7 +134,7 @@ def test_other_features_make_it_stale() -> None:
 
 
 def test_the_stored_form_is_small_and_complete() -> None:
-    calibration = calibration_of(phash=curve_of(1), vgg16=curve_of(2), together=curve_of(3))
+    calibration = calibration_of(phash=curve_of(1), vgg16=curve_of(2), distance=curve_of(3))
     text = json.dumps(calibration.to_json(), allow_nan=False)
     assert GalleryCalibration.of_json(json.loads(text)) == calibration
     assert len(text) < 150_000

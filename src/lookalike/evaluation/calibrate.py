@@ -1,13 +1,13 @@
 """Calibration of a gallery from the results of edited copies: see `lookalike.gallery_calibration` for the method."""
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from lookalike.evaluation.measurement import STANDARD_EDITS, QueryResult, ScoredHit, Search
+from lookalike.evaluation.measurement import STANDARD_EDITS, VERIFIED, QueryResult, ScoredHit, Search
 from lookalike.evaluation.runner import Original
-from lookalike.gallery_calibration import Curve, Floats, GalleryCalibration, fit_curve
+from lookalike.gallery_calibration import VERIFICATION, Curve, GalleryCalibration, fit_curve
 from lookalike.pipeline import Calibration
 from lookalike.types import Record
 
@@ -31,8 +31,9 @@ def calibration_originals(records: Sequence[Record], queries: int, seed: int) ->
 
 
 def calibration_searches(pipelines: Sequence[str]) -> tuple[Search, ...]:
-    """Return the searches that a calibration needs: each pipeline alone, by distance."""
-    return tuple(Search(name, {"pipelines": [name]}) for name in pipelines)
+    """Return the searches that a calibration needs: each pipeline alone by distance, and all with pixels compared."""
+    alone = tuple(Search(name, {"pipelines": [name], "verify": False}) for name in pipelines)
+    return (*alone, Search(VERIFIED, {"pipelines": list(pipelines), "verify": True}))
 
 
 def fit_calibration(
@@ -53,43 +54,41 @@ def fit_calibration(
         created: Seconds since 1970.
     """
     images = len({result.image for result in results})
-    by_measure = {name: {(r.image, r.edit): r for r in results if r.search == name} for name in calibrations}
-    curves = {
-        name: fit_curve(_originals(found.values()), _nearest_false(found.values()), images)
-        for name, found in by_measure.items()
-    }
-    together = None
-    if len(curves) > 1:
+    verified = [r for r in results if r.search == VERIFIED]
+    of_measure = {name: [r for r in results if r.search == name] for name in calibrations} | {VERIFICATION: verified}
+    curves = {name: _fit(found, name, images) for name, found in of_measure.items()}
+    combined = {}
+    if len(calibrations) > 1:
         limits = {name: calibration.threshold for name, calibration in list(calibrations.items())[:-1]}
-        right = _together(by_measure, curves, limits, lambda r: r.right)
-        false = _together(by_measure, curves, limits, lambda r: next(iter(r.without_original), None))
-        together = fit_curve(right[np.isfinite(right)], false, images)
-    return GalleryCalibration(created, gallery_images, dict(fingerprints), curves, together)
+        by_query: dict[Query, list[QueryResult]] = {}
+        for result in (r for name in calibrations for r in of_measure[name]):
+            by_query.setdefault((result.image, result.edit), []).append(result)
+        combined["distance"] = _fit_combined(list(by_query.values()), curves, limits, images)
+    combined["verified"] = _fit_combined([[result] for result in verified], curves, {}, images)
+    return GalleryCalibration(created, gallery_images, dict(fingerprints), curves, combined)
 
 
-def _originals(results: Iterable[QueryResult]) -> Floats:
-    return np.array([r.right.distance for r in results if r.right is not None], np.float64)
+def _fit(results: Sequence[QueryResult], measure: str, images: int) -> Curve:
+    """The curve of one measure: of the original, and of the surest hit without it."""
+    copies = [r.right.value for r in results if r.right is not None and r.right.measure == measure]
+    false = [min((h.value for h in r.without_original if h.measure == measure), default=np.inf) for r in results]
+    return fit_curve(np.array(copies, np.float64), np.array(false, np.float64), images)
 
 
-def _nearest_false(results: Iterable[QueryResult]) -> Floats:
-    return np.array([min((h.distance for h in r.without_original), default=np.inf) for r in results], np.float64)
+def _fit_combined(
+    queries: Sequence[Sequence[QueryResult]], curves: Mapping[str, Curve], limits: Mapping[str, float], images: int
+) -> Curve:
+    """The curve of the lowest false share of any measure.
 
-
-def _together(
-    by_measure: Mapping[str, Mapping[Query, QueryResult]],
-    curves: Mapping[str, Curve],
-    limits: Mapping[str, float],
-    choose: Callable[[QueryResult], ScoredHit | None],
-) -> Floats:
-    """The lowest false share of any measure, by query: how a search with several pipelines judges its surest hit.
-
-    Pipelines but the last contribute only hits within their copy threshold, as in a search.
+    `queries` are the results of each query in one or more searches. Measures with a limit contribute only hits up to
+    it, as all pipelines but the last do in a search.
     """
-    queries = list(dict.fromkeys(query for found in by_measure.values() for query in found))
-    lowest = np.full(len(queries), np.inf)
-    for name, found in by_measure.items():
-        for number, query in enumerate(queries):
-            hit = choose(found[query]) if query in found else None
-            if hit is not None and hit.distance <= limits.get(name, np.inf):
-                lowest[number] = min(lowest[number], curves[name].false_share(hit.distance))
-    return lowest
+
+    def surest(hits: Iterable[ScoredHit]) -> float:
+        within = (h for h in hits if h.measure in curves and h.value <= limits.get(h.measure, np.inf))
+        return min((curves[h.measure].false_share(h.value) for h in within), default=np.inf)
+
+    copies = [surest(r.right for r in results if r.right is not None) for results in queries]
+    false = [surest(hit for r in results for hit in r.without_original) for results in queries]
+    found = np.array(copies, np.float64)
+    return fit_curve(found[np.isfinite(found)], np.array(false, np.float64), images)

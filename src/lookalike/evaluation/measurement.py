@@ -1,6 +1,6 @@
 """What an evaluation measures: searches, the hits of each query, and the confidence that orders them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,8 +10,8 @@ from lookalike.pipeline import Calibration
 from lookalike.results import SearchOptions
 from lookalike.types import Evidence, Hit
 
-TOGETHER = "together"
-"""Name of the search with all pipelines of a gallery."""
+VERIFIED, TOGETHER = "verified", "by distance"
+"""Names of the searches with all pipelines of a gallery, with and without a comparison of pixels."""
 EVALUATED_HITS = 10
 """Hits of a query that are evaluated."""
 
@@ -25,9 +25,11 @@ STANDARD_EDITS = tuple(
 )
 """The 27 edits of an evaluation: what people do to images before they share them, one or two of each kind."""
 
-_CONFIDENCE_OF: Mapping[str, float] = {"exact": 3.0, "copy": 2.0, "variant": 1.0}
-_CLASS_WIDTH = 1000.0
-"""Wider than log10 of any false-match rate, so that evidence goes first."""
+_CLASSES: Mapping[str, float] = {"exact": 8.0, "verified copy": 6.0, "copy": 4.0, "variant": 2.0, "similar": 0.0}
+_MAX_LOG_RATE = 300.0
+_AGREEMENT_DIGITS = 2
+_RATE_WEIGHT = 0.004
+"""Of the false-match rate: less than the smallest step of the agreement."""
 
 Confidence = Callable[[Hit], float]
 """How sure the gallery is of a hit, comparable between queries and pipelines; it falls along the hits of an answer."""
@@ -43,7 +45,10 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class ScoredHit:
-    """A hit with its confidence, and whether it is `right`: the original, or the same image under another key."""
+    """A hit with its confidence, and whether it is `right`: the original, or the same image under another key.
+
+    `measure` and `value` are what a calibration judges it by (`lookalike.gallery_calibration`).
+    """
 
     key: str
     path: str | None
@@ -52,13 +57,16 @@ class ScoredHit:
     pipeline: str
     score: float
     right: bool
+    measure: str = ""
+    value: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class QueryResult:
     """The hits of one edited copy in one search, best first.
 
-    `image` is the key of the original, or the name of an image outside the gallery, which has no right answer.
+    `image` is the key of the original, or the name of an image outside the gallery, which has no right answer. `others`
+    are the hits of a gallery without the original, in which every hit is false.
     """
 
     search: str
@@ -66,6 +74,7 @@ class QueryResult:
     image: str
     sample: Sample
     hits: tuple[ScoredHit, ...]
+    others: tuple[ScoredHit, ...]
 
     @property
     def rank(self) -> int | None:
@@ -80,25 +89,35 @@ class QueryResult:
 
     @property
     def without_original(self) -> tuple[ScoredHit, ...]:
-        """The answer of a gallery without the original, in which every hit is false."""
-        return tuple(hit for hit in self.hits if not hit.right)[:EVALUATED_HITS]
+        """The evaluated hits of a gallery without the original, in which every hit is false."""
+        return self.others[:EVALUATED_HITS]
 
 
 def confidence(calibrations: Mapping[str, Calibration]) -> Confidence:
-    """Return the confidence of hits as a gallery ranks them: by evidence, then by false-match rate.
+    """Return the confidence of hits as a gallery ranks them: by evidence, agreement, and false-match rate.
 
     `calibrations` are those of the gallery's pipelines; a hit by digest is surer than any other.
     """
 
     def of(hit: Hit) -> float:
         calibration = calibrations.get(hit.pipeline)
-        rate = -300.0 if calibration is None else calibration.log_false_match_rate(hit.distance)
-        return _CLASS_WIDTH * _CONFIDENCE_OF.get(hit.evidence, 0.0) - float(np.clip(rate, -300.0, 300.0))
+        rate = -_MAX_LOG_RATE if calibration is None else calibration.log_false_match_rate(hit.distance)
+        evidence = "verified copy" if hit.evidence == "copy" and hit.verified else hit.evidence
+        agreement = 0.0
+        if evidence == "verified copy" and hit.verification is not None:
+            agreement = round(hit.verification.agreement or 0.0, _AGREEMENT_DIGITS)
+        return _CLASSES[evidence] + agreement - float(np.clip(rate / _MAX_LOG_RATE, -1, 1)) * _RATE_WEIGHT
 
     return of
 
 
-def searches(pipelines: tuple[str, ...]) -> tuple[Search, ...]:
-    """Return the searches to evaluate: all pipelines together, and, where there are several, each alone."""
-    alone = tuple(Search(name, {"pipelines": [name]}) for name in pipelines) if len(pipelines) > 1 else ()
-    return (Search(TOGETHER if alone else pipelines[0], {"pipelines": list(pipelines)}), *alone)
+def searches(pipelines: Sequence[str]) -> tuple[Search, ...]:
+    """Return the searches to evaluate.
+
+    All pipelines together, with the candidates' pixels compared (verified) and by distance alone, and, where there are
+    several pipelines, each alone by distance.
+    """
+    several = len(pipelines) > 1
+    by_distance = Search(TOGETHER if several else pipelines[0], {"pipelines": list(pipelines), "verify": False})
+    alone = tuple(Search(name, {"pipelines": [name], "verify": False}) for name in pipelines) if several else ()
+    return (Search(VERIFIED, {"pipelines": list(pipelines), "verify": True}), by_distance, *alone)

@@ -1,27 +1,39 @@
 """Evaluation of a gallery: edited copies of its images are searched for, with and without their originals in it."""
 
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
+from typing import Protocol, Unpack
 
 from PIL import Image
 
 from lookalike.errors import ImageRejected, LookalikeError, Unavailable
 from lookalike.evaluation.edits import apply
 from lookalike.evaluation.measurement import EVALUATED_HITS, Confidence, QueryResult, Sample, ScoredHit, Search
+from lookalike.gallery_calibration import measure_of
 from lookalike.imaging import decode, read_bytes
 from lookalike.interfaces import GalleryAPI
-from lookalike.results import SearchOptions, StoredImage
+from lookalike.results import Failure, Query, SearchOptions, StoredImage
 from lookalike.types import Answer, Hit, Record
 
 SEARCH_DEPTH = 2 * EVALUATED_HITS
 """Hits fetched for a query, so that enough are left without its original and the copies of it in the gallery."""
+VERIFIED_FOR_HARD = 4
+"""Images whose neighbours are verified for one hard image."""
 BATCH_COPIES = 32
 """Copies that are searched for together, at least: networks encode batches faster."""
 MAX_SIDE = 1600
 """Pixels from which an original is reduced before it is edited: edits of 50-megapixel images would take minutes."""
+
+
+class EvaluatedGallery(GalleryAPI, Protocol):
+    """A gallery that can also be searched as if images were not in it."""
+
+    def search_without(
+        self, queries: Sequence[tuple[bytes, Collection[str]]], **options: Unpack[SearchOptions]
+    ) -> Iterator[tuple[Query, Answer | Failure]]:
+        """See `Gallery.search_without`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,10 @@ class _Copies:
     edits: Sequence[str]
     files: list[bytes]
 
+    def pairs(self) -> Iterator[tuple[str, bytes]]:
+        """Each edit with its file."""
+        return zip(self.edits, self.files, strict=True)
+
 
 @dataclass(slots=True)
 class Runner:
@@ -59,10 +75,10 @@ class Runner:
         seed: Of the edits.
         others: Images that are not in the gallery, to paste copies into.
         groups: Group by key: images of one group are the same image. Without it those are the same whose bytes or
-            pixels are equal.
+            pixels are equal, and those that a comparison of pixels calls copies of the unedited image.
     """
 
-    gallery: GalleryAPI
+    gallery: EvaluatedGallery
     tenant: str
     confidence: Confidence
     searches: Sequence[Search]
@@ -98,28 +114,44 @@ class Runner:
     def hard_originals(self, records: Sequence[Record], n: int) -> list[Original]:
         """Return the n images whose nearest neighbour that is no copy of them is the likeliest to be called one.
 
-        They are searched for by their stored features in the first of `searches`; nothing is decoded or encoded.
+        They are searched for by their stored features. Neighbours of the nearest are verified, which leaves out those
+        that are the same image.
         """
-        nearest: list[tuple[float, str]] = []
         sources = {record.key: record.path for record in records if record.path is not None}
-        for key, hits in self._stored(list(sources)):
+        nearest = self._by_nearest(sources, verify=False)
+        nearest = self._by_nearest(nearest[: n * VERIFIED_FOR_HARD], verify=True)
+        return [Original(key, str(sources[key]), "hard") for key in nearest[:n]]
+
+    def _by_nearest(self, keys: Iterable[str], *, verify: bool) -> list[str]:
+        """Images in the order of their surest hit that is not the same image, the surest first."""
+        surest: list[tuple[float, str]] = []
+        for key, hits in self._stored(list(keys), verify=verify):
             false = [self.confidence(hit) for hit in hits if not self._is_same(key, hit)]
             if false:
-                nearest.append((max(false), key))
-        hardest = sorted(nearest, key=lambda found: (-found[0], found[1]))[:n]
-        return [Original(key, str(sources[key]), "hard") for _, key in hardest]
+                surest.append((-max(false), key))
+        return [key for _, key in sorted(surest)]
 
-    def _evaluate(self, batch: Sequence["_Copies"]) -> list[list[QueryResult]]:
-        files = [file for of in batch for file in of.files]
+    def _evaluate(self, batch: Sequence[_Copies]) -> list[list[QueryResult]]:
         same = [self._copies_in_gallery(of.original) for of in batch]
-        results: list[list[QueryResult]] = [[] for _ in batch]
-        for search in self.searches if files else ():
-            answers = self.gallery.search_many(files, **self._options(search))
-            for of, keys, of_image in zip(batch, same, results, strict=True):
-                for edit, (_, answer) in zip(of.edits, islice(answers, len(of.edits)), strict=True):
-                    hits = tuple(self._score(hit, hit.key in keys) for hit in _hits(answer))
-                    of_image.append(QueryResult(search.name, edit, of.original.name, of.original.sample, hits))
-        return results
+        copies = [(of, edit, file, keys) for of, keys in zip(batch, same, strict=True) for edit, file in of.pairs()]
+        results: dict[str, list[QueryResult]] = {of.original.name: [] for of in batch}
+        for search in self.searches if copies else ():
+            options = self._options(search)
+            answers = self.gallery.search_many([file for _, _, file, _ in copies], **options)
+            with_original = [
+                self._scored(answer, keys) for (*_, keys), (_, answer) in zip(copies, answers, strict=True)
+            ]
+            without = [tuple(hit for hit in hits if not hit.right) for hits in with_original]
+            if search.options.get("verify", True):  # what is verified depends on what was found before
+                answers = self.gallery.search_without([(file, keys) for _, _, file, keys in copies], **options)
+                without = [self._scored(answer, set()) for _, answer in answers]
+            for (of, edit, *_), hits, others in zip(copies, with_original, without, strict=True):
+                result = QueryResult(search.name, edit, of.original.name, of.original.sample, hits, others)
+                results[of.original.name].append(result)
+        return list(results.values())
+
+    def _scored(self, answer: Answer | LookalikeError, same: Collection[str]) -> tuple[ScoredHit, ...]:
+        return tuple(self._score(hit, hit.key in same) for hit in _hits(answer))
 
     def _copies_in_gallery(self, original: Original) -> set[str]:
         """The keys under which the gallery has this very image; empty for one outside of it."""
@@ -128,18 +160,18 @@ class Runner:
         if self.groups is not None:
             group = self.groups.get(original.name)
             return {original.name} | {key for key, other in self.groups.items() if group is not None and other == group}
-        [(_, hits)] = self._stored([original.name])
-        return {original.name} | {hit.key for hit in hits if hit.evidence == "exact"}
+        [(_, hits)] = self._stored([original.name], verify=True)
+        return {original.name} | {hit.key for hit in hits if _is_proven(hit)}
 
     def _is_same(self, key: str, hit: Hit) -> bool:
-        if hit.key == key or hit.evidence == "exact":
+        if hit.key == key or (self.groups is None and _is_proven(hit)):
             return True
         return self.groups is not None and key in self.groups and self.groups.get(hit.key) == self.groups[key]
 
-    def _stored(self, keys: Sequence[str]) -> Iterator[tuple[str, tuple[Hit, ...]]]:
+    def _stored(self, keys: Sequence[str], *, verify: bool) -> Iterator[tuple[str, tuple[Hit, ...]]]:
         """Search for images of the gallery by their stored features; an image that has none is skipped."""
         queries = [StoredImage(key) for key in keys]
-        for query, answer in self.gallery.search_many(queries, **self._options(self.searches[0])):
+        for query, answer in self.gallery.search_many(queries, k=SEARCH_DEPTH, tenant=self.tenant, verify=verify):
             assert isinstance(query, StoredImage)
             if isinstance(answer, LookalikeError):
                 self.skipped[query.key] = str(answer)
@@ -154,7 +186,13 @@ class Runner:
 
     def _score(self, hit: Hit, right: bool) -> ScoredHit:
         score = self.confidence(hit)
-        return ScoredHit(hit.key, hit.path, hit.evidence, hit.distance, hit.pipeline, score, right)
+        measure, value = measure_of(hit.evidence, hit.pipeline, hit.distance, hit.verification)
+        return ScoredHit(hit.key, hit.path, hit.evidence, hit.distance, hit.pipeline, score, right, measure, value)
+
+
+def _is_proven(hit: Hit) -> bool:
+    """Whether a hit of an unedited image is the same image, by digest or by a comparison of pixels."""
+    return hit.evidence == "exact" or (hit.evidence == "copy" and hit.verified)
 
 
 def _hits(answer: Answer | LookalikeError) -> tuple[Hit, ...]:

@@ -1,7 +1,9 @@
 """`Gallery`: the library's API, over a catalog, its pipelines and their indexes."""
 
+import hashlib
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby, islice
 from pathlib import Path
 from types import TracebackType
@@ -122,9 +124,36 @@ class Gallery(GalleryAPI):
     def search_many(
         self, queries: Iterable[Query], **options: Unpack[SearchOptions]
     ) -> Iterator[tuple[Query, Answer | Failure]]:
+        return self._search(queries, options, {})
+
+    def search_without(
+        self, queries: Sequence[tuple[bytes, Collection[str]]], **options: Unpack[SearchOptions]
+    ) -> Iterator[tuple[Query, Answer | Failure]]:
+        """Search as if images were not in the gallery, to measure what is answered to queries without an original.
+
+        Args:
+            queries: The bytes of each image, and the keys that are left out of its answer, of the tenant searched.
+            options: As for `search_many`.
+
+        Returns:
+            As `search_many` does.
+        """
+        tenant_id = self.catalog.tenants.find(options.get("tenant", DEFAULT_TENANT) or DEFAULT_TENANT)
+        keys = {key for _, left_out in queries for key in left_out}
+        known = {} if tenant_id is None else self.catalog.images.existing_images(tenant_id, keys)
+        excluded: dict[bytes, frozenset[int]] = {}
+        for data, left_out in queries:
+            ids = frozenset(known[key].id for key in left_out if key in known)
+            digest = hashlib.sha256(data).digest()
+            excluded[digest] = ids | excluded.get(digest, frozenset())
+        return self._search([data for data, _ in queries], options, excluded)
+
+    def _search(
+        self, queries: Iterable[Query], options: SearchOptions, excluded: Mapping[bytes, frozenset[int]]
+    ) -> Iterator[tuple[Query, Answer | Failure]]:
         check_search_options(options)
         opened = self._pipelines.open(options.get("pipelines"))
-        request = self._search_request(options, opened)
+        request = replace(self._search_request(options, opened), excluded=excluded)
         request.check()
         min_sequence = options.get("min_sequence")
         if min_sequence is not None and min_sequence > (last := self.catalog.changes.last_sequence()):
@@ -415,7 +444,10 @@ class Gallery(GalleryAPI):
             orientations=options.get("orientations", True),
             fresh=options.get("min_sequence") is not None,
             probabilities=self._calibrations.probabilities(
-                tenant_id, [o.pipeline for o in opened], options.get("max_false")
+                tenant_id,
+                [o.pipeline for o in opened],
+                options.get("max_false"),
+                verify=options.get("verify", True),
             ),
             verify=options.get("verify", True),
             verify_ms=options.get("verify_ms", DEFAULT_BUDGET_MS),

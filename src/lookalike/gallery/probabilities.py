@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lookalike.catalog import Catalog
 from lookalike.errors import UnsupportedQuery
-from lookalike.gallery_calibration import GalleryCalibration
+from lookalike.gallery_calibration import GalleryCalibration, Mode
 from lookalike.pipeline import Pipeline
 from lookalike.types import Probability
 
@@ -21,31 +21,31 @@ CERTAIN = Probability(1.0, 1.0, 1.0)
 class HitProbabilities:
     """Judges the hits of one search.
 
-    `several` says whether several pipelines were searched; `growth` is how many times as many images there are now as
+    `mode` says what they are judged by; `growth` is how many times as many images there are now as
     at the calibration; `max_false` is the share of queries without an original that may get an answer.
     """
 
     calibration: GalleryCalibration
-    several: bool
+    mode: Mode
     growth: float
     max_false: float | None = None
 
     def probability(self, measure: str, value: float) -> Probability | None:
         """Return the probability of a hit with this value of a measure; None where that was not calibrated."""
-        curve = self.calibration.curve(measure, several=self.several)
+        curve = self.calibration.curve(measure, self.mode)
         if curve is None:
             return None
-        judged = self.calibration.judged(measure, value, several=self.several)
+        judged = self.calibration.judged(measure, value, self.mode)
         return curve.probability(judged, self.growth)
 
     def accepts(self, measure: str, value: float) -> bool:
         """Return whether hits as sure as this one are false for few enough queries."""
         if self.max_false is None:
             return True
-        curve = self.calibration.curve(measure, several=self.several)
+        curve = self.calibration.curve(measure, self.mode)
         if curve is None:
             return False
-        judged = self.calibration.judged(measure, value, several=self.several)
+        judged = self.calibration.judged(measure, value, self.mode)
         return curve.false_share(judged, self.growth) <= self.max_false
 
 
@@ -58,7 +58,7 @@ class CalibrationReader:
         self._cached: dict[int, tuple[float, GalleryCalibration | None, int]] = {}
 
     def probabilities(
-        self, tenant: int | None, pipelines: Sequence[Pipeline], max_false: float | None
+        self, tenant: int | None, pipelines: Sequence[Pipeline], max_false: float | None, *, verify: bool
     ) -> HitProbabilities | None:
         """Return what judges the hits of a search; None where there is no valid calibration.
 
@@ -73,10 +73,10 @@ class CalibrationReader:
             if max_false is not None:
                 raise UnsupportedQuery(_why_not(tenant, calibration))
             return None
-        growth, several = calibration.growth(images), len(pipelines) > 1
+        mode: Mode = "verified" if verify else "distance" if len(pipelines) > 1 else "single"
         if max_false is not None:
-            calibration.check_share(max_false, list(fingerprints), several=several, images=images)
-        return HitProbabilities(calibration, several, growth, max_false)
+            calibration.check_share(max_false, list(fingerprints), mode, images=images)
+        return HitProbabilities(calibration, mode, calibration.growth(images), max_false)
 
     def forget(self) -> None:
         """Read again at the next search."""

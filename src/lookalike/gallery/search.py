@@ -14,6 +14,7 @@ from lookalike.gallery.queries import PreparedQuery, QueryReader, encode_queries
 from lookalike.gallery.recall_meter import RecallMeter
 from lookalike.gallery.verification import DEFAULT_BUDGET_MS, MAX_SIMILAR_VERIFIED, CandidateVerifier, ToVerify
 from lookalike.gallery.windows import AUTO_MS, WINDOW_COUNT, encode_windows
+from lookalike.gallery_calibration import measure_of
 from lookalike.imaging import prepare
 from lookalike.pipeline import Pipeline, Ranked
 from lookalike.results import MAX_RESULTS, Deep
@@ -54,7 +55,7 @@ class SearchRequest:
     enough, if the gallery was calibrated; `fresh` searches everything flushed, also on lagging replicas;
     `verify` compares the pixels of the best candidates with the query's, for at most about `verify_ms` milliseconds;
     `deep` also searches with windows of the query where no copy was verified ("auto": if that takes
-    about a second at most).
+    about a second at most). `excluded` are ids that are no hits, by the digest of the query's bytes.
     """
 
     k: int = 10
@@ -68,6 +69,7 @@ class SearchRequest:
     verify_ms: float = DEFAULT_BUDGET_MS
     deep: Deep = False
     probabilities: HitProbabilities | None = None
+    excluded: Mapping[bytes, frozenset[int]] = field(default_factory=dict)
 
     @property
     def depth(self) -> int:
@@ -77,7 +79,8 @@ class SearchRequest:
     @property
     def candidates(self) -> int:
         """Candidates to fetch: one more shows whether a page follows; those verified must not depend on the page."""
-        return max(self.depth, VERIFIED_DEPTH if self.verify else MAX_CONFIRMED) + 1
+        excluded = max(map(len, self.excluded.values()), default=0)
+        return max(self.depth, VERIFIED_DEPTH if self.verify else MAX_CONFIRMED) + 1 + excluded
 
     def check(self) -> None:
         """Raise UnsupportedQuery for options that are out of range."""
@@ -112,6 +115,11 @@ class Candidate:
         if self.evidence == "copy" and self.verified and self.verification is not None:
             agreement = round(self.verification.agreement or 0.0, AGREEMENT_DIGITS)
         return _ORDER[self.evidence, self.verified or self.evidence != "copy"], -agreement, self.log_rate
+
+    @property
+    def measured(self) -> tuple[str, float]:
+        """The measure by which a calibration judges it, and its value."""
+        return measure_of(self.evidence, self.pipeline, self.distance, self.verification)
 
     def decide(self, verification: Verification) -> None:
         """Replace the evidence of the distance by that of a comparison of pixels, if there was something to compare."""
@@ -180,6 +188,9 @@ class Searcher:
         for of_query, same in zip(found, exact, strict=True):
             # only the engine can evaluate its own filter, so a digest match that it did not return may not pass it
             of_query.update({i: match for i, match in same.items() if not engine_filter or i in of_query})
+        for query, of_query in zip(queries, found, strict=True):
+            for i in request.excluded.get(query.prepared.sha256, ()):
+                of_query.pop(i, None)
         records = self._catalog.images.by_ids(_top_ids(found, request))
         for query, of_query in zip(queries, found, strict=True):
             self._confirm(query, of_query, records)
@@ -340,6 +351,8 @@ class Searcher:
             encoded, MAX_SIMILAR_VERIFIED, tenant=request.tenant, filter=request.filter, fresh=request.fresh
         )
         distances = dict(zip(ranked.ids.tolist(), ranked.distances.tolist(), strict=True))
+        for i in request.excluded.get(query.prepared.sha256, ()):
+            distances.pop(i, None)
         new = [i for i in distances if i not in found or found[i].verification is None]
         records.update(self._catalog.images.by_ids([i for i in new if i not in records]))
         to_verify = [ToVerify(records[i], copy_by_distance=False) for i in new if i in records]
@@ -404,13 +417,13 @@ def _rank(found: dict[int, Candidate], records: Mapping[int, Record], request: S
 
 
 def _is_accepted(candidate: Candidate, judge: HitProbabilities | None) -> bool:
-    return judge is None or candidate.evidence == "exact" or judge.accepts(candidate.pipeline, candidate.distance)
+    return judge is None or candidate.evidence == "exact" or judge.accepts(*candidate.measured)
 
 
 def _probability(candidate: Candidate, judge: HitProbabilities | None) -> Probability | None:
     if judge is None:
         return None
-    return CERTAIN if candidate.evidence == "exact" else judge.probability(candidate.pipeline, candidate.distance)
+    return CERTAIN if candidate.evidence == "exact" else judge.probability(*candidate.measured)
 
 
 def pixels_of(source: Path | bytes | None, sha256: bytes) -> bytes | None:

@@ -9,13 +9,14 @@ from PIL import Image
 
 import lookalike
 from lookalike.evaluation.edits import EDITS
-from lookalike.evaluation.measurement import STANDARD_EDITS, QueryResult, ScoredHit, confidence, searches
+from lookalike.evaluation.measurement import STANDARD_EDITS, QueryResult, ScoredHit, Search, confidence, searches
 from lookalike.evaluation.report import Report, write_report
 from lookalike.evaluation.runner import Original, Runner, outside_images
 from lookalike.evaluation.summary import predictions, summarise
 from lookalike.gallery import Gallery
 from tests.support.drawn_images import drawn, encoded
 
+SEARCHES = (Search("phash", {"pipelines": ["phash"], "verify": False}),)
 NAMES = [f"{n}.png" for n in range(12)]
 
 
@@ -37,7 +38,7 @@ def gallery(folder: Path, tmp_path: Path) -> Iterator[Gallery]:
 
 def runner_of(gallery: Gallery, *edits: str, groups: dict[str, str] | None = None) -> Runner:
     calibrations = gallery.pipeline_calibrations()
-    return Runner(gallery, "default", confidence(calibrations), searches(gallery.pipelines), edits, groups=groups)
+    return Runner(gallery, "default", confidence(calibrations), SEARCHES, edits, groups=groups)
 
 
 def originals_of(gallery: Gallery, n: int = len(NAMES)) -> list[Original]:
@@ -86,17 +87,20 @@ def test_images_of_one_group_are_the_same_image(gallery: Gallery, folder: Path) 
     gallery.put("small.jpg", encoded(drawn(0, (320, 240)).resize((200, 150)), "JPEG"))
     original = Original(NAMES[0], folder / NAMES[0])
     [plain] = results_of(runner_of(gallery, "jpeg40"), [original])
-    assert "small.jpg" in {hit.key for hit in plain.without_original}
-    groups = {NAMES[0]: "a", "small.jpg": "a", NAMES[1]: "b"}
+    assert {hit.key for hit in plain.hits if hit.right} == {NAMES[0], "small.jpg"}  # proven by their pixels
+    groups = {NAMES[0]: "a", NAMES[1]: "a", NAMES[2]: "b"}
     [grouped] = results_of(runner_of(gallery, "jpeg40", groups=groups), [original])
-    assert "small.jpg" not in {hit.key for hit in grouped.without_original}
+    assert {hit.key for hit in grouped.hits if hit.right} <= {NAMES[0], NAMES[1]}
+    assert "small.jpg" in {hit.key for hit in grouped.without_original}
 
 
 def test_hard_images_are_those_with_the_nearest_neighbour(gallery: Gallery) -> None:
-    gallery.put("small.jpg", encoded(drawn(3, (320, 240)).resize((200, 150)), "JPEG"))
+    gallery.put("small.jpg", encoded(drawn(3, (320, 240)).resize((200, 150)), "JPEG"))  # a copy, so no neighbour
+    blended = Image.blend(drawn(5, (320, 240)), drawn(77, (320, 240)), 0.4)
+    gallery.put("blended.png", encoded(blended))
     records = [record for record in gallery.sample(100) if record.path is not None]
     [hard] = runner_of(gallery, "jpeg40").hard_originals(records, 1)
-    assert (hard.name, hard.sample) == (NAMES[3], "hard")
+    assert (hard.name, hard.sample) == (NAMES[5], "hard")
 
 
 def test_an_image_whose_file_is_gone_is_skipped_with_the_reason(gallery: Gallery, folder: Path) -> None:
@@ -126,9 +130,39 @@ def test_a_sample_is_of_one_tenant_and_depends_on_the_seed(gallery: Gallery) -> 
     assert gallery.sample(3, tenant="nobody") == []
 
 
+def test_with_pixels_compared_copies_are_proven(gallery: Gallery) -> None:
+    both = searches(gallery.pipelines)
+    runner = Runner(
+        gallery, "default", confidence(gallery.pipeline_calibrations()), both, ("jpeg40", "crop_50", "mirror")
+    )
+    results = results_of(runner, originals_of(gallery, 6))
+    verified, by_distance = (summarise(results, search=search.name) for search in both)
+    assert (verified.queries, by_distance.queries) == (18, 18)
+    assert verified.labelled.value is not None
+    assert by_distance.labelled.value is not None
+    assert verified.labelled.value >= by_distance.labelled.value - 0.1
+    assert verified.wrong_copies.value == 0
+
+
+def test_a_search_without_images_answers_as_if_they_were_gone(gallery: Gallery, folder: Path) -> None:
+    data = [(folder / name).read_bytes() for name in NAMES[:3]]
+    left_out = [{NAMES[0]}, {NAMES[1], NAMES[5]}, set()]
+    answers = [answer for _, answer in gallery.search_without(list(zip(data, left_out, strict=True)), k=5)]
+    for keys, answer, file in zip(left_out, answers, data, strict=True):
+        before = {record.key: record for record in gallery.ls()}
+        for key in keys:
+            gallery.remove(key)
+        gone = gallery.search(file, k=5)
+        assert not keys & {hit.key for hit in answer.hits}
+        assert [hit.distance for hit in answer.hits] == [hit.distance for hit in gone.hits]  # ties are in order of ids
+        for key in keys:
+            gallery.put(key, Path(str(before[key].path)))
+
+
 def test_half_of_the_predictions_are_without_an_original() -> None:
     hits = (hit("a", right=False, score=3), hit("me", right=True, score=2), hit("b", right=False, score=1))
-    found = predictions([QueryResult("s", "jpeg40", "me", "random", hits)])
+    others = tuple(found for found in hits if not found.right)
+    found = predictions([QueryResult("s", "jpeg40", "me", "random", hits, others)])
     assert sorted(zip(found.scores, found.correct, found.weights, strict=True)) == [
         (1, False, 2), (2, True, 1), (3, False, 2),
     ]  # fmt: skip
@@ -144,7 +178,7 @@ def test_a_report_is_one_file_without_foreign_content(gallery: Gallery, tmp_path
     runner = runner_of(gallery, "jpeg40", "crop_50", "pasted_25")
     originals = {original.name: original for original in originals_of(gallery)}
     results = results_of(runner, list(originals.values()))
-    results.append(QueryResult("phash", "jpeg40", hostile, "random", (hit(hostile, right=False),)))
+    results.append(QueryResult("phash", "jpeg40", hostile, "random", (hit(hostile, right=False),), ()))
     path = tmp_path / "report.html"
 
     def copy(image: str, edit: str) -> bytes | None:
