@@ -146,7 +146,7 @@ def _start(
     others = [record for record in records if record.key not in taken]
     originals += runner.hard_originals(others, len(originals) // HARD_SHARE)
     if len(pool) < MIN_GALLERY:
-        originals += [Original(path.name, path, "outside") for path in outside]
+        originals += [Original(path.name, path, "outside") for path in outside[: 1 + len(originals) // HARD_SHARE]]
     return Evaluation(runner, originals)
 
 
