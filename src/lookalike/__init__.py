@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         Explanation,
         Filter,
         HashComparison,
+        MeasuredRecall,
         PipelineComparison,
         PipelineStatus,
         Query,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
         Hit,
         Item,
         Outcome,
+        Probability,
         Record,
         Transform,
         Verification,
@@ -74,8 +76,8 @@ _MODULES = {
     "gallery": "Gallery",
     "interfaces": "GalleryAPI",
     "results": "Cluster ClusterPage Comparison DeleteResult Diagnosis DiagnosisStep Explanation Filter HashComparison "
-    "PipelineComparison PipelineStatus Query RepairReport SearchOptions Status StoredImage",
-    "types": "Answer Border Box Hit Item Outcome Record Transform Verification VerificationReport",
+    "MeasuredRecall PipelineComparison PipelineStatus Query RepairReport SearchOptions Status StoredImage",
+    "types": "Answer Border Box Hit Item Outcome Probability Record Transform Verification VerificationReport",
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
 __all__ = [
@@ -106,10 +108,12 @@ __all__ = [
     "Item",
     "Job",
     "LookalikeError",
+    "MeasuredRecall",
     "NotFound",
     "Outcome",
     "PipelineComparison",
     "PipelineStatus",
+    "Probability",
     "Query",
     "Record",
     "RepairReport",

@@ -1,6 +1,7 @@
 """Settings of the process (environment) and of a gallery (gallery.toml). The only reader of the environment."""
 
 import errno
+import math
 import os
 import re
 import tomllib
@@ -17,6 +18,7 @@ from lookalike.imaging import Limits
 GALLERY_FILE = "gallery.toml"
 DEFAULT_PIPELINES = ("phash", "vgg16")
 DEFAULT_INDEX = {"hamming": "mih", "cosine": "hnsw"}
+DEFAULT_RECALL_SHARE = 0.01
 INDEX_VARIABLE = "LOOKALIKE_INDEX_"
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 PRECISIONS = ("auto", "fp32", "bf16", "int8")
@@ -29,6 +31,7 @@ class Settings:
     `gallery` is the default gallery's folder; `cache` that of model weights; `models` a file of further encoders;
     `workers` the number of decoding processes (None: one a core); `precision` that of networks. `catalog` and `index`
     (by pipeline) are addresses that override those in a gallery's file, so that passwords need not be stored there.
+    `recall_share` is the share of one core's time in which a server repeats searches exactly, to measure their recall.
     `server` and `key` are the URL of a server to use instead of a gallery, and its API key.
     """
 
@@ -42,10 +45,11 @@ class Settings:
     index: Mapping[str, str] = field(default_factory=dict, repr=False)
     server: str | None = None
     key: str | None = field(default=None, repr=False)
+    recall_share: float = DEFAULT_RECALL_SHARE
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
-    """Read LOOKALIKE_GALLERY, _CACHE, _MODELS, _WORKERS, _PRECISION, _CATALOG, _SERVER, _KEY.
+    """Read LOOKALIKE_GALLERY, _CACHE, _MODELS, _WORKERS, _PRECISION, _CATALOG, _SERVER, _KEY, _RECALL_SHARE.
 
     LOOKALIKE_INDEX_NAME is the index of the pipeline NAME, in capitals, with _ for all characters but letters and
     digits. Raises BadSetting, naming the variable, for an invalid value.
@@ -69,7 +73,18 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         },
         server=env.get("LOOKALIKE_SERVER") or None,
         key=env.get("LOOKALIKE_KEY") or None,
+        recall_share=_share(env.get("LOOKALIKE_RECALL_SHARE"), "LOOKALIKE_RECALL_SHARE"),
     )
+
+
+def _share(value: str | None, where: str) -> float:
+    try:
+        share = DEFAULT_RECALL_SHARE if not value else float(value)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 0.5:
+        raise BadSetting(f"{where} must be a share of time in 0..0.5, not {value!r}")
+    return share
 
 
 def _path(env: Mapping[str, str], name: str) -> Path | None:

@@ -95,7 +95,8 @@ def open_gallery(
         folder: Folder of the gallery; by default that of LOOKALIKE_GALLERY, or one in the user's data folder.
         pipelines: Names of its pipelines in order of precedence; ("phash", "vgg16") for a new gallery.
         create: Create the gallery if there is none.
-        serving: For a server: every image is decoded in a worker process, which may crash without harm.
+        serving: For a server: every image is decoded in a worker process, which may crash without harm, and the
+            recall of some searches is measured.
         settings: Settings of the process; by default those of the environment.
 
     Raises:
@@ -128,6 +129,7 @@ def open_gallery(
         limits=settings.limits,
         workers=settings.workers,
         inline_limit=0 if serving else INLINE_LIMIT,
+        recall_share=settings.recall_share if serving else 0.0,
     )
 
 

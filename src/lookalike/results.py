@@ -49,7 +49,9 @@ class SearchOptions(TypedDict, total=False):
     """Options of a search, all optional.
 
     `k` hits a page (10), `page` from 1; `tenant` ("default"), None for all tenants; `filter` on attributes;
-    `threshold` drops hits farther than this (0..1); `pipelines` to search, by name (all of the gallery's);
+    `threshold` drops hits farther than this (0..1); `max_false` drops hits that are not sure enough, so that at most
+    this share of queries without an original gets any (it needs a calibration of the gallery: `lookalike calibrate`);
+    `pipelines` to search, by name (all of the gallery's);
     `orientations` (True) finds rotated and mirrored copies by their hash. `min_sequence` makes the answer reflect at
     least that change (as `Answer.sequence` and writes return it): read your own writes. `engine_filter` is a further
     filter in an engine's own query language, by engine: `{"elasticsearch": {"match": {"title": "Alps"}}}`.
@@ -63,6 +65,7 @@ class SearchOptions(TypedDict, total=False):
     tenant: str | None
     filter: Filter | None
     threshold: float | None
+    max_false: float | None
     pipelines: Sequence[str] | None
     orientations: bool
     min_sequence: int | None
@@ -230,8 +233,27 @@ class PipelineStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasuredRecall:
+    """Share (0..1) of the ten nearest images that live searches of a pipeline with an approximate index returned.
+
+    Measured on `queries` searches since the process started, which were repeated exactly; `low` and `high` are its
+    interval of 95 % confidence. `tenant` is the one searched, None for searches in all.
+    """
+
+    tenant: str | None
+    pipeline: str
+    queries: int
+    recall: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
-    """State of a gallery: images, bytes of their files, images by tenant and by format, last sequence, pipelines."""
+    """State of a gallery: images, bytes of their files, images by tenant and by format, last sequence, pipelines.
+
+    `recall` is measured by a server, by tenant and pipeline.
+    """
 
     images: int
     nbytes: int
@@ -239,6 +261,7 @@ class Status:
     formats: Mapping[str, int]
     sequence: int
     pipelines: tuple[PipelineStatus, ...]
+    recall: tuple[MeasuredRecall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -279,6 +279,15 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Probability:
+    """Probability (0..1) that a hit is a copy, if half of the queries have one, and its interval of 95 % confidence."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class Box:
     """An upright rectangle in relative coordinates: 0..1 of the width and of the height, from the upper left."""
 
@@ -347,7 +356,8 @@ class Hit:
     `width` and `height` are as displayed. `frames` counts frames or pages, of which the first was compared, unless the
     hit is exact; `truncated` tells that pixels are missing in the file. `tenant` owns the image; it is None unless all
     tenants were searched. `verified` says whether `evidence` rests on the digests or on a comparison of the aligned
-    pixels, `verification`; otherwise it rests on the distance alone.
+    pixels, `verification`; otherwise it rests on the distance alone. `probability` is that of a copy, None unless the
+    gallery was calibrated (`lookalike calibrate`).
     """
 
     key: str
@@ -364,6 +374,7 @@ class Hit:
     truncated: bool = False
     verified: bool = False
     verification: Verification | None = None
+    probability: Probability | None = None
 
 
 @dataclass(frozen=True, slots=True)

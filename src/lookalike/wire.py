@@ -241,6 +241,15 @@ class DeleteResult(WireObject):
 
 
 @dataclass(frozen=True, slots=True)
+class Probability(WireObject):
+    """The probability that a hit is a copy, if half of the queries have one in the gallery."""
+
+    value: float
+    low: float = field(metadata=_doc("Of its interval of 95 % confidence."))
+    high: float = field(metadata=_doc("Of its interval of 95 % confidence."))
+
+
+@dataclass(frozen=True, slots=True)
 class Box(WireObject):
     """A rectangle of an image, in shares (0..1) of its width and height."""
 
@@ -365,13 +374,17 @@ class Hit(WireObject):
     verification: Verification | None = field(default=None, metadata=_doc("Null where pixels were not compared."))
     frames: int = field(default=1, metadata=_doc(FRAMES))
     truncated: bool = field(default=False, metadata=_doc("Whether pixels are missing in the file."))
+    probability: Probability | None = field(
+        default=None, metadata=_doc("That it is a copy; null unless the gallery was calibrated.")
+    )
 
     @classmethod
     def of(cls, hit: types.Hit) -> "Hit":
         """The object of a hit."""
         verification = Verification.of(hit.verification, hit.evidence)
+        probability = None if hit.probability is None else convert(Probability, hit.probability)
         changes = {"attributes": dict(hit.attributes), "thumbnail": thumbnail_url(hit.key)}
-        return convert(cls, hit, verification=verification, **changes)
+        return convert(cls, hit, verification=verification, probability=probability, **changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,6 +428,7 @@ class SearchAnswer(WireObject):
                 },
                 "frames": 1,
                 "truncated": False,
+                "probability": {"value": 0.9994, "low": 0.9971, "high": 1.0},
             }
         ],
         "page": 1,
@@ -666,6 +680,18 @@ class PipelineStatus(WireObject):
 
 
 @dataclass(frozen=True, slots=True)
+class MeasuredRecall(WireObject):
+    """The recall of live searches of a pipeline, some of which the server repeats exactly."""
+
+    pipeline: str
+    queries: int = field(metadata=_doc("Searches that were repeated since the server started."))
+    recall: float = field(metadata=_doc("Share of their ten nearest images that were found."))
+    low: float = field(metadata=_doc("Of its interval of 95 % confidence."))
+    high: float = field(metadata=_doc("Of its interval of 95 % confidence."))
+    tenant: str | None = field(metadata=_doc("The tenant that was searched; null for all."))
+
+
+@dataclass(frozen=True, slots=True)
 class GalleryStatus(WireObject):
     """The contents of a gallery and the state of its pipelines."""
 
@@ -674,12 +700,21 @@ class GalleryStatus(WireObject):
     formats: dict[str, int] = field(metadata=_doc("Images by format."))
     sequence: int = field(metadata=_doc("The catalog's last change."))
     pipelines: list[PipelineStatus]
+    recall: list[MeasuredRecall] = field(
+        metadata=_doc("Measured recall of approximate indexes; empty until searches were repeated.")
+    )
 
     @classmethod
     def of_gallery(cls, status: results.Status) -> "GalleryStatus":
         """The object of a gallery's status."""
-        pipelines = [PipelineStatus.of(pipeline) for pipeline in status.pipelines]
-        return convert(GalleryStatus, status, bytes=status.nbytes, formats=dict(status.formats), pipelines=pipelines)
+        return convert(
+            GalleryStatus,
+            status,
+            bytes=status.nbytes,
+            formats=dict(status.formats),
+            pipelines=[PipelineStatus.of(pipeline) for pipeline in status.pipelines],
+            recall=[convert(MeasuredRecall, measured) for measured in status.recall],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -705,6 +740,9 @@ class Status(GalleryStatus):
                 "shared": False,
                 "error": None,
             }
+        ],
+        "recall": [
+            {"pipeline": "vgg16", "queries": 214, "recall": 0.994, "low": 0.973, "high": 0.999, "tenant": "default"}
         ],
         "limits": {"max_bytes": 209715200, "max_pixels": 200000000, "max_results": 10000},
         "version": "0.2.0",

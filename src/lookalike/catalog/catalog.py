@@ -6,6 +6,7 @@ from typing import Self
 from sqlalchemy import Connection, func, or_, select
 
 from lookalike.catalog.api_keys import ApiKeyRepository
+from lookalike.catalog.calibrations import CalibrationRepository
 from lookalike.catalog.changelog import ChangeLog
 from lookalike.catalog.database import Database
 from lookalike.catalog.db_errors import REMEDY
@@ -39,6 +40,7 @@ class Catalog:
         self.leases = LeaseRepository(database)
         self.api_keys = ApiKeyRepository(database)
         self.jobs = JobRepository(database)
+        self.calibrations = CalibrationRepository(database)
         self.duplicate_feedback = DuplicateFeedback(database)
 
     @classmethod

@@ -9,6 +9,8 @@ from typing import Any
 
 from lookalike import wire
 from lookalike.cli.exit_codes import error_object
+from lookalike.evaluation.measurement import QueryResult, ScoredHit
+from lookalike.evaluation.summary import Summary
 from lookalike.results import Cluster, Comparison, Failure, RepairReport, Status
 from lookalike.types import Answer, Outcome, Record
 
@@ -49,3 +51,48 @@ def status_object(gallery: str, status: Status) -> Object:
 
 def repair_object(report: RepairReport) -> Object:
     return asdict(report)
+
+
+def evaluated_query_object(result: QueryResult) -> Object:
+    """One query of an evaluation: the rank of its original, and the first hit with and without the original."""
+    return {
+        "type": "query",
+        "search": result.search,
+        "edit": result.edit,
+        "image": result.image,
+        "sample": result.sample,
+        "rank": result.rank,
+        "original": _scored_hit(result.right),
+        "first": _scored_hit(next(iter(result.hits), None)),
+        "first_without_original": _scored_hit(next(iter(result.without_original), None)),
+    }
+
+
+def summary_object(summary: Summary) -> Object:
+    """The measures of one search, over all edits or for one; shares in 0..1, each with its interval."""
+    return {
+        "type": "summary",
+        "search": summary.search,
+        "edit": summary.edit,
+        "sample": summary.sample,
+        "images": summary.images,
+        "queries": summary.queries,
+        "negatives": summary.negatives,
+        "recall": {str(k): asdict(estimate) for k, estimate in summary.recall.items()},
+        "average_precision": asdict(summary.average_precision),
+        "recall_at_false": {f"{rate:g}": asdict(estimate) for rate, estimate in summary.recall_at_false.items()},
+        "labelled": asdict(summary.labelled),
+        "wrong_copies": asdict(summary.wrong_copies),
+    }
+
+
+def _scored_hit(hit: ScoredHit | None) -> Object | None:
+    if hit is None:
+        return None
+    return {
+        "key": hit.key,
+        "evidence": hit.evidence,
+        "distance": hit.distance,
+        "pipeline": hit.pipeline,
+        "score": round(hit.score, 6),
+    }

@@ -42,7 +42,8 @@ class Pace:
         """`1,200 of 1,710 images  84/s  0:00:06 left`."""
         of = f" of {total:,.0f}" if total is not None else ""
         rate = self.rate()
-        line = f"{self.done:,}{of} images  {rate:,.0f}/s" if self.done else f"{self.done:,}{of} images"
+        per_second = f"{rate:,.0f}/s" if rate >= 1 else f"{60 * rate:,.0f}/min"
+        line = f"{self.done:,}{of} images  {per_second}" if self.done else f"{self.done:,}{of} images"
         if total is None or self.done == 0 or rate <= 0:
             return line
         return f"{line}  {timedelta(seconds=round(max(total - self.done, 0) / rate))} left"

@@ -48,6 +48,7 @@ def search_body(query: Query, options: SearchOptions, limits: Limits) -> Body:
         "k": options.get("k"),
         "page": options.get("page"),
         "threshold": options.get("threshold"),
+        "max_false": options.get("max_false"),
         "pipelines": list(options.get("pipelines") or ()) or None,
         "filter": _json_filter(options.get("filter") or {}) or None,
         "engine_filter": options.get("engine_filter"),

@@ -14,11 +14,12 @@ from lookalike.results import (
     Diagnosis,
     DiagnosisStep,
     Explanation,
+    MeasuredRecall,
     PipelineComparison,
     PipelineStatus,
     Status,
 )
-from lookalike.types import Answer, Border, Hit, Outcome, Record, VerificationReport
+from lookalike.types import Answer, Border, Hit, Outcome, Probability, Record, VerificationReport
 
 NO_ID = 0
 """Placeholder id of records and hits: the server does not expose internal ids."""
@@ -80,9 +81,10 @@ def answer_of(answer: wire.SearchAnswer) -> Answer:
 
 
 def hit_of(hit: wire.Hit) -> Hit:
-    """A hit."""
+    """A hit, whose path and id the server keeps to itself."""
     verification = None if hit.verification is None else hit.verification.value()
-    return wire.convert(Hit, hit, path=None, id=NO_ID, verification=verification)
+    probability = None if hit.probability is None else wire.convert(Probability, hit.probability)
+    return wire.convert(Hit, hit, path=None, id=NO_ID, verification=verification, probability=probability)
 
 
 def outcome_of(outcome: wire.Outcome, path: str | None) -> Outcome:
@@ -141,6 +143,7 @@ def status_of(status: wire.Status) -> Status:
         pipelines=tuple(
             wire.convert(PipelineStatus, pipeline, rows=pipeline.rows or 0) for pipeline in status.pipelines
         ),
+        recall=tuple(wire.convert(MeasuredRecall, measured) for measured in status.recall),
     )
 
 

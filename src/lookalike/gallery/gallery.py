@@ -1,6 +1,9 @@
 """`Gallery`: the library's API, over a catalog, its pipelines and their indexes."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import hashlib
+import random
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby, islice
 from pathlib import Path
 from types import TracebackType
@@ -16,17 +19,20 @@ from lookalike.gallery.explain import explain_pair
 from lookalike.gallery.filters import conditions_of, resolve_filter
 from lookalike.gallery.ingest import Ingest
 from lookalike.gallery.pipeline_pool import OpenPipeline, PipelinePool, catch_up, ensure_fresh
+from lookalike.gallery.probabilities import CalibrationReader
 from lookalike.gallery.queries import PreparedQuery, QueryReader
+from lookalike.gallery.recall_meter import RecallMeter
 from lookalike.gallery.search import Searcher, SearchRequest, StageTimer
 from lookalike.gallery.status import check_engine, gallery_status
 from lookalike.gallery.thumbnails import Thumbnails, check_side
 from lookalike.gallery.verification import DEFAULT_BUDGET_MS, SIDE, CandidateVerifier
 from lookalike.gallery.why_not import Diagnoser
 from lookalike.gallery.writer_lock import WriterLock
+from lookalike.gallery_calibration import GalleryCalibration
 from lookalike.image_files import items_of
 from lookalike.imaging import Limits, Source, read_bytes
 from lookalike.interfaces import GalleryAPI
-from lookalike.pipeline import Pipeline
+from lookalike.pipeline import Calibration, Pipeline
 from lookalike.results import (
     DEFAULT_TENANT,
     THUMBNAIL_SIZE,
@@ -65,6 +71,8 @@ class Gallery(GalleryAPI):
     `catalog` is closed with the gallery; `build` opens one of the pipelines `names`, in order of precedence, when it is
     first needed; `lock` is held from the first write on; `workers` decode (None: one a core) what is more than
     `inline_limit` images, which the calling process decodes; `limits` is what an image may take to decode.
+    `recall_share` is the share of one core's time in which live searches are repeated exactly, to measure their recall;
+    0 for none.
     """
 
     def __init__(
@@ -77,12 +85,15 @@ class Gallery(GalleryAPI):
         limits: Limits | None = None,
         workers: int | None = None,
         inline_limit: int = INLINE_LIMIT,
+        recall_share: float = 0.0,
     ) -> None:
         self.catalog = catalog
         self._lock = lock
         self.limits = limits or Limits()
         self._pipelines = PipelinePool(names, build, catalog, lock, self.limits, workers, inline_limit)
         self._thumbnails = Thumbnails(catalog, self.limits)
+        self._calibrations = CalibrationReader(catalog)
+        self._recall_meter = RecallMeter(catalog, recall_share) if recall_share > 0 else None
         self._verifier = CandidateVerifier(catalog, self.limits)
 
     def __enter__(self) -> Self:
@@ -92,6 +103,8 @@ class Gallery(GalleryAPI):
         self.close()
 
     def close(self) -> None:
+        if self._recall_meter is not None:
+            self._recall_meter.close()
         self._pipelines.close()
         self._verifier.close()
         self.catalog.close()
@@ -112,9 +125,36 @@ class Gallery(GalleryAPI):
     def search_many(
         self, queries: Iterable[Query], **options: Unpack[SearchOptions]
     ) -> Iterator[tuple[Query, Answer | Failure]]:
+        return self._search(queries, options, {})
+
+    def search_without(
+        self, queries: Sequence[tuple[bytes, Collection[str]]], **options: Unpack[SearchOptions]
+    ) -> Iterator[tuple[Query, Answer | Failure]]:
+        """Search as if images were not in the gallery, to measure what is answered to queries without an original.
+
+        Args:
+            queries: The bytes of each image, and the keys that are left out of its answer, of the tenant searched.
+            options: As for `search_many`.
+
+        Returns:
+            As `search_many` does.
+        """
+        tenant_id = self.catalog.tenants.find(options.get("tenant", DEFAULT_TENANT) or DEFAULT_TENANT)
+        keys = {key for _, left_out in queries for key in left_out}
+        known = {} if tenant_id is None else self.catalog.images.existing_images(tenant_id, keys)
+        excluded: dict[bytes, frozenset[int]] = {}
+        for data, left_out in queries:
+            ids = frozenset(known[key].id for key in left_out if key in known)
+            digest = hashlib.sha256(data).digest()
+            excluded[digest] = ids | excluded.get(digest, frozenset())
+        return self._search([data for data, _ in queries], options, excluded)
+
+    def _search(
+        self, queries: Iterable[Query], options: SearchOptions, excluded: Mapping[bytes, frozenset[int]]
+    ) -> Iterator[tuple[Query, Answer | Failure]]:
         check_search_options(options)
         opened = self._pipelines.open(options.get("pipelines"))
-        request = self._search_request(options)
+        request = replace(self._search_request(options, opened), excluded=excluded)
         request.check()
         min_sequence = options.get("min_sequence")
         if min_sequence is not None and min_sequence > (last := self.catalog.changes.last_sequence()):
@@ -138,7 +178,7 @@ class Gallery(GalleryAPI):
     def why_not(self, query: Query, key: str, **options: Unpack[SearchOptions]) -> Diagnosis:
         check_search_options(options)
         opened = self._pipelines.open(options.get("pipelines"))
-        request = self._search_request(options)
+        request = self._search_request(options, opened)
         request.check()
         tenant = options.get("tenant", DEFAULT_TENANT) or DEFAULT_TENANT
         reader = self._query_reader(opened, tenant, verify=True)
@@ -216,6 +256,47 @@ class Gallery(GalleryAPI):
         ensure_fresh(opened)
         searched = [o.pipeline for o in opened]
         return find_clusters_page(self.catalog, searched, tenant_id, after=after, limit=limit, seconds=seconds)
+
+    def sample(self, n: int, *, tenant: str = DEFAULT_TENANT, seed: int = 0) -> list[Record]:
+        """Return up to n images chosen at random, the same ones for the same seed and images.
+
+        Args:
+            n: Number of images.
+            tenant: Owner of the images.
+            seed: Of the choice.
+        """
+        if (tenant_id := self.catalog.tenants.find(tenant)) is None:
+            return []
+        ids = self.catalog.images.ids_matching(tenant_id, ()).tolist()
+        chosen = random.Random(seed).sample(ids, min(n, len(ids)))
+        records = self.catalog.images.by_ids(chosen)
+        return [records[id_] for id_ in chosen if id_ in records]
+
+    def pipeline_calibrations(self) -> dict[str, Calibration]:
+        """Return the calibration that each pipeline came with, by name."""
+        return {o.pipeline.name: o.pipeline.calibration for o in self._pipelines.open()}
+
+    def fingerprints(self) -> dict[str, str]:
+        """Return the fingerprint of each pipeline's features, by name."""
+        return {o.pipeline.name: o.pipeline.spec.fingerprint for o in self._pipelines.open()}
+
+    def calibration(self, *, tenant: str = DEFAULT_TENANT) -> GalleryCalibration | None:
+        """Return the calibration that `lookalike calibrate` measured on a tenant's images, None where it did not."""
+        tenant_id = self.catalog.tenants.find(tenant)
+        stored = None if tenant_id is None else self.catalog.calibrations.get(tenant_id)
+        return None if stored is None else GalleryCalibration.of_json(stored)
+
+    def set_calibration(self, calibration: GalleryCalibration, *, tenant: str = DEFAULT_TENANT) -> None:
+        """Store the calibration of a tenant's images, in the place of an earlier one.
+
+        Raises:
+            NotFound: The tenant has no images.
+        """
+        with self._lock:
+            if (tenant_id := self.catalog.tenants.find(tenant)) is None:
+                raise NotFound(f"there are no images of the tenant {tenant!r}")
+            self.catalog.calibrations.put(tenant_id, calibration.to_json())
+            self._calibrations.forget()
 
     # Writing
 
@@ -306,7 +387,8 @@ class Gallery(GalleryAPI):
     def status(self, *, outages: Mapping[str, str] | None = None) -> Status:
         """See `GalleryAPI.status`; `outages` maps pipelines known to be unavailable to the reason: they are skipped."""
         pipelines = {name: self._pipelines.try_open(name) for name in self.pipelines}
-        return gallery_status(self.catalog, pipelines, outages or {})
+        recall = () if self._recall_meter is None else self._recall_meter.measurements()
+        return gallery_status(self.catalog, pipelines, outages or {}, recall)
 
     def check_engine(self, pipeline: str) -> None:
         """Check by one cheap search whether a pipeline's engine answers; raises what a search raises.
@@ -357,7 +439,7 @@ class Gallery(GalleryAPI):
         pipelines = [o.pipeline for o in opened]
         return QueryReader(self.catalog, pipelines, decoder, self.limits, tenant, reduced_side=side)
 
-    def _search_request(self, options: SearchOptions) -> SearchRequest:
+    def _search_request(self, options: SearchOptions, opened: Sequence[OpenPipeline]) -> SearchRequest:
         tenant = options.get("tenant", DEFAULT_TENANT)
         tenant_id = None if tenant is None else self.catalog.tenants.find(tenant)
         if tenant is not None and tenant_id is None:
@@ -370,6 +452,12 @@ class Gallery(GalleryAPI):
             threshold=options.get("threshold"),
             orientations=options.get("orientations", True),
             fresh=options.get("min_sequence") is not None,
+            probabilities=self._calibrations.probabilities(
+                tenant_id,
+                [o.pipeline for o in opened],
+                options.get("max_false"),
+                verify=options.get("verify", True),
+            ),
             verify=options.get("verify", True),
             verify_ms=options.get("verify_ms", DEFAULT_BUDGET_MS),
             deep=options.get("deep", False),
@@ -384,7 +472,8 @@ class Gallery(GalleryAPI):
         min_sequence: int | None,
     ) -> Iterator[tuple[Query, Answer | Failure]]:
         """Answer queries in batches, in their order; runs of stored images and of other queries are batched apart."""
-        searcher = Searcher(self.catalog, [o.pipeline for o in opened], self._verifier, reader)
+        pipelines = [o.pipeline for o in opened]
+        searcher = Searcher(self.catalog, pipelines, self._verifier, reader, recall_meter=self._recall_meter)
         for stored, run in groupby(queries, lambda query: isinstance(query, StoredImage)):
             read = (reader.read_stored if stored else reader.read_images)(run)
             stages = StageTimer()

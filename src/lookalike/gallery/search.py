@@ -9,9 +9,12 @@ from typing import Literal
 
 from lookalike.catalog import Catalog
 from lookalike.errors import ImageRejected, Unavailable, UnsupportedQuery
+from lookalike.gallery.probabilities import CERTAIN, HitProbabilities
 from lookalike.gallery.queries import PreparedQuery, QueryReader, encode_queries
+from lookalike.gallery.recall_meter import RecallMeter
 from lookalike.gallery.verification import DEFAULT_BUDGET_MS, MAX_SIMILAR_VERIFIED, CandidateVerifier, ToVerify
 from lookalike.gallery.windows import AUTO_MS, WINDOW_COUNT, encode_windows
+from lookalike.gallery_calibration import measure_of
 from lookalike.imaging import prepare
 from lookalike.pipeline import Pipeline, Ranked
 from lookalike.results import MAX_RESULTS, Deep
@@ -20,6 +23,7 @@ from lookalike.types import (
     Answer,
     Evidence,
     Hit,
+    Probability,
     Record,
     ResolvedFilter,
     Verification,
@@ -49,10 +53,11 @@ NOT_COMPARED = "the image shows one color or a plain gradient, of which a featur
 class SearchRequest:
     """Options of a batch of queries, resolved against the catalog.
 
-    `threshold` drops hits farther than this (0..1); `fresh` searches everything flushed, also on lagging replicas;
+    `threshold` drops hits farther than this (0..1); `probabilities` judges hits, and drops those that are not sure
+    enough, if the gallery was calibrated; `fresh` searches everything flushed, also on lagging replicas;
     `verify` compares the pixels of the best candidates with the query's, for at most about `verify_ms` milliseconds;
     `deep` also searches with windows of the query where no copy was verified ("auto": if that takes
-    about a second at most).
+    about a second at most). `excluded` are ids that are no hits, by the digest of the query's bytes.
     """
 
     k: int = 10
@@ -65,6 +70,8 @@ class SearchRequest:
     verify: bool = True
     verify_ms: float = DEFAULT_BUDGET_MS
     deep: Deep = False
+    probabilities: HitProbabilities | None = None
+    excluded: Mapping[bytes, frozenset[int]] = field(default_factory=dict)
 
     @property
     def depth(self) -> int:
@@ -74,7 +81,8 @@ class SearchRequest:
     @property
     def candidates(self) -> int:
         """Candidates to fetch: one more shows whether a page follows; those verified must not depend on the page."""
-        return max(self.depth, VERIFIED_DEPTH if self.verify else MAX_CONFIRMED) + 1
+        excluded = max(map(len, self.excluded.values()), default=0)
+        return max(self.depth, VERIFIED_DEPTH if self.verify else MAX_CONFIRMED) + 1 + excluded
 
     def check(self) -> None:
         """Raise UnsupportedQuery for options that are out of range."""
@@ -109,6 +117,11 @@ class Candidate:
         if self.evidence == "copy" and self.verified and self.verification is not None:
             agreement = round(self.verification.agreement or 0.0, AGREEMENT_DIGITS)
         return _ORDER[self.evidence, self.verified or self.evidence != "copy"], -agreement, self.log_rate
+
+    @property
+    def measured(self) -> tuple[str, float]:
+        """The measure by which a calibration judges it, and its value."""
+        return measure_of(self.evidence, self.pipeline, self.distance, self.verification)
 
     def decide(self, verification: Verification) -> None:
         """Replace the evidence of the distance by that of a comparison of pixels, if there was something to compare."""
@@ -151,12 +164,19 @@ class Searcher:
     """
 
     def __init__(
-        self, catalog: Catalog, pipelines: Sequence[Pipeline], verifier: CandidateVerifier, reader: QueryReader
+        self,
+        catalog: Catalog,
+        pipelines: Sequence[Pipeline],
+        verifier: CandidateVerifier,
+        reader: QueryReader,
+        *,
+        recall_meter: RecallMeter | None = None,
     ) -> None:
         self._catalog = catalog
         self._pipelines = pipelines
         self._verifier = verifier
         self._reader = reader
+        self._recall_meter = recall_meter
 
     def answer(
         self, queries: Sequence[PreparedQuery], request: SearchRequest, sequence: int, stages: StageTimer
@@ -165,11 +185,14 @@ class Searcher:
         exact = self._digest_matches(queries, request)
         stages.mark("digest")
         found: list[dict[int, Candidate]] = [{} for _ in queries]
-        exact_within, failed = self._search_pipelines(queries, request, found, stages)
+        exact_within, failed = self._search_pipelines(queries, request, found, sequence, stages)
         engine_filter = request.filter is not None and request.filter.engine_filter
         for of_query, same in zip(found, exact, strict=True):
             # only the engine can evaluate its own filter, so a digest match that it did not return may not pass it
             of_query.update({i: match for i, match in same.items() if not engine_filter or i in of_query})
+        for query, of_query in zip(queries, found, strict=True):
+            for i in request.excluded.get(query.prepared.sha256, ()):
+                of_query.pop(i, None)
         records = self._catalog.images.by_ids(_top_ids(found, request))
         for query, of_query in zip(queries, found, strict=True):
             self._confirm(query, of_query, records)
@@ -222,6 +245,7 @@ class Searcher:
         queries: Sequence[PreparedQuery],
         request: SearchRequest,
         found: list[dict[int, Candidate]],
+        sequence: int,
         stages: StageTimer,
     ) -> tuple[list[dict[str, float | None]], dict[str, str]]:
         """Search every pipeline, and keep the best match of each image in `found`.
@@ -235,13 +259,15 @@ class Searcher:
             limits = [request.threshold] if request.threshold is not None else []
             if pipeline is not self._pipelines[-1]:
                 limits.append(pipeline.calibration.threshold)
+            max_distance = min(limits, default=None)
             try:
+                encoded = encode_queries(queries, at, pipeline, orientations=request.orientations)
                 ranked = pipeline.search_views(
-                    encode_queries(queries, at, pipeline, orientations=request.orientations),
+                    encoded,
                     request.candidates,
                     tenant=request.tenant,
                     filter=request.filter,
-                    max_distance=min(limits, default=None),
+                    max_distance=max_distance,
                     fresh=request.fresh,
                 )
             except Unavailable as error:
@@ -250,6 +276,16 @@ class Searcher:
                     within[pipeline.name] = NO_GUARANTEE
                 stages.mark(pipeline.name)
                 continue
+            if self._recall_meter is not None and request.filter is None:
+                self._recall_meter.offer(
+                    pipeline,
+                    encoded,
+                    ranked,
+                    request.candidates,
+                    tenant=request.tenant,
+                    max_distance=max_distance,
+                    sequence=sequence,
+                )
             for of_query, within, matches in zip(found, exact_within, ranked, strict=True):
                 within[pipeline.name] = matches.exact_within
                 _merge(of_query, pipeline, matches)
@@ -328,6 +364,8 @@ class Searcher:
             encoded, MAX_SIMILAR_VERIFIED, tenant=request.tenant, filter=request.filter, fresh=request.fresh
         )
         distances = dict(zip(ranked.ids.tolist(), ranked.distances.tolist(), strict=True))
+        for i in request.excluded.get(query.prepared.sha256, ()):
+            distances.pop(i, None)
         new = [i for i in distances if i not in found or found[i].verification is None]
         records.update(self._catalog.images.by_ids([i for i in new if i not in records]))
         to_verify = [ToVerify(records[i], copy_by_distance=False) for i in new if i in records]
@@ -368,7 +406,9 @@ def _top_ids(found: Sequence[dict[int, Candidate]], request: SearchRequest) -> l
 
 def _rank(found: dict[int, Candidate], records: Mapping[int, Record], request: SearchRequest) -> list[Hit]:
     """Return hits in their final order; an image that was deleted during the search has no record and is omitted."""
-    order = sorted((i for i in found if i in records), key=lambda i: (found[i].rank, i))
+    judge = request.probabilities
+    accepted = (i for i in found if i in records and _is_accepted(found[i], judge))
+    order = sorted(accepted, key=lambda i: (found[i].rank, i))
     return [
         Hit(
             key=records[i].key,
@@ -385,9 +425,20 @@ def _rank(found: dict[int, Candidate], records: Mapping[int, Record], request: S
             verification=found[i].verification,
             frames=records[i].frames,
             truncated=records[i].truncated,
+            probability=_probability(found[i], judge),
         )
         for i in order[: request.depth + 1]
     ]
+
+
+def _is_accepted(candidate: Candidate, judge: HitProbabilities | None) -> bool:
+    return judge is None or candidate.evidence == "exact" or judge.accepts(*candidate.measured)
+
+
+def _probability(candidate: Candidate, judge: HitProbabilities | None) -> Probability | None:
+    if judge is None:
+        return None
+    return CERTAIN if candidate.evidence == "exact" else judge.probability(*candidate.measured)
 
 
 def pixels_of(source: Path | bytes | None, sha256: bytes) -> bytes | None:

@@ -9,11 +9,14 @@ from lookalike.catalog import Catalog
 from lookalike.errors import Damaged, LookalikeError, Unavailable
 from lookalike.gallery.index_sync import IndexSync
 from lookalike.pipeline import Pipeline
-from lookalike.results import PipelineStatus, Status
+from lookalike.results import MeasuredRecall, PipelineStatus, Status
 
 
 def gallery_status(
-    catalog: Catalog, pipelines: Mapping[str, tuple[Pipeline, IndexSync] | LookalikeError], outages: Mapping[str, str]
+    catalog: Catalog,
+    pipelines: Mapping[str, tuple[Pipeline, IndexSync] | LookalikeError],
+    outages: Mapping[str, str],
+    recall: tuple[MeasuredRecall, ...] = (),
 ) -> Status:
     """Return the gallery's status.
 
@@ -23,7 +26,7 @@ def gallery_status(
     tenants = {name: catalog.images.count(tenant_id) for name, tenant_id in catalog.tenants.ids_by_name().items()}
     sequence = catalog.changes.last_sequence()
     statuses = tuple(_pipeline_status(name, p, sequence, outages.get(name)) for name, p in pipelines.items())
-    return Status(totals.images, totals.nbytes, tenants, totals.by_format, sequence, statuses)
+    return Status(totals.images, totals.nbytes, tenants, totals.by_format, sequence, statuses, recall)
 
 
 def _pipeline_status(

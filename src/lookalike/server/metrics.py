@@ -12,8 +12,8 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 """Upper bounds of the histogram buckets, in seconds."""
 NO_ROUTE = "(none)"
 """Route label of requests without a route: their paths would create a time series each."""
-Values = Callable[[], Mapping[str, float] | float]
-"""Computes a gauge's values by label value, or its value if it has no label."""
+Values = Callable[[], Mapping[str, float] | Mapping[tuple[str, ...], float] | float]
+"""Computes a gauge's values by label value, by several of them, or its value if it has no label."""
 
 
 class Metrics:
@@ -59,9 +59,9 @@ class Metrics:
         """Count a written image."""
         self._outcomes.labels(outcome).inc()
 
-    def register_gauge(self, name: str, description: str, values: Values, label: str | None = None) -> None:
+    def register_gauge(self, name: str, description: str, values: Values, *labels: str) -> None:
         """Register a gauge whose values are computed at each scrape."""
-        self.registry.register(_GaugeCollector(name, description, values, label))
+        self.registry.register(_GaugeCollector(name, description, values, labels))
 
     def text(self) -> bytes:
         """All metrics in the Prometheus text format; reads the catalog, so it must not run on the event loop."""
@@ -73,7 +73,7 @@ class _GaugeCollector(Collector):
     name: str
     description: str
     values: Values
-    label: str | None
+    labels: tuple[str, ...]
 
     def describe(self) -> Iterable[Metric]:
         return [GaugeMetricFamily(self.name, self.description)]
@@ -82,7 +82,7 @@ class _GaugeCollector(Collector):
         values = self.values()
         if not isinstance(values, Mapping):
             return [GaugeMetricFamily(self.name, self.description, value=float(values))]
-        family = GaugeMetricFamily(self.name, self.description, labels=[self.label or ""])
+        family = GaugeMetricFamily(self.name, self.description, labels=self.labels)
         for label_value, value in values.items():
-            family.add_metric([label_value], float(value))
+            family.add_metric([label_value] if isinstance(label_value, str) else list(label_value), float(value))
         return [family]

@@ -127,7 +127,7 @@ def test_search_finds_the_original(full: Path, tmp_path: Path) -> None:
     assert {"query", "hits", "exact_within", "took_ms"} <= set(line)
     assert line["query"] == str(query)
     names = {"key", "path", "evidence", "distance", "pipeline", "attributes", "width", "height", "thumbnail", "tenant"}
-    assert all(set(h) == names | {"verified", "verification"} for h in line["hits"])
+    assert all(set(h) == names | {"verified", "verification", "probability"} for h in line["hits"])
     best = line["hits"][0]
     assert (best["key"], best["evidence"], best["pipeline"]) == ("grüße 🌄.png", "copy", "phash")
     assert 0 <= best["distance"] <= 1
@@ -271,7 +271,7 @@ def test_compare_two_files(full: Path, folder: Path, tmp_path: Path) -> None:
 
 def test_status_and_repair(full: Path) -> None:
     line = lookalike("status", "-g", full, "--json").line
-    assert set(line) == {"gallery", "images", "bytes", "tenants", "formats", "sequence", "pipelines"}
+    assert set(line) == {"gallery", "images", "bytes", "tenants", "formats", "sequence", "pipelines", "recall"}
     assert (line["images"], line["tenants"], line["formats"]) == (5, {"default": 5}, {"PNG": 5})
     [pipeline] = line["pipelines"]
     assert (pipeline["name"], pipeline["metric"], pipeline["rows"], pipeline["error"]) == ("phash", "hamming", 5, None)

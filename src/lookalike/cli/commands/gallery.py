@@ -93,6 +93,12 @@ def status(session: Session) -> int:
     print_line(f"Sequence  {found.sequence:,}")
     print_line()
     out().print(_pipelines(found.pipelines, found.images))
+    for measured in found.recall:
+        where = "all tenants" if measured.tenant is None else printable(measured.tenant)
+        print_line(
+            f"Recall of {measured.pipeline} in {where}: {measured.recall:.3f} ({measured.low:.3f} to "
+            f"{measured.high:.3f}), of {counted(measured.queries, 'search', 'searches')} repeated exactly"
+        )
     return ExitCode.OK
 
 

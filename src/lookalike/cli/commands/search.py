@@ -56,6 +56,14 @@ def search(
     k: Annotated[int, option("-k --k N", "Maximum number of hits per image.", show_default=True)] = 10,
     page: Annotated[int, option("--page N", "Page of N hits: 2 for the next ones, ...", show_default=True)] = 1,
     threshold: Annotated[float | None, option("--threshold 0..1", "Maximum distance of a hit.")] = None,
+    max_false: Annotated[
+        float | None,
+        option(
+            "--max-false SHARE",
+            "Only hits so sure that at most this share of queries without an original gets any: 1e-3. Needs "
+            "`lookalike calibrate`.",
+        ),
+    ] = None,
     filter: FilterOption = None,
     pipeline: PipelineNamesOption = None,
     orientations: Annotated[
@@ -103,6 +111,7 @@ def search(
         "k": k,
         "page": page,
         "threshold": threshold,
+        "max_false": max_false,
         "filter": parse_filter(filter or ()),
         "pipelines": pipeline or None,
         "orientations": orientations,
@@ -178,19 +187,24 @@ class ResultPrinter:
     def _table(self, hits: Sequence[Hit], frames: int) -> Table:
         key, path = Column("key", overflow="fold"), Column("path", style="dim", overflow="fold")
         last = ("", key) if self._preview else (key, path)
-        columns = ("evidence", "what", Column("distance", justify="right"), "found by", *last)
+        calibrated = any(hit.probability is not None for hit in hits)
+        probability = (Column("probability", justify="right"),) if calibrated else ()
+        columns = ("evidence", "what", Column("distance", justify="right"), *probability, "found by", *last)
         table = Table(*columns, box=None, padding=(0, 2), header_style="dim")
         for hit in hits:
-            table.add_row(*self._row(hit, frames))
+            table.add_row(*self._row(hit, frames, calibrated=calibrated))
         return table
 
-    def _row(self, hit: Hit, frames: int) -> list[Text | str]:
+    def _row(self, hit: Hit, frames: int, *, calibrated: bool) -> list[Text | str]:
         from lookalike.cli.preview import preview_of
 
         evidence = Text(hit.evidence, style=STYLES[hit.evidence])
         for note in frame_notes(hit, frames):
             evidence.append(f"\n{note}", style="dim")
-        row: list[Text | str] = [evidence, _what(hit), f"{hit.distance:.3f}", hit.pipeline]
+        row: list[Text | str] = [evidence, _what(hit), f"{hit.distance:.3f}"]
+        if calibrated:
+            row.append("" if hit.probability is None else f"{hit.probability.value:.3f}")
+        row.append(hit.pipeline)
         path = printable(hit.path or "")
         if self._preview:
             image = preview_of(hit.path) if hit.path else None

@@ -34,7 +34,7 @@ from lookalike.types import Answer
 from lookalike.wire import SearchAnswer
 
 router = APIRouter(prefix="/v1", tags=["search"])
-BOUND_OPTIONS = ("threshold", "pipelines", "filter", "engine_filter", "orientations", "verify", "deep")
+BOUND_OPTIONS = ("threshold", "max_false", "pipelines", "filter", "engine_filter", "orientations", "verify", "deep")
 """Options that must be the same for all pages of a cursor."""
 MAX_VERIFY_MS = 60_000
 PIPELINES = "Search these pipelines only; by default all of the gallery's."
@@ -47,6 +47,13 @@ class CommonOptions(BaseModel):
     page: int = Field(1, ge=1, le=MAX_RESULTS, description=f"Page x k is at most {MAX_RESULTS:,}.")
     cursor: str | None = Field(None, description="`next` of the page before, with the same image and options.")
     threshold: float | None = Field(None, ge=0, le=1, description="The largest distance of a hit.")
+    max_false: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Drop hits that are not sure enough: at most this share of queries without an original gets any. "
+        "Needs a calibrated gallery.",
+    )
     orientations: bool = Field(default=True, description="Also find rotated and mirrored copies, by their hash.")
     min_sequence: int | None = Field(
         None, ge=0, le=2**62, description="The answer sees at least this change, for read-your-writes consistency."
@@ -131,6 +138,7 @@ class SearchArguments:
                 file=BINARY,
                 k={"type": "integer", "minimum": 1, "maximum": MAX_RESULTS},
                 threshold={"type": "number", "minimum": 0, "maximum": 1},
+                max_false={"type": "number", "exclusiveMinimum": 0, "maximum": 1},
                 filter={"type": "string", "description": "JSON"},
             ),
             "application/json": json_schema("SearchRequest"),
@@ -200,6 +208,7 @@ def run_search(state: AppState, arguments: SearchArguments, image: QueryImage) -
         tenant=arguments.tenant,
         filter=options.filter,
         threshold=options.threshold,
+        max_false=options.max_false,
         pipelines=options.pipelines,
         orientations=options.orientations,
         min_sequence=options.min_sequence,

@@ -13,8 +13,9 @@ from lookalike.results import MAX_RESULTS
 from lookalike.server.app_state import AppState, State
 from lookalike.server.auth import Caller, Reads, require_global_admin
 from lookalike.server.health import Outage
+from lookalike.server.metrics import Values
 from lookalike.server.schemas import documented_responses, json_response
-from lookalike.wire import Health, PipelineStatus, Ready, Status
+from lookalike.wire import Health, MeasuredRecall, PipelineStatus, Ready, Status, convert
 
 router = APIRouter(tags=["operations"])
 
@@ -70,6 +71,9 @@ async def status(state: State, caller: Reads) -> Response:
             tenant=caller.tenant,
             sequence=status.sequence,
             pipelines=[_pipeline(pipeline, any_tenant=caller.any_tenant) for pipeline in status.pipelines],
+            recall=[
+                convert(MeasuredRecall, measured) for measured in status.recall if measured.tenant == caller.tenant
+            ],
             limits=_limits(state, caller),
             version=__version__,
             features=_features(state),
@@ -128,17 +132,26 @@ def register_gauges(state: AppState) -> None:
         missing = readiness(state, state.health.last).missing
         return {name: name not in missing for name in state.health.names}
 
-    gauges = (
-        ("waiting", "Requests waiting for a thread.", lambda: state.executor.waiting, None),
-        ("working", "Busy threads.", lambda: state.executor.working, None),
-        ("held_bytes", "Bytes of request bodies in memory.", lambda: state.memory.used, None),
-        ("images", "Images in the catalog.", catalog.images.count, None),
-        ("sequence", "Sequence of the catalog's last change.", catalog.changes.last_sequence, None),
-        ("index_rows", "Rows of each index.", rows, "pipeline"),
-        ("index_lag", "Changes that are not in the saved index yet.", lag, "pipeline"),
-        ("jobs", "Jobs by state.", catalog.jobs.count_by_state, "state"),
-        ("up", "Whether the catalog and each pipeline are available.", up, "part"),
-        ("ready", "Readiness.", lambda: readiness(state, state.health.last).ready, None),
+    def recall() -> Mapping[tuple[str, ...], float]:
+        return {(m.tenant or "", m.pipeline): m.recall for m in state.status().recall}
+
+    def recall_queries() -> Mapping[tuple[str, ...], float]:
+        return {(m.tenant or "", m.pipeline): m.queries for m in state.status().recall}
+
+    by_tenant = ("tenant", "pipeline")
+    gauges: tuple[tuple[str, str, Values, tuple[str, ...]], ...] = (
+        ("waiting", "Requests waiting for a thread.", lambda: state.executor.waiting, ()),
+        ("working", "Busy threads.", lambda: state.executor.working, ()),
+        ("held_bytes", "Bytes of request bodies in memory.", lambda: state.memory.used, ()),
+        ("images", "Images in the catalog.", catalog.images.count, ()),
+        ("sequence", "Sequence of the catalog's last change.", catalog.changes.last_sequence, ()),
+        ("index_rows", "Rows of each index.", rows, ("pipeline",)),
+        ("index_lag", "Changes that are not in the saved index yet.", lag, ("pipeline",)),
+        ("jobs", "Jobs by state.", catalog.jobs.count_by_state, ("state",)),
+        ("up", "Whether the catalog and each pipeline are available.", up, ("part",)),
+        ("ready", "Readiness.", lambda: readiness(state, state.health.last).ready, ()),
+        ("recall", "Measured recall of live searches; tenant is empty for searches in all.", recall, by_tenant),
+        ("recall_queries", "Live searches that were repeated exactly.", recall_queries, by_tenant),
     )
-    for name, description, values, label in gauges:
-        state.metrics.register_gauge(f"lookalike_{name}", description, values, label)
+    for name, description, values, labels in gauges:
+        state.metrics.register_gauge(f"lookalike_{name}", description, values, *labels)
