@@ -135,9 +135,12 @@ def _to_relative(width: int, height: int) -> Homography:
 
 def _overlap(homography: Homography, width: int, height: int) -> NDArray[np.bool_]:
     """The pixels of the stored frame that the query shows."""
-    x = (np.arange(width) + 0.5) / width
-    y = ((np.arange(height) + 0.5) / height)[:, None]
-    h = homography
+    corners = np.array([[0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]], np.float64) @ homography.T
+    if (corners >= 0).all() and (corners[:, :2] <= corners[:, 2:]).all():
+        return np.ones((height, width), np.bool_)
+    x = (np.arange(width, dtype=np.float32) + np.float32(0.5)) / np.float32(width)
+    y = ((np.arange(height, dtype=np.float32) + np.float32(0.5)) / np.float32(height))[:, None]
+    h = homography.astype(np.float32)
     depth = h[2, 0] * x + h[2, 1] * y + h[2, 2]
     across, down = h[0, 0] * x + h[0, 1] * y + h[0, 2], h[1, 0] * x + h[1, 1] * y + h[1, 2]
     return np.asarray((depth > 0) & (across > 0) & (across < depth) & (down > 0) & (down < depth))

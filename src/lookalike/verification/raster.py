@@ -1,4 +1,4 @@
-"""Filters and warps of grey images: by OpenCV where it is installed, else by numpy and Pillow with the same results."""
+"""Filters and warps of grey images: by OpenCV where installed, else by numpy and Pillow with similar results."""
 
 from types import ModuleType
 from typing import Any, Final

@@ -78,11 +78,11 @@ class Verifier:
 
     def _whole(self, query: Side, stored: Side) -> Compared | None:
         """Compare the images without their borders, in the two most similar of the eight orientations."""
-        reference = stored.turns[0]
+        reference = stored.moments
         similarity = query.small_turns @ stored.small_turns[0]
         best, share = -1, MIN_WHOLE
         for turn in np.argsort(-similarity, kind="stable")[:2].tolist():
-            found = share_agreeing(query.turns[turn], reference)
+            found = share_agreeing(query.turned(turn), reference)
             if found is not None and found > share:
                 best, share = turn, found
         if best < 0 and similarity.max() > ALIKE:
@@ -116,7 +116,7 @@ def _result(
 ) -> Verification:
     """The evidence of the best alignment."""
     if best is None:
-        textured = [float(np.mean(side.turns[0].variance > 25.0)) for side in (query, stored)]
+        textured = [float(np.mean(side.moments.variance > 25.0)) for side in (query, stored)]
         return (
             NOTHING if min(textured) * query.whole.size < 60 else Verification(0.0, 0, 0, None, (), None, min(textured))
         )
