@@ -66,7 +66,8 @@ def row_of(found: Verification, **names: Any) -> dict[str, Any]:
     """A raw row: the evidence and its label."""
     kind, probability = label(found)
     evidence = {
-        name: getattr(found, name) for name in ("agreement", "differing", "textured", "color", "tone", "detail")
+        name: getattr(found, name)
+        for name in ("agreement", "differing", "largest", "textured", "color", "tone", "detail")
     }
     more = {name: getattr(found, name) for name in ("inliers", "method", "query_coverage", "stored_coverage")}
     return {**names, **evidence, **more, "label": kind, "probability": probability, "boxes": len(found.differences)}

@@ -29,13 +29,14 @@ MAX_CELL_AGREEMENT: Final = 0.45
 class Agreement:
     """`share` of the textured pixels that agree, None where there are too few; `textured` share of the compared ones.
 
-    `differing` is the share of the textured cells that are in connected groups which disagree, `boxes` are these
-    groups, largest first, relative to the compared images.
+    `differing` is the share of the textured cells that are in connected groups which disagree, `largest` the number of
+    cells of the largest group, `boxes` are the groups, largest first, relative to the compared images.
     """
 
     share: float | None
     textured: float
     differing: float
+    largest: int
     boxes: tuple[Box, ...]
 
 
@@ -75,19 +76,19 @@ def agreement(first: Moments, second: Moments, mask: NDArray[np.bool_]) -> Agree
     textured &= mask
     count, compared = int(np.count_nonzero(textured)), max(int(np.count_nonzero(mask)), 1)
     if count < MIN_TEXTURED:
-        return Agreement(None, count / compared, 0.0, ())
+        return Agreement(None, count / compared, 0.0, 0, ())
     agrees &= textured
-    differing, boxes = _groups(textured, agrees)
-    return Agreement(float(np.count_nonzero(agrees) / count), count / compared, differing, boxes)
+    share = float(np.count_nonzero(agrees) / count)
+    return Agreement(share, count / compared, *_groups(textured, agrees))
 
 
-def _groups(textured: NDArray[np.bool_], agrees: NDArray[np.bool_]) -> tuple[float, tuple[Box, ...]]:
-    """Connected cells that disagree: their share of the textured cells, and their boxes, largest first."""
+def _groups(textured: NDArray[np.bool_], agrees: NDArray[np.bool_]) -> tuple[float, int, tuple[Box, ...]]:
+    """Connected cells that disagree: their share of the textured cells, the largest group, and boxes of all."""
     texture, agreeing = _cell_sums(textured), _cell_sums(agrees)
     counts = texture >= MIN_CELL_TEXTURE * CELL * CELL
     total = int(np.count_nonzero(counts))
     if not total:
-        return 0.0, ()
+        return 0.0, 0, ()
     groups = _connected(counts & (agreeing <= MAX_CELL_AGREEMENT * texture))
     height, width = textured.shape
     boxes = []
@@ -95,7 +96,7 @@ def _groups(textured: NDArray[np.bool_], agrees: NDArray[np.bool_]) -> tuple[flo
         top, left = (min(cell[axis] for cell in group) * CELL for axis in (0, 1))
         bottom, right = ((max(cell[axis] for cell in group) + 1) * CELL for axis in (0, 1))
         boxes.append(Box(left / width, top / height, min(right / width, 1.0), min(bottom / height, 1.0)))
-    return sum(map(len, groups)) / total, tuple(boxes)
+    return sum(map(len, groups)) / total, max(map(len, groups), default=0), tuple(boxes)
 
 
 def _cell_sums(values: NDArray[np.bool_]) -> NDArray[np.intp]:
