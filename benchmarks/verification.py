@@ -67,7 +67,7 @@ def row_of(found: Verification, **names: Any) -> dict[str, Any]:
     kind, probability = label(found)
     evidence = {
         name: getattr(found, name)
-        for name in ("agreement", "differing", "largest", "textured", "color", "tone", "detail")
+        for name in ("agreement", "differing", "largest", "textured", "color", "tone", "detail", "resolution")
     }
     more = {name: getattr(found, name) for name in ("inliers", "method", "query_coverage", "stored_coverage")}
     return {**names, **evidence, **more, "label": kind, "probability": probability, "boxes": len(found.differences)}
@@ -94,14 +94,21 @@ def document_rows(split: str, originals: int, families: Sequence[str]) -> Iterat
             yield row_of(_VERIFIER.verify(sides[one], sides[other]), **names)
 
 
-def photo_rows(split: str, originals: int, edits: Sequence[str], *, records: bool) -> Iterator[dict[str, Any]]:
+def photo_rows(
+    split: str, originals: int, edits: Sequence[str], *, gallery_size: int, records: bool
+) -> Iterator[dict[str, Any]]:
     """Candidates of edited photos, half of them without their original in the gallery."""
     chosen = [photo for photo in photos() if split_of(photo.group) == split]
     group = {photo.key: photo.group for photo in chosen}
     groups = sorted({photo.group for photo in chosen if photo.kind in KINDS})
     queried = random.Random(split).sample(groups, 2 * originals)
-    absent = set(queried[:originals])
-    present = [photo for photo in chosen if photo.group not in absent]
+    absent = set(queried[::2])
+    around = [
+        photo for photo in photos() if split_of(photo.group) != split
+    ]  # nothing of a copy's surroundings is found
+    offered = [photo for photo in chosen if photo.group in queried and photo.group not in absent]
+    others = [photo for photo in chosen if photo.group not in queried]
+    present = offered + random.Random(split).sample(others, min(gallery_size - len(offered), len(others)))
     by_key = {photo.key: photo for photo in present}
     first = {photo.group: photo for photo in reversed(chosen)}
 
@@ -110,15 +117,15 @@ def photo_rows(split: str, originals: int, edits: Sequence[str], *, records: boo
         side = load(by_key[key])
         return from_record(to_record(side)) if records else side
 
-    with lookalike.open(OUT / f"verification-{split}-{originals}") as gallery:
+    with lookalike.open(OUT / f"verification-{split}-{originals}-{gallery_size}") as gallery:
         if not gallery.status().images:
             gallery.add([photo.path for photo in present])
         keys = {str(photo.path): photo.key for photo in present}
         for number, name in enumerate(queried):
             image = Image.open(first[name].path).convert("RGB")
-            others = [Image.open(photo.path).convert("RGB") for photo in present[number::97][:4] if photo.group != name]
+            surroundings = [Image.open(photo.path).convert("RGB") for photo in around[number::97][:4]]
             for edit in edits:
-                data = apply(edit, image, number, others=others)
+                data = apply(edit, image, number, others=surroundings)
                 hits = gallery.search(data, k=CANDIDATES).hits
                 query = side_of(Image.open(io.BytesIO(data)))
                 candidates = [keys[str(hit.path)] for hit in hits]
@@ -244,6 +251,7 @@ def main() -> None:
     parser.add_argument(
         "--originals", type=int, default=24, help="photos queried that are in the gallery, and that are not"
     )
+    parser.add_argument("--gallery", type=int, default=500, help="photos in the gallery")
     parser.add_argument("--documents", type=int, default=4, help="documents of each family")
     parser.add_argument("--families", default=",".join(FAMILIES))
     parser.add_argument("--edits", default=",".join(PHOTO_EDITS))
@@ -255,7 +263,13 @@ def main() -> None:
     for part in ("photos", "photo-records"):
         if part in parts:
             edits = arguments.edits.split(",")
-            found = photo_rows(arguments.split, arguments.originals, edits, records=part == "photo-records")
+            found = photo_rows(
+                arguments.split,
+                arguments.originals,
+                edits,
+                gallery_size=arguments.gallery,
+                records=part == "photo-records",
+            )
             rows = kept(part, arguments.split, found)
             print(part)
             show_photos(rows)

@@ -29,6 +29,7 @@ MIN_AREA, MAX_AREA = 0.005, 200.0
 """Range of the area ratio of a plausible homography."""
 BLOCK: Final = 8
 """Rows of descriptors multiplied at once; see `match`."""
+MAX_STEPS: Final = 40
 TRACKED_CORNERS: Final = 240
 MIN_TRACKED: Final = 12
 
@@ -128,3 +129,20 @@ def track(warped: Pixels, stored: Pixels, mask: Pixels) -> Homography | None:
     if matrix is None or np.count_nonzero(inliers) < MIN_TRACKED:
         return None
     return normalised(matrix)
+
+
+def climb(warped: Pixels, stored: Pixels, mask: Pixels) -> Homography | None:
+    """The small correction of `track`, by maximising the correlation of the images; for shapes without corners.
+
+    Enhanced correlation coefficient (G. Evangelidis, E. Psarakis, 2008), affine, about 30 ms.
+    """
+    if CV2 is None:
+        return None
+    criteria = (CV2.TERM_CRITERIA_EPS | CV2.TERM_CRITERIA_COUNT, MAX_STEPS, 1e-4)
+    try:
+        _, found = CV2.findTransformECC(
+            stored, warped, np.eye(2, 3, dtype=np.float32), CV2.MOTION_AFFINE, criteria, mask, 5
+        )
+    except CV2.error:  # it did not converge
+        return None
+    return normalised(np.vstack([found, [0, 0, 1]]))

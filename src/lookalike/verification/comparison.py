@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lookalike.types import Pixels
 from lookalike.verification.agreement import Agreement, Moments, agreement, moments
-from lookalike.verification.alignment import Homography, is_plausible, normalised, track
+from lookalike.verification.alignment import Homography, climb, is_plausible, normalised, track
 from lookalike.verification.raster import blur, shrink, warp, window_mean
 from lookalike.verification.side import Side
 
@@ -17,9 +17,11 @@ MIN_FRAME: Final = 24
 TRIM: Final = 2
 """Pixels cut from the rim of both aligned images: a row of a frame there would disagree along the whole side."""
 _INNER: Final = (slice(TRIM, -TRIM), slice(TRIM, -TRIM))
-ALIGNED: Final = 0.985
+ALIGNED: Final = 0.998
 """Agreement from which an alignment is not refined."""
-MAX_REFINEMENTS: Final = 2
+MAX_REFINEMENTS: Final = 3
+PARTLY_ALIGNED, NEARLY_ALIGNED = 0.5, 0.97
+"""Range of agreement in which, where corners don't help, correlation is maximised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Compared:
     color: float | None
     tone: float | None
     detail: int
+    resolution: float
 
 
 def compare(query: Side, stored: Side, homography: Homography) -> Compared | None:
@@ -50,7 +53,8 @@ def compare(query: Side, stored: Side, homography: Homography) -> Compared | Non
     overlap = float(found.seen.mean())
     detail = round(min(frame.width, frame.height) * overlap**0.5)
     color, tone = _colors(query, stored, found.homography)
-    return Compared(found.homography, found.evidence, overlap, color, tone, detail)
+    resolution = frame.width / max(stored.width, stored.width * full_scale(query, stored, found.homography))
+    return Compared(found.homography, found.evidence, overlap, color, tone, detail, min(resolution, 1.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +72,22 @@ def _is_aligned(found: _Warped) -> bool:
 
 
 def _refined(frame: "_Frame", source: Pixels, reference: Pixels, blurred: Moments, found: _Warped) -> _Warped | None:
-    """The comparison with a better alignment; None where tracked corners give none."""
-    correction = track(found.warped, reference, np.asarray(np.where(found.seen, 255, 0), np.uint8))
-    if correction is None:
-        return None
-    to_relative = _to_relative(frame.width, frame.height)
-    refined = normalised(found.homography @ to_relative @ correction @ np.linalg.inv(to_relative))
-    if refined is None or not is_plausible(refined):
-        return None
-    again = _compare(frame, source, blurred, refined)
-    return again if (again.evidence.share or 0.0) > (found.evidence.share or 0.0) else None
+    """The comparison with a better alignment; None where there is none."""
+    mask = np.asarray(np.where(found.seen, 255, 0), np.uint8)
+    share = found.evidence.share or 0.0
+    for correct in (track, climb):
+        if correct is climb and not PARTLY_ALIGNED <= share <= NEARLY_ALIGNED:
+            break
+        correction = correct(found.warped, reference, mask)
+        to_relative = _to_relative(frame.width, frame.height)
+        refined = None
+        if correction is not None:
+            refined = normalised(found.homography @ to_relative @ correction @ np.linalg.inv(to_relative))
+        if refined is not None and is_plausible(refined):
+            again = _compare(frame, source, blurred, refined)
+            if (again.evidence.share or 0.0) > share:
+                return again
+    return None
 
 
 def _compare(frame: "_Frame", source: Pixels, stored: Moments, homography: Homography) -> _Warped:
@@ -103,9 +113,7 @@ class _Frame:
         """The frame whose pixels are as large as those of the coarser image."""
         height, width = stored.luma.shape
         query_height, query_width = query.luma.shape
-        center = homography @ np.array([0.5, 0.5, 1.0])
-        derivative = homography[:2, :2] / center[2] - np.outer(center[:2], homography[2, :2]) / center[2] ** 2
-        area = abs(float(np.linalg.det(derivative)))
+        area = area_ratio(homography)
         scale = (area * query_width * query_height / (width * height)) ** 0.5  # query pixels a stored pixel
         shrunk, reduced = min(1.0, scale), min(1.0, 1 / max(scale, 1e-6))
         frame = cls(
@@ -131,6 +139,18 @@ def pixel_matrix(homography: Homography, stored: tuple[int, int], query: tuple[i
 def _to_relative(width: int, height: int) -> Homography:
     """The map from pixel centers to relative coordinates."""
     return np.array([[1 / width, 0, 0.5 / width], [0, 1 / height, 0.5 / height], [0, 0, 1]])
+
+
+def area_ratio(homography: Homography) -> float:
+    """By what the map multiplies areas, in relative coordinates, at the middle of the stored image."""
+    center = homography @ np.array([0.5, 0.5, 1.0])
+    derivative = homography[:2, :2] / center[2] - np.outer(center[:2], homography[2, :2]) / center[2] ** 2
+    return abs(float(np.linalg.det(derivative)))
+
+
+def full_scale(query: Side, stored: Side, homography: Homography) -> float:
+    """Pixels of the query for each of the stored image, both at full size."""
+    return float((area_ratio(homography) * query.width * query.height / (stored.width * stored.height)) ** 0.5)
 
 
 def _overlap(homography: Homography, width: int, height: int) -> NDArray[np.bool_]:

@@ -56,8 +56,9 @@ class Verification:
 
     `differing` is the share of the textured windows inside `differences`, `largest` the number of windows of the
     largest one; `color` is the agreement of the colors, -1..1, None where one image has none; `tone` that of the
-    brightness; `detail` the resolution of the comparison, in pixels of the shorter side of the overlap; `inliers` the
-    number of matched points (None: not aligned by points).
+    brightness; `detail` the resolution of the comparison, in pixels of the shorter side of the overlap, `resolution`
+    its share (0..1) of what the more detailed image has there at full size; `inliers` the number of matched points
+    (None: not aligned by points).
     """
 
     agreement: float | None
@@ -72,6 +73,7 @@ class Verification:
     color: float | None = None
     tone: float | None = None
     detail: int = 0
+    resolution: float = 0.0
     inliers: int | None = None
 
 

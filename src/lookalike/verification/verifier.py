@@ -151,6 +151,7 @@ def _result(query: Side, stored: Side, candidate: _Candidate) -> Verification:
         color=best.color,
         tone=best.tone,
         detail=best.detail,
+        resolution=best.resolution,
         inliers=candidate.inliers,
     )
 
