@@ -1,6 +1,6 @@
 """Comparison of two images under a homography, in the frame of the stored one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from lookalike.types import Pixels
 from lookalike.verification.agreement import Agreement, Moments, agreement, moments
 from lookalike.verification.alignment import Homography, climb, is_plausible, normalised, track
-from lookalike.verification.raster import blur, shrink, warp, window_mean
+from lookalike.verification.raster import blur, sharpness, shrink, soften, warp, window_mean
 from lookalike.verification.side import Side
 
 MIN_FRAME: Final = 24
@@ -20,6 +20,8 @@ _INNER: Final = (slice(TRIM, -TRIM), slice(TRIM, -TRIM))
 ALIGNED: Final = 0.998
 """Agreement from which an alignment is not refined."""
 MAX_REFINEMENTS: Final = 3
+MIN_BLUR: Final = 1.6
+"""Ratio of sharpness from which the duller image counts as blurred."""
 PARTLY_ALIGNED, NEARLY_ALIGNED = 0.5, 0.97
 """Range of agreement in which, where corners don't help, correlation is maximised."""
 
@@ -50,6 +52,8 @@ def compare(query: Side, stored: Side, homography: Homography) -> Compared | Non
         if better is None:
             break
         found = better
+    if not _is_aligned(found) and (found.evidence.share or 0.0) > PARTLY_ALIGNED:
+        found = _equally_sharp(reference, found)
     overlap = float(found.seen.mean())
     detail = round(min(frame.width, frame.height) * overlap**0.5)
     color, tone = _colors(query, stored, found.homography)
@@ -97,6 +101,23 @@ def _compare(frame: "_Frame", source: Pixels, stored: Moments, homography: Homog
     clear = seen[_INNER] if seen[_INNER].all() else _clear_of(~seen[_INNER])
     evidence = agreement(moments(blur(warped[_INNER])), stored, clear)
     return _Warped(homography, warped, seen, evidence)
+
+
+def _equally_sharp(reference: Pixels, found: _Warped) -> _Warped:
+    """The comparison with the sharper image blurred as the other one is, where that agrees better."""
+    inside = np.ix_(found.seen.any(axis=1), found.seen.any(axis=0))
+    query, stored = sharpness(found.warped[inside]), sharpness(reference[inside])
+    if not 0 < MIN_BLUR * min(query, stored) < max(query, stored):
+        return found
+    first, second = found.warped, reference
+    if query > stored:
+        first = soften(first, stored)
+    else:
+        second = soften(second, query)
+    clear = _clear_of(~found.seen[_INNER])
+    evidence = agreement(moments(blur(first[_INNER])), moments(blur(second[_INNER])), clear)
+    better = (evidence.share or 0.0) > (found.evidence.share or 0.0)
+    return replace(found, evidence=evidence) if better else found
 
 
 @dataclass(frozen=True, slots=True)
