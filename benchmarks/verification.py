@@ -10,12 +10,14 @@ benchmarks/out/verification.jsonl.
 
 import argparse
 import io
+import json
 import random
 import statistics
 import time
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -136,6 +138,18 @@ def photo_rows(
                     yield row_of(evidence, **names, candidate=key)
 
 
+def labelled(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Raw rows with the labels that today's constants give."""
+    names = [field.name for field in fields(Verification)]
+    evidence: dict[str, Any] = dict.fromkeys(names)
+    every = []
+    for row in rows:
+        found = Verification(**{**evidence, "differences": (), **{name: row[name] for name in names if name in row}})
+        kind, probability = label(found)
+        every.append({**row, "label": kind, "probability": probability})
+    return every
+
+
 def kept(part: str, split: str, rows: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows, each appended to the file of raw rows as it comes."""
     every = []
@@ -253,10 +267,19 @@ def main() -> None:
     )
     parser.add_argument("--gallery", type=int, default=500, help="photos in the gallery")
     parser.add_argument("--documents", type=int, default=4, help="documents of each family")
+    parser.add_argument("--rows", type=Path, help="show the raw rows of this file again, with today's labels")
     parser.add_argument("--families", default=",".join(FAMILIES))
     parser.add_argument("--edits", default=",".join(PHOTO_EDITS))
     arguments = parser.parse_args()
     parts = arguments.parts.split(",")
+    if arguments.rows:
+        rows = labelled([json.loads(line) for line in arguments.rows.read_text().splitlines()])
+        for part, show in (("documents", show_documents), ("photos", show_photos), ("photo-records", show_photos)):
+            of = [row for row in rows if (row["part"], row["split"]) == (part, arguments.split)]
+            if of and part in parts:
+                print(part)
+                show(of)
+        return
     if "documents" in parts:
         found = document_rows(arguments.split, arguments.documents, arguments.families.split(","))
         show_documents(kept("documents", arguments.split, found))
