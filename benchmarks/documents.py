@@ -29,8 +29,8 @@ TEMPLATES = frozenset(
     ]
 )
 """Families whose images share a template within a block of seeds."""
-FLAT = frozenset(["white_page"])
-"""Families without any texture: nothing can be compared."""
+FLAT = frozenset(["white_page", "wallpaper"])
+"""Families without texture, paper and a smooth gradient: nothing can be compared."""
 
 Drawer = Callable[[random.Random, random.Random], Image.Image]
 """Draws an image from two sources of random numbers: of the document and of its template."""
