@@ -328,9 +328,12 @@ class Verification:
     is nothing to compare (flat images). `query_coverage` and `stored_coverage` are the shares of either image inside
     the overlap. `differences` are boxes in the stored image where the two disagree, largest first. `method` is
     "whole" (image against image), "local" (aligned by local features) or None (not aligned). `textured` is the share
-    of the overlap with texture. `differing` is the share of the textured windows inside `differences`; `color` the
-    agreement of the colors, -1..1, None where one image has none; `tone` that of the brightness; `detail` the
-    resolution of the comparison, in pixels of the shorter side of the overlap; `inliers` the number of matched points
+    of the overlap with texture.
+
+    `differing` is the share of the textured windows inside `differences`, `largest` the number of windows of the
+    largest one; `color` is the agreement of the colors, -1..1, None where one image has none; `tone` that of the
+    brightness; `detail` the resolution of the comparison, in pixels of the shorter side of the overlap, `resolution`
+    its share (0..1) of what the more detailed image has there at full size; `inliers` the number of matched points
     (None: not aligned by points).
     """
 
@@ -342,9 +345,11 @@ class Verification:
     method: VerificationMethod | None
     textured: float
     differing: float = 0.0
+    largest: int = 0
     color: float | None = None
     tone: float | None = None
     detail: int = 0
+    resolution: float = 0.0
     inliers: int | None = None
 
 

@@ -309,9 +309,11 @@ class Verification(WireObject):
     )
     textured: float = field(metadata=_doc("The share of the overlap that has texture to compare."))
     differing: float = field(metadata=_doc("The share of the textured windows inside `differences`."))
+    largest: int = field(metadata=_doc("Windows of the largest of them."))
     color: float | None = field(metadata=_doc("Agreement of the colors, -1..1; null where one image has none."))
     tone: float | None = field(metadata=_doc("Agreement of the brightness, -1..1; null where one image has none."))
     detail: int = field(metadata=_doc("Pixels of the shorter side of the overlap, at the resolution compared."))
+    resolution: float = field(metadata=_doc("Its share (0..1) of what the more detailed image has there."))
     inliers: int | None = field(metadata=_doc("Matched points; null unless aligned by local features."))
 
     @classmethod
@@ -421,9 +423,11 @@ class SearchAnswer(WireObject):
                     "method": "whole",
                     "textured": 0.81,
                     "differing": 0.0,
+                    "largest": 0,
                     "color": 0.99,
                     "tone": 0.99,
                     "detail": 475,
+                    "resolution": 1.0,
                     "inliers": None,
                 },
                 "frames": 1,
