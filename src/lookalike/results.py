@@ -112,9 +112,9 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """An image and its copies: each is a copy of the first one; `evidence` is "exact" if all have the same bytes or pixels.
+    """An image and its copies: each further image is a copy of the first one.
 
-    `distance` is the largest (0..1) of a copy from the first image.
+    `evidence` is "exact" if all have the same bytes or pixels. `distance` is the largest (0..1) from the first image.
     """
 
     images: tuple[Record, ...]
