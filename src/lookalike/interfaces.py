@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self, Unpack
+from typing import Protocol, Self, Unpack, runtime_checkable
 
 from lookalike.results import (
     DEFAULT_TENANT,
@@ -72,6 +72,24 @@ class Encoder(Protocol):
         Returns:
             `features` (n, views, width) of the spec's dtype and `usable` (n,).
         """
+
+
+@runtime_checkable
+class OrientedEncoder(Encoder, Protocol):
+    """An encoder of hashes that stores further views beside each feature, from which all orientations follow."""
+
+    @property
+    def views_spec(self) -> FeatureSpec:
+        """Name, metric, width and fingerprint of the stored views; their catalog rows are never indexed."""
+
+    def encode_stored(self, images: Pixels) -> tuple[Encoded, Features]:
+        """Encode a batch of images as `encode`, and return the views to store, `(n, width)` of `views_spec`."""
+
+    def all_views(self, features: Features, stored: Features) -> Features:
+        """Return all orientations, as `encode_views`, of features `(n, width)` and their stored views."""
+
+    def estimated_views(self, features: Features) -> Features:
+        """Return an estimate of the views to store, of features that were stored without."""
 
 
 class VectorIndex(Protocol):

@@ -186,9 +186,9 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Images that are copies of one another; `evidence` is "exact" if all have the same bytes or pixels.
+    """An image and its copies: each further image is a copy of the first one.
 
-    `distance` is the largest (0..1) of the links that join them.
+    `evidence` is "exact" if all have the same bytes or pixels. `distance` is the largest (0..1) from the first image.
     """
 
     images: tuple[Record, ...]

@@ -143,6 +143,22 @@ class ImageRepository:
                     found.setdefault(row[-1], []).append(to_record(row[:-1]))
         return found
 
+    def same_bytes_groups(self, tenant_id: int) -> list[list[int]]:
+        """The ids, ascending, of a tenant's images with the same bytes, where there are two or more."""
+        i = images.c
+        several = select(i.sha256).where(i.tenant_id == tenant_id).group_by(i.sha256).having(func.count() > 1)
+        query = select(i.sha256, i.id).where(i.sha256.in_(several), i.tenant_id == tenant_id).order_by(i.id)
+        groups: dict[bytes, list[int]] = {}
+        with self._database.read() as conn:
+            for sha256, id_ in conn.execute(query):
+                groups.setdefault(sha256, []).append(id_)
+        return list(groups.values())
+
+    def keys(self, ids: Iterable[int]) -> dict[int, str]:
+        """The keys of images by id; those that are gone are left out."""
+        with self._database.read() as conn:
+            return {row.id: row.key for row in rows_in(conn, select(images.c.id, images.c.key), images.c.id, ids)}
+
     def ids_matching(self, tenant_id: int | None, conditions: Sequence[Condition]) -> Ids:
         """The ids, ascending, of images that satisfy every condition, as `catalog.filters` defines them."""
         with self._database.read() as conn:

@@ -15,6 +15,7 @@ from lookalike.errors import BadInput, ImageRejected, NotFound
 from lookalike.gallery.decoder import Decoder
 from lookalike.imaging import Source, Unchanged
 from lookalike.imaging.thumbnails import SIDE
+from lookalike.interfaces import OrientedEncoder
 from lookalike.pipeline import Pipeline
 from lookalike.types import Features, FeatureSpec, Item, Outcome, OutcomeKind, Prepared
 
@@ -63,6 +64,7 @@ class Ingest:
         self._exif = exif
         self._locations: list[FileLocation] = []
         self._specs = frozenset(p.spec for p in pipelines)
+        self._store_views = catalog.features.keeper() == "catalog"  # else duplicates are not found by features
         self._batch = HASH_BATCH if all(p.spec.metric == "hamming" for p in pipelines) else ENCODE_BATCH
 
     def run(self, items: Iterable[Item | Outcome]) -> Iterator[Outcome]:
@@ -212,7 +214,7 @@ class Ingest:
         results = self._catalog.images.put(new_images)
         orphans = [(image, result) for image, result in zip(new_images, results, strict=True) if not result.copied]
         rows = self._encode([prepared[image.sha256] for image, _ in orphans])
-        for spec in self._specs if orphans else ():
+        for spec in rows[0] if rows else ():
             ids, digests = [result.id for _, result in orphans], [image.sha256 for image, _ in orphans]
             self._catalog.features.put(spec, ids, digests, [row[spec] for row in rows])
         return results
@@ -232,9 +234,17 @@ class Ingest:
         if not images:
             return rows
         for at, pipeline in enumerate(self._pipelines):
-            encoded = pipeline.encoder.encode(np.stack([image.inputs[at] for image in images]))
+            inputs = np.stack([image.inputs[at] for image in images])
+            encoder, views = pipeline.encoder, None
+            if self._store_views and isinstance(encoder, OrientedEncoder):
+                encoded, views = encoder.encode_stored(inputs)
+            else:
+                encoded = encoder.encode(inputs)
             for row, feature, usable in zip(rows, encoded.features, encoded.usable, strict=True):
                 row[pipeline.spec] = feature if usable else None
+            if views is not None and isinstance(encoder, OrientedEncoder):
+                for row, stored, usable in zip(rows, views, encoded.usable, strict=True):
+                    row[encoder.views_spec] = stored if usable else None
         return rows
 
     def _new_image(
