@@ -12,7 +12,8 @@ from lookalike.types import Evidence
 MAX_CACHED = 512
 _KEY = (
     ("exact", "the same file, or the same pixels"),
-    ("copy", "nearer than unrelated images come"),
+    ("copy", "an edited copy"),
+    ("variant", "one template or scene, parts differ"),
     ("similar", "the nearest of the rest"),
 )
 STYLE = "contact_sheet.css"

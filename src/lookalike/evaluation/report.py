@@ -11,9 +11,10 @@ from lookalike.evaluation.contact_sheet import STYLE as SHEET_STYLE
 from lookalike.evaluation.contact_sheet import SheetHit, SheetRow, sheet
 from lookalike.evaluation.edits import EDITS
 from lookalike.evaluation.html import html_page, html_text
-from lookalike.evaluation.measurement import QueryResult, ScoredHit
+from lookalike.evaluation.measurement import VERIFIED, QueryResult, ScoredHit
 from lookalike.evaluation.metrics import Estimate, precision_recall
 from lookalike.evaluation.summary import FALSE_RATES, RANKS, Summary, predictions, summarise
+from lookalike.gallery_calibration import LABELS, VERIFICATION
 from lookalike.pipeline import Calibration
 
 STYLE = "report.css"
@@ -159,6 +160,8 @@ def _heat_cell(share: Estimate) -> str:
 def _charts(report: Report) -> str:
     cards = [("Precision and recall", _precision_recall(report))]
     cards += [(f"Distances, {name}", _histogram(report, name, of)) for name, of in report.calibrations.items()]
+    if any(r.search == VERIFIED for r in report.results):
+        cards.append(("Comparison of pixels", _verification_histogram(report)))
     figures = "".join(f'<figure class="card"><h3>{html_text(name)}</h3>{chart}</figure>' for name, chart in cards)
     note = (
         "Precision and recall: all hits of all queries in one ranking, half of the queries without an original; how "
@@ -189,6 +192,21 @@ def _histogram(report: Report, pipeline: str, calibration: Calibration) -> str:
         ],
         x=f"distance, {pipeline}",
         marks=[("copy threshold", calibration.threshold)],
+    )
+
+
+def _verification_histogram(report: Report) -> str:
+    """What the comparison of pixels found, of those hits whose pixels were compared."""
+    of_search = [r for r in report.results if r.search == VERIFIED and r.sample != "hard"]
+    right = [r.right.value for r in of_search if r.right is not None and r.right.measure == VERIFICATION]
+    false = [min((h.value for h in r.without_original if h.measure == VERIFICATION), default=1.0) for r in of_search]
+    return histogram(
+        [
+            Distribution("copies: the original", np.array(right, np.float64)),
+            Distribution("no original: the surest image", np.array(false, np.float64)),
+        ],
+        x="copy, variant, similar: a third each, by 1 - agreement",
+        marks=[("copy up to", 1 / len(LABELS)), ("variant up to", 2 / len(LABELS))],
     )
 
 

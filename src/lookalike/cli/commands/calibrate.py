@@ -29,7 +29,7 @@ def calibrate(
     session: Session,
     queries: Annotated[
         int, option("--queries N", "Edited copies to search for; more can show rarer errors.", show_default=True)
-    ] = 2000,
+    ] = 1000,
     groups: Annotated[
         str | None,
         option("--groups FILE", "Lines of KEY, tab, GROUP: images of one group are the same image."),
