@@ -194,11 +194,15 @@ class CleanupOutcome:
 
 @dataclass(frozen=True, slots=True)
 class CleanupReport:
-    """Result of the clean-up `run`, which can be undone by this name; `to` is where the files went."""
+    """Result of the clean-up `run`, which can be undone by this name; `to` is what happened to the files.
+
+    `skipped` counts images left alone although they are not the ones kept, by reason.
+    """
 
     run: str
     to: str
     outcomes: tuple[CleanupOutcome, ...]
+    skipped: Mapping[str, int]
 
     @property
     def frees(self) -> int:

@@ -463,17 +463,20 @@ class CleanupReport(WireObject):
         "to": "trash",
         "frees": 48213,
         "outcomes": [{"key": "copy.jpg", "outcome": "removed", "reason": "fewer pixels", "frees": 48213}],
+        "skipped": {},
     }
 
     run: str = field(metadata=_doc("Names the clean-up when it is undone."))
     to: str
-    frees: int = field(metadata=_doc("Bytes that were freed."))
+    frees: int = field(metadata=_doc("Bytes of the removed files."))
     outcomes: list[CleanupOutcome]
+    skipped: dict[str, int] = field(metadata=_doc("By reason, images left alone although they are not the ones kept."))
 
     @classmethod
     def of(cls, report: results.CleanupReport) -> "CleanupReport":
         """The object of a report."""
-        return convert(cls, report, outcomes=[CleanupOutcome.of(outcome) for outcome in report.outcomes])
+        outcomes = [CleanupOutcome.of(outcome) for outcome in report.outcomes]
+        return convert(cls, report, outcomes=outcomes, skipped=dict(report.skipped))
 
 
 @dataclass(frozen=True, slots=True)

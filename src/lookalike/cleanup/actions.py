@@ -172,13 +172,20 @@ class Delete:
         return None
 
     def run(self, entry: Entry) -> None:
-        Path(entry.path).unlink()
+        """Rename the file first: where both paths lead to one file, the kept one is gone then, and can be had back."""
+        file_moves.replace(entry.path, entry.temporary)
+        if Path(entry.kept).exists():
+            Path(entry.temporary).unlink()
 
     def clean(self, entry: Entry) -> None:
-        """Nothing is left."""
+        """Put back a file that was only renamed."""
+        if os.path.lexists(entry.temporary) and not os.path.lexists(entry.path):
+            file_moves.move(entry.temporary, entry.path, entry.temporary)
 
     def restore(self, entry: Entry) -> None:
-        _copy_of_kept(entry)
+        self.clean(entry)
+        if not os.path.lexists(entry.path):
+            _copy_of_kept(entry)
 
 
 _ACTIONS: dict[str, type[MoveToTrash] | type[Hardlink] | type[Reflink] | type[Delete]] = {
@@ -196,8 +203,9 @@ def parse_action(to: str | Path) -> Action:
             raise BadSetting("reflink works on Linux only; use hardlink or trash")
         return _ACTIONS[to]()
     folder = Path(to).expanduser()
-    if isinstance(to, str) and not folder.is_dir() and os.sep not in to:
-        raise BadInput(f"unknown action {to!r}: it is {', '.join(_ACTIONS)} or a folder; write a new folder as ./{to}")
+    if not str(to) or (isinstance(to, str) and not folder.is_dir() and os.sep not in to):
+        hint = f"; write a new folder as ./{to}" if to else ""
+        raise BadInput(f"unknown action {str(to)!r}: it is {', '.join(_ACTIONS)} or a folder{hint}")
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is not a folder")
     return MoveToFolder(Path(os.path.abspath(folder)))  # noqa: PTH100 - keeps links

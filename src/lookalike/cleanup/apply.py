@@ -2,10 +2,10 @@
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lookalike.cleanup.actions import Action, parse_action
+from lookalike.cleanup.actions import Action, CannotRestore, parse_action
 from lookalike.cleanup.file_facts import FileStatus, file_digest, file_status
 from lookalike.cleanup.journal import (
     Entry,
@@ -31,7 +31,9 @@ class _Refused(Exception):
     """A file that is not touched; the message says why."""
 
 
-def apply_cleanup(gallery: Gallery, plan: CleanupPlan) -> CleanupReport:
+def apply_cleanup(
+    gallery: Gallery, plan: CleanupPlan, *, on_outcome: Callable[[CleanupOutcome], None] | None = None
+) -> CleanupReport:
     """Do what a plan says.
 
     A file is touched only if it has the bytes that the gallery knows, and the kept one is another file that is there
@@ -40,12 +42,14 @@ def apply_cleanup(gallery: Gallery, plan: CleanupPlan) -> CleanupReport:
     Args:
         gallery: The gallery of the plan, opened on the machine of the files.
         plan: The plan, of `plan_cleanup` or `revise_plan`.
+        on_outcome: Called with each outcome as soon as it is known.
 
     Returns:
         The outcome of each removal, and the name of the run for `undo_cleanup`.
 
     Raises:
         GalleryBusy: Another process is writing to the gallery, or cleaning it up.
+        Unavailable: The journal cannot be written; nothing further was touched.
     """
     outcomes: list[CleanupOutcome] = []
     with locked_journals(gallery.folder):
@@ -55,11 +59,15 @@ def apply_cleanup(gallery: Gallery, plan: CleanupPlan) -> CleanupReport:
         action = parse_action(plan.options.to)
         with new_journal(gallery.folder, tenant, action.name) as journal:
             run = _CleanupRun(gallery, action, journal)
-            for group in plan.groups:
-                outcomes += run.apply(group)
-            run.remove_from_gallery()
+            try:
+                for outcome in (one for group in plan.groups for one in run.apply(group)):
+                    outcomes.append(outcome)
+                    if on_outcome is not None:
+                        on_outcome(outcome)
+            finally:
+                run.remove_from_gallery()  # also after Ctrl-C
             journal.end()
-    return CleanupReport(journal.run.id, action.name, tuple(outcomes))
+    return CleanupReport(journal.run.id, action.name, tuple(outcomes), plan.skipped)
 
 
 class _CleanupRun:
@@ -155,8 +163,19 @@ class _CleanupRun:
             if status is not None and status.identity == (entry.device, entry.inode):
                 self._journal.set_state(number, "failed", str(error))  # otherwise there is something to undo
             raise
+        if self._action.removes and file_status(entry.kept) is None:
+            self._put_back(number, entry)
         self._journal.set_state(number, "done")
         return entry.destination
+
+    def _put_back(self, number: int, entry: Entry) -> None:
+        """Restore a file that was the kept one, too: one disk that is mounted twice. Raises _Refused."""
+        try:
+            self._action.restore(entry)
+        except (CannotRestore, OSError) as error:
+            raise _Refused(f"it is the kept file by another path, and cannot be put back: {error}") from error
+        self._journal.set_state(number, "failed")
+        raise _Refused("it is the kept file by another path; it was put back")
 
 
 def _check(record: Record) -> FileStatus:

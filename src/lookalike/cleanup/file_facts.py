@@ -81,9 +81,9 @@ def exif_facts(path: str) -> ExifFacts:
             kind = formats.identify(file.read(HEAD_BYTES))
             file.seek(0)
             exif = formats.READERS[kind](cast(BytesIO, file)).getexif()
-        values = [exif.get_ifd(ifd).get(tag) for ifd, tag in _TIMES] + [exif.get(ExifTags.Base.DateTime)]
+            values = [exif.get_ifd(ifd).get(tag) for ifd, tag in _TIMES] + [exif.get(ExifTags.Base.DateTime)]
+            camera = exif.get(ExifTags.Base.Make) or exif.get(ExifTags.Base.Model)
         taken = next((time for value in values if (time := _time_of(value)) is not None), None)
-        camera = exif.get(ExifTags.Base.Make) or exif.get(ExifTags.Base.Model)
     except Exception:  # noqa: BLE001 - damaged EXIF raises anything, and then a file counts as having none
         return ExifFacts()
     return ExifFacts(has_exif=bool(camera) or taken is not None, taken=taken)

@@ -61,7 +61,7 @@ def replace(source: str, target: str) -> None:
 
 def set_metadata(path: str, mode: int, mtime_ns: int) -> None:
     """Give a file these permissions and this time of modification."""
-    os.chmod(path, stat.S_IMODE(mode))  # noqa: PTH101
+    Path(path).chmod(stat.S_IMODE(mode))
     os.utime(path, ns=(mtime_ns, mtime_ns))
 
 
@@ -78,7 +78,10 @@ def sync_folder(folder: Path) -> None:
     """Make names in a folder durable; Windows does so by itself."""
     if os.name == "nt":
         return
-    file = os.open(folder, os.O_RDONLY)
+    try:
+        file = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        return  # a folder that may be written but not read
     try:
         os.fsync(file)
     except OSError as error:

@@ -5,6 +5,7 @@ it; `undone` and `lost` when it is undone. A line that a crash cut off is ignore
 was not started, and what the others say is found out by looking at the files.
 """
 
+import errno
 import json
 import os
 import secrets
@@ -12,13 +13,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
 from lookalike.cleanup.file_moves import sync_folder
-from lookalike.errors import BadInput, GalleryBusy, NotFound
+from lookalike.errors import BadInput, GalleryBusy, NotFound, Unavailable
 
 FOLDER = "cleanup"
 """Folder of the journals, in that of the gallery."""
@@ -67,7 +69,7 @@ class Run:
 class Journal:
     """A journal that is being written."""
 
-    def __init__(self, file: IO[str], run: Run) -> None:
+    def __init__(self, file: FileIO, run: Run) -> None:
         self._file = file
         self.run = run
 
@@ -90,15 +92,22 @@ class Journal:
         self._write({"end": True}, durable=True)
         self.run.ended = True
 
-    def sync(self) -> None:
-        """Make all lines durable."""
-        os.fsync(self._file.fileno())
-
     def _write(self, line: Mapping[str, Any], *, durable: bool = False) -> None:
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
-        if durable:
-            self.sync()
+        """Write a line; raises Unavailable, which ends the run: what is not in the journal cannot be undone."""
+        data = (json.dumps(line) + "\n").encode()
+        try:
+            written = self._file.write(data)
+            if durable:
+                os.fsync(self._file.fileno())
+        except OSError as error:
+            raise _cannot_write(error.strerror or str(error)) from error
+        if written != len(data):
+            raise _cannot_write(os.strerror(errno.ENOSPC))
+
+
+def _cannot_write(reason: str) -> Unavailable:
+    remedy = "free some space. What was done can be undone"
+    return Unavailable(f"cannot write the journal of the clean-up: {reason}; {remedy}")
 
 
 @contextmanager
@@ -106,7 +115,7 @@ def new_journal(folder: Path, tenant: str, to: str) -> Iterator[Journal]:
     """Start the journal of a run, in the gallery's folder."""
     id_ = f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}-{secrets.token_hex(3)}"
     journals = folder / FOLDER
-    with (journals / f"{id_}.jsonl").open("x", encoding="utf-8") as file:
+    with FileIO(journals / f"{id_}.jsonl", "x") as file:
         journal = Journal(file, Run(id_, tenant, to))
         journal._write({"version": VERSION, "run": id_, "tenant": tenant, "to": to}, durable=True)
         sync_folder(journals)
@@ -116,8 +125,8 @@ def new_journal(folder: Path, tenant: str, to: str) -> Iterator[Journal]:
 @contextmanager
 def reopen_journal(folder: Path, run: Run) -> Iterator[Journal]:
     """Go on with the journal of a run; a last line that a crash cut off is ended first."""
-    with (folder / FOLDER / f"{run.id}.jsonl").open("a", encoding="utf-8") as file:
-        file.write("\n")
+    with FileIO(folder / FOLDER / f"{run.id}.jsonl", "a") as file:
+        file.write(b"\n")
         yield Journal(file, run)
         os.fsync(file.fileno())
 

@@ -20,9 +20,10 @@ CHANGED = "the file has changed since it was added; add it again"
 IN_REFERENCE = "in a reference folder"
 SAME_FILE = "another name of the file that is kept: nothing to free"
 IS_LINK = "a symbolic link: nothing to free"
-LINKED = "a symbolic link of the gallery points to it"
+LINKED = "another path of the gallery leads to the same file"
 HARD_LINKED = "has a further hard link: removing it frees nothing"
 READ_ONLY = "read-only: make it writable to have it removed"
+NOT_A_MATCH = "marked as no duplicate of the kept one"
 TOO_SMALL = "smaller than the minimum size"
 SAME_FOLDER = "in the same folder as the kept one"
 TOO_FAR = "farther from the kept one than the maximum distance"
@@ -143,11 +144,19 @@ class Planner:
         if not candidates:
             return _group(cluster, [marks[record.id] for record in cluster.images])
         kept, reasons = choose(self._eligible(candidates, cluster, keep), self._rules)
+        not_matches = self._not_matches(kept.record, cluster)
         for candidate in candidates:
             chosen = keep is not None and candidate in reasons and _is_named(candidate, keep)
             reason = CHOSEN if chosen else reasons.get(candidate, NOT_CHOSEN)
-            for image in self._marks(candidate, kept, cluster, reason, chosen=chosen):
-                marks[image.image.id] = image
+            if candidate is kept or chosen or candidate.reference is not None or candidate.identity in self._kept:
+                made = self._keep(candidate, reason if candidate is kept or chosen else None)
+            elif any(record.id in not_matches for record, _ in candidate.names):
+                made = _skip(candidate, NOT_A_MATCH)
+            elif (obstacle := self._obstacle(candidate, kept, cluster)) is not None:
+                made = _skip(candidate, obstacle)
+            else:
+                made = self._remove(candidate, reason)
+            marks.update({image.image.id: image for image in made})
         others = [marks[record.id] for record in cluster.images if record is not kept.record]
         return _group(cluster, [marks[kept.record.id], *others])
 
@@ -180,35 +189,34 @@ class Planner:
             raise BadInput(f"the group {cluster.id} would keep no image whose file is there; name one to keep")
         return named
 
-    def _marks(
-        self, candidate: Candidate, kept: Candidate, cluster: Cluster, reason: str, *, chosen: bool
-    ) -> Iterator[CleanupImage]:
-        identity = candidate.status.identity
-        if candidate is kept or chosen or candidate.reference is not None or identity in self._kept:
-            self._kept.add(identity)
-            if candidate is not kept and not chosen:
-                reason = IN_REFERENCE if candidate.reference is not None else KEPT_ELSEWHERE
-            yield CleanupImage(candidate.record, "keep", reason)
-            yield from (CleanupImage(record, "skip", SAME_FILE) for record, _ in candidate.names[1:])
-            return
-        obstacle = self._obstacle(candidate, kept, cluster)
-        if obstacle is not None:
-            yield from (
-                CleanupImage(record, "skip", IS_LINK if status.is_link else obstacle)
-                for record, status in candidate.names
-            )
-            return
-        self._removed.add(identity)
-        last = len(candidate.names) - 1  # the bytes are freed with the last name
-        for place, (record, status) in enumerate(candidate.names):
-            yield CleanupImage(record, "remove", reason, status.nbytes if place == last else 0)
+    def _keep(self, candidate: Candidate, reason: str | None) -> list[CleanupImage]:
+        """Keep a file, by default because it is protected by a reference folder or another group."""
+        self._kept.add(candidate.identity)
+        reason = reason or (IN_REFERENCE if candidate.reference is not None else KEPT_ELSEWHERE)
+        others = [CleanupImage(record, "skip", SAME_FILE) for record, _ in candidate.names[1:]]
+        return [CleanupImage(candidate.record, "keep", reason), *others]
+
+    def _remove(self, candidate: Candidate, reason: str) -> list[CleanupImage]:
+        """Remove a file by all of its names; the last one frees its bytes."""
+        self._removed.add(candidate.identity)
+        images = [CleanupImage(record, "remove", reason) for record, _ in candidate.names]
+        return [*images[:-1], replace(images[-1], frees=candidate.status.nbytes)]
+
+    def _not_matches(self, kept: Record, cluster: Cluster) -> frozenset[int]:
+        """The images that a person marked as no duplicates of the kept one: another image may link them to it."""
+        catalog = self._gallery.catalog
+        tenant_id = catalog.tenants.find(self._options.tenant)
+        if tenant_id is None:
+            return frozenset()
+        links = {kept.id: [record.id for record in cluster.images if record.id != kept.id]}
+        return frozenset(other for _, other in catalog.duplicate_feedback.marked_links(tenant_id, links))
 
     def _obstacle(self, candidate: Candidate, kept: Candidate, cluster: Cluster) -> str | None:
         """Why a file that is not kept is not removed either."""
         record, status = candidate.record, candidate.status
         if status.is_link:
             return IS_LINK
-        if any(other.is_link for _, other in candidate.names):
+        if candidate.has_aliases:
             return LINKED
         if status.names > len(candidate.names):
             return HARD_LINKED
@@ -264,6 +272,10 @@ class Planner:
 
 def _group(cluster: Cluster, images: Sequence[CleanupImage]) -> CleanupGroup:
     return CleanupGroup(cluster.id, cluster.evidence, cluster.distance, tuple(images))
+
+
+def _skip(candidate: Candidate, reason: str) -> list[CleanupImage]:
+    return [CleanupImage(r, "skip", IS_LINK if status.is_link else reason) for r, status in candidate.names]
 
 
 def _is_named(candidate: Candidate, keys: Collection[str]) -> bool:

@@ -1,5 +1,6 @@
 """Rules that choose which image of a cluster is kept, applied one after the other until one image is left."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,17 @@ class Candidate:
         self.names = names
         self.record, self.status = names[0]
         self.reference = reference
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Device and inode."""
+        return self.status.identity
+
+    @property
+    def has_aliases(self) -> bool:
+        """Whether some names are not names of its own, but lead to it by a symbolic link or a second mount."""
+        paths = {os.path.realpath(status.path) for _, status in self.names} if len(self.names) > 1 else set()
+        return len(self.names) > self.status.names or 0 < len(paths) < len(self.names)
 
     @property
     def pixels(self) -> int:

@@ -18,10 +18,14 @@ from lookalike.cleanup.journal import Entry
 
 
 def send(path: str) -> None:
-    """Move a file to the trash; raises OSError."""
-    from send2trash import send2trash  # noqa: PLC0415 - it looks for the home folder and desktop libraries
+    """Move a file to the trash; raises OSError, also where the disk of the file has no trash that may be written."""
+    from send2trash import TrashPermissionError, send2trash  # noqa: PLC0415 - looks for desktop libraries
 
-    send2trash(path)
+    try:
+        send2trash(path)
+    except TrashPermissionError as error:
+        reason = "the disk of the file has no trash that may be written; move it to a folder instead (--to DIR)"
+        raise OSError(error.errno, reason) from error
 
 
 class TrashIndex:

@@ -83,6 +83,7 @@ def _restore(action: Action, entry: Entry) -> UndoOutcome:
             if file_digest(entry.path) == entry.sha256:
                 return UndoOutcome(entry.key, entry.path, "unchanged", "the file is there")
             return UndoOutcome(entry.key, entry.path, "failed", "another file is at this path now; move it away")
+        _check_folder(entry)
         action.restore(entry)
         set_metadata(entry.path, entry.mode, entry.mtime_ns)
     except CannotRestore as error:
@@ -90,6 +91,16 @@ def _restore(action: Action, entry: Entry) -> UndoOutcome:
     except OSError as error:
         return UndoOutcome(entry.key, entry.path, "failed", error.strerror or str(error))
     return UndoOutcome(entry.key, entry.path, "restored")
+
+
+def _check_folder(entry: Entry) -> None:
+    """Raise CannotRestore where the folder of a file is gone with its disk, which would be made on another disk."""
+    folder = Path(entry.path).parent
+    if folder.is_dir():
+        return
+    above = next(parent for parent in folder.parents if parent.exists())
+    if above.stat().st_dev != entry.device:
+        raise CannotRestore(f"the folder {folder} is not there: connect its disk, or create it")
 
 
 def _is_replacement(action: Action, entry: Entry) -> bool:

@@ -3,7 +3,7 @@
 import csv
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from lookalike.cleanup import CleanupOptions, CleanupPlan, Planner, apply_cleanup, undo_cleanup
 from lookalike.cli.exit_codes import ExitCode
@@ -18,12 +18,15 @@ PLAN_COLUMNS = ("group", "mark", "reason", "frees", "evidence", "distance", "wid
 """Columns of the CSV of a plan, before `key` and `path`."""
 
 
+_DONE = {"trash": "moved to the trash", "hardlink": "replaced by links", "reflink": "replaced by shared storage"}
+
+
 def clean_up(session: Session, options: CleanupOptions, format_: str, *, yes: bool) -> int:
     """Plan a clean-up and print the plan, each group as it is found; with `yes`, apply it and print the outcomes."""
     with session.open() as gallery:
         planner = Planner(gallery, options)
         clusters = gallery.duplicates(tenant=options.tenant, pipelines=options.pipelines)
-        printer = PlanPrinter(format_ if not yes else "none")
+        printer = PlanPrinter("none" if yes else format_)
         groups: list[CleanupGroup] = []
         for group in planner.plan(clusters):
             printer.print_group(group)
@@ -33,13 +36,14 @@ def clean_up(session: Session, options: CleanupOptions, format_: str, *, yes: bo
             if format_ == "table":
                 _print_totals(plan)
             return ExitCode.OK
-        report = apply_cleanup(gallery, plan)
-    _print_cleanup_outcomes(report.outcomes, format_)
+        if format_ == "csv":
+            _csv_line(("outcome", "reason", "frees", "key", "path", "destination"))
+        report = apply_cleanup(gallery, plan, on_outcome=lambda outcome: _print_outcome(outcome, format_))
     failed = sum(outcome.outcome == "failed" for outcome in report.outcomes)
     if format_ == "table":
         done = len(report.outcomes) - failed
-        print_line(f"{counted(done, 'file')} removed ({report.to}), {size(report.frees)} freed, {failed:,} failed")
-        _print_skipped(plan)
+        print_line(f"{counted(done, 'file')} ({size(report.frees)}) {_done(report.to)}, {failed:,} failed")
+        _print_skipped(report.skipped)
         if done:
             print_line("Undo it with: lookalike duplicates --undo")
     return ExitCode.PARTIAL if failed else ExitCode.OK
@@ -54,6 +58,11 @@ def undo(session: Session, format_: str) -> int:
     if format_ == "table":
         print_line(f"clean-up {report.run}: " + ", ".join(f"{count:,} {kind}" for kind, count in counts.items()))
     return ExitCode.PARTIAL if counts["failed"] or counts["lost"] else ExitCode.OK
+
+
+def _done(to: str) -> str:
+    """What happened to files, after "were"."""
+    return _DONE.get(to, "deleted for good" if to == "delete" else f"moved to {printable(to)}")
 
 
 def heading(images: int, evidence: str, distance: float) -> str:
@@ -110,29 +119,27 @@ def _print_totals(plan: CleanupPlan) -> None:
     print_line(f"{counted(len(plan.groups), 'cluster')} of copies, {counted(images, 'image')} in all")
     if plan.out_of_scope:
         print_line(f"{counted(plan.out_of_scope, 'image')} of clusters left out by the options")
-    _print_skipped(plan)
+    _print_skipped(plan.skipped)
     if plan.removed:
-        print_line(f"{counted(plan.removed, 'file')} would be removed, and {size(plan.frees)} freed.")
+        would = f"would be {_done(str(plan.options.to))}"
+        print_line(f"{counted(plan.removed, 'file')} ({size(plan.frees)}) {would}.")
         print_line("Nothing was changed. To do it, add: --yes")
 
 
-def _print_skipped(plan: CleanupPlan) -> None:
-    for reason, count in plan.skipped.items():
+def _print_skipped(skipped: Mapping[str, int]) -> None:
+    for reason, count in skipped.items():
         print_line(f"{count:,} left alone: {reason}")
 
 
-def _print_cleanup_outcomes(outcomes: Sequence[CleanupOutcome], format_: str) -> None:
-    if format_ == "csv":
-        _csv_line(("outcome", "reason", "frees", "key", "path", "destination"))
-    for one in outcomes:
-        if format_ == "json":
-            emit(cleanup_outcome_object(one))
-        elif format_ == "csv":
-            _csv_line((one.outcome, one.reason or "", one.frees, one.key, one.path, one.destination or ""))
-        elif one.outcome == "failed":
-            print_error(f"not removed: {one.reason}: {one.path}")
-        else:
-            print_line(f"{one.outcome}  {size(one.frees):>8}  {printable(one.path)}")
+def _print_outcome(one: CleanupOutcome, format_: str) -> None:
+    if format_ == "json":
+        emit(cleanup_outcome_object(one))
+    elif format_ == "csv":
+        _csv_line((one.outcome, one.reason or "", one.frees, one.key, one.path, one.destination or ""))
+    elif one.outcome == "failed":
+        print_error(f"not removed: {one.reason}: {one.path}")
+    else:
+        print_line(f"{one.outcome}  {size(one.frees):>8}  {printable(one.path)}")
 
 
 def _print_undo_outcomes(outcomes: Sequence[UndoOutcome], format_: str) -> None:
