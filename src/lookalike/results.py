@@ -214,7 +214,7 @@ class CleanupReport:
 class UndoOutcome:
     """Result of undoing one removal.
 
-    `unchanged`: the file was still there. `lost`: it was deleted for good, or is in the trash no longer.
+    `unchanged`: the file was still there. `lost`: it was deleted for good, or is not in the trash.
     """
 
     key: str

@@ -485,7 +485,7 @@ class UndoOutcome(WireObject):
 
     key: str
     outcome: results.UndoOutcomeKind = field(
-        metadata=_doc("`unchanged`: its file was there; `lost`: it was deleted for good; `failed` may be tried again.")
+        metadata=_doc("`unchanged`: its file was there; `lost`: it was deleted, or is not in the trash.")
     )
     reason: str | None
 

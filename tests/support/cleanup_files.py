@@ -2,16 +2,55 @@
 
 import os
 import stat
+from collections import Counter
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lookalike.cleanup import CleanupOptions, apply_cleanup, plan_cleanup
 from lookalike.gallery import Gallery
-from lookalike.types import Record
+from lookalike.results import CleanupReport, UndoReport
+from lookalike.types import Item, Record
+from tests.support.drawn_images import drawn, encoded
 
 Tree = dict[str, tuple[str, int, int]]
 """By path below a folder: digest, permissions and time of modification of each file."""
+
+
+def make_photos(folder: Path) -> Path:
+    """Three photos, each with the same bytes in a subfolder, a smaller copy and one that is compressed more."""
+    (folder / "card").mkdir(parents=True)
+    for n in range(3):
+        image = drawn(n, (320, 240))
+        (folder / f"{n}.jpg").write_bytes(encoded(image, "JPEG", quality=95))
+        (folder / "card" / f"{n}.jpg").write_bytes(encoded(image, "JPEG", quality=95))
+        (folder / f"{n} small.png").write_bytes(encoded(image.resize((160, 120))))
+        (folder / f"{n} low.jpg").write_bytes(encoded(image, "JPEG", quality=40))
+    return folder
+
+
+def add_photos(gallery: Gallery, folder: Path) -> Gallery:
+    """Add a folder, each image with its number in the order of names as an attribute."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    gallery.add([Item(p.relative_to(folder).as_posix(), p, {"n": n}) for n, p in enumerate(paths)])
+    return gallery
+
+
+def counts(report: CleanupReport | UndoReport) -> dict[str, int]:
+    """Number of outcomes by kind."""
+    return dict(Counter(str(outcome.outcome) for outcome in report.outcomes))
+
+
+def reasons(report: CleanupReport | UndoReport) -> dict[str, str]:
+    """By key, why it failed or was lost."""
+    return {outcome.key: outcome.reason or "" for outcome in report.outcomes if outcome.outcome in ("failed", "lost")}
+
+
+def clean(gallery: Gallery, to: str | Path, **options: Any) -> CleanupReport:
+    """Plan a clean-up and apply it."""
+    return apply_cleanup(gallery, plan_cleanup(gallery, CleanupOptions(to=to, **options)))
 
 
 def tree(folder: Path) -> Tree:

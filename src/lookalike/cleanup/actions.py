@@ -77,7 +77,7 @@ class MoveToTrash:
     def restore(self, entry: Entry) -> None:
         found = self._index.find(entry)
         if found is None:
-            raise CannotRestore("it is in the trash no longer", lost=True)
+            raise CannotRestore("it is not in the trash", lost=True)
         file_moves.move(found, entry.path, entry.temporary)
         trash.forget(found)
 

@@ -26,7 +26,6 @@ def move(source: str, target: str, temporary: str) -> None:
             raise
         _move_by_copy(source, target, temporary)
     sync_folder(Path(target).parent)
-    sync_folder(Path(source).parent)
 
 
 def _move_by_copy(source: str, target: str, temporary: str) -> None:

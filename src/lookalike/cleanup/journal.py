@@ -1,8 +1,8 @@
 """Journals of clean-ups: JSON lines in the gallery's folder, a file for each run, durable before a file is touched.
 
 The first line describes the run. `begin` lines are written and synced before their action, `done` and `failed` after
-it; `undone` and `lost` when it is undone. A line that a crash cut off is ignored: a cut `begin` means that its action
-was not started, and what the others say is found out by looking at the files.
+it; `undoing`, synced as well, before it is undone, `undone` or `lost` after that. A line that a crash cut off is
+ignored: a cut `begin` means that its action was not started, and what the others say is found out by looking at files.
 """
 
 import errno
@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from filelock import FileLock, Timeout
 
@@ -25,7 +25,9 @@ from lookalike.errors import BadInput, GalleryBusy, NotFound, Unavailable
 FOLDER = "cleanup"
 """Folder of the journals, in that of the gallery."""
 VERSION = 1
-State = Literal["begin", "done", "failed", "undone", "lost"]
+State = Literal["begin", "done", "failed", "undoing", "undone", "lost"]
+
+STATES: tuple[State, ...] = get_args(State)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +94,24 @@ class Journal:
         self._write({"end": True}, durable=True)
         self.run.ended = True
 
+    def sync(self) -> None:
+        """Make all lines durable; raises Unavailable."""
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise _cannot_write(error.strerror or str(error)) from error
+
     def _write(self, line: Mapping[str, Any], *, durable: bool = False) -> None:
         """Write a line; raises Unavailable, which ends the run: what is not in the journal cannot be undone."""
         data = (json.dumps(line) + "\n").encode()
         try:
             written = self._file.write(data)
-            if durable:
-                os.fsync(self._file.fileno())
         except OSError as error:
             raise _cannot_write(error.strerror or str(error)) from error
         if written != len(data):
             raise _cannot_write(os.strerror(errno.ENOSPC))
+        if durable:
+            self.sync()
 
 
 def _cannot_write(reason: str) -> Unavailable:
@@ -167,7 +176,7 @@ def read_run(folder: Path, id_: str) -> Run:
         elif "end" in members:
             run.ended = True
         else:
-            for state in ("done", "failed", "undone", "lost"):
+            for state in STATES:
                 if state in members:
                     run.states[members[state]] = state
     return run

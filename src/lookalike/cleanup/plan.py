@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from lookalike.cleanup.actions import Action, parse_action
 from lookalike.cleanup.file_facts import FileStatus, Folders, file_status
@@ -204,12 +205,9 @@ class Planner:
 
     def _not_matches(self, kept: Record, cluster: Cluster) -> frozenset[int]:
         """The images that a person marked as no duplicates of the kept one: another image may link them to it."""
-        catalog = self._gallery.catalog
-        tenant_id = catalog.tenants.find(self._options.tenant)
-        if tenant_id is None:
-            return frozenset()
+        feedback = self._gallery.catalog.duplicate_feedback
         links = {kept.id: [record.id for record in cluster.images if record.id != kept.id]}
-        return frozenset(other for _, other in catalog.duplicate_feedback.marked_links(tenant_id, links))
+        return frozenset(other for _, other in feedback.marked_links(self._tenant_id, links))
 
     def _obstacle(self, candidate: Candidate, kept: Candidate, cluster: Cluster) -> str | None:
         """Why a file that is not kept is not removed either."""
@@ -260,13 +258,19 @@ class Planner:
             else:
                 yield replace(cluster, images=tuple(part))
 
+    @cached_property
+    def _tenant_id(self) -> int:
+        """The id of the tenant, which exists where it has a cluster."""
+        tenant_id = self._gallery.catalog.tenants.find(self._options.tenant)
+        assert tenant_id is not None
+        return tenant_id
+
     def _matches(self, record: Record) -> bool:
         if not self._conditions:
             return True
         if self._ids is None:
-            catalog = self._gallery.catalog
-            tenant_id = catalog.tenants.find(self._options.tenant)
-            self._ids = frozenset(catalog.images.ids_matching(tenant_id, self._conditions).tolist())
+            ids = self._gallery.catalog.images.ids_matching(self._tenant_id, self._conditions)
+            self._ids = frozenset(ids.tolist())
         return record.id in self._ids
 
 

@@ -145,6 +145,15 @@ _TIE_BREAKERS = (
 )
 
 
+def _values(rule: Rule, candidates: Sequence[Candidate]) -> list[Any]:
+    """The value of each candidate; what is read from the same bytes is read once."""
+    if not rule.of_bytes:
+        return [rule.value(candidate) for candidate in candidates]
+    by_digest = {candidate.record.sha256: candidate for candidate in candidates}
+    values = {digest: rule.value(candidate) for digest, candidate in by_digest.items()} if len(by_digest) > 1 else {}
+    return [values.get(candidate.record.sha256) for candidate in candidates]
+
+
 def choose(candidates: Sequence[Candidate], rules: Sequence[Rule]) -> tuple[Candidate, dict[Candidate, str]]:
     """Return the candidate to keep, and for each candidate why it is kept or not."""
     reasons: dict[Candidate, str] = {}
@@ -152,10 +161,8 @@ def choose(candidates: Sequence[Candidate], rules: Sequence[Rule]) -> tuple[Cand
     for rule in (*rules, *_TIE_BREAKERS):
         if len(left) == 1:
             break
-        if rule.of_bytes and len({candidate.record.sha256 for candidate in left}) == 1:
-            continue  # what is read from the same bytes is the same
-        values = [rule.value(candidate) for candidate in left]
-        best = max(values)
+        values = _values(rule, left)
+        best = max(values) if len(set(values)) > 1 else values[0]
         losers = [candidate for candidate, value in zip(left, values, strict=True) if value != best]
         if losers:
             reasons.update(dict.fromkeys(losers, rule.lost))

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from lookalike.cleanup.actions import Action, CannotRestore
@@ -14,14 +15,16 @@ from lookalike.gallery import Gallery
 from lookalike.results import DEFAULT_TENANT, UndoOutcome, UndoReport
 from lookalike.types import Item, Outcome
 
-PENDING: tuple[State, ...] = ("begin", "done")
+PENDING: tuple[State, ...] = ("begin", "done", "undoing")
+NOT_UNDONE: tuple[State, ...] = (*PENDING, "lost")
+"""What is tried again where a run is named: another user's trash, or what was put back into it."""
 
 
 def undo_cleanup(gallery: Gallery, run: str | None = None, *, tenant: str = DEFAULT_TENANT) -> UndoReport:
     """Undo a clean-up: restore its files and the images of the gallery.
 
     Nothing is replaced: where another file is at the path now, the removed one stays where it is. What could not be
-    restored for such a reason can be undone again later.
+    restored is tried again when the run is undone again.
 
     Args:
         gallery: The gallery of the run, opened on the machine of the files.
@@ -42,7 +45,8 @@ def undo_cleanup(gallery: Gallery, run: str | None = None, *, tenant: str = DEFA
         finish_interrupted_runs(gallery)
         action = action_of(found)
         with reopen_journal(gallery.folder, found) as journal:
-            return UndoReport(found.id, tuple(_undo(gallery, action, journal)))
+            numbers = found.entries_in(*(PENDING if run is None else NOT_UNDONE))
+            return UndoReport(found.id, tuple(_undo(gallery, action, journal, numbers)))
 
 
 def _run_to_undo(folder: Path, id_: str | None, tenant: str) -> Run:
@@ -50,7 +54,7 @@ def _run_to_undo(folder: Path, id_: str | None, tenant: str) -> Run:
         run = read_run(folder, id_)
         if run.tenant != tenant:
             raise NotFound(f"there is no clean-up {id_!r}")
-        if not run.entries_in(*PENDING):
+        if not run.entries_in(*NOT_UNDONE):
             raise NotFound(f"the clean-up {id_} has nothing to undo")
         return run
     for name in list_runs(folder):
@@ -60,9 +64,13 @@ def _run_to_undo(folder: Path, id_: str | None, tenant: str) -> Run:
     raise NotFound("there is no clean-up to undo")
 
 
-def _undo(gallery: Gallery, action: Action, journal: Journal) -> list[UndoOutcome]:
+def _undo(gallery: Gallery, action: Action, journal: Journal, numbers: Sequence[int]) -> list[UndoOutcome]:
     run = journal.run
-    numbers = run.entries_in(*PENDING)
+    for number in numbers:
+        if run.states[number] == "undoing":
+            _clean(action, run.entries[number])
+        journal.set_state(number, "undoing")
+    journal.sync()
     outcomes = {number: _restore(action, run.entries[number]) for number in reversed(numbers)}
     restored = [n for n in numbers if outcomes[n].outcome in ("restored", "unchanged")]
     refused = _add_again(gallery, run, restored) if action.removes else {}
@@ -74,6 +82,16 @@ def _undo(gallery: Gallery, action: Action, journal: Journal) -> list[UndoOutcom
         elif outcome.outcome != "failed":
             journal.set_state(number, "lost" if outcome.outcome == "lost" else "undone")
     return [outcomes[number] for number in numbers]
+
+
+def _clean(action: Action, entry: Entry) -> None:
+    """Delete what an interrupted undoing left: an empty file that reserved the path, or the file at its other place."""
+    path = Path(entry.path)
+    with suppress(OSError):  # restoring meets the same error, and reports it
+        if path.is_file() and path.stat().st_size == 0 != entry.nbytes:
+            path.unlink()
+        elif path.is_file():
+            action.clean(entry)
 
 
 def _restore(action: Action, entry: Entry) -> UndoOutcome:

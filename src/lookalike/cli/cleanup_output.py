@@ -45,14 +45,14 @@ def clean_up(session: Session, options: CleanupOptions, format_: str, *, yes: bo
         print_line(f"{counted(done, 'file')} ({size(report.frees)}) {_done(report.to)}, {failed:,} failed")
         _print_skipped(report.skipped)
         if done:
-            print_line("Undo it with: lookalike duplicates --undo")
+            print_line(f"Undo it with: lookalike duplicates --undo --run {report.run}")
     return ExitCode.PARTIAL if failed else ExitCode.OK
 
 
-def undo(session: Session, format_: str) -> int:
-    """Undo the last clean-up, and print the outcomes."""
+def undo(session: Session, run: str | None, format_: str) -> int:
+    """Undo a clean-up, the last one by default, and print the outcomes."""
     with session.open() as gallery:
-        report = undo_cleanup(gallery, tenant=session.tenant)
+        report = undo_cleanup(gallery, run, tenant=session.tenant)
     _print_undo_outcomes(report.outcomes, format_)
     counts = Counter(outcome.outcome for outcome in report.outcomes)
     if format_ == "table":

@@ -7,23 +7,13 @@ import pytest
 
 import lookalike
 from lookalike.gallery import Gallery
-from lookalike.types import Item
-from tests.support.cleanup_files import own_trash
-from tests.support.drawn_images import drawn, encoded
+from tests.support.cleanup_files import add_photos, make_photos, own_trash
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three photos, each with the same bytes in a subfolder, a smaller copy and one that is compressed more."""
-    photos = tmp_path / "photos"
-    (photos / "card").mkdir(parents=True)
-    for n in range(3):
-        image = drawn(n, (320, 240))
-        (photos / f"{n}.jpg").write_bytes(encoded(image, "JPEG", quality=95))
-        (photos / "card" / f"{n}.jpg").write_bytes(encoded(image, "JPEG", quality=95))
-        (photos / f"{n} small.png").write_bytes(encoded(image.resize((160, 120))))
-        (photos / f"{n} low.jpg").write_bytes(encoded(image, "JPEG", quality=40))
-    return photos
+    """Twelve photos, see `make_photos`."""
+    return make_photos(tmp_path / "photos")
 
 
 @pytest.fixture
@@ -35,9 +25,7 @@ def gallery(tmp_path: Path) -> Iterator[Gallery]:
 @pytest.fixture
 def full(gallery: Gallery, folder: Path) -> Gallery:
     """The gallery with the folder in it, each image with attributes."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    gallery.add([Item(p.relative_to(folder).as_posix(), p, {"n": n}) for n, p in enumerate(paths)])
-    return gallery
+    return add_photos(gallery, folder)
 
 
 @pytest.fixture

@@ -1,50 +1,34 @@
 """Applying and undoing plans on real files: every action, everything that changes meanwhile, other disks."""
 
 import os
-import subprocess
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import lookalike
-from lookalike.cleanup import CleanupOptions, apply_cleanup, file_facts, plan_cleanup, revise_plan, undo_cleanup
+from lookalike.cleanup import CleanupOptions, apply_cleanup, file_facts, plan_cleanup, undo_cleanup
 from lookalike.cleanup.file_facts import FileStatus
-from lookalike.cleanup.journal import FOLDER, Journal, list_runs, locked_journals, new_journal, read_run
+from lookalike.cleanup.journal import FOLDER, list_runs, locked_journals, new_journal, read_run
 from lookalike.errors import BadInput, GalleryBusy, NotFound, Unavailable
 from lookalike.gallery import Gallery
-from lookalike.results import CleanupReport, UndoReport
 from lookalike.types import Item
-from tests.support.cleanup_files import blocks, content, own_trash, tree
+from tests.support.cleanup_files import (
+    blocks,
+    clean,
+    content,
+    counts,
+    own_trash,
+    reasons,
+    tree,
+)
 from tests.support.drawn_images import drawn, encoded
-from tests.support.faults.small_disk import Disk, small_disk
-from tests.support.requirements import skip_or_fail
 
 REMOVING = ("trash", "folder", "delete")
 ACTIONS = (*REMOVING, "hardlink")
 
 
-@pytest.fixture
-def other_disk() -> Iterator[Disk]:
-    with small_disk(32) as disk:
-        yield disk
-
-
 def to_of(action: str, tmp_path: Path) -> str:
     return str(tmp_path / "duplicates") if action == "folder" else action
-
-
-def clean(gallery: Gallery, to: str | Path, **options: object) -> CleanupReport:
-    return apply_cleanup(gallery, plan_cleanup(gallery, CleanupOptions(to=to, **options)))  # type: ignore[arg-type]
-
-
-def counts(report: CleanupReport | UndoReport) -> dict[str, int]:
-    return dict(Counter(str(outcome.outcome) for outcome in report.outcomes))
-
-
-def reasons(report: CleanupReport | UndoReport) -> dict[str, str]:
-    return {outcome.key: outcome.reason or "" for outcome in report.outcomes if outcome.outcome in ("failed", "lost")}
 
 
 @pytest.mark.parametrize("action", ACTIONS)
@@ -126,26 +110,6 @@ def test_a_missing_file_does_not_stop_the_others(full: Gallery, folder: Path, tr
     assert reasons(report) == {"card/1.jpg": "the file is missing"}
 
 
-def test_files_that_the_system_protects(full: Gallery, folder: Path, tmp_path: Path, trash: Path) -> None:
-    protected = folder / "card" / "0.jpg"
-    numbers = [full.get(key).attributes["n"] for key in ("0.jpg", "card/0.jpg")]
-    if subprocess.run(["chattr", "+i", protected], capture_output=True, check=False).returncode:
-        skip_or_fail("no file can be made immutable here (chattr +i)")
-    try:
-        before = tree(folder)
-        for to in ("trash", tmp_path / "else", "delete", "hardlink"):
-            options = CleanupOptions(to=to, exact_only=True, filter={"n": {"in": numbers}})
-            plan = plan_cleanup(full, options)
-            report = apply_cleanup(full, revise_plan(full, plan, {plan.groups[0].id: ["0.jpg"]}))
-            assert "permi" in reasons(report)["card/0.jpg"].lower()
-            assert tree(folder) == before
-            assert tree(tmp_path / "else") == {}
-            with pytest.raises(NotFound):
-                undo_cleanup(full)
-    finally:
-        subprocess.run(["chattr", "-i", protected], check=True)
-
-
 def test_names_that_collide_in_a_folder(gallery: Gallery, tmp_path: Path) -> None:
     target = tmp_path / "target"
     for below in ("a", "b", "c", "target"):
@@ -159,69 +123,6 @@ def test_names_that_collide_in_a_folder(gallery: Gallery, tmp_path: Path) -> Non
     assert before.items() <= tree(target).items()
     assert counts(undo_cleanup(gallery)) == {"restored": 2}
     assert tree(target) == before
-
-
-def test_other_disks(full: Gallery, folder: Path, trash: Path, other_disk: Disk) -> None:
-    before, images = tree(folder), content(full)
-    report = clean(full, other_disk.path / "duplicates")
-    assert counts(report) == {"removed": 9}
-    assert len(tree(other_disk.path / "duplicates")) == 9
-    assert counts(undo_cleanup(full)) == {"restored": 9}
-    assert (tree(folder), content(full)) == (before, images)
-    assert tree(other_disk.path) == {}
-    (other_disk.path / "5.jpg").write_bytes((folder / "0.jpg").read_bytes())
-    full.add([Item("5", other_disk.path / "5.jpg")])
-    links = plan_cleanup(full, CleanupOptions(to="hardlink"))
-    assert links.skipped["on another disk than the kept one: a link is not possible"] == 1
-    clean(full, "trash", keep=[f"folder={folder}"], exact_only=True)
-    assert not (other_disk.path / "5.jpg").exists()
-    assert len(list(trash.glob("*"))) == 3  # the other disk has a trash of its own
-    undo_cleanup(full)
-    assert (other_disk.path / "5.jpg").read_bytes() == (folder / "0.jpg").read_bytes()
-
-
-def test_a_full_disk(full: Gallery, folder: Path, other_disk: Disk) -> None:
-    """What does not fit stays where it is."""
-    smallest = min((folder / "card" / f"{n}.jpg").stat().st_size for n in range(3))
-    other_disk.fill(leaving=smallest // 2)
-    before = tree(folder)
-    report = clean(full, other_disk.path / "duplicates", exact_only=True)
-    assert counts(report) == {"failed": 3}
-    assert set(reasons(report).values()) == {"No space left on device"}
-    assert tree(folder) == before
-    assert tree(other_disk.path / "duplicates") == {}
-
-
-def test_a_journal_that_cannot_be_written_ends_the_run(
-    folder: Path, trash: Path, other_disk: Disk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing is touched that is not in the journal, and what is can be undone."""
-    with lookalike.open(other_disk.path / "gallery", pipelines=["phash"]) as gallery:
-        gallery.add(folder)
-        before = tree(folder)
-        plan = plan_cleanup(gallery)
-        other_disk.fill()
-        with pytest.raises(Unavailable, match=r"journal|space|write"):
-            apply_cleanup(gallery, plan)
-        other_disk.relieve()
-        assert tree(folder) == before
-        write, lines = Journal._write, 0
-
-        def fill_soon(self: Journal, *line: object, **options: object) -> None:
-            nonlocal lines
-            lines += 1
-            if lines == 3:
-                other_disk.fill()
-            write(self, *line, **options)  # type: ignore[arg-type]
-
-        monkeypatch.setattr(Journal, "_write", fill_soon)
-        with pytest.raises(Unavailable, match=r"journal|space|write"):
-            apply_cleanup(gallery, plan)
-        missing = len(before) - len(tree(folder))
-        assert 0 < missing < 9
-        other_disk.relieve()
-        assert counts(undo_cleanup(gallery))["restored"] == missing
-        assert tree(folder) == before
 
 
 def test_a_disk_that_is_mounted_twice(
@@ -314,22 +215,6 @@ def test_runs_are_undone_from_the_last_one_on(full: Gallery, folder: Path, trash
         assert tree(folder) == state
     with pytest.raises(NotFound):
         undo_cleanup(full, tenant="other")
-
-
-def test_a_folder_that_is_gone(full: Gallery, folder: Path, trash: Path, other_disk: Disk) -> None:
-    clean(full, "trash", exact_only=True)
-    (folder / "card").rmdir()
-    undo_cleanup(full)
-    assert (folder / "card" / "0.jpg").exists()
-    (other_disk.path / "card").mkdir()
-    (other_disk.path / "card" / "5.jpg").write_bytes((folder / "0.jpg").read_bytes())
-    full.add([Item("5", other_disk.path / "card" / "5.jpg")])
-    clean(full, folder / "duplicates", exact_only=True, keep=[f"folder={folder}"])
-    subprocess.run(["umount", "-l", other_disk.path], check=True)
-    undone = undo_cleanup(full)
-    assert "connect its disk" in reasons(undone)["5"]
-    assert not (other_disk.path / "card").exists()  # nothing is made under the mount point
-    assert list((folder / "duplicates").iterdir())
 
 
 def test_one_clean_up_at_a_time(full: Gallery, folder: Path, tmp_path: Path, trash: Path) -> None:

@@ -77,6 +77,10 @@ def duplicates(
     to: ToOption = "trash",
     yes: Annotated[bool, flag("--yes", "Do it. Without it nothing is changed.", rich_help_panel=CLEAN_UP)] = False,
     undo: Annotated[bool, flag("--undo", "Undo the last clean-up.", rich_help_panel=CLEAN_UP)] = False,
+    run: Annotated[
+        str | None,
+        option("--run NAME", "With --undo: this clean-up instead of the last one.", rich_help_panel=CLEAN_UP),
+    ] = None,
     reference: ReferenceOption = None,
     exact_only: Annotated[bool, flag("--exact-only", "Only images with the same bytes or pixels.")] = False,
     across_folders: Annotated[
@@ -104,6 +108,8 @@ def duplicates(
 
     if output not in cleanup_output.FORMATS:
         raise BadSetting(f"--output must be {', '.join(cleanup_output.FORMATS)}, not {output!r}")
+    if run is not None and not undo:
+        raise BadSetting("--run names the clean-up for --undo; add --undo")
     options = CleanupOptions(
         keep=tuple(keep or CleanupOptions().keep),
         to=to,
@@ -127,7 +133,7 @@ def duplicates(
             raise BadSetting("a clean-up needs the files: run it on the machine of the gallery, without --server")
         return _list_clusters(session, pipeline, format_)
     if undo:
-        return cleanup_output.undo(session, format_)
+        return cleanup_output.undo(session, run, format_)
     return cleanup_output.clean_up(session, options, format_, yes=yes)
 
 
