@@ -91,17 +91,19 @@ class MoveToFolder:
         self.name = str(folder)
         self._folder = folder
         self._inside = Folders([folder]) if folder.is_dir() else Folders([])
+        self._numbers: dict[str, int] = {}
 
     def obstacle(self, file: FileStatus, kept: FileStatus, *, same_bytes: bool) -> str | None:
         return IN_FOLDER if self._inside.containing(file.path) is not None else None
 
     def destination(self, path: str) -> str | None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        stem, suffix = os.path.splitext(os.path.basename(path))  # noqa: PTH119, PTH122
-        target, number = self._folder / f"{stem}{suffix}", 1
+        name = Path(path)
+        target, number = self._folder / name.name, self._numbers.get(name.name, 1)
         while os.path.lexists(target):
             number += 1
-            target = self._folder / f"{stem} ({number}){suffix}"
+            target = self._folder / f"{name.stem} ({number}){name.suffix}"
+        self._numbers[name.name] = number  # so that many files of one name do not try all numbers again
         return str(target)
 
     def run(self, entry: Entry) -> None:

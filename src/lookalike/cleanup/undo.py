@@ -16,6 +16,8 @@ from lookalike.results import DEFAULT_TENANT, UndoOutcome, UndoReport
 from lookalike.types import Item, Outcome
 
 PENDING: tuple[State, ...] = ("begin", "done", "undoing")
+IN_GALLERY = ("added", "duplicate", "updated", "unchanged")
+"""Outcomes after which an image is in the gallery."""
 NOT_UNDONE: tuple[State, ...] = (*PENDING, "lost")
 """What is tried again where a run is named: another user's trash, or what was put back into it."""
 
@@ -144,5 +146,5 @@ def _add_again(gallery: Gallery, run: Run, numbers: Sequence[int]) -> dict[int, 
             del entries[number]
     items = [Item(entry.key, entry.path, entry.attributes) for entry in entries.values()]
     outcomes = {outcome.key: outcome for outcome in gallery.add(items, tenant=run.tenant)}
-    refused |= {n: outcomes[e.key] for n, e in entries.items() if outcomes[e.key].outcome == "rejected"}
+    refused |= {n: outcomes[e.key] for n, e in entries.items() if outcomes[e.key].outcome not in IN_GALLERY}
     return refused

@@ -38,7 +38,11 @@ def clean_up(session: Session, options: CleanupOptions, format_: str, *, yes: bo
             return ExitCode.OK
         if format_ == "csv":
             _csv_line(("outcome", "reason", "frees", "key", "path", "destination"))
-        report = apply_cleanup(gallery, plan, on_outcome=lambda outcome: _print_outcome(outcome, format_))
+        try:
+            report = apply_cleanup(gallery, plan, on_outcome=lambda outcome: _print_outcome(outcome, format_))
+        except KeyboardInterrupt:
+            print_error("interrupted; undo what was done with: lookalike duplicates --undo")
+            raise
     failed = sum(outcome.outcome == "failed" for outcome in report.outcomes)
     if format_ == "table":
         done = len(report.outcomes) - failed

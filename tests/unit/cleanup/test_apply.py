@@ -120,6 +120,7 @@ def test_names_that_collide_in_a_folder(gallery: Gallery, tmp_path: Path) -> Non
     report = clean(gallery, target)
     moved = sorted(Path(outcome.destination or "").name for outcome in report.outcomes)
     assert moved == ["x.y (2).jpg", "x.y (3).jpg"]
+    assert not any(Path(str(outcome.destination)).stat().st_size == 0 for outcome in report.outcomes)
     assert before.items() <= tree(target).items()
     assert counts(undo_cleanup(gallery)) == {"restored": 2}
     assert tree(target) == before

@@ -219,6 +219,7 @@ def test_no_plan_removes_the_last_copy(
             if kind == "missing":
                 (folder / f"{number}.png").unlink()
         before, used = tree(folder), blocks(folder)
+        readable = {name for name in before if (folder / name).exists()}
         clusters = [[image.path for image in cluster.images] for cluster in gallery.duplicates()]
         there = [{path for path in paths if path and Path(path).exists()} for paths in clusters]
         made = plan_cleanup(gallery, CleanupOptions(keep=[rule], to="delete", references=[reference]))
@@ -233,4 +234,4 @@ def test_no_plan_removes_the_last_copy(
         assert before[name][1] != 0o444
         assert not before[name][0].startswith("link")
     assert all(after[name] == before[name] for name in after)
-    assert all((folder / name).exists() for name in after)  # no link lost its target, but those that had none
+    assert all((folder / name).exists() for name in readable & after.keys())  # no link has lost its target

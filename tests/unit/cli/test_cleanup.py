@@ -92,6 +92,24 @@ def test_outcomes_for_programs(gallery: Path, folder: Path, tmp_path: Path, to: 
     assert {row["path"] for row in rows(again)} == planned
 
 
+def test_an_interrupted_run_can_be_undone(gallery: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = tree(folder)
+    seen: list[object] = []
+
+    def interrupt(outcome: object, _: str) -> None:
+        seen.append(outcome)
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("lookalike.cli.cleanup_output._print_outcome", interrupt)
+    ran = lookalike("duplicates", "--yes", "-g", gallery)
+    assert ran.code == 130
+    assert "undo what was done" in ran.err
+    assert len(tree(folder)) == len(lookalike("ls", "-g", gallery, "--json").lines) == 12 - 4
+    assert lookalike("duplicates", "--undo", "-g", gallery).code == 0
+    assert tree(folder) == before
+
+
 def test_failures_are_named_and_counted(gallery: Path, folder: Path) -> None:
     (folder / "card" / "0.jpg").write_bytes(b"x" * (folder / "card" / "0.jpg").stat().st_size)
     (folder / "card" / "1.jpg").chmod(0o444)
