@@ -91,12 +91,12 @@ class _CleanupRun:
             except OSError as error:
                 yield CleanupOutcome(record.key, record.path, "failed", error.strerror or str(error))
             else:
-                kind: CleanupOutcomeKind = "removed" if self._action.removes else "replaced"
-                yield CleanupOutcome(record.key, record.path, kind, image.reason, image.frees, destination)
                 if self._action.removes:
                     self._removed.append(record)
                 if len(self._removed) >= GALLERY_BATCH:
                     self.remove_from_gallery()
+                kind: CleanupOutcomeKind = "removed" if self._action.removes else "replaced"
+                yield CleanupOutcome(record.key, record.path, kind, image.reason, image.frees, destination)
 
     def remove_from_gallery(self) -> None:
         """Remove the images of removed files, except those that have changed meanwhile."""
