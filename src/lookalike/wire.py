@@ -383,6 +383,13 @@ class ClusterList(WireObject):
 class CleanupImage(Image):
     """An image of a cluster, and what a clean-up does with it."""
 
+    EXAMPLE: ClassVar[Mapping[str, Any] | None] = {
+        **(Image.EXAMPLE or {}),
+        "mark": "remove",
+        "reason": "fewer pixels",
+        "frees": 2481937,
+    }
+
     mark: results.Mark = field(
         metadata=_doc("`keep`; `remove`; `skip`: left alone although it is not the one kept, for the reason given.")
     )
