@@ -18,6 +18,7 @@ from lookalike.gallery.duplicates import find_clusters, find_clusters_page
 from lookalike.gallery.explain import explain_pair
 from lookalike.gallery.filters import conditions_of, resolve_filter
 from lookalike.gallery.ingest import Ingest
+from lookalike.gallery.originals import read_original
 from lookalike.gallery.pipeline_pool import OpenPipeline, PipelinePool, catch_up, ensure_fresh
 from lookalike.gallery.probabilities import CalibrationReader
 from lookalike.gallery.queries import PreparedQuery, QueryReader
@@ -113,6 +114,11 @@ class Gallery(GalleryAPI):
     @property
     def pipelines(self) -> tuple[str, ...]:
         return self._pipelines.names
+
+    @property
+    def folder(self) -> Path:
+        """The gallery's folder, with its settings, local indexes and the journals of clean-ups."""
+        return self._lock.folder
 
     # Search and comparison
 
@@ -212,6 +218,13 @@ class Gallery(GalleryAPI):
 
     def get_thumbnail(self, key: str, *, tenant: str = DEFAULT_TENANT, size: int = THUMBNAIL_SIZE) -> bytes:
         return self._thumbnails.get(self._tenant_of(tenant, key), key, size)
+
+    def get_original(self, key: str, *, tenant: str = DEFAULT_TENANT) -> bytes:
+        """Return the bytes of the file that an image was added from.
+
+        Raises NotFound for an unknown key, an image that was added as bytes, and a file that is gone or has changed.
+        """
+        return read_original(self.get(key, tenant=tenant), self.limits)
 
     def ls(
         self,

@@ -234,8 +234,9 @@ def test_duplicates_are_clusters(full: Path, folder: Path) -> None:
     lookalike("add", folder, "-g", full)
     ran = lookalike("duplicates", "-g", full, "--json")
     assert ran.code == 0
-    assert all(set(line) == {"id", "evidence", "distance", "images"} for line in ran.lines)
-    assert all(set(image) == RECORD for line in ran.lines for image in line["images"])
+    assert all(set(line) == {"id", "evidence", "distance", "frees", "images"} for line in ran.lines)
+    marked = RECORD | {"mark", "reason", "frees"}
+    assert all(set(image) == marked for line in ran.lines for image in line["images"])
     found = {frozenset(p["key"] for p in line["images"]): line["evidence"] for line in ran.lines}
     assert found == {frozenset({"a.png", "a again.png"}): "exact", frozenset({"b c.png", "b small.jpg"}): "copy"}
 

@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
-from urllib.parse import unquote
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import Field, model_validator
@@ -22,7 +21,7 @@ from lookalike.server.app_state import State
 from lookalike.server.auth import Reads, Writes
 from lookalike.server.pagination import decode_key_cursor, encode_cursor
 from lookalike.server.requests.body import parse_attributes, parse_object
-from lookalike.server.requests.images import ParsedRequest, RequestReader, read_json_object, validate
+from lookalike.server.requests.images import ParsedRequest, RequestReader, decode_key, read_json_object, validate
 from lookalike.server.schemas import (
     BINARY,
     FILTER_EXAMPLE,
@@ -311,14 +310,6 @@ async def delete_images(request: Request, state: State, caller: Writes) -> Respo
         return DeleteResult(deleted=len(deleted), keys=deleted[:MAX_REPORTED_KEYS], sequence=sequence)
 
     return json_response(await state.executor.run(delete))
-
-
-def decode_key(quoted: str) -> str:
-    """The key in a path; raises BadInput if it is not UTF-8."""
-    try:
-        return unquote(quoted, errors="strict")
-    except UnicodeDecodeError:
-        raise BadInput("the key in the path is not UTF-8, percent-encoded") from None
 
 
 def parse_precondition(if_match: str | None, if_none_match: str | None) -> Precondition:
