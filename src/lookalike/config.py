@@ -15,7 +15,7 @@ from lookalike.errors import BadSetting, NotFound, Unavailable
 from lookalike.imaging import Limits
 
 GALLERY_FILE = "gallery.toml"
-DEFAULT_PIPELINES = ("phash", "vgg16")
+DEFAULT_PIPELINES = ("phash", "vgg16-copy")
 DEFAULT_INDEX = {"hamming": "mih", "cosine": "hnsw"}
 INDEX_VARIABLE = "LOOKALIKE_INDEX_"
 Precision = Literal["auto", "fp32", "bf16", "int8"]
