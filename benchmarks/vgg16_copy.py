@@ -195,10 +195,11 @@ def timed(encoder: Encoder, images: Pixels, seconds: float) -> float:
     return done / (time.perf_counter() - began)
 
 
-def measure_speed(rounds: int, seconds: float, calibrate: Path) -> list[dict[str, Any]]:
-    """Images a second of the article's network and of this one, taking turns."""
+def measure_speed(
+    precisions: Sequence[Precision], rounds: int, seconds: float, calibrate: Path
+) -> list[dict[str, Any]]:
+    """Images a second of the article's network and of this one, taking turns; ratios are of the same round."""
     cache = from_environment().cache
-    precisions: list[Precision] = ["fp32", *(["bf16"] if has_bf16() else []), "int8"]
     turns: dict[str, Callable[[], float]] = {}
     rng = np.random.default_rng(1)
     for name in NAMES:
@@ -207,13 +208,22 @@ def measure_speed(rounds: int, seconds: float, calibrate: Path) -> list[dict[str
                 pull(name, cache, precision="int8", calibrate=calibrate)
             encoder = load_encoder(name, cache, precision=precision)
             images = rng.integers(0, 256, (8, encoder.input.height, encoder.input.width, 3), np.uint8)
-            encoder.encode(images)
+            encoder.encode(images)  # the first run compiles
             turns[f"{name} {precision}"] = lambda e=encoder, i=images: timed(e, i, seconds)
-    rows = [{"engine": name, "round": n, "images/s": turn()} for n in range(rounds) for name, turn in turns.items()]
+    speeds: dict[str, list[float]] = {name: [] for name in turns}
+    for _ in range(rounds):
+        for name, turn in turns.items():
+            speeds[name].append(turn())
+    article = speeds[f"{NAMES[0]} {precisions[0]}"]
     return [
-        {"engine": name, "images/s": statistics.median(values), "least": min(values), "most": max(values)}
-        for name in turns
-        for values in [[row["images/s"] for row in rows if row["engine"] == name]]
+        {
+            "engine": name,
+            "images/s": statistics.median(values),
+            "least": min(values),
+            "most": max(values),
+            f"x {NAMES[0]} {precisions[0]}": statistics.median(a / b for a, b in zip(values, article, strict=True)),
+        }
+        for name, values in speeds.items()
     ]
 
 
@@ -223,6 +233,8 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0)
+    known: list[Precision] = ["fp32", *(["bf16"] if has_bf16() else []), "int8"]
+    parser.add_argument("--precisions", nargs="+", choices=known, default=known)
     parser.add_argument("--calibrate", type=Path, help="images for the 8-bit forms; default: some of the photos")
     parser.add_argument("--only", choices=("recall", "speed"))
     given = parser.parse_args()
@@ -231,7 +243,9 @@ def main() -> None:
     if given.only != "speed":
         measured += measure_recall(given.queries)
     if given.only != "recall":
-        measured += measure_speed(given.rounds, given.seconds, given.calibrate or photo_folder() / "bsds500")
+        measured += measure_speed(
+            given.precisions, given.rounds, given.seconds, given.calibrate or photo_folder() / "bsds500"
+        )
     for row in measured:
         print(*(f"{key} {_text(value)}" for key, value in row.items()), sep="\n  ", flush=True)
     write_rows("vgg16_copy", measured)
