@@ -138,6 +138,27 @@ def photo_rows(
                     yield row_of(evidence, **names, candidate=key)
 
 
+def pair_rows(split: str, originals: int, edits: Sequence[str], *, gallery_size: int) -> Iterator[dict[str, Any]]:
+    """Edited photos against their originals, and against the most similar others by luma at 32 x 32."""
+    rng = random.Random(split)
+    chosen = [photo for photo in photos() if split_of(photo.group) == split and photo.kind in KINDS]
+    gallery = rng.sample(list({photo.group: photo for photo in chosen}.values()), gallery_size)
+    around = [photo for photo in photos() if split_of(photo.group) != split]
+    sides = [load(photo) for photo in gallery]
+    small = np.stack([side.small_turns[0] for side in sides])
+    for number, photo in enumerate(gallery[:originals]):
+        image = Image.open(photo.path).convert("RGB")
+        surroundings = [Image.open(other.path).convert("RGB") for other in around[number::97][:4]]
+        for edit in edits:
+            query = edited(edit, image, number, surroundings)
+            nearest = np.argsort(-(query.small_turns @ small.T).max(axis=0)).tolist()
+            others = [at for at in nearest if at != number][: 1 if number % 4 else CANDIDATES]
+            for at in (number, *others):
+                kind = "copy" if at == number else "different"
+                names = {"kind": kind, "photo": photo.group, "edit": edit, "present": True, "rank": -1}
+                yield row_of(_VERIFIER.verify(query, sides[at]), **names, candidate=gallery[at].key)
+
+
 def labelled(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Raw rows with the labels that today's constants give."""
     names = [field.name for field in fields(Verification)]
@@ -274,7 +295,12 @@ def main() -> None:
     parts = arguments.parts.split(",")
     if arguments.rows:
         rows = labelled([json.loads(line) for line in arguments.rows.read_text().splitlines()])
-        for part, show in (("documents", show_documents), ("photos", show_photos), ("photo-records", show_photos)):
+        for part, show in (
+            ("documents", show_documents),
+            ("photos", show_photos),
+            ("photo-records", show_photos),
+            ("pairs", show_photos),
+        ):
             of = [row for row in rows if (row["part"], row["split"]) == (part, arguments.split)]
             if of and part in parts:
                 print(part)
@@ -296,6 +322,11 @@ def main() -> None:
             rows = kept(part, arguments.split, found)
             print(part)
             show_photos(rows)
+    if "pairs" in parts:
+        found = pair_rows(
+            arguments.split, arguments.originals, arguments.edits.split(","), gallery_size=arguments.gallery
+        )
+        show_photos(kept("pairs", arguments.split, found))
     if "records" in parts:
         show_records(arguments.split)
     if "speed" in parts:
