@@ -96,6 +96,7 @@ def test_add_tells_of_each_image(gallery: Path, folder: Path) -> None:
         "outcome": "added",
         "reason": None,
         "sequence": 5,
+        "truncated": False,
     }
     assert (told["broken.jpg"]["outcome"], told["broken.jpg"]["sequence"]) == ("rejected", None)
     assert "grüße 🌄.png".encode() in ran.out  # as it stands, not in escapes
