@@ -14,7 +14,7 @@ from lookalike.catalog.built_in_attributes import check_sort
 from lookalike.errors import BadInput, ImageRejected, LookalikeError, NotFound, UnsupportedQuery
 from lookalike.gallery.compare import compare_images
 from lookalike.gallery.decoder import INLINE_LIMIT
-from lookalike.gallery.duplicates import find_clusters, find_clusters_page
+from lookalike.gallery.duplicates import ClusterOptions, find_clusters, find_clusters_page
 from lookalike.gallery.explain import explain_pair
 from lookalike.gallery.filters import conditions_of, resolve_filter
 from lookalike.gallery.ingest import Ingest
@@ -249,7 +249,8 @@ class Gallery(GalleryAPI):
         if (tenant_id := self.catalog.tenants.find(tenant)) is None:
             return iter(())
         ensure_fresh(opened)
-        return find_clusters(self.catalog, [o.pipeline for o in opened], tenant_id)
+        options = ClusterOptions(check=self._verifier.are_copies)
+        return find_clusters(self.catalog, [o.pipeline for o in opened], tenant_id, options=options)
 
     def duplicates_page(
         self,
@@ -268,7 +269,10 @@ class Gallery(GalleryAPI):
             return ClusterPage((), None)
         ensure_fresh(opened)
         searched = [o.pipeline for o in opened]
-        return find_clusters_page(self.catalog, searched, tenant_id, after=after, limit=limit, seconds=seconds)
+        options = ClusterOptions(check=self._verifier.are_copies)
+        return find_clusters_page(
+            self.catalog, searched, tenant_id, after=after, limit=limit, seconds=seconds, options=options
+        )
 
     def sample(self, n: int, *, tenant: str = DEFAULT_TENANT, seed: int = 0) -> list[Record]:
         """Return up to n images chosen at random, the same ones for the same seed and images.
