@@ -224,7 +224,8 @@ def show_photos(rows: list[dict[str, Any]], score: str = "probability") -> None:
         for of in queries.values():
             if of[0]["edit"] not in left_out:
                 best.append(max(of, key=lambda row: (row[score], row["agreement"] or 0.0)))
-        wrong = [row for row in best if row["kind"] == "different"]
+        wrong = [row for of in queries.values() for row in of if row["kind"] == "different"]
+        wrong = [row for row in wrong if row["edit"] not in left_out]
         bar = max(((row[score], row["agreement"] or 0.0) for row in wrong), default=(0.0, 0.0))
         asked = [row for row in best if row["present"]]
         right = [row for row in asked if row["kind"] == "copy"]
@@ -233,7 +234,7 @@ def show_photos(rows: list[dict[str, Any]], score: str = "probability") -> None:
         print(
             f"{name}: recall@1 {len(right) / len(asked):.3f}, at zero false positives {found / len(asked):.3f} "
             f"(bar {bar[0]:.4f}, {bar[1]:.3f}), labelled copy {labelled / len(asked):.3f} of {len(asked)}; "
-            f"wrong copies {sum(row['label'] == 'copy' for row in wrong)} of {len(best)} queries"
+            f"wrong copies {sum(row['label'] == 'copy' for row in wrong)} of {len(wrong)} pairs"
         )
     by_edit: dict[str, list[str]] = defaultdict(list)
     for (_, edit), of in queries.items():
