@@ -13,7 +13,7 @@ from lookalike.verification.types import Box, Label, Transform, Verification
 MIN_PROBABILITY: Final = 0.9
 """Probability from which a pair is called a copy, unless the caller says otherwise."""
 MIN_VARIANT: Final = 0.6
-"""Agreement from which two images are of one template or scene: unrelated photos reach 0.08, letters 0.49."""
+"""Agreement from which two images are of one template or scene: unrelated training photos reach 0.08, letters 0.49."""
 SCENE_AGREEMENT, SCENE_WIDTH = 0.5, 0.05
 """Middle and width of the logistic curve from agreement to the probability of a common source."""
 UNCHANGED: Final = 0.995
