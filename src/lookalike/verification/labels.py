@@ -13,7 +13,7 @@ from lookalike.verification.types import Box, Label, Transform, Verification
 MIN_PROBABILITY: Final = 0.9
 """Probability from which a pair is called a copy, unless the caller says otherwise."""
 MIN_VARIANT: Final = 0.6
-"""Agreement from which two images are of one template or scene: unrelated photos reach 0.08, letters 0.49."""
+"""Agreement from which two images are of one template or scene: unrelated training photos reach 0.08, letters 0.49."""
 SCENE_AGREEMENT, SCENE_WIDTH = 0.5, 0.05
 """Middle and width of the logistic curve from agreement to the probability of a common source."""
 UNCHANGED: Final = 0.995
@@ -32,6 +32,8 @@ MIN_DETAIL: Final = 300
 MIN_RESOLUTION: Final = 0.5
 MIN_TEXTURE: Final = 0.6
 """Share of textured pixels below which an image may hold small text; photos mostly have more."""
+MIN_COVERAGE: Final = 0.6
+"""Share of one of the images that the overlap must fill."""
 NEARLY_ALL: Final = 0.97
 """Share of an area that counts as all of it."""
 STRAIGHT: Final = 2.0
@@ -47,8 +49,8 @@ def label(verification: Verification, *, min_probability: float = MIN_PROBABILIT
 
     Returns:
         The label, and the probability that the query is a copy of the stored image: "copy" where all that can be
-        compared agrees; "variant" where one template or scene is seen but parts differ, or are too small to tell;
-        "similar" where nothing is proven.
+        compared agrees; "variant" where one template or scene is seen but parts differ, are out of view, or are too
+        small to tell; "similar" where nothing is proven.
     """
     agreement = verification.agreement
     if agreement is None:
@@ -64,13 +66,19 @@ def _unchanged(verification: Verification) -> float:
     """The probability that the content of two images of one source is the same."""
     if verification.largest:
         return ADDED if verification.differing <= MAX_ADDED else REPLACED
-    return ADDED if is_recolored(verification) or not is_legible(verification) else UNCHANGED
+    doubtful = is_recolored(verification) or not is_legible(verification) or not is_covered(verification)
+    return ADDED if doubtful else UNCHANGED
 
 
 def is_recolored(verification: Verification) -> bool:
     """Whether colors or brightness were replaced, although the shapes agree."""
     color, tone = verification.color, verification.tone
     return (color is not None and color < MIN_COLOR) or (tone is not None and tone < MIN_TONE)
+
+
+def is_covered(verification: Verification) -> bool:
+    """Whether one image shows most of the other: not only a corner, a logo or a letterhead that both have."""
+    return max(verification.query_coverage, verification.stored_coverage) >= MIN_COVERAGE
 
 
 def is_legible(verification: Verification) -> bool:
@@ -98,6 +106,8 @@ def describe(verification: Verification) -> str:
         return ", ".join(["the same template or scene", *changes]) + _where(verification.differences)
     if is_recolored(verification):
         return ", ".join(["the same shapes in other colors", *changes])
+    if not is_covered(verification):
+        return ", ".join(["a part in common", *changes])
     return ", ".join(["looks the same, too small to compare text", *changes])
 
 

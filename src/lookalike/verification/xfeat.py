@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike import optional
-from lookalike.errors import Damaged
+from lookalike.errors import BadSetting, Damaged
 from lookalike.types import Pixels
 from lookalike.verification.raster import CV2, shrink
 
@@ -26,6 +26,7 @@ WEIGHTS_SHA256: Final = "de9cfdf219118686b74df85f4ba28cdbeeb5b0c4d9730a99d2a8c28
 MAX_SIDE: Final = 384
 """Pixels of the longer side of the network's input; sides are multiples of 32."""
 MAX_POINTS: Final = 400
+_PURPOSE: Final = "verification by local features"
 MIN_HEAT: Final = 0.05
 """Probability of a keypoint below which a maximum is not one, as published."""
 
@@ -71,9 +72,17 @@ def available() -> bool:
     return CV2 is not None and find_spec("openvino") is not None
 
 
+def require() -> None:
+    """Raise BadSetting, naming the extra and its install command, where local features cannot be computed."""
+    optional.require("openvino", purpose=_PURPOSE)
+    if CV2 is None:
+        optional.require("cv2", purpose=_PURPOSE)
+        raise BadSetting(f"{_PURPOSE} needs OpenCV, which was installed after this process started: start it again")
+
+
 @cache
 def _network() -> _Network:
-    optional.require("openvino", "cv2", purpose="verification by local features")
+    require()
     return _Network()
 
 

@@ -60,6 +60,15 @@ def test_a_document_too_small_to_read_is_no_copy() -> None:
 
 
 @needs_local
+@pytest.mark.parametrize("seed", range(3))
+def test_a_part_that_two_images_share_makes_no_copy(seed: int) -> None:
+    one, other, shared = scene(seed), scene(seed + 20), scene(seed + 40, (280, 220))
+    one.paste(shared, (0, 0))
+    other.paste(shared, (440, 320))
+    assert label(Verifier().verify(side(one), side(other)))[0] != "copy"
+
+
+@needs_local
 def test_descriptions_name_what_was_done() -> None:
     image = scene(5)
     assert describe(Verifier().verify(side(image), side(image))) == "the same image"

@@ -6,8 +6,19 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
-from lookalike.errors import BadInput
-from lookalike.verification import Side, Transform, Verification, VerificationEncoder, Verifier, available, label
+from lookalike.errors import BadInput, BadSetting
+from lookalike.verification import (
+    Side,
+    Transform,
+    Verification,
+    VerificationEncoder,
+    Verifier,
+    alignment,
+    available,
+    label,
+    raster,
+    xfeat,
+)
 from tests.unit.verification.drawing import scene, side
 
 needs_local = pytest.mark.skipif(not available(), reason="needs lookalike[verify]")
@@ -49,6 +60,19 @@ def test_a_mirrored_and_turned_copy_says_so() -> None:
     assert turned is not None
     assert turned.rotation == pytest.approx(90, abs=1)
     assert not turned.mirrored
+
+
+def test_whole_images_are_verified_without_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (raster, alignment, xfeat):
+        monkeypatch.setattr(module, "CV2", None)
+    assert not available()
+    stored = scene(3)
+    found = verified(ImageOps.mirror(stored).resize((500, 375)), stored)
+    assert (label(found)[0], found.method) == ("copy", "whole")
+    for other in (scene(4), stored.crop((100, 80, 640, 480))):
+        assert label(verified(other, stored))[0] != "copy"
+    with pytest.raises(BadSetting, match="needs OpenCV"):
+        xfeat.require()
 
 
 @needs_local
