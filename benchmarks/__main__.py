@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 NAMES = (
-    *("phash", "decode_pool", "thumbnails", "ingest", "mih", "hnsw", "vgg16", "copy_recall"),
+    *("phash", "decode_pool", "thumbnails", "ingest", "mih", "hnsw", "vgg16", "vgg16_copy", "copy_recall"),
     *("startup", "catalog", "elastic", "elastic_plot", "elastic_costs", "milvus", "cached_features", "recall"),
     *("plan_check", "serving", "cleanup"),
 )

@@ -27,6 +27,8 @@ from lookalike.types import Prepared
 
 COPY_RATE = 1e-6
 """False-match rate of copies: one in twenty queries has a false match in a gallery of 50,000."""
+COPY_RATE_WITH_DOCUMENTS = 1e-5
+"""The same where documents are among the negatives: as measured, for no line extrapolates their tail."""
 RATES = tuple(10.0**e for e in np.arange(-5, 0.01, 0.25))
 DOCUMENT_SEEDS = range(1000, 1016)
 """Seeds of the documents among the negatives: training has not seen them."""
@@ -53,8 +55,10 @@ def measured(name: str) -> tuple[int, Calibration]:
     kept_groups = [group for (group, _), usable in zip(good, stored.usable, strict=True) if usable]
     kept = stored.usable
     found = negative_pair_distances(encoder.spec.metric, stored.features[kept], kept_groups, views=views[kept])
-    anchors = tuple((round(min(d, 1.0), 5), round(r, 3)) for d, r in found.anchors(RATES))
-    threshold = Calibration(anchors, 0.0).distance_at(np.log10(COPY_RATE))
+    # distances above 1, between opposite vectors, count as 1
+    below = ((round(d, 5), round(r, 3)) for d, r in found.anchors(RATES) if d < 1 and r < 0)
+    anchors = (*below, (1.0, 0.0))
+    threshold = Calibration(anchors, 0.0).distance_at(np.log10(COPY_RATE_WITH_DOCUMENTS if trained else COPY_RATE))
     steps = encoder.spec.scale if encoder.spec.metric == "hamming" else 1000
     return found.pairs, Calibration(anchors, float(np.floor(threshold * steps) / steps))
 

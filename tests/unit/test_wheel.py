@@ -81,7 +81,8 @@ def test_the_wheel_has_what_the_program_reads(installed: Path, environment: dict
     code = """
 from importlib.resources import files
 package = files("lookalike")
-for name in ("py.typed", "encoders/models.toml", "encoders/calibration.toml", "evaluation/contact_sheet.css",
+for name in ("py.typed", "encoders/models.toml", "encoders/calibration.toml", "encoders/vgg16_copy/factors.npz",
+             "encoders/vgg16_copy/head.npz", "encoders/vgg16_copy/NOTICE.md", "evaluation/contact_sheet.css",
              "server/page/index.html", "server/page/css/base.css", "samples/images/cat.jpg"):
     assert package.joinpath(name).is_file(), name
 """

@@ -33,7 +33,8 @@ def learn_head(
     gain = 1 / np.sqrt(values + level) - 1 / np.sqrt(level)  # beyond what the ridge alone gives, by axis
 
     def whiten(rows: NDArray[np.floating]) -> NDArray[np.float64]:
-        return np.asarray(rows / np.sqrt(level) + ((rows @ vectors) * gain) @ vectors.T, np.float64)
+        scaled: NDArray[np.float64] = rows / np.sqrt(level) + ((rows @ vectors) * gain) @ vectors.T
+        return scaled
 
     offset = originals.mean(axis=0)
     _, axes = _principal_axes(whiten(originals - offset))
