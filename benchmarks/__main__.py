@@ -9,7 +9,7 @@ import sys
 NAMES = (
     *("phash", "decode_pool", "thumbnails", "ingest", "mih", "hnsw", "vgg16", "copy_recall"),
     *("startup", "catalog", "elastic", "elastic_plot", "elastic_costs", "milvus", "cached_features", "recall"),
-    *("plan_check", "serving"),
+    *("plan_check", "serving", "cleanup"),
 )
 
 if __name__ == "__main__":

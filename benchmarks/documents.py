@@ -1,4 +1,4 @@
-"""Drawn documents: 31 families of letters, invoices, chats, codes, icons, charts and the like, each drawn from a seed.
+"""Drawn documents: 34 families of letters, invoices, chats, codes, icons, charts and the like, each drawn from a seed.
 
     draw("invoice", 7)            # PIL image, RGB, 600 to 1,600 pixels a side
     python -m benchmarks.documents OUT     writes two of each family as PNG
@@ -23,11 +23,14 @@ from benchmarks.document_parts import BLACK, GREY, WHITE
 BLOCK = 10
 """Consecutive seeds that share a template."""
 TEMPLATES = frozenset(
-    "invoice slide form id_card meme burst ticket calendar web_page product logo_colors receipt".split()
+    [
+        *("invoice", "monthly_invoice", "dashboard", "slide", "form", "id_card", "meme", "burst", "ticket"),
+        *("calendar", "web_page", "product", "logo_colors", "receipt"),
+    ]
 )
 """Families whose images share a template within a block of seeds."""
-FLAT = frozenset(["white_page"])
-"""Families without any texture: nothing can be compared."""
+FLAT = frozenset(["white_page", "wallpaper"])
+"""Families without texture, paper and a smooth gradient: nothing can be compared."""
 
 Drawer = Callable[[random.Random, random.Random], Image.Image]
 """Draws an image from two sources of random numbers: of the document and of its template."""
@@ -84,6 +87,18 @@ def invoice(rng: random.Random, template: random.Random) -> Image.Image:
         y += 40
     pen.text((680, 860), f"Sum {total / 100:.2f}", BLACK, parts.font(28))
     parts.write(pen, (60, 1280), template, lines=3, width=880, size=16)
+    return page
+
+
+def monthly_invoice(rng: random.Random, template: random.Random) -> Image.Image:
+    """The same invoice month after month: only its number, its date and its amount differ."""
+    page = invoice(random.Random(template.random()), template)
+    pen = ImageDraw.Draw(page)
+    pen.rectangle((60, 335, 940, 400), WHITE)
+    pen.text((60, 340), f"INVOICE No. {rng.randrange(10**6):06}", BLACK, parts.font(32))
+    pen.text((660, 345), parts.date(rng), BLACK, parts.font(22))
+    pen.rectangle((660, 850, 940, 900), WHITE)
+    pen.text((680, 860), f"Sum {rng.randrange(10000, 900000) / 100:.2f}", BLACK, parts.font(28))
     return page
 
 
@@ -455,6 +470,32 @@ def calendar(rng: random.Random, template: random.Random) -> Image.Image:
     return page
 
 
+def dashboard(rng: random.Random, template: random.Random) -> Image.Image:
+    """A dashboard: layout, titles and a chart are the template's, four figures are not."""
+    page = line_chart(template, template)
+    for tile in range(4):
+        pen = ImageDraw.Draw(page)
+        x = 60 + tile * 310
+        pen.rounded_rectangle((x, 15, x + 270, 110), 12, parts.pale(template))
+        pen.text((x + 20, 22), parts.words(template, 1), GREY, parts.font(24))
+        pen.text((x + 20, 55), f"{rng.randrange(10000):,}", BLACK, parts.font(42))
+    return page
+
+
+def chess_board(rng: random.Random, template: random.Random) -> Image.Image:
+    """A chess diagram: men on other squares."""
+    page = Image.new("RGB", (1000, 1000), WHITE)
+    pen = ImageDraw.Draw(page)
+    for square in range(64):
+        x, y = 60 + square % 8 * 110, 60 + square // 8 * 110
+        pen.rectangle((x, y, x + 110, y + 110), (240, 217, 181) if (square + square // 8) % 2 else (181, 136, 99))
+        if rng.random() < 0.3:
+            kind, tone = rng.randrange(3), rng.choice((BLACK, WHITE))
+            pen.ellipse((x + 35, y + 15, x + 75, y + 55), tone, GREY, 3)
+            pen.rectangle((x + 40 - 8 * kind, y + 50, x + 70 + 8 * kind, y + 95), tone, GREY, 3)
+    return page
+
+
 def sheet_music(rng: random.Random, template: random.Random) -> Image.Image:
     """Printed music: staves and notes."""
     page = Image.new("RGB", (1000, 1300), WHITE)
@@ -499,7 +540,23 @@ def wallpaper(rng: random.Random, template: random.Random) -> Image.Image:
 
 
 _ALL: tuple[Drawer, ...] = (
-    *(letter, scanned_letter, invoice, receipt, chat, slide, code, qr_code, barcode, icon, logo, logo_colors),
+    *(
+        letter,
+        scanned_letter,
+        invoice,
+        monthly_invoice,
+        dashboard,
+        chess_board,
+        receipt,
+        chat,
+        slide,
+        code,
+        qr_code,
+        barcode,
+        icon,
+        logo,
+        logo_colors,
+    ),
     *(line_chart, bar_chart, pie_chart, form, id_card, meme, text_post, ruled_note, white_page, night_sky),
     *(product, burst, spreadsheet, street_map, ticket, calendar, sheet_music, web_page, wallpaper),
 )

@@ -36,7 +36,11 @@ if TYPE_CHECKING:
         ClusterPage,
         Comparison,
         DeleteResult,
+        Diagnosis,
+        DiagnosisStep,
+        Explanation,
         Filter,
+        HashComparison,
         MeasuredRecall,
         PipelineComparison,
         PipelineStatus,
@@ -46,9 +50,21 @@ if TYPE_CHECKING:
         Status,
         StoredImage,
     )
-    from lookalike.types import Answer, Border, Hit, Item, Outcome, Probability, Record
+    from lookalike.types import (
+        Answer,
+        Border,
+        Box,
+        Hit,
+        Item,
+        Outcome,
+        Probability,
+        Record,
+        Transform,
+        Verification,
+        VerificationReport,
+    )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Imported on first use: decoding processes import this package and must start quickly, and the client needs neither
 # a database nor a decoder.
@@ -59,9 +75,9 @@ _MODULES = {
     "factory": "open",
     "gallery": "Gallery",
     "interfaces": "GalleryAPI",
-    "results": "Cluster ClusterPage Comparison DeleteResult Filter MeasuredRecall PipelineComparison "
-    "PipelineStatus Query RepairReport SearchOptions Status StoredImage",
-    "types": "Answer Border Hit Item Outcome Probability Record",
+    "results": "Cluster ClusterPage Comparison DeleteResult Diagnosis DiagnosisStep Explanation Filter HashComparison "
+    "MeasuredRecall PipelineComparison PipelineStatus Query RepairReport SearchOptions Status StoredImage",
+    "types": "Answer Border Box Hit Item Outcome Probability Record Transform Verification VerificationReport",
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
 __all__ = [
@@ -70,6 +86,7 @@ __all__ = [
     "BadInput",
     "BadSetting",
     "Border",
+    "Box",
     "Client",
     "Cluster",
     "ClusterPage",
@@ -77,11 +94,15 @@ __all__ = [
     "Conflict",
     "Damaged",
     "DeleteResult",
+    "Diagnosis",
+    "DiagnosisStep",
+    "Explanation",
     "FeatureMismatch",
     "Filter",
     "Gallery",
     "GalleryAPI",
     "GalleryBusy",
+    "HashComparison",
     "Hit",
     "ImageRejected",
     "Item",
@@ -100,8 +121,11 @@ __all__ = [
     "Status",
     "StoredImage",
     "TooManyRequests",
+    "Transform",
     "Unavailable",
     "UnsupportedQuery",
+    "Verification",
+    "VerificationReport",
     "open",
 ]
 

@@ -16,7 +16,7 @@ from lookalike.errors import BadSetting, NotFound, Unavailable
 from lookalike.imaging import Limits
 
 GALLERY_FILE = "gallery.toml"
-DEFAULT_PIPELINES = ("phash", "vgg16")
+DEFAULT_PIPELINES = ("phash", "vgg16-copy")
 DEFAULT_INDEX = {"hamming": "mih", "cosine": "hnsw"}
 DEFAULT_RECALL_SHARE = 0.01
 INDEX_VARIABLE = "LOOKALIKE_INDEX_"

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import psutil
 
-from lookalike.encoders import is_pulled, verify
+from lookalike.encoders import find_entry, is_pulled, verify
 from lookalike.errors import LookalikeError
 from lookalike.imaging.decoding import decode
 from lookalike.optional import EXTRAS, install_command, is_installed
@@ -201,6 +201,7 @@ def _decoder_version(name: str) -> str:
 def _weights(name: str, cache: Path, user_file: Path | None) -> Check:
     """Check a model's weights; missing ones are a warning, because they are downloaded at first use."""
     try:
+        built_in = find_entry(name, user_file, cache).built_in
         if not is_pulled(name, cache, user_file=user_file):
             remedy = f"lookalike models pull {name} (offline: --from FILE)"
             return Check(f"model {name}", "warn", "not downloaded yet; downloaded at first use", remedy)
@@ -208,8 +209,9 @@ def _weights(name: str, cache: Path, user_file: Path | None) -> Check:
     except LookalikeError as error:
         return Check(f"model {name}", "fail", str(error), "lookalike models list")
     if problem is not None:
-        return Check(f"model {name}", "fail", problem, f"delete {cache / 'models' / name} and pull {name} again")
-    return Check(f"model {name}", "ok", "downloaded, weights verified")
+        remedy = "install lookalike again" if built_in else f"delete {cache / 'models' / name} and pull {name} again"
+        return Check(f"model {name}", "fail", problem, remedy)
+    return Check(f"model {name}", "ok", f"{'in the package' if built_in else 'downloaded'}, weights verified")
 
 
 def _package(module: str, *, required: bool) -> Check:

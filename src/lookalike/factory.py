@@ -93,7 +93,7 @@ def open_gallery(
 
     Args:
         folder: Folder of the gallery; by default that of LOOKALIKE_GALLERY, or one in the user's data folder.
-        pipelines: Names of its pipelines in order of precedence; ("phash", "vgg16") for a new gallery.
+        pipelines: Names of its pipelines in order of precedence; ("phash", "vgg16-copy") for a new gallery.
         create: Create the gallery if there is none.
         serving: For a server: every image is decoded in a worker process, which may crash without harm, and the
             recall of some searches is measured.
@@ -153,7 +153,7 @@ def new_gallery_pipelines() -> tuple[str, ...]:
 
 def create_gallery(folder: Path, gallery_settings: GallerySettings, settings: Settings) -> None:
     """Create an empty gallery; raises BadSetting for unknown pipelines or engines, or if the gallery exists."""
-    entries = model_entries(settings.models)
+    entries = model_entries(settings.models, settings.cache)
     for name in gallery_settings.pipelines:
         if name not in entries:
             raise BadSetting(f"unknown encoder {name!r}; available: {', '.join(sorted(entries))}")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self, Unpack
+from typing import Protocol, Self, Unpack, runtime_checkable
 
 from lookalike.results import (
     DEFAULT_TENANT,
@@ -72,6 +72,24 @@ class Encoder(Protocol):
         Returns:
             `features` (n, views, width) of the spec's dtype and `usable` (n,).
         """
+
+
+@runtime_checkable
+class OrientedEncoder(Encoder, Protocol):
+    """An encoder of hashes that stores further views beside each feature, from which all orientations follow."""
+
+    @property
+    def views_spec(self) -> FeatureSpec:
+        """Name, metric, width and fingerprint of the stored views; their catalog rows are never indexed."""
+
+    def encode_stored(self, images: Pixels) -> tuple[Encoded, Features]:
+        """Encode a batch of images as `encode`, and return the views to store, `(n, width)` of `views_spec`."""
+
+    def all_views(self, features: Features, stored: Features) -> Features:
+        """Return all orientations, as `encode_views`, of features `(n, width)` and their stored views."""
+
+    def estimated_views(self, features: Features) -> Features:
+        """Return an estimate of the views to store, of features that were stored without."""
 
 
 class VectorIndex(Protocol):
@@ -306,8 +324,9 @@ class GalleryAPI(Protocol):
         limit: int = 100,
         filter: Filter | None = None,
         prefix: str = "",
+        sort: str = "key",
     ) -> list[Record]:
-        """List images in the order of their keys (by code point).
+        """List images in the order of their keys (by code point), or sorted by a built-in attribute.
 
         Args:
             tenant: Owner of the images.
@@ -315,9 +334,13 @@ class GalleryAPI(Protocol):
             limit: Most records to return, from 1 up.
             filter: Conditions on attributes.
             prefix: Only keys that begin with this text; case-sensitive, without wildcards.
+            sort: `key`, or an attribute of the file (`file.folder`, `file.name`, `file.format`, `file.bytes`,
+                `file.width`, `file.height`, `file.frames`, `file.added`) or of its EXIF data (`exif.captured`,
+                `exif.camera`, `exif.orientation`, `exif.latitude`, `exif.longitude`); `-` before it reverses the order.
+                Images without the attribute come last.
 
         Raises:
-            BadInput: The limit is below 1, or `after` cannot be a key.
+            BadInput: The limit is below 1, `sort` is unknown, `after` cannot be a key, or is gone from a sorted list.
             UnsupportedQuery: The filter has an unknown operator.
         """
 
@@ -366,6 +389,7 @@ class GalleryAPI(Protocol):
         key: str | None = None,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
+        exif: bool = True,
     ) -> list[Outcome]:
         """Add files, folders or items, and return the outcome of each; see `add_iter`."""
 
@@ -376,6 +400,7 @@ class GalleryAPI(Protocol):
         key: str | None = None,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
+        exif: bool = True,
     ) -> Iterator[Outcome]:
         """Add files, folders or items, and yield the outcome of each once it is durable.
 
@@ -388,6 +413,7 @@ class GalleryAPI(Protocol):
             key: Key of a single file; by default its name, below a folder its path relative to that folder.
             attributes: JSON object to store with each image; None leaves those of a known image as they are.
             tenant: Owner of the images.
+            exif: Store capture time, camera, orientation and position, where EXIF data say them.
 
         Raises:
             NotFound: A path does not exist.
@@ -403,6 +429,7 @@ class GalleryAPI(Protocol):
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
         expected: Precondition = None,
+        exif: bool = True,
     ) -> Outcome:
         """Add one image, or replace the one with its key; indexes are updated afterwards.
 
@@ -414,6 +441,7 @@ class GalleryAPI(Protocol):
             attributes: JSON object to store with the image; None leaves those of a known image as they are.
             tenant: Owner of the image.
             expected: Sequence number that the stored image must have, "absent", or None for any.
+            exif: Store capture time, camera, orientation and position, where EXIF data say them.
 
         Returns:
             The outcome, with the sequence number of the image.

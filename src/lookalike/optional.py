@@ -17,6 +17,7 @@ EXTRAS = {
     "pymilvus": ("PyMilvus", "milvus"),
     "psycopg": ("Psycopg", "postgresql"),
     "nncf": ("NNCF", "int8"),
+    "pillow_jxl": ("pillow-jxl-plugin", "jxl"),
 }
 """By module: the package's name, and the extra that installs it."""
 

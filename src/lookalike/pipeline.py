@@ -75,11 +75,14 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """One query's matches in one pipeline: `ids` and `distances` (0..1), nearest first, ties by id."""
+    """One query's matches in one pipeline: `ids` and `distances` (0..1), nearest first, ties by id.
+
+    `exact_within` is None where the query has no usable feature: nothing was compared.
+    """
 
     ids: Ids
     distances: NDArray[np.float32]
-    exact_within: float
+    exact_within: float | None
 
 
 class Pipeline:
@@ -148,7 +151,7 @@ class Pipeline:
     ) -> list[Ranked]:
         """Like `search`, for encoded queries, of which some may not be usable."""
         features, usable = encoded.features, encoded.usable
-        matches: list[Ranked] = [Ranked(np.empty(0, np.int64), np.empty(0, np.float32), 1.0) for _ in usable]
+        matches: list[Ranked] = [Ranked(np.empty(0, np.int64), np.empty(0, np.float32), None) for _ in usable]
         if usable.any():
             found = self.search_features(
                 features[usable], k, tenant=tenant, filter=filter, max_distance=max_distance, fresh=fresh

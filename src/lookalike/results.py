@@ -186,9 +186,9 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Images that are copies of one another; `evidence` is "exact" if all have the same bytes or pixels.
+    """An image and its copies: each further image is a copy of the first one.
 
-    `distance` is the largest (0..1) of the links that join them.
+    `evidence` is "exact" if all have the same bytes or pixels. `distance` is the largest (0..1) from the first image.
     """
 
     images: tuple[Record, ...]
@@ -210,6 +210,99 @@ class ClusterPage:
 
     clusters: tuple[Cluster, ...]
     after: str | None
+
+
+Mark = Literal["keep", "remove", "skip"]
+"""What a clean-up does with an image: keep it, remove it, or leave it alone although it is not the one kept."""
+CleanupOutcomeKind = Literal["removed", "replaced", "failed"]
+UndoOutcomeKind = Literal["restored", "unchanged", "failed", "lost"]
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupImage:
+    """An image of a planned group, and why it has its mark; its removal frees `frees` bytes."""
+
+    image: Record
+    mark: Mark
+    reason: str
+    frees: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupGroup:
+    """A cluster of copies with a mark for each image; the first image is the one that removals are checked against.
+
+    `id`, `evidence` and `distance` are those of the cluster. A group whose files are all missing keeps none.
+    """
+
+    id: str
+    evidence: Evidence
+    distance: float
+    images: tuple[CleanupImage, ...]
+
+    @property
+    def removed(self) -> tuple[CleanupImage, ...]:
+        """The images to remove."""
+        return tuple(image for image in self.images if image.mark == "remove")
+
+    @property
+    def frees(self) -> int:
+        """Bytes that are freed."""
+        return sum(image.frees for image in self.images)
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupOutcome:
+    """Result of removing one image; `frees` is 0 where it failed, and `reason` says why.
+
+    `destination` is where a moved file is now. A file is `replaced` by a link to the kept one.
+    """
+
+    key: str
+    path: str
+    outcome: CleanupOutcomeKind
+    reason: str | None = None
+    frees: int = 0
+    destination: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupReport:
+    """Result of the clean-up `run`, which can be undone by this name; `to` is what happened to the files.
+
+    `skipped` counts images left alone although they are not the ones kept, by reason.
+    """
+
+    run: str
+    to: str
+    outcomes: tuple[CleanupOutcome, ...]
+    skipped: Mapping[str, int]
+
+    @property
+    def frees(self) -> int:
+        """Bytes that were freed."""
+        return sum(outcome.frees for outcome in self.outcomes)
+
+
+@dataclass(frozen=True, slots=True)
+class UndoOutcome:
+    """Result of undoing one removal.
+
+    `unchanged`: the file was still there. `lost`: it was deleted for good, or is not in the trash.
+    """
+
+    key: str
+    path: str
+    outcome: UndoOutcomeKind
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UndoReport:
+    """Result of undoing the clean-up `run`."""
+
+    run: str
+    outcomes: tuple[UndoOutcome, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,9 @@ Scalar = str | int | float | bool | None
 Attributes = Mapping[str, Any]
 """JSON object that the caller stores with an image."""
 
+ExifFields = Mapping[str, str | int | float]
+"""`captured`, `camera`, `orientation`, `latitude`, `longitude`, those that are known (`imaging.exif`)."""
+
 FULLY_EXACT = math.inf
 """`exact_within` of an exhaustive search: nothing was missed at any distance."""
 NO_GUARANTEE = -1.0
@@ -117,8 +120,12 @@ class Decoded:
     """A decoded image.
 
     `rgb` is `(height, width, 3)` uint8 sRGB, C-contiguous and possibly read-only (`(height, width)` luma if grey was
-    requested), at 1/`scale` of the full size, each side rounded up. `width` and `height` are the full size as
-    displayed. `format` is Pillow's name. `frames` counts frames or pages; only the first is decoded.
+    requested), at 1/`scale` of the full size, each side rounded up; the preview of a camera raw file has a size of its
+    own. `width` and `height` are the full size as displayed. `format` is Pillow's name, or RAW. `frames` counts frames
+    or pages; only the first is decoded. Of a transparent image, `rgb` is over `background`, a grey level, and `alpha`
+    has the shape of one channel; None if it is opaque. `pixels` is the digest of all pixels (`imaging.pixel_digest`),
+    None if it was not requested or cannot be known. `truncated` tells that pixels are missing in the file. `exif` is
+    EXIF data, without a header of its container.
     """
 
     rgb: Pixels
@@ -127,15 +134,24 @@ class Decoded:
     format: str
     scale: int
     frames: int
+    alpha: Pixels | None = None
+    background: int = 255
+    pixels: bytes | None = None
+    truncated: bool = False
+    exif: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """An image decoded, stripped of its border and resized: what encoders and the catalog need of it.
 
-    `sha256` is the digest of the bytes; `pixels` that of the shape and RGB values of the whole decoded image, None if
-    it was decoded at a reduced scale. `width` and `height` are as displayed. `inputs` are in the order of the requested
-    `InputSpec`s. `thumbnail` is a small JPEG, and `reduced` the uncropped image in RGB at a reduced size, if requested.
+    `sha256` is the digest of the bytes; `pixels` that of all that the image shows (`imaging.pixel_digest`), None if it
+    was decoded at a reduced scale, is truncated, or cannot be known. `width` and `height` are as displayed. `inputs`
+    are in the order of the requested `InputSpec`s. `thumbnail` is a small JPEG, and `reduced` the uncropped image in
+    RGB at a reduced size, if requested. `frames` counts frames or pages, of which the first is prepared; `truncated`
+    tells that pixels are missing in the file; `exif` is what its EXIF data say; `transparent` is whether it has alpha.
+    `variants` are further inputs of a query, if requested: over other backgrounds, first those of the same content, and
+    with another choice about its border.
     """
 
     sha256: bytes
@@ -147,6 +163,11 @@ class Prepared:
     border: Border
     inputs: tuple[Pixels, ...]
     thumbnail: bytes | None = None
+    frames: int = 1
+    truncated: bool = False
+    exif: ExifFields = field(default_factory=dict)
+    transparent: bool = False
+    variants: tuple[tuple[Pixels, ...], ...] = ()
     reduced: Pixels | None = None
 
 
@@ -217,7 +238,8 @@ class Item:
 class Outcome:
     """Result of adding one item; `reason` explains a rejection, or names the image with the same bytes.
 
-    `sequence` is the sequence number of the image, None for a rejected one.
+    `sequence` is the sequence number of the image, None for a rejected one. `truncated` tells that pixels are missing
+    in a file that was added.
     """
 
     key: str
@@ -225,11 +247,16 @@ class Outcome:
     outcome: OutcomeKind
     reason: str | None = None
     sequence: int | None = None
+    truncated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An image in the catalog. `created` and `updated` are seconds since 1970, UTC."""
+    """An image in the catalog. `created` and `updated` are seconds since 1970, UTC.
+
+    `frames` counts frames or pages; `truncated` tells that pixels are missing in the file; `exif` is what its EXIF data
+    say.
+    """
 
     id: int
     tenant: str
@@ -246,6 +273,9 @@ class Record:
     created: float
     updated: float
     sequence: int
+    frames: int = 1
+    truncated: bool = False
+    exif: ExifFields = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,9 +328,12 @@ class Verification:
     is nothing to compare (flat images). `query_coverage` and `stored_coverage` are the shares of either image inside
     the overlap. `differences` are boxes in the stored image where the two disagree, largest first. `method` is
     "whole" (image against image), "local" (aligned by local features) or None (not aligned). `textured` is the share
-    of the overlap with texture. `differing` is the share of the textured windows inside `differences`; `color` the
-    agreement of the colors, -1..1, None where one image has none; `tone` that of the brightness; `detail` the
-    resolution of the comparison, in pixels of the shorter side of the overlap; `inliers` the number of matched points
+    of the overlap with texture.
+
+    `differing` is the share of the textured windows inside `differences`, `largest` the number of windows of the
+    largest one; `color` is the agreement of the colors, -1..1, None where one image has none; `tone` that of the
+    brightness; `detail` the resolution of the comparison, in pixels of the shorter side of the overlap, `resolution`
+    its share (0..1) of what the more detailed image has there at full size; `inliers` the number of matched points
     (None: not aligned by points).
     """
 
@@ -312,9 +345,11 @@ class Verification:
     method: VerificationMethod | None
     textured: float
     differing: float = 0.0
+    largest: int = 0
     color: float | None = None
     tone: float | None = None
     detail: int = 0
+    resolution: float = 0.0
     inliers: int | None = None
 
 
@@ -323,10 +358,11 @@ class Hit:
     """An image found by a search, and the evidence for it.
 
     `distance` is in 0..1, smaller is more similar, as measured by `pipeline` ("sha256" or "pixels" for an exact hit).
-    `width` and `height` are as displayed. `tenant` owns the image; it is None unless all tenants were searched.
-    `verified` says whether `evidence` rests on the digests or on a comparison of the aligned pixels, `verification`;
-    otherwise it rests on the distance alone.
-    `probability` is that of a copy, None unless the gallery was calibrated (`lookalike calibrate`).
+    `width` and `height` are as displayed. `frames` counts frames or pages, of which the first was compared, unless the
+    hit is exact; `truncated` tells that pixels are missing in the file. `tenant` owns the image; it is None unless all
+    tenants were searched. `verified` says whether `evidence` rests on the digests or on a comparison of the aligned
+    pixels, `verification`; otherwise it rests on the distance alone. `probability` is that of a copy, None unless the
+    gallery was calibrated (`lookalike calibrate`).
     """
 
     key: str
@@ -339,6 +375,8 @@ class Hit:
     height: int
     id: int
     tenant: str | None = None
+    frames: int = 1
+    truncated: bool = False
     verified: bool = False
     verification: Verification | None = None
     probability: Probability | None = None
@@ -370,9 +408,11 @@ class VerificationReport:
 class Answer:
     """Answer to one query: a page of hits; `more` says whether another follows.
 
-    `exact_within` is, by pipeline, the distance (0..1) up to which no image was missed (-1: no guarantee). `took_ms` is
-    by stage. `sequence` is the last change of the catalog that the answer reflects. `failed` is, by pipeline, why one
-    could not be searched (its engine is down): the hits of such an answer are correct but may be incomplete.
+    `exact_within` is, by pipeline, the distance (0..1) up to which no image was missed (-1: no guarantee; None: the
+    query was not compared, for the reason in `not_compared`, such as that it is flat). `took_ms` is by stage.
+    `sequence` is the last change of the catalog that the answer reflects. `failed` is, by pipeline, why one could not
+    be searched (its engine is down): the hits of such an answer are correct but may be incomplete. `frames` counts
+    frames or pages of the query, of which the first was searched for. `truncated` tells that pixels of it are missing.
     `verification` is None if candidates were not to be verified.
     """
 
@@ -380,8 +420,11 @@ class Answer:
     page: int
     page_size: int
     more: bool
-    exact_within: Mapping[str, float]
+    exact_within: Mapping[str, float | None]
     sequence: int
     took_ms: Mapping[str, float] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
     verification: VerificationReport | None = None
+    not_compared: Mapping[str, str] = field(default_factory=dict)
+    frames: int = 1
+    truncated: bool = False

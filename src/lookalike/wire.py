@@ -24,6 +24,7 @@ JobKind = Literal["import", "repair", "duplicates", "delete"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 MAX_REPORTED_KEYS = 1000
 """Deleted keys that a response names."""
+FRAMES = "Frames of an animation, or pages; the first is compared, unless the images are exactly the same."
 _SHA256 = "6fe9c1e2b3d0f3a4a5b6c7d8e9f00112233445566778899aabbccddeeff00112"
 
 
@@ -138,6 +139,9 @@ class Image(WireObject):
         "updated": "2026-01-31T09:30:00.250000Z",
         "sequence": 17,
         "thumbnail": "/v1/images/alps%2FIMG_1.jpg/thumbnail",
+        "frames": 1,
+        "truncated": False,
+        "exif": {"captured": "2019-07-14T09:30:00", "camera": "Canon EOS 6D", "orientation": 1},
     }
 
     key: str
@@ -154,6 +158,14 @@ class Image(WireObject):
     updated: str
     sequence: int = field(metadata=_doc("The number of the image's last change."))
     thumbnail: str = field(metadata=_doc("The path of its thumbnail on the server."))
+    frames: int = field(default=1, metadata=_doc(FRAMES))
+    truncated: bool = field(default=False, metadata=_doc("Whether pixels are missing in the file."))
+    exif: Json = field(
+        default_factory=dict,
+        metadata=_doc(
+            "What its EXIF data say of `captured` (local time), `camera`, `orientation`, `latitude` and `longitude`."
+        ),
+    )
 
     @classmethod
     def of(cls, record: types.Record) -> "Image":
@@ -172,6 +184,9 @@ class Image(WireObject):
             updated=rfc3339(record.updated),
             sequence=record.sequence,
             thumbnail=thumbnail_url(record.key),
+            frames=record.frames,
+            truncated=record.truncated,
+            exif=dict(record.exif),
         )
 
 
@@ -195,6 +210,7 @@ class Outcome(WireObject):
         "outcome": "added",
         "reason": None,
         "sequence": 17,
+        "truncated": False,
     }
 
     key: str
@@ -205,11 +221,12 @@ class Outcome(WireObject):
     sequence: int | None = field(
         metadata=_doc("The image's last change; a search with this `min_sequence` sees it. Null if it was rejected.")
     )
+    truncated: bool = field(default=False, metadata=_doc("Whether pixels are missing in a file that was added."))
 
     @classmethod
     def of(cls, outcome: types.Outcome) -> "Outcome":
         """The object of an outcome."""
-        return cls(outcome.key, outcome.outcome, outcome.reason, outcome.sequence)
+        return convert(cls, outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,9 +309,11 @@ class Verification(WireObject):
     )
     textured: float = field(metadata=_doc("The share of the overlap that has texture to compare."))
     differing: float = field(metadata=_doc("The share of the textured windows inside `differences`."))
+    largest: int = field(metadata=_doc("Windows of the largest of them."))
     color: float | None = field(metadata=_doc("Agreement of the colors, -1..1; null where one image has none."))
     tone: float | None = field(metadata=_doc("Agreement of the brightness, -1..1; null where one image has none."))
     detail: int = field(metadata=_doc("Pixels of the shorter side of the overlap, at the resolution compared."))
+    resolution: float = field(metadata=_doc("Its share (0..1) of what the more detailed image has there."))
     inliers: int | None = field(metadata=_doc("Matched points; null unless aligned by local features."))
 
     @classmethod
@@ -355,6 +374,8 @@ class Hit(WireObject):
         metadata=_doc("Whether `evidence` rests on digests or a comparison of pixels; else on the distance alone."),
     )
     verification: Verification | None = field(default=None, metadata=_doc("Null where pixels were not compared."))
+    frames: int = field(default=1, metadata=_doc(FRAMES))
+    truncated: bool = field(default=False, metadata=_doc("Whether pixels are missing in the file."))
     probability: Probability | None = field(
         default=None, metadata=_doc("That it is a copy; null unless the gallery was calibrated.")
     )
@@ -402,11 +423,15 @@ class SearchAnswer(WireObject):
                     "method": "whole",
                     "textured": 0.81,
                     "differing": 0.0,
+                    "largest": 0,
                     "color": 0.99,
                     "tone": 0.99,
                     "detail": 475,
+                    "resolution": 1.0,
                     "inliers": None,
                 },
+                "frames": 1,
+                "truncated": False,
                 "probability": {"value": 0.9994, "low": 0.9971, "high": 1.0},
             }
         ],
@@ -420,6 +445,9 @@ class SearchAnswer(WireObject):
         "took_ms": {"decode": 4.1, "phash": 0.6, "vgg16": 22.5},
         "preview": None,
         "verification": {"verified": 1, "unavailable": 0, "skipped": 0, "budget_ms": 5000.0},
+        "not_compared": {},
+        "frames": 1,
+        "truncated": False,
     }
 
     hits: list[Hit]
@@ -431,8 +459,10 @@ class SearchAnswer(WireObject):
             f"The cursor of the next page; null where there is no more, or {results.MAX_RESULTS:,} hits are reached."
         )
     )
-    exact_within: dict[str, float] = field(
-        metadata=_doc("By pipeline, the distance up to which no image was missed; -1: no guarantee.")
+    exact_within: dict[str, float | None] = field(
+        metadata=_doc(
+            "By pipeline, the distance up to which no image was missed; -1: no guarantee; null: see `not_compared`."
+        )
     )
     failed: dict[str, str] = field(
         metadata=_doc("By pipeline that did not answer, why: the hits are right, but some may be missing.")
@@ -449,11 +479,18 @@ class SearchAnswer(WireObject):
     verification: VerificationReport | None = field(
         default=None, metadata=_doc("Null where candidates were not to be verified.")
     )
+    not_compared: dict[str, str] = field(
+        default_factory=dict,
+        metadata=_doc("By pipeline that compared nothing with the query image, why, such as that it is flat."),
+    )
+    frames: int = field(default=1, metadata=_doc("Frames or pages of the query image; the first was searched for."))
+    truncated: bool = field(default=False, metadata=_doc("Whether pixels of the query image are missing."))
 
     @classmethod
     def of(cls, answer: types.Answer) -> "SearchAnswer":
         """The object of an answer; it has no cursor and no preview."""
-        changes = {name: dict(getattr(answer, name)) for name in ("exact_within", "failed", "took_ms")}
+        names = ("exact_within", "failed", "took_ms", "not_compared")
+        changes = {name: dict(getattr(answer, name)) for name in names}
         report = None if answer.verification is None else convert(VerificationReport, answer.verification)
         hits = [Hit.of(hit) for hit in answer.hits]
         return convert(cls, answer, hits=hits, next=None, preview=None, verification=report, **changes)
@@ -625,6 +662,147 @@ class ClusterList(WireObject):
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CleanupImage(Image):
+    """An image of a cluster, and what a clean-up does with it."""
+
+    EXAMPLE: ClassVar[Mapping[str, Any] | None] = {
+        **(Image.EXAMPLE or {}),
+        "mark": "remove",
+        "reason": "fewer pixels",
+        "frees": 2481937,
+    }
+
+    mark: results.Mark = field(
+        metadata=_doc("`keep`; `remove`; `skip`: left alone although it is not the one kept, for the reason given.")
+    )
+    reason: str = field(metadata=_doc("Why, in a few words."))
+    frees: int = field(metadata=_doc("Bytes that its removal frees."))
+
+    @classmethod
+    def of_planned(cls, planned: results.CleanupImage) -> "CleanupImage":
+        """The object of a planned image."""
+        image = Image.of(planned.image)
+        own = {f.name: getattr(image, f.name) for f in fields(image)}
+        return cls(**own, mark=planned.mark, reason=planned.reason, frees=planned.frees)
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupGroup(WireObject):
+    """A cluster with a mark for each image; the first image is the one that the others are checked against."""
+
+    id: str = field(metadata=_doc("As that of the cluster."))
+    evidence: Literal["exact", "copy"] = field(metadata=_doc("`exact` where all have the same bytes or pixels."))
+    distance: float = field(metadata=_doc("The largest (0..1) by which two of them were linked."))
+    frees: int = field(metadata=_doc("Bytes."))
+    images: list[CleanupImage]
+
+    @classmethod
+    def of(cls, group: results.CleanupGroup) -> "CleanupGroup":
+        """The object of a group."""
+        images = [CleanupImage.of_planned(image) for image in group.images]
+        return convert(cls, group, evidence="exact" if group.evidence == "exact" else "copy", images=images)
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupPlan(WireObject):
+    """What a clean-up would do. Nothing was changed."""
+
+    EXAMPLE: ClassVar[Mapping[str, Any] | None] = {
+        "plan": "0f8fad5bd9cb469fa16570867728950e",
+        "to": "trash",
+        "groups": [],
+        "removed": 0,
+        "frees": 0,
+        "skipped": {"read-only: make it writable to have it removed": 2},
+        "out_of_scope": 0,
+    }
+
+    plan: str = field(metadata=_doc("Names the plan when it is applied; the server keeps the latest few."))
+    to: str
+    groups: list[CleanupGroup]
+    removed: int = field(metadata=_doc("Images to remove."))
+    frees: int = field(metadata=_doc("Bytes."))
+    skipped: dict[str, int] = field(metadata=_doc("By reason, images left alone although they are not the ones kept."))
+    out_of_scope: int = field(metadata=_doc("Images of clusters that the options exclude."))
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupOutcome(WireObject):
+    """What became of an image that was to be removed."""
+
+    key: str
+    outcome: results.CleanupOutcomeKind = field(
+        metadata=_doc("`replaced` by a link to the kept file, or `failed`: the file was not touched.")
+    )
+    reason: str | None
+    frees: int = field(metadata=_doc("Bytes that were freed."))
+
+    @classmethod
+    def of(cls, outcome: results.CleanupOutcome) -> "CleanupOutcome":
+        """The object of an outcome."""
+        return convert(cls, outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupReport(WireObject):
+    """What a clean-up did."""
+
+    EXAMPLE: ClassVar[Mapping[str, Any] | None] = {
+        "run": "20260131-093000-250000-0f8fad",
+        "to": "trash",
+        "frees": 48213,
+        "outcomes": [{"key": "copy.jpg", "outcome": "removed", "reason": "fewer pixels", "frees": 48213}],
+        "skipped": {},
+    }
+
+    run: str = field(metadata=_doc("Names the clean-up when it is undone."))
+    to: str
+    frees: int = field(metadata=_doc("Bytes of the removed files."))
+    outcomes: list[CleanupOutcome]
+    skipped: dict[str, int] = field(metadata=_doc("By reason, images left alone although they are not the ones kept."))
+
+    @classmethod
+    def of(cls, report: results.CleanupReport) -> "CleanupReport":
+        """The object of a report."""
+        outcomes = [CleanupOutcome.of(outcome) for outcome in report.outcomes]
+        return convert(cls, report, outcomes=outcomes, skipped=dict(report.skipped))
+
+
+@dataclass(frozen=True, slots=True)
+class UndoOutcome(WireObject):
+    """What became of an image whose removal was undone."""
+
+    key: str
+    outcome: results.UndoOutcomeKind = field(
+        metadata=_doc("`unchanged`: its file was there; `lost`: it was deleted, or is not in the trash.")
+    )
+    reason: str | None
+
+    @classmethod
+    def of(cls, outcome: results.UndoOutcome) -> "UndoOutcome":
+        """The object of an outcome."""
+        return convert(cls, outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class UndoReport(WireObject):
+    """What undoing a clean-up did."""
+
+    EXAMPLE: ClassVar[Mapping[str, Any] | None] = {
+        "run": "20260131-093000-250000-0f8fad",
+        "outcomes": [{"key": "copy.jpg", "outcome": "restored", "reason": None}],
+    }
+
+    run: str = field(metadata=_doc("The clean-up that was undone."))
+    outcomes: list[UndoOutcome]
+
+    @classmethod
+    def of(cls, report: results.UndoReport) -> "UndoReport":
+        """The object of a report."""
+        return convert(cls, report, outcomes=[UndoOutcome.of(outcome) for outcome in report.outcomes])
+
+
 @dataclass(frozen=True, slots=True)
 class PipelineStatus(WireObject):
     """A pipeline and its index."""
@@ -712,7 +890,7 @@ class Status(GalleryStatus):
             {"pipeline": "vgg16", "queries": 214, "recall": 0.994, "low": 0.973, "high": 0.999, "tenant": "default"}
         ],
         "limits": {"max_bytes": 209715200, "max_pixels": 200000000, "max_results": 10000},
-        "version": "0.1.0",
+        "version": "0.2.0",
         "features": ["search", "jobs"],
         "scopes": ["read", "write"],
     }
@@ -851,4 +1029,4 @@ def _read_object(kind: Any, value: Mapping[str, Any], at: str) -> Any:
 def _fields_of(kind: Any) -> dict[str, tuple[Any, bool]]:
     """Type, and whether it is required, of each field."""
     hints = get_type_hints(kind)
-    return {f.name: (hints[f.name], f.default is MISSING) for f in fields(kind)}
+    return {f.name: (hints[f.name], f.default is MISSING and f.default_factory is MISSING) for f in fields(kind)}

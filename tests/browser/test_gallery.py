@@ -227,6 +227,27 @@ def test_images_are_found_by_name_and_by_filter(library: str, open_page: OpenPag
     expect(page.locator(".tile")).to_have_count(43)
 
 
+def test_images_are_sorted_and_filtered_by_what_is_known_of_files(
+    library: str, open_page: OpenPage, shot: Shot
+) -> None:
+    page = opened(open_page, library)
+    view = page.locator("#gallery")
+    keys = lambda: page.locator(".tile").evaluate_all("tiles => tiles.map((tile) => tile.dataset.key)")  # noqa: E731
+    by_key = keys()
+    view.get_by_label("Sort by").select_option("Largest file first")
+    page.wait_for_function("keys => document.querySelector('.tile')?.dataset.key !== keys[0]", arg=by_key)
+    largest = keys()
+    assert sorted(largest) == sorted(by_key)
+    shot(page, "gallery-sorted")
+    view.get_by_label("Sort by").select_option("Name")
+    page.wait_for_function("key => document.querySelector('.tile')?.dataset.key === key", arg=by_key[0])
+    view.get_by_role("button", name="Filter", exact=True).click()
+    view.get_by_label("Attribute").fill("file.folder")
+    view.get_by_label("Value", exact=True).fill("copies")
+    page.keyboard.press("Enter")
+    expect(page.locator(".tile")).to_have_count(sum(key.startswith("copies/") for key in by_key))
+
+
 def test_an_image_is_looked_at_and_searched_with(library: str, open_page: OpenPage, shot: Shot) -> None:
     page = opened(open_page, library)
     page.locator('.tile[data-key="photos/cat.jpg"] [data-main]').click()

@@ -46,11 +46,13 @@ def test_the_recipe_gives_an_encoder_that_finds_copies(tmp_path: Path) -> None:
 
 def test_the_loader_protocol_is_the_one_that_the_recipe_describes() -> None:
     from lookalike.encoders import onnx, registry, vgg16  # noqa: PLC0415 - loads the network runtime
+    from lookalike.encoders.vgg16_copy import loader  # noqa: PLC0415
 
     for name in ("store(data, entry, source)", "open_network(path, entry)", "registry._LOADERS"):
         assert name in RECIPE
-    for module in (onnx, vgg16):
+    modules = (onnx, vgg16, loader)
+    for module in modules:
         assert callable(module.store)
         assert callable(module.open_network)
-    assert {path for path, _ in registry._LOADERS.values()} == {module.__name__ for module in (onnx, vgg16)}
+    assert {path for path, _ in registry._LOADERS.values()} == {module.__name__ for module in modules}
     assert np.prod([3, SIDE // CELL, SIDE // CELL]) == 192

@@ -105,7 +105,6 @@ def test_a_node_is_killed_under_load() -> None:
         )
         print("\n".join(f"{at - killed:+.2f} s: {why}" for at, why in load.failed))
         assert load.wrong == []
-        assert len(load.failed) <= 8, load.failed
         assert after >= [SEARCHES, WRITES]
         written = len(load.written)
         assert index.sequence == written

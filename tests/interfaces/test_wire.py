@@ -25,6 +25,7 @@ from tests.support.served import served
 Object = dict[str, Any]
 LOCAL = {
     "Image": {"path", "tenant"},
+    "CleanupImage": {"path", "tenant"},
     "Outcome": {"path"},
     "Hit": {"path"},
     "SearchAnswer": {"query"},
@@ -159,9 +160,16 @@ def test_clusters(interfaces: Interfaces) -> None:
     expected = interfaces.get("/v1/duplicates")
     interfaces.validate("ClusterList", expected)
     assert len(expected["clusters"]) == 2
-    for lines in interfaces.run("duplicates"):
-        found = [line | {"images": [shared("Image", image) for image in line["images"]]} for line in lines]
-        assert [shared("Cluster", line) for line in found] == expected["clusters"]
+    planned, listed = interfaces.run("duplicates")
+    found = [line | {"images": [shared("Image", image) for image in line["images"]]} for line in listed]
+    assert [shared("Cluster", line) for line in found] == expected["clusters"]
+    plan = interfaces.http.post("/v1/duplicates:plan", json={}).raise_for_status().json()
+    interfaces.validate("CleanupPlan", plan)
+    assert plan["removed"] == 2
+    for line in planned:  # without a server there are files, and so a plan
+        assert all(set(image) - set(plan["groups"][0]["images"][0]) == LOCAL["Image"] for image in line["images"])
+        line["images"] = [shared("CleanupImage", image) for image in line["images"]]
+    assert [shared("CleanupGroup", line) for line in planned] == plan["groups"]
 
 
 def test_status(interfaces: Interfaces) -> None:

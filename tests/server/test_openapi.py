@@ -37,8 +37,9 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 OPERATIONS = (
-    "putImages listImages deleteImages putImage getImage patchImage deleteImage getThumbnail search compare "
-    "headImage headThumbnail headHealth headReady "
+    "putImages listImages deleteImages putImage getImage patchImage deleteImage getThumbnail getOriginal search "
+    "compare headImage headThumbnail headHealth headReady "
+    "planCleanup applyCleanup undoCleanup "
     "listDuplicates markNotAMatch unmarkNotAMatch createJob listJobs getJob cancelJob health ready getStatus metrics"
 ).split()
 

@@ -69,6 +69,10 @@ def test_by_the_key_of_a_stored_image(client: TestClient) -> None:
         "height": 120,
         "thumbnail": 0,
         "tenant": None,
+        "frames": 1,
+        "truncated": False,
+        "verified": True,
+        "verification": None,
         "probability": None,
     }
     problem(client.post("/v1/search", json={"image": {"key": "nothing"}}), 404, "not-found")

@@ -53,13 +53,14 @@ def batch(world: World, step: Step) -> list[httpx.Response]:
     return [world.send(step.who, "POST", "/v1/images:batch", files=files)]
 
 
-@doing("GET /v1/images/{key}", "GET /v1/images/{key}/thumbnail")
+@doing("GET /v1/images/{key}", "GET /v1/images/{key}/thumbnail", "GET /v1/images/{key}/original")
 def look(world: World, step: Step) -> list[httpx.Response]:
     path = path_of(key_of(step))
     answers = [world.send(step.who, "GET", path), world.send(step.who, "GET", f"{path}/thumbnail?size=32")]
     tags = [answer.headers.get("etag", '"1"') for answer in answers]
     for end, tag in zip(("", "/thumbnail?size=32"), tags, strict=True):
         answers.append(world.send(step.who, "GET", path + end, headers={"If-None-Match": tag}))
+    answers.append(world.send(step.who, "GET", f"{path}/original"))  # there is no file
     return answers
 
 
@@ -122,6 +123,20 @@ def duplicates(world: World, step: Step) -> list[httpx.Response]:
     if method := step.pick(0, (None, "POST", "DELETE")):
         answers.append(world.send(step.who, method, "/v1/duplicates:not-a-match", json={"keys": list(KEYS[:2])}))
     return [*answers, world.send(step.who, "GET", "/v1/duplicates", params={"limit": 1 + step.numbers[1] % 3})]
+
+
+@doing("POST /v1/duplicates:plan", "POST /v1/duplicates:apply", "POST /v1/duplicates:undo")
+def clean_up(world: World, step: Step) -> list[httpx.Response]:
+    """Of images without files; with the admin's key for the tenant, as the tenants' own may not."""
+    headers = {"X-Tenant": step.who}
+    plan = world.send("root", "POST", "/v1/duplicates:plan", json={}, headers=headers)
+    world.plans[step.who] = plan.json()["plan"]
+    other = world.plans.get(step.other, "0" * 32)
+    answers = [plan]
+    for id_ in (world.plans[step.who], other):
+        answers.append(world.send("root", "POST", "/v1/duplicates:apply", json={"plan": id_}, headers=headers))
+    answers.append(world.send("root", "POST", "/v1/duplicates:undo", json={}, headers=headers))
+    return [*answers, world.send(step.who, "POST", "/v1/duplicates:undo", json={})]
 
 
 @doing("POST /v1/jobs", "GET /v1/jobs", "GET /v1/jobs/{job_id}", "POST /v1/jobs/{job_id}:cancel")
@@ -225,6 +240,7 @@ def test_every_operation_is_tried(world: World) -> None:
     [
         ("GET", "/v1/images/{key}", {}),
         ("GET", "/v1/images/{key}/thumbnail", {}),
+        ("GET", "/v1/images/{key}/original", {}),
         ("PATCH", "/v1/images/{key}", {"json": {"attributes": {"n": 1}}}),
         ("DELETE", "/v1/images/{key}", {}),
         ("DELETE", "/v1/images/{key}", {"headers": {"If-Match": '"1"'}}),

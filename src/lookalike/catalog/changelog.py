@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, delete, null, select, update
 
+from lookalike.catalog.built_in_attributes import filterable
 from lookalike.catalog.database import Database
 from lookalike.catalog.features import unpack
 from lookalike.catalog.records import Changes, check_limit
@@ -56,14 +57,14 @@ class ChangeLog:
                 ids=id_array(row[1] for row in full),
                 features=unpack(spec, [row[3] for row in full]),
                 tenants=id_array(row[2] for row in full),
-                attributes=tuple(row[4] for row in full) if attributes else None,
+                attributes=tuple(filterable(row[4], row[5]) for row in full) if attributes else None,
             ),
             deletes=np.unique(id_array([row[1] for row in deleted] + empty)),
             more=more,
             pruned_through=int(pruned),
             released=id_array(row[1] for row in released),
             released_tenants=id_array(row[2] for row in released),
-            released_attributes=[row[4] for row in released] if attributes else None,
+            released_attributes=[filterable(row[4], row[5]) for row in released] if attributes else None,
         )
 
     def prune(self, through: int) -> None:
@@ -74,7 +75,7 @@ class ChangeLog:
 
 
 def _changed_images(conn: Connection, spec: FeatureSpec, sequence: int, limit: int, *, attributes: bool) -> list[Any]:
-    """Rows (seq, id, tenant, vector or None[, attributes]) of the images changed after this sequence number."""
+    """Rows (seq, id, tenant, vector or None[, attributes, exif]) of the images changed after this sequence number."""
     spec_id = spec_ids(conn).get(spec)
     columns: list[Any] = [images.c.seq, images.c.id, images.c.tenant_id]
     if spec_id is None:
@@ -83,5 +84,5 @@ def _changed_images(conn: Connection, spec: FeatureSpec, sequence: int, limit: i
         table = features_table(spec_id)
         query = select(*columns, table.c.vector).outerjoin_from(images, table, table.c.image_id == images.c.id)
     if attributes:
-        query = query.add_columns(images.c.attributes)
+        query = query.add_columns(images.c.attributes, images.c.exif)
     return list(conn.execute(query.where(images.c.seq > sequence).order_by(images.c.seq).limit(limit)).all())

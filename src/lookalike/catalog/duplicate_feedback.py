@@ -44,6 +44,12 @@ class DuplicateFeedback:
         with self._database.write() as conn:
             _delete(conn, tenant_id, _pairs(_digests_by_key(conn, tenant_id, keys)))
 
+    def exists(self, tenant_id: int) -> bool:
+        """Whether any pair of a tenant's images is marked."""
+        with self._database.read() as conn:
+            query = select(literal(1)).select_from(not_matches).where(not_matches.c.tenant_id == tenant_id).limit(1)
+            return conn.execute(query).one_or_none() is not None
+
     def marked_links(self, tenant_id: int, links: Mapping[int, Iterable[int]]) -> set[tuple[int, int]]:
         """Those of the links between images, by id, whose pair was marked, as (from, to)."""
         with self._database.read() as conn:

@@ -49,6 +49,8 @@ from lookalike.types import Features, FeatureSpec, Record
 HALF = np.dtype("<f2")
 RELEASE_BATCH = 4096
 """Images whose features one transaction releases; their rows are locked for its duration."""
+READ_BATCH = 16_384
+"""Rows read at a time where all features of a tenant are read."""
 
 FeatureRow = NDArray[Any] | None
 """The features of one image, `(width,)`; None where it has no meaningful feature."""
@@ -180,6 +182,33 @@ class FeatureRepository:
             features=unpack(spec, [vector for _, vector in full]),
             empty=id_array(id_ for id_, vector in stored if vector is None),
             released=id_array(id_ for id_, vector in stored if vector == RELEASED),
+        )
+
+    def of_tenant(self, spec: FeatureSpec, tenant_id: int) -> StoredFeatures:
+        """The stored features of all images of a tenant, by id, as `get`; 20 bytes an image beside the features."""
+        ids: list[NDArray[np.int64]] = []
+        rows: list[Features] = []
+        empty: list[int] = []
+        released: list[int] = []
+        with self._database.read() as conn:
+            spec_id = spec_ids(conn).get(spec)
+            if spec_id is None:
+                return StoredFeatures(id_array(()), unpack(spec, []), id_array(()), id_array(()))
+            table = features_table(spec_id)
+            query = select(table.c.image_id, table.c.vector).join_from(table, images, table.c.image_id == images.c.id)
+            query = query.where(images.c.tenant_id == tenant_id).order_by(table.c.image_id)
+            with conn.execute(query.execution_options(stream_results=True)) as result:
+                for part in result.partitions(READ_BATCH):
+                    full = [(id_, vector) for id_, vector in part if vector]
+                    ids.append(id_array(id_ for id_, _ in full))
+                    rows.append(unpack(spec, [vector for _, vector in full]))
+                    empty += [id_ for id_, vector in part if vector is None]
+                    released += [id_ for id_, vector in part if vector == RELEASED]
+        return StoredFeatures(
+            ids=np.concatenate(ids) if ids else id_array(()),
+            features=np.concatenate(rows) if rows else unpack(spec, []),
+            empty=id_array(empty),
+            released=id_array(released),
         )
 
     def missing(self, spec: FeatureSpec, *, after_id: int = 0, limit: int = 1000) -> list[Record]:

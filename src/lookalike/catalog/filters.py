@@ -7,6 +7,7 @@ What they mean, the same in every database:
 - `lt`, `lte`, `gt`, `gte` compare numbers with numbers and strings with strings, by code point.
 - A missing attribute matches nothing, except `exists: false` and `ne`: `ne` is exactly the opposite of `eq`, and so
   also matches where the attribute is missing. An explicit null exists, and equals null.
+- Some names are built in (`catalog.built_in_attributes`): they stand for what the catalog knows of an image's file.
 """
 
 import math
@@ -17,6 +18,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import (
     ColumnElement,
+    Double,
     Numeric,
     Text,
     and_,
@@ -28,6 +30,7 @@ from sqlalchemy import (
     literal,
     literal_column,
     not_,
+    null,
     or_,
     select,
     true,
@@ -35,6 +38,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from lookalike.catalog.built_in_attributes import (
+    BUILT_IN,
+    FILE_ATTRIBUTES,
+    TEXTS,
+    file_expression,
+    file_value,
+    json_column,
+)
 from lookalike.catalog.schema import images
 from lookalike.catalog.sqlite import MAX_INDEXED_LENGTH, attribute_values
 from lookalike.errors import BadInput
@@ -66,9 +77,11 @@ class _Attribute(Protocol):
 
 class _InSqlite:
     def __init__(self, name: str, *, indexed: bool) -> None:
-        path = f'$."{name}"'  # travels as a parameter; the quotes make dots and brackets plain characters
-        kind: ColumnElement[Any] = func.json_type(images.c.attributes, path)
-        value: ColumnElement[Any] = func.json_extract(images.c.attributes, path)
+        column, within = json_column(name)
+        indexed = indexed and column is images.c.attributes
+        path = f'$."{within}"'  # travels as a parameter; the quotes make dots and brackets plain characters
+        kind: ColumnElement[Any] = func.json_type(column, path)
+        value: ColumnElement[Any] = func.json_extract(column, path)
         self._name = name
         self._indexed = indexed
         self.exists: ColumnElement[bool] = self._found(true()) if indexed else kind.is_not(None)
@@ -103,14 +116,16 @@ class _InSqlite:
 
 class _InPostgresql:
     def __init__(self, name: str) -> None:
-        attributes: ColumnElement[Any] = type_coerce(images.c.attributes, JSONB())
-        value: ColumnElement[Any] = attributes.op("->>", return_type=Text())(name)
-        kind = func.jsonb_typeof(attributes.op("->", return_type=JSONB())(name))
+        column, within = json_column(name)
+        attributes: ColumnElement[Any] = type_coerce(column, JSONB())
+        value: ColumnElement[Any] = attributes.op("->>", return_type=Text())(within)
+        kind = func.jsonb_typeof(attributes.op("->", return_type=JSONB())(within))
+        self._indexed = column is images.c.attributes
         self._name = name
         self._attributes = attributes
         # Exactly the expression of the index, or PostgreSQL would not use it.
         names: ColumnElement[Any] = literal_column("jsonb_path_query_array(attributes, '$.keyvalue().key')", JSONB())
-        self.exists: ColumnElement[bool] = names.contains([name])
+        self.exists: ColumnElement[bool] = names.contains([name]) if self._indexed else kind.is_not(None)
         self.null: ColumnElement[bool] = kind == "null"
         self.text: ColumnElement[Any] = case((kind == "string", value)).collate("C")
         self.number: ColumnElement[Any] = case((kind == "number", cast(value, Numeric)))
@@ -120,12 +135,31 @@ class _InPostgresql:
         return Decimal(repr(value))  # as JSON writes it, and as the database compares it
 
     def contains(self, values: list[Any]) -> ColumnElement[bool] | None:
-        if not 0 < len(values) <= MAX_CONTAINED:
+        if not (self._indexed and 0 < len(values) <= MAX_CONTAINED):
             return None
         objects = [{self._name: value} for value in values]
         if len(objects) == 1:
             return self._attributes.contains(objects[0])
         return self._attributes.op("@>", is_comparison=True)(any_(literal(objects, ARRAY(JSONB()))))
+
+
+class _OfFile:
+    """What is known of an image's file: it is always there, and never null."""
+
+    def __init__(self, name: str, dialect: str) -> None:
+        value = file_expression(name, dialect)
+        is_text = name in TEXTS
+        self.exists: ColumnElement[bool] = true()
+        self.null: ColumnElement[bool] = false()
+        self.text: ColumnElement[Any] = value if is_text else cast(null(), Text)
+        self.number: ColumnElement[Any] = cast(null(), Double) if is_text else value
+        self.word: ColumnElement[Any] = cast(null(), Text)
+
+    def as_number(self, value: float) -> Any:
+        return value
+
+    def contains(self, values: list[Any]) -> ColumnElement[bool] | None:
+        return None
 
 
 def to_sql(conditions: Sequence[Condition], dialect: str, *, indexed: bool = False) -> ColumnElement[bool]:
@@ -139,6 +173,8 @@ def to_sql(conditions: Sequence[Condition], dialect: str, *, indexed: bool = Fal
 
 def has_index(condition: Condition) -> bool:
     """Whether an index finds the images of such a condition, so that not all need to be read."""
+    if condition.attribute in BUILT_IN:
+        return False
     return condition.op in ("eq", "in") or (condition.op == "exists" and condition.value is True)
 
 
@@ -147,7 +183,13 @@ def _condition(condition: Condition, dialect: str, *, indexed: bool) -> ColumnEl
     if not name or not _FORBIDDEN.isdisjoint(name):
         raise BadInput(f"a filter on attribute {name!r} is not possible: no quotes, backslashes or control characters")
     check_text("attribute", name)
-    attribute: _Attribute = _InPostgresql(name) if dialect == "postgresql" else _InSqlite(name, indexed=indexed)
+    if name in FILE_ATTRIBUTES:
+        attribute: _Attribute = _OfFile(name, dialect)
+        value = file_value(name, op, value)
+    elif dialect == "postgresql":
+        attribute = _InPostgresql(name)
+    else:
+        attribute = _InSqlite(name, indexed=indexed)
     if op == "exists":
         if not isinstance(value, bool):
             raise BadInput(f"exists takes true or false, not {value!r} (attribute {name!r})")

@@ -29,7 +29,20 @@ from lookalike.catalog.statements import (
 from lookalike.errors import NotFound
 from lookalike.types import FeatureSpec
 
-_COLUMNS = ("tenant_id", "key", "path", "sha256", "pixels", "nbytes", "mtime_ns", "width", "height", "format")
+_COLUMNS = (
+    "tenant_id",
+    "key",
+    "path",
+    "sha256",
+    "pixels",
+    "nbytes",
+    "mtime_ns",
+    "width",
+    "height",
+    "format",
+    "frames",
+    "truncated",
+)
 """Columns that hold what the attribute of `NewImage` of the same name says."""
 
 
@@ -142,7 +155,7 @@ def _write_images(conn: Connection, new: Sequence[NewImage], results: Sequence[P
     for image, result in zip(new, results, strict=True):
         values: dict[str, Any] = {name: getattr(image, name) for name in _COLUMNS}
         border = list(astuple(image.border)) if image.border else None
-        values.update(border=border, updated=now, seq=result.sequence)
+        values.update(border=border, exif=dict(image.exif), updated=now, seq=result.sequence)
         if result.created:
             inserted.append({**values, "id": result.id, "created": now, "attributes": dict(image.attributes or {})})
             continue

@@ -5,8 +5,9 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import Connection, bindparam, func, insert, select
+from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, or_, select
 
+from lookalike.catalog.built_in_attributes import KEY, sort_expression
 from lookalike.catalog.database import Database
 from lookalike.catalog.features import FeatureRepository
 from lookalike.catalog.filters import has_index, to_sql
@@ -142,6 +143,22 @@ class ImageRepository:
                     found.setdefault(row[-1], []).append(to_record(row[:-1]))
         return found
 
+    def same_bytes_groups(self, tenant_id: int) -> list[list[int]]:
+        """The ids, ascending, of a tenant's images with the same bytes, where there are two or more."""
+        i = images.c
+        several = select(i.sha256).where(i.tenant_id == tenant_id).group_by(i.sha256).having(func.count() > 1)
+        query = select(i.sha256, i.id).where(i.sha256.in_(several), i.tenant_id == tenant_id).order_by(i.id)
+        groups: dict[bytes, list[int]] = {}
+        with self._database.read() as conn:
+            for sha256, id_ in conn.execute(query):
+                groups.setdefault(sha256, []).append(id_)
+        return list(groups.values())
+
+    def keys(self, ids: Iterable[int]) -> dict[int, str]:
+        """The keys of images by id; those that are gone are left out."""
+        with self._database.read() as conn:
+            return {row.id: row.key for row in rows_in(conn, select(images.c.id, images.c.key), images.c.id, ids)}
+
     def ids_matching(self, tenant_id: int | None, conditions: Sequence[Condition]) -> Ids:
         """The ids, ascending, of images that satisfy every condition, as `catalog.filters` defines them."""
         with self._database.read() as conn:
@@ -155,12 +172,17 @@ class ImageRepository:
         limit: int = 1000,
         conditions: Sequence[Condition] = (),
         prefix: str = "",
+        sort: str = KEY,
     ) -> list[Record]:
-        """A page of a tenant's images after this key, in code point order.
+        """A page of a tenant's images after this key, in code point order, or sorted by a built-in attribute.
 
-        A prefix is a range of keys, so that an index serves it and every character stands for itself. Raises BadInput
-        for a limit below 1, an invalid condition, or an `after` that cannot be a key.
+        A prefix is a range of keys, so that an index serves it and every character stands for itself. `sort` is one of
+        `SORTS`, after `-` for the reverse order; images without the attribute come last, equal ones by key. Raises
+        BadInput for a limit below 1, an invalid condition, an unknown `sort`, or an `after` that cannot be a key, or,
+        where the list is sorted, is no key any more.
         """
+        if sort != KEY:
+            return self._sorted_page(tenant_id, sort, after, limit, conditions, prefix)
         check_limit(limit)
         if after is not None:
             check_text("the key to continue after", after)
@@ -176,6 +198,30 @@ class ImageRepository:
             if (end := prefix_end(prefix)) is not None:
                 query = query.where(images.c.key < end)
             return [to_record(row) for row in conn.execute(query.order_by(images.c.key).limit(limit))]
+
+    def _sorted_page(
+        self,
+        tenant_id: int,
+        sort: str,
+        after: str | None,
+        limit: int,
+        conditions: Sequence[Condition],
+        prefix: str,
+    ) -> list[Record]:
+        check_limit(limit)
+        descending, name = sort.startswith("-"), sort.removeprefix("-")
+        with self._database.read() as conn:
+            value = sort_expression(name, conn.dialect.name)
+            query = RECORD.where(images.c.tenant_id == tenant_id, to_sql(conditions, conn.dialect.name))
+            if prefix:
+                query = query.where(images.c.key >= prefix)
+            if (end := prefix_end(prefix)) is not None:
+                query = query.where(images.c.key < end)
+            if after is not None:
+                query = query.where(_after(conn, tenant_id, after, value, descending=descending))
+            directed, key = (value.desc(), images.c.key.desc()) if descending else (value, images.c.key)
+            ordered = query.order_by(value.is_(None), directed, key).limit(limit)
+            return [to_record(row) for row in conn.execute(ordered)]
 
     def count(self, tenant_id: int | None = None) -> int:
         """The number of images of a tenant, or of all."""
@@ -303,6 +349,22 @@ def _find(conn: Connection, tenant_id: int, key: str) -> Record:
     if row is None:
         raise NotFound(f"there is no image {key!r}")
     return to_record(row)
+
+
+def _after(
+    conn: Connection, tenant_id: int, key: str, value: ColumnElement[Any], *, descending: bool
+) -> ColumnElement[bool]:
+    """What comes after the image of a key, in the order of a value and then of keys, without a value last."""
+    check_text("the key to continue after", key)
+    query = select(value).where(images.c.tenant_id == tenant_id, images.c.key == key)
+    row = conn.execute(query).one_or_none()
+    if row is None:
+        raise BadInput(f"the list cannot continue after {key!r}, which is gone; start again")
+    further = images.c.key < key if descending else images.c.key > key
+    if row[0] is None:
+        return value.is_(None) & further
+    beyond = value < row[0] if descending else value > row[0]
+    return or_(beyond, (value == row[0]) & further, value.is_(None))
 
 
 def _ids_matching(conn: Connection, tenant_id: int | None, conditions: Sequence[Condition]) -> Ids:

@@ -5,13 +5,18 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection, insert, inspect, select, update
 
-from lookalike.catalog.schema import VERSION, Options, create_tables, meta, state
+from lookalike.catalog.schema import VERSION, Options, add_image_details, create_tables, meta, state
 from lookalike.catalog.sqlite import create_attribute_index
 from lookalike.errors import BadInput, Damaged, NotFound
 
 Migration = Callable[[Connection], None]
 
-MIGRATIONS: Mapping[int, Migration] = {}
+
+def _to_3(conn: Connection) -> None:
+    add_image_details(conn)
+
+
+MIGRATIONS: Mapping[int, Migration] = {3: _to_3}
 """By the version that each step leads to; a step names its tables itself, for `schema` changes after it.
 
 Schema 1 was never released, so there is no step from it.

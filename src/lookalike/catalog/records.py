@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lookalike.errors import BadInput, Conflict
 from lookalike.text import check_text
-from lookalike.types import UNCUT, Attributes, Border, Features, FeatureSpec, Ids, Rows
+from lookalike.types import UNCUT, Attributes, Border, ExifFields, Features, FeatureSpec, Ids, Rows
 
 DIGEST_BYTES = 32
 
@@ -68,6 +68,9 @@ class NewImage:
     copy_of: int | None = None
     thumbnail: bytes | None = None
     expected: int | None = None
+    frames: int = 1
+    truncated: bool = False
+    exif: ExifFields = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.key:

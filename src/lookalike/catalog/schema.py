@@ -16,6 +16,7 @@ from typing import Literal
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Connection,
@@ -36,7 +37,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from lookalike.errors import BadSetting
 
-VERSION = 2
+VERSION = 3
 """The schema that this code writes; a catalog of a higher one is refused, a lower one is migrated."""
 MAX_PARTITIONS = 256
 IMAGE_IDS = "image_ids"
@@ -100,6 +101,9 @@ images = Table(
     Column("created", Double, nullable=False),
     Column("updated", Double, nullable=False),
     Column("seq", BigInteger, nullable=False),
+    Column("frames", Integer),  # NULL, as the two below, of images that schema 2 stored
+    Column("truncated", Boolean),
+    Column("exif", Json),
     UniqueConstraint("tenant_id", "key").ddl_if(dialect="sqlite"),  # on PostgreSQL see `create_tables`
 )
 
@@ -243,6 +247,13 @@ def create_tables(conn: Connection, partitions: int) -> None:
     for statement in _ATTRIBUTE_INDEXES:
         conn.exec_driver_sql(statement)
     conn.exec_driver_sql(f"CREATE SEQUENCE {IMAGE_IDS}")
+
+
+def add_image_details(conn: Connection) -> None:
+    """Add what schema 3 knows of an image: frames, whether it is truncated, EXIF."""
+    json_type = "JSONB" if conn.dialect.name == "postgresql" else "JSON"
+    for column in ("frames INTEGER", "truncated BOOLEAN", f"exif {json_type}"):
+        conn.exec_driver_sql(f"ALTER TABLE images ADD COLUMN {column}")
 
 
 def create_features_table(conn: Connection, fingerprint_id: int) -> None:

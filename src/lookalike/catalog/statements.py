@@ -36,7 +36,27 @@ def to_record(row: Any) -> Record:
     """A row of `RECORD` as the record of an image."""
     id_, tenant, key, path, sha256, pixels, nbytes, width, height, format_, border, attributes, *rest = row
     cut = Border(*border) if border else Border()
-    return Record(id_, tenant, key, path, sha256, pixels, nbytes, width, height, format_, cut, attributes, *rest)
+    created, updated, sequence, frames, truncated, exif = rest
+    return Record(
+        id=id_,
+        tenant=tenant,
+        key=key,
+        path=path,
+        sha256=sha256,
+        pixels=pixels,
+        nbytes=nbytes,
+        width=width,
+        height=height,
+        format=format_,
+        border=cut,
+        attributes=attributes,
+        created=created,
+        updated=updated,
+        sequence=sequence,
+        frames=frames or 1,
+        truncated=bool(truncated),
+        exif=exif or {},
+    )
 
 
 def in_tenant(query: Select[Any], tenant_id: int | None) -> Select[Any]:

@@ -11,7 +11,16 @@ from lookalike import wire
 from lookalike.cli.exit_codes import error_object
 from lookalike.evaluation.measurement import QueryResult, ScoredHit
 from lookalike.evaluation.summary import Summary
-from lookalike.results import Cluster, Comparison, Failure, RepairReport, Status
+from lookalike.results import (
+    CleanupGroup,
+    CleanupOutcome,
+    Cluster,
+    Comparison,
+    Failure,
+    RepairReport,
+    Status,
+    UndoOutcome,
+)
 from lookalike.types import Answer, Outcome, Record
 
 Object = Mapping[str, Any]
@@ -37,6 +46,23 @@ def record_object(record: Record) -> Object:
 def cluster_object(cluster: Cluster) -> Object:
     images = [record_object(image) for image in cluster.images]
     return wire.to_dict(wire.Cluster.of(cluster)) | {"images": images}
+
+
+def group_object(group: CleanupGroup) -> Object:
+    """A cluster as `cluster_object` has it, with the mark of each image."""
+    images = [
+        {**record_object(planned.image), "mark": planned.mark, "reason": planned.reason, "frees": planned.frees}
+        for planned in group.images
+    ]
+    return wire.to_dict(wire.CleanupGroup.of(group)) | {"images": images}
+
+
+def cleanup_outcome_object(outcome: CleanupOutcome) -> Object:
+    return wire.to_dict(wire.CleanupOutcome.of(outcome)) | {"path": outcome.path, "destination": outcome.destination}
+
+
+def undo_outcome_object(outcome: UndoOutcome) -> Object:
+    return wire.to_dict(wire.UndoOutcome.of(outcome)) | {"path": outcome.path}
 
 
 def comparison_object(a: str, b: str, comparison: Comparison) -> Object:

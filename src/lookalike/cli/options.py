@@ -2,7 +2,9 @@
 
 import functools
 import inspect
+import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -175,6 +177,15 @@ def command(
         return action
 
     return register
+
+
+def parse_size(text: str, option: str) -> int:
+    """Parse a number of bytes such as `100kB`, `1.5 MB` or `2GiB`; raises BadSetting naming the option."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kMGT]?)(i?)B?)", text.strip(), re.IGNORECASE)
+    if match is None:
+        raise BadSetting(f"{option} must be a number of bytes, such as 100kB or 1.5MB, not {text!r}")
+    number, prefix, binary = match.groups()
+    return round(float(number) * math.pow(1024 if binary else 1000, "_kmgt".index(prefix.lower() or "_")))
 
 
 def parse_pairs(arguments: Iterable[str] | None, option: str) -> dict[str, str]:

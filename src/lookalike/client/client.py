@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,7 @@ from lookalike.client.requests import (
     bytes_of,
     compare_body,
     cursor_after,
+    exif_params,
     image_path,
     job_path,
     query_body,
@@ -186,6 +188,7 @@ class Client(GalleryAPI):
         limit: int = 100,
         filter: Filter | None = None,
         prefix: str = "",
+        sort: str = "key",
     ) -> list[Record]:
         if limit < 1:
             raise BadInput(f"limit must be at least 1, not {limit}")
@@ -198,6 +201,7 @@ class Client(GalleryAPI):
             params |= {"cursor": cursor} if cursor else {}
             params |= {"filter": json.dumps(filter)} if filter else {}
             params |= {"prefix": prefix} if prefix else {}
+            params |= {"sort": sort} if sort != "key" else {}
             page = self._call(wire.ImageList, "GET", "/v1/images", tenant, params=params)
             records += [self._record_of(image, tenant) for image in page.images]
             cursor = page.next
@@ -212,8 +216,9 @@ class Client(GalleryAPI):
         key: str | None = None,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
+        exif: bool = True,
     ) -> list[Outcome]:
-        return list(self.add_iter(what, key=key, attributes=attributes, tenant=tenant))
+        return list(self.add_iter(what, key=key, attributes=attributes, tenant=tenant, exif=exif))
 
     def add_iter(
         self,
@@ -222,13 +227,15 @@ class Client(GalleryAPI):
         key: str | None = None,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
+        exif: bool = True,
     ) -> Iterator[Outcome]:
         """Add files, folders or items of this machine, and yield each outcome; see `GalleryAPI.add_iter`.
 
         Files are read while they are sent, up to 64 a request. A batch whose connection was lost is sent again.
         """
-        uploads = Uploads(self._transport, self._headers(tenant), self._limits, lambda item: self._put(item, tenant))
-        return uploads.run(items_of(what, key, attributes))
+        headers = self._headers(tenant)
+        put = partial(self._put, tenant=tenant, exif=exif)
+        return Uploads(self._transport, headers, self._limits, put, exif=exif).run(items_of(what, key, attributes))
 
     def put(
         self,
@@ -238,8 +245,9 @@ class Client(GalleryAPI):
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
         expected: Precondition = None,
+        exif: bool = True,
     ) -> Outcome:
-        return self._put(Item(key, data, attributes), tenant, expected)
+        return self._put(Item(key, data, attributes), tenant, expected, exif=exif)
 
     def set_attributes(
         self,
@@ -390,7 +398,7 @@ class Client(GalleryAPI):
         sent = self._headers(tenant) | dict(headers or {})
         return wire.parse(kind, self._transport.json(Request(method, path, retry, sent, params, lambda: body)))
 
-    def _put(self, item: Item, tenant: str, expected: Precondition = None) -> Outcome:
+    def _put(self, item: Item, tenant: str, expected: Precondition = None, *, exif: bool = True) -> Outcome:
         data = bytes_of(item.source, self._limits)
         headers = self._headers(tenant)
         headers |= {"If-None-Match": "*"} if expected == "absent" else _if_match(expected)
@@ -402,7 +410,8 @@ class Client(GalleryAPI):
             headers |= {} if attributes is None else {"X-Attributes": attributes}
             body = {"content": data}
         retry: RetryPolicy = "always" if expected is None else "refused"
-        response = self._transport.json(Request("PUT", image_path(item.key), retry, headers, body=lambda: body))
+        request = Request("PUT", image_path(item.key), retry, headers, exif_params(exif), body=lambda: body)
+        response = self._transport.json(request)
         return outcome_of(wire.parse(wire.Outcome, response), item.path)
 
     def _delete(self, body: dict[str, Any], tenant: str) -> wire.DeleteResult:

@@ -36,6 +36,11 @@ def cursor_after(key: str) -> str:
     return base64.urlsafe_b64encode(json.dumps(key).encode()).rstrip(b"=").decode()
 
 
+def exif_params(exif: bool) -> dict[str, str]:
+    """The query parameters of a request that adds images."""
+    return {} if exif else {"exif": "false"}
+
+
 def search_body(query: Query, options: SearchOptions, limits: Limits) -> Body:
     """A search's body; raises ImageRejected for a file that cannot be read here, TypeError for an unknown option."""
     check_search_options(options)

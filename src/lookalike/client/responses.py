@@ -68,6 +68,9 @@ def record_of(image: wire.Image, tenant: str) -> Record:
         created=wire.seconds_of(image.created),
         updated=wire.seconds_of(image.updated),
         sequence=image.sequence,
+        frames=image.frames,
+        truncated=image.truncated,
+        exif=image.exif,
     )
 
 
@@ -86,7 +89,7 @@ def hit_of(hit: wire.Hit) -> Hit:
 
 def outcome_of(outcome: wire.Outcome, path: str | None) -> Outcome:
     """What became of an image that was read from `path` on this machine."""
-    return Outcome(outcome.key, path, outcome.outcome, outcome.reason, outcome.sequence)
+    return wire.convert(Outcome, outcome, path=path)
 
 
 def cluster_of(cluster: wire.Cluster, tenant: str) -> Cluster:

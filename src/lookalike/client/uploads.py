@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from lookalike import wire
+from lookalike.client.requests import exif_params
 from lookalike.client.responses import outcome_of
 from lookalike.client.transport import Request, Transport, retry_delay
 from lookalike.errors import BadInput, ImageRejected, LookalikeError
@@ -35,12 +36,19 @@ class Uploads:
     """
 
     def __init__(
-        self, transport: Transport, headers: Mapping[str, str], limits: Limits, put: Callable[[Item], Outcome]
+        self,
+        transport: Transport,
+        headers: Mapping[str, str],
+        limits: Limits,
+        put: Callable[[Item], Outcome],
+        *,
+        exif: bool = True,
     ) -> None:
         self._transport = transport
         self._headers = {**headers, "Content-Type": NDJSON}
         self._limits = limits
         self._put = put
+        self._params = exif_params(exif)
 
     def run(self, items: Iterable[Item | Outcome]) -> Iterator[Outcome]:
         """One outcome an item, batch by batch; raises the error that stops all of it.
@@ -106,7 +114,13 @@ class Uploads:
                 else:
                     yield line
 
-        request = Request("POST", "/v1/images:batch", headers=self._headers, body=lambda: {"content": lines()})
+        request = Request(
+            "POST",
+            "/v1/images:batch",
+            headers=self._headers,
+            params=self._params,
+            body=lambda: {"content": lines()},
+        )
         try:
             response = self._transport.send(request)
         except BadInput as error:

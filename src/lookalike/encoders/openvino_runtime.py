@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lookalike.encoders.model_config import PRECISIONS, Precision
 from lookalike.errors import BadInput, BadSetting, Damaged
+from lookalike.imaging.flatness import has_content
 from lookalike.types import Encoded, EncodedViews, FeatureSpec, InputSpec, Pixels
 
 BATCH_SIZE = 8
@@ -57,7 +58,7 @@ class OpenVinoEncoder:
     """An encoder around a network `(n, height, width, 3) uint8 -> (n, d) float32`. Thread-safe.
 
     With `cosine`, rows are unit vectors (where `normalise`), float32; with `hamming`, the packed signs of the outputs.
-    A row of zeros, or with NaN, is not usable.
+    A row of zeros, or with NaN, is not usable, nor is that of a flat image.
     """
 
     def __init__(
@@ -118,8 +119,13 @@ class OpenVinoEncoder:
         return rows
 
     def encode(self, images: Pixels) -> Encoded:
-        """Features of `(n, height, width, 3)` uint8 RGB images, any n; they are split into batches."""
-        rows = self.raw(images)
+        """Features of `(n, height, width, 3)` uint8 RGB images, any n; they are split into batches.
+
+        Flat images (`imaging.flatness`) are not usable, and never reach the network.
+        """
+        seen = has_content(images) if images.ndim == 4 else np.ones(len(images), np.bool_)
+        rows = np.zeros((len(images), self._outputs), np.float32)
+        rows[seen] = self.raw(images[seen])
         norms = np.linalg.norm(rows.astype(np.float64), axis=1)
         usable = np.isfinite(norms) & (norms > 0)
         if self._spec.metric == "hamming":

@@ -38,8 +38,14 @@ saved as JPEG of quality 30, a share of 0.5 to 0.6 moved by 8 bits on average, b
 VIEWS = ("same", "turn_90", "turn_180", "turn_270", "mirror", "flip", "transpose", "transverse")
 """The orientations of `PHash.encode_views`, in order: the transformation of the image. Turns are counter-clockwise;
 `mirror` swaps left and right, `flip` top and bottom; `transverse` is the transpose about the other diagonal."""
+STORED_VIEWS = ("mirror", "flip", "turn_180")
+"""The orientations stored beside a hash: the other four are transposed ones, which have the same bits in another order.
+
+The hash alone does not determine them: it keeps on which side of the median a coefficient is, not how far from zero.
+"""
 
 _LOW = 8
+_UNPACKED = 1 << 15  # hashes whose bits are unpacked at a time: 2 MB
 _BLOCK = 256  # images at a time: the working set fits into a core's cache
 
 Coefficients = NDArray[np.float64]
@@ -61,6 +67,9 @@ class PHash:
         decoding = "every pixel" if exact else f"reduced scale, {scale}, single precision"
         recipe = f"phash 1: {decoding}; L; lanczos to {SIDE} x {SIDE}; dct-ii, lowest 8 x 8, above their median"
         self.spec = FeatureSpec("phash", "hamming", _LOW, hashlib.sha256(recipe.encode()).hexdigest())
+        views = f"{recipe}; {', '.join(STORED_VIEWS)}"
+        width = _LOW * len(STORED_VIEWS)
+        self.views_spec = FeatureSpec("phash-views", "hamming", width, hashlib.sha256(views.encode()).hexdigest())
 
     def encode(self, images: Pixels) -> Encoded:
         """Hash a batch, `(n, 32, 32)` uint8: packed bits `(n, 8)`; raises BadInput for another shape or dtype.
@@ -91,6 +100,39 @@ class PHash:
             usable[block] = _stable_share(coefficients, _median(coefficients)) >= MIN_STABLE_SHARE
             features[block] = _orientations(coefficients)
         return EncodedViews(features, usable)
+
+    def encode_stored(self, images: Pixels) -> tuple[Encoded, Features]:
+        """As `encode`, and what is stored of the other orientations (`STORED_VIEWS`), `(n, 24)`, from the same DCT."""
+        _check(images)
+        features = np.empty((len(images), len(VIEWS), _LOW), np.uint8)
+        quality = np.empty(len(images), np.float32)
+        for block in _blocks(len(images)):
+            coefficients = _low_frequencies(images[block])
+            quality[block] = _stable_share(coefficients, _median(coefficients))
+            features[block] = _orientations(coefficients)
+        stored = features[:, [VIEWS.index(view) for view in STORED_VIEWS]].reshape(len(images), -1)
+        return Encoded(np.ascontiguousarray(features[:, 0]), quality, quality >= MIN_STABLE_SHARE), stored
+
+    def all_views(self, features: Features, stored: Features) -> Features:
+        """All orientations `(n, 8, 8)`, as `encode_views`, of hashes `(n, 8)` and their stored views `(n, 24)`."""
+        views = np.empty((len(features), len(VIEWS), _LOW), np.uint8)
+        views[:, VIEWS.index("same")] = features
+        for view, hashes in zip(STORED_VIEWS, stored.reshape(-1, len(STORED_VIEWS), _LOW).swapaxes(0, 1), strict=True):
+            views[:, VIEWS.index(view)] = hashes
+        for _, plain, transposed in _SIGNS:
+            for start in range(0, len(views), _UNPACKED):
+                part = slice(start, start + _UNPACKED)
+                bits = np.unpackbits(views[part, VIEWS.index(plain)], axis=1).reshape(-1, _LOW, _LOW).swapaxes(1, 2)
+                views[part, VIEWS.index(transposed)] = np.packbits(bits.reshape(-1, _LOW * _LOW), axis=1)
+        return views
+
+    def estimated_views(self, features: Features) -> Features:
+        """The views to store, `(n, 24)`, estimated from hashes `(n, 8)` alone, of images that were added without.
+
+        As if the median were zero: then a mirrored image negates the odd coefficients, and so inverts their bits.
+        """
+        signs = {plain: np.packbits(factors < 0) for factors, plain, _ in _SIGNS}
+        return np.concatenate([features ^ signs[view] for view in STORED_VIEWS], axis=1)
 
 
 def _check(images: NDArray[Any]) -> None:

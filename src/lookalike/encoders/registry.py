@@ -29,7 +29,11 @@ AcceptLicence = bool | Callable[[ModelEntry, str], bool]
 """Accept or refuse, or a callback with the entry and the licence texts that returns True to accept."""
 
 _HASH = "lookalike.encoders.phash"
-_LOADERS = {"vgg16": ("lookalike.encoders.vgg16", "weights.npz"), "onnx": ("lookalike.encoders.onnx", "model.onnx")}
+_LOADERS = {
+    "vgg16": ("lookalike.encoders.vgg16", "weights.npz"),
+    "vgg16-copy": ("lookalike.encoders.vgg16_copy.loader", "head.npz"),
+    "onnx": ("lookalike.encoders.onnx", "model.onnx"),
+}
 """By `network`: the module of its NetworkLoader, and the name of its file in the cache."""
 _RUNTIME = "lookalike.encoders.openvino_runtime"
 _INT8 = "lookalike.encoders.quantization"
@@ -68,9 +72,9 @@ class ModelInfo:
     int8: bool = False
 
 
-def find_entry(name: str, user_file: Path | None = None) -> ModelEntry:
-    """The entry of this name; raises NotFound, which lists the known names."""
-    entries = model_entries(user_file)
+def find_entry(name: str, user_file: Path | None = None, cache: Path | None = None) -> ModelEntry:
+    """The entry of this name, which may be a head trained below `cache`; raises NotFound, which lists the names."""
+    entries = model_entries(user_file, cache)
     if name not in entries:
         raise NotFound(f"no model named {name!r}; there are: {', '.join(entries)}")
     return entries[name]
@@ -78,8 +82,8 @@ def find_entry(name: str, user_file: Path | None = None) -> ModelEntry:
 
 def is_pulled(name: str, cache: Path, *, user_file: Path | None = None) -> bool:
     """Whether the model can be used without a download: its file is cached and its licence accepted."""
-    entry = find_entry(name, user_file)
-    return entry.network == "phash" or (_model_file(entry, cache).is_file() and _accepted(entry, cache))
+    entry = find_entry(name, user_file, cache)
+    return entry.built_in or (_model_file(entry, cache).is_file() and _accepted(entry, cache))
 
 
 def pull(
@@ -101,7 +105,7 @@ def pull(
     Raises Unavailable where nothing can be downloaded (the message says how to import the file by hand), Damaged for a
     file that is not the pinned one, BadSetting where the licence is not accepted or int8 has no images.
     """
-    entry = find_entry(name, user_file)
+    entry = find_entry(name, user_file, cache)
     if entry.network == "phash":
         raise BadSetting(f"{name} needs no weights: there is nothing to pull")
     require("openvino", purpose=f"the encoder {name}")  # before anything is downloaded
@@ -109,7 +113,9 @@ def pull(
         raise BadSetting(f"8-bit {name} is calibrated on your own images: give a folder with --calibrate FOLDER")
     with locked(cache, name) as folder:
         path = _model_file(entry, cache)
-        if from_file is not None or not path.is_file() or not _accepted(entry, cache):
+        if entry.built_in and from_file is not None:
+            raise BadSetting(f"{name} is part of the package, and not read from a file; see `lookalike train-head`")
+        if not entry.built_in and (from_file is not None or not path.is_file() or not _accepted(entry, cache)):
             _fetch(entry, folder, path, from_file, accept_licence, progress)
         if precision != "int8":
             return path
@@ -169,6 +175,8 @@ def _model_file(entry: ModelEntry, cache: Path) -> Path:
     """The path of the model's file: the user's own, or the one in the cache."""
     if entry.file is not None:
         return Path(entry.file)
+    if entry.built_in:
+        return Path(__file__).parent / "vgg16_copy" / "head.npz"
     return model_folder(cache, entry.name) / _LOADERS[entry.network][1]
 
 
@@ -197,7 +205,7 @@ def load_encoder(
     Precision "auto" is bf16 where both processor and model support it, else fp32; "int8" needs a calibrated form (see
     `pull`) and has its own fingerprint. `threads` limits the cores used. Raises what `pull` raises.
     """
-    entry = find_entry(name, user_file)
+    entry = find_entry(name, user_file, cache)
     if entry.network == "phash":
         return cast(Encoder, importlib.import_module(_HASH).PHash(exact=exact_phash))
     runtime = _openvino_module(_RUNTIME, name)
@@ -221,7 +229,7 @@ def load_encoder(
 
 def info(name: str, cache: Path, *, user_file: Path | None = None) -> ModelInfo:
     """The state of a model on this machine; opens its file where it is cached."""
-    entry = find_entry(name, user_file)
+    entry = find_entry(name, user_file, cache)
     about: dict[str, Any] = {"name": name, "title": entry.title, "licence": entry.licence, "source": entry.source}
     if entry.network == "phash":
         return ModelInfo(**about, pulled=True, fingerprint=load_encoder(name, cache).spec.fingerprint)
@@ -239,7 +247,7 @@ def info(name: str, cache: Path, *, user_file: Path | None = None) -> ModelInfo:
 
 def verify(name: str, cache: Path, *, user_file: Path | None = None) -> str | None:
     """None where the model's file is intact, else the problem; opens the file."""
-    entry = find_entry(name, user_file)
+    entry = find_entry(name, user_file, cache)
     if entry.network == "phash":
         return None
     try:

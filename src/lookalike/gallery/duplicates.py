@@ -1,116 +1,140 @@
-"""Clusters of copies within a gallery, found by searching with each image, never by comparing all pairs.
+"""Clusters of copies within a gallery: each cluster is one image and its copies.
 
-Two images are linked if their bytes are the same or a pipeline recognises one as a copy of the other; a cluster is a
-connected component of this graph. A pair that was marked "not a match" has no link, whatever the evidence. If other
-links still join the two, over a third image that is similar to both, they stay in one cluster: the mark is on the pair.
-A cluster is split for good once every pair across the split is marked.
+Two images are linked if their bytes are the same or a pipeline recognises one as a copy of the other, turned or
+mirrored ones included. Clusters do not chain: in each connected component of this graph the preferred image becomes a
+representative and takes the images linked with it; then the preferred one of the rest does, and so on. An image that is
+linked through others only is thus in a cluster of its own, or in none. A pair that was marked "not a match" has no
+link, whatever the evidence: the two are in one cluster only as copies of a third image.
 """
 
-import math
+import heapq
 import time
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from lookalike.catalog import Catalog
-from lookalike.errors import UnsupportedQuery
+from lookalike.gallery.links import LinkFinder, Links, LinkTable, max_link_distance
 from lookalike.pipeline import Pipeline
 from lookalike.results import Cluster, ClusterPage
+from lookalike.types import Record
 
 SEEDS = 512
-"""Images whose neighbours are searched for together."""
-NEIGHBOURS = 64
-"""Most neighbours of one search; a larger cluster is found by expanding each of them."""
-MAX_FALSE_LINKS = 0.01
-"""Expected number of unrelated images linked to an image by chance: the threshold tightens as the gallery grows."""
+"""Images whose clusters are found together."""
+JOINED_AT_ONCE = 100_000
+"""A page joins all images of a tenant up to this number (about a second of two cores); beyond, it searches."""
+
+PairCheck = Callable[[Sequence[tuple[int, int]]], Sequence[bool]]
+"""Says of pairs of image ids, (representative, candidate), whether they are copies."""
+Preference = Callable[[Record], tuple[Any, ...]]
+"""The sort key of an image: that with the lowest one of those linked together is the representative."""
+
+
+def most_pixels(image: Record) -> tuple[int, int, str]:
+    """Most pixels first, then most bytes, then the lowest key."""
+    return -image.width * image.height, -image.nbytes, image.key
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterOptions:
+    """How copies are confirmed and representatives chosen; without `check` every link counts."""
+
+    check: PairCheck | None = None
+    preference: Preference = most_pixels
 
 
 @dataclass(frozen=True, slots=True)
 class _Progress:
-    """One cluster, or None; all clusters that can be found from keys up to `key` have been yielded."""
+    """One cluster, or None; all clusters whose lowest keys are up to `key` have been yielded."""
 
     key: str
     cluster: Cluster | None = None
 
 
-class _NeighbourGraph:
-    """Links between copies, looked up in catalog and indexes in batches."""
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Complete connected components, as lists of ids. Further ones have no key up to `key`."""
 
-    def __init__(self, catalog: Catalog, pipelines: Sequence[Pipeline], tenant: int) -> None:
-        self._catalog = catalog
-        self._pipelines = pipelines
-        self._tenant = tenant
-        max_rate = math.log10(MAX_FALSE_LINKS / max(catalog.images.count(tenant), 1))
-        self._max_distances = {
-            p.name: min(p.calibration.threshold, p.calibration.distance_at(max_rate)) for p in pipelines
-        }
+    components: list[list[int]]
+    graph: "_Graph"
+    key: str
 
-    def links_of(self, ids: Sequence[int]) -> dict[int, dict[int, float]]:
-        """Return the copies of each id, each with the distance (0..1) of the link."""
-        links: dict[int, dict[int, float]] = {i: {} for i in ids}
-        self._link_same_bytes(links)
-        for pipeline in self._pipelines:
-            self._link_neighbours(links, pipeline)
-        for i, neighbours in links.items():
-            neighbours.pop(i, None)
-        for i, neighbour in self._catalog.duplicate_feedback.marked_links(self._tenant, links):
-            del links[i][neighbour]
-        return links
 
-    def _link_same_bytes(self, links: dict[int, dict[int, float]]) -> None:
-        records = self._catalog.images.by_ids(list(links))
-        same = self._catalog.images.by_digest("sha256", self._tenant, [r.sha256 for r in records.values()])
-        for i, record in records.items():
-            for copy in same.get(record.sha256, ()):
-                links[i][copy.id] = 0.0
+class _Graph:
+    """Links by id. Images with the same bytes are one row of the table, that of their lowest id, their head."""
 
-    def _link_neighbours(self, links: dict[int, dict[int, float]], pipeline: Pipeline) -> None:
-        stored = self._catalog.features.get(pipeline.spec, list(links))
-        if len(stored.released):
-            raise UnsupportedQuery(
-                f"duplicates are found by stored features, and those of {pipeline.name} are stored by the engine only "
-                "(the catalog was created with features=engine): search with the files instead "
-                "(`lookalike search FILE`), or use a gallery whose catalog stores features"
-            )
-        if not len(stored.ids):
-            return
-        max_distance = self._max_distances[pipeline.name]
-        matches = pipeline.search_features(
-            stored.features[:, None, :], NEIGHBOURS, tenant=self._tenant, max_distance=max_distance
-        )
-        for i, ranked in zip(stored.ids.tolist(), matches, strict=True):
-            for neighbour, distance in zip(ranked.ids.tolist(), ranked.distances.tolist(), strict=True):
-                links[i][neighbour] = min(distance, links[i].get(neighbour, 1.0))
+    def __init__(self, links: Links, groups: Iterable[Sequence[int]]) -> None:
+        self._members = {min(group): sorted(group) for group in groups}
+        self._heads = {id_: head for head, group in self._members.items() for id_ in group}
+        self._table = LinkTable(links.renamed(self._heads))
+        self._row = {id_: row for row, id_ in enumerate(self._table.ids.tolist())}
+
+    def components(self) -> list[list[int]]:
+        """The ids of each component of two or more images."""
+        found: dict[int, list[int]] = {}
+        for id_, label in zip(self._table.ids.tolist(), self._table.components().tolist(), strict=True):
+            found.setdefault(label, []).extend(self._members.get(id_, (id_,)))
+        return [*found.values(), *(group for head, group in self._members.items() if head not in self._row)]
+
+    def head(self, id_: int) -> int:
+        """The head of the images with the same bytes."""
+        return self._heads.get(id_, id_)
+
+    def linked_heads(self, head: int) -> dict[int, float]:
+        """The heads linked with one, itself where several images have its bytes, and the distances (0..1)."""
+        found = {head: 0.0} if head in self._members else {}
+        if head in self._row:
+            rows, distances = self._table.of(self._row[head])
+            found.update(zip(self._table.ids[rows].tolist(), distances.tolist(), strict=True))
+        return found
+
+    def members(self, head: int) -> Sequence[int]:
+        """The images with the same bytes as a head."""
+        return self._members.get(head, (head,))
 
 
 def find_clusters(
-    catalog: Catalog, pipelines: Sequence[Pipeline], tenant: int, *, after: str | None = None
+    catalog: Catalog,
+    pipelines: Sequence[Pipeline],
+    tenant: int,
+    *,
+    after: str | None = None,
+    options: ClusterOptions | None = None,
 ) -> Iterator[Cluster]:
-    """Yield every cluster of two or more once it is complete; memory holds the ids visited, not the images.
+    """Yield every cluster of two or more in the order of their lowest keys, those beyond the key `after`.
 
-    Clusters come in the order of their lowest keys, those beyond the key `after`. Continuing needs no state: a cluster
-    with a link from `after` or a key before it was yielded before. If an approximate index returns a link in one
-    direction only, the rest of such a cluster may be yielded twice.
+    Continuing needs no state. Memory is about 300 bytes an image of the tenant and 60 bytes a link, and the records of
+    `SEEDS` images and those linked with them.
 
-    Raises UnsupportedQuery at the first image whose features are stored by the engine only.
+    Raises UnsupportedQuery at the first step where the features are stored by the engine only.
     """
-    for step in _scan(catalog, pipelines, tenant, after):
+    scan = _Scan(catalog, pipelines, tenant, options or ClusterOptions())
+    for step in scan.steps(scan.joined(after), after):
         if step.cluster is not None:
             yield step.cluster
 
 
 def find_clusters_page(
-    catalog: Catalog, pipelines: Sequence[Pipeline], tenant: int, *, after: str | None, limit: int, seconds: float
+    catalog: Catalog,
+    pipelines: Sequence[Pipeline],
+    tenant: int,
+    *,
+    after: str | None,
+    limit: int,
+    seconds: float,
+    options: ClusterOptions | None = None,
 ) -> ClusterPage:
     """Return the next clusters: at most `limit`, and those found in about `seconds`, possibly none.
 
     A batch of `SEEDS` images is always completed, so that paging makes progress.
     """
     started = time.monotonic()
+    scan = _Scan(catalog, pipelines, tenant, options or ClusterOptions())
+    batches = scan.joined(after) if scan.images <= JOINED_AT_ONCE else scan.searched(after)
     page: list[Cluster] = []
-    for step in _scan(catalog, pipelines, tenant, after):
+    for step in scan.steps(batches, after):
         if step.cluster is not None:
             page.append(step.cluster)
         if len(page) == limit or (step.cluster is None and time.monotonic() - started > seconds):
@@ -118,49 +142,142 @@ def find_clusters_page(
     return ClusterPage(tuple(page), None)
 
 
-def _scan(catalog: Catalog, pipelines: Sequence[Pipeline], tenant: int, after: str | None) -> Iterator[_Progress]:
-    graph = _NeighbourGraph(catalog, pipelines, tenant)
-    visited: set[int] = set()
-    last_key = after
-    while records := catalog.images.list_page(tenant, after=last_key, limit=SEEDS):
-        last_key = records[-1].key
-        seeds = {r.id: r.key for r in records if r.id not in visited}
-        links = graph.links_of(list(seeds)) if seeds else {}
-        for seed, key in seeds.items():
-            if seed in visited or not links[seed]:
-                continue
-            members, max_distance = _expand(seed, links[seed], graph)
-            visited.update(members)
-            cluster = _cluster(catalog, members, max_distance, after)
-            if cluster is not None:
+class _Scan:
+    """One search for clusters among the images of a tenant."""
+
+    def __init__(self, catalog: Catalog, pipelines: Sequence[Pipeline], tenant: int, options: ClusterOptions) -> None:
+        self._catalog = catalog
+        self._tenant = tenant
+        self._options = options
+        self.images = catalog.images.count(tenant)
+        self._finders = [LinkFinder(catalog, p, tenant, max_link_distance(p, self.images)) for p in pipelines]
+
+    def joined(self, after: str | None) -> Iterator[_Batch]:
+        """All components with a key beyond `after`, from one join of all images."""
+        links = Links.joined([finder.all() for finder in self._finders])
+        graph = _Graph(links, self._catalog.images.same_bytes_groups(self._tenant))
+        components = graph.components()
+        keys = self._catalog.images.keys(id_ for component in components for id_ in component)
+        beyond = (
+            ([keys[id_] for id_ in component if id_ in keys and (after is None or keys[id_] > after)], component)
+            for component in components
+        )
+        ordered = sorted((min(known), component) for known, component in beyond if known)
+        batch: list[list[int]] = []
+        size = 0
+        for key, component in ordered:
+            batch.append(component)
+            size += len(component)
+            if size >= SEEDS:
+                yield _Batch(batch, graph, key)
+                batch, size = [], 0
+        if batch:
+            yield _Batch(batch, graph, ordered[-1][0])
+
+    def searched(self, after: str | None) -> Iterator[_Batch]:
+        """Components with a key beyond `after`, each found through the indexes from its lowest key beyond it."""
+        visited: set[int] = set()
+        while records := self._catalog.images.list_page(self._tenant, after=after, limit=SEEDS):
+            after = records[-1].key
+            seeds = [record.id for record in records if record.id not in visited]
+            graph = self._around(seeds)
+            # An approximate index may find a link from one of its images only, when the other was visited before.
+            components = [[id_ for id_ in ids if id_ not in visited] for ids in graph.components()]
+            visited.update(seeds, *components)
+            yield _Batch(components, graph, after)
+
+    def _around(self, seeds: Sequence[int]) -> _Graph:
+        """The components of these images: everything linked with them, and with that, and so on."""
+        links: list[Links] = []
+        groups: dict[int, list[int]] = {}
+        known: set[int] = set()
+        frontier = set(seeds)
+        while frontier:
+            known |= frontier
+            found = [finder.around(np.array(sorted(frontier))) for finder in self._finders]
+            links += found
+            records = self._catalog.images.by_ids(frontier)
+            same = self._catalog.images.by_digest("sha256", self._tenant, [r.sha256 for r in records.values()])
+            groups.update((copies[0].id, [copy.id for copy in copies]) for copies in same.values() if len(copies) > 1)
+            reached = {id_ for part in found for ids in (part.first, part.second) for id_ in ids.tolist()}
+            frontier = (reached | {id_ for copies in same.values() for id_ in (copy.id for copy in copies)}) - known
+        return _Graph(Links.joined(links), groups.values())
+
+    def steps(self, batches: Iterable[_Batch], after: str | None) -> Iterator[_Progress]:
+        """Yield the clusters in the order of their lowest keys, and after each batch how far that reaches."""
+        waiting: list[tuple[str, int, Cluster]] = []
+        for batch in batches:
+            for cluster in self._clusters(batch):
+                key = min(image.key for image in cluster.images)
+                if after is None or key > after:
+                    heapq.heappush(waiting, (key, cluster.images[0].id, cluster))
+            while waiting and waiting[0][0] <= batch.key:
+                key, _, cluster = heapq.heappop(waiting)
                 yield _Progress(key, cluster)
-        visited.update(seeds)
-        yield _Progress(last_key)
+            yield _Progress(batch.key)
+        while waiting:
+            key, _, cluster = heapq.heappop(waiting)
+            yield _Progress(key, cluster)
+
+    def _clusters(self, batch: _Batch) -> list[Cluster]:
+        """The clusters of these components; those that need a check are checked together, one each at a time."""
+        records = self._catalog.images.by_ids(id_ for component in batch.components for id_ in component)
+        marked = self._marked(batch)
+        preferred = sorted(records.values(), key=self._options.preference)
+        rank = {image.id: number for number, image in enumerate(preferred)}
+        ordered = (sorted((id_ for id_ in ids if id_ in records), key=rank.__getitem__) for ids in batch.components)
+        active = [_Component({id_: records[id_] for id_ in ids}) for ids in ordered]
+        clusters: list[Cluster] = []
+        while active := [component for component in active if component.remaining]:
+            proposed = [component.propose(batch.graph, marked) for component in active]
+            confirmed = self._confirmed(proposed)
+            for component, (representative, links) in zip(active, proposed, strict=True):
+                copies = {i: d for i, d in links.items() if (representative.id, i) in confirmed}
+                cluster = component.take(representative, copies)
+                if cluster is not None:
+                    clusters.append(cluster)
+        return clusters
+
+    def _marked(self, batch: _Batch) -> set[tuple[int, int]]:
+        """Pairs of heads that were marked "not a match", in both orders."""
+        if not self._catalog.duplicate_feedback.exists(self._tenant):
+            return set()
+        heads = {batch.graph.head(id_) for component in batch.components for id_ in component}
+        links = {head: batch.graph.linked_heads(head) for head in heads}
+        return self._catalog.duplicate_feedback.marked_links(self._tenant, links)
+
+    def _confirmed(self, proposed: Sequence[tuple[Record, Mapping[int, float]]]) -> set[tuple[int, int]]:
+        pairs = [(representative.id, id_) for representative, links in proposed for id_ in links]
+        if self._options.check is None or not pairs:
+            return set(pairs)
+        return {pair for pair, same in zip(pairs, self._options.check(pairs), strict=True) if same}
 
 
-def _expand(seed: int, neighbours: dict[int, float], graph: _NeighbourGraph) -> tuple[dict[int, bool], float]:
-    """Return the component of a seed (breadth first) and its longest link; the values are whether links start there."""
-    members = {seed: True, **dict.fromkeys(neighbours, False)}  # in the order in which they were found
-    max_distance = max(neighbours.values())
-    queue = deque(neighbours)
-    while queue:
-        batch = [queue.popleft() for _ in range(min(len(queue), SEEDS))]
-        for member, links in graph.links_of(batch).items():
-            members[member] = bool(links)
-            for neighbour, distance in links.items():
-                max_distance = max(max_distance, distance)
-                if neighbour not in members:
-                    members[neighbour] = False
-                    queue.append(neighbour)
-    return members, max_distance
+@dataclass(slots=True)
+class _Component:
+    """The images of one component, in the order of preference, that no cluster has taken yet."""
 
+    remaining: dict[int, Record]
 
-def _cluster(catalog: Catalog, members: Mapping[int, bool], max_distance: float, after: str | None) -> Cluster | None:
-    records = catalog.images.by_ids(members)
-    images = tuple(records[i] for i in members if i in records)
-    if len(images) < 2:
-        return None  # the others were removed meanwhile
-    if after is not None and any(members[image.id] and image.key <= after for image in images):
-        return None  # it was yielded from that key
-    same = len({i.sha256 for i in images}) == 1 or len({i.pixels or i.sha256 for i in images}) == 1
-    return Cluster(images, "exact" if same else "copy", round(float(np.float32(max_distance)), 6))
+    def propose(self, graph: _Graph, marked: set[tuple[int, int]]) -> tuple[Record, dict[int, float]]:
+        """The next representative, and the remaining images that are linked with it."""
+        representative = next(iter(self.remaining.values()))
+        head = graph.head(representative.id)
+        links = {
+            id_: distance
+            for other, distance in graph.linked_heads(head).items()
+            if (head, other) not in marked
+            for id_ in graph.members(other)
+            if id_ in self.remaining and id_ != representative.id
+        }
+        return representative, links
+
+    def take(self, representative: Record, copies: Mapping[int, float]) -> Cluster | None:
+        """Take a representative and its copies out; None where it has none."""
+        del self.remaining[representative.id]
+        if not copies:
+            return None
+        nearest_first = sorted((distance, self.remaining[id_].key, id_) for id_, distance in copies.items())
+        images = (representative, *(self.remaining.pop(id_) for _, _, id_ in nearest_first))
+        same = len({i.sha256 for i in images}) == 1 or len({i.pixels or i.sha256 for i in images}) == 1
+        return Cluster(images, "exact" if same else "copy", round(float(np.float32(nearest_first[-1][0])), 6))

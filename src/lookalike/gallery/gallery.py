@@ -10,13 +10,15 @@ from types import TracebackType
 from typing import Self, Unpack
 
 from lookalike.catalog import Catalog, Deleted
+from lookalike.catalog.built_in_attributes import check_sort
 from lookalike.errors import BadInput, ImageRejected, LookalikeError, NotFound, UnsupportedQuery
 from lookalike.gallery.compare import compare_images
 from lookalike.gallery.decoder import INLINE_LIMIT
-from lookalike.gallery.duplicates import find_clusters, find_clusters_page
+from lookalike.gallery.duplicates import ClusterOptions, find_clusters, find_clusters_page
 from lookalike.gallery.explain import explain_pair
 from lookalike.gallery.filters import conditions_of, resolve_filter
 from lookalike.gallery.ingest import Ingest
+from lookalike.gallery.originals import read_original
 from lookalike.gallery.pipeline_pool import OpenPipeline, PipelinePool, catch_up, ensure_fresh
 from lookalike.gallery.probabilities import CalibrationReader
 from lookalike.gallery.queries import PreparedQuery, QueryReader
@@ -112,6 +114,11 @@ class Gallery(GalleryAPI):
     @property
     def pipelines(self) -> tuple[str, ...]:
         return self._pipelines.names
+
+    @property
+    def folder(self) -> Path:
+        """The gallery's folder, with its settings, local indexes and the journals of clean-ups."""
+        return self._lock.folder
 
     # Search and comparison
 
@@ -212,6 +219,13 @@ class Gallery(GalleryAPI):
     def get_thumbnail(self, key: str, *, tenant: str = DEFAULT_TENANT, size: int = THUMBNAIL_SIZE) -> bytes:
         return self._thumbnails.get(self._tenant_of(tenant, key), key, size)
 
+    def get_original(self, key: str, *, tenant: str = DEFAULT_TENANT) -> bytes:
+        """Return the bytes of the file that an image was added from.
+
+        Raises NotFound for an unknown key, an image that was added as bytes, and a file that is gone or has changed.
+        """
+        return read_original(self.get(key, tenant=tenant), self.limits)
+
     def ls(
         self,
         *,
@@ -220,18 +234,23 @@ class Gallery(GalleryAPI):
         limit: int = 100,
         filter: Filter | None = None,
         prefix: str = "",
+        sort: str = "key",
     ) -> list[Record]:
+        check_sort(sort)
         if (tenant_id := self.catalog.tenants.find(tenant)) is None:
             return []
         conditions = conditions_of(filter or {})
-        return self.catalog.images.list_page(tenant_id, after=after, limit=limit, conditions=conditions, prefix=prefix)
+        return self.catalog.images.list_page(
+            tenant_id, after=after, limit=limit, conditions=conditions, prefix=prefix, sort=sort
+        )
 
     def duplicates(self, *, tenant: str = DEFAULT_TENANT, pipelines: Sequence[str] | None = None) -> Iterator[Cluster]:
         opened = self._pipelines.open(pipelines)
         if (tenant_id := self.catalog.tenants.find(tenant)) is None:
             return iter(())
         ensure_fresh(opened)
-        return find_clusters(self.catalog, [o.pipeline for o in opened], tenant_id)
+        options = ClusterOptions(check=self._verifier.are_copies)
+        return find_clusters(self.catalog, [o.pipeline for o in opened], tenant_id, options=options)
 
     def duplicates_page(
         self,
@@ -250,7 +269,10 @@ class Gallery(GalleryAPI):
             return ClusterPage((), None)
         ensure_fresh(opened)
         searched = [o.pipeline for o in opened]
-        return find_clusters_page(self.catalog, searched, tenant_id, after=after, limit=limit, seconds=seconds)
+        options = ClusterOptions(check=self._verifier.are_copies)
+        return find_clusters_page(
+            self.catalog, searched, tenant_id, after=after, limit=limit, seconds=seconds, options=options
+        )
 
     def sample(self, n: int, *, tenant: str = DEFAULT_TENANT, seed: int = 0) -> list[Record]:
         """Return up to n images chosen at random, the same ones for the same seed and images.
@@ -302,8 +324,9 @@ class Gallery(GalleryAPI):
         key: str | None = None,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
+        exif: bool = True,
     ) -> list[Outcome]:
-        return list(self.add_iter(what, key=key, attributes=attributes, tenant=tenant))
+        return list(self.add_iter(what, key=key, attributes=attributes, tenant=tenant, exif=exif))
 
     def add_iter(
         self,
@@ -312,11 +335,12 @@ class Gallery(GalleryAPI):
         key: str | None = None,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
+        exif: bool = True,
     ) -> Iterator[Outcome]:
         items = items_of(what, key, attributes)
         with self._lock:
             opened = self._pipelines.open()
-            for count, outcome in enumerate(self._ingest(opened, tenant).run(items), 1):
+            for count, outcome in enumerate(self._ingest(opened, tenant, exif=exif).run(items), 1):
                 if count % SYNC_EVERY == 0:
                     catch_up(opened)
                 yield outcome
@@ -330,9 +354,10 @@ class Gallery(GalleryAPI):
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
         expected: Precondition = None,
+        exif: bool = True,
     ) -> Outcome:
         with self._lock:
-            ingest = self._ingest(self._pipelines.open(), tenant)
+            ingest = self._ingest(self._pipelines.open(), tenant, exif=exif)
             return ingest.put(Item(key, data, attributes), 0 if expected == "absent" else expected)
 
     def remove(
@@ -415,9 +440,10 @@ class Gallery(GalleryAPI):
             raise NotFound(f"there is no image {key!r}")
         return tenant_id
 
-    def _ingest(self, opened: Sequence[OpenPipeline], tenant: str) -> Ingest:
+    def _ingest(self, opened: Sequence[OpenPipeline], tenant: str, *, exif: bool) -> Ingest:
         tenant_id = self.catalog.tenants.get_or_create(tenant)
-        return Ingest(self.catalog, [o.pipeline for o in opened], self._pipelines.decoder(opened), tenant_id)
+        decoder = self._pipelines.decoder(opened)
+        return Ingest(self.catalog, [o.pipeline for o in opened], decoder, tenant_id, exif=exif)
 
     def _compare(
         self, a: PreparedQuery, b: PreparedQuery, opened: Sequence[OpenPipeline], reader: QueryReader

@@ -15,6 +15,7 @@ from lookalike.errors import BadInput, ImageRejected, NotFound
 from lookalike.gallery.decoder import Decoder
 from lookalike.imaging import Source, Unchanged
 from lookalike.imaging.thumbnails import SIDE
+from lookalike.interfaces import OrientedEncoder
 from lookalike.pipeline import Pipeline
 from lookalike.types import Features, FeatureSpec, Item, Outcome, OutcomeKind, Prepared
 
@@ -44,20 +45,26 @@ class IngestItem:
     nbytes: int | None = None
     mtime_ns: int | None = None
 
-    def outcome(self, kind: OutcomeKind, reason: str | None = None, sequence: int | None = None) -> Outcome:
-        return Outcome(self.item.key, self.path, kind, reason, sequence)
+    def outcome(
+        self, kind: OutcomeKind, reason: str | None = None, sequence: int | None = None, *, truncated: bool = False
+    ) -> Outcome:
+        return Outcome(self.item.key, self.path, kind, reason, sequence, truncated)
 
 
 class Ingest:
-    """One run of adding images to a tenant; an outcome is yielded once it is durable."""
+    """One run of adding images to a tenant; an outcome is yielded once it is durable. `exif` stores EXIF fields."""
 
-    def __init__(self, catalog: Catalog, pipelines: Sequence[Pipeline], decoder: Decoder, tenant: int) -> None:
+    def __init__(
+        self, catalog: Catalog, pipelines: Sequence[Pipeline], decoder: Decoder, tenant: int, *, exif: bool = True
+    ) -> None:
         self._catalog = catalog
         self._pipelines = pipelines
         self._decoder = decoder
         self._tenant = tenant
+        self._exif = exif
         self._locations: list[FileLocation] = []
         self._specs = frozenset(p.spec for p in pipelines)
+        self._store_views = catalog.features.keeper() == "catalog"  # else duplicates are not found by features
         self._batch = HASH_BATCH if all(p.spec.metric == "hamming" for p in pipelines) else ENCODE_BATCH
 
     def run(self, items: Iterable[Item | Outcome]) -> Iterator[Outcome]:
@@ -199,7 +206,7 @@ class Ingest:
             first_key = first_keys.setdefault(image.sha256, task.item.key)
             reason = None if first_key == task.item.key else f"same bytes as {first_key}"
             kind: OutcomeKind = "updated" if task.known is not None else "added" if reason is None else "duplicate"
-            outcomes.append(task.outcome(kind, reason, result.sequence))
+            outcomes.append(task.outcome(kind, reason, result.sequence, truncated=image.truncated))
         return outcomes
 
     def _put(self, new_images: Sequence[NewImage], prepared: Mapping[bytes, Prepared]) -> list[PutResult]:
@@ -207,7 +214,7 @@ class Ingest:
         results = self._catalog.images.put(new_images)
         orphans = [(image, result) for image, result in zip(new_images, results, strict=True) if not result.copied]
         rows = self._encode([prepared[image.sha256] for image, _ in orphans])
-        for spec in self._specs if orphans else ():
+        for spec in rows[0] if rows else ():
             ids, digests = [result.id for _, result in orphans], [image.sha256 for image, _ in orphans]
             self._catalog.features.put(spec, ids, digests, [row[spec] for row in rows])
         return results
@@ -227,9 +234,17 @@ class Ingest:
         if not images:
             return rows
         for at, pipeline in enumerate(self._pipelines):
-            encoded = pipeline.encoder.encode(np.stack([image.inputs[at] for image in images]))
+            inputs = np.stack([image.inputs[at] for image in images])
+            encoder, views = pipeline.encoder, None
+            if self._store_views and isinstance(encoder, OrientedEncoder):
+                encoded, views = encoder.encode_stored(inputs)
+            else:
+                encoded = encoder.encode(inputs)
             for row, feature, usable in zip(rows, encoded.features, encoded.usable, strict=True):
                 row[pipeline.spec] = feature if usable else None
+            if views is not None and isinstance(encoder, OrientedEncoder):
+                for row, stored, usable in zip(rows, views, encoded.usable, strict=True):
+                    row[encoder.views_spec] = stored if usable else None
         return rows
 
     def _new_image(
@@ -257,6 +272,9 @@ class Ingest:
             copy_of=None if same_bytes is None else same_bytes.id,
             thumbnail=prepared.thumbnail,
             expected=expected,
+            frames=prepared.frames,
+            truncated=prepared.truncated,
+            exif=prepared.exif if self._exif else {},
         )
 
 

@@ -12,6 +12,7 @@ from lookalike.catalog import Catalog
 from lookalike.errors import ImageRejected, LookalikeError, NotFound, UnsupportedQuery
 from lookalike.gallery.decoder import Decoder
 from lookalike.imaging import Limits, Source, read_bytes
+from lookalike.imaging.backgrounds import OTHER_BACKGROUNDS
 from lookalike.pipeline import Pipeline
 from lookalike.results import DEFAULT_TENANT, Failure, Query, StoredImage
 from lookalike.types import EncodedViews, Features, Pixels, Prepared, Record
@@ -65,7 +66,7 @@ class QueryReader:
             for query in queries:
                 pending.append(query)
                 path, data = (None, query) if isinstance(query, bytes) else (_path(query), None)
-                yield Source(path=path, data=data, reduced_side=self._reduced_side)
+                yield Source(path=path, data=data, reduced_side=self._reduced_side, variants=True)
 
         for image in self._decoder.map(sources()):
             query = pending.popleft()
@@ -89,7 +90,8 @@ class QueryReader:
             return found
         source = query if isinstance(query, bytes) else _path(query)
         data = source if isinstance(source, bytes) else read_bytes(source, self._limits)
-        [prepared] = self._decoder.map([Source(data=data, want_pixels=True, reduced_side=self._reduced_side)])
+        request = Source(data=data, want_pixels=True, reduced_side=self._reduced_side, variants=True)
+        [prepared] = self._decoder.map([request])
         if isinstance(prepared, ImageRejected):
             raise prepared
         assert isinstance(prepared, Prepared)  # never Unchanged: no digest was given
@@ -107,15 +109,59 @@ class QueryReader:
 def encode_queries(
     queries: Sequence[PreparedQuery], at: int, pipeline: Pipeline, *, orientations: bool
 ) -> EncodedViews:
-    """Return the features of queries, all prepared or all stored, in pipeline number `at`."""
+    """Return the features of queries, all prepared or all stored, in pipeline number `at`.
+
+    A prepared query is also encoded in its variants; see `_variants_of`.
+    """
     rows = [query.rows[at] for query in queries if query.rows is not None]
-    if not rows:
-        return pipeline.encode_views(np.stack([query.prepared.inputs[at] for query in queries]), views=orientations)
-    features = np.zeros((len(rows), 1, pipeline.spec.width), pipeline.spec.dtype)
-    for n, row in enumerate(rows):
-        if row is not None:
-            features[n, 0] = row
-    return EncodedViews(features, np.array([row is not None for row in rows]))
+    if rows:
+        features = np.zeros((len(rows), 1, pipeline.spec.width), pipeline.spec.dtype)
+        for n, row in enumerate(rows):
+            if row is not None:
+                features[n, 0] = row
+        return EncodedViews(features, np.array([row is not None for row in rows]))
+    prepared = [query.prepared for query in queries]
+    encoded = pipeline.encode_views(np.stack([image.inputs[at] for image in prepared]), views=orientations)
+    others = [(n, inputs[at]) for n, image in enumerate(prepared) for inputs in _variants_of(image, pipeline)]
+    if not others:
+        return encoded
+    more = pipeline.encode_views(np.stack([view for _, view in others]), views=orientations)
+    return _with_views(encoded, [n for n, _ in others], more)
+
+
+def _variants_of(image: Prepared, pipeline: Pipeline) -> Sequence[tuple[Pixels, ...]]:
+    """The variants of a query that this pipeline searches for.
+
+    A network encodes only a transparent image over other backgrounds: each takes as long as the query itself.
+    """
+    if pipeline.spec.metric == "hamming":
+        return image.variants
+    return image.variants[:OTHER_BACKGROUNDS] if image.transparent else ()
+
+
+def _with_views(encoded: EncodedViews, queries: Sequence[int], more: EncodedViews) -> EncodedViews:
+    """Add the usable ones of further views to their queries, whose views are repeated where one has fewer.
+
+    A query whose own views are not usable takes those that are.
+    """
+    added: dict[int, list[Features]] = {}
+    for n, views, usable in zip(queries, more.features, more.usable, strict=True):
+        if usable:
+            added.setdefault(n, []).append(views)
+    if not added:
+        return encoded
+    views = encoded.features.shape[1]
+    blocks = 1 + max(map(len, added.values()))
+    features = np.tile(encoded.features, (1, blocks, 1))
+    usable = encoded.usable.copy()
+    for n, further in added.items():
+        own = [encoded.features[n]] if usable[n] else further[:1]
+        for block, rows in zip(range(blocks), [*own, *further], strict=False):
+            features[n, block * views : (block + 1) * views] = rows
+        for block in range(len(own) + len(further), blocks):
+            features[n, block * views : (block + 1) * views] = own[0]
+        usable[n] = True
+    return EncodedViews(features, usable)
 
 
 def resolve_stored(
@@ -174,6 +220,8 @@ def _prepared(record: Record) -> Prepared:
         format=record.format,
         border=record.border,
         inputs=(),
+        frames=record.frames,
+        truncated=record.truncated,
     )
 
 

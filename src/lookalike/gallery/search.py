@@ -45,6 +45,8 @@ _ORDER = {
 """Order of evidence, by whether a copy is verified."""
 MAX_CONFIRMED = 4
 """Best copies that are considered for a comparison of pixels, for which those of the query's size are decoded."""
+NOT_COMPARED = "the image shows one color or a plain gradient, of which a feature says nothing"
+"""Why a pipeline compared nothing with a query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,13 +212,16 @@ class Searcher:
                 page=request.page,
                 page_size=request.k,
                 more=len(hits) > end,
-                exact_within=exact_within,
+                exact_within=within,
                 sequence=sequence,
                 took_ms=stages.each(len(queries)),
                 failed=failed,
                 verification=report,
+                not_compared={name: NOT_COMPARED for name, distance in within.items() if distance is None},
+                frames=query.prepared.frames,
+                truncated=query.prepared.truncated,
             )
-            for hits, report in zip(ranked, reports, strict=True)
+            for query, hits, within, report in zip(queries, ranked, exact_within, reports, strict=True)
         ]
 
     def _digest_matches(self, queries: Sequence[PreparedQuery], request: SearchRequest) -> list[dict[int, Candidate]]:
@@ -242,13 +247,13 @@ class Searcher:
         found: list[dict[int, Candidate]],
         sequence: int,
         stages: StageTimer,
-    ) -> tuple[dict[str, float], dict[str, str]]:
+    ) -> tuple[list[dict[str, float | None]], dict[str, str]]:
         """Search every pipeline, and keep the best match of each image in `found`.
 
-        Returns the distance up to which each pipeline was exact, and the errors of those that are unavailable; raises
-        Unavailable if all are.
+        Returns, for each query, the distance up to which each pipeline was exact, and the errors of those that are
+        unavailable; raises Unavailable if all are.
         """
-        exact_within: dict[str, float] = {}
+        exact_within: list[dict[str, float | None]] = [{} for _ in queries]
         failed: dict[str, Unavailable] = {}
         for at, pipeline in enumerate(self._pipelines):
             limits = [request.threshold] if request.threshold is not None else []
@@ -266,7 +271,9 @@ class Searcher:
                     fresh=request.fresh,
                 )
             except Unavailable as error:
-                failed[pipeline.name], exact_within[pipeline.name] = error, NO_GUARANTEE
+                failed[pipeline.name] = error
+                for within in exact_within:
+                    within[pipeline.name] = NO_GUARANTEE
                 stages.mark(pipeline.name)
                 continue
             if self._recall_meter is not None and request.filter is None:
@@ -279,8 +286,8 @@ class Searcher:
                     max_distance=max_distance,
                     sequence=sequence,
                 )
-            exact_within[pipeline.name] = min((r.exact_within for r in ranked), default=1.0)
-            for of_query, matches in zip(found, ranked, strict=True):
+            for of_query, within, matches in zip(found, exact_within, ranked, strict=True):
+                within[pipeline.name] = matches.exact_within
                 _merge(of_query, pipeline, matches)
             stages.mark(pipeline.name)
         if len(failed) == len(self._pipelines):
@@ -288,13 +295,19 @@ class Searcher:
         return exact_within, {name: str(error) for name, error in failed.items()}
 
     def _confirm(self, query: PreparedQuery, found: dict[int, Candidate], records: Mapping[int, Record]) -> None:
-        """Compare the pixels of the best copies of the query's size; files without a stored digest are decoded."""
-        size = (query.prepared.width, query.prepared.height)
+        """Compare the pixels of the best copies of the query's size; files without a stored digest are decoded.
+
+        What is truncated, or has another number of frames, is never exact.
+        """
+        shape = (query.prepared.width, query.prepared.height, query.prepared.frames, False)
         pixels = query.prepared.pixels
+        if query.prepared.truncated:
+            return
         copies = (i for i, f in found.items() if f.evidence == "copy" and i in records)
         for i in sorted(copies, key=lambda i: (found[i].rank, i))[:MAX_CONFIRMED]:
             record = records[i]
-            if (record.width, record.height) != size or (record.pixels and query.prepared.pixels):
+            same_shape = (record.width, record.height, record.frames, record.truncated) == shape
+            if not same_shape or (record.pixels and query.prepared.pixels):
                 continue
             path = None if record.path is None else Path(record.path)
             stored = record.pixels or pixels_of(path, record.sha256)
@@ -410,6 +423,8 @@ def _rank(found: dict[int, Candidate], records: Mapping[int, Record], request: S
             tenant=records[i].tenant if request.tenant is None else None,
             verified=found[i].verified,
             verification=found[i].verification,
+            frames=records[i].frames,
+            truncated=records[i].truncated,
             probability=_probability(found[i], judge),
         )
         for i in order[: request.depth + 1]

@@ -2,12 +2,11 @@
 
 import threading
 from collections import OrderedDict
-from hashlib import sha256
-from pathlib import Path
 
 from lookalike.catalog import Catalog
-from lookalike.errors import BadInput, ImageRejected, NotFound
-from lookalike.imaging import Limits, decode, make_thumbnail, read_bytes, thumbnail_of
+from lookalike.errors import BadInput, NotFound
+from lookalike.gallery.originals import read_original
+from lookalike.imaging import Limits, decode, make_thumbnail, thumbnail_of
 from lookalike.imaging.thumbnails import SIDE
 from lookalike.types import Record
 
@@ -70,10 +69,4 @@ class Thumbnails:
     def _read(self, record: Record) -> bytes:
         if record.path is None:
             raise NotFound(f"no thumbnail of {record.key!r} is stored; remove the image and add it again")
-        try:
-            data = read_bytes(Path(record.path), self._limits)
-        except ImageRejected as error:
-            raise NotFound(f"the file of {record.key!r} cannot be read: {error}") from error
-        if sha256(data).digest() != record.sha256:
-            raise NotFound(f"the file of {record.key!r} has changed since it was added; add it again")
-        return data
+        return read_original(record, self._limits)

@@ -109,11 +109,24 @@ class CandidateVerifier:
         sides = self._query_side(a, reader), self._query_side(b, reader)
         return None if sides[0] is None or sides[1] is None else self._verifier.verify(sides[0], sides[1])
 
-    def compare_stored(self, pairs: Sequence[tuple[Record, Record]]) -> list[Verification | None]:
-        """Compare pairs of stored images; None where the pixels of one are not available."""
-        return list(
-            self._executor.map(lambda pair: self._compare(pair[0].sha256, self._stored_side(pair[0]), pair[1]), pairs)
-        )
+    def are_copies(self, pairs: Sequence[tuple[int, int]]) -> list[bool]:
+        """Say of pairs of stored images, by id, whether one is a copy of the other.
+
+        A pair is refuted by its pixels only: where those of one image are not available, the distance that linked the
+        two counts.
+        """
+        records = self._catalog.images.by_ids({id_ for pair in pairs for id_ in pair})
+
+        def check(pair: tuple[int, int]) -> bool:
+            kept, other = (records.get(id_) for id_ in pair)
+            if kept is None or other is None:
+                return False  # deleted meanwhile
+            if kept.pixels is not None and kept.pixels == other.pixels:
+                return True
+            result = self._compare(other.sha256, self._stored_side(other), kept)
+            return result is None or label(result)[0] == "copy"
+
+        return list(self._executor.map(check, pairs))
 
     def _compare(self, sha256: bytes, query: Side | None, record: Record) -> Verification | None:
         pair = sha256, record.sha256

@@ -19,7 +19,7 @@ class WriterLock:
     """
 
     def __init__(self, folder: Path, *, shared: bool = False) -> None:
-        self._folder = folder
+        self.folder = folder
         self._shared = shared
         self._file = FileLock(folder / "writer.lock", thread_local=False)
         self._pid_file = folder / "writer.pid"
@@ -50,7 +50,7 @@ class WriterLock:
             if self._shared:
                 return
             raise GalleryBusy(
-                f"process {self._writer_pid()} is writing to the gallery {self._folder}: wait until it has finished, "
+                f"process {self._writer_pid()} is writing to the gallery {self.folder}: wait until it has finished, "
                 "or stop it. Searching is possible meanwhile"
             ) from error
         except OSError as error:
@@ -63,7 +63,7 @@ class WriterLock:
 
     def _cannot_write(self, error: OSError) -> Unavailable:
         return Unavailable(
-            f"cannot write to the gallery {self._folder}: {error}; free some space or correct the permissions"
+            f"cannot write to the gallery {self.folder}: {error}; free some space or correct the permissions"
         )
 
     def _writer_pid(self) -> str:

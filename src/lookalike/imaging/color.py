@@ -1,8 +1,14 @@
-"""Conversion of any Pillow mode to sRGB: palettes, alpha, 16 bits and floats, ICC profiles."""
+"""Conversion of any Pillow mode to sRGB: palettes, alpha, 16 bits and floats, ICC profiles.
+
+A transparent image is laid over the background on which most of it can be seen: white, unless less than
+`MIN_VISIBLE_SHARE` of its visible pixels differ from white; then white, black or grey, whichever shows the most.
+"""
 
 import io
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +23,16 @@ MAX_PROFILE_BYTES = 8 * 1024 * 1024
 MAX_SRGB_DEVIATION = 2
 """A profile that changes no tested color by more than this many levels of 255 is treated as sRGB."""
 
-_WIDE_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
+BACKGROUNDS: Final = (255, 0, 128)
+"""Grey levels of the backgrounds of transparent images, in order of preference: white, black, grey."""
+MIN_CONTRAST: Final = 48
+"""Levels of luma by which a pixel must differ from the background to be seen on it."""
+MIN_VISIBLE_SHARE: Final = 0.75
+"""Share of the visible pixels, weighted by alpha, that must be seen on white for white to be the background."""
+SAMPLE_SIDE: Final = 256
+"""The background is chosen by at most so many columns and rows."""
+
+WIDE_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
 _PROFILED_MODES = frozenset({"L", "RGB", "CMYK"})
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
@@ -34,40 +49,84 @@ def scale_transparency(image: ImageFile.ImageFile) -> None:
         image.info["transparency"] = key * (85 if raw == "L;2" else 17)
 
 
-def to_pixels(image: Image.Image, *, grey: bool = False) -> Pixels:
+@dataclass(frozen=True, slots=True)
+class Flattened:
+    """An image without alpha: its pixels over `background`, a grey level, and its `alpha`, None if it is opaque."""
+
+    pixels: Pixels
+    alpha: Pixels | None = None
+    background: int = BACKGROUNDS[0]
+
+
+def to_pixels(image: Image.Image, *, grey: bool = False) -> Flattened:
     """The pixels of a loaded image as a viewer displays them: `(height, width, 3)` uint8 sRGB, or `(height, width)`.
 
-    Alpha, in any form, is composited over white. An embedded ICC profile that Little CMS can use is applied, any other
-    is ignored. 16-bit values are scaled from 0..65535; see `_value_range` for 32-bit integers and floats. `grey` gives
-    luma by ITU-R 601, as Pillow's mode L does.
+    Alpha, in any form, is composited over the image's background (see the module). An embedded ICC profile that Little
+    CMS can use is applied, any other is ignored. 16-bit values are scaled from 0..65535; see `_value_range` for 32-bit
+    integers and floats. `grey` gives luma by ITU-R 601, as Pillow's mode L does.
     """
     mode = "L" if grey else "RGB"
-    plain = image.mode == mode and not image.has_transparency_data and not image.info.get("icc_profile")
-    scale = _to_8_bits(image) if image.mode in _WIDE_MODES else None
+    if image.mode == mode and not image.has_transparency_data and not image.info.get("icc_profile"):
+        return Flattened(np.asarray(image))
+    scale = scaling(image)
+    background = choose_background(image, scale)
+    shape = (image.height, image.width) if grey else (image.height, image.width, 3)
+    pixels, alpha = np.empty(shape, np.uint8), None
+    for top, bottom in strips(image.size):
+        colors, part = split(_rows(image, top, bottom), scale)
+        if part is not None:
+            if alpha is None:
+                alpha = np.full((image.height, image.width), 255, np.uint8)
+            alpha[top:bottom] = np.asarray(part)
+            colors = _composite(colors, part, background)
+        pixels[top:bottom] = np.asarray(_in_mode(colors, mode))
+    return Flattened(pixels, alpha, background)
 
-    def convert(part: Image.Image) -> Pixels:
-        return np.asarray(part if plain else _in_mode(_flatten(part, scale), mode))
 
-    strips = list(_strips(image.size))
-    if len(strips) == 1:
-        return convert(image)
-    out = np.empty((image.height, image.width) if grey else (image.height, image.width, 3), np.uint8)
-    for top, bottom in strips:
-        out[top:bottom] = convert(image.crop((0, top, image.width, bottom)))
+def choose_background(image: Image.Image, scale: "Scaling | None") -> int:
+    """The grey level of `BACKGROUNDS` on which a transparent image is seen; the first for an opaque one."""
+    if not image.has_transparency_data:
+        return BACKGROUNDS[0]
+    step = max(1, *(-(-side // SAMPLE_SIDE) for side in image.size))
+    size = (-(-image.width // step), -(-image.height // step))
+    colors, alpha = split(image if step == 1 else image.resize(size, Image.Resampling.NEAREST), scale)
+    if alpha is None:
+        return BACKGROUNDS[0]
+    luma = np.asarray(_in_mode(colors, "L")).astype(np.int16)
+    weights = np.asarray(alpha).astype(np.float64)
+    if not (total := weights.sum()):
+        return BACKGROUNDS[0]
+    shown = {level: float(weights[abs(luma - level) >= MIN_CONTRAST].sum() / total) for level in BACKGROUNDS}
+    if shown[BACKGROUNDS[0]] >= MIN_VISIBLE_SHARE:
+        return BACKGROUNDS[0]
+    return max(BACKGROUNDS, key=lambda level: shown[level])
+
+
+def _composite(colors: Image.Image, alpha: Image.Image, background: int) -> Image.Image:
+    level = background if colors.mode == "L" else (background,) * 3
+    out = Image.new(colors.mode, colors.size, level)
+    out.paste(colors, mask=alpha)
     return out
+
+
+def _rows(image: Image.Image, top: int, bottom: int) -> Image.Image:
+    whole = (top, bottom) == (0, image.height)
+    return image if whole else image.crop((0, top, image.width, bottom))
 
 
 def _in_mode(image: Image.Image, mode: str) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)  # `convert` would copy
 
 
-def _strips(size: tuple[int, int]) -> Iterator[tuple[int, int]]:
+def strips(size: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """First row, and the row after the last, of each strip of an image."""
     rows = max(1, STRIP_PIXELS // size[0])
     for top in range(0, size[1], rows):
         yield top, min(top + rows, size[1])
 
 
-def _flatten(image: Image.Image, scale: Callable[[Image.Image], Image.Image] | None) -> Image.Image:
+def split(image: Image.Image, scale: "Scaling | None") -> tuple[Image.Image, Image.Image | None]:
+    """The colors of an image in sRGB, RGB or L, and its alpha, None where it is opaque."""
     profile = image.info.get("icc_profile")
     alpha: Image.Image | None = None
     if scale is not None:
@@ -81,11 +140,7 @@ def _flatten(image: Image.Image, scale: Callable[[Image.Image], Image.Image] | N
     else:
         colors = image if image.mode in _PROFILED_MODES else image.convert("L" if image.mode == "1" else "RGB")
     colors = _to_srgb(colors, profile)
-    if alpha is None or alpha.getextrema() == (255, 255):
-        return colors
-    background = Image.new(colors.mode, colors.size, "white")
-    background.paste(colors, mask=alpha)
-    return background
+    return colors, None if alpha is None or alpha.getextrema() == (255, 255) else alpha
 
 
 def _key_alpha(image: Image.Image) -> Image.Image | None:
@@ -96,8 +151,14 @@ def _key_alpha(image: Image.Image) -> Image.Image | None:
     return Image.fromarray(np.where(np.asarray(image) == key, 0, 255).astype(np.uint8))
 
 
-def _to_8_bits(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    """A linear conversion of 16-bit or 32-bit grey values to 8 bits, the same for each strip."""
+Scaling = Callable[[Image.Image], Image.Image]
+"""A linear conversion of 16-bit or 32-bit grey values to 8 bits."""
+
+
+def scaling(image: Image.Image) -> Scaling | None:
+    """The conversion of a 16-bit or 32-bit grey image to 8 bits, the same for each strip; None for other images."""
+    if image.mode not in WIDE_MODES:
+        return None
     low, high = _value_range(image)
     tags = getattr(image, "tag_v2", {})
     if tags.get(262) == 0:  # TIFF 6.0, PhotometricInterpretation: 0 is white; Pillow applies it up to 8 bits only
@@ -127,7 +188,7 @@ def _value_range(image: Image.Image) -> tuple[float, float]:
         bits = getattr(image, "tag_v2", {}).get(258, (16,))
         return 0.0, 4095.0 if bits == (12,) else 65535.0
     low, high = np.inf, -np.inf
-    for top, bottom in _strips(image.size):
+    for top, bottom in strips(image.size):
         values = _finite(image.crop((0, top, image.width, bottom)))
         low, high = min(low, float(values.min())), max(high, float(values.max()))
     if low >= 0.0:

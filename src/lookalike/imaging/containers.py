@@ -1,48 +1,20 @@
-"""Container parsing without decoding: EXIF orientation, size of a WebP, number of frames, truncation."""
+"""Container parsing without decoding: sizes, bit depths, number of frames, truncation."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
-from PIL import Image, ImageFile
+from PIL import ImageFile
 
-_STRIPS: Final = {273: 279, 324: 325}
-"""TIFF 6.0: the tags of where strips and tiles are, and for each the tag of their sizes."""
+from lookalike.imaging.tiff import COMPRESSION, Tiff
 
-_OFFSET_TAGS: Final = frozenset(_STRIPS) | frozenset(_STRIPS.values())
-_MAX_STRIPS: Final = 1 << 18
-"""More strips or tiles are not followed: a hostile file could cause unbounded work."""
-
-_TYPE_BYTES: Final = {
-    kind: width for width, kinds in ((2, (3, 8)), (4, (4, 9, 11, 13)), (8, (5, 10, 12, 16, 17, 18))) for kind in kinds
-}
-"""TIFF 6.0 and BigTIFF: bytes per value of each field type; one for the others."""
-
-_ORIENTATION_TAG: Final = 0x0112
-_TRANSPOSITIONS: Final = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-SIDEWAYS: Final = frozenset(
-    {Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90}
-)
-"""Transpositions that swap width and height."""
-
-
-def orientation(exif: bytes | None) -> Image.Transpose | None:
-    """The transposition that a file's EXIF orientation (tag 0x0112) asks for; None where EXIF is missing or damaged."""
-    if not exif:
-        return None
-    tags = Image.Exif()
-    try:
-        tags.load(exif)
-        return _TRANSPOSITIONS.get(tags.get(_ORIENTATION_TAG, 1))
-    except Exception:  # noqa: BLE001 - damaged EXIF raises anything, and the image itself is intact
-        return None
+_SIDES: Final = (256, 257)
+"""TIFF 6.0: the tags of width and height."""
+_MP_ENTRIES: Final = 0xB002
+_MP_TYPE, _MP_THUMBNAIL = 0xFF0000, 0x010000
+_GAIN_MAP: Final = b"hdrgm:Version"
+_HEADER_BYTES: Final = 1 << 17
+"""Where a JPEG's XMP data are looked for."""
 
 
 def webp_size(data: bytes) -> tuple[int, int] | None:
@@ -64,81 +36,109 @@ def count_frames(image: ImageFile.ImageFile, kind: str, data: bytes, stop: int) 
         return _gif_frames(data, stop)
     if kind == "TIFF":
         return _tiff_pages(data, stop)
+    if kind == "JPEG":
+        return min(mpo_images(image.info.get("mp"), data), stop)
+    if kind == "ICO":
+        return min(int.from_bytes(data[4:6], "little") or 1, stop)
+    if kind == "PSD":
+        return 1  # the composite; `n_frames` counts layers
     return min(int(getattr(image, "n_frames", 1)), stop)
+
+
+def mpo_images(index: bytes | None, data: bytes) -> int:
+    """The number of images by a JPEG's multi-picture index (CIPA DC-007, section 5.2.3.3); 1 without one.
+
+    Thumbnails and gain maps (Ultra HDR, which names them in its XMP data) belong to the first image.
+    """
+    if not index or _GAIN_MAP in data[:_HEADER_BYTES]:
+        return 1
+    tiff = Tiff.of(index)
+    entries = tiff.fields(tiff.first_directory(), (_MP_ENTRIES,)).get(_MP_ENTRIES, b"")
+    if not isinstance(entries, bytes):
+        return 1
+    kinds = [int.from_bytes(entries[at : at + 4], tiff.order) for at in range(0, len(entries) - 15, 16)]
+    return max(sum(kind & _MP_TYPE != _MP_THUMBNAIL for kind in kinds), 1)
 
 
 def _gif_frames(data: bytes, stop: int) -> int:
     """Count the image descriptors of a GIF (GIF89a specification, section 20), skipping over their data."""
-    at = 13 + (3 << ((data[10] & 7) + 1) if data[10] & 0x80 else 0)
-    frames, size = 0, len(data)
-    while frames < stop and at < size:
-        if data[at] == 0x21:
-            at += 2
-        elif data[at] == 0x2C and at + 10 <= size:
-            frames += 1
-            at += 11 + (3 << ((data[at + 9] & 7) + 1) if data[at + 9] & 0x80 else 0)
-        else:
+    frames = 0
+    for block in _gif_blocks(data):
+        frames += block.is_frame
+        if frames >= stop:
             break
+    return max(frames, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _GifBlock:
+    """A block of a GIF: its start, the end of its data, None if the file ends before, and bytes missing of the last
+    sub-block then."""
+
+    start: int
+    is_frame: bool
+    end: int | None
+    missing: int
+
+
+def _gif_blocks(data: bytes) -> Iterator[_GifBlock]:
+    """The blocks of a GIF up to its trailer, an unknown block, or the end of the file."""
+    at = 13 + (3 << ((data[10] & 7) + 1) if len(data) > 10 and data[10] & 0x80 else 0)
+    size = len(data)
+    while at < size and data[at] in (0x21, 0x2C):
+        start, is_frame = at, data[at] == 0x2C
+        if is_frame and at + 10 > size:
+            return
+        at += 11 + (3 << ((data[at + 9] & 7) + 1) if data[at + 9] & 0x80 else 0) if is_frame else 2
         while at < size and data[at]:
             at += 1 + data[at]
+        yield _GifBlock(start, is_frame, at + 1 if at < size else None, max(at - size, 0))
         at += 1
-    return max(frames, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class GifFrame:
+    """The first frame of a GIF: its pixels, the end of its data, None if the file ends before it, and bytes missing of
+    the last sub-block then."""
+
+    pixels: int
+    end: int | None
+    missing: int
+
+
+def first_gif_frame(data: bytes) -> GifFrame | None:
+    """The first frame of a GIF; None if the file ends before its data."""
+    for block in _gif_blocks(data):
+        if block.is_frame:
+            width, height = (int.from_bytes(data[at : at + 2], "little") for at in (block.start + 5, block.start + 7))
+            begins = block.start + 11 + (3 << ((data[block.start + 9] & 7) + 1) if data[block.start + 9] & 0x80 else 0)
+            return GifFrame(width * height, block.end, block.missing) if begins < len(data) else None
+    return None
+
+
+def gif_ends_early(data: bytes) -> bool:
+    """Whether a GIF ends inside a block; a missing trailer alone loses nothing."""
+    return any(block.end is None for block in _gif_blocks(data))
 
 
 def _tiff_pages(data: bytes, stop: int) -> int:
     """Count the directories of a TIFF (TIFF 6.0, section 2; BigTIFF) along their chain, stopping at a cycle."""
-    tiff = _Tiff.of(data)
-    at = tiff.number(data, tiff.first, tiff.word)
+    tiff = Tiff.of(data)
+    at = tiff.first_directory()
     seen: set[int] = set()
     while at and at not in seen and len(seen) < stop:
         seen.add(at)
-        entries = tiff.number(data, at, tiff.count)
-        at = tiff.number(data, at + tiff.count + entries * tiff.entry, tiff.word)
+        at = tiff.next_directory(at)
     return max(len(seen), 1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Tiff:
-    """The layout of a TIFF or BigTIFF: byte order, and bytes of an offset, of a count and of an entry."""
-
-    order: Literal["little", "big"]
-    first: int
-    word: int
-    count: int
-    entry: int
-
-    @classmethod
-    def of(cls, data: bytes) -> "_Tiff":
-        order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
-        return cls(order, 8, 8, 8, 20) if 43 in data[2:4] else cls(order, 4, 4, 2, 12)
-
-    def number(self, data: bytes, at: int, size: int) -> int:
-        """An unsigned number; bytes beyond the end of the file read as 0."""
-        return int.from_bytes(data[at : at + size], self.order)
-
-    def missing(self, data: bytes) -> bool:
-        """Whether the first directory, or anything that it points to, is beyond the end of the file."""
-        at = self.number(data, self.first, self.word)
-        entries = self.number(data, at, self.count)
-        start = at + self.count
-        if at == 0 or start + entries * self.entry + self.word > len(data):
-            return True
-        values: dict[int, list[int]] = {}
-        for entry in range(start, start + entries * self.entry, self.entry):
-            tag, kind = self.number(data, entry, 2), self.number(data, entry + 2, 2)
-            amount, width = self.number(data, entry + 4, self.word), _TYPE_BYTES.get(kind, 1)
-            value = entry + 4 + self.word
-            if amount * width > self.word:
-                value = self.number(data, value, self.word)
-            if value + amount * width > len(data):
-                return True
-            if tag in _OFFSET_TAGS and tag not in values and amount <= _MAX_STRIPS:
-                values[tag] = [self.number(data, value + i * width, width) for i in range(amount)]
-        return any(
-            start + size > len(data)
-            for offsets, sizes in _STRIPS.items()
-            for start, size in zip(values.get(offsets, ()), values.get(sizes, ()), strict=False)
-        )
+def tiff_extent(data: bytes) -> tuple[int, int, int]:
+    """Width and height of an uncompressed TIFF, and where its strips or tiles end; zeros for a compressed one."""
+    tiff = Tiff.of(data)
+    first = tiff.first_directory()
+    found = tiff.fields(first, (*_SIDES, COMPRESSION))
+    sides = [found.get(tag, (0,))[0] for tag in _SIDES]
+    return (sides[0], sides[1], tiff.end()) if found.get(COMPRESSION, (1,)) == (1,) else (0, 0, 0)
 
 
 def ends_early(data: bytes, kind: str) -> bool:
@@ -155,7 +155,7 @@ def ends_early(data: bytes, kind: str) -> bool:
         case "BMP":
             return int.from_bytes(data[2:6], "little") > len(data)
         case "TIFF":
-            return _Tiff.of(data).missing(data)
+            return Tiff.of(data).missing()
         case _:
             return _boxes_end_early(data)
 

@@ -4,20 +4,31 @@ import io
 import re
 import threading
 import warnings
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Final
 
+import numpy as np
 from PIL import Image, ImageFile
 
 from lookalike.errors import ImageRejected
-from lookalike.imaging import color, containers, formats
-from lookalike.imaging.containers import SIDEWAYS, orientation
+from lookalike.imaging import color, containers, formats, jxl, mini_avif, pixel_digest, raw_preview, recovery
+from lookalike.imaging.bit_depth import bits_per_channel
+from lookalike.imaging.exif import SIDEWAYS, orientation
 from lookalike.imaging.jpeg_luma import decode_luma
+from lookalike.imaging.libtiff_errors import decoding_errors
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
-from lookalike.types import Decoded
+from lookalike.types import Decoded, Pixels
 
 _ORIENTED_FORMATS: Final = frozenset({"TIFF", "HEIF"})
 """Formats whose readers apply the orientation themselves."""
+_RECOVERABLE: Final = frozenset({"truncated", "damaged", "unsupported"})
+"""Reasons for which a file is repaired, if its format is; the pixels that are too many may be text in a PNG."""
+MIN_CONTENT_SHARE: Final = 0.05
+"""The least share of a truncated image that must be there for it to be read."""
+FILL_TOLERANCE: Final = 2
+MAX_DAMAGED_SHARE: Final = 0.02
+"""Damaged lines of a compressed TIFF, as a share of its height, up to which it is read, and marked as truncated."""
 # Phrases of the readers' messages, as regular expressions
 _TOO_LARGE: Final = "decompression bomb|security limit|memory allocation|too large"
 _COMPRESSED_METADATA: Final = "max_text_chunk|max_text_memory"
@@ -25,64 +36,217 @@ _TRUNCATED: Final = "truncated|end of file|unexpected end|too small|buffer is no
 _UNSUPPORTED: Final = "unknown pixel mode|unknown data organization|unsupported|not supported|not installed"
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What to decode: the minimum size of the upright image, luma only, and most pixels to digest (0: none)."""
+
+    limits: Limits
+    started: float
+    box: tuple[int, int] | None
+    grey: bool
+    digest_pixels: int
+
+    def check_time(self) -> None:
+        self.limits.check_time(self.started)
+
+
 def decode(
-    data: bytes, *, limits: Limits = DEFAULT_LIMITS, box: tuple[int, int] | None = None, grey: bool = False
+    data: bytes,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    box: tuple[int, int] | None = None,
+    grey: bool = False,
+    digest_pixels: int = 0,
 ) -> Decoded:
-    """Decode an image of any accepted format to upright sRGB, its alpha over white; see `color.to_pixels`.
+    """Decode an image of any accepted format to upright sRGB, its alpha over a background; see `color.to_pixels`.
 
     `box` is the minimum `(width, height)` of the upright image: a JPEG is then decoded at 1/2, 1/4 or 1/8 where that is
     no smaller; None decodes every pixel. `grey` decodes luma only: that of `rgb` up to rounding, faster for a JPEG.
+    `digest_pixels` is the most pixels, over all frames, that are read for the digest of the pixels. A file that ends
+    early is decoded as far as it goes, and marked as truncated.
 
     Raises ImageRejected with a reason: "empty", "not_an_image", "unsupported", "truncated", "damaged", "timeout",
     "too_many_bytes", "too_many_pixels", "too_many_frames" or "too_small".
     """
-    started = monotonic()
+    request = _Request(limits, monotonic(), box, grey, digest_pixels)
     limits.check_bytes(len(data))
     kind = formats.identify(data)
+    if kind == raw_preview.FORMAT:
+        return _decode_raw(data, request)
+    if kind == "AVIF" and mini_avif.is_mini(data):
+        data = mini_avif.rewrite(data) or data
     if kind == "WEBP" and (size := containers.webp_size(data)):
         limits.check_size(*size)
+    if kind == "JXL" and (header := jxl.read_header(data)):
+        limits.check_size(header.width, header.height)  # its reader decodes when it opens a file
+    with _quiet:
+        if kind == "JPEG" and grey and (plain := _decode_luma(data, request)) is not None:
+            return plain
+        return _decode_any(data, kind, request)
+
+
+def _decode_luma(data: bytes, request: _Request) -> Decoded | None:
     try:
-        with _quiet:
-            if kind == "JPEG" and grey and (plain := decode_luma(data, box, limits)) is not None:
-                limits.check_time(started)
-                return plain
-            return _decode(data, kind, limits, started, box, grey)
+        plain = decode_luma(data, request.box, request.limits)
     except ImageRejected:
         raise
-    except Exception as error:  # damaged files make the readers raise anything, even KeyError
-        raise _rejection(error, data, kind) from error
+    except Exception:  # noqa: BLE001 - damaged files make the reader raise anything; Pillow's is tried next
+        return None
+    request.check_time()
+    return plain
 
 
-def _decode(data: bytes, kind: str, limits: Limits, started: float, box: tuple[int, int] | None, grey: bool) -> Decoded:
+def _decode_any(data: bytes, kind: str, request: _Request) -> Decoded:
+    """Decode by the format's reader, or else what can be recovered of the file."""
+    try:
+        return _decode(data, kind, request)
+    except ImageRejected:
+        raise
+    except Exception as error:  # noqa: BLE001 - damaged files make the readers raise anything, even KeyError
+        rejection = _rejection(error, data, kind)
+        rejection.__cause__ = error
+    request.check_time()
+    if rejection.reason not in _RECOVERABLE and not (kind == "PNG" and rejection.reason == "too_many_pixels"):
+        raise rejection
+    decoded = _decode_whole(data, request) if kind == "JPEG" and (request.grey or request.box) else None
+    decoded = decoded or _decode_repaired(data, kind, request)
+    if decoded is None:
+        raise rejection
+    return decoded
+
+
+def _decode_whole(data: bytes, request: _Request) -> Decoded | None:
+    """Decode a JPEG that cannot be decoded at a reduced scale, such as a lossless one; None where that fails too."""
+    try:
+        return _decode(data, "JPEG", replace(request, box=None), reduced=False)
+    except ImageRejected:
+        raise
+    except Exception:  # noqa: BLE001 - damaged files make the readers raise anything
+        request.check_time()
+        return None
+
+
+def _decode_repaired(data: bytes, kind: str, request: _Request) -> Decoded | None:
+    """Decode what can be recovered of a file; None where that is nothing."""
+    repaired = recovery.repair(data, kind, request.limits.max_pixels)
+    if repaired is None:
+        return None
+    if repaired.truncated:
+        request = replace(request, digest_pixels=0)
+    try:
+        decoded = _decode(repaired.data, kind, request)
+    except ImageRejected:
+        raise
+    except Exception:  # noqa: BLE001 - see above
+        return None
+    if repaired.truncated and not _has_content(decoded.rgb):
+        return None
+    return replace(decoded, truncated=repaired.truncated or decoded.truncated)
+
+
+def _has_content(rgb: Pixels) -> bool:
+    """Whether more of a truncated image was read than `MIN_CONTENT_SHARE`; what is missing is filled with one color."""
+    filled = np.abs(rgb.astype(np.int16) - rgb[-1, -1]) <= FILL_TOLERANCE
+    return float(filled.mean()) < 1 - MIN_CONTENT_SHARE
+
+
+def _decode_raw(data: bytes, request: _Request) -> Decoded:
+    """The largest preview of a camera raw file, with the size of its raw image; it has no digest of its pixels."""
+    request = replace(request, digest_pixels=0)
+    if (size := raw_preview.raw_size(data)) is not None:
+        request.limits.check_size(*size)
+    preview, plain = raw_preview.largest_preview(data), raw_preview.plain_preview(data)
+    if preview is None and not plain:
+        problem = "This is a camera raw file without a preview that can be read"
+        raise ImageRejected("unsupported", f"{problem}: export it as JPEG, PNG or TIFF.")
+    exif = data if data[:2] in (b"II", b"MM") else None
+    transposition = orientation(exif)
+    with _quiet:
+        if preview is None or plain > preview.width * preview.height:
+            decoded, turned = _decode_any(data, "TIFF", request), True  # the reader has applied the orientation
+        else:
+            decoded = _decode_any(data[preview.start :], "JPEG", request)
+            turned = orientation(decoded.exif) is not None
+    rgb = decoded.rgb
+    if transposition is not None and not turned:
+        rgb = np.ascontiguousarray(Image.fromarray(rgb).transpose(transposition))
+    width, height = (decoded.width, decoded.height) if size is None else size
+    if size is not None and transposition in SIDEWAYS:
+        width, height = height, width
+    return replace(
+        decoded, rgb=rgb, width=width, height=height, format=raw_preview.FORMAT, frames=1, exif=exif or decoded.exif
+    )
+
+
+def _decode(data: bytes, kind: str, request: _Request, *, reduced: bool = True) -> Decoded:
+    limits, grey = request.limits, request.grey
     file = formats.READERS[kind](io.BytesIO(data))
     limits.check_size(*file.size)
     frames = containers.count_frames(file, kind, data, limits.max_frames + 1)
     limits.check_frames(frames)
-    limits.check_time(started)
-    transposition, scale = None, 1
+    request.check_time()
+    exif = file.info.get("exif")
+    transposition, scale, truncated = None, 1, kind == "GIF" and containers.gif_ends_early(data)
     if kind == "JPEG":
-        transposition = orientation(file.info.get("exif"))
+        transposition = orientation(exif)
         width, height = file.size
-        scale = _draft(file, box, transposition, grey)
+        scale = _draft(file, request.box, transposition, grey) if reduced else 1
         file.load()
+        truncated = recovery.is_cut_jpeg(data)
     else:
         if kind == "PNG":
             color.scale_transparency(file)
-        file.load()
-        if kind not in _ORIENTED_FORMATS:
-            transposition = orientation(file.info.get("exif"))  # a PNG may store it after its pixels
+        if getattr(file, "use_load_libtiff", False):
+            truncated = _load_tiff(file)
+        else:
+            file.load()
+        exif = file.info.get("exif")  # a PNG may store it after its pixels
+        if kind not in _ORIENTED_FORMATS and not (kind == "JXL" and jxl.is_upright(file)):
+            transposition = orientation(exif)
         width, height = file.size  # a HEIC may change its size while loading
         limits.check_size(width, height)
-    limits.check_time(started)
+    request.check_time()
+    bits = bits_per_channel(file, kind, data)
     image: Image.Image = file
     if transposition is not None:
         image = file.transpose(transposition)
         file.close()  # frees the untransposed pixels
     if transposition in SIDEWAYS:
         width, height = height, width
-    rgb = color.to_pixels(image, grey=grey)
-    limits.check_time(started)
-    return Decoded(rgb, width, height, kind, scale, frames)
+    flattened = color.to_pixels(image, grey=grey)
+    request.check_time()
+    pixels = None
+    if request.digest_pixels and scale == 1 and not grey and not truncated:
+        opened = pixel_digest.Opened(data, kind, image, frames, transposition, bits, request.check_time)
+        try:
+            pixels = pixel_digest.digest_pixels(opened, flattened, request.digest_pixels)
+        except ImageRejected:
+            raise
+        except Exception:  # noqa: BLE001 - a later frame is damaged
+            truncated = True
+    return Decoded(
+        rgb=flattened.pixels,
+        width=width,
+        height=height,
+        format=kind,
+        scale=scale,
+        frames=frames,
+        alpha=flattened.alpha,
+        background=flattened.background,
+        pixels=pixels,
+        truncated=truncated,
+        exif=data if kind == "TIFF" else exif,
+    )
+
+
+def _load_tiff(file: ImageFile.ImageFile) -> bool:
+    """Load a compressed TIFF, and return whether lines of it are damaged; raises ImageRejected where most may be."""
+    with decoding_errors() as errors:
+        file.load()
+    if len(errors) > MAX_DAMAGED_SHARE * file.height:
+        remedy = "use another copy, or save it again."
+        raise ImageRejected("damaged", f"This TIFF file is damaged ({errors[0]} and {len(errors)} in all): {remedy}")
+    return bool(errors)
 
 
 def _draft(

@@ -1,7 +1,9 @@
 """File format detection by signature, and the reader of each accepted format."""
 
 import io
+import re
 from collections.abc import Callable
+from importlib import import_module
 from typing import Final
 
 from PIL import ImageFile
@@ -15,8 +17,22 @@ from PIL.WebPImagePlugin import WebPImageFile
 from pillow_heif import HeifImageFile
 
 from lookalike.errors import ImageRejected
+from lookalike.imaging import jxl, mini_avif, raw_preview
 
-READERS: Final[dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]]] = {
+Reader = Callable[[io.BytesIO], ImageFile.ImageFile]
+
+
+def _on_first_use(name: str) -> Reader:
+    """One of Pillow's readers, imported when it is needed: these formats are rare."""
+
+    def read(file: io.BytesIO) -> ImageFile.ImageFile:
+        reader: Reader = getattr(import_module(f"PIL.{name}ImagePlugin"), f"{name}ImageFile")
+        return reader(file)
+
+    return read
+
+
+READERS: Final[dict[str, Reader]] = {
     "JPEG": JpegImageFile,
     "PNG": PngImageFile,
     "WEBP": WebPImageFile,
@@ -25,14 +41,22 @@ READERS: Final[dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]]] = {
     "TIFF": TiffImageFile,
     "AVIF": AvifImageFile,
     "HEIF": HeifImageFile,
+    "JXL": jxl.open_jxl,
+    "JPEG2000": _on_first_use("Jpeg2K"),
+    "ICO": _on_first_use("Ico"),
+    "PPM": _on_first_use("Ppm"),
+    "TGA": _on_first_use("Tga"),
+    "PSD": _on_first_use("Psd"),
 }
-"""The accepted readers, by Pillow's name of the format.
+"""The accepted readers, by Pillow's name of the format; camera raw files (RAW) are read by the JPEG in them.
 
 They are called directly, not through `Image.open`: no other format is reachable, and Pillow's global registry is not
 changed. Pillow's global limit on pixels then applies only where its readers check it themselves: TIFF, WebP and GIF
 beyond twice `Image.MAX_IMAGE_PIXELS` (about 179 million) are rejected too. An MPO is read as the JPEG it starts with.
 """
-ACCEPTED: Final = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC"
+ACCEPTED: Final = (
+    "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, HEIC, JPEG XL, JPEG 2000, ICO, PPM, TGA, PSD or camera raw with a preview"
+)
 
 _SIGNATURES: Final = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -44,25 +68,22 @@ _SIGNATURES: Final = (
     (b"II+\0", "TIFF"),
     (b"MM\0+", "TIFF"),
     (b"BM", "BMP"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG2000"),
+    (b"\xff\x4f\xff\x51", "JPEG2000"),
+    (jxl.CONTAINER, "JXL"),
+    (jxl.CODESTREAM, "JXL"),
+    (b"8BPS\0\1", "PSD"),
+    (b"\0\0\1\0", "ICO"),
+    *((signature, raw_preview.FORMAT) for signature in raw_preview.SIGNATURES),
 )
 _OTHER_IMAGES: Final = (
-    (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
-    (b"\xff\x4f\xff\x51", "JPEG 2000"),
-    (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
-    (b"\xff\x0a", "JPEG XL"),
-    (b"8BPS", "Photoshop"),
-    (b"\0\0\1\0", "icon (ICO)"),
+    (b"8BPS\0\2", "large Photoshop (PSB)"),
     (b"\x76\x2f\x31\x01", "OpenEXR"),
     (b"#?RADIANCE", "Radiance HDR"),
     (b"qoif", "QOI"),
     (b"DDS ", "DirectDraw surface"),
     (b"II\xbc", "JPEG XR"),
-    (b"IIU\0", "camera raw"),
-    (b"FUJIFILMCCD-RAW", "camera raw"),
     (b"%!PS", "PostScript"),
-    (b"P4\n", "portable bitmap"),
-    (b"P5\n", "portable greymap"),
-    (b"P6\n", "portable pixmap"),
 )
 _OTHER_FILES: Final = (
     (b"%PDF", "a PDF document"),
@@ -81,6 +102,12 @@ _OTHER_FILES: Final = (
 _HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
 _IMAGE_BRANDS: Final = frozenset({b"mif1", b"mif2", b"msf1", b"miaf"})
+_RAW_BRANDS: Final = frozenset({b"crx "})
+_PPM: Final = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+\d+(?:\s|#[^\n]*\n)+\d+\s")
+"""Portable bitmaps, greymaps and pixmaps (netpbm): a number, then width and height."""
+_TGA_FOOTER: Final = b"TRUEVISION-XFILE.\0"
+_TGA_TYPES: Final = {1: (8,), 2: (15, 16, 24, 32), 3: (8, 16), 9: (8,), 10: (15, 16, 24, 32), 11: (8, 16)}
+"""Truevision TGA 2.0: bits of a pixel by image type; from 8 on, types are run-length encoded."""
 _CONTROL: Final = frozenset(range(0x20)) - frozenset(b"\t\n\f\r")
 
 
@@ -91,7 +118,7 @@ def identify(data: bytes) -> str:
     """
     for signature, name in _SIGNATURES:
         if data.startswith(signature):
-            return name
+            return raw_preview.FORMAT if name == "TIFF" and raw_preview.is_raw_tiff(data) else name
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
     if data[4:8] == b"ftyp":
@@ -102,17 +129,63 @@ def identify(data: bytes) -> str:
     for signature, name in _OTHER_FILES:
         if data.startswith(signature):
             raise _no_image(f"this is {name}")
+    if _PPM.match(data[:1024]):
+        return "PPM"
+    if _is_tga(data):
+        return "TGA"
     raise _by_text(data[:1024])
+
+
+def open_frames(data: bytes, kind: str) -> ImageFile.ImageFile:
+    """A file of several frames or pages, open for `seek`."""
+    return (_on_first_use("Mpo") if kind == "JPEG" else READERS[kind])(io.BytesIO(data))
+
+
+def size_by_header(data: bytes) -> tuple[int, int]:
+    """Width and height that a file declares, before it is decoded; raises what the readers raise for damaged files."""
+    kind = identify(data)
+    if kind == raw_preview.FORMAT:
+        preview = raw_preview.largest_preview(data)
+        return raw_preview.raw_size(data) or (preview.width, preview.height) if preview else (0, 0)
+    if kind == "JXL" and (header := jxl.read_header(data)):
+        return header.width, header.height
+    return READERS[kind](io.BytesIO(data)).size
+
+
+def _is_tga(data: bytes) -> bool:
+    """Whether a file is a TGA: version 2 has a footer; of version 1 only the header, and the size of what follows."""
+    if len(data) < 19:
+        return False
+    has_map, kind, entry_bits, bits, flags = data[1], data[2], data[7], data[16], data[17]
+    width, height = int.from_bytes(data[12:14], "little"), int.from_bytes(data[14:16], "little")
+    if has_map > 1 or bits not in _TGA_TYPES.get(kind, ()) or flags & 0xC0 or not width * height:
+        return False
+    if data.endswith(_TGA_FOOTER):
+        return True
+    colors = int.from_bytes(data[5:7], "little") * -(-entry_bits // 8) if has_map else 0
+    if has_map != (kind in (1, 9)) or (has_map and entry_bits not in (15, 16, 24, 32)):
+        return False
+    start = 18 + data[0] + colors
+    pixels = width * height * -(-bits // 8)
+    if kind < 8:
+        return start + pixels <= len(data) <= start + pixels + 1024
+    return start < len(data) <= start + pixels + pixels // 128 + 1024
 
 
 def _by_brand(data: bytes) -> str:
     """The format of an ISO base media file (ISO/IEC 14496-12): AVIF or HEIF by its brands, else rejected."""
     end = min(int.from_bytes(data[:4]), len(data), 1024)
     brands = {data[at : at + 4] for at in (8, *range(16, end - 3, 4))}
+    if data[8:12] == mini_avif.BRAND:
+        if data[12:16] in _AVIF_BRANDS:  # the minor version names the codec
+            return "AVIF"
+        raise _unsupported("a HEIF file with a MinimizedImageBox and no AV1 in it")
     if brands & _AVIF_BRANDS:
         return "AVIF"
     if brands & _HEIC_BRANDS:
         return "HEIF"
+    if brands & _RAW_BRANDS:
+        return raw_preview.FORMAT
     if brands & _IMAGE_BRANDS:
         raise _unsupported("a HEIF file with neither HEVC nor AV1 in it")
     raise _no_image("this is a video or sound file (ISO base media, such as MP4)")

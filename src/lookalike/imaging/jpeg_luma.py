@@ -8,13 +8,13 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from lookalike.imaging import color
-from lookalike.imaging.containers import SIDEWAYS, orientation
+from lookalike.imaging import color, containers
+from lookalike.imaging.exif import SIDEWAYS, orientation
 from lookalike.imaging.limits import Limits
 from lookalike.types import Decoded
 
 _APP1, _APP2, _START_OF_SCAN = b"\xff\xe1", b"\xff\xe2", b"\xff\xda"
-_EXIF, _PROFILE = b"Exif\0\0", b"ICC_PROFILE\0"
+_EXIF, _PROFILE, _PICTURES = b"Exif\0\0", b"ICC_PROFILE\0", b"MPF\0"
 _SINGLE_CHUNK = b"\1\1"
 """Chunk 1 of 1: a profile in a single chunk."""
 
@@ -28,7 +28,7 @@ def decode_luma(data: bytes, box: tuple[int, int] | None, limits: Limits) -> Dec
     metadata = _metadata(data)
     if metadata is None or space not in ("YCbCr", "Gray"):
         return None
-    exif, profile = metadata
+    exif, profile, pictures = metadata
     if profile is not None and (space == "Gray" or color.changes_colors(profile, "RGB")):
         return None
     limits.check_size(width, height)
@@ -48,13 +48,17 @@ def decode_luma(data: bytes, box: tuple[int, int] | None, limits: Limits) -> Dec
         grey = np.asarray(Image.fromarray(grey).transpose(transposition))
     if sideways:
         width, height = height, width
-    return Decoded(grey, width, height, "JPEG", scale, 1)
+    frames = 1 if pictures is None else containers.mpo_images(pictures, data)
+    return Decoded(grey, width, height, "JPEG", scale, frames, exif=exif)
 
 
-def _metadata(data: bytes) -> tuple[bytes | None, bytes | None] | None:
-    """The EXIF data and the ICC profile before the first scan; None where either is in several chunks, or markers are
-    invalid (ITU-T T.81, annex B; ICC.1, annex B.4)."""
-    exif = profile = None
+def _metadata(data: bytes) -> tuple[bytes | None, bytes | None, bytes | None] | None:
+    """The EXIF data, the ICC profile and the multi-picture index before the first scan.
+
+    None where one of the first two is in several chunks, or markers are invalid (ITU-T T.81, annex B; ICC.1, annex
+    B.4).
+    """
+    exif = profile = pictures = None
     at = 2
     while (marker := data[at : at + 2]).startswith(b"\xff") and marker != _START_OF_SCAN:
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
@@ -66,5 +70,7 @@ def _metadata(data: bytes) -> tuple[bytes | None, bytes | None] | None:
             if not data.startswith(_SINGLE_CHUNK, at + 16):
                 return None
             profile = data[at + 18 : end]
+        elif marker == _APP2 and data.startswith(_PICTURES, at + 4):
+            pictures = data[at + 8 : end]
         at = end
-    return (exif, profile) if marker == _START_OF_SCAN else None
+    return (exif, profile, pictures) if marker == _START_OF_SCAN else None

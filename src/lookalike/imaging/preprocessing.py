@@ -1,20 +1,22 @@
 """Preprocessing: from the bytes of a file to the inputs of encoders and the catalog's record, in one decoding."""
 
 import hashlib
-import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 from math import ceil
 from typing import Final
 
-import numpy as np
-
+from lookalike.imaging.backgrounds import is_on_flat_background, other_backgrounds, replaced_backgrounds
 from lookalike.imaging.borders import crop_border, find_border
 from lookalike.imaging.decoding import decode
+from lookalike.imaging.exif import exif_fields
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
+from lookalike.imaging.pixel_digest import MAX_EAGER_PIXELS
+from lookalike.imaging.raw_preview import FORMAT as RAW
 from lookalike.imaging.resizing import reduce_to, resize_to
 from lookalike.imaging.thumbnails import thumbnail_of
-from lookalike.types import Border, Decoded, InputSpec, Pixels, Prepared
+from lookalike.types import UNCUT, Border, Decoded, InputSpec, Pixels, Prepared
 
 MIN_BORDER_SIDE: Final = 128
 """The smaller side, in pixels, from which a reduced image shows its border precisely enough."""
@@ -31,33 +33,32 @@ def prepare(
     thumbnail_side: int = 0,
     reduced_side: int = 0,
     reduced_required: bool = False,
+    variants: bool = False,
 ) -> Prepared:
     """Decode an image once, cut its border, and resize it to every input; raises ImageRejected as `decode` does.
 
     A JPEG is decoded at the smallest scale that the most demanding input allows. Where that shows a border, it is
     decoded again, large enough to measure the border and to serve the inputs after cropping; the Border is in
-    full-size pixels, exact to the scale of that decode. `want_pixels` decodes every pixel, for the digest of the
-    pixels: SHA-256 over width and height (little-endian uint32) and the RGB values, before cropping.
-    `thumbnail_side`, unless 0, is the longer side, in pixels, of a color thumbnail of the uncropped image.
-    `reduced_side`, unless 0, is that of its reduced RGB pixels (never enlarged). Unless `reduced_required`, they are
-    made only where the decoding for the inputs is in color and large enough, so that the inputs do not depend on them.
+    full-size pixels, exact to the scale of that decode. `want_pixels` decodes every pixel, of every frame, for the
+    digest of the pixels; without it, that is computed where it costs little. `thumbnail_side`, unless 0, is the longer
+    side, in pixels, of a color thumbnail of the uncropped image. `reduced_side`, unless 0, is that of its reduced RGB
+    pixels (never enlarged). Unless `reduced_required`, they are made only where the decoding for the inputs is in color
+    and large enough, so that the inputs do not depend on them. `variants` adds further inputs of a query. The border of
+    a transparent image is part of it.
     """
     needed_side = reduced_side if reduced_required else 0
     min_size = None if want_pixels else _min_size(tuple(inputs), max(thumbnail_side, needed_side, 1))
     all_grey = not (thumbnail_side or needed_side) and all(spec.mode == "L" for spec in inputs)
     grey = min_size is not None and data.startswith(_JPEG) and all_grey
-    decoded = decode(data, limits=limits, box=min_size, grey=grey)
-    border = find_border(decoded.rgb)
+    digest_pixels = limits.max_pixels if want_pixels else MAX_EAGER_PIXELS
+    decoded = decode(data, limits=limits, box=min_size, grey=grey, digest_pixels=digest_pixels)
+    border = find_border(decoded.rgb) if decoded.alpha is None else UNCUT
     if border and min_size is not None:
         decoded, border = _decode_for_border(data, decoded, border, min_size, limits)
     content = crop_border(decoded.rgb, border)
-    pixels = None
-    if decoded.scale == 1 and decoded.rgb.ndim == 3:
-        pixels = hashlib.sha256(struct.pack("<II", decoded.width, decoded.height))
-        pixels.update(np.ascontiguousarray(decoded.rgb).data)
     return Prepared(
         sha256=hashlib.sha256(data).digest(),
-        pixels=pixels.digest() if pixels else None,
+        pixels=decoded.pixels,
         nbytes=len(data),
         width=decoded.width,
         height=decoded.height,
@@ -66,7 +67,32 @@ def prepare(
         inputs=tuple(resize_to(content, spec) for spec in inputs),
         thumbnail=thumbnail_of(decoded.rgb, thumbnail_side) if thumbnail_side else None,
         reduced=_reduced(decoded, reduced_side) if reduced_side else None,
+        frames=decoded.frames,
+        truncated=decoded.truncated,
+        exif=exif_fields(decoded.exif),
+        transparent=decoded.alpha is not None,
+        variants=tuple(_variants(decoded, border, inputs)) if variants else (),
     )
+
+
+def _variants(decoded: Decoded, border: Border, inputs: Sequence[InputSpec]) -> Iterator[tuple[Pixels, ...]]:
+    """Inputs that may be those of a stored copy: over other backgrounds, with a border that is cut or not.
+
+    A flat margin around a drawing is taken for a border at one size and not at another; so a query that has one is
+    searched for in both forms.
+    """
+    whole = decoded.rgb
+    if decoded.alpha is None:
+        contents = replaced_backgrounds(crop_border(whole, border), whole)
+        if border and is_on_flat_background(whole):
+            contents = chain(contents, [whole], replaced_backgrounds(whole, whole))
+    else:
+        contents = other_backgrounds(whole, decoded.alpha, decoded.background)
+        if margin := find_border(whole):
+            cut, alpha = crop_border(whole, margin), crop_border(decoded.alpha, margin)
+            contents = chain(contents, [cut], other_backgrounds(cut, alpha, decoded.background))
+    for content in contents:
+        yield tuple(resize_to(content, spec) for spec in inputs)
 
 
 @lru_cache(maxsize=32)
@@ -92,7 +118,8 @@ def _decode_for_border(
             break
         box_width = max(MIN_BORDER_SIDE, ceil(min_size[0] * decoded.rgb.shape[1] / width))
         box_height = max(MIN_BORDER_SIDE, ceil(min_size[1] * decoded.rgb.shape[0] / height))
-        decoded = decode(data, limits=limits, box=(box_width, box_height), grey=grey)
+        box = (box_width, box_height)
+        decoded = decode(data, limits=limits, box=box, grey=grey, digest_pixels=MAX_EAGER_PIXELS)
         border = find_border(decoded.rgb)
         if decoded.scale in (1, previous.scale):
             break
@@ -107,6 +134,10 @@ def _reduced(decoded: Decoded, side: int) -> Pixels | None:
 
 def _full_size(border: Border, decoded: Decoded) -> Border:
     """A border measured at 1/scale, in pixels of the file; the last line may represent fewer than `scale` of them."""
+    if border and decoded.format == RAW:  # measured in the preview
+        across, down = (decoded.width / decoded.rgb.shape[1], decoded.height / decoded.rgb.shape[0])
+        sides = (border.left * across, border.top * down, border.right * across, border.bottom * down)
+        return Border(*(round(side) for side in sides))
     if not border or decoded.scale == 1:
         return border
     scale = decoded.scale

@@ -13,10 +13,34 @@ from lookalike.server.app_state import AppState, ServeSettings
 from lookalike.server.middleware.access_log import RequestMiddleware
 from lookalike.server.middleware.authentication import AuthenticationMiddleware, Authenticator
 from lookalike.server.middleware.origin_check import AllowedHosts, OriginCheckMiddleware, SecurityHeadersMiddleware
-from lookalike.server.routes import bulk_upload, compare, duplicates, explain, images, jobs, search, status, why_not
+from lookalike.server.routes import (
+    bulk_upload,
+    cleanup,
+    compare,
+    duplicates,
+    explain,
+    images,
+    jobs,
+    originals,
+    search,
+    status,
+    why_not,
+)
 from lookalike.server.url_fetch.fetcher import Fetcher
 
-ROUTERS = (bulk_upload, images, search, compare, explain, why_not, duplicates, jobs, status)
+ROUTERS = (
+    bulk_upload,
+    images,
+    originals,
+    search,
+    compare,
+    explain,
+    why_not,
+    duplicates,
+    cleanup,
+    jobs,
+    status,
+)
 
 
 def create_app(

@@ -14,6 +14,7 @@ from lookalike.errors import BadSetting, Unavailable
 from lookalike.gallery import Gallery
 from lookalike.results import Status
 from lookalike.server.background_sync import BackgroundSync
+from lookalike.server.cleanup_plans import CleanupPlans
 from lookalike.server.executor import BoundedExecutor
 from lookalike.server.health import HealthMonitor
 from lookalike.server.job_runner import JobRunner
@@ -34,6 +35,7 @@ class ServeSettings:
 
     Up to `queue` requests wait for one of `threads`, each up to `queue_timeout` seconds. `fetches` bounds concurrent
     URL fetches, `memory` the bytes of request bodies. `jobs`: whether to run them; they may read from `import_from`.
+    `local_files`: whether callers may see and clean up the files of images; None: those on this machine.
     """
 
     threads: int = 16
@@ -43,6 +45,7 @@ class ServeSettings:
     memory: int = 1024 * MIB
     import_from: tuple[Path, ...] = ()
     jobs: bool = True
+    local_files: bool | None = None
 
     def __post_init__(self) -> None:
         for name in ("threads", "queue", "queue_timeout", "fetches", "memory"):
@@ -70,6 +73,7 @@ class AppState:
         self.probe_executor = BoundedExecutor("probe", threads=2, queue=16, timeout=PROBE_TIMEOUT)
         self.memory = MemoryBudget(settings.memory)
         self.jobs = JobRunner(gallery, fetcher, settings.import_from)
+        self.cleanup_plans = CleanupPlans()
         self.background_sync = BackgroundSync(gallery)
         engines = {name: partial(gallery.check_engine, name) for name in gallery.pipelines}
         self.health = HealthMonitor({"catalog": lambda: gallery.catalog.changes.last_sequence(), **engines})

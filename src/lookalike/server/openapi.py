@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
 from lookalike.server.routes.bulk_upload import BatchItem
+from lookalike.server.routes.cleanup import ApplyRequest, PlanRequest, UndoRequest
 from lookalike.server.routes.compare import CompareRequest
 from lookalike.server.routes.duplicates import NotAMatch
 from lookalike.server.routes.images import DeleteJson, PatchJson, PutJson
@@ -15,7 +16,20 @@ from lookalike.server.routes.jobs import JobRequest
 from lookalike.server.routes.search import SearchRequest
 from lookalike.wire import Problem
 
-MODELS = (BatchItem, CompareRequest, DeleteJson, JobRequest, NotAMatch, PatchJson, Problem, PutJson, SearchRequest)
+MODELS = (
+    ApplyRequest,
+    BatchItem,
+    CompareRequest,
+    DeleteJson,
+    JobRequest,
+    NotAMatch,
+    PatchJson,
+    PlanRequest,
+    Problem,
+    PutJson,
+    SearchRequest,
+    UndoRequest,
+)
 ABOUT = (
     "Search by image: send an image, get its original and everything that looks like it.\n\n"
     "Errors are problems (RFC 9457). Every response has an `X-Request-Id`. Keys in paths are percent-encoded, a slash "

@@ -11,6 +11,8 @@ from lookalike.verification.types import Box
 
 MIN_VARIANCE: Final = 25.0
 """Variance of luma in a window (levels squared) from which a pixel counts as textured: twice the noise of JPEG 15."""
+STRONG_VARIANCE: Final = 150.0
+"""Variance from which disagreement is a difference; weaker texture is lost by compression, print has thousands."""
 NOISE_VARIANCE: Final = 4.0
 """Added to both variances, so that noise on flat areas doesn't correlate or fail to."""
 MIN_CORRELATION: Final = 0.7
@@ -29,13 +31,14 @@ MAX_CELL_AGREEMENT: Final = 0.45
 class Agreement:
     """`share` of the textured pixels that agree, None where there are too few; `textured` share of the compared ones.
 
-    `differing` is the share of the textured cells that are in connected groups which disagree, `boxes` are these
-    groups, largest first, relative to the compared images.
+    `differing` is the share of the textured cells that are in connected groups which disagree, `largest` the number of
+    cells of the largest group, `boxes` are the groups, largest first, relative to the compared images.
     """
 
     share: float | None
     textured: float
     differing: float
+    largest: int
     boxes: tuple[Box, ...]
 
 
@@ -54,40 +57,42 @@ def moments(image: Grey) -> Moments:
     return Moments(image, mean, window_mean(image * image) - mean * mean)
 
 
-def correlate(first: Moments, second: Moments) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Of every pixel: whether either image has texture around it, and whether the two agree there."""
+def correlate(first: Moments, second: Moments) -> tuple[Grey, NDArray[np.bool_]]:
+    """Of every pixel: the larger variance of the two images around it, and whether they agree there."""
     covariance = window_mean(first.image * second.image) - first.mean * second.mean
     product = (first.variance + NOISE_VARIANCE) * (second.variance + NOISE_VARIANCE)
     agrees = (covariance > 0) & (covariance * covariance > MIN_CORRELATION**2 * product)
-    return np.maximum(first.variance, second.variance) > MIN_VARIANCE, agrees
+    return np.maximum(first.variance, second.variance), agrees
 
 
 def share_agreeing(first: Moments, second: Moments) -> float | None:
     """The share of textured pixels that agree; None where there are too few."""
-    textured, agrees = correlate(first, second)
+    variance, agrees = correlate(first, second)
+    textured = variance > MIN_VARIANCE
     count = np.count_nonzero(textured)
     return float(np.count_nonzero(textured & agrees) / count) if count >= MIN_TEXTURED else None
 
 
 def agreement(first: Moments, second: Moments, mask: NDArray[np.bool_]) -> Agreement:
     """Compare two aligned blurred images where `mask` holds."""
-    textured, agrees = correlate(first, second)
-    textured &= mask
+    variance, agrees = correlate(first, second)
+    textured = (variance > MIN_VARIANCE) & mask
     count, compared = int(np.count_nonzero(textured)), max(int(np.count_nonzero(mask)), 1)
     if count < MIN_TEXTURED:
-        return Agreement(None, count / compared, 0.0, ())
+        return Agreement(None, count / compared, 0.0, 0, ())
     agrees &= textured
-    differing, boxes = _groups(textured, agrees)
-    return Agreement(float(np.count_nonzero(agrees) / count), count / compared, differing, boxes)
+    strong = textured & (variance > STRONG_VARIANCE)
+    share = float(np.count_nonzero(agrees) / count)
+    return Agreement(share, count / compared, *_groups(strong, agrees & strong))
 
 
-def _groups(textured: NDArray[np.bool_], agrees: NDArray[np.bool_]) -> tuple[float, tuple[Box, ...]]:
-    """Connected cells that disagree: their share of the textured cells, and their boxes, largest first."""
+def _groups(textured: NDArray[np.bool_], agrees: NDArray[np.bool_]) -> tuple[float, int, tuple[Box, ...]]:
+    """Connected cells that disagree: their share of the textured cells, the largest group, and boxes of all."""
     texture, agreeing = _cell_sums(textured), _cell_sums(agrees)
     counts = texture >= MIN_CELL_TEXTURE * CELL * CELL
     total = int(np.count_nonzero(counts))
     if not total:
-        return 0.0, ()
+        return 0.0, 0, ()
     groups = _connected(counts & (agreeing <= MAX_CELL_AGREEMENT * texture))
     height, width = textured.shape
     boxes = []
@@ -95,7 +100,7 @@ def _groups(textured: NDArray[np.bool_], agrees: NDArray[np.bool_]) -> tuple[flo
         top, left = (min(cell[axis] for cell in group) * CELL for axis in (0, 1))
         bottom, right = ((max(cell[axis] for cell in group) + 1) * CELL for axis in (0, 1))
         boxes.append(Box(left / width, top / height, min(right / width, 1.0), min(bottom / height, 1.0)))
-    return sum(map(len, groups)) / total, tuple(boxes)
+    return sum(map(len, groups)) / total, max(map(len, groups), default=0), tuple(boxes)
 
 
 def _cell_sums(values: NDArray[np.bool_]) -> NDArray[np.intp]:

@@ -1,6 +1,6 @@
 """Comparison of two images under a homography, in the frame of the stored one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from lookalike.types import Pixels
 from lookalike.verification.agreement import Agreement, Moments, agreement, moments
-from lookalike.verification.alignment import Homography, is_plausible, normalised, track
-from lookalike.verification.raster import blur, shrink, warp, window_mean
+from lookalike.verification.alignment import Homography, climb, is_plausible, normalised, track
+from lookalike.verification.raster import blur, sharpness, shrink, soften, warp, window_mean
 from lookalike.verification.side import Side
 
 MIN_FRAME: Final = 24
@@ -17,9 +17,13 @@ MIN_FRAME: Final = 24
 TRIM: Final = 2
 """Pixels cut from the rim of both aligned images: a row of a frame there would disagree along the whole side."""
 _INNER: Final = (slice(TRIM, -TRIM), slice(TRIM, -TRIM))
-ALIGNED: Final = 0.985
+ALIGNED: Final = 0.998
 """Agreement from which an alignment is not refined."""
-MAX_REFINEMENTS: Final = 2
+MAX_REFINEMENTS: Final = 3
+MIN_BLUR: Final = 1.6
+"""Ratio of sharpness from which the duller image counts as blurred."""
+PARTLY_ALIGNED, NEARLY_ALIGNED = 0.5, 0.97
+"""Range of agreement in which, where corners don't help, correlation is maximised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,7 @@ class Compared:
     color: float | None
     tone: float | None
     detail: int
+    resolution: float
 
 
 def compare(query: Side, stored: Side, homography: Homography) -> Compared | None:
@@ -47,10 +52,13 @@ def compare(query: Side, stored: Side, homography: Homography) -> Compared | Non
         if better is None:
             break
         found = better
+    if not _is_aligned(found) and (found.evidence.share or 0.0) > PARTLY_ALIGNED:
+        found = _equally_sharp(reference, found)
     overlap = float(found.seen.mean())
     detail = round(min(frame.width, frame.height) * overlap**0.5)
     color, tone = _colors(query, stored, found.homography)
-    return Compared(found.homography, found.evidence, overlap, color, tone, detail)
+    resolution = frame.width / max(stored.width, stored.width * full_scale(query, stored, found.homography))
+    return Compared(found.homography, found.evidence, overlap, color, tone, detail, min(resolution, 1.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +76,22 @@ def _is_aligned(found: _Warped) -> bool:
 
 
 def _refined(frame: "_Frame", source: Pixels, reference: Pixels, blurred: Moments, found: _Warped) -> _Warped | None:
-    """The comparison with a better alignment; None where tracked corners give none."""
-    correction = track(found.warped, reference, np.asarray(np.where(found.seen, 255, 0), np.uint8))
-    if correction is None:
-        return None
-    to_relative = _to_relative(frame.width, frame.height)
-    refined = normalised(found.homography @ to_relative @ correction @ np.linalg.inv(to_relative))
-    if refined is None or not is_plausible(refined):
-        return None
-    again = _compare(frame, source, blurred, refined)
-    return again if (again.evidence.share or 0.0) > (found.evidence.share or 0.0) else None
+    """The comparison with a better alignment; None where there is none."""
+    mask = np.asarray(np.where(found.seen, 255, 0), np.uint8)
+    share = found.evidence.share or 0.0
+    for correct in (track, climb):
+        if correct is climb and not PARTLY_ALIGNED <= share <= NEARLY_ALIGNED:
+            break
+        correction = correct(found.warped, reference, mask)
+        to_relative = _to_relative(frame.width, frame.height)
+        refined = None
+        if correction is not None:
+            refined = normalised(found.homography @ to_relative @ correction @ np.linalg.inv(to_relative))
+        if refined is not None and is_plausible(refined):
+            again = _compare(frame, source, blurred, refined)
+            if (again.evidence.share or 0.0) > share:
+                return again
+    return None
 
 
 def _compare(frame: "_Frame", source: Pixels, stored: Moments, homography: Homography) -> _Warped:
@@ -87,6 +101,23 @@ def _compare(frame: "_Frame", source: Pixels, stored: Moments, homography: Homog
     clear = seen[_INNER] if seen[_INNER].all() else _clear_of(~seen[_INNER])
     evidence = agreement(moments(blur(warped[_INNER])), stored, clear)
     return _Warped(homography, warped, seen, evidence)
+
+
+def _equally_sharp(reference: Pixels, found: _Warped) -> _Warped:
+    """The comparison with the sharper image blurred as the other one is, where that agrees better."""
+    inside = np.ix_(found.seen.any(axis=1), found.seen.any(axis=0))
+    query, stored = sharpness(found.warped[inside]), sharpness(reference[inside])
+    if not 0 < MIN_BLUR * min(query, stored) < max(query, stored):
+        return found
+    first, second = found.warped, reference
+    if query > stored:
+        first = soften(first, stored)
+    else:
+        second = soften(second, query)
+    clear = _clear_of(~found.seen[_INNER])
+    evidence = agreement(moments(blur(first[_INNER])), moments(blur(second[_INNER])), clear)
+    better = (evidence.share or 0.0) > (found.evidence.share or 0.0)
+    return replace(found, evidence=evidence) if better else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +134,7 @@ class _Frame:
         """The frame whose pixels are as large as those of the coarser image."""
         height, width = stored.luma.shape
         query_height, query_width = query.luma.shape
-        center = homography @ np.array([0.5, 0.5, 1.0])
-        derivative = homography[:2, :2] / center[2] - np.outer(center[:2], homography[2, :2]) / center[2] ** 2
-        area = abs(float(np.linalg.det(derivative)))
+        area = area_ratio(homography)
         scale = (area * query_width * query_height / (width * height)) ** 0.5  # query pixels a stored pixel
         shrunk, reduced = min(1.0, scale), min(1.0, 1 / max(scale, 1e-6))
         frame = cls(
@@ -133,11 +162,26 @@ def _to_relative(width: int, height: int) -> Homography:
     return np.array([[1 / width, 0, 0.5 / width], [0, 1 / height, 0.5 / height], [0, 0, 1]])
 
 
+def area_ratio(homography: Homography) -> float:
+    """By what the map multiplies areas, in relative coordinates, at the middle of the stored image."""
+    center = homography @ np.array([0.5, 0.5, 1.0])
+    derivative = homography[:2, :2] / center[2] - np.outer(center[:2], homography[2, :2]) / center[2] ** 2
+    return abs(float(np.linalg.det(derivative)))
+
+
+def full_scale(query: Side, stored: Side, homography: Homography) -> float:
+    """Pixels of the query for each of the stored image, both at full size."""
+    return float((area_ratio(homography) * query.width * query.height / (stored.width * stored.height)) ** 0.5)
+
+
 def _overlap(homography: Homography, width: int, height: int) -> NDArray[np.bool_]:
     """The pixels of the stored frame that the query shows."""
-    x = (np.arange(width) + 0.5) / width
-    y = ((np.arange(height) + 0.5) / height)[:, None]
-    h = homography
+    corners = np.array([[0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]], np.float64) @ homography.T
+    if (corners >= 0).all() and (corners[:, :2] <= corners[:, 2:]).all():
+        return np.ones((height, width), np.bool_)
+    x = (np.arange(width, dtype=np.float32) + np.float32(0.5)) / np.float32(width)
+    y = ((np.arange(height, dtype=np.float32) + np.float32(0.5)) / np.float32(height))[:, None]
+    h = homography.astype(np.float32)
     depth = h[2, 0] * x + h[2, 1] * y + h[2, 2]
     across, down = h[0, 0] * x + h[0, 1] * y + h[0, 2], h[1, 0] * x + h[1, 1] * y + h[1, 2]
     return np.asarray((depth > 0) & (across > 0) & (across < depth) & (down > 0) & (down < depth))

@@ -1,11 +1,11 @@
-"""Filters and warps of grey images: by OpenCV where it is installed, else by numpy and Pillow with the same results."""
+"""Filters and warps of grey images: by OpenCV where installed, else by numpy and Pillow with similar results."""
 
 from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from lookalike.types import Pixels
 
@@ -14,6 +14,10 @@ WINDOW: Final = 11
 """Pixels a side of the window of local correlation."""
 BLUR: Final = np.array([0.0065, 0.0561, 0.2420, 0.3909, 0.2420, 0.0561, 0.0065], np.float32) / np.float32(1.0001)
 """Gaussian of standard deviation about 1.02 pixels."""
+
+
+SOFTENING: Final = (0.8, 1.2, 1.8, 2.6, 3.8)
+"""Standard deviations, in pixels, of the blurs tried to make two images equally sharp."""
 
 
 def load_cv2() -> ModuleType | None:
@@ -39,6 +43,26 @@ def blur(image: Pixels | Grey) -> Grey:
     rows = np.asarray(sum(weight * padded[at : at + height] for at, weight in enumerate(BLUR)))
     columns = sum(weight * rows[:, at : at + width] for at, weight in enumerate(BLUR))
     return np.asarray(columns, np.float32)
+
+
+def sharpness(image: Pixels) -> float:
+    """Mean square of the differences of neighboring pixels, in levels squared."""
+    values = image.astype(np.int16)
+    across, down = np.diff(values, axis=1), np.diff(values, axis=0)
+    return float((across.astype(np.float32) ** 2).mean() + (down.astype(np.float32) ** 2).mean())
+
+
+def soften(image: Pixels, target: float) -> Pixels:
+    """The image blurred, with a Gaussian of growing size, until it is no sharper than `target`."""
+    softened = image
+    for radius in SOFTENING:
+        if CV2 is not None:
+            softened = CV2.GaussianBlur(image, (0, 0), radius)
+        else:
+            softened = np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(radius)))
+        if sharpness(softened) <= target:
+            break
+    return softened
 
 
 def window_mean(image: Grey) -> Grey:

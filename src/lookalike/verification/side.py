@@ -64,9 +64,14 @@ class Side:
         return blur(shrink(np.ascontiguousarray(content), WHOLE_SIDE, WHOLE_SIDE))
 
     @cached_property
-    def turns(self) -> list[Moments]:
-        """The eight turned and mirrored views of `whole`, in the order of `TURNS`."""
-        return [moments(np.ascontiguousarray(turned)) for turned in turned_views(self.whole)]
+    def moments(self) -> Moments:
+        """Local moments of `whole`."""
+        return moments(self.whole)
+
+    def turned(self, turn: int) -> Moments:
+        """Local moments of view number `turn` of `TURNS`; turning changes their places alone."""
+        of = self.moments
+        return Moments(*(np.ascontiguousarray(turned_views(part)[turn]) for part in (of.image, of.mean, of.variance)))
 
     @cached_property
     def small_turns(self) -> NDArray[np.float32]:

@@ -3,15 +3,16 @@
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from lookalike.cpu import usable_cores
 from lookalike.verification import xfeat
-from lookalike.verification.agreement import share_agreeing
-from lookalike.verification.alignment import Homography, find_homography, normalised
-from lookalike.verification.comparison import Compared, compare
+from lookalike.verification.agreement import MIN_TEXTURED, MIN_VARIANCE, share_agreeing
+from lookalike.verification.alignment import Homography, find_alignments, normalised
+from lookalike.verification.comparison import ALIGNED, Compared, compare
 from lookalike.verification.side import TURNS, Side
 from lookalike.verification.types import NOTHING, WHOLE, Box, Matrix, Method, Transform, Verification
 
@@ -44,23 +45,15 @@ class Verifier:
         Returns:
             The evidence; `agreement` is None where either image is flat.
         """
-        best, inliers, strength = self._whole(query, stored), None, 0.0
-        if best is not None and best.evidence.share is not None:
-            strength = best.evidence.share
-        chosen: Method = "whole"
-        if strength < SURE and self._local:
-            for mirrored in (False, True):
-                features = query.mirrored_features if mirrored else query.features
-                found = find_homography(features, stored.features, _size(query), _size(stored))
-                compared = found and compare(query, stored, found[0])
-                if not found or not compared or compared.evidence.share is None:
-                    continue
-                weighted = compared.evidence.share * min(1.0, found[1] / SURE_INLIERS)
-                if weighted > strength:
-                    best, chosen, inliers, strength = compared, "local", found[1], weighted
-                if strength >= SURE:
-                    break
-        return _result(query, stored, best, chosen, inliers, strength)
+        best = _Candidate(self._whole(query, stored), "whole", None)
+        strength = best.strength
+        for mirrored in (False, True):
+            if not self._local or strength >= SURE:
+                break
+            found = self._local_candidate(query, stored, mirrored=mirrored)
+            if found is not None and found.strength > strength:
+                best, strength = found, found.strength
+        return _result(query, stored, best)
 
     def verify_many(self, query: Side, stored: Sequence[Side], *, workers: int | None = None) -> list[Verification]:
         """Compare a query with several stored images, in their order.
@@ -76,13 +69,26 @@ class Verifier:
         with ThreadPoolExecutor(count, "verify") as pool:
             return list(pool.map(lambda side: self.verify(query, side), stored))
 
+    def _local_candidate(self, query: Side, stored: Side, *, mirrored: bool) -> "_Candidate | None":
+        """Compare the images as aligned by local features; None where they cannot be aligned."""
+        features = query.mirrored_features if mirrored else query.features
+        sizes = (query.width, query.height), (stored.width, stored.height)
+        best = None
+        for alignment in find_alignments(features, stored.features, sizes, mirrored=mirrored):
+            found = _Candidate(compare(query, stored, alignment.homography), "local", alignment.inliers)
+            if best is None or found.strength > best.strength:
+                best = found
+            if best.strength >= ALIGNED:
+                break
+        return best
+
     def _whole(self, query: Side, stored: Side) -> Compared | None:
         """Compare the images without their borders, in the two most similar of the eight orientations."""
-        reference = stored.turns[0]
+        reference = stored.moments
         similarity = query.small_turns @ stored.small_turns[0]
         best, share = -1, MIN_WHOLE
         for turn in np.argsort(-similarity, kind="stable")[:2].tolist():
-            found = share_agreeing(query.turns[turn], reference)
+            found = share_agreeing(query.turned(turn), reference)
             if found is not None and found > share:
                 best, share = turn, found
         if best < 0 and similarity.max() > ALIKE:
@@ -90,8 +96,19 @@ class Verifier:
         return None if best < 0 else compare(query, stored, _turned(query.border, stored.border, best))
 
 
-def _size(side: Side) -> tuple[int, int]:
-    return side.width, side.height
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A comparison, and how it was aligned."""
+
+    compared: Compared | None
+    method: Method
+    inliers: int | None
+
+    @property
+    def strength(self) -> float:
+        """Agreement, less where few matches support the alignment."""
+        share = None if self.compared is None else self.compared.evidence.share
+        return (share or 0.0) * min(1.0, (SURE_INLIERS if self.inliers is None else self.inliers) / SURE_INLIERS)
 
 
 def _turned(query: Box, stored: Box, turn: int) -> Homography:
@@ -111,31 +128,31 @@ def _from_unit(box: Box) -> Homography:
     return np.array([[width, 0, box.left], [0, height, box.top], [0, 0, 1]])
 
 
-def _result(
-    query: Side, stored: Side, best: Compared | None, method: Method, inliers: int | None, strength: float
-) -> Verification:
+def _result(query: Side, stored: Side, candidate: _Candidate) -> Verification:
     """The evidence of the best alignment."""
+    best = candidate.compared
     if best is None:
-        textured = [float(np.mean(side.turns[0].variance > 25.0)) for side in (query, stored)]
-        return (
-            NOTHING if min(textured) * query.whole.size < 60 else Verification(0.0, 0, 0, None, (), None, min(textured))
-        )
+        textured = min(float(np.mean(side.moments.variance > MIN_VARIANCE)) for side in (query, stored))
+        flat = textured * query.whole.size < MIN_TEXTURED
+        return NOTHING if flat else Verification(0.0, 0, 0, None, (), None, textured)
     evidence, homography = best.evidence, best.homography
     border, crop = _visible(homography), _visible(normalised(np.linalg.inv(homography)))
-    share = None if evidence.share is None else strength
+    share = None if evidence.share is None else candidate.strength
     return Verification(
         share,
         query_coverage=_coverage(homography),
         stored_coverage=best.overlap,
         transform=_transform(query, stored, homography, crop, border),
         differences=evidence.boxes[:MAX_BOXES],
-        method=method,
+        method=candidate.method,
         textured=evidence.textured,
         differing=evidence.differing,
+        largest=evidence.largest,
         color=best.color,
         tone=best.tone,
         detail=best.detail,
-        inliers=inliers,
+        resolution=best.resolution,
+        inliers=candidate.inliers,
     )
 
 

@@ -10,6 +10,7 @@ import threading
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from importlib.util import find_spec
 from typing import Any, Final
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from lookalike import optional
 from lookalike.errors import Damaged
 from lookalike.types import Pixels
-from lookalike.verification.raster import shrink
+from lookalike.verification.raster import CV2, shrink
 
 WEIGHTS: Final = "xfeat.npz"
 WEIGHTS_SHA256: Final = "de9cfdf219118686b74df85f4ba28cdbeeb5b0c4d9730a99d2a8c28285da8d82"
@@ -67,7 +68,7 @@ class _Network:
 
 def available() -> bool:
     """Whether local features can be computed: the packages of the extra [verify] are installed."""
-    return optional.is_installed("verify")
+    return CV2 is not None and find_spec("openvino") is not None
 
 
 @cache

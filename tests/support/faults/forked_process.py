@@ -7,7 +7,9 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["__main__", "tests.faults.test_kill", "tests.faults.test_catalog_kill"])
+FORKS.set_forkserver_preload(
+    ["__main__", "tests.faults.test_kill", "tests.faults.test_catalog_kill", "tests.faults.test_cleanup_kill"]
+)
 
 
 class Child:

@@ -35,7 +35,7 @@ IMAGES = (
 )
 GLOBAL = frozenset({"sequence", "behind", "saved_at"})
 """Members whose values follow all tenants' writes; docs/security.md says so."""
-VARYING = GLOBAL | {"created", "updated", "took_ms"}
+VARYING = GLOBAL | {"created", "updated", "took_ms", "run"}
 CURSORS = frozenset({"next"})
 
 
@@ -55,10 +55,11 @@ class World:
         self.tokens["root"] = self.service.catalog.api_keys.create("admin")[1]
         ring = ApiKeyCache(self.service.catalog.api_keys.list_all, seconds=0)
         access = Authenticator(ring, keyless=False, defaults=KeyLimits())
-        settings = ServeSettings(threads=2)
+        settings = ServeSettings(threads=2, local_files=True)
         self.app = create_app(self.service, access, AllowedHosts("127.0.0.1"), settings=settings, fetcher=fetcher)
         self.client = TestClient(self.app, base_url="http://127.0.0.1")
         self.jobs: dict[str, str] = {}
+        self.plans: dict[str, str] = {}
         self.cursors: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -142,6 +143,6 @@ def plain(value: Any, name: str = "") -> Any:
         return [plain(member) for member in value]
     if name == "detail":
         return re.sub(r"\b\d+\b", "#", re.sub(r"\b[0-9a-f]{32}\b", "H", value))
-    if name == "id" and re.fullmatch(r"[0-9a-f]{32}", str(value)):
+    if name in ("id", "plan") and re.fullmatch(r"[0-9a-f]{32}", str(value)):
         return "H"
     return value

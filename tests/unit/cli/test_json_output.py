@@ -15,7 +15,7 @@ from tests.support.drawn_images import drawn, encoded
 
 RECORD = {
     *("key", "path", "tenant", "sha256", "width", "height", "format", "bytes", "border", "attributes"),
-    *("created", "updated", "sequence", "thumbnail"),
+    *("created", "updated", "sequence", "thumbnail", "frames", "truncated", "exif"),
 }
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
@@ -87,7 +87,7 @@ def test_init_refuses_settings_that_make_no_sense(tmp_path: Path, wrong: list[st
 def test_add_tells_of_each_image(gallery: Path, folder: Path) -> None:
     ran = lookalike("add", folder, "-g", gallery, "--json")
     assert ran.code == 1
-    assert all(set(line) == {"key", "path", "outcome", "reason", "sequence"} for line in ran.lines)
+    assert all(set(line) == {"key", "path", "outcome", "reason", "sequence", "truncated"} for line in ran.lines)
     told = {line["key"]: line for line in ran.lines}
     assert set(told) == {"a.png", "b c.png", "grüße 🌄.png", "[bold]x.png", "sub/d.png", "broken.jpg"}
     assert told["sub/d.png"] == {
@@ -96,6 +96,7 @@ def test_add_tells_of_each_image(gallery: Path, folder: Path) -> None:
         "outcome": "added",
         "reason": None,
         "sequence": 5,
+        "truncated": False,
     }
     assert (told["broken.jpg"]["outcome"], told["broken.jpg"]["sequence"]) == ("rejected", None)
     assert "grüße 🌄.png".encode() in ran.out  # as it stands, not in escapes
@@ -127,7 +128,8 @@ def test_search_finds_the_original(full: Path, tmp_path: Path) -> None:
     assert {"query", "hits", "exact_within", "took_ms"} <= set(line)
     assert line["query"] == str(query)
     names = {"key", "path", "evidence", "distance", "pipeline", "attributes", "width", "height", "thumbnail", "tenant"}
-    assert all(set(h) == names | {"verified", "verification", "probability"} for h in line["hits"])
+    names |= {"frames", "truncated", "verified", "verification", "probability"}
+    assert all(set(h) == names for h in line["hits"])
     best = line["hits"][0]
     assert (best["key"], best["evidence"], best["pipeline"]) == ("grüße 🌄.png", "copy", "phash")
     assert 0 <= best["distance"] <= 1
@@ -234,8 +236,9 @@ def test_duplicates_are_clusters(full: Path, folder: Path) -> None:
     lookalike("add", folder, "-g", full)
     ran = lookalike("duplicates", "-g", full, "--json")
     assert ran.code == 0
-    assert all(set(line) == {"id", "evidence", "distance", "images"} for line in ran.lines)
-    assert all(set(image) == RECORD for line in ran.lines for image in line["images"])
+    assert all(set(line) == {"id", "evidence", "distance", "frees", "images"} for line in ran.lines)
+    marked = RECORD | {"mark", "reason", "frees"}
+    assert all(set(image) == marked for line in ran.lines for image in line["images"])
     found = {frozenset(p["key"] for p in line["images"]): line["evidence"] for line in ran.lines}
     assert found == {frozenset({"a.png", "a again.png"}): "exact", frozenset({"b c.png", "b small.jpg"}): "copy"}
 

@@ -1,21 +1,34 @@
 """Clusters of copies: judgements, stable names, and going on from a key."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import lookalike
 from lookalike.catalog import NewImage
+from lookalike.encoders.phash import STORED_VIEWS, VIEWS, PHash
 from lookalike.errors import BadInput, NotFound
 from lookalike.gallery import Gallery
-from lookalike.gallery.duplicates import _NeighbourGraph
+from lookalike.gallery.duplicates import ClusterOptions, find_clusters
+from lookalike.gallery.links import max_link_distance
 from lookalike.results import Cluster
 from lookalike.types import Item
 from tests.support.drawn_images import drawn, encoded
+
+TURNS = [
+    Image.Transpose.FLIP_LEFT_RIGHT,
+    Image.Transpose.FLIP_TOP_BOTTOM,
+    Image.Transpose.ROTATE_90,
+    Image.Transpose.ROTATE_180,
+    Image.Transpose.ROTATE_270,
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.TRANSVERSE,
+]
 
 
 @pytest.fixture
@@ -49,10 +62,10 @@ def test_a_judgement_of_all_parts_for_good(gallery: Gallery) -> None:
 
 
 def test_a_judgement_is_of_the_pair(gallery: Gallery) -> None:
-    gallery.not_a_match(["a1", "a3"])
-    assert keys(gallery.duplicates())[0] == {"a1", "a2", "a3"}  # both are copies of a2
     gallery.not_a_match(["a1", "a2"])
-    assert keys(gallery.duplicates())[0] == {"a2", "a3"}  # every pair over the cut is marked now
+    assert keys(gallery.duplicates())[0] == {"a1", "a2", "a3"}  # both are copies of a3, which has the most bytes
+    gallery.not_a_match(["a1", "a3"])
+    assert keys(gallery.duplicates())[0] == {"a2", "a3"}
     assert gallery.search(encoded(drawn(0), "JPEG", quality=30)).hits[1].evidence == "copy"  # searching is not judged
 
 
@@ -134,35 +147,141 @@ def test_limits_that_make_no_sense(gallery: Gallery) -> None:
     assert gallery.duplicates_page(tenant="nobody").clusters == ()
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_clusters_are_those_of_a_plain_search_of_all_pairs(tmp_path: Path, seed: int) -> None:
-    """Random hashes near one another, random judgements: the components of the graph, drawn the slow way."""
+def pages(gallery: Gallery, limit: int = 7) -> list[set[str]]:
+    after, found = None, []
+    while True:
+        page = gallery.duplicates_page(after=after, limit=limit)
+        found += keys(iter(page.clusters))
+        after = page.after
+        if after is None:
+            return found
+
+
+@pytest.mark.parametrize("joined", [0, 10**6])
+def test_turned_and_mirrored_copies_are_in_the_cluster(
+    tmp_path: Path, joined: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lookalike.gallery.duplicates.JOINED_AT_ONCE", joined)
+    with lookalike.open(tmp_path / "gallery", pipelines=["phash"]) as gallery:
+        for seed in range(3):
+            gallery.add([Item(f"{seed}", encoded(drawn(seed)))])
+            gallery.add([Item(f"{seed} {turn.name}", encoded(drawn(seed).transpose(turn))) for turn in TURNS])
+        expected = [{f"{seed}", *(f"{seed} {turn.name}" for turn in TURNS)} for seed in range(3)]
+        assert keys(gallery.duplicates()) == pages(gallery) == expected
+
+
+def test_a_copy_of_a_copy_is_in_another_cluster(tmp_path: Path) -> None:
+    """A chain of hashes, each 8 bits from the next one: only neighbours are copies of each other."""
+    with lookalike.open(tmp_path / "gallery", pipelines=["phash"]) as gallery:
+        put_hashes(gallery, [chain_hash(number) for number in range(6)], areas=[1, 9, 2, 3, 5, 4])
+        found = [[image.key for image in cluster.images] for cluster in gallery.duplicates()]
+    assert found == [["01", "00", "02"], ["04", "03", "05"]]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_member_was_confirmed_as_a_copy_of_the_first(tmp_path: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
+    with lookalike.open(tmp_path / "gallery", pipelines=["phash"]) as gallery:
+        put_hashes(gallery, near_hashes(rng, 60))
+        [pipeline] = [opened.pipeline for opened in gallery._pipelines.open()]
+        asked: set[tuple[int, int]] = set()
+        refused: set[tuple[int, int]] = set()
+
+        def check(pairs: Sequence[tuple[int, int]]) -> list[bool]:
+            assert not asked & {*pairs}
+            asked.update(pairs)
+            refused.update(pair for pair in pairs if sum(pair) % 3 == 0)
+            return [pair not in refused for pair in pairs]
+
+        options = ClusterOptions(check, preference=lambda image: (image.key,))
+        clusters = list(find_clusters(gallery.catalog, [pipeline], 1, options=options))
+    assert refused
+    assert len(clusters) > 3
+    for cluster in clusters:
+        first, *others = cluster.images
+        assert all(first.key < image.key for image in others)
+        assert {(first.id, image.id) for image in others} <= asked - refused
+
+
+def chain_hash(number: int) -> np.ndarray:
+    bits = np.zeros(64, np.uint8)
+    bits[: 8 * number] = 1
+    return np.packbits(bits)
+
+
+def near_hashes(rng: np.random.Generator, number: int) -> list[np.ndarray]:
+    codes: list[np.ndarray] = []
+    for at in range(number):
+        bits = rng.integers(0, 2, 64, dtype=np.uint8) if at % 6 == 0 else np.unpackbits(codes[-1])
+        bits[rng.integers(0, 64, rng.integers(1, 4))] ^= 1
+        codes.append(np.packbits(bits))
+    return codes
+
+
+def put_hashes(
+    gallery: Gallery, codes: Sequence[np.ndarray], *, areas: Sequence[int] = (), distinct: int = 10**6
+) -> dict[str, bytes]:
+    """Store images by their hashes, keys 00, 01, ...; the digests, which repeat after `distinct` images."""
+    spec = PHash().spec
+    tenant = gallery.catalog.tenants.get_or_create("default")
+    digests = {f"{n:02}": hashlib.sha256(f"{n % distinct}".encode()).digest() for n in range(len(codes))}
+    for number, ((key, digest), code) in enumerate(zip(digests.items(), codes, strict=True)):
+        width = areas[number] if areas else 9
+        row = {spec: code}
+        gallery.catalog.images.put([NewImage(tenant, key, None, digest, 1, width, 9, "PNG", features=row)])
+    return digests
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_clusters_are_those_of_a_plain_comparison_of_all_pairs(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random hashes near one another, random judgements: the clusters, made the slow way."""
+    rng = np.random.default_rng(seed)
+    encoder = PHash()
     with lookalike.open(tmp_path / "gallery", pipelines=["phash"]) as service:
-        service.add([Item("first", encoded(drawn(0)))])
-        spec = service.catalog.features.specs()[0]
-        tenant = service.catalog.tenants.get_or_create("default")
-        codes, digests = {}, {}
-        for number in range(60):
-            code = rng.integers(0, 2, 64, dtype=np.uint8) if number % 6 == 0 else codes[f"{number - 1:02}"].copy()
-            code[rng.integers(0, 64, rng.integers(1, 4))] ^= 1
-            key = f"{number:02}"
-            codes[key], digests[key] = code, hashlib.sha256(f"{number % 50}".encode()).digest()
-            row = {spec: np.packbits(code)}
-            service.catalog.images.put([NewImage(tenant, key, None, digests[key], 1, 9, 9, "PNG", features=row)])
-        judged = [tuple(rng.choice(sorted(codes), 2, replace=False).tolist()) for _ in range(40)]
+        codes = near_hashes(rng, 50)
+        codes += codes[:10]  # the same bytes have the same hash
+        digests = put_hashes(service, codes, distinct=50)
+        judged = [tuple(rng.choice(sorted(digests), 2, replace=False).tolist()) for _ in range(40)]
         judged += [(f"{n:02}", f"{n + 1:02}") for n in range(0, 58, 3)]
         for pair in judged:
             service.not_a_match(pair)
-        found = {frozenset(members) for members in keys(service.duplicates())}
+        found = keys(service.duplicates())
+        monkeypatch.setattr("lookalike.gallery.duplicates.JOINED_AT_ONCE", 0)
+        monkeypatch.setattr("lookalike.gallery.duplicates.SEEDS", 7)
+        monkeypatch.setattr("lookalike.gallery.links.NEIGHBOURS", 2)
+        searched = pages(service)
         [pipeline] = [opened.pipeline for opened in service._pipelines.open()]
-        limit = _NeighbourGraph(service.catalog, [pipeline], tenant)._max_distances["phash"] * 64
+        limit = max_link_distance(pipeline, len(codes)) * 64
+    features = np.stack(codes)
+    views = encoder.all_views(features, encoder.estimated_views(features))
+    bits = np.bitwise_count(views[:, None] ^ features[None, :, None]).sum(axis=3).min(axis=2)
+    bits = np.maximum(bits, bits.T)
     apart = {frozenset((digests[a], digests[b])) for a, b in judged}
-    parts: list[set[str]] = [{key} for key in codes]
-    for a, b in combinations(codes, 2):
-        close = digests[a] == digests[b] or np.count_nonzero(codes[a] != codes[b]) <= limit
-        if close and frozenset((digests[a], digests[b])) not in apart:
-            joined = [part for part in parts if part & {a, b}]
-            parts = [part for part in parts if not part & {a, b}] + [set().union(*joined)]
-    assert found == {frozenset(part) for part in parts if len(part) > 1}
+    expected, taken = [], set()
+    for key in sorted(digests):
+        copies = {
+            other
+            for other in digests
+            if other not in taken | {key}
+            and (digests[key] == digests[other] or bits[int(key), int(other)] <= limit)
+            and frozenset((digests[key], digests[other])) not in apart
+        }
+        if key not in taken and copies:
+            expected.append({key, *copies})
+            taken |= {key, *copies}
+    assert found == searched == sorted(expected, key=min)
     assert len(found) > 3
+
+
+def test_the_views_of_a_hash_follow_from_the_stored_ones() -> None:
+    rng = np.random.default_rng(5)
+    images = rng.integers(0, 256, (300, 32, 32), dtype=np.uint8)
+    encoder = PHash()
+    encoded_images, stored = encoder.encode_stored(images)
+    views = encoder.encode_views(images).features
+    assert np.array_equal(encoder.all_views(encoded_images.features, stored), views)
+    estimated = encoder.estimated_views(encoded_images.features).reshape(-1, len(STORED_VIEWS), 8)
+    exact = views[:, [VIEWS.index(view) for view in STORED_VIEWS]]
+    assert np.bitwise_count(estimated ^ exact).sum(axis=2).mean() < 8

@@ -9,7 +9,7 @@ from importlib import import_module
 MODULES = (
     *("add", "search", "images", "duplicates", "explain", "why_not"),
     *("gallery", "keys", "evaluate", "calibrate"),
-    *("serve", "models", "try_it", "doctor", "plan"),
+    *("serve", "models", "train_head", "try_it", "doctor", "plan"),
 )
 """In the order of `lookalike --help`."""
 

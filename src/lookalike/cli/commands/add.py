@@ -10,7 +10,7 @@ import typer
 
 from lookalike.cli.app import IMAGES, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import Session, command, name_of, open_gallery_or_client, option, parse_pairs
+from lookalike.cli.options import Session, command, flag, name_of, open_gallery_or_client, option, parse_pairs
 from lookalike.cli.output import counted, emit, print_error, print_line, printable
 from lookalike.errors import Reason
 
@@ -42,6 +42,9 @@ def add(
             "--attr NAME=VALUE", "Attribute to store with every image given here (a JSON value, or text). Repeatable."
         ),
     ] = None,
+    exif: Annotated[
+        bool, flag("--exif/--no-exif", "Store what EXIF data say: capture time, camera, orientation, position.")
+    ] = True,
 ) -> int:
     """Add or update images; creates the gallery if there is none.
 
@@ -61,7 +64,7 @@ def add(
             fetch_weights(session, gallery.pipelines)
         try:
             with ProgressBar("Adding", lambda: items_from(paths, key=key), quiet=session.json) as progress:
-                for outcome in gallery.add_iter(items, tenant=session.tenant):
+                for outcome in gallery.add_iter(items, tenant=session.tenant, exif=exif):
                     if session.json:
                         emit(outcome_object(outcome))
                     summary.count(outcome)
@@ -90,12 +93,14 @@ class AddSummary:
 
     def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()
+        self._truncated = 0
         self._reasons: Counter[str] = Counter()
         self._examples: dict[str, list[Outcome]] = {}
         self._started = time.monotonic()
 
     def count(self, outcome: Outcome) -> None:
         self.outcomes[outcome.outcome] += 1
+        self._truncated += outcome.truncated
         if outcome.outcome == "rejected":
             reason = (outcome.reason or "").partition(":")[0]
             reason = reason.replace("_", " ") if reason in get_args(Reason) else "other"
@@ -119,6 +124,10 @@ class AddSummary:
         seconds = time.monotonic() - self._started
         print_line(f"{counted(total, 'image')}: {self.counts_text()}   ({seconds:.1f} s, {total / seconds:,.0f}/s)")
         print_line(f"Gallery: {printable(gallery)}")
+        if self._truncated:
+            print_line(
+                f"Truncated, pixels are missing: {counted(self._truncated, 'image')} (`lookalike ls` marks them)"
+            )
         for reason, n in self._reasons.most_common():
             print_line(f"Rejected, {reason} ({n:,}):")
             for outcome in self._examples[reason]:

@@ -37,7 +37,7 @@ def doctor(session: Session) -> int:
     except NotFound:  # those of a new gallery: phash alone without the extra vgg16
         gallery = GallerySettings() if is_installed("vgg16") else GallerySettings(HASH_PIPELINES)
     gallery = gallery.with_environment(settings)
-    entries = model_entries(settings.models)
+    entries = model_entries(settings.models, settings.cache)
     models = [name for name in gallery.pipelines if name in entries and entries[name].network != "phash"]
     engines = [functools.partial(_engine_check, name, probe) for name, probe in probes(gallery).items()]
     checks = diagnose(settings.cache, session.folder, models=models, user_file=settings.models, engines=engines)

@@ -9,10 +9,23 @@ from rich.table import Table
 
 from lookalike.cli.app import IMAGES, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import PipelineNamesOption, Session, command, open_gallery_or_client
+from lookalike.cli.options import (
+    FilterOption,
+    PipelineNamesOption,
+    Session,
+    command,
+    flag,
+    open_gallery_or_client,
+    option,
+    parse_size,
+    server_of,
+)
 from lookalike.cli.output import counted, emit, out, print_line, printable, size
+from lookalike.errors import BadSetting
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lookalike.results import Comparison
 
 VERDICTS = {
@@ -26,26 +39,122 @@ ALIKE = "They are similar, but not similar enough to call one a copy of the othe
 MAX_ALIKE_RATE = 1e-3
 """The highest false-match rate at which two images that are no copies are called similar."""
 MIN_SHOWN_RATE = 1e-9
+CLEAN_UP = "Clean-up"
+"""The panel of the options that decide which files are removed."""
+
+
+KeepOption = Annotated[
+    list[str] | None,
+    option(
+        "--keep RULE,...",
+        "Which image to keep: pixels, exif, quality, oldest, format, format=heif/jpeg, folder=DIR; the first rule that "
+        "tells two apart decides. Repeatable. [default: pixels,exif,quality,oldest,format]",
+        rich_help_panel=CLEAN_UP,
+    ),
+]
+ToOption = Annotated[
+    str,
+    option(
+        "--to ACTION",
+        "What happens to the others: trash, hardlink, reflink, delete, or a folder to move them to.",
+        show_default=True,
+        rich_help_panel=CLEAN_UP,
+    ),
+]
+ReferenceOption = Annotated[
+    list[str] | None,
+    option(
+        "--reference DIR",
+        "Never touch files below this folder, only compare against them. Repeatable.",
+        rich_help_panel=CLEAN_UP,
+    ),
+]
 
 
 @command(app, remote=True, rich_help_panel=IMAGES)
-def duplicates(session: Session, pipeline: PipelineNamesOption = None) -> int:
-    """Find images of the gallery that are copies of one another."""
+def duplicates(
+    session: Session,
+    pipeline: PipelineNamesOption = None,
+    keep: KeepOption = None,
+    to: ToOption = "trash",
+    yes: Annotated[bool, flag("--yes", "Do it. Without it nothing is changed.", rich_help_panel=CLEAN_UP)] = False,
+    undo: Annotated[bool, flag("--undo", "Undo the last clean-up.", rich_help_panel=CLEAN_UP)] = False,
+    run: Annotated[
+        str | None,
+        option("--run NAME", "With --undo: this clean-up instead of the last one.", rich_help_panel=CLEAN_UP),
+    ] = None,
+    reference: ReferenceOption = None,
+    exact_only: Annotated[bool, flag("--exact-only", "Only images with the same bytes or pixels.")] = False,
+    across_folders: Annotated[
+        bool, flag("--across-folders", "Only copies in another folder than the kept image.", rich_help_panel=CLEAN_UP)
+    ] = False,
+    min_size: Annotated[
+        str, option("--min-size SIZE", "Only files of at least this size: 100kB, 1.5MB.", rich_help_panel=CLEAN_UP)
+    ] = "0",
+    filter: FilterOption = None,
+    max_distance: Annotated[
+        float | None,
+        option("--max-distance 0..1", "Only copies up to this distance from the kept image.", rich_help_panel=CLEAN_UP),
+    ] = None,
+    output: Annotated[
+        str, option("-o --output FORMAT", "Format of the list: table, csv or json.", show_default=True)
+    ] = "table",
+) -> int:
+    """Find images of the gallery that are copies of one another, and remove all but one of each cluster.
+
+    Without **--yes** this is a dry run: it shows which images would be kept and removed, and changes nothing.
+    """
+    from lookalike.cleanup import CleanupOptions
+    from lookalike.cli import cleanup_output
+    from lookalike.gallery import parse_filter
+
+    if output not in cleanup_output.FORMATS:
+        raise BadSetting(f"--output must be {', '.join(cleanup_output.FORMATS)}, not {output!r}")
+    if run is not None and not undo:
+        raise BadSetting("--run names the clean-up for --undo; add --undo")
+    options = CleanupOptions(
+        keep=tuple(keep or CleanupOptions().keep),
+        to=to,
+        references=tuple(reference or ()),
+        exact_only=exact_only,
+        across_folders=across_folders,
+        min_bytes=parse_size(min_size, "--min-size"),
+        max_distance=max_distance,
+        filter=parse_filter(filter) if filter else None,
+        pipelines=pipeline or None,
+        tenant=session.tenant,
+    )
+    format_ = "json" if session.json else output
+    if server_of(session) is not None:
+        if (
+            yes
+            or undo
+            or output == "csv"
+            or options != CleanupOptions(pipelines=options.pipelines, tenant=session.tenant)
+        ):
+            raise BadSetting("a clean-up needs the files: run it on the machine of the gallery, without --server")
+        return _list_clusters(session, pipeline, format_)
+    if undo:
+        return cleanup_output.undo(session, run, format_)
+    return cleanup_output.clean_up(session, options, format_, yes=yes)
+
+
+def _list_clusters(session: Session, pipelines: Sequence[str] | None, format_: str) -> int:
+    """List the clusters of a server's gallery, each as soon as it is found."""
+    from lookalike.cli.cleanup_output import dimensions, heading
     from lookalike.cli.json_output import cluster_object
 
     clusters = images = 0
     with open_gallery_or_client(session) as gallery:
-        for cluster in gallery.duplicates(tenant=session.tenant, pipelines=pipeline or None):
+        for cluster in gallery.duplicates(tenant=session.tenant, pipelines=pipelines or None):
             clusters, images = clusters + 1, images + len(cluster.images)
-            if session.json:
+            if format_ == "json":
                 emit(cluster_object(cluster))
                 continue
-            how = "the same image" if cluster.evidence == "exact" else f"copies, at most {cluster.distance:.3f} apart"
-            print_line(f"{counted(len(cluster.images), 'image')}, {how}:")
+            print_line(heading(len(cluster.images), cluster.evidence, cluster.distance))
             for image in cluster.images:
-                dimensions = f"{image.width}x{image.height}"
-                print_line(f"  {dimensions:>11}  {size(image.nbytes):>8}  {printable(image.key)}")
-    if not session.json:
+                print_line(f"  {dimensions(image):>11}  {size(image.nbytes):>8}  {printable(image.key)}")
+    if format_ != "json":
         print_line(f"{counted(clusters, 'cluster')} of copies, {counted(images, 'image')} in all")
     return ExitCode.OK
 

@@ -26,8 +26,7 @@ def init(
         list[str] | None,
         option(
             "--pipelines NAME,...",
-            "The pipelines; they cannot be changed later. [default: phash,vgg16; phash alone is fast and needs "
-            "no weights]",
+            "The pipelines; they cannot be changed later. [default: phash,vgg16-copy; phash alone is fastest]",
         ),
     ] = None,
     index: Annotated[

@@ -58,7 +58,7 @@ def show(
                 continue  # a path of a server
             case "border", _:
                 value = ", ".join(f"{side} {n}" for side, n in value.items() if n) or "none"
-            case "attributes", _:
+            case "attributes" | "exif", _:
                 value = ", ".join(f"{attribute}={given}" for attribute, given in value.items()) or "none"
             case "bytes", int():
                 value = f"{value:,} ({size(value)})"
@@ -100,27 +100,40 @@ def ls(
     filter: FilterOption = None,
     prefix: Annotated[str, option("--prefix TEXT", "Only keys with this prefix (case-sensitive).")] = "",
     limit: Annotated[int | None, option("--limit N", "Stop after this number of images.", min=0)] = None,
+    sort: Annotated[
+        str,
+        option(
+            "--sort NAME",
+            "Sort by key or by file.folder, file.name, file.format, file.bytes, file.width, file.height, file.frames, "
+            "file.added, exif.captured, exif.camera, exif.orientation, exif.latitude or exif.longitude; - before it "
+            "reverses the order.",
+        ),
+    ] = "key",
 ) -> int:
-    """List images in the order of their keys."""
+    """List images in the order of their keys, or sorted by what is known of their files."""
     from lookalike.cli.json_output import record_object
 
     with open_gallery_or_client(session) as gallery:
-        for record in islice(_records(gallery, session, filter, prefix), limit):
+        for record in islice(_records(gallery, session, filter, prefix, sort), limit):
             if session.json:
                 emit(record_object(record), flush=False)
             else:
                 dimensions = f"{record.width}x{record.height}"
                 about = f"{dimensions:>11}  {record.format:<5} {size(record.nbytes):>8}  {day(record.updated)}"
-                print_line(f"{about}  {printable(record.key)}")
+                print_line(f"{about}  {printable(record.key)}{'  (truncated)' if record.truncated else ''}")
     return ExitCode.OK
 
 
-def _records(gallery: AnyGallery, session: Session, filter: Sequence[str] | None, prefix: str) -> Iterator[Record]:
+def _records(
+    gallery: AnyGallery, session: Session, filter: Sequence[str] | None, prefix: str, sort: str
+) -> Iterator[Record]:
     """All records, page by page."""
     from lookalike.gallery import parse_filter
 
     conditions = parse_filter(filter or ())
     after: str | None = None
-    while page := gallery.ls(tenant=session.tenant, after=after, limit=PAGE_SIZE, filter=conditions, prefix=prefix):
+    while page := gallery.ls(
+        tenant=session.tenant, after=after, limit=PAGE_SIZE, filter=conditions, prefix=prefix, sort=sort
+    ):
         yield from page
         after = page[-1].key

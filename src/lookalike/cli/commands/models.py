@@ -33,7 +33,7 @@ def list_models(session: Session) -> int:
 
     settings = session.settings
     table = Table("model", "installed", "title", "licence", box=None, padding=(0, 2), header_style="dim")
-    for name, entry in model_entries(settings.models).items():
+    for name, entry in model_entries(settings.models, settings.cache).items():
         pulled = is_pulled(name, settings.cache, user_file=settings.models)
         if session.json:
             fields = {"name": name, "title": entry.title, "licence": entry.licence, "source": entry.source}

@@ -100,7 +100,7 @@ def _parse_pipelines(session: Session, options: Iterable[str]) -> Iterable[Pipel
     from lookalike.capacity.models import PipelineSpec, parse_count
     from lookalike.encoders import model_entries
 
-    known = model_entries(session.settings.models)
+    known = model_entries(session.settings.models, session.settings.cache)
     for text in (part.strip() for argument in options for part in argument.split(",") if part.strip()):
         name, colon, dimensions = text.partition(":")
         if colon:

@@ -180,11 +180,11 @@ class ResultPrinter:
         if self._preview and with_image and (image := preview_of(query)):
             self._console.print(image)
         hits = answer.hits if self._all_hits else _without_similar(answer.hits)
-        self._console.print(self._table(hits) if hits else "  no hits")
+        self._console.print(self._table(hits, answer.frames) if hits else "  no hits")
         self._console.print(Text("  " + _footer(answer, hidden=len(answer.hits) - len(hits)), style="dim"))
         self._console.print()
 
-    def _table(self, hits: Sequence[Hit]) -> Table:
+    def _table(self, hits: Sequence[Hit], frames: int) -> Table:
         key, path = Column("key", overflow="fold"), Column("path", style="dim", overflow="fold")
         last = ("", key) if self._preview else (key, path)
         calibrated = any(hit.probability is not None for hit in hits)
@@ -192,14 +192,16 @@ class ResultPrinter:
         columns = ("evidence", "what", Column("distance", justify="right"), *probability, "found by", *last)
         table = Table(*columns, box=None, padding=(0, 2), header_style="dim")
         for hit in hits:
-            table.add_row(*self._row(hit, calibrated=calibrated))
+            table.add_row(*self._row(hit, frames, calibrated=calibrated))
         return table
 
-    def _row(self, hit: Hit, *, calibrated: bool) -> list[Text | str]:
+    def _row(self, hit: Hit, frames: int, *, calibrated: bool) -> list[Text | str]:
         from lookalike.cli.preview import preview_of
 
-        style = STYLES[hit.evidence]
-        row: list[Text | str] = [Text(hit.evidence, style=style), _what(hit), f"{hit.distance:.3f}"]
+        evidence = Text(hit.evidence, style=STYLES[hit.evidence])
+        for note in frame_notes(hit, frames):
+            evidence.append(f"\n{note}", style="dim")
+        row: list[Text | str] = [evidence, _what(hit), f"{hit.distance:.3f}"]
         if calibrated:
             row.append("" if hit.probability is None else f"{hit.probability.value:.3f}")
         row.append(hit.pipeline)
@@ -224,6 +226,14 @@ def _what(hit: Hit) -> str:
     return "" if hit.verification is None or hit.evidence == "similar" else describe(hit.evidence, hit.verification)
 
 
+def frame_notes(hit: Hit, frames: int) -> Iterator[str]:
+    """What the table says of a hit that is not all of an image; `frames` are those of the query."""
+    if hit.evidence != "exact" and max(hit.frames, frames) > 1:
+        yield f"1 of {max(hit.frames, frames)} frames"
+    if hit.truncated:
+        yield "truncated"
+
+
 def _footer(answer: Answer, *, hidden: int) -> str:
     notes = [f"{sum(answer.took_ms.values()):.0f} ms"]
     if hidden:
@@ -231,8 +241,12 @@ def _footer(answer: Answer, *, hidden: int) -> str:
     if answer.verification is not None and answer.verification.skipped:
         notes.append(f"{answer.verification.skipped} candidates not verified in time: raise --verify-ms")
     for name, distance in answer.exact_within.items():
-        if distance >= 0:
+        if distance is not None and distance >= 0:
             notes.append(f"{name} exact" + (f" within {distance:.3f}" if distance < 1 else ""))
+    for name, why in answer.not_compared.items():
+        notes.append(f"{name} compared nothing: {printable(why)}")
+    if answer.truncated:
+        notes.append("the image is truncated: pixels are missing")
     for name, why in answer.failed.items():
         notes.append(f"{name} failed, so hits may be missing: {printable(why)}")
     if answer.more:

@@ -42,6 +42,14 @@ def serve(
         list[int] | None,
         option("--fetch-port N", "Allow fetching from this port besides 80 and 443. Repeatable.", min=1, max=65535),
     ] = None,
+    local_files: Annotated[
+        bool | None,
+        flag(
+            "--local-files/--no-local-files",
+            "Let callers see original files, and admins clean up duplicates. [default: callers on this machine]",
+            show_default=False,
+        ),
+    ] = None,
     threads: Annotated[
         int, option("--threads N", "Requests processed at once.", min=1, max=512, show_default=True)
     ] = 16,
@@ -63,7 +71,7 @@ def serve(
 
     configure_logging(requests=not sys.stderr.isatty() if log is None else log)
     folders = tuple(Path(folder).expanduser().absolute() for folder in import_from or ())
-    settings = ServeSettings(threads=threads, import_from=folders)
+    settings = ServeSettings(threads=threads, import_from=folders, local_files=local_files)
     fetcher = Fetcher(allow=parse_networks(tuple(fetch_allow or ())), ports=tuple(fetch_port or ()))
     address = BindAddress(host, port, tuple(allow_host or ()))
 

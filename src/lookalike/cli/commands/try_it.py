@@ -33,7 +33,7 @@ MAX_ORIGINALS = 12
 """Images of which copies are made: with ten edits each, some seconds of searching."""
 FOLDER = Path("try")
 """Where the copies, the contact sheet and the sample's gallery are written."""
-TITLES = {"phash": "by hash", "vgg16": "by network"}
+TITLES = {"phash": "by hash", "vgg16": "by network", "vgg16-copy": "by network"}
 HITS = 4
 
 
@@ -60,7 +60,9 @@ def try_it(
     if not photos:
         session = Session(session.gallery or str(FOLDER / "gallery"), session.tenant, session.json)
         print_line("No PHOTOS given: using a small sample that comes with the program.\n")
-    print_line("1. Indexing: a digest, a perceptual hash and, with vgg16, the features of a network for each image.")
+    print_line(
+        "1. Indexing: a digest, a perceptual hash and, with the extra vgg16, the features of a network for each image."
+    )
     add(session, list(photos or ()) or [str(sample_paths()[0].parent)])
     with session.open() as gallery:
         originals = _choose_originals(gallery, session.tenant)

@@ -45,7 +45,21 @@ Reply = Prepared | tuple[bytes, int] | ImageRejected
 """An image; digest and size of one with the known digest; or the rejection."""
 Packed = tuple[list[Any], list[Pixels]]
 """Replies in wire form: an image is the tuple of its plain values, its inputs are rows of one array each."""
-_PLAIN: Final = attrgetter("sha256", "pixels", "nbytes", "width", "height", "format", "thumbnail", "reduced")
+_PLAIN: Final = attrgetter(
+    "sha256",
+    "pixels",
+    "nbytes",
+    "width",
+    "height",
+    "format",
+    "thumbnail",
+    "frames",
+    "truncated",
+    "exif",
+    "transparent",
+    "variants",
+    "reduced",
+)
 _SIDES: Final = attrgetter("left", "top", "right", "bottom")
 
 
@@ -101,9 +115,9 @@ def _unpack(value: Any, inputs: Iterator[tuple[Pixels, ...]]) -> Reply:
         return value
     if len(value) == 2:
         return value[0], value[1]
-    sha256, pixels, nbytes, width, height, kind, thumbnail, reduced, sides = value
+    sha256, pixels, nbytes, width, height, kind, *rest, sides = value
     border = Border(*sides) if sides else UNCUT
-    return Prepared(sha256, pixels, nbytes, width, height, kind, border, next(inputs), thumbnail, reduced)
+    return Prepared(sha256, pixels, nbytes, width, height, kind, border, next(inputs), *rest)
 
 
 def process_request(request: Request, inputs: Sequence[InputSpec], limits: Limits) -> Reply:

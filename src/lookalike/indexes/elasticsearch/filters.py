@@ -11,6 +11,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
+from lookalike.catalog.built_in_attributes import FILE_ATTRIBUTES
 from lookalike.catalog.filters import to_sql
 from lookalike.types import Attributes, Condition
 
@@ -35,11 +36,13 @@ def terms_of(attributes: Attributes) -> list[str]:
 
 
 def filters_of(conditions: Sequence[Condition], field: str) -> list[JSON] | None:
-    """The equivalent filters, all of which must pass; None if only the catalog can compare (with a very long text).
+    """The equivalent filters, all of which must pass; None if only the catalog can compare (very long texts, files).
 
     Raises BadInput for an invalid condition, as the catalog does.
     """
     to_sql(conditions, "sqlite")
+    if any(condition.attribute in FILE_ATTRIBUTES for condition in conditions):
+        return None
     filters = [_clause(condition, field) for condition in conditions]
     return None if any(each is None for each in filters) else [each for each in filters if each is not None]
 

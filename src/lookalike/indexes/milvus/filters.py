@@ -19,6 +19,7 @@ import math
 import struct
 from collections.abc import Sequence
 
+from lookalike.catalog.built_in_attributes import FILE_ATTRIBUTES
 from lookalike.catalog.filters import to_sql
 from lookalike.errors import UnsupportedQuery
 from lookalike.types import Attributes, Condition, Ids, ResolvedFilter
@@ -76,6 +77,8 @@ def expression(conditions: Sequence[Condition]) -> str | None:
     Raises BadInput for an invalid condition, as the catalog does.
     """
     to_sql(conditions, "sqlite")
+    if any(condition.attribute in FILE_ATTRIBUTES for condition in conditions):
+        return None
     parts = [_comparison(condition) for condition in conditions]
     return None if None in parts else " and ".join(f"({part})" for part in parts)
 

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from http import HTTPStatus
-from io import BytesIO
 from itertools import chain
 from typing import Any
 
@@ -122,7 +121,7 @@ def _members(value: Any) -> Iterable[Any]:
 def check_pixels(data: bytes, max_pixels: int) -> None:
     """Reject an image of more than `max_pixels` by its header; the decoder reports headers that cannot be read."""
     try:
-        width, height = formats.READERS[formats.identify(data)](BytesIO(data)).size
+        width, height = formats.size_by_header(data)
     except Exception:  # noqa: BLE001 - the readers raise all kinds of errors for damaged files
         return
     if width * height > max_pixels:

@@ -5,6 +5,7 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
@@ -34,6 +35,14 @@ FORM_OVERHEAD = 64 * 1024
 """Bytes of a form besides its parts."""
 M = TypeVar("M", bound=BaseModel)
 QueryImage = bytes | StoredImage
+
+
+def decode_key(quoted: str) -> str:
+    """The key in a path; raises BadInput if it is not UTF-8."""
+    try:
+        return unquote(quoted, errors="strict")
+    except UnicodeDecodeError:
+        raise BadInput("the key in the path is not UTF-8, percent-encoded") from None
 
 
 @dataclass(frozen=True, slots=True)

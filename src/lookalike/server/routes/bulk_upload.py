@@ -6,9 +6,9 @@ import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -79,12 +79,13 @@ class PendingImage:
 class BulkUploadResponse(Response):
     """Reads the request body while it sends the response."""
 
-    def __init__(self, request: Request, state: AppState, caller: Caller) -> None:
+    def __init__(self, request: Request, state: AppState, caller: Caller, *, exif: bool) -> None:
         super().__init__(status_code=200, media_type=NDJSON)
         del self.headers["content-length"]
         self._request = request
         self._state = state
         self._caller = caller
+        self._exif = exif
         self._pending: asyncio.Queue[PendingImage | None] = asyncio.Queue(BATCH_SIZE)
         self._read_error: Exception | None = None
         self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
@@ -149,7 +150,7 @@ class BulkUploadResponse(Response):
         return batch, False
 
     async def _add(self, items: Sequence[Item | Outcome]) -> list[Outcome]:
-        add = functools.partial(self._state.gallery.add_iter, items, tenant=self._caller.tenant)
+        add = functools.partial(self._state.gallery.add_iter, items, tenant=self._caller.tenant, exif=self._exif)
         return await self._state.executor.run(lambda: list(add()), timeout=QUEUE_TIMEOUT)
 
 
@@ -175,7 +176,12 @@ class BulkUploadResponse(Response):
         }
     ),
 )
-async def put_images(request: Request, state: State, caller: Writes) -> Response:
+async def put_images(
+    request: Request,
+    state: State,
+    caller: Writes,
+    exif: Annotated[bool, Query(description="Store what EXIF data say: capture time, camera, position.")] = True,
+) -> Response:
     """A form with files, each stored under its file name, or lines of JSON (`BatchItem`).
 
     The response is NDJSON with one line (`Outcome`) per image as it becomes durable, in the order of the request; an
@@ -184,7 +190,7 @@ async def put_images(request: Request, state: State, caller: Writes) -> Response
     state.executor.check_capacity()
     if media_type(request) not in ("multipart/form-data", NDJSON, "application/jsonl"):
         raise unsupported_media_type(media_type(request), "multipart/form-data", NDJSON)
-    return BulkUploadResponse(request, state, caller)
+    return BulkUploadResponse(request, state, caller, exif=exif)
 
 
 async def read_images(reader: RequestReader) -> AsyncIterator[PendingImage]:

@@ -8,11 +8,11 @@ import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
-from urllib.parse import unquote
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import Field, model_validator
 
+from lookalike.catalog.built_in_attributes import KEY, SORTS, check_sort
 from lookalike.errors import BadInput, NotFound
 from lookalike.gallery.thumbnails import MAX_SIDE, MIN_SIDE
 from lookalike.imaging.thumbnails import SIDE
@@ -21,7 +21,7 @@ from lookalike.server.app_state import State
 from lookalike.server.auth import Reads, Writes
 from lookalike.server.pagination import decode_key_cursor, encode_cursor
 from lookalike.server.requests.body import parse_attributes, parse_object
-from lookalike.server.requests.images import ParsedRequest, RequestReader, read_json_object, validate
+from lookalike.server.requests.images import ParsedRequest, RequestReader, decode_key, read_json_object, validate
 from lookalike.server.schemas import (
     BINARY,
     FILTER_EXAMPLE,
@@ -112,6 +112,7 @@ async def put_image(
     caller: Writes,
     attributes: Annotated[str | None, Query(description="A JSON object; for a body that is the image.")] = None,
     x_attributes: Annotated[str | None, Header(description="The same as a header.")] = None,
+    exif: Annotated[bool, Query(description="Store what EXIF data say: capture time, camera, position.")] = True,
     if_match: Annotated[str | None, Header(description='Precondition: the image\'s ETag, such as "17".')] = None,
     if_none_match: Annotated[str | None, Header(description="`*`: only if the image does not exist.")] = None,
 ) -> Response:
@@ -126,7 +127,9 @@ async def put_image(
         image = await reader.image(parsed.sources["image"])
         assert isinstance(image, bytes)
         outcome = await state.executor.run(
-            lambda: state.gallery.put(name, image, attributes=values, tenant=caller.tenant, expected=expected)
+            lambda: state.gallery.put(
+                name, image, attributes=values, tenant=caller.tenant, expected=expected, exif=exif
+            )
         )
     state.metrics.count_write(outcome.outcome)
     status = HTTPStatus.CREATED if outcome.outcome == "added" else HTTPStatus.OK
@@ -258,12 +261,23 @@ async def list_images(
     prefix: Annotated[
         str, Query(description="Key prefix: case-sensitive, without wildcards.", examples=["alps/"])
     ] = "",
+    sort: Annotated[
+        str,
+        Query(
+            description="`key`, or a built-in attribute; `-` before it reverses the order. Without it come last.",
+            examples=["-exif.captured"],
+            json_schema_extra={"enum": [*SORTS, *(f"-{name}" for name in SORTS if name != KEY)]},
+        ),
+    ] = KEY,
 ) -> Response:
-    """Ordered by key."""
+    """Ordered by key, or by what `sort` names."""
+    check_sort(sort)
     after, conditions = decode_key_cursor(cursor), None if filter is None else parse_object(filter)
 
     def list_page() -> ImageList:
-        records = state.gallery.ls(tenant=caller.tenant, after=after, limit=limit + 1, filter=conditions, prefix=prefix)
+        records = state.gallery.ls(
+            tenant=caller.tenant, after=after, limit=limit + 1, filter=conditions, prefix=prefix, sort=sort
+        )
         page = records[:limit]
         next_cursor = encode_cursor(page[-1].key) if len(records) > limit else None
         total = None
@@ -296,14 +310,6 @@ async def delete_images(request: Request, state: State, caller: Writes) -> Respo
         return DeleteResult(deleted=len(deleted), keys=deleted[:MAX_REPORTED_KEYS], sequence=sequence)
 
     return json_response(await state.executor.run(delete))
-
-
-def decode_key(quoted: str) -> str:
-    """The key in a path; raises BadInput if it is not UTF-8."""
-    try:
-        return unquote(quoted, errors="strict")
-    except UnicodeDecodeError:
-        raise BadInput("the key in the path is not UTF-8, percent-encoded") from None
 
 
 def parse_precondition(if_match: str | None, if_none_match: str | None) -> Precondition:

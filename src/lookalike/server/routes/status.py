@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from lookalike import __version__, results
@@ -13,6 +13,7 @@ from lookalike.results import MAX_RESULTS
 from lookalike.server.app_state import AppState, State
 from lookalike.server.auth import Caller, Reads, require_global_admin
 from lookalike.server.health import Outage
+from lookalike.server.local_files import allows_local_files
 from lookalike.server.metrics import Values
 from lookalike.server.schemas import documented_responses, json_response
 from lookalike.wire import Health, MeasuredRecall, PipelineStatus, Ready, Status, convert
@@ -57,7 +58,7 @@ def readiness(state: AppState, outages: Mapping[str, Outage]) -> Ready:
     response_model=Status,
     responses=documented_responses(),
 )
-async def status(state: State, caller: Reads) -> Response:
+async def status(request: Request, state: State, caller: Reads) -> Response:
     """Counts, pipelines, limits, features, and the scopes of the caller."""
 
     def build() -> Status:
@@ -76,7 +77,7 @@ async def status(state: State, caller: Reads) -> Response:
             ],
             limits=_limits(state, caller),
             version=__version__,
-            features=_features(state),
+            features=_features(request, state),
             scopes=sorted(caller.scopes),
         )
 
@@ -112,9 +113,10 @@ def _limits(state: AppState, caller: Caller) -> dict[str, Any]:
     return limits | ({"max_pixels": min(pixels, state.gallery.limits.max_pixels)} if pixels else {})
 
 
-def _features(state: AppState) -> list[str]:
+def _features(request: Request, state: AppState) -> list[str]:
     offered = {"search": True, "compare": True, "duplicates": True, "jobs": state.settings.jobs, "url": True}
     offered["import_paths"] = bool(state.settings.import_from)
+    offered["local_files"] = allows_local_files(request, state)
     return [name for name, available in offered.items() if available]
 
 

@@ -106,7 +106,7 @@ const filterText = (filter) => (filter && Object.keys(filter).length ? JSON.stri
 
 export const status = (options) => read("/v1/status", options);
 export const image = (key, options) => read(imagePath(key), options);
-export const images = ({ limit, cursor, filter, prefix, signal }) => read("/v1/images", { query: { limit, cursor, prefix, filter: filterText(filter) }, signal });
+export const images = ({ limit, cursor, filter, prefix, sort, signal }) => read("/v1/images", { query: { limit, cursor, prefix, sort, filter: filterText(filter) }, signal });
 export const removeImages = (keys, options) => read("/v1/images:delete", { method: "POST", json: { keys }, ...options });
 export const duplicates = ({ limit, cursor, signal }) => read("/v1/duplicates", { query: { limit, cursor }, signal });
 

@@ -16,6 +16,14 @@ export function suggestAttributes(attributes) {
   }
 }
 
+/** What is known of an image's file and its EXIF data, by the names that filters take. */
+export function builtInAttributes(image) {
+  const slash = image.key.lastIndexOf("/");
+  const file = { folder: slash < 0 ? "" : image.key.slice(0, slash), format: image.format, bytes: image.bytes, added: image.created?.slice(0, 10) };
+  const named = (prefix, fields) => Object.entries(fields).map(([name, value]) => [`${prefix}.${name}`, value]);
+  return Object.fromEntries([...named("file", file), ...named("exif", image.exif ?? {})].filter(([, value]) => value !== undefined));
+}
+
 /** The text parsed as JSON, or the text itself. */
 function valueOf(text) {
   try {

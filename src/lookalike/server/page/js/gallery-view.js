@@ -15,6 +15,7 @@ import { deleteWithUndo } from "./undo-delete.js";
 import { uploadPanel } from "./upload-panel.js";
 
 const PREFIX_HINT = "Names include the folder and are case-sensitive: “Alps/IMG_1”.";
+const ORDERS = [["key", "Name"], ["-exif.captured", "Taken, newest first"], ["exif.captured", "Taken, oldest first"], ["-file.added", "Added, newest first"], ["file.added", "Added, oldest first"], ["-file.bytes", "Largest file first"], ["file.bytes", "Smallest file first"], ["file.folder", "Folder"], ["file.name", "File name"], ["file.format", "Format"], ["exif.camera", "Camera"]];
 const found = (list) => `${count(list.images.length)}${list.more ? "+" : ""} found`;
 
 /** `changed()` is called after images were added or removed. */
@@ -38,12 +39,13 @@ export function galleryView(root, { go, statusNow, mayWrite, changed }) {
     clearTimeout(typed);
     typed = setTimeout(() => start(), 250);
   });
+  const order = h("select.input.little", { "aria-label": "Sort by", name: "sort", onchange: () => start() }, ORDERS.map(([id, words]) => h("option", { value: id }, words)));
   const title = h("h1", { tabIndex: -1 }, "Gallery");
   const note = h("p.small.quiet.numbers");
   const head = h("header.view-head", {}, h("div", {}, title, note), h("div.view-actions.needs-write", {},
     button("Add images", { look: "primary", symbol: "plus", onclick: addFiles }),
     button("Add a folder", { symbol: "folder", onclick: addFolder })));
-  const finder = h("div.finder", { role: "search" }, h("div.find-field", {}, icon("search"), prefix), filters.element);
+  const finder = h("div.finder", { role: "search" }, h("div.find-field", {}, icon("search"), prefix), h("label.sort.small.quiet", {}, "Sort by ", order), filters.element);
   const selectionCount = h("span.numbers");
   const bar = h("div.pick-bar.needs-write", { hidden: true, role: "toolbar", "aria-label": "Actions on the selected images" }, selectionCount,
     button("All", { look: "little plain", "aria-label": "Select all shown", onclick: () => selectAll() }),
@@ -65,7 +67,7 @@ export function galleryView(root, { go, statusNow, mayWrite, changed }) {
 
   async function start() {
     list?.stop();
-    const mine = new GalleryList(filters.value, prefix.value);
+    const mine = new GalleryList(filters.value, prefix.value, order.value);
     list = mine;
     tiles = new Map();
     clearSelection();

@@ -9,12 +9,14 @@ export function badge(hit) {
   return h("button.badge", { type: "button", class: hit.evidence, "aria-label": text, "data-tip": text }, evidenceOf(hit));
 }
 
-/** `open(hit)` compares it with the query, `like(hit)` finds images similar to it. */
-export function hitCard(hit, { open, like }) {
+/** `open(hit)` compares it with the query, of `queryFrames` frames; `like(hit)` finds images similar to it. */
+export function hitCard(hit, { open, like, queryFrames = 1 }) {
   const { folder, name } = splitKey(hit.key);
   const label = `${name}, ${spokenSize(hit)}, ${evidenceOf(hit).toLowerCase()}, distance ${distance(hit.distance)}: compare`;
   const found = hit.verified && hit.evidence !== "similar" ? hit.verification?.description : null;
-  const details = [h("span.numbers", {}, distance(hit.distance)), sizeOf(hit), hit.tenant, folder].filter(Boolean);
+  const frames = Math.max(hit.frames ?? 1, queryFrames);
+  const parts = [hit.evidence !== "exact" && frames > 1 && `1 of ${frames} frames`, hit.truncated && "truncated"];
+  const details = [h("span.numbers", {}, distance(hit.distance)), ...parts, sizeOf(hit), hit.tenant, folder].filter(Boolean);
   const card = h("li.card.hit", { class: hit.evidence, data: { frame: "", key: hit.key } },
     h("button.hit-image", { type: "button", "aria-label": label, "data-main": "", onclick: () => open(hit) }, thumbnail(hit.thumbnail, { size: 384, of: hit })),
     badge(hit),

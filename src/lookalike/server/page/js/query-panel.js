@@ -61,7 +61,8 @@ export function searchDetails(answer) {
   const times = Object.entries(answer.took_ms ?? {});
   const guarantees = Object.entries(answer.exact_within ?? {}).map(([pipeline, within]) => {
     const by = capital(pipelineLabel(pipeline));
-    if (within === null || within >= 1) return `${by}: exhaustive.`;
+    if (within === null) return `${by}: nothing was compared, for ${answer.not_compared?.[pipeline] ?? "the image has no feature"}.`;
+    if (within >= 1) return `${by}: exhaustive.`;
     return within < 0 ? `${by}: approximate, without guarantee.` : `${by}: exhaustive up to a distance of ${distance(within)}.`;
   });
   return h("details.how", {}, h("summary", {}, "Search details"),

@@ -125,7 +125,7 @@ export function searchView(root, { go, statusNow }) {
     const hits = pager.hits;
     const sides = [[], []];
     for (const hit of hits) {
-      if (!cards.has(hit.key)) cards.set(hit.key, hitCard(hit, { open: compareWith, like: (item) => begin(fromKey(item.key)) }));
+      if (!cards.has(hit.key)) cards.set(hit.key, hitCard(hit, { open: compareWith, queryFrames: pager.answer.frames ?? 1, like: (item) => begin(fromKey(item.key)) }));
       sides[threshold.within(hit) ? 0 : 1].push(cards.get(hit.key));
     }
     put(matches, sides[0]);
@@ -162,7 +162,8 @@ export function searchView(root, { go, statusNow }) {
   function showEmpty() {
     const filtered = Object.keys(pager.filter).length > 0;
     const actions = [filtered && button("Remove the filters", { look: "primary", onclick: () => filters.clear() }), h("a.button", { href: "#/gallery" }, "Open the gallery")].filter(Boolean);
-    const text = filtered ? "No image in the gallery matches the filters." : "The gallery is empty, or the image has a single colour.";
+    const [reason] = Object.values(pager.answer.not_compared ?? {});
+    const text = reason ? `Nothing was compared: ${reason}.` : filtered ? "No image in the gallery matches the filters." : "The gallery is empty.";
     state.replaceChildren(stateBox({ symbol: "search", title: "No results", text, actions }));
   }
 

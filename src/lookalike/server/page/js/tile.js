@@ -22,9 +22,13 @@ export function tile(image, { open, pick, like }) {
   return card;
 }
 
+function exifFacts({ captured, camera, latitude, longitude }) {
+  return [captured && ["Taken", captured.replace("T", " ")], camera && ["Camera", camera], latitude !== undefined && ["Place", `${latitude}, ${longitude}`]];
+}
+
 function facts(image) {
   const { folder } = splitKey(image.key);
-  const rows = [["Size", `${sizeOf(image)}, ${bytes(image.bytes)}`], ["Format", image.format], folder && ["Folder", folder], ["Added", date(image.created)],
+  const rows = [["Size", `${sizeOf(image)}, ${bytes(image.bytes)}`], ["Format", image.format], image.frames > 1 && ["Frames", count(image.frames)], image.truncated && ["Damage", "truncated: pixels are missing"], ...exifFacts(image.exif ?? {}), folder && ["Folder", folder], ["Added", date(image.created)],
     ...Object.entries(image.attributes ?? {}).map(([name, value]) => [name, typeof value === "object" ? JSON.stringify(value) : String(value)]), ["SHA-256", h("span.mono.wrap", {}, image.sha256)]];
   return h("dl.facts", {}, rows.filter(Boolean).map(([name, value]) => [h("dt", {}, name), h("dd.wrap", {}, value)]));
 }

@@ -1,0 +1,172 @@
+"""Rules that choose which image of a cluster is kept, applied one after the other until one image is left."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from lookalike.cleanup.file_facts import ExifFacts, FileStatus, Folders, exif_facts
+from lookalike.errors import BadInput
+from lookalike.types import Record
+
+DEFAULT_RULES = ("pixels", "exif", "quality", "oldest", "format")
+FORMAT_ORDER = ("TIFF", "PNG", "BMP", "HEIF", "JPEG", "AVIF", "WEBP", "GIF")
+"""Formats without loss first, then in the order in which cameras rather than web sites make them."""
+_FORMAT_NAMES = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF"}
+NEVER = "9999"
+"""Sorts after the capture time of every image that has one."""
+
+
+class Candidate:
+    """A file that could be kept: one or more names of it in the gallery, represented by the first."""
+
+    def __init__(self, names: Sequence[tuple[Record, FileStatus]], reference: str | None) -> None:
+        self.names = names
+        self.record, self.status = names[0]
+        self.reference = reference
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Device and inode."""
+        return self.status.identity
+
+    @property
+    def has_aliases(self) -> bool:
+        """Whether some names are not names of its own, but lead to it by a symbolic link or a second mount."""
+        paths = {os.path.realpath(status.path) for _, status in self.names} if len(self.names) > 1 else set()
+        return len(self.names) > self.status.names or 0 < len(paths) < len(self.names)
+
+    @property
+    def pixels(self) -> int:
+        """Pixels without added borders."""
+        border = self.record.border
+        width = self.record.width - border.left - border.right
+        return width * (self.record.height - border.top - border.bottom)
+
+    @property
+    def bytes_per_pixel(self) -> float:
+        """Bytes of the file by pixel of the whole image: the more, the less it was compressed."""
+        return self.record.nbytes / max(self.record.width * self.record.height, 1)
+
+    @cached_property
+    def exif(self) -> ExifFacts:
+        """EXIF facts, read from the file when a rule first needs them."""
+        return exif_facts(self.status.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule: the candidates with the highest value stay; `won` and `lost` explain the decision.
+
+    `of_bytes`: the value depends on the bytes of the file alone.
+    """
+
+    name: str
+    value: Callable[[Candidate], Any]
+    won: str
+    lost: str
+    of_bytes: bool = False
+
+
+_RULES: Mapping[str, Rule] = {
+    rule.name: rule
+    for rule in (
+        Rule("pixels", lambda c: c.pixels, "most pixels", "fewer pixels", of_bytes=True),
+        Rule("quality", lambda c: c.bytes_per_pixel, "least compressed", "more compressed", of_bytes=True),
+        Rule("exif", lambda c: c.exif.has_exif, "has EXIF data", "no EXIF data", of_bytes=True),
+        Rule(
+            "oldest", lambda c: _Earlier(c.exif.taken or NEVER), "taken first", "taken later, or unknown", of_bytes=True
+        ),
+    )
+}
+RULE_NAMES = (*_RULES, "format", "format=A/B/...", "folder=DIR")
+
+
+class _Earlier(str):
+    """Text that compares as larger the earlier it sorts, so that the highest value of a rule is the earliest time."""
+
+    __slots__ = ()
+
+    def __gt__(self, other: str) -> bool:
+        return str.__lt__(self, other)
+
+    def __lt__(self, other: str) -> bool:
+        return str.__gt__(self, other)
+
+
+def parse_rules(texts: Iterable[str]) -> tuple[Rule, ...]:
+    """Parse rules such as `pixels,exif`, `format=heif/jpeg` and `folder=~/Archive`.
+
+    A text with several rules separates them by commas, except that of a folder, whose name may contain them. Raises
+    BadInput for an unknown rule, and NotFound for a folder that does not exist.
+    """
+    rules = []
+    for text in texts:
+        for part in [text] if text.strip().startswith("folder=") else text.split(","):
+            rules.append(_parse_rule(part.strip()))
+    return tuple(rules)
+
+
+def _parse_rule(text: str) -> Rule:
+    name, equals, value = text.partition("=")
+    if name in _RULES and not equals:
+        return _RULES[name]
+    if name == "format":
+        return _format_rule([part for part in value.split("/") if part] if equals else FORMAT_ORDER)
+    if name == "folder" and value:
+        folders = Folders([value])
+        return Rule(
+            "folder",
+            lambda candidate: folders.containing(candidate.status.path) is not None,
+            f"in {value}",
+            f"not in {value}",
+        )
+    raise BadInput(f"unknown rule {text!r}; the rules are {', '.join(RULE_NAMES)}")
+
+
+def _format_rule(names: Sequence[str]) -> Rule:
+    order = [_FORMAT_NAMES.get(name.upper(), name.upper()) for name in names]
+    if not order:
+        raise BadInput("format= names no format; write them in order, such as format=heif/jpeg/png")
+    places = {name: -place for place, name in reversed(list(enumerate(order)))}
+    return Rule(
+        "format", lambda candidate: places.get(candidate.record.format, -len(order)), "preferred format", "other format"
+    )
+
+
+_SAME = "the same by every rule; "
+_TIE_BREAKERS = (
+    Rule("reference", lambda c: c.reference is not None, "in a reference folder", "a copy is in a reference folder"),
+    Rule("link", lambda c: not c.status.is_link, "a file, not a link", "a link"),
+    Rule("added", lambda c: -c.record.created, _SAME + "added first", _SAME + "added later"),
+    Rule("path", lambda c: -len(c.status.path), _SAME + "shortest path", _SAME + "longer path"),
+    Rule("key", lambda c: _Earlier(c.record.key), _SAME + "first by name", _SAME + "later by name"),
+)
+
+
+def _values(rule: Rule, candidates: Sequence[Candidate]) -> list[Any]:
+    """The value of each candidate; what is read from the same bytes is read once."""
+    if not rule.of_bytes:
+        return [rule.value(candidate) for candidate in candidates]
+    by_digest = {candidate.record.sha256: candidate for candidate in candidates}
+    values = {digest: rule.value(candidate) for digest, candidate in by_digest.items()} if len(by_digest) > 1 else {}
+    return [values.get(candidate.record.sha256) for candidate in candidates]
+
+
+def choose(candidates: Sequence[Candidate], rules: Sequence[Rule]) -> tuple[Candidate, dict[Candidate, str]]:
+    """Return the candidate to keep, and for each candidate why it is kept or not."""
+    reasons: dict[Candidate, str] = {}
+    left = list(candidates)
+    for rule in (*rules, *_TIE_BREAKERS):
+        if len(left) == 1:
+            break
+        values = _values(rule, left)
+        best = max(values) if len(set(values)) > 1 else values[0]
+        losers = [candidate for candidate, value in zip(left, values, strict=True) if value != best]
+        if losers:
+            reasons.update(dict.fromkeys(losers, rule.lost))
+            left = [candidate for candidate, value in zip(left, values, strict=True) if value == best]
+            reasons.update(dict.fromkeys(left, rule.won))
+    reasons.setdefault(left[0], "the only file")
+    return left[0], reasons

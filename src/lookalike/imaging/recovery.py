@@ -1,0 +1,245 @@
+"""Files that viewers show although they break their format's rules, rewritten so that their readers take them.
+
+Missing end markers, damaged ancillary chunks and unusual bit fields lose no pixels. Of a file that ends early, what is
+there is kept, and the rest is filled; then pixels are missing. Nothing is invented for a file whose header is damaged.
+"""
+
+import math
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from lookalike.imaging import containers
+from lookalike.imaging.color import MAX_PROFILE_BYTES
+from lookalike.types import Pixels
+
+PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+_PNG_KEPT: Final = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"iCCP", b"gAMA", b"cHRM", b"sRGB", b"eXIf"})
+"""Chunks that determine what is shown; animation is left out, for a damaged file has one frame at most."""
+_PNG_ANIMATION: Final = b"acTL"
+_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""PNG (W3C, section 11.2.1): channels by color type."""
+_ADAM7: Final = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+"""PNG (W3C, section 8.1): first column and row, and steps, of the passes of an interlaced image."""
+_BLOCK: Final = 1 << 16
+MAX_PIXEL_BYTES: Final = 16
+"""Bytes of a pixel of a TIFF, whose strips are completed."""
+_JPEG_END: Final = b"\xff\xd9"
+_PROGRESSIVE, _SCAN = 0xC2, 0xDA
+_STUFFED: Final = frozenset({0x00, 0xFF, *range(0xD0, 0xD8)})
+"""Bytes after 0xFF that are no marker with a length: data, padding, restarts."""
+_BITFIELDS: Final = (3, 6)
+"""BMP: compression numbers of images with masks, without and with one for alpha."""
+
+
+class Repaired(NamedTuple):
+    """The rewritten file, and whether pixels are missing."""
+
+    data: bytes
+    truncated: bool
+
+
+def repair(data: bytes, kind: str, max_pixels: int) -> Repaired | None:
+    """The file, rewritten; None where its format is not repaired, or its header is damaged."""
+    match kind:
+        case "JPEG":
+            return Repaired(data + _JPEG_END, is_cut_jpeg(data))
+        case "PNG":
+            return _repair_png(data, max_pixels)
+        case "GIF":
+            return _repair_gif(data, max_pixels)
+        case "BMP":
+            return _repair_bmp(data, max_pixels)
+        case "TIFF":
+            return _repair_tiff(data, max_pixels)
+        case _:
+            return None
+
+
+def is_cut_jpeg(data: bytes) -> bool:
+    """Whether the coefficients of a JPEG end before the image does; only files without an end marker are examined."""
+    if data.endswith(_JPEG_END):
+        return False
+    ended = data + _JPEG_END
+    try:
+        height, width, _, _ = simplejpeg.decode_jpeg_header(ended)
+        simplejpeg.decode_jpeg(ended, "GRAY", min_height=-(-height // 8), min_width=-(-width // 8))
+    except ValueError as error:
+        if "premature end" in str(error).lower():
+            return True
+    return not _has_all_coefficients(data)
+
+
+def _has_all_coefficients(data: bytes) -> bool:
+    """Whether the scans of a progressive JPEG bring every bit of every coefficient (ITU-T T.81, annex G)."""
+    components: dict[int, set[int]] = {}
+    at, progressive = 2, False
+    while (at := data.find(b"\xff", at)) >= 0 and at + 4 <= len(data):
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4])
+        if marker in _STUFFED:
+            at += 1
+            continue
+        if marker == _PROGRESSIVE:
+            progressive = True
+            components = {data[i]: set() for i in range(at + 10, at + 10 + 3 * data[at + 9], 3) if i < len(data)}
+        if marker == _SCAN and progressive and at + 2 + length <= len(data):
+            first, last, low = data[at + length - 1], data[at + length], data[at + length + 1] & 0x0F
+            if low == 0:
+                for i in range(at + 5, at + 5 + 2 * data[at + 4], 2):
+                    components.setdefault(data[i], set()).update(range(first, last + 1))
+        at += 2 + length
+    return all(len(coefficients) == 64 for coefficients in components.values())
+
+
+def _repair_png(data: bytes, max_pixels: int) -> Repaired | None:
+    """Drop chunks that are damaged or not needed, and complete the pixels with zeros."""
+    header = b""
+    kept: list[tuple[bytes, bytes]] = []
+    compressed: list[bytes] = []
+    animated = False
+    for name, body, valid in _png_chunks(data):
+        if name == b"IHDR" and valid and len(body) == 13:
+            header = body
+        animated |= name == _PNG_ANIMATION
+        if name == b"IDAT":
+            compressed.append(body)
+        elif name in _PNG_KEPT and valid and name != b"IEND" and not (name == b"iCCP" and _is_bomb(body)):
+            kept.append((name, body))
+    if not header or not compressed or not 0 < math.prod(struct.unpack_from(">II", header)) <= max_pixels:
+        return None
+    expected = _png_bytes(header)
+    pixels, missing = _complete(compressed, expected)
+    written = PNG_SIGNATURE + b"".join(_png_chunk(name, body) for name, body in kept)
+    written += b"".join(_png_chunk(b"IDAT", part) for part in pixels) + _png_chunk(b"IEND", b"")
+    return Repaired(written, missing > 0 or animated)
+
+
+def _is_bomb(profile: bytes) -> bool:
+    """Whether an ICC profile (a name, a method, compressed data) decompresses to more than is used."""
+    inflate = zlib.decompressobj()
+    try:
+        inflate.decompress(profile.partition(b"\0")[2][1:], MAX_PROFILE_BYTES)
+    except zlib.error:
+        return True
+    return bool(inflate.unconsumed_tail)
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
+    """Name and body of each chunk, and whether its checksum is right; the last body may be cut."""
+    at = len(PNG_SIGNATURE)
+    while at + 8 <= len(data):
+        length = int.from_bytes(data[at : at + 4])
+        name, body = data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
+        checksum = data[at + 8 + length : at + 12 + length]
+        yield name, body, checksum == struct.pack(">I", zlib.crc32(name + body))
+        at += 12 + length
+        if name == b"IEND":
+            return
+
+
+def _png_chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def _png_bytes(header: bytes) -> int:
+    """Bytes of the filtered rows of an image with this IHDR; 0 for an invalid one."""
+    width, height, bits, color, _, _, interlaced = struct.unpack(">IIBBBBB", header)
+    pixel_bits = bits * _CHANNELS.get(color, 0)
+    if not interlaced:
+        return int(height * (1 + -(-width * pixel_bits // 8)))
+    total = 0
+    for left, top, across, down in _ADAM7:
+        columns, rows = -(-(width - left) // across), -(-(height - top) // down)
+        if columns > 0 and rows > 0:
+            total += rows * (1 + -(-columns * pixel_bits // 8))
+    return total
+
+
+def _complete(compressed: list[bytes], expected: int) -> tuple[list[bytes], int]:
+    """The compressed rows, completed with zeros to the `expected` bytes, and how many were missing."""
+    inflate, deflate = zlib.decompressobj(), zlib.compressobj(1)
+    out: list[bytes] = []
+    found = 0
+    try:
+        for body in compressed:
+            for start in range(0, len(body), _BLOCK):
+                pending = body[start : start + _BLOCK]
+                while pending and found < expected:
+                    rows = inflate.decompress(pending, min(_BLOCK * 16, expected - found))
+                    found += len(rows)
+                    out.append(deflate.compress(rows))
+                    if not rows and inflate.unconsumed_tail == pending:
+                        break
+                    pending = inflate.unconsumed_tail
+    except zlib.error:
+        pass  # what was inflated before is kept
+    missing = expected - found
+    for start in range(0, missing, _BLOCK):
+        out.append(deflate.compress(bytes(min(_BLOCK, missing - start))))
+    out.append(deflate.flush())
+    return [part for part in out if part], missing
+
+
+def _repair_gif(data: bytes, max_pixels: int) -> Repaired | None:
+    """Complete the first frame, if the file ends in it, with its color 0 (code 0 of the LZW data is that color)."""
+    frame = containers.first_gif_frame(data)
+    if frame is None or frame.pixels > max_pixels:
+        return None
+    if frame.end is not None:
+        return Repaired(data[: frame.end] + b";", containers.gif_ends_early(data))
+    kept = data + bytes(frame.missing)
+    zeros = -(-frame.pixels * 12 // 8)  # codes have at most 12 bits
+    blocks = (b"\xff" + bytes(255)) * -(-zeros // 255)
+    return Repaired(kept + blocks + b"\0;", True)
+
+
+def _repair_bmp(data: bytes, max_pixels: int) -> Repaired | None:
+    """Complete the rows with zeros, and rewrite bit fields as 8 bits a channel (BITMAPV4HEADER, BI_BITFIELDS)."""
+    if len(data) < 54 or int.from_bytes(data[14:18], "little") < 40:
+        return None
+    offset = int.from_bytes(data[10:14], "little")
+    width, height = struct.unpack("<ii", data[18:26])
+    bits, compression = struct.unpack("<HI", data[28:34])
+    if not 0 < width * abs(height) <= max_pixels or bits not in (1, 4, 8, 16, 24, 32) or offset > len(data):
+        return None
+    row = -(-width * bits // 32) * 4
+    end = offset + row * abs(height)
+    if compression == 0:
+        return Repaired(data + bytes(end - len(data)), True) if end > len(data) else None
+    if compression not in _BITFIELDS or bits not in (16, 32):
+        return None
+    rows = np.frombuffer(data[offset:end].ljust(end - offset, b"\0"), f"<u{bits // 8}").reshape(abs(height), -1)
+    header_bytes = int.from_bytes(data[14:18], "little")
+    masks = list(struct.unpack("<IIII", data[54:70].ljust(16, b"\0")))
+    if compression == _BITFIELDS[0] and header_bytes < 56:
+        masks[3] = 0  # three masks follow the header; what comes after them are colors or pixels
+    channels = [_field(rows[:, :width], mask, 255 if number == 3 else 0) for number, mask in enumerate(masks)]
+    pixels = np.stack([channels[2], channels[1], channels[0], channels[3]], axis=-1)
+    header = struct.pack("<IiiHHIIiiII", 108, width, height, 1, 32, 3, pixels.nbytes, 2835, 2835, 0, 0)
+    header += struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + b"BGRs" + bytes(48)
+    start = 14 + len(header)
+    file = struct.pack("<2sIHHI", b"BM", start + pixels.nbytes, 0, 0, start) + header + pixels.tobytes()
+    return Repaired(file, end > len(data))
+
+
+def _field(values: NDArray[Any], mask: int, missing: int) -> Pixels:
+    """One channel of packed pixels, scaled to 0..255; `missing` where the mask is empty."""
+    if not mask:
+        return np.full(values.shape, missing, np.uint8)
+    shift = (mask & -mask).bit_length() - 1
+    most = mask >> shift
+    channel: Pixels = np.rint(((values & np.array(mask, values.dtype)) >> shift) * (255.0 / most)).astype(np.uint8)
+    return channel
+
+
+def _repair_tiff(data: bytes, max_pixels: int) -> Repaired | None:
+    """Complete uncompressed strips with zeros, at most the bytes that the pixels of the image take."""
+    width, height, end = containers.tiff_extent(data)
+    if width * height > max_pixels or not len(data) < end <= len(data) + MAX_PIXEL_BYTES * width * height:
+        return None
+    return Repaired(data + bytes(end - len(data)), True)

@@ -1,0 +1,168 @@
+"""Clean-ups and their undoing killed before every file operation, and before and after every line of the journal.
+
+Each file, or what it is restored from, is there.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lookalike
+from lookalike.cleanup import CleanupOptions, apply_cleanup, plan_cleanup, undo_cleanup
+from lookalike.cleanup.journal import Journal
+from lookalike.errors import NotFound
+from lookalike.types import Item
+from tests.support.cleanup_files import content, own_trash, tree
+from tests.support.drawn_images import drawn, encoded
+from tests.support.faults.forked_process import Child
+from tests.support.faults.small_disk import small_disk
+
+OPERATIONS = ("open", "os.rename", "os.remove", "os.link", "os.mkdir", "os.chmod", "os.utime", "shutil.copyfile")
+"""Audit events of what changes files: https://docs.python.org/3/library/audit_events.html."""
+FILES = ("a.jpg", "b.jpg", "sub/a.jpg")
+"""All of the same bytes, the first one the smallest by name."""
+
+
+def work(base: str, to: str, undo: bool, kill_at: int) -> None:
+    """Apply or undo a clean-up, and die by SIGKILL at the step of this number; says how many there were."""
+    with pytest.MonkeyPatch.context() as patch, lookalike.open(Path(base) / "gallery") as gallery:
+        own_trash(Path(base) / "home", patch)
+        plan = plan_cleanup(gallery, CleanupOptions(to=to))
+        count = 0
+
+        def step() -> None:
+            nonlocal count
+            count += 1
+            if count == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        write = Journal._write
+
+        def stepping_write(journal: Journal, *line: Any, **options: Any) -> None:
+            step()
+            write(journal, *line, **options)
+            step()
+
+        patch.setattr(Journal, "_write", stepping_write)
+        sys.addaudithook(lambda event, _: step() if event in OPERATIONS else None)
+        if undo:
+            undo_cleanup(gallery)
+        else:
+            apply_cleanup(gallery, plan)
+        print("ended", count, flush=True)
+
+
+def files_of(base: Path) -> list[tuple[str, int]]:
+    """The photos and which file each of them is: links are the same one."""
+    names = tree(base / "photos")
+    inodes = [(base / "photos" / name).stat().st_ino for name in names]
+    return [(name, inodes.index(inode)) for name, inode in zip(names, inodes, strict=True)]
+
+
+def ends(child: Child) -> bool:
+    """Wait for a child; returns whether it ended by itself."""
+    line = child.said.readline()
+    child.kill()
+    assert line in ("", line if line.startswith("ended ") else "")
+    return line.startswith("ended ")
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with photos, a gallery of them, and a trash."""
+    own_trash(tmp_path / "home", monkeypatch)
+    photos = tmp_path / "photos"
+    (photos / "sub").mkdir(parents=True)
+    for name in FILES:
+        (photos / name).write_bytes(encoded(drawn(1), "JPEG"))
+        os.utime(photos / name, (1_500_000_000, 1_500_000_000))
+    with lookalike.open(tmp_path / "gallery", pipelines=["phash"]) as gallery:
+        gallery.add([Item(name, photos / name, {"name": name}) for name in FILES])
+    return tmp_path
+
+
+@pytest.fixture(params=["trash", "folder", "other disk", "hardlink", "delete"])
+def to(request: pytest.FixtureRequest, base: Path) -> Iterator[str]:
+    if request.param == "other disk":
+        with small_disk(8) as disk:
+            yield str(disk.path / "duplicates")
+    else:
+        yield str(base / "duplicates") if request.param == "folder" else request.param
+
+
+def leftovers(base: Path, to: str) -> list[Path]:
+    """Files of a clean-up that are left besides the photos."""
+    found = [path for path in (base / "photos").rglob(".*") if path.is_file()]
+    moved = [path for path in Path(to).rglob("*") if path.is_file()] if os.sep in to else []
+    return found + moved + list((base / "home" / "share" / "Trash" / "files").glob("*"))
+
+
+def check_undone(base: Path, to: str, before: object, images: object) -> None:
+    with lookalike.open(base / "gallery") as gallery:
+        try:
+            outcomes = {outcome.outcome for outcome in undo_cleanup(gallery).outcomes}
+            assert outcomes <= {"restored", "unchanged"}
+        except NotFound:
+            pass  # nothing was begun, or everything undone: the comparison below tells
+        assert tree(base / "photos") == before
+        assert len({number for _, number in files_of(base)}) == len(FILES)
+        assert content(gallery) == images
+    assert leftovers(base, to) == []
+
+
+def test_a_clean_up_that_is_killed_can_be_undone(base: Path, to: str) -> None:
+    before = tree(base / "photos")
+    with lookalike.open(base / "gallery") as gallery:
+        images = content(gallery)
+    kills, partly, files = 0, 0, files_of(base)
+    while not ends(Child(work, str(base), to, False, kills + 1)):
+        kills += 1
+        partly += files_of(base) != files
+        check_undone(base, to, before, images)
+    print(f"{to}: {kills} kills, {partly} of them with files removed or replaced, none lost")
+    assert kills > 10
+    assert partly > 2
+    check_undone(base, to, before, images)
+
+
+def test_undoing_that_is_killed_can_be_repeated(base: Path, to: str) -> None:
+    before = tree(base / "photos")
+    with lookalike.open(base / "gallery") as gallery:
+        images = content(gallery)
+    kills, files = 0, files_of(base)
+    while True:
+        assert ends(Child(work, str(base), to, False, 0))
+        assert files_of(base) != files
+        ended = ends(Child(work, str(base), to, True, kills + 1))
+        check_undone(base, to, before, images)
+        if ended:
+            break
+        kills += 1
+    print(f"{to}: {kills} kills while undoing, nothing lost")
+    assert kills > 10
+
+
+def test_a_run_after_a_kill_completes_the_gallery(base: Path) -> None:
+    """Without undoing: images of removed files leave the gallery at the next clean-up."""
+    kills = 0
+    while True:
+        ended = ends(Child(work, str(base), "trash", False, kills + 1))
+        kills += 1
+        with lookalike.open(base / "gallery") as gallery:
+            apply_cleanup(gallery, plan_cleanup(gallery))
+            assert set(content(gallery)) == set(tree(base / "photos"))
+            assert len(tree(base / "photos")) == 1
+            while True:
+                try:
+                    undo_cleanup(gallery)
+                except NotFound:
+                    break
+            assert set(content(gallery)) == set(FILES) == set(tree(base / "photos"))
+        if ended:
+            break
+    assert kills > 10

@@ -1,0 +1,166 @@
+"""Clean-up and originals over HTTP: who may, what is planned, chosen, applied and undone."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from lookalike.gallery import Gallery
+from lookalike.server.app_state import ServeSettings
+from lookalike.server.cleanup_plans import MAX_PLANS
+from tests.support.cleanup_files import add_photos, content, make_photos, own_trash, tree
+from tests.support.drawn_images import drawn, encoded
+from tests.support.server.api import application, at, problem, put, serving
+
+PATHS = ("plan", "apply", "undo")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_photos(tmp_path / "photos")
+
+
+@pytest.fixture
+def served(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[TestClient, Gallery]]:
+    """A server on loopback whose gallery holds the folder."""
+    own_trash(tmp_path / "home", monkeypatch)
+    with serving(tmp_path / "gallery") as (client, gallery):
+        add_photos(gallery, folder)
+        yield client, gallery
+
+
+def test_plan_apply_undo(served: tuple[TestClient, Gallery], folder: Path) -> None:
+    client, gallery = served
+    before, images = tree(folder), content(gallery)
+    plan = client.post("/v1/duplicates:plan", json={"keep": ["pixels"], "exact_only": True}).json()
+    assert (plan["removed"], plan["out_of_scope"], plan["to"]) == (3, 6, "trash")
+    marks = {image["key"]: image["mark"] for group in plan["groups"] for image in group["images"]}
+    assert sorted(key for key, mark in marks.items() if mark == "remove") == [f"card/{n}.jpg" for n in range(3)]
+    assert plan["frees"] == sum((folder / "card" / f"{n}.jpg").stat().st_size for n in range(3))
+    assert tree(folder) == before
+    report = client.post("/v1/duplicates:apply", json={"plan": plan["plan"]}).json()
+    assert {outcome["outcome"] for outcome in report["outcomes"]} == {"removed"}
+    assert report["frees"] == plan["frees"]
+    assert not any((folder / "card").iterdir())
+    assert len(content(gallery)) == 9
+    undone = client.post("/v1/duplicates:undo", json={"run": report["run"]}).json()
+    assert [outcome["outcome"] for outcome in undone["outcomes"]] == ["restored"] * 3
+    assert (tree(folder), content(gallery)) == (before, images)
+    problem(client.post("/v1/duplicates:undo", json={}), 404, "not-found")
+
+
+def test_groups_and_images_that_a_person_chose(served: tuple[TestClient, Gallery], folder: Path) -> None:
+    client, gallery = served
+    plan = client.post("/v1/duplicates:plan", json={}).json()
+    first, second, _ = (group["id"] for group in plan["groups"])
+    choices = [{"id": first, "keep": ["0 small.png", "card/0.jpg"]}, {"id": second}]
+    report = client.post("/v1/duplicates:apply", json={"plan": plan["plan"], "groups": choices}).json()
+    assert {outcome["key"] for outcome in report["outcomes"]} == {
+        *("0.jpg", "0 low.jpg"),
+        *("1 small.png", "1 low.jpg", "card/1.jpg"),
+    }
+    assert (folder / "2 low.jpg").exists()
+    for groups in ([{"id": first, "keep": ["1.jpg"]}], [{"id": "f" * 16}]):
+        problem(client.post("/v1/duplicates:apply", json={"plan": plan["plan"], "groups": groups}), 400, "bad-input")
+    assert len(content(gallery)) == 12 - 5
+
+
+def test_a_plan_is_looked_at_again_when_it_is_applied(served: tuple[TestClient, Gallery], folder: Path) -> None:
+    client, _ = served
+    plan = client.post("/v1/duplicates:plan", json={"exact_only": True}).json()
+    (folder / "card" / "0.jpg").chmod(0o444)
+    (folder / "1.jpg").unlink()
+    report = client.post("/v1/duplicates:apply", json={"plan": plan["plan"]}).json()
+    assert [outcome["key"] for outcome in report["outcomes"]] == ["card/2.jpg"]
+    assert report["skipped"] == {"read-only: make it writable to have it removed": 1, "the file is missing": 1}
+
+
+def test_plans_are_kept_for_a_while(served: tuple[TestClient, Gallery]) -> None:
+    client, _ = served
+    plans = [client.post("/v1/duplicates:plan", json={}).json()["plan"] for _ in range(MAX_PLANS + 1)]
+    for plan in (plans[0], "nothing"):
+        problem(client.post("/v1/duplicates:apply", json={"plan": plan}), 404, "not-found")
+    headers = {"X-Tenant": "other"}
+    problem(client.post("/v1/duplicates:apply", json={"plan": plans[-1]}, headers=headers), 404, "not-found")
+    assert client.post("/v1/duplicates:apply", json={"plan": plans[-1], "groups": []}).json()["outcomes"] == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *({"to": "/tmp"}, {"to": "folder"}, {"keep": ["size"]}, {"min_bytes": -1}, {"max_distance": 2}, {"more": 1}),
+        *({"pipelines": ["x"]}, {"filter": {}}, {"filter": {"a": {"near": 1}}}),
+    ],
+)
+def test_plans_that_cannot_be(served: tuple[TestClient, Gallery], body: dict[str, object]) -> None:
+    answer = served[0].post("/v1/duplicates:plan", json=body)
+    problem(answer, 400, "unsupported-query" if "pipelines" in body or "near" in str(body) else "bad-input")
+
+
+def test_a_reference_folder_that_does_not_exist(served: tuple[TestClient, Gallery], folder: Path) -> None:
+    body = {"references": [str(folder / "nowhere")]}
+    assert "nowhere" in problem(served[0].post("/v1/duplicates:plan", json=body), 404, "not-found")["detail"]
+
+
+def test_originals(served: tuple[TestClient, Gallery], folder: Path) -> None:
+    client, _ = served
+    answer = client.get(at("card/0.jpg") + "/original")
+    assert answer.content == (folder / "card" / "0.jpg").read_bytes()
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert answer.headers["content-disposition"] == "inline; filename*=UTF-8''0.jpg"
+    again = client.get(at("card/0.jpg") + "/original", headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert client.get(at("1 small.png") + "/original").headers["content-type"] == "image/png"
+    put(client, "bytes", 5)
+    (folder / "0.jpg").write_bytes(encoded(drawn(50), "JPEG"))
+    (folder / "1.jpg").unlink()
+    for key in ("bytes", "0.jpg", "1.jpg", "nothing"):
+        problem(client.get(at(key) + "/original"), 404, "not-found")
+
+
+@pytest.mark.parametrize("setting", [None, True, False])
+@pytest.mark.parametrize(
+    ("address", "headers", "is_local"),
+    [
+        ("127.0.0.1", {}, True),
+        ("::1", {}, True),
+        ("192.0.2.7", {}, False),
+        ("127.0.0.1", {"X-Forwarded-For": "192.0.2.7"}, False),
+        ("127.0.0.1", {"Via": "1.1 proxy"}, False),
+    ],
+)
+@pytest.mark.parametrize("scope", ["read", "write", "admin"])
+def test_who_may(
+    tmp_path: Path,
+    setting: bool | None,
+    address: str,
+    headers: dict[str, str],
+    is_local: bool,
+    scope: str,
+) -> None:
+    """With API keys: files are for callers on the machine, or where the operator allows; changing them for admins."""
+    with serving(tmp_path / "gallery") as (_, gallery):
+        token = gallery.catalog.api_keys.create(scope, tenant="default")[1]  # type: ignore[arg-type]
+        gallery.add([_file(tmp_path)])
+        app = application(gallery, ServeSettings(local_files=setting))
+        allowed = is_local if setting is None else setting
+        sent = {"Authorization": f"Bearer {token}", **headers}
+        with TestClient(app, base_url="http://127.0.0.1:8000", client=(address, 50_000)) as client:
+            found = client.get(at("a.png") + "/original", headers=sent)
+            assert found.status_code == (200 if allowed else 403), found.text
+            status = client.get("/v1/status", headers=sent).json()
+            assert ("local_files" in status["features"]) == allowed
+            bodies = {"plan": {}, "apply": {"plan": "x"}, "undo": {}}
+            for path in PATHS:
+                answer = client.post(f"/v1/duplicates:{path}", json=bodies[path], headers=sent)
+                expected = 403 if scope != "admin" or not allowed else 200 if path == "plan" else 404
+                assert answer.status_code == expected, (path, answer.text)
+            if not allowed and scope == "admin":
+                assert "--local-files" in answer.json()["detail"]
+
+
+def _file(folder: Path) -> Path:
+    path = folder / "a.png"
+    path.write_bytes(encoded(drawn(1)))
+    return path

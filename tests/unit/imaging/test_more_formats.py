@@ -1,0 +1,257 @@
+"""Formats beyond those of browsers, and files that break their rules: read as viewers show them, or named."""
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pillow_jxl import JpegXLImagePlugin  # noqa: F401 - registers the writer
+
+from lookalike.errors import ImageRejected
+from lookalike.imaging import jxl, prepare
+from lookalike.imaging.decoding import decode
+from lookalike.imaging.formats import size_by_header
+from lookalike.imaging.limits import Limits
+from tests.faults.test_mutated_files import psd, raw
+from tests.support.drawn_images import drawn, encoded
+
+IMAGE = drawn(7, (96, 64))
+
+
+def close(a: Any, b: Any, tolerance: float = 0) -> bool:
+    return a.shape == b.shape and float(np.abs(a.astype(int) - b).mean()) <= tolerance
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("JXL", {"lossless": True}),
+        ("JPEG2000", {}),
+        ("JPEG2000", {"no_jp2": True}),
+        ("ICO", {"sizes": [(96, 64)]}),
+        ("PPM", {}),
+        ("TGA", {}),
+        ("TGA", {"compression": "tga_rle"}),
+    ],
+)
+def test_what_a_library_reads_is_read(kind: str, options: dict[str, Any]) -> None:
+    data = encoded(IMAGE, kind, **options)
+    result = decode(data, digest_pixels=1_000_000)
+    assert (result.format, result.width, result.height) == (kind, 96, 64)
+    assert close(result.rgb, np.asarray(IMAGE))
+    assert result.pixels == decode(encoded(IMAGE), digest_pixels=1).pixels
+    assert size_by_header(data) == (96, 64)
+    with pytest.raises(ImageRejected) as caught:
+        decode(data, limits=Limits(max_pixels=6000))
+    assert caught.value.reason == "too_many_pixels"
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB"])
+@pytest.mark.parametrize("plain", [False, True])
+def test_portable_maps(mode: str, plain: bool) -> None:
+    image = IMAGE.convert(mode)
+    data = encoded(image, "PPM")
+    if plain:
+        values = (np.asarray(image).astype(int) if mode != "1" else 1 - np.asarray(image).astype(int)).ravel()
+        most = "" if mode == "1" else "255\n"
+        data = f"P{'123'[('1', 'L', 'RGB').index(mode)]}\n# drawn\n96 64\n{most}{' '.join(map(str, values))}\n".encode()
+    assert close(decode(data).rgb, np.asarray(image.convert("RGB")))
+
+
+def test_the_composite_of_a_psd_is_read() -> None:
+    assert close(decode(psd(IMAGE)).rgb, np.asarray(IMAGE))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (8, 8), (264, 264), (300, 17), (96, 64), (640, 360), (40, 3000)])
+def test_the_header_of_a_jxl_is_read_before_it_is_decoded(size: tuple[int, int]) -> None:
+    for container in (False, True):
+        data = encoded(drawn(1, size), "JXL", effort=1, use_container=container)
+        assert (header := jxl.read_header(data)) is not None
+        assert (header.width, header.height, header.bits, header.animated) == (*size, 8, False)
+
+
+def test_a_jxl_without_its_reader_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pillow_jxl", None)
+    with pytest.raises(ImageRejected, match=r"pillow-jxl-plugin.*lookalike\[jxl\]"):
+        decode(encoded(IMAGE, "JXL"))
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_a_raw_file_is_its_largest_preview(orientation: int) -> None:
+    small, large = (encoded(IMAGE.resize(size), "JPEG", quality=95) for size in ((24, 16), (96, 64)))
+    data = bytearray(raw(drawn(1, (240, 160)), small + large))
+    at = data.index(struct.pack("<HHII", 274, 3, 1, 1))
+    struct.pack_into("<HHII", data, at, 274, 3, 1, orientation)
+    result = decode(bytes(data), digest_pixels=1_000_000)
+    upright = {1: IMAGE, 3: IMAGE.rotate(180), 6: IMAGE.transpose(Image.Transpose.ROTATE_270)}[orientation]
+    assert result.format == "RAW"
+    assert (result.width, result.height) == ((160, 240) if orientation == 6 else (240, 160))
+    assert close(result.rgb, np.asarray(upright), 4)
+    assert result.pixels is None
+    assert prepare(bytes(data), ()).format == "RAW"
+
+
+def test_a_raw_file_without_a_preview_is_refused_by_name() -> None:
+    with pytest.raises(ImageRejected, match="camera raw file without a preview"):
+        decode(raw(IMAGE, b""))
+
+
+def bitfields(bits: int, masks: tuple[int, ...]) -> bytes:
+    """A BMP of packed pixels."""
+    pixels = np.asarray(IMAGE).astype(np.uint32)
+    packed = np.zeros(pixels.shape[:2], np.uint32)
+    for channel, mask in enumerate(masks[:3]):
+        shift, size = (mask & -mask).bit_length() - 1, bin(mask).count("1")
+        packed |= (pixels[..., channel] >> (8 - size)) << shift
+    body = packed[::-1].astype(f"<u{bits // 8}").tobytes()
+    header = struct.pack("<IiiHHIIiiII", 40, 96, 64, 1, bits, 3, len(body), 0, 0, 0, 0) + struct.pack("<3I", *masks[:3])
+    return struct.pack("<2sIHHI", b"BM", 14 + len(header) + len(body), 0, 0, 14 + len(header)) + header + body
+
+
+@pytest.mark.parametrize(
+    ("bits", "masks", "lost"),
+    [
+        (16, (0xF800, 0x07E0, 0x001F), 8),
+        (16, (0x001F, 0x07E0, 0xF800), 8),
+        (16, (0x0F00, 0x00F0, 0x000F), 16),
+        (32, (0xFF000000, 0xFF0000, 0xFF00), 1),
+        (32, (0x3FC00000, 0x0FF000, 0x0003FC), 1),
+    ],
+)
+def test_bit_fields_of_any_layout(bits: int, masks: tuple[int, ...], lost: int) -> None:
+    result = decode(bitfields(bits, masks))
+    assert not result.truncated
+    assert close(result.rgb, np.asarray(IMAGE), lost)
+
+
+def spoiled(name: bytes) -> bytes:
+    """A PNG with a chunk of a wrong checksum before its pixels."""
+    data = encoded(IMAGE)
+    at = data.index(b"IDAT") - 4
+    body = bytes(12)
+    return data[:at] + struct.pack(">I", len(body)) + name + body + b"\1\2\3\4" + data[at:]
+
+
+@pytest.mark.parametrize("name", [b"tEXt", b"gAMA", b"iCCP", b"eXIf", b"zzZz"])
+def test_a_damaged_chunk_beside_the_pixels_costs_nothing(name: bytes) -> None:
+    result = decode(spoiled(name), digest_pixels=1_000_000)
+    assert not result.truncated
+    assert result.pixels == decode(encoded(IMAGE), digest_pixels=1).pixels
+
+
+def test_large_text_in_a_png() -> None:
+    data = encoded(IMAGE)
+    at = data.index(b"IDAT") - 4
+    body = b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(b" " * 80_000_000)
+    text = struct.pack(">I", len(body)) + b"iTXt" + body + struct.pack(">I", zlib.crc32(b"iTXt" + body))
+    assert close(decode(data[:at] + text + data[at:]).rgb, np.asarray(IMAGE))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF"])
+def test_a_missing_end_marker_loses_nothing(kind: str) -> None:
+    data = encoded(IMAGE, kind)
+    end = {"JPEG": 2, "PNG": 12, "GIF": 1}[kind]
+    whole, cut = (decode(each, digest_pixels=1_000_000) for each in (data, data[:-end]))
+    assert not cut.truncated
+    assert cut.pixels == whole.pixels
+
+
+@pytest.mark.parametrize("box", [None, (8, 8)])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_cut_jpeg_with_a_trailer_is_truncated(box: tuple[int, int] | None, progressive: bool) -> None:
+    data = encoded(drawn(3, (400, 300)), "JPEG", quality=90, progressive=progressive)
+    trailer = b"\0\0SEFT" + bytes(range(200)) * 3
+    assert decode(data[: len(data) // 2] + trailer, box=box).truncated
+    assert not decode(data + trailer, box=box).truncated
+
+
+def test_damaged_fax_lines_are_not_silent() -> None:
+    rng = np.random.default_rng(1)
+    cells = Image.fromarray(((rng.random((60, 80)) < 0.5) * 255).astype(np.uint8))
+    data = encoded(cells.resize((400, 300)).convert("1"), "TIFF", compression="group4")
+    assert not decode(data).truncated
+    marked = 0
+    for at in rng.integers(8, len(data) - 260, 60).tolist():
+        spoiled = bytearray(data)
+        spoiled[at] ^= int(rng.integers(1, 256))
+        try:
+            result = decode(bytes(spoiled), digest_pixels=1_000_000)
+        except ImageRejected as error:
+            marked += error.reason == "damaged"
+            continue
+        assert (result.pixels is None) == result.truncated
+        marked += result.truncated
+    assert marked > 40  # of the others libtiff notices nothing: their codes are valid
+
+
+def mini(data: bytes) -> bytes:
+    """An AVIF of Pillow's with a MinimizedImageBox instead of its MetaBox."""
+    config_at = data.index(b"av1C") - 4
+    config = data[config_at + 8 : config_at + int.from_bytes(data[config_at : config_at + 4])]
+    size_at = data.index(b"ispe") + 8
+    width, height = struct.unpack_from(">II", data, size_at)
+    body = data[data.index(b"mdat") + 4 :]
+    bits = ""
+
+    def put(value: int, count: int) -> None:
+        nonlocal bits
+        bits += f"{value:0{count}b}"
+
+    put(0, 2)
+    for flag in (0, 0, 1, 0, 1, 0, 0, 0, 0):  # full range, and explicit code points
+        put(flag, 1)
+    put(3, 2)  # 4:4:4
+    put(0, 3)
+    put(1, 1)
+    put(width - 1, 15)
+    put(height - 1, 15)
+    put(0, 1)
+    for code in (1, 13, 6):
+        put(code, 8)
+    put(1, 1)
+    put(1, 1)
+    put(len(config), 12)
+    put(len(body) - 1, 28)
+    bits += "0" * (-len(bits) % 8)
+    packed = int(bits, 2).to_bytes(len(bits) // 8) + config + body
+    return b"\0\0\0\x10ftypmif3avif" + struct.pack(">I", 8 + len(packed)) + b"mini" + packed
+
+
+def test_an_avif_with_a_minimized_box() -> None:
+    plain = encoded(IMAGE, "AVIF", subsampling="4:4:4", quality=90, speed=9)
+    small = mini(plain)
+    assert len(small) < len(plain)
+    result = decode(small)
+    assert result.format == "AVIF"
+    assert close(result.rgb, decode(plain).rgb, 1)
+    for cut in (20, 30, 60, len(small) - 40):
+        with pytest.raises(ImageRejected):
+            decode(small[:cut])
+
+
+def test_lossless_jpeg_is_read_for_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """libjpeg cannot reduce one; none of our libraries writes one, so the reader is made to refuse a reduction."""
+    from PIL.JpegImagePlugin import JpegImageFile  # noqa: PLC0415
+
+    load = JpegImageFile.load
+
+    def refusing(self: JpegImageFile) -> Any:
+        if self.decoderconfig and self.decoderconfig != () and self.decoderconfig[0] != 1:
+            raise OSError("broken data stream when reading image file")
+        return load(self)
+
+    data = encoded(drawn(3, (400, 300)).convert("CMYK"), "JPEG", quality=95)
+    monkeypatch.setattr(JpegImageFile, "load", refusing)
+    result = decode(data, box=(32, 32), grey=True)
+    assert (result.scale, result.rgb.shape) == (1, (300, 400))
+
+
+def test_an_icon_of_several_sizes_is_never_exact() -> None:
+    data = encoded(IMAGE.resize((64, 64)), "ICO", sizes=[(16, 16), (32, 32), (64, 64)])
+    result = decode(data, digest_pixels=1_000_000)
+    assert (result.frames, result.pixels, result.truncated) == (3, None, False)
+    assert (result.width, result.height) == (64, 64)
+    assert io.BytesIO(data).read(4) == b"\0\0\1\0"
