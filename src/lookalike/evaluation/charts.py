@@ -65,12 +65,12 @@ def histogram(distributions: Sequence[Distribution], *, x: str, marks: Sequence[
                     f'width="{width:.1f}" height="{height:.1f}"/>'
                 )
         body.append(f'<g class="bars" style="--color: var(--series-{number % SERIES})">{"".join(bars)}</g>')
-    for name, at in marks:
+    for number, (name, at) in enumerate(marks):
         place = _x(at, 0, end)
         anchor, shift = ("end", -5) if at > end / 2 else ("start", 5)
         body.append(
             f'<line class="mark" x1="{place:.1f}" x2="{place:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
-            f'<text class="mark-name" x="{place + shift:.1f}" y="{TOP + 12}" text-anchor="{anchor}">'
+            f'<text class="mark-name" x="{place + shift:.1f}" y="{TOP + 12 + 16 * number}" text-anchor="{anchor}">'
             f"{html_text(name)} {at:.3f}</text>"
         )
     return _figure("".join(body), [d.name for d in distributions], f"histogram of {x}")

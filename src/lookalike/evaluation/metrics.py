@@ -152,7 +152,7 @@ def bootstrap(
     values = np.array([statistic(weights) for weights in draws])
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
-    if low == high:
+    if high - low < 1e-9:
         low, high = wilson_interval(value, images)
     return Estimate(value, float(min(low, value)), float(max(high, value)))
 
