@@ -146,7 +146,8 @@ def size_by_header(data: bytes) -> tuple[int, int]:
     kind = identify(data)
     if kind == raw_preview.FORMAT:
         preview = raw_preview.largest_preview(data)
-        return raw_preview.raw_size(data) or (preview.width, preview.height) if preview else (0, 0)
+        size = (0, 0) if preview is None else (preview.width, preview.height)
+        return raw_preview.raw_size(data) or size
     if kind == "JXL" and (header := jxl.read_header(data)):
         return header.width, header.height
     return READERS[kind](io.BytesIO(data)).size
