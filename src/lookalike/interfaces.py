@@ -345,7 +345,10 @@ class GalleryAPI(Protocol):
         """
 
     def duplicates(self, *, tenant: str = DEFAULT_TENANT, pipelines: Sequence[str] | None = None) -> Iterator[Cluster]:
-        """Find clusters of images that are copies of one another, each yielded once it is complete.
+        """Find clusters, each an image and its copies, in the order of their lowest keys.
+
+        The first image of a cluster is the one with the most pixels; each other image is a copy of it. An image that is
+        a copy of such a copy only is in another cluster, or in none.
 
         Args:
             tenant: Owner of the images.

@@ -634,11 +634,11 @@ class Diagnosis(WireObject):
 
 @dataclass(frozen=True, slots=True)
 class Cluster(WireObject):
-    """Images that are copies of one another."""
+    """An image and its copies: each further image is a copy of the first."""
 
     id: str = field(metadata=_doc("Stays the same as long as the same images belong to it."))
     evidence: Literal["exact", "copy"] = field(metadata=_doc("`exact` where all have the same bytes or pixels."))
-    distance: float = field(metadata=_doc("The largest (0..1) by which two of them were linked."))
+    distance: float = field(metadata=_doc("The largest (0..1) from the first image."))
     images: list[Image]
 
     @classmethod

@@ -105,8 +105,8 @@ def find_clusters(
 ) -> Iterator[Cluster]:
     """Yield every cluster of two or more in the order of their lowest keys, those beyond the key `after`.
 
-    Continuing needs no state. Memory is about 300 bytes an image of the tenant and 60 bytes a link, and the records of
-    `SEEDS` images and those linked with them.
+    Continuing needs no state. Memory holds the hashes of all images of the tenant, the links and the linked keys, and
+    the records of `SEEDS` images and those linked with them.
 
     Raises UnsupportedQuery at the first step where the features are stored by the engine only.
     """

@@ -51,8 +51,8 @@ def join_hashes(views: Codes, radius: int, *, changed: Numbers | None = None) ->
     """Find every pair of images within `radius` bits.
 
     The distance of two images is the larger one of both directions: of the best view of one from the code of the other,
-    and the reverse. It does not depend on the order of the two. Uses all cores; memory is 200 bytes an image and 17
-    bytes a pair.
+    and the reverse. It does not depend on the order of the two. Uses all cores. Memory grows with the images and the
+    pairs: a process that joined a million hashes with 0.9 million pairs took 504 MB at most.
 
     Args:
         views: `(n, v)`: the codes of each image in all orientations; the first column is the image as it is.

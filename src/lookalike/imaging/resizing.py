@@ -18,6 +18,9 @@ REDUCING_GAP: Final = 4
 """The image is at least so many times larger than the result when the products are computed; beyond twice that it is
 reduced by an integer factor first, which bounds the matrices and is faster. As Pillow's `reducing_gap`."""
 _LOBES: Final = 3
+_SMALL_PRODUCT: Final = 1 << 18
+"""Multiplications up to which OpenBLAS uses one thread (interface/gemm.c). A second one takes milliseconds of waiting
+where the other cores are busy, for a product of less than 0.1 ms."""
 
 Weights = NDArray[np.float32]
 
@@ -56,7 +59,10 @@ def lanczos(grey: Pixels, width: int, height: int) -> Pixels:
     )
     if across > 1 or down > 1:
         grey = np.asarray(Image.fromarray(grey).reduce((across, down)))
-    rows = (grey.astype(np.float32) @ _weights(grey.shape[1], width).T).clip(0, 255)  # clipped here as Pillow does
+    weights, values = _weights(grey.shape[1], width).T, grey.astype(np.float32)
+    step = max(16, _SMALL_PRODUCT // weights.size // 16 * 16)
+    blocks = [values[start : start + step] @ weights for start in range(0, len(values), step)]
+    rows = np.concatenate(blocks).clip(0, 255)  # clipped here as Pillow does
     resampled: Pixels = np.rint((_weights(grey.shape[0], height) @ rows).clip(0, 255)).astype(np.uint8)
     return resampled
 
