@@ -571,6 +571,24 @@ class HashComparison(WireObject):
 class Explanation(WireObject):
     """What a query and a stored image have in common. Images are JPEGs in base64, null where not available."""
 
+    EXAMPLE: ClassVar[Mapping[str, Any] | None] = {
+        "key": "alps/IMG_1.jpg",
+        "comparison": Comparison.EXAMPLE,
+        "hashes": [
+            {
+                "pipeline": "phash",
+                "query": "d1c1a1f0e8b45c3a",
+                "stored": "d1c1a1f0e8b45c3b",
+                "differing": [63],
+                "equal_segments": 7,
+            }
+        ],
+        "curves": {"phash": [[0.125, -6.1], [0.25, -3.2]]},
+        "query_image": None,
+        "stored_image": None,
+        "aligned": None,
+    }
+
     key: str
     comparison: Comparison
     hashes: list[HashComparison]

@@ -38,7 +38,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 OPERATIONS = (
     "putImages listImages deleteImages putImage getImage patchImage deleteImage getThumbnail getOriginal search "
-    "compare headImage headThumbnail headHealth headReady "
+    "compare explain whyNot headImage headThumbnail headHealth headReady "
     "planCleanup applyCleanup undoCleanup "
     "listDuplicates markNotAMatch unmarkNotAMatch createJob listJobs getJob cancelJob health ready getStatus metrics"
 ).split()

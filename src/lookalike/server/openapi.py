@@ -11,9 +11,11 @@ from lookalike.server.routes.bulk_upload import BatchItem
 from lookalike.server.routes.cleanup import ApplyRequest, PlanRequest, UndoRequest
 from lookalike.server.routes.compare import CompareRequest
 from lookalike.server.routes.duplicates import NotAMatch
+from lookalike.server.routes.explain import ExplainRequest
 from lookalike.server.routes.images import DeleteJson, PatchJson, PutJson
 from lookalike.server.routes.jobs import JobRequest
 from lookalike.server.routes.search import SearchRequest
+from lookalike.server.routes.why_not import WhyNotRequest
 from lookalike.wire import Problem
 
 MODELS = (
@@ -21,6 +23,7 @@ MODELS = (
     BatchItem,
     CompareRequest,
     DeleteJson,
+    ExplainRequest,
     JobRequest,
     NotAMatch,
     PatchJson,
@@ -29,6 +32,7 @@ MODELS = (
     PutJson,
     SearchRequest,
     UndoRequest,
+    WhyNotRequest,
 )
 ABOUT = (
     "Search by image: send an image, get its original and everything that looks like it.\n\n"

@@ -74,9 +74,12 @@ def test_what_is_truncated_is_marked_and_never_exact(gallery: lookalike.Gallery)
     assert [gallery.get(key).truncated for key in ("whole", "cut")] == [False, True]
     answer = gallery.search(cut + bytes(9))
     assert answer.truncated
-    assert set(evidence(answer).values()) == {"copy"}
+    assert evidence(answer)["cut"] == "copy"
+    assert evidence(answer)["whole"] in ("copy", "variant")  # a part of it is missing in the query
     assert {hit.key: hit.truncated for hit in answer.hits} == {"whole": False, "cut": True}
-    assert evidence(gallery.search(whole)) == {"whole": "exact", "cut": "copy"}
+    found = evidence(gallery.search(whole))
+    assert found.pop("whole") == "exact"
+    assert found["cut"] in ("copy", "variant")
 
 
 def test_a_flat_query_gets_no_promise(gallery: lookalike.Gallery) -> None:

@@ -40,7 +40,7 @@ class WhyNotRequest(RequestModel):
 
 @router.post(
     "/why-not",
-    operation_id="why_not",
+    operation_id="whyNot",
     summary="Explain why an image is not found",
     response_model=Diagnosis,
     responses=documented_responses(404),
