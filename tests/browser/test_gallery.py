@@ -233,6 +233,7 @@ def test_images_are_sorted_and_filtered_by_what_is_known_of_files(
     page = opened(open_page, library)
     view = page.locator("#gallery")
     keys = lambda: page.locator(".tile").evaluate_all("tiles => tiles.map((tile) => tile.dataset.key)")  # noqa: E731
+    page.wait_for_selector(".tile")
     by_key = keys()
     view.get_by_label("Sort by").select_option("Largest file first")
     page.wait_for_function("keys => document.querySelector('.tile')?.dataset.key !== keys[0]", arg=by_key)

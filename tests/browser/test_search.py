@@ -197,7 +197,7 @@ def test_a_badge_explains_itself_on_hover_and_focus(library: str, open_page: Ope
     search_with(page, sample("cat"))
     tip = page.get_by_role("tooltip")
     page.locator(".matches .badge.copy").first.hover()
-    expect(tip).to_contain_text("Unrelated images are rarely this close")
+    expect(tip).to_contain_text("The pixels of both images were compared")
     shot(page, "badge")
     page.keyboard.press("Escape")
     expect(tip).to_be_hidden()

@@ -42,7 +42,7 @@ def galleries(photos_folder: Path, cache: Path, tmp_path_factory: pytest.TempPat
     with postgresql.database() as catalog, mock.patch.dict(os.environ, {"LOOKALIKE_CACHE": str(cache)}):
         made = lookalike(
             *("init", "-g", found.served, "--catalog", catalog, "--json"),
-            *("--index", f"phash={hashes}?mode=exact", "--index", f"vgg16={vectors}?index=FLAT"),
+            *("--index", f"phash={hashes}?mode=exact", "--index", f"vgg16-copy={vectors}?index=FLAT"),
         )
         assert made.code == 0, made.err
         assert lookalike("init", "-g", found.embedded).code == 0
@@ -113,7 +113,7 @@ def test_status_doctor_and_repair(galleries: Galleries) -> None:
 
     assert [(row["shared"], row["rows"], row["behind"]) for row in rows()] == [(True, IMAGES, 0)] * 2
     repaired = lookalike("repair", "-g", galleries.served, "--json")
-    assert repaired.line == {"images": IMAGES, "rebuilt": {"phash": IMAGES, "vgg16": IMAGES}}
+    assert repaired.line == {"images": IMAGES, "rebuilt": {"phash": IMAGES, "vgg16-copy": IMAGES}}
     assert [(row["rows"], row["behind"]) for row in rows()] == [(IMAGES, 0)] * 2
     checks = {line["name"]: line for line in lookalike("doctor", "-g", galleries.served, "--json").lines}
     for scheme in ("postgresql", "elasticsearch", "milvus"):

@@ -156,7 +156,9 @@ export function searchView(root, { go, statusNow }) {
       copies > sure && plural(copies - sure, "probable copy", "probable copies"),
       variants && plural(variants, "variant"),
     ].filter(Boolean);
-    return parts.length ? `Found: ${parts.join(", ")}` : "No copies; similar images";
+    const last = parts.pop();
+    if (!last) return "No copies; similar images";
+    return `Found: ${parts.length ? `${parts.join(", ")} and ` : ""}${last}`;
   }
 
   function showEmpty() {
