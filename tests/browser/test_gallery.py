@@ -236,7 +236,9 @@ def test_images_are_sorted_and_filtered_by_what_is_known_of_files(
     page.wait_for_selector(".tile")
     by_key = keys()
     view.get_by_label("Sort by").select_option("Largest file first")
-    page.wait_for_function("keys => document.querySelector('.tile')?.dataset.key !== keys[0]", arg=by_key)
+    first = "document.querySelector('.tile')?.dataset.key"
+    page.wait_for_function(f"key => {first} && {first} !== key", arg=by_key[0])
+    expect(page.locator(".tile")).to_have_count(len(by_key))
     largest = keys()
     assert sorted(largest) == sorted(by_key)
     shot(page, "gallery-sorted")

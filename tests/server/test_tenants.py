@@ -117,6 +117,12 @@ def compare(world: World, step: Step) -> list[httpx.Response]:
     ]
 
 
+@doing("POST /v1/explain", "POST /v1/why-not")
+def explain(world: World, step: Step) -> list[httpx.Response]:
+    wanted = {"image": {"key": key_of(step)}, "key": step.pick(1, KEYS)}
+    return [world.send(step.who, "POST", path, json=wanted) for path in ("/v1/explain", "/v1/why-not")]
+
+
 @doing("GET /v1/duplicates", "POST /v1/duplicates:not-a-match", "DELETE /v1/duplicates:not-a-match")
 def duplicates(world: World, step: Step) -> list[httpx.Response]:
     answers = []
@@ -247,6 +253,8 @@ def test_every_operation_is_tried(world: World) -> None:
         ("POST", "/v1/images:delete", {"json": {"keys": ["{key}"]}}),
         ("POST", "/v1/search", {"json": {"image": {"key": "{key}"}}}),
         ("POST", "/v1/compare", {"json": {"a": {"key": "{key}"}, "b": {"key": "{key}"}}}),
+        ("POST", "/v1/explain", {"json": {"image": {"key": "a"}, "key": "{key}"}}),
+        ("POST", "/v1/why-not", {"json": {"image": {"key": "a"}, "key": "{key}"}}),
         ("POST", "/v1/duplicates:not-a-match", {"json": {"keys": ["{key}", "x"]}}),
         ("DELETE", "/v1/duplicates:not-a-match", {"json": {"keys": ["{key}", "x"]}}),
         ("GET", "/v1/jobs/{key}", {}),
@@ -302,6 +310,10 @@ def test_admins_bound_to_a_tenant_stay_there(world: World) -> None:
     assert world.send("root", "GET", "/v1/images").json()["total"] == 0
 
 
+READS = ("/v1/search", "/v1/compare", "/v1/explain", "/v1/why-not")
+"""Paths of POST requests that read only."""
+
+
 def test_every_operation_wants_a_key_and_its_scope(world: World) -> None:
     for path, methods in world.app.openapi()["paths"].items():
         if path in ("/healthz", "/readyz"):
@@ -309,7 +321,7 @@ def test_every_operation_wants_a_key_and_its_scope(world: World) -> None:
         for method in methods:
             at = path.replace("{key}", "a").replace("{job_id}", "b")
             assert world.send(None, method, at).status_code == 401, (method, path)
-            writes = method not in ("get", "head") and path not in ("/v1/search", "/v1/compare")
+            writes = method not in ("get", "head") and path not in READS
             if writes or path == "/metrics":
                 assert world.send("reader", method, at).status_code == 403, (method, path)
             else:

@@ -141,7 +141,7 @@ def plain(value: Any, name: str = "") -> Any:
         return {key: plain(member, key) for key, member in value.items()}
     if isinstance(value, list):
         return [plain(member) for member in value]
-    if name == "detail":
+    if name == "detail" and isinstance(value, str):
         return re.sub(r"\b\d+\b", "#", re.sub(r"\b[0-9a-f]{32}\b", "H", value))
     if name in ("id", "plan") and re.fullmatch(r"[0-9a-f]{32}", str(value)):
         return "H"
