@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.types import Pixels
-from lookalike.verification.raster import CV2
+from lookalike.verification.raster import opencv
 from lookalike.verification.xfeat import LocalFeatures
 
 Homography = NDArray[np.float64]
@@ -69,10 +69,11 @@ def find_alignments(query: LocalFeatures, stored: LocalFeatures, sizes: Sizes, *
         return []
     to_query, to_stored = _grid(sizes[0]), _grid(sizes[1])
     source, target = stored.points[in_stored] * to_stored, query.points[in_query] * to_query
-    found, inliers = CV2.findHomography(source, target, CV2.USAC_MAGSAC, MAX_ERROR, maxIters=1000, confidence=0.999)
+    cv2 = opencv()
+    found, inliers = cv2.findHomography(source, target, cv2.USAC_MAGSAC, MAX_ERROR, maxIters=1000, confidence=0.999)
     flip = np.array([[-1, 0, GRID], [0, 1, 0], [0, 0, 1]]) if mirrored else np.eye(3)
     upright = np.stack([GRID - target[:, 0], target[:, 1]], axis=1) if mirrored else target
-    similar, close = CV2.estimateAffinePartial2D(source, upright, ransacReprojThreshold=MAX_ERROR, maxIters=500)
+    similar, close = cv2.estimateAffinePartial2D(source, upright, ransacReprojThreshold=MAX_ERROR, maxIters=500)
     maps = [(found, inliers)]
     if similar is not None:
         maps.append((flip @ np.vstack([similar, [0, 0, 1]]), close))
@@ -114,18 +115,18 @@ def track(warped: Pixels, stored: Pixels, mask: Pixels) -> Homography | None:
 
     Corners of the stored image are tracked (B. Lucas, T. Kanade, 1981, in pyramids) to the query, there and back.
     """
-    if CV2 is None:
+    if (cv2 := opencv()) is None:
         return None
-    corners = CV2.goodFeaturesToTrack(stored, TRACKED_CORNERS, 0.01, 8, mask=mask)
+    corners = cv2.goodFeaturesToTrack(stored, TRACKED_CORNERS, 0.01, 8, mask=mask)
     if corners is None or len(corners) < MIN_TRACKED:
         return None
     options = {"winSize": (15, 15), "maxLevel": 2}
-    there, found, _ = CV2.calcOpticalFlowPyrLK(stored, warped, corners, None, **options)
-    back, returned, _ = CV2.calcOpticalFlowPyrLK(warped, stored, there, None, **options)
+    there, found, _ = cv2.calcOpticalFlowPyrLK(stored, warped, corners, None, **options)
+    back, returned, _ = cv2.calcOpticalFlowPyrLK(warped, stored, there, None, **options)
     good = (found & returned).ravel().astype(bool) & (np.abs(back - corners).max(axis=(1, 2)) < 0.7)
     if np.count_nonzero(good) < MIN_TRACKED:
         return None
-    matrix, inliers = CV2.findHomography(corners[good], there[good], CV2.USAC_MAGSAC, 1.0, maxIters=500)
+    matrix, inliers = cv2.findHomography(corners[good], there[good], cv2.USAC_MAGSAC, 1.0, maxIters=500)
     if matrix is None or np.count_nonzero(inliers) < MIN_TRACKED:
         return None
     return normalised(matrix)
@@ -136,13 +137,13 @@ def climb(warped: Pixels, stored: Pixels, mask: Pixels) -> Homography | None:
 
     Enhanced correlation coefficient (G. Evangelidis, E. Psarakis, 2008), affine, about 30 ms.
     """
-    if CV2 is None:
+    if (cv2 := opencv()) is None:
         return None
-    criteria = (CV2.TERM_CRITERIA_EPS | CV2.TERM_CRITERIA_COUNT, MAX_STEPS, 1e-4)
+    criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, MAX_STEPS, 1e-4)
     try:
-        _, found = CV2.findTransformECC(
-            stored, warped, np.eye(2, 3, dtype=np.float32), CV2.MOTION_AFFINE, criteria, mask, 5
+        _, found = cv2.findTransformECC(
+            stored, warped, np.eye(2, 3, dtype=np.float32), cv2.MOTION_AFFINE, criteria, mask, 5
         )
-    except CV2.error:  # it did not converge
+    except cv2.error:  # it did not converge
         return None
     return normalised(np.vstack([found, [0, 0, 1]]))

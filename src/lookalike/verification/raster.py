@@ -1,6 +1,6 @@
 """Filters and warps of grey images: by OpenCV where installed, else by numpy and Pillow with similar results."""
 
-from types import ModuleType
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -20,8 +20,9 @@ SOFTENING: Final = (0.8, 1.2, 1.8, 2.6, 3.8)
 """Standard deviations, in pixels, of the blurs tried to make two images equally sharp."""
 
 
-def load_cv2() -> ModuleType | None:
-    """OpenCV, or None where it is not installed or cannot be loaded."""
+@cache
+def opencv() -> Any:
+    """OpenCV, or None where it is not installed or cannot be loaded; imported at first use, for that takes 0.1 s."""
     try:
         import cv2  # noqa: PLC0415 - optional
     except ImportError:
@@ -29,13 +30,10 @@ def load_cv2() -> ModuleType | None:
     return cv2
 
 
-CV2: Final[Any] = load_cv2()
-
-
 def blur(image: Pixels | Grey) -> Grey:
     """The image, lightly smoothed, as float32."""
-    if CV2 is not None:
-        smoothed: Grey = CV2.sepFilter2D(image, CV2.CV_32F, BLUR, BLUR, borderType=CV2.BORDER_REPLICATE)
+    if (cv2 := opencv()) is not None:
+        smoothed: Grey = cv2.sepFilter2D(image, cv2.CV_32F, BLUR, BLUR, borderType=cv2.BORDER_REPLICATE)
         return smoothed
     half = len(BLUR) // 2
     padded = np.pad(image.astype(np.float32), half, mode="edge")
@@ -56,8 +54,8 @@ def soften(image: Pixels, target: float) -> Pixels:
     """The image blurred, with a Gaussian of growing size, until it is no sharper than `target`."""
     softened = image
     for radius in SOFTENING:
-        if CV2 is not None:
-            softened = CV2.GaussianBlur(image, (0, 0), radius)
+        if (cv2 := opencv()) is not None:
+            softened = cv2.GaussianBlur(image, (0, 0), radius)
         else:
             softened = np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(radius)))
         if sharpness(softened) <= target:
@@ -67,8 +65,8 @@ def soften(image: Pixels, target: float) -> Pixels:
 
 def window_mean(image: Grey) -> Grey:
     """The mean of the window around every pixel; beyond the edge, the nearest pixel counts."""
-    if CV2 is not None:
-        averaged: Grey = CV2.blur(image, (WINDOW, WINDOW), borderType=CV2.BORDER_REPLICATE)
+    if (cv2 := opencv()) is not None:
+        averaged: Grey = cv2.blur(image, (WINDOW, WINDOW), borderType=cv2.BORDER_REPLICATE)
         return averaged
     half = WINDOW // 2
     padded = np.pad(image.astype(np.float64), ((half + 1, half), (half + 1, half)), mode="edge")
@@ -83,9 +81,9 @@ def shrink(image: Pixels, width: int, height: int) -> Pixels:
     if image.shape[:2] == (height, width):
         return image
     smaller = width <= image.shape[1] and height <= image.shape[0]
-    if CV2 is not None:
-        how = CV2.INTER_AREA if smaller else CV2.INTER_LINEAR
-        resized: Pixels = CV2.resize(image, (width, height), interpolation=how)
+    if (cv2 := opencv()) is not None:
+        how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+        resized: Pixels = cv2.resize(image, (width, height), interpolation=how)
         return resized
     resample = Image.Resampling.BOX if smaller else Image.Resampling.BILINEAR
     return np.asarray(Image.fromarray(image).resize((width, height), resample))
@@ -96,10 +94,10 @@ def warp(image: Pixels, matrix: NDArray[np.float64], width: int, height: int) ->
 
     Outside, values are those of the nearest edge with OpenCV, 0 with Pillow.
     """
-    if CV2 is not None:
-        flags = CV2.INTER_LINEAR | CV2.WARP_INVERSE_MAP
-        warped: Pixels = CV2.warpPerspective(
-            image, matrix, (width, height), flags=flags, borderMode=CV2.BORDER_REPLICATE
+    if (cv2 := opencv()) is not None:
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        warped: Pixels = cv2.warpPerspective(
+            image, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
         )
         return warped
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])  # Pillow's coordinates start at a pixel's corner

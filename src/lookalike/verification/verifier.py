@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -33,7 +34,7 @@ class Verifier:
 
     def __init__(self, *, local: bool | None = None) -> None:
         """`local` allows alignment by local features (None: where the extra [verify] is installed)."""
-        self._local = xfeat.available() if local is None else local
+        self._local = local
 
     def verify(self, query: Side, stored: Side) -> Verification:
         """Compare a query with a stored image.
@@ -48,12 +49,16 @@ class Verifier:
         best = _Candidate(self._whole(query, stored), "whole", None)
         strength = best.strength
         for mirrored in (False, True):
-            if not self._local or strength >= SURE:
+            if strength >= SURE or not self._uses_local_features:
                 break
             found = self._local_candidate(query, stored, mirrored=mirrored)
             if found is not None and found.strength > strength:
                 best, strength = found, found.strength
         return _result(query, stored, best)
+
+    @cached_property
+    def _uses_local_features(self) -> bool:
+        return xfeat.available() if self._local is None else self._local
 
     def verify_many(self, query: Side, stored: Sequence[Side], *, workers: int | None = None) -> list[Verification]:
         """Compare a query with several stored images, in their order.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lookalike import optional
 from lookalike.errors import BadSetting, Damaged
 from lookalike.types import Pixels
-from lookalike.verification.raster import CV2, shrink
+from lookalike.verification.raster import opencv, shrink
 
 WEIGHTS: Final = "xfeat.npz"
 WEIGHTS_SHA256: Final = "de9cfdf219118686b74df85f4ba28cdbeeb5b0c4d9730a99d2a8c28285da8d82"
@@ -69,13 +69,13 @@ class _Network:
 
 def available() -> bool:
     """Whether local features can be computed: the packages of the extra [verify] are installed."""
-    return CV2 is not None and find_spec("openvino") is not None
+    return opencv() is not None and find_spec("openvino") is not None
 
 
 def require() -> None:
     """Raise BadSetting, naming the extra and its install command, where local features cannot be computed."""
     optional.require("openvino", purpose=_PURPOSE)
-    if CV2 is None:
+    if opencv() is None:
         optional.require("cv2", purpose=_PURPOSE)
         raise BadSetting(f"{_PURPOSE} needs OpenCV, which was installed after this process started: start it again")
 

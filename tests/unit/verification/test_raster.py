@@ -16,17 +16,17 @@ def image(request: pytest.FixtureRequest) -> NDArray[np.uint8]:
 @pytest.fixture
 def without_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process in which OpenCV is not installed."""
-    monkeypatch.setattr(raster, "CV2", None)
+    monkeypatch.setattr(raster, "opencv", lambda: None)
 
 
-needs_opencv = pytest.mark.skipif(raster.CV2 is None, reason="needs OpenCV")
+needs_opencv = pytest.mark.skipif(raster.opencv() is None, reason="needs OpenCV")
 
 
 @needs_opencv
 def test_filters_agree(image: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
     blurred = raster.blur(image)
     averaged = raster.window_mean(blurred)
-    monkeypatch.setattr(raster, "CV2", None)
+    monkeypatch.setattr(raster, "opencv", lambda: None)
     np.testing.assert_allclose(raster.blur(image), blurred, atol=0.01)
     np.testing.assert_allclose(raster.window_mean(blurred), averaged, atol=0.01)
 
@@ -35,7 +35,7 @@ def test_filters_agree(image: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("size", [(31, 22), (60, 60)])
 def test_resizing_agrees(image: NDArray[np.uint8], size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     smaller = raster.shrink(image, *size).astype(int)
-    monkeypatch.setattr(raster, "CV2", None)
+    monkeypatch.setattr(raster, "opencv", lambda: None)
     assert (
         np.abs(raster.shrink(image, *size).astype(int) - smaller).mean() < 4
     )  # Pillow's box filter weights whole pixels
@@ -46,7 +46,7 @@ def test_warps_agree_inside(image: NDArray[np.uint8], monkeypatch: pytest.Monkey
     matrix = np.array([[0.9, 0.05, 2.5], [-0.04, 0.95, 3.25], [1e-4, -5e-5, 1]])
     height, width = image.shape
     first = raster.warp(image, matrix, width, height).astype(int)
-    monkeypatch.setattr(raster, "CV2", None)
+    monkeypatch.setattr(raster, "opencv", lambda: None)
     second = raster.warp(image, matrix, width, height).astype(int)
     assert np.abs(first - second)[6:-6, 6:-6].max() <= 3
 

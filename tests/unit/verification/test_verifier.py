@@ -64,7 +64,7 @@ def test_a_mirrored_and_turned_copy_says_so() -> None:
 
 def test_whole_images_are_verified_without_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (raster, alignment, xfeat):
-        monkeypatch.setattr(module, "CV2", None)
+        monkeypatch.setattr(module, "opencv", lambda: None)
     assert not available()
     stored = scene(3)
     found = verified(ImageOps.mirror(stored).resize((500, 375)), stored)
