@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Metric = Literal["hamming", "cosine"]
 Evidence = Literal["exact", "copy", "similar"]
 Op = Literal["eq", "ne", "lt", "lte", "gt", "gte", "in", "exists"]
-OutcomeKind = Literal["added", "unchanged", "updated", "duplicate", "rejected"]
+OutcomeKind = Literal["added", "unchanged", "updated", "duplicate", "rejected", "linked", "missing", "removed", "moved"]
 
 Ids = NDArray[np.int64]
 """Catalog ids from 1 up; -1 is padding inside `Matches` and never leaves the gallery."""
@@ -213,7 +213,9 @@ class Item:
 class Outcome:
     """Result of adding one item; `reason` explains a rejection, or names the image with the same bytes.
 
-    `sequence` is the sequence number of the image, None for a rejected one.
+    `linked` is another path of a file that is in the gallery, `missing` a stored image whose file is gone, `removed` a
+    file that was removed from the gallery by hand and is not added again, `moved` a folder found at a new place.
+    `sequence` is the sequence number of the image, None where nothing was stored.
     """
 
     key: str
@@ -225,7 +227,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An image in the catalog. `created` and `updated` are seconds since 1970, UTC."""
+    """An image in the catalog. `created` and `updated` are seconds since 1970, UTC.
+
+    `missing` says that the file is gone while the folder that it was added from is there; a folder that is away as a
+    whole, as an unplugged disk is, makes no image missing.
+    """
 
     id: int
     tenant: str
@@ -242,6 +248,7 @@ class Record:
     created: float
     updated: float
     sequence: int
+    missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +257,7 @@ class Hit:
 
     `distance` is in 0..1, smaller is more similar, as measured by `pipeline` ("sha256" or "pixels" for an exact hit).
     `width` and `height` are as displayed. `tenant` owns the image; it is None unless all tenants were searched.
+    `missing` is as of `Record`.
     """
 
     key: str
@@ -262,6 +270,7 @@ class Hit:
     height: int
     id: int
     tenant: str | None = None
+    missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,7 @@ class Image(WireObject):
         "updated": "2026-01-31T09:30:00.250000Z",
         "sequence": 17,
         "thumbnail": "/v1/images/alps%2FIMG_1.jpg/thumbnail",
+        "missing": False,
     }
 
     key: str
@@ -152,6 +153,9 @@ class Image(WireObject):
     updated: str
     sequence: int = field(metadata=_doc("The number of the image's last change."))
     thumbnail: str = field(metadata=_doc("The path of its thumbnail on the server."))
+    missing: bool = field(
+        default=False, metadata=_doc("Whether its file is gone while the folder that it was added from is there.")
+    )
 
     @classmethod
     def of(cls, record: types.Record) -> "Image":
@@ -170,6 +174,7 @@ class Image(WireObject):
             updated=rfc3339(record.updated),
             sequence=record.sequence,
             thumbnail=thumbnail_url(record.key),
+            missing=record.missing,
         )
 
 
@@ -238,6 +243,9 @@ class Hit(WireObject):
     tenant: str | None = field(
         default=None, metadata=_doc("Whose image it is, where all tenants were searched; else null.")
     )
+    missing: bool = field(
+        default=False, metadata=_doc("Whether its file is gone while the folder that it was added from is there.")
+    )
 
     @classmethod
     def of(cls, hit: types.Hit) -> "Hit":
@@ -261,6 +269,7 @@ class SearchAnswer(WireObject):
                 "height": 3024,
                 "thumbnail": "/v1/images/alps%2FIMG_1.jpg/thumbnail",
                 "tenant": None,
+                "missing": False,
             }
         ],
         "page": 1,

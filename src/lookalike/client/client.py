@@ -26,7 +26,7 @@ from lookalike.client.responses import (
 from lookalike.client.transport import Params, Request, RetryPolicy, Transport
 from lookalike.client.uploads import Uploads
 from lookalike.errors import BadInput, BadSetting, ImageRejected, NotFound, Unavailable
-from lookalike.image_files import items_of
+from lookalike.image_files import Found, files_of, with_relative_keys
 from lookalike.imaging import Limits
 from lookalike.interfaces import GalleryAPI
 from lookalike.results import (
@@ -188,23 +188,27 @@ class Client(GalleryAPI):
         key: str | None = None,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
+        exclude: Sequence[str] = (),
+        again: bool = False,
     ) -> list[Outcome]:
-        return list(self.add_iter(what, key=key, attributes=attributes, tenant=tenant))
+        return list(self.add_iter(what, key=key, attributes=attributes, tenant=tenant, exclude=exclude, again=again))
 
     def add_iter(
         self,
-        what: str | Path | Iterable[str | Path | Item | Outcome],
+        what: str | Path | Iterable[str | Path | Found],
         *,
         key: str | None = None,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
+        exclude: Sequence[str] = (),
+        again: bool = False,
     ) -> Iterator[Outcome]:
         """Add files, folders or items of this machine, and yield each outcome; see `GalleryAPI.add_iter`.
 
         Files are read while they are sent, up to 64 a request. A batch whose connection was lost is sent again.
         """
         uploads = Uploads(self._transport, self._headers(tenant), self._limits, lambda item: self._put(item, tenant))
-        return uploads.run(items_of(what, key, attributes))
+        return uploads.run(with_relative_keys(files_of(what, key, attributes, exclude)))
 
     def put(
         self,
