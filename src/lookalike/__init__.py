@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         Comparison,
         DeleteResult,
         Filter,
+        MissingFiles,
         PipelineComparison,
         PipelineStatus,
         Query,
@@ -58,8 +59,8 @@ _MODULES = {
     "factory": "open",
     "gallery": "Gallery",
     "interfaces": "GalleryAPI",
-    "results": "Cluster ClusterPage Comparison DeleteResult Filter PipelineComparison PipelineStatus Query "
-    "RepairReport SearchOptions Status StoredImage",
+    "results": "Cluster ClusterPage Comparison DeleteResult Filter MissingFiles PipelineComparison PipelineStatus "
+    "Query RepairReport SearchOptions Status StoredImage",
     "types": "Answer Border Hit Item Outcome Record",
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
@@ -86,6 +87,7 @@ __all__ = [
     "Item",
     "Job",
     "LookalikeError",
+    "MissingFiles",
     "NotFound",
     "Outcome",
     "PipelineComparison",
