@@ -9,7 +9,7 @@ from fnmatch import translate
 from pathlib import Path
 
 from lookalike.errors import BadInput, NotFound
-from lookalike.types import Attributes, Item, Outcome
+from lookalike.types import Attributes, Found, FoundFile, Item, Outcome, ScannedFolder
 
 EXTENSIONS = frozenset(
     ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .dib .tif .tiff .avif .avifs .heic .heif .hif .mpo".split()
@@ -37,34 +37,6 @@ def is_image_file(path: str) -> bool:
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return True
     return head.startswith(_MAGIC) or (head[4:8] == b"ftyp" and head[8:12] in _BRANDS)
-
-
-@dataclass(frozen=True, slots=True)
-class FoundFile:
-    """An image file to add under the key that the gallery gives it; `root` is the folder that was given, if any."""
-
-    path: str
-    root: str | None
-    attributes: Attributes | None = None
-    is_alone: bool = True
-    """Whether no other folder was given with this one."""
-
-    @property
-    def relative(self) -> str:
-        """The path relative to the given folder, with forward slashes; the name of a file that was given itself."""
-        if self.root is None:
-            return os.path.basename(self.path)  # noqa: PTH119 - faster than making a Path
-        return self.path[len(self.root) :].lstrip(os.sep).replace(os.sep, "/")
-
-
-@dataclass(frozen=True, slots=True)
-class ScannedFolder:
-    """The end of a folder's files: what the gallery has of it and was not found is missing."""
-
-    path: str
-
-
-Found = Item | FoundFile | ScannedFolder | Outcome
 
 
 def files_of(

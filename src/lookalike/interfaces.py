@@ -28,6 +28,7 @@ from lookalike.types import (
     EncodedViews,
     Features,
     FeatureSpec,
+    Found,
     Ids,
     InputSpec,
     Item,
@@ -339,7 +340,7 @@ class GalleryAPI(Protocol):
 
     def add_iter(
         self,
-        what: str | Path | Iterable[str | Path | Item | Outcome],
+        what: str | Path | Iterable[str | Path | Found],
         *,
         key: str | None = None,
         attributes: Attributes | None = None,

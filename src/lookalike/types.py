@@ -226,6 +226,35 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundFile:
+    """An image file to add under the key that the gallery gives it; `root` is the folder that was given, if any."""
+
+    path: str
+    root: str | None
+    attributes: Attributes | None = None
+    is_alone: bool = True
+    """Whether no other folder was given with this one."""
+
+    @property
+    def relative(self) -> str:
+        """The path relative to the given folder, with forward slashes; the name of a file that was given itself."""
+        if self.root is None:
+            return os.path.basename(self.path)  # noqa: PTH119 - faster than making a Path
+        return self.path[len(self.root) :].lstrip(os.sep).replace(os.sep, "/")
+
+
+@dataclass(frozen=True, slots=True)
+class ScannedFolder:
+    """The end of a folder's files: what the gallery has of it and was not found is missing."""
+
+    path: str
+
+
+Found = Item | FoundFile | ScannedFolder | Outcome
+"""What is added: an item, or a file under the key that the gallery gives it; outcomes are passed through."""
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """An image in the catalog. `created` and `updated` are seconds since 1970, UTC.
 

@@ -26,7 +26,7 @@ from lookalike.client.responses import (
 from lookalike.client.transport import Params, Request, RetryPolicy, Transport
 from lookalike.client.uploads import Uploads
 from lookalike.errors import BadInput, BadSetting, ImageRejected, NotFound, Unavailable
-from lookalike.image_files import Found, files_of, with_relative_keys
+from lookalike.image_files import files_of, with_relative_keys
 from lookalike.imaging import Limits
 from lookalike.interfaces import GalleryAPI
 from lookalike.results import (
@@ -45,7 +45,7 @@ from lookalike.results import (
     Status,
 )
 from lookalike.text import storable
-from lookalike.types import Answer, Attributes, Item, Outcome, Record
+from lookalike.types import Answer, Attributes, Found, Item, Outcome, Record
 
 T = TypeVar("T")
 PAGE_SIZE = 1000

@@ -6,8 +6,8 @@ from itertools import islice
 
 from lookalike.catalog import Catalog
 from lookalike.catalog.roots import Root
-from lookalike.image_files import FoundFile, is_text
-from lookalike.types import Outcome
+from lookalike.image_files import is_text
+from lookalike.types import FoundFile, Outcome
 
 MAX_COMPARED = 32
 """Files of a folder that is gone which are looked for in a new one, to recognise it as the same folder."""

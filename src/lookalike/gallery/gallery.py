@@ -21,7 +21,7 @@ from lookalike.gallery.search import Searcher, SearchRequest, StageTimer
 from lookalike.gallery.status import check_engine, gallery_status
 from lookalike.gallery.thumbnails import Thumbnails, check_side
 from lookalike.gallery.writer_lock import WriterLock
-from lookalike.image_files import Found, files_of
+from lookalike.image_files import files_of
 from lookalike.imaging import Limits, Source, read_bytes
 from lookalike.interfaces import GalleryAPI
 from lookalike.pipeline import Pipeline
@@ -43,7 +43,7 @@ from lookalike.results import (
     StoredImage,
     check_search_options,
 )
-from lookalike.types import Answer, Attributes, Item, Outcome, Prepared, Record
+from lookalike.types import Answer, Attributes, Found, Item, Outcome, Prepared, Record
 
 NO_TENANT = -1
 """Id of a tenant without images."""

@@ -16,11 +16,11 @@ from lookalike.errors import BadInput, ImageRejected, NotFound
 from lookalike.gallery.decoder import Decoder
 from lookalike.gallery.file_keys import FileKeys
 from lookalike.gallery.presence import FileId, file_id, is_away, is_gone
-from lookalike.image_files import Found, FoundFile, ScannedFolder, is_text
+from lookalike.image_files import is_text
 from lookalike.imaging import Source, Unchanged
 from lookalike.imaging.thumbnails import SIDE
 from lookalike.pipeline import Pipeline
-from lookalike.types import Features, FeatureSpec, Item, Outcome, OutcomeKind, Prepared
+from lookalike.types import Features, FeatureSpec, Found, FoundFile, Item, Outcome, OutcomeKind, Prepared, ScannedFolder
 
 LOOKAHEAD = 512
 """Items whose catalog rows are read with one query."""

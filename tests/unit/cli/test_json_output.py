@@ -15,7 +15,7 @@ from tests.support.drawn_images import drawn, encoded
 
 RECORD = {
     *("key", "path", "tenant", "sha256", "width", "height", "format", "bytes", "border", "attributes"),
-    *("created", "updated", "sequence", "thumbnail"),
+    *("created", "updated", "sequence", "thumbnail", "missing"),
 }
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
@@ -126,7 +126,18 @@ def test_search_finds_the_original(full: Path, tmp_path: Path) -> None:
     line = ran.line
     assert {"query", "hits", "exact_within", "took_ms"} <= set(line)
     assert line["query"] == str(query)
-    names = {"key", "path", "evidence", "distance", "pipeline", "attributes", "width", "height", "thumbnail", "tenant"}
+    names = {
+        "key",
+        "path",
+        "evidence",
+        "distance",
+        "pipeline",
+        "attributes",
+        "width",
+        "height",
+        "thumbnail",
+        "tenant",
+    } | {"missing"}
     assert all(set(h) == names for h in line["hits"])
     best = line["hits"][0]
     assert (best["key"], best["evidence"], best["pipeline"]) == ("grüße 🌄.png", "copy", "phash")

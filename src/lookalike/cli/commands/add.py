@@ -94,7 +94,8 @@ def add(
 
 def _count(paths: Sequence[str], excludes: tuple[str, ...]) -> Iterator[object]:
     """Yield once for each outcome to expect."""
-    from lookalike.image_files import FolderScan, ScannedFolder, find_files
+    from lookalike.image_files import FolderScan, find_files
+    from lookalike.types import ScannedFolder
 
     found = find_files(paths, scan=FolderScan(excludes))
     return (one for one in found if not isinstance(one, ScannedFolder))
