@@ -281,7 +281,9 @@ def test_compare_two_files(full: Path, folder: Path, tmp_path: Path) -> None:
 
 def test_status_and_repair(full: Path) -> None:
     line = lookalike("status", "-g", full, "--json").line
-    assert set(line) == {"gallery", "images", "bytes", "tenants", "formats", "sequence", "pipelines"}
+    contents = {"gallery", "images", "bytes", "tenants", "formats", "sequence", "pipelines"}
+    assert set(line) == contents | {"missing", "away"}
+    assert (line["missing"], line["away"]) == (0, {})
     assert (line["images"], line["tenants"], line["formats"]) == (5, {"default": 5}, {"PNG": 5})
     [pipeline] = line["pipelines"]
     assert (pipeline["name"], pipeline["metric"], pipeline["rows"], pipeline["error"]) == ("phash", "hamming", 5, None)
