@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         Filter,
         HashComparison,
         MeasuredRecall,
+        MissingFiles,
         PipelineComparison,
         PipelineStatus,
         Query,
@@ -76,7 +77,7 @@ _MODULES = {
     "gallery": "Gallery",
     "interfaces": "GalleryAPI",
     "results": "Cluster ClusterPage Comparison DeleteResult Diagnosis DiagnosisStep Explanation Filter HashComparison "
-    "MeasuredRecall PipelineComparison PipelineStatus Query RepairReport SearchOptions Status StoredImage",
+    "MeasuredRecall MissingFiles PipelineComparison PipelineStatus Query RepairReport SearchOptions Status StoredImage",
     "types": "Answer Border Box Hit Item Outcome Probability Record Transform Verification VerificationReport",
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
@@ -109,6 +110,7 @@ __all__ = [
     "Job",
     "LookalikeError",
     "MeasuredRecall",
+    "MissingFiles",
     "NotFound",
     "Outcome",
     "PipelineComparison",

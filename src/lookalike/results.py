@@ -93,6 +93,14 @@ class DeleteResult(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class MissingFiles:
+    """The keys of images whose files are gone, and the number of images by folder that is away as a whole."""
+
+    keys: tuple[str, ...]
+    away: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class PipelineComparison:
     """Distance (0..1) of two images in one pipeline, and its copy threshold.
 

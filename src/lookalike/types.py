@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Metric = Literal["hamming", "cosine"]
 Evidence = Literal["exact", "copy", "variant", "similar"]
 Op = Literal["eq", "ne", "lt", "lte", "gt", "gte", "in", "exists"]
-OutcomeKind = Literal["added", "unchanged", "updated", "duplicate", "rejected"]
+OutcomeKind = Literal["added", "unchanged", "updated", "duplicate", "rejected", "linked", "missing", "removed", "moved"]
 
 Ids = NDArray[np.int64]
 """Catalog ids from 1 up; -1 is padding inside `Matches` and never leaves the gallery."""
@@ -238,8 +238,10 @@ class Item:
 class Outcome:
     """Result of adding one item; `reason` explains a rejection, or names the image with the same bytes.
 
-    `sequence` is the sequence number of the image, None for a rejected one. `truncated` tells that pixels are missing
-    in a file that was added.
+    `linked` is another path of a file that is in the gallery, `missing` a stored image whose file is gone, `removed` a
+    file that was removed from the gallery by hand and is not added again, `moved` a folder found at a new place.
+    `sequence` is the sequence number of the image, None where nothing was stored. `truncated` tells that pixels are
+    missing in a file that was added.
     """
 
     key: str
@@ -251,11 +253,41 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundFile:
+    """An image file to add under the key that the gallery gives it; `root` is the folder that was given, if any."""
+
+    path: str
+    root: str | None
+    attributes: Attributes | None = None
+    is_alone: bool = True
+    """Whether no other folder was given with this one."""
+
+    @property
+    def relative(self) -> str:
+        """The path relative to the given folder, with forward slashes; the name of a file that was given itself."""
+        if self.root is None:
+            return os.path.basename(self.path)  # noqa: PTH119 - faster than making a Path
+        return self.path[len(self.root) :].lstrip(os.sep).replace(os.sep, "/")
+
+
+@dataclass(frozen=True, slots=True)
+class ScannedFolder:
+    """The end of a folder's files: what the gallery has of it and was not found is missing."""
+
+    path: str
+
+
+Found = Item | FoundFile | ScannedFolder | Outcome
+"""What is added: an item, or a file under the key that the gallery gives it; outcomes are passed through."""
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """An image in the catalog. `created` and `updated` are seconds since 1970, UTC.
 
     `frames` counts frames or pages; `truncated` tells that pixels are missing in the file; `exif` is what its EXIF data
-    say.
+    say. `missing` says that the file is gone while the folder that it was added from is there; a folder that is away
+    as a whole, as an unplugged disk is, makes no image missing.
     """
 
     id: int
@@ -276,6 +308,7 @@ class Record:
     frames: int = 1
     truncated: bool = False
     exif: ExifFields = field(default_factory=dict)
+    missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,7 +395,7 @@ class Hit:
     hit is exact; `truncated` tells that pixels are missing in the file. `tenant` owns the image; it is None unless all
     tenants were searched. `verified` says whether `evidence` rests on the digests or on a comparison of the aligned
     pixels, `verification`; otherwise it rests on the distance alone. `probability` is that of a copy, None unless the
-    gallery was calibrated (`lookalike calibrate`).
+    gallery was calibrated (`lookalike calibrate`). `missing` is as of `Record`.
     """
 
     key: str
@@ -380,6 +413,7 @@ class Hit:
     verified: bool = False
     verification: Verification | None = None
     probability: Probability | None = None
+    missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ from lookalike.client.responses import (
 from lookalike.client.transport import Params, Request, RetryPolicy, Transport
 from lookalike.client.uploads import Uploads
 from lookalike.errors import BadInput, BadSetting, ImageRejected, NotFound, Unavailable
-from lookalike.image_files import items_of
+from lookalike.image_files import files_of, with_relative_keys
 from lookalike.imaging import Limits
 from lookalike.interfaces import GalleryAPI
 from lookalike.results import (
@@ -60,7 +60,7 @@ from lookalike.results import (
     Status,
 )
 from lookalike.text import storable
-from lookalike.types import Answer, Attributes, Item, Outcome, Record
+from lookalike.types import Answer, Attributes, Found, Item, Outcome, Record
 
 T = TypeVar("T")
 PAGE_SIZE = 1000
@@ -217,17 +217,23 @@ class Client(GalleryAPI):
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
         exif: bool = True,
+        exclude: Sequence[str] = (),
+        again: bool = False,
     ) -> list[Outcome]:
-        return list(self.add_iter(what, key=key, attributes=attributes, tenant=tenant, exif=exif))
+        return list(
+            self.add_iter(what, key=key, attributes=attributes, tenant=tenant, exif=exif, exclude=exclude, again=again)
+        )
 
     def add_iter(
         self,
-        what: str | Path | Iterable[str | Path | Item | Outcome],
+        what: str | Path | Iterable[str | Path | Found],
         *,
         key: str | None = None,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
         exif: bool = True,
+        exclude: Sequence[str] = (),
+        again: bool = False,
     ) -> Iterator[Outcome]:
         """Add files, folders or items of this machine, and yield each outcome; see `GalleryAPI.add_iter`.
 
@@ -235,7 +241,8 @@ class Client(GalleryAPI):
         """
         headers = self._headers(tenant)
         put = partial(self._put, tenant=tenant, exif=exif)
-        return Uploads(self._transport, headers, self._limits, put, exif=exif).run(items_of(what, key, attributes))
+        uploads = Uploads(self._transport, headers, self._limits, put, exif=exif)
+        return uploads.run(with_relative_keys(files_of(what, key, attributes, exclude)))
 
     def put(
         self,

@@ -18,8 +18,10 @@ from lookalike.gallery.duplicates import ClusterOptions, find_clusters, find_clu
 from lookalike.gallery.explain import explain_pair
 from lookalike.gallery.filters import conditions_of, resolve_filter
 from lookalike.gallery.ingest import Ingest
+from lookalike.gallery.missing_files import find_missing, prune
 from lookalike.gallery.originals import read_original
 from lookalike.gallery.pipeline_pool import OpenPipeline, PipelinePool, catch_up, ensure_fresh
+from lookalike.gallery.presence import FilePresence
 from lookalike.gallery.probabilities import CalibrationReader
 from lookalike.gallery.queries import PreparedQuery, QueryReader
 from lookalike.gallery.recall_meter import RecallMeter
@@ -30,7 +32,7 @@ from lookalike.gallery.verification import DEFAULT_BUDGET_MS, SIDE, CandidateVer
 from lookalike.gallery.why_not import Diagnoser
 from lookalike.gallery.writer_lock import WriterLock
 from lookalike.gallery_calibration import GalleryCalibration
-from lookalike.image_files import items_of
+from lookalike.image_files import files_of
 from lookalike.imaging import Limits, Source, read_bytes
 from lookalike.interfaces import GalleryAPI
 from lookalike.pipeline import Calibration, Pipeline
@@ -45,6 +47,7 @@ from lookalike.results import (
     Explanation,
     Failure,
     Filter,
+    MissingFiles,
     Precondition,
     Query,
     RepairReport,
@@ -53,7 +56,7 @@ from lookalike.results import (
     StoredImage,
     check_search_options,
 )
-from lookalike.types import Answer, Attributes, Item, Outcome, Prepared, Record
+from lookalike.types import Answer, Attributes, Found, Item, Outcome, Prepared, Record
 
 NO_TENANT = -1
 """Id of a tenant without images."""
@@ -214,7 +217,8 @@ class Gallery(GalleryAPI):
     # Reading
 
     def get(self, key: str, *, tenant: str = DEFAULT_TENANT) -> Record:
-        return self.catalog.images.get(self._tenant_of(tenant, key), key)
+        record = self.catalog.images.get(self._tenant_of(tenant, key), key)
+        return self._presence().mark_records([record])[0]
 
     def get_thumbnail(self, key: str, *, tenant: str = DEFAULT_TENANT, size: int = THUMBNAIL_SIZE) -> bytes:
         return self._thumbnails.get(self._tenant_of(tenant, key), key, size)
@@ -240,9 +244,10 @@ class Gallery(GalleryAPI):
         if (tenant_id := self.catalog.tenants.find(tenant)) is None:
             return []
         conditions = conditions_of(filter or {})
-        return self.catalog.images.list_page(
+        page = self.catalog.images.list_page(
             tenant_id, after=after, limit=limit, conditions=conditions, prefix=prefix, sort=sort
         )
+        return self._presence().mark_records(page)
 
     def duplicates(self, *, tenant: str = DEFAULT_TENANT, pipelines: Sequence[str] | None = None) -> Iterator[Cluster]:
         opened = self._pipelines.open(pipelines)
@@ -250,7 +255,8 @@ class Gallery(GalleryAPI):
             return iter(())
         ensure_fresh(opened)
         options = ClusterOptions(check=self._verifier.are_copies)
-        return find_clusters(self.catalog, [o.pipeline for o in opened], tenant_id, options=options)
+        clusters = find_clusters(self.catalog, [o.pipeline for o in opened], tenant_id, options=options)
+        return self._presence().present_clusters(clusters)
 
     def duplicates_page(
         self,
@@ -270,9 +276,10 @@ class Gallery(GalleryAPI):
         ensure_fresh(opened)
         searched = [o.pipeline for o in opened]
         options = ClusterOptions(check=self._verifier.are_copies)
-        return find_clusters_page(
+        page = find_clusters_page(
             self.catalog, searched, tenant_id, after=after, limit=limit, seconds=seconds, options=options
         )
+        return ClusterPage(tuple(self._presence().present_clusters(page.clusters)), page.after)
 
     def sample(self, n: int, *, tenant: str = DEFAULT_TENANT, seed: int = 0) -> list[Record]:
         """Return up to n images chosen at random, the same ones for the same seed and images.
@@ -325,22 +332,28 @@ class Gallery(GalleryAPI):
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
         exif: bool = True,
+        exclude: Sequence[str] = (),
+        again: bool = False,
     ) -> list[Outcome]:
-        return list(self.add_iter(what, key=key, attributes=attributes, tenant=tenant, exif=exif))
+        return list(
+            self.add_iter(what, key=key, attributes=attributes, tenant=tenant, exif=exif, exclude=exclude, again=again)
+        )
 
     def add_iter(
         self,
-        what: str | Path | Iterable[str | Path | Item | Outcome],
+        what: str | Path | Iterable[str | Path | Found],
         *,
         key: str | None = None,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
         exif: bool = True,
+        exclude: Sequence[str] = (),
+        again: bool = False,
     ) -> Iterator[Outcome]:
-        items = items_of(what, key, attributes)
+        items = files_of(what, key, attributes, exclude)
         with self._lock:
             opened = self._pipelines.open()
-            for count, outcome in enumerate(self._ingest(opened, tenant, exif=exif).run(items), 1):
+            for count, outcome in enumerate(self._ingest(opened, tenant, exif=exif, again=again).run(items), 1):
                 if count % SYNC_EVERY == 0:
                     catch_up(opened)
                 yield outcome
@@ -377,6 +390,49 @@ class Gallery(GalleryAPI):
                 deleted = self.catalog.images.delete_by_filter(tenant_id, conditions)
         return DeleteResult([d.key for d in deleted], max((d.sequence for d in deleted), default=0), len(deleted))
 
+    def missing(self, folder: str | Path | None = None, *, tenant: str = DEFAULT_TENANT) -> MissingFiles:
+        """Return the images whose files are gone, and the folders that are away as a whole.
+
+        Args:
+            folder: only images whose files are, or were, below this folder.
+            tenant: owner of the images.
+        """
+        if (tenant_id := self.catalog.tenants.find(tenant)) is None:
+            return MissingFiles((), {})
+        return find_missing(self.catalog, tenant_id, folder)
+
+    def prune(
+        self,
+        folder: str | Path | None = None,
+        *,
+        dry_run: bool = True,
+        whole_folder: bool = False,
+        tenant: str = DEFAULT_TENANT,
+    ) -> MissingFiles:
+        """Remove images whose files are gone; unlike `remove`, adding such a file later adds its image again.
+
+        Args:
+            folder: only images whose files were below this folder.
+            dry_run: only return what would be removed.
+            whole_folder: also remove the images of a folder that is away as a whole, or of which no file is left;
+                otherwise these are kept, for the disk may be unplugged.
+            tenant: owner of the images.
+
+        Returns:
+            What is missing: `keys` were removed, the images of `away` folders were kept.
+
+        Raises:
+            NotFound: no image was added from the folder.
+            GalleryBusy: another process is writing to the gallery.
+        """
+        tenant_id = self.catalog.tenants.find(tenant)
+        if tenant_id is None:
+            return MissingFiles((), {})
+        if dry_run:
+            return find_missing(self.catalog, tenant_id, folder, whole_folder=whole_folder)
+        with self._lock:
+            return prune(self.catalog, tenant_id, folder, whole_folder=whole_folder)
+
     def set_attributes(
         self,
         key: str,
@@ -389,7 +445,7 @@ class Gallery(GalleryAPI):
         with self._lock:
             tenant_id = self._tenant_of(tenant, key)
             self.catalog.images.set_attributes(tenant_id, key, attributes, merge=merge, expected=expected)
-        return self.catalog.images.get(tenant_id, key)
+        return self.get(key, tenant=tenant)
 
     def not_a_match(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
         with self._lock:
@@ -440,7 +496,10 @@ class Gallery(GalleryAPI):
             raise NotFound(f"there is no image {key!r}")
         return tenant_id
 
-    def _ingest(self, opened: Sequence[OpenPipeline], tenant: str, *, exif: bool) -> Ingest:
+    def _presence(self) -> FilePresence:
+        return FilePresence(lambda: self.catalog.roots.of_tenant(None))
+
+    def _ingest(self, opened: Sequence[OpenPipeline], tenant: str, *, exif: bool, again: bool = False) -> Ingest:
         tenant_id = self.catalog.tenants.get_or_create(tenant)
         decoder = self._pipelines.decoder(opened)
         return Ingest(self.catalog, [o.pipeline for o in opened], decoder, tenant_id, exif=exif)
@@ -499,7 +558,8 @@ class Gallery(GalleryAPI):
                 sequence = ensure_fresh(opened, min_sequence)
                 stages.mark("follow")
                 prepared = [result for _, result in batch if isinstance(result, PreparedQuery)]
-                answers = iter(searcher.answer(prepared, request, sequence, stages) if prepared else [])
+                found = searcher.answer(prepared, request, sequence, stages) if prepared else []
+                answers = map(self._presence().mark_answer, found)
                 for query, result in batch:
                     yield query, next(answers) if isinstance(result, PreparedQuery) else result
                 stages = StageTimer()

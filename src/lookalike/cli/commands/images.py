@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 1000
 """Records read, or images removed, in one call."""
+MISSING = "  (missing)"
+"""Follows the key of an image whose file is gone."""
 
 
 @command(app, remote=True, rich_help_panel=IMAGES)
@@ -49,6 +51,8 @@ def show(
         emit(record_object(record))
         return ExitCode.OK
     console = out()
+    if record.missing:
+        print_error(f"the file of {key} is gone; `lookalike prune` forgets such images")
     if preview and record.path and can_preview(console) and (image := preview_of(record.path, 40, 12)):
         console.print(image)
     table = Table.grid(padding=(0, 2))
@@ -120,7 +124,8 @@ def ls(
             else:
                 dimensions = f"{record.width}x{record.height}"
                 about = f"{dimensions:>11}  {record.format:<5} {size(record.nbytes):>8}  {day(record.updated)}"
-                print_line(f"{about}  {printable(record.key)}{'  (truncated)' if record.truncated else ''}")
+                marks = f"{'  (truncated)' if record.truncated else ''}{MISSING if record.missing else ''}"
+                print_line(f"{about}  {printable(record.key)}{marks}")
     return ExitCode.OK
 
 

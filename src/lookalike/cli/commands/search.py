@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import sys
 import threading
@@ -205,7 +204,7 @@ class ResultPrinter:
         if calibrated:
             row.append("" if hit.probability is None else f"{hit.probability.value:.3f}")
         row.append(hit.pipeline)
-        path = printable(hit.path or "")
+        path = printable(hit.path or "") + (" (missing)" if hit.missing else "")
         if self._preview:
             image = preview_of(hit.path) if hit.path else None
             return [*row, image or "", Text(printable(hit.key) + "\n") + Text(path, style="dim")]
@@ -266,15 +265,14 @@ def _queries(images: Sequence[str], *, null: bool) -> Iterator[str]:
 
 
 def _below(folder: str) -> Iterator[str]:
-    from lookalike.image_files import files_below
+    from lookalike.image_files import FolderScan
     from lookalike.types import Outcome
 
     found = False
-    for file in files_below(Path(folder)):
+    for file in FolderScan().files_below(folder):
         found = True
         # an unreadable folder becomes a query, which fails with the reason like any other
-        path = Path((file.path or file.key) if isinstance(file, Outcome) else file)
-        yield os.path.join(folder, path.relative_to(folder))  # noqa: PTH118 - keeps the folder as given
+        yield file.key if isinstance(file, Outcome) else file
     if not found:
         print_error(f"no images below {folder}")
 
