@@ -256,7 +256,7 @@ class Gallery(GalleryAPI):
         ensure_fresh(opened)
         options = ClusterOptions(check=self._verifier.are_copies)
         clusters = find_clusters(self.catalog, [o.pipeline for o in opened], tenant_id, options=options)
-        return self._presence().present_clusters(clusters)
+        return self._presence().mark_clusters(clusters)
 
     def duplicates_page(
         self,
@@ -279,7 +279,7 @@ class Gallery(GalleryAPI):
         page = find_clusters_page(
             self.catalog, searched, tenant_id, after=after, limit=limit, seconds=seconds, options=options
         )
-        return ClusterPage(tuple(self._presence().present_clusters(page.clusters)), page.after)
+        return ClusterPage(tuple(self._presence().mark_clusters(page.clusters)), page.after)
 
     def sample(self, n: int, *, tenant: str = DEFAULT_TENANT, seed: int = 0) -> list[Record]:
         """Return up to n images chosen at random, the same ones for the same seed and images.
@@ -502,7 +502,7 @@ class Gallery(GalleryAPI):
     def _ingest(self, opened: Sequence[OpenPipeline], tenant: str, *, exif: bool, again: bool = False) -> Ingest:
         tenant_id = self.catalog.tenants.get_or_create(tenant)
         decoder = self._pipelines.decoder(opened)
-        return Ingest(self.catalog, [o.pipeline for o in opened], decoder, tenant_id, exif=exif)
+        return Ingest(self.catalog, [o.pipeline for o in opened], decoder, tenant_id, exif=exif, again=again)
 
     def _compare(
         self, a: PreparedQuery, b: PreparedQuery, opened: Sequence[OpenPipeline], reader: QueryReader

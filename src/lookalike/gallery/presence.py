@@ -78,23 +78,17 @@ class FilePresence:
         hits = tuple(replace(hit, missing=True) if self.is_missing(hit.path) else hit for hit in answer.hits)
         return replace(answer, hits=hits) if any(hit.missing for hit in hits) else answer
 
-    def present_clusters(self, clusters: Iterable[Cluster]) -> Iterator[Cluster]:
-        """The clusters without missing images, and without all but one of the images of the same file."""
+    def mark_clusters(self, clusters: Iterable[Cluster]) -> Iterator[Cluster]:
+        """The clusters with `missing` set in their images, without those of fewer than two different files."""
         for cluster in clusters:
-            kept: list[Record] = []
-            paths: set[str] = set()
-            files: set[FileId] = set()
-            for image in cluster.images:
-                if image.path is not None:
-                    found = file_id(image.path)
-                    if image.path in paths or found in files or (found is None and self.is_missing(image.path)):
-                        continue
-                    paths.add(image.path)
-                    if found is not None:
-                        files.add(found)
-                kept.append(image)
-            if len(kept) == len(cluster.images):
-                yield cluster
-            elif len(kept) > 1:
-                is_exact = len({i.sha256 for i in kept}) == 1 or len({i.pixels or i.sha256 for i in kept}) == 1
-                yield replace(cluster, images=tuple(kept), evidence="exact" if is_exact else cluster.evidence)
+            images = self.mark_records(cluster.images)
+            files = {_identity(image) for image in images if not image.missing}
+            if len(files) > 1:
+                yield replace(cluster, images=tuple(images))
+
+
+def _identity(image: Record) -> FileId | str:
+    """What images of the same file have in common: its device and inode, else its path; the key of an upload."""
+    if image.path is None:
+        return f"key {image.key}"
+    return file_id(image.path) or image.path
