@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     )
     from lookalike.types import Answer, Border, Hit, Item, Outcome, Record
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Imported on first use: decoding processes import this package and must start quickly, and the client needs neither
 # a database nor a decoder.

@@ -442,7 +442,7 @@ class Status(GalleryStatus):
             }
         ],
         "limits": {"max_bytes": 209715200, "max_pixels": 200000000, "max_results": 10000},
-        "version": "0.1.0",
+        "version": "0.2.0",
         "features": ["search", "jobs"],
         "scopes": ["read", "write"],
     }

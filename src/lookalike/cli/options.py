@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from lookalike.cli.exit_codes import ExitCode
 from lookalike.errors import BadSetting
@@ -29,6 +30,24 @@ def option(usage: str, text: str, *, show_default: bool = False, **settings: Any
     """Declare an option by its usage, such as `-k --k N`."""
     *names, metavar = usage.split()
     return typer.Option(*names, metavar=metavar, show_default=show_default, help=text, **settings)
+
+
+class _WithHelp:
+    """A command whose `-h, --help` shows no type: Typer would print one, since its own help option has no metavar."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        found = super().get_help_option(ctx)  # type: ignore[misc]
+        if found is not None:
+            found.metavar = " "
+        return found
+
+
+class Command(_WithHelp, TyperCommand):
+    """A command with the options of its own and `-h, --help`."""
+
+
+class Group(_WithHelp, TyperGroup):
+    """A group of commands with `-h, --help`."""
 
 
 def flag(names: str, text: str, **settings: Any) -> Any:
@@ -171,7 +190,7 @@ def command(
         parameters = [common[0], *own, *common[1:]]
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
-        app.command(name or action.__name__, **settings)(run)
+        app.command(name or action.__name__, cls=Command, **settings)(run)
         return action
 
     return register

@@ -12,12 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lookalike.errors import BadSetting
 from lookalike.types import InputSpec, Pixels
 
 REDUCING_GAP: Final = 4
 """The image is at least so many times larger than the result when the products are computed; beyond twice that it is
 reduced by an integer factor first, which bounds the matrices and is faster. As Pillow's `reducing_gap`."""
 _LOBES: Final = 3
+_RESAMPLING: Final = {
+    name: Image.Resampling[name.upper()] for name in ("nearest", "box", "bilinear", "bicubic", "lanczos")
+}
 
 Weights = NDArray[np.float32]
 
@@ -27,7 +31,11 @@ def resize_to(rgb: Pixels, spec: InputSpec) -> Pixels:
 
     `rgb` is (height, width, 3), or (height, width) where grey was decoded; the result is (spec.height, spec.width, 3)
     or (spec.height, spec.width). "nearest" equals `load_img(target_size=...)` of Keras, which calls the same.
+    Raises BadSetting for a resampling filter that `InputSpec` does not declare.
     """
+    resampling = _RESAMPLING.get(spec.resample)
+    if resampling is None:
+        raise BadSetting(f"unknown resampling filter {spec.resample!r}; available: {', '.join(_RESAMPLING)}")
     approximate = spec.approximate and spec.mode == "L" and spec.resample == "lanczos"
     if approximate and rgb.ndim == 2:
         return lanczos(rgb, spec.width, spec.height)
@@ -36,7 +44,7 @@ def resize_to(rgb: Pixels, spec: InputSpec) -> Pixels:
         image = image.convert(spec.mode)
     if approximate:
         return lanczos(np.asarray(image), spec.width, spec.height)
-    return np.asarray(image.resize((spec.width, spec.height), Image.Resampling[spec.resample.upper()]))
+    return np.asarray(image.resize((spec.width, spec.height), resampling))
 
 
 def lanczos(grey: Pixels, width: int, height: int) -> Pixels:
