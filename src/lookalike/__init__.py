@@ -2,7 +2,7 @@
 
 import lookalike
 
-gallery = lookalike.open("gallery")
+gallery = lookalike.open("gallery", create=True)
 gallery.add("~/Pictures")
 for hit in gallery.search("copy.jpg").hits:
     print(hit.evidence, hit.distance, hit.key)
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         Status,
         StoredImage,
     )
-    from lookalike.types import Answer, Border, Hit, Item, Outcome, Record
+    from lookalike.types import Answer, Border, Hit, Item, Outcome, PixelSource, Record
 
 __version__ = "0.2.0"
 
@@ -60,7 +60,7 @@ _MODULES = {
     "interfaces": "GalleryAPI",
     "results": "Cluster ClusterPage Comparison DeleteResult Filter PipelineComparison PipelineStatus Query "
     "RepairReport SearchOptions Status StoredImage",
-    "types": "Answer Border Hit Item Outcome Record",
+    "types": "Answer Border Hit Item Outcome PixelSource Record",
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
 __all__ = [
@@ -90,6 +90,7 @@ __all__ = [
     "Outcome",
     "PipelineComparison",
     "PipelineStatus",
+    "PixelSource",
     "Query",
     "Record",
     "RepairReport",
@@ -112,4 +113,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, "__version__"})

@@ -2,10 +2,14 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from lookalike.errors import BadInput, NotFound
-from lookalike.types import Attributes, Item, Outcome
+import numpy as np
+
+from lookalike.errors import BadInput, ImageRejected, NotFound
+from lookalike.imaging import encode_pixels
+from lookalike.types import Addable, Attributes, Item, Outcome
 
 EXTENSIONS = frozenset(
     ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .dib .tif .tiff .avif .avifs .heic .heif .hif .mpo".split()
@@ -31,10 +35,15 @@ def is_image_file(path: str) -> bool:
     return head.startswith(_MAGIC) or (head[4:8] == b"ftyp" and head[8:12] in _BRANDS)
 
 
-def items_of(
-    what: str | Path | Iterable[str | Path | Item | Outcome], key: str | None, attributes: Attributes | None
-) -> Iterator[Item | Outcome]:
-    """Yield the items of files and folders, and items as they are; paths in one list cannot take the same key."""
+def items_of(what: Addable, key: str | None, attributes: Attributes | None) -> Iterator[Item | Outcome]:
+    """Yield the items of files and folders, and items as they are; paths in one list cannot take the same key.
+
+    Images in memory become files: one alone needs a key, several are `Item`s.
+    """
+    if not isinstance(what, str | Path) and (isinstance(what, np.ndarray) or not isinstance(what, Iterable)):
+        if key is None:
+            raise BadInput("an image in memory needs a key: add(image, key=...)")
+        what = [Item(key, what, attributes)]
     sources = [what] if isinstance(what, str | Path) else what
     if isinstance(sources, list | tuple) and all(isinstance(source, str | Path) for source in sources):
         yield from items_from([s for s in sources if isinstance(s, str | Path)], key=key, attributes=attributes)
@@ -42,8 +51,20 @@ def items_of(
     for source in sources:
         if isinstance(source, str | Path):
             yield from items_from([source], key=key, attributes=attributes)
+        elif isinstance(source, Outcome | Item):
+            yield encoded(source)
         else:
-            yield source
+            raise TypeError(f"items to add are paths, `Item`s and outcomes, not {type(source).__name__}")
+
+
+def encoded(item: Item | Outcome) -> Item | Outcome:
+    """Return an item whose image in memory, if it is one, is replaced by a file's bytes; rejected if that fails."""
+    if isinstance(item, Outcome) or isinstance(item.source, str | Path | bytes):
+        return item
+    try:
+        return replace(item, source=encode_pixels(item.source))
+    except ImageRejected as error:
+        return Outcome(item.key, None, "rejected", f"{error.reason}: {error}")
 
 
 def items_from(

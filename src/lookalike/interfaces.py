@@ -22,6 +22,7 @@ from lookalike.results import (
     Status,
 )
 from lookalike.types import (
+    Addable,
     Answer,
     Attributes,
     Encoded,
@@ -30,10 +31,10 @@ from lookalike.types import (
     FeatureSpec,
     Ids,
     InputSpec,
-    Item,
     Matches,
     Outcome,
     Pixels,
+    PixelSource,
     Record,
     ResolvedFilter,
     Rows,
@@ -327,7 +328,7 @@ class GalleryAPI(Protocol):
 
     def add(
         self,
-        what: str | Path | Iterable[str | Path | Item],
+        what: Addable,
         *,
         key: str | None = None,
         attributes: Attributes | None = None,
@@ -337,7 +338,7 @@ class GalleryAPI(Protocol):
 
     def add_iter(
         self,
-        what: str | Path | Iterable[str | Path | Item | Outcome],
+        what: Addable,
         *,
         key: str | None = None,
         attributes: Attributes | None = None,
@@ -364,7 +365,7 @@ class GalleryAPI(Protocol):
     def put(
         self,
         key: str,
-        data: bytes | Path,
+        data: bytes | Path | PixelSource,
         *,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,

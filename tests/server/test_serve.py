@@ -172,7 +172,7 @@ def slowly(data: bytes, seconds: float, sending: threading.Event) -> Iterator[by
 
 
 def test_ten_times_the_load_is_refused_quickly_and_loses_nothing(folder: Path) -> None:
-    """While the decoding processes stand still, both threads are busy and the queue fills, on a machine of any speed."""
+    """While the decoding processes stand still, both threads are busy and the queue fills, at any speed."""
     with process(folder, "--threads", "2") as served:
         url = ready(served)
         assert httpx.put(f"{url}{at('first')}", content=DATA[0], timeout=60).status_code == 201

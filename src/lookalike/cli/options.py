@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     """Both have the methods that commands call."""
 
 COMMON = "Common options"
+OUTPUT_FORMATS = ("table", "json", "csv")
 
 
 def option(usage: str, text: str, *, show_default: bool = False, **settings: Any) -> Any:
@@ -32,22 +33,23 @@ def option(usage: str, text: str, *, show_default: bool = False, **settings: Any
     return typer.Option(*names, metavar=metavar, show_default=show_default, help=text, **settings)
 
 
-class _WithHelp:
-    """A command whose `-h, --help` shows no type: Typer would print one, since its own help option has no metavar."""
+class _UntypedFlags:
+    """A command whose options without a value show no type: Typer prints one for those that it adds itself."""
 
-    def get_help_option(self, ctx: Any) -> Any:
-        found = super().get_help_option(ctx)  # type: ignore[misc]
-        if found is not None:
-            found.metavar = " "
+    def get_params(self, ctx: Any) -> Any:
+        found = super().get_params(ctx)  # type: ignore[misc]
+        for parameter in found:
+            if getattr(parameter, "is_flag", False) and parameter.metavar is None:
+                parameter.metavar = " "
         return found
 
 
-class Command(_WithHelp, TyperCommand):
-    """A command with the options of its own and `-h, --help`."""
+class Command(_UntypedFlags, TyperCommand):
+    """A command."""
 
 
-class Group(_WithHelp, TyperGroup):
-    """A group of commands with `-h, --help`."""
+class Group(_UntypedFlags, TyperGroup):
+    """A group of commands."""
 
 
 def flag(names: str, text: str, **settings: Any) -> Any:
@@ -87,6 +89,9 @@ FilterOption = Annotated[
         "--filter --where CONDITION",
         "Only images whose attributes match: album=Alps, year>=2019, tag!=old. Repeatable; all must match.",
     ),
+]
+OutputOption = Annotated[
+    str, option("--output -o FORMAT", "table, json (as --json), or csv with a header row.", show_default=True)
 ]
 NullOption = Annotated[bool, flag("-0 --null", "Entries on standard input are separated by NUL bytes, not lines.")]
 PipelineNamesOption = Annotated[
@@ -205,6 +210,13 @@ def parse_pairs(arguments: Iterable[str] | None, option: str) -> dict[str, str]:
             raise BadSetting(f"{option} must be NAME=VALUE, not {text!r}")
         pairs[name.strip()] = value
     return pairs
+
+
+def output_format(session: Session, output: str) -> str:
+    """The format of a command's output; raises BadSetting for an unknown one."""
+    if output not in OUTPUT_FORMATS:
+        raise BadSetting(f"--output must be one of {', '.join(OUTPUT_FORMATS)}, not {output!r}")
+    return "json" if session.json else output
 
 
 def read_entries(stream: Iterable[bytes], *, null: bool) -> Iterator[str]:

@@ -20,7 +20,7 @@ from lookalike.gallery.status import check_engine, gallery_status
 from lookalike.gallery.thumbnails import Thumbnails, check_side
 from lookalike.gallery.writer_lock import WriterLock
 from lookalike.image_files import items_of
-from lookalike.imaging import Limits, Source, read_bytes
+from lookalike.imaging import Limits, Source, encode_pixels, read_bytes
 from lookalike.interfaces import GalleryAPI
 from lookalike.pipeline import Pipeline
 from lookalike.results import (
@@ -40,7 +40,7 @@ from lookalike.results import (
     StoredImage,
     check_search_options,
 )
-from lookalike.types import Answer, Attributes, Item, Outcome, Prepared, Record
+from lookalike.types import Addable, Answer, Attributes, Item, Outcome, PixelSource, Prepared, Record
 
 NO_TENANT = -1
 """Id of a tenant without images."""
@@ -78,6 +78,9 @@ class Gallery(GalleryAPI):
         self._pipelines = PipelinePool(names, build, catalog, lock, self.limits, workers, inline_limit)
         self._thumbnails = Thumbnails(catalog, self.limits)
 
+    def __repr__(self) -> str:
+        return f"Gallery({str(self._lock.folder)!r}, pipelines={self.pipelines})"
+
     def __enter__(self) -> Self:
         return self
 
@@ -93,6 +96,10 @@ class Gallery(GalleryAPI):
     def pipelines(self) -> tuple[str, ...]:
         return self._pipelines.names
 
+    def announce_server(self, url: str) -> None:
+        """Name the URL under which this process serves the gallery, for the error of other processes that write."""
+        self._lock.announce(url)
+
     # Search and comparison
 
     def search(self, query: Query, **options: Unpack[SearchOptions]) -> Answer:
@@ -105,12 +112,12 @@ class Gallery(GalleryAPI):
         self, queries: Iterable[Query], **options: Unpack[SearchOptions]
     ) -> Iterator[tuple[Query, Answer | Failure]]:
         check_search_options(options)
-        opened = self._pipelines.open(options.get("pipelines"))
         request = self._search_request(options)
         request.check()
         min_sequence = options.get("min_sequence")
         if min_sequence is not None and min_sequence > (last := self.catalog.changes.last_sequence()):
             raise UnsupportedQuery(f"min_sequence {min_sequence} is in the future: the last change is {last}")
+        opened = self._pipelines.open(options.get("pipelines"))
         reader = self._query_reader(opened, options.get("tenant", DEFAULT_TENANT))
         return self._answers(queries, opened, reader, request, min_sequence)
 
@@ -128,7 +135,9 @@ class Gallery(GalleryAPI):
         check_side(size)
         if isinstance(query, StoredImage):
             return self._thumbnails.get(self._tenant_of(query.tenant or tenant, query.key), query.key, size)
-        data = query if isinstance(query, bytes) else read_bytes(Path(query), self.limits)
+        if isinstance(query, str | Path):
+            query = read_bytes(query, self.limits)
+        data = query if isinstance(query, bytes) else encode_pixels(query)
         [prepared] = self._pipelines.decoder(self._pipelines.open()).map([Source(data=data, thumbnail_side=size)])
         if isinstance(prepared, ImageRejected):
             raise prepared
@@ -188,7 +197,7 @@ class Gallery(GalleryAPI):
 
     def add(
         self,
-        what: str | Path | Iterable[str | Path | Item],
+        what: Addable,
         *,
         key: str | None = None,
         attributes: Attributes | None = None,
@@ -198,7 +207,7 @@ class Gallery(GalleryAPI):
 
     def add_iter(
         self,
-        what: str | Path | Iterable[str | Path | Item | Outcome],
+        what: Addable,
         *,
         key: str | None = None,
         attributes: Attributes | None = None,
@@ -216,7 +225,7 @@ class Gallery(GalleryAPI):
     def put(
         self,
         key: str,
-        data: bytes | Path,
+        data: bytes | Path | PixelSource,
         *,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
@@ -224,7 +233,8 @@ class Gallery(GalleryAPI):
     ) -> Outcome:
         with self._lock:
             ingest = self._ingest(self._pipelines.open(), tenant)
-            return ingest.put(Item(key, data, attributes), 0 if expected == "absent" else expected)
+            source = data if isinstance(data, str | Path | bytes) else encode_pixels(data)
+            return ingest.put(Item(key, source, attributes), 0 if expected == "absent" else expected)
 
     def remove(
         self, keys: str | Iterable[str], *, tenant: str = DEFAULT_TENANT, expected: int | None = None

@@ -21,7 +21,7 @@ from tests.support.drawn_images import drawn, encoded
 @pytest.fixture
 def gallery(tmp_path: Path) -> Iterator[Gallery]:
     """Twelve families a to l of three images each (a1, a2, a3: as JPEG of three qualities) and strangers between."""
-    with lookalike.open(tmp_path / "gallery", pipelines=["phash"]) as service:
+    with lookalike.open(tmp_path / "gallery", pipelines=["phash"], create=True) as service:
         items = [
             Item(f"{family}{quality // 30}", encoded(drawn(seed), "JPEG", quality=quality))
             for seed, family in enumerate("abcdefghijkl")
@@ -138,7 +138,7 @@ def test_limits_that_make_no_sense(gallery: Gallery) -> None:
 def test_clusters_are_those_of_a_plain_search_of_all_pairs(tmp_path: Path, seed: int) -> None:
     """Random hashes near one another, random judgements: the components of the graph, drawn the slow way."""
     rng = np.random.default_rng(seed)
-    with lookalike.open(tmp_path / "gallery", pipelines=["phash"]) as service:
+    with lookalike.open(tmp_path / "gallery", pipelines=["phash"], create=True) as service:
         service.add([Item("first", encoded(drawn(0)))])
         spec = service.catalog.features.specs()[0]
         tenant = service.catalog.tenants.get_or_create("default")

@@ -50,6 +50,7 @@ def add(
     """
     from lookalike.cli.json_output import outcome_object
     from lookalike.cli.progress import ProgressBar
+    from lookalike.factory import HASH_PIPELINES
     from lookalike.gallery import Gallery, parse_value
     from lookalike.image_files import items_from
 
@@ -59,6 +60,8 @@ def add(
     with open_gallery_or_client(session, create=True) as gallery:
         if isinstance(gallery, Gallery):
             fetch_weights(session, gallery.pipelines)
+            if not session.json and gallery.pipelines != HASH_PIPELINES:
+                print_error(f"loading the pipelines {', '.join(gallery.pipelines)}")
         try:
             with ProgressBar("Adding", lambda: items_from(paths, key=key), quiet=session.json) as progress:
                 for outcome in gallery.add_iter(items, tenant=session.tenant):

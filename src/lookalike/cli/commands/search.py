@@ -18,15 +18,17 @@ from lookalike.cli.exit_codes import ExitCode
 from lookalike.cli.options import (
     FilterOption,
     NullOption,
+    OutputOption,
     PipelineNamesOption,
     Session,
     command,
     flag,
     open_gallery_or_client,
     option,
+    output_format,
     read_entries,
 )
-from lookalike.cli.output import emit, out, print_error, printable
+from lookalike.cli.output import CsvWriter, emit, out, print_error, print_unwrapped, printable
 from lookalike.errors import BadSetting
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 MAX_WAITING = 4096
 """Queries read ahead from standard input while others are being answered."""
+CSV_COLUMNS = ("query", "key", "evidence", "distance", "false_match_rate", "pipeline", "path")
+"""Columns of `--output csv`: the query, and fields of a hit's JSON."""
 STYLES = {"exact": "bold green", "copy": "green", "similar": "dim"}
 
 
@@ -53,9 +57,11 @@ def search(
     key: Annotated[
         list[str] | None, option("--key KEY", "Search with an image of the gallery, by its key. Repeatable.")
     ] = None,
-    k: Annotated[int, option("-k --k N", "Maximum number of hits per image.", show_default=True)] = 10,
-    page: Annotated[int, option("--page N", "Page of N hits: 2 for the next ones, ...", show_default=True)] = 1,
-    threshold: Annotated[float | None, option("--threshold 0..1", "Maximum distance of a hit.")] = None,
+    k: Annotated[
+        int, option("-k --k N", "Maximum number of hits per image.", show_default=True, min=1, max=10_000)
+    ] = 10,
+    page: Annotated[int, option("--page N", "Page of N hits: 2 for the next ones, ...", show_default=True, min=1)] = 1,
+    threshold: Annotated[float | None, option("--threshold 0..1", "Maximum distance of a hit.", min=0, max=1)] = None,
     filter: FilterOption = None,
     pipeline: PipelineNamesOption = None,
     orientations: Annotated[
@@ -70,6 +76,7 @@ def search(
         ),
     ] = None,
     null: NullOption = False,
+    output: OutputOption = "table",
     preview: Annotated[bool, flag("--preview/--no-preview", "Show thumbnails in a terminal.")] = True,
 ) -> int:
     """Find the original of an image, its copies and similar images.
@@ -92,7 +99,7 @@ def search(
         "tenant": None if all_tenants else session.tenant,
         "engine_filter": _engine_filter(engine_filter),
     }
-    printer = ResultPrinter(session, preview=preview)
+    printer = ResultPrinter(output_format(session, output), preview=preview)
     with open_gallery_or_client(session) as gallery:
         printer.search(gallery, map(StoredImage, key or ()), options)
         queries = _queries(images or (), null=null)
@@ -118,12 +125,13 @@ def _engine_filter(argument: str | None) -> dict[str, Any] | None:
 class ResultPrinter:
     """Searches, prints each answer as it arrives, and keeps the exit code."""
 
-    def __init__(self, session: Session, *, preview: bool) -> None:
+    def __init__(self, form: str, *, preview: bool) -> None:
         from lookalike.cli.preview import can_preview
 
-        self._json = session.json
+        self._json = form == "json"
+        self._csv = CsvWriter(*CSV_COLUMNS) if form == "csv" else None
         self._console = out()
-        self._preview = preview and not self._json and can_preview(self._console)
+        self._preview = preview and form == "table" and can_preview(self._console)
         self.code = ExitCode.OK
 
     def search(self, gallery: AnyGallery, queries: Iterable[Query], options: SearchOptions) -> None:
@@ -139,6 +147,9 @@ class ResultPrinter:
                 emit(query_object(path, answer))
             elif not isinstance(answer, Answer):
                 print_error(f"{path}: {answer}")
+            elif self._csv is not None:
+                for hit in query_object(path, answer)["hits"]:
+                    self._csv.row({"query": path, **hit})
             else:
                 self._show(path, answer, with_image=not isinstance(query, StoredImage))
 
@@ -148,12 +159,15 @@ class ResultPrinter:
         self._console.print(Text(printable(query), style="bold"))
         if self._preview and with_image and (image := preview_of(query)):
             self._console.print(image)
-        self._console.print(self._table(answer) if answer.hits else "  no hits")
+        if answer.hits:
+            print_unwrapped(self._table(answer))
+        else:
+            self._console.print("  no hits")
         self._console.print(Text("  " + _footer(answer), style="dim"))
         self._console.print()
 
     def _table(self, answer: Answer) -> Table:
-        key, path = Column("key", overflow="fold"), Column("path", style="dim", overflow="fold")
+        key, path = Column("key", no_wrap=True), Column("path", no_wrap=True)
         last = ("", key) if self._preview else (key, path)
         columns = ("evidence", Column("distance", justify="right"), "found by", *last)
         table = Table(*columns, box=None, padding=(0, 2), header_style="dim")
@@ -170,7 +184,7 @@ class ResultPrinter:
         if self._preview:
             image = preview_of(hit.path) if hit.path else None
             return [*row, image or "", Text(printable(hit.key) + "\n") + Text(path, style="dim")]
-        return [*row, printable(hit.key), path]
+        return [*row, printable(hit.key), Text(path, style="dim")]
 
 
 def _footer(answer: Answer) -> str:
