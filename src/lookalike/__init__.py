@@ -2,7 +2,7 @@
 
 import lookalike
 
-gallery = lookalike.open("gallery")
+gallery = lookalike.open("gallery", create=True)
 gallery.add("~/Pictures")
 for hit in gallery.search("copy.jpg").hits:
     print(hit.evidence, hit.distance, hit.key)
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         Hit,
         Item,
         Outcome,
+        PixelSource,
         Probability,
         Record,
         Transform,
@@ -78,7 +79,8 @@ _MODULES = {
     "interfaces": "GalleryAPI",
     "results": "Cluster ClusterPage Comparison DeleteResult Diagnosis DiagnosisStep Explanation Filter HashComparison "
     "MeasuredRecall MissingFiles PipelineComparison PipelineStatus Query RepairReport SearchOptions Status StoredImage",
-    "types": "Answer Border Box Hit Item Outcome Probability Record Transform Verification VerificationReport",
+    "types": "Answer Border Box Hit Item Outcome PixelSource Probability Record Transform Verification "
+    "VerificationReport",
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
 __all__ = [
@@ -115,6 +117,7 @@ __all__ = [
     "Outcome",
     "PipelineComparison",
     "PipelineStatus",
+    "PixelSource",
     "Probability",
     "Query",
     "Record",
@@ -141,4 +144,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, "__version__"})

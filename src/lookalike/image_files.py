@@ -4,12 +4,15 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from pathlib import Path
 
-from lookalike.errors import BadInput, NotFound
-from lookalike.types import Attributes, Found, FoundFile, Item, Outcome, ScannedFolder
+import numpy as np
+
+from lookalike.errors import BadInput, ImageRejected, NotFound
+from lookalike.imaging import encode_pixels
+from lookalike.types import Addable, Attributes, Found, FoundFile, Item, Outcome, ScannedFolder
 
 EXTENSIONS = frozenset(
     (
@@ -47,12 +50,19 @@ def is_image_file(path: str) -> bool:
 
 
 def files_of(
-    what: str | Path | Iterable[str | Path | Found],
+    what: Addable,
     key: str | None,
     attributes: Attributes | None,
     exclude: Iterable[str] = (),
 ) -> Iterator[Found]:
-    """Yield the image files of files and folders, and what else is among them as it is."""
+    """Yield the image files of files and folders, and what else is among them as it is.
+
+    Images in memory become files: one alone needs a key, several are `Item`s.
+    """
+    if not isinstance(what, str | Path) and (isinstance(what, np.ndarray) or not isinstance(what, Iterable)):
+        if key is None:
+            raise BadInput("an image in memory needs a key: add(image, key=...)")
+        what = [Item(key, what, attributes)]
     scan = FolderScan((*DEFAULT_EXCLUDES, *exclude))
     sources = [what] if isinstance(what, str | Path) else what
     if isinstance(sources, list | tuple) and all(isinstance(source, str | Path) for source in sources):
@@ -62,8 +72,22 @@ def files_of(
     for source in sources:
         if isinstance(source, str | Path):
             yield from find_files([source], key=key, attributes=attributes, scan=scan)
-        else:
+        elif isinstance(source, Item):
+            yield encoded(source)
+        elif isinstance(source, FoundFile | ScannedFolder | Outcome):
             yield source
+        else:
+            raise TypeError(f"items to add are paths, `Item`s and outcomes, not {type(source).__name__}")
+
+
+def encoded(item: Item) -> Item | Outcome:
+    """Return an item whose image in memory, if it is one, is replaced by a file's bytes; rejected if that fails."""
+    if isinstance(item.source, str | Path | bytes):
+        return item
+    try:
+        return replace(item, source=encode_pixels(item.source))
+    except ImageRejected as error:
+        return Outcome(item.key, None, "rejected", f"{error.reason}: {error}")
 
 
 def with_relative_keys(found: Iterable[Found]) -> Iterator[Item | Outcome]:

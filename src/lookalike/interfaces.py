@@ -24,19 +24,19 @@ from lookalike.results import (
     Status,
 )
 from lookalike.types import (
+    Addable,
     Answer,
     Attributes,
     Encoded,
     EncodedViews,
     Features,
     FeatureSpec,
-    Found,
     Ids,
     InputSpec,
-    Item,
     Matches,
     Outcome,
     Pixels,
+    PixelSource,
     Record,
     ResolvedFilter,
     Rows,
@@ -388,7 +388,7 @@ class GalleryAPI(Protocol):
 
     def add(
         self,
-        what: str | Path | Iterable[str | Path | Item],
+        what: Addable,
         *,
         key: str | None = None,
         attributes: Attributes | None = None,
@@ -401,7 +401,7 @@ class GalleryAPI(Protocol):
 
     def add_iter(
         self,
-        what: str | Path | Iterable[str | Path | Found],
+        what: Addable,
         *,
         key: str | None = None,
         attributes: Attributes | None = None,
@@ -440,7 +440,7 @@ class GalleryAPI(Protocol):
     def put(
         self,
         key: str,
-        data: bytes | Path,
+        data: bytes | Path | PixelSource,
         *,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,

@@ -2,10 +2,10 @@
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -220,18 +220,25 @@ class Matches:
     exact_within: float
 
 
+class PixelSource(Protocol):
+    """An image in memory: a PIL image, or an array of uint8, grey, RGB or RGBA; both give their pixels by this."""
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An image to add: its key, its source (a path, or the bytes), and attributes to store with it."""
+    """An image to add: its key, its source (path, bytes, PIL image or array), and attributes to store with it."""
 
     key: str
-    source: str | Path | bytes
+    source: str | Path | bytes | PixelSource
     attributes: Attributes | None = None
 
     @property
     def path(self) -> str | None:
-        """Path of the image's file; None for bytes."""
-        return None if isinstance(self.source, bytes) else os.fspath(self.source)
+        """Path of the image's file; None for bytes and pixels."""
+        return os.fspath(self.source) if isinstance(self.source, str | Path) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +286,9 @@ class ScannedFolder:
 
 Found = Item | FoundFile | ScannedFolder | Outcome
 """What is added: an item, or a file under the key that the gallery gives it; outcomes are passed through."""
+
+Addable: TypeAlias = str | Path | PixelSource | Iterable[str | Path | Found]
+"""What can be added: a file, a folder, an image in memory, or several files, folders and items."""
 
 
 @dataclass(frozen=True, slots=True)

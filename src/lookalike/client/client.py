@@ -58,9 +58,10 @@ from lookalike.results import (
     RepairReport,
     SearchOptions,
     Status,
+    check_search_options,
 )
 from lookalike.text import storable
-from lookalike.types import Answer, Attributes, Found, Item, Outcome, Record
+from lookalike.types import Addable, Answer, Attributes, Item, Outcome, PixelSource, Record
 
 T = TypeVar("T")
 PAGE_SIZE = 1000
@@ -133,7 +134,12 @@ class Client(GalleryAPI):
     def search_many(
         self, queries: Iterable[Query], **options: Unpack[SearchOptions]
     ) -> Iterator[tuple[Query, Answer | Failure]]:
+        check_search_options(options)
+        return self._search_each(queries, options)
 
+    def _search_each(
+        self, queries: Iterable[Query], options: SearchOptions
+    ) -> Iterator[tuple[Query, Answer | Failure]]:
         def search(query: Query) -> Answer | Failure:
             try:
                 return self.search(query, **options)
@@ -211,7 +217,7 @@ class Client(GalleryAPI):
 
     def add(
         self,
-        what: str | Path | Iterable[str | Path | Item],
+        what: Addable,
         *,
         key: str | None = None,
         attributes: Attributes | None = None,
@@ -226,7 +232,7 @@ class Client(GalleryAPI):
 
     def add_iter(
         self,
-        what: str | Path | Iterable[str | Path | Found],
+        what: Addable,
         *,
         key: str | None = None,
         attributes: Attributes | None = None,
@@ -247,7 +253,7 @@ class Client(GalleryAPI):
     def put(
         self,
         key: str,
-        data: bytes | Path,
+        data: bytes | Path | PixelSource,
         *,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,

@@ -22,7 +22,7 @@ from lookalike.gallery.missing_files import find_missing, prune
 from lookalike.gallery.originals import read_original
 from lookalike.gallery.pipeline_pool import OpenPipeline, PipelinePool, catch_up, ensure_fresh
 from lookalike.gallery.presence import FilePresence
-from lookalike.gallery.probabilities import CalibrationReader
+from lookalike.gallery.probabilities import CalibrationReader, HitProbabilities
 from lookalike.gallery.queries import PreparedQuery, QueryReader
 from lookalike.gallery.recall_meter import RecallMeter
 from lookalike.gallery.search import Searcher, SearchRequest, StageTimer
@@ -33,7 +33,7 @@ from lookalike.gallery.why_not import Diagnoser
 from lookalike.gallery.writer_lock import WriterLock
 from lookalike.gallery_calibration import GalleryCalibration
 from lookalike.image_files import files_of
-from lookalike.imaging import Limits, Source, read_bytes
+from lookalike.imaging import Limits, Source, encode_pixels, read_bytes
 from lookalike.interfaces import GalleryAPI
 from lookalike.pipeline import Calibration, Pipeline
 from lookalike.results import (
@@ -56,7 +56,7 @@ from lookalike.results import (
     StoredImage,
     check_search_options,
 )
-from lookalike.types import Answer, Attributes, Found, Item, Outcome, Prepared, Record
+from lookalike.types import Addable, Answer, Attributes, Item, Outcome, PixelSource, Prepared, Record
 
 NO_TENANT = -1
 """Id of a tenant without images."""
@@ -100,6 +100,9 @@ class Gallery(GalleryAPI):
         self._recall_meter = RecallMeter(catalog, recall_share) if recall_share > 0 else None
         self._verifier = CandidateVerifier(catalog, self.limits)
 
+    def __repr__(self) -> str:
+        return f"Gallery({str(self._lock.folder)!r}, pipelines={self.pipelines})"
+
     def __enter__(self) -> Self:
         return self
 
@@ -122,6 +125,10 @@ class Gallery(GalleryAPI):
     def folder(self) -> Path:
         """The gallery's folder, with its settings, local indexes and the journals of clean-ups."""
         return self._lock.folder
+
+    def announce_server(self, url: str) -> None:
+        """Name the URL under which this process serves the gallery, for the error of other processes that write."""
+        self._lock.announce(url)
 
     # Search and comparison
 
@@ -162,12 +169,13 @@ class Gallery(GalleryAPI):
         self, queries: Iterable[Query], options: SearchOptions, excluded: Mapping[bytes, frozenset[int]]
     ) -> Iterator[tuple[Query, Answer | Failure]]:
         check_search_options(options)
-        opened = self._pipelines.open(options.get("pipelines"))
-        request = replace(self._search_request(options, opened), excluded=excluded)
+        request = replace(self._search_request(options), excluded=excluded)
         request.check()
         min_sequence = options.get("min_sequence")
         if min_sequence is not None and min_sequence > (last := self.catalog.changes.last_sequence()):
             raise UnsupportedQuery(f"min_sequence {min_sequence} is in the future: the last change is {last}")
+        opened = self._pipelines.open(options.get("pipelines"))
+        request = replace(request, probabilities=self._probabilities(request, options, opened))
         reader = self._query_reader(opened, options.get("tenant", DEFAULT_TENANT), verify=request.verify)
         return self._answers(queries, opened, reader, request, min_sequence)
 
@@ -186,9 +194,10 @@ class Gallery(GalleryAPI):
 
     def why_not(self, query: Query, key: str, **options: Unpack[SearchOptions]) -> Diagnosis:
         check_search_options(options)
-        opened = self._pipelines.open(options.get("pipelines"))
-        request = self._search_request(options, opened)
+        request = self._search_request(options)
         request.check()
+        opened = self._pipelines.open(options.get("pipelines"))
+        request = replace(request, probabilities=self._probabilities(request, options, opened))
         tenant = options.get("tenant", DEFAULT_TENANT) or DEFAULT_TENANT
         reader = self._query_reader(opened, tenant, verify=True)
         asked, stored = reader.read_one(query), reader.read_one(StoredImage(key, tenant))
@@ -206,7 +215,9 @@ class Gallery(GalleryAPI):
         check_side(size)
         if isinstance(query, StoredImage):
             return self._thumbnails.get(self._tenant_of(query.tenant or tenant, query.key), query.key, size)
-        data = query if isinstance(query, bytes) else read_bytes(Path(query), self.limits)
+        if isinstance(query, str | Path):
+            query = read_bytes(query, self.limits)
+        data = query if isinstance(query, bytes) else encode_pixels(query)
         [prepared] = self._pipelines.decoder(self._pipelines.open()).map([Source(data=data, thumbnail_side=size)])
         if isinstance(prepared, ImageRejected):
             raise prepared
@@ -326,7 +337,7 @@ class Gallery(GalleryAPI):
 
     def add(
         self,
-        what: str | Path | Iterable[str | Path | Item],
+        what: Addable,
         *,
         key: str | None = None,
         attributes: Attributes | None = None,
@@ -341,7 +352,7 @@ class Gallery(GalleryAPI):
 
     def add_iter(
         self,
-        what: str | Path | Iterable[str | Path | Found],
+        what: Addable,
         *,
         key: str | None = None,
         attributes: Attributes | None = None,
@@ -362,7 +373,7 @@ class Gallery(GalleryAPI):
     def put(
         self,
         key: str,
-        data: bytes | Path,
+        data: bytes | Path | PixelSource,
         *,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
@@ -371,7 +382,8 @@ class Gallery(GalleryAPI):
     ) -> Outcome:
         with self._lock:
             ingest = self._ingest(self._pipelines.open(), tenant, exif=exif)
-            return ingest.put(Item(key, data, attributes), 0 if expected == "absent" else expected)
+            source = data if isinstance(data, str | Path | bytes) else encode_pixels(data)
+            return ingest.put(Item(key, source, attributes), 0 if expected == "absent" else expected)
 
     def remove(
         self, keys: str | Iterable[str], *, tenant: str = DEFAULT_TENANT, expected: int | None = None
@@ -515,7 +527,7 @@ class Gallery(GalleryAPI):
         pipelines = [o.pipeline for o in opened]
         return QueryReader(self.catalog, pipelines, decoder, self.limits, tenant, reduced_side=side)
 
-    def _search_request(self, options: SearchOptions, opened: Sequence[OpenPipeline]) -> SearchRequest:
+    def _search_request(self, options: SearchOptions) -> SearchRequest:
         tenant = options.get("tenant", DEFAULT_TENANT)
         tenant_id = None if tenant is None else self.catalog.tenants.find(tenant)
         if tenant is not None and tenant_id is None:
@@ -528,15 +540,17 @@ class Gallery(GalleryAPI):
             threshold=options.get("threshold"),
             orientations=options.get("orientations", True),
             fresh=options.get("min_sequence") is not None,
-            probabilities=self._calibrations.probabilities(
-                tenant_id,
-                [o.pipeline for o in opened],
-                options.get("max_false"),
-                verify=options.get("verify", True),
-            ),
             verify=options.get("verify", True),
             verify_ms=options.get("verify_ms", DEFAULT_BUDGET_MS),
             deep=options.get("deep", False),
+        )
+
+    def _probabilities(
+        self, request: SearchRequest, options: SearchOptions, opened: Sequence[OpenPipeline]
+    ) -> HitProbabilities | None:
+        pipelines = [o.pipeline for o in opened]
+        return self._calibrations.probabilities(
+            request.tenant, pipelines, options.get("max_false"), verify=request.verify
         )
 
     def _answers(

@@ -28,8 +28,13 @@ LOOKAHEAD = 512
 ENCODE_BATCH = 32
 """Images encoded and written at once by pipelines with a network; hashes alone use `HASH_BATCH`."""
 HASH_BATCH = 512
-MAX_BATCH_DELAY = 2.0
-"""Seconds after which a batch that is not full is written, so that progress becomes durable."""
+FIRST_BATCH = 4
+"""Images of the first batch, so that the first outcomes come soon; later ones double, up to a full batch."""
+MAX_BATCH_DELAY = 1.0
+"""Seconds after which a batch that is not full is written: encoding and writing included, an interruption loses at
+most about two seconds of work."""
+MAX_WRITE_SECONDS = 1.0
+"""Seconds to encode and write a batch, above which the next ones are smaller."""
 FLUSH_OUTCOMES = 4096
 """Yield outcomes after this many consecutive unchanged items."""
 MAX_SAME_BYTES = 1000
@@ -91,7 +96,8 @@ class Ingest:
         self._locations: list[FileLocation] = []
         self._specs = frozenset(p.spec for p in pipelines)
         self._store_views = catalog.features.keeper() == "catalog"  # else duplicates are not found by features
-        self._batch = HASH_BATCH if all(p.spec.metric == "hamming" for p in pipelines) else ENCODE_BATCH
+        self._batch = FIRST_BATCH
+        self._max_batch = HASH_BATCH if all(p.spec.metric == "hamming" for p in pipelines) else ENCODE_BATCH
 
     def run(self, items: Iterable[Found]) -> Iterator[Outcome]:
         """Add items, and yield their outcomes; memory is bounded."""
@@ -151,13 +157,23 @@ class Ingest:
             else:
                 outcomes.append(self._unchanged(task, result))
             if len(ready) >= self._batch or (ready and time.monotonic() - since > MAX_BATCH_DELAY):
-                outcomes += self._write(ready)
+                outcomes += self._write_batch(ready)
                 ready, since = [], time.monotonic()
             yield from outcomes
             outcomes.clear()
         outcomes += self._write(ready)
         self._write_locations()
         yield from outcomes
+
+    def _write_batch(self, ready: list[tuple[IngestItem, Prepared]]) -> list[Outcome]:
+        """Write a batch, and adapt the size of the next one to the time that this one took."""
+        started = time.monotonic()
+        outcomes = self._write(ready)
+        if time.monotonic() - started > MAX_WRITE_SECONDS:
+            self._batch = max(len(ready) // 2, 1)
+        elif len(ready) >= self._batch:
+            self._batch = min(2 * self._batch, self._max_batch)
+        return outcomes
 
     def _items(self, items: Iterable[Found]) -> Iterator[IngestItem | Outcome]:
         """Look up items in the catalog in batches; a file with the stored size and time is not read."""

@@ -224,7 +224,7 @@ def test_no_plan_removes_the_last_copy(
                 path.chmod(0o444)
         last = path
         items.append(Item(str(number), path, {"seed": seed}))
-    with lookalike.open(base / "gallery", pipelines=["phash"]) as gallery:
+    with lookalike.open(base / "gallery", pipelines=["phash"], create=True) as gallery:
         gallery.add(items)
         for path, target, kind in links:
             path.unlink()

@@ -67,6 +67,7 @@ def add(
     """
     from lookalike.cli.json_output import outcome_object
     from lookalike.cli.progress import ProgressBar
+    from lookalike.factory import HASH_PIPELINES
     from lookalike.gallery import Gallery, parse_value
     from lookalike.image_files import DEFAULT_EXCLUDES, FolderScan, find_files
 
@@ -78,6 +79,8 @@ def add(
     with open_gallery_or_client(session, create=True) as gallery:
         if isinstance(gallery, Gallery):
             fetch_weights(session, gallery.pipelines)
+            if not session.json and gallery.pipelines != HASH_PIPELINES:
+                print_error(f"loading the pipelines {', '.join(gallery.pipelines)}")
         try:
             with ProgressBar("Adding", partial(_count, paths, excludes), quiet=session.json) as progress:
                 for outcome in gallery.add_iter(items, tenant=session.tenant, exif=exif, again=again):
