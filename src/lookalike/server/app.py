@@ -22,8 +22,10 @@ from lookalike.server.routes import (
     explain,
     images,
     jobs,
+    keys,
     originals,
     search,
+    search_batch,
     status,
     why_not,
 )
@@ -34,12 +36,14 @@ ROUTERS = (
     images,
     originals,
     search,
+    search_batch,
     compare,
     explain,
     why_not,
     duplicates,
     cleanup,
     jobs,
+    keys,
     status,
 )
 

@@ -56,7 +56,7 @@ class Authenticator:
         if token is not None:
             key = keys.find(token)
             if key is None:
-                raise AccessDenied("unknown or revoked API key")
+                raise AccessDenied("unknown, revoked or expired API key")
             requested = _requested_tenant(headers)
             if key.tenant is not None and requested not in (None, key.tenant):
                 raise AccessDenied("this API key is bound to another tenant", authenticated=True)
