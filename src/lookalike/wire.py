@@ -235,6 +235,14 @@ class Outcome(WireObject):
 
 
 @dataclass(frozen=True, slots=True)
+class OutcomeList(WireObject):
+    """What became of the images of one request, in its order."""
+
+    outcomes: list[Outcome]
+    error: Problem | None = field(metadata=_doc("Why the images after these were not read; null if all were."))
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteResult(WireObject):
     """What was deleted, durably. Unknown keys are ignored."""
 

@@ -18,6 +18,7 @@ from lookalike.server.routes import (
     bulk_upload,
     cleanup,
     compare,
+    docs,
     duplicates,
     explain,
     images,
@@ -45,6 +46,7 @@ ROUTERS = (
     jobs,
     keys,
     status,
+    docs,
 )
 
 
@@ -74,7 +76,7 @@ def create_app(
         version=__version__,
         lifespan=lifespan,
         openapi_url="/v1/openapi.json",
-        docs_url=None,  # they load scripts from other hosts
+        docs_url=None,  # they load scripts from other hosts; routes/docs.py does not
         redoc_url=None,
         redirect_slashes=False,
         dependencies=[Depends(check_query_parameters)],

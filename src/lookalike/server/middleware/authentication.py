@@ -16,9 +16,9 @@ from lookalike.server.middleware.origin_check import is_loopback_address
 from lookalike.server.rate_limit import KEYLESS_LIMITS, SERVER_LIMITS, RateLimiter
 
 COOKIE = "lookalike_key"
-PUBLIC_PATHS = frozenset({"/", "/favicon.ico", "/healthz", "/readyz", "/session"})
-"""Paths without authentication, besides the page's files below `PUBLIC_PREFIX`."""
-PUBLIC_PREFIX = "/page/"
+PUBLIC_PATHS = frozenset({"/", "/docs", "/favicon.ico", "/healthz", "/readyz", "/session"})
+"""Paths without authentication, besides the files of pages below `PUBLIC_PREFIXES`."""
+PUBLIC_PREFIXES = ("/page/", "/docs/")
 PROXY_HEADERS = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 """Headers that proxies add."""
 DEFAULT_TENANT = "default"
@@ -82,7 +82,7 @@ class AuthenticationMiddleware:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        if scope["path"] in PUBLIC_PATHS or scope["path"].startswith(PUBLIC_PREFIX):
+        if scope["path"] in PUBLIC_PATHS or scope["path"].startswith(PUBLIC_PREFIXES):
             await self._pass(scope, receive, send, 0)
             return
         address = (scope.get("client") or (None,))[0]
