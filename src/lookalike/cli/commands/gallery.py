@@ -176,7 +176,8 @@ def prune(
         )
     if not session.json:
         images = counted(len(found.keys), "image")
-        print_line(f"{images} forgotten" if yes else f"{images} missing; prune --yes forgets them")
+        listed = f"{images} missing; prune --yes forgets them" if found.keys else "No image is missing."
+        print_line(f"{images} forgotten" if yes else listed)
     return ExitCode.PARTIAL if found.away else ExitCode.OK
 
 
