@@ -45,10 +45,12 @@ if TYPE_CHECKING:
         PipelineComparison,
         PipelineStatus,
         Query,
+        RecordRepair,
         RepairReport,
         SearchOptions,
         Status,
         StoredImage,
+        StoredRecords,
     )
     from lookalike.types import (
         Answer,
@@ -76,7 +78,8 @@ _MODULES = {
     "gallery": "Gallery",
     "interfaces": "GalleryAPI",
     "results": "Cluster ClusterPage Comparison DeleteResult Diagnosis DiagnosisStep Explanation Filter HashComparison "
-    "MeasuredRecall PipelineComparison PipelineStatus Query RepairReport SearchOptions Status StoredImage",
+    "MeasuredRecall PipelineComparison PipelineStatus Query RecordRepair RepairReport SearchOptions Status StoredImage "
+    "StoredRecords",
     "types": "Answer Border Box Hit Item Outcome Probability Record Transform Verification VerificationReport",
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
@@ -116,10 +119,12 @@ __all__ = [
     "Probability",
     "Query",
     "Record",
+    "RecordRepair",
     "RepairReport",
     "SearchOptions",
     "Status",
     "StoredImage",
+    "StoredRecords",
     "TooManyRequests",
     "Transform",
     "Unavailable",

@@ -12,6 +12,7 @@ from lookalike.catalog.records import (
     FileLocation,
     NewImage,
     PutResult,
+    RecordTotals,
     SameBytes,
     StoredFeatures,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "NewImage",
     "Progress",
     "PutResult",
+    "RecordTotals",
     "SameBytes",
     "StoredFeatures",
     "at_storage_precision",

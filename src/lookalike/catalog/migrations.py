@@ -12,8 +12,19 @@ from lookalike.errors import BadInput, Damaged, NotFound
 Migration = Callable[[Connection], None]
 
 
+def _add_verification_records(conn: Connection) -> None:
+    """Add the table of verification records; images that schema 2 stored have none."""
+    id_, data = ("BIGINT", "BYTEA") if conn.dialect.name == "postgresql" else ("INTEGER", "BLOB")
+    conn.exec_driver_sql(
+        f"CREATE TABLE IF NOT EXISTS verification_records (image_id {id_} NOT NULL PRIMARY KEY REFERENCES images (id)"
+        f" ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED, nbytes BIGINT NOT NULL, data {data} NOT NULL)"
+    )
+    conn.exec_driver_sql("CREATE INDEX IF NOT EXISTS verification_records_nbytes ON verification_records (nbytes)")
+
+
 def _to_3(conn: Connection) -> None:
     add_image_details(conn)
+    _add_verification_records(conn)
 
 
 MIGRATIONS: Mapping[int, Migration] = {3: _to_3}

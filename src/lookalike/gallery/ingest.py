@@ -3,8 +3,8 @@
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 
 import numpy as np
@@ -13,11 +13,13 @@ from lookalike.catalog import Catalog, ExistingImage, FileLocation, NewImage, Pu
 from lookalike.catalog.records import check_expected
 from lookalike.errors import BadInput, ImageRejected, NotFound
 from lookalike.gallery.decoder import Decoder
+from lookalike.gallery.verification_records import RecordMaker
 from lookalike.imaging import Source, Unchanged
 from lookalike.imaging.thumbnails import SIDE
 from lookalike.interfaces import OrientedEncoder
 from lookalike.pipeline import Pipeline
 from lookalike.types import Features, FeatureSpec, Item, Outcome, OutcomeKind, Prepared
+from lookalike.verification import RECORD_SIDE
 
 LOOKAHEAD = 512
 """Items whose catalog rows are read with one query."""
@@ -36,7 +38,7 @@ Row = Features | None
 class IngestItem:
     """An item to read: its row in the catalog, and the size and time of its file before it was read.
 
-    `path` is as the catalog stores it, None for bytes.
+    `path` is as the catalog stores it, None for bytes. `wants_record` asks for a verification record.
     """
 
     item: Item
@@ -44,6 +46,7 @@ class IngestItem:
     path: str | None
     nbytes: int | None = None
     mtime_ns: int | None = None
+    wants_record: bool = False
 
     def outcome(
         self, kind: OutcomeKind, reason: str | None = None, sequence: int | None = None, *, truncated: bool = False
@@ -55,12 +58,20 @@ class Ingest:
     """One run of adding images to a tenant; an outcome is yielded once it is durable. `exif` stores EXIF fields."""
 
     def __init__(
-        self, catalog: Catalog, pipelines: Sequence[Pipeline], decoder: Decoder, tenant: int, *, exif: bool = True
+        self,
+        catalog: Catalog,
+        pipelines: Sequence[Pipeline],
+        decoder: Decoder,
+        tenant: int,
+        records: RecordMaker,
+        *,
+        exif: bool = True,
     ) -> None:
         self._catalog = catalog
         self._pipelines = pipelines
         self._decoder = decoder
         self._tenant = tenant
+        self._records = records
         self._exif = exif
         self._locations: list[FileLocation] = []
         self._specs = frozenset(p.spec for p in pipelines)
@@ -149,6 +160,7 @@ class Ingest:
             except OSError:
                 return task  # the decoder meets the same error and reports it
             task.nbytes, task.mtime_ns = stat.st_size, stat.st_mtime_ns
+            task.wants_record = self._records.wants(stat.st_dev)
             if known is not None and self._complete(known) and _same_attributes(item, known):
                 before = (known.path, known.nbytes, known.mtime_ns)
                 if before == (task.path, task.nbytes, task.mtime_ns):
@@ -162,7 +174,8 @@ class Ingest:
         digest = task.known.sha256 if task.known is not None and self._complete(task.known) else None
         if isinstance(task.item.source, bytes):  # no file to read later: pixel digest and thumbnail are made now
             return Source(data=task.item.source, known=digest, want_pixels=True, thumbnail_side=SIDE)
-        return Source(path=task.path, known=digest)
+        side = RECORD_SIDE if task.wants_record else 0
+        return Source(path=task.path, known=digest, reduced_side=side, reduced_apart=bool(side))
 
     def _unchanged(self, task: IngestItem, result: Unchanged, expected: int | None = None) -> Outcome:
         """Handle a file whose bytes are stored already; its path and attributes may be new."""
@@ -190,6 +203,8 @@ class Ingest:
         stored = self._same_bytes(ready)
         new: dict[bytes, Prepared] = {p.sha256: p for _, p in ready if p.sha256 not in stored}
         features = dict(zip(new, self._encode(list(new.values())), strict=True))
+        recorded = self._catalog.verification_records.present(copy.id for copy in stored.values())
+        records = self._make_records(ready, {digest for digest, copy in stored.items() if copy.id in recorded})
         first_keys = {digest: copy.key for digest, copy in stored.items()}
         new_images: list[NewImage] = []
         outcomes: list[Outcome] = []
@@ -197,7 +212,9 @@ class Ingest:
         for task, prepared in ready:
             digest = prepared.sha256
             try:
-                new_images.append(self._new_image(task, prepared, features.get(digest), stored.get(digest), expected))
+                image = self._new_image(task, prepared, features.get(digest), stored.get(digest), expected)
+                record = records.get(digest) if task.wants_record else None
+                new_images.append(replace(image, verification_record=record, copy_record=task.wants_record))
                 written.append(task)
             except BadInput as error:
                 outcomes.append(task.outcome("rejected", str(error)))
@@ -217,7 +234,18 @@ class Ingest:
         for spec in rows[0] if rows else ():
             ids, digests = [result.id for _, result in orphans], [image.sha256 for image, _ in orphans]
             self._catalog.features.put(spec, ids, digests, [row[spec] for row in rows])
+        bare = [(image, result.id) for image, result in orphans if image.copy_record and not image.verification_record]
+        made = self._records.make([prepared[image.sha256] for image, _ in bare])
+        rows_of = [(id_, image.sha256, data) for (image, id_), data in zip(bare, made, strict=True) if data is not None]
+        self._catalog.verification_records.put(rows_of)
         return results
+
+    def _make_records(
+        self, ready: Sequence[tuple[IngestItem, Prepared]], copied: Collection[bytes]
+    ) -> Mapping[bytes, bytes | None]:
+        """Make the records of those images that want one, by digest, except of those whose record is copied."""
+        images = {p.sha256: p for task, p in ready if task.wants_record and p.sha256 not in copied}
+        return dict(zip(images, self._records.make(list(images.values())), strict=True))
 
     def _same_bytes(self, ready: Sequence[tuple[IngestItem, Prepared]]) -> Mapping[bytes, SameBytes]:
         """Return stored images with the same bytes whose features can be copied, except those this batch replaces."""
