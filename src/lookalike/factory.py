@@ -88,7 +88,7 @@ def open_gallery(
     *,
     pipelines: Sequence[str] | None = None,
     verification_records: RecordSetting | None = None,
-    create: bool = True,
+    create: bool = False,
     serving: bool = False,
     settings: Settings | None = None,
 ) -> Gallery:

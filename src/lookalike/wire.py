@@ -143,6 +143,7 @@ class Image(WireObject):
         "frames": 1,
         "truncated": False,
         "exif": {"captured": "2019-07-14T09:30:00", "camera": "Canon EOS 6D", "orientation": 1},
+        "missing": False,
     }
 
     key: str
@@ -167,6 +168,9 @@ class Image(WireObject):
             "What its EXIF data say of `captured` (local time), `camera`, `orientation`, `latitude` and `longitude`."
         ),
     )
+    missing: bool = field(
+        default=False, metadata=_doc("Whether its file is gone while the folder that it was added from is there.")
+    )
 
     @classmethod
     def of(cls, record: types.Record) -> "Image":
@@ -188,6 +192,7 @@ class Image(WireObject):
             frames=record.frames,
             truncated=record.truncated,
             exif=dict(record.exif),
+            missing=record.missing,
         )
 
 
@@ -380,6 +385,9 @@ class Hit(WireObject):
     probability: Probability | None = field(
         default=None, metadata=_doc("That it is a copy; null unless the gallery was calibrated.")
     )
+    missing: bool = field(
+        default=False, metadata=_doc("Whether its file is gone while the folder that it was added from is there.")
+    )
 
     @classmethod
     def of(cls, hit: types.Hit) -> "Hit":
@@ -434,6 +442,7 @@ class SearchAnswer(WireObject):
                 "frames": 1,
                 "truncated": False,
                 "probability": {"value": 0.9994, "low": 0.9971, "high": 1.0},
+                "missing": False,
             }
         ],
         "page": 1,

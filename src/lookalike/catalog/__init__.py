@@ -2,6 +2,7 @@
 
 from lookalike.catalog.catalog import Catalog
 from lookalike.catalog.features import at_storage_precision
+from lookalike.catalog.file_paths import StoredFile
 from lookalike.catalog.jobs import Job, JobState
 from lookalike.catalog.leases import IndexLease, Progress
 from lookalike.catalog.records import (
@@ -16,6 +17,8 @@ from lookalike.catalog.records import (
     SameBytes,
     StoredFeatures,
 )
+from lookalike.catalog.removals import Removal
+from lookalike.catalog.roots import Root
 
 __all__ = [
     "Catalog",
@@ -31,7 +34,10 @@ __all__ = [
     "Progress",
     "PutResult",
     "RecordTotals",
+    "Removal",
+    "Root",
     "SameBytes",
     "StoredFeatures",
+    "StoredFile",
     "at_storage_precision",
 ]

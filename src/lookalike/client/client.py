@@ -40,7 +40,7 @@ from lookalike.client.responses import (
 from lookalike.client.transport import Params, Request, RetryPolicy, Transport
 from lookalike.client.uploads import Uploads
 from lookalike.errors import BadInput, BadSetting, ImageRejected, NotFound, Unavailable
-from lookalike.image_files import items_of
+from lookalike.image_files import files_of, with_relative_keys
 from lookalike.imaging import Limits
 from lookalike.interfaces import GalleryAPI
 from lookalike.results import (
@@ -59,9 +59,10 @@ from lookalike.results import (
     RepairReport,
     SearchOptions,
     Status,
+    check_search_options,
 )
 from lookalike.text import storable
-from lookalike.types import Answer, Attributes, Item, Outcome, Record
+from lookalike.types import Addable, Answer, Attributes, Item, Outcome, PixelSource, Record
 
 T = TypeVar("T")
 PAGE_SIZE = 1000
@@ -134,7 +135,12 @@ class Client(GalleryAPI):
     def search_many(
         self, queries: Iterable[Query], **options: Unpack[SearchOptions]
     ) -> Iterator[tuple[Query, Answer | Failure]]:
+        check_search_options(options)
+        return self._search_each(queries, options)
 
+    def _search_each(
+        self, queries: Iterable[Query], options: SearchOptions
+    ) -> Iterator[tuple[Query, Answer | Failure]]:
         def search(query: Query) -> Answer | Failure:
             try:
                 return self.search(query, **options)
@@ -212,23 +218,29 @@ class Client(GalleryAPI):
 
     def add(
         self,
-        what: str | Path | Iterable[str | Path | Item],
+        what: Addable,
         *,
         key: str | None = None,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
         exif: bool = True,
+        exclude: Sequence[str] = (),
+        again: bool = False,
     ) -> list[Outcome]:
-        return list(self.add_iter(what, key=key, attributes=attributes, tenant=tenant, exif=exif))
+        return list(
+            self.add_iter(what, key=key, attributes=attributes, tenant=tenant, exif=exif, exclude=exclude, again=again)
+        )
 
     def add_iter(
         self,
-        what: str | Path | Iterable[str | Path | Item | Outcome],
+        what: Addable,
         *,
         key: str | None = None,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
         exif: bool = True,
+        exclude: Sequence[str] = (),
+        again: bool = False,
     ) -> Iterator[Outcome]:
         """Add files, folders or items of this machine, and yield each outcome; see `GalleryAPI.add_iter`.
 
@@ -236,12 +248,13 @@ class Client(GalleryAPI):
         """
         headers = self._headers(tenant)
         put = partial(self._put, tenant=tenant, exif=exif)
-        return Uploads(self._transport, headers, self._limits, put, exif=exif).run(items_of(what, key, attributes))
+        uploads = Uploads(self._transport, headers, self._limits, put, exif=exif)
+        return uploads.run(with_relative_keys(files_of(what, key, attributes, exclude)))
 
     def put(
         self,
         key: str,
-        data: bytes | Path,
+        data: bytes | Path | PixelSource,
         *,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,

@@ -8,8 +8,9 @@ from typing import Any
 from urllib.parse import quote
 
 from lookalike.errors import BadInput, NotFound
-from lookalike.imaging import Limits, read_bytes
+from lookalike.imaging import Limits, encode_pixels, read_bytes
 from lookalike.results import DEFAULT_TENANT, Query, SearchOptions, StoredImage, check_search_options
+from lookalike.types import PixelSource
 
 Body = Callable[[], Mapping[str, Any]]
 """Makes httpx's arguments for a body, once for each attempt, as a stream can be read only once."""
@@ -104,9 +105,11 @@ def source_of(query: Query, limits: Limits) -> dict[str, str]:
     return {"base64": base64.b64encode(bytes_of(query, limits)).decode()}
 
 
-def bytes_of(query: str | Path | bytes, limits: Limits) -> bytes:
+def bytes_of(query: str | Path | bytes | PixelSource, limits: Limits) -> bytes:
     """The bytes of an image, or of the file at a path; raises ImageRejected as the library does."""
-    data = query if isinstance(query, bytes) else read_bytes(Path(query), limits)
+    if isinstance(query, str | Path):
+        query = read_bytes(query, limits)
+    data = query if isinstance(query, bytes) else encode_pixels(query)
     limits.check_bytes(len(data))
     return data
 

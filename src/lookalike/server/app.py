@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 
 from lookalike import __version__
 from lookalike.gallery import Gallery
@@ -13,6 +13,7 @@ from lookalike.server.app_state import AppState, ServeSettings
 from lookalike.server.middleware.access_log import RequestMiddleware
 from lookalike.server.middleware.authentication import AuthenticationMiddleware, Authenticator
 from lookalike.server.middleware.origin_check import AllowedHosts, OriginCheckMiddleware, SecurityHeadersMiddleware
+from lookalike.server.requests.query_parameters import check_query_parameters
 from lookalike.server.routes import (
     bulk_upload,
     cleanup,
@@ -72,6 +73,7 @@ def create_app(
         docs_url=None,  # they load scripts from other hosts
         redoc_url=None,
         redirect_slashes=False,
+        dependencies=[Depends(check_query_parameters)],
     )
     app.state.app_state = state
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]

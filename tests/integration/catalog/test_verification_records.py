@@ -7,11 +7,10 @@ from sqlalchemy import update
 
 from lookalike.catalog import Catalog, RecordTotals
 from lookalike.catalog.migrations import migrate
-from lookalike.catalog.schema import meta
 from lookalike.catalog.schema import verification_records as table
 from lookalike.errors import Damaged, NotFound
 from lookalike.types import Condition
-from tests.support.catalogs import BACKENDS, digest, entry, fresh
+from tests.support.catalogs import BACKENDS, digest, entry, fresh, make_schema_2
 
 
 @pytest.fixture(params=BACKENDS)
@@ -109,11 +108,7 @@ def test_a_size_that_does_not_fit_is_found(catalog: Catalog, tenant: int) -> Non
 
 def test_a_catalog_of_schema_2_gets_the_table(catalog: Catalog, tenant: int) -> None:
     catalog.images.put([entry(tenant, "old", 1)])
-    with catalog.database.write() as conn:
-        conn.exec_driver_sql("DROP TABLE verification_records")
-        for column in ("frames", "truncated", "exif"):
-            conn.exec_driver_sql(f"ALTER TABLE images DROP COLUMN {column}")
-        conn.execute(update(meta).where(meta.c.key == "schema").values(value=2))
+    make_schema_2(catalog)
     with catalog.database.write() as conn:
         migrate(conn, 2)
     assert record_of(catalog, tenant, "old") is None

@@ -38,7 +38,9 @@ def opened(tmp_path: Path) -> Iterator[Open]:
     def open_with(setting: RecordSetting) -> Gallery:
         for gallery in galleries:
             gallery.close()  # one process writes at a time
-        galleries.append(open_gallery(tmp_path / "gallery", pipelines=("phash",), verification_records=setting))
+        galleries.append(
+            open_gallery(tmp_path / "gallery", pipelines=("phash",), verification_records=setting, create=True)
+        )
         return galleries[-1]
 
     yield open_with
@@ -147,7 +149,9 @@ def test_hashes_do_not_depend_on_records(photos: Path, tmp_path: Path) -> None:
     hashes = []
     settings: tuple[RecordSetting, ...] = ("on", "off")
     for setting in settings:
-        with open_gallery(tmp_path / setting, pipelines=("phash",), verification_records=setting) as gallery:
+        with open_gallery(
+            tmp_path / setting, pipelines=("phash",), verification_records=setting, create=True
+        ) as gallery:
             gallery.add(photos)
             [spec, *_] = gallery.catalog.features.specs()
             hashes.append(gallery.catalog.features.get(spec, range(1, 5)).features.tolist())
@@ -161,7 +165,7 @@ def test_by_default_files_on_another_file_system_get_one(tmp_path: Path) -> None
         for setting in ("off", "on", "no-original")
     }
     assert chosen == {"off": [False, False], "on": [True, True], "no-original": [False, True]}
-    with open_gallery(tmp_path / "gallery", pipelines=("phash",)) as gallery:
+    with open_gallery(tmp_path / "gallery", pipelines=("phash",), create=True) as gallery:
         assert gallery.status().verification_records == StoredRecords("no-original", 0, 0, None)
 
 
@@ -202,7 +206,7 @@ def test_without_the_extra_images_are_added_and_the_reason_is_said(
 
 
 def test_the_setting_is_stored_with_a_new_gallery(tmp_path: Path) -> None:
-    open_gallery(tmp_path / "g", pipelines=("phash",), verification_records="on").close()
+    open_gallery(tmp_path / "g", pipelines=("phash",), verification_records="on", create=True).close()
     assert 'verification_records = "on"' in (tmp_path / "g" / "gallery.toml").read_text()
     with open_gallery(tmp_path / "g") as gallery:
         assert gallery.status().verification_records.setting == "on"

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from lookalike.cli.app import GALLERY, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import Session, command, flag, option
+from lookalike.cli.options import Group, Session, command, flag, option
 from lookalike.cli.output import day, emit, out, print_line, printable
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lookalike.catalog.api_keys import ApiKey
 
 keys_app = typer.Typer(
+    cls=Group,
     help="API keys of servers on this gallery: scopes, tenants and rate limits. Changes apply within seconds.",
     no_args_is_help=True,
 )
