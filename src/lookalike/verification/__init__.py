@@ -1,9 +1,9 @@
 """Verification: whether two images show the same pixels, by aligning them and comparing what they show."""
 
-from lookalike.verification.labels import describe, label
+from lookalike.labels import Label, label
 from lookalike.verification.records import RECORD_SIDE, from_record, is_intact, to_record
 from lookalike.verification.side import Side, VerificationEncoder
-from lookalike.verification.types import Box, Label, Method, Transform, Verification
+from lookalike.verification.types import Box, Method, Transform, Verification
 from lookalike.verification.verifier import Verifier
 from lookalike.verification.xfeat import available
 
@@ -18,7 +18,6 @@ __all__ = [
     "VerificationEncoder",
     "Verifier",
     "available",
-    "describe",
     "from_record",
     "is_intact",
     "label",
