@@ -58,6 +58,7 @@ def make_schema_2(catalog: Catalog) -> None:
         "DROP INDEX images_path",
     ]
     statements += [f"ALTER TABLE images DROP COLUMN {column}" for column in ("frames", "truncated", "exif")]
+    statements.append("ALTER TABLE access_keys DROP COLUMN expires")
     with catalog.database.write() as conn:
         for statement in statements:
             conn.exec_driver_sql(statement)

@@ -17,10 +17,10 @@ def _add_verification_records(conn: Connection) -> None:
     """Add the table of verification records; images that schema 2 stored have none."""
     id_, data = ("BIGINT", "BYTEA") if conn.dialect.name == "postgresql" else ("INTEGER", "BLOB")
     conn.exec_driver_sql(
-        f"CREATE TABLE IF NOT EXISTS verification_records (image_id {id_} NOT NULL PRIMARY KEY REFERENCES images (id)"
+        f"CREATE TABLE verification_records (image_id {id_} NOT NULL PRIMARY KEY REFERENCES images (id)"
         f" ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED, nbytes BIGINT NOT NULL, data {data} NOT NULL)"
     )
-    conn.exec_driver_sql("CREATE INDEX IF NOT EXISTS verification_records_nbytes ON verification_records (nbytes)")
+    conn.exec_driver_sql("CREATE INDEX verification_records_nbytes ON verification_records (nbytes)")
 
 
 def _remember_folders(conn: Connection) -> None:
@@ -52,6 +52,10 @@ def _remember_folders(conn: Connection) -> None:
             conn.execute(sql("INSERT INTO roots (tenant_id, name, path) VALUES (:tenant_id, :name, :path)"), values)
 
 
+def _let_api_keys_expire(conn: Connection) -> None:
+    conn.exec_driver_sql("ALTER TABLE access_keys ADD COLUMN expires DOUBLE PRECISION")
+
+
 def _names_of(paths: Sequence[str]) -> dict[str, str]:
     """Name folders, without those inside of others: the one with most images has no name, so that its keys stay."""
     named: dict[str, str] = {}
@@ -70,6 +74,7 @@ def _to_3(conn: Connection) -> None:
     add_image_details(conn)
     _add_verification_records(conn)
     _remember_folders(conn)
+    _let_api_keys_expire(conn)
 
 
 _SQLITE_TYPES = ("INTEGER", "INTEGER", "TEXT", "BLOB")

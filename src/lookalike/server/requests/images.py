@@ -145,17 +145,6 @@ async def read_json_object(request: Request, state: AppState) -> Json:
         return parse_object(await read_body(request, JSON_OVERHEAD, lease))
 
 
-def parse_option_texts(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Search options of a query string or a form: objects as JSON texts, pipelines separated by commas."""
-    parsed = dict(options)
-    for name in ("filter", "engine_filter"):
-        if isinstance(parsed.get(name), str):
-            parsed[name] = parse_object(parsed[name])
-    if isinstance(parsed.get("pipelines"), str):
-        parsed["pipelines"] = [name.strip() for name in parsed["pipelines"].split(",")]
-    return parsed
-
-
 def field_text(part: Part) -> str:
     """The text of a form field; raises BadInput for a file, or for too much text."""
     if part.filename is not None:

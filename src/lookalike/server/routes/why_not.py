@@ -6,7 +6,8 @@ from pydantic import Field
 from lookalike.results import MAX_RESULTS, SearchOptions
 from lookalike.server.app_state import State
 from lookalike.server.auth import Reads
-from lookalike.server.requests.images import RequestReader, parse_option_texts, validate
+from lookalike.server.requests.images import RequestReader, validate
+from lookalike.server.requests.search_options import parse_option_texts
 from lookalike.server.schemas import (
     BINARY,
     Json,
