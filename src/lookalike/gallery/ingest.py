@@ -30,6 +30,8 @@ LOOKAHEAD = 512
 ENCODE_BATCH = 32
 """Images encoded and written at once by pipelines with a network; hashes alone use `HASH_BATCH`."""
 HASH_BATCH = 512
+RECORD_BATCH = 64
+"""Images written at once where they bring pixels for verification records, 0.4 MB each."""
 FIRST_BATCH = 4
 """Images of the first batch, so that the first outcomes come soon; later ones double, up to a full batch."""
 MAX_BATCH_DELAY = 1.0
@@ -162,7 +164,8 @@ class Ingest:
                 outcomes.append(task.outcome("rejected", f"{result.reason}: {result}"))
             else:
                 outcomes.append(self._unchanged(task, result))
-            if len(ready) >= self._batch or (ready and time.monotonic() - since > MAX_BATCH_DELAY):
+            full = min(self._batch, RECORD_BATCH) if task.wants_record else self._batch
+            if len(ready) >= full or (ready and time.monotonic() - since > MAX_BATCH_DELAY):
                 outcomes += self._write_batch(ready)
                 ready, since = [], time.monotonic()
             yield from outcomes

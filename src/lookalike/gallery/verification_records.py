@@ -18,7 +18,7 @@ from lookalike.verification import RECORD_SIDE, VerificationEncoder, is_intact, 
 
 log = logging.getLogger("lookalike")
 
-PAGE = 256
+PAGE = 64
 """Images whose records one transaction completes."""
 
 
