@@ -46,10 +46,12 @@ if TYPE_CHECKING:
         PipelineComparison,
         PipelineStatus,
         Query,
+        RecordRepair,
         RepairReport,
         SearchOptions,
         Status,
         StoredImage,
+        StoredRecords,
     )
     from lookalike.types import (
         Answer,
@@ -78,7 +80,8 @@ _MODULES = {
     "gallery": "Gallery",
     "interfaces": "GalleryAPI",
     "results": "Cluster ClusterPage Comparison DeleteResult Diagnosis DiagnosisStep Explanation Filter HashComparison "
-    "MeasuredRecall MissingFiles PipelineComparison PipelineStatus Query RepairReport SearchOptions Status StoredImage",
+    "MeasuredRecall MissingFiles PipelineComparison PipelineStatus Query RecordRepair RepairReport SearchOptions "
+    "Status StoredImage StoredRecords",
     "types": "Answer Border Box Hit Item Outcome PixelSource Probability Record Transform Verification "
     "VerificationReport",
 }
@@ -121,10 +124,12 @@ __all__ = [
     "Probability",
     "Query",
     "Record",
+    "RecordRepair",
     "RepairReport",
     "SearchOptions",
     "Status",
     "StoredImage",
+    "StoredRecords",
     "TooManyRequests",
     "Transform",
     "Unavailable",

@@ -13,6 +13,7 @@ from lookalike.catalog.records import (
     FileLocation,
     NewImage,
     PutResult,
+    RecordTotals,
     SameBytes,
     StoredFeatures,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "NewImage",
     "Progress",
     "PutResult",
+    "RecordTotals",
     "Removal",
     "Root",
     "SameBytes",

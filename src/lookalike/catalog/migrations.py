@@ -13,6 +13,16 @@ from lookalike.errors import BadInput, Damaged, NotFound
 Migration = Callable[[Connection], None]
 
 
+def _add_verification_records(conn: Connection) -> None:
+    """Add the table of verification records; images that schema 2 stored have none."""
+    id_, data = ("BIGINT", "BYTEA") if conn.dialect.name == "postgresql" else ("INTEGER", "BLOB")
+    conn.exec_driver_sql(
+        f"CREATE TABLE verification_records (image_id {id_} NOT NULL PRIMARY KEY REFERENCES images (id)"
+        f" ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED, nbytes BIGINT NOT NULL, data {data} NOT NULL)"
+    )
+    conn.exec_driver_sql("CREATE INDEX verification_records_nbytes ON verification_records (nbytes)")
+
+
 def _remember_folders(conn: Connection) -> None:
     """Add the folders that images were added from, removals, and an index of paths."""
     postgresql = conn.dialect.name == "postgresql"
@@ -62,6 +72,7 @@ def _names_of(paths: Sequence[str]) -> dict[str, str]:
 
 def _to_3(conn: Connection) -> None:
     add_image_details(conn)
+    _add_verification_records(conn)
     _remember_folders(conn)
     _let_api_keys_expire(conn)
 
