@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         Explanation,
         Filter,
         HashComparison,
+        ImageFeatures,
         MeasuredRecall,
         MissingFiles,
         PipelineComparison,
@@ -78,7 +79,8 @@ _MODULES = {
     "gallery": "Gallery",
     "interfaces": "GalleryAPI",
     "results": "Cluster ClusterPage Comparison DeleteResult Diagnosis DiagnosisStep Explanation Filter HashComparison "
-    "MeasuredRecall MissingFiles PipelineComparison PipelineStatus Query RepairReport SearchOptions Status StoredImage",
+    "ImageFeatures MeasuredRecall MissingFiles PipelineComparison PipelineStatus Query RepairReport SearchOptions Status "
+    "StoredImage",
     "types": "Answer Border Box Hit Item Outcome PixelSource Probability Record Transform Verification "
     "VerificationReport",
 }
@@ -107,6 +109,7 @@ __all__ = [
     "GalleryBusy",
     "HashComparison",
     "Hit",
+    "ImageFeatures",
     "ImageRejected",
     "Item",
     "Job",

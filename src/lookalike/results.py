@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias, TypedDict
 
 from lookalike.errors import ImageRejected, NotFound, UnsupportedQuery
-from lookalike.types import Evidence, Hit, PixelSource, Record, Verification
+from lookalike.types import Evidence, Features, Hit, PixelSource, Record, Verification
 
 DEFAULT_TENANT = "default"
 THUMBNAIL_SIZE = 384
@@ -39,10 +39,28 @@ class StoredImage:
     tenant: str | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageFeatures:
+    """The features of one image, as `Gallery.encode` returns them, and a query by them, without an image.
+
+    `features` are by pipeline: a hash as hexadecimal digits, bytes, or an array `(width,)` of uint8 (packed bits); a
+    vector as an array `(width,)` of float32, of length 1; None where the image has no usable feature, as a flat one.
+    `fingerprints` are those of the encoders, by pipeline: a vector needs one, that of a hash is checked where it is
+    given. `name` is what to call the image, such as its path.
+
+    A search uses the pipelines that are named. With no pixels to compare, its evidence rests on the distance alone:
+    no hit is `exact` or `verified`. As with a `StoredImage`, a hash finds no rotated or mirrored copies.
+    """
+
+    features: Mapping[str, str | bytes | Features | None]
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
+
+
 Deep = bool | Literal["auto"]
 
-Query: TypeAlias = str | Path | bytes | PixelSource | StoredImage
-"""An image to search with: a file's path or bytes, a PIL image, an array of pixels, or the key of a stored image."""
+Query: TypeAlias = str | Path | bytes | PixelSource | StoredImage | ImageFeatures
+"""What to search with: a file's path or bytes, a PIL image, an array of pixels, the key of a stored image, features."""
 
 
 class SearchOptions(TypedDict, total=False):

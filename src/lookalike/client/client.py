@@ -38,7 +38,7 @@ from lookalike.client.responses import (
 )
 from lookalike.client.transport import Params, Request, RetryPolicy, Transport
 from lookalike.client.uploads import Uploads
-from lookalike.errors import BadInput, BadSetting, ImageRejected, NotFound, Unavailable
+from lookalike.errors import BadInput, BadSetting, ImageRejected, NotFound, Unavailable, UnsupportedQuery
 from lookalike.image_files import files_of, with_relative_keys
 from lookalike.imaging import Limits
 from lookalike.interfaces import GalleryAPI
@@ -53,6 +53,7 @@ from lookalike.results import (
     Explanation,
     Failure,
     Filter,
+    ImageFeatures,
     Precondition,
     Query,
     RepairReport,
@@ -144,6 +145,10 @@ class Client(GalleryAPI):
             try:
                 return self.search(query, **options)
             except (ImageRejected, NotFound) as error:
+                return error
+            except UnsupportedQuery as error:
+                if not isinstance(query, ImageFeatures):
+                    raise  # the options are wrong, for all queries
                 return error
 
         pending: deque[tuple[Query, Future[Answer | Failure]]] = deque()

@@ -16,6 +16,7 @@ from lookalike.gallery.compare import compare_images
 from lookalike.gallery.decoder import INLINE_LIMIT
 from lookalike.gallery.duplicates import ClusterOptions, find_clusters, find_clusters_page
 from lookalike.gallery.explain import explain_pair
+from lookalike.gallery.feature_queries import read_features
 from lookalike.gallery.filters import conditions_of, resolve_filter
 from lookalike.gallery.ingest import Ingest
 from lookalike.gallery.missing_files import find_missing, prune
@@ -23,7 +24,7 @@ from lookalike.gallery.originals import read_original
 from lookalike.gallery.pipeline_pool import OpenPipeline, PipelinePool, catch_up, ensure_fresh
 from lookalike.gallery.presence import FilePresence
 from lookalike.gallery.probabilities import CalibrationReader, HitProbabilities
-from lookalike.gallery.queries import PreparedQuery, QueryReader
+from lookalike.gallery.queries import PreparedQuery, QueryReader, encode_queries
 from lookalike.gallery.recall_meter import RecallMeter
 from lookalike.gallery.search import Searcher, SearchRequest, StageTimer
 from lookalike.gallery.status import check_engine, gallery_status
@@ -47,6 +48,7 @@ from lookalike.results import (
     Explanation,
     Failure,
     Filter,
+    ImageFeatures,
     MissingFiles,
     Precondition,
     Query,
@@ -133,6 +135,8 @@ class Gallery(GalleryAPI):
     # Search and comparison
 
     def search(self, query: Query, **options: Unpack[SearchOptions]) -> Answer:
+        if isinstance(query, ImageFeatures) and not options.get("pipelines"):  # the others need not be opened
+            options["pipelines"] = [name for name in self.pipelines if name in query.features]
         [(_, answer)] = self.search_many([query], **options)
         if isinstance(answer, LookalikeError):
             raise answer
@@ -177,7 +181,55 @@ class Gallery(GalleryAPI):
         opened = self._pipelines.open(options.get("pipelines"))
         request = replace(request, probabilities=self._probabilities(request, options, opened))
         reader = self._query_reader(opened, options.get("tenant", DEFAULT_TENANT), verify=request.verify)
-        return self._answers(queries, opened, reader, request, min_sequence)
+        return self._answers(queries, opened, reader, request, options)
+
+    def encode(
+        self, images: Iterable[Query], *, pipelines: Sequence[str] | None = None, tenant: str = DEFAULT_TENANT
+    ) -> Iterator[tuple[Query, ImageFeatures | Failure]]:
+        """Encode images without storing anything.
+
+        Args:
+            images: Paths, bytes, pixels or `StoredImage`s; consumed as the results are.
+            pipelines: Names of the pipelines whose encoders are used; all by default.
+            tenant: Owner of stored images.
+
+        Returns:
+            Each image, in order, with its features, by which it can be searched for in any gallery with the same
+            encoders, or with its error.
+
+        Raises:
+            UnsupportedQuery: A pipeline is unknown.
+        """
+        opened = self._pipelines.open(pipelines)
+        return self._encode(images, opened, self._query_reader(opened, tenant, verify=False))
+
+    def _encode(
+        self, images: Iterable[Query], opened: Sequence[OpenPipeline], reader: QueryReader
+    ) -> Iterator[tuple[Query, ImageFeatures | Failure]]:
+        fingerprints = {o.pipeline.name: o.pipeline.spec.fingerprint for o in opened}
+        for kind, run in groupby(images, _kind_of):
+            if isinstance(kind, tuple):
+                yield from ((query, UnsupportedQuery("the query is encoded already")) for query in run)
+                continue
+            read = (reader.read_stored if kind == "stored" else reader.read_images)(run)
+            while batch := list(islice(read, QUERY_BATCH)):
+                prepared = [result for _, result in batch if isinstance(result, PreparedQuery)]
+                rows = [
+                    encode_queries(prepared, at, o.pipeline, orientations=False)
+                    for at, o in enumerate(opened)
+                    if prepared
+                ]
+                number = 0
+                for query, result in batch:
+                    if not isinstance(result, PreparedQuery):
+                        yield query, result
+                        continue
+                    features = {
+                        o.pipeline.name: encoded.features[number, 0] if encoded.usable[number] else None
+                        for o, encoded in zip(opened, rows, strict=True)
+                    }
+                    number += 1
+                    yield query, ImageFeatures(features, fingerprints, _name_of(query))
 
     def compare(self, a: Query, b: Query, *, tenant: str = DEFAULT_TENANT) -> Comparison:
         opened = self._pipelines.open()
@@ -213,6 +265,8 @@ class Gallery(GalleryAPI):
         NotFound for the key of a `StoredImage`, and BadInput for a size out of range.
         """
         check_side(size)
+        if isinstance(query, ImageFeatures):
+            raise UnsupportedQuery("a query by features has no image to show")
         if isinstance(query, StoredImage):
             return self._thumbnails.get(self._tenant_of(query.tenant or tenant, query.key), query.key, size)
         if isinstance(query, str | Path):
@@ -559,21 +613,70 @@ class Gallery(GalleryAPI):
         opened: Sequence[OpenPipeline],
         reader: QueryReader,
         request: SearchRequest,
+        options: SearchOptions,
+    ) -> Iterator[tuple[Query, Answer | Failure]]:
+        """Answer queries in batches, in their order; runs of images, stored images and features are batched apart."""
+        for kind, run in groupby(queries, _kind_of):
+            if isinstance(kind, tuple):
+                yield from self._answer_features(run, kind, opened, reader, request, options)
+                continue
+            read = (reader.read_stored if kind == "stored" else reader.read_images)(run)
+            yield from self._answer_run(read, opened, reader, request, options.get("min_sequence"))
+
+    def _answer_features(
+        self,
+        queries: Iterable[Query],
+        names: tuple[str, ...],
+        opened: Sequence[OpenPipeline],
+        reader: QueryReader,
+        request: SearchRequest,
+        options: SearchOptions,
+    ) -> Iterator[tuple[Query, Answer | Failure]]:
+        """Answer queries by features of these pipelines; there are no pixels to compare."""
+        chosen = [o for o in opened if o.pipeline.name in names]
+        request = replace(request, verify=False)
+        request = replace(request, probabilities=self._probabilities(request, options, chosen))
+        pipelines, required = [o.pipeline for o in chosen], options.get("pipelines") or ()
+        read = read_features(queries, pipelines, self.pipelines, required)
+        if request.deep is True:
+            reason = "deep searches with parts of an image, and the query has features only; leave it out"
+            read = ((query, UnsupportedQuery(reason)) for query in queries)
+        yield from self._answer_run(read, chosen, reader, request, options.get("min_sequence"))
+
+    def _answer_run(
+        self,
+        read: Iterator[tuple[Query, PreparedQuery | Failure]],
+        opened: Sequence[OpenPipeline],
+        reader: QueryReader,
+        request: SearchRequest,
         min_sequence: int | None,
     ) -> Iterator[tuple[Query, Answer | Failure]]:
-        """Answer queries in batches, in their order; runs of stored images and of other queries are batched apart."""
         pipelines = [o.pipeline for o in opened]
         searcher = Searcher(self.catalog, pipelines, self._verifier, reader, recall_meter=self._recall_meter)
-        for stored, run in groupby(queries, lambda query: isinstance(query, StoredImage)):
-            read = (reader.read_stored if stored else reader.read_images)(run)
+        first = "decode"
+        stages = StageTimer()
+        while batch := list(islice(read, QUERY_BATCH)):
+            prepared = [result for _, result in batch if isinstance(result, PreparedQuery)]
+            if prepared and prepared[0].rows is not None:
+                first = "look_up"
+            stages.mark(first)
+            sequence = ensure_fresh(opened, min_sequence) if prepared else 0
+            stages.mark("follow")
+            found = searcher.answer(prepared, request, sequence, stages) if prepared else []
+            answers = map(self._presence().mark_answer, found)
+            for query, result in batch:
+                yield query, next(answers) if isinstance(result, PreparedQuery) else result
             stages = StageTimer()
-            while batch := list(islice(read, QUERY_BATCH)):
-                stages.mark("look_up" if stored else "decode")
-                sequence = ensure_fresh(opened, min_sequence)
-                stages.mark("follow")
-                prepared = [result for _, result in batch if isinstance(result, PreparedQuery)]
-                found = searcher.answer(prepared, request, sequence, stages) if prepared else []
-                answers = map(self._presence().mark_answer, found)
-                for query, result in batch:
-                    yield query, next(answers) if isinstance(result, PreparedQuery) else result
-                stages = StageTimer()
+
+
+def _kind_of(query: Query) -> str | tuple[str, ...]:
+    """How a query is read: as an image, as a stored one, or as features of these pipelines."""
+    if isinstance(query, ImageFeatures):
+        return tuple(sorted(query.features))
+    return "stored" if isinstance(query, StoredImage) else "image"
+
+
+def _name_of(query: Query) -> str:
+    if isinstance(query, StoredImage):
+        return query.key
+    return str(query) if isinstance(query, str | Path) else ""
