@@ -79,8 +79,8 @@ _MODULES = {
     "gallery": "Gallery",
     "interfaces": "GalleryAPI",
     "results": "Cluster ClusterPage Comparison DeleteResult Diagnosis DiagnosisStep Explanation Filter HashComparison "
-    "ImageFeatures MeasuredRecall MissingFiles PipelineComparison PipelineStatus Query RepairReport SearchOptions Status "
-    "StoredImage",
+    "ImageFeatures MeasuredRecall MissingFiles PipelineComparison PipelineStatus Query RepairReport SearchOptions "
+    "Status StoredImage",
     "types": "Answer Border Box Hit Item Outcome PixelSource Probability Record Transform Verification "
     "VerificationReport",
 }
