@@ -16,6 +16,11 @@ THUMBNAIL_SIZE = 384
 MAX_RESULTS = 10_000
 """Deepest result that can be paged to: `page` times `k`."""
 
+CHANGES_PAGE, MAX_CHANGES_PAGE = 500, 1000
+"""Changes of a page, by default and at most."""
+MAX_CHANGES_WAIT = 30.0
+"""Seconds that a reader of the feed may wait for a change."""
+
 Filter = Mapping[str, Any]
 """`{"album": "Alps", "year": {"gte": 2019, "lt": 2021}, "tag": {"in": ["a", "b"]}}`: all conditions must hold."""
 
@@ -208,6 +213,37 @@ class Diagnosis:
     hit: Hit | None
     lost_at: str | None
     steps: tuple[DiagnosisStep, ...]
+
+
+ChangeKind = Literal["added", "updated", "deleted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of the gallery. `image` is the record as it is now, None where the image was deleted.
+
+    An image is reported once, with its last change: one that was added and then changed is `updated` only. Whoever
+    mirrors a gallery therefore treats both alike.
+    """
+
+    sequence: int
+    kind: ChangeKind
+    tenant: str
+    key: str
+    image: Record | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePage:
+    """Changes in the order of their sequence numbers, and where to continue: `changes(after=page.next)`.
+
+    Everything up to `sequence` is covered; `more` says whether further changes wait.
+    """
+
+    changes: tuple[Change, ...]
+    next: str
+    sequence: int
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)

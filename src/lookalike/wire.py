@@ -18,6 +18,7 @@ from numpy import frombuffer
 from lookalike import results, types
 from lookalike.descriptions import describe
 from lookalike.errors import BadSetting, UnsupportedQuery
+from lookalike.results import ChangeKind
 from lookalike.types import Evidence, OutcomeKind
 
 T = TypeVar("T")
@@ -206,6 +207,33 @@ class ImageList(WireObject):
     total: int | None = field(
         default=None, metadata=_doc("How many there are; on the first page only, without a filter and a prefix.")
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Change(WireObject):
+    """A change of the gallery. An image is reported once, with its last change: treat added and updated alike."""
+
+    sequence: int
+    kind: ChangeKind
+    key: str
+    image: Image | None = field(metadata=_doc("The image as it is now; null where it was deleted."))
+    tenant: str | None = field(default=None, metadata=_doc("Only where the changes of all tenants were requested."))
+
+    @classmethod
+    def of(cls, change: results.Change, *, tenant: bool = False) -> "Change":
+        """The object of a change, with its tenant or without."""
+        image = None if change.image is None else Image.of(change.image)
+        return convert(cls, change, image=image, tenant=change.tenant if tenant else None)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeList(WireObject):
+    """Changes in the order of their sequence numbers."""
+
+    changes: list[Change]
+    next: str = field(metadata=_doc("Continue from here: `after` of the next request."))
+    sequence: int = field(metadata=_doc("All changes up to this one are covered."))
+    more: bool = field(metadata=_doc("Whether further changes are there already."))
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 OPERATIONS = (
     "putImages listImages deleteImages putImage getImage patchImage deleteImage getThumbnail getOriginal search "
     "compare explain whyNot headImage headThumbnail headHealth headReady "
-    "planCleanup applyCleanup undoCleanup "
+    "planCleanup applyCleanup undoCleanup listChanges "
     "listDuplicates markNotAMatch unmarkNotAMatch createJob listJobs getJob cancelJob health ready getStatus metrics"
 ).split()
 
@@ -60,6 +60,8 @@ def test_answers_are_as_described(api: Any, name: str, mode: GenerationMode) -> 
     @given(case=operation.as_strategy(generation_mode=mode))
     @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     def ask(case: schemathesis.Case) -> None:
+        if name == "listChanges" and isinstance(case.query.get("wait"), int | float) and 0 < case.query["wait"] <= 30:
+            case.query["wait"] = 0.01  # nothing changes
         case.call_and_validate(excluded_checks=checks, timeout=30)
 
     try:

@@ -7,10 +7,12 @@ from lookalike.catalog.jobs import Job, JobState
 from lookalike.catalog.leases import IndexLease, Progress
 from lookalike.catalog.records import (
     CatalogTotals,
+    ChangeFeed,
     Changes,
     Deleted,
     ExistingImage,
     FileLocation,
+    LoggedChange,
     NewImage,
     PutResult,
     SameBytes,
@@ -22,6 +24,7 @@ from lookalike.catalog.roots import Root
 __all__ = [
     "Catalog",
     "CatalogTotals",
+    "ChangeFeed",
     "Changes",
     "Deleted",
     "ExistingImage",
@@ -29,6 +32,7 @@ __all__ = [
     "IndexLease",
     "Job",
     "JobState",
+    "LoggedChange",
     "NewImage",
     "Progress",
     "PutResult",

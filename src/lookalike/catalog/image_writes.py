@@ -85,7 +85,11 @@ def delete_images(conn: Connection, rows: Sequence[LockedImage]) -> list[Deleted
         conn.execute(delete(images).where(images.c.id.in_(batch)))  # their thumbnails are deleted by cascade
     numbers = next_sequence_numbers(conn, len(rows))
     deleted = [Deleted(row.key, row.id, sequence) for row, sequence in zip(rows, numbers, strict=True)]
-    insert_rows(conn, deletions, [{"seq": gone.sequence, "image_id": gone.id} for gone in deleted])
+    logged = [
+        {"seq": gone.sequence, "image_id": gone.id, "tenant_id": row.tenant_id, "key": gone.key}
+        for gone, row in zip(deleted, rows, strict=True)
+    ]
+    insert_rows(conn, deletions, logged)
     return deleted
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lookalike.errors import BadInput, Conflict
 from lookalike.text import check_text
-from lookalike.types import UNCUT, Attributes, Border, ExifFields, Features, FeatureSpec, Ids, Rows
+from lookalike.types import UNCUT, Attributes, Border, ExifFields, Features, FeatureSpec, Ids, Record, Rows
 
 DIGEST_BYTES = 32
 
@@ -154,6 +154,29 @@ class Changes:
     released: Ids = field(default_factory=lambda: np.empty(0, np.int64))
     released_tenants: Ids = field(default_factory=lambda: np.empty(0, np.int64))
     released_attributes: Sequence[Attributes] | None = None
+
+
+class LoggedChange(NamedTuple):
+    """A change in the feed: the record of an image that was put, None where the image was deleted."""
+
+    sequence: int
+    tenant: str
+    key: str
+    record: Record | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeFeed:
+    """Changes after a sequence number, in order, up to and with `sequence`; `last` is that of the catalog's last one.
+
+    Of deletions up to `lost_through` some are not in the log any more, or without their keys.
+    """
+
+    changes: Sequence[LoggedChange]
+    sequence: int
+    last: int
+    lost_through: int
+    more: bool  # whether there are later changes
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from lookalike.client.requests import (
 from lookalike.client.responses import (
     Job,
     answer_of,
+    change_of,
     cluster_of,
     comparison_of,
     diagnosis_of,
@@ -43,8 +44,10 @@ from lookalike.image_files import files_of, with_relative_keys
 from lookalike.imaging import Limits
 from lookalike.interfaces import GalleryAPI
 from lookalike.results import (
+    CHANGES_PAGE,
     DEFAULT_TENANT,
     THUMBNAIL_SIZE,
+    ChangePage,
     Cluster,
     ClusterPage,
     Comparison,
@@ -303,6 +306,25 @@ class Client(GalleryAPI):
     def remove_by_filter(self, filter: Filter, *, tenant: str = DEFAULT_TENANT) -> DeleteResult:
         result = self._delete({"filter": dict(filter)}, tenant)
         return DeleteResult(result.keys, result.sequence, result.deleted)
+
+    def changes(
+        self,
+        *,
+        after: int | str = 0,
+        tenant: str | None = DEFAULT_TENANT,
+        limit: int = CHANGES_PAGE,
+        wait: float = 0.0,
+    ) -> ChangePage:
+        """The changes after a sequence number; see `GalleryAPI.changes`. It waits at most half of the timeout."""
+        params: dict[str, str | int] = {"after": str(after), "limit": limit}
+        if wait:
+            params["wait"] = f"{min(wait, self._transport.timeout / 2):g}"
+        if tenant is None:
+            params["tenants"] = "all"
+        owner = tenant or DEFAULT_TENANT
+        page = self._call(wire.ChangeList, "GET", "/v1/changes", owner, params=params)
+        changes = tuple(change_of(change, self._tenant_name(owner)) for change in page.changes)
+        return ChangePage(changes, page.next, page.sequence, page.more)
 
     # -- duplicates
 

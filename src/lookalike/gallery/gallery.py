@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, islice
@@ -12,6 +13,7 @@ from typing import Self, Unpack
 from lookalike.catalog import Catalog, Deleted
 from lookalike.catalog.built_in_attributes import check_sort
 from lookalike.errors import BadInput, ImageRejected, LookalikeError, NotFound, UnsupportedQuery
+from lookalike.gallery.change_feed import check_wait, read_changes, wait_beyond
 from lookalike.gallery.compare import compare_images
 from lookalike.gallery.decoder import INLINE_LIMIT
 from lookalike.gallery.duplicates import ClusterOptions, find_clusters, find_clusters_page
@@ -38,8 +40,10 @@ from lookalike.imaging import Limits, Source, encode_pixels, read_bytes
 from lookalike.interfaces import GalleryAPI
 from lookalike.pipeline import Calibration, Pipeline
 from lookalike.results import (
+    CHANGES_PAGE,
     DEFAULT_TENANT,
     THUMBNAIL_SIZE,
+    ChangePage,
     Cluster,
     ClusterPage,
     Comparison,
@@ -313,6 +317,29 @@ class Gallery(GalleryAPI):
             tenant_id, after=after, limit=limit, conditions=conditions, prefix=prefix, sort=sort
         )
         return self._presence().mark_records(page)
+
+    def changes(
+        self,
+        *,
+        after: int | str = 0,
+        tenant: str | None = DEFAULT_TENANT,
+        limit: int = CHANGES_PAGE,
+        wait: float = 0.0,
+    ) -> ChangePage:
+        check_wait(wait)
+        until = time.monotonic() + wait
+        while True:
+            tenant_id = None if tenant is None else self.catalog.tenants.find(tenant)
+            if tenant is not None and tenant_id is None:
+                tenant_id = NO_TENANT
+            page = read_changes(self.catalog, tenant_id, after, limit)
+            if page.changes or not wait_beyond(self.catalog, page.sequence, until):
+                break
+            after = page.next
+        records = [change.image for change in page.changes if change.image is not None]
+        marked = iter(self._presence().mark_records(records))
+        changes = tuple(replace(c, image=next(marked)) if c.image is not None else c for c in page.changes)
+        return replace(page, changes=changes)
 
     def duplicates(self, *, tenant: str = DEFAULT_TENANT, pipelines: Sequence[str] | None = None) -> Iterator[Cluster]:
         opened = self._pipelines.open(pipelines)
