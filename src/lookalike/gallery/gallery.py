@@ -565,12 +565,22 @@ class Gallery(GalleryAPI):
             if opened.pipeline.name == pipeline and opened.pipeline.index.shared:
                 check_engine(opened.pipeline, opened.sync)
 
+    def rebuild_indexes(self) -> dict[str, int]:
+        """Rebuild every index from the catalog, without checking it, and return the rows of each by pipeline.
+
+        Raises:
+            UnsupportedQuery: Features of a pipeline are stored by its engine only, so its index cannot be rebuilt.
+            GalleryBusy: Another process is writing to the gallery or updating an index.
+        """
+        with self._lock:
+            return {o.pipeline.name: o.sync.rebuild() for o in self._pipelines.open()}
+
     def repair(self) -> RepairReport:
         with self._lock:
-            opened = self._pipelines.open()
+            self._pipelines.open()
             self.catalog.check()
             sequence = self.catalog.changes.last_sequence()
-            rebuilt = {o.pipeline.name: o.sync.rebuild() for o in opened}
+            rebuilt = self.rebuild_indexes()
             self.catalog.changes.prune(sequence)  # an index of another host that is behind this is rebuilt by its host
             return RepairReport(self.catalog.images.count(None), rebuilt)
 
