@@ -161,7 +161,9 @@ def _write_images(conn: Connection, new: Sequence[NewImage], results: Sequence[P
         border = list(astuple(image.border)) if image.border else None
         values.update(border=border, exif=dict(image.exif), updated=now, seq=result.sequence)
         if result.created:
-            inserted.append({**values, "id": result.id, "created": now, "attributes": dict(image.attributes or {})})
+            created, updated = image.created or now, image.updated or now
+            values.update(id=result.id, created=created, updated=updated, attributes=dict(image.attributes or {}))
+            inserted.append(values)
             continue
         if image.attributes is not None:
             values["attributes"] = dict(image.attributes)

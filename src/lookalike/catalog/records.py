@@ -49,7 +49,8 @@ class NewImage:
     `attributes` None keeps the present ones. A row of `features` is `(width,)` in the spec's dtype, or None for an
     image with no meaningful feature; instead, `copy_of` names a stored image with the same bytes, whose features are
     copied exactly. `expected` is the sequence number that the present image must have, 0 where it must not
-    exist. Raises BadInput for what cannot be stored, so that one bad image does not fail its batch.
+    exist. `created` and `updated` are those of an image of another catalog, in seconds since 1970; None: now. Raises
+    BadInput for what cannot be stored, so that one bad image does not fail its batch.
     """
 
     tenant_id: int
@@ -71,6 +72,8 @@ class NewImage:
     frames: int = 1
     truncated: bool = False
     exif: ExifFields = field(default_factory=dict)
+    created: float | None = None
+    updated: float | None = None
 
     def __post_init__(self) -> None:
         if not self.key:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 
-from lookalike.catalog import Catalog, Deleted
+from lookalike.catalog import Catalog, Deleted, NewImage, PutResult
 from lookalike.catalog.built_in_attributes import check_sort
 from lookalike.errors import BadInput, ImageRejected, LookalikeError, NotFound, UnsupportedQuery
 from lookalike.gallery.change_feed import check_wait, read_changes, wait_beyond
@@ -37,7 +37,7 @@ from lookalike.gallery.writer_lock import WriterLock
 from lookalike.gallery_calibration import GalleryCalibration
 from lookalike.image_files import files_of
 from lookalike.imaging import Limits, Source, encode_pixels, read_bytes
-from lookalike.interfaces import GalleryAPI
+from lookalike.interfaces import GalleryAPI, OrientedEncoder
 from lookalike.pipeline import Calibration, Pipeline
 from lookalike.results import (
     CHANGES_PAGE,
@@ -62,7 +62,7 @@ from lookalike.results import (
     StoredImage,
     check_search_options,
 )
-from lookalike.types import Addable, Answer, Attributes, Item, Outcome, PixelSource, Prepared, Record
+from lookalike.types import Addable, Answer, Attributes, FeatureSpec, Item, Outcome, PixelSource, Prepared, Record
 
 NO_TENANT = -1
 """Id of a tenant without images."""
@@ -564,6 +564,39 @@ class Gallery(GalleryAPI):
         for opened in self._pipelines.now_open():
             if opened.pipeline.name == pipeline and opened.pipeline.index.shared:
                 check_engine(opened.pipeline, opened.sync)
+
+    def feature_specs(self) -> dict[FeatureSpec, bool]:
+        """Return the specs of the features that the gallery stores, and whether its pipelines search by them.
+
+        The others hold further views of hashes, which are estimated where they are missing.
+        """
+        encoders = [o.pipeline.encoder for o in self._pipelines.open()]
+        views = [encoder.views_spec for encoder in encoders if isinstance(encoder, OrientedEncoder)]
+        return {encoder.spec: True for encoder in encoders} | dict.fromkeys(views, False)
+
+    def put_encoded(self, batches: Iterable[Sequence[NewImage]]) -> Iterator[list[PutResult]]:
+        """Store images whose features are known already, as those of another catalog; indexes catch up meanwhile.
+
+        Args:
+            batches: Images, with the features of all specs of `feature_specs`; each batch is one transaction.
+
+        Returns:
+            The results of each batch, once they are durable.
+
+        Raises:
+            GalleryBusy: Another process is writing to the gallery.
+        """
+        with self._lock:
+            opened = self._pipelines.open()
+            pending = 0
+            for batch in batches:
+                results = self.catalog.images.put(batch)
+                pending += len(results)
+                if pending >= SYNC_EVERY:
+                    catch_up(opened)
+                    pending = 0
+                yield results
+            catch_up(opened, save=True)
 
     def rebuild_indexes(self) -> dict[str, int]:
         """Rebuild every index from the catalog, without checking it, and return the rows of each by pipeline.
