@@ -19,12 +19,15 @@ from lookalike.server.routes import (
     changes,
     cleanup,
     compare,
+    docs,
     duplicates,
     explain,
     images,
     jobs,
+    keys,
     originals,
     search,
+    search_batch,
     status,
     why_not,
 )
@@ -35,6 +38,7 @@ ROUTERS = (
     images,
     originals,
     search,
+    search_batch,
     compare,
     explain,
     why_not,
@@ -42,7 +46,9 @@ ROUTERS = (
     cleanup,
     jobs,
     changes,
+    keys,
     status,
+    docs,
 )
 
 
@@ -72,7 +78,7 @@ def create_app(
         version=__version__,
         lifespan=lifespan,
         openapi_url="/v1/openapi.json",
-        docs_url=None,  # they load scripts from other hosts
+        docs_url=None,  # they load scripts from other hosts; routes/docs.py does not
         redoc_url=None,
         redirect_slashes=False,
         dependencies=[Depends(check_query_parameters)],
