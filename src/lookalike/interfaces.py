@@ -7,8 +7,10 @@ from types import TracebackType
 from typing import Protocol, Self, Unpack, runtime_checkable
 
 from lookalike.results import (
+    CHANGES_PAGE,
     DEFAULT_TENANT,
     THUMBNAIL_SIZE,
+    ChangePage,
     Cluster,
     ClusterPage,
     Comparison,
@@ -343,6 +345,29 @@ class GalleryAPI(Protocol):
         Raises:
             BadInput: The limit is below 1, `sort` is unknown, `after` cannot be a key, or is gone from a sorted list.
             UnsupportedQuery: The filter has an unknown operator.
+        """
+
+    def changes(
+        self,
+        *,
+        after: int | str = 0,
+        tenant: str | None = DEFAULT_TENANT,
+        limit: int = CHANGES_PAGE,
+        wait: float = 0.0,
+    ) -> ChangePage:
+        """Return what was added, updated and deleted after a sequence number, in order; nothing is passed over.
+
+        Args:
+            after: Sequence number, 0 for everything, or `ChangePage.next` of the page before.
+            tenant: Owner of the images; None for all.
+            limit: Most changes to return, 1 to 1,000.
+            wait: Seconds to wait for a change where there is none yet, at most 30; the page may then still be empty.
+
+        Raises:
+            ChangesPruned: Deletions after `after` are no longer in the log (`repair` prunes it). Read everything again
+                from 0, and forget what is not in it.
+            UnsupportedQuery: `after` is in the future, as after a restore of an older state.
+            BadInput: `after`, `limit` or `wait` is invalid.
         """
 
     def duplicates(self, *, tenant: str = DEFAULT_TENANT, pipelines: Sequence[str] | None = None) -> Iterator[Cluster]:

@@ -2,19 +2,24 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias, TypedDict
 
 from lookalike.errors import ImageRejected, NotFound, UnsupportedQuery
-from lookalike.types import Evidence, Hit, PixelSource, Record, Verification
+from lookalike.types import Evidence, Features, Hit, PixelSource, Record, Verification
 
 DEFAULT_TENANT = "default"
 THUMBNAIL_SIZE = 384
 """Default size of thumbnails: pixels of the longer side."""
 MAX_RESULTS = 10_000
 """Deepest result that can be paged to: `page` times `k`."""
+
+CHANGES_PAGE, MAX_CHANGES_PAGE = 500, 1000
+"""Changes of a page, by default and at most."""
+MAX_CHANGES_WAIT = 30.0
+"""Seconds that a reader of the feed may wait for a change."""
 
 Filter = Mapping[str, Any]
 """`{"album": "Alps", "year": {"gte": 2019, "lt": 2021}, "tag": {"in": ["a", "b"]}}`: all conditions must hold."""
@@ -45,10 +50,28 @@ class StoredImage:
     tenant: str | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageFeatures:
+    """The features of one image, as `Gallery.encode` returns them, and a query by them, without an image.
+
+    `features` are by pipeline: a hash as hexadecimal digits, bytes, or an array `(width,)` of uint8 (packed bits); a
+    vector as an array `(width,)` of float32, of length 1; None where the image has no usable feature, as a flat one.
+    `fingerprints` are those of the encoders, by pipeline: a vector needs one, that of a hash is checked where it is
+    given. `name` is what to call the image, such as its path.
+
+    A search uses the pipelines that are named. With no pixels to compare, its evidence rests on the distance alone:
+    no hit is `exact` or `verified`. As with a `StoredImage`, a hash finds no rotated or mirrored copies.
+    """
+
+    features: Mapping[str, str | bytes | Features | None]
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
+
+
 Deep = bool | Literal["auto"]
 
-Query: TypeAlias = str | Path | bytes | PixelSource | StoredImage
-"""An image to search with: a file's path or bytes, a PIL image, an array of pixels, or the key of a stored image."""
+Query: TypeAlias = str | Path | bytes | PixelSource | StoredImage | ImageFeatures
+"""What to search with: a file's path or bytes, a PIL image, an array of pixels, the key of a stored image, features."""
 
 
 class SearchOptions(TypedDict, total=False):
@@ -196,6 +219,37 @@ class Diagnosis:
     hit: Hit | None
     lost_at: str | None
     steps: tuple[DiagnosisStep, ...]
+
+
+ChangeKind = Literal["added", "updated", "deleted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of the gallery. `image` is the record as it is now, None where the image was deleted.
+
+    An image is reported once, with its last change: one that was added and then changed is `updated` only. Whoever
+    mirrors a gallery therefore treats both alike.
+    """
+
+    sequence: int
+    kind: ChangeKind
+    tenant: str
+    key: str
+    image: Record | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePage:
+    """Changes in the order of their sequence numbers, and where to continue: `changes(after=page.next)`.
+
+    Everything up to `sequence` is covered; `more` says whether further changes wait.
+    """
+
+    changes: tuple[Change, ...]
+    next: str
+    sequence: int
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)

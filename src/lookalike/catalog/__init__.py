@@ -7,10 +7,12 @@ from lookalike.catalog.jobs import Job, JobState
 from lookalike.catalog.leases import IndexLease, Progress
 from lookalike.catalog.records import (
     CatalogTotals,
+    ChangeFeed,
     Changes,
     Deleted,
     ExistingImage,
     FileLocation,
+    LoggedChange,
     NewImage,
     PutResult,
     RecordTotals,
@@ -23,6 +25,7 @@ from lookalike.catalog.roots import Root
 __all__ = [
     "Catalog",
     "CatalogTotals",
+    "ChangeFeed",
     "Changes",
     "Deleted",
     "ExistingImage",
@@ -30,6 +33,7 @@ __all__ = [
     "IndexLease",
     "Job",
     "JobState",
+    "LoggedChange",
     "NewImage",
     "Progress",
     "PutResult",

@@ -86,7 +86,11 @@ def delete_images(conn: Connection, rows: Sequence[LockedImage]) -> list[Deleted
         conn.execute(delete(images).where(images.c.id.in_(batch)))  # thumbnails and records by cascade
     numbers = next_sequence_numbers(conn, len(rows))
     deleted = [Deleted(row.key, row.id, sequence) for row, sequence in zip(rows, numbers, strict=True)]
-    insert_rows(conn, deletions, [{"seq": gone.sequence, "image_id": gone.id} for gone in deleted])
+    logged = [
+        {"seq": gone.sequence, "image_id": gone.id, "tenant_id": row.tenant_id, "key": gone.key}
+        for gone, row in zip(deleted, rows, strict=True)
+    ]
+    insert_rows(conn, deletions, logged)
     return deleted
 
 
@@ -159,7 +163,9 @@ def _write_images(conn: Connection, new: Sequence[NewImage], results: Sequence[P
         border = list(astuple(image.border)) if image.border else None
         values.update(border=border, exif=dict(image.exif), updated=now, seq=result.sequence)
         if result.created:
-            inserted.append({**values, "id": result.id, "created": now, "attributes": dict(image.attributes or {})})
+            created, updated = image.created or now, image.updated or now
+            values.update(id=result.id, created=created, updated=updated, attributes=dict(image.attributes or {}))
+            inserted.append(values)
             continue
         if image.attributes is not None:
             values["attributes"] = dict(image.attributes)

@@ -6,7 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from sqlalchemy import Connection, insert, inspect, select, update
 from sqlalchemy import text as sql
 
-from lookalike.catalog.schema import PATH_INDEXES, VERSION, Options, add_image_details, create_tables, meta, state
+from lookalike.catalog.schema import (
+    PATH_INDEXES,
+    VERSION,
+    Options,
+    add_deleted_keys,
+    add_image_details,
+    create_tables,
+    meta,
+    state,
+)
 from lookalike.catalog.sqlite import create_attribute_index
 from lookalike.errors import BadInput, Damaged, NotFound
 
@@ -73,6 +82,7 @@ def _names_of(paths: Sequence[str]) -> dict[str, str]:
 def _to_3(conn: Connection) -> None:
     add_image_details(conn)
     _add_verification_records(conn)
+    add_deleted_keys(conn)
     _remember_folders(conn)
     _let_api_keys_expire(conn)
 

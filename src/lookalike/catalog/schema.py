@@ -138,6 +138,8 @@ deletions = Table(
     metadata,
     Column("seq", Id, primary_key=True, autoincrement=False),
     Column("image_id", BigInteger, nullable=False),
+    Column("tenant_id", BigInteger),  # NULL, as the key, of deletions that schema 2 logged
+    Column("key", Text),
 )
 
 # The last change applied to each index on a server, and by which process.
@@ -307,6 +309,12 @@ def add_image_details(conn: Connection) -> None:
     json_type = "JSONB" if conn.dialect.name == "postgresql" else "JSON"
     for column in ("frames INTEGER", "truncated BOOLEAN", f"exif {json_type}"):
         conn.exec_driver_sql(f"ALTER TABLE images ADD COLUMN {column}")
+
+
+def add_deleted_keys(conn: Connection) -> None:
+    """Add what schema 3 knows of a deletion: tenant and key, for the feed of changes."""
+    for column in ("tenant_id BIGINT", "key TEXT"):
+        conn.exec_driver_sql(f"ALTER TABLE deletions ADD COLUMN {column}")
 
 
 def create_features_table(conn: Connection, fingerprint_id: int) -> None:

@@ -9,6 +9,7 @@ from lookalike import wire
 from lookalike.errors import BadSetting, LookalikeError
 from lookalike.problem_details import error_of
 from lookalike.results import (
+    Change,
     Cluster,
     Comparison,
     Diagnosis,
@@ -76,6 +77,13 @@ def record_of(image: wire.Image, tenant: str) -> Record:
         truncated=image.truncated,
         exif=image.exif,
     )
+
+
+def change_of(change: wire.Change, tenant: str) -> Change:
+    """A change of an image; `tenant` is that of the request."""
+    owner = change.tenant or tenant
+    image = None if change.image is None else record_of(change.image, owner)
+    return wire.convert(Change, change, tenant=owner, image=image)
 
 
 def answer_of(answer: wire.SearchAnswer) -> Answer:

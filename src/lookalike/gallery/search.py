@@ -232,7 +232,9 @@ class Searcher:
         kinds: tuple[Literal["pixels", "sha256"], ...] = ("pixels", "sha256")
         for kind in kinds:  # the stronger evidence last, so that it replaces the weaker
             digests = [getattr(query.prepared, kind) for query in queries]
-            known = [digest for digest in digests if digest is not None]
+            known = [digest for digest in digests if digest]  # a query by features has none
+            if not known:
+                continue
             same = self._catalog.images.by_digest(
                 kind, request.tenant, known, conditions=conditions, limit=request.candidates
             )
