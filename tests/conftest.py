@@ -17,14 +17,13 @@ settings.register_profile("suites", deadline=None)  # how long an example takes 
 settings.load_profile("suites")
 ENGINE = (
     *("tests/browser", "tests/faults", "tests/integration/elasticsearch", "tests/integration/gallery"),
-    *("tests/integration/milvus", "tests/golden/test_engines", "tests/index_contract/test_photo_neighbours"),
-    "tests/server/test_several_servers",
+    *("tests/integration/milvus", "tests/golden/test_engines", "tests/server/test_several_servers"),
 )
 """Suites that start PostgreSQL, Elasticsearch, Milvus or a browser: marked `engine`."""
 SLOW = (
     *("tests/docs", "tests/golden/test_vgg16", "tests/unit/benchmarks/test_plan_check", "tests/unit/cli/test_try"),
     *("tests/unit/cli/test_program", "tests/unit/encoders/test_weight_files"),
-    *("tests/unit/test_extras", "tests/unit/test_wheel"),
+    *("tests/unit/test_extras", "tests/unit/test_wheel", "tests/index_contract/test_photo_neighbours"),
 )
 """Further suites that take long, for they start many processes or run the network: marked `slow`."""
 LONG_FIRST = (
