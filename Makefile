@@ -6,6 +6,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 BY_FILE := --dist loadfile --no-loadscope-reorder
 INSTALL := $(PIP) install --quiet --require-hashes --only-binary :all:
 
+# Several processes share the cores in the suites: threads that wait for work must not keep a core busy meanwhile.
+PYTEST := OMP_WAIT_POLICY=passive OPENBLAS_NUM_THREADS=1 $(BIN)/pytest
+
 .PHONY: help setup try test test-fast check fix wheel bench clean
 
 help:
@@ -53,7 +56,7 @@ fix: .venv/dev
 
 # Checks, unit tests, the contract of the embedded indexes and of the catalog in SQLite: no servers, two minutes.
 test-fast: check
-	$(BIN)/pytest -n 2 $(BY_FILE) -m "not slow and not engine" tests/unit tests/index_contract tests/integration/catalog
+	$(PYTEST) -n 2 $(BY_FILE) -m "not slow and not engine" tests/unit tests/index_contract tests/integration/catalog
 
 wheel: .venv/run
 	$(BIN)/python -m hatchling build --target wheel --directory dist
@@ -67,7 +70,7 @@ engines: .venv/dev
 # Four suites side by side, for many wait for the engines that they start. What fails on a busy machine is tried again, and
 # every such test is listed at the end (R).
 test: check engines
-	$(BIN)/pytest -n 4 $(BY_FILE) --reruns 2 --reruns-delay 2 -rR
+	$(PYTEST) -n 4 $(BY_FILE) --reruns 2 --reruns-delay 2 -rR
 
 bench: .venv/bench
 	$(BIN)/python -m benchmarks
