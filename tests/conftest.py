@@ -27,9 +27,9 @@ SLOW = (
 )
 """Further suites that take long, for they start many processes or run the network: marked `slow`."""
 LONG_FIRST = (
-    *("tests/browser", "tests/integration/gallery", "tests/integration/milvus", "tests/faults"),
-    *("tests/integration/elasticsearch", "tests/golden", "tests/unit/cli/test_try", "tests/unit/cli/test_program"),
-    *("tests/server", "tests/integration", "tests/index_contract"),
+    *("tests/golden/test_engines", "tests/faults", "tests/integration/milvus", "tests/server/test_se"),
+    *("tests/browser", "tests/golden", "tests/integration", "tests/server", "tests/interfaces"),
+    *("tests/unit/cli", "tests/unit/test_", "tests/unit/evaluation", "tests/index_contract"),
 )
 """Where the long suites are. A process of the run takes a file at a time, so that short ones have to come last."""
 
