@@ -22,7 +22,8 @@ ENGINE = (
 """Suites that start PostgreSQL, Elasticsearch, Milvus or a browser: marked `engine`."""
 SLOW = (
     *("tests/docs", "tests/golden/test_vgg16", "tests/unit/benchmarks/test_plan_check", "tests/unit/cli/test_try"),
-    *("tests/unit/cli/test_program", "tests/unit/encoders/test_weight_files"),
+    *("tests/unit/cli/test_program", "tests/unit/encoders/test_weight_files", "tests/unit/evaluation/test_evaluation"),
+    *("tests/unit/cli/test_evaluate", "tests/unit/cli/test_calibrate", "tests/unit/test_head_training"),
     *("tests/unit/test_extras", "tests/unit/test_wheel", "tests/index_contract/test_photo_neighbours"),
 )
 """Further suites that take long, for they start many processes or run the network: marked `slow`."""
