@@ -4,6 +4,8 @@ BIN := .venv/bin
 PHOTOS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 BY_FILE := --dist loadfile --no-loadscope-reorder
+# Tests start hundreds of processes, each of which would compile this package again.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(PIP) install --quiet --require-hashes --only-binary :all:
 
 # Several processes share the cores in the suites: threads that wait for work must not keep a core busy meanwhile.

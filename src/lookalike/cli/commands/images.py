@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,14 +14,16 @@ from lookalike.cli.exit_codes import ExitCode
 from lookalike.cli.options import (
     FilterOption,
     NullOption,
+    OutputOption,
     Session,
     command,
     flag,
     open_gallery_or_client,
     option,
+    output_format,
     read_entries,
 )
-from lookalike.cli.output import day, emit, out, print_error, print_line, printable, size
+from lookalike.cli.output import CsvWriter, day, emit, out, print_error, print_line, print_unwrapped, printable, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,8 +31,12 @@ if TYPE_CHECKING:
     from lookalike.cli.options import AnyGallery
     from lookalike.types import Record
 
+LS_COLUMNS = ("key", "path", "format", "width", "height", "bytes", "updated", "sha256")
+"""Columns of `ls --output csv`: fields of its JSON."""
 PAGE_SIZE = 1000
 """Records read, or images removed, in one call."""
+MISSING = "  (missing)"
+"""Follows the key of an image whose file is gone."""
 
 
 @command(app, remote=True, rich_help_panel=IMAGES)
@@ -49,6 +55,8 @@ def show(
         emit(record_object(record))
         return ExitCode.OK
     console = out()
+    if record.missing:
+        print_error(f"the file of {key} is gone; `lookalike prune` forgets such images")
     if preview and record.path and can_preview(console) and (image := preview_of(record.path, 40, 12)):
         console.print(image)
     table = Table.grid(padding=(0, 2))
@@ -65,20 +73,29 @@ def show(
             case "path", None:
                 value = "unknown: the image was added as bytes, or is on a server"
         table.add_row(name, printable(str(value)))
-    console.print(table)
+    print_unwrapped(table)
     return ExitCode.OK
 
 
 @command(app, remote=True, rich_help_panel=IMAGES)
 def rm(
     session: Session,
-    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Keys, or - to read them from standard input.")],
+    keys: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY...]", show_default=False, help="Keys, or - to read them from standard input."),
+    ] = None,
+    filter: FilterOption = None,
+    prefix: Annotated[str | None, option("--prefix TEXT", "All keys with this prefix (case-sensitive).")] = None,
     null: NullOption = False,
 ) -> int:
-    """Remove images from the gallery. Image files are never deleted."""
-    entries = chain.from_iterable(read_entries(sys.stdin.buffer, null=null) if key == "-" else [key] for key in keys)
+    """Remove images from the gallery: by key, or all that match --prefix and --filter. Files are never deleted."""
+    if prefix == "":
+        raise typer.BadParameter("an empty --prefix would remove every image; give the beginning of the keys.")
+    if bool(keys) == bool(filter or prefix):
+        raise typer.BadParameter("name the images to remove either by KEY..., or by --prefix and --filter.")
     removed = missing = 0
     with open_gallery_or_client(session) as gallery:
+        entries = _listed(keys, null=null) if keys else _matching(gallery, session, filter, prefix or "")
         while batch := list(islice(entries, PAGE_SIZE)):
             existing = set(gallery.remove(batch, tenant=session.tenant))
             for key in batch:
@@ -98,6 +115,7 @@ def rm(
 def ls(
     session: Session,
     filter: FilterOption = None,
+    output: OutputOption = "table",
     prefix: Annotated[str, option("--prefix TEXT", "Only keys with this prefix (case-sensitive).")] = "",
     limit: Annotated[int | None, option("--limit N", "Stop after this number of images.", min=0)] = None,
     sort: Annotated[
@@ -113,19 +131,35 @@ def ls(
     """List images in the order of their keys, or sorted by what is known of their files."""
     from lookalike.cli.json_output import record_object
 
+    form = output_format(session, output)
     with open_gallery_or_client(session) as gallery:
+        csv = CsvWriter(*LS_COLUMNS) if form == "csv" else None
         for record in islice(_records(gallery, session, filter, prefix, sort), limit):
-            if session.json:
+            if csv is not None:
+                csv.row(record_object(record))
+            elif form == "json":
                 emit(record_object(record), flush=False)
             else:
                 dimensions = f"{record.width}x{record.height}"
                 about = f"{dimensions:>11}  {record.format:<5} {size(record.nbytes):>8}  {day(record.updated)}"
-                print_line(f"{about}  {printable(record.key)}{'  (truncated)' if record.truncated else ''}")
+                marks = f"{'  (truncated)' if record.truncated else ''}{MISSING if record.missing else ''}"
+                print_line(f"{about}  {printable(record.key)}{marks}")
     return ExitCode.OK
 
 
+def _listed(keys: Sequence[str], *, null: bool) -> Iterator[str]:
+    """The keys that are given; - stands for those on standard input."""
+    for key in keys:
+        yield from read_entries(sys.stdin.buffer, null=null) if key == "-" else [key]
+
+
+def _matching(gallery: AnyGallery, session: Session, filter: Sequence[str] | None, prefix: str) -> Iterator[str]:
+    for record in _records(gallery, session, filter, prefix):
+        yield record.key
+
+
 def _records(
-    gallery: AnyGallery, session: Session, filter: Sequence[str] | None, prefix: str, sort: str
+    gallery: AnyGallery, session: Session, filter: Sequence[str] | None, prefix: str, sort: str = "key"
 ) -> Iterator[Record]:
     """All records, page by page."""
     from lookalike.gallery import parse_filter
