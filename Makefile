@@ -16,7 +16,7 @@ PYTEST := OMP_WAIT_POLICY=passive OPENBLAS_NUM_THREADS=1 $(BIN)/pytest
 help:
 	@echo "make try [PHOTOS=~/Pictures]   index your photos (or a small sample) and search them"
 	@echo "make test                      every check and test"
-	@echo "make test-fast                 checks and the tests that need no server: some minutes"
+	@echo "make test-fast                 checks and the tests that need no server: about two minutes"
 	@echo "make check                     linting, types, layers;  make fix: format"
 	@echo "make wheel                     dist/*.whl"
 	@echo "make bench                     the measurements behind docs/numbers.md"
