@@ -58,7 +58,7 @@ fix: .venv/dev
 
 # Checks, unit tests, the contract of the embedded indexes and of the catalog in SQLite: no servers, two minutes.
 test-fast: check
-	$(PYTEST) -n 2 $(BY_FILE) -m "not slow and not engine" tests/unit tests/index_contract tests/integration/catalog
+	$(PYTEST) -n 3 $(BY_FILE) -m "not slow and not engine" tests/unit tests/index_contract tests/integration/catalog
 
 wheel: .venv/run
 	$(BIN)/python -m hatchling build --target wheel --directory dist
