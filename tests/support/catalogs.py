@@ -55,9 +55,11 @@ def make_schema_2(catalog: Catalog) -> None:
         "DROP TABLE roots",
         "DROP TABLE removals",
         "DROP TABLE verification_records",
+        "DROP TABLE compared_pairs",
         "DROP INDEX images_path",
     ]
     statements += [f"ALTER TABLE images DROP COLUMN {column}" for column in ("frames", "truncated", "exif")]
+    statements += [f"ALTER TABLE deletions DROP COLUMN {column}" for column in ("tenant_id", "key")]
     statements.append("ALTER TABLE access_keys DROP COLUMN expires")
     with catalog.database.write() as conn:
         for statement in statements:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, func, or_, select
 from lookalike.catalog.api_keys import ApiKeyRepository
 from lookalike.catalog.calibrations import CalibrationRepository
 from lookalike.catalog.changelog import ChangeLog
+from lookalike.catalog.compared_pairs import ComparedPairRepository
 from lookalike.catalog.database import Database
 from lookalike.catalog.db_errors import REMEDY
 from lookalike.catalog.duplicate_feedback import DuplicateFeedback
@@ -41,6 +42,7 @@ class Catalog:
         self.features = FeatureRepository(database)
         self.images = ImageRepository(database, self.features)
         self.verification_records = VerificationRecordRepository(database)
+        self.compared_pairs = ComparedPairRepository(database)
         self.paths = FilePathRepository(database)
         self.roots = RootRepository(database)
         self.removals = RemovalRepository(database)

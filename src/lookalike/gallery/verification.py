@@ -1,5 +1,7 @@
 """Verification of candidates: their pixels are compared with the query's, most likely candidates first."""
 
+import hashlib
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -7,11 +9,12 @@ from dataclasses import dataclass
 
 from lookalike.catalog import Catalog
 from lookalike.cpu import usable_cores
+from lookalike.errors import Unavailable
 from lookalike.gallery.queries import PreparedQuery, QueryReader
 from lookalike.gallery.stored_sides import ComparedImage, LruCache, StoredSides
 from lookalike.imaging import Limits
 from lookalike.types import Record, Verification, VerificationReport
-from lookalike.verification import Side, Verifier, label
+from lookalike.verification import Side, Verifier, available, label
 
 MAX_SIMILAR_VERIFIED = 10
 """Candidates beyond the copy threshold that are verified, while none has been verified as a copy."""
@@ -20,6 +23,12 @@ DEFAULT_BUDGET_MS = 5000.0
 far above the usual time, so that answers do not depend on how busy the machine is."""
 CACHED_RESULTS = 4096
 """Pairs whose result is kept, so that the pages of a search agree."""
+
+
+COMPARISON_VERSION = 1
+"""To be raised when comparing the same bytes may give another result: pairs in catalogs are compared again then."""
+
+log = logging.getLogger("lookalike")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,8 @@ class CandidateVerifier:
         two counts.
         """
         records = self._catalog.images.by_ids({id_ for pair in pairs for id_ in pair})
+        known = self._catalog.compared_pairs.get(pairs)
+        new: dict[tuple[int, int], tuple[bytes, bool]] = {}
 
         def check(pair: tuple[int, int]) -> bool:
             kept, other = (records.get(id_) for id_ in pair)
@@ -105,10 +116,22 @@ class CandidateVerifier:
                 return False  # deleted meanwhile
             if kept.pixels is not None and kept.pixels == other.pixels:
                 return True
+            digest = _pair_digest(kept, other)
+            if pair in known and known[pair][0] == digest:
+                return known[pair][1]
             result = self._compare(other.sha256, self._stored.side(other), kept)
-            return result is None or label(result)[0] == "copy"
+            if result is None:
+                return True
+            is_copy = label(result)[0] == "copy"
+            new[pair] = digest, is_copy
+            return is_copy
 
-        return list(self._executor.map(check, pairs))
+        checked = list(self._executor.map(check, pairs))
+        try:
+            self._catalog.compared_pairs.put(new)
+        except Unavailable as error:
+            log.warning("the results of comparing %d pairs are not kept: %s", len(new), error)
+        return checked
 
     def _compare(self, sha256: bytes, query: Side | None, record: Record) -> Verification | None:
         pair = sha256, record.sha256
@@ -120,3 +143,9 @@ class CandidateVerifier:
         result = self._verifier.verify(query, stored)
         self._results.put(pair, result)
         return result
+
+
+def _pair_digest(kept: Record, other: Record) -> bytes:
+    """What a stored result is of: the bytes of both images, and how they were compared."""
+    how = f"{COMPARISON_VERSION} {int(available())}".encode()
+    return hashlib.sha256(kept.sha256 + other.sha256 + how).digest()[:16]
