@@ -50,10 +50,12 @@ if TYPE_CHECKING:
         PipelineComparison,
         PipelineStatus,
         Query,
+        RecordRepair,
         RepairReport,
         SearchOptions,
         Status,
         StoredImage,
+        StoredRecords,
     )
     from lookalike.types import (
         Answer,
@@ -82,8 +84,8 @@ _MODULES = {
     "gallery": "Gallery",
     "interfaces": "GalleryAPI",
     "results": "Change ChangePage Cluster ClusterPage Comparison DeleteResult Diagnosis DiagnosisStep Explanation "
-    "Filter HashComparison ImageFeatures MeasuredRecall MissingFiles PipelineComparison PipelineStatus "
-    "Query RepairReport SearchOptions Status StoredImage",
+    "Filter HashComparison ImageFeatures MeasuredRecall MissingFiles PipelineComparison PipelineStatus Query "
+    "RecordRepair RepairReport SearchOptions Status StoredImage StoredRecords",
     "types": "Answer Border Box Hit Item Outcome PixelSource Probability Record Transform Verification "
     "VerificationReport",
 }
@@ -130,10 +132,12 @@ __all__ = [
     "Probability",
     "Query",
     "Record",
+    "RecordRepair",
     "RepairReport",
     "SearchOptions",
     "Status",
     "StoredImage",
+    "StoredRecords",
     "TooManyRequests",
     "Transform",
     "Unavailable",

@@ -574,10 +574,15 @@ class GalleryAPI(Protocol):
     def not_a_match_undo(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
         """Remove the mark of `not_a_match` from each pair of these images; takes and raises the same."""
 
-    def repair(self) -> RepairReport:
+    def repair(self, *, verification_records: bool = False) -> RepairReport:
         """Check the catalog, and rebuild every index from it.
 
+        Args:
+            verification_records: Also make the verification records that the gallery's setting asks for and that are
+                missing or damaged, which reads the images' files; where the setting is "off", delete all.
+
         Raises:
+            BadInput: Verification records are asked for, and the extra `verify` is not installed.
             Damaged: The catalog itself fails its checks.
             UnsupportedQuery: Features of a pipeline are stored by its engine only, so its index cannot be rebuilt.
             GalleryBusy: Another process is writing to the gallery or updating an index.

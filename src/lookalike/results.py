@@ -27,6 +27,12 @@ Filter = Mapping[str, Any]
 Precondition = int | Literal["absent"] | None
 """State an image must be in for a change: at this sequence number, "absent", or any (None)."""
 
+RecordSetting = Literal["off", "on", "no-original"]
+"""Which images added from a file get a verification record: none, all, or those whose file is on another file system
+than the gallery, such as an external disk, and may be out of reach later."""
+RECORD_SETTINGS: tuple[RecordSetting, ...] = ("off", "on", "no-original")
+DEFAULT_RECORDS: RecordSetting = "no-original"
+
 Failure = ImageRejected | NotFound | UnsupportedQuery
 """Error of one query in `search_many`."""
 
@@ -404,6 +410,20 @@ class MeasuredRecall:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredRecords:
+    """Verification records of a gallery: the setting, the images that have one, and the bytes of these.
+
+    `off_reason` says why no further ones are made, None where they are. `images` and `nbytes` are None where the caller
+    may not see them.
+    """
+
+    setting: RecordSetting
+    images: int | None
+    nbytes: int | None
+    off_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """State of a gallery: images, bytes of their files, images by tenant and by format, last sequence, pipelines.
 
@@ -417,11 +437,25 @@ class Status:
     sequence: int
     pipelines: tuple[PipelineStatus, ...]
     recall: tuple[MeasuredRecall, ...] = ()
+    verification_records: StoredRecords = StoredRecords("off", 0, 0, None)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRepair:
+    """Verification records that a repair made and deleted, and images left without one: their file cannot be read."""
+
+    made: int
+    deleted: int
+    unreadable: int
 
 
 @dataclass(frozen=True, slots=True)
 class RepairReport:
-    """Result of a repair: images in the catalog, and the rows of each index rebuilt from it."""
+    """Result of a repair: images in the catalog, and the rows of each index rebuilt from it.
+
+    `verification_records` is None unless these were to be completed.
+    """
 
     images: int
     rebuilt: Mapping[str, int]
+    verification_records: RecordRepair | None = None

@@ -18,7 +18,7 @@ from numpy import frombuffer
 from lookalike import results, types
 from lookalike.descriptions import describe
 from lookalike.errors import BadSetting, UnsupportedQuery
-from lookalike.results import ChangeKind
+from lookalike.results import ChangeKind, RecordSetting
 from lookalike.types import Evidence, OutcomeKind
 
 T = TypeVar("T")
@@ -438,7 +438,7 @@ class VerificationReport(WireObject):
     """The numbers of candidates whose pixels were compared with the query's, and of those where they were not."""
 
     verified: int
-    unavailable: int = field(metadata=_doc("Neither the file nor a thumbnail is at hand: the distance decides."))
+    unavailable: int = field(metadata=_doc("No file, thumbnail or record is at hand: the distance decides."))
     skipped: int = field(metadata=_doc("Left when the budget was used up; none of them is called a copy."))
     budget_ms: float
 
@@ -968,6 +968,24 @@ class MeasuredRecall(WireObject):
 
 
 @dataclass(frozen=True, slots=True)
+class StoredRecords(WireObject):
+    """Records by which images are verified when their file cannot be read."""
+
+    setting: RecordSetting = field(
+        metadata=_doc("Which images added from a file get one: all (on), or those on another file system.")
+    )
+    images: int | None = field(metadata=_doc("That have one; null for a caller bound to one tenant."))
+    bytes: int | None = field(metadata=_doc("Of the records; null for a caller bound to one tenant."))
+    off_reason: str | None = field(metadata=_doc("Why no further ones are made; null where they are."))
+
+    @classmethod
+    def of(cls, stored: results.StoredRecords, *, any_tenant: bool = True) -> "StoredRecords":
+        """The object of a gallery's records."""
+        numbers = (stored.images, stored.nbytes) if any_tenant else (None, None)
+        return StoredRecords(stored.setting, *numbers, stored.off_reason)
+
+
+@dataclass(frozen=True, slots=True)
 class GalleryStatus(WireObject):
     """The contents of a gallery and the state of its pipelines."""
 
@@ -979,6 +997,7 @@ class GalleryStatus(WireObject):
     recall: list[MeasuredRecall] = field(
         metadata=_doc("Measured recall of approximate indexes; empty until searches were repeated.")
     )
+    verification_records: StoredRecords
 
     @classmethod
     def of_gallery(cls, status: results.Status) -> "GalleryStatus":
@@ -990,6 +1009,7 @@ class GalleryStatus(WireObject):
             formats=dict(status.formats),
             pipelines=[PipelineStatus.of(pipeline) for pipeline in status.pipelines],
             recall=[convert(MeasuredRecall, measured) for measured in status.recall],
+            verification_records=StoredRecords.of(status.verification_records),
         )
 
 
@@ -1020,6 +1040,7 @@ class Status(GalleryStatus):
         "recall": [
             {"pipeline": "vgg16", "queries": 214, "recall": 0.994, "low": 0.973, "high": 0.999, "tenant": "default"}
         ],
+        "verification_records": {"setting": "no-original", "images": 400, "bytes": 1799200, "off_reason": None},
         "limits": {"max_bytes": 209715200, "max_pixels": 200000000, "max_results": 10000},
         "version": "0.2.0",
         "features": ["search", "jobs"],

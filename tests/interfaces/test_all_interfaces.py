@@ -378,12 +378,19 @@ def test_duplicates_and_judgements(ways: Ways) -> None:
 def test_status_and_repair(filled: Ways) -> None:
     ours, theirs = filled.library.repair(), filled.client.repair()
     assert ours == theirs
-    assert filled.command("repair").line == {"images": ours.images, "rebuilt": dict(ours.rebuilt)}
+    line = {"images": ours.images, "rebuilt": dict(ours.rebuilt), "verification_records": None}
+    assert filled.command("repair").line == line
+    ours, theirs = (of.repair(verification_records=True) for of in (filled.library, filled.client))
+    assert ours == theirs
+    assert ours.verification_records is not None
+    line["verification_records"] = asdict(ours.verification_records)
+    assert filled.command("repair", "--verification-records").line == line
     expected, found = asdict(filled.library.status()), asdict(filled.client.status())
     assert expected == found
     line = filled.command("status").line
     assert line.pop("gallery") == filled.url
     assert line.pop("bytes") == found.pop("nbytes")
+    assert line["verification_records"].pop("bytes") == found["verification_records"].pop("nbytes")
     assert line == json.loads(json.dumps(found))
     told = filled.http.get("/v1/status").json()
     assert (told["images"], told["sequence"]) == (found["images"], found["sequence"])

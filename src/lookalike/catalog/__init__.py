@@ -15,6 +15,7 @@ from lookalike.catalog.records import (
     LoggedChange,
     NewImage,
     PutResult,
+    RecordTotals,
     SameBytes,
     StoredFeatures,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "NewImage",
     "Progress",
     "PutResult",
+    "RecordTotals",
     "Removal",
     "Root",
     "SameBytes",

@@ -48,9 +48,10 @@ class NewImage:
 
     `attributes` None keeps the present ones. A row of `features` is `(width,)` in the spec's dtype, or None for an
     image with no meaningful feature; instead, `copy_of` names a stored image with the same bytes, whose features are
-    copied exactly. `expected` is the sequence number that the present image must have, 0 where it must not
-    exist. `created` and `updated` are those of an image of another catalog, in seconds since 1970; None: now. Raises
-    BadInput for what cannot be stored, so that one bad image does not fail its batch.
+    copied exactly, with its verification record where `copy_record`. `expected` is the sequence number that the present
+    image must have, 0 where it must not exist. `created` and `updated` are those of an image of another catalog, in
+    seconds since 1970; None: now. Raises BadInput for what cannot be stored, so that one bad image does not fail its
+    batch.
     """
 
     tenant_id: int
@@ -68,6 +69,8 @@ class NewImage:
     features: Mapping[FeatureSpec, NDArray[Any] | None] = field(default_factory=dict)
     copy_of: int | None = None
     thumbnail: bytes | None = None
+    verification_record: bytes | None = None
+    copy_record: bool = False
     expected: int | None = None
     frames: int = 1
     truncated: bool = False
@@ -193,6 +196,13 @@ class StoredFeatures:
     features: Features
     empty: Ids
     released: Ids = field(default_factory=lambda: np.empty(0, np.int64))
+
+
+class RecordTotals(NamedTuple):
+    """The number of images that have a verification record, and of the bytes of these."""
+
+    images: int
+    nbytes: int
 
 
 @dataclass(frozen=True, slots=True)

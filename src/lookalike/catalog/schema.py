@@ -171,6 +171,43 @@ thumbnails = Table(
     Column("data", LargeBinary, nullable=False),
 )
 
+# What verification compares where the original of an image cannot be read (`lookalike.verification.records`); `nbytes`
+# is the size of `data`, which the totals read from an index.
+verification_records = Table(
+    "verification_records",
+    metadata,
+    Column(
+        "image_id",
+        Id,
+        ForeignKey(images.c.id, ondelete="CASCADE", deferrable=True, initially="DEFERRED"),  # as of thumbnails
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("nbytes", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+Index("verification_records_nbytes", verification_records.c.nbytes)
+
+# What comparing the pixels of two images has shown, so that the search for duplicates compares them once. `digest` is
+# of the bytes of both and of the version of the comparison (`lookalike.gallery.verification`).
+compared_pairs = Table(
+    "compared_pairs",
+    metadata,
+    *(
+        Column(
+            name,
+            Id,
+            ForeignKey(images.c.id, ondelete="CASCADE", deferrable=True, initially="DEFERRED"),
+            primary_key=True,
+            autoincrement=False,
+        )
+        for name in ("first_id", "second_id")
+    ),
+    Column("digest", LargeBinary, nullable=False),
+    Column("is_copy", Boolean, nullable=False),
+)
+Index("compared_pairs_second", compared_pairs.c.second_id)
+
 # Pairs of images that a person marked as no duplicates, by digest (the smaller one first), so that a mark also holds
 # for an image that is removed and added again.
 not_matches = Table(

@@ -38,6 +38,7 @@ from lookalike.client.responses import (
     job_of,
     outcome_of,
     record_of,
+    repair_report_of,
     status_of,
 )
 from lookalike.client.transport import Params, Request, RetryPolicy, Transport
@@ -388,13 +389,13 @@ class Client(GalleryAPI):
     def status(self) -> Status:
         return status_of(self._call(wire.Status, "GET", "/v1/status", DEFAULT_TENANT))
 
-    def repair(self) -> RepairReport:
+    def repair(self, *, verification_records: bool = False) -> RepairReport:
         """Check the catalog and rebuild every index in a job, and wait for it; see `GalleryAPI.repair`.
 
         The API key needs the scope admin.
         """
-        job = self.wait_for(self.start_job({"kind": "repair"}).id)
-        return RepairReport(job.done, job.counts)
+        request = {"kind": "repair", "verification_records": verification_records}
+        return repair_report_of(self.wait_for(self.start_job(request).id))
 
     # -- jobs
 

@@ -19,7 +19,10 @@ from lookalike.results import (
     MeasuredRecall,
     PipelineComparison,
     PipelineStatus,
+    RecordRepair,
+    RepairReport,
     Status,
+    StoredRecords,
 )
 from lookalike.types import Answer, Border, Hit, Outcome, Probability, Record, VerificationReport
 
@@ -165,7 +168,16 @@ def status_of(status: wire.Status) -> Status:
             wire.convert(PipelineStatus, pipeline, rows=pipeline.rows or 0) for pipeline in status.pipelines
         ),
         recall=tuple(wire.convert(MeasuredRecall, measured) for measured in status.recall),
+        verification_records=wire.convert(
+            StoredRecords, status.verification_records, nbytes=status.verification_records.bytes
+        ),
     )
+
+
+def repair_report_of(job: Job) -> RepairReport:
+    """The report of a finished repair."""
+    records = job.result.get("verification_records")
+    return RepairReport(job.done, job.counts, None if records is None else RecordRepair(**records))
 
 
 def job_of(job: wire.Job) -> Job:

@@ -30,8 +30,10 @@ from lookalike.gallery.queries import PreparedQuery, QueryReader, encode_queries
 from lookalike.gallery.recall_meter import RecallMeter
 from lookalike.gallery.search import Searcher, SearchRequest, StageTimer
 from lookalike.gallery.status import check_engine, gallery_status
+from lookalike.gallery.stored_sides import SIDE
 from lookalike.gallery.thumbnails import Thumbnails, check_side
-from lookalike.gallery.verification import DEFAULT_BUDGET_MS, SIDE, CandidateVerifier
+from lookalike.gallery.verification import DEFAULT_BUDGET_MS, CandidateVerifier
+from lookalike.gallery.verification_records import RecordMaker, complete_records
 from lookalike.gallery.why_not import Diagnoser
 from lookalike.gallery.writer_lock import WriterLock
 from lookalike.gallery_calibration import GalleryCalibration
@@ -41,6 +43,7 @@ from lookalike.interfaces import GalleryAPI, OrientedEncoder
 from lookalike.pipeline import Calibration, Pipeline
 from lookalike.results import (
     CHANGES_PAGE,
+    DEFAULT_RECORDS,
     DEFAULT_TENANT,
     THUMBNAIL_SIZE,
     ChangePage,
@@ -56,6 +59,7 @@ from lookalike.results import (
     MissingFiles,
     Precondition,
     Query,
+    RecordSetting,
     RepairReport,
     SearchOptions,
     Status,
@@ -82,7 +86,7 @@ class Gallery(GalleryAPI):
     first needed; `lock` is held from the first write on; `workers` decode (None: one a core) what is more than
     `inline_limit` images, which the calling process decodes; `limits` is what an image may take to decode.
     `recall_share` is the share of one core's time in which live searches are repeated exactly, to measure their recall;
-    0 for none.
+    0 for none. `verification_records` says which images added from now on get a record.
     """
 
     def __init__(
@@ -96,6 +100,7 @@ class Gallery(GalleryAPI):
         workers: int | None = None,
         inline_limit: int = INLINE_LIMIT,
         recall_share: float = 0.0,
+        verification_records: RecordSetting = DEFAULT_RECORDS,
     ) -> None:
         self.catalog = catalog
         self._lock = lock
@@ -105,6 +110,7 @@ class Gallery(GalleryAPI):
         self._calibrations = CalibrationReader(catalog)
         self._recall_meter = RecallMeter(catalog, recall_share) if recall_share > 0 else None
         self._verifier = CandidateVerifier(catalog, self.limits)
+        self._records = RecordMaker(verification_records, lock.folder)
 
     def __repr__(self) -> str:
         return f"Gallery({str(self._lock.folder)!r}, pipelines={self.pipelines})"
@@ -238,15 +244,19 @@ class Gallery(GalleryAPI):
     def compare(self, a: Query, b: Query, *, tenant: str = DEFAULT_TENANT) -> Comparison:
         opened = self._pipelines.open()
         reader = self._query_reader(opened, tenant, verify=True)
-        return self._compare(reader.read_one(a), reader.read_one(b), opened, reader)
+        images = reader.read_one(a), reader.read_one(b)
+        verification = self._verifier.compare(*(self._verifier.image_of(image, reader) for image in images))
+        return compare_images(*images, [o.pipeline for o in opened], verification)
 
     def explain(self, query: Query, key: str, *, tenant: str = DEFAULT_TENANT) -> Explanation:
         opened = self._pipelines.open()
         reader = self._query_reader(opened, tenant, verify=True)
+        pipelines = [o.pipeline for o in opened]
         asked, stored = reader.read_one(query), reader.read_one(StoredImage(key, tenant))
-        comparison = self._compare(asked, stored, opened, reader)
-        pixels = self._verifier.query_pixels(asked, reader), self._verifier.query_pixels(stored, reader)
-        return explain_pair(key, asked, stored, pixels, comparison, [o.pipeline for o in opened])
+        compared = self._verifier.image_of(asked, reader), self._verifier.image_of(stored, reader)
+        comparison = compare_images(asked, stored, pipelines, self._verifier.compare(*compared))
+        pixels = compared[0].pixels, compared[1].pixels
+        return explain_pair(key, asked, stored, pixels, comparison, pipelines)
 
     def why_not(self, query: Query, key: str, **options: Unpack[SearchOptions]) -> Diagnosis:
         check_search_options(options)
@@ -260,7 +270,8 @@ class Gallery(GalleryAPI):
         sequence = ensure_fresh(opened, options.get("min_sequence"))
         pipelines = [o.pipeline for o in opened]
         diagnoser = Diagnoser(pipelines, Searcher(self.catalog, pipelines, self._verifier, reader))
-        return diagnoser.diagnose(asked, stored, request, sequence, self._verifier.compare(asked, stored, reader))
+        compared = self._verifier.image_of(asked, reader), self._verifier.image_of(stored, reader)
+        return diagnoser.diagnose(asked, stored, request, sequence, self._verifier.compare(*compared))
 
     def preview(self, query: Query, *, tenant: str = DEFAULT_TENANT, size: int = THUMBNAIL_SIZE) -> bytes:
         """Return a small upright JPEG of a query, which may be in a format that browsers do not show.
@@ -554,7 +565,8 @@ class Gallery(GalleryAPI):
         """See `GalleryAPI.status`; `outages` maps pipelines known to be unavailable to the reason: they are skipped."""
         pipelines = {name: self._pipelines.try_open(name) for name in self.pipelines}
         recall = () if self._recall_meter is None else self._recall_meter.measurements()
-        return gallery_status(self.catalog, pipelines, outages or {}, recall)
+        found = gallery_status(self.catalog, pipelines, outages or {}, recall)
+        return replace(found, verification_records=self._records.stored(self.catalog))
 
     def check_engine(self, pipeline: str) -> None:
         """Check by one cheap search whether a pipeline's engine answers; raises what a search raises.
@@ -608,14 +620,17 @@ class Gallery(GalleryAPI):
         with self._lock:
             return {o.pipeline.name: o.sync.rebuild() for o in self._pipelines.open()}
 
-    def repair(self) -> RepairReport:
+    def repair(self, *, verification_records: bool = False) -> RepairReport:
         with self._lock:
-            self._pipelines.open()
+            opened = self._pipelines.open()
             self.catalog.check()
             sequence = self.catalog.changes.last_sequence()
             rebuilt = self.rebuild_indexes()
             self.catalog.changes.prune(sequence)  # an index of another host that is behind this is rebuilt by its host
-            return RepairReport(self.catalog.images.count(None), rebuilt)
+            completed = None
+            if verification_records:
+                completed = complete_records(self.catalog, self._records, self._pipelines.decoder(opened))
+            return RepairReport(self.catalog.images.count(None), rebuilt, completed)
 
     def sync_indexes(self) -> int:
         """Bring every open index up to date with the catalog, and return the sequence number that all have reached.
@@ -638,13 +653,8 @@ class Gallery(GalleryAPI):
     def _ingest(self, opened: Sequence[OpenPipeline], tenant: str, *, exif: bool, again: bool = False) -> Ingest:
         tenant_id = self.catalog.tenants.get_or_create(tenant)
         decoder = self._pipelines.decoder(opened)
-        return Ingest(self.catalog, [o.pipeline for o in opened], decoder, tenant_id, exif=exif, again=again)
-
-    def _compare(
-        self, a: PreparedQuery, b: PreparedQuery, opened: Sequence[OpenPipeline], reader: QueryReader
-    ) -> Comparison:
-        verification = self._verifier.compare(a, b, reader)
-        return compare_images(a, b, [o.pipeline for o in opened], verification)
+        pipelines = [o.pipeline for o in opened]
+        return Ingest(self.catalog, pipelines, decoder, tenant_id, self._records, exif=exif, again=again)
 
     def _query_reader(self, opened: Sequence[OpenPipeline], tenant: str | None, *, verify: bool) -> QueryReader:
         decoder, side = self._pipelines.decoder(opened), SIDE if verify else 0

@@ -19,7 +19,7 @@ from tests.support.catalog_process import other_process
 from tests.support.catalogs import BACKENDS, HASH, VECTOR, digest, entry, hash_row
 
 WRITERS = 4
-SECONDS = 4.0
+SECONDS = 2.0
 
 # Changes the same few hundred keys as its rivals, in every way there is, and says what it did.
 WRITER = textwrap.dedent(

@@ -14,12 +14,12 @@ from lookalike.results import DEFAULT_TENANT, MAX_RESULTS, ImageFeatures
 from lookalike.server.app_state import AppState, State
 from lookalike.server.auth import Caller, Reads
 from lookalike.server.pagination import decode_search_cursor, encode_search_cursor, query_fingerprint
-from lookalike.server.requests.body import parse_object
 from lookalike.server.requests.images import ParsedRequest, QueryImage, RequestReader, validate
 from lookalike.server.requests.search_options import (
     PIPELINES,
     JsonOptions,
     QueryOptions,
+    parse_option_texts,
     search_options_of,
     searched_tenant,
 )
@@ -163,16 +163,9 @@ def _feature(source: str | FeatureSource | None) -> Feature:
 
 def merge_options(query: SearchQuery, parsed: ParsedRequest) -> SearchRequest:
     """The options of query string and body, merged and validated; raises BadInput."""
-    options: dict[str, Any] = query.model_dump(exclude_unset=True)
-    fields = dict(parsed.fields)
     if parsed.is_json:
-        validate(SearchRequest, fields)
-    elif "pipelines" in fields:
-        fields["pipelines"] = [name.strip() for name in fields["pipelines"].split(",")]
-    options.update(fields)
-    for name in ("filter", "engine_filter"):
-        if isinstance(options.get(name), str):
-            options[name] = parse_object(options[name])
+        validate(SearchRequest, dict(parsed.fields))
+    options = parse_option_texts({**query.model_dump(exclude_unset=True), **parsed.fields})
     return validate(SearchRequest, options, strict=False)
 
 
