@@ -234,6 +234,7 @@ class Gallery(GalleryAPI):
         limit: int = 100,
         filter: Filter | None = None,
         prefix: str = "",
+        contains: str = "",
         sort: str = "key",
     ) -> list[Record]:
         check_sort(sort)
@@ -241,7 +242,7 @@ class Gallery(GalleryAPI):
             return []
         conditions = conditions_of(filter or {})
         return self.catalog.images.list_page(
-            tenant_id, after=after, limit=limit, conditions=conditions, prefix=prefix, sort=sort
+            tenant_id, after=after, limit=limit, conditions=conditions, prefix=prefix, contains=contains, sort=sort
         )
 
     def duplicates(self, *, tenant: str = DEFAULT_TENANT, pipelines: Sequence[str] | None = None) -> Iterator[Cluster]:

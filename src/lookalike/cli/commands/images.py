@@ -24,9 +24,10 @@ from lookalike.cli.options import (
 from lookalike.cli.output import day, emit, out, print_error, print_line, printable, size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from lookalike.cli.options import AnyGallery
+    from lookalike.results import Filter
     from lookalike.types import Record
 
 PAGE_SIZE = 1000
@@ -99,6 +100,7 @@ def ls(
     session: Session,
     filter: FilterOption = None,
     prefix: Annotated[str, option("--prefix TEXT", "Only keys with this prefix (case-sensitive).")] = "",
+    contains: Annotated[str, option("--contains TEXT", "Only keys that contain this text (ignores case).")] = "",
     limit: Annotated[int | None, option("--limit N", "Stop after this number of images.", min=0)] = None,
     sort: Annotated[
         str,
@@ -112,9 +114,12 @@ def ls(
 ) -> int:
     """List images in the order of their keys, or sorted by what is known of their files."""
     from lookalike.cli.json_output import record_object
+    from lookalike.gallery import parse_filter
 
     with open_gallery_or_client(session) as gallery:
-        for record in islice(_records(gallery, session, filter, prefix, sort), limit):
+        for record in islice(
+            _records(gallery, session, parse_filter(filter or ()), prefix=prefix, contains=contains, sort=sort), limit
+        ):
             if session.json:
                 emit(record_object(record), flush=False)
             else:
@@ -124,16 +129,9 @@ def ls(
     return ExitCode.OK
 
 
-def _records(
-    gallery: AnyGallery, session: Session, filter: Sequence[str] | None, prefix: str, sort: str
-) -> Iterator[Record]:
+def _records(gallery: AnyGallery, session: Session, filter: Filter, **options: str) -> Iterator[Record]:
     """All records, page by page."""
-    from lookalike.gallery import parse_filter
-
-    conditions = parse_filter(filter or ())
     after: str | None = None
-    while page := gallery.ls(
-        tenant=session.tenant, after=after, limit=PAGE_SIZE, filter=conditions, prefix=prefix, sort=sort
-    ):
+    while page := gallery.ls(tenant=session.tenant, after=after, limit=PAGE_SIZE, filter=filter, **options):
         yield from page
         after = page[-1].key
