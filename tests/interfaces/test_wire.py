@@ -24,8 +24,8 @@ from tests.support.served import served
 
 Object = dict[str, Any]
 LOCAL = {
-    "Image": {"path", "tenant"},
-    "CleanupImage": {"path", "tenant"},
+    "Image": {"tenant"},
+    "CleanupImage": {"tenant"},
     "Outcome": {"path"},
     "Hit": {"path"},
     "SearchAnswer": {"query"},

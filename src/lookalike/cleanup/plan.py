@@ -97,7 +97,7 @@ def plan_chosen(
         The groups, in the order given. A group of which no image to keep has a file is left alone.
 
     Raises:
-        BadInput: An option is invalid, or a key is in no cluster.
+        BadInput: An option is invalid, a key is not in its cluster, or there is no key to keep.
         NotFound: A folder that the options name does not exist.
     """
     planner = Planner(gallery, options)
@@ -114,7 +114,7 @@ def revise_plan(gallery: Gallery, plan: CleanupPlan, choices: Mapping[str, Colle
         choices: By the id of a group: the keys of the images to keep, or None for those of the plan.
 
     Raises:
-        BadInput: A group or a key that is not in the plan.
+        BadInput: A group or a key that is not in the plan, or no key to keep.
     """
     known = {group.id: group for group in plan.groups}
     if unknown := [id_ for id_ in choices if id_ not in known]:
@@ -213,6 +213,8 @@ class Planner:
             return candidates
         if unknown := sorted(set(keep) - {record.key for record in cluster.images}):
             raise BadInput(f"the image {unknown[0]!r} is not in the group {cluster.id}")
+        if not keep:
+            raise BadInput(f"the group {cluster.id} would keep no image; name one to keep")
         return [candidate for candidate in candidates if _is_named(candidate, keep)]
 
     def _keep(self, candidate: Candidate, reason: str | None) -> list[CleanupImage]:
