@@ -88,7 +88,7 @@ def test_the_keyboard_reaches_everything_in_order(library: str, open_page: OpenP
         )
     assert names[0] == "Skip to the content"
     assert names[2:5] == ["Search", "Gallery", "Duplicates"]
-    assert names[7:12] == ["Choose an image", "Take a photo", "Paste", "Address of an image", "Search"]
+    assert names[7:12] == ["Choose images", "Take a photo", "Paste", "Address of an image", "Search"]
     page.reload()
     page.wait_for_selector(".drop-zone")
     page.keyboard.press("Tab")

@@ -14,7 +14,12 @@ from lookalike.server.schemas import RequestModel, documented_responses, example
 from lookalike.wire import Cluster, ClusterList
 
 router = APIRouter(prefix="/v1", tags=["duplicates"])
-MAX_CLUSTERS = 1000
+MAX_CLUSTERS = 5000
+SHORT_PAGE = 100
+"""Clusters up to which a page is to come soon."""
+SHORT_PAGE_SECONDS = 2.0
+LONG_PAGE_SECONDS = 20.0
+"""A page begins with a join of all images, so that few long pages cost less than many short ones."""
 MAX_MARKED = 100
 """Images in one request: every pair of them is one row."""
 
@@ -43,10 +48,13 @@ async def list_duplicates(
     pipelines: Annotated[list[str] | None, Query(max_length=32, description="Use these pipelines only.")] = None,
 ) -> Response:
     """Computed on request, some seconds per page; for a whole large gallery, use the job `duplicates`."""
+    seconds = SHORT_PAGE_SECONDS if limit <= SHORT_PAGE else LONG_PAGE_SECONDS
     after, show_path = decode_key_cursor(cursor), allows_local_files(request, state)
 
     def list_page() -> ClusterList:
-        page = state.gallery.duplicates_page(tenant=caller.tenant, pipelines=pipelines, after=after, limit=limit)
+        page = state.gallery.duplicates_page(
+            tenant=caller.tenant, pipelines=pipelines, after=after, limit=limit, seconds=seconds
+        )
         next_cursor = None if page.after is None else encode_cursor(page.after)
         state.listed_clusters.add(caller.tenant, page.clusters)
         clusters = [Cluster.of(cluster, show_path=show_path) for cluster in page.clusters]

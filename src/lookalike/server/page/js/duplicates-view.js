@@ -19,7 +19,7 @@ import { fromKey } from "./query.js";
 import { openReview } from "./review.js";
 
 const FIRST_PAGE = 20; // shown soon
-const PAGE = 1000;
+const PAGE = 5000; // the server's maximum
 const NEAR_TOP = 80; // pixels below the header within which a group counts as the current one
 
 export function duplicatesView(root, { go, statusNow, mayWrite, changed }) {
@@ -28,10 +28,11 @@ export function duplicatesView(root, { go, statusNow, mayWrite, changed }) {
   let complete = false;
   let failed = null;
   let lastGroup = null;
+  const sizes = new Map(); // the number of images of each group as it is shown
   const title = h("h1", { tabIndex: -1 }, "Duplicates");
   const note = h("p.small.quiet.numbers");
   const state = h("div");
-  const list = h("ul.clusters", { "aria-label": "Groups of duplicates" });
+  const list = h("div.clusters", { role: "group", "aria-label": "Groups of duplicates" });
   const refreshGrid = rovingGrid(list);
   const cards = lazyChunks(list, (id) => clusterCard(model.groups.get(id), actions), { look: "cluster-chunk", filled: refreshGrid });
   const trashWhy = (files = 1) => whyNoTrash(statusNow(), files);
@@ -66,6 +67,7 @@ export function duplicatesView(root, { go, statusNow, mayWrite, changed }) {
     control = mine;
     model.clear();
     cards.clear();
+    sizes.clear();
     complete = false;
     failed = null;
     note.textContent = "Searching for duplicates …";
@@ -97,6 +99,10 @@ export function duplicatesView(root, { go, statusNow, mayWrite, changed }) {
     const groups = model.groups;
     const total = model.totals();
     cards.set([...groups.keys()]);
+    for (const [id, { images }] of groups) {
+      if (sizes.has(id) && sizes.get(id) !== images.length) cards.update(id); // an image has gone, or come back
+      sizes.set(id, images.length);
+    }
     refreshGrid();
     const saved = panel.saved();
     const parts = [`${plural(groups.size, "group")}${complete ? "" : " so far"}, ${countImages(total.images)}`, `${bytes(total.bytes)} in images that are not kept`, saved && `${bytes(saved)} moved to the trash in this session`];

@@ -39,8 +39,7 @@ export function lazyChunks(root, render, { size = 8, estimate = 1200, look = "",
   }
   function append(ids) {
     for (let at = 0; at < ids.length; at += size) {
-      const element = document.createElement("div");
-      element.setAttribute("role", "presentation");
+      const element = document.createElement("ul");
       element.className = `chunk ${look}`;
       const chunk = { element, ids: ids.slice(at, at + size), full: false };
       element.style.height = `${(height * chunk.ids.length) / size}px`;

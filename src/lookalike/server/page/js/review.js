@@ -46,7 +46,7 @@ export function openReview({ groups, model, why, apply }) {
   const name = uniqueId("way");
   const summary = h("p.review-summary.numbers", { role: "status" });
   const notes = h("p.small.quiet");
-  const list = h("ul.review-list", { tabIndex: 0, "aria-label": "Images of each group" });
+  const list = h("div.review-list", { tabIndex: 0, role: "group", "aria-label": "Images of each group" });
   const act = button("", { look: "danger", onclick: () => dialog.close(way) });
   const option = (id) => h("label.review-way", {}, h("input", { type: "radio", name, checked: id === way, disabled: id === "trash" && why !== "", onchange: () => choose(id) }),
     h("span", {}, h("strong", {}, WAYS[id].label), h("span.small.quiet", {}, id === "trash" && why ? `Not available: ${why}` : WAYS[id].text)));

@@ -44,7 +44,7 @@ export function searchView(root, { go, statusNow }) {
   const further = button("Show more", { "aria-expanded": "false", onclick: () => expand(true) });
   const none = h("p.none-within.quiet", { hidden: true });
   const beyondHead = h("div.beyond-head", {}, h("h2", {}, "Similar"), h("span.small.quiet.numbers"), fewer);
-  const furtherBox = h("div.endless", {}, further);
+  const furtherBox = h("div.further", {}, further);
   const lists = h("div.found-lists", {}, none, matches, beyondHead, similar, furtherBox);
   const batchBox = h("div.batch-box");
   const state = h("div.found-state");
