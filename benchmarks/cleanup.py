@@ -36,7 +36,7 @@ def main() -> None:
     given = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(dir=given.folder) as work,
-        lookalike.open(Path(work) / "gallery", pipelines=["phash"]) as gallery,
+        lookalike.open(Path(work) / "gallery", pipelines=["phash"], create=True) as gallery,
     ):
         make_files(Path(work) / "photos", given.clusters)
         gallery.add(Path(work) / "photos")

@@ -81,7 +81,10 @@ def main() -> None:
     arguments = parser.parse_args()
     everything = photos()
     group = {p.key: p.group for p in everything}
-    with tempfile.TemporaryDirectory() as temporary, lookalike.open(arguments.gallery or temporary) as gallery:
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        lookalike.open(arguments.gallery or temporary, create=True) as gallery,
+    ):
         outcomes = gallery.add(photo_folder())
         print(f"{len(outcomes)} images, {sum(o.outcome == 'rejected' for o in outcomes)} rejected")
         print(

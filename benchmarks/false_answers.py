@@ -133,7 +133,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as temporary,
         lookalike.open(
-            arguments.gallery or f"{temporary}/gallery", pipelines=arguments.pipelines.split(",")
+            arguments.gallery or f"{temporary}/gallery", pipelines=arguments.pipelines.split(","), create=True
         ) as gallery,
     ):
         if arguments.documents:

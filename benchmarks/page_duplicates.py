@@ -95,7 +95,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         gallery = Path(folder) / "gallery"
-        with lookalike.open(gallery, pipelines=["phash"]) as opened:
+        with lookalike.open(gallery, pipelines=["phash"], create=True) as opened:
             added = sum(1 for _ in opened.add_iter(items(given.groups)))
         print(f"{added:,} images in {given.groups:,} groups")
         command = [sys.executable, "-m", "lookalike", "serve", "-g", str(gallery), "--port", "0", "--json", "--no-log"]

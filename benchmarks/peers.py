@@ -256,7 +256,7 @@ def main() -> None:
         copies += [Copy(photo, edit, apply(edit, image, seed=len(copies))) for edit in arguments.edits.split(",")]
     with (
         tempfile.TemporaryDirectory() as temporary,
-        lookalike.open(arguments.gallery or f"{temporary}/gallery") as gallery,
+        lookalike.open(arguments.gallery or f"{temporary}/gallery", create=True) as gallery,
     ):
         gallery.add(photo_folder())
         indexed = {record.key for record in gallery.ls(limit=100_000)}

@@ -46,7 +46,7 @@ def fill(folder: Path, pipelines: tuple[str, ...], images: int) -> None:
     rng = np.random.default_rng(1)
     settings = from_environment()
     specs = [load_encoder(name, settings.cache).spec for name in pipelines]
-    with open_gallery(folder, pipelines=pipelines) as gallery:
+    with open_gallery(folder, pipelines=pipelines, create=True) as gallery:
         tenant = gallery.catalog.tenants.get_or_create("default")
         for start in range(0, images, ROWS):
             n = min(ROWS, images - start)

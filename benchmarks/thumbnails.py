@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import mean, median
 
 from lookalike.encoders.phash import PHash
-from lookalike.image_files import files_below
+from lookalike.image_files import FolderScan
 from lookalike.imaging import prepare
 from lookalike.imaging.thumbnails import SIDE
 
@@ -20,7 +20,8 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--most", type=int, default=500)
     given = parser.parse_args()
-    files = [path.read_bytes() for path in files_below(given.photos) if isinstance(path, Path)][: given.most]
+    files = [Path(path).read_bytes() for path in FolderScan().files_below(given.photos) if isinstance(path, str)]
+    files = files[: given.most]
     inputs = [PHash().input]
     without, with_, sizes = [], [], []
     for data in files:

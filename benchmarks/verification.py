@@ -119,7 +119,7 @@ def photo_rows(
         side = load(by_key[key])
         return from_record(to_record(side)) if records else side
 
-    with lookalike.open(OUT / f"verification-{split}-{originals}-{gallery_size}") as gallery:
+    with lookalike.open(OUT / f"verification-{split}-{originals}-{gallery_size}", create=True) as gallery:
         if not gallery.status().images:
             gallery.add([photo.path for photo in present])
         keys = {str(photo.path): photo.key for photo in present}

@@ -30,7 +30,7 @@ def main(model: Path, side: int, dimensions: int, folder: Path) -> None:
         models = Path(work) / "models.toml"
         models.write_text(DESCRIPTION.format(file=model.absolute().as_posix(), side=side, dimensions=dimensions))
         os.environ["LOOKALIKE_MODELS"] = str(models)
-        with lookalike.open(Path(work) / "gallery", pipelines=["phash", "my-model"]) as gallery:
+        with lookalike.open(Path(work) / "gallery", pipelines=["phash", "my-model"], create=True) as gallery:
             gallery.add(folder)
             query = gallery.ls(limit=1)[0]
             for hit in gallery.search(str(query.path), k=3).hits:

@@ -12,7 +12,7 @@ import lookalike
 
 
 def main(folder: Path, gallery_folder: Path) -> None:
-    with lookalike.open(gallery_folder, pipelines=["phash"]) as gallery:
+    with lookalike.open(gallery_folder, pipelines=["phash"], create=True) as gallery:
         gallery.add(folder)
         clusters = list(gallery.duplicates())
     for cluster in clusters:

@@ -26,7 +26,7 @@ def edited_copy(file: Path) -> bytes:
 
 
 def main(folder: Path, gallery_folder: Path) -> None:
-    with lookalike.open(gallery_folder, pipelines=["phash"]) as gallery:
+    with lookalike.open(gallery_folder, pipelines=["phash"], create=True) as gallery:
         outcomes = gallery.add(folder)
         added = [outcome for outcome in outcomes if outcome.outcome == "added"]
         print(f"{len(outcomes)} images, {len(added)} of them new")

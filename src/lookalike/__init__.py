@@ -2,7 +2,7 @@
 
 import lookalike
 
-gallery = lookalike.open("gallery")
+gallery = lookalike.open("gallery", create=True)
 gallery.add("~/Pictures")
 for hit in gallery.search("copy.jpg").hits:
     print(hit.evidence, hit.distance, hit.key)
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         Filter,
         HashComparison,
         MeasuredRecall,
+        MissingFiles,
         PipelineComparison,
         PipelineStatus,
         Query,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
         Hit,
         Item,
         Outcome,
+        PixelSource,
         Probability,
         Record,
         Transform,
@@ -76,8 +78,9 @@ _MODULES = {
     "gallery": "Gallery",
     "interfaces": "GalleryAPI",
     "results": "Cluster ClusterPage Comparison DeleteResult Diagnosis DiagnosisStep Explanation Filter HashComparison "
-    "MeasuredRecall PipelineComparison PipelineStatus Query RepairReport SearchOptions Status StoredImage",
-    "types": "Answer Border Box Hit Item Outcome Probability Record Transform Verification VerificationReport",
+    "MeasuredRecall MissingFiles PipelineComparison PipelineStatus Query RepairReport SearchOptions Status StoredImage",
+    "types": "Answer Border Box Hit Item Outcome PixelSource Probability Record Transform Verification "
+    "VerificationReport",
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
 __all__ = [
@@ -109,10 +112,12 @@ __all__ = [
     "Job",
     "LookalikeError",
     "MeasuredRecall",
+    "MissingFiles",
     "NotFound",
     "Outcome",
     "PipelineComparison",
     "PipelineStatus",
+    "PixelSource",
     "Probability",
     "Query",
     "Record",
@@ -139,4 +144,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, "__version__"})

@@ -85,7 +85,7 @@ def open_gallery(
     folder: str | Path | None = None,
     *,
     pipelines: Sequence[str] | None = None,
-    create: bool = True,
+    create: bool = False,
     serving: bool = False,
     settings: Settings | None = None,
 ) -> Gallery:

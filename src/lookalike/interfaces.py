@@ -24,6 +24,7 @@ from lookalike.results import (
     Status,
 )
 from lookalike.types import (
+    Addable,
     Answer,
     Attributes,
     Encoded,
@@ -32,10 +33,10 @@ from lookalike.types import (
     FeatureSpec,
     Ids,
     InputSpec,
-    Item,
     Matches,
     Outcome,
     Pixels,
+    PixelSource,
     Record,
     ResolvedFilter,
     Rows,
@@ -389,36 +390,48 @@ class GalleryAPI(Protocol):
 
     def add(
         self,
-        what: str | Path | Iterable[str | Path | Item],
+        what: Addable,
         *,
         key: str | None = None,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
         exif: bool = True,
+        exclude: Sequence[str] = (),
+        again: bool = False,
     ) -> list[Outcome]:
         """Add files, folders or items, and return the outcome of each; see `add_iter`."""
 
     def add_iter(
         self,
-        what: str | Path | Iterable[str | Path | Item | Outcome],
+        what: Addable,
         *,
         key: str | None = None,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
         exif: bool = True,
+        exclude: Sequence[str] = (),
+        again: bool = False,
     ) -> Iterator[Outcome]:
         """Add files, folders or items, and yield the outcome of each once it is durable.
 
         Idempotent: an image is identified by tenant and key, and an unchanged one is recognised by the size and time of
         its file, or by its digest, without decoding. An image that cannot be decoded is rejected with the reason, and
-        the others are added.
+        the others are added. So is a file under the key of another file: nothing but a change of the same file
+        replaces an image.
+
+        The gallery remembers folders. The key of a file below one is the folder's name, a slash and the path below the
+        folder; below the first folder of an empty gallery it is that path alone. A file that is in the gallery keeps
+        its key, whatever folder it is found in. After the files of a folder come outcomes for images whose files are
+        gone from it ("missing").
 
         Args:
             what: Paths of files and folders, or `Item`s; outcomes among them are passed through.
-            key: Key of a single file; by default its name, below a folder its path relative to that folder.
+            key: Key of a single file; by default its name.
             attributes: JSON object to store with each image; None leaves those of a known image as they are.
             tenant: Owner of the images.
             exif: Store capture time, camera, orientation and position, where EXIF data say them.
+            exclude: Patterns of names, or of paths below the folder, to pass over, besides the default ones.
+            again: Add files whose images were removed; by default they are reported as "removed".
 
         Raises:
             NotFound: A path does not exist.
@@ -429,7 +442,7 @@ class GalleryAPI(Protocol):
     def put(
         self,
         key: str,
-        data: bytes | Path,
+        data: bytes | Path | PixelSource,
         *,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, TypeAlias, TypedDict
 
 from lookalike.errors import ImageRejected, NotFound, UnsupportedQuery
-from lookalike.types import Evidence, Hit, Record, Verification
+from lookalike.types import Evidence, Hit, PixelSource, Record, Verification
 
 DEFAULT_TENANT = "default"
 THUMBNAIL_SIZE = 384
@@ -41,8 +41,8 @@ class StoredImage:
 
 Deep = bool | Literal["auto"]
 
-Query = str | Path | bytes | StoredImage
-"""An image to search with: the path of a file, the bytes of one, or the key of a stored image."""
+Query: TypeAlias = str | Path | bytes | PixelSource | StoredImage
+"""An image to search with: a file's path or bytes, a PIL image, an array of pixels, or the key of a stored image."""
 
 
 class SearchOptions(TypedDict, total=False):
@@ -90,6 +90,14 @@ class DeleteResult(NamedTuple):
     keys: list[str]
     sequence: int
     total: int
+
+
+@dataclass(frozen=True, slots=True)
+class MissingFiles:
+    """The keys of images whose files are gone, and the number of images by folder that is away as a whole."""
+
+    keys: tuple[str, ...]
+    away: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)

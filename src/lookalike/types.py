@@ -2,10 +2,10 @@
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Metric = Literal["hamming", "cosine"]
 Evidence = Literal["exact", "copy", "variant", "similar"]
 Op = Literal["eq", "ne", "lt", "lte", "gt", "gte", "in", "exists"]
-OutcomeKind = Literal["added", "unchanged", "updated", "duplicate", "rejected"]
+OutcomeKind = Literal["added", "unchanged", "updated", "duplicate", "rejected", "linked", "missing", "removed", "moved"]
 
 Ids = NDArray[np.int64]
 """Catalog ids from 1 up; -1 is padding inside `Matches` and never leaves the gallery."""
@@ -220,26 +220,35 @@ class Matches:
     exact_within: float
 
 
+class PixelSource(Protocol):
+    """An image in memory: a PIL image, or an array of uint8, grey, RGB or RGBA; both give their pixels by this."""
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An image to add: its key, its source (a path, or the bytes), and attributes to store with it."""
+    """An image to add: its key, its source (path, bytes, PIL image or array), and attributes to store with it."""
 
     key: str
-    source: str | Path | bytes
+    source: str | Path | bytes | PixelSource
     attributes: Attributes | None = None
 
     @property
     def path(self) -> str | None:
-        """Path of the image's file; None for bytes."""
-        return None if isinstance(self.source, bytes) else os.fspath(self.source)
+        """Path of the image's file; None for bytes and pixels."""
+        return os.fspath(self.source) if isinstance(self.source, str | Path) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """Result of adding one item; `reason` explains a rejection, or names the image with the same bytes.
 
-    `sequence` is the sequence number of the image, None for a rejected one. `truncated` tells that pixels are missing
-    in a file that was added.
+    `linked` is another path of a file that is in the gallery, `missing` a stored image whose file is gone, `removed` a
+    file that was removed from the gallery by hand and is not added again, `moved` a folder found at a new place.
+    `sequence` is the sequence number of the image, None where nothing was stored. `truncated` tells that pixels are
+    missing in a file that was added.
     """
 
     key: str
@@ -251,11 +260,44 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundFile:
+    """An image file to add under the key that the gallery gives it; `root` is the folder that was given, if any."""
+
+    path: str
+    root: str | None
+    attributes: Attributes | None = None
+    is_alone: bool = True
+    """Whether no other folder was given with this one."""
+
+    @property
+    def relative(self) -> str:
+        """The path relative to the given folder, with forward slashes; the name of a file that was given itself."""
+        if self.root is None:
+            return os.path.basename(self.path)  # noqa: PTH119 - faster than making a Path
+        return self.path[len(self.root) :].lstrip(os.sep).replace(os.sep, "/")
+
+
+@dataclass(frozen=True, slots=True)
+class ScannedFolder:
+    """The end of a folder's files: what the gallery has of it and was not found is missing."""
+
+    path: str
+
+
+Found = Item | FoundFile | ScannedFolder | Outcome
+"""What is added: an item, or a file under the key that the gallery gives it; outcomes are passed through."""
+
+Addable: TypeAlias = str | Path | PixelSource | Iterable[str | Path | Found]
+"""What can be added: a file, a folder, an image in memory, or several files, folders and items."""
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """An image in the catalog. `created` and `updated` are seconds since 1970, UTC.
 
     `frames` counts frames or pages; `truncated` tells that pixels are missing in the file; `exif` is what its EXIF data
-    say.
+    say. `missing` says that the file is gone while the folder that it was added from is there; a folder that is away
+    as a whole, as an unplugged disk is, makes no image missing.
     """
 
     id: int
@@ -276,6 +318,7 @@ class Record:
     frames: int = 1
     truncated: bool = False
     exif: ExifFields = field(default_factory=dict)
+    missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,7 +405,7 @@ class Hit:
     hit is exact; `truncated` tells that pixels are missing in the file. `tenant` owns the image; it is None unless all
     tenants were searched. `verified` says whether `evidence` rests on the digests or on a comparison of the aligned
     pixels, `verification`; otherwise it rests on the distance alone. `probability` is that of a copy, None unless the
-    gallery was calibrated (`lookalike calibrate`).
+    gallery was calibrated (`lookalike calibrate`). `missing` is as of `Record`.
     """
 
     key: str
@@ -380,6 +423,7 @@ class Hit:
     verified: bool = False
     verification: Verification | None = None
     probability: Probability | None = None
+    missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ def test_the_quickstart(folder: Path) -> None:
     for command in commands:
         assert command.startswith("lookalike ")
         if command == "lookalike add photos":  # the default pipelines: the network is tried by other suites
-            open_gallery(folder / "default", pipelines=["phash"]).close()
+            open_gallery(folder / "default", pipelines=["phash"], create=True).close()
         run(["bash", "-c", program + command.removeprefix("lookalike ")], folder)
     [code] = blocks("quickstart.md", "python")
     assert "lake.png" in run([sys.executable, "-c", code], folder)

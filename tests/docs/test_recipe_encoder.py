@@ -36,7 +36,7 @@ def test_the_recipe_gives_an_encoder_that_finds_copies(tmp_path: Path) -> None:
     for seed in range(8):
         (images / f"{seed}.png").write_bytes(encoded(drawn(seed)))
     copy = encoded(drawn(3).resize((100, 75)), "JPEG", quality=40)
-    with open_gallery(settings=settings, pipelines=("phash", "grid")) as gallery:
+    with open_gallery(settings=settings, pipelines=("phash", "grid"), create=True) as gallery:
         assert [outcome.outcome for outcome in gallery.add(images)] == ["added"] * 8
         [hit, other] = gallery.search(copy, k=2, pipelines=["grid"]).hits
     assert (hit.key, hit.evidence, hit.pipeline) == ("3.png", "copy", "grid")

@@ -28,7 +28,7 @@ def route() -> ModuleType:
 def test_the_route(tmp_path: Path, route: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_app, "ROUTERS", (*server_app.ROUTERS, route))
     with (
-        open_gallery(tmp_path / "gallery", pipelines=["phash"]) as gallery,
+        open_gallery(tmp_path / "gallery", pipelines=["phash"], create=True) as gallery,
         TestClient(application(gallery), base_url="http://127.0.0.1:8000", client=("127.0.0.1", 50_000)) as client,
     ):
         assert client.get("/v1/newest").json()["type"] == "urn:lookalike:error:not-found"

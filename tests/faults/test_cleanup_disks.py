@@ -25,7 +25,7 @@ ACTIONS = (*REMOVING, "hardlink")
 
 @pytest.fixture
 def gallery(tmp_path: Path) -> Iterator[Gallery]:
-    with lookalike.open(tmp_path / "gallery", pipelines=["phash"]) as opened:
+    with lookalike.open(tmp_path / "gallery", pipelines=["phash"], create=True) as opened:
         yield opened
 
 
@@ -108,7 +108,7 @@ def test_a_journal_that_cannot_be_written_ends_the_run(
     folder: Path, trash: Path, other_disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is touched that is not in the journal, and what is can be undone."""
-    with lookalike.open(other_disk.path / "gallery", pipelines=["phash"]) as gallery:
+    with lookalike.open(other_disk.path / "gallery", pipelines=["phash"], create=True) as gallery:
         gallery.add(folder)
         before = tree(folder)
         plan = plan_cleanup(gallery)

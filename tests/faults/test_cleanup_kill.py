@@ -81,7 +81,7 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in FILES:
         (photos / name).write_bytes(encoded(drawn(1), "JPEG"))
         os.utime(photos / name, (1_500_000_000, 1_500_000_000))
-    with lookalike.open(tmp_path / "gallery", pipelines=["phash"]) as gallery:
+    with lookalike.open(tmp_path / "gallery", pipelines=["phash"], create=True) as gallery:
         gallery.add([Item(name, photos / name, {"name": name}) for name in FILES])
     return tmp_path
 

@@ -35,6 +35,8 @@ BATCHES_BEFORE_KILL = 7
 """Batches after which the server is killed, while more are written."""
 TIMEOUT = 2
 """The option `timeout`, in seconds."""
+OVERLOAD_SECONDS = 120.0
+"""Seconds for eight writers to find the queue full."""
 
 
 @pytest.fixture(scope="module")
@@ -160,26 +162,32 @@ def test_writes_to_an_overloaded_server_are_retried(node: Node) -> None:
     opened(node, "busy").close()
     indexes = [opened(node, "busy") for _ in range(8)]
     problems = list[BaseException]()
+    refused, until = 0, time.monotonic() + OVERLOAD_SECONDS
 
     def write(number: int) -> None:
+        turn = 0
         try:
-            for turn in range(3):
-                indexes[number].upsert(batch(number * 3 + turn))
+            while turn < 3 or (refused == 0 and time.monotonic() < until):  # a fast server refuses none at first
+                indexes[number].upsert(batch(number * 3 + turn % 3))
+                turn += 1
         except BaseException as error:  # noqa: BLE001 - handed to the test below
             problems.append(error)
 
     writers = [threading.Thread(target=write, args=(number,)) for number in range(8)]
     for writer in writers:
         writer.start()
-    for writer in writers:
-        writer.join()
+    with raw(url_of(node)) as client:
+        running = True
+        while running:
+            running = any(writer.is_alive() for writer in writers)
+            stats = client.nodes.stats(metric="thread_pool")["nodes"]
+            refused = sum(each["thread_pool"]["write"]["rejected"] for each in stats.values())
+            time.sleep(0.1)
     assert problems == []
     indexes[0].flush(1)
     assert indexes[0].count() == 24 * BATCH
-    with raw(url_of(node)) as client:
-        stats = client.nodes.stats(metric="thread_pool")["nodes"]
-    refused = sum(each["thread_pool"]["write"]["rejected"] for each in stats.values())
     print(f"{refused} bulk requests refused by the server, {24 * BATCH} rows written")
+    assert refused > 0, "eight writers went on until the queue of one was full"
     for index in indexes:
         index.close()
 

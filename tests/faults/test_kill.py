@@ -113,7 +113,7 @@ def compared(state: State, holds: dict[str, str]) -> tuple[int, int]:
 
 def test_fifty_kills_lose_and_revive_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "gallery"
-    open_gallery(folder, pipelines=["phash"]).close()
+    open_gallery(folder, pipelines=["phash"], create=True).close()
     images = [encoded(drawn(n, (48, 36))) for n in range(IMAGES)]
     acknowledged = lost = revived = 0
     state: State = {}

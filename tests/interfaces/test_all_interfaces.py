@@ -92,7 +92,7 @@ class opened:  # noqa: N801 - a context manager, written as one
 
     def __init__(self, filter: Path) -> None:
         self._served = served(filter / "service")
-        self._library = lookalike.open(filter / "library", pipelines=["phash"])
+        self._library = lookalike.open(filter / "library", pipelines=["phash"], create=True)
 
     def __enter__(self) -> Ways:
         url, _ = self._served.__enter__()

@@ -45,7 +45,7 @@ def gallery(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[library.Gallery]:
     """Filled by the library."""
-    with library.open(tmp_path_factory.mktemp("library") / "gallery", pipelines=["phash"]) as service:
+    with library.open(tmp_path_factory.mktemp("library") / "gallery", pipelines=["phash"], create=True) as service:
         service.add(folder, attributes={"year": 2020})
         service.add(folder / "5.png", attributes={"year": 1999})
         yield service
@@ -82,7 +82,7 @@ def same_record(line: dict[str, Any], record: Record) -> None:
 
 def test_outcomes(folder: Path, tmp_path: Path) -> None:
     command("init", "--pipelines", "phash", "-g", tmp_path / "a")
-    with library.open(tmp_path / "b", pipelines=["phash"]) as service:
+    with library.open(tmp_path / "b", pipelines=["phash"], create=True) as service:
         for _ in range(2):
             ran = command("add", folder, "--json", "-g", tmp_path / "a")
             outcomes = [asdict(outcome) for outcome in service.add(folder)]
@@ -158,7 +158,7 @@ def test_compare(gallery: Path, opened: library.Gallery, folder: Path) -> None:
 def test_removing_and_repairing(folder: Path, tmp_path: Path) -> None:
     command("init", "--pipelines", "phash", "-g", tmp_path / "a")
     command("add", folder, "-g", tmp_path / "a")
-    with library.open(tmp_path / "b", pipelines=["phash"]) as service:
+    with library.open(tmp_path / "b", pipelines=["phash"], create=True) as service:
         service.add(folder)
         ran = command("rm", "1.png", "nothing", "--json", "-g", tmp_path / "a")
         removed = [line["key"] for line in ran.lines if line["outcome"] == "removed"]

@@ -253,3 +253,27 @@ def test_queries_that_are_no_images(client: TestClient) -> None:
     problem(client.post("/v1/search", files={"k": (None, "3")}), 400, "bad-input")
     for body, kind in ((b"--", "multipart/form-data"), (b"--b\r\nContent-", "multipart/form-data; boundary=b")):
         problem(client.post("/v1/search", content=body, headers={"Content-Type": kind}), 400, "bad-input")
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "meant"),
+    [("/v1/search", "treshold", "threshold"), ("/v1/search", "wher", None), ("/v1/compare", "k", None)],
+)
+def test_unknown_query_parameters_are_refused(client: TestClient, path: str, name: str, meant: str | None) -> None:
+    """An option that is ignored would change the meaning of the request."""
+    told = problem(client.post(path, content=COPY, headers=JPEG, params={name: "1"}), 400, "bad-input")
+    assert name in told["detail"]
+    assert meant is None or f"did you mean {meant!r}" in told["detail"]
+
+
+@pytest.mark.parametrize(("path", "name", "meant"), [("/v1/images", "limt", "limit"), ("/v1/duplicates", "max", None)])
+def test_unknown_query_parameters_of_lists_are_refused(
+    client: TestClient, path: str, name: str, meant: str | None
+) -> None:
+    told = problem(client.get(path, params={name: "1"}), 400, "bad-input")
+    assert meant is None or f"did you mean {meant!r}" in told["detail"]
+
+
+def test_unknown_fields_of_json_name_a_similar_one(client: TestClient) -> None:
+    told = problem(client.post("/v1/search", json={"image": {"key": "01.png"}, "fliter": {}}), 400, "bad-input")
+    assert "did you mean 'filter'" in told["detail"]

@@ -27,7 +27,7 @@ def served(
     """The URL of a service over a gallery of hashes in this folder, and that gallery."""
     own = replace(from_environment(), limits=limits or Limits())
     with (
-        open_gallery(folder, pipelines=["phash"], serving=True, settings=own) as gallery,
+        open_gallery(folder, pipelines=["phash"], serving=True, settings=own, create=True) as gallery,
         listening(application(gallery, settings)) as url,
     ):
         yield url, gallery

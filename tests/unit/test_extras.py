@@ -125,7 +125,7 @@ def test_doctor_lists_missing_extras_and_does_not_fail(base: Path) -> None:
 def test_the_library_and_the_client_need_no_extra(base: Path) -> None:
     code = """
 import lookalike
-with lookalike.open() as gallery:
+with lookalike.open(create=True) as gallery:
     gallery.add("images")
     assert gallery.search("copy.jpg").hits[0].key == "2.png"
 lookalike.Client("http://127.0.0.1:9").close()

@@ -130,7 +130,10 @@ def test_a_name_loads_only_what_it_needs(name: str, unwanted: set[str]) -> None:
 
 def test_unknown_search_options_are_refused(tmp_path: Path) -> None:
     """An option that is ignored would change the meaning of an answer: `where` was the name of `filter` in 0.1."""
-    with lookalike.open(tmp_path, pipelines=["phash"]) as gallery, lookalike.Client("http://127.0.0.1:1") as client:
+    with (
+        lookalike.open(tmp_path, pipelines=["phash"], create=True) as gallery,
+        lookalike.Client("http://127.0.0.1:1") as client,
+    ):
         for of in (gallery, client):
             with pytest.raises(TypeError, match="unknown search option 'filters'; did you mean 'filter'"):
                 of.search(b"", filters={})  # type: ignore[call-arg]

@@ -2,6 +2,7 @@
 
 from lookalike.catalog.catalog import Catalog
 from lookalike.catalog.features import at_storage_precision
+from lookalike.catalog.file_paths import StoredFile
 from lookalike.catalog.jobs import Job, JobState
 from lookalike.catalog.leases import IndexLease, Progress
 from lookalike.catalog.records import (
@@ -15,6 +16,8 @@ from lookalike.catalog.records import (
     SameBytes,
     StoredFeatures,
 )
+from lookalike.catalog.removals import Removal
+from lookalike.catalog.roots import Root
 
 __all__ = [
     "Catalog",
@@ -29,7 +32,10 @@ __all__ = [
     "NewImage",
     "Progress",
     "PutResult",
+    "Removal",
+    "Root",
     "SameBytes",
     "StoredFeatures",
+    "StoredFile",
     "at_storage_precision",
 ]

@@ -12,10 +12,13 @@ from lookalike.catalog.database import Database
 from lookalike.catalog.db_errors import REMEDY
 from lookalike.catalog.duplicate_feedback import DuplicateFeedback
 from lookalike.catalog.features import FeatureRepository, row_bytes
+from lookalike.catalog.file_paths import FilePathRepository
 from lookalike.catalog.images import ImageRepository, TenantRepository
 from lookalike.catalog.jobs import JobRepository
 from lookalike.catalog.leases import LeaseRepository
 from lookalike.catalog.postgresql import without_statement_timeout
+from lookalike.catalog.removals import RemovalRepository
+from lookalike.catalog.roots import RootRepository
 from lookalike.catalog.schema import RELEASED, deletions, features_table, images, meta, state
 from lookalike.catalog.sqlite import attribute_index_differences, file_problems
 from lookalike.catalog.statements import last_id, spec_ids
@@ -36,6 +39,9 @@ class Catalog:
         self.tenants = TenantRepository(database)
         self.features = FeatureRepository(database)
         self.images = ImageRepository(database, self.features)
+        self.paths = FilePathRepository(database)
+        self.roots = RootRepository(database)
+        self.removals = RemovalRepository(database)
         self.changes = ChangeLog(database)
         self.leases = LeaseRepository(database)
         self.api_keys = ApiKeyRepository(database)

@@ -25,6 +25,7 @@ from lookalike.catalog.records import (
     check_expected,
     check_limit,
 )
+from lookalike.catalog.removals import remember_removals
 from lookalike.catalog.schema import features_table, images, tenants, thumbnails
 from lookalike.catalog.statements import (
     RECORD,
@@ -322,8 +323,13 @@ class ImageRepository:
 
         return self._database.write_with_retry(work)
 
-    def delete(self, tenant_id: int, keys: Iterable[str], *, expected: int | None = None) -> list[Deleted]:
-        """Delete images by key, skipping unknown ones; raises Conflict, deleting none, for one not at `expected`."""
+    def delete(
+        self, tenant_id: int, keys: Iterable[str], *, expected: int | None = None, remember: bool = True
+    ) -> list[Deleted]:
+        """Delete images by key, skipping unknown ones; raises Conflict, deleting none, for one not at `expected`.
+
+        `remember` the removals, as those of a person, so that the images are not added again with their folder.
+        """
         distinct = [key for key in dict.fromkeys(keys) if storable(key)]
 
         def work(conn: Connection) -> list[Deleted]:
@@ -332,6 +338,8 @@ class ImageRepository:
             rows = [locked[ids[key]] for key in distinct if ids.get(key) in locked]
             for row in rows:
                 check_expected(row.key, expected, row.sequence)
+            if remember:
+                remember_removals(conn, tenant_id, [row.id for row in rows], [row.key for row in rows])
             return delete_images(conn, rows)
 
         return self._database.write_with_retry(work)
@@ -347,6 +355,7 @@ class ImageRepository:
                 query = select(images.c.id).where(to_sql(conditions, conn.dialect.name))
                 matching = {row.id for row in rows_in(conn, query, images.c.id, locked)}
                 locked = {id_: row for id_, row in locked.items() if id_ in matching}
+            remember_removals(conn, tenant_id, list(locked), [row.key for row in locked.values()])
             return delete_images(conn, list(locked.values()))
 
         return self._database.write_with_retry(work)

@@ -1,21 +1,72 @@
 """Creates the schema of a catalog, and migrates an older one, one numbered step after the other."""
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy import Connection, insert, inspect, select, update
+from sqlalchemy import text as sql
 
-from lookalike.catalog.schema import VERSION, Options, add_image_details, create_tables, meta, state
+from lookalike.catalog.schema import PATH_INDEXES, VERSION, Options, add_image_details, create_tables, meta, state
 from lookalike.catalog.sqlite import create_attribute_index
 from lookalike.errors import BadInput, Damaged, NotFound
 
 Migration = Callable[[Connection], None]
 
 
+def _remember_folders(conn: Connection) -> None:
+    """Add the folders that images were added from, removals, and an index of paths."""
+    postgresql = conn.dialect.name == "postgresql"
+    id_, number, text, data = ("BIGSERIAL", "BIGINT", 'TEXT COLLATE "C"', "BYTEA") if postgresql else _SQLITE_TYPES
+    conn.exec_driver_sql(
+        f"CREATE TABLE roots (id {id_} PRIMARY KEY, tenant_id {number} NOT NULL REFERENCES tenants (id),"
+        f" name {text} NOT NULL, path {text} NOT NULL, UNIQUE (tenant_id, name), UNIQUE (tenant_id, path))"
+    )
+    conn.exec_driver_sql(
+        f"CREATE TABLE removals (tenant_id {number} NOT NULL REFERENCES tenants (id), key {text} NOT NULL,"
+        f" sha256 {data} NOT NULL, nbytes BIGINT NOT NULL, mtime_ns BIGINT, at DOUBLE PRECISION NOT NULL,"
+        " PRIMARY KEY (tenant_id, key))"
+    )
+    conn.exec_driver_sql(PATH_INDEXES[conn.dialect.name])
+    # The key of a file below a folder was its path relative to the folder, so the rest of the path is the folder.
+    found = conn.exec_driver_sql(
+        "SELECT tenant_id, substr(path, 1, length(path) - length(key) - 1) AS folder, count(*) AS number FROM images"
+        " WHERE path IS NOT NULL AND length(path) > length(key) + 1"
+        " AND substr(path, length(path) - length(key)) = '/' || key GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2"
+    ).all()
+    folders: dict[int, list[str]] = {}
+    for tenant_id, folder, _ in found:
+        folders.setdefault(tenant_id, []).append(folder)
+    for tenant_id, paths in folders.items():
+        for name, path in _names_of(paths).items():
+            values = {"tenant_id": tenant_id, "name": name, "path": path}
+            conn.execute(sql("INSERT INTO roots (tenant_id, name, path) VALUES (:tenant_id, :name, :path)"), values)
+
+
+def _let_api_keys_expire(conn: Connection) -> None:
+    conn.exec_driver_sql("ALTER TABLE access_keys ADD COLUMN expires DOUBLE PRECISION")
+
+
+def _names_of(paths: Sequence[str]) -> dict[str, str]:
+    """Name folders, without those inside of others: the one with most images has no name, so that its keys stay."""
+    named: dict[str, str] = {}
+    for path in paths:
+        if any(path.startswith(f"{other}/") for other in paths):
+            continue
+        name = base = path.rsplit("/", 1)[-1] if named else ""
+        number = 2
+        while name in named:
+            name, number = f"{base}-{number}", number + 1
+        named[name] = path
+    return named
+
+
 def _to_3(conn: Connection) -> None:
     add_image_details(conn)
+    _remember_folders(conn)
+    _let_api_keys_expire(conn)
 
 
+_SQLITE_TYPES = ("INTEGER", "INTEGER", "TEXT", "BLOB")
 MIGRATIONS: Mapping[int, Migration] = {3: _to_3}
 """By the version that each step leads to; a step names its tables itself, for `schema` changes after it.
 

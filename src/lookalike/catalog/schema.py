@@ -119,6 +119,9 @@ Index(
 # Covers the replay of changes, which then never touches the wide rows.
 Index("images_seq", images.c.seq, images.c.tenant_id, postgresql_include=["id"])
 
+# The order of an index of paths on PostgreSQL, by code point as on SQLite: the files of a folder are a range.
+PATHS = images.c.path.collate("C")
+
 fingerprints = Table(
     "fingerprints",
     metadata,
@@ -177,6 +180,31 @@ not_matches = Table(
     Column("at", Double, nullable=False),
 )
 
+# Folders that images were added from: the key of a file below one is the folder's name, a slash and the relative path,
+# or the relative path alone where the name is empty.
+roots = Table(
+    "roots",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False),
+    Column("name", Ordered, nullable=False),
+    Column("path", Ordered, nullable=False),
+    UniqueConstraint("tenant_id", "name"),
+    UniqueConstraint("tenant_id", "path"),
+)
+
+# Images that a person removed: the same file is not added again with its folder.
+removals = Table(
+    "removals",
+    metadata,
+    Column("tenant_id", Id, ForeignKey("tenants.id"), primary_key=True, autoincrement=False),
+    Column("key", Ordered, primary_key=True),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("nbytes", BigInteger, nullable=False),
+    Column("mtime_ns", BigInteger),
+    Column("at", Double, nullable=False),
+)
+
 # API keys: a public name and the digest of the secret; tenant NULL is any tenant.
 access_keys = Table(
     "access_keys",
@@ -189,6 +217,7 @@ access_keys = Table(
     Column("limits", Json, nullable=False),
     Column("created", Double, nullable=False),
     Column("revoked", Double),
+    Column("expires", Double),
 )
 
 # Long-running work: run by one server process, visible to all.
@@ -205,6 +234,12 @@ jobs = Table(
     Column("created", Double, nullable=False),
     Column("updated", Double, nullable=False),
 )
+
+PATH_INDEXES = {
+    "sqlite": "CREATE INDEX images_path ON images (tenant_id, path) WHERE path IS NOT NULL",
+    "postgresql": 'CREATE INDEX images_path ON images (tenant_id, path COLLATE "C") WHERE path IS NOT NULL',
+}
+"""The files of a folder, and the image of a file."""
 
 # Containment of a value (eq, in), and of a name (exists).
 _ATTRIBUTE_INDEXES = (
@@ -240,6 +275,7 @@ def create_tables(conn: Connection, partitions: int) -> None:
         metadata.create_all(conn, tables=[tenants])
         _create_partitioned(conn, images, partitions)
     metadata.create_all(conn)  # those that do not exist yet
+    conn.exec_driver_sql(PATH_INDEXES[conn.dialect.name])
     if conn.dialect.name != "postgresql":
         return
     kind = "INDEX" if partitions else "UNIQUE INDEX"

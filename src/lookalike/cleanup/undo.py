@@ -145,6 +145,6 @@ def _add_again(gallery: Gallery, run: Run, numbers: Sequence[int]) -> dict[int, 
             refused[number] = Outcome(entry.key, entry.path, "rejected", reason)
             del entries[number]
     items = [Item(entry.key, entry.path, entry.attributes) for entry in entries.values()]
-    outcomes = {outcome.key: outcome for outcome in gallery.add(items, tenant=run.tenant)}
+    outcomes = {outcome.key: outcome for outcome in gallery.add(items, tenant=run.tenant, again=True)}
     refused |= {n: outcomes[e.key] for n, e in entries.items() if outcomes[e.key].outcome not in IN_GALLERY}
     return refused

@@ -5,11 +5,13 @@ from typing import Annotated
 import typer
 
 from lookalike import __version__
-from lookalike.cli.options import GalleryOption, JsonOption, ServerOption, Session, TenantOption, flag
+from lookalike.cli.options import GalleryOption, Group, JsonOption, ServerOption, Session, TenantOption, flag
 from lookalike.cli.output import emit, print_line
 
 app = typer.Typer(
     name="lookalike",
+    cls=Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Search by image: find the original of an image, its edited copies and similar images.",
     epilog="Start with: lookalike add ~/Pictures, then: lookalike search copy.jpg",
     no_args_is_help=True,

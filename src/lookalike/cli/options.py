@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from lookalike.cli.exit_codes import ExitCode
 from lookalike.errors import BadSetting
@@ -25,12 +26,32 @@ if TYPE_CHECKING:
     """Both have the methods that commands call."""
 
 COMMON = "Common options"
+OUTPUT_FORMATS = ("table", "json", "csv")
 
 
 def option(usage: str, text: str, *, show_default: bool = False, **settings: Any) -> Any:
     """Declare an option by its usage, such as `-k --k N`."""
     *names, metavar = usage.split()
     return typer.Option(*names, metavar=metavar, show_default=show_default, help=text, **settings)
+
+
+class _UntypedFlags:
+    """A command whose options without a value show no type: Typer prints one for those that it adds itself."""
+
+    def get_params(self, ctx: Any) -> Any:
+        found = super().get_params(ctx)  # type: ignore[misc]
+        for parameter in found:
+            if getattr(parameter, "is_flag", False) and parameter.metavar is None:
+                parameter.metavar = " "
+        return found
+
+
+class Command(_UntypedFlags, TyperCommand):
+    """A command."""
+
+
+class Group(_UntypedFlags, TyperGroup):
+    """A group of commands."""
 
 
 def flag(names: str, text: str, **settings: Any) -> Any:
@@ -70,6 +91,9 @@ FilterOption = Annotated[
         "--filter --where CONDITION",
         "Only images whose attributes match: album=Alps, year>=2019, tag!=old. Repeatable; all must match.",
     ),
+]
+OutputOption = Annotated[
+    str, option("--output -o FORMAT", "table, json (as --json), or csv with a header row.", show_default=True)
 ]
 NullOption = Annotated[bool, flag("-0 --null", "Entries on standard input are separated by NUL bytes, not lines.")]
 PipelineNamesOption = Annotated[
@@ -173,7 +197,7 @@ def command(
         parameters = [common[0], *own, *common[1:]]
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
-        app.command(name or action.__name__, **settings)(run)
+        app.command(name or action.__name__, cls=Command, **settings)(run)
         return action
 
     return register
@@ -188,6 +212,14 @@ def parse_size(text: str, option: str) -> int:
     return round(float(number) * math.pow(1024 if binary else 1000, "_kmgt".index(prefix.lower() or "_")))
 
 
+def parse_duration(text: str, option: str) -> float:
+    """Parse a time such as `90d`, `12 h`, `30m` or `45s` into seconds; raises BadSetting naming the option."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text.strip())
+    if match is None:
+        raise BadSetting(f"{option} must be a time, such as 90d, 12h, 30m or 45s, not {text!r}")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+
+
 def parse_pairs(arguments: Iterable[str] | None, option: str) -> dict[str, str]:
     """Parse `NAME=VALUE` arguments; raises BadSetting naming the option."""
     pairs = {}
@@ -197,6 +229,13 @@ def parse_pairs(arguments: Iterable[str] | None, option: str) -> dict[str, str]:
             raise BadSetting(f"{option} must be NAME=VALUE, not {text!r}")
         pairs[name.strip()] = value
     return pairs
+
+
+def output_format(session: Session, output: str) -> str:
+    """The format of a command's output; raises BadSetting for an unknown one."""
+    if output not in OUTPUT_FORMATS:
+        raise BadSetting(f"--output must be one of {', '.join(OUTPUT_FORMATS)}, not {output!r}")
+    return "json" if session.json else output
 
 
 def read_entries(stream: Iterable[bytes], *, null: bool) -> Iterator[str]:

@@ -1,15 +1,20 @@
 """Output: JSON lines or text on standard output, messages and progress on standard error."""
 
+import csv
+import io
 import json
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
 UNLIMITED = 10_000
 """The width of tables outside a terminal: lines for a program are never wrapped or cut."""
+_TRAILING_SPACES = re.compile(r" +((?:\x1b\[[0-9;]*m)*)$")
 
 
 def emit(line: Mapping[str, Any], *, flush: bool = True) -> None:
@@ -45,6 +50,39 @@ def out() -> Console:
     """The console for tables: as wide as the terminal, or unlimited without one."""
     console = Console(highlight=False, emoji=False, markup=False)
     return console if console.is_terminal else Console(highlight=False, emoji=False, markup=False, width=UNLIMITED)
+
+
+def print_unwrapped(table: Table) -> None:
+    """Print a table whose last column holds paths: no line is broken, so that each path can be copied.
+
+    Lines longer than a terminal are wrapped by the terminal; spaces at their ends are left out, as they would show
+    there as empty lines.
+    """
+    console = Console(highlight=False, emoji=False, markup=False, width=UNLIMITED)
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        print_line(_TRAILING_SPACES.sub(r"\1", line))
+
+
+class CsvWriter:
+    """Rows of CSV (RFC 4180) in UTF-8 on standard output, below a row of the columns' names."""
+
+    def __init__(self, *columns: str) -> None:
+        self._columns = columns
+        self._write(columns)
+
+    def row(self, values: Mapping[str, Any]) -> None:
+        """Print a row; columns without a value are empty."""
+        self._write("" if values.get(name) is None else values[name] for name in self._columns)
+
+    def _write(self, cells: Iterable[Any]) -> None:
+        line = io.StringIO()
+        csv.writer(line).writerow(list(cells))
+        sys.stdout.flush()
+        # the bytes of a name that is not UTF-8 are written as they are
+        sys.stdout.buffer.write(line.getvalue().encode("utf-8", "surrogateescape"))
+        sys.stdout.buffer.flush()
 
 
 def err() -> Console:

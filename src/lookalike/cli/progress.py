@@ -15,6 +15,8 @@ from lookalike.cli.output import err, print_error
 
 LINE_INTERVAL = 10.0
 """Seconds between lines where there is no terminal."""
+FIRST_LINE = 1.0
+"""Seconds until the first of them."""
 RATE_WINDOW = 30.0
 """Seconds over which the rate is averaged."""
 
@@ -77,7 +79,7 @@ class ProgressBar:
         self._task = self._bar.add_task(what, total=None)
         self._total = total
         self._stop = threading.Event()
-        self._last_line = time.monotonic()
+        self._next_line = time.monotonic() + FIRST_LINE
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -93,8 +95,8 @@ class ProgressBar:
         self._pace.advance()
         self._bar.advance(self._task)
         now = time.monotonic()
-        if not self._quiet and now - self._last_line > LINE_INTERVAL:
-            self._last_line = now
+        if not self._quiet and now >= self._next_line:
+            self._next_line = now + LINE_INTERVAL
             print_error(self._pace.text(None))
 
     def _count(self) -> None:

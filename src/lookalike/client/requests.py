@@ -8,8 +8,9 @@ from typing import Any
 from urllib.parse import quote
 
 from lookalike.errors import BadInput, NotFound
-from lookalike.imaging import Limits, read_bytes
+from lookalike.imaging import Limits, encode_pixels, read_bytes
 from lookalike.results import DEFAULT_TENANT, Query, SearchOptions, StoredImage, check_search_options
+from lookalike.types import PixelSource
 
 Body = Callable[[], Mapping[str, Any]]
 """Makes httpx's arguments for a body, once for each attempt, as a stream can be read only once."""
@@ -43,8 +44,18 @@ def exif_params(exif: bool) -> dict[str, str]:
 
 def search_body(query: Query, options: SearchOptions, limits: Limits) -> Body:
     """A search's body; raises ImageRejected for a file that cannot be read here, TypeError for an unknown option."""
+    return query_body(query, _search_fields(options), limits)
+
+
+def search_batch_body(sources: Sequence[Mapping[str, str]], options: SearchOptions) -> Body:
+    """The body of a search by several image sources; raises TypeError for an unknown option."""
+    fields = {name: value for name, value in _search_fields(options).items() if value is not None}
+    return lambda: {"json": {"images": sources, **fields}}
+
+
+def _search_fields(options: SearchOptions) -> dict[str, Any]:
     check_search_options(options)
-    fields: dict[str, Any] = {
+    return {
         "k": options.get("k"),
         "page": options.get("page"),
         "threshold": options.get("threshold"),
@@ -59,7 +70,6 @@ def search_body(query: Query, options: SearchOptions, limits: Limits) -> Body:
         "deep": options.get("deep"),
         "tenants": "all" if options.get("tenant", DEFAULT_TENANT) is None else None,
     }
-    return query_body(query, fields, limits)
 
 
 def why_not_body(query: Query, key: str, options: SearchOptions, limits: Limits) -> Body:
@@ -104,9 +114,11 @@ def source_of(query: Query, limits: Limits) -> dict[str, str]:
     return {"base64": base64.b64encode(bytes_of(query, limits)).decode()}
 
 
-def bytes_of(query: str | Path | bytes, limits: Limits) -> bytes:
+def bytes_of(query: str | Path | bytes | PixelSource, limits: Limits) -> bytes:
     """The bytes of an image, or of the file at a path; raises ImageRejected as the library does."""
-    data = query if isinstance(query, bytes) else read_bytes(Path(query), limits)
+    if isinstance(query, str | Path):
+        query = read_bytes(query, limits)
+    data = query if isinstance(query, bytes) else encode_pixels(query)
     limits.check_bytes(len(data))
     return data
 

@@ -12,11 +12,11 @@ from typing import Any
 import httpx
 
 from lookalike import wire
-from lookalike.client.requests import exif_params
+from lookalike.client.requests import bytes_of, exif_params
 from lookalike.client.responses import outcome_of
 from lookalike.client.transport import Request, Transport, retry_delay
 from lookalike.errors import BadInput, ImageRejected, LookalikeError
-from lookalike.imaging import Limits, read_bytes
+from lookalike.imaging import Limits
 from lookalike.problem_details import error_of
 from lookalike.types import Item, Outcome
 
@@ -146,7 +146,7 @@ class Uploads:
 
     def _line(self, item: Item) -> bytes | Outcome:
         try:
-            data = item.source if isinstance(item.source, bytes) else read_bytes(item.source, self._limits)
+            data = bytes_of(item.source, self._limits)
         except ImageRejected as error:
             return rejected(item, error)
         line: dict[str, Any] = {"key": item.key, "image": {"base64": base64.b64encode(data).decode()}}
@@ -181,6 +181,8 @@ def _size(item: Item | Outcome) -> int:
         return 0
     if isinstance(item.source, bytes):
         return len(item.source)
+    if not isinstance(item.source, str | Path):
+        return 0
     try:
         return Path(item.source).stat().st_size
     except OSError:

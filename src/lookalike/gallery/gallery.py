@@ -18,9 +18,11 @@ from lookalike.gallery.duplicates import ClusterOptions, find_clusters, find_clu
 from lookalike.gallery.explain import explain_pair
 from lookalike.gallery.filters import conditions_of, resolve_filter
 from lookalike.gallery.ingest import Ingest
+from lookalike.gallery.missing_files import find_missing, prune
 from lookalike.gallery.originals import read_original
 from lookalike.gallery.pipeline_pool import OpenPipeline, PipelinePool, catch_up, ensure_fresh
-from lookalike.gallery.probabilities import CalibrationReader
+from lookalike.gallery.presence import FilePresence
+from lookalike.gallery.probabilities import CalibrationReader, HitProbabilities
 from lookalike.gallery.queries import PreparedQuery, QueryReader
 from lookalike.gallery.recall_meter import RecallMeter
 from lookalike.gallery.search import Searcher, SearchRequest, StageTimer
@@ -30,8 +32,8 @@ from lookalike.gallery.verification import DEFAULT_BUDGET_MS, SIDE, CandidateVer
 from lookalike.gallery.why_not import Diagnoser
 from lookalike.gallery.writer_lock import WriterLock
 from lookalike.gallery_calibration import GalleryCalibration
-from lookalike.image_files import items_of
-from lookalike.imaging import Limits, Source, read_bytes
+from lookalike.image_files import files_of
+from lookalike.imaging import Limits, Source, encode_pixels, read_bytes
 from lookalike.interfaces import GalleryAPI
 from lookalike.pipeline import Calibration, Pipeline
 from lookalike.results import (
@@ -45,6 +47,7 @@ from lookalike.results import (
     Explanation,
     Failure,
     Filter,
+    MissingFiles,
     Precondition,
     Query,
     RepairReport,
@@ -53,7 +56,7 @@ from lookalike.results import (
     StoredImage,
     check_search_options,
 )
-from lookalike.types import Answer, Attributes, Item, Outcome, Prepared, Record
+from lookalike.types import Addable, Answer, Attributes, Item, Outcome, PixelSource, Prepared, Record
 
 NO_TENANT = -1
 """Id of a tenant without images."""
@@ -97,6 +100,9 @@ class Gallery(GalleryAPI):
         self._recall_meter = RecallMeter(catalog, recall_share) if recall_share > 0 else None
         self._verifier = CandidateVerifier(catalog, self.limits)
 
+    def __repr__(self) -> str:
+        return f"Gallery({str(self._lock.folder)!r}, pipelines={self.pipelines})"
+
     def __enter__(self) -> Self:
         return self
 
@@ -119,6 +125,10 @@ class Gallery(GalleryAPI):
     def folder(self) -> Path:
         """The gallery's folder, with its settings, local indexes and the journals of clean-ups."""
         return self._lock.folder
+
+    def announce_server(self, url: str) -> None:
+        """Name the URL under which this process serves the gallery, for the error of other processes that write."""
+        self._lock.announce(url)
 
     # Search and comparison
 
@@ -159,12 +169,13 @@ class Gallery(GalleryAPI):
         self, queries: Iterable[Query], options: SearchOptions, excluded: Mapping[bytes, frozenset[int]]
     ) -> Iterator[tuple[Query, Answer | Failure]]:
         check_search_options(options)
-        opened = self._pipelines.open(options.get("pipelines"))
-        request = replace(self._search_request(options, opened), excluded=excluded)
+        request = replace(self._search_request(options), excluded=excluded)
         request.check()
         min_sequence = options.get("min_sequence")
         if min_sequence is not None and min_sequence > (last := self.catalog.changes.last_sequence()):
             raise UnsupportedQuery(f"min_sequence {min_sequence} is in the future: the last change is {last}")
+        opened = self._pipelines.open(options.get("pipelines"))
+        request = replace(request, probabilities=self._probabilities(request, options, opened))
         reader = self._query_reader(opened, options.get("tenant", DEFAULT_TENANT), verify=request.verify)
         return self._answers(queries, opened, reader, request, min_sequence)
 
@@ -183,9 +194,10 @@ class Gallery(GalleryAPI):
 
     def why_not(self, query: Query, key: str, **options: Unpack[SearchOptions]) -> Diagnosis:
         check_search_options(options)
-        opened = self._pipelines.open(options.get("pipelines"))
-        request = self._search_request(options, opened)
+        request = self._search_request(options)
         request.check()
+        opened = self._pipelines.open(options.get("pipelines"))
+        request = replace(request, probabilities=self._probabilities(request, options, opened))
         tenant = options.get("tenant", DEFAULT_TENANT) or DEFAULT_TENANT
         reader = self._query_reader(opened, tenant, verify=True)
         asked, stored = reader.read_one(query), reader.read_one(StoredImage(key, tenant))
@@ -203,7 +215,9 @@ class Gallery(GalleryAPI):
         check_side(size)
         if isinstance(query, StoredImage):
             return self._thumbnails.get(self._tenant_of(query.tenant or tenant, query.key), query.key, size)
-        data = query if isinstance(query, bytes) else read_bytes(Path(query), self.limits)
+        if isinstance(query, str | Path):
+            query = read_bytes(query, self.limits)
+        data = query if isinstance(query, bytes) else encode_pixels(query)
         [prepared] = self._pipelines.decoder(self._pipelines.open()).map([Source(data=data, thumbnail_side=size)])
         if isinstance(prepared, ImageRejected):
             raise prepared
@@ -214,7 +228,8 @@ class Gallery(GalleryAPI):
     # Reading
 
     def get(self, key: str, *, tenant: str = DEFAULT_TENANT) -> Record:
-        return self.catalog.images.get(self._tenant_of(tenant, key), key)
+        record = self.catalog.images.get(self._tenant_of(tenant, key), key)
+        return self._presence().mark_records([record])[0]
 
     def get_thumbnail(self, key: str, *, tenant: str = DEFAULT_TENANT, size: int = THUMBNAIL_SIZE) -> bytes:
         return self._thumbnails.get(self._tenant_of(tenant, key), key, size)
@@ -241,9 +256,10 @@ class Gallery(GalleryAPI):
         if (tenant_id := self.catalog.tenants.find(tenant)) is None:
             return []
         conditions = conditions_of(filter or {})
-        return self.catalog.images.list_page(
+        page = self.catalog.images.list_page(
             tenant_id, after=after, limit=limit, conditions=conditions, prefix=prefix, contains=contains, sort=sort
         )
+        return self._presence().mark_records(page)
 
     def duplicates(self, *, tenant: str = DEFAULT_TENANT, pipelines: Sequence[str] | None = None) -> Iterator[Cluster]:
         opened = self._pipelines.open(pipelines)
@@ -251,7 +267,8 @@ class Gallery(GalleryAPI):
             return iter(())
         ensure_fresh(opened)
         options = ClusterOptions(check=self._verifier.are_copies)
-        return find_clusters(self.catalog, [o.pipeline for o in opened], tenant_id, options=options)
+        clusters = find_clusters(self.catalog, [o.pipeline for o in opened], tenant_id, options=options)
+        return self._presence().mark_clusters(clusters)
 
     def duplicates_page(
         self,
@@ -271,9 +288,10 @@ class Gallery(GalleryAPI):
         ensure_fresh(opened)
         searched = [o.pipeline for o in opened]
         options = ClusterOptions(check=self._verifier.are_copies)
-        return find_clusters_page(
+        page = find_clusters_page(
             self.catalog, searched, tenant_id, after=after, limit=limit, seconds=seconds, options=options
         )
+        return ClusterPage(tuple(self._presence().mark_clusters(page.clusters)), page.after)
 
     def sample(self, n: int, *, tenant: str = DEFAULT_TENANT, seed: int = 0) -> list[Record]:
         """Return up to n images chosen at random, the same ones for the same seed and images.
@@ -320,28 +338,34 @@ class Gallery(GalleryAPI):
 
     def add(
         self,
-        what: str | Path | Iterable[str | Path | Item],
+        what: Addable,
         *,
         key: str | None = None,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
         exif: bool = True,
+        exclude: Sequence[str] = (),
+        again: bool = False,
     ) -> list[Outcome]:
-        return list(self.add_iter(what, key=key, attributes=attributes, tenant=tenant, exif=exif))
+        return list(
+            self.add_iter(what, key=key, attributes=attributes, tenant=tenant, exif=exif, exclude=exclude, again=again)
+        )
 
     def add_iter(
         self,
-        what: str | Path | Iterable[str | Path | Item | Outcome],
+        what: Addable,
         *,
         key: str | None = None,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
         exif: bool = True,
+        exclude: Sequence[str] = (),
+        again: bool = False,
     ) -> Iterator[Outcome]:
-        items = items_of(what, key, attributes)
+        items = files_of(what, key, attributes, exclude)
         with self._lock:
             opened = self._pipelines.open()
-            for count, outcome in enumerate(self._ingest(opened, tenant, exif=exif).run(items), 1):
+            for count, outcome in enumerate(self._ingest(opened, tenant, exif=exif, again=again).run(items), 1):
                 if count % SYNC_EVERY == 0:
                     catch_up(opened)
                 yield outcome
@@ -350,7 +374,7 @@ class Gallery(GalleryAPI):
     def put(
         self,
         key: str,
-        data: bytes | Path,
+        data: bytes | Path | PixelSource,
         *,
         attributes: Attributes | None = None,
         tenant: str = DEFAULT_TENANT,
@@ -359,7 +383,8 @@ class Gallery(GalleryAPI):
     ) -> Outcome:
         with self._lock:
             ingest = self._ingest(self._pipelines.open(), tenant, exif=exif)
-            return ingest.put(Item(key, data, attributes), 0 if expected == "absent" else expected)
+            source = data if isinstance(data, str | Path | bytes) else encode_pixels(data)
+            return ingest.put(Item(key, source, attributes), 0 if expected == "absent" else expected)
 
     def remove(
         self, keys: str | Iterable[str], *, tenant: str = DEFAULT_TENANT, expected: int | None = None
@@ -378,6 +403,49 @@ class Gallery(GalleryAPI):
                 deleted = self.catalog.images.delete_by_filter(tenant_id, conditions)
         return DeleteResult([d.key for d in deleted], max((d.sequence for d in deleted), default=0), len(deleted))
 
+    def missing(self, folder: str | Path | None = None, *, tenant: str = DEFAULT_TENANT) -> MissingFiles:
+        """Return the images whose files are gone, and the folders that are away as a whole.
+
+        Args:
+            folder: only images whose files are, or were, below this folder.
+            tenant: owner of the images.
+        """
+        if (tenant_id := self.catalog.tenants.find(tenant)) is None:
+            return MissingFiles((), {})
+        return find_missing(self.catalog, tenant_id, folder)
+
+    def prune(
+        self,
+        folder: str | Path | None = None,
+        *,
+        dry_run: bool = True,
+        whole_folder: bool = False,
+        tenant: str = DEFAULT_TENANT,
+    ) -> MissingFiles:
+        """Remove images whose files are gone; unlike `remove`, adding such a file later adds its image again.
+
+        Args:
+            folder: only images whose files were below this folder.
+            dry_run: only return what would be removed.
+            whole_folder: also remove the images of a folder that is away as a whole, or of which no file is left;
+                otherwise these are kept, for the disk may be unplugged.
+            tenant: owner of the images.
+
+        Returns:
+            What is missing: `keys` were removed, the images of `away` folders were kept.
+
+        Raises:
+            NotFound: no image was added from the folder.
+            GalleryBusy: another process is writing to the gallery.
+        """
+        tenant_id = self.catalog.tenants.find(tenant)
+        if tenant_id is None:
+            return MissingFiles((), {})
+        if dry_run:
+            return find_missing(self.catalog, tenant_id, folder, whole_folder=whole_folder)
+        with self._lock:
+            return prune(self.catalog, tenant_id, folder, whole_folder=whole_folder)
+
     def set_attributes(
         self,
         key: str,
@@ -390,7 +458,7 @@ class Gallery(GalleryAPI):
         with self._lock:
             tenant_id = self._tenant_of(tenant, key)
             self.catalog.images.set_attributes(tenant_id, key, attributes, merge=merge, expected=expected)
-        return self.catalog.images.get(tenant_id, key)
+        return self.get(key, tenant=tenant)
 
     def not_a_match(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
         with self._lock:
@@ -441,10 +509,13 @@ class Gallery(GalleryAPI):
             raise NotFound(f"there is no image {key!r}")
         return tenant_id
 
-    def _ingest(self, opened: Sequence[OpenPipeline], tenant: str, *, exif: bool) -> Ingest:
+    def _presence(self) -> FilePresence:
+        return FilePresence(lambda: self.catalog.roots.of_tenant(None))
+
+    def _ingest(self, opened: Sequence[OpenPipeline], tenant: str, *, exif: bool, again: bool = False) -> Ingest:
         tenant_id = self.catalog.tenants.get_or_create(tenant)
         decoder = self._pipelines.decoder(opened)
-        return Ingest(self.catalog, [o.pipeline for o in opened], decoder, tenant_id, exif=exif)
+        return Ingest(self.catalog, [o.pipeline for o in opened], decoder, tenant_id, exif=exif, again=again)
 
     def _compare(
         self, a: PreparedQuery, b: PreparedQuery, opened: Sequence[OpenPipeline], reader: QueryReader
@@ -457,7 +528,7 @@ class Gallery(GalleryAPI):
         pipelines = [o.pipeline for o in opened]
         return QueryReader(self.catalog, pipelines, decoder, self.limits, tenant, reduced_side=side)
 
-    def _search_request(self, options: SearchOptions, opened: Sequence[OpenPipeline]) -> SearchRequest:
+    def _search_request(self, options: SearchOptions) -> SearchRequest:
         tenant = options.get("tenant", DEFAULT_TENANT)
         tenant_id = None if tenant is None else self.catalog.tenants.find(tenant)
         if tenant is not None and tenant_id is None:
@@ -470,15 +541,17 @@ class Gallery(GalleryAPI):
             threshold=options.get("threshold"),
             orientations=options.get("orientations", True),
             fresh=options.get("min_sequence") is not None,
-            probabilities=self._calibrations.probabilities(
-                tenant_id,
-                [o.pipeline for o in opened],
-                options.get("max_false"),
-                verify=options.get("verify", True),
-            ),
             verify=options.get("verify", True),
             verify_ms=options.get("verify_ms", DEFAULT_BUDGET_MS),
             deep=options.get("deep", False),
+        )
+
+    def _probabilities(
+        self, request: SearchRequest, options: SearchOptions, opened: Sequence[OpenPipeline]
+    ) -> HitProbabilities | None:
+        pipelines = [o.pipeline for o in opened]
+        return self._calibrations.probabilities(
+            request.tenant, pipelines, options.get("max_false"), verify=request.verify
         )
 
     def _answers(
@@ -500,7 +573,8 @@ class Gallery(GalleryAPI):
                 sequence = ensure_fresh(opened, min_sequence)
                 stages.mark("follow")
                 prepared = [result for _, result in batch if isinstance(result, PreparedQuery)]
-                answers = iter(searcher.answer(prepared, request, sequence, stages) if prepared else [])
+                found = searcher.answer(prepared, request, sequence, stages) if prepared else []
+                answers = map(self._presence().mark_answer, found)
                 for query, result in batch:
                     yield query, next(answers) if isinstance(result, PreparedQuery) else result
                 stages = StageTimer()

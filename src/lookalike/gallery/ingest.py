@@ -5,38 +5,50 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import chain, islice
 
 import numpy as np
 
-from lookalike.catalog import Catalog, ExistingImage, FileLocation, NewImage, PutResult, SameBytes
+from lookalike.catalog import Catalog, ExistingImage, FileLocation, NewImage, PutResult, Removal, SameBytes
 from lookalike.catalog.records import check_expected
 from lookalike.errors import BadInput, ImageRejected, NotFound
 from lookalike.gallery.decoder import Decoder
+from lookalike.gallery.file_keys import FileKeys
+from lookalike.gallery.presence import FileId, file_id, is_away, is_gone
+from lookalike.image_files import is_text
 from lookalike.imaging import Source, Unchanged
 from lookalike.imaging.thumbnails import SIDE
 from lookalike.interfaces import OrientedEncoder
 from lookalike.pipeline import Pipeline
-from lookalike.types import Features, FeatureSpec, Item, Outcome, OutcomeKind, Prepared
+from lookalike.types import Features, FeatureSpec, Found, FoundFile, Item, Outcome, OutcomeKind, Prepared, ScannedFolder
 
 LOOKAHEAD = 512
 """Items whose catalog rows are read with one query."""
 ENCODE_BATCH = 32
 """Images encoded and written at once by pipelines with a network; hashes alone use `HASH_BATCH`."""
 HASH_BATCH = 512
-MAX_BATCH_DELAY = 2.0
-"""Seconds after which a batch that is not full is written, so that progress becomes durable."""
+FIRST_BATCH = 4
+"""Images of the first batch, so that the first outcomes come soon; later ones double, up to a full batch."""
+MAX_BATCH_DELAY = 1.0
+"""Seconds after which a batch that is not full is written: encoding and writing included, an interruption loses at
+most about two seconds of work."""
+MAX_WRITE_SECONDS = 1.0
+"""Seconds to encode and write a batch, above which the next ones are smaller."""
 FLUSH_OUTCOMES = 4096
 """Yield outcomes after this many consecutive unchanged items."""
+MAX_SAME_BYTES = 1000
+"""Images with the bytes of a new file that are compared with it, to see whether they are the same file."""
 
 Row = Features | None
 
 
 @dataclass(slots=True)
 class IngestItem:
-    """An item to read: its row in the catalog, and the size and time of its file before it was read.
+    """An item to read: its row in the catalog, and the size, time and identity of its file before it was read.
 
-    `path` is as the catalog stores it, None for bytes.
+    `path` is as the catalog stores it, None for bytes. The image is rejected with the reason `taken` if its bytes are
+    not those of the known image, and not added if they are those of the `removal`.
     """
 
     item: Item
@@ -44,6 +56,10 @@ class IngestItem:
     path: str | None
     nbytes: int | None = None
     mtime_ns: int | None = None
+    file: FileId | None = None
+    taken: str | None = None
+    removal: Removal | None = None
+    is_found: bool = False
 
     def outcome(
         self, kind: OutcomeKind, reason: str | None = None, sequence: int | None = None, *, truncated: bool = False
@@ -52,22 +68,38 @@ class IngestItem:
 
 
 class Ingest:
-    """One run of adding images to a tenant; an outcome is yielded once it is durable. `exif` stores EXIF fields."""
+    """One run of adding images to a tenant; an outcome is yielded once it is durable. `exif` stores EXIF fields.
+
+    Images that were removed by hand are added `again` or not at all, if their key is not given.
+    """
 
     def __init__(
-        self, catalog: Catalog, pipelines: Sequence[Pipeline], decoder: Decoder, tenant: int, *, exif: bool = True
+        self,
+        catalog: Catalog,
+        pipelines: Sequence[Pipeline],
+        decoder: Decoder,
+        tenant: int,
+        *,
+        exif: bool = True,
+        again: bool = False,
     ) -> None:
         self._catalog = catalog
         self._pipelines = pipelines
         self._decoder = decoder
         self._tenant = tenant
         self._exif = exif
+        self._keys = FileKeys(catalog, tenant)
+        self._again = again
+        self._has_removals = catalog.removals.any(tenant)
+        self._links: dict[FileId, str] = {}
+        self._singles: set[str] = set()
         self._locations: list[FileLocation] = []
         self._specs = frozenset(p.spec for p in pipelines)
         self._store_views = catalog.features.keeper() == "catalog"  # else duplicates are not found by features
-        self._batch = HASH_BATCH if all(p.spec.metric == "hamming" for p in pipelines) else ENCODE_BATCH
+        self._batch = FIRST_BATCH
+        self._max_batch = HASH_BATCH if all(p.spec.metric == "hamming" for p in pipelines) else ENCODE_BATCH
 
-    def run(self, items: Iterable[Item | Outcome]) -> Iterator[Outcome]:
+    def run(self, items: Iterable[Found]) -> Iterator[Outcome]:
         """Add items, and yield their outcomes; memory is bounded."""
         tasks = self._items(items)
         for task in tasks:
@@ -84,7 +116,7 @@ class Ingest:
         known = self._catalog.images.existing_images(self._tenant, [item.key]).get(item.key)
         # before decoding, which may be in vain
         check_expected(item.key, expected, None if known is None else known.sequence)
-        task = self._item(item, known)
+        task = self._task(item, known)
         if isinstance(task, Outcome):
             return task
         [result] = self._decoder.map([self._source(task)])
@@ -125,7 +157,7 @@ class Ingest:
             else:
                 outcomes.append(self._unchanged(task, result))
             if len(ready) >= self._batch or (ready and time.monotonic() - since > MAX_BATCH_DELAY):
-                outcomes += self._write(ready)
+                outcomes += self._write_batch(ready)
                 ready, since = [], time.monotonic()
             yield from outcomes
             outcomes.clear()
@@ -133,15 +165,99 @@ class Ingest:
         self._write_locations()
         yield from outcomes
 
-    def _items(self, items: Iterable[Item | Outcome]) -> Iterator[IngestItem | Outcome]:
+    def _write_batch(self, ready: list[tuple[IngestItem, Prepared]]) -> list[Outcome]:
+        """Write a batch, and adapt the size of the next one to the time that this one took."""
+        started = time.monotonic()
+        outcomes = self._write(ready)
+        if time.monotonic() - started > MAX_WRITE_SECONDS:
+            self._batch = max(len(ready) // 2, 1)
+        elif len(ready) >= self._batch:
+            self._batch = min(2 * self._batch, self._max_batch)
+        return outcomes
+
+    def _items(self, items: Iterable[Found]) -> Iterator[IngestItem | Outcome]:
         """Look up items in the catalog in batches; a file with the stored size and time is not read."""
         rest = iter(items)
         while chunk := list(islice(rest, LOOKAHEAD)):
-            known = self._catalog.images.existing_images(self._tenant, [i.key for i in chunk if isinstance(i, Item)])
-            for item in chunk:
-                yield item if isinstance(item, Outcome) else self._item(item, known.get(item.key))
+            yield from self._registered(chunk)
+            named = {at: self._named(found) for at, found in enumerate(chunk) if isinstance(found, FoundFile)}
+            known = self._known(named, [item.key for item in chunk if isinstance(item, Item)])
+            new = [item.key for item in named.values() if item.key not in known]
+            removed = self._catalog.removals.by_keys(self._tenant, new) if self._has_removals and new else {}
+            for at, found in enumerate(chunk):
+                if isinstance(found, Outcome):
+                    yield found
+                elif isinstance(found, ScannedFolder):
+                    yield from self._missing(found.path)
+                else:
+                    is_found = isinstance(found, FoundFile)
+                    item = named[at] if isinstance(found, FoundFile) else found
+                    yield self._item(item, known.get(item.key), removed.get(item.key), is_found=is_found)
 
-    def _item(self, item: Item, known: ExistingImage | None) -> IngestItem | Outcome:
+    def _registered(self, chunk: Iterable[Found]) -> Iterator[Outcome]:
+        for found in chunk:
+            if isinstance(found, FoundFile) and (moved := self._keys.register(found)) is not None:
+                yield moved
+
+    def _named(self, found: FoundFile) -> Item:
+        path = self._keys.path_of(found)
+        key = self._keys.key_of(path)
+        if found.root is None:
+            self._singles.add(key)
+        return Item(key, path, found.attributes)
+
+    def _known(self, named: dict[int, Item], keys: list[str]) -> dict[str, ExistingImage]:
+        """Return the stored images of keys and files; a file that is stored under another key is named by that."""
+        known = self._catalog.images.existing_images(self._tenant, [*keys, *(item.key for item in named.values())])
+        others = [at for at, i in named.items() if (stored := known.get(i.key)) is None or stored.path != i.path]
+        if others:
+            by_path = self._catalog.paths.keys_of(self._tenant, [named[at].path or "" for at in others])
+            for at in others:
+                item = named[at]
+                if (key := by_path.get(item.path or "")) is not None:
+                    named[at] = Item(key, item.source, item.attributes)
+            if by_path:
+                known |= self._catalog.images.existing_images(self._tenant, by_path.values())
+        return known
+
+    def _missing(self, given: str) -> Iterator[Outcome]:
+        """Report the images whose files are gone from a folder."""
+        folder = self._keys.canonical(given)
+        if not is_text(folder):
+            return
+        files = self._catalog.paths.below(self._tenant, folder)
+        if is_away(folder):
+            if number := sum(1 for _ in files):
+                reason = (
+                    f"the folder is empty, and {number:,} images were added from it: is its disk there? "
+                    "`lookalike prune --whole-folder` forgets them"
+                )
+                yield Outcome(folder, folder, "rejected", reason)
+            return
+        for file in files:
+            if is_gone(file.path):
+                yield Outcome(file.key, file.path, "missing", "the file is gone", file.sequence)
+
+    def _item(
+        self, item: Item, known: ExistingImage | None, removal: Removal | None, *, is_found: bool
+    ) -> IngestItem | Outcome:
+        """Return what is to be read of an item, or its outcome where nothing is; the key of a found file is ours."""
+        task = self._task(item, known)
+        if isinstance(task, Outcome) or task.file is None:
+            return task
+        task.is_found = is_found
+        if known is not None and known.path != task.path and (is_found or known.path is not None):
+            return self._taken(task, known)
+        if removal is not None and not self._again:
+            if (removal.nbytes, removal.mtime_ns) == (task.nbytes, task.mtime_ns):
+                return task.outcome("removed", _removed(removal))
+            task.removal = removal
+        if known is None and (key := self._links.get(task.file)) is not None and key != item.key:
+            return task.outcome("linked", f"the same file as {key}")
+        return task
+
+    def _task(self, item: Item, known: ExistingImage | None) -> IngestItem | Outcome:
+        """Return an item with the state of its file; "unchanged" where that is as stored."""
         task = IngestItem(item, known, item.path)
         if task.path is not None:
             try:
@@ -149,11 +265,24 @@ class Ingest:
             except OSError:
                 return task  # the decoder meets the same error and reports it
             task.nbytes, task.mtime_ns = stat.st_size, stat.st_mtime_ns
+            task.file = (stat.st_dev, stat.st_ino)
+            if stat.st_nlink > 1 and (known is None or known.path == task.path):
+                self._links.setdefault(task.file, item.key)
             if known is not None and self._complete(known) and _same_attributes(item, known):
                 before = (known.path, known.nbytes, known.mtime_ns)
                 if before == (task.path, task.nbytes, task.mtime_ns):
                     return task.outcome("unchanged", sequence=known.sequence)
         return task
+
+    def _taken(self, task: IngestItem, known: ExistingImage) -> IngestItem | Outcome:
+        """Refuse a file under the key of another, unless it is that file, which was uploaded or has moved."""
+        if known.path is None:
+            task.taken = "the key is that of an uploaded image with other bytes; give another with --key"
+            return task
+        if file_id(known.path) == task.file:
+            return task.outcome("linked", f"the same file as {known.path}", known.sequence)
+        task.taken = _key_of(known.path, task.item.key)
+        return task if is_gone(known.path) else task.outcome("rejected", task.taken)
 
     def _complete(self, known: ExistingImage) -> bool:
         return self._specs <= known.encoded
@@ -187,12 +316,15 @@ class Ingest:
         """Encode a batch and write it in one transaction; features of stored images with the same bytes are copied."""
         if not ready:
             return []
-        stored = self._same_bytes(ready)
+        first = self._catalog.images.same_bytes(self._tenant, {prepared.sha256 for _, prepared in ready})
+        ready, outcomes = self._without_refused(ready, first)
+        if not ready:
+            return outcomes
+        stored = self._copyable(ready, first)
         new: dict[bytes, Prepared] = {p.sha256: p for _, p in ready if p.sha256 not in stored}
         features = dict(zip(new, self._encode(list(new.values())), strict=True))
         first_keys = {digest: copy.key for digest, copy in stored.items()}
         new_images: list[NewImage] = []
-        outcomes: list[Outcome] = []
         written: list[IngestItem] = []
         for task, prepared in ready:
             digest = prepared.sha256
@@ -207,7 +339,56 @@ class Ingest:
             reason = None if first_key == task.item.key else f"same bytes as {first_key}"
             kind: OutcomeKind = "updated" if task.known is not None else "added" if reason is None else "duplicate"
             outcomes.append(task.outcome(kind, reason, result.sequence, truncated=image.truncated))
+        if self._has_removals:
+            self._catalog.removals.forget(self._tenant, [image.key for image in new_images])
         return outcomes
+
+    def _without_refused(
+        self, ready: Sequence[tuple[IngestItem, Prepared]], first: Mapping[bytes, SameBytes]
+    ) -> tuple[list[tuple[IngestItem, Prepared]], list[Outcome]]:
+        """Split off what is not stored: other images under a taken key, removed images, and further links of a file."""
+        files = self._files_with_bytes([p.sha256 for t, p in ready if t.known is None and p.sha256 in first])
+        paths = self._paths_of_new(ready)
+        kept: list[tuple[IngestItem, Prepared]] = []
+        outcomes: list[Outcome] = []
+        for task, prepared in ready:
+            same = files.setdefault(prepared.sha256, {})
+            if task.taken is not None and task.known is not None and task.known.sha256 != prepared.sha256:
+                outcomes.append(task.outcome("rejected", task.taken))
+            elif task.removal is not None and task.removal.sha256 == prepared.sha256:
+                outcomes.append(task.outcome("removed", _removed(task.removal)))
+            elif task.known is None and task.file is not None and task.file in same:
+                outcomes.append(task.outcome("linked", f"the same file as {same[task.file]}"))
+            elif task.is_found and task.known is None and paths.setdefault(task.item.key, task.path) != task.path:
+                outcomes.append(task.outcome("rejected", _key_of(paths[task.item.key], task.item.key)))
+            else:
+                kept.append((task, prepared))
+                if task.file is not None:
+                    same[task.file] = task.item.key
+        return kept, outcomes
+
+    def _paths_of_new(self, ready: Sequence[tuple[IngestItem, Prepared]]) -> dict[str, str | None]:
+        """Return the files under the keys of new files that were stored since these were looked up.
+
+        Files of one folder cannot have the same key; those that were given by themselves can.
+        """
+        new = [task.item.key for task, _ in ready if task.is_found and task.known is None]
+        looked_up = [key for key in new if key in self._singles]
+        if not looked_up:
+            return {}
+        known = self._catalog.images.existing_images(self._tenant, looked_up)
+        return {key: image.path for key, image in known.items()}
+
+    def _files_with_bytes(self, digests: Sequence[bytes]) -> dict[bytes, dict[FileId, str]]:
+        """Return the keys of stored images by their bytes and their file, as far as that is there."""
+        if not digests:
+            return {}
+        found = self._catalog.images.by_digest("sha256", self._tenant, digests, limit=MAX_SAME_BYTES)
+        files: dict[bytes, dict[FileId, str]] = {}
+        for digest, records in found.items():
+            ids = ((file_id(record.path), record.key) for record in records if record.path is not None)
+            files[digest] = {id_: key for id_, key in ids if id_ is not None}
+        return files
 
     def _put(self, new_images: Sequence[NewImage], prepared: Mapping[bytes, Prepared]) -> list[PutResult]:
         """Write images; those whose `copy_of` was removed meanwhile by another writer are encoded after all."""
@@ -219,9 +400,10 @@ class Ingest:
             self._catalog.features.put(spec, ids, digests, [row[spec] for row in rows])
         return results
 
-    def _same_bytes(self, ready: Sequence[tuple[IngestItem, Prepared]]) -> Mapping[bytes, SameBytes]:
+    def _copyable(
+        self, ready: Sequence[tuple[IngestItem, Prepared]], found: Mapping[bytes, SameBytes]
+    ) -> Mapping[bytes, SameBytes]:
         """Return stored images with the same bytes whose features can be copied, except those this batch replaces."""
-        found = self._catalog.images.same_bytes(self._tenant, {prepared.sha256 for _, prepared in ready})
         if not found:
             return {}
         replaced = {task.item.key for task, _ in ready}
@@ -276,6 +458,16 @@ class Ingest:
             truncated=prepared.truncated,
             exif=prepared.exif if self._exif else {},
         )
+
+
+def _key_of(path: str | None, key: str) -> str:
+    whose = path or "an uploaded image"
+    return f"the key is that of {whose}; give another with --key, or remove that image first (`lookalike rm {key}`)"
+
+
+def _removed(removal: Removal) -> str:
+    day = datetime.fromtimestamp(removal.at).astimezone().strftime("%Y-%m-%d")
+    return f"it was removed from the gallery on {day}; `lookalike add --again` adds it"
 
 
 def _same_attributes(item: Item, known: ExistingImage) -> bool:

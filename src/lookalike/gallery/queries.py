@@ -11,7 +11,7 @@ import numpy as np
 from lookalike.catalog import Catalog
 from lookalike.errors import ImageRejected, LookalikeError, NotFound, UnsupportedQuery
 from lookalike.gallery.decoder import Decoder
-from lookalike.imaging import Limits, Source, read_bytes
+from lookalike.imaging import Limits, Source, encode_pixels, read_bytes
 from lookalike.imaging.backgrounds import OTHER_BACKGROUNDS
 from lookalike.pipeline import Pipeline
 from lookalike.results import DEFAULT_TENANT, Failure, Query, StoredImage
@@ -59,19 +59,27 @@ class QueryReader:
         self._reduced_side = reduced_side
 
     def read_images(self, queries: Iterable[Query]) -> Iterator[tuple[Query, PreparedQuery | Failure]]:
-        """Yield each query by path or bytes, decoded, or with the reason why it cannot be."""
-        pending: deque[Query] = deque()
+        """Yield each query by path, bytes or pixels, decoded, or with the reason why it cannot be."""
+        pending: deque[tuple[Query, Path | bytes, ImageRejected | None]] = deque()
 
         def sources() -> Iterator[Source]:
             for query in queries:
-                pending.append(query)
-                path, data = (None, query) if isinstance(query, bytes) else (_path(query), None)
+                source: Path | bytes = b""
+                failure = None
+                try:
+                    source = _source(query)
+                except ImageRejected as error:  # pixels that are no image; the others are searched
+                    failure = error
+                pending.append((query, source, failure))
+                path, data = (None, source) if isinstance(source, bytes) else (source, None)
                 yield Source(path=path, data=data, reduced_side=self._reduced_side, variants=True)
 
         for image in self._decoder.map(sources()):
-            query = pending.popleft()
-            if isinstance(image, Prepared):
-                yield query, PreparedQuery(image, query if isinstance(query, bytes) else _path(query))
+            query, source, failure = pending.popleft()
+            if failure is not None:
+                yield query, failure
+            elif isinstance(image, Prepared):
+                yield query, PreparedQuery(image, source)
             elif isinstance(image, ImageRejected):
                 yield query, image
 
@@ -88,7 +96,7 @@ class QueryReader:
             if isinstance(found, LookalikeError):
                 raise found
             return found
-        source = query if isinstance(query, bytes) else _path(query)
+        source = _source(query)
         data = source if isinstance(source, bytes) else read_bytes(source, self._limits)
         request = Source(data=data, want_pixels=True, reduced_side=self._reduced_side, variants=True)
         [prepared] = self._decoder.map([request])
@@ -225,6 +233,7 @@ def _prepared(record: Record) -> Prepared:
     )
 
 
-def _path(query: str | Path | StoredImage) -> Path:
+def _source(query: Query) -> Path | bytes:
+    """Return the path or the bytes of a query that is no stored image."""
     assert not isinstance(query, StoredImage)
-    return Path(query)
+    return Path(query) if isinstance(query, str | Path) else query if isinstance(query, bytes) else encode_pixels(query)

@@ -24,6 +24,7 @@ class WriterLock:
         self._file = FileLock(folder / "writer.lock", thread_local=False)
         self._pid_file = folder / "writer.pid"
         self._acquire_lock = threading.Lock()
+        self._url: str | None = None
 
     def __enter__(self) -> None:
         with self._acquire_lock:
@@ -32,6 +33,13 @@ class WriterLock:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Keep the lock until `close`."""
+
+    def announce(self, url: str) -> None:
+        """Name the server whose process this is: another process that cannot write is referred to its URL."""
+        with self._acquire_lock:
+            self._url = url
+            if self._file.is_locked:
+                self._write_pid_file()
 
     @property
     def held(self) -> bool:
@@ -49,14 +57,11 @@ class WriterLock:
         except Timeout as error:
             if self._shared:
                 return
-            raise GalleryBusy(
-                f"process {self._writer_pid()} is writing to the gallery {self.folder}: wait until it has finished, "
-                "or stop it. Searching is possible meanwhile"
-            ) from error
+            raise GalleryBusy(self._busy_message()) from error
         except OSError as error:
             raise self._cannot_write(error) from error
         try:
-            self._pid_file.write_text(str(os.getpid()))
+            self._write_pid_file()
         except OSError as error:  # a full disk: nothing else could be written either
             self._file.release()
             raise self._cannot_write(error) from error
@@ -66,8 +71,20 @@ class WriterLock:
             f"cannot write to the gallery {self.folder}: {error}; free some space or correct the permissions"
         )
 
-    def _writer_pid(self) -> str:
+    def _write_pid_file(self) -> None:
+        self._pid_file.write_text(f"{os.getpid()}\n{self._url or ''}\n")
+
+    def _busy_message(self) -> str:
         try:
-            return self._pid_file.read_text()
+            pid, _, rest = self._pid_file.read_text().partition("\n")
         except OSError:
-            return "(unknown)"
+            pid, rest = "(unknown)", ""
+        if url := rest.strip():
+            return (
+                f"the server at {url} (process {pid}) writes to the gallery {self.folder}: add `--server {url}` to the "
+                f"command, or use lookalike.Client({url!r}); or stop the server. Searching is possible meanwhile"
+            )
+        return (
+            f"process {pid} is writing to the gallery {self.folder}: wait until it has finished, or stop it. "
+            "Searching is possible meanwhile"
+        )

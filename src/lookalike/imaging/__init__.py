@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lookalike.imaging.decoding import decode as decode
     from lookalike.imaging.files import read_bytes as read_bytes
     from lookalike.imaging.limits import Limits as Limits
+    from lookalike.imaging.pixels import encode_pixels as encode_pixels
     from lookalike.imaging.preprocessing import prepare as prepare
     from lookalike.imaging.resizing import resize_to as resize_to
     from lookalike.imaging.thumbnails import make_thumbnail as make_thumbnail
@@ -24,6 +25,7 @@ _MODULES = {
     "decoding": ("decode",),
     "files": ("read_bytes",),
     "limits": ("Limits",),
+    "pixels": ("encode_pixels",),
     "preprocessing": ("prepare",),
     "resizing": ("resize_to",),
     "thumbnails": ("make_thumbnail", "thumbnail_of"),

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lookalike.errors import BadSetting
 from lookalike.types import InputSpec, Pixels
 
 REDUCING_GAP: Final = 4
@@ -21,6 +22,9 @@ _LOBES: Final = 3
 _SMALL_PRODUCT: Final = 1 << 18
 """Multiplications up to which OpenBLAS uses one thread (interface/gemm.c). A second one takes milliseconds of waiting
 where the other cores are busy, for a product of less than 0.1 ms."""
+_RESAMPLING: Final = {
+    name: Image.Resampling[name.upper()] for name in ("nearest", "box", "bilinear", "bicubic", "lanczos")
+}
 
 Weights = NDArray[np.float32]
 
@@ -30,7 +34,11 @@ def resize_to(rgb: Pixels, spec: InputSpec) -> Pixels:
 
     `rgb` is (height, width, 3), or (height, width) where grey was decoded; the result is (spec.height, spec.width, 3)
     or (spec.height, spec.width). "nearest" equals `load_img(target_size=...)` of Keras, which calls the same.
+    Raises BadSetting for a resampling filter that `InputSpec` does not declare.
     """
+    resampling = _RESAMPLING.get(spec.resample)
+    if resampling is None:
+        raise BadSetting(f"unknown resampling filter {spec.resample!r}; available: {', '.join(_RESAMPLING)}")
     approximate = spec.approximate and spec.mode == "L" and spec.resample == "lanczos"
     if approximate and rgb.ndim == 2:
         return lanczos(rgb, spec.width, spec.height)
@@ -39,7 +47,7 @@ def resize_to(rgb: Pixels, spec: InputSpec) -> Pixels:
         image = image.convert(spec.mode)
     if approximate:
         return lanczos(np.asarray(image), spec.width, spec.height)
-    return np.asarray(image.resize((spec.width, spec.height), Image.Resampling[spec.resample.upper()]))
+    return np.asarray(image.resize((spec.width, spec.height), resampling))
 
 
 def reduce_to(rgb: Pixels, side: int) -> Pixels:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 
 from lookalike import __version__
 from lookalike.gallery import Gallery
@@ -13,16 +13,20 @@ from lookalike.server.app_state import AppState, ServeSettings
 from lookalike.server.middleware.access_log import RequestMiddleware
 from lookalike.server.middleware.authentication import AuthenticationMiddleware, Authenticator
 from lookalike.server.middleware.origin_check import AllowedHosts, OriginCheckMiddleware, SecurityHeadersMiddleware
+from lookalike.server.requests.query_parameters import check_query_parameters
 from lookalike.server.routes import (
     bulk_upload,
     cleanup,
     compare,
+    docs,
     duplicates,
     explain,
     images,
     jobs,
+    keys,
     originals,
     search,
+    search_batch,
     status,
     why_not,
 )
@@ -33,13 +37,16 @@ ROUTERS = (
     images,
     originals,
     search,
+    search_batch,
     compare,
     explain,
     why_not,
     duplicates,
     cleanup,
     jobs,
+    keys,
     status,
+    docs,
 )
 
 
@@ -69,9 +76,10 @@ def create_app(
         version=__version__,
         lifespan=lifespan,
         openapi_url="/v1/openapi.json",
-        docs_url=None,  # they load scripts from other hosts
+        docs_url=None,  # they load scripts from other hosts; routes/docs.py does not
         redoc_url=None,
         redirect_slashes=False,
+        dependencies=[Depends(check_query_parameters)],
     )
     app.state.app_state = state
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]

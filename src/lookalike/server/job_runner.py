@@ -14,11 +14,11 @@ from typing import Any
 from lookalike.catalog import Job, JobState
 from lookalike.errors import BadInput, GalleryBusy, ImageRejected, LookalikeError, NotFound, Unavailable
 from lookalike.gallery import Gallery
-from lookalike.image_files import items_from
+from lookalike.image_files import find_files
 from lookalike.problem_details import problem_of
 from lookalike.server.requests.body import check_pixels
 from lookalike.server.url_fetch.fetcher import Fetcher
-from lookalike.types import Item, Outcome
+from lookalike.types import Found, Item, Outcome
 
 POLL_SECONDS = 2.0
 """Interval between polls of the catalog for jobs queued by other processes."""
@@ -170,7 +170,7 @@ class JobRunner:
         attributes = job.request.get("attributes")
         if "paths" in job.request:
             paths = self.check_paths(job.request["paths"])
-            groups: Iterable[Iterable[Item | Outcome]] = [items_from(paths, attributes=attributes)]
+            groups: Iterable[Iterable[Found]] = [find_files(paths, attributes=attributes)]
         else:
             progress.total = len(job.request["urls"])
             groups = self._fetch_batches(job, attributes, progress)

@@ -76,7 +76,9 @@ def run(
         app = create_app(gallery, access, hosts, settings=settings, fetcher=fetcher, routers=routers)
         port = listener.getsockname()[1]
         host = f"[{bind.host}]" if ":" in bind.host else bind.host
-        url = f"http://{host}:{port}{'/' if link is None else link.path}"
+        root = f"http://{host}:{port}"
+        gallery.announce_server(root)
+        url = f"{root}{'/' if link is None else link.path}"
         config = uvicorn.Config(
             app,
             http=TimeoutH11Protocol,

@@ -67,7 +67,7 @@ def serve(gallery: Path, *options: str) -> "Iterator[Served]":
 
 def init(folder: Path, pipelines: str = "phash") -> Path:
     """An empty gallery."""
-    lookalike.open(folder, pipelines=pipelines.split(",")).close()
+    lookalike.open(folder, pipelines=pipelines.split(","), create=True).close()
     return folder
 
 

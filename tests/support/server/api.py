@@ -47,7 +47,7 @@ def serving(
 ) -> Iterator[tuple[TestClient, Gallery]]:
     """A client of a fresh gallery of hashes in this folder."""
     own = replace(from_environment({}), limits=limits or Limits())
-    with open_gallery(folder, pipelines=["phash"], serving=True, settings=own) as gallery:
+    with open_gallery(folder, pipelines=["phash"], serving=True, settings=own, create=True) as gallery:
         app = application(gallery, settings, fetcher)
         with TestClient(app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 50_000)) as client:
             yield client, gallery
@@ -80,15 +80,19 @@ def problem(answer: Response, status: int, kind: str) -> dict[str, Any]:
 
 
 def lines(answer: Response) -> list[dict[str, Any]]:
-    """The lines of an answer in NDJSON."""
-    assert answer.headers["content-type"].startswith("application/x-ndjson")
-    return [json.loads(line) for line in answer.text.splitlines()]
+    """The outcomes of an answer, of lines or in one object, and at last an error of the whole, as lines have it."""
+    if answer.headers["content-type"].startswith("application/x-ndjson"):
+        return [json.loads(line) for line in answer.text.splitlines()]
+    told = answer.json()
+    assert set(told) == {"outcomes", "error"}
+    outcomes: list[dict[str, Any]] = told["outcomes"]
+    return outcomes if told["error"] is None else [*outcomes, {"error": told["error"]}]
 
 
 @contextmanager
 def live(folder: Path, settings: ServeSettings | None = None) -> Iterator[tuple[str, Gallery]]:
     """The URL of a server on a real socket, in a thread of this process, over a fresh gallery of hashes."""
-    with open_gallery(folder, pipelines=["phash"], serving=True) as gallery:
+    with open_gallery(folder, pipelines=["phash"], serving=True, create=True) as gallery:
         listening = socket.create_server(("127.0.0.1", 0), backlog=256)
         config = uvicorn.Config(
             application(gallery, settings), http=TimeoutH11Protocol, lifespan="on", log_config=None, **UVICORN_SETTINGS

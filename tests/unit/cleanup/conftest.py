@@ -18,7 +18,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def gallery(tmp_path: Path) -> Iterator[Gallery]:
-    with lookalike.open(tmp_path / "gallery", pipelines=["phash"]) as opened:
+    with lookalike.open(tmp_path / "gallery", pipelines=["phash"], create=True) as opened:
         yield opened
 
 

@@ -1,6 +1,7 @@
 """Applying and undoing plans on real files: every action, everything that changes meanwhile, other disks."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -130,8 +131,12 @@ def test_a_disk_that_is_mounted_twice(
     full: Gallery, folder: Path, tmp_path: Path, trash: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Network disks give a file another identity in each mount, so that nothing shows beforehand that it is one."""
-    (tmp_path / "second").symlink_to(folder, target_is_directory=True)
-    full.add([Item("second/0.jpg", tmp_path / "second" / "0.jpg")])
+    second = tmp_path / "second"
+    second.mkdir()
+    shutil.copy2(folder / "0.jpg", second)
+    full.add([Item("second/0.jpg", second / "0.jpg")])
+    shutil.rmtree(second)
+    second.symlink_to(folder, target_is_directory=True)
     for name in ("card/0.jpg", "0 low.jpg", "0 small.png"):
         (folder / name).unlink()
     actual = file_facts.file_status
@@ -144,6 +149,7 @@ def test_a_disk_that_is_mounted_twice(
 
     monkeypatch.setattr("lookalike.cleanup.plan.file_status", status)
     monkeypatch.setattr("lookalike.cleanup.apply.file_status", status)
+    monkeypatch.setattr("lookalike.gallery.presence.file_id", lambda path: getattr(status(path), "identity", None))
     before = tree(folder)
     for to in ("trash", tmp_path / "duplicates", "delete"):
         report = clean(full, to, filter={"n": {"exists": True}}, keep=["pixels"], exact_only=True)

@@ -15,7 +15,7 @@ from tests.support.drawn_images import drawn, encoded
 
 RECORD = {
     *("key", "path", "tenant", "sha256", "width", "height", "format", "bytes", "border", "attributes"),
-    *("created", "updated", "sequence", "thumbnail", "frames", "truncated", "exif"),
+    *("created", "updated", "sequence", "thumbnail", "frames", "truncated", "exif", "missing"),
 }
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
@@ -128,7 +128,7 @@ def test_search_finds_the_original(full: Path, tmp_path: Path) -> None:
     assert {"query", "hits", "exact_within", "took_ms"} <= set(line)
     assert line["query"] == str(query)
     names = {"key", "path", "evidence", "distance", "pipeline", "attributes", "width", "height", "thumbnail", "tenant"}
-    names |= {"frames", "truncated", "verified", "verification", "probability"}
+    names |= {"frames", "truncated", "verified", "verification", "probability", "missing"}
     assert all(set(h) == names for h in line["hits"])
     best = line["hits"][0]
     assert (best["key"], best["evidence"], best["pipeline"]) == ("grüße 🌄.png", "copy", "phash")
@@ -274,7 +274,9 @@ def test_compare_two_files(full: Path, folder: Path, tmp_path: Path) -> None:
 
 def test_status_and_repair(full: Path) -> None:
     line = lookalike("status", "-g", full, "--json").line
-    assert set(line) == {"gallery", "images", "bytes", "tenants", "formats", "sequence", "pipelines", "recall"}
+    contents = {"gallery", "images", "bytes", "tenants", "formats", "sequence", "pipelines", "recall"}
+    assert set(line) == contents | {"missing", "away"}
+    assert (line["missing"], line["away"]) == (0, {})
     assert (line["images"], line["tenants"], line["formats"]) == (5, {"default": 5}, {"PNG": 5})
     [pipeline] = line["pipelines"]
     assert (pipeline["name"], pipeline["metric"], pipeline["rows"], pipeline["error"]) == ("phash", "hamming", 5, None)

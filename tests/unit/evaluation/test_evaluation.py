@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def gallery(folder: Path, tmp_path: Path) -> Iterator[Gallery]:
-    with lookalike.open(tmp_path / "gallery", pipelines=["phash"]) as gallery:
+    with lookalike.open(tmp_path / "gallery", pipelines=["phash"], create=True) as gallery:
         gallery.add(folder)
         yield gallery
 

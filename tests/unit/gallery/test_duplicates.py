@@ -34,7 +34,7 @@ TURNS = [
 @pytest.fixture
 def gallery(tmp_path: Path) -> Iterator[Gallery]:
     """Twelve families a to l of three images each (a1, a2, a3: as JPEG of three qualities) and strangers between."""
-    with lookalike.open(tmp_path / "gallery", pipelines=["phash"]) as service:
+    with lookalike.open(tmp_path / "gallery", pipelines=["phash"], create=True) as service:
         items = [
             Item(f"{family}{quality // 30}", encoded(drawn(seed), "JPEG", quality=quality))
             for seed, family in enumerate("abcdefghijkl")
@@ -162,7 +162,7 @@ def test_turned_and_mirrored_copies_are_in_the_cluster(
     tmp_path: Path, joined: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lookalike.gallery.duplicates.JOINED_AT_ONCE", joined)
-    with lookalike.open(tmp_path / "gallery", pipelines=["phash"]) as gallery:
+    with lookalike.open(tmp_path / "gallery", pipelines=["phash"], create=True) as gallery:
         for seed in range(3):
             gallery.add([Item(f"{seed}", encoded(drawn(seed)))])
             gallery.add([Item(f"{seed} {turn.name}", encoded(drawn(seed).transpose(turn))) for turn in TURNS])
@@ -172,7 +172,7 @@ def test_turned_and_mirrored_copies_are_in_the_cluster(
 
 def test_a_copy_of_a_copy_is_in_another_cluster(tmp_path: Path) -> None:
     """A chain of hashes, each 8 bits from the next one: only neighbours are copies of each other."""
-    with lookalike.open(tmp_path / "gallery", pipelines=["phash"]) as gallery:
+    with lookalike.open(tmp_path / "gallery", pipelines=["phash"], create=True) as gallery:
         put_hashes(gallery, [chain_hash(number) for number in range(6)], areas=[1, 9, 2, 3, 5, 4])
         found = [[image.key for image in cluster.images] for cluster in gallery.duplicates()]
     assert found == [["01", "00", "02"], ["04", "03", "05"]]
@@ -181,7 +181,7 @@ def test_a_copy_of_a_copy_is_in_another_cluster(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_every_member_was_confirmed_as_a_copy_of_the_first(tmp_path: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    with lookalike.open(tmp_path / "gallery", pipelines=["phash"]) as gallery:
+    with lookalike.open(tmp_path / "gallery", pipelines=["phash"], create=True) as gallery:
         put_hashes(gallery, near_hashes(rng, 60))
         [pipeline] = [opened.pipeline for opened in gallery._pipelines.open()]
         asked: set[tuple[int, int]] = set()
@@ -239,7 +239,7 @@ def test_clusters_are_those_of_a_plain_comparison_of_all_pairs(
     """Random hashes near one another, random judgements: the clusters, made the slow way."""
     rng = np.random.default_rng(seed)
     encoder = PHash()
-    with lookalike.open(tmp_path / "gallery", pipelines=["phash"]) as service:
+    with lookalike.open(tmp_path / "gallery", pipelines=["phash"], create=True) as service:
         codes = near_hashes(rng, 50)
         codes += codes[:10]  # the same bytes have the same hash
         digests = put_hashes(service, codes, distinct=50)

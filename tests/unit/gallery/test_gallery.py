@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -35,12 +36,59 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def gallery(tmp_path: Path) -> Iterator[lookalike.Gallery]:
-    with open_gallery(tmp_path / "gallery", pipelines=HASHES) as opened:
+    with open_gallery(tmp_path / "gallery", pipelines=HASHES, create=True) as opened:
         yield opened
 
 
 def outcomes(gallery: lookalike.Gallery, what: object, **options: object) -> dict[str, str]:
     return {o.key: o.outcome for o in gallery.add(what, **options)}  # type: ignore[arg-type]
+
+
+def test_what_is_not_there_is_not_opened(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="nowhere"):
+        open_gallery(tmp_path / "nowhere", pipelines=HASHES)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_gallery_shows_its_folder_and_pipelines(gallery: lookalike.Gallery, tmp_path: Path) -> None:
+    assert repr(gallery) == f"Gallery({str(tmp_path / 'gallery')!r}, pipelines=('phash',))"
+    assert set(dir(lookalike)) == {*lookalike.__all__, "__version__"}
+
+
+def test_images_in_memory_are_files_with_the_same_pixels(gallery: lookalike.Gallery) -> None:
+    """PIL images and arrays are taken wherever bytes are, and found as the same pixels; others are refused."""
+    image = drawn(1)
+    pixels = np.asarray(image.convert("RGB"))
+    assert [told.outcome for told in gallery.add(image, key="pil")] == ["added"]
+    assert gallery.put("array", pixels).outcome in ("added", "duplicate")
+    turned = image.convert("RGB")
+    turned.getexif()[0x0112] = 6
+    items = [Item("grey", pixels[:, :, 0]), Item("float", pixels / 255), Item("cmyk", image.convert("CMYK"))]
+    told = {outcome.key: outcome for outcome in gallery.add(items)}  # type: ignore[arg-type]
+    assert [told[key].outcome for key in ("grey", "float", "cmyk")] == ["added", "rejected", "duplicate"]
+    assert "float64" in (told["float"].reason or "")
+    for query in (image, pixels, encoded(image)):
+        assert {hit.key for hit in gallery.search(query).hits if hit.evidence == "exact"} == {"pil", "array", "cmyk"}
+    assert gallery.compare(image, pixels).same_pixels
+    assert gallery.preview(turned, size=64) == gallery.preview(image.transpose(Image.Transpose.ROTATE_270), size=64)
+    bad = pixels.astype(np.float32)
+    results = list(gallery.search_many([pixels, bad, image]))
+    assert [isinstance(result, ImageRejected) for _, result in results] == [False, True, False]
+    assert results[1][0] is bad
+    with pytest.raises(lookalike.BadInput, match="key="):
+        gallery.add(image)
+    with pytest.raises(TypeError, match="int"):
+        gallery.search(3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="int"):
+        gallery.add([3])  # type: ignore[list-item]
+
+
+def test_another_process_is_referred_to_the_server(gallery: lookalike.Gallery, folder: Path, tmp_path: Path) -> None:
+    gallery.add(folder)
+    gallery.announce_server("http://127.0.0.1:8123")
+    with open_gallery(tmp_path / "gallery") as other, pytest.raises(GalleryBusy) as caught:
+        other.add(folder)
+    assert "--server http://127.0.0.1:8123" in str(caught.value)
 
 
 def test_a_folder_is_added_once(gallery: lookalike.Gallery, folder: Path) -> None:
@@ -140,7 +188,7 @@ def test_pages_are_stable_and_complete(many: lookalike.Gallery, size: int, seed:
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[lookalike.Gallery]:
-    with open_gallery(tmp_path_factory.mktemp("many") / "gallery", pipelines=HASHES) as opened:
+    with open_gallery(tmp_path_factory.mktemp("many") / "gallery", pipelines=HASHES, create=True) as opened:
         opened.add([Item(f"{n:02}", encoded(drawn(n)), {"n": n, "even": n % 2 == 0}) for n in range(40)])
         yield opened
 
@@ -221,7 +269,7 @@ def test_a_reader_follows_the_writer(gallery: lookalike.Gallery, folder: Path, t
 
 @pytest.mark.parametrize("harm", ["truncate", "flip", "remove"])
 def test_a_damaged_index_is_built_anew(folder: Path, tmp_path: Path, harm: str) -> None:
-    with open_gallery(tmp_path / "gallery", pipelines=HASHES) as gallery:
+    with open_gallery(tmp_path / "gallery", pipelines=HASHES, create=True) as gallery:
         gallery.add(folder)
         gallery.repair()  # saves the index
     files = [p for p in (tmp_path / "gallery" / "indexes").rglob("*") if p.is_file()]
@@ -242,7 +290,10 @@ def test_a_damaged_index_is_built_anew(folder: Path, tmp_path: Path, harm: str) 
 
 
 def test_repair_forgets_deletions_and_readers_notice(folder: Path, tmp_path: Path) -> None:
-    with open_gallery(tmp_path / "gallery", pipelines=HASHES) as writer, open_gallery(tmp_path / "gallery") as reader:
+    with (
+        open_gallery(tmp_path / "gallery", pipelines=HASHES, create=True) as writer,
+        open_gallery(tmp_path / "gallery") as reader,
+    ):
         writer.add(folder)
         assert reader.search(folder / "4.png").hits[0].key == "4.png"
         writer.remove("4.png")
@@ -303,10 +354,10 @@ def test_settings_are_checked(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="no gallery"):
         open_gallery(tmp_path / "none", create=False)
     with pytest.raises(BadSetting, match="nonsense"):
-        open_gallery(tmp_path / "bad", pipelines=["nonsense"])
-    open_gallery(tmp_path / "good", pipelines=HASHES).close()
+        open_gallery(tmp_path / "bad", pipelines=["nonsense"], create=True)
+    open_gallery(tmp_path / "good", pipelines=HASHES, create=True).close()
     with pytest.raises(BadSetting, match="cannot be changed"):
-        open_gallery(tmp_path / "good", pipelines=["vgg16"])
+        open_gallery(tmp_path / "good", pipelines=["vgg16"], create=True)
     (tmp_path / "good" / "gallery.toml").write_text("pipelines = 3")
     with pytest.raises(BadSetting, match=r"gallery\.toml"):
         open_gallery(tmp_path / "good")
@@ -321,7 +372,10 @@ def test_answers_can_be_written_as_json(many: lookalike.Gallery) -> None:
 
 def test_a_gallery_of_exact_hashes(folder: Path, tmp_path: Path) -> None:
     create_gallery(tmp_path / "exact", GallerySettings(HASHES, exact_phash=True), from_environment())
-    with open_gallery(tmp_path / "exact") as exact, open_gallery(tmp_path / "fast", pipelines=HASHES) as fast:
+    with (
+        open_gallery(tmp_path / "exact") as exact,
+        open_gallery(tmp_path / "fast", pipelines=HASHES, create=True) as fast,
+    ):
         exact.add(folder)
         fast.add(folder)
         assert exact.search(folder / "2.png").hits[0].key == "2.png"
@@ -331,7 +385,7 @@ def test_a_gallery_of_exact_hashes(folder: Path, tmp_path: Path) -> None:
 
 def test_a_reader_that_becomes_the_writer_closes_cleanly(tmp_path: Path) -> None:
     """Its index was opened for reading; what it has to save by then is left to the next opening."""
-    with open_gallery(tmp_path / "gallery", pipelines=HASHES) as first:
+    with open_gallery(tmp_path / "gallery", pipelines=HASHES, create=True) as first:
         first.add([Item(str(n), encoded(drawn(n, (40, 30)))) for n in range(12)])
     with open_gallery(tmp_path / "gallery") as gallery, mock.patch("lookalike.gallery.index_sync.MIN_UNSAVED_ROWS", 0):
         gallery.search(encoded(drawn(1)))

@@ -16,7 +16,7 @@ from tests.support.drawn_images import drawn, encoded
 
 @pytest.fixture
 def gallery(tmp_path: Path) -> Iterator[lookalike.Gallery]:
-    with open_gallery(tmp_path / "gallery", pipelines=("phash",)) as opened:
+    with open_gallery(tmp_path / "gallery", pipelines=("phash",), create=True) as opened:
         yield opened
 
 

@@ -20,7 +20,7 @@ IMAGES = 30
 
 @pytest.fixture
 def gallery(tmp_path: Path) -> Iterator[Gallery]:
-    with lookalike.open(tmp_path / "gallery", pipelines=["phash"]) as gallery:
+    with lookalike.open(tmp_path / "gallery", pipelines=["phash"], create=True) as gallery:
         for n in range(IMAGES):
             tenant = "other" if n % 3 == 0 else "default"
             gallery.put(f"{n}.png", encoded(drawn(n)), tenant=tenant)

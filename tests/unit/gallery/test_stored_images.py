@@ -19,7 +19,7 @@ from tests.support.drawn_images import drawn, encoded
 
 @pytest.fixture
 def gallery(tmp_path: Path) -> Iterator[Gallery]:
-    with lookalike.open(tmp_path / "gallery", pipelines=["phash"]) as service:
+    with lookalike.open(tmp_path / "gallery", pipelines=["phash"], create=True) as service:
         yield service
 
 
@@ -124,7 +124,7 @@ def test_comparing_by_key_and_by_file(filled: Gallery, tmp_path: Path) -> None:
 
 
 def test_features_of_another_encoder_are_no_query(filled: Gallery, tmp_path: Path) -> None:
-    other = lookalike.open(tmp_path / "exact", pipelines=["phash"])
+    other = lookalike.open(tmp_path / "exact", pipelines=["phash"], create=True)
     with other:
         other.add([Item("a", encoded(drawn(1)))])
         spec = other.catalog.features.specs()[0]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lookalike.errors import ImageRejected
+from lookalike.errors import BadSetting, ImageRejected
 from lookalike.imaging import Limits, decode, prepare, read_bytes, resize_to
 from lookalike.types import Border, InputSpec, Pixels
 
@@ -51,6 +51,13 @@ def test_resize_is_pillows(resample: str, mode: str) -> None:
     got = resize_to(np.asarray(image), spec)
     assert got.dtype == np.uint8
     assert np.array_equal(got, np.asarray(expected))
+
+
+@pytest.mark.parametrize("resample", ["hamming", "LANCZOS", ""])
+def test_resize_refuses_a_filter_that_is_not_declared(resample: str) -> None:
+    spec = InputSpec(61, 47, "RGB", resample)  # type: ignore[arg-type]
+    with pytest.raises(BadSetting, match="lanczos"):
+        resize_to(np.asarray(draw_image()), spec)
 
 
 def test_resize_takes_grey_and_views() -> None:

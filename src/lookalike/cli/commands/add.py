@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
@@ -15,8 +16,9 @@ from lookalike.cli.output import counted, emit, print_error, print_line, printab
 from lookalike.errors import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from lookalike.image_files import FolderScan
     from lookalike.types import Outcome
 
 MAX_EXAMPLES = 3
@@ -26,6 +28,8 @@ OUTCOMES = {
     "duplicate": "added as duplicates of others",
     "updated": "updated",
     "unchanged": "unchanged",
+    "linked": "further links to files of the gallery",
+    "removed": "removed earlier and not added again",
     "rejected": "rejected",
 }
 """Outcomes in the order and the wording of the summary."""
@@ -45,26 +49,41 @@ def add(
     exif: Annotated[
         bool, flag("--exif/--no-exif", "Store what EXIF data say: capture time, camera, orientation, position.")
     ] = True,
+    exclude: Annotated[
+        list[str] | None,
+        option(
+            "--exclude GLOB",
+            "Pass over files and folders of this name, or path below the folder. Repeatable. [always: @eaDir, "
+            ".thumbnails, Thumbs.db, __MACOSX, .git, and hidden names]",
+        ),
+    ] = None,
+    again: Annotated[bool, flag("--again", "Also add images that were removed from the gallery.")] = False,
 ) -> int:
     """Add or update images; creates the gallery if there is none.
 
-    An image's key is its path relative to the given folder, or the file's name. Unchanged files are skipped quickly,
-    so after an interruption run the same command again.
+    An image's key is the name of the given folder and the path below it (below the first folder of a gallery the path
+    alone), or the file's name. Unchanged files are skipped quickly, so after an interruption run the same command
+    again. Images whose files are gone are reported; `prune` forgets them.
     """
     from lookalike.cli.json_output import outcome_object
     from lookalike.cli.progress import ProgressBar
+    from lookalike.factory import HASH_PIPELINES
     from lookalike.gallery import Gallery, parse_value
-    from lookalike.image_files import items_from
+    from lookalike.image_files import DEFAULT_EXCLUDES, FolderScan, find_files
 
     attributes = {name: parse_value(value) for name, value in parse_pairs(attr, "--attr").items()} or None
-    items = items_from(paths, key=key, attributes=attributes)
-    summary = AddSummary()
+    excludes = (*DEFAULT_EXCLUDES, *(exclude or ()))
+    scan = FolderScan(excludes)
+    items = find_files(paths, key=key, attributes=attributes, scan=scan)
+    summary = AddSummary(scan)
     with open_gallery_or_client(session, create=True) as gallery:
         if isinstance(gallery, Gallery):
             fetch_weights(session, gallery.pipelines)
+            if not session.json and gallery.pipelines != HASH_PIPELINES:
+                print_error(f"loading the pipelines {', '.join(gallery.pipelines)}")
         try:
-            with ProgressBar("Adding", lambda: items_from(paths, key=key), quiet=session.json) as progress:
-                for outcome in gallery.add_iter(items, tenant=session.tenant, exif=exif):
+            with ProgressBar("Adding", partial(_count, paths, excludes), quiet=session.json) as progress:
+                for outcome in gallery.add_iter(items, tenant=session.tenant, exif=exif, again=again):
                     if session.json:
                         emit(outcome_object(outcome))
                     summary.count(outcome)
@@ -74,7 +93,18 @@ def add(
             raise
     if not session.json:
         summary.print(name_of(session))
+    elif scan.passed_over or scan.others:
+        emit({"passed_over": dict(scan.passed_over), "others": dict(scan.others)})
     return ExitCode.PARTIAL if summary.outcomes["rejected"] else ExitCode.OK
+
+
+def _count(paths: Sequence[str], excludes: tuple[str, ...]) -> Iterator[object]:
+    """Yield once for each outcome to expect."""
+    from lookalike.image_files import FolderScan, find_files
+    from lookalike.types import ScannedFolder
+
+    found = find_files(paths, scan=FolderScan(excludes))
+    return (one for one in found if not isinstance(one, ScannedFolder))
 
 
 def fetch_weights(session: Session, pipelines: Sequence[str]) -> None:
@@ -91,14 +121,19 @@ def fetch_weights(session: Session, pipelines: Sequence[str]) -> None:
 class AddSummary:
     """Counts of outcomes and of reasons for rejection, with a few examples of each reason."""
 
-    def __init__(self) -> None:
+    def __init__(self, scan: FolderScan) -> None:
+        self._scan = scan
         self.outcomes: Counter[str] = Counter()
         self._truncated = 0
         self._reasons: Counter[str] = Counter()
         self._examples: dict[str, list[Outcome]] = {}
+        self._moved: list[Outcome] = []
         self._started = time.monotonic()
 
     def count(self, outcome: Outcome) -> None:
+        if outcome.outcome == "moved":
+            self._moved.append(outcome)
+            return
         self.outcomes[outcome.outcome] += 1
         self._truncated += outcome.truncated
         if outcome.outcome == "rejected":
@@ -117,17 +152,19 @@ class AddSummary:
         return ", ".join(counts) or "nothing was added"
 
     def print(self, gallery: str) -> None:
-        total = self.outcomes.total()
-        if not total:
-            print_line("No images found.")
-            return
+        total = self.outcomes.total() - self.outcomes["missing"]
         seconds = time.monotonic() - self._started
-        print_line(f"{counted(total, 'image')}: {self.counts_text()}   ({seconds:.1f} s, {total / seconds:,.0f}/s)")
-        print_line(f"Gallery: {printable(gallery)}")
+        if total:
+            print_line(f"{counted(total, 'image')}: {self.counts_text()}   ({seconds:.1f} s, {total / seconds:,.0f}/s)")
+            print_line(f"Gallery: {printable(gallery)}")
+        else:
+            print_line("No images found.")
         if self._truncated:
             print_line(
                 f"Truncated, pixels are missing: {counted(self._truncated, 'image')} (`lookalike ls` marks them)"
             )
+        for moved in self._moved:
+            print_line(f"The folder {printable(moved.key)} is known: {printable(moved.reason or '')}.")
         for reason, n in self._reasons.most_common():
             print_line(f"Rejected, {reason} ({n:,}):")
             for outcome in self._examples[reason]:
@@ -135,3 +172,19 @@ class AddSummary:
                 print_line(f"  {printable(outcome.key)}: {printable(message)}")
             if n > MAX_EXAMPLES:
                 print_line(f"  and {n - MAX_EXAMPLES:,} more; add --json lists all of them")
+        self._print_rest()
+
+    def _print_rest(self) -> None:
+        """Print what is missing, not added again, or was passed over."""
+        if missing := self.outcomes["missing"]:
+            print_line(
+                f"Missing: the files of {counted(missing, 'image')} are gone; add --json names them, "
+                "`lookalike prune` forgets them"
+            )
+        if self.outcomes["removed"]:
+            print_line("Removed images stay away; `lookalike add --again` adds them.")
+        if passed := self._scan.passed_over:
+            kinds = ", ".join(f"{n:,} {printable(kind)}" for kind, n in passed.most_common())
+            print_line(f"Passed over: {counted(passed.total(), 'file')} of formats not read: {kinds}")
+        if others := self._scan.others:
+            print_line("Passed over: " + ", ".join(f"{n:,} {kind}" for kind, n in others.most_common()))

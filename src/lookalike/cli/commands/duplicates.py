@@ -162,16 +162,27 @@ def _list_clusters(session: Session, pipelines: Sequence[str] | None, format_: s
 @command(app, remote=True, rich_help_panel=IMAGES)
 def compare(
     session: Session,
-    a: Annotated[str, typer.Argument(metavar="A", help="An image file, in the gallery or not.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another image file.")],
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[IMAGE...]", show_default=False, help="Image files, in the gallery or not."),
+    ] = None,
+    key: Annotated[
+        list[str] | None, option("--key KEY", "An image of the gallery, by its key, in place of a file. Repeatable.")
+    ] = None,
 ) -> int:
-    """Compare two image files, by content and by each pipeline."""
+    """Compare two images, files or images of the gallery, by content and by each pipeline."""
     from lookalike.cli.json_output import comparison_object
+    from lookalike.results import StoredImage
 
+    files, keys = images or [], key or []
+    names = [*files, *keys]
+    if len(names) != 2:
+        raise typer.BadParameter(f"name two images, by file or by --key; there are {len(names)}.")
+    queries: list[str | StoredImage] = [*files, *map(StoredImage, keys)]
     with open_gallery_or_client(session) as gallery:
-        found = gallery.compare(a, b)
+        found = gallery.compare(queries[0], queries[1], tenant=session.tenant)
     if session.json:
-        emit(comparison_object(a, b, found))
+        emit(comparison_object(names[0], names[1], found))
     else:
         print_line(_verdict(found))
         out().print(_table(found))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
+import typer
 from rich.table import Column, Table
 
 from lookalike.cli.app import GALLERY, app
 from lookalike.cli.exit_codes import ExitCode
 from lookalike.cli.options import Session, command, flag, name_of, open_gallery_or_client, option, parse_pairs
-from lookalike.cli.output import counted, emit, out, print_line, printable, size
+from lookalike.cli.output import counted, emit, out, print_error, print_line, printable, size
 from lookalike.errors import BadSetting
 
 if TYPE_CHECKING:
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
     from lookalike.config import Precision
     from lookalike.results import PipelineStatus, Status
+
+
+MAX_CHECKED_FILES = 100_000
+"""Images up to which `status` looks whether their files are there, which takes about 1 s on a local disk."""
 
 
 @command(app, rich_help_panel=GALLERY)
@@ -81,14 +86,28 @@ def init(
 def status(session: Session) -> int:
     """Show what the gallery holds and whether its indexes are up to date."""
     from lookalike.cli.json_output import status_object
+    from lookalike.gallery import Gallery
 
     with open_gallery_or_client(session) as gallery:
         found = gallery.status()
+        is_checked = isinstance(gallery, Gallery) and found.images <= MAX_CHECKED_FILES
+        files = gallery.missing(tenant=session.tenant) if is_checked and isinstance(gallery, Gallery) else None
     if session.json:
-        emit(status_object(name_of(session), found))
+        missing: dict[str, Any] = {"missing": None, "away": None}
+        if files is not None:
+            missing = {"missing": len(files.keys), "away": dict(files.away)}
+        emit({**status_object(name_of(session), found), **missing})
         return ExitCode.OK
     print_line(f"Gallery   {printable(name_of(session))}")
     print_line(f"Images    {found.images:,} ({size(found.nbytes)}){_breakdown(found)}")
+    if files is not None and files.keys:
+        print_line(
+            f"Missing   the files of {counted(len(files.keys), 'image')} are gone; `lookalike prune` forgets them"
+        )
+    if found.images > MAX_CHECKED_FILES:
+        print_line("Missing   not looked for among so many images; `lookalike prune` lists missing files")
+    for folder, number in ({} if files is None else files.away).items():
+        print_line(f"Away      {printable(folder)}: none of its {counted(number, 'file')} is there")
     print_line(f"Sequence  {found.sequence:,}")
     print_line()
     out().print(_pipelines(found.pipelines, found.images))
@@ -121,6 +140,44 @@ def _pipelines(pipelines: Sequence[PipelineStatus], images: int) -> Table:
         index = f"{pipeline.engine}: {state}"
         table.add_row(pipeline.name, pipeline.metric, f"{pipeline.rows:,} of {images:,}", threshold, index)
     return table
+
+
+@command(app, rich_help_panel=GALLERY)
+def prune(
+    session: Session,
+    folder: Annotated[
+        str | None,
+        typer.Argument(metavar="FOLDER", show_default=False, help="Only images added from this folder."),
+    ] = None,
+    yes: Annotated[bool, flag("--yes", "Forget the images; otherwise they are only listed.")] = False,
+    whole_folder: Annotated[
+        bool, flag("--whole-folder", "Also forget the images of a folder that is away as a whole.")
+    ] = False,
+) -> int:
+    """Forget images whose files are gone. Lists them first; nothing is changed without --yes.
+
+    Images of a folder that is away as a whole are kept, for its disk may be unplugged. An image whose file comes back
+    is added again with its folder.
+    """
+    with session.open() as gallery:
+        found = gallery.prune(folder, dry_run=not yes, whole_folder=whole_folder, tenant=session.tenant)
+    outcome = "forgotten" if yes else "missing"
+    for key in found.keys:
+        if session.json:
+            emit({"key": key, "outcome": outcome}, flush=False)
+        elif not yes:
+            print_line(f"  {printable(key)}")
+    for away, number in found.away.items():
+        if session.json:
+            emit({"folder": away, "outcome": "away", "images": number})
+        print_error(
+            f"kept {counted(number, 'image')} of {away}, where no file is left: if the disk is only unplugged, "
+            "plug it in; to forget the images, add --whole-folder"
+        )
+    if not session.json:
+        images = counted(len(found.keys), "image")
+        print_line(f"{images} forgotten" if yes else f"{images} missing; prune --yes forgets them")
+    return ExitCode.PARTIAL if found.away else ExitCode.OK
 
 
 @command(app, remote=True, rich_help_panel=GALLERY)

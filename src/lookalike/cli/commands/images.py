@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,24 +14,30 @@ from lookalike.cli.exit_codes import ExitCode
 from lookalike.cli.options import (
     FilterOption,
     NullOption,
+    OutputOption,
     Session,
     command,
     flag,
     open_gallery_or_client,
     option,
+    output_format,
     read_entries,
 )
-from lookalike.cli.output import day, emit, out, print_error, print_line, printable, size
+from lookalike.cli.output import CsvWriter, day, emit, out, print_error, print_line, print_unwrapped, printable, size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from lookalike.cli.options import AnyGallery
     from lookalike.results import Filter
     from lookalike.types import Record
 
+LS_COLUMNS = ("key", "path", "format", "width", "height", "bytes", "updated", "sha256")
+"""Columns of `ls --output csv`: fields of its JSON."""
 PAGE_SIZE = 1000
 """Records read, or images removed, in one call."""
+MISSING = "  (missing)"
+"""Follows the key of an image whose file is gone."""
 
 
 @command(app, remote=True, rich_help_panel=IMAGES)
@@ -50,6 +56,8 @@ def show(
         emit(record_object(record))
         return ExitCode.OK
     console = out()
+    if record.missing:
+        print_error(f"the file of {key} is gone; `lookalike prune` forgets such images")
     if preview and record.path and can_preview(console) and (image := preview_of(record.path, 40, 12)):
         console.print(image)
     table = Table.grid(padding=(0, 2))
@@ -66,20 +74,29 @@ def show(
             case "path", None:
                 value = "unknown: the image was added as bytes, or is on a server"
         table.add_row(name, printable(str(value)))
-    console.print(table)
+    print_unwrapped(table)
     return ExitCode.OK
 
 
 @command(app, remote=True, rich_help_panel=IMAGES)
 def rm(
     session: Session,
-    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Keys, or - to read them from standard input.")],
+    keys: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY...]", show_default=False, help="Keys, or - to read them from standard input."),
+    ] = None,
+    filter: FilterOption = None,
+    prefix: Annotated[str | None, option("--prefix TEXT", "All keys with this prefix (case-sensitive).")] = None,
     null: NullOption = False,
 ) -> int:
-    """Remove images from the gallery. Image files are never deleted."""
-    entries = chain.from_iterable(read_entries(sys.stdin.buffer, null=null) if key == "-" else [key] for key in keys)
+    """Remove images from the gallery: by key, or all that match --prefix and --filter. Files are never deleted."""
+    if prefix == "":
+        raise typer.BadParameter("an empty --prefix would remove every image; give the beginning of the keys.")
+    if bool(keys) == bool(filter or prefix):
+        raise typer.BadParameter("name the images to remove either by KEY..., or by --prefix and --filter.")
     removed = missing = 0
     with open_gallery_or_client(session) as gallery:
+        entries = _listed(keys, null=null) if keys else _matching(gallery, session, filter, prefix or "")
         while batch := list(islice(entries, PAGE_SIZE)):
             existing = set(gallery.remove(batch, tenant=session.tenant))
             for key in batch:
@@ -99,6 +116,7 @@ def rm(
 def ls(
     session: Session,
     filter: FilterOption = None,
+    output: OutputOption = "table",
     prefix: Annotated[str, option("--prefix TEXT", "Only keys with this prefix (case-sensitive).")] = "",
     contains: Annotated[str, option("--contains TEXT", "Only keys that contain this text (ignores case).")] = "",
     limit: Annotated[int | None, option("--limit N", "Stop after this number of images.", min=0)] = None,
@@ -116,17 +134,35 @@ def ls(
     from lookalike.cli.json_output import record_object
     from lookalike.gallery import parse_filter
 
+    form = output_format(session, output)
     with open_gallery_or_client(session) as gallery:
-        for record in islice(
-            _records(gallery, session, parse_filter(filter or ()), prefix=prefix, contains=contains, sort=sort), limit
-        ):
-            if session.json:
+        csv = CsvWriter(*LS_COLUMNS) if form == "csv" else None
+        conditions = parse_filter(filter or ())
+        records = _records(gallery, session, conditions, prefix=prefix, contains=contains, sort=sort)
+        for record in islice(records, limit):
+            if csv is not None:
+                csv.row(record_object(record))
+            elif form == "json":
                 emit(record_object(record), flush=False)
             else:
                 dimensions = f"{record.width}x{record.height}"
                 about = f"{dimensions:>11}  {record.format:<5} {size(record.nbytes):>8}  {day(record.updated)}"
-                print_line(f"{about}  {printable(record.key)}{'  (truncated)' if record.truncated else ''}")
+                marks = f"{'  (truncated)' if record.truncated else ''}{MISSING if record.missing else ''}"
+                print_line(f"{about}  {printable(record.key)}{marks}")
     return ExitCode.OK
+
+
+def _listed(keys: Sequence[str], *, null: bool) -> Iterator[str]:
+    """The keys that are given; - stands for those on standard input."""
+    for key in keys:
+        yield from read_entries(sys.stdin.buffer, null=null) if key == "-" else [key]
+
+
+def _matching(gallery: AnyGallery, session: Session, filter: Sequence[str] | None, prefix: str) -> Iterator[str]:
+    from lookalike.gallery import parse_filter
+
+    for record in _records(gallery, session, parse_filter(filter or ()), prefix=prefix):
+        yield record.key
 
 
 def _records(gallery: AnyGallery, session: Session, filter: Filter, **options: str) -> Iterator[Record]:

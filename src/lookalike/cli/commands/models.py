@@ -11,7 +11,7 @@ from rich.table import Table
 
 from lookalike.cli.app import MACHINE, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import Session, command, flag, option
+from lookalike.cli.options import Group, Session, command, flag, option
 from lookalike.cli.output import emit, out, print_line, printable, size
 from lookalike.errors import BadSetting
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PULL_PRECISIONS = ("fp32", "bf16", "int8")
 
 models_app = typer.Typer(
-    help="Models that compute image features: which there are and which are installed.", no_args_is_help=True
+    cls=Group, help="Models that compute image features: which there are and which are installed.", no_args_is_help=True
 )
 app.add_typer(models_app, name="models", rich_help_panel=MACHINE)
 

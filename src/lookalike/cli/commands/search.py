@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import sys
 import threading
@@ -18,15 +17,17 @@ from lookalike.cli.exit_codes import ExitCode
 from lookalike.cli.options import (
     FilterOption,
     NullOption,
+    OutputOption,
     PipelineNamesOption,
     Session,
     command,
     flag,
     open_gallery_or_client,
     option,
+    output_format,
     read_entries,
 )
-from lookalike.cli.output import emit, out, print_error, printable
+from lookalike.cli.output import CsvWriter, emit, out, print_error, print_unwrapped, printable
 from lookalike.errors import BadSetting
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 MAX_WAITING = 4096
 """Queries read ahead from standard input while others are being answered."""
+CSV_COLUMNS = ("query", "key", "evidence", "verified", "distance", "probability", "pipeline", "path")
+"""Columns of `--output csv`: the query, and fields of a hit's JSON."""
 STYLES = {"exact": "bold green", "copy": "green", "variant": "yellow", "similar": "dim"}
 
 
@@ -53,9 +56,11 @@ def search(
     key: Annotated[
         list[str] | None, option("--key KEY", "Search with an image of the gallery, by its key. Repeatable.")
     ] = None,
-    k: Annotated[int, option("-k --k N", "Maximum number of hits per image.", show_default=True)] = 10,
-    page: Annotated[int, option("--page N", "Page of N hits: 2 for the next ones, ...", show_default=True)] = 1,
-    threshold: Annotated[float | None, option("--threshold 0..1", "Maximum distance of a hit.")] = None,
+    k: Annotated[
+        int, option("-k --k N", "Maximum number of hits per image.", show_default=True, min=1, max=10_000)
+    ] = 10,
+    page: Annotated[int, option("--page N", "Page of N hits: 2 for the next ones, ...", show_default=True, min=1)] = 1,
+    threshold: Annotated[float | None, option("--threshold 0..1", "Maximum distance of a hit.", min=0, max=1)] = None,
     max_false: Annotated[
         float | None,
         option(
@@ -95,6 +100,7 @@ def search(
         ),
     ] = None,
     null: NullOption = False,
+    output: OutputOption = "table",
     preview: Annotated[bool, flag("--preview/--no-preview", "Show thumbnails in a terminal.")] = True,
 ) -> int:
     """Find the original of an image, its copies and similar images.
@@ -122,7 +128,7 @@ def search(
     }
     if verify_ms is not None:
         options["verify_ms"] = verify_ms
-    printer = ResultPrinter(session, preview=preview, all_hits=all_hits)
+    printer = ResultPrinter(output_format(session, output), preview=preview, all_hits=all_hits)
     with open_gallery_or_client(session) as gallery:
         printer.search(gallery, map(StoredImage, key or ()), options)
         queries = _queries(images or (), null=null)
@@ -148,13 +154,14 @@ def _engine_filter(argument: str | None) -> dict[str, Any] | None:
 class ResultPrinter:
     """Searches, prints each answer as it arrives, and keeps the exit code."""
 
-    def __init__(self, session: Session, *, preview: bool, all_hits: bool) -> None:
+    def __init__(self, form: str, *, preview: bool, all_hits: bool) -> None:
         from lookalike.cli.preview import can_preview
 
-        self._json = session.json
+        self._json = form == "json"
+        self._csv = CsvWriter(*CSV_COLUMNS) if form == "csv" else None
         self._console = out()
         self._all_hits = all_hits
-        self._preview = preview and not self._json and can_preview(self._console)
+        self._preview = preview and form == "table" and can_preview(self._console)
         self.code = ExitCode.OK
 
     def search(self, gallery: AnyGallery, queries: Iterable[Query], options: SearchOptions) -> None:
@@ -170,6 +177,9 @@ class ResultPrinter:
                 emit(query_object(path, answer))
             elif not isinstance(answer, Answer):
                 print_error(f"{path}: {answer}")
+            elif self._csv is not None:
+                for hit in query_object(path, answer)["hits"]:
+                    self._csv.row({"query": path, **hit})
             else:
                 self._show(path, answer, with_image=not isinstance(query, StoredImage))
 
@@ -180,12 +190,15 @@ class ResultPrinter:
         if self._preview and with_image and (image := preview_of(query)):
             self._console.print(image)
         hits = answer.hits if self._all_hits else _without_similar(answer.hits)
-        self._console.print(self._table(hits, answer.frames) if hits else "  no hits")
+        if hits:
+            print_unwrapped(self._table(hits, answer.frames))
+        else:
+            self._console.print("  no hits")
         self._console.print(Text("  " + _footer(answer, hidden=len(answer.hits) - len(hits)), style="dim"))
         self._console.print()
 
     def _table(self, hits: Sequence[Hit], frames: int) -> Table:
-        key, path = Column("key", overflow="fold"), Column("path", style="dim", overflow="fold")
+        key, path = Column("key", no_wrap=True), Column("path", no_wrap=True)
         last = ("", key) if self._preview else (key, path)
         calibrated = any(hit.probability is not None for hit in hits)
         probability = (Column("probability", justify="right"),) if calibrated else ()
@@ -205,11 +218,11 @@ class ResultPrinter:
         if calibrated:
             row.append("" if hit.probability is None else f"{hit.probability.value:.3f}")
         row.append(hit.pipeline)
-        path = printable(hit.path or "")
+        path = printable(hit.path or "") + (" (missing)" if hit.missing else "")
         if self._preview:
             image = preview_of(hit.path) if hit.path else None
             return [*row, image or "", Text(printable(hit.key) + "\n") + Text(path, style="dim")]
-        return [*row, printable(hit.key), path]
+        return [*row, printable(hit.key), Text(path, style="dim")]
 
 
 def _without_similar(hits: Sequence[Hit]) -> Sequence[Hit]:
@@ -266,15 +279,14 @@ def _queries(images: Sequence[str], *, null: bool) -> Iterator[str]:
 
 
 def _below(folder: str) -> Iterator[str]:
-    from lookalike.image_files import files_below
+    from lookalike.image_files import FolderScan
     from lookalike.types import Outcome
 
     found = False
-    for file in files_below(Path(folder)):
+    for file in FolderScan().files_below(folder):
         found = True
         # an unreadable folder becomes a query, which fails with the reason like any other
-        path = Path((file.path or file.key) if isinstance(file, Outcome) else file)
-        yield os.path.join(folder, path.relative_to(folder))  # noqa: PTH118 - keeps the folder as given
+        yield file.key if isinstance(file, Outcome) else file
     if not found:
         print_error(f"no images below {folder}")
 

@@ -84,7 +84,7 @@ def serve(
         if open_page:  # in a thread, for some browsers return only when they are closed
             threading.Thread(target=_open_browser, args=(url,), daemon=True).start()
 
-    with open_gallery(session.folder, serving=True, settings=session.settings) as gallery:
+    with open_gallery(session.folder, create=True, serving=True, settings=session.settings) as gallery:
         run(gallery, address, settings=settings, fetcher=fetcher, on_ready=on_start)
     return ExitCode.OK
 

@@ -74,11 +74,11 @@ def train_head(
 
 def _files(session: Session, photos: Sequence[str]) -> Iterator[Path]:
     """The files named on the command line, or those of the gallery's images."""
-    from lookalike.image_files import items_from
-    from lookalike.types import Item
+    from lookalike.image_files import find_files
+    from lookalike.types import FoundFile
 
     if photos:
-        yield from (Path(item.path) for item in items_from(photos) if isinstance(item, Item) and item.path)
+        yield from (Path(found.path) for found in find_files(photos) if isinstance(found, FoundFile))
         return
     with session.open() as gallery:
         after = None

@@ -27,6 +27,7 @@ from lookalike.server.requests.body import (
     unsupported_media_type,
 )
 from lookalike.server.requests.multipart import Part, read_parts
+from lookalike.server.requests.query_parameters import unknown_name
 from lookalike.server.schemas import ImageSource, Json, QuerySource
 
 MAX_FIELDS = 32
@@ -168,6 +169,15 @@ def validate(model: type[M], value: Any, location: str = "", *, strict: bool | N
         return model.model_validate(value, strict=strict)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_context=False, include_input=False)
-        raise BadInput(
-            describe_faults([{**e, "loc": (*([location] if location else []), *e["loc"])} for e in errors])
-        ) from None
+        prefix = [location] if location else []
+        for fault in errors:
+            fault["msg"] = _message(model, fault["type"], fault["loc"], fault["msg"])
+            fault["loc"] = (*prefix, *fault["loc"])
+        raise BadInput(describe_faults(errors)) from None
+
+
+def _message(model: type[BaseModel], kind: str, location: tuple[int | str, ...], message: str) -> str:
+    """The message of a validation error; that of an unknown field of the model names a similar one."""
+    if kind != "extra_forbidden" or len(location) != 1:
+        return message
+    return unknown_name("unknown field", str(location[0]), set(model.model_fields))

@@ -17,7 +17,7 @@ function member(image, at, group, { model, keep, compare, exclude }) {
     h("div.member-words", {},
       h("p.member-name", {}, middleCut(name, { title: image.path ?? image.key })),
       h("p.small.quiet.numbers", {}, `${sizeOf(image)} · ${bytes(image.bytes)}`),
-      h("p.small.quiet.numbers", {}, [image.format, captured && `taken ${captured}`].filter(Boolean).join(" · ")),
+      h("p.small.quiet.numbers", {}, [image.format, captured && `taken ${captured}`, image.missing && "file missing"].filter(Boolean).join(" · ")),
       folder ? h("p.small.quiet", {}, middleCut(folder)) : null),
     h("div.member-choice.needs-write", {},
       h("label.member-keep", {}, box, h("span", {}, "Keep"), digit),

@@ -13,7 +13,7 @@ function exifFacts({ captured, camera, latitude, longitude }) {
 /** The facts of an image's record. */
 export function factList(image) {
   const { folder } = splitKey(image.key);
-  const rows = [["Size", `${sizeOf(image)}, ${bytes(image.bytes)}`], ["Format", image.format], image.frames > 1 && ["Frames", count(image.frames)], image.truncated && ["Damage", "truncated: pixels are missing"], ...exifFacts(image.exif ?? {}), folder && ["Folder", folder], ["Added", date(image.created)],
+  const rows = [["Size", `${sizeOf(image)}, ${bytes(image.bytes)}`], ["Format", image.format], image.frames > 1 && ["Frames", count(image.frames)], image.truncated && ["Damage", "truncated: pixels are missing"], image.missing && ["File", "missing: it is no longer in its folder"], ...exifFacts(image.exif ?? {}), folder && ["Folder", folder], ["Added", date(image.created)],
     ...Object.entries(image.attributes ?? {}).map(([name, value]) => [name, typeof value === "object" ? JSON.stringify(value) : String(value)]), image.path && ["Path", h("span.image-path", {}, image.path)], ["SHA-256", h("span.mono.wrap", {}, image.sha256)]];
   return h("dl.facts", {}, rows.filter(Boolean).map(([name, value]) => [h("dt", {}, name), h("dd.wrap", {}, value)]));
 }

@@ -8,6 +8,7 @@ const isInFolder = (image, folder) => folder === "" || image.key.startsWith(`${f
 
 /** A rule: the images with the lowest `value` stay; `won` and `lost` explain it. */
 const RULES = {
+  there: { value: (image) => Number(image.missing ?? false), won: "its file is there", lost: "its file is missing" },
   complete: { value: (image) => Number(image.truncated), won: "complete", lost: "truncated" },
   pixels: { value: (image) => -inner(image), won: "most pixels", lost: "fewer pixels" },
   exif: { value: (image) => -Number(Object.keys(image.exif ?? {}).length > 0), won: "has EXIF data", lost: "no EXIF data" },
@@ -19,15 +20,15 @@ const RULES = {
   added: { value: (image) => image.created, won: "the same by every rule; added first", lost: "the same by every rule; added later" },
   name: { value: (image) => image.key, won: "the same by every rule; first by name", lost: "the same by every rule; later by name" },
 };
-const BEST = ["complete", "pixels", "exif", "quality", "oldest", "format"];
+const BEST = ["there", "complete", "pixels", "exif", "quality", "oldest", "format"];
 const TIE_BREAKERS = ["added", "name"];
 
 /** The orders that can be chosen, by id: their label, and the rules. */
 export const ORDERS = {
   best: { label: "Best quality", rules: BEST },
-  bytes: { label: "Largest file", rules: ["bytes", ...BEST] },
-  oldest: { label: "Taken first", rules: ["oldest", ...BEST] },
-  folder: { label: "In a folder …", rules: ["folder", ...BEST] },
+  bytes: { label: "Largest file", rules: ["there", "bytes", ...BEST] },
+  oldest: { label: "Taken first", rules: ["there", "oldest", ...BEST] },
+  folder: { label: "In a folder …", rules: ["there", "folder", ...BEST] },
 };
 
 /** The image to keep, and by key why each image is kept or not. */

@@ -1,0 +1,45 @@
+"""Unknown query parameters are errors: an option that is ignored would change the meaning of a request."""
+
+import inspect
+from collections.abc import Iterator
+from difflib import get_close_matches
+
+from fastapi import Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+from lookalike.errors import BadInput
+
+API_PREFIX = "/v1/"
+
+
+def check_query_parameters(request: Request) -> None:
+    """A FastAPI dependency that raises BadInput for an unknown query parameter of the API, naming a similar one."""
+    route = request.scope.get("route")
+    if not request.query_params or not isinstance(route, APIRoute) or not route.path.startswith(API_PREFIX):
+        return
+    known = set(_declared(route.dependant))
+    for name in request.query_params:
+        if name not in known:
+            raise BadInput(unknown_name(f"unknown query parameter {name!r}", name, known))
+
+
+def unknown_name(message: str, name: str, known: set[str]) -> str:
+    """The message for an unknown name, with a similar one that is known, or else all of them."""
+    similar = get_close_matches(name, known, n=1)
+    if similar:
+        return f"{message}; did you mean {similar[0]!r}?"
+    return f"{message}; there are {', '.join(sorted(known))}" if known else f"{message}; this path takes none"
+
+
+def _declared(dependant: Dependant) -> Iterator[str]:
+    """The names of the query parameters of a route or a dependency, one by one or as the fields of a model."""
+    for field in dependant.query_params:
+        annotation = field.field_info.annotation
+        if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+            yield from annotation.model_fields
+        else:
+            yield field.alias
+    for dependency in dependant.dependencies:
+        yield from _declared(dependency)
