@@ -49,7 +49,7 @@ export function uploadPanel({ finished, progressed }) {
       rate.reset();
     },
   });
-  const heading = h("h2.cut", {}, "Uploads");
+  const heading = h("h2.numbers", {}, "Uploads");
   const bar = h("span");
   const stop = button("Stop", { look: "little", symbol: "close", onclick: () => queue.cancelOpen() });
   const again = button("Retry failed", { look: "little", symbol: "retry", onclick: () => queue.all.filter((upload) => upload.state === "failed").forEach((upload) => queue.retry(upload)) });
