@@ -56,7 +56,8 @@ async def list_duplicates(
             tenant=caller.tenant, pipelines=pipelines, after=after, limit=limit, seconds=seconds
         )
         next_cursor = None if page.after is None else encode_cursor(page.after)
-        state.listed_clusters.add(caller.tenant, page.clusters)
+        if show_path:  # otherwise no clean-up can be planned
+            state.listed_clusters.add(caller.tenant, page.clusters)
         clusters = [Cluster.of(cluster, show_path=show_path) for cluster in page.clusters]
         return ClusterList(clusters=clusters, next=next_cursor)
 
