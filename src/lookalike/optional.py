@@ -18,6 +18,7 @@ EXTRAS = {
     "psycopg": ("Psycopg", "postgresql"),
     "nncf": ("NNCF", "int8"),
     "pillow_jxl": ("pillow-jxl-plugin", "jxl"),
+    "pyarrow": ("PyArrow", "parquet"),
 }
 """By module: the package's name, and the extra that installs it."""
 

@@ -7,12 +7,15 @@ from lookalike.catalog.jobs import Job, JobState
 from lookalike.catalog.leases import IndexLease, Progress
 from lookalike.catalog.records import (
     CatalogTotals,
+    ChangeFeed,
     Changes,
     Deleted,
     ExistingImage,
     FileLocation,
+    LoggedChange,
     NewImage,
     PutResult,
+    RecordTotals,
     SameBytes,
     StoredFeatures,
 )
@@ -22,6 +25,7 @@ from lookalike.catalog.roots import Root
 __all__ = [
     "Catalog",
     "CatalogTotals",
+    "ChangeFeed",
     "Changes",
     "Deleted",
     "ExistingImage",
@@ -29,9 +33,11 @@ __all__ = [
     "IndexLease",
     "Job",
     "JobState",
+    "LoggedChange",
     "NewImage",
     "Progress",
     "PutResult",
+    "RecordTotals",
     "Removal",
     "Root",
     "SameBytes",

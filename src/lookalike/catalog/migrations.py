@@ -6,11 +6,41 @@ from collections.abc import Callable, Mapping, Sequence
 from sqlalchemy import Connection, insert, inspect, select, update
 from sqlalchemy import text as sql
 
-from lookalike.catalog.schema import PATH_INDEXES, VERSION, Options, add_image_details, create_tables, meta, state
+from lookalike.catalog.schema import (
+    PATH_INDEXES,
+    VERSION,
+    Options,
+    add_deleted_keys,
+    add_image_details,
+    create_tables,
+    meta,
+    state,
+)
 from lookalike.catalog.sqlite import create_attribute_index
 from lookalike.errors import BadInput, Damaged, NotFound
 
 Migration = Callable[[Connection], None]
+
+
+def _add_verification_records(conn: Connection) -> None:
+    """Add the table of verification records; images that schema 2 stored have none."""
+    id_, data = ("BIGINT", "BYTEA") if conn.dialect.name == "postgresql" else ("INTEGER", "BLOB")
+    conn.exec_driver_sql(
+        f"CREATE TABLE verification_records (image_id {id_} NOT NULL PRIMARY KEY REFERENCES images (id)"
+        f" ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED, nbytes BIGINT NOT NULL, data {data} NOT NULL)"
+    )
+    conn.exec_driver_sql("CREATE INDEX verification_records_nbytes ON verification_records (nbytes)")
+
+
+def _add_compared_pairs(conn: Connection) -> None:
+    """Add the table of pairs of images whose pixels were compared."""
+    id_, data = ("BIGINT", "BYTEA") if conn.dialect.name == "postgresql" else ("INTEGER", "BLOB")
+    image = f"{id_} NOT NULL REFERENCES images (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED"
+    conn.exec_driver_sql(
+        f"CREATE TABLE compared_pairs (first_id {image}, second_id {image}, digest {data} NOT NULL,"
+        " is_copy BOOLEAN NOT NULL, PRIMARY KEY (first_id, second_id))"
+    )
+    conn.exec_driver_sql("CREATE INDEX compared_pairs_second ON compared_pairs (second_id)")
 
 
 def _remember_folders(conn: Connection) -> None:
@@ -62,6 +92,9 @@ def _names_of(paths: Sequence[str]) -> dict[str, str]:
 
 def _to_3(conn: Connection) -> None:
     add_image_details(conn)
+    _add_verification_records(conn)
+    _add_compared_pairs(conn)
+    add_deleted_keys(conn)
     _remember_folders(conn)
     _let_api_keys_expire(conn)
 

@@ -25,7 +25,7 @@ MAX_EXAMPLES = 3
 """Rejected images that are named for each reason."""
 OUTCOMES = {
     "added": "added",
-    "duplicate": "added as duplicates of others",
+    "duplicate": "added with the bytes of another",
     "updated": "updated",
     "unchanged": "unchanged",
     "linked": "further links to files of the gallery",
@@ -187,4 +187,4 @@ class AddSummary:
             kinds = ", ".join(f"{n:,} {printable(kind)}" for kind, n in passed.most_common())
             print_line(f"Passed over: {counted(passed.total(), 'file')} of formats not read: {kinds}")
         if others := self._scan.others:
-            print_line("Passed over: " + ", ".join(f"{n:,} {kind}" for kind, n in others.most_common()))
+            print_line("Passed over: " + ", ".join(f"{kind}: {n:,}" for kind, n in others.most_common()))
