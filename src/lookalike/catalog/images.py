@@ -12,6 +12,7 @@ from lookalike.catalog.database import Database
 from lookalike.catalog.features import FeatureRepository
 from lookalike.catalog.filters import has_index, to_sql
 from lookalike.catalog.image_writes import delete_images, put_images
+from lookalike.catalog.key_search import check_contains, key_contains
 from lookalike.catalog.records import (
     CatalogTotals,
     Deleted,
@@ -173,22 +174,25 @@ class ImageRepository:
         limit: int = 1000,
         conditions: Sequence[Condition] = (),
         prefix: str = "",
+        contains: str = "",
         sort: str = KEY,
     ) -> list[Record]:
         """A page of a tenant's images after this key, in code point order, or sorted by a built-in attribute.
 
-        A prefix is a range of keys, so that an index serves it and every character stands for itself. `sort` is one of
-        `SORTS`, after `-` for the reverse order; images without the attribute come last, equal ones by key. Raises
-        BadInput for a limit below 1, an invalid condition, an unknown `sort`, or an `after` that cannot be a key, or,
-        where the list is sorted, is no key any more.
+        A prefix is a range of keys, so that an index serves it and every character stands for itself. `contains` is a
+        part of the key, ignoring case, for which all keys are read. `sort` is one of `SORTS`, after `-` for the reverse
+        order; images without the attribute come last, equal ones by key. Raises BadInput for a limit below 1, an
+        invalid condition, an unknown `sort`, or an `after` that cannot be a key, or, where the list is sorted, is no
+        key any more.
         """
-        if sort != KEY:
-            return self._sorted_page(tenant_id, sort, after, limit, conditions, prefix)
         check_limit(limit)
+        check_contains(contains)
+        if not (storable(prefix) and storable(contains)):
+            return []
+        if sort != KEY:
+            return self._sorted_page(tenant_id, sort, after, limit, conditions, (prefix, contains))
         if after is not None:
             check_text("the key to continue after", after)
-        if not storable(prefix):
-            return []
         with self._database.read() as conn:
             query = RECORD.where(images.c.tenant_id == tenant_id, to_sql(conditions, conn.dialect.name))
             # One lower bound alone: of two, SQLite would look up the first and check each key after it for the other.
@@ -198,6 +202,8 @@ class ImageRepository:
                 query = query.where(images.c.key >= prefix)
             if (end := prefix_end(prefix)) is not None:
                 query = query.where(images.c.key < end)
+            if contains:
+                query = query.where(key_contains(contains, conn.dialect.name))
             return [to_record(row) for row in conn.execute(query.order_by(images.c.key).limit(limit))]
 
     def _sorted_page(
@@ -207,9 +213,9 @@ class ImageRepository:
         after: str | None,
         limit: int,
         conditions: Sequence[Condition],
-        prefix: str,
+        key_parts: tuple[str, str],
     ) -> list[Record]:
-        check_limit(limit)
+        prefix, contains = key_parts
         descending, name = sort.startswith("-"), sort.removeprefix("-")
         with self._database.read() as conn:
             value = sort_expression(name, conn.dialect.name)
@@ -218,6 +224,8 @@ class ImageRepository:
                 query = query.where(images.c.key >= prefix)
             if (end := prefix_end(prefix)) is not None:
                 query = query.where(images.c.key < end)
+            if contains:
+                query = query.where(key_contains(contains, conn.dialect.name))
             if after is not None:
                 query = query.where(_after(conn, tenant_id, after, value, descending=descending))
             directed, key = (value.desc(), images.c.key.desc()) if descending else (value, images.c.key)

@@ -318,6 +318,7 @@ class Gallery(GalleryAPI):
         limit: int = 100,
         filter: Filter | None = None,
         prefix: str = "",
+        contains: str = "",
         sort: str = "key",
     ) -> list[Record]:
         check_sort(sort)
@@ -325,7 +326,7 @@ class Gallery(GalleryAPI):
             return []
         conditions = conditions_of(filter or {})
         page = self.catalog.images.list_page(
-            tenant_id, after=after, limit=limit, conditions=conditions, prefix=prefix, sort=sort
+            tenant_id, after=after, limit=limit, conditions=conditions, prefix=prefix, contains=contains, sort=sort
         )
         return self._presence().mark_records(page)
 
