@@ -18,6 +18,10 @@ EXTRAS = {
     "psycopg": ("Psycopg", "postgresql"),
     "nncf": ("NNCF", "int8"),
     "pillow_jxl": ("pillow-jxl-plugin", "jxl"),
+    "fsspec": ("fsspec", "remote"),
+    "s3fs": ("s3fs", "remote"),
+    "pyarrow": ("PyArrow", "remote"),
+    "watchfiles": ("watchfiles", "watch"),
 }
 """By module: the package's name, and the extra that installs it."""
 

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sqlalchemy import update
 
 from lookalike.catalog import Catalog, NewImage
+from lookalike.catalog.schema import meta
 from lookalike.types import FeatureSpec
 from tests.support.engines import postgresql
 
@@ -45,6 +47,24 @@ def fresh(backend: str) -> Iterator[Catalog]:
     with BACKENDS[backend]() as url, Catalog.open(url, create=True) as catalog:
         yield catalog
         catalog.check()
+
+
+IMAGE_COLUMNS_OF_3 = ("frames", "truncated", "exif", "etag", "file_offset")
+
+
+def make_schema_2(catalog: Catalog) -> None:
+    """Take from a catalog what schema 3 has added."""
+    statements = [
+        "DROP TABLE roots",
+        "DROP TABLE removals",
+        "DROP TABLE archives",
+        "DROP INDEX images_path",
+    ]
+    statements += [f"ALTER TABLE images DROP COLUMN {column}" for column in IMAGE_COLUMNS_OF_3]
+    with catalog.database.write() as conn:
+        for statement in statements:
+            conn.exec_driver_sql(statement)
+        conn.execute(update(meta).where(meta.c.key == "schema").values(value=2))
 
 
 def digest(content: object) -> bytes:

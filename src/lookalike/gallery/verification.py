@@ -5,17 +5,17 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from hashlib import sha256
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from lookalike.catalog import Catalog
 from lookalike.cpu import usable_cores
-from lookalike.errors import ImageRejected
+from lookalike.errors import ImageRejected, NotFound, Unavailable
+from lookalike.gallery.originals import Originals
 from lookalike.gallery.queries import PreparedQuery, QueryReader
-from lookalike.imaging import Limits, decode, read_bytes
+from lookalike.imaging import decode
 from lookalike.imaging.resizing import reduce_to
+from lookalike.sources.urls import is_url
 from lookalike.types import Pixels, Record, Verification, VerificationReport
 from lookalike.verification import Side, VerificationEncoder, Verifier, label
 
@@ -59,9 +59,9 @@ class CandidateVerifier:
     stored thumbnail.
     """
 
-    def __init__(self, catalog: Catalog, limits: Limits) -> None:
+    def __init__(self, catalog: Catalog, originals: Originals) -> None:
         self._catalog = catalog
-        self._limits = limits
+        self._originals = originals
         self._encoder = VerificationEncoder()
         self._verifier = Verifier()
         self._workers = usable_cores()
@@ -153,6 +153,19 @@ class CandidateVerifier:
             return self._stored_pixels(query.record)
         return query.prepared.reduced if query.prepared.reduced is not None else reader.read_reduced(query)
 
+    def original(self, record: Record) -> bytes | None:
+        """The bytes of a stored image; None if they are gone, have changed, or their store is down."""
+        try:
+            return self._originals.read_original(record)
+        except (NotFound, Unavailable):
+            return None
+
+    def with_bytes(self, query: PreparedQuery) -> PreparedQuery:
+        """The query with the bytes of an object as its source, where it is a stored image in an object store."""
+        if query.record is None or not is_url(query.record.path):
+            return query
+        return replace(query, source=self.original(query.record))
+
     def _stored_side(self, record: Record) -> Side | None:
         if (known := self._sides.get(record.sha256)) is not None:
             return known
@@ -165,13 +178,11 @@ class CandidateVerifier:
 
     def _stored_pixels(self, record: Record) -> Pixels | None:
         """RGB pixels of a stored image at a reduced scale; None if neither its file nor a thumbnail is available."""
-        if record.path is not None:
+        if (data := self.original(record)) is not None:
             try:
-                data = read_bytes(Path(record.path), self._limits)
-                if sha256(data).digest() == record.sha256:
-                    return reduce_to(decode(data, limits=self._limits, box=(SIDE, 1)).rgb, SIDE)
+                return reduce_to(decode(data, limits=self._originals.limits, box=(SIDE, 1)).rgb, SIDE)
             except ImageRejected:
-                pass  # gone or changed: as if there were no path
+                pass  # beyond the limits of today
         thumbnail = self._catalog.images.thumbnail(record.id)
         return None if thumbnail is None else reduce_to(decode(thumbnail).rgb, SIDE)
 

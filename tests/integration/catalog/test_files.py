@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import text
 
 from lookalike.catalog import Catalog
-from tests.support.catalogs import BACKENDS, entry, fresh
+from tests.support.catalogs import BACKENDS, entry, fresh, make_schema_2
 
 
 @pytest.fixture(params=BACKENDS)
@@ -79,14 +78,7 @@ def test_migration_finds_the_folders(backend: str) -> None:
             stored |= {"DCIM/1.jpg": "/card/DCIM/1.jpg", "given": "/elsewhere/x.jpg"}
             catalog.images.put([entry(tenant, key, key, path=path) for key, path in stored.items()])
             catalog.images.put([entry(tenant, "uploaded.jpg", path=None)])
-            with catalog.database.write() as conn:
-                for statement in (
-                    "DROP TABLE roots",
-                    "DROP TABLE removals",
-                    "DROP INDEX images_path",
-                    "UPDATE meta SET value = '2' WHERE key = 'schema'",
-                ):
-                    conn.execute(text(statement))
+            make_schema_2(catalog)
         with Catalog.open(url) as catalog:
             found = {root.path: root.name for root in catalog.roots.of_tenant(tenant)}
             assert found == {"/pics": "", "/card": "card"}

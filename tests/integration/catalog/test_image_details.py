@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import update
 
 from lookalike.catalog import Catalog
 from lookalike.catalog.migrations import migrate, version_of
-from lookalike.catalog.schema import VERSION, meta
-from tests.support.catalogs import BACKENDS, entry, fresh
+from lookalike.catalog.schema import VERSION
+from tests.support.catalogs import BACKENDS, entry, fresh, make_schema_2
 
 EXIF = {"captured": "2019-07-14T09:30:00", "camera": "Größe „5“", "latitude": 47.5, "orientation": 6}
 
@@ -48,10 +47,7 @@ def test_attributes_are_changed_without_them(catalog: Catalog, tenant: int) -> N
 def test_images_of_schema_2_are_read_and_replaced(catalog: Catalog, tenant: int) -> None:
     catalog.images.put([entry(tenant, "old", 1, attributes={"year": 2019})])
     before = catalog.images.get(tenant, "old")
-    with catalog.database.write() as conn:
-        for column in ("frames", "truncated", "exif"):
-            conn.exec_driver_sql(f"ALTER TABLE images DROP COLUMN {column}")
-        conn.execute(update(meta).where(meta.c.key == "schema").values(value=2))
+    make_schema_2(catalog)
     with catalog.database.write() as conn:
         migrate(conn, 2)
     with catalog.database.read() as conn:

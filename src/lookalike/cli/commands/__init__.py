@@ -7,7 +7,7 @@ and `--version` do not need.
 from importlib import import_module
 
 MODULES = (
-    *("add", "search", "images", "duplicates", "explain", "why_not"),
+    *("add", "watch", "search", "images", "duplicates", "explain", "why_not"),
     *("gallery", "keys", "evaluate", "calibrate"),
     *("serve", "models", "train_head", "try_it", "doctor", "plan"),
 )

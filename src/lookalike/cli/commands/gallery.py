@@ -86,7 +86,7 @@ def status(session: Session) -> int:
 
     with open_gallery_or_client(session) as gallery:
         found = gallery.status()
-        files = gallery.missing(tenant=session.tenant) if isinstance(gallery, Gallery) else None
+        files = gallery.missing(tenant=session.tenant, remote=False) if isinstance(gallery, Gallery) else None
     if session.json:
         missing = {} if files is None else {"missing": len(files.keys), "away": dict(files.away)}
         emit({**status_object(name_of(session), found), **missing})
