@@ -309,6 +309,8 @@ class FolderScan:
     def changed(self, folder: str, path: str) -> Iterator[str | Outcome]:
         """Yield the images of one file or folder below a folder as `files_below` would, without reading the rest."""
         names = path[len(folder) :].strip(os.sep).split(os.sep)  # noqa: PTH206
+        if names == [""]:
+            return  # the folder itself
         at = folder
         for name in names:
             at = os.path.join(at, name)  # noqa: PTH118 - keeps what is no Unicode

@@ -34,7 +34,7 @@ from lookalike.imaging import Source, Unchanged
 from lookalike.imaging.thumbnails import SIDE
 from lookalike.interfaces import OrientedEncoder
 from lookalike.pipeline import Pipeline
-from lookalike.sources.urls import MEMBER, is_url
+from lookalike.sources.urls import MEMBER, canonical_url, is_url
 from lookalike.types import (
     Features,
     FeatureSpec,
@@ -609,12 +609,21 @@ def _next_chunk(rest: Iterator[Found]) -> list[Found]:
     nbytes = 0
     for found in rest:
         if isinstance(found, Item) and isinstance(found.source, str) and is_url(found.source):
-            found = FoundObject(found.source, None, found.attributes, key=found.key)
+            found = _object_of(found)
         chunk.append(found)
         nbytes += len(found.data or b"") if isinstance(found, FoundObject) else 0
         if len(chunk) == LOOKAHEAD or nbytes >= LOOKAHEAD_BYTES:
             break
     return chunk
+
+
+def _object_of(item: Item) -> FoundObject | Outcome:
+    """Return the object or the file that an item names by its URL."""
+    try:
+        url = canonical_url(str(item.source))
+    except BadInput as error:  # it may hold credentials, and is not repeated
+        return Outcome(item.key, None, "rejected", f"unreadable: {error}")
+    return FoundObject(url, None, item.attributes, key=item.key)
 
 
 def _is_nameless(found: Found) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from lookalike.catalog.roots import Root
 from lookalike.gallery.file_keys import root_of
 from lookalike.results import Cluster
-from lookalike.sources.urls import is_url, parent_of
+from lookalike.sources.urls import MEMBER, is_url, parent_of, split_member
 from lookalike.types import Answer, Record
 
 FileId = tuple[int, int]
@@ -62,13 +62,16 @@ class FilePresence:
         return path is not None and not is_url(path) and is_gone(path) and not self._is_away(self.folder_of(path))
 
     def folder_of(self, path: str) -> str:
-        """The folder that a file was added from; that of the file itself where it was given alone."""
+        """The folder that a file was added from; that of the file itself, or its archive, where it was given alone."""
         if self._roots is None:
             self._roots = self._load_roots()
         root = root_of(self._roots, path)
         if root is not None:
             return root.path
-        return parent_of(path) if is_url(path) else str(Path(path).parent)
+        if not is_url(path):
+            return str(Path(path).parent)
+        archive, member = split_member(path)
+        return parent_of(path) if member is None else archive + MEMBER.rstrip("/")
 
     def _is_away(self, folder: str) -> bool:
         if folder not in self._away:

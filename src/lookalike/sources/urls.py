@@ -18,7 +18,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _ALIASES = {"s3a": "s3", "gcs": "gs"}
 _ARCHIVE_SCHEMES = ("zip", "tar")
 _SECRET = re.compile(
-    r"secret|token|passw|pwd|credential|signature|sig$|api_?key|access_?key|^key$|^awsaccesskeyid$|^x-(amz|goog)-",
+    r"secret|token|passw|pwd|credential|signature|sig$|_?key$|^awsaccesskeyid$|^x-(amz|goog)-",
     re.IGNORECASE,
 )
 """Names of the parameters of a URL that hold credentials."""
@@ -43,7 +43,7 @@ def is_archive(path: str) -> bool:
 
 
 def canonical_url(text: str) -> str:
-    """Return a URL in the form in which it is stored; a plain `file://` URL becomes a path.
+    """Return a URL in the form in which it is stored; a `file://` URL becomes a path, unless it names a member.
 
     `zip://MEMBER::URL` and `tar://MEMBER::URL`, as fsspec writes them, and `zip://PATH` of a local archive become the
     URL of the archive, with `!/` before a member. Raises BadInput for credentials in a URL, which would be stored with
@@ -55,9 +55,10 @@ def canonical_url(text: str) -> str:
         if scheme not in _ARCHIVE_SCHEMES or "::" in rest.partition("::")[2]:
             raise BadInput(f"{text}: of chained URLs only zip://MEMBER::URL and tar://MEMBER::URL can be read")
         member, _, outer = rest.partition("::")
-        return _archive_url(outer) + (MEMBER + member.strip("/") if member.strip("/*") else "")
+        archive = _archive_url(outer)
+        return archive + MEMBER + member.strip("/") if member.strip("/*") else archive.removeprefix(LOCAL)
     if scheme in _ARCHIVE_SCHEMES:
-        return _archive_url(rest)
+        return _archive_url(rest).removeprefix(LOCAL)
     if scheme == "file":
         path = os.path.abspath("/" + rest.lstrip("/"))  # noqa: PTH100 - keeps links
         return LOCAL + path if MEMBER in path else path
