@@ -4,6 +4,8 @@ BIN := .venv/bin
 PHOTOS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 BY_FILE := --dist loadfile --no-loadscope-reorder
+# Tests start hundreds of processes, each of which would compile this package again.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(PIP) install --quiet --require-hashes --only-binary :all:
 
 .PHONY: help setup try test test-fast check fix wheel bench clean

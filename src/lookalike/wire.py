@@ -235,6 +235,14 @@ class Outcome(WireObject):
 
 
 @dataclass(frozen=True, slots=True)
+class OutcomeList(WireObject):
+    """What became of the images of one request, in its order."""
+
+    outcomes: list[Outcome]
+    error: Problem | None = field(metadata=_doc("Why the images after these were not read; null if all were."))
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteResult(WireObject):
     """What was deleted, durably. Unknown keys are ignored."""
 
@@ -503,6 +511,21 @@ class SearchAnswer(WireObject):
         report = None if answer.verification is None else convert(VerificationReport, answer.verification)
         hits = [Hit.of(hit) for hit in answer.hits]
         return convert(cls, answer, hits=hits, next=None, preview=None, verification=report, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAnswer(WireObject):
+    """The answer to one image of several, or why there is none."""
+
+    answer: SearchAnswer | None
+    error: Problem | None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchBatchAnswer(WireObject):
+    """The answers to several images, in the order of the request."""
+
+    answers: list[BatchAnswer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -927,6 +950,70 @@ class Status(GalleryStatus):
     version: str = field(metadata=_doc("Of the server."))
     features: list[str] = field(metadata=_doc("What this service offers."))
     scopes: list[str] = field(metadata=_doc("What the caller may do."))
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey(WireObject):
+    """An API key, without its secret."""
+
+    EXAMPLE: ClassVar[Mapping[str, Any] | None] = {
+        "id": "3fa4c2d10b7e",
+        "scope": "read",
+        "tenant": "default",
+        "label": "shop window",
+        "limits": {"rate": 20.0},
+        "created": "2026-01-31T09:30:00.250000Z",
+        "expires": "2026-05-01T09:30:00.250000Z",
+        "revoked": None,
+    }
+
+    id: str
+    scope: Literal["read", "write", "admin"] = field(metadata=_doc("Each includes those before it."))
+    tenant: str | None = field(metadata=_doc("Null for a key that may be used for any tenant."))
+    label: str
+    limits: dict[str, float] = field(
+        metadata=_doc("`rate`, `burst`, `concurrency`, `body_bytes`, `pixels`, where the key has its own.")
+    )
+    created: str = field(metadata=_doc("RFC 3339, UTC."))
+    expires: str | None = field(metadata=_doc("When it stops working; null for never."))
+    revoked: str | None
+
+    @classmethod
+    def of(cls, key: Any) -> "ApiKey":
+        """The object of a `catalog.api_keys.ApiKey`, a module that the client must not load."""
+        return convert(
+            cls,
+            key,
+            scope=key.scopes[-1],
+            limits={name: value for name, value in asdict(key.limits).items() if value is not None},
+            created=rfc3339(key.created),
+            expires=None if key.expires is None else rfc3339(key.expires),
+            revoked=None if key.revoked is None else rfc3339(key.revoked),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NewApiKey(ApiKey):
+    """An API key that was just created, with its secret, which is shown this once."""
+
+    EXAMPLE: ClassVar[Mapping[str, Any] | None] = {
+        **(ApiKey.EXAMPLE or {}),
+        "key": "lk_3fa4c2d10b7e_8sYvJmPZkq0s0u5o1QyH3bq0zq6m9s7wX2nTtG5rKfE",
+    }
+
+    key: str = field(metadata=_doc("To send as `Authorization: Bearer KEY`."))
+
+    @classmethod
+    def of_new(cls, key: Any, token: str) -> "NewApiKey":
+        """The object of a `catalog.api_keys.ApiKey` and its token."""
+        return convert(cls, ApiKey.of(key), key=token)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyList(WireObject):
+    """API keys, the oldest first."""
+
+    api_keys: list[ApiKey]
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ LOCAL = {
     "Hit": {"path"},
     "SearchAnswer": {"query"},
     "Comparison": {"a", "b"},
-    "Status": {"gallery", "tenants"},
+    "Status": {"gallery", "tenants", "missing", "away"},
 }
 """Fields that only the command line has, by object."""
 SERVICE = {"Status": {"tenant", "limits", "version", "features", "scopes"}}

@@ -35,9 +35,9 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
 def test_a_form_of_files(client: TestClient) -> None:
     files: list[tuple[str, Any]] = [("attributes", (None, '{"album": "Alps"}'))]
     files += [("file", (f"photos/{n}.png", encoded(drawn(n)))) for n in range(100)]
-    files += [("file", ("notes.txt", b"no image"))]
+    files.insert(50, ("file", ("notes.txt", b"no image")))
     told = lines(client.post("/v1/images:batch", files=files))
-    assert [one["key"] for one in told[:2]] == ["photos/0.png", "photos/1.png"]
+    assert [one["key"] for one in told] == [file[0] for _, file in files[1:]]
     assert [one["outcome"] for one in told].count("added") == 100
     [rejected] = [one for one in told if one["outcome"] == "rejected"]
     assert rejected["key"] == "notes.txt"
@@ -77,6 +77,27 @@ def test_other_types_and_empty_bodies(client: TestClient) -> None:
     assert lines(client.post("/v1/images:batch", content=b"", headers=NDJSON)) == []
     [told] = lines(client.post("/v1/images:batch", files={"other": ("x", b"")}))
     assert "error" in told
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "application/x-ndjson", "text/html"])
+@pytest.mark.parametrize("kind", ["form", "lines"])
+def test_the_form_of_the_response_is_chosen(client: TestClient, kind: str, accept: str) -> None:
+    headers = {"Accept": accept}
+    for number in (0, 3):
+        names = [f"{kind} {n}" for n in range(number)]
+        if kind == "form":
+            files = [("file", (name, encoded(drawn(n)))) for n, name in enumerate(names)]
+            files = files or [("attributes", (None, "{}"))]  # type: ignore[list-item]
+            answer = client.post("/v1/images:batch", files=files, headers=headers)
+        else:
+            body = b"".join(line(name, n) for n, name in enumerate(names))
+            answer = client.post("/v1/images:batch", content=body, headers=headers | NDJSON)
+        is_lines = accept == "application/x-ndjson" or (kind == "lines" and accept != "application/json")
+        assert answer.headers["content-type"] == ("application/x-ndjson" if is_lines else "application/json")
+        assert "Accept" in answer.headers["vary"]
+        assert [one["key"] for one in lines(answer)] == names
+    broken = client.post("/v1/images:batch", content=line("a", 1) + b"nonsense", headers=headers | NDJSON)
+    assert [one.get("key") for one in lines(broken)] == ["a", None]
 
 
 def test_the_memory_of_a_batch_is_given_back(client: TestClient) -> None:

@@ -1,5 +1,6 @@
 """Tenants learn nothing of one another: what one sees is the same whether others are there or not."""
 
+import base64
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
@@ -36,6 +37,27 @@ def key_of(step: Step) -> str:
 
 def image_of(step: Step, place: int = 1) -> bytes:
     return bytes(step.pick(place, IMAGES))
+
+
+@doing("POST /v1/search:batch")
+def search_batch(world: World, step: Step) -> list[httpx.Response]:
+    sources = [{"key": key_of(step)}, {"base64": base64.b64encode(image_of(step)).decode()}]
+    return [world.send(step.who, "POST", "/v1/search:batch", json={"images": sources, "k": 3})]
+
+
+@doing("GET /v1/keys", "POST /v1/keys", "POST /v1/keys/{key_id}:rotate", "POST /v1/keys/{key_id}:revoke")
+def keys(world: World, step: Step) -> list[httpx.Response]:
+    """Their keys write; what admins of a tenant see is in test_keys.py."""
+    id_ = world.tokens["bob"].split("_")[1]
+    paths = (
+        ("GET", "/v1/keys"),
+        ("POST", "/v1/keys"),
+        *(("POST", f"/v1/keys/{id_}:{v}") for v in ("rotate", "revoke")),
+    )
+    return [
+        world.send(step.who, method, path, **({"json": {}} if path == "/v1/keys" and method == "POST" else {}))
+        for method, path in paths
+    ]
 
 
 @doing("PUT /v1/images/{key}")
@@ -310,7 +332,7 @@ def test_admins_bound_to_a_tenant_stay_there(world: World) -> None:
     assert world.send("root", "GET", "/v1/images").json()["total"] == 0
 
 
-READS = ("/v1/search", "/v1/compare", "/v1/explain", "/v1/why-not")
+READS = ("/v1/search", "/v1/search:batch", "/v1/compare", "/v1/explain", "/v1/why-not")
 """Paths of POST requests that read only."""
 
 
@@ -319,10 +341,10 @@ def test_every_operation_wants_a_key_and_its_scope(world: World) -> None:
         if path in ("/healthz", "/readyz"):
             continue
         for method in methods:
-            at = path.replace("{key}", "a").replace("{job_id}", "b")
+            at = path.replace("{key}", "a").replace("{job_id}", "b").replace("{key_id}", "c")
             assert world.send(None, method, at).status_code == 401, (method, path)
             writes = method not in ("get", "head") and path not in READS
-            if writes or path == "/metrics":
+            if writes or path == "/metrics" or path.startswith("/v1/keys"):
                 assert world.send("reader", method, at).status_code == 403, (method, path)
             else:
                 assert world.send("reader", method, at).status_code not in (401, 403), (method, path)

@@ -59,6 +59,7 @@ def make_schema_2(catalog: Catalog) -> None:
         "DROP TABLE removals",
         "DROP TABLE archives",
         "DROP INDEX images_path",
+        "ALTER TABLE access_keys DROP COLUMN expires",
     ]
     statements += [f"ALTER TABLE images DROP COLUMN {column}" for column in IMAGE_COLUMNS_OF_3]
     with catalog.database.write() as conn:

@@ -1,11 +1,11 @@
-"""API keys: created and shown once, stored as digests, revoked."""
+"""API keys: created and shown once, stored as digests, rotated, revoked; they may expire."""
 
 import hashlib
 import hmac
 import math
 import secrets
 import time
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
@@ -20,6 +20,8 @@ SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
 """What an API key permits; each scope includes those before it."""
 MAX_KEYS = 10_000
 """Revoked ones count. A server keeps all in memory, so that a wrong key costs no database query."""
+MAX_LIFETIME = 100 * 366 * 86400
+"""Seconds after which a key expires at the latest, if it does."""
 MAX_NAME_LENGTH = 200
 """Characters of a label and of a tenant's name."""
 
@@ -48,7 +50,10 @@ class KeyLimits:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """An API key without its secret. `tenant` None permits any tenant; times are seconds since 1970, UTC."""
+    """An API key without its secret. `tenant` None permits any tenant; times are seconds since 1970, UTC.
+
+    `expires` is when the key stops working, None for never.
+    """
 
     id: str
     digest: bytes = field(repr=False)
@@ -58,6 +63,11 @@ class ApiKey:
     limits: KeyLimits
     created: float
     revoked: float | None
+    expires: float | None = None
+
+    def is_valid(self, now: float) -> bool:
+        """Whether the key is neither revoked nor expired at a time."""
+        return self.revoked is None and (self.expires is None or now < self.expires)
 
     def matches(self, token: str) -> bool:
         """Whether this is the key's token; compares in constant time."""
@@ -103,30 +113,60 @@ class ApiKeyRepository:
         self._database = database
 
     def create(
-        self, scope: str, *, tenant: str | None = None, label: str = "", limits: KeyLimits | None = None
+        self,
+        scope: str,
+        *,
+        tenant: str | None = None,
+        label: str = "",
+        limits: KeyLimits | None = None,
+        lifetime: float | None = None,
     ) -> tuple[ApiKey, str]:
         """Create an API key of this scope and those below it, for one tenant or any (None).
 
-        Returns the key, and its token, which is not stored and cannot be shown again. Raises BadSetting for an unknown
-        scope or an invalid name, and where there are `MAX_KEYS` keys already.
+        `lifetime` is in seconds, None for a key that does not expire. Returns the key, and its token, which is not
+        stored and cannot be shown again. Raises BadSetting for an unknown scope, an invalid name or lifetime, and where
+        there are `MAX_KEYS` keys already.
         """
         if tenant is not None:
             check_name(tenant, "a tenant's name")
         if label:
             check_name(label, "a key's label")
+        if lifetime is not None and not 0 < lifetime <= MAX_LIFETIME:
+            raise BadSetting(f"a key's lifetime is above 0 and at most {MAX_LIFETIME // 86400:,} days")
         public_id, token = new_token()
-        key = ApiKey(
-            public_id, digest_of(token), label, tenant, scopes_up_to(scope), limits or KeyLimits(), time.time(), None
-        )
+        now = time.time()
+        expires = None if lifetime is None else now + lifetime
+        scopes = scopes_up_to(scope)
+        key = ApiKey(public_id, digest_of(token), label, tenant, scopes, limits or KeyLimits(), now, None, expires)
         with self._database.write() as conn:
-            number = conn.execute(select(func.count()).select_from(access_keys)).scalar_one()
-            if number >= MAX_KEYS:
-                raise BadSetting(
-                    f"there are {number:,} API keys, the limit is {MAX_KEYS:,}; delete revoked ones with "
-                    "`lookalike keys revoke --forget ID...`"
-                )
-            conn.execute(insert(access_keys).values(asdict(key) | {"scopes": list(key.scopes)}))
+            _insert(conn, key)
         return key, token
+
+    def rotate(self, public_id: str, *, grace: float) -> tuple[ApiKey, str]:
+        """Create an API key with the rights and the lifetime of another, which expires after `grace` seconds.
+
+        Returns the new key and its token. Raises NotFound for an unknown id, BadSetting for a key that is revoked or
+        expired, or a negative `grace`.
+        """
+        if not 0 <= grace <= MAX_LIFETIME:
+            raise BadSetting(f"the grace period is 0 to {MAX_LIFETIME // 86400:,} days")
+        new_id, token = new_token()
+        now = time.time()
+        with self._database.write() as conn:
+            old = _find(conn, public_id)
+            if not old.is_valid(now):
+                raise BadSetting(f"the API key {public_id} is revoked or expired; create a new one")
+            expires = None if old.expires is None else now + old.expires - old.created
+            key = replace(old, id=new_id, digest=digest_of(token), created=now, expires=expires)
+            _insert(conn, key)
+            until = now + grace if old.expires is None else min(old.expires, now + grace)
+            conn.execute(update(access_keys).where(access_keys.c.id == public_id).values(expires=until))
+        return key, token
+
+    def get(self, public_id: str) -> ApiKey:
+        """Return an API key; raises NotFound for an unknown id."""
+        with self._database.read() as conn:
+            return _find(conn, public_id)
 
     def list_all(self, *, active_only: bool = False) -> list[ApiKey]:
         """All API keys, oldest first; `active_only` leaves out revoked ones."""
@@ -149,6 +189,16 @@ class ApiKeyRepository:
             key = _find(conn, public_id)
             conn.execute(delete(access_keys).where(access_keys.c.id == public_id))
             return key
+
+
+def _insert(conn: Connection, key: ApiKey) -> None:
+    number = conn.execute(select(func.count()).select_from(access_keys)).scalar_one()
+    if number >= MAX_KEYS:
+        raise BadSetting(
+            f"there are {number:,} API keys, the limit is {MAX_KEYS:,}; delete revoked ones with "
+            "`lookalike keys revoke --forget ID...`"
+        )
+    conn.execute(insert(access_keys).values(asdict(key) | {"scopes": list(key.scopes)}))
 
 
 def _find(conn: Connection, public_id: str) -> ApiKey:

@@ -42,6 +42,10 @@ def _remember_folders(conn: Connection) -> None:
             conn.execute(sql("INSERT INTO roots (tenant_id, name, path) VALUES (:tenant_id, :name, :path)"), values)
 
 
+def _let_api_keys_expire(conn: Connection) -> None:
+    conn.exec_driver_sql("ALTER TABLE access_keys ADD COLUMN expires DOUBLE PRECISION")
+
+
 def _names_of(paths: Sequence[str]) -> dict[str, str]:
     """Name folders, without those inside of others: the one with most images has no name, so that its keys stay."""
     named: dict[str, str] = {}
@@ -73,6 +77,7 @@ def _to_3(conn: Connection) -> None:
     add_image_details(conn)
     _remember_folders(conn)
     _add_object_stores(conn)
+    _let_api_keys_expire(conn)
 
 
 _SQLITE_TYPES = ("INTEGER", "INTEGER", "TEXT", "BLOB")

@@ -232,6 +232,7 @@ access_keys = Table(
     Column("limits", Json, nullable=False),
     Column("created", Double, nullable=False),
     Column("revoked", Double),
+    Column("expires", Double),
 )
 
 # Long-running work: run by one server process, visible to all.

@@ -212,6 +212,14 @@ def parse_size(text: str, option: str) -> int:
     return round(float(number) * math.pow(1024 if binary else 1000, "_kmgt".index(prefix.lower() or "_")))
 
 
+def parse_duration(text: str, option: str) -> float:
+    """Parse a time such as `90d`, `12 h`, `30m` or `45s` into seconds; raises BadSetting naming the option."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text.strip())
+    if match is None:
+        raise BadSetting(f"{option} must be a time, such as 90d, 12h, 30m or 45s, not {text!r}")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+
+
 def parse_pairs(arguments: Iterable[str] | None, option: str) -> dict[str, str]:
     """Parse `NAME=VALUE` arguments; raises BadSetting naming the option."""
     pairs = {}

@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar, Unpack
 from urllib.parse import quote
 
 from lookalike import wire
+from lookalike.client.query_batches import QueryBatch, query_batches
 from lookalike.client.requests import (
     bytes_of,
     compare_body,
@@ -21,12 +22,14 @@ from lookalike.client.requests import (
     image_path,
     job_path,
     query_body,
+    search_batch_body,
     search_body,
     why_not_body,
 )
 from lookalike.client.responses import (
     Job,
     answer_of,
+    batch_answer_of,
     cluster_of,
     comparison_of,
     diagnosis_of,
@@ -38,7 +41,7 @@ from lookalike.client.responses import (
 )
 from lookalike.client.transport import Params, Request, RetryPolicy, Transport
 from lookalike.client.uploads import Uploads
-from lookalike.errors import BadInput, BadSetting, ImageRejected, NotFound, Unavailable
+from lookalike.errors import BadInput, BadSetting, NotFound, Unavailable
 from lookalike.image_files import files_of, with_relative_keys
 from lookalike.imaging import Limits
 from lookalike.interfaces import GalleryAPI
@@ -67,7 +70,7 @@ T = TypeVar("T")
 PAGE_SIZE = 1000
 """Records, and keys to remove, of one request."""
 PARALLEL_SEARCHES = 4
-"""Queries of `search_many` that are sent at the same time."""
+"""Requests of `search_many` that are sent at the same time."""
 MAX_HEADER_BYTES = 4096
 """Attributes longer than this are sent in the body instead of a header."""
 MIN_POLL_SECONDS, MAX_POLL_SECONDS = 0.1, 2.0
@@ -140,26 +143,35 @@ class Client(GalleryAPI):
     def _search_each(
         self, queries: Iterable[Query], options: SearchOptions
     ) -> Iterator[tuple[Query, Answer | Failure]]:
-        def search(query: Query) -> Answer | Failure:
-            try:
-                return self.search(query, **options)
-            except (ImageRejected, NotFound) as error:
-                return error
-
-        pending: deque[tuple[Query, Future[Answer | Failure]]] = deque()
-        rest = iter(queries)
+        pending: deque[Future[list[tuple[Query, Answer | Failure]]]] = deque()
+        batches = query_batches(queries, self._limits)
         with ThreadPoolExecutor(PARALLEL_SEARCHES, thread_name_prefix="lookalike-client") as threads:
             try:
                 while True:
                     free = PARALLEL_SEARCHES - len(pending)
-                    pending.extend((query, threads.submit(search, query)) for query in islice(rest, free))
+                    pending.extend(
+                        threads.submit(self._search_batch, batch, options) for batch in islice(batches, free)
+                    )
                     if not pending:
                         return
-                    query, answer = pending.popleft()
-                    yield query, answer.result()
+                    yield from pending.popleft().result()
             finally:
-                for _, answer in pending:
-                    answer.cancel()
+                for answers in pending:
+                    answers.cancel()
+
+    def _search_batch(self, batch: QueryBatch, options: SearchOptions) -> list[tuple[Query, Answer | Failure]]:
+        """Answer the queries of one request; an error that is not of one image is raised."""
+        answers: Iterator[wire.BatchAnswer] = iter(())
+        if batch.sources:
+            headers, body = (
+                self._headers(options.get("tenant") or DEFAULT_TENANT),
+                search_batch_body(batch.sources, options),
+            )
+            response = self._transport.json(Request("POST", "/v1/search:batch", headers=headers, body=body))
+            answers = iter(wire.parse(wire.SearchBatchAnswer, response).answers)
+        return [
+            (query, batch_answer_of(next(answers)) if failure is None else failure) for query, failure in batch.queries
+        ]
 
     def compare(self, a: Query, b: Query, *, tenant: str = DEFAULT_TENANT) -> Comparison:
         headers, body = self._headers(tenant), compare_body(a, b, self._limits)

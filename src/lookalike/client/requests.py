@@ -44,8 +44,18 @@ def exif_params(exif: bool) -> dict[str, str]:
 
 def search_body(query: Query, options: SearchOptions, limits: Limits) -> Body:
     """A search's body; raises ImageRejected for a file that cannot be read here, TypeError for an unknown option."""
+    return query_body(query, _search_fields(options), limits)
+
+
+def search_batch_body(sources: Sequence[Mapping[str, str]], options: SearchOptions) -> Body:
+    """The body of a search by several image sources; raises TypeError for an unknown option."""
+    fields = {name: value for name, value in _search_fields(options).items() if value is not None}
+    return lambda: {"json": {"images": sources, **fields}}
+
+
+def _search_fields(options: SearchOptions) -> dict[str, Any]:
     check_search_options(options)
-    fields: dict[str, Any] = {
+    return {
         "k": options.get("k"),
         "page": options.get("page"),
         "threshold": options.get("threshold"),
@@ -60,7 +70,6 @@ def search_body(query: Query, options: SearchOptions, limits: Limits) -> Body:
         "deep": options.get("deep"),
         "tenants": "all" if options.get("tenant", DEFAULT_TENANT) is None else None,
     }
-    return query_body(query, fields, limits)
 
 
 def why_not_body(query: Query, key: str, options: SearchOptions, limits: Limits) -> Body:

@@ -14,6 +14,7 @@ from lookalike.results import (
     Diagnosis,
     DiagnosisStep,
     Explanation,
+    Failure,
     MeasuredRecall,
     PipelineComparison,
     PipelineStatus,
@@ -78,6 +79,18 @@ def answer_of(answer: wire.SearchAnswer) -> Answer:
     """The answer to a query."""
     report = None if answer.verification is None else wire.convert(VerificationReport, answer.verification)
     return wire.convert(Answer, answer, hits=tuple(hit_of(hit) for hit in answer.hits), verification=report)
+
+
+def batch_answer_of(answer: wire.BatchAnswer) -> Answer | Failure:
+    """The answer to one query of several, or its failure; raises an error that is not of the query."""
+    if answer.answer is not None:
+        return answer_of(answer.answer)
+    if answer.error is None:
+        raise LookalikeError("the service sent neither an answer nor an error")
+    error = error_of(answer.error.status, wire.to_dict(answer.error))
+    if isinstance(error, Failure):
+        return error
+    raise error
 
 
 def hit_of(hit: wire.Hit) -> Hit:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, time
 
 from starlette.concurrency import run_in_threadpool
 
@@ -24,7 +24,7 @@ class KeySnapshot:
     def find(self, token: str) -> ApiKey | None:
         """The valid API key of a token, or None; an unknown id takes as long as a wrong secret."""
         key = self.by_id.get(id_in(token) or "", _UNKNOWN_KEY)
-        return key if key.matches(token) and key is not _UNKNOWN_KEY else None
+        return key if key.matches(token) and key is not _UNKNOWN_KEY and key.is_valid(time()) else None
 
 
 class ApiKeyCache:

@@ -18,12 +18,15 @@ from lookalike.server.routes import (
     bulk_upload,
     cleanup,
     compare,
+    docs,
     duplicates,
     explain,
     images,
     jobs,
+    keys,
     originals,
     search,
+    search_batch,
     status,
     why_not,
 )
@@ -34,13 +37,16 @@ ROUTERS = (
     images,
     originals,
     search,
+    search_batch,
     compare,
     explain,
     why_not,
     duplicates,
     cleanup,
     jobs,
+    keys,
     status,
+    docs,
 )
 
 
@@ -70,7 +76,7 @@ def create_app(
         version=__version__,
         lifespan=lifespan,
         openapi_url="/v1/openapi.json",
-        docs_url=None,  # they load scripts from other hosts
+        docs_url=None,  # they load scripts from other hosts; routes/docs.py does not
         redoc_url=None,
         redirect_slashes=False,
         dependencies=[Depends(check_query_parameters)],

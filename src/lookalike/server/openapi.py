@@ -14,7 +14,9 @@ from lookalike.server.routes.duplicates import NotAMatch
 from lookalike.server.routes.explain import ExplainRequest
 from lookalike.server.routes.images import DeleteJson, PatchJson, PutJson
 from lookalike.server.routes.jobs import JobRequest
+from lookalike.server.routes.keys import CreateKey
 from lookalike.server.routes.search import SearchRequest
+from lookalike.server.routes.search_batch import SearchBatchRequest
 from lookalike.server.routes.why_not import WhyNotRequest
 from lookalike.wire import Problem
 
@@ -22,6 +24,7 @@ MODELS = (
     ApplyRequest,
     BatchItem,
     CompareRequest,
+    CreateKey,
     DeleteJson,
     ExplainRequest,
     JobRequest,
@@ -30,6 +33,7 @@ MODELS = (
     PlanRequest,
     Problem,
     PutJson,
+    SearchBatchRequest,
     SearchRequest,
     UndoRequest,
     WhyNotRequest,

@@ -80,9 +80,13 @@ def problem(answer: Response, status: int, kind: str) -> dict[str, Any]:
 
 
 def lines(answer: Response) -> list[dict[str, Any]]:
-    """The lines of an answer in NDJSON."""
-    assert answer.headers["content-type"].startswith("application/x-ndjson")
-    return [json.loads(line) for line in answer.text.splitlines()]
+    """The outcomes of an answer, of lines or in one object, and at last an error of the whole, as lines have it."""
+    if answer.headers["content-type"].startswith("application/x-ndjson"):
+        return [json.loads(line) for line in answer.text.splitlines()]
+    told = answer.json()
+    assert set(told) == {"outcomes", "error"}
+    outcomes: list[dict[str, Any]] = told["outcomes"]
+    return outcomes if told["error"] is None else [*outcomes, {"error": told["error"]}]
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.table import Column, Table
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
     from lookalike.config import Precision
     from lookalike.results import PipelineStatus, Status
+
+
+MAX_CHECKED_FILES = 100_000
+"""Images up to which `status` looks whether their files are there, which takes about 1 s on a local disk."""
 
 
 @command(app, rich_help_panel=GALLERY)
@@ -86,9 +90,13 @@ def status(session: Session) -> int:
 
     with open_gallery_or_client(session) as gallery:
         found = gallery.status()
-        files = gallery.missing(tenant=session.tenant, remote=False) if isinstance(gallery, Gallery) else None
+        files = None
+        if isinstance(gallery, Gallery) and found.images <= MAX_CHECKED_FILES:
+            files = gallery.missing(tenant=session.tenant, remote=False)
     if session.json:
-        missing = {} if files is None else {"missing": len(files.keys), "away": dict(files.away)}
+        missing: dict[str, Any] = {"missing": None, "away": None}
+        if files is not None:
+            missing = {"missing": len(files.keys), "away": dict(files.away)}
         emit({**status_object(name_of(session), found), **missing})
         return ExitCode.OK
     print_line(f"Gallery   {printable(name_of(session))}")
@@ -97,6 +105,8 @@ def status(session: Session) -> int:
         print_line(
             f"Missing   the files of {counted(len(files.keys), 'image')} are gone; `lookalike prune` forgets them"
         )
+    if found.images > MAX_CHECKED_FILES:
+        print_line("Missing   not looked for among so many images; `lookalike prune` lists missing files")
     for folder, number in ({} if files is None else files.away).items():
         print_line(f"Away      {printable(folder)}: none of its {counted(number, 'file')} is there")
     print_line(f"Sequence  {found.sequence:,}")

@@ -1,21 +1,19 @@
-"""`keys`: create, list and revoke the API keys of a gallery."""
+"""`keys`: create, list, rotate and revoke the API keys of a gallery."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from lookalike.cli.app import GALLERY, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import Group, Session, command, flag, option
+from lookalike.cli.options import Group, Session, command, flag, option, parse_duration
 from lookalike.cli.output import day, emit, out, print_line, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from lookalike.catalog.api_keys import ApiKey
 
 keys_app = typer.Typer(
@@ -41,6 +39,9 @@ def create_key(
     concurrency: Annotated[int | None, option("--concurrency N", "Requests that may be in progress.")] = None,
     max_bytes: Annotated[int | None, option("--max-bytes N", "Maximum size of a request in bytes.")] = None,
     max_pixels: Annotated[int | None, option("--max-pixels N", "Maximum width times height of an image.")] = None,
+    lifetime: Annotated[
+        str | None, option("--lifetime TIME", "Time after which the key expires, such as 90d, 12h or 30m.")
+    ] = None,
 ) -> int:
     """Create an API key for one tenant. It is shown once; only its digest is stored.
 
@@ -50,44 +51,74 @@ def create_key(
     from lookalike.factory import open_catalog
 
     limits = KeyLimits(rate, burst, concurrency, max_bytes, max_pixels)
+    seconds = None if lifetime is None else parse_duration(lifetime, "--lifetime")
     with open_catalog(session.folder, session.settings) as catalog:
         first = not catalog.api_keys.list_all()
         key, token = catalog.api_keys.create(
-            scope, tenant=None if any_tenant else session.tenant, label=label, limits=limits
+            scope, tenant=None if any_tenant else session.tenant, label=label, limits=limits, lifetime=seconds
         )
-    if session.json:
-        emit({**key_object(key), "key": token})
-        return ExitCode.OK
-    print_line(f"Created the key {key.id}: {scope}, {_tenant_text(key)}. It is shown only once:")
-    print_line()
-    print_line(f"  {token}")
-    if first:
+    _show_new(session, key, token)
+    if first and not session.json:
         print_line()
         print_line("From now on, servers on this gallery require a key, also from this machine.")
     return ExitCode.OK
+
+
+@command(keys_app, "rotate")
+def rotate_key(
+    session: Session,
+    id: Annotated[str, typer.Argument(metavar="ID", help="Id as shown by `keys list`.")],  # noqa: A002 - as the column
+    grace: Annotated[str, option("--grace TIME", "Time for which the old key still works.", show_default=True)] = "1h",
+) -> int:
+    """Create a key with the rights and the lifetime of another, which expires after the grace period."""
+    from lookalike.factory import open_catalog
+
+    seconds = parse_duration(grace, "--grace")
+    with open_catalog(session.folder, session.settings) as catalog:
+        key, token = catalog.api_keys.rotate(id, grace=seconds)
+    _show_new(session, key, token)
+    if not session.json:
+        print_line()
+        print_line(f"The key {printable(id)} works for {grace} more, unless it expires earlier.")
+    return ExitCode.OK
+
+
+def _show_new(session: Session, key: ApiKey, token: str) -> None:
+    """Print a key that was just created, and its token."""
+    from lookalike.wire import NewApiKey, to_dict
+
+    if session.json:
+        emit(to_dict(NewApiKey.of_new(key, token)))
+        return
+    until = "" if key.expires is None else f", until {day(key.expires)}"
+    print_line(f"Created the key {key.id}: {key.scopes[-1]}, {_tenant_text(key)}{until}. It is shown only once:")
+    print_line()
+    print_line(f"  {token}")
 
 
 @command(keys_app, "list")
 def list_keys(session: Session) -> int:
     """List the keys, without their secrets."""
     from lookalike.factory import open_catalog
+    from lookalike.wire import ApiKey as ApiKeyObject
+    from lookalike.wire import to_dict
 
     with open_catalog(session.folder, session.settings) as catalog:
         keys = catalog.api_keys.list_all()
     if session.json:
         for key in keys:
-            emit(key_object(key))
+            emit(to_dict(ApiKeyObject.of(key)))
         return ExitCode.OK
     if not keys:
         print_line("No keys: servers on this gallery accept requests from this machine only, without a key.")
         return ExitCode.OK
-    columns = ("id", "scope", "tenant", "label", "limits", "created", "revoked")
+    columns = ("id", "scope", "tenant", "label", "limits", "created", "expires", "revoked")
     table = Table(*columns, box=None, padding=(0, 2), header_style="dim")
     for key in keys:
         limits = ", ".join(f"{name} {value:g}" for name, value in _limits(key).items())
-        revoked = "" if key.revoked is None else day(key.revoked)
+        expires, revoked = ("" if at is None else day(at) for at in (key.expires, key.revoked))
         tenant = "any" if key.tenant is None else printable(key.tenant)
-        table.add_row(key.id, key.scopes[-1], tenant, printable(key.label), limits, day(key.created), revoked)
+        table.add_row(key.id, key.scopes[-1], tenant, printable(key.label), limits, day(key.created), expires, revoked)
     out().print(table)
     return ExitCode.OK
 
@@ -102,31 +133,18 @@ def revoke_keys(
 ) -> int:
     """Revoke keys permanently. Servers accept them for up to two more seconds."""
     from lookalike.factory import open_catalog
+    from lookalike.wire import ApiKey as ApiKeyObject
+    from lookalike.wire import to_dict
 
     with open_catalog(session.folder, session.settings) as catalog:
         for id in ids:  # noqa: A001 - as the column is called
             key = catalog.api_keys.delete(id) if forget else catalog.api_keys.revoke(id)
             if session.json:
-                emit(key_object(key))
+                emit(to_dict(ApiKeyObject.of(key)))
             else:
                 verb = "Deleted" if forget else "Revoked"
                 print_line(f"{verb} the key {key.id}: {key.scopes[-1]}, {_tenant_text(key)}.")
     return ExitCode.OK
-
-
-def key_object(key: ApiKey) -> Mapping[str, Any]:
-    """A key as JSON, without secrets."""
-    from lookalike.wire import rfc3339
-
-    return {
-        "id": key.id,
-        "scope": key.scopes[-1],
-        "tenant": key.tenant,
-        "label": key.label,
-        "limits": _limits(key),
-        "created": rfc3339(key.created),
-        "revoked": None if key.revoked is None else rfc3339(key.revoked),
-    }
 
 
 def _limits(key: ApiKey) -> dict[str, float]:

@@ -16,9 +16,9 @@ from lookalike.server.middleware.origin_check import is_loopback_address
 from lookalike.server.rate_limit import KEYLESS_LIMITS, SERVER_LIMITS, RateLimiter
 
 COOKIE = "lookalike_key"
-PUBLIC_PATHS = frozenset({"/", "/favicon.ico", "/healthz", "/readyz", "/session"})
-"""Paths without authentication, besides the page's files below `PUBLIC_PREFIX`."""
-PUBLIC_PREFIX = "/page/"
+PUBLIC_PATHS = frozenset({"/", "/docs", "/favicon.ico", "/healthz", "/readyz", "/session"})
+"""Paths without authentication, besides the files of pages below `PUBLIC_PREFIXES`."""
+PUBLIC_PREFIXES = ("/page/", "/docs/")
 PROXY_HEADERS = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 """Headers that proxies add."""
 DEFAULT_TENANT = "default"
@@ -56,7 +56,7 @@ class Authenticator:
         if token is not None:
             key = keys.find(token)
             if key is None:
-                raise AccessDenied("unknown or revoked API key")
+                raise AccessDenied("unknown, revoked or expired API key")
             requested = _requested_tenant(headers)
             if key.tenant is not None and requested not in (None, key.tenant):
                 raise AccessDenied("this API key is bound to another tenant", authenticated=True)
@@ -82,7 +82,7 @@ class AuthenticationMiddleware:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        if scope["path"] in PUBLIC_PATHS or scope["path"].startswith(PUBLIC_PREFIX):
+        if scope["path"] in PUBLIC_PATHS or scope["path"].startswith(PUBLIC_PREFIXES):
             await self._pass(scope, receive, send, 0)
             return
         address = (scope.get("client") or (None,))[0]

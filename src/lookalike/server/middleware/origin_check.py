@@ -151,7 +151,7 @@ def _name(host: str) -> str:
 def _is_page_navigation(scope: Scope, headers: Headers) -> bool:
     return bool(
         scope["method"] == "GET"
-        and scope["path"] in ("/", "/session")
+        and scope["path"] in ("/", "/docs", "/session")
         and headers.get("sec-fetch-mode") == "navigate"
         and headers.get("sec-fetch-dest") == "document"
     )

@@ -1,12 +1,13 @@
-"""Streaming bulk upload: many images in one request, with one response line per image as it becomes durable."""
+"""Streaming bulk upload: many images in one request, with one outcome per image as it becomes durable."""
 
 import asyncio
 import functools
 import json
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Protocol, get_args
 
 from fastapi import APIRouter, Query, Request
 from pydantic import Field
@@ -68,6 +69,57 @@ class BatchItem(RequestModel):
     attributes: Json | None = None
 
 
+class Framing(Protocol):
+    """How the outcomes stand in the response."""
+
+    media_type: str
+
+    def of(self, outcome: Outcome) -> bytes:
+        """The bytes of the next outcome."""
+
+    def end(self, failure: dict[str, Any] | None) -> bytes:
+        """The bytes after the last outcome; `failure` is the problem of the whole request."""
+
+
+class Lines:
+    """Lines of JSON: one an outcome, and a last one for a failure."""
+
+    media_type = NDJSON
+
+    def of(self, outcome: Outcome) -> bytes:
+        return _json(outcome) + b"\n"
+
+    def end(self, failure: dict[str, Any] | None) -> bytes:
+        return b"" if failure is None else _dumps({"error": failure}) + b"\n"
+
+
+class Document:
+    """One JSON object, `OutcomeList`, which arrives outcome by outcome."""
+
+    media_type = "application/json"
+
+    def __init__(self) -> None:
+        self._is_empty = True
+
+    def of(self, outcome: Outcome) -> bytes:
+        before = b'{"outcomes":[\n' if self._is_empty else b",\n"
+        self._is_empty = False
+        return before + _json(outcome)
+
+    def end(self, failure: dict[str, Any] | None) -> bytes:
+        before = b'{"outcomes":[' if self._is_empty else b""
+        return before + b'\n],"error":' + _dumps(failure) + b"}\n"
+
+
+def framing_of(request: Request) -> Framing:
+    """Lines where `Accept` names them, or for a request of lines that names no JSON object; else one object."""
+    accepted = request.headers.get("accept", "")
+    if NDJSON in accepted:
+        return Lines()
+    is_form = media_type(request) == "multipart/form-data"
+    return Document() if is_form or Document.media_type in accepted else Lines()
+
+
 @dataclass(frozen=True, slots=True)
 class PendingImage:
     """An image that was read and not written yet, with its bytes of the memory budget."""
@@ -79,34 +131,35 @@ class PendingImage:
 class BulkUploadResponse(Response):
     """Reads the request body while it sends the response."""
 
-    def __init__(self, request: Request, state: AppState, caller: Caller, *, exif: bool) -> None:
-        super().__init__(status_code=200, media_type=NDJSON)
+    def __init__(self, request: Request, state: AppState, caller: Caller, framing: "Framing", *, exif: bool) -> None:
+        super().__init__(status_code=200, media_type=framing.media_type, headers={"Vary": "Accept"})
         del self.headers["content-length"]
+        self._framing = framing
         self._request = request
         self._state = state
         self._caller = caller
         self._exif = exif
         self._pending: asyncio.Queue[PendingImage | None] = asyncio.Queue(BATCH_SIZE)
         self._read_error: Exception | None = None
-        self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._outcomes: asyncio.Queue[Outcome | None] = asyncio.Queue()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        failure: dict[str, Any] | None = None
         async with self._state.memory.lease() as lease:
             tasks = asyncio.gather(self._read(lease), self._write(lease))
-            tasks.add_done_callback(lambda _: self._lines.put_nowait(None))
+            tasks.add_done_callback(lambda _: self._outcomes.put_nowait(None))
             try:
-                while (line := await self._lines.get()) is not None:
-                    await send({"type": "http.response.body", "body": line, "more_body": True})
+                while (outcome := await self._outcomes.get()) is not None:
+                    await send({"type": "http.response.body", "body": self._framing.of(outcome), "more_body": True})
                 await tasks
             except ClientDisconnect:
                 return
-            except Exception as error:  # noqa: BLE001 - the response has started, so its last line reports the error
-                line = _json_line({"error": problem_for(error, request_id_of(self._request))})
-                await send({"type": "http.response.body", "body": line, "more_body": True})
+            except Exception as error:  # noqa: BLE001 - the response has started, so its end reports the error
+                failure = problem_for(error, request_id_of(self._request))
             finally:
                 tasks.cancel()
-        await send({"type": "http.response.body", "body": b""})
+        await send({"type": "http.response.body", "body": self._framing.end(failure)})
 
     async def _read(self, lease: MemoryLease) -> None:
         """Read ahead at most one batch of images; then the client is throttled."""
@@ -127,7 +180,7 @@ class BulkUploadResponse(Response):
                 if outcome.outcome == "rejected":
                     reason = (outcome.reason or "").partition(": ")[0]
                     self._state.metrics.count_rejection(reason if reason in get_args(Reason) else "bad-input")
-                self._lines.put_nowait(_json_line(wire.to_dict(wire.Outcome.of(outcome))))
+                self._outcomes.put_nowait(outcome)
             lease.release(sum(image.nbytes for image in batch))
         if self._read_error is not None:
             raise self._read_error
@@ -151,16 +204,20 @@ class BulkUploadResponse(Response):
 
     async def _add(self, items: Sequence[Item | Outcome]) -> list[Outcome]:
         add = functools.partial(self._state.gallery.add_iter, items, tenant=self._caller.tenant, exif=self._exif)
-        return await self._state.executor.run(lambda: list(add()), timeout=QUEUE_TIMEOUT)
+        outcomes = await self._state.executor.run(lambda: list(add()), timeout=QUEUE_TIMEOUT)
+        by_key: dict[str, deque[Outcome]] = {}  # what is rejected comes before what is written
+        for outcome in outcomes:
+            by_key.setdefault(outcome.key, deque()).append(outcome)
+        return [by_key[item.key].popleft() for item in items]
 
 
 @router.post(
     "/images:batch",
     operation_id="putImages",
     summary="Add many images",
-    response_class=Response,
+    response_model=wire.OutcomeList,
     responses=documented_responses(
-        also={200: {"description": "One line per image.", "content": {NDJSON: {"schema": {"type": "string"}}}}}
+        also={200: {"description": "The outcomes.", "content": {NDJSON: {"schema": {"type": "string"}}}}}
     ),
     openapi_extra=request_body(
         {
@@ -182,15 +239,16 @@ async def put_images(
     caller: Writes,
     exif: Annotated[bool, Query(description="Store what EXIF data say: capture time, camera, position.")] = True,
 ) -> Response:
-    """A form with files, each stored under its file name, or lines of JSON (`BatchItem`).
+    """A form with files, each stored under its file name, or lines of JSON (`BatchItem`). At most 10,000 images.
 
-    The response is NDJSON with one line (`Outcome`) per image as it becomes durable, in the order of the request; an
-    invalid image is rejected in its line and does not affect others. At most 10,000 images per request.
+    Each outcome is sent as its image becomes durable, in the order of the request; an invalid image is rejected and
+    does not affect others. The response to a form is one JSON object, that to lines is lines (`Outcome`), with a last
+    line `{"error": {problem}}` where the whole request failed; `Accept` chooses.
     """
     state.executor.check_capacity()
     if media_type(request) not in ("multipart/form-data", NDJSON, "application/jsonl"):
         raise unsupported_media_type(media_type(request), "multipart/form-data", NDJSON)
-    return BulkUploadResponse(request, state, caller, exif=exif)
+    return BulkUploadResponse(request, state, caller, framing_of(request), exif=exif)
 
 
 async def read_images(reader: RequestReader) -> AsyncIterator[PendingImage]:
@@ -264,5 +322,9 @@ async def _read_line(reader: RequestReader, line: bytes) -> PendingImage:
     return PendingImage(Item(item.key, image, item.attributes), len(line) + fetched)
 
 
-def _json_line(fields: dict[str, Any]) -> bytes:
-    return json.dumps(fields, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
+def _json(outcome: Outcome) -> bytes:
+    return _dumps(wire.to_dict(wire.Outcome.of(outcome)))
+
+
+def _dumps(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace")

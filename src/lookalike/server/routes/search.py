@@ -3,26 +3,31 @@
 import base64
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from lookalike.errors import AccessDenied, NotFound, UnsupportedQuery
+from lookalike.errors import NotFound, UnsupportedQuery
 from lookalike.gallery.thumbnails import MAX_SIDE, MIN_SIDE
-from lookalike.results import DEFAULT_TENANT, MAX_RESULTS, SearchOptions
+from lookalike.results import DEFAULT_TENANT, MAX_RESULTS
 from lookalike.server.app_state import AppState, State
 from lookalike.server.auth import Caller, Reads
 from lookalike.server.pagination import decode_search_cursor, encode_search_cursor, query_fingerprint
 from lookalike.server.requests.body import parse_object
 from lookalike.server.requests.images import ParsedRequest, QueryImage, RequestReader, validate
+from lookalike.server.requests.search_options import (
+    PIPELINES,
+    JsonOptions,
+    QueryOptions,
+    search_options_of,
+    searched_tenant,
+)
 from lookalike.server.schemas import (
     BINARY,
     FILTER_EXAMPLE,
     IMAGE_BODY,
-    Json,
     QuerySource,
-    RequestModel,
     documented_responses,
     example_config,
     form_schema,
@@ -36,44 +41,12 @@ from lookalike.wire import SearchAnswer
 router = APIRouter(prefix="/v1", tags=["search"])
 BOUND_OPTIONS = ("threshold", "max_false", "pipelines", "filter", "engine_filter", "orientations", "verify", "deep")
 """Options that must be the same for all pages of a cursor."""
-MAX_VERIFY_MS = 60_000
-PIPELINES = "Search these pipelines only; by default all of the gallery's."
 
 
-class CommonOptions(BaseModel):
-    """Options of the same type in the query string, in forms and in JSON."""
+class CommonOptions(QueryOptions):
+    """Options of one search."""
 
-    k: int = Field(10, ge=1, le=MAX_RESULTS, description="Hits a page.")
-    page: int = Field(1, ge=1, le=MAX_RESULTS, description=f"Page x k is at most {MAX_RESULTS:,}.")
     cursor: str | None = Field(None, description="`next` of the page before, with the same image and options.")
-    threshold: float | None = Field(None, ge=0, le=1, description="The largest distance of a hit.")
-    max_false: float | None = Field(
-        None,
-        gt=0,
-        le=1,
-        description="Drop hits that are not sure enough: at most this share of queries without an original gets any. "
-        "Needs a calibrated gallery.",
-    )
-    orientations: bool = Field(default=True, description="Also find rotated and mirrored copies, by their hash.")
-    min_sequence: int | None = Field(
-        None, ge=0, le=2**62, description="The answer sees at least this change, for read-your-writes consistency."
-    )
-    verify: bool = Field(
-        default=True,
-        description="Compare the pixels of the best candidates with the query's, so that copies are proven.",
-    )
-    verify_ms: float | None = Field(
-        None,
-        ge=0,
-        le=MAX_VERIFY_MS,
-        description="Milliseconds for verification; 5,000 by default.",
-    )
-    deep: bool | Literal["auto"] = Field(
-        default=False,
-        description="Where no copy was found, search with windows of the image as well, for originals pasted into it; "
-        "`auto`: if that takes about a second at most.",
-    )
-    tenants: Literal["all"] | None = Field(None, description="Search the images of every tenant (admin only).")
     preview: int | None = Field(
         None,
         ge=MIN_SIDE,
@@ -92,7 +65,7 @@ class SearchQuery(CommonOptions):
     engine_filter: str | None = Field(None, description="A filter in the engine's query language, as JSON.")
 
 
-class SearchRequest(RequestModel, CommonOptions):
+class SearchRequest(JsonOptions, CommonOptions):
     """A search: the image source, and options."""
 
     model_config = example_config(
@@ -101,11 +74,6 @@ class SearchRequest(RequestModel, CommonOptions):
     )
 
     image: QuerySource | None = None
-    pipelines: list[str] | None = Field(None, max_length=32, description=PIPELINES)
-    filter: Json | None = Field(
-        None, description="A filter on attributes: values, or operators (eq ne lt lte gt gte in exists)."
-    )
-    engine_filter: Json | None = Field(None, description="A further filter in an engine's query language, by engine.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +149,7 @@ def merge_options(query: SearchQuery, parsed: ParsedRequest) -> SearchRequest:
 
 def check_arguments(options: SearchRequest, caller: Caller, image: QueryImage) -> SearchArguments:
     """Check a search; raises UnsupportedQuery beyond the last page, AccessDenied for images of other tenants."""
-    if options.tenants == "all" and not (caller.any_tenant and caller.has_scope("admin")):
-        raise AccessDenied(
-            "searching all tenants needs an admin API key that is bound to no tenant", authenticated=True
-        )
-    tenant = None if options.tenants == "all" else caller.tenant
+    tenant = searched_tenant(options, caller)
     image_id = hashlib.sha256(image).hexdigest() if isinstance(image, bytes) else f"key {image.key}"
     bound = options.model_dump(include=set(BOUND_OPTIONS))
     arguments = SearchArguments(options, tenant, query_fingerprint({"tenant": [tenant], "image": image_id, **bound}))
@@ -203,21 +167,7 @@ def check_arguments(options: SearchRequest, caller: Caller, image: QueryImage) -
 def run_search(state: AppState, arguments: SearchArguments, image: QueryImage) -> SearchAnswer:
     """Run a search; blocks."""
     options = arguments.options
-    search_options = SearchOptions(
-        k=arguments.depth,
-        tenant=arguments.tenant,
-        filter=options.filter,
-        threshold=options.threshold,
-        max_false=options.max_false,
-        pipelines=options.pipelines,
-        orientations=options.orientations,
-        min_sequence=options.min_sequence,
-        engine_filter=options.engine_filter,
-        verify=options.verify,
-        deep=options.deep,
-    )
-    if options.verify_ms is not None:
-        search_options["verify_ms"] = options.verify_ms
+    search_options = search_options_of(options, options, arguments.tenant, k=arguments.depth)
     result = to_page(arguments, state.gallery.search(image, **search_options))
     if options.preview is None:
         return result
