@@ -130,6 +130,7 @@ def main(arguments: list[str]) -> int:
         case ["install"]:
             print(install())
         case ["run", *folders] if len(folders) < 2:
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server ends with this process
             with contextlib.ExitStack() as stack:
                 scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="lookalike-s3-"))
                 server = S3Server(Path(folders[0] if folders else scratch)).start()

@@ -113,11 +113,13 @@ class FolderWatch:
             yield [path for _, path in batch]
 
     def _found(self, paths: Iterable[str], moved: dict[SizeAndTime, Attributes]) -> Iterator[Found]:
+        seen: set[str] = set()  # a new folder and its files are changes of their own
         for path in paths:
             for one in self.scan.changed(self.folder, path):
                 if isinstance(one, Outcome):
                     yield one
-                else:
+                elif one not in seen:
+                    seen.add(one)
                     yield FoundFile(one, self.folder, _attributes_of(one, moved))
 
     def _attributes_by_file(self, gone: Iterable[str]) -> dict[SizeAndTime, Attributes]:

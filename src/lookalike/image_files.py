@@ -13,7 +13,7 @@ import numpy as np
 from lookalike.errors import BadInput, ImageRejected, LookalikeError, NotFound
 from lookalike.imaging import Limits, encode_pixels
 from lookalike.sources.archives import archive_images
-from lookalike.sources.objects import expand_glob, list_objects, read_object, stat_object
+from lookalike.sources.objects import FEW_ATTEMPTS, expand_glob, list_objects, read_object, stat_object
 from lookalike.sources.urls import (
     LOCAL,
     MEMBER,
@@ -192,7 +192,7 @@ def _is_folder(root: str) -> bool:
     """Whether a path is a folder, or a URL a prefix; raises NotFound for a URL of which there is neither."""
     if not is_url(root):
         return os.path.isdir(root)  # noqa: PTH112 - False where forbidden
-    return not (MEMBER in root or is_archive(root)) and stat_object(root).is_folder
+    return not (MEMBER in root or is_archive(root)) and stat_object(root, FEW_ATTEMPTS).is_folder
 
 
 def _find(
@@ -228,7 +228,7 @@ def _find_remote(
         yield _archive(archive if is_url(archive) else LOCAL + archive, inside, attributes, scan)
         return
     if not is_prefix:
-        info = stat_object(root)
+        info = stat_object(root, FEW_ATTEMPTS)
         yield FoundObject(root, None, attributes, key=key, etag=info.etag, nbytes=info.nbytes)
         return
     try:

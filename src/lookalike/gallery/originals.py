@@ -12,7 +12,7 @@ from lookalike.errors import BadInput, ImageRejected, NotFound, Unavailable
 from lookalike.gallery.presence import is_gone
 from lookalike.imaging import Limits, read_bytes
 from lookalike.sources.archives import read_member
-from lookalike.sources.objects import MAX_ATTEMPTS, exists, read_object
+from lookalike.sources.objects import FEW_ATTEMPTS, MAX_ATTEMPTS, exists, read_object
 from lookalike.sources.urls import LOCAL, is_below, is_local, is_url, split_member
 from lookalike.types import Record
 
@@ -22,8 +22,6 @@ READ_THREADS = 16
 """Objects looked at or read at once."""
 DOWN_SECONDS = 10.0
 """Seconds for which a store that could not be reached is not asked again."""
-STORED_ATTEMPTS = 2
-"""Attempts to read the original of a stored image, for which somebody waits."""
 
 
 class Originals:
@@ -62,7 +60,7 @@ class Originals:
             raise NotFound(f"the image {record.key!r} was added as bytes: there is no file of it")
         self._check_up(record.path)
         try:
-            data = self.read(record.path, offset=record.offset, nbytes=record.nbytes, attempts=STORED_ATTEMPTS)
+            data = self.read(record.path, offset=record.offset, nbytes=record.nbytes, attempts=FEW_ATTEMPTS)
         except (BadInput, NotFound) as error:
             raise NotFound(f"the file of {record.key!r} cannot be read: {error}") from error
         except Unavailable:
@@ -85,7 +83,7 @@ class Originals:
         except (BadInput, Unavailable):
             return "unreachable"
         try:
-            return "there" if exists(archive, STORED_ATTEMPTS) else "gone"
+            return "there" if exists(archive, FEW_ATTEMPTS) else "gone"
         except Unavailable:
             self._note_down(path)
         except BadInput:  # it may not be read, or credentials are missing

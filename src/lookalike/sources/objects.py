@@ -13,10 +13,14 @@ from lookalike.optional import require
 from lookalike.sources.urls import canonical_url, is_url
 
 T = TypeVar("T")
-MAX_ATTEMPTS = 5
+MAX_ATTEMPTS = 4
 """Attempts of a request, beside those of the backend itself."""
-FIRST_RETRY_SECONDS = 0.5
+FEW_ATTEMPTS = 2
+"""Attempts where somebody waits: to find out what a command names, or to show a stored image."""
+FIRST_RETRY_SECONDS = 1.0
 """Seconds before the first retry, on average; each further one waits twice as long."""
+INTERACTIVE_S3 = {"connect_timeout": 3, "read_timeout": 10, "retries": {"total_max_attempts": 1}}
+"""Settings of S3's client for requests with less than all attempts, for which somebody waits: no retries of its own."""
 STREAM_BLOCK_BYTES = 8 * 1024 * 1024
 """Bytes of one request while an archive is read from its beginning to its end."""
 _ETAGS = ("ETag", "etag", "e_tag", "md5Hash", "content_md5", "CRC")
@@ -39,7 +43,7 @@ def stat_object(url: str, attempts: int = MAX_ATTEMPTS) -> ObjectInfo:
     Raises NotFound where there is nothing, BadInput where it may not be read, Unavailable where the store is not
     reached, BadSetting where a package is missing.
     """
-    fs, path = _open(url)
+    fs, path = _open(url, attempts)
     return _info(url, retry(url, lambda: fs.info(path), attempts))
 
 
@@ -79,7 +83,7 @@ def read_object(url: str, limits: Limits, nbytes: int | None = None, attempts: i
 
     Raises as `stat_object`, and ImageRejected for an object that is empty or too large.
     """
-    fs, path = _open(url)
+    fs, path = _open(url, attempts)
     expected = stat_object(url, attempts).nbytes if nbytes is None else nbytes
     limits.check_bytes(expected)
     data = cast(bytes, retry(url, lambda: fs.cat_file(path, start=0, end=expected + 1), attempts))
@@ -91,13 +95,13 @@ def read_object(url: str, limits: Limits, nbytes: int | None = None, attempts: i
 
 def read_range(url: str, offset: int, nbytes: int, attempts: int = MAX_ATTEMPTS) -> bytes:
     """Return so many bytes of an object from an offset on; raises as `stat_object`."""
-    fs, path = _open(url)
+    fs, path = _open(url, attempts)
     return cast(bytes, retry(url, lambda: fs.cat_file(path, start=offset, end=offset + nbytes), attempts))
 
 
 def open_object(url: str, attempts: int = MAX_ATTEMPTS) -> IO[bytes]:
     """Open an object to be read from its beginning on, or at any place; raises as `stat_object`."""
-    fs, path = _open(url)
+    fs, path = _open(url, attempts)
     return cast(IO[bytes], retry(url, lambda: fs.open(path, "rb", block_size=STREAM_BLOCK_BYTES), attempts))
 
 
@@ -132,20 +136,27 @@ def error_of(url: str, error: Exception) -> LookalikeError:
     return Unavailable(f"{url} cannot be reached: {said}")
 
 
-def _open(url: str) -> tuple[Any, str]:
+def _open(url: str, attempts: int = MAX_ATTEMPTS) -> tuple[Any, str]:
     """Return fsspec's file system of a URL, and the path there; credentials are found by the backend."""
     scheme = url.partition("://")[0]
     require("fsspec", purpose=f"reading {scheme}:// URLs")
-    from fsspec.core import url_to_fs  # noqa: PLC0415 - of the extra remote
+    from fsspec.config import conf  # noqa: PLC0415 - of the extra remote
+    from fsspec.core import url_to_fs  # noqa: PLC0415
 
     canonical_url(url)  # refuses credentials, chains and `..`, whoever made the URL
+    is_interactive = scheme == "s3" and attempts < MAX_ATTEMPTS
+    options: dict[str, Any] = {}
+    if is_interactive:
+        options["config_kwargs"] = {**conf.get("s3", {}).get("config_kwargs", {}), **INTERACTIVE_S3}
     try:
-        fs, path = url_to_fs(url, use_listings_cache=False)
+        fs, path = url_to_fs(url, use_listings_cache=False, **options)
     except ImportError as error:
         hint = ': pip install "lookalike[remote]"' if scheme == "s3" else ""
         raise BadSetting(f"reading {scheme}:// URLs needs a package that is not installed{hint} ({error})") from error
     except ValueError as error:
         raise BadInput(f"{url} cannot be read: {error}") from error
+    if is_interactive:
+        fs.retries = 1
     return fs, path
 
 

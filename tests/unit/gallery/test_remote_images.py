@@ -1,6 +1,7 @@
 """Images of object stores and archives: keys, unchanged ones, thumbnails, searches, missing ones, and failures."""
 
 import io
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,12 +12,14 @@ import lookalike
 from lookalike.errors import NotFound, Unavailable
 from lookalike.factory import open_gallery
 from lookalike.gallery import prefetch
+from lookalike.gallery.originals import READ_THREADS
 from lookalike.image_files import FolderScan, find_files
 from lookalike.imaging import Limits
 from lookalike.sources import objects
 from lookalike.types import FoundObject, Item, Outcome
 from tests.support.drawn_images import drawn, encoded
 from tests.support.object_stores import failing, json_bytes, new_bucket, put, remove, tar, throttled, zipped
+from tests.support.waiting import HANG_SECONDS
 
 SIZE = (240, 180)
 
@@ -207,6 +210,29 @@ def test_the_part_of_an_archive_and_other_archives_keep_their_images(gallery: lo
     remove(bucket, "a.zip")
     assert gallery.missing().keys == ()  # all of it is gone: away
     assert gallery.prune(dry_run=False, whole_folder=True).keys == ("x/1.jpg", "y/2.jpg")
+
+
+def test_objects_are_read_in_parallel_within_a_bound(gallery: lookalike.Gallery) -> None:
+    bucket = fill(*range(60))
+    lock, several, reading = threading.Lock(), threading.Event(), [0, 0]
+
+    def failure(name: str, path: str) -> Exception | None:
+        if name == "cat_file":
+            with lock:
+                reading[0] += 1
+                reading[1] = max(reading)
+                if reading[0] > 1:
+                    several.set()
+            several.wait(HANG_SECONDS)  # the first one waits for a second one
+            with lock:
+                reading[0] -= 1
+        return None
+
+    with failing(failure):
+        found = gallery.add(f"failing://{bucket}/pics")
+    assert [one.key for one in found] == sorted(one.key for one in found)
+    assert len(found) == 60
+    assert 1 < reading[1] <= READ_THREADS
 
 
 def test_one_bad_object_never_stops_the_run(gallery: lookalike.Gallery) -> None:
