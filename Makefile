@@ -8,12 +8,15 @@ BY_FILE := --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(PIP) install --quiet --require-hashes --only-binary :all:
 
+# Several processes share the cores in the suites: threads that wait for work must not keep a core busy meanwhile.
+PYTEST := OMP_WAIT_POLICY=passive OPENBLAS_NUM_THREADS=1 $(BIN)/pytest
+
 .PHONY: help setup try test test-fast check fix wheel bench clean
 
 help:
 	@echo "make try [PHOTOS=~/Pictures]   index your photos (or a small sample) and search them"
 	@echo "make test                      every check and test"
-	@echo "make test-fast                 checks and the tests that need no server: some minutes"
+	@echo "make test-fast                 checks and the tests that need no server: about two minutes"
 	@echo "make check                     linting, types, layers;  make fix: format"
 	@echo "make wheel                     dist/*.whl"
 	@echo "make bench                     the measurements behind docs/numbers.md"
@@ -55,7 +58,7 @@ fix: .venv/dev
 
 # Checks, unit tests, the contract of the embedded indexes and of the catalog in SQLite: no servers, two minutes.
 test-fast: check
-	$(BIN)/pytest -n 2 $(BY_FILE) -m "not slow and not engine" tests/unit tests/index_contract tests/integration/catalog
+	$(PYTEST) -n 3 $(BY_FILE) -m "not slow and not engine" tests/unit tests/index_contract tests/integration/catalog
 
 wheel: .venv/run
 	$(BIN)/python -m hatchling build --target wheel --directory dist
@@ -69,7 +72,7 @@ engines: .venv/dev
 # Four suites side by side, for many wait for the engines that they start. What fails on a busy machine is tried again, and
 # every such test is listed at the end (R).
 test: check engines
-	$(BIN)/pytest -n 4 $(BY_FILE) --reruns 2 --reruns-delay 2 -rR
+	$(PYTEST) -n 4 $(BY_FILE) --reruns 2 --reruns-delay 2 -rR
 
 bench: .venv/bench
 	$(BIN)/python -m benchmarks

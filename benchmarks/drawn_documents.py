@@ -1,6 +1,9 @@
 """Drawn documents: letters, invoices, chats, programs, codes, charts, slides, icons, receipts and tables.
 
 Each seed gives another one. They are hard negatives: different ones of a kind differ in little but what they say.
+
+`vgg16-copy` was fitted on these, so they must not change. `benchmarks.documents` draws documents in other ways, so that
+the figures of verification are not of drawings that the features were fitted on.
 """
 
 import random

@@ -17,25 +17,21 @@ settings.register_profile("suites", deadline=None)  # how long an example takes 
 settings.load_profile("suites")
 ENGINE = (
     *("tests/browser", "tests/faults", "tests/integration/elasticsearch", "tests/integration/gallery"),
-    *(
-        "tests/integration/milvus",
-        "tests/integration/s3",
-        "tests/golden/test_engines",
-        "tests/index_contract/test_photo_neighbours",
-    ),
-    "tests/server/test_several_servers",
+    *("tests/integration/milvus", "tests/integration/s3"),
+    *("tests/golden/test_engines", "tests/server/test_several_servers"),
 )
 """Suites that start PostgreSQL, Elasticsearch, Milvus or a browser: marked `engine`."""
 SLOW = (
     *("tests/docs", "tests/golden/test_vgg16", "tests/unit/benchmarks/test_plan_check", "tests/unit/cli/test_try"),
-    *("tests/unit/cli/test_program", "tests/unit/encoders/test_weight_files"),
-    *("tests/unit/test_extras", "tests/unit/test_wheel"),
+    *("tests/unit/cli/test_program", "tests/unit/encoders/test_weight_files", "tests/unit/evaluation/test_evaluation"),
+    *("tests/unit/cli/test_evaluate", "tests/unit/cli/test_calibrate", "tests/unit/test_head_training"),
+    *("tests/unit/test_extras", "tests/unit/test_wheel", "tests/index_contract/test_photo_neighbours"),
 )
 """Further suites that take long, for they start many processes or run the network: marked `slow`."""
 LONG_FIRST = (
-    *("tests/browser", "tests/integration/gallery", "tests/integration/milvus", "tests/faults"),
-    *("tests/integration/elasticsearch", "tests/golden", "tests/unit/cli/test_try", "tests/unit/cli/test_program"),
-    *("tests/server", "tests/integration", "tests/index_contract"),
+    *("tests/golden/test_engines", "tests/faults", "tests/integration/milvus", "tests/server/test_se"),
+    *("tests/browser", "tests/golden", "tests/integration", "tests/server", "tests/interfaces"),
+    *("tests/unit/cli", "tests/unit/test_", "tests/unit/evaluation", "tests/index_contract"),
 )
 """Where the long suites are. A process of the run takes a file at a time, so that short ones have to come last."""
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         AccessDenied,
         BadInput,
         BadSetting,
+        ChangesPruned,
         Conflict,
         Damaged,
         FeatureMismatch,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from lookalike.gallery import Gallery
     from lookalike.interfaces import GalleryAPI
     from lookalike.results import (
+        Change,
+        ChangePage,
         Cluster,
         ClusterPage,
         Comparison,
@@ -41,15 +44,18 @@ if TYPE_CHECKING:
         Explanation,
         Filter,
         HashComparison,
+        ImageFeatures,
         MeasuredRecall,
         MissingFiles,
         PipelineComparison,
         PipelineStatus,
         Query,
+        RecordRepair,
         RepairReport,
         SearchOptions,
         Status,
         StoredImage,
+        StoredRecords,
     )
     from lookalike.types import (
         Answer,
@@ -72,13 +78,14 @@ __version__ = "0.2.0"
 # a database nor a decoder.
 _MODULES = {
     "client": "Client Job",
-    "errors": "AccessDenied BadInput BadSetting Conflict Damaged FeatureMismatch GalleryBusy ImageRejected "
-    "LookalikeError NotFound TooManyRequests Unavailable UnsupportedQuery",
+    "errors": "AccessDenied BadInput BadSetting ChangesPruned Conflict Damaged FeatureMismatch GalleryBusy "
+    "ImageRejected LookalikeError NotFound TooManyRequests Unavailable UnsupportedQuery",
     "factory": "open",
     "gallery": "Gallery",
     "interfaces": "GalleryAPI",
-    "results": "Cluster ClusterPage Comparison DeleteResult Diagnosis DiagnosisStep Explanation Filter HashComparison "
-    "MeasuredRecall MissingFiles PipelineComparison PipelineStatus Query RepairReport SearchOptions Status StoredImage",
+    "results": "Change ChangePage Cluster ClusterPage Comparison DeleteResult Diagnosis DiagnosisStep Explanation "
+    "Filter HashComparison ImageFeatures MeasuredRecall MissingFiles PipelineComparison PipelineStatus Query "
+    "RecordRepair RepairReport SearchOptions Status StoredImage StoredRecords",
     "types": "Answer Border Box Hit Item Outcome PixelSource Probability Record Transform Verification "
     "VerificationReport",
 }
@@ -90,6 +97,9 @@ __all__ = [
     "BadSetting",
     "Border",
     "Box",
+    "Change",
+    "ChangePage",
+    "ChangesPruned",
     "Client",
     "Cluster",
     "ClusterPage",
@@ -107,6 +117,7 @@ __all__ = [
     "GalleryBusy",
     "HashComparison",
     "Hit",
+    "ImageFeatures",
     "ImageRejected",
     "Item",
     "Job",
@@ -121,10 +132,12 @@ __all__ = [
     "Probability",
     "Query",
     "Record",
+    "RecordRepair",
     "RepairReport",
     "SearchOptions",
     "Status",
     "StoredImage",
+    "StoredRecords",
     "TooManyRequests",
     "Transform",
     "Unavailable",

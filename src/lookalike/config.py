@@ -14,6 +14,7 @@ from platformdirs import user_cache_path, user_data_path
 
 from lookalike.errors import BadSetting, NotFound, Unavailable
 from lookalike.imaging import Limits
+from lookalike.results import DEFAULT_RECORDS, RECORD_SETTINGS, RecordSetting
 
 GALLERY_FILE = "gallery.toml"
 DEFAULT_PIPELINES = ("phash", "vgg16-copy")
@@ -105,6 +106,7 @@ class GallerySettings:
     pipeline, if they differ from the defaults: an index is a name with options (`mih?m=5`) or the URL of an engine.
     `catalog` is a URL, or None for a file in the gallery's folder. `exact_phash` hashes from every pixel, as imagehash
     does. `precision` is that of its networks (int8 has features of its own, so it belongs to the gallery).
+    `verification_records` says which images get a record to verify them by when their file cannot be read.
     """
 
     pipelines: tuple[str, ...] = DEFAULT_PIPELINES
@@ -113,6 +115,7 @@ class GallerySettings:
     precision: Precision | None = None
     exact_phash: bool = False
     catalog: str | None = field(default=None, repr=False)
+    verification_records: RecordSetting = DEFAULT_RECORDS
 
     def with_environment(self, settings: Settings) -> "GallerySettings":
         """Return these settings with the addresses of the environment, where there are any."""
@@ -166,7 +169,16 @@ def _parse_gallery(table: dict[str, Any]) -> GallerySettings:
         None if precision is None else _precision(precision, "precision"),
         _flag(table, "exact_phash"),
         _text(table, "catalog"),
+        record_setting(table.get("verification_records", DEFAULT_RECORDS), "verification_records"),
     )
+
+
+def record_setting(value: object, where: str) -> RecordSetting:
+    """Check which images are to have a verification record; raises BadSetting, naming `where` the value comes from."""
+    for setting in RECORD_SETTINGS:
+        if value == setting:
+            return setting
+    raise BadSetting(f"{where} must be one of {', '.join(RECORD_SETTINGS)}, not {value!r}")
 
 
 def _flag(table: dict[str, Any], name: str) -> bool:
@@ -196,6 +208,8 @@ def write_gallery(folder: Path, settings: GallerySettings) -> None:
         lines.append(f"precision = {_quoted(settings.precision)}")
     if settings.exact_phash:
         lines.append("exact_phash = true")
+    if settings.verification_records != DEFAULT_RECORDS:
+        lines.append(f"verification_records = {_quoted(settings.verification_records)}")
     lines += ["", "[index]", *(f"{_quoted(name)} = {_quoted(engine)}" for name, engine in settings.index.items())]
     lines += ["", "[thresholds]", *(f"{_quoted(name)} = {value}" for name, value in settings.thresholds.items())]
     text = "\n".join(lines) + "\n"

@@ -1,5 +1,6 @@
 """Results of a verification in words."""
 
+from lookalike.labels import MAX_ADDED, is_covered, is_legible, is_recolored
 from lookalike.types import Box, Evidence, Transform, Verification
 
 MIN_STATED_CUT = 0.03
@@ -11,22 +12,39 @@ MAX_STATED_SCALE = 0.9
 
 
 def describe(evidence: Evidence, verification: Verification) -> str:
-    """Return what was found, such as "the same image, cropped to 49%", or "the same template; 2 parts differ".
+    """Return what was found, such as "the same image, cropped to 49%", or "the same template or scene; 9 parts differ".
 
     Args:
         evidence: What the verification proves.
         verification: The comparison of the pixels, aligned.
     """
-    if verification.agreement is None or verification.transform is None:
-        return "no part in common was found" if verification.method is None else "too flat to compare"
-    changes = _changes(verification.transform)
+    if verification.agreement is None:
+        return "too flat to compare"
+    if verification.transform is None:
+        return "no part in common was found"
     if evidence == "similar":
         return f"{verification.agreement:.0%} of the overlap agrees"
-    if evidence == "variant":
+    words, details = ("the same image", "") if evidence != "variant" else _variant(verification)
+    return ", ".join([words, *_changes(verification.transform)]) + details
+
+
+def _variant(verification: Verification) -> tuple[str, str]:
+    """What makes two images variants, and the parts that differ, if any do."""
+    if verification.largest:
         parts = len(verification.differences)
-        differing = f"{parts} parts differ" if parts > 1 else "one part differs" if parts else "parts differ"
-        return ", ".join(["the same template or scene", *changes]) + f"; {differing}"
-    return ", ".join(["the same image", *changes])
+        if verification.differing > MAX_ADDED:
+            return "the same template or scene", f"; {parts} parts differ" if parts > 1 else "; one part differs"
+        # A text that was written on an image looks as another text in its place does.
+        return "the same image or template", f"; {parts} parts added or changed" if parts > 1 else (
+            "; one part added or changed"
+        )
+    if is_recolored(verification):
+        return "the same shapes in other colors", ""
+    if not is_covered(verification):
+        return "a part in common", ""
+    if not is_legible(verification):
+        return "looks the same, too small to compare text", ""
+    return "the same template or scene", "; small parts differ"
 
 
 def _changes(transform: Transform) -> list[str]:

@@ -8,6 +8,7 @@ LookalikeError
 │   ├── Conflict           a failed precondition: the image has another sequence number than expected
 │   └── AccessDenied       a missing or unknown API key, or one without the permission
 ├── NotFound               no such image, gallery or model
+│   └── ChangesPruned      changes that are no longer in the log: a reader of the feed must start again
 ├── FeatureMismatch        features or an index of another encoder, or of another version of it
 ├── Damaged                stored data that fails its integrity checks
 └── Unavailable            temporary (`.retryable`): an engine that is down, weights that are not downloaded
@@ -83,6 +84,10 @@ class AccessDenied(BadInput):
 
 class NotFound(LookalikeError):
     """No such image, gallery or model."""
+
+
+class ChangesPruned(NotFound):
+    """Changes that are no longer in the log: a reader of the feed must start again from 0."""
 
 
 class FeatureMismatch(LookalikeError):

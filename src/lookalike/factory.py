@@ -18,6 +18,7 @@ from lookalike.config import (
     Settings,
     from_environment,
     read_gallery,
+    record_setting,
     write_gallery,
 )
 from lookalike.encoders import calibration_of, load_encoder, model_entries
@@ -31,6 +32,7 @@ from lookalike.indexes.snapshot import wipe
 from lookalike.interfaces import Encoder, VectorIndex
 from lookalike.optional import install_command, is_installed, require
 from lookalike.pipeline import Pipeline
+from lookalike.results import DEFAULT_RECORDS, RecordSetting
 from lookalike.types import FeatureSpec
 
 
@@ -85,6 +87,7 @@ def open_gallery(
     folder: str | Path | None = None,
     *,
     pipelines: Sequence[str] | None = None,
+    verification_records: RecordSetting | None = None,
     create: bool = False,
     serving: bool = False,
     settings: Settings | None = None,
@@ -95,6 +98,9 @@ def open_gallery(
     Args:
         folder: Folder of the gallery; by default that of LOOKALIKE_GALLERY, or one in the user's data folder.
         pipelines: Names of its pipelines in order of precedence; ("phash", "vgg16-copy") for a new gallery.
+        verification_records: Which images added from a file get a record of about 5 KB, by which they are verified
+            when the file cannot be read: "off", "on", or "no-original" for those on another file system than the
+            gallery. By default the gallery's setting; "no-original" for a new one.
         create: Create the gallery if there is none.
         serving: For a server: every image is decoded in a worker process, which may crash without harm, and the
             recall of some searches is measured.
@@ -109,12 +115,15 @@ def open_gallery(
     settings = settings or from_environment()
     folder = Path(folder).expanduser().absolute() if folder is not None else settings.gallery.absolute()
     if not (folder / GALLERY_FILE).is_file() and create:
-        create_gallery(folder, GallerySettings(tuple(pipelines or new_gallery_pipelines())), settings)
+        records = record_setting(verification_records or DEFAULT_RECORDS, "verification_records")
+        names = tuple(pipelines or new_gallery_pipelines())
+        create_gallery(folder, GallerySettings(names, verification_records=records), settings)
     gallery_settings = read_gallery(folder).with_environment(settings)
     if pipelines is not None and tuple(pipelines) != gallery_settings.pipelines:
         raise BadSetting(
             f"the gallery {folder} has the pipelines {', '.join(gallery_settings.pipelines)}, which cannot be changed"
         )
+    setting = record_setting(verification_records or gallery_settings.verification_records, "verification_records")
     catalog = Catalog.open(gallery_settings.catalog or folder / CATALOG_FILE, create=True)
     try:
         _check_feature_retention(catalog, gallery_settings)
@@ -133,6 +142,7 @@ def open_gallery(
         inline_limit=0 if serving else INLINE_LIMIT,
         recall_share=settings.recall_share if serving else 0.0,
         source_prefixes=() if serving and source_prefixes is None else source_prefixes,
+        verification_records=setting,
     )
 
 

@@ -7,8 +7,10 @@ from types import TracebackType
 from typing import Protocol, Self, Unpack, runtime_checkable
 
 from lookalike.results import (
+    CHANGES_PAGE,
     DEFAULT_TENANT,
     THUMBNAIL_SIZE,
+    ChangePage,
     Cluster,
     ClusterPage,
     Comparison,
@@ -345,6 +347,29 @@ class GalleryAPI(Protocol):
             UnsupportedQuery: The filter has an unknown operator.
         """
 
+    def changes(
+        self,
+        *,
+        after: int | str = 0,
+        tenant: str | None = DEFAULT_TENANT,
+        limit: int = CHANGES_PAGE,
+        wait: float = 0.0,
+    ) -> ChangePage:
+        """Return what was added, updated and deleted after a sequence number, in order; nothing is passed over.
+
+        Args:
+            after: Sequence number, 0 for everything, or `ChangePage.next` of the page before.
+            tenant: Owner of the images; None for all.
+            limit: Most changes to return, 1 to 1,000.
+            wait: Seconds to wait for a change where there is none yet, at most 30; the page may then still be empty.
+
+        Raises:
+            ChangesPruned: Deletions after `after` are no longer in the log (`repair` prunes it). Read everything again
+                from 0, and forget what is not in it.
+            UnsupportedQuery: `after` is in the future, as after a restore of an older state.
+            BadInput: `after`, `limit` or `wait` is invalid.
+        """
+
     def duplicates(self, *, tenant: str = DEFAULT_TENANT, pipelines: Sequence[str] | None = None) -> Iterator[Cluster]:
         """Find clusters, each an image and its copies, in the order of their lowest keys.
 
@@ -549,10 +574,15 @@ class GalleryAPI(Protocol):
     def not_a_match_undo(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
         """Remove the mark of `not_a_match` from each pair of these images; takes and raises the same."""
 
-    def repair(self) -> RepairReport:
+    def repair(self, *, verification_records: bool = False) -> RepairReport:
         """Check the catalog, and rebuild every index from it.
 
+        Args:
+            verification_records: Also make the verification records that the gallery's setting asks for and that are
+                missing or damaged, which reads the images' files; where the setting is "off", delete all.
+
         Raises:
+            BadInput: Verification records are asked for, and the extra `verify` is not installed.
             Damaged: The catalog itself fails its checks.
             UnsupportedQuery: Features of a pipeline are stored by its engine only, so its index cannot be rebuilt.
             GalleryBusy: Another process is writing to the gallery or updating an index.

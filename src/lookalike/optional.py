@@ -20,8 +20,8 @@ EXTRAS = {
     "pillow_jxl": ("pillow-jxl-plugin", "jxl"),
     "fsspec": ("fsspec", "remote"),
     "s3fs": ("s3fs", "remote"),
-    "pyarrow": ("PyArrow", "remote"),
     "watchfiles": ("watchfiles", "watch"),
+    "pyarrow": ("PyArrow", "parquet"),
 }
 """By module: the package's name, and the extra that installs it."""
 

@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias, TypedDict
 
 from lookalike.errors import ImageRejected, NotFound, UnsupportedQuery
-from lookalike.types import Evidence, Hit, PixelSource, Record, Verification
+from lookalike.types import Evidence, Features, Hit, PixelSource, Record, Verification
 
 DEFAULT_TENANT = "default"
 THUMBNAIL_SIZE = 384
@@ -16,11 +16,22 @@ THUMBNAIL_SIZE = 384
 MAX_RESULTS = 10_000
 """Deepest result that can be paged to: `page` times `k`."""
 
+CHANGES_PAGE, MAX_CHANGES_PAGE = 500, 1000
+"""Changes of a page, by default and at most."""
+MAX_CHANGES_WAIT = 30.0
+"""Seconds that a reader of the feed may wait for a change."""
+
 Filter = Mapping[str, Any]
 """`{"album": "Alps", "year": {"gte": 2019, "lt": 2021}, "tag": {"in": ["a", "b"]}}`: all conditions must hold."""
 
 Precondition = int | Literal["absent"] | None
 """State an image must be in for a change: at this sequence number, "absent", or any (None)."""
+
+RecordSetting = Literal["off", "on", "no-original"]
+"""Which images added from a file get a verification record: none, all, or those whose file is on another file system
+than the gallery, such as an external disk, and may be out of reach later."""
+RECORD_SETTINGS: tuple[RecordSetting, ...] = ("off", "on", "no-original")
+DEFAULT_RECORDS: RecordSetting = "no-original"
 
 Failure = ImageRejected | NotFound | UnsupportedQuery
 """Error of one query in `search_many`."""
@@ -39,10 +50,28 @@ class StoredImage:
     tenant: str | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageFeatures:
+    """The features of one image, as `Gallery.encode` returns them, and a query by them, without an image.
+
+    `features` are by pipeline: a hash as hexadecimal digits, bytes, or an array `(width,)` of uint8 (packed bits); a
+    vector as an array `(width,)` of float32, of length 1; None where the image has no usable feature, as a flat one.
+    `fingerprints` are those of the encoders, by pipeline: a vector needs one, that of a hash is checked where it is
+    given. `name` is what to call the image, such as its path.
+
+    A search uses the pipelines that are named. With no pixels to compare, its evidence rests on the distance alone:
+    no hit is `exact` or `verified`. As with a `StoredImage`, a hash finds no rotated or mirrored copies.
+    """
+
+    features: Mapping[str, str | bytes | Features | None]
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
+
+
 Deep = bool | Literal["auto"]
 
-Query: TypeAlias = str | Path | bytes | PixelSource | StoredImage
-"""An image to search with: a file's path or bytes, a PIL image, an array of pixels, or the key of a stored image."""
+Query: TypeAlias = str | Path | bytes | PixelSource | StoredImage | ImageFeatures
+"""What to search with: a file's path or bytes, a PIL image, an array of pixels, the key of a stored image, features."""
 
 
 class SearchOptions(TypedDict, total=False):
@@ -190,6 +219,37 @@ class Diagnosis:
     hit: Hit | None
     lost_at: str | None
     steps: tuple[DiagnosisStep, ...]
+
+
+ChangeKind = Literal["added", "updated", "deleted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of the gallery. `image` is the record as it is now, None where the image was deleted.
+
+    An image is reported once, with its last change: one that was added and then changed is `updated` only. Whoever
+    mirrors a gallery therefore treats both alike.
+    """
+
+    sequence: int
+    kind: ChangeKind
+    tenant: str
+    key: str
+    image: Record | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePage:
+    """Changes in the order of their sequence numbers, and where to continue: `changes(after=page.next)`.
+
+    Everything up to `sequence` is covered; `more` says whether further changes wait.
+    """
+
+    changes: tuple[Change, ...]
+    next: str
+    sequence: int
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,6 +410,20 @@ class MeasuredRecall:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredRecords:
+    """Verification records of a gallery: the setting, the images that have one, and the bytes of these.
+
+    `off_reason` says why no further ones are made, None where they are. `images` and `nbytes` are None where the caller
+    may not see them.
+    """
+
+    setting: RecordSetting
+    images: int | None
+    nbytes: int | None
+    off_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """State of a gallery: images, bytes of their files, images by tenant and by format, last sequence, pipelines.
 
@@ -363,11 +437,25 @@ class Status:
     sequence: int
     pipelines: tuple[PipelineStatus, ...]
     recall: tuple[MeasuredRecall, ...] = ()
+    verification_records: StoredRecords = StoredRecords("off", 0, 0, None)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRepair:
+    """Verification records that a repair made and deleted, and images left without one: their file cannot be read."""
+
+    made: int
+    deleted: int
+    unreadable: int
 
 
 @dataclass(frozen=True, slots=True)
 class RepairReport:
-    """Result of a repair: images in the catalog, and the rows of each index rebuilt from it."""
+    """Result of a repair: images in the catalog, and the rows of each index rebuilt from it.
+
+    `verification_records` is None unless these were to be completed.
+    """
 
     images: int
     rebuilt: Mapping[str, int]
+    verification_records: RecordRepair | None = None

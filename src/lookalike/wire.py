@@ -4,7 +4,7 @@ Each object is a dataclass: `of` makes it from the library's value, `to_dict` gi
 Docstrings, `EXAMPLE` and the fields' metadata are its documentation in the server's OpenAPI description.
 """
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
@@ -13,9 +13,12 @@ from types import UnionType
 from typing import Any, ClassVar, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 from urllib.parse import quote
 
+from numpy import frombuffer
+
 from lookalike import results, types
 from lookalike.descriptions import describe
-from lookalike.errors import BadSetting
+from lookalike.errors import BadSetting, UnsupportedQuery
+from lookalike.results import ChangeKind, RecordSetting
 from lookalike.types import Evidence, OutcomeKind
 
 T = TypeVar("T")
@@ -207,6 +210,33 @@ class ImageList(WireObject):
 
 
 @dataclass(frozen=True, slots=True)
+class Change(WireObject):
+    """A change of the gallery. An image is reported once, with its last change: treat added and updated alike."""
+
+    sequence: int
+    kind: ChangeKind
+    key: str
+    image: Image | None = field(metadata=_doc("The image as it is now; null where it was deleted."))
+    tenant: str | None = field(default=None, metadata=_doc("Only where the changes of all tenants were requested."))
+
+    @classmethod
+    def of(cls, change: results.Change, *, tenant: bool = False) -> "Change":
+        """The object of a change, with its tenant or without."""
+        image = None if change.image is None else Image.of(change.image)
+        return convert(cls, change, image=image, tenant=change.tenant if tenant else None)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeList(WireObject):
+    """Changes in the order of their sequence numbers."""
+
+    changes: list[Change]
+    next: str = field(metadata=_doc("Continue from here: `after` of the next request."))
+    sequence: int = field(metadata=_doc("All changes up to this one are covered."))
+    more: bool = field(metadata=_doc("Whether further changes are there already."))
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome(WireObject):
     """What became of an image. It is durable. A last line of a batch with `error` alone says why it broke off."""
 
@@ -251,6 +281,59 @@ class DeleteResult(WireObject):
     deleted: int
     keys: list[str] = field(metadata=_doc(f"Those deleted, the first {MAX_REPORTED_KEYS:,}."))
     sequence: int = field(metadata=_doc("The catalog's last change; a search with this `min_sequence` sees it."))
+
+
+@dataclass(frozen=True, slots=True)
+class Feature(WireObject):
+    """A feature of an image: a hash in hexadecimal digits, or a vector in base64; neither where it has none."""
+
+    EXAMPLE: ClassVar[Mapping[str, Any] | None] = {"hex": "c3d1e4b29a5f0672", "base64": None, "fingerprint": _SHA256}
+
+    hex: str | None = field(default=None, metadata=_doc("A hash: packed bits."))
+    base64: str | None = field(default=None, metadata=_doc("A vector of length 1: numbers of 32 bits, little-endian."))
+    fingerprint: str | None = field(
+        default=None, metadata=_doc("That of the encoder. A vector needs one; that of a hash is checked if given.")
+    )
+
+    @classmethod
+    def of(cls, value: "str | bytes | types.Features | None", fingerprint: str | None) -> "Feature":
+        """The object of a hash (digits, bytes or uint8) or a vector; raises UnsupportedQuery for another dtype."""
+        if value is None or isinstance(value, str):
+            return cls(value, None, fingerprint)
+        if isinstance(value, bytes):
+            return cls(value.hex(), None, fingerprint)
+        if value.dtype == "uint8":
+            return cls(value.tobytes().hex(), None, fingerprint)
+        if value.dtype != "float32":
+            raise UnsupportedQuery(f"features are uint8 (packed bits) or float32, not {value.dtype}; convert them")
+        return cls(None, b64encode(value.astype("<f4").tobytes()).decode(), fingerprint)
+
+    def value(self) -> "str | types.Features | None":
+        """The hash or the vector; raises UnsupportedQuery for invalid base64."""
+        if self.base64 is None:
+            return self.hex
+        try:
+            return frombuffer(b64decode(self.base64, validate=True), "<f4").astype("float32")
+        except ValueError:  # also of a number of bytes that is no multiple of four
+            raise UnsupportedQuery("a vector must be numbers of 32 bits in base64 (RFC 4648, section 4)") from None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFeatures(WireObject):
+    """The features of an image, by pipeline."""
+
+    features: dict[str, Feature]
+
+    @classmethod
+    def of(cls, found: results.ImageFeatures) -> "ImageFeatures":
+        """The object of features."""
+        return cls({name: Feature.of(value, found.fingerprints.get(name)) for name, value in found.features.items()})
+
+    def query(self, name: str = "") -> results.ImageFeatures:
+        """The query of the object; raises UnsupportedQuery."""
+        fingerprints = {name: feature.fingerprint for name, feature in self.features.items() if feature.fingerprint}
+        features = {name: feature.value() for name, feature in self.features.items()}
+        return results.ImageFeatures(features, fingerprints, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,7 +440,7 @@ class VerificationReport(WireObject):
     """The numbers of candidates whose pixels were compared with the query's, and of those where they were not."""
 
     verified: int
-    unavailable: int = field(metadata=_doc("Neither the file nor a thumbnail is at hand: the distance decides."))
+    unavailable: int = field(metadata=_doc("No file, thumbnail or record is at hand: the distance decides."))
     skipped: int = field(metadata=_doc("Left when the budget was used up; none of them is called a copy."))
     budget_ms: float
 
@@ -887,6 +970,24 @@ class MeasuredRecall(WireObject):
 
 
 @dataclass(frozen=True, slots=True)
+class StoredRecords(WireObject):
+    """Records by which images are verified when their file cannot be read."""
+
+    setting: RecordSetting = field(
+        metadata=_doc("Which images added from a file get one: all (on), or those on another file system.")
+    )
+    images: int | None = field(metadata=_doc("That have one; null for a caller bound to one tenant."))
+    bytes: int | None = field(metadata=_doc("Of the records; null for a caller bound to one tenant."))
+    off_reason: str | None = field(metadata=_doc("Why no further ones are made; null where they are."))
+
+    @classmethod
+    def of(cls, stored: results.StoredRecords, *, any_tenant: bool = True) -> "StoredRecords":
+        """The object of a gallery's records."""
+        numbers = (stored.images, stored.nbytes) if any_tenant else (None, None)
+        return StoredRecords(stored.setting, *numbers, stored.off_reason)
+
+
+@dataclass(frozen=True, slots=True)
 class GalleryStatus(WireObject):
     """The contents of a gallery and the state of its pipelines."""
 
@@ -898,6 +999,7 @@ class GalleryStatus(WireObject):
     recall: list[MeasuredRecall] = field(
         metadata=_doc("Measured recall of approximate indexes; empty until searches were repeated.")
     )
+    verification_records: StoredRecords
 
     @classmethod
     def of_gallery(cls, status: results.Status) -> "GalleryStatus":
@@ -909,6 +1011,7 @@ class GalleryStatus(WireObject):
             formats=dict(status.formats),
             pipelines=[PipelineStatus.of(pipeline) for pipeline in status.pipelines],
             recall=[convert(MeasuredRecall, measured) for measured in status.recall],
+            verification_records=StoredRecords.of(status.verification_records),
         )
 
 
@@ -939,6 +1042,7 @@ class Status(GalleryStatus):
         "recall": [
             {"pipeline": "vgg16", "queries": 214, "recall": 0.994, "low": 0.973, "high": 0.999, "tenant": "default"}
         ],
+        "verification_records": {"setting": "no-original", "images": 400, "bytes": 1799200, "off_reason": None},
         "limits": {"max_bytes": 209715200, "max_pixels": 200000000, "max_results": 10000},
         "version": "0.2.0",
         "features": ["search", "jobs"],

@@ -24,6 +24,8 @@ from tests.support.faults.small_disk import small_disk
 
 OPERATIONS = ("open", "os.rename", "os.remove", "os.link", "os.mkdir", "os.chmod", "os.utime", "shutil.copyfile")
 """Audit events of what changes files: https://docs.python.org/3/library/audit_events.html."""
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+"""Flags of `open`: before a file is read, a kill finds what it found before the last change."""
 FILES = ("a.jpg", "b.jpg", "sub/a.jpg")
 """All of the same bytes, the first one the smallest by name."""
 
@@ -49,12 +51,16 @@ def work(base: str, to: str, undo: bool, kill_at: int) -> None:
             step()
 
         patch.setattr(Journal, "_write", stepping_write)
-        sys.addaudithook(lambda event, _: step() if event in OPERATIONS else None)
+        sys.addaudithook(lambda event, arguments: step() if changes_files(event, arguments) else None)
         if undo:
             undo_cleanup(gallery)
         else:
             apply_cleanup(gallery, plan)
         print("ended", count, flush=True)
+
+
+def changes_files(event: str, arguments: tuple[Any, ...]) -> bool:
+    return event in OPERATIONS and (event != "open" or bool(arguments[2] & WRITING))
 
 
 def files_of(base: Path) -> list[tuple[str, int]]:

@@ -46,7 +46,7 @@ def image(n: int) -> bytes:
 
 def exact(gallery: Gallery) -> set[str]:
     """The keys that are found by the images themselves."""
-    answers = [gallery.search(image(n), k=1000) for n in range(IMAGES)]
+    answers = [gallery.search(image(n), k=1000, verify=False) for n in range(IMAGES)]
     return {hit.key for answer in answers for hit in answer.hits if hit.evidence == "exact"}
 
 

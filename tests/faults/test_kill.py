@@ -6,10 +6,13 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from lookalike.errors import GalleryBusy
 from lookalike.factory import open_gallery
 from lookalike.gallery import Gallery
 from lookalike.types import Item
+from lookalike.verification import available, from_record
 from tests.support.drawn_images import drawn, encoded
 from tests.support.faults.forked_process import Child
 
@@ -95,7 +98,7 @@ def held(gallery: Gallery, images: list[bytes], tenant: str = "default") -> dict
     keys = {record.key for record in gallery.ls(limit=KEYS + 1, tenant=tenant)}
     holds: dict[str, str] = {}
     for n, image in enumerate(images):
-        for hit in gallery.search(image, k=KEYS, tenant=tenant).hits:
+        for hit in gallery.search(image, k=KEYS, tenant=tenant, verify=False).hits:
             if hit.evidence == "exact":
                 holds[hit.key] = str(n)
     assert set(holds) == keys
@@ -127,3 +130,35 @@ def test_fifty_kills_lose_and_revive_nothing(tmp_path: Path) -> None:
     print(f"{KILLS} kills, {acknowledged} acknowledged changes, {lost} lost, {revived} revived or wrong")
     assert acknowledged >= KILLS // 2
     assert (lost, revived) == (0, 0)
+
+
+def replace_files(folder: str, photos: str, first: int) -> None:
+    """Replace files by images of other sizes and add them, again and again, until killed."""
+    with open_gallery(folder) as gallery:
+        print("ready", flush=True)
+        for width in range(first, first + 1000):
+            for n in range(4):
+                drawn(width + n, (width, 36)).save(Path(photos) / f"{n}.png")
+            for outcome in gallery.add_iter(photos):
+                print(outcome.outcome, flush=True)
+
+
+@pytest.mark.skipif(not available(), reason="needs lookalike[verify]")
+def test_a_kill_leaves_each_image_with_its_own_verification_record(tmp_path: Path) -> None:
+    folder, photos = tmp_path / "gallery", tmp_path / "photos"
+    photos.mkdir()
+    open_gallery(folder, pipelines=["phash"], verification_records="on", create=True).close()
+    for seed in range(6):
+        child = Child(replace_files, str(folder), str(photos), 40 + 100 * seed)
+        while child.said.readline() not in ("added\n", "updated\n"):
+            pass
+        time.sleep(random.Random(seed).uniform(0.0, 0.4))
+        child.kill()
+        with open_gallery(folder) as gallery:
+            images = gallery.ls()
+            assert len(images) == gallery.catalog.verification_records.totals().images
+            for image in images:
+                record = gallery.catalog.verification_records.get(image.id)
+                assert record is not None
+                assert from_record(record).width == image.width
+    assert len(images) == 4

@@ -40,12 +40,12 @@ def files(folder: Path) -> dict[str, str]:
     return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in found.items()}
 
 
-def unlike(folder: Path, kind: str, *, without: tuple[str, ...] = ()) -> list[str]:
+def unlike(folder: Path, kind: str, *, few: bool = False, without: tuple[str, ...] = ()) -> list[str]:
     """Every difference between what the gallery answers and what it answered then."""
     expected = recorded(kind, "answers.json")
     with opened(folder) as gallery:
-        asked = questions(KINDS[kind])
-        assert list(asked) == list(expected)
+        asked = questions(KINDS[kind], few=few)
+        assert few or list(asked) == list(expected)
         return [
             f"{title}{difference}"
             for title, ask in asked.items()
@@ -73,7 +73,7 @@ def test_the_snapshots_are_used(folder: Path, kind: str) -> None:
             assert catalog.execute(gone).rowcount > 10
     expected = recorded(kind, "answers.json")
     with opened(folder) as gallery:
-        for title, ask in questions(KINDS[kind], keys=False).items():
+        for title, ask in questions(KINDS[kind], keys=False, few=True).items():
             assert differences(title, expected[title], ask(gallery)) == [], title
 
 
@@ -99,7 +99,7 @@ def test_the_same_images_again_change_nothing(folder: Path, kind: str) -> None:
         sequence = recorded(kind, "answers.json")["status"]["sequence"]
         assert gallery.status()["sequence"] == sequence
         assert max(one["sequence"] for one in outcomes) <= sequence
-    assert unlike(folder, kind) == []
+    assert unlike(folder, kind, few=True) == []
 
 
 def test_a_repair_answers_the_same(folder: Path, kind: str) -> None:
@@ -107,7 +107,7 @@ def test_a_repair_answers_the_same(folder: Path, kind: str) -> None:
     with opened(folder) as gallery:
         gallery.repair()
         assert {one["behind"] for one in gallery.status()["pipelines"]} == {0}
-    assert unlike(folder, kind, without=("status",)) == []
+    assert unlike(folder, kind, few=True, without=("status",)) == []
 
 
 def test_it_is_gone_on_with(folder: Path, kind: str) -> None:

@@ -25,6 +25,8 @@ class ContractTests:
     size: ClassVar[int] = 3000
     """Rows of the larger tests: enough that an approximate index does not scan."""
     recall: ClassVar[float] = 0.98
+    histories: ClassVar[int] = 4
+    """Random sequences of operations that are tried; fewer where each operation waits for a server."""
 
     @pytest.fixture
     def index(self, make_index: IndexFactory, tmp_path: Path) -> Iterator[VectorIndex]:

@@ -24,6 +24,7 @@ class TestScanning(IndexContract):
 
     spec = FeatureSpec("vector", "cosine", 48, "v1")
     exact = True
+    histories = 1
 
     @pytest.fixture
     def make_index(self) -> IndexFactory:

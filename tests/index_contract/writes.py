@@ -92,11 +92,13 @@ class WriteTests(ContractTests):
         self.search_and_check(index, reference, 10)
         self.search_and_check(index, reference, 10, query_count=130)
 
-    @pytest.mark.parametrize("seed", range(4))
-    def test_anything_in_any_order(self, make_index: IndexFactory, tmp_path: Path, seed: int) -> None:
+    def test_anything_in_any_order(self, make_index: IndexFactory, tmp_path: Path) -> None:
         """Random operations on index and reference: tenants are separate, deletions final, flushed rows restored."""
-        rng = np.random.default_rng(seed)
-        reference, index = ReferenceIndex(self.spec), make_index(self.spec, tmp_path / "index")
+        for seed in range(self.histories):
+            self._check_history(make_index, tmp_path / f"index{seed}", np.random.default_rng(seed))
+
+    def _check_history(self, make_index: IndexFactory, folder: Path, rng: np.random.Generator) -> None:
+        reference, index = ReferenceIndex(self.spec), make_index(self.spec, folder)
         for step in range(60):
             action = rng.choice(list(ACTIONS), p=list(ACTIONS.values()))
             ids = rng.choice(400, int(rng.integers(1, 120)), replace=False) + 1
@@ -109,7 +111,7 @@ class WriteTests(ContractTests):
             elif action == "reopen":
                 index.flush(step)
                 index.close()
-                index = make_index(self.spec, tmp_path / "index")
+                index = make_index(self.spec, folder)
                 assert index.sequence == step
             elif action == "clear":
                 index.clear()

@@ -19,7 +19,7 @@ import pytest
 import lookalike
 from lookalike import Client, wire
 from lookalike.cli.exit_codes import exit_code
-from lookalike.errors import BadInput, Conflict, ImageRejected, LookalikeError, NotFound
+from lookalike.errors import BadInput, Conflict, ImageRejected, LookalikeError, NotFound, UnsupportedQuery
 from lookalike.gallery import Gallery
 from lookalike.results import Cluster, Comparison, StoredImage
 from lookalike.types import Answer, Item, Outcome, Record
@@ -378,12 +378,19 @@ def test_duplicates_and_judgements(ways: Ways) -> None:
 def test_status_and_repair(filled: Ways) -> None:
     ours, theirs = filled.library.repair(), filled.client.repair()
     assert ours == theirs
-    assert filled.command("repair").line == {"images": ours.images, "rebuilt": dict(ours.rebuilt)}
+    line = {"images": ours.images, "rebuilt": dict(ours.rebuilt), "verification_records": None}
+    assert filled.command("repair").line == line
+    ours, theirs = (of.repair(verification_records=True) for of in (filled.library, filled.client))
+    assert ours == theirs
+    assert ours.verification_records is not None
+    line["verification_records"] = asdict(ours.verification_records)
+    assert filled.command("repair", "--verification-records").line == line
     expected, found = asdict(filled.library.status()), asdict(filled.client.status())
     assert expected == found
     line = filled.command("status").line
     assert line.pop("gallery") == filled.url
     assert line.pop("bytes") == found.pop("nbytes")
+    assert line["verification_records"].pop("bytes") == found["verification_records"].pop("nbytes")
     assert line == json.loads(json.dumps(found))
     told = filled.http.get("/v1/status").json()
     assert (told["images"], told["sequence"]) == (found["images"], found["sequence"])
@@ -439,3 +446,32 @@ def failure(ask: Any, to: Gallery | Client) -> LookalikeError:
     with pytest.raises(LookalikeError) as raised:
         ask(to)
     return raised.value
+
+
+def test_search_by_features(filled: Ways, tmp_path: Path) -> None:
+    """The features that one gallery encodes find the same images in the other, whichever way they are given."""
+    query = tmp_path / "query.jpg"
+    query.write_bytes(images()["copy of 1.jpg"])
+    [(_, features)] = filled.library.encode([query])
+    assert isinstance(features, lookalike.ImageFeatures)
+    expected = told_answer(filled.library.search(features, k=20))
+    assert expected["hits"][0]["key"] in ("1.png", "copy of 1.jpg")
+    assert not any(hit["verified"] for hit in expected["hits"])
+    assert told_answer(filled.client.search(features, k=20)) == expected
+    body = to_dict(wire.ImageFeatures.of(features)) | {"k": 20}
+    assert told_answer(filled.post("/v1/search", body)) == expected
+    digits = body["features"]["phash"]["hex"]
+    assert told_answer(filled.command("search", "--phash", digits, "-k", 20).lines[0]) == expected
+    printed = command("encode", query, "--json", "--gallery", filled.library.folder).lines[0]
+    assert printed == {"query": str(query), "features": body["features"]}
+    (tmp_path / "features.jsonl").write_text(json.dumps(printed))
+    assert (
+        told_answer(filled.command("search", "--features", tmp_path / "features.jsonl", "-k", 20).lines[0]) == expected
+    )
+    wrong = lookalike.ImageFeatures({"phash": "00"})
+    for to in (filled.library, filled.client):
+        with pytest.raises(UnsupportedQuery, match="16 hexadecimal digits"):
+            to.search(wrong)
+        [(_, failed), (_, found)] = to.search_many([wrong, features])
+        assert isinstance(failed, UnsupportedQuery)
+        assert isinstance(found, Answer)

@@ -167,6 +167,7 @@ def test_removing_and_repairing(folder: Path, tmp_path: Path) -> None:
         assert command("repair", "--json", "-g", tmp_path / "a").line == {
             "images": report.images,
             "rebuilt": dict(report.rebuilt),
+            "verification_records": None,
         }
         ours = command("search", folder / "1.png", "--json", "-g", tmp_path / "a").line
         assert without_times(ours) == told(service.search(folder / "1.png"))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from lookalike.catalog.api_keys import Scope
 from lookalike.gallery import Gallery
 from lookalike.server.app_state import ServeSettings
 from lookalike.server.cleanup_plans import MAX_PLANS
@@ -86,16 +87,14 @@ def test_plans_are_kept_for_a_while(served: tuple[TestClient, Gallery]) -> None:
     assert client.post("/v1/duplicates:apply", json={"plan": plans[-1], "groups": []}).json()["outcomes"] == []
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
+def test_plans_that_cannot_be(served: tuple[TestClient, Gallery]) -> None:
+    bodies: list[dict[str, object]] = [
         *({"to": "/tmp"}, {"to": "folder"}, {"keep": ["size"]}, {"min_bytes": -1}, {"max_distance": 2}, {"more": 1}),
         *({"pipelines": ["x"]}, {"filter": {}}, {"filter": {"a": {"near": 1}}}),
-    ],
-)
-def test_plans_that_cannot_be(served: tuple[TestClient, Gallery], body: dict[str, object]) -> None:
-    answer = served[0].post("/v1/duplicates:plan", json=body)
-    problem(answer, 400, "unsupported-query" if "pipelines" in body or "near" in str(body) else "bad-input")
+    ]
+    for body in bodies:
+        answer = served[0].post("/v1/duplicates:plan", json=body)
+        problem(answer, 400, "unsupported-query" if "pipelines" in body or "near" in str(body) else "bad-input")
 
 
 def test_a_reference_folder_that_does_not_exist(served: tuple[TestClient, Gallery], folder: Path) -> None:
@@ -119,6 +118,23 @@ def test_originals(served: tuple[TestClient, Gallery], folder: Path) -> None:
         problem(client.get(at(key) + "/original"), 404, "not-found")
 
 
+@pytest.fixture(scope="module")
+def one_image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, Gallery]]:
+    """A server whose gallery holds one file, which no test changes."""
+    folder = tmp_path_factory.mktemp("one")
+    (folder / "a.png").write_bytes(encoded(drawn(1)))
+    with serving(folder / "gallery") as (client, gallery):
+        gallery.add([folder / "a.png"])
+        yield client, gallery
+
+
+@pytest.fixture(scope="module")
+def tokens(one_image: tuple[TestClient, Gallery]) -> dict[str, str]:
+    """By scope, an API key of the gallery with one file."""
+    scopes: tuple[Scope, ...] = ("read", "write", "admin")
+    return {scope: one_image[1].catalog.api_keys.create(scope, tenant="default")[1] for scope in scopes}
+
+
 @pytest.mark.parametrize("setting", [None, True, False])
 @pytest.mark.parametrize(
     ("address", "headers", "is_local"),
@@ -132,7 +148,8 @@ def test_originals(served: tuple[TestClient, Gallery], folder: Path) -> None:
 )
 @pytest.mark.parametrize("scope", ["read", "write", "admin"])
 def test_who_may(
-    tmp_path: Path,
+    one_image: tuple[TestClient, Gallery],
+    tokens: dict[str, str],
     setting: bool | None,
     address: str,
     headers: dict[str, str],
@@ -140,27 +157,18 @@ def test_who_may(
     scope: str,
 ) -> None:
     """With API keys: files are for callers on the machine, or where the operator allows; changing them for admins."""
-    with serving(tmp_path / "gallery") as (_, gallery):
-        token = gallery.catalog.api_keys.create(scope, tenant="default")[1]  # type: ignore[arg-type]
-        gallery.add([_file(tmp_path)])
-        app = application(gallery, ServeSettings(local_files=setting))
-        allowed = is_local if setting is None else setting
-        sent = {"Authorization": f"Bearer {token}", **headers}
-        with TestClient(app, base_url="http://127.0.0.1:8000", client=(address, 50_000)) as client:
-            found = client.get(at("a.png") + "/original", headers=sent)
-            assert found.status_code == (200 if allowed else 403), found.text
-            status = client.get("/v1/status", headers=sent).json()
-            assert ("local_files" in status["features"]) == allowed
-            bodies = {"plan": {}, "apply": {"plan": "x"}, "undo": {}}
-            for path in PATHS:
-                answer = client.post(f"/v1/duplicates:{path}", json=bodies[path], headers=sent)
-                expected = 403 if scope != "admin" or not allowed else 200 if path == "plan" else 404
-                assert answer.status_code == expected, (path, answer.text)
-            if not allowed and scope == "admin":
-                assert "--local-files" in answer.json()["detail"]
-
-
-def _file(folder: Path) -> Path:
-    path = folder / "a.png"
-    path.write_bytes(encoded(drawn(1)))
-    return path
+    app = application(one_image[1], ServeSettings(local_files=setting))
+    allowed = is_local if setting is None else setting
+    sent = {"Authorization": f"Bearer {tokens[scope]}", **headers}
+    with TestClient(app, base_url="http://127.0.0.1:8000", client=(address, 50_000)) as client:
+        found = client.get(at("a.png") + "/original", headers=sent)
+        assert found.status_code == (200 if allowed else 403), found.text
+        status = client.get("/v1/status", headers=sent).json()
+        assert ("local_files" in status["features"]) == allowed
+        bodies = {"plan": {}, "apply": {"plan": "x"}, "undo": {}}
+        for path in PATHS:
+            answer = client.post(f"/v1/duplicates:{path}", json=bodies[path], headers=sent)
+            expected = 403 if scope != "admin" or not allowed else 200 if path == "plan" else 404
+            assert answer.status_code == expected, (path, answer.text)
+        if not allowed and scope == "admin":
+            assert "--local-files" in answer.json()["detail"]

@@ -74,6 +74,7 @@ def test_by_the_key_of_a_stored_image(client: TestClient) -> None:
         "verified": True,
         "verification": None,
         "probability": None,
+        "missing": False,
     }
     problem(client.post("/v1/search", json={"image": {"key": "nothing"}}), 404, "not-found")
 
@@ -277,3 +278,46 @@ def test_unknown_query_parameters_of_lists_are_refused(
 def test_unknown_fields_of_json_name_a_similar_one(client: TestClient) -> None:
     told = problem(client.post("/v1/search", json={"image": {"key": "01.png"}, "fliter": {}}), 400, "bad-input")
     assert "did you mean 'filter'" in told["detail"]
+
+
+def hash_of(client: TestClient) -> str:
+    gallery = client.app.state.app_state.gallery  # type: ignore[attr-defined]
+    [(_, features)] = gallery.encode([COPY])
+    digits: str = features.features["phash"].tobytes().hex()
+    return digits
+
+
+def test_search_by_features(client: TestClient) -> None:
+    digits = hash_of(client)
+    plain = client.post("/v1/search", json={"features": {"phash": digits}, "k": 50})
+    wide = client.post("/v1/search", json={"features": {"phash": {"hex": digits}}, "k": 50})
+    assert found(plain) == found(wide)
+    assert found(plain)[0] == "07.png"
+    hits = plain.json()["hits"]
+    assert hits[0]["evidence"] == "copy"
+    assert not any(hit["verified"] for hit in hits)
+    assert plain.json()["verification"] is None
+    first = client.post("/v1/search", json={"features": {"phash": digits}, "k": 3}).json()
+    second = client.post("/v1/search", json={"features": {"phash": digits}, "k": 3, "cursor": first["next"]})
+    assert found(plain)[:6] == [hit["key"] for hit in first["hits"]] + found(second)
+    other = {"features": {"phash": "0" * 16}, "k": 3, "cursor": first["next"]}
+    assert "another search" in problem(client.post("/v1/search", json=other), 400, "unsupported-query")["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "word"),
+    [
+        ({"features": {"phash": "12"}}, "unsupported-query", "16 hexadecimal digits"),
+        ({"features": {"phash": {"base64": "AAAAAAAAAAA="}}}, "unsupported-query", "uint8"),
+        ({"features": {"phash": {"hex": "0" * 16, "fingerprint": "b"}}}, "unsupported-query", "another encoder"),
+        ({"features": {"nothing": "0" * 16}}, "unsupported-query", "nothing"),
+        ({"features": {"phash": 12}}, "bad-input", "features"),
+        ({"features": {}}, "bad-input", "features"),
+        ({"features": {"phash": "0" * 16}, "image": {"key": "07.png"}}, "bad-input", "not both"),
+        ({"features": {"phash": "0" * 16}, "preview": 100}, "bad-input", "preview"),
+        ({"features": {"phash": "0" * 16}, "deep": True}, "unsupported-query", "deep"),
+        ({"k": 3}, "bad-input", "features"),
+    ],
+)
+def test_features_that_do_not_fit(client: TestClient, body: dict[str, Any], kind: str, word: str) -> None:
+    assert word in problem(client.post("/v1/search", json=body), 400, kind)["detail"]

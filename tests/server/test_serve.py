@@ -99,7 +99,7 @@ class Writers:
                 key, which = f"{number}/{count}", (number + count) % len(DATA)
                 if client.put(at(key), content=DATA[which]).status_code in (200, 201):
                     self.acknowledged[key] = which
-                client.post("/v1/search", content=DATA[which], params={"k": 1})
+                client.post("/v1/search", content=DATA[which], params={"k": 1, "verify": False})
                 if count % 5 == 4:
                     self.deleting.add(gone := f"{number}/{count - 1}")
                     if client.delete(at(gone)).status_code == 204:
@@ -125,7 +125,7 @@ class Writers:
             assert self.acknowledged.keys() - self.deleting <= there
             assert not self.deleted & there
             for key in [key for key in self.acknowledged if key in there][-20:]:
-                hits = gallery.search(DATA[self.acknowledged[key]], k=1000).hits
+                hits = gallery.search(DATA[self.acknowledged[key]], k=1000, verify=False).hits
                 assert key in {hit.key for hit in hits}
 
 

@@ -108,6 +108,20 @@ def list_all(world: World, step: Step) -> list[httpx.Response]:
     return answers
 
 
+@doing("GET /v1/changes")
+def read_changes(world: World, step: Step) -> list[httpx.Response]:
+    after: dict[str, Any] = {}
+    answers = []
+    for _ in range(6):
+        params = {"limit": 1 + step.numbers[0] % 3, **after}
+        answers.append(world.send(step.who, "GET", "/v1/changes", params=params))
+        if not answers[-1].json()["more"]:
+            break
+        after = {"after": answers[-1].json()["next"]}
+    answers.append(world.send(step.who, "GET", "/v1/changes", params={"tenants": "all"}))
+    return answers
+
+
 @doing("POST /v1/images:delete")
 def delete_many(world: World, step: Step) -> list[httpx.Response]:
     wanted = step.pick(0, ({"keys": list(KEYS[1:])}, {"filter": {"n": 1}}, {"filter": {"n": {"gte": 2}}}))

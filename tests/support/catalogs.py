@@ -57,11 +57,13 @@ def make_schema_2(catalog: Catalog) -> None:
     statements = [
         "DROP TABLE roots",
         "DROP TABLE removals",
+        "DROP TABLE verification_records",
         "DROP TABLE archives",
         "DROP INDEX images_path",
-        "ALTER TABLE access_keys DROP COLUMN expires",
     ]
     statements += [f"ALTER TABLE images DROP COLUMN {column}" for column in IMAGE_COLUMNS_OF_3]
+    statements += [f"ALTER TABLE deletions DROP COLUMN {column}" for column in ("tenant_id", "key")]
+    statements.append("ALTER TABLE access_keys DROP COLUMN expires")
     with catalog.database.write() as conn:
         for statement in statements:
             conn.exec_driver_sql(statement)

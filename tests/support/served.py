@@ -25,7 +25,7 @@ def served(
     folder: Path, settings: ServeSettings | None = None, limits: Limits | None = None
 ) -> Iterator[tuple[str, Gallery]]:
     """The URL of a service over a gallery of hashes in this folder, and that gallery."""
-    own = replace(from_environment(), limits=limits or Limits())
+    own = replace(from_environment(), limits=limits or Limits(), workers=1)
     with (
         open_gallery(folder, pipelines=["phash"], serving=True, settings=own, create=True) as gallery,
         listening(application(gallery, settings)) as url,

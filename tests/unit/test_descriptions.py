@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from lookalike.descriptions import describe
-from lookalike.types import Box, Evidence, Transform, Verification
+from lookalike.labels import label
+from lookalike.types import Box, Transform, Verification
 
 WHOLE = Box(0, 0, 1, 1)
 UNCHANGED = Transform(((1, 0, 0), (0, 1, 0), (0, 0, 1)), False, 0.0, 1.0, WHOLE, WHOLE)
@@ -13,7 +14,7 @@ UNCHANGED = Transform(((1, 0, 0), (0, 1, 0), (0, 0, 1)), False, 0.0, 1.0, WHOLE,
 
 def verification(**changes: object) -> Verification:
     transform = replace(UNCHANGED, **changes)  # type: ignore[arg-type]
-    return Verification(0.95, 1.0, 1.0, transform, (), "whole", 0.5)
+    return Verification(0.95, 1.0, 1.0, transform, (), "whole", 0.5, detail=480, resolution=1.0)
 
 
 @pytest.mark.parametrize(
@@ -35,18 +36,30 @@ def test_copies(changes: dict[str, object], words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("evidence", "differences", "words"),
+    ("found", "words"),
     [
-        ("variant", (WHOLE,), "the same template or scene; one part differs"),
-        ("variant", (WHOLE, WHOLE), "the same template or scene; 2 parts differ"),
-        ("similar", (), "95% of the overlap agrees"),
+        ({"differences": (WHOLE,), "largest": 9}, "the same image or template; one part added or changed"),
+        ({"differences": (WHOLE,) * 2, "largest": 9}, "the same image or template; 2 parts added or changed"),
+        ({"differences": (WHOLE,), "largest": 9, "differing": 0.4}, "the same template or scene; one part differs"),
+        ({"differences": (WHOLE,) * 2, "largest": 9, "differing": 0.4}, "the same template or scene; 2 parts differ"),
+        ({"color": 0.2}, "the same shapes in other colors"),
+        ({"tone": -0.6}, "the same shapes in other colors"),
+        ({"query_coverage": 0.3, "stored_coverage": 0.2}, "a part in common"),
+        ({"detail": 200, "resolution": 0.3}, "looks the same, too small to compare text"),
+        ({"agreement": 0.61}, "the same template or scene; small parts differ"),
     ],
 )
-def test_others(evidence: Evidence, differences: tuple[Box, ...], words: str) -> None:
-    assert describe(evidence, replace(verification(), differences=differences)) == words
+def test_variants(found: dict[str, object], words: str) -> None:
+    variant = replace(verification(), **found)  # type: ignore[arg-type]
+    assert label(variant)[0] == "variant"
+    assert describe("variant", variant) == words
+    assert variant.transform is not None
+    mirrored = replace(variant, transform=replace(variant.transform, mirrored=True))
+    assert ", mirrored" in describe("variant", mirrored)
 
 
-def test_nothing_to_compare() -> None:
-    none = Verification(None, 0.0, 0.0, None, (), None, 0.0)
-    assert describe("similar", none) == "no part in common was found"
-    assert describe("similar", replace(none, method="whole", transform=UNCHANGED)) == "too flat to compare"
+def test_others() -> None:
+    assert describe("similar", verification()) == "95% of the overlap agrees"
+    flat = Verification(None, 0.0, 0.0, None, (), None, 0.0)
+    assert describe("similar", flat) == "too flat to compare"
+    assert describe("similar", replace(flat, agreement=0.0)) == "no part in common was found"

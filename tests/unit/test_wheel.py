@@ -48,7 +48,7 @@ def installed(environment: dict[str, str]) -> Path:
     reached = run(*pip, "download", "--no-deps", "--dest", folder, "filelock", environment=environment, cwd=folder)
     if reached.returncode:
         skip_or_fail("no package index that pip reaches, to install the wheel's dependencies from")
-    done = run(*pip, "install", "--only-binary", ":all:", wheel, environment=environment, cwd=folder)
+    done = run(*pip, "install", "--no-compile", "--only-binary", ":all:", wheel, environment=environment, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder
 

@@ -23,6 +23,7 @@ from lookalike.catalog.roots import RootRepository
 from lookalike.catalog.schema import RELEASED, deletions, features_table, images, meta, state
 from lookalike.catalog.sqlite import attribute_index_differences, file_problems
 from lookalike.catalog.statements import last_id, spec_ids
+from lookalike.catalog.verification_records import VerificationRecordRepository, count_of_wrong_size
 from lookalike.errors import Damaged
 
 
@@ -40,6 +41,7 @@ class Catalog:
         self.tenants = TenantRepository(database)
         self.features = FeatureRepository(database)
         self.images = ImageRepository(database, self.features)
+        self.verification_records = VerificationRecordRepository(database)
         self.paths = FilePathRepository(database)
         self.roots = RootRepository(database)
         self.archives = ArchiveRepository(database)
@@ -118,6 +120,8 @@ def _violated_invariants(conn: Connection) -> list[str]:
     keys = select(images.c.tenant_id, images.c.key).group_by(images.c.tenant_id, images.c.key)
     if (twice := conn.execute(keys.having(func.count() > 1).limit(1)).one_or_none()) is not None:
         problems.append(f"two images share the key {twice.key!r}")
+    if number := count_of_wrong_size(conn):
+        problems.append(f"{number} verification records have a wrong size")
     for spec, spec_id in spec_ids(conn).items():
         table = features_table(spec_id)
         wrong = select(func.count()).select_from(table)

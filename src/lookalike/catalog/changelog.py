@@ -3,14 +3,14 @@
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, delete, null, select, update
+from sqlalchemy import Connection, delete, func, null, select, update
 
 from lookalike.catalog.built_in_attributes import filterable
 from lookalike.catalog.database import Database
 from lookalike.catalog.features import unpack
-from lookalike.catalog.records import Changes, check_limit
-from lookalike.catalog.schema import RELEASED, deletions, features_table, images, state
-from lookalike.catalog.statements import id_array, spec_ids
+from lookalike.catalog.records import ChangeFeed, Changes, LoggedChange, check_limit
+from lookalike.catalog.schema import RELEASED, deletions, features_table, images, state, tenants
+from lookalike.catalog.statements import RECORD, id_array, in_tenant, spec_ids, to_record
 from lookalike.types import FeatureSpec, Rows
 
 
@@ -67,6 +67,29 @@ class ChangeLog:
             released_attributes=[filterable(row[4], row[5]) for row in released] if attributes else None,
         )
 
+    def feed(self, tenant_id: int | None, sequence: int, limit: int) -> ChangeFeed:
+        """The changes of a tenant, or of all, after `sequence`, at most `limit`, in order: an image's last one each.
+
+        All is one snapshot, and sequence numbers become visible in their order (`catalog.statements`), so that nothing
+        at or below the feed's own number can appear later.
+        """
+        check_limit(limit)
+        with self._database.read() as conn:
+            last, pruned = conn.execute(select(state.c.sequence, state.c.pruned)).one()
+            put = in_tenant(RECORD.where(images.c.seq > sequence), tenant_id).order_by(images.c.seq).limit(limit + 1)
+            records = [to_record(row) for row in conn.execute(put)]
+            d = deletions.c
+            gone = select(d.seq, tenants.c.name, d.key).join(tenants, tenants.c.id == d.tenant_id)
+            gone = gone.where(d.seq > sequence).order_by(d.seq).limit(limit + 1)
+            deleted = conn.execute(gone if tenant_id is None else gone.where(d.tenant_id == tenant_id)).all()
+            lost = max(int(pruned), _nameless_through(conn, sequence))
+        changes = [LoggedChange(record.sequence, record.tenant, record.key, record) for record in records]
+        changes += [LoggedChange(seq, tenant, key, None) for seq, tenant, key in deleted]
+        changes.sort(key=lambda change: change.sequence)
+        more = len(changes) > limit  # each list reaches far enough, so that the first ones of both are complete
+        changes = changes[:limit]
+        return ChangeFeed(changes, changes[-1].sequence if more else int(last), int(last), lost, more)
+
     def prune(self, through: int) -> None:
         """Delete the log of deletions up to a sequence number that every index has flushed."""
         with self._database.write() as conn:
@@ -86,3 +109,12 @@ def _changed_images(conn: Connection, spec: FeatureSpec, sequence: int, limit: i
     if attributes:
         query = query.add_columns(images.c.attributes, images.c.exif)
     return list(conn.execute(query.where(images.c.seq > sequence).order_by(images.c.seq).limit(limit)).all())
+
+
+def _nameless_through(conn: Connection, sequence: int) -> int:
+    """The last deletion after this sequence number that was logged without its key, by schema 2; 0 for none."""
+    d = deletions.c
+    first = conn.execute(select(d.key).where(d.seq > sequence).order_by(d.seq).limit(1)).one_or_none()
+    if first is None or first.key is not None:
+        return 0  # they are all older than those with keys
+    return int(conn.execute(select(func.max(d.seq)).where(d.key.is_(None))).scalar_one())

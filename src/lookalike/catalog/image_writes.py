@@ -1,4 +1,4 @@
-"""The transactions that write images together with their features and thumbnails, or delete them.
+"""The transactions that write images with their features, thumbnails and verification records, or delete them.
 
 The functions take the connection of a write transaction, and lock in the order that `catalog.statements` defines.
 """
@@ -26,6 +26,7 @@ from lookalike.catalog.statements import (
     spec_ids,
     update_images,
 )
+from lookalike.catalog.verification_records import copy_records, replace_records
 from lookalike.errors import NotFound
 from lookalike.types import FeatureSpec
 
@@ -77,16 +78,20 @@ def put_images(conn: Connection, new: Sequence[NewImage]) -> list[PutResult]:
 
 
 def delete_images(conn: Connection, rows: Sequence[LockedImage]) -> list[Deleted]:
-    """Delete locked images with their features and thumbnails, and log the deletions."""
+    """Delete locked images with all that is stored of them, and log the deletions."""
     if not rows:
         return []
     ids = [row.id for row in rows]
     delete_features(conn, spec_ids(conn).values(), ids)
     for batch in batches(ids):
-        conn.execute(delete(images).where(images.c.id.in_(batch)))  # their thumbnails are deleted by cascade
+        conn.execute(delete(images).where(images.c.id.in_(batch)))  # thumbnails and records by cascade
     numbers = next_sequence_numbers(conn, len(rows))
     deleted = [Deleted(row.key, row.id, sequence) for row, sequence in zip(rows, numbers, strict=True)]
-    insert_rows(conn, deletions, [{"seq": gone.sequence, "image_id": gone.id} for gone in deleted])
+    logged = [
+        {"seq": gone.sequence, "image_id": gone.id, "tenant_id": row.tenant_id, "key": gone.key}
+        for gone, row in zip(deleted, rows, strict=True)
+    ]
+    insert_rows(conn, deletions, logged)
     return deleted
 
 
@@ -123,6 +128,7 @@ def _put_distinct(conn: Connection, new: Sequence[NewImage], stored: _Stored) ->
     changed = [row.id for image, row in zip(new, old, strict=True) if row and row.sha256 != image.sha256]
     delete_features(conn, stored.specs.values(), changed)
     _replace_thumbnails(conn, changed, new, ids)
+    replace_records(conn, changed, {id_: i.verification_record for id_, i in zip(ids, new, strict=True)})
     _replace_features(conn, new, ids, {row.id for row in old if row}, stored.specs)
     not_copied = _copy_features(conn, new, ids, stored)
 
@@ -158,7 +164,9 @@ def _write_images(conn: Connection, new: Sequence[NewImage], results: Sequence[P
         border = list(astuple(image.border)) if image.border else None
         values.update(border=border, exif=dict(image.exif), file_offset=image.offset, updated=now, seq=result.sequence)
         if result.created:
-            inserted.append({**values, "id": result.id, "created": now, "attributes": dict(image.attributes or {})})
+            created, updated = image.created or now, image.updated or now
+            values.update(id=result.id, created=created, updated=updated, attributes=dict(image.attributes or {}))
+            inserted.append(values)
             continue
         if image.attributes is not None:
             values["attributes"] = dict(image.attributes)
@@ -209,6 +217,7 @@ def _copy_features(conn: Connection, new: Sequence[NewImage], ids: Sequence[int]
             rows = select(bindparam("to"), table.c.vector).where(table.c.image_id == bindparam("source"))
             values = [{"to": to, "source": source} for to, source in sources.items()]
             conn.execute(insert(table).from_select(["image_id", "vector"], rows), values)
+        copy_records(conn, {id_: sources[id_] for id_, i in copies if i.copy_record and id_ in sources})
     return refused
 
 

@@ -6,11 +6,30 @@ from collections.abc import Callable, Mapping, Sequence
 from sqlalchemy import Connection, insert, inspect, select, update
 from sqlalchemy import text as sql
 
-from lookalike.catalog.schema import PATH_INDEXES, VERSION, Options, add_image_details, create_tables, meta, state
+from lookalike.catalog.schema import (
+    PATH_INDEXES,
+    VERSION,
+    Options,
+    add_deleted_keys,
+    add_image_details,
+    create_tables,
+    meta,
+    state,
+)
 from lookalike.catalog.sqlite import create_attribute_index
 from lookalike.errors import BadInput, Damaged, NotFound
 
 Migration = Callable[[Connection], None]
+
+
+def _add_verification_records(conn: Connection) -> None:
+    """Add the table of verification records; images that schema 2 stored have none."""
+    id_, data = ("BIGINT", "BYTEA") if conn.dialect.name == "postgresql" else ("INTEGER", "BLOB")
+    conn.exec_driver_sql(
+        f"CREATE TABLE verification_records (image_id {id_} NOT NULL PRIMARY KEY REFERENCES images (id)"
+        f" ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED, nbytes BIGINT NOT NULL, data {data} NOT NULL)"
+    )
+    conn.exec_driver_sql("CREATE INDEX verification_records_nbytes ON verification_records (nbytes)")
 
 
 def _remember_folders(conn: Connection) -> None:
@@ -75,6 +94,8 @@ def _add_object_stores(conn: Connection) -> None:
 
 def _to_3(conn: Connection) -> None:
     add_image_details(conn)
+    _add_verification_records(conn)
+    add_deleted_keys(conn)
     _remember_folders(conn)
     _add_object_stores(conn)
     _let_api_keys_expire(conn)

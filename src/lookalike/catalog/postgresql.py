@@ -135,6 +135,23 @@ def without_statement_timeout(conn: Connection) -> Iterator[None]:
         conn.invalidate()  # a new connection has the usual limits
 
 
+@contextmanager
+def without_timeouts(conn: Connection) -> Iterator[None]:
+    """Let this transaction, and each of its statements, take a day; the connection has its usual limits afterwards."""
+    if conn.dialect.name != "postgresql":
+        yield
+        return
+    driver: Any = conn.connection.driver_connection
+    usual = driver.answer_timeout
+    driver.answer_timeout = 2.0 * DAY_SECONDS
+    conn.exec_driver_sql(f"SET LOCAL statement_timeout = {DAY_SECONDS * 1000}")
+    conn.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {DAY_SECONDS * 1000}")
+    try:
+        yield
+    finally:
+        driver.answer_timeout = usual
+
+
 def insert_rows(conn: Connection, table: Table, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Insert rows of values by COPY."""
     statement = f"COPY {table.name} ({', '.join(columns)}) FROM STDIN"

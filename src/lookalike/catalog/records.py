@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lookalike.errors import BadInput, Conflict
 from lookalike.text import check_text
-from lookalike.types import UNCUT, Attributes, Border, ExifFields, Features, FeatureSpec, Ids, Rows
+from lookalike.types import UNCUT, Attributes, Border, ExifFields, Features, FeatureSpec, Ids, Record, Rows
 
 DIGEST_BYTES = 32
 
@@ -48,8 +48,10 @@ class NewImage:
 
     `attributes` None keeps the present ones. A row of `features` is `(width,)` in the spec's dtype, or None for an
     image with no meaningful feature; instead, `copy_of` names a stored image with the same bytes, whose features are
-    copied exactly. `expected` is the sequence number that the present image must have, 0 where it must not
-    exist. Raises BadInput for what cannot be stored, so that one bad image does not fail its batch.
+    copied exactly, with its verification record where `copy_record`. `expected` is the sequence number that the present
+    image must have, 0 where it must not exist. `created` and `updated` are those of an image of another catalog, in
+    seconds since 1970; None: now. Raises BadInput for what cannot be stored, so that one bad image does not fail its
+    batch.
     """
 
     tenant_id: int
@@ -67,12 +69,16 @@ class NewImage:
     features: Mapping[FeatureSpec, NDArray[Any] | None] = field(default_factory=dict)
     copy_of: int | None = None
     thumbnail: bytes | None = None
+    verification_record: bytes | None = None
+    copy_record: bool = False
     expected: int | None = None
     frames: int = 1
     truncated: bool = False
     exif: ExifFields = field(default_factory=dict)
     etag: str | None = None
     offset: int | None = None
+    created: float | None = None
+    updated: float | None = None
 
     def __post_init__(self) -> None:
         if not self.key:
@@ -161,6 +167,29 @@ class Changes:
     released_attributes: Sequence[Attributes] | None = None
 
 
+class LoggedChange(NamedTuple):
+    """A change in the feed: the record of an image that was put, None where the image was deleted."""
+
+    sequence: int
+    tenant: str
+    key: str
+    record: Record | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeFeed:
+    """Changes after a sequence number, in order, up to and with `sequence`; `last` is that of the catalog's last one.
+
+    Of deletions up to `lost_through` some are not in the log any more, or without their keys.
+    """
+
+    changes: Sequence[LoggedChange]
+    sequence: int
+    last: int
+    lost_through: int
+    more: bool  # whether there are later changes
+
+
 @dataclass(frozen=True, slots=True)
 class StoredFeatures:
     """Features, `(n, width)`, with their `ids`, ascending, and the ids of images that have none.
@@ -172,6 +201,13 @@ class StoredFeatures:
     features: Features
     empty: Ids
     released: Ids = field(default_factory=lambda: np.empty(0, np.int64))
+
+
+class RecordTotals(NamedTuple):
+    """The number of images that have a verification record, and of the bytes of these."""
+
+    images: int
+    nbytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,8 @@ deletions = Table(
     metadata,
     Column("seq", Id, primary_key=True, autoincrement=False),
     Column("image_id", BigInteger, nullable=False),
+    Column("tenant_id", BigInteger),  # NULL, as the key, of deletions that schema 2 logged
+    Column("key", Text),
 )
 
 # The last change applied to each index on a server, and by which process.
@@ -170,6 +172,23 @@ thumbnails = Table(
     ),
     Column("data", LargeBinary, nullable=False),
 )
+
+# What verification compares where the original of an image cannot be read (`lookalike.verification.records`); `nbytes`
+# is the size of `data`, which the totals read from an index.
+verification_records = Table(
+    "verification_records",
+    metadata,
+    Column(
+        "image_id",
+        Id,
+        ForeignKey(images.c.id, ondelete="CASCADE", deferrable=True, initially="DEFERRED"),  # as of thumbnails
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("nbytes", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+Index("verification_records_nbytes", verification_records.c.nbytes)
 
 # Pairs of images that a person marked as no duplicates, by digest (the smaller one first), so that a mark also holds
 # for an image that is removed and added again.
@@ -305,6 +324,12 @@ def add_image_details(conn: Connection) -> None:
     json_type = "JSONB" if conn.dialect.name == "postgresql" else "JSON"
     for column in ("frames INTEGER", "truncated BOOLEAN", f"exif {json_type}"):
         conn.exec_driver_sql(f"ALTER TABLE images ADD COLUMN {column}")
+
+
+def add_deleted_keys(conn: Connection) -> None:
+    """Add what schema 3 knows of a deletion: tenant and key, for the feed of changes."""
+    for column in ("tenant_id BIGINT", "key TEXT"):
+        conn.exec_driver_sql(f"ALTER TABLE deletions ADD COLUMN {column}")
 
 
 def create_features_table(conn: Connection, fingerprint_id: int) -> None:

@@ -12,6 +12,7 @@ from lookalike.cli.exit_codes import error_object
 from lookalike.evaluation.measurement import QueryResult, ScoredHit
 from lookalike.evaluation.summary import Summary
 from lookalike.results import (
+    Change,
     CleanupGroup,
     CleanupOutcome,
     Cluster,
@@ -41,6 +42,11 @@ def query_object(query: str, answer: Answer | Failure) -> Object:
 
 def record_object(record: Record) -> Object:
     return wire.to_dict(wire.Image.of(record)) | {"path": record.path, "tenant": record.tenant}
+
+
+def change_object(change: Change) -> Object:
+    found = wire.to_dict(wire.Change.of(change, tenant=True))
+    return found | {"image": None if change.image is None else record_object(change.image)}
 
 
 def cluster_object(cluster: Cluster) -> Object:

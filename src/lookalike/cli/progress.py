@@ -45,7 +45,9 @@ class Pace:
         of = f" of {total:,.0f}" if total is not None else ""
         rate = self.rate()
         per_second = f"{rate:,.0f}/s" if rate >= 1 else f"{60 * rate:,.0f}/min"
-        line = f"{self.done:,}{of} images  {per_second}" if self.done else f"{self.done:,}{of} images"
+        images = "image" if self.done == 1 and total is None else "images"
+        line = f"{self.done:,}{of} {images}"
+        line += f"  {per_second}" if self.done else ""
         if total is None or self.done == 0 or rate <= 0:
             return line
         return f"{line}  {timedelta(seconds=round(max(total - self.done, 0) / rate))} left"

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -30,6 +30,7 @@ from lookalike.client.responses import (
     Job,
     answer_of,
     batch_answer_of,
+    change_of,
     cluster_of,
     comparison_of,
     diagnosis_of,
@@ -37,17 +38,20 @@ from lookalike.client.responses import (
     job_of,
     outcome_of,
     record_of,
+    repair_report_of,
     status_of,
 )
 from lookalike.client.transport import Params, Request, RetryPolicy, Transport
 from lookalike.client.uploads import Uploads
-from lookalike.errors import BadInput, BadSetting, NotFound, Unavailable
+from lookalike.errors import BadInput, BadSetting, NotFound, Unavailable, UnsupportedQuery
 from lookalike.image_files import files_of, with_relative_keys
 from lookalike.imaging import Limits
 from lookalike.interfaces import GalleryAPI
 from lookalike.results import (
+    CHANGES_PAGE,
     DEFAULT_TENANT,
     THUMBNAIL_SIZE,
+    ChangePage,
     Cluster,
     ClusterPage,
     Comparison,
@@ -56,6 +60,7 @@ from lookalike.results import (
     Explanation,
     Failure,
     Filter,
+    ImageFeatures,
     Precondition,
     Query,
     RepairReport,
@@ -138,7 +143,24 @@ class Client(GalleryAPI):
         self, queries: Iterable[Query], **options: Unpack[SearchOptions]
     ) -> Iterator[tuple[Query, Answer | Failure]]:
         check_search_options(options)
-        return self._search_each(queries, options)
+        return self._search_runs(queries, options)
+
+    def _search_runs(
+        self, queries: Iterable[Query], options: SearchOptions
+    ) -> Iterator[tuple[Query, Answer | Failure]]:
+        """Answer runs of images in batches, and runs of features one by one."""
+        for is_features, run in groupby(queries, lambda query: isinstance(query, ImageFeatures)):
+            search = self._search_features if is_features else self._search_each
+            yield from search(run, options)
+
+    def _search_features(
+        self, queries: Iterable[Query], options: SearchOptions
+    ) -> Iterator[tuple[Query, Answer | Failure]]:
+        for query in queries:
+            try:
+                yield query, self.search(query, **options)
+            except UnsupportedQuery as error:
+                yield query, error
 
     def _search_each(
         self, queries: Iterable[Query], options: SearchOptions
@@ -311,6 +333,25 @@ class Client(GalleryAPI):
         result = self._delete({"filter": dict(filter)}, tenant)
         return DeleteResult(result.keys, result.sequence, result.deleted)
 
+    def changes(
+        self,
+        *,
+        after: int | str = 0,
+        tenant: str | None = DEFAULT_TENANT,
+        limit: int = CHANGES_PAGE,
+        wait: float = 0.0,
+    ) -> ChangePage:
+        """The changes after a sequence number; see `GalleryAPI.changes`. It waits at most half of the timeout."""
+        params: dict[str, str | int] = {"after": str(after), "limit": limit}
+        if wait:
+            params["wait"] = f"{min(wait, self._transport.timeout / 2):g}"
+        if tenant is None:
+            params["tenants"] = "all"
+        owner = tenant or DEFAULT_TENANT
+        page = self._call(wire.ChangeList, "GET", "/v1/changes", owner, params=params)
+        changes = tuple(change_of(change, self._tenant_name(owner)) for change in page.changes)
+        return ChangePage(changes, page.next, page.sequence, page.more)
+
     # -- duplicates
 
     def duplicates(self, *, tenant: str = DEFAULT_TENANT, pipelines: Sequence[str] | None = None) -> Iterator[Cluster]:
@@ -348,13 +389,13 @@ class Client(GalleryAPI):
     def status(self) -> Status:
         return status_of(self._call(wire.Status, "GET", "/v1/status", DEFAULT_TENANT))
 
-    def repair(self) -> RepairReport:
+    def repair(self, *, verification_records: bool = False) -> RepairReport:
         """Check the catalog and rebuild every index in a job, and wait for it; see `GalleryAPI.repair`.
 
         The API key needs the scope admin.
         """
-        job = self.wait_for(self.start_job({"kind": "repair"}).id)
-        return RepairReport(job.done, job.counts)
+        request = {"kind": "repair", "verification_records": verification_records}
+        return repair_report_of(self.wait_for(self.start_job(request).id))
 
     # -- jobs
 

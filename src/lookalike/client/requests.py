@@ -7,9 +7,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from lookalike.errors import BadInput, NotFound
+from lookalike import wire
+from lookalike.errors import BadInput, NotFound, UnsupportedQuery
 from lookalike.imaging import Limits, encode_pixels, read_bytes
-from lookalike.results import DEFAULT_TENANT, Query, SearchOptions, StoredImage, check_search_options
+from lookalike.results import (
+    DEFAULT_TENANT,
+    ImageFeatures,
+    Query,
+    SearchOptions,
+    StoredImage,
+    check_search_options,
+)
 from lookalike.types import PixelSource
 
 Body = Callable[[], Mapping[str, Any]]
@@ -44,6 +52,10 @@ def exif_params(exif: bool) -> dict[str, str]:
 
 def search_body(query: Query, options: SearchOptions, limits: Limits) -> Body:
     """A search's body; raises ImageRejected for a file that cannot be read here, TypeError for an unknown option."""
+    if isinstance(query, ImageFeatures):
+        fields = {name: value for name, value in _search_fields(options).items() if value is not None}
+        body = {**wire.to_dict(wire.ImageFeatures.of(query)), **fields}
+        return lambda: {"json": body}
     return query_body(query, _search_fields(options), limits)
 
 
@@ -114,8 +126,10 @@ def source_of(query: Query, limits: Limits) -> dict[str, str]:
     return {"base64": base64.b64encode(bytes_of(query, limits)).decode()}
 
 
-def bytes_of(query: str | Path | bytes | PixelSource, limits: Limits) -> bytes:
+def bytes_of(query: str | Path | bytes | PixelSource | ImageFeatures, limits: Limits) -> bytes:
     """The bytes of an image, or of the file at a path; raises ImageRejected as the library does."""
+    if isinstance(query, ImageFeatures):
+        raise UnsupportedQuery("features alone can only be searched with; give the image or the key of a stored one")
     if isinstance(query, str | Path):
         query = read_bytes(query, limits)
     data = query if isinstance(query, bytes) else encode_pixels(query)

@@ -9,6 +9,7 @@ from lookalike import wire
 from lookalike.errors import BadSetting, LookalikeError
 from lookalike.problem_details import error_of
 from lookalike.results import (
+    Change,
     Cluster,
     Comparison,
     Diagnosis,
@@ -18,7 +19,10 @@ from lookalike.results import (
     MeasuredRecall,
     PipelineComparison,
     PipelineStatus,
+    RecordRepair,
+    RepairReport,
     Status,
+    StoredRecords,
 )
 from lookalike.types import Answer, Border, Hit, Outcome, Probability, Record, VerificationReport
 
@@ -73,6 +77,13 @@ def record_of(image: wire.Image, tenant: str) -> Record:
         truncated=image.truncated,
         exif=image.exif,
     )
+
+
+def change_of(change: wire.Change, tenant: str) -> Change:
+    """A change of an image; `tenant` is that of the request."""
+    owner = change.tenant or tenant
+    image = None if change.image is None else record_of(change.image, owner)
+    return wire.convert(Change, change, tenant=owner, image=image)
 
 
 def answer_of(answer: wire.SearchAnswer) -> Answer:
@@ -157,7 +168,16 @@ def status_of(status: wire.Status) -> Status:
             wire.convert(PipelineStatus, pipeline, rows=pipeline.rows or 0) for pipeline in status.pipelines
         ),
         recall=tuple(wire.convert(MeasuredRecall, measured) for measured in status.recall),
+        verification_records=wire.convert(
+            StoredRecords, status.verification_records, nbytes=status.verification_records.bytes
+        ),
     )
+
+
+def repair_report_of(job: Job) -> RepairReport:
+    """The report of a finished repair."""
+    records = job.result.get("verification_records")
+    return RepairReport(job.done, job.counts, None if records is None else RecordRepair(**records))
 
 
 def job_of(job: wire.Job) -> Job:

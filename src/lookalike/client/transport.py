@@ -51,7 +51,7 @@ class Transport:
         self.url = check_url(url)
         if timeout <= 0:
             raise BadSetting(f"the timeout must be a number of seconds above 0, not {timeout}")
-        self._timeout = timeout
+        self.timeout = timeout
         self._http = httpx.Client(
             base_url=self.url,
             headers={"Authorization": f"Bearer {key}"} if key else {},
@@ -112,7 +112,7 @@ class Transport:
         if isinstance(error, UNSENT):
             return Unavailable(f"cannot connect to {self.url}: {error or type(error).__name__}")
         if isinstance(error, httpx.TimeoutException):
-            return Unavailable(f"{self.url} timed out after {self._timeout:g} seconds")
+            return Unavailable(f"{self.url} timed out after {self.timeout:g} seconds")
         return Unavailable(f"the connection to {self.url} was lost: {error or type(error).__name__}")
 
 

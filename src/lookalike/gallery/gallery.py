@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, islice
@@ -9,13 +10,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 
-from lookalike.catalog import Catalog, Deleted
+from lookalike.catalog import Catalog, Deleted, NewImage, PutResult
 from lookalike.catalog.built_in_attributes import check_sort
 from lookalike.errors import BadInput, ImageRejected, LookalikeError, NotFound, UnsupportedQuery
+from lookalike.gallery.change_feed import check_wait, read_changes, wait_beyond
 from lookalike.gallery.compare import compare_images
 from lookalike.gallery.decoder import INLINE_LIMIT
 from lookalike.gallery.duplicates import ClusterOptions, find_clusters, find_clusters_page
 from lookalike.gallery.explain import explain_pair
+from lookalike.gallery.feature_queries import read_features
 from lookalike.gallery.filters import conditions_of, resolve_filter
 from lookalike.gallery.ingest import Ingest
 from lookalike.gallery.missing_files import MissingFinder
@@ -23,22 +26,27 @@ from lookalike.gallery.originals import Originals
 from lookalike.gallery.pipeline_pool import OpenPipeline, PipelinePool, catch_up, ensure_fresh
 from lookalike.gallery.presence import FilePresence
 from lookalike.gallery.probabilities import CalibrationReader, HitProbabilities
-from lookalike.gallery.queries import PreparedQuery, QueryReader
+from lookalike.gallery.queries import PreparedQuery, QueryReader, encode_queries
 from lookalike.gallery.recall_meter import RecallMeter
 from lookalike.gallery.search import Searcher, SearchRequest, StageTimer
 from lookalike.gallery.status import check_engine, gallery_status
+from lookalike.gallery.stored_sides import SIDE
 from lookalike.gallery.thumbnails import Thumbnails, check_side
-from lookalike.gallery.verification import DEFAULT_BUDGET_MS, SIDE, CandidateVerifier
+from lookalike.gallery.verification import DEFAULT_BUDGET_MS, CandidateVerifier
+from lookalike.gallery.verification_records import RecordMaker, complete_records
 from lookalike.gallery.why_not import Diagnoser
 from lookalike.gallery.writer_lock import WriterLock
 from lookalike.gallery_calibration import GalleryCalibration
 from lookalike.image_files import files_of
 from lookalike.imaging import Limits, Source, encode_pixels, read_bytes
-from lookalike.interfaces import GalleryAPI
+from lookalike.interfaces import GalleryAPI, OrientedEncoder
 from lookalike.pipeline import Calibration, Pipeline
 from lookalike.results import (
+    CHANGES_PAGE,
+    DEFAULT_RECORDS,
     DEFAULT_TENANT,
     THUMBNAIL_SIZE,
+    ChangePage,
     Cluster,
     ClusterPage,
     Comparison,
@@ -47,16 +55,18 @@ from lookalike.results import (
     Explanation,
     Failure,
     Filter,
+    ImageFeatures,
     MissingFiles,
     Precondition,
     Query,
+    RecordSetting,
     RepairReport,
     SearchOptions,
     Status,
     StoredImage,
     check_search_options,
 )
-from lookalike.types import Addable, Answer, Attributes, Item, Outcome, PixelSource, Prepared, Record
+from lookalike.types import Addable, Answer, Attributes, FeatureSpec, Item, Outcome, PixelSource, Prepared, Record
 
 NO_TENANT = -1
 """Id of a tenant without images."""
@@ -76,7 +86,8 @@ class Gallery(GalleryAPI):
     first needed; `lock` is held from the first write on; `workers` decode (None: one a core) what is more than
     `inline_limit` images, which the calling process decodes; `limits` is what an image may take to decode.
     `recall_share` is the share of one core's time in which live searches are repeated exactly, to measure their recall;
-    0 for none. `source_prefixes` are the URLs below which originals may be read, None for all.
+    0 for none. `verification_records` says which images added from now on get a record. `source_prefixes` are the URLs
+    below which originals may be read, None for all.
     """
 
     def __init__(
@@ -90,6 +101,7 @@ class Gallery(GalleryAPI):
         workers: int | None = None,
         inline_limit: int = INLINE_LIMIT,
         recall_share: float = 0.0,
+        verification_records: RecordSetting = DEFAULT_RECORDS,
         source_prefixes: Sequence[str] | None = None,
     ) -> None:
         self.catalog = catalog
@@ -101,6 +113,7 @@ class Gallery(GalleryAPI):
         self._calibrations = CalibrationReader(catalog)
         self._recall_meter = RecallMeter(catalog, recall_share) if recall_share > 0 else None
         self._verifier = CandidateVerifier(catalog, self._originals)
+        self._records = RecordMaker(verification_records, lock.folder)
 
     def __repr__(self) -> str:
         return f"Gallery({str(self._lock.folder)!r}, pipelines={self.pipelines})"
@@ -135,6 +148,8 @@ class Gallery(GalleryAPI):
     # Search and comparison
 
     def search(self, query: Query, **options: Unpack[SearchOptions]) -> Answer:
+        if isinstance(query, ImageFeatures) and not options.get("pipelines"):  # the others need not be opened
+            options["pipelines"] = [name for name in self.pipelines if name in query.features]
         [(_, answer)] = self.search_many([query], **options)
         if isinstance(answer, LookalikeError):
             raise answer
@@ -179,20 +194,74 @@ class Gallery(GalleryAPI):
         opened = self._pipelines.open(options.get("pipelines"))
         request = replace(request, probabilities=self._probabilities(request, options, opened))
         reader = self._query_reader(opened, options.get("tenant", DEFAULT_TENANT), verify=request.verify)
-        return self._answers(queries, opened, reader, request, min_sequence)
+        return self._answers(queries, opened, reader, request, options)
+
+    def encode(
+        self, images: Iterable[Query], *, pipelines: Sequence[str] | None = None, tenant: str = DEFAULT_TENANT
+    ) -> Iterator[tuple[Query, ImageFeatures | Failure]]:
+        """Encode images without storing anything.
+
+        Args:
+            images: Paths, bytes, pixels or `StoredImage`s; consumed as the results are.
+            pipelines: Names of the pipelines whose encoders are used; all by default.
+            tenant: Owner of stored images.
+
+        Returns:
+            Each image, in order, with its features, by which it can be searched for in any gallery with the same
+            encoders, or with its error.
+
+        Raises:
+            UnsupportedQuery: A pipeline is unknown.
+        """
+        opened = self._pipelines.open(pipelines)
+        return self._encode(images, opened, self._query_reader(opened, tenant, verify=False))
+
+    def _encode(
+        self, images: Iterable[Query], opened: Sequence[OpenPipeline], reader: QueryReader
+    ) -> Iterator[tuple[Query, ImageFeatures | Failure]]:
+        fingerprints = {o.pipeline.name: o.pipeline.spec.fingerprint for o in opened}
+        for kind, run in groupby(images, _kind_of):
+            if isinstance(kind, tuple):
+                yield from ((query, UnsupportedQuery("the query is encoded already")) for query in run)
+                continue
+            read = (reader.read_stored if kind == "stored" else reader.read_images)(run)
+            while batch := list(islice(read, QUERY_BATCH)):
+                prepared = [result for _, result in batch if isinstance(result, PreparedQuery)]
+                rows = [
+                    encode_queries(prepared, at, o.pipeline, orientations=False)
+                    for at, o in enumerate(opened)
+                    if prepared
+                ]
+                number = 0
+                for query, result in batch:
+                    if not isinstance(result, PreparedQuery):
+                        yield query, result
+                        continue
+                    features = {
+                        o.pipeline.name: encoded.features[number, 0] if encoded.usable[number] else None
+                        for o, encoded in zip(opened, rows, strict=True)
+                    }
+                    number += 1
+                    yield query, ImageFeatures(features, fingerprints, _name_of(query))
 
     def compare(self, a: Query, b: Query, *, tenant: str = DEFAULT_TENANT) -> Comparison:
         opened = self._pipelines.open()
         reader = self._query_reader(opened, tenant, verify=True)
-        return self._compare(reader.read_one(a), reader.read_one(b), opened, reader)
+        images = reader.read_one(a), reader.read_one(b)
+        verification = self._verifier.compare(*(self._verifier.image_of(image, reader) for image in images))
+        first, second = (self._verifier.with_bytes(image) for image in images)
+        return compare_images(first, second, [o.pipeline for o in opened], verification)
 
     def explain(self, query: Query, key: str, *, tenant: str = DEFAULT_TENANT) -> Explanation:
         opened = self._pipelines.open()
         reader = self._query_reader(opened, tenant, verify=True)
+        pipelines = [o.pipeline for o in opened]
         asked, stored = reader.read_one(query), reader.read_one(StoredImage(key, tenant))
-        comparison = self._compare(asked, stored, opened, reader)
-        pixels = self._verifier.query_pixels(asked, reader), self._verifier.query_pixels(stored, reader)
-        return explain_pair(key, asked, stored, pixels, comparison, [o.pipeline for o in opened])
+        compared = self._verifier.image_of(asked, reader), self._verifier.image_of(stored, reader)
+        stored = self._verifier.with_bytes(stored)
+        comparison = compare_images(asked, stored, pipelines, self._verifier.compare(*compared))
+        pixels = compared[0].pixels, compared[1].pixels
+        return explain_pair(key, asked, stored, pixels, comparison, pipelines)
 
     def why_not(self, query: Query, key: str, **options: Unpack[SearchOptions]) -> Diagnosis:
         check_search_options(options)
@@ -206,7 +275,8 @@ class Gallery(GalleryAPI):
         sequence = ensure_fresh(opened, options.get("min_sequence"))
         pipelines = [o.pipeline for o in opened]
         diagnoser = Diagnoser(pipelines, Searcher(self.catalog, pipelines, self._verifier, reader))
-        return diagnoser.diagnose(asked, stored, request, sequence, self._verifier.compare(asked, stored, reader))
+        compared = self._verifier.image_of(asked, reader), self._verifier.image_of(stored, reader)
+        return diagnoser.diagnose(asked, stored, request, sequence, self._verifier.compare(*compared))
 
     def preview(self, query: Query, *, tenant: str = DEFAULT_TENANT, size: int = THUMBNAIL_SIZE) -> bytes:
         """Return a small upright JPEG of a query, which may be in a format that browsers do not show.
@@ -215,6 +285,8 @@ class Gallery(GalleryAPI):
         NotFound for the key of a `StoredImage`, and BadInput for a size out of range.
         """
         check_side(size)
+        if isinstance(query, ImageFeatures):
+            raise UnsupportedQuery("a query by features has no image to show")
         if isinstance(query, StoredImage):
             return self._thumbnails.get(self._tenant_of(query.tenant or tenant, query.key), query.key, size)
         if isinstance(query, str | Path):
@@ -262,6 +334,29 @@ class Gallery(GalleryAPI):
             tenant_id, after=after, limit=limit, conditions=conditions, prefix=prefix, sort=sort
         )
         return self._presence().mark_records(page)
+
+    def changes(
+        self,
+        *,
+        after: int | str = 0,
+        tenant: str | None = DEFAULT_TENANT,
+        limit: int = CHANGES_PAGE,
+        wait: float = 0.0,
+    ) -> ChangePage:
+        check_wait(wait)
+        until = time.monotonic() + wait
+        while True:
+            tenant_id = None if tenant is None else self.catalog.tenants.find(tenant)
+            if tenant is not None and tenant_id is None:
+                tenant_id = NO_TENANT
+            page = read_changes(self.catalog, tenant_id, after, limit)
+            if page.changes or not wait_beyond(self.catalog, page.sequence, until):
+                break
+            after = page.next
+        records = [change.image for change in page.changes if change.image is not None]
+        marked = iter(self._presence().mark_records(records))
+        changes = tuple(replace(c, image=next(marked)) if c.image is not None else c for c in page.changes)
+        return replace(page, changes=changes)
 
     def duplicates(self, *, tenant: str = DEFAULT_TENANT, pipelines: Sequence[str] | None = None) -> Iterator[Cluster]:
         opened = self._pipelines.open(pipelines)
@@ -497,7 +592,8 @@ class Gallery(GalleryAPI):
         """See `GalleryAPI.status`; `outages` maps pipelines known to be unavailable to the reason: they are skipped."""
         pipelines = {name: self._pipelines.try_open(name) for name in self.pipelines}
         recall = () if self._recall_meter is None else self._recall_meter.measurements()
-        return gallery_status(self.catalog, pipelines, outages or {}, recall)
+        found = gallery_status(self.catalog, pipelines, outages or {}, recall)
+        return replace(found, verification_records=self._records.stored(self.catalog))
 
     def check_engine(self, pipeline: str) -> None:
         """Check by one cheap search whether a pipeline's engine answers; raises what a search raises.
@@ -508,14 +604,62 @@ class Gallery(GalleryAPI):
             if opened.pipeline.name == pipeline and opened.pipeline.index.shared:
                 check_engine(opened.pipeline, opened.sync)
 
-    def repair(self) -> RepairReport:
+    def feature_specs(self) -> dict[FeatureSpec, bool]:
+        """Return the specs of the features that the gallery stores, and whether its pipelines search by them.
+
+        The others hold further views of hashes, which are estimated where they are missing.
+        """
+        encoders = [o.pipeline.encoder for o in self._pipelines.open()]
+        views = [encoder.views_spec for encoder in encoders if isinstance(encoder, OrientedEncoder)]
+        return {encoder.spec: True for encoder in encoders} | dict.fromkeys(views, False)
+
+    def put_encoded(self, batches: Iterable[Sequence[NewImage]]) -> Iterator[list[PutResult]]:
+        """Store images whose features are known already, as those of another catalog; indexes catch up meanwhile.
+
+        Args:
+            batches: Images, with the features of all specs of `feature_specs`; each batch is one transaction.
+
+        Returns:
+            The results of each batch, once they are durable.
+
+        Raises:
+            GalleryBusy: Another process is writing to the gallery.
+        """
+        with self._lock:
+            opened = self._pipelines.open()
+            pending = 0
+            for batch in batches:
+                results = self.catalog.images.put(batch)
+                pending += len(results)
+                if pending >= SYNC_EVERY:
+                    catch_up(opened)
+                    pending = 0
+                yield results
+            catch_up(opened, save=True)
+
+    def rebuild_indexes(self) -> dict[str, int]:
+        """Rebuild every index from the catalog, without checking it, and return the rows of each by pipeline.
+
+        Raises:
+            UnsupportedQuery: Features of a pipeline are stored by its engine only, so its index cannot be rebuilt.
+            GalleryBusy: Another process is writing to the gallery or updating an index.
+        """
+        with self._lock:
+            return {o.pipeline.name: o.sync.rebuild() for o in self._pipelines.open()}
+
+    def repair(self, *, verification_records: bool = False) -> RepairReport:
         with self._lock:
             opened = self._pipelines.open()
             self.catalog.check()
             sequence = self.catalog.changes.last_sequence()
-            rebuilt = {o.pipeline.name: o.sync.rebuild() for o in opened}
+            rebuilt = self.rebuild_indexes()
             self.catalog.changes.prune(sequence)  # an index of another host that is behind this is rebuilt by its host
-            return RepairReport(self.catalog.images.count(None), rebuilt)
+            completed = None
+            if verification_records:
+                completed = complete_records(
+                    self.catalog, self._records, self._pipelines.decoder(opened), self._originals
+                )
+            return RepairReport(self.catalog.images.count(None), rebuilt, completed)
 
     def sync_indexes(self) -> int:
         """Bring every open index up to date with the catalog, and return the sequence number that all have reached.
@@ -539,14 +683,9 @@ class Gallery(GalleryAPI):
         tenant_id = self.catalog.tenants.get_or_create(tenant)
         decoder = self._pipelines.decoder(opened)
         pipelines = [o.pipeline for o in opened]
-        return Ingest(self.catalog, pipelines, decoder, tenant_id, self._originals, exif=exif, again=again)
-
-    def _compare(
-        self, a: PreparedQuery, b: PreparedQuery, opened: Sequence[OpenPipeline], reader: QueryReader
-    ) -> Comparison:
-        verification = self._verifier.compare(a, b, reader)
-        a, b = self._verifier.with_bytes(a), self._verifier.with_bytes(b)
-        return compare_images(a, b, [o.pipeline for o in opened], verification)
+        return Ingest(
+            self.catalog, pipelines, decoder, tenant_id, self._originals, self._records, exif=exif, again=again
+        )
 
     def _query_reader(self, opened: Sequence[OpenPipeline], tenant: str | None, *, verify: bool) -> QueryReader:
         decoder, side = self._pipelines.decoder(opened), SIDE if verify else 0
@@ -585,21 +724,70 @@ class Gallery(GalleryAPI):
         opened: Sequence[OpenPipeline],
         reader: QueryReader,
         request: SearchRequest,
+        options: SearchOptions,
+    ) -> Iterator[tuple[Query, Answer | Failure]]:
+        """Answer queries in batches, in their order; runs of images, stored images and features are batched apart."""
+        for kind, run in groupby(queries, _kind_of):
+            if isinstance(kind, tuple):
+                yield from self._answer_features(run, kind, opened, reader, request, options)
+                continue
+            read = (reader.read_stored if kind == "stored" else reader.read_images)(run)
+            yield from self._answer_run(read, opened, reader, request, options.get("min_sequence"))
+
+    def _answer_features(
+        self,
+        queries: Iterable[Query],
+        names: tuple[str, ...],
+        opened: Sequence[OpenPipeline],
+        reader: QueryReader,
+        request: SearchRequest,
+        options: SearchOptions,
+    ) -> Iterator[tuple[Query, Answer | Failure]]:
+        """Answer queries by features of these pipelines; there are no pixels to compare."""
+        chosen = [o for o in opened if o.pipeline.name in names]
+        request = replace(request, verify=False)
+        request = replace(request, probabilities=self._probabilities(request, options, chosen))
+        pipelines, required = [o.pipeline for o in chosen], options.get("pipelines") or ()
+        read = read_features(queries, pipelines, self.pipelines, required)
+        if request.deep is True:
+            reason = "deep searches with parts of an image, and the query has features only; leave it out"
+            read = ((query, UnsupportedQuery(reason)) for query in queries)
+        yield from self._answer_run(read, chosen, reader, request, options.get("min_sequence"))
+
+    def _answer_run(
+        self,
+        read: Iterator[tuple[Query, PreparedQuery | Failure]],
+        opened: Sequence[OpenPipeline],
+        reader: QueryReader,
+        request: SearchRequest,
         min_sequence: int | None,
     ) -> Iterator[tuple[Query, Answer | Failure]]:
-        """Answer queries in batches, in their order; runs of stored images and of other queries are batched apart."""
         pipelines = [o.pipeline for o in opened]
         searcher = Searcher(self.catalog, pipelines, self._verifier, reader, recall_meter=self._recall_meter)
-        for stored, run in groupby(queries, lambda query: isinstance(query, StoredImage)):
-            read = (reader.read_stored if stored else reader.read_images)(run)
+        first = "decode"
+        stages = StageTimer()
+        while batch := list(islice(read, QUERY_BATCH)):
+            prepared = [result for _, result in batch if isinstance(result, PreparedQuery)]
+            if prepared and prepared[0].rows is not None:
+                first = "look_up"
+            stages.mark(first)
+            sequence = ensure_fresh(opened, min_sequence) if prepared else 0
+            stages.mark("follow")
+            found = searcher.answer(prepared, request, sequence, stages) if prepared else []
+            answers = map(self._presence().mark_answer, found)
+            for query, result in batch:
+                yield query, next(answers) if isinstance(result, PreparedQuery) else result
             stages = StageTimer()
-            while batch := list(islice(read, QUERY_BATCH)):
-                stages.mark("look_up" if stored else "decode")
-                sequence = ensure_fresh(opened, min_sequence)
-                stages.mark("follow")
-                prepared = [result for _, result in batch if isinstance(result, PreparedQuery)]
-                found = searcher.answer(prepared, request, sequence, stages) if prepared else []
-                answers = map(self._presence().mark_answer, found)
-                for query, result in batch:
-                    yield query, next(answers) if isinstance(result, PreparedQuery) else result
-                stages = StageTimer()
+
+
+def _kind_of(query: Query) -> str | tuple[str, ...]:
+    """How a query is read: as an image, as a stored one, or as features of these pipelines."""
+    if isinstance(query, ImageFeatures):
+        return tuple(sorted(query.features))
+    return "stored" if isinstance(query, StoredImage) else "image"
+
+
+def _name_of(query: Query) -> str:
+    if isinstance(query, StoredImage):
+        return query.key
+    return str(query) if isinstance(query, str | Path) else ""

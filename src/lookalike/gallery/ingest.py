@@ -3,7 +3,7 @@
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain, islice
@@ -29,6 +29,7 @@ from lookalike.gallery.originals import Originals
 from lookalike.gallery.prefetch import Prefetcher
 from lookalike.gallery.presence import FileId, file_id, is_away, is_gone
 from lookalike.gallery.seen_images import SeenImages
+from lookalike.gallery.verification_records import RecordMaker
 from lookalike.image_files import is_text
 from lookalike.imaging import Source, Unchanged
 from lookalike.imaging.thumbnails import SIDE
@@ -48,6 +49,7 @@ from lookalike.types import (
     Prepared,
     ScannedFolder,
 )
+from lookalike.verification import RECORD_SIDE
 
 LOOKAHEAD = 512
 """Items whose catalog rows are read with one query."""
@@ -56,6 +58,8 @@ LOOKAHEAD_BYTES = 64 * 1024 * 1024
 ENCODE_BATCH = 32
 """Images encoded and written at once by pipelines with a network; hashes alone use `HASH_BATCH`."""
 HASH_BATCH = 512
+RECORD_BATCH = 64
+"""Images written at once where they bring pixels for verification records, 0.4 MB each."""
 FIRST_BATCH = 4
 """Images of the first batch, so that the first outcomes come soon; later ones double, up to a full batch."""
 MAX_BATCH_DELAY = 1.0
@@ -75,8 +79,9 @@ Row = Features | None
 class IngestItem:
     """An item to read: its row in the catalog, and the size, time and identity of its file before it was read.
 
-    `path` is as the catalog stores it, None for bytes. The image is rejected with the reason `taken` if its bytes are
-    not those of the known image, and not added if they are those of the `removal`.
+    `path` is as the catalog stores it, None for bytes. `wants_record` asks for a verification record. The image is
+    rejected with the reason `taken` if its bytes are not those of the known image, and not added if they are those of
+    the `removal`.
     """
 
     item: Item
@@ -84,6 +89,7 @@ class IngestItem:
     path: str | None
     nbytes: int | None = None
     mtime_ns: int | None = None
+    wants_record: bool = False
     file: FileId | None = None
     taken: str | None = None
     removal: Removal | None = None
@@ -126,6 +132,7 @@ class Ingest:
         decoder: Decoder,
         tenant: int,
         originals: Originals,
+        records: RecordMaker,
         *,
         exif: bool = True,
         again: bool = False,
@@ -137,6 +144,7 @@ class Ingest:
         self._pipelines = pipelines
         self._decoder = decoder
         self._tenant = tenant
+        self._records = records
         self._exif = exif
         self._keys = FileKeys(catalog, tenant)
         self._again = again
@@ -252,7 +260,8 @@ class Ingest:
                 outcomes.append(task.outcome("rejected", f"{result.reason}: {result}"))
             else:
                 outcomes.append(self._unchanged(task, result))
-            if len(ready) >= self._batch or (ready and time.monotonic() - since > MAX_BATCH_DELAY):
+            full = min(self._batch, RECORD_BATCH) if task.wants_record else self._batch
+            if len(ready) >= full or (ready and time.monotonic() - since > MAX_BATCH_DELAY):
                 outcomes += self._write_batch(ready)
                 ready, since = [], time.monotonic()
             yield from outcomes
@@ -390,6 +399,7 @@ class Ingest:
         if found is not None:
             task.replaces = found.replaces
         if task.is_remote:
+            task.wants_record = self._records.wants(None)
             if found is not None:
                 task.etag, task.nbytes, task.offset, task.data = found.etag, found.nbytes, found.offset, found.data
             if known is None or task.etag is None or not (self._complete(known) and _same_attributes(item, known)):
@@ -402,6 +412,7 @@ class Ingest:
             except OSError:
                 return task  # the decoder meets the same error and reports it
             task.nbytes, task.mtime_ns = stat.st_size, stat.st_mtime_ns
+            task.wants_record = self._records.wants(stat.st_dev)
             task.file = (stat.st_dev, stat.st_ino)
             if stat.st_nlink > 1 and (known is None or known.path == task.path):
                 self._links.setdefault(task.file, item.key)
@@ -429,10 +440,10 @@ class Ingest:
         digest = task.known.sha256 if task.known is not None and self._complete(task.known) else None
         if isinstance(task.item.source, bytes):  # no file to read later: pixel digest and thumbnail are made now
             return Source(data=task.item.source, known=digest, want_pixels=True, thumbnail_side=SIDE)
-        if task.is_remote:
-            data, task.data = task.data, None
-            return Source(data=data, known=digest)
-        return Source(path=task.path, known=digest)
+        side = RECORD_SIDE if task.wants_record else 0
+        path, data = (None, task.data) if task.is_remote else (task.path, None)
+        task.data = None
+        return Source(path=path, data=data, known=digest, reduced_side=side, reduced_apart=bool(side))
 
     def _unchanged(self, task: IngestItem, result: Unchanged, expected: int | None = None) -> Outcome:
         """Handle a file whose bytes are stored already; its path and attributes may be new."""
@@ -464,13 +475,17 @@ class Ingest:
         stored = self._copyable(ready, first)
         new: dict[bytes, Prepared] = {p.sha256: p for _, p in ready if p.sha256 not in stored}
         features = dict(zip(new, self._encode(list(new.values())), strict=True))
+        recorded = self._catalog.verification_records.present(copy.id for copy in stored.values())
+        records = self._make_records(ready, {digest for digest, copy in stored.items() if copy.id in recorded})
         first_keys = {digest: copy.key for digest, copy in stored.items()}
         new_images: list[NewImage] = []
         written: list[IngestItem] = []
         for task, prepared in ready:
             digest = prepared.sha256
             try:
-                new_images.append(self._new_image(task, prepared, features.get(digest), stored.get(digest), expected))
+                image = self._new_image(task, prepared, features.get(digest), stored.get(digest), expected)
+                record = records.get(digest) if task.wants_record else None
+                new_images.append(replace(image, verification_record=record, copy_record=task.wants_record))
                 written.append(task)
             except BadInput as error:
                 outcomes.append(task.outcome("rejected", str(error)))
@@ -539,7 +554,18 @@ class Ingest:
         for spec in rows[0] if rows else ():
             ids, digests = [result.id for _, result in orphans], [image.sha256 for image, _ in orphans]
             self._catalog.features.put(spec, ids, digests, [row[spec] for row in rows])
+        bare = [(image, result.id) for image, result in orphans if image.copy_record and not image.verification_record]
+        made = self._records.make([prepared[image.sha256] for image, _ in bare])
+        rows_of = [(id_, image.sha256, data) for (image, id_), data in zip(bare, made, strict=True) if data is not None]
+        self._catalog.verification_records.put(rows_of)
         return results
+
+    def _make_records(
+        self, ready: Sequence[tuple[IngestItem, Prepared]], copied: Collection[bytes]
+    ) -> Mapping[bytes, bytes | None]:
+        """Make the records of those images that want one, by digest, except of those whose record is copied."""
+        images = {p.sha256: p for task, p in ready if task.wants_record and p.sha256 not in copied}
+        return dict(zip(images, self._records.make(list(images.values())), strict=True))
 
     def _copyable(
         self, ready: Sequence[tuple[IngestItem, Prepared]], found: Mapping[bytes, SameBytes]

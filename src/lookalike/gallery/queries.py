@@ -14,7 +14,7 @@ from lookalike.gallery.decoder import Decoder
 from lookalike.imaging import Limits, Source, encode_pixels, read_bytes
 from lookalike.imaging.backgrounds import OTHER_BACKGROUNDS
 from lookalike.pipeline import Pipeline
-from lookalike.results import DEFAULT_TENANT, Failure, Query, StoredImage
+from lookalike.results import DEFAULT_TENANT, Failure, ImageFeatures, Query, StoredImage
 from lookalike.sources.urls import is_url
 from lookalike.types import EncodedViews, Features, Pixels, Prepared, Record
 
@@ -26,8 +26,8 @@ LOOKUP_BATCH = 64
 class PreparedQuery:
     """A query ready to be encoded or searched; `source` is where its bytes can be read again, if they can.
 
-    `rows` are the features of a stored image by pipeline, each `(width,)` or None if unusable, and `record` is its
-    record; where they are None, features are encoded from the prepared inputs.
+    `rows` are the features of a stored image, or those given without an image, by pipeline, each `(width,)` or None if
+    unusable; where they are None, features are encoded from the prepared inputs. `record` is that of a stored image.
     """
 
     prepared: Prepared
@@ -97,6 +97,10 @@ class QueryReader:
             if isinstance(found, LookalikeError):
                 raise found
             return found
+        if isinstance(query, ImageFeatures):
+            raise UnsupportedQuery(
+                "features alone can only be searched with; give the image or the key of a stored one"
+            )
         source = _source(query)
         data = source if isinstance(source, bytes) else read_bytes(source, self._limits)
         request = Source(data=data, want_pixels=True, reduced_side=self._reduced_side, variants=True)
@@ -235,6 +239,6 @@ def _prepared(record: Record) -> Prepared:
 
 
 def _source(query: Query) -> Path | bytes:
-    """Return the path or the bytes of a query that is no stored image."""
-    assert not isinstance(query, StoredImage)
+    """Return the path or the bytes of a query that is an image."""
+    assert not isinstance(query, StoredImage | ImageFeatures)
     return Path(query) if isinstance(query, str | Path) else query if isinstance(query, bytes) else encode_pixels(query)

@@ -12,6 +12,7 @@ from lookalike.errors import ImageRejected, Unavailable, UnsupportedQuery
 from lookalike.gallery.probabilities import CERTAIN, HitProbabilities
 from lookalike.gallery.queries import PreparedQuery, QueryReader, encode_queries
 from lookalike.gallery.recall_meter import RecallMeter
+from lookalike.gallery.stored_sides import ComparedImage
 from lookalike.gallery.verification import DEFAULT_BUDGET_MS, MAX_SIMILAR_VERIFIED, CandidateVerifier, ToVerify
 from lookalike.gallery.windows import AUTO_MS, WINDOW_COUNT, encode_windows
 from lookalike.gallery_calibration import measure_of
@@ -231,7 +232,9 @@ class Searcher:
         kinds: tuple[Literal["pixels", "sha256"], ...] = ("pixels", "sha256")
         for kind in kinds:  # the stronger evidence last, so that it replaces the weaker
             digests = [getattr(query.prepared, kind) for query in queries]
-            known = [digest for digest in digests if digest is not None]
+            known = [digest for digest in digests if digest]  # a query by features has none
+            if not known:
+                continue
             same = self._catalog.images.by_digest(
                 kind, request.tenant, known, conditions=conditions, limit=request.candidates
             )
@@ -329,7 +332,8 @@ class Searcher:
         best = sorted((i for i in found if i in records), key=lambda i: (found[i].rank, i))
         best = [i for i in best[: request.candidates - 1] if found[i].evidence != "exact"]
         to_verify = [ToVerify(records[i], found[i].evidence == "copy") for i in best]
-        verified = self._verifier.verify(query, self._reader, to_verify, request.verify_ms)
+        image = self._verifier.image_of(query, self._reader)
+        verified = self._verifier.verify(image, to_verify, request.verify_ms)
         for i, verification in verified.results.items():
             found[i].decide(verification)
         for i in verified.skipped:
@@ -340,41 +344,39 @@ class Searcher:
         left_ms = (until - time.monotonic()) * 1000
         if pipeline is None or not _is_deep(request, query, stage_ms.get(pipeline.name, 0.0), left_ms):
             return verified.report
-        return self._verify_windows(query, found, records, request, pipeline, verified.report)
+        return verified.report + self._verify_windows(image, found, records, request, pipeline)
 
     def _verify_windows(
         self,
-        query: PreparedQuery,
+        image: ComparedImage,
         found: dict[int, Candidate],
         records: dict[int, Record],
         request: SearchRequest,
         pipeline: Pipeline,
-        report: VerificationReport,
     ) -> VerificationReport:
         """Verify the images that are nearest to windows of the query; those that are copies of a part are added.
 
         The distance of a window has no calibrated false-match rate, so that only a verified match counts.
         """
-        pixels = self._verifier.query_pixels(query, self._reader)
-        if pixels is None:
-            return report
-        encoded = encode_windows(pixels, pipeline)
+        if image.pixels is None:
+            return VerificationReport(0, 0, 0, request.verify_ms)
+        encoded = encode_windows(image.pixels, pipeline)
         [ranked] = pipeline.search_views(
             encoded, MAX_SIMILAR_VERIFIED, tenant=request.tenant, filter=request.filter, fresh=request.fresh
         )
         distances = dict(zip(ranked.ids.tolist(), ranked.distances.tolist(), strict=True))
-        for i in request.excluded.get(query.prepared.sha256, ()):
+        for i in request.excluded.get(image.sha256, ()):
             distances.pop(i, None)
         new = [i for i in distances if i not in found or found[i].verification is None]
         records.update(self._catalog.images.by_ids([i for i in new if i not in records]))
         to_verify = [ToVerify(records[i], copy_by_distance=False) for i in new if i in records]
-        verified = self._verifier.verify(query, self._reader, to_verify, request.verify_ms)
+        verified = self._verifier.verify(image, to_verify, request.verify_ms)
         for i, verification in verified.results.items():
             candidate = Candidate("similar", distances[i], pipeline.name, 0.0)
             candidate.decide(verification)
             if candidate.evidence != "similar":
                 found[i] = candidate
-        return report + verified.report
+        return verified.report
 
 
 def _is_deep(request: SearchRequest, query: PreparedQuery, encode_ms: float, left_ms: float) -> bool:

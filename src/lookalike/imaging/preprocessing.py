@@ -33,6 +33,7 @@ def prepare(
     thumbnail_side: int = 0,
     reduced_side: int = 0,
     reduced_required: bool = False,
+    reduced_apart: bool = False,
     variants: bool = False,
 ) -> Prepared:
     """Decode an image once, cut its border, and resize it to every input; raises ImageRejected as `decode` does.
@@ -43,7 +44,8 @@ def prepare(
     digest of the pixels; without it, that is computed where it costs little. `thumbnail_side`, unless 0, is the longer
     side, in pixels, of a color thumbnail of the uncropped image. `reduced_side`, unless 0, is that of its reduced RGB
     pixels (never enlarged). Unless `reduced_required`, they are made only where the decoding for the inputs is in color
-    and large enough, so that the inputs do not depend on them. `variants` adds further inputs of a query. The border of
+    and large enough, so that the inputs do not depend on them; with `reduced_apart` the image is decoded again for them
+    otherwise. `variants` adds further inputs of a query. The border of
     a transparent image is part of it.
     """
     needed_side = reduced_side if reduced_required else 0
@@ -56,6 +58,9 @@ def prepare(
     if border and min_size is not None:
         decoded, border = _decode_for_border(data, decoded, border, min_size, limits)
     content = crop_border(decoded.rgb, border)
+    reduced = _reduced(decoded, reduced_side) if reduced_side else None
+    if reduced is None and reduced_apart:
+        reduced = reduce_to(decode(data, limits=limits, box=(reduced_side, 1)).rgb, reduced_side)
     return Prepared(
         sha256=hashlib.sha256(data).digest(),
         pixels=decoded.pixels,
@@ -66,7 +71,7 @@ def prepare(
         border=_full_size(border, decoded),
         inputs=tuple(resize_to(content, spec) for spec in inputs),
         thumbnail=thumbnail_of(decoded.rgb, thumbnail_side) if thumbnail_side else None,
-        reduced=_reduced(decoded, reduced_side) if reduced_side else None,
+        reduced=reduced,
         frames=decoded.frames,
         truncated=decoded.truncated,
         exif=exif_fields(decoded.exif),

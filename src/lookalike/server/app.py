@@ -16,6 +16,7 @@ from lookalike.server.middleware.origin_check import AllowedHosts, OriginCheckMi
 from lookalike.server.requests.query_parameters import check_query_parameters
 from lookalike.server.routes import (
     bulk_upload,
+    changes,
     cleanup,
     compare,
     docs,
@@ -44,6 +45,7 @@ ROUTERS = (
     duplicates,
     cleanup,
     jobs,
+    changes,
     keys,
     status,
     docs,

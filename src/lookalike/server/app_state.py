@@ -14,6 +14,7 @@ from lookalike.errors import BadSetting, Unavailable
 from lookalike.gallery import Gallery
 from lookalike.results import Status
 from lookalike.server.background_sync import BackgroundSync
+from lookalike.server.change_watcher import ChangeWatcher
 from lookalike.server.cleanup_plans import CleanupPlans
 from lookalike.server.executor import BoundedExecutor
 from lookalike.server.health import HealthMonitor
@@ -75,6 +76,7 @@ class AppState:
         self.jobs = JobRunner(gallery, fetcher, settings.import_from)
         self.cleanup_plans = CleanupPlans()
         self.background_sync = BackgroundSync(gallery)
+        self.changes = ChangeWatcher(lambda: self.probe(gallery.catalog.changes.last_sequence))
         engines = {name: partial(gallery.check_engine, name) for name in gallery.pipelines}
         self.health = HealthMonitor({"catalog": lambda: gallery.catalog.changes.last_sequence(), **engines})
         self._status: tuple[float, Status] | None = None

@@ -7,7 +7,8 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ class Progress:
     total: int | None = None
     lost: threading.Event = field(default_factory=threading.Event)
     counts: dict[str, int] = field(default_factory=dict)
-    result: dict[str, list[Any]] = field(default_factory=dict)
+    result: dict[str, Any] = field(default_factory=dict)
 
     def count(self, name: str, n: int = 1) -> None:
         """Increase a count."""
@@ -60,7 +61,7 @@ class Progress:
             "done": self.done,
             "total": self.total,
             "counts": dict(self.counts),
-            "result": {name: list(values) for name, values in self.result.items()},
+            "result": {name: copy(values) for name, values in self.result.items()},
         }
 
 
@@ -209,9 +210,11 @@ class JobRunner:
                 yield group
 
     def _repair(self, job: Job, progress: Progress) -> Iterator[None]:
-        report = self._gallery.repair()
+        report = self._gallery.repair(verification_records=job.request.get("verification_records", False))
         progress.done = progress.total = report.images
         progress.counts.update(report.rebuilt)
+        if report.verification_records is not None:
+            progress.result["verification_records"] = asdict(report.verification_records)
         yield
 
     def _duplicates(self, job: Job, progress: Progress) -> Iterator[None]:

@@ -49,6 +49,28 @@ class QuerySource(ImageSource):
     key: str | None = Field(None, min_length=1, description="The key of a stored image.")
 
 
+class FeatureSource(RequestModel):
+    """A feature that was made elsewhere: a hash or a vector, and the fingerprint of its encoder."""
+
+    hex: str | None = Field(None, min_length=2, max_length=4096, description="A hash in hexadecimal digits.")
+    base64: str | None = Field(
+        None, min_length=1, max_length=65_536, description="A vector of length 1: numbers of 32 bits, little-endian."
+    )
+    fingerprint: str | None = Field(
+        None,
+        min_length=1,
+        max_length=256,
+        description="That of the encoder, as `lookalike encode` prints it. A vector needs one; that of a hash is "
+        "checked where it is given.",
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if self.hex is not None and self.base64 is not None:
+            raise ValueError("give hex or base64, not both")
+        return self
+
+
 KEY_EXAMPLES = ["IMG_1.jpg", "alps%2FIMG_1.jpg"]
 Key = Annotated[
     str, Path(description="The image's key, percent-encoded: a slash is %2F.", examples=KEY_EXAMPLES, min_length=1)

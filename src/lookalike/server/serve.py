@@ -41,16 +41,21 @@ class BindAddress:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server with a callback when it is ready."""
+    """uvicorn's server with callbacks when it is ready, and when it begins to stop."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], on_stop: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._on_stop = on_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_stop()
+        await super().shutdown(sockets)
 
 
 def run(
@@ -87,7 +92,7 @@ def run(
             timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
             **UVICORN_SETTINGS,
         )
-        _Server(config, lambda: on_ready(url)).run([listener])
+        _Server(config, lambda: on_ready(url), app.state.app_state.changes.stop).run([listener])
 
 
 def _bind_socket(bind: BindAddress) -> socket.socket:

@@ -1,13 +1,14 @@
 """Verification: whether two images show the same pixels, by aligning them and comparing what they show."""
 
-from lookalike.verification.labels import describe, label
-from lookalike.verification.records import from_record, to_record
+from lookalike.labels import Label, label
+from lookalike.verification.records import RECORD_SIDE, from_record, is_intact, to_record
 from lookalike.verification.side import Side, VerificationEncoder
-from lookalike.verification.types import Box, Label, Method, Transform, Verification
+from lookalike.verification.types import Box, Method, Transform, Verification
 from lookalike.verification.verifier import Verifier
 from lookalike.verification.xfeat import available
 
 __all__ = [
+    "RECORD_SIDE",
     "Box",
     "Label",
     "Method",
@@ -17,8 +18,8 @@ __all__ = [
     "VerificationEncoder",
     "Verifier",
     "available",
-    "describe",
     "from_record",
+    "is_intact",
     "label",
     "to_record",
 ]

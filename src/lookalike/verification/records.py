@@ -31,8 +31,11 @@ IMAGE_BUDGET: Final = 2_900
 """Bytes of the image: the largest of `IMAGE_SIDES` that fits is stored."""
 IMAGE_SIDES: Final = (384, 256, 192, 144, 96, 64)
 """Pixels of the longer side of the stored image."""
+RECORD_SIDE: Final = IMAGE_SIDES[0]
+"""Pixels of the longer side from which a record loses nothing: those of the largest image and of XFeat's input."""
 QUALITY: Final = 45
 """Quality of WebP."""
+REMEDY: Final = "run `lookalike repair --verification-records`"
 _HEAD: Final = struct.Struct("<3sBI")
 _BODY: Final = struct.Struct("<II4HHH?")
 _GRID: Final = 4095
@@ -58,22 +61,22 @@ def to_record(side: Side) -> bytes:
 def from_record(record: bytes) -> Side:
     """The image of a record; raises Damaged where the record is truncated, altered or of an unknown version."""
     if len(record) < _HEAD.size + _BODY.size:
-        raise Damaged(f"verification record of {len(record)} bytes is truncated: verify the gallery's records again")
+        raise Damaged(f"verification record of {len(record)} bytes is truncated: {REMEDY}")
     magic, version, stated = _HEAD.unpack_from(record)
     body = record[_HEAD.size :]
     if magic != MAGIC or version != VERSION:
-        raise Damaged(f"not a verification record of version {VERSION}: build the records again")
+        raise Damaged(f"not a verification record of version {VERSION}: {REMEDY}")
     if zlib.crc32(body) != stated:
-        raise Damaged("verification record does not match its checksum: build the records again")
+        raise Damaged(f"verification record does not match its checksum: {REMEDY}")
     width, height, left, top, right, bottom, count, length, colored = _BODY.unpack_from(body)
     start = _BODY.size + length
     if len(body) != start + count * POINT_BYTES:
-        raise Damaged("verification record has another length than it states: build the records again")
+        raise Damaged(f"verification record has another length than it states: {REMEDY}")
     try:
         with Image.open(io.BytesIO(body[_BODY.size : start]), formats=["WEBP"]) as image:
             pixels = np.asarray(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError) as error:
-        raise Damaged(f"the image of a verification record cannot be decoded ({error})") from error
+        raise Damaged(f"the image of a verification record cannot be decoded ({error}): {REMEDY}") from error
     places = _unpack_places(body[start : start + 3 * count])
     signs = np.unpackbits(np.frombuffer(body, np.uint8, offset=start + 3 * count).reshape(count, 8), axis=1)
     descriptors = (signs.astype(np.float32) * 2 - 1) / np.float32(8)
@@ -84,6 +87,14 @@ def from_record(record: bytes) -> Side:
         factor = min(1.0, COLOR_SIDE / max(pixels.shape[:2]))
         colors = shrink(pixels, *(max(1, round(pixels.shape[axis] * factor)) for axis in (1, 0)))
     return Side(luma_of(pixels), colors, width, height, border=border, features=features)
+
+
+def is_intact(record: bytes) -> bool:
+    """Whether this is a record of the version that this code writes, as it was written; its image is not decoded."""
+    if len(record) < _HEAD.size + _BODY.size:
+        return False
+    magic, version, stated = _HEAD.unpack_from(record)
+    return (magic, version, stated) == (MAGIC, VERSION, zlib.crc32(record[_HEAD.size :]))
 
 
 def _encoded(side: Side) -> bytes:

@@ -16,14 +16,15 @@ from tests.support.catalogs import BACKENDS, HASH, entry, fresh
 CAMERAS = ["Canon EOS 6D", "Leica M10", "Größe 5", "a", "B"]
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(scope="module", params=BACKENDS)
 def catalog(request: pytest.FixtureRequest) -> Iterator[Catalog]:
     with fresh(request.param) as made:
         yield made
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def tenant(catalog: Catalog) -> int:
+    """The owner of images that no test changes."""
     tenant = catalog.tenants.get_or_create("default")
     catalog.images.put([made(tenant, number) for number in range(40)])
     return tenant
@@ -153,7 +154,8 @@ def test_what_cannot_be_sorted_by_is_named(catalog: Catalog, tenant: int) -> Non
         catalog.images.list_page(tenant, sort="file.name", after="nothing")
 
 
-def test_a_callers_attribute_does_not_stand_for_a_built_in_one(catalog: Catalog, tenant: int) -> None:
+def test_a_callers_attribute_does_not_stand_for_a_built_in_one(catalog: Catalog) -> None:
+    tenant = catalog.tenants.get_or_create("other")
     catalog.images.put([entry(tenant, "own", "own", attributes={"exif.camera": "mine", "file.format": "mine"})])
     for name in ("exif.camera", "file.format"):
         assert not len(catalog.images.ids_matching(tenant, [Condition(name, "eq", "mine")]))

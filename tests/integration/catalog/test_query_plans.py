@@ -29,7 +29,7 @@ SELECT n, 1 + (n % 10 = 0)::int, 'k' || lpad(n::text, 9, '0'), '/photos/' || n, 
 FROM generate_series(10, {rows}) AS n;
 INSERT INTO features_1 SELECT n, substring(sha256(n::text::bytea) FOR 8) FROM generate_series(10, {rows} - 1000) AS n;
 INSERT INTO features_2 SELECT n, decode(repeat('003c', 64), 'hex') FROM generate_series(10, {rows} - 1000) AS n;
-INSERT INTO deletions SELECT {rows} + n, {rows} + n FROM generate_series(1, 20000) AS n;
+INSERT INTO deletions (seq, image_id) SELECT {rows} + n, {rows} + n FROM generate_series(1, 20000) AS n;
 UPDATE state SET sequence = {rows} + 20000;
 SELECT setval('image_ids', {rows} + 20000);
 """
@@ -44,7 +44,7 @@ SELECT n, 1 + (n % 10 = 0), printf('k%09d', n), '/photos/' || n, CAST(printf('%0
 FROM r;
 INSERT INTO features_1 SELECT id, substr(sha256, 25) FROM images WHERE id BETWEEN 10 AND {rows} - 1000;
 INSERT INTO features_2 SELECT id, x'{vector}' FROM images WHERE id BETWEEN 10 AND {rows} - 1000;
-INSERT INTO deletions SELECT {rows} + id, {rows} + id FROM images WHERE id BETWEEN 10 AND 20000;
+INSERT INTO deletions (seq, image_id) SELECT {rows} + id, {rows} + id FROM images WHERE id BETWEEN 10 AND 20000;
 UPDATE state SET sequence = {rows} + 20000, last_id = {rows} + 20000;
 """
 

@@ -28,6 +28,7 @@ class ServerTests(ContractTests):
     exact = True
     size = 1000
     snapshots = False
+    histories = 1
     options = ""
 
     @pytest.fixture
@@ -41,25 +42,17 @@ class ServerTests(ContractTests):
         sweep(first)
 
 
-class OneSeedTests(ServerTests, WriteTests):
-    """One random sequence of operations instead of four, because every step costs a refresh."""
-
-    @pytest.mark.parametrize("seed", [0])
-    def test_anything_in_any_order(self, make_index: IndexFactory, tmp_path: Path, seed: int) -> None:
-        super().test_anything_in_any_order(make_index, tmp_path, seed)
-
-
-class TestExact(OneSeedTests, IndexContract):
+class TestExact(ServerTests, IndexContract):
     options = "mode=exact"
 
 
-class TestExactOnThreeShards(OneSeedTests):
+class TestExactOnThreeShards(ServerTests, WriteTests):
     """Rows are routed by tenant, so a row that changes its tenant changes its shard."""
 
     options = "mode=exact&shards=3"
 
 
-class TestGuaranteed(OneSeedTests, QueryTests):
+class TestGuaranteed(ServerTests, WriteTests, QueryTests):
     """Everything within the radius and nothing beyond: the contract of queries within it."""
 
     options = "mode=guaranteed&radius=6"

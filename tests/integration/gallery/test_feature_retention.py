@@ -77,7 +77,7 @@ def found(gallery: Gallery, n: int, **options: object) -> list[str]:
     """The key of the best hit for a damaged copy of an image, seen at once."""
     copy = encoded(drawn(n, (64, 48)), "JPEG", quality=80)
     sequence = gallery.status().sequence
-    answer = gallery.search(copy, k=1, min_sequence=sequence, **options)  # type: ignore[arg-type]
+    answer = gallery.search(copy, k=1, min_sequence=sequence, verify=False, **options)  # type: ignore[arg-type]
     assert not answer.failed
     return [hit.key for hit in answer.hits]
 

@@ -81,6 +81,7 @@ class TestServer(IndexContract):
     spec = SPEC
     exact = True
     snapshots = False
+    histories = 2
     size = 2000
 
     @pytest.fixture
@@ -94,6 +95,7 @@ class TestLite(IndexContract):
     spec = SPEC
     exact = True
     snapshots = False
+    histories = 1
     size = 1000
     recall_rows = 1000
 

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from benchmarks import cached_features
 
 from lookalike.distances import nearest, normalise
-from lookalike.encoders import load_encoder
 from lookalike.errors import BadSetting, FeatureMismatch, Unavailable, UnsupportedQuery
 from lookalike.indexes.milvus import writer
 from lookalike.indexes.milvus.config import Settings, suggest
@@ -24,7 +23,9 @@ from tests.support.engines.milvus import milvus_url, new_gallery
 from tests.support.engines.milvus_rows import SPEC, rows
 
 VGG16 = FeatureSpec("vgg16", "cosine", 512, "test")
-PHOTOS, NEIGHBOURS = 60, 60
+EVERY, NEIGHBOURS = 30, 60
+"""Every 30th photo, as in tests/index_contract/test_photo_neighbours.py, and the rows derived from each."""
+QUERIES = 50
 
 
 @pytest.fixture
@@ -42,9 +43,7 @@ def open_strong(gallery: str, **options: str) -> MilvusIndex:
 @pytest.fixture(scope="module")
 def features(photos: Path, cache: Path) -> Features:
     """Features of real photos and rows derived from each, as near as edited copies and farther."""
-    chosen = sorted(photos.rglob("*.jpg"))[:: max(1, 1000 // PHOTOS)][:PHOTOS]
-    opened = [Image.open(path).convert("RGB").resize((224, 224), Image.Resampling.NEAREST) for path in chosen]
-    real = load_encoder("vgg16", cache).encode(np.stack([np.asarray(image) for image in opened])).features
+    real = cached_features.features(EVERY)
     rng = np.random.default_rng(0)
     size = rng.uniform(0.1, 1.2, (NEIGHBOURS, len(real), 1)) / np.sqrt(real.shape[1])
     near = np.maximum(real + size * rng.normal(size=(NEIGHBOURS, *real.shape)), 0)
@@ -62,7 +61,7 @@ def test_every_index_type_reaches_its_recall(kind: str, features: Features) -> N
         filling.flush(5)
     assert (index.sequence, index.count(), index.collection.index_type) == (5, len(features), kind)
     assert index.collection.effort > 0
-    queries = features[:PHOTOS]
+    queries = features[:QUERIES]
     found, truth = index.search(queries, 10, fresh=True), nearest("cosine", queries, features, ids, 10)
     assert found.exact_within == NO_GUARANTEE
     assert (found.distances <= truth.distances[:, -1:] + 1e-5).mean() >= 0.98
@@ -70,6 +69,8 @@ def test_every_index_type_reaches_its_recall(kind: str, features: Features) -> N
     np.testing.assert_allclose(found.distances, 1 - np.einsum("ijk,ik->ij", pairs, queries), atol=1e-5)
     mine = index.search(queries, 10, tenant=1)
     assert (tenants[mine.ids - 1] == 1).all()
+    nearest_mine = nearest("cosine", queries, features, ids, 10, keep=np.flatnonzero(tenants == 1))
+    assert (mine.distances <= nearest_mine.distances[:, -1:] + 1e-5).mean() >= 0.98
     again = index.tune(0.9)
     assert again is not None
     assert (again.reached, again.reference, again.rows) == (True, "exact", len(features))

@@ -8,7 +8,13 @@ from multiprocessing.connection import Connection
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
-    ["__main__", "tests.faults.test_kill", "tests.faults.test_catalog_kill", "tests.faults.test_cleanup_kill"]
+    [
+        "__main__",
+        "tests.faults.test_kill",
+        "tests.faults.test_catalog_kill",
+        "tests.faults.test_cleanup_kill",
+        "tests.faults.test_backup",
+    ]
 )
 
 
@@ -25,10 +31,14 @@ class Child:
 
     def kill(self) -> str:
         """SIGKILL; gives what it said and nobody has read yet, once it is gone."""
-        self._process.kill()
-        self._process.join()
+        self.end()
         with self.said:
             return self.said.read()
+
+    def end(self) -> None:
+        """SIGKILL, where somebody else reads what it says."""
+        self._process.kill()
+        self._process.join()
 
 
 def _run(speaks: Connection, work: Callable[..., None], arguments: tuple[object, ...]) -> None:

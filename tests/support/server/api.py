@@ -46,7 +46,7 @@ def serving(
     limits: Limits | None = None,
 ) -> Iterator[tuple[TestClient, Gallery]]:
     """A client of a fresh gallery of hashes in this folder."""
-    own = replace(from_environment({}), limits=limits or Limits())
+    own = replace(from_environment({}), limits=limits or Limits(), workers=1)
     with open_gallery(folder, pipelines=["phash"], serving=True, settings=own, create=True) as gallery:
         app = application(gallery, settings, fetcher)
         with TestClient(app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 50_000)) as client:
@@ -92,7 +92,8 @@ def lines(answer: Response) -> list[dict[str, Any]]:
 @contextmanager
 def live(folder: Path, settings: ServeSettings | None = None) -> Iterator[tuple[str, Gallery]]:
     """The URL of a server on a real socket, in a thread of this process, over a fresh gallery of hashes."""
-    with open_gallery(folder, pipelines=["phash"], serving=True, create=True) as gallery:
+    own = replace(from_environment({}), workers=1)
+    with open_gallery(folder, pipelines=["phash"], serving=True, settings=own, create=True) as gallery:
         listening = socket.create_server(("127.0.0.1", 0), backlog=256)
         config = uvicorn.Config(
             application(gallery, settings), http=TimeoutH11Protocol, lifespan="on", log_config=None, **UVICORN_SETTINGS

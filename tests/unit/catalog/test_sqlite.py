@@ -232,7 +232,7 @@ def test_a_truncated_file_is_damaged(path: Path, catalog: Catalog) -> None:
     [
         "UPDATE state SET sequence = 5",
         "UPDATE images SET seq = 1 WHERE id < 3",
-        "INSERT INTO deletions VALUES (999, 7)",
+        "INSERT INTO deletions (seq, image_id) VALUES (999, 7)",
         "UPDATE features_1 SET vector = x'00' WHERE image_id = 9",
         "DELETE FROM attribute_values WHERE image_id = 9",
         "PRAGMA foreign_keys = OFF; DELETE FROM images WHERE id = 4",

@@ -198,7 +198,7 @@ def test_actions_that_cannot_be(full: Gallery, folder: Path, tmp_path: Path) -> 
 file_kinds = st.sampled_from(["plain", "plain", "plain", "link", "hard link", "read-only", "missing", "reference"])
 
 
-@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(st.tuples(st.integers(0, 1), st.integers(1, 3), file_kinds), min_size=2, max_size=9),
     st.sampled_from(["pixels", "quality", "format=png", "format=jpeg"]),

@@ -13,7 +13,7 @@ from lookalike.gallery import Gallery
 from tests.support.command import lookalike
 from tests.support.drawn_images import encoded
 
-IMAGES = 40
+IMAGES = 24
 
 
 def textured(seed: int) -> Image.Image:
@@ -32,10 +32,10 @@ def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = folder / "gallery"
     assert lookalike("init", "-g", path, "--pipelines", "phash").code == 0
     assert lookalike("add", "-g", path, folder / "images").code == 0
-    ran = lookalike("calibrate", "-g", path, "--queries", 40)
+    ran = lookalike("calibrate", "-g", path, "--queries", IMAGES)
     assert ran.code == 0
-    assert "Calibrated with 40 edited copies, in a gallery of 40 images." in ran.text
-    assert "fewer than 1 in 41 not seen" in ran.text
+    assert f"Calibrated with {IMAGES} edited copies, in a gallery of {IMAGES} images." in ran.text
+    assert f"fewer than 1 in {IMAGES + 1} not seen" in ran.text
     return path
 
 
@@ -71,7 +71,7 @@ def test_max_false_leaves_sure_hits_only(gallery: Gallery) -> None:
 
 
 def test_what_the_sample_cannot_show_is_refused(gallery: Gallery) -> None:
-    with gallery, pytest.raises(UnsupportedQuery, match="fewer than 1 in 41 was seen"):
+    with gallery, pytest.raises(UnsupportedQuery, match=f"fewer than 1 in {IMAGES + 1} was seen"):
         gallery.search(copy_of(3), max_false=1e-4)
 
 

@@ -55,7 +55,7 @@ def test_init_says_what_it_made(tmp_path: Path) -> None:
     path = tmp_path / "made"
     ran = lookalike("init", "--pipelines", "phash", "--index", "phash=flat", "-g", path, "--json")
     assert ran.code == 0
-    rest = {"catalog": None, "precision": None, "exact_phash": False}
+    rest = {"catalog": None, "precision": None, "exact_phash": False, "verification_records": "no-original"}
     assert ran.line == {"gallery": str(path), "pipelines": ["phash"], "index": {"phash": "flat"}, **rest}
     again = lookalike("init", "-g", path, "--json")
     assert (again.code, again.line["error"]["type"]) == (2, "urn:lookalike:error:bad-setting")
@@ -275,13 +275,14 @@ def test_compare_two_files(full: Path, folder: Path, tmp_path: Path) -> None:
 def test_status_and_repair(full: Path) -> None:
     line = lookalike("status", "-g", full, "--json").line
     contents = {"gallery", "images", "bytes", "tenants", "formats", "sequence", "pipelines", "recall"}
-    assert set(line) == contents | {"missing", "away"}
+    assert set(line) == contents | {"missing", "away", "verification_records"}
+    assert (line["verification_records"]["setting"], line["verification_records"]["images"]) == ("no-original", 0)
     assert (line["missing"], line["away"]) == (0, {})
     assert (line["images"], line["tenants"], line["formats"]) == (5, {"default": 5}, {"PNG": 5})
     [pipeline] = line["pipelines"]
     assert (pipeline["name"], pipeline["metric"], pipeline["rows"], pipeline["error"]) == ("phash", "hamming", 5, None)
     ran = lookalike("repair", "-g", full, "--json")
-    assert (ran.code, ran.line) == (0, {"images": 5, "rebuilt": {"phash": 5}})
+    assert (ran.code, ran.line) == (0, {"images": 5, "rebuilt": {"phash": 5}, "verification_records": None})
 
 
 def test_models_are_listed() -> None:

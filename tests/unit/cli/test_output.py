@@ -85,7 +85,7 @@ def test_progress_elsewhere_is_a_line_now_and_then(
             now += 1
             counting.advance()
     assert capsys.readouterr().err.splitlines() == [
-        "lookalike: 1 images  1/s",
+        "lookalike: 1 image  1/s",
         "lookalike: 11 images  1/s",
         "lookalike: 21 images  1/s",
     ]

@@ -10,7 +10,7 @@ from lookalike.evaluation.edits import EDITS
 from tests.support.command import lookalike
 from tests.support.drawn_images import drawn
 
-CHOSEN = 5
+CHOSEN = 3
 """Images of which copies are made: fewer than a person sees, for a network looks at ten copies of each, twice."""
 
 

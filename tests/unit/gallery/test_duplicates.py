@@ -1,6 +1,7 @@
 """Clusters of copies: judgements, stable names, and going on from a key."""
 
 import hashlib
+import shutil
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -31,10 +32,11 @@ TURNS = [
 ]
 
 
-@pytest.fixture
-def gallery(tmp_path: Path) -> Iterator[Gallery]:
+@pytest.fixture(scope="module")
+def families(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve families a to l of three images each (a1, a2, a3: as JPEG of three qualities) and strangers between."""
-    with lookalike.open(tmp_path / "gallery", pipelines=["phash"], create=True) as service:
+    folder = tmp_path_factory.mktemp("families") / "gallery"
+    with lookalike.open(folder, pipelines=["phash"], create=True) as service:
         items = [
             Item(f"{family}{quality // 30}", encoded(drawn(seed), "JPEG", quality=quality))
             for seed, family in enumerate("abcdefghijkl")
@@ -42,6 +44,13 @@ def gallery(tmp_path: Path) -> Iterator[Gallery]:
         ]
         items += [Item(f"{family}9", encoded(drawn(100 + seed))) for seed, family in enumerate("abcdefghijkl")]
         service.add(items)
+    return folder
+
+
+@pytest.fixture
+def gallery(families: Path, tmp_path: Path) -> Iterator[Gallery]:
+    """A copy of the families' gallery."""
+    with lookalike.open(shutil.copytree(families, tmp_path / "gallery")) as service:
         yield service
 
 

@@ -15,6 +15,7 @@ from lookalike.gallery import prefetch
 from lookalike.gallery.originals import READ_THREADS
 from lookalike.image_files import FolderScan, find_files
 from lookalike.imaging import Limits
+from lookalike.optional import is_installed
 from lookalike.sources import objects
 from lookalike.types import FoundObject, Item, Outcome
 from tests.support.drawn_images import drawn, encoded
@@ -119,7 +120,20 @@ def test_an_object_that_has_changed_or_is_gone_is_not_shown(gallery: lookalike.G
         with pytest.raises(NotFound, match=why):
             gallery.get_thumbnail(key)
         hit = gallery.search(encoded(drawn(int(key[0]), SIZE), "JPEG", quality=40)).hits[0]
-        assert (hit.key, hit.verified) == (key, False)
+        assert (hit.key, hit.verified) == (key, is_installed("verify"))  # by its verification record
+
+
+@pytest.mark.skipif(not is_installed("verify"), reason="needs lookalike[verify]")
+def test_images_have_verification_records_and_repair_completes_them(gallery: lookalike.Gallery) -> None:
+    bucket = fill(1, 2, 3)
+    put(bucket, {"a.tar": tar({"t.jpg": image(4)})})
+    gallery.add([f"memory://{bucket}/pics", f"memory://{bucket}/a.tar"])
+    assert gallery.catalog.verification_records.totals().images == 4
+    assert gallery.catalog.verification_records.delete_all() == 4
+    remove(bucket, "pics/3.jpg")
+    completed = gallery.repair(verification_records=True).verification_records
+    assert completed is not None
+    assert (completed.made, completed.unreadable) == (3, 1)
 
 
 def test_a_store_that_is_down_is_unavailable_and_searches_go_on(gallery: lookalike.Gallery) -> None:

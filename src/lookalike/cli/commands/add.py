@@ -28,7 +28,7 @@ MAX_EXAMPLES = 3
 """Rejected images that are named for each reason."""
 OUTCOMES = {
     "added": "added",
-    "duplicate": "added as duplicates of others",
+    "duplicate": "added with the bytes of another",
     "updated": "updated",
     "unchanged": "unchanged",
     "linked": "further links to files of the gallery",
@@ -238,4 +238,4 @@ class AddSummary:
             if passed["tar"] or passed["zip"]:
                 print_line("The members of archives are added where the archives themselves are named.")
         if others := self._scan.others:
-            print_line("Passed over: " + ", ".join(f"{n:,} {kind}" for kind, n in others.most_common()))
+            print_line("Passed over: " + ", ".join(f"{kind}: {n:,}" for kind, n in others.most_common()))

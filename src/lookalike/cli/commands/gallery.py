@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lookalike.config import Precision
-    from lookalike.results import PipelineStatus, Status
+    from lookalike.results import PipelineStatus, Status, StoredRecords
 
 
 MAX_CHECKED_FILES = 100_000
@@ -52,11 +52,20 @@ def init(
         str | None, option("--precision NAME", "Arithmetic precision of networks: auto, fp32, bf16 or int8.")
     ] = None,
     exact_phash: Annotated[bool, flag("--exact-phash", "Hash from every pixel, as imagehash does: slower.")] = False,
+    verification_records: Annotated[
+        str | None,
+        option(
+            "--verification-records WHICH",
+            "Images that get a record of 5 KB, to verify them by when their file cannot be read: off, on, or "
+            "no-original for files on another file system than the gallery. [default: no-original]",
+        ),
+    ] = None,
 ) -> int:
     """Create an empty gallery with other than the default settings (`add` creates a default one)."""
-    from lookalike.config import PRECISIONS, GallerySettings
+    from lookalike.config import PRECISIONS, GallerySettings, record_setting
     from lookalike.factory import create_gallery, new_gallery_pipelines
     from lookalike.indexes.address import without_password
+    from lookalike.results import DEFAULT_RECORDS
 
     listed = tuple(name.strip() for text in pipelines or () for name in text.split(",") if name.strip())
     names = listed or new_gallery_pipelines()
@@ -64,7 +73,15 @@ def init(
     if precision is not None and precision not in PRECISIONS:
         raise BadSetting(f"--precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
     networks = cast("Precision | None", precision)
-    gallery = GallerySettings(names, engines, precision=networks, exact_phash=exact_phash, catalog=catalog)
+    records = record_setting(verification_records or DEFAULT_RECORDS, "--verification-records")
+    gallery = GallerySettings(
+        names,
+        engines,
+        precision=networks,
+        exact_phash=exact_phash,
+        catalog=catalog,
+        verification_records=records,
+    )
     create_gallery(session.folder, gallery, session.settings)
     if session.json:
         emit(
@@ -75,6 +92,7 @@ def init(
                 "catalog": without_password(catalog) if catalog else None,
                 "precision": precision,
                 "exact_phash": exact_phash,
+                "verification_records": records,
             }
         )
     else:
@@ -110,6 +128,7 @@ def status(session: Session) -> int:
     for folder, number in ({} if files is None else files.away).items():
         print_line(f"Away      {printable(folder)}: none of its {counted(number, 'file')} is there")
     print_line(f"Sequence  {found.sequence:,}")
+    print_line(f"Records   {_records(found.verification_records)}")
     print_line()
     out().print(_pipelines(found.pipelines, found.images))
     for measured in found.recall:
@@ -126,6 +145,14 @@ def _breakdown(found: Status) -> str:
     if len(found.tenants) > 1:
         parts.append(counted(len(found.tenants), "tenant"))
     return ": " + ", ".join(parts) if parts else ""
+
+
+def _records(stored: StoredRecords) -> str:
+    """Verification records: how many, and whether further ones are made."""
+    number = "" if stored.images is None else f"{counted(stored.images, 'record')} ({size(stored.nbytes or 0)}); "
+    if stored.off_reason is not None:
+        return f"{number}none are made: {stored.off_reason}"
+    return f"{number}made of {'all files' if stored.setting == 'on' else 'files on another file system'}"
 
 
 def _pipelines(pipelines: Sequence[PipelineStatus], images: int) -> Table:
@@ -177,21 +204,36 @@ def prune(
         )
     if not session.json:
         images = counted(len(found.keys), "image")
-        print_line(f"{images} forgotten" if yes else f"{images} missing; prune --yes forgets them")
+        listed = f"{images} missing; prune --yes forgets them" if found.keys else "No image is missing."
+        print_line(f"{images} forgotten" if yes else listed)
     return ExitCode.PARTIAL if found.away else ExitCode.OK
 
 
 @command(app, remote=True, rich_help_panel=GALLERY)
-def repair(session: Session) -> int:
+def repair(
+    session: Session,
+    verification_records: Annotated[
+        bool,
+        flag(
+            "--verification-records",
+            "Also make missing and damaged verification records, as the gallery's setting says: reads image files.",
+        ),
+    ] = False,
+) -> int:
     """Check the catalog, and rebuild every index from it. Image files are not read."""
     from lookalike.cli.json_output import repair_object
 
     with open_gallery_or_client(session) as gallery:
-        report = gallery.repair()
+        report = gallery.repair(verification_records=verification_records)
     if session.json:
         emit(repair_object(report))
     else:
         print_line(f"The catalog is consistent: {counted(report.images, 'image')}.")
         for name, rows in report.rebuilt.items():
             print_line(f"Index of {name} rebuilt: {counted(rows, 'row')}.")
+        if (records := report.verification_records) is not None:
+            print_line(
+                f"Verification records: {records.made:,} made, {records.deleted:,} deleted; "
+                f"{counted(records.unreadable, 'file')} could not be read."
+            )
     return ExitCode.OK

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,9 +24,9 @@ from lookalike.cli.options import (
     open_gallery_or_client,
     option,
     output_format,
-    read_entries,
 )
 from lookalike.cli.output import CsvWriter, emit, out, print_error, print_unwrapped, printable
+from lookalike.cli.query_paths import paths_of
 from lookalike.errors import BadSetting
 
 if TYPE_CHECKING:
@@ -55,6 +54,22 @@ def search(
     ] = None,
     key: Annotated[
         list[str] | None, option("--key KEY", "Search with an image of the gallery, by its key. Repeatable.")
+    ] = None,
+    phash: Annotated[
+        list[str] | None,
+        option("--phash HEX", "Search with a hash, 16 hexadecimal digits, as `encode` prints it. Repeatable."),
+    ] = None,
+    features: Annotated[
+        Path | None,
+        option(
+            "--features FILE",
+            "Search with the features in a file: lines of `encode --json` (- for standard input), or a NumPy array of "
+            "the features of one --pipeline.",
+        ),
+    ] = None,
+    fingerprint: Annotated[
+        str | None,
+        option("--fingerprint HEX", "Of the encoder that made a NumPy array of vectors, as `encode --json` prints it."),
     ] = None,
     k: Annotated[
         int, option("-k --k N", "Maximum number of hits per image.", show_default=True, min=1, max=10_000)
@@ -108,8 +123,9 @@ def search(
     Evidence: **exact** is the same file or the same pixels, **copy** an edited copy, **variant** the same template or
     scene with other parts, **similar** an image that looks similar; nearest first.
     """
-    if not (images or key):
+    if not (images or key or phash or features):
         raise typer.BadParameter("no image to search with: name a file, or an image of the gallery with --key.")
+    from lookalike.cli.feature_files import feature_runs
     from lookalike.gallery import parse_filter
     from lookalike.results import StoredImage
 
@@ -131,7 +147,9 @@ def search(
     printer = ResultPrinter(output_format(session, output), preview=preview, all_hits=all_hits)
     with open_gallery_or_client(session) as gallery:
         printer.search(gallery, map(StoredImage, key or ()), options)
-        queries = _queries(images or (), null=null)
+        for names, run in feature_runs(phash or (), features, pipeline or (), fingerprint):
+            printer.search(gallery, run, {**options, "pipelines": names, "deep": deep or False})
+        queries = paths_of(images or (), null=null)
         if "-" not in (images or ()):
             printer.search(gallery, queries, options)
         else:
@@ -166,11 +184,10 @@ class ResultPrinter:
 
     def search(self, gallery: AnyGallery, queries: Iterable[Query], options: SearchOptions) -> None:
         from lookalike.cli.json_output import query_object
-        from lookalike.results import StoredImage
         from lookalike.types import Answer
 
         for query, answer in gallery.search_many(queries, **options):
-            path = query.key if isinstance(query, StoredImage) else query if isinstance(query, str) else ""
+            path = _name_of(query)
             if not isinstance(answer, Answer):
                 self.code = ExitCode.PARTIAL
             if self._json:
@@ -181,7 +198,7 @@ class ResultPrinter:
                 for hit in query_object(path, answer)["hits"]:
                     self._csv.row({"query": path, **hit})
             else:
-                self._show(path, answer, with_image=not isinstance(query, StoredImage))
+                self._show(path, answer, with_image=isinstance(query, str))
 
     def _show(self, query: str, answer: Answer, *, with_image: bool) -> None:
         from lookalike.cli.preview import preview_of
@@ -223,6 +240,16 @@ class ResultPrinter:
             image = preview_of(hit.path) if hit.path else None
             return [*row, image or "", Text(printable(hit.key) + "\n") + Text(path, style="dim")]
         return [*row, printable(hit.key), Text(path, style="dim")]
+
+
+def _name_of(query: Query) -> str:
+    from lookalike.results import ImageFeatures, StoredImage
+
+    if isinstance(query, StoredImage):
+        return query.key
+    if isinstance(query, ImageFeatures):
+        return query.name
+    return query if isinstance(query, str) else ""
 
 
 def _without_similar(hits: Sequence[Hit]) -> Sequence[Hit]:
@@ -269,26 +296,6 @@ def _footer(answer: Answer, *, hidden: int) -> str:
 
 def _is_single(images: Sequence[str] | None) -> bool:
     return images is not None and len(images) == 1 and images[0] != "-" and not Path(images[0]).is_dir()
-
-
-def _queries(images: Sequence[str], *, null: bool) -> Iterator[str]:
-    """Paths of queries: files as given, files below folders, and paths listed on standard input."""
-    for image in images:
-        for path in read_entries(sys.stdin.buffer, null=null) if image == "-" else [image]:
-            yield from _below(path) if Path(path).is_dir() else [path]
-
-
-def _below(folder: str) -> Iterator[str]:
-    from lookalike.image_files import FolderScan
-    from lookalike.types import Outcome
-
-    found = False
-    for file in FolderScan().files_below(folder):
-        found = True
-        # an unreadable folder becomes a query, which fails with the reason like any other
-        yield file.key if isinstance(file, Outcome) else file
-    if not found:
-        print_error(f"no images below {folder}")
 
 
 def _arriving(queries: Iterator[str]) -> Iterator[list[str]]:

@@ -34,7 +34,7 @@ MAX_CHUNKS_PER_WORKER: Final = 16
 """Messages in flight for each worker: its work while the caller encodes and writes."""
 MAX_AHEAD_BYTES: Final = 64 * 1024 * 1024
 """Bytes of results, and of image data in sources, in flight."""
-_OPTIONS: Final = ("want_pixels", "thumbnail_side", "variants", "reduced_side", "reduced_required")
+_OPTIONS: Final = ("want_pixels", "thumbnail_side", "variants", "reduced_side", "reduced_required", "reduced_apart")
 POLL_SECONDS: Final = 0.1
 """Seconds between two checks for overdue workers."""
 
@@ -53,6 +53,7 @@ class Source:
     thumbnail_side: int = 0
     reduced_side: int = 0
     reduced_required: bool = False
+    reduced_apart: bool = False
     variants: bool = False
 
     def __post_init__(self) -> None:

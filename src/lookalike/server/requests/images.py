@@ -34,6 +34,8 @@ MAX_FIELDS = 32
 """Fields of a form besides its files."""
 FORM_OVERHEAD = 64 * 1024
 """Bytes of a form besides its parts."""
+INLINE_JSON = 16 * 1024
+"""Bytes of a JSON body that are parsed in the event loop, in less than a millisecond."""
 M = TypeVar("M", bound=BaseModel)
 QueryImage = bytes | StoredImage
 
@@ -57,7 +59,10 @@ class ParsedRequest:
 
 @dataclass(frozen=True, slots=True)
 class RequestReader:
-    """Reads one request. `names`: expected image fields; a raw body is assigned to the first."""
+    """Reads one request. `names`: expected image fields; a raw body is assigned to the first.
+
+    `alternative` is a field of JSON that may stand in place of the images, which are then not among the sources.
+    """
 
     request: Request
     state: AppState
@@ -65,6 +70,7 @@ class RequestReader:
     lease: MemoryLease
     names: tuple[str, ...] = ("image",)
     source: type[ImageSource] = ImageSource
+    alternative: str | None = None
 
     @property
     def max_bytes(self) -> int:
@@ -105,12 +111,20 @@ class RequestReader:
     async def _json(self) -> ParsedRequest:
         max_bytes = len(self.names) * (self.max_bytes * 4 // 3) + JSON_OVERHEAD
         data = await read_body(self.request, max_bytes, self.lease)
-        fields = await self.state.executor.run(lambda: parse_object(data))
+        if len(data) <= INLINE_JSON:  # parsed at once: passing it to a thread takes longer
+            fields = parse_object(data)
+        else:
+            fields = await self.state.executor.run(lambda: parse_object(data))
+        if self.alternative is not None and fields.get(self.alternative) is not None:
+            if present := [name for name in self.names if name in fields]:
+                raise BadInput(f"give {present[0]!r} or {self.alternative!r}, not both")
+            return ParsedRequest({}, fields)
         sources = {}
         for name in self.names:
             if name not in fields:
                 *others, last = (f"`{field}`" for field in self.source.model_fields)
-                raise BadInput(f"missing image source {name!r}: give {', '.join(others)} or {last}")
+                instead = "" if self.alternative is None else f"; or give `{self.alternative}` in its place"
+                raise BadInput(f"missing image source {name!r}: give {', '.join(others)} or {last}{instead}")
             sources[name] = validate(self.source, fields.pop(name), name)
         return ParsedRequest(sources, fields)
 

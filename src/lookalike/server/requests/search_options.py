@@ -1,12 +1,14 @@
 """Options of searches: as requests give them, and as the library takes them."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
 from lookalike.errors import AccessDenied
 from lookalike.results import MAX_RESULTS, SearchOptions
 from lookalike.server.auth import Caller
+from lookalike.server.requests.body import parse_object
 from lookalike.server.schemas import Json, RequestModel
 
 MAX_VERIFY_MS = 60_000
@@ -56,6 +58,17 @@ class JsonOptions(RequestModel):
         None, description="A filter on attributes: values, or operators (eq ne lt lte gt gte in exists)."
     )
     engine_filter: Json | None = Field(None, description="A further filter in an engine's query language, by engine.")
+
+
+def parse_option_texts(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Search options of a query string or a form: objects as JSON texts, pipelines separated by commas."""
+    parsed = dict(options)
+    for name in ("filter", "engine_filter"):
+        if isinstance(parsed.get(name), str):
+            parsed[name] = parse_object(parsed[name])
+    if isinstance(parsed.get("pipelines"), str):
+        parsed["pipelines"] = [name.strip() for name in parsed["pipelines"].split(",")]
+    return parsed
 
 
 def searched_tenant(options: QueryOptions, caller: Caller) -> str | None:

@@ -21,6 +21,7 @@ from lookalike.server.app_state import State
 from lookalike.server.auth import Reads, Writes
 from lookalike.server.pagination import decode_key_cursor, encode_cursor
 from lookalike.server.requests.body import parse_attributes, parse_object
+from lookalike.server.requests.conditional import not_modified
 from lookalike.server.requests.images import ParsedRequest, RequestReader, decode_key, read_json_object, validate
 from lookalike.server.schemas import (
     BINARY,
@@ -48,7 +49,7 @@ MAX_KEYS = 10_000
 JPEG: Responses = {200: {"description": "A JPEG.", "content": {"image/jpeg": {"schema": BINARY}}}}
 CACHE_SECONDS = 300
 """Seconds for which a browser reuses a thumbnail without revalidation."""
-_TAGS = re.compile(r'\s*(?:W/)?"(\d{1,18})"\s*')
+_TAG = re.compile(r'\s*(?:W/)?"(\d{1,18})"\s*')
 
 
 class PutJson(RequestModel):
@@ -166,9 +167,7 @@ async def get_image(
     """The ETag is the sequence number of the image's last change."""
     record = await state.executor.run(lambda: state.gallery.get(decode_key(key), tenant=caller.tenant))
     headers = {"ETag": f'"{record.sequence}"', "Cache-Control": "no-cache"}
-    if if_none_match is not None and (if_none_match.strip() == "*" or record.sequence in parse_etags(if_none_match)):
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return json_response(Image.of(record), headers=headers)
+    return not_modified(if_none_match, headers) or json_response(Image.of(record), headers=headers)
 
 
 @router.patch(
@@ -238,9 +237,7 @@ async def get_thumbnail(
     data = await state.executor.run(lambda: state.gallery.get_thumbnail(name, tenant=caller.tenant, size=size))
     etag = f'"{hashlib.blake2b(data, digest_size=12).hexdigest()}"'
     headers = {"ETag": etag, "Cache-Control": f"private, max-age={CACHE_SECONDS}"}
-    if if_none_match is not None and etag in if_none_match:
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return Response(data, headers=headers, media_type="image/jpeg")
+    return not_modified(if_none_match, headers) or Response(data, headers=headers, media_type="image/jpeg")
 
 
 @router.get(
@@ -327,13 +324,7 @@ def parse_if_match(if_match: str | None) -> int | None:
     """The sequence number of an If-Match header."""
     if if_match is None:
         return None
-    tags = parse_etags(if_match)
-    if len(tags) != 1:
+    matches = [match for tag in if_match.split(",") if (match := _TAG.fullmatch(tag)) is not None]
+    if len(matches) != 1:
         raise BadInput('If-Match must be one ETag of this server, such as "17"')
-    return tags[0]
-
-
-def parse_etags(header: str) -> list[int]:
-    """The sequence numbers of a header's ETags; others are ignored."""
-    matches = (_TAGS.fullmatch(tag) for tag in header.split(","))
-    return [int(match[1]) for match in matches if match is not None]
+    return int(matches[0][1])

@@ -50,6 +50,9 @@ class RepairJob(RequestModel):
     """Check the catalog, and rebuild every index from it (admin only)."""
 
     kind: Literal["repair"]
+    verification_records: bool = Field(
+        False, description="Also make missing and damaged verification records, which reads the images' files."
+    )
 
 
 class DuplicatesJob(RequestModel):

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Header, Response
 from lookalike.server.app_state import State
 from lookalike.server.auth import Caller
 from lookalike.server.local_files import require_local_files
+from lookalike.server.requests.conditional import not_modified
 from lookalike.server.requests.images import decode_key
 from lookalike.server.schemas import BINARY, Key, Responses, documented_responses
 
@@ -43,10 +44,9 @@ async def get_original(
     """The file that the image was added from, unchanged. On the server's own machine, or where the operator allows."""
     name = decode_key(key)
     record = await state.executor.run(lambda: state.gallery.get(name, tenant=caller.tenant))
-    etag = f'"{record.sha256.hex()}"'
-    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-    if if_none_match is not None and etag in if_none_match:
-        return Response(status_code=304, headers=headers)
+    headers = {"ETag": f'"{record.sha256.hex()}"', "Cache-Control": "private, no-cache"}
+    if (known := not_modified(if_none_match, headers)) is not None:
+        return known
     data = await state.executor.run(lambda: state.gallery.get_original(name, tenant=caller.tenant))
     file_name = quote(record.key.rsplit("/", 1)[-1], safe="")
     headers["Content-Disposition"] = f"inline; filename*=UTF-8''{file_name}"

@@ -8,18 +8,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import ConfigDict, Field
 
-from lookalike.errors import NotFound, UnsupportedQuery
+from lookalike.errors import BadInput, NotFound, UnsupportedQuery
 from lookalike.gallery.thumbnails import MAX_SIDE, MIN_SIDE
-from lookalike.results import DEFAULT_TENANT, MAX_RESULTS
+from lookalike.results import DEFAULT_TENANT, MAX_RESULTS, ImageFeatures
 from lookalike.server.app_state import AppState, State
 from lookalike.server.auth import Caller, Reads
 from lookalike.server.pagination import decode_search_cursor, encode_search_cursor, query_fingerprint
-from lookalike.server.requests.body import parse_object
 from lookalike.server.requests.images import ParsedRequest, QueryImage, RequestReader, validate
 from lookalike.server.requests.search_options import (
     PIPELINES,
     JsonOptions,
     QueryOptions,
+    parse_option_texts,
     search_options_of,
     searched_tenant,
 )
@@ -27,6 +27,7 @@ from lookalike.server.schemas import (
     BINARY,
     FILTER_EXAMPLE,
     IMAGE_BODY,
+    FeatureSource,
     QuerySource,
     documented_responses,
     example_config,
@@ -36,11 +37,13 @@ from lookalike.server.schemas import (
     request_body,
 )
 from lookalike.types import Answer
-from lookalike.wire import SearchAnswer
+from lookalike.wire import Feature, SearchAnswer, to_dict
+from lookalike.wire import ImageFeatures as FeaturesObject
 
 router = APIRouter(prefix="/v1", tags=["search"])
 BOUND_OPTIONS = ("threshold", "max_false", "pipelines", "filter", "engine_filter", "orientations", "verify", "deep")
 """Options that must be the same for all pages of a cursor."""
+SearchSource = QueryImage | ImageFeatures
 
 
 class CommonOptions(QueryOptions):
@@ -66,14 +69,22 @@ class SearchQuery(CommonOptions):
 
 
 class SearchRequest(JsonOptions, CommonOptions):
-    """A search: the image source, and options."""
+    """A search: the image source, or features that were made elsewhere, and options."""
 
     model_config = example_config(
         {"image": {"key": "alps/IMG_1.jpg"}, "k": 20, "filter": FILTER_EXAMPLE},
         {"image": {"url": "https://images.example/copy.jpg"}, "threshold": 0.25},
+        {"features": {"phash": "c3d1e4b29a5f0672"}, "k": 5},
     )
 
     image: QuerySource | None = None
+    features: dict[str, str | FeatureSource | None] | None = Field(
+        None,
+        min_length=1,
+        max_length=32,
+        description="In place of an image, its features by pipeline, as `lookalike encode` prints them; a hash may "
+        "also be given as its digits alone. Null is the feature of a flat image.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +132,14 @@ async def search(request: Request, state: State, caller: Reads, query: Annotated
     """
     state.executor.check_capacity()
     async with state.memory.lease() as lease:
-        reader = RequestReader(request, state, caller, lease, source=QuerySource)
+        reader = RequestReader(request, state, caller, lease, source=QuerySource, alternative="features")
         parsed = await reader.read()
         options = merge_options(query, parsed)
-        image = await reader.image(parsed.sources["image"])
+        image: SearchSource
+        if parsed.sources:
+            image = await reader.image(parsed.sources["image"])
+        else:
+            image = features_of(options)
         arguments = check_arguments(options, caller, image)
         result = await state.executor.run(lambda: run_search(state, arguments, image))
     state.metrics.observe_stages(result.took_ms)
@@ -132,27 +147,34 @@ async def search(request: Request, state: State, caller: Reads, query: Annotated
     return json_response(result, headers={"Server-Timing": timing})
 
 
+def features_of(options: SearchRequest) -> ImageFeatures:
+    """The query by features of a request; raises UnsupportedQuery for one that is neither hash nor vector."""
+    if options.preview is not None:
+        raise BadInput("preview needs an image, and the query has features only; leave it out")
+    sources = {name: _feature(source) for name, source in (options.features or {}).items()}
+    return FeaturesObject(sources).query()
+
+
+def _feature(source: str | FeatureSource | None) -> Feature:
+    if source is None or isinstance(source, str):
+        return Feature(hex=source)
+    return Feature(source.hex, source.base64, source.fingerprint)
+
+
 def merge_options(query: SearchQuery, parsed: ParsedRequest) -> SearchRequest:
     """The options of query string and body, merged and validated; raises BadInput."""
-    options: dict[str, Any] = query.model_dump(exclude_unset=True)
-    fields = dict(parsed.fields)
     if parsed.is_json:
-        validate(SearchRequest, fields)
-    elif "pipelines" in fields:
-        fields["pipelines"] = [name.strip() for name in fields["pipelines"].split(",")]
-    options.update(fields)
-    for name in ("filter", "engine_filter"):
-        if isinstance(options.get(name), str):
-            options[name] = parse_object(options[name])
+        validate(SearchRequest, dict(parsed.fields))
+    options = parse_option_texts({**query.model_dump(exclude_unset=True), **parsed.fields})
     return validate(SearchRequest, options, strict=False)
 
 
-def check_arguments(options: SearchRequest, caller: Caller, image: QueryImage) -> SearchArguments:
+def check_arguments(options: SearchRequest, caller: Caller, image: SearchSource) -> SearchArguments:
     """Check a search; raises UnsupportedQuery beyond the last page, AccessDenied for images of other tenants."""
     tenant = searched_tenant(options, caller)
-    image_id = hashlib.sha256(image).hexdigest() if isinstance(image, bytes) else f"key {image.key}"
     bound = options.model_dump(include=set(BOUND_OPTIONS))
-    arguments = SearchArguments(options, tenant, query_fingerprint({"tenant": [tenant], "image": image_id, **bound}))
+    identity = {"tenant": [tenant], "image": _identity(image), **bound}
+    arguments = SearchArguments(options, tenant, query_fingerprint(identity))
     if options.cursor is not None:
         if options.page != 1:
             raise UnsupportedQuery("cursor and page cannot be combined")
@@ -164,12 +186,19 @@ def check_arguments(options: SearchRequest, caller: Caller, image: QueryImage) -
     return arguments
 
 
-def run_search(state: AppState, arguments: SearchArguments, image: QueryImage) -> SearchAnswer:
+def _identity(image: SearchSource) -> Any:
+    """What tells the query of a cursor from others."""
+    if isinstance(image, ImageFeatures):
+        return to_dict(FeaturesObject.of(image))
+    return hashlib.sha256(image).hexdigest() if isinstance(image, bytes) else f"key {image.key}"
+
+
+def run_search(state: AppState, arguments: SearchArguments, image: SearchSource) -> SearchAnswer:
     """Run a search; blocks."""
     options = arguments.options
     search_options = search_options_of(options, options, arguments.tenant, k=arguments.depth)
     result = to_page(arguments, state.gallery.search(image, **search_options))
-    if options.preview is None:
+    if options.preview is None or isinstance(image, ImageFeatures):
         return result
     try:
         preview = state.gallery.preview(image, tenant=arguments.tenant or DEFAULT_TENANT, size=options.preview)

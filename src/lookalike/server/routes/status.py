@@ -16,7 +16,7 @@ from lookalike.server.health import Outage
 from lookalike.server.local_files import allows_local_files
 from lookalike.server.metrics import Values
 from lookalike.server.schemas import documented_responses, json_response
-from lookalike.wire import Health, MeasuredRecall, PipelineStatus, Ready, Status, convert
+from lookalike.wire import Health, MeasuredRecall, PipelineStatus, Ready, Status, StoredRecords, convert
 
 router = APIRouter(tags=["operations"])
 
@@ -75,6 +75,7 @@ async def status(request: Request, state: State, caller: Reads) -> Response:
             recall=[
                 convert(MeasuredRecall, measured) for measured in status.recall if measured.tenant == caller.tenant
             ],
+            verification_records=StoredRecords.of(status.verification_records, any_tenant=caller.any_tenant),
             limits=_limits(state, caller),
             version=__version__,
             features=_features(request, state),

@@ -6,8 +6,8 @@ from pydantic import Field
 from lookalike.results import MAX_RESULTS, SearchOptions
 from lookalike.server.app_state import State
 from lookalike.server.auth import Reads
-from lookalike.server.requests.body import parse_object
 from lookalike.server.requests.images import RequestReader, validate
+from lookalike.server.requests.search_options import parse_option_texts
 from lookalike.server.schemas import (
     BINARY,
     Json,
@@ -59,11 +59,7 @@ async def why_not(request: Request, state: State, caller: Reads) -> Response:
     async with state.memory.lease() as lease:
         reader = RequestReader(request, state, caller, lease, source=QuerySource)
         parsed = await reader.read()
-        fields = dict(parsed.fields)
-        if isinstance(fields.get("filter"), str):
-            fields["filter"] = parse_object(fields["filter"])
-        if isinstance(fields.get("pipelines"), str):
-            fields["pipelines"] = [name.strip() for name in fields["pipelines"].split(",")]
+        fields = dict(parsed.fields) if parsed.is_json else parse_option_texts(parsed.fields)
         asked = validate(WhyNotRequest, fields, strict=parsed.is_json)
         image = await reader.image(parsed.sources["image"])
         options = SearchOptions(

@@ -1,4 +1,4 @@
-"""What the evidence of a verification proves (copy, variant, similar), and the same in words.
+"""What the evidence of a verification proves: copy, variant or similar.
 
 The constants were chosen on training pairs of `python -m benchmarks.verification --split train`: 34 families of drawn
 documents, and real photos whose groups hash to the training quarter. What they give on the other split, with other
@@ -6,9 +6,11 @@ templates and photos, is in docs/numbers.md.
 """
 
 import math
-from typing import Final
+from typing import Final, Literal
 
-from lookalike.verification.types import Box, Label, Transform, Verification
+from lookalike.types import Verification
+
+Label = Literal["copy", "variant", "similar"]
 
 MIN_PROBABILITY: Final = 0.9
 """Probability from which a pair is called a copy, unless the caller says otherwise."""
@@ -34,10 +36,6 @@ MIN_TEXTURE: Final = 0.6
 """Share of textured pixels below which an image may hold small text; photos mostly have more."""
 MIN_COVERAGE: Final = 0.6
 """Share of one of the images that the overlap must fill."""
-NEARLY_ALL: Final = 0.97
-"""Share of an area that counts as all of it."""
-STRAIGHT: Final = 2.0
-"""Degrees of rotation that are not worth mentioning."""
 
 
 def label(verification: Verification, *, min_probability: float = MIN_PROBABILITY) -> tuple[Label, float]:
@@ -85,49 +83,3 @@ def is_legible(verification: Verification) -> bool:
     """Whether small text, if there is any, was large enough to be compared."""
     reduced = verification.detail < MIN_DETAIL and verification.resolution < MIN_RESOLUTION
     return not reduced or verification.textured >= MIN_TEXTURE
-
-
-def describe(verification: Verification) -> str:
-    """The result in words, for people: "the same image, mirrored, cropped to 49 %".
-
-    Args:
-        verification: The evidence.
-    """
-    transform = verification.transform
-    if verification.agreement is None:
-        return "nothing to compare: flat"
-    kind, _ = label(verification)
-    if transform is None or kind == "similar":
-        return "no common content found"
-    changes = _changes(transform)
-    if kind == "copy":
-        return ", ".join(["the same image", *changes])
-    if verification.largest:
-        return ", ".join(["the same template or scene", *changes]) + _where(verification.differences)
-    if is_recolored(verification):
-        return ", ".join(["the same shapes in other colors", *changes])
-    if not is_covered(verification):
-        return ", ".join(["a part in common", *changes])
-    return ", ".join(["looks the same, too small to compare text", *changes])
-
-
-def _changes(transform: Transform) -> list[str]:
-    """What was done to the stored image to get the query."""
-    changes = ["mirrored"] if transform.mirrored else []
-    if abs(transform.rotation) > STRAIGHT:
-        side = "right" if transform.rotation > 0 else "left"
-        changes.append(f"turned by {abs(transform.rotation):.0f}° to the {side}")
-    if transform.crop.area < NEARLY_ALL:
-        changes.append(f"cropped to {100 * transform.crop.area:.0f} %")
-    if transform.border.area < NEARLY_ALL:
-        changes.append(f"inside a larger image ({100 * transform.border.area:.0f} % of it)")
-    if not 0.9 <= transform.scale <= 1.1:
-        changes.append(f"scaled to {100 * transform.scale:.0f} %")
-    return changes
-
-
-def _where(differences: tuple[Box, ...]) -> str:
-    """Where the images differ."""
-    if len(differences) <= 1:
-        return "; differs here" if differences else ""
-    return f"; differs in {len(differences)} places"

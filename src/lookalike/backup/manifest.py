@@ -1,0 +1,106 @@
+"""The manifest of a backup: its contents, with counts and digests. Written last: without it there is no backup."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lookalike.catalog.transfer import TableDigest
+from lookalike.errors import BadInput, Damaged, NotFound, Unavailable
+
+MANIFEST_FILE = "manifest.json"
+CATALOG_FILE = "catalog.sqlite"
+FORMAT = 1
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a backup holds.
+
+    `sequence` is the last change in it, `created` the time when it was begun, in seconds since 1970. `files` are by
+    name their SHA-256 digests, `tables` by name the numbers of rows and digests of their values. `engines` are the
+    servers, without passwords, that indexes were on, by pipeline; a restored gallery does not use them by itself.
+    """
+
+    version: str
+    created: float
+    database: str
+    sequence: int
+    images: int
+    tenants: Mapping[str, int]
+    files: Mapping[str, str]
+    tables: Mapping[str, TableDigest]
+    engines: Mapping[str, str] = field(default_factory=dict)
+    format: int = FORMAT
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest durably, under a name of its own until it is complete; raises Unavailable."""
+    temporary = folder / f"{MANIFEST_FILE}.partial"
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump(asdict(manifest), file, indent=1, ensure_ascii=False)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(folder / MANIFEST_FILE)
+        sync_folder(folder)
+    except OSError as error:
+        raise Unavailable(f"cannot write {folder / MANIFEST_FILE}: {error.strerror}") from error
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the manifest of a backup.
+
+    Raises NotFound where there is none, as in a backup that was interrupted, Damaged for one that cannot be read,
+    BadInput for one of a later version of Lookalike.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if (folder / CATALOG_FILE).exists():
+            raise NotFound(
+                f"the backup {folder} is incomplete: {MANIFEST_FILE}, which is written last, is missing. It was "
+                "interrupted; delete it and make another one"
+            ) from None
+        raise NotFound(f"there is no backup in {folder}: {MANIFEST_FILE} is missing") from None
+    except OSError as error:
+        raise Unavailable(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise Damaged(f"{path} is damaged: {error}; use another backup") from None
+    return _parse(path, value)
+
+
+def _parse(path: Path, value: Any) -> Manifest:
+    try:
+        if value["format"] > FORMAT:
+            raise BadInput(f"the backup {path.parent} has the format {value['format']}; upgrade Lookalike to read it")
+        tables = {name: TableDigest(int(table["rows"]), table["digest"]) for name, table in value["tables"].items()}
+        return Manifest(**{**value, "tables": tables})
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise Damaged(f"{path} is not the manifest of a backup ({error!r}); use another backup") from None
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 digest of a file, in hexadecimal digits; raises Unavailable where it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                digest.update(chunk)
+    except OSError as error:
+        raise Unavailable(f"cannot read {path}: {error.strerror}") from error
+    return digest.hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
