@@ -19,7 +19,7 @@ from tests.support.drawn_images import drawn, encoded
 from tests.support.server.api import at, problem, put, serving
 
 SECRET = "password=hunter2"
-LISTS = ("ImageList", "ClusterList", "JobList", "OutcomeList")
+LISTS = ("ImageList", "ClusterList", "JobList", "OutcomeList", "SearchBatchAnswer", "ChangeList", "ApiKeyList")
 """Schemas without an example of their own: those of their items have one."""
 
 
