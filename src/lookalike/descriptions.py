@@ -9,6 +9,10 @@ MIN_STATED_ROTATION = 1.0
 """Degrees."""
 MAX_STATED_SCALE = 0.9
 """Scale up to which, or above whose inverse, a change of size is stated."""
+SCALES = {0.25: "a quarter of the size", 1 / 3: "a third of the size", 0.5: "half the size", 2.0: "twice the size"}
+"""Scales that have a name."""
+SCALE_TOLERANCE = 0.03
+"""By which share a scale may differ from one that has a name."""
 
 
 def describe(evidence: Evidence, verification: Verification) -> str:
@@ -57,11 +61,16 @@ def _changes(transform: Transform) -> list[str]:
         changes.append(f"cropped to {kept:.0%}")
     if (shown := transform.border.area) < 1 - MIN_STATED_CUT:
         changes.append(_border_text(transform.border, shown))
-    if transform.scale <= MAX_STATED_SCALE:
-        changes.append(f"{transform.scale:.0%} of its size")
-    elif transform.scale >= 1 / MAX_STATED_SCALE:
-        changes.append(f"{transform.scale:.1f} times its size")
+    if not MAX_STATED_SCALE < transform.scale < 1 / MAX_STATED_SCALE:
+        changes.append(_scale_text(transform.scale))
     return changes
+
+
+def _scale_text(scale: float) -> str:
+    for stated, words in SCALES.items():
+        if abs(scale / stated - 1) <= SCALE_TOLERANCE:
+            return words
+    return f"{scale:.0%} of the size" if scale < 1 else f"{scale:.1f} times the size"
 
 
 def _border_text(border: Box, shown: float) -> str:

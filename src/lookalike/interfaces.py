@@ -327,6 +327,7 @@ class GalleryAPI(Protocol):
         limit: int = 100,
         filter: Filter | None = None,
         prefix: str = "",
+        contains: str = "",
         sort: str = "key",
     ) -> list[Record]:
         """List images in the order of their keys (by code point), or sorted by a built-in attribute.
@@ -337,6 +338,7 @@ class GalleryAPI(Protocol):
             limit: Most records to return, from 1 up.
             filter: Conditions on attributes.
             prefix: Only keys that begin with this text; case-sensitive, without wildcards.
+            contains: Only keys that contain this text, at most 1,000 characters; ignores case, without wildcards.
             sort: `key`, or an attribute of the file (`file.folder`, `file.name`, `file.format`, `file.bytes`,
                 `file.width`, `file.height`, `file.frames`, `file.added`) or of its EXIF data (`exif.captured`,
                 `exif.camera`, `exif.orientation`, `exif.latitude`, `exif.longitude`); `-` before it reverses the order.

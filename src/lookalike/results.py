@@ -271,6 +271,26 @@ class Cluster:
             digest.update(hashlib.sha256(image.key.encode()).digest() + image.sha256)
         return digest.hexdigest()[:16]
 
+    @property
+    def exact_parts(self) -> list[list[Record]]:
+        """The images, those with the same bytes or the same digest of pixels together."""
+        return exact_parts(self.images)
+
+
+def exact_parts(images: Sequence[Record]) -> list[list[Record]]:
+    """Images with the same bytes or the same digest of pixels together."""
+    parts: list[list[Record]] = []
+    digests: list[set[bytes]] = []
+    for image in images:
+        own = {image.sha256} | ({image.pixels} if image.pixels else set())
+        joined, merged = [image], own
+        for place in reversed(range(len(parts))):
+            if digests[place] & own:
+                joined, merged = parts.pop(place) + joined, merged | digests.pop(place)
+        parts.append(joined)
+        digests.append(merged)
+    return parts
+
 
 @dataclass(frozen=True, slots=True)
 class ClusterPage:

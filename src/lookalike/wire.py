@@ -145,6 +145,7 @@ class Image(WireObject):
         "frames": 1,
         "truncated": False,
         "exif": {"captured": "2019-07-14T09:30:00", "camera": "Canon EOS 6D", "orientation": 1},
+        "path": "/photos/alps/IMG_1.jpg",
         "missing": False,
     }
 
@@ -170,13 +171,20 @@ class Image(WireObject):
             "What its EXIF data say of `captured` (local time), `camera`, `orientation`, `latitude` and `longitude`."
         ),
     )
+    path: str | None = field(
+        default=None,
+        metadata=_doc(
+            "The file that it was added from, on the server's machine; null if it was added as bytes, and for callers "
+            "without access to the server's files."
+        ),
+    )
     missing: bool = field(
         default=False, metadata=_doc("Whether its file is gone while the folder that it was added from is there.")
     )
 
     @classmethod
-    def of(cls, record: types.Record) -> "Image":
-        """The object of a record."""
+    def of(cls, record: types.Record, *, show_path: bool = False) -> "Image":
+        """The object of a record, with the path of its file or without."""
         border = record.border
         return cls(
             key=record.key,
@@ -194,6 +202,7 @@ class Image(WireObject):
             frames=record.frames,
             truncated=record.truncated,
             exif=dict(record.exif),
+            path=record.path if show_path else None,
             missing=record.missing,
         )
 
@@ -205,7 +214,7 @@ class ImageList(WireObject):
     images: list[Image]
     next: str | None = field(metadata=_doc("The cursor of the next page; null at the end."))
     total: int | None = field(
-        default=None, metadata=_doc("How many there are; on the first page only, without a filter and a prefix.")
+        default=None, metadata=_doc("How many there are; on the first page only, where all are listed.")
     )
 
 
@@ -286,8 +295,6 @@ class DeleteResult(WireObject):
 @dataclass(frozen=True, slots=True)
 class Feature(WireObject):
     """A feature of an image: a hash in hexadecimal digits, or a vector in base64; neither where it has none."""
-
-    EXAMPLE: ClassVar[Mapping[str, Any] | None] = {"hex": "c3d1e4b29a5f0672", "base64": None, "fingerprint": _SHA256}
 
     hex: str | None = field(default=None, metadata=_doc("A hash: packed bits."))
     base64: str | None = field(default=None, metadata=_doc("A vector of length 1: numbers of 32 bits, little-endian."))
@@ -773,15 +780,21 @@ class Cluster(WireObject):
     evidence: Literal["exact", "copy"] = field(metadata=_doc("`exact` where all have the same bytes or pixels."))
     distance: float = field(metadata=_doc("The largest (0..1) from the first image."))
     images: list[Image]
+    same: list[int] = field(
+        default_factory=list,
+        metadata=_doc("A number for each image: those with the same number have the same bytes or pixels."),
+    )
 
     @classmethod
-    def of(cls, cluster: results.Cluster) -> "Cluster":
-        """The object of a cluster."""
+    def of(cls, cluster: results.Cluster, *, show_path: bool = False) -> "Cluster":
+        """The object of a cluster, with the paths of its files or without."""
+        numbers = {image.id: n for n, part in enumerate(cluster.exact_parts) for image in part}
         return cls(
             id=cluster.id,
             evidence="exact" if cluster.evidence == "exact" else "copy",
             distance=cluster.distance,
-            images=[Image.of(image) for image in cluster.images],
+            images=[Image.of(image, show_path=show_path) for image in cluster.images],
+            same=[numbers[image.id] for image in cluster.images],
         )
 
 
@@ -815,7 +828,7 @@ class CleanupImage(Image):
     @classmethod
     def of_planned(cls, planned: results.CleanupImage) -> "CleanupImage":
         """The object of a planned image."""
-        image = Image.of(planned.image)
+        image = Image.of(planned.image, show_path=True)
         own = {f.name: getattr(image, f.name) for f in fields(image)}
         return cls(**own, mark=planned.mark, reason=planned.reason, frees=planned.frees)
 

@@ -75,7 +75,7 @@ def test_a_key_that_only_reads_is_shown_nothing_to_change(locked: Locked, open_p
     expect(page.get_by_role("checkbox")).to_have_count(0)
     page.goto(f"{root_of(served)}/#/duplicates")
     page.wait_for_selector(".member img.loaded")
-    expect(page.get_by_role("button", name="Remove the other")).to_have_count(0)
+    expect(page.get_by_role("button", name="Remove from gallery")).to_have_count(0)
 
 
 def test_the_link_that_the_server_prints_signs_in(filled: Path, open_page: OpenPage, tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ def test_every_view(library: str, open_page: OpenPage, shot: Shot, width: int, t
     search_with(page, sample("cat"))
     look("found")
     page.locator(".hit [data-main]").nth(1).click()
+    page.wait_for_selector(".verdict")
+    page.locator(".numbers-box summary").click()
     page.wait_for_selector(".measures")
     look("compare")
     page.keyboard.press("Escape")
@@ -50,6 +52,14 @@ def test_every_view(library: str, open_page: OpenPage, shot: Shot, width: int, t
     page.goto(f"{library}/#/duplicates")
     page.wait_for_selector(".member img.loaded")
     look("duplicates")
+    page.get_by_role("button", name="Apply to all").click()
+    page.wait_for_selector(".review-group img.loaded")
+    look("review")
+    page.keyboard.press("Escape")
+    page.locator(".member [data-main]").first.click()
+    page.wait_for_selector(".verdict")
+    look("group-compare")
+    page.keyboard.press("Escape")
     page.get_by_role("button", name="Settings").click()
     look("settings")
 
@@ -88,7 +98,7 @@ def test_the_keyboard_reaches_everything_in_order(library: str, open_page: OpenP
         )
     assert names[0] == "Skip to the content"
     assert names[2:5] == ["Search", "Gallery", "Duplicates"]
-    assert names[7:12] == ["Choose an image", "Take a photo", "Paste", "Address of an image", "Search"]
+    assert names[7:12] == ["Choose images", "Take a photo", "Paste", "Address of an image", "Search"]
     page.reload()
     page.wait_for_selector(".drop-zone")
     page.keyboard.press("Tab")

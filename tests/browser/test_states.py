@@ -19,7 +19,7 @@ def test_skeletons_stand_where_images_will(library: str, open_page: OpenPage, sh
     page = open_page(library)
     held: list[Route] = []
     page.route("**/v1/search**", lambda route: held.append(route))
-    choose(page, "Choose an image", sample("cat"))
+    choose(page, "Choose images", sample("cat"))
     expect(page.locator(".found-title")).to_have_text("Searching …")
     expect(page.locator(".skeleton").first).to_be_visible()
     shot(page, "loading")
@@ -42,7 +42,7 @@ def test_a_busy_server_is_asked_again_by_itself(library: str, open_page: OpenPag
             route.continue_()
 
     page.route("**/v1/search**", refuse)
-    choose(page, "Choose an image", sample("cat"))
+    choose(page, "Choose images", sample("cat"))
     expect(page.locator(".state.error")).to_contain_text("The server is busy")
     expect(page.locator(".state.error")).to_contain_text("Retrying in")
     shot(page, "busy")
@@ -58,7 +58,7 @@ def test_a_server_that_is_gone_is_told_and_can_be_asked_again(
         page = open_page(served.url)
         page.wait_for_selector(".hero-strip")
         page.context.set_offline(True)
-        choose(page, "Choose an image", sample("cat"))
+        choose(page, "Choose images", sample("cat"))
         expect(page.locator(".state.error h2")).to_have_text("The server cannot be reached")
         said(page, "The server cannot be reached")
         shot(page, "offline")
@@ -74,6 +74,7 @@ def test_a_thousand_hits_stay_smooth(crowd: str, open_page: OpenPage, shot: Shot
     page.locator(".tile [data-main]").first.click()
     page.get_by_role("dialog").get_by_role("button", name="Find similar").click()
     found(page)
+    page.get_by_role("button", name=re.compile("less similar")).click()
     while (total := page.locator(".hit").count()) < 1000:
         page.evaluate("scrollTo(0, document.body.scrollHeight)")
         page.wait_for_function("n => document.querySelectorAll('.hit').length > n", arg=total)
@@ -117,7 +118,7 @@ def test_the_gallery_goes_on_as_one_scrolls(crowd: str, open_page: OpenPage) -> 
 def test_a_plain_image_finds_nothing(tmp_path: Path, open_page: OpenPage, browser: object, shot: Shot) -> None:
     with serve(init(tmp_path / "nothing")) as served:
         page = open_page(served.url)
-        choose(page, "Choose an image", sample("cat"))
+        choose(page, "Choose images", sample("cat"))
         expect(page.locator(".state h2")).to_have_text("No results")
         shot(page, "nothing")
         page.close()
@@ -126,6 +127,10 @@ def test_a_plain_image_finds_nothing(tmp_path: Path, open_page: OpenPage, browse
 def test_more_is_loaded_by_the_button_alone(crowd: str, open_page: OpenPage) -> None:
     page = open_page(crowd)
     search_with(page, sample("cat"))
+    few = page.locator(".hit").count()
+    assert few < 20, "a search shows the nearest images, and the others when asked for"
+    page.get_by_role("button", name=re.compile("less similar")).click()
+    page.wait_for_function("n => document.querySelectorAll('.hit').length > n", arg=few)
     before = page.locator(".hit").count()
     page.locator("#search .endless button").focus()
     page.keyboard.press("Enter")

@@ -303,6 +303,21 @@ def test_lists_of_a_prefix(filled: Ways, prefix: str) -> None:
         assert [told_record(image) for image in told] == ours
 
 
+@pytest.mark.parametrize("text", ["", "1", "PNG", "Sub/", "OPY of", "TWIN Ü", "%", "_", "x" * 1000, "\udcff"])
+def test_lists_of_a_part_of_keys(filled: Ways, text: str) -> None:
+    ours = [told_record(record) for record in filled.library.ls(contains=text)]
+    everything = [record.key for record in filled.library.ls()]
+    assert [record["key"] for record in ours] == [key for key in everything if text.casefold() in key.casefold()]
+    assert [told_record(record) for record in filled.client.ls(contains=text)] == ours
+    assert [told_record(line) for line in filled.command("ls", "--contains", text).lines] == ours
+    if text != "\udcff":  # which no request can say
+        told = filled.http.get("/v1/images", params={"contains": text}).json()["images"]
+        assert [told_record(image) for image in told] == ours
+    for way in (filled.library, filled.client):
+        with pytest.raises(BadInput, match="1,000"):
+            way.ls(contains="x" * 1001)
+
+
 def test_comparing(filled: Ways, folder: Path) -> None:
     pairs = [("1.png", "copy of 1.jpg"), ("1.png", "2.png"), ("2.png", "twin ü.png"), ("1.png", "flat.png")]
     for a, b in pairs:

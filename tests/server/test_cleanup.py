@@ -67,6 +67,42 @@ def test_groups_and_images_that_a_person_chose(served: tuple[TestClient, Gallery
     assert len(content(gallery)) == 12 - 5
 
 
+def test_listed_groups_are_planned_with_the_images_that_a_person_keeps(
+    served: tuple[TestClient, Gallery], folder: Path
+) -> None:
+    client, _ = served
+    put(client, "bytes", 5)
+    put(client, "same bytes", 5)
+    listed = client.get("/v1/duplicates").json()["clusters"]
+    of_bytes = next(group for group in listed if {image["path"] for image in group["images"]} == {None})
+    first, second = [group for group in listed if group is not of_bytes][:2]
+    kept = [first["images"][1]["key"], first["images"][0]["key"]]
+    choices = [{"id": first["id"], "keep": kept}, {"id": of_bytes["id"], "keep": ["bytes"]}]
+    plan = client.post("/v1/duplicates:plan", json={"groups": choices}).json()
+    assert [group["id"] for group in plan["groups"]] == [first["id"], of_bytes["id"]]
+    marks = {image["key"]: image["mark"] for image in plan["groups"][0]["images"]}
+    assert sorted(key for key, mark in marks.items() if mark == "keep") == sorted(kept)
+    assert {image["mark"] for image in plan["groups"][1]["images"]} == {"skip"}
+    assert second["id"] not in [group["id"] for group in plan["groups"]]
+    report = client.post("/v1/duplicates:apply", json={"plan": plan["plan"], "groups": choices}).json()
+    assert {outcome["key"] for outcome in report["outcomes"]} == set(marks) - set(kept)
+    assert all((folder / key).exists() for key in kept)
+
+
+def test_a_group_whose_kept_file_is_gone_is_left_alone(served: tuple[TestClient, Gallery], folder: Path) -> None:
+    client, _ = served
+    first, second = client.get("/v1/duplicates").json()["clusters"][:2]
+    kept = {group["id"]: group["images"][0]["key"] for group in (first, second)}
+    (folder / kept[first["id"]]).unlink()
+    choices = [{"id": id_, "keep": [key]} for id_, key in kept.items()]
+    plan = client.post("/v1/duplicates:plan", json={"groups": choices}).json()
+    assert {image["mark"] for image in plan["groups"][0]["images"]} == {"skip"}
+    assert plan["groups"][1]["frees"] > 0
+    problem(client.post("/v1/duplicates:plan", json={"groups": [{"id": "f" * 16}]}), 404, "not-found")
+    headers = {"X-Tenant": "other"}
+    problem(client.post("/v1/duplicates:plan", json={"groups": choices}, headers=headers), 404, "not-found")
+
+
 def test_a_plan_is_looked_at_again_when_it_is_applied(served: tuple[TestClient, Gallery], folder: Path) -> None:
     client, _ = served
     plan = client.post("/v1/duplicates:plan", json={"exact_only": True}).json()
@@ -100,6 +136,18 @@ def test_plans_that_cannot_be(served: tuple[TestClient, Gallery]) -> None:
 def test_a_reference_folder_that_does_not_exist(served: tuple[TestClient, Gallery], folder: Path) -> None:
     body = {"references": [str(folder / "nowhere")]}
     assert "nowhere" in problem(served[0].post("/v1/duplicates:plan", json=body), 404, "not-found")["detail"]
+
+
+def test_paths_and_equal_images_are_listed(served: tuple[TestClient, Gallery], folder: Path) -> None:
+    client, _ = served
+    for group in client.get("/v1/duplicates", params={"limit": 1000}).json()["clusters"]:
+        assert [image["path"] for image in group["images"]] == [str(folder / i["key"]) for i in group["images"]]
+        digests = [image["sha256"] for image in group["images"]]
+        for same, digest in zip(group["same"], digests, strict=True):
+            assert digests.count(digest) == group["same"].count(same)
+    assert client.get(at("0.jpg")).json()["path"] == str(folder / "0.jpg")
+    put(client, "bytes", 5)
+    assert client.get(at("bytes")).json()["path"] is None
 
 
 def test_originals(served: tuple[TestClient, Gallery], folder: Path) -> None:
@@ -165,6 +213,9 @@ def test_who_may(
         assert found.status_code == (200 if allowed else 403), found.text
         status = client.get("/v1/status", headers=sent).json()
         assert ("local_files" in status["features"]) == allowed
+        stored = one_image[1].get("a.png").path
+        for image in (client.get(at("a.png"), headers=sent), client.get("/v1/images", headers=sent)):
+            assert (str(stored) in image.text) == allowed
         bodies = {"plan": {}, "apply": {"plan": "x"}, "undo": {}}
         for path in PATHS:
             answer = client.post(f"/v1/duplicates:{path}", json=bodies[path], headers=sent)

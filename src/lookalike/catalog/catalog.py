@@ -6,8 +6,10 @@ from typing import Self
 from sqlalchemy import Connection, func, or_, select
 
 from lookalike.catalog.api_keys import ApiKeyRepository
+from lookalike.catalog.archives import ArchiveRepository
 from lookalike.catalog.calibrations import CalibrationRepository
 from lookalike.catalog.changelog import ChangeLog
+from lookalike.catalog.compared_pairs import ComparedPairRepository
 from lookalike.catalog.database import Database
 from lookalike.catalog.db_errors import REMEDY
 from lookalike.catalog.duplicate_feedback import DuplicateFeedback
@@ -41,8 +43,10 @@ class Catalog:
         self.features = FeatureRepository(database)
         self.images = ImageRepository(database, self.features)
         self.verification_records = VerificationRecordRepository(database)
+        self.compared_pairs = ComparedPairRepository(database)
         self.paths = FilePathRepository(database)
         self.roots = RootRepository(database)
+        self.archives = ArchiveRepository(database)
         self.removals = RemovalRepository(database)
         self.changes = ChangeLog(database)
         self.leases = LeaseRepository(database)

@@ -12,6 +12,7 @@ from lookalike.catalog.database import Database
 from lookalike.catalog.features import FeatureRepository
 from lookalike.catalog.filters import has_index, to_sql
 from lookalike.catalog.image_writes import delete_images, put_images
+from lookalike.catalog.key_search import check_contains, key_contains
 from lookalike.catalog.records import (
     CatalogTotals,
     Deleted,
@@ -173,22 +174,25 @@ class ImageRepository:
         limit: int = 1000,
         conditions: Sequence[Condition] = (),
         prefix: str = "",
+        contains: str = "",
         sort: str = KEY,
     ) -> list[Record]:
         """A page of a tenant's images after this key, in code point order, or sorted by a built-in attribute.
 
-        A prefix is a range of keys, so that an index serves it and every character stands for itself. `sort` is one of
-        `SORTS`, after `-` for the reverse order; images without the attribute come last, equal ones by key. Raises
-        BadInput for a limit below 1, an invalid condition, an unknown `sort`, or an `after` that cannot be a key, or,
-        where the list is sorted, is no key any more.
+        A prefix is a range of keys, so that an index serves it and every character stands for itself. `contains` is a
+        part of the key, ignoring case, for which all keys are read. `sort` is one of `SORTS`, after `-` for the reverse
+        order; images without the attribute come last, equal ones by key. Raises BadInput for a limit below 1, an
+        invalid condition, an unknown `sort`, or an `after` that cannot be a key, or, where the list is sorted, is no
+        key any more.
         """
-        if sort != KEY:
-            return self._sorted_page(tenant_id, sort, after, limit, conditions, prefix)
         check_limit(limit)
+        check_contains(contains)
+        if not (storable(prefix) and storable(contains)):
+            return []
+        if sort != KEY:
+            return self._sorted_page(tenant_id, sort, after, limit, conditions, (prefix, contains))
         if after is not None:
             check_text("the key to continue after", after)
-        if not storable(prefix):
-            return []
         with self._database.read() as conn:
             query = RECORD.where(images.c.tenant_id == tenant_id, to_sql(conditions, conn.dialect.name))
             # One lower bound alone: of two, SQLite would look up the first and check each key after it for the other.
@@ -198,6 +202,8 @@ class ImageRepository:
                 query = query.where(images.c.key >= prefix)
             if (end := prefix_end(prefix)) is not None:
                 query = query.where(images.c.key < end)
+            if contains:
+                query = query.where(key_contains(contains, conn.dialect.name))
             return [to_record(row) for row in conn.execute(query.order_by(images.c.key).limit(limit))]
 
     def _sorted_page(
@@ -207,9 +213,9 @@ class ImageRepository:
         after: str | None,
         limit: int,
         conditions: Sequence[Condition],
-        prefix: str,
+        key_parts: tuple[str, str],
     ) -> list[Record]:
-        check_limit(limit)
+        prefix, contains = key_parts
         descending, name = sort.startswith("-"), sort.removeprefix("-")
         with self._database.read() as conn:
             value = sort_expression(name, conn.dialect.name)
@@ -218,6 +224,8 @@ class ImageRepository:
                 query = query.where(images.c.key >= prefix)
             if (end := prefix_end(prefix)) is not None:
                 query = query.where(images.c.key < end)
+            if contains:
+                query = query.where(key_contains(contains, conn.dialect.name))
             if after is not None:
                 query = query.where(_after(conn, tenant_id, after, value, descending=descending))
             directed, key = (value.desc(), images.c.key.desc()) if descending else (value, images.c.key)
@@ -241,7 +249,7 @@ class ImageRepository:
     def existing_images(self, tenant_id: int, keys: Iterable[str]) -> dict[str, ExistingImage]:
         """What shows whether a file has changed since it was added, by key; unknown keys are left out."""
         i = images.c
-        query: Any = select(i.key, i.id, i.sha256, i.nbytes, i.mtime_ns, i.path, i.attributes, i.seq)
+        query: Any = select(i.key, i.id, i.sha256, i.nbytes, i.mtime_ns, i.path, i.attributes, i.seq, i.etag)
         query = query.select_from(images)
         found: dict[str, ExistingImage] = {}
         with self._database.read() as conn:
@@ -251,9 +259,9 @@ class ImageRepository:
                 query = query.add_columns(table.c.image_id).outerjoin(table, table.c.image_id == i.id)
             query = query.where(i.tenant_id == tenant_id)
             for row in rows_in(conn, query, i.key, filter(storable, dict.fromkeys(keys))):
-                encoded = frozenset(spec for spec, id_ in zip(specs, row[8:], strict=True) if id_ is not None)
+                encoded = frozenset(spec for spec, id_ in zip(specs, row[9:], strict=True) if id_ is not None)
                 found[row.key] = ExistingImage(
-                    row.id, row.sha256, row.nbytes, row.mtime_ns, row.path, row.attributes, encoded, row.seq
+                    row.id, row.sha256, row.nbytes, row.mtime_ns, row.path, row.attributes, encoded, row.seq, row.etag
                 )
         return found
 
@@ -287,7 +295,10 @@ class ImageRepository:
                 check_text("path", location.path)
         # Rows are locked by id (see `statements`); the sort is stable.
         ordered = sorted(locations, key=lambda location: location.id)
-        rows = [{"the_id": at.id, "path": at.path, "mtime_ns": at.mtime_ns} for at in ordered]
+        rows = [
+            {"the_id": at.id, "path": at.path, "mtime_ns": at.mtime_ns, "etag": at.etag, "file_offset": at.offset}
+            for at in ordered
+        ]
         self._database.write_with_retry(lambda conn: update_images(conn, rows))
 
     def set_attributes(

@@ -32,6 +32,17 @@ def _add_verification_records(conn: Connection) -> None:
     conn.exec_driver_sql("CREATE INDEX verification_records_nbytes ON verification_records (nbytes)")
 
 
+def _add_compared_pairs(conn: Connection) -> None:
+    """Add the table of pairs of images whose pixels were compared."""
+    id_, data = ("BIGINT", "BYTEA") if conn.dialect.name == "postgresql" else ("INTEGER", "BLOB")
+    image = f"{id_} NOT NULL REFERENCES images (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED"
+    conn.exec_driver_sql(
+        f"CREATE TABLE compared_pairs (first_id {image}, second_id {image}, digest {data} NOT NULL,"
+        " is_copy BOOLEAN NOT NULL, PRIMARY KEY (first_id, second_id))"
+    )
+    conn.exec_driver_sql("CREATE INDEX compared_pairs_second ON compared_pairs (second_id)")
+
+
 def _remember_folders(conn: Connection) -> None:
     """Add the folders that images were added from, removals, and an index of paths."""
     postgresql = conn.dialect.name == "postgresql"
@@ -79,11 +90,26 @@ def _names_of(paths: Sequence[str]) -> dict[str, str]:
     return named
 
 
+def _add_object_stores(conn: Connection) -> None:
+    """Add what recognises an unchanged object of a store, and an unchanged archive."""
+    postgresql = conn.dialect.name == "postgresql"
+    number, text, json_type = ("BIGINT", 'TEXT COLLATE "C"', "JSONB") if postgresql else ("INTEGER", "TEXT", "JSON")
+    for column in ("etag TEXT", "file_offset BIGINT"):
+        conn.exec_driver_sql(f"ALTER TABLE images ADD COLUMN {column}")
+    conn.exec_driver_sql(
+        f"CREATE TABLE archives (tenant_id {number} NOT NULL REFERENCES tenants (id), url {text} NOT NULL,"
+        f" etag TEXT NOT NULL, nbytes BIGINT NOT NULL, encoded {json_type} NOT NULL, images BIGINT NOT NULL,"
+        " rejected BIGINT NOT NULL, PRIMARY KEY (tenant_id, url))"
+    )
+
+
 def _to_3(conn: Connection) -> None:
     add_image_details(conn)
     _add_verification_records(conn)
+    _add_compared_pairs(conn)
     add_deleted_keys(conn)
     _remember_folders(conn)
+    _add_object_stores(conn)
     _let_api_keys_expire(conn)
 
 

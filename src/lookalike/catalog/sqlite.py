@@ -109,6 +109,7 @@ def create_sqlite_engine(url: URL, *, create: bool, read_only: bool, busy_second
             for pragma in _WRITER_PRAGMAS:
                 cursor.execute(pragma)
         cursor.close()
+        dbapi.create_function("casefold", 1, str.casefold, deterministic=True)
 
     @event.listens_for(engine, "begin")
     def begin(conn: Connection) -> None:

@@ -25,6 +25,7 @@ from lookalike.catalog.postgresql import without_timeouts
 from lookalike.catalog.schema import (
     IMAGE_IDS,
     claims,
+    compared_pairs,
     create_features_table,
     features_table,
     fingerprints,
@@ -45,7 +46,7 @@ _OF_PROCESSES = (followers, claims)
 """Tables of what processes of one gallery know of its indexes, which a copy does not have."""
 _OWN_META = ("schema", "gallery", "features")
 """Values of `meta` that belong to a catalog, not to its images."""
-_NOT_COMPARED = (*_OF_PROCESSES, meta, state, jobs)
+_NOT_COMPARED = (*_OF_PROCESSES, meta, state, jobs, compared_pairs)
 """Tables that differ between a catalog and its copy, or change while nobody changes an image."""
 _COPY_TYPES = {
     "BIGINT": "int8",

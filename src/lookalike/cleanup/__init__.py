@@ -5,7 +5,7 @@
 
 from lookalike.cleanup.apply import apply_cleanup
 from lookalike.cleanup.options import CleanupOptions
-from lookalike.cleanup.plan import CleanupPlan, Planner, plan_cleanup, revise_plan
+from lookalike.cleanup.plan import CleanupPlan, Planner, plan_chosen, plan_cleanup, revise_plan
 from lookalike.cleanup.undo import undo_cleanup
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "CleanupPlan",
     "Planner",
     "apply_cleanup",
+    "plan_chosen",
     "plan_cleanup",
     "revise_plan",
     "undo_cleanup",

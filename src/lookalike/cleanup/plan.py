@@ -12,11 +12,13 @@ from lookalike.cleanup.options import CleanupOptions
 from lookalike.cleanup.rules import Candidate, choose, parse_rules
 from lookalike.errors import BadInput
 from lookalike.gallery import Gallery, conditions_of
-from lookalike.results import CleanupGroup, CleanupImage, Cluster, StoredImage
+from lookalike.results import CleanupGroup, CleanupImage, Cluster, StoredImage, exact_parts
+from lookalike.sources.urls import is_url
 from lookalike.types import Record
 
 NO_FILE = "added as bytes: there is no file"
 MISSING = "the file is missing"
+NOT_LOCAL = "it is in an object store or an archive; only files of this machine are cleaned up"
 CHANGED = "the file has changed since it was added; add it again"
 IN_REFERENCE = "in a reference folder"
 SAME_FILE = "another name of the file that is kept: nothing to free"
@@ -30,6 +32,7 @@ SAME_FOLDER = "in the same folder as the kept one"
 TOO_FAR = "farther from the kept one than the maximum distance"
 KEPT_ELSEWHERE = "kept in another group"
 REMOVED_ELSEWHERE = "removed with another group"
+NOTHING_KEPT = "the file of the image to keep is missing, or it has none"
 CHOSEN = "chosen"
 NOT_CHOSEN = "not chosen"
 
@@ -80,6 +83,28 @@ def plan_cleanup(gallery: Gallery, options: CleanupOptions | None = None) -> Cle
     planner = Planner(gallery, options)
     groups = tuple(planner.plan(gallery.duplicates(tenant=options.tenant, pipelines=options.pipelines)))
     return CleanupPlan(options, groups, planner.out_of_scope)
+
+
+def plan_chosen(
+    gallery: Gallery, options: CleanupOptions, chosen: Iterable[tuple[Cluster, Collection[str] | None]]
+) -> CleanupPlan:
+    """Plan some clusters alone; nothing is changed.
+
+    Args:
+        gallery: An open gallery.
+        options: Rules and action; the scope is what is chosen.
+        chosen: Clusters, each with the keys of the images to keep, or None for those that the rules choose.
+
+    Returns:
+        The groups, in the order given. A group of which no image to keep has a file is left alone.
+
+    Raises:
+        BadInput: An option is invalid, a key is not in its cluster, or there is no key to keep.
+        NotFound: A folder that the options name does not exist.
+    """
+    planner = Planner(gallery, options)
+    groups = [planner.plan_cluster(cluster, None if keep is None else frozenset(keep)) for cluster, keep in chosen]
+    return CleanupPlan(options, tuple(groups))
 
 
 def revise_plan(gallery: Gallery, plan: CleanupPlan, choices: Mapping[str, Collection[str] | None]) -> CleanupPlan:
@@ -144,7 +169,12 @@ class Planner:
         candidates = [self._candidate(same) for same in names.values()]
         if not candidates:
             return _group(cluster, [marks[record.id] for record in cluster.images])
-        kept, reasons = choose(self._eligible(candidates, cluster, keep), self._rules)
+        eligible = self._eligible(candidates, cluster, keep)
+        if not eligible:
+            skipped = [image for candidate in candidates for image in _skip(candidate, NOTHING_KEPT)]
+            marks.update({image.image.id: image for image in skipped})
+            return _group(cluster, [marks[record.id] for record in cluster.images])
+        kept, reasons = choose(eligible, self._rules)
         not_matches = self._not_matches(kept.record, cluster)
         for candidate in candidates:
             chosen = keep is not None and candidate in reasons and _is_named(candidate, keep)
@@ -165,6 +195,8 @@ class Planner:
         """Why an image can be neither kept nor removed."""
         if record.path is None:
             return NO_FILE
+        if is_url(record.path):
+            return NOT_LOCAL
         if status is None:
             return MISSING
         if status.nbytes != record.nbytes:
@@ -185,10 +217,9 @@ class Planner:
             return candidates
         if unknown := sorted(set(keep) - {record.key for record in cluster.images}):
             raise BadInput(f"the image {unknown[0]!r} is not in the group {cluster.id}")
-        named = [candidate for candidate in candidates if _is_named(candidate, keep)]
-        if not named:
-            raise BadInput(f"the group {cluster.id} would keep no image whose file is there; name one to keep")
-        return named
+        if not keep:
+            raise BadInput(f"the group {cluster.id} would keep no image; name one to keep")
+        return [candidate for candidate in candidates if _is_named(candidate, keep)]
 
     def _keep(self, candidate: Candidate, reason: str | None) -> list[CleanupImage]:
         """Keep a file, by default because it is protected by a reference folder or another group."""
@@ -245,7 +276,7 @@ class Planner:
     def _in_scope(self, cluster: Cluster) -> Iterator[Cluster]:
         """The parts of a cluster that the options include: two or more images each."""
         images = [image for image in cluster.images if self._matches(image)]
-        parts = _exact_parts(images) if self._options.exact_only and cluster.evidence != "exact" else [images]
+        parts = exact_parts(images) if self._options.exact_only and cluster.evidence != "exact" else [images]
         self.out_of_scope += len(cluster.images)
         for part in parts:
             if len(part) < 2:
@@ -284,21 +315,6 @@ def _skip(candidate: Candidate, reason: str) -> list[CleanupImage]:
 
 def _is_named(candidate: Candidate, keys: Collection[str]) -> bool:
     return any(record.key in keys for record, _ in candidate.names)
-
-
-def _exact_parts(images: Sequence[Record]) -> list[list[Record]]:
-    """Images with the same bytes or the same digest of pixels together."""
-    parts: list[list[Record]] = []
-    digests: list[set[bytes]] = []
-    for image in images:
-        own = {image.sha256} | ({image.pixels} if image.pixels else set())
-        joined, merged = [image], own
-        for place in reversed(range(len(parts))):
-            if digests[place] & own:
-                joined, merged = parts.pop(place) + joined, merged | digests.pop(place)
-        parts.append(joined)
-        digests.append(merged)
-    return parts
 
 
 def _same_folder(a: str, b: str) -> bool:

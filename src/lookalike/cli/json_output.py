@@ -51,7 +51,9 @@ def change_object(change: Change) -> Object:
 
 def cluster_object(cluster: Cluster) -> Object:
     images = [record_object(image) for image in cluster.images]
-    return wire.to_dict(wire.Cluster.of(cluster)) | {"images": images}
+    found = wire.to_dict(wire.Cluster.of(cluster)) | {"images": images}
+    del found["same"]  # a client does not know the digests of pixels
+    return found
 
 
 def group_object(group: CleanupGroup) -> Object:

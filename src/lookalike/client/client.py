@@ -228,12 +228,13 @@ class Client(GalleryAPI):
         limit: int = 100,
         filter: Filter | None = None,
         prefix: str = "",
+        contains: str = "",
         sort: str = "key",
     ) -> list[Record]:
         if limit < 1:
             raise BadInput(f"limit must be at least 1, not {limit}")
-        if not storable(prefix):
-            return []  # no key begins so, and no request can contain it
+        if not (storable(prefix) and storable(contains)):
+            return []  # no key contains it, and neither can a request
         records: list[Record] = []
         cursor = None if after is None else cursor_after(after)
         while len(records) < limit:
@@ -241,6 +242,7 @@ class Client(GalleryAPI):
             params |= {"cursor": cursor} if cursor else {}
             params |= {"filter": json.dumps(filter)} if filter else {}
             params |= {"prefix": prefix} if prefix else {}
+            params |= {"contains": contains} if contains else {}
             params |= {"sort": sort} if sort != "key" else {}
             page = self._call(wire.ImageList, "GET", "/v1/images", tenant, params=params)
             records += [self._record_of(image, tenant) for image in page.images]

@@ -55,13 +55,13 @@ class Job:
 
 
 def record_of(image: wire.Image, tenant: str) -> Record:
-    """An image's record, without a path, as a server tells none."""
+    """An image's record; its path is on the server's machine, and told to those on it only."""
     border = image.border
     return Record(
         id=NO_ID,
         tenant=tenant,
         key=image.key,
-        path=None,
+        path=image.path,
         sha256=wire.bytes_of(image.sha256),
         pixels=None,
         nbytes=image.bytes,

@@ -1,17 +1,21 @@
 """Verification of candidates: their pixels are compared with the query's, most likely candidates first."""
 
+import hashlib
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lookalike.catalog import Catalog
 from lookalike.cpu import usable_cores
+from lookalike.errors import Unavailable
+from lookalike.gallery.originals import Originals
 from lookalike.gallery.queries import PreparedQuery, QueryReader
 from lookalike.gallery.stored_sides import ComparedImage, LruCache, StoredSides
-from lookalike.imaging import Limits
+from lookalike.sources.urls import is_url
 from lookalike.types import Record, Verification, VerificationReport
-from lookalike.verification import Side, Verifier, label
+from lookalike.verification import Side, Verifier, available, label
 
 MAX_SIMILAR_VERIFIED = 10
 """Candidates beyond the copy threshold that are verified, while none has been verified as a copy."""
@@ -20,6 +24,12 @@ DEFAULT_BUDGET_MS = 5000.0
 far above the usual time, so that answers do not depend on how busy the machine is."""
 CACHED_RESULTS = 4096
 """Pairs whose result is kept, so that the pages of a search agree."""
+
+
+COMPARISON_VERSION = 1
+"""To be raised when comparing the same bytes may give another result: pairs in catalogs are compared again then."""
+
+log = logging.getLogger("lookalike")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +52,12 @@ class VerifiedCandidates:
 class CandidateVerifier:
     """Compares queries with stored images, as `StoredSides` reads them. Thread-safe."""
 
-    def __init__(self, catalog: Catalog, limits: Limits) -> None:
+    def __init__(self, catalog: Catalog, originals: Originals) -> None:
         self._catalog = catalog
         self._verifier = Verifier()
         self._workers = usable_cores()
         self._executor = ThreadPoolExecutor(self._workers, thread_name_prefix="verify")
-        self._stored = StoredSides(catalog, limits)
+        self._stored = StoredSides(catalog, originals)
         self._results: LruCache[tuple[bytes, bytes], Verification] = LruCache(CACHED_RESULTS)
 
     def close(self) -> None:
@@ -91,6 +101,16 @@ class CandidateVerifier:
         """Compare two queries, `b` in the place of the stored image; None if the pixels of either are not available."""
         return None if a.side is None or b.side is None else self._verifier.verify(a.side, b.side)
 
+    def original(self, record: Record) -> bytes | None:
+        """The bytes of a stored image, None where they are not at hand."""
+        return self._stored.original(record)
+
+    def with_bytes(self, query: PreparedQuery) -> PreparedQuery:
+        """The query with the bytes of an object as its source, where it is a stored image in an object store."""
+        if query.record is None or not is_url(query.record.path):
+            return query
+        return replace(query, source=self.original(query.record))
+
     def are_copies(self, pairs: Sequence[tuple[int, int]]) -> list[bool]:
         """Say of pairs of stored images, by id, whether one is a copy of the other.
 
@@ -98,6 +118,8 @@ class CandidateVerifier:
         two counts.
         """
         records = self._catalog.images.by_ids({id_ for pair in pairs for id_ in pair})
+        known = self._catalog.compared_pairs.get(pairs)
+        new: dict[tuple[int, int], tuple[bytes, bool]] = {}
 
         def check(pair: tuple[int, int]) -> bool:
             kept, other = (records.get(id_) for id_ in pair)
@@ -105,10 +127,22 @@ class CandidateVerifier:
                 return False  # deleted meanwhile
             if kept.pixels is not None and kept.pixels == other.pixels:
                 return True
+            digest = _pair_digest(kept, other)
+            if pair in known and known[pair][0] == digest:
+                return known[pair][1]
             result = self._compare(other.sha256, self._stored.side(other), kept)
-            return result is None or label(result)[0] == "copy"
+            if result is None:
+                return True
+            is_copy = label(result)[0] == "copy"
+            new[pair] = digest, is_copy
+            return is_copy
 
-        return list(self._executor.map(check, pairs))
+        checked = list(self._executor.map(check, pairs))
+        try:
+            self._catalog.compared_pairs.put(new)
+        except Unavailable as error:
+            log.warning("the results of comparing %d pairs are not kept: %s", len(new), error)
+        return checked
 
     def _compare(self, sha256: bytes, query: Side | None, record: Record) -> Verification | None:
         pair = sha256, record.sha256
@@ -120,3 +154,9 @@ class CandidateVerifier:
         result = self._verifier.verify(query, stored)
         self._results.put(pair, result)
         return result
+
+
+def _pair_digest(kept: Record, other: Record) -> bytes:
+    """What a stored result is of: the bytes of both images, and how they were compared."""
+    how = f"{COMPARISON_VERSION} {int(available())}".encode()
+    return hashlib.sha256(kept.sha256 + other.sha256 + how).digest()[:16]

@@ -27,7 +27,7 @@ def choose(page: Page, button: str, *files: Path | dict[str, object]) -> None:
 
 def search_with(page: Page, path: Path) -> None:
     """Search with a file, and wait for the hits."""
-    choose(page, "Choose an image", path)
+    choose(page, "Choose images", path)
     found(page)
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from lookalike.cli.options import AnyGallery
+    from lookalike.results import Filter
     from lookalike.types import Record
 
 LS_COLUMNS = ("key", "path", "format", "width", "height", "bytes", "updated", "sha256")
@@ -117,6 +118,7 @@ def ls(
     filter: FilterOption = None,
     output: OutputOption = "table",
     prefix: Annotated[str, option("--prefix TEXT", "Only keys with this prefix (case-sensitive).")] = "",
+    contains: Annotated[str, option("--contains TEXT", "Only keys that contain this text (ignores case).")] = "",
     limit: Annotated[int | None, option("--limit N", "Stop after this number of images.", min=0)] = None,
     sort: Annotated[
         str,
@@ -130,11 +132,14 @@ def ls(
 ) -> int:
     """List images in the order of their keys, or sorted by what is known of their files."""
     from lookalike.cli.json_output import record_object
+    from lookalike.gallery import parse_filter
 
     form = output_format(session, output)
     with open_gallery_or_client(session) as gallery:
         csv = CsvWriter(*LS_COLUMNS) if form == "csv" else None
-        for record in islice(_records(gallery, session, filter, prefix, sort), limit):
+        conditions = parse_filter(filter or ())
+        records = _records(gallery, session, conditions, prefix=prefix, contains=contains, sort=sort)
+        for record in islice(records, limit):
             if csv is not None:
                 csv.row(record_object(record))
             elif form == "json":
@@ -154,20 +159,15 @@ def _listed(keys: Sequence[str], *, null: bool) -> Iterator[str]:
 
 
 def _matching(gallery: AnyGallery, session: Session, filter: Sequence[str] | None, prefix: str) -> Iterator[str]:
-    for record in _records(gallery, session, filter, prefix):
+    from lookalike.gallery import parse_filter
+
+    for record in _records(gallery, session, parse_filter(filter or ()), prefix=prefix):
         yield record.key
 
 
-def _records(
-    gallery: AnyGallery, session: Session, filter: Sequence[str] | None, prefix: str, sort: str = "key"
-) -> Iterator[Record]:
+def _records(gallery: AnyGallery, session: Session, filter: Filter, **options: str) -> Iterator[Record]:
     """All records, page by page."""
-    from lookalike.gallery import parse_filter
-
-    conditions = parse_filter(filter or ())
     after: str | None = None
-    while page := gallery.ls(
-        tenant=session.tenant, after=after, limit=PAGE_SIZE, filter=conditions, prefix=prefix, sort=sort
-    ):
+    while page := gallery.ls(tenant=session.tenant, after=after, limit=PAGE_SIZE, filter=filter, **options):
         yield from page
         after = page[-1].key

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
 
-from lookalike.cleanup import CleanupOptions, apply_cleanup, plan_cleanup, revise_plan, undo_cleanup
+from lookalike.cleanup import CleanupOptions, apply_cleanup, plan_chosen, plan_cleanup, revise_plan, undo_cleanup
 from lookalike.cleanup.rules import DEFAULT_RULES
 from lookalike.server.app_state import State
 from lookalike.server.auth import Caller
@@ -33,6 +33,18 @@ Cleaner = Annotated[Caller, Depends(require_local_files("admin"))]
 Names = Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=MAX_NAMES)]
 
 
+class GroupChoice(RequestModel):
+    """A group to plan or to apply."""
+
+    id: str
+    keep: list[str] | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_KEPT,
+        description="Keys of the images to keep; by default those that the rules choose.",
+    )
+
+
 class PlanRequest(RequestModel):
     """Which images to keep, and what is to happen to the files of the others."""
 
@@ -54,14 +66,10 @@ class PlanRequest(RequestModel):
     max_distance: float | None = Field(None, ge=0, le=1, description="Only copies up to this distance.")
     filter: Json | None = Field(None, min_length=1, description="Only images with these attributes take part.")
     pipelines: Names | None = Field(None, description="Use these pipelines only.")
-
-
-class GroupChoice(RequestModel):
-    """A group to apply."""
-
-    id: str
-    keep: list[str] | None = Field(
-        None, min_length=1, max_length=MAX_KEPT, description="Keys of the images to keep; by default those of the plan."
+    groups: list[GroupChoice] | None = Field(
+        None,
+        max_length=MAX_GROUPS,
+        description="Only these clusters, listed by GET /v1/duplicates before; `keep` goes before the rules.",
     )
 
 
@@ -93,10 +101,16 @@ class UndoRequest(RequestModel):
 async def plan(request: Request, state: State, caller: Cleaner) -> Response:
     """A mark and a reason for every image of every cluster. Finds all clusters, which takes time; changes nothing."""
     wanted = validate(PlanRequest, await read_json_object(request, state))
-    options = CleanupOptions(**wanted.model_dump(), tenant=caller.tenant)
+    options = CleanupOptions(**wanted.model_dump(exclude={"groups"}), tenant=caller.tenant)
+    chosen = None
+    if wanted.groups is not None:
+        chosen = [(state.listed_clusters.get(caller.tenant, group.id), group.keep) for group in wanted.groups]
 
     def make() -> CleanupPlan:
-        planned = plan_cleanup(state.gallery, options)
+        if chosen is None:
+            planned = plan_cleanup(state.gallery, options)
+        else:
+            planned = plan_chosen(state.gallery, options, chosen)
         return CleanupPlan(
             plan=state.cleanup_plans.add(planned),
             to=wanted.to,

@@ -7,13 +7,19 @@ from pydantic import Field
 
 from lookalike.server.app_state import State
 from lookalike.server.auth import Reads, Writes
+from lookalike.server.local_files import allows_local_files
 from lookalike.server.pagination import decode_key_cursor, encode_cursor
 from lookalike.server.requests.images import read_json_object, validate
 from lookalike.server.schemas import RequestModel, documented_responses, example_config, json_body, json_response
 from lookalike.wire import Cluster, ClusterList
 
 router = APIRouter(prefix="/v1", tags=["duplicates"])
-MAX_CLUSTERS = 100
+MAX_CLUSTERS = 5000
+SHORT_PAGE = 100
+"""Clusters up to which a page is to come soon."""
+SHORT_PAGE_SECONDS = 2.0
+LONG_PAGE_SECONDS = 20.0
+"""A page begins with a join of all images, so that few long pages cost less than many short ones."""
 MAX_MARKED = 100
 """Images in one request: every pair of them is one row."""
 
@@ -34,6 +40,7 @@ class NotAMatch(RequestModel):
     responses=documented_responses(),
 )
 async def list_duplicates(
+    request: Request,
     state: State,
     caller: Reads,
     limit: Annotated[int, Query(ge=1, le=MAX_CLUSTERS)] = 20,
@@ -41,12 +48,18 @@ async def list_duplicates(
     pipelines: Annotated[list[str] | None, Query(max_length=32, description="Use these pipelines only.")] = None,
 ) -> Response:
     """Computed on request, some seconds per page; for a whole large gallery, use the job `duplicates`."""
-    after = decode_key_cursor(cursor)
+    seconds = SHORT_PAGE_SECONDS if limit <= SHORT_PAGE else LONG_PAGE_SECONDS
+    after, show_path = decode_key_cursor(cursor), allows_local_files(request, state)
 
     def list_page() -> ClusterList:
-        page = state.gallery.duplicates_page(tenant=caller.tenant, pipelines=pipelines, after=after, limit=limit)
+        page = state.gallery.duplicates_page(
+            tenant=caller.tenant, pipelines=pipelines, after=after, limit=limit, seconds=seconds
+        )
         next_cursor = None if page.after is None else encode_cursor(page.after)
-        return ClusterList(clusters=[Cluster.of(cluster) for cluster in page.clusters], next=next_cursor)
+        if show_path:  # otherwise no clean-up can be planned
+            state.listed_clusters.add(caller.tenant, page.clusters)
+        clusters = [Cluster.of(cluster, show_path=show_path) for cluster in page.clusters]
+        return ClusterList(clusters=clusters, next=next_cursor)
 
     return json_response(await state.executor.run(list_page))
 

@@ -19,6 +19,7 @@ from lookalike.imaging.thumbnails import SIDE
 from lookalike.results import Precondition
 from lookalike.server.app_state import State
 from lookalike.server.auth import Reads, Writes
+from lookalike.server.local_files import allows_local_files
 from lookalike.server.pagination import decode_key_cursor, encode_cursor
 from lookalike.server.requests.body import parse_attributes, parse_object
 from lookalike.server.requests.conditional import not_modified
@@ -160,6 +161,7 @@ def attributes_of(parsed: ParsedRequest, outside_body: str | None) -> Mapping[st
 )
 async def get_image(
     key: Key,
+    request: Request,
     state: State,
     caller: Reads,
     if_none_match: Annotated[str | None, Header(description='A known ETag, such as "17".')] = None,
@@ -167,7 +169,8 @@ async def get_image(
     """The ETag is the sequence number of the image's last change."""
     record = await state.executor.run(lambda: state.gallery.get(decode_key(key), tenant=caller.tenant))
     headers = {"ETag": f'"{record.sequence}"', "Cache-Control": "no-cache"}
-    return not_modified(if_none_match, headers) or json_response(Image.of(record), headers=headers)
+    shown = Image.of(record, show_path=allows_local_files(request, state))
+    return not_modified(if_none_match, headers) or json_response(shown, headers=headers)
 
 
 @router.patch(
@@ -248,6 +251,7 @@ async def get_thumbnail(
     responses=documented_responses(),
 )
 async def list_images(
+    request: Request,
     state: State,
     caller: Reads,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
@@ -257,6 +261,9 @@ async def list_images(
     ] = None,
     prefix: Annotated[
         str, Query(description="Key prefix: case-sensitive, without wildcards.", examples=["alps/"])
+    ] = "",
+    contains: Annotated[
+        str, Query(description="A part of the key: ignores case, without wildcards.", examples=["img_12"])
     ] = "",
     sort: Annotated[
         str,
@@ -270,18 +277,27 @@ async def list_images(
     """Ordered by key, or by what `sort` names."""
     check_sort(sort)
     after, conditions = decode_key_cursor(cursor), None if filter is None else parse_object(filter)
+    show_path = allows_local_files(request, state)
 
     def list_page() -> ImageList:
         records = state.gallery.ls(
-            tenant=caller.tenant, after=after, limit=limit + 1, filter=conditions, prefix=prefix, sort=sort
+            tenant=caller.tenant,
+            after=after,
+            limit=limit + 1,
+            filter=conditions,
+            prefix=prefix,
+            contains=contains,
+            sort=sort,
         )
         page = records[:limit]
         next_cursor = encode_cursor(page[-1].key) if len(records) > limit else None
         total = None
-        if after is None and not filter and not prefix:
+        if after is None and not (filter or prefix or contains):
             tenant_id = state.gallery.catalog.tenants.find(caller.tenant)
             total = 0 if tenant_id is None else state.gallery.catalog.images.count(tenant_id)
-        return ImageList(images=[Image.of(record) for record in page], next=next_cursor, total=total)
+        return ImageList(
+            images=[Image.of(record, show_path=show_path) for record in page], next=next_cursor, total=total
+        )
 
     return json_response(await state.executor.run(list_page))
 

@@ -101,14 +101,20 @@ async function read(path, options) {
 }
 
 export const imagePath = (key) => `/v1/images/${encodeURIComponent(key)}`;
+export const originalOf = (key) => `${imagePath(key)}/original`;
 export const thumbnailOf = (key) => `${imagePath(key)}/thumbnail`;
 const filterText = (filter) => (filter && Object.keys(filter).length ? JSON.stringify(filter) : undefined);
 
 export const status = (options) => read("/v1/status", options);
 export const image = (key, options) => read(imagePath(key), options);
-export const images = ({ limit, cursor, filter, prefix, sort, signal }) => read("/v1/images", { query: { limit, cursor, prefix, sort, filter: filterText(filter) }, signal });
+export const images = ({ limit, cursor, filter, contains, sort, signal }) => read("/v1/images", { query: { limit, cursor, contains, sort, filter: filterText(filter) }, signal });
 export const removeImages = (keys, options) => read("/v1/images:delete", { method: "POST", json: { keys }, ...options });
 export const duplicates = ({ limit, cursor, signal }) => read("/v1/duplicates", { query: { limit, cursor }, signal });
+
+/** What moving files to the trash would do: `groups` are `{id, keep}`, of clusters listed before. */
+export const planTrash = (groups, options) => read("/v1/duplicates:plan", { method: "POST", json: { to: "trash", groups }, ...options });
+export const applyPlan = (plan, groups, options) => read("/v1/duplicates:apply", { method: "POST", json: { plan, groups }, ...options });
+export const undoRun = (run, options) => read("/v1/duplicates:undo", { method: "POST", json: { run }, ...options });
 
 export function notAMatch(keys, undo = false) {
   return send("/v1/duplicates:not-a-match", { method: undo ? "DELETE" : "POST", json: { keys } });

@@ -1,66 +1,46 @@
-// A cluster of duplicates: the image to keep, and actions on the others.
-import { button, h, icon, uniqueId } from "./dom.js";
-import { bytes, count, countImages, distance, sizeOf, splitKey } from "./format.js";
+// The card of a group of duplicates: its images, which of them are kept and why, and what can be done with the others.
+import { button, h, middleCut } from "./dom.js";
+import { bytes, capital, count, countImages, plural, sizeOf, splitKey } from "./format.js";
 import { thumbnail } from "./thumbnail.js";
 
-/** The image with the most pixels, then the most bytes (less compressed), then the oldest. */
-function bestOf(images) {
-  return [...images].sort((a, b) => b.width * b.height - a.width * a.height || b.bytes - a.bytes || a.created.localeCompare(b.created))[0];
-}
+const MAX_DIGIT = 9; // keys that keep an image
 
-function member(image, best, group, { keep, look, exclude, many }) {
+function member(image, at, group, { model, keep, compare, exclude }) {
   const { folder, name } = splitKey(image.key);
-  const radio = h("input", { type: "radio", name: group, value: image.key, onchange: () => keep(image), "data-main": "" });
-  const card = h("li.card.member", { data: { frame: "", key: image.key } },
-    h("button.member-image", { type: "button", "aria-label": `Compare ${name} with the best`, onclick: () => look(image) }, thumbnail(image.thumbnail, { size: 384, of: image })),
+  const isKept = group.kept.has(image.key);
+  const reason = model.reasonOf(group, image);
+  const box = h("input", { type: "checkbox", checked: isKept, "aria-label": `Keep ${name}`, onchange: () => keep(group, image, box.checked) });
+  const digit = at < MAX_DIGIT ? h("kbd.member-digit", { "aria-hidden": "true" }, String(at + 1)) : null;
+  const captured = image.exif?.captured?.slice(0, 10);
+  return h("li.card.member", { class: isKept ? "kept" : "", data: { frame: "", key: image.key } },
+    h("button.member-image", { type: "button", "data-main": "", "aria-label": `Compare ${name} with the kept image`, onclick: () => compare(group, image) }, thumbnail(image.thumbnail, { size: 256, of: image })),
     h("div.member-words", {},
-      h("p.cut", { title: image.key }, name),
-      h("p.small.quiet.numbers.cut", {}, `${sizeOf(image)} · ${bytes(image.bytes)} · ${image.format}`),
-      folder ? h("p.small.quiet.cut", { title: folder }, folder) : null),
-    h("label.member-keep.needs-write", {}, radio, h("span", {}, "Keep")),
-    many ? button("Not a match", { look: "little plain needs-write", "aria-label": `${name} is not a match`, "data-tip": "Exclude this image; it is not grouped with the others again", onclick: () => exclude(image) }) : null);
-  radio.checked = image === best;
-  return card;
+      h("p.member-name", {}, middleCut(name, { title: image.path ?? image.key })),
+      h("p.small.quiet.numbers", {}, `${sizeOf(image)} · ${bytes(image.bytes)}`),
+      h("p.small.quiet.numbers", {}, [image.format, captured && `taken ${captured}`, image.missing && "file missing"].filter(Boolean).join(" · ")),
+      folder ? h("p.small.quiet", {}, middleCut(folder)) : null),
+    h("div.member-choice.needs-write", {},
+      h("label.member-keep", {}, box, h("span", {}, "Keep"), digit),
+      h("span.member-reason.small", {}, reason ? `${isKept ? "" : "not kept: "}${reason}` : "")),
+    group.images.length > 2 ? button("Not a duplicate", { look: "little plain needs-write", "aria-label": `${name} is not a duplicate`, "data-tip": "Take this image out; it is not grouped with these again", onclick: () => exclude(group, image) }) : null);
 }
 
 /**
- * The card of a cluster. `removeOthers(cluster, best)`, `notAMatch(cluster, keysToPart)` and `compare(best, other)` are called
- * by its buttons.
+ * `actions`: `keep(group, image, on)`, `compare(group, image)`, `exclude(group, image)`, `notDuplicates(group)`,
+ * `remove(group)` from the gallery, `trash(group)`; `trashAllowed()` says whether files may be moved.
  */
-export function clusterCard(cluster, { removeOthers, notAMatch, compare }) {
-  const group = uniqueId("best");
-  let best = bestOf(cluster.images);
-  const suggested = best;
-  const others = cluster.images.length - 1;
-  const act = button("", { look: "danger-quiet", symbol: "trash", onclick: () => removeOthers(cluster, best) });
-  const members = h("ul.members");
-  const title = h("h2", {}, countImages(cluster.images.length), cluster.evidence === "exact" ? " with the same pixels" : "");
-  function show() {
-    for (const card of members.children) {
-      const kept = card.dataset.key === best.key;
-      card.classList.toggle("kept", kept);
-      card.querySelector(".member-flag")?.remove();
-      if (card.dataset.key === suggested.key) card.append(h("span.member-flag.small", {}, icon("star"), "Largest"));
-    }
-    act.lastChild.textContent = others === 1 ? "Remove the other" : `Remove the other ${count(others)}`;
-    const saved = cluster.images.reduce((sum, image) => sum + (image === best ? 0 : image.bytes), 0);
-    note.textContent = `${typeof cluster.distance === "number" ? `${distance(cluster.distance)} maximum distance · ` : ""}${bytes(saved)} in the other${others === 1 ? "" : "s"}`;
-  }
-  const note = h("p.small.quiet.numbers");
-  const card = h("li.cluster", { data: { id: cluster.id } },
-    h("header.cluster-head", {}, h("div", {}, title, note), h("div.cluster-actions.needs-write", {},
-      button("Not a match", { symbol: "unequal", "data-tip": "None of these are copies of one another; they are not grouped again", onclick: () => notAMatch(cluster, null) }), act)),
-    h("fieldset", {}, h("legend.visually-hidden", {}, "Which one to keep"), members));
-  act.append(document.createTextNode(""));
-  members.append(...cluster.images.map((image) => member(image, best, group, {
-    many: cluster.images.length > 2,
-    keep: (image) => {
-      best = image;
-      show();
-    },
-    look: (image) => compare(image === best ? cluster.images.find((other) => other !== best) : image, best),
-    exclude: (image) => notAMatch(cluster, image),
-  })));
-  show();
-  return card;
+export function clusterCard(group, actions) {
+  const { model } = actions;
+  const total = model.totals([group]);
+  const exact = group.cluster.evidence === "exact" || group.images.every((image) => image.sha256 === group.images[0].sha256);
+  const heading = `${countImages(group.images.length)}${exact ? ", exact copies" : ""}`;
+  const note = total.removed ? `${plural(group.kept.size, "image")} kept, ${count(total.removed)} not: ${bytes(total.bytes)}` : "All are kept";
+  const buttons = h("div.cluster-actions.needs-write", {},
+    button("Not duplicates", { look: "little plain", symbol: "unequal", "data-tip": "None of these is a copy of another; they are not grouped again", onclick: () => actions.notDuplicates(group) }),
+    total.removed > 0 && button("Remove from gallery", { look: "little", symbol: "close", "data-tip": `${plural(total.removed, "image")} not kept; the files stay where they are`, onclick: () => actions.remove(group) }),
+    total.files > 0 && actions.trashAllowed() && button("Move to trash", { look: "little danger-quiet", symbol: "trash", "data-tip": `${plural(total.files, "file")} not kept; their images leave the gallery`, onclick: () => actions.trash(group) }));
+  return h("li.cluster", { data: { id: group.id } },
+    h("header.cluster-head", {}, h("h2", {}, capital(heading)), h("p.small.quiet.numbers", {}, note)),
+    h("ul.members", { "aria-label": heading }, group.images.map((image, at) => member(image, at, group, actions))),
+    buttons);
 }

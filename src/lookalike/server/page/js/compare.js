@@ -1,30 +1,15 @@
-// Comparison of two images: swipe, side by side or difference, with the distance by each pipeline.
-import { alignOn } from "./align.js";
-import { compare, LARGE } from "./api.js";
+// Comparison of two images on the stage, with the verdict, and the distance by each pipeline behind a details arrow.
+import { compare } from "./api.js";
 import { openDialog } from "./dialog.js";
-import { button, h, icon, iconButton } from "./dom.js";
-import { capital, describeProblem, distance, pipelineLabel, sizeOf, splitKey, spokenSize } from "./format.js";
+import { button, h, iconButton } from "./dom.js";
+import { capital, count, describeProblem, distance, percentage, pipelineLabel, sizeOf, splitKey } from "./format.js";
 import { badge } from "./hit.js";
 import { announce } from "./live-region.js";
-import { queryImage } from "./query.js";
-import { thumbnail } from "./thumbnail.js";
+import { stageOf } from "./stage.js";
 
 const MODES = [["swipe", "Swipe"], ["sides", "Side by side"], ["difference", "Difference"]];
 let mode = "swipe";
-
-function stageOf(query, hit, labels) {
-  const yours = h("div.stage-yours", {}, queryImage(query, "Your image"), h("span.stage-label", {}, labels[0]));
-  const found = h("div.stage-found", {}, thumbnail(hit.thumbnail, { size: LARGE, alt: `Found: ${splitKey(hit.key).name}, ${spokenSize(hit)}`, eager: true, of: hit }), h("span.stage-label.right", {}, labels[1]));
-  const range = h("input.stage-range", { type: "range", min: "0", max: "100", value: "50", "aria-label": "How much of your image is shown" });
-  const stage = h("div.stage", {}, found, yours, h("span.stage-line", { "aria-hidden": "true" }, h("span.stage-grip", {}, icon("compare"))), range);
-  const move = () => {
-    stage.style.setProperty("--at", `${range.value}%`);
-    range.setAttribute("aria-valuetext", `${range.value} percent`);
-  };
-  range.addEventListener("input", move);
-  move();
-  return stage;
-}
+let numbersOpen = false;
 
 function modeSwitch(changed) {
   const buttons = MODES.map(([id, words]) => h("button", { type: "button", "aria-pressed": String(id === mode), onclick: () => {
@@ -40,11 +25,22 @@ function meter(measured) {
   const bar = h("span.meter", { "aria-hidden": "true" }, h("span.meter-copy"), measured.distance === null ? null : h("span.meter-at", { class: measured.copy ? "copy" : "similar" }));
   bar.style.setProperty("--limit", String(measured.threshold / far));
   bar.style.setProperty("--at", String((measured.distance ?? 0) / far));
-  const words = measured.distance === null ? "no feature: the image is too plain" : measured.copy ? "a copy" : "above the threshold";
+  const words = measured.distance === null ? "no feature: the image is too plain" : measured.copy ? "within the threshold of copies" : "above the threshold of copies";
   return h("li.measure", {},
     h("div.measure-line", {}, h("strong", {}, capital(pipelineLabel(measured.name))), h("span.numbers", {}, measured.distance === null ? "–" : distance(measured.distance))),
     bar,
     h("p.small.quiet", {}, `${words}; threshold ${distance(measured.threshold)}`));
+}
+
+/** What a comparison of pixels measured. */
+function pixelFacts(verification) {
+  if (!verification) return null;
+  const rows = [
+    verification.agreement !== null && ["Agreeing pixels", percentage(verification.agreement)],
+    ["Overlap", `${percentage(verification.query_coverage)} of the first, ${percentage(verification.stored_coverage)} of the second image`],
+    verification.differences.length > 0 && ["Parts that differ", count(verification.differences.length)],
+  ];
+  return h("dl.facts", {}, rows.filter(Boolean).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
 }
 
 function verdict(found) {
@@ -52,14 +48,15 @@ function verdict(found) {
   if (found.same_pixels) return "Identical pixels in another file.";
   const words = found.verification?.description;
   if (found.verified) return { copy: `A copy: ${words}.`, variant: `A variant: ${words}.` }[found.evidence] ?? "Not a copy: the aligned pixels do not agree.";
-  return found.evidence === "copy" ? "Probably a copy, by its distance alone." : "Not a copy by any pipeline; similar at most.";
+  return found.evidence === "copy" ? "Probably a copy: the pixels could not be compared." : "Similar at most: no pipeline takes it for a copy.";
 }
 
 async function measureInto(box, query, hit, signal, aligned) {
-  box.replaceChildren(h("p.quiet", {}, "Measuring …"));
+  box.replaceChildren(h("p.quiet", {}, "Comparing …"));
   try {
     const found = await compare(query, { key: hit.key }, { signal });
-    box.replaceChildren(h("p.verdict", {}, verdict(found)), h("ul.measures", {}, found.pipelines.map(meter)));
+    const numbers = h("details.numbers-box", { open: numbersOpen, ontoggle: () => (numbersOpen = numbers.open) }, h("summary.small", {}, "Numbers"), pixelFacts(found.verification), h("ul.measures", {}, found.pipelines.map(meter)));
+    box.replaceChildren(h("p.verdict", {}, verdict(found)), numbers);
     aligned(found.verified && found.evidence !== "similar" ? found.verification?.transform : null);
     announce(verdict(found));
   } catch (problem) {
@@ -67,60 +64,75 @@ async function measureInto(box, query, hit, signal, aligned) {
   }
 }
 
-function attributeList(attributes) {
-  const entries = Object.entries(attributes ?? {});
-  if (!entries.length) return null;
-  return h("dl.facts", {}, entries.map(([name, value]) => [h("dt", {}, name), h("dd", {}, typeof value === "object" ? JSON.stringify(value) : String(value))]));
-}
-
-/** `focusOf(hit)` returns the element to focus when the dialog closes on that hit. */
-export function openCompare({ query, hits, at, like, focusOf = null, labels = ["Yours", "Found"] }) {
+/**
+ * Open the comparison of a query with `hits`, at one of them. `more(hit)` returns further elements of the side; `key(event,
+ * hit)` handles keys; `focusOf(hit)` is the element to focus when the dialog closes on that hit; `originals`: the server
+ * serves files; `total` is how many hits there are, where more can be loaded. Returns `{dialog, set(state)}`: `set` shows
+ * another query and other hits.
+ */
+export function openCompare({ query, hits, at, size = null, labels = ["Yours", "Found"], like = null, more = null, key = null, focusOf = null, originals = false, total = null, foot = [] }) {
+  const state = { query, hits, at, size };
   let control = new AbortController();
-  let stopAligning = () => {};
+  let stage = null;
   const body = h("div.compare");
   const place = h("span.small.quiet.numbers");
   const previous = iconButton("Previous image", "previous", { onclick: () => turn(-1) });
   const next = iconButton("Next image", "next", { onclick: () => turn(1) });
-  const modes = modeSwitch(() => (body.dataset.mode = mode));
-  const current = { hit: hits[at] };
+  const zoomBox = h("div.zoom-box");
+  const modes = modeSwitch(() => {
+    stage.fit();
+    body.dataset.mode = mode;
+  });
   const dialog = openDialog({
-    title: "Compare", look: "full", body,
-    actions: [hits.length > 1 ? [previous, place, next] : null, modes],
+    title: "Compare", look: "full", body, actions: [foot, previous, place, next, zoomBox, modes],
     closed: () => {
       control.abort();
-      stopAligning();
-      focusOf?.(current.hit)?.focus({ preventScroll: false });
+      stage.stop();
+      focusOf?.(state.hits[state.at])?.focus({ preventScroll: false });
     },
   });
   const heading = dialog.querySelector("h2");
+  dialog.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || stage.key(event)) return;
+    if (event.key === "[" || event.key === "]") turn(event.key === "[" ? -1 : 1);
+    else key?.(event, state.hits[state.at]);
+  });
 
   function turn(by) {
-    at = (at + by + hits.length) % hits.length;
+    state.at = (state.at + by + state.hits.length) % state.hits.length;
     show();
   }
   function show() {
     control.abort();
     control = new AbortController();
-    const hit = hits[at];
-    current.hit = hit;
-    const { folder, name } = splitKey(hit.key);
+    stage?.stop();
+    const hit = state.hits[state.at];
+    const { name } = splitKey(hit.key);
     heading.textContent = name;
-    place.textContent = `${at + 1} of ${hits.length}`;
+    for (const part of [previous, place, next]) part.hidden = state.hits.length < 2;
+    place.textContent = `${count(state.at + 1)} of ${count(Math.max(total?.() ?? 0, state.hits.length))}`;
     const measures = h("div.measure-box");
     body.dataset.mode = mode;
-    stopAligning();
-    const stage = stageOf(query, hit, labels);
-    body.replaceChildren(stage, h("div.compare-side", {},
-      h("div.compare-name", {}, hit.evidence ? badge(hit) : null, h("p.small.quiet.wrap", {}, folder ? `${folder}/${name}` : name, h("span.numbers", {}, ` · ${sizeOf(hit)}`))),
+    const mine = stageOf({ query: state.query, hit, labels, size: state.size, originals });
+    stage = mine;
+    zoomBox.replaceChildren(mine.tools);
+    body.replaceChildren(mine.element, h("div.compare-side", {},
+      h("div.compare-name", {}, hit.evidence ? badge(hit) : null, h("p.small.quiet.wrap", {}, hit.key, h("span.numbers", {}, ` · ${sizeOf(hit)}`))),
       measures,
-      attributeList(hit.attributes),
+      more?.(hit, control.signal),
       like && button("Find similar", { symbol: "like", onclick: () => {
         dialog.close("");
         like(hit);
       } })));
-    measureInto(measures, query, hit, control.signal, (transform) => (stopAligning = alignOn(stage, transform)));
+    measureInto(measures, state.query, hit, control.signal, mine.align);
   }
   show();
-  dialog.querySelector(".stage-range").focus();
-  return dialog;
+  stage.focus();
+  return {
+    dialog,
+    set(next) {
+      Object.assign(state, next);
+      show();
+    },
+  };
 }

@@ -6,14 +6,16 @@ import { announce } from "./live-region.js";
 const MIN_SIDE = 16;
 const MAX_SIDE = 4096;
 const HANDLES = ["nw", "n", "ne", "e", "se", "s", "sw", "w"];
+const MIDDLE = { left: 0.15, top: 0.15, right: 0.85, bottom: 0.85 };
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
 /** A frame `{x, y, w, h}` in image pixels, kept inside the image. */
 class Frame {
-  constructor(width, height) {
+  constructor(width, height, box) {
     Object.assign(this, { width, height });
     this.least = Math.min(MIN_SIDE, width, height);
-    this.set(width * 0.15, height * 0.15, width * 0.7, height * 0.7);
+    const { left, top, right, bottom } = box ?? MIDDLE;
+    this.set(width * left, height * top, width * (right - left), height * (bottom - top));
   }
 
   set(x, y, w, hh) {
@@ -102,9 +104,9 @@ function cut(bitmap, frame) {
   return new Promise((resolve) => canvas.toBlob(resolve, "image/png")); // lossless, so that it is not recompressed
 }
 
-/** Resolves to the cropped image as a Blob, or null. */
-export function cropDialog(bitmap) {
-  const frame = new Frame(bitmap.width, bitmap.height);
+/** Resolves to the cropped image as a Blob, or null; `first` is the frame drawn first, in shares of the image. */
+export function cropDialog(bitmap, first = null) {
+  const frame = new Frame(bitmap.width, bitmap.height, first);
   const canvas = h("canvas.crop-image", { width: bitmap.width, height: bitmap.height });
   canvas.getContext("2d").drawImage(bitmap, 0, 0);
   const size = h("span.crop-size.numbers");

@@ -61,6 +61,15 @@ export function iconButton(label, symbol, { look = "", ...props } = {}) {
   return h("button.icon-button", { type: "button", class: look, "aria-label": label, "data-tip": label, ...props }, icon(symbol));
 }
 
+const END = 11; // characters of a name that stay readable: a number, and the suffix
+
+/** A text that is cut in its middle where it does not fit, so that both of its ends stay readable. */
+export function middleCut(text, { look = "", title = text } = {}) {
+  const letters = [...text];
+  const at = letters.length - Math.min(END, Math.floor(letters.length / 2));
+  return h("span.middle", { class: look, title }, h("span.middle-start", {}, letters.slice(0, at).join("")), h("span.middle-end", {}, letters.slice(at).join("")));
+}
+
 /** Throttle to one call per animation frame, with the latest arguments. */
 export function eachFrame(work) {
   let latest = null;

@@ -34,12 +34,12 @@ function lead(status) {
   return `${scope} for the original and for edited copies: cropped, captioned, mirrored, recompressed.`;
 }
 
-/** `search(query)` starts a search. Call `update(status)` with the gallery's status (null: unknown); `reset()` makes the
+/** `search(query)` starts a search, `searchFiles(files)` one with each file. Call `update(status)` with the gallery's status (null: unknown); `reset()` makes the
  * next update reload the example images. */
-export function dropZone(search) {
+export function dropZone(search, searchFiles) {
   const choose = async () => {
-    const [file] = await chooseFiles();
-    if (file) search(fromBlob(file, file.name));
+    const files = await chooseFiles({ multiple: true });
+    if (files.length) searchFiles(files.map((file) => ({ file, path: file.name })));
   };
   const photo = async () => {
     const shot = await takePhoto();
@@ -51,9 +51,9 @@ export function dropZone(search) {
   };
   const zone = h("div.drop-zone", {},
     h("div.drop-art", {}, h("span.drop-card.back"), h("span.drop-card.front", {}, icon("image"))),
-    h("p.drop-title", {}, "Drop an image here"),
+    h("p.drop-title", {}, "Drop images here"),
     h("div.hero-actions", {},
-      button("Choose an image", { look: "primary", symbol: "upload", onclick: choose }),
+      button("Choose images", { look: "primary", symbol: "upload", onclick: choose }),
       button("Take a photo", { symbol: "camera", onclick: photo }),
       button("Paste", { symbol: "paste", onclick: paste })),
     urlForm(search));

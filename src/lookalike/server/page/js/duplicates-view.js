@@ -1,153 +1,233 @@
-// Duplicates view: clusters of copies, to be pruned or marked as not a match.
-import { duplicates, notAMatch } from "./api.js";
+// Duplicates view: groups of copies, of which some images are kept and the others are removed, one by one or all at once.
+import { duplicates } from "./api.js";
+import { whyNoTrash } from "./cleanup-actions.js";
+import { cleanupPanel } from "./cleanup-panel.js";
 import { clusterCard } from "./cluster.js";
-import { openCompare } from "./compare.js";
 import { h } from "./dom.js";
-import { count, describeProblem, plural, splitKey } from "./format.js";
-import { put } from "./grid.js";
-import { infiniteScroll } from "./infinite-scroll.js";
-import { announce, toast } from "./live-region.js";
+import { csvOf, saveText } from "./duplicates-export.js";
+import { duplicatesToolbar } from "./duplicates-toolbar.js";
+import { bytes, count, countImages, plural } from "./format.js";
+import { rovingGrid } from "./grid.js";
+import { openGroupCompare } from "./group-compare.js";
+import { groupKeys } from "./group-keys.js";
+import { GroupModel } from "./group-model.js";
+import { lazyChunks } from "./lazy-chunks.js";
+import { announce } from "./live-region.js";
+import { dismissal } from "./not-duplicates.js";
 import { errorBox, resetRetries, skeletons, stateBox } from "./placeholders.js";
 import { fromKey } from "./query.js";
-import { deleteWithUndo, isPendingDelete } from "./undo-delete.js";
+import { openReview } from "./review.js";
 
-const PAGE = 20;
+const FIRST_PAGE = 20; // shown soon
+const PAGE = 5000; // the server's maximum
+const NEAR_TOP = 80; // pixels below the header within which a group counts as the current one
 
-export function duplicatesView(root, { go, changed }) {
-  let clusters = null;
-  let cursor = null;
-  let control = new AbortController();
-  const cards = new Map();
+export function duplicatesView(root, { go, statusNow, mayWrite, changed }) {
+  const model = new GroupModel();
+  let control = null;
+  let complete = false;
+  let failed = null;
+  let lastGroup = null;
+  const sizes = new Map(); // the number of images of each group as it is shown
   const title = h("h1", { tabIndex: -1 }, "Duplicates");
   const note = h("p.small.quiet.numbers");
   const state = h("div");
-  const list = h("ul.clusters", { "aria-label": "Clusters of duplicates" });
-  const end = infiniteScroll(more, "Show more clusters");
-  root.append(h("header.view-head", {}, h("div", {}, title, note),
-  h("p.small.quiet.view-hint", {}, "Keep the best image of each cluster and remove the others, or mark them as not a match. Original files are never deleted.")), state, list, end.element);
-
-  async function start() {
-    control.abort();
-    control = new AbortController();
-    const mine = control;
-    clusters = [];
-    cursor = null;
-    cards.clear();
-    list.replaceChildren();
-    end.set({ more: false });
-    note.textContent = "Searching for duplicates …";
-    state.replaceChildren(skeletons(4, "clusters waiting"));
-    try {
-      await fetchPage(mine);
-      resetRetries();
+  const list = h("div.clusters", { role: "group", "aria-label": "Groups of duplicates" });
+  const refreshGrid = rovingGrid(list);
+  const cards = lazyChunks(list, (id) => clusterCard(model.groups.get(id), actions), { look: "cluster-chunk", filled: refreshGrid });
+  const trashWhy = (files = 1) => whyNoTrash(statusNow(), files);
+  const panel = cleanupPanel({ model, drawn: draw, changed, restart: start });
+  const toolbar = duplicatesToolbar({
+    changed: ({ rule, scope }) => {
+      Object.assign(model, { rule, scope });
+      model.changed();
+      cards.clear();
       draw();
       announce(note.textContent);
+    },
+    apply: () => review([...model.groups.values()].filter((group) => model.removedOf(group).length)),
+    save: () => saveText("duplicates.csv", csvOf(model, [...model.groups.values()])),
+  });
+  const dismiss = dismissal({ model, drawn: draw, focusNear });
+  const actions = {
+    model,
+    keep: (group, image, on) => toggle(group.id, image.key, on),
+    compare,
+    exclude: (group, image) => dismiss(group, image),
+    notDuplicates: (group) => dismiss(group, null),
+    remove: (group) => act(group, "gallery"),
+    trash: (group) => act(group, "trash"),
+    trashAllowed: () => trashWhy() === "",
+  };
+  root.append(h("header.view-head", {}, h("div", {}, title, note)), h("div.dup-top", {}, toolbar.element, panel.element), state, list);
+
+  async function start() {
+    control?.abort();
+    const mine = new AbortController();
+    control = mine;
+    model.clear();
+    cards.clear();
+    sizes.clear();
+    complete = false;
+    failed = null;
+    note.textContent = "Searching for duplicates …";
+    state.replaceChildren(skeletons(4, "clusters waiting"));
+    toolbar.element.hidden = true;
+    try {
+      await fetchAll(mine);
     } catch (problem) {
       if (problem.name === "AbortError") return;
-      clusters = null;
-      note.textContent = "";
-      state.replaceChildren(errorBox(problem, start));
+      failed = problem;
+      draw();
     }
   }
 
-  async function fetchPage(mine) {
-    const answer = await duplicates({ limit: PAGE, cursor, signal: mine.signal });
-    clusters.push(...answer.clusters);
-    cursor = answer.next ?? null;
-  }
-
-  async function more() {
-    await fetchPage(control);
-    draw();
-  }
-
-  /** Clusters without images pending deletion, if at least two remain. */
-  function openClusters() {
-    const remaining = clusters.map((cluster) => ({ cluster, images: cluster.images.filter((image) => !isPendingDelete(image.key)) }));
-    return remaining.filter(({ cluster, images }) => images.length > 1 && !cluster.dismissed);
-  }
-
-  function cardOf({ cluster, images }) {
-    const name = `${cluster.id} ${images.map((image) => image.key).join("\n")}`;
-    if (!cards.has(name)) cards.set(name, clusterCard({ ...cluster, images, from: cluster }, { removeOthers, notAMatch: dismiss, compare }));
-    return cards.get(name);
+  async function fetchAll(mine) {
+    let cursor = null;
+    do {
+      const answer = await duplicates({ limit: cursor ? PAGE : FIRST_PAGE, cursor, signal: mine.signal });
+      model.add(answer.clusters);
+      cursor = answer.next ?? null;
+      complete = cursor === null;
+      resetRetries();
+      draw();
+    } while (cursor);
+    announce(note.textContent);
   }
 
   function draw() {
-    const shown = openClusters().map(cardOf);
-    put(list, shown);
-    state.replaceChildren(...(shown.length || cursor ? [] : [stateBox({ symbol: "copies", title: "No duplicates", text: "The gallery has no duplicates, or all clusters are resolved." })]));
-    note.textContent = shown.length ? `${plural(shown.length, "cluster")}${cursor ? " so far" : ""}, ${count(openClusters().reduce((sum, { images }) => sum + images.length, 0))} images` : "";
-    end.set({ more: cursor !== null });
+    const groups = model.groups;
+    const total = model.totals();
+    cards.set([...groups.keys()]);
+    for (const [id, { images }] of groups) {
+      if (sizes.has(id) && sizes.get(id) !== images.length) cards.update(id); // an image has gone, or come back
+      sizes.set(id, images.length);
+    }
+    refreshGrid();
+    const saved = panel.saved();
+    const parts = [`${plural(groups.size, "group")}${complete ? "" : " so far"}, ${countImages(total.images)}`, `${bytes(total.bytes)} in images that are not kept`, saved && `${bytes(saved)} moved to the trash in this session`];
+    note.textContent = groups.size || saved ? parts.filter(Boolean).join(" · ") : complete ? "" : "Searching for duplicates …";
+    toolbar.show({ total, complete, files: trashWhy() === "", folders: complete ? model.folders() : [], any: model.clusters.length > 0 });
+    if (failed) state.replaceChildren(errorBox(failed, start));
+    else if (groups.size || !complete) state.replaceChildren();
+    else state.replaceChildren(nothing());
   }
 
+  function nothing() {
+    const narrowed = model.scope.kind !== "all" && model.clusters.some((cluster) => !cluster.dismissed);
+    if (narrowed) return stateBox({ symbol: "copies", title: "No groups in this scope", text: "Choose “All copies” above to see the other groups." });
+    const empty = statusNow()?.images === 0;
+    const text = empty ? "The gallery is empty." : model.clusters.length ? "All groups are resolved." : "No image of the gallery is a copy of another one.";
+    const actions = [h("a.button", { class: empty ? "primary" : "", href: "#/gallery" }, empty ? "Add images" : "Open the gallery")];
+    return stateBox({ symbol: "copies", title: "No duplicates", text, actions });
+  }
+
+  /** The group that has the focus, had it last, or is the first in the window. */
+  function current() {
+    const focused = document.activeElement?.closest?.(".cluster")?.dataset.id;
+    if (focused) return focused;
+    if (lastGroup && model.groups.has(lastGroup)) return lastGroup;
+    const near = [...list.querySelectorAll(".cluster")].find((card) => card.getBoundingClientRect().bottom > NEAR_TOP + 60);
+    return near?.dataset.id ?? null;
+  }
+
+  function focusGroup(id, key = null) {
+    const card = cards.element(id);
+    const members = [...(card?.querySelectorAll(".member") ?? [])];
+    const member = members.find((item) => item.dataset.key === key) ?? members[0];
+    lastGroup = id;
+    const main = member?.querySelector("[data-main]") ?? title;
+    main.focus({ preventScroll: true });
+    main.scrollIntoView({ block: "nearest" });
+  }
+
+  /** Focus the group at a place of the list, after another one went from there. */
   function focusNear(at) {
-    const card = list.children[Math.min(at, list.children.length - 1)];
-    (card?.querySelector("input:checked") ?? title).focus({ preventScroll: true });
+    const ids = [...model.groups.keys()];
+    if (ids.length) focusGroup(ids[Math.min(at, ids.length - 1)]);
+    else title.focus({ preventScroll: true });
   }
 
-  const placeOf = (cluster) => [...list.children].findIndex((card) => card.dataset.id === String(cluster.id));
+  function step(id, by) {
+    const ids = [...model.groups.keys()];
+    const next = ids[ids.indexOf(id) + by];
+    if (next) focusGroup(next);
+  }
 
-  function removeOthers(cluster, best) {
-    const keys = cluster.images.filter((image) => image !== best).map((image) => image.key);
-    const at = placeOf(cluster);
-    deleteWithUndo(keys, {
-      hide: () => {
-        draw();
-        focusNear(at);
-      },
-      back: draw,
-      gone: () => {
-        const deleted = new Set(keys);
-        for (const item of clusters ?? []) item.images = item.images.filter((image) => !deleted.has(image.key));
-        changed();
-      },
+  function keep(id, keys) {
+    const focused = document.activeElement?.closest?.(".member")?.dataset.key ?? null;
+    const inside = document.activeElement?.type === "checkbox" ? "input" : "[data-main]";
+    model.keep(id, keys);
+    cards.update(id);
+    const total = model.totals();
+    toolbar.show({ total, complete, files: trashWhy() === "", folders: [], any: true });
+    if (focused) [...(cards.element(id)?.querySelectorAll(".member") ?? [])].find((item) => item.dataset.key === focused)?.querySelector(inside)?.focus({ preventScroll: true });
+    const group = model.groups.get(id);
+    announce(`${count(group.kept.size)} of ${count(group.images.length)} kept.`);
+  }
+
+  function toggle(id, key, on = null) {
+    const group = model.groups.get(id);
+    const kept = new Set(group.kept);
+    if (on ?? !kept.has(key)) kept.add(key);
+    else kept.delete(key);
+    if (kept.size) return keep(id, [...kept]);
+    cards.update(id);
+    return announce("One image of a group must be kept.");
+  }
+
+  function keepAt(id, at, also) {
+    const image = model.groups.get(id).images[at];
+    if (!image) return;
+    if (also) toggle(id, image.key);
+    else keep(id, [image.key]);
+  }
+
+  function act(group, way) {
+    const total = model.totals([group]);
+    if (!total.removed) return announce("All images of the group are kept.");
+    if (way === "trash" && trashWhy(total.files)) return announce(trashWhy(total.files));
+    const at = [...model.groups.keys()].indexOf(group.id);
+    return panel.run(way, [group]).then(() => root.contains(document.activeElement) || document.activeElement === document.body ? focusNear(at) : null);
+  }
+
+  function review(groups) {
+    if (!groups.length) return null;
+    return openReview({ groups, model, why: trashWhy(model.totals(groups).files), apply: (way) => panel.run(way, groups) });
+  }
+
+  function compare(group, image) {
+    openGroupCompare({
+      model, id: group.id, key: image.key, keepAt, dismiss, mayWrite,
+      like: (hit) => go(fromKey(hit.key).route),
+      closed: (id, key) => focusGroup(id, key),
     });
   }
 
-  /** Mark one image, or (null) all images of a cluster, as not a match; the server stores it. */
-  async function dismiss(cluster, image) {
-    const at = placeOf(cluster);
-    const origin = cluster.from;
-    const groups = image ? cluster.images.filter((other) => other !== image).map((other) => [image.key, other.key]) : [cluster.images.map((member) => member.key)];
-    const before = origin.images;
-    const send = (undo) => Promise.all(groups.map((keys) => notAMatch(keys, undo)));
-    try {
-      await send(false);
-    } catch (problem) {
-      toast(`Not saved: ${describeProblem(problem).title}. ${describeProblem(problem).detail}`, { loud: true, seconds: 12 });
-      return;
-    }
-    if (image) origin.images = origin.images.filter((other) => other !== image);
-    else origin.dismissed = true;
-    draw();
-    focusNear(at);
-    toast(image ? `${splitKey(image.key).name} will not be grouped with these again.` : "These will not be grouped again.", { seconds: 8, action: { label: "Undo", symbol: "undo", run: async () => {
-      try {
-        await send(true);
-        Object.assign(origin, { images: before, dismissed: false });
-        draw();
-      } catch (problem) {
-        toast(`Not undone: ${describeProblem(problem).title}. ${describeProblem(problem).detail}`, { loud: true, seconds: 12 });
-      }
-    } } });
-  }
-
-  function compare(image, best) {
-    const back = document.activeElement;
-    openCompare({ query: fromKey(best.key), hits: [{ ...image, evidence: null }], at: 0, like: (hit) => go(fromKey(hit.key).route), focusOf: () => back, labels: ["Kept", "Other"] });
-  }
+  groupKeys(() => !root.hidden, {
+    current, keepAt, toggle, step, mayWrite,
+    remove: (id) => act(model.groups.get(id), "gallery"),
+    trash: (id) => act(model.groups.get(id), "trash"),
+    notDuplicates: (id) => dismiss(model.groups.get(id), null),
+  });
+  list.addEventListener("focusin", (event) => (lastGroup = event.target.closest(".cluster")?.dataset.id ?? lastGroup));
 
   return {
     target: null,
     show() {
-      if (clusters === null) start();
-      else draw();
+      if (control === null) start();
+      else {
+        model.changed();
+        draw();
+      }
     },
-    statusChanged() {},
+    statusChanged() {
+      if (control !== null && !root.hidden && model.clusters.length) draw();
+    },
     reset() {
-      control.abort();
-      clusters = null;
+      control?.abort();
+      control = null;
+      panel.reset();
     },
   };
 }

@@ -10,6 +10,7 @@ export const countImages = (n) => plural(n, "image");
 export const sizeOf = ({ width, height }) => `${count(width)} × ${count(height)}`;
 export const spokenSize = ({ width, height }) => `${count(width)} by ${count(height)}`;
 export const distance = (d) => d.toFixed(3);
+export const percentage = (share) => `${Math.round(100 * share)}%`;
 export const date = (text) => dates.format(new Date(text));
 
 export function bytes(n) {
@@ -46,7 +47,7 @@ export function pipelineLabel(pipeline) {
   return pipeline;
 }
 
-const EVIDENCE = { exact: "Exact", copy: "Copy", variant: "Variant", similar: "Similar" };
+const EVIDENCE = { exact: "Exact copy", copy: "Copy", variant: "Variant", similar: "Similar" };
 
 /** The evidence in a word or two: a copy by its distance alone is a probable one. */
 export const evidenceOf = (hit) => (hit.evidence === "copy" && !hit.verified ? "Probably a copy" : EVIDENCE[hit.evidence]);
@@ -54,7 +55,7 @@ export const evidenceOf = (hit) => (hit.evidence === "copy" && !hit.verified ? "
 /** The evidence for a hit, in a sentence or two. */
 export function explain(hit) {
   if (hit.evidence === "exact") {
-    return hit.pipeline === "pixels" ? "Exact: another file with identical pixels." : "Exact: the same bytes.";
+    return hit.pipeline === "pixels" ? "Exact copy: another file with identical pixels." : "Exact copy: the same bytes.";
   }
   if (hit.verified && hit.verification && hit.evidence !== "similar") return `${EVIDENCE[hit.evidence]}: ${hit.verification.description}. The pixels of both images were compared.`;
   const limit = current.get(hit.pipeline)?.threshold;

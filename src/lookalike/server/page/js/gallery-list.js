@@ -1,13 +1,14 @@
-// Cursor pagination over the gallery's images, with a filter, a key prefix and an order.
+// Cursor pagination over the gallery's images, with a filter, a part of the key and an order.
 import { images } from "./api.js";
 import { builtInAttributes, suggestAttributes } from "./filters.js";
 import { isPendingDelete } from "./undo-delete.js";
 
 const PAGE = 100;
+const MAX_PAGE = 1000; // of the server
 
 export class GalleryList {
-  constructor(filter, prefix, sort) {
-    Object.assign(this, { filter, prefix, sort, found: [], cursor: null, more: true });
+  constructor(filter, contains, sort) {
+    Object.assign(this, { filter, contains, sort, found: [], cursor: null, more: true });
     this.control = new AbortController();
   }
 
@@ -15,14 +16,14 @@ export class GalleryList {
     return this.found.filter((image) => !isPendingDelete(image.key));
   }
 
-  /** Whether a filter or a prefix is set. */
+  /** Whether a filter or a part of the key is set. */
   get isFiltered() {
-    return this.prefix !== "" || Object.keys(this.filter).length > 0;
+    return this.contains !== "" || Object.keys(this.filter).length > 0;
   }
 
   /** Fetch the next page. */
   async next() {
-    const answer = await images({ limit: PAGE, cursor: this.cursor, filter: this.filter, prefix: this.prefix, sort: this.sort, signal: this.control.signal });
+    const answer = await images({ limit: PAGE, cursor: this.cursor, filter: this.filter, contains: this.contains, sort: this.sort, signal: this.control.signal });
     const known = new Set(this.found.map((image) => image.key));
     for (const image of answer.images) {
       suggestAttributes(image.attributes);
@@ -31,6 +32,18 @@ export class GalleryList {
     }
     this.cursor = answer.next ?? null;
     this.more = this.cursor !== null;
+  }
+
+  /** Fetch what is shown again, in one request, because images were added; resolves to whether anything is new. */
+  async refresh() {
+    const limit = Math.min(MAX_PAGE, Math.max(PAGE, Math.ceil(this.found.length / PAGE) * PAGE));
+    if (this.found.length > MAX_PAGE) return false;
+    const answer = await images({ limit, filter: this.filter, contains: this.contains, sort: this.sort, signal: this.control.signal });
+    const known = new Map(this.found.map((image) => [image.key, image]));
+    this.found = answer.images.map((image) => known.get(image.key) ?? image);
+    this.cursor = answer.next ?? null;
+    this.more = this.cursor !== null;
+    return answer.images.some((image) => !known.has(image.key));
   }
 
   stop() {

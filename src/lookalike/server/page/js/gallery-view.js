@@ -14,7 +14,7 @@ import { openImage, tile } from "./tile.js";
 import { deleteWithUndo } from "./undo-delete.js";
 import { uploadPanel } from "./upload-panel.js";
 
-const PREFIX_HINT = "Names include the folder and are case-sensitive: “Alps/IMG_1”.";
+const REFRESH_MS = 2500; // the list is fetched again so often while images are being added
 const ORDERS = [["key", "Name"], ["-exif.captured", "Taken, newest first"], ["exif.captured", "Taken, oldest first"], ["-file.added", "Added, newest first"], ["file.added", "Added, oldest first"], ["-file.bytes", "Largest file first"], ["file.bytes", "Smallest file first"], ["file.folder", "Folder"], ["file.name", "File name"], ["file.format", "Format"], ["exif.camera", "Camera"]];
 const found = (list) => `${count(list.images.length)}${list.more ? "+" : ""} found`;
 
@@ -26,26 +26,35 @@ export function galleryView(root, { go, statusNow, mayWrite, changed }) {
   let lastSelected = null;
 
   const like = (image) => go(fromKey(image.key).route);
-  const uploads = uploadPanel((added) => {
-    if (added) changed();
-    if (added) start();
+  let refreshed = 0;
+  const uploads = uploadPanel({
+    finished: (added) => {
+      if (added) changed();
+      if (added) showAdded();
+    },
+    progressed: () => {
+      if (Date.now() - refreshed < REFRESH_MS) return;
+      refreshed = Date.now();
+      changed();
+      showAdded();
+    },
   });
   const addFiles = async () => uploads.add(filesOfChoice(await chooseFiles({ multiple: true })));
   const addFolder = async () => uploads.add(filesOfChoice(await chooseFiles({ folder: true })));
   const filters = filterBar(() => start());
-  const prefix = h("input.input", { type: "search", name: "prefix", placeholder: "Name prefix …", "aria-label": "Name prefix", autocomplete: "off", autocapitalize: "off", spellcheck: false });
+  const words = h("input.input", { type: "search", name: "contains", placeholder: "Name or folder …", "aria-label": "Part of a name or folder", autocomplete: "off", autocapitalize: "off", spellcheck: false });
   let typed = null;
-  prefix.addEventListener("input", () => {
+  words.addEventListener("input", () => {
     clearTimeout(typed);
     typed = setTimeout(() => start(), 250);
   });
-  const order = h("select.input.little", { "aria-label": "Sort by", name: "sort", onchange: () => start() }, ORDERS.map(([id, words]) => h("option", { value: id }, words)));
+  const order = h("select.input.little", { "aria-label": "Sort by", name: "sort", onchange: () => start() }, ORDERS.map(([id, label]) => h("option", { value: id }, label)));
   const title = h("h1", { tabIndex: -1 }, "Gallery");
   const note = h("p.small.quiet.numbers");
   const head = h("header.view-head", {}, h("div", {}, title, note), h("div.view-actions.needs-write", {},
     button("Add images", { look: "primary", symbol: "plus", onclick: addFiles }),
     button("Add a folder", { symbol: "folder", onclick: addFolder })));
-  const finder = h("div.finder", { role: "search" }, h("div.find-field", {}, icon("search"), prefix), h("label.sort.small.quiet", {}, "Sort by ", order), filters.element);
+  const finder = h("div.finder", { role: "search" }, h("div.find-field", {}, icon("search"), words), h("label.sort.small.quiet", {}, "Sort by ", order), filters.element);
   const selectionCount = h("span.numbers");
   const bar = h("div.pick-bar.needs-write", { hidden: true, role: "toolbar", "aria-label": "Actions on the selected images" }, selectionCount,
     button("All", { look: "little plain", "aria-label": "Select all shown", onclick: () => selectAll() }),
@@ -67,7 +76,7 @@ export function galleryView(root, { go, statusNow, mayWrite, changed }) {
 
   async function start() {
     list?.stop();
-    const mine = new GalleryList(filters.value, prefix.value, order.value);
+    const mine = new GalleryList(filters.value, words.value.trim(), order.value);
     list = mine;
     tiles = new Map();
     clearSelection();
@@ -83,6 +92,19 @@ export function galleryView(root, { go, statusNow, mayWrite, changed }) {
     } catch (problem) {
       if (mine === list && problem.name !== "AbortError") state.replaceChildren(errorBox(problem, start));
     }
+  }
+
+  /** Show images that were added, without losing the place in the list. */
+  async function showAdded() {
+    const mine = list;
+    if (!mine || root.hidden || state.querySelector(".error")) return start();
+    try {
+      const any = await mine.refresh();
+      if (mine === list && any) draw();
+    } catch {
+      // shown again when the uploads end; an error of the server is shown by them
+    }
+    return null;
   }
 
   async function more() {
@@ -113,9 +135,9 @@ export function galleryView(root, { go, statusNow, mayWrite, changed }) {
 
   function nothing() {
     if (list.isFiltered) {
-      const text = list.prefix === "" ? "No image matches the filters." : `No name starts with “${list.prefix}”${Object.keys(list.filter).length ? " and matches the filters" : ""}. ${PREFIX_HINT}`;
+      const text = list.contains === "" ? "No image matches the filters." : `No name or folder contains “${list.contains}”${Object.keys(list.filter).length ? ", and matches the filters" : ""}.`;
       return stateBox({ symbol: "search", title: "No images found", text, actions: [button("Show all", { look: "primary", onclick: () => {
-        prefix.value = "";
+        words.value = "";
         filters.value = {};
         start();
       } })] });
@@ -126,7 +148,13 @@ export function galleryView(root, { go, statusNow, mayWrite, changed }) {
   }
 
   function open(image) {
-    openImage(image, { images: () => list.images, like, remove, focusOf: (item) => tiles.get(item.key)?.querySelector("[data-main]") });
+    openImage(image, {
+      images: () => list.images, like, remove,
+      search: (query) => go(query.route),
+      total: () => (list.isFiltered || !list.more ? null : (statusNow()?.images ?? null)),
+      loadMore: () => (list.more ? more() : null),
+      focusOf: (item) => tiles.get(item.key)?.querySelector("[data-main]"),
+    });
   }
 
   function pick(image, on, range) {

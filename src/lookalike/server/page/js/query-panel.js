@@ -1,7 +1,7 @@
 // The query image and its actions.
 import { takePhoto } from "./camera.js";
 import { cropDialog } from "./crop.js";
-import { button, h, iconButton } from "./dom.js";
+import { button, h, iconButton, middleCut } from "./dom.js";
 import { chooseFiles } from "./file-input.js";
 import { bytes, capital, count, distance, pipelineLabel } from "./format.js";
 import { toast } from "./live-region.js";
@@ -22,7 +22,7 @@ async function cropQuery(query) {
 /** `search(query)` starts another search. */
 export function queryPanel(search) {
   const frame = h("div.query-frame");
-  const name = h("p.query-name.cut");
+  const name = h("p.query-name");
   const about = h("p.small.quiet.numbers");
   const whole = button("Whole image", { look: "little", symbol: "undo", onclick: () => current.parent && search(current.parent) });
   const crop = button("Crop", { look: "little", symbol: "crop", onclick: async () => {
@@ -45,8 +45,7 @@ export function queryPanel(search) {
       current = query;
       const image = queryImage(query, "Your image");
       frame.replaceChildren(image);
-      name.textContent = query.name;
-      name.title = query.key ?? query.url ?? query.name;
+      name.replaceChildren(middleCut(query.name, { title: query.key ?? query.url ?? query.name }));
       whole.hidden = !query.parent;
       crop.hidden = Boolean(query.url && !query.preview);
       const size = query.blob ? bytes(query.blob.size) : query.key ? "in this gallery" : "on the web";

@@ -1,5 +1,5 @@
 // A query: an uploaded image (Blob), an image of the gallery (key), or an image by URL.
-import { LARGE, thumbnailOf } from "./api.js";
+import { LARGE, originalOf, send, thumbnailOf } from "./api.js";
 import { h, icon } from "./dom.js";
 import { splitKey } from "./format.js";
 import { thumbnail, thumbnailBlob } from "./thumbnail.js";
@@ -9,13 +9,16 @@ const uploads = new Map();
 const fetched = new Map(); // previews of images that the server has fetched by URL
 let serial = 0;
 
-/** A query by an uploaded image; `parent` is the query it was cropped from. */
-export function fromBlob(blob, name, parent = null) {
+/** A query by an uploaded image; `parent` is the query it was cropped from; `held`: it stays until the tab is closed. */
+export function fromBlob(blob, name, parent = null, { held = false } = {}) {
   serial += 1;
-  const query = { id: String(serial), blob, name, parent, preview: URL.createObjectURL(blob), route: `#/search/${serial}` };
+  const query = { id: String(serial), blob, name, parent, held, preview: URL.createObjectURL(blob), route: `#/search/${serial}` };
   uploads.set(query.id, query);
+  let excess = [...uploads.values()].filter((other) => !other.held).length - MAX_CACHED;
   for (const [id, old] of uploads) {
-    if (uploads.size <= MAX_CACHED || old === parent) break;
+    if (excess <= 0) break;
+    if (old.held || old === parent) continue;
+    excess -= 1;
     URL.revokeObjectURL(old.preview);
     uploads.delete(id);
   }
@@ -74,12 +77,17 @@ function noPreview(symbol, text) {
   return h("div.no-image", {}, icon(symbol), h("p.small", {}, text));
 }
 
-/** The image's pixels for cropping; null if this browser cannot decode it. */
-export async function pixelsOf(query) {
+const decoded = (blob) => createImageBitmap(blob, { imageOrientation: "from-image" });
+
+/** The image's pixels for cropping, of the original file where it is served; null if this browser cannot decode it. */
+export async function pixelsOf(query, { original = false } = {}) {
   if (query.url && !query.small) return null;
+  if (original) {
+    const file = await send(originalOf(query.key)).then((response) => response.blob()).then(decoded).catch(() => null); // the preview will do
+    if (file) return file;
+  }
   try {
-    const blob = query.blob ?? query.small ?? (await thumbnailBlob(thumbnailOf(query.key), LARGE));
-    return await createImageBitmap(blob, { imageOrientation: "from-image" });
+    return await decoded(query.blob ?? query.small ?? (await thumbnailBlob(thumbnailOf(query.key), LARGE)));
   } catch {
     return null;
   }

@@ -6,8 +6,8 @@ import { isPendingDelete } from "./undo-delete.js";
 const PAGE = 48;
 
 export class ResultPager {
-  constructor(query, filter) {
-    Object.assign(this, { query, filter, found: [], answer: null, cursor: null, more: true, control: new AbortController() });
+  constructor(query, filter, page = PAGE) {
+    Object.assign(this, { query, filter, page, found: [], answer: null, cursor: null, more: true, loading: null, control: new AbortController() });
   }
 
   /** The hits, without images pending deletion. */
@@ -15,9 +15,18 @@ export class ResultPager {
     return this.found.filter((hit) => !isPendingDelete(hit.key));
   }
 
+  /** Fetch the first page, unless it is there or on its way. */
+  load() {
+    this.loading ??= this.next().catch((problem) => {
+      this.loading = null;
+      throw problem;
+    });
+    return this.loading;
+  }
+
   /** Fetch the next page; resolves to its new hits, without duplicates. */
   async next() {
-    const answer = await search(this.query, { k: PAGE, cursor: this.cursor, filter: this.filter, signal: this.control.signal });
+    const answer = await search(this.query, { k: this.page, cursor: this.cursor, filter: this.filter, signal: this.control.signal });
     const known = new Set(this.found.map((hit) => hit.key));
     const fresh = answer.hits.filter((hit) => !known.has(hit.key));
     this.found.push(...fresh);

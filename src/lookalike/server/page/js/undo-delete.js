@@ -1,5 +1,5 @@
 // Delete with undo: the request is sent only when the undo period has ended, and is then final. Leaving the page sends
-// pending deletions by keepalive requests.
+// pending deletions by keepalive requests, which are limited in size.
 import { access, removeImages } from "./api.js";
 import { confirmed } from "./dialog.js";
 import { countImages, describeProblem } from "./format.js";
@@ -13,6 +13,7 @@ let serial = 0;
 
 /** Whether a deletion is pending: views hide the image. */
 export function isPendingDelete(key) {
+  if (!pending.size) return false;
   for (const { keys } of pending.values()) if (keys.has(key)) return true;
   return false;
 }
@@ -23,7 +24,7 @@ function size(keys) {
 
 function pendingBytes() {
   let sum = 0;
-  for (const { keys } of pending.values()) sum += size([...keys]);
+  for (const { keys, large } of pending.values()) if (!large) sum += size([...keys]);
   return sum;
 }
 
@@ -33,25 +34,24 @@ async function sendAll(keys) {
 
 /**
  * Delete images after the undo period. `hide()` is called at once, `back()` after an undo or a failure, `gone()` when they
- * are deleted.
+ * are deleted; `reviewed`: the user has seen them in a list; `text` says what was removed. More images than a keepalive
+ * request takes are confirmed, and not removed where the page is left before the undo period has ended.
  */
-export async function deleteWithUndo(keys, { hide, back, gone }) {
+export async function deleteWithUndo(keys, { hide, back, gone, reviewed = false, seconds = UNDO_SECONDS, text = `${countImages(keys.length)} removed.` }) {
   if (!keys.length) return;
   const unique = new Set(keys);
-  if (size(keys) + pendingBytes() > MAX_BYTES) {
-    const confirmation = await confirmed(`Remove ${countImages(keys.length)} from the gallery?`, "There is no undo for this many images. Original files are not deleted.", "Remove from gallery");
+  const large = size(keys) + pendingBytes() > MAX_BYTES;
+  if (large && !reviewed) {
+    const confirmation = await confirmed(`Remove ${countImages(keys.length)} from the gallery?`, "Undo is available for some seconds. Original files are not deleted.", "Remove from gallery");
     if (!confirmation) return;
-    hide();
-    await finish(unique, back, gone);
-    return;
   }
   serial += 1;
   const id = serial;
-  const removal = { keys: unique, sent: false };
+  const removal = { keys: unique, large };
   pending.set(id, removal);
   hide();
-  removal.toast = toast(`${countImages(keys.length)} removed.`, {
-    seconds: UNDO_SECONDS,
+  removal.toast = toast(text, {
+    seconds,
     action: { label: "Undo", symbol: "undo", run: () => {
       pending.delete(id);
       back();
@@ -79,11 +79,13 @@ async function finish(keys, back, gone) {
 
 /** Send pending deletions on leaving the page; by fetch with keepalive, since a beacon cannot send the tenant header. */
 function flush() {
-  for (const [id, { keys, toast: notice }] of pending) {
+  for (const [id, { keys, large, toast: notice }] of pending) {
     pending.delete(id);
+    if (large) continue;
     fetch("/v1/images:delete", { method: "POST", keepalive: true, body: JSON.stringify({ keys: [...keys] }), headers: { "Content-Type": "application/json", ...access.headers() } }).catch(() => null);
     notice?.close();
   }
 }
 
 addEventListener("pagehide", flush);
+addEventListener("beforeunload", (event) => [...pending.values()].some(({ large }) => large) && event.preventDefault());

@@ -1,9 +1,9 @@
 // The list of uploads: progress, outcome and actions.
-import { button, eachFrame, h, icon, iconButton } from "./dom.js";
+import { button, eachFrame, h, icon, iconButton, middleCut } from "./dom.js";
 import { mayBeImage } from "./file-input.js";
 import { bytes, count, countImages, describeProblem, plural } from "./format.js";
 import { announce } from "./live-region.js";
-import { OPEN, UploadQueue } from "./upload-queue.js";
+import { OPEN, UploadQueue, UploadRate } from "./upload-queue.js";
 
 const STATES = {
   waiting: "Waiting", sending: "Sending", working: "Processing", added: "Added", updated: "Replaced", unchanged: "Already in the gallery",
@@ -17,14 +17,28 @@ function freeName(key, taken) {
   for (let n = 2; ; n += 1) if (!taken.has(`${stem} (${n})${end}`)) return `${stem} (${n})${end}`;
 }
 
-/** `finished(added)` is called when the queue is empty, with the number of images added or replaced. */
-export function uploadPanel(finished) {
+/** How long something takes, roughly: "about 20 s", "about 3 min". */
+function duration(seconds) {
+  if (seconds < 90) return `about ${Math.max(5, Math.ceil(seconds / 5) * 5)} s`;
+  return seconds < 5400 ? `about ${Math.round(seconds / 60)} min` : `about ${Math.round(seconds / 3600)} h`;
+}
+
+/**
+ * `finished(added)` is called when the queue is empty, with the number of images added or replaced; `progressed()` when one
+ * was added and others are waiting.
+ */
+export function uploadPanel({ finished, progressed }) {
+  const rate = new UploadRate();
   const rows = new Map();
   const dirty = new Set();
   let added = 0;
   const queue = new UploadQueue({
     changed: (upload) => {
-      if (upload.state === "added" || upload.state === "updated") added += 1;
+      if (!OPEN.has(upload.state)) rate.count();
+      if (upload.state === "added" || upload.state === "updated") {
+        added += 1;
+        progressed();
+      }
       dirty.add(upload);
       redraw();
     },
@@ -32,9 +46,10 @@ export function uploadPanel(finished) {
       announce(summary());
       finished(added);
       added = 0;
+      rate.reset();
     },
   });
-  const heading = h("h2.cut", {}, "Uploads");
+  const heading = h("h2.numbers", {}, "Uploads");
   const bar = h("span");
   const stop = button("Stop", { look: "little", symbol: "close", onclick: () => queue.cancelOpen() });
   const again = button("Retry failed", { look: "little", symbol: "retry", onclick: () => queue.all.filter((upload) => upload.state === "failed").forEach((upload) => queue.retry(upload)) });
@@ -65,7 +80,7 @@ export function uploadPanel(finished) {
     let row = rows.get(upload);
     if (!row) {
       const thumb = h("span.progress", { "aria-hidden": "true" }, h("span"));
-      row = { note: h("p.small"), thumb, mark: h("span.upload-mark"), acts: h("span.upload-acts"), name: h("p.cut"), state: null };
+      row = { note: h("p.small"), thumb, mark: h("span.upload-mark"), acts: h("span.upload-acts"), name: h("p"), state: null };
       row.element = h("li.upload", {}, row.mark, h("div.upload-words", {}, row.name, row.note, thumb), row.acts);
       rows.set(upload, row);
       list.append(row.element);
@@ -76,12 +91,16 @@ export function uploadPanel(finished) {
     const why = upload.problem ? `${describeProblem(upload.problem).title}: ${describeProblem(upload.problem).detail}` : (upload.reason ?? "");
     row.element.dataset.state = upload.state;
     if (upload.state === "failed" || upload.state === "exists") list.prepend(row.element); // uploads that need a decision come first
-    row.name.textContent = upload.key;
-    row.name.title = upload.key;
+    row.name.replaceChildren(middleCut(upload.key));
     row.note.textContent = [STATES[upload.state] ?? upload.state, why, OPEN.has(upload.state) ? bytes(upload.file.size) : ""].filter(Boolean).join(" · ");
     row.thumb.hidden = !OPEN.has(upload.state);
     row.mark.replaceChildren(icon(SYMBOLS[upload.state] ?? "image"));
     row.acts.replaceChildren(...actions(upload));
+  }
+  function progress(open) {
+    const perSecond = rate.perSecond();
+    const speed = perSecond ? ` · ${perSecond < 10 ? perSecond.toFixed(1) : Math.round(perSecond)} images/s · ${duration(open / perSecond)} left` : "";
+    return `Adding ${countImages(queue.all.length)}: ${count(queue.all.length - open)} done${speed}`;
   }
   const redraw = eachFrame(() => {
     for (const upload of dirty) draw(upload);
@@ -89,7 +108,7 @@ export function uploadPanel(finished) {
     const open = queue.open;
     const part = queue.all.reduce((sum, item) => sum + (OPEN.has(item.state) ? item.progress * 0.9 : 1), 0);
     bar.style.setProperty("--done", String(queue.all.length ? part / queue.all.length : 0));
-    heading.textContent = open ? `Adding ${countImages(queue.all.length)}: ${count(queue.all.length - open)} done` : summary();
+    heading.textContent = open ? progress(open) : summary();
     stop.hidden = open === 0;
     close.hidden = open > 0;
     again.hidden = !queue.all.some((item) => item.state === "failed");
@@ -103,7 +122,7 @@ export function uploadPanel(finished) {
       const accepted = files.filter(({ file }) => mayBeImage(file));
       const others = files.length - accepted.length;
       skipped.hidden = others === 0;
-      skipped.textContent = `${plural(others, "file")} skipped: not an image by name.`;
+      skipped.textContent = `Skipped ${plural(others, "file that is not an image", "files that are not images")}.`;
       element.hidden = false;
       if (accepted.length) announce(`Adding ${countImages(accepted.length)}.`);
       else heading.textContent = "Nothing to add";

@@ -38,6 +38,35 @@ async function hasSameBytes(upload) {
 
 const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
+const RATE_SECONDS = 20;
+const MIN_RATE_SECONDS = 2;
+
+/** How many uploads end in a second, over the last 20. */
+export class UploadRate {
+  #start = null;
+  #ends = [];
+
+  /** One upload has ended. */
+  count() {
+    const now = performance.now();
+    this.#start ??= now;
+    this.#ends.push(now);
+    while (now - this.#ends[0] > 1000 * RATE_SECONDS) this.#ends.shift();
+  }
+
+  /** The rate, 0 where it is not known yet. */
+  perSecond() {
+    if (this.#start === null) return 0;
+    const seconds = Math.min(RATE_SECONDS, (performance.now() - this.#start) / 1000);
+    return seconds < MIN_RATE_SECONDS ? 0 : this.#ends.length / seconds;
+  }
+
+  reset() {
+    this.#start = null;
+    this.#ends = [];
+  }
+}
+
 export class UploadQueue {
   /** `changed(upload)` is called for every change of an upload, `idle()` when the queue is empty. */
   constructor({ changed, idle }) {

@@ -1,0 +1,49 @@
+// Which image of a group is kept, and why: rules in order, as `lookalike duplicates --keep` applies them.
+
+const FORMATS = ["TIFF", "PNG", "BMP", "HEIF", "JPEG", "AVIF", "WEBP", "GIF"]; // without loss first
+const UNKNOWN_TIME = "9999"; // sorts after every capture time
+
+const inner = ({ width, height, border }) => (width - border.left - border.right) * (height - border.top - border.bottom);
+const isInFolder = (image, folder) => folder === "" || image.key.startsWith(`${folder}/`);
+
+/** A rule: the images with the lowest `value` stay; `won` and `lost` explain it. */
+const RULES = {
+  there: { value: (image) => Number(image.missing ?? false), won: "its file is there", lost: "its file is missing" },
+  complete: { value: (image) => Number(image.truncated), won: "complete", lost: "truncated" },
+  pixels: { value: (image) => -inner(image), won: "most pixels", lost: "fewer pixels" },
+  exif: { value: (image) => -Number(Object.keys(image.exif ?? {}).length > 0), won: "has EXIF data", lost: "no EXIF data" },
+  quality: { value: (image) => -image.bytes / Math.max(1, image.width * image.height), won: "least compressed", lost: "more compressed" },
+  bytes: { value: (image) => -image.bytes, won: "largest file", lost: "smaller file" },
+  oldest: { value: (image) => image.exif?.captured ?? UNKNOWN_TIME, won: "taken first", lost: "taken later, or unknown" },
+  format: { value: (image) => (FORMATS.includes(image.format) ? FORMATS.indexOf(image.format) : FORMATS.length), won: "preferred format", lost: "other format" },
+  folder: { value: (image, folder) => -Number(isInFolder(image, folder)), won: "in the preferred folder", lost: "not in the preferred folder" },
+  added: { value: (image) => image.created, won: "the same by every rule; added first", lost: "the same by every rule; added later" },
+  name: { value: (image) => image.key, won: "the same by every rule; first by name", lost: "the same by every rule; later by name" },
+};
+const BEST = ["there", "complete", "pixels", "exif", "quality", "oldest", "format"];
+const TIE_BREAKERS = ["added", "name"];
+
+/** The orders that can be chosen, by id: their label, and the rules. */
+export const ORDERS = {
+  best: { label: "Best quality", rules: BEST },
+  bytes: { label: "Largest file", rules: ["there", "bytes", ...BEST] },
+  oldest: { label: "Taken first", rules: ["there", "oldest", ...BEST] },
+  folder: { label: "In a folder …", rules: ["there", "folder", ...BEST] },
+};
+
+/** The image to keep, and by key why each image is kept or not. */
+export function suggest(images, order, folder = "") {
+  const reasons = new Map();
+  let left = [...images];
+  for (const name of [...ORDERS[order].rules, ...TIE_BREAKERS]) {
+    if (left.length === 1) break;
+    const rule = RULES[name];
+    const values = new Map(left.map((image) => [image, rule.value(image, folder)]));
+    const best = [...values.values()].reduce((a, b) => (b < a ? b : a));
+    const winners = left.filter((image) => values.get(image) === best);
+    if (winners.length === left.length) continue;
+    for (const image of left) reasons.set(image.key, values.get(image) === best ? rule.won : rule.lost);
+    left = winners;
+  }
+  return { kept: left[0].key, reasons };
+}
