@@ -67,7 +67,7 @@ wheel: .venv/run
 .PHONY: engines
 engines: .venv/dev
 	@scripts/chromium.sh || true
-	@for engine in postgresql elasticsearch milvus; do $(BIN)/python scripts/$$engine.py install || true; done
+	@for engine in postgresql elasticsearch milvus s3; do $(BIN)/python scripts/$$engine.py install || true; done
 
 # Four suites side by side, for many wait for the engines that they start. What fails on a busy machine is tried again, and
 # every such test is listed at the end (R).

@@ -7,7 +7,7 @@ compile() { uv pip compile -q --universal --generate-hashes --no-emit-index-url 
 run="--extra vgg16 --extra server"
 compile pyproject.toml $run -o requirements/run.lock "$@"
 compile requirements/build.in -o requirements/build.lock "$@"
-engines="$run --extra elasticsearch --extra milvus --extra postgresql"
+engines="$run --extra elasticsearch --extra milvus --extra postgresql --extra remote --extra watch"
 compile pyproject.toml --group dev $engines -o requirements/dev.lock -c requirements/run.lock "$@"
 compile pyproject.toml --group dev --group bench $engines --extra int8 -o requirements/bench.lock "$@"
 compile pyproject.toml $engines -c requirements/dev.lock -o deploy/requirements.lock "$@"

@@ -91,6 +91,7 @@ def open_gallery(
     create: bool = False,
     serving: bool = False,
     settings: Settings | None = None,
+    source_prefixes: Sequence[str] | None = None,
 ) -> Gallery:
     """Open the gallery in a folder. Pipelines are opened, and weights downloaded, when they are first needed.
 
@@ -104,6 +105,7 @@ def open_gallery(
         serving: For a server: every image is decoded in a worker process, which may crash without harm, and the
             recall of some searches is measured.
         settings: Settings of the process; by default those of the environment.
+        source_prefixes: URLs below which originals in object stores may be read; by default all, and for a server none.
 
     Raises:
         NotFound: There is no gallery, and `create` is False.
@@ -139,6 +141,7 @@ def open_gallery(
         workers=settings.workers,
         inline_limit=0 if serving else INLINE_LIMIT,
         recall_share=settings.recall_share if serving else 0.0,
+        source_prefixes=() if serving and source_prefixes is None else source_prefixes,
         verification_records=setting,
     )
 

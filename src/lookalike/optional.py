@@ -18,6 +18,9 @@ EXTRAS = {
     "psycopg": ("Psycopg", "postgresql"),
     "nncf": ("NNCF", "int8"),
     "pillow_jxl": ("pillow-jxl-plugin", "jxl"),
+    "fsspec": ("fsspec", "remote"),
+    "s3fs": ("s3fs", "remote"),
+    "watchfiles": ("watchfiles", "watch"),
     "pyarrow": ("PyArrow", "parquet"),
 }
 """By module: the package's name, and the extra that installs it."""

@@ -2,8 +2,8 @@
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -278,13 +278,60 @@ class FoundFile:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundObject:
+    """An object of a store, a member of an archive, or an entry of a manifest.
+
+    `url` may be a path where a manifest names a file. The gallery gives it a key below `root`, the prefix that was
+    given, unless it has a `key`. `etag` changes with its content; `nbytes` is its size; `offset` is where its bytes
+    begin in its archive; `data` are its bytes, where these were read already. `replaces` tells that its key is the
+    caller's own, so that it takes the place of an image from elsewhere.
+    """
+
+    url: str
+    root: str | None
+    attributes: Attributes | None = None
+    is_alone: bool = True
+    key: str | None = None
+    etag: str | None = None
+    nbytes: int | None = None
+    offset: int | None = None
+    data: bytes | None = None
+    replaces: bool = False
+
+    @property
+    def relative(self) -> str:
+        """The key where no gallery gives one: the path below `root`, or the last name."""
+        if self.key is not None:
+            return self.key
+        return self.url.rpartition("/")[2] if self.root is None else self.url[len(self.root) :].lstrip("/")
+
+    def with_attributes(self, attributes: Attributes | None) -> "FoundObject":
+        """The object with other attributes."""
+        return replace(self, attributes=attributes)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundArchive:
+    """An archive whose members are images; they are read only if the archive has changed since it was added.
+
+    `members` yields them; `attributes` are those that the caller gave.
+    """
+
+    url: str
+    etag: str | None
+    nbytes: int
+    members: Callable[[], Iterator["Found"]]
+    attributes: Attributes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ScannedFolder:
     """The end of a folder's files: what the gallery has of it and was not found is missing."""
 
     path: str
 
 
-Found = Item | FoundFile | ScannedFolder | Outcome
+Found = Item | FoundFile | FoundObject | FoundArchive | ScannedFolder | Outcome
 """What is added: an item, or a file under the key that the gallery gives it; outcomes are passed through."""
 
 Addable: TypeAlias = str | Path | PixelSource | Iterable[str | Path | Found]
@@ -297,7 +344,8 @@ class Record:
 
     `frames` counts frames or pages; `truncated` tells that pixels are missing in the file; `exif` is what its EXIF data
     say. `missing` says that the file is gone while the folder that it was added from is there; a folder that is away
-    as a whole, as an unplugged disk is, makes no image missing.
+    as a whole, as an unplugged disk is, makes no image missing. `offset` is where the bytes of a member begin in its
+    archive, None for everything else.
     """
 
     id: int
@@ -319,6 +367,7 @@ class Record:
     truncated: bool = False
     exif: ExifFields = field(default_factory=dict)
     missing: bool = False
+    offset: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -296,8 +296,6 @@ class DeleteResult(WireObject):
 class Feature(WireObject):
     """A feature of an image: a hash in hexadecimal digits, or a vector in base64; neither where it has none."""
 
-    EXAMPLE: ClassVar[Mapping[str, Any] | None] = {"hex": "c3d1e4b29a5f0672", "base64": None, "fingerprint": _SHA256}
-
     hex: str | None = field(default=None, metadata=_doc("A hash: packed bits."))
     base64: str | None = field(default=None, metadata=_doc("A vector of length 1: numbers of 32 bits, little-endian."))
     fingerprint: str | None = field(

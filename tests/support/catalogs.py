@@ -49,6 +49,9 @@ def fresh(backend: str) -> Iterator[Catalog]:
         catalog.check()
 
 
+IMAGE_COLUMNS_OF_3 = ("frames", "truncated", "exif", "etag", "file_offset")
+
+
 def make_schema_2(catalog: Catalog) -> None:
     """Take from a catalog what schema 3 has added."""
     statements = [
@@ -56,9 +59,10 @@ def make_schema_2(catalog: Catalog) -> None:
         "DROP TABLE removals",
         "DROP TABLE verification_records",
         "DROP TABLE compared_pairs",
+        "DROP TABLE archives",
         "DROP INDEX images_path",
     ]
-    statements += [f"ALTER TABLE images DROP COLUMN {column}" for column in ("frames", "truncated", "exif")]
+    statements += [f"ALTER TABLE images DROP COLUMN {column}" for column in IMAGE_COLUMNS_OF_3]
     statements += [f"ALTER TABLE deletions DROP COLUMN {column}" for column in ("tenant_id", "key")]
     statements.append("ALTER TABLE access_keys DROP COLUMN expires")
     with catalog.database.write() as conn:

@@ -1,5 +1,6 @@
 """The catalog, the source of truth: what images there are, their features, and every change in order."""
 
+from lookalike.catalog.archives import AddedArchive, encoded_for
 from lookalike.catalog.catalog import Catalog
 from lookalike.catalog.features import at_storage_precision
 from lookalike.catalog.file_paths import StoredFile
@@ -23,6 +24,7 @@ from lookalike.catalog.removals import Removal
 from lookalike.catalog.roots import Root
 
 __all__ = [
+    "AddedArchive",
     "Catalog",
     "CatalogTotals",
     "ChangeFeed",
@@ -44,4 +46,5 @@ __all__ = [
     "StoredFeatures",
     "StoredFile",
     "at_storage_precision",
+    "encoded_for",
 ]

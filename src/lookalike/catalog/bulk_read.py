@@ -1,4 +1,4 @@
-"""Reading whole images in bulk, in one snapshot: records, stored features and thumbnails, for an export."""
+"""Reading whole images in bulk, in one snapshot, with all that is stored of them, for an export."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Select, select
 
 from lookalike.catalog.catalog import Catalog
 from lookalike.catalog.postgresql import without_timeouts
-from lookalike.catalog.schema import features_table, images, thumbnails
+from lookalike.catalog.schema import features_table, images, thumbnails, verification_records
 from lookalike.catalog.statements import RECORD, in_tenant, rows_in, spec_ids, to_record
 from lookalike.types import FeatureSpec, Record
 
@@ -18,12 +18,16 @@ BATCH_IMAGES = 2048
 
 @dataclass(frozen=True, slots=True)
 class WholeImage:
-    """An image with its features as they are stored, by spec, None where it has no usable one, and its thumbnail."""
+    """An image with its features as they are stored, by spec, None where it has no usable one.
+
+    `thumbnail` and `verification_record` are None where it has none.
+    """
 
     record: Record
     mtime_ns: int | None
     features: Mapping[FeatureSpec, bytes | None]
     thumbnail: bytes | None
+    verification_record: bytes | None
 
 
 def read_whole_images(catalog: Catalog, tenant_id: int | None) -> Iterator[list[WholeImage]]:
@@ -46,14 +50,17 @@ def _batch(conn: Connection, query: Select[Any], specs: Mapping[FeatureSpec, int
         table = features_table(spec_id)
         stored = rows_in(conn, select(table.c.image_id, table.c.vector), table.c.image_id, ids)
         features[spec] = {row.image_id: row.vector for row in stored}
-    small = select(thumbnails.c.image_id, thumbnails.c.data)
-    pictures = {row.image_id: row.data for row in rows_in(conn, small, thumbnails.c.image_id, ids)}
+    pictures, compared = (
+        {row.image_id: row.data for row in rows_in(conn, select(of.c.image_id, of.c.data), of.c.image_id, ids)}
+        for of in (thumbnails, verification_records)
+    )
     return [
         WholeImage(
             record,
             mtime_ns,
             {spec: rows[record.id] for spec, rows in features.items() if record.id in rows},
             pictures.get(record.id),
+            compared.get(record.id),
         )
         for record, mtime_ns in found
     ]

@@ -6,6 +6,7 @@ from typing import Self
 from sqlalchemy import Connection, func, or_, select
 
 from lookalike.catalog.api_keys import ApiKeyRepository
+from lookalike.catalog.archives import ArchiveRepository
 from lookalike.catalog.calibrations import CalibrationRepository
 from lookalike.catalog.changelog import ChangeLog
 from lookalike.catalog.compared_pairs import ComparedPairRepository
@@ -45,6 +46,7 @@ class Catalog:
         self.compared_pairs = ComparedPairRepository(database)
         self.paths = FilePathRepository(database)
         self.roots = RootRepository(database)
+        self.archives = ArchiveRepository(database)
         self.removals = RemovalRepository(database)
         self.changes = ChangeLog(database)
         self.leases = LeaseRepository(database)

@@ -23,6 +23,7 @@ class StoredFile(NamedTuple):
     nbytes: int
     mtime_ns: int | None
     sequence: int
+    etag: str | None = None
 
 
 class FilePathRepository:
@@ -41,6 +42,17 @@ class FilePathRepository:
                 found.setdefault(path, key)
         return found
 
+    def at_or_below(self, tenant_id: int, path: str) -> Iterator[StoredFile]:
+        """The images of a file, or of those below a folder."""
+        if not storable(path):
+            return
+        i = images.c
+        query = select(i.id, i.key, i.path, i.nbytes, i.mtime_ns, i.seq, i.etag).where(i.tenant_id == tenant_id)
+        with self._database.read() as conn:
+            rows = conn.execute(query.where(path_column(conn) == path).order_by(i.id)).all()
+        yield from (StoredFile(*row) for row in rows)
+        yield from self.below(tenant_id, path)
+
     def below(self, tenant_id: int, folder: str | None) -> Iterator[StoredFile]:
         """The images whose files are below a folder, or have a path at all, in the order of their paths."""
         i = images.c
@@ -51,7 +63,7 @@ class FilePathRepository:
                 conditions = below(conn, tenant_id, folder)
                 if after is not None:
                     conditions += [column >= after[0], (column > after[0]) | (i.id > after[1])]
-                query = select(i.id, i.key, i.path, i.nbytes, i.mtime_ns, i.seq).where(*conditions)
+                query = select(i.id, i.key, i.path, i.nbytes, i.mtime_ns, i.seq, i.etag).where(*conditions)
                 rows = conn.execute(query.order_by(column, i.id).limit(PAGE_SIZE)).all()
             page = [StoredFile(*row) for row in rows]
             yield from page

@@ -43,6 +43,7 @@ _COLUMNS = (
     "format",
     "frames",
     "truncated",
+    "etag",
 )
 """Columns that hold what the attribute of `NewImage` of the same name says."""
 
@@ -161,7 +162,7 @@ def _write_images(conn: Connection, new: Sequence[NewImage], results: Sequence[P
     for image, result in zip(new, results, strict=True):
         values: dict[str, Any] = {name: getattr(image, name) for name in _COLUMNS}
         border = list(astuple(image.border)) if image.border else None
-        values.update(border=border, exif=dict(image.exif), updated=now, seq=result.sequence)
+        values.update(border=border, exif=dict(image.exif), file_offset=image.offset, updated=now, seq=result.sequence)
         if result.created:
             created, updated = image.created or now, image.updated or now
             values.update(id=result.id, created=created, updated=updated, attributes=dict(image.attributes or {}))

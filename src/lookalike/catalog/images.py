@@ -249,7 +249,7 @@ class ImageRepository:
     def existing_images(self, tenant_id: int, keys: Iterable[str]) -> dict[str, ExistingImage]:
         """What shows whether a file has changed since it was added, by key; unknown keys are left out."""
         i = images.c
-        query: Any = select(i.key, i.id, i.sha256, i.nbytes, i.mtime_ns, i.path, i.attributes, i.seq)
+        query: Any = select(i.key, i.id, i.sha256, i.nbytes, i.mtime_ns, i.path, i.attributes, i.seq, i.etag)
         query = query.select_from(images)
         found: dict[str, ExistingImage] = {}
         with self._database.read() as conn:
@@ -259,9 +259,9 @@ class ImageRepository:
                 query = query.add_columns(table.c.image_id).outerjoin(table, table.c.image_id == i.id)
             query = query.where(i.tenant_id == tenant_id)
             for row in rows_in(conn, query, i.key, filter(storable, dict.fromkeys(keys))):
-                encoded = frozenset(spec for spec, id_ in zip(specs, row[8:], strict=True) if id_ is not None)
+                encoded = frozenset(spec for spec, id_ in zip(specs, row[9:], strict=True) if id_ is not None)
                 found[row.key] = ExistingImage(
-                    row.id, row.sha256, row.nbytes, row.mtime_ns, row.path, row.attributes, encoded, row.seq
+                    row.id, row.sha256, row.nbytes, row.mtime_ns, row.path, row.attributes, encoded, row.seq, row.etag
                 )
         return found
 
@@ -295,7 +295,10 @@ class ImageRepository:
                 check_text("path", location.path)
         # Rows are locked by id (see `statements`); the sort is stable.
         ordered = sorted(locations, key=lambda location: location.id)
-        rows = [{"the_id": at.id, "path": at.path, "mtime_ns": at.mtime_ns} for at in ordered]
+        rows = [
+            {"the_id": at.id, "path": at.path, "mtime_ns": at.mtime_ns, "etag": at.etag, "file_offset": at.offset}
+            for at in ordered
+        ]
         self._database.write_with_retry(lambda conn: update_images(conn, rows))
 
     def set_attributes(

@@ -90,12 +90,26 @@ def _names_of(paths: Sequence[str]) -> dict[str, str]:
     return named
 
 
+def _add_object_stores(conn: Connection) -> None:
+    """Add what recognises an unchanged object of a store, and an unchanged archive."""
+    postgresql = conn.dialect.name == "postgresql"
+    number, text, json_type = ("BIGINT", 'TEXT COLLATE "C"', "JSONB") if postgresql else ("INTEGER", "TEXT", "JSON")
+    for column in ("etag TEXT", "file_offset BIGINT"):
+        conn.exec_driver_sql(f"ALTER TABLE images ADD COLUMN {column}")
+    conn.exec_driver_sql(
+        f"CREATE TABLE archives (tenant_id {number} NOT NULL REFERENCES tenants (id), url {text} NOT NULL,"
+        f" etag TEXT NOT NULL, nbytes BIGINT NOT NULL, encoded {json_type} NOT NULL, images BIGINT NOT NULL,"
+        " rejected BIGINT NOT NULL, PRIMARY KEY (tenant_id, url))"
+    )
+
+
 def _to_3(conn: Connection) -> None:
     add_image_details(conn)
     _add_verification_records(conn)
     _add_compared_pairs(conn)
     add_deleted_keys(conn)
     _remember_folders(conn)
+    _add_object_stores(conn)
     _let_api_keys_expire(conn)
 
 

@@ -75,6 +75,8 @@ class NewImage:
     frames: int = 1
     truncated: bool = False
     exif: ExifFields = field(default_factory=dict)
+    etag: str | None = None
+    offset: int | None = None
     created: float | None = None
     updated: float | None = None
 
@@ -107,11 +109,13 @@ class PutResult(NamedTuple):
 
 
 class FileLocation(NamedTuple):
-    """Where the unchanged file of an image is now, and its modification time."""
+    """Where the unchanged file of an image is now, and its modification time, or ETag and offset of an object."""
 
     id: int
     path: str | None
     mtime_ns: int | None
+    etag: str | None = None
+    offset: int | None = None
 
 
 class Deleted(NamedTuple):
@@ -141,6 +145,7 @@ class ExistingImage:
     attributes: Attributes
     encoded: frozenset[FeatureSpec]
     sequence: int
+    etag: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

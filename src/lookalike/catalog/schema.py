@@ -104,6 +104,8 @@ images = Table(
     Column("frames", Integer),  # NULL, as the two below, of images that schema 2 stored
     Column("truncated", Boolean),
     Column("exif", Json),
+    Column("etag", Text),  # of an object of a store, or of the archive of a member
+    Column("file_offset", BigInteger),  # where the bytes of a member begin in its archive
     UniqueConstraint("tenant_id", "key").ddl_if(dialect="sqlite"),  # on PostgreSQL see `create_tables`
 )
 
@@ -242,6 +244,19 @@ removals = Table(
     Column("nbytes", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger),
     Column("at", Double, nullable=False),
+)
+
+# Archives whose members were all added, with what they were encoded for: an unchanged one is not read again.
+archives = Table(
+    "archives",
+    metadata,
+    Column("tenant_id", Id, ForeignKey("tenants.id"), primary_key=True, autoincrement=False),
+    Column("url", Ordered, primary_key=True),
+    Column("etag", Text, nullable=False),
+    Column("nbytes", BigInteger, nullable=False),
+    Column("encoded", Json, nullable=False),
+    Column("images", BigInteger, nullable=False),
+    Column("rejected", BigInteger, nullable=False),
 )
 
 # API keys: a public name and the digest of the secret; tenant NULL is any tenant.

@@ -27,7 +27,7 @@ T = TypeVar("T")
 BATCH = 512
 """Values a statement: SQLite takes 32,766 parameters, and longer lists bring no more speed."""
 
-_FURTHER = [column for column in images.c if column.name not in ("id", "tenant_id", "mtime_ns")]
+_FURTHER = [column for column in images.c if column.name not in ("id", "tenant_id", "mtime_ns", "etag")]
 RECORD = select(images.c.id, tenants.c.name, *_FURTHER).join(tenants, tenants.c.id == images.c.tenant_id)
 """The columns that `to_record` takes, in the order of `Record`."""
 
@@ -36,7 +36,7 @@ def to_record(row: Any) -> Record:
     """A row of `RECORD` as the record of an image."""
     id_, tenant, key, path, sha256, pixels, nbytes, width, height, format_, border, attributes, *rest = row
     cut = Border(*border) if border else Border()
-    created, updated, sequence, frames, truncated, exif = rest
+    created, updated, sequence, frames, truncated, exif, offset = rest
     return Record(
         id=id_,
         tenant=tenant,
@@ -56,6 +56,7 @@ def to_record(row: Any) -> Record:
         frames=frames or 1,
         truncated=bool(truncated),
         exif=exif or {},
+        offset=offset,
     )
 
 

@@ -13,10 +13,12 @@ from lookalike.cleanup.rules import Candidate, choose, parse_rules
 from lookalike.errors import BadInput
 from lookalike.gallery import Gallery, conditions_of
 from lookalike.results import CleanupGroup, CleanupImage, Cluster, StoredImage, exact_parts
+from lookalike.sources.urls import is_url
 from lookalike.types import Record
 
 NO_FILE = "added as bytes: there is no file"
 MISSING = "the file is missing"
+NOT_LOCAL = "it is in an object store or an archive; only files of this machine are cleaned up"
 CHANGED = "the file has changed since it was added; add it again"
 IN_REFERENCE = "in a reference folder"
 SAME_FILE = "another name of the file that is kept: nothing to free"
@@ -193,6 +195,8 @@ class Planner:
         """Why an image can be neither kept nor removed."""
         if record.path is None:
             return NO_FILE
+        if is_url(record.path):
+            return NOT_LOCAL
         if status is None:
             return MISSING
         if status.nbytes != record.nbytes:

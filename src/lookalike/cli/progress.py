@@ -63,9 +63,9 @@ class _PaceColumn(ProgressColumn):
 
 
 class ProgressBar:
-    """A bar whose total is counted by a thread during the work, for `total()` may be slow."""
+    """A bar whose total is counted by a thread during the work, for `total()` may be slow; None if it is unknown."""
 
-    def __init__(self, what: str, total: Callable[[], Iterable[object]], *, quiet: bool) -> None:
+    def __init__(self, what: str, total: Callable[[], Iterable[object]] | None, *, quiet: bool) -> None:
         console = err()
         self._pace = Pace()
         self._shown = console.is_terminal and not quiet
@@ -85,7 +85,7 @@ class ProgressBar:
 
     def __enter__(self) -> Self:
         self._bar.start()
-        if self._shown:
+        if self._shown and self._total is not None:
             threading.Thread(target=self._count, name="count files", daemon=True).start()
         return self
 
@@ -102,6 +102,7 @@ class ProgressBar:
             print_error(self._pace.text(None))
 
     def _count(self) -> None:
+        assert self._total is not None
         count = 0
         for _ in self._total():
             count += 1

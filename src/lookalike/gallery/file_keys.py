@@ -7,7 +7,8 @@ from itertools import islice
 from lookalike.catalog import Catalog
 from lookalike.catalog.roots import Root
 from lookalike.image_files import is_text
-from lookalike.types import FoundFile, Outcome
+from lookalike.sources.urls import is_url
+from lookalike.types import FoundFile, FoundObject, Outcome
 
 MAX_COMPARED = 32
 """Files of a folder that is gone which are looked for in a new one, to recognise it as the same folder."""
@@ -27,7 +28,7 @@ class FileKeys:
         self._canonical: dict[str, str] = {}
         self._folders: dict[str, str | None] = {}
 
-    def register(self, found: FoundFile) -> Outcome | None:
+    def register(self, found: FoundFile | FoundObject) -> Outcome | None:
         """Remember the folder of a file, if it is new; returns an outcome where a known folder was moved there."""
         if found.root is None or found.root in self._canonical or not is_text(found.root):
             return None
@@ -50,8 +51,10 @@ class FileKeys:
             self._canonical[folder] = self._resolve(folder)
         return self._canonical[folder]
 
-    def path_of(self, found: FoundFile) -> str:
+    def path_of(self, found: FoundFile | FoundObject) -> str:
         """The path of a file below the path by which the gallery knows its folder."""
+        if isinstance(found, FoundObject):
+            return found.url
         if found.root is None or (folder := self._canonical.get(found.root, found.root)) == found.root:
             return found.path
         return folder + found.path[len(found.root) :]
@@ -66,19 +69,21 @@ class FileKeys:
         return (self._folders[folder] or "") + name
 
     def _resolve(self, folder: str) -> str:
-        if root_of(self._roots, folder) is not None:
+        if is_url(folder) or root_of(self._roots, folder) is not None:
             return folder
         real = os.path.realpath(folder)
         for root in self._roots:
+            if is_url(root.path):
+                continue
             known = os.path.realpath(root.path)
             if real == known or real.startswith(f"{known}/"):
                 return root.path + real[len(known) :]
         return folder
 
     def _moved_to(self, folder: str) -> Root | None:
-        """The known folder that is gone and whose files are in this one."""
-        for root in self._roots:
-            if os.path.lexists(root.path):
+        """The known folder that is gone and whose files are in this one; prefixes of object stores are not compared."""
+        for root in () if is_url(folder) else self._roots:
+            if is_url(root.path) or os.path.lexists(root.path):
                 continue
             files = list(islice(self._catalog.paths.below(self._tenant, root.path), MAX_COMPARED))
             there = sum(

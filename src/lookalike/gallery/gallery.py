@@ -21,8 +21,8 @@ from lookalike.gallery.explain import explain_pair
 from lookalike.gallery.feature_queries import read_features
 from lookalike.gallery.filters import conditions_of, resolve_filter
 from lookalike.gallery.ingest import Ingest
-from lookalike.gallery.missing_files import find_missing, prune
-from lookalike.gallery.originals import read_original
+from lookalike.gallery.missing_files import MissingFinder
+from lookalike.gallery.originals import Originals
 from lookalike.gallery.pipeline_pool import OpenPipeline, PipelinePool, catch_up, ensure_fresh
 from lookalike.gallery.presence import FilePresence
 from lookalike.gallery.probabilities import CalibrationReader, HitProbabilities
@@ -86,7 +86,8 @@ class Gallery(GalleryAPI):
     first needed; `lock` is held from the first write on; `workers` decode (None: one a core) what is more than
     `inline_limit` images, which the calling process decodes; `limits` is what an image may take to decode.
     `recall_share` is the share of one core's time in which live searches are repeated exactly, to measure their recall;
-    0 for none. `verification_records` says which images added from now on get a record.
+    0 for none. `verification_records` says which images added from now on get a record. `source_prefixes` are the URLs
+    below which originals may be read, None for all.
     """
 
     def __init__(
@@ -101,15 +102,17 @@ class Gallery(GalleryAPI):
         inline_limit: int = INLINE_LIMIT,
         recall_share: float = 0.0,
         verification_records: RecordSetting = DEFAULT_RECORDS,
+        source_prefixes: Sequence[str] | None = None,
     ) -> None:
         self.catalog = catalog
         self._lock = lock
         self.limits = limits or Limits()
         self._pipelines = PipelinePool(names, build, catalog, lock, self.limits, workers, inline_limit)
-        self._thumbnails = Thumbnails(catalog, self.limits)
+        self._originals = Originals(self.limits, source_prefixes)
+        self._thumbnails = Thumbnails(catalog, self._originals)
         self._calibrations = CalibrationReader(catalog)
         self._recall_meter = RecallMeter(catalog, recall_share) if recall_share > 0 else None
-        self._verifier = CandidateVerifier(catalog, self.limits)
+        self._verifier = CandidateVerifier(catalog, self._originals)
         self._records = RecordMaker(verification_records, lock.folder)
 
     def __repr__(self) -> str:
@@ -246,7 +249,8 @@ class Gallery(GalleryAPI):
         reader = self._query_reader(opened, tenant, verify=True)
         images = reader.read_one(a), reader.read_one(b)
         verification = self._verifier.compare(*(self._verifier.image_of(image, reader) for image in images))
-        return compare_images(*images, [o.pipeline for o in opened], verification)
+        first, second = (self._verifier.with_bytes(image) for image in images)
+        return compare_images(first, second, [o.pipeline for o in opened], verification)
 
     def explain(self, query: Query, key: str, *, tenant: str = DEFAULT_TENANT) -> Explanation:
         opened = self._pipelines.open()
@@ -254,6 +258,7 @@ class Gallery(GalleryAPI):
         pipelines = [o.pipeline for o in opened]
         asked, stored = reader.read_one(query), reader.read_one(StoredImage(key, tenant))
         compared = self._verifier.image_of(asked, reader), self._verifier.image_of(stored, reader)
+        stored = self._verifier.with_bytes(stored)
         comparison = compare_images(asked, stored, pipelines, self._verifier.compare(*compared))
         pixels = compared[0].pixels, compared[1].pixels
         return explain_pair(key, asked, stored, pixels, comparison, pipelines)
@@ -306,9 +311,10 @@ class Gallery(GalleryAPI):
     def get_original(self, key: str, *, tenant: str = DEFAULT_TENANT) -> bytes:
         """Return the bytes of the file that an image was added from.
 
-        Raises NotFound for an unknown key, an image that was added as bytes, and a file that is gone or has changed.
+        Raises NotFound for an unknown key, an image that was added as bytes, and a file that is gone or has changed;
+        Unavailable where an object store is down.
         """
-        return read_original(self.get(key, tenant=tenant), self.limits)
+        return self._originals.read_original(self.get(key, tenant=tenant))
 
     def ls(
         self,
@@ -454,7 +460,7 @@ class Gallery(GalleryAPI):
         exclude: Sequence[str] = (),
         again: bool = False,
     ) -> Iterator[Outcome]:
-        items = files_of(what, key, attributes, exclude)
+        items = files_of(what, key, attributes, exclude, self.limits)
         with self._lock:
             opened = self._pipelines.open()
             for count, outcome in enumerate(self._ingest(opened, tenant, exif=exif, again=again).run(items), 1):
@@ -495,16 +501,19 @@ class Gallery(GalleryAPI):
                 deleted = self.catalog.images.delete_by_filter(tenant_id, conditions)
         return DeleteResult([d.key for d in deleted], max((d.sequence for d in deleted), default=0), len(deleted))
 
-    def missing(self, folder: str | Path | None = None, *, tenant: str = DEFAULT_TENANT) -> MissingFiles:
+    def missing(
+        self, folder: str | Path | None = None, *, tenant: str = DEFAULT_TENANT, remote: bool = True
+    ) -> MissingFiles:
         """Return the images whose files are gone, and the folders that are away as a whole.
 
         Args:
-            folder: only images whose files are, or were, below this folder.
+            folder: only images whose files are, or were, below this folder or URL.
             tenant: owner of the images.
+            remote: ask object stores, too: one request for each image.
         """
         if (tenant_id := self.catalog.tenants.find(tenant)) is None:
             return MissingFiles((), {})
-        return find_missing(self.catalog, tenant_id, folder)
+        return MissingFinder(self.catalog, tenant_id, self._originals, remote).find(folder)
 
     def prune(
         self,
@@ -534,9 +543,27 @@ class Gallery(GalleryAPI):
         if tenant_id is None:
             return MissingFiles((), {})
         if dry_run:
-            return find_missing(self.catalog, tenant_id, folder, whole_folder=whole_folder)
+            return MissingFinder(self.catalog, tenant_id, self._originals).find(folder, whole_folder=whole_folder)
         with self._lock:
-            return prune(self.catalog, tenant_id, folder, whole_folder=whole_folder)
+            return MissingFinder(self.catalog, tenant_id, self._originals).prune(folder, whole_folder=whole_folder)
+
+    def prune_paths(self, paths: Iterable[str], *, tenant: str = DEFAULT_TENANT) -> MissingFiles:
+        """Remove the images of these files, and of those below these folders, that are gone, as `prune` does.
+
+        Args:
+            paths: absolute paths of files and folders, as they were when the images were added.
+            tenant: owner of the images.
+
+        Returns:
+            `keys` were removed; the images of folders that are `away` as a whole were kept.
+
+        Raises:
+            GalleryBusy: another process is writing to the gallery.
+        """
+        with self._lock:
+            if (tenant_id := self.catalog.tenants.find(tenant)) is None:
+                return MissingFiles((), {})
+            return MissingFinder(self.catalog, tenant_id, self._originals).prune_paths(paths)
 
     def set_attributes(
         self,
@@ -630,7 +657,9 @@ class Gallery(GalleryAPI):
             self.catalog.changes.prune(sequence)  # an index of another host that is behind this is rebuilt by its host
             completed = None
             if verification_records:
-                completed = complete_records(self.catalog, self._records, self._pipelines.decoder(opened))
+                completed = complete_records(
+                    self.catalog, self._records, self._pipelines.decoder(opened), self._originals
+                )
             return RepairReport(self.catalog.images.count(None), rebuilt, completed)
 
     def sync_indexes(self) -> int:
@@ -655,7 +684,9 @@ class Gallery(GalleryAPI):
         tenant_id = self.catalog.tenants.get_or_create(tenant)
         decoder = self._pipelines.decoder(opened)
         pipelines = [o.pipeline for o in opened]
-        return Ingest(self.catalog, pipelines, decoder, tenant_id, self._records, exif=exif, again=again)
+        return Ingest(
+            self.catalog, pipelines, decoder, tenant_id, self._originals, self._records, exif=exif, again=again
+        )
 
     def _query_reader(self, opened: Sequence[OpenPipeline], tenant: str | None, *, verify: bool) -> QueryReader:
         decoder, side = self._pipelines.decoder(opened), SIDE if verify else 0

@@ -4,29 +4,57 @@ import os
 import time
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain, islice
 
 import numpy as np
 
-from lookalike.catalog import Catalog, ExistingImage, FileLocation, NewImage, PutResult, Removal, SameBytes
+from lookalike.catalog import (
+    AddedArchive,
+    Catalog,
+    ExistingImage,
+    FileLocation,
+    NewImage,
+    PutResult,
+    Removal,
+    SameBytes,
+    encoded_for,
+)
 from lookalike.catalog.records import check_expected
 from lookalike.errors import BadInput, ImageRejected, NotFound
 from lookalike.gallery.decoder import Decoder
 from lookalike.gallery.file_keys import FileKeys
+from lookalike.gallery.originals import Originals
+from lookalike.gallery.prefetch import Prefetcher
 from lookalike.gallery.presence import FileId, file_id, is_away, is_gone
+from lookalike.gallery.seen_images import SeenImages
 from lookalike.gallery.verification_records import RecordMaker
 from lookalike.image_files import is_text
 from lookalike.imaging import Source, Unchanged
 from lookalike.imaging.thumbnails import SIDE
 from lookalike.interfaces import OrientedEncoder
 from lookalike.pipeline import Pipeline
-from lookalike.types import Features, FeatureSpec, Found, FoundFile, Item, Outcome, OutcomeKind, Prepared, ScannedFolder
+from lookalike.sources.urls import MEMBER, canonical_url, is_url
+from lookalike.types import (
+    Features,
+    FeatureSpec,
+    Found,
+    FoundArchive,
+    FoundFile,
+    FoundObject,
+    Item,
+    Outcome,
+    OutcomeKind,
+    Prepared,
+    ScannedFolder,
+)
 from lookalike.verification import RECORD_SIDE
 
 LOOKAHEAD = 512
 """Items whose catalog rows are read with one query."""
+LOOKAHEAD_BYTES = 64 * 1024 * 1024
+"""Bytes of members of archives among them, which are read when they are found."""
 ENCODE_BATCH = 32
 """Images encoded and written at once by pipelines with a network; hashes alone use `HASH_BATCH`."""
 HASH_BATCH = 512
@@ -66,6 +94,24 @@ class IngestItem:
     taken: str | None = None
     removal: Removal | None = None
     is_found: bool = False
+    etag: str | None = None
+    offset: int | None = None
+    data: bytes | None = field(default=None, repr=False)
+    replaces: bool = False
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is an object of a store or a member of an archive."""
+        return is_url(self.path)
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether its bytes are those of an object that was not read yet."""
+        return self.is_remote and self.data is None
+
+    def rejected(self, reason: str) -> Outcome:
+        """Its outcome where it cannot be read."""
+        return self.outcome("rejected", reason)
 
     def outcome(
         self, kind: OutcomeKind, reason: str | None = None, sequence: int | None = None, *, truncated: bool = False
@@ -85,12 +131,16 @@ class Ingest:
         pipelines: Sequence[Pipeline],
         decoder: Decoder,
         tenant: int,
+        originals: Originals,
         records: RecordMaker,
         *,
         exif: bool = True,
         again: bool = False,
     ) -> None:
         self._catalog = catalog
+        self._originals = originals
+        self._prefetcher = Prefetcher(originals)
+        self._seen = SeenImages(catalog.changes.last_sequence())
         self._pipelines = pipelines
         self._decoder = decoder
         self._tenant = tenant
@@ -108,13 +158,57 @@ class Ingest:
         self._max_batch = HASH_BATCH if all(p.spec.metric == "hamming" for p in pipelines) else ENCODE_BATCH
 
     def run(self, items: Iterable[Found]) -> Iterator[Outcome]:
-        """Add items, and yield their outcomes; memory is bounded."""
-        tasks = self._items(items)
+        """Add items, and yield their outcomes; memory is bounded. An archive is finished before what follows it."""
+        rest = iter(items)
+        archives: list[FoundArchive] = []
+
+        def until_archive() -> Iterator[Found]:
+            for item in rest:
+                if isinstance(item, FoundArchive):
+                    archives.append(item)
+                    return
+                yield item
+
+        try:
+            while True:
+                yield from self._run(until_archive())
+                if not archives:
+                    return
+                yield from self._run_archive(archives.pop())
+        finally:
+            self._prefetcher.close()
+
+    def _run(self, items: Iterable[Found]) -> Iterator[Outcome]:
+        tasks = self._prefetcher.run(self._items(items))
         for task in tasks:
             if isinstance(task, Outcome):
                 yield task
             else:
                 yield from self._run_from(task, tasks)
+
+    def _run_archive(self, archive: FoundArchive) -> Iterator[Outcome]:
+        """Add the members of an archive; one that was added as it is, is not read."""
+        added = self._catalog.archives.get(self._tenant, archive.url)
+        same = added is not None and (added.etag, added.nbytes) == (archive.etag, archive.nbytes)
+        if added is not None and same and archive.attributes is None and not self._again:
+            files = list(self._catalog.paths.below(self._tenant, archive.url + MEMBER.rstrip("/")))
+            if len(files) == added.images and added.encoded >= encoded_for(self._specs):
+                yield from (Outcome(file.key, file.path, "unchanged", sequence=file.sequence) for file in files)
+                if added.rejected:
+                    reason = f"{added.rejected:,} of its members were rejected when it was added; it has not changed"
+                    yield Outcome(archive.url, archive.url, "rejected", reason)
+                return
+        rejected = 0
+        for outcome in self._run(archive.members()):
+            rejected += outcome.outcome == "rejected"
+            if outcome.path == archive.url:  # it cannot be read to its end
+                archive = replace(archive, etag=None)
+            yield outcome
+        if archive.etag is not None:
+            below = self._catalog.paths.below(self._tenant, archive.url + MEMBER.rstrip("/"))
+            number = sum(1 for _ in below)
+            now = AddedArchive(archive.etag, archive.nbytes, encoded_for(self._specs), number, rejected)
+            self._catalog.archives.put(self._tenant, archive.url, now)
 
     def put(self, item: Item, expected: int | None) -> Outcome:
         """Add one item if its stored image has the sequence number `expected` (0: no stored image; None: any).
@@ -127,6 +221,8 @@ class Ingest:
         task = self._task(item, known)
         if isinstance(task, Outcome):
             return task
+        if task.is_unread:
+            task.data = self._prefetcher.read(task)
         [result] = self._decoder.map([self._source(task)])
         if isinstance(result, ImageRejected):
             raise result
@@ -187,10 +283,11 @@ class Ingest:
     def _items(self, items: Iterable[Found]) -> Iterator[IngestItem | Outcome]:
         """Look up items in the catalog in batches; a file with the stored size and time is not read."""
         rest = iter(items)
-        while chunk := list(islice(rest, LOOKAHEAD)):
+        while chunk := self._prefetcher.with_facts(_next_chunk(rest)):
             yield from self._registered(chunk)
-            named = {at: self._named(found) for at, found in enumerate(chunk) if isinstance(found, FoundFile)}
-            known = self._known(named, [item.key for item in chunk if isinstance(item, Item)])
+            named = {at: self._named(found) for at, found in enumerate(chunk) if _is_nameless(found)}
+            own = {at: item for at, found in enumerate(chunk) if (item := _own_item(found)) is not None}
+            known = self._known(named, [item.key for item in own.values()])
             new = [item.key for item in named.values() if item.key not in known]
             removed = self._catalog.removals.by_keys(self._tenant, new) if self._has_removals and new else {}
             for at, found in enumerate(chunk):
@@ -199,16 +296,17 @@ class Ingest:
                 elif isinstance(found, ScannedFolder):
                     yield from self._missing(found.path)
                 else:
-                    is_found = isinstance(found, FoundFile)
-                    item = named[at] if isinstance(found, FoundFile) else found
-                    yield self._item(item, known.get(item.key), removed.get(item.key), is_found=is_found)
+                    item = named[at] if at in named else own[at]
+                    facts = found if isinstance(found, FoundObject) else None
+                    yield self._item(item, known.get(item.key), removed.get(item.key), facts, is_found=at in named)
 
     def _registered(self, chunk: Iterable[Found]) -> Iterator[Outcome]:
         for found in chunk:
-            if isinstance(found, FoundFile) and (moved := self._keys.register(found)) is not None:
+            if isinstance(found, FoundFile | FoundObject) and (moved := self._keys.register(found)) is not None:
                 yield moved
 
-    def _named(self, found: FoundFile) -> Item:
+    def _named(self, found: Found) -> Item:
+        assert isinstance(found, FoundFile | FoundObject)
         path = self._keys.path_of(found)
         key = self._keys.key_of(path)
         if found.root is None:
@@ -231,6 +329,9 @@ class Ingest:
 
     def _missing(self, given: str) -> Iterator[Outcome]:
         """Report the images whose files are gone from a folder."""
+        if is_url(given):
+            yield from self._missing_objects(given)
+            return
         folder = self._keys.canonical(given)
         if not is_text(folder):
             return
@@ -247,27 +348,64 @@ class Ingest:
             if is_gone(file.path):
                 yield Outcome(file.key, file.path, "missing", "the file is gone", file.sequence)
 
+    def _missing_objects(self, prefix: str) -> Iterator[Outcome]:
+        """Report the images of a prefix or an archive that its list did not have, and the store does not have."""
+        files = self._catalog.paths.below(self._tenant, prefix)
+        if not self._seen.counts[prefix] and not prefix.endswith(MEMBER.rstrip("/")):
+            if number := sum(1 for _ in files):
+                reason = (
+                    f"there is no image below it, and {number:,} images were added from it: is it the right place? "
+                    "`lookalike prune --whole-folder` forgets them"
+                )
+                yield Outcome(prefix, prefix, "rejected", reason)
+            return
+        unseen = (file for file in files if not self._seen.has(file))
+        while batch := list(islice(unseen, LOOKAHEAD)):
+            of_archive = prefix.endswith(MEMBER.rstrip("/"))
+            states = ["gone"] * len(batch) if of_archive else self._originals.states([file.path for file in batch])
+            for file, state in zip(batch, states, strict=True):
+                if state == "gone":
+                    yield Outcome(file.key, file.path, "missing", "the file is gone", file.sequence)
+
     def _item(
-        self, item: Item, known: ExistingImage | None, removal: Removal | None, *, is_found: bool
+        self,
+        item: Item,
+        known: ExistingImage | None,
+        removal: Removal | None,
+        found: FoundObject | None,
+        *,
+        is_found: bool,
     ) -> IngestItem | Outcome:
         """Return what is to be read of an item, or its outcome where nothing is; the key of a found file is ours."""
-        task = self._task(item, known)
-        if isinstance(task, Outcome) or task.file is None:
+        if found is not None:
+            self._seen.note(found, known)
+        task = self._task(item, known, found)
+        if isinstance(task, Outcome) or (task.file is None and not task.is_remote):
             return task
         task.is_found = is_found
-        if known is not None and known.path != task.path and (is_found or known.path is not None):
+        if known is not None and known.path != task.path and (is_found or known.path is not None) and not task.replaces:
             return self._taken(task, known)
         if removal is not None and not self._again:
-            if (removal.nbytes, removal.mtime_ns) == (task.nbytes, task.mtime_ns):
+            if task.file is not None and (removal.nbytes, removal.mtime_ns) == (task.nbytes, task.mtime_ns):
                 return task.outcome("removed", _removed(removal))
             task.removal = removal
-        if known is None and (key := self._links.get(task.file)) is not None and key != item.key:
-            return task.outcome("linked", f"the same file as {key}")
+        if known is None and task.file is not None and self._links.get(task.file, item.key) != item.key:
+            return task.outcome("linked", f"the same file as {self._links[task.file]}")
         return task
 
-    def _task(self, item: Item, known: ExistingImage | None) -> IngestItem | Outcome:
-        """Return an item with the state of its file; "unchanged" where that is as stored."""
+    def _task(self, item: Item, known: ExistingImage | None, found: FoundObject | None = None) -> IngestItem | Outcome:
+        """Return an item with the state of its file or object; "unchanged" where that is as stored."""
         task = IngestItem(item, known, item.path)
+        if found is not None:
+            task.replaces = found.replaces
+        if task.is_remote:
+            task.wants_record = self._records.wants(None)
+            if found is not None:
+                task.etag, task.nbytes, task.offset, task.data = found.etag, found.nbytes, found.offset, found.data
+            if known is None or task.etag is None or not (self._complete(known) and _same_attributes(item, known)):
+                return task
+            same = (known.path, known.nbytes, known.etag) == (task.path, task.nbytes, task.etag)
+            return task.outcome("unchanged", sequence=known.sequence) if same else task
         if task.path is not None:
             try:
                 stat = os.stat(task.path)  # noqa: PTH116 - a third of the time of Path.stat, for every file of a folder
@@ -289,10 +427,11 @@ class Ingest:
         if known.path is None:
             task.taken = "the key is that of an uploaded image with other bytes; give another with --key"
             return task
-        if file_id(known.path) == task.file:
+        if task.file is not None and file_id(known.path) == task.file:
             return task.outcome("linked", f"the same file as {known.path}", known.sequence)
         task.taken = _key_of(known.path, task.item.key)
-        return task if is_gone(known.path) else task.outcome("rejected", task.taken)
+        gone = self._originals.state(known.path) == "gone"
+        return task if gone else task.outcome("rejected", task.taken)
 
     def _complete(self, known: ExistingImage) -> bool:
         return self._specs <= known.encoded
@@ -302,12 +441,14 @@ class Ingest:
         if isinstance(task.item.source, bytes):  # no file to read later: pixel digest and thumbnail are made now
             return Source(data=task.item.source, known=digest, want_pixels=True, thumbnail_side=SIDE)
         side = RECORD_SIDE if task.wants_record else 0
-        return Source(path=task.path, known=digest, reduced_side=side, reduced_apart=bool(side))
+        path, data = (None, task.data) if task.is_remote else (task.path, None)
+        task.data = None
+        return Source(path=path, data=data, known=digest, reduced_side=side, reduced_apart=bool(side))
 
     def _unchanged(self, task: IngestItem, result: Unchanged, expected: int | None = None) -> Outcome:
         """Handle a file whose bytes are stored already; its path and attributes may be new."""
         assert task.known is not None
-        self._locations.append(FileLocation(task.known.id, task.path or task.known.path, task.mtime_ns))
+        self._locations.append(_location(task, task.known))
         if _same_attributes(task.item, task.known):
             return task.outcome("unchanged", sequence=task.known.sequence)
         key, attributes = task.item.key, task.item.attributes or {}
@@ -483,7 +624,48 @@ class Ingest:
             frames=prepared.frames,
             truncated=prepared.truncated,
             exif=prepared.exif if self._exif else {},
+            etag=task.etag,
+            offset=task.offset,
         )
+
+
+def _next_chunk(rest: Iterator[Found]) -> list[Found]:
+    """Return the next items: a number of them, or as many as hold so many bytes."""
+    chunk: list[Found] = []
+    nbytes = 0
+    for found in rest:
+        if isinstance(found, Item) and isinstance(found.source, str) and is_url(found.source):
+            found = _object_of(found)
+        chunk.append(found)
+        nbytes += len(found.data or b"") if isinstance(found, FoundObject) else 0
+        if len(chunk) == LOOKAHEAD or nbytes >= LOOKAHEAD_BYTES:
+            break
+    return chunk
+
+
+def _object_of(item: Item) -> FoundObject | Outcome:
+    """Return the object or the file that an item names by its URL."""
+    try:
+        url = canonical_url(str(item.source))
+    except BadInput as error:  # it may hold credentials, and is not repeated
+        return Outcome(item.key, None, "rejected", f"unreadable: {error}")
+    return FoundObject(url, None, item.attributes, key=item.key)
+
+
+def _is_nameless(found: Found) -> bool:
+    """Whether the gallery gives it its key."""
+    return isinstance(found, FoundFile) or (isinstance(found, FoundObject) and found.key is None)
+
+
+def _own_item(found: Found) -> Item | None:
+    """Return what has a key already as an item."""
+    if isinstance(found, FoundObject) and found.key is not None:
+        return Item(found.key, found.url, found.attributes)
+    return found if isinstance(found, Item) else None
+
+
+def _location(task: IngestItem, known: ExistingImage) -> FileLocation:
+    return FileLocation(known.id, task.path or known.path, task.mtime_ns, task.etag, task.offset)
 
 
 def _key_of(path: str | None, key: str) -> str:

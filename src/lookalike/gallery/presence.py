@@ -8,6 +8,7 @@ from pathlib import Path
 from lookalike.catalog.roots import Root
 from lookalike.gallery.file_keys import root_of
 from lookalike.results import Cluster
+from lookalike.sources.urls import MEMBER, is_url, parent_of, split_member
 from lookalike.types import Answer, Record
 
 FileId = tuple[int, int]
@@ -46,7 +47,10 @@ def file_id(path: str) -> FileId | None:
 
 
 class FilePresence:
-    """Tells missing files from those of folders that are away. Folders are looked at once, files at every call."""
+    """Tells missing files from those of folders that are away. Folders are looked at once, files at every call.
+
+    Object stores are not asked, for this is done for every hit of a search: see `missing_files`.
+    """
 
     def __init__(self, load_roots: Callable[[], Sequence[Root]]) -> None:
         self._load_roots = load_roots
@@ -55,14 +59,19 @@ class FilePresence:
 
     def is_missing(self, path: str | None) -> bool:
         """Whether a file is gone while the folder that it was added from is there."""
-        return path is not None and is_gone(path) and not self._is_away(self.folder_of(path))
+        return path is not None and not is_url(path) and is_gone(path) and not self._is_away(self.folder_of(path))
 
     def folder_of(self, path: str) -> str:
-        """The folder that a file was added from; that of the file itself where it was given alone."""
+        """The folder that a file was added from; that of the file itself, or its archive, where it was given alone."""
         if self._roots is None:
             self._roots = self._load_roots()
         root = root_of(self._roots, path)
-        return str(Path(path).parent) if root is None else root.path
+        if root is not None:
+            return root.path
+        if not is_url(path):
+            return str(Path(path).parent)
+        archive, member = split_member(path)
+        return parent_of(path) if member is None else archive + MEMBER.rstrip("/")
 
     def _is_away(self, folder: str) -> bool:
         if folder not in self._away:

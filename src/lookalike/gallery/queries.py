@@ -15,6 +15,7 @@ from lookalike.imaging import Limits, Source, encode_pixels, read_bytes
 from lookalike.imaging.backgrounds import OTHER_BACKGROUNDS
 from lookalike.pipeline import Pipeline
 from lookalike.results import DEFAULT_TENANT, Failure, ImageFeatures, Query, StoredImage
+from lookalike.sources.urls import is_url
 from lookalike.types import EncodedViews, Features, Pixels, Prepared, Record
 
 LOOKUP_BATCH = 64
@@ -207,7 +208,7 @@ def resolve_stored(
             resolved.append(UnsupportedQuery(reason))
         else:
             rows = tuple(column[record.id] for column in columns)
-            source = None if record.path is None else Path(record.path)
+            source = None if record.path is None or is_url(record.path) else Path(record.path)
             resolved.append(PreparedQuery(_prepared(record), source, rows, record))
     return resolved
 

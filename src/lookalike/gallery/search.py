@@ -312,8 +312,7 @@ class Searcher:
             same_shape = (record.width, record.height, record.frames, record.truncated) == shape
             if not same_shape or (record.pixels and query.prepared.pixels):
                 continue
-            path = None if record.path is None else Path(record.path)
-            stored = record.pixels or pixels_of(path, record.sha256)
+            stored = record.pixels or pixels_of(self._verifier.original(record), record.sha256)
             if stored is None:
                 continue
             pixels = pixels or pixels_of(query.source, query.prepared.sha256)

@@ -5,14 +5,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import cached_property
-from hashlib import sha256
-from pathlib import Path
 from typing import Generic, TypeVar
 
 from lookalike.catalog import Catalog
-from lookalike.errors import Damaged, ImageRejected
+from lookalike.errors import Damaged, ImageRejected, NotFound, Unavailable
+from lookalike.gallery.originals import Originals
 from lookalike.gallery.queries import PreparedQuery, QueryReader
-from lookalike.imaging import Limits, decode, read_bytes
+from lookalike.imaging import decode
 from lookalike.imaging.resizing import reduce_to
 from lookalike.types import Pixels, Record
 from lookalike.verification import Side, VerificationEncoder, from_record
@@ -35,9 +34,9 @@ class StoredSides:
     stored thumbnail; without either, its verification record stands for it.
     """
 
-    def __init__(self, catalog: Catalog, limits: Limits) -> None:
+    def __init__(self, catalog: Catalog, originals: Originals) -> None:
         self._catalog = catalog
-        self._limits = limits
+        self._originals = originals
         self._encoder = VerificationEncoder()
         self._sides: LruCache[bytes, Side] = LruCache(CACHED_SIDES)
 
@@ -57,15 +56,20 @@ class StoredSides:
 
     def pixels(self, record: Record) -> Pixels | None:
         """RGB pixels of a stored image at a reduced scale; None if neither its file nor a thumbnail is available."""
-        if record.path is not None:
+        if (data := self.original(record)) is not None:
             try:
-                data = read_bytes(Path(record.path), self._limits)
-                if sha256(data).digest() == record.sha256:
-                    return reduce_to(decode(data, limits=self._limits, box=(SIDE, 1)).rgb, SIDE)
+                return reduce_to(decode(data, limits=self._originals.limits, box=(SIDE, 1)).rgb, SIDE)
             except ImageRejected:
-                pass  # gone or changed: as if there were no path
+                pass  # beyond the limits of today
         thumbnail = self._catalog.images.thumbnail(record.id)
         return None if thumbnail is None else reduce_to(decode(thumbnail).rgb, SIDE)
+
+    def original(self, record: Record) -> bytes | None:
+        """The bytes of a stored image; None if they are gone, have changed, or their store is down."""
+        try:
+            return self._originals.read_original(record)
+        except (NotFound, Unavailable):
+            return None
 
     def _from_record(self, record: Record) -> Side | None:
         stored = self._catalog.verification_records.get(record.id)

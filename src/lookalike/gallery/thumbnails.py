@@ -5,8 +5,8 @@ from collections import OrderedDict
 
 from lookalike.catalog import Catalog
 from lookalike.errors import BadInput, NotFound
-from lookalike.gallery.originals import read_original
-from lookalike.imaging import Limits, decode, make_thumbnail, thumbnail_of
+from lookalike.gallery.originals import Originals
+from lookalike.imaging import decode, make_thumbnail, thumbnail_of
 from lookalike.imaging.thumbnails import SIDE
 from lookalike.types import Record
 
@@ -27,9 +27,9 @@ class Thumbnails:
     catalog, at `SIDE` pixels, and never larger.
     """
 
-    def __init__(self, catalog: Catalog, limits: Limits) -> None:
+    def __init__(self, catalog: Catalog, originals: Originals) -> None:
         self._catalog = catalog
-        self._limits = limits
+        self._originals = originals
         self._cache: OrderedDict[tuple[bytes, int], bytes] = OrderedDict()
         self._cache_bytes = 0
         self._lock = threading.Lock()
@@ -60,7 +60,7 @@ class Thumbnails:
         if stored is not None and size < SIDE:
             return thumbnail_of(decode(stored).rgb, size)
         try:
-            return make_thumbnail(self._read(record), size, limits=self._limits)
+            return make_thumbnail(self._read(record), size, limits=self._originals.limits)
         except NotFound:
             if stored is None:
                 raise
@@ -69,4 +69,4 @@ class Thumbnails:
     def _read(self, record: Record) -> bytes:
         if record.path is None:
             raise NotFound(f"no thumbnail of {record.key!r} is stored; remove the image and add it again")
-        return read_original(record, self._limits)
+        return self._originals.read_original(record)

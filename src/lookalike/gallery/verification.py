@@ -5,14 +5,15 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lookalike.catalog import Catalog
 from lookalike.cpu import usable_cores
 from lookalike.errors import Unavailable
+from lookalike.gallery.originals import Originals
 from lookalike.gallery.queries import PreparedQuery, QueryReader
 from lookalike.gallery.stored_sides import ComparedImage, LruCache, StoredSides
-from lookalike.imaging import Limits
+from lookalike.sources.urls import is_url
 from lookalike.types import Record, Verification, VerificationReport
 from lookalike.verification import Side, Verifier, available, label
 
@@ -51,12 +52,12 @@ class VerifiedCandidates:
 class CandidateVerifier:
     """Compares queries with stored images, as `StoredSides` reads them. Thread-safe."""
 
-    def __init__(self, catalog: Catalog, limits: Limits) -> None:
+    def __init__(self, catalog: Catalog, originals: Originals) -> None:
         self._catalog = catalog
         self._verifier = Verifier()
         self._workers = usable_cores()
         self._executor = ThreadPoolExecutor(self._workers, thread_name_prefix="verify")
-        self._stored = StoredSides(catalog, limits)
+        self._stored = StoredSides(catalog, originals)
         self._results: LruCache[tuple[bytes, bytes], Verification] = LruCache(CACHED_RESULTS)
 
     def close(self) -> None:
@@ -99,6 +100,16 @@ class CandidateVerifier:
     def compare(self, a: ComparedImage, b: ComparedImage) -> Verification | None:
         """Compare two queries, `b` in the place of the stored image; None if the pixels of either are not available."""
         return None if a.side is None or b.side is None else self._verifier.verify(a.side, b.side)
+
+    def original(self, record: Record) -> bytes | None:
+        """The bytes of a stored image, None where they are not at hand."""
+        return self._stored.original(record)
+
+    def with_bytes(self, query: PreparedQuery) -> PreparedQuery:
+        """The query with the bytes of an object as its source, where it is a stored image in an object store."""
+        if query.record is None or not is_url(query.record.path):
+            return query
+        return replace(query, source=self.original(query.record))
 
     def are_copies(self, pairs: Sequence[tuple[int, int]]) -> list[bool]:
         """Say of pairs of stored images, by id, whether one is a copy of the other.

@@ -1,18 +1,20 @@
 """Verification records of a gallery: which images get one, how they are made, and how the stored ones are completed."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from lookalike.catalog import Catalog
 from lookalike.cpu import usable_cores
-from lookalike.errors import BadInput
+from lookalike.errors import BadInput, NotFound, Unavailable
 from lookalike.gallery.decoder import Decoder
+from lookalike.gallery.originals import READ_THREADS, Originals
 from lookalike.imaging import Source
 from lookalike.optional import install_command, is_installed
 from lookalike.results import RecordRepair, RecordSetting, StoredRecords
+from lookalike.sources.urls import is_url
 from lookalike.types import Prepared, Record
 from lookalike.verification import RECORD_SIDE, VerificationEncoder, is_intact, to_record
 
@@ -46,8 +48,8 @@ class RecordMaker:
             return f"the extra verify is not installed ({install_command('verify')})"
         return None
 
-    def wants(self, device: int) -> bool:
-        """Whether an image whose file is on this file system (`st_dev`) is to have a record."""
+    def wants(self, device: int | None) -> bool:
+        """Whether an image is to have a record: `device` is its file's (`st_dev`), None that of an object store."""
         if self.setting == "off":
             return False
         if self._device is None:
@@ -84,7 +86,7 @@ class _Counts:
     unreadable: int = 0
 
 
-def complete_records(catalog: Catalog, maker: RecordMaker, decoder: Decoder) -> RecordRepair:
+def complete_records(catalog: Catalog, maker: RecordMaker, decoder: Decoder, originals: Originals) -> RecordRepair:
     """Store the records that are missing or damaged; where the setting is "off", delete all.
 
     Raises BadInput where records are wanted and cannot be made.
@@ -99,7 +101,10 @@ def complete_records(catalog: Catalog, maker: RecordMaker, decoder: Decoder) -> 
         after = page[-1][0].id
         without = [record for record, stored in page if stored is None or not is_intact(stored)]
         wanted = list(_wanted(maker, without, counts))
-        _make_page(catalog, maker, decoder, wanted, counts)
+        # the bytes of objects are in memory until all of a batch are decoded
+        size = READ_THREADS if any(is_url(image.path) for image in wanted) else PAGE
+        for at in range(0, len(wanted), size):
+            _make_page(catalog, maker, decoder, _sources(wanted[at : at + size], originals), counts)
     return RecordRepair(counts.made, 0, counts.unreadable)
 
 
@@ -107,6 +112,10 @@ def _wanted(maker: RecordMaker, images: Sequence[Record], counts: _Counts) -> It
     """Those of these images that are to have a record; those whose file is not there are counted."""
     for image in images:
         assert image.path is not None
+        if is_url(image.path):
+            if maker.wants(None):
+                yield image
+            continue
         try:
             device = Path(image.path).stat().st_dev
         except OSError:
@@ -116,12 +125,37 @@ def _wanted(maker: RecordMaker, images: Sequence[Record], counts: _Counts) -> It
             yield image
 
 
+def _sources(images: Sequence[Record], originals: Originals) -> Iterator[tuple[Record, Source | None]]:
+    """Yield what is to be decoded of each image; objects are read in parallel, None where one is not at hand."""
+
+    def source(image: Record) -> Source | None:
+        if not is_url(image.path):
+            return Source(path=image.path, reduced_side=RECORD_SIDE, reduced_apart=True)
+        try:
+            data = originals.read_original(image)
+        except (NotFound, Unavailable):
+            return None
+        return Source(data=data, reduced_side=RECORD_SIDE, reduced_apart=True)
+
+    if not any(is_url(image.path) for image in images):
+        yield from zip(images, map(source, images), strict=True)
+        return
+    with ThreadPoolExecutor(READ_THREADS, "records-read") as executor:
+        yield from zip(images, executor.map(source, images), strict=True)
+
+
 def _make_page(
-    catalog: Catalog, maker: RecordMaker, decoder: Decoder, images: Sequence[Record], counts: _Counts
+    catalog: Catalog,
+    maker: RecordMaker,
+    decoder: Decoder,
+    sources: Iterable[tuple[Record, Source | None]],
+    counts: _Counts,
 ) -> None:
-    sources = (Source(path=i.path, reduced_side=RECORD_SIDE, reduced_apart=True) for i in images)
     read: list[tuple[Record, Prepared]] = []
-    for image, result in zip(images, decoder.map(sources), strict=True):
+    found = [(image, source) for image, source in sources]
+    images = [image for image, source in found if source is not None]
+    counts.unreadable += len(found) - len(images)
+    for image, result in zip(images, decoder.map(s for _, s in found if s is not None), strict=True):
         if isinstance(result, Prepared) and result.sha256 == image.sha256:
             read.append((image, result))
         else:

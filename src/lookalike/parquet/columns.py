@@ -36,6 +36,7 @@ _RECORD = (
     pa.field("updated", pa.float64(), nullable=False),
     pa.field("sequence", pa.int64(), nullable=False),
     pa.field("thumbnail", pa.binary()),
+    pa.field("verification_record", pa.binary()),
 )
 
 

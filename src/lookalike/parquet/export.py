@@ -101,6 +101,7 @@ def _row(image: WholeImage) -> Mapping[str, Any]:
         "updated": record.updated,
         "sequence": record.sequence,
         "thumbnail": image.thumbnail,
+        "verification_record": image.verification_record,
     }
 
 

@@ -169,6 +169,7 @@ def _new_image(row: Mapping[str, Any], tenant_id: int, features: Mapping[Feature
         attributes=json.loads(row["attributes"]),
         features=features,
         thumbnail=row["thumbnail"],
+        verification_record=row["verification_record"],
         frames=row["frames"],
         truncated=row["truncated"],
         exif=json.loads(row["exif"]),

@@ -10,6 +10,7 @@ import pytest
 import lookalike
 from lookalike.factory import open_gallery
 from lookalike.gallery import stored_sides
+from lookalike.gallery.originals import Originals
 from lookalike.gallery.stored_sides import StoredSides
 from lookalike.types import Item
 from lookalike.verification import available
@@ -67,7 +68,7 @@ def test_without_a_file_the_record_is_compared_and_there_is_no_image_to_show(
 
 def test_sources_in_their_order(gallery: lookalike.Gallery, tmp_path: Path) -> None:
     def read(key: str) -> tuple[bool, tuple[int, int] | None]:
-        sides = StoredSides(gallery.catalog, gallery.limits)
+        sides = StoredSides(gallery.catalog, Originals(gallery.limits))
         record = gallery.get(key)
         pixels, side = sides.pixels(record), sides.side(record)
         return pixels is not None, None if side is None else (side.width, side.height)
@@ -78,6 +79,6 @@ def test_sources_in_their_order(gallery: lookalike.Gallery, tmp_path: Path) -> N
     assert read("a") == (False, (720, 540) if available() else None)
     gallery.catalog.verification_records.delete_all()
     assert read("a") == (False, None)
-    pixels = StoredSides(gallery.catalog, gallery.limits).pixels(gallery.get("bytes"))
+    pixels = StoredSides(gallery.catalog, Originals(gallery.limits)).pixels(gallery.get("bytes"))
     assert pixels is not None
     assert np.asarray(pixels).shape == (288, 384, 3)  # its thumbnail

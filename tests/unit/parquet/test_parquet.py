@@ -18,6 +18,7 @@ from lookalike.factory import create_gallery
 from lookalike.gallery import Gallery
 from lookalike.parquet import export_parquet, import_parquet
 from lookalike.parquet.columns import METADATA_KEY
+from lookalike.verification import available
 from tests.support.catalogs import HASH, VECTOR, entry, fresh, hash_row, vector_row
 from tests.support.command import lookalike as command
 from tests.support.drawn_images import drawn, encoded
@@ -73,6 +74,20 @@ def test_an_imported_gallery_answers_as_the_original(gallery: Path, tmp_path: Pa
         new.set_attributes("2/ü.png", {"n": 5})
         assert import_parquet(new, file, tenant=None).updated == 1
         assert new.get("2/ü.png").attributes["n"] == 2
+
+
+@pytest.mark.skipif(not available(), reason="needs lookalike[verify]")
+def test_verification_records_are_exported(tmp_path: Path) -> None:
+    with lookalike.open(tmp_path / "g", pipelines=["phash"], verification_records="on", create=True) as opened:
+        drawn(1).save(tmp_path / "1.png")
+        opened.add([lookalike.Item("1", tmp_path / "1.png"), lookalike.Item("2", encoded(drawn(2)))])
+        record = opened.catalog.verification_records.get(opened.get("1").id)
+    file = exported(tmp_path / "g", tmp_path / "all.parquet")
+    with lookalike.open(tmp_path / "new", pipelines=["phash"], create=True) as new:
+        assert import_parquet(new, file, tenant=None).added == 2
+        assert record is not None
+        assert new.catalog.verification_records.get(new.get("1").id) == record
+        assert new.catalog.verification_records.totals().images == 1
 
 
 @pytest.mark.parametrize("target", ["sqlite", "vectors far from unit length"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
@@ -13,13 +14,15 @@ from lookalike.cli.app import IMAGES, app
 from lookalike.cli.exit_codes import ExitCode
 from lookalike.cli.options import Session, command, flag, name_of, open_gallery_or_client, option, parse_pairs
 from lookalike.cli.output import counted, emit, print_error, print_line, printable
-from lookalike.errors import Reason
+from lookalike.errors import BadSetting, Reason
+from lookalike.sources.urls import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from lookalike.image_files import FolderScan
-    from lookalike.types import Outcome
+    from lookalike.sources.manifest import Manifest
+    from lookalike.types import Attributes, Found, Outcome
 
 MAX_EXAMPLES = 3
 """Rejected images that are named for each reason."""
@@ -38,7 +41,14 @@ OUTCOMES = {
 @command(app, remote=True, rich_help_panel=IMAGES)
 def add(
     session: Session,
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Image files and folders.")],
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PATH...]",
+            show_default=False,
+            help="Image files and folders, archives (.tar, .zip), and URLs of them: s3://bucket/prefix.",
+        ),
+    ] = None,
     key: Annotated[str | None, option("--key KEY", "The key of a single file. [default: the file's name]")] = None,
     attr: Annotated[
         list[str] | None,
@@ -58,36 +68,59 @@ def add(
         ),
     ] = None,
     again: Annotated[bool, flag("--again", "Also add images that were removed from the gallery.")] = False,
+    manifest: Annotated[
+        list[str] | None,
+        option(
+            "--manifest FILE",
+            "Add the images that a table names: Parquet, CSV, JSON lines or an S3 Inventory report, by path or URL, "
+            "also with *. Repeatable.",
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None, option("--shard N/M", "Only the N-th of M parts of the manifest, for several processes.")
+    ] = None,
 ) -> int:
     """Add or update images; creates the gallery if there is none.
 
     An image's key is the name of the given folder and the path below it (below the first folder of a gallery the path
-    alone), or the file's name. Unchanged files are skipped quickly, so after an interruption run the same command
-    again. Images whose files are gone are reported; `prune` forgets them.
+    alone), or the file's name; in an archive it is the name of the member. Unchanged files and objects are skipped
+    quickly, so after an interruption run the same command again. Images whose files are gone are reported; `prune`
+    forgets them.
     """
     from lookalike.cli.json_output import outcome_object
     from lookalike.cli.progress import ProgressBar
     from lookalike.factory import HASH_PIPELINES
     from lookalike.gallery import Gallery, parse_value
-    from lookalike.image_files import DEFAULT_EXCLUDES, FolderScan, find_files
+    from lookalike.image_files import DEFAULT_EXCLUDES, FolderScan
+    from lookalike.sources.manifest import Manifest, parse_shard
 
+    if not paths and not manifest:
+        raise BadSetting("nothing to add; name files, folders or URLs, or a --manifest")
+    if manifest and key is not None:
+        raise BadSetting("--key and --manifest exclude each other: a manifest names the keys")
+    if shard is not None and (paths or not manifest):
+        raise BadSetting("--shard is a part of a --manifest; leave out paths")
     attributes = {name: parse_value(value) for name, value in parse_pairs(attr, "--attr").items()} or None
     excludes = (*DEFAULT_EXCLUDES, *(exclude or ()))
-    scan = FolderScan(excludes)
-    items = find_files(paths, key=key, attributes=attributes, scan=scan)
+    scan = FolderScan(excludes, session.settings.limits)
+    part = parse_shard(shard) if shard is not None else (1, 1)
+    manifests = [Manifest(one, part, scan.passes_over, attributes, scan.others) for one in manifest or ()]
+    groups = _groups(paths or (), key, attributes, scan, manifests, session.tenant)
     summary = AddSummary(scan)
+    total = None if manifests or any(is_url(path) for path in paths or ()) else partial(_count, paths or (), excludes)
     with open_gallery_or_client(session, create=True) as gallery:
         if isinstance(gallery, Gallery):
             fetch_weights(session, gallery.pipelines)
             if not session.json and gallery.pipelines != HASH_PIPELINES:
                 print_error(f"loading the pipelines {', '.join(gallery.pipelines)}")
         try:
-            with ProgressBar("Adding", partial(_count, paths, excludes), quiet=session.json) as progress:
-                for outcome in gallery.add_iter(items, tenant=session.tenant, exif=exif, again=again):
-                    if session.json:
-                        emit(outcome_object(outcome))
-                    summary.count(outcome)
-                    progress.advance()
+            with ProgressBar("Adding", total, quiet=session.json) as progress:
+                for tenant, items in groups:
+                    for outcome in gallery.add_iter(items, tenant=tenant, exif=exif, again=again):
+                        if session.json:
+                            emit(outcome_object(outcome))
+                        summary.count(outcome)
+                        progress.advance()
         except KeyboardInterrupt:
             print_error(f"interrupted; {summary.counts_text()}. Run the same command again to continue")
             raise
@@ -96,6 +129,22 @@ def add(
     elif scan.passed_over or scan.others:
         emit({"passed_over": dict(scan.passed_over), "others": dict(scan.others)})
     return ExitCode.PARTIAL if summary.outcomes["rejected"] else ExitCode.OK
+
+
+def _groups(
+    paths: Sequence[str],
+    key: str | None,
+    attributes: Attributes | None,
+    scan: FolderScan,
+    manifests: Sequence[Manifest],
+    tenant: str,
+) -> Iterator[tuple[str, Iterator[Found]]]:
+    """Return what to add, by tenant; raises NotFound for paths that do not exist, before anything is added."""
+    from lookalike.image_files import find_files
+    from lookalike.sources.manifest import by_tenant
+
+    given = [(tenant, find_files(paths, key=key, attributes=attributes, scan=scan))] if paths else []
+    return chain(given, (group for one in manifests for group in by_tenant(one.entries(), tenant)))
 
 
 def _count(paths: Sequence[str], excludes: tuple[str, ...]) -> Iterator[object]:
@@ -186,5 +235,7 @@ class AddSummary:
         if passed := self._scan.passed_over:
             kinds = ", ".join(f"{n:,} {printable(kind)}" for kind, n in passed.most_common())
             print_line(f"Passed over: {counted(passed.total(), 'file')} of formats not read: {kinds}")
+            if passed["tar"] or passed["zip"]:
+                print_line("The members of archives are added where the archives themselves are named.")
         if others := self._scan.others:
             print_line("Passed over: " + ", ".join(f"{kind}: {n:,}" for kind, n in others.most_common()))

@@ -108,8 +108,9 @@ def status(session: Session) -> int:
 
     with open_gallery_or_client(session) as gallery:
         found = gallery.status()
-        is_checked = isinstance(gallery, Gallery) and found.images <= MAX_CHECKED_FILES
-        files = gallery.missing(tenant=session.tenant) if is_checked and isinstance(gallery, Gallery) else None
+        files = None
+        if isinstance(gallery, Gallery) and found.images <= MAX_CHECKED_FILES:
+            files = gallery.missing(tenant=session.tenant, remote=False)
     if session.json:
         missing: dict[str, Any] = {"missing": None, "away": None}
         if files is not None:

@@ -13,6 +13,7 @@ from lookalike.cli.exit_codes import ExitCode
 from lookalike.cli.options import Session, command, flag, option
 from lookalike.cli.output import emit, print_error, print_line, printable
 from lookalike.optional import require
+from lookalike.sources.urls import canonical_url
 
 
 @command(app, rich_help_panel=MACHINE)
@@ -27,6 +28,14 @@ def serve(
     open_page: Annotated[bool, flag("--open", "Open the page in the browser.")] = False,
     import_from: Annotated[
         list[str] | None, option("--import-from DIR", "Let admins import images below this folder. Repeatable.")
+    ] = None,
+    source_prefix: Annotated[
+        list[str] | None,
+        option(
+            "--source-prefix URL",
+            "Read the originals of images below this URL, such as s3://bucket/photos: for thumbnails, verification and "
+            "full views. Repeatable. [default: none]",
+        ),
     ] = None,
     allow_host: Annotated[
         list[str] | None,
@@ -84,7 +93,11 @@ def serve(
         if open_page:  # in a thread, for some browsers return only when they are closed
             threading.Thread(target=_open_browser, args=(url,), daemon=True).start()
 
-    with open_gallery(session.folder, create=True, serving=True, settings=session.settings) as gallery:
+    prefixes = [canonical_url(prefix) for prefix in source_prefix or ()]
+    opened = open_gallery(
+        session.folder, create=True, serving=True, settings=session.settings, source_prefixes=prefixes
+    )
+    with opened as gallery:
         run(gallery, address, settings=settings, fetcher=fetcher, on_ready=on_start)
     return ExitCode.OK
 
