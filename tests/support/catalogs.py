@@ -49,11 +49,11 @@ def fresh(backend: str) -> Iterator[Catalog]:
         catalog.check()
 
 
-IMAGE_COLUMNS_OF_3 = ("frames", "truncated", "exif", "etag", "file_offset")
+IMAGE_COLUMNS_AFTER_2 = ("frames", "truncated", "exif", "etag", "file_offset")
 
 
 def make_schema_2(catalog: Catalog) -> None:
-    """Take from a catalog what schema 3 has added."""
+    """Take from a catalog what the schemas after 2 have added."""
     statements = [
         "DROP TABLE roots",
         "DROP TABLE removals",
@@ -62,7 +62,7 @@ def make_schema_2(catalog: Catalog) -> None:
         "DROP TABLE archives",
         "DROP INDEX images_path",
     ]
-    statements += [f"ALTER TABLE images DROP COLUMN {column}" for column in IMAGE_COLUMNS_OF_3]
+    statements += [f"ALTER TABLE images DROP COLUMN {column}" for column in IMAGE_COLUMNS_AFTER_2]
     statements += [f"ALTER TABLE deletions DROP COLUMN {column}" for column in ("tenant_id", "key")]
     statements.append("ALTER TABLE access_keys DROP COLUMN expires")
     with catalog.database.write() as conn:

@@ -70,11 +70,11 @@ def test_a_folder_that_cannot_be_entered_is_one_rejection(folder: Path, monkeypa
 
 
 def test_files_of_other_formats_are_counted(folder: Path) -> None:
-    for name in ("a.jxl", "b.JXL", "c.svg", "noext"):
+    for name in ("a.xcf", "b.XCF", "c.svg", "noext"):
         (folder / "sub" / name).write_bytes(b"no image that is read")
     _, rejected, scan = scanned(folder)
     assert rejected == {}
-    assert dict(scan.passed_over) == {"jxl": 2, "svg": 1, "no extension": 1}
+    assert dict(scan.passed_over) == {"xcf": 2, "svg": 1, "no extension": 1}
 
 
 def test_excluded_names_and_paths(folder: Path) -> None:

@@ -103,8 +103,7 @@ def _add_object_stores(conn: Connection) -> None:
     )
 
 
-def _to_3(conn: Connection) -> None:
-    add_image_details(conn)
+def _to_4(conn: Connection) -> None:
     _add_verification_records(conn)
     _add_compared_pairs(conn)
     add_deleted_keys(conn)
@@ -114,7 +113,7 @@ def _to_3(conn: Connection) -> None:
 
 
 _SQLITE_TYPES = ("INTEGER", "INTEGER", "TEXT", "BLOB")
-MIGRATIONS: Mapping[int, Migration] = {3: _to_3}
+MIGRATIONS: Mapping[int, Migration] = {3: add_image_details, 4: _to_4}
 """By the version that each step leads to; a step names its tables itself, for `schema` changes after it.
 
 Schema 1 was never released, so there is no step from it.

@@ -37,7 +37,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from lookalike.errors import BadSetting
 
-VERSION = 3
+VERSION = 4
 """The schema that this code writes; a catalog of a higher one is refused, a lower one is migrated."""
 MAX_PARTITIONS = 256
 IMAGE_IDS = "image_ids"
@@ -347,7 +347,7 @@ def add_image_details(conn: Connection) -> None:
 
 
 def add_deleted_keys(conn: Connection) -> None:
-    """Add what schema 3 knows of a deletion: tenant and key, for the feed of changes."""
+    """Add what schema 4 knows of a deletion: tenant and key, for the feed of changes."""
     for column in ("tenant_id BIGINT", "key TEXT"):
         conn.exec_driver_sql(f"ALTER TABLE deletions ADD COLUMN {column}")
 

@@ -1,4 +1,4 @@
-"""Folders, paths and removals of the catalog, and the migration to schema 3: on every database."""
+"""Folders, paths and removals of the catalog, and the migration from schema 2: on every database."""
 
 from collections.abc import Iterator
 
