@@ -25,6 +25,7 @@ class WholeImage:
 
     record: Record
     mtime_ns: int | None
+    etag: str | None
     features: Mapping[FeatureSpec, bytes | None]
     thumbnail: bytes | None
     verification_record: bytes | None
@@ -34,7 +35,8 @@ def read_whole_images(catalog: Catalog, tenant_id: int | None) -> Iterator[list[
     """Yield all images of a tenant, or of all tenants, in the order of their ids, in batches of one snapshot."""
     with catalog.database.read() as conn, without_timeouts(conn):
         specs = spec_ids(conn)
-        query = in_tenant(RECORD.add_columns(images.c.mtime_ns), tenant_id).order_by(images.c.id).limit(BATCH_IMAGES)
+        query = in_tenant(RECORD.add_columns(images.c.mtime_ns, images.c.etag), tenant_id)
+        query = query.order_by(images.c.id).limit(BATCH_IMAGES)
         last = 0
         while batch := _batch(conn, query.where(images.c.id > last), specs):
             yield batch
@@ -43,8 +45,8 @@ def read_whole_images(catalog: Catalog, tenant_id: int | None) -> Iterator[list[
 
 def _batch(conn: Connection, query: Select[Any], specs: Mapping[FeatureSpec, int]) -> list[WholeImage]:
     rows = conn.execute(query).all()
-    found = [(to_record(row[:-1]), row[-1]) for row in rows]
-    ids = [record.id for record, _ in found]
+    found = [(to_record(row[:-2]), row[-2], row[-1]) for row in rows]
+    ids = [record.id for record, _, _ in found]
     features: dict[FeatureSpec, dict[int, bytes | None]] = {}
     for spec, spec_id in specs.items():
         table = features_table(spec_id)
@@ -58,9 +60,10 @@ def _batch(conn: Connection, query: Select[Any], specs: Mapping[FeatureSpec, int
         WholeImage(
             record,
             mtime_ns,
+            etag,
             {spec: rows[record.id] for spec, rows in features.items() if record.id in rows},
             pictures.get(record.id),
             compared.get(record.id),
         )
-        for record, mtime_ns in found
+        for record, mtime_ns, etag in found
     ]

@@ -37,6 +37,8 @@ _RECORD = (
     pa.field("sequence", pa.int64(), nullable=False),
     pa.field("thumbnail", pa.binary()),
     pa.field("verification_record", pa.binary()),
+    pa.field("etag", pa.string()),  # of an object of a store
+    pa.field("offset", pa.int64()),  # of a member in its archive
 )
 
 

@@ -102,6 +102,8 @@ def _row(image: WholeImage) -> Mapping[str, Any]:
         "sequence": record.sequence,
         "thumbnail": image.thumbnail,
         "verification_record": image.verification_record,
+        "etag": image.etag,
+        "offset": record.offset,
     }
 
 

@@ -170,6 +170,8 @@ def _new_image(row: Mapping[str, Any], tenant_id: int, features: Mapping[Feature
         features=features,
         thumbnail=row["thumbnail"],
         verification_record=row["verification_record"],
+        etag=row["etag"],
+        offset=row["offset"],
         frames=row["frames"],
         truncated=row["truncated"],
         exif=json.loads(row["exif"]),

@@ -35,6 +35,9 @@ def fill(catalog: Catalog) -> None:
                     border=Border(1, 2, 3, n),
                     mtime_ns=2**62 + n,
                     thumbnail=bytes(range(256)) if n % 4 else None,
+                    verification_record=bytes([n, 0, 255]) if n % 3 else None,
+                    etag=f'"{n}"' if n % 2 else None,
+                    offset=2**40 + n if n % 2 else None,
                     truncated=bool(n % 2),
                     frames=n + 1,
                     exif={"camera": "Q", "latitude": n / 7} if n % 2 else {},
@@ -47,6 +50,8 @@ def fill(catalog: Catalog) -> None:
         catalog.images.delete(tenant, [f"3/\t{name}.jpg", "only a hash"])
         catalog.roots.register(tenant, "/photos", ["", "photos"])
         catalog.duplicate_feedback.mark(tenant, [f"1/\t{name}.jpg", f"2/\t{name}.jpg"])
+        first, second, *_ = catalog.images.ids_matching(tenant, ()).tolist()
+        catalog.compared_pairs.put({(first, second): (digest("pair"), True)})
         catalog.calibrations.put(tenant, {"curve": [0.5, 1.0], "name": name})
     catalog.api_keys.create("read", tenant="default")
     catalog.jobs.add("default", "duplicates", {"a": 1})
@@ -75,6 +80,8 @@ def test_a_copy_equals_its_original_and_goes_on_by_itself(source: str, target: s
         assert copy.tenants.ids_by_name() == tenants
         for tenant in tenants.values():
             assert copy.images.list_page(tenant) == original.images.list_page(tenant)
+            first, second, *_ = original.images.ids_matching(tenant, ()).tolist()
+            assert copy.compared_pairs.get([(first, second)]) == {(first, second): (digest("pair"), True)}
             filter_ids = copy.images.ids_matching(tenant, ())
             assert filter_ids.tolist() == original.images.ids_matching(tenant, ()).tolist()
         for catalog in (original, copy):  # both go on alike, with ids that were never used

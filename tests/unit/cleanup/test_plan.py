@@ -178,8 +178,9 @@ def test_choices_of_a_person(full: Gallery, folder: Path) -> None:
         with pytest.raises(BadInput):
             revise_plan(full, made, wrong)  # type: ignore[arg-type]
     (folder / "1.jpg").unlink()
-    with pytest.raises(BadInput, match="keep no image"):
-        revise_plan(full, made, {second.id: ["1.jpg"]})
+    left = revise_plan(full, made, {second.id: ["1.jpg"], third.id: None})
+    assert {mark for mark, _ in marks(CleanupPlan(left.options, left.groups[:1])).values()} == {"skip"}
+    assert of(left, "remove") == of(CleanupPlan(made.options, (third,)), "remove")
 
 
 def test_actions_that_cannot_be(full: Gallery, folder: Path, tmp_path: Path) -> None:

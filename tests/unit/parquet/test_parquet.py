@@ -110,7 +110,8 @@ def test_features_stay_bit_for_bit(tmp_path: Path, target: str) -> None:
         tenant = original.tenants.get_or_create("default")
         features = [{HASH: hash_row(n) if n % 3 else None, VECTOR: vector_row(n) if n % 4 else None} for n in range(40)]
         features[7] = {HASH: hash_row(7)}  # was never encoded as a vector
-        original.images.put([entry(tenant, f"k{n}", n, features=one) for n, one in enumerate(features)])
+        more = {"etag": "e", "offset": 2**40, "verification_record": b"\0record"}
+        original.images.put([entry(tenant, f"k{n}", n, features=one, **more) for n, one in enumerate(features)])
         export_parquet(original, tmp_path / "f.parquet", tenant="default")
         file = tmp_path / "f.parquet"
         if target != "sqlite":
@@ -118,7 +119,8 @@ def test_features_stay_bit_for_bit(tmp_path: Path, target: str) -> None:
         report = import_parquet(Encoded(copy), file, tenant="default")  # type: ignore[arg-type]
         if target == "sqlite":
             assert report.added == 40
-            names = [name for name in table_digests(original) if name.startswith("features")]
+            names = [name for name in table_digests(original) if name.startswith(("features", "verification"))]
+            assert copy.images.list_page(1)[3].offset == 2**40
             assert [table_digests(original)[name] for name in names] == [table_digests(copy)[name] for name in names]
         else:
             assert report.rejected == 1

@@ -65,12 +65,13 @@ async function measureInto(box, query, hit, signal, aligned) {
 }
 
 /**
- * Open the comparison of a query with `hits`, at one of them. `more(hit)` returns further elements of the side; `key(event,
+ * Open the comparison of a query with `hits`, at one of them. `lead(hit)` and `more(hit)` return elements of the side
+ * before and after the verdict, which comes later; `key(event,
  * hit)` handles keys; `focusOf(hit)` is the element to focus when the dialog closes on that hit; `originals`: the server
  * serves files; `total` is how many hits there are, where more can be loaded. Returns `{dialog, set(state)}`: `set` shows
  * another query and other hits.
  */
-export function openCompare({ query, hits, at, size = null, labels = ["Yours", "Found"], like = null, more = null, key = null, focusOf = null, originals = false, total = null, foot = [] }) {
+export function openCompare({ query, hits, at, size = null, labels = ["Yours", "Found"], like = null, lead = null, more = null, key = null, focusOf = null, originals = false, total = null, foot = [] }) {
   const state = { query, hits, at, size };
   let control = new AbortController();
   let stage = null;
@@ -118,6 +119,7 @@ export function openCompare({ query, hits, at, size = null, labels = ["Yours", "
     zoomBox.replaceChildren(mine.tools);
     body.replaceChildren(mine.element, h("div.compare-side", {},
       h("div.compare-name", {}, hit.evidence ? badge(hit) : null, h("p.small.quiet.wrap", {}, hit.key, h("span.numbers", {}, ` · ${sizeOf(hit)}`))),
+      lead?.(hit),
       measures,
       more?.(hit, control.signal),
       like && button("Find similar", { symbol: "like", onclick: () => {

@@ -34,7 +34,7 @@ export function openGroupCompare({ model, id, key, keepAt, dismiss, mayWrite, li
   const foot = h("div.group-foot", {}, iconButton("Previous group", "up", { onclick: () => step(-1) }), groupPlace, iconButton("Next group", "down", { onclick: () => step(1) }));
   const view = openCompare({
     ...pair, labels: ["Kept", "Other"], originals: true, like, foot: [foot],
-    more: (hit) => side(hit),
+    lead: (hit) => side(hit),
     key: (event, hit) => onKey(event, hit),
     focusOf: (hit) => {
       queueMicrotask(() => closed(group.id, hit.key));
