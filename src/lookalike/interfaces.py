@@ -437,12 +437,12 @@ class GalleryAPI(Protocol):
         exclude: Sequence[str] = (),
         again: bool = False,
     ) -> Iterator[Outcome]:
-        """Add files, folders or items, and yield the outcome of each once it is durable.
+        """Add files, folders, archives, URLs or items, and yield the outcome of each once it is durable.
 
         Idempotent: an image is identified by tenant and key, and an unchanged one is recognised by the size and time of
-        its file, or by its digest, without decoding. An image that cannot be decoded is rejected with the reason, and
-        the others are added. So is a file under the key of another file: nothing but a change of the same file
-        replaces an image.
+        its file, the size and ETag of its object, or its digest, without decoding. An image that cannot be decoded is
+        rejected with the reason, and the others are added. So is a file under the key of another file: nothing but a
+        change of the same file replaces an image.
 
         The gallery remembers folders. The key of a file below one is the folder's name, a slash and the path below the
         folder; below the first folder of an empty gallery it is that path alone. A file that is in the gallery keeps

@@ -4,7 +4,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from itertools import chain, islice
 
@@ -25,6 +25,7 @@ from lookalike.catalog.records import check_expected
 from lookalike.errors import BadInput, ImageRejected, NotFound
 from lookalike.gallery.decoder import Decoder
 from lookalike.gallery.file_keys import FileKeys
+from lookalike.gallery.ingest_items import LOOKAHEAD, IngestItem, is_nameless, location, next_chunk, own_item
 from lookalike.gallery.originals import Originals
 from lookalike.gallery.prefetch import Prefetcher
 from lookalike.gallery.presence import FileId, file_id, is_away, is_gone
@@ -35,7 +36,7 @@ from lookalike.imaging import Source, Unchanged
 from lookalike.imaging.thumbnails import SIDE
 from lookalike.interfaces import OrientedEncoder
 from lookalike.pipeline import Pipeline
-from lookalike.sources.urls import MEMBER, canonical_url, is_url
+from lookalike.sources.urls import MEMBER, is_url
 from lookalike.types import (
     Features,
     FeatureSpec,
@@ -51,10 +52,6 @@ from lookalike.types import (
 )
 from lookalike.verification import RECORD_SIDE
 
-LOOKAHEAD = 512
-"""Items whose catalog rows are read with one query."""
-LOOKAHEAD_BYTES = 64 * 1024 * 1024
-"""Bytes of members of archives among them, which are read when they are found."""
 ENCODE_BATCH = 32
 """Images encoded and written at once by pipelines with a network; hashes alone use `HASH_BATCH`."""
 HASH_BATCH = 512
@@ -73,50 +70,6 @@ MAX_SAME_BYTES = 1000
 """Images with the bytes of a new file that are compared with it, to see whether they are the same file."""
 
 Row = Features | None
-
-
-@dataclass(slots=True)
-class IngestItem:
-    """An item to read: its row in the catalog, and the size, time and identity of its file before it was read.
-
-    `path` is as the catalog stores it, None for bytes. `wants_record` asks for a verification record. The image is
-    rejected with the reason `taken` if its bytes are not those of the known image, and not added if they are those of
-    the `removal`.
-    """
-
-    item: Item
-    known: ExistingImage | None
-    path: str | None
-    nbytes: int | None = None
-    mtime_ns: int | None = None
-    wants_record: bool = False
-    file: FileId | None = None
-    taken: str | None = None
-    removal: Removal | None = None
-    is_found: bool = False
-    etag: str | None = None
-    offset: int | None = None
-    data: bytes | None = field(default=None, repr=False)
-    replaces: bool = False
-
-    @property
-    def is_remote(self) -> bool:
-        """Whether it is an object of a store or a member of an archive."""
-        return is_url(self.path)
-
-    @property
-    def is_unread(self) -> bool:
-        """Whether its bytes are those of an object that was not read yet."""
-        return self.is_remote and self.data is None
-
-    def rejected(self, reason: str) -> Outcome:
-        """Its outcome where it cannot be read."""
-        return self.outcome("rejected", reason)
-
-    def outcome(
-        self, kind: OutcomeKind, reason: str | None = None, sequence: int | None = None, *, truncated: bool = False
-    ) -> Outcome:
-        return Outcome(self.item.key, self.path, kind, reason, sequence, truncated)
 
 
 class Ingest:
@@ -192,7 +145,7 @@ class Ingest:
         same = added is not None and (added.etag, added.nbytes) == (archive.etag, archive.nbytes)
         if added is not None and same and archive.attributes is None and not self._again:
             files = list(self._catalog.paths.below(self._tenant, archive.url + MEMBER.rstrip("/")))
-            if len(files) == added.images and added.encoded >= encoded_for(self._specs):
+            if len(files) == added.images and added.is_encoded_for(self._specs):
                 yield from (Outcome(file.key, file.path, "unchanged", sequence=file.sequence) for file in files)
                 if added.rejected:
                     reason = f"{added.rejected:,} of its members were rejected when it was added; it has not changed"
@@ -283,10 +236,10 @@ class Ingest:
     def _items(self, items: Iterable[Found]) -> Iterator[IngestItem | Outcome]:
         """Look up items in the catalog in batches; a file with the stored size and time is not read."""
         rest = iter(items)
-        while chunk := self._prefetcher.with_facts(_next_chunk(rest)):
+        while chunk := self._prefetcher.with_facts(next_chunk(rest)):
             yield from self._registered(chunk)
-            named = {at: self._named(found) for at, found in enumerate(chunk) if _is_nameless(found)}
-            own = {at: item for at, found in enumerate(chunk) if (item := _own_item(found)) is not None}
+            named = {at: self._named(found) for at, found in enumerate(chunk) if is_nameless(found)}
+            own = {at: item for at, found in enumerate(chunk) if (item := own_item(found)) is not None}
             known = self._known(named, [item.key for item in own.values()])
             new = [item.key for item in named.values() if item.key not in known]
             removed = self._catalog.removals.by_keys(self._tenant, new) if self._has_removals and new else {}
@@ -448,7 +401,7 @@ class Ingest:
     def _unchanged(self, task: IngestItem, result: Unchanged, expected: int | None = None) -> Outcome:
         """Handle a file whose bytes are stored already; its path and attributes may be new."""
         assert task.known is not None
-        self._locations.append(_location(task, task.known))
+        self._locations.append(location(task, task.known))
         if _same_attributes(task.item, task.known):
             return task.outcome("unchanged", sequence=task.known.sequence)
         key, attributes = task.item.key, task.item.attributes or {}
@@ -627,45 +580,6 @@ class Ingest:
             etag=task.etag,
             offset=task.offset,
         )
-
-
-def _next_chunk(rest: Iterator[Found]) -> list[Found]:
-    """Return the next items: a number of them, or as many as hold so many bytes."""
-    chunk: list[Found] = []
-    nbytes = 0
-    for found in rest:
-        if isinstance(found, Item) and isinstance(found.source, str) and is_url(found.source):
-            found = _object_of(found)
-        chunk.append(found)
-        nbytes += len(found.data or b"") if isinstance(found, FoundObject) else 0
-        if len(chunk) == LOOKAHEAD or nbytes >= LOOKAHEAD_BYTES:
-            break
-    return chunk
-
-
-def _object_of(item: Item) -> FoundObject | Outcome:
-    """Return the object or the file that an item names by its URL."""
-    try:
-        url = canonical_url(str(item.source))
-    except BadInput as error:  # it may hold credentials, and is not repeated
-        return Outcome(item.key, None, "rejected", f"unreadable: {error}")
-    return FoundObject(url, None, item.attributes, key=item.key)
-
-
-def _is_nameless(found: Found) -> bool:
-    """Whether the gallery gives it its key."""
-    return isinstance(found, FoundFile) or (isinstance(found, FoundObject) and found.key is None)
-
-
-def _own_item(found: Found) -> Item | None:
-    """Return what has a key already as an item."""
-    if isinstance(found, FoundObject) and found.key is not None:
-        return Item(found.key, found.url, found.attributes)
-    return found if isinstance(found, Item) else None
-
-
-def _location(task: IngestItem, known: ExistingImage) -> FileLocation:
-    return FileLocation(known.id, task.path or known.path, task.mtime_ns, task.etag, task.offset)
 
 
 def _key_of(path: str | None, key: str) -> str:

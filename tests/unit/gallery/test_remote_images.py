@@ -13,7 +13,7 @@ from lookalike.errors import NotFound, Unavailable
 from lookalike.factory import open_gallery
 from lookalike.gallery import prefetch
 from lookalike.gallery.originals import READ_THREADS
-from lookalike.image_files import FolderScan, find_files
+from lookalike.image_files import FolderScan, find_files, with_relative_keys
 from lookalike.imaging import Limits
 from lookalike.optional import is_installed
 from lookalike.sources import objects
@@ -338,3 +338,16 @@ def test_names_are_passed_over_as_in_folders() -> None:
     found = [one.relative for one in find_files([f"memory://{bucket}/pics"], scan=scan) if isinstance(one, FoundObject)]
     assert sorted(found) == ["1.jpg", "noext", "x.PNG"]
     assert (dict(scan.passed_over), dict(scan.others)) == ({"tar": 1}, {"hidden or excluded": 1})
+
+
+def test_without_a_gallery_objects_and_members_become_items_with_their_bytes() -> None:
+    bucket = fill(1)
+    put(bucket, {"a.tar": tar({"t.jpg": image(2), "t.json": json_bytes({"n": 1})}), "pics/gone.jpg": image(3)})
+    found = list(find_files([f"memory://{bucket}/pics", f"memory://{bucket}/a.tar"]))
+    remove(bucket, "pics/gone.jpg")
+    items = list(with_relative_keys(found))
+    assert [(one.key, one.source, one.attributes) for one in items if isinstance(one, Item)] == [
+        ("1.jpg", image(1), None),
+        ("t.jpg", image(2), {"n": 1}),
+    ]
+    assert [one.key for one in items if isinstance(one, Outcome)] == ["gone.jpg"]
