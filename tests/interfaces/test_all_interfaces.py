@@ -404,6 +404,7 @@ def test_status_and_repair(filled: Ways) -> None:
     assert expected == found
     line = filled.command("status").line
     assert line.pop("gallery") == filled.url
+    assert (line.pop("missing"), line.pop("away")) == (None, None)
     assert line.pop("bytes") == found.pop("nbytes")
     assert line["verification_records"].pop("bytes") == found["verification_records"].pop("nbytes")
     assert line == json.loads(json.dumps(found))

@@ -54,6 +54,18 @@ def test_lines_of_json(client: TestClient) -> None:
     assert client.get(at("a")).json()["attributes"] == {"n": 1}
 
 
+def test_attributes_for_all_images(client: TestClient) -> None:
+    body = line("a", 1, n=1) + json.dumps({"key": "b", "image": json.loads(line("b", 2))["image"]}).encode()
+    params = {"attributes": '{"album": "Alps"}'}
+    client.post("/v1/images:batch", content=body, headers=NDJSON, params=params)
+    client.post("/v1/images:batch", files=[("file", ("c", encoded(drawn(3))))], params=params)
+    stored = [client.get(at(key)).json()["attributes"] for key in "abc"]
+    assert stored == [{"n": 1}, {"album": "Alps"}, {"album": "Alps"}]
+    problem(
+        client.post("/v1/images:batch", content=body, headers=NDJSON, params={"attributes": "[]"}), 400, "bad-input"
+    )
+
+
 def test_what_came_before_an_error_is_kept_and_told(client: TestClient) -> None:
     body = line("a", 1) + b'{"key": "b"}\n' + line("c", 2)
     told = lines(client.post("/v1/images:batch", content=body, headers=NDJSON))

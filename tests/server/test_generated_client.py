@@ -36,7 +36,7 @@ files = [
     File(payload=BytesIO(path.read_bytes()), file_name=path.name, mime_type="image/png")
     for path in sorted(Path(folder).glob("*"))
 ]
-added = put_images.sync(client=client, body=PutImagesFilesBody(file=files, attributes=json.dumps({"album": "Alps"})))
+added = put_images.sync(client=client, body=PutImagesFilesBody(file=files), attributes=json.dumps({"album": "Alps"}))
 found = search_batch.sync(
     client=client,
     body=SearchBatchRequest(images=[QuerySource(key="1.png"), QuerySource(key="none.png")], k=1),

@@ -11,6 +11,7 @@ from lookalike.catalog.api_keys import KeyLimits
 from lookalike.server.url_fetch.fetcher import Fetcher, parse_networks
 from tests.support.drawn_images import drawn, encoded
 from tests.support.faults.hostile_servers import PUBLIC, image, serving
+from tests.support.server.api import lines as outcomes
 from tests.support.server.tenant_service import World
 
 SMALL, LARGE = encoded(drawn(1, (40, 30))), encoded(drawn(1, (160, 120)))
@@ -58,7 +59,7 @@ def test_pixels_in_batches(world: World) -> None:
         "small", "POST", "/v1/images:batch", content=body, headers={"Content-Type": "application/x-ndjson"}
     )
     for answer, fine, large in ((form, "f1", "f2"), (ndjson, "l1", "l2")):
-        told = {line["key"]: line for line in map(json.loads, answer.content.splitlines())}
+        told = {line["key"]: line for line in outcomes(answer)}
         assert told[fine]["outcome"] in ("added", "duplicate")
         assert told[large]["outcome"] == "rejected"
         assert told[large]["reason"].startswith("too_many_pixels")

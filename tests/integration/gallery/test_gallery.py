@@ -113,7 +113,8 @@ def test_status_doctor_and_repair(galleries: Galleries) -> None:
 
     assert [(row["shared"], row["rows"], row["behind"]) for row in rows()] == [(True, IMAGES, 0)] * 2
     repaired = lookalike("repair", "-g", galleries.served, "--json")
-    assert repaired.line == {"images": IMAGES, "rebuilt": {"phash": IMAGES, "vgg16-copy": IMAGES}}
+    rebuilt = {"phash": IMAGES, "vgg16-copy": IMAGES}
+    assert repaired.line == {"images": IMAGES, "rebuilt": rebuilt, "verification_records": None}
     assert [(row["rows"], row["behind"]) for row in rows()] == [(IMAGES, 0)] * 2
     checks = {line["name"]: line for line in lookalike("doctor", "-g", galleries.served, "--json").lines}
     for scheme in ("postgresql", "elasticsearch", "milvus"):

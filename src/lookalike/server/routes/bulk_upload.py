@@ -6,7 +6,7 @@ import json
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Protocol, get_args
 
 from fastapi import APIRouter, Query, Request
@@ -131,7 +131,16 @@ class PendingImage:
 class BulkUploadResponse(Response):
     """Reads the request body while it sends the response."""
 
-    def __init__(self, request: Request, state: AppState, caller: Caller, framing: "Framing", *, exif: bool) -> None:
+    def __init__(
+        self,
+        request: Request,
+        state: AppState,
+        caller: Caller,
+        framing: "Framing",
+        *,
+        exif: bool,
+        attributes: Mapping[str, Any] | None,
+    ) -> None:
         super().__init__(status_code=200, media_type=framing.media_type, headers={"Vary": "Accept"})
         del self.headers["content-length"]
         self._framing = framing
@@ -139,6 +148,7 @@ class BulkUploadResponse(Response):
         self._state = state
         self._caller = caller
         self._exif = exif
+        self._attributes = attributes
         self._pending: asyncio.Queue[PendingImage | None] = asyncio.Queue(BATCH_SIZE)
         self._read_error: Exception | None = None
         self._outcomes: asyncio.Queue[Outcome | None] = asyncio.Queue()
@@ -164,7 +174,11 @@ class BulkUploadResponse(Response):
     async def _read(self, lease: MemoryLease) -> None:
         """Read ahead at most one batch of images; then the client is throttled."""
         try:
-            async for image in read_images(RequestReader(self._request, self._state, self._caller, lease)):
+            reader = RequestReader(self._request, self._state, self._caller, lease)
+            async for image in read_images(reader):
+                item = image.item
+                if self._attributes is not None and isinstance(item, Item) and item.attributes is None:
+                    image = replace(image, item=replace(item, attributes=self._attributes))
                 await self._pending.put(image)
         except Exception as error:  # noqa: BLE001 - images read before the error are written first
             self._read_error = error
@@ -238,6 +252,9 @@ async def put_images(
     state: State,
     caller: Writes,
     exif: Annotated[bool, Query(description="Store what EXIF data say: capture time, camera, position.")] = True,
+    attributes: Annotated[
+        str | None, Query(description="A JSON object, for images without attributes of their own.")
+    ] = None,
 ) -> Response:
     """A form with files, each stored under its file name, or lines of JSON (`BatchItem`). At most 10,000 images.
 
@@ -248,7 +265,8 @@ async def put_images(
     state.executor.check_capacity()
     if media_type(request) not in ("multipart/form-data", NDJSON, "application/jsonl"):
         raise unsupported_media_type(media_type(request), "multipart/form-data", NDJSON)
-    return BulkUploadResponse(request, state, caller, framing_of(request), exif=exif)
+    given = None if attributes is None else parse_attributes(attributes)
+    return BulkUploadResponse(request, state, caller, framing_of(request), exif=exif, attributes=given)
 
 
 async def read_images(reader: RequestReader) -> AsyncIterator[PendingImage]:
