@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,18 +12,7 @@ from hypothesis import strategies as st
 from lookalike.catalog import Catalog, FileLocation, PutResult, at_storage_precision
 from lookalike.errors import BadInput, NotFound
 from lookalike.types import Border, Condition, FeatureSpec
-from tests.support.catalogs import BACKENDS, HASH, VECTOR, digest, entry, fresh, hash_row, vector_row
-
-
-@pytest.fixture(params=BACKENDS)
-def catalog(request: pytest.FixtureRequest) -> Iterator[Catalog]:
-    with fresh(request.param) as made:
-        yield made
-
-
-@pytest.fixture
-def tenant(catalog: Catalog) -> int:
-    return catalog.tenants.get_or_create("default")
+from tests.support.catalogs import BACKENDS, HASH, VECTOR, digest, entry, hash_row, vector_row
 
 
 def test_tenants_are_made_once_and_listed(catalog: Catalog) -> None:

@@ -1,18 +1,8 @@
 """Pairs of compared images: kept in every database, replaced, and gone with either image."""
 
-from collections.abc import Iterator
-
-import pytest
-
 from lookalike.catalog import Catalog
 from lookalike.catalog.migrations import migrate
-from tests.support.catalogs import BACKENDS, entry, fresh, make_schema_2
-
-
-@pytest.fixture(params=BACKENDS)
-def catalog(request: pytest.FixtureRequest) -> Iterator[Catalog]:
-    with fresh(request.param) as made:
-        yield made
+from tests.support.catalogs import entry, make_schema_2
 
 
 def put_images(catalog: Catalog, *keys: str) -> list[int]:

@@ -1,20 +1,13 @@
 """What people said of pairs of images: on every database."""
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from lookalike.catalog import Catalog
 from lookalike.catalog.duplicate_feedback import MAX_KEYS
 from lookalike.errors import BadInput, NotFound
-from tests.support.catalogs import BACKENDS, entry, fresh
-
-
-@pytest.fixture(params=BACKENDS)
-def catalog(request: pytest.FixtureRequest) -> Iterator[Catalog]:
-    with fresh(request.param) as made:
-        yield made
+from tests.support.catalogs import entry
 
 
 @pytest.fixture

@@ -1,26 +1,11 @@
 """Frames, truncation and EXIF fields in every database, and catalogs from before they were stored."""
 
-from collections.abc import Iterator
-
-import pytest
-
 from lookalike.catalog import Catalog
 from lookalike.catalog.migrations import migrate, version_of
 from lookalike.catalog.schema import VERSION
-from tests.support.catalogs import BACKENDS, entry, fresh, make_schema_2
+from tests.support.catalogs import entry, make_schema_2
 
 EXIF = {"captured": "2019-07-14T09:30:00", "camera": "Größe „5“", "latitude": 47.5, "orientation": 6}
-
-
-@pytest.fixture(params=BACKENDS)
-def catalog(request: pytest.FixtureRequest) -> Iterator[Catalog]:
-    with fresh(request.param) as made:
-        yield made
-
-
-@pytest.fixture
-def tenant(catalog: Catalog) -> int:
-    return catalog.tenants.get_or_create("default")
 
 
 def details(catalog: Catalog, tenant: int, key: str) -> tuple[int, bool, dict[str, object]]:

@@ -1,6 +1,5 @@
 """Jobs are claimed once, survive their process, belong to their tenant, and end where they are cancelled."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -8,13 +7,6 @@ import pytest
 from lookalike.catalog import Catalog
 from lookalike.catalog import jobs as jobs_module
 from lookalike.errors import NotFound, Unavailable
-from tests.support.catalogs import BACKENDS, fresh
-
-
-@pytest.fixture(params=list(BACKENDS))
-def catalog(request: pytest.FixtureRequest) -> Iterator[Catalog]:
-    with fresh(request.param) as catalog:
-        yield catalog
 
 
 def test_from_queue_to_end(catalog: Catalog) -> None:

@@ -1,27 +1,15 @@
 """Images by a part of their keys in every database."""
 
 import random
-from collections.abc import Iterator
 
 import pytest
 
 from lookalike.catalog import Catalog
 from lookalike.catalog.key_search import MAX_CONTAINS
 from lookalike.errors import BadInput
-from tests.support.catalogs import BACKENDS, entry, fresh
+from tests.support.catalogs import entry
 
 LETTERS = "abAB/_%\\. 12"
-
-
-@pytest.fixture(params=BACKENDS)
-def catalog(request: pytest.FixtureRequest) -> Iterator[Catalog]:
-    with fresh(request.param) as made:
-        yield made
-
-
-@pytest.fixture
-def tenant(catalog: Catalog) -> int:
-    return catalog.tenants.get_or_create("default")
 
 
 def test_every_character_stands_for_itself_and_case_is_ignored(catalog: Catalog, tenant: int) -> None:

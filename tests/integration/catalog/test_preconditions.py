@@ -1,20 +1,13 @@
 """Changes on condition, and the thumbnails that go with images: on every database."""
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from lookalike.catalog import Catalog
 from lookalike.errors import Conflict, NotFound
 from lookalike.types import Condition
-from tests.support.catalogs import BACKENDS, entry, fresh
-
-
-@pytest.fixture(params=BACKENDS)
-def catalog(request: pytest.FixtureRequest) -> Iterator[Catalog]:
-    with fresh(request.param) as made:
-        yield made
+from tests.support.catalogs import entry
 
 
 @pytest.fixture

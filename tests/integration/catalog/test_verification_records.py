@@ -1,7 +1,5 @@
 """Verification records in every database: they live and die with their image and its bytes."""
 
-from collections.abc import Iterator
-
 import pytest
 from sqlalchemy import update
 
@@ -10,18 +8,7 @@ from lookalike.catalog.migrations import migrate
 from lookalike.catalog.schema import verification_records as table
 from lookalike.errors import Damaged, NotFound
 from lookalike.types import Condition
-from tests.support.catalogs import BACKENDS, digest, entry, fresh, make_schema_2
-
-
-@pytest.fixture(params=BACKENDS)
-def catalog(request: pytest.FixtureRequest) -> Iterator[Catalog]:
-    with fresh(request.param) as made:
-        yield made
-
-
-@pytest.fixture
-def tenant(catalog: Catalog) -> int:
-    return catalog.tenants.get_or_create("default")
+from tests.support.catalogs import digest, entry, make_schema_2
 
 
 def record_of(catalog: Catalog, tenant: int, key: str) -> bytes | None:
