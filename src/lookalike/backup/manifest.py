@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from lookalike.catalog.transfer import TableDigest
+from lookalike.durability import sync_folder
 from lookalike.errors import BadInput, Damaged, NotFound, Unavailable
 
 MANIFEST_FILE = "manifest.json"
 CATALOG_FILE = "catalog.sqlite"
 FORMAT = 1
-CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,20 +87,8 @@ def _parse(path: Path, value: Any) -> Manifest:
 
 def file_digest(path: Path) -> str:
     """The SHA-256 digest of a file, in hexadecimal digits; raises Unavailable where it cannot be read."""
-    digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
-            while chunk := file.read(CHUNK_BYTES):
-                digest.update(chunk)
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise Unavailable(f"cannot read {path}: {error.strerror}") from error
-    return digest.hexdigest()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lookalike.backup.manifest import CATALOG_FILE, Manifest, sync_folder
+from lookalike.backup.manifest import CATALOG_FILE, Manifest
 from lookalike.backup.verify import check_files, differences_of
 from lookalike.catalog import Catalog
 from lookalike.catalog.transfer import load_snapshot, make_separate
 from lookalike.config import GALLERY_FILE, Settings, read_gallery, write_gallery
+from lookalike.durability import sync_folder
 from lookalike.errors import BadInput, BadSetting, Damaged, Unavailable
 from lookalike.factory import CATALOG_FILE as GALLERY_CATALOG
 from lookalike.factory import open_gallery

@@ -38,6 +38,7 @@ from lookalike.catalog.schema import (
     tenants,
 )
 from lookalike.catalog.statements import insert_rows, last_id, spec_ids
+from lookalike.durability import sync_folder
 from lookalike.errors import BadInput, Unavailable
 
 BATCH_ROWS = 4096
@@ -214,12 +215,9 @@ def _make_standalone(path: Path) -> None:
         with sqlite3.connect(path, isolation_level=None) as conn:
             conn.execute("PRAGMA journal_mode = DELETE")
         conn.close()
-        for target in (path, path.parent):
-            descriptor = os.open(target, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+        sync_folder(path.parent)
     except (sqlite3.Error, OSError) as error:
         raise Unavailable(f"cannot write {path}: {error}") from error
 

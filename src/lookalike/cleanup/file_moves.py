@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from lookalike.cleanup.file_facts import file_digest
+from lookalike.durability import sync_folder
 
 
 def move(source: str, target: str, temporary: str) -> None:
@@ -71,20 +72,3 @@ def delete_leftovers(source: str, target: str, temporary: str, sha256: bytes) ->
         return
     if file_digest(source) == sha256 and (Path(target).stat().st_size == 0 or file_digest(target) == sha256):
         Path(target).unlink()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make names in a folder durable; Windows does so by itself."""
-    if os.name == "nt":
-        return
-    try:
-        file = os.open(folder, os.O_RDONLY)
-    except PermissionError:
-        return  # a folder that may be written but not read
-    try:
-        os.fsync(file)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot
-            raise
-    finally:
-        os.close(file)

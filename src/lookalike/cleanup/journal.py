@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args
 
 from filelock import FileLock, Timeout
 
-from lookalike.cleanup.file_moves import sync_folder
+from lookalike.durability import sync_folder
 from lookalike.errors import BadInput, GalleryBusy, NotFound, Unavailable
 
 FOLDER = "cleanup"

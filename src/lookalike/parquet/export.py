@@ -2,9 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 from lookalike import __version__
 from lookalike.catalog import Catalog
 from lookalike.catalog.bulk_read import WholeImage, read_whole_images
+from lookalike.durability import sync_folder
 from lookalike.errors import BadInput, NotFound, Unavailable
 from lookalike.parquet.columns import FEATURES, USABLE, column_names, feature_type, schema_of
 from lookalike.types import FeatureSpec
@@ -49,7 +49,7 @@ def export_parquet(catalog: Catalog, file: Path, *, tenant: str | None) -> int:
     try:
         with pq.ParquetWriter(partial, schema_of(specs, __version__), compression="zstd") as writer:
             for batch in read_whole_images(catalog, tenant_id):
-                writer.write_batch(_record_batch(batch, specs))
+                writer.write_batch(_record_batch(batch, specs, writer.schema))
                 number += len(batch)
         _make_durable(partial, file)
     except OSError as error:
@@ -63,10 +63,10 @@ def _make_durable(partial: Path, file: Path) -> None:
     with partial.open("rb") as written:
         os.fsync(written.fileno())
     partial.rename(file)
+    sync_folder(file.parent)
 
 
-def _record_batch(batch: Sequence[WholeImage], specs: Sequence[FeatureSpec]) -> pa.RecordBatch:
-    schema = schema_of(specs, __version__)
+def _record_batch(batch: Sequence[WholeImage], specs: Sequence[FeatureSpec], schema: pa.Schema) -> pa.RecordBatch:
     columns: dict[str, Any] = {}
     rows = [_row(image) for image in batch]
     for name in rows[0]:
@@ -120,10 +120,6 @@ def _features(spec: FeatureSpec, stored: Sequence[bytes | None]) -> pa.Array:
     if spec.metric == "hamming":
         return pa.array(stored, feature_type(spec))
     empty = bytes(2 * spec.width)
-    numbers = np.frombuffer(b"".join(_filled(stored, empty)), "<f2")
+    numbers = np.frombuffer(b"".join(empty if vector is None else vector for vector in stored), "<f2")
     mask = pa.array([vector is None for vector in stored])
     return pa.FixedSizeListArray.from_arrays(pa.array(numbers), spec.width, mask=mask)
-
-
-def _filled(stored: Sequence[bytes | None], empty: bytes) -> Iterator[bytes]:
-    return (empty if vector is None else vector for vector in chain(stored))
