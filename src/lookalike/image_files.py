@@ -22,6 +22,7 @@ from lookalike.sources.urls import (
     is_archive,
     is_local,
     is_url,
+    members_of,
     split_member,
 )
 from lookalike.types import (
@@ -258,7 +259,7 @@ def _archive(url: str, inside: str | None, attributes: Attributes | None, scan: 
     def members() -> Iterator[Found]:
         if inside is None:
             yield from archive_images(url, etag or None, scan.limits, scan.passes_over, attributes)
-            yield ScannedFolder(url + MEMBER.rstrip("/"))
+            yield ScannedFolder(members_of(url))
             return
         start = inside.rstrip("/")
 

@@ -26,6 +26,11 @@ class StoredFile(NamedTuple):
     etag: str | None = None
 
 
+_I = images.c
+_STORED_FILE = select(_I.id, _I.key, _I.path, _I.nbytes, _I.mtime_ns, _I.seq, _I.etag)
+"""The columns of `StoredFile`."""
+
+
 class FilePathRepository:
     """Images of a tenant by path."""
 
@@ -46,10 +51,9 @@ class FilePathRepository:
         """The images of a file, or of those below a folder."""
         if not storable(path):
             return
-        i = images.c
-        query = select(i.id, i.key, i.path, i.nbytes, i.mtime_ns, i.seq, i.etag).where(i.tenant_id == tenant_id)
         with self._database.read() as conn:
-            rows = conn.execute(query.where(path_column(conn) == path).order_by(i.id)).all()
+            query = _STORED_FILE.where(images.c.tenant_id == tenant_id, path_column(conn) == path)
+            rows = conn.execute(query.order_by(images.c.id)).all()
         yield from (StoredFile(*row) for row in rows)
         yield from self.below(tenant_id, path)
 
@@ -63,8 +67,8 @@ class FilePathRepository:
                 conditions = below(conn, tenant_id, folder)
                 if after is not None:
                     conditions += [column >= after[0], (column > after[0]) | (i.id > after[1])]
-                query = select(i.id, i.key, i.path, i.nbytes, i.mtime_ns, i.seq, i.etag).where(*conditions)
-                rows = conn.execute(query.order_by(column, i.id).limit(PAGE_SIZE)).all()
+                query = _STORED_FILE.where(*conditions).order_by(column, i.id).limit(PAGE_SIZE)
+                rows = conn.execute(query).all()
             page = [StoredFile(*row) for row in rows]
             yield from page
             if len(page) < PAGE_SIZE:

@@ -124,15 +124,12 @@ def without_statement_timeout(conn: Connection) -> Iterator[None]:
     if conn.dialect.name != "postgresql":
         yield
         return
-    driver: Any = conn.connection.driver_connection
-    usual = driver.answer_timeout
-    driver.answer_timeout = 2.0 * DAY_SECONDS
-    conn.exec_driver_sql(f"SET statement_timeout = {DAY_SECONDS * 1000}")
-    try:
-        yield
-    finally:
-        driver.answer_timeout = usual
-        conn.invalidate()  # a new connection has the usual limits
+    with _patient_driver(conn):
+        conn.exec_driver_sql(f"SET statement_timeout = {DAY_SECONDS * 1000}")
+        try:
+            yield
+        finally:
+            conn.invalidate()  # a new connection has the usual limits
 
 
 @contextmanager
@@ -141,11 +138,18 @@ def without_timeouts(conn: Connection) -> Iterator[None]:
     if conn.dialect.name != "postgresql":
         yield
         return
+    with _patient_driver(conn):
+        conn.exec_driver_sql(f"SET LOCAL statement_timeout = {DAY_SECONDS * 1000}")
+        conn.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {DAY_SECONDS * 1000}")
+        yield
+
+
+@contextmanager
+def _patient_driver(conn: Connection) -> Iterator[None]:
+    """Let the driver wait for an answer for longer than any statement takes."""
     driver: Any = conn.connection.driver_connection
     usual = driver.answer_timeout
     driver.answer_timeout = 2.0 * DAY_SECONDS
-    conn.exec_driver_sql(f"SET LOCAL statement_timeout = {DAY_SECONDS * 1000}")
-    conn.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {DAY_SECONDS * 1000}")
     try:
         yield
     finally:

@@ -158,18 +158,19 @@ followers = Table(
 # whose rows change, and are seen, while the lease is held.
 claims = Table("claims", metadata, Column("name", Text, primary_key=True))
 
+
+def _image_column(name: str) -> Column[int]:
+    """A column, of the primary key, of an image with which its row leaves."""
+    # Deferred, because large rows are written before the short time in which sequence numbers are handed out.
+    image = ForeignKey(images.c.id, ondelete="CASCADE", deferrable=True, initially="DEFERRED")
+    return Column(name, Id, image, primary_key=True, autoincrement=False)
+
+
 # Small images of those that came as bytes; they leave with their image.
 thumbnails = Table(
     "thumbnails",
     metadata,
-    Column(
-        "image_id",
-        Id,
-        # Deferred, because large rows are written before the short time in which sequence numbers are handed out.
-        ForeignKey(images.c.id, ondelete="CASCADE", deferrable=True, initially="DEFERRED"),
-        primary_key=True,
-        autoincrement=False,
-    ),
+    _image_column("image_id"),
     Column("data", LargeBinary, nullable=False),
 )
 
@@ -178,13 +179,7 @@ thumbnails = Table(
 verification_records = Table(
     "verification_records",
     metadata,
-    Column(
-        "image_id",
-        Id,
-        ForeignKey(images.c.id, ondelete="CASCADE", deferrable=True, initially="DEFERRED"),  # as of thumbnails
-        primary_key=True,
-        autoincrement=False,
-    ),
+    _image_column("image_id"),
     Column("nbytes", BigInteger, nullable=False),
     Column("data", LargeBinary, nullable=False),
 )
@@ -195,16 +190,8 @@ Index("verification_records_nbytes", verification_records.c.nbytes)
 compared_pairs = Table(
     "compared_pairs",
     metadata,
-    *(
-        Column(
-            name,
-            Id,
-            ForeignKey(images.c.id, ondelete="CASCADE", deferrable=True, initially="DEFERRED"),
-            primary_key=True,
-            autoincrement=False,
-        )
-        for name in ("first_id", "second_id")
-    ),
+    _image_column("first_id"),
+    _image_column("second_id"),
     Column("digest", LargeBinary, nullable=False),
     Column("is_copy", Boolean, nullable=False),
 )

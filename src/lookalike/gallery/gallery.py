@@ -347,10 +347,7 @@ class Gallery(GalleryAPI):
         check_wait(wait)
         until = time.monotonic() + wait
         while True:
-            tenant_id = None if tenant is None else self.catalog.tenants.find(tenant)
-            if tenant is not None and tenant_id is None:
-                tenant_id = NO_TENANT
-            page = read_changes(self.catalog, tenant_id, after, limit)
+            page = read_changes(self.catalog, self._searched_tenant(tenant), after, limit)
             if page.changes or not wait_beyond(self.catalog, page.sequence, until):
                 break
             after = page.next
@@ -542,10 +539,11 @@ class Gallery(GalleryAPI):
         tenant_id = self.catalog.tenants.find(tenant)
         if tenant_id is None:
             return MissingFiles((), {})
+        finder = MissingFinder(self.catalog, tenant_id, self._originals)
         if dry_run:
-            return MissingFinder(self.catalog, tenant_id, self._originals).find(folder, whole_folder=whole_folder)
+            return finder.find(folder, whole_folder=whole_folder)
         with self._lock:
-            return MissingFinder(self.catalog, tenant_id, self._originals).prune(folder, whole_folder=whole_folder)
+            return finder.prune(folder, whole_folder=whole_folder)
 
     def prune_paths(self, paths: Iterable[str], *, tenant: str = DEFAULT_TENANT) -> MissingFiles:
         """Remove the images of these files, and of those below these folders, that are gone, as `prune` does.
@@ -677,6 +675,13 @@ class Gallery(GalleryAPI):
             raise NotFound(f"there is no image {key!r}")
         return tenant_id
 
+    def _searched_tenant(self, tenant: str | None) -> int | None:
+        """Return the id of a tenant, `NO_TENANT` for one without images; None, all tenants, as it is."""
+        if tenant is None:
+            return None
+        tenant_id = self.catalog.tenants.find(tenant)
+        return NO_TENANT if tenant_id is None else tenant_id
+
     def _presence(self) -> FilePresence:
         return FilePresence(lambda: self.catalog.roots.of_tenant(None))
 
@@ -694,10 +699,7 @@ class Gallery(GalleryAPI):
         return QueryReader(self.catalog, pipelines, decoder, self.limits, tenant, reduced_side=side)
 
     def _search_request(self, options: SearchOptions) -> SearchRequest:
-        tenant = options.get("tenant", DEFAULT_TENANT)
-        tenant_id = None if tenant is None else self.catalog.tenants.find(tenant)
-        if tenant is not None and tenant_id is None:
-            tenant_id = NO_TENANT
+        tenant_id = self._searched_tenant(options.get("tenant", DEFAULT_TENANT))
         return SearchRequest(
             k=options.get("k", 10),
             page=options.get("page", 1),

@@ -36,7 +36,7 @@ from lookalike.imaging import Source, Unchanged
 from lookalike.imaging.thumbnails import SIDE
 from lookalike.interfaces import OrientedEncoder
 from lookalike.pipeline import Pipeline
-from lookalike.sources.urls import MEMBER, is_url
+from lookalike.sources.urls import is_members, is_url, members_of
 from lookalike.types import (
     Features,
     FeatureSpec,
@@ -144,7 +144,7 @@ class Ingest:
         added = self._catalog.archives.get(self._tenant, archive.url)
         same = added is not None and (added.etag, added.nbytes) == (archive.etag, archive.nbytes)
         if added is not None and same and archive.attributes is None and not self._again:
-            files = list(self._catalog.paths.below(self._tenant, archive.url + MEMBER.rstrip("/")))
+            files = list(self._catalog.paths.below(self._tenant, members_of(archive.url)))
             if len(files) == added.images and added.is_encoded_for(self._specs):
                 yield from (Outcome(file.key, file.path, "unchanged", sequence=file.sequence) for file in files)
                 if added.rejected:
@@ -158,8 +158,7 @@ class Ingest:
                 archive = replace(archive, etag=None)
             yield outcome
         if archive.etag is not None:
-            below = self._catalog.paths.below(self._tenant, archive.url + MEMBER.rstrip("/"))
-            number = sum(1 for _ in below)
+            number = sum(1 for _ in self._catalog.paths.below(self._tenant, members_of(archive.url)))
             now = AddedArchive(archive.etag, archive.nbytes, encoded_for(self._specs), number, rejected)
             self._catalog.archives.put(self._tenant, archive.url, now)
 
@@ -304,7 +303,8 @@ class Ingest:
     def _missing_objects(self, prefix: str) -> Iterator[Outcome]:
         """Report the images of a prefix or an archive that its list did not have, and the store does not have."""
         files = self._catalog.paths.below(self._tenant, prefix)
-        if not self._seen.counts[prefix] and not prefix.endswith(MEMBER.rstrip("/")):
+        of_archive = is_members(prefix)
+        if not self._seen.counts[prefix] and not of_archive:
             if number := sum(1 for _ in files):
                 reason = (
                     f"there is no image below it, and {number:,} images were added from it: is it the right place? "
@@ -314,7 +314,6 @@ class Ingest:
             return
         unseen = (file for file in files if not self._seen.has(file))
         while batch := list(islice(unseen, LOOKAHEAD)):
-            of_archive = prefix.endswith(MEMBER.rstrip("/"))
             states = ["gone"] * len(batch) if of_archive else self._originals.states([file.path for file in batch])
             for file, state in zip(batch, states, strict=True):
                 if state == "gone":

@@ -8,7 +8,7 @@ from pathlib import Path
 from lookalike.catalog.roots import Root
 from lookalike.gallery.file_keys import root_of
 from lookalike.results import Cluster
-from lookalike.sources.urls import MEMBER, is_url, parent_of, split_member
+from lookalike.sources.urls import is_url, members_of, parent_of, split_member
 from lookalike.types import Answer, Record
 
 FileId = tuple[int, int]
@@ -71,7 +71,7 @@ class FilePresence:
         if not is_url(path):
             return str(Path(path).parent)
         archive, member = split_member(path)
-        return parent_of(path) if member is None else archive + MEMBER.rstrip("/")
+        return parent_of(path) if member is None else members_of(archive)
 
     def _is_away(self, folder: str) -> bool:
         if folder not in self._away:
@@ -90,14 +90,14 @@ class FilePresence:
     def mark_clusters(self, clusters: Iterable[Cluster]) -> Iterator[Cluster]:
         """The clusters with `missing` set in their images, without those of fewer than two different files."""
         for cluster in clusters:
-            images = self.mark_records(cluster.images)
-            files = {_identity(image) for image in images if not image.missing}
+            images: list[Record] = []
+            files: set[FileId | str] = set()
+            for image in cluster.images:
+                file = None if image.path is None else file_id(image.path)
+                if file is None and self.is_missing(image.path):
+                    images.append(replace(image, missing=True))
+                    continue
+                images.append(image)
+                files.add(file or image.path or f"key {image.key}")
             if len(files) > 1:
                 yield replace(cluster, images=tuple(images))
-
-
-def _identity(image: Record) -> FileId | str:
-    """What images of the same file have in common: its device and inode, else its path; the key of an upload."""
-    if image.path is None:
-        return f"key {image.key}"
-    return file_id(image.path) or image.path

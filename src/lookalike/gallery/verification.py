@@ -120,6 +120,7 @@ class CandidateVerifier:
         records = self._catalog.images.by_ids({id_ for pair in pairs for id_ in pair})
         known = self._catalog.compared_pairs.get(pairs)
         new: dict[tuple[int, int], tuple[bytes, bool]] = {}
+        how = f"{COMPARISON_VERSION} {int(available())}".encode()
 
         def check(pair: tuple[int, int]) -> bool:
             kept, other = (records.get(id_) for id_ in pair)
@@ -127,7 +128,7 @@ class CandidateVerifier:
                 return False  # deleted meanwhile
             if kept.pixels is not None and kept.pixels == other.pixels:
                 return True
-            digest = _pair_digest(kept, other)
+            digest = _pair_digest(kept, other, how)
             if pair in known and known[pair][0] == digest:
                 return known[pair][1]
             result = self._compare(other.sha256, self._stored.side(other), kept)
@@ -156,7 +157,6 @@ class CandidateVerifier:
         return result
 
 
-def _pair_digest(kept: Record, other: Record) -> bytes:
+def _pair_digest(kept: Record, other: Record, how: bytes) -> bytes:
     """What a stored result is of: the bytes of both images, and how they were compared."""
-    how = f"{COMPARISON_VERSION} {int(available())}".encode()
     return hashlib.sha256(kept.sha256 + other.sha256 + how).digest()[:16]

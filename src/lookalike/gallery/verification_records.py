@@ -152,7 +152,7 @@ def _make_page(
     counts: _Counts,
 ) -> None:
     read: list[tuple[Record, Prepared]] = []
-    found = [(image, source) for image, source in sources]
+    found = list(sources)
     images = [image for image, source in found if source is not None]
     counts.unreadable += len(found) - len(images)
     for image, result in zip(images, decoder.map(s for _, s in found if s is not None), strict=True):

@@ -28,6 +28,11 @@ class Caller:
     any_tenant: bool
     limits: KeyLimits
 
+    @property
+    def is_global_admin(self) -> bool:
+        """Whether the caller may do what concerns all tenants."""
+        return self.any_tenant and self.has_scope("admin")
+
     def has_scope(self, scope: Scope) -> bool:
         """Whether the caller has this scope."""
         return scope in self.scopes

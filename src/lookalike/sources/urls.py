@@ -104,6 +104,16 @@ def split_member(url: str) -> tuple[str, str | None]:
     return url, None
 
 
+def members_of(archive: str) -> str:
+    """Return what all members of an archive are below, as the files of a folder are below it."""
+    return archive + MEMBER.rstrip("/")
+
+
+def is_members(prefix: str) -> bool:
+    """Return whether a prefix is that of the members of an archive, as `members_of` gives it."""
+    return prefix.endswith(MEMBER.rstrip("/"))
+
+
 def is_below(url: str, prefix: str) -> bool:
     """Return whether a URL is a prefix, or below it as a file is below a folder; members are below their archive."""
     start = prefix.rstrip("/")

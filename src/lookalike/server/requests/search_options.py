@@ -75,7 +75,7 @@ def searched_tenant(options: QueryOptions, caller: Caller) -> str | None:
     """The tenant to search, None for all of them; raises AccessDenied."""
     if options.tenants != "all":
         return caller.tenant
-    if not (caller.any_tenant and caller.has_scope("admin")):
+    if not caller.is_global_admin:
         raise AccessDenied(
             "searching all tenants needs an admin API key that is bound to no tenant", authenticated=True
         )

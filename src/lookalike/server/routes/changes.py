@@ -45,7 +45,7 @@ async def list_changes(
     An image is reported once, with its last change. 410: deletions after `after` are no longer in the log; read
     everything again from 0, and forget what is not in it.
     """
-    if tenants == "all" and not (caller.any_tenant and caller.has_scope("admin")):
+    if tenants == "all" and not caller.is_global_admin:
         raise AccessDenied("the changes of all tenants need an admin API key bound to no tenant", authenticated=True)
     tenant = None if tenants == "all" else caller.tenant
     until = time.monotonic() + wait

@@ -93,7 +93,7 @@ async def create_job(request: Request, state: State, caller: Writes) -> Response
     """Queued durably; a server process of the gallery runs it, and another takes over after a crash."""
     job_request = validate(JobRequest, await read_json_object(request, state)).root
     from_files = isinstance(job_request, ImportJob) and job_request.paths is not None
-    if (from_files or isinstance(job_request, RepairJob)) and not (caller.has_scope("admin") and caller.any_tenant):
+    if (from_files or isinstance(job_request, RepairJob)) and not caller.is_global_admin:
         raise AccessDenied("this job needs an admin API key that is bound to no tenant", authenticated=True)
     if isinstance(job_request, ImportJob) and job_request.paths is not None:
         paths = job_request.paths

@@ -114,7 +114,7 @@ async def rotate_key(
     """Create a key with the same rights and lifetime; the old one expires after the grace period."""
 
     def rotate() -> tuple[ApiKey, str]:
-        _managed(state, caller, key_id)
+        _check_manages(state, caller, key_id)
         return state.gallery.catalog.api_keys.rotate(key_id, grace=grace)
 
     key, token = await state.executor.run(rotate)
@@ -132,7 +132,7 @@ async def revoke_key(key_id: KeyId, state: State, caller: Admins) -> Response:
     """For good; servers accept it for up to two more seconds."""
 
     def revoke() -> ApiKey:
-        _managed(state, caller, key_id)
+        _check_manages(state, caller, key_id)
         return state.gallery.catalog.api_keys.revoke(key_id)
 
     return json_response(wire.ApiKey.of(await state.executor.run(revoke)))
@@ -142,9 +142,7 @@ def _manages(caller: Caller, key: ApiKey) -> bool:
     return caller.any_tenant or key.tenant == caller.tenant
 
 
-def _managed(state: AppState, caller: Caller, key_id: str) -> ApiKey:
-    """The key that a caller may change; raises NotFound also for one of another tenant, whose keys are not revealed."""
-    key = state.gallery.catalog.api_keys.get(key_id)
-    if not _manages(caller, key):
+def _check_manages(state: AppState, caller: Caller, key_id: str) -> None:
+    """Raise NotFound for a key that a caller may not change, because those of other tenants are not revealed."""
+    if not _manages(caller, state.gallery.catalog.api_keys.get(key_id)):
         raise NotFound(f"there is no API key {key_id!r}; `lookalike keys list` shows them")
-    return key
