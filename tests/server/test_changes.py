@@ -90,7 +90,13 @@ def test_waiting_uses_no_thread_and_ends_in_time(tmp_path: Path) -> None:
 def test_too_many_waiting_readers_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(change_watcher, "MAX_WAITING", 1)
     with served(tmp_path / "g") as (url, gallery):
-        thread = threading.Thread(target=lambda: httpx.get(f"{url}/v1/changes", params={"wait": 20}, timeout=60))
+
+        def wait() -> None:
+            """Wait for a change, again where the request below was the one that waited."""
+            while httpx.get(f"{url}/v1/changes", params={"wait": 20}, timeout=60).status_code == 503:
+                pass
+
+        thread = threading.Thread(target=wait)
         thread.start()
 
         def refused() -> bool:

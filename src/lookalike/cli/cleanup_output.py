@@ -13,7 +13,6 @@ from lookalike.cli.output import counted, emit, print_error, print_line, printab
 from lookalike.results import CleanupGroup, CleanupImage, CleanupOutcome, UndoOutcome
 from lookalike.types import Record
 
-FORMATS = ("table", "csv", "json")
 PLAN_COLUMNS = ("group", "mark", "reason", "frees", "evidence", "distance", "width", "height", "format", "bytes")
 """Columns of the CSV of a plan, before `key` and `path`."""
 

@@ -55,7 +55,7 @@ class Job:
 
 
 def record_of(image: wire.Image, tenant: str) -> Record:
-    """An image's record; its path is on the server's machine, and told to those on it only."""
+    """An image's record; its path is on the server's machine, and returned only to clients on it."""
     border = image.border
     return Record(
         id=NO_ID,

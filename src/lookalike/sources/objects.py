@@ -143,7 +143,7 @@ def _open(url: str, attempts: int = MAX_ATTEMPTS) -> tuple[Any, str]:
     from fsspec.config import conf  # noqa: PLC0415 - of the extra remote
     from fsspec.core import url_to_fs  # noqa: PLC0415
 
-    canonical_url(url)  # refuses credentials, chains and `..`, whoever made the URL
+    canonical_url(url)  # refuses credentials, chains and `..`, also in a URL from the catalog
     is_interactive = scheme == "s3" and attempts < MAX_ATTEMPTS
     options: dict[str, Any] = {}
     if is_interactive:

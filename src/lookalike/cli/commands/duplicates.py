@@ -11,12 +11,14 @@ from lookalike.cli.app import IMAGES, app
 from lookalike.cli.exit_codes import ExitCode
 from lookalike.cli.options import (
     FilterOption,
+    OutputOption,
     PipelineNamesOption,
     Session,
     command,
     flag,
     open_gallery_or_client,
     option,
+    output_format,
     parse_size,
     server_of,
 )
@@ -96,9 +98,7 @@ def duplicates(
         float | None,
         option("--max-distance 0..1", "Only copies up to this distance from the kept image.", rich_help_panel=CLEAN_UP),
     ] = None,
-    output: Annotated[
-        str, option("-o --output FORMAT", "Format of the list: table, csv or json.", show_default=True)
-    ] = "table",
+    output: OutputOption = "table",
 ) -> int:
     """Find images of the gallery that are copies of one another, and remove all but one of each cluster.
 
@@ -108,8 +108,7 @@ def duplicates(
     from lookalike.cli import cleanup_output
     from lookalike.gallery import parse_filter
 
-    if output not in cleanup_output.FORMATS:
-        raise BadSetting(f"--output must be {', '.join(cleanup_output.FORMATS)}, not {output!r}")
+    format_ = output_format(session, output)
     if run is not None and not undo:
         raise BadSetting("--run names the clean-up for --undo; add --undo")
     options = CleanupOptions(
@@ -124,7 +123,6 @@ def duplicates(
         pipelines=pipeline or None,
         tenant=session.tenant,
     )
-    format_ = "json" if session.json else output
     if server_of(session) is not None:
         if (
             yes
