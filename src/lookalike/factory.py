@@ -30,7 +30,7 @@ from lookalike.indexes.address import Address, without_password
 from lookalike.indexes.lazy import LazyIndex
 from lookalike.indexes.snapshot import wipe
 from lookalike.interfaces import Encoder, VectorIndex
-from lookalike.optional import install_command, is_installed, require
+from lookalike.optional import install_command, is_installed, require, require_installed
 from lookalike.pipeline import Pipeline
 from lookalike.results import DEFAULT_RECORDS, RecordSetting
 from lookalike.types import FeatureSpec
@@ -265,8 +265,8 @@ def _open_embedded(
     A process without the writer lock leaves the folder alone and works in memory.
     """
     options = {engine.options[option]: at.number(option, 1) for option in at.options}
-    if engine.package is not None:
-        require(engine.package, purpose=f"the index {at} of {spec.name}")
+    if engine.package is not None:  # an index imports it when it first needs it
+        require_installed(engine.package, purpose=f"the index {at} of {spec.name}")
     make: Callable[..., VectorIndex] = _load(engine.factory)
     try:
         return make(spec, folder, writable=lock.held, **options)

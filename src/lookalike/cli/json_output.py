@@ -5,12 +5,10 @@ Only the command line knows the query or the files as they were given, the galle
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lookalike import wire
 from lookalike.cli.exit_codes import error_object
-from lookalike.evaluation.measurement import QueryResult, ScoredHit
-from lookalike.evaluation.summary import Summary
 from lookalike.results import (
     Change,
     CleanupGroup,
@@ -23,6 +21,10 @@ from lookalike.results import (
     UndoOutcome,
 )
 from lookalike.types import Answer, Outcome, Record
+
+if TYPE_CHECKING:
+    from lookalike.evaluation.measurement import QueryResult, ScoredHit
+    from lookalike.evaluation.summary import Summary
 
 Object = Mapping[str, Any]
 
@@ -87,7 +89,7 @@ def repair_object(report: RepairReport) -> Object:
     return asdict(report)
 
 
-def evaluated_query_object(result: QueryResult) -> Object:
+def evaluated_query_object(result: "QueryResult") -> Object:
     """One query of an evaluation: the rank of its original, and the first hit with and without the original."""
     return {
         "type": "query",
@@ -102,7 +104,7 @@ def evaluated_query_object(result: QueryResult) -> Object:
     }
 
 
-def summary_object(summary: Summary) -> Object:
+def summary_object(summary: "Summary") -> Object:
     """The measures of one search, over all edits or for one; shares in 0..1, each with its interval."""
     return {
         "type": "summary",
@@ -120,7 +122,7 @@ def summary_object(summary: Summary) -> Object:
     }
 
 
-def _scored_hit(hit: ScoredHit | None) -> Object | None:
+def _scored_hit(hit: "ScoredHit | None") -> Object | None:
     if hit is None:
         return None
     return {

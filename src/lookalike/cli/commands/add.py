@@ -87,7 +87,6 @@ def add(
     quickly, so after an interruption run the same command again. Images whose files are gone are reported; `prune`
     forgets them.
     """
-    from lookalike.cli.json_output import outcome_object
     from lookalike.cli.progress import ProgressBar
     from lookalike.factory import HASH_PIPELINES
     from lookalike.gallery import Gallery, parse_value
@@ -108,6 +107,8 @@ def add(
     groups = _groups(paths or (), key, attributes, scan, manifests, session.tenant)
     summary = AddSummary(scan)
     total = None if manifests or any(is_url(path) for path in paths or ()) else partial(_count, paths or (), excludes)
+    if session.json:
+        from lookalike.cli.json_output import outcome_object
     with open_gallery_or_client(session, create=True) as gallery:
         if isinstance(gallery, Gallery):
             fetch_weights(session, gallery.pipelines)

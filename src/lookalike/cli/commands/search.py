@@ -125,7 +125,6 @@ def search(
     """
     if not (images or key or phash or features):
         raise typer.BadParameter("no image to search with: name a file, or an image of the gallery with --key.")
-    from lookalike.cli.feature_files import feature_runs
     from lookalike.gallery import parse_filter
     from lookalike.results import StoredImage
 
@@ -147,8 +146,11 @@ def search(
     printer = ResultPrinter(output_format(session, output), preview=preview, all_hits=all_hits)
     with open_gallery_or_client(session) as gallery:
         printer.search(gallery, map(StoredImage, key or ()), options)
-        for names, run in feature_runs(phash or (), features, pipeline or (), fingerprint):
-            printer.search(gallery, run, {**options, "pipelines": names, "deep": deep or False})
+        if phash or features:
+            from lookalike.cli.feature_files import feature_runs
+
+            for names, run in feature_runs(phash or (), features, pipeline or (), fingerprint):
+                printer.search(gallery, run, {**options, "pipelines": names, "deep": deep or False})
         queries = paths_of(images or (), null=null)
         if "-" not in (images or ()):
             printer.search(gallery, queries, options)
@@ -183,8 +185,10 @@ class ResultPrinter:
         self.code = ExitCode.OK
 
     def search(self, gallery: AnyGallery, queries: Iterable[Query], options: SearchOptions) -> None:
-        from lookalike.cli.json_output import query_object
         from lookalike.types import Answer
+
+        if self._json or self._csv is not None:
+            from lookalike.cli.json_output import query_object
 
         for query, answer in gallery.search_many(queries, **options):
             path = _name_of(query)
