@@ -148,7 +148,7 @@ TURNS: Final = tuple((quarters, mirrored) for mirrored in (False, True) for quar
 """The eight views: turned left by quarters, of the mirrored image where `mirrored`."""
 
 
-def turned_view(image: Grey, quarters: int, mirrored: bool) -> Grey:  # noqa: FBT001 - a pair of `TURNS`
+def turned_view(image: Grey, quarters: int, mirrored: bool) -> Grey:
     """A view of an image, as `np.rot90` gives it, at a tenth of its cost."""
     if mirrored:
         image = image[:, ::-1]
