@@ -107,8 +107,6 @@ def add(
     groups = _groups(paths or (), key, attributes, scan, manifests, session.tenant)
     summary = AddSummary(scan)
     total = None if manifests or any(is_url(path) for path in paths or ()) else partial(_count, paths or (), excludes)
-    if session.json:
-        from lookalike.cli.json_output import outcome_object
     with open_gallery_or_client(session, create=True) as gallery:
         if isinstance(gallery, Gallery):
             fetch_weights(session, gallery.pipelines)
@@ -119,7 +117,7 @@ def add(
                 for tenant, items in groups:
                     for outcome in gallery.add_iter(items, tenant=tenant, exif=exif, again=again):
                         if session.json:
-                            emit(outcome_object(outcome))
+                            _emit(outcome)
                         summary.count(outcome)
                         progress.advance()
         except KeyboardInterrupt:
@@ -130,6 +128,12 @@ def add(
     elif scan.passed_over or scan.others:
         emit({"passed_over": dict(scan.passed_over), "others": dict(scan.others)})
     return ExitCode.PARTIAL if summary.outcomes["rejected"] else ExitCode.OK
+
+
+def _emit(outcome: Outcome) -> None:
+    from lookalike.cli.json_output import outcome_object
+
+    emit(outcome_object(outcome))
 
 
 def _groups(
