@@ -41,7 +41,7 @@ from lookalike.image_files import files_of
 from lookalike.imaging import Limits, encode_pixels
 from lookalike.imaging.decode_pool.pool import INLINE_LIMIT
 from lookalike.interfaces import GalleryAPI, OrientedEncoder
-from lookalike.pipeline import Calibration, Pipeline
+from lookalike.pipeline import Calibration, ClosedPipeline, Pipeline
 from lookalike.results import (
     CHANGES_PAGE,
     DEFAULT_RECORDS,
@@ -86,7 +86,8 @@ class Gallery(GalleryAPI):
     `inline_limit` images, which the calling process decodes; `limits` is what an image may take to decode.
     `recall_share` is the share of one core's time in which live searches are repeated exactly, to measure their recall;
     0 for none. `verification_records` says which images added from now on get a record. `source_prefixes` are the URLs
-    below which originals may be read, None for all.
+    below which originals may be read, None for all. `describe` says what is known of a pipeline without opening its
+    index, None where that must be opened.
     """
 
     def __init__(
@@ -102,11 +103,12 @@ class Gallery(GalleryAPI):
         recall_share: float = 0.0,
         verification_records: RecordSetting = DEFAULT_RECORDS,
         source_prefixes: Sequence[str] | None = None,
+        describe: Callable[[str], ClosedPipeline | None] = lambda _: None,
     ) -> None:
         self.catalog = catalog
         self._lock = lock
         self.limits = limits or Limits()
-        self._pipelines = PipelinePool(names, build, catalog, lock, self.limits, workers, inline_limit)
+        self._pipelines = PipelinePool(names, build, describe, catalog, lock, self.limits, workers, inline_limit)
         self._originals = Originals(self.limits, source_prefixes)
         self._thumbnails = Thumbnails(catalog, self._originals)
         self._calibrations = CalibrationReader(catalog)
@@ -562,7 +564,7 @@ class Gallery(GalleryAPI):
 
     def status(self, *, outages: Mapping[str, str] | None = None) -> Status:
         """See `GalleryAPI.status`; `outages` maps pipelines known to be unavailable to the reason: they are skipped."""
-        pipelines = {name: self._pipelines.try_open(name) for name in self.pipelines}
+        pipelines = {name: self._pipelines.look_up(name) for name in self.pipelines}
         recall = () if self._recall_meter is None else self._recall_meter.measurements()
         found = gallery_status(self.catalog, pipelines, outages or {}, recall)
         return replace(found, verification_records=self._records.stored(self.catalog))
