@@ -22,6 +22,7 @@ EXTRAS = {
     "s3fs": ("s3fs", "remote"),
     "watchfiles": ("watchfiles", "watch"),
     "pyarrow": ("PyArrow", "parquet"),
+    "ray": ("Ray", "ray"),
 }
 """By module: the package's name, and the extra that installs it."""
 
