@@ -20,8 +20,10 @@ LOCAL_OBJECT_STORE = 200_000_000
 """Bytes of shared memory of a local cluster: rows of the manifest and outcomes pass through it, images do not."""
 CONNECT_SECONDS = 5.0
 PROBE_SECONDS = 120.0
-_QUIET = {
+_VARIABLES = {
     "RAY_USAGE_STATS_ENABLED": "0",  # Ray otherwise reports to its makers
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # the loss of a worker or a machine is no error here
+    "RAY_TASK_MAX_RETRIES": "100",  # of reading a manifest's file, for a long file outlives many machines
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the behaviour of later versions, without the warning
 }
 _STATUS = "from ray.scripts.scripts import main; main()"
@@ -37,7 +39,7 @@ def connected(address: str) -> Iterator[None]:
         Unavailable: The cluster does not answer, or this machine is none of it.
     """
     is_local = address == LOCAL
-    variables = dict(_QUIET)
+    variables = dict(_VARIABLES)
     if is_local:
         variables |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     with _environment(variables):

@@ -1,5 +1,6 @@
 """The run: files of manifests, units, workers and outcomes as a Ray Data pipeline with back-pressure."""
 
+import logging
 import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,8 +18,9 @@ UNITS_AT_ONCE = 2
 """Units that a worker has in hand: one is fetched while another is encoded."""
 UNITS_QUEUED = 4
 """Units sent to a worker, with those in hand: more would only wait there."""
-MAX_ATTEMPTS = 20
-"""Attempts at a unit whose worker dies; one that always kills its worker ends the run instead of repeating forever."""
+NO_PROGRESS_SECONDS = 1800
+"""Seconds without the result of a unit after which the run ends: the cluster has no machine left, or a unit kills each
+worker that takes it."""
 MAX_FILE_BLOCKS = 256
 """Blocks of the list of files."""
 
@@ -55,14 +57,16 @@ class IngestRun:
 
     def _dataset(self) -> Any:
         import ray  # noqa: PLC0415 - of the extra ray
-        from ray.data import ActorPoolStrategy, DataContext  # noqa: PLC0415
+        from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy  # noqa: PLC0415
 
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         context = DataContext.get_current()
         context.enable_progress_bars = False
+        context.execution_no_progress_timeout_s = NO_PROGRESS_SECONDS
         context.target_max_block_size = 1  # a unit is a block, so that a worker gets one at a time
         blocks = min(len(self.files), MAX_FILE_BLOCKS)
         files = ray.data.from_items([{"file": file} for file in self.files], override_num_blocks=blocks)
-        units = files.map_batches(self.reader, batch_size=1, num_cpus=0, concurrency=READERS, max_retries=MAX_ATTEMPTS)
+        units = files.map_batches(self.reader, batch_size=1, num_cpus=0, compute=TaskPoolStrategy(READERS))
         pool = ActorPoolStrategy(
             min_size=self.workers.fewest,
             max_size=self.workers.most,
@@ -76,7 +80,6 @@ class IngestRun:
             compute=pool,
             batch_size=1,
             num_cpus=self.job.cores,
-            max_task_retries=MAX_ATTEMPTS,
         )
 
 
