@@ -23,7 +23,6 @@ from lookalike.catalog import (
 )
 from lookalike.catalog.records import check_expected
 from lookalike.errors import BadInput, ImageRejected, NotFound
-from lookalike.gallery.decoder import Decoder
 from lookalike.gallery.file_keys import FileKeys
 from lookalike.gallery.ingest_items import LOOKAHEAD, IngestItem, is_nameless, location, next_chunk, own_item
 from lookalike.gallery.originals import Originals
@@ -32,7 +31,7 @@ from lookalike.gallery.presence import FileId, file_id, is_away, is_gone
 from lookalike.gallery.seen_images import SeenImages
 from lookalike.gallery.verification_records import RecordMaker
 from lookalike.image_files import is_text
-from lookalike.imaging import Source, Unchanged
+from lookalike.imaging import DecodePool, Source, Unchanged
 from lookalike.imaging.thumbnails import SIDE
 from lookalike.interfaces import OrientedEncoder
 from lookalike.pipeline import Pipeline
@@ -82,7 +81,7 @@ class Ingest:
         self,
         catalog: Catalog,
         pipelines: Sequence[Pipeline],
-        decoder: Decoder,
+        decoder: DecodePool,
         tenant: int,
         originals: Originals,
         records: RecordMaker,
