@@ -84,8 +84,8 @@ def cores_of_workers(wanted: int | None, workers: Workers) -> int:
     room = sum(cores // each for cores in machines)
     if room < workers.fewest:
         raise BadSetting(
-            f"the cluster has room for {room} workers of {each} cores, not for {workers.fewest}: its machines offer "
-            f"{', '.join(map(str, sorted(machines)))} cores; lower --cores or --workers"
+            f"the cluster's machines, of {', '.join(map(str, sorted(machines)))} cores, have no room for "
+            f"{workers.fewest} workers of {each}; lower --cores or --workers"
         )
     return each
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 from lookalike.cli.app import IMAGES, app
 from lookalike.cli.commands.add import AddSummary, fetch_weights
@@ -87,11 +88,12 @@ def ingest(
     check_catalog(session.folder, session.settings)
     files = [absolute(file) for one in manifest for file in manifest_files(one)]
     summary = AddSummary(scan := FolderScan())
+    out = sys.stdout  # Ray writes to standard output; while it runs, that is standard error
     with session.open() as gallery:
         fetch_weights(session, gallery.pipelines)
         if not session.json:
             print_error("starting Ray" if ray == LOCAL else f"joining the Ray cluster at {ray}")
-        with connected(ray):
+        with redirect_stdout(sys.stderr), connected(ray):
             each = cores_of_workers(cores, wanted)
             job = prepare_job(session.folder, session.settings, gallery, each, exif=exif, again=again)
             run = IngestRun(job, reader, files, wanted)
@@ -101,7 +103,7 @@ def ingest(
                 IndexUpdates(gallery),
             ):
                 try:
-                    _consume(run, summary, scan, writer, progress, json=session.json)
+                    _consume(run, summary, scan, writer, progress, out if session.json else None)
                 except KeyboardInterrupt:
                     print_error(f"interrupted; {summary.counts_text()}. Run the same command again to continue")
                     raise
@@ -119,18 +121,17 @@ def _consume(
     scan: FolderScan,
     writer: RejectedWriter | None,
     progress: ProgressBar,
-    *,
-    json: bool,
+    out: TextIO | None,
 ) -> None:
-    """Count the outcomes of a run as they come, print them as JSON lines, and write those rejected to a file."""
+    """Count the outcomes of a run as they come, print them as JSON lines to `out`, and write down those rejected."""
     from lookalike.cli.json_output import outcome_object
 
     for result in run.results():
         scan.passed_over.update(result.passed_over)
         scan.others.update(result.others)
         for tenant, outcome in result.outcomes:
-            if json:
-                emit({"tenant": tenant, **outcome_object(outcome)})
+            if out is not None:
+                emit({"tenant": tenant, **outcome_object(outcome)}, out=out)
             summary.count(outcome)
             if writer is not None and outcome.outcome == "rejected":
                 writer.add(tenant, outcome)
