@@ -4,7 +4,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lookalike import __version__
-from lookalike.config import GallerySettings, Precision, Settings, from_environment, read_gallery, write_gallery
+from lookalike.config import (
+    GallerySettings,
+    Precision,
+    Settings,
+    from_environment,
+    index_variable,
+    read_gallery,
+    write_gallery,
+)
 from lookalike.errors import BadSetting, FeatureMismatch
 from lookalike.factory import open_gallery
 from lookalike.gallery import Gallery
@@ -39,11 +47,11 @@ class IngestJob:
                 f"the command runs Lookalike {self.version} and a machine of the cluster {__version__}; install the "
                 "same version on all"
             )
-        write_gallery(folder, replace(self.gallery, catalog=None))
+        write_gallery(folder, replace(self.gallery, catalog=None, index={}))  # these may hold passwords
         settings = replace(
             from_environment(),
             catalog=self.gallery.catalog,
-            index={},
+            index={index_variable(name): address for name, address in self.gallery.index.items()},
             precision=self.precision,
             workers=self.cores,
             server=None,

@@ -61,7 +61,12 @@ class Cluster:
     def __init__(self, folder: Path, *, token: bool = True) -> None:
         self._folder = folder
         self._nodes: list[Node] = []
-        self.environment: Mapping[str, str] = {**os.environ, **_VARIABLES, "RAY_AUTH_MODE": "disabled"}
+        self.environment: Mapping[str, str] = {
+            **os.environ,
+            **_VARIABLES,
+            "RAY_AUTH_MODE": "disabled",
+            "TMPDIR": str(folder.parent),  # a killed worker leaves its folder
+        }
         if token:
             self.environment = {
                 **self.environment,

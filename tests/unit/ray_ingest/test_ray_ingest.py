@@ -132,6 +132,14 @@ def test_machines_that_differ_are_refused(tmp_path: Path, job: IngestJob) -> Non
         replace(job, fingerprints={"phash": "other"}).open(tmp_path / "two")
 
 
+def test_no_address_with_a_password_is_written_to_a_machine(tmp_path: Path, job: IngestJob) -> None:
+    indexed = replace(job.gallery, index={"phash": "elasticsearch://user:hidden-word@127.0.0.1:9"})
+    with replace(job, gallery=indexed).open(tmp_path / "worker") as opened:
+        assert opened.status().pipelines[0].engine.startswith("elasticsearch")
+    assert not [p for p in (tmp_path / "worker").rglob("*") if p.is_file() and b"hidden-word" in p.read_bytes()]
+    assert "hidden-word" not in repr(job)
+
+
 def test_a_catalog_in_a_file_is_refused_with_the_remedy(tmp_path: Path, gallery: lookalike.Gallery) -> None:
     gallery.close()
     (tmp_path / "list.csv").write_text("uri\n")
