@@ -39,13 +39,14 @@ def connected(address: str) -> Iterator[None]:
         Unavailable: The cluster does not answer, or this machine is none of it.
     """
     is_local = address == LOCAL
+    if not is_local:
+        _check_address(address)
     variables = dict(_VARIABLES)
     if is_local:
         variables |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     with _environment(variables):
         require("ray", purpose="lookalike ingest")
         if not is_local:
-            _check_address(address)
             _check_authenticated(address)
         import ray  # noqa: PLC0415 - of the extra ray, and seconds to import
 
