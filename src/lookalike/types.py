@@ -506,7 +506,9 @@ class Answer:
     `sequence` is the last change of the catalog that the answer reflects. `failed` is, by pipeline, why one could not
     be searched (its engine is down): the hits of such an answer are correct but may be incomplete. `frames` counts
     frames or pages of the query, of which the first was searched for. `truncated` tells that pixels of it are missing.
-    `verification` is None if candidates were not to be verified.
+    `verification` is None if candidates were not to be verified. `radius` is the distance (0..1) of the fourth nearest
+    image in the last pipeline, by which a calibration tells dense neighbourhoods from sparse ones; None where nothing
+    was compared, and in answers of a server.
     """
 
     hits: tuple[Hit, ...]
@@ -521,3 +523,4 @@ class Answer:
     not_compared: Mapping[str, str] = field(default_factory=dict)
     frames: int = 1
     truncated: bool = False
+    radius: float | None = None
