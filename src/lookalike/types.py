@@ -453,8 +453,10 @@ class Hit:
     `width` and `height` are as displayed. `frames` counts frames or pages, of which the first was compared, unless the
     hit is exact; `truncated` tells that pixels are missing in the file. `tenant` owns the image; it is None unless all
     tenants were searched. `verified` says whether `evidence` rests on the digests or on a comparison of the aligned
-    pixels, `verification`; otherwise it rests on the distance alone. `probability` is that of a copy, None unless the
-    gallery was calibrated (`lookalike calibrate`). `missing` is as of `Record`.
+    pixels, `verification`; otherwise it rests on the distance alone. `false_match_rate` is the share (0..1) of pairs of
+    unrelated images at most this far apart in this pipeline, never below the lowest that was measured; None where none
+    was, for exact hits and for parts of the query. `probability` is that of a copy, None unless the gallery was
+    calibrated (`lookalike calibrate`). `missing` is as of `Record`.
     """
 
     key: str
@@ -473,6 +475,7 @@ class Hit:
     verification: Verification | None = None
     probability: Probability | None = None
     missing: bool = False
+    false_match_rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

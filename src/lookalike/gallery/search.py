@@ -102,7 +102,10 @@ class SearchRequest:
 
 @dataclass(slots=True)
 class Candidate:
-    """Best match for one image. `log_rate` is log10 of the false-match rate of its distance."""
+    """Best match for one image. `log_rate` is log10 of the false-match rate of its distance, by which hits are ordered.
+
+    `false_match_rate` is what is known of it; see `Hit`.
+    """
 
     evidence: Evidence
     distance: float
@@ -110,6 +113,7 @@ class Candidate:
     log_rate: float
     verified: bool = False
     verification: Verification | None = None
+    false_match_rate: float | None = None
 
     @property
     def rank(self) -> tuple[int, float, float]:
@@ -396,6 +400,7 @@ def _merge(found: dict[int, Candidate], pipeline: Pipeline, matches: Ranked) -> 
         copy = distance <= calibration.threshold
         evidence: Evidence = "copy" if copy else "similar"
         candidate = Candidate(evidence, distance, pipeline.name, calibration.log_false_match_rate(distance))
+        candidate.false_match_rate = calibration.false_match_rate(distance)
         if i not in found or candidate.rank < found[i].rank:
             found[i] = candidate
 
@@ -446,6 +451,7 @@ def _rank(
             frames=records[i].frames,
             truncated=records[i].truncated,
             probability=_probability(found[i], judge),
+            false_match_rate=found[i].false_match_rate,
         )
         for i in order[: request.depth + 1]
     ]
