@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from lookalike.catalog.database import Database
 from lookalike.catalog.records import StoredFeatures, check_limit
@@ -122,6 +122,14 @@ class FeatureRepository:
         """The specs that features were ever stored for, oldest first."""
         with self._database.read() as conn:
             return list(spec_ids(conn))
+
+    def count(self, spec: FeatureSpec) -> int:
+        """The number of images with a meaningful feature of this spec, of all tenants."""
+        with self._database.read() as conn:
+            spec_id = spec_ids(conn).get(spec)
+            if spec_id is None:
+                return 0
+            return int(conn.execute(select(func.count(features_table(spec_id).c.vector))).scalar_one())
 
     def register(self, specs: Collection[FeatureSpec]) -> None:
         """Create the tables of specs that have none yet; needed before features of theirs are written."""

@@ -8,17 +8,21 @@ from lookalike.errors import LookalikeError, UnsupportedQuery
 from lookalike.gallery.index_sync import IndexSync, LocalIndexSync, OpenPipeline, SharedIndexSync
 from lookalike.gallery.writer_lock import WriterLock
 from lookalike.imaging import DecodePool, Limits
-from lookalike.pipeline import Pipeline
+from lookalike.pipeline import ClosedPipeline, Pipeline
 from lookalike.types import InputSpec
 
 
 class PipelinePool:
-    """The pipelines `names`, in order of precedence; `build` opens one. Safe to use from several threads."""
+    """The pipelines `names`, in order of precedence; `build` opens one. Safe to use from several threads.
+
+    `describe` says what is known of one without opening its index, None where it must be opened.
+    """
 
     def __init__(
         self,
         names: Sequence[str],
         build: Callable[[str], Pipeline],
+        describe: Callable[[str], ClosedPipeline | None],
         catalog: Catalog,
         lock: WriterLock,
         limits: Limits,
@@ -27,6 +31,7 @@ class PipelinePool:
     ) -> None:
         self.names = tuple(names)
         self._build = build
+        self._describe = describe
         self._catalog = catalog
         self._lock = lock
         self._limits = limits
@@ -67,13 +72,14 @@ class PipelinePool:
         with self._open_lock:
             return [self._open[name] for name in self.names if name in self._open]
 
-    def try_open(self, name: str) -> tuple[Pipeline, IndexSync] | LookalikeError:
-        """Return a pipeline, or the error if it cannot be opened (such as weights that are not downloaded)."""
+    def look_up(self, name: str) -> OpenPipeline | ClosedPipeline | LookalikeError:
+        """Return a pipeline, opened only if there is no other way to know its state, or why it cannot be opened."""
+        with self._open_lock:
+            opened = self._open.get(name)
         try:
-            [opened] = self.open([name])
-        except LookalikeError as error:
+            return opened or self._describe(name) or self.open([name])[0]
+        except LookalikeError as error:  # such as weights that are not downloaded
             return error
-        return opened.pipeline, opened.sync
 
     def decoder(self, opened: Sequence[OpenPipeline]) -> DecodePool:
         """Return the decoder for these pipelines; it and its worker processes are kept."""
