@@ -29,7 +29,6 @@ def test_no_false_match_rate_is_stated_below_what_was_measured() -> None:
     assert Calibration(TABLE.anchors, 0.1, measured=False).false_match_rate(0.2) is None
 
 
-
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_the_rate_rises_with_distance_and_is_inverted(a: float, b: float) -> None:
     if a < b:

@@ -110,6 +110,7 @@ class SearchAnswer(WireObject):
                 },
                 "frames": 1,
                 "truncated": False,
+                "false_match_rate": 9.506e-06,
                 "probability": {"value": 0.9994, "low": 0.9971, "high": 1.0},
                 "missing": False,
             }
