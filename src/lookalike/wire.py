@@ -18,12 +18,12 @@ from numpy import frombuffer
 from lookalike import results, types
 from lookalike.descriptions import describe
 from lookalike.errors import BadSetting, UnsupportedQuery
-from lookalike.results import ChangeKind, RecordSetting
+from lookalike.results import ChangeKind, PipelineState, RecordSetting
 from lookalike.types import Evidence, OutcomeKind
 
 T = TypeVar("T")
 Json = dict[str, Any]
-JobKind = Literal["import", "repair", "duplicates", "delete"]
+JobKind = Literal["import", "repair", "duplicates", "delete", "backfill"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 MAX_REPORTED_KEYS = 1000
 """Deleted keys that a response names."""
@@ -968,6 +968,63 @@ class PipelineStatus(WireObject):
     def of(cls, status: results.PipelineStatus) -> "PipelineStatus":
         """The object of a pipeline's status."""
         return cls(**asdict(status))
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline(WireObject):
+    """A pipeline of the gallery, which may be changed while it serves."""
+
+    EXAMPLE: ClassVar[Mapping[str, Any] | None] = {
+        "name": "vgg16-copy",
+        "state": "shadow",
+        "ranks": False,
+        "index": "hnsw",
+        "missing": 1204,
+        "failed": {"gone": {"JPEG": 3}},
+        "created": "2026-01-31T09:30:00.250000Z",
+        "promoted": None,
+    }
+
+    name: str
+    state: PipelineState = field(
+        metadata=_doc(
+            "An active one answers searches; a shadow one gets the features of new images, and answers only where a "
+            "search names it; one that is being dropped is deleted."
+        )
+    )
+    ranks: bool = field(metadata=_doc("Whether it ranks what is only similar: the last active one."))
+    index: str = field(metadata=_doc("Address of its index; empty for the default one, or for a caller of one tenant."))
+    missing: int | None = field(
+        metadata=_doc("Images of all tenants without its features; null for a caller bound to one.")
+    )
+    failed: dict[str, dict[str, int]] = field(
+        metadata=_doc(
+            "Those of them that a backfill could not encode, by format: `no_original` (added as bytes), `gone`, "
+            "`changed`, `unreadable`."
+        )
+    )
+    created: str | None = field(metadata=_doc("RFC 3339, UTC; null for one that the gallery began with."))
+    promoted: str | None
+
+    @classmethod
+    def of(cls, pipeline: results.GalleryPipeline, *, any_tenant: bool = True) -> "Pipeline":
+        """The object of a pipeline."""
+        return convert(
+            cls,
+            pipeline,
+            index=pipeline.index if any_tenant else "",
+            missing=pipeline.missing if any_tenant else None,
+            failed={kind: dict(formats) for kind, formats in pipeline.failed.items()} if any_tenant else {},
+            created=None if pipeline.created is None else rfc3339(pipeline.created),
+            promoted=None if pipeline.promoted is None else rfc3339(pipeline.promoted),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineList(WireObject):
+    """Pipelines in order of precedence."""
+
+    pipelines: list[Pipeline]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,13 @@
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from lookalike import wire
 from lookalike.errors import BadSetting, LookalikeError
 from lookalike.problem_details import error_of
 from lookalike.results import (
+    BackfillFailure,
     Change,
     Cluster,
     Comparison,
@@ -16,6 +17,7 @@ from lookalike.results import (
     DiagnosisStep,
     Explanation,
     Failure,
+    GalleryPipeline,
     MeasuredRecall,
     PipelineComparison,
     PipelineStatus,
@@ -52,6 +54,25 @@ class Job:
     def ended(self) -> bool:
         """Whether its state is final."""
         return self.state in ENDED
+
+
+def pipeline_of(pipeline: wire.Pipeline) -> GalleryPipeline:
+    """A pipeline."""
+    return GalleryPipeline(
+        pipeline.name,
+        pipeline.state,
+        pipeline.ranks,
+        pipeline.index,
+        pipeline.missing,
+        {cast(BackfillFailure, kind): formats for kind, formats in pipeline.failed.items()},
+        None if pipeline.created is None else wire.seconds_of(pipeline.created),
+        None if pipeline.promoted is None else wire.seconds_of(pipeline.promoted),
+    )
+
+
+def pipelines_of(listed: wire.PipelineList) -> list[GalleryPipeline]:
+    """The pipelines of a gallery."""
+    return [pipeline_of(pipeline) for pipeline in listed.pipelines]
 
 
 def record_of(image: wire.Image, tenant: str) -> Record:

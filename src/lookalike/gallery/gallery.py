@@ -3,7 +3,7 @@
 import hashlib
 import random
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, islice
 from pathlib import Path
@@ -15,6 +15,7 @@ from lookalike.catalog.built_in_attributes import check_sort
 from lookalike.errors import BadInput, ImageRejected, LookalikeError, NotFound, UnsupportedQuery
 from lookalike.gallery.change_feed import check_wait, read_changes, wait_beyond
 from lookalike.gallery.compare import compare_images
+from lookalike.gallery.current_pipelines import CurrentPipelines
 from lookalike.gallery.decoder import INLINE_LIMIT
 from lookalike.gallery.duplicates import ClusterOptions, find_clusters, find_clusters_page
 from lookalike.gallery.explain import explain_pair
@@ -23,7 +24,8 @@ from lookalike.gallery.filters import conditions_of, resolve_filter
 from lookalike.gallery.ingest import Ingest
 from lookalike.gallery.missing_files import MissingFinder
 from lookalike.gallery.originals import Originals
-from lookalike.gallery.pipeline_pool import OpenPipeline, PipelinePool, catch_up, ensure_fresh
+from lookalike.gallery.pipeline_changes import PipelineChanges
+from lookalike.gallery.pipeline_pool import OpenPipeline, PipelineBuilder, PipelinePool, catch_up, ensure_fresh
 from lookalike.gallery.presence import FilePresence
 from lookalike.gallery.probabilities import CalibrationReader, HitProbabilities
 from lookalike.gallery.queries import PreparedQuery, QueryReader, encode_queries
@@ -40,12 +42,13 @@ from lookalike.gallery_calibration import GalleryCalibration
 from lookalike.image_files import files_of
 from lookalike.imaging import Limits, Source, encode_pixels, read_bytes
 from lookalike.interfaces import GalleryAPI, OrientedEncoder
-from lookalike.pipeline import Calibration, Pipeline
+from lookalike.pipeline import Calibration
 from lookalike.results import (
     CHANGES_PAGE,
     DEFAULT_RECORDS,
     DEFAULT_TENANT,
     THUMBNAIL_SIZE,
+    BackfillProgress,
     ChangePage,
     Cluster,
     ClusterPage,
@@ -55,6 +58,7 @@ from lookalike.results import (
     Explanation,
     Failure,
     Filter,
+    GalleryPipeline,
     ImageFeatures,
     MissingFiles,
     Precondition,
@@ -82,19 +86,19 @@ class Gallery(GalleryAPI):
     Methods are safe to call from several threads. With a SQLite catalog one process writes and any number read; with a
     catalog on a server any number of processes write. A search sees every durable change, also of other processes.
 
-    `catalog` is closed with the gallery; `build` opens one of the pipelines `names`, in order of precedence, when it is
-    first needed; `lock` is held from the first write on; `workers` decode (None: one a core) what is more than
-    `inline_limit` images, which the calling process decodes; `limits` is what an image may take to decode.
-    `recall_share` is the share of one core's time in which live searches are repeated exactly, to measure their recall;
-    0 for none. `verification_records` says which images added from now on get a record. `source_prefixes` are the URLs
-    below which originals may be read, None for all.
+    `catalog` is closed with the gallery; `builder` opens one of the `current` pipelines when it is first needed; `lock`
+    is held from the first write on; `workers` decode (None: one a core) what is more than `inline_limit` images, which
+    the calling process decodes; `limits` is what an image may take to decode. `recall_share` is the share of one core's
+    time in which live searches are repeated exactly, to measure their recall; 0 for none. `verification_records` says
+    which images added from now on get a record. `source_prefixes` are the URLs below which originals may be read, None
+    for all.
     """
 
     def __init__(
         self,
         catalog: Catalog,
-        names: Sequence[str],
-        build: Callable[[str], Pipeline],
+        current: CurrentPipelines,
+        builder: PipelineBuilder,
         lock: WriterLock,
         *,
         limits: Limits | None = None,
@@ -107,16 +111,17 @@ class Gallery(GalleryAPI):
         self.catalog = catalog
         self._lock = lock
         self.limits = limits or Limits()
-        self._pipelines = PipelinePool(names, build, catalog, lock, self.limits, workers, inline_limit)
+        self._pipelines = PipelinePool(current, builder, catalog, lock, self.limits, workers, inline_limit)
         self._originals = Originals(self.limits, source_prefixes)
         self._thumbnails = Thumbnails(catalog, self._originals)
         self._calibrations = CalibrationReader(catalog)
         self._recall_meter = RecallMeter(catalog, recall_share) if recall_share > 0 else None
         self._verifier = CandidateVerifier(catalog, self._originals)
         self._records = RecordMaker(verification_records, lock.folder)
+        self._changes = PipelineChanges(catalog, self._pipelines, self._originals)
 
     def __repr__(self) -> str:
-        return f"Gallery({str(self._lock.folder)!r}, pipelines={self.pipelines})"
+        return f"Gallery({str(self._lock.folder)!r}, pipelines={self._pipelines.current.last.active})"
 
     def __enter__(self) -> Self:
         return self
@@ -134,7 +139,13 @@ class Gallery(GalleryAPI):
 
     @property
     def pipelines(self) -> tuple[str, ...]:
+        """The names of the pipelines that answer searches, in order of precedence; at most a second old."""
         return self._pipelines.names
+
+    @property
+    def encoded_pipelines(self) -> tuple[str, ...]:
+        """The names of the pipelines of which new images get features: the active and the shadow ones."""
+        return self._pipelines.current.get().encoded
 
     @property
     def folder(self) -> Path:
@@ -459,12 +470,11 @@ class Gallery(GalleryAPI):
     ) -> Iterator[Outcome]:
         items = files_of(what, key, attributes, exclude, self.limits)
         with self._lock:
-            opened = self._pipelines.open()
-            for count, outcome in enumerate(self._ingest(opened, tenant, exif=exif, again=again).run(items), 1):
+            for count, outcome in enumerate(self._ingest(tenant, exif=exif, again=again).run(items), 1):
                 if count % SYNC_EVERY == 0:
-                    catch_up(opened)
+                    catch_up(self._pipelines.open_encoding().opened)
                 yield outcome
-            catch_up(opened, save=True)
+            catch_up(self._pipelines.open_encoding().opened, save=True)
 
     def put(
         self,
@@ -477,7 +487,7 @@ class Gallery(GalleryAPI):
         exif: bool = True,
     ) -> Outcome:
         with self._lock:
-            ingest = self._ingest(self._pipelines.open(), tenant, exif=exif)
+            ingest = self._ingest(tenant, exif=exif)
             source = data if isinstance(data, str | Path | bytes) else encode_pixels(data)
             return ingest.put(Item(key, source, attributes), 0 if expected == "absent" else expected)
 
@@ -585,6 +595,55 @@ class Gallery(GalleryAPI):
         with self._lock:
             self.catalog.duplicate_feedback.unmark(self._tenant_of(tenant, keys[0] if keys else ""), keys)
 
+    # Pipelines
+
+    def pipeline_states(self) -> list[GalleryPipeline]:
+        return self._changes.states()
+
+    def add_pipeline(self, name: str, *, index: str | None = None) -> GalleryPipeline:
+        return self._changes.add(name, index)
+
+    def backfill(self, name: str, *, retry: bool = False) -> GalleryPipeline:
+        for _ in self.backfill_iter(name, retry=retry):
+            pass
+        return self._changes.state(name)
+
+    def backfill_iter(self, name: str, *, rate: float | None = None, retry: bool = False) -> Iterator[BackfillProgress]:
+        """Encode the images that lack the features of a pipeline, and yield the progress after each batch.
+
+        Several processes may do so at once, on any host, beside those that write to the gallery.
+
+        Args:
+            name: Name of the pipeline.
+            rate: Images per second, at most.
+            retry: Also try the images that an earlier backfill could not encode.
+
+        Raises:
+            UnsupportedQuery: There is no such pipeline.
+            NotFound: It was dropped meanwhile.
+        """
+        return self._changes.backfill(name).run(rate=rate, retry=retry)
+
+    def promote_pipeline(self, name: str, *, replace: bool = False, incomplete: bool = False) -> list[GalleryPipeline]:
+        return self._changes.promote(name, replace=replace, incomplete=incomplete)
+
+    def drop_pipeline(self, name: str) -> None:
+        self._changes.drop(name)
+
+    def open_pipelines(self) -> dict[str, str]:
+        """Open the pipelines of which new images get features, and return the reasons of those that cannot be opened.
+
+        A server does so before it is ready, and after a change. A pipeline whose engine does not answer is open.
+        """
+        failed = {}
+        for name in self.encoded_pipelines:
+            opened = self._pipelines.try_open(name)
+            if isinstance(opened, LookalikeError):
+                failed[name] = str(opened)
+            elif not opened[0].index.shared:
+                opened[1].ensure_fresh()
+        return failed
+
     # Operations
 
     def status(self, *, outages: Mapping[str, str] | None = None) -> Status:
@@ -604,13 +663,16 @@ class Gallery(GalleryAPI):
                 check_engine(opened.pipeline, opened.sync)
 
     def feature_specs(self) -> dict[FeatureSpec, bool]:
-        """Return the specs of the features that the gallery stores, and whether its pipelines search by them.
+        """Return the specs of the features that the gallery stores, and whether its searches use them.
 
-        The others hold further views of hashes, which are estimated where they are missing.
+        The others are of shadow pipelines, whose missing features a backfill makes, and further views of hashes, which
+        are estimated where they are missing.
         """
-        encoders = [o.pipeline.encoder for o in self._pipelines.open()]
+        active = self.pipelines
+        pipelines = self._pipelines.open_encoding().pipelines
+        encoders = [pipeline.encoder for pipeline in pipelines]
         views = [encoder.views_spec for encoder in encoders if isinstance(encoder, OrientedEncoder)]
-        return {encoder.spec: True for encoder in encoders} | dict.fromkeys(views, False)
+        return {p.spec: p.name in active for p in pipelines} | dict.fromkeys(views, False)
 
     def put_encoded(self, batches: Iterable[Sequence[NewImage]]) -> Iterator[list[PutResult]]:
         """Store images whose features are known already, as those of another catalog; indexes catch up meanwhile.
@@ -623,12 +685,14 @@ class Gallery(GalleryAPI):
 
         Raises:
             GalleryBusy: Another process is writing to the gallery.
+            Unavailable: The gallery's pipelines were changed meanwhile; batches that were yielded are stored.
         """
         with self._lock:
-            opened = self._pipelines.open()
+            encoding = self._pipelines.open_encoding()
+            opened = encoding.opened
             pending = 0
             for batch in batches:
-                results = self.catalog.images.put(batch)
+                results = self.catalog.images.put(batch, pipelines=encoding.version)
                 pending += len(results)
                 if pending >= SYNC_EVERY:
                     catch_up(opened)
@@ -644,7 +708,7 @@ class Gallery(GalleryAPI):
             GalleryBusy: Another process is writing to the gallery or updating an index.
         """
         with self._lock:
-            return {o.pipeline.name: o.sync.rebuild() for o in self._pipelines.open()}
+            return {o.pipeline.name: o.sync.rebuild() for o in self._pipelines.open_encoding().opened}
 
     def repair(self, *, verification_records: bool = False) -> RepairReport:
         with self._lock:
@@ -685,13 +749,10 @@ class Gallery(GalleryAPI):
     def _presence(self) -> FilePresence:
         return FilePresence(lambda: self.catalog.roots.of_tenant(None))
 
-    def _ingest(self, opened: Sequence[OpenPipeline], tenant: str, *, exif: bool, again: bool = False) -> Ingest:
+    def _ingest(self, tenant: str, *, exif: bool, again: bool = False) -> Ingest:
         tenant_id = self.catalog.tenants.get_or_create(tenant)
-        decoder = self._pipelines.decoder(opened)
-        pipelines = [o.pipeline for o in opened]
-        return Ingest(
-            self.catalog, pipelines, decoder, tenant_id, self._originals, self._records, exif=exif, again=again
-        )
+        open_encoding = self._pipelines.open_encoding
+        return Ingest(self.catalog, open_encoding, tenant_id, self._originals, self._records, exif=exif, again=again)
 
     def _query_reader(self, opened: Sequence[OpenPipeline], tenant: str | None, *, verify: bool) -> QueryReader:
         decoder, side = self._pipelines.decoder(opened), SIDE if verify else 0

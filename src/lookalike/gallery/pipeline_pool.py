@@ -3,15 +3,18 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from lookalike.catalog import Catalog
 from lookalike.errors import LookalikeError, Unavailable, UnsupportedQuery
+from lookalike.gallery.current_pipelines import CurrentPipelines, Pipelines
 from lookalike.gallery.decoder import Decoder
 from lookalike.gallery.index_sync import IndexSync, index_sync_of
 from lookalike.gallery.writer_lock import WriterLock
 from lookalike.imaging import Limits
+from lookalike.interfaces import Encoder
 from lookalike.pipeline import Pipeline
 from lookalike.types import InputSpec
 
@@ -37,21 +40,53 @@ class OpenPipeline:
         return not (self.writable or self.pipeline.index.shared)
 
 
+class PipelineBuilder(Protocol):
+    """Opens pipelines by name."""
+
+    def encoder(self, name: str) -> Encoder:
+        """The encoder of a pipeline, which is kept; raises NotFound for an unknown one."""
+
+    def pipeline(self, name: str, address: str | None) -> Pipeline:
+        """A pipeline with its index, at this address or at that in the settings."""
+
+    def address(self, name: str, stored: str | None) -> str:
+        """The address of the index of a pipeline, without a password."""
+
+    def check(self, name: str, address: str | None) -> None:
+        """Raise BadSetting where a gallery like this one cannot have such a pipeline."""
+
+    def wipe(self, name: str) -> None:
+        """Delete the files of an embedded index."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodingSet:
+    """The pipelines of which every new image has features, their decoder, and the version of this set."""
+
+    version: int
+    opened: list[OpenPipeline]
+    decoder: Decoder
+
+    @property
+    def pipelines(self) -> list[Pipeline]:
+        return [entry.pipeline for entry in self.opened]
+
+
 class PipelinePool:
-    """The pipelines `names`, in order of precedence; `build` opens one. Safe to use from several threads."""
+    """The pipelines of the set in `current`; `builder` opens one. Safe to use from several threads."""
 
     def __init__(
         self,
-        names: Sequence[str],
-        build: Callable[[str], Pipeline],
+        current: CurrentPipelines,
+        builder: PipelineBuilder,
         catalog: Catalog,
         lock: WriterLock,
         limits: Limits,
         workers: int | None,
         inline_limit: int,
     ) -> None:
-        self.names = tuple(names)
-        self._build = build
+        self.current = current
+        self.builder = builder
         self._catalog = catalog
         self._lock = lock
         self._limits = limits
@@ -61,32 +96,53 @@ class PipelinePool:
         self._decoders: dict[tuple[InputSpec, ...], Decoder] = {}
         self._open_lock = threading.Lock()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The pipelines that answer searches, in order of precedence."""
+        return self.current.get().active
+
     def open(self, names: Sequence[str] | None = None) -> list[OpenPipeline]:
-        """Return these pipelines (all by default), in order of precedence; raises UnsupportedQuery for an unknown name.
+        """Return these pipelines, by default the active ones, in order of precedence.
 
         Once this process writes to the gallery they are reopened as writable; the read-only index is left to the
-        searches that still use it.
+        searches that still use it, as is that of a pipeline that was dropped. Raises UnsupportedQuery for an unknown
+        name.
         """
-        unknown = [name for name in names or () if name not in self.names]
-        if unknown:
-            raise UnsupportedQuery(
-                f"the gallery has no pipeline {unknown[0]!r}; its pipelines are {', '.join(self.names)}"
-            )
-        chosen = [name for name in self.names if not names or name in names]
+        found = self.current.get()
+        self.check(*names or ())
+        return self._opened(found, [name for name in found.encoded if name in (names or found.active)])
+
+    def check(self, *names: str) -> None:
+        """Raise UnsupportedQuery for a name that is not that of a pipeline."""
+        encoded = self.current.get().encoded
+        if unknown := [name for name in names if name not in encoded]:
+            known = ", ".join(encoded)
+            raise UnsupportedQuery(f"the gallery has no pipeline {unknown[0]!r}; its pipelines are {known}")
+
+    def open_encoding(self, *, now: bool = False) -> EncodingSet:
+        """Return the pipelines of which new images get features: the active and the shadow ones."""
+        found = self.current.get(now=now)
+        opened = self._opened(found, found.encoded)
+        return EncodingSet(found.version, opened, self.decoder(opened))
+
+    def _opened(self, found: Pipelines, chosen: Sequence[str]) -> list[OpenPipeline]:
         with self._open_lock:
+            self._open = {name: opened for name, opened in self._open.items() if name in found.encoded}
             for name in chosen:
                 opened = self._open.get(name)
                 if opened is None or (self._lock.held and opened.read_only):
                     # read before building: if the lock is acquired meanwhile, the next call reopens it
                     writable = self._lock.held
-                    pipeline = self._build(name)
+                    pipeline = self.builder.pipeline(name, found.addresses.get(name))
                     sync = index_sync_of(self._catalog, pipeline, writable=writable)
                     self._open[name] = OpenPipeline(pipeline, sync, writable)
             return [self._open[name] for name in chosen]
 
     def now_open(self) -> list[OpenPipeline]:
+        """Return those of the pipelines that are open."""
+        encoded = self.current.get().encoded
         with self._open_lock:
-            return [self._open[name] for name in self.names if name in self._open]
+            return [self._open[name] for name in encoded if name in self._open]
 
     def try_open(self, name: str) -> tuple[Pipeline, IndexSync] | LookalikeError:
         """Return a pipeline, or the error if it cannot be opened (such as weights that are not downloaded)."""
@@ -98,7 +154,10 @@ class PipelinePool:
 
     def decoder(self, opened: Sequence[OpenPipeline]) -> Decoder:
         """Return the decoder for these pipelines; it and its worker processes are kept."""
-        inputs = tuple(o.pipeline.input for o in opened)
+        return self.decoder_for(tuple(o.pipeline.input for o in opened))
+
+    def decoder_for(self, inputs: tuple[InputSpec, ...]) -> Decoder:
+        """Return the decoder for these inputs."""
         with self._open_lock:
             if inputs not in self._decoders:
                 self._decoders[inputs] = Decoder(inputs, self._limits, self._workers, self._inline_limit)
