@@ -60,9 +60,7 @@ def add_pipeline(
 def backfill(
     session: Session,
     name: NameArgument,
-    rate: Annotated[
-        float | None, option("--rate N", "Images per second, at most, of this process.", min=0.01)
-    ] = None,
+    rate: Annotated[float | None, option("--rate N", "Images per second, at most, of this process.", min=0.01)] = None,
     retry: Annotated[bool, flag("--retry", "Also try the images that an earlier one could not encode.")] = False,
 ) -> int:
     """Encode the images that lack the features of a pipeline, from their originals.
