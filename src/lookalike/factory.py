@@ -30,8 +30,8 @@ from lookalike.encoders import calibration_of, load_encoder, model_entries
 from lookalike.errors import BadSetting, Damaged, FeatureMismatch, NotFound
 from lookalike.gallery import Gallery
 from lookalike.gallery.current_pipelines import CurrentPipelines
-from lookalike.gallery.decoder import INLINE_LIMIT
 from lookalike.gallery.writer_lock import WriterLock
+from lookalike.imaging.decode_pool.pool import INLINE_LIMIT
 from lookalike.indexes.address import Address, without_password
 from lookalike.indexes.lazy import LazyIndex
 from lookalike.indexes.snapshot import wipe

@@ -493,8 +493,9 @@ class GalleryPipeline:
     """A pipeline of a gallery; of the active ones the last `ranks`.
 
     `index` is the address of its index without a password, empty for the default one. `missing` is the number of images
-    without its features, None where the caller may not see it; `failed` are those of them that a backfill could not encode, by kind and format. `created` and
-    `promoted` are seconds since 1970, None for a pipeline that the gallery began with.
+    without its features, None where the caller may not see it; `failed` are those of them that a backfill could not
+    encode, by kind and format. `created` and `promoted` are seconds since 1970, None for a pipeline that the gallery
+    began with.
     """
 
     name: str

@@ -13,10 +13,9 @@ import numpy as np
 from lookalike.catalog import Catalog, IdRange, PipelinesChanged
 from lookalike.errors import ImageRejected, NotFound, Unavailable
 from lookalike.gallery.current_pipelines import CurrentPipelines
-from lookalike.gallery.decoder import Decoder
 from lookalike.gallery.originals import READ_THREADS, Originals
 from lookalike.gallery.presence import FilePresence
-from lookalike.imaging import Source
+from lookalike.imaging import DecodePool, Source
 from lookalike.interfaces import Encoder, OrientedEncoder
 from lookalike.results import BackfillFailure, BackfillProgress
 from lookalike.sources.urls import is_url
@@ -53,7 +52,7 @@ class Backfill:
     """
 
     def __init__(
-        self, name: str, catalog: Catalog, current: CurrentPipelines, encoder: Encoder, decoder: Decoder,
+        self, name: str, catalog: Catalog, current: CurrentPipelines, encoder: Encoder, decoder: DecodePool,
         originals: Originals,
     ) -> None:  # fmt: skip
         self._name = name

@@ -16,16 +16,16 @@ from lookalike.errors import BadInput, ImageRejected, LookalikeError, NotFound, 
 from lookalike.gallery.change_feed import check_wait, read_changes, wait_beyond
 from lookalike.gallery.compare import compare_images
 from lookalike.gallery.current_pipelines import CurrentPipelines
-from lookalike.gallery.decoder import INLINE_LIMIT
 from lookalike.gallery.duplicates import ClusterOptions, find_clusters, find_clusters_page
 from lookalike.gallery.explain import explain_pair
 from lookalike.gallery.feature_queries import read_features
 from lookalike.gallery.filters import conditions_of, resolve_filter
+from lookalike.gallery.index_sync import OpenPipeline, catch_up, ensure_fresh
 from lookalike.gallery.ingest import Ingest
 from lookalike.gallery.missing_files import MissingFinder
 from lookalike.gallery.originals import Originals
 from lookalike.gallery.pipeline_changes import PipelineChanges
-from lookalike.gallery.pipeline_pool import OpenPipeline, PipelineBuilder, PipelinePool, catch_up, ensure_fresh
+from lookalike.gallery.pipeline_pool import PipelineBuilder, PipelinePool
 from lookalike.gallery.presence import FilePresence
 from lookalike.gallery.probabilities import CalibrationReader, HitProbabilities
 from lookalike.gallery.queries import PreparedQuery, QueryReader, encode_queries
@@ -41,6 +41,7 @@ from lookalike.gallery.writer_lock import WriterLock
 from lookalike.gallery_calibration import GalleryCalibration
 from lookalike.image_files import files_of
 from lookalike.imaging import Limits, Source, encode_pixels, read_bytes
+from lookalike.imaging.decode_pool.pool import INLINE_LIMIT
 from lookalike.interfaces import GalleryAPI, OrientedEncoder
 from lookalike.pipeline import Calibration
 from lookalike.results import (

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from itertools import chain, islice
+from itertools import chain
 from typing import Protocol
 
 import numpy as np
@@ -25,20 +25,20 @@ from lookalike.catalog import (
 )
 from lookalike.catalog.records import check_expected
 from lookalike.errors import BadInput, ImageRejected, NotFound, Unavailable
-from lookalike.gallery.decoder import Decoder
 from lookalike.gallery.file_keys import FileKeys
-from lookalike.gallery.ingest_items import LOOKAHEAD, IngestItem, is_nameless, location, next_chunk, own_item
+from lookalike.gallery.ingest_items import IngestItem, is_nameless, location, next_chunk, own_item
+from lookalike.gallery.missing_files import MissingFinder
 from lookalike.gallery.originals import Originals
 from lookalike.gallery.pipeline_pool import EncodingSet
 from lookalike.gallery.prefetch import Prefetcher
-from lookalike.gallery.presence import FileId, file_id, is_away, is_gone
+from lookalike.gallery.presence import FileId, file_id
 from lookalike.gallery.seen_images import SeenImages
 from lookalike.gallery.verification_records import RecordMaker
 from lookalike.image_files import is_text
-from lookalike.imaging import Source, Unchanged
+from lookalike.imaging import DecodePool, Source, Unchanged
 from lookalike.imaging.thumbnails import SIDE
 from lookalike.interfaces import OrientedEncoder
-from lookalike.sources.urls import is_members, is_url, members_of
+from lookalike.sources.urls import members_of
 from lookalike.types import (
     Features,
     FeatureSpec,
@@ -103,6 +103,7 @@ class Ingest:
         self._originals = originals
         self._prefetcher = Prefetcher(originals)
         self._seen = SeenImages(catalog.changes.last_sequence())
+        self._missing = MissingFinder(catalog, tenant, originals)
         self._open_encoding = open_encoding
         self._tenant = tenant
         self._records = records
@@ -241,7 +242,7 @@ class Ingest:
         self._write_locations()
         yield from outcomes
 
-    def _write_batch(self, ready: list[tuple[IngestItem, Prepared]], decoder: Decoder) -> list[Outcome]:
+    def _write_batch(self, ready: list[tuple[IngestItem, Prepared]], decoder: DecodePool) -> list[Outcome]:
         """Write a batch, and adapt the size of the next one to the time that this one took."""
         started = time.monotonic()
         outcomes = self._write(ready, decoder)
@@ -265,7 +266,8 @@ class Ingest:
                 if isinstance(found, Outcome):
                     yield found
                 elif isinstance(found, ScannedFolder):
-                    yield from self._missing(found.path)
+                    folder = self._keys.canonical(found.path)
+                    yield from self._missing.report(folder, self._seen) if is_text(folder) else ()
                 else:
                     item = named[at] if at in named else own[at]
                     facts = found if isinstance(found, FoundObject) else None
@@ -297,46 +299,6 @@ class Ingest:
             if by_path:
                 known |= self._catalog.images.existing_images(self._tenant, by_path.values())
         return known
-
-    def _missing(self, given: str) -> Iterator[Outcome]:
-        """Report the images whose files are gone from a folder."""
-        if is_url(given):
-            yield from self._missing_objects(given)
-            return
-        folder = self._keys.canonical(given)
-        if not is_text(folder):
-            return
-        files = self._catalog.paths.below(self._tenant, folder)
-        if is_away(folder):
-            if number := sum(1 for _ in files):
-                reason = (
-                    f"the folder is empty, and {number:,} images were added from it: is its disk there? "
-                    "`lookalike prune --whole-folder` forgets them"
-                )
-                yield Outcome(folder, folder, "rejected", reason)
-            return
-        for file in files:
-            if is_gone(file.path):
-                yield Outcome(file.key, file.path, "missing", "the file is gone", file.sequence)
-
-    def _missing_objects(self, prefix: str) -> Iterator[Outcome]:
-        """Report the images of a prefix or an archive that its list did not have, and the store does not have."""
-        files = self._catalog.paths.below(self._tenant, prefix)
-        of_archive = is_members(prefix)
-        if not self._seen.counts[prefix] and not of_archive:
-            if number := sum(1 for _ in files):
-                reason = (
-                    f"there is no image below it, and {number:,} images were added from it: is it the right place? "
-                    "`lookalike prune --whole-folder` forgets them"
-                )
-                yield Outcome(prefix, prefix, "rejected", reason)
-            return
-        unseen = (file for file in files if not self._seen.has(file))
-        while batch := list(islice(unseen, LOOKAHEAD)):
-            states = ["gone"] * len(batch) if of_archive else self._originals.states([file.path for file in batch])
-            for file, state in zip(batch, states, strict=True):
-                if state == "gone":
-                    yield Outcome(file.key, file.path, "missing", "the file is gone", file.sequence)
 
     def _item(
         self,
@@ -436,7 +398,7 @@ class Ingest:
             self._locations = []
 
     def _write(
-        self, ready: list[tuple[IngestItem, Prepared]], decoder: Decoder, expected: int | None = None
+        self, ready: list[tuple[IngestItem, Prepared]], decoder: DecodePool, expected: int | None = None
     ) -> list[Outcome]:
         """Write a batch that `decoder` has prepared, for the pipelines of the moment at which it is written."""
         rejected: list[Outcome] = []

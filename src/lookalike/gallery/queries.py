@@ -10,8 +10,7 @@ import numpy as np
 
 from lookalike.catalog import Catalog
 from lookalike.errors import ImageRejected, LookalikeError, NotFound, UnsupportedQuery
-from lookalike.gallery.decoder import Decoder
-from lookalike.imaging import Limits, Source, encode_pixels, read_bytes
+from lookalike.imaging import DecodePool, Limits, Source, encode_pixels, read_bytes
 from lookalike.imaging.backgrounds import OTHER_BACKGROUNDS
 from lookalike.pipeline import Pipeline
 from lookalike.results import DEFAULT_TENANT, Failure, ImageFeatures, Query, StoredImage
@@ -46,7 +45,7 @@ class QueryReader:
         self,
         catalog: Catalog,
         pipelines: Sequence[Pipeline],
-        decoder: Decoder,
+        decoder: DecodePool,
         limits: Limits,
         tenant: str | None,
         *,

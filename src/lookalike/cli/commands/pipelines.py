@@ -146,7 +146,8 @@ def _show(session: Session, pipelines: Iterable[GalleryPipeline]) -> None:
 
 
 def _emit(pipeline: GalleryPipeline) -> None:
-    from lookalike.wire import Pipeline, to_dict
+    from lookalike.wire.objects import to_dict
+    from lookalike.wire.pipelines import Pipeline
 
     emit(to_dict(Pipeline.of(pipeline)))
 

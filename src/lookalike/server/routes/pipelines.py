@@ -11,7 +11,7 @@ from lookalike.server.app_state import State
 from lookalike.server.auth import Caller, Reads, require_global_admin
 from lookalike.server.requests.images import read_json_object, validate
 from lookalike.server.schemas import RequestModel, documented_responses, example_config, json_body, json_response
-from lookalike.wire import Pipeline, PipelineList
+from lookalike.wire.pipelines import Pipeline, PipelineList
 
 router = APIRouter(prefix="/v1", tags=["pipelines"])
 Admins = Annotated[Caller, Depends(require_global_admin)]
