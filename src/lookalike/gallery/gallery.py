@@ -415,9 +415,9 @@ class Gallery(GalleryAPI):
         records = self.catalog.images.by_ids(chosen)
         return [records[id_] for id_ in chosen if id_ in records]
 
-    def pipeline_calibrations(self) -> dict[str, Calibration]:
-        """Return the calibration that each pipeline came with, by name."""
-        return {o.pipeline.name: o.pipeline.calibration for o in self._pipelines.open()}
+    def pipeline_calibrations(self, *names: str) -> dict[str, Calibration]:
+        """Return the calibration that each of these pipelines (all that answer searches) came with, by name."""
+        return {o.pipeline.name: o.pipeline.calibration for o in self._pipelines.open(names)}
 
     def fingerprints(self) -> dict[str, str]:
         """Return the fingerprint of each pipeline's features, by name."""

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Column, Table
 
+from lookalike import __version__
 from lookalike.cli.app import GALLERY, app
 from lookalike.cli.exit_codes import ExitCode
 from lookalike.cli.options import Group, Session, command, flag, open_gallery_or_client, option
 from lookalike.cli.output import counted, day, emit, out, print_error, print_line, printable
+from lookalike.errors import BadSetting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from lookalike.evaluation.pipeline_comparison import PipelineChange
     from lookalike.gallery import Gallery
     from lookalike.results import GalleryPipeline
 
@@ -96,6 +103,63 @@ def _to_do(gallery: Gallery, name: str) -> int:
     """The number of images that were not tried yet; 0 for an unknown pipeline, which the backfill itself refuses."""
     found = [pipeline for pipeline in gallery.pipeline_states() if pipeline.name == name]
     return sum((pipeline.missing or 0) - pipeline.failures for pipeline in found)
+
+
+@command(pipelines_app, "compare")
+def compare(
+    session: Session,
+    name: NameArgument,
+    old: Annotated[str | None, option("--with NAME", "The other pipeline. [default: the one that ranks]")] = None,
+    sample: Annotated[int, option("--sample N", "Images to search for.", show_default=True, min=1)] = 200,
+    edits: Annotated[
+        str | None, option("--edits NAMES", "Also search for edited copies of them, such as jpeg15,crop_80.")
+    ] = None,
+    html: Annotated[str | None, option("--html FILE", "Write a report with charts and what has changed.")] = None,
+    seed: Annotated[int, option("--seed N", "Of the choice of images and of the edits.", show_default=True)] = 0,
+) -> int:
+    """Search for images of the gallery by two of its pipelines, and show what the change does before it counts.
+
+    Nothing is changed. Each pipeline is searched alone, by distance.
+    """
+    from lookalike.evaluation.edits import find
+    from lookalike.evaluation.pipeline_comparison import compare_pipelines
+    from lookalike.evaluation.pipeline_report import figures
+
+    if html is not None and not Path(html).absolute().parent.is_dir():
+        raise BadSetting(f"cannot write {html}: its folder does not exist")
+    chosen = [find(edit.strip()).name for edit in (edits or "").split(",") if edit.strip()]
+    with session.open() as gallery:
+        ranking = old or gallery.pipelines[-1]
+        if ranking == name:
+            raise BadSetting(f"{name} ranks already; name the other pipeline with --with")
+        change = compare_pipelines(
+            gallery, ranking, name, sample=sample, edits=chosen, tenant=session.tenant, seed=seed
+        )
+        if html is not None:
+            _write_report(gallery, session, change, Path(html))
+    if session.json:
+        emit(change.as_json())
+    else:
+        print_line(f"{counted(len(change.queries), 'query', 'queries')} of {counted(change.images, 'image')}\n")
+        table = Table("", ranking, name, box=None, padding=(0, 2), header_style="dim")
+        for row in figures(change):
+            table.add_row(*row)
+        out().print(table)
+    for image, why in change.skipped.items():
+        print_error(f"skipped {image}: {why}")
+    return ExitCode.PARTIAL if change.skipped else ExitCode.OK
+
+
+def _write_report(gallery: Gallery, session: Session, change: PipelineChange, path: Path) -> None:
+    from lookalike.evaluation.pipeline_report import write_pipeline_report
+
+    notes = [
+        f"{counted(change.images, 'image')} of {session.folder}. Lookalike {__version__}, {day(time.time())}, "
+        f"{shlex.join(['lookalike', *sys.argv[1:]])}"
+    ]
+    calibrations = gallery.pipeline_calibrations(change.old, change.new)
+    write_pipeline_report(change, (calibrations[change.old], calibrations[change.new]), notes, path)
+    print_error(f"report: {printable(path.absolute().as_uri())}")
 
 
 @command(pipelines_app, "promote", remote=True)
