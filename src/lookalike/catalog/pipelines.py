@@ -1,7 +1,7 @@
 """The pipelines of a gallery, as all its processes see them: which there are, in which order, and which answer."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -113,6 +113,14 @@ class PipelineRepository:
             return True
 
         return self._change(initial, change)
+
+    def set_addresses(self, addresses: Mapping[str, str]) -> None:
+        """Replace the addresses of the indexes of stored pipelines, as in a gallery that was restored elsewhere."""
+        with self._database.write() as conn:
+            lock_state(conn)
+            for name, address in addresses.items():
+                conn.execute(update(pipelines).where(pipelines.c.name == name).values(index_address=address))
+            conn.execute(update(state).values(pipelines=state.c.pipelines + 1))
 
     def finish_drop(self, name: str) -> None:
         """Forget a pipeline that `start_drop` took away, and its backfill."""
