@@ -100,7 +100,7 @@ def features_by(gallery: Gallery, images: list[Path], name: str) -> np.ndarray:
         rows.append(encoded.features[name])
     [spec] = [spec for spec in gallery.feature_specs() if spec.name == name]
     stacked = np.stack([row for row in rows if row is not None])
-    return pairwise(spec.metric, stacked, stacked) / spec.scale
+    return np.minimum(pairwise(spec.metric, stacked, stacked) / spec.scale, 1.0)
 
 
 def change(folder: str, step: str, *arguments: str) -> None:
