@@ -34,10 +34,10 @@ from lookalike.gallery.writer_lock import WriterLock
 from lookalike.imaging.decode_pool.pool import INLINE_LIMIT
 from lookalike.indexes.address import Address, without_password
 from lookalike.indexes.lazy import LazyIndex
-from lookalike.indexes.snapshot import wipe
+from lookalike.indexes.snapshot import saved_sequence, wipe
 from lookalike.interfaces import Encoder, VectorIndex
-from lookalike.optional import install_command, is_installed, require
-from lookalike.pipeline import Pipeline
+from lookalike.optional import install_command, is_installed, require, require_installed
+from lookalike.pipeline import Calibration, ClosedPipeline, Pipeline
 from lookalike.results import DEFAULT_RECORDS, RecordSetting
 from lookalike.types import FeatureSpec
 
@@ -253,18 +253,21 @@ class GalleryPipelines:
 
     def pipeline(self, name: str, address: str | None) -> Pipeline:
         """A pipeline with its index, at this address or at that in the settings."""
-        encoder = self.encoder(name)
-        calibration = calibration_of(name, user_file=self._settings.models)
-        if name in self._gallery_settings.thresholds:
-            calibration = dataclasses.replace(calibration, threshold=self._gallery_settings.thresholds[name])
-        address = self._address(name, address) or DEFAULT_INDEX[encoder.spec.metric]
-        engine = _engine(address, name)
-        at = Address.parse(address)
+        encoder, full, at, engine = self.encoder(name), *self._engine(name, address)
         if isinstance(engine, ServerEngine):
-            index = _open_shared(engine, encoder.spec, address, self._catalog.gallery_id())
+            index = _open_shared(engine, encoder.spec, full, self._catalog.gallery_id())
         else:
             index = _open_embedded(engine, encoder.spec, at, self._index_folder(encoder.spec, at), self._lock)
-        return Pipeline(encoder, index, calibration, engine=str(at))
+        return Pipeline(encoder, index, self._calibration(name), engine=str(at))
+
+    def describe(self, name: str, address: str | None) -> ClosedPipeline | None:
+        """What is known of a pipeline without opening its index; None where that must be opened."""
+        _, at, engine = self._engine(name, address)
+        if isinstance(engine, ServerEngine):
+            return None
+        spec = self.encoder(name).spec
+        saved = saved_sequence(self._index_folder(spec, at))
+        return None if saved is None else ClosedPipeline(spec, self._calibration(name), str(at), saved)
 
     def address(self, name: str, stored: str | None) -> str:
         """The address of the index of a pipeline, without a password; empty where it is the default one."""
@@ -299,6 +302,16 @@ class GalleryPipelines:
         from_environment = self._settings.index.get(index_variable(name).removeprefix(INDEX_VARIABLE))
         return from_environment or stored or self._gallery_settings.index.get(name)
 
+    def _engine(self, name: str, stored: str | None) -> tuple[str, Address, EmbeddedEngine | ServerEngine]:
+        """The whole address of the index of a pipeline, its parts, and the engine."""
+        address = self._address(name, stored) or DEFAULT_INDEX[self.encoder(name).spec.metric]
+        return address, Address.parse(address), _engine(address, name)
+
+    def _calibration(self, name: str) -> Calibration:
+        calibration = calibration_of(name, user_file=self._settings.models)
+        thresholds = self._gallery_settings.thresholds
+        return dataclasses.replace(calibration, threshold=thresholds[name]) if name in thresholds else calibration
+
     def _index_folder(self, spec: FeatureSpec, at: Address) -> Path:
         return self._indexes / f"{spec.name}-{spec.fingerprint[:12]}-{at.scheme}"
 
@@ -326,8 +339,8 @@ def _open_embedded(
     A process without the writer lock leaves the folder alone and works in memory.
     """
     options = {engine.options[option]: at.number(option, 1) for option in at.options}
-    if engine.package is not None:
-        require(engine.package, purpose=f"the index {at} of {spec.name}")
+    if engine.package is not None:  # an index imports it when it first needs it
+        require_installed(engine.package, purpose=f"the index {at} of {spec.name}")
     make: Callable[..., VectorIndex] = _load(engine.factory)
     try:
         return make(spec, folder, writable=lock.held, **options)

@@ -5,11 +5,9 @@ Only the command line knows the query or the files as they were given, the galle
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lookalike.cli.exit_codes import error_object
-from lookalike.evaluation.measurement import QueryResult, ScoredHit
-from lookalike.evaluation.summary import Summary
 from lookalike.results import (
     Change,
     CleanupGroup,
@@ -33,6 +31,10 @@ from lookalike.wire.images import Outcome as OutcomeObject
 from lookalike.wire.objects import to_dict
 from lookalike.wire.search import SearchAnswer
 from lookalike.wire.status import GalleryStatus
+
+if TYPE_CHECKING:
+    from lookalike.evaluation.measurement import QueryResult, ScoredHit
+    from lookalike.evaluation.summary import Summary
 
 Object = Mapping[str, Any]
 
@@ -97,7 +99,7 @@ def repair_object(report: RepairReport) -> Object:
     return asdict(report)
 
 
-def evaluated_query_object(result: QueryResult) -> Object:
+def evaluated_query_object(result: "QueryResult") -> Object:
     """One query of an evaluation: the rank of its original, and the first hit with and without the original."""
     return {
         "type": "query",
@@ -112,7 +114,7 @@ def evaluated_query_object(result: QueryResult) -> Object:
     }
 
 
-def summary_object(summary: Summary) -> Object:
+def summary_object(summary: "Summary") -> Object:
     """The measures of one search, over all edits or for one; shares in 0..1, each with its interval."""
     return {
         "type": "summary",
@@ -130,7 +132,7 @@ def summary_object(summary: Summary) -> Object:
     }
 
 
-def _scored_hit(hit: ScoredHit | None) -> Object | None:
+def _scored_hit(hit: "ScoredHit | None") -> Object | None:
     if hit is None:
         return None
     return {

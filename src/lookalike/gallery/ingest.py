@@ -183,7 +183,7 @@ class Ingest:
         Raises ImageRejected, Conflict, and BadInput for a key or attributes that cannot be stored.
         """
         known = self._catalog.images.existing_images(self._tenant, [item.key]).get(item.key)
-        # before decoding, which may be in vain
+        # before decoding, which a conflict would waste
         check_expected(item.key, expected, None if known is None else known.sequence)
         task = self._task(item, known)
         if isinstance(task, Outcome):

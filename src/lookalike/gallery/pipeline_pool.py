@@ -12,7 +12,7 @@ from lookalike.gallery.index_sync import IndexSync, LocalIndexSync, OpenPipeline
 from lookalike.gallery.writer_lock import WriterLock
 from lookalike.imaging import DecodePool, Limits
 from lookalike.interfaces import Encoder
-from lookalike.pipeline import Pipeline
+from lookalike.pipeline import ClosedPipeline, Pipeline
 from lookalike.types import InputSpec
 
 
@@ -24,6 +24,9 @@ class PipelineBuilder(Protocol):
 
     def pipeline(self, name: str, address: str | None) -> Pipeline:
         """A pipeline with its index, at this address or at that in the settings."""
+
+    def describe(self, name: str, address: str | None) -> ClosedPipeline | None:
+        """What is known of a pipeline without opening its index; None where that must be opened."""
 
     def address(self, name: str, stored: str | None) -> str:
         """The address of the index of a pipeline, without a password."""
@@ -124,13 +127,14 @@ class PipelinePool:
         with self._open_lock:
             return [self._open[name] for name in encoded if name in self._open]
 
-    def try_open(self, name: str) -> tuple[Pipeline, IndexSync] | LookalikeError:
-        """Return a pipeline, or the error if it cannot be opened (such as weights that are not downloaded)."""
+    def look_up(self, name: str) -> OpenPipeline | ClosedPipeline | LookalikeError:
+        """Return a pipeline, opened only if there is no other way to know its state, or why it cannot be opened."""
+        with self._open_lock:
+            opened = self._open.get(name)
         try:
-            [opened] = self.open([name])
-        except LookalikeError as error:
+            return opened or self.builder.describe(name, self.current.get().addresses.get(name)) or self.open([name])[0]
+        except LookalikeError as error:  # such as weights that are not downloaded
             return error
-        return opened.pipeline, opened.sync
 
     def decoder(self, opened: Sequence[OpenPipeline]) -> DecodePool:
         """Return the decoder for these pipelines; it and its worker processes are kept."""

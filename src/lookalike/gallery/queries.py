@@ -17,6 +17,8 @@ from lookalike.results import DEFAULT_TENANT, Failure, ImageFeatures, Query, Sto
 from lookalike.sources.urls import is_url
 from lookalike.types import EncodedViews, Features, Pixels, Prepared, Record
 
+QUERY_BATCH = 64
+"""Queries prepared, encoded and searched together."""
 LOOKUP_BATCH = 64
 """Stored images whose features are read from the catalog together."""
 
@@ -241,3 +243,17 @@ def _source(query: Query) -> Path | bytes:
     """Return the path or the bytes of a query that is an image."""
     assert not isinstance(query, StoredImage | ImageFeatures)
     return Path(query) if isinstance(query, str | Path) else query if isinstance(query, bytes) else encode_pixels(query)
+
+
+def kind_of(query: Query) -> str | tuple[str, ...]:
+    """How a query is read: as an image, as a stored one, or as features of these pipelines."""
+    if isinstance(query, ImageFeatures):
+        return tuple(sorted(query.features))
+    return "stored" if isinstance(query, StoredImage) else "image"
+
+
+def name_of(query: Query) -> str:
+    """The key of a stored image, the path of a file, else nothing."""
+    if isinstance(query, StoredImage):
+        return query.key
+    return str(query) if isinstance(query, str | Path) else ""
