@@ -4,7 +4,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -168,19 +168,22 @@ def test_pipelines_come_and_go_under_load_and_kills(tmp_path: Path) -> None:
         with open_gallery(folder) as gallery:
             gallery.add([Item(key, path) for key, path in files[0].items()])
         for turn, (step, *arguments) in enumerate(steps):
-            writers = [Child(write, str(folder), 10 * turn + n, owner) for n, owner in enumerate(WRITERS)]
-            searcher = Child(search, str(folder), turn)
-            for child in (*writers, searcher):
-                assert child.said.readline() == "ready\n"
-            for writer in writers:
-                acknowledged += believe(until_acknowledged(writer), state)
-            taken(folder, rng, step, *arguments)
-            searched = killed(searcher)
-            for [used] in searched:
-                answers[used] = answers.get(used, 0) + 1
-            assert searched, f"no search was answered during {step}"
-            for writer in writers:
-                acknowledged += believe(killed(writer), state)
+            with ExitStack() as ends:
+                children = [Child(write, str(folder), 10 * turn + n, owner) for n, owner in enumerate(WRITERS)]
+                children.append(Child(search, str(folder), turn))
+                for child in children:
+                    ends.callback(child.end)
+                    assert child.said.readline() == "ready\n"
+                *writers, searcher = children
+                for writer in writers:
+                    acknowledged += believe(until_acknowledged(writer), state)
+                taken(folder, rng, step, *arguments)
+                first = searcher.said.readline().split()
+                assert first, f"a search failed during {step}"
+                for [used] in [first, *killed(searcher)]:
+                    answers[used] = answers.get(used, 0) + 1
+                for writer in writers:
+                    acknowledged += believe(killed(writer), state)
             gone, wrong = compared_with(folder, state)
             lost, revived = lost + gone, revived + wrong
     print(f"{len(steps)} steps, {acknowledged} acknowledged changes, answers {answers}, {lost} lost, {revived} revived")
