@@ -282,7 +282,7 @@ class GalleryPipelines:
             if address != without_password(address):
                 raise BadSetting(
                     f"the catalog stores no passwords: name the index of {name} without one, and set "
-                    f"{index_variable(name)} to the whole address on each host"
+                    f"{INDEX_VARIABLE}{index_variable(name)} to the whole address on each host"
                 )
         self.check_feature_retention(name, address)
 
@@ -299,7 +299,7 @@ class GalleryPipelines:
 
     def _address(self, name: str, stored: str | None) -> str | None:
         """The whole address: that of the environment, else that of the catalog, else that of the settings."""
-        from_environment = self._settings.index.get(index_variable(name).removeprefix(INDEX_VARIABLE))
+        from_environment = self._settings.index.get(index_variable(name))
         return from_environment or stored or self._gallery_settings.index.get(name)
 
     def _engine(self, name: str, stored: str | None) -> tuple[str, Address, EmbeddedEngine | ServerEngine]:
