@@ -53,6 +53,8 @@ from lookalike.types import Features, FeatureSpec, Record
 HALF = np.dtype("<f2")
 RELEASE_BATCH = 4096
 """Images whose features one transaction releases; their rows are locked for its duration."""
+CLEAR_BATCH = 16_384
+"""Rows that one transaction deletes where all features of a spec are deleted."""
 READ_BATCH = 16_384
 """Rows read at a time where all features of a tenant are read."""
 
@@ -255,15 +257,19 @@ class FeatureRepository:
 
         Archives whose members were encoded for it are read again when they are added again.
         """
-        with self._database.write() as conn, without_timeouts(conn):
+        with self._database.read() as conn:
             spec_id = spec_ids(conn).get(spec)
-            if spec_id is None:
-                return
-            table = features_table(spec_id)
-            if conn.dialect.name == "postgresql":
+        if spec_id is None:
+            return
+        table = features_table(spec_id)
+        some = select(table.c.image_id).limit(CLEAR_BATCH).scalar_subquery()
+        while not self._database.is_postgresql:  # in short transactions, between which others write
+            with self._database.write() as conn:
+                if conn.execute(delete(table).where(table.c.image_id.in_(some))).rowcount == 0:
+                    break
+        with self._database.write() as conn, without_timeouts(conn):
+            if self._database.is_postgresql:
                 conn.exec_driver_sql(f"TRUNCATE {table.name}")  # gives the space back at once
-            else:
-                conn.execute(delete(table))
             conn.execute(delete(meta).where(meta.c.key == _meta_key(spec_id)))
             encoded = f"{spec.name} {spec.fingerprint}"
             for row in conn.execute(select(archives.c.tenant_id, archives.c.url, archives.c.encoded)).all():

@@ -601,8 +601,9 @@ class Gallery(GalleryAPI):
 
     # Pipelines
 
-    def pipeline_states(self) -> list[GalleryPipeline]:
-        return self._changes.states()
+    def pipeline_states(self, *, count: bool = True) -> list[GalleryPipeline]:
+        """See `GalleryAPI.pipeline_states`; `count` the images without features, else their number is None."""
+        return self._changes.states(count=count)
 
     def add_pipeline(self, name: str, *, index: str | None = None) -> GalleryPipeline:
         return self._changes.add(name, index)

@@ -29,11 +29,11 @@ class PipelineChanges:
         self._pool = pool
         self._originals = originals
 
-    def states(self) -> list[GalleryPipeline]:
-        """Return all pipelines in order of precedence, with the number of images that lack their features."""
+    def states(self, *, count: bool = True) -> list[GalleryPipeline]:
+        """Return all pipelines in order of precedence; `count` the images that lack their features."""
         stored = self._pool.current.stored()
         ranking = [pipeline.name for pipeline in stored if pipeline.state == "active"][-1]
-        return [self._described(pipeline, ranks=pipeline.name == ranking) for pipeline in stored]
+        return [self._described(pipeline, ranks=pipeline.name == ranking, count=count) for pipeline in stored]
 
     def state(self, name: str) -> GalleryPipeline:
         """Return one pipeline, which is there."""
@@ -86,14 +86,15 @@ class PipelineChanges:
         decoder = self._pool.decoder_for((encoder.input,))
         return Backfill(name, self._catalog, self._pool.current, encoder, decoder, self._originals)
 
-    def _described(self, stored: StoredPipeline, *, ranks: bool) -> GalleryPipeline:
-        lacking = self._missing(stored.name) if stored.state != "dropping" else MissingFeatures(0, {})
+    def _described(self, stored: StoredPipeline, *, ranks: bool, count: bool) -> GalleryPipeline:
+        counted = count and stored.state != "dropping"
+        lacking = self._missing(stored.name) if counted else MissingFeatures(0, {})
         return GalleryPipeline(
             stored.name,
             stored.state,
             ranks,
             self._pool.builder.address(stored.name, stored.index_address),
-            lacking.images,
+            lacking.images if counted else None,
             lacking.failed,
             stored.created,
             stored.promoted,

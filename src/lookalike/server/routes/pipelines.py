@@ -51,7 +51,7 @@ class PromotePipeline(RequestModel):
 )
 async def list_pipelines(state: State, caller: Reads) -> Response:
     """In order of precedence, with the number of images without their features, which takes long in large galleries."""
-    found = await state.executor.run(state.gallery.pipeline_states)
+    found = await state.executor.run(lambda: state.gallery.pipeline_states(count=caller.any_tenant))
     return json_response(_listed(found, any_tenant=caller.any_tenant))
 
 
