@@ -14,6 +14,7 @@ FORKS.set_forkserver_preload(
         "tests.faults.test_catalog_kill",
         "tests.faults.test_cleanup_kill",
         "tests.faults.test_backup",
+        "tests.faults.test_pipelines_kill",
     ]
 )
 
