@@ -19,6 +19,7 @@ from lookalike.factory import open_gallery
 from tests.support.command import PROGRAM, lookalike
 from tests.support.drawn_images import drawn, encoded
 from tests.support.server.api import at
+from tests.support.waiting import HANG_SECONDS
 
 PATIENCE = 90.0
 """Seconds for what takes one on an idle machine."""
@@ -264,10 +265,12 @@ def test_where_it_may_not_listen_it_says_so(folder: Path) -> None:
 def test_the_log_is_json_and_the_page_is_there(folder: Path) -> None:
     with process(folder) as served:
         url = ready(served)
-        page = httpx.get(f"{url}/", headers={"X-Request-Id": "the-page"})
+        page = httpx.get(f"{url}/", headers={"X-Request-Id": "the-page"}, timeout=HANG_SECONDS)
         assert page.status_code == 200
         assert page.headers["content-type"].startswith("text/html")
-        httpx.put(f"{url}{at('my secret key')}", content=DATA[0], headers={"X-Request-Id": "the-put"})
+        httpx.put(
+            f"{url}{at('my secret key')}", content=DATA[0], headers={"X-Request-Id": "the-put"}, timeout=HANG_SECONDS
+        )
         served.process.send_signal(signal.SIGINT)
         assert served.process.wait(PATIENCE) == 0
     lines = [json.loads(line) for line in served.errors]

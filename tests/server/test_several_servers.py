@@ -13,6 +13,7 @@ from tests.support.command import lookalike
 from tests.support.drawn_images import drawn, encoded
 from tests.support.engines import postgresql
 from tests.support.server.api import at
+from tests.support.waiting import HANG_SECONDS
 
 BYTES = {"Content-Type": "application/octet-stream"}
 PUTS = 36
@@ -53,9 +54,9 @@ def test_each_sees_what_the_other_was_told(servers: tuple[Served, Served]) -> No
     image = encoded(drawn(ANOTHER, (64, 48)))
     found = httpx.post(f"{two.url}/v1/search", content=image, headers=BYTES, params=asked, timeout=PATIENCE).json()
     assert [(hit["key"], hit["evidence"]) for hit in found["hits"]] == [("a", "exact")]
-    etag = httpx.get(two.url + at("a")).headers["etag"]
+    etag = httpx.get(two.url + at("a"), timeout=HANG_SECONDS).headers["etag"]
     assert httpx.delete(two.url + at("a"), headers={"If-Match": etag}, timeout=PATIENCE).status_code == 204
-    assert httpx.get(one.url + at("a")).status_code == 404
+    assert httpx.get(one.url + at("a"), timeout=HANG_SECONDS).status_code == 404
     again = httpx.post(f"{one.url}/v1/search", content=image, headers=BYTES, timeout=PATIENCE).json()
     assert again["hits"] == []
 
@@ -65,7 +66,10 @@ def test_a_job_given_to_one_is_seen_by_the_other(servers: tuple[Served, Served])
     assert put(one, "a", ANOTHER).status_code == 201
     job = httpx.post(f"{one.url}/v1/jobs", json={"kind": "repair"}, timeout=PATIENCE).json()
     until = time.monotonic() + PATIENCE
-    while (state := httpx.get(f"{two.url}/v1/jobs/{job['id']}").json()["state"]) in ("queued", "running"):
+    while (state := httpx.get(f"{two.url}/v1/jobs/{job['id']}", timeout=HANG_SECONDS).json()["state"]) in (
+        "queued",
+        "running",
+    ):
         assert time.monotonic() < until
         time.sleep(0.1)
     assert state == "done"

@@ -3,4 +3,4 @@
 import os
 
 ROUNDS = int(os.environ.get("LOOKALIKE_KILL_ROUNDS", "1"))
-"""Kills of a server; more by the environment."""
+"""Kills of a server; more by the environment. Writers are killed so many times more often."""
