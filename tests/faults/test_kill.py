@@ -1,4 +1,4 @@
-"""Writers are killed: nothing acknowledged is lost, nothing deleted revived, and each index equals its catalog after."""
+"""Writers are killed: nothing acknowledged is lost, nothing deleted revived; each index equals its catalog after."""
 
 import random
 import sys
