@@ -10,7 +10,7 @@ from hypothesis import settings
 
 from lookalike.encoders import pull
 from lookalike.errors import Unavailable
-from tests.support import scheduling, supervisor
+from tests.support import cpu_times, scheduling, supervisor
 from tests.support.requirements import skip_or_fail
 
 settings.register_profile("suites", deadline=None)  # how long an example takes on a busy machine proves nothing
@@ -31,6 +31,11 @@ SLOW = (
 """Further suites that take long, for they start many processes or run the network: marked `slow`."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option of `support/cpu_times.py`."""
+    parser.addoption("--cpu-times", action="store_true", help="print the processor time of files and tests")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Have all that this run starts ended with it; xdist's workers belong to the run of their controller.
 
@@ -40,6 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput") and not config.option.collectonly:
         supervisor.start()
+    if config.option.cpu_times:
+        config.pluginmanager.register(cpu_times.CpuTimes())
 
 
 @pytest.hookimpl(tryfirst=True)
