@@ -25,9 +25,9 @@ import psutil
 
 from benchmarks import plan_servers
 from benchmarks.machine import describe, write_rows
-from lookalike.capacity.measurements import ES_MERGING, MILVUS_BASE, MILVUS_FULL, MILVUS_LOADED
-from lookalike.capacity.milvus import INDEX_TYPES
-from lookalike.capacity.models import PHASH, VGG16, Database, PlanRequest
+from lookalike.capacity import measurements as c
+from lookalike.capacity.catalog import plan_catalog
+from lookalike.capacity.models import MILVUS_TYPES, PHASH, VGG16, PlanRequest
 from lookalike.capacity.planner import make_plan
 from lookalike.catalog import Catalog
 from lookalike.catalog.records import NewImage
@@ -42,7 +42,7 @@ VECTOR = FeatureSpec("vgg16", "cosine", 512, "benchmark")
 BATCH = 8192
 SAVED_SHARE = 0.05
 QUERIES = 200
-KEY, PATH, ATTRIBUTES = 24, 60, 30
+KEY, PATH = 24, 60
 """Bytes of the texts of an image, as the plan assumes them."""
 Open = Callable[[Path, bool], FlatIndex | MihIndex]
 ENGINES: dict[str, tuple[FeatureSpec, Open]] = {
@@ -183,7 +183,7 @@ def measure(engine: str, rows: int) -> Measured:
             disk, seconds = plan_servers.documents(HASH, rows, draw)
             print(f"{engine} {rows:,}: {seconds * 1e3:.1f} ms of the server's cores a search")
             return Measured(engine, rows, disk, 0, 0)
-        if engine in INDEX_TYPES:
+        if engine in MILVUS_TYPES:
             return Measured(engine, rows, 0, plan_servers.vectors(VECTOR, rows, draw, engine), 0)
         adding = apart("build", engine, str(rows), folder)
         searching = apart("search", engine, folder)
@@ -191,20 +191,18 @@ def measure(engine: str, rows: int) -> Measured:
 
 
 def planned(engine: str, rows: int) -> Measured:
-    """What the plan says of the same gallery."""
+    """What the plan says of the same gallery; those on servers are measured without attributes."""
     if engine in ("sqlite", "postgresql"):
-        database: Database = "sqlite" if engine == "sqlite" else "postgresql"
-        catalog_plan = make_plan(PlanRequest(rows, key=KEY, path=PATH, attributes=ATTRIBUTES, catalog=database)).catalog
-        return Measured(engine, rows, catalog_plan.disk, 0, 0)
+        return Measured(engine, rows, plan_catalog(PlanRequest(rows), engine, "as requested").disk, 0, 0)
     if engine == "elasticsearch":
-        of_all = make_plan(PlanRequest(rows, (PHASH,), {"phash": engine}, replicas=0, attributes=0)).indexes[0].disk
-        return Measured(engine, rows, round(of_all / ES_MERGING), 0, 0)
-    if engine in INDEX_TYPES:
-        loaded = make_plan(PlanRequest(rows, (VGG16,), {"vgg16": engine}, replicas=0, attributes=0)).indexes[0].memory
-        of_rows = (loaded - MILVUS_BASE - MILVUS_LOADED) * MILVUS_FULL
-        return Measured(engine, rows, 0, round(of_rows + MILVUS_LOADED), 0)
+        of_all = make_plan(PlanRequest(rows, (PHASH,), {"phash": engine}, replicas=0)).pipelines[0].disk
+        return Measured(engine, rows, round(of_all / c.ES_MERGING - rows * c.ES_ATTRIBUTES * c.ATTRIBUTES), 0, 0)
+    if engine in MILVUS_TYPES:
+        loaded = make_plan(PlanRequest(rows, (VGG16,), {"vgg16": engine}, replicas=0)).pipelines[0].memory
+        of_rows = (loaded - c.MILVUS_BASE - c.MILVUS_LOADED) * c.MILVUS_FULL - rows * c.ATTRIBUTES
+        return Measured(engine, rows, 0, round(of_rows + c.MILVUS_LOADED), 0)
     pipeline = PHASH if ENGINES[engine][0] is HASH else VGG16
-    part = make_plan(PlanRequest(rows, (pipeline,), {pipeline.name: engine})).indexes[0]
+    part = make_plan(PlanRequest(rows, (pipeline,), {pipeline.name: engine})).pipelines[0]
     return Measured(engine, rows, part.disk, part.memory, part.adding)
 
 

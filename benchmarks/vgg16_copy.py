@@ -4,9 +4,9 @@
     ONEDNN_MAX_CPU_ISA=AVX2 python -m benchmarks.vgg16_copy --only speed      as on a processor with AVX2 alone
 
 The gallery is the test split of the photos (`benchmarks.fit_vgg16_copy`) and drawn documents that training has not
-seen. Copies of some are searched for, and copies of as many strangers, whose originals are not in the gallery. An
+seen. Copies of some are searched for, and copies of as many negatives, whose originals are not in the gallery. An
 answer is right if it is the same image. Recall at zero false answers: of the first answers, ordered by distance, those
-before the first one that is wrong or a stranger's. Pastes are the edits that make the image a small part of another.
+before the first one that is wrong or of a negative. Pastes are the edits that make the image a small part of another.
 """
 
 import argparse
@@ -62,11 +62,11 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A gallery, copies of images in it, copies of strangers, and copies of documents in it."""
+    """A gallery, copies of images in it, copies of negatives, and copies of documents in it."""
 
     gallery: list[Sample]
     copies: list[Sample]
-    strangers: list[Sample]
+    negatives: list[Sample]
     documents: list[Sample]
 
 
@@ -75,14 +75,14 @@ def make_question(queries: int) -> Question:
     held_out = [photo for photo in photos() if not in_training_split(photo)]
     eligible = [photo for photo in held_out if photo.kind in ("original", "distractor", "class")]
     chosen = random.Random(7).sample(eligible, 2 * queries)
-    known, strangers = chosen[:queries], chosen[queries:]
-    absent = {key for photo in strangers for key in _same(photo, held_out)}
+    known, negatives = chosen[:queries], chosen[queries:]
+    absent = {key for photo in negatives for key in _same(photo, held_out)}
     gallery = [_sample(photo, held_out) for photo in held_out if photo.key not in absent]
     drawn = [Sample(data, f"document {n}", frozenset((f"document {n}",))) for n, data in enumerate(_drawn())]
     return Question(
         gallery + drawn,
         [copy for n, photo in enumerate(known) for copy in _copies(_sample(photo, held_out), EDITS, n)],
-        [copy for n, photo in enumerate(strangers) for copy in _copies(_sample(photo, held_out), EDITS[n % 3 :: 3], n)],
+        [copy for n, photo in enumerate(negatives) for copy in _copies(_sample(photo, held_out), EDITS[n % 3 :: 3], n)],
         [copy for n, sample in enumerate(drawn[::4]) for copy in _copies(sample, DOCUMENT_EDITS, n)],
     )
 
@@ -147,7 +147,7 @@ def recall_of(
         return np.take_along_axis(distances, order, axis=1), right
 
     distances, right = answers("copies", question.copies)
-    strange, _ = answers("strangers", question.strangers)
+    strange, _ = answers("negatives", question.negatives)
     _, of_documents = answers("documents", question.documents)
     edits = np.array([sample.edit for sample in question.copies])
     first, ten = right[:, 0], right.any(axis=1)
@@ -176,7 +176,7 @@ def measure_recall(queries: int) -> list[dict[str, Any]]:
     encoders = {name: load_encoder(name, cache) for name in NAMES}
     asked = make_question(queries)
     found, readable = {}, {}
-    for kind in ("gallery", "copies", "strangers", "documents"):
+    for kind in ("gallery", "copies", "negatives", "documents"):
         features, readable[kind] = encoded(getattr(asked, kind), encoders)
         found[kind] = variants(features)
     question = Question(**readable)

@@ -24,6 +24,16 @@ WORK_ELEMENTS = 1 << 18
 QUERY_BLOCK = 64
 """Number of queries compared with a block of rows at a time."""
 
+MAX_NORM_ERROR = 0.005
+"""How far the norm of a vector of unit length may be from 1: rounding to half precision moves it by less than 0.001, a
+forgotten normalisation by far more."""
+
+
+def are_unit(rows: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether each of the rows `(n, width)` is finite and of unit length."""
+    unit: NDArray[np.bool_] = np.abs(np.sqrt(np.einsum("ij,ij->i", rows, rows)) - 1) <= MAX_NORM_ERROR  # NaN is not
+    return unit
+
 
 def normalise(rows: NDArray[Any]) -> Distances:
     """Rows `(n, width)` scaled to unit length, float32, in double precision; rows of zeros stay zeros."""

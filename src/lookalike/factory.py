@@ -24,14 +24,14 @@ from lookalike.config import (
 from lookalike.encoders import calibration_of, load_encoder, model_entries
 from lookalike.errors import BadSetting, Damaged, FeatureMismatch, NotFound
 from lookalike.gallery import Gallery
-from lookalike.gallery.decoder import INLINE_LIMIT
 from lookalike.gallery.writer_lock import WriterLock
+from lookalike.imaging.decode_pool.pool import INLINE_LIMIT
 from lookalike.indexes.address import Address, without_password
 from lookalike.indexes.lazy import LazyIndex
-from lookalike.indexes.snapshot import wipe
+from lookalike.indexes.snapshot import saved_sequence, wipe
 from lookalike.interfaces import Encoder, VectorIndex
-from lookalike.optional import install_command, is_installed, require
-from lookalike.pipeline import Pipeline
+from lookalike.optional import install_command, is_installed, require, require_installed
+from lookalike.pipeline import Calibration, ClosedPipeline, Pipeline
 from lookalike.results import DEFAULT_RECORDS, RecordSetting
 from lookalike.types import FeatureSpec
 
@@ -131,11 +131,11 @@ def open_gallery(
         catalog.close()
         raise
     lock = WriterLock(folder, shared=gallery_settings.catalog is not None)
-    build = _pipeline_builder(folder, gallery_settings, settings, catalog, lock)
+    builder = _PipelineBuilder(folder, gallery_settings, settings, catalog, lock)
     return Gallery(
         catalog,
         gallery_settings.pipelines,
-        build,
+        builder.build,
         lock,
         limits=settings.limits,
         workers=settings.workers,
@@ -143,6 +143,7 @@ def open_gallery(
         recall_share=settings.recall_share if serving else 0.0,
         source_prefixes=() if serving and source_prefixes is None else source_prefixes,
         verification_records=setting,
+        describe=builder.describe,
     )
 
 
@@ -203,43 +204,66 @@ def _check_feature_retention(catalog: Catalog, gallery_settings: GallerySettings
             )
 
 
-def _pipeline_builder(
-    folder: Path,
-    gallery_settings: GallerySettings,
-    settings: Settings,
-    catalog: Catalog,
-    lock: WriterLock,
-) -> Callable[[str], Pipeline]:
-    precision = gallery_settings.precision or settings.precision
-    # By catalog: if the settings name another catalog later, the old one's rows must not be used with it.
-    indexes = folder / "indexes" / catalog.gallery_id() if gallery_settings.catalog else folder / "indexes"
+class _PipelineBuilder:
+    """Builds the pipelines of a gallery, which keep their encoders when they are opened again for writing."""
 
-    @functools.cache  # a pipeline that is reopened for writing keeps its encoder
-    def encoder_of(name: str) -> Encoder:
+    def __init__(
+        self,
+        folder: Path,
+        gallery_settings: GallerySettings,
+        settings: Settings,
+        catalog: Catalog,
+        lock: WriterLock,
+    ) -> None:
+        self._gallery_settings = gallery_settings
+        self._settings = settings
+        self._catalog = catalog
+        self._lock = lock
+        # By catalog: if the settings name another catalog later, the old one's rows must not be used with it.
+        indexes = folder / "indexes"
+        self._indexes = indexes / catalog.gallery_id() if gallery_settings.catalog else indexes
+        self._encoder = functools.cache(self._load_encoder)
+
+    def build(self, name: str) -> Pipeline:
+        encoder, at, engine = self._encoder(name), *self._engine(name)
+        if isinstance(engine, ServerEngine):
+            index = _open_shared(engine, encoder.spec, self._address(name), self._catalog.gallery_id())
+        else:
+            index = _open_embedded(engine, encoder.spec, at, self._index_folder(encoder.spec, at), self._lock)
+        return Pipeline(encoder, index, self._calibration(name), engine=str(at))
+
+    def describe(self, name: str) -> ClosedPipeline | None:
+        """What is known of a pipeline without opening its index; None where that must be opened."""
+        at, engine = self._engine(name)
+        if isinstance(engine, ServerEngine):
+            return None
+        spec = self._encoder(name).spec
+        saved = saved_sequence(self._index_folder(spec, at))
+        return None if saved is None else ClosedPipeline(spec, self._calibration(name), str(at), saved)
+
+    def _load_encoder(self, name: str) -> Encoder:
         return load_encoder(
             name,
-            settings.cache,
-            precision=precision,
-            exact_phash=gallery_settings.exact_phash,
-            user_file=settings.models,
+            self._settings.cache,
+            precision=self._gallery_settings.precision or self._settings.precision,
+            exact_phash=self._gallery_settings.exact_phash,
+            user_file=self._settings.models,
         )
 
-    def build(name: str) -> Pipeline:
-        encoder = encoder_of(name)
-        calibration = calibration_of(name, user_file=settings.models)
-        if name in gallery_settings.thresholds:
-            calibration = dataclasses.replace(calibration, threshold=gallery_settings.thresholds[name])
-        address = gallery_settings.index.get(name) or DEFAULT_INDEX[encoder.spec.metric]
-        engine = _engine(address, name)
-        at = Address.parse(address)
-        if isinstance(engine, ServerEngine):
-            index = _open_shared(engine, encoder.spec, address, catalog.gallery_id())
-        else:
-            index_folder = indexes / f"{name}-{encoder.spec.fingerprint[:12]}-{at.scheme}"
-            index = _open_embedded(engine, encoder.spec, at, index_folder, lock)
-        return Pipeline(encoder, index, calibration, engine=str(at))
+    def _calibration(self, name: str) -> Calibration:
+        calibration = calibration_of(name, user_file=self._settings.models)
+        thresholds = self._gallery_settings.thresholds
+        return dataclasses.replace(calibration, threshold=thresholds[name]) if name in thresholds else calibration
 
-    return build
+    def _address(self, name: str) -> str:
+        return self._gallery_settings.index.get(name) or DEFAULT_INDEX[self._encoder(name).spec.metric]
+
+    def _engine(self, name: str) -> tuple[Address, EmbeddedEngine | ServerEngine]:
+        address = self._address(name)
+        return Address.parse(address), _engine(address, name)
+
+    def _index_folder(self, spec: FeatureSpec, at: Address) -> Path:
+        return self._indexes / f"{spec.name}-{spec.fingerprint[:12]}-{at.scheme}"
 
 
 def _engine(address: str, pipeline: str) -> EmbeddedEngine | ServerEngine:
@@ -265,8 +289,8 @@ def _open_embedded(
     A process without the writer lock leaves the folder alone and works in memory.
     """
     options = {engine.options[option]: at.number(option, 1) for option in at.options}
-    if engine.package is not None:
-        require(engine.package, purpose=f"the index {at} of {spec.name}")
+    if engine.package is not None:  # an index imports it when it first needs it
+        require_installed(engine.package, purpose=f"the index {at} of {spec.name}")
     make: Callable[..., VectorIndex] = _load(engine.factory)
     try:
         return make(spec, folder, writable=lock.held, **options)

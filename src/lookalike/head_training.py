@@ -116,7 +116,7 @@ def train_head(
 
 
 def _new_entry(name: str, cache: Path, user_file: Path | None) -> ModelEntry:
-    """The entry that is trained anew; raises BadSetting where the name is taken, or is not a model's."""
+    """The entry of the model to train; raises BadSetting where the name is taken, or is not a model's."""
     entries = model_entries(user_file, cache)
     if name in entries:
         raise BadSetting(f"there is a model {name!r} already: choose another name, for galleries may be using it")

@@ -1,5 +1,8 @@
 """Packages of optional extras: whether they are installed, and the error that names what to install."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -24,6 +27,9 @@ EXTRAS = {
     "pyarrow": ("PyArrow", "parquet"),
 }
 """By module: the package's name, and the extra that installs it."""
+_UNUSED_PART = {"openvino": "openvino.tools.ovc"}
+"""By module: a part that it imports if it can, and that is not used here. OpenVINO's converter of models takes as long
+to load as all the rest, and reports every import to its maker, unless the user has opted out."""
 
 
 def require(*modules: str, purpose: str) -> None:
@@ -31,13 +37,35 @@ def require(*modules: str, purpose: str) -> None:
     for module in modules:
         package, extra = EXTRAS[module]
         try:
-            import_module(module)
+            with _without(_UNUSED_PART.get(module)):
+                import_module(module)
         except ModuleNotFoundError as error:
             if error.name != module:
                 raise BadSetting(f"{purpose} needs {package}, which cannot be loaded: {error}") from error
             raise BadSetting(f"{purpose} needs {package}: {install_command(extra)}") from error
         except ImportError as error:  # built for another platform, or a shared library is missing
             raise BadSetting(f"{purpose} needs {package}, which cannot be loaded: {error}") from error
+
+
+def require_installed(module: str, *, purpose: str) -> None:
+    """Raise BadSetting, as `require` does, where a module cannot be found; it is not imported."""
+    package, extra = EXTRAS[module]
+    if not _found(module):
+        raise BadSetting(f"{purpose} needs {package}: {install_command(extra)}")
+
+
+@contextmanager
+def _without(module: str | None) -> Iterator[None]:
+    """Imports of this module fail inside the block, unless it was imported before."""
+    if module is None or module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]  # documented: an import of it raises ModuleNotFoundError
+    try:
+        yield
+    finally:
+        if sys.modules.get(module) is None:
+            sys.modules.pop(module, None)
 
 
 def install_command(extra: str) -> str:

@@ -74,6 +74,16 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
+class ClosedPipeline:
+    """What is known of a pipeline whose embedded index is not open; `saved_at` is the sequence number saved with it."""
+
+    spec: FeatureSpec
+    calibration: Calibration
+    engine: str
+    saved_at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ranked:
     """One query's matches in one pipeline: `ids` and `distances` (0..1), nearest first, ties by id.
 

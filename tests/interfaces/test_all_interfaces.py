@@ -23,7 +23,7 @@ from lookalike.errors import BadInput, Conflict, ImageRejected, LookalikeError, 
 from lookalike.gallery import Gallery
 from lookalike.results import Cluster, Comparison, StoredImage
 from lookalike.types import Answer, Item, Outcome, Record
-from lookalike.wire import to_dict
+from lookalike.wire.objects import to_dict
 from tests.support.command import Ran
 from tests.support.command import lookalike as command
 from tests.support.drawn_images import drawn, encoded

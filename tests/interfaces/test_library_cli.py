@@ -12,7 +12,9 @@ import pytest
 import lookalike as library
 from lookalike.problem_details import problem_of
 from lookalike.types import Answer, Record
-from lookalike.wire import Hit, thumbnail_url, to_dict
+from lookalike.wire.images import thumbnail_url
+from lookalike.wire.objects import to_dict
+from lookalike.wire.search import Hit
 from tests.support.command import lookalike as command
 from tests.support.drawn_images import drawn, encoded
 

@@ -4,9 +4,11 @@ What only the command line knows (`LOCAL`) and what only a service has (`SERVICE
 """
 
 import json
+import pkgutil
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,12 +20,22 @@ from lookalike import wire
 from lookalike.catalog import JobState
 from lookalike.errors import BadSetting
 from lookalike.results import MAX_RESULTS
+from lookalike.wire.jobs import Job, JobProgress
+from lookalike.wire.jobs import JobState as JobStateObject
+from lookalike.wire.objects import WireObject, parse, to_dict
 from tests.support.command import lookalike as command
 from tests.support.drawn_images import drawn, encoded
 from tests.support.served import served
 from tests.support.waiting import HANG_SECONDS
 
 Object = dict[str, Any]
+OBJECTS = {
+    name: kind
+    for module in pkgutil.iter_modules(wire.__path__)
+    for name, kind in vars(import_module(f"lookalike.wire.{module.name}")).items()
+    if isinstance(kind, type) and issubclass(kind, WireObject)
+}
+"""The objects by name."""
 LOCAL = {
     "Image": {"tenant"},
     "CleanupImage": {"tenant"},
@@ -86,7 +98,7 @@ def interfaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Interfaces]
 
 def shared(name: str, value: Object) -> Object:
     """The fields of an object that are the same everywhere; what is left out must be there."""
-    kind: Any = getattr(wire, name)
+    kind: Any = OBJECTS[name]
     names = {f.name for f in fields(kind)} - SERVICE.get(name, set())
     assert names | LOCAL.get(name, set()) >= set(value) - SERVICE.get(name, set())
     assert set(value) >= names
@@ -203,16 +215,16 @@ def test_errors(interfaces: Interfaces) -> None:
 def test_jobs(interfaces: Interfaces) -> None:
     job = interfaces.http.post("/v1/jobs", json={"kind": "duplicates"}).json()
     interfaces.validate("Job", job)
-    assert wire.to_dict(wire.parse(wire.Job, job)) == job
-    assert get_args(wire.JobState) == get_args(JobState)
+    assert to_dict(parse(Job, job)) == job
+    assert get_args(JobStateObject) == get_args(JobState)
 
 
 def test_every_object_is_read_as_it_was_written(interfaces: Interfaces) -> None:
-    for kind in vars(wire).values():
-        if isinstance(kind, type) and issubclass(kind, wire.WireObject) and kind.EXAMPLE is not None:
+    for kind in OBJECTS.values():
+        if kind.EXAMPLE is not None:
             interfaces.validate(kind.__name__, dict(kind.EXAMPLE))
-            found: Any = wire.parse(kind, kind.EXAMPLE)
-            assert {n: v for n, v in wire.to_dict(found).items() if v is not None or n in kind.EXAMPLE} == kind.EXAMPLE
+            found: Any = parse(kind, kind.EXAMPLE)
+            assert {n: v for n, v in to_dict(found).items() if v is not None or n in kind.EXAMPLE} == kind.EXAMPLE
             component = interfaces.schema["components"]["schemas"][kind.__name__]
             assert component["description"] == kind.__doc__
             assert component["properties"].keys() == {f.name for f in fields(kind)}  # type: ignore[arg-type]
@@ -232,14 +244,14 @@ def test_every_object_is_read_as_it_was_written(interfaces: Interfaces) -> None:
 )
 def test_a_mismatch_is_named(change: Object, message: str) -> None:
     progress = {"done": 1, "total": None, "counts": {"added": 1}, "a later version's": 7}
-    assert wire.parse(wire.JobProgress, progress) == wire.JobProgress(1, None, {"added": 1})
+    assert parse(JobProgress, progress) == JobProgress(1, None, {"added": 1})
     broken = {name: value for name, value in (progress | change).items() if value is not ...}
     with pytest.raises(BadSetting, match=message):
-        wire.parse(wire.JobProgress, broken)
-    job = dict(wire.Job.EXAMPLE or {})
+        parse(JobProgress, broken)
+    job = dict(Job.EXAMPLE or {})
     with pytest.raises(BadSetting, match="kind must be one of"):
-        wire.parse(wire.Job, job | {"kind": "other"})
+        parse(Job, job | {"kind": "other"})
     with pytest.raises(BadSetting, match=r"progress\.done"):
-        wire.parse(wire.Job, job | {"progress": {}})
+        parse(Job, job | {"progress": {}})
     with pytest.raises(BadSetting, match="it must be an object"):
-        wire.parse(wire.Job, [])
+        parse(Job, [])

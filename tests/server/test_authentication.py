@@ -289,7 +289,7 @@ def test_rates_are_kept_by_key(catalog: Catalog) -> None:
     assert [status(client, **bearing(slow)) for _ in range(4)] == [200, 200, 200, 429]
 
 
-def test_strangers_are_told_to_wait(catalog: Catalog) -> None:
+def test_anonymous_clients_are_told_to_wait(catalog: Catalog) -> None:
     _, token = catalog.api_keys.create("read")
     clock = Clock()
     client = client_of(catalog, limiter=RateLimiter(buckets=TokenBuckets(clock=clock)))

@@ -52,7 +52,7 @@ def _batch(conn: Connection, query: Select[Any], specs: Mapping[FeatureSpec, int
         table = features_table(spec_id)
         stored = rows_in(conn, select(table.c.image_id, table.c.vector), table.c.image_id, ids)
         features[spec] = {row.image_id: row.vector for row in stored}
-    pictures, compared = (
+    thumbnails_of, records_of = (
         {row.image_id: row.data for row in rows_in(conn, select(of.c.image_id, of.c.data), of.c.image_id, ids)}
         for of in (thumbnails, verification_records)
     )
@@ -62,8 +62,8 @@ def _batch(conn: Connection, query: Select[Any], specs: Mapping[FeatureSpec, int
             mtime_ns,
             etag,
             {spec: rows[record.id] for spec, rows in features.items() if record.id in rows},
-            pictures.get(record.id),
-            compared.get(record.id),
+            thumbnails_of.get(record.id),
+            records_of.get(record.id),
         )
         for record, mtime_ns, etag in found
     ]

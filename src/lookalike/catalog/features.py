@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from lookalike.catalog.database import Database
 from lookalike.catalog.records import StoredFeatures, check_limit
@@ -43,6 +43,7 @@ from lookalike.catalog.statements import (
     to_record,
     update_images,
 )
+from lookalike.distances import are_unit
 from lookalike.errors import BadInput, Damaged
 from lookalike.types import Features, FeatureSpec, Record
 
@@ -106,11 +107,8 @@ def _widen(halves: NDArray[Any]) -> Features:
 def _check_rows(spec: FeatureSpec, rows: Features) -> None:
     if rows.ndim != 2 or rows.shape[1] != spec.width or rows.dtype != spec.dtype:
         raise BadInput(f"{spec.name} rows are {rows.shape} {rows.dtype}; (n, {spec.width}) {spec.dtype} expected")
-    if spec.metric == "cosine":
-        squares = np.einsum("ij,ij->i", rows, rows)
-        # NaN fails this comparison too. Half a per cent is far beyond rounding, and far below a forgotten norm.
-        if not np.all(np.abs(squares - 1.0) < 0.01):
-            raise BadInput(f"{spec.name} rows must be finite and of unit length")
+    if spec.metric == "cosine" and not are_unit(rows).all():
+        raise BadInput(f"{spec.name} rows must be finite and of unit length")
 
 
 class FeatureRepository:
@@ -124,6 +122,14 @@ class FeatureRepository:
         """The specs that features were ever stored for, oldest first."""
         with self._database.read() as conn:
             return list(spec_ids(conn))
+
+    def count(self, spec: FeatureSpec) -> int:
+        """The number of images with a meaningful feature of this spec, of all tenants."""
+        with self._database.read() as conn:
+            spec_id = spec_ids(conn).get(spec)
+            if spec_id is None:
+                return 0
+            return int(conn.execute(select(func.count(features_table(spec_id).c.vector))).scalar_one())
 
     def register(self, specs: Collection[FeatureSpec]) -> None:
         """Create the tables of specs that have none yet; needed before features of theirs are written."""

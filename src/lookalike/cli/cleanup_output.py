@@ -1,7 +1,5 @@
 """The clean-up of `duplicates`: the plan as a table, CSV or JSON lines, and the outcomes of applying and undoing it."""
 
-import csv
-import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
@@ -9,14 +7,13 @@ from lookalike.cleanup import CleanupOptions, CleanupPlan, Planner, apply_cleanu
 from lookalike.cli.exit_codes import ExitCode
 from lookalike.cli.json_output import cleanup_outcome_object, group_object, undo_outcome_object
 from lookalike.cli.options import Session
-from lookalike.cli.output import counted, emit, print_error, print_line, printable, size
+from lookalike.cli.output import CsvWriter, counted, emit, print_error, print_line, printable, size
 from lookalike.results import CleanupGroup, CleanupImage, CleanupOutcome, UndoOutcome
 from lookalike.types import Record
 
-PLAN_COLUMNS = ("group", "mark", "reason", "frees", "evidence", "distance", "width", "height", "format", "bytes")
-"""Columns of the CSV of a plan, before `key` and `path`."""
-
-
+IMAGE_COLUMNS = ("mark", "reason", "frees", "width", "height", "format", "bytes", "key", "path")
+PLAN_COLUMNS = ("group", *IMAGE_COLUMNS[:3], "evidence", "distance", *IMAGE_COLUMNS[3:])
+"""Columns of the CSV of a plan."""
 _DONE = {"trash": "moved to the trash", "hardlink": "replaced by links", "reflink": "replaced by shared storage"}
 
 
@@ -35,10 +32,9 @@ def clean_up(session: Session, options: CleanupOptions, format_: str, *, yes: bo
             if format_ == "table":
                 _print_totals(plan)
             return ExitCode.OK
-        if format_ == "csv":
-            _csv_line(("outcome", "reason", "frees", "key", "path", "destination"))
+        csv = CsvWriter("outcome", "reason", "frees", "key", "path", "destination") if format_ == "csv" else None
         try:
-            report = apply_cleanup(gallery, plan, on_outcome=lambda outcome: _print_outcome(outcome, format_))
+            report = apply_cleanup(gallery, plan, on_outcome=lambda outcome: _print_outcome(outcome, format_, csv))
         except KeyboardInterrupt:
             print_error("interrupted; undo what was done with: lookalike duplicates --undo")
             raise
@@ -89,8 +85,7 @@ class PlanPrinter:
             "json": self._json,
             "none": lambda _: None,
         }[format_]
-        if format_ == "csv":
-            _csv_line((*PLAN_COLUMNS, "key", "path"))
+        self._writer = CsvWriter(*PLAN_COLUMNS) if format_ == "csv" else None
 
     def print_group(self, group: CleanupGroup) -> None:
         self._print(group)
@@ -101,11 +96,11 @@ class PlanPrinter:
             print_line(_row(planned))
 
     def _csv(self, group: CleanupGroup) -> None:
-        for planned in group.images:
-            record = planned.image
-            about = (record.width, record.height, record.format, record.nbytes, record.key, record.path or "")
-            marks = (group.id, planned.mark, planned.reason, planned.frees, group.evidence, group.distance)
-            _csv_line((*marks, *about))
+        assert self._writer is not None
+        found = group_object(group)
+        for image in found["images"]:
+            row = {name: image[name] for name in IMAGE_COLUMNS}
+            self._writer.row({"group": group.id, "evidence": group.evidence, "distance": group.distance, **row})
 
     def _json(self, group: CleanupGroup) -> None:
         emit(group_object(group))
@@ -134,11 +129,11 @@ def _print_skipped(skipped: Mapping[str, int]) -> None:
         print_line(f"{count:,} left alone: {reason}")
 
 
-def _print_outcome(one: CleanupOutcome, format_: str) -> None:
+def _print_outcome(one: CleanupOutcome, format_: str, csv: CsvWriter | None) -> None:
     if format_ == "json":
         emit(cleanup_outcome_object(one))
-    elif format_ == "csv":
-        _csv_line((one.outcome, one.reason or "", one.frees, one.key, one.path, one.destination or ""))
+    elif csv is not None:
+        csv.row(cleanup_outcome_object(one))
     elif one.outcome == "failed":
         print_error(f"not removed: {one.reason}: {one.path}")
     else:
@@ -146,18 +141,13 @@ def _print_outcome(one: CleanupOutcome, format_: str) -> None:
 
 
 def _print_undo_outcomes(outcomes: Sequence[UndoOutcome], format_: str) -> None:
-    if format_ == "csv":
-        _csv_line(("outcome", "reason", "key", "path"))
+    csv = CsvWriter("outcome", "reason", "key", "path") if format_ == "csv" else None
     for one in outcomes:
         if format_ == "json":
             emit(undo_outcome_object(one))
-        elif format_ == "csv":
-            _csv_line((one.outcome, one.reason or "", one.key, one.path))
+        elif csv is not None:
+            csv.row(undo_outcome_object(one))
         elif one.outcome in ("failed", "lost"):
             print_error(f"{one.outcome}: {one.reason}: {one.path}")
         else:
             print_line(f"{one.outcome}  {printable(one.path)}")
-
-
-def _csv_line(values: Sequence[object]) -> None:
-    csv.writer(sys.stdout, lineterminator="\n").writerow(values)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lookalike import wire
 from lookalike.cli.output import print_error
 from lookalike.errors import BadInput, BadSetting, NotFound
 from lookalike.results import ImageFeatures, Query
+from lookalike.wire.features import ImageFeatures as ImageFeaturesObject
+from lookalike.wire.objects import parse
 
 NPY_MAGIC = b"\x93NUMPY"
 PHASH = "phash"
@@ -78,7 +79,7 @@ def _of_lines(lines: Iterable[bytes], name: str) -> Iterator[ImageFeatures]:
             if "error" in found:
                 print_error(f"line {number} of {name} has no features: {found.get('query')} could not be encoded")
                 continue
-            query = wire.parse(wire.ImageFeatures, found).query(str(found.get("query") or f"{name}:{number}"))
+            query = parse(ImageFeaturesObject, found).query(str(found.get("query") or f"{name}:{number}"))
         except (ValueError, TypeError, BadInput):
             raise BadInput(f"line {number} of {name} is not a line of `lookalike encode --json`") from None
         yield query

@@ -5,12 +5,9 @@ Only the command line knows the query or the files as they were given, the galle
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lookalike import wire
 from lookalike.cli.exit_codes import error_object
-from lookalike.evaluation.measurement import QueryResult, ScoredHit
-from lookalike.evaluation.summary import Summary
 from lookalike.results import (
     Change,
     CleanupGroup,
@@ -23,35 +20,50 @@ from lookalike.results import (
     UndoOutcome,
 )
 from lookalike.types import Answer, Outcome, Record
+from lookalike.wire.changes import Change as ChangeObject
+from lookalike.wire.cleanup import CleanupGroup as CleanupGroupObject
+from lookalike.wire.cleanup import CleanupOutcome as CleanupOutcomeObject
+from lookalike.wire.cleanup import UndoOutcome as UndoOutcomeObject
+from lookalike.wire.comparison import Comparison as ComparisonObject
+from lookalike.wire.duplicates import Cluster as ClusterObject
+from lookalike.wire.images import Image
+from lookalike.wire.images import Outcome as OutcomeObject
+from lookalike.wire.objects import to_dict
+from lookalike.wire.search import SearchAnswer
+from lookalike.wire.status import GalleryStatus
+
+if TYPE_CHECKING:
+    from lookalike.evaluation.measurement import QueryResult, ScoredHit
+    from lookalike.evaluation.summary import Summary
 
 Object = Mapping[str, Any]
 
 
 def outcome_object(outcome: Outcome) -> Object:
-    return wire.to_dict(wire.Outcome.of(outcome)) | {"path": outcome.path}
+    return to_dict(OutcomeObject.of(outcome)) | {"path": outcome.path}
 
 
 def query_object(query: str, answer: Answer | Failure) -> Object:
     if not isinstance(answer, Answer):
         return {"query": query, **error_object(answer)}
-    found = wire.to_dict(wire.SearchAnswer.of(answer))
+    found = to_dict(SearchAnswer.of(answer))
     for line, hit in zip(found["hits"], answer.hits, strict=True):
         line["path"] = hit.path
     return {"query": query, **found}
 
 
 def record_object(record: Record) -> Object:
-    return wire.to_dict(wire.Image.of(record)) | {"path": record.path, "tenant": record.tenant}
+    return to_dict(Image.of(record)) | {"path": record.path, "tenant": record.tenant}
 
 
 def change_object(change: Change) -> Object:
-    found = wire.to_dict(wire.Change.of(change, tenant=True))
+    found = to_dict(ChangeObject.of(change, tenant=True))
     return found | {"image": None if change.image is None else record_object(change.image)}
 
 
 def cluster_object(cluster: Cluster) -> Object:
     images = [record_object(image) for image in cluster.images]
-    found = wire.to_dict(wire.Cluster.of(cluster)) | {"images": images}
+    found = to_dict(ClusterObject.of(cluster)) | {"images": images}
     del found["same"]  # a client does not know the digests of pixels
     return found
 
@@ -62,24 +74,24 @@ def group_object(group: CleanupGroup) -> Object:
         {**record_object(planned.image), "mark": planned.mark, "reason": planned.reason, "frees": planned.frees}
         for planned in group.images
     ]
-    return wire.to_dict(wire.CleanupGroup.of(group)) | {"images": images}
+    return to_dict(CleanupGroupObject.of(group)) | {"images": images}
 
 
 def cleanup_outcome_object(outcome: CleanupOutcome) -> Object:
-    return wire.to_dict(wire.CleanupOutcome.of(outcome)) | {"path": outcome.path, "destination": outcome.destination}
+    return to_dict(CleanupOutcomeObject.of(outcome)) | {"path": outcome.path, "destination": outcome.destination}
 
 
 def undo_outcome_object(outcome: UndoOutcome) -> Object:
-    return wire.to_dict(wire.UndoOutcome.of(outcome)) | {"path": outcome.path}
+    return to_dict(UndoOutcomeObject.of(outcome)) | {"path": outcome.path}
 
 
 def comparison_object(a: str, b: str, comparison: Comparison) -> Object:
-    return {"a": a, "b": b, **wire.to_dict(wire.Comparison.of(comparison))}
+    return {"a": a, "b": b, **to_dict(ComparisonObject.of(comparison))}
 
 
 def status_object(gallery: str, status: Status) -> Object:
     """The contents of a gallery and the state of its pipelines."""
-    found = wire.to_dict(wire.GalleryStatus.of_gallery(status))
+    found = to_dict(GalleryStatus.of_gallery(status))
     return {"gallery": gallery, **found, "tenants": dict(status.tenants)}
 
 
@@ -87,7 +99,7 @@ def repair_object(report: RepairReport) -> Object:
     return asdict(report)
 
 
-def evaluated_query_object(result: QueryResult) -> Object:
+def evaluated_query_object(result: "QueryResult") -> Object:
     """One query of an evaluation: the rank of its original, and the first hit with and without the original."""
     return {
         "type": "query",
@@ -102,7 +114,7 @@ def evaluated_query_object(result: QueryResult) -> Object:
     }
 
 
-def summary_object(summary: Summary) -> Object:
+def summary_object(summary: "Summary") -> Object:
     """The measures of one search, over all edits or for one; shares in 0..1, each with its interval."""
     return {
         "type": "summary",
@@ -120,7 +132,7 @@ def summary_object(summary: Summary) -> Object:
     }
 
 
-def _scored_hit(hit: ScoredHit | None) -> Object | None:
+def _scored_hit(hit: "ScoredHit | None") -> Object | None:
     if hit is None:
         return None
     return {

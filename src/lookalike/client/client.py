@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 from urllib.parse import quote
 
-from lookalike import wire
 from lookalike.client.query_batches import QueryBatch, query_batches
 from lookalike.client.requests import (
     bytes_of,
@@ -70,6 +69,18 @@ from lookalike.results import (
 )
 from lookalike.text import storable
 from lookalike.types import Addable, Answer, Attributes, Item, Outcome, PixelSource, Record
+from lookalike.wire.changes import ChangeList
+from lookalike.wire.comparison import Comparison as ComparisonObject
+from lookalike.wire.duplicates import ClusterList
+from lookalike.wire.explanation import Diagnosis as DiagnosisObject
+from lookalike.wire.explanation import Explanation as ExplanationObject
+from lookalike.wire.images import DeleteResult as DeleteResultObject
+from lookalike.wire.images import Image, ImageList
+from lookalike.wire.images import Outcome as OutcomeObject
+from lookalike.wire.jobs import Job as JobObject
+from lookalike.wire.objects import parse
+from lookalike.wire.search import BatchAnswer, SearchAnswer, SearchBatchAnswer
+from lookalike.wire.status import Status as StatusObject
 
 T = TypeVar("T")
 PAGE_SIZE = 1000
@@ -137,7 +148,7 @@ class Client(GalleryAPI):
         body = search_body(query, options, self._limits)
         headers = self._headers(options.get("tenant") or DEFAULT_TENANT)
         response = self._transport.json(Request("POST", "/v1/search", headers=headers, body=body))
-        return answer_of(wire.parse(wire.SearchAnswer, response))
+        return answer_of(parse(SearchAnswer, response))
 
     def search_many(
         self, queries: Iterable[Query], **options: Unpack[SearchOptions]
@@ -183,14 +194,14 @@ class Client(GalleryAPI):
 
     def _search_batch(self, batch: QueryBatch, options: SearchOptions) -> list[tuple[Query, Answer | Failure]]:
         """Answer the queries of one request; an error that is not of one image is raised."""
-        answers: Iterator[wire.BatchAnswer] = iter(())
+        answers: Iterator[BatchAnswer] = iter(())
         if batch.sources:
             headers, body = (
                 self._headers(options.get("tenant") or DEFAULT_TENANT),
                 search_batch_body(batch.sources, options),
             )
             response = self._transport.json(Request("POST", "/v1/search:batch", headers=headers, body=body))
-            answers = iter(wire.parse(wire.SearchBatchAnswer, response).answers)
+            answers = iter(parse(SearchBatchAnswer, response).answers)
         return [
             (query, batch_answer_of(next(answers)) if failure is None else failure) for query, failure in batch.queries
         ]
@@ -198,23 +209,23 @@ class Client(GalleryAPI):
     def compare(self, a: Query, b: Query, *, tenant: str = DEFAULT_TENANT) -> Comparison:
         headers, body = self._headers(tenant), compare_body(a, b, self._limits)
         response = self._transport.json(Request("POST", "/v1/compare", headers=headers, body=body))
-        return comparison_of(wire.parse(wire.Comparison, response))
+        return comparison_of(parse(ComparisonObject, response))
 
     def explain(self, query: Query, key: str, *, tenant: str = DEFAULT_TENANT) -> Explanation:
         headers, body = self._headers(tenant), query_body(query, {"key": key}, self._limits)
         response = self._transport.json(Request("POST", "/v1/explain", headers=headers, body=body))
-        return explanation_of(wire.parse(wire.Explanation, response))
+        return explanation_of(parse(ExplanationObject, response))
 
     def why_not(self, query: Query, key: str, **options: Unpack[SearchOptions]) -> Diagnosis:
         headers = self._headers(options.get("tenant", DEFAULT_TENANT) or DEFAULT_TENANT)
         body = why_not_body(query, key, options, self._limits)
         response = self._transport.json(Request("POST", "/v1/why-not", headers=headers, body=body))
-        return diagnosis_of(wire.parse(wire.Diagnosis, response))
+        return diagnosis_of(parse(DiagnosisObject, response))
 
     # -- images
 
     def get(self, key: str, *, tenant: str = DEFAULT_TENANT) -> Record:
-        return self._record_of(self._call(wire.Image, "GET", image_path(key), tenant), tenant)
+        return self._record_of(self._call(Image, "GET", image_path(key), tenant), tenant)
 
     def get_thumbnail(self, key: str, *, tenant: str = DEFAULT_TENANT, size: int = THUMBNAIL_SIZE) -> bytes:
         path = f"{image_path(key)}/thumbnail"
@@ -244,7 +255,7 @@ class Client(GalleryAPI):
             params |= {"prefix": prefix} if prefix else {}
             params |= {"contains": contains} if contains else {}
             params |= {"sort": sort} if sort != "key" else {}
-            page = self._call(wire.ImageList, "GET", "/v1/images", tenant, params=params)
+            page = self._call(ImageList, "GET", "/v1/images", tenant, params=params)
             records += [self._record_of(image, tenant) for image in page.images]
             cursor = page.next
             if cursor is None:
@@ -310,7 +321,7 @@ class Client(GalleryAPI):
         body = {"attributes": dict(attributes), "merge": merge}
         retry: RetryPolicy = "always" if expected is None else "refused"
         headers = _if_match(expected)
-        image = self._call(wire.Image, "PATCH", image_path(key), tenant, json=body, headers=headers, retry=retry)
+        image = self._call(Image, "PATCH", image_path(key), tenant, json=body, headers=headers, retry=retry)
         return self._record_of(image, tenant)
 
     def remove(
@@ -350,7 +361,7 @@ class Client(GalleryAPI):
         if tenant is None:
             params["tenants"] = "all"
         owner = tenant or DEFAULT_TENANT
-        page = self._call(wire.ChangeList, "GET", "/v1/changes", owner, params=params)
+        page = self._call(ChangeList, "GET", "/v1/changes", owner, params=params)
         changes = tuple(change_of(change, self._tenant_name(owner)) for change in page.changes)
         return ChangePage(changes, page.next, page.sequence, page.more)
 
@@ -376,7 +387,7 @@ class Client(GalleryAPI):
         """The next clusters, `after` being the cursor of the page before; see `GalleryAPI.duplicates_page`."""
         params: list[tuple[str, str | int]] = [("limit", limit), *(("pipelines", name) for name in pipelines or ())]
         params += [("cursor", after)] if after is not None else []
-        page = self._call(wire.ClusterList, "GET", "/v1/duplicates", tenant, params=params)
+        page = self._call(ClusterList, "GET", "/v1/duplicates", tenant, params=params)
         name = self._tenant_name(tenant)
         return ClusterPage(tuple(cluster_of(cluster, name) for cluster in page.clusters), page.next)
 
@@ -389,7 +400,7 @@ class Client(GalleryAPI):
     # -- the gallery
 
     def status(self) -> Status:
-        return status_of(self._call(wire.Status, "GET", "/v1/status", DEFAULT_TENANT))
+        return status_of(self._call(StatusObject, "GET", "/v1/status", DEFAULT_TENANT))
 
     def repair(self, *, verification_records: bool = False) -> RepairReport:
         """Check the catalog and rebuild every index in a job, and wait for it; see `GalleryAPI.repair`.
@@ -412,15 +423,15 @@ class Client(GalleryAPI):
             BadInput: the request is invalid.
             Unavailable: too many jobs are queued.
         """
-        return job_of(self._call(wire.Job, "POST", "/v1/jobs", tenant, json=dict(request), retry="unsent"))
+        return job_of(self._call(JobObject, "POST", "/v1/jobs", tenant, json=dict(request), retry="unsent"))
 
     def job(self, id: str, *, tenant: str = DEFAULT_TENANT) -> Job:  # noqa: A002 - the API's own word
         """The state of a job; raises NotFound."""
-        return job_of(self._call(wire.Job, "GET", job_path(id), tenant))
+        return job_of(self._call(JobObject, "GET", job_path(id), tenant))
 
     def cancel_job(self, id: str, *, tenant: str = DEFAULT_TENANT) -> Job:  # noqa: A002
         """Cancel a job; what it has done stays done. Raises NotFound."""
-        return job_of(self._call(wire.Job, "POST", f"{job_path(id)}:cancel", tenant, json={}))
+        return job_of(self._call(JobObject, "POST", f"{job_path(id)}:cancel", tenant, json={}))
 
     def wait_for(self, id: str, *, tenant: str = DEFAULT_TENANT, seconds: float | None = None) -> Job:  # noqa: A002
         """Poll a job until it is done.
@@ -464,7 +475,7 @@ class Client(GalleryAPI):
         """Send a request, with or without a JSON body, and parse its response."""
         body = {} if json is None else {"json": json}
         sent = self._headers(tenant) | dict(headers or {})
-        return wire.parse(kind, self._transport.json(Request(method, path, retry, sent, params, lambda: body)))
+        return parse(kind, self._transport.json(Request(method, path, retry, sent, params, lambda: body)))
 
     def _put(self, item: Item, tenant: str, expected: Precondition = None, *, exif: bool = True) -> Outcome:
         data = bytes_of(item.source, self._limits)
@@ -480,10 +491,10 @@ class Client(GalleryAPI):
         retry: RetryPolicy = "always" if expected is None else "refused"
         request = Request("PUT", image_path(item.key), retry, headers, exif_params(exif), body=lambda: body)
         response = self._transport.json(request)
-        return outcome_of(wire.parse(wire.Outcome, response), item.path)
+        return outcome_of(parse(OutcomeObject, response), item.path)
 
-    def _delete(self, body: dict[str, Any], tenant: str) -> wire.DeleteResult:
-        return self._call(wire.DeleteResult, "POST", "/v1/images:delete", tenant, json=body, retry="unsent")
+    def _delete(self, body: dict[str, Any], tenant: str) -> DeleteResultObject:
+        return self._call(DeleteResultObject, "POST", "/v1/images:delete", tenant, json=body, retry="unsent")
 
     def _remove_expected(self, key: str, tenant: str, expected: int) -> list[str]:
         headers = self._headers(tenant) | _if_match(expected)
@@ -498,7 +509,7 @@ class Client(GalleryAPI):
         request = Request(method, "/v1/duplicates:not-a-match", headers=self._headers(tenant), body=lambda: body)
         self._transport.send(request)
 
-    def _record_of(self, image: wire.Image, tenant: str) -> Record:
+    def _record_of(self, image: Image, tenant: str) -> Record:
         return record_of(image, self._tenant_name(tenant))
 
     def _tenant_name(self, tenant: str) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from lookalike import wire
 from lookalike.errors import BadInput, NotFound, UnsupportedQuery
 from lookalike.imaging import Limits, encode_pixels, read_bytes
 from lookalike.results import (
@@ -19,6 +18,8 @@ from lookalike.results import (
     check_search_options,
 )
 from lookalike.types import PixelSource
+from lookalike.wire.features import ImageFeatures as ImageFeaturesObject
+from lookalike.wire.objects import to_dict
 
 Body = Callable[[], Mapping[str, Any]]
 """Makes httpx's arguments for a body, once for each attempt, as a stream can be read only once."""
@@ -54,7 +55,7 @@ def search_body(query: Query, options: SearchOptions, limits: Limits) -> Body:
     """A search's body; raises ImageRejected for a file that cannot be read here, TypeError for an unknown option."""
     if isinstance(query, ImageFeatures):
         fields = {name: value for name, value in _search_fields(options).items() if value is not None}
-        body = {**wire.to_dict(wire.ImageFeatures.of(query)), **fields}
+        body = {**to_dict(ImageFeaturesObject.of(query)), **fields}
         return lambda: {"json": body}
     return query_body(query, _search_fields(options), limits)
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lookalike import wire
 from lookalike.errors import BadSetting, LookalikeError
 from lookalike.problem_details import error_of
 from lookalike.results import (
@@ -25,6 +24,18 @@ from lookalike.results import (
     StoredRecords,
 )
 from lookalike.types import Answer, Border, Hit, Outcome, Probability, Record, VerificationReport
+from lookalike.wire.changes import Change as ChangeObject
+from lookalike.wire.comparison import Comparison as ComparisonObject
+from lookalike.wire.duplicates import Cluster as ClusterObject
+from lookalike.wire.explanation import Diagnosis as DiagnosisObject
+from lookalike.wire.explanation import Explanation as ExplanationObject
+from lookalike.wire.images import Image
+from lookalike.wire.images import Outcome as OutcomeObject
+from lookalike.wire.jobs import Job as JobObject
+from lookalike.wire.objects import bytes_of, convert, seconds_of, to_dict
+from lookalike.wire.search import BatchAnswer, SearchAnswer
+from lookalike.wire.search import Hit as HitObject
+from lookalike.wire.status import Status as StatusObject
 
 NO_ID = 0
 """Placeholder id of records and hits: the server does not expose internal ids."""
@@ -54,7 +65,7 @@ class Job:
         return self.state in ENDED
 
 
-def record_of(image: wire.Image, tenant: str) -> Record:
+def record_of(image: Image, tenant: str) -> Record:
     """An image's record; its path is on the server's machine, and returned only to clients on it."""
     border = image.border
     return Record(
@@ -62,7 +73,7 @@ def record_of(image: wire.Image, tenant: str) -> Record:
         tenant=tenant,
         key=image.key,
         path=image.path,
-        sha256=wire.bytes_of(image.sha256),
+        sha256=bytes_of(image.sha256),
         pixels=None,
         nbytes=image.bytes,
         width=image.width,
@@ -70,8 +81,8 @@ def record_of(image: wire.Image, tenant: str) -> Record:
         format=image.format,
         border=Border(border.left, border.top, border.right, border.bottom),
         attributes=image.attributes,
-        created=wire.seconds_of(image.created),
-        updated=wire.seconds_of(image.updated),
+        created=seconds_of(image.created),
+        updated=seconds_of(image.updated),
         sequence=image.sequence,
         frames=image.frames,
         truncated=image.truncated,
@@ -79,59 +90,59 @@ def record_of(image: wire.Image, tenant: str) -> Record:
     )
 
 
-def change_of(change: wire.Change, tenant: str) -> Change:
+def change_of(change: ChangeObject, tenant: str) -> Change:
     """A change of an image; `tenant` is that of the request."""
     owner = change.tenant or tenant
     image = None if change.image is None else record_of(change.image, owner)
-    return wire.convert(Change, change, tenant=owner, image=image)
+    return convert(Change, change, tenant=owner, image=image)
 
 
-def answer_of(answer: wire.SearchAnswer) -> Answer:
+def answer_of(answer: SearchAnswer) -> Answer:
     """The answer to a query."""
-    report = None if answer.verification is None else wire.convert(VerificationReport, answer.verification)
-    return wire.convert(Answer, answer, hits=tuple(hit_of(hit) for hit in answer.hits), verification=report)
+    report = None if answer.verification is None else convert(VerificationReport, answer.verification)
+    return convert(Answer, answer, hits=tuple(hit_of(hit) for hit in answer.hits), verification=report)
 
 
-def batch_answer_of(answer: wire.BatchAnswer) -> Answer | Failure:
+def batch_answer_of(answer: BatchAnswer) -> Answer | Failure:
     """The answer to one query of several, or its failure; raises an error that is not of the query."""
     if answer.answer is not None:
         return answer_of(answer.answer)
     if answer.error is None:
         raise LookalikeError("the service sent neither an answer nor an error")
-    error = error_of(answer.error.status, wire.to_dict(answer.error))
+    error = error_of(answer.error.status, to_dict(answer.error))
     if isinstance(error, Failure):
         return error
     raise error
 
 
-def hit_of(hit: wire.Hit) -> Hit:
+def hit_of(hit: HitObject) -> Hit:
     """A hit, whose path and id the server keeps to itself."""
     verification = None if hit.verification is None else hit.verification.value()
-    probability = None if hit.probability is None else wire.convert(Probability, hit.probability)
-    return wire.convert(Hit, hit, path=None, id=NO_ID, verification=verification, probability=probability)
+    probability = None if hit.probability is None else convert(Probability, hit.probability)
+    return convert(Hit, hit, path=None, id=NO_ID, verification=verification, probability=probability)
 
 
-def outcome_of(outcome: wire.Outcome, path: str | None) -> Outcome:
+def outcome_of(outcome: OutcomeObject, path: str | None) -> Outcome:
     """What became of an image that was read from `path` on this machine."""
-    return wire.convert(Outcome, outcome, path=path)
+    return convert(Outcome, outcome, path=path)
 
 
-def cluster_of(cluster: wire.Cluster, tenant: str) -> Cluster:
+def cluster_of(cluster: ClusterObject, tenant: str) -> Cluster:
     """A cluster of copies."""
     return Cluster(tuple(record_of(image, tenant) for image in cluster.images), cluster.evidence, cluster.distance)
 
 
-def comparison_of(comparison: wire.Comparison) -> Comparison:
+def comparison_of(comparison: ComparisonObject) -> Comparison:
     """The comparison of two images."""
     measured = tuple(
         PipelineComparison(pipeline.name, pipeline.distance, pipeline.threshold, pipeline.false_match_rate)
         for pipeline in comparison.pipelines
     )
     verification = None if comparison.verification is None else comparison.verification.value()
-    return wire.convert(Comparison, comparison, pipelines=measured, verification=verification)
+    return convert(Comparison, comparison, pipelines=measured, verification=verification)
 
 
-def explanation_of(explanation: wire.Explanation) -> Explanation:
+def explanation_of(explanation: ExplanationObject) -> Explanation:
     """What two images have in common; raises BadSetting for what is not base64."""
     try:
         images = {
@@ -149,14 +160,14 @@ def explanation_of(explanation: wire.Explanation) -> Explanation:
     )
 
 
-def diagnosis_of(diagnosis: wire.Diagnosis) -> Diagnosis:
+def diagnosis_of(diagnosis: DiagnosisObject) -> Diagnosis:
     """Why an image is found, or not."""
     hit = None if diagnosis.hit is None else hit_of(diagnosis.hit)
-    steps = tuple(wire.convert(DiagnosisStep, step) for step in diagnosis.steps)
-    return wire.convert(Diagnosis, diagnosis, hit=hit, steps=steps)
+    steps = tuple(convert(DiagnosisStep, step) for step in diagnosis.steps)
+    return convert(Diagnosis, diagnosis, hit=hit, steps=steps)
 
 
-def status_of(status: wire.Status) -> Status:
+def status_of(status: StatusObject) -> Status:
     """The gallery's status for one tenant; rows are 0 where the API key is bound to it and may not see them."""
     return Status(
         images=status.images,
@@ -164,11 +175,9 @@ def status_of(status: wire.Status) -> Status:
         tenants={status.tenant: status.images},
         formats=status.formats,
         sequence=status.sequence,
-        pipelines=tuple(
-            wire.convert(PipelineStatus, pipeline, rows=pipeline.rows or 0) for pipeline in status.pipelines
-        ),
-        recall=tuple(wire.convert(MeasuredRecall, measured) for measured in status.recall),
-        verification_records=wire.convert(
+        pipelines=tuple(convert(PipelineStatus, pipeline, rows=pipeline.rows or 0) for pipeline in status.pipelines),
+        recall=tuple(convert(MeasuredRecall, measured) for measured in status.recall),
+        verification_records=convert(
             StoredRecords, status.verification_records, nbytes=status.verification_records.bytes
         ),
     )
@@ -180,7 +189,7 @@ def repair_report_of(job: Job) -> RepairReport:
     return RepairReport(job.done, job.counts, None if records is None else RecordRepair(**records))
 
 
-def job_of(job: wire.Job) -> Job:
+def job_of(job: JobObject) -> Job:
     """A job and its state."""
     error = job.error
     status = error.get("status") if error else None

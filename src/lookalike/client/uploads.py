@@ -11,7 +11,6 @@ from typing import Any
 
 import httpx
 
-from lookalike import wire
 from lookalike.client.requests import bytes_of, exif_params
 from lookalike.client.responses import outcome_of
 from lookalike.client.transport import Request, Transport, retry_delay
@@ -19,6 +18,9 @@ from lookalike.errors import BadInput, ImageRejected, LookalikeError
 from lookalike.imaging import Limits
 from lookalike.problem_details import error_of
 from lookalike.types import Item, Outcome
+from lookalike.wire.images import Outcome as OutcomeObject
+from lookalike.wire.objects import parse, to_dict
+from lookalike.wire.problems import Problem
 
 BATCH_SIZE = 64
 """Images of one request; their outcomes come when all of them are sent."""
@@ -137,9 +139,9 @@ class Uploads:
         for line in response.content.splitlines():
             value = self._transport.parse_object(line, response)
             if "error" in value:
-                problem = wire.parse(wire.Problem, value["error"])
-                return outcomes, error_of(problem.status, wire.to_dict(problem))
-            outcome = wire.parse(wire.Outcome, value)
+                problem = parse(Problem, value["error"])
+                return outcomes, error_of(problem.status, to_dict(problem))
+            outcome = parse(OutcomeObject, value)
             path = paths[outcome.key].popleft() if paths.get(outcome.key) else None
             outcomes.append(outcome_of(outcome, path))
         return outcomes, None

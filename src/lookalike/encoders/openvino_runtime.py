@@ -72,7 +72,10 @@ class OpenVinoEncoder:
         as_written: bool = False,
         threads: int | None = None,
     ) -> None:
-        """Compile the network; `threads` limits the cores used (None: all); for `as_written` see `ModelEntry`."""
+        """`threads` limits the cores used (None: all); for `as_written` see `ModelEntry`.
+
+        The network is compiled when it first encodes: a gallery's state can be shown without.
+        """
         self._spec, self._input, self._precision = spec, input_spec, precision
         self._normalise, self._batch = normalise, network.batch or BATCH_SIZE
         # LATENCY gives every core to one batch. With a dynamic batch, compiling takes 0.1 s and
@@ -82,7 +85,8 @@ class OpenVinoEncoder:
             settings["INFERENCE_NUM_THREADS"] = threads
         if as_written:
             settings["LP_TRANSFORMS_MODE"] = False
-        self._compiled = ov.Core().compile_model(network.model, "CPU", settings)
+        self._network, self._settings = network.model, settings
+        self._compiled: Any = None
         self._idle_requests: deque[Any] = deque()
         self._create_lock = threading.Lock()
 
@@ -148,6 +152,9 @@ class OpenVinoEncoder:
             return self._idle_requests.pop()
         except IndexError:
             with self._create_lock:
+                if self._compiled is None:
+                    self._compiled = ov.Core().compile_model(self._network, "CPU", self._settings)
+                    self._network = None
                 return self._compiled.create_infer_request()
 
 

@@ -4,14 +4,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from lookalike.distances import are_unit
 from lookalike.errors import UnsupportedQuery
 from lookalike.gallery.queries import PreparedQuery
 from lookalike.pipeline import Pipeline
 from lookalike.results import ImageFeatures, Query
 from lookalike.types import UNCUT, Features, FeatureSpec, Prepared
 
-MAX_NORM_ERROR = 0.005
-"""How far the norm of a vector may be from 1: far beyond rounding, and far below a forgotten normalisation."""
 _NO_IMAGE = Prepared(
     sha256=b"", pixels=None, nbytes=0, width=0, height=0, format="", border=UNCUT, inputs=(), transparent=False
 )
@@ -97,7 +96,7 @@ def _vector_row(spec: FeatureSpec, value: str | bytes | Features) -> Features:
     if value.shape != (spec.width,):
         shape = "x".join(map(str, value.shape))
         raise UnsupportedQuery(f"the vector of {spec.name} must have {spec.width} numbers, not {shape}")
-    norm = float(np.linalg.norm(value))
-    if not abs(norm - 1) <= MAX_NORM_ERROR:  # NaN fails, too
+    if not are_unit(value[None]).all():
+        norm = float(np.linalg.norm(value))
         raise UnsupportedQuery(f"the vector of {spec.name} must be finite and of length 1, not {norm:g}; normalise it")
     return value

@@ -5,30 +5,30 @@ import random
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 
 from lookalike.catalog import Catalog, Deleted, NewImage, PutResult
 from lookalike.catalog.built_in_attributes import check_sort
-from lookalike.errors import BadInput, ImageRejected, LookalikeError, NotFound, UnsupportedQuery
+from lookalike.errors import BadInput, LookalikeError, NotFound, UnsupportedQuery
 from lookalike.gallery.change_feed import check_wait, read_changes, wait_beyond
 from lookalike.gallery.compare import compare_images
-from lookalike.gallery.decoder import INLINE_LIMIT
 from lookalike.gallery.duplicates import ClusterOptions, find_clusters, find_clusters_page
+from lookalike.gallery.encode import encode_images
 from lookalike.gallery.explain import explain_pair
-from lookalike.gallery.feature_queries import read_features
 from lookalike.gallery.filters import conditions_of, resolve_filter
+from lookalike.gallery.index_sync import OpenPipeline, catch_up, ensure_fresh
 from lookalike.gallery.ingest import Ingest
 from lookalike.gallery.missing_files import MissingFinder
 from lookalike.gallery.originals import Originals
-from lookalike.gallery.pipeline_pool import OpenPipeline, PipelinePool, catch_up, ensure_fresh
+from lookalike.gallery.pipeline_pool import PipelinePool
 from lookalike.gallery.presence import FilePresence
 from lookalike.gallery.probabilities import CalibrationReader, HitProbabilities
-from lookalike.gallery.queries import PreparedQuery, QueryReader, encode_queries
+from lookalike.gallery.queries import QueryReader
 from lookalike.gallery.recall_meter import RecallMeter
-from lookalike.gallery.search import Searcher, SearchRequest, StageTimer
+from lookalike.gallery.search import Searcher, SearchRequest
+from lookalike.gallery.search_run import SearchRun
 from lookalike.gallery.status import check_engine, gallery_status
 from lookalike.gallery.stored_sides import SIDE
 from lookalike.gallery.thumbnails import Thumbnails, check_side
@@ -38,9 +38,10 @@ from lookalike.gallery.why_not import Diagnoser
 from lookalike.gallery.writer_lock import WriterLock
 from lookalike.gallery_calibration import GalleryCalibration
 from lookalike.image_files import files_of
-from lookalike.imaging import Limits, Source, encode_pixels, read_bytes
+from lookalike.imaging import Limits, encode_pixels
+from lookalike.imaging.decode_pool.pool import INLINE_LIMIT
 from lookalike.interfaces import GalleryAPI, OrientedEncoder
-from lookalike.pipeline import Calibration, Pipeline
+from lookalike.pipeline import Calibration, ClosedPipeline, Pipeline
 from lookalike.results import (
     CHANGES_PAGE,
     DEFAULT_RECORDS,
@@ -66,12 +67,10 @@ from lookalike.results import (
     StoredImage,
     check_search_options,
 )
-from lookalike.types import Addable, Answer, Attributes, FeatureSpec, Item, Outcome, PixelSource, Prepared, Record
+from lookalike.types import Addable, Answer, Attributes, FeatureSpec, Item, Outcome, PixelSource, Record
 
 NO_TENANT = -1
 """Id of a tenant without images."""
-QUERY_BATCH = 64
-"""Queries prepared, encoded and searched together."""
 SYNC_EVERY = 4096
 """Added images after which the indexes catch up, so that a long run does not end with one long wait."""
 
@@ -87,7 +86,8 @@ class Gallery(GalleryAPI):
     `inline_limit` images, which the calling process decodes; `limits` is what an image may take to decode.
     `recall_share` is the share of one core's time in which live searches are repeated exactly, to measure their recall;
     0 for none. `verification_records` says which images added from now on get a record. `source_prefixes` are the URLs
-    below which originals may be read, None for all.
+    below which originals may be read, None for all. `describe` says what is known of a pipeline without opening its
+    index, None where that must be opened.
     """
 
     def __init__(
@@ -103,11 +103,12 @@ class Gallery(GalleryAPI):
         recall_share: float = 0.0,
         verification_records: RecordSetting = DEFAULT_RECORDS,
         source_prefixes: Sequence[str] | None = None,
+        describe: Callable[[str], ClosedPipeline | None] = lambda _: None,
     ) -> None:
         self.catalog = catalog
         self._lock = lock
         self.limits = limits or Limits()
-        self._pipelines = PipelinePool(names, build, catalog, lock, self.limits, workers, inline_limit)
+        self._pipelines = PipelinePool(names, build, describe, catalog, lock, self.limits, workers, inline_limit)
         self._originals = Originals(self.limits, source_prefixes)
         self._thumbnails = Thumbnails(catalog, self._originals)
         self._calibrations = CalibrationReader(catalog)
@@ -194,7 +195,17 @@ class Gallery(GalleryAPI):
         opened = self._pipelines.open(options.get("pipelines"))
         request = replace(request, probabilities=self._probabilities(request, options, opened))
         reader = self._query_reader(opened, options.get("tenant", DEFAULT_TENANT), verify=request.verify)
-        return self._answers(queries, opened, reader, request, options)
+        run = SearchRun(
+            self.catalog,
+            self._verifier,
+            self._calibrations,
+            self._recall_meter,
+            self.pipelines,
+            opened,
+            reader,
+            options,
+        )
+        return run.answers(queries, request)
 
     def encode(
         self, images: Iterable[Query], *, pipelines: Sequence[str] | None = None, tenant: str = DEFAULT_TENANT
@@ -214,35 +225,7 @@ class Gallery(GalleryAPI):
             UnsupportedQuery: A pipeline is unknown.
         """
         opened = self._pipelines.open(pipelines)
-        return self._encode(images, opened, self._query_reader(opened, tenant, verify=False))
-
-    def _encode(
-        self, images: Iterable[Query], opened: Sequence[OpenPipeline], reader: QueryReader
-    ) -> Iterator[tuple[Query, ImageFeatures | Failure]]:
-        fingerprints = {o.pipeline.name: o.pipeline.spec.fingerprint for o in opened}
-        for kind, run in groupby(images, _kind_of):
-            if isinstance(kind, tuple):
-                yield from ((query, UnsupportedQuery("the query is encoded already")) for query in run)
-                continue
-            read = (reader.read_stored if kind == "stored" else reader.read_images)(run)
-            while batch := list(islice(read, QUERY_BATCH)):
-                prepared = [result for _, result in batch if isinstance(result, PreparedQuery)]
-                rows = [
-                    encode_queries(prepared, at, o.pipeline, orientations=False)
-                    for at, o in enumerate(opened)
-                    if prepared
-                ]
-                number = 0
-                for query, result in batch:
-                    if not isinstance(result, PreparedQuery):
-                        yield query, result
-                        continue
-                    features = {
-                        o.pipeline.name: encoded.features[number, 0] if encoded.usable[number] else None
-                        for o, encoded in zip(opened, rows, strict=True)
-                    }
-                    number += 1
-                    yield query, ImageFeatures(features, fingerprints, _name_of(query))
+        return encode_images(images, opened, self._query_reader(opened, tenant, verify=False))
 
     def compare(self, a: Query, b: Query, *, tenant: str = DEFAULT_TENANT) -> Comparison:
         opened = self._pipelines.open()
@@ -289,15 +272,7 @@ class Gallery(GalleryAPI):
             raise UnsupportedQuery("a query by features has no image to show")
         if isinstance(query, StoredImage):
             return self._thumbnails.get(self._tenant_of(query.tenant or tenant, query.key), query.key, size)
-        if isinstance(query, str | Path):
-            query = read_bytes(query, self.limits)
-        data = query if isinstance(query, bytes) else encode_pixels(query)
-        [prepared] = self._pipelines.decoder(self._pipelines.open()).map([Source(data=data, thumbnail_side=size)])
-        if isinstance(prepared, ImageRejected):
-            raise prepared
-        assert isinstance(prepared, Prepared)
-        assert prepared.thumbnail is not None
-        return prepared.thumbnail
+        return self._thumbnails.of_query(query, self._pipelines.decoder(self._pipelines.open()), size)
 
     # Reading
 
@@ -589,7 +564,7 @@ class Gallery(GalleryAPI):
 
     def status(self, *, outages: Mapping[str, str] | None = None) -> Status:
         """See `GalleryAPI.status`; `outages` maps pipelines known to be unavailable to the reason: they are skipped."""
-        pipelines = {name: self._pipelines.try_open(name) for name in self.pipelines}
+        pipelines = {name: self._pipelines.look_up(name) for name in self.pipelines}
         recall = () if self._recall_meter is None else self._recall_meter.measurements()
         found = gallery_status(self.catalog, pipelines, outages or {}, recall)
         return replace(found, verification_records=self._records.stored(self.catalog))
@@ -720,77 +695,3 @@ class Gallery(GalleryAPI):
         return self._calibrations.probabilities(
             request.tenant, pipelines, options.get("max_false"), verify=request.verify
         )
-
-    def _answers(
-        self,
-        queries: Iterable[Query],
-        opened: Sequence[OpenPipeline],
-        reader: QueryReader,
-        request: SearchRequest,
-        options: SearchOptions,
-    ) -> Iterator[tuple[Query, Answer | Failure]]:
-        """Answer queries in batches, in their order; runs of images, stored images and features are batched apart."""
-        for kind, run in groupby(queries, _kind_of):
-            if isinstance(kind, tuple):
-                yield from self._answer_features(run, kind, opened, reader, request, options)
-                continue
-            read = (reader.read_stored if kind == "stored" else reader.read_images)(run)
-            yield from self._answer_run(read, opened, reader, request, options.get("min_sequence"))
-
-    def _answer_features(
-        self,
-        queries: Iterable[Query],
-        names: tuple[str, ...],
-        opened: Sequence[OpenPipeline],
-        reader: QueryReader,
-        request: SearchRequest,
-        options: SearchOptions,
-    ) -> Iterator[tuple[Query, Answer | Failure]]:
-        """Answer queries by features of these pipelines; there are no pixels to compare."""
-        chosen = [o for o in opened if o.pipeline.name in names]
-        request = replace(request, verify=False)
-        request = replace(request, probabilities=self._probabilities(request, options, chosen))
-        pipelines, required = [o.pipeline for o in chosen], options.get("pipelines") or ()
-        read = read_features(queries, pipelines, self.pipelines, required)
-        if request.deep is True:
-            reason = "deep searches with parts of an image, and the query has features only; leave it out"
-            read = ((query, UnsupportedQuery(reason)) for query in queries)
-        yield from self._answer_run(read, chosen, reader, request, options.get("min_sequence"))
-
-    def _answer_run(
-        self,
-        read: Iterator[tuple[Query, PreparedQuery | Failure]],
-        opened: Sequence[OpenPipeline],
-        reader: QueryReader,
-        request: SearchRequest,
-        min_sequence: int | None,
-    ) -> Iterator[tuple[Query, Answer | Failure]]:
-        pipelines = [o.pipeline for o in opened]
-        searcher = Searcher(self.catalog, pipelines, self._verifier, reader, recall_meter=self._recall_meter)
-        first = "decode"
-        stages = StageTimer()
-        while batch := list(islice(read, QUERY_BATCH)):
-            prepared = [result for _, result in batch if isinstance(result, PreparedQuery)]
-            if prepared and prepared[0].rows is not None:
-                first = "look_up"
-            stages.mark(first)
-            sequence = ensure_fresh(opened, min_sequence) if prepared else 0
-            stages.mark("follow")
-            found = searcher.answer(prepared, request, sequence, stages) if prepared else []
-            answers = map(self._presence().mark_answer, found)
-            for query, result in batch:
-                yield query, next(answers) if isinstance(result, PreparedQuery) else result
-            stages = StageTimer()
-
-
-def _kind_of(query: Query) -> str | tuple[str, ...]:
-    """How a query is read: as an image, as a stored one, or as features of these pipelines."""
-    if isinstance(query, ImageFeatures):
-        return tuple(sorted(query.features))
-    return "stored" if isinstance(query, StoredImage) else "image"
-
-
-def _name_of(query: Query) -> str:
-    if isinstance(query, StoredImage):
-        return query.key
-    return str(query) if isinstance(query, str | Path) else ""

@@ -1,20 +1,30 @@
 """Synchronisation of indexes with the catalog, by replay of its change log."""
 
+import logging
 import math
 import threading
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from lookalike.catalog import Catalog, IndexLease
-from lookalike.errors import Damaged, GalleryBusy, UnsupportedQuery
+from lookalike.errors import Damaged, GalleryBusy, Unavailable, UnsupportedQuery
 from lookalike.interfaces import VectorIndex
 from lookalike.pipeline import Pipeline
+
+log = logging.getLogger("lookalike")
 
 BATCH_CHANGES = 8192
 """Changes applied to an index at once."""
 MIN_UNSAVED_ROWS = 1000
 MIN_UNSAVED_SHARE = 0.05
 """An index is saved once its unsaved changes exceed both; until then they are replayed at each opening."""
+
+FRESHNESS_TIMEOUT = 10.0
+"""Seconds that a search waits for its `min_sequence`."""
+POLL_PAUSE = 0.05
+"""Seconds between checks of an index that another process is bringing up to date."""
 
 
 class IndexSync(Protocol):
@@ -42,6 +52,20 @@ class IndexSync(Protocol):
 
     def rebuild(self) -> int:
         """Rebuild the index from the catalog, and return the number of its rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPipeline:
+    """An open pipeline, the synchronisation of its index, and whether that index may be written to disk."""
+
+    pipeline: Pipeline
+    sync: IndexSync
+    writable: bool
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it must be reopened once this process writes to the gallery's folder."""
+        return not (self.writable or self.pipeline.index.shared)
 
 
 class LocalIndexSync:
@@ -239,13 +263,6 @@ class SharedIndexSync:
         return applied
 
 
-def index_sync_of(catalog: Catalog, pipeline: Pipeline, *, writable: bool) -> IndexSync:
-    """Return the synchronisation of a pipeline's index; `writable` if this process may write the gallery's folder."""
-    if pipeline.index.shared:
-        return SharedIndexSync(catalog, pipeline)
-    return LocalIndexSync(catalog, pipeline, writable=writable)
-
-
 def needs_rebuild(catalog: Catalog, applied: int) -> bool:
     """Return whether an index cannot catch up by replay: it is behind pruned deletions, or ahead of the catalog.
 
@@ -269,3 +286,43 @@ def _apply(catalog: Catalog, index: VectorIndex, since: int, *, attributes: bool
 
 def _expired(until: float | None) -> bool:
     return until is not None and time.monotonic() >= until
+
+
+def catch_up(opened: Sequence[OpenPipeline], *, save: bool = False) -> None:
+    """Bring all indexes up to date with the catalog, and with `save` those of which enough has changed to disk.
+
+    One whose engine does not answer catches up later: the catalog keeps the changes.
+    """
+    for entry in opened:
+        try:
+            entry.sync.catch_up()
+        except Unavailable as error:
+            if not entry.pipeline.index.shared:
+                raise
+            log.warning("the index of %s will catch up later: %s", entry.pipeline.name, error)
+        if save:
+            entry.sync.save()
+
+
+def ensure_fresh(opened: Sequence[OpenPipeline], min_sequence: int | None = None) -> int:
+    """Before a search: bring the indexes up to date, and return the sequence number that all have reached.
+
+    Waits up to `FRESHNESS_TIMEOUT` seconds for `min_sequence`; raises Unavailable if it is not reached by then.
+    """
+    for entry in opened:
+        try:
+            entry.sync.ensure_fresh()
+        except Unavailable:
+            if not entry.pipeline.index.shared:
+                raise  # the catalog is down; an engine that is down is reported by the search
+    until = time.monotonic() + FRESHNESS_TIMEOUT
+    while (reached := min(o.sync.applied for o in opened)) < (min_sequence or 0):
+        behind = min(opened, key=lambda o: o.sync.applied)
+        if time.monotonic() > until:
+            raise Unavailable(
+                f"the index of {behind.pipeline.name} is at change {reached}, not yet at {min_sequence}; try again",
+                retry_after=1.0,
+            )
+        if behind.sync.catch_up(until) < (min_sequence or 0):
+            time.sleep(POLL_PAUSE)  # another process is updating it
+    return reached

@@ -1,54 +1,44 @@
 """Adding images: decoding in worker processes, encoding in batches, writing in durable transactions."""
 
-import os
 import time
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
-from itertools import chain, islice
+from itertools import chain
 
 import numpy as np
 
 from lookalike.catalog import (
     AddedArchive,
     Catalog,
-    ExistingImage,
     FileLocation,
     NewImage,
     PutResult,
-    Removal,
     SameBytes,
     encoded_for,
 )
 from lookalike.catalog.records import check_expected
 from lookalike.errors import BadInput, ImageRejected, NotFound
-from lookalike.gallery.decoder import Decoder
-from lookalike.gallery.file_keys import FileKeys
-from lookalike.gallery.ingest_items import LOOKAHEAD, IngestItem, is_nameless, location, next_chunk, own_item
+from lookalike.gallery.ingest_items import IngestItem, has_attributes, location, removed_reason, taken_reason
+from lookalike.gallery.item_lookup import ItemLookup
 from lookalike.gallery.originals import Originals
 from lookalike.gallery.prefetch import Prefetcher
-from lookalike.gallery.presence import FileId, file_id, is_away, is_gone
-from lookalike.gallery.seen_images import SeenImages
+from lookalike.gallery.presence import FileId, file_id
 from lookalike.gallery.verification_records import RecordMaker
-from lookalike.image_files import is_text
-from lookalike.imaging import Source, Unchanged
+from lookalike.imaging import DecodePool, Source, Unchanged
 from lookalike.imaging.thumbnails import SIDE
 from lookalike.interfaces import OrientedEncoder
 from lookalike.pipeline import Pipeline
-from lookalike.sources.urls import is_members, is_url, members_of
+from lookalike.sources.urls import members_of
 from lookalike.types import (
     Features,
     FeatureSpec,
     Found,
     FoundArchive,
-    FoundFile,
-    FoundObject,
     Item,
     Outcome,
     OutcomeKind,
     Prepared,
-    ScannedFolder,
 )
 from lookalike.verification import RECORD_SIDE
 
@@ -82,7 +72,7 @@ class Ingest:
         self,
         catalog: Catalog,
         pipelines: Sequence[Pipeline],
-        decoder: Decoder,
+        decoder: DecodePool,
         tenant: int,
         originals: Originals,
         records: RecordMaker,
@@ -91,19 +81,15 @@ class Ingest:
         again: bool = False,
     ) -> None:
         self._catalog = catalog
-        self._originals = originals
         self._prefetcher = Prefetcher(originals)
-        self._seen = SeenImages(catalog.changes.last_sequence())
+        with_facts = self._prefetcher.with_facts
+        self._lookup = ItemLookup(catalog, tenant, originals, records, lambda: self._specs, with_facts, again=again)
         self._pipelines = pipelines
         self._decoder = decoder
         self._tenant = tenant
         self._records = records
         self._exif = exif
-        self._keys = FileKeys(catalog, tenant)
         self._again = again
-        self._has_removals = catalog.removals.any(tenant)
-        self._links: dict[FileId, str] = {}
-        self._singles: set[str] = set()
         self._locations: list[FileLocation] = []
         self._specs = frozenset(p.spec for p in pipelines)
         self._store_views = catalog.features.keeper() == "catalog"  # else duplicates are not found by features
@@ -132,7 +118,7 @@ class Ingest:
             self._prefetcher.close()
 
     def _run(self, items: Iterable[Found]) -> Iterator[Outcome]:
-        tasks = self._prefetcher.run(self._items(items))
+        tasks = self._prefetcher.run(self._lookup.items(items))
         for task in tasks:
             if isinstance(task, Outcome):
                 yield task
@@ -168,9 +154,9 @@ class Ingest:
         Raises ImageRejected, Conflict, and BadInput for a key or attributes that cannot be stored.
         """
         known = self._catalog.images.existing_images(self._tenant, [item.key]).get(item.key)
-        # before decoding, which may be in vain
+        # before decoding, which a conflict would waste
         check_expected(item.key, expected, None if known is None else known.sequence)
-        task = self._task(item, known)
+        task = self._lookup.task(item, known)
         if isinstance(task, Outcome):
             return task
         if task.is_unread:
@@ -232,164 +218,8 @@ class Ingest:
             self._batch = min(2 * self._batch, self._max_batch)
         return outcomes
 
-    def _items(self, items: Iterable[Found]) -> Iterator[IngestItem | Outcome]:
-        """Look up items in the catalog in batches; a file with the stored size and time is not read."""
-        rest = iter(items)
-        while chunk := self._prefetcher.with_facts(next_chunk(rest)):
-            yield from self._registered(chunk)
-            named = {at: self._named(found) for at, found in enumerate(chunk) if is_nameless(found)}
-            own = {at: item for at, found in enumerate(chunk) if (item := own_item(found)) is not None}
-            known = self._known(named, [item.key for item in own.values()])
-            new = [item.key for item in named.values() if item.key not in known]
-            removed = self._catalog.removals.by_keys(self._tenant, new) if self._has_removals and new else {}
-            for at, found in enumerate(chunk):
-                if isinstance(found, Outcome):
-                    yield found
-                elif isinstance(found, ScannedFolder):
-                    yield from self._missing(found.path)
-                else:
-                    item = named[at] if at in named else own[at]
-                    facts = found if isinstance(found, FoundObject) else None
-                    yield self._item(item, known.get(item.key), removed.get(item.key), facts, is_found=at in named)
-
-    def _registered(self, chunk: Iterable[Found]) -> Iterator[Outcome]:
-        for found in chunk:
-            if isinstance(found, FoundFile | FoundObject) and (moved := self._keys.register(found)) is not None:
-                yield moved
-
-    def _named(self, found: Found) -> Item:
-        assert isinstance(found, FoundFile | FoundObject)
-        path = self._keys.path_of(found)
-        key = self._keys.key_of(path)
-        if found.root is None:
-            self._singles.add(key)
-        return Item(key, path, found.attributes)
-
-    def _known(self, named: dict[int, Item], keys: list[str]) -> dict[str, ExistingImage]:
-        """Return the stored images of keys and files; a file that is stored under another key is named by that."""
-        known = self._catalog.images.existing_images(self._tenant, [*keys, *(item.key for item in named.values())])
-        others = [at for at, i in named.items() if (stored := known.get(i.key)) is None or stored.path != i.path]
-        if others:
-            by_path = self._catalog.paths.keys_of(self._tenant, [named[at].path or "" for at in others])
-            for at in others:
-                item = named[at]
-                if (key := by_path.get(item.path or "")) is not None:
-                    named[at] = Item(key, item.source, item.attributes)
-            if by_path:
-                known |= self._catalog.images.existing_images(self._tenant, by_path.values())
-        return known
-
-    def _missing(self, given: str) -> Iterator[Outcome]:
-        """Report the images whose files are gone from a folder."""
-        if is_url(given):
-            yield from self._missing_objects(given)
-            return
-        folder = self._keys.canonical(given)
-        if not is_text(folder):
-            return
-        files = self._catalog.paths.below(self._tenant, folder)
-        if is_away(folder):
-            if number := sum(1 for _ in files):
-                reason = (
-                    f"the folder is empty, and {number:,} images were added from it: is its disk there? "
-                    "`lookalike prune --whole-folder` forgets them"
-                )
-                yield Outcome(folder, folder, "rejected", reason)
-            return
-        for file in files:
-            if is_gone(file.path):
-                yield Outcome(file.key, file.path, "missing", "the file is gone", file.sequence)
-
-    def _missing_objects(self, prefix: str) -> Iterator[Outcome]:
-        """Report the images of a prefix or an archive that its list did not have, and the store does not have."""
-        files = self._catalog.paths.below(self._tenant, prefix)
-        of_archive = is_members(prefix)
-        if not self._seen.counts[prefix] and not of_archive:
-            if number := sum(1 for _ in files):
-                reason = (
-                    f"there is no image below it, and {number:,} images were added from it: is it the right place? "
-                    "`lookalike prune --whole-folder` forgets them"
-                )
-                yield Outcome(prefix, prefix, "rejected", reason)
-            return
-        unseen = (file for file in files if not self._seen.has(file))
-        while batch := list(islice(unseen, LOOKAHEAD)):
-            states = ["gone"] * len(batch) if of_archive else self._originals.states([file.path for file in batch])
-            for file, state in zip(batch, states, strict=True):
-                if state == "gone":
-                    yield Outcome(file.key, file.path, "missing", "the file is gone", file.sequence)
-
-    def _item(
-        self,
-        item: Item,
-        known: ExistingImage | None,
-        removal: Removal | None,
-        found: FoundObject | None,
-        *,
-        is_found: bool,
-    ) -> IngestItem | Outcome:
-        """Return what is to be read of an item, or its outcome where nothing is; the key of a found file is ours."""
-        if found is not None:
-            self._seen.note(found, known)
-        task = self._task(item, known, found)
-        if isinstance(task, Outcome) or (task.file is None and not task.is_remote):
-            return task
-        task.is_found = is_found
-        if known is not None and known.path != task.path and (is_found or known.path is not None) and not task.replaces:
-            return self._taken(task, known)
-        if removal is not None and not self._again:
-            if task.file is not None and (removal.nbytes, removal.mtime_ns) == (task.nbytes, task.mtime_ns):
-                return task.outcome("removed", _removed(removal))
-            task.removal = removal
-        if known is None and task.file is not None and self._links.get(task.file, item.key) != item.key:
-            return task.outcome("linked", f"the same file as {self._links[task.file]}")
-        return task
-
-    def _task(self, item: Item, known: ExistingImage | None, found: FoundObject | None = None) -> IngestItem | Outcome:
-        """Return an item with the state of its file or object; "unchanged" where that is as stored."""
-        task = IngestItem(item, known, item.path)
-        if found is not None:
-            task.replaces = found.replaces
-        if task.is_remote:
-            task.wants_record = self._records.wants(None)
-            if found is not None:
-                task.etag, task.nbytes, task.offset, task.data = found.etag, found.nbytes, found.offset, found.data
-            if known is None or task.etag is None or not (self._complete(known) and _same_attributes(item, known)):
-                return task
-            same = (known.path, known.nbytes, known.etag) == (task.path, task.nbytes, task.etag)
-            return task.outcome("unchanged", sequence=known.sequence) if same else task
-        if task.path is not None:
-            try:
-                stat = os.stat(task.path)  # noqa: PTH116 - a third of the time of Path.stat, for every file of a folder
-            except OSError:
-                return task  # the decoder meets the same error and reports it
-            task.nbytes, task.mtime_ns = stat.st_size, stat.st_mtime_ns
-            task.wants_record = self._records.wants(stat.st_dev)
-            task.file = (stat.st_dev, stat.st_ino)
-            if stat.st_nlink > 1 and (known is None or known.path == task.path):
-                self._links.setdefault(task.file, item.key)
-            if known is not None and self._complete(known) and _same_attributes(item, known):
-                before = (known.path, known.nbytes, known.mtime_ns)
-                if before == (task.path, task.nbytes, task.mtime_ns):
-                    return task.outcome("unchanged", sequence=known.sequence)
-        return task
-
-    def _taken(self, task: IngestItem, known: ExistingImage) -> IngestItem | Outcome:
-        """Refuse a file under the key of another, unless it is that file, which was uploaded or has moved."""
-        if known.path is None:
-            task.taken = "the key is that of an uploaded image with other bytes; give another with --key"
-            return task
-        if task.file is not None and file_id(known.path) == task.file:
-            return task.outcome("linked", f"the same file as {known.path}", known.sequence)
-        task.taken = _key_of(known.path, task.item.key)
-        gone = self._originals.state(known.path) == "gone"
-        return task if gone else task.outcome("rejected", task.taken)
-
-    def _complete(self, known: ExistingImage) -> bool:
-        return self._specs <= known.encoded
-
     def _source(self, task: IngestItem) -> Source:
-        digest = task.known.sha256 if task.known is not None and self._complete(task.known) else None
+        digest = task.known.sha256 if task.known is not None and self._lookup.is_complete(task.known) else None
         if isinstance(task.item.source, bytes):  # no file to read later: pixel digest and thumbnail are made now
             return Source(data=task.item.source, known=digest, want_pixels=True, thumbnail_side=SIDE)
         side = RECORD_SIDE if task.wants_record else 0
@@ -401,7 +231,7 @@ class Ingest:
         """Handle a file whose bytes are stored already; its path and attributes may be new."""
         assert task.known is not None
         self._locations.append(location(task, task.known))
-        if _same_attributes(task.item, task.known):
+        if has_attributes(task.item, task.known):
             return task.outcome("unchanged", sequence=task.known.sequence)
         key, attributes = task.item.key, task.item.attributes or {}
         try:
@@ -447,7 +277,7 @@ class Ingest:
             reason = None if first_key == task.item.key else f"same bytes as {first_key}"
             kind: OutcomeKind = "updated" if task.known is not None else "added" if reason is None else "duplicate"
             outcomes.append(task.outcome(kind, reason, result.sequence, truncated=image.truncated))
-        if self._has_removals:
+        if self._lookup.has_removals:
             self._catalog.removals.forget(self._tenant, [image.key for image in new_images])
         return outcomes
 
@@ -464,11 +294,11 @@ class Ingest:
             if task.taken is not None and task.known is not None and task.known.sha256 != prepared.sha256:
                 outcomes.append(task.outcome("rejected", task.taken))
             elif task.removal is not None and task.removal.sha256 == prepared.sha256:
-                outcomes.append(task.outcome("removed", _removed(task.removal)))
+                outcomes.append(task.outcome("removed", removed_reason(task.removal)))
             elif task.known is None and task.file is not None and task.file in same:
                 outcomes.append(task.outcome("linked", f"the same file as {same[task.file]}"))
             elif task.is_found and task.known is None and paths.setdefault(task.item.key, task.path) != task.path:
-                outcomes.append(task.outcome("rejected", _key_of(paths[task.item.key], task.item.key)))
+                outcomes.append(task.outcome("rejected", taken_reason(paths[task.item.key], task.item.key)))
             else:
                 kept.append((task, prepared))
                 if task.file is not None:
@@ -481,7 +311,7 @@ class Ingest:
         Files of one folder cannot have the same key; those that were given by themselves can.
         """
         new = [task.item.key for task, _ in ready if task.is_found and task.known is None]
-        looked_up = [key for key in new if key in self._singles]
+        looked_up = [key for key in new if key in self._lookup.singles]
         if not looked_up:
             return {}
         known = self._catalog.images.existing_images(self._tenant, looked_up)
@@ -527,7 +357,11 @@ class Ingest:
             return {}
         replaced = {task.item.key for task, _ in ready}
         known = self._catalog.images.existing_images(self._tenant, {copy.key for copy in found.values()} - replaced)
-        return {digest: copy for digest, copy in found.items() if copy.key in known and self._complete(known[copy.key])}
+        return {
+            digest: copy
+            for digest, copy in found.items()
+            if copy.key in known and self._lookup.is_complete(known[copy.key])
+        }
 
     def _encode(self, images: Sequence[Prepared]) -> list[dict[FeatureSpec, Row]]:
         """Return each image's row in each pipeline; None if its feature is not usable."""
@@ -579,17 +413,3 @@ class Ingest:
             etag=task.etag,
             offset=task.offset,
         )
-
-
-def _key_of(path: str | None, key: str) -> str:
-    whose = path or "an uploaded image"
-    return f"the key is that of {whose}; give another with --key, or remove that image first (`lookalike rm {key}`)"
-
-
-def _removed(removal: Removal) -> str:
-    day = datetime.fromtimestamp(removal.at).astimezone().strftime("%Y-%m-%d")
-    return f"it was removed from the gallery on {day}; `lookalike add --again` adds it"
-
-
-def _same_attributes(item: Item, known: ExistingImage) -> bool:
-    return item.attributes is None or dict(item.attributes) == dict(known.attributes)

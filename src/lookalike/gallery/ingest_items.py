@@ -1,18 +1,12 @@
-"""Items of a run of adding: what is known of each before it is read, and how they are taken in."""
+"""An item of a run of adding, with what is known of it before it is read."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from lookalike.catalog import ExistingImage, FileLocation, Removal
-from lookalike.errors import BadInput
 from lookalike.gallery.presence import FileId
-from lookalike.sources.urls import canonical_url, is_url
-from lookalike.types import Found, FoundFile, FoundObject, Item, Outcome, OutcomeKind
-
-LOOKAHEAD = 512
-"""Items whose catalog rows are read with one query."""
-LOOKAHEAD_BYTES = 64 * 1024 * 1024
-"""Bytes of members of archives among them, which are read when they are found."""
+from lookalike.sources.urls import is_url
+from lookalike.types import Item, Outcome, OutcomeKind
 
 
 @dataclass(slots=True)
@@ -60,41 +54,23 @@ class IngestItem:
         return Outcome(self.item.key, self.path, kind, reason, sequence, truncated)
 
 
-def next_chunk(rest: Iterator[Found]) -> list[Found]:
-    """Return the next items: a number of them, or as many as hold so many bytes."""
-    chunk: list[Found] = []
-    nbytes = 0
-    for found in rest:
-        if isinstance(found, Item) and isinstance(found.source, str) and is_url(found.source):
-            found = _object_of(found)
-        chunk.append(found)
-        nbytes += len(found.data or b"") if isinstance(found, FoundObject) else 0
-        if len(chunk) == LOOKAHEAD or nbytes >= LOOKAHEAD_BYTES:
-            break
-    return chunk
-
-
-def _object_of(item: Item) -> FoundObject | Outcome:
-    """Return the object or the file that an item names by its URL."""
-    try:
-        url = canonical_url(str(item.source))
-    except BadInput as error:  # it may hold credentials, and is not repeated
-        return Outcome(item.key, None, "rejected", f"unreadable: {error}")
-    return FoundObject(url, None, item.attributes, key=item.key)
-
-
-def is_nameless(found: Found) -> bool:
-    """Whether the gallery gives it its key."""
-    return isinstance(found, FoundFile) or (isinstance(found, FoundObject) and found.key is None)
-
-
-def own_item(found: Found) -> Item | None:
-    """Return what has a key already as an item."""
-    if isinstance(found, FoundObject) and found.key is not None:
-        return Item(found.key, found.url, found.attributes)
-    return found if isinstance(found, Item) else None
-
-
 def location(task: IngestItem, known: ExistingImage) -> FileLocation:
     """Return where an unchanged image is now."""
     return FileLocation(known.id, task.path or known.path, task.mtime_ns, task.etag, task.offset)
+
+
+def taken_reason(path: str | None, key: str) -> str:
+    """Why an image is not stored under the key of another."""
+    whose = path or "an uploaded image"
+    return f"the key is that of {whose}; give another with --key, or remove that image first (`lookalike rm {key}`)"
+
+
+def removed_reason(removal: Removal) -> str:
+    """Why a removed image is not added again."""
+    day = datetime.fromtimestamp(removal.at).astimezone().strftime("%Y-%m-%d")
+    return f"it was removed from the gallery on {day}; `lookalike add --again` adds it"
+
+
+def has_attributes(item: Item, known: ExistingImage) -> bool:
+    """Whether an item brings no attributes, or those that are stored."""
+    return item.attributes is None or dict(item.attributes) == dict(known.attributes)

@@ -1,4 +1,4 @@
-"""Finds, and forgets, the images of a tenant whose files are gone."""
+"""Finds, reports and forgets the images of a tenant whose files are gone."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,10 +12,12 @@ from lookalike.errors import LookalikeError, NotFound
 from lookalike.gallery.file_keys import FileKeys
 from lookalike.gallery.originals import Originals, State
 from lookalike.gallery.presence import FilePresence, is_away
+from lookalike.gallery.seen_images import SeenImages
 from lookalike.image_files import absolute
 from lookalike.results import MissingFiles
 from lookalike.sources.objects import list_objects
-from lookalike.sources.urls import MEMBER, is_url, split_member
+from lookalike.sources.urls import MEMBER, is_members, is_url, split_member
+from lookalike.types import Outcome
 
 MIN_REMAINING = 2
 """Images of a folder from which on it counts as away where none of their files is left."""
@@ -67,6 +69,25 @@ class MissingFinder:
                 else:
                     gone.append(file)
         return MissingFiles(tuple(self._remove(gone, even_unreachable=False)), dict(away))
+
+    def report(self, folder: str, seen: SeenImages) -> Iterator[Outcome]:
+        """Yield the images whose files are gone from a folder, a prefix or an archive that was just added.
+
+        Stores are not asked for objects that were `seen` in their list; members that were not are gone.
+        """
+        files = self.catalog.paths.below(self.tenant, folder)
+        of_archive, is_remote = is_members(folder), is_url(folder)
+        if not of_archive and (not seen.counts[folder] if is_remote else is_away(folder)):
+            if number := sum(1 for _ in files):
+                what = "there is no image below it" if is_remote else "the folder is empty"
+                question = "is it the right place?" if is_remote else "is its disk there?"
+                reason = f"{what}, and {number:,} images were added from it: {question} "
+                yield Outcome(folder, folder, "rejected", f"{reason}`lookalike prune --whole-folder` forgets them")
+            return
+        unseen = (file for file in files if not (is_remote and seen.has(file)))
+        for file, state in ((file, "gone") for file in unseen) if of_archive else self._states(unseen):
+            if state == "gone":
+                yield Outcome(file.key, file.path, "missing", "the file is gone", file.sequence)
 
     def _remove(self, missing: Sequence[StoredFile], *, even_unreachable: bool) -> list[str]:
         removed: list[str] = []

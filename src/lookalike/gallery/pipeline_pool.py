@@ -1,49 +1,28 @@
 """Pipelines of a gallery, opened when they are first needed, with their decoders."""
 
-import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from lookalike.catalog import Catalog
-from lookalike.errors import LookalikeError, Unavailable, UnsupportedQuery
-from lookalike.gallery.decoder import Decoder
-from lookalike.gallery.index_sync import IndexSync, index_sync_of
+from lookalike.errors import LookalikeError, UnsupportedQuery
+from lookalike.gallery.index_sync import IndexSync, LocalIndexSync, OpenPipeline, SharedIndexSync
 from lookalike.gallery.writer_lock import WriterLock
-from lookalike.imaging import Limits
-from lookalike.pipeline import Pipeline
+from lookalike.imaging import DecodePool, Limits
+from lookalike.pipeline import ClosedPipeline, Pipeline
 from lookalike.types import InputSpec
-
-FRESHNESS_TIMEOUT = 10.0
-"""Seconds that a search waits for its `min_sequence`."""
-POLL_PAUSE = 0.05
-"""Seconds between checks of an index that another process is bringing up to date."""
-
-log = logging.getLogger("lookalike")
-
-
-@dataclass(frozen=True, slots=True)
-class OpenPipeline:
-    """An open pipeline, the synchronisation of its index, and whether that index may be written to disk."""
-
-    pipeline: Pipeline
-    sync: IndexSync
-    writable: bool
-
-    @property
-    def read_only(self) -> bool:
-        """Whether it must be reopened once this process writes to the gallery's folder."""
-        return not (self.writable or self.pipeline.index.shared)
 
 
 class PipelinePool:
-    """The pipelines `names`, in order of precedence; `build` opens one. Safe to use from several threads."""
+    """The pipelines `names`, in order of precedence; `build` opens one. Safe to use from several threads.
+
+    `describe` says what is known of one without opening its index, None where it must be opened.
+    """
 
     def __init__(
         self,
         names: Sequence[str],
         build: Callable[[str], Pipeline],
+        describe: Callable[[str], ClosedPipeline | None],
         catalog: Catalog,
         lock: WriterLock,
         limits: Limits,
@@ -52,13 +31,14 @@ class PipelinePool:
     ) -> None:
         self.names = tuple(names)
         self._build = build
+        self._describe = describe
         self._catalog = catalog
         self._lock = lock
         self._limits = limits
         self._workers = workers
         self._inline_limit = inline_limit
         self._open: dict[str, OpenPipeline] = {}
-        self._decoders: dict[tuple[InputSpec, ...], Decoder] = {}
+        self._decoders: dict[tuple[InputSpec, ...], DecodePool] = {}
         self._open_lock = threading.Lock()
 
     def open(self, names: Sequence[str] | None = None) -> list[OpenPipeline]:
@@ -80,7 +60,11 @@ class PipelinePool:
                     # read before building: if the lock is acquired meanwhile, the next call reopens it
                     writable = self._lock.held
                     pipeline = self._build(name)
-                    sync = index_sync_of(self._catalog, pipeline, writable=writable)
+                    sync: IndexSync = (
+                        SharedIndexSync(self._catalog, pipeline)
+                        if pipeline.index.shared
+                        else LocalIndexSync(self._catalog, pipeline, writable=writable)
+                    )
                     self._open[name] = OpenPipeline(pipeline, sync, writable)
             return [self._open[name] for name in chosen]
 
@@ -88,20 +72,23 @@ class PipelinePool:
         with self._open_lock:
             return [self._open[name] for name in self.names if name in self._open]
 
-    def try_open(self, name: str) -> tuple[Pipeline, IndexSync] | LookalikeError:
-        """Return a pipeline, or the error if it cannot be opened (such as weights that are not downloaded)."""
+    def look_up(self, name: str) -> OpenPipeline | ClosedPipeline | LookalikeError:
+        """Return a pipeline, opened only if there is no other way to know its state, or why it cannot be opened."""
+        with self._open_lock:
+            opened = self._open.get(name)
         try:
-            [opened] = self.open([name])
-        except LookalikeError as error:
+            return opened or self._describe(name) or self.open([name])[0]
+        except LookalikeError as error:  # such as weights that are not downloaded
             return error
-        return opened.pipeline, opened.sync
 
-    def decoder(self, opened: Sequence[OpenPipeline]) -> Decoder:
+    def decoder(self, opened: Sequence[OpenPipeline]) -> DecodePool:
         """Return the decoder for these pipelines; it and its worker processes are kept."""
         inputs = tuple(o.pipeline.input for o in opened)
         with self._open_lock:
             if inputs not in self._decoders:
-                self._decoders[inputs] = Decoder(inputs, self._limits, self._workers, self._inline_limit)
+                self._decoders[inputs] = DecodePool(
+                    inputs, limits=self._limits, workers=self._workers, inline_limit=self._inline_limit
+                )
             return self._decoders[inputs]
 
     def close(self) -> None:
@@ -113,43 +100,3 @@ class PipelinePool:
         for decoder in self._decoders.values():
             decoder.close()
         self._decoders.clear()
-
-
-def catch_up(opened: Sequence[OpenPipeline], *, save: bool = False) -> None:
-    """Bring all indexes up to date with the catalog, and with `save` those of which enough has changed to disk.
-
-    One whose engine does not answer catches up later: the catalog keeps the changes.
-    """
-    for entry in opened:
-        try:
-            entry.sync.catch_up()
-        except Unavailable as error:
-            if not entry.pipeline.index.shared:
-                raise
-            log.warning("the index of %s will catch up later: %s", entry.pipeline.name, error)
-        if save:
-            entry.sync.save()
-
-
-def ensure_fresh(opened: Sequence[OpenPipeline], min_sequence: int | None = None) -> int:
-    """Before a search: bring the indexes up to date, and return the sequence number that all have reached.
-
-    Waits up to `FRESHNESS_TIMEOUT` seconds for `min_sequence`; raises Unavailable if it is not reached by then.
-    """
-    for entry in opened:
-        try:
-            entry.sync.ensure_fresh()
-        except Unavailable:
-            if not entry.pipeline.index.shared:
-                raise  # the catalog is down; an engine that is down is reported by the search
-    until = time.monotonic() + FRESHNESS_TIMEOUT
-    while (reached := min(o.sync.applied for o in opened)) < (min_sequence or 0):
-        behind = min(opened, key=lambda o: o.sync.applied)
-        if time.monotonic() > until:
-            raise Unavailable(
-                f"the index of {behind.pipeline.name} is at change {reached}, not yet at {min_sequence}; try again",
-                retry_after=1.0,
-            )
-        if behind.sync.catch_up(until) < (min_sequence or 0):
-            time.sleep(POLL_PAUSE)  # another process is updating it
-    return reached

@@ -10,14 +10,15 @@ import numpy as np
 
 from lookalike.catalog import Catalog
 from lookalike.errors import ImageRejected, LookalikeError, NotFound, UnsupportedQuery
-from lookalike.gallery.decoder import Decoder
-from lookalike.imaging import Limits, Source, encode_pixels, read_bytes
+from lookalike.imaging import DecodePool, Limits, Source, encode_pixels, read_bytes
 from lookalike.imaging.backgrounds import OTHER_BACKGROUNDS
 from lookalike.pipeline import Pipeline
 from lookalike.results import DEFAULT_TENANT, Failure, ImageFeatures, Query, StoredImage
 from lookalike.sources.urls import is_url
 from lookalike.types import EncodedViews, Features, Pixels, Prepared, Record
 
+QUERY_BATCH = 64
+"""Queries prepared, encoded and searched together."""
 LOOKUP_BATCH = 64
 """Stored images whose features are read from the catalog together."""
 
@@ -46,7 +47,7 @@ class QueryReader:
         self,
         catalog: Catalog,
         pipelines: Sequence[Pipeline],
-        decoder: Decoder,
+        decoder: DecodePool,
         limits: Limits,
         tenant: str | None,
         *,
@@ -242,3 +243,17 @@ def _source(query: Query) -> Path | bytes:
     """Return the path or the bytes of a query that is an image."""
     assert not isinstance(query, StoredImage | ImageFeatures)
     return Path(query) if isinstance(query, str | Path) else query if isinstance(query, bytes) else encode_pixels(query)
+
+
+def kind_of(query: Query) -> str | tuple[str, ...]:
+    """How a query is read: as an image, as a stored one, or as features of these pipelines."""
+    if isinstance(query, ImageFeatures):
+        return tuple(sorted(query.features))
+    return "stored" if isinstance(query, StoredImage) else "image"
+
+
+def name_of(query: Query) -> str:
+    """The key of a stored image, the path of a file, else nothing."""
+    if isinstance(query, StoredImage):
+        return query.key
+    return str(query) if isinstance(query, str | Path) else ""

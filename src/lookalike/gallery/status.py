@@ -7,14 +7,14 @@ import numpy as np
 
 from lookalike.catalog import Catalog
 from lookalike.errors import Damaged, LookalikeError, Unavailable
-from lookalike.gallery.index_sync import IndexSync
-from lookalike.pipeline import Pipeline
+from lookalike.gallery.index_sync import IndexSync, OpenPipeline, needs_rebuild
+from lookalike.pipeline import ClosedPipeline, Pipeline
 from lookalike.results import MeasuredRecall, PipelineStatus, Status
 
 
 def gallery_status(
     catalog: Catalog,
-    pipelines: Mapping[str, tuple[Pipeline, IndexSync] | LookalikeError],
+    pipelines: Mapping[str, OpenPipeline | ClosedPipeline | LookalikeError],
     outages: Mapping[str, str],
     recall: tuple[MeasuredRecall, ...] = (),
 ) -> Status:
@@ -25,16 +25,29 @@ def gallery_status(
     totals = catalog.images.totals()
     tenants = {name: catalog.images.count(tenant_id) for name, tenant_id in catalog.tenants.ids_by_name().items()}
     sequence = catalog.changes.last_sequence()
-    statuses = tuple(_pipeline_status(name, p, sequence, outages.get(name)) for name, p in pipelines.items())
+    statuses = tuple(
+        _closed_status(catalog, pipeline, sequence)
+        if isinstance(pipeline, ClosedPipeline)
+        else _pipeline_status(name, pipeline, sequence, outages.get(name))
+        for name, pipeline in pipelines.items()
+    )
     return Status(totals.images, totals.nbytes, tenants, totals.by_format, sequence, statuses, recall)
 
 
+def _closed_status(catalog: Catalog, closed: ClosedPipeline, sequence: int) -> PipelineStatus:
+    """The status of a pipeline that is not open: its index has all rows of the catalog before the next search."""
+    saved = 0 if needs_rebuild(catalog, closed.saved_at) else closed.saved_at
+    rows, spec = catalog.features.count(closed.spec), closed.spec
+    behind, threshold = max(sequence - saved, 0), closed.calibration.threshold
+    return PipelineStatus(spec.name, spec.fingerprint, spec.metric, rows, saved, behind, threshold, closed.engine)
+
+
 def _pipeline_status(
-    name: str, opened: tuple[Pipeline, IndexSync] | LookalikeError, sequence: int, error: str | None
+    name: str, opened: OpenPipeline | LookalikeError, sequence: int, error: str | None
 ) -> PipelineStatus:
     if isinstance(opened, LookalikeError):
         return PipelineStatus(name, None, None, 0, 0, sequence, None, error=str(opened))
-    pipeline, sync = opened
+    pipeline, sync = opened.pipeline, opened.sync
     spec, index = pipeline.spec, pipeline.index
     rows, saved = 0, 0
     try:

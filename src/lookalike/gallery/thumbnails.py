@@ -2,13 +2,14 @@
 
 import threading
 from collections import OrderedDict
+from pathlib import Path
 
 from lookalike.catalog import Catalog
-from lookalike.errors import BadInput, NotFound
+from lookalike.errors import BadInput, ImageRejected, NotFound
 from lookalike.gallery.originals import Originals
-from lookalike.imaging import decode, make_thumbnail, thumbnail_of
+from lookalike.imaging import DecodePool, Source, decode, encode_pixels, make_thumbnail, read_bytes, thumbnail_of
 from lookalike.imaging.thumbnails import SIDE
-from lookalike.types import Record
+from lookalike.types import PixelSource, Prepared, Record
 
 MIN_SIDE, MAX_SIDE = 16, 1024
 """Pixels of the longer side of a thumbnail."""
@@ -55,6 +56,18 @@ class Thumbnails:
             while self._cache_bytes > CACHE_BYTES:
                 self._cache_bytes -= len(self._cache.popitem(last=False)[1])
         return thumbnail
+
+    def of_query(self, query: str | Path | bytes | PixelSource, decoder: DecodePool, size: int) -> bytes:
+        """Return a small upright JPEG of an image that is not stored; raises ImageRejected."""
+        if isinstance(query, str | Path):
+            query = read_bytes(query, self._originals.limits)
+        data = query if isinstance(query, bytes) else encode_pixels(query)
+        [prepared] = decoder.map([Source(data=data, thumbnail_side=size)])
+        if isinstance(prepared, ImageRejected):
+            raise prepared
+        assert isinstance(prepared, Prepared)
+        assert prepared.thumbnail is not None
+        return prepared.thumbnail
 
     def _make(self, record: Record, size: int, stored: bytes | None) -> bytes:
         if stored is not None and size < SIDE:

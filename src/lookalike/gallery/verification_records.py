@@ -9,9 +9,8 @@ from pathlib import Path
 from lookalike.catalog import Catalog
 from lookalike.cpu import usable_cores
 from lookalike.errors import BadInput, NotFound, Unavailable
-from lookalike.gallery.decoder import Decoder
 from lookalike.gallery.originals import READ_THREADS, Originals
-from lookalike.imaging import Source
+from lookalike.imaging import DecodePool, Source
 from lookalike.optional import install_command, is_installed
 from lookalike.results import RecordRepair, RecordSetting, StoredRecords
 from lookalike.sources.urls import is_url
@@ -86,7 +85,7 @@ class _Counts:
     unreadable: int = 0
 
 
-def complete_records(catalog: Catalog, maker: RecordMaker, decoder: Decoder, originals: Originals) -> RecordRepair:
+def complete_records(catalog: Catalog, maker: RecordMaker, decoder: DecodePool, originals: Originals) -> RecordRepair:
     """Store the records that are missing or damaged; where the setting is "off", delete all.
 
     Raises BadInput where records are wanted and cannot be made.
@@ -147,7 +146,7 @@ def _sources(images: Sequence[Record], originals: Originals) -> Iterator[tuple[R
 def _make_page(
     catalog: Catalog,
     maker: RecordMaker,
-    decoder: Decoder,
+    decoder: DecodePool,
     sources: Iterable[tuple[Record, Source | None]],
     counts: _Counts,
 ) -> None:

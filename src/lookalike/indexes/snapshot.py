@@ -118,6 +118,20 @@ def load(
     return None
 
 
+def saved_sequence(folder: Path) -> int | None:
+    """The sequence number of the current snapshot, 0 without a folder; None where it must be opened to know.
+
+    That is a folder of another form, or a damaged manifest; the rows are not checked.
+    """
+    try:
+        pointer = _read_pointer(folder)
+        if pointer is None:
+            return None if folder.is_dir() else 0
+        return int(_read_manifest(folder / pointer[0], pointer[1])["sequence"])
+    except (Damaged, OSError):
+        return None
+
+
 def wipe(folder: Path) -> None:
     """Delete the snapshot durably; a folder without one is left unchanged."""
     if not folder.is_dir():

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lookalike.catalog import NewImage
+from lookalike.distances import are_unit
 from lookalike.errors import BadInput, FeatureMismatch, NotFound, Unavailable
 from lookalike.gallery import Gallery
 from lookalike.parquet.columns import FEATURES, USABLE, specs_in
@@ -18,8 +19,6 @@ from lookalike.types import Border, Features, FeatureSpec
 
 BATCH_IMAGES = 1024
 """Images that one transaction stores."""
-MAX_NORM_ERROR = 0.004
-"""How far the norm of a stored vector may be from 1: rounding to half precision moves it by less than 0.001."""
 MAX_REASONS = 100
 """Rejected rows whose reasons are kept; all are counted."""
 
@@ -143,7 +142,7 @@ def _new_images(
 def _check_vectors(features: Mapping[FeatureSpec, Features | None]) -> None:
     """Raise BadInput for a vector that the catalog would refuse, with all others of its transaction."""
     for spec, row in features.items():
-        if row is not None and spec.metric == "cosine" and not abs(float(np.linalg.norm(row)) - 1) < MAX_NORM_ERROR:
+        if row is not None and spec.metric == "cosine" and not are_unit(row[None]).all():
             raise BadInput(f"the vector of {spec.name} is not finite and of length 1")
 
 

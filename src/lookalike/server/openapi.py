@@ -18,7 +18,7 @@ from lookalike.server.routes.keys import CreateKey
 from lookalike.server.routes.search import SearchRequest
 from lookalike.server.routes.search_batch import SearchBatchRequest
 from lookalike.server.routes.why_not import WhyNotRequest
-from lookalike.wire import Problem
+from lookalike.wire.problems import Problem
 
 MODELS = (
     ApplyRequest,

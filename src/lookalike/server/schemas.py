@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import to_json
 
 from lookalike.problem_details import MEDIA_TYPE
-from lookalike.wire import WireObject
+from lookalike.wire.objects import WireObject
 
 Json = dict[str, Any]
 Responses = dict[int | str, dict[str, Any]]

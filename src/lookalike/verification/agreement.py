@@ -54,14 +54,21 @@ class Moments:
 def moments(image: Grey) -> Moments:
     """Means and variances of the windows of a blurred image."""
     mean = window_mean(image)
-    return Moments(image, mean, window_mean(image * image) - mean * mean)
+    variance = window_mean(image * image)
+    variance -= mean * mean
+    return Moments(image, mean, variance)
 
 
 def correlate(first: Moments, second: Moments) -> tuple[Grey, NDArray[np.bool_]]:
     """Of every pixel: the larger variance of the two images around it, and whether they agree there."""
-    covariance = window_mean(first.image * second.image) - first.mean * second.mean
-    product = (first.variance + NOISE_VARIANCE) * (second.variance + NOISE_VARIANCE)
-    agrees = (covariance > 0) & (covariance * covariance > MIN_CORRELATION**2 * product)
+    covariance = window_mean(first.image * second.image)
+    covariance -= first.mean * second.mean
+    least = first.variance + np.float32(NOISE_VARIANCE)
+    least *= second.variance + np.float32(NOISE_VARIANCE)
+    least *= np.float32(MIN_CORRELATION**2)
+    agrees = covariance > 0
+    covariance *= covariance
+    agrees &= covariance > least
     return np.maximum(first.variance, second.variance), agrees
 
 
@@ -105,8 +112,9 @@ def _groups(textured: NDArray[np.bool_], agrees: NDArray[np.bool_]) -> tuple[flo
 
 def _cell_sums(values: NDArray[np.bool_]) -> NDArray[np.intp]:
     """Number of true values in each cell; the last cells may be smaller."""
-    rows = np.add.reduceat(values, range(0, values.shape[0], CELL), axis=0, dtype=np.intp)
-    sums: NDArray[np.intp] = np.add.reduceat(rows, range(0, values.shape[1], CELL), axis=1)
+    # at most CELL in a column of a cell: bytes hold them, and are added several times as fast as integers
+    rows = np.add.reduceat(values.view(np.uint8), range(0, values.shape[0], CELL), axis=0, dtype=np.uint8)
+    sums: NDArray[np.intp] = np.add.reduceat(rows, range(0, values.shape[1], CELL), axis=1, dtype=np.intp)
     return sums
 
 

@@ -20,6 +20,9 @@ _INNER: Final = (slice(TRIM, -TRIM), slice(TRIM, -TRIM))
 ALIGNED: Final = 0.998
 """Agreement from which an alignment is not refined."""
 MAX_REFINEMENTS: Final = 3
+MAX_IDENTITY_ERROR: Final = 1e-6
+"""Difference of the numbers of a matrix from the identity up to which no pixel moves visibly, in any image."""
+_IDENTITY: Final = np.eye(3)
 MIN_BLUR: Final = 1.6
 """Ratio of sharpness from which the duller image counts as blurred."""
 PARTLY_ALIGNED, NEARLY_ALIGNED = 0.5, 0.97
@@ -54,7 +57,7 @@ def compare(query: Side, stored: Side, homography: Homography) -> Compared | Non
         found = better
     if not _is_aligned(found) and (found.evidence.share or 0.0) > PARTLY_ALIGNED:
         found = _equally_sharp(reference, found)
-    overlap = float(found.seen.mean())
+    overlap = float(np.count_nonzero(found.seen) / found.seen.size)
     detail = round(min(frame.width, frame.height) * overlap**0.5)
     color, tone = _colors(query, stored, found.homography)
     resolution = frame.width / max(stored.width, stored.width * full_scale(query, stored, found.homography))
@@ -96,11 +99,18 @@ def _refined(frame: "_Frame", source: Pixels, reference: Pixels, blurred: Moment
 
 def _compare(frame: "_Frame", source: Pixels, stored: Moments, homography: Homography) -> _Warped:
     """Warp the query's luma onto the stored image and compare."""
-    warped = warp(source, frame.matrix(homography, source), frame.width, frame.height)
+    warped = _warped(source, frame.matrix(homography, source), frame.width, frame.height)
     seen = _overlap(homography, frame.width, frame.height)
     clear = seen[_INNER] if seen[_INNER].all() else _clear_of(~seen[_INNER])
     evidence = agreement(moments(blur(warped[_INNER])), stored, clear)
     return _Warped(homography, warped, seen, evidence)
+
+
+def _warped(source: Pixels, matrix: Homography, width: int, height: int) -> Pixels:
+    """The image seen through `matrix`; itself where that maps each pixel to itself."""
+    if source.shape[:2] == (height, width) and np.abs(matrix - _IDENTITY).max() < MAX_IDENTITY_ERROR:
+        return source
+    return warp(source, matrix, width, height)
 
 
 def _equally_sharp(reference: Pixels, found: _Warped) -> _Warped:
@@ -203,10 +213,14 @@ def _colors(query: Side, stored: Side, homography: Homography) -> tuple[float | 
     source = query.colors
     matrix = pixel_matrix(homography, (width, height), (source.shape[1], source.shape[0]))
     inside = _overlap(homography, width, height)
-    if np.count_nonzero(inside) < 16:
+    shown = np.count_nonzero(inside)
+    if shown < 16:
         return None, None
-    first = warp(source, matrix, width, height)[inside].astype(np.float32)
-    second = stored.colors[inside].astype(np.float32)
+    warped = _warped(source, matrix, width, height)
+    if shown == inside.size:
+        first, second = (image.reshape(-1, 3).astype(np.float32) for image in (warped, stored.colors))
+    else:
+        first, second = warped[inside].astype(np.float32), stored.colors[inside].astype(np.float32)
     return _chroma_correlation(first, second), _correlation(first.mean(axis=1), second.mean(axis=1))
 
 

@@ -71,16 +71,23 @@ class Side:
     def turned(self, turn: int) -> Moments:
         """Local moments of view number `turn` of `TURNS`; turning changes their places alone."""
         of = self.moments
-        return Moments(*(np.ascontiguousarray(turned_views(part)[turn]) for part in (of.image, of.mean, of.variance)))
+        if turn == 0:
+            return of
+        parts = (of.image, of.mean, of.variance)
+        return Moments(*(np.ascontiguousarray(turned_view(part, *TURNS[turn])) for part in parts))
 
     @cached_property
-    def small_turns(self) -> NDArray[np.float32]:
-        """The eight views at 32 x 32, as unit rows without their means."""
+    def small(self) -> Grey:
+        """`whole` at 32 x 32, of unit length without its mean."""
         step = WHOLE_SIDE // 32
         small = self.whole.reshape(32, step, 32, step).mean(axis=(1, 3))
         small = small - small.mean()
-        rows = np.stack([turned.ravel() for turned in turned_views(small)])
-        return rows / np.float32(np.linalg.norm(small) + 1e-6)
+        return np.asarray(small / np.float32(np.linalg.norm(small) + 1e-6), np.float32)
+
+    @cached_property
+    def small_turns(self) -> NDArray[np.float32]:
+        """The eight views of `small`, as rows."""
+        return np.stack([turned_view(self.small, *turn).ravel() for turn in TURNS])
 
     @property
     def features(self) -> LocalFeatures:
@@ -141,9 +148,15 @@ TURNS: Final = tuple((quarters, mirrored) for mirrored in (False, True) for quar
 """The eight views: turned left by quarters, of the mirrored image where `mirrored`."""
 
 
-def turned_views(image: Grey) -> list[Grey]:
-    """The eight views of an image, in the order of `TURNS`."""
-    return [np.rot90(image[:, ::-1] if mirrored else image, quarters) for quarters, mirrored in TURNS]
+def turned_view(image: Grey, quarters: int, mirrored: bool) -> Grey:
+    """A view of an image, as `np.rot90` gives it, at a tenth of its cost."""
+    if mirrored:
+        image = image[:, ::-1]
+    if quarters == 0:
+        return image
+    if quarters == 1:
+        return image[:, ::-1].T
+    return image[::-1, ::-1] if quarters == 2 else image.T[:, ::-1]
 
 
 def luma_of(rgb: Pixels) -> Pixels:

@@ -21,6 +21,8 @@ MIN_WHOLE: Final = 0.45
 """Agreement of the squashed images from which their alignment is refined and compared at full detail."""
 ALIKE: Final = 0.9
 """Correlation of the images at 32 x 32 from which they are compared at full detail although texture is scarce."""
+CLEARLY: Final = 0.1
+"""By how much the most similar orientation must correlate better than the next one, to be compared first."""
 SURE: Final = 0.8
 """Agreement from which no other alignment is tried."""
 SURE_INLIERS: Final = 12
@@ -89,16 +91,24 @@ class Verifier:
 
     def _whole(self, query: Side, stored: Side) -> Compared | None:
         """Compare the images without their borders, in the two most similar of the eight orientations."""
-        reference = stored.moments
-        similarity = query.small_turns @ stored.small_turns[0]
+        similarity = query.small_turns @ stored.small.ravel()
+        likely, second = np.argsort(-similarity, kind="stable")[:2].tolist()
+        if similarity[likely] > max(ALIKE, similarity[second] + CLEARLY):
+            compared = self._turned(query, stored, likely)
+            if compared is not None and (compared.evidence.share or 0.0) >= SURE:
+                return compared
         best, share = -1, MIN_WHOLE
-        for turn in np.argsort(-similarity, kind="stable")[:2].tolist():
-            found = share_agreeing(query.turned(turn), reference)
+        for turn in (likely, second):
+            found = share_agreeing(query.turned(turn), stored.moments)
             if found is not None and found > share:
                 best, share = turn, found
         if best < 0 and similarity.max() > ALIKE:
             best = int(similarity.argmax())
-        return None if best < 0 else compare(query, stored, _turned(query.border, stored.border, best))
+        return None if best < 0 else self._turned(query, stored, best)
+
+    def _turned(self, query: Side, stored: Side, turn: int) -> Compared | None:
+        """Compare the images without their borders, in one orientation, at full detail."""
+        return compare(query, stored, _turned(query.border, stored.border, turn))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
 """Capacity planning: the article's arithmetic, what is chosen when, and what is refused."""
 
 import math
+import re
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from benchmarks.plan_check import planned
@@ -10,8 +12,8 @@ from hypothesis import strategies as st
 
 from lookalike.capacity import measurements
 from lookalike.capacity.catalog import feature_bytes
-from lookalike.capacity.models import PHASH, VGG16, PipelineSpec, PlanRequest, parse_count, parse_size
-from lookalike.capacity.planner import ENGINES, make_plan
+from lookalike.capacity.models import ENGINES, MILVUS_TYPES, PHASH, VGG16, PipelineSpec, PlanRequest
+from lookalike.capacity.planner import make_plan
 from lookalike.errors import BadSetting
 from lookalike.indexes.elasticsearch.config import read_settings
 from lookalike.indexes.milvus.config import BUILD, DEFAULT_EFFORT, FLAT_ROWS, SERVER_INDEXES
@@ -28,68 +30,37 @@ def test_the_articles_arithmetic(images: int, size: int) -> None:
 
 
 def test_a_scan_holds_the_vectors_and_little_more() -> None:
-    [part] = make_plan(PlanRequest(10**6, (VGG16,), {"vgg16": "flat"})).indexes
+    [part] = make_plan(PlanRequest(10**6, (VGG16,), {"vgg16": "flat"})).pipelines
     assert 2.048 * GB < part.disk < 2.1 * GB
     assert part.disk < part.memory < 1.1 * part.disk
 
 
-COUNTS = {
-    "50000": 50_000,
-    "50_000": 50_000,
-    "50,000": 50_000,
-    "50k": 50_000,
-    "2.5M": 2_500_000,
-    "10B": 10**10,
-    " 7 ": 7,
-}
-
-
-@pytest.mark.parametrize(("text", "number"), COUNTS.items())
-def test_counts_are_read_as_people_write_them(text: str, number: int) -> None:
-    assert parse_count(text, "--images") == number
-
-
-@pytest.mark.parametrize("text", ["", "many", "-5", "1.5", "1e9", "50 M M", "0x10", "k"])
-def test_what_is_no_count_is_refused(text: str) -> None:
-    with pytest.raises(BadSetting, match="--images is a whole number"):
-        parse_count(text, "--images")
-
-
-def test_sizes_are_read_as_people_write_them() -> None:
-    assert parse_size("64GB", "--memory") == parse_size("64g", "--memory") == 64 * GB
-    assert parse_size("1.5TB", "--memory") == 1500 * GB
-    assert parse_size("1GiB", "--memory") == 1 << 30
-    for text in ("64", "GB", "-1GB", "64 parrots"):
-        with pytest.raises(BadSetting, match="--memory is a size"):
-            parse_size(text, "--memory")
-
-
 def test_small_galleries_stay_embedded_and_large_ones_leave() -> None:
     small = make_plan(PlanRequest(50_000))
-    assert [part.engine for part in small.indexes] == ["mih", "hnsw"]
+    assert [part.engine for part in small.pipelines] == ["mih", "hnsw"]
     assert small.catalog.database == "sqlite"
     large = make_plan(PlanRequest(10**9, tenants=10**6))
-    assert [part.engine for part in large.indexes] == ["elasticsearch", "milvus"]
+    assert [part.engine for part in large.pipelines] == ["elasticsearch", "milvus"]
     assert large.catalog.database == "postgresql"
-    assert "GB in one process" in large.indexes[1].why
+    assert "GB in one process" in large.pipelines[1].why
 
 
 def test_the_end_of_an_embedded_index_is_where_the_choice_turns() -> None:
-    until = {end.pipeline: end.images for end in make_plan(PlanRequest(50_000)).leaving}
+    until = {index.pipeline: index.max_images or 0 for index in make_plan(PlanRequest(50_000)).pipelines}
     for place, name, engine in ((0, "phash", "mih"), (1, "vgg16", "hnsw")):
-        assert make_plan(PlanRequest(until[name])).indexes[place].engine == engine
-        assert make_plan(PlanRequest(until[name] + 1)).indexes[place].engine != engine
+        assert make_plan(PlanRequest(until[name])).pipelines[place].engine == engine
+        assert make_plan(PlanRequest(until[name] + 1)).pipelines[place].engine != engine
 
 
 def test_many_searches_are_a_reason_to_leave_too() -> None:
-    part = make_plan(PlanRequest(10**6, searches=10_000)).indexes[1]
+    part = make_plan(PlanRequest(10**6, searches=10_000)).pipelines[1]
     assert part.engine == "milvus"
     assert "cores busy" in part.why
 
 
 def test_several_machines_share_servers() -> None:
     plan = make_plan(PlanRequest(10**6, machines=2))
-    assert [part.engine for part in plan.indexes] == ["elasticsearch", "milvus"]
+    assert [part.engine for part in plan.pipelines] == ["elasticsearch", "milvus"]
     assert plan.catalog.database == "postgresql"
 
 
@@ -99,14 +70,14 @@ def test_more_images_never_take_less(engine: str) -> None:
     most = 10**9 if engine in ("mih", "hnsw") else 10**10
     plans = [make_plan(PlanRequest(n, (pipeline,), {pipeline.name: engine})) for n in SIZES if n <= most]
     for before, after in pairwise(plans):
-        assert before.indexes[0].memory <= after.indexes[0].memory or engine == "milvus"
-        assert before.indexes[0].disk < after.indexes[0].disk
+        assert before.pipelines[0].memory <= after.pipelines[0].memory or engine == "milvus"
+        assert before.pipelines[0].disk < after.pipelines[0].disk
         assert before.catalog.disk < after.catalog.disk
 
 
 def test_memory_falls_and_the_disk_grows_from_type_to_type() -> None:
     parts = [
-        make_plan(PlanRequest(10**8, (VGG16,), {"vgg16": name})).indexes[0]
+        make_plan(PlanRequest(10**8, (VGG16,), {"vgg16": name})).pipelines[0]
         for name in ("HNSW", "FLAT", "IVF_SQ8", "DISKANN")
     ]
     assert all(more.memory > less.memory for more, less in pairwise(parts))
@@ -128,27 +99,26 @@ def test_every_plan_is_made_of_sensible_numbers(
     plan = make_plan(
         PlanRequest(images, pipelines, tenants=min(tenants, images), replicas=replicas, memory=memory * GB)
     )
-    for part in plan.indexes:
+    for part in plan.pipelines:
         assert 0 < part.disk < math.inf
         assert 0 < part.memory < math.inf
         assert part.machines >= 1
         if part.engine == "milvus":
-            assert part.settings.get("num_partitions", part.settings.get("partitions", 1)) <= 1024  # type: ignore[operator]
-    assert plan.adding.days is None, "the speed of a model of one's own was not measured"
-    assert len(set(map(id, plan.constants))) == len(plan.constants)
+            assert (MilvusSettings.read(part.url).buckets or 0) <= 1024
+    assert plan.days is None, "the speed of a model of one's own was not measured"
 
 
 @pytest.mark.parametrize("images", [10**9, 10**10])
 @pytest.mark.parametrize("tenants", [1, 10, 10**6])
 def test_the_addresses_are_understood_by_the_engines(tenants: int, images: int) -> None:
     plan = make_plan(PlanRequest(images, tenants=tenants))
-    elastic = read_settings(plan.indexes[0].url)
-    assert elastic.shards == plan.indexes[0].settings["number_of_shards"]
-    assert elastic.replicas == plan.indexes[0].settings["number_of_replicas"] == 1
+    elastic = read_settings(plan.pipelines[0].url)
+    assert elastic.shards == {10**9: 5, 10**10: 50}[images]
+    assert elastic.replicas == plan.pipelines[0].copies - 1 == 1
     assert elastic.routing == ("id" if tenants == 1 else "tenant")
-    milvus = MilvusSettings.read(plan.indexes[1].url)
-    assert milvus.index == plan.indexes[1].index_type
-    assert milvus.replicas == plan.indexes[1].settings["replica_number"] == 2
+    milvus = MilvusSettings.read(plan.pipelines[1].url)
+    assert milvus.index == plan.pipelines[1].index_type
+    assert milvus.replicas == plan.pipelines[1].copies == 2
     assert (milvus.tenants, milvus.buckets) == (
         "partitions" if tenants == 10 else "key",
         1024 if tenants > 10 else None,
@@ -157,18 +127,17 @@ def test_the_addresses_are_understood_by_the_engines(tenants: int, images: int) 
 
 def test_the_settings_are_those_of_the_adapter() -> None:
     assert measurements.MILVUS_SCAN_ROWS == FLAT_ROWS
-    for name in SERVER_INDEXES:
-        [part] = make_plan(PlanRequest(10**6, (VGG16,), {"vgg16": name})).indexes
-        for key, value in BUILD[name].items():
-            assert part.settings[key] == value
     assert DEFAULT_EFFORT["IVF_SQ8"] == measurements.IVF_PROBES
+    assert BUILD["HNSW"]["M"] == measurements.GRAPH_M
+    assert BUILD["IVF_SQ8"]["nlist"] == measurements.IVF_LISTS
+    assert set(MILVUS_TYPES) == {"FLAT", *SERVER_INDEXES}
 
 
 def test_days_shrink_with_machines_and_grow_with_precision() -> None:
-    one = make_plan(PlanRequest(10**8, precision="bf16")).adding.days
-    ten = make_plan(PlanRequest(10**8, machines=10, precision="bf16")).adding.days
-    slow = make_plan(PlanRequest(10**8, precision="fp32")).adding.days
-    hashes = make_plan(PlanRequest(10**8, (PHASH,))).adding.days
+    one = make_plan(PlanRequest(10**8, precision="bf16")).days
+    ten = make_plan(PlanRequest(10**8, machines=10, precision="bf16")).days
+    slow = make_plan(PlanRequest(10**8, precision="fp32")).days
+    hashes = make_plan(PlanRequest(10**8, (PHASH,))).days
     assert one is not None
     assert ten is not None
     assert slow is not None
@@ -177,11 +146,11 @@ def test_days_shrink_with_machines_and_grow_with_precision() -> None:
     assert slow > 2 * one > 50 * hashes
 
 
-def test_features_can_be_left_to_the_engines() -> None:
-    with_them = make_plan(PlanRequest(10**9))
-    without = make_plan(PlanRequest(10**9, features="engine"))
-    assert without.catalog.disk < 0.3 * with_them.catalog.disk
-    assert "reading the images again" in without.catalog.notes[0]
+def test_what_features_take_in_a_catalog_beside_servers_is_noted() -> None:
+    large = make_plan(PlanRequest(10**9))
+    assert large.catalog.features > 0.7 * large.catalog.disk
+    assert "features=engine" in large.notes[0]
+    assert "reading the images again" in large.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -191,9 +160,8 @@ def test_features_can_be_left_to_the_engines() -> None:
         ({"images": 10, "tenants": 11}, "tenants: 11 is out of range; from 1 to 10"),
         ({"images": 10**13}, "from 1 to 1,000,000,000,000"),
         ({"images": 10, "replicas": 99}, "replicas: 99 is out of range; from 0 to 10"),
-        ({"images": 10, "memory": GB}, "give --memory"),
+        ({"images": 10, "memory": GB}, "GB of memory: 1 is out of range; from 2"),
         ({"images": 10, "precision": "fp64"}, "one of fp32, bf16, int8"),
-        ({"images": 10, "thumbnails": 2.0}, "a share"),
         ({"images": 10, "pipelines": ()}, "name one or more pipelines"),
         ({"images": 10, "engines": {"sscd": "flat"}}, "none of the pipelines"),
         ({"images": 10, "engines": {"vgg16": "mih"}}, "choose flat, hnsw, milvus"),
@@ -204,8 +172,6 @@ def test_features_can_be_left_to_the_engines() -> None:
         ({"images": 10**10, "engines": {"phash": "mih"}}, "at most 4,294,967,296 rows"),
         ({"images": 10**10, "engines": {"vgg16": "hnsw"}}, "choose milvus"),
         ({"images": 10, "engines": {"vgg16": "hnsw"}, "replicas": 1}, "leave out --replicas, or choose milvus"),
-        ({"images": 10, "features": "engine"}, "leave out --features"),
-        ({"images": 10**9, "catalog": "sqlite"}, "choose --catalog postgresql"),
     ],
 )
 def test_impossible_requests_are_refused_with_a_remedy(request_fields: dict[str, object], remedy: str) -> None:
@@ -214,9 +180,11 @@ def test_impossible_requests_are_refused_with_a_remedy(request_fields: dict[str,
 
 
 def test_every_constant_says_where_it_comes_from() -> None:
-    found = [value for value in vars(measurements).values() if isinstance(value, measurements.Constant)]
-    assert len(found) > 50
-    assert all(len(constant.source) >= 10 and constant > 0 and constant.unit for constant in found)
+    names = [name for name in vars(measurements) if name.isupper() and name not in ("MB", "GB", "TB")]
+    assert len(names) > 50
+    lines = Path(measurements.__file__).read_text().splitlines()
+    explained = [match[1] for line in lines if (match := re.match(r"(\w+) = .+  # .+; .+", line))]
+    assert explained == names
 
 
 @pytest.mark.parametrize(
@@ -243,4 +211,4 @@ def test_rows_of_vectors_lie_in_pages_as_measured(dimensions: int, sqlite: float
     """Bytes a row with its keys: `dbstat` of SQLite, `pg_relation_size` of PostgreSQL 15."""
     pipeline = PipelineSpec("own", "cosine", dimensions)
     assert feature_bytes("sqlite", pipeline) == pytest.approx(sqlite, rel=0.03)
-    assert feature_bytes("postgresql", pipeline) == pytest.approx(postgresql, rel=0.03)
+    assert feature_bytes("postgresql", pipeline) == pytest.approx(postgresql, rel=0.05)

@@ -96,7 +96,7 @@ def test_an_interrupted_run_can_be_undone(gallery: Path, folder: Path, monkeypat
     before = tree(folder)
     seen: list[object] = []
 
-    def interrupt(outcome: object, _: str) -> None:
+    def interrupt(outcome: object, *_: object) -> None:
         seen.append(outcome)
         if len(seen) == 4:
             raise KeyboardInterrupt

@@ -15,8 +15,8 @@ DOCS = (DOCS_FOLDER / "cli.md").read_text()
 CASES = (
     ("--images", "50k"),
     ("--images", "1B", "--tenants", "1M", "--qps", "100"),
-    ("--images", "10B", "--tenants", "30M", "--qps", "500", "--machines", "50", "--cores", "32", "--sources"),
-    ("--images", "7", "--pipelines", "phash,mine:1024", "--engine", "flat", "--thumbnails", "1"),
+    ("--images", "10B", "--tenants", "30M", "--qps", "500", "--machines", "50", "--cores", "32"),
+    ("--images", "7", "--pipelines", "phash,mine:1024", "--engine", "mine=flat"),
 )
 
 
@@ -64,43 +64,60 @@ def test_the_object_is_the_documented_one(case: tuple[str, ...]) -> None:
     line = lookalike("plan", "--json", *case).line
     section = DOCS[DOCS.index("**plan**") : DOCS.index("\n**", DOCS.index("**plan**") + 8)]
     documented = set(re.findall(r"`(\w+)`", section))
-    assert line.keys() <= documented
-    for part in line["pipelines"]:
+    for part in (line, line["request"], line["catalog"], *line["pipelines"]):
         assert part.keys() <= documented
-    for name in ("catalog", "serving", "adding", "total"):
-        assert line[name].keys() <= documented
-    assert all(constant.keys() == {"name", "value", "unit", "source"} for constant in line["constants"])
 
 
 def test_the_total_is_the_sum_of_its_parts() -> None:
     line = lookalike("plan", "--json", *CASES[1]).line
     outside = sum(part["memory"] for part in line["pipelines"])
-    assert line["total"]["memory"] == outside + line["serving"]["processes"] * line["serving"]["memory"]
-    assert line["total"]["disk"] == line["catalog"]["disk"] + sum(part["disk"] for part in line["pipelines"])
+    assert line["memory"] == outside + line["processes"] * line["process_memory"]
+    assert line["disk"] == line["catalog"]["disk"] + sum(part["disk"] for part in line["pipelines"])
 
 
-def test_an_engine_alone_is_taken_for_every_pipeline_it_can_hold() -> None:
-    both = lookalike("plan", "--json", "--images", "1M", "--engine", "flat").line
-    assert [part["engine"] for part in both["pipelines"]] == ["flat", "flat"]
-    one = lookalike("plan", "--json", "--images", "1M", "--engine", "IVF_SQ8", "--engine", "phash=elasticsearch").line
-    assert [(part["engine"], part["index_type"]) for part in one["pipelines"]] == [
-        ("elasticsearch", None),
+def test_engines_can_be_chosen() -> None:
+    line = lookalike("plan", "--json", "--images", "1M", "--engine", "vgg16=IVF_SQ8", "--engine", "phash=flat").line
+    assert [(part["engine"], part["index_type"]) for part in line["pipelines"]] == [
+        ("flat", None),
         ("milvus", "IVF_SQ8"),
     ]
+
+
+COUNTS = {
+    "50000": 50_000,
+    "50_000": 50_000,
+    "50,000": 50_000,
+    "50k": 50_000,
+    "2.5M": 2_500_000,
+    "10B": 10**10,
+    " 7 ": 7,
+}
+
+
+@pytest.mark.parametrize(("text", "number"), COUNTS.items())
+def test_counts_are_read_as_people_write_them(text: str, number: int) -> None:
+    assert lookalike("plan", "--json", "--images", text).line["request"]["images"] == number
+
+
+@pytest.mark.parametrize("text", ["", "many", "-5", "1.5", "1e9", "50 M M", "0x10", "k"])
+def test_what_is_no_count_is_refused(text: str) -> None:
+    ran = lookalike("plan", f"--images={text}")
+    assert ran.code == 2
+    assert "--images is a whole number" in ran.err
 
 
 @pytest.mark.parametrize(
     ("options", "remedy"),
     [
         (("--images", "lots"), "such as 50000, 50k, 2.5M or 10B"),
-        (("--images", "1M", "--memory", "64"), "such as 16GB"),
-        (("--images", "1M", "--engine", "annoy"), "there are flat, mih, hnsw, elasticsearch, milvus"),
+        (("--images", "1M", "--memory", "64"), "from 2 to 100,000"),
+        (("--images", "1M", "--memory", "much"), "such as 100kB"),
+        (("--images", "1M", "--engine", "flat"), "must be NAME=VALUE"),
+        (("--images", "1M", "--engine", "vgg16=annoy"), "there are flat, mih, hnsw, elasticsearch, milvus"),
         (("--images", "1M", "--engine", "vgg16=mih"), "choose flat, hnsw, milvus"),
-        (("--images", "1M", "--pipelines", "phash", "--engine", "HNSW"), "none of the pipelines has any"),
+        (("--images", "1M", "--pipelines", "phash", "--engine", "vgg16=HNSW"), "none of the pipelines"),
         (("--images", "1M", "--pipelines", "clip"), "give its dimensions (clip:768)"),
-        (("--images", "1M", "--catalog", "oracle"), "one of sqlite, postgresql"),
-        (("--images", "1M", "--features", "nowhere"), "catalog or engine"),
-        (("--images", "10B", "--engine", "hnsw"), "choose milvus"),
+        (("--images", "10B", "--engine", "vgg16=hnsw"), "choose milvus"),
         (("--tenants", "3"), "--images"),
     ],
 )

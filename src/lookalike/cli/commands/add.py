@@ -18,11 +18,11 @@ from lookalike.errors import BadSetting, Reason
 from lookalike.sources.urls import is_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from lookalike.cli.options import AnyGallery
     from lookalike.image_files import FolderScan
-    from lookalike.sources.manifest import Manifest
-    from lookalike.types import Attributes, Found, Outcome
+    from lookalike.types import Found, Outcome
 
 MAX_EXAMPLES = 3
 """Rejected images that are named for each reason."""
@@ -87,43 +87,20 @@ def add(
     quickly, so after an interruption run the same command again. Images whose files are gone are reported; `prune`
     forgets them.
     """
-    from lookalike.cli.json_output import outcome_object
-    from lookalike.cli.progress import ProgressBar
-    from lookalike.factory import HASH_PIPELINES
-    from lookalike.gallery import Gallery, parse_value
     from lookalike.image_files import DEFAULT_EXCLUDES, FolderScan
-    from lookalike.sources.manifest import Manifest, parse_shard
 
-    if not paths and not manifest:
-        raise BadSetting("nothing to add; name files, folders or URLs, or a --manifest")
-    if manifest and key is not None:
-        raise BadSetting("--key and --manifest exclude each other: a manifest names the keys")
-    if shard is not None and (paths or not manifest):
-        raise BadSetting("--shard is a part of a --manifest; leave out paths")
-    attributes = {name: parse_value(value) for name, value in parse_pairs(attr, "--attr").items()} or None
+    _check_arguments(paths, key, manifest, shard)
     excludes = (*DEFAULT_EXCLUDES, *(exclude or ()))
     scan = FolderScan(excludes, session.settings.limits)
-    part = parse_shard(shard) if shard is not None else (1, 1)
-    manifests = [Manifest(one, part, scan.passes_over, attributes, scan.others) for one in manifest or ()]
-    groups = _groups(paths or (), key, attributes, scan, manifests, session.tenant)
+    groups = _groups(session, paths or (), key, attr, scan, manifest or (), shard)
+    total = None if manifest or any(map(is_url, paths or ())) else partial(_count, paths or (), excludes)
     summary = AddSummary(scan)
-    total = None if manifests or any(is_url(path) for path in paths or ()) else partial(_count, paths or (), excludes)
     with open_gallery_or_client(session, create=True) as gallery:
-        if isinstance(gallery, Gallery):
-            fetch_weights(session, gallery.pipelines)
-            if not session.json and gallery.pipelines != HASH_PIPELINES:
-                print_error(f"loading the pipelines {', '.join(gallery.pipelines)}")
-        try:
-            with ProgressBar("Adding", total, quiet=session.json) as progress:
-                for tenant, items in groups:
-                    for outcome in gallery.add_iter(items, tenant=tenant, exif=exif, again=again):
-                        if session.json:
-                            emit(outcome_object(outcome))
-                        summary.count(outcome)
-                        progress.advance()
-        except KeyboardInterrupt:
-            print_error(f"interrupted; {summary.counts_text()}. Run the same command again to continue")
-            raise
+        _announce(session, gallery)
+        outcomes = chain.from_iterable(
+            gallery.add_iter(items, tenant=tenant, exif=exif, again=again) for tenant, items in groups
+        )
+        _report(session, outcomes, summary, total)
     if not session.json:
         summary.print(name_of(session))
     elif scan.passed_over or scan.others:
@@ -131,20 +108,71 @@ def add(
     return ExitCode.PARTIAL if summary.outcomes["rejected"] else ExitCode.OK
 
 
+def _check_arguments(
+    paths: Sequence[str] | None, key: str | None, manifest: Sequence[str] | None, shard: str | None
+) -> None:
+    """Raise BadSetting for arguments that exclude each other."""
+    if not paths and not manifest:
+        raise BadSetting("nothing to add; name files, folders or URLs, or a --manifest")
+    if manifest and key is not None:
+        raise BadSetting("--key and --manifest exclude each other: a manifest names the keys")
+    if shard is not None and (paths or not manifest):
+        raise BadSetting("--shard is a part of a --manifest; leave out paths")
+
+
+def _announce(session: Session, gallery: AnyGallery) -> None:
+    """Fetch missing weights, and say what takes a while before the first image."""
+    from lookalike.factory import HASH_PIPELINES
+    from lookalike.gallery import Gallery
+
+    if isinstance(gallery, Gallery):
+        fetch_weights(session, gallery.pipelines)
+        if not session.json and gallery.pipelines != HASH_PIPELINES:
+            print_error(f"loading the pipelines {', '.join(gallery.pipelines)}")
+
+
+def _report(
+    session: Session,
+    outcomes: Iterable[Outcome],
+    summary: AddSummary,
+    total: Callable[[], Iterator[object]] | None,
+) -> None:
+    """Count outcomes as they come, and print them with `--json`."""
+    from lookalike.cli.progress import ProgressBar
+
+    if session.json:
+        from lookalike.cli.json_output import outcome_object
+    try:
+        with ProgressBar("Adding", total, quiet=session.json) as progress:
+            for outcome in outcomes:
+                if session.json:
+                    emit(outcome_object(outcome))
+                summary.count(outcome)
+                progress.advance()
+    except KeyboardInterrupt:
+        print_error(f"interrupted; {summary.counts_text()}. Run the same command again to continue")
+        raise
+
+
 def _groups(
+    session: Session,
     paths: Sequence[str],
     key: str | None,
-    attributes: Attributes | None,
+    attr: Sequence[str] | None,
     scan: FolderScan,
-    manifests: Sequence[Manifest],
-    tenant: str,
+    files: Sequence[str],
+    shard: str | None,
 ) -> Iterator[tuple[str, Iterator[Found]]]:
     """Return what to add, by tenant; raises NotFound for paths that do not exist, before anything is added."""
+    from lookalike.gallery import parse_value
     from lookalike.image_files import find_files
-    from lookalike.sources.manifest import by_tenant
+    from lookalike.sources.manifest import Manifest, by_tenant, parse_shard
 
-    given = [(tenant, find_files(paths, key=key, attributes=attributes, scan=scan))] if paths else []
-    return chain(given, (group for one in manifests for group in by_tenant(one.entries(), tenant)))
+    attributes = {name: parse_value(value) for name, value in parse_pairs(attr, "--attr").items()} or None
+    part = parse_shard(shard) if shard is not None else (1, 1)
+    manifests = [Manifest(one, part, scan.passes_over, attributes, scan.others) for one in files]
+    given = [(session.tenant, find_files(paths, key=key, attributes=attributes, scan=scan))] if paths else []
+    return chain(given, (group for one in manifests for group in by_tenant(one.entries(), session.tenant)))
 
 
 def _count(paths: Sequence[str], excludes: tuple[str, ...]) -> Iterator[object]:

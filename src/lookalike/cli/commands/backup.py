@@ -121,7 +121,7 @@ def _contents(manifest: Manifest) -> str:
 
 
 def _object(folder: Path, manifest: Manifest) -> Mapping[str, object]:
-    from lookalike.wire import rfc3339
+    from lookalike.wire.objects import rfc3339
 
     return {
         "backup": str(folder),

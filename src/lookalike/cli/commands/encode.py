@@ -15,9 +15,9 @@ from lookalike.cli.query_paths import paths_of
 from lookalike.errors import BadSetting, Unavailable
 
 if TYPE_CHECKING:
-    from lookalike import wire
     from lookalike.results import ImageFeatures
     from lookalike.types import Features
+    from lookalike.wire.features import ImageFeatures as ImageFeaturesObject
 
 
 @command(app, rich_help_panel=IMAGES)
@@ -43,8 +43,9 @@ def encode(
 
     They can be searched with later, or elsewhere: `search --phash`, `search --features`.
     """
-    from lookalike import wire
     from lookalike.results import ImageFeatures
+    from lookalike.wire.features import ImageFeatures as ImageFeaturesObject
+    from lookalike.wire.objects import to_dict
 
     code = ExitCode.OK
     rows: list[Features] = []
@@ -64,9 +65,9 @@ def encode(
             row = _add_row(rows, found, names[0]) if npy is not None else None
             if session.json:
                 at = {} if npy is None else {"row": row}
-                emit({"query": path, **wire.to_dict(wire.ImageFeatures.of(found)), **at})
+                emit({"query": path, **to_dict(ImageFeaturesObject.of(found)), **at})
             else:
-                _show(path, wire.ImageFeatures.of(found))
+                _show(path, ImageFeaturesObject.of(found))
     if npy is not None:
         _write(npy, rows)
     return code
@@ -84,7 +85,7 @@ def _add_row(rows: list[Features], found: ImageFeatures, name: str) -> int | Non
     return len(rows) - 1
 
 
-def _show(path: str, found: wire.ImageFeatures) -> None:
+def _show(path: str, found: ImageFeaturesObject) -> None:
     for name, feature in found.features.items():
         value = feature.hex or feature.base64 or "no usable feature: the image is flat"
         print_line(f"{printable(path)}\t{name}\t{value}")

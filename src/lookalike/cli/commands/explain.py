@@ -22,8 +22,9 @@ def explain(
     png: Annotated[Path | None, option("--png FILE", "Write one image with both, aligned.")] = None,
 ) -> int:
     """Explain what an image and one of the gallery have in common: the alignment, what differs, hashes, distances."""
-    from lookalike import wire
     from lookalike.evaluation import explanation as rendered
+    from lookalike.wire.explanation import Explanation
+    from lookalike.wire.objects import to_dict
 
     with open_gallery_or_client(session) as gallery:
         found = gallery.explain(image, key, tenant=session.tenant)
@@ -32,7 +33,7 @@ def explain(
     if png is not None:
         rendered.write_png(found, png)
     if session.json:
-        emit({"query": image, **wire.to_dict(wire.Explanation.of(found))})
+        emit({"query": image, **to_dict(Explanation.of(found))})
         return ExitCode.OK
     print_line(f"{rendered.verdict(found.comparison)}.")
     print_line(rendered.summary(found))

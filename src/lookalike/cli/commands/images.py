@@ -131,10 +131,11 @@ def ls(
     ] = "key",
 ) -> int:
     """List images in the order of their keys, or sorted by what is known of their files."""
-    from lookalike.cli.json_output import record_object
     from lookalike.gallery import parse_filter
 
     form = output_format(session, output)
+    if form != "table":
+        from lookalike.cli.json_output import record_object
     with open_gallery_or_client(session) as gallery:
         csv = CsvWriter(*LS_COLUMNS) if form == "csv" else None
         conditions = parse_filter(filter or ())

@@ -85,7 +85,8 @@ def rotate_key(
 
 def _show_new(session: Session, key: ApiKey, token: str) -> None:
     """Print a key that was just created, and its token."""
-    from lookalike.wire import NewApiKey, to_dict
+    from lookalike.wire.keys import NewApiKey
+    from lookalike.wire.objects import to_dict
 
     if session.json:
         emit(to_dict(NewApiKey.of_new(key, token)))
@@ -100,8 +101,8 @@ def _show_new(session: Session, key: ApiKey, token: str) -> None:
 def list_keys(session: Session) -> int:
     """List the keys, without their secrets."""
     from lookalike.factory import open_catalog
-    from lookalike.wire import ApiKey as ApiKeyObject
-    from lookalike.wire import to_dict
+    from lookalike.wire.keys import ApiKey as ApiKeyObject
+    from lookalike.wire.objects import to_dict
 
     with open_catalog(session.folder, session.settings) as catalog:
         keys = catalog.api_keys.list_all()
@@ -133,8 +134,8 @@ def revoke_keys(
 ) -> int:
     """Revoke keys permanently. Servers accept them for up to two more seconds."""
     from lookalike.factory import open_catalog
-    from lookalike.wire import ApiKey as ApiKeyObject
-    from lookalike.wire import to_dict
+    from lookalike.wire.keys import ApiKey as ApiKeyObject
+    from lookalike.wire.objects import to_dict
 
     with open_catalog(session.folder, session.settings) as catalog:
         for id in ids:  # noqa: A001 - as the column is called

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -125,9 +126,7 @@ def search(
     """
     if not (images or key or phash or features):
         raise typer.BadParameter("no image to search with: name a file, or an image of the gallery with --key.")
-    from lookalike.cli.feature_files import feature_runs
     from lookalike.gallery import parse_filter
-    from lookalike.results import StoredImage
 
     options: SearchOptions = {
         "k": k,
@@ -145,17 +144,44 @@ def search(
     if verify_ms is not None:
         options["verify_ms"] = verify_ms
     printer = ResultPrinter(output_format(session, output), preview=preview, all_hits=all_hits)
+    runs = chain(
+        _stored_and_features(key or (), phash or (), features, pipeline or (), fingerprint, deep=deep or False),
+        _image_files(images or (), null=null),
+    )
     with open_gallery_or_client(session) as gallery:
-        printer.search(gallery, map(StoredImage, key or ()), options)
-        for names, run in feature_runs(phash or (), features, pipeline or (), fingerprint):
-            printer.search(gallery, run, {**options, "pipelines": names, "deep": deep or False})
-        queries = paths_of(images or (), null=null)
-        if "-" not in (images or ()):
-            printer.search(gallery, queries, options)
-        else:
-            for chunk in _arriving(queries):
-                printer.search(gallery, iter(chunk), options)
+        for queries, changes in runs:
+            printer.search(gallery, queries, {**options, **changes})
     return printer.code
+
+
+def _stored_and_features(
+    keys: Sequence[str],
+    phash: Sequence[str],
+    features: Path | None,
+    pipelines: Sequence[str],
+    fingerprint: str | None,
+    *,
+    deep: bool,
+) -> Iterator[tuple[Iterable[Query], SearchOptions]]:
+    """Yield the queries that are no image files, with the options in which they differ."""
+    from lookalike.results import StoredImage
+
+    yield map(StoredImage, keys), {}
+    if phash or features:
+        from lookalike.cli.feature_files import feature_runs
+
+        for names, queries in feature_runs(phash, features, pipelines, fingerprint):
+            yield queries, {"pipelines": names, "deep": deep}
+
+
+def _image_files(images: Sequence[str], *, null: bool) -> Iterator[tuple[Iterable[Query], SearchOptions]]:
+    """Yield the paths of query images, those of standard input in chunks as they arrive."""
+    queries = paths_of(images, null=null)
+    if "-" not in images:
+        yield queries, {}
+        return
+    for chunk in _arriving(queries):
+        yield iter(chunk), {}
 
 
 def _engine_filter(argument: str | None) -> dict[str, Any] | None:
@@ -183,8 +209,10 @@ class ResultPrinter:
         self.code = ExitCode.OK
 
     def search(self, gallery: AnyGallery, queries: Iterable[Query], options: SearchOptions) -> None:
-        from lookalike.cli.json_output import query_object
         from lookalike.types import Answer
+
+        if self._json or self._csv is not None:
+            from lookalike.cli.json_output import query_object
 
         for query, answer in gallery.search_many(queries, **options):
             path = _name_of(query)

@@ -27,9 +27,10 @@ def why_not(
     pipeline: PipelineNamesOption = None,
 ) -> int:
     """Show why a search finds an image of the gallery, or at which step it is lost."""
-    from lookalike import wire
     from lookalike.gallery import parse_filter
     from lookalike.results import SearchOptions
+    from lookalike.wire.explanation import Diagnosis
+    from lookalike.wire.objects import to_dict
 
     options: SearchOptions = {
         "k": k,
@@ -41,7 +42,7 @@ def why_not(
     with open_gallery_or_client(session) as gallery:
         found = gallery.why_not(image, key, **options)
     if session.json:
-        emit({"query": image, **wire.to_dict(wire.Diagnosis.of(found))})
+        emit({"query": image, **to_dict(Diagnosis.of(found))})
         return ExitCode.OK
     if found.position is None:
         print_line(f"{printable(key)} is not found" + (f": lost at {found.lost_at}" if found.lost_at else ""))

@@ -11,6 +11,7 @@ import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from math import prod
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +20,7 @@ from typing import Final, Self
 from lookalike.cpu import usable_cores
 from lookalike.errors import BadSetting, ImageRejected
 from lookalike.imaging.decode_pool.process import WorkerCrashed, WorkerProcess
-from lookalike.imaging.decode_pool.worker import Reply, Request
+from lookalike.imaging.decode_pool.worker import Reply, Request, process_request
 from lookalike.imaging.limits import DEFAULT_LIMITS, Limits
 from lookalike.types import InputSpec, Prepared
 
@@ -35,6 +36,8 @@ MAX_CHUNKS_PER_WORKER: Final = 16
 MAX_AHEAD_BYTES: Final = 64 * 1024 * 1024
 """Bytes of results, and of image data in sources, in flight."""
 _OPTIONS: Final = ("want_pixels", "thumbnail_side", "variants", "reduced_side", "reduced_required", "reduced_apart")
+INLINE_LIMIT: Final = 4
+"""Most images that a command decodes in its own process, because starting workers would take longer; a server: 0."""
 POLL_SECONDS: Final = 0.1
 """Seconds between two checks for overdue workers."""
 
@@ -92,17 +95,25 @@ class _Task:
 class DecodePool:
     """Prepares images for `inputs` in `workers` processes (default: the usable cores), kept until `close`.
 
-    Thread-safe. Raises BadSetting for less than one worker.
+    They are started for the first call with more than `inline_limit` images, which the caller's process decodes itself,
+    and then serve all calls, because a hostile image cannot crash the caller from there. Thread-safe. Raises BadSetting
+    for less than one worker.
     """
 
     def __init__(
-        self, inputs: Sequence[InputSpec], *, limits: Limits = DEFAULT_LIMITS, workers: int | None = None
+        self,
+        inputs: Sequence[InputSpec],
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        workers: int | None = None,
+        inline_limit: int = 0,
     ) -> None:
         self.workers = usable_cores() if workers is None else workers
         if self.workers < 1:
             raise BadSetting(f"A pool needs at least 1 worker, not {workers}.")
         self._inputs = tuple(inputs)
         self._limits = limits
+        self._inline_limit = inline_limit
         each = sum(prod((i.width, i.height, 3 if i.mode == "RGB" else 1)) for i in self._inputs)
         self.ahead = max(2 * self.workers, min(MAX_AHEAD_PER_WORKER * self.workers, MAX_AHEAD_BYTES // max(each, 1)))
         """The largest number of images that `map` reads from its sources before it yields the first."""
@@ -129,6 +140,14 @@ class DecodePool:
         An image that cannot be decoded yields its ImageRejected. Raises Unavailable where no process can be started.
         """
         remaining = iter(sources)
+        if self._inline_limit and not self._processes:
+            first = list(islice(remaining, self._inline_limit + 1))
+            if len(first) <= self._inline_limit:
+                for source in first:
+                    request = source.request(want_pixels=want_pixels)
+                    yield _result(process_request(request, self._inputs, self._limits))
+                return
+            remaining = chain(first, remaining)
         in_flight: deque[_Task] = deque()
         images = nbytes = 0
         try:
@@ -144,7 +163,7 @@ class DecodePool:
                         self._submit(task)
                 if in_flight:
                     for reply in self._replies(in_flight[0]):
-                        yield Unchanged(*reply) if isinstance(reply, tuple) else reply
+                        yield _result(reply)
                     task = in_flight.popleft()
                     images, nbytes = images - len(task.requests), nbytes - task.nbytes
         finally:
@@ -206,6 +225,10 @@ class DecodePool:
             raise task.error
         self._seconds_per_image = max((self._seconds_per_image + task.seconds / len(task.requests)) / 2, 1e-6)
         return task.replies
+
+
+def _result(reply: Reply) -> Prepared | Unchanged | ImageRejected:
+    return Unchanged(*reply) if isinstance(reply, tuple) else reply
 
 
 def _run_worker(tasks: "queue.SimpleQueue[_Task | None]", process: WorkerProcess) -> None:

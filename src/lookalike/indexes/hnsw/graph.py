@@ -9,20 +9,29 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import faiss as _typed
 import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.distances import RowNumbers
 from lookalike.indexes.hnsw.node_map import NodeMap
+from lookalike.optional import require
 from lookalike.types import Features, FeatureSpec, Ids
 
-faiss: Any = _typed  # its stubs describe the C++ API, not the Python one
 ADD_BATCH = 256
 """Rows added while readers wait; a 4,000th of a larger graph, because each batch costs time per row already in it."""
+
+
+def _faiss() -> Any:
+    """Faiss, which is loaded with the first graph: small galleries have none, and loading it takes 0.05 s.
+
+    Untyped, for its stubs describe the C++ API, not the Python one.
+    """
+    require("faiss", purpose="a graph of vectors")
+    return import_module("faiss")
 
 
 class ReadWriteLock:
@@ -85,6 +94,7 @@ class Graph:
     @classmethod
     def empty(cls, width: int, m: int, ef_construction: int) -> "Graph":
         """A graph without rows, with `m` neighbours per node (2 m in the bottom layer)."""
+        faiss = _faiss()
         index = faiss.IndexHNSWSQ(width, faiss.ScalarQuantizer.QT_fp16, m, faiss.METRIC_INNER_PRODUCT)
         index.hnsw.efConstruction = ef_construction
         index.is_trained = True  # half precision needs no training
@@ -101,7 +111,7 @@ class Graph:
     def write(self, path: Path) -> None:
         """Write the links and vectors to a file; raises OSError."""
         try:
-            faiss.write_index(self._index, str(path))
+            _faiss().write_index(self._index, str(path))
         except RuntimeError as error:
             raise OSError(f"the graph cannot be written to {path}: {error}") from error
 
@@ -128,7 +138,7 @@ class Graph:
 
     def search(self, queries: Features, ef: int, limit: int, ids: Ids, allowed: NDArray[np.bool_] | None) -> Candidates:
         """At most `limit` candidates per query among about the `ef` nearest nodes: allowed rows below `len(ids)`."""
-        parameters = faiss.SearchParametersHNSW(efSearch=ef)
+        parameters = _faiss().SearchParametersHNSW(efSearch=ef)
         with self._lock.read():
             nodes = self._index.search(queries, limit if allowed is None else ef, params=parameters)[1]
             query, row = self._nodes.expand(nodes, ids, allowed, limit)
@@ -137,4 +147,4 @@ class Graph:
 
 def read_graph(path: Path) -> Any:
     """Read a file written by `Graph.write`; raises RuntimeError if Faiss cannot read it."""
-    return faiss.read_index(str(path))
+    return _faiss().read_index(str(path))

@@ -15,7 +15,6 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from lookalike import wire
 from lookalike.errors import BadInput, ImageRejected, NotFound, Reason, Unavailable
 from lookalike.server.app_state import AppState, State
 from lookalike.server.auth import Caller, Writes
@@ -43,6 +42,9 @@ from lookalike.server.schemas import (
     request_body,
 )
 from lookalike.types import Item, Outcome
+from lookalike.wire.images import Outcome as OutcomeObject
+from lookalike.wire.images import OutcomeList
+from lookalike.wire.objects import to_dict
 
 router = APIRouter(prefix="/v1", tags=["images"])
 MAX_IMAGES = 10_000
@@ -229,7 +231,7 @@ class BulkUploadResponse(Response):
     "/images:batch",
     operation_id="putImages",
     summary="Add many images",
-    response_model=wire.OutcomeList,
+    response_model=OutcomeList,
     responses=documented_responses(
         also={200: {"description": "The outcomes.", "content": {NDJSON: {"schema": {"type": "string"}}}}}
     ),
@@ -341,7 +343,7 @@ async def _read_line(reader: RequestReader, line: bytes) -> PendingImage:
 
 
 def _json(outcome: Outcome) -> bytes:
-    return _dumps(wire.to_dict(wire.Outcome.of(outcome)))
+    return _dumps(to_dict(OutcomeObject.of(outcome)))
 
 
 def _dumps(value: object) -> bytes:

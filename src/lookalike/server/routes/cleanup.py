@@ -20,7 +20,7 @@ from lookalike.server.schemas import (
     json_body,
     json_response,
 )
-from lookalike.wire import CleanupGroup, CleanupPlan, CleanupReport, UndoReport
+from lookalike.wire.cleanup import CleanupGroup, CleanupPlan, CleanupReport, UndoReport
 
 router = APIRouter(prefix="/v1", tags=["duplicates"])
 MAX_NAMES = 64

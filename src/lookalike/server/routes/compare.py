@@ -16,7 +16,7 @@ from lookalike.server.schemas import (
     json_response,
     request_body,
 )
-from lookalike.wire import Comparison
+from lookalike.wire.comparison import Comparison
 
 router = APIRouter(prefix="/v1", tags=["search"])
 

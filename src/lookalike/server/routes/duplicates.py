@@ -11,7 +11,7 @@ from lookalike.server.local_files import allows_local_files
 from lookalike.server.pagination import decode_key_cursor, encode_cursor
 from lookalike.server.requests.images import read_json_object, validate
 from lookalike.server.schemas import RequestModel, documented_responses, example_config, json_body, json_response
-from lookalike.wire import Cluster, ClusterList
+from lookalike.wire.duplicates import Cluster, ClusterList
 
 router = APIRouter(prefix="/v1", tags=["duplicates"])
 MAX_CLUSTERS = 5000

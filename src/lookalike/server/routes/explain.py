@@ -17,7 +17,7 @@ from lookalike.server.schemas import (
     json_schema,
     request_body,
 )
-from lookalike.wire import Explanation
+from lookalike.wire.explanation import Explanation
 
 router = APIRouter(prefix="/v1", tags=["search"])
 

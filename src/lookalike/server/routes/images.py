@@ -41,7 +41,7 @@ from lookalike.server.schemas import (
     json_schema,
     request_body,
 )
-from lookalike.wire import MAX_REPORTED_KEYS, DeleteResult, Image, ImageList, Outcome
+from lookalike.wire.images import MAX_REPORTED_KEYS, DeleteResult, Image, ImageList, Outcome
 
 router = APIRouter(prefix="/v1", tags=["images"])
 MAX_PAGE = 1000

@@ -21,7 +21,8 @@ from lookalike.server.schemas import (
     json_body,
     json_response,
 )
-from lookalike.wire import Job, JobKind, JobList, JobProgress, rfc3339
+from lookalike.wire.jobs import Job, JobKind, JobList, JobProgress
+from lookalike.wire.objects import rfc3339
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 MAX_URLS = 10_000

@@ -5,14 +5,14 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import Field
 
-from lookalike import wire
 from lookalike.catalog.api_keys import MAX_LIFETIME, MAX_NAME_LENGTH, ApiKey, KeyLimits
 from lookalike.errors import AccessDenied, NotFound
 from lookalike.server.app_state import AppState, State
 from lookalike.server.auth import Caller, require_scope
 from lookalike.server.requests.images import read_json_object, validate
 from lookalike.server.schemas import RequestModel, documented_responses, example_config, json_body, json_response
-from lookalike.wire import ApiKeyList, NewApiKey
+from lookalike.wire.keys import ApiKey as ApiKeyObject
+from lookalike.wire.keys import ApiKeyList, NewApiKey
 
 router = APIRouter(prefix="/v1", tags=["keys"])
 DEFAULT_GRACE = 3600.0
@@ -66,7 +66,7 @@ class CreateKey(RequestModel):
 async def list_keys(state: State, caller: Admins) -> Response:
     """Without their secrets; revoked and expired ones included."""
     keys = await state.executor.run(state.gallery.catalog.api_keys.list_all)
-    return json_response(ApiKeyList([wire.ApiKey.of(key) for key in keys if _manages(caller, key)]))
+    return json_response(ApiKeyList([ApiKeyObject.of(key) for key in keys if _manages(caller, key)]))
 
 
 @router.post(
@@ -125,7 +125,7 @@ async def rotate_key(
     "/keys/{key_id}:revoke",
     operation_id="revokeKey",
     summary="Revoke an API key",
-    response_model=wire.ApiKey,
+    response_model=ApiKeyObject,
     responses=documented_responses(404),
 )
 async def revoke_key(key_id: KeyId, state: State, caller: Admins) -> Response:
@@ -135,7 +135,7 @@ async def revoke_key(key_id: KeyId, state: State, caller: Admins) -> Response:
         _check_manages(state, caller, key_id)
         return state.gallery.catalog.api_keys.revoke(key_id)
 
-    return json_response(wire.ApiKey.of(await state.executor.run(revoke)))
+    return json_response(ApiKeyObject.of(await state.executor.run(revoke)))
 
 
 def _manages(caller: Caller, key: ApiKey) -> bool:

@@ -26,7 +26,7 @@ from lookalike.server.schemas import (
     json_body,
 )
 from lookalike.types import Answer
-from lookalike.wire import SearchAnswer, SearchBatchAnswer
+from lookalike.wire.search import SearchAnswer, SearchBatchAnswer
 
 router = APIRouter(prefix="/v1", tags=["search"])
 MAX_QUERIES = 64

@@ -16,7 +16,8 @@ from lookalike.server.health import Outage
 from lookalike.server.local_files import allows_local_files
 from lookalike.server.metrics import Values
 from lookalike.server.schemas import documented_responses, json_response
-from lookalike.wire import Health, MeasuredRecall, PipelineStatus, Ready, Status, StoredRecords, convert
+from lookalike.wire.objects import convert
+from lookalike.wire.status import Health, MeasuredRecall, PipelineStatus, Ready, Status, StoredRecords
 
 router = APIRouter(tags=["operations"])
 

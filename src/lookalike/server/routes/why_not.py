@@ -20,7 +20,7 @@ from lookalike.server.schemas import (
     json_schema,
     request_body,
 )
-from lookalike.wire import Diagnosis
+from lookalike.wire.explanation import Diagnosis
 
 router = APIRouter(prefix="/v1", tags=["search"])
 

@@ -1,0 +1,110 @@
+"""The objects of a comparison of pixels."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+from lookalike import types
+from lookalike.descriptions import describe
+from lookalike.errors import BadSetting
+from lookalike.types import Evidence
+from lookalike.wire.objects import WireObject, convert, doc
+
+
+@dataclass(frozen=True, slots=True)
+class Box(WireObject):
+    """A rectangle of an image, in shares (0..1) of its width and height."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True, slots=True)
+class Transform(WireObject):
+    """How the query and the stored image are aligned."""
+
+    matrix: list[list[float]] = field(
+        metadata=doc("Homography, 3 rows of 3, from shares of the stored image's size to shares of the query's.")
+    )
+    mirrored: bool
+    rotation: float = field(metadata=doc("Degrees, clockwise."))
+    scale: float = field(metadata=doc("Query pixels per stored pixel."))
+    crop: Box = field(metadata=doc("The part of the stored image that the query shows."))
+    border: Box = field(metadata=doc("The part of the query that shows the stored image."))
+
+    @classmethod
+    def of(cls, transform: types.Transform) -> "Transform":
+        """The object of an alignment."""
+        return convert(
+            cls,
+            transform,
+            matrix=[list(row) for row in transform.matrix],
+            crop=convert(Box, transform.crop),
+            border=convert(Box, transform.border),
+        )
+
+    def value(self) -> types.Transform:
+        """The library's value of the object; raises BadSetting unless the matrix is 3 x 3."""
+        if [len(row) for row in self.matrix] != [3, 3, 3]:
+            raise BadSetting("the matrix of a transform must be 3 x 3")
+        matrix = cast(Any, tuple(tuple(row) for row in self.matrix))
+        crop, border = convert(types.Box, self.crop), convert(types.Box, self.border)
+        return convert(types.Transform, self, matrix=matrix, crop=crop, border=border)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification(WireObject):
+    """The comparison of the pixels of the query and a stored image, after alignment."""
+
+    description: str = field(metadata=doc("The result in words."))
+    agreement: float | None = field(
+        metadata=doc("The share (0..1) of the textured pixels of the overlap that agree; null: nothing to compare.")
+    )
+    query_coverage: float = field(metadata=doc("The share of the query inside the overlap."))
+    stored_coverage: float = field(metadata=doc("The share of the stored image inside the overlap."))
+    transform: Transform | None = field(metadata=doc("Null where no alignment was found."))
+    differences: list[Box] = field(metadata=doc("Boxes of the stored image in which the two differ."))
+    method: Literal["whole", "local"] | None = field(
+        metadata=doc("What aligned them: their whole areas, or local features.")
+    )
+    textured: float = field(metadata=doc("The share of the overlap that has texture to compare."))
+    differing: float = field(metadata=doc("The share of the textured windows inside `differences`."))
+    largest: int = field(metadata=doc("Windows of the largest of them."))
+    color: float | None = field(metadata=doc("Agreement of the colors, -1..1; null where one image has none."))
+    tone: float | None = field(metadata=doc("Agreement of the brightness, -1..1; null where one image has none."))
+    detail: int = field(metadata=doc("Pixels of the shorter side of the overlap, at the resolution compared."))
+    resolution: float = field(metadata=doc("Its share (0..1) of what the more detailed image has there."))
+    inliers: int | None = field(metadata=doc("Matched points; null unless aligned by local features."))
+
+    @classmethod
+    def of(cls, verification: types.Verification | None, evidence: Evidence) -> "Verification | None":
+        """The object of a verification."""
+        if verification is None:
+            return None
+        return convert(
+            cls,
+            verification,
+            description=describe(evidence, verification),
+            transform=None if verification.transform is None else Transform.of(verification.transform),
+            differences=[convert(Box, box) for box in verification.differences],
+        )
+
+    def value(self) -> types.Verification:
+        """The library's value of the object."""
+        return convert(
+            types.Verification,
+            self,
+            transform=None if self.transform is None else self.transform.value(),
+            differences=tuple(convert(types.Box, box) for box in self.differences),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationReport(WireObject):
+    """The numbers of candidates whose pixels were compared with the query's, and of those where they were not."""
+
+    verified: int
+    unavailable: int = field(metadata=doc("No file, thumbnail or record is at hand: the distance decides."))
+    skipped: int = field(metadata=doc("Left when the budget was used up; none of them is called a copy."))
+    budget_ms: float
