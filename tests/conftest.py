@@ -17,7 +17,7 @@ settings.register_profile("suites", deadline=None)  # how long an example takes 
 settings.load_profile("suites")
 ENGINE = (
     *("tests/browser", "tests/faults", "tests/integration/elasticsearch", "tests/integration/gallery"),
-    *("tests/integration/milvus", "tests/integration/s3"),
+    *("tests/integration/milvus", "tests/integration/ray", "tests/integration/s3"),
     *("tests/golden/test_engines", "tests/server/test_several_servers"),
 )
 """Suites that start PostgreSQL, Elasticsearch, Milvus or a browser: marked `engine`."""

@@ -78,6 +78,11 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     )
 
 
+def index_variable(pipeline: str) -> str:
+    """The name of a pipeline in `Settings.index`: in capitals, with _ for all characters but letters and digits."""
+    return re.sub(r"[^A-Z0-9]", "_", pipeline.upper())
+
+
 def _share(value: str | None, where: str) -> float:
     try:
         share = DEFAULT_RECALL_SHARE if not value else float(value)
@@ -119,7 +124,7 @@ class GallerySettings:
 
     def with_environment(self, settings: Settings) -> "GallerySettings":
         """Return these settings with the addresses of the environment, where there are any."""
-        variables = {name: re.sub(r"[^A-Z0-9]", "_", name.upper()) for name in self.pipelines}
+        variables = {name: index_variable(name) for name in self.pipelines}
         overrides = {name: settings.index[v] for name, v in variables.items() if v in settings.index}
         return replace(self, catalog=settings.catalog or self.catalog, index={**self.index, **overrides})
 

@@ -25,6 +25,7 @@ EXTRAS = {
     "s3fs": ("s3fs", "remote"),
     "watchfiles": ("watchfiles", "watch"),
     "pyarrow": ("PyArrow", "parquet"),
+    "ray": ("Ray", "ray"),
 }
 """By module: the package's name, and the extra that installs it."""
 _UNUSED_PART = {"openvino": "openvino.tools.ovc"}

@@ -81,6 +81,7 @@ GRAPH_BUILD = 1.06e-3  # core seconds a row: 100,000 in 53 s, two cores; numbers
 # Reading and encoding images, for adding and for queries.
 READ = 2 / 1415  # core seconds to read, decode, hash and store 75 kB: 1,415/s, two cores; numbers
 VGG16 = {"fp32": 2 / 6.7, "bf16": 2 / 14.3, "int8": 2 / 28.3}  # core seconds, two cores, bf16 with AMX; numbers
+VGG16_COPY = {"fp32": VGG16["fp32"] / 7.6, "bf16": VGG16["fp32"] / 12.0}  # core seconds, by ratio to fp32; numbers
 ADDING = 0.94  # of the encoder's speed alone, while adding; numbers
 PROCESS = 90 * MB  # bytes in memory, a process with its libraries; plan check
 NETWORK = 390 * MB  # bytes in memory, VGG16 in fp32 (bf16: 260 MB); plan check
@@ -100,4 +101,5 @@ PG_ROW = 40  # bytes of a vector beside its own: tuple 24, id 8, length 4, item 
 PG_PRIMARY_KEY = 23  # bytes a row; plan check
 PG_PARTITION_ABOVE = 10**9  # images in one table, partitions beyond; catalog/schema.py
 PG_PARTITION = 100 * 10**6  # images, vacuumed and indexed within about an hour; choice
+CATALOG_RATE = 12_500  # images/s at most: PostgreSQL, partitioned, four writers, two cores; numbers
 PG_MAX_PARTITIONS = 256  # partitions at most; catalog/schema.py

@@ -127,7 +127,8 @@ class Plan:
     """The whole plan: `memory` while searching, `disk` and `cores` in all.
 
     Every one of the `processes` that answer searches takes `process_memory` and holds the embedded indexes itself;
-    `query_cores` read and encode queries. All images are added in `days`, at `rate` images a second. What depends on
+    `query_cores` read and encode queries. All images are added in `days`, at `rate` images a second, which takes
+    `core_hours` to read and encode them. What depends on
     the speed of an encoder is None where that was not measured.
     """
 
@@ -141,5 +142,6 @@ class Plan:
     disk: int
     cores: float | None
     rate: float | None
+    core_hours: float | None
     days: float | None
     notes: tuple[str, ...]

@@ -17,6 +17,9 @@ from lookalike.capacity.models import (
 )
 from lookalike.errors import BadSetting
 
+ENCODE = {"vgg16": c.VGG16, "vgg16-copy": c.VGG16_COPY}
+"""Core seconds of each network whose speed was measured, by precision."""
+
 
 def make_plan(request: PlanRequest) -> Plan:
     """What a gallery takes; raises BadSetting, with the remedy, for an impossible one."""
@@ -30,7 +33,7 @@ def make_plan(request: PlanRequest) -> Plan:
     processes = max(1 if len(inside) == len(indexes) else 2, math.ceil(busy / request.cores))
     network = c.NETWORK if any(pipeline.metric == "cosine" for pipeline in request.pipelines) else 0
     copies = [processes if index.embedded else 1 for index in indexes]
-    rate = None if seconds is None else request.machines * request.cores / seconds
+    rate = None if seconds is None else min(request.machines * request.cores / seconds, c.CATALOG_RATE)
     return Plan(
         request=request,
         pipelines=indexes,
@@ -43,9 +46,27 @@ def make_plan(request: PlanRequest) -> Plan:
         disk=stored.disk + sum(index.disk * n for index, n in zip(indexes, copies, strict=True)),
         cores=None if query_cores is None else query_cores + sum(index.cores for index in indexes),
         rate=rate,
+        core_hours=None if seconds is None else request.images * seconds / 3600,
         days=None if rate is None else (request.images / rate + _build_seconds(request, indexes)) / 86_400,
         notes=tuple(_notes(request, indexes, stored)),
     )
+
+
+def machines_for(request: PlanRequest, seconds: float) -> int:
+    """The machines that read and encode all images within so many seconds.
+
+    Raises BadSetting where the catalog would take longer, or the speed of a pipeline was not measured.
+    """
+    each = _encode_seconds(request)
+    if each is None:
+        raise BadSetting(f"machines for a deadline cannot be planned: {_unmeasured(request)}")
+    least = request.images / c.CATALOG_RATE
+    if seconds < least:
+        raise BadSetting(
+            f"a catalog takes {c.CATALOG_RATE:,} images/s at most (measured on two cores): {request.images:,} images "
+            f"take {math.ceil(least / 3600):,} hours, whatever machines add them: give a longer --deadline"
+        )
+    return math.ceil(request.images * each / seconds / request.cores)
 
 
 def _choose_index(pipeline: PipelineSpec, request: PlanRequest) -> IndexPlan:
@@ -99,10 +120,16 @@ def _exceeded_limit(engine: str, pipeline: PipelineSpec, request: PlanRequest) -
 
 def _encode_seconds(request: PlanRequest) -> float | None:
     """Core seconds to read an image and encode it for every pipeline; None where one was not measured."""
-    names = {pipeline.name for pipeline in request.pipelines}
-    if names - {"phash", "vgg16"}:
-        return None
-    return c.READ + (c.VGG16[request.precision] / c.ADDING if "vgg16" in names else 0)
+    networks = [pipeline.name for pipeline in request.pipelines if pipeline.name != "phash"]
+    seconds = [ENCODE.get(name, {}).get(request.precision, math.nan) for name in networks]
+    total = c.READ + sum(seconds) / c.ADDING
+    return None if math.isnan(total) else total
+
+
+def _unmeasured(request: PlanRequest) -> str:
+    networks = [pipeline.name for pipeline in request.pipelines if pipeline.name != "phash"]
+    names = [name for name in networks if request.precision not in ENCODE.get(name, {})]
+    return f"the speed of {', '.join(names)} in {request.precision} was not measured: add a thousand images and time it"
 
 
 def _build_seconds(request: PlanRequest, indexes: Sequence[IndexPlan]) -> float:
@@ -116,8 +143,9 @@ def _notes(request: PlanRequest, indexes: Sequence[IndexPlan], stored: CatalogPl
     if not inside and stored.features > c.TB:
         saved = f"features=engine in the catalog's URL saves its {stored.features / c.TB:,.1f} TB of features"
         yield f"{saved}; a lost index is then restored from its engine's backups, or by reading the images again"
-    unmeasured = [pipeline.name for pipeline in request.pipelines if pipeline.name not in ("phash", "vgg16")]
-    if unmeasured:
-        yield f"the speed of {', '.join(unmeasured)} was not measured: add a thousand images and time it"
+    if (seconds := _encode_seconds(request)) is None:
+        yield _unmeasured(request)
+    elif request.machines * request.cores / seconds > c.CATALOG_RATE:
+        yield f"the catalog takes {c.CATALOG_RATE:,} images/s at most (measured on two cores), whatever machines add"
     if 0 < len(inside) < len(indexes):
         yield f"{', '.join(inside)} is embedded: every server process holds it; a machine shares mapped files"

@@ -31,6 +31,7 @@ _WRITER_PRAGMAS = (
     "PRAGMA synchronous = FULL",  # a commit that returned is on the disk
     "PRAGMA wal_autocheckpoint = 8192",  # pages; digests land all over their index: writes a fifth less than 1000 does
     "PRAGMA journal_size_limit = 67108864",
+    "PRAGMA secure_delete = ON",  # what is deleted is overwritten; Debian's builds do so by default, others do not
 )
 
 MAX_INDEXED_LENGTH = 100

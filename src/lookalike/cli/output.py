@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
@@ -17,17 +17,18 @@ UNLIMITED = 10_000
 _TRAILING_SPACES = re.compile(r" +((?:\x1b\[[0-9;]*m)*)$")
 
 
-def emit(line: Mapping[str, Any], *, flush: bool = True) -> None:
-    """Print a JSON object as a line of UTF-8 on standard output.
+def emit(line: Mapping[str, Any], *, flush: bool = True, out: TextIO | None = None) -> None:
+    """Print a JSON object as a line of UTF-8 on standard output, or on `out` where that is redirected.
 
     The bytes of a file name that is not UTF-8 stand as lone surrogates, which are written as JSON escapes
     (`\\udcff`): the line stays valid, and `os.fsencode` gives the name back.
     """
     text = json.dumps(line, ensure_ascii=False, allow_nan=False, separators=(", ", ": "))
-    sys.stdout.flush()
-    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace") + b"\n")
+    stream = out or sys.stdout
+    stream.flush()
+    stream.buffer.write(text.encode("utf-8", "backslashreplace") + b"\n")
     if flush:
-        sys.stdout.buffer.flush()
+        stream.buffer.flush()
 
 
 def print_line(text: str = "") -> None:

@@ -28,8 +28,8 @@ class Pace:
         self.done = 0
         self._marks = deque([(time.monotonic(), 0)])
 
-    def advance(self) -> None:
-        self.done += 1
+    def advance(self, number: int = 1) -> None:
+        self.done += number
         now = time.monotonic()
         if now - self._marks[-1][0] > 1:
             self._marks.append((now, self.done))
@@ -63,9 +63,9 @@ class _PaceColumn(ProgressColumn):
 
 
 class ProgressBar:
-    """A bar whose total is counted by a thread during the work, for `total()` may be slow; None if it is unknown."""
+    """A bar whose total is a number, or counted by a thread, for `total()` may be slow; None if it is unknown."""
 
-    def __init__(self, what: str, total: Callable[[], Iterable[object]] | None, *, quiet: bool) -> None:
+    def __init__(self, what: str, total: Callable[[], Iterable[object]] | int | None, *, quiet: bool) -> None:
         console = err()
         self._pace = Pace()
         self._shown = console.is_terminal and not quiet
@@ -78,8 +78,9 @@ class ProgressBar:
             disable=not self._shown,
             transient=True,
         )
-        self._task = self._bar.add_task(what, total=None)
-        self._total = total
+        self._number = total if isinstance(total, int) else None
+        self._task = self._bar.add_task(what, total=self._number)
+        self._total = None if isinstance(total, int) else total
         self._stop = threading.Event()
         self._next_line = time.monotonic() + FIRST_LINE
 
@@ -93,13 +94,13 @@ class ProgressBar:
         self._stop.set()
         self._bar.stop()
 
-    def advance(self) -> None:
-        self._pace.advance()
-        self._bar.advance(self._task)
+    def advance(self, number: int = 1) -> None:
+        self._pace.advance(number)
+        self._bar.advance(self._task, number)
         now = time.monotonic()
         if not self._quiet and now >= self._next_line:
             self._next_line = now + LINE_INTERVAL
-            print_error(self._pace.text(None))
+            print_error(self._pace.text(self._number))
 
     def _count(self) -> None:
         assert self._total is not None

@@ -67,7 +67,7 @@ from lookalike.results import (
     StoredImage,
     check_search_options,
 )
-from lookalike.types import Addable, Answer, Attributes, FeatureSpec, Item, Outcome, PixelSource, Record
+from lookalike.types import Addable, Answer, Attributes, FeatureSpec, Found, Item, Outcome, PixelSource, Record
 
 NO_TENANT = -1
 """Id of a tenant without images."""
@@ -440,6 +440,37 @@ class Gallery(GalleryAPI):
                     catch_up(opened)
                 yield outcome
             catch_up(opened, save=True)
+
+    def add_to_catalog(
+        self, items: Iterable[Found], *, tenant: str = DEFAULT_TENANT, exif: bool = True, again: bool = False
+    ) -> Iterator[Outcome]:
+        """Add items as `add_iter` does, and leave the indexes as they are: whoever searches brings them up to date.
+
+        For processes that only add, of which many share a catalog on a server.
+
+        Args:
+            items: What a manifest or a scan of folders found.
+            tenant: Owner of the images.
+            exif: Store what EXIF data say.
+            again: Also add images that were removed by hand.
+
+        Returns:
+            An outcome for each item, once it is durable.
+
+        Raises:
+            GalleryBusy: Another process is writing to the gallery.
+        """
+        with self._lock:
+            yield from self._ingest(self._pipelines.open(), tenant, exif=exif, again=again).run(items)
+
+    def update_indexes(self) -> None:
+        """Bring all indexes up to date with the catalog, and save those of this machine, as adding does at its end.
+
+        Raises:
+            GalleryBusy: Another process is writing to the gallery.
+        """
+        with self._lock:
+            catch_up(self._pipelines.open(), save=True)
 
     def put(
         self,

@@ -37,6 +37,7 @@ COLUMNS = {
     "is_delete_marker": ("is_delete_marker", "isdeletemarker"),
 }
 """What a row says, and the names of its column, in any case, with `_`, a space or nothing between words."""
+PARQUET = (".parquet", ".pq")
 PARQUET_ROWS = 4096
 """Rows read at a time."""
 WINDOW_ROWS = 4096
@@ -74,7 +75,7 @@ class Manifest:
 
     def entries(self) -> Iterator[ManifestEntry]:
         """Yield the rows; raises NotFound where there is no manifest, BadInput for one of another format."""
-        files = _files(self.source)
+        files = manifest_files(self.source)
         number, parts = self.shard
         by_file = len(files) >= parts
         if by_file:
@@ -145,8 +146,8 @@ def parse_shard(text: str) -> tuple[int, int]:
     raise BadInput(f"--shard must be a number and the number of shards, such as 3/16, not {text!r}")
 
 
-def _files(source: str) -> list[str]:
-    """The files of a manifest, by name."""
+def manifest_files(source: str) -> list[str]:
+    """Return the files of a manifest, by name; raises NotFound where a pattern matches nothing."""
     if is_url(source):
         url = canonical_url(source)
         return expand_glob(url) if is_url(url) and "*" in url else [url]
@@ -157,10 +158,21 @@ def _files(source: str) -> list[str]:
     raise NotFound(f"nothing matches {source}")
 
 
+def row_count(files: Iterable[str]) -> int | None:
+    """Return the number of rows of Parquet files, which their ends tell; None where a file is of another format."""
+    total = 0
+    for file in files:
+        if not file.lower().endswith(PARQUET):
+            return None
+        with _parquet(file) as table:
+            total += table.metadata.num_rows
+    return total
+
+
 def _rows(file: str) -> Iterator[Row | str]:
     """The rows of a file by column; a row that cannot be read is the reason."""
     name = file.lower().removesuffix(".gz")
-    if name.endswith((".parquet", ".pq")):
+    if name.endswith(PARQUET):
         return _parquet_rows(file)
     if name.endswith((".jsonl", ".ndjson")):
         return _json_rows(file)
@@ -184,15 +196,21 @@ def _opened(file: str) -> Iterator[IO[bytes]]:
 
 
 def _parquet_rows(file: str) -> Iterator[Row | str]:
+    with _parquet(file) as table:
+        for batch in table.iter_batches(PARQUET_ROWS):
+            yield from batch.to_pylist()
+
+
+@contextmanager
+def _parquet(file: str) -> Iterator[Any]:
+    """A Parquet file to read; raises BadInput where what is read is none."""
     require("pyarrow", purpose=f"reading {file}")
     import pyarrow as pa  # noqa: PLC0415 - of the extra remote
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     with _opened(file) as opened:
         try:
-            table = pq.ParquetFile(opened)
-            for batch in table.iter_batches(PARQUET_ROWS):
-                yield from batch.to_pylist()
+            yield pq.ParquetFile(opened)
         except pa.ArrowInvalid as error:
             raise BadInput(f"{file} is no Parquet file, or a damaged one: {error}") from error
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from lookalike.capacity import measurements
 from lookalike.capacity.catalog import feature_bytes
 from lookalike.capacity.models import ENGINES, MILVUS_TYPES, PHASH, VGG16, PipelineSpec, PlanRequest
-from lookalike.capacity.planner import make_plan
+from lookalike.capacity.planner import machines_for, make_plan
 from lookalike.errors import BadSetting
 from lookalike.indexes.elasticsearch.config import read_settings
 from lookalike.indexes.milvus.config import BUILD, DEFAULT_EFFORT, FLAT_ROWS, SERVER_INDEXES
@@ -212,3 +213,29 @@ def test_rows_of_vectors_lie_in_pages_as_measured(dimensions: int, sqlite: float
     pipeline = PipelineSpec("own", "cosine", dimensions)
     assert feature_bytes("sqlite", pipeline) == pytest.approx(sqlite, rel=0.03)
     assert feature_bytes("postgresql", pipeline) == pytest.approx(postgresql, rel=0.05)
+
+
+def test_no_number_of_machines_is_faster_than_the_catalog() -> None:
+    plan = make_plan(PlanRequest(10**9, (PHASH,), machines=1000))
+    assert plan.rate == measurements.CATALOG_RATE
+    assert any("the catalog takes 12,500 images/s at most" in note for note in plan.notes)
+    assert plan.core_hours == pytest.approx(10**9 * measurements.READ / 3600)
+
+
+@pytest.mark.parametrize("hours", [24, 168])
+def test_the_machines_for_a_deadline_are_the_fewest(hours: int) -> None:
+    request = PlanRequest(10**8, precision="int8")
+    machines = machines_for(request, hours * 3600)
+    rates = [make_plan(replace(request, machines=n)).rate for n in (machines, machines - 1)]
+    assert rates[0] is not None
+    assert rates[1] is not None
+    assert 10**8 / rates[0] <= hours * 3600 < 10**8 / rates[1]
+
+
+def test_a_deadline_that_cannot_be_planned_is_refused() -> None:
+    with pytest.raises(BadSetting, match="take 23 hours, whatever machines add them"):
+        machines_for(PlanRequest(10**9, (PHASH,)), 3600)
+    with pytest.raises(BadSetting, match="give a longer --deadline"):
+        machines_for(PlanRequest(1, (PHASH,)), 0)
+    with pytest.raises(BadSetting, match="the speed of mine in bf16 was not measured"):
+        machines_for(PlanRequest(10, (PHASH, PipelineSpec("mine", "cosine", 8))), 3600)

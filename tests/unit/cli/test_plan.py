@@ -35,7 +35,11 @@ def test_the_table_fits_the_terminal(case: tuple[str, ...], width: int) -> None:
     assert not [line for line in lines if "…" in line], "nothing is cut off"
 
 
-EXAMPLES = re.findall(r"```\n\$ lookalike (plan .*)\n((?:.*\n)*?)```", (DOCS_FOLDER / "capacity.md").read_text())
+EXAMPLES = [
+    example
+    for name in ("capacity.md", "ingest.md")
+    for example in re.findall(r"```\n\$ lookalike (plan .*)\n((?:.*\n)*?)```", (DOCS_FOLDER / name).read_text())
+]
 
 
 @pytest.mark.parametrize(("command", "printed"), EXAMPLES, ids=[command for command, _ in EXAMPLES])
@@ -49,7 +53,7 @@ def test_the_examples_in_the_docs_are_what_is_printed(command: str, printed: str
 
 
 def test_there_are_examples() -> None:
-    assert len(EXAMPLES) == 4
+    assert len(EXAMPLES) == 5
 
 
 def test_piped_output_is_not_wrapped() -> None:
@@ -126,3 +130,13 @@ def test_refusals_name_the_remedy(options: tuple[str, ...], remedy: str) -> None
     assert ran.code == 2
     assert remedy in ran.err
     assert not ran.out
+
+
+def test_machines_for_a_deadline() -> None:
+    words = ("plan", "--json", "--images", "1B", "--pipelines", "phash,vgg16-copy", "--cores", "32")
+    line = lookalike(*words, "--deadline", "2d").line
+    assert line["request"]["machines"] == 6
+    assert line["core_hours"] > 1000
+    refused = lookalike(*words, "--deadline", "2d", "--machines", "3")
+    assert (refused.code, "exclude each other" in refused.err) == (2, True)
+    assert lookalike(*words, "--deadline", "1h").code == 2

@@ -7,7 +7,7 @@ and `--version` do not need.
 from importlib import import_module
 
 MODULES = (
-    *("add", "watch", "search", "encode", "images", "duplicates", "explain", "why_not", "changes"),
+    *("add", "ingest", "watch", "search", "encode", "images", "duplicates", "explain", "why_not", "changes"),
     *("gallery", "backup", "parquet", "keys", "evaluate", "calibrate"),
     *("serve", "models", "train_head", "try_it", "doctor", "plan"),
 )

@@ -228,7 +228,7 @@ class AddSummary:
         ]
         return ", ".join(counts) or "nothing was added"
 
-    def print(self, gallery: str) -> None:
+    def print(self, gallery: str, *, more: str = "add --json lists all of them") -> None:
         total = self.outcomes.total() - self.outcomes["missing"]
         seconds = time.monotonic() - self._started
         if total:
@@ -248,7 +248,7 @@ class AddSummary:
                 message = (outcome.reason or "").removeprefix(reason.replace(" ", "_") + ": ")
                 print_line(f"  {printable(outcome.key)}: {printable(message)}")
             if n > MAX_EXAMPLES:
-                print_line(f"  and {n - MAX_EXAMPLES:,} more; add --json lists all of them")
+                print_line(f"  and {n - MAX_EXAMPLES:,} more; {more}")
         self._print_rest()
 
     def _print_rest(self) -> None:

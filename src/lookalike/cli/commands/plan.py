@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
 
 from rich.table import Column, Table
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from lookalike.cli.app import MACHINE, app
 from lookalike.cli.exit_codes import ExitCode
-from lookalike.cli.options import Session, command, option, parse_pairs, parse_size
+from lookalike.cli.options import Session, command, option, parse_duration, parse_pairs, parse_size
 from lookalike.cli.output import counted, emit, out, print_line, size
 from lookalike.errors import BadSetting
 
@@ -42,14 +42,17 @@ def plan(
     replicas: Annotated[int | None, option("--replicas N", "Replicas of indexes on servers. [default: 1]")] = None,
     memory: Annotated[str, option("--memory SIZE", "Memory per machine.", show_default=True)] = "64GB",
     cores: Annotated[int, option("--cores N", "Cores per machine.", show_default=True)] = 8,
-    machines: Annotated[int, option("--machines N", "Machines that add images.", show_default=True)] = 1,
+    machines: Annotated[int | None, option("--machines N", "Machines that add images. [default: 1]")] = None,
+    deadline: Annotated[
+        str | None, option("--deadline TIME", "Plan the machines that add all images within 12h, 7d.")
+    ] = None,
     precision: Annotated[
         str, option("--precision NAME", "Arithmetic precision of networks: fp32, bf16, int8.", show_default=True)
     ] = "bf16",
 ) -> int:
     """Plan capacity: memory, disk, cores, indexing time and engine settings for a gallery of a given size."""
     from lookalike.capacity.models import PlanRequest
-    from lookalike.capacity.planner import make_plan
+    from lookalike.capacity.planner import machines_for, make_plan
 
     request = PlanRequest(
         _parse_count(images, "--images"),
@@ -58,11 +61,15 @@ def plan(
         tenants=_parse_count(tenants, "--tenants"),
         searches=qps,
         replicas=replicas,
-        machines=machines,
+        machines=machines or 1,
         cores=cores,
         memory=parse_size(memory, "--memory"),
         precision=precision,
     )
+    if deadline is not None:
+        if machines is not None:
+            raise BadSetting("--deadline and --machines exclude each other: leave out one of them")
+        request = replace(request, machines=machines_for(request, parse_duration(deadline, "--deadline")))
     result = make_plan(request)
     if session.json:
         emit(asdict(result))
@@ -140,7 +147,7 @@ def _place(index: IndexPlan) -> str:
 def _details(plan: Plan) -> Iterator[tuple[str, str]]:
     request = plan.request
     machines = f"by {counted(request.machines, 'machine')} of {counted(request.cores, 'core')}"
-    rate = "" if plan.rate is None else f", {plan.rate:,.0f} images/s"
+    rate = "" if plan.rate is None else f", {plan.rate:,.0f} images/s; {plan.core_hours:,.0f} core hours"
     yield "adding", f"{_time(plan.days)} {machines}{rate}"
     for index in plan.pipelines:
         yield index.pipeline, f"{index.engine}, {index.why}"
