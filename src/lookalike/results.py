@@ -133,8 +133,9 @@ class MissingFiles:
 class PipelineComparison:
     """Distance (0..1) of two images in one pipeline, and its copy threshold.
 
-    `false_match_rate` is the share (0..1) of pairs of unrelated images at most this far apart. It and `distance` are
-    None if an image has no usable feature, such as the hash of a flat image.
+    `false_match_rate` is the share (0..1) of pairs of unrelated images at most this far apart, never below the lowest
+    that was measured; None if none was, as with one's own encoders. It and `distance` are None if an image has no
+    usable feature, such as the hash of a flat image.
     """
 
     pipeline: str

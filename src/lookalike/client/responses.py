@@ -100,7 +100,7 @@ def change_of(change: ChangeObject, tenant: str) -> Change:
 def answer_of(answer: SearchAnswer) -> Answer:
     """The answer to a query."""
     report = None if answer.verification is None else convert(VerificationReport, answer.verification)
-    return convert(Answer, answer, hits=tuple(hit_of(hit) for hit in answer.hits), verification=report)
+    return convert(Answer, answer, hits=tuple(hit_of(hit) for hit in answer.hits), verification=report, radius=None)
 
 
 def batch_answer_of(answer: BatchAnswer) -> Answer | Failure:
