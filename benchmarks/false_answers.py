@@ -1,11 +1,11 @@
 """Proof by halves of gallery calibrations: asked and achieved shares of false answers, and their growth with a gallery.
 
-    python -m benchmarks.false_answers [--documents 8] [--pipelines phash,vgg16] [--verify] [--gallery DIR]
+    python -m benchmarks.false_answers [--photos N] [--documents 8] [--pipelines phash,vgg16] [--verify] [--gallery DIR]
 
-A gallery of the photos, or of drawn documents (so many of each family), is searched for one edited copy of each image,
+A gallery of photos, drawn documents (so many of each family), or both, is searched for one edited copy of each image,
 without the original. The calibration is fitted on half of the images, split by group, and the share of false answers is
-measured on the other half; the mean of twenty splits is printed. Then galleries are thinned to 1/2, 1/4, 1/8, fitted,
-and the share predicted for the whole gallery is compared with the measured one.
+measured on the other half, of both kinds also for each kind; the mean of twenty splits is printed. Then galleries are
+thinned to 1/2, 1/4, 1/8, fitted, and the share predicted for the whole gallery is compared with the measured one.
 """
 
 import argparse
@@ -18,17 +18,29 @@ from pathlib import Path
 import numpy as np
 
 import lookalike
-from benchmarks.photos import photo_folder, photos
-from lookalike.evaluation.calibrate import calibration_originals, calibration_searches, fit_calibration
+from benchmarks.photos import photos
+from lookalike.evaluation.calibrate import Query, calibration_originals, calibration_searches, fit_calibration
 from lookalike.evaluation.measurement import VERIFIED, QueryResult, confidence
 from lookalike.evaluation.runner import Runner
-from lookalike.gallery_calibration import VERIFICATION, Curve, Floats, fit_curve
+from lookalike.gallery_calibration import Floats, GalleryCalibration, Mode, fit_curve
 from lookalike.pipeline import Calibration
 
 SHARES = (0.003, 0.01, 0.03, 0.1)
 SPLITS = 20
+DOCUMENT_GROUP = "document "
+"""Before the key in the group of a drawn document."""
 TRUSTED = ("original", "distractor", "class")
 """Kinds of photos whose groups tell every relation."""
+
+
+def add_photos(gallery: lookalike.Gallery, count: int) -> dict[str, str]:
+    """Add this many photos, at random, of the kinds whose groups tell every relation; returns the group by key."""
+    chosen = [photo for photo in photos() if photo.kind in TRUSTED]
+    if count < len(chosen):
+        chosen = random.Random(1).sample(chosen, count)
+    group = {str(photo.path): photo.group for photo in chosen}
+    outcomes = gallery.add([photo.path for photo in chosen])
+    return {o.key: group[str(o.path)] for o in outcomes if o.key is not None}
 
 
 def add_documents(gallery: lookalike.Gallery, each: int, folder: Path) -> dict[str, str]:
@@ -38,12 +50,12 @@ def add_documents(gallery: lookalike.Gallery, each: int, folder: Path) -> dict[s
     for family in FAMILIES:
         for seed in range(each):
             draw(family, seed).save(folder / f"{family}-{seed}.png", compress_level=1)
-    return {outcome.key: outcome.key for outcome in gallery.add(folder)}
+    return {o.key: f"{DOCUMENT_GROUP}{o.key}" for o in gallery.add(folder) if o.key is not None}
 
 
-def measure(gallery: lookalike.Gallery, groups: dict[str, str], keys: set[str], *, verify: bool) -> list[QueryResult]:
+def measure(gallery: lookalike.Gallery, groups: dict[str, str], *, verify: bool) -> list[QueryResult]:
     """The results of one edited copy of each image."""
-    records = [record for record in gallery.sample(100_000) if record.key in keys]
+    records = [record for record in gallery.sample(100_000) if record.key in groups]
     searches = [s for s in calibration_searches(gallery.pipelines) if verify or s.name != VERIFIED]
     runner = Runner(gallery, "default", confidence(gallery.pipeline_calibrations()), searches, (), groups=groups)
     results = [r for of_image in runner.run(calibration_originals(records, len(records), 0)) for r in of_image]
@@ -58,24 +70,10 @@ def nearest(results: Sequence[QueryResult], measure: str) -> Floats:
     )
 
 
-def lowest(results: Sequence[QueryResult], curves: dict[str, Curve], limits: dict[str, float]) -> Floats:
-    """The lowest false share of any measure, by query."""
-    found: dict[tuple[str, str], float] = {}
-    for r in results:
-        shares = [
-            curves[h.measure].false_share(h.value)
-            for h in r.without_original
-            if h.measure in curves and h.value <= limits.get(h.measure, np.inf)
-        ]
-        query = (r.image, r.edit)
-        found[query] = min([found.get(query, np.inf), *shares])
-    return np.array(list(found.values()))
-
-
 def halves(results: list[QueryResult], groups: dict[str, str], calibrations: dict[str, Calibration]) -> None:
-    """Print asked and achieved shares, by measure and for all together."""
-    achieved: dict[tuple[str, float], list[float]] = {}
-    limits = {name: c.threshold for name, c in list(calibrations.items())[:-1]}
+    """Print asked and achieved shares, by measure and for all together; of several kinds of images also for each."""
+    achieved: dict[tuple[str, str, float], list[float]] = {}
+    kinds = sorted({kind_of(groups[r.image]) for r in results})
     for split in range(SPLITS):
         everything = sorted({groups[r.image] for r in results})
         random.Random(split).shuffle(everything)
@@ -84,20 +82,49 @@ def halves(results: list[QueryResult], groups: dict[str, str], calibrations: dic
             [r for r in results if groups[r.image] in first], calibrations, fingerprints={}, gallery_images=1, created=0
         )
         other = [r for r in results if groups[r.image] not in first]
-        columns = {m: (fitted.measures[m], nearest([r for r in other if r.search == m], m)) for m in calibrations}
-        verified = [r for r in other if r.search == VERIFIED]
-        if verified:
-            columns[VERIFICATION] = (fitted.measures[VERIFICATION], nearest(verified, VERIFICATION))
-            columns["verified"] = (fitted.combined["verified"], lowest(verified, dict(fitted.measures), {}))
-        if len(calibrations) > 1:
-            by_distance = [r for r in other if r.search != VERIFIED]
-            columns["by distance"] = (fitted.combined["distance"], lowest(by_distance, dict(fitted.measures), limits))
-        for name, (curve, values) in columns.items():
-            for share in SHARES:
-                if (value := curve.value_at(share)) is not None:
-                    achieved.setdefault((name, share), []).append(float(np.mean(values < value)))
-    for (name, share), shares in achieved.items():
-        print(f"{name:14} asked {share:<6} achieved {np.mean(shares):.4f}  ratio {np.mean(shares) / share:.2f}")
+        for kind in ["all", *kinds] if len(kinds) > 1 else ["all"]:
+            of_kind = [r for r in other if kind in ("all", kind_of(groups[r.image]))]
+            for name, found in shares(fitted, of_kind, calibrations).items():
+                for share in SHARES:
+                    achieved.setdefault((name, kind, share), []).append(float(np.mean(np.array(found) <= share)))
+    for (name, kind, share), of_splits in achieved.items():
+        mean = np.mean(of_splits)
+        print(f"{name:14} {kind:9} asked {share:<6} achieved {mean:.4f}  ratio {mean / share:.2f}")
+
+
+def shares(
+    fitted: GalleryCalibration, results: list[QueryResult], calibrations: dict[str, Calibration]
+) -> dict[str, list[float]]:
+    """By mode, the share of false answers that each query's surest false hit has; infinite without hits."""
+    limits = {name: c.threshold for name, c in list(calibrations.items())[:-1]}
+    last = list(calibrations)[-1]
+    found: dict[str, dict[Query, float]] = {}
+
+    def add(name: str, result: QueryResult, mode: Mode, radius: float | None, within: dict[str, float]) -> None:
+        [group] = fitted.groups_at(result.search if mode == "single" else last, radius)
+        hits = [h for h in result.without_original if h.value <= within.get(h.measure, np.inf)]
+        judged = [group.false_share(h.measure, h.value, mode, 1.0) for h in hits]
+        query, of_mode = (result.image, result.edit), found.setdefault(name, {})
+        of_mode[query] = min([of_mode.get(query, np.inf), *(share for share in judged if share is not None)])
+
+    radii = {(r.image, r.edit): _known(r.radius_without) for r in results if r.search == last}
+    for result in results:
+        if result.search == VERIFIED:
+            add("verified", result, "verified", _known(result.radius_without), {})
+        else:
+            add(result.search, result, "single", _known(result.radius_without), {})
+            if len(calibrations) > 1:
+                add("by distance", result, "distance", radii[result.image, result.edit], limits)
+    return {name: list(of_mode.values()) for name, of_mode in found.items()}
+
+
+def _known(radius: float | None) -> float:
+    return np.inf if radius is None else radius
+
+
+def kind_of(group: str) -> str:
+    """Whether a group is of photos or of drawn documents."""
+    return "documents" if group.startswith(DOCUMENT_GROUP) else "photos"
 
 
 def growth(results: list[QueryResult], groups: dict[str, str], measure: str) -> None:
@@ -125,26 +152,26 @@ def _thin(result: QueryResult, keep: Callable[[str], bool]) -> QueryResult:
 def main() -> None:
     """Build the gallery, search, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--documents", type=int, default=0, help="documents of each family, instead of the photos")
+    parser.add_argument("--photos", type=int, help="so many photos; default: all, or none with --documents")
+    parser.add_argument("--documents", type=int, default=0, help="documents of each family")
     parser.add_argument("--pipelines", default="phash,vgg16")
     parser.add_argument("--verify", action="store_true", help="also compare pixels")
-    parser.add_argument("--gallery", type=Path, help="keep or reuse the gallery here")
+    parser.add_argument("--gallery", type=Path, help="keep the gallery here")
     arguments = parser.parse_args()
+    wanted = arguments.photos if arguments.photos is not None else 0 if arguments.documents else len(photos())
     with (
         tempfile.TemporaryDirectory() as temporary,
         lookalike.open(
             arguments.gallery or f"{temporary}/gallery", pipelines=arguments.pipelines.split(","), create=True
         ) as gallery,
     ):
+        groups: dict[str, str] = {}
+        if wanted:
+            groups |= add_photos(gallery, wanted)
         if arguments.documents:
             (folder := Path(temporary) / "documents").mkdir()
-            groups = add_documents(gallery, arguments.documents, folder)
-            keys = set(groups)
-        else:
-            gallery.add(photo_folder())
-            groups = {photo.key: photo.group for photo in photos()}
-            keys = {photo.key for photo in photos() if photo.kind in TRUSTED}
-        results = measure(gallery, groups, keys, verify=arguments.verify)
+            groups |= add_documents(gallery, arguments.documents, folder)
+        results = measure(gallery, groups, verify=arguments.verify)
         calibrations = gallery.pipeline_calibrations()
         halves(results, groups, calibrations)
         for name in calibrations:

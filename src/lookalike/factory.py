@@ -3,6 +3,9 @@
 import dataclasses
 import functools
 import logging
+import re
+import shutil
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -14,9 +17,11 @@ from lookalike.config import (
     DEFAULT_INDEX,
     DEFAULT_PIPELINES,
     GALLERY_FILE,
+    INDEX_VARIABLE,
     GallerySettings,
     Settings,
     from_environment,
+    index_variable,
     read_gallery,
     record_setting,
     write_gallery,
@@ -24,6 +29,7 @@ from lookalike.config import (
 from lookalike.encoders import calibration_of, load_encoder, model_entries
 from lookalike.errors import BadSetting, Damaged, FeatureMismatch, NotFound
 from lookalike.gallery import Gallery
+from lookalike.gallery.current_pipelines import CurrentPipelines
 from lookalike.gallery.writer_lock import WriterLock
 from lookalike.imaging.decode_pool.pool import INLINE_LIMIT
 from lookalike.indexes.address import Address, without_password
@@ -77,6 +83,8 @@ INDEXES: Mapping[str, EmbeddedEngine | ServerEngine] = {
 """Index engines by their name, or the scheme of their URL, in settings."""
 
 CATALOG_FILE = "catalog.sqlite"
+INDEX_FOLDER = re.compile("[0-9a-f]{12}-[a-z-]+")
+"""The name of the folder of an embedded index, after the pipeline's: fingerprint and engine."""
 HASH_PIPELINES = ("phash",)
 """The pipelines of a new gallery without the extra vgg16."""
 
@@ -119,23 +127,22 @@ def open_gallery(
         names = tuple(pipelines or new_gallery_pipelines())
         create_gallery(folder, GallerySettings(names, verification_records=records), settings)
     gallery_settings = read_gallery(folder).with_environment(settings)
-    if pipelines is not None and tuple(pipelines) != gallery_settings.pipelines:
-        raise BadSetting(
-            f"the gallery {folder} has the pipelines {', '.join(gallery_settings.pipelines)}, which cannot be changed"
-        )
     setting = record_setting(verification_records or gallery_settings.verification_records, "verification_records")
     catalog = Catalog.open(gallery_settings.catalog or folder / CATALOG_FILE, create=True)
+    lock = WriterLock(folder, shared=gallery_settings.catalog is not None)
+    builder = GalleryPipelines(folder, gallery_settings, settings, catalog, lock)
     try:
-        _check_feature_retention(catalog, gallery_settings)
-    except BadSetting:
+        current = CurrentPipelines(catalog, gallery_settings.pipelines)
+        for name in current.last.encoded:
+            builder.check_feature_retention(name, current.last.addresses.get(name))
+        _check_pipelines(folder, current.last.active, pipelines)
+    except BaseException:
         catalog.close()
         raise
-    lock = WriterLock(folder, shared=gallery_settings.catalog is not None)
-    builder = _PipelineBuilder(folder, gallery_settings, settings, catalog, lock)
     return Gallery(
         catalog,
-        gallery_settings.pipelines,
-        builder.build,
+        current,
+        builder,
         lock,
         limits=settings.limits,
         workers=settings.workers,
@@ -143,8 +150,15 @@ def open_gallery(
         recall_share=settings.recall_share if serving else 0.0,
         source_prefixes=() if serving and source_prefixes is None else source_prefixes,
         verification_records=setting,
-        describe=builder.describe,
     )
+
+
+def _check_pipelines(folder: Path, active: tuple[str, ...], requested: Sequence[str] | None) -> None:
+    """Raise BadSetting where other pipelines than those of a gallery are requested."""
+    if requested is not None and tuple(requested) != active:
+        raise BadSetting(
+            f"the gallery {folder} has the pipelines {', '.join(active)}; `lookalike pipelines` changes them"
+        )
 
 
 def open_catalog(folder: Path, settings: Settings) -> Catalog:
@@ -167,100 +181,136 @@ def new_gallery_pipelines() -> tuple[str, ...]:
 
 def create_gallery(folder: Path, gallery_settings: GallerySettings, settings: Settings) -> None:
     """Create an empty gallery; raises BadSetting for unknown pipelines or engines, or if the gallery exists."""
-    entries = model_entries(settings.models, settings.cache)
     for name in gallery_settings.pipelines:
-        if name not in entries:
-            raise BadSetting(f"unknown encoder {name!r}; available: {', '.join(sorted(entries))}")
-        if entries[name].network != "phash":
-            require("openvino", purpose=f"the pipeline {name}")
+        _check_encoder(name, settings)
     for name, address in gallery_settings.index.items():
         _engine(address, name)
     server = gallery_settings.with_environment(settings).catalog
     if server is not None:  # before anything is written, because the server may be down or the password wrong
         with Catalog.open(server, create=True) as catalog:
-            _check_feature_retention(catalog, gallery_settings.with_environment(settings))
+            indexes = gallery_settings.with_environment(settings).index
+            for name in gallery_settings.pipelines:
+                _check_feature_retention(catalog, name, indexes.get(name))
     write_gallery(folder, gallery_settings)
     Catalog.open(server or folder / CATALOG_FILE, create=True).close()
 
 
-def _check_feature_retention(catalog: Catalog, gallery_settings: GallerySettings) -> None:
+def _check_encoder(name: str, settings: Settings) -> None:
+    """Raise BadSetting for an unknown encoder, or one that needs a package that is not installed."""
+    entries = model_entries(settings.models, settings.cache)
+    if name not in entries:
+        raise BadSetting(f"unknown encoder {name!r}; available: {', '.join(sorted(entries))}")
+    if entries[name].network != "phash":
+        require("openvino", purpose=f"the pipeline {name}")
+
+
+def _check_feature_retention(catalog: Catalog, name: str, address: str | None) -> None:
     """Raise BadSetting if the catalog leaves features to an index that cannot be relied on to keep them."""
     if catalog.features.keeper() != "engine":
         return
-    for name in gallery_settings.pipelines:
-        address = gallery_settings.index.get(name)
-        engine = None if address is None else _engine(address, name)
-        if address is None or not isinstance(engine, ServerEngine):
-            raise BadSetting(
-                f"the catalog was created with features=engine, which needs an index on a server for {name}: set one "
-                f"([index] in {GALLERY_FILE}, or `lookalike init --index {name}=URL`), or use a catalog that stores "
-                "features"
-            )
-        if engine.external_option is not None and engine.external_option in Address.parse(address).options:
-            raise BadSetting(
-                f"the catalog was created with features=engine, and the index of {name} belongs to another application "
-                f"({engine.external_option}=), which may replace its documents without the features: use an index of "
-                f"its own for {name}, or a catalog that stores features"
-            )
+    engine = None if address is None else _engine(address, name)
+    if address is None or not isinstance(engine, ServerEngine):
+        raise BadSetting(
+            f"the catalog was created with features=engine, which needs an index on a server for {name}: set one "
+            f"([index] in {GALLERY_FILE}, or `lookalike init --index {name}=URL`), or use a catalog that stores "
+            "features"
+        )
+    if engine.external_option is not None and engine.external_option in Address.parse(address).options:
+        raise BadSetting(
+            f"the catalog was created with features=engine, and the index of {name} belongs to another application "
+            f"({engine.external_option}=), which may replace its documents without the features: use an index of "
+            f"its own for {name}, or a catalog that stores features"
+        )
 
 
-class _PipelineBuilder:
-    """Builds the pipelines of a gallery, which keep their encoders when they are opened again for writing."""
+class GalleryPipelines:
+    """Opens the pipelines of a gallery (a `PipelineBuilder`)."""
 
     def __init__(
-        self,
-        folder: Path,
-        gallery_settings: GallerySettings,
-        settings: Settings,
-        catalog: Catalog,
-        lock: WriterLock,
+        self, folder: Path, gallery_settings: GallerySettings, settings: Settings, catalog: Catalog, lock: WriterLock
     ) -> None:
         self._gallery_settings = gallery_settings
         self._settings = settings
         self._catalog = catalog
         self._lock = lock
         # By catalog: if the settings name another catalog later, the old one's rows must not be used with it.
-        indexes = folder / "indexes"
-        self._indexes = indexes / catalog.gallery_id() if gallery_settings.catalog else indexes
-        self._encoder = functools.cache(self._load_encoder)
+        self._indexes = folder / "indexes" / catalog.gallery_id() if gallery_settings.catalog else folder / "indexes"
+        self._encoders: dict[str, Encoder] = {}
+        self._encoders_lock = threading.Lock()
 
-    def build(self, name: str) -> Pipeline:
-        encoder, at, engine = self._encoder(name), *self._engine(name)
+    def encoder(self, name: str) -> Encoder:
+        """The encoder of a pipeline, which is kept: a pipeline may be reopened for writing."""
+        with self._encoders_lock:
+            if name not in self._encoders:
+                self._encoders[name] = load_encoder(
+                    name,
+                    self._settings.cache,
+                    precision=self._gallery_settings.precision or self._settings.precision,
+                    exact_phash=self._gallery_settings.exact_phash,
+                    user_file=self._settings.models,
+                )
+            return self._encoders[name]
+
+    def pipeline(self, name: str, address: str | None) -> Pipeline:
+        """A pipeline with its index, at this address or at that in the settings."""
+        encoder, full, at, engine = self.encoder(name), *self._engine(name, address)
         if isinstance(engine, ServerEngine):
-            index = _open_shared(engine, encoder.spec, self._address(name), self._catalog.gallery_id())
+            index = _open_shared(engine, encoder.spec, full, self._catalog.gallery_id())
         else:
             index = _open_embedded(engine, encoder.spec, at, self._index_folder(encoder.spec, at), self._lock)
         return Pipeline(encoder, index, self._calibration(name), engine=str(at))
 
-    def describe(self, name: str) -> ClosedPipeline | None:
+    def describe(self, name: str, address: str | None) -> ClosedPipeline | None:
         """What is known of a pipeline without opening its index; None where that must be opened."""
-        at, engine = self._engine(name)
+        _, at, engine = self._engine(name, address)
         if isinstance(engine, ServerEngine):
             return None
-        spec = self._encoder(name).spec
+        spec = self.encoder(name).spec
         saved = saved_sequence(self._index_folder(spec, at))
         return None if saved is None else ClosedPipeline(spec, self._calibration(name), str(at), saved)
 
-    def _load_encoder(self, name: str) -> Encoder:
-        return load_encoder(
-            name,
-            self._settings.cache,
-            precision=self._gallery_settings.precision or self._settings.precision,
-            exact_phash=self._gallery_settings.exact_phash,
-            user_file=self._settings.models,
-        )
+    def address(self, name: str, stored: str | None) -> str:
+        """The address of the index of a pipeline, without a password; empty where it is the default one."""
+        address = self._address(name, stored)
+        return "" if address is None else str(Address.parse(address))
+
+    def check(self, name: str, address: str | None) -> None:
+        """Raise BadSetting where a gallery like this one cannot have such a pipeline."""
+        _check_encoder(name, self._settings)
+        if address is not None:
+            _engine(address, name)
+            if address != without_password(address):
+                raise BadSetting(
+                    f"the catalog stores no passwords: name the index of {name} without one, and set "
+                    f"{INDEX_VARIABLE}{index_variable(name)} to the whole address on each host"
+                )
+        self.check_feature_retention(name, address)
+
+    def check_feature_retention(self, name: str, address: str | None) -> None:
+        """Raise BadSetting if the catalog leaves features to an index that cannot be relied on to keep them."""
+        _check_feature_retention(self._catalog, name, self._address(name, address))
+
+    def wipe(self, name: str) -> None:
+        """Delete the files of the embedded indexes of a pipeline."""
+        for folder in self._indexes.iterdir() if self._indexes.is_dir() else ():
+            rest = folder.name.removeprefix(f"{name}-")
+            if rest != folder.name and INDEX_FOLDER.fullmatch(rest):  # not that of a pipeline whose name begins so
+                shutil.rmtree(folder)
+
+    def _address(self, name: str, stored: str | None) -> str | None:
+        """The whole address: that of the environment, else that of the catalog, else that of the settings."""
+        from_environment = self._settings.index.get(index_variable(name))
+        return from_environment or stored or self._gallery_settings.index.get(name)
+
+    def _engine(self, name: str, stored: str | None) -> tuple[str, Address, EmbeddedEngine | ServerEngine]:
+        """The whole address of the index of a pipeline, its parts, and the engine."""
+        address = self._address(name, stored) or DEFAULT_INDEX[self.encoder(name).spec.metric]
+        return address, Address.parse(address), _engine(address, name)
 
     def _calibration(self, name: str) -> Calibration:
         calibration = calibration_of(name, user_file=self._settings.models)
         thresholds = self._gallery_settings.thresholds
         return dataclasses.replace(calibration, threshold=thresholds[name]) if name in thresholds else calibration
-
-    def _address(self, name: str) -> str:
-        return self._gallery_settings.index.get(name) or DEFAULT_INDEX[self._encoder(name).spec.metric]
-
-    def _engine(self, name: str) -> tuple[Address, EmbeddedEngine | ServerEngine]:
-        address = self._address(name)
-        return Address.parse(address), _engine(address, name)
 
     def _index_folder(self, spec: FeatureSpec, at: Address) -> Path:
         return self._indexes / f"{spec.name}-{spec.fingerprint[:12]}-{at.scheme}"

@@ -19,6 +19,7 @@ from lookalike.results import (
     Explanation,
     Failure,
     Filter,
+    GalleryPipeline,
     Precondition,
     Query,
     RepairReport,
@@ -575,6 +576,77 @@ class GalleryAPI(Protocol):
 
     def not_a_match_undo(self, keys: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> None:
         """Remove the mark of `not_a_match` from each pair of these images; takes and raises the same."""
+
+    def pipeline_states(self) -> list[GalleryPipeline]:
+        """Return the gallery's pipelines in order of precedence, with the number of images without their features.
+
+        The last active one ranks. Counting takes time proportional to the number of images.
+        """
+
+    def add_pipeline(self, name: str, *, index: str | None = None) -> GalleryPipeline:
+        """Add a shadow pipeline: new images get its features from now on, and no search uses it yet.
+
+        All processes that write to the gallery follow at their next batch. `backfill` makes the features of the images
+        that are there already. Adding it twice changes nothing.
+
+        Args:
+            name: Name of an encoder; see `lookalike models`.
+            index: Its index: a name with options (`mih?m=5`) or the URL of an engine, without a password; by default
+                that in the gallery's settings, else the default one of its kind of features.
+
+        Raises:
+            BadSetting: There is no such encoder or engine, or it needs something that is not installed.
+            BadInput: The gallery has this pipeline with another index, or it is being dropped.
+            Unavailable: The weights of the encoder cannot be downloaded.
+        """
+
+    def backfill(self, name: str, *, retry: bool = False) -> GalleryPipeline:
+        """Encode the images that lack the features of a pipeline, from their originals; searches go on meanwhile.
+
+        One that was interrupted continues where it was. An image whose original is gone, has changed or cannot be
+        decoded is noted, and not tried again; one that is out of reach is tried by the next backfill.
+
+        Args:
+            name: Name of the pipeline.
+            retry: Also try the images that an earlier backfill could not encode.
+
+        Returns:
+            The pipeline, with the number of images that still lack its features.
+
+        Raises:
+            UnsupportedQuery: There is no such pipeline.
+            NotFound: It was dropped meanwhile.
+        """
+
+    def promote_pipeline(self, name: str, *, replace: bool = False, incomplete: bool = False) -> list[GalleryPipeline]:
+        """Let a pipeline rank the answers, in one step for all processes: each search uses the old or the new set.
+
+        The active ones before it still contribute their copies. Those after it in order become shadow: promoting an
+        earlier one takes back what was promoted later.
+
+        Args:
+            name: Name of the pipeline.
+            replace: Let the one that ranked before become shadow.
+            incomplete: Promote it although images lack its features, which searches by it then do not find.
+
+        Returns:
+            All pipelines, as `pipeline_states`.
+
+        Raises:
+            NotFound: There is no such pipeline.
+            Conflict: Images lack its features.
+            BadInput: It is being dropped.
+        """
+
+    def drop_pipeline(self, name: str) -> None:
+        """Delete a pipeline with its index and features, once no process uses it any more; takes some seconds.
+
+        One that was interrupted is finished by another call.
+
+        Raises:
+            NotFound: There is no such pipeline.
+            BadInput: It ranks the answers; promote another one first.
+        """
 
     def repair(self, *, verification_records: bool = False) -> RepairReport:
         """Check the catalog, and rebuild every index from it.

@@ -23,17 +23,21 @@ from lookalike.types import (
 EXTRAPOLATION_DECADES = 1.5
 """Powers of ten over which the slope below the first anchor is taken."""
 
+RATE_DIGITS = 4
+"""Significant digits of a false-match rate; it is an estimate."""
+
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """False-match rate by distance, measured on unrelated pairs of images ("negatives").
 
     `anchors` are pairs (distance in 0..1, log10 of the share of negatives within it), rising in both. `threshold` is
-    the distance up to which a match counts as a copy.
+    the distance up to which a match counts as a copy. Where they were not `measured`, they preserve the order only.
     """
 
     anchors: tuple[tuple[float, float], ...]
     threshold: float
+    measured: bool = True
 
     def __post_init__(self) -> None:
         if len(self.anchors) < 2:
@@ -52,6 +56,16 @@ class Calibration:
         """
         (d0, r0), (d1, r1) = self._segment(bisect_left(self.anchors, (distance, -np.inf)))
         return r0 + (distance - d0) * (r1 - r0) / (d1 - d0)
+
+    def false_match_rate(self, distance: float) -> float | None:
+        """Return the share (0..1) of negatives within a distance; None where that was not measured.
+
+        It is never below the lowest share that was measured: of smaller distances it is an upper bound.
+        """
+        if not self.measured:
+            return None
+        rate = 10 ** min(max(self.log_false_match_rate(distance), self.anchors[0][1]), 0.0)
+        return float(f"{rate:.{RATE_DIGITS}g}")
 
     def distance_at(self, log_rate: float) -> float:
         """Return the distance, in 0..1, of a false-match rate (log10); the inverse of `log_false_match_rate`."""

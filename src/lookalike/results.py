@@ -33,6 +33,13 @@ than the gallery, such as an external disk, and may be out of reach later."""
 RECORD_SETTINGS: tuple[RecordSetting, ...] = ("off", "on", "no-original")
 DEFAULT_RECORDS: RecordSetting = "no-original"
 
+PipelineState = Literal["active", "shadow", "dropping"]
+"""An active pipeline answers searches. A shadow one gets the features of new images, and answers only where a search
+names it. One that is being dropped gets none any more, and its index and features are deleted."""
+BackfillFailure = Literal["no_original", "gone", "changed", "unreadable"]
+"""Why a backfill cannot encode an image: it was added as bytes; its file is gone, or another one; it is no image that
+can be decoded."""
+
 Failure = ImageRejected | NotFound | UnsupportedQuery
 """Error of one query in `search_many`."""
 
@@ -133,8 +140,9 @@ class MissingFiles:
 class PipelineComparison:
     """Distance (0..1) of two images in one pipeline, and its copy threshold.
 
-    `false_match_rate` is the share (0..1) of pairs of unrelated images at most this far apart. It and `distance` are
-    None if an image has no usable feature, such as the hash of a flat image.
+    `false_match_rate` is the share (0..1) of pairs of unrelated images at most this far apart, never below the lowest
+    that was measured; None if none was, as with one's own encoders. It and `distance` are None if an image has no
+    usable feature, such as the hash of a flat image.
     """
 
     pipeline: str
@@ -479,3 +487,47 @@ class RepairReport:
     images: int
     rebuilt: Mapping[str, int]
     verification_records: RecordRepair | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryPipeline:
+    """A pipeline of a gallery; of the active ones the last `ranks`.
+
+    `index` is the address of its index without a password, empty for the default one. `missing` is the number of images
+    without its features, None where the caller may not see it; `failed` are those of them that a backfill could not
+    encode, by kind and format. `created` and `promoted` are seconds since 1970, None for a pipeline that the gallery
+    began with.
+    """
+
+    name: str
+    state: PipelineState
+    ranks: bool
+    index: str
+    missing: int | None
+    failed: Mapping[BackfillFailure, Mapping[str, int]]
+    created: float | None = None
+    promoted: float | None = None
+
+    @property
+    def failures(self) -> int:
+        """The number of images that a backfill could not encode."""
+        return sum(number for by_format in self.failed.values() for number in by_format.values())
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillProgress:
+    """Numbers of images that a worker of a backfill has encoded, could not encode, and could not reach.
+
+    An image is out of reach while its store is down or its folder is away; it is tried again by the next backfill.
+    `total` is the number that were to be encoded when it began, by all workers.
+    """
+
+    encoded: int
+    failed: int
+    unreachable: int
+    total: int
+
+    @property
+    def done(self) -> int:
+        """The number of images that were tried."""
+        return self.encoded + self.failed + self.unreachable

@@ -453,8 +453,10 @@ class Hit:
     `width` and `height` are as displayed. `frames` counts frames or pages, of which the first was compared, unless the
     hit is exact; `truncated` tells that pixels are missing in the file. `tenant` owns the image; it is None unless all
     tenants were searched. `verified` says whether `evidence` rests on the digests or on a comparison of the aligned
-    pixels, `verification`; otherwise it rests on the distance alone. `probability` is that of a copy, None unless the
-    gallery was calibrated (`lookalike calibrate`). `missing` is as of `Record`.
+    pixels, `verification`; otherwise it rests on the distance alone. `false_match_rate` is the share (0..1) of pairs of
+    unrelated images at most this far apart in this pipeline, never below the lowest that was measured; None where none
+    was, for exact hits and for parts of the query. `probability` is that of a copy, None unless the gallery was
+    calibrated (`lookalike calibrate`). `missing` is as of `Record`.
     """
 
     key: str
@@ -473,6 +475,7 @@ class Hit:
     verification: Verification | None = None
     probability: Probability | None = None
     missing: bool = False
+    false_match_rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -506,7 +509,9 @@ class Answer:
     `sequence` is the last change of the catalog that the answer reflects. `failed` is, by pipeline, why one could not
     be searched (its engine is down): the hits of such an answer are correct but may be incomplete. `frames` counts
     frames or pages of the query, of which the first was searched for. `truncated` tells that pixels of it are missing.
-    `verification` is None if candidates were not to be verified.
+    `verification` is None if candidates were not to be verified. `radius` is the distance (0..1) of the fourth nearest
+    image in the last pipeline, by which a calibration tells dense neighbourhoods from sparse ones; None where nothing
+    was compared, and in answers of a server.
     """
 
     hits: tuple[Hit, ...]
@@ -521,3 +526,4 @@ class Answer:
     not_compared: Mapping[str, str] = field(default_factory=dict)
     frames: int = 1
     truncated: bool = False
+    radius: float | None = None

@@ -21,7 +21,7 @@ def test_an_answer_counts_for_a_while() -> None:
     async def look() -> None:
         for seconds, expected in ((HANG_SECONDS, 1), (0.0, 5)):
             asked.clear()
-            pulse = HealthMonitor({"a": lambda: asked.append(time.monotonic())}, cache_seconds=seconds)
+            pulse = HealthMonitor(lambda: {"a": lambda: asked.append(time.monotonic())}, cache_seconds=seconds)
             for _ in range(5):
                 assert await pulse.check() == {}
             assert len(asked) == expected
@@ -41,7 +41,7 @@ def test_what_fails_is_told_in_a_word_and_comes_back() -> None:
         raise ZeroDivisionError
 
     async def look() -> None:
-        pulse = HealthMonitor({"a": ask, "b": lambda: None, "c": wrong}, cache_seconds=0.0)
+        pulse = HealthMonitor(lambda: {"a": ask, "b": lambda: None, "c": wrong}, cache_seconds=0.0)
         assert words(await pulse.check()) == {"a": "Unavailable", "c": "failed unexpectedly"}
         assert pulse.last["a"].message == "cannot reach secret.example:9200"
         away[0] = False
@@ -65,7 +65,7 @@ def test_what_hangs_is_waited_for_once_and_asked_once() -> None:
         return time.monotonic() - began
 
     async def look() -> None:
-        pulse = HealthMonitor({"a": hang}, cache_seconds=0.0, timeout=0.4)
+        pulse = HealthMonitor(lambda: {"a": hang}, cache_seconds=0.0, timeout=0.4)
         together = await asyncio.gather(*(timed(pulse.check) for _ in range(20)))
         assert max(together) > 0.3
         assert words(pulse.last) == {"a": "no response within 0.4 seconds"}

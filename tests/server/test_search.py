@@ -73,6 +73,7 @@ def test_by_the_key_of_a_stored_image(client: TestClient) -> None:
         "truncated": False,
         "verified": True,
         "verification": None,
+        "false_match_rate": None,
         "probability": None,
         "missing": False,
     }

@@ -60,6 +60,11 @@ def make_schema_2(catalog: Catalog) -> None:
         "DROP TABLE verification_records",
         "DROP TABLE compared_pairs",
         "DROP TABLE archives",
+        "DROP TABLE pipelines",
+        "DROP TABLE backfills",
+        "DROP TABLE backfill_ranges",
+        "DROP TABLE backfill_failures",
+        "ALTER TABLE state DROP COLUMN pipelines",
         "DROP INDEX images_path",
     ]
     statements += [f"ALTER TABLE images DROP COLUMN {column}" for column in IMAGE_COLUMNS_AFTER_2]

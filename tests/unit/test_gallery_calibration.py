@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookalike.errors import Damaged, UnsupportedQuery
-from lookalike.gallery_calibration import Curve, GalleryCalibration, fit_curve, measure_of
+from lookalike.gallery_calibration import Curve, CurveGroup, GalleryCalibration, fit_curve, measure_of
 from lookalike.types import Verification
 
 DISTANCES = st.lists(st.integers(0, 64).map(lambda bits: bits / 64), min_size=1, max_size=60)
@@ -27,7 +27,8 @@ def curve_of(seed: int, *, queries: int = 4000, images: int = 300) -> Curve:
 
 def calibration_of(**measures: Curve) -> GalleryCalibration:
     combined = {"distance": measures.pop("distance")} if "distance" in measures else {}
-    return GalleryCalibration(1.8e9, 300, dict.fromkeys(measures, "f"), measures, combined)
+    group = CurveGroup(measures, combined)
+    return GalleryCalibration(1.8e9, 300, dict.fromkeys(measures, "f"), dict.fromkeys(measures, ()), (group,))
 
 
 @given(DISTANCES, DISTANCES)
@@ -114,6 +115,22 @@ def test_a_share_that_the_sample_cannot_show_is_refused_with_the_remedy() -> Non
         calibration.check_share(0.01, ["phash"], "single", images=30_000)  # a hundred times as many images
 
 
+def test_a_share_that_one_group_cannot_show_is_refused() -> None:
+    few, many = curve_of(1, queries=100), curve_of(2, queries=4000)
+    groups = tuple(CurveGroup({"phash": curve}, {}) for curve in (few, many))
+    calibration = GalleryCalibration(1.8e9, 300, {"phash": "f"}, {"phash": (0.3,)}, groups)
+    with pytest.raises(UnsupportedQuery, match=r"fewer than 1 in 101 of those with as dense a neighbourhood was seen"):
+        calibration.check_share(1e-3, ["phash"], "single", images=300)
+
+
+def test_a_query_belongs_to_the_group_of_its_radius_and_to_all_without_one() -> None:
+    groups = tuple(CurveGroup({"phash": curve_of(seed, queries=50)}, {}) for seed in range(3))
+    calibration = GalleryCalibration(1.8e9, 300, {"phash": "f"}, {"phash": (0.2, 0.4)}, groups)
+    for radius, group in ((0.0, 0), (0.2, 0), (0.21, 1), (0.4, 1), (1.0, 2)):
+        assert calibration.groups_at("phash", radius) == (groups[group],)
+    assert calibration.groups_at("phash", None) == groups
+
+
 def test_pixels_compared_are_judged_by_label_then_agreement() -> None:
     none = Verification(None, 0, 0, None, (), None, 0)
     assert measure_of("copy", "phash", 0.1, None) == ("phash", 0.1)
@@ -134,10 +151,12 @@ def test_other_features_make_it_stale() -> None:
 
 
 def test_the_stored_form_is_small_and_complete() -> None:
-    calibration = calibration_of(phash=curve_of(1), vgg16=curve_of(2), distance=curve_of(3))
+    group = CurveGroup({"phash": curve_of(1), "vgg16": curve_of(2)}, {"distance": curve_of(3)})
+    radii = {"phash": (0.2, 0.25, 0.3), "vgg16": (0.4, 0.5, 0.6)}
+    calibration = GalleryCalibration(1.8e9, 300, dict.fromkeys(radii, "f"), radii, (group,) * 4)
     text = json.dumps(calibration.to_json(), allow_nan=False)
     assert GalleryCalibration.of_json(json.loads(text)) == calibration
-    assert len(text) < 150_000
+    assert len(text) < 600_000
 
 
 @pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(GalleryCalibration) if f.name != "format"])
@@ -149,4 +168,4 @@ def test_a_damaged_calibration_is_an_error(field: str) -> None:
 
 
 def test_a_calibration_of_another_format_is_none() -> None:
-    assert GalleryCalibration.of_json({"format": 2}) is None
+    assert GalleryCalibration.of_json({"format": 1}) is None

@@ -21,6 +21,14 @@ def test_the_rate_is_read_off_the_table() -> None:
     assert TABLE.log_false_match_rate(1.0) == 0
 
 
+def test_no_false_match_rate_is_stated_below_what_was_measured() -> None:
+    assert TABLE.false_match_rate(0.2) == pytest.approx(10**-2.5, rel=1e-3)
+    assert TABLE.false_match_rate(1.0) == 1
+    measured = Calibration(TABLE.anchors[1:], 0.1)
+    assert [measured.false_match_rate(distance) for distance in (0.0, 0.05, 0.1)] == [1e-4] * 3
+    assert Calibration(TABLE.anchors, 0.1, measured=False).false_match_rate(0.2) is None
+
+
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_the_rate_rises_with_distance_and_is_inverted(a: float, b: float) -> None:
     if a < b:

@@ -14,7 +14,7 @@ from lookalike.config import GALLERY_FILE, Settings, read_gallery, write_gallery
 from lookalike.durability import sync_folder
 from lookalike.errors import BadInput, BadSetting, Damaged, Unavailable
 from lookalike.factory import CATALOG_FILE as GALLERY_CATALOG
-from lookalike.factory import open_gallery
+from lookalike.factory import open_catalog, open_gallery
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +56,33 @@ def restore_backup(
     stored = read_gallery(source)
     if (gallery / GALLERY_FILE).exists():
         raise BadInput(f"there is a gallery at {gallery} already; name a folder without one")
-    if unknown := sorted((index or {}).keys() - set(stored.pipelines)):
-        raise BadSetting(f"the backup has no pipeline {unknown[0]!r}; it has {', '.join(stored.pipelines)}")
-    restored_settings = replace(stored, catalog=catalog, index={**stored.index, **(index or {})})
+    changed = _changed_pipelines(source)
+    addresses = dict(index or {})
+    if unknown := sorted(addresses.keys() - set(changed or stored.pipelines)):
+        raise BadSetting(f"the backup has no pipeline {unknown[0]!r}; it has {', '.join(changed or stored.pipelines)}")
+    in_settings = {name: address for name, address in addresses.items() if name in stored.pipelines}
+    restored_settings = replace(stored, catalog=catalog, index={**stored.index, **in_settings})
     server = restored_settings.with_environment(settings).catalog
     if server is None:
         dropped = _restore_file(source, gallery, manifest)
     else:
         dropped = _restore_database(source, server, manifest)
     write_gallery(gallery, restored_settings)  # last: from here on there is a gallery
+    if changed and addresses:
+        with open_catalog(gallery, settings) as restored:
+            restored.pipelines.set_addresses(addresses)
     with open_gallery(gallery, settings=settings) as opened:
         rebuilt = opened.rebuild_indexes()
     return Restored(manifest, rebuilt, dropped)
+
+
+def _changed_pipelines(source: Path) -> list[str]:
+    """The names of the pipelines of a backup whose gallery has changed them; none where its settings say them."""
+    try:
+        with Catalog.open(source / CATALOG_FILE, read_only=True) as snapshot:
+            return [pipeline.name for pipeline in snapshot.pipelines.current().pipelines]
+    except BadInput:  # of an older schema, in which they could not be changed
+        return []
 
 
 def _restore_file(source: Path, gallery: Path, manifest: Manifest) -> int:

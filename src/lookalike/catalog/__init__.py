@@ -1,11 +1,13 @@
 """The catalog, the source of truth: what images there are, their features, and every change in order."""
 
 from lookalike.catalog.archives import AddedArchive, encoded_for
+from lookalike.catalog.backfills import IdRange, MissingFeatures
 from lookalike.catalog.catalog import Catalog
 from lookalike.catalog.features import at_storage_precision
 from lookalike.catalog.file_paths import StoredFile
 from lookalike.catalog.jobs import Job, JobState
 from lookalike.catalog.leases import IndexLease, Progress
+from lookalike.catalog.pipelines import PipelineSet, StoredPipeline
 from lookalike.catalog.records import (
     CatalogTotals,
     ChangeFeed,
@@ -22,6 +24,7 @@ from lookalike.catalog.records import (
 )
 from lookalike.catalog.removals import Removal
 from lookalike.catalog.roots import Root
+from lookalike.catalog.statements import PipelinesChanged
 
 __all__ = [
     "AddedArchive",
@@ -32,11 +35,15 @@ __all__ = [
     "Deleted",
     "ExistingImage",
     "FileLocation",
+    "IdRange",
     "IndexLease",
     "Job",
     "JobState",
     "LoggedChange",
+    "MissingFeatures",
     "NewImage",
+    "PipelineSet",
+    "PipelinesChanged",
     "Progress",
     "PutResult",
     "RecordTotals",
@@ -45,6 +52,7 @@ __all__ = [
     "SameBytes",
     "StoredFeatures",
     "StoredFile",
+    "StoredPipeline",
     "at_storage_precision",
     "encoded_for",
 ]

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, func, or_, select
 
 from lookalike.catalog.api_keys import ApiKeyRepository
 from lookalike.catalog.archives import ArchiveRepository
+from lookalike.catalog.backfills import BackfillRepository
 from lookalike.catalog.calibrations import CalibrationRepository
 from lookalike.catalog.changelog import ChangeLog
 from lookalike.catalog.compared_pairs import ComparedPairRepository
@@ -18,6 +19,7 @@ from lookalike.catalog.file_paths import FilePathRepository
 from lookalike.catalog.images import ImageRepository, TenantRepository
 from lookalike.catalog.jobs import JobRepository
 from lookalike.catalog.leases import LeaseRepository
+from lookalike.catalog.pipelines import PipelineRepository
 from lookalike.catalog.postgresql import without_statement_timeout
 from lookalike.catalog.removals import RemovalRepository
 from lookalike.catalog.roots import RootRepository
@@ -49,6 +51,8 @@ class Catalog:
         self.archives = ArchiveRepository(database)
         self.removals = RemovalRepository(database)
         self.changes = ChangeLog(database)
+        self.pipelines = PipelineRepository(database)
+        self.backfills = BackfillRepository(database)
         self.leases = LeaseRepository(database)
         self.api_keys = ApiKeyRepository(database)
         self.jobs = JobRepository(database)

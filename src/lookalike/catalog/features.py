@@ -15,13 +15,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, delete, func, insert, select, update
 
 from lookalike.catalog.database import Database
+from lookalike.catalog.postgresql import without_timeouts
 from lookalike.catalog.records import StoredFeatures, check_limit
 from lookalike.catalog.schema import (
     RELEASED,
     FeatureKeeper,
+    archives,
+    backfill_failures,
     create_features_table,
     feature_keeper,
     features_table,
@@ -50,6 +53,8 @@ from lookalike.types import Features, FeatureSpec, Record
 HALF = np.dtype("<f2")
 RELEASE_BATCH = 4096
 """Images whose features one transaction releases; their rows are locked for its duration."""
+CLEAR_BATCH = 16_384
+"""Rows that one transaction deletes where all features of a spec are deleted."""
 READ_BATCH = 16_384
 """Rows read at a time where all features of a tenant are read."""
 
@@ -145,12 +150,19 @@ class FeatureRepository:
         self._registered |= set(specs)
 
     def put(
-        self, spec: FeatureSpec, ids: Sequence[int], sha256s: Sequence[bytes], rows: Sequence[FeatureRow]
+        self,
+        spec: FeatureSpec,
+        ids: Sequence[int],
+        sha256s: Sequence[bytes],
+        rows: Sequence[FeatureRow],
+        *,
+        pipelines: int | None = None,
     ) -> list[int]:
         """Add or replace the features of one spec for stored images; returns the ids written.
 
         `sha256s` are of the bytes that were encoded: an image that is gone, or whose digest is another one, is skipped.
-        Raises BadInput for sequences of different lengths, and for rows that do not fit the spec.
+        Raises BadInput for sequences of different lengths, and for rows that do not fit the spec, and PipelinesChanged
+        where `pipelines` is not the version of the gallery's set of pipelines (None: any).
         """
         if not len(ids) == len(sha256s) == len(rows):
             raise BadInput(f"{len(ids)} ids, {len(sha256s)} digests and {len(rows)} rows must be of the same number")
@@ -167,7 +179,7 @@ class FeatureRepository:
                 spec_id = spec_ids(conn)[spec]
                 delete_features(conn, [spec_id], list(current))
                 insert_features(conn, spec, spec_id, list(current.items()))
-                numbers = next_sequence_numbers(conn, len(current))
+                numbers = next_sequence_numbers(conn, len(current), pipelines=pipelines)
                 update_images(conn, [{"the_id": id_, "seq": seq} for id_, seq in zip(current, numbers, strict=True)])
             return list(current)
 
@@ -217,18 +229,54 @@ class FeatureRepository:
             released=id_array(released),
         )
 
-    def missing(self, spec: FeatureSpec, *, after_id: int = 0, limit: int = 1000) -> list[Record]:
-        """Images after this id with no row of a spec, not even an empty one, by id."""
+    def missing(
+        self,
+        spec: FeatureSpec,
+        *,
+        after_id: int = 0,
+        through_id: int | None = None,
+        limit: int = 1000,
+        not_failed: str | None = None,
+    ) -> list[Record]:
+        """Images after this id, and up to `through_id`, with no row of a spec, not even an empty one, by id.
+
+        `not_failed` names a pipeline: without the images that its backfill could not encode.
+        """
         check_limit(limit)
         query = RECORD.where(images.c.id > after_id)
+        if through_id is not None:
+            query = query.where(images.c.id <= through_id)
+        if not_failed is not None:
+            query = query.where(failure_of(not_failed).is_(None))
+        with self._database.read() as conn:
+            query = query.where(*is_missing(spec_ids(conn).get(spec)))
+            return [to_record(row) for row in conn.execute(query.order_by(images.c.id).limit(limit))]
+
+    def clear(self, spec: FeatureSpec) -> None:
+        """Delete all features of a spec, of a pipeline that no process uses any more; its table stays, empty.
+
+        Archives whose members were encoded for it are read again when they are added again.
+        """
         with self._database.read() as conn:
             spec_id = spec_ids(conn).get(spec)
-            if spec_id is not None:
-                table = features_table(spec_id)
-                # Looked up for one image after the other: a join might read every feature for a page.
-                encoded = select(table.c.image_id).where(table.c.image_id == images.c.id).scalar_subquery()
-                query = query.where(encoded.is_(None))
-            return [to_record(row) for row in conn.execute(query.order_by(images.c.id).limit(limit))]
+        if spec_id is None:
+            return
+        table = features_table(spec_id)
+        some = select(table.c.image_id).limit(CLEAR_BATCH).scalar_subquery()
+        while not self._database.is_postgresql:  # in short transactions, between which others write
+            with self._database.write() as conn:
+                if conn.execute(delete(table).where(table.c.image_id.in_(some))).rowcount == 0:
+                    break
+        with self._database.write() as conn, without_timeouts(conn):
+            if self._database.is_postgresql:
+                conn.exec_driver_sql(f"TRUNCATE {table.name}")  # gives the space back at once
+            conn.execute(delete(meta).where(meta.c.key == _meta_key(spec_id)))
+            encoded = f"{spec.name} {spec.fingerprint}"
+            for row in conn.execute(select(archives.c.tenant_id, archives.c.url, archives.c.encoded)).all():
+                if encoded in row.encoded:
+                    rest = [name for name in row.encoded if name != encoded]
+                    own = (archives.c.tenant_id == row.tenant_id, archives.c.url == row.url)
+                    conn.execute(update(archives).where(*own).values(encoded=rest))
 
     def keeper(self) -> FeatureKeeper:
         """What keeps the features: the catalog, or the engine."""
@@ -272,6 +320,21 @@ class FeatureRepository:
             query = select(images.c.key).join_from(images, table, table.c.image_id == images.c.id)
             query = query.where(images.c.seq > after, table.c.vector == RELEASED).order_by(images.c.seq)
             return [str(key) for key in conn.execute(query.limit(limit)).scalars()]
+
+
+def is_missing(spec_id: int | None) -> tuple[ColumnElement[bool], ...]:
+    """The condition that an image has no row of a spec; none where no image has one."""
+    if spec_id is None:
+        return ()
+    table = features_table(spec_id)
+    # Looked up for one image after the other: a join might read every feature for a page.
+    return (select(table.c.image_id).where(table.c.image_id == images.c.id).scalar_subquery().is_(None),)
+
+
+def failure_of(pipeline: str) -> ScalarSelect[int]:
+    """The failure of an image in the backfill of a pipeline, None where there is none."""
+    f = backfill_failures.c
+    return select(f.image_id).where(f.image_id == images.c.id, f.pipeline == pipeline).scalar_subquery()
 
 
 def delete_features(conn: Connection, spec_ids: Iterable[int], ids: Sequence[int]) -> None:

@@ -62,10 +62,11 @@ class _Stored:
         self.by_id[row.id] = self.by_key[row.tenant_id, row.key] = row
 
 
-def put_images(conn: Connection, new: Sequence[NewImage]) -> list[PutResult]:
+def put_images(conn: Connection, new: Sequence[NewImage], pipelines: int | None = None) -> list[PutResult]:
     """Insert or replace images; where a tenant and key occur twice, the later one replaces the earlier.
 
-    The specs must be registered. Raises WriteConflict where another writer has changed the same images meanwhile.
+    The specs must be registered. Raises WriteConflict where another writer has changed the same images meanwhile, and
+    PipelinesChanged where `pipelines` is not the version of the gallery's set of pipelines.
     """
     by_id = _lock_existing(conn, new)
     by_key = {(row.tenant_id, row.key): row for row in by_id.values()}
@@ -76,7 +77,7 @@ def put_images(conn: Connection, new: Sequence[NewImage]) -> list[PutResult]:
         if key in runs[-1]:
             runs.append({})
         runs[-1][key] = image
-    return [result for run in runs for result in _put_distinct(conn, list(run.values()), stored)]
+    return [result for run in runs for result in _put_distinct(conn, list(run.values()), stored, pipelines)]
 
 
 def delete_images(conn: Connection, rows: Sequence[LockedImage]) -> list[Deleted]:
@@ -119,7 +120,7 @@ def _lock_existing(conn: Connection, new: Sequence[NewImage]) -> dict[int, Locke
     return locked
 
 
-def _put_distinct(conn: Connection, new: Sequence[NewImage], stored: _Stored) -> list[PutResult]:
+def _put_distinct(conn: Connection, new: Sequence[NewImage], stored: _Stored, pipelines: int | None) -> list[PutResult]:
     """Put images of distinct tenants and keys."""
     old = [stored.by_key.get((image.tenant_id, image.key)) for image in new]
     for image, row in zip(new, old, strict=True):
@@ -134,7 +135,7 @@ def _put_distinct(conn: Connection, new: Sequence[NewImage], stored: _Stored) ->
     _replace_features(conn, new, ids, {row.id for row in old if row}, stored.specs)
     not_copied = _copy_features(conn, new, ids, stored)
 
-    numbers = next_sequence_numbers(conn, len(new))
+    numbers = next_sequence_numbers(conn, len(new), pipelines=pipelines)
     _check_still_new(conn, [image for image, row in zip(new, old, strict=True) if row is None])
     results = [
         PutResult(id_, sequence, created=row is None, copied=id_ not in not_copied)

@@ -276,17 +276,18 @@ class ImageRepository:
                 found.update({sha256: SameBytes(id_, key) for sha256, id_, key in conn.execute(query)})
         return found
 
-    def put(self, new: Sequence[NewImage]) -> list[PutResult]:
+    def put(self, new: Sequence[NewImage], *, pipelines: int | None = None) -> list[PutResult]:
         """Insert images, or replace those of the same tenant and key (the later one wins); all of them or none.
 
         A replaced image keeps its id and creation time. Its features are kept where its bytes are the same and the new
         image brings none of that spec, and deleted where its bytes have changed. Raises NotFound for an unknown tenant,
-        BadInput for cosine rows not of unit length, Conflict for a sequence number other than the `expected` one.
+        BadInput for cosine rows not of unit length, Conflict for a sequence number other than the `expected` one, and
+        PipelinesChanged where `pipelines` is not the version of the gallery's set of pipelines (None: any).
         """
         if not new:
             return []
         self._features.register(dict.fromkeys(spec for image in new for spec in image.features))
-        return self._database.write_with_retry(lambda conn: put_images(conn, new))
+        return self._database.write_with_retry(lambda conn: put_images(conn, new, pipelines))
 
     def update_file_locations(self, locations: Sequence[FileLocation]) -> None:
         """Store where unchanged files are now, the last of several; no index needs to know: no sequence number."""

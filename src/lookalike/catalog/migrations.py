@@ -112,8 +112,28 @@ def _to_4(conn: Connection) -> None:
     _let_api_keys_expire(conn)
 
 
+def _let_pipelines_change(conn: Connection) -> None:
+    """Add the table of pipelines, which is empty until they are changed, and what a backfill keeps."""
+    id_ = "BIGINT" if conn.dialect.name == "postgresql" else "INTEGER"
+    conn.exec_driver_sql("ALTER TABLE state ADD COLUMN pipelines BIGINT NOT NULL DEFAULT 0")
+    conn.exec_driver_sql(
+        "CREATE TABLE pipelines (name TEXT NOT NULL PRIMARY KEY, position INTEGER NOT NULL, state TEXT NOT NULL,"
+        " index_address TEXT, created DOUBLE PRECISION NOT NULL, promoted DOUBLE PRECISION)"
+    )
+    conn.exec_driver_sql("CREATE TABLE backfills (pipeline TEXT NOT NULL PRIMARY KEY, next_id BIGINT NOT NULL)")
+    conn.exec_driver_sql(
+        "CREATE TABLE backfill_ranges (pipeline TEXT NOT NULL, first_id BIGINT NOT NULL, last_id BIGINT NOT NULL,"
+        " worker TEXT NOT NULL, expires DOUBLE PRECISION NOT NULL, PRIMARY KEY (pipeline, first_id))"
+    )
+    conn.exec_driver_sql(
+        f"CREATE TABLE backfill_failures (image_id {id_} NOT NULL REFERENCES images (id) ON DELETE CASCADE"
+        " DEFERRABLE INITIALLY DEFERRED, pipeline TEXT NOT NULL, kind TEXT NOT NULL, reason TEXT NOT NULL,"
+        " PRIMARY KEY (image_id, pipeline))"
+    )
+
+
 _SQLITE_TYPES = ("INTEGER", "INTEGER", "TEXT", "BLOB")
-MIGRATIONS: Mapping[int, Migration] = {3: add_image_details, 4: _to_4}
+MIGRATIONS: Mapping[int, Migration] = {3: add_image_details, 4: _to_4, 5: _let_pipelines_change}
 """By the version that each step leads to; a step names its tables itself, for `schema` changes after it.
 
 Schema 1 was never released, so there is no step from it.
@@ -152,7 +172,7 @@ def create(conn: Connection, options: Options) -> None:
         create_attribute_index(conn)
     conn.execute(insert(meta).values(key="features", value=options.features or "catalog"))
     conn.execute(insert(meta).values(key="schema", value=VERSION))
-    conn.execute(insert(state).values(one=1, sequence=0, last_id=0, pruned=0))
+    conn.execute(insert(state).values(one=1, sequence=0, last_id=0, pruned=0, pipelines=0))
     conn.execute(insert(meta).values(key="gallery", value=uuid.uuid4().hex[:12]))
 
 

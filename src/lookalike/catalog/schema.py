@@ -37,7 +37,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from lookalike.errors import BadSetting
 
-VERSION = 4
+VERSION = 5
 """The schema that this code writes; a catalog of a higher one is refused, a lower one is migrated."""
 MAX_PARTITIONS = 256
 IMAGE_IDS = "image_ids"
@@ -68,7 +68,8 @@ metadata = MetaData()
 meta = Table("meta", metadata, Column("key", Text, primary_key=True), Column("value", Json, nullable=False))
 
 # The one row that every writer of images locks (see `catalog.statements`). `last_id` is SQLite's; PostgreSQL has a
-# sequence of ids. An id is never allocated twice, even after its image is gone.
+# sequence of ids. An id is never allocated twice, even after its image is gone. `pipelines` counts the changes of the
+# table of pipelines: a writer learns with its sequence numbers that its set of pipelines is an old one.
 state = Table(
     "state",
     metadata,
@@ -76,6 +77,19 @@ state = Table(
     Column("sequence", BigInteger, nullable=False),
     Column("last_id", BigInteger, nullable=False),
     Column("pruned", BigInteger, nullable=False),
+    Column("pipelines", BigInteger, nullable=False),
+)
+
+# The gallery's pipelines in order of precedence, once they were changed; until then those of its settings file.
+pipelines = Table(
+    "pipelines",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("index_address", Text),  # in the place of that in the settings
+    Column("created", Double, nullable=False),
+    Column("promoted", Double),
 )
 
 tenants = Table(
@@ -274,6 +288,35 @@ jobs = Table(
     Column("worker", Text),
     Column("created", Double, nullable=False),
     Column("updated", Double, nullable=False),
+)
+
+# A pass of a backfill over the images: ids from `next_id` on were given to no worker yet.
+backfills = Table(
+    "backfills",
+    metadata,
+    Column("pipeline", Text, primary_key=True),
+    Column("next_id", BigInteger, nullable=False),
+)
+
+# Ranges of ids whose images a worker of a backfill encodes; another one takes over a range whose time has run out.
+backfill_ranges = Table(
+    "backfill_ranges",
+    metadata,
+    Column("pipeline", Text, primary_key=True),
+    Column("first_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("last_id", BigInteger, nullable=False),
+    Column("worker", Text, nullable=False),
+    Column("expires", Double, nullable=False),
+)
+
+# Images that a backfill could not encode, which it does not try again by itself.
+backfill_failures = Table(
+    "backfill_failures",
+    metadata,
+    _image_column("image_id"),
+    Column("pipeline", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("reason", Text, nullable=False),
 )
 
 PATH_INDEXES = {

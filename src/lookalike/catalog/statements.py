@@ -21,6 +21,7 @@ from sqlalchemy import JSON, Column, Connection, Select, Table, bindparam, selec
 
 from lookalike.catalog import postgresql, sqlite
 from lookalike.catalog.schema import IMAGE_IDS, encode_json, fingerprints, images, state, tenants
+from lookalike.errors import Unavailable
 from lookalike.types import Border, FeatureSpec, Ids, Record
 
 T = TypeVar("T")
@@ -150,10 +151,21 @@ def lock_images(conn: Connection, ids: Iterable[int], *, deleting: bool = False)
     return {row.id: LockedImage(*row) for row in rows_in(conn, query, i.id, sorted(set(ids)))}
 
 
-def next_sequence_numbers(conn: Connection, number: int) -> Iterator[int]:
-    """The next sequence numbers; no other writer gets any until this transaction ends."""
-    query = update(state).values(sequence=state.c.sequence + number).returning(state.c.sequence)
-    last = int(conn.execute(query).scalar_one())
+class PipelinesChanged(Unavailable):
+    """The gallery's pipelines were changed, and an image does not have the features of those of now."""
+
+
+def next_sequence_numbers(conn: Connection, number: int, *, pipelines: int | None = None) -> Iterator[int]:
+    """The next sequence numbers; no other writer gets any until this transaction ends.
+
+    `pipelines` is the version of the set of pipelines that the writer knows, None where it does not matter: raises
+    PipelinesChanged if it is an old one. As the row is locked from here on, it stays the present one until the commit.
+    """
+    query = update(state).values(sequence=state.c.sequence + number).returning(state.c.sequence, state.c.pipelines)
+    row = conn.execute(query).one()
+    if pipelines is not None and row.pipelines != pipelines:
+        raise PipelinesChanged("the gallery's pipelines were changed meanwhile; nothing was written, try again")
+    last = int(row.sequence)
     return iter(range(last - number + 1, last + 1))
 
 

@@ -24,6 +24,9 @@ from lookalike.catalog.db_errors import translate_errors
 from lookalike.catalog.postgresql import without_timeouts
 from lookalike.catalog.schema import (
     IMAGE_IDS,
+    backfill_failures,
+    backfill_ranges,
+    backfills,
     claims,
     compared_pairs,
     create_features_table,
@@ -43,11 +46,11 @@ from lookalike.errors import BadInput, Unavailable
 
 BATCH_ROWS = 4096
 """Rows read and written at once."""
-_OF_PROCESSES = (followers, claims)
-"""Tables of what processes of one gallery know of its indexes, which a copy does not have."""
+_OF_PROCESSES = (followers, claims, backfills, backfill_ranges)
+"""Tables of what processes of one gallery do for its indexes and features, which a copy does not have."""
 _OWN_META = ("schema", "gallery", "features")
 """Values of `meta` that belong to a catalog, not to its images."""
-_NOT_COMPARED = (*_OF_PROCESSES, meta, state, jobs, compared_pairs)
+_NOT_COMPARED = (*_OF_PROCESSES, meta, state, jobs, compared_pairs, backfill_failures)
 """Tables that differ between a catalog and its copy, or change while nobody changes an image."""
 _COPY_TYPES = {
     "BIGINT": "int8",

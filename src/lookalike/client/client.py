@@ -20,6 +20,7 @@ from lookalike.client.requests import (
     exif_params,
     image_path,
     job_path,
+    pipeline_path,
     query_body,
     search_batch_body,
     search_body,
@@ -36,6 +37,8 @@ from lookalike.client.responses import (
     explanation_of,
     job_of,
     outcome_of,
+    pipeline_of,
+    pipelines_of,
     record_of,
     repair_report_of,
     status_of,
@@ -59,6 +62,7 @@ from lookalike.results import (
     Explanation,
     Failure,
     Filter,
+    GalleryPipeline,
     ImageFeatures,
     Precondition,
     Query,
@@ -79,6 +83,8 @@ from lookalike.wire.images import Image, ImageList
 from lookalike.wire.images import Outcome as OutcomeObject
 from lookalike.wire.jobs import Job as JobObject
 from lookalike.wire.objects import parse
+from lookalike.wire.pipelines import Pipeline as PipelineObject
+from lookalike.wire.pipelines import PipelineList
 from lookalike.wire.search import BatchAnswer, SearchAnswer, SearchBatchAnswer
 from lookalike.wire.status import Status as StatusObject
 
@@ -410,13 +416,40 @@ class Client(GalleryAPI):
         request = {"kind": "repair", "verification_records": verification_records}
         return repair_report_of(self.wait_for(self.start_job(request).id))
 
+    # -- pipelines
+
+    def pipeline_states(self) -> list[GalleryPipeline]:
+        return pipelines_of(self._call(PipelineList, "GET", "/v1/pipelines", DEFAULT_TENANT))
+
+    def add_pipeline(self, name: str, *, index: str | None = None) -> GalleryPipeline:
+        """Add a shadow pipeline; see `GalleryAPI.add_pipeline`. `index` is one in the server's process, no URL.
+
+        The API key needs the scope admin, as for all changes of pipelines.
+        """
+        body = {"name": name} if index is None else {"name": name, "index": index}
+        return pipeline_of(self._call(PipelineObject, "POST", "/v1/pipelines", DEFAULT_TENANT, json=body))
+
+    def backfill(self, name: str, *, retry: bool = False) -> GalleryPipeline:
+        """Encode in a job of the server, and wait for it; see `GalleryAPI.backfill`."""
+        self.wait_for(self.start_job({"kind": "backfill", "pipeline": name, "retry": retry}).id)
+        return next(pipeline for pipeline in self.pipeline_states() if pipeline.name == name)
+
+    def promote_pipeline(self, name: str, *, replace: bool = False, incomplete: bool = False) -> list[GalleryPipeline]:
+        body = {"replace": replace, "incomplete": incomplete}
+        path = pipeline_path(name, "promote")
+        return pipelines_of(self._call(PipelineList, "POST", path, DEFAULT_TENANT, json=body))
+
+    def drop_pipeline(self, name: str) -> None:
+        self._call(PipelineList, "POST", pipeline_path(name, "drop"), DEFAULT_TENANT, json={})
+
     # -- jobs
 
     def start_job(self, request: Mapping[str, Any], *, tenant: str = DEFAULT_TENANT) -> Job:
         """Queue a job. Not retried once it was sent, as it might be queued twice.
 
         Args:
-            request: as the HTTP API takes it: `{"kind": "import", "urls": [...]}`, repair, duplicates or delete.
+            request: as the HTTP API takes it: `{"kind": "import", "urls": [...]}`, repair, duplicates, delete
+                or backfill.
             tenant: whose images.
 
         Raises:

@@ -41,6 +41,11 @@ def job_path(job_id: str) -> str:
     return f"/v1/jobs/{quote(job_id, safe='')}"
 
 
+def pipeline_path(name: str, action: str) -> str:
+    """The path of an action on a pipeline."""
+    return f"/v1/pipelines/{quote(name, safe='')}:{action}"
+
+
 def cursor_after(key: str) -> str:
     """The cursor of a list after any key: the key as JSON in base64, as the server writes it."""
     return base64.urlsafe_b64encode(json.dumps(key).encode()).rstrip(b"=").decode()

@@ -3,11 +3,12 @@
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from lookalike.errors import BadSetting, LookalikeError
 from lookalike.problem_details import error_of
 from lookalike.results import (
+    BackfillFailure,
     Change,
     Cluster,
     Comparison,
@@ -15,6 +16,7 @@ from lookalike.results import (
     DiagnosisStep,
     Explanation,
     Failure,
+    GalleryPipeline,
     MeasuredRecall,
     PipelineComparison,
     PipelineStatus,
@@ -33,6 +35,8 @@ from lookalike.wire.images import Image
 from lookalike.wire.images import Outcome as OutcomeObject
 from lookalike.wire.jobs import Job as JobObject
 from lookalike.wire.objects import bytes_of, convert, seconds_of, to_dict
+from lookalike.wire.pipelines import Pipeline as PipelineObject
+from lookalike.wire.pipelines import PipelineList
 from lookalike.wire.search import BatchAnswer, SearchAnswer
 from lookalike.wire.search import Hit as HitObject
 from lookalike.wire.status import Status as StatusObject
@@ -63,6 +67,25 @@ class Job:
     def ended(self) -> bool:
         """Whether its state is final."""
         return self.state in ENDED
+
+
+def pipeline_of(pipeline: PipelineObject) -> GalleryPipeline:
+    """A pipeline."""
+    return GalleryPipeline(
+        pipeline.name,
+        pipeline.state,
+        pipeline.ranks,
+        pipeline.index,
+        pipeline.missing,
+        {cast(BackfillFailure, kind): formats for kind, formats in pipeline.failed.items()},
+        None if pipeline.created is None else seconds_of(pipeline.created),
+        None if pipeline.promoted is None else seconds_of(pipeline.promoted),
+    )
+
+
+def pipelines_of(listed: PipelineList) -> list[GalleryPipeline]:
+    """The pipelines of a gallery."""
+    return [pipeline_of(pipeline) for pipeline in listed.pipelines]
 
 
 def record_of(image: Image, tenant: str) -> Record:
@@ -100,7 +123,7 @@ def change_of(change: ChangeObject, tenant: str) -> Change:
 def answer_of(answer: SearchAnswer) -> Answer:
     """The answer to a query."""
     report = None if answer.verification is None else convert(VerificationReport, answer.verification)
-    return convert(Answer, answer, hits=tuple(hit_of(hit) for hit in answer.hits), verification=report)
+    return convert(Answer, answer, hits=tuple(hit_of(hit) for hit in answer.hits), verification=report, radius=None)
 
 
 def batch_answer_of(answer: BatchAnswer) -> Answer | Failure:

@@ -142,7 +142,7 @@ def calibration_of(name: str, user_file: Path | None = None) -> Calibration:
         return _measured()[name]
     entry = model_entries(user_file).get(name)
     threshold = getattr(entry, "threshold", None)
-    return Calibration(UNMEASURED_ANCHORS, DEFAULT_THRESHOLD if threshold is None else threshold)
+    return Calibration(UNMEASURED_ANCHORS, DEFAULT_THRESHOLD if threshold is None else threshold, measured=False)
 
 
 def _read(path: Path) -> dict[str, Any]:

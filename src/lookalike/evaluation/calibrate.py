@@ -1,18 +1,24 @@
 """Calibration of a gallery from the results of edited copies: see `lookalike.gallery_calibration` for the method."""
 
 import random
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from lookalike.evaluation.measurement import STANDARD_EDITS, VERIFIED, QueryResult, ScoredHit, Search
 from lookalike.evaluation.runner import Original
-from lookalike.gallery_calibration import VERIFICATION, Curve, GalleryCalibration, fit_curve
+from lookalike.gallery_calibration import VERIFICATION, Curve, CurveGroup, GalleryCalibration, fit_curve
 from lookalike.pipeline import Calibration
 from lookalike.types import Record
 
 Query = tuple[str, str]
 """An image and an edit."""
+MAX_GROUPS = 4
+"""Groups of queries by the density of the gallery around them; more are not needed (docs/numbers.md)."""
+MIN_GROUP_IMAGES = 100
+"""Images of a group: fewer show no share of false answers below a hundredth."""
 
 
 def calibration_originals(records: Sequence[Record], queries: int, seed: int) -> list[Original]:
@@ -54,41 +60,86 @@ def fit_calibration(
         created: Seconds since 1970.
     """
     images = len({result.image for result in results})
-    verified = [r for r in results if r.search == VERIFIED]
-    of_measure = {name: [r for r in results if r.search == name] for name in calibrations} | {VERIFICATION: verified}
-    curves = {name: _fit(found, name, images) for name, found in of_measure.items()}
-    combined = {}
-    if len(calibrations) > 1:
-        limits = {name: calibration.threshold for name, calibration in list(calibrations.items())[:-1]}
-        by_query: dict[Query, list[QueryResult]] = {}
-        for result in (r for name in calibrations for r in of_measure[name]):
-            by_query.setdefault((result.image, result.edit), []).append(result)
-        combined["distance"] = _fit_combined(list(by_query.values()), curves, limits, images)
-    combined["verified"] = _fit_combined([[result] for result in verified], curves, {}, images)
-    return GalleryCalibration(created, gallery_images, dict(fingerprints), curves, combined)
+    count = max(1, min(MAX_GROUPS, images // MIN_GROUP_IMAGES))
+    radii = {name: _quantiles([r.radius_without for r in results if r.search == name], count) for name in calibrations}
+    groups = tuple(_fit_group(_Sample(results, radii, number), calibrations) for number in range(count))
+    return GalleryCalibration(created, gallery_images, dict(fingerprints), radii, groups)
 
 
-def _fit(results: Sequence[QueryResult], measure: str, images: int) -> Curve:
+def _quantiles(radii: Sequence[float | None], count: int) -> tuple[float, ...]:
+    """The radii that divide a sample into so many groups of one size, where not too many are equal."""
+    known = [radius for radius in radii if radius is not None]
+    shares = [number / count for number in range(1, count)]
+    return tuple(np.quantile(known, shares).tolist()) if known else (1.0,) * len(shares)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """What belongs to one group: the queries that have the gallery so dense around them, with or without the original.
+
+    Searches with all pipelines are grouped by the last one. A query without a radius, of which nothing was compared, is
+    in the last group.
+    """
+
+    results: Sequence[QueryResult]
+    radii: Mapping[str, tuple[float, ...]]
+    number: int
+
+    def copies(self, search: str) -> list[QueryResult]:
+        """The results whose hits with the original belong here."""
+        return [r for r in self.results if r.search == search and self._is_in(search, r.radius)]
+
+    def negatives(self, search: str) -> list[QueryResult]:
+        """The results whose hits without the original belong here."""
+        return [r for r in self.results if r.search == search and self._is_in(search, r.radius_without)]
+
+    def _is_in(self, search: str, radius: float | None) -> bool:
+        limits = self.radii[list(self.radii)[-1] if search == VERIFIED else search]
+        return (len(limits) if radius is None else bisect_left(limits, radius)) == self.number
+
+
+def _fit_group(sample: _Sample, calibrations: Mapping[str, Calibration]) -> CurveGroup:
+    names = list(calibrations)
+    curves = {name: _fit(sample, name, name) for name in names} | {VERIFICATION: _fit(sample, VERIFIED, VERIFICATION)}
+    combined = {"verified": _fit_combined(sample, [VERIFIED], curves, {})}
+    if len(names) > 1:
+        limits = {name: calibrations[name].threshold for name in names[:-1]}
+        combined["distance"] = _fit_combined(sample, names, curves, limits)
+    return CurveGroup(curves, combined)
+
+
+def _fit(sample: _Sample, search: str, measure: str) -> Curve:
     """The curve of one measure: of the original, and of the surest hit without it."""
-    copies = [r.right.value for r in results if r.right is not None and r.right.measure == measure]
-    false = [min((h.value for h in r.without_original if h.measure == measure), default=np.inf) for r in results]
-    return fit_curve(np.array(copies, np.float64), np.array(false, np.float64), images)
+    found, missing = sample.copies(search), sample.negatives(search)
+    copies = [r.right.value for r in found if r.right is not None and r.right.measure == measure]
+    false = [min((h.value for h in r.without_original if h.measure == measure), default=np.inf) for r in missing]
+    return fit_curve(np.array(copies, np.float64), np.array(false, np.float64), len({r.image for r in missing}))
 
 
 def _fit_combined(
-    queries: Sequence[Sequence[QueryResult]], curves: Mapping[str, Curve], limits: Mapping[str, float], images: int
+    sample: _Sample, searches: Sequence[str], curves: Mapping[str, Curve], limits: Mapping[str, float]
 ) -> Curve:
-    """The curve of the lowest false share of any measure.
+    """The curve of the lowest false share of any measure, over searches by one pipeline each, or one by all.
 
-    `queries` are the results of each query in one or more searches. Measures with a limit contribute only hits up to
-    it, as all pipelines but the last do in a search.
+    Measures with a limit contribute only hits up to it, as all pipelines but the last do in a search. The last search
+    says to which group a query belongs.
     """
 
     def surest(hits: Iterable[ScoredHit]) -> float:
         within = (h for h in hits if h.measure in curves and h.value <= limits.get(h.measure, np.inf))
         return min((curves[h.measure].false_share(h.value) for h in within), default=np.inf)
 
-    copies = [surest(r.right for r in results if r.right is not None) for results in queries]
-    false = [surest(hit for r in results for hit in r.without_original) for results in queries]
-    found = np.array(copies, np.float64)
-    return fit_curve(found[np.isfinite(found)], np.array(false, np.float64), images)
+    def of_queries(chosen: Sequence[QueryResult]) -> list[list[QueryResult]]:
+        queries: dict[Query, list[QueryResult]] = {(r.image, r.edit): [] for r in chosen}
+        for result in sample.results:
+            if result.search in searches and (result.image, result.edit) in queries:
+                queries[result.image, result.edit].append(result)
+        return list(queries.values())
+
+    found, missing = sample.copies(searches[-1]), sample.negatives(searches[-1])
+    copies = np.array(
+        [surest(r.right for r in results if r.right is not None) for results in of_queries(found)], np.float64
+    )
+    false = [surest(hit for r in results for hit in r.without_original) for results in of_queries(missing)]
+    images = len({r.image for r in missing})
+    return fit_curve(copies[np.isfinite(copies)], np.array(false, np.float64), images)

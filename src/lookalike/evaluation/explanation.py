@@ -189,11 +189,10 @@ def _images(explanation: Explanation) -> str:
 
 def _distance(measured: PipelineComparison, curve: Curve) -> str:
     name = escape(measured.pipeline)
-    if measured.distance is None or measured.false_match_rate is None:
+    if measured.distance is None:
         return f"<figure><figcaption><b>{name}</b> one image is too flat for it</figcaption></figure>"
-    rate = (
-        f"{measured.false_match_rate:.1e}" if measured.false_match_rate < 0.01 else f"{measured.false_match_rate:.2f}"
-    )
+    share = measured.false_match_rate
+    rate = "not measured" if share is None else f"at most {share:.1e}" if share < 0.01 else f"{share:.2f}"
     words = (
         f"<b>{name}</b> distance {measured.distance:.3f}, copy threshold {measured.threshold:.3f}; "
         f"share of unrelated pairs this close: {rate}"

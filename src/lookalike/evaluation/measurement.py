@@ -66,7 +66,8 @@ class QueryResult:
     """The hits of one edited copy in one search, best first.
 
     `image` is the key of the original, or the name of an image outside the gallery, which has no right answer. `others`
-    are the hits of a gallery without the original, in which every hit is false.
+    are the hits of a gallery without the original, in which every hit is false. `radius` and `radius_without` are the
+    distances (0..1) of the fourth nearest image with and without the original (`Answer.radius`).
     """
 
     search: str
@@ -75,6 +76,8 @@ class QueryResult:
     sample: Sample
     hits: tuple[ScoredHit, ...]
     others: tuple[ScoredHit, ...]
+    radius: float | None = None
+    radius_without: float | None = None
 
     @property
     def rank(self) -> int | None:

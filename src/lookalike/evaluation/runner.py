@@ -11,7 +11,7 @@ from PIL import Image
 from lookalike.errors import ImageRejected, LookalikeError, Unavailable
 from lookalike.evaluation.edits import apply
 from lookalike.evaluation.measurement import EVALUATED_HITS, Confidence, QueryResult, Sample, ScoredHit, Search
-from lookalike.gallery_calibration import measure_of
+from lookalike.gallery_calibration import DENSITY_RANK, measure_of
 from lookalike.imaging import decode, read_bytes
 from lookalike.interfaces import GalleryAPI
 from lookalike.results import Failure, Query, SearchOptions, StoredImage
@@ -60,6 +60,21 @@ class _Copies:
     def pairs(self) -> Iterator[tuple[str, bytes]]:
         """Each edit with its file."""
         return zip(self.edits, self.files, strict=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The hits of one answer, and its radius."""
+
+    hits: tuple[ScoredHit, ...]
+    radius: float | None
+
+    def without_original(self) -> "_Found":
+        """The same of a gallery without the original; for searches of one pipeline by distance."""
+        others = tuple(hit for hit in self.hits if not hit.right)
+        distances = sorted(hit.distance for hit in others)
+        radius = self.radius if len(distances) < DENSITY_RANK else distances[DENSITY_RANK - 1]
+        return _Found(others, radius)
 
 
 @dataclass(slots=True)
@@ -138,20 +153,28 @@ class Runner:
         for search in self.searches if copies else ():
             options = self._options(search)
             answers = self.gallery.search_many([file for _, _, file, _ in copies], **options)
-            with_original = [
-                self._scored(answer, keys) for (*_, keys), (_, answer) in zip(copies, answers, strict=True)
-            ]
-            without = [tuple(hit for hit in hits if not hit.right) for hits in with_original]
+            with_original = [self._found(answer, keys) for (*_, keys), (_, answer) in zip(copies, answers, strict=True)]
+            without = [found.without_original() for found in with_original]
             if search.options.get("verify", True):  # what is verified depends on what was found before
                 answers = self.gallery.search_without([(file, keys) for _, _, file, keys in copies], **options)
-                without = [self._scored(answer, set()) for _, answer in answers]
-            for (of, edit, *_), hits, others in zip(copies, with_original, without, strict=True):
-                result = QueryResult(search.name, edit, of.original.name, of.original.sample, hits, others)
+                without = [self._found(answer, set()) for _, answer in answers]
+            for (of, edit, *_), found, others in zip(copies, with_original, without, strict=True):
+                result = QueryResult(
+                    search.name,
+                    edit,
+                    of.original.name,
+                    of.original.sample,
+                    found.hits,
+                    others.hits,
+                    found.radius,
+                    others.radius,
+                )
                 results[of.original.name].append(result)
         return list(results.values())
 
-    def _scored(self, answer: Answer | LookalikeError, same: Collection[str]) -> tuple[ScoredHit, ...]:
-        return tuple(self._score(hit, hit.key in same) for hit in _hits(answer))
+    def _found(self, answer: Answer | LookalikeError, same: Collection[str]) -> "_Found":
+        hits = tuple(self._score(hit, hit.key in same) for hit in _hits(answer))
+        return _Found(hits, answer.radius if isinstance(answer, Answer) else None)
 
     def _copies_in_gallery(self, original: Original) -> set[str]:
         """The keys under which the gallery has this very image; empty for one outside of it."""

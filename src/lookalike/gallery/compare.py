@@ -10,9 +10,6 @@ from lookalike.results import Comparison, PipelineComparison
 from lookalike.types import Evidence, Verification
 from lookalike.verification import label
 
-RATE_DIGITS = 4
-"""Significant digits of a false-match rate; it is an estimate."""
-
 
 def compare_images(
     a: PreparedQuery, b: PreparedQuery, pipelines: Sequence[Pipeline], verification: Verification | None
@@ -54,5 +51,5 @@ def _compare_in(a: PreparedQuery, b: PreparedQuery, at: int, pipeline: Pipeline)
         return PipelineComparison(pipeline.name, None, calibration.threshold, None)
     raw = float(pairwise(pipeline.spec.metric, query.features[0], stored.features[0]).min())
     distance = round(min(raw / pipeline.spec.scale, 1.0), 6)
-    rate = min(10 ** calibration.log_false_match_rate(distance), 1.0)
-    return PipelineComparison(pipeline.name, distance, calibration.threshold, float(f"{rate:.{RATE_DIGITS}g}"))
+    rate = calibration.false_match_rate(distance)
+    return PipelineComparison(pipeline.name, distance, calibration.threshold, rate)

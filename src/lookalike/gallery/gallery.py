@@ -3,7 +3,7 @@
 import hashlib
 import random
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,7 @@ from lookalike.catalog.built_in_attributes import check_sort
 from lookalike.errors import BadInput, LookalikeError, NotFound, UnsupportedQuery
 from lookalike.gallery.change_feed import check_wait, read_changes, wait_beyond
 from lookalike.gallery.compare import compare_images
+from lookalike.gallery.current_pipelines import CurrentPipelines
 from lookalike.gallery.duplicates import ClusterOptions, find_clusters, find_clusters_page
 from lookalike.gallery.encode import encode_images
 from lookalike.gallery.explain import explain_pair
@@ -22,7 +23,8 @@ from lookalike.gallery.index_sync import OpenPipeline, catch_up, ensure_fresh
 from lookalike.gallery.ingest import Ingest
 from lookalike.gallery.missing_files import MissingFinder
 from lookalike.gallery.originals import Originals
-from lookalike.gallery.pipeline_pool import PipelinePool
+from lookalike.gallery.pipeline_changes import PipelineChanges
+from lookalike.gallery.pipeline_pool import PipelineBuilder, PipelinePool
 from lookalike.gallery.presence import FilePresence
 from lookalike.gallery.probabilities import CalibrationReader, HitProbabilities
 from lookalike.gallery.queries import QueryReader
@@ -41,12 +43,13 @@ from lookalike.image_files import files_of
 from lookalike.imaging import Limits, encode_pixels
 from lookalike.imaging.decode_pool.pool import INLINE_LIMIT
 from lookalike.interfaces import GalleryAPI, OrientedEncoder
-from lookalike.pipeline import Calibration, ClosedPipeline, Pipeline
+from lookalike.pipeline import Calibration
 from lookalike.results import (
     CHANGES_PAGE,
     DEFAULT_RECORDS,
     DEFAULT_TENANT,
     THUMBNAIL_SIZE,
+    BackfillProgress,
     ChangePage,
     Cluster,
     ClusterPage,
@@ -56,6 +59,7 @@ from lookalike.results import (
     Explanation,
     Failure,
     Filter,
+    GalleryPipeline,
     ImageFeatures,
     MissingFiles,
     Precondition,
@@ -81,20 +85,19 @@ class Gallery(GalleryAPI):
     Methods are safe to call from several threads. With a SQLite catalog one process writes and any number read; with a
     catalog on a server any number of processes write. A search sees every durable change, also of other processes.
 
-    `catalog` is closed with the gallery; `build` opens one of the pipelines `names`, in order of precedence, when it is
-    first needed; `lock` is held from the first write on; `workers` decode (None: one a core) what is more than
-    `inline_limit` images, which the calling process decodes; `limits` is what an image may take to decode.
-    `recall_share` is the share of one core's time in which live searches are repeated exactly, to measure their recall;
-    0 for none. `verification_records` says which images added from now on get a record. `source_prefixes` are the URLs
-    below which originals may be read, None for all. `describe` says what is known of a pipeline without opening its
-    index, None where that must be opened.
+    `catalog` is closed with the gallery; `builder` opens one of the `current` pipelines when it is first needed; `lock`
+    is held from the first write on; `workers` decode (None: one a core) what is more than `inline_limit` images, which
+    the calling process decodes; `limits` is what an image may take to decode. `recall_share` is the share of one core's
+    time in which live searches are repeated exactly, to measure their recall; 0 for none. `verification_records` says
+    which images added from now on get a record. `source_prefixes` are the URLs below which originals may be read, None
+    for all.
     """
 
     def __init__(
         self,
         catalog: Catalog,
-        names: Sequence[str],
-        build: Callable[[str], Pipeline],
+        current: CurrentPipelines,
+        builder: PipelineBuilder,
         lock: WriterLock,
         *,
         limits: Limits | None = None,
@@ -103,21 +106,21 @@ class Gallery(GalleryAPI):
         recall_share: float = 0.0,
         verification_records: RecordSetting = DEFAULT_RECORDS,
         source_prefixes: Sequence[str] | None = None,
-        describe: Callable[[str], ClosedPipeline | None] = lambda _: None,
     ) -> None:
         self.catalog = catalog
         self._lock = lock
         self.limits = limits or Limits()
-        self._pipelines = PipelinePool(names, build, describe, catalog, lock, self.limits, workers, inline_limit)
+        self._pipelines = PipelinePool(current, builder, catalog, lock, self.limits, workers, inline_limit)
         self._originals = Originals(self.limits, source_prefixes)
         self._thumbnails = Thumbnails(catalog, self._originals)
         self._calibrations = CalibrationReader(catalog)
         self._recall_meter = RecallMeter(catalog, recall_share) if recall_share > 0 else None
         self._verifier = CandidateVerifier(catalog, self._originals)
         self._records = RecordMaker(verification_records, lock.folder)
+        self._changes = PipelineChanges(catalog, self._pipelines, self._originals)
 
     def __repr__(self) -> str:
-        return f"Gallery({str(self._lock.folder)!r}, pipelines={self.pipelines})"
+        return f"Gallery({str(self._lock.folder)!r}, pipelines={self._pipelines.current.last.active})"
 
     def __enter__(self) -> Self:
         return self
@@ -135,7 +138,13 @@ class Gallery(GalleryAPI):
 
     @property
     def pipelines(self) -> tuple[str, ...]:
+        """The names of the pipelines that answer searches, in order of precedence; at most a second old."""
         return self._pipelines.names
+
+    @property
+    def encoded_pipelines(self) -> tuple[str, ...]:
+        """The names of the pipelines of which new images get features: the active and the shadow ones."""
+        return self._pipelines.current.get().encoded
 
     @property
     def folder(self) -> Path:
@@ -378,9 +387,9 @@ class Gallery(GalleryAPI):
         records = self.catalog.images.by_ids(chosen)
         return [records[id_] for id_ in chosen if id_ in records]
 
-    def pipeline_calibrations(self) -> dict[str, Calibration]:
-        """Return the calibration that each pipeline came with, by name."""
-        return {o.pipeline.name: o.pipeline.calibration for o in self._pipelines.open()}
+    def pipeline_calibrations(self, *names: str) -> dict[str, Calibration]:
+        """Return the calibration that each of these pipelines (all that answer searches) came with, by name."""
+        return {o.pipeline.name: o.pipeline.calibration for o in self._pipelines.open(names)}
 
     def fingerprints(self) -> dict[str, str]:
         """Return the fingerprint of each pipeline's features, by name."""
@@ -434,12 +443,11 @@ class Gallery(GalleryAPI):
     ) -> Iterator[Outcome]:
         items = files_of(what, key, attributes, exclude, self.limits)
         with self._lock:
-            opened = self._pipelines.open()
-            for count, outcome in enumerate(self._ingest(opened, tenant, exif=exif, again=again).run(items), 1):
+            for count, outcome in enumerate(self._ingest(tenant, exif=exif, again=again).run(items), 1):
                 if count % SYNC_EVERY == 0:
-                    catch_up(opened)
+                    catch_up(self._pipelines.open_encoding().opened)
                 yield outcome
-            catch_up(opened, save=True)
+            catch_up(self._pipelines.open_encoding().opened, save=True)
 
     def add_to_catalog(
         self, items: Iterable[Found], *, tenant: str = DEFAULT_TENANT, exif: bool = True, again: bool = False
@@ -461,7 +469,7 @@ class Gallery(GalleryAPI):
             GalleryBusy: Another process is writing to the gallery.
         """
         with self._lock:
-            yield from self._ingest(self._pipelines.open(), tenant, exif=exif, again=again).run(items)
+            yield from self._ingest(tenant, exif=exif, again=again).run(items)
 
     def update_indexes(self) -> None:
         """Bring all indexes up to date with the catalog, and save those of this machine, as adding does at its end.
@@ -470,7 +478,7 @@ class Gallery(GalleryAPI):
             GalleryBusy: Another process is writing to the gallery.
         """
         with self._lock:
-            catch_up(self._pipelines.open(), save=True)
+            catch_up(self._pipelines.open_encoding().opened, save=True)
 
     def put(
         self,
@@ -483,7 +491,7 @@ class Gallery(GalleryAPI):
         exif: bool = True,
     ) -> Outcome:
         with self._lock:
-            ingest = self._ingest(self._pipelines.open(), tenant, exif=exif)
+            ingest = self._ingest(tenant, exif=exif)
             source = data if isinstance(data, str | Path | bytes) else encode_pixels(data)
             return ingest.put(Item(key, source, attributes), 0 if expected == "absent" else expected)
 
@@ -591,6 +599,58 @@ class Gallery(GalleryAPI):
         with self._lock:
             self.catalog.duplicate_feedback.unmark(self._tenant_of(tenant, keys[0] if keys else ""), keys)
 
+    # Pipelines
+
+    def pipeline_states(self, *, count: bool = True) -> list[GalleryPipeline]:
+        """See `GalleryAPI.pipeline_states`; `count` the images without features, else their number is None."""
+        return self._changes.states(count=count)
+
+    def add_pipeline(self, name: str, *, index: str | None = None) -> GalleryPipeline:
+        return self._changes.add(name, index)
+
+    def backfill(self, name: str, *, retry: bool = False) -> GalleryPipeline:
+        for _ in self.backfill_iter(name, retry=retry):
+            pass
+        return self._changes.state(name)
+
+    def backfill_iter(self, name: str, *, rate: float | None = None, retry: bool = False) -> Iterator[BackfillProgress]:
+        """Encode the images that lack the features of a pipeline, and yield the progress after each batch.
+
+        Several processes may do so at once, on any host, beside those that write to the gallery.
+
+        Args:
+            name: Name of the pipeline.
+            rate: Images per second, at most.
+            retry: Also try the images that an earlier backfill could not encode.
+
+        Raises:
+            UnsupportedQuery: There is no such pipeline.
+            NotFound: It was dropped meanwhile.
+        """
+        return self._changes.backfill(name).run(rate=rate, retry=retry)
+
+    def promote_pipeline(self, name: str, *, replace: bool = False, incomplete: bool = False) -> list[GalleryPipeline]:
+        return self._changes.promote(name, replace=replace, incomplete=incomplete)
+
+    def drop_pipeline(self, name: str) -> None:
+        self._changes.drop(name)
+
+    def open_pipelines(self) -> dict[str, str]:
+        """Open the pipelines of which new images get features, and return the reasons of those that cannot be opened.
+
+        A server does so before it is ready, and after a change. A pipeline whose engine does not answer is open.
+        """
+        failed = {}
+        for name in self.encoded_pipelines:
+            try:
+                [opened] = self._pipelines.open([name])
+            except LookalikeError as error:  # such as weights that are not downloaded
+                failed[name] = str(error)
+                continue
+            if not opened.pipeline.index.shared:
+                opened.sync.ensure_fresh()
+        return failed
+
     # Operations
 
     def status(self, *, outages: Mapping[str, str] | None = None) -> Status:
@@ -610,13 +670,16 @@ class Gallery(GalleryAPI):
                 check_engine(opened.pipeline, opened.sync)
 
     def feature_specs(self) -> dict[FeatureSpec, bool]:
-        """Return the specs of the features that the gallery stores, and whether its pipelines search by them.
+        """Return the specs of the features that the gallery stores, and whether its searches use them.
 
-        The others hold further views of hashes, which are estimated where they are missing.
+        The others are of shadow pipelines, whose missing features a backfill makes, and further views of hashes, which
+        are estimated where they are missing.
         """
-        encoders = [o.pipeline.encoder for o in self._pipelines.open()]
+        active = self.pipelines
+        pipelines = self._pipelines.open_encoding().pipelines
+        encoders = [pipeline.encoder for pipeline in pipelines]
         views = [encoder.views_spec for encoder in encoders if isinstance(encoder, OrientedEncoder)]
-        return {encoder.spec: True for encoder in encoders} | dict.fromkeys(views, False)
+        return {p.spec: p.name in active for p in pipelines} | dict.fromkeys(views, False)
 
     def put_encoded(self, batches: Iterable[Sequence[NewImage]]) -> Iterator[list[PutResult]]:
         """Store images whose features are known already, as those of another catalog; indexes catch up meanwhile.
@@ -629,12 +692,14 @@ class Gallery(GalleryAPI):
 
         Raises:
             GalleryBusy: Another process is writing to the gallery.
+            Unavailable: The gallery's pipelines were changed meanwhile; batches that were yielded are stored.
         """
         with self._lock:
-            opened = self._pipelines.open()
+            encoding = self._pipelines.open_encoding()
+            opened = encoding.opened
             pending = 0
             for batch in batches:
-                results = self.catalog.images.put(batch)
+                results = self.catalog.images.put(batch, pipelines=encoding.version)
                 pending += len(results)
                 if pending >= SYNC_EVERY:
                     catch_up(opened)
@@ -650,7 +715,7 @@ class Gallery(GalleryAPI):
             GalleryBusy: Another process is writing to the gallery or updating an index.
         """
         with self._lock:
-            return {o.pipeline.name: o.sync.rebuild() for o in self._pipelines.open()}
+            return {o.pipeline.name: o.sync.rebuild() for o in self._pipelines.open_encoding().opened}
 
     def repair(self, *, verification_records: bool = False) -> RepairReport:
         with self._lock:
@@ -691,13 +756,10 @@ class Gallery(GalleryAPI):
     def _presence(self) -> FilePresence:
         return FilePresence(lambda: self.catalog.roots.of_tenant(None))
 
-    def _ingest(self, opened: Sequence[OpenPipeline], tenant: str, *, exif: bool, again: bool = False) -> Ingest:
+    def _ingest(self, tenant: str, *, exif: bool, again: bool = False) -> Ingest:
         tenant_id = self.catalog.tenants.get_or_create(tenant)
-        decoder = self._pipelines.decoder(opened)
-        pipelines = [o.pipeline for o in opened]
-        return Ingest(
-            self.catalog, pipelines, decoder, tenant_id, self._originals, self._records, exif=exif, again=again
-        )
+        open_encoding = self._pipelines.open_encoding
+        return Ingest(self.catalog, open_encoding, tenant_id, self._originals, self._records, exif=exif, again=again)
 
     def _query_reader(self, opened: Sequence[OpenPipeline], tenant: str | None, *, verify: bool) -> QueryReader:
         decoder, side = self._pipelines.decoder(opened), SIDE if verify else 0

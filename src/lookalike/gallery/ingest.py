@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
+from typing import Protocol
 
 import numpy as np
 
@@ -13,22 +14,23 @@ from lookalike.catalog import (
     Catalog,
     FileLocation,
     NewImage,
+    PipelinesChanged,
     PutResult,
     SameBytes,
     encoded_for,
 )
 from lookalike.catalog.records import check_expected
-from lookalike.errors import BadInput, ImageRejected, NotFound
+from lookalike.errors import BadInput, ImageRejected, NotFound, Unavailable
 from lookalike.gallery.ingest_items import IngestItem, has_attributes, location, removed_reason, taken_reason
 from lookalike.gallery.item_lookup import ItemLookup
 from lookalike.gallery.originals import Originals
+from lookalike.gallery.pipeline_pool import EncodingSet
 from lookalike.gallery.prefetch import Prefetcher
 from lookalike.gallery.presence import FileId, file_id
 from lookalike.gallery.verification_records import RecordMaker
 from lookalike.imaging import DecodePool, Source, Unchanged
 from lookalike.imaging.thumbnails import SIDE
 from lookalike.interfaces import OrientedEncoder
-from lookalike.pipeline import Pipeline
 from lookalike.sources.urls import members_of
 from lookalike.types import (
     Features,
@@ -62,17 +64,24 @@ MAX_SAME_BYTES = 1000
 Row = Features | None
 
 
+class OpenEncoding(Protocol):
+    """Opens the pipelines of which new images get features, with `now` those of this moment."""
+
+    def __call__(self, *, now: bool = False) -> EncodingSet: ...
+
+
 class Ingest:
     """One run of adding images to a tenant; an outcome is yielded once it is durable. `exif` stores EXIF fields.
 
-    Images that were removed by hand are added `again` or not at all, if their key is not given.
+    Images that were removed by hand are added `again` or not at all, if their key is not given. Where the gallery's
+    pipelines change meanwhile, the catalog refuses a batch without the features of those of now (`open_encoding`), and
+    it is decoded and encoded again.
     """
 
     def __init__(
         self,
         catalog: Catalog,
-        pipelines: Sequence[Pipeline],
-        decoder: DecodePool,
+        open_encoding: OpenEncoding,
         tenant: int,
         originals: Originals,
         records: RecordMaker,
@@ -84,17 +93,22 @@ class Ingest:
         self._prefetcher = Prefetcher(originals)
         with_facts = self._prefetcher.with_facts
         self._lookup = ItemLookup(catalog, tenant, originals, records, lambda: self._specs, with_facts, again=again)
-        self._pipelines = pipelines
-        self._decoder = decoder
+        self._open_encoding = open_encoding
         self._tenant = tenant
         self._records = records
         self._exif = exif
         self._again = again
         self._locations: list[FileLocation] = []
-        self._specs = frozenset(p.spec for p in pipelines)
         self._store_views = catalog.features.keeper() == "catalog"  # else duplicates are not found by features
         self._batch = FIRST_BATCH
-        self._max_batch = HASH_BATCH if all(p.spec.metric == "hamming" for p in pipelines) else ENCODE_BATCH
+        self._use(open_encoding())
+
+    def _use(self, encoding: EncodingSet) -> None:
+        """Encode for this set of pipelines from now on."""
+        self._pipelines, self._decoder, self._version = encoding.pipelines, encoding.decoder, encoding.version
+        self._specs = frozenset(p.spec for p in self._pipelines)
+        self._max_batch = HASH_BATCH if all(p.spec.metric == "hamming" for p in self._pipelines) else ENCODE_BATCH
+        self._batch = min(self._batch, self._max_batch)
 
     def run(self, items: Iterable[Found]) -> Iterator[Outcome]:
         """Add items, and yield their outcomes; memory is bounded. An archive is finished before what follows it."""
@@ -161,11 +175,12 @@ class Ingest:
             return task
         if task.is_unread:
             task.data = self._prefetcher.read(task)
-        [result] = self._decoder.map([self._source(task)])
+        decoder = self._decoder
+        [result] = decoder.map([self._source(task)])
         if isinstance(result, ImageRejected):
             raise result
         if isinstance(result, Prepared):
-            [outcome] = self._write([(task, result)], expected)
+            [outcome] = self._write([(task, result)], decoder, expected)
         else:
             outcome = self._unchanged(task, result, expected)
             self._write_locations()
@@ -174,7 +189,11 @@ class Ingest:
         return outcome
 
     def _run_from(self, first: IngestItem, tasks: Iterator[IngestItem | Outcome]) -> Iterator[Outcome]:
-        """Decode `first` and the items that follow, until many consecutive items need no decoding."""
+        """Decode `first` and the items that follow, until many consecutive items need no decoding.
+
+        Where the pipelines change, those that follow are left to another call.
+        """
+        decoder = self._decoder
         decoding: deque[IngestItem] = deque()
         outcomes: list[Outcome] = []
         ready: list[tuple[IngestItem, Prepared]] = []
@@ -187,10 +206,10 @@ class Ingest:
                 else:
                     decoding.append(task)
                     yield self._source(task)
-                if len(outcomes) >= FLUSH_OUTCOMES:
+                if len(outcomes) >= FLUSH_OUTCOMES or self._decoder is not decoder:
                     return
 
-        for result in self._decoder.map(sources()):
+        for result in decoder.map(sources()):
             task = decoding.popleft()
             if isinstance(result, Prepared):
                 ready.append((task, result))
@@ -200,18 +219,18 @@ class Ingest:
                 outcomes.append(self._unchanged(task, result))
             full = min(self._batch, RECORD_BATCH) if task.wants_record else self._batch
             if len(ready) >= full or (ready and time.monotonic() - since > MAX_BATCH_DELAY):
-                outcomes += self._write_batch(ready)
+                outcomes += self._write_batch(ready, decoder)
                 ready, since = [], time.monotonic()
             yield from outcomes
             outcomes.clear()
-        outcomes += self._write(ready)
+        outcomes += self._write(ready, decoder)
         self._write_locations()
         yield from outcomes
 
-    def _write_batch(self, ready: list[tuple[IngestItem, Prepared]]) -> list[Outcome]:
+    def _write_batch(self, ready: list[tuple[IngestItem, Prepared]], decoder: DecodePool) -> list[Outcome]:
         """Write a batch, and adapt the size of the next one to the time that this one took."""
         started = time.monotonic()
-        outcomes = self._write(ready)
+        outcomes = self._write(ready, decoder)
         if time.monotonic() - started > MAX_WRITE_SECONDS:
             self._batch = max(len(ready) // 2, 1)
         elif len(ready) >= self._batch:
@@ -246,10 +265,46 @@ class Ingest:
             self._catalog.images.update_file_locations(self._locations)
             self._locations = []
 
-    def _write(self, ready: list[tuple[IngestItem, Prepared]], expected: int | None = None) -> list[Outcome]:
+    def _write(
+        self, ready: list[tuple[IngestItem, Prepared]], decoder: DecodePool, expected: int | None = None
+    ) -> list[Outcome]:
+        """Write a batch that `decoder` has prepared, for the pipelines of the moment at which it is written."""
+        rejected: list[Outcome] = []
+        while True:
+            if decoder is not self._decoder:
+                decoder = self._decoder
+                ready, failed = self._decode_again(ready)
+                rejected += failed
+            try:
+                return rejected + (self._encode_and_put(ready, expected) if ready else [])
+            except PipelinesChanged:
+                self._use(self._open_encoding(now=True))
+
+    def _decode_again(
+        self, ready: Sequence[tuple[IngestItem, Prepared]]
+    ) -> tuple[list[tuple[IngestItem, Prepared]], list[Outcome]]:
+        """Decode a batch for other pipelines; a file that cannot be read any more is rejected."""
+        decoded: list[tuple[IngestItem, Prepared]] = []
+        rejected: list[Outcome] = []
+        for task, before in ready:
+            try:
+                if task.is_unread:
+                    task.data = self._prefetcher.read(task)
+                [result] = self._decoder.map([replace(self._source(task), known=None)])
+                if isinstance(result, ImageRejected):
+                    raise result
+            except (ImageRejected, NotFound, Unavailable) as error:
+                rejected.append(task.rejected(f"unreadable: {error}"))
+                continue
+            assert isinstance(result, Prepared)  # never Unchanged: no digest was given
+            if result.sha256 == before.sha256:
+                decoded.append((task, result))
+            else:
+                rejected.append(task.rejected("unreadable: the file changed while it was added; add it again"))
+        return decoded, rejected
+
+    def _encode_and_put(self, ready: list[tuple[IngestItem, Prepared]], expected: int | None) -> list[Outcome]:
         """Encode a batch and write it in one transaction; features of stored images with the same bytes are copied."""
-        if not ready:
-            return []
         first = self._catalog.images.same_bytes(self._tenant, {prepared.sha256 for _, prepared in ready})
         ready, outcomes = self._without_refused(ready, first)
         if not ready:
@@ -330,7 +385,7 @@ class Ingest:
 
     def _put(self, new_images: Sequence[NewImage], prepared: Mapping[bytes, Prepared]) -> list[PutResult]:
         """Write images; those whose `copy_of` was removed meanwhile by another writer are encoded after all."""
-        results = self._catalog.images.put(new_images)
+        results = self._catalog.images.put(new_images, pipelines=self._version)
         orphans = [(image, result) for image, result in zip(new_images, results, strict=True) if not result.copied]
         rows = self._encode([prepared[image.sha256] for image, _ in orphans])
         for spec in rows[0] if rows else ():

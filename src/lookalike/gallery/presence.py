@@ -61,6 +61,10 @@ class FilePresence:
         """Whether a file is gone while the folder that it was added from is there."""
         return path is not None and not is_url(path) and is_gone(path) and not self._is_away(self.folder_of(path))
 
+    def is_out_of_reach(self, path: str) -> bool:
+        """Whether a file is gone with the folder that it was added from, as those of an unplugged disk are."""
+        return is_gone(path) and self._is_away(self.folder_of(path))
+
     def folder_of(self, path: str) -> str:
         """The folder that a file was added from; that of the file itself, or its archive, where it was given alone."""
         if self._roots is None:

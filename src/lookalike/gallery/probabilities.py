@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lookalike.catalog import Catalog
 from lookalike.errors import UnsupportedQuery
-from lookalike.gallery_calibration import GalleryCalibration, Mode
+from lookalike.gallery_calibration import CurveGroup, GalleryCalibration, Mode
 from lookalike.pipeline import Pipeline
 from lookalike.types import Probability
 
@@ -22,31 +22,41 @@ class HitProbabilities:
     """Judges the hits of one search.
 
     `mode` says what they are judged by; `growth` is how many times as many images there are now as
-    at the calibration; `max_false` is the share of queries without an original that may get an answer.
+    at the calibration; `pipeline` is the one whose distances say how dense the gallery is around a query; `max_false`
+    is the share of queries without an original that may get an answer.
     """
 
     calibration: GalleryCalibration
     mode: Mode
     growth: float
+    pipeline: str
     max_false: float | None = None
+
+    def of_query(self, radius: float | None) -> "QueryProbabilities":
+        """Return what judges the hits of one query, by the distance of its image of rank `DENSITY_RANK`."""
+        return QueryProbabilities(self, self.calibration.groups_at(self.pipeline, radius))
+
+
+@dataclass(frozen=True, slots=True)
+class QueryProbabilities:
+    """Judges the hits of one query: by its group, or, where that is not known, by what all groups can promise."""
+
+    of_search: HitProbabilities
+    groups: Sequence[CurveGroup]
 
     def probability(self, measure: str, value: float) -> Probability | None:
         """Return the probability of a hit with this value of a measure; None where that was not calibrated."""
-        curve = self.calibration.curve(measure, self.mode)
-        if curve is None:
-            return None
-        judged = self.calibration.judged(measure, value, self.mode)
-        return curve.probability(judged, self.growth)
+        judge = self.of_search
+        found = (group.probability(measure, value, judge.mode, judge.growth) for group in self.groups)
+        return min((p for p in found if p is not None), key=lambda p: p.value, default=None)
 
     def accepts(self, measure: str, value: float) -> bool:
         """Return whether hits as sure as this one are false for few enough queries."""
-        if self.max_false is None:
+        judge = self.of_search
+        if judge.max_false is None:
             return True
-        curve = self.calibration.curve(measure, self.mode)
-        if curve is None:
-            return False
-        judged = self.calibration.judged(measure, value, self.mode)
-        return curve.false_share(judged, self.growth) <= self.max_false
+        shares = [group.false_share(measure, value, judge.mode, judge.growth) for group in self.groups]
+        return all(share is not None and share <= judge.max_false for share in shares)
 
 
 class CalibrationReader:
@@ -76,7 +86,7 @@ class CalibrationReader:
         mode: Mode = "verified" if verify else "distance" if len(pipelines) > 1 else "single"
         if max_false is not None:
             calibration.check_share(max_false, list(fingerprints), mode, images=images)
-        return HitProbabilities(calibration, mode, calibration.growth(images), max_false)
+        return HitProbabilities(calibration, mode, calibration.growth(images), pipelines[-1].name, max_false)
 
     def forget(self) -> None:
         """Read again at the next search."""

@@ -9,13 +9,13 @@ from typing import Literal
 
 from lookalike.catalog import Catalog
 from lookalike.errors import ImageRejected, Unavailable, UnsupportedQuery
-from lookalike.gallery.probabilities import CERTAIN, HitProbabilities
+from lookalike.gallery.probabilities import CERTAIN, HitProbabilities, QueryProbabilities
 from lookalike.gallery.queries import PreparedQuery, QueryReader, encode_queries
 from lookalike.gallery.recall_meter import RecallMeter
 from lookalike.gallery.stored_sides import ComparedImage
 from lookalike.gallery.verification import DEFAULT_BUDGET_MS, MAX_SIMILAR_VERIFIED, CandidateVerifier, ToVerify
 from lookalike.gallery.windows import AUTO_MS, WINDOW_COUNT, encode_windows
-from lookalike.gallery_calibration import measure_of
+from lookalike.gallery_calibration import DENSITY_RANK, measure_of
 from lookalike.imaging import prepare
 from lookalike.pipeline import Pipeline, Ranked
 from lookalike.results import MAX_RESULTS, Deep
@@ -83,7 +83,7 @@ class SearchRequest:
     def candidates(self) -> int:
         """Candidates to fetch: one more shows whether a page follows; those verified must not depend on the page."""
         excluded = max(map(len, self.excluded.values()), default=0)
-        return max(self.depth, VERIFIED_DEPTH if self.verify else MAX_CONFIRMED) + 1 + excluded
+        return max(self.depth, VERIFIED_DEPTH if self.verify else max(MAX_CONFIRMED, DENSITY_RANK)) + 1 + excluded
 
     def check(self) -> None:
         """Raise UnsupportedQuery for options that are out of range."""
@@ -102,7 +102,10 @@ class SearchRequest:
 
 @dataclass(slots=True)
 class Candidate:
-    """Best match for one image. `log_rate` is log10 of the false-match rate of its distance."""
+    """Best match for one image. `log_rate` is log10 of the false-match rate of its distance, by which hits are ordered.
+
+    `false_match_rate` is what is known of it; see `Hit`.
+    """
 
     evidence: Evidence
     distance: float
@@ -110,6 +113,7 @@ class Candidate:
     log_rate: float
     verified: bool = False
     verification: Verification | None = None
+    false_match_rate: float | None = None
 
     @property
     def rank(self) -> tuple[int, float, float]:
@@ -186,7 +190,7 @@ class Searcher:
         exact = self._digest_matches(queries, request)
         stages.mark("digest")
         found: list[dict[int, Candidate]] = [{} for _ in queries]
-        exact_within, failed = self._search_pipelines(queries, request, found, sequence, stages)
+        exact_within, radii, failed = self._search_pipelines(queries, request, found, sequence, stages)
         engine_filter = request.filter is not None and request.filter.engine_filter
         for of_query, same in zip(found, exact, strict=True):
             # only the engine can evaluate its own filter, so a digest match that it did not return may not pass it
@@ -205,7 +209,7 @@ class Searcher:
                 for query, of_query in zip(queries, found, strict=True)
             ]
             stages.mark("verify")
-        ranked = [_rank(of_query, records, request) for of_query in found]
+        ranked = [_rank(of_query, records, request, radius) for of_query, radius in zip(found, radii, strict=True)]
         first, end = request.depth - request.k, request.depth
         return [
             Answer(
@@ -221,8 +225,9 @@ class Searcher:
                 not_compared={name: NOT_COMPARED for name, distance in within.items() if distance is None},
                 frames=query.prepared.frames,
                 truncated=query.prepared.truncated,
+                radius=radius,
             )
-            for query, hits, within, report in zip(queries, ranked, exact_within, reports, strict=True)
+            for query, hits, within, report, radius in zip(queries, ranked, exact_within, reports, radii, strict=True)
         ]
 
     def _digest_matches(self, queries: Sequence[PreparedQuery], request: SearchRequest) -> list[dict[int, Candidate]]:
@@ -250,13 +255,14 @@ class Searcher:
         found: list[dict[int, Candidate]],
         sequence: int,
         stages: StageTimer,
-    ) -> tuple[list[dict[str, float | None]], dict[str, str]]:
+    ) -> tuple[list[dict[str, float | None]], list[float | None], dict[str, str]]:
         """Search every pipeline, and keep the best match of each image in `found`.
 
-        Returns, for each query, the distance up to which each pipeline was exact, and the errors of those that are
-        unavailable; raises Unavailable if all are.
+        Returns, for each query, the distance up to which each pipeline was exact, and its radius (see `_radius`) in the
+        last one, and the errors of those that are unavailable; raises Unavailable if all are.
         """
         exact_within: list[dict[str, float | None]] = [{} for _ in queries]
+        radii: list[float | None] = [None] * len(queries)
         failed: dict[str, Unavailable] = {}
         for at, pipeline in enumerate(self._pipelines):
             limits = [request.threshold] if request.threshold is not None else []
@@ -292,10 +298,12 @@ class Searcher:
             for of_query, within, matches in zip(found, exact_within, ranked, strict=True):
                 within[pipeline.name] = matches.exact_within
                 _merge(of_query, pipeline, matches)
+            if pipeline is self._pipelines[-1]:
+                radii = [_radius(query, of_query, request) for query, of_query in zip(queries, ranked, strict=True)]
             stages.mark(pipeline.name)
         if len(failed) == len(self._pipelines):
             raise next(iter(failed.values()))
-        return exact_within, {name: str(error) for name, error in failed.items()}
+        return exact_within, radii, {name: str(error) for name, error in failed.items()}
 
     def _confirm(self, query: PreparedQuery, found: dict[int, Candidate], records: Mapping[int, Record]) -> None:
         """Compare the pixels of the best copies of the query's size; files without a stored digest are decoded.
@@ -392,8 +400,22 @@ def _merge(found: dict[int, Candidate], pipeline: Pipeline, matches: Ranked) -> 
         copy = distance <= calibration.threshold
         evidence: Evidence = "copy" if copy else "similar"
         candidate = Candidate(evidence, distance, pipeline.name, calibration.log_false_match_rate(distance))
+        candidate.false_match_rate = calibration.false_match_rate(distance)
         if i not in found or candidate.rank < found[i].rank:
             found[i] = candidate
+
+
+def _radius(query: PreparedQuery, matches: Ranked, request: SearchRequest) -> float | None:
+    """Return the distance of the image of rank `DENSITY_RANK`; if there are fewer, the largest that was searched.
+
+    None where nothing was compared.
+    """
+    if matches.exact_within is None:
+        return None
+    excluded = request.excluded.get(query.prepared.sha256, frozenset())
+    distances = [d for i, d in zip(matches.ids.tolist(), matches.distances.tolist(), strict=True) if i not in excluded]
+    limit = 1.0 if request.threshold is None else request.threshold
+    return distances[DENSITY_RANK - 1] if len(distances) >= DENSITY_RANK else limit
 
 
 def _top_ids(found: Sequence[dict[int, Candidate]], request: SearchRequest) -> list[int]:
@@ -405,9 +427,11 @@ def _top_ids(found: Sequence[dict[int, Candidate]], request: SearchRequest) -> l
     return list(top)
 
 
-def _rank(found: dict[int, Candidate], records: Mapping[int, Record], request: SearchRequest) -> list[Hit]:
+def _rank(
+    found: dict[int, Candidate], records: Mapping[int, Record], request: SearchRequest, radius: float | None
+) -> list[Hit]:
     """Return hits in their final order; an image that was deleted during the search has no record and is omitted."""
-    judge = request.probabilities
+    judge = None if request.probabilities is None else request.probabilities.of_query(radius)
     accepted = (i for i in found if i in records and _is_accepted(found[i], judge))
     order = sorted(accepted, key=lambda i: (found[i].rank, i))
     return [
@@ -427,16 +451,17 @@ def _rank(found: dict[int, Candidate], records: Mapping[int, Record], request: S
             frames=records[i].frames,
             truncated=records[i].truncated,
             probability=_probability(found[i], judge),
+            false_match_rate=found[i].false_match_rate,
         )
         for i in order[: request.depth + 1]
     ]
 
 
-def _is_accepted(candidate: Candidate, judge: HitProbabilities | None) -> bool:
+def _is_accepted(candidate: Candidate, judge: QueryProbabilities | None) -> bool:
     return judge is None or candidate.evidence == "exact" or judge.accepts(*candidate.measured)
 
 
-def _probability(candidate: Candidate, judge: HitProbabilities | None) -> Probability | None:
+def _probability(candidate: Candidate, judge: QueryProbabilities | None) -> Probability | None:
     if judge is None:
         return None
     return CERTAIN if candidate.evidence == "exact" else judge.probability(*candidate.measured)

@@ -74,8 +74,9 @@ class Diagnoser:
         best = int(distances.argmin())
         distance = float(min(distances[best], 1.0))
         threshold = pipeline.calibration.threshold
-        rate = pipeline.calibration.log_false_match_rate(distance)
-        detail = f"{distance:.4f} (copy threshold {threshold:.4f}; false-match rate 10^{rate:.1f})"
+        rate = pipeline.calibration.false_match_rate(distance)
+        stated = "not measured" if rate is None else f"at most {rate:.1e}"
+        detail = f"{distance:.4f} (copy threshold {threshold:.4f}; false-match rate {stated})"
         if pipeline.spec.metric == "hamming":
             detail += f"; {equal_segments(views.features[0, best], other.features[0, 0])} of {SEGMENTS} segments equal"
         steps = [DiagnosisStep(f"{name}: {DISTANCE}", distance <= threshold, detail)]

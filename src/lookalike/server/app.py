@@ -26,6 +26,7 @@ from lookalike.server.routes import (
     jobs,
     keys,
     originals,
+    pipelines,
     search,
     search_batch,
     status,
@@ -47,6 +48,7 @@ ROUTERS = (
     jobs,
     changes,
     keys,
+    pipelines,
     status,
     docs,
 )

@@ -79,8 +79,7 @@ class AppState:
         self.listed_clusters = ListedClusters()
         self.background_sync = BackgroundSync(gallery)
         self.changes = ChangeWatcher(lambda: self.probe(gallery.catalog.changes.last_sequence))
-        engines = {name: partial(gallery.check_engine, name) for name in gallery.pipelines}
-        self.health = HealthMonitor({"catalog": lambda: gallery.catalog.changes.last_sequence(), **engines})
+        self.health = HealthMonitor(self._probes)
         self._status: tuple[float, Status] | None = None
 
     def status(self) -> Status:
@@ -90,6 +89,11 @@ class AppState:
             unavailable = {name: outage.message for name, outage in self.health.last.items()}
             recent = self._status = (time.monotonic(), self.gallery.status(outages=unavailable))
         return recent[1]
+
+    def _probes(self) -> dict[str, Callable[[], object]]:
+        """The health probes of the catalog and of the pipelines of now."""
+        engines = {name: partial(self.gallery.check_engine, name) for name in self.background_sync.names}
+        return {"catalog": lambda: self.gallery.catalog.changes.last_sequence(), **engines}
 
     async def probe(self, function: Callable[[], T]) -> T:
         """The result of a short read of the catalog and the engines; raises Unavailable after `PROBE_TIMEOUT`."""

@@ -18,13 +18,20 @@ class BackgroundSync:
     def __init__(self, gallery: Gallery) -> None:
         self._gallery = gallery
         self._stop = threading.Event()
-        self._unopened: dict[str, str] = dict.fromkeys(gallery.pipelines, "not opened yet")
+        self._names = gallery.pipelines
+        self._unopened: dict[str, str] = dict.fromkeys(self._names, "not opened yet")
+        self._opened: set[str] = set()
         self._thread = threading.Thread(target=self._loop, name="lookalike-sync", daemon=True)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The pipelines that answer searches, as of the last step; does not block."""
+        return self._names
+
+    @property
     def unopened(self) -> Mapping[str, str]:
-        """The reasons by pipeline that is not open yet; empty once all are open."""
-        return dict(self._unopened)
+        """The reasons by pipeline of these that is not open yet; empty once all are open."""
+        return {name: reason for name, reason in self._unopened.items() if name in self._names}
 
     def start(self) -> None:
         """Start the thread."""
@@ -39,7 +46,8 @@ class BackgroundSync:
     def _loop(self) -> None:
         while not self._stop.is_set():
             try:
-                if self._unopened:
+                self._names = self._gallery.pipelines
+                if self._unopened or not self._opened.issuperset(self._gallery.encoded_pipelines):
                     self._open()
                 self._gallery.sync_indexes()
             except LookalikeError as error:
@@ -49,11 +57,13 @@ class BackgroundSync:
             self._stop.wait(SYNC_INTERVAL)
 
     def _open(self) -> None:
-        """Open pipelines; an unavailable engine does not count as a failure, since it may come and go at any time."""
-        status = self._gallery.status()
-        for pipeline in status.pipelines:
-            if pipeline.error is None or pipeline.shared:
-                self._unopened.pop(pipeline.name, None)
-            elif self._unopened.get(pipeline.name) != pipeline.error:
-                log.warning("pipeline %s is not available yet: %s", pipeline.name, pipeline.error)
-                self._unopened[pipeline.name] = pipeline.error
+        """Open pipelines, also shadow ones, which may be promoted at any time.
+
+        An unavailable engine does not count as a failure, since it may come and go at any time.
+        """
+        failed = self._gallery.open_pipelines()
+        for name, reason in failed.items():
+            if self._unopened.get(name) != reason:
+                log.warning("pipeline %s is not available yet: %s", name, reason)
+        self._opened = {name for name in self._gallery.encoded_pipelines if name not in failed}
+        self._unopened = failed

@@ -13,6 +13,8 @@ CACHE_SECONDS = 3.0
 """Seconds for which a result is reused."""
 PROBE_TIMEOUT = 2.0
 """Seconds after which a running probe counts as an outage."""
+MAX_PROBES = 64
+"""Threads of probes, more than a gallery has pipelines."""
 log = logging.getLogger("lookalike.server")
 
 
@@ -24,7 +26,7 @@ class Outage(NamedTuple):
 
 
 class HealthMonitor:
-    """Runs health probes by name: functions that return if the dependency answers, and raise otherwise.
+    """Runs the health `probes` of now by name: functions that return if the dependency answers, and raise otherwise.
 
     `last` are the outages at the last check. Readiness must not block: at most one probe per dependency runs, in its
     own thread, and one that timed out is not awaited again. The methods must be called in the event loop's thread.
@@ -32,23 +34,25 @@ class HealthMonitor:
 
     def __init__(
         self,
-        probes: Mapping[str, Callable[[], object]],
+        probes: Callable[[], Mapping[str, Callable[[], object]]],
         *,
         cache_seconds: float = CACHE_SECONDS,
         timeout: float = PROBE_TIMEOUT,
     ) -> None:
-        self._probes = dict(probes)
+        self._probes = probes
         self._cache_seconds = cache_seconds
         self._timeout = timeout
-        self._pool = ThreadPoolExecutor(len(self._probes), thread_name_prefix="lookalike-health")
+        self._pool = ThreadPoolExecutor(MAX_PROBES, thread_name_prefix="lookalike-health")
         self._started: dict[str, tuple[float, asyncio.Future[Outage | None]]] = {}
-        self.names = tuple(probes)
         self.last: Mapping[str, Outage] = {}
 
     async def check(self) -> Mapping[str, Outage]:
         """The outages by name; takes at most `timeout` seconds."""
-        for name in self._probes:
-            self._start(name)
+        probes = self._probes()
+        for name in self._started.keys() - probes.keys():  # a pipeline that answers no longer
+            del self._started[name]
+        for name, probe in probes.items():
+            self._start(name, probe)
         oldest = time.monotonic() - self._timeout
         waiting = [(start, probe) for start, probe in self._started.values() if start > oldest and not probe.done()]
         if waiting:
@@ -64,17 +68,22 @@ class HealthMonitor:
         self.last = outages
         return outages
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is checked."""
+        return tuple(self._probes())
+
     def close(self) -> None:
         """Wait for the running probes; blocks."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _start(self, name: str) -> None:
+    def _start(self, name: str, probe: Callable[[], object]) -> None:
         if name in self._started:
-            started, probe = self._started[name]
-            if not probe.done() or time.monotonic() < started + self._cache_seconds:
+            started, running = self._started[name]
+            if not running.done() or time.monotonic() < started + self._cache_seconds:
                 return
-        probe = asyncio.get_running_loop().run_in_executor(self._pool, _run_probe, name, self._probes[name])
-        self._started[name] = (time.monotonic(), probe)
+        future = asyncio.get_running_loop().run_in_executor(self._pool, _run_probe, name, probe)
+        self._started[name] = (time.monotonic(), future)
 
 
 def _run_probe(name: str, probe: Callable[[], object]) -> Outage | None:

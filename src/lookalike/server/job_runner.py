@@ -233,11 +233,19 @@ class JobRunner:
         progress.count("deleted", len(deleted.keys))
         yield
 
+    def _backfill(self, job: Job, progress: Progress) -> Iterator[None]:
+        name = job.request["pipeline"]
+        for found in self._gallery.backfill_iter(name, retry=job.request.get("retry", False)):
+            progress.done, progress.total = found.done, found.total
+            progress.counts.update(encoded=found.encoded, failed=found.failed, unreachable=found.unreachable)
+            yield
+
 
 STEPS: Mapping[str, Callable[[JobRunner, Job, Progress], Iterator[None]]] = {
     "import": JobRunner._import,
     "repair": JobRunner._repair,
     "duplicates": JobRunner._duplicates,
     "delete": JobRunner._delete,
+    "backfill": JobRunner._backfill,
 }
 """The steps of each kind of job."""

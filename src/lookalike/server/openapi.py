@@ -15,12 +15,14 @@ from lookalike.server.routes.explain import ExplainRequest
 from lookalike.server.routes.images import DeleteJson, PatchJson, PutJson
 from lookalike.server.routes.jobs import JobRequest
 from lookalike.server.routes.keys import CreateKey
+from lookalike.server.routes.pipelines import AddPipeline, PromotePipeline
 from lookalike.server.routes.search import SearchRequest
 from lookalike.server.routes.search_batch import SearchBatchRequest
 from lookalike.server.routes.why_not import WhyNotRequest
 from lookalike.wire.problems import Problem
 
 MODELS = (
+    AddPipeline,
     ApplyRequest,
     BatchItem,
     CompareRequest,
@@ -32,6 +34,7 @@ MODELS = (
     PatchJson,
     PlanRequest,
     Problem,
+    PromotePipeline,
     PutJson,
     SearchBatchRequest,
     SearchRequest,

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from lookalike import results
 from lookalike.types import Evidence
 from lookalike.wire.objects import WireObject, convert, doc
-from lookalike.wire.verification import Verification
+from lookalike.wire.verification import FALSE_MATCH_RATE, Verification
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +18,7 @@ class PipelineComparison(WireObject):
     distance: float | None = field(metadata=doc("0..1; null where an image is too flat for this pipeline."))
     copy: bool = field(metadata=doc("Whether the distance is within the threshold."))
     threshold: float = field(metadata=doc("The distance up to which two images count as copies."))
-    false_match_rate: float | None = field(
-        metadata=doc("The share (0..1) of pairs of unrelated images at most this far apart; null as the distance.")
-    )
+    false_match_rate: float | None = field(metadata=doc(FALSE_MATCH_RATE + ", or where the distance is null."))
 
     @classmethod
     def of(cls, measured: results.PipelineComparison) -> "PipelineComparison":
@@ -37,7 +35,7 @@ class Comparison(WireObject):
         "same_pixels": False,
         "evidence": "copy",
         "pipelines": [
-            {"name": "phash", "distance": 0.03125, "copy": True, "threshold": 0.125, "false_match_rate": 7.943e-07}
+            {"name": "phash", "distance": 0.03125, "copy": True, "threshold": 0.125, "false_match_rate": 9.506e-06}
         ],
         "verified": False,
         "verification": None,

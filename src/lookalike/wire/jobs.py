@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from lookalike.wire.objects import Json, WireObject, doc
 
-JobKind = Literal["import", "repair", "duplicates", "delete"]
+JobKind = Literal["import", "repair", "duplicates", "delete", "backfill"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 

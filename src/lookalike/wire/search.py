@@ -9,7 +9,7 @@ from lookalike.types import Evidence
 from lookalike.wire.images import FRAMES, thumbnail_url
 from lookalike.wire.objects import Json, WireObject, convert, doc
 from lookalike.wire.problems import Problem
-from lookalike.wire.verification import Verification, VerificationReport
+from lookalike.wire.verification import FALSE_MATCH_RATE, Verification, VerificationReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,9 @@ class Hit(WireObject):
     verification: Verification | None = field(default=None, metadata=doc("Null where pixels were not compared."))
     frames: int = field(default=1, metadata=doc(FRAMES))
     truncated: bool = field(default=False, metadata=doc("Whether pixels are missing in the file."))
+    false_match_rate: float | None = field(
+        default=None, metadata=doc(FALSE_MATCH_RATE + ", for exact hits, and for parts of the query.")
+    )
     probability: Probability | None = field(
         default=None, metadata=doc("That it is a copy; null unless the gallery was calibrated.")
     )
@@ -107,6 +110,7 @@ class SearchAnswer(WireObject):
                 },
                 "frames": 1,
                 "truncated": False,
+                "false_match_rate": 9.506e-06,
                 "probability": {"value": 0.9994, "low": 0.9971, "high": 1.0},
                 "missing": False,
             }

@@ -9,6 +9,11 @@ from lookalike.errors import BadSetting
 from lookalike.types import Evidence
 from lookalike.wire.objects import WireObject, convert, doc
 
+FALSE_MATCH_RATE = (
+    "The share (0..1) of pairs of unrelated images at most this far apart, never below the lowest that was measured; "
+    "null where none was"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Box(WireObject):

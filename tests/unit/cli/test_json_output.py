@@ -128,7 +128,7 @@ def test_search_finds_the_original(full: Path, tmp_path: Path) -> None:
     assert {"query", "hits", "exact_within", "took_ms"} <= set(line)
     assert line["query"] == str(query)
     names = {"key", "path", "evidence", "distance", "pipeline", "attributes", "width", "height", "thumbnail", "tenant"}
-    names |= {"frames", "truncated", "verified", "verification", "probability", "missing"}
+    names |= {"frames", "truncated", "verified", "verification", "probability", "missing", "false_match_rate"}
     assert all(set(h) == names for h in line["hits"])
     best = line["hits"][0]
     assert (best["key"], best["evidence"], best["pipeline"]) == ("grüße 🌄.png", "copy", "phash")

@@ -150,6 +150,18 @@ def test_with_pixels_compared_copies_are_proven(gallery: Gallery, monkeypatch: p
     assert verified.wrong_copies.value == 0
 
 
+def test_the_radius_of_an_answer_is_the_distance_of_the_fourth_nearest_image(gallery: Gallery, folder: Path) -> None:
+    data = (folder / "1.png").read_bytes()
+    answer = gallery.search(data, k=2, verify=False)
+    distances = [hit.distance for hit in gallery.search(data, k=5, verify=False).hits]
+    assert answer.radius == pytest.approx(distances[3])
+    [(_, without)] = gallery.search_without([(data, ["1.png"])], k=2, verify=False)
+    assert without.radius == pytest.approx(distances[4])
+    near = gallery.search(data, threshold=distances[2], verify=False)
+    assert near.radius == pytest.approx(distances[2])  # at least so far
+    assert gallery.search(encoded(Image.new("RGB", (64, 64))), verify=False).radius is None
+
+
 def test_a_search_without_images_answers_as_if_they_were_gone(gallery: Gallery, folder: Path) -> None:
     data = [(folder / name).read_bytes() for name in NAMES[:3]]
     left_out = [{NAMES[0]}, {NAMES[1], NAMES[5]}, set()]

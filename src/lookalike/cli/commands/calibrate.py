@@ -17,7 +17,7 @@ from lookalike.errors import BadSetting, NotFound
 
 if TYPE_CHECKING:
     from lookalike.evaluation.measurement import QueryResult
-    from lookalike.gallery_calibration import GalleryCalibration
+    from lookalike.gallery_calibration import CurveGroup, GalleryCalibration
 
 SHOWN_SHARES = (0.1, 0.03, 0.01, 0.003, 0.001, 3e-4, 1e-4)
 MIN_IMAGES = 20
@@ -91,16 +91,31 @@ def calibrate(
 
 
 def _show(calibration: GalleryCalibration, queries: int) -> None:
-    """By measure, the distance within which hits are false for a share of queries, and the sample's limit."""
+    """By group and measure, the distance within which hits are false for a share of queries, and the sample's limit."""
     images = counted(calibration.gallery_images, "image")
-    print_line(f"Calibrated with {queries:,} edited copies, in a gallery of {images}.\n")
+    print_line(f"Calibrated with {queries:,} edited copies, in a gallery of {images}.")
+    limits = calibration.radii[list(calibration.radii)[-1]]
+    for group, low, high in zip(calibration.groups, (None, *limits), (*limits, None), strict=True):
+        if len(calibration.groups) > 1:
+            print_line(f"\nQueries whose fourth nearest image is {_between(low, high)}:")
+        else:
+            print_line("")
+        out().print(_table(group))
+
+
+def _between(low: float | None, high: float | None) -> str:
+    bounds = [f"farther than {low:.3f}"] if low is not None else []
+    return " and ".join([*bounds, *([f"within {high:.3f}"] if high is not None else [])])
+
+
+def _table(group: CurveGroup) -> Table:
     table = Table("false answers", box=None, header_style="bold", pad_edge=False)
-    for name in calibration.measures:
+    for name in group.measures:
         table.add_column(f"{name}: distance below", justify="right")
         table.add_column("probability of a copy there", justify="right")
     for share in SHOWN_SHARES:
         cells = []
-        for curve in calibration.measures.values():
+        for curve in group.measures.values():
             value = curve.value_at(share)
             if value is None:
                 cells += [f"fewer than 1 in {1 / curve.floor():,.0f} not seen", ""]
@@ -108,4 +123,4 @@ def _show(calibration: GalleryCalibration, queries: int) -> None:
                 p = curve.probability(min(value, 1.0))
                 cells += [f"{min(value, 1.0):.3f}", f"{p.value:.3f} ({p.low:.3f} to {p.high:.3f})"]
         table.add_row(f"{share:g}", *cells)
-    out().print(table)
+    return table

@@ -40,7 +40,6 @@ PROBABLY = "One is probably an edited copy of the other, by the distance alone: 
 ALIKE = "They are similar, but not similar enough to call one a copy of the other."
 MAX_ALIKE_RATE = 1e-3
 """The highest false-match rate at which two images that are no copies are called similar."""
-MIN_SHOWN_RATE = 1e-9
 CLEAN_UP = "Clean-up"
 """The panel of the options that decide which files are removed."""
 
@@ -197,12 +196,12 @@ def _table(found: Comparison) -> Table:
     if found.verification is not None and not found.same_pixels:
         table.add_row("aligned", describe(found.evidence, found.verification))
     for measured in found.pipelines:
-        if measured.distance is None or measured.false_match_rate is None:
+        if measured.distance is None:
             table.add_row(measured.pipeline, "unknown: too little contrast")
             continue
         result = "a copy" if measured.is_copy else "not a copy"
         rate = measured.false_match_rate
-        share = "1 in " + (f"{1 / rate:,.0f}" if rate > MIN_SHOWN_RATE else "a billion or fewer")
+        share = "not measured" if rate is None else f"at most 1 in {1 / rate:,.0f}"
         table.add_row(measured.pipeline, result, f"{measured.distance:.3f}", f"{measured.threshold:.3f}", share)
     return table
 

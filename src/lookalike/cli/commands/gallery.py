@@ -31,7 +31,7 @@ def init(
         list[str] | None,
         option(
             "--pipelines NAME,...",
-            "The pipelines; they cannot be changed later. [default: phash,vgg16-copy; phash alone is fastest]",
+            "The pipelines, in order of precedence. [default: phash,vgg16-copy; phash alone is fastest]",
         ),
     ] = None,
     index: Annotated[

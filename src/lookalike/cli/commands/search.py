@@ -39,7 +39,17 @@ if TYPE_CHECKING:
 
 MAX_WAITING = 4096
 """Queries read ahead from standard input while others are being answered."""
-CSV_COLUMNS = ("query", "key", "evidence", "verified", "distance", "probability", "pipeline", "path")
+CSV_COLUMNS = (
+    "query",
+    "key",
+    "evidence",
+    "verified",
+    "distance",
+    "false_match_rate",
+    "probability",
+    "pipeline",
+    "path",
+)
 """Columns of `--output csv`: the query, and fields of a hit's JSON."""
 STYLES = {"exact": "bold green", "copy": "green", "variant": "yellow", "similar": "dim"}
 

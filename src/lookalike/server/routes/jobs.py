@@ -1,4 +1,4 @@
-"""Background jobs: import, repair, duplicates, delete."""
+"""Background jobs: import, repair, duplicates, delete, backfill."""
 
 from typing import Annotated, Literal, cast
 
@@ -70,7 +70,18 @@ class DeleteJob(RequestModel):
     filter: Json = Field(min_length=1)
 
 
-class JobRequest(RootModel[Annotated[ImportJob | RepairJob | DuplicatesJob | DeleteJob, Field(discriminator="kind")]]):
+class BackfillJob(RequestModel):
+    """Encode the images that lack the features of a pipeline, from their originals (admin only)."""
+
+    kind: Literal["backfill"]
+    pipeline: str = Field(min_length=1, max_length=256)
+    retry: bool = Field(False, description="Also try the images that an earlier one could not encode.")
+
+
+AnyJob = ImportJob | RepairJob | DuplicatesJob | DeleteJob | BackfillJob
+
+
+class JobRequest(RootModel[Annotated[AnyJob, Field(discriminator="kind")]]):
     """A job to queue."""
 
     model_config = example_config(
@@ -78,6 +89,7 @@ class JobRequest(RootModel[Annotated[ImportJob | RepairJob | DuplicatesJob | Del
         {"kind": "duplicates"},
         {"kind": "delete", "filter": FILTER_EXAMPLE},
         {"kind": "repair"},
+        {"kind": "backfill", "pipeline": "vgg16-copy"},
     )
 
 
@@ -94,7 +106,7 @@ async def create_job(request: Request, state: State, caller: Writes) -> Response
     """Queued durably; a server process of the gallery runs it, and another takes over after a crash."""
     job_request = validate(JobRequest, await read_json_object(request, state)).root
     from_files = isinstance(job_request, ImportJob) and job_request.paths is not None
-    if (from_files or isinstance(job_request, RepairJob)) and not caller.is_global_admin:
+    if (from_files or isinstance(job_request, RepairJob | BackfillJob)) and not caller.is_global_admin:
         raise AccessDenied("this job needs an admin API key that is bound to no tenant", authenticated=True)
     if isinstance(job_request, ImportJob) and job_request.paths is not None:
         paths = job_request.paths

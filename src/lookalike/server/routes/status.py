@@ -48,7 +48,7 @@ def readiness(state: AppState, outages: Mapping[str, Outage]) -> Ready:
     """The readiness, given the outages and the pipelines that are not open yet."""
     unopened = state.background_sync.unopened
     missing = {**{name: outage.summary for name, outage in outages.items()}, **unopened}
-    available = [name for name in state.gallery.pipelines if name not in missing]
+    available = [name for name in state.background_sync.names if name not in missing]
     return Ready(ready=bool(available) and not unopened and "catalog" not in outages, missing=missing)
 
 

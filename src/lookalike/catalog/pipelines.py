@@ -1,0 +1,172 @@
+"""The pipelines of a gallery, as all its processes see them: which there are, in which order, and which answer."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from lookalike.catalog.database import Database
+from lookalike.catalog.schema import backfill_failures, backfill_ranges, backfills, pipelines, state
+from lookalike.catalog.statements import lock_state
+from lookalike.errors import BadInput, NotFound
+from lookalike.results import PipelineState
+from lookalike.text import check_text
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPipeline:
+    """A row of `schema.pipelines`; times are seconds since 1970, UTC."""
+
+    name: str
+    state: PipelineState
+    index_address: str | None = None
+    created: float | None = None
+    promoted: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSet:
+    """The pipelines in order of precedence, and the version of this set; if empty, those of the settings apply."""
+
+    version: int
+    pipelines: tuple[StoredPipeline, ...]
+
+
+class PipelineRepository:
+    """Changes of the set of pipelines: each is one transaction, ordered with those that write images.
+
+    `initial` are the names in the gallery's settings, which its first change stores.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def version(self) -> int:
+        """The number of changes so far."""
+        with self._database.read() as conn:
+            return int(conn.execute(select(state.c.pipelines)).scalar_one())
+
+    def current(self) -> PipelineSet:
+        """The set of now."""
+        with self._database.read() as conn:
+            version = int(conn.execute(select(state.c.pipelines)).scalar_one())
+            return PipelineSet(version, tuple(_read(conn)))
+
+    def add(self, name: str, initial: Sequence[str], *, index_address: str | None = None) -> bool:
+        """Add a shadow pipeline, the last in order; False where it is there already, with the same address.
+
+        Raises BadInput where it is there with another address, or is being dropped.
+        """
+        check_text("pipeline", name)
+
+        def change(conn: Connection, stored: Sequence[StoredPipeline]) -> bool:
+            known = {pipeline.name: pipeline for pipeline in stored}.get(name)
+            if known is not None:
+                _check_not_dropping(known)
+                if index_address is not None and known.index_address != index_address:
+                    raise BadInput(f"the pipeline {name} is there already, with another index")
+                return False
+            row = {"name": name, "state": "shadow", "index_address": index_address, "created": time.time()}
+            position = conn.execute(select(pipelines.c.position).order_by(pipelines.c.position.desc()).limit(1))
+            conn.execute(insert(pipelines).values(position=position.scalar_one() + 1, **row))
+            return True
+
+        return self._change(initial, change)
+
+    def promote(self, name: str, initial: Sequence[str], *, replace: bool = False) -> bool:
+        """Make a pipeline active and the last active one, which ranks; False where it is so already.
+
+        Those after it in order become shadow. With `replace` so does the one that ranked before it. Raises NotFound for
+        an unknown one, BadInput for one that is being dropped.
+        """
+
+        def change(conn: Connection, stored: Sequence[StoredPipeline]) -> bool:
+            own = _find(stored, name)
+            _check_not_dropping(own)
+            at = stored.index(own)
+            retired = [p.name for p in stored[at + 1 :] if p.state == "active"]
+            before = [p.name for p in stored[:at] if p.state == "active"]
+            retired += before[-1:] if replace else []
+            if own.state == "active" and not retired:
+                return False
+            conn.execute(update(pipelines).where(pipelines.c.name.in_(retired)).values(state="shadow"))
+            values = {"state": "active", "promoted": time.time()}
+            conn.execute(update(pipelines).where(pipelines.c.name == name).values(**values))
+            return True
+
+        return self._change(initial, change)
+
+    def start_drop(self, name: str, initial: Sequence[str]) -> bool:
+        """Take a pipeline from searches and writers for good; False where that is done already.
+
+        Raises NotFound for an unknown one, BadInput for the one that ranks.
+        """
+
+        def change(conn: Connection, stored: Sequence[StoredPipeline]) -> bool:
+            own = _find(stored, name)
+            if own.state == "dropping":
+                return False
+            if [p for p in stored if p.state == "active"][-1].name == name:
+                raise BadInput(f"the pipeline {name} ranks the answers; promote another one first")
+            conn.execute(update(pipelines).where(pipelines.c.name == name).values(state="dropping"))
+            return True
+
+        return self._change(initial, change)
+
+    def set_addresses(self, addresses: Mapping[str, str]) -> None:
+        """Replace the addresses of the indexes of stored pipelines, as in a gallery that was restored elsewhere."""
+        with self._database.write() as conn:
+            lock_state(conn)
+            for name, address in addresses.items():
+                conn.execute(update(pipelines).where(pipelines.c.name == name).values(index_address=address))
+            conn.execute(update(state).values(pipelines=state.c.pipelines + 1))
+
+    def finish_drop(self, name: str) -> None:
+        """Forget a pipeline that `start_drop` took away, and its backfill."""
+        with self._database.write() as conn:
+            lock_state(conn)
+            dropped = conn.execute(
+                delete(pipelines).where(pipelines.c.name == name, pipelines.c.state == "dropping")
+            ).rowcount
+            if dropped:
+                for table in (backfills, backfill_ranges, backfill_failures):
+                    conn.execute(delete(table).where(table.c.pipeline == name))
+
+    def _change(self, initial: Sequence[str], change: Callable[[Connection, Sequence[StoredPipeline]], bool]) -> bool:
+        """Make a change, and count it where it changed something, while no image is written."""
+
+        def work(conn: Connection) -> bool:
+            lock_state(conn)
+            stored = _read(conn) or _store_initial(conn, initial)
+            changed = change(conn, stored)
+            if changed:
+                conn.execute(update(state).values(pipelines=state.c.pipelines + 1))
+            return changed
+
+        return self._database.write_with_retry(work)
+
+
+def _read(conn: Connection) -> list[StoredPipeline]:
+    p = pipelines.c
+    query = select(p.name, p.state, p.index_address, p.created, p.promoted).order_by(p.position)
+    return [StoredPipeline(*row) for row in conn.execute(query)]
+
+
+def _store_initial(conn: Connection, names: Sequence[str]) -> list[StoredPipeline]:
+    now = time.time()
+    for position, name in enumerate(names):
+        conn.execute(insert(pipelines).values(name=name, position=position, state="active", created=now))
+    return _read(conn)
+
+
+def _find(stored: Sequence[StoredPipeline], name: str) -> StoredPipeline:
+    for pipeline in stored:
+        if pipeline.name == name:
+            return pipeline
+    raise NotFound(f"the gallery has no pipeline {name!r}; its pipelines are {', '.join(p.name for p in stored)}")
+
+
+def _check_not_dropping(pipeline: StoredPipeline) -> None:
+    if pipeline.state == "dropping":
+        raise BadInput(f"the pipeline {pipeline.name} is being dropped; finish that first (pipelines drop)")

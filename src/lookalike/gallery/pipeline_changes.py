@@ -1,0 +1,123 @@
+"""Changes of a gallery's pipelines while it serves: adding, promoting and dropping one."""
+
+import time
+from collections.abc import Mapping
+
+from lookalike.catalog import Catalog, MissingFeatures, StoredPipeline
+from lookalike.errors import Conflict
+from lookalike.gallery.backfill import Backfill
+from lookalike.gallery.current_pipelines import DROP_SECONDS
+from lookalike.gallery.originals import Originals
+from lookalike.gallery.pipeline_pool import PipelinePool
+from lookalike.interfaces import OrientedEncoder
+from lookalike.results import BackfillFailure, GalleryPipeline
+
+KINDS: Mapping[BackfillFailure, str] = {
+    "no_original": "added as bytes, without an original",
+    "gone": "with a file that is gone",
+    "changed": "with a file that has changed",
+    "unreadable": "that cannot be decoded",
+}
+"""Words for the images that a backfill cannot encode."""
+
+
+class PipelineChanges:
+    """Changes the set of pipelines of a gallery, of which all its processes learn; see `catalog.pipelines`."""
+
+    def __init__(self, catalog: Catalog, pool: PipelinePool, originals: Originals) -> None:
+        self._catalog = catalog
+        self._pool = pool
+        self._originals = originals
+
+    def states(self, *, count: bool = True) -> list[GalleryPipeline]:
+        """Return all pipelines in order of precedence; `count` the images that lack their features."""
+        stored = self._pool.current.stored()
+        ranking = [pipeline.name for pipeline in stored if pipeline.state == "active"][-1]
+        return [self._described(pipeline, ranks=pipeline.name == ranking, count=count) for pipeline in stored]
+
+    def state(self, name: str) -> GalleryPipeline:
+        """Return one pipeline, which is there."""
+        return next(pipeline for pipeline in self.states() if pipeline.name == name)
+
+    def add(self, name: str, index: str | None) -> GalleryPipeline:
+        """Add a shadow pipeline; raises BadSetting for an unknown encoder or index, or one that cannot be loaded."""
+        self._pool.builder.check(name, index)
+        self._pool.builder.encoder(name)  # its weights are here before others need them
+        self._catalog.pipelines.add(name, self._pool.current.initial, index_address=index)
+        self._pool.current.get(now=True)
+        return self.state(name)
+
+    def promote(self, name: str, *, replace: bool, incomplete: bool) -> list[GalleryPipeline]:
+        """Let a pipeline rank; raises Conflict while images lack its features, unless `incomplete` is given."""
+        current = self._pool.current
+        if name in current.get(now=True).encoded and not incomplete:
+            self._check_complete(name)
+        self._catalog.pipelines.promote(name, current.initial, replace=replace)
+        current.get(now=True)
+        return self.states()
+
+    def drop(self, name: str) -> None:
+        """Take a pipeline from the set, wait until no process uses it, and free its index and its features.
+
+        A drop that was interrupted is finished by another one.
+        """
+        current = self._pool.current
+        address = {pipeline.name: pipeline.index_address for pipeline in current.stored()}.get(name)
+        self._catalog.pipelines.start_drop(name, current.initial)
+        current.get(now=True)
+        time.sleep(DROP_SECONDS)
+        specs = [spec for spec in self._catalog.features.specs() if spec.name == name]
+        if specs:
+            pipeline = self._pool.builder.pipeline(name, address)
+            if pipeline.index.shared:
+                pipeline.index.clear()
+            pipeline.index.close()
+            if isinstance(pipeline.encoder, OrientedEncoder):
+                specs.append(pipeline.encoder.views_spec)
+        self._pool.builder.wipe(name)
+        for spec in specs:
+            self._catalog.features.clear(spec)
+        self._catalog.pipelines.finish_drop(name)
+
+    def backfill(self, name: str) -> Backfill:
+        """Return a worker of the backfill of a pipeline; raises UnsupportedQuery for an unknown one."""
+        self._pool.check(name)
+        encoder = self._pool.builder.encoder(name)
+        decoder = self._pool.decoder_for((encoder.input,))
+        return Backfill(name, self._catalog, self._pool.current, encoder, decoder, self._originals)
+
+    def _described(self, stored: StoredPipeline, *, ranks: bool, count: bool) -> GalleryPipeline:
+        counted = count and stored.state != "dropping"
+        lacking = self._missing(stored.name) if counted else MissingFeatures(0, {})
+        return GalleryPipeline(
+            stored.name,
+            stored.state,
+            ranks,
+            self._pool.builder.address(stored.name, stored.index_address),
+            lacking.images if counted else None,
+            lacking.failed,
+            stored.created,
+            stored.promoted,
+        )
+
+    def _missing(self, name: str) -> MissingFeatures:
+        return self._catalog.backfills.missing(name, self._pool.builder.encoder(name).spec)
+
+    def _check_complete(self, name: str) -> None:
+        lacking = self._missing(name)
+        if not lacking.images:
+            return
+        parts = [f"{lacking.to_do:,} to encode (lookalike pipelines backfill {name})"] if lacking.to_do else []
+        parts += described_failures(lacking.failed)
+        raise Conflict(
+            f"{lacking.images:,} images have no features of {name}: {'; '.join(parts)}. Searches by it would not find "
+            "them; --incomplete promotes it all the same"
+        )
+
+
+def described_failures(failed: Mapping[BackfillFailure, Mapping[str, int]]) -> list[str]:
+    """Return lines such as `3 with a file that is gone (2 JPEG, 1 PNG)`."""
+    return [
+        f"{sum(by_format.values()):,} {KINDS[kind]} ({', '.join(f'{n:,} {name}' for name, n in by_format.items())})"
+        for kind, by_format in failed.items()
+    ]

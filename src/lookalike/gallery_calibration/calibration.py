@@ -1,0 +1,157 @@
+"""Calibration of a gallery on its own images: how likely a hit is a copy, and how often a search answers falsely.
+
+Both are measured on edited copies of the gallery's images, searched for with their originals in the answers and
+without them (`lookalike calibrate`). A hit is judged by a *measure* (`measure_of`): the distance in a pipeline, or what
+a comparison of its pixels found; smaller is surer.
+
+The share of false answers is a conformal p-value (Vovk, Gammerman and Shafer 2005): of n queries without an original,
+(c + 1) / (n + 1), where c have a hit at least as sure. It is never below 1 / (n + 1), so it promises nothing that the
+sample cannot show. In a gallery that has grown by a factor g since, the nearest of more images is nearer: the share p
+becomes 1 - (1 - p)^g, exactly so for images drawn alike, and at least as large as the truth where queries differ in how
+many neighbours they have (1 - (1 - p)^g is concave in p). Where images were deleted the share is left as it is.
+
+Kinds of images differ: different letters lie closer together than different photos, so that one curve for both promises
+too much of letters. Therefore queries are calibrated in groups (Mondrian conformal prediction, Vovk et al. 2005,
+chapter 4) by the density of the gallery around them: the distance of the fourth nearest image (`DENSITY_RANK`), which a
+search finds anyway, and which needs no names of kinds.
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self
+
+from lookalike.errors import Damaged, UnsupportedQuery
+from lookalike.gallery_calibration.curve import Curve
+from lookalike.types import Evidence, Probability, Verification
+
+FORMAT = 2
+"""Version of the stored JSON object."""
+VERIFICATION = "verification"
+"""Name of the measure of hits whose pixels were compared."""
+LABELS = ("copy", "variant", "similar")
+"""Evidence of a comparison of pixels, the surest first."""
+Mode = Literal["single", "distance", "verified"]
+"""How hits are judged: by their own measure (one pipeline, no verification), or by the lowest false share of any."""
+DENSITY_RANK = 4
+"""The rank of the image whose distance says how dense the gallery is around a query: low, for there may be few of a
+kind, and above the number of copies that most images have. With 4 and four groups, photos and documents in one gallery
+each get the share asked for within a factor of 2 (docs/numbers.md)."""
+
+
+def measure_of(
+    evidence: Evidence, pipeline: str, distance: float, verification: Verification | None
+) -> tuple[str, float]:
+    """Return the measure that judges a hit, and its value in 0..1.
+
+    Where pixels were compared the label decides, and within it the agreement: the value is in the first third for
+    "copy", in the second for "variant", in the last for "similar".
+    """
+    if verification is None or verification.agreement is None or evidence == "exact":
+        return pipeline, distance
+    return VERIFICATION, (LABELS.index(evidence) + 1 - verification.agreement) / len(LABELS)
+
+
+@dataclass(frozen=True, slots=True)
+class CurveGroup:
+    """The curves of queries that have the gallery equally dense around them.
+
+    Attributes:
+        measures: Curve by measure.
+        combined: Curve of the lowest false share of any measure, by mode: "distance" for searches with several
+            pipelines, "verified" for those that compare pixels.
+    """
+
+    measures: Mapping[str, Curve]
+    combined: Mapping[str, Curve]
+
+    def curve(self, measure: str, mode: Mode) -> Curve | None:
+        """Return the curve that judges a measure's hits; None where it was not measured."""
+        if mode == "single":
+            return self.measures.get(measure)
+        return self.combined.get(mode) if measure in self.measures else None
+
+    def false_share(self, measure: str, value: float, mode: Mode, growth: float) -> float | None:
+        """Return the share of queries without an original that get a hit at least as sure; None if not measured."""
+        curve = self.curve(measure, mode)
+        return None if curve is None else curve.false_share(self._judged(measure, value, mode), growth)
+
+    def probability(self, measure: str, value: float, mode: Mode, growth: float) -> Probability | None:
+        """Return the probability that a hit with this value is a copy; None if not measured."""
+        curve = self.curve(measure, mode)
+        return None if curve is None else curve.probability(self._judged(measure, value, mode), growth)
+
+    def _judged(self, measure: str, value: float, mode: Mode) -> float:
+        """Return the value to look up in the curve: unless the mode is "single", the false share of the measure's."""
+        return value if mode == "single" else self.measures[measure].false_share(value)
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryCalibration:
+    """The calibration of one tenant's images.
+
+    Attributes:
+        created: Seconds since 1970, UTC.
+        gallery_images: Images of the tenant at that time.
+        fingerprints: Of the features, by pipeline: with others the calibration is stale.
+        radii: By pipeline, the distances of the image of rank `DENSITY_RANK` up to which a query is in the first group,
+            the second, and so on; in the last group are all others.
+        groups: Curves by density, the densest first.
+    """
+
+    created: float
+    gallery_images: int
+    fingerprints: Mapping[str, str]
+    radii: Mapping[str, tuple[float, ...]]
+    groups: tuple[CurveGroup, ...]
+    format: int = field(default=FORMAT)
+
+    def is_stale(self, fingerprints: Mapping[str, str]) -> bool:
+        """Return whether a pipeline has features that this was not measured with."""
+        return any(self.fingerprints.get(name) != fingerprint for name, fingerprint in fingerprints.items())
+
+    def growth(self, images: int) -> float:
+        """Return how many times as many images as at the calibration there are."""
+        return images / max(self.gallery_images, 1)
+
+    def groups_at(self, pipeline: str, radius: float | None) -> Sequence[CurveGroup]:
+        """Return the group of a query by its radius in a pipeline; all groups where it is not known."""
+        if radius is None or pipeline not in self.radii:
+            return self.groups
+        return (self.groups[bisect_left(self.radii[pipeline], radius)],)
+
+    def check_share(self, share: float, measures: Sequence[str], mode: Mode, *, images: int) -> None:
+        """Raise UnsupportedQuery for a share of false answers that the sample cannot show."""
+        curves = [curve for group in self.groups for m in measures if (curve := group.curve(m, mode)) is not None]
+        floor = max((curve.floor(self.growth(images)) for curve in curves), default=1.0)
+        if share < floor:
+            alike = " of those with as dense a neighbourhood" if len(self.groups) > 1 else ""
+            raise UnsupportedQuery(
+                f"max_false {share:g} is less than the calibration of this gallery can show: fewer than 1 in "
+                f"{1 / floor:,.0f}{alike} was seen. Ask for {floor:.2g} or more, or measure with more images: "
+                "lookalike calibrate --queries N"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def of_json(cls, stored: Mapping[str, Any]) -> Self | None:
+        """Return a stored calibration, or None for one of another format; raises Damaged."""
+        if stored.get("format") != FORMAT:
+            return None
+        try:
+            radii = {name: tuple(map(float, limits)) for name, limits in stored["radii"].items()}
+            groups = tuple(
+                CurveGroup(
+                    {name: Curve.of_json(curve) for name, curve in group["measures"].items()},
+                    {mode: Curve.of_json(curve) for mode, curve in group["combined"].items()},
+                )
+                for group in stored["groups"]
+            )
+            return cls(stored["created"], stored["gallery_images"], stored["fingerprints"], radii, groups)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise Damaged(
+                f"the stored calibration of this gallery is damaged ({error}); repeat lookalike calibrate"
+            ) from error

@@ -1,0 +1,90 @@
+"""Fitting a calibration: queries with dense and with sparse neighbourhoods each get the share that is asked for."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from lookalike.evaluation.calibrate import MIN_GROUP_IMAGES, fit_calibration
+from lookalike.evaluation.measurement import VERIFIED, QueryResult, ScoredHit
+from lookalike.gallery_calibration import GalleryCalibration
+from lookalike.pipeline import Calibration
+
+PIPELINES = {name: Calibration(((0.1, -4.0), (1.0, 0.0)), 0.2) for name in ("phash", "net")}
+DENSE, SPARSE = 0.3, 0.8
+"""Distance around which unrelated images lie, for documents and for photos."""
+
+
+def hit(measure: str, value: float, *, right: bool) -> ScoredHit:
+    return ScoredHit("hit", None, "similar", value, measure, 0.0, right, measure, value)
+
+
+def results(seed: int, each: int, *, kinds: Sequence[float] = (DENSE, SPARSE)) -> list[QueryResult]:
+    """One copy of each image in every search; the image is `KIND-NUMBER`."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for kind in kinds:
+        for number in range(each):
+            for search in ("phash", "net", VERIFIED):
+                measure = "net" if search == VERIFIED else search
+                others = np.sort(kind * rng.beta(8, 2, 20)).tolist()
+                copy = hit(measure, kind * rng.beta(1, 12), right=True)
+                false = tuple(hit(measure, value, right=False) for value in others)
+                found.append(
+                    QueryResult(
+                        search, "jpeg15", f"{kind}-{number}", "random", (copy, *false), false, others[2], others[3]
+                    )
+                )
+    return found
+
+
+def fitted(sample: list[QueryResult]) -> GalleryCalibration:
+    return fit_calibration(sample, PIPELINES, fingerprints={}, gallery_images=1, created=0)
+
+
+def achieved(calibration: GalleryCalibration, kind: float, share: float) -> float:
+    """The share of new queries of a kind that get a false answer, of searches of the network alone."""
+    answered = []
+    for result in results(2, 2000, kinds=(kind,)):
+        if result.search == "net":
+            [group] = calibration.groups_at("net", result.radius_without)
+            surest = min(other.value for other in result.others)
+            found = group.false_share("net", surest, "single", 1.0)
+            answered.append(found is not None and found <= share)
+    return float(np.mean(answered))
+
+
+@pytest.mark.parametrize("kind", [DENSE, SPARSE])
+def test_every_density_gets_the_share_asked_for(kind: float) -> None:
+    calibration = fitted(results(1, 1000))
+    assert len(calibration.groups) == 4
+    for share in (0.03, 0.1):
+        assert share / 2 <= achieved(calibration, kind, share) <= 2 * share
+
+
+def test_one_curve_for_all_would_promise_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lookalike.evaluation.calibrate.MAX_GROUPS", 1)
+    calibration = fitted(results(1, 500))
+    assert achieved(calibration, DENSE, 0.1) > 0.15
+    assert achieved(calibration, SPARSE, 0.1) < 0.01
+
+
+@pytest.mark.parametrize("images", [10, 3 * MIN_GROUP_IMAGES - 2, 3 * MIN_GROUP_IMAGES, 10 * MIN_GROUP_IMAGES])
+def test_groups_are_as_many_as_the_images_allow(images: int) -> None:
+    calibration = fitted(results(1, images, kinds=(SPARSE,)))
+    assert len(calibration.groups) == max(1, min(4, images // MIN_GROUP_IMAGES))
+    assert all(len(limits) == len(calibration.groups) - 1 for limits in calibration.radii.values())
+    for group in calibration.groups:
+        for curve in (*group.measures.values(), *group.combined.values()):
+            assert curve.images in (0, *range(images // 8, images + 1))
+
+
+def test_queries_that_compared_nothing_do_not_fail() -> None:
+    flat = [
+        QueryResult(search, "jpeg15", f"flat-{n}", "random", (), (), None, None)
+        for search in ("phash", "net", VERIFIED)
+        for n in range(30)
+    ]
+    for sample in (flat, flat + results(1, 200)):
+        calibration = fitted(sample)
+        assert calibration.groups_at("net", None) == calibration.groups
