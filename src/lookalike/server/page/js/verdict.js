@@ -1,7 +1,8 @@
 // What a search found, in words: copies, probable copies, variants; "no copy" only where everything was compared.
 import { count, plural, thresholds } from "./format.js";
 
-const NEARER = 0.9; // a similar image is clearly nearer than the others up to this share of their median distance
+const MAX_RATE = 0.01; // a similar image is nearer than all but this share of the pairs of unrelated images
+const NEARER = 0.9; // where no such rate was measured: nearer than this share of the median distance of the others
 const MIN_SIMILAR = 4;
 const MAX_SIMILAR = 12;
 
@@ -56,11 +57,12 @@ export function shortVerdict(hits, answer) {
   return hits.length ? "No copy found" : "No results";
 }
 
-/** How many of the similar hits, nearest first, are shown at first: those clearly nearer than most, and at least a few. */
+/** How many of the similar hits, nearest first, are shown at first: those clearly nearer than unrelated ones, at least a few. */
 export function similarShown(hits) {
   if (hits.length <= MIN_SIMILAR) return hits.length;
   const distances = hits.map((hit) => hit.distance).sort((a, b) => a - b);
   const limit = NEARER * distances[Math.floor(distances.length / 2)];
-  const nearer = hits.filter((hit) => hit.distance <= limit).length;
+  const near = (hit) => (hit.false_match_rate === null ? hit.distance <= limit : hit.false_match_rate <= MAX_RATE);
+  const nearer = hits.filter(near).length;
   return Math.min(hits.length, Math.max(MIN_SIMILAR, Math.min(MAX_SIMILAR, nearer)));
 }
