@@ -3,15 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 PHOTOS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-BY_FILE := --dist loadfile --no-loadscope-reorder
 # Tests start hundreds of processes, each of which would compile this package again.
 unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(PIP) install --quiet --require-hashes --only-binary :all:
 
 # Several processes share the cores in the suites: threads that wait for work must not keep a core busy meanwhile.
 PYTEST := OMP_WAIT_POLICY=passive OPENBLAS_NUM_THREADS=1 $(BIN)/pytest
+# Types are checked beside the suites; what comes first is a matter of a second.
+BESIDE := $(MAKE) --no-print-directory -j 2 types
 
-.PHONY: help setup try test test-fast check fix wheel bench clean
+.PHONY: help setup try test test-fast check lint types suites suites-fast fix wheel bench clean
 
 help:
 	@echo "make try [PHOTOS=~/Pictures]   index your photos (or a small sample) and search them"
@@ -46,19 +47,26 @@ setup: .venv/dev
 try: .venv/run
 	@$(BIN)/lookalike try $(if $(PHOTOS),"$(PHOTOS)")
 
-check: .venv/dev
+check: lint types
+
+lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+types: .venv/dev
+	$(BIN)/mypy
 
 fix: .venv/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 # Checks, unit tests, the contract of the embedded indexes and of the catalog in SQLite: no servers, two minutes.
-test-fast: check
-	$(PYTEST) -n 3 $(BY_FILE) -m "not slow and not engine" tests/unit tests/index_contract tests/integration/catalog
+test-fast: lint
+	@$(BESIDE) suites-fast
+
+suites-fast: .venv/dev
+	$(PYTEST) -n 3 -m "not slow and not engine" tests/unit tests/index_contract tests/integration/catalog
 
 wheel: .venv/run
 	$(BIN)/python -m hatchling build --target wheel --directory dist
@@ -69,10 +77,13 @@ engines: .venv/dev
 	@scripts/chromium.sh || true
 	@for engine in postgresql elasticsearch milvus s3; do $(BIN)/python scripts/$$engine.py install || true; done
 
+test: lint
+	@$(BESIDE) suites
+
 # Four suites side by side, for many wait for the engines that they start. What fails on a busy machine is tried again, and
 # every such test is listed at the end (R).
-test: check engines
-	$(PYTEST) -n 4 $(BY_FILE) --reruns 2 --reruns-delay 2 -rR
+suites: engines
+	$(PYTEST) -n 4 --reruns 2 --reruns-delay 2 -rR
 
 bench: .venv/bench
 	$(BIN)/python -m benchmarks

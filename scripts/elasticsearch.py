@@ -165,7 +165,7 @@ class Node:
         """Wait until the node answers and has its shards; raises Missing with the end of its log."""
         ends = time.monotonic() + START_SECONDS
         while time.monotonic() < ends:
-            if self._process is None or self._process.poll() is not None:
+            if not self.alive:
                 break
             with contextlib.suppress(OSError, ValueError):
                 if self.ask("/_cluster/health?wait_for_status=yellow&timeout=5s").get("timed_out") is False:
@@ -189,9 +189,14 @@ class Node:
             parsed: dict[str, object] = json.load(answer)
             return parsed
 
+    @property
+    def alive(self) -> bool:
+        """Whether its process runs."""
+        return self._process is not None and self._process.poll() is None
+
     def signal(self, number: int) -> None:
         """Send a signal to the launcher and the server."""
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None and self.alive:
             os.killpg(self._process.pid, number)
 
     def kill(self) -> None:

@@ -10,7 +10,7 @@ from hypothesis import settings
 
 from lookalike.encoders import pull
 from lookalike.errors import Unavailable
-from tests.support import supervisor
+from tests.support import cpu_times, scheduling, supervisor
 from tests.support.requirements import skip_or_fail
 
 settings.register_profile("suites", deadline=None)  # how long an example takes on a busy machine proves nothing
@@ -24,16 +24,16 @@ ENGINE = (
 SLOW = (
     *("tests/docs", "tests/golden/test_vgg16", "tests/unit/benchmarks/test_plan_check", "tests/unit/cli/test_try"),
     *("tests/unit/cli/test_program", "tests/unit/encoders/test_weight_files", "tests/unit/evaluation/test_evaluation"),
+    *("tests/unit/imaging/test_decode_pool", "tests/unit/indexes/test_snapshot.py::test_a_kill"),
     *("tests/unit/cli/test_evaluate", "tests/unit/cli/test_calibrate", "tests/unit/test_head_training"),
     *("tests/unit/test_extras", "tests/unit/test_wheel", "tests/index_contract/test_photo_neighbours"),
 )
 """Further suites that take long, for they start many processes or run the network: marked `slow`."""
-LONG_FIRST = (
-    *("tests/golden/test_engines", "tests/faults", "tests/integration/milvus", "tests/server/test_se"),
-    *("tests/browser", "tests/golden", "tests/integration", "tests/server", "tests/interfaces"),
-    *("tests/unit/cli", "tests/unit/test_", "tests/unit/evaluation", "tests/index_contract"),
-)
-"""Where the long suites are. A process of the run takes a file at a time, so that short ones have to come last."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option of `support/cpu_times.py`."""
+    parser.addoption("--cpu-times", action="store_true", help="print the processor time of files and tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -45,24 +45,26 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput") and not config.option.collectonly:
         supervisor.start()
+    if config.option.cpu_times:
+        config.pluginmanager.register(cpu_times.CpuTimes())
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by where they are, and put long files first, so that the processes of a run end together.
-
-    The order needs xdist's --no-loadscope-reorder.
-    """
+    """Mark tests by where they are, and put long files first."""
     for item in items:
         if item.nodeid.startswith(ENGINE) or _on_postgresql(item):
             item.add_marker("engine")
         elif item.nodeid.startswith(SLOW):
             item.add_marker("slow")
 
-    def position(item: pytest.Item) -> int:
-        return next((n for n, first in enumerate(LONG_FIRST) if item.nodeid.startswith(first)), len(LONG_FIRST))
+    items.sort(key=lambda item: scheduling.position(item.nodeid))
 
-    items.sort(key=position)
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> scheduling.BySuite:
+    """How a parallel run divides the tests, whatever --dist says."""
+    return scheduling.BySuite(config, log)
 
 
 def _on_postgresql(item: pytest.Item) -> bool:

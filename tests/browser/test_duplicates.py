@@ -15,6 +15,7 @@ import lookalike
 from tests.browser.conftest import OpenPage, Watch
 from tests.support.browser.served_galleries import init, serve
 from tests.support.drawn_images import drawn
+from tests.support.waiting import HANG_SECONDS
 
 Shot = Callable[[Page, str], None]
 NAMES = ("bay", "cow", "dune", "elm")
@@ -172,8 +173,8 @@ def test_uploaded_images_leave_the_gallery_and_the_trash_is_not_offered(
     expect(wine).to_have_count(0)
     with page.expect_response("**/v1/images:delete"):
         page.get_by_role("button", name="Dismiss").first.click()
-    assert httpx.get(f"{workshop}/v1/images/copies%2Fwine-jpeg15.jpg").status_code == 404
-    assert httpx.get(f"{workshop}/v1/images/photos%2Fwine.jpg").status_code == 200
+    assert httpx.get(f"{workshop}/v1/images/copies%2Fwine-jpeg15.jpg", timeout=HANG_SECONDS).status_code == 404
+    assert httpx.get(f"{workshop}/v1/images/photos%2Fwine.jpg", timeout=HANG_SECONDS).status_code == 200
 
 
 def test_a_server_that_does_not_give_its_files_says_so(filled: Path, open_page: OpenPage, browser: object) -> None:

@@ -13,14 +13,14 @@ from tests.browser.conftest import OpenPage, Watch
 from tests.support.browser.page_actions import choose, drop, found, said, sample
 from tests.support.browser.served_galleries import init, serve
 from tests.support.drawn_images import drawn, encoded
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANG_SECONDS, wait_until
 
 Shot = Callable[[Page, str], None]
 
 
 def there(url: str, key: str) -> bool:
     """Whether the service has an image of this key."""
-    return httpx.get(f"{url}/v1/images/{key.replace('/', '%2F')}").status_code == 200
+    return httpx.get(f"{url}/v1/images/{key.replace('/', '%2F')}", timeout=HANG_SECONDS).status_code == 200
 
 
 def opened(open_page: OpenPage, url: str, **options: object) -> Page:

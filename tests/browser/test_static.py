@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from lookalike.server.routes.page import ROOT
+from tests.support.waiting import HANG_SECONDS
 
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*") if path.is_file())
 LONGEST = 300
@@ -48,12 +49,14 @@ def test_nothing_comes_from_elsewhere_or_is_inline(name: str) -> None:
 
 
 def test_files_are_cached_until_they_change(library: str) -> None:
-    first = httpx.get(f"{library}/page/js/main.js")
+    first = httpx.get(f"{library}/page/js/main.js", timeout=HANG_SECONDS)
     assert first.headers["content-type"].startswith("text/javascript")
     assert first.headers["cache-control"] == "no-cache"
-    again = httpx.get(f"{library}/page/js/main.js", headers={"If-None-Match": first.headers["etag"]})
+    again = httpx.get(
+        f"{library}/page/js/main.js", headers={"If-None-Match": first.headers["etag"]}, timeout=HANG_SECONDS
+    )
     assert (again.status_code, again.content) == (304, b"")
-    head = httpx.head(f"{library}/")
+    head = httpx.head(f"{library}/", timeout=HANG_SECONDS)
     assert (head.status_code, head.content) == (200, b"")
 
 
@@ -71,11 +74,11 @@ def test_files_are_cached_until_they_change(library: str) -> None:
     ],
 )
 def test_no_other_file_can_be_asked_for(library: str, path: str) -> None:
-    assert httpx.get(f"{library}/{path}").status_code == 404
+    assert httpx.get(f"{library}/{path}", timeout=HANG_SECONDS).status_code == 404
 
 
 def test_the_policy_is_strict(library: str) -> None:
-    policy = httpx.get(library).headers["content-security-policy"]
+    policy = httpx.get(library, timeout=HANG_SECONDS).headers["content-security-policy"]
     assert "default-src 'self'" in policy
     assert "unsafe" not in policy
     assert "frame-ancestors 'none'" in policy

@@ -16,6 +16,7 @@ import lookalike
 from lookalike.cleanup import CleanupOptions, apply_cleanup, plan_cleanup, undo_cleanup
 from lookalike.cleanup.journal import Journal
 from lookalike.errors import NotFound
+from lookalike.gallery import Gallery
 from lookalike.types import Item
 from tests.support.cleanup_files import content, own_trash, tree
 from tests.support.drawn_images import drawn, encoded
@@ -26,15 +27,17 @@ OPERATIONS = ("open", "os.rename", "os.remove", "os.link", "os.mkdir", "os.chmod
 """Audit events of what changes files: https://docs.python.org/3/library/audit_events.html."""
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 """Flags of `open`: before a file is read, a kill finds what it found before the last change."""
-FILES = ("a.jpg", "b.jpg", "sub/a.jpg")
+FILES = ("a.jpg", "sub/a.jpg", "sub/b.jpg")
 """All of the same bytes, the first one the smallest by name."""
+TWO, THREE = 2, 3
+"""How many of them: with three, a kill meets a clean-up between two files."""
 
 
 def work(base: str, to: str, undo: bool, kill_at: int) -> None:
     """Apply or undo a clean-up, and die by SIGKILL at the step of this number; says how many there were."""
     with pytest.MonkeyPatch.context() as patch, lookalike.open(Path(base) / "gallery") as gallery:
         own_trash(Path(base) / "home", patch)
-        plan = plan_cleanup(gallery, CleanupOptions(to=to))
+        plan = None if undo else plan_cleanup(gallery, CleanupOptions(to=to))
         count = 0
 
         def step() -> None:
@@ -52,7 +55,7 @@ def work(base: str, to: str, undo: bool, kill_at: int) -> None:
 
         patch.setattr(Journal, "_write", stepping_write)
         sys.addaudithook(lambda event, arguments: step() if changes_files(event, arguments) else None)
-        if undo:
+        if plan is None:
             undo_cleanup(gallery)
         else:
             apply_cleanup(gallery, plan)
@@ -71,34 +74,48 @@ def files_of(base: Path) -> list[tuple[str, int]]:
 
 
 def ends(child: Child) -> bool:
-    """Wait for a child; returns whether it ended by itself."""
+    """Wait for a child; returns whether it ended by itself. Fails where it failed."""
     line = child.said.readline()
     child.kill()
-    assert line in ("", line if line.startswith("ended ") else "")
+    assert line.startswith("ended ") or (line, child.exit_code) == ("", -signal.SIGKILL)
     return line.startswith("ended ")
+
+
+def make_base(base: Path, count: int) -> Path:
+    """A folder with so many photos, and a gallery of them."""
+    photos = base / "photos"
+    (photos / "sub").mkdir(parents=True)
+    for name in FILES[:count]:
+        (photos / name).write_bytes(encoded(drawn(1), "JPEG"))
+        os.utime(photos / name, (1_500_000_000, 1_500_000_000))
+    with lookalike.open(base / "gallery", pipelines=["phash"], create=True) as gallery:
+        gallery.add([Item(name, photos / name, {"name": name}) for name in FILES[:count]])
+    return base
 
 
 @pytest.fixture
 def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with photos, a gallery of them, and a trash."""
     own_trash(tmp_path / "home", monkeypatch)
-    photos = tmp_path / "photos"
-    (photos / "sub").mkdir(parents=True)
-    for name in FILES:
-        (photos / name).write_bytes(encoded(drawn(1), "JPEG"))
-        os.utime(photos / name, (1_500_000_000, 1_500_000_000))
-    with lookalike.open(tmp_path / "gallery", pipelines=["phash"], create=True) as gallery:
-        gallery.add([Item(name, photos / name, {"name": name}) for name in FILES])
-    return tmp_path
+    return make_base(tmp_path, THREE)
 
 
-@pytest.fixture(params=["trash", "folder", "other disk", "hardlink", "delete"])
-def to(request: pytest.FixtureRequest, base: Path) -> Iterator[str]:
-    if request.param == "other disk":
+@pytest.fixture(
+    params=[("trash", TWO), ("folder", THREE), ("other disk", TWO), ("hardlink", TWO), ("delete", TWO)],
+    ids=lambda param: param[0],
+)
+def cleaned(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Path, str]]:
+    """A folder as that of `base`, and where to its duplicates go."""
+    own_trash(tmp_path / "home", monkeypatch)
+    to, count = request.param
+    make_base(tmp_path, count)
+    if to == "other disk":
         with small_disk(8) as disk:
-            yield str(disk.path / "duplicates")
+            yield tmp_path, str(disk.path / "duplicates")
     else:
-        yield str(base / "duplicates") if request.param == "folder" else request.param
+        yield tmp_path, str(tmp_path / "duplicates") if to == "folder" else to
 
 
 def leftovers(base: Path, to: str) -> list[Path]:
@@ -108,47 +125,59 @@ def leftovers(base: Path, to: str) -> list[Path]:
     return found + moved + list((base / "home" / "share" / "Trash" / "files").glob("*"))
 
 
-def check_undone(base: Path, to: str, before: object, images: object) -> None:
-    with lookalike.open(base / "gallery") as gallery:
+class State:
+    """What photos and gallery have to be again once a clean-up is undone."""
+
+    def __init__(self, base: Path, to: str) -> None:
+        self._base, self._to = base, to
+        self.files = files_of(base)
+        self._before = tree(base / "photos")
+        with lookalike.open(base / "gallery") as gallery:
+            self._images = content(gallery)
+
+    def check_undone(self, gallery: Gallery) -> None:
+        """Undo what was begun, and compare."""
         try:
             outcomes = {outcome.outcome for outcome in undo_cleanup(gallery).outcomes}
             assert outcomes <= {"restored", "unchanged"}
         except NotFound:
             pass  # nothing was begun, or everything undone: the comparison below tells
-        assert tree(base / "photos") == before
-        assert len({number for _, number in files_of(base)}) == len(FILES)
-        assert content(gallery) == images
-    assert leftovers(base, to) == []
+        assert tree(self._base / "photos") == self._before
+        assert len({number for _, number in files_of(self._base)}) == len(self.files)
+        assert content(gallery) == self._images
+        assert leftovers(self._base, self._to) == []
 
 
-def test_a_clean_up_that_is_killed_can_be_undone(base: Path, to: str) -> None:
-    before = tree(base / "photos")
-    with lookalike.open(base / "gallery") as gallery:
-        images = content(gallery)
-    kills, partly, files = 0, 0, files_of(base)
+def test_a_clean_up_that_is_killed_can_be_undone(cleaned: tuple[Path, str]) -> None:
+    base, to = cleaned
+    state = State(base, to)
+    kills, partly = 0, 0
     while not ends(Child(work, str(base), to, False, kills + 1)):
         kills += 1
-        partly += files_of(base) != files
-        check_undone(base, to, before, images)
+        partly += files_of(base) != state.files
+        with lookalike.open(base / "gallery") as gallery:
+            state.check_undone(gallery)
     print(f"{to}: {kills} kills, {partly} of them with files removed or replaced, none lost")
     assert kills > 10
-    assert partly > 2
-    check_undone(base, to, before, images)
-
-
-def test_undoing_that_is_killed_can_be_repeated(base: Path, to: str) -> None:
-    before = tree(base / "photos")
+    assert partly > 1
     with lookalike.open(base / "gallery") as gallery:
-        images = content(gallery)
-    kills, files = 0, files_of(base)
-    while True:
-        assert ends(Child(work, str(base), to, False, 0))
-        assert files_of(base) != files
-        ended = ends(Child(work, str(base), to, True, kills + 1))
-        check_undone(base, to, before, images)
-        if ended:
-            break
+        state.check_undone(gallery)
+
+
+def test_undoing_that_is_killed_can_be_repeated(cleaned: tuple[Path, str]) -> None:
+    base, to = cleaned
+    state = State(base, to)
+    kills, ended = -1, False
+    while not ended:
         kills += 1
+        with lookalike.open(base / "gallery") as gallery:
+            if kills:
+                state.check_undone(gallery)
+            apply_cleanup(gallery, plan_cleanup(gallery, CleanupOptions(to=to)))
+        assert files_of(base) != state.files
+        ended = ends(Child(work, str(base), to, True, kills + 1))
+    with lookalike.open(base / "gallery") as gallery:
+        state.check_undone(gallery)
     print(f"{to}: {kills} kills while undoing, nothing lost")
     assert kills > 10
 

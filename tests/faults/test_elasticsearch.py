@@ -1,35 +1,30 @@
-"""Elasticsearch killed, frozen, overloaded and out of disk space: nothing acknowledged is lost, and no call hangs."""
+"""Elasticsearch killed, frozen, overloaded and out of disk space: nothing acknowledged is lost, and no call hangs.
 
-import io
+Whole galleries while it is killed: test_engine_unavailable.py.
+"""
+
 import random
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from scripts.elasticsearch import Node, free_port
 
-from lookalike.config import GallerySettings, from_environment
 from lookalike.errors import Unavailable
-from lookalike.factory import create_gallery, open_gallery
-from lookalike.gallery import Gallery
 from lookalike.indexes import circuit_breaker
 from lookalike.indexes.elasticsearch.index import open_index
 from lookalike.indexes.elasticsearch.probe import probe
 from lookalike.interfaces import VectorIndex
-from lookalike.types import FeatureSpec, Item, Rows
+from lookalike.types import FeatureSpec, Rows
 from tests.index_contract import random_features
-from tests.support.drawn_images import drawn, encoded
-from tests.support.engines.elasticsearch import nodes, raw, url_of
+from tests.support.engines.elasticsearch import raw, url_of
+from tests.support.faults.rounds import ROUNDS
 from tests.support.faults.timed_calls import insist
 from tests.support.waiting import HANG_SECONDS
 
 SPEC = FeatureSpec("phash", "hamming", 8, "faults 1")
-KILLS = 2
 BATCH = 400
 BATCHES_BEFORE_KILL = 7
 """Batches after which the server is killed, while more are written."""
@@ -37,14 +32,6 @@ TIMEOUT = 2
 """The option `timeout`, in seconds."""
 OVERLOAD_SECONDS = 120.0
 """Seconds for eight writers to find the queue full."""
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    """A server with one write thread and a queue of one, so that it is quickly overloaded."""
-    settings = {"node.processors": "1", "thread_pool.write.queue_size": "1"}
-    with nodes(settings=settings, heap_mb=384) as started:
-        yield started[0]
 
 
 def opened(node: Node, name: str) -> VectorIndex:
@@ -83,7 +70,7 @@ def test_kills_lose_nothing_acknowledged(node: Node) -> None:
     index = opened(node, "kills")
     acknowledged = lost = revived = first = 0
     flushed = 0
-    for _ in range(KILLS):
+    for _ in range(ROUNDS):
         done, now_flushed, tried = write_until_killed(index, first, node)
         started = time.monotonic()
         with pytest.raises(Unavailable):
@@ -110,8 +97,8 @@ def test_kills_lose_nothing_acknowledged(node: Node) -> None:
         first += 1
         assert index.count() == first * BATCH * 9 // 10
     index.close()
-    print(f"{KILLS} kills, {acknowledged} acknowledged changes, {lost} lost, {revived} revived")
-    assert acknowledged > KILLS * BATCH
+    print(f"{ROUNDS} kills, {acknowledged} acknowledged changes, {lost} lost, {revived} revived")
+    assert acknowledged > ROUNDS * BATCH
     assert (lost, revived) == (0, 0)
 
 
@@ -218,39 +205,4 @@ def test_signals_reach_the_server_itself(node: Node) -> None:
             probe(f"{url_of(node)}?timeout=1")
     finally:
         node.signal(signal.SIGCONT)
-    assert probe(f"{url_of(node)}?timeout=20")["nodes"] == 1
-
-
-def test_a_gallery_loses_nothing_when_its_engine_is_killed(node: Node, tmp_path: Path) -> None:
-    """Images are added and removed while the engine is down; once it is back, searches match the catalog."""
-    url = f"{url_of(node)}/gallery?mode=exact&timeout={TIMEOUT}&bulk_timeout=40&replicas=0"
-    create_gallery(tmp_path, GallerySettings(("phash",), index={"phash": url}), from_environment())
-    images = {f"p{n}": encoded(drawn(n, (48, 36))) for n in range(18)}
-    keys = list(images)
-    with open_gallery(tmp_path) as gallery:
-        added = [*gallery.add_iter([Item(key, images[key]) for key in keys[:9]])]
-        assert found_in(gallery, images) == set(keys[:9])
-        node.kill()
-        added += gallery.add_iter([Item(key, images[key]) for key in keys[9:]])
-        gallery.remove(keys[:3])
-        acknowledged = {one.key for one in added if one.outcome == "added"}
-        with pytest.raises(Unavailable):
-            found_in(gallery, images)
-        node.start()
-        gallery.repair()
-        holds = found_in(gallery, images)
-        rows = gallery.status().pipelines[0].rows
-    lost, revived = acknowledged - set(keys[:3]) - holds, holds & set(keys[:3])
-    print(f"{len(acknowledged)} images acknowledged, {len(lost)} lost, {len(revived)} deleted ones found, {rows} rows")
-    assert (len(acknowledged), rows, lost, revived) == (18, 15, set(), set())
-
-
-def found_in(gallery: Gallery, images: dict[str, bytes]) -> set[str]:
-    """The keys of images found by the hash of a copy."""
-    found = set()
-    for key, data in images.items():
-        with Image.open(io.BytesIO(data)) as image:
-            copy = encoded(image, "JPEG", quality=70)
-        if any(hit.key == key and hit.evidence == "copy" for hit in gallery.search(copy).hits):
-            found.add(key)
-    return found
+    assert insist(lambda: probe(f"{url_of(node)}?timeout=20"), HANG_SECONDS)["nodes"] == 1

@@ -16,17 +16,11 @@ from lookalike.types import Item
 from tests.faults.test_kill import IMAGES, State, begun, believe, compared, held, killed, until_acknowledged
 from tests.support.drawn_images import drawn, encoded
 from tests.support.engines import elasticsearch, postgresql
+from tests.support.faults.rounds import ROUNDS
 from tests.support.waiting import HANG_SECONDS
 
 BACK_SECONDS = 120
-ROUNDS = 2
 TENANTS = ("anna", "ben")
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    with elasticsearch.nodes() as [own]:
-        yield own
 
 
 @pytest.fixture
@@ -53,13 +47,14 @@ def caught_up(gallery: Gallery, sequence: int) -> None:
 
 def test_taking_images_while_the_engine_is_frozen_or_dead(node: Node, folder: Path) -> None:
     with open_gallery(folder) as gallery:
-        gallery.add([Item("before", image(1))])
+        gallery.add([Item("before", image(1)), *(Item(f"gone {number}", image(20 + number)) for number in range(2))])
         assert gallery.search(image(1)).hits[0].key == "before"
         for number, (away, back) in enumerate([(node.freeze, node.thaw), (node.kill, node.start)]):
             away()
             began = time.monotonic()
             [outcome] = gallery.add([Item(f"while away {number}", image(10 + number))])
             assert outcome.outcome == "added"
+            gallery.remove([f"gone {number}"])
             with pytest.raises(Unavailable):
                 gallery.search(image(1))
             assert time.monotonic() - began < HANG_SECONDS
@@ -71,10 +66,12 @@ def test_taking_images_while_the_engine_is_frozen_or_dead(node: Node, folder: Pa
             assert gallery.get(f"while away {number}").key == f"while away {number}"
             back()
             node.wait()
-            caught_up(gallery, gallery.get(f"while away {number}").sequence)
+            caught_up(gallery, gallery.status().sequence)
             hit = gallery.search(image(10 + number)).hits[0]
             assert (hit.key, hit.evidence) == (f"while away {number}", "exact")
-            assert gallery.status().pipelines[0].rows == 2 + number
+            hits = gallery.search(image(20 + number)).hits
+            assert f"gone {number}" not in {hit.key for hit in hits}
+            assert gallery.status().pipelines[0].rows == 3  # one more and one less each time
 
 
 def test_a_gallery_is_opened_and_written_while_the_engine_is_away(node: Node, folder: Path) -> None:

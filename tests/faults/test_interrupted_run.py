@@ -30,8 +30,7 @@ def wait_for_servers(ready: Path, run: "subprocess.Popen[bytes]") -> dict[str, i
     return json.loads(ready.read_text())
 
 
-@pytest.mark.parametrize("workers", [0, 1], ids=["one process", "xdist"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 1), (signal.SIGTERM, 0), (signal.SIGKILL, 1)], ids=str)
 def test_no_process_is_left(number: signal.Signals, workers: int, tmp_path: Path) -> None:
     ready = tmp_path / "ready.json"
     own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}

@@ -9,8 +9,9 @@ from lookalike.factory import create_gallery, open_gallery
 from tests.faults.test_kill import IMAGES, State, begun, believe, compared, held, killed, until_acknowledged
 from tests.support.drawn_images import drawn, encoded
 from tests.support.engines import postgresql
+from tests.support.faults.rounds import ROUNDS
 
-ROUNDS = 5
+KILLS = 3 * ROUNDS
 TENANTS = ("anna", "ben", "carla")
 
 
@@ -23,7 +24,7 @@ def test_writers_on_several_hosts(tmp_path: Path) -> None:
         folders = [tmp_path / "first host", tmp_path / "second host"]
         for folder in folders:
             create_gallery(folder, GallerySettings(("phash",), catalog=url), from_environment())
-        for turn in range(ROUNDS):
+        for turn in range(KILLS):
             children = {
                 tenant: begun(folders[place // 2], 10 * turn + place, tenant) for place, tenant in enumerate(TENANTS)
             }
@@ -40,8 +41,6 @@ def test_writers_on_several_hosts(tmp_path: Path) -> None:
                     lost, revived = lost + gone, revived + wrong
                 there = sum(len(gallery.ls(tenant=tenant, limit=1000)) for tenant in TENANTS)
                 assert {g.status().pipelines[0].rows for g in (gallery, other)} == {there}
-    print(
-        f"{ROUNDS * len(TENANTS)} kills, {acknowledged} acknowledged changes, {lost} lost, {revived} revived or wrong"
-    )
-    assert acknowledged >= ROUNDS * len(TENANTS)
+    print(f"{KILLS * len(TENANTS)} kills, {acknowledged} acknowledged changes, {lost} lost, {revived} revived or wrong")
+    assert acknowledged >= KILLS * len(TENANTS)
     assert (lost, revived) == (0, 0)

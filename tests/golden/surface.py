@@ -10,6 +10,7 @@ import httpx
 
 from tests.golden.access import command, served
 from tests.support.command import Ran, lookalike
+from tests.support.waiting import HANG_SECONDS
 
 Object = dict[str, Any]
 
@@ -106,7 +107,7 @@ def described() -> Object:
         made = command("init", "--pipelines", "phash", "--gallery", folder)
         assert made.code == 0, made.err
         with served(folder) as url:
-            told: Object = httpx.get(f"{url}/v1/openapi.json").raise_for_status().json()
+            told: Object = httpx.get(f"{url}/v1/openapi.json", timeout=HANG_SECONDS).raise_for_status().json()
             return told
 
 

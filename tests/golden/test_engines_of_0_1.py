@@ -44,11 +44,14 @@ class Loaded:
         }
 
 
-@pytest.fixture(params=raw.WAYS)
-def loaded(request: pytest.FixtureRequest, cache: Path, tmp_path: Path) -> Iterator[Loaded]:
-    """The engines hold what was recorded; it is gone at the end."""
+@pytest.fixture(params=raw.WAYS, scope="module")
+def loaded(request: pytest.FixtureRequest, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
+    """The engines hold what was recorded; it is gone at the end.
+
+    All tests have the same one, for loading it takes long: each leaves its answers as they are, but for the last.
+    """
     way = str(request.param)
-    recorded, folder = DATA / way, tmp_path / "gallery"
+    recorded, folder = DATA / way, tmp_path_factory.mktemp(way) / "gallery"
     names = raw.names_in(recorded)
     hashes, vectors = raw.elasticsearch_url(), raw.milvus_url()
     with raw.database() as catalog:
@@ -118,6 +121,22 @@ def test_the_same_images_again_change_nothing(loaded: Loaded) -> None:
     assert unlike(loaded, few=True) == []
 
 
+def test_a_repair_answers_the_same(loaded: Loaded) -> None:
+    """Indexes made anew from the old catalog, where that has the features; else nothing is touched."""
+    with opened(loaded.folder):
+        pass  # the catalog's schema is migrated
+    before = loaded.state()
+    with opened(loaded.folder) as gallery:
+        if not loaded.keeps_features:
+            assert refused(gallery.repair)
+        else:
+            gallery.repair()
+    after = loaded.state()
+    for engine in ("elasticsearch", "milvus"):
+        assert (after[engine]["name"] == before[engine]["name"]) is not loaded.keeps_features
+    assert unlike(loaded, few=True) == []
+
+
 def test_it_is_gone_on_with(loaded: Loaded) -> None:
     """Changes go into the same index and the same collection."""
     [six] = [file for key, file in BYTES.items() if "six ü" in key]
@@ -146,19 +165,3 @@ def test_it_is_gone_on_with(loaded: Loaded) -> None:
     after = loaded.state()
     for engine in ("elasticsearch", "milvus"):
         assert after[engine]["name"] == before[engine]["name"]
-
-
-def test_a_repair_answers_the_same(loaded: Loaded) -> None:
-    """Indexes made anew from the old catalog, where that has the features; else nothing is touched."""
-    with opened(loaded.folder):
-        pass  # the catalog's schema is migrated
-    before = loaded.state()
-    with opened(loaded.folder) as gallery:
-        if not loaded.keeps_features:
-            assert refused(gallery.repair)
-        else:
-            gallery.repair()
-    after = loaded.state()
-    for engine in ("elasticsearch", "milvus"):
-        assert (after[engine]["name"] == before[engine]["name"]) is not loaded.keeps_features
-    assert unlike(loaded, few=True) == []

@@ -14,6 +14,7 @@ import pytest
 
 from tests.golden.access import command, graph_neighbours, opened, served
 from tests.golden.questions import BYTES, DATA, OTHER_TENANT, again, differences, questions, unpacked
+from tests.support.waiting import HANG_SECONDS
 
 KINDS = {"gallery": ("phash", "vgg16"), "hashes": ("phash",)}
 
@@ -170,7 +171,7 @@ def test_the_access_key_lets_in(tmp_path: Path, cache: Path) -> None:
     assert listed.pop("expires") is None  # 0.1.0 had no keys that expire
     assert listed == {name: value for name, value in key.items() if name != "key"}
     with served(folder) as url:
-        assert httpx.get(f"{url}/v1/status").status_code == 401
-        answer = httpx.get(f"{url}/v1/status", headers={"Authorization": f"Bearer {key['key']}"})
+        assert httpx.get(f"{url}/v1/status", timeout=HANG_SECONDS).status_code == 401
+        answer = httpx.get(f"{url}/v1/status", headers={"Authorization": f"Bearer {key['key']}"}, timeout=HANG_SECONDS)
         assert answer.status_code == 200, answer.text
         assert answer.json()["sequence"] == recorded("gallery", "answers.json")["status"]["sequence"]

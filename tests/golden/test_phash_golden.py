@@ -1,5 +1,6 @@
 """The perceptual hash on real photos: bit for bit `imagehash`, near it in the fast mode, and sure of itself."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from lookalike.encoders.phash import VIEWS, PHash
 from lookalike.imaging import crop_border, decode, find_border, prepare, resize_to
 
 FAST, EXACT = PHash(), PHash(exact=True)
+EVERY = int(os.environ.get("LOOKALIKE_GOLDEN_EVERY", "4"))
+"""Which photos are tried: every so-manieth, and those of a single colour; all take a minute of processor time."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +55,15 @@ def see(folder: Path, name: str) -> Seen:
 
 @pytest.fixture(scope="module")
 def seen(photos: Path) -> list[Seen]:
-    lines = (photos / "manifest.tsv").read_text().splitlines()[1:]
-    return [see(photos, line.split("\t")[0]) for line in lines]
+    names = [line.split("\t")[0] for line in (photos / "manifest.tsv").read_text().splitlines()[1:]]
+    return [see(photos, name) for n, name in enumerate(names) if n % EVERY == 0 or "uniform-" in name]
 
 
 def hashes(inputs: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return EXACT.encode(np.array(inputs)).features
 
 
-def test_exact_equals_imagehash_on_every_photo(seen: list[Seen]) -> None:
+def test_exact_equals_imagehash_on_photos(seen: list[Seen]) -> None:
     for inputs, wanted in (
         ([s.whole for s in seen], [s.of_whole for s in seen]),
         ([s.exact for s in seen], [s.of_cut for s in seen]),
@@ -71,7 +74,7 @@ def test_exact_equals_imagehash_on_every_photo(seen: list[Seen]) -> None:
 
 def test_exact_equals_imagehash_of_the_plain_files_themselves(seen: list[Seen]) -> None:
     plain = [s for s in seen if s.of_file is not None]
-    assert len(plain) > 1500
+    assert len(plain) > 1500 // EVERY
     ours = [row.tobytes().hex() for row in hashes([s.whole for s in plain])]
     assert [s.name for s, a in zip(plain, ours, strict=True) if a != s.of_file] == []
 
@@ -79,7 +82,7 @@ def test_exact_equals_imagehash_of_the_plain_files_themselves(seen: list[Seen]) 
 def test_the_fast_mode_stays_near_the_exact_one(seen: list[Seen]) -> None:
     # where a border is cut, how much of it depends on the scale: that is not the hash's doing
     reduced = [s for s in seen if s.name.lower().endswith((".jpg", ".jpeg")) and not s.bordered]
-    assert len(reduced) > 1400
+    assert len(reduced) > 1400 // EVERY
     bits = np.bitwise_count(hashes([s.exact for s in reduced]) ^ hashes([s.fast for s in reduced])).sum(axis=1)
     assert bits.mean() < 0.7
     assert np.percentile(bits, 99) <= 4

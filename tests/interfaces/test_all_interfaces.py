@@ -28,6 +28,7 @@ from tests.support.command import Ran
 from tests.support.command import lookalike as command
 from tests.support.drawn_images import drawn, encoded
 from tests.support.served import served
+from tests.support.waiting import HANG_SECONDS
 
 Object = dict[str, Any]
 
@@ -96,7 +97,7 @@ class opened:  # noqa: N801 - a context manager, written as one
 
     def __enter__(self) -> Ways:
         url, _ = self._served.__enter__()
-        self._client, self._http = Client(url), httpx.Client(base_url=url)
+        self._client, self._http = Client(url), httpx.Client(base_url=url, timeout=HANG_SECONDS)
         return Ways(self._library, self._client, self._http, url)
 
     def __exit__(self, *raised: Any) -> None:

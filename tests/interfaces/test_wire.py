@@ -26,6 +26,7 @@ from lookalike.wire.objects import WireObject, parse, to_dict
 from tests.support.command import lookalike as command
 from tests.support.drawn_images import drawn, encoded
 from tests.support.served import served
+from tests.support.waiting import HANG_SECONDS
 
 Object = dict[str, Any]
 OBJECTS = {
@@ -90,7 +91,7 @@ def interfaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Interfaces]
     (photos / "none.jpg").write_bytes(b"\xff\xd8\xff and no more")
     command("init", "--pipelines", "phash", "-g", folder)
     assert command("add", photos, "--attr", "year=2020", "-g", folder).code == 1
-    with served(folder) as (url, _), httpx.Client(base_url=url) as http:
+    with served(folder) as (url, _), httpx.Client(base_url=url, timeout=HANG_SECONDS) as http:
         schema = http.get("/v1/openapi.json").json()
         yield Interfaces(http, url, folder, photos, schema)
 

@@ -32,6 +32,13 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """A server for tests that do not mind what others have put into its gallery."""
+    with serving(tmp_path_factory.mktemp("shared") / "g") as (client, _):
+        yield client
+
+
 def test_a_form_of_files(client: TestClient) -> None:
     files: list[tuple[str, Any]] = [("attributes", (None, '{"album": "Alps"}'))]
     files += [("file", (f"photos/{n}.png", encoded(drawn(n)))) for n in range(100)]
@@ -84,7 +91,8 @@ def test_a_batch_has_an_end(client: TestClient, monkeypatch: pytest.MonkeyPatch)
     assert "at most 2 images" in told[2]["error"]["detail"]
 
 
-def test_other_types_and_empty_bodies(client: TestClient) -> None:
+def test_other_types_and_empty_bodies(shared: TestClient) -> None:
+    client = shared
     problem(client.post("/v1/images:batch", content=b"", headers={"Content-Type": "text/plain"}), 415, "bad-input")
     assert lines(client.post("/v1/images:batch", content=b"", headers=NDJSON)) == []
     [told] = lines(client.post("/v1/images:batch", files={"other": ("x", b"")}))
@@ -93,8 +101,8 @@ def test_other_types_and_empty_bodies(client: TestClient) -> None:
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json", "application/x-ndjson", "text/html"])
 @pytest.mark.parametrize("kind", ["form", "lines"])
-def test_the_form_of_the_response_is_chosen(client: TestClient, kind: str, accept: str) -> None:
-    headers = {"Accept": accept}
+def test_the_form_of_the_response_is_chosen(shared: TestClient, kind: str, accept: str) -> None:
+    client, headers = shared, {"Accept": accept}
     for number in (0, 3):
         names = [f"{kind} {n}" for n in range(number)]
         if kind == "form":
@@ -112,7 +120,8 @@ def test_the_form_of_the_response_is_chosen(client: TestClient, kind: str, accep
     assert [one.get("key") for one in lines(broken)] == ["a", None]
 
 
-def test_the_memory_of_a_batch_is_given_back(client: TestClient) -> None:
+def test_the_memory_of_a_batch_is_given_back(shared: TestClient) -> None:
+    client = shared
     files = [("file", (f"{n}.png", encoded(drawn(n)))) for n in range(20)]
     client.post("/v1/images:batch", files=files)
     client.post("/v1/images:batch", content=line("a", 1) + b"nonsense", headers=NDJSON)
@@ -190,8 +199,8 @@ def test_jobs_to_find_copies_repair_and_delete(client: TestClient) -> None:
         {"kind": "import", "paths": ["/etc/passwd"]},
     ],
 )
-def test_jobs_that_make_no_sense(client: TestClient, wrong: dict[str, Any]) -> None:
-    problem(client.post("/v1/jobs", json=wrong), 400, "bad-input")
+def test_jobs_that_make_no_sense(shared: TestClient, wrong: dict[str, Any]) -> None:
+    problem(shared.post("/v1/jobs", json=wrong), 400, "bad-input")
 
 
 def test_importing_files_only_from_below_the_named_folder(tmp_path: Path) -> None:

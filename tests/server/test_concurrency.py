@@ -9,8 +9,8 @@ import httpx
 from tests.support.drawn_images import drawn, encoded
 from tests.support.server.api import at, lines, live
 
-THREADS = 12
-ROUNDS = 25
+THREADS = 8
+ROUNDS = 16
 DATA = [encoded(drawn(n, (64, 48))) for n in range(40)]
 
 

@@ -12,7 +12,7 @@ import pytest
 from lookalike.gallery import Gallery
 from tests.support.drawn_images import drawn, encoded
 from tests.support.server.api import live
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANG_SECONDS, wait_until
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def half(url: str, head: str, body: bytes, *, length: int) -> None:
 
 
 def gone(url: str) -> float:
-    lines = httpx.get(f"{url}/metrics").text.splitlines()
+    lines = httpx.get(f"{url}/metrics", timeout=HANG_SECONDS).text.splitlines()
     return sum(float(line.split()[-1]) for line in lines if 'status="499"' in line and "_total" in line)
 
 
@@ -56,7 +56,9 @@ def test_a_batch_that_breaks_off_keeps_what_came(server: tuple[str, Gallery], ca
     half(url, "POST /v1/images:batch", parts + b"--b\r\n", length=10**6)
     wait_until(lambda: len(gallery.ls()) >= 3, "what came is not there")
     assert [record.key for record in gallery.ls()] == ["0.png", "1.png", "2.png"]
-    wait_until(lambda: "lookalike_held_bytes 0.0" in httpx.get(f"{url}/metrics").text, "memory is held")
-    told = httpx.get(f"{url}/metrics").text
+    wait_until(
+        lambda: "lookalike_held_bytes 0.0" in httpx.get(f"{url}/metrics", timeout=HANG_SECONDS).text, "memory is held"
+    )
+    told = httpx.get(f"{url}/metrics", timeout=HANG_SECONDS).text
     assert "lookalike_under_way 1.0" in told, "the question itself, and nothing else"
     assert "unexpectedly" not in caplog.text

@@ -11,6 +11,7 @@ from scripts import openapi_client
 from tests.support.drawn_images import drawn, encoded
 from tests.support.requirements import skip_or_fail
 from tests.support.server.api import live
+from tests.support.waiting import HANG_SECONDS
 
 CONFIG = """\
 content_type_overrides:
@@ -77,7 +78,9 @@ def test_a_generated_client_uploads_and_searches(python: Path, tmp_path: Path) -
         _, token = gallery.catalog.api_keys.create("admin")
         headers = {"Authorization": f"Bearer {token}"}
         document = tmp_path / "openapi.json"
-        document.write_text(httpx.get(f"{url}/v1/openapi.json", headers=headers).raise_for_status().text)
+        document.write_text(
+            httpx.get(f"{url}/v1/openapi.json", headers=headers, timeout=HANG_SECONDS).raise_for_status().text
+        )
         generate = ["generate", "--path", document, "--config", tmp_path / "config.yaml", "--meta", "none"]
         command = [python, "-m", "openapi_python_client", *generate, "--output-path", tmp_path / "lookalike_client"]
         made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)

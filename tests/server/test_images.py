@@ -204,7 +204,13 @@ def test_many_are_deleted_by_key_or_filter(tenant: TestClient) -> None:
     told = tenant.post("/v1/images:delete", json={"filter": {"odd": True}}).json()
     assert (told["deleted"], sorted(told["keys"])) == (3, ["1", "3", "5"])
     assert [i["key"] for i in tenant.get("/v1/images").json()["images"]] == ["2", "4"]
-    for wrong in ({}, {"keys": []}, {"filter": {}}, {"keys": ["2"], "filter": {"odd": False}}):
+    for wrong in (
+        {},
+        {"keys": []},
+        {"filter": {}},
+        {"keys": ["2"], "filter": {"odd": False}},
+        {"keys": ["0"], "filter": None},
+    ):
         problem(tenant.post("/v1/images:delete", json=wrong), 400, "bad-input")
 
 

@@ -1,20 +1,22 @@
 """The API against its own description: no input brings a server error, and every answer is as described."""
 
+import gc
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import httpx
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
-from schemathesis import GenerationMode
-from schemathesis.checks import CHECKS
 
 from tests.support.drawn_images import drawn, encoded
 from tests.support.server.api import live
+from tests.support.waiting import HANG_SECONDS
+
+if TYPE_CHECKING:
+    import schemathesis
 
 EXAMPLES = int(os.environ.get("LOOKALIKE_SCHEMA_EXAMPLES", "10"))
 """Generated requests for each operation; more by the environment."""
@@ -29,10 +31,17 @@ STREAMED = ("putImages",)
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    import schemathesis  # noqa: PLC0415 - takes seconds, and every process of the run imports this module
+
     with live(tmp_path_factory.mktemp("gallery") / "g") as (url, gallery):
         for n in range(5):
             name = quote(f"alps/IMG_{n}.jpg", safe="")
-            httpx.put(f"{url}/v1/images/{name}", content=encoded(drawn(n)), params={"attributes": '{"album": "Alps"}'})
+            httpx.put(
+                f"{url}/v1/images/{name}",
+                content=encoded(drawn(n)),
+                params={"attributes": '{"album": "Alps"}'},
+                timeout=HANG_SECONDS,
+            )
         schema = schemathesis.openapi.from_url(f"{url}/v1/openapi.json")
         schema.gallery = gallery
         yield schema
@@ -53,17 +62,24 @@ def test_every_operation_is_tried(api: Any) -> None:
     assert described == set(OPERATIONS)
 
 
-@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
+@pytest.mark.parametrize("mode", ["positive", "negative"])
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_answers_are_as_described(api: Any, name: str, mode: GenerationMode) -> None:
-    """Requests as described, and ones that break the description in some place."""
+def test_answers_are_as_described(api: Any, name: str, mode: str) -> None:
+    """Requests as described, and ones that break the description in some place.
+
+    Python 3.11 counts the depth of a syntax tree per interpreter: where a collection lets the server's thread run while
+    Hypothesis, which reads source code, builds a tree, and that thread builds one too, either gets a SystemError.
+    """
+    from schemathesis import GenerationMode  # noqa: PLC0415
+    from schemathesis.checks import CHECKS  # noqa: PLC0415
+
     operation = api.find_operation_by_id(name)
     unfit = (*UNFIT, "negative_data_rejection") if name in STREAMED else UNFIT
     checks = [CHECKS.get_one(check) for check in unfit]
 
-    @given(case=operation.as_strategy(generation_mode=mode))
+    @given(case=operation.as_strategy(generation_mode=GenerationMode(mode)))
     @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-    def ask(case: schemathesis.Case) -> None:
+    def ask(case: "schemathesis.Case") -> None:
         if name == "listChanges" and isinstance(case.query.get("wait"), int | float) and 0 < case.query["wait"] <= 30:
             case.query["wait"] = 0.01  # nothing changes
         try:
@@ -72,7 +88,10 @@ def test_answers_are_as_described(api: Any, name: str, mode: GenerationMode) -> 
             for key in api.gallery.catalog.api_keys.list_all():  # the first one makes keys mandatory
                 api.gallery.catalog.api_keys.delete(key.id)
 
+    gc.disable()  # see above
     try:
         ask()
     except Unsatisfiable:
         pytest.skip("nothing of this operation can be broken")
+    finally:
+        gc.enable()

@@ -18,9 +18,10 @@ from tests.support.server.api import live
 from tests.support.server.tenant_service import World
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with World(tmp_path / "gallery") as made:
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A service with images of two tenants, which no test changes."""
+    with World(tmp_path_factory.mktemp("world") / "gallery") as made:
         for n in range(12):
             made.service.put(f"{n}.png", encoded(drawn(n)), tenant="alice")
         made.service.put("secret.png", encoded(drawn(40)), tenant="bob")

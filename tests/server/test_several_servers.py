@@ -13,22 +13,32 @@ from tests.support.command import lookalike
 from tests.support.drawn_images import drawn, encoded
 from tests.support.engines import postgresql
 from tests.support.server.api import at
+from tests.support.waiting import HANG_SECONDS
 
 BYTES = {"Content-Type": "application/octet-stream"}
-PUTS = 60
+PUTS = 36
+ANOTHER = 1000
+"""An image that is none of the `PUTS`."""
 
 
-@pytest.fixture
-def servers(tmp_path: Path) -> Iterator[tuple[Served, Served]]:
-    """Two servers, each with a folder of its own, as on two hosts."""
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
+    """Three folders with one catalog, as on three hosts."""
+    folder = tmp_path_factory.mktemp("hosts")
     with postgresql.database() as catalog:
-        for host in ("one", "two"):
-            made = lookalike("init", "-g", tmp_path / host, "--pipelines", "phash", "--catalog", catalog)
+        for host in ("one", "two", "three"):
+            made = lookalike("init", "-g", folder / host, "--pipelines", "phash", "--catalog", catalog)
             assert made.code == 0, made.err
-        with process(tmp_path / "one") as one, process(tmp_path / "two") as two:
-            ready(one)
-            ready(two)
-            yield one, two
+        yield [folder / "one", folder / "two", folder / "three"]
+
+
+@pytest.fixture(scope="module")
+def servers(folders: list[Path]) -> Iterator[tuple[Served, Served]]:
+    """Two servers, each with a folder of its own, which no test ends."""
+    with process(folders[0]) as one, process(folders[1]) as two:
+        ready(one)
+        ready(two)
+        yield one, two
 
 
 def put(server: Served, key: str, n: int) -> httpx.Response:
@@ -38,33 +48,52 @@ def put(server: Served, key: str, n: int) -> httpx.Response:
 
 def test_each_sees_what_the_other_was_told(servers: tuple[Served, Served]) -> None:
     one, two = servers
-    answer = put(one, "a", 1)
+    answer = put(one, "a", ANOTHER)
     assert answer.status_code == 201
     asked = {"min_sequence": answer.json()["sequence"]}
-    image = encoded(drawn(1, (64, 48)))
+    image = encoded(drawn(ANOTHER, (64, 48)))
     found = httpx.post(f"{two.url}/v1/search", content=image, headers=BYTES, params=asked, timeout=PATIENCE).json()
     assert [(hit["key"], hit["evidence"]) for hit in found["hits"]] == [("a", "exact")]
-    etag = httpx.get(two.url + at("a")).headers["etag"]
+    etag = httpx.get(two.url + at("a"), timeout=HANG_SECONDS).headers["etag"]
     assert httpx.delete(two.url + at("a"), headers={"If-Match": etag}, timeout=PATIENCE).status_code == 204
-    assert httpx.get(one.url + at("a")).status_code == 404
+    assert httpx.get(one.url + at("a"), timeout=HANG_SECONDS).status_code == 404
     again = httpx.post(f"{one.url}/v1/search", content=image, headers=BYTES, timeout=PATIENCE).json()
     assert again["hits"] == []
 
 
 def test_a_job_given_to_one_is_seen_by_the_other(servers: tuple[Served, Served]) -> None:
     one, two = servers
-    assert put(one, "a", 1).status_code == 201
+    assert put(one, "a", ANOTHER).status_code == 201
     job = httpx.post(f"{one.url}/v1/jobs", json={"kind": "repair"}, timeout=PATIENCE).json()
     until = time.monotonic() + PATIENCE
-    while (state := httpx.get(f"{two.url}/v1/jobs/{job['id']}").json()["state"]) in ("queued", "running"):
+    while (state := httpx.get(f"{two.url}/v1/jobs/{job['id']}", timeout=HANG_SECONDS).json()["state"]) in (
+        "queued",
+        "running",
+    ):
         assert time.monotonic() < until
         time.sleep(0.1)
     assert state == "done"
 
 
-def test_one_dies_while_both_are_written_to(servers: tuple[Served, Served]) -> None:
+def test_one_dies_while_both_are_written_to(servers: tuple[Served, Served], folders: list[Path]) -> None:
     """Whatever either acknowledged is found in the one that is left; it goes on taking images."""
-    one, two = servers
+    two = servers[1]
+    with process(folders[2]) as mortal:
+        ready(mortal)
+        acknowledged = written_until_one_dies((mortal, two))
+    assert PUTS // 3 < len(acknowledged) < PUTS
+    listed = httpx.get(f"{two.url}/v1/images", params={"limit": 2 * PUTS}, timeout=PATIENCE).json()["images"]
+    assert set(acknowledged) <= {image["key"] for image in listed}
+    for key in acknowledged:
+        image = encoded(drawn(int(key[1:]), (64, 48)))
+        asked = {"content": image, "headers": BYTES, "params": {"verify": False}, "timeout": PATIENCE}
+        hits = httpx.post(f"{two.url}/v1/search", **asked).json()["hits"]  # type: ignore[arg-type]
+        assert (hits[0]["key"], hits[0]["evidence"]) == (key, "exact")
+    print(f"one of two servers killed: {len(acknowledged)} of {PUTS} images acknowledged, none lost")
+
+
+def written_until_one_dies(servers: tuple[Served, Served]) -> list[str]:
+    """Put images into both, of which the first is killed meanwhile; returns the acknowledged keys."""
 
     def write(n: int) -> tuple[str, bool]:
         key = f"p{n}"
@@ -78,14 +107,6 @@ def test_one_dies_while_both_are_written_to(servers: tuple[Served, Served]) -> N
         acknowledged = []
         for place, (key, done) in enumerate(told):
             if place == PUTS // 3:
-                one.process.kill()
+                servers[0].process.kill()
             acknowledged += [key] if done else []
-    assert PUTS // 3 < len(acknowledged) < PUTS
-    listed = httpx.get(f"{two.url}/v1/images", params={"limit": PUTS + 1}, timeout=PATIENCE).json()["images"]
-    assert set(acknowledged) <= {image["key"] for image in listed}
-    for key in acknowledged:
-        image = encoded(drawn(int(key[1:]), (64, 48)))
-        asked = {"content": image, "headers": BYTES, "params": {"verify": False}, "timeout": PATIENCE}
-        hits = httpx.post(f"{two.url}/v1/search", **asked).json()["hits"]  # type: ignore[arg-type]
-        assert (hits[0]["key"], hits[0]["evidence"]) == (key, "exact")
-    print(f"one of two servers killed: {len(acknowledged)} of {PUTS} images acknowledged, none lost")
+    return acknowledged

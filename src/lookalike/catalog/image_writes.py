@@ -6,6 +6,7 @@ The functions take the connection of a write transaction, and lock in the order 
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select
@@ -45,6 +46,7 @@ _COLUMNS = (
     "truncated",
     "etag",
 )
+_columns_of = attrgetter(*_COLUMNS)
 """Columns that hold what the attribute of `NewImage` of the same name says."""
 
 
@@ -161,7 +163,7 @@ def _write_images(conn: Connection, new: Sequence[NewImage], results: Sequence[P
     inserted: list[dict[str, Any]] = []
     replaced: list[dict[str, Any]] = []
     for image, result in zip(new, results, strict=True):
-        values: dict[str, Any] = {name: getattr(image, name) for name in _COLUMNS}
+        values: dict[str, Any] = dict(zip(_COLUMNS, _columns_of(image), strict=True))
         border = list(astuple(image.border)) if image.border else None
         values.update(border=border, exif=dict(image.exif), file_offset=image.offset, updated=now, seq=result.sequence)
         if result.created:

@@ -320,9 +320,9 @@ class Ingest:
         for task, prepared in ready:
             digest = prepared.sha256
             try:
-                image = self._new_image(task, prepared, features.get(digest), stored.get(digest), expected)
                 record = records.get(digest) if task.wants_record else None
-                new_images.append(replace(image, verification_record=record, copy_record=task.wants_record))
+                image = self._new_image(task, prepared, features.get(digest), stored.get(digest), record, expected)
+                new_images.append(image)
                 written.append(task)
             except BadInput as error:
                 outcomes.append(task.outcome("rejected", str(error)))
@@ -443,6 +443,7 @@ class Ingest:
         prepared: Prepared,
         features: dict[FeatureSpec, Row] | None,
         same_bytes: SameBytes | None,
+        record: bytes | None,
         expected: int | None,
     ) -> NewImage:
         return NewImage(
@@ -461,6 +462,8 @@ class Ingest:
             features=features or {},
             copy_of=None if same_bytes is None else same_bytes.id,
             thumbnail=prepared.thumbnail,
+            verification_record=record,
+            copy_record=task.wants_record,
             expected=expected,
             frames=prepared.frames,
             truncated=prepared.truncated,

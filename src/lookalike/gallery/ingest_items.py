@@ -34,10 +34,11 @@ class IngestItem:
     data: bytes | None = field(default=None, repr=False)
     replaces: bool = False
 
-    @property
-    def is_remote(self) -> bool:
-        """Whether it is an object of a store or a member of an archive."""
-        return is_url(self.path)
+    is_remote: bool = field(init=False)
+    """Whether it is an object of a store or a member of an archive."""
+
+    def __post_init__(self) -> None:
+        self.is_remote = is_url(self.path)
 
     @property
     def is_unread(self) -> bool:

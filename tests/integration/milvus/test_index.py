@@ -23,8 +23,8 @@ from tests.support.engines.milvus import milvus_url, new_gallery
 from tests.support.engines.milvus_rows import SPEC, rows
 
 VGG16 = FeatureSpec("vgg16", "cosine", 512, "test")
-EVERY, NEIGHBOURS = 30, 60
-"""Every 30th photo, as in tests/index_contract/test_photo_neighbours.py, and the rows derived from each."""
+EVERY, NEIGHBOURS = 60, 120
+"""Every 60th photo, as in tests/index_contract/test_photo_neighbours.py, and the rows derived from each."""
 QUERIES = 50
 
 

@@ -10,6 +10,7 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
     [
         "__main__",
+        "lookalike.indexes.mih.index",
         "tests.faults.test_kill",
         "tests.faults.test_catalog_kill",
         "tests.faults.test_cleanup_kill",
@@ -29,6 +30,11 @@ class Child:
         speaks.close()
         self.said = os.fdopen(os.dup(hears.fileno()), encoding="utf-8")
         hears.close()
+
+    @property
+    def exit_code(self) -> int | None:
+        """Minus the signal that ended it; None while it runs."""
+        return self._process.exitcode
 
     def kill(self) -> str:
         """SIGKILL; gives what it said and nobody has read yet, once it is gone."""

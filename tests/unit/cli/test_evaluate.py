@@ -11,6 +11,9 @@ from tests.support.command import PROGRAM, lookalike
 from tests.support.drawn_images import drawn, encoded
 from tests.support.waiting import HANG_SECONDS
 
+PIPE_BYTES = 4096
+"""The least that a pipe holds, where the system lets us choose."""
+
 
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -77,9 +80,10 @@ def test_an_empty_gallery_has_nothing_to_evaluate(tmp_path: Path) -> None:
 
 
 def test_an_interruption_prints_what_was_measured(gallery: Path) -> None:
-    options = ["--queries", "6", "--edits", "jpeg40,noise,crop_50", "--json"]
+    """It prints more than a pipe holds, so that it is not done while nobody reads."""
+    options = ["--queries", "6", "--edits", "jpeg40,noise,crop_50,mirror", "--json"]
     arguments = [*PROGRAM, "evaluate", "-g", str(gallery), *options]
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, pipesize=PIPE_BYTES)
     try:
         assert process.stdout is not None
         first = json.loads(process.stdout.readline())

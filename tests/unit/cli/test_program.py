@@ -21,8 +21,10 @@ def gallery(tmp_path: Path) -> Path:
     return path
 
 
-MORE = 800
-"""Images whose lines are more than a pipe holds (64 KB): who prints them is not done while nobody reads."""
+PIPE_BYTES = 4096
+"""The least that a pipe holds, where the system lets us choose."""
+MORE = 250
+"""Images whose lines are more than such a pipe and our buffer hold: who prints them is not done while nobody reads."""
 
 
 def folder_of(path: Path, n: int, *, distinct: int = 8) -> Path:
@@ -38,7 +40,9 @@ def test_ctrl_c_keeps_what_was_reported(gallery: Path, tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "photos", MORE)
     command = [*PROGRAM, "add", str(folder), "--json", "-g", str(gallery)]
     # a group of its own, and the signal to the whole group: as a terminal does
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as child:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, pipesize=PIPE_BYTES
+    ) as child:
         assert child.stdout is not None
         assert child.stderr is not None
         first = child.stdout.readline()
@@ -61,7 +65,7 @@ def test_ctrl_c_keeps_what_was_reported(gallery: Path, tmp_path: Path) -> None:
 def test_a_closed_pipe_ends_quietly(gallery: Path, tmp_path: Path) -> None:
     assert lookalike("add", folder_of(tmp_path / "photos", 2 * MORE), "-g", gallery).code == 0
     with subprocess.Popen(
-        [*PROGRAM, "ls", "-g", str(gallery)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*PROGRAM, "ls", "-g", str(gallery)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, pipesize=PIPE_BYTES
     ) as child:
         assert child.stdout is not None
         assert child.stderr is not None
@@ -113,7 +117,7 @@ def test_one_may_ask_and_wait_for_the_answer(gallery: Path, tmp_path: Path) -> N
 def test_a_second_writer_is_told(gallery: Path, tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "photos", MORE)
     command = [*PROGRAM, "add", str(folder), "--json", "-g", str(gallery)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as first:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, pipesize=PIPE_BYTES) as first:
         assert first.stdout is not None
         first.stdout.readline()
         second = program("add", folder, "--json", "-g", gallery)
@@ -127,7 +131,7 @@ def test_a_second_writer_is_told(gallery: Path, tmp_path: Path) -> None:
 def test_lines_come_as_soon_as_they_are_durable(gallery: Path, tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "photos", MORE)
     command = [*PROGRAM, "add", str(folder), "--json", "-g", str(gallery)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, pipesize=PIPE_BYTES) as child:
         assert child.stdout is not None
         reported = json.loads(child.stdout.readline())
         child.kill()

@@ -12,7 +12,7 @@ from lookalike.factory import open_gallery
 from lookalike.gallery import Gallery
 from lookalike.gallery.recall_meter import MAX_WAITING, RecallMeter
 from lookalike.pipeline import Pipeline, Ranked
-from lookalike.types import NO_GUARANTEE, EncodedViews
+from lookalike.types import NO_GUARANTEE, EncodedViews, Item
 from tests.support.drawn_images import drawn, encoded
 
 IMAGES = 30
@@ -21,9 +21,9 @@ IMAGES = 30
 @pytest.fixture
 def gallery(tmp_path: Path) -> Iterator[Gallery]:
     with lookalike.open(tmp_path / "gallery", pipelines=["phash"], create=True) as gallery:
-        for n in range(IMAGES):
-            tenant = "other" if n % 3 == 0 else "default"
-            gallery.put(f"{n}.png", encoded(drawn(n)), tenant=tenant)
+        for tenant, places in (("other", (0,)), ("default", (1, 2))):
+            numbers = [n for n in range(IMAGES) if n % 3 in places]
+            gallery.add([Item(f"{n}.png", encoded(drawn(n))) for n in numbers], tenant=tenant)
         gallery.search(encoded(drawn(0)))  # opens the pipeline
         yield gallery
 

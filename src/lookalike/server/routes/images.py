@@ -85,7 +85,7 @@ class DeleteJson(RequestModel):
 
     @model_validator(mode="after")
     def _one(self) -> "DeleteJson":
-        if (self.keys is None) == (self.filter is None):
+        if len(self.model_fields_set) != 1 or (self.keys is None and self.filter is None):
             raise ValueError("give exactly one of keys and filter")
         return self
 
