@@ -60,6 +60,19 @@ def keys(world: World, step: Step) -> list[httpx.Response]:
     ]
 
 
+@doing(
+    "GET /v1/pipelines",
+    "POST /v1/pipelines",
+    "POST /v1/pipelines/{name}:promote",
+    "POST /v1/pipelines/{name}:drop",
+)
+def pipelines(world: World, step: Step) -> list[httpx.Response]:
+    """Changes are for admins of all tenants; see test_pipelines.py."""
+    paths = ("/v1/pipelines", *(f"/v1/pipelines/phash:{verb}" for verb in ("promote", "drop")))
+    refused = [world.send(step.who, "POST", path, json={}) for path in paths]
+    return [world.send(step.who, "GET", "/v1/pipelines"), *refused]
+
+
 @doing("PUT /v1/images/{key}")
 def put(world: World, step: Step) -> list[httpx.Response]:
     attributes = f'{{"n": {step.numbers[2] % 3}}}'
