@@ -24,6 +24,7 @@ from lookalike.evaluation.measurement import VERIFIED, QueryResult, confidence
 from lookalike.evaluation.runner import Runner
 from lookalike.gallery_calibration import Floats, GalleryCalibration, Mode, fit_curve
 from lookalike.pipeline import Calibration
+from lookalike.types import Item
 
 SHARES = (0.003, 0.01, 0.03, 0.1)
 SPLITS = 20
@@ -38,9 +39,9 @@ def add_photos(gallery: lookalike.Gallery, count: int) -> dict[str, str]:
     chosen = [photo for photo in photos() if photo.kind in TRUSTED]
     if count < len(chosen):
         chosen = random.Random(1).sample(chosen, count)
-    group = {str(photo.path): photo.group for photo in chosen}
-    outcomes = gallery.add([photo.path for photo in chosen])
-    return {o.key: group[str(o.path)] for o in outcomes if o.key is not None}
+    outcomes = gallery.add([Item(photo.key, photo.path) for photo in chosen])
+    group = {photo.key: photo.group for photo in chosen}
+    return {o.key: group[o.key] for o in outcomes if o.key is not None and o.outcome != "rejected"}
 
 
 def add_documents(gallery: lookalike.Gallery, each: int, folder: Path) -> dict[str, str]:
