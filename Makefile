@@ -80,10 +80,10 @@ engines: .venv/dev
 test: lint
 	@$(BESIDE) suites
 
-# Four suites side by side, for many wait for the engines that they start. What fails on a busy machine is tried again, and
+# Five suites side by side, for many wait for the engines that they start. What fails on a busy machine is tried again, and
 # every such test is listed at the end (R).
 suites: engines
-	$(PYTEST) -n 4 --reruns 2 --reruns-delay 2 -rR
+	$(PYTEST) -n 5 --reruns 2 --reruns-delay 2 -rR
 
 bench: .venv/bench
 	$(BIN)/python -m benchmarks

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         DiagnosisStep,
         Explanation,
         Filter,
+        GalleryPipeline,
         HashComparison,
         ImageFeatures,
         MeasuredRecall,
@@ -84,8 +85,8 @@ _MODULES = {
     "gallery": "Gallery",
     "interfaces": "GalleryAPI",
     "results": "Change ChangePage Cluster ClusterPage Comparison DeleteResult Diagnosis DiagnosisStep Explanation "
-    "Filter HashComparison ImageFeatures MeasuredRecall MissingFiles PipelineComparison PipelineStatus Query "
-    "RecordRepair RepairReport SearchOptions Status StoredImage StoredRecords",
+    "Filter GalleryPipeline HashComparison ImageFeatures MeasuredRecall MissingFiles PipelineComparison PipelineStatus "
+    "Query RecordRepair RepairReport SearchOptions Status StoredImage StoredRecords",
     "types": "Answer Border Box Hit Item Outcome PixelSource Probability Record Transform Verification "
     "VerificationReport",
 }
@@ -115,6 +116,7 @@ __all__ = [
     "Gallery",
     "GalleryAPI",
     "GalleryBusy",
+    "GalleryPipeline",
     "HashComparison",
     "Hit",
     "ImageFeatures",

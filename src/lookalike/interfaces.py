@@ -643,6 +643,9 @@ class GalleryAPI(Protocol):
 
         One that was interrupted is finished by another call.
 
+        Args:
+            name: Name of the pipeline.
+
         Raises:
             NotFound: There is no such pipeline.
             BadInput: It ranks the answers; promote another one first.

@@ -17,12 +17,15 @@ import httpx
 import pytest
 
 import lookalike
-from lookalike import Client, wire
+from lookalike import Client
 from lookalike.cli.exit_codes import exit_code
 from lookalike.errors import BadInput, Conflict, ImageRejected, LookalikeError, NotFound, UnsupportedQuery
 from lookalike.gallery import Gallery
 from lookalike.results import Cluster, Comparison, StoredImage
 from lookalike.types import Answer, Item, Outcome, Record
+from lookalike.wire.comparison import Comparison as ComparisonObject
+from lookalike.wire.explanation import Diagnosis, Explanation
+from lookalike.wire.features import ImageFeatures
 from lookalike.wire.objects import to_dict
 from tests.support.command import Ran
 from tests.support.command import lookalike as command
@@ -152,8 +155,8 @@ def told_cluster(cluster: Cluster | Object) -> Object:
 
 def told_comparison(found: Comparison | Object) -> Object:
     if isinstance(found, Comparison):
-        return to_dict(wire.Comparison.of(found))
-    return {name: found[name] for name in to_dict(wire.Comparison(False, False, "exact", []))}
+        return to_dict(ComparisonObject.of(found))
+    return {name: found[name] for name in to_dict(ComparisonObject(False, False, "exact", []))}
 
 
 # -- adding and changing
@@ -336,8 +339,8 @@ def test_comparing(filled: Ways, folder: Path) -> None:
 
 def test_explaining(filled: Ways, folder: Path) -> None:
     for name, key in (("copy of 1.jpg", "1.png"), ("1.png", "2.png"), ("1.png", "flat.png")):
-        expected = to_dict(wire.Explanation.of(filled.library.explain(folder / name, key)))
-        assert to_dict(wire.Explanation.of(filled.client.explain(folder / name, key))) == expected
+        expected = to_dict(Explanation.of(filled.library.explain(folder / name, key)))
+        assert to_dict(Explanation.of(filled.client.explain(folder / name, key))) == expected
         line = filled.command("explain", folder / name, key).line
         assert {field: line[field] for field in expected} == expected
         files = {"file": (folder / name).read_bytes()}
@@ -355,8 +358,8 @@ def test_why_not(filled: Ways, folder: Path) -> None:
     for name, key in (("copy of 1.jpg", "1.png"), ("1.png", "2.png"), ("1.png", "flat.png")):
         for ours, fields, arguments in options:
             found = filled.library.why_not(folder / name, key, **ours)
-            expected = to_dict(wire.Diagnosis.of(found))
-            assert to_dict(wire.Diagnosis.of(filled.client.why_not(folder / name, key, **ours))) == expected
+            expected = to_dict(Diagnosis.of(found))
+            assert to_dict(Diagnosis.of(filled.client.why_not(folder / name, key, **ours))) == expected
             line = filled.command("why-not", folder / name, key, *arguments).line
             assert {field: line[field] for field in expected} == expected
             files = {"file": (folder / name).read_bytes()}
@@ -475,7 +478,7 @@ def test_search_by_features(filled: Ways, tmp_path: Path) -> None:
     assert expected["hits"][0]["key"] in ("1.png", "copy of 1.jpg")
     assert not any(hit["verified"] for hit in expected["hits"])
     assert told_answer(filled.client.search(features, k=20)) == expected
-    body = to_dict(wire.ImageFeatures.of(features)) | {"k": 20}
+    body = to_dict(ImageFeatures.of(features)) | {"k": 20}
     assert told_answer(filled.post("/v1/search", body)) == expected
     digits = body["features"]["phash"]["hex"]
     assert told_answer(filled.command("search", "--phash", digits, "-k", 20).lines[0]) == expected
