@@ -17,7 +17,7 @@ BESIDE := $(MAKE) --no-print-directory -j 2 types
 help:
 	@echo "make try [PHOTOS=~/Pictures]   index your photos (or a small sample) and search them"
 	@echo "make test                      every check and test"
-	@echo "make test-fast                 checks and the tests that need no server: about two minutes"
+	@echo "make test-fast                 checks and the tests that need no server: two and a half minutes"
 	@echo "make check                     linting, types, layers;  make fix: format"
 	@echo "make wheel                     dist/*.whl"
 	@echo "make bench                     the measurements behind docs/numbers.md"
@@ -61,12 +61,12 @@ fix: .venv/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Checks, unit tests, the contract of the embedded indexes and of the catalog in SQLite: no servers, two minutes.
+# Checks, unit tests and the contract of the embedded indexes: no servers, two and a half minutes on two cores.
 test-fast: lint
 	@$(BESIDE) suites-fast
 
 suites-fast: .venv/dev
-	$(PYTEST) -n 3 -m "not slow and not engine" tests/unit tests/index_contract tests/integration/catalog
+	$(PYTEST) -n 3 -m "not slow and not engine" tests/unit tests/index_contract
 
 wheel: .venv/run
 	$(BIN)/python -m hatchling build --target wheel --directory dist
@@ -80,10 +80,10 @@ engines: .venv/dev
 test: lint
 	@$(BESIDE) suites
 
-# Five suites side by side, for many wait for the engines that they start. What fails on a busy machine is tried again, and
+# Four suites side by side, for many wait for the engines that they start. What fails on a busy machine is tried again, and
 # every such test is listed at the end (R).
 suites: engines
-	$(PYTEST) -n 5 --reruns 2 --reruns-delay 2 -rR
+	$(PYTEST) -n 4 --reruns 2 --reruns-delay 2 -rR
 
 bench: .venv/bench
 	$(BIN)/python -m benchmarks

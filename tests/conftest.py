@@ -22,11 +22,22 @@ ENGINE = (
 )
 """Suites that start PostgreSQL, Elasticsearch, Milvus or a browser: marked `engine`."""
 SLOW = (
-    *("tests/docs", "tests/golden/test_vgg16", "tests/unit/benchmarks/test_plan_check", "tests/unit/cli/test_try"),
+    *("tests/docs", "tests/golden/test_vgg16", "tests/unit/cli/test_try"),
     *("tests/unit/cli/test_program", "tests/unit/encoders/test_weight_files", "tests/unit/evaluation/test_evaluation"),
     *("tests/unit/imaging/test_decode_pool", "tests/unit/indexes/test_snapshot.py::test_a_kill"),
     *("tests/unit/cli/test_evaluate", "tests/unit/cli/test_calibrate", "tests/unit/test_head_training"),
     *("tests/unit/test_extras", "tests/unit/test_wheel", "tests/index_contract/test_photo_neighbours"),
+    *(
+        "tests/unit/test_folder_watch",
+        "tests/unit/benchmarks",
+        "tests/unit/cli/test_add_sources",
+        "tests/unit/ray_ingest",
+    ),
+    *(
+        "tests/unit/cli/test_gallery_access",
+        "tests/unit/gallery/test_remote_images",
+        "tests/unit/verification/test_labels",
+    ),
 )
 """Further suites that take long, for they start many processes or run the network: marked `slow`."""
 

@@ -45,7 +45,7 @@ def fitted(sample: list[QueryResult]) -> GalleryCalibration:
 def achieved(calibration: GalleryCalibration, kind: float, share: float) -> float:
     """The share of new queries of a kind that get a false answer, of searches of the network alone."""
     answered = []
-    for result in results(2, 2000, kinds=(kind,)):
+    for result in results(2, 1000, kinds=(kind,)):
         if result.search == "net":
             [group] = calibration.groups_at("net", result.radius_without)
             surest = min(other.value for other in result.others)
