@@ -33,6 +33,11 @@ class PipelineSet:
     pipelines: tuple[StoredPipeline, ...]
 
 
+def ranking_name(stored: Sequence[StoredPipeline]) -> str:
+    """The name of the pipeline that ranks answers: the last active one, which there always is."""
+    return [pipeline.name for pipeline in stored if pipeline.state == "active"][-1]
+
+
 class PipelineRepository:
     """Changes of the set of pipelines: each is one transaction, ordered with those that write images.
 
@@ -107,7 +112,7 @@ class PipelineRepository:
             own = _find(stored, name)
             if own.state == "dropping":
                 return False
-            if [p for p in stored if p.state == "active"][-1].name == name:
+            if ranking_name(stored) == name:
                 raise BadInput(f"the pipeline {name} ranks the answers; promote another one first")
             conn.execute(update(pipelines).where(pipelines.c.name == name).values(state="dropping"))
             return True

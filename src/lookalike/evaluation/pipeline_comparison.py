@@ -1,17 +1,13 @@
 """What a change of pipelines changes: the gallery's own images are searched for by the old and by the new one."""
 
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 import numpy as np
-from PIL import Image
 
 from lookalike.errors import ImageRejected, LookalikeError, Unavailable
-from lookalike.evaluation.edits import apply
-from lookalike.evaluation.runner import MAX_SIDE
-from lookalike.imaging import decode, read_bytes
+from lookalike.evaluation.runner import edited_copies
 from lookalike.interfaces import GalleryAPI
 from lookalike.results import SearchOptions, StoredImage
 from lookalike.types import Answer, FeatureSpec, Hit, Record
@@ -195,13 +191,12 @@ def _queries(
         if not edits or record.path is None:
             continue
         try:
-            image = Image.fromarray(decode(read_bytes(record.path), box=(MAX_SIDE, MAX_SIDE)).rgb)
+            copies = edited_copies(record.key, record.path, edits, seed)
         except ImageRejected as error:
             skipped[record.key] = str(error)
             continue
-        number = random.Random(f"{seed} {record.key}").randrange(2**31)
-        for edit in edits:
-            yield record, edit, apply(edit, image, number)
+        for edit, copy in zip(edits, copies, strict=True):
+            yield record, edit, copy
 
 
 def _compare(
@@ -215,9 +210,11 @@ def _compare(
     answers = [_search(gallery, name, [query for *_, query in batch], tenant) for name in (old, new)]
     compared = []
     for (record, edit, _), before, after in zip(batch, *answers, strict=True):
-        failed = next((answer for answer in (before, after) if isinstance(answer, LookalikeError)), None)
-        if isinstance(before, LookalikeError) or isinstance(after, LookalikeError):
-            skipped[record.key] = str(failed)
+        if isinstance(before, LookalikeError):
+            skipped[record.key] = str(before)
+            continue
+        if isinstance(after, LookalikeError):
+            skipped[record.key] = str(after)
             continue
         hits = [tuple(hit for hit in answer.hits if hit.key != record.key) for answer in (before, after)]
         first = [bool(answer.hits) and answer.hits[0].key == record.key for answer in (before, after)]

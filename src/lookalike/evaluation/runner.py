@@ -121,10 +121,7 @@ class Runner:
 
     def copies(self, original: Original, edits: Sequence[str]) -> list[bytes]:
         """Return the edited copies of an image, the same in each call; raises ImageRejected."""
-        box = (MAX_SIDE, MAX_SIDE)
-        image = Image.fromarray(decode(read_bytes(original.source), box=box).rgb)
-        seed = random.Random(f"{self.seed} {original.name}").randrange(2**31)
-        return [apply(edit, image, seed, others=self.others) for edit in edits]
+        return edited_copies(original.name, original.source, edits, self.seed, others=self.others)
 
     def hard_originals(self, records: Sequence[Record], n: int) -> list[Original]:
         """Return the n images whose nearest neighbour that is no copy of them is the likeliest to be called one.
@@ -211,6 +208,23 @@ class Runner:
         score = self.confidence(hit)
         measure, value = measure_of(hit.evidence, hit.pipeline, hit.distance, hit.verification)
         return ScoredHit(hit.key, hit.path, hit.evidence, hit.distance, hit.pipeline, score, right, measure, value)
+
+
+def edited_copies(
+    name: str, source: str | Path, edits: Sequence[str], seed: int, *, others: Sequence[Image.Image] = ()
+) -> list[bytes]:
+    """Return copies of an image, one by each edit, the same in each call with its name and seed; raises ImageRejected.
+
+    Args:
+        name: The image's key, or its name.
+        source: Its file.
+        edits: Names of edits; see `lookalike.evaluation.EDITS`.
+        seed: Of the edits.
+        others: Images to paste copies into.
+    """
+    image = Image.fromarray(decode(read_bytes(source), box=(MAX_SIDE, MAX_SIDE)).rgb)
+    number = random.Random(f"{seed} {name}").randrange(2**31)
+    return [apply(edit, image, number, others=others) for edit in edits]
 
 
 def _is_proven(hit: Hit) -> bool:

@@ -452,7 +452,7 @@ class Gallery(GalleryAPI):
     def add_to_catalog(
         self, items: Iterable[Found], *, tenant: str = DEFAULT_TENANT, exif: bool = True, again: bool = False
     ) -> Iterator[Outcome]:
-        """Add items as `add_iter` does, and leave the indexes as they are: whoever searches brings them up to date.
+        """Add items as `add_iter` does, and leave the indexes as they are: a search brings them up to date.
 
         For processes that only add, of which many share a catalog on a server.
 

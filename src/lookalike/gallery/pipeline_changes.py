@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 
 from lookalike.catalog import Catalog, MissingFeatures, StoredPipeline
+from lookalike.catalog.pipelines import ranking_name
 from lookalike.errors import Conflict
 from lookalike.gallery.backfill import Backfill
 from lookalike.gallery.current_pipelines import DROP_SECONDS
@@ -32,12 +33,14 @@ class PipelineChanges:
     def states(self, *, count: bool = True) -> list[GalleryPipeline]:
         """Return all pipelines in order of precedence; `count` the images that lack their features."""
         stored = self._pool.current.stored()
-        ranking = [pipeline.name for pipeline in stored if pipeline.state == "active"][-1]
+        ranking = ranking_name(stored)
         return [self._described(pipeline, ranks=pipeline.name == ranking, count=count) for pipeline in stored]
 
     def state(self, name: str) -> GalleryPipeline:
-        """Return one pipeline, which is there."""
-        return next(pipeline for pipeline in self.states() if pipeline.name == name)
+        """Return one pipeline, which is there; only its images are counted."""
+        stored = self._pool.current.stored()
+        own = next(pipeline for pipeline in stored if pipeline.name == name)
+        return self._described(own, ranks=name == ranking_name(stored), count=True)
 
     def add(self, name: str, index: str | None) -> GalleryPipeline:
         """Add a shadow pipeline; raises BadSetting for an unknown encoder or index, or one that cannot be loaded."""

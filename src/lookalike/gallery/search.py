@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from lookalike.catalog import Catalog
 from lookalike.errors import ImageRejected, Unavailable, UnsupportedQuery
 from lookalike.gallery.probabilities import CERTAIN, HitProbabilities, QueryProbabilities
@@ -17,7 +19,7 @@ from lookalike.gallery.verification import DEFAULT_BUDGET_MS, MAX_SIMILAR_VERIFI
 from lookalike.gallery.windows import AUTO_MS, WINDOW_COUNT, encode_windows
 from lookalike.gallery_calibration import DENSITY_RANK, measure_of
 from lookalike.imaging import prepare
-from lookalike.pipeline import Pipeline, Ranked
+from lookalike.pipeline import Calibration, Pipeline, Ranked
 from lookalike.results import MAX_RESULTS, Deep
 from lookalike.types import (
     NO_GUARANTEE,
@@ -104,7 +106,7 @@ class SearchRequest:
 class Candidate:
     """Best match for one image. `log_rate` is log10 of the false-match rate of its distance, by which hits are ordered.
 
-    `false_match_rate` is what is known of it; see `Hit`.
+    `calibration` is that of the pipeline, None where it says nothing of this distance.
     """
 
     evidence: Evidence
@@ -113,7 +115,12 @@ class Candidate:
     log_rate: float
     verified: bool = False
     verification: Verification | None = None
-    false_match_rate: float | None = None
+    calibration: Calibration | None = None
+
+    @property
+    def false_match_rate(self) -> float | None:
+        """What is known of the false-match rate of its distance; see `Hit`."""
+        return None if self.calibration is None else self.calibration.false_match_rate(self.distance)
 
     @property
     def rank(self) -> tuple[int, float, float]:
@@ -399,8 +406,8 @@ def _merge(found: dict[int, Candidate], pipeline: Pipeline, matches: Ranked) -> 
     for i, distance in zip(matches.ids.tolist(), matches.distances.tolist(), strict=True):
         copy = distance <= calibration.threshold
         evidence: Evidence = "copy" if copy else "similar"
-        candidate = Candidate(evidence, distance, pipeline.name, calibration.log_false_match_rate(distance))
-        candidate.false_match_rate = calibration.false_match_rate(distance)
+        log_rate = calibration.log_false_match_rate(distance)
+        candidate = Candidate(evidence, distance, pipeline.name, log_rate, calibration=calibration)
         if i not in found or candidate.rank < found[i].rank:
             found[i] = candidate
 
@@ -412,10 +419,12 @@ def _radius(query: PreparedQuery, matches: Ranked, request: SearchRequest) -> fl
     """
     if matches.exact_within is None:
         return None
-    excluded = request.excluded.get(query.prepared.sha256, frozenset())
-    distances = [d for i, d in zip(matches.ids.tolist(), matches.distances.tolist(), strict=True) if i not in excluded]
-    limit = 1.0 if request.threshold is None else request.threshold
-    return distances[DENSITY_RANK - 1] if len(distances) >= DENSITY_RANK else limit
+    distances = matches.distances
+    if excluded := request.excluded.get(query.prepared.sha256):
+        distances = distances[~np.isin(matches.ids, list(excluded))]
+    if len(distances) >= DENSITY_RANK:
+        return float(distances[DENSITY_RANK - 1])
+    return 1.0 if request.threshold is None else request.threshold
 
 
 def _top_ids(found: Sequence[dict[int, Candidate]], request: SearchRequest) -> list[int]:

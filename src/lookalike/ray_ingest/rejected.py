@@ -33,7 +33,6 @@ class RejectedWriter:
         self._part = path.with_name(f"{path.name}.part")
         self._schema = pa.schema([(name, pa.string()) for name in COLUMNS])
         self._rows: list[dict[str, Any]] = []
-        self.count = 0
         try:
             self._writer = pq.ParquetWriter(str(self._part), self._schema)
         except OSError as error:
@@ -53,7 +52,6 @@ class RejectedWriter:
         reason, colon, message = (outcome.reason or "").partition(": ")
         values = (tenant, outcome.key, outcome.path, reason if colon else "other", message if colon else reason)
         self._rows.append({name: _text(value) for name, value in zip(COLUMNS, values, strict=True)})
-        self.count += 1
         if len(self._rows) >= BATCH_ROWS:
             self._write()
 

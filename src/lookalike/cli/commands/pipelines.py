@@ -85,8 +85,7 @@ def backfill(
             with ProgressBar("encoding", lambda: range(_to_do(gallery, name)), quiet=session.json) as bar:
                 done = 0
                 for progress in gallery.backfill_iter(name, rate=rate, retry=retry):
-                    for _ in range(progress.done - done):
-                        bar.advance()
+                    bar.advance(progress.done - done)
                     done = progress.done
                     if session.json:
                         emit({"encoded": progress.encoded, "failed": progress.failed,
