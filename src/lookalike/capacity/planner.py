@@ -69,7 +69,7 @@ def machines_for(request: PlanRequest, seconds: float) -> int:
 
 def _choose_index(pipeline: PipelineSpec, request: PlanRequest) -> IndexPlan:
     """The index of a pipeline: the requested engine, or the smallest that is enough."""
-    engine = next(name for name in ("mih", "hnsw", "flat") if name in pipeline.engines)
+    engine: str = next(name for name in ("mih", "hnsw", "flat") if name in pipeline.engines)
     server = SERVER_ENGINE[pipeline.metric]
     if (requested := request.engines.get(pipeline.name)) is not None:
         _check_engine(requested, pipeline)
