@@ -14,10 +14,7 @@ from tests.support.server.api import application, put
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     folder = tmp_path_factory.mktemp("gallery") / "g"
-    settings = Settings(gallery=folder)
-    with open_gallery(
-        folder, pipelines=["phash", "vgg16-copy"], serving=True, settings=settings, create=True
-    ) as gallery:
+    with open_gallery(folder, pipelines=["phash", "vgg16-copy"], serving=True, create=True) as gallery:
         app = application(gallery)
         with TestClient(app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 50_000)) as client:
             for n in range(6):
