@@ -17,7 +17,10 @@ from lookalike.results import (
     Explanation,
     Failure,
     GalleryPipeline,
+    IndexComparison,
+    IndexMove,
     MeasuredRecall,
+    OtherIndex,
     PipelineComparison,
     PipelineStatus,
     RecordRepair,
@@ -34,7 +37,8 @@ from lookalike.wire.explanation import Explanation as ExplanationObject
 from lookalike.wire.images import Image
 from lookalike.wire.images import Outcome as OutcomeObject
 from lookalike.wire.jobs import Job as JobObject
-from lookalike.wire.objects import bytes_of, convert, seconds_of, to_dict
+from lookalike.wire.objects import bytes_of, convert, parse, seconds_of, to_dict
+from lookalike.wire.pipelines import IndexMove as IndexMoveObject
 from lookalike.wire.pipelines import Pipeline as PipelineObject
 from lookalike.wire.pipelines import PipelineList
 from lookalike.wire.search import BatchAnswer, SearchAnswer
@@ -80,6 +84,7 @@ def pipeline_of(pipeline: PipelineObject) -> GalleryPipeline:
         {cast(BackfillFailure, kind): formats for kind, formats in pipeline.failed.items()},
         None if pipeline.created is None else seconds_of(pipeline.created),
         None if pipeline.promoted is None else seconds_of(pipeline.promoted),
+        None if pipeline.other_index is None else convert(OtherIndex, pipeline.other_index),
     )
 
 
@@ -204,6 +209,13 @@ def status_of(status: StatusObject) -> Status:
             StoredRecords, status.verification_records, nbytes=status.verification_records.bytes
         ),
     )
+
+
+def index_move_of(job: Job) -> IndexMove:
+    """The result of a finished move of an index."""
+    move = parse(IndexMoveObject, job.result.get("move"))
+    compared = move.comparison
+    return convert(IndexMove, move, comparison=None if compared is None else convert(IndexComparison, compared))
 
 
 def repair_report_of(job: Job) -> RepairReport:
