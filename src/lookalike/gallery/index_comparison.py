@@ -29,21 +29,21 @@ class _Lost:
     copy: bool
 
 
-def compare_indexes(catalog: Catalog, old: Pipeline, new: Pipeline, *, seed: int = 0) -> IndexComparison:
-    """Search for a sample of the features of a pipeline in two of its indexes, which have just been brought up to date.
+def compare_indexes(catalog: Catalog, old: Pipeline, new: Pipeline, sequence: int, *, seed: int = 0) -> IndexComparison:
+    """Search for a sample of the features of a pipeline in two of its indexes.
 
-    What was changed meanwhile does not count. Nearest images at the same distance may stand in any order.
+    Nearest images at the same distance may stand in any order.
 
     Args:
         catalog: Of the gallery.
         old: The pipeline with the index that answers.
         new: With the other one.
+        sequence: The change up to which the other one is known to be; what was changed since does not count.
         seed: Of the choice.
 
     Raises:
         Unavailable: An engine does not answer.
     """
-    sequence = catalog.changes.last_sequence()
     stored = catalog.features.sample(new.spec, SAMPLE, seed)
     lost: list[_Lost] = []
     hits = copies = 0

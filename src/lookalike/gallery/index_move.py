@@ -153,7 +153,7 @@ class IndexMoves:
         old = self._pool.open_index(name, own.index)
         try:
             old.sync.catch_up()
-            compared = compare_indexes(self._catalog, old.pipeline, new.pipeline)
+            compared = compare_indexes(self._catalog, old.pipeline, new.pipeline, new.sync.applied)
         except Unavailable:
             if not force:
                 raise

@@ -124,7 +124,7 @@ class DropIndex(RequestModel):
     openapi_extra=json_body("DropIndex"),
 )
 async def drop_index(name: Name, request: Request, state: State, _: Admins) -> Response:
-    """The one that the pipeline was moved from, or an unfinished new one. A job `move_index` moves; this takes seconds."""
+    """The one that the pipeline was moved from, or an unfinished new one; takes seconds. A job `move_index` moves."""
     how = validate(DropIndex, await read_json_object(request, state))
     dropped = await state.executor.run(lambda: state.gallery.drop_index(name, forget=how.forget))
     return json_response(DroppedIndex(dropped))
