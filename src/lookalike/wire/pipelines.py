@@ -103,8 +103,7 @@ class IndexMove(WireObject):
     @classmethod
     def of(cls, move: results.IndexMove) -> "IndexMove":
         """The object of a move."""
-        compared = move.comparison
-        return convert(cls, move, comparison=None if compared is None else convert(IndexComparison, compared))
+        return convert(cls, move)
 
 
 @dataclass(frozen=True, slots=True)

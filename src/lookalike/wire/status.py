@@ -1,7 +1,7 @@
 """The objects of the state of a gallery and of a server."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from lookalike import results
@@ -24,11 +24,6 @@ class PipelineStatus(WireObject):
     shared: bool = field(metadata=doc("Whether that is a server."))
     error: str | None = field(metadata=doc("Why it cannot be searched."))
     moving_to: str | None = field(metadata=doc("What its next index runs on, which is being built."))
-
-    @classmethod
-    def of(cls, status: results.PipelineStatus) -> "PipelineStatus":
-        """The object of a pipeline's status."""
-        return cls(**asdict(status))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +73,7 @@ class GalleryStatus(WireObject):
     @classmethod
     def of_gallery(cls, status: results.Status) -> "GalleryStatus":
         """The object of a gallery's status."""
-        return convert(
-            GalleryStatus,
-            status,
-            bytes=status.nbytes,
-            formats=dict(status.formats),
-            pipelines=[PipelineStatus.of(pipeline) for pipeline in status.pipelines],
-            recall=[convert(MeasuredRecall, measured) for measured in status.recall],
-            verification_records=StoredRecords.of(status.verification_records),
-        )
+        return convert(GalleryStatus, status, bytes=status.nbytes)
 
 
 @dataclass(frozen=True, slots=True)
