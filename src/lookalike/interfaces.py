@@ -670,7 +670,7 @@ class GalleryAPI(Protocol):
             What was moved, and what the comparison found.
 
         Raises:
-            UnsupportedQuery: There is no such pipeline.
+            NotFound: There is no such pipeline.
             BadSetting: There is no such engine, or it does not hold such features; or only the engine has the features
                 (a catalog with features=engine).
             BadInput: Another index is kept or being built; drop it first.
@@ -692,7 +692,7 @@ class GalleryAPI(Protocol):
             Its address.
 
         Raises:
-            UnsupportedQuery: There is no such pipeline.
+            NotFound: There is no such pipeline.
             BadInput: It has only the index that answers.
             Unavailable: Its engine does not answer.
         """

@@ -95,7 +95,7 @@ class PipelineRepository:
         """
 
         def change(conn: Connection, stored: Sequence[StoredPipeline]) -> bool:
-            own = _find(stored, name)
+            own = find(stored, name)
             _check_not_dropping(own)
             at = stored.index(own)
             retired = [p.name for p in stored[at + 1 :] if p.state == "active"]
@@ -117,7 +117,7 @@ class PipelineRepository:
         """
 
         def change(conn: Connection, stored: Sequence[StoredPipeline]) -> bool:
-            own = _find(stored, name)
+            own = find(stored, name)
             if own.state == "dropping":
                 return False
             if ranking_name(stored) == name:
@@ -142,7 +142,7 @@ class PipelineRepository:
         """
 
         def change(conn: Connection, stored: Sequence[StoredPipeline]) -> bool:
-            own = _find(stored, name)
+            own = find(stored, name)
             _check_not_dropping(own)
             if own.other is not None and (own.other.index != to or own.other.state == "dropping"):
                 raise BadInput(
@@ -165,7 +165,7 @@ class PipelineRepository:
         """Let the index that was built answer, and keep the one that did; False where none is being built."""
 
         def change(conn: Connection, stored: Sequence[StoredPipeline]) -> bool:
-            own = _find(stored, name)
+            own = find(stored, name)
             if own.other is None or own.other.state != "building":
                 return False
             found = read_indexes(conn)
@@ -182,7 +182,7 @@ class PipelineRepository:
         """Take the index that does not answer from all processes; None where there is only one."""
 
         def change(conn: Connection, stored: Sequence[StoredPipeline]) -> bool:
-            own = _find(stored, name)
+            own = find(stored, name)
             if own.other is None or own.other.state == "dropping":
                 return False
             found = read_indexes(conn)
@@ -242,6 +242,11 @@ class PipelineRepository:
         return self._database.write_with_retry(work)
 
 
+def indexes_of(pipeline: StoredPipeline) -> list[StoredIndex]:
+    """The index that answers, and the other one."""
+    return [pipeline.index] if pipeline.other is None else [pipeline.index, pipeline.other.index]
+
+
 def _read(conn: Connection) -> list[StoredPipeline]:
     p = pipelines.c
     query = select(p.name, p.state, p.index_address, p.created, p.promoted).order_by(p.position)
@@ -258,7 +263,8 @@ def _store_initial(conn: Connection, names: Sequence[str]) -> list[StoredPipelin
     return _read(conn)
 
 
-def _find(stored: Sequence[StoredPipeline], name: str) -> StoredPipeline:
+def find(stored: Sequence[StoredPipeline], name: str) -> StoredPipeline:
+    """The pipeline of a name; raises NotFound."""
     for pipeline in stored:
         if pipeline.name == name:
             return pipeline

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from lookalike.catalog import Catalog, OtherIndex, StoredIndex, StoredPipeline
+from lookalike.catalog.pipelines import find, indexes_of
 from lookalike.errors import BadInput, BadSetting, Conflict, GalleryBusy, Unavailable
 from lookalike.gallery.current_pipelines import DROP_SECONDS
 from lookalike.gallery.index_comparison import compare_indexes, refusal
@@ -88,14 +89,13 @@ class IndexMoves:
 
     def is_named(self, name: str, address: str) -> bool:
         """Whether the settings name an address, or an index of the pipeline has it."""
-        own, builder = self._stored(name), self._pool.builder
-        known = [own.index] if own.other is None else [own.index, own.other.index]
+        builder, own = self._pool.builder, [p for p in self._pool.current.stored() if p.name == name]
+        known = [index for p in own for index in indexes_of(p)]
         return builder.is_named(address) or any(builder.is_at(name, index, address) for index in known)
 
     def _stored(self, name: str) -> StoredPipeline:
         self._pool.current.get(now=True)
-        self._pool.check(name)
-        return next(pipeline for pipeline in self._pool.current.stored() if pipeline.name == name)
+        return find(self._pool.current.stored(), name)
 
     def _begin(self, own: StoredPipeline, to: str) -> OpenPipeline:
         """Open the index to build, and enter it in the catalog; nothing is entered where it cannot be used."""

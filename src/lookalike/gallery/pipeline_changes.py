@@ -3,8 +3,8 @@
 import time
 from collections.abc import Mapping
 
-from lookalike.catalog import Catalog, MissingFeatures, StoredIndex, StoredPipeline
-from lookalike.catalog.pipelines import ranking_name
+from lookalike.catalog import Catalog, MissingFeatures, StoredPipeline
+from lookalike.catalog.pipelines import find, indexes_of, ranking_name
 from lookalike.errors import Conflict
 from lookalike.gallery.backfill import Backfill
 from lookalike.gallery.current_pipelines import DROP_SECONDS
@@ -65,14 +65,14 @@ class PipelineChanges:
         A drop that was interrupted is finished by another one.
         """
         current = self._pool.current
-        own = {pipeline.name: pipeline for pipeline in current.stored()}.get(name)
+        own = find(current.stored(), name)
         self._catalog.pipelines.start_drop(name, current.initial)
         current.get(now=True)
         time.sleep(DROP_SECONDS)
         specs = [spec for spec in self._catalog.features.specs() if spec.name == name]
         if specs:
             encoder = self._pool.builder.encoder(name)
-            for index in _indexes_of(own):
+            for index in indexes_of(own):
                 self._pool.builder.drop_index(name, index)
             if isinstance(encoder, OrientedEncoder):
                 specs.append(encoder.views_spec)
@@ -117,12 +117,6 @@ class PipelineChanges:
             f"{lacking.images:,} images have no features of {name}: {'; '.join(parts)}. Searches by it would not find "
             "them; --incomplete promotes it all the same"
         )
-
-
-def _indexes_of(stored: StoredPipeline | None) -> list[StoredIndex]:
-    if stored is None:
-        return []
-    return [stored.index] if stored.other is None else [stored.index, stored.other.index]
 
 
 def described_failures(failed: Mapping[BackfillFailure, Mapping[str, int]]) -> list[str]:

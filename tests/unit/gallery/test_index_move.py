@@ -11,7 +11,7 @@ import pytest
 import lookalike
 from lookalike.catalog import StoredIndex
 from lookalike.config import Settings, from_environment
-from lookalike.errors import BadInput, BadSetting, Conflict, UnsupportedQuery
+from lookalike.errors import BadInput, BadSetting, Conflict, NotFound
 from lookalike.factory import open_gallery
 from lookalike.gallery import index_move
 from lookalike.results import GalleryPipeline
@@ -175,7 +175,7 @@ def test_a_server_answers_by_the_old_index_until_the_new_one_is_filled(
 
 
 def test_what_cannot_be_is_refused_before_anything_changes(gallery: lookalike.Gallery) -> None:
-    with pytest.raises(UnsupportedQuery, match="no pipeline 'toy'"):
+    with pytest.raises(NotFound, match="no pipeline 'toy'"):
         gallery.move_index("toy", "flat")
     with pytest.raises(BadSetting, match="unknown index engine"):
         gallery.move_index("phash", "nonsense")

@@ -120,7 +120,7 @@ class DropIndex(RequestModel):
     operation_id="dropIndex",
     summary="Delete the index that a move has left",
     response_model=DroppedIndex,
-    responses=documented_responses(),
+    responses=documented_responses(404),
     openapi_extra=json_body("DropIndex"),
 )
 async def drop_index(name: Name, request: Request, state: State, _: Admins) -> Response:
