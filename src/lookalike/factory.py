@@ -71,6 +71,7 @@ class ServerEngine:
 INDEXES: Mapping[str, EmbeddedEngine | ServerEngine] = {
     "flat": EmbeddedEngine("lookalike.indexes.flat:FlatIndex"),
     "mih": EmbeddedEngine("lookalike.indexes.mih.index:MihIndex", {"m": "equal_bytes"}),
+    "windows": EmbeddedEngine("lookalike.indexes.windows:WindowsIndex"),
     "hnsw": EmbeddedEngine(
         "lookalike.indexes.hnsw.index:HnswIndex", {name: name for name in ("m", "ef_construction", "ef")}, "faiss"
     ),
@@ -82,6 +83,8 @@ INDEXES: Mapping[str, EmbeddedEngine | ServerEngine] = {
 }
 """Index engines by their name, or the scheme of their URL, in settings."""
 
+WINDOWS_INDEX = "windows"
+"""The index of pipelines of windows, which have no other."""
 CATALOG_FILE = "catalog.sqlite"
 INDEX_FOLDER = re.compile("[0-9a-f]{12}-[a-z-]+?(?:-([0-9]+))?")
 """The name of the folder of an embedded index, after the pipeline's: fingerprint, engine, and generation from 1 on."""
@@ -183,6 +186,11 @@ def create_gallery(folder: Path, gallery_settings: GallerySettings, settings: Se
     """Create an empty gallery; raises BadSetting for unknown pipelines or engines, or if the gallery exists."""
     for name in gallery_settings.pipelines:
         _check_encoder(name, settings)
+        if is_windowed(name, settings):
+            raise BadSetting(
+                f"{name} holds windows of stored images and cannot rank: create the gallery without it, then add it "
+                f"(lookalike pipelines add {name})"
+            )
     for name, address in gallery_settings.index.items():
         _engine(address, name)
     server = gallery_settings.with_environment(settings).catalog
@@ -202,6 +210,12 @@ def _check_encoder(name: str, settings: Settings) -> None:
         raise BadSetting(f"unknown encoder {name!r}; available: {', '.join(sorted(entries))}")
     if entries[name].network != "phash":
         require("openvino", purpose=f"the pipeline {name}")
+
+
+def is_windowed(name: str, settings: Settings) -> bool:
+    """Whether the rows of a pipeline hold windows of images; False for an unknown one."""
+    entry = model_entries(settings.models, settings.cache).get(name)
+    return entry is not None and entry.windows
 
 
 def _check_feature_retention(catalog: Catalog, name: str, address: str | None) -> None:
@@ -277,6 +291,10 @@ class GalleryPipelines:
             _load_adapter(engine, f"{engine.module}:drop_index", full)(spec, full, self._gallery_name(stored))
         self.wipe(name, stored.generation)
 
+    def is_windowed(self, name: str) -> bool:
+        """Whether the rows of a pipeline hold windows of images; it is not loaded."""
+        return is_windowed(name, self._settings)
+
     def address(self, name: str, stored: StoredIndex) -> str:
         """The address of an index of a pipeline, without a password; empty where it is the default one."""
         address = self._address(name, stored)
@@ -299,7 +317,7 @@ class GalleryPipelines:
         """Raise BadSetting where a gallery like this one cannot have such a pipeline."""
         _check_encoder(name, self._settings)
         if address is not None:
-            _engine(address, name)
+            _engine(address, name, windowed=self.is_windowed(name))
             if address.strip() != without_secret(address):
                 raise BadSetting(
                     f"the catalog stores no passwords and keys: name the index of {name} without one, and set "
@@ -335,8 +353,10 @@ class GalleryPipelines:
 
     def _engine(self, name: str, stored: StoredIndex) -> tuple[str, Address, EmbeddedEngine | ServerEngine]:
         """The whole address of an index of a pipeline, its parts, and the engine."""
-        address = self._address(name, stored) or DEFAULT_INDEX[self.encoder(name).spec.metric]
-        return address, Address.parse(address), _engine(address, name)
+        windowed = self.is_windowed(name)
+        default = WINDOWS_INDEX if windowed else DEFAULT_INDEX[self.encoder(name).spec.metric]
+        address = self._address(name, stored) or default
+        return address, Address.parse(address), _engine(address, name, windowed=windowed)
 
     def _calibration(self, name: str) -> Calibration:
         calibration = calibration_of(name, user_file=self._settings.models)
@@ -353,12 +373,19 @@ class GalleryPipelines:
         return f"{gallery}_{stored.generation}" if stored.generation else gallery
 
 
-def _engine(address: str, pipeline: str) -> EmbeddedEngine | ServerEngine:
-    """Return the engine of an address; raises BadSetting for an unknown one, or invalid options of an embedded one."""
+def _engine(address: str, pipeline: str, *, windowed: bool = False) -> EmbeddedEngine | ServerEngine:
+    """Return the engine of an address; raises BadSetting for an unknown one, or invalid options of an embedded one.
+
+    `windowed` pipelines have an index of windows, and no other has.
+    """
     at = Address.parse(address)
     engine = INDEXES.get(at.scheme)
     if engine is None:
         raise BadSetting(f"unknown index engine {at.scheme!r} (for {pipeline}); available: {', '.join(INDEXES)}")
+    if windowed and at.scheme != WINDOWS_INDEX:
+        raise BadSetting(f"{pipeline} has the embedded index {WINDOWS_INDEX} and no other: leave out {at}")
+    if at.scheme == WINDOWS_INDEX and not windowed:
+        raise BadSetting(f"the index {WINDOWS_INDEX} is for pipelines of windows, such as vgg16-copy-windows only")
     if isinstance(engine, EmbeddedEngine):
         if at.host or at.path:
             raise BadSetting(f"{at.scheme} (for {pipeline}) is embedded: write {at.scheme}, not {at}")

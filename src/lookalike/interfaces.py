@@ -97,6 +97,19 @@ class OrientedEncoder(Encoder, Protocol):
         """Return an estimate of the views to store, of features that were stored without."""
 
 
+@runtime_checkable
+class WindowedEncoder(Encoder, Protocol):
+    """An encoder whose rows have a feature of each window of an image, by which it is found by a part of it.
+
+    Such a pipeline answers no search by itself: where no copy was found, its nearest images are verified. It has an
+    index of its own, in which the distance of two rows is that of their nearest features.
+    """
+
+    @property
+    def windows(self) -> int:
+        """Features in a row."""
+
+
 class VectorIndex(Protocol):
     """Finds the nearest rows. Reads may run in several threads beside one writing thread.
 

@@ -214,6 +214,7 @@ class Gallery(GalleryAPI):
             self._recall_meter,
             self.pipelines,
             opened,
+            self._pipelines.open_windows() if request.verify else (),
             reader,
             options,
         )
@@ -267,9 +268,11 @@ class Gallery(GalleryAPI):
         tenant = options.get("tenant", DEFAULT_TENANT) or DEFAULT_TENANT
         reader = self._query_reader(opened, tenant, verify=True)
         asked, stored = reader.read_one(query), reader.read_one(StoredImage(key, tenant))
-        sequence = ensure_fresh(opened, options.get("min_sequence"))
+        windowed = self._pipelines.open_windows() if request.verify else []
+        sequence = ensure_fresh([*opened, *windowed], options.get("min_sequence"))
         pipelines = [o.pipeline for o in opened]
-        diagnoser = Diagnoser(pipelines, Searcher(self.catalog, pipelines, self._verifier, reader))
+        searcher = Searcher(self.catalog, pipelines, self._verifier, reader, windowed=[o.pipeline for o in windowed])
+        diagnoser = Diagnoser(pipelines, searcher)
         compared = self._verifier.image_of(asked, reader), self._verifier.image_of(stored, reader)
         return diagnoser.diagnose(asked, stored, request, sequence, self._verifier.compare(*compared))
 
@@ -659,7 +662,7 @@ class Gallery(GalleryAPI):
         failed = {}
         for name in self.encoded_pipelines:
             try:
-                [opened] = self._pipelines.open([name])
+                opened = self._pipelines.open_encoded(name)
             except LookalikeError as error:  # such as weights that are not downloaded
                 failed[name] = str(error)
                 continue

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 
 from lookalike.catalog import Catalog, MissingFeatures, StoredPipeline
 from lookalike.catalog.pipelines import find, indexes_of, ranking_name
-from lookalike.errors import Conflict
+from lookalike.errors import BadInput, Conflict
 from lookalike.gallery.backfill import Backfill
 from lookalike.gallery.current_pipelines import DROP_SECONDS
 from lookalike.gallery.originals import Originals
 from lookalike.gallery.pipeline_pool import PipelinePool
+from lookalike.imaging.windows import MAX_WINDOWED_IMAGES
 from lookalike.interfaces import OrientedEncoder
 from lookalike.results import BackfillFailure, GalleryPipeline, OtherIndex
 
@@ -45,6 +46,11 @@ class PipelineChanges:
     def add(self, name: str, index: str | None) -> GalleryPipeline:
         """Add a shadow pipeline; raises BadSetting for an unknown encoder or index, or one that cannot be loaded."""
         self._pool.builder.check(name, index)
+        if self._pool.builder.is_windowed(name) and (images := self._catalog.images.count(None)) > MAX_WINDOWED_IMAGES:
+            raise BadInput(
+                f"windows of stored images are searched in galleries of up to {MAX_WINDOWED_IMAGES:,} images; this one "
+                f"has {images:,}"
+            )
         self._pool.builder.encoder(name)  # its weights are here before others need them
         self._catalog.pipelines.add(name, self._pool.current.initial, index_address=index)
         self._pool.current.get(now=True)
@@ -52,6 +58,8 @@ class PipelineChanges:
 
     def promote(self, name: str, *, replace: bool, incomplete: bool) -> list[GalleryPipeline]:
         """Let a pipeline rank; raises Conflict while images lack its features, unless `incomplete` is given."""
+        if self._pool.builder.is_windowed(name):
+            raise BadInput(f"{name} holds windows of stored images: searches use it as it is, and it cannot rank")
         current = self._pool.current
         if name in current.get(now=True).encoded and not incomplete:
             self._check_complete(name)

@@ -47,6 +47,9 @@ class PipelineBuilder(Protocol):
     def drop_index(self, name: str, stored: StoredIndex) -> None:
         """Delete an index of a pipeline; raises Unavailable where its server does not answer."""
 
+    def is_windowed(self, name: str) -> bool:
+        """Whether the rows of a pipeline hold windows of images (`WindowedEncoder`); it is not loaded."""
+
     def wipe(self, name: str) -> None:
         """Delete the files of the embedded indexes of a pipeline."""
 
@@ -103,11 +106,28 @@ class PipelinePool:
 
         Once this process writes to the gallery they are reopened as writable; the read-only index is left to the
         searches that still use it, as is that of a pipeline that was dropped. Raises UnsupportedQuery for an unknown
-        name.
+        name, and for a pipeline of windows.
         """
         found = self.current.get()
         self.check(*names or ())
+        for name in names or ():
+            if self.builder.is_windowed(name):
+                raise UnsupportedQuery(
+                    f"{name} holds windows of stored images, and is not searched by itself: where no copy was found, "
+                    "a search uses it without being asked"
+                )
         return self._opened(found, [name for name in found.encoded if name in (names or found.active)])
+
+    def open_windows(self) -> list[OpenPipeline]:
+        """Return the pipelines of windows, which are searched where no copy was found."""
+        found = self.current.get()
+        shadow = [name for name in found.encoded if name not in found.active]
+        return self._opened(found, [name for name in shadow if self.builder.is_windowed(name)])
+
+    def open_encoded(self, name: str) -> OpenPipeline:
+        """Return a pipeline of which new images get features; raises UnsupportedQuery for an unknown name."""
+        self.check(name)
+        return self._opened(self.current.get(), [name])[0]
 
     def check(self, *names: str) -> None:
         """Raise UnsupportedQuery for a name that is not that of a pipeline."""
@@ -200,7 +220,7 @@ class PipelinePool:
         with self._open_lock:
             opened = self._open.get((name, stored.generation))
         try:
-            return opened or self.builder.describe(name, stored) or self.open([name])[0]
+            return opened or self.builder.describe(name, stored) or self.open_encoded(name)
         except LookalikeError as error:  # such as weights that are not downloaded
             return error
 
