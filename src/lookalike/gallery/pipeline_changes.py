@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 
 from lookalike.catalog import Catalog, MissingFeatures, StoredPipeline
-from lookalike.catalog.pipelines import ranking_name
+from lookalike.catalog.pipelines import find, indexes_of, ranking_name
 from lookalike.errors import BadInput, Conflict
 from lookalike.gallery.backfill import Backfill
 from lookalike.gallery.current_pipelines import DROP_SECONDS
@@ -12,7 +12,7 @@ from lookalike.gallery.originals import Originals
 from lookalike.gallery.pipeline_pool import PipelinePool
 from lookalike.imaging.windows import MAX_WINDOWED_IMAGES
 from lookalike.interfaces import OrientedEncoder
-from lookalike.results import BackfillFailure, GalleryPipeline
+from lookalike.results import BackfillFailure, GalleryPipeline, OtherIndex
 
 KINDS: Mapping[BackfillFailure, str] = {
     "no_original": "added as bytes, without an original",
@@ -73,18 +73,17 @@ class PipelineChanges:
         A drop that was interrupted is finished by another one.
         """
         current = self._pool.current
-        address = {pipeline.name: pipeline.index_address for pipeline in current.stored()}.get(name)
+        own = find(current.stored(), name)
         self._catalog.pipelines.start_drop(name, current.initial)
         current.get(now=True)
         time.sleep(DROP_SECONDS)
         specs = [spec for spec in self._catalog.features.specs() if spec.name == name]
         if specs:
-            pipeline = self._pool.builder.pipeline(name, address)
-            if pipeline.index.shared:
-                pipeline.index.clear()
-            pipeline.index.close()
-            if isinstance(pipeline.encoder, OrientedEncoder):
-                specs.append(pipeline.encoder.views_spec)
+            encoder = self._pool.builder.encoder(name)
+            for index in indexes_of(own):
+                self._pool.builder.drop_index(name, index)
+            if isinstance(encoder, OrientedEncoder):
+                specs.append(encoder.views_spec)
         self._pool.builder.wipe(name)
         for spec in specs:
             self._catalog.features.clear(spec)
@@ -100,15 +99,17 @@ class PipelineChanges:
     def _described(self, stored: StoredPipeline, *, ranks: bool, count: bool) -> GalleryPipeline:
         counted = count and stored.state != "dropping"
         lacking = self._missing(stored.name) if counted else MissingFeatures(0, {})
+        other = stored.other
         return GalleryPipeline(
             stored.name,
             stored.state,
             ranks,
-            self._pool.builder.address(stored.name, stored.index_address),
+            self._pool.builder.address(stored.name, stored.index),
             lacking.images if counted else None,
             lacking.failed,
             stored.created,
             stored.promoted,
+            None if other is None else OtherIndex(other.state, self._pool.builder.engine(stored.name, other.index)),
         )
 
     def _missing(self, name: str) -> MissingFeatures:
