@@ -105,7 +105,7 @@ async def plan(request: Request, state: State, caller: Cleaner) -> Response:
     options = CleanupOptions(**wanted.model_dump(exclude={"groups"}), tenant=caller.tenant)
     chosen = None
     if wanted.groups is not None:
-        chosen = [(state.listed_clusters.get(caller.tenant, group.id), group.keep) for group in wanted.groups]
+        chosen = [(state.cleanup_plans.cluster(caller.tenant, group.id), group.keep) for group in wanted.groups]
 
     def make() -> CleanupPlan:
         if chosen is None:
@@ -139,7 +139,7 @@ async def apply(request: Request, state: State, caller: Cleaner) -> Response:
     The server keeps the latest plans; after a restart it has none, and responds with 404.
     """
     wanted = validate(ApplyRequest, await read_json_object(request, state))
-    planned = state.cleanup_plans.get(wanted.plan, caller.tenant)
+    planned = state.cleanup_plans.get(caller.tenant, wanted.plan)
     choices: dict[str, list[str] | None] = {group.id: None for group in planned.groups}
     if wanted.groups is not None:
         choices = {group.id: group.keep for group in wanted.groups}
