@@ -96,15 +96,15 @@ def test_a_generated_client_uploads_and_searches(python: Path, tmp_path: Path) -
             check=False,
         )
     assert used.returncode == 0, used.stdout + used.stderr
-    told = json.loads(used.stdout)
-    assert [one[:2] for one in told["outcomes"]] == [
+    reply = json.loads(used.stdout)
+    assert [one[:2] for one in reply["outcomes"]] == [
         *([f"{n}.png", "added"] for n in range(3)),
         ["notes.png", "rejected"],
     ]
-    assert told["outcomes"][3][2].startswith("not_an_image: ")
-    assert told["listed"] == [[f"{n}.png", {"album": "Alps"}] for n in range(3)]
-    assert (told["hits"], told["errors"]) == (["1.png", None], [None, 404])
-    assert (told["error"], told["thumbnail"], told["key"], told["missing"], told["deleted"]) == (
+    assert reply["outcomes"][3][2].startswith("not_an_image: ")
+    assert reply["listed"] == [[f"{n}.png", {"album": "Alps"}] for n in range(3)]
+    assert (reply["hits"], reply["errors"]) == (["1.png", None], [None, 404])
+    assert (reply["error"], reply["thumbnail"], reply["key"], reply["missing"], reply["deleted"]) == (
         None,
         "ffd8ff",
         "lk_",

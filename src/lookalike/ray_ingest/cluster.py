@@ -92,8 +92,8 @@ def connected(address: str) -> Iterator[None]:
             ray.shutdown()
 
 
-def cores_of_workers(wanted: int | None, workers: Workers) -> int:
-    """Return the cores of a worker in the connected cluster: those wanted, or all of the smallest machine.
+def cores_of_workers(requested: int | None, workers: Workers) -> int:
+    """Return the cores of a worker in the connected cluster: those requested, or all of the smallest machine.
 
     Raises:
         BadSetting: The cluster has no room for the fewest workers.
@@ -101,7 +101,7 @@ def cores_of_workers(wanted: int | None, workers: Workers) -> int:
     import ray  # noqa: PLC0415 - of the extra ray
 
     machines = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
-    each = wanted or min((cores for cores in machines if cores), default=1)
+    each = requested or min((cores for cores in machines if cores), default=1)
     room = sum(cores // each for cores in machines)
     if room < workers.fewest:
         raise BadSetting(
