@@ -43,7 +43,7 @@ found = search_batch.sync(
     body=SearchBatchRequest(images=[QuerySource(key="1.png"), QuerySource(key="none.png")], k=1),
 )
 key = create_key.sync(client=client, body=CreateKey(label="made by a generated client", lifetime=60.0))
-told = {
+reply = {
     "outcomes": [[one.key, one.outcome.value, one.reason] for one in added.outcomes],
     "error": added.error,
     "listed": [[image.key, image.attributes.to_dict()] for image in list_images.sync(client=client).images],
@@ -54,7 +54,7 @@ told = {
     "missing": get_image.sync(key="none.png", client=client).status,
     "deleted": delete_image.sync_detailed(key="1.png", client=client).status_code,
 }
-print(json.dumps(told))
+print(json.dumps(reply))
 """
 
 

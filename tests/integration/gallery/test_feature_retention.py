@@ -188,7 +188,7 @@ def test_vectors_in_milvus(catalog_url: str, cache: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("index", "told"),
+    ("index", "reply"),
     [({}, "server for phash"), ({"phash": "mih"}, "server for phash"), ("existing", "another application")],
 )
 def test_features_are_left_to_engines_of_their_own_alone(

@@ -219,7 +219,7 @@ def test_nobody_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "kind"),
+    ("reply", "kind"),
     [
         (ScriptedResponse(301, b"", {"Location": "https://elsewhere.example/"}), BadSetting),
         (ScriptedResponse(200, b"<html>", {"Content-Type": "text/html"}), BadSetting),
