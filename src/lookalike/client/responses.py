@@ -15,6 +15,7 @@ from lookalike.results import (
     Explanation,
     Failure,
     GalleryPipeline,
+    IndexMove,
     PipelineComparison,
     PipelineStatus,
     RecordRepair,
@@ -31,7 +32,8 @@ from lookalike.wire.explanation import Explanation as ExplanationObject
 from lookalike.wire.images import Image
 from lookalike.wire.images import Outcome as OutcomeObject
 from lookalike.wire.jobs import Job as JobObject
-from lookalike.wire.objects import bytes_of, convert, seconds_of, to_dict
+from lookalike.wire.objects import bytes_of, convert, parse, seconds_of, to_dict
+from lookalike.wire.pipelines import IndexMove as IndexMoveObject
 from lookalike.wire.pipelines import Pipeline as PipelineObject
 from lookalike.wire.pipelines import PipelineList
 from lookalike.wire.search import BatchAnswer, SearchAnswer
@@ -183,6 +185,11 @@ def status_of(status: StatusObject) -> Status:
             StoredRecords, status.verification_records, nbytes=status.verification_records.bytes
         ),
     )
+
+
+def index_move_of(job: Job) -> IndexMove:
+    """The result of a finished move of an index."""
+    return convert(IndexMove, parse(IndexMoveObject, job.result.get("move")))
 
 
 def repair_report_of(job: Job) -> RepairReport:

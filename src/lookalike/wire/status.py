@@ -23,6 +23,7 @@ class PipelineStatus(WireObject):
     engine: str = field(metadata=doc("What its index runs on."))
     shared: bool = field(metadata=doc("Whether that is a server."))
     error: str | None = field(metadata=doc("Why it cannot be searched."))
+    moving_to: str | None = field(metadata=doc("What its next index runs on, which is being built."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ class Status(GalleryStatus):
                 "engine": "mih",
                 "shared": False,
                 "error": None,
+                "moving_to": None,
             }
         ],
         "recall": [

@@ -8,7 +8,7 @@ from importlib import import_module
 
 MODULES = (
     *("add", "ingest", "watch", "search", "encode", "images", "duplicates", "explain", "why_not", "changes"),
-    *("gallery", "backup", "parquet", "pipelines", "keys", "evaluate", "calibrate"),
+    *("gallery", "backup", "parquet", "pipelines", "index", "keys", "evaluate", "calibrate"),
     *("serve", "models", "train_head", "try_it", "doctor", "plan"),
 )
 """In the order of `lookalike --help`."""
