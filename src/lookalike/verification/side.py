@@ -159,10 +159,6 @@ class VerificationEncoder:
         size = (max(1, round(small.shape[1] * factor)), max(1, round(small.shape[0] * factor)))
         return Side(luma_of(small), shrink(small, *size), full_width, full_height)
 
-    def from_luma(self, luma: Pixels, full_width: int, full_height: int) -> Side:
-        """Prepare a grey image `(h, w)` uint8; see `from_pixels`."""
-        return self.from_pixels(luma, full_width, full_height)
-
 
 TURNS: Final = tuple((quarters, mirrored) for mirrored in (False, True) for quarters in range(4))
 """The eight views: turned left by quarters, of the mirrored image where `mirrored`."""

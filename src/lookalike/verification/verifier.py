@@ -1,15 +1,12 @@
 """Verification of a pair of images: whole against whole first, then aligned by local features."""
 
 import math
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal
 
 import numpy as np
 
-from lookalike.cpu import usable_cores
 from lookalike.verification import xfeat
 from lookalike.verification.agreement import MIN_TEXTURED, MIN_VARIANCE, share_agreeing
 from lookalike.verification.alignment import Homography, find_alignments, normalised
@@ -85,20 +82,6 @@ class Verifier:
     @cached_property
     def _uses_local_features(self) -> bool:
         return xfeat.available() if self._local is None else self._local
-
-    def verify_many(self, query: Side, stored: Sequence[Side], *, workers: int | None = None) -> list[Verification]:
-        """Compare a query with several stored images, in their order.
-
-        Args:
-            query: The image that was searched for.
-            stored: The candidates.
-            workers: Threads (None: the cores that this process may use).
-        """
-        count = min(workers or usable_cores(), len(stored))
-        if count <= 1:
-            return [self.verify(query, side) for side in stored]
-        with ThreadPoolExecutor(count, "verify") as pool:
-            return list(pool.map(lambda side: self.verify(query, side), stored))
 
     def _local_candidate(
         self, query: Side, stored: Side, *, mirrored: bool, small: Small | None = None
