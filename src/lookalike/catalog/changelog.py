@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 from sqlalchemy import Connection, delete, func, null, select, update
 
 from lookalike.catalog.built_in_attributes import filterable
@@ -59,7 +58,7 @@ class ChangeLog:
                 tenants=id_array(row[2] for row in full),
                 attributes=tuple(filterable(row[4], row[5]) for row in full) if attributes else None,
             ),
-            deletes=np.unique(id_array([row[1] for row in deleted] + empty)),
+            deletes=id_array(sorted({row[1] for row in deleted}.union(empty))),
             more=more,
             pruned_through=int(pruned),
             released=id_array(row[1] for row in released),

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Executable, insert, select, text, update
-from sqlalchemy.dialects.postgresql import insert as insert_or_ignore
 
 from lookalike.catalog.database import Database
 from lookalike.catalog.db_errors import translate_errors
@@ -112,6 +111,8 @@ class LeaseRepository:
             with self._database.read() as conn:
                 known = conn.execute(select(claims.c.name).where(claims.c.name == name)).one_or_none()
             if known is None:
+                from sqlalchemy.dialects.postgresql import insert as insert_or_ignore  # noqa: PLC0415 - 0.05 s
+
                 with self._database.write() as conn:
                     conn.execute(insert_or_ignore(claims).values(name=name).on_conflict_do_nothing())
             held = self._database.connect_writer()
