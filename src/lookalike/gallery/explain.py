@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from PIL import Image
 
 from lookalike import imaging
 from lookalike.distances import pairwise
@@ -49,8 +50,6 @@ def explain_pair(
 
 def align(stored: Pixels, transform: Transform, width: int, height: int) -> Pixels:
     """The stored image `(h, w, 3)` in the frame of a query of `width` x `height` pixels, black around it."""
-    from PIL import Image  # noqa: PLC0415 - this module is imported with every gallery
-
     to_query = np.array(transform.matrix)
     # Pillow maps each output pixel (of the query) to a pixel of the input
     scaled = np.diag([width, height, 1.0]) @ to_query @ np.diag([1 / stored.shape[1], 1 / stored.shape[0], 1.0])

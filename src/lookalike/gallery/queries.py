@@ -151,7 +151,7 @@ def _variants_of(image: Prepared, pipeline: Pipeline) -> Sequence[tuple[Pixels, 
         return image.variants
     if not image.transparent:
         return ()
-    from lookalike.imaging.backgrounds import OTHER_BACKGROUNDS  # noqa: PLC0415 - loads Pillow, which lists do not need
+    from lookalike.imaging.backgrounds import OTHER_BACKGROUNDS  # noqa: PLC0415 - loads the decoders, which lists do not need
 
     return image.variants[:OTHER_BACKGROUNDS]
 
