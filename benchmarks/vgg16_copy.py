@@ -1,18 +1,21 @@
 """`vgg16-copy` beside `vgg16`: edited copies found in a held-out gallery, and images a second, in one run.
 
-    python -m benchmarks.vgg16_copy [--queries 60] [--rounds 5] [--calibrate DIR] [--only recall|speed]
+    python -m benchmarks.vgg16_copy [--queries 60] [--rounds 5] [--calibrate DIR] [--only recall|speed|int8]
     ONEDNN_MAX_CPU_ISA=AVX2 python -m benchmarks.vgg16_copy --only speed      as on a processor with AVX2 alone
 
 The gallery is the test split of the photos (`benchmarks.fit_vgg16_copy`) and drawn documents that training has not
 seen. Copies of some are searched for, and copies of as many negatives, whose originals are not in the gallery. An
-answer is right if it is the same image. Recall at zero false answers: of the first answers, ordered by distance, those
+`int8` compares 8-bit features, calibrated on photos of the training split, with those in fp32. An answer
+is right if it is the same image. Recall at zero false answers: of the first answers, ordered by distance, those
 before the first one that is wrong or of a negative. Pastes are the edits that make the image a small part of another.
 """
 
 import argparse
 import io
 import random
+import shutil
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -186,6 +189,26 @@ def measure_recall(queries: int) -> list[dict[str, Any]]:
     return [recall_of(name, metric, question, found) for name, metric in metrics.items()]
 
 
+def measure_int8(queries: int) -> list[dict[str, Any]]:
+    """A row of figures for fp32 and one for int8, each searching its own features, and the cosine of the two."""
+    with tempfile.TemporaryDirectory() as temporary:
+        cache, images = Path(temporary) / "cache", Path(temporary) / "images"
+        images.mkdir()
+        for number, photo in enumerate(photo for photo in photos() if in_training_split(photo)):
+            shutil.copyfile(photo.path, images / f"{number:04}{photo.path.suffix}")
+        pull("vgg16-copy", cache, precision="int8", calibrate=images)
+        precisions: list[Precision] = ["fp32", "int8"]
+        encoders = {name: load_encoder("vgg16-copy", cache, precision=name) for name in precisions}
+        asked = make_question(queries)
+        found, readable = {}, {}
+        for kind in ("gallery", "copies", "negatives", "documents"):
+            found[kind], readable[kind] = encoded(getattr(asked, kind), encoders)
+    cosines = np.concatenate([(rows["fp32"] * rows["int8"]).sum(axis=1) for rows in found.values()])
+    print(f"{len(cosines):,} images, cosine of int8 to fp32: mean {cosines.mean():.5f}, least {cosines.min():.5f}")
+    print(f"fingerprints {', '.join(encoder.spec.fingerprint for encoder in encoders.values())}")
+    return [recall_of(name, "cosine", Question(**readable), found) for name in encoders]
+
+
 def timed(encoder: Encoder, images: Pixels, seconds: float) -> float:
     """Images a second, in batches of 8."""
     began, done = time.perf_counter(), 0
@@ -236,13 +259,15 @@ def main() -> None:
     known: list[Precision] = ["fp32", *(["bf16"] if has_bf16() else []), "int8"]
     parser.add_argument("--precisions", nargs="+", choices=known, default=known)
     parser.add_argument("--calibrate", type=Path, help="images for the 8-bit forms; default: some of the photos")
-    parser.add_argument("--only", choices=("recall", "speed"))
+    parser.add_argument("--only", choices=("recall", "speed", "int8"))
     given = parser.parse_args()
     print(*(f"{key} {value}" for key, value in describe().items()), sep=", ")
     measured: list[dict[str, Any]] = []
-    if given.only != "speed":
+    if given.only in (None, "recall"):
         measured += measure_recall(given.queries)
-    if given.only != "recall":
+    if given.only in (None, "int8"):
+        measured += measure_int8(given.queries)
+    if given.only in (None, "speed"):
         measured += measure_speed(
             given.precisions, given.rounds, given.seconds, given.calibrate or photo_folder() / "bsds500"
         )

@@ -46,8 +46,11 @@ if TYPE_CHECKING:
         GalleryPipeline,
         HashComparison,
         ImageFeatures,
+        IndexComparison,
+        IndexMove,
         MeasuredRecall,
         MissingFiles,
+        OtherIndex,
         PipelineComparison,
         PipelineStatus,
         Query,
@@ -85,8 +88,9 @@ _MODULES = {
     "gallery": "Gallery",
     "interfaces": "GalleryAPI",
     "results": "Change ChangePage Cluster ClusterPage Comparison DeleteResult Diagnosis DiagnosisStep Explanation "
-    "Filter GalleryPipeline HashComparison ImageFeatures MeasuredRecall MissingFiles PipelineComparison PipelineStatus "
-    "Query RecordRepair RepairReport SearchOptions Status StoredImage StoredRecords",
+    "Filter GalleryPipeline HashComparison ImageFeatures IndexComparison IndexMove MeasuredRecall MissingFiles "
+    "OtherIndex PipelineComparison PipelineStatus Query RecordRepair RepairReport SearchOptions "
+    "Status StoredImage StoredRecords",
     "types": "Answer Border Box Hit Item Outcome PixelSource Probability Record Transform Verification "
     "VerificationReport",
 }
@@ -121,12 +125,15 @@ __all__ = [
     "Hit",
     "ImageFeatures",
     "ImageRejected",
+    "IndexComparison",
+    "IndexMove",
     "Item",
     "Job",
     "LookalikeError",
     "MeasuredRecall",
     "MissingFiles",
     "NotFound",
+    "OtherIndex",
     "Outcome",
     "PipelineComparison",
     "PipelineStatus",

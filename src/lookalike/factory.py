@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from lookalike.catalog import Catalog
+from lookalike.catalog import Catalog, StoredIndex
 from lookalike.config import (
     DEFAULT_INDEX,
     DEFAULT_PIPELINES,
@@ -32,7 +32,7 @@ from lookalike.gallery import Gallery
 from lookalike.gallery.current_pipelines import CurrentPipelines
 from lookalike.gallery.writer_lock import WriterLock
 from lookalike.imaging.decode_pool.pool import INLINE_LIMIT
-from lookalike.indexes.address import Address, without_password
+from lookalike.indexes.address import Address, without_password, without_secret
 from lookalike.indexes.lazy import LazyIndex
 from lookalike.indexes.snapshot import saved_sequence, wipe
 from lookalike.interfaces import Encoder, VectorIndex
@@ -71,6 +71,7 @@ class ServerEngine:
 INDEXES: Mapping[str, EmbeddedEngine | ServerEngine] = {
     "flat": EmbeddedEngine("lookalike.indexes.flat:FlatIndex"),
     "mih": EmbeddedEngine("lookalike.indexes.mih.index:MihIndex", {"m": "equal_bytes"}),
+    "windows": EmbeddedEngine("lookalike.indexes.windows:WindowsIndex"),
     "hnsw": EmbeddedEngine(
         "lookalike.indexes.hnsw.index:HnswIndex", {name: name for name in ("m", "ef_construction", "ef")}, "faiss"
     ),
@@ -82,9 +83,11 @@ INDEXES: Mapping[str, EmbeddedEngine | ServerEngine] = {
 }
 """Index engines by their name, or the scheme of their URL, in settings."""
 
+WINDOWS_INDEX = "windows"
+"""The index of pipelines of windows, which have no other."""
 CATALOG_FILE = "catalog.sqlite"
-INDEX_FOLDER = re.compile("[0-9a-f]{12}-[a-z-]+")
-"""The name of the folder of an embedded index, after the pipeline's: fingerprint and engine."""
+INDEX_FOLDER = re.compile("[0-9a-f]{12}-[a-z-]+?(?:-([0-9]+))?")
+"""The name of the folder of an embedded index, after the pipeline's: fingerprint, engine, and generation from 1 on."""
 HASH_PIPELINES = ("phash",)
 """The pipelines of a new gallery without the extra vgg16."""
 
@@ -134,7 +137,7 @@ def open_gallery(
     try:
         current = CurrentPipelines(catalog, gallery_settings.pipelines)
         for name in current.last.encoded:
-            builder.check_feature_retention(name, current.last.addresses.get(name))
+            builder.check_feature_retention(name, current.last.indexes[name])
         _check_pipelines(folder, current.last.active, pipelines)
     except BaseException:
         catalog.close()
@@ -183,6 +186,11 @@ def create_gallery(folder: Path, gallery_settings: GallerySettings, settings: Se
     """Create an empty gallery; raises BadSetting for unknown pipelines or engines, or if the gallery exists."""
     for name in gallery_settings.pipelines:
         _check_encoder(name, settings)
+        if is_windowed(name, settings):
+            raise BadSetting(
+                f"{name} holds windows of stored images and cannot rank: create the gallery without it, then add it "
+                f"(lookalike pipelines add {name})"
+            )
     for name, address in gallery_settings.index.items():
         _engine(address, name)
     server = gallery_settings.with_environment(settings).catalog
@@ -202,6 +210,12 @@ def _check_encoder(name: str, settings: Settings) -> None:
         raise BadSetting(f"unknown encoder {name!r}; available: {', '.join(sorted(entries))}")
     if entries[name].network != "phash":
         require("openvino", purpose=f"the pipeline {name}")
+
+
+def is_windowed(name: str, settings: Settings) -> bool:
+    """Whether the rows of a pipeline hold windows of images; False for an unknown one."""
+    entry = model_entries(settings.models, settings.cache).get(name)
+    return entry is not None and entry.windows
 
 
 def _check_feature_retention(catalog: Catalog, name: str, address: str | None) -> None:
@@ -251,77 +265,127 @@ class GalleryPipelines:
                 )
             return self._encoders[name]
 
-    def pipeline(self, name: str, address: str | None) -> Pipeline:
-        """A pipeline with its index, at this address or at that in the settings."""
-        encoder, full, at, engine = self.encoder(name), *self._engine(name, address)
+    def pipeline(self, name: str, stored: StoredIndex) -> Pipeline:
+        """A pipeline with this index."""
+        encoder, full, at, engine = self.encoder(name), *self._engine(name, stored)
         if isinstance(engine, ServerEngine):
-            index = _open_shared(engine, encoder.spec, full, self._catalog.gallery_id())
+            index = _open_shared(engine, encoder.spec, full, self._gallery_name(stored))
         else:
-            index = _open_embedded(engine, encoder.spec, at, self._index_folder(encoder.spec, at), self._lock)
+            folder = self._index_folder(encoder.spec, at, stored.generation)
+            index = _open_embedded(engine, encoder.spec, at, folder, self._lock)
         return Pipeline(encoder, index, self._calibration(name), engine=str(at))
 
-    def describe(self, name: str, address: str | None) -> ClosedPipeline | None:
+    def describe(self, name: str, stored: StoredIndex) -> ClosedPipeline | None:
         """What is known of a pipeline without opening its index; None where that must be opened."""
-        _, at, engine = self._engine(name, address)
+        _, at, engine = self._engine(name, stored)
         if isinstance(engine, ServerEngine):
             return None
         spec = self.encoder(name).spec
-        saved = saved_sequence(self._index_folder(spec, at))
+        saved = saved_sequence(self._index_folder(spec, at, stored.generation))
         return None if saved is None else ClosedPipeline(spec, self._calibration(name), str(at), saved)
 
-    def address(self, name: str, stored: str | None) -> str:
-        """The address of the index of a pipeline, without a password; empty where it is the default one."""
+    def drop_index(self, name: str, stored: StoredIndex) -> None:
+        """Delete an index of a pipeline: on its server, or its files; raises Unavailable where it does not answer."""
+        spec, (full, _, engine) = self.encoder(name).spec, self._engine(name, stored)
+        if isinstance(engine, ServerEngine):
+            _load_adapter(engine, f"{engine.module}:drop_index", full)(spec, full, self._gallery_name(stored))
+        self.wipe(name, stored.generation)
+
+    def is_windowed(self, name: str) -> bool:
+        """Whether the rows of a pipeline hold windows of images; it is not loaded."""
+        return is_windowed(name, self._settings)
+
+    def address(self, name: str, stored: StoredIndex) -> str:
+        """The address of an index of a pipeline, without a password; empty where it is the default one."""
         address = self._address(name, stored)
         return "" if address is None else str(Address.parse(address))
+
+    def engine(self, name: str, stored: StoredIndex) -> str:
+        """What an index of a pipeline runs on: its address without password and options."""
+        return str(self._engine(name, stored)[1])
+
+    def is_at(self, name: str, stored: StoredIndex, address: str) -> bool:
+        """Whether an index of a pipeline is at this address, which has no password."""
+        return without_secret(self._engine(name, stored)[0]) == address
+
+    def is_named(self, address: str) -> bool:
+        """Whether the gallery's settings, or this process's, name this address, with or without a password."""
+        named = (*self._settings.index.values(), *self._gallery_settings.index.values())
+        return address in map(without_secret, named)
 
     def check(self, name: str, address: str | None) -> None:
         """Raise BadSetting where a gallery like this one cannot have such a pipeline."""
         _check_encoder(name, self._settings)
         if address is not None:
-            _engine(address, name)
-            if address != without_password(address):
+            _engine(address, name, windowed=self.is_windowed(name))
+            if address.strip() != without_secret(address):
                 raise BadSetting(
-                    f"the catalog stores no passwords: name the index of {name} without one, and set "
-                    f"{INDEX_VARIABLE}{index_variable(name)} to the whole address on each host"
+                    f"the catalog stores no passwords and keys: name the index of {name} without one, and set "
+                    f"{INDEX_VARIABLE}{index_variable(name)} to the whole address on each host (of an index that the "
+                    f"pipeline is moved to, {INDEX_VARIABLE}{index_variable(name)}_NEXT)"
                 )
-        self.check_feature_retention(name, address)
+        self.check_feature_retention(name, StoredIndex(address))
 
-    def check_feature_retention(self, name: str, address: str | None) -> None:
+    def check_feature_retention(self, name: str, stored: StoredIndex) -> None:
         """Raise BadSetting if the catalog leaves features to an index that cannot be relied on to keep them."""
-        _check_feature_retention(self._catalog, name, self._address(name, address))
+        _check_feature_retention(self._catalog, name, self._address(name, stored))
 
-    def wipe(self, name: str) -> None:
-        """Delete the files of the embedded indexes of a pipeline."""
+    def wipe(self, name: str, generation: int | None = None) -> None:
+        """Delete the files of the embedded indexes of a pipeline, or of one of them."""
         for folder in self._indexes.iterdir() if self._indexes.is_dir() else ():
             rest = folder.name.removeprefix(f"{name}-")
-            if rest != folder.name and INDEX_FOLDER.fullmatch(rest):  # not that of a pipeline whose name begins so
+            found = INDEX_FOLDER.fullmatch(rest)
+            if rest == folder.name or found is None:  # that of a pipeline whose name begins so
+                continue
+            if generation is None or int(found[1] or 0) == generation:
                 shutil.rmtree(folder)
 
-    def _address(self, name: str, stored: str | None) -> str | None:
-        """The whole address: that of the environment, else that of the catalog, else that of the settings."""
-        from_environment = self._settings.index.get(index_variable(name))
-        return from_environment or stored or self._gallery_settings.index.get(name)
+    def _address(self, name: str, stored: StoredIndex) -> str | None:
+        """The whole address: that of the environment, else that of the catalog, else that of the settings.
 
-    def _engine(self, name: str, stored: str | None) -> tuple[str, Address, EmbeddedEngine | ServerEngine]:
-        """The whole address of the index of a pipeline, its parts, and the engine."""
-        address = self._address(name, stored) or DEFAULT_INDEX[self.encoder(name).spec.metric]
-        return address, Address.parse(address), _engine(address, name)
+        Once the index was moved the catalog says where it is, and the environment only adds the password.
+        """
+        if stored.generation and stored.address is not None:
+            whole = (address for address in self._settings.index.values() if without_secret(address) == stored.address)
+            return next(whole, stored.address)
+        from_environment = self._settings.index.get(index_variable(name))
+        return from_environment or stored.address or self._gallery_settings.index.get(name)
+
+    def _engine(self, name: str, stored: StoredIndex) -> tuple[str, Address, EmbeddedEngine | ServerEngine]:
+        """The whole address of an index of a pipeline, its parts, and the engine."""
+        windowed = self.is_windowed(name)
+        default = WINDOWS_INDEX if windowed else DEFAULT_INDEX[self.encoder(name).spec.metric]
+        address = self._address(name, stored) or default
+        return address, Address.parse(address), _engine(address, name, windowed=windowed)
 
     def _calibration(self, name: str) -> Calibration:
         calibration = calibration_of(name, user_file=self._settings.models)
         thresholds = self._gallery_settings.thresholds
         return dataclasses.replace(calibration, threshold=thresholds[name]) if name in thresholds else calibration
 
-    def _index_folder(self, spec: FeatureSpec, at: Address) -> Path:
-        return self._indexes / f"{spec.name}-{spec.fingerprint[:12]}-{at.scheme}"
+    def _index_folder(self, spec: FeatureSpec, at: Address, generation: int) -> Path:
+        name = f"{spec.name}-{spec.fingerprint[:12]}-{at.scheme}"
+        return self._indexes / (f"{name}-{generation}" if generation else name)
+
+    def _gallery_name(self, stored: StoredIndex) -> str:
+        """What the names of an index on a server begin with."""
+        gallery = self._catalog.gallery_id()
+        return f"{gallery}_{stored.generation}" if stored.generation else gallery
 
 
-def _engine(address: str, pipeline: str) -> EmbeddedEngine | ServerEngine:
-    """Return the engine of an address; raises BadSetting for an unknown one, or invalid options of an embedded one."""
+def _engine(address: str, pipeline: str, *, windowed: bool = False) -> EmbeddedEngine | ServerEngine:
+    """Return the engine of an address; raises BadSetting for an unknown one, or invalid options of an embedded one.
+
+    `windowed` pipelines have an index of windows, and no other has.
+    """
     at = Address.parse(address)
     engine = INDEXES.get(at.scheme)
     if engine is None:
         raise BadSetting(f"unknown index engine {at.scheme!r} (for {pipeline}); available: {', '.join(INDEXES)}")
+    if windowed and at.scheme != WINDOWS_INDEX:
+        raise BadSetting(f"{pipeline} has the embedded index {WINDOWS_INDEX} and no other: leave out {at}")
+    if at.scheme == WINDOWS_INDEX and not windowed:
+        raise BadSetting(f"the index {WINDOWS_INDEX} is for pipelines of windows, such as vgg16-copy-windows only")
     if isinstance(engine, EmbeddedEngine):
         if at.host or at.path:
             raise BadSetting(f"{at.scheme} (for {pipeline}) is embedded: write {at.scheme}, not {at}")

@@ -20,6 +20,7 @@ from lookalike.results import (
     Failure,
     Filter,
     GalleryPipeline,
+    IndexMove,
     Precondition,
     Query,
     RepairReport,
@@ -94,6 +95,19 @@ class OrientedEncoder(Encoder, Protocol):
 
     def estimated_views(self, features: Features) -> Features:
         """Return an estimate of the views to store, of features that were stored without."""
+
+
+@runtime_checkable
+class WindowedEncoder(Encoder, Protocol):
+    """An encoder whose rows have a feature of each window of an image, by which it is found by a part of it.
+
+    Such a pipeline answers no search by itself: where no copy was found, its nearest images are verified. It has an
+    index of its own, in which the distance of two rows is that of their nearest features.
+    """
+
+    @property
+    def windows(self) -> int:
+        """Features in a row."""
 
 
 class VectorIndex(Protocol):
@@ -649,6 +663,51 @@ class GalleryAPI(Protocol):
         Raises:
             NotFound: There is no such pipeline.
             BadInput: It ranks the answers; promote another one first.
+        """
+
+    def move_index(self, pipeline: str, to: str, *, force: bool = False) -> IndexMove:
+        """Move the index of a pipeline to another engine, or back, while the gallery is searched and written to.
+
+        The new index is built from the catalog beside the one that answers, and both follow every change. Then stored
+        features of up to 500 images, chosen at random, are searched for in both. Where the new one has all rows, finds
+        these images themselves, and finds 98 % of the hits within the copy threshold that the old one finds, all
+        processes switch to it within a second. The old index is kept, and moving back to its address applies what was
+        changed meanwhile; `drop_index` deletes it. A move that was interrupted goes on with another call.
+
+        Args:
+            pipeline: Name of the pipeline.
+            to: The index: a name with options (`mih?m=5`) or the URL of an engine, without a password.
+            force: Switch whatever the comparison finds, also where the old engine does not answer it.
+
+        Returns:
+            What was moved, and what the comparison found.
+
+        Raises:
+            NotFound: There is no such pipeline.
+            BadSetting: There is no such engine, or it does not hold such features; or only the engine has the features
+                (a catalog with features=engine).
+            BadInput: Another index is kept or being built; drop it first.
+            Conflict: The comparison refuses it; the new index stays, and the old one answers.
+            GalleryBusy: Another process is building the new index.
+            Unavailable: An engine does not answer.
+        """
+
+    def drop_index(self, pipeline: str, *, forget: bool = False) -> str:
+        """Delete the index of a pipeline that does not answer: the one it was moved from, or an unfinished new one.
+
+        Takes some seconds, until no process uses it. One that was interrupted is finished by another call.
+
+        Args:
+            pipeline: Name of the pipeline.
+            forget: Do not delete it, as its server is gone for good.
+
+        Returns:
+            Its address.
+
+        Raises:
+            NotFound: There is no such pipeline.
+            BadInput: It has only the index that answers.
+            Unavailable: Its engine does not answer.
         """
 
     def repair(self, *, verification_records: bool = False) -> RepairReport:

@@ -36,6 +36,9 @@ DEFAULT_RECORDS: RecordSetting = "no-original"
 PipelineState = Literal["active", "shadow", "dropping"]
 """An active pipeline answers searches. A shadow one gets the features of new images, and answers only where a search
 names it. One that is being dropped gets none any more, and its index and features are deleted."""
+OtherIndexState = Literal["building", "kept", "dropping"]
+"""Of the index of a pipeline that does not answer searches: the one that it is moved to is being built; the one that
+answered before is kept, so that it can be moved back; it is being deleted."""
 BackfillFailure = Literal["no_original", "gone", "changed", "unreadable"]
 """Why a backfill cannot encode an image: it was added as bytes; its file is gone, or another one; it is no image that
 can be decoded."""
@@ -407,6 +410,7 @@ class PipelineStatus:
 
     `saved_at` is the sequence number saved with the index (on disk, or on its server). `engine` is what the index runs
     on, `shared` whether that is a server; `error` says why the pipeline cannot be opened or does not answer.
+    `moving_to` is what its next index runs on, which is being built.
     """
 
     name: str
@@ -419,6 +423,7 @@ class PipelineStatus:
     engine: str = ""
     shared: bool = False
     error: str | None = None
+    moving_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -490,10 +495,19 @@ class RepairReport:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherIndex:
+    """An index of a pipeline beside the one that answers searches; its address is without a password."""
+
+    state: OtherIndexState
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class GalleryPipeline:
     """A pipeline of a gallery; of the active ones the last `ranks`.
 
-    `index` is the address of its index without a password, empty for the default one. `missing` is the number of images
+    `index` is the address of its index without a password, empty for the default one; `other_index` is the one that it
+    is being moved to, or was moved from. `missing` is the number of images
     without its features, None where the caller may not see it; `failed` are those of them that a backfill could not
     encode, by kind and format. `created` and `promoted` are seconds since 1970, None for a pipeline that the gallery
     began with.
@@ -507,11 +521,55 @@ class GalleryPipeline:
     failed: Mapping[BackfillFailure, Mapping[str, int]]
     created: float | None = None
     promoted: float | None = None
+    other_index: OtherIndex | None = None
 
     @property
     def failures(self) -> int:
         """The number of images that a backfill could not encode."""
         return sum(number for by_format in self.failed.values() for number in by_format.values())
+
+
+@dataclass(frozen=True, slots=True)
+class IndexComparison:
+    """What searches for `queries` stored features, chosen at random, found in an old and in a new index of a pipeline.
+
+    `overlap` is the share (0..1) of the first ten hits in the old index that the new one has, too, or has nearer ones
+    than; `copies` is the number of those hits that are within the copy threshold, and `copies_overlap` their share.
+    `unfound` is the number of the images themselves that the new index does not find, and `missing_rows` the number of
+    rows that it lacks.
+    """
+
+    queries: int
+    overlap: float
+    copies: int
+    copies_overlap: float
+    unfound: int
+    missing_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class IndexMove:
+    """Result of moving the index of a pipeline: addresses without passwords, and the rows of the new index.
+
+    `moved` is False where it was there already, and `comparison` None where nothing was compared. `kept` says whether
+    the old index is still there.
+    """
+
+    pipeline: str
+    before: str
+    after: str
+    rows: int
+    moved: bool
+    kept: bool
+    comparison: IndexComparison | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexMoveProgress:
+    """The number of changes of the catalog that a new index has, and of those that there are."""
+
+    applied: int
+    total: int
 
 
 @dataclass(frozen=True, slots=True)

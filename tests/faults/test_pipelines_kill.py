@@ -3,8 +3,9 @@
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
@@ -15,12 +16,12 @@ from lookalike.catalog import backfills
 from lookalike.config import GallerySettings, from_environment
 from lookalike.distances import pairwise
 from lookalike.factory import create_gallery, open_gallery
-from lookalike.gallery import Gallery
+from lookalike.gallery import Gallery, current_pipelines, index_move, pipeline_changes
 from lookalike.results import ImageFeatures
 from lookalike.types import Item
 from tests.faults.test_kill import GONE, State, believe, say
 from tests.support.drawn_images import drawn
-from tests.support.engines import postgresql
+from tests.support.engines import elasticsearch, postgresql
 from tests.support.faults.forked_process import Child
 from tests.support.toy_encoders import write_toy_models
 from tests.support.waiting import wait_until
@@ -32,6 +33,11 @@ WRITERS = ("a", "b")
 USED = ({"phash"}, {"phash", "toy"}, {"toy"})
 MAX_KILL_SECONDS = 0.6
 """Time from the beginning of a step within which it is killed."""
+DROP_SECONDS = 2.0
+"""Seconds until an index is deleted that no process searches any more. They learn of it within 0.2, and a search that
+has begun goes on with the index that it began with."""
+PAUSE = 0.1
+"""Seconds between what a child does, so that the steps get their share of the processor."""
 
 
 def files_of(photos: Path, owner: str, number: int) -> dict[str, Path]:
@@ -46,6 +52,8 @@ def image_of(key: str) -> int:
 @contextmanager
 def opened(folder: str) -> Iterator[Gallery]:
     factory.INLINE_LIMIT = 64  # in this process: starting others takes longer than what they would do
+    current_pipelines.REFRESH_SECONDS = 0.2
+    pipeline_changes.DROP_SECONDS = index_move.DROP_SECONDS = DROP_SECONDS
     os.environ["LOOKALIKE_MODELS"] = str(Path(folder).parent / "models.toml")
     with open_gallery(folder) as gallery:
         yield gallery
@@ -67,10 +75,11 @@ def write(folder: str, seed: int, owner: str) -> None:
             say("try", gone)
             gallery.remove(gone)
             say("done", gone)
+            time.sleep(PAUSE)
 
 
 def search(folder: str, seed: int) -> None:
-    """Search until killed, and say which pipelines answered; a wrong answer ends it."""
+    """Search until killed, and say which pipelines answered, on which engines; a wrong answer ends it."""
     rng = random.Random(seed)
     stable = files_of(Path(folder).parent / "photos", "stable", STABLE)
     images = [stable[f"stable-{n}"] for n in range(IMAGES)]
@@ -82,6 +91,7 @@ def search(folder: str, seed: int) -> None:
             answer = gallery.search(images[number], k=200, verify=False, orientations=False)
             used = set(answer.exact_within)
             assert used in USED, used
+            assert not answer.failed, answer.failed
             assert {"sha256"} == {hit.pipeline for hit in answer.hits if image_of(hit.key) == number}
             assert stable.keys() <= {hit.key for hit in answer.hits}, used
             for hit in answer.hits:
@@ -91,7 +101,9 @@ def search(folder: str, seed: int) -> None:
                     right = features[hit.pipeline][number, image_of(hit.key)]
                     assert hit.pipeline in used
                     assert abs(hit.distance - right) < 0.003, (hit, right)
-            print("+".join(sorted(used)), flush=True)
+            engines = [opened.pipeline.engine.partition(":")[0] for opened in gallery._pipelines.now_open()]
+            print("+".join(sorted(used)), "+".join(engines), flush=True)
+            time.sleep(PAUSE)
 
 
 def features_by(gallery: Gallery, images: list[Path], name: str) -> np.ndarray:
@@ -114,6 +126,8 @@ def change(folder: str, step: str, *arguments: str) -> None:
             "backfill": lambda: backfill(gallery),
             "promote": lambda: gallery.promote_pipeline(arguments[0], replace="replace" in arguments),
             "drop": lambda: gallery.drop_pipeline(arguments[0]),
+            "move": lambda: gallery.move_index(*arguments),
+            "drop-index": lambda: drop_index(gallery, arguments[0]),
         }
         steps[step]()
         print("finished", flush=True)
@@ -123,6 +137,12 @@ def backfill(gallery: Gallery) -> None:
     """Images come and go meanwhile: none is left without features. What a killed worker had is soon taken over."""
     backfills.LEASE_SECONDS = 2.0
     assert gallery.backfill("toy").missing == 0
+
+
+def drop_index(gallery: Gallery, name: str) -> None:
+    """Drop the index that does not answer, unless the step that was killed has."""
+    if next(pipeline for pipeline in gallery.pipeline_states() if pipeline.name == name).other_index is not None:
+        gallery.drop_index(name)
 
 
 def check(folder: str) -> None:
@@ -138,11 +158,11 @@ def check(folder: str) -> None:
         print("whole", flush=True)
 
 
-def taken(folder: Path, rng: random.Random, step: str, *arguments: str) -> None:
-    """Take a step, which is killed in the middle first."""
+def taken(folder: Path, rng: random.Random, seconds: float, step: str, *arguments: str) -> None:
+    """Take a step, which is killed in the middle first, within so many seconds."""
     first = Child(change, str(folder), step, *arguments)
     assert first.said.readline() == "begun\n"
-    time.sleep(rng.uniform(0, MAX_KILL_SECONDS))
+    time.sleep(rng.uniform(0, seconds))
     first.kill()
     second = Child(change, str(folder), step, *arguments)
     assert [second.said.readline() for _ in range(2)] == ["begun\n", "finished\n"], (step, arguments)
@@ -183,6 +203,36 @@ STEPS = (
 
 
 def test_pipelines_come_and_go_under_load_and_kills(tmp_path: Path) -> None:
+    take_steps(tmp_path, ("phash",), STEPS, MAX_KILL_SECONDS, lambda said, wanted: said[0] == wanted)
+
+
+MOVES = (
+    ("move", "phash elasticsearch", "elasticsearch+hnsw"),
+    ("move", "phash mih", "mih+hnsw"),
+    ("drop-index", "phash", "mih+hnsw"),
+    ("move", "toy flat", "mih+flat"),
+    ("move", "toy hnsw", "mih+hnsw"),
+    ("move", "phash elasticsearch", "elasticsearch+hnsw"),
+)
+"""What is done, to which pipeline, and which engines answer then."""
+
+
+def test_indexes_move_and_move_back_under_load_and_kills(tmp_path: Path) -> None:
+    """The kills come while an index is built, compared, switched to, and deleted."""
+    url = f"{elasticsearch.server()}?mode=exact"
+    steps = [(step, what.replace("elasticsearch", url), engines) for step, what, engines in MOVES]
+    seconds = 1.5 * DROP_SECONDS
+    take_steps(tmp_path, ("phash", "toy"), steps, seconds, lambda said, wanted: said[1] == wanted)
+
+
+def take_steps(
+    tmp_path: Path,
+    pipelines: tuple[str, ...],
+    steps: Sequence[tuple[str, str, str]],
+    seconds: float,
+    answers_as: Callable[[list[str], str], bool],
+) -> None:
+    """Take each step, killed within `seconds` first, under load, until searches say what they are to say after it."""
     rng = random.Random(14)
     folder, photos = tmp_path / "gallery", tmp_path / "photos"
     photos.mkdir()
@@ -195,8 +245,9 @@ def test_pipelines_come_and_go_under_load_and_kills(tmp_path: Path) -> None:
     answers: dict[str, int] = {}
     acknowledged = 0
     with postgresql.database() as url, ExitStack() as ends:
-        create_gallery(folder, GallerySettings(("phash",), catalog=url), from_environment())
-        with open_gallery(folder) as gallery:
+        settings = replace(from_environment(), models=tmp_path / "models.toml")
+        create_gallery(folder, GallerySettings(pipelines, catalog=url), settings)
+        with open_gallery(folder, settings=settings) as gallery:
             gallery.add([Item(key, path) for key, path in files[0].items()])
 
         def begin(name: str, seed: int) -> Running:
@@ -208,22 +259,26 @@ def test_pipelines_come_and_go_under_load_and_kills(tmp_path: Path) -> None:
             said = running.pop(name).kill()
             if name != "search":
                 return believe(said, state)
-            for [used] in said:
+            for used, _ in said:
                 answers[used] = answers.get(used, 0) + 1
             return 0
 
         running = {name: begin(name, n) for n, name in enumerate((*WRITERS, "search"))}
-        for turn, (step, what, answering) in enumerate(STEPS):
-            taken(folder, rng, step, *what.split())
+        for turn, (step, what, answering) in enumerate(steps):
+            taken(folder, rng, seconds, step, *what.split())
             said = running["search"].lines
             before = len(said)
-            wait_until(lambda said=said, before=before, used=answering: f"{used}\n" in said[before:])  # type: ignore[misc]
+
+            def answered(said: list[str] = said, before: int = before, wanted: str = answering) -> bool:
+                return any(answers_as(line.split(), wanted) for line in said[before:] if line.endswith("\n"))
+
+            wait_until(answered)
             victim = rng.choice(sorted(running))
             acknowledged += kill(victim)
             running[victim] = begin(victim, 10 * turn + 10)
         acknowledged += sum(kill(name) for name in sorted(running))
         lost, revived = compared_with(folder, state)
-    print(f"{len(STEPS)} steps, {acknowledged} acknowledged changes, answers {answers}, {lost} lost, {revived} revived")
+    print(f"{len(steps)} steps, {acknowledged} acknowledged changes, answers {answers}, {lost} lost, {revived} revived")
     assert acknowledged > 0
     assert (lost, revived) == (0, 0)
 

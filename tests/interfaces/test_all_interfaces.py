@@ -26,7 +26,7 @@ from lookalike.types import Answer, Item, Outcome, Record
 from lookalike.wire.comparison import Comparison as ComparisonObject
 from lookalike.wire.explanation import Diagnosis, Explanation
 from lookalike.wire.features import ImageFeatures
-from lookalike.wire.objects import to_dict
+from lookalike.wire.objects import convert, to_dict
 from tests.support.command import Ran
 from tests.support.command import lookalike as command
 from tests.support.drawn_images import drawn, encoded
@@ -358,8 +358,8 @@ def test_why_not(filled: Ways, folder: Path) -> None:
     for name, key in (("copy of 1.jpg", "1.png"), ("1.png", "2.png"), ("1.png", "flat.png")):
         for ours, fields, arguments in options:
             found = filled.library.why_not(folder / name, key, **ours)
-            expected = to_dict(Diagnosis.of(found))
-            assert to_dict(Diagnosis.of(filled.client.why_not(folder / name, key, **ours))) == expected
+            expected = to_dict(convert(Diagnosis, found))
+            assert to_dict(convert(Diagnosis, filled.client.why_not(folder / name, key, **ours))) == expected
             line = filled.command("why-not", folder / name, key, *arguments).line
             assert {field: line[field] for field in expected} == expected
             files = {"file": (folder / name).read_bytes()}

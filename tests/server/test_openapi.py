@@ -52,7 +52,7 @@ OPERATIONS = (
     "searchBatch listKeys createKey rotateKey revokeKey "
     "compare explain whyNot headImage headThumbnail headHealth headReady "
     "planCleanup applyCleanup undoCleanup listChanges "
-    "listPipelines addPipeline promotePipeline dropPipeline "
+    "listPipelines addPipeline promotePipeline dropPipeline dropIndex "
     "listDuplicates markNotAMatch unmarkNotAMatch createJob listJobs getJob cancelJob health ready getStatus metrics"
 ).split()
 

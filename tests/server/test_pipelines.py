@@ -7,6 +7,7 @@ import pytest
 
 import lookalike
 from lookalike.errors import BadInput, Conflict
+from tests.support.command import lookalike as command
 from tests.support.drawn_images import drawn, encoded
 from tests.support.served import served
 from tests.support.server.tenant_service import World
@@ -49,6 +50,34 @@ def test_a_pipeline_comes_and_goes(client: lookalike.Client) -> None:
     assert [p.name for p in client.pipeline_states()] == ["phash"]
 
 
+def test_an_index_moves_in_a_job_of_the_server(client: lookalike.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lookalike.gallery.index_move.DROP_SECONDS", 0.0)
+    moved = client.move_index("phash", "flat")
+    assert (moved.before, moved.after, moved.rows, moved.moved, moved.kept) == ("mih", "flat", 3, True, True)
+    assert moved.comparison is not None
+    assert (moved.comparison.queries, moved.comparison.copies_overlap) == (3, 1.0)
+    [pipeline] = client.pipeline_states()
+    assert pipeline.other_index == lookalike.OtherIndex("kept", "mih")
+    assert client.search(encoded(drawn(1), "JPEG")).hits[0].key == "1.png"
+    assert client.drop_index("phash") == "mih"
+    assert client.pipeline_states()[0].other_index is None
+    with pytest.raises(BadInput, match="only the index that answers"):
+        client.drop_index("phash")
+    with pytest.raises(BadInput, match="that its own settings name"):
+        client.move_index("phash", "elasticsearch://internal:9200")
+
+
+def test_the_command_moves_an_index(client: lookalike.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lookalike.gallery.index_move.DROP_SECONDS", 0.0)
+    for address, words in (("flat", "phash is searched in flat now, instead of mih: 3 rows"), ("flat", "flat already")):
+        ran = command("index", "move", "phash", "--to", address, "--server", client.url)
+        assert (ran.code, words in ran.text) == (0, True), (ran.out, ran.err)
+    assert "mih is kept" in command("pipelines", "list", "--server", client.url).text
+    ran = command("index", "move", "phash", "--to", "mih", "--drop-old", "--server", client.url, "--json")
+    assert [line.get("after", line.get("dropped")) for line in ran.lines] == ["mih", "flat"]
+    assert command("index", "drop", "phash", "--server", client.url).code == 2
+
+
 def test_a_server_connects_to_no_address_that_a_caller_names(client: lookalike.Client) -> None:
     with pytest.raises(BadInput, match="an address that a caller names"):
         client.add_pipeline("toy", index="elasticsearch://internal:9200")
@@ -60,9 +89,12 @@ def test_only_admins_of_all_tenants_change_pipelines(tmp_path: Path) -> None:
         for who, status in (("alice's admin", 403), ("alice", 403), ("root", 201)):
             answer = world.send(who, "POST", "/v1/pipelines", json={"name": "vgg16-copy"})
             assert answer.status_code == status, (who, answer.text)
-        for action in ("promote", "drop"):
+        for action in ("promote", "drop", "drop-index"):
             assert world.send("alice's admin", "POST", f"/v1/pipelines/phash:{action}", json={}).status_code == 403
-        job = {"kind": "backfill", "pipeline": "vgg16-copy"}
-        assert world.send("alice's admin", "POST", "/v1/jobs", json=job).status_code == 403
+        for job in (
+            {"kind": "backfill", "pipeline": "vgg16-copy"},
+            {"kind": "move_index", "pipeline": "phash", "to": "flat"},
+        ):
+            assert world.send("alice's admin", "POST", "/v1/jobs", json=job).status_code == 403
         [_, added] = world.send("alice", "GET", "/v1/pipelines").json()["pipelines"]
         assert (added["name"], added["missing"], added["failed"]) == ("vgg16-copy", None, {})

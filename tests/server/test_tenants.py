@@ -65,10 +65,11 @@ def keys(world: World, step: Step) -> list[httpx.Response]:
     "POST /v1/pipelines",
     "POST /v1/pipelines/{name}:promote",
     "POST /v1/pipelines/{name}:drop",
+    "POST /v1/pipelines/{name}:drop-index",
 )
 def pipelines(world: World, step: Step) -> list[httpx.Response]:
     """Changes are for admins of all tenants; see test_pipelines.py."""
-    paths = ("/v1/pipelines", *(f"/v1/pipelines/phash:{verb}" for verb in ("promote", "drop")))
+    paths = ("/v1/pipelines", *(f"/v1/pipelines/phash:{verb}" for verb in ("promote", "drop", "drop-index")))
     refused = [world.send(step.who, "POST", path, json={}) for path in paths]
     return [world.send(step.who, "GET", "/v1/pipelines"), *refused]
 

@@ -14,7 +14,12 @@ import lookalike
 from lookalike import errors, problem_details, results, types
 from lookalike.interfaces import GalleryAPI
 
-LIBRARY_ONLY = {"duplicates_page": {"seconds"}, "pipeline_states": {"count"}, "status": {"outages"}}
+LIBRARY_ONLY = {
+    "duplicates_page": {"seconds"},
+    "move_index": {"report"},
+    "pipeline_states": {"count"},
+    "status": {"outages"},
+}
 """Further parameters of `Gallery`, by method."""
 API = [name for name in vars(GalleryAPI) if not name.startswith("_") or name in ("__enter__", "__exit__")]
 IMPLEMENTATIONS = (lookalike.Gallery, lookalike.Client)

@@ -1,33 +1,23 @@
 """The catalog: records, keys and features, in the pages of SQLite and of PostgreSQL."""
 
 import math
-from collections.abc import Sequence
 
 from lookalike.capacity import measurements as c
-from lookalike.capacity.models import CatalogPlan, IndexPlan, PipelineSpec, PlanRequest
-
-
-def choose_database(images: int, indexes: Sequence[IndexPlan]) -> tuple[str, str]:
-    """One SQLite file, or PostgreSQL where several machines use it or the file would be too large, and why."""
-    if not all(index.embedded for index in indexes):
-        return "postgresql", "several machines search and add"
-    if images > c.SQLITE_MAX_IMAGES:
-        return "postgresql", f"more than {c.SQLITE_MAX_IMAGES:,} images"
-    return "sqlite", "one machine is enough"
+from lookalike.capacity.models import CatalogPlan, PipelineSpec, PlanRequest
 
 
 def plan_catalog(request: PlanRequest, database: str, why: str) -> CatalogPlan:
     """The catalog in one of the two databases."""
     features = math.ceil(request.images * sum(feature_bytes(database, spec) for spec in request.pipelines))
-    if database == "sqlite":
-        records = request.images * (c.SQLITE_RECORD + c.SQLITE_ATTRIBUTES * c.ATTRIBUTES)
-        return CatalogPlan(database, math.ceil(records) + features, features, why, None)
-    records = request.images * (c.PG_RECORD + c.PG_ATTRIBUTES * c.ATTRIBUTES)
-    url = "postgresql://USER:PASSWORD@HOST:5432/lookalike"
-    if request.images > c.PG_PARTITION_ABOVE:
-        partitions = 2 ** math.ceil(math.log2(request.images / c.PG_PARTITION))
-        url += f"?partitions={min(partitions, c.PG_MAX_PARTITIONS)}"
-    return CatalogPlan(database, math.ceil(records) + features, features, why, url)
+    record, attributes, url = c.SQLITE_RECORD, c.SQLITE_ATTRIBUTES, None
+    if database == "postgresql":
+        record, attributes = c.PG_RECORD, c.PG_ATTRIBUTES
+        url = "postgresql://USER:PASSWORD@HOST:5432/lookalike"
+        if request.images > c.PG_PARTITION_ABOVE:
+            partitions = 2 ** math.ceil(math.log2(request.images / c.PG_PARTITION))
+            url += f"?partitions={min(partitions, c.PG_MAX_PARTITIONS)}"
+    records = math.ceil(request.images * (record + attributes * c.ATTRIBUTES))
+    return CatalogPlan(database, records + features, features, why, url)
 
 
 def feature_bytes(database: str, pipeline: PipelineSpec) -> float:
@@ -35,8 +25,7 @@ def feature_bytes(database: str, pipeline: PipelineSpec) -> float:
     sqlite = database == "sqlite"
     if pipeline.metric == "hamming":
         return pipeline.feature_bytes + (c.SQLITE_HASH if sqlite else c.PG_HASH)
-    size = pipeline.dimensions * c.HALF
     page = c.SQLITE_PAGE if sqlite else c.PG_PAGE
-    row = size + (c.SQLITE_ROW if sqlite else c.PG_ROW)
+    row = pipeline.dimensions * c.HALF + (c.SQLITE_ROW if sqlite else c.PG_ROW)
     pages = 1 / math.floor(page / row) if row <= page else math.ceil(row / page)
     return page * pages + (0 if sqlite else c.PG_PRIMARY_KEY)

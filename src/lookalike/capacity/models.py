@@ -8,18 +8,11 @@ from lookalike.capacity import measurements as c
 from lookalike.errors import BadSetting
 from lookalike.types import Metric
 
-EMBEDDED = ("flat", "mih", "hnsw")
-MILVUS_TYPES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW", "DISKANN")
-ENGINES: Mapping[str, tuple[Metric, ...]] = {
-    "flat": ("hamming", "cosine"),
-    "mih": ("hamming",),
-    "hnsw": ("cosine",),
-    "elasticsearch": ("hamming",),
-    "milvus": ("cosine",),
-    **dict.fromkeys(MILVUS_TYPES, ("cosine",)),
-}
-"""What each engine, or `milvus` with that index type, stores; hashes of other than 64 bits only `flat`."""
+EMBEDDED: Mapping[Metric, tuple[str, ...]] = {"hamming": ("flat", "mih"), "cosine": ("flat", "hnsw")}
 SERVER_ENGINE: Mapping[Metric, str] = {"hamming": "elasticsearch", "cosine": "milvus"}
+MILVUS_TYPES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW", "DISKANN")
+ENGINES = ("flat", "mih", "hnsw", "elasticsearch", "milvus", *MILVUS_TYPES)
+"""The engines, and `milvus` with one index type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +27,14 @@ class PipelineSpec:
     def feature_bytes(self) -> int:
         """Bytes of a feature as the encoder gives it."""
         return math.ceil(self.dimensions / 8) if self.metric == "hamming" else self.dimensions * 4
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """The engines that can hold its features; hashes of other than 64 bits only `flat` can."""
+        if self.metric == "hamming" and self.dimensions != 64:
+            return ("flat",)
+        types = MILVUS_TYPES if self.metric == "cosine" else ()
+        return (*EMBEDDED[self.metric], SERVER_ENGINE[self.metric], *types)
 
 
 PHASH = PipelineSpec("phash", "hamming", 64)
@@ -81,6 +82,11 @@ class PlanRequest:
         if unknown := sorted(self.engines.keys() - set(names)):
             raise BadSetting(f"an engine is given for {unknown[0]}, which is none of the pipelines {', '.join(names)}")
 
+    @property
+    def usable_memory(self) -> float:
+        """Bytes of a machine that an index may take: the rest is for the system, the catalog's cache, and a reserve."""
+        return self.memory * c.USABLE_MEMORY
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexPlan:
@@ -108,7 +114,7 @@ class IndexPlan:
     @property
     def embedded(self) -> bool:
         """Whether it runs in Lookalike's own processes."""
-        return self.engine in EMBEDDED
+        return self.engine not in SERVER_ENGINE.values()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +134,7 @@ class Plan:
 
     Every one of the `processes` that answer searches takes `process_memory` and holds the embedded indexes itself;
     `query_cores` read and encode queries. All images are added in `days`, at `rate` images a second, which takes
-    `core_hours` to read and encode them. What depends on
-    the speed of an encoder is None where that was not measured.
+    `core_hours` to read and encode them. What depends on the speed of an encoder is None where that was not measured.
     """
 
     request: PlanRequest

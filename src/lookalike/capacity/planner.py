@@ -3,18 +3,10 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from lookalike.capacity import catalog, elasticsearch, embedded, milvus
+from lookalike.capacity import engines
 from lookalike.capacity import measurements as c
-from lookalike.capacity.models import (
-    ENGINES,
-    MILVUS_TYPES,
-    SERVER_ENGINE,
-    CatalogPlan,
-    IndexPlan,
-    PipelineSpec,
-    Plan,
-    PlanRequest,
-)
+from lookalike.capacity.catalog import plan_catalog
+from lookalike.capacity.models import ENGINES, SERVER_ENGINE, CatalogPlan, IndexPlan, PipelineSpec, Plan, PlanRequest
 from lookalike.errors import BadSetting
 
 ENCODE = {"vgg16": c.VGG16, "vgg16-copy": c.VGG16_COPY}
@@ -24,30 +16,36 @@ ENCODE = {"vgg16": c.VGG16, "vgg16-copy": c.VGG16_COPY}
 def make_plan(request: PlanRequest) -> Plan:
     """What a gallery takes; raises BadSetting, with the remedy, for an impossible one."""
     indexes = tuple(_choose_index(pipeline, request) for pipeline in request.pipelines)
-    stored = catalog.plan_catalog(request, *catalog.choose_database(request.images, indexes))
+    if not all(index.embedded for index in indexes):
+        stored = plan_catalog(request, "postgresql", "several machines search and add")
+    elif request.images > c.SQLITE_MAX_IMAGES:
+        stored = plan_catalog(request, "postgresql", f"more than {c.SQLITE_MAX_IMAGES:,} images")
+    else:
+        stored = plan_catalog(request, "sqlite", "one machine is enough")
     inside = [index for index in indexes if index.embedded]
     seconds = _encode_seconds(request)
     query_cores = None if seconds is None else request.searches * seconds
     # servers are searched from two processes, so that one may fail
     busy = (query_cores or 0) + sum(index.cores for index in inside)
     processes = max(1 if len(inside) == len(indexes) else 2, math.ceil(busy / request.cores))
-    network = c.NETWORK if any(pipeline.metric == "cosine" for pipeline in request.pipelines) else 0
-    copies = [processes if index.embedded else 1 for index in indexes]
+    process_memory = c.PROCESS + (c.NETWORK if any(p.metric == "cosine" for p in request.pipelines) else 0)
+    copies = [(index, processes if index.embedded else 1) for index in indexes]
     rate = None if seconds is None else min(request.machines * request.cores / seconds, c.CATALOG_RATE)
+    graphs = sum(index.engine == "hnsw" for index in indexes)  # one machine builds them
+    build = graphs * request.images * c.GRAPH_BUILD * engines.graph_growth(request.images) / request.cores
     return Plan(
         request=request,
         pipelines=indexes,
         catalog=stored,
         processes=processes,
-        process_memory=c.PROCESS + network,
+        process_memory=process_memory,
         query_cores=query_cores,
-        memory=sum(index.memory * n for index, n in zip(indexes, copies, strict=True))
-        + processes * (c.PROCESS + network),
-        disk=stored.disk + sum(index.disk * n for index, n in zip(indexes, copies, strict=True)),
+        memory=sum(index.memory * n for index, n in copies) + processes * process_memory,
+        disk=stored.disk + sum(index.disk * n for index, n in copies),
         cores=None if query_cores is None else query_cores + sum(index.cores for index in indexes),
         rate=rate,
         core_hours=None if seconds is None else request.images * seconds / 3600,
-        days=None if rate is None else (request.images / rate + _build_seconds(request, indexes)) / 86_400,
+        days=None if rate is None else (request.images / rate + build) / 86_400,
         notes=tuple(_notes(request, indexes, stored)),
     )
 
@@ -59,7 +57,7 @@ def machines_for(request: PlanRequest, seconds: float) -> int:
     """
     each = _encode_seconds(request)
     if each is None:
-        raise BadSetting(f"machines for a deadline cannot be planned: {_unmeasured(request)}")
+        raise BadSetting(f"machines for a deadline cannot be planned: {_unmeasured_note(request)}")
     least = request.images / c.CATALOG_RATE
     if seconds < least:
         raise BadSetting(
@@ -71,45 +69,43 @@ def machines_for(request: PlanRequest, seconds: float) -> int:
 
 def _choose_index(pipeline: PipelineSpec, request: PlanRequest) -> IndexPlan:
     """The index of a pipeline: the requested engine, or the smallest that is enough."""
-    requested = request.engines.get(pipeline.name)
-    if requested is not None:
-        return _plan_index(requested, pipeline, request, "as requested")
+    engine: str = next(name for name in ("mih", "hnsw", "flat") if name in pipeline.engines)
     server = SERVER_ENGINE[pipeline.metric]
-    if request.replicas:
-        return _plan_index(server, pipeline, request, "because embedded engines have no copies on other machines")
-    engine = "hnsw" if pipeline.metric == "cosine" else "mih" if pipeline.dimensions == 64 else "flat"
-    exceeded = _exceeded_limit(engine, pipeline, request)
-    if exceeded is None:
-        return _plan_index(engine, pipeline, request, "because one machine is enough, and no server is needed")
-    if engine == "flat":
+    if (requested := request.engines.get(pipeline.name)) is not None:
+        _check_engine(requested, pipeline)
+        engine, why = requested, "as requested"
+    elif request.replicas:
+        engine, why = server, "because embedded engines have no copies on other machines"
+        _check_engine(engine, pipeline)
+    elif (exceeded := _exceeded_limit(engine, pipeline, request)) is None:
+        why = "because one machine is enough, and no server is needed"
+    elif server in pipeline.engines:
+        engine, why = server, f"because {exceeded}"
+    else:
         raise BadSetting(f"{pipeline.name}: {exceeded}, and no engine on a server holds hashes of other than 64 bits")
-    return _plan_index(server, pipeline, request, f"because {exceeded}")
+    if engine == "elasticsearch":
+        return engines.plan_elasticsearch(pipeline, request, why)
+    if engine in engines.MAX_ROWS:
+        return engines.plan_embedded(engine, pipeline, request, why)
+    return engines.plan_milvus(None if engine == "milvus" else engine, pipeline, request, why)
 
 
-def _plan_index(engine: str, pipeline: PipelineSpec, request: PlanRequest, why: str) -> IndexPlan:
+def _check_engine(engine: str, pipeline: PipelineSpec) -> None:
     if engine not in ENGINES:
         raise BadSetting(f"no engine is called {engine!r} (for {pipeline.name}); there are {', '.join(ENGINES)}")
-    suitable = [name for name, metrics in ENGINES.items() if pipeline.metric in metrics]
-    if pipeline.metric == "hamming" and pipeline.dimensions != 64:
-        suitable = ["flat"]
-    if engine not in suitable:
+    if engine not in pipeline.engines:
         kind = "vectors" if pipeline.metric == "cosine" else f"hashes of {pipeline.dimensions} bits"
-        raise BadSetting(f"{engine} cannot store the {kind} of {pipeline.name}: choose {', '.join(suitable)}")
-    if engine == "milvus" or engine in MILVUS_TYPES:
-        return milvus.plan_index(None if engine == "milvus" else engine, pipeline, request, why)
-    if engine == "elasticsearch":
-        return elasticsearch.plan_index(pipeline, request, why)
-    return embedded.plan_index(engine, pipeline, request, why)
+        raise BadSetting(f"{engine} cannot store the {kind} of {pipeline.name}: choose {', '.join(pipeline.engines)}")
 
 
 def _exceeded_limit(engine: str, pipeline: PipelineSpec, request: PlanRequest) -> str | None:
     """Why the embedded engine is not enough on the requested machines; None where it is."""
-    if engine != "flat" and request.images > embedded.MAX_ROWS[engine]:
-        return f"{engine} holds at most {embedded.MAX_ROWS[engine]:,} rows"
+    if engine != "flat" and request.images > engines.MAX_ROWS[engine]:
+        return f"{engine} holds at most {engines.MAX_ROWS[engine]:,} rows"
     if request.machines > 1:
         return f"{request.machines:,} machines add, and each would hold all of {engine}"
-    need = embedded.footprint(engine, request.images, pipeline, request.tenants)
-    if need.adding > embedded.usable_memory(request):
+    need = engines.footprint(engine, request.images, pipeline, request.tenants)
+    if need.adding > request.usable_memory:
         peak, memory = need.adding / c.GB, request.memory / c.GB
         return f"{engine} would need {peak:,.0f} GB in one process while adding; a machine has {memory:,.0f} GB"
     busy = request.searches * need.seconds
@@ -118,24 +114,23 @@ def _exceeded_limit(engine: str, pipeline: PipelineSpec, request: PlanRequest) -
     return None
 
 
+def _unmeasured(request: PlanRequest) -> list[str]:
+    """The networks whose speed was not measured in this precision."""
+    names = [pipeline.name for pipeline in request.pipelines if pipeline.name != "phash"]
+    return [name for name in names if request.precision not in ENCODE.get(name, {})]
+
+
+def _unmeasured_note(request: PlanRequest) -> str:
+    names = ", ".join(_unmeasured(request))
+    return f"the speed of {names} in {request.precision} was not measured: add a thousand images and time it"
+
+
 def _encode_seconds(request: PlanRequest) -> float | None:
     """Core seconds to read an image and encode it for every pipeline; None where one was not measured."""
-    networks = [pipeline.name for pipeline in request.pipelines if pipeline.name != "phash"]
-    seconds = [ENCODE.get(name, {}).get(request.precision, math.nan) for name in networks]
-    total = c.READ + sum(seconds) / c.ADDING
-    return None if math.isnan(total) else total
-
-
-def _unmeasured(request: PlanRequest) -> str:
-    networks = [pipeline.name for pipeline in request.pipelines if pipeline.name != "phash"]
-    names = [name for name in networks if request.precision not in ENCODE.get(name, {})]
-    return f"the speed of {', '.join(names)} in {request.precision} was not measured: add a thousand images and time it"
-
-
-def _build_seconds(request: PlanRequest, indexes: Sequence[IndexPlan]) -> float:
-    """Seconds in which one machine builds the embedded graphs."""
-    graphs = sum(index.engine == "hnsw" for index in indexes)
-    return graphs * request.images * c.GRAPH_BUILD * embedded.graph_growth(request.images) / request.cores
+    if _unmeasured(request):
+        return None
+    networks = [ENCODE[p.name][request.precision] for p in request.pipelines if p.name != "phash"]
+    return c.READ + sum(networks) / c.ADDING
 
 
 def _notes(request: PlanRequest, indexes: Sequence[IndexPlan], stored: CatalogPlan) -> Iterator[str]:
@@ -144,7 +139,7 @@ def _notes(request: PlanRequest, indexes: Sequence[IndexPlan], stored: CatalogPl
         saved = f"features=engine in the catalog's URL saves its {stored.features / c.TB:,.1f} TB of features"
         yield f"{saved}; a lost index is then restored from its engine's backups, or by reading the images again"
     if (seconds := _encode_seconds(request)) is None:
-        yield _unmeasured(request)
+        yield _unmeasured_note(request)
     elif request.machines * request.cores / seconds > c.CATALOG_RATE:
         yield f"the catalog takes {c.CATALOG_RATE:,} images/s at most (measured on two cores), whatever machines add"
     if 0 < len(inside) < len(indexes):

@@ -7,6 +7,7 @@ from lookalike.catalog.features import at_storage_precision
 from lookalike.catalog.file_paths import StoredFile
 from lookalike.catalog.jobs import Job, JobState
 from lookalike.catalog.leases import IndexLease, Progress
+from lookalike.catalog.pipeline_indexes import OtherIndex, StoredIndex
 from lookalike.catalog.pipelines import PipelineSet, StoredPipeline
 from lookalike.catalog.records import (
     CatalogTotals,
@@ -42,6 +43,7 @@ __all__ = [
     "LoggedChange",
     "MissingFeatures",
     "NewImage",
+    "OtherIndex",
     "PipelineSet",
     "PipelinesChanged",
     "Progress",
@@ -52,6 +54,7 @@ __all__ = [
     "SameBytes",
     "StoredFeatures",
     "StoredFile",
+    "StoredIndex",
     "StoredPipeline",
     "at_storage_precision",
     "encoded_for",

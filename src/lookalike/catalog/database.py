@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError
 
 from lookalike.catalog import migrations, postgresql, sqlite
 from lookalike.catalog.db_errors import WriteConflict, translate_errors
-from lookalike.catalog.schema import MAX_PARTITIONS, VERSION, FeatureKeeper, Options, check_options
+from lookalike.catalog.schema import MAX_PARTITIONS, FeatureKeeper, Options
 from lookalike.errors import BadInput, BadSetting
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ class Database:
     def __init__(self, engine: Engine, location: str, *, read_only: bool) -> None:
         self.engine = engine
         self.location = location
-        self._read_only = read_only
+        self.read_only = read_only
         self._closed = False
         self._writer = threading.Lock()
         # All statements of a reading transaction see the same snapshot; SQLite's always do.
@@ -46,7 +46,7 @@ class Database:
         engine = _create_engine(url, create=create, read_only=read_only, busy_seconds=busy_seconds)
         database = cls(engine, redacted_url(target), read_only=read_only)
         try:
-            database._set_up(requested, create=create)
+            migrations.set_up(database, requested, create=create)
         except BaseException:
             engine.dispose()
             raise
@@ -68,7 +68,7 @@ class Database:
     def write(self) -> Iterator[Connection]:
         """A transaction that writes, durable when the block ends; raises BadInput where opened read-only."""
         self.check_open()
-        if self._read_only:
+        if self.read_only:
             raise BadInput(f"the catalog {self.location} was opened read-only")
         # Threads queue for the file, more fairly than the database's busy waiting; a server orders writers itself.
         queue = nullcontext() if self.is_postgresql else self._writer
@@ -122,25 +122,6 @@ class Database:
             postgresql.without_statement_timeout(conn),
         ):
             conn.exec_driver_sql(statement)
-
-    def _set_up(self, requested: Options, *, create: bool) -> None:
-        with self.read() as conn:
-            version = migrations.version_of(conn)
-            if version == VERSION:
-                check_options(conn, requested)
-                return
-        if self._read_only or (not create and version is None):
-            migrations.check_version(version)
-            return
-        with self.write() as conn:
-            if self.is_postgresql:
-                postgresql.lock_schema(conn)
-            version = migrations.version_of(conn)  # another process may have been faster
-            if version is None:
-                migrations.create(conn, requested)
-            else:
-                migrations.migrate(conn, version)
-            check_options(conn, requested)
 
 
 def redacted_url(target: str | Path) -> str:

@@ -9,6 +9,7 @@ features to one with the same bytes, and a lost index is restored from the engin
 the images again, but no longer from the catalog.
 """
 
+import random
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -135,6 +136,23 @@ class FeatureRepository:
             if spec_id is None:
                 return 0
             return int(conn.execute(select(func.count(features_table(spec_id).c.vector))).scalar_one())
+
+    def sample(self, spec: FeatureSpec, number: int, seed: int = 0) -> StoredFeatures:
+        """Up to so many stored features of random images of all tenants, the same ones for the same seed and images.
+
+        Each is that of the first image from a random id on, so that the catalog need not be read as a whole.
+        """
+        rng = random.Random(seed)
+        found: set[int] = set()
+        with self._database.read() as conn:
+            spec_id = spec_ids(conn).get(spec)
+            if spec_id is not None:
+                id_ = features_table(spec_id).c.image_id
+                first, last = conn.execute(select(func.min(id_), func.max(id_))).one()
+                points = [] if first is None else [rng.randint(first, last) for _ in range(number)]
+                for point in sorted(set(points)):
+                    found.add(conn.execute(select(id_).where(id_ >= point).order_by(id_).limit(1)).scalar_one())
+        return self.get(spec, found)
 
     def register(self, specs: Collection[FeatureSpec]) -> None:
         """Create the tables of specs that have none yet; needed before features of theirs are written."""

@@ -2,22 +2,28 @@
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, insert, inspect, select, update
 from sqlalchemy import text as sql
 
+from lookalike.catalog import postgresql
 from lookalike.catalog.schema import (
     PATH_INDEXES,
     VERSION,
     Options,
     add_deleted_keys,
     add_image_details,
+    check_options,
     create_tables,
     meta,
     state,
 )
 from lookalike.catalog.sqlite import create_attribute_index
 from lookalike.errors import BadInput, Damaged, NotFound
+
+if TYPE_CHECKING:
+    from lookalike.catalog.database import Database
 
 Migration = Callable[[Connection], None]
 
@@ -165,7 +171,7 @@ def check_version(found: int | None, version: int = VERSION) -> None:
         raise BadInput(f"the catalog has schema {found}; open it once for writing to bring it to schema {version}")
 
 
-def create(conn: Connection, options: Options) -> None:
+def _create(conn: Connection, options: Options) -> None:
     """Create the tables in an empty database, with a new gallery id: 12 hexadecimal digits."""
     create_tables(conn, options.partitions or 0)
     if conn.dialect.name == "sqlite":
@@ -191,3 +197,24 @@ def migrate(
     for step in steps:
         migrations[step](conn)
         conn.execute(update(meta).where(meta.c.key == "schema").values(value=step))
+
+
+def set_up(database: "Database", requested: Options, *, create: bool) -> None:
+    """Create the schema in an empty database where `create` is set, and bring an older one to this version."""
+    with database.read() as conn:
+        version = version_of(conn)
+        if version == VERSION:
+            check_options(conn, requested)
+            return
+    if database.read_only or (not create and version is None):
+        check_version(version)
+        return
+    with database.write() as conn:
+        if database.is_postgresql:
+            postgresql.lock_schema(conn)
+        version = version_of(conn)  # another process may have been faster
+        if version is None:
+            _create(conn, requested)
+        else:
+            migrate(conn, version)
+        check_options(conn, requested)

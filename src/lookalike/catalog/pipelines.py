@@ -7,22 +7,30 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, insert, select, update
 
 from lookalike.catalog.database import Database
+from lookalike.catalog.pipeline_indexes import OtherIndex, PipelineIndexes, StoredIndex, read_indexes, write_indexes
 from lookalike.catalog.schema import backfill_failures, backfill_ranges, backfills, pipelines, state
 from lookalike.catalog.statements import lock_state
-from lookalike.errors import BadInput, NotFound
+from lookalike.errors import BadInput, Conflict, NotFound
 from lookalike.results import PipelineState
 from lookalike.text import check_text
 
 
 @dataclass(frozen=True, slots=True)
 class StoredPipeline:
-    """A row of `schema.pipelines`; times are seconds since 1970, UTC."""
+    """A row of `schema.pipelines`, and its `other` index while that is moved; times are seconds since 1970, UTC."""
 
     name: str
     state: PipelineState
     index_address: str | None = None
     created: float | None = None
     promoted: float | None = None
+    generation: int = 0
+    other: OtherIndex | None = None
+
+    @property
+    def index(self) -> StoredIndex:
+        """The index that answers searches."""
+        return StoredIndex(self.index_address, self.generation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +95,7 @@ class PipelineRepository:
         """
 
         def change(conn: Connection, stored: Sequence[StoredPipeline]) -> bool:
-            own = _find(stored, name)
+            own = find(stored, name)
             _check_not_dropping(own)
             at = stored.index(own)
             retired = [p.name for p in stored[at + 1 :] if p.state == "active"]
@@ -109,7 +117,7 @@ class PipelineRepository:
         """
 
         def change(conn: Connection, stored: Sequence[StoredPipeline]) -> bool:
-            own = _find(stored, name)
+            own = find(stored, name)
             if own.state == "dropping":
                 return False
             if ranking_name(stored) == name:
@@ -118,6 +126,87 @@ class PipelineRepository:
             return True
 
         return self._change(initial, change)
+
+    def start_index_move(self, name: str, to: StoredIndex, initial: Sequence[str]) -> bool:
+        """Begin to build an index beside the one that answers; False where that was begun already.
+
+        Args:
+            name: Name of the pipeline.
+            to: The index: the other one that there is, or one of the `next_generation`.
+            initial: See the class.
+
+        Raises:
+            NotFound: There is no such pipeline.
+            BadInput: It is being dropped, or has another index beside the one that answers.
+            Conflict: Another move has begun meanwhile.
+        """
+
+        def change(conn: Connection, stored: Sequence[StoredPipeline]) -> bool:
+            own = find(stored, name)
+            _check_not_dropping(own)
+            if own.other is not None and (own.other.index != to or own.other.state == "dropping"):
+                raise BadInput(
+                    f"the pipeline {name} has another index that is {own.other.state}; drop that first (lookalike "
+                    f"index drop {name})"
+                )
+            if own.other is not None and own.other.state == "building":
+                return False
+            found = read_indexes(conn)
+            kept = found.get(name, PipelineIndexes())
+            if own.other is None and to.generation != kept.last + 1:
+                raise Conflict(f"another move of the index of {name} has begun meanwhile; run it again")
+            other = OtherIndex("building", to, 0)
+            write_indexes(conn, {**found, name: kept.with_other(other, last=max(kept.last, to.generation))})
+            return True
+
+        return self._change(initial, change)
+
+    def switch_index(self, name: str, initial: Sequence[str]) -> bool:
+        """Let the index that was built answer, and keep the one that did; False where none is being built."""
+
+        def change(conn: Connection, stored: Sequence[StoredPipeline]) -> bool:
+            own = find(stored, name)
+            if own.other is None or own.other.state != "building":
+                return False
+            found = read_indexes(conn)
+            sequence = int(conn.execute(select(state.c.sequence)).scalar_one())
+            to = own.other.index
+            kept = PipelineIndexes(to.generation, found[name].last, OtherIndex("kept", own.index, sequence))
+            conn.execute(update(pipelines).where(pipelines.c.name == name).values(index_address=to.address))
+            write_indexes(conn, {**found, name: kept})
+            return True
+
+        return self._change(initial, change)
+
+    def start_index_drop(self, name: str, initial: Sequence[str]) -> OtherIndex | None:
+        """Take the index that does not answer from all processes; None where there is only one."""
+
+        def change(conn: Connection, stored: Sequence[StoredPipeline]) -> bool:
+            own = find(stored, name)
+            if own.other is None or own.other.state == "dropping":
+                return False
+            found = read_indexes(conn)
+            other = OtherIndex("dropping", own.other.index, own.other.sequence)
+            write_indexes(conn, {**found, name: found[name].with_other(other)})
+            return True
+
+        self._change(initial, change)
+        return {pipeline.name: pipeline for pipeline in self.current().pipelines}[name].other
+
+    def finish_index_drop(self, name: str) -> None:
+        """Forget the index that `start_index_drop` took away."""
+        with self._database.write() as conn:
+            lock_state(conn)
+            found = read_indexes(conn)
+            own = found.get(name)
+            if own is not None and own.other is not None and own.other.state == "dropping":
+                write_indexes(conn, {**found, name: own.with_other(None)})
+                conn.execute(update(state).values(pipelines=state.c.pipelines + 1))
+
+    def next_generation(self, name: str) -> int:
+        """The generation of the next index of a pipeline, which none of its indexes had yet."""
+        with self._database.read() as conn:
+            return read_indexes(conn).get(name, PipelineIndexes()).last + 1
 
     def set_addresses(self, addresses: Mapping[str, str]) -> None:
         """Replace the addresses of the indexes of stored pipelines, as in a gallery that was restored elsewhere."""
@@ -137,6 +226,7 @@ class PipelineRepository:
             if dropped:
                 for table in (backfills, backfill_ranges, backfill_failures):
                     conn.execute(delete(table).where(table.c.pipeline == name))
+                write_indexes(conn, {other: own for other, own in read_indexes(conn).items() if other != name})
 
     def _change(self, initial: Sequence[str], change: Callable[[Connection, Sequence[StoredPipeline]], bool]) -> bool:
         """Make a change, and count it where it changed something, while no image is written."""
@@ -152,10 +242,18 @@ class PipelineRepository:
         return self._database.write_with_retry(work)
 
 
+def indexes_of(pipeline: StoredPipeline) -> list[StoredIndex]:
+    """The index that answers, and the other one."""
+    return [pipeline.index] if pipeline.other is None else [pipeline.index, pipeline.other.index]
+
+
 def _read(conn: Connection) -> list[StoredPipeline]:
     p = pipelines.c
     query = select(p.name, p.state, p.index_address, p.created, p.promoted).order_by(p.position)
-    return [StoredPipeline(*row) for row in conn.execute(query)]
+    rows = conn.execute(query).all()
+    found = read_indexes(conn) if rows else {}
+    indexes = [found.get(row.name, PipelineIndexes()) for row in rows]
+    return [StoredPipeline(*row, own.generation, own.other) for row, own in zip(rows, indexes, strict=True)]
 
 
 def _store_initial(conn: Connection, names: Sequence[str]) -> list[StoredPipeline]:
@@ -165,7 +263,8 @@ def _store_initial(conn: Connection, names: Sequence[str]) -> list[StoredPipelin
     return _read(conn)
 
 
-def _find(stored: Sequence[StoredPipeline], name: str) -> StoredPipeline:
+def find(stored: Sequence[StoredPipeline], name: str) -> StoredPipeline:
+    """The pipeline of a name; raises NotFound."""
     for pipeline in stored:
         if pipeline.name == name:
             return pipeline

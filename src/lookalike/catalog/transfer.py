@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from lookalike.catalog.catalog import Catalog
 from lookalike.catalog.database import Database
 from lookalike.catalog.db_errors import translate_errors
+from lookalike.catalog.pipeline_indexes import INDEXES_KEY
 from lookalike.catalog.postgresql import without_timeouts
 from lookalike.catalog.schema import (
     IMAGE_IDS,
@@ -48,7 +49,7 @@ BATCH_ROWS = 4096
 """Rows read and written at once."""
 _OF_PROCESSES = (followers, claims, backfills, backfill_ranges)
 """Tables of what processes of one gallery do for its indexes and features, which a copy does not have."""
-_OWN_META = ("schema", "gallery", "features")
+_OWN_META = ("schema", "gallery", "features", INDEXES_KEY)
 """Values of `meta` that belong to a catalog, not to its images."""
 _NOT_COMPARED = (*_OF_PROCESSES, meta, state, jobs, compared_pairs, backfill_failures)
 """Tables that differ between a catalog and its copy, or change while nobody changes an image."""
@@ -99,6 +100,7 @@ def make_separate(catalog: Catalog) -> int:
     with catalog.database.write() as conn:
         for table in _OF_PROCESSES:
             conn.execute(delete(table))
+        conn.execute(delete(meta).where(meta.c.key == INDEXES_KEY))  # the other indexes are those of the original
         dropped = conn.execute(delete(jobs).where(jobs.c.state.in_(("queued", "running")))).rowcount
         conn.execute(update(meta).where(meta.c.key == "gallery").values(value=uuid.uuid4().hex[:12]))
         return int(dropped)

@@ -28,7 +28,7 @@ from lookalike.wire.comparison import Comparison as ComparisonObject
 from lookalike.wire.duplicates import Cluster as ClusterObject
 from lookalike.wire.images import Image
 from lookalike.wire.images import Outcome as OutcomeObject
-from lookalike.wire.objects import to_dict
+from lookalike.wire.objects import convert, to_dict
 from lookalike.wire.search import SearchAnswer
 from lookalike.wire.status import GalleryStatus
 
@@ -40,7 +40,7 @@ Object = Mapping[str, Any]
 
 
 def outcome_object(outcome: Outcome) -> Object:
-    return to_dict(OutcomeObject.of(outcome)) | {"path": outcome.path}
+    return to_dict(convert(OutcomeObject, outcome)) | {"path": outcome.path}
 
 
 def query_object(query: str, answer: Answer | Failure) -> Object:
@@ -78,11 +78,11 @@ def group_object(group: CleanupGroup) -> Object:
 
 
 def cleanup_outcome_object(outcome: CleanupOutcome) -> Object:
-    return to_dict(CleanupOutcomeObject.of(outcome)) | {"path": outcome.path, "destination": outcome.destination}
+    return to_dict(convert(CleanupOutcomeObject, outcome)) | {"path": outcome.path, "destination": outcome.destination}
 
 
 def undo_outcome_object(outcome: UndoOutcome) -> Object:
-    return to_dict(UndoOutcomeObject.of(outcome)) | {"path": outcome.path}
+    return to_dict(convert(UndoOutcomeObject, outcome)) | {"path": outcome.path}
 
 
 def comparison_object(a: str, b: str, comparison: Comparison) -> Object:

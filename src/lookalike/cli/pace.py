@@ -11,8 +11,9 @@ RATE_WINDOW = 30.0
 class Pace:
     """Count and rate over the last half minute: outcomes arrive in bursts, a batch at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str = "images") -> None:
         self.done = 0
+        self._unit = unit
         self._marks = deque([(time.monotonic(), 0)])
 
     def advance(self, number: int = 1) -> None:
@@ -32,8 +33,8 @@ class Pace:
         of = f" of {total:,.0f}" if total is not None else ""
         rate = self.rate()
         per_second = f"{rate:,.0f}/s" if rate >= 1 else f"{60 * rate:,.0f}/min"
-        images = "image" if self.done == 1 and total is None else "images"
-        line = f"{self.done:,}{of} {images}"
+        unit = self._unit.removesuffix("s") if self.done == 1 and total is None else self._unit
+        line = f"{self.done:,}{of} {unit}"
         line += f"  {per_second}" if self.done else ""
         if total is None or self.done == 0 or rate <= 0:
             return line

@@ -17,10 +17,20 @@ FIRST_LINE = 1.0
 
 
 class ProgressBar:
-    """A bar whose total is a number, or counted by a thread, for `total()` may be slow; None if it is unknown."""
+    """A bar whose total is a number, or counted by a thread, for `total()` may be slow; None if it is unknown.
 
-    def __init__(self, what: str, total: Callable[[], Iterable[object]] | int | None, *, quiet: bool) -> None:
-        self._pace = Pace()
+    `unit` is the plural of what is counted.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        total: Callable[[], Iterable[object]] | int | None,
+        *,
+        quiet: bool,
+        unit: str = "images",
+    ) -> None:
+        self._pace = Pace(unit)
         self._number = total if isinstance(total, int) else None
         self._total = None if isinstance(total, int) else total
         self._bar = None

@@ -35,6 +35,7 @@ from lookalike.client.responses import (
     comparison_of,
     diagnosis_of,
     explanation_of,
+    index_move_of,
     job_of,
     outcome_of,
     pipeline_of,
@@ -64,6 +65,7 @@ from lookalike.results import (
     Filter,
     GalleryPipeline,
     ImageFeatures,
+    IndexMove,
     Precondition,
     Query,
     RepairReport,
@@ -83,8 +85,8 @@ from lookalike.wire.images import Image, ImageList
 from lookalike.wire.images import Outcome as OutcomeObject
 from lookalike.wire.jobs import Job as JobObject
 from lookalike.wire.objects import parse
+from lookalike.wire.pipelines import DroppedIndex, PipelineList
 from lookalike.wire.pipelines import Pipeline as PipelineObject
-from lookalike.wire.pipelines import PipelineList
 from lookalike.wire.search import BatchAnswer, SearchAnswer, SearchBatchAnswer
 from lookalike.wire.status import Status as StatusObject
 
@@ -442,14 +444,26 @@ class Client(GalleryAPI):
     def drop_pipeline(self, name: str) -> None:
         self._call(PipelineList, "POST", pipeline_path(name, "drop"), DEFAULT_TENANT, json={})
 
+    def move_index(self, pipeline: str, to: str, *, force: bool = False) -> IndexMove:
+        """Move in a job of the server, and wait for it; see `GalleryAPI.move_index`.
+
+        The server connects only to engines that its own settings name; the API key needs the scope admin.
+        """
+        request = {"kind": "move_index", "pipeline": pipeline, "to": to, "force": force}
+        return index_move_of(self.wait_for(self.start_job(request).id))
+
+    def drop_index(self, pipeline: str, *, forget: bool = False) -> str:
+        path = pipeline_path(pipeline, "drop-index")
+        return self._call(DroppedIndex, "POST", path, DEFAULT_TENANT, json={"forget": forget}).dropped
+
     # -- jobs
 
     def start_job(self, request: Mapping[str, Any], *, tenant: str = DEFAULT_TENANT) -> Job:
         """Queue a job. Not retried once it was sent, as it might be queued twice.
 
         Args:
-            request: as the HTTP API takes it: `{"kind": "import", "urls": [...]}`, repair, duplicates, delete
-                or backfill.
+            request: as the HTTP API takes it: `{"kind": "import", "urls": [...]}`, repair, duplicates, delete,
+                backfill or move_index.
             tenant: whose images.
 
         Raises:

@@ -3,21 +3,19 @@
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from lookalike.errors import BadSetting, LookalikeError
 from lookalike.problem_details import error_of
 from lookalike.results import (
-    BackfillFailure,
     Change,
     Cluster,
     Comparison,
     Diagnosis,
-    DiagnosisStep,
     Explanation,
     Failure,
     GalleryPipeline,
-    MeasuredRecall,
+    IndexMove,
     PipelineComparison,
     PipelineStatus,
     RecordRepair,
@@ -25,7 +23,7 @@ from lookalike.results import (
     Status,
     StoredRecords,
 )
-from lookalike.types import Answer, Border, Hit, Outcome, Probability, Record, VerificationReport
+from lookalike.types import Answer, Hit, Outcome, Record
 from lookalike.wire.changes import Change as ChangeObject
 from lookalike.wire.comparison import Comparison as ComparisonObject
 from lookalike.wire.duplicates import Cluster as ClusterObject
@@ -34,7 +32,8 @@ from lookalike.wire.explanation import Explanation as ExplanationObject
 from lookalike.wire.images import Image
 from lookalike.wire.images import Outcome as OutcomeObject
 from lookalike.wire.jobs import Job as JobObject
-from lookalike.wire.objects import bytes_of, convert, seconds_of, to_dict
+from lookalike.wire.objects import bytes_of, convert, parse, seconds_of, to_dict
+from lookalike.wire.pipelines import IndexMove as IndexMoveObject
 from lookalike.wire.pipelines import Pipeline as PipelineObject
 from lookalike.wire.pipelines import PipelineList
 from lookalike.wire.search import BatchAnswer, SearchAnswer
@@ -71,15 +70,11 @@ class Job:
 
 def pipeline_of(pipeline: PipelineObject) -> GalleryPipeline:
     """A pipeline."""
-    return GalleryPipeline(
-        pipeline.name,
-        pipeline.state,
-        pipeline.ranks,
-        pipeline.index,
-        pipeline.missing,
-        {cast(BackfillFailure, kind): formats for kind, formats in pipeline.failed.items()},
-        None if pipeline.created is None else seconds_of(pipeline.created),
-        None if pipeline.promoted is None else seconds_of(pipeline.promoted),
+    return convert(
+        GalleryPipeline,
+        pipeline,
+        created=None if pipeline.created is None else seconds_of(pipeline.created),
+        promoted=None if pipeline.promoted is None else seconds_of(pipeline.promoted),
     )
 
 
@@ -90,26 +85,17 @@ def pipelines_of(listed: PipelineList) -> list[GalleryPipeline]:
 
 def record_of(image: Image, tenant: str) -> Record:
     """An image's record; its path is on the server's machine, and returned only to clients on it."""
-    border = image.border
-    return Record(
+    return convert(
+        Record,
+        image,
         id=NO_ID,
         tenant=tenant,
-        key=image.key,
-        path=image.path,
         sha256=bytes_of(image.sha256),
         pixels=None,
         nbytes=image.bytes,
-        width=image.width,
-        height=image.height,
-        format=image.format,
-        border=Border(border.left, border.top, border.right, border.bottom),
-        attributes=image.attributes,
         created=seconds_of(image.created),
         updated=seconds_of(image.updated),
-        sequence=image.sequence,
-        frames=image.frames,
-        truncated=image.truncated,
-        exif=image.exif,
+        offset=None,
     )
 
 
@@ -122,8 +108,7 @@ def change_of(change: ChangeObject, tenant: str) -> Change:
 
 def answer_of(answer: SearchAnswer) -> Answer:
     """The answer to a query."""
-    report = None if answer.verification is None else convert(VerificationReport, answer.verification)
-    return convert(Answer, answer, hits=tuple(hit_of(hit) for hit in answer.hits), verification=report, radius=None)
+    return convert(Answer, answer, hits=tuple(hit_of(hit) for hit in answer.hits), radius=None)
 
 
 def batch_answer_of(answer: BatchAnswer) -> Answer | Failure:
@@ -141,8 +126,7 @@ def batch_answer_of(answer: BatchAnswer) -> Answer | Failure:
 def hit_of(hit: HitObject) -> Hit:
     """A hit, whose path and id the server keeps to itself."""
     verification = None if hit.verification is None else hit.verification.value()
-    probability = None if hit.probability is None else convert(Probability, hit.probability)
-    return convert(Hit, hit, path=None, id=NO_ID, verification=verification, probability=probability)
+    return convert(Hit, hit, path=None, id=NO_ID, verification=verification)
 
 
 def outcome_of(outcome: OutcomeObject, path: str | None) -> Outcome:
@@ -174,8 +158,9 @@ def explanation_of(explanation: ExplanationObject) -> Explanation:
         }
     except ValueError:
         raise BadSetting("the service's response has an image that is not valid base64") from None
-    return Explanation(
-        key=explanation.key,
+    return convert(
+        Explanation,
+        explanation,
         comparison=comparison_of(explanation.comparison),
         hashes=tuple(hashes.value() for hashes in explanation.hashes),
         curves={name: tuple((d, r) for d, r in curve) for name, curve in explanation.curves.items()},
@@ -185,25 +170,26 @@ def explanation_of(explanation: ExplanationObject) -> Explanation:
 
 def diagnosis_of(diagnosis: DiagnosisObject) -> Diagnosis:
     """Why an image is found, or not."""
-    hit = None if diagnosis.hit is None else hit_of(diagnosis.hit)
-    steps = tuple(convert(DiagnosisStep, step) for step in diagnosis.steps)
-    return convert(Diagnosis, diagnosis, hit=hit, steps=steps)
+    return convert(Diagnosis, diagnosis, hit=None if diagnosis.hit is None else hit_of(diagnosis.hit))
 
 
 def status_of(status: StatusObject) -> Status:
     """The gallery's status for one tenant; rows are 0 where the API key is bound to it and may not see them."""
-    return Status(
-        images=status.images,
+    return convert(
+        Status,
+        status,
         nbytes=status.bytes,
         tenants={status.tenant: status.images},
-        formats=status.formats,
-        sequence=status.sequence,
         pipelines=tuple(convert(PipelineStatus, pipeline, rows=pipeline.rows or 0) for pipeline in status.pipelines),
-        recall=tuple(convert(MeasuredRecall, measured) for measured in status.recall),
         verification_records=convert(
             StoredRecords, status.verification_records, nbytes=status.verification_records.bytes
         ),
     )
+
+
+def index_move_of(job: Job) -> IndexMove:
+    """The result of a finished move of an index."""
+    return convert(IndexMove, parse(IndexMoveObject, job.result.get("move")))
 
 
 def repair_report_of(job: Job) -> RepairReport:
@@ -216,13 +202,11 @@ def job_of(job: JobObject) -> Job:
     """A job and its state."""
     error = job.error
     status = error.get("status") if error else None
-    return Job(
-        id=job.id,
-        kind=job.kind,
-        state=job.state,
+    return convert(
+        Job,
+        job,
         done=job.progress.done,
         total=job.progress.total,
         counts=job.progress.counts,
-        result=job.result,
         error=None if error is None else error_of(status if isinstance(status, int) else 500, error),
     )

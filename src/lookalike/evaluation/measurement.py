@@ -10,8 +10,9 @@ from lookalike.pipeline import Calibration
 from lookalike.results import SearchOptions
 from lookalike.types import Evidence, Hit
 
-VERIFIED, TOGETHER = "verified", "by distance"
-"""Names of the searches with all pipelines of a gallery, with and without a comparison of pixels."""
+VERIFIED, WITH_WINDOWS, TOGETHER = "verified", "with windows", "by distance"
+"""Names of the searches with all pipelines of a gallery: with a comparison of pixels, also with windows of the query
+where no copy was found, and by distance alone."""
 EVALUATED_HITS = 10
 """Hits of a query that are evaluated."""
 
@@ -114,13 +115,15 @@ def confidence(calibrations: Mapping[str, Calibration]) -> Confidence:
     return of
 
 
-def searches(pipelines: Sequence[str]) -> tuple[Search, ...]:
+def searches(pipelines: Sequence[str], *, deep: bool = False) -> tuple[Search, ...]:
     """Return the searches to evaluate.
 
-    All pipelines together, with the candidates' pixels compared (verified) and by distance alone, and, where there are
-    several pipelines, each alone by distance.
+    All pipelines together, with the candidates' pixels compared (verified), if `deep` also with windows of the query,
+    and by distance alone; and, where there are several pipelines, each alone by distance.
     """
     several = len(pipelines) > 1
     by_distance = Search(TOGETHER if several else pipelines[0], {"pipelines": list(pipelines), "verify": False})
     alone = tuple(Search(name, {"pipelines": [name], "verify": False}) for name in pipelines) if several else ()
-    return (Search(VERIFIED, {"pipelines": list(pipelines), "verify": True}), by_distance, *alone)
+    verified = Search(VERIFIED, {"pipelines": list(pipelines), "verify": True})
+    windows = Search(WITH_WINDOWS, {"pipelines": list(pipelines), "verify": True, "deep": True})
+    return (verified, *((windows,) if deep else ()), by_distance, *alone)

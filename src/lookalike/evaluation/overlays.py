@@ -93,8 +93,8 @@ def collage(image: Image.Image, rng: RandomSource) -> Image.Image:
     canvas = Image.new("RGB", (2 * image.width + 3 * gap, 2 * image.height + 3 * gap), WHITE)
     ours = rng.randrange(4)
     for place in range(4):
-        image = image if place == ours else rng.image(image.size)
-        canvas.paste(image, (gap + place % 2 * (image.width + gap), gap + place // 2 * (image.height + gap)))
+        shown = image if place == ours else rng.image(image.size)
+        canvas.paste(shown, (gap + place % 2 * (image.width + gap), gap + place // 2 * (image.height + gap)))
     return canvas
 
 

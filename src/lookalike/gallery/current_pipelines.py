@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lookalike.catalog import Catalog, StoredPipeline
+from lookalike.catalog import Catalog, OtherIndex, StoredIndex, StoredPipeline
 
 REFRESH_SECONDS = 1.0
 """For how long a process searches with a set of pipelines that another one may have changed. Writers learn of a change
@@ -18,13 +18,15 @@ DROP_SECONDS = 3 * REFRESH_SECONDS
 class Pipelines:
     """A version of the set: `active` answer searches, the last one ranks; `encoded` are those and the shadow ones.
 
-    Both are in order of precedence. `addresses` are of indexes, in the place of those in the settings.
+    Both are in order of precedence. `indexes` are those that answer; `others` are second ones, of pipelines whose index
+    is being moved or was.
     """
 
     version: int
     active: tuple[str, ...]
     encoded: tuple[str, ...]
-    addresses: Mapping[str, str]
+    indexes: Mapping[str, StoredIndex]
+    others: Mapping[str, OtherIndex]
 
 
 class CurrentPipelines:
@@ -63,5 +65,6 @@ class CurrentPipelines:
             found.version,
             tuple(p.name for p in stored if p.state == "active"),
             tuple(p.name for p in stored if p.state != "dropping"),
-            {p.name: p.index_address for p in stored if p.index_address is not None},
+            {p.name: p.index for p in stored},
+            {p.name: p.other for p in stored if p.other is not None},
         )

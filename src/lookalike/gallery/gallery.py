@@ -19,6 +19,7 @@ from lookalike.gallery.duplicates import ClusterOptions, find_clusters, find_clu
 from lookalike.gallery.encode import encode_images
 from lookalike.gallery.explain import explain_pair
 from lookalike.gallery.filters import conditions_of, resolve_filter
+from lookalike.gallery.index_move import IndexMoves, ReportMove, ignore_progress
 from lookalike.gallery.index_sync import OpenPipeline, catch_up, ensure_fresh
 from lookalike.gallery.ingest import Ingest
 from lookalike.gallery.missing_files import MissingFinder
@@ -61,6 +62,7 @@ from lookalike.results import (
     Filter,
     GalleryPipeline,
     ImageFeatures,
+    IndexMove,
     MissingFiles,
     Precondition,
     Query,
@@ -118,6 +120,7 @@ class Gallery(GalleryAPI):
         self._verifier = CandidateVerifier(catalog, self._originals)
         self._records = RecordMaker(verification_records, lock.folder)
         self._changes = PipelineChanges(catalog, self._pipelines, self._originals)
+        self._moves = IndexMoves(catalog, self._pipelines, lock)
 
     def __repr__(self) -> str:
         return f"Gallery({str(self._lock.folder)!r}, pipelines={self._pipelines.current.last.active})"
@@ -211,6 +214,7 @@ class Gallery(GalleryAPI):
             self._recall_meter,
             self.pipelines,
             opened,
+            self._pipelines.open_windows() if request.verify else (),
             reader,
             options,
         )
@@ -264,9 +268,11 @@ class Gallery(GalleryAPI):
         tenant = options.get("tenant", DEFAULT_TENANT) or DEFAULT_TENANT
         reader = self._query_reader(opened, tenant, verify=True)
         asked, stored = reader.read_one(query), reader.read_one(StoredImage(key, tenant))
-        sequence = ensure_fresh(opened, options.get("min_sequence"))
+        windowed = self._pipelines.open_windows() if request.verify else []
+        sequence = ensure_fresh([*opened, *windowed], options.get("min_sequence"))
         pipelines = [o.pipeline for o in opened]
-        diagnoser = Diagnoser(pipelines, Searcher(self.catalog, pipelines, self._verifier, reader))
+        searcher = Searcher(self.catalog, pipelines, self._verifier, reader, windowed=[o.pipeline for o in windowed])
+        diagnoser = Diagnoser(pipelines, searcher)
         compared = self._verifier.image_of(asked, reader), self._verifier.image_of(stored, reader)
         return diagnoser.diagnose(asked, stored, request, sequence, self._verifier.compare(*compared))
 
@@ -635,6 +641,19 @@ class Gallery(GalleryAPI):
     def drop_pipeline(self, name: str) -> None:
         self._changes.drop(name)
 
+    def move_index(
+        self, pipeline: str, to: str, *, force: bool = False, report: ReportMove = ignore_progress
+    ) -> IndexMove:
+        """See `GalleryAPI.move_index`; `report` is called from time to time, and ends the move by what it raises."""
+        return self._moves.move(pipeline, to, force=force, report=report)
+
+    def drop_index(self, pipeline: str, *, forget: bool = False) -> str:
+        return self._moves.drop(pipeline, forget=forget)
+
+    def is_index_named(self, pipeline: str, address: str) -> bool:
+        """Return whether an address is one that the operator named: in the settings, or of an index of the pipeline."""
+        return self._moves.is_named(pipeline, address)
+
     def open_pipelines(self) -> dict[str, str]:
         """Open the pipelines of which new images get features, and return the reasons of those that cannot be opened.
 
@@ -643,7 +662,7 @@ class Gallery(GalleryAPI):
         failed = {}
         for name in self.encoded_pipelines:
             try:
-                [opened] = self._pipelines.open([name])
+                opened = self._pipelines.open_encoded(name)
             except LookalikeError as error:  # such as weights that are not downloaded
                 failed[name] = str(error)
                 continue
@@ -658,7 +677,9 @@ class Gallery(GalleryAPI):
         pipelines = {name: self._pipelines.look_up(name) for name in self.pipelines}
         recall = () if self._recall_meter is None else self._recall_meter.measurements()
         found = gallery_status(self.catalog, pipelines, outages or {}, recall)
-        return replace(found, verification_records=self._records.stored(self.catalog))
+        moving = self._moves.targets()
+        states = tuple(replace(state, moving_to=moving.get(state.name)) for state in found.pipelines)
+        return replace(found, pipelines=states, verification_records=self._records.stored(self.catalog))
 
     def check_engine(self, pipeline: str) -> None:
         """Check by one cheap search whether a pipeline's engine answers; raises what a search raises.
@@ -738,6 +759,7 @@ class Gallery(GalleryAPI):
         """
         opened = self._pipelines.now_open()
         catch_up(opened, save=True)
+        self._pipelines.prepare()
         return min((o.sync.applied for o in opened), default=0)
 
     def _tenant_of(self, tenant: str, key: str) -> int:

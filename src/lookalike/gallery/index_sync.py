@@ -4,9 +4,9 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from lookalike.catalog import Catalog, IndexLease
 from lookalike.errors import Damaged, GalleryBusy, Unavailable, UnsupportedQuery
@@ -25,6 +25,14 @@ FRESHNESS_TIMEOUT = 10.0
 """Seconds that a search waits for its `min_sequence`."""
 POLL_PAUSE = 0.05
 """Seconds between checks of an index that another process is bringing up to date."""
+
+
+Report: TypeAlias = Callable[[int], None]
+"""Called with the last change that was applied."""
+
+
+def ignore(applied: int) -> None:
+    """Report to nobody."""
 
 
 class IndexSync(Protocol):
@@ -50,8 +58,8 @@ class IndexSync(Protocol):
     def save(self, *, always: bool = False) -> None:
         """Save the index if enough has changed, or with `always` if anything has."""
 
-    def rebuild(self) -> int:
-        """Rebuild the index from the catalog, and return the number of its rows."""
+    def rebuild(self, report: Report = ignore) -> int:
+        """Rebuild the index from the catalog, and return the number of its rows; `report` the changes applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +124,11 @@ class LocalIndexSync:
                 self._pipeline.index.flush(self._applied)
                 self._unsaved = 0
 
-    def rebuild(self) -> int:
+    def rebuild(self, report: Report = ignore) -> int:
         with self._lock:
             self._pipeline.index.clear()
             self._applied = 0
-        self.catch_up()
+        report(self.catch_up())
         self.save(always=True)
         return self._pipeline.index.count()
 
@@ -144,12 +152,14 @@ class SharedIndexSync:
 
     A catalog that leaves features to the engine releases them once the engine has flushed them, while the lease is
     held, so that no process rebuilds an index from them meanwhile. An index that lacks such features is Damaged.
+
+    `generation` is that of the index: each one of a pipeline has a lease of its own.
     """
 
-    def __init__(self, catalog: Catalog, pipeline: Pipeline) -> None:
+    def __init__(self, catalog: Catalog, pipeline: Pipeline, generation: int = 0) -> None:
         self._catalog = catalog
         self._pipeline = pipeline
-        self._name = f"{pipeline.name}-{pipeline.spec.fingerprint[:12]}"
+        self._name = f"{pipeline.name}-{pipeline.spec.fingerprint[:12]}" + (f"-{generation}" if generation else "")
         self._applied = 0
         self._releases_features = catalog.features.keeper() == "engine"
         self._released = 0.0 if self._releases_features else math.inf  # features up to this change are released
@@ -200,19 +210,19 @@ class SharedIndexSync:
     def save(self, *, always: bool = False) -> None:
         """Do nothing: applied changes are on the server."""
 
-    def rebuild(self) -> int:
+    def rebuild(self, report: Report = ignore) -> int:
         """Rebuild the index beside the old one, which searches use meanwhile; raises GalleryBusy without the lease."""
         with self._lock, self._catalog.leases.try_acquire(self._name) as lease:
             if lease is None:
                 raise GalleryBusy(f"another process is updating the index {self._name}; try again later")
             self._check_features(0, "cannot be rebuilt", UnsupportedQuery)
-            self._applied = self._rebuild_index(lease)
+            self._applied = self._rebuild_index(lease, report)
         self.catch_up()  # changes since
         return self._pipeline.index.count()
 
-    def _rebuild_index(self, lease: IndexLease) -> int:
+    def _rebuild_index(self, lease: IndexLease, report: Report = ignore) -> int:
         with self._pipeline.index.rebuilding() as fresh:
-            applied = self._replay(fresh, 0, lease, None)
+            applied = self._replay(fresh, 0, lease, None, report)
             # the lease may have been lost to a process that released features
             self._check_features(0, "was not rebuilt", UnsupportedQuery)
             return applied
@@ -247,7 +257,9 @@ class SharedIndexSync:
                 self._missing_features = message
             raise kind(message)
 
-    def _replay(self, index: VectorIndex, applied: int, lease: IndexLease, until: float | None) -> int:
+    def _replay(
+        self, index: VectorIndex, applied: int, lease: IndexLease, until: float | None, report: Report = ignore
+    ) -> int:
         """Apply the changes after `applied`, flush every `FLUSH_EVERY` batches, and record progress in the lease."""
         flushed, batches, more = applied, 0, True
         while more and (batches == 0 or not _expired(until)):
@@ -257,6 +269,7 @@ class SharedIndexSync:
                 index.flush(applied)
                 flushed = applied
             lease.record(flushed)  # raises if the lease was lost meanwhile
+            report(applied)
         if applied > flushed:
             index.flush(applied)
             lease.record(applied)

@@ -4,14 +4,15 @@ import time
 from collections.abc import Mapping
 
 from lookalike.catalog import Catalog, MissingFeatures, StoredPipeline
-from lookalike.catalog.pipelines import ranking_name
-from lookalike.errors import Conflict
+from lookalike.catalog.pipelines import find, indexes_of, ranking_name
+from lookalike.errors import BadInput, Conflict
 from lookalike.gallery.backfill import Backfill
 from lookalike.gallery.current_pipelines import DROP_SECONDS
 from lookalike.gallery.originals import Originals
 from lookalike.gallery.pipeline_pool import PipelinePool
+from lookalike.imaging.windows import MAX_WINDOWED_IMAGES
 from lookalike.interfaces import OrientedEncoder
-from lookalike.results import BackfillFailure, GalleryPipeline
+from lookalike.results import BackfillFailure, GalleryPipeline, OtherIndex
 
 KINDS: Mapping[BackfillFailure, str] = {
     "no_original": "added as bytes, without an original",
@@ -45,6 +46,11 @@ class PipelineChanges:
     def add(self, name: str, index: str | None) -> GalleryPipeline:
         """Add a shadow pipeline; raises BadSetting for an unknown encoder or index, or one that cannot be loaded."""
         self._pool.builder.check(name, index)
+        if self._pool.builder.is_windowed(name) and (images := self._catalog.images.count(None)) > MAX_WINDOWED_IMAGES:
+            raise BadInput(
+                f"windows of stored images are searched in galleries of up to {MAX_WINDOWED_IMAGES:,} images; this one "
+                f"has {images:,}"
+            )
         self._pool.builder.encoder(name)  # its weights are here before others need them
         self._catalog.pipelines.add(name, self._pool.current.initial, index_address=index)
         self._pool.current.get(now=True)
@@ -52,6 +58,8 @@ class PipelineChanges:
 
     def promote(self, name: str, *, replace: bool, incomplete: bool) -> list[GalleryPipeline]:
         """Let a pipeline rank; raises Conflict while images lack its features, unless `incomplete` is given."""
+        if self._pool.builder.is_windowed(name):
+            raise BadInput(f"{name} holds windows of stored images: searches use it as it is, and it cannot rank")
         current = self._pool.current
         if name in current.get(now=True).encoded and not incomplete:
             self._check_complete(name)
@@ -65,18 +73,17 @@ class PipelineChanges:
         A drop that was interrupted is finished by another one.
         """
         current = self._pool.current
-        address = {pipeline.name: pipeline.index_address for pipeline in current.stored()}.get(name)
+        own = find(current.stored(), name)
         self._catalog.pipelines.start_drop(name, current.initial)
         current.get(now=True)
         time.sleep(DROP_SECONDS)
         specs = [spec for spec in self._catalog.features.specs() if spec.name == name]
         if specs:
-            pipeline = self._pool.builder.pipeline(name, address)
-            if pipeline.index.shared:
-                pipeline.index.clear()
-            pipeline.index.close()
-            if isinstance(pipeline.encoder, OrientedEncoder):
-                specs.append(pipeline.encoder.views_spec)
+            encoder = self._pool.builder.encoder(name)
+            for index in indexes_of(own):
+                self._pool.builder.drop_index(name, index)
+            if isinstance(encoder, OrientedEncoder):
+                specs.append(encoder.views_spec)
         self._pool.builder.wipe(name)
         for spec in specs:
             self._catalog.features.clear(spec)
@@ -92,15 +99,17 @@ class PipelineChanges:
     def _described(self, stored: StoredPipeline, *, ranks: bool, count: bool) -> GalleryPipeline:
         counted = count and stored.state != "dropping"
         lacking = self._missing(stored.name) if counted else MissingFeatures(0, {})
+        other = stored.other
         return GalleryPipeline(
             stored.name,
             stored.state,
             ranks,
-            self._pool.builder.address(stored.name, stored.index_address),
+            self._pool.builder.address(stored.name, stored.index),
             lacking.images if counted else None,
             lacking.failed,
             stored.created,
             stored.promoted,
+            None if other is None else OtherIndex(other.state, self._pool.builder.engine(stored.name, other.index)),
         )
 
     def _missing(self, name: str) -> MissingFeatures:

@@ -1,11 +1,12 @@
 """Pipelines of a gallery, opened when they are first needed, with their decoders."""
 
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from lookalike.catalog import Catalog
+from lookalike.catalog import Catalog, StoredIndex
 from lookalike.errors import LookalikeError, UnsupportedQuery
 from lookalike.gallery.current_pipelines import CurrentPipelines, Pipelines
 from lookalike.gallery.index_sync import IndexSync, LocalIndexSync, OpenPipeline, SharedIndexSync
@@ -22,20 +23,39 @@ class PipelineBuilder(Protocol):
     def encoder(self, name: str) -> Encoder:
         """The encoder of a pipeline, which is kept; raises NotFound for an unknown one."""
 
-    def pipeline(self, name: str, address: str | None) -> Pipeline:
-        """A pipeline with its index, at this address or at that in the settings."""
+    def pipeline(self, name: str, stored: StoredIndex) -> Pipeline:
+        """A pipeline with this index."""
 
-    def describe(self, name: str, address: str | None) -> ClosedPipeline | None:
+    def describe(self, name: str, stored: StoredIndex) -> ClosedPipeline | None:
         """What is known of a pipeline without opening its index; None where that must be opened."""
 
-    def address(self, name: str, stored: str | None) -> str:
-        """The address of the index of a pipeline, without a password."""
+    def address(self, name: str, stored: StoredIndex) -> str:
+        """The address of an index of a pipeline, without a password; empty where it is the default one."""
+
+    def engine(self, name: str, stored: StoredIndex) -> str:
+        """What an index of a pipeline runs on: its address without password and options."""
+
+    def is_at(self, name: str, stored: StoredIndex, address: str) -> bool:
+        """Whether an index of a pipeline is at this address, which has no password."""
+
+    def is_named(self, address: str) -> bool:
+        """Whether the gallery's settings, or this process's, name this address, with or without a password."""
 
     def check(self, name: str, address: str | None) -> None:
         """Raise BadSetting where a gallery like this one cannot have such a pipeline."""
 
+    def drop_index(self, name: str, stored: StoredIndex) -> None:
+        """Delete an index of a pipeline; raises Unavailable where its server does not answer."""
+
+    def is_windowed(self, name: str) -> bool:
+        """Whether the rows of a pipeline hold windows of images (`WindowedEncoder`); it is not loaded."""
+
     def wipe(self, name: str) -> None:
-        """Delete the files of an embedded index."""
+        """Delete the files of the embedded indexes of a pipeline."""
+
+
+PREPARE_SECONDS = 1.0
+"""Seconds for which an index that the gallery moves to is filled at once, between two looks at the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +91,8 @@ class PipelinePool:
         self._limits = limits
         self._workers = workers
         self._inline_limit = inline_limit
-        self._open: dict[str, OpenPipeline] = {}
+        self._open: dict[tuple[str, int], OpenPipeline] = {}  # by name, and generation of the index
+        self._prepares = False
         self._decoders: dict[tuple[InputSpec, ...], DecodePool] = {}
         self._open_lock = threading.Lock()
 
@@ -85,11 +106,28 @@ class PipelinePool:
 
         Once this process writes to the gallery they are reopened as writable; the read-only index is left to the
         searches that still use it, as is that of a pipeline that was dropped. Raises UnsupportedQuery for an unknown
-        name.
+        name, and for a pipeline of windows.
         """
         found = self.current.get()
         self.check(*names or ())
+        for name in names or ():
+            if self.builder.is_windowed(name):
+                raise UnsupportedQuery(
+                    f"{name} holds windows of stored images, and is not searched by itself: where no copy was found, "
+                    "a search uses it without being asked"
+                )
         return self._opened(found, [name for name in found.encoded if name in (names or found.active)])
+
+    def open_windows(self) -> list[OpenPipeline]:
+        """Return the pipelines of windows, which are searched where no copy was found."""
+        found = self.current.get()
+        shadow = [name for name in found.encoded if name not in found.active]
+        return self._opened(found, [name for name in shadow if self.builder.is_windowed(name)])
+
+    def open_encoded(self, name: str) -> OpenPipeline:
+        """Return a pipeline of which new images get features; raises UnsupportedQuery for an unknown name."""
+        self.check(name)
+        return self._opened(self.current.get(), [name])[0]
 
     def check(self, *names: str) -> None:
         """Raise UnsupportedQuery for a name that is not that of a pipeline."""
@@ -106,33 +144,83 @@ class PipelinePool:
 
     def _opened(self, found: Pipelines, chosen: Sequence[str]) -> list[OpenPipeline]:
         with self._open_lock:
-            self._open = {name: opened for name, opened in self._open.items() if name in found.encoded}
+            self._forget(found)
             for name in chosen:
-                opened = self._open.get(name)
-                if opened is None or (self._lock.held and opened.read_only):
-                    # read before building: if the lock is acquired meanwhile, the next call reopens it
-                    writable = self._lock.held
-                    pipeline = self.builder.pipeline(name, found.addresses.get(name))
-                    sync: IndexSync = (
-                        SharedIndexSync(self._catalog, pipeline)
-                        if pipeline.index.shared
-                        else LocalIndexSync(self._catalog, pipeline, writable=writable)
-                    )
-                    self._open[name] = OpenPipeline(pipeline, sync, writable)
-            return [self._open[name] for name in chosen]
+                self._open_index(name, found.indexes[name])
+            return [self._answering(found, name) for name in chosen]
+
+    def open_index(self, name: str, stored: StoredIndex) -> OpenPipeline:
+        """Return a pipeline with one of its indexes, also one that does not answer searches."""
+        with self._open_lock:
+            return self._open_index(name, stored)
+
+    def _open_index(self, name: str, stored: StoredIndex) -> OpenPipeline:
+        at = name, stored.generation
+        opened = self._open.get(at)
+        if opened is None or (self._lock.held and opened.read_only):
+            # read before building: if the lock is acquired meanwhile, the next call reopens it
+            writable = self._lock.held
+            pipeline = self.builder.pipeline(name, stored)
+            sync: IndexSync = (
+                SharedIndexSync(self._catalog, pipeline, stored.generation)
+                if pipeline.index.shared
+                else LocalIndexSync(self._catalog, pipeline, writable=writable)
+            )
+            self._open[at] = OpenPipeline(pipeline, sync, writable)
+        return self._open[at]
+
+    def _forget(self, found: Pipelines) -> None:
+        """Let go of indexes that answer no more searches, and of those of pipelines that were dropped."""
+        used = {(name, found.indexes[name].generation) for name in found.encoded}
+        used |= {(name, other.index.generation) for name, other in found.others.items() if other.state != "dropping"}
+        self._open = {at: opened for at, opened in self._open.items() if at in used}
+
+    def _answering(self, found: Pipelines, name: str) -> OpenPipeline:
+        """The pipeline with the index that answers: the one before a move while `prepare` still fills the new one."""
+        other = found.others.get(name)
+        opened = self._open[name, found.indexes[name].generation]
+        if other is None or other.state != "kept":
+            return opened
+        before = name, other.index.generation
+        if self._prepares and before in self._open and _lags(opened, other.sequence):
+            return self._open[before]
+        self._open.pop(before, None)
+        return opened
+
+    def prepare(self) -> None:
+        """Fill the embedded indexes that the gallery moves to, for a second each, so that no search waits for them.
+
+        A server calls it again and again. Indexes on servers are filled by the process that moves.
+        """
+        self._prepares = True
+        found = self.current.get()
+        for name, other in found.others.items():
+            if name not in found.encoded or other.state == "dropping":
+                continue
+            opened = self.open_index(name, other.index if other.state == "building" else found.indexes[name])
+            wanted = other.state == "building" or _lags(opened, other.sequence)
+            if wanted and not opened.pipeline.index.shared:
+                opened.sync.catch_up(time.monotonic() + PREPARE_SECONDS)
+                opened.sync.save()
 
     def now_open(self) -> list[OpenPipeline]:
         """Return those of the pipelines that are open."""
-        encoded = self.current.get().encoded
+        found = self.current.get()
         with self._open_lock:
-            return [self._open[name] for name in encoded if name in self._open]
+            self._forget(found)
+            return [
+                self._answering(found, name)
+                for name in found.encoded
+                if (name, found.indexes[name].generation) in self._open
+            ]
 
     def look_up(self, name: str) -> OpenPipeline | ClosedPipeline | LookalikeError:
         """Return a pipeline, opened only if there is no other way to know its state, or why it cannot be opened."""
+        stored = self.current.get().indexes[name]
         with self._open_lock:
-            opened = self._open.get(name)
+            opened = self._open.get((name, stored.generation))
         try:
-            return opened or self.builder.describe(name, self.current.get().addresses.get(name)) or self.open([name])[0]
+            return opened or self.builder.describe(name, stored) or self.open_encoded(name)
         except LookalikeError as error:  # such as weights that are not downloaded
             return error
 
@@ -158,3 +246,8 @@ class PipelinePool:
         for decoder in self._decoders.values():
             decoder.close()
         self._decoders.clear()
+
+
+def _lags(opened: OpenPipeline, sequence: int) -> bool:
+    """Whether an embedded index has not yet all changes up to this one."""
+    return not opened.pipeline.index.shared and opened.sync.applied < sequence

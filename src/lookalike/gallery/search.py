@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -17,22 +17,25 @@ from lookalike.gallery.queries import PreparedQuery, QueryReader, encode_queries
 from lookalike.gallery.recall_meter import RecallMeter
 from lookalike.gallery.stored_sides import ComparedImage
 from lookalike.gallery.verification import DEFAULT_BUDGET_MS, MAX_SIMILAR_VERIFIED, CandidateVerifier, ToVerify
-from lookalike.gallery.windows import AUTO_MS, WINDOW_COUNT, encode_windows
+from lookalike.gallery.windows import AUTO_MS, encode_parts, encode_whole, encode_windows
 from lookalike.gallery_calibration import DENSITY_RANK, measure_of
+from lookalike.imaging.windows import WINDOW_COUNT
 from lookalike.pipeline import Calibration, Pipeline, Ranked
 from lookalike.results import MAX_RESULTS, Deep
 from lookalike.types import (
     NO_GUARANTEE,
     Answer,
+    EncodedViews,
     Evidence,
     Hit,
+    Pixels,
     Probability,
     Record,
     ResolvedFilter,
     Verification,
     VerificationReport,
 )
-from lookalike.verification import label
+from lookalike.verification import Small, label
 
 VERIFIED_DEPTH = 64
 """Candidates among which those to verify are chosen, whatever page was requested; deeper pages choose among theirs."""
@@ -183,12 +186,15 @@ class Searcher:
         reader: QueryReader,
         *,
         recall_meter: RecallMeter | None = None,
+        windowed: Sequence[Pipeline] = (),
     ) -> None:
+        """`windowed` are pipelines of windows of stored images, which are searched where no copy was found."""
         self._catalog = catalog
         self._pipelines = pipelines
         self._verifier = verifier
         self._reader = reader
         self._recall_meter = recall_meter
+        self._windowed = windowed
 
     def answer(
         self, queries: Sequence[PreparedQuery], request: SearchRequest, sequence: int, stages: StageTimer
@@ -212,7 +218,7 @@ class Searcher:
         reports: list[VerificationReport | None] = [None] * len(queries)
         if request.verify:
             reports = [
-                self._verify_query(query, of_query, records, request, stages.ms)
+                self._verify_query(query, of_query, records, request, stages.ms, failed)
                 for query, of_query in zip(queries, found, strict=True)
             ]
             stages.mark("verify")
@@ -341,8 +347,12 @@ class Searcher:
         records: dict[int, Record],
         request: SearchRequest,
         stage_ms: Mapping[str, float],
+        failed: dict[str, str],
     ) -> VerificationReport:
-        """Verify the best candidates, then those of windows of the query, and replace the evidence of distances."""
+        """Verify the best candidates, then those of windows, and replace the evidence of distances.
+
+        Pipelines of windows that are not available are added to `failed`.
+        """
         until = time.monotonic() + request.verify_ms / 1000
         best = sorted((i for i in found if i in records), key=lambda i: (found[i].rank, i))
         best = [i for i in best[: request.candidates - 1] if found[i].evidence != "exact"]
@@ -355,45 +365,71 @@ class Searcher:
             found[i].decide(verification)
         for i in verified.skipped:
             found[i].evidence = "similar"  # its pixels could be compared, but were not
-        if any(candidate.evidence in ("exact", "copy") for candidate in found.values()):
-            return verified.report
-        pipeline = next((p for p in reversed(self._pipelines) if p.spec.metric == "cosine"), None)
-        left_ms = (until - time.monotonic()) * 1000
-        if pipeline is None or not _is_deep(request, query, stage_ms.get(pipeline.name, 0.0), left_ms):
-            return verified.report
-        return verified.report + self._verify_windows(image, found, records, request, pipeline)
+        report = verified.report
+        for encode, pipelines, small in self._further(query, request, stage_ms, until):
+            if _has_copy(found) or image.pixels is None:
+                break
+            for pipeline in pipelines:
+                try:
+                    encoded = encode(image.pixels, pipeline)
+                    report += self._verify_nearest(image, found, records, request, pipeline, encoded, small)
+                except Unavailable as error:
+                    failed[pipeline.name] = str(error)
+        return report
 
-    def _verify_windows(
+    def _further(
+        self, query: PreparedQuery, request: SearchRequest, stage_ms: Mapping[str, float], until: float
+    ) -> Iterator[tuple[Callable[[Pixels, Pipeline], EncodedViews], Sequence[Pipeline], Small]]:
+        """How further candidates are sought while no copy was found: an encoding of the query, pipelines, and a part.
+
+        First images of which the query is a part, then, in a deep search, those that are, or share, a part of it.
+        """
+        windowed = () if request.filter is not None and request.filter.engine_filter else self._windowed
+        yield encode_whole, windowed, "query"
+        network = next((p for p in reversed(self._pipelines) if p.spec.metric == "cosine"), None)
+        left_ms = (until - time.monotonic()) * 1000
+        if network is not None and _is_deep(request, query, stage_ms.get(network.name, 0.0), left_ms):
+            yield encode_windows, [network], "stored"
+            yield encode_parts, windowed, "query"
+
+    def _verify_nearest(
         self,
         image: ComparedImage,
         found: dict[int, Candidate],
         records: dict[int, Record],
         request: SearchRequest,
         pipeline: Pipeline,
+        encoded: EncodedViews,
+        small: Small,
     ) -> VerificationReport:
-        """Verify the images that are nearest to windows of the query; those that are copies of a part are added.
+        """Verify the images that are nearest to parts of the query, or by parts of theirs; add those that are alike.
 
         The distance of a window has no calibrated false-match rate, so that only a verified match counts.
         """
-        if image.pixels is None:
-            return VerificationReport(0, 0, 0, request.verify_ms)
-        encoded = encode_windows(image.pixels, pipeline)
+        excluded = request.excluded.get(image.sha256, ())
         [ranked] = pipeline.search_views(
-            encoded, MAX_SIMILAR_VERIFIED, tenant=request.tenant, filter=request.filter, fresh=request.fresh
+            encoded,
+            MAX_SIMILAR_VERIFIED + len(excluded),
+            tenant=request.tenant,
+            filter=request.filter,
+            fresh=request.fresh,
         )
-        distances = dict(zip(ranked.ids.tolist(), ranked.distances.tolist(), strict=True))
-        for i in request.excluded.get(image.sha256, ()):
-            distances.pop(i, None)
-        new = [i for i in distances if i not in found or found[i].verification is None]
+        nearest = zip(ranked.ids.tolist(), ranked.distances.tolist(), strict=True)
+        distances = dict([pair for pair in nearest if pair[0] not in excluded][:MAX_SIMILAR_VERIFIED])
+        new = [i for i in distances if i not in found or found[i].evidence == "similar"]
         records.update(self._catalog.images.by_ids([i for i in new if i not in records]))
         to_verify = [ToVerify(records[i], copy_by_distance=False) for i in new if i in records]
-        verified = self._verifier.verify(image, to_verify, request.verify_ms)
+        verified = self._verifier.verify(image, to_verify, request.verify_ms, small=small)
         for i, verification in verified.results.items():
             candidate = Candidate("similar", distances[i], pipeline.name, 0.0)
             candidate.decide(verification)
             if candidate.evidence != "similar":
                 found[i] = candidate
         return verified.report
+
+
+def _has_copy(found: Mapping[int, Candidate]) -> bool:
+    return any(candidate.evidence in ("exact", "copy") for candidate in found.values())
 
 
 def _is_deep(request: SearchRequest, query: PreparedQuery, encode_ms: float, left_ms: float) -> bool:

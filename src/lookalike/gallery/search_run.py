@@ -22,7 +22,8 @@ from lookalike.types import Answer
 class SearchRun:
     """Answers the queries of one search in their order.
 
-    `known` are the names of the gallery's pipelines, `opened` those that are searched; `options` are the caller's.
+    `known` are the names of the gallery's pipelines, `opened` those that are searched, `windowed` those of windows of
+    stored images; `options` are the caller's.
     """
 
     catalog: Catalog
@@ -31,6 +32,7 @@ class SearchRun:
     recall_meter: RecallMeter | None
     known: Sequence[str]
     opened: Sequence[OpenPipeline]
+    windowed: Sequence[OpenPipeline]
     reader: QueryReader
     options: SearchOptions
 
@@ -67,7 +69,15 @@ class SearchRun:
         request: SearchRequest,
     ) -> Iterator[tuple[Query, Answer | Failure]]:
         pipelines = [o.pipeline for o in opened]
-        searcher = Searcher(self.catalog, pipelines, self.verifier, self.reader, recall_meter=self.recall_meter)
+        windowed = self.windowed if request.verify else ()
+        searcher = Searcher(
+            self.catalog,
+            pipelines,
+            self.verifier,
+            self.reader,
+            recall_meter=self.recall_meter,
+            windowed=[o.pipeline for o in windowed],
+        )
         first = "decode"
         stages = StageTimer()
         while batch := list(islice(read, QUERY_BATCH)):
@@ -75,7 +85,7 @@ class SearchRun:
             if prepared and prepared[0].rows is not None:
                 first = "look_up"
             stages.mark(first)
-            sequence = ensure_fresh(opened, self.options.get("min_sequence")) if prepared else 0
+            sequence = ensure_fresh([*opened, *windowed], self.options.get("min_sequence")) if prepared else 0
             stages.mark("follow")
             found = searcher.answer(prepared, request, sequence, stages) if prepared else []
             presence = FilePresence(lambda: self.catalog.roots.of_tenant(None))

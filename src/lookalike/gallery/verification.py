@@ -15,7 +15,7 @@ from lookalike.gallery.queries import PreparedQuery, QueryReader
 from lookalike.gallery.stored_sides import ComparedImage, LruCache, StoredSides
 from lookalike.sources.urls import is_url
 from lookalike.types import Record, Verification, VerificationReport
-from lookalike.verification import Side, Verifier, available, label
+from lookalike.verification import Side, Small, Verifier, available, label
 
 MAX_SIMILAR_VERIFIED = 10
 """Candidates beyond the copy threshold that are verified, while none has been verified as a copy."""
@@ -58,7 +58,7 @@ class CandidateVerifier:
         self._workers = usable_cores()
         self._executor = ThreadPoolExecutor(self._workers, thread_name_prefix="verify")
         self._stored = StoredSides(catalog, originals)
-        self._results: LruCache[tuple[bytes, bytes], Verification] = LruCache(CACHED_RESULTS)
+        self._results: LruCache[tuple[bytes, bytes, Small | None], Verification] = LruCache(CACHED_RESULTS)
 
     def close(self) -> None:
         self._executor.shutdown(cancel_futures=True)
@@ -67,11 +67,19 @@ class CandidateVerifier:
         """A query, to be compared with candidates or with another query."""
         return ComparedImage(query, reader, self._stored)
 
-    def verify(self, query: ComparedImage, candidates: Sequence[ToVerify], budget_ms: float) -> VerifiedCandidates:
+    def verify(
+        self,
+        query: ComparedImage,
+        candidates: Sequence[ToVerify],
+        budget_ms: float,
+        *,
+        small: Small | None = None,
+    ) -> VerifiedCandidates:
         """Compare a query with its candidates, which are in the order of their distances, the nearest first.
 
         All within a copy threshold are verified; of the others the first `MAX_SIMILAR_VERIFIED`, while none has been
-        verified as a copy. The budget is checked before each batch of one candidate a core.
+        verified as a copy. The budget is checked before each batch of one candidate a core. With `small`, those that
+        are not alike are also compared as images of which that one is a small part of the other.
         """
         until = time.monotonic() + budget_ms / 1000
         near = [c for c in candidates if c.copy_by_distance]
@@ -85,7 +93,7 @@ class CandidateVerifier:
             if time.monotonic() > until:
                 skipped.update(candidate.record.id for candidate in chunk)
                 continue
-            compared = self._executor.map(lambda c: self._compare(query.sha256, side, c.record), chunk)
+            compared = self._executor.map(lambda c: self._compare(query.sha256, side, c.record, small), chunk)
             for candidate, result in zip(chunk, compared, strict=True):
                 if result is None:
                     unavailable += 1
@@ -145,16 +153,27 @@ class CandidateVerifier:
             log.warning("the results of comparing %d pairs are not kept: %s", len(new), error)
         return checked
 
-    def _compare(self, sha256: bytes, query: Side | None, record: Record) -> Verification | None:
-        pair = sha256, record.sha256
+    def _compare(
+        self, sha256: bytes, query: Side | None, record: Record, small: Small | None = None
+    ) -> Verification | None:
+        pair = sha256, record.sha256, small
         if (known := self._results.get(pair)) is not None:
             return known
         stored = None if query is None else self._stored.side(record)
         if query is None or stored is None:
             return None
-        result = self._verifier.verify(query, stored)
-        self._results.put(pair, result)
+        result = self._verifier.verify(query, stored) if small is None else self._as_part(sha256, query, record, small)
+        if result is not None:
+            self._results.put(pair, result)
         return result
+
+    def _as_part(self, sha256: bytes, query: Side, record: Record, small: Small) -> Verification | None:
+        """Compare as whole images first, then, where they are not alike, as an image and a part of it."""
+        whole, stored = self._compare(sha256, query, record), self._stored.side(record)
+        if whole is None or stored is None or label(whole)[0] != "similar":
+            return whole
+        part = self._verifier.verify_part(query, stored, small=small)
+        return part if part is not None and (part.agreement or 0.0) > (whole.agreement or 0.0) else whole
 
 
 def _pair_digest(kept: Record, other: Record, how: bytes) -> bytes:

@@ -8,6 +8,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from lookalike.errors import BadSetting
 
+SECRET_OPTIONS = ("api_key", "token")
+"""Options of engines that are as good as a password."""
 _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -90,6 +92,13 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def without_secret(text: str) -> str:
+    """A URL without its password, API key and token, as the catalog stores it."""
+    location, mark, query = re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1@", text.strip()).partition("?")
+    kept = [option for option in query.split("&") if option.partition("=")[0] not in SECRET_OPTIONS]
+    return location + mark + "&".join(kept) if any(kept) else location
 
 
 def without_password(text: str) -> str:

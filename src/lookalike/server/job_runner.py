@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from copy import copy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,9 +18,12 @@ from lookalike.errors import BadInput, GalleryBusy, ImageRejected, LookalikeErro
 from lookalike.gallery import Gallery
 from lookalike.image_files import find_files
 from lookalike.problem_details import problem_of
+from lookalike.results import IndexMoveProgress
 from lookalike.server.requests.body import check_pixels
 from lookalike.server.url_fetch.fetcher import Fetcher
 from lookalike.types import Found, Item, Outcome
+from lookalike.wire.objects import to_dict
+from lookalike.wire.pipelines import IndexMove
 
 POLL_SECONDS = 2.0
 """Interval between polls of the catalog for jobs queued by other processes."""
@@ -240,6 +244,24 @@ class JobRunner:
             progress.counts.update(encoded=found.encoded, failed=found.failed, unreachable=found.unreachable)
             yield
 
+    def _move_index(self, job: Job, progress: Progress) -> Iterator[None]:
+        def report(found: IndexMoveProgress) -> None:
+            progress.done, progress.total = found.applied, found.total
+            if self._is_stopped(progress):
+                raise _JobStoppedError
+
+        asked = job.request
+        with suppress(_JobStoppedError):
+            moved = self._gallery.move_index(
+                asked["pipeline"], asked["to"], force=asked.get("force", False), report=report
+            )
+            progress.result["move"] = to_dict(IndexMove.of(moved))
+        yield
+
+
+class _JobStoppedError(Exception):
+    """Raised in the job's thread to leave what it does."""
+
 
 STEPS: Mapping[str, Callable[[JobRunner, Job, Progress], Iterator[None]]] = {
     "import": JobRunner._import,
@@ -247,5 +269,6 @@ STEPS: Mapping[str, Callable[[JobRunner, Job, Progress], Iterator[None]]] = {
     "duplicates": JobRunner._duplicates,
     "delete": JobRunner._delete,
     "backfill": JobRunner._backfill,
+    "move_index": JobRunner._move_index,
 }
 """The steps of each kind of job."""

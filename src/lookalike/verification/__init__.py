@@ -4,7 +4,7 @@ from lookalike.labels import Label, label
 from lookalike.verification.records import RECORD_SIDE, from_record, is_intact, to_record
 from lookalike.verification.side import Side, VerificationEncoder
 from lookalike.verification.types import Box, Method, Transform, Verification
-from lookalike.verification.verifier import Verifier
+from lookalike.verification.verifier import Small, Verifier
 from lookalike.verification.xfeat import available
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Label",
     "Method",
     "Side",
+    "Small",
     "Transform",
     "Verification",
     "VerificationEncoder",

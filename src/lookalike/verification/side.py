@@ -1,8 +1,9 @@
 """One image prepared for verification: small luma, small colors, border, and local features on demand."""
 
 import threading
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,16 @@ WHOLE_SIDE: Final = 160
 COLOR_SIDE: Final = 64
 """Pixels of the longer side of the small color image."""
 
+Scale = Literal["whole", "large", "small"]
+SCALES: Final[Mapping[Scale, tuple[int, int]]] = {
+    "whole": (xfeat.MAX_SIDE, xfeat.MAX_POINTS),
+    "large": (640, 1200),
+    "small": (224, xfeat.MAX_POINTS),
+}
+"""Pixels of the longer side, and points, of local features: of an image as a whole, of one that is compared with a part
+of it, and of such a part. XFeat matches images of up to twice each other's scale; a part of a tenth of the area has a
+third of the side."""
+
 
 class Side:
     """One image of a pair, prepared. Made by `VerificationEncoder`; local features are computed once, when needed."""
@@ -39,8 +50,8 @@ class Side:
     ) -> None:
         """`luma` (h, w) and `colors` (h, w, 3) uint8: the uncropped upright image; `width`, `height`: its full size."""
         self.luma, self.colors, self.width, self.height = luma, colors, width, height
-        self._given_border, self._features = border, features
-        self._mirrored: LocalFeatures | None = None
+        self._given_border, self._given_features = border, features
+        self._features: dict[tuple[Scale, bool], LocalFeatures] = {}
         self._lock = threading.Lock()
 
     @cached_property
@@ -92,21 +103,30 @@ class Side:
     @property
     def features(self) -> LocalFeatures:
         """Local features of the image."""
-        with self._lock:
-            if self._features is None:
-                self._features = xfeat.extract(self.luma)
-            return self._features
+        return self.features_at("whole")
 
     @property
     def mirrored_features(self) -> LocalFeatures:
         """Local features of the mirrored image, at their places in the image that is not mirrored."""
+        return self.features_at("whole", mirrored=True)
+
+    def features_at(self, scale: Scale, *, mirrored: bool = False) -> LocalFeatures:
+        """Local features at a scale, the same ones each time; those that a record holds, at any."""
+        if self._given_features is not None and not mirrored:
+            return self._given_features
         with self._lock:
-            if self._mirrored is None:
-                found = xfeat.extract(np.ascontiguousarray(self.luma[:, ::-1]))
-                points = found.points.copy()
-                points[:, 0] = 1 - points[:, 0]
-                self._mirrored = LocalFeatures(points, found.descriptors, found.signs_only)
-            return self._mirrored
+            if (scale, mirrored) not in self._features:
+                self._features[scale, mirrored] = self._extract(*SCALES[scale], mirrored=mirrored)
+            return self._features[scale, mirrored]
+
+    def _extract(self, max_side: int, max_points: int, *, mirrored: bool) -> LocalFeatures:
+        luma = np.ascontiguousarray(self.luma[:, ::-1]) if mirrored else self.luma
+        found = xfeat.extract(luma, min(max_side, max(xfeat.MAX_SIDE, *luma.shape)), max_points)
+        if not mirrored:
+            return found
+        points = found.points.copy()
+        points[:, 0] = 1 - points[:, 0]
+        return LocalFeatures(points, found.descriptors, found.signs_only)
 
 
 class VerificationEncoder:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
@@ -14,9 +14,11 @@ from lookalike.verification import xfeat
 from lookalike.verification.agreement import MIN_TEXTURED, MIN_VARIANCE, share_agreeing
 from lookalike.verification.alignment import Homography, find_alignments, normalised
 from lookalike.verification.comparison import ALIGNED, Compared, compare
-from lookalike.verification.side import TURNS, Side
+from lookalike.verification.side import TURNS, Scale, Side
 from lookalike.verification.types import NOTHING, WHOLE, Box, Matrix, Method, Transform, Verification
 
+Small = Literal["query", "stored"]
+"""Which of two images shows a small part of the other only."""
 MIN_WHOLE: Final = 0.45
 """Agreement of the squashed images from which their alignment is refined and compared at full detail."""
 ALIKE: Final = 0.9
@@ -58,6 +60,28 @@ class Verifier:
                 best, strength = found, found.strength
         return _result(query, stored, best)
 
+    def verify_part(self, query: Side, stored: Side, *, small: Small) -> Verification | None:
+        """Compare two images of which one shows a small part of the other only, by local features at two scales.
+
+        Args:
+            query: The image that was searched for.
+            stored: The candidate.
+            small: Which of the two is the part.
+
+        Returns:
+            The evidence; None where they cannot be aligned.
+        """
+        if not self._uses_local_features:
+            return None
+        best: _Candidate | None = None
+        for mirrored in (False, True):
+            found = self._local_candidate(query, stored, mirrored=mirrored, small=small)
+            if found is not None and (best is None or found.strength > best.strength):
+                best = found
+            if best is not None and best.strength >= SURE:
+                break
+        return None if best is None else _result(query, stored, best)
+
     @cached_property
     def _uses_local_features(self) -> bool:
         return xfeat.available() if self._local is None else self._local
@@ -76,12 +100,17 @@ class Verifier:
         with ThreadPoolExecutor(count, "verify") as pool:
             return list(pool.map(lambda side: self.verify(query, side), stored))
 
-    def _local_candidate(self, query: Side, stored: Side, *, mirrored: bool) -> "_Candidate | None":
+    def _local_candidate(
+        self, query: Side, stored: Side, *, mirrored: bool, small: Small | None = None
+    ) -> "_Candidate | None":
         """Compare the images as aligned by local features; None where they cannot be aligned."""
-        features = query.mirrored_features if mirrored else query.features
+        scales: tuple[Scale, Scale] = ("whole", "whole")
+        if small is not None:
+            scales = ("small", "large") if small == "query" else ("large", "small")
+        features, other = query.features_at(scales[0], mirrored=mirrored), stored.features_at(scales[1])
         sizes = (query.width, query.height), (stored.width, stored.height)
         best = None
-        for alignment in find_alignments(features, stored.features, sizes, mirrored=mirrored):
+        for alignment in find_alignments(features, other, sizes, mirrored=mirrored):
             found = _Candidate(compare(query, stored, alignment.homography), "local", alignment.inliers)
             if best is None or found.strength > best.strength:
                 best = found

@@ -21,8 +21,7 @@ class Change(WireObject):
     @classmethod
     def of(cls, change: results.Change, *, tenant: bool = False) -> "Change":
         """The object of a change, with its tenant or without."""
-        image = None if change.image is None else Image.of(change.image)
-        return convert(cls, change, image=image, tenant=change.tenant if tenant else None)
+        return convert(cls, change, tenant=change.tenant if tenant else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,11 +85,6 @@ class CleanupOutcome(WireObject):
     reason: str | None
     frees: int = field(metadata=doc("Bytes that were freed."))
 
-    @classmethod
-    def of(cls, outcome: results.CleanupOutcome) -> "CleanupOutcome":
-        """The object of an outcome."""
-        return convert(cls, outcome)
-
 
 @dataclass(frozen=True, slots=True)
 class CleanupReport(WireObject):
@@ -109,12 +104,6 @@ class CleanupReport(WireObject):
     outcomes: list[CleanupOutcome]
     skipped: dict[str, int] = field(metadata=doc("By reason, images left alone although they are not the ones kept."))
 
-    @classmethod
-    def of(cls, report: results.CleanupReport) -> "CleanupReport":
-        """The object of a report."""
-        outcomes = [CleanupOutcome.of(outcome) for outcome in report.outcomes]
-        return convert(cls, report, outcomes=outcomes, skipped=dict(report.skipped))
-
 
 @dataclass(frozen=True, slots=True)
 class UndoOutcome(WireObject):
@@ -125,11 +114,6 @@ class UndoOutcome(WireObject):
         metadata=doc("`unchanged`: its file was there; `lost`: it was deleted, or is not in the trash.")
     )
     reason: str | None
-
-    @classmethod
-    def of(cls, outcome: results.UndoOutcome) -> "UndoOutcome":
-        """The object of an outcome."""
-        return convert(cls, outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +127,3 @@ class UndoReport(WireObject):
 
     run: str = field(metadata=doc("The clean-up that was undone."))
     outcomes: list[UndoOutcome]
-
-    @classmethod
-    def of(cls, report: results.UndoReport) -> "UndoReport":
-        """The object of a report."""
-        return convert(cls, report, outcomes=[UndoOutcome.of(outcome) for outcome in report.outcomes])

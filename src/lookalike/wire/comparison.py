@@ -51,6 +51,4 @@ class Comparison(WireObject):
     @classmethod
     def of(cls, comparison: results.Comparison) -> "Comparison":
         """The object of a comparison."""
-        pipelines = [PipelineComparison.of(measured) for measured in comparison.pipelines]
-        verification = Verification.of(comparison.verification, comparison.evidence)
-        return convert(cls, comparison, pipelines=pipelines, verification=verification)
+        return convert(cls, comparison, verification=Verification.of(comparison.verification, comparison.evidence))

@@ -24,14 +24,11 @@ class HashComparison(WireObject):
     @classmethod
     def of(cls, hashes: results.HashComparison) -> "HashComparison":
         """The object of two hashes."""
-        return cls(
-            hashes.pipeline, hashes.query.hex(), hashes.stored.hex(), list(hashes.differing), hashes.equal_segments
-        )
+        return convert(cls, hashes, query=hashes.query.hex(), stored=hashes.stored.hex())
 
     def value(self) -> results.HashComparison:
         """The library's value of the object."""
-        query, stored = bytes_of(self.query), bytes_of(self.stored)
-        return results.HashComparison(self.pipeline, query, stored, tuple(self.differing), self.equal_segments)
+        return convert(results.HashComparison, self, query=bytes_of(self.query), stored=bytes_of(self.stored))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +67,8 @@ class Explanation(WireObject):
     def of(cls, found: results.Explanation) -> "Explanation":
         """The object of an explanation."""
         images = {name: _base64(getattr(found, name)) for name in ("query_image", "stored_image", "aligned")}
-        return cls(
-            key=found.key,
-            comparison=Comparison.of(found.comparison),
-            hashes=[HashComparison.of(hashes) for hashes in found.hashes],
-            curves={name: [list(anchor) for anchor in curve] for name, curve in found.curves.items()},
-            **images,
-        )
+        curves = {name: [list(anchor) for anchor in curve] for name, curve in found.curves.items()}
+        return convert(cls, found, curves=curves, **images)
 
 
 def _base64(data: bytes | None) -> str | None:
@@ -109,9 +101,3 @@ class Diagnosis(WireObject):
     hit: Hit | None
     lost_at: str | None = field(metadata=doc("The step at which it was lost."))
     steps: list[DiagnosisStep]
-
-    @classmethod
-    def of(cls, diagnosis: results.Diagnosis) -> "Diagnosis":
-        """The object of a diagnosis."""
-        hit = None if diagnosis.hit is None else Hit.of(diagnosis.hit)
-        return convert(cls, diagnosis, hit=hit, steps=[convert(DiagnosisStep, step) for step in diagnosis.steps])

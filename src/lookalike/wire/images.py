@@ -91,25 +91,15 @@ class Image(WireObject):
     @classmethod
     def of(cls, record: types.Record, *, show_path: bool = False) -> "Image":
         """The object of a record, with the path of its file or without."""
-        border = record.border
-        return cls(
-            key=record.key,
-            width=record.width,
-            height=record.height,
-            format=record.format,
+        return convert(
+            cls,
+            record,
             bytes=record.nbytes,
             sha256=record.sha256.hex(),
-            border=Border(border.left, border.top, border.right, border.bottom),
-            attributes=dict(record.attributes),
             created=rfc3339(record.created),
             updated=rfc3339(record.updated),
-            sequence=record.sequence,
             thumbnail=thumbnail_url(record.key),
-            frames=record.frames,
-            truncated=record.truncated,
-            exif=dict(record.exif),
             path=record.path if show_path else None,
-            missing=record.missing,
         )
 
 
@@ -145,11 +135,6 @@ class Outcome(WireObject):
         metadata=doc("The image's last change; a search with this `min_sequence` sees it. Null if it was rejected.")
     )
     truncated: bool = field(default=False, metadata=doc("Whether pixels are missing in a file that was added."))
-
-    @classmethod
-    def of(cls, outcome: types.Outcome) -> "Outcome":
-        """The object of an outcome."""
-        return convert(cls, outcome)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from lookalike.wire.objects import Json, WireObject, doc
 
-JobKind = Literal["import", "repair", "duplicates", "delete", "backfill"]
+JobKind = Literal["import", "repair", "duplicates", "delete", "backfill", "move_index"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
@@ -38,7 +38,9 @@ class Job(WireObject):
     kind: JobKind
     state: JobState
     progress: JobProgress
-    result: Json = field(metadata=doc("`rejected` of an import, the first 100; `clusters` of keys, the first 1,000."))
+    result: Json = field(
+        metadata=doc("`rejected` of an import, the first 100; `clusters` of keys, the first 1,000; `move` of an index.")
+    )
     error: Json | None = field(metadata=doc("The problem over which it failed."))
     created: str = field(metadata=doc("RFC 3339, UTC."))
     updated: str

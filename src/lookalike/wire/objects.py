@@ -4,10 +4,10 @@ Each object is a dataclass: `of` makes it from the library's value, `to_dict` gi
 Docstrings, `EXAMPLE` and the fields' metadata are its documentation in the server's OpenAPI description.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from types import UnionType
 from typing import Any, ClassVar, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -44,9 +44,36 @@ def to_dict(value: "WireObject") -> Json:
 
 
 def convert(kind: type[T], value: Any, **changes: Any) -> T:
-    """Make an object of the fields that `value` has under the same names, and of `changes`."""
-    names = [f.name for f in fields(cast(Any, kind)) if f.name not in changes]
-    return kind(**{name: getattr(value, name) for name in names}, **changes)
+    """Make an object of the fields that `value` has under the same names, and of `changes`.
+
+    Members that are dataclasses, also in lists and tuples, are converted by `of` of their class, or in the same way.
+    """
+    for name, member in _members_of(cast(Any, kind)):
+        if name not in changes:
+            found = getattr(value, name)
+            changes[name] = found if member is None or found is None else member(found)
+    return kind(**changes)
+
+
+@cache
+def _members_of(kind: Any) -> list[tuple[str, Callable[[Any], Any] | None]]:
+    """The fields of a dataclass, and what converts each."""
+    return [(name, _converter_to(hint)) for name, (hint, _) in _fields_of(kind).items()]
+
+
+def _converter_to(hint: Any) -> Callable[[Any], Any] | None:
+    """What converts a value other than None to this type; None where it may stay as it is."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return _converter_to(arguments[0])
+    if is_dataclass(hint):
+        return getattr(hint, "of", None) or partial(convert, cast(Any, hint))
+    if origin is dict:
+        return dict
+    if origin in (list, tuple):
+        member = _converter_to(arguments[0])
+        return origin if member is None else lambda values: origin(map(member, values))
+    return None
 
 
 def doc(description: str, **schema: Any) -> Mapping[str, Any]:

@@ -62,9 +62,7 @@ class Hit(WireObject):
     def of(cls, hit: types.Hit) -> "Hit":
         """The object of a hit."""
         verification = Verification.of(hit.verification, hit.evidence)
-        probability = None if hit.probability is None else convert(Probability, hit.probability)
-        changes = {"attributes": dict(hit.attributes), "thumbnail": thumbnail_url(hit.key)}
-        return convert(cls, hit, verification=verification, probability=probability, **changes)
+        return convert(cls, hit, thumbnail=thumbnail_url(hit.key), verification=verification)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +167,7 @@ class SearchAnswer(WireObject):
     @classmethod
     def of(cls, answer: types.Answer) -> "SearchAnswer":
         """The object of an answer; it has no cursor and no preview."""
-        names = ("exact_within", "failed", "took_ms", "not_compared")
-        changes = {name: dict(getattr(answer, name)) for name in names}
-        report = None if answer.verification is None else convert(VerificationReport, answer.verification)
-        hits = [Hit.of(hit) for hit in answer.hits]
-        return convert(cls, answer, hits=hits, next=None, preview=None, verification=report, **changes)
+        return convert(cls, answer, next=None, preview=None)
 
 
 @dataclass(frozen=True, slots=True)

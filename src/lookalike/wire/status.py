@@ -1,7 +1,7 @@
 """The objects of the state of a gallery and of a server."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from lookalike import results
@@ -23,11 +23,7 @@ class PipelineStatus(WireObject):
     engine: str = field(metadata=doc("What its index runs on."))
     shared: bool = field(metadata=doc("Whether that is a server."))
     error: str | None = field(metadata=doc("Why it cannot be searched."))
-
-    @classmethod
-    def of(cls, status: results.PipelineStatus) -> "PipelineStatus":
-        """The object of a pipeline's status."""
-        return cls(**asdict(status))
+    moving_to: str | None = field(metadata=doc("What its next index runs on, which is being built."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +73,7 @@ class GalleryStatus(WireObject):
     @classmethod
     def of_gallery(cls, status: results.Status) -> "GalleryStatus":
         """The object of a gallery's status."""
-        return convert(
-            GalleryStatus,
-            status,
-            bytes=status.nbytes,
-            formats=dict(status.formats),
-            pipelines=[PipelineStatus.of(pipeline) for pipeline in status.pipelines],
-            recall=[convert(MeasuredRecall, measured) for measured in status.recall],
-            verification_records=StoredRecords.of(status.verification_records),
-        )
+        return convert(GalleryStatus, status, bytes=status.nbytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +98,7 @@ class Status(GalleryStatus):
                 "engine": "mih",
                 "shared": False,
                 "error": None,
+                "moving_to": None,
             }
         ],
         "recall": [

@@ -1,7 +1,7 @@
 """The objects of a comparison of pixels."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Literal
 
 from lookalike import types
 from lookalike.descriptions import describe
@@ -38,25 +38,6 @@ class Transform(WireObject):
     crop: Box = field(metadata=doc("The part of the stored image that the query shows."))
     border: Box = field(metadata=doc("The part of the query that shows the stored image."))
 
-    @classmethod
-    def of(cls, transform: types.Transform) -> "Transform":
-        """The object of an alignment."""
-        return convert(
-            cls,
-            transform,
-            matrix=[list(row) for row in transform.matrix],
-            crop=convert(Box, transform.crop),
-            border=convert(Box, transform.border),
-        )
-
-    def value(self) -> types.Transform:
-        """The library's value of the object; raises BadSetting unless the matrix is 3 x 3."""
-        if [len(row) for row in self.matrix] != [3, 3, 3]:
-            raise BadSetting("the matrix of a transform must be 3 x 3")
-        matrix = cast(Any, tuple(tuple(row) for row in self.matrix))
-        crop, border = convert(types.Box, self.crop), convert(types.Box, self.border)
-        return convert(types.Transform, self, matrix=matrix, crop=crop, border=border)
-
 
 @dataclass(frozen=True, slots=True)
 class Verification(WireObject):
@@ -87,22 +68,13 @@ class Verification(WireObject):
         """The object of a verification."""
         if verification is None:
             return None
-        return convert(
-            cls,
-            verification,
-            description=describe(evidence, verification),
-            transform=None if verification.transform is None else Transform.of(verification.transform),
-            differences=[convert(Box, box) for box in verification.differences],
-        )
+        return convert(cls, verification, description=describe(evidence, verification))
 
     def value(self) -> types.Verification:
-        """The library's value of the object."""
-        return convert(
-            types.Verification,
-            self,
-            transform=None if self.transform is None else self.transform.value(),
-            differences=tuple(convert(types.Box, box) for box in self.differences),
-        )
+        """The library's value of the object; raises BadSetting unless the matrix of the transform is 3 x 3."""
+        if self.transform is not None and [len(row) for row in self.transform.matrix] != [3, 3, 3]:
+            raise BadSetting("the matrix of a transform must be 3 x 3")
+        return convert(types.Verification, self)
 
 
 @dataclass(frozen=True, slots=True)

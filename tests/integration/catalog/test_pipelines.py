@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lookalike.catalog import Catalog, PipelinesChanged
-from lookalike.errors import BadInput, NotFound
+from lookalike.catalog import Catalog, OtherIndex, PipelinesChanged, StoredIndex
+from lookalike.errors import BadInput, Conflict, NotFound
 from tests.support.catalogs import HASH, VECTOR, digest, entry, hash_row, vector_row
 
 INITIAL = ("phash", "vgg16")
@@ -38,6 +38,32 @@ def test_each_change_is_counted_once(catalog: Catalog) -> None:
     pipelines.set_addresses({"phash": "flat"})
     assert pipelines.current().pipelines[0].index_address == "flat"
     assert pipelines.version() == pipelines.current().version == 5
+
+
+def test_an_index_is_moved_and_moved_back(catalog: Catalog) -> None:
+    pipelines = catalog.pipelines
+    assert pipelines.next_generation("phash") == 1
+    new = StoredIndex("flat", 1)
+    with pytest.raises(Conflict, match="run it again"):
+        pipelines.start_index_move("phash", StoredIndex("flat", 7), INITIAL)
+    assert pipelines.start_index_move("phash", new, INITIAL)
+    assert not pipelines.start_index_move("phash", new, INITIAL)
+    first, second = pipelines.current().pipelines
+    assert (first.index, first.other, second.other) == (StoredIndex(), OtherIndex("building", new, 0), None)
+    assert pipelines.switch_index("phash", INITIAL)
+    assert not pipelines.switch_index("phash", INITIAL)
+    assert pipelines.current().pipelines[0].index == new
+    with pytest.raises(BadInput, match="drop that first"):
+        pipelines.start_index_move("phash", StoredIndex("mih", 2), INITIAL)
+    assert pipelines.start_index_move("phash", StoredIndex(), INITIAL)  # back
+    assert pipelines.switch_index("phash", INITIAL)
+    assert pipelines.current().pipelines[0].other == OtherIndex("kept", new, 0)
+    pipelines.finish_index_drop("phash")  # not being dropped
+    assert pipelines.start_index_drop("phash", INITIAL) == OtherIndex("dropping", new, 0)
+    assert pipelines.start_index_drop("phash", INITIAL) == OtherIndex("dropping", new, 0)
+    pipelines.finish_index_drop("phash")
+    assert (pipelines.start_index_drop("phash", INITIAL), pipelines.next_generation("phash")) == (None, 2)
+    assert pipelines.version() == 6
 
 
 def test_a_batch_with_an_old_set_is_refused_and_leaves_nothing(catalog: Catalog, tenant: int) -> None:

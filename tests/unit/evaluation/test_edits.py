@@ -237,10 +237,11 @@ def test_overlays_touch_a_part_and_leave_the_rest(name: str) -> None:
     assert 0.005 < changed.mean() < 0.5
 
 
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("name", ["collage", "pasted_50", "pasted_25"])
-def test_the_image_is_whole_inside_another(name: str) -> None:
+def test_the_image_is_whole_inside_another(name: str, seed: int) -> None:
     image, around = drawn((60, 40)), drawn((60, 40), seed=5)
-    copy = pixels(Image.open(io.BytesIO(apply(name, image, 2, others=[around]))))
+    copy = pixels(Image.open(io.BytesIO(apply(name, image, seed, others=[around]))))
     expected = pixels(image)
     best = min(
         np.abs(copy[y : y + 40, x : x + 60] - expected).mean()

@@ -150,6 +150,17 @@ def test_with_pixels_compared_copies_are_proven(gallery: Gallery, monkeypatch: p
     assert verified.wrong_copies.value == 0
 
 
+def test_a_deep_evaluation_also_searches_with_windows(gallery: Gallery) -> None:
+    shallow, deep = searches(gallery.pipelines), searches(gallery.pipelines, deep=True)
+    assert [search for search in deep if search not in shallow] == [
+        Search("with windows", {"pipelines": ["phash"], "verify": True, "deep": True})
+    ]
+    runner = Runner(gallery, "default", confidence(gallery.pipeline_calibrations()), deep, ("jpeg40",))
+    results = results_of(runner, originals_of(gallery, 2))
+    assert {result.search for result in results} == {"verified", "with windows", "phash"}
+    assert all(result.rank == 1 for result in results)
+
+
 def test_the_radius_of_an_answer_is_the_distance_of_the_fourth_nearest_image(gallery: Gallery, folder: Path) -> None:
     data = (folder / "1.png").read_bytes()
     answer = gallery.search(data, k=2, verify=False)

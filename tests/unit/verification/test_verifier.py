@@ -175,3 +175,30 @@ def test_grey_pixels_are_compared_as_luma() -> None:
     assert found.agreement is not None
     assert found.agreement > 0.97
     assert found.color is None
+
+
+@needs_local
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_small_part_is_aligned_at_two_scales(mirrored: bool) -> None:
+    stored = scene(3).resize((1440, 1080))
+    part = stored.crop((300, 260, 740, 590))  # a tenth of the area
+    part = ImageOps.mirror(part) if mirrored else part
+    assert label(verified(part, stored))[0] == "similar"
+    found = Verifier().verify_part(side(part), side(stored), small="query")
+    assert found is not None
+    assert label(found)[0] == "copy"
+    assert found.stored_coverage == pytest.approx(440 * 330 / (1440 * 1080), rel=0.05)
+    reverse = Verifier().verify_part(side(stored), side(part), small="stored")
+    assert reverse is not None
+    assert label(reverse)[0] == "copy"
+
+
+@needs_local
+def test_a_part_of_another_image_is_not_aligned() -> None:
+    part = scene(4).resize((1440, 1080)).crop((300, 260, 740, 590))
+    found = Verifier().verify_part(side(part), side(scene(3).resize((1440, 1080))), small="query")
+    assert found is None or label(found)[0] == "similar"
+
+
+def test_parts_need_local_features() -> None:
+    assert Verifier(local=False).verify_part(side(scene(3)), side(scene(3)), small="query") is None

@@ -24,6 +24,7 @@ COMMANDS = {
     "backup": ("backup", "restore", "verify"),
     "parquet": ("export", "import"),
     "pipelines": ("pipelines",),
+    "index": ("index",),
     "keys": ("keys",),
     "evaluate": ("evaluate",),
     "calibrate": ("calibrate",),

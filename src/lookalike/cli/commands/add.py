@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
@@ -18,7 +18,7 @@ from lookalike.errors import BadSetting, Reason
 from lookalike.sources.urls import is_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from lookalike.cli.options import AnyGallery
     from lookalike.image_files import FolderScan
@@ -121,19 +121,17 @@ def _check_arguments(
 
 
 def _announce(session: Session, gallery: AnyGallery) -> None:
-    """Fetch missing weights, and say what takes a while before the first image."""
+    """Say what takes a while before the first image."""
     from lookalike.factory import HASH_PIPELINES
     from lookalike.gallery import Gallery
 
-    if isinstance(gallery, Gallery):
-        fetch_weights(session, gallery.pipelines)
-        if not session.json and gallery.pipelines != HASH_PIPELINES:
-            print_error(f"loading the pipelines {', '.join(gallery.pipelines)}")
+    if isinstance(gallery, Gallery) and not session.json and gallery.pipelines != HASH_PIPELINES:
+        print_error(f"loading the pipelines {', '.join(gallery.pipelines)}")
 
 
 def _report(
     session: Session,
-    outcomes: Iterable[Outcome],
+    outcomes: Iterator[Outcome],
     summary: AddSummary,
     total: Callable[[], Iterator[object]] | None,
 ) -> None:
@@ -143,8 +141,9 @@ def _report(
     if session.json:
         from lookalike.cli.json_output import outcome_object
     try:
+        first = list(islice(outcomes, 1))  # before the bar: the pipelines are opened, which may show one of their own
         with ProgressBar("Adding", total, quiet=session.json) as progress:
-            for outcome in outcomes:
+            for outcome in chain(first, outcomes):
                 if session.json:
                     emit(outcome_object(outcome))
                 summary.count(outcome)
@@ -182,17 +181,6 @@ def _count(paths: Sequence[str], excludes: tuple[str, ...]) -> Iterator[object]:
 
     found = find_files(paths, scan=FolderScan(excludes))
     return (one for one in found if not isinstance(one, ScannedFolder))
-
-
-def fetch_weights(session: Session, pipelines: Sequence[str]) -> None:
-    """Fetch missing weights before the work starts, with a progress bar of their own."""
-    from lookalike.encoders import is_pulled, pull
-
-    settings = session.settings
-    for name in pipelines:
-        if not is_pulled(name, settings.cache, user_file=settings.models):
-            print_error(f"downloading the weights of {name} (once)")
-            pull(name, settings.cache, user_file=settings.models)
 
 
 class AddSummary:

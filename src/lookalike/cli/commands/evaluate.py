@@ -49,6 +49,9 @@ def evaluate(
         str | None,
         option("--groups FILE", "Lines of KEY, tab, GROUP: images of one group are the same image."),
     ] = None,
+    deep: Annotated[
+        bool, option("--deep", "Also search with parts of the copies where no copy is found. [default: no]")
+    ] = False,
     html: Annotated[str | None, option("--html FILE", "Write a report with charts and the worst errors.")] = None,
     seed: Annotated[int, option("--seed N", "Of the choice of images and of the edits.", show_default=True)] = 0,
 ) -> int:
@@ -65,7 +68,7 @@ def evaluate(
         raise BadSetting(f"cannot write {html}: its folder does not exist")
     chosen = _edits(edits)
     with session.open() as gallery:
-        evaluation = _start(gallery, session, queries, chosen, pipeline, groups, seed)
+        evaluation = _start(gallery, session, queries, chosen, pipeline, groups, seed, deep=deep)
         interrupted = False
         try:
             with ProgressBar("evaluating", lambda: evaluation.originals, quiet=session.json) as bar:
@@ -113,6 +116,8 @@ def _start(
     pipelines: list[str] | None,
     groups: str | None,
     seed: int,
+    *,
+    deep: bool,
 ) -> Evaluation:
     """Choose the images: random ones, hard ones, and, for a small gallery, images outside of it."""
     from PIL import Image
@@ -135,7 +140,7 @@ def _start(
         gallery,
         session.tenant,
         confidence(gallery.pipeline_calibrations()),
-        searches(names),
+        searches(names, deep=deep),
         edits,
         seed,
         [Image.open(path) for path in outside],

@@ -165,7 +165,8 @@ def _pipelines(pipelines: Sequence[PipelineStatus], images: int) -> Table:
         threshold = "" if pipeline.threshold is None else f"{pipeline.threshold:.3f}"
         pending = "pending" if pipeline.shared else "not saved yet, replayed when the gallery is opened"
         state = f"{counted(pipeline.behind, 'change')} {pending}" if pipeline.behind else "up to date"
-        index = f"{pipeline.engine}: {state}"
+        moving = f"; moving to {pipeline.moving_to}" if pipeline.moving_to else ""
+        index = f"{pipeline.engine}: {state}{moving}"
         table.add_row(pipeline.name, pipeline.metric, f"{pipeline.rows:,} of {images:,}", threshold, index)
     return table
 

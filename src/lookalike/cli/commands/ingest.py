@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
 from lookalike.cli.app import IMAGES, app
-from lookalike.cli.commands.add import AddSummary, fetch_weights
+from lookalike.cli.commands.add import AddSummary
 from lookalike.cli.exit_codes import ExitCode
 from lookalike.cli.options import Session, command, flag, name_of, option, parse_pairs
 from lookalike.cli.output import emit, print_error
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lookalike.cli.progress import ProgressBar
     from lookalike.image_files import FolderScan
     from lookalike.ray_ingest import IngestRun, RejectedWriter
@@ -90,7 +92,7 @@ def ingest(
     summary = AddSummary(scan := FolderScan())
     out = sys.stdout  # Ray writes to standard output; while it runs, that is standard error
     with session.open() as gallery:
-        fetch_weights(session, gallery.pipelines)
+        _fetch_weights(session, gallery.encoded_pipelines)
         if not session.json:
             print_error("starting Ray" if ray == LOCAL else f"joining the Ray cluster at {ray}")
         with redirect_stdout(sys.stderr), connected(ray):
@@ -113,6 +115,15 @@ def ingest(
     elif scan.passed_over or scan.others:
         emit({"passed_over": dict(scan.passed_over), "others": dict(scan.others)})
     return ExitCode.PARTIAL if summary.outcomes["rejected"] else ExitCode.OK
+
+
+def _fetch_weights(session: Session, pipelines: Sequence[str]) -> None:
+    """Download missing weights once, before each worker would."""
+    from lookalike.encoders import is_pulled, pull
+
+    for name in pipelines:
+        if not is_pulled(name, session.settings.cache, user_file=session.settings.models):
+            pull(name, session.settings.cache, user_file=session.settings.models)
 
 
 def _consume(

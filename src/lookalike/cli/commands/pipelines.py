@@ -31,6 +31,8 @@ pipelines_app = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(pipelines_app, name="pipelines", rich_help_panel=GALLERY)
+OTHER_INDEX = {"building": "is being built", "kept": "is kept", "dropping": "is being deleted"}
+"""Words for the other index of a pipeline, by its state."""
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of a pipeline.", show_default=False)]
 
 
@@ -204,7 +206,10 @@ def _show(session: Session, pipelines: Iterable[GalleryPipeline]) -> None:
         state = f"{pipeline.state}, ranks" if pipeline.ranks else pipeline.state
         number = "" if pipeline.missing is None else f"{pipeline.missing:,}"
         times = ("" if at is None else day(at) for at in (pipeline.created, pipeline.promoted))
-        table.add_row(pipeline.name, state, number, pipeline.index or "default", *times)
+        index, other = pipeline.index or "default", pipeline.other_index
+        if other is not None:
+            index += f" ({other.address} {OTHER_INDEX[other.state]})"
+        table.add_row(pipeline.name, state, number, printable(index), *times)
     out().print(table)
 
 

@@ -43,7 +43,7 @@ def watch(
     catalog is on a server.
     """
     require("watchfiles", purpose="lookalike watch")
-    from lookalike.cli.commands.add import AddSummary, fetch_weights
+    from lookalike.cli.commands.add import AddSummary
     from lookalike.cli.json_output import outcome_object
     from lookalike.folder_watch import FolderWatch
     from lookalike.image_files import DEFAULT_EXCLUDES, FolderScan, absolute
@@ -53,7 +53,6 @@ def watch(
         raise NotFound(f"no such folder: {path}")
     scan = FolderScan((*DEFAULT_EXCLUDES, *(exclude or ())), session.settings.limits)
     with session.open(create=True) as gallery, _stop_on_signal() as stop:
-        fetch_weights(session, gallery.pipelines)
         following = FolderWatch(gallery, path, scan, session.tenant, exif=exif, stop=stop)
         for outcomes in following.run():
             summary = AddSummary(scan)

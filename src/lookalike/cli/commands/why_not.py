@@ -30,7 +30,7 @@ def why_not(
     from lookalike.gallery import parse_filter
     from lookalike.results import SearchOptions
     from lookalike.wire.explanation import Diagnosis
-    from lookalike.wire.objects import to_dict
+    from lookalike.wire.objects import convert, to_dict
 
     options: SearchOptions = {
         "k": k,
@@ -42,7 +42,7 @@ def why_not(
     with open_gallery_or_client(session) as gallery:
         found = gallery.why_not(image, key, **options)
     if session.json:
-        emit({"query": image, **to_dict(Diagnosis.of(found))})
+        emit({"query": image, **to_dict(convert(Diagnosis, found))})
         return ExitCode.OK
     if found.position is None:
         print_line(f"{printable(key)} is not found" + (f": lost at {found.lost_at}" if found.lost_at else ""))

@@ -17,7 +17,7 @@ from lookalike.errors import BadInput, BadSetting
 from lookalike.indexes.elasticsearch.client import ElasticClient
 from lookalike.indexes.elasticsearch.config import Settings, read_settings
 from lookalike.indexes.elasticsearch.external_index import ExternalIndex
-from lookalike.indexes.elasticsearch.managed_index import ManagedIndex
+from lookalike.indexes.elasticsearch.managed_index import ManagedIndex, drop_managed_index
 from lookalike.indexes.elasticsearch.search import Search, count_rows, scope_filters
 from lookalike.indexes.elasticsearch.segments import BITS
 from lookalike.indexes.elasticsearch.storage import HashRows, HashStorage, pack_codes
@@ -46,6 +46,22 @@ def open_index(spec: FeatureSpec, url: str, gallery: str) -> "ElasticIndex":
         server.close()
         raise
     return ElasticIndex(spec, storage, settings)
+
+
+def drop_index(spec: FeatureSpec, url: str, gallery: str) -> None:
+    """Delete the index of a gallery's hashes; of an index of another application, our fields only.
+
+    Raises Unavailable for a server that is down.
+    """
+    settings = read_settings(url)
+    server = ElasticClient(settings.connection)
+    try:
+        if settings.external:
+            ExternalIndex(server, spec, gallery, settings).clear()
+        else:
+            drop_managed_index(server, spec, gallery, settings)
+    finally:
+        server.close()
 
 
 class ElasticIndex:

@@ -43,7 +43,7 @@ class ManagedIndex:
         self._spec = spec
         self._gallery = gallery
         self._settings = settings
-        self.alias = alias or settings.name or index_name(settings, spec, gallery)
+        self.alias = alias or alias_of(settings, spec, gallery)
         if self._meta() is None:
             self._create(max(self._existing_numbers(), default=0) + 1, self.alias)
         self._check(self._meta() or {})
@@ -210,17 +210,13 @@ class ManagedIndex:
         return found
 
     def _existing_numbers(self) -> list[int]:
-        answer = self.server.call(
-            lambda client: client.indices.get_alias(index=f"{self.alias}-*", expand_wildcards="all")
-        )
-        matches = (re.fullmatch(rf"{re.escape(self.alias)}-(\d{{6}})", name) for name in answer)
-        return sorted(int(match[1]) for match in matches if match)
+        return _existing_numbers(self.server, self.alias)
 
     def _numbered_name(self, number: int) -> str:
-        return f"{self.alias}-{number:06d}"
+        return _numbered_name(self.alias, number)
 
     def _drop(self, name: str) -> None:
-        self.server.call(lambda client: client.indices.delete(index=name, ignore_unavailable=True), bulk=True)
+        _delete(self.server, name)
 
     def _drop_or_warn(self, name: str) -> None:
         """Delete an unused index; if that fails, the next rebuild deletes it."""
@@ -228,6 +224,32 @@ class ManagedIndex:
             self._drop(name)
         except LookalikeError as error:
             log.warning("%s could not be deleted, and will be at the next rebuild: %s", name, error)
+
+
+def drop_managed_index(server: ElasticClient, spec: FeatureSpec, gallery: str, settings: Settings) -> None:
+    """Delete the index behind an alias, and what incomplete rebuilds of it have left."""
+    alias = alias_of(settings, spec, gallery)
+    for number in _existing_numbers(server, alias):
+        _delete(server, _numbered_name(alias, number))
+
+
+def alias_of(settings: Settings, spec: FeatureSpec, gallery: str) -> str:
+    """The alias of an index: as the address names it, or by gallery and pipeline."""
+    return settings.name or index_name(settings, spec, gallery)
+
+
+def _existing_numbers(server: ElasticClient, alias: str) -> list[int]:
+    answer = server.call(lambda client: client.indices.get_alias(index=f"{alias}-*", expand_wildcards="all"))
+    matches = (re.fullmatch(rf"{re.escape(alias)}-(\d{{6}})", name) for name in answer)
+    return sorted(int(match[1]) for match in matches if match)
+
+
+def _numbered_name(alias: str, number: int) -> str:
+    return f"{alias}-{number:06d}"
+
+
+def _delete(server: ElasticClient, name: str) -> None:
+    server.call(lambda client: client.indices.delete(index=name, ignore_unavailable=True), bulk=True)
 
 
 def index_name(settings: Settings, spec: FeatureSpec, gallery: str) -> str:

@@ -44,7 +44,7 @@ from lookalike.server.schemas import (
 from lookalike.types import Item, Outcome
 from lookalike.wire.images import Outcome as OutcomeObject
 from lookalike.wire.images import OutcomeList
-from lookalike.wire.objects import to_dict
+from lookalike.wire.objects import convert, to_dict
 
 router = APIRouter(prefix="/v1", tags=["images"])
 MAX_IMAGES = 10_000
@@ -343,7 +343,7 @@ async def _read_line(reader: RequestReader, line: bytes) -> PendingImage:
 
 
 def _json(outcome: Outcome) -> bytes:
-    return _dumps(to_dict(OutcomeObject.of(outcome)))
+    return _dumps(to_dict(convert(OutcomeObject, outcome)))
 
 
 def _dumps(value: object) -> bytes:

@@ -21,6 +21,7 @@ from lookalike.server.schemas import (
     json_response,
 )
 from lookalike.wire.cleanup import CleanupGroup, CleanupPlan, CleanupReport, UndoReport
+from lookalike.wire.objects import convert
 
 router = APIRouter(prefix="/v1", tags=["duplicates"])
 MAX_NAMES = 64
@@ -144,7 +145,7 @@ async def apply(request: Request, state: State, caller: Cleaner) -> Response:
         choices = {group.id: group.keep for group in wanted.groups}
 
     def work() -> CleanupReport:
-        return CleanupReport.of(apply_cleanup(state.gallery, revise_plan(state.gallery, planned, choices)))
+        return convert(CleanupReport, apply_cleanup(state.gallery, revise_plan(state.gallery, planned, choices)))
 
     return json_response(await state.executor.run(work))
 
@@ -161,4 +162,4 @@ async def undo(request: Request, state: State, caller: Cleaner) -> Response:
     """Files go back to their paths, and their images into the gallery. Nothing is replaced."""
     wanted = validate(UndoRequest, await read_json_object(request, state))
     report = await state.executor.run(lambda: undo_cleanup(state.gallery, wanted.run, tenant=caller.tenant))
-    return json_response(UndoReport.of(report))
+    return json_response(convert(UndoReport, report))

@@ -42,6 +42,7 @@ from lookalike.server.schemas import (
     request_body,
 )
 from lookalike.wire.images import MAX_REPORTED_KEYS, DeleteResult, Image, ImageList, Outcome
+from lookalike.wire.objects import convert
 
 router = APIRouter(prefix="/v1", tags=["images"])
 MAX_PAGE = 1000
@@ -135,7 +136,7 @@ async def put_image(
         )
     state.metrics.count_write(outcome.outcome)
     status = HTTPStatus.CREATED if outcome.outcome == "added" else HTTPStatus.OK
-    return json_response(Outcome.of(outcome), status, {"ETag": f'"{outcome.sequence}"'})
+    return json_response(convert(Outcome, outcome), status, {"ETag": f'"{outcome.sequence}"'})
 
 
 def attributes_of(parsed: ParsedRequest, outside_body: str | None) -> Mapping[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Background jobs: import, repair, duplicates, delete, backfill."""
+"""Background jobs: import, repair, duplicates, delete, backfill, move_index."""
 
 from typing import Annotated, Literal, cast
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field, RootModel, model_validator
 
 from lookalike import catalog
-from lookalike.errors import AccessDenied, UnsupportedQuery
+from lookalike.errors import AccessDenied, BadInput, UnsupportedQuery
 from lookalike.gallery import conditions_of
 from lookalike.server.app_state import State
 from lookalike.server.auth import Reads, Writes
@@ -78,7 +78,21 @@ class BackfillJob(RequestModel):
     retry: bool = Field(False, description="Also try the images that an earlier one could not encode.")
 
 
-AnyJob = ImportJob | RepairJob | DuplicatesJob | DeleteJob | BackfillJob
+class MoveIndexJob(RequestModel):
+    """Move the index of a pipeline to another engine, or back, while it serves (admin only)."""
+
+    kind: Literal["move_index"]
+    pipeline: str = Field(min_length=1, max_length=256)
+    to: str = Field(
+        min_length=1,
+        max_length=1024,
+        description="An index in the server's process, such as `mih?m=5`; the URL of an engine, without a password, "
+        "only where the server's own settings name it, or the pipeline has an index there.",
+    )
+    force: bool = Field(False, description="Switch whatever the comparison of the two finds.")
+
+
+AnyJob = ImportJob | RepairJob | DuplicatesJob | DeleteJob | BackfillJob | MoveIndexJob
 
 
 class JobRequest(RootModel[Annotated[AnyJob, Field(discriminator="kind")]]):
@@ -90,6 +104,7 @@ class JobRequest(RootModel[Annotated[AnyJob, Field(discriminator="kind")]]):
         {"kind": "delete", "filter": FILTER_EXAMPLE},
         {"kind": "repair"},
         {"kind": "backfill", "pipeline": "vgg16-copy"},
+        {"kind": "move_index", "pipeline": "phash", "to": "mih"},
     )
 
 
@@ -106,11 +121,18 @@ async def create_job(request: Request, state: State, caller: Writes) -> Response
     """Queued durably; a server process of the gallery runs it, and another takes over after a crash."""
     job_request = validate(JobRequest, await read_json_object(request, state)).root
     from_files = isinstance(job_request, ImportJob) and job_request.paths is not None
-    if (from_files or isinstance(job_request, RepairJob | BackfillJob)) and not caller.is_global_admin:
+    if (from_files or isinstance(job_request, RepairJob | BackfillJob | MoveIndexJob)) and not caller.is_global_admin:
         raise AccessDenied("this job needs an admin API key that is bound to no tenant", authenticated=True)
     if isinstance(job_request, ImportJob) and job_request.paths is not None:
         paths = job_request.paths
         await state.executor.run(lambda: state.jobs.check_paths(paths))
+    if isinstance(job_request, MoveIndexJob) and "://" in job_request.to:
+        pipeline, to = job_request.pipeline, job_request.to
+        if not await state.executor.run(lambda: state.gallery.is_index_named(pipeline, to)):
+            raise BadInput(
+                "a server connects to an engine that its own settings name only: set LOOKALIKE_INDEX_..._NEXT, or use "
+                "`lookalike index move` on the gallery's machine"
+            )
     if isinstance(job_request, DeleteJob):
         conditions_of(job_request.filter)
     parameters = job_request.model_dump(exclude_none=True)

@@ -11,7 +11,7 @@ from lookalike.server.app_state import State
 from lookalike.server.auth import Caller, Reads, require_global_admin
 from lookalike.server.requests.images import read_json_object, validate
 from lookalike.server.schemas import RequestModel, documented_responses, example_config, json_body, json_response
-from lookalike.wire.pipelines import Pipeline, PipelineList
+from lookalike.wire.pipelines import DroppedIndex, Pipeline, PipelineList
 
 router = APIRouter(prefix="/v1", tags=["pipelines"])
 Admins = Annotated[Caller, Depends(require_global_admin)]
@@ -105,6 +105,29 @@ async def drop_pipeline(name: Name, state: State, _: Admins) -> Response:
         return state.gallery.pipeline_states()
 
     return json_response(_listed(await state.executor.run(drop), any_tenant=True))
+
+
+class DropIndex(RequestModel):
+    """How to delete the index that does not answer."""
+
+    model_config = example_config({"forget": False})
+
+    forget: bool = Field(False, description="Do not delete it: its server is gone for good.")
+
+
+@router.post(
+    "/pipelines/{name}:drop-index",
+    operation_id="dropIndex",
+    summary="Delete the index that a move has left",
+    response_model=DroppedIndex,
+    responses=documented_responses(404),
+    openapi_extra=json_body("DropIndex"),
+)
+async def drop_index(name: Name, request: Request, state: State, _: Admins) -> Response:
+    """The one that the pipeline was moved from, or an unfinished new one; takes seconds. A job `move_index` moves."""
+    how = validate(DropIndex, await read_json_object(request, state))
+    dropped = await state.executor.run(lambda: state.gallery.drop_index(name, forget=how.forget))
+    return json_response(DroppedIndex(dropped))
 
 
 def _listed(found: list[GalleryPipeline], *, any_tenant: bool) -> PipelineList:

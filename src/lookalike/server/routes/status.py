@@ -104,7 +104,7 @@ async def metrics(state: State, _: Annotated[Caller, Depends(require_global_admi
 
 def _pipeline(status: results.PipelineStatus, *, any_tenant: bool) -> PipelineStatus:
     """A pipeline's status; rows of other tenants and the engine's address are not for callers bound to one tenant."""
-    described = PipelineStatus.of(status)
+    described = convert(PipelineStatus, status)
     return described if any_tenant else replace(described, rows=None, engine=status.engine.partition(":")[0])
 
 

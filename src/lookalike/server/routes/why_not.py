@@ -21,6 +21,7 @@ from lookalike.server.schemas import (
     request_body,
 )
 from lookalike.wire.explanation import Diagnosis
+from lookalike.wire.objects import convert
 
 router = APIRouter(prefix="/v1", tags=["search"])
 
@@ -70,4 +71,4 @@ async def why_not(request: Request, state: State, caller: Reads) -> Response:
             filter=asked.filter,
         )
         found = await state.executor.run(lambda: state.gallery.why_not(image, asked.key, **options))
-    return json_response(Diagnosis.of(found))
+    return json_response(convert(Diagnosis, found))

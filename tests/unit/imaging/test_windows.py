@@ -1,10 +1,10 @@
-"""Windows of a query."""
+"""Windows of an image."""
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookalike.gallery.windows import WINDOW_COUNT, WINDOWS, windows_of
+from lookalike.imaging.windows import WINDOW_COUNT, WINDOWS, windows_of
 
 SIDES = st.integers(1, 300)
 
