@@ -19,7 +19,6 @@ from lookalike.server.cleanup_plans import CleanupPlans
 from lookalike.server.executor import BoundedExecutor
 from lookalike.server.health import HealthMonitor
 from lookalike.server.job_runner import JobRunner
-from lookalike.server.listed_clusters import ListedClusters
 from lookalike.server.memory_budget import MemoryBudget
 from lookalike.server.metrics import Metrics
 from lookalike.server.url_fetch.fetcher import Fetcher
@@ -76,7 +75,6 @@ class AppState:
         self.memory = MemoryBudget(settings.memory)
         self.jobs = JobRunner(gallery, fetcher, settings.import_from)
         self.cleanup_plans = CleanupPlans()
-        self.listed_clusters = ListedClusters()
         self.background_sync = BackgroundSync(gallery)
         self.changes = ChangeWatcher(lambda: self.probe(gallery.catalog.changes.last_sequence))
         self.health = HealthMonitor(self._probes)
