@@ -25,6 +25,8 @@ SLOW = (
     *("tests/docs", "tests/golden/test_vgg16", "tests/unit/cli/test_try"),
     *("tests/unit/cli/test_program", "tests/unit/encoders/test_weight_files", "tests/unit/evaluation/test_evaluation"),
     *("tests/unit/imaging/test_decode_pool", "tests/unit/indexes/test_snapshot.py::test_a_kill"),
+    *("tests/unit/cli/test_cleanup", "tests/unit/gallery/test_recall_meter", "tests/unit/indexes/test_hnsw"),
+    *("tests/unit/indexes/test_mih", "tests/unit/test_gallery_calibration", "tests/unit/evaluation/test_calibrate"),
     *("tests/unit/cli/test_evaluate", "tests/unit/cli/test_calibrate", "tests/unit/test_head_training"),
     *("tests/unit/test_extras", "tests/unit/test_wheel", "tests/index_contract/test_photo_neighbours"),
     *(
@@ -39,7 +41,7 @@ SLOW = (
         "tests/unit/verification/test_labels",
     ),
 )
-"""Further suites that take long, for they start many processes or run the network: marked `slow`."""
+"""Further suites that take long, for they start many processes, run the network or build graphs: marked `slow`."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,9 +2,7 @@
 
 import base64
 import platform
-import re
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from typing import Literal
 import numpy as np
 import psutil
 
+from lookalike.cpu import instruction_sets, is_bf16_faster_than_fp32
 from lookalike.encoders import find_entry, is_pulled, verify
 from lookalike.errors import LookalikeError
 from lookalike.imaging.decoding import decode
@@ -72,7 +71,7 @@ def diagnose(
 
     `engines` are further checks, one for each server of a gallery. Nothing is written or downloaded.
     """
-    flags = cpu_flags()
+    flags = instruction_sets()
     checks = [_avx2(flags), _low_precision(flags), _memory(), _disk("disk (cache)", cache)]
     if gallery is not None:
         checks.append(_disk("disk (gallery)", gallery))
@@ -91,28 +90,6 @@ def exit_code(checks: Iterable[Check]) -> int:
     return int(any(check.status == "fail" for check in checks))
 
 
-def cpu_flags() -> frozenset[str]:
-    """Return the names of instruction sets as in Linux, in lower case without "_" (avx2, avx512bf16, asimd).
-
-    From /proc/cpuinfo on Linux and from sysctl on macOS; elsewhere from NumPy, which knows fewer.
-    """
-    listed = Path("/proc/cpuinfo")
-    if listed.is_file():
-        found = re.findall(r"^(?:flags|Features)\s*:(.*)$", listed.read_text(encoding="utf-8"), re.MULTILINE)
-        return _normalized(" ".join(found).split())
-    if sys.platform == "darwin":
-        names = ("machdep.cpu.features", "machdep.cpu.leaf7_features", "hw.optional")
-        output = subprocess.run(["sysctl", *names], capture_output=True, text=True, check=False).stdout
-        optional = re.findall(r"^hw\.optional\.(?:arm\.FEAT_)?(\w+): 1$", output, re.MULTILINE)
-        return _normalized([*re.sub(r"^hw\..*$|^[\w.]+:", "", output, flags=re.MULTILINE).split(), *optional])
-    known: dict[str, bool] = import_module("numpy._core._multiarray_umath").__cpu_features__
-    return _normalized(name for name, supported in known.items() if supported)
-
-
-def _normalized(names: Iterable[str]) -> frozenset[str]:
-    return frozenset(name.lower().replace("_", "").replace(".", "") for name in names)
-
-
 def _avx2(flags: frozenset[str]) -> Check:
     """Check for AVX2, as the published system does: `grep flags /proc/cpuinfo | grep avx2`."""
     cores = f"{psutil.cpu_count(logical=False) or psutil.cpu_count() or 1} cores, {platform.machine()}"
@@ -129,16 +106,19 @@ def _avx2(flags: frozenset[str]) -> Check:
 
 
 def _low_precision(flags: frozenset[str]) -> Check:
-    """List the instruction sets for low precision; without them networks run in fp32."""
-    instruction_sets = {
+    """List the instruction sets for low precision, and say in which precision networks run."""
+    sets = {
         "bf16": {"avx512bf16", "amxbf16", "bf16"},
         "VNNI (int8)": {"avx512vnni", "avxvnni", "asimddp", "dotprod"},
         "AMX": {"amxtile", "amxint8"},
     }
-    found = [name for name, any_of in instruction_sets.items() if flags & any_of]
-    if found:
-        return Check("low precision", "ok", ", ".join(found))
-    return Check("low precision", "ok", "none: networks run in fp32, at a third to a half of the speed of bf16")
+    found = [name for name, any_of in sets.items() if flags & any_of]
+    if not found:
+        return Check("low precision", "ok", "none: networks run in fp32, at a third to a half of the speed of bf16")
+    slow = "avx512bf16" in flags and not is_bf16_faster_than_fp32()
+    return Check(
+        "low precision", "ok", ", ".join(found) + (": networks run in fp32, faster here than bf16" if slow else "")
+    )
 
 
 def _size(nbytes: float) -> str:

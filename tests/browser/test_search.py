@@ -345,8 +345,8 @@ def test_arrow_keys_go_through_the_hits(library: str, open_page: OpenPage) -> No
     assert inside == 4, "one card alone is in the tab order: its image, its badge, its search, its numbers"
 
 
-def test_the_network_finds_a_crop(cache: Path, open_page: OpenPage, tmp_path: Path, browser: object) -> None:
-    folder = init(tmp_path / "gallery", "phash,vgg16")
+def test_the_network_finds_a_crop(open_page: OpenPage, tmp_path: Path, browser: object) -> None:
+    folder = init(tmp_path / "gallery", "phash,vgg16-copy")
     names = ("cat", "wine", "dogs", "fig", "soldier", "mars")
     with lookalike.open(folder) as gallery:
         gallery.add([Item(f"{name}.jpg", sample(name)) for name in names])
@@ -358,5 +358,5 @@ def test_the_network_finds_a_crop(cache: Path, open_page: OpenPage, tmp_path: Pa
         expect(page.locator(".hit").first).to_have_attribute("data-key", "wine.jpg")
         page.locator(".hit [data-main]").first.click()
         expect(page.locator(".measure")).to_have_count(2)
-        expect(page.locator(".measures")).to_contain_text("The network (vgg16)")
+        expect(page.locator(".measures")).to_contain_text("The network (vgg16-copy)")
         page.close()

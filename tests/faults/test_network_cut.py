@@ -218,13 +218,11 @@ def test_a_gallery_goes_on_whatever_is_cut(
     beyond_postgresql: Database,
     database: str,
     tmp_path: Path,
-    cache: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With an engine away images are taken and answers name it; with the catalog away every call says so, in time."""
     monkeypatch.setattr(circuit_breaker.CircuitBreaker.__init__, "__kwdefaults__", {**CIRCUIT, "reset_timeout": 1.0})
-    monkeypatch.setenv("LOOKALIKE_CACHE", str(cache))
-    engines = {"phash": beyond_elasticsearch, "vgg16": beyond_milvus}
+    engines = {"phash": beyond_elasticsearch, "vgg16-copy": beyond_milvus}
     made_with = GallerySettings(tuple(engines), {name: e.url for name, e in engines.items()}, catalog=database)
     create_gallery(tmp_path / "gallery", made_with, from_environment())
     watch, taken = Watch(), list[str]()
@@ -266,7 +264,7 @@ def test_a_gallery_goes_on_whatever_is_cut(
         f"found, rows {rows}; without its catalog calls failed after {max(watch.failed):.1f} s at most"
     )
     assert (lost, revived) == (set(), set())
-    assert report.rebuilt == {"phash": report.images, "vgg16": report.images}
+    assert report.rebuilt == {"phash": report.images, "vgg16-copy": report.images}
     assert rows == [report.images] * 2
     assert max(watch.failed) < HANG_SECONDS
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from lookalike import diagnostics
-from lookalike.diagnostics import Check, cpu_flags, diagnose, exit_code
+from lookalike.cpu import instruction_sets
+from lookalike.diagnostics import Check, diagnose, exit_code
 
 
 def by_name(checks: list[Check]) -> dict[str, Check]:
@@ -69,7 +70,7 @@ def test_a_full_disk_or_little_memory_fails(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_the_processor_is_asked_for_avx2() -> None:
-    flags = cpu_flags()
+    flags = instruction_sets()
     assert flags, "every processor has some instruction sets to name"
     status = by_name(diagnose(Path("/"), models=()))["processor"].status
     arm = platform.machine().lower() in ("arm64", "aarch64")
@@ -86,7 +87,7 @@ def test_the_processor_is_asked_for_avx2() -> None:
     ],
 )
 def test_low_precision_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: set[str], words: str) -> None:
-    monkeypatch.setattr(diagnostics, "cpu_flags", lambda: frozenset(flags))
+    monkeypatch.setattr(diagnostics, "instruction_sets", lambda: frozenset(flags))
     checks = by_name(diagnose(tmp_path, models=()))
     assert checks["low precision"].found.startswith(words)
     assert checks["processor"].status == ("ok" if "avx2" in flags or "arm" in platform.machine() else "warn")

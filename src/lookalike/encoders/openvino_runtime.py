@@ -11,6 +11,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
+from lookalike.cpu import is_bf16_faster_than_fp32
 from lookalike.encoders.model_config import PRECISIONS, Precision
 from lookalike.errors import BadInput, BadSetting, Damaged
 from lookalike.imaging.flatness import has_content
@@ -42,9 +43,9 @@ def has_bf16() -> bool:
 
 
 def choose_precision(requested: Precision | Literal["auto"], *, bf16_agrees: bool) -> Precision:
-    """The precision to compute in, for "auto" bf16 where native and in agreement; raises BadSetting if impossible."""
+    """The precision to compute in ("auto": bf16 where it is native, faster, and agrees); BadSetting if impossible."""
     if requested == "auto":
-        return "bf16" if bf16_agrees and has_bf16() else "fp32"
+        return "bf16" if bf16_agrees and has_bf16() and is_bf16_faster_than_fp32() else "fp32"
     if requested not in PRECISIONS:
         raise BadSetting(f"precision must be auto, {', '.join(PRECISIONS)}, not {requested!r}")
     if requested == "bf16" and not has_bf16():

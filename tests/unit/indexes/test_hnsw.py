@@ -46,10 +46,16 @@ def test_exact_within() -> None:
     assert index.search(vectors(2), 3, filter=id_filter(range(1000, 6500))).exact_within == NO_GUARANTEE
 
 
-@pytest.mark.parametrize("k", [1, 10, 100, 1000])
-def test_recall_with_any_k(k: int) -> None:
+@pytest.fixture(scope="module")
+def filled() -> tuple[HnswIndex, ReferenceIndex]:
+    """A graph that is only searched, for building it takes a second."""
     index = open_index()
-    reference = fill(index, vectors(8000))
+    return index, fill(index, vectors(8000))
+
+
+@pytest.mark.parametrize("k", [1, 10, 100, 1000])
+def test_recall_with_any_k(filled: tuple[HnswIndex, ReferenceIndex], k: int) -> None:
+    index, reference = filled
     queries = vectors(50, 2)
     assert reference.check(index.search(queries, k), queries, k) >= 0.98
 
