@@ -616,6 +616,14 @@ class Gallery(GalleryAPI):
         """See `GalleryAPI.pipeline_states`; `count` the images without features, else their number is None."""
         return self._changes.states(count=count)
 
+    def pipeline_state(self, name: str) -> GalleryPipeline:
+        """Return one pipeline, as `pipeline_states` does; only images without its features are counted.
+
+        Raises:
+            NotFound: There is no such pipeline.
+        """
+        return self._changes.state(name)
+
     def add_pipeline(self, name: str, *, index: str | None = None) -> GalleryPipeline:
         return self._changes.add(name, index)
 

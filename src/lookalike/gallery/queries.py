@@ -205,7 +205,11 @@ def resolve_stored(
             )
             resolved.append(UnsupportedQuery(reason))
         elif missing:
-            reason = f"the image {record.key!r} has no features of the current {missing[0]} encoder; add it again"
+            name = missing[0]
+            reason = (
+                f"the image {record.key!r} has no features of {name}: add it again, or make those of all images "
+                f"(lookalike pipelines backfill {name}); until then search with its file, or leave {name} out"
+            )
             resolved.append(UnsupportedQuery(reason))
         else:
             rows = tuple(column[record.id] for column in columns)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lookalike.cli.options import AnyGallery
-    from lookalike.gallery import Gallery
     from lookalike.pipeline_change import PipelineChange
     from lookalike.results import GalleryPipeline
 
@@ -85,26 +84,22 @@ def backfill(
         if not isinstance(gallery, Gallery):
             found = gallery.backfill(name, retry=retry)
         else:
-            with ProgressBar("encoding", lambda: range(_to_do(gallery, name)), quiet=session.json) as bar:
+            encoding = gallery.backfill_iter(name, rate=rate, retry=retry)  # loads the encoder, which is not progress
+            with ProgressBar("encoding", None, quiet=session.json) as bar:
                 done = 0
-                for progress in gallery.backfill_iter(name, rate=rate, retry=retry):
+                for progress in encoding:
+                    bar.set_total(progress.total)
                     bar.advance(progress.done - done)
                     done = progress.done
                     if session.json:
                         emit({"encoded": progress.encoded, "failed": progress.failed,
                               "unreachable": progress.unreachable, "total": progress.total})  # fmt: skip
-            found = next(pipeline for pipeline in gallery.pipeline_states() if pipeline.name == name)
+            found = gallery.pipeline_state(name)
     if session.json:
         _emit(found)
     else:
         _print_missing(found)
     return ExitCode.PARTIAL if found.missing else ExitCode.OK
-
-
-def _to_do(gallery: Gallery, name: str) -> int:
-    """The number of images that were not tried yet; 0 for an unknown pipeline, which the backfill itself refuses."""
-    found = [pipeline for pipeline in gallery.pipeline_states() if pipeline.name == name]
-    return sum((pipeline.missing or 0) - pipeline.failures for pipeline in found)
 
 
 @command(pipelines_app, "compare", remote=True)
@@ -239,12 +234,13 @@ def _emit(pipeline: GalleryPipeline) -> None:
 
 
 def _print_missing(pipeline: GalleryPipeline) -> None:
+    from lookalike.descriptions import describe_failures
+
     if not pipeline.missing:
         print_line(f"Every image has the features of {pipeline.name}: lookalike pipelines compare {pipeline.name}")
         return
     print_line(f"{counted(pipeline.missing, 'image')} still lack the features of {pipeline.name}.")
-    for kind, by_format in pipeline.failed.items():
-        formats = ", ".join(f"{number:,} {format_}" for format_, number in by_format.items())
-        print_error(f"{kind.replace('_', ' ')}: {formats}")
+    for line in describe_failures(pipeline.failed):
+        print_error(line)
     if unreachable := pipeline.missing - pipeline.failures:
         print_error(f"not tried, or out of reach: {unreachable:,}")
